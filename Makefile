@@ -1,0 +1,34 @@
+# Each target does its own set-up in .venv, from constraints.txt.
+PYTHON ?= python3.11
+BIN = .venv/bin
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/demo
+	$(BIN)/medembed demo
+
+test: .venv/dev lint
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/dev
+	$(BIN)/python -m benchmarks.encode
+	$(BIN)/python -m benchmarks.loss
+
+.venv/demo: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(INSTALL) torch==2.13.0
+	$(INSTALL) --editable .[demo]
+	touch $@
+
+.venv/dev: .venv/demo
+	$(INSTALL) --editable .[demo,dev]
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,83 @@
+"""`medembed`: lists the jobs, runs one here or on a cluster."""
+
+import ast
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from jobs.submit import submit_job
+from medembed.config import Config, list_keys
+from medembed.errors import MedEmbedError
+
+JOBS = ("demo", "finetune", "prepare", "encode", "mine", "train", "evaluate", "promote")
+
+
+class Jobs(click.Group):
+    """Commands are the modules of `jobs/`; only the one that is asked for is imported."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(JOBS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in JOBS:
+            return None
+        metavar = "[CONFIG.yaml] [KEY=VALUE ...]"
+        params: list[click.Parameter] = [
+            click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED, metavar=metavar)
+        ]
+        if name != "demo":  # the demo is for the machine that you sit at
+            text = "Submit to the Ray cluster whose dashboard is here, e.g. http://head:8265."
+            params.append(click.Option(["--address"], metavar="URL", help=text))
+
+        def run(arguments: Sequence[str], address: str | None = None) -> None:
+            _run(name, arguments, address)
+
+        return JobCommand(name, params=params, callback=run, help=describe(name))
+
+
+class JobCommand(click.Command):
+    """A command whose --help lists every config key."""
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        assert self.name is not None
+        rows = [
+            (key.name, f"{key.description} [{key.type}; default: {key.default}]")
+            for key in list_keys(job_config(self.name))
+        ]
+        with formatter.section("Keys"):
+            formatter.write_dl(rows, col_max=32)
+
+
+@click.command(cls=Jobs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def main() -> None:
+    """Turn medical texts into a Matryoshka embedding model, keep it fresh, serve it.
+
+    Jobs run on a private local Ray, or on the cluster in RAY_ADDRESS, or are submitted with --address. Each takes
+    a YAML file and key=value overrides; `medembed JOB --help` lists its keys.
+    """
+
+
+def describe(name: str) -> str:
+    """The first line of a job's docstring, without importing it."""
+    source = Path(__file__).with_name(f"{name}.py").read_text()
+    return (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
+
+
+def job_config(name: str) -> type[Config]:
+    """The config class of a job: <Name>Job in its module."""
+    module = importlib.import_module(f"jobs.{name}")
+    config: type[Config] = getattr(module, f"{name.capitalize()}Job")
+    return config
+
+
+def _run(name: str, arguments: Sequence[str], address: str | None) -> None:
+    if address is None:
+        importlib.import_module(f"jobs.{name}").main(list(arguments))
+        return
+    try:
+        raise SystemExit(submit_job(name, arguments, job_config(name), address))
+    except MedEmbedError as error:
+        click.echo(f"error: {error}", err=True)
+        raise SystemExit(2) from None

@@ -1,0 +1,85 @@
+"""See it work: fine-tune the packaged model on the Human Phenotype Ontology, serve it, ask it lay questions."""
+
+import json
+import sys
+import urllib.request
+from collections.abc import Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from jobs.finetune import result_lines, run_loop
+from jobs.session import Summary, run_job
+from medembed import storage
+from medembed.encoding.table import Table, read_shard
+from medembed.finetuning.config import FinetuneConfig
+from medembed.finetuning.finetune import Finetuned, summarize
+from medembed.matryoshka import truncate
+from medembed.search.topk import merge, top_k
+from serve.run import find_port, serving
+
+CONFIG = Path(__file__).with_name("demo.yaml")
+
+
+class DemoJob(FinetuneConfig):
+    """Config of `medembed demo`: the whole loop, then questions."""
+
+    questions: tuple[str, ...] = Field(default=(), description="asked of the served model over HTTP")
+    answer_dimensions: tuple[int, ...] = Field(default=(384, 64), description="dimensions at which they are asked")
+    port: int | None = Field(default=None, ge=1, le=65535, description="HTTP port; null: a free one")
+
+    @model_validator(mode="after")
+    def _ask_at_trained_dimensions(self) -> Self:
+        trained = self.training.dimensions
+        if not set(self.answer_dimensions) <= set(trained):
+            raise ValueError(
+                f"answer_dimensions: found {list(self.answer_dimensions)}, expected some of {list(trained)}"
+            )
+        return self
+
+
+def run(job: DemoJob) -> Summary:
+    find_port(job.port)  # a port in use is found out now rather than after training
+    result, registry = run_loop(job)
+    reference = f"models:/{result.version.name}/{result.version.version}"
+    with serving({"model": reference, "tracking_uri": registry.tracking_uri}, job.port) as url:
+        answers = [
+            (question, dimensions, _ask(url, question, dimensions, result.tables[1]))
+            for question in job.questions
+            for dimensions in job.answer_dimensions
+        ]
+    lines = [*result_lines(result, registry), "", f"asked over HTTP at {url}/v1/embeddings:", *_show(answers, result)]
+    answered = [{"question": question, "dimensions": d, "document_id": name} for question, d, name in answers]
+    return {"output": storage.absolute(job.output), **summarize(result), "answers": answered, "lines": lines}
+
+
+def _ask(url: str, question: str, dimensions: int, table: Table) -> str:
+    """Id of the document that the served model ranks first."""
+    body = json.dumps({"model": "medembed", "input": question, "dimensions": dimensions}).encode()
+    request = urllib.request.Request(f"{url}/v1/embeddings", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        embedding = json.load(response)["data"][0]["embedding"]
+    query = np.array([embedding], dtype=np.float32)
+    rankings = (
+        top_k(query, np.asarray(ids), truncate(documents, dimensions), k=1)
+        for ids, documents in map(read_shard, table.shards())
+    )
+    return str(reduce(lambda best, part: merge(best, part, 1), rankings).ids[0, 0])
+
+
+def _show(answers: list[tuple[str, int, str]], result: Finetuned) -> list[str]:
+    texts = dict(zip(*result.dataset.corpus().select(["document_id", "text"]).to_pydict().values(), strict=True))
+    return [f'  "{question}" at {d:>3} dimensions -> {name}: {texts[name]}' for question, d, name in answers]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    named = bool(arguments) and "=" not in arguments[0]
+    run_job(DemoJob, run, arguments if named else [str(CONFIG), *arguments], ray="private")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Do the whole loop: prepare, encode, measure, mine, train, measure again, register, promote if better."""
+
+from collections.abc import Sequence
+
+from jobs.session import Summary, is_on_cluster, run_job
+from medembed import storage
+from medembed.data.prepare import check_source
+from medembed.evaluation.report import format_table, headline
+from medembed.finetuning.config import FinetuneConfig
+from medembed.finetuning.finetune import Finetuned, finetune, summarize
+from medembed.privacy import without_passwords
+from medembed.registry.models import Registry, open_registry, resolve_model
+
+
+class FinetuneJob(FinetuneConfig):
+    """Config of `medembed finetune`."""
+
+
+def run(job: FinetuneJob) -> Summary:
+    result, registry = run_loop(job)
+    return {"output": storage.absolute(job.output), **summarize(result), "lines": result_lines(result, registry)}
+
+
+def run_loop(job: FinetuneConfig) -> tuple[Finetuned, Registry]:
+    """The finished loop and the registry that it used."""
+    check_source(job.source)  # a missing file is found out before anything is made
+    registry = open_registry(job.registry, on_cluster=is_on_cluster())
+    registry.check_output(job.output)
+    model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
+    return finetune(job.model_copy(update={"model": model}), registry), registry
+
+
+def result_lines(result: Finetuned, registry: Registry) -> list[str]:
+    """What a person wants to see at the end: the table, the sentence, and where everything lies."""
+    version = f"models:/{result.version.name}/{result.version.version}"
+    verdict = "champion" if result.is_promoted else "not promoted"
+    return [
+        "",
+        format_table(result.comparison),
+        headline(result.comparison),
+        "",
+        f"model:   {result.checkpoint.uri}",
+        f"         registered as {version} ({verdict})",
+        f"report:  {result.report}",
+        f"MLflow:  {without_passwords(registry.tracking_uri)}, run {result.version.run_id}",
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_job(FinetuneJob, run, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Mine hard negatives for a data set's training pairs with a model."""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from jobs.session import Summary, is_on_cluster, run_job
+from medembed import storage
+from medembed.config import Config, InputUri, OutputUri
+from medembed.data.dataset import format_counts, open_dataset
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_corpus
+from medembed.mining.config import MiningConfig
+from medembed.mining.mine import mine
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import resolve_model
+
+
+class MineJob(Config):
+    """Config of `medembed mine`."""
+
+    model: InputUri = Field(
+        description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
+    )
+    data: InputUri = Field(description="data set made by `medembed prepare`")
+    table: OutputUri = Field(description="embedding table of the corpus by this model; made if it is not there")
+    output: OutputUri = Field(description="folder of the examples; {key} in it becomes the fingerprint of their inputs")
+    mining: MiningConfig = MiningConfig()
+    encoding: EncodingConfig = EncodingConfig()
+    registry: RegistryConfig = RegistryConfig()
+
+
+def run(job: MineJob) -> Summary:
+    dataset = open_dataset(storage.absolute(job.data))
+    model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
+    place = storage.absolute(job.table)
+    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, job.encoding)
+    examples = mine(dataset, table, model, storage.absolute(job.output), job.mining, job.encoding)
+    lines = [f"examples: {examples.uri}: {format_counts(examples.manifest['counts'])}"]
+    return {"output": examples.uri, "examples": examples.manifest, "lines": lines}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_job(MineJob, run, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""What every job shares: reads its config, connects to Ray, prints one-line errors, writes summary.json."""
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, NoReturn, TypeVar
+
+from medembed import storage
+from medembed.config import Config, list_uris, load_config
+from medembed.errors import ConfigError, MedEmbedError, ServiceError
+from medembed.privacy import silence_telemetry, without_passwords
+
+SomeConfig = TypeVar("SomeConfig", bound=Config)
+Summary = dict[str, Any]
+
+logger = logging.getLogger("medembed")
+_TERMINATED = 128 + signal.SIGTERM
+
+
+def run_job(
+    model: type[SomeConfig],
+    body: Callable[[SomeConfig], Summary],
+    argv: Sequence[str] | None,
+    *,
+    ray: Literal["any", "private", "none"] = "any",
+) -> NoReturn:
+    """Runs a job's body under its config and exits: 0, 2 for what the user can mend, 130 for Ctrl-C, 143 for SIGTERM.
+
+    The body's summary is printed as its last lines and written to summary.json in the job's output. `ray` says
+    whether the body needs Ray, and whether RAY_ADDRESS may name one that is there already.
+    """
+    silence_telemetry()
+    _exit_on_sigterm()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logger.setLevel(logging.INFO)
+    started = time.monotonic()
+    try:
+        config = load_config(model, sys.argv[1:] if argv is None else argv)
+        if is_submitted():
+            check_places(config)
+        if ray == "none":
+            summary = body(config)
+        else:
+            with ray_session(None if ray == "private" else os.environ.get("RAY_ADDRESS")):
+                if is_on_many_nodes():
+                    check_places(config)
+                summary = body(config)
+        _finish(config, summary, time.monotonic() - started)
+    except (KeyboardInterrupt, SystemExit) as stop:  # Ray Train turns Ctrl-C into SystemExit
+        status = _TERMINATED if getattr(stop, "code", None) == _TERMINATED else 130
+        _fail("interrupted; what was finished stays, and the same command goes on from there.", status)
+    except Exception as error:
+        known = _find_known(error)
+        if known is None:
+            raise
+        _fail(f"error: {known}", 2)
+    sys.exit(0)
+
+
+def is_submitted() -> bool:
+    """Whether this process is the entrypoint of a Ray job, whose working directory Ray deletes afterwards."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def is_on_many_nodes() -> bool:
+    """Whether the Ray cluster that this process is connected to has several nodes."""
+    import ray
+
+    return ray.is_initialized() and sum(node["Alive"] for node in ray.nodes()) > 1
+
+
+def is_on_cluster() -> bool:
+    """Whether what lies on this node's disk may be out of reach for others, or gone when the job ends."""
+    return is_submitted() or is_on_many_nodes()
+
+
+def check_places(config: Config) -> None:
+    """Raises ConfigError if the config names a place on one node's disk; for jobs that run on a cluster."""
+    for key, role, uri in list_uris(config):
+        if storage.is_local(uri):
+            raise ConfigError(
+                f"{key}: found local {role} {uri!r}, but nodes share no disk and Ray deletes a job's folder; "
+                "give s3://, gs://" + (", package:// or hf://." if role == "input" else ".")
+            )
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[None]:
+    """Connects to the Ray at `address`, or starts a private one that ends with the job.
+
+    The private one has a folder and a token of its own, so that it never meets another Ray of this user.
+    """
+    scratch = None
+    if not address:
+        scratch = tempfile.mkdtemp(prefix="medembed-ray-", dir="/tmp")  # short: Ray puts socket paths below it
+        os.environ |= {"RAY_TMPDIR": scratch, "TMPDIR": scratch, "RAY_AUTH_MODE": "token"}
+        os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(32)} | _LOCAL_ENVIRONMENT
+        os.environ |= {"MPLCONFIGDIR": scratch}  # else matplotlib writes to the home folder
+    import ray  # only now: it reads its switches when it is imported
+
+    try:
+        _connect(address)
+        _exit_on_sigterm()  # once more: ray.init puts a handler of its own in its place
+        yield
+    finally:
+        ray.shutdown()
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _exit_on_sigterm() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+
+
+@contextmanager
+def _mute_native_output() -> Iterator[None]:
+    """Hides what native code writes to standard error meanwhile: Ray announces there that its log level was set."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _connect(address: str | None) -> None:
+    import ray
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing ray.data sets it to INFO
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
+    if not address:
+        with _mute_native_output():
+            ray.init(
+                address="local",
+                num_cpus=(os.cpu_count() or 1) + 2,  # two more than there are, for actors that mostly wait
+                include_dashboard=False,
+                object_store_memory=1 << 29,
+                **quiet,
+            )
+        return
+    runtime = {} if is_submitted() else {"runtime_env": {"py_modules": _own_packages()}}
+    try:
+        ray.init(address=address, **runtime, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ServiceError(f"RAY_ADDRESS {address}: cannot connect: {reason}") from None
+
+
+# Quiet workers: the job's own lines say what is going on.
+_LOCAL_ENVIRONMENT = {
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+
+
+def _own_packages() -> list[str]:
+    import jobs
+    import medembed
+    import serve
+
+    return [str(next(iter(package.__path__))) for package in (jobs, medembed, serve)]
+
+
+def _finish(config: Config, summary: Summary, seconds: float) -> None:
+    lines = summary.pop("lines", [])
+    output = summary.get("output")
+    summary |= {"config": config.model_dump(mode="json"), "total_seconds": round(seconds, 1)}
+    if output:
+        text = json.dumps(summary, indent=2, ensure_ascii=False, default=str)
+        storage.write_bytes(storage.join(output, "summary.json"), without_passwords(text).encode())
+        lines = [*lines, f"summary: {storage.join(output, 'summary.json')}"]
+    print("\n".join([*lines, f"done in {seconds:.0f} s"]), flush=True)
+
+
+def _find_known(error: BaseException | None) -> MedEmbedError | None:
+    """The MedEmbedError behind an error, also where Ray wrapped it on its way from a worker."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, MedEmbedError):
+            return error
+        seen.add(id(error))
+        error = getattr(error, "cause", None) or error.__cause__
+    return None
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    print(message, file=sys.stderr, flush=True)
+    sys.exit(status)

@@ -1,0 +1,52 @@
+"""Fine-tune a model on mined examples with a Matryoshka loss and register the best checkpoint."""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from jobs.session import Summary, is_on_cluster, run_job
+from medembed import storage
+from medembed.config import Config, InputUri, OutputUri
+from medembed.data.dataset import open_dataset
+from medembed.finetuning.register import register_checkpoint
+from medembed.mining.mine import open_examples
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import open_registry, resolve_model
+from medembed.training.config import TrainingConfig
+from medembed.training.trainer import train
+
+
+class TrainJob(Config):
+    """Config of `medembed train`."""
+
+    model: InputUri = Field(
+        description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
+    )
+    data: InputUri = Field(description="data set made by `medembed prepare`")
+    examples: InputUri = Field(description="examples made by `medembed mine`")
+    output: OutputUri = Field(description="folder of the checkpoint; {key} in it becomes the fingerprint of its inputs")
+    training: TrainingConfig = TrainingConfig()
+    registry: RegistryConfig = RegistryConfig()
+
+
+def run(job: TrainJob) -> Summary:
+    registry = open_registry(job.registry, on_cluster=is_on_cluster())
+    registry.check_output(job.output)
+    model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
+    dataset, examples = open_dataset(storage.absolute(job.data)), open_examples(storage.absolute(job.examples))
+    checkpoint = train(dataset, examples, model, storage.absolute(job.output), job.training)
+    version, _ = register_checkpoint(registry, checkpoint, job, metrics={}, tags={}, artifacts={})
+    lines = [
+        f"checkpoint: {checkpoint.uri}, dev score {checkpoint.manifest['dev']['score']:.4f}",
+        f"registered: models:/{version.name}/{version.version}; make it the champion with: "
+        f"medembed promote model=models:/{version.name}/{version.version}",
+    ]
+    return {"output": checkpoint.uri, "checkpoint": checkpoint.manifest, "lines": lines}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_job(TrainJob, run, argv)
+
+
+if __name__ == "__main__":
+    main()

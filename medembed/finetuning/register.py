@@ -1,0 +1,50 @@
+"""A checkpoint -> a registered version with its run, parameters, metrics and lineage."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from medembed.config import Config, to_yaml
+from medembed.registry.models import Registry, Version
+from medembed.training.trainer import Checkpoint
+
+_METRIC_NAME = re.compile(r"[^\w.-]")  # MLflow takes no @
+
+
+def register_checkpoint(
+    registry: Registry,
+    checkpoint: Checkpoint,
+    config: Config,
+    *,
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+    artifacts: Mapping[str, str | bytes],
+) -> tuple[Version, bool]:
+    """(its version, whether it is new); `metrics` join the dev scores, `tags` the lineage."""
+    manifest = checkpoint.manifest
+    lineage = {
+        "dataset": manifest["dataset"],
+        "examples": manifest["examples"],
+        "parent": manifest["parent"]["fingerprint"],
+        "encoder": checkpoint.fingerprint,
+    }
+    tags = lineage | dict(tags)
+    existing = registry.find(checkpoint.uri, tags)
+    if existing is not None:
+        return existing, False
+    scores = {**metrics, **{f"dev_{name}": float(value) for name, value in manifest["dev"].items()}}
+    version = registry.register(
+        checkpoint.uri,
+        params=_flatten(manifest["config"]),
+        metrics={_METRIC_NAME.sub("_", name): value for name, value in scores.items()},
+        tags=tags,
+        artifacts={**artifacts, "config.yaml": to_yaml(config)},
+    )
+    return version, True
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat

@@ -1,0 +1,73 @@
+"""Progress of long work: a bar with rate and ETA on a terminal, a line now and then in a log."""
+
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+_LOG_INTERVAL_S = 10.0
+_FOLLOW_INTERVAL_S = 2.0
+_LOG_FORMAT = "  {desc}: {n_fmt} of {total_fmt}{unit} ({percentage:.0f}%), {rate_fmt}, ETA {remaining}{postfix}\n"
+
+
+def track(items: Iterable[tuple[int, Item]], total: int, name: str, unit: str) -> Iterator[Item]:
+    """The items, each given with how many units it finishes, while a bar counts them up to `total`."""
+    with _bar(total, name, unit) as bar:
+        for units, item in items:
+            bar.update(units)
+            yield item
+
+
+class Report:
+    """Where a remote worker leaves how far it is; made a Ray actor by `watch`."""
+
+    def __init__(self) -> None:
+        self.done, self.note = 0, ""
+
+    def write(self, done: int, note: str) -> None:
+        self.done, self.note = done, note
+
+    def read(self) -> tuple[int, str]:
+        return self.done, self.note
+
+
+@contextmanager
+def watch(total: int, name: str, unit: str) -> Iterator[Any]:
+    """Yields the handle of a Report that a worker may `write.remote(done, note)` to; a bar here follows it."""
+    import ray
+
+    report = ray.remote(num_cpus=0)(Report).remote()
+    finished = threading.Event()
+
+    def show(bar: Any) -> None:
+        try:
+            done, note = ray.get(report.read.remote())
+        except ray.exceptions.RayError:  # the actor's node is gone; the work may go on elsewhere, unseen
+            return
+        bar.set_postfix_str(note, refresh=False)
+        if done > bar.n:
+            bar.update(done - bar.n)
+
+    def follow(bar: Any) -> None:
+        while not finished.wait(_FOLLOW_INTERVAL_S):
+            show(bar)
+
+    with _bar(total, name, unit) as bar:
+        follower = threading.Thread(target=follow, args=(bar,), daemon=True)
+        follower.start()
+        try:
+            yield report
+        finally:
+            finished.set()
+            follower.join()
+        show(bar)
+
+
+def _bar(total: int, name: str, unit: str) -> Any:
+    if sys.stderr.isatty():
+        return tqdm(total=total, desc=f"  {name}", unit=f" {unit}", mininterval=0.2)
+    return tqdm(total=total, desc=name, unit=f" {unit}", bar_format=_LOG_FORMAT, mininterval=_LOG_INTERVAL_S)

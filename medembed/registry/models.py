@@ -1,0 +1,173 @@
+"""Runs, registered models and aliases in MLflow. Only the driver writes here."""
+
+import fcntl
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medembed import storage
+from medembed.errors import ServiceError
+from medembed.privacy import silence_telemetry, without_passwords
+from medembed.registry.config import RegistryConfig
+
+CHAMPION = "champion"
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version: the storage URI of its checkpoint and the run that made it."""
+
+    name: str
+    version: str
+    source: str
+    run_id: str
+    tags: Mapping[str, str]
+
+
+class Registry:
+    """MLflow's tracking server and model registry, at `tracking_uri`."""
+
+    def __init__(self, tracking_uri: str, config: RegistryConfig) -> None:
+        if tracking_uri.startswith(_SQLITE):
+            tracking_uri = _SQLITE + os.path.abspath(tracking_uri.removeprefix(_SQLITE))
+        self.tracking_uri, self.config = tracking_uri, config
+        self.client = _connect(tracking_uri)
+
+    def register(
+        self,
+        checkpoint: str,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        artifacts: Mapping[str, str | bytes],
+    ) -> Version:
+        """Logs a run and registers its checkpoint as a new version.
+
+        `artifacts` are file names with their content. `tags` carry the lineage and mark both run and version.
+        """
+        name = self.config.model_name
+        run = self.client.create_run(self._experiment(), tags=dict(tags))
+        run_id = run.info.run_id
+        for key, value in params.items():
+            self.client.log_param(run_id, key, value)
+        for key, number in metrics.items():
+            self.client.log_metric(run_id, key, number)
+        for file, content in artifacts.items():
+            self._log_artifact(run_id, file, content)
+        self.client.set_terminated(run_id)
+        if not self.client.search_registered_models(filter_string=f"name = '{name}'"):
+            self.client.create_registered_model(name)
+        made = self.client.create_model_version(name, source=checkpoint, run_id=run_id, tags=dict(tags))
+        return Version(name, str(made.version), checkpoint, run_id, dict(tags))
+
+    def check_output(self, output: str) -> None:
+        """Raises ServiceError where a checkpoint at `output` could not be registered."""
+        if storage.is_local(output) and self.tracking_uri.startswith("http"):
+            raise ServiceError(
+                f"output: found local {output!r}, but an MLflow server refuses models on a client's disk; "
+                "give s3:// or gs://, or leave registry.tracking_uri out."
+            )
+
+    def has_alias(self, alias: str = CHAMPION) -> bool:
+        """Whether some version of the model bears the alias."""
+        found = self.client.search_registered_models(filter_string=f"name = '{self.config.model_name}'")
+        return any(alias in entry.aliases for entry in found)
+
+    def find(self, checkpoint: str, tags: Mapping[str, str]) -> Version | None:
+        """The newest version with this source and these tags, if there is one."""
+        for entry in self.client.search_model_versions(f"name = '{self.config.model_name}'"):
+            if entry.source == checkpoint and all(entry.tags.get(key) == value for key, value in tags.items()):
+                return Version(entry.name, str(entry.version), entry.source, entry.run_id, entry.tags)
+        return None
+
+    def set_alias(self, version: Version, alias: str = CHAMPION) -> None:
+        """Points the alias at this version; whoever asks for the alias from now on gets it."""
+        self.client.set_registered_model_alias(version.name, alias, version.version)
+
+    def resolve(self, reference: str) -> Version:
+        """The version behind models:/<name>@<alias> or models:/<name>/<version>. Raises ServiceError."""
+        from mlflow.exceptions import MlflowException
+
+        path = reference.removeprefix("models:/").lstrip("/")
+        name, at, alias = path.partition("@")
+        name, _, number = name.partition("/")
+        try:
+            if at:
+                entry = self.client.get_model_version_by_alias(name, alias)
+            else:
+                entry = self.client.get_model_version(name, number)
+        except MlflowException as error:
+            reason = str(error).splitlines()[0]
+            raise ServiceError(
+                f"{reference}: not in the registry at {without_passwords(self.tracking_uri)}: {reason} "
+                "Expected models:/<name>@<alias> or models:/<name>/<version>; train or promote a model first."
+            ) from None
+        return Version(entry.name, str(entry.version), entry.source, entry.run_id, entry.tags)
+
+    def _experiment(self) -> str:
+        """The experiment's id. Beside a SQLite file its artifacts lie there too, never in ./mlruns."""
+        found = self.client.get_experiment_by_name(self.config.experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        location = None
+        if self.tracking_uri.startswith(_SQLITE):
+            location = (Path(self.tracking_uri.removeprefix(_SQLITE)).parent / "artifacts").as_uri()
+        return str(self.client.create_experiment(self.config.experiment, artifact_location=location))
+
+    def _log_artifact(self, run_id: str, file: str, content: str | bytes) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / file
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+            self.client.log_artifact(run_id, str(path))
+
+
+def open_registry(config: RegistryConfig, *, on_cluster: bool) -> Registry:
+    """The registry that the config, MLFLOW_TRACKING_URI or, for local runs, the workspace names.
+
+    Raises ServiceError if it cannot be used, or if a cluster job would get a file on one node's disk.
+    """
+    uri = config.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri and (on_cluster or not storage.is_local(config.workspace)):
+        raise ServiceError(
+            "no MLflow server: on a cluster, or with a workspace on an object store, a SQLite file cannot work; "
+            "set MLFLOW_TRACKING_URI or registry.tracking_uri."
+        )
+    return Registry(uri or f"sqlite:///{config.workspace}/mlflow/mlflow.db", config)
+
+
+def resolve_model(reference: str, config: RegistryConfig, *, on_cluster: bool) -> str:
+    """The folder behind models:/..., which any node can load; a local path made absolute; others unchanged."""
+    if reference.startswith("models:/"):
+        return open_registry(config, on_cluster=on_cluster).resolve(reference).source
+    return storage.absolute(reference)
+
+
+def _connect(tracking_uri: str) -> Any:
+    silence_telemetry()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    try:
+        if not tracking_uri.startswith(_SQLITE):
+            client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+            client.search_experiments(max_results=1)
+            return client
+        file = Path(tracking_uri.removeprefix(_SQLITE))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Two processes that open an empty SQLite file together both migrate it, and break it.
+        with open(f"{file}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+            client.search_experiments(max_results=1)
+        return client
+    except (MlflowException, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ServiceError(without_passwords(f"MLflow at {tracking_uri}: cannot be used: {reason}")) from None

@@ -1,0 +1,205 @@
+"""Files by URI: a local path, s3://, gs://, or package:// for what an installed Python package carries.
+
+The only place that turns credentials into the forms that pyarrow and Lance want. They come from the
+usual environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ..., GOOGLE_APPLICATION_CREDENTIALS), which MLflow's
+artifact stores read as it is.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from medembed.errors import StorageError
+
+REMOTE = ("s3", "gs")
+
+
+def scheme(uri: str) -> str:
+    """The URI's scheme, "file" for a plain path."""
+    if uri.startswith("models:/"):
+        return "models"
+    return urlparse(uri).scheme if "://" in uri else "file"
+
+
+def is_local(uri: str) -> bool:
+    """Whether the URI names a disk of this node, so that another node may not see it."""
+    return scheme(uri) == "file"
+
+
+def join(uri: str, *parts: str) -> str:
+    """The URI of something below `uri`."""
+    return "/".join([uri.rstrip("/"), *parts])
+
+
+def absolute(uri: str) -> str:
+    """A local path made absolute, so that workers with another working directory find it; others unchanged."""
+    return str(local_path(uri)) if is_local(uri) else uri
+
+
+def local_path(uri: str) -> Path:
+    """The path behind a local or package URI. Raises StorageError if the package is not installed."""
+    if scheme(uri) == "package":
+        package, _, inside = uri.removeprefix("package://").partition("/")
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise StorageError(f"{uri}: Python package {package!r} is not installed here; install it on every node.")
+        return Path(spec.submodule_search_locations[0]) / inside
+    return Path(os.path.abspath(os.path.expanduser(uri.removeprefix("file://"))))
+
+
+def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
+    """(pyarrow file system, path in it) of a URI. Raises StorageError for a scheme that it does not know."""
+    if scheme(uri) in ("file", "package"):
+        return pafs.LocalFileSystem(), str(local_path(uri))
+    if scheme(uri) not in REMOTE:
+        raise StorageError(f"{uri}: unknown scheme; expected a path, s3://, gs:// or package://.")
+    try:
+        return pafs.FileSystem.from_uri(uri)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StorageError(f"{uri}: cannot reach it: {_first_line(error)}") from None
+
+
+def lance_options(uri: str) -> dict[str, str]:
+    """The `storage_options` that Lance needs for the URI, beyond the credentials that it reads itself."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if scheme(uri) != "s3" or not endpoint:
+        return {}
+    options = {"endpoint": endpoint, "allow_http": str(endpoint.startswith("http://")).lower()}
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return options | ({"region": region} if region else {})
+
+
+def exists(uri: str) -> bool:
+    """Whether a file or folder is there."""
+    filesystem, path = open_filesystem(uri)
+    try:
+        return bool(filesystem.get_file_info(path).type != pafs.FileType.NotFound)
+    except OSError as error:
+        raise StorageError(f"{uri}: cannot reach it: {_first_line(error)}") from None
+
+
+def read_bytes(uri: str) -> bytes:
+    """A whole file. Raises StorageError if it is not there or cannot be read."""
+    filesystem, path = open_filesystem(uri)
+    try:
+        with filesystem.open_input_stream(path) as stream:
+            return bytes(stream.read())
+    except FileNotFoundError:
+        raise StorageError(f"{uri}: no such file.") from None
+    except OSError as error:
+        raise StorageError(f"{uri}: cannot read it: {_first_line(error)}") from None
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    """A file that appears whole or not at all: renamed into place locally, one put on an object store."""
+    filesystem, path = open_filesystem(uri)
+    target = path
+    try:
+        if isinstance(filesystem, pafs.LocalFileSystem):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            target = f"{path}.{uuid.uuid4().hex}.part"
+        with filesystem.open_output_stream(target) as stream:
+            stream.write(data)
+        if target != path:
+            os.replace(target, path)
+    except BaseException as error:
+        if target != path:
+            Path(target).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise StorageError(f"{uri}: cannot write it: {_first_line(error)}") from None
+        raise
+
+
+def write_parquet(uri: str, table: pa.Table) -> None:
+    """One Parquet file, compressed with zstd, whole or not at all."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd")
+    write_bytes(uri, buffer.getvalue().to_pybytes())
+
+
+def read_parquet(uri: str) -> pa.Table:
+    """One Parquet file. Raises StorageError if it is absent or damaged."""
+    try:
+        return pq.read_table(pa.BufferReader(read_bytes(uri)))
+    except pa.ArrowInvalid as error:
+        raise StorageError(f"{uri}: not a readable Parquet file: {_first_line(error)}") from None
+
+
+def delete_file(uri: str) -> None:
+    """Removes a file if it is there, and locally the folder that it leaves empty."""
+    filesystem, path = open_filesystem(uri)
+    try:
+        filesystem.delete_file(path)
+    except FileNotFoundError:
+        return
+    if isinstance(filesystem, pafs.LocalFileSystem):
+        folder = Path(path).parent
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def delete_folder(uri: str) -> None:
+    """Removes a folder with all that is in it; only for scratch that the caller wrote itself."""
+    filesystem, path = open_filesystem(uri)
+    with contextlib.suppress(FileNotFoundError):
+        filesystem.delete_dir(path)
+
+
+def list_files(uri: str) -> list[str]:
+    """Paths of all files below a folder, relative to it, sorted."""
+    filesystem, path = open_filesystem(uri)
+    try:
+        infos = filesystem.get_file_info(pafs.FileSelector(path, recursive=True))
+    except FileNotFoundError:
+        raise StorageError(f"{uri}: no such folder.") from None
+    except OSError as error:
+        raise StorageError(f"{uri}: cannot list it: {_first_line(error)}") from None
+    prefix = path.rstrip("/") + "/"
+    return sorted(info.path.removeprefix(prefix) for info in infos if info.type == pafs.FileType.File)
+
+
+def fetch_folder(uri: str) -> Path:
+    """A folder as local files: itself if it is local, else a private copy made once per node and content.
+
+    The copy is keyed by names and sizes and modification times of the remote files, lies in a folder
+    that only this user can read, and appears whole by rename, so that workers can fetch side by side.
+    """
+    if scheme(uri) not in REMOTE:
+        path = local_path(uri)
+        if not path.is_dir():
+            raise StorageError(f"{uri}: no such folder.")
+        return path
+    filesystem, root = open_filesystem(uri)
+    infos = [filesystem.get_file_info(f"{root}/{name}") for name in list_files(uri)]
+    if not infos:
+        raise StorageError(f"{uri}: no such folder.")
+    state = repr([uri, *((info.path, info.size, info.mtime_ns) for info in infos)])
+    cache = Path(tempfile.gettempdir()) / f"medembed-{os.getuid()}"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    if cache.stat().st_uid != os.getuid():
+        raise StorageError(f"{cache}: belongs to another user; remove it or set TMPDIR to a private folder.")
+    target = cache / hashlib.sha256(state.encode()).hexdigest()[:24]
+    if not target.is_dir():
+        part = Path(tempfile.mkdtemp(dir=cache))
+        try:
+            pafs.copy_files(root, str(part), source_filesystem=filesystem)
+            os.rename(part, target)
+        except OSError as error:
+            shutil.rmtree(part, ignore_errors=True)
+            if not target.is_dir():
+                raise StorageError(f"{uri}: cannot copy it to this node: {_first_line(error)}") from None
+    return target
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,55 @@
+"""How a model is fine-tuned."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from medembed.config import Config
+
+
+class TrainingConfig(Config):
+    """Matryoshka dimensions and their weights, the optimiser's schedule, checkpoints, resources."""
+
+    dimensions: tuple[int, ...] = Field(
+        default=(384, 256, 128, 64, 32), description="Matryoshka dimensions that are trained"
+    )
+    weights: tuple[float, ...] | None = Field(
+        default=None, description="weight of each dimension's loss; null: all alike"
+    )
+    learning_rate: float = Field(
+        default=1e-4, gt=0, lt=1, description="peak learning rate; linear warm-up, linear decay"
+    )
+    warmup: float = Field(default=0.1, ge=0, le=1, description="share of steps that warm up")
+    epochs: float = Field(default=1, gt=0, description="passes over the examples")
+    batch_size: int = Field(default=64, ge=2, description="examples per worker and step")
+    temperature: float = Field(default=0.05, gt=0, description="divides the cosines in the loss")
+    max_length: int | None = Field(
+        default=None, ge=8, description="tokens kept of a text in training; null: as many as the model reads"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of shuffling and dropout")
+    checkpoint_steps: int = Field(
+        default=25, ge=1, description="steps between checkpoints, each measured on the dev sample"
+    )
+    select_by: str = Field(default="ndcg@10", description="dev metric that the best checkpoint has highest")
+    select_dimension: int = Field(default=64, ge=1, description="dimension at which select_by is measured")
+    dev_queries: int = Field(default=300, ge=1, description="queries of the fixed dev sample")
+    dev_documents: int = Field(
+        default=1000, ge=1, description="documents that they are ranked against, positives included"
+    )
+    dev_tag: str | None = Field(default=None, description="only dev queries with this tag, e.g. lay")
+    workers: int = Field(default=1, ge=1, description="training workers; their in-batch negatives are shared")
+    cpus_per_worker: int = Field(default=2, ge=1, description="CPU cores and threads of one worker")
+    use_gpu: bool = Field(default=False, description="one GPU per worker")
+    max_failures: int = Field(default=2, ge=0, description="lost workers after which training gives up")
+
+    @model_validator(mode="after")
+    def _check_dimensions(self) -> Self:
+        if not self.dimensions or min(self.dimensions) < 1 or len(set(self.dimensions)) != len(self.dimensions):
+            raise ValueError(f"dimensions: found {list(self.dimensions)}, expected different numbers of at least 1")
+        if self.weights is not None and len(self.weights) != len(self.dimensions):
+            raise ValueError(f"weights: found {len(self.weights)}, expected {len(self.dimensions)}, one per dimension")
+        if self.select_dimension not in self.dimensions:
+            raise ValueError(
+                f"select_dimension: found {self.select_dimension}, expected one of {list(self.dimensions)}"
+            )
+        return self

@@ -1,0 +1,62 @@
+"""The Serve application: `serve run serve.app:build model=...` to try a model out, serve/config.yaml to operate.
+
+`build` resolves models:/ names in the process that deploys, so that replicas need storage alone.
+"""
+
+import os
+from typing import Any
+
+from pydantic import Field
+from ray.serve import Application
+
+from medembed import storage
+from medembed.config import Config
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.model_files import fetch_model
+from medembed.privacy import silence_telemetry
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import open_registry
+from serve.api import Api
+from serve.embedder import Embedder
+
+
+class ServeConfig(Config):
+    """Arguments of `build`."""
+
+    model: str = Field(
+        default="models:/medembed@champion", description="models:/name@alias, a folder, s3://, gs://, package://"
+    )
+    name: str = Field(default="medembed", description="model name that clients send")
+    tracking_uri: str | None = Field(
+        default=None, description="MLflow server; null: MLFLOW_TRACKING_URI, else ./workspace"
+    )
+    replicas: int = Field(default=1, ge=1, description="replicas that hold the model")
+    cpus_per_replica: int = Field(default=1, ge=1, description="CPU cores and threads of one")
+    gpus_per_replica: float = Field(default=0, ge=0, description="GPUs of one")
+
+
+def build(args: dict[str, Any]) -> Application:
+    """The application for these arguments (see ServeConfig). Raises ModelError or ServiceError at once."""
+    silence_telemetry()
+    config = ServeConfig.model_validate(args)
+    user_config = resolve(config)
+    fetch_model(user_config["model"])
+    encoding = EncodingConfig(cpus_per_worker=config.cpus_per_replica, gpus_per_worker=config.gpus_per_replica)
+    resources = {"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica}
+    deployments: tuple[Any, Any] = (Embedder, Api)  # what Serve's decorators made of the classes
+    embedder = deployments[0].options(
+        num_replicas=config.replicas, ray_actor_options=resources, user_config=user_config
+    )
+    api: Application = (
+        deployments[1].options(ray_actor_options={"num_cpus": 0}).bind(embedder.bind(encoding.model_dump()))
+    )
+    return api
+
+
+def resolve(config: ServeConfig) -> dict[str, str]:
+    """The Embedder's `user_config`: where the model's folder is, and what it is called."""
+    if not config.model.startswith("models:/"):
+        return {"model": storage.absolute(config.model), "name": config.name, "version": "unregistered"}
+    registry = open_registry(RegistryConfig(tracking_uri=config.tracking_uri), on_cluster="RAY_ADDRESS" in os.environ)
+    version = registry.resolve(config.model)
+    return {"model": version.source, "name": config.name, "version": version.version}

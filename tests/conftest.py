@@ -1,0 +1,95 @@
+"""Shared fixtures: a tiny encoder, one local Ray per session, no network, no home folder."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SCRATCH = tempfile.mkdtemp(prefix="medembed-test-", dir="/tmp")
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HOME": f"{SCRATCH}/hf",
+    "MPLCONFIGDIR": f"{SCRATCH}/matplotlib",
+    "RAY_TMPDIR": SCRATCH,
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",
+}
+for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL"):
+    os.environ.pop(name, None)
+
+from tests.tiny import make_encoder, write_pairs  # noqa: E402
+
+
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny stock sentence-transformers model, 32 dimensions."""
+    return make_encoder(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def prompted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with prompts in front of queries and documents, as E5 models have them."""
+    prompts = {"query": "query: ", "document": "passage: "}
+    return make_encoder(tmp_path_factory.mktemp("models") / "prompted", prompts=prompts)
+
+
+@pytest.fixture(scope="session")
+def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """JSONL with 240 pairs over 120 documents."""
+    return write_pairs(tmp_path_factory.mktemp("source") / "pairs.jsonl")
+
+
+@pytest.fixture(scope="session")
+def ray_local() -> Iterator[None]:
+    """One local Ray for the session."""
+    import ray
+
+    ray.init(
+        address="local", num_cpus=4, include_dashboard=False, object_store_memory=2 << 27,
+        log_to_driver=False, logging_level="ERROR",
+    )  # fmt: skip
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3_environment() -> Iterator[dict[str, str]]:
+    """The environment of a real S3 server on this machine."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    yield environment
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """URI of an empty bucket; this process's environment points at the server."""
+    import boto3
+
+    for key, value in s3_environment.items():
+        monkeypatch.setenv(key, value)
+    name = f"bucket-{secrets.token_hex(4)}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    return f"s3://{name}"

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
+
+CONFIG = EncodingConfig(max_tokens_per_batch=128)
+TEXTS = ["heart pain", "a", "swelling of the left knee, grade 3 " * 20, "skin rash", "été: douleur à l'oreille"]
+
+
+def test_embeddings_equal_those_of_stock_sentence_transformers_in_order(encoder_folder: Path):
+    from sentence_transformers import SentenceTransformer
+
+    stock = SentenceTransformer(str(encoder_folder), device="cpu").encode(TEXTS, normalize_embeddings=True)
+    ours = Encoder.load(str(encoder_folder), CONFIG).encode(TEXTS)
+    assert np.abs(ours - stock).max() < 1e-6
+
+
+@pytest.mark.parametrize("role", ["query", "document"])
+def test_prompts_stand_in_front_as_in_stock_sentence_transformers(prompted_folder: Path, role: str):
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(prompted_folder), device="cpu")
+    stock = (model.encode_query if role == "query" else model.encode_document)(TEXTS, normalize_embeddings=True)
+    ours = Encoder.load(str(prompted_folder), CONFIG).encode(TEXTS, role)
+    assert np.abs(ours - stock).max() < 1e-6
+
+
+def test_no_texts_give_no_rows_of_the_full_width(encoder_folder: Path):
+    assert Encoder.load(str(encoder_folder), CONFIG).encode([]).shape == (0, 32)
+
+
+def test_tokens_are_counted_after_truncation_at_the_models_own_length(encoder_folder: Path):
+    _, tokens = Encoder.load(str(encoder_folder), CONFIG).encode_and_count(["heart", "heart " * 100])
+    assert tokens == [3, 48]
+
+
+def test_weights_saved_in_half_precision_are_computed_in_full(encoder_folder: Path, tmp_path: Path):
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    half = SentenceTransformer(str(encoder_folder), device="cpu", model_kwargs={"dtype": torch.bfloat16})
+    half.save_pretrained(str(tmp_path / "half"), create_model_card=False)
+    model = Encoder.load(str(tmp_path / "half"), CONFIG).model
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}

@@ -1,0 +1,43 @@
+"""Ctrl-C: exit status 130, no process left, nothing half-written, and the next run goes on from there."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("moment", ["== encode with the base model", "train: "])
+def test_ctrl_c_leaves_no_process_and_no_half_written_output(
+    pairs_file: Path, encoder_folder: Path, tmp_path: Path, moment: str
+):
+    output, log = tmp_path / "out", tmp_path / "log"
+    command = [
+        sys.executable, "-m", "jobs.finetune", f"source.path={pairs_file}", f"model={encoder_folder}",
+        f"output={output}", f"registry.workspace={tmp_path}/ws", "training.dimensions=[32,8]",
+        "training.select_dimension=8", "training.batch_size=16", "training.epochs=2000",
+    ]  # fmt: skip
+    with open(log, "wb") as stream:
+        job = subprocess.Popen(command, cwd=ROOT, env=os.environ, stderr=stream, start_new_session=True)
+    while moment not in log.read_text():
+        assert job.poll() is None, log.read_text()
+        time.sleep(0.1)
+    time.sleep(6)  # until workers are busy
+    children = psutil.Process(job.pid).children(recursive=True)
+    assert any("ray::" in " ".join(child.cmdline()) for child in children if child.is_running())
+    os.killpg(job.pid, signal.SIGINT)
+    assert job.wait(60) == 130, log.read_text()
+    assert "interrupted" in log.read_text().splitlines()[-1]
+    _, alive = psutil.wait_procs(children, timeout=15)
+    assert alive == []
+    assert not (output / "summary.json").exists()
+    folders = [folder for kind in ("data", "examples", "evaluations", "models") for folder in (output / kind).glob("*")]
+    assert all((folder / "manifest.json").is_file() for folder in folders if ".run-" not in folder.name)
+    assert all((table / "_versions").is_dir() for table in (output / "tables").glob("*"))

@@ -1,0 +1,93 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medembed.errors import ServiceError
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import Registry, open_registry, resolve_model
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RegistryConfig:
+    return RegistryConfig(workspace=str(tmp_path / "ws"))
+
+
+def register(registry: Registry, source: str = "/models/one") -> object:
+    return registry.register(
+        source, params={"lr": 1e-4}, metrics={"ndcg": 0.5}, tags={"dataset": "abc"}, artifacts={"report.html": "<p>"}
+    )
+
+
+def test_a_registered_model_is_found_by_version_and_by_alias(config: RegistryConfig):
+    registry = open_registry(config, on_cluster=False)
+    version = register(registry)
+    registry.set_alias(version)
+    assert registry.resolve("models:/medembed/1") == version == registry.resolve("models:/medembed@champion")
+    assert resolve_model("models:/medembed@champion", config, on_cluster=False) == "/models/one"
+
+
+def test_the_run_keeps_parameters_metrics_lineage_and_artifacts_inside_the_workspace(
+    config: RegistryConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    registry = open_registry(config, on_cluster=False)
+    run = registry.client.get_run(register(registry).run_id)
+    assert (run.data.params, run.data.metrics, run.data.tags["dataset"]) == ({"lr": "0.0001"}, {"ndcg": 0.5}, "abc")
+    assert (run.info.status, len(list((tmp_path / "ws").rglob("report.html")))) == ("FINISHED", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["ws"]
+
+
+def test_a_registered_checkpoint_is_found_by_its_place_and_lineage(config: RegistryConfig):
+    registry = open_registry(config, on_cluster=False)
+    version = register(registry)
+    assert registry.find("/models/one", {"dataset": "abc"}) == version
+    assert registry.find("/models/two", {}) is None
+    assert registry.find("/models/one", {"dataset": "other"}) is None
+
+
+def test_an_alias_is_there_once_it_is_set(config: RegistryConfig):
+    registry = open_registry(config, on_cluster=False)
+    version = register(registry)
+    assert not registry.has_alias()
+    registry.set_alias(version)
+    assert registry.has_alias()
+
+
+def test_a_local_checkpoint_and_an_mlflow_server_do_not_go_together(config: RegistryConfig):
+    registry = open_registry(config, on_cluster=False)
+    registry.check_output("/models")
+    registry.tracking_uri = "http://user:secret@mlflow:5000"
+    with pytest.raises(ServiceError, match="found local '/models'"):
+        registry.check_output("/models")
+    registry.check_output("s3://bucket/models")
+
+
+@pytest.mark.parametrize("reference", ["models:/medembed@champion", "models:/medembed/7", "models:/other/1"])
+def test_a_reference_to_nothing_is_a_one_line_error(config: RegistryConfig, reference: str):
+    with pytest.raises(ServiceError, match="not in the registry") as caught:
+        resolve_model(reference, config, on_cluster=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sqlite_file_is_refused_on_a_cluster_and_for_a_remote_workspace(config: RegistryConfig):
+    for wrong, on_cluster in ((config, True), (RegistryConfig(workspace="s3://bucket/ws"), False)):
+        with pytest.raises(ServiceError, match="MLFLOW_TRACKING_URI"):
+            open_registry(wrong, on_cluster=on_cluster)
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ServiceError, match="127.0.0.1:9") as caught:
+        open_registry(RegistryConfig(tracking_uri="http://user:secret@127.0.0.1:9"), on_cluster=True)
+    assert "secret" not in str(caught.value)
+
+
+def test_two_processes_can_open_an_empty_registry_together(config: RegistryConfig):
+    code = (
+        "from medembed.registry.config import RegistryConfig; from medembed.registry.models import open_registry; "
+        f"open_registry(RegistryConfig(workspace={config.workspace!r}), on_cluster=False)"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait(120) for process in processes] == [0, 0]

