@@ -170,7 +170,11 @@ def cluster(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clust
     dashboard = free_port()
     binary = str(Path(sys.executable).with_name("ray"))
     common = ["--num-cpus=1", "--object-store-memory=200000000", "--disable-usage-stats", "--block"]
-    head = [binary, "start", "--head", f"--port={address.split(':')[1]}", f"--dashboard-port={dashboard}", *common]
+    common.append("--dashboard-agent-listen-port=0")  # its default port may be another Ray's: then no job is taken
+    head = [
+        binary, "start", "--head", f"--port={address.split(':')[1]}", f"--dashboard-port={dashboard}",
+        f"--ray-client-server-port={free_port()}", *common,
+    ]  # fmt: skip
     nodes: list[subprocess.Popen[bytes]] = []
     try:
         for number, command in enumerate([head, [binary, "start", f"--address={address}", *common]]):
