@@ -8,8 +8,17 @@ from typing import Any
 
 import pyarrow as pa
 
+# One row is what is encoded: a whole document, or a chunk of one (its id then says so, see `document_of`).
+# `label` is a text's class; `split` is that of the document's group.
 CORPUS = pa.schema(
-    [("document_id", pa.string()), ("text", pa.string()), ("language", pa.string()), ("content_hash", pa.string())]
+    [
+        ("document_id", pa.string()),
+        ("text", pa.string()),
+        ("language", pa.string()),
+        ("content_hash", pa.string()),
+        ("label", pa.string()),
+        ("split", pa.string()),
+    ]
 )
 QUERIES = pa.schema(
     [
@@ -21,7 +30,19 @@ QUERIES = pa.schema(
         ("split", pa.string()),
     ]
 )
-QRELS = pa.schema([("query_id", pa.string()), ("document_id", pa.string()), ("score", pa.float32())])
+# Judgments of whole documents. `similarity` is what a scored pair came with, from 0 to 1; null elsewhere.
+QRELS = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("document_id", pa.string()),
+        ("score", pa.float32()),
+        ("similarity", pa.float32()),
+    ]
+)
+# Judgments that no split may use; still true, so that mining takes none of these documents for a negative.
+HELD_OUT = pa.schema(
+    [("query_id", pa.string()), ("document_id", pa.string()), ("score", pa.float32()), ("reason", pa.string())]
+)
 EXAMPLES = pa.schema(
     [
         ("query_id", pa.string()),
@@ -45,6 +66,8 @@ QUERY_METRICS = pa.schema(
     ]
 )
 SPLITS = ("train", "dev", "test")
+WEAK = "weak"  # tag of a query that was made from a document's structure; never in the test split
+CHUNK_MARK = "#chunk-"
 
 
 def embeddings(width: int) -> pa.Schema:
@@ -56,6 +79,11 @@ def embeddings(width: int) -> pa.Schema:
             ("embedding", pa.list_(pa.float32(), width)),
         ]
     )
+
+
+def document_of(row_id: str) -> str:
+    """The document that a corpus row belongs to: itself, or for "d7#chunk-2" the document "d7"."""
+    return row_id.partition(CHUNK_MARK)[0]
 
 
 def content_hash(content: str | bytes) -> str:
