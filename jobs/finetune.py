@@ -23,7 +23,7 @@ def run(job: FinetuneJob) -> Summary:
 
 def run_loop(job: FinetuneConfig) -> tuple[Finetuned, Registry]:
     """The finished loop and the registry that it used."""
-    check_source(job.source)  # a missing file is found out before anything is made
+    check_source(job.source, job.splits)  # a missing file is found out before anything is made
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     registry.check_output(job.output)
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())

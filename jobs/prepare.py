@@ -1,15 +1,16 @@
-"""Turn a file of pairs or an ontology into a data set: cleaned, split without leaks, counted."""
+"""Turn your texts, in whatever shape, into a data set: cleaned, split without leaks, counted."""
 
 from collections.abc import Sequence
 
 from pydantic import Field
 
-from jobs.session import Summary, run_job
+from jobs.session import Ray, Summary, run_job
 from medembed import storage
-from medembed.config import Config, OutputUri
+from medembed.config import Config, InputUri, OutputUri
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import describe
-from medembed.data.prepare import prepare
+from medembed.data.prepare import check_source, prepare
+from medembed.encoding.model_files import read_tokenizer
 
 
 class PrepareJob(Config):
@@ -17,20 +18,29 @@ class PrepareJob(Config):
 
     source: SourceConfig
     splits: SplitConfig = SplitConfig()
+    tokenizer: InputUri | None = Field(
+        default=None, description="model by whose tokens lengths are counted in the manifest; null: by words"
+    )
     output: OutputUri = Field(description="folder of the data set; {key} in it becomes the fingerprint of its inputs")
 
 
 def run(job: PrepareJob) -> Summary:
-    dataset = prepare(job.source, job.splits, storage.absolute(job.output))
+    tokenizer = read_tokenizer(job.tokenizer) if job.tokenizer else None
+    dataset = prepare(job.source, job.splits, storage.absolute(job.output), tokenizer)
     return {
         "output": dataset.uri,
         "dataset": dataset.manifest,
-        "lines": [describe(dataset), f"data set: {dataset.uri}"],
+        "lines": [*describe(dataset), f"data set: {dataset.uri}"],
     }
 
 
+def _ray(job: PrepareJob) -> Ray:
+    """A source of one part is read by this process alone; a missing source is found out before Ray starts."""
+    return "any" if check_source(job.source, job.splits) > 1 else "none"
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    run_job(PrepareJob, run, argv, ray="none")
+    run_job(PrepareJob, run, argv, ray=_ray)
 
 
 if __name__ == "__main__":

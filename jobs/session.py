@@ -20,6 +20,7 @@ from medembed.privacy import silence_telemetry, without_passwords
 
 SomeConfig = TypeVar("SomeConfig", bound=Config)
 Summary = dict[str, Any]
+Ray = Literal["any", "private", "none"]
 
 logger = logging.getLogger("medembed")
 _TERMINATED = 128 + signal.SIGTERM
@@ -30,12 +31,13 @@ def run_job(
     body: Callable[[SomeConfig], Summary],
     argv: Sequence[str] | None,
     *,
-    ray: Literal["any", "private", "none"] = "any",
+    ray: Ray | Callable[[SomeConfig], Ray] = "any",
 ) -> NoReturn:
     """Runs a job's body under its config and exits: 0, 2 for what the user can mend, 130 for Ctrl-C, 143 for SIGTERM.
 
     The body's summary is printed as its last lines and written to summary.json in the job's output. `ray` says
-    whether the body needs Ray, and whether RAY_ADDRESS may name one that is there already.
+    whether the body needs Ray, and whether RAY_ADDRESS may name one that is there already; where that depends on
+    the config, it is a function of it.
     """
     silence_telemetry()
     _exit_on_sigterm()
@@ -46,10 +48,11 @@ def run_job(
         config = load_config(model, sys.argv[1:] if argv is None else argv)
         if is_submitted():
             check_places(config)
-        if ray == "none":
+        mode = ray(config) if callable(ray) else ray
+        if mode == "none":
             summary = body(config)
         else:
-            with ray_session(None if ray == "private" else os.environ.get("RAY_ADDRESS")):
+            with ray_session(None if mode == "private" else os.environ.get("RAY_ADDRESS")):
                 if is_on_many_nodes():
                     check_places(config)
                 summary = body(config)
@@ -138,7 +141,7 @@ def _connect(address: str | None) -> None:
     import ray
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing ray.data sets it to INFO
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # it logs workers' tracebacks, which we raise anyway
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
     if not address:
         with _mute_native_output():

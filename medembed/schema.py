@@ -43,6 +43,9 @@ QRELS = pa.schema(
 HELD_OUT = pa.schema(
     [("query_id", pa.string()), ("document_id", pa.string()), ("score", pa.float32()), ("reason", pa.string())]
 )
+# positive_id and negative_ids name corpus rows, which is what a model encodes: a document's chunk where it has some.
+# The memory of splits: which split a text or user key has, by the hash of its words.
+GROUPS = pa.schema([("name", pa.string()), ("split", pa.string())])
 EXAMPLES = pa.schema(
     [
         ("query_id", pa.string()),

@@ -8,11 +8,15 @@ artifact stores read as it is.
 import contextlib
 import hashlib
 import importlib.util
+import io
 import os
+import re
 import shutil
 import tempfile
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlparse
 
 import pyarrow as pa
@@ -88,11 +92,47 @@ def exists(uri: str) -> bool:
         raise StorageError(f"{uri}: cannot reach it: {_first_line(error)}") from None
 
 
+def find_files(pattern: str) -> list[tuple[str, int, int]]:
+    """(URI, bytes, modification time in ns) of a file, of all files below a folder, or of those that match * and ?.
+
+    Sorted by URI; * does not cross a folder, ** does. Empty if there are none.
+    """
+    pattern = absolute(pattern)
+    wild = next((i for i, c in enumerate(pattern) if c in "*?"), None)
+    folder = pattern if wild is None else pattern[:wild].rpartition("/")[0] or "/"
+    filesystem, path = open_filesystem(folder)
+    try:
+        info = filesystem.get_file_info(path)
+        if info.type == pafs.FileType.File:
+            return [(pattern, info.size, info.mtime_ns or 0)] if wild is None else []
+        infos = filesystem.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
+    except OSError as error:
+        raise StorageError(f"{pattern}: cannot list it: {_first_line(error)}") from None
+    prefix = path.rstrip("/") + "/"
+    files = [
+        (join(folder, info.path.removeprefix(prefix)), info.size, info.mtime_ns or 0)
+        for info in infos
+        if info.type == pafs.FileType.File
+    ]
+    return sorted(file for file in files if wild is None or _matches(file[0], pattern))
+
+
+def open_input(uri: str) -> BinaryIO:
+    """A file as a seekable, buffered stream. Raises StorageError if it is not there."""
+    filesystem, path = open_filesystem(uri)
+    try:
+        return io.BufferedReader(filesystem.open_input_file(path), 1 << 20)
+    except FileNotFoundError:
+        raise StorageError(f"{uri}: no such file.") from None
+    except OSError as error:
+        raise StorageError(f"{uri}: cannot read it: {_first_line(error)}") from None
+
+
 def read_bytes(uri: str) -> bytes:
     """A whole file. Raises StorageError if it is not there or cannot be read."""
     filesystem, path = open_filesystem(uri)
     try:
-        with filesystem.open_input_stream(path) as stream:
+        with filesystem.open_input_stream(path, compression=None) as stream:  # as it is, whatever its name
             return bytes(stream.read())
     except FileNotFoundError:
         raise StorageError(f"{uri}: no such file.") from None
@@ -108,7 +148,7 @@ def write_bytes(uri: str, data: bytes) -> None:
         if isinstance(filesystem, pafs.LocalFileSystem):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             target = f"{path}.{uuid.uuid4().hex}.part"
-        with filesystem.open_output_stream(target) as stream:
+        with filesystem.open_output_stream(target, compression=None) as stream:
             stream.write(data)
         if target != path:
             os.replace(target, path)
@@ -127,10 +167,13 @@ def write_parquet(uri: str, table: pa.Table) -> None:
     write_bytes(uri, buffer.getvalue().to_pybytes())
 
 
-def read_parquet(uri: str) -> pa.Table:
-    """One Parquet file. Raises StorageError if it is absent or damaged."""
+def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """One Parquet file, or only some columns of it. Raises StorageError if it is absent or damaged."""
     try:
-        return pq.read_table(pa.BufferReader(read_bytes(uri)))
+        if columns is None:
+            return pq.read_table(pa.BufferReader(read_bytes(uri)))
+        with open_input(uri) as stream:
+            return pq.read_table(stream, columns=list(columns))
     except pa.ArrowInvalid as error:
         raise StorageError(f"{uri}: not a readable Parquet file: {_first_line(error)}") from None
 
@@ -153,6 +196,13 @@ def delete_folder(uri: str) -> None:
     filesystem, path = open_filesystem(uri)
     with contextlib.suppress(FileNotFoundError):
         filesystem.delete_dir(path)
+
+
+def delete_empty_folder(uri: str) -> None:
+    """Removes a local folder if nothing is in it; object stores have none."""
+    if is_local(uri):
+        with contextlib.suppress(OSError):
+            local_path(uri).rmdir()
 
 
 def list_files(uri: str) -> list[str]:
@@ -199,6 +249,13 @@ def fetch_folder(uri: str) -> Path:
             if not target.is_dir():
                 raise StorageError(f"{uri}: cannot copy it to this node: {_first_line(error)}") from None
     return target
+
+
+def _matches(uri: str, pattern: str) -> bool:
+    """Whether a pattern with *, ** and ? fits a whole URI."""
+    tokens = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
+    return re.fullmatch("".join(tokens.get(part) or re.escape(part) for part in parts), uri) is not None
 
 
 def _first_line(error: BaseException) -> str:

@@ -26,7 +26,13 @@ os.environ |= {
 for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL"):
     os.environ.pop(name, None)
 
+from hypothesis import settings  # noqa: E402
+
 from tests.tiny import make_encoder, write_pairs  # noqa: E402
+
+# Machines are slow at times, and a test that fails must fail again.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
 
 
 def pytest_sessionfinish() -> None:

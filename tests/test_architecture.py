@@ -12,10 +12,11 @@ FLOORS = {
     "data": 1, "encoding": 1, "search": 1, "registry": 1,
     "mining": 2, "evaluation": 2,
     "training": 3,
-    "finetuning": 4,
+    "finetuning": 4, "preflight": 4,
 }  # fmt: skip
 USES_RAY = {
     "spread", "progress", "search.sharded", "training.loop", "training.trainer",
+    "preflight.resources", "preflight.train_probe",
 }  # fmt: skip
 SOURCES = sorted(path for room in ("medembed", "serve", "jobs") for path in (ROOT / room).rglob("*.py"))
 

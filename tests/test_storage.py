@@ -96,3 +96,66 @@ def test_lance_gets_the_endpoint_that_the_environment_names(monkeypatch: pytest.
         "region": "eu-west-3",
     }
     assert storage.lance_options("/local") == {}
+
+
+@pytest.fixture
+def tree(root: str) -> str:
+    """A folder with files of 1 to 6 bytes."""
+    for size, name in enumerate(["b.csv", "a.jsonl", "sub/b.jsonl", "sub/deep/c.jsonl", "a2.jsonl", "x+y.jsonl"], 1):
+        storage.write_bytes(storage.join(root, name), b"x" * size)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("a.jsonl", {"a.jsonl": 2}),
+        ("", {"a.jsonl": 2, "a2.jsonl": 5, "b.csv": 1, "sub/b.jsonl": 3, "sub/deep/c.jsonl": 4, "x+y.jsonl": 6}),
+        ("sub", {"sub/b.jsonl": 3, "sub/deep/c.jsonl": 4}),
+        ("sub/", {"sub/b.jsonl": 3, "sub/deep/c.jsonl": 4}),
+        ("*.jsonl", {"a.jsonl": 2, "a2.jsonl": 5, "x+y.jsonl": 6}),
+        ("a?.jsonl", {"a2.jsonl": 5}),
+        ("**.jsonl", {"a.jsonl": 2, "a2.jsonl": 5, "sub/b.jsonl": 3, "sub/deep/c.jsonl": 4, "x+y.jsonl": 6}),
+        ("*/b.jsonl", {"sub/b.jsonl": 3}),
+        ("sub/*", {"sub/b.jsonl": 3}),
+        ("sub/**", {"sub/b.jsonl": 3, "sub/deep/c.jsonl": 4}),
+        ("x+y*", {"x+y.jsonl": 6}),
+        ("a.jsonl*", {"a.jsonl": 2}),
+        ("*.json", {}),
+        ("nothing.jsonl", {}),
+        ("nowhere/*.jsonl", {}),
+    ],
+)
+def test_files_are_found_by_name_folder_or_pattern_in_order_with_their_sizes(
+    tree: str, pattern: str, expected: dict[str, int]
+):
+    found = storage.find_files(storage.join(tree, pattern) if pattern else tree)
+    assert [(uri.removeprefix(tree + "/"), size) for uri, size, _ in found] == list(expected.items())
+    assert all(written_ns > 1_600_000_000 * 10**9 for _, _, written_ns in found)
+
+
+def test_files_are_found_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/a.jsonl").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    for pattern in ("sub", "sub/a.jsonl", "sub/*.jsonl", "sub/**", "./sub/?.jsonl", "**/*.jsonl", "sub/**/*.jsonl"):
+        assert [uri for uri, _, _ in storage.find_files(pattern)] == [str(tmp_path / "sub/a.jsonl")]
+    monkeypatch.chdir(tmp_path / "sub")
+    assert [uri for uri, _, _ in storage.find_files("*.jsonl")] == [str(tmp_path / "sub/a.jsonl")]
+    assert storage.find_files("a.jsonl/*") == []
+
+
+def test_a_file_is_read_as_it_lies_whatever_its_name(tmp_path: Path):
+    storage.write_bytes(str(tmp_path / "x.gz"), b"plain")
+    assert (tmp_path / "x.gz").read_bytes() == storage.read_bytes(str(tmp_path / "x.gz")) == b"plain"
+
+
+def test_a_file_is_read_as_a_stream_that_can_go_back(root: str):
+    storage.write_bytes(storage.join(root, "a.bin"), b"0123456789")
+    with storage.open_input(storage.join(root, "a.bin")) as stream:
+        stream.seek(4)
+        assert stream.readline() == b"456789"
+        stream.seek(0)
+        assert stream.read(2) == b"01"
+    with pytest.raises(StorageError, match="b.bin: no such file"):
+        storage.open_input(storage.join(root, "b.bin"))

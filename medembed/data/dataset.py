@@ -1,17 +1,19 @@
 """The canonical data set on storage: corpus, queries and qrels as Parquet beside a manifest."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from medembed import storage
-from medembed.artifact import NewOutput, read_manifest
-from medembed.schema import CORPUS, QRELS, QUERIES, fingerprint
+from medembed.artifact import read_manifest
+from medembed.schema import CHUNK_MARK, CORPUS, GROUPS, HELD_OUT, QRELS, QUERIES
 
 KIND = "data set"
-ROWS_PER_FILE = 1024  # one file is one unit of work for an encoding worker: about 10 s on one core
+_BAD_ROWS_SHOWN = 3
+_LANGUAGES_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,8 @@ class Dataset:
 
     def corpus_files(self) -> list[tuple[str, int]]:
         """(URI, number of rows) of the corpus files, in corpus order."""
-        names = [name for name in self.manifest["files"] if name.startswith("corpus/")]
-        rest = self.manifest["counts"]["documents"] % ROWS_PER_FILE or ROWS_PER_FILE
-        counts = [ROWS_PER_FILE] * (len(names) - 1) + [rest]
-        return [(storage.join(self.uri, name), count) for name, count in zip(names, counts, strict=True)]
+        rows = self.manifest["rows"]
+        return [(storage.join(self.uri, name), rows[name]) for name in sorted(rows) if name.startswith("corpus/")]
 
     def corpus(self) -> pa.Table:
         """All documents, columns `schema.CORPUS`."""
@@ -47,14 +47,38 @@ class Dataset:
 
     def qrels(self) -> dict[str, dict[str, float]]:
         """query_id -> {document_id: score}."""
+        return self._judgments("qrels/", QRELS)
+
+    def similarities(self) -> list[float]:
+        """The similarities, from 0 to 1, of all scored pairs, in the order of the qrels; [] if there are none."""
+        return pc.drop_null(self._read("qrels/", QRELS)["similarity"]).to_pylist()
+
+    def held_out(self) -> dict[str, dict[str, float]]:
+        """query_id -> {document_id: score} of the judgments that no split may use; {} if there are none."""
+        return self._judgments("held_out/", HELD_OUT)
+
+    def _judgments(self, folder: str, schema: pa.Schema) -> dict[str, dict[str, float]]:
         judged: dict[str, dict[str, float]] = {}
-        for row in self._read("qrels/", QRELS).to_pylist():
+        for row in self._read(folder, schema).to_pylist():
             judged.setdefault(row["query_id"], {})[row["document_id"]] = row["score"]
         return judged
 
-    def _read(self, folder: str, schema: pa.Schema) -> pa.Table:
+    def document_ids(self) -> pa.Array:
+        """Distinct ids of all documents, strings; chunks taken together."""
+        rows = self._read("corpus/", CORPUS, ["document_id"])["document_id"]
+        return pc.unique(pc.list_element(pc.split_pattern(rows, CHUNK_MARK), 0))
+
+    def query_ids(self) -> pa.Array:
+        """Ids of all queries, strings."""
+        return self._read("queries/", QUERIES, ["query_id"])["query_id"].combine_chunks()
+
+    def groups(self) -> pa.Table:
+        """The memory of splits, columns `schema.GROUPS`."""
+        return self._read("groups/", GROUPS)
+
+    def _read(self, folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
         names = [name for name in self.manifest["files"] if name.startswith(folder)]
-        tables = [storage.read_parquet(storage.join(self.uri, name)) for name in names]
+        tables = [storage.read_parquet(storage.join(self.uri, name), columns) for name in names]
         return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
@@ -63,35 +87,37 @@ def open_dataset(uri: str) -> Dataset:
     return Dataset(uri, read_manifest(uri, KIND))
 
 
-def describe(dataset: Dataset) -> str:
-    """One line for people: what was kept, and what was dropped by which rule."""
-    kept, splits, dropped = (format_counts(dataset.manifest[name]) for name in ("counts", "splits", "dropped"))
-    return f"data set {dataset.fingerprint}: kept {kept} (queries: {splits}); dropped {dropped or 'nothing'}"
+def describe(dataset: Dataset) -> list[str]:
+    """Lines for people: what was kept, what was left out by which rule, what the texts are like."""
+    about = dataset.manifest
+    lengths = about["lengths"]
+    lines = [
+        f"data set {dataset.fingerprint}: read {about['rows_read']:,} rows, kept {format_counts(about['counts'])}"
+        + (f" (queries: {format_counts(about['splits'])})" if about["splits"] else ""),
+        f"left out: {format_counts(about['dropped'], ': ') or 'nothing'}",
+    ]
+    for kind in ("documents", "queries"):
+        if about["languages"][kind]:
+            longest = lengths[kind]
+            lines.append(
+                f"{kind}: {_format_languages(about['languages'][kind])}; {lengths['unit']} p50 {longest['p50']:,}, "
+                f"p95 {longest['p95']:,}, longest {longest['p100']:,}"
+            )
+    lines += [f"malformed: {place}" for place in about["bad_rows"][:_BAD_ROWS_SHOWN]]
+    return lines
 
 
-def format_counts(counts: dict[str, int]) -> str:
+def _format_languages(counts: dict[str, int]) -> str:
+    shown = dict(list(counts.items())[:_LANGUAGES_SHOWN])
+    rest = sum(counts.values()) - sum(shown.values())
+    return format_counts(shown | ({"in others": rest} if rest else {}))
+
+
+def format_counts(counts: dict[str, int], between: str = " ") -> str:
     """{"documents": 1200} -> "1,200 documents", joined by commas."""
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
-
-
-def write_dataset(output: NewOutput, tables: dict[str, pa.Table], entries: dict[str, Any]) -> Dataset:
-    """Writes and commits {"corpus": ..., "queries": ..., "qrels": ...}; `entries` go into the manifest."""
-    for name, table in tables.items():
-        for number, part in enumerate(_parts(table)):
-            output.write_parquet(f"{name}/part-{number:05d}.parquet", part)
-    identity = {name: _table_fingerprint(table) for name, table in tables.items()}
-    return Dataset(output.uri, output.commit({"fingerprint": fingerprint(identity), **entries}))
+    return ", ".join(f"{count:,}{between}{name}" for name, count in counts.items())
 
 
 def to_table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """Rows as a table of this schema."""
     return pa.Table.from_pylist(list(rows), schema=schema)
-
-
-def _parts(table: pa.Table) -> Iterator[pa.Table]:
-    yield from (table.slice(start, ROWS_PER_FILE) for start in range(0, table.num_rows, ROWS_PER_FILE))
-
-
-def _table_fingerprint(table: pa.Table) -> str:
-    """Of the rows as a set: the order in which they lie does not count."""
-    return fingerprint(sorted(fingerprint(row) for row in table.to_pylist()))

@@ -7,14 +7,16 @@ for word in the definition of its term is left out and counted, since matching s
 Format: OBO 1.4 flat file, "Term" stanzas with the tags id, name, def, synonym, is_obsolete.
 """
 
+import gzip
 import re
+import zlib
 from collections.abc import Iterator
 
 from medembed import storage
 from medembed.data.config import SourceConfig
-from medembed.data.rows import Document, Dropped, Judgment, Query, Rows
+from medembed.data.rows import Document, Judgment, Query, Record
 from medembed.errors import DataError
-from medembed.schema import normalize_text
+from medembed.schema import WEAK, normalize_text
 
 LAY = "lay"
 _TAGS = {"layperson": LAY, "abbreviation": "abbreviation", "uk_spelling": "uk_spelling", "plural_form": "plural_form"}
@@ -24,22 +26,26 @@ _SYNONYM = re.compile(r'"((?:[^"\\]|\\.)*)"\s+(?:EXACT|BROAD|NARROW|RELATED)\s+(
 Stanza = dict[str, list[str]]
 
 
-def read_ontology(source: SourceConfig) -> Rows:
-    """Rows of every term that has a definition; obsolete terms and terms without one are counted as dropped.
+def read_ontology(uri: str, source: SourceConfig) -> Iterator[Record]:
+    """A record of every term that has a definition; obsolete terms and terms without one are counted as dropped.
 
     A query is tagged "name" or "synonym", and with its synonym type where the file gives one ("lay", ...).
-    Its group is its term, because synonyms of one term are not independent.
+    All but lay synonyms are weak: they come from the ontology's structure, while lay ones were collected to
+    be what people ask.
     """
     try:
-        text = storage.read_bytes(source.path).decode()
+        content = storage.read_bytes(uri)
+        text = (gzip.decompress(content) if uri.endswith(".gz") else content).decode()
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise DataError(f"{uri}: truncated or damaged gzip file; fetch it again.") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{source.path}: not UTF-8 at byte {error.start}; expected an OBO text file.") from None
+        raise DataError(f"{uri}: not UTF-8 at byte {error.start}; expected an OBO text file.") from None
     found = False
     for term in _stanzas(text):
         found = True
-        yield from _term_rows(term, source)
+        yield _to_record(term, source)
     if not found:
-        raise DataError(f"{source.path}: no [Term] stanza found; expected an ontology in OBO format.")
+        raise DataError(f"{uri}: no [Term] stanza found; expected an ontology in OBO format.")
 
 
 def _stanzas(text: str) -> Iterator[Stanza]:
@@ -54,29 +60,29 @@ def _stanzas(text: str) -> Iterator[Stanza]:
             term.setdefault(tag, []).append(value.strip())
 
 
-def _term_rows(term: Stanza, source: SourceConfig) -> Rows:
+def _to_record(term: Stanza, source: SourceConfig) -> Record:
     if term.get("is_obsolete") == ["true"]:
-        yield Dropped("obsolete term")
-        return
+        return Record(dropped=("obsolete term",))
     definition = _QUOTED.match(term.get("def", [""])[0])
     if definition is None or not definition[1].strip() or "id" not in term:
-        yield Dropped("term without definition")
-        return
+        return Record(dropped=("term without definition",))
     term_id, answer = term["id"][0], _unescape(definition[1])
-    yield Document(term_id, answer, source.language)
     padded_answer = f" {normalize_text(answer)} "
     seen: set[str] = set()
+    queries, dropped = [], []
     for text, tags in _labels(term):
         normalized = normalize_text(text)
         if normalized in seen:
-            yield Dropped("label repeated in its term")
+            dropped.append("label repeated in its term")
         elif f" {normalized} " in padded_answer:
-            yield Dropped("query contained in its definition")
+            dropped.append("query contained in its definition")
         else:
-            query_id = f"{term_id}#{len(seen)}"
-            yield Query(query_id, text, source.language, group_id=term_id, tags=tags)
-            yield Judgment(query_id, term_id)
+            weak = () if LAY in tags else (WEAK,)
+            queries.append(Query(text, f"{term_id}#{len(seen)}", source.query_language, (*tags, *weak)))
         seen.add(normalized)
+    judgments = tuple(Judgment(number, 0) for number in range(len(queries)))
+    document = Document(answer, term_id, source.document_language)
+    return Record((document,), tuple(queries), judgments, dropped=tuple(dropped))
 
 
 def _labels(term: Stanza) -> Iterator[tuple[str, tuple[str, ...]]]:

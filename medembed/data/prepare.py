@@ -1,98 +1,109 @@
-"""A source -> a data set: read, clean, split, check for leaks, write."""
+"""A source -> a data set, in found again where it was made before, and whole or not at all."""
 
+import itertools
 import logging
-from collections import Counter
-from typing import Any
+from collections.abc import Sequence
 
 from medembed import storage
-from medembed.artifact import NewOutput, find_output, place
-from medembed.data.cleaning import CleanRows, clean
+from medembed.artifact import find_output, place
 from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.dataset import KIND, Dataset, to_table, write_dataset
-from medembed.data.readers import read_rows
-from medembed.data.splits import HELD_OUT, assign_splits, check_leaks
+from medembed.data.dataset import KIND, Dataset, open_dataset
+from medembed.data.files import locate, read_part
+from medembed.data.mapping import Mapping, find_mapping
+from medembed.data.parts import Part, Source, find_parts
+from medembed.data.passes import FOLDERS, Plan, run_passes
+from medembed.data.rows import BadRow
 from medembed.errors import DataError, StorageError
-from medembed.schema import CORPUS, QRELS, QUERIES, content_hash, fingerprint
+from medembed.schema import content_hash, fingerprint
 
 logger = logging.getLogger(__name__)
 
+_ROWS_LOOKED_AT = 100  # for the names of columns: JSON rows may lack some
 
-def prepare(source: SourceConfig, splits: SplitConfig, output: str) -> Dataset:
-    """The data set of a source at `output`; found again if source bytes and config are unchanged.
 
-    Raises DataError for malformed rows, an empty source or a leak, StorageError for places out of reach.
+def prepare(source: SourceConfig, splits: SplitConfig, output: str, tokenizer: str | None = None) -> Dataset:
+    """The data set of a source at `output`; found again if source and config are unchanged.
+
+    `tokenizer` is a tokenizer.json as text, by which the manifest counts lengths; None counts words. Raises
+    DataError for malformed rows, an empty source or a leak, StorageError for places out of reach.
     """
-    key = source_key(source, splits)
+    source = _located(source)
+    found = find_parts(source)
+    key = source_key(found, source, splits, tokenizer)
     output = place(output, key)
     manifest = find_output(output, KIND, key)
     if manifest is not None:
         logger.info("data set %s: unchanged, reused", manifest["fingerprint"])
         return Dataset(output, manifest)
-    rows = clean(read_rows(source))
-    assigned = assign_splits(rows.queries, rows.documents, rows.judgments.values(), splits)
-    check_leaks(rows.queries, rows.documents, rows.judgments.values(), assigned)
-    rows.dropped["query whose positives lie in different splits"] += _hold_out(rows, assigned)
-    if not rows.queries:
-        raise DataError(f"{source.path}: no usable pair found; dropped: {dict(rows.dropped) or 'nothing'}.")
-    with NewOutput(output, KIND, key) as target:
-        return write_dataset(target, _tables(rows, assigned), _entries(source, splits, rows, assigned))
+    mapping = choose_mapping(found, source)
+    logger.info("%s: %s", source.path, mapping.describe() if mapping else f"{found.format}, by its fixed columns")
+    _check_free(output)
+    _remove(output)  # what a run that was killed has left
+    try:
+        return run_passes(Plan(found, mapping, source, splits, output, key, tokenizer))
+    except BaseException:
+        _remove(output)
+        raise
 
 
-def check_source(source: SourceConfig) -> None:
-    """Raises StorageError if there is no such source."""
-    if not storage.exists(source.path):
-        raise StorageError(f"{source.path}: no such file.")
+def check_source(source: SourceConfig, splits: SplitConfig) -> int:
+    """The number of parts that workers can read side by side; quick.
+
+    Raises StorageError or DataError if the source or `splits.previous` is not there, or its columns fit no shape.
+    """
+    source = _located(source)
+    found = find_parts(source)
+    choose_mapping(found, source)
+    if splits.previous is not None:
+        open_dataset(storage.absolute(splits.previous))
+    return len(found.parts)
 
 
-def source_key(source: SourceConfig, splits: SplitConfig) -> str:
-    """Fingerprint of all that determines the data set: the source's bytes, its reading, the split."""
-    settings = {"source": source.model_dump(), "splits": splits.model_dump()}
-    return fingerprint([settings, content_hash(storage.read_bytes(source.path))])
+def source_key(found: Source, source: SourceConfig, splits: SplitConfig, tokenizer: str | None) -> str:
+    """Fingerprint of all that determines the data set: the source's content, its reading, the split."""
+    previous = open_dataset(storage.absolute(splits.previous)).fingerprint if splits.previous else None
+    settings = {"source": source.model_dump(exclude={"path"}), "splits": splits.model_dump() | {"previous": previous}}
+    return fingerprint([settings, found.fingerprint, content_hash(tokenizer or "")])
 
 
-def _hold_out(rows: CleanRows, assigned: dict[str, str]) -> int:
-    """Removes queries that belong to no split, and their judgments; returns how many."""
-    held = {query_id for query_id, split in assigned.items() if split == HELD_OUT}
-    rows.queries = {query_id: row for query_id, row in rows.queries.items() if query_id not in held}
-    rows.judgments = {pair: row for pair, row in rows.judgments.items() if row.query_id not in held}
-    return len(held)
+def choose_mapping(found: Source, source: SourceConfig) -> Mapping | None:
+    """The mapping of the source's columns; None for formats that say it themselves. Raises DataError."""
+    if found.format in ("beir", "ontology"):
+        return None
+    rows = (row for part in found.parts for _, row in read_part(part, source) if not isinstance(row, BadRow))
+    names = list(dict.fromkeys(name for row in itertools.islice(rows, _ROWS_LOOKED_AT) for name in row))
+    chat = {"messages"} <= set(names) or {"input", "preferred_output"} <= set(names)
+    if chat or (source.format == "openai" and "prompt" not in names):
+        return Mapping("chat", source.columns)
+    if not names:
+        raise DataError(_explain_nothing(found.parts, source))
+    return find_mapping(names, source)
 
 
-def _tables(rows: CleanRows, assigned: dict[str, str]) -> dict[str, Any]:
-    corpus = [
-        {
-            "document_id": row.document_id,
-            "text": row.text,
-            "language": row.language,
-            "content_hash": content_hash(row.text),
-        }
-        for row in rows.documents.values()
-    ]
-    queries = [
-        {
-            "query_id": row.query_id,
-            "text": row.text,
-            "language": row.language,
-            "tags": list(row.tags),
-            "group_id": row.group_id,
-            "split": assigned[row.query_id],
-        }
-        for row in rows.queries.values()
-    ]
-    qrels = [
-        {"query_id": row.query_id, "document_id": row.document_id, "score": row.score}
-        for row in rows.judgments.values()
-    ]
-    return {"corpus": to_table(corpus, CORPUS), "queries": to_table(queries, QUERIES), "qrels": to_table(qrels, QRELS)}
+def _explain_nothing(parts: Sequence[Part], source: SourceConfig) -> str:
+    """Why no row of a source can be read: the first row's fault, or that there is none."""
+    for part in parts:
+        for line, row in read_part(part, source):
+            if isinstance(row, BadRow):
+                return f"{locate(part, line)}: {row.fault} No other row can be read either."
+    return f"{source.path}: empty; expected rows of texts."
 
 
-def _entries(source: SourceConfig, splits: SplitConfig, rows: CleanRows, assigned: dict[str, str]) -> dict[str, Any]:
-    return {
-        "source": source.path,
-        "licence": source.licence,
-        "languages": sorted({row.language for row in rows.documents.values()}),
-        "counts": {"documents": len(rows.documents), "queries": len(rows.queries), "judgments": len(rows.judgments)},
-        "splits": dict(sorted(Counter(assigned[query_id] for query_id in rows.queries).items())),
-        "dropped": {reason: count for reason, count in sorted(rows.dropped.items()) if count},
-        "config": {"source": source.model_dump(), "splits": splits.model_dump()},
-    }
+def _located(source: SourceConfig) -> SourceConfig:
+    """The source with a path that workers find from any working directory."""
+    return source.model_copy(update={"path": storage.absolute(source.path)})
+
+
+def _check_free(output: str) -> None:
+    """Raises StorageError if something else than what a killed run left lies there already."""
+    if not storage.exists(output):
+        return
+    foreign = [name for name in storage.list_files(output) if name.split("/")[0] not in FOLDERS]
+    if foreign:
+        raise StorageError(f"{output}: expected nothing or a data set, found {foreign[0]!r}; choose another place.")
+
+
+def _remove(output: str) -> None:
+    for folder in FOLDERS:
+        storage.delete_folder(storage.join(output, folder))
+    storage.delete_empty_folder(output)

@@ -1,44 +1,78 @@
-"""What readers yield: documents, queries and judgments, each with the place it came from."""
+"""What readers yield: records of documents, queries and judgments, and rows that they could not read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Document:
-    """A text that can be found."""
+    """A text that can be found. `group` is a key that the user names; `split` one that the source comes with.
 
-    document_id: str
+    Without an id it gets one from its text.
+    """
+
     text: str
-    language: str
+    document_id: str | None = None
+    language: str | None = None
+    label: str | None = None
+    group: str | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True)
 class Query:
-    """A text that asks. Queries of one group are not independent: intervals resample groups."""
+    """A text that asks."""
 
-    query_id: str
     text: str
-    language: str
-    group_id: str
+    query_id: str | None = None
+    language: str | None = None
     tags: tuple[str, ...] = ()
+    group: str | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True)
 class Judgment:
-    """How well a document answers a query; 0 is judged not relevant, so a known hard negative."""
+    """How well a document answers a query; 0 is judged not relevant, so a known hard negative.
 
-    query_id: str
-    document_id: str
+    Both are named by position in their `Record`: a text that is dropped takes its judgments along.
+    """
+
+    query: int
+    document: int
     score: float = 1.0
+    similarity: float | None = None
 
 
 @dataclass(frozen=True)
-class Dropped:
-    """A row that the reader left out on purpose, with the rule that did it."""
+class Qrel:
+    """A judgment that stands in a row of its own and names both sides by id. `split` is that of its file."""
 
-    reason: str
+    query_id: str
+    document_id: str
+    score: float
+    split: str | None = None
 
 
-Row = Document | Query | Judgment | Dropped
-Rows = Iterator[Row]
+@dataclass(frozen=True)
+class Record:
+    """What one row of a source says; `dropped` are the rules by which its reader left texts out."""
+
+    documents: tuple[Document, ...] = ()
+    queries: tuple[Query, ...] = ()
+    judgments: tuple[Judgment, ...] = ()
+    qrels: tuple[Qrel, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be read: what was found and what was expected, without its text."""
+
+    fault: str
+
+
+Fields = dict[str, Any]
+Rows = Iterator[tuple[int, Fields | BadRow]]
+"""(line or row number within the part, from 1; the row's fields), in order."""

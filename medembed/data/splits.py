@@ -1,71 +1,87 @@
-"""Which queries train, which choose checkpoints, which measure: a stable hash per document, and a leak check.
+"""Which queries train, which choose checkpoints, which measure. Pure: arrays in, arrays out.
 
-A document's split depends on its own text and nothing else, so no growth of the data ever moves it. A query
-follows its positives, and all queries with the same normalised text stay together. Where these positives
-lie in different splits, the query is held out of all: as a positive it would show the test's documents to
-training. (As mined negatives, training may meet any document of the corpus, as search does.)
+Texts are nodes. A query, its positive documents and the key that the user names belong together, and so do
+texts with the same words; such a group is never cut. Its split is a hash of the group: of its user keys if
+it has any, else of its documents' words, so that further queries about them change nothing.
+
+Data that grows can join groups that had different splits. What is known from before (the data set that
+`splits.previous` names, or splits that the source comes with) never moves; a new row that joins groups of
+different splits belongs to none.
 """
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from medembed.data.config import SplitConfig
-from medembed.data.rows import Document, Judgment, Query
-from medembed.errors import DataError
-from medembed.schema import normalize_text
+from medembed.schema import SPLITS
 
-HELD_OUT = "held_out"
+Ints = npt.NDArray[np.int64]
+UNKNOWN, HELD = -1, -2  # codes beside the positions in SPLITS
+KEY, DOCUMENT, QUERY = "0", "1", "2"  # kinds of node, by which a group's hash prefers its members
 
 
-def split_of(text: str, config: SplitConfig) -> str:
-    """The split of a document with this text: train, dev or test."""
-    digest = hashlib.sha256(f"{config.salt}\n{normalize_text(text) or text}".encode()).digest()
+@dataclass(frozen=True)
+class Graph:
+    """Texts and user keys as nodes [N], with the edges between them.
+
+    `names` [N] are kind + hash; `edges` [E, 2] positions of nodes; `known` [N] the split that a node had
+    before, UNKNOWN for a new one.
+    """
+
+    names: pa.Array
+    edges: Ints
+    known: Ints
+
+
+def split_of(name: str, config: SplitConfig) -> int:
+    """Position in SPLITS that a group with this hash has."""
+    digest = hashlib.sha256(f"{config.salt}\n{name}".encode()).digest()
     position = int.from_bytes(digest[:7], "big") / 2**56
     if position < config.test:
-        return "test"
-    return "dev" if position < config.test + config.dev else "train"
+        return SPLITS.index("test")
+    return SPLITS.index("dev" if position < config.test + config.dev else "train")
 
 
-def assign_splits(
-    queries: Mapping[str, Query],
-    documents: Mapping[str, Document],
-    judgments: Iterable[Judgment],
-    config: SplitConfig,
-) -> dict[str, str]:
-    """query_id -> train, dev, test or held_out."""
-    reached: dict[str, set[str]] = defaultdict(set)
-    for row in judgments:
-        if row.score > 0:
-            reached[_text_key(queries[row.query_id])].add(split_of(documents[row.document_id].text, config))
-    keys = {query_id: _text_key(query) for query_id, query in queries.items()}
-    return {
-        query_id: next(iter(reached[key])) if len(reached[key]) == 1 else HELD_OUT for query_id, key in keys.items()
-    }
+def assign_splits(graph: Graph, config: SplitConfig) -> Ints:
+    """[N] position in SPLITS of every node, HELD where it joins groups of different splits."""
+    assigned = graph.known.copy()
+    one, other = (graph.edges[:, side] for side in (0, 1))
+    is_new = assigned == UNKNOWN
+    inner = is_new[one] & is_new[other]
+    groups = components(len(assigned), graph.edges[inner])
+    # The splits that a group of new nodes touches: lowest and highest differ if there are several.
+    low, high = np.full(len(assigned), len(SPLITS), dtype=np.int64), np.full(len(assigned), -1, dtype=np.int64)
+    for new, old in ((one, other), (other, one)):
+        touching = is_new[new] & ~is_new[old]
+        np.minimum.at(low, groups[new[touching]], assigned[old[touching]])
+        np.maximum.at(high, groups[new[touching]], assigned[old[touching]])
+    low[(high >= 0) & (low != high)] = HELD
+    fresh = np.unique(groups[is_new])
+    fresh = fresh[high[fresh] < 0]
+    first = _first_names(graph.names, groups, fresh)
+    low[fresh] = [split_of(name, config) for name in first.to_pylist()]
+    assigned[is_new] = low[groups[is_new]]
+    return assigned
 
 
-def check_leaks(
-    queries: Mapping[str, Query],
-    documents: Mapping[str, Document],
-    judgments: Iterable[Judgment],
-    splits: Mapping[str, str],
-) -> None:
-    """Raises DataError if a query text or a positive document is in two splits, with counts and ids."""
-    owners: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    for row in judgments:
-        split = splits[row.query_id]
-        if row.score > 0 and split != HELD_OUT:
-            owners["document", normalize_text(documents[row.document_id].text)].setdefault(split, row.query_id)
-            owners["query text", _text_key(queries[row.query_id])].setdefault(split, row.query_id)
-    leaks = [(kind, found) for (kind, _), found in owners.items() if len(found) > 1]
-    if leaks:
-        kind, found = leaks[0]
-        where = ", ".join(f"{query_id!r} ({split})" for split, query_id in sorted(found.items()))
-        raise DataError(
-            f"splits leak: {len(leaks)} texts stand in more than one split, first a {kind} shared by queries {where}; "
-            "put rows that share a text into one split."
-        )
+def components(count: int, edges: Ints) -> Ints:
+    """[count] number of each node's connected component."""
+    links = coo_array((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
 
 
-def _text_key(query: Query) -> str:
-    return normalize_text(query.text) or query.text
+def _first_names(names: pa.Array, groups: Ints, wanted: Ints) -> pa.Array:
+    """Of each wanted group the smallest name: user keys before documents before queries."""
+    order = pc.sort_indices(names).to_numpy()
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    smallest = np.full(len(names), len(names), dtype=np.int64)
+    np.minimum.at(smallest, groups, place)
+    return names.take(pa.array(order[smallest[wanted]]))

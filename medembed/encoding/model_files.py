@@ -49,6 +49,12 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card if isinstance(card, dict) else {}
 
 
+def read_tokenizer(reference: str) -> str | None:
+    """A model's tokenizer.json as text; None for a model whose tokenizer has no such file."""
+    file = fetch_model(reference) / "tokenizer.json"
+    return file.read_text(encoding="utf-8") if file.is_file() else None
+
+
 def model_width(folder: Path) -> int | None:
     """The model's full dimension by its settings, without loading it; None where they do not say."""
     modules = _read_json(folder / "modules.json") or [{"path": ""}]

@@ -44,10 +44,10 @@ class Evaluation:
 def evaluate(
     dataset: Dataset, table: Table, model: str, output: str, config: EvaluationConfig, encoding: EncodingConfig
 ) -> Evaluation:
-    """Ranks the whole corpus for each query at each dimension; found again if nothing changed.
+    """Ranks all documents of the corpus for each query at each dimension; found again if nothing changed.
 
-    Writes metrics.json and per_query.parquet. Raises DataError if no query is left to measure, ModelError for
-    a dimension above the table's width.
+    Queries without a positive are left out. Writes metrics.json and per_query.parquet. Raises DataError if no
+    query is left to measure, ModelError for a dimension above the table's width.
     """
     dimensions = config.dimensions or table.info.dimensions or (table.info.width,)
     check_dimensions(dimensions, table.info.width)
@@ -56,13 +56,19 @@ def evaluate(
     if find_output(output, KIND, key) is not None:
         logger.info("evaluation %s: unchanged, reused", key)
         return _read(output)
-    queries = dataset.queries(config.split, config.tag).sort_by("query_id")  # whatever order the source had
+    qrels = dataset.qrels()
+    queries = keep_measurable(dataset.queries(config.split, config.tag), qrels)
+    queries = queries.sort_by("query_id")  # whatever order the source had
     if not queries.num_rows:
-        raise DataError(f"{dataset.uri}: no query with split={config.split} tag={config.tag}; nothing to measure.")
+        raise DataError(
+            f"{dataset.uri}: no query with split={config.split} tag={config.tag} has a positive; nothing to measure."
+        )
     embeddings = encode_queries(queries["text"].to_pylist(), model, encoding)
     shards = [(shard, shard["rows"]) for shard in table.shards()]
-    rankings = search_shards(shards, read_shard, embeddings, DEPTH, dimensions, workers=encoding.workers)
-    per_query = score_rankings(rankings, queries["query_id"].to_pylist(), dataset.qrels())
+    rankings = search_shards(
+        shards, read_shard, embeddings, DEPTH, dimensions, by_document=True, workers=encoding.workers
+    )
+    per_query = score_rankings(rankings, queries["query_id"].to_pylist(), qrels)
     result = _summarize(output, per_query, queries["query_id"].to_pylist(), queries["group_id"].to_pylist())
     with NewOutput(output, KIND, key) as target:
         target.write_bytes("metrics.json", json.dumps(result.metrics, indent=2).encode())
@@ -71,10 +77,19 @@ def evaluate(
     return result
 
 
+def keep_measurable(queries: pa.Table, qrels: dict[str, dict[str, float]]) -> pa.Table:
+    """The queries that have a positive, in this order: for the others the ideal DCG is 0. Logs how many those are."""
+    judged = [qrels.get(query_id, {}).values() for query_id in queries["query_id"].to_pylist()]
+    keep = [any(grade > 0 for grade in grades) for grades in judged]
+    if not all(keep):
+        logger.info("%d queries without a positive are not measured", keep.count(False))
+    return queries.filter(pa.array(keep, pa.bool_()))
+
+
 def score_rankings(
     rankings: dict[int, Ranking], query_ids: Sequence[str], qrels: dict[str, dict[str, float]]
 ) -> PerQuery:
-    """{dimension: {metric: a value per query}} of ranked documents. Pure."""
+    """{dimension: {metric: a value per query}} of ranked documents; each query has a positive. Pure."""
     judged = [[grade for grade in qrels[query_id].values() if grade > 0] for query_id in query_ids]
     return {
         dimension: measure(_grades(ranking, query_ids, qrels), judged)

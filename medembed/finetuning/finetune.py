@@ -15,8 +15,9 @@ from medembed import storage
 from medembed.data.dataset import Dataset, describe, format_counts
 from medembed.data.prepare import prepare
 from medembed.encoding.encode import encode_corpus
-from medembed.encoding.model_files import fetch_model, model_width
+from medembed.encoding.model_files import fetch_model, model_width, read_tokenizer
 from medembed.encoding.table import Table
+from medembed.errors import DataError
 from medembed.evaluation.evaluate import Evaluation, evaluate
 from medembed.evaluation.report import Comparison, compare_evaluations, draw_curve, headline, render_report
 from medembed.finetuning.config import FinetuneConfig
@@ -55,8 +56,10 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
     dimensions = (*config.training.dimensions, *run.measurement.dimensions)
     check_dimensions(dimensions, model_width(fetch_model(config.model)) or max(dimensions))
     with run.stage("prepare"):
-        dataset = prepare(config.source, config.splits, run.place("data/{key}"))
-        logger.info("%s", describe(dataset))
+        dataset = prepare(config.source, config.splits, run.place("data/{key}"), read_tokenizer(config.model))
+        for line in describe(dataset):
+            logger.info("%s", line)
+        check_queries(dataset, config)
     with run.stage("encode with the base model"):
         base_table = run.encode(dataset, config.model)
         check_dimensions(dimensions, base_table.info.width)
@@ -84,6 +87,18 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
     return Finetuned(
         dataset, tables, examples, checkpoint, before, after, comparison, version, is_promoted, report, run.seconds
     )
+
+
+def check_queries(dataset: Dataset, config: FinetuneConfig) -> None:
+    """Raises DataError if a split lacks the queries that a later stage needs: now rather than after an hour."""
+    measured = config.evaluation
+    for split, tag in (("train", None), ("dev", config.training.dev_tag), (measured.split, measured.tag)):
+        if not dataset.queries(split, tag).num_rows:
+            tagged = f" with tag {tag}" if tag else ""
+            raise DataError(
+                f"{dataset.uri}: no {split} query{tagged}, but fine-tuning trains, chooses checkpoints and measures on "
+                "queries; add some, enlarge splits.dev or splits.test, or measure on another evaluation.split."
+            )
 
 
 class _Run:

@@ -23,9 +23,10 @@ def search_shards(
     k: int,
     dimensions: Sequence[int],
     *,
+    by_document: bool = False,
     workers: int = 2,
 ) -> dict[int, Ranking]:
-    """{dimension: the k best documents of each query}, in one pass over the shards.
+    """{dimension: the k best rows of each query, or documents with `by_document`}, in one pass over the shards.
 
     `shards` are (shard, its rows) and `read` gives a shard's ids and embeddings [n, D]; queries [Q, D] have
     unit rows. At each dimension both sides are truncated. Raises ModelError for a dimension above D.
@@ -34,7 +35,13 @@ def search_shards(
 
     check_dimensions(dimensions, queries.shape[1])
     items = [{"shard": shard, "rows": rows} for shard, rows in shards]
-    arguments = {"read": read, "queries": ray.put(queries), "k": k, "dimensions": tuple(dimensions)}
+    arguments = {
+        "read": read,
+        "queries": ray.put(queries),
+        "k": k,
+        "dimensions": tuple(dimensions),
+        "by_document": by_document,
+    }
     best: dict[int, Ranking] = {}
     results = (
         (row["rows"], _unpack(row["rankings"])) for row in spread(items, SearchShard, arguments, workers=workers)
@@ -48,18 +55,20 @@ def search_shards(
 class SearchShard:
     """Turns {shard, rows} into {rows, rankings}; the truncated queries stay in the actor."""
 
-    def __init__(self, read: ReadShard[Any], queries: Any, k: int, dimensions: Sequence[int]) -> None:
+    def __init__(
+        self, read: ReadShard[Any], queries: Any, k: int, dimensions: Sequence[int], by_document: bool
+    ) -> None:
         import ray
 
         whole = ray.get(queries)
-        self.read, self.k = read, k
+        self.read, self.k, self.by_document = read, k, by_document
         self.queries = {dimension: truncate(whole, dimension) for dimension in dimensions}
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        ids, documents = self.read(item["shard"])
+        ids, vectors = self.read(item["shard"])
         names = np.asarray(ids, dtype=np.str_)
         rankings = {
-            dimension: top_k(queries, names, truncate(documents, dimension), self.k)
+            dimension: top_k(queries, names, truncate(vectors, dimension), self.k, by_document=self.by_document)
             for dimension, queries in self.queries.items()
         }
         return {"rows": item["rows"], "rankings": _pack(rankings)}
@@ -69,17 +78,19 @@ def _pack(rankings: dict[int, Ranking]) -> bytes:
     """Arrow has no column of 2-D string arrays, so that rankings travel as one NumPy archive without pickles."""
     buffer = io.BytesIO()
     arrays = {
-        f"{part}_{dimension}": getattr(ranking, part)
+        f"{part}_{dimension}": values
         for dimension, ranking in rankings.items()
-        for part in ("ids", "scores")
+        for part, values in vars(ranking).items()
+        if values is not None
     }
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
 def _unpack(packed: bytes) -> dict[int, Ranking]:
+    parts: dict[int, dict[str, npt.NDArray[Any]]] = {}
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        dimensions = [int(name.removeprefix("ids_")) for name in arrays.files if name.startswith("ids_")]
-        return {
-            dimension: Ranking(arrays[f"ids_{dimension}"], arrays[f"scores_{dimension}"]) for dimension in dimensions
-        }
+        for name in arrays.files:
+            part, _, dimension = name.partition("_")
+            parts.setdefault(int(dimension), {})[part] = arrays[name]
+    return {dimension: Ranking(**named) for dimension, named in parts.items()}

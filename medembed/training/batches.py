@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from medembed.schema import document_of
+
 NO_DOCUMENT = -1  # id of the stand-in where an example has fewer negatives than others
 
 
@@ -10,7 +12,8 @@ def to_columns(examples: Sequence[dict[str, Any]], query_prompt: str, document_p
     """{query, positive, negative_0, ..., label}: texts behind their prompts, and int64 ids as `label`.
 
     `label` is [query id, positive id, negative ids ...] per row: the trainer's collator tokenises every
-    other column, and this one becomes a tensor. Where an example has fewer negatives than others, an empty
+    other column, and this one becomes a tensor. Ids are those of documents, so that another chunk of a positive
+    is known as one. Where an example has fewer negatives than others, an empty
     text with id NO_DOCUMENT stands in, which the loss masks.
     """
     count = max((len(row["negatives"]) for row in examples), default=0)
@@ -28,7 +31,7 @@ def to_columns(examples: Sequence[dict[str, Any]], query_prompt: str, document_p
             document_prompt + row["negatives"][position] if position < len(row["negatives"]) else "" for row in examples
         ]
     for row in examples:
-        documents = [number("document", name) for name in (row["positive_id"], *row["negative_ids"])]
+        documents = [number("document", document_of(name)) for name in (row["positive_id"], *row["negative_ids"])]
         padding = [NO_DOCUMENT] * (count + 1 - len(documents))
         columns.setdefault("label", []).append([number("query", row["query"]), *documents, *padding])
     return columns

@@ -9,10 +9,10 @@ import numpy.typing as npt
 from medembed.data.dataset import Dataset
 from medembed.encoding.encoder import Role
 from medembed.errors import DataError
-from medembed.evaluation.evaluate import score_rankings
+from medembed.evaluation.evaluate import keep_measurable, score_rankings
 from medembed.evaluation.metrics import DEPTH, METRICS
 from medembed.matryoshka import truncate
-from medembed.schema import content_hash
+from medembed.schema import content_hash, document_of
 from medembed.search.topk import top_k
 from medembed.training.config import TrainingConfig
 
@@ -21,7 +21,7 @@ Encode = Callable[[list[str], Role], npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class DevSample:
-    """Queries and documents as (id, text), and the judgments between them."""
+    """Queries as (id, text), documents as (row id, text), a row per chunk, and the judgments between them."""
 
     queries: tuple[tuple[str, str], ...]
     documents: tuple[tuple[str, str], ...]
@@ -31,20 +31,24 @@ class DevSample:
 def draw_dev_sample(dataset: Dataset, config: TrainingConfig) -> DevSample:
     """The sample that a hash of ids decides, so every run and worker draws the same one.
 
-    Raises DataError if the data set has no such dev query, or if `select_by` names no metric.
+    All rows of judged documents are in it, past `dev_documents` if need be. Raises DataError if no such dev
+    query has a positive, or if `select_by` names no metric.
     """
     if config.select_by not in METRICS:
         raise DataError(f"training.select_by: found {config.select_by!r}, expected one of {', '.join(METRICS)}.")
-    rows = dataset.queries("dev", config.dev_tag).to_pylist()
-    if not rows:
-        raise DataError(f"{dataset.uri}: no dev query with tag {config.dev_tag}; checkpoints cannot be compared.")
-    chosen = sorted(rows, key=lambda row: content_hash(row["query_id"]))[: config.dev_queries]
     qrels = dataset.qrels()
+    queries = keep_measurable(dataset.queries("dev", config.dev_tag), qrels).to_pylist()
+    if not queries:
+        raise DataError(
+            f"{dataset.uri}: no dev query with tag {config.dev_tag} has a positive; checkpoints cannot be compared."
+        )
+    chosen = sorted(queries, key=lambda row: content_hash(row["query_id"]))[: config.dev_queries]
     judged = {row["query_id"]: qrels[row["query_id"]] for row in chosen}
-    positives = {name for grades in judged.values() for name in grades}
+    named = {document_id for grades in judged.values() for document_id in grades}
     corpus = dataset.corpus().select(["document_id", "text"]).to_pylist()
-    corpus.sort(key=lambda row: (row["document_id"] not in positives, content_hash(row["document_id"])))
-    size = max(config.dev_documents, len(positives))
+    answers = {row["document_id"] for row in corpus if document_of(row["document_id"]) in named}
+    corpus.sort(key=lambda row: (row["document_id"] not in answers, content_hash(row["document_id"])))
+    size = max(config.dev_documents, len(answers))
     documents = tuple((row["document_id"], row["text"]) for row in corpus[:size])
     return DevSample(tuple((row["query_id"], row["text"]) for row in chosen), documents, judged)
 
@@ -55,7 +59,7 @@ def measure_dev_sample(sample: DevSample, encode: Encode, config: TrainingConfig
     documents = encode([text for _, text in sample.documents], "document")
     ids = np.array([name for name, _ in sample.documents])
     rankings = {
-        dimension: top_k(truncate(queries, dimension), ids, truncate(documents, dimension), DEPTH)
+        dimension: top_k(truncate(queries, dimension), ids, truncate(documents, dimension), DEPTH, by_document=True)
         for dimension in config.dimensions
     }
     measured = score_rankings(rankings, [name for name, _ in sample.queries], sample.qrels)

@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,10 @@ def train_worker(work: Work) -> None:
     sample = (
         draw_dev_sample(open_dataset(work.dataset), config) if ray.train.get_context().get_world_rank() == 0 else None
     )
+    encoder, examples = Encoder(model, encoding), open_examples(work.examples).read()
+    steps, reporter = count_steps(len(examples), config), _make_reporter(encoder, sample, work)
     with tempfile.TemporaryDirectory(prefix="medembed-train-") as scratch:
-        trainer = _build_trainer(model, work, sample, encoding, scratch)
+        trainer = build_trainer(encoder, examples, config, steps, reporter, scratch)
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
             trainer.train()
@@ -58,7 +61,15 @@ def count_steps(examples: int, config: TrainingConfig) -> int:
     return math.ceil(per_epoch * config.epochs)
 
 
-def _build_trainer(model: Any, work: Work, sample: DevSample | None, encoding: EncodingConfig, scratch: str) -> Any:
+def build_trainer(
+    encoder: Encoder,
+    examples: Sequence[dict[str, Any]],
+    config: TrainingConfig,
+    steps: int,
+    callback: Any,
+    scratch: str,
+) -> Any:
+    """A SentenceTransformerTrainer that makes `steps` optimiser steps on the encoder's model."""
     from datasets import Dataset as RowDataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
@@ -73,13 +84,10 @@ def _build_trainer(model: Any, work: Work, sample: DevSample | None, encoding: E
         def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
             self.model.save_pretrained(str(output_dir), create_model_card=False)
 
-    config = work.config
-    encoder = Encoder(model, encoding)
-    examples = open_examples(work.examples).read()
     columns = to_columns(examples, encoder.prompt("query"), encoder.prompt("document"))
     arguments = SentenceTransformerTrainingArguments(
         output_dir=scratch,
-        max_steps=count_steps(len(examples), config),
+        max_steps=steps,
         per_device_train_batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         lr_scheduler_type="linear",
@@ -98,11 +106,11 @@ def _build_trainer(model: Any, work: Work, sample: DevSample | None, encoding: E
     )
     weights = config.weights or (1.0,) * len(config.dimensions)
     trainer = PrivateTrainer(
-        model=model,
+        model=encoder.model,
         args=arguments,
         train_dataset=RowDataset.from_dict(columns),
-        loss=MatryoshkaRankingLoss(model, config.dimensions, weights, config.temperature),
-        callbacks=[_make_reporter(encoder, sample, work)],
+        loss=MatryoshkaRankingLoss(encoder.model, config.dimensions, weights, config.temperature),
+        callbacks=[callback],
     )
     trainer.data_collator.max_length = config.max_length
     return trainer

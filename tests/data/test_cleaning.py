@@ -1,40 +1,52 @@
+import itertools
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from medembed.data.cleaning import clean, clean_text
-from medembed.data.rows import Document, Dropped, Judgment, Query
-from medembed.errors import DataError
+from medembed.data.cleaning import chunk, clean_text, fault_of, spelling_key, words_key
 
 
 def test_text_is_composed_and_spaced_once_and_keeps_french_letters():
     assert clean_text(unicodedata.normalize("NFD", "  l’œdème\t\x00 aigu\r\n")) == "l’œdème aigu"
+    assert clean_text("ÉTAT DE MAL ÉPILEPTIQUE — ﬁèvre") == "ÉTAT DE MAL ÉPILEPTIQUE — ﬁèvre"
 
 
-def test_documents_with_one_text_become_one_and_their_judgments_follow():
-    rows = clean(iter([
-        Document("a", "same text", "en"), Document("b", "same  text ", "en"),
-        Query("q", "why", "en", "g"), Judgment("q", "b"),
-    ]))  # fmt: skip
-    assert list(rows.documents) == ["a"]
-    assert list(rows.judgments) == [("q", "a")]
-    assert rows.dropped["document text repeated under another id"] == 1
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("L’œdème aigu.", "l'Œdème aigu"), ("« Choléra »", '"choléra"'), ("Type-1  diabetes?", "type–1 diabetes")],
+)
+def test_case_apostrophes_dashes_and_outer_punctuation_do_not_make_another_text(one: str, other: str):
+    assert spelling_key(clean_text(one)) == spelling_key(clean_text(other))
 
 
-def test_every_row_left_out_is_counted():
-    rows = clean(iter([
-        Dropped("by reader"), Document("a", " ", "en"), Document("b", "text", "en"),
-        Query("q1", "", "en", "g"), Query("q2", "ok", "en", "g"), Query("q3", "orphan", "en", "g"),
-        Judgment("q1", "b"), Judgment("q2", "b"), Judgment("q2", "a"),
-    ]))  # fmt: skip
-    assert dict(rows.dropped) == {
-        "by reader": 1, "empty document": 1, "empty query": 1, "judgment of an absent row": 2,
-        "query without a positive": 1,
-    }  # fmt: skip
-    assert list(rows.queries) == ["q2"]
+@pytest.mark.parametrize(
+    ("one", "other"), [("Na < 135", "Na > 135"), ("10⁵ CFU", "105 CFU"), ("pH 7.4", "pH 74"), ("cote", "côté")]
+)
+def test_what_changes_the_meaning_makes_another_text(one: str, other: str):
+    assert spelling_key(one) != spelling_key(other)
 
 
-def test_one_id_with_two_texts_is_an_error_that_names_the_id_only():
-    with pytest.raises(DataError, match="query id 'q'") as caught:
-        clean(iter([Query("q", "SECRET one", "en", "g"), Query("q", "SECRET two", "en", "g")]))
-    assert "SECRET" not in str(caught.value)
+def test_texts_with_the_same_words_are_one_for_splits():
+    assert words_key("Na < 135") == words_key("na, 135") != words_key("na 136")
+    assert words_key("???") == "???"
+
+
+def test_empty_and_over_long_texts_are_left_out():
+    assert [fault_of(text, 3) for text in ("", "abc", "abcd")] == ["empty", None, "over-long"]
+
+
+@given(st.lists(st.text("ab", min_size=1), max_size=60), st.integers(16, 30), st.integers(0, 15))
+def test_chunks_cover_every_word_overlap_as_asked_and_none_only_repeats(words: list[str], size: int, overlap: int):
+    pieces = [piece.split(" ") for piece in chunk(" ".join(words), size, overlap)]
+    joined = pieces[0] + [word for piece in pieces[1:] for word in piece[overlap:]]
+    assert joined == (words or [""])
+    assert all(len(piece) <= size for piece in pieces)
+    assert all(len(piece) > overlap for piece in pieces[1:])
+    assert all(one[len(one) - overlap :] == other[:overlap] for one, other in itertools.pairwise(pieces))
+
+
+def test_a_short_text_and_one_without_a_limit_stay_whole():
+    assert chunk("one two", 16, 4) == ["one two"]
+    assert chunk("word " * 100, None, 0) == ["word " * 100]

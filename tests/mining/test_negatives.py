@@ -19,6 +19,12 @@ def test_the_window_counts_ranks_without_the_known_positives():
     assert [negative.document_id for negative in choice.negatives] == ["hard"]
 
 
+def test_a_copy_of_the_positive_is_refused_even_without_a_margin_and_keeps_its_rank():
+    choice = choose_negatives([("copy", 0.9), ("a", 0.8)], 0.9, set(), MiningConfig(margin=0), copies={"copy"})
+    assert choice.negatives == (Negative("a", 0.8, 1),)
+    assert choice.too_close == 1
+
+
 @given(st.floats(-1, 1), st.lists(st.floats(-1, 1), max_size=20), st.floats(0, 1))
 def test_no_negative_scores_above_the_positive_less_its_margin_negative_scores_included(
     positive: float, scores: list[float], margin: float

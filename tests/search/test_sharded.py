@@ -26,6 +26,21 @@ def test_shards_and_workers_change_nothing_at_any_dimension():
             assert np.allclose(found[dimension].scores, expected.scores, atol=1e-6)
 
 
+def test_a_documents_chunks_in_different_shards_count_once():
+    ids = ["a#chunk-0", "b#chunk-0", "c", "b#chunk-1", "a#chunk-1", "d"]
+    rows = np.array([[0.6, 0.8], [0.8, 0.6], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0], [-0.6, 0.8]], dtype=np.float32)
+
+    def read(start: int) -> tuple[list[str], np.ndarray]:
+        return ids[start : start + 2], rows[start : start + 2]
+
+    query = np.array([[1.0, 0.0]], dtype=np.float32)
+    found = search_shards([(0, 2), (2, 2), (4, 2)], read, query, 3, [2, 1], by_document=True)
+    assert found[2].ids.tolist() == [["b", "a", "c"]]
+    assert found[2].row_ids.tolist() == [["b#chunk-1", "a#chunk-0", "c"]]
+    assert np.allclose(found[2].scores, [[1.0, 0.6, 0.0]])
+    assert found[1].row_ids.tolist() == [["a#chunk-0", "b#chunk-0", "c"]]  # all 1 or 0: ties go to smaller ids
+
+
 def test_a_dimension_above_the_width_is_refused_before_anything_starts():
     with pytest.raises(ModelError, match="from 1 to 16"):
         search_shards([(0, 1)], lambda _: ([], np.empty((0, 16), np.float32)), np.ones((1, 16), np.float32), 5, [32])

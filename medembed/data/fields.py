@@ -1,0 +1,97 @@
+"""A value inside a source row: by name, by path through objects, by heading of a list of sections."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from medembed.data.rows import Fields
+
+_HEADINGS = ("heading", "title", "name", "section", "label")
+_BODIES = ("text", "body", "content", "contents")
+
+
+def value_at(fields: Fields, path: str) -> Any:
+    """What stands at a path such as "answer.text" or "sections.Treatment"; None if nothing does."""
+    if path in fields:
+        return fields[path]
+    value: Any = fields
+    for step in path.split("."):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list):
+            value = _in_list(value, step)
+        else:
+            return None
+    return value
+
+
+def texts_at(fields: Fields, paths: Sequence[str], role: str, join: str) -> list[str]:
+    """The texts at the paths: the items of one list, or several fields joined to one text.
+
+    Empty where nothing is there or all of it is blank. Raises ValueError for what is no text.
+    """
+    values = [(path, value_at(fields, path)) for path in paths]
+    if len(values) == 1 and isinstance(values[0][1], list):
+        path, items = values[0]
+        return [_check(item, path, role) for item in items if item is not None]
+    found = [_check(value, path, role) for path, value in values if value is not None]
+    joined = join.join(text for text in found if text.strip())
+    return [joined] if found else []
+
+
+def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
+    """An id or another short value as a string; None where there is none. Raises ValueError for objects."""
+    value = next((found for path in paths if (found := value_at(fields, path)) is not None), None)
+    if value is None or value == "":
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # what a column of integers becomes in pandas as soon as one is missing
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise ValueError(f"{paths[0]!r} is a {_type(value)}; expected a string or an integer.")
+    return valid_text(str(value), paths[0])
+
+
+def keys_at(fields: Fields, paths: Sequence[str]) -> tuple[str, ...]:
+    """Short values of several fields, lists flattened."""
+    values = [value_at(fields, path) for path in paths]
+    flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
+    return tuple(valid_text(str(item), paths[0]) for item in flat if isinstance(item, str | int) and str(item).strip())
+
+
+def sections_of(text: str) -> list[tuple[str, str]]:
+    """(heading, text) of a Markdown text; what stands before the first heading has the heading ""."""
+    parts = re.split(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", text, flags=re.MULTILINE)
+    headings, bodies = ["", *parts[1::2]], parts[0::2]
+    return [(heading, body) for heading, body in zip(headings, bodies, strict=True) if body.strip()]
+
+
+def _in_list(items: list[Any], step: str) -> Any:
+    """Of sections, the text of the one with this heading; of other objects, the values of this field."""
+    rows = [item for item in items if isinstance(item, dict)]
+    for row in rows:
+        if any(row.get(name) == step for name in _HEADINGS):
+            return next((row[name] for name in _BODIES if name in row), None)
+    found = [row[step] for row in rows if step in row]
+    return found or None
+
+
+def _check(value: Any, path: str, role: str) -> str:
+    if isinstance(value, dict):
+        raise ValueError(f"{path!r} is an object; name a field in it, e.g. source.columns.{role}={path}.text.")
+    if not isinstance(value, str):
+        raise ValueError(f"{path!r} is a {_type(value)}; expected text for the {role}.")
+    return valid_text(value, path)
+
+
+def valid_text(text: str, path: str) -> str:
+    """The text as it is. Raises ValueError if it cannot be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{path!r} holds half of a surrogate pair; expected valid Unicode.") from None
+    return text
+
+
+def _type(value: Any) -> str:
+    names = {bool: "truth value", int: "number", float: "number", list: "list", dict: "object"}
+    return names.get(type(value), type(value).__name__)

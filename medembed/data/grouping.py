@@ -1,0 +1,239 @@
+"""Texts, judgments and user keys -> the split of every text, and what no split may use. Pure."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medembed.data.config import SplitConfig
+from medembed.data.duplicates import ABSENT, Flags, Ints, Texts, encode, positions, ranks
+from medembed.data.judgments import Judged, Staged
+from medembed.data.splits import DOCUMENT, KEY, QUERY, UNKNOWN, Graph, assign_splits, components
+from medembed.errors import DataError
+from medembed.schema import GROUPS, SPLITS, content_hash
+
+JOINS = "joins groups of different splits"
+LEAK = "shares a text with another of the source's own splits"
+WEAK_TEST = "weak query in the test split"
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an earlier data set knew: its ids, and the split of every text and key by the hash of its words."""
+
+    document_ids: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
+    query_ids: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
+    groups: pa.Table = field(default_factory=GROUPS.empty_table)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Splits (positions in SPLITS, below 0 for none) of texts, and what is held out of all.
+
+    `group_ids` name each query's group by its smallest document id; `groups` is the memory for the next data set.
+    """
+
+    query_split: Ints
+    document_split: Ints
+    query_held: Flags
+    judgment_held: Flags
+    reasons: dict[int, str]
+    group_ids: pa.Array
+    groups: pa.Table
+    held: Counter[str]
+
+
+@dataclass(frozen=True)
+class _Nodes:
+    """The graph's nodes by what they stand for: node of each query text, document text, and keyed staged row."""
+
+    names: pa.Array
+    memory_names: pa.Array
+    query: Ints
+    document: Ints
+    keyed: Ints  # edges [K, 2]: text node, key node
+    query_keys: Ints  # edges [K', 2]: query, key node
+
+
+def place_texts(
+    staged: Staged, queries: Texts, documents: Texts, judged: Judged, config: SplitConfig, memory: Memory, weak: Flags
+) -> Placement:
+    """Assigns splits to groups and holds out what would straddle them; `weak` [Q] queries are held out of test.
+
+    Raises DataError if the source's own splits leak into each other or contradict `memory`.
+    """
+    nodes = _name_nodes(staged, queries, documents)
+    links = judged.links
+    pairs = np.stack([nodes.query[judged.query[links]], nodes.document[judged.document[links]]], axis=1)
+    edges = np.concatenate([pairs, nodes.keyed])
+    own = _own_splits(staged, queries, config)
+    labelled = _codes(staged.documents["split"]) if config.own else np.full(len(documents.of_row), UNKNOWN)
+    low, high = _touched(own, labelled, judged, documents, nodes)
+    leaked = _check_leaks(low, high, own, judged, queries, nodes, config)
+    known = _remembered(memory, nodes)
+    moved = (known >= 0) & (high >= 0) & (known != high)
+    if moved.any():
+        raise DataError(
+            f"splits: {int(moved.sum()):,} texts stand in another split than in splits.previous; keep them there, or "
+            "set splits.own=false."
+        )
+    assigned = assign_splits(Graph(nodes.names, edges, np.where(high >= 0, high, known)), config)
+    return _hold_out(assigned, nodes, queries, documents, judged, edges, leaked, weak)
+
+
+def _name_nodes(staged: Staged, queries: Texts, documents: Texts) -> _Nodes:
+    """One node for each text (by its words, so that texts with the same words are one) and for each user key."""
+    words = [
+        staged.documents["words"].take(pa.array(documents.row)),
+        staged.queries["words"].take(pa.array(queries.row)),
+    ]
+    node, distinct = encode(pa.chunked_array([chunk for column in words for chunk in column.chunks], pa.string()))
+    document, query = node[: len(documents.row)], node[len(documents.row) :]
+    keys: dict[str, int] = {}
+    keyed, query_keys = [], []
+    for rows, texts, node_of in ((staged.documents, documents, document), (staged.queries, queries, query)):
+        has_key = np.flatnonzero(pc.is_valid(rows["group"]).to_numpy())
+        for position, key in zip(has_key.tolist(), rows["group"].take(pa.array(has_key)).to_pylist(), strict=True):
+            number = len(distinct) + keys.setdefault(content_hash(key), len(keys))
+            text = int(texts.of_row[position])
+            keyed.append((int(node_of[text]), number))
+            if texts is queries:
+                query_keys.append((text, number))
+    is_document = np.zeros(len(distinct), dtype=bool)
+    is_document[document] = True
+    kinds = pa.array(np.where(is_document, DOCUMENT, QUERY))
+    named = pa.array(list(keys), pa.string())
+    names = pa.concat_arrays([_prefixed(kinds, distinct), _prefixed(KEY, named)])
+    # A text that is a document today may be a query tomorrow: the memory knows it by its words alone.
+    memory_names = pa.concat_arrays([_prefixed("text:", distinct), _prefixed("key:", named)])
+    return _Nodes(names, memory_names, query, document, _pairs(keyed), _pairs(query_keys))
+
+
+def _prefixed(prefix: str | pa.Array, names: pa.Array) -> pa.Array:
+    return pc.binary_join_element_wise(prefix, names, "")
+
+
+def _own_splits(staged: Staged, queries: Texts, config: SplitConfig) -> Ints:
+    """[Q, 2] lowest and highest split that the source gives each query, UNKNOWN for none."""
+    low, high = np.full(len(queries.ids), len(SPLITS)), np.full(len(queries.ids), UNKNOWN)
+    if config.own:
+        judged = staged.judgments
+        texts = queries.find(judged["query_id"])
+        rows = [(queries.of_row, _codes(staged.queries["split"])), (texts, _codes(judged["split"]))]
+        for text, code in rows:
+            has_one = (code >= 0) & (text >= 0)
+            np.minimum.at(low, text[has_one], code[has_one])
+            np.maximum.at(high, text[has_one], code[has_one])
+    low[high < 0] = UNKNOWN
+    return np.stack([low, high], axis=1)
+
+
+def _touched(own: Ints, labelled: Ints, judged: Judged, documents: Texts, nodes: _Nodes) -> tuple[Ints, Ints]:
+    """[N] lowest and highest of the source's own splits at each node; (len(SPLITS), UNKNOWN) where there is none."""
+    low, high = np.full(len(nodes.names), len(SPLITS)), np.full(len(nodes.names), UNKNOWN)
+    links = judged.links
+    everyone = np.arange(len(own))
+    document_of = documents.of_row
+    touches = [
+        (nodes.query, own[everyone]),
+        (nodes.document[judged.document[links]], own[judged.query[links]]),
+        (nodes.query_keys[:, 1], own[nodes.query_keys[:, 0]]),
+        (nodes.document[document_of], np.stack([labelled, labelled], axis=1)),
+    ]
+    for node, splits in touches:
+        has_one = splits[:, 1] >= 0
+        np.minimum.at(low, node[has_one], splits[has_one, 0])
+        np.maximum.at(high, node[has_one], splits[has_one, 1])
+    return low, high
+
+
+def _check_leaks(
+    low: Ints, high: Ints, own: Ints, judged: Judged, queries: Texts, nodes: _Nodes, config: SplitConfig
+) -> Flags:
+    """[Q] queries to hold out because a text of theirs is in a later split too. Raises DataError unless so asked."""
+    leaks = (high >= 0) & (low < high)
+    links = judged.links
+    last = np.where(leaks, high, UNKNOWN)
+    reach = last[nodes.query] if len(queries.ids) else np.empty(0, np.int64)
+    np.maximum.at(reach, judged.query[links], last[nodes.document[judged.document[links]]])
+    np.maximum.at(reach, nodes.query_keys[:, 0], last[nodes.query_keys[:, 1]])
+    touching = (reach >= 0) & (own[:, 1] >= 0)
+    if leaks.any() and config.on_leak == "error":
+        shown = [
+            f"{queries.ids[i].as_py()!r} ({'/'.join(SPLITS[code] for code in sorted(set(own[i].tolist())))})"
+            for i in np.flatnonzero(touching)[:_SHOWN].tolist()
+        ]
+        raise DataError(
+            f"the source's own splits leak: {int(leaks.sum()):,} texts stand in several, which {int(touching.sum()):,} "
+            f"queries share, first {', '.join(shown) or 'texts with classes'}; mend them, hold out the queries of the "
+            "earlier splits with splits.on_leak=hold_out, or split anew with splits.own=false."
+        )
+    return np.asarray(touching & (own[:, 1] < reach))
+
+
+def _hold_out(
+    assigned: Ints, nodes: _Nodes, queries: Texts, documents: Texts, judged: Judged, edges: Ints, leaked: Flags,
+    weak: Flags,
+) -> Placement:  # fmt: skip
+    """Turns the splits of nodes into those of texts, and lists what straddles them."""
+    query_split, document_split = assigned[nodes.query], assigned[nodes.document]
+    foreign_key = np.zeros(len(queries.ids), dtype=bool)
+    keyed, key = nodes.query_keys[:, 0], nodes.query_keys[:, 1]
+    foreign_key[keyed[assigned[key] != query_split[keyed]]] = True
+    joins = (query_split < 0) | foreign_key
+    in_test = weak & (query_split == SPLITS.index("test")) & ~joins & ~leaked
+    query_held = joins | leaked | in_test
+    straddles = judged.links & (document_split[judged.document] != query_split[judged.query])
+    judgment_held = (query_held[judged.query] & judged.links) | straddles
+    # A query whose every positive went is held out with them.
+    left = np.zeros(len(queries.ids), dtype=bool)
+    left[judged.query[judged.links & ~judgment_held]] = True
+    had = np.zeros(len(queries.ids), dtype=bool)
+    had[judged.query[judged.links]] = True
+    bare = had & ~left & ~query_held
+    query_held |= bare
+    query_reason = np.select([leaked, in_test], [LEAK, WEAK_TEST], JOINS)
+    reasons = {
+        row: str(query_reason[judged.query[row]]) if query_held[judged.query[row]] else JOINS
+        for row in np.flatnonzero(judgment_held).tolist()
+    }
+    held = Counter(f"query, {query_reason[i]}" for i in np.flatnonzero(query_held & had).tolist())
+    alone = judgment_held & ~query_held[judged.query]
+    held[f"judgment, {JOINS}"] += int(alone.sum())
+    inside = edges[(assigned[edges[:, 0]] == assigned[edges[:, 1]])]
+    is_split = assigned >= 0
+    splits = pa.array(SPLITS).take(pa.array(assigned[is_split]))
+    groups = pa.table([nodes.memory_names.filter(pa.array(is_split)), splits], schema=GROUPS)
+    return Placement(
+        query_split, document_split, query_held, judgment_held, reasons,
+        _name_groups(components(len(assigned), inside), nodes, documents, queries), groups, held,
+    )  # fmt: skip
+
+
+def _name_groups(groups: Ints, nodes: _Nodes, documents: Texts, queries: Texts) -> pa.Array:
+    """[Q] the smallest document id in each query's group; null for a query that no document is left for."""
+    rank = ranks(documents.ids)
+    smallest = np.full(len(nodes.names), len(rank), dtype=np.int64)
+    np.minimum.at(smallest, groups[nodes.document], rank)
+    found = smallest[groups[nodes.query]]
+    in_order = documents.ids.take(pc.sort_indices(documents.ids))
+    return in_order.take(pa.array(found, mask=found == len(rank)))
+
+
+def _remembered(memory: Memory, nodes: _Nodes) -> Ints:
+    """[N] the split that each node had in the earlier data set, UNKNOWN for a new one."""
+    row = positions(nodes.memory_names, memory.groups["name"].combine_chunks())
+    codes = _codes(memory.groups["split"])
+    return np.where(row == ABSENT, UNKNOWN, codes[row] if len(codes) else UNKNOWN)
+
+
+def _codes(column: pa.ChunkedArray) -> Ints:
+    """Positions in SPLITS, UNKNOWN for null."""
+    return positions(column, pa.array(SPLITS))
+
+
+def _pairs(rows: list[tuple[int, int]]) -> Ints:
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)

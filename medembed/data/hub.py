@@ -1,0 +1,96 @@
+"""Hugging Face data sets: by hub id (hf://organisation/name[@revision]), or a local copy of one."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from medembed import storage
+from medembed.data.config import SourceConfig
+from medembed.data.mapping import find_mapping
+from medembed.data.rows import Fields
+from medembed.errors import DataError
+from medembed.privacy import silence_telemetry
+from medembed.schema import fingerprint
+
+_ROWS_PER_PART = 20_000
+_SAVED = (("dataset_dict.json",), ("dataset_info.json", "state.json"))
+
+
+def is_saved_dataset(path: str) -> bool:
+    """Whether a folder holds what `Dataset.save_to_disk` or `DatasetDict.save_to_disk` writes."""
+    if path.startswith("hf://") or "*" in path or "?" in path:
+        return False
+    return any(all(storage.exists(storage.join(path, name)) for name in names) for names in _SAVED)
+
+
+def hub_parts(config: SourceConfig) -> tuple[list[tuple[int, int, str | None]], str]:
+    """((first row, end, split) of every part, fingerprint). Several splits are the user's own; one is none.
+
+    Raises DataError if there is no such data set, configuration or split.
+    """
+    splits = _load(config)
+    own = len(splits) > 1
+    parts = [
+        (start, min(start + _ROWS_PER_PART, len(rows)), name if own else None)
+        for name, rows in splits.items()
+        for start in range(0, len(rows), _ROWS_PER_PART)
+    ]
+    return parts, fingerprint({name: rows._fingerprint for name, rows in splits.items()})
+
+
+def read_hub(config: SourceConfig, start: int, end: int | None, split: str | None) -> Iterator[tuple[int, Fields]]:
+    """Rows [start, end) of a split, numbered from 1; class labels by name, except those that judge a pair."""
+    splits = _load(config)
+    rows = splits[split] if split else next(iter(splits.values()))
+    judging = _judging(list(rows.features), config)
+    names = {name: kind for name, kind in rows.features.items() if hasattr(kind, "int2str") and name not in judging}
+    plain = rows.with_format(None).select(range(start, len(rows) if end is None else end))
+    for number, row in enumerate(plain, start=1):
+        for name, kind in names.items():
+            if row[name] is not None:  # -1 is what the hub writes where a label is withheld
+                row[name] = kind.int2str(row[name]) if row[name] >= 0 else None
+        yield number, dict(row)
+
+
+def _judging(names: list[str], config: SourceConfig) -> tuple[str, ...]:
+    """Columns that score a pair, such as label 0 or 1 beside two sentences."""
+    try:
+        return find_mapping(names, config).columns.score
+    except DataError:
+        return ()
+
+
+def _load(config: SourceConfig) -> dict[str, Any]:
+    """{split: rows}, memory-mapped from the local cache or copy."""
+    silence_telemetry()
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        if is_saved_dataset(config.path):
+            loaded = datasets.load_from_disk(str(storage.fetch_folder(config.path)))
+        else:
+            name, revision = _name(config.path)
+            loaded = datasets.load_dataset(name, config.subset, revision=revision)
+    except (OSError, ValueError, RuntimeError, LookupError, datasets.exceptions.DatasetsError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{config.path}: cannot load it as a Hugging Face data set: {reason}") from None
+    splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+    if config.hub_split is None:
+        return splits
+    if config.hub_split not in splits:
+        raise DataError(
+            f"{config.path}: no split {config.hub_split!r}; expected source.hub_split to be one of {', '.join(splits)}."
+        )
+    return {config.hub_split: splits[config.hub_split]}
+
+
+def _name(path: str) -> tuple[str, str | None]:
+    if not path.startswith("hf://"):
+        folder: Path = storage.fetch_folder(path)
+        return str(folder), None
+    name, _, revision = path.removeprefix("hf://").removeprefix("datasets/").partition("@")
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise DataError(f"{path}: expected hf://organisation/name, or hf://organisation/name@revision.")
+    return name, revision or None

@@ -1,0 +1,55 @@
+"""Judgments by id -> distinct judgments between the texts that stay. Pure."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from medembed.data.duplicates import ABSENT, Ints, Texts
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Key columns of all staged rows in order, without texts."""
+
+    documents: pa.Table
+    queries: pa.Table
+    judgments: pa.Table
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Distinct judgments between texts: query and document [J], score float64, similarity float64 (NaN: none)."""
+
+    query: Ints
+    document: Ints
+    score: npt.NDArray[np.float64]
+    similarity: npt.NDArray[np.float64]
+
+    @property
+    def links(self) -> npt.NDArray[np.bool_]:
+        """Judgments that tie their texts into one group: positives, and scored pairs whatever their score."""
+        return np.asarray((self.score > 0) | ~np.isnan(self.similarity))
+
+
+def join_judgments(rows: pa.Table, queries: Texts, documents: Texts, dropped: Counter[str]) -> Judged:
+    """Judgments by text; of several between the same two, the highest score stays. Counts in `dropped` what goes."""
+    query, document = queries.find(rows["query_id"]), documents.find(rows["document_id"])
+    found = (query != ABSENT) & (document != ABSENT)
+    dropped["judgment of an absent row"] += int((~found).sum())
+    query, document = query[found], document[found]
+    score = rows["score"].to_numpy().astype(np.float64)[found]
+    similarity = rows["similarity"].to_numpy().astype(np.float64)[found]
+    pair = query * max(len(documents.ids), 1) + document
+    distinct, first, number = np.unique(pair, return_index=True, return_inverse=True)
+    best, worst = np.full(len(distinct), -np.inf), np.full(len(distinct), np.inf)
+    similar = np.full(len(distinct), np.nan)
+    np.maximum.at(best, number, score)
+    np.minimum.at(worst, number, score)
+    np.fmax.at(similar, number, similarity)
+    contradicted = (best > 0) & (worst == 0)
+    dropped["judgment repeated"] += len(pair) - len(distinct)
+    dropped["judgment contradicted by a higher one"] += int(contradicted.sum())
+    return Judged(query[first], document[first], best, similar)

@@ -1,0 +1,40 @@
+"""How long texts are: percentiles over a sample, in tokens of a model or in words."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+PERCENTILES = (50, 90, 95, 99, 100)
+SAMPLED = 20_000  # texts of a kind, at most about so many
+
+
+class LengthSample:
+    """Lengths of every `every`-th text of one part. `tokenizer` is a tokenizer.json as text; None counts words."""
+
+    def __init__(self, tokenizer: str | None, every: int) -> None:
+        self.every, self.seen = max(every, 1), 0
+        self.lengths: list[int] = []
+        self._tokenizer: Any = None
+        if tokenizer is not None:
+            from tokenizers import Tokenizer
+
+            self._tokenizer = Tokenizer.from_str(tokenizer)
+            self._tokenizer.no_truncation()
+            self._tokenizer.no_padding()
+
+    def add(self, text: str) -> None:
+        if self.seen % self.every == 0:
+            self.lengths.append(self._length(text))
+        self.seen += 1
+
+    def _length(self, text: str) -> int:
+        return len(text.split()) if self._tokenizer is None else len(self._tokenizer.encode(text).ids)
+
+
+def percentiles(lengths: Sequence[int]) -> dict[str, int]:
+    """{"p50": ..., "p100": ...}: the length that so many percent of texts do not exceed; empty for no texts."""
+    if not len(lengths):
+        return {}
+    values = np.percentile(np.asarray(lengths), PERCENTILES, method="inverted_cdf")
+    return {f"p{name}": int(value) for name, value in zip(PERCENTILES, values, strict=True)}

@@ -1,0 +1,153 @@
+"""A source -> parts: the units that workers read, cut by the source alone and not by who reads them."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medembed import storage
+from medembed.data.config import SourceConfig
+from medembed.data.hub import hub_parts, is_saved_dataset
+from medembed.errors import DataError, StorageError
+from medembed.schema import fingerprint
+
+Kind = Literal["rows", "corpus", "queries", "qrels"]
+PART_BYTES = 16 << 20
+_ROWS_PER_PART = 20_000
+_HASHED_BYTES = 256 << 20  # sources up to this size are known by content, larger ones by name, size and time
+_SUFFIXES = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
+    ".obo": "ontology",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a source: bytes [start, end) of lines, row groups or rows [start, end) of a table, or a whole file.
+
+    `split` is what the source itself says about all of its rows.
+    """
+
+    uri: str
+    format: str
+    kind: Kind = "rows"
+    start: int = 0
+    end: int | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source's format, its parts in order, and the fingerprint of its files."""
+
+    format: str
+    parts: tuple[Part, ...]
+    fingerprint: str
+
+
+def find_parts(config: SourceConfig) -> Source:
+    """The parts of a source. Raises StorageError if there is nothing, DataError for files of unknown format."""
+    is_hub = config.path.startswith("hf://") or config.format == "huggingface"
+    if is_hub or (config.format == "auto" and is_saved_dataset(config.path)):
+        rows, identity = hub_parts(config)
+        parts = tuple(Part(config.path, "huggingface", "rows", start, end, split) for start, end, split in rows)
+        return Source("huggingface", parts, identity)
+    files = [file for file in storage.find_files(config.path) if not _is_hidden(file[0], config.path)]
+    if not files:
+        raise StorageError(f"{config.path}: no such file.")
+    if config.format == "beir" or (config.format == "auto" and _is_beir([uri for uri, _, _ in files])):
+        parts = tuple(part for uri, size, _ in files for part in _beir_parts(uri, size))
+        if {part.kind for part in parts} != {"corpus", "queries", "qrels"}:
+            raise DataError(f"{config.path}: expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/*.tsv.")
+        return Source("beir", parts, _identity(files, config.path))
+    form = _format(config, [uri for uri, _, _ in files])
+    parts = tuple(part for uri, size, _ in files for part in _cut(Part(uri, form), size))
+    return Source(form, parts, _identity(files, config.path))
+
+
+def _format(config: SourceConfig, uris: list[str]) -> str:
+    if config.format != "auto":
+        return "jsonl" if config.format == "openai" else config.format
+    formats = {uri: _SUFFIXES.get(_suffix(uri)) for uri in uris}
+    unknown = [uri for uri, form in formats.items() if form is None]
+    if unknown:
+        raise DataError(
+            f"{unknown[0]}: unknown file type; expected {', '.join(_SUFFIXES)} (or .gz of them): name the files, e.g. "
+            "folder/*.jsonl, or source.format."
+        )
+    if len(set(formats.values())) > 1:
+        raise DataError(
+            f"{config.path}: files of several formats ({', '.join(sorted({str(f) for f in formats.values()}))}); "
+            "name those of one, e.g. folder/*.jsonl."
+        )
+    return str(formats[uris[0]])
+
+
+def _cut(whole: Part, size: int) -> list[Part]:
+    """Plain lines are cut by bytes, Parquet by row groups; what is compressed or quoted over lines is one piece."""
+    if whole.format == "parquet":
+        return [replace(whole, start=start, end=end) for start, end in row_groups(whole.uri)]
+    if whole.format != "jsonl" or whole.uri.endswith(".gz") or size <= PART_BYTES:
+        return [whole]
+    return [replace(whole, start=start, end=min(start + PART_BYTES, size)) for start in range(0, size, PART_BYTES)]
+
+
+def row_groups(uri: str) -> list[tuple[int, int]]:
+    """[first, end) of consecutive row groups of a Parquet file, about _ROWS_PER_PART rows together."""
+    try:
+        with storage.open_input(uri) as stream:
+            about = pq.ParquetFile(stream).metadata
+            rows = [about.row_group(number).num_rows for number in range(about.num_row_groups)]
+    except (pa.ArrowException, OSError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise DataError(f"{uri}: not a readable Parquet file: {reason}") from None
+    starts, held = [0], 0
+    for number, count in enumerate(rows):
+        if held >= _ROWS_PER_PART:
+            starts.append(number)
+            held = 0
+        held += count
+    return list(zip(starts, [*starts[1:], len(rows)], strict=True))
+
+
+def _is_beir(uris: list[str]) -> bool:
+    names = {uri.rpartition("/")[2].removesuffix(".gz") for uri in uris}
+    return {"corpus.jsonl", "queries.jsonl"} <= names
+
+
+def _beir_parts(uri: str, size: int) -> list[Part]:
+    folder, _, name = uri.rpartition("/")
+    stem = name.removesuffix(".gz")
+    if stem in ("corpus.jsonl", "queries.jsonl"):
+        return _cut(Part(uri, "jsonl", "corpus" if stem == "corpus.jsonl" else "queries"), size)
+    if folder.endswith("/qrels") and stem.endswith(".tsv"):
+        return [Part(uri, "tsv", "qrels", split=stem.removesuffix(".tsv"))]
+    return []
+
+
+def _suffix(uri: str) -> str:
+    name = uri.rpartition("/")[2].removesuffix(".gz")
+    return name[name.rfind(".") :].lower() if "." in name else ""
+
+
+def _is_hidden(uri: str, path: str) -> bool:
+    """Whether what a folder holds is of the tools that wrote it (.DS_Store, _SUCCESS, .git/), as Spark and Arrow do."""
+    inside = uri.removeprefix(path.rstrip("/")) if uri.startswith(path) else ""
+    return any(step.startswith((".", "_")) for step in inside.split("/"))
+
+
+def _identity(files: list[tuple[str, int, int]], path: str) -> str:
+    """Of names too: qrels/dev.tsv and qrels/test.tsv mean different things."""
+    if sum(size for _, size, _ in files) <= _HASHED_BYTES:
+        return fingerprint([[uri.removeprefix(path), _hash_file(uri)] for uri, _, _ in files])
+    return fingerprint([list(file) for file in files])
+
+
+def _hash_file(uri: str) -> str:
+    digest = hashlib.sha256()
+    with storage.open_input(uri) as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,175 @@
+"""Between the passes: which staged texts stay, in which split, and how they are judged. Pure.
+
+Works on keys alone, a few hundred bytes a row: texts stay where they were staged.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medembed.data.config import SplitConfig
+from medembed.data.duplicates import ABSENT, Flags, Ints, Place, Texts, distinct_texts, positions
+from medembed.data.grouping import Memory, Placement, place_texts
+from medembed.data.judgments import Judged, Staged, join_judgments
+from medembed.errors import DataError
+from medembed.schema import HELD_OUT, QRELS, SPLITS, WEAK
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the second pass writes.
+
+    `documents` and `queries` have a line per staged row: keep (bool), split, and for queries group_id and tags.
+    """
+
+    documents: pa.Table
+    queries: pa.Table
+    qrels: pa.Table
+    held_out: pa.Table
+    groups: pa.Table
+    splits: dict[str, int]
+    dropped: Counter[str]
+
+
+def resolve(
+    staged: Staged, config: SplitConfig, memory: Memory, places: tuple[Place, Place] | None, *, is_listing: bool
+) -> Resolved:
+    """Merges duplicates, joins judgments, assigns splits. `is_listing`: each row is one document.
+
+    `places` name staged document and query rows for errors; None counts faults instead. Raises DataError for an
+    id with two texts, a leak in the source's own splits, or a source without a usable row.
+    """
+    dropped: Counter[str] = Counter()
+    weak = _has_tag(staged.queries["tags"], WEAK)
+    none = np.zeros(staged.documents.num_rows, dtype=bool)
+    faults = places or (None, None)
+    documents, merged = distinct_texts(staged.documents, "document", memory.document_ids, none, faults[0])
+    dropped += merged
+    if is_listing:
+        dropped["document repeated"] += staged.documents.num_rows - len(documents.met)
+    queries, merged = distinct_texts(staged.queries, "query", memory.query_ids, weak, faults[1])
+    dropped += merged
+    several = _several_labels(staged.documents, documents)
+    dropped["text with several classes"] += int(several.sum())
+    judged = join_judgments(staged.judgments, queries, documents, dropped)
+    placed = place_texts(staged, queries, documents, judged, config, memory, weak_queries(queries, weak))
+    for reason, count in placed.held.items():
+        dropped[f"held out: {reason}"] += count
+    asked = np.zeros(len(queries.ids), dtype=bool)
+    asked[judged.query[judged.links]] = True
+    dropped["query without a positive"] += int((~asked).sum())
+    keep_queries = asked & ~placed.query_held
+    keep_documents = ~several
+    if not keep_documents.any():
+        raise DataError(f"no usable row found; left out: {dict(+dropped) or 'nothing'}.")
+    return Resolved(
+        _document_lines(documents, keep_documents, placed),
+        _query_lines(staged.queries, queries, keep_queries, placed),
+        _qrels(judged, queries, documents, keep_queries, keep_documents, placed),
+        _held_out(judged, queries, documents, placed),
+        placed.groups,
+        _count_splits(placed.query_split[keep_queries]),
+        +dropped,
+    )
+
+
+def weak_queries(queries: Texts, weak: Flags) -> Flags:
+    """[Q] whether every row of a query is weak; one real one makes it real."""
+    real = np.zeros(len(queries.ids), dtype=bool)
+    real[queries.of_row[~weak]] = True
+    return ~real
+
+
+def _several_labels(rows: pa.Table, documents: Texts) -> Flags:
+    """[D] whether a text comes with different classes: nobody can learn from it."""
+    labels, text = positions(rows["label"], pc.drop_null(pc.unique(rows["label"]))), documents.of_row
+    has_one = labels != ABSENT
+    low, high = np.full(len(documents.ids), len(labels)), np.full(len(documents.ids), ABSENT)
+    np.minimum.at(low, text[has_one], labels[has_one])
+    np.maximum.at(high, text[has_one], labels[has_one])
+    return np.asarray(high > low)
+
+
+def _has_tag(tags: pa.ChunkedArray, tag: str) -> Flags:
+    """[R] whether each row's list of tags holds this one."""
+    found = np.zeros(len(tags), dtype=bool)
+    found[pc.list_parent_indices(tags).filter(pc.equal(pc.list_flatten(tags), tag)).to_numpy()] = True
+    return found
+
+
+def _document_lines(documents: Texts, keep: Flags, placed: Placement) -> pa.Table:
+    count = len(documents.of_row)
+    stays = np.zeros(count, dtype=bool)
+    stays[documents.row[keep]] = True
+    return pa.table({"keep": stays, "split": _split_names(placed.document_split[documents.of_row])})
+
+
+def _query_lines(rows: pa.Table, queries: Texts, keep: Flags, placed: Placement) -> pa.Table:
+    stays = np.zeros(len(queries.of_row), dtype=bool)
+    stays[queries.row[keep]] = True
+    return pa.table(
+        {
+            "keep": stays,
+            "split": _split_names(placed.query_split[queries.of_row]),
+            "group_id": placed.group_ids.take(pa.array(queries.of_row)),
+            "tags": _tags(rows["tags"], queries),
+        }
+    )
+
+
+def _tags(tags: pa.ChunkedArray, queries: Texts) -> pa.Array:
+    """Every row's tags, with those of other rows of the same query; one that somebody asked is not weak."""
+    shared = np.flatnonzero(np.bincount(queries.of_row, minlength=len(queries.ids))[queries.of_row] > 1)
+    own = [set(row) for row in tags.take(pa.array(shared)).to_pylist()]
+    union: dict[int, set[str]] = {}
+    asked: set[int] = set()
+    for text, row in zip(queries.of_row[shared].tolist(), own, strict=True):
+        union.setdefault(text, set()).update(row)
+        if WEAK not in row:
+            asked.add(text)
+    merged = [sorted(union[text] - ({WEAK} if text in asked else set())) for text in queries.of_row[shared].tolist()]
+    source = np.arange(len(tags))
+    source[shared] = len(tags) + np.arange(len(shared))
+    both = pa.concat_arrays([*tags.chunks, pa.array(merged, tags.type)])
+    return both.take(pa.array(source))
+
+
+def _qrels(
+    judged: Judged, queries: Texts, documents: Texts, keep_queries: Flags, keep_documents: Flags, placed: Placement
+) -> pa.Table:
+    stays = keep_queries[judged.query] & keep_documents[judged.document] & ~placed.judgment_held
+    similarity = judged.similarity[stays]
+    return pa.table(
+        {
+            "query_id": queries.ids.take(pa.array(judged.query[stays])),
+            "document_id": documents.ids.take(pa.array(judged.document[stays])),
+            "score": pa.array(judged.score[stays], pa.float32()),
+            "similarity": pa.array(similarity, pa.float32(), mask=np.isnan(similarity)),
+        },
+        schema=QRELS,
+    )
+
+
+def _held_out(judged: Judged, queries: Texts, documents: Texts, placed: Placement) -> pa.Table:
+    held = np.flatnonzero(placed.judgment_held)
+    return pa.table(
+        {
+            "query_id": queries.ids.take(pa.array(judged.query[held])),
+            "document_id": documents.ids.take(pa.array(judged.document[held])),
+            "score": pa.array(judged.score[held], pa.float32()),
+            "reason": pa.array([placed.reasons[i] for i in held.tolist()], pa.string()),
+        },
+        schema=HELD_OUT,
+    )
+
+
+def _split_names(codes: Ints) -> pa.Array:
+    names = pa.array(SPLITS)
+    return names.take(pa.array(codes, mask=codes < 0))
+
+
+def _count_splits(codes: Ints) -> dict[str, int]:
+    return {name: int((codes == code).sum()) for code, name in enumerate(SPLITS) if (codes == code).any()}

@@ -1,0 +1,153 @@
+"""First pass, one part per call: rows -> clean texts with the keys by which they are compared, staged as Parquet."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from medembed import storage
+from medembed.data.cleaning import clean_text, fault_of, spelling_key, words_key
+from medembed.data.config import SourceConfig
+from medembed.data.files import locate, read_part
+from medembed.data.language import detect_language
+from medembed.data.mapping import Mapping, beir_mapping
+from medembed.data.ontology import read_ontology
+from medembed.data.parts import Part
+from medembed.data.rows import BadRow, Document, Query, Record
+from medembed.data.shapes import to_record
+from medembed.errors import DataError
+from medembed.schema import CHUNK_MARK, content_hash
+
+_KEYS = [("id", pa.string()), ("content", pa.string()), ("spelling", pa.string()), ("words", pa.string())]
+_TEXT = [("text", pa.string()), ("language", pa.string()), ("group", pa.string()), ("split", pa.string())]
+DOCUMENTS = pa.schema([*_KEYS, *_TEXT, ("label", pa.string()), ("line", pa.int64())])
+QUERIES = pa.schema([*_KEYS, *_TEXT, ("tags", pa.list_(pa.string())), ("line", pa.int64())])
+JUDGMENTS = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("document_id", pa.string()),
+        ("score", pa.float32()),
+        ("similarity", pa.float32()),
+        ("split", pa.string()),
+        ("line", pa.int64()),
+    ]
+)
+SCHEMAS = {"documents": DOCUMENTS, "queries": QUERIES, "judgments": JUDGMENTS}
+_BYTES_PER_FILE = 16 << 20  # what a worker holds at a time
+_BYTES_PER_ROW = 500  # of keys beside a text, about
+PLACES_KEPT = 20
+
+
+@dataclass
+class _Batch:
+    """Staged rows that are not yet written."""
+
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in SCHEMAS})
+    size: int = 0
+
+
+class StagePart:
+    """Turns {number, part} into {number, files, rows, dropped, bad}. A class, as `spread` wants it."""
+
+    def __init__(self, source: SourceConfig, mapping: Mapping | None, staging: str) -> None:
+        self.source, self.mapping, self.staging = source, mapping, staging
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        part = Part(**item["part"])
+        dropped: Counter[str] = Counter()
+        bad: list[str] = []
+        files: list[str] = []
+        rows, batch = 0, _Batch()
+        for line, record in self._records(part, dropped, bad):
+            rows += 1
+            dropped.update(record.dropped)
+            self._stage(record, line, batch, dropped)
+            if batch.size > _BYTES_PER_FILE:
+                files.append(self._write(batch, item["number"], len(files)))
+                batch = _Batch()
+        files.append(self._write(batch, item["number"], len(files)))
+        counted = [{"rule": rule, "count": count} for rule, count in dropped.items()]
+        return {"number": item["number"], "files": files, "rows": rows, "dropped": counted, "bad": bad}
+
+    def _records(self, part: Part, dropped: Counter[str], bad: list[str]) -> Iterator[tuple[int, Record]]:
+        """The part's records with their lines. Raises DataError for a bad row, or counts it."""
+        if part.format == "ontology":
+            yield from enumerate(read_ontology(part.uri, self.source), start=1)
+            return
+        mapping = self.mapping or beir_mapping(part.kind, self.source)
+        for line, fields in read_part(part, self.source):
+            try:
+                if isinstance(fields, BadRow):
+                    raise ValueError(fields.fault)
+                record = to_record(fields, mapping, self.source, part.split)
+                _check_ids(record)
+                yield line, record
+            except ValueError as fault:
+                if not self.source.skip_bad_rows:
+                    raise DataError(
+                        f"{locate(part, line)}: {fault} Fix it, or leave such rows out with source.skip_bad_rows=true."
+                    ) from None
+                dropped["malformed row"] += 1
+                if len(bad) < PLACES_KEPT:
+                    bad.append(f"{locate(part, line)}: {fault}")
+
+    def _stage(self, record: Record, line: int, batch: _Batch, dropped: Counter[str]) -> None:
+        documents = [self._keep(row, "document", line, batch, dropped) for row in record.documents]
+        queries = [self._keep(row, "query", line, batch, dropped) for row in record.queries]
+        judged = batch.rows["judgments"]
+        for row in record.judgments:
+            query_id, document_id = queries[row.query], documents[row.document]
+            if query_id is None or document_id is None:
+                dropped["judgment of a text that was left out"] += 1
+                continue
+            judged.append(
+                {"query_id": query_id, "document_id": document_id, "score": row.score, "similarity": row.similarity,
+                 "line": line}
+            )  # fmt: skip
+        batch.size += _BYTES_PER_ROW * (len(record.judgments) + len(record.qrels))
+        judged.extend(
+            {"query_id": row.query_id, "document_id": row.document_id, "score": row.score, "split": row.split,
+             "line": line}
+            for row in record.qrels
+        )  # fmt: skip
+
+    def _keep(self, row: Document | Query, kind: str, line: int, batch: _Batch, dropped: Counter[str]) -> str | None:
+        """Stages one text and returns its id; None if a rule leaves it out."""
+        text = clean_text(row.text)
+        fault = fault_of(text, self.source.max_characters)
+        if fault is not None:
+            dropped[f"{fault} {kind}"] += 1
+            return None
+        content = content_hash(text)
+        if isinstance(row, Document):
+            name = row.document_id or f"d-{content[:16]}"
+            own: dict[str, Any] = {"label": row.label}
+            rows = batch.rows["documents"]
+        else:
+            name = row.query_id or f"q-{content[:16]}"
+            own = {"tags": list(row.tags)}
+            rows = batch.rows["queries"]
+        language = row.language or detect_language(text, self.source.languages)
+        rows.append(
+            {"id": name, "content": content, "spelling": content_hash(spelling_key(text)),
+             "words": content_hash(words_key(text)), "text": text, "language": language, "group": row.group,
+             "split": row.split, "line": line, **own}
+        )  # fmt: skip
+        batch.size += len(text) + _BYTES_PER_ROW
+        return name
+
+    def _write(self, batch: _Batch, number: int, position: int) -> str:
+        """Writes a batch's three tables; returns the name that they share."""
+        name = f"{number:05d}-{position:04d}"
+        for kind, schema in SCHEMAS.items():
+            table = pa.Table.from_pylist(batch.rows[kind], schema=schema)
+            storage.write_parquet(storage.join(self.staging, kind, f"{name}.parquet"), table)
+        return name
+
+
+def _check_ids(record: Record) -> None:
+    for row in record.documents:
+        if row.document_id and CHUNK_MARK in row.document_id:
+            raise ValueError(f"document id {row.document_id!r} holds {CHUNK_MARK!r}, which marks chunks; rename it.")

@@ -1,0 +1,116 @@
+"""What is wrong with the data or the resources: one sentence each, with the number and what to do. Pure."""
+
+import re
+from collections.abc import Callable, Iterator
+
+from medembed.encoding.config import EncodingConfig
+from medembed.preflight.config import PreflightConfig
+from medembed.preflight.preflight import Preflight
+from medembed.training.config import TrainingConfig
+
+_FEW_TEST_QUERIES = 100
+_MUCH_TEXT_LOST, _MANY_REPEATED, _MANY_QUERIES_LOST, _LARGE_GROUP = 0.05, 0.05, 0.10, 0.20
+_FAR_EXTRAPOLATED = 100  # documents that one drawn document stands for
+_LONG_S = 600.0  # of training, above which a shorter maximum length is worth a word
+_REPEATED = re.compile(r"repeat|duplicate")
+
+
+def advise(found: Preflight, config: PreflightConfig, encoding: EncodingConfig, training: TrainingConfig) -> list[str]:
+    """The warnings, those about the data first."""
+    return [*_about_queries(found), *_about_texts(found), *_about_resources(found, config, encoding, training)]
+
+
+def _about_queries(found: Preflight) -> Iterator[str]:
+    data, sample = found.data, found.sample
+    total = sum(data.queries.values())
+    if not total and sample.labelled_rows:
+        yield (
+            f"{sample.labelled_rows:,} texts have a class and no query asks for any: "
+            "training and measuring need pairs of query and document; add some."
+        )
+    elif not sample.queries:
+        yield f"No {sample.split} query has a positive document: raise splits.{sample.split} or add pairs."
+    if total and data.queries["test"] < _FEW_TEST_QUERIES:
+        yield (
+            f"{data.queries['test']} test queries: under {_FEW_TEST_QUERIES} a gain can hardly be told from chance; "
+            "raise splits.test or add pairs."
+        )
+    if sample.are_weak:
+        yield (
+            f"All {sample.split} queries were made from titles, names or headings, which are easier than what people "
+            "ask: add real queries before you trust the recall."
+        )
+    if 2 * data.weak_pairs > data.pairs:
+        yield (
+            f"{data.weak_pairs:,} of {data.pairs:,} training pairs ({data.weak_pairs / data.pairs:.0%}) were made from "
+            "titles, names or headings: add real queries."
+        )
+    if data.largest_group > _LARGE_GROUP * total:
+        yield (
+            f"One group holds {data.largest_group / total:.0%} of the queries ({data.largest_group:,}) and falls into "
+            "one split: look for a text or key that joins what does not belong together."
+        )
+    lost = _dropped(found, lambda rule: "query" in rule and not _REPEATED.search(rule))
+    if lost > _MANY_QUERIES_LOST * (lost + total):
+        yield f"{lost:,} queries were left out, beside {total:,} kept: see the rules under 'left out'."
+
+
+def _about_texts(found: Preflight) -> Iterator[str]:
+    kept = found.sample.all_rows + sum(found.data.queries.values())
+    repeated = _dropped(found, lambda rule: bool(_REPEATED.search(rule)))
+    if repeated > _MANY_REPEATED * (repeated + kept):
+        yield (
+            f"{repeated:,} rows repeated others ({repeated / (repeated + kept):.0%}) and were left out: "
+            "there is less to learn from than the source's size says."
+        )
+    cut = next(cut for cut in found.cuts if cut.max_length == found.own_length)
+    if cut.tokens > _MUCH_TEXT_LOST:
+        yield (
+            f"{cut.tokens:.0%} of the text lies past the model's {found.own_length} tokens and is never read: "
+            "cut documents into chunks (source.chunk_words), or take a model that reads more."
+        )
+
+
+def _about_resources(
+    found: Preflight, config: PreflightConfig, encoding: EncodingConfig, training: TrainingConfig
+) -> Iterator[str]:
+    sample, train = found.sample, found.train
+    apart = (sample.all_documents - sample.documents) / max(sample.drawn, 1)
+    if apart > _FAR_EXTRAPOLATED:
+        yield (
+            f"One sampled document stands for {apart:,.0f}: the recall is a rough guess; "
+            f"raise preflight.sample_documents above {config.sample_documents:,}."
+        )
+    if train.examples and not train.steps:
+        together = train.batch_size * train.workers
+        yield f"{train.examples:,} examples do not fill one batch of {together:,}: lower training.batch_size."
+    if train.examples and train.seconds_per_step is None:
+        yield f"A batch of {train.batch_size} does not fit in memory: lower training.batch_size or training.max_length."
+    if (train.seconds or 0) > _LONG_S and 2 * found.typical_length <= (training.max_length or found.own_length):
+        yield (
+            f"95% of the texts have at most {found.typical_length} tokens, but a batch takes as long as its longest "
+            f"text: training.max_length={found.typical_length} makes training shorter."
+        )
+    too_wide = [dimension for dimension in training.dimensions if dimension > found.width]
+    if too_wide:
+        yield (
+            f"The model has {found.width} dimensions, and training would refuse {too_wide}: "
+            "choose training.dimensions up to its width."
+        )
+    resources = found.resources
+    for name, plan, asked, cpus, gpus in (
+        ("encoding", found.encode, encoding.workers, encoding.cpus_per_worker, encoding.gpus_per_worker),
+        ("training", train, training.workers, training.cpus_per_worker, float(training.use_gpu)),
+    ):
+        fitting = resources.fit(asked, cpus, gpus)
+        if fitting < asked:
+            yield f"{name}.workers: {asked} asked for, Ray has room for {fitting}: ask for {fitting}, or wait for ever."
+        if not plan.capacity_bytes and asked * plan.memory_bytes > resources.memory_bytes:
+            yield (
+                f"{name}: {asked} x {plan.memory_bytes / 2**30:.1f} GiB for its workers do not fit in Ray's "
+                f"{resources.memory_bytes / 2**30:.1f} GiB: ask for fewer workers."
+            )
+
+
+def _dropped(found: Preflight, matches: Callable[[str], bool]) -> int:
+    return sum(count for rule, count in found.data.dropped.items() if matches(rule))

@@ -1,0 +1,22 @@
+"""How much of the data set preflight looks at."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from medembed.config import Config
+
+
+class PreflightConfig(Config):
+    """Sizes of the samples. Larger ones take longer and say more exactly."""
+
+    split: Literal["dev", "test"] = Field(default="dev", description="queries that measure the base model")
+    sample_queries: int = Field(default=300, ge=1, description="queries at most; a hash of their ids chooses")
+    sample_documents: int = Field(
+        default=2000, ge=20, description="documents at most that they are ranked against, their positives included"
+    )
+    max_lengths: tuple[Annotated[int, Field(ge=8)], ...] = Field(
+        default=(),
+        description="further maximum lengths in tokens, e.g. [128,256,512], at which quality is measured as well",
+    )
+    train_steps: int = Field(default=3, ge=1, description="training steps that are timed, after one that warms up")

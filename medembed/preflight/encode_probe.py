@@ -1,0 +1,185 @@
+"""Encodes the sample as `encode` would, on the same kind of actors, and says what that costs."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder, Role
+from medembed.errors import ConfigError
+from medembed.preflight.memory import peak_memory
+from medembed.progress import track
+from medembed.spread import spread
+
+_CHARACTERS_PER_TOKEN = 32  # as in Encoder.tokenize: more than this per token is not read
+_COUNTED_TOKENS = 8192  # a text with more characters than these can have is counted in part and extrapolated
+_ROWS_PER_ITEM = 1024
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The sample at one maximum length: float32 [queries, D] and [documents, D], unit rows, in order."""
+
+    max_length: int
+    queries: npt.NDArray[np.float32]
+    documents: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EncodeCost:
+    """What one actor needed for the documents at the model's own length; `capacity_bytes` 0 where there is no GPU."""
+
+    rows: int
+    tokens: int
+    seconds: float
+    memory_bytes: int
+    capacity_bytes: int
+
+
+@dataclass(frozen=True)
+class EncodeProbe:
+    """The sample encoded at the model's own length, first, and at others; tokens of each document before any cut."""
+
+    encoded: tuple[Encoded, ...]
+    lengths: npt.NDArray[np.int64]
+    cost: EncodeCost
+
+
+def probe_encoding(
+    queries: Sequence[str],
+    documents: Sequence[str],
+    model: str,
+    max_lengths: Sequence[int],
+    workers: int,
+    config: EncodingConfig,
+) -> EncodeProbe:
+    """Encodes both at the model's own maximum length and at each of `max_lengths`, on so many actors.
+
+    Raises ConfigError for a length that the model's positions do not allow.
+    """
+    items = list(_make_items(queries, documents, max_lengths, workers))
+    results = spread(
+        items, EncodeItem, {"model": model, "config": config}, workers=workers, cpus=config.cpus_per_worker,
+        gpus=config.gpus_per_worker,
+    )  # fmt: skip
+    total = sum(len(item["texts"]) for item in items)
+    done = {row["number"]: row for row in track(map(_check_length, results), total, "encode sample", "texts")}
+    rows = [done[item["number"]] for item in items]
+    own = [row for row in rows if row["asked"] == 0]
+    timed = [row for row in own if row["role"] == "document"]
+    cost = EncodeCost(
+        rows=sum(len(row["embeddings"]) for row in timed),
+        tokens=sum(int(row["tokens"]) for row in timed),
+        seconds=sum(float(row["seconds"]) for row in timed),
+        memory_bytes=max(int(row["memory"]) for row in own),
+        capacity_bytes=max(int(row["capacity"]) for row in own),
+    )
+    lengths = np.concatenate([np.asarray(row["lengths"], dtype=np.int64) for row in timed])
+    encoded = tuple(
+        Encoded(int(next(row["max_length"] for row in rows if row["asked"] == asked)), *_join(rows, asked))
+        for asked in dict.fromkeys(item["asked"] for item in items)
+    )
+    return EncodeProbe(encoded, lengths, cost)
+
+
+class EncodeItem:
+    """Turns {number, role, asked, texts} into their embeddings cut at `asked` tokens (0: the model's own length)."""
+
+    def __init__(self, model: str, config: EncodingConfig) -> None:
+        self.encoder = Encoder.load(model, config)
+        self.own_length, self.limit = self.encoder.max_length, position_limit(self.encoder)
+        self.encoder.encode(["warm up"] * 8)  # the first pass allocates, which no later one does
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        role, asked, texts = item["role"], int(item["asked"]), list(item["texts"])
+        if asked > self.limit:  # no exception: Ray would print pages about it
+            nothing = np.zeros((1, self.encoder.width), dtype=np.float32)
+            return {"number": item["number"], "asked": asked, "limit": self.limit, "embeddings": nothing}
+        self.encoder.max_length = asked or self.own_length
+        start = time.perf_counter()
+        embeddings, tokens = self.encoder.encode_and_count(texts, role)
+        seconds = time.perf_counter() - start
+        memory, capacity = peak_memory(self.encoder.model.device)
+        return {
+            "number": item["number"],
+            "role": role,
+            "asked": asked,
+            "limit": self.limit,
+            "max_length": self.encoder.max_length,
+            "embeddings": embeddings,
+            "tokens": sum(tokens),
+            "lengths": [] if asked else count_tokens(self.encoder, texts, role),
+            "seconds": seconds,
+            "memory": memory,
+            "capacity": capacity,
+        }
+
+
+def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int]:
+    """Tokens of each text behind its prompt as if nothing were cut."""
+    prompt, limit = encoder.prompt(role), _COUNTED_TOKENS * _CHARACTERS_PER_TOKEN
+    encoded = encoder.model.tokenizer(
+        [prompt + text[:limit] for text in texts],
+        truncation=False,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+    return [
+        len(ids) * max(len(text), 1) // max(min(len(text), limit), 1)
+        for ids, text in zip(encoded["input_ids"], texts, strict=True)
+    ]
+
+
+def position_limit(encoder: Encoder) -> int:
+    """The longest text, in tokens, that the model has positions for."""
+    transformer = next((module.auto_model for module in encoder.model if hasattr(module, "auto_model")), None)
+    limit = getattr(getattr(transformer, "config", None), "max_position_embeddings", None)
+    if not limit:
+        return sys.maxsize  # relative positions, or none
+    positions = getattr(getattr(transformer, "embeddings", None), "position_embeddings", None)
+    padding = getattr(positions, "padding_idx", None)
+    return int(limit) if padding is None else int(limit) - padding - 1  # RoBERTa's start after the padding's
+
+
+def _check_length(row: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """(texts of the row, the row). Raises ConfigError if its length was more than the model has positions for."""
+    if row["asked"] > row["limit"]:
+        raise ConfigError(
+            f"preflight.max_lengths: found {row['asked']}, but the model has positions for {row['limit']} tokens; "
+            f"choose at most {row['limit']}."
+        )
+    return len(row["embeddings"]), row
+
+
+def _make_items(
+    queries: Sequence[str], documents: Sequence[str], max_lengths: Sequence[int], workers: int
+) -> Iterator[dict[str, Any]]:
+    """Items of one length each, the model's own first; as many for the documents as there are workers, or more."""
+    size = min(-(-len(documents) // workers), _ROWS_PER_ITEM)
+    number = 0
+    for asked in (0, *max_lengths):
+        parts: list[tuple[Role, Sequence[str]]] = [
+            ("document", documents[start : start + size]) for start in range(0, len(documents), size)
+        ]
+        if queries:  # Ray cannot carry an array without rows
+            parts.append(("query", queries))
+        for role, texts in parts:
+            yield {"number": number, "role": role, "asked": asked, "texts": list(texts)}
+            number += 1
+
+
+def _join(rows: Sequence[dict[str, Any]], asked: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """(embeddings of queries, of documents) at one length, in order."""
+    parts: dict[str, list[npt.NDArray[np.float32]]] = {"query": [], "document": []}
+    for row in rows:
+        if row["asked"] == asked:
+            parts[row["role"]].append(row["embeddings"])
+    documents = np.concatenate(parts["document"])
+    return np.concatenate([np.zeros((0, documents.shape[1]), dtype=np.float32), *parts["query"]]), documents

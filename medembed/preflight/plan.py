@@ -1,0 +1,119 @@
+"""From what a sample cost to what the whole will: time and memory of encoding and of training. Pure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.encoding.config import EncodingConfig
+from medembed.mining.config import MiningConfig
+from medembed.preflight.encode_probe import EncodeCost
+from medembed.preflight.sample import Corpus
+from medembed.preflight.train_probe import TrainCost
+from medembed.training.config import TrainingConfig
+from medembed.training.loop import count_steps
+
+Floats = npt.NDArray[np.float64]
+Lengths = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a maximum length cuts off: the share of rows that are longer, and of all tokens past it."""
+
+    max_length: int
+    rows: float
+    tokens: float
+
+
+@dataclass(frozen=True)
+class EncodePlan:
+    """Encoding the corpus twice, before training and after; rates are those of all workers together."""
+
+    workers: int
+    cpus: float  # of each
+    gpus: float
+    rows_per_s: float
+    tokens_per_s: float
+    seconds: float
+    memory_bytes: int  # of one worker
+    capacity_bytes: int  # of its GPU; 0 without
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """Training on all examples; times are None where there was no example, or where a batch did not fit in memory."""
+
+    workers: int
+    cpus: float  # of each
+    gpus: float
+    batch_size: int
+    mined: int
+    negatives: int  # per query: all other documents of a step
+    examples: int
+    steps: int
+    seconds_per_step: float | None
+    seconds: float | None
+    memory_bytes: int  # of one worker
+    capacity_bytes: int
+
+
+def row_weights(corpus: Corpus) -> Floats:
+    """[rows of the sample] how many rows of the corpus each stands for: forced ones for themselves alone."""
+    rest = corpus.rows - len(corpus.forced)
+    return np.concatenate([np.ones(len(corpus.forced)), np.full(len(corpus.drawn), rest / max(len(corpus.drawn), 1))])
+
+
+def measure_cut(lengths: Lengths, weights: Floats, max_length: int) -> Cut:
+    """What `max_length` cuts off a corpus of which `lengths` [n] are a sample with these weights [n]."""
+    lost = np.maximum(lengths - max_length, 0)
+    return Cut(
+        max_length,
+        float(weights[lost > 0].sum() / weights.sum()),
+        float((weights * lost).sum() / (weights * lengths).sum()),
+    )
+
+
+def typical_length(lengths: Lengths, weights: Floats) -> int:
+    """Tokens that 95% of the corpus' rows do not exceed; `lengths` [n] are a sample with these weights [n]."""
+    order = np.argsort(lengths, kind="stable")
+    reached = np.cumsum(weights[order]) / weights.sum()
+    return int(lengths[order][np.searchsorted(reached, 0.95)])
+
+
+def plan_encoding(
+    cost: EncodeCost, lengths: Lengths, weights: Floats, max_length: int, workers: int, encoding: EncodingConfig
+) -> EncodePlan:
+    """On so many workers. Time grows with the tokens that are read, which the sample's rows tell."""
+    tokens = float((weights * np.minimum(lengths, max_length)).sum())
+    rate = cost.tokens / cost.seconds * workers
+    return EncodePlan(
+        workers=workers,
+        cpus=encoding.cpus_per_worker,
+        gpus=encoding.gpus_per_worker,
+        rows_per_s=cost.rows / cost.seconds * workers,
+        tokens_per_s=rate,
+        seconds=2 * tokens / rate,
+        memory_bytes=cost.memory_bytes,
+        capacity_bytes=cost.capacity_bytes,
+    )
+
+
+def plan_training(cost: TrainCost | None, examples: int, mining: MiningConfig, training: TrainingConfig) -> TrainPlan:
+    """All steps at the measured time of one; None for `cost` if there was no example."""
+    steps = count_steps(examples, training)
+    per_step = cost.seconds_per_step if cost else None
+    return TrainPlan(
+        workers=training.workers,
+        cpus=training.cpus_per_worker,
+        gpus=float(training.use_gpu),
+        batch_size=training.batch_size,
+        mined=mining.negatives,
+        negatives=training.workers * training.batch_size * (1 + mining.negatives) - 1,
+        examples=examples,
+        steps=steps,
+        seconds_per_step=per_step,
+        seconds=None if per_step is None else per_step * steps,
+        memory_bytes=cost.memory_bytes if cost else 0,
+        capacity_bytes=cost.capacity_bytes if cost else 0,
+    )

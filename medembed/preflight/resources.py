@@ -1,0 +1,47 @@
+"""What the Ray that the job is connected to has, or may grow to."""
+
+import os
+from dataclasses import dataclass
+
+from medembed.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Of all nodes together; `memory_bytes` is what Ray gives to workers."""
+
+    cpus: float
+    gpus: float
+    memory_bytes: float
+
+    def fit(self, workers: int, cpus: float, gpus: float) -> int:
+        """How many of `workers` have room at the same time, each with so many CPUs and GPUs."""
+        rooms = [workers, int(self.cpus // cpus)] + ([int(self.gpus // gpus)] if gpus else [])
+        return min(rooms)
+
+
+def find_resources() -> Resources:
+    """Counts the nodes that are up and, where a cluster grows by itself, the most it may have."""
+    import ray
+    from ray._private.state import state  # as Ray Train itself asks; there is no public way
+
+    largest = state.get_max_resources_from_cluster_config() or {}
+    found = {
+        name: max(float(ray.cluster_resources().get(name, 0)), float(largest.get(name, 0)))
+        for name in ("CPU", "GPU", "memory")
+    }
+    cores = os.cpu_count() or 1
+    if len(ray.nodes()) == 1 and not largest:
+        found["CPU"] = min(found["CPU"], cores)  # a job's own Ray says more than there are, for actors that wait
+    return Resources(found["CPU"], found["GPU"], found["memory"])
+
+
+def check_fit(name: str, resources: Resources, workers: int, cpus: float, gpus: float) -> int:
+    """How many of `workers` have room. Raises ConfigError if not even one has: Ray would wait for ever."""
+    fitting = resources.fit(workers, cpus, gpus)
+    if fitting < 1:
+        raise ConfigError(
+            f"{name}: one worker asks for {cpus:g} CPUs and {gpus:g} GPUs, but Ray has {resources.cpus:g} and "
+            f"{resources.gpus:g}; ask for less, or set RAY_ADDRESS to a cluster that has them."
+        )
+    return fitting

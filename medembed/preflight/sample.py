@@ -1,0 +1,152 @@
+"""A sample of queries, documents and training pairs that a hash of ids decides, read in one pass over the corpus."""
+
+import heapq
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medembed import storage
+from medembed.data.dataset import Dataset
+from medembed.mining.mine import Pair
+from medembed.preflight.config import PreflightConfig
+from medembed.progress import track
+from medembed.schema import WEAK, content_hash, document_of
+
+Row = tuple[str, str]  # (row id, text)
+CorpusRow = tuple[str, str, str | None]  # (row id, text, class)
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Sampled queries in an order that a hash decides, each with the grades of its positives."""
+
+    ids: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    positives: tuple[dict[str, float], ...] = ()
+    are_weak: bool = False  # all there are were made from the structure of documents
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What one pass over the corpus kept and counted.
+
+    `forced` are the rows of documents that were asked for by id, `drawn` those of documents that a hash chose
+    among all others, `extra` one row of each document that training pairs need. `documents` counts whole documents.
+    """
+
+    forced: tuple[Row, ...]
+    drawn: tuple[Row, ...]
+    extra: dict[str, Row]
+    documents: int
+    rows: int
+    labelled: int
+
+    @property
+    def drawn_documents(self) -> int:
+        return len({document_of(row_id) for row_id, _ in self.drawn})
+
+    @property
+    def unseen(self) -> int:
+        """Documents that are in neither `forced` nor `drawn`."""
+        return self.documents - self.drawn_documents - len({document_of(row_id) for row_id, _ in self.forced})
+
+
+def choose_queries(
+    rows: Iterable[dict[str, Any]], qrels: dict[str, dict[str, float]], config: PreflightConfig
+) -> Queries:
+    """At most `sample_queries` of the rows that have a positive; weak ones only where there are no others.
+
+    It stops early where their positives would fill more than half of the sampled documents: the rest must stay
+    a fair draw of what they are to be told from.
+    """
+    measurable = []
+    for row in rows:
+        positives = {name: grade for name, grade in qrels.get(row["query_id"], {}).items() if grade > 0}
+        if positives:
+            measurable.append((content_hash(row["query_id"]), row, positives))
+    asked = [entry for entry in measurable if WEAK not in entry[1]["tags"]]
+    chosen: list[tuple[dict[str, Any], dict[str, float]]] = []
+    needed: set[str] = set()
+    for _, row, positives in sorted(asked or measurable, key=lambda entry: entry[0])[: config.sample_queries]:
+        needed |= positives.keys()
+        if chosen and len(needed) > config.sample_documents // 2:
+            break
+        chosen.append((row, positives))
+    if not chosen:
+        return Queries()
+    ids, texts, languages, groups = (
+        tuple(row[name] for row, _ in chosen) for name in ("query_id", "text", "language", "group_id")
+    )
+    return Queries(ids, texts, languages, groups, tuple(positives for _, positives in chosen), are_weak=not asked)
+
+
+def read_corpus(dataset: Dataset, forced: Collection[str], extra: Collection[str], size: int) -> Corpus:
+    """One pass, file by file; in memory are the rows that are kept and one file."""
+    files = dataset.corpus_files()
+    rows = track(_read_files(files), sum(count for _, count in files), "read corpus", "rows")
+    return draw_corpus(rows, int(dataset.manifest["counts"]["documents"]), forced, extra, size)
+
+
+def draw_corpus(
+    rows: Iterable[CorpusRow], documents: int, forced: Collection[str], extra: Collection[str], size: int
+) -> Corpus:
+    """All rows of `forced` documents, and of those others that have the smallest hashes, `size` documents in all.
+
+    At least half of `size` is drawn. `documents` is how many the rows belong to; in whatever order they come, the
+    same documents are drawn.
+    """
+    room = max(size - len(forced), size // 2)
+    kept: dict[str, list[Row]] = {}
+    largest: list[tuple[int, str]] = []  # of what is drawn, negated hashes: the next to go comes first
+    asked: list[Row] = []
+    needed: dict[str, Row] = {}
+    count = labelled = 0
+    for row_id, text, label in rows:
+        name, row = document_of(row_id), (row_id, text)
+        count, labelled = count + 1, labelled + (label is not None)
+        if name in extra:
+            needed[name] = min(needed.get(name, row), row)
+        if name in forced:
+            asked.append(row)
+        elif name in kept:
+            kept[name].append(row)
+        else:
+            heapq.heappush(largest, (-int(content_hash(name), 16), name))
+            kept[name] = [row]
+            if len(largest) > room:
+                kept.pop(heapq.heappop(largest)[1])
+    drawn = [row for _, name in sorted(largest, reverse=True) for row in sorted(kept[name])]
+    return Corpus(tuple(sorted(asked)), tuple(drawn), needed, documents, count, labelled)
+
+
+def make_examples(pairs: Sequence[Pair], corpus: Corpus, negatives: int) -> list[dict[str, Any]]:
+    """Training examples of the pairs whose positive is in `corpus.extra`, columns as training reads them.
+
+    Negatives are drawn documents in turn: for time and memory it does not matter how hard they are.
+    """
+    others = corpus.drawn or corpus.forced
+    examples: list[dict[str, Any]] = []
+    for pair in pairs:
+        if pair.positive_id not in corpus.extra:
+            continue
+        start = len(examples) * negatives
+        chosen = [others[(start + offset) % len(others)] for offset in range(negatives)] if others else []
+        row_id, text = corpus.extra[pair.positive_id]
+        examples.append(
+            {
+                "query": pair.query,
+                "positive_id": row_id,
+                "positive": text,
+                "negative_ids": [name for name, _ in chosen],
+                "negatives": [negative for _, negative in chosen],
+            }
+        )
+    return examples
+
+
+def _read_files(files: Sequence[tuple[str, int]]) -> Iterator[tuple[int, CorpusRow]]:
+    for uri, _ in files:
+        table = storage.read_parquet(uri).select(["document_id", "text", "label"])
+        yield from ((1, row) for row in zip(*table.to_pydict().values(), strict=True))

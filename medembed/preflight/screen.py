@@ -1,0 +1,141 @@
+"""What preflight found, on one screen. Pure, and without any row's text."""
+
+import textwrap
+from collections.abc import Sequence
+
+from medembed.preflight.plan import EncodePlan, TrainPlan
+from medembed.preflight.preflight import Preflight
+
+_WIDTH = 100
+_LABEL = 12
+_RULES = 5  # that "left out" names
+_HEADLINES = {
+    "fine-tune": "FINE-TUNE: it is worth it.",
+    "do not": "DO NOT fine-tune: it is not worth it.",
+    "marginal": "MARGINAL: fine-tuning may be worth it, or not.",
+}
+
+
+def format_screen(found: Preflight, warnings: Sequence[str]) -> list[str]:
+    """Lines of at most 100 columns: the verdict with its reasons, the measures, then the warnings."""
+    lines = [_HEADLINES[found.verdict.answer]]
+    for reason in found.verdict.reasons:
+        lines += _wrap("  ", reason)
+    lines.append("")
+    sections = {
+        "quality": _quality(found),
+        "truncation": _truncation(found),
+        "data": _data(found),
+        "encode": _encode(found),
+        "train": _train(found),
+    }
+    for label, texts in sections.items():
+        for number, text in enumerate(texts):
+            lines += _wrap(("" if number else label).ljust(_LABEL), text)
+    lines.append("")
+    for warning in warnings or ["nothing to warn of"]:
+        lines += _wrap("! " if warnings else "", warning)
+    return lines
+
+
+def _wrap(label: str, text: str) -> list[str]:
+    """Lines with the label in front of the first; no-break spaces hold together what belongs together."""
+    lines = textwrap.wrap(text, _WIDTH, initial_indent=label, subsequent_indent=" " * len(label))
+    return [line.replace("\u00a0", " ") for line in lines]
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "\u00a0")
+
+
+def _quality(found: Preflight) -> list[str]:
+    sample = found.sample
+    if not found.quality:
+        return [f"not measured: no {sample.split} query has a positive document"]
+    own, kind = found.quality[0], "weak " if sample.are_weak else ""
+    is_whole = sample.documents == sample.all_documents
+    basis = "on all" if is_whole else f"estimated from {sample.documents:,} of"
+    lines = [
+        f"recall@10 {own.recall.value:.3f} (95%: {own.recall.low:.2f} to {own.recall.high:.2f}), "
+        f"NDCG@10 {own.ndcg:.3f}, with all {found.width} dimensions",
+        f"{sample.queries:,} {kind}{sample.split} queries in {sample.groups:,} groups, {basis} "
+        f"{sample.all_documents:,} documents",
+    ]
+    if own.languages:
+        cells = [f"{name} {of.recall:.3f} and {of.ndcg:.3f} ({of.queries:,})" for name, of in own.languages.items()]
+        lines.append("the same by language (queries): " + ", ".join(map(_unbroken, cells)))
+    return lines
+
+
+def _truncation(found: Preflight) -> list[str]:
+    measured = {quality.max_length: quality for quality in found.quality}
+    lines = ["max length   texts cut   tokens lost   recall@10   NDCG@10"]
+    for cut in found.cuts:
+        quality = measured.get(cut.max_length)
+        scores = f"{quality.recall.value:>11.3f}{quality.ndcg:>10.3f}" if quality else ""
+        own = "   the model's own" if cut.max_length == found.own_length else ""
+        lines.append(f"{cut.max_length:>10,}{cut.rows:>12.1%}{cut.tokens:>14.1%} {scores or '-':>21}{own}")
+    return lines
+
+
+def _data(found: Preflight) -> list[str]:
+    data, sample = found.data, found.sample
+    splits = ", ".join(f"{count:,} {split}" for split, count in data.queries.items())
+    rows = f" in {sample.all_rows:,} chunks" if sample.all_rows > sample.all_documents else ""
+    rules = [f"{count:,} {rule}" for rule, count in data.dropped.items()]
+    more = len(rules) - _RULES
+    rest = [f"{sum(list(data.dropped.values())[_RULES:]):,} by {more} more rules"] if more > 0 else []
+    return [
+        f"{sample.all_documents:,} documents{rows}; queries with a positive: {splits}; "
+        f"without: {data.without_positive:,}",
+        "left out: " + ("; ".join([*rules[:_RULES], *rest]) or "nothing"),
+    ]
+
+
+def _encode(found: Preflight) -> list[str]:
+    plan = found.encode
+    return [
+        f"{_duration(plan.seconds)} for the corpus, before and after training, at {plan.rows_per_s:,.0f} texts/s or "
+        f"{plan.tokens_per_s:,.0f} tokens/s",
+        _workers(plan),
+    ]
+
+
+def _train(found: Preflight) -> list[str]:
+    plan = found.train
+    negatives = (
+        f"{plan.negatives:,} negatives per query: batch {plan.batch_size:,} x {_count(plan.workers, 'worker')}, "
+        f"{plan.mined} mined for each"
+    )
+    if plan.seconds_per_step is None or plan.seconds is None:
+        return ["not timed: " + ("a batch does not fit in memory" if plan.examples else "no training pair"), negatives]
+    return [
+        f"{_duration(plan.seconds)} for {plan.examples:,} examples in {_count(plan.steps, 'step')} of "
+        f"{plan.seconds_per_step:.2g} s",
+        _workers(plan),
+        negatives,
+    ]
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:,.10g} {noun}" + ("" if number == 1 else "s")
+
+
+def _workers(plan: EncodePlan | TrainPlan) -> str:
+    """Who did it, and what each took: "2 workers with 1 CPU, 0.9 GiB of memory each"."""
+    gpu = f" and {_count(plan.gpus, 'GPU')}" if plan.gpus else ""
+    of = f" of the GPU's {plan.capacity_bytes / 2**30:.0f}" if plan.capacity_bytes else ""
+    return (
+        f"{_count(plan.workers, 'worker')} with {_count(plan.cpus, 'CPU')}{gpu}; "
+        f"at the peak {plan.memory_bytes / 2**30:.1f}{of} GiB of memory each"
+    )
+
+
+def _duration(seconds: float) -> str:
+    """To two units: "40 s", "3 min 20 s", "5 h 10 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s" if whole else "under 1 s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"

@@ -1,0 +1,91 @@
+"""Makes a few real training steps on the resources of one training worker, and says what they cost."""
+
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder, load_model
+from medembed.encoding.model_files import fetch_model
+from medembed.preflight.memory import peak_memory
+from medembed.privacy import silence_telemetry
+from medembed.training.config import TrainingConfig
+from medembed.training.loop import build_trainer
+
+logger = logging.getLogger(__name__)
+
+_LONG_ENOUGH_S = 60.0  # after which no further step begins: minutes a step are told well enough by one or two
+
+
+@dataclass(frozen=True)
+class TrainCost:
+    """What a step costs one worker; `seconds_per_step` None where the batch did not fit in memory."""
+
+    seconds_per_step: float | None
+    memory_bytes: int
+    capacity_bytes: int
+
+
+def probe_training(examples: Sequence[dict[str, Any]], model: str, steps: int, config: TrainingConfig) -> TrainCost:
+    """Times `steps` steps after one that warms up, on one worker with the CPUs and GPU that training would give it.
+
+    Fewer where steps are slow, and examples are repeated where they do not fill the batches. Exchange between
+    workers is not in the time.
+    """
+    import ray
+
+    logger.info("train: timing %d steps of %d examples", steps, config.batch_size)
+    needed = config.batch_size * (steps + 1)
+    filled = [examples[number % len(examples)] for number in range(needed)]
+    task = ray.remote(num_cpus=config.cpus_per_worker, num_gpus=int(config.use_gpu), max_retries=0)(time_steps)
+    try:
+        seconds, memory, capacity = ray.get(task.remote(filled, model, steps, config))
+    except (ray.exceptions.OutOfMemoryError, ray.exceptions.WorkerCrashedError):  # the system ended the process
+        return TrainCost(None, 0, 0)
+    return TrainCost(seconds, memory, capacity)
+
+
+def time_steps(
+    examples: Sequence[dict[str, Any]], model: str, steps: int, config: TrainingConfig
+) -> tuple[float | None, int, int]:
+    """(seconds per step, or None if the GPU's memory did not suffice; peak memory; the GPU's memory)."""
+    silence_telemetry()
+    import torch
+    from transformers import TrainerCallback, set_seed
+
+    encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker)
+    device = torch.device("cuda" if config.use_gpu else "cpu")
+    marks: list[float] = []
+
+    class Clock(TrainerCallback):
+        """Notes when training begins and when each step is over, on the GPU too."""
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            marks.append(time.perf_counter())
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if config.use_gpu:
+                torch.cuda.synchronize()
+            marks.append(time.perf_counter())
+            control.should_training_stop |= marks[-1] - marks[0] > _LONG_ENOUGH_S
+
+    set_seed(config.seed)
+    encoder = Encoder(load_model(fetch_model(model), encoding, str(device)), encoding)
+    try:
+        with tempfile.TemporaryDirectory(prefix="medembed-preflight-") as scratch:
+            build_trainer(encoder, examples, config, steps + 1, Clock(), scratch).train()
+    except torch.OutOfMemoryError:
+        return None, *peak_memory(device)
+    return seconds_per_step(marks), *peak_memory(device)
+
+
+def seconds_per_step(marks: Sequence[float]) -> float:
+    """The mean of the steps between these times, of which the first is when training began.
+
+    The first step warms up and does not count, unless it is the only one.
+    """
+    counted = marks[1:] if len(marks) > 2 else marks
+    return (counted[-1] - counted[0]) / (len(counted) - 1)

@@ -1,0 +1,105 @@
+"""A small hand-written data set whose documents are in chunks, with its brute-force ranking."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from medembed.artifact import NewOutput
+from medembed.data.dataset import KIND, Dataset, open_dataset
+from medembed.schema import CORPUS, HELD_OUT, QRELS, QUERIES, content_hash
+
+NOTICE = "Ask your doctor about numbness."  # the same chunk stands in two documents
+CHUNKS = {
+    "heart": ["Pain in the heart.", "Heart weakness at night.", "Tremor of the hand, then heart pain.", "Bleeding 1."],
+    "kidney": ["Kidney swelling.", "Kidney pain and bleeding.", NOTICE],
+    "lung": ["Lung bleeding.", "The lung, stiffness and pain.", "Lung weakness.", "Lung swelling.", "Lung rash."],
+    "skin": ["Skin rash.", "Itching skin, burning skin.", NOTICE],
+    "eye": ["Burning eye.", "Itching of the eye."],
+    "brain": ["Brain tremor.", "Weakness and numbness of the brain."],
+}
+WHOLE = {
+    "bone": "Bone pain and stiffness.",
+    "ear": "Ear pain, itching ear.",
+    "foot": "Numbness of the foot.",
+    "nose": "Nose bleeding.",
+    "liver": "Liver swelling and itching skin.",
+}
+# query_id -> (text, split, {document: score})
+QUERIES_BY_ID: dict[str, tuple[str, str, dict[str, float]]] = {
+    "q-heart": ("my heart pain", "train", {"heart": 1.0, "lung": 0.0}),
+    "q-kidney": ("kidney bleeding", "train", {"kidney": 2.0, "liver": 1.0}),
+    "q-notice": ("ask about numbness", "train", {"skin": 1.0}),
+    "q-foot": ("foot numbness", "train", {"foot": 1.0}),
+    "q-refused": ("ear rash", "train", {"ear": 0.0}),
+    "q-unjudged": ("hand rash", "train", {}),
+    "q-eye": ("itching eye", "dev", {"eye": 1.0}),
+    "q-dev-refused": ("eye 7", "dev", {"nose": 0.0}),
+    "q-lung": ("lung stiffness", "test", {"lung": 2.0, "heart": 1.0}),
+    "q-skin": ("burning rash", "test", {"skin": 1.0}),
+    "q-nose": ("nose pain", "test", {"nose": 1.0}),
+    "q-test-refused": ("brain 7", "test", {"brain": 0.0}),
+    "q-test-unjudged": ("brain 8", "test", {}),
+}
+HELD = {"q-heart": {"brain": 1.0, "bone": 0.0}, "q-gone": {"ear": 1.0}}
+ROWS_PER_FILE = 7
+
+
+def write_chunked(root: Path) -> tuple[Dataset, list[tuple[str, int]]]:
+    """(the data set, its corpus files with their numbers of rows); a document's chunks lie in different files."""
+    corpus = [(f"{name}#chunk-{n}", text) for name, chunks in CHUNKS.items() for n, text in enumerate(chunks)]
+    rows = sorted([*corpus, *WHOLE.items()], key=lambda row: content_hash(row[0]))
+    tables = {
+        "queries/part-00000.parquet": _table(
+            QUERIES,
+            (
+                {
+                    "query_id": name,
+                    "text": text,
+                    "tags": ["refused"] * ("refused" in name),
+                    "group_id": name,
+                    "split": split,
+                }
+                for name, (text, split, _) in QUERIES_BY_ID.items()
+            ),
+        ),
+        "qrels/part-00000.parquet": _table(QRELS, _judgments({key: row[2] for key, row in QUERIES_BY_ID.items()})),
+        "held_out/part-00000.parquet": _table(HELD_OUT, _judgments(HELD)),
+    }
+    files = []
+    with NewOutput(str(root), KIND, "chunked") as output:
+        for name, table in tables.items():
+            output.write_parquet(name, table)
+        for start in range(0, len(rows), ROWS_PER_FILE):
+            part = [
+                {"document_id": name, "text": text, "language": "en", "content_hash": content_hash(text)}
+                for name, text in rows[start : start + ROWS_PER_FILE]
+            ]
+            output.write_parquet(f"corpus/part-{start:05d}.parquet", _table(CORPUS, part))
+            files.append((str(root / output.files[-1]), len(part)))
+        output.commit({"fingerprint": "chunked"})
+    return open_dataset(str(root)), files
+
+
+def rank_documents(query: np.ndarray, rows: dict[str, np.ndarray]) -> list[tuple[str, float, str]]:
+    """(document, its best row's score, that row) of all documents, best first, by looking at every row."""
+    best: dict[str, tuple[float, str]] = {}
+    for row_id, vector in sorted(rows.items()):
+        document, score = row_id.split("#chunk-")[0], float(vector @ query)
+        if document not in best or score > best[document][0]:
+            best[document] = (score, row_id)
+    ranked = [(document, score, row_id) for document, (score, row_id) in best.items()]
+    return sorted(ranked, key=lambda row: (-row[1], row[0]))
+
+
+def _judgments(judged: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+    return [
+        {"query_id": query_id, "document_id": document_id, "score": score}
+        for query_id, grades in judged.items()
+        for document_id, score in grades.items()
+    ]
+
+
+def _table(schema: pa.Schema, rows: Any) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=schema)

@@ -1,0 +1,270 @@
+"""What one row of a source says, by value."""
+
+from typing import Any
+
+import pytest
+
+from medembed.data.config import ColumnsConfig, SourceConfig
+from medembed.data.mapping import Mapping, beir_mapping, find_mapping
+from medembed.data.rows import Document, Judgment, Qrel, Query, Record
+from medembed.data.shapes import to_record
+from medembed.schema import content_hash
+
+
+def read(row: dict[str, Any], split: str | None = None, **settings: Any) -> Record:
+    """The record of a row whose columns are those of its source."""
+    source = SourceConfig(path="p", **settings)
+    return to_record(row, find_mapping(list(row), source), source, split)
+
+
+def chat(row: dict[str, Any], **settings: Any) -> Record:
+    source = SourceConfig(path="p", **settings)
+    return to_record(row, Mapping("chat", source.columns), source)
+
+
+def turn(role: str, content: Any, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+def fault(row: dict[str, Any], **settings: Any) -> str:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        read(row, **settings)
+    return str(caught.value)
+
+
+def test_a_pair_is_a_query_a_document_and_their_judgment():
+    assert read({"question": "q", "answer": "d"}) == Record((Document("d"),), (Query("q"),), (Judgment(0, 0),))
+
+
+def test_a_pair_keeps_its_ids_group_language_split_and_tags():
+    row = {
+        "question": "q", "answer": "d", "query_id": 7, "document_id": "d7", "patient": 12, "lang": "fr",
+        "split": "validation", "kind": ["lay", 3, None, " "], "level": "easy",
+    }  # fmt: skip
+    columns = ColumnsConfig(group="patient", tags=("kind", "level", "absent"))
+    assert read(row, columns=columns) == Record(
+        (Document("d", "d7", "fr", group="12"),),
+        (Query("q", "7", "fr", ("lay", "3", "easy"), "12", "dev"),),
+        (Judgment(0, 0),),
+    )
+
+
+def test_several_positives_and_negatives_are_documents_in_order_without_the_rows_id():
+    row = {"query": "q", "pos": ["a", "b"], "neg": ["c", None, "d"], "document_id": "x"}
+    assert read(row) == Record(
+        tuple(Document(text) for text in "abcd"),
+        (Query("q"),),
+        (Judgment(0, 0, 1.0), Judgment(0, 1, 1.0), Judgment(0, 2, 0.0), Judgment(0, 3, 0.0)),
+    )
+
+
+def test_negatives_of_several_columns_are_taken_where_there_are_some():
+    row = {"anchor": "q", "positive": "p", "negative_1": "a", "negative_2": "", "negative_3": "b"}
+    assert read(row) == Record(
+        (Document("p"), Document("a"), Document("b")),
+        (Query("q"),),
+        (Judgment(0, 0, 1.0), Judgment(0, 1, 0.0), Judgment(0, 2, 0.0)),
+    )
+
+
+def test_answers_are_found_in_a_nested_field_as_in_squad():
+    row = {"question": "q", "context": "c", "answers": {"text": ["a", "b"], "answer_start": [1, 2]}}
+    columns = ColumnsConfig(document="answers.text")
+    assert [document.text for document in read(row, columns=columns).documents] == ["a", "b"]
+
+
+def test_fields_are_joined_in_the_order_named_and_blank_or_absent_ones_left_out():
+    columns = ColumnsConfig(document=("title", "abstract", "notes", "absent"))
+    row = {"question": "q", "abstract": "A.", "title": "T", "notes": " "}
+    assert read(row, columns=columns, join="\n").documents == (Document("T\nA."),)
+    assert read({"question": "q", "abstract": None, "title": ""}, columns=columns).documents == (Document(""),)
+
+
+def test_a_row_that_lacks_every_joined_field_is_at_fault():
+    source = SourceConfig(path="p", columns=ColumnsConfig(document=("title", "abstract")))
+    mapping = find_mapping(["question", "title", "abstract"], source)
+    with pytest.raises(ValueError, match=r"^no document: expected 'title' or 'abstract'\.$"):
+        to_record({"question": "q"}, mapping, source)
+
+
+@pytest.mark.parametrize(
+    ("score", "settings", "grade", "similarity"),
+    [
+        (0.9, {}, 0.9, 0.9),
+        ("0.5", {}, 0.5, 0.5),
+        (0.49, {}, 0.0, 0.49),
+        (0.49, {"positive_from": 0.4}, 0.49, 0.49),
+        (4, {"score_range": (0, 5)}, 0.8, 0.8),
+        (2, {"score_range": (0, 5)}, 0.0, 0.4),
+        (0, {"score_range": (-1, 1)}, 0.5, 0.5),
+        (1, {"score_range": (1, 5)}, 0.0, 0.0),
+        (5, {"score_range": (1, 5)}, 1.0, 1.0),
+    ],
+)
+def test_a_scored_pair_is_positive_from_its_threshold_and_keeps_its_similarity(
+    score: Any, settings: dict[str, Any], grade: float, similarity: float
+):
+    (judgment,) = read({"sentence1": "q", "sentence2": "d", "score": score}, **settings).judgments
+    assert (judgment.score, judgment.similarity) == pytest.approx((grade, similarity))
+
+
+@pytest.mark.parametrize("score", [1.01, -0.01, "5"])
+def test_a_score_outside_its_range_is_at_fault(score: Any):
+    row = {"sentence1": "q", "sentence2": "d", "score": score}
+    assert fault(row) == (
+        f"score {score} is outside 0 to 1; name the scale, e.g. source.score_range=[0,5], or set source.shape=pairs "
+        "if it is no similarity."
+    )
+
+
+@pytest.mark.parametrize("score", ["4,5", "", None, [1], True, "nan", float("inf"), 10**400])
+def test_a_score_that_is_no_finite_number_is_at_fault(score: Any):
+    assert fault({"sentence1": "q", "sentence2": "d", "score": score}).startswith("'score' is not a ")
+
+
+def test_a_text_with_its_class_is_a_document_alone():
+    row = {"id": 3, "text": "t", "label": 0, "split": "test", "lang": "en", "group_id": "g"}
+    assert read(row) == Record((Document("t", "3", "en", "0", "g", "test"),))
+    assert fault({"text": "t", "label": ""}) == "missing or empty 'label'; a text needs its class."
+    assert fault({"text": ["t", "u"], "label": "x"}) == "'text' is a list of 2; a row has one text."
+
+
+def test_titles_and_other_names_of_a_document_are_weak_queries():
+    row = {"id": "d1", "term": "T", "definition": "D", "synonyms": ["S", "", " "], "split": "val", "group_id": "g"}
+    assert read(row, document_language="en", query_language="fr") == Record(
+        (Document("D", "d1", "en", group="g", split="dev"),),
+        (Query("T", None, "fr", ("weak",), "g"), Query("S", None, "fr", ("weak",), "g")),
+        (Judgment(0, 0), Judgment(1, 0)),
+    )
+    assert read({"text": "D"}) == Record((Document("D"),))
+
+
+ARTICLE = "Preface.\n# Causes\nA virus.\n\n## Empty\n\n## Treatment ##\nRest.\n"
+
+
+def test_sections_of_a_markdown_document_are_documents_which_their_headings_ask_for():
+    record = read({"id": "d1", "title": "Flu", "text": ARTICLE}, by_section=True)
+    assert [(document.document_id, document.text.strip(), document.group) for document in record.documents] == [
+        ("d1#section-0", "Preface.", "d1"), ("d1#section-1", "A virus.", "d1"), ("d1#section-2", "Rest.", "d1"),
+    ]  # fmt: skip
+    assert [(query.text, query.tags, query.group) for query in record.queries] == [
+        ("Flu ", ("weak",), "d1"), ("Flu Causes", ("weak",), "d1"), ("Flu Treatment", ("weak",), "d1"),
+    ]  # fmt: skip
+    assert record.judgments == (Judgment(0, 0), Judgment(1, 1), Judgment(2, 2))
+
+
+def test_sections_without_ids_and_titles_stay_together_and_what_has_no_heading_is_not_asked_for():
+    record = read({"text": ARTICLE, "split": "train"}, by_section=True)
+    group = content_hash(ARTICLE)
+    assert [(document.document_id, document.group, document.split) for document in record.documents] == [
+        (None, group, "train")
+    ] * 3
+    assert [query.text for query in record.queries] == ["Causes", "Treatment"]
+    assert record.judgments == (Judgment(0, 1), Judgment(1, 2))
+    assert read({"text": ARTICLE}).documents == (Document(ARTICLE),)
+    assert read({"title": "Flu", "text": "# Causes\nA virus."}, by_section=True).queries == (
+        Query("Flu", tags=("weak",)),
+    )
+
+
+def test_a_section_is_chosen_by_its_heading():
+    sections = [{"heading": "Causes", "text": "A virus."}, {"heading": "Treatment", "text": "Rest."}]
+    columns = ColumnsConfig(query="title", document="sections.Treatment")
+    assert read({"title": "Flu", "sections": sections}, columns=columns) == Record(
+        (Document("Rest."),), (Query("Flu"),), (Judgment(0, 0),)
+    )
+    assert fault({"title": "Flu", "sections": sections[:1]}, columns=columns) == (
+        "no document: expected 'sections.Treatment'."
+    )
+
+
+def test_languages_that_are_declared_for_a_side_come_before_those_of_the_row():
+    record = read({"question": "q", "answer": "d", "language": "de"}, query_language="fr", document_language="en")
+    assert (record.queries[0].language, record.documents[0].language) == ("fr", "en")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("train", "train"), ("training", "train"), ("dev", "dev"), ("validation", "dev"), ("valid", "dev"),
+        ("val", "dev"), ("Validation", "dev"), ("eval", "dev"), ("test", "test"), ("testing", "test"), ("TEST", "test"),
+    ],
+)  # fmt: skip
+def test_splits_of_other_tools_have_other_names(theirs: str, ours: str):
+    assert read({"question": "q", "answer": "d", "split": theirs}).queries[0].split == ours
+    assert read({"question": "q", "answer": "d"}, split=theirs).queries[0].split == ours
+
+
+def test_a_rows_own_split_comes_before_that_of_its_file_and_may_be_absent():
+    assert read({"question": "q", "answer": "d", "split": "dev"}, split="test").queries[0].split == "dev"
+    assert read({"question": "q", "answer": "d", "split": ""}, split="test").queries[0].split == "test"
+    assert read({"question": "q", "answer": "d", "split": None}).queries[0].split is None
+
+
+def test_the_three_files_of_beir():
+    source = SourceConfig(path="p", columns=ColumnsConfig(tags="metadata.kind"), query_language="en")
+    corpus, queries, qrels = (beir_mapping(kind, source) for kind in ("corpus", "queries", "qrels"))
+    assert to_record({"_id": 4, "title": "T", "text": "D", "metadata": {}}, corpus, source) == Record(
+        (Document("T D", "4"),)
+    )
+    assert to_record({"_id": "q1", "text": "Q", "metadata": {"kind": "lay"}}, queries, source) == Record(
+        queries=(Query("Q", "q1", "en", ("lay",)),)
+    )
+    for score, grade in (("2", 2.0), ("0", 0.0), ("-1", 0.0)):
+        row = {"query-id": "q1", "corpus-id": "4", "score": score}
+        assert to_record(row, qrels, source, "validation") == Record(qrels=(Qrel("q1", "4", grade, "dev"),))
+
+
+def test_every_answer_of_a_chat_is_a_document_for_the_question_before_it():
+    messages = [
+        turn("system", "Be kind."), turn("user", "q1"), turn("assistant", "a1"), turn("user", "q2"),
+        turn("assistant", "a2"), turn("user", "q3"),
+    ]  # fmt: skip
+    assert chat({"messages": messages}, document_language="en", query_language="fr") == Record(
+        (Document("a1", language="en"), Document("a2", language="en")),
+        (Query("q1", language="fr"), Query("q2", language="fr")),
+        (Judgment(0, 0), Judgment(1, 1)),
+    )
+
+
+def test_answers_of_weight_0_are_left_out_and_contents_in_parts_joined():
+    parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {}}, {"type": "text", "text": "here"}]
+    messages = [
+        turn("user", "q1"), turn("assistant", "a1", weight=0), turn("user", parts), turn("assistant", "a2", weight=1),
+    ]  # fmt: skip
+    record = chat({"messages": messages, "input": "none of ours"})
+    assert (record.documents, record.queries) == ((Document("a2"),), (Query("look here"),))
+
+
+def test_a_preferred_answer_is_a_positive_and_the_other_a_negative():
+    row = {
+        "input": {"messages": [turn("user", "first"), turn("assistant", "yes?"), turn("user", "q")], "tools": []},
+        "preferred_output": [turn("assistant", "good")],
+        "non_preferred_output": [turn("assistant", "bad")],
+        "thread": "t1",
+        "part": "val",
+    }
+    assert chat(row, columns=ColumnsConfig(group="thread", split="part")) == Record(
+        (Document("good"), Document("bad")),
+        (Query("q", group="t1", split="dev"),),
+        (Judgment(0, 0, 1.0), Judgment(0, 1, 0.0)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"messages": []}, "no user message followed by an assistant's; expected messages with role and content."),
+        ({"messages": "hello"}, "no user message followed by an assistant's; expected messages with"),
+        ({"messages": [turn("assistant", "a"), turn("user", "q")]}, "no user message followed by an assistant's"),
+        ({"input": "q", "preferred_output": [turn("assistant", "a")]}, "no user message; expected messages with"),
+        (
+            {"input": {"messages": [turn("user", "q")]}, "preferred_output": []},
+            "no assistant message; expected messages with role and content.",
+        ),
+    ],
+)
+def test_a_chat_that_is_none_is_at_fault(row: dict[str, Any], expected: str):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        chat(row)
+    assert str(caught.value).startswith(expected)

@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.prepare import prepare
+from medembed.errors import DataError
+from medembed.finetuning.config import FinetuneConfig
+from medembed.finetuning.finetune import check_queries
+
+
+@pytest.mark.parametrize(
+    ("splits", "more", "missing"),
+    [
+        (SplitConfig(), {}, None),
+        (SplitConfig(dev=0), {}, "no dev query"),
+        (SplitConfig(test=0), {}, "no test query"),
+        (SplitConfig(), {"evaluation": {"tag": "lay"}}, "no test query with tag lay"),
+    ],
+)
+def test_a_split_without_queries_is_found_out_before_anything_is_encoded(
+    splits: SplitConfig, more: dict[str, object], missing: str | None, pairs_file: Path, tmp_path: Path
+):
+    source = SourceConfig(path=str(pairs_file))
+    dataset, config = prepare(source, splits, str(tmp_path / "d")), FinetuneConfig(source=source, **more)
+    if missing is None:
+        check_queries(dataset, config)
+    else:
+        with pytest.raises(DataError, match=missing):
+            check_queries(dataset, config)

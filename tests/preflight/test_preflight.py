@@ -1,0 +1,81 @@
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobs.preflight import PreflightJob, run
+from medembed.data.dataset import Dataset
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
+from medembed.evaluation.metrics import ndcg, recall
+from tests.preflight.small import DOCUMENTS, write_small
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+
+
+def job(dataset: Dataset, model: Path, output: Path) -> PreflightJob:
+    return PreflightJob.model_validate(
+        {
+            "model": str(model),
+            "data": dataset.uri,
+            "output": str(output),
+            "preflight": {"max_lengths": [8], "train_steps": 2},
+            "encoding": {"workers": 2},
+            "training": {"batch_size": 8, "cpus_per_worker": 1},
+        }
+    )
+
+
+def test_a_data_set_is_measured_as_a_full_evaluation_would_and_no_text_leaves_it(
+    encoder_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    dataset = write_small(tmp_path / "data")
+    found = run(job(dataset, encoder_folder, tmp_path / "out"))
+    lines = found.pop("lines")
+
+    queries = dataset.queries("dev").to_pylist()
+    encoder, names = Encoder.load(str(encoder_folder), EncodingConfig()), sorted(DOCUMENTS)
+    qrels = dataset.qrels()
+    for quality, length in zip(found["quality"], (encoder.max_length, 8), strict=True):
+        encoder.max_length = length
+        scores = (
+            encoder.encode([row["text"] for row in queries], "query")
+            @ encoder.encode([DOCUMENTS[name] for name in names]).T
+        )
+        ranked = [[names[number] for number in np.argsort(-row, kind="stable")] for row in scores]
+        of = [qrels[row["query_id"]] for row in queries]
+        grades = np.array([[grade.get(name, 0.0) for name in row] for row, grade in zip(ranked, of, strict=True)])
+        judged = [list(grade.values()) for grade in of]
+        assert quality["max_length"] == length
+        assert quality["recall"]["value"] == pytest.approx(recall(grades, judged, 10).mean())
+        assert quality["ndcg"] == pytest.approx(ndcg(grades, judged, 10).mean())
+
+    assert lines[0].startswith("DO NOT")
+    assert found["data"]["pairs"] == found["train"]["examples"] == 42
+    assert found["train"]["steps"] == 5
+    assert found["train"]["seconds_per_step"] > 0
+    assert found["encode"]["seconds"] > 0
+    assert 2**27 < found["encode"]["memory_bytes"] < 2**34, "torch alone takes more than 128 MiB"
+    assert [cut["max_length"] for cut in found["cuts"]] == [8, 48, 128, 256, 512]
+    assert found["cuts"][0]["rows"] == 1.0
+    assert any(
+        "training would refuse [384, 256, 128, 64]" in " ".join(warning.split()) for warning in found["warnings"]
+    )
+
+    shown = capfd.readouterr()
+    everything = "\n".join([*lines, json.dumps(found), shown.out, shown.err, caplog.text])
+    assert "timing 2 steps" in everything
+    texts = {*DOCUMENTS.values(), *(row["text"] for row in dataset.queries().to_pylist())}
+    assert not [text for text in texts if text in everything]
+    assert not [word for word in ("heart", "tremor", "affects") if word in everything]
+
+
+def test_documents_without_a_query_or_a_pair_get_an_answer_too(encoder_folder: Path, tmp_path: Path):
+    found = run(job(write_small(tmp_path / "data", has_queries=False), encoder_folder, tmp_path / "out"))
+    assert found["verdict"]["answer"] == "do not"
+    assert "60 texts have a class and no query asks for any" in found["warnings"][0]
+    assert (found["quality"], found["train"]["seconds"]) == ((), None)
+    assert found["encode"]["rows_per_s"] > 0

@@ -1,0 +1,129 @@
+from dataclasses import replace
+
+import pytest
+
+from medembed.encoding.config import EncodingConfig
+from medembed.preflight.advice import advise
+from medembed.preflight.config import PreflightConfig
+from medembed.preflight.estimate import Interval
+from medembed.preflight.facts import DataFacts
+from medembed.preflight.plan import Cut, EncodePlan, TrainPlan
+from medembed.preflight.preflight import Preflight, SampleFacts
+from medembed.preflight.quality import Language, Quality
+from medembed.preflight.resources import Resources
+from medembed.preflight.screen import format_screen
+from medembed.preflight.verdict import decide
+from medembed.training.config import TrainingConfig
+
+GIB = 2**30
+RECALL = Interval(0.516, 0.42, 0.61)
+FOUND = Preflight(
+    verdict=decide(27_570, RECALL, "dev"),
+    data=DataFacts(
+        queries={"train": 27_570, "dev": 3_593, "test": 640}, without_positive=0, pairs=27_570, weak_pairs=0,
+        examples=27_570, largest_group=20, dropped={"obsolete term": 450},
+    ),
+    sample=SampleFacts("dev", 300, 225, False, 2_000, 1_775, 16_449, 16_449, 0),
+    own_length=256,
+    typical_length=200,
+    width=384,
+    quality=(
+        Quality(256, RECALL, 0.355, {"en": Language(213, 0.544, 0.377), "fr": Language(87, 0.459, 0.302)}),
+        Quality(128, Interval(0.5, 0.4, 0.6), 0.34, {}),
+    ),
+    cuts=(Cut(128, 0.013, 0.021), Cut(256, 0.001, 0.006), Cut(512, 0, 0)),
+    encode=EncodePlan(2, 1, 0, 212.4, 8_012, 155.0, GIB, 0),
+    train=TrainPlan(1, 2, 0, 64, 1, 127, 27_570, 430, 4.2, 1_806.0, 3 * GIB, 0),
+    resources=Resources(4, 0, 16 * GIB),
+)  # fmt: skip
+
+
+def warnings(
+    found: Preflight, encoding: EncodingConfig | None = None, training: TrainingConfig | None = None
+) -> list[str]:
+    return advise(found, PreflightConfig(), encoding or EncodingConfig(), training or TrainingConfig())
+
+
+def screen(found: Preflight) -> str:
+    return "\n".join(format_screen(found, warnings(found)))
+
+
+def test_a_sound_data_set_gives_no_warning():
+    assert warnings(FOUND) == []
+    assert screen(FOUND).endswith("nothing to warn of")
+
+
+@pytest.mark.parametrize(
+    ("changes", "start"),
+    [
+        ({"data.queries": {"train": 900, "dev": 90, "test": 99}}, "99 test queries"),
+        ({"sample.are_weak": True}, "All dev queries were made from titles"),
+        ({"data.weak_pairs": 20_000}, "20,000 of 27,570 training pairs (73%)"),
+        ({"data.largest_group": 15_902}, "One group holds 50% of the queries (15,902)"),
+        ({"data.dropped": {"query without a positive": 4_000}}, "4,000 queries were left out, beside 31,803 kept"),
+        ({"data.dropped": {"document repeated": 4_000}}, "4,000 rows repeated others (8%)"),
+        ({"cuts": (Cut(256, 0.3, 0.12),)}, "12% of the text lies past the model's 256 tokens"),
+        ({"sample.drawn": 100}, "One sampled document stands for 144"),
+        ({"train.steps": 0, "train.examples": 40}, "40 examples do not fill one batch of 64"),
+        ({"train.seconds_per_step": None, "train.seconds": None}, "A batch of 64 does not fit in memory"),
+        ({"typical_length": 60}, "95% of the texts have at most 60 tokens"),
+        ({"width": 256}, "The model has 256 dimensions, and training would refuse [384]"),
+        ({"resources.cpus": 1}, "encoding.workers: 2 asked for, Ray has room for 1"),
+        ({"train.memory_bytes": 17 * GIB}, "training: 1 x 17.0 GiB for its workers do not fit in Ray's 16.0 GiB"),
+    ],
+)
+def test_what_is_wrong_gives_a_sentence_with_its_number(changes: dict[str, object], start: str):
+    found = FOUND
+    for key, value in changes.items():
+        part, _, name = key.partition(".")
+        found = replace(found, **{part: replace(getattr(found, part), **{name: value}) if name else value})
+    assert warnings(found)[0].startswith(start)
+
+
+def test_texts_with_classes_alone_are_named_as_what_they_are():
+    data = replace(FOUND.data, queries={"train": 0, "dev": 0, "test": 0}, pairs=0, examples=0, largest_group=0)
+    sample = replace(FOUND.sample, queries=0, groups=0, labelled_rows=16_449)
+    train = replace(FOUND.train, examples=0, steps=0, seconds=None, seconds_per_step=None)
+    found = replace(FOUND, data=data, sample=sample, quality=(), train=train, verdict=decide(0, None, "dev"))
+    assert warnings(found) == [
+        "16,449 texts have a class and no query asks for any: "
+        "training and measuring need pairs of query and document; add some."
+    ]
+    text = screen(found)
+    assert text.startswith("DO NOT fine-tune")
+    assert "not measured: no dev query has a positive document" in text
+    assert "not timed: no training pair" in text
+
+
+def test_the_screen_is_one_screen_and_says_what_was_found():
+    found = replace(FOUND, sample=replace(FOUND.sample, are_weak=True), width=256, resources=Resources(1, 0, GIB))
+    text = screen(found)
+    assert len(text.splitlines()) <= 35
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.splitlines()[0] == "FINE-TUNE: it is worth it."
+    for part in (
+        "recall@10 0.516 (95%: 0.42 to 0.61), NDCG@10 0.355",
+        "300 weak dev queries in 225 groups, estimated from 2,000 of 16,449 documents",
+        "the same by language (queries): en 0.544 and 0.377 (213), fr 0.459 and 0.302 (87)",
+        "128        1.3%          2.1%       0.500     0.340",
+        "2 min 35 s for the corpus, before and after training, at 212 texts/s or 8,012 tokens/s",
+        "2 workers with 1 CPU; at the peak 1.0 GiB of memory each",
+        "30 min 6 s for 27,570 examples in 430 steps of 4.2 s",
+        "127 negatives per query: batch 64 x 1 worker, 1 mined for each",
+        "450 obsolete term",
+    ):
+        assert part in text
+    assert text.splitlines()[-1].startswith("  ") or text.splitlines()[-1].startswith("! ")
+
+
+def test_a_sample_that_is_the_corpus_is_not_called_an_estimate():
+    found = replace(FOUND, sample=replace(FOUND.sample, all_documents=2_000))
+    assert "225 groups, on all 2,000 documents" in screen(found)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.2, "under 1 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3_725, "1 h 2 min")]
+)
+def test_durations_have_two_units(seconds: float, shown: str):
+    found = replace(FOUND, encode=replace(FOUND.encode, seconds=seconds))
+    assert f"encode      {shown} for the corpus" in screen(found)

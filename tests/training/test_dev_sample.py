@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medembed.errors import DataError
+from medembed.schema import document_of
+from medembed.training.config import TrainingConfig
+from medembed.training.dev_sample import DevSample, draw_dev_sample, measure_dev_sample
+from tests.chunked import CHUNKS, write_chunked
+
+CONFIG = TrainingConfig(dimensions=(2, 1), select_dimension=2, dev_documents=1, select_by="mrr@10")
+
+
+def test_the_sample_holds_all_chunks_of_judged_documents_and_no_query_without_a_positive(tmp_path: Path):
+    dataset, _ = write_chunked(tmp_path / "d")
+    sample = draw_dev_sample(dataset, CONFIG)
+    assert [name for name, _ in sample.queries] == ["q-eye"]
+    assert dict(sample.documents) == {f"eye#chunk-{number}": text for number, text in enumerate(CHUNKS["eye"])}
+    larger = draw_dev_sample(dataset, CONFIG.model_copy(update={"dev_documents": 5}))
+    assert larger.documents[:2] == sample.documents
+    assert {document_of(name) for name, _ in larger.documents[2:]}.isdisjoint({"eye"})
+    assert len(larger.documents) == 5
+
+
+def test_dev_queries_without_any_positive_cannot_choose_a_checkpoint(tmp_path: Path):
+    dataset, _ = write_chunked(tmp_path / "d")
+    with pytest.raises(DataError, match="no dev query with tag refused has a positive"):
+        draw_dev_sample(dataset, CONFIG.model_copy(update={"dev_tag": "refused"}))
+
+
+def test_a_sample_is_measured_by_documents():
+    """The other document's two chunks stand before the positive's best chunk: rank 2, by rows it would be 3."""
+    vectors = {
+        "query": [1.0, 0.0],
+        "best other": [1.0, 0.0],
+        "next other": [0.8, 0.6],
+        "best": [0.6, 0.8],
+        "worst": [-1.0, 0.0],
+    }
+    documents = (
+        ("d#chunk-0", "worst"),
+        ("o#chunk-0", "next other"),
+        ("d#chunk-1", "best"),
+        ("o#chunk-1", "best other"),
+    )
+    sample = DevSample((("q", "query"),), documents, {"q": {"d": 1.0}})
+    measured = measure_dev_sample(
+        sample, lambda texts, role: np.array([vectors[text] for text in texts], dtype=np.float32), CONFIG
+    )
+    assert measured == {2: 0.5, 1: 1.0}  # at one dimension both documents score 1: the smaller id is first
