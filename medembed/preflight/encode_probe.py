@@ -1,6 +1,5 @@
 """Encodes the sample as `encode` would, on the same kind of actors, and says what that costs."""
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ import numpy.typing as npt
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, Role
-from medembed.errors import ConfigError
 from medembed.preflight.memory import peak_memory
 from medembed.progress import track
 from medembed.spread import spread
@@ -58,17 +56,15 @@ def probe_encoding(
     workers: int,
     config: EncodingConfig,
 ) -> EncodeProbe:
-    """Encodes both at the model's own maximum length and at each of `max_lengths`, on so many actors.
-
-    Raises ConfigError for a length that the model's positions do not allow.
-    """
+    """Encodes both at the model's own maximum length and at each of `max_lengths`, on so many actors."""
     items = list(_make_items(queries, documents, max_lengths, workers))
     results = spread(
         items, EncodeItem, {"model": model, "config": config}, workers=workers, cpus=config.cpus_per_worker,
         gpus=config.gpus_per_worker,
     )  # fmt: skip
+    counted = ((len(row["embeddings"]), row) for row in results)
     total = sum(len(item["texts"]) for item in items)
-    done = {row["number"]: row for row in track(map(_check_length, results), total, "encode sample", "texts")}
+    done = {row["number"]: row for row in track(counted, total, "encode sample", "texts")}
     rows = [done[item["number"]] for item in items]
     own = [row for row in rows if row["asked"] == 0]
     timed = [row for row in own if row["role"] == "document"]
@@ -92,14 +88,11 @@ class EncodeItem:
 
     def __init__(self, model: str, config: EncodingConfig) -> None:
         self.encoder = Encoder.load(model, config)
-        self.own_length, self.limit = self.encoder.max_length, position_limit(self.encoder)
+        self.own_length = self.encoder.max_length
         self.encoder.encode(["warm up"] * 8)  # the first pass allocates, which no later one does
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         role, asked, texts = item["role"], int(item["asked"]), list(item["texts"])
-        if asked > self.limit:  # no exception: Ray would print pages about it
-            nothing = np.zeros((1, self.encoder.width), dtype=np.float32)
-            return {"number": item["number"], "asked": asked, "limit": self.limit, "embeddings": nothing}
         self.encoder.max_length = asked or self.own_length
         start = time.perf_counter()
         embeddings, tokens = self.encoder.encode_and_count(texts, role)
@@ -109,7 +102,6 @@ class EncodeItem:
             "number": item["number"],
             "role": role,
             "asked": asked,
-            "limit": self.limit,
             "max_length": self.encoder.max_length,
             "embeddings": embeddings,
             "tokens": sum(tokens),
@@ -135,27 +127,6 @@ def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int
         len(ids) * max(len(text), 1) // max(min(len(text), limit), 1)
         for ids, text in zip(encoded["input_ids"], texts, strict=True)
     ]
-
-
-def position_limit(encoder: Encoder) -> int:
-    """The longest text, in tokens, that the model has positions for."""
-    transformer = next((module.auto_model for module in encoder.model if hasattr(module, "auto_model")), None)
-    limit = getattr(getattr(transformer, "config", None), "max_position_embeddings", None)
-    if not limit:
-        return sys.maxsize  # relative positions, or none
-    positions = getattr(getattr(transformer, "embeddings", None), "position_embeddings", None)
-    padding = getattr(positions, "padding_idx", None)
-    return int(limit) if padding is None else int(limit) - padding - 1  # RoBERTa's start after the padding's
-
-
-def _check_length(row: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """(texts of the row, the row). Raises ConfigError if its length was more than the model has positions for."""
-    if row["asked"] > row["limit"]:
-        raise ConfigError(
-            f"preflight.max_lengths: found {row['asked']}, but the model has positions for {row['limit']} tokens; "
-            f"choose at most {row['limit']}."
-        )
-    return len(row["embeddings"]), row
 
 
 def _make_items(

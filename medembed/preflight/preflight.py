@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
+from medembed.encoding.model_files import fetch_model
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import Pair
 from medembed.preflight.config import PreflightConfig
@@ -21,6 +22,7 @@ from medembed.preflight.plan import (
     row_weights,
     typical_length,
 )
+from medembed.preflight.positions import check_lengths
 from medembed.preflight.quality import Quality, measure_quality
 from medembed.preflight.resources import Resources, check_fit, find_resources
 from medembed.preflight.sample import Corpus, choose_queries, make_examples, read_corpus
@@ -80,6 +82,7 @@ def preflight(
     resources = find_resources()
     encoders = check_fit("encoding", resources, encoding.workers, encoding.cpus_per_worker, encoding.gpus_per_worker)
     check_fit("training", resources, training.workers, training.cpus_per_worker, int(training.use_gpu))
+    check_lengths(fetch_model(model), config.max_lengths)
     rows, qrels = dataset.queries().to_pylist(), dataset.qrels()
     data, pairs = count_data(dataset, rows, qrels, mining)
     queries = choose_queries((row for row in rows if row["split"] == config.split), qrels, config)

@@ -1,7 +1,6 @@
 import os
 import signal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +10,8 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import ConfigError
 from medembed.preflight import train_probe
-from medembed.preflight.encode_probe import count_tokens, position_limit, probe_encoding
+from medembed.preflight.encode_probe import count_tokens
+from medembed.preflight.positions import check_lengths, position_limit
 from medembed.preflight.resources import Resources, check_fit
 from medembed.training.config import TrainingConfig
 
@@ -27,18 +27,14 @@ def test_tokens_are_counted_past_the_maximum_length_and_extrapolated_past_what_i
     assert counts[2] == pytest.approx(60_000, rel=0.01)
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
-def test_a_length_that_the_positions_do_not_allow_is_refused_in_one_line(encoder_folder: Path):
-    assert position_limit(Encoder.load(str(encoder_folder), EncodingConfig())) == 64
-    with pytest.raises(ConfigError) as caught:
-        probe_encoding(["heart"], ["heart pain"], str(encoder_folder), [64, 65], 1, EncodingConfig())
-    assert str(caught.value) == (
-        "preflight.max_lengths: found 65, but the model has positions for 64 tokens; choose at most 64."
-    )
+def test_a_length_that_the_positions_do_not_allow_is_refused(encoder_folder: Path):
+    check_lengths(encoder_folder, [8, 64])
+    message = r"max_lengths: found \[65, 99\], but the model has positions for 64 tokens; choose at most 64"
+    with pytest.raises(ConfigError, match=message):
+        check_lengths(encoder_folder, [8, 65, 99])
 
 
-def test_a_roberta_has_fewer_positions_than_its_config_says():
+def test_a_roberta_has_fewer_positions_than_its_config_says(tmp_path: Path):
     from transformers import RobertaConfig, RobertaModel
 
     model = RobertaModel(
@@ -50,8 +46,13 @@ def test_a_roberta_has_fewer_positions_than_its_config_says():
     model(torch.full((1, 18), 5))
     with pytest.raises((IndexError, RuntimeError)):
         model(torch.full((1, 19), 5))
-    encoder: Any = SimpleNamespace(model=[SimpleNamespace(auto_model=model)])
-    assert position_limit(encoder) == 18
+    model.config.save_pretrained(tmp_path)
+    assert position_limit(tmp_path) == 18
+
+
+def test_a_model_that_names_no_positions_has_no_limit(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
+    check_lengths(tmp_path, [1_000_000])
 
 
 def test_workers_fit_as_often_as_all_that_they_ask_for_is_there():
