@@ -103,6 +103,8 @@ def describe(dataset: Dataset) -> list[str]:
                 f"{kind}: {_format_languages(about['languages'][kind])}; {lengths['unit']} p50 {longest['p50']:,}, "
                 f"p95 {longest['p95']:,}, longest {longest['p100']:,}"
             )
+    if about["held_out"]:
+        lines.append(f"held out of all splits: {about['held_out']:,} judgments, listed by id in held_out/")
     lines += [f"malformed: {place}" for place in about["bad_rows"][:_BAD_ROWS_SHOWN]]
     return lines
 

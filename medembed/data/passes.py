@@ -153,6 +153,7 @@ def _describe(
         "rows_read": sum(int(row["rows"]) for row in staged),
         "counts": {"documents": rows["corpus"], "queries": rows["queries"], "judgments": resolved.qrels.num_rows},
         "splits": resolved.splits,
+        "held_out": resolved.held_out.num_rows,
         "dropped": {rule: count for rule, count in sorted(dropped.items()) if count},
         "bad_rows": [place for row in staged for place in row["bad"]][:PLACES_KEPT],
         "rows": sizes,

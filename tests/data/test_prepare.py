@@ -128,6 +128,7 @@ def test_rows_keep_their_split_when_the_data_grows(tmp_path: Path):
 
     assert splits(new) == splits(old)
     held = {(query_id, name) for query_id, judged in new.held_out().items() for name in judged}
+    assert f"held out of all splits: {len(held)} judgments, listed by id in held_out/" in describe(new)
     assert 0 < len(held) == new.manifest["dropped"]["held out: judgment, joins groups of different splits"]
     alone = make(grown, tmp_path / "d3", SplitConfig(dev=0.3, test=0.3))
     assert splits(alone) != splits(old), "without the earlier data set, groups that join may move"
