@@ -24,7 +24,7 @@ class Language:
 
 @dataclass(frozen=True)
 class Quality:
-    """Zero-shot recall@10 and NDCG@10 with texts cut at `max_length` tokens; {} for `languages` if there is one."""
+    """Zero-shot recall@10 and NDCG@10 with texts cut at `max_length` tokens, also by language of the queries."""
 
     max_length: int
     recall: Interval
@@ -49,8 +49,7 @@ def measure_quality(encoded: Encoded, queries: Queries, corpus: Corpus) -> Quali
 def _split_languages(found: Estimates, languages: Sequence[str]) -> dict[str, Language]:
     counts = {name: count for name, count in Counter(languages).most_common() if count >= _LANGUAGE_QUERIES}
     of = np.asarray(languages)
-    means = {
+    return {
         name: Language(count, float(found.recall[of == name].mean()), float(found.ndcg[of == name].mean()))
         for name, count in counts.items()
     }
-    return means if len(means) > 1 else {}
