@@ -71,7 +71,7 @@ def build_trainer(
 ) -> Any:
     """A SentenceTransformerTrainer that makes `steps` optimiser steps on the encoder's model."""
     from datasets import Dataset as RowDataset
-    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers import SentenceTransformerTrainer
 
     from medembed.training.losses import MatryoshkaRankingLoss
 
@@ -85,7 +85,22 @@ def build_trainer(
             self.model.save_pretrained(str(output_dir), create_model_card=False)
 
     columns = to_columns(examples, encoder.prompt("query"), encoder.prompt("document"))
-    arguments = SentenceTransformerTrainingArguments(
+    weights = config.weights or (1.0,) * len(config.dimensions)
+    trainer = PrivateTrainer(
+        model=encoder.model,
+        args=_arguments(config, steps, scratch),
+        train_dataset=RowDataset.from_dict(columns),
+        loss=MatryoshkaRankingLoss(encoder.model, config.dimensions, weights, config.temperature),
+        callbacks=[callback],
+    )
+    trainer.data_collator.max_length = config.max_length
+    return trainer
+
+
+def _arguments(config: TrainingConfig, steps: int, scratch: str) -> Any:
+    from sentence_transformers import SentenceTransformerTrainingArguments
+
+    return SentenceTransformerTrainingArguments(
         output_dir=scratch,
         max_steps=steps,
         per_device_train_batch_size=config.batch_size,
@@ -104,16 +119,6 @@ def build_trainer(
         bf16=config.use_gpu,
         seed=config.seed,
     )
-    weights = config.weights or (1.0,) * len(config.dimensions)
-    trainer = PrivateTrainer(
-        model=encoder.model,
-        args=arguments,
-        train_dataset=RowDataset.from_dict(columns),
-        loss=MatryoshkaRankingLoss(encoder.model, config.dimensions, weights, config.temperature),
-        callbacks=[callback],
-    )
-    trainer.data_collator.max_length = config.max_length
-    return trainer
 
 
 def _make_reporter(encoder: Encoder, sample: DevSample | None, work: Work) -> Any:
