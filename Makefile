@@ -20,6 +20,8 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.encode
 	$(BIN)/python -m benchmarks.loss
 	$(BIN)/python -m benchmarks.prepare
+	$(BIN)/python -m benchmarks.evaluate
+	$(BIN)/python -m benchmarks.evaluate_large
 
 .venv/demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -11,7 +11,7 @@ from jobs.submit import submit_job
 from medembed.config import Config, list_keys
 from medembed.errors import MedEmbedError
 
-JOBS = ("demo", "finetune", "prepare", "preflight", "encode", "mine", "train", "evaluate", "promote")
+JOBS = ("demo", "finetune", "prepare", "preflight", "encode", "mine", "train", "evaluate", "recommend", "promote")
 
 
 class Jobs(click.Group):

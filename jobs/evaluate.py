@@ -1,65 +1,128 @@
-"""Measure a model on a data set at every dimension, beside a baseline if one is named."""
+"""Measure a model on a data set or BEIR folder at every dimension, beside any number of others; report in HTML."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from pydantic import Field
 
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
-from medembed.config import Config, InputUri, OutputUri
-from medembed.data.dataset import Dataset, open_dataset
+from medembed.config import InputUri, OutputUri, to_yaml
+from medembed.data.collection import open_collection
+from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_corpus
 from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.evaluate import Evaluation, evaluate
-from medembed.evaluation.report import compare_evaluations, draw_curve, format_table, render_report
+from medembed.evaluation.report import headline
+from medembed.evaluation.screen import format_metrics, format_slices, format_table
+from medembed.evaluation.side_by_side import (
+    Contender,
+    SideBySide,
+    check_data,
+    check_request,
+    compare_models,
+    enter,
+    name_models,
+)
+from medembed.privacy import without_passwords
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import resolve_model
+from medembed.registry.models import Registry, open_registry, resolve_model
+from medembed.schema import fingerprint
 
 
-class EvaluateJob(Config):
-    """Config of `medembed evaluate`."""
+class MeasureJob(EvaluationConfig):
+    """What is measured, of which model, on which data, and where that lies."""
 
     model: InputUri = Field(
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
-    data: InputUri = Field(description="data set made by `medembed prepare`")
-    output: OutputUri = Field(description="folder for metrics.json, tables and report")
-    baseline: InputUri | None = Field(default=None, description="model to compare with, at the same dimensions")
-    evaluation: EvaluationConfig = EvaluationConfig()
+    data: InputUri = Field(description="data set made by `medembed prepare`, or a BEIR folder, taken as it is")
+    output: OutputUri = Field(description="folder for metrics.json, report.html, plots and tables")
     encoding: EncodingConfig = EncodingConfig()
     registry: RegistryConfig = RegistryConfig()
 
+    @property
+    def evaluation(self) -> EvaluationConfig:
+        """What is measured, without what is compared and where."""
+        return EvaluationConfig(**{name: getattr(self, name) for name in EvaluationConfig.model_fields})
+
+
+class EvaluateJob(MeasureJob):
+    """Config of `medembed evaluate`."""
+
+    baseline: InputUri | tuple[InputUri, ...] = Field(
+        default=(), description="models to compare with, one or a list; at the same dimensions, and at their full width"
+    )
+    bm25: bool = Field(default=False, description="compare with BM25 too: what words alone find")
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        return (self.baseline,) if isinstance(self.baseline, str) else self.baseline
+
 
 def run(job: EvaluateJob) -> Summary:
-    dataset, output = open_dataset(storage.absolute(job.data)), storage.absolute(job.output)
-    result = _measure(job, dataset, job.model, output, job.evaluation)
-    summary: Summary = {"output": output, "metrics": result.metrics}
-    storage.write_bytes(
-        storage.join(output, "metrics.json"), storage.read_bytes(storage.join(result.uri, "metrics.json"))
-    )
-    if job.baseline is None:
-        lines = [
-            f"{d:>5} dimensions: " + ", ".join(f"{k} {v:.4f}" for k, v in row.items())
-            for d, row in result.metrics.items()
-        ]
-        return summary | {"lines": lines}
-    same = job.evaluation.model_copy(update={"dimensions": tuple(result.metrics)})
-    comparison = compare_evaluations(_measure(job, dataset, job.baseline, output, same), result, same)
-    facts = [("data set", dataset.fingerprint), ("baseline", job.baseline), ("model", job.model)]
-    page = render_report("Model against baseline", comparison, draw_curve(comparison), facts)
-    storage.write_bytes(storage.join(output, "report.html"), page.encode())
-    rows = {metric: {d: asdict(row) for d, row in rows.items()} for metric, rows in comparison.differences.items()}
-    lines = [format_table(comparison), f"report: {storage.join(output, 'report.html')}"]
-    return summary | {"differences": rows, "lines": lines}
+    registry = open_registry(job.registry, on_cluster=is_on_cluster())
+    output = storage.absolute(job.output)
+    dataset, contenders = enter_models(job, (job.model, *job.baselines), bm25=job.bm25)
+    found = compare_models(
+        dataset, contenders, output, job.evaluation, job.encoding, title="Evaluation", facts=_facts(contenders),
+        bm25=job.bm25,
+    )  # fmt: skip
+    found.write(output)
+    run_id = _log(registry, job, dataset, found)
+    lines = [*_tables(found), f"report: {storage.join(output, 'report.html')}"]
+    lines.append(f"MLflow: {without_passwords(registry.tracking_uri)}, run {run_id}")
+    return {
+        "output": output,
+        "dataset": {"fingerprint": dataset.fingerprint, "counts": dataset.manifest["counts"]},
+        "measured": found.measured,
+        "evaluations": {one.name: {"uri": one.uri, "encoder": one.encoder} for one in found.evaluations},
+        "run_id": run_id,
+        **found.numbers,
+        "lines": lines,
+    }
 
 
-def _measure(job: EvaluateJob, dataset: Dataset, reference: str, output: str, config: EvaluationConfig) -> Evaluation:
-    model = resolve_model(reference, job.registry, on_cluster=is_on_cluster())
-    place = storage.join(output, "tables", "{key}.lance")
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, job.encoding)
-    return evaluate(dataset, table, model, storage.join(output, "evaluations", "{key}"), config, job.encoding)
+def enter_models(job: MeasureJob, references: Sequence[str], *, bm25: bool = False) -> tuple[Dataset, list[Contender]]:
+    """(the data set, the models with their embedding tables, found again where they are made).
+
+    What is wrong with models or data is found out before anything is encoded.
+    """
+    models = [resolve_model(reference, job.registry, on_cluster=is_on_cluster()) for reference in references]
+    check_request(job.evaluation, models)
+    output = storage.absolute(job.output)
+    dataset = open_collection(storage.absolute(job.data), storage.join(output, "data", "{key}"))
+    check_data(dataset, job.evaluation, bm25=bm25)
+    named = zip(name_models(references), models, strict=True)
+    return dataset, [enter(dataset, name, model, output, job.encoding) for name, model in named]
+
+
+def _tables(found: SideBySide) -> list[str]:
+    if not found.comparisons:
+        return [*format_metrics(found.evaluations[0]), headline(found.page)]
+    lines: list[str] = []
+    for comparison in found.comparisons:
+        lines += ["", f"{comparison.model} against {comparison.baseline}", format_table(comparison)]
+        lines += [format_slices(comparison)] if comparison.slices else []
+        lines += [headline(comparison)]
+    return lines
+
+
+def _facts(contenders: Sequence[Contender]) -> list[tuple[str, str]]:
+    return [(f"model {one.name}", f"{without_passwords(one.model)} ({one.table.info.encoder})") for one in contenders]
+
+
+def _log(registry: Registry, job: EvaluateJob, dataset: Dataset, found: SideBySide) -> str:
+    """The MLflow run of this evaluation, found again if nothing changed."""
+    config = to_yaml(job)
+    tags = {
+        "kind": "evaluation",
+        "dataset": dataset.fingerprint,
+        "encoder": found.evaluations[0].encoder,
+        "evaluation": fingerprint([config, [one.uri for one in found.evaluations]]),
+    }
+    params = {"model": job.model, "data": job.data, "baseline": ", ".join(job.baselines), "split": job.split}
+    safe = {name: without_passwords(str(value)) for name, value in params.items()}
+    files = {**found.files, "config.yaml": config}
+    return registry.find_run(tags) or registry.log_run(params=safe, metrics=found.metrics, tags=tags, artifacts=files)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.data.prepare import check_source
-from medembed.evaluation.report import format_table, headline
+from medembed.evaluation.report import headline
+from medembed.evaluation.screen import format_table
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.finetune import Finetuned, finetune, summarize
 from medembed.privacy import without_passwords

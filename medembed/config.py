@@ -84,8 +84,10 @@ def list_uris(config: Config, prefix: str = "") -> Iterator[tuple[str, str, str]
         value = getattr(config, name)
         if isinstance(value, Config):
             yield from list_uris(value, f"{prefix}{name}.")
-        elif isinstance(value, str):
-            yield from ((prefix + name, mark.role, value) for mark in _marks(field) if isinstance(mark, UriRole))
+            continue
+        roles = {mark.role for mark in _marks(field) if isinstance(mark, UriRole)}
+        values = value if isinstance(value, tuple) else (value,)
+        yield from ((prefix + name, role, uri) for role in roles for uri in values if isinstance(uri, str))
 
 
 def to_yaml(config: Config) -> str:
@@ -122,12 +124,15 @@ def _explain(model: type[Config], fault: ErrorDetails) -> str:
 
 
 def _marks(field: FieldInfo) -> list[Any]:
-    """Annotations of a field, those inside `InputUri | None` included."""
-    marks = list(field.metadata)
-    for option in get_args(field.annotation):
-        if get_origin(option) is Annotated:
-            marks.extend(option.__metadata__)
-    return marks
+    """Annotations of a field, those inside `InputUri | None` and `tuple[InputUri, ...]` included."""
+    return [*field.metadata, *_inner_marks(field.annotation)]
+
+
+def _inner_marks(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) is Annotated:
+        yield from annotation.__metadata__
+    for option in get_args(annotation):
+        yield from _inner_marks(option)
 
 
 def _nested_config(annotation: Any) -> type[Config] | None:

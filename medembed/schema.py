@@ -59,15 +59,6 @@ EXAMPLES = pa.schema(
         ("negative_ranks", pa.list_(pa.int32())),
     ]
 )
-QUERY_METRICS = pa.schema(
-    [
-        ("query_id", pa.string()),
-        ("group_id", pa.string()),
-        ("dimension", pa.int32()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-    ]
-)
 SPLITS = ("train", "dev", "test")
 WEAK = "weak"  # tag of a query that was made from a document's structure; never in the test split
 CHUNK_MARK = "#chunk-"

@@ -105,16 +105,16 @@ def test_metrics_are_those_of_documents_ranked_by_their_best_chunk(
     config = EvaluationConfig(dimensions=(dimension,))
     with caplog.at_level(logging.INFO, logger="medembed"):
         result = evaluate(chunked.dataset, chunked.table, chunked.model, str(tmp_path), config, ENCODING)
-    assert result.query_ids == ("q-lung", "q-nose", "q-skin")
+    assert result.queries.units.ids == ("q-lung", "q-nose", "q-skin")
     assert "2 queries without a positive are not measured" in caplog.messages
-    for number, query_id in enumerate(result.query_ids):
+    for number, query_id in enumerate(result.queries.units.ids):
         grades = QUERIES_BY_ID[query_id][2]
         names = [name for name, _, _ in chunked.ranked(query_id, dimension)]
         assert sorted(names) == sorted([*CHUNKS, *WHOLE])
         ideal = sum(grade / math.log2(rank + 2) for rank, grade in enumerate(sorted(grades.values(), reverse=True)))
         gain = sum(grades.get(name, 0) / math.log2(rank + 2) for rank, name in enumerate(names[:10]))
         first = min(names.index(name) for name in grades)
-        values = {name: column[number] for name, column in result.per_query[dimension].items()}
+        values = {name: column[number] for name, column in result.queries.values[dimension].items()}
         assert values["ndcg@10"] == pytest.approx(gain / ideal)
         assert values["mrr@10"] == pytest.approx(1 / (first + 1) if first < 10 else 0)
         assert values["recall@100"] == 1
@@ -123,5 +123,5 @@ def test_metrics_are_those_of_documents_ranked_by_their_best_chunk(
 def test_a_split_without_any_positive_is_refused(chunked: Chunked, tmp_path: Path):
     config = EvaluationConfig(split="dev", tag="refused")
     assert chunked.dataset.queries(config.split, config.tag).num_rows == 1
-    with pytest.raises(DataError, match="split=dev tag=refused has a positive"):
+    with pytest.raises(DataError, match="split=dev and tag=refused no query has a positive"):
         evaluate(chunked.dataset, chunked.table, chunked.model, str(tmp_path), config, ENCODING)

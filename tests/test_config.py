@@ -5,7 +5,8 @@ import yaml
 from pydantic import Field
 
 from jobs.cli import JOBS, job_config
-from medembed.config import Config, InputUri, list_keys, list_uris, load_config, to_yaml
+from jobs.session import check_places
+from medembed.config import Config, InputUri, OutputUri, list_keys, list_uris, load_config, to_yaml
 from medembed.errors import ConfigError
 
 
@@ -81,6 +82,36 @@ def test_keys_are_listed_with_type_bound_and_default():
 def test_storage_places_are_found_by_their_mark_optional_ones_included():
     assert list(list_uris(Outer(model="a"))) == [("model", "input", "a")]
     assert ("baseline", "input", "b") in list(list_uris(Outer(model="a", baseline="b")))
+
+
+class Several(Config):
+    baseline: InputUri | tuple[InputUri, ...] = ()
+    outputs: tuple[OutputUri, ...] | None = None
+    names: tuple[str, ...] = ("no/place",)
+
+
+class Nested(Config):
+    several: Several = Several()
+
+
+def test_each_of_a_list_of_storage_places_is_found_by_its_mark():
+    config = load_config(Nested, ["several.baseline=[a,s3://b/c]", "several.outputs=[d]"])
+    assert list(list_uris(config)) == [
+        ("several.baseline", "input", "a"),
+        ("several.baseline", "input", "s3://b/c"),
+        ("several.outputs", "output", "d"),
+    ]
+    assert list(list_uris(load_config(Several, ["baseline=a"]))) == [("baseline", "input", "a")]
+    assert list(list_uris(Several())) == []
+    assert {key.name: key.type for key in list_keys(Several)}["baseline"] == "str or list of str"
+
+
+def test_a_cluster_is_refused_any_local_place_of_a_list():
+    check_places(Several(baseline=("s3://b/one", "models:/medembed@champion", "hf://o/m"), outputs=("gs://b/o",)))
+    with pytest.raises(ConfigError, match=r"^several.baseline: found local input '/models/two'"):
+        check_places(Nested(several=Several(baseline=("s3://b/one", "/models/two"))))
+    with pytest.raises(ConfigError, match=r"^outputs: found local output 'o'"):
+        check_places(Several(outputs=("s3://b/o", "o")))
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -120,13 +120,19 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
         ("promote", ["model=models:/medembed/1", workspace]),
         ("evaluate", ["model=models:/medembed@champion", f"baseline={encoder_folder}", f"data={data}",
                       f"output={out}/evaluation", workspace]),
+        ("recommend", ["model=models:/medembed@champion", f"data={data}", f"output={out}/evaluation", workspace]),
     ]  # fmt: skip
     for job, arguments in steps:
         done = run(job, *arguments)
         assert done.returncode == 0, done.stderr
     metrics = json.loads((out / "evaluation/metrics.json").read_text())
+    (differences,) = metrics.pop("differences").values()
     assert metrics == summary["metrics"]["after"]
-    assert json.loads((out / "evaluation/summary.json").read_text())["differences"]["ndcg@10"]["8"]["low"] > 0
+    assert differences["ndcg@10"]["8"]["low"] > 0
+    assert differences["ndcg@10"]["8"] == summary["metrics"]["differences"]["ndcg@10"]["8"]
+    choices = json.loads((out / "evaluation/recommendation/summary.json").read_text())["choices"]
+    assert list(choices) == ["best", "balanced", "light", "fastest"]
+    assert {choice["dimension"] for choice in choices.values()} <= {32, 16, 8}
     assert model_fingerprint(out / "model") == summary["checkpoint"]["fingerprint"]
 
 

@@ -1,6 +1,6 @@
 """The canonical data set on storage: corpus, queries and qrels as Parquet beside a manifest."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,20 @@ class Dataset:
         """query_id -> {document_id: score}."""
         return self._judgments("qrels/", QRELS)
 
+    def judgments(self, query_ids: pa.Array) -> pa.Table:
+        """The judgments of these queries, columns `schema.QRELS`, sorted; files are read one by one."""
+        parts = [
+            table.filter(pc.is_in(table["query_id"], value_set=query_ids)) for table in self._files("qrels/", QRELS)
+        ]
+        return pa.concat_tables(parts).sort_by([("query_id", "ascending"), ("document_id", "ascending")])
+
+    def labels(self) -> pa.Table:
+        """Corpus rows that have a class: document_id, language, label, split; in corpus order, without texts."""
+        columns = ["document_id", "language", "label", "split"]
+        return pa.concat_tables(
+            part.filter(part["label"].is_valid()) for part in self._files("corpus/", CORPUS, columns)
+        )
+
     def similarities(self) -> list[float]:
         """The similarities, from 0 to 1, of all scored pairs, in the order of the qrels; [] if there are none."""
         return pc.drop_null(self._read("qrels/", QRELS)["similarity"]).to_pylist()
@@ -77,9 +91,14 @@ class Dataset:
         return self._read("groups/", GROUPS)
 
     def _read(self, folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
-        names = [name for name in self.manifest["files"] if name.startswith(folder)]
-        tables = [storage.read_parquet(storage.join(self.uri, name), columns) for name in names]
-        return pa.concat_tables(tables) if tables else schema.empty_table()
+        return pa.concat_tables(self._files(folder, schema, columns))
+
+    def _files(self, folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """An empty table, so that there is one, then each file of the folder."""
+        yield schema.empty_table().select(columns or schema.names)
+        for name in self.manifest["files"]:
+            if name.startswith(folder):
+                yield storage.read_parquet(storage.join(self.uri, name), columns)
 
 
 def open_dataset(uri: str) -> Dataset:

@@ -52,12 +52,12 @@ def run_passes(plan: Plan) -> Dataset:
     """Writes and commits the data set. Raises DataError for what is wrong with the source."""
     staging = storage.join(plan.output, STAGING)
     items = [{"number": number, "part": asdict(part)} for number, part in enumerate(plan.found.parts)]
-    staged = _run(items, StagePart, {"source": plan.source, "mapping": plan.mapping, "staging": staging}, "read")
+    staged = run_parts(items, StagePart, {"source": plan.source, "mapping": plan.mapping, "staging": staging}, "read")
     resolved = _resolve(plan, staging, staged)
     rows = max(resolved.documents.num_rows, resolved.queries.num_rows)
     arguments = {"source": plan.source, "staging": staging, "output": plan.output, "tokenizer": plan.tokenizer}
     items = [{"number": row["number"], "files": list(row["files"])} for row in staged]
-    written = _run(items, FinishPart, arguments | {"every": 1 + rows // SAMPLED}, "write")
+    written = run_parts(items, FinishPart, arguments | {"every": 1 + rows // SAMPLED}, "write")
     with NewOutput(plan.output, KIND, plan.key) as target:
         target.files += [file["name"] for row in written for file in row["files"]]
         judged = _write_table(target, "qrels", resolved.qrels)
@@ -107,7 +107,7 @@ def _resolve(plan: Plan, staging: str, staged: list[dict[str, Any]]) -> Resolved
     return resolved
 
 
-def _run(items: list[dict[str, Any]], stage: type, arguments: dict[str, Any], label: str) -> list[dict[str, Any]]:
+def run_parts(items: list[dict[str, Any]], stage: type, arguments: dict[str, Any], label: str) -> list[dict[str, Any]]:
     """What the stage returns for every item, in the order of the items."""
     if len(items) == 1:
         return [stage(**arguments)(items[0])]

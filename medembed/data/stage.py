@@ -82,7 +82,7 @@ class StagePart:
                 if isinstance(fields, BadRow):
                     raise ValueError(fields.fault)
                 record = to_record(fields, mapping, self.source, part.split)
-                _check_ids(record)
+                check_ids(record)
                 yield line, record
             except ValueError as fault:
                 if not self.source.skip_bad_rows:
@@ -147,7 +147,8 @@ class StagePart:
         return name
 
 
-def _check_ids(record: Record) -> None:
+def check_ids(record: Record) -> None:
+    """Raises ValueError if a document id would pass for a chunk's."""
     for row in record.documents:
         if row.document_id and CHUNK_MARK in row.document_id:
             raise ValueError(f"document id {row.document_id!r} holds {CHUNK_MARK!r}, which marks chunks; rename it.")

@@ -6,7 +6,7 @@ data set alone and not on how many workers there are.
 
 import atexit
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from medembed import storage
 from medembed.artifact import place
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder
+from medembed.encoding.encoder import Encoder, Role
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table, TableInfo, check_encoder, commit_table, find_table, write_fragment
 from medembed.errors import StorageError
@@ -26,7 +26,7 @@ from medembed.spread import spread
 logger = logging.getLogger(__name__)
 
 CorpusFile = tuple[str, int]  # (URI of a Parquet file with columns schema.CORPUS, its number of rows)
-_QUERIES_PER_ITEM = 1024
+_TEXTS_PER_ITEM = 1024
 
 
 def encode_corpus(corpus: Sequence[CorpusFile], dataset: str, model: str, output: str, config: EncodingConfig) -> Table:
@@ -57,13 +57,23 @@ def encode_corpus(corpus: Sequence[CorpusFile], dataset: str, model: str, output
 
 def encode_queries(texts: Sequence[str], model: str, config: EncodingConfig) -> npt.NDArray[np.float32]:
     """float32 [len(texts), width], unit rows, in the order of `texts`, behind the model's query prompt."""
+    return encode_texts({"query": texts}, model, config)["query"]
+
+
+def encode_texts(
+    texts: Mapping[Role, Sequence[str]], model: str, config: EncodingConfig
+) -> dict[Role, npt.NDArray[np.float32]]:
+    """{role: float32 [texts, width]}, unit rows in the order of the texts, behind each role's prompt."""
     items = [
-        {"number": start, "texts": list(texts[start : start + _QUERIES_PER_ITEM])}
-        for start in range(0, len(texts), _QUERIES_PER_ITEM)
+        {"role": role, "number": start, "texts": list(of_role[start : start + _TEXTS_PER_ITEM])}
+        for role, of_role in texts.items()
+        for start in range(0, len(of_role), _TEXTS_PER_ITEM)
     ]
-    results = _run(items, EncodeQueries, {"model": model, "config": config}, config)
-    done = {row["number"]: row["embeddings"] for row in track(results, len(texts), "encode queries", "queries")}
-    return np.concatenate([done[number] for number in sorted(done)])
+    results = _run(items, EncodeTexts, {"model": model, "config": config}, config) if items else ()
+    total = sum(map(len, texts.values()))
+    done = {(row["role"], row["number"]): row["embeddings"] for row in track(results, total, "encode texts", "texts")}
+    parts = {role: [done[key] for key in sorted(done) if key[0] == role] for role in texts}
+    return {role: np.concatenate(found) if found else np.zeros((0, 0), np.float32) for role, found in parts.items()}
 
 
 class EncodeFile:
@@ -84,15 +94,15 @@ class EncodeFile:
         return {**item, "fragments": write_fragment(self.output, corpus, embeddings), "info": info}
 
 
-class EncodeQueries:
-    """Turns {number, texts} into {number, embeddings}."""
+class EncodeTexts:
+    """Turns {role, number, texts} into {role, number, embeddings}."""
 
     def __init__(self, model: str, config: EncodingConfig) -> None:
         self.encoder = Encoder.load(model, config)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        embeddings = self.encoder.encode(list(item["texts"]), "query")
-        return {"number": item["number"], "rows": len(embeddings), "embeddings": embeddings}
+        embeddings = self.encoder.encode(list(item["texts"]), item["role"])
+        return {"role": item["role"], "number": item["number"], "rows": len(embeddings), "embeddings": embeddings}
 
 
 @contextmanager

@@ -65,6 +65,12 @@ class Encoder:
                 features = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
                 output = self.model(features)["sentence_embedding"].float()
                 embeddings[positions] = torch.nn.functional.normalize(output, dim=1).cpu().numpy()
+        broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
+        if broken:
+            raise ModelError(
+                f"the model gives {broken} of {len(texts)} texts vectors that are no numbers (NaN or infinite); its "
+                "weights are damaged, or training diverged: take another checkpoint."
+            )
         return embeddings, lengths
 
     def tokenize(self, texts: Sequence[str], role: Role = "document") -> list[list[int]]:

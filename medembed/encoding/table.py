@@ -56,6 +56,16 @@ class Table:
             Shard(uri=self.uri, version=self.version, fragment=f.fragment_id, rows=f.count_rows()) for f in fragments
         ]
 
+    def head(self, rows: int) -> npt.NDArray[np.float32]:
+        """The first embeddings, float32 [at most rows, width], in table order."""
+        parts: list[npt.NDArray[np.float32]] = [np.empty((0, self.info.width), np.float32)]
+        for shard in self.shards():
+            missing = rows - sum(map(len, parts))
+            if missing <= 0:
+                break
+            parts.append(read_shard(shard)[1][:missing])
+        return np.concatenate(parts)
+
     def lookup(self, document_ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """Embeddings of these documents, float32 [n, width], in this order. Raises StorageError if one is absent."""
         wanted = set(document_ids)

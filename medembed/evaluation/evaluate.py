@@ -1,131 +1,123 @@
-"""A model on a data set -> metrics per dimension and per query, on storage."""
+"""A model on a data set -> what was measured, at every dimension in one pass over the embedding table, on storage."""
 
-import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from medembed import storage
 from medembed.artifact import NewOutput, find_output, place
-from medembed.data.dataset import Dataset, to_table
+from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_queries
-from medembed.encoding.table import Table, read_shard
+from medembed.encoding.encode import encode_texts
+from medembed.encoding.table import Table
 from medembed.errors import DataError
+from medembed.evaluation.bm25 import bm25_fingerprint, rank_bm25
 from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.metrics import DEPTH, measure
+from medembed.evaluation.files import KIND, RANKS_KEPT, best_documents, read_evaluation, write_evaluation
+from medembed.evaluation.knn import classify, find_labelled
+from medembed.evaluation.measure import judge_cases, measure_questions
+from medembed.evaluation.must_rank import load_cases
+from medembed.evaluation.questions import find_measurable, find_questions
+from medembed.evaluation.rank import score_rankings
+from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured
 from medembed.matryoshka import check_dimensions
-from medembed.schema import QUERY_METRICS, fingerprint
-from medembed.search.sharded import search_shards
-from medembed.search.topk import Ranking
+from medembed.schema import fingerprint
 
 logger = logging.getLogger(__name__)
 
-KIND = "evaluation"
-PerQuery = dict[int, dict[str, npt.NDArray[np.float64]]]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Metrics of one model: means as {dimension: {metric: mean}}, and every query's values in order."""
-
-    uri: str
-    metrics: dict[int, dict[str, float]]
-    per_query: PerQuery
-    query_ids: tuple[str, ...]
-    groups: tuple[str, ...]
+BM25 = "bm25"
+_UNUSED = {"dimensions", "must_rank", "bootstrap_samples", "seed", "show_text"}  # change nothing that is measured
 
 
 def evaluate(
-    dataset: Dataset, table: Table, model: str, output: str, config: EvaluationConfig, encoding: EncodingConfig
+    dataset: Dataset,
+    table: Table,
+    model: str,
+    output: str,
+    config: EvaluationConfig,
+    encoding: EncodingConfig,
+    *,
+    name: str | None = None,
 ) -> Evaluation:
-    """Ranks all documents of the corpus for each query at each dimension; found again if nothing changed.
+    """Ranks the corpus for each query, scores judged pairs and classifies labelled texts; found again if unchanged.
 
-    Queries without a positive are left out. Writes metrics.json and per_query.parquet. Raises DataError if no
-    query is left to measure, ModelError for a dimension above the table's width.
+    Queries without a positive are not ranked for, and counted. Raises DataError if there is nothing to measure,
+    ModelError for a dimension above the table's width.
     """
-    dimensions = config.dimensions or table.info.dimensions or (table.info.width,)
+    dimensions = tuple(sorted(set(config.dimensions or table.info.dimensions or (table.info.width,)), reverse=True))
     check_dimensions(dimensions, table.info.width)
-    key = fingerprint([dataset.fingerprint, table.info.encoder, config.model_dump(), dimensions])
-    output = place(output, key)
+    cases = load_cases(config.must_rank) if config.must_rank else ()
+    told = [case.model_dump() for case in cases]
+    key = fingerprint([dataset.fingerprint, table.info.encoder, config.model_dump(exclude=_UNUSED), dimensions, told])
+    output, name = place(output, key), name or model
     if find_output(output, KIND, key) is not None:
         logger.info("evaluation %s: unchanged, reused", key)
-        return _read(output)
-    qrels = dataset.qrels()
-    queries = keep_measurable(dataset.queries(config.split, config.tag), qrels)
-    queries = queries.sort_by("query_id")  # whatever order the source had
-    if not queries.num_rows:
-        raise DataError(
-            f"{dataset.uri}: no query with split={config.split} tag={config.tag} has a positive; nothing to measure."
-        )
-    embeddings = encode_queries(queries["text"].to_pylist(), model, encoding)
-    shards = [(shard, shard["rows"]) for shard in table.shards()]
-    rankings = search_shards(
-        shards, read_shard, embeddings, DEPTH, dimensions, by_document=True, workers=encoding.workers
-    )
-    per_query = score_rankings(rankings, queries["query_id"].to_pylist(), qrels)
-    result = _summarize(output, per_query, queries["query_id"].to_pylist(), queries["group_id"].to_pylist())
+        return read_evaluation(output, name)
+    asked = find_questions(dataset, config)
+    labelled = None if config.tag else find_labelled(dataset, config.split)  # tags are queries'
+    if not asked.queries.num_rows and labelled is None:
+        raise DataError(_explain_nothing(dataset, config))
+    texts = [text for case in cases for text in (case.above, case.below) if isinstance(text, str)]
+    queries = [*asked.queries["text"].to_pylist(), *(case.query for case in cases)]
+    vectors = encode_texts({"query": queries, "document": texts}, model, encoding)
+    result, best = Evaluation(name, output, table.info.encoder), []
+    if asked.queries.num_rows:
+        parts = measure_questions(asked, table, vectors["query"], dimensions, config, encoding.workers)
+        result, best = replace(result, queries=parts[0], pairs=parts[1]), parts[2]
+    if cases:
+        case_queries = vectors["query"][asked.queries.num_rows :]
+        outcomes = judge_cases(cases, case_queries, vectors["document"], table, dimensions, encoding.workers)
+        result = replace(result, must_rank=outcomes)
+    if labelled is not None:
+        documents = classify(dataset, table, labelled, dimensions, config.neighbours, encoding.workers)
+        result = replace(result, documents=documents)
     with NewOutput(output, KIND, key) as target:
-        target.write_bytes("metrics.json", json.dumps(result.metrics, indent=2).encode())
-        target.write_parquet("per_query.parquet", _to_rows(result))
-        target.commit({"dataset": dataset.fingerprint, "encoder": table.info.encoder, "config": config.model_dump()})
+        write_evaluation(target, result, best)
+        target.commit(_describe(dataset, config, table.info.encoder))
     return result
 
 
-def keep_measurable(queries: pa.Table, qrels: dict[str, dict[str, float]]) -> pa.Table:
-    """The queries that have a positive, in this order: for the others the ideal DCG is 0. Logs how many those are."""
-    judged = [qrels.get(query_id, {}).values() for query_id in queries["query_id"].to_pylist()]
-    keep = [any(grade > 0 for grade in grades) for grades in judged]
-    if not all(keep):
-        logger.info("%d queries without a positive are not measured", keep.count(False))
-    return queries.filter(pa.array(keep, pa.bool_()))
+def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Evaluation:
+    """BM25 on the same queries, as the floor: an evaluation whose only dimension is NO_VECTORS.
+
+    Raises DataError if no query has a positive.
+    """
+    key = fingerprint([dataset.fingerprint, bm25_fingerprint(), config.model_dump(exclude=_UNUSED)])
+    output = place(output, key)
+    if find_output(output, KIND, key) is not None:
+        logger.info("evaluation %s: unchanged, reused", key)
+        return read_evaluation(output, BM25)
+    asked = find_questions(dataset, config)
+    qrels, names = asked.qrels, asked.ids
+    lines = find_measurable(list(qrels.values()))
+    if not len(lines):
+        raise DataError(f"{_explain_nothing(dataset, config)} BM25 ranks documents for queries, nothing else.")
+    texts = asked.queries["text"].take(pa.array(lines)).to_pylist()
+    logger.info("BM25: %d queries, %d documents", len(texts), dataset.manifest["counts"]["documents"])
+    rankings = {NO_VECTORS: rank_bm25(dataset.corpus_files(), texts, max(*config.k, RANKS_KEPT))}
+    ids = [names[line] for line in lines]
+    measured = Measured(asked.units(lines, ids), score_rankings(rankings, ids, qrels, config.k), {}, {})
+    result = Evaluation(BM25, output, bm25_fingerprint(), measured)
+    with NewOutput(output, KIND, key) as target:
+        write_evaluation(target, result, best_documents(rankings, ids))
+        target.commit(_describe(dataset, config, result.encoder))
+    return result
 
 
-def score_rankings(
-    rankings: dict[int, Ranking], query_ids: Sequence[str], qrels: dict[str, dict[str, float]]
-) -> PerQuery:
-    """{dimension: {metric: a value per query}} of ranked documents; each query has a positive. Pure."""
-    judged = [[grade for grade in qrels[query_id].values() if grade > 0] for query_id in query_ids]
-    return {
-        dimension: measure(_grades(ranking, query_ids, qrels), judged)
-        for dimension, ranking in sorted(rankings.items(), reverse=True)
-    }
+def check_measurable(dataset: Dataset, config: EvaluationConfig) -> bool:
+    """Whether any query has a positive. Raises DataError if there is nothing to measure at all."""
+    asked = find_questions(dataset, config)
+    if not asked.queries.num_rows and (config.tag or find_labelled(dataset, config.split) is None):
+        raise DataError(_explain_nothing(dataset, config))
+    return bool((asked.scores > 0).any())
 
 
-def _grades(ranking: Ranking, query_ids: Sequence[str], qrels: dict[str, dict[str, float]]) -> npt.NDArray[np.float64]:
-    return np.array(
-        [
-            [max(qrels[query_id].get(name, 0.0), 0.0) for name in names]
-            for query_id, names in zip(query_ids, ranking.ids.tolist(), strict=True)
-        ]
+def _describe(dataset: Dataset, config: EvaluationConfig, encoder: str) -> dict[str, object]:
+    return {"dataset": dataset.fingerprint, "encoder": encoder, "config": config.model_dump()}
+
+
+def _explain_nothing(dataset: Dataset, config: EvaluationConfig) -> str:
+    return (
+        f"{dataset.uri}: with split={config.split} and tag={config.tag} no query has a positive or a scored pair, "
+        "and no text has a class; nothing to measure."
     )
-
-
-def _summarize(uri: str, per_query: PerQuery, query_ids: Sequence[str], groups: Sequence[str]) -> Evaluation:
-    means = {d: {name: float(values.mean()) for name, values in named.items()} for d, named in per_query.items()}
-    return Evaluation(uri, means, per_query, tuple(query_ids), tuple(groups))
-
-
-def _to_rows(result: Evaluation) -> pa.Table:
-    rows: list[dict[str, Any]] = [
-        {"query_id": query_id, "group_id": group, "dimension": dimension, "metric": name, "value": value}
-        for dimension, named in result.per_query.items()
-        for name, values in named.items()
-        for query_id, group, value in zip(result.query_ids, result.groups, values.tolist(), strict=True)
-    ]
-    return to_table(rows, QUERY_METRICS)
-
-
-def _read(uri: str) -> Evaluation:
-    rows = storage.read_parquet(storage.join(uri, "per_query.parquet")).to_pylist()
-    groups: dict[str, str] = {row["query_id"]: row["group_id"] for row in rows}
-    values: dict[int, dict[str, list[float]]] = {}
-    for row in rows:
-        values.setdefault(row["dimension"], {}).setdefault(row["metric"], []).append(row["value"])
-    per_query = {d: {name: np.array(column) for name, column in named.items()} for d, named in values.items()}
-    return _summarize(uri, per_query, list(groups), list(groups.values()))

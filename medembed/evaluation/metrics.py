@@ -1,7 +1,7 @@
-"""Ranking metrics per query, from the grades of its ranked documents. Pure.
+"""Ranking metrics per query, from the grades of its ranked documents, as trec_eval defines them. Pure.
 
-`grades` float [Q, k]: the judged score of the document at each rank, 0 where it is not judged.
-`judged` are each query's positive grades, all of them, found or not.
+`grades` float [Q, depth]: the judged score of the document at each rank, 0 where it is not judged.
+`judged` are each query's positive grades, all of them, found or not; a query has at least one.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,53 +11,108 @@ import numpy.typing as npt
 
 Values = npt.NDArray[np.float64]
 Grades = npt.NDArray[np.float64]
+Judged = Sequence[Sequence[float]]
 
 
-def ndcg(grades: Grades, judged: Sequence[Sequence[float]], k: int) -> Values:
-    """NDCG@k with linear gain and log2 discount, as trec_eval has it (Järvelin and Kekäläinen 2002)."""
+def ndcg(grades: Grades, judged: Judged, k: int) -> Values:
+    """NDCG@k with linear gain and log2 discount (Järvelin and Kekäläinen 2002)."""
     discounts = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.array([np.dot(sorted(row, reverse=True)[:k], discounts[: min(k, len(row))]) for row in judged])
     return np.asarray(grades[:, :k] @ discounts[: grades[:, :k].shape[1]] / ideal)
 
 
-def recall(grades: Grades, judged: Sequence[Sequence[float]], k: int) -> Values:
+def recall(grades: Grades, judged: Judged, k: int) -> Values:
     """Share of the positives found in the first k."""
-    return np.asarray((grades[:, :k] > 0).sum(axis=1) / _counts(judged))
+    return np.asarray(_hits(grades, k).sum(axis=1) / _counts(judged))
 
 
-def mrr(grades: Grades, judged: Sequence[Sequence[float]], k: int) -> Values:
+def precision(grades: Grades, judged: Judged, k: int) -> Values:
+    """Share of positives among the first k; fewer documents than k count as misses."""
+    return np.asarray(_hits(grades, k).sum(axis=1) / k)
+
+
+def f1(grades: Grades, judged: Judged, k: int) -> Values:
+    """Harmonic mean of a query's precision and recall, 0 if both are."""
+    return np.asarray(2 * _hits(grades, k).sum(axis=1) / (k + _counts(judged)))
+
+
+def mrr(grades: Grades, judged: Judged, k: int) -> Values:
     """1 / rank of the first positive, 0 if it is not in the first k."""
-    hits = grades[:, :k] > 0
+    hits = _hits(grades, k)
     return np.asarray(np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1.0), 0.0))
 
 
-def average_precision(grades: Grades, judged: Sequence[Sequence[float]], k: int) -> Values:
-    """Mean over the positives of the precision at their rank, 0 for those past k; over min(k, positives)."""
-    hits = grades[:, :k] > 0
-    precision = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
-    return np.asarray((precision * hits).sum(axis=1) / np.minimum(_counts(judged), k))
+def average_precision(grades: Grades, judged: Judged, k: int) -> Values:
+    """Mean over all positives of the precision at their rank, 0 for those past k.
+
+    As trec_eval's map_cut and BEIR have it; sentence-transformers divides by min(k, positives) instead.
+    """
+    hits = _hits(grades, k)
+    at_rank = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
+    return np.asarray((at_rank * hits).sum(axis=1) / _counts(judged))
 
 
-def accuracy(grades: Grades, judged: Sequence[Sequence[float]], k: int) -> Values:
+def accuracy(grades: Grades, judged: Judged, k: int) -> Values:
     """1 if any positive is in the first k, else 0."""
-    return np.asarray((grades[:, :k] > 0).any(axis=1), dtype=np.float64)
+    return np.asarray(_hits(grades, k).any(axis=1), dtype=np.float64)
 
 
-METRICS: dict[str, tuple[Callable[[Grades, Sequence[Sequence[float]], int], Values], int]] = {
-    "ndcg@10": (ndcg, 10),
-    "recall@10": (recall, 10),
-    "recall@100": (recall, 100),
-    "mrr@10": (mrr, 10),
-    "map@100": (average_precision, 100),
-    "accuracy@1": (accuracy, 1),
+METRICS: dict[str, Callable[[Grades, Judged, int], Values]] = {
+    "ndcg": ndcg,
+    "recall": recall,
+    "precision": precision,
+    "f1": f1,
+    "mrr": mrr,
+    "map": average_precision,
+    "accuracy": accuracy,
 }
-DEPTH = max(k for _, k in METRICS.values())
 
 
-def measure(grades: Grades, judged: Sequence[Sequence[float]]) -> dict[str, Values]:
-    """Every metric of METRICS, a value per query."""
-    return {name: metric(grades, judged, k) for name, (metric, k) in METRICS.items()}
+def measure(grades: Grades, judged: Judged, depths: Sequence[int]) -> dict[str, Values]:
+    """{"ndcg@10": a value per query, ...}: every metric at every depth."""
+    return {f"{name}@{k}": metric(grades, judged, k) for name, metric in METRICS.items() for k in depths}
 
 
-def _counts(judged: Sequence[Sequence[float]]) -> npt.NDArray[np.int64]:
+def is_lower_better(name: str) -> bool:
+    """Whether a metric is to be lowered: how often judged negatives are found."""
+    return name.startswith("negative_accuracy")
+
+
+def parse_metric(name: str) -> tuple[str, int]:
+    """("ndcg", 10) of "ndcg@10". Raises ValueError for what is no metric at a depth."""
+    metric, _, depth = name.partition("@")
+    if metric not in METRICS or not depth.isdecimal() or not 1 <= int(depth) <= 1000:
+        raise ValueError(f"expected a metric at a depth from 1 to 1000, e.g. ndcg@10; metrics are {', '.join(METRICS)}")
+    return metric, int(depth)
+
+
+def negative_accuracy(negatives: npt.NDArray[np.bool_], k: int) -> Values:
+    """1 if a document judged not relevant is in the first k, else 0: the lower the better.
+
+    `negatives` bool [Q, depth]: whether the document at each rank is judged not relevant.
+    """
+    return np.asarray(negatives[:, :k].any(axis=1), dtype=np.float64)
+
+
+def triplet_accuracy(positives: Sequence[Values], negatives: Sequence[Values]) -> tuple[Values, Values]:
+    """(share of a query's triplets whose positive has the higher cosine [Q], its triplets [Q]); NaN without any.
+
+    A triplet is a query, one of its positives and one of its judged negatives, all combinations; equal cosines are
+    not right. `positives` and `negatives` are each query's cosines.
+    """
+    right = np.array([_below(low, high).sum() for high, low in zip(positives, negatives, strict=True)], dtype=float)
+    triplets = np.array([len(high) * len(low) for high, low in zip(positives, negatives, strict=True)], dtype=float)
+    return np.divide(right, triplets, out=np.full(len(right), np.nan), where=triplets > 0), triplets
+
+
+def _below(negatives: Values, positives: Values) -> npt.NDArray[np.int64]:
+    """How many of the negatives stand below each positive."""
+    return np.searchsorted(np.sort(negatives), positives, side="left")
+
+
+def _hits(grades: Grades, k: int) -> npt.NDArray[np.bool_]:
+    return np.asarray(grades[:, :k] > 0)
+
+
+def _counts(judged: Judged) -> npt.NDArray[np.int64]:
     return np.array([len(row) for row in judged])

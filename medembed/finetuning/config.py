@@ -30,7 +30,8 @@ class FinetuneConfig(Config):
     registry: RegistryConfig = RegistryConfig()
     promote: bool = Field(
         default=True,
-        description="make the new model champion if its gain in NDCG@10 at select_dimension is sure (interval above 0)",
+        description="make the new model champion if it is surely better at select_dimension: the 95% interval of its "
+        "gain in NDCG@10, or at the smallest of evaluation.k if 10 is none, is above 0",
     )
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from medembed import storage
@@ -18,8 +18,19 @@ from medembed.encoding.encode import encode_corpus
 from medembed.encoding.model_files import fetch_model, model_width, read_tokenizer
 from medembed.encoding.table import Table
 from medembed.errors import DataError
-from medembed.evaluation.evaluate import Evaluation, evaluate
-from medembed.evaluation.report import Comparison, compare_evaluations, draw_curve, headline, render_report
+from medembed.evaluation.compare import Comparison
+from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.evaluate import evaluate
+from medembed.evaluation.report import headline
+from medembed.evaluation.result import Evaluation, principal_metrics
+from medembed.evaluation.screen import label
+from medembed.evaluation.side_by_side import (
+    Contender,
+    SideBySide,
+    baseline_dimensions,
+    compare_models,
+    differences_of,
+)
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.register import register_checkpoint
 from medembed.matryoshka import check_dimensions
@@ -40,11 +51,16 @@ class Finetuned:
     checkpoint: Checkpoint
     before: Evaluation
     after: Evaluation
-    comparison: Comparison
+    compared: SideBySide
     version: Version
     is_promoted: bool
     report: str
     seconds: dict[str, float]
+
+    @property
+    def comparison(self) -> Comparison:
+        """The new model against the base model."""
+        return self.compared.comparisons[0]
 
 
 def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
@@ -64,7 +80,9 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         base_table = run.encode(dataset, config.model)
         check_dimensions(dimensions, base_table.info.width)
     with run.stage("measure before"):
-        before = run.measure(dataset, base_table, config.model)
+        measured = run.measurement.dimensions
+        same = run.measurement.model_copy(update={"dimensions": baseline_dimensions(measured, base_table.info.width)})
+        before = run.measure(dataset, base_table, config.model, same, "base model")
     with run.stage("mine hard negatives"):
         place = run.place("examples/{key}")
         examples = mine(dataset, base_table, config.model, place, config.mining, config.encoding)
@@ -75,17 +93,18 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
     with run.stage("encode with the new model"):
         table = run.encode(dataset, checkpoint.uri)
     with run.stage("measure after"):
-        after = run.measure(dataset, table, checkpoint.uri)
+        after = run.measure(dataset, table, checkpoint.uri, run.measurement, "fine-tuned")
     with run.stage("report and register"):
-        comparison = compare_evaluations(before, after, run.measurement)
-        report, version, is_new = run.publish(registry, dataset, table, checkpoint, comparison)
-        gain = comparison.differences["ndcg@10"][config.training.select_dimension]
+        compared = run.compare(dataset, checkpoint, (base_table, before), (table, after))
+        report, version, is_new = run.publish(registry, table, checkpoint, compared)
+        comparison = compared.comparisons[0]
+        gain = comparison.differences[comparison.objective][config.training.select_dimension]
         is_promoted = config.promote and gain.low > 0 and (is_new or not registry.has_alias())
         if is_promoted:
             registry.set_alias(version)
     tables = (base_table, table)
     return Finetuned(
-        dataset, tables, examples, checkpoint, before, after, comparison, version, is_promoted, report, run.seconds
+        dataset, tables, examples, checkpoint, before, after, compared, version, is_promoted, report, run.seconds
     )
 
 
@@ -127,62 +146,61 @@ class _Run:
         logger.info("embedding table: %d rows x %d, encoder %s", table.rows, table.info.width, table.info.encoder)
         return table
 
-    def measure(self, dataset: Dataset, table: Table, model: str) -> Evaluation:
+    def measure(
+        self, dataset: Dataset, table: Table, model: str, measurement: EvaluationConfig, name: str
+    ) -> Evaluation:
         place = self.place("evaluations/{key}")
-        result = evaluate(dataset, table, model, place, self.measurement, self.config.encoding)
-        scores = ", ".join(f"{dimension}: {values['ndcg@10']:.3f}" for dimension, values in result.metrics.items())
-        logger.info("NDCG@10 on %d %s queries, by dimension: %s", len(result.query_ids), self.measurement.split, scores)
+        result = evaluate(dataset, table, model, place, measurement, self.config.encoding, name=name)
+        objective = principal_metrics([name for row in result.metrics.values() for name in row])[0]
+        scores = ", ".join(f"{dimension}: {values[objective]:.3f}" for dimension, values in result.metrics.items())
+        logger.info("%s on the %s split, by dimension: %s", label(objective), self.measurement.split, scores)
         return result
 
-    def publish(
+    def compare(
         self,
-        registry: Registry,
         dataset: Dataset,
-        table: Table,
         checkpoint: Checkpoint,
-        comparison: Comparison,
-    ) -> tuple[str, Version, bool]:
-        """Writes the report, registers the checkpoint with it: (the report's place, the version, whether it is new)."""
-        curve = draw_curve(comparison)
+        before: tuple[Table, Evaluation],
+        after: tuple[Table, Evaluation],
+    ) -> SideBySide:
+        """The new model beside the base model, both measured already."""
         facts = [
-            ("data set", f"{dataset.fingerprint}, {format_counts(dataset.manifest['counts'])}"),
-            ("source", str(dataset.manifest["source"])),
-            ("licence", str(dataset.manifest["licence"])),
-            ("measured on", f"split {self.measurement.split}, tag {self.measurement.tag}"),
             ("base model", f"{self.config.model} ({checkpoint.manifest['parent']['fingerprint']})"),
             ("new model", f"{checkpoint.uri} ({checkpoint.fingerprint})"),
         ]
-        page = render_report("Before and after fine-tuning", comparison, curve, facts)
-        storage.write_bytes(self.place("report.html"), page.encode())
-        storage.write_bytes(self.place("dimensions.png"), curve)
+        contenders = [
+            Contender("fine-tuned", checkpoint.uri, *after),
+            Contender("base model", self.config.model, *before),
+        ]
+        return compare_models(
+            dataset, contenders, self.root, self.measurement, self.config.encoding,
+            title="Before and after fine-tuning", facts=facts,
+        )  # fmt: skip
+
+    def publish(
+        self, registry: Registry, table: Table, checkpoint: Checkpoint, compared: SideBySide
+    ) -> tuple[str, Version, bool]:
+        """Writes the report, registers the checkpoint with it: (the report's place, the version, whether it is new)."""
+        compared.write(self.root)
         version, is_new = register_checkpoint(
             registry,
             checkpoint,
             self.config,
-            metrics={
-                f"{metric}_dim_{dimension}_{name}": value
-                for metric, rows in comparison.differences.items()
-                for dimension, row in rows.items()
-                for name, value in asdict(row).items()
-            },
+            metrics=compared.metrics,
             tags={"table": table.uri, "table_version": str(table.version)},
-            artifacts={"report.html": page, "dimensions.png": curve},
+            artifacts=compared.files,
         )
         return self.place("report.html"), version, is_new
 
 
 def summarize(result: Finetuned) -> dict[str, Any]:
     """The run as summary.json has it: inputs, outputs, fingerprints, counts, metrics, seconds."""
-    differences = {
-        metric: {str(dimension): asdict(row) for dimension, row in rows.items()}
-        for metric, rows in result.comparison.differences.items()
-    }
     return {
         "headline": headline(result.comparison),
         "metrics": {
             "before": {str(dimension): values for dimension, values in result.before.metrics.items()},
             "after": {str(dimension): values for dimension, values in result.after.metrics.items()},
-            "differences": differences,
+            "differences": differences_of(result.comparison),
         },
         "dataset": {
             "uri": result.dataset.uri,

@@ -1,14 +1,11 @@
 """A checkpoint -> a registered version with its run, parameters, metrics and lineage."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from medembed.config import Config, to_yaml
 from medembed.registry.models import Registry, Version
 from medembed.training.trainer import Checkpoint
-
-_METRIC_NAME = re.compile(r"[^\w.-]")  # MLflow takes no @
 
 
 def register_checkpoint(
@@ -36,7 +33,7 @@ def register_checkpoint(
     version = registry.register(
         checkpoint.uri,
         params=_flatten(manifest["config"]),
-        metrics={_METRIC_NAME.sub("_", name): value for name, value in scores.items()},
+        metrics=scores,
         tags=tags,
         artifacts={**artifacts, "config.yaml": to_yaml(config)},
     )

@@ -3,7 +3,9 @@
 import fcntl
 import logging
 import os
+import re
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,10 @@ from medembed.privacy import silence_telemetry, without_passwords
 from medembed.registry.config import RegistryConfig
 
 CHAMPION = "champion"
+_METRIC_NAME = re.compile(r"[^\w.-]")  # MLflow takes no @
+_PER_BATCH = 100  # MLflow takes no more parameters at once
+_RUNS_PER_PAGE = 100
+_PLAIN = re.compile(r"[\w.:/@ -]*")  # what stands in a filter as it is
 _SQLITE = "sqlite:///"
 
 
@@ -52,19 +58,49 @@ class Registry:
         `artifacts` are file names with their content. `tags` carry the lineage and mark both run and version.
         """
         name = self.config.model_name
-        run = self.client.create_run(self._experiment(), tags=dict(tags))
-        run_id = run.info.run_id
-        for key, value in params.items():
-            self.client.log_param(run_id, key, value)
-        for key, number in metrics.items():
-            self.client.log_metric(run_id, key, number)
-        for file, content in artifacts.items():
-            self._log_artifact(run_id, file, content)
-        self.client.set_terminated(run_id)
+        run_id = self.log_run(params=params, metrics=metrics, tags=tags, artifacts=artifacts)
         if not self.client.search_registered_models(filter_string=f"name = '{name}'"):
             self.client.create_registered_model(name)
         made = self.client.create_model_version(name, source=checkpoint, run_id=run_id, tags=dict(tags))
         return Version(name, str(made.version), checkpoint, run_id, dict(tags))
+
+    def log_run(
+        self,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        artifacts: Mapping[str, str | bytes],
+    ) -> str:
+        """Logs a finished run; returns its id. `artifacts` are file names with their content."""
+        from mlflow.entities import Metric, Param
+
+        run_id = str(self.client.create_run(self._experiment(), tags=dict(tags)).info.run_id)
+        now = int(time.time() * 1000)
+        numbers = [Metric(_METRIC_NAME.sub("_", key), number, now, 0) for key, number in metrics.items()]
+        settings = [Param(key, str(value)) for key, value in params.items()]
+        for start in range(0, max(len(numbers), len(settings)), _PER_BATCH):
+            batch = slice(start, start + _PER_BATCH)
+            self.client.log_batch(run_id, metrics=numbers[batch], params=settings[batch])
+        for file, content in artifacts.items():
+            self._log_artifact(run_id, file, content)
+        self.client.set_terminated(run_id)
+        return run_id
+
+    def find_run(self, tags: Mapping[str, str]) -> str | None:
+        """The id of the newest finished run with these tags, if there is one."""
+        # MLflow's filters have no way to write a quote: values that are not plain are compared here.
+        plain = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if _PLAIN.fullmatch(key + value)]
+        wanted = " and ".join([*plain, "attributes.status = 'FINISHED'"])
+        experiment, token = self._experiment(), None
+        while True:
+            found = self.client.search_runs([experiment], wanted, max_results=_RUNS_PER_PAGE, page_token=token)
+            for run in found:
+                if all(run.data.tags.get(key) == value for key, value in tags.items()):
+                    return str(run.info.run_id)
+            token = found.token
+            if not token:
+                return None
 
     def check_output(self, output: str) -> None:
         """Raises ServiceError where a checkpoint at `output` could not be registered."""

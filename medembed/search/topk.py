@@ -6,7 +6,6 @@ corpus too, so that it is cut only if k of them do; its lower scores fall out be
 """
 
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,9 @@ import numpy.typing as npt
 from medembed.schema import CHUNK_MARK, document_of
 
 _BLOCK = 1024  # rows in one multiply: queries x block scores are all that is in memory
+_SIGN = np.uint32(1 << 31)
+_LOW = np.uint64(0xFFFFFFFF)
+Keys = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -44,26 +46,120 @@ def top_k(
 ) -> Ranking:
     """The k rows with the highest dot product per query, or with `by_document` the k documents; ties to smaller ids.
 
-    queries [Q, D] and vectors [N, D] have unit rows; ids [N]. Blocks have a fixed size, so that the
-    scores of one table do not depend on who computes them.
+    queries [Q, D] and vectors [N, D] have unit rows; ids [N].
     """
-    owners = _owners(ids) if by_document else None
-    parts = [
-        _rank_block(queries @ vectors[block].T, ids[block], None if owners is None else owners[block], k)
-        for start in range(0, len(vectors), _BLOCK)
-        for block in [slice(start, start + _BLOCK)]
-    ]
-    return reduce(lambda best, part: merge(best, part, k), parts) if parts else _empty(len(queries), k)
+    best = Best(len(queries), Rows.of(ids, by_document=by_document), k)
+    best.add(queries, vectors, 0)
+    return best.rows.rank(*best.found())
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows in the order in which ties fall: ids [N] sorted, by document first where documents are ranked.
+
+    `place` uint64 [N] is where each row as it came stands in that order. Where documents have several rows, `owners`
+    [N] are the sorted rows' documents, and `document` int64 [N] their numbers.
+    """
+
+    ids: npt.NDArray[np.str_]
+    place: npt.NDArray[np.uint64]
+    owners: npt.NDArray[np.str_] | None = None
+    document: npt.NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, ids: npt.NDArray[np.str_], *, by_document: bool) -> "Rows":
+        """The rows with these ids [N], in this order."""
+        owners = _owners(ids) if by_document else None
+        order = np.argsort(ids) if owners is None else np.lexsort((ids, owners))
+        place = np.empty(len(ids), dtype=np.uint64)
+        place[order] = np.arange(len(ids), dtype=np.uint64)
+        if owners is None:
+            return cls(ids[order], place)
+        owners = owners[order]
+        document = np.concatenate([[0], (owners[1:] != owners[:-1]).cumsum()])
+        return cls(ids[order], place, owners, document)
+
+    def rank(self, places: npt.NDArray[np.int32], scores: npt.NDArray[np.float32]) -> Ranking:
+        """The ranking [Q, k] whose rows stand at these places, -1 for none."""
+        if not len(self.ids):
+            return _empty(*places.shape)
+        names = self.ids if self.owners is None else self.owners
+        rows = None if self.owners is None else np.where(places >= 0, self.ids[places], "")
+        return Ranking(np.where(places >= 0, names[places], ""), scores, rows)
+
+
+class Best:
+    """The running best list of Q queries over rows that are known beforehand.
+
+    A score and its row are one integer, the score's bits above the row's place among the sorted ids, so that whole
+    blocks are cut by one partition and ties fall as they do in the sorted list. Places with nothing are 0.
+    """
+
+    def __init__(self, queries: int, rows: Rows, k: int) -> None:
+        self.rows, self.k, self.keys = rows, k, np.zeros((queries, k), dtype=np.uint64)
+
+    def add(self, queries: npt.NDArray[np.float32], vectors: npt.NDArray[np.float32], start: int) -> None:
+        """Takes in the rows from `start` on: queries [Q, D], vectors [n, D], without NaN.
+
+        All blocks have one size, the last one filled up with zeros: a product's last bits depend on the shape of the
+        multiply, and equal rows must tie wherever they stand.
+        """
+        for first in range(0, len(vectors), _BLOCK):
+            block = vectors[first : first + _BLOCK]
+            filled = np.zeros((_BLOCK, block.shape[1]), dtype=np.float32)
+            filled[: len(block)] = block
+            scores = (queries @ filled.T)[:, : len(block)]
+            self._add_scores(scores, self.rows.place[start + first : start + first + len(block)])
+
+    def found(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """(places among the sorted rows, scores) of the best, best first [Q, k]; -1 and -inf where there is none."""
+        keys = np.sort(self.keys, axis=1)[:, ::-1]
+        places = np.where(keys > 0, (_LOW - (keys & _LOW)).astype(np.int64), -1)
+        return places.astype(np.int32), _to_scores(keys)
+
+    def _add_scores(self, scores: npt.NDArray[np.float32], places: npt.NDArray[np.uint64]) -> None:
+        """scores [Q, n] of the rows at these places [n]. Most blocks hold nothing new for most queries."""
+        (open_rows,) = np.nonzero(scores.max(axis=1) >= _to_scores(self.keys.min(axis=1)))
+        keys = _to_keys(scores[open_rows], places)
+        if self.rows.document is not None:
+            keys = _best_of_documents(keys, self.rows.document[places])
+        keys = np.concatenate([self.keys[open_rows], _largest(keys, self.k)], axis=1)
+        if self.rows.document is not None:
+            self._drop_repeated(keys)
+        self.keys[open_rows] = _largest(keys, self.k)
+
+    def _drop_repeated(self, keys: Keys) -> None:
+        """Of the keys [Q, n] of one document keeps the largest, in place: others become 0. The key order is changed."""
+        keys[:] = np.sort(keys, axis=1)[:, ::-1]
+        places = (_LOW - (keys & _LOW)).astype(np.int64)
+        assert self.rows.document is not None
+        documents = np.where(keys > 0, self.rows.document[np.minimum(places, len(self.rows.ids) - 1)], -1)
+        order = np.argsort(documents, axis=1, kind="stable")
+        ordered = np.take_along_axis(documents, order, axis=1)
+        repeated = np.zeros(keys.shape, dtype=np.bool_)
+        repeated[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+        lines, columns = np.nonzero(repeated)
+        keys[lines, order[lines, columns]] = 0
 
 
 def merge(one: Ranking, other: Ranking, k: int) -> Ranking:
     """The k best of two rankings of the same queries; a document that both name keeps its better row."""
     ids = np.concatenate([one.ids, other.ids], axis=1)
     scores = np.concatenate([one.scores, other.scores], axis=1)
-    if one.rows is None and other.rows is None:
-        return _select(ids, scores, k)
-    rows = np.concatenate([one.row_ids, other.row_ids], axis=1)
-    return _select_documents(ids, rows, scores, np.full(len(scores), -np.inf), k)
+    is_plain = one.rows is None and other.rows is None
+    rows = ids if is_plain else np.concatenate([one.row_ids, other.row_ids], axis=1)
+    best = _empty(len(ids), k, ids.dtype)
+    best_rows = best.ids if is_plain else _empty(len(ids), k, rows.dtype).ids
+    for line in range(len(ids)):
+        order = np.lexsort((rows[line], ids[line], -scores[line]))
+        if not is_plain:
+            _, first = np.unique(ids[line, order], return_index=True)
+            order = order[np.sort(first)]
+        order = order[:k]
+        best.ids[line, : len(order)] = ids[line, order]
+        best.scores[line, : len(order)] = scores[line, order]
+        best_rows[line, : len(order)] = rows[line, order]
+    return Ranking(best.ids, best.scores, None if is_plain else best_rows)
 
 
 def _owners(ids: npt.NDArray[np.str_]) -> npt.NDArray[np.str_] | None:
@@ -73,61 +169,31 @@ def _owners(ids: npt.NDArray[np.str_]) -> npt.NDArray[np.str_] | None:
     return np.asarray([document_of(name) for name in ids.tolist()], dtype=np.str_)
 
 
-def _rank_block(
-    scores: npt.NDArray[np.float32], ids: npt.NDArray[np.str_], owners: npt.NDArray[np.str_] | None, k: int
-) -> Ranking:
-    if owners is None:
-        return _select(np.broadcast_to(ids, scores.shape), scores, k)
-    order = np.argsort(owners)
-    starts = np.flatnonzero(np.concatenate([[True], owners[order][1:] != owners[order][:-1]]))
-    thresholds = _kth_best(np.maximum.reduceat(scores[:, order], starts, axis=1), k)
-    return _select_documents(
-        np.broadcast_to(owners, scores.shape), np.broadcast_to(ids, scores.shape), scores, thresholds, k
-    )
+def _to_keys(scores: npt.NDArray[np.float32], places: npt.NDArray[np.uint64]) -> Keys:
+    """Keys [Q, n] that sort as (score up, place down): IEEE floats compare as integers once the sign is turned."""
+    bits = (scores + np.float32(0)).view(np.uint32)  # + 0 makes -0 a 0
+    turned = np.where(bits & _SIGN, ~bits, bits | _SIGN)
+    return turned.astype(np.uint64) << np.uint64(32) | (_LOW - places)
 
 
-def _select(ids: npt.NDArray[np.str_], scores: npt.NDArray[np.float32], k: int) -> Ranking:
-    """Sorts by (score down, id up) and cuts at k. Everything equal to the k-th score takes part in the sort."""
-    best = _empty(len(scores), k, ids.dtype)
-    thresholds = _kth_best(scores, k)
-    kept = min(k, scores.shape[1])
-    for row in range(len(scores)):
-        (candidates,) = np.nonzero(scores[row] >= thresholds[row])
-        order = np.lexsort((ids[row, candidates], -scores[row, candidates]))[:kept]
-        best.ids[row, :kept] = ids[row, candidates[order]]
-        best.scores[row, :kept] = scores[row, candidates[order]]
-    return best
+def _to_scores(keys: Keys) -> npt.NDArray[np.float32]:
+    """The scores of keys; -inf for a place with nothing."""
+    turned = (keys >> np.uint64(32)).astype(np.uint32)
+    bits = np.where(turned & _SIGN, turned & ~_SIGN, ~turned)
+    return np.where(keys > 0, bits.view(np.float32), np.float32(-np.inf))
 
 
-def _select_documents(
-    ids: npt.NDArray[np.str_],
-    rows: npt.NDArray[np.str_],
-    scores: npt.NDArray[np.float32],
-    thresholds: npt.NDArray[np.floating],
-    k: int,
-) -> Ranking:
-    """As `_select`, for ids that repeat: of each only the first by (score down, row up). All arrays [Q, n].
-
-    `thresholds` [Q] may not be above the k-th best document's score.
-    """
-    best = _empty(len(scores), k, ids.dtype)
-    best_rows = _empty(len(scores), k, rows.dtype).ids
-    for row in range(len(scores)):
-        (candidates,) = np.nonzero(scores[row] >= thresholds[row])
-        order = candidates[np.lexsort((rows[row, candidates], ids[row, candidates], -scores[row, candidates]))]
-        _, first = np.unique(ids[row, order], return_index=True)
-        order = order[np.sort(first)[:k]]
-        best.ids[row, : len(order)] = ids[row, order]
-        best.scores[row, : len(order)] = scores[row, order]
-        best_rows[row, : len(order)] = rows[row, order]
-    return Ranking(best.ids, best.scores, best_rows)
+def _best_of_documents(keys: Keys, documents: npt.NDArray[np.int64]) -> Keys:
+    """The largest key of each document in a block [Q, documents]; `documents` [n] are the columns' owners."""
+    order = np.argsort(documents, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], documents[order][1:] != documents[order][:-1]]))
+    return np.maximum.reduceat(keys[:, order], starts, axis=1)
 
 
-def _kth_best(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.floating]:
-    """The k-th highest score of each row [Q], or the lowest if there are fewer."""
-    count = scores.shape[1]
-    kept = min(k, count)
-    return np.partition(scores, count - kept, axis=1)[:, count - kept] if kept else np.zeros(len(scores))
+def _largest(keys: Keys, k: int) -> Keys:
+    """The k largest of each row, in any order; all of them where there are no more."""
+    surplus = keys.shape[1] - k
+    return np.partition(keys, surplus, axis=1)[:, surplus:] if surplus > 0 else keys
 
 
 def _empty(rows: int, k: int, dtype: np.dtype[np.str_] | None = None) -> Ranking:

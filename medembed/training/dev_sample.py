@@ -9,8 +9,9 @@ import numpy.typing as npt
 from medembed.data.dataset import Dataset
 from medembed.encoding.encoder import Role
 from medembed.errors import DataError
-from medembed.evaluation.evaluate import keep_measurable, score_rankings
-from medembed.evaluation.metrics import DEPTH, METRICS
+from medembed.evaluation.metrics import parse_metric
+from medembed.evaluation.questions import find_measurable
+from medembed.evaluation.rank import score_rankings
 from medembed.matryoshka import truncate
 from medembed.schema import content_hash, document_of
 from medembed.search.topk import top_k
@@ -34,10 +35,10 @@ def draw_dev_sample(dataset: Dataset, config: TrainingConfig) -> DevSample:
     All rows of judged documents are in it, past `dev_documents` if need be. Raises DataError if no such dev
     query has a positive, or if `select_by` names no metric.
     """
-    if config.select_by not in METRICS:
-        raise DataError(f"training.select_by: found {config.select_by!r}, expected one of {', '.join(METRICS)}.")
+    _depth(config)
     qrels = dataset.qrels()
-    queries = keep_measurable(dataset.queries("dev", config.dev_tag), qrels).to_pylist()
+    asked = dataset.queries("dev", config.dev_tag).to_pylist()
+    queries = [asked[line] for line in find_measurable([qrels.get(row["query_id"], {}) for row in asked])]
     if not queries:
         raise DataError(
             f"{dataset.uri}: no dev query with tag {config.dev_tag} has a positive; checkpoints cannot be compared."
@@ -57,10 +58,18 @@ def measure_dev_sample(sample: DevSample, encode: Encode, config: TrainingConfig
     """{dimension: mean of `select_by`} of the encoder on the sample."""
     queries = encode([text for _, text in sample.queries], "query")
     documents = encode([text for _, text in sample.documents], "document")
-    ids = np.array([name for name, _ in sample.documents])
+    ids, depth = np.array([name for name, _ in sample.documents]), _depth(config)
     rankings = {
-        dimension: top_k(truncate(queries, dimension), ids, truncate(documents, dimension), DEPTH, by_document=True)
+        dimension: top_k(truncate(queries, dimension), ids, truncate(documents, dimension), depth, by_document=True)
         for dimension in config.dimensions
     }
-    measured = score_rankings(rankings, [name for name, _ in sample.queries], sample.qrels)
+    measured = score_rankings(rankings, [name for name, _ in sample.queries], sample.qrels, (depth,))
     return {dimension: float(values[config.select_by].mean()) for dimension, values in measured.items()}
+
+
+def _depth(config: TrainingConfig) -> int:
+    """How many documents `select_by` looks at. Raises DataError if it names no metric."""
+    try:
+        return parse_metric(config.select_by)[1]
+    except ValueError as error:
+        raise DataError(f"training.select_by: found {config.select_by!r}, {error}.") from None

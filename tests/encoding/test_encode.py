@@ -85,7 +85,7 @@ def test_lookup_keeps_the_order_that_is_asked_for(dataset: Dataset, encoder_fold
 
 
 def test_queries_come_back_in_order_behind_their_prompt(prompted_folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("medembed.encoding.encode._QUERIES_PER_ITEM", 3)
+    monkeypatch.setattr("medembed.encoding.encode._TEXTS_PER_ITEM", 3)
     texts = [f"heart pain {number}" for number in range(8)]
     expected = Encoder.load(str(prompted_folder), CONFIG).encode(texts, "query")
     assert np.abs(encode_queries(texts, str(prompted_folder), CONFIG) - expected).max() < 1e-6

@@ -1,40 +1,209 @@
-import logging
+"""One pass gives what encoding all texts with sentence-transformers and looking at every pair does."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import stats
 
-from medembed.evaluation.evaluate import keep_measurable, score_rankings
+from medembed.artifact import NewOutput
+from medembed.data.dataset import KIND, Dataset, open_dataset, to_table
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_corpus
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.table import Table
+from medembed.errors import DataError
+from medembed.evaluation import measure
+from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.evaluate import BM25, evaluate, evaluate_bm25
+from medembed.evaluation.files import read_evaluation
+from medembed.evaluation.metrics import Values
+from medembed.evaluation.rank import score_rankings
+from medembed.evaluation.result import NO_VECTORS, Evaluation
+from medembed.matryoshka import truncate
+from medembed.schema import CORPUS, QRELS, QUERIES
 from medembed.search.topk import top_k
+from tests.tiny import SIGNS, SUBJECTS
 
-QRELS = {"q1": {"a": 0.0, "b": 2.0}, "q2": {"a": 0.0}, "q4": {"c": -1.0}, "q5": {"a": 0.5}}
-
-
-def test_queries_without_a_positive_are_left_out_and_counted(caplog: pytest.LogCaptureFixture):
-    queries = pa.table({"query_id": ["q5", "q4", "q3", "q2", "q1"]})
-    with caplog.at_level(logging.INFO, logger="medembed"):
-        kept = keep_measurable(queries, QRELS)
-    assert kept["query_id"].to_pylist() == ["q5", "q1"]
-    assert caplog.messages == ["3 queries without a positive are not measured"]
-
-
-def test_nothing_is_said_when_all_queries_are_measured(caplog: pytest.LogCaptureFixture):
-    queries = pa.table({"query_id": ["q1", "q5"]})
-    with caplog.at_level(logging.INFO, logger="medembed"):
-        assert keep_measurable(queries, QRELS).equals(queries)
-    assert not caplog.messages
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+TEXTS = {f"d{n:03d}": f"{SIGNS[n % 10]} of the {SUBJECTS[n % 12]}, grade {n}" for n in range(60)}
+ASKED = {f"q{n:02d}": f"my {SUBJECTS[n % 12]} {SIGNS[n * 3 % 10]}" for n in range(24)}
+ENCODING = EncodingConfig(workers=2)
+DIMENSIONS = (32, 8)
+CASES = """
+- {name: by text, query: heart pain, above: Pain of the heart., below: Rash of the foot.}
+- {name: by id, query: skin rash, above: {id: d000}, below: {id: d017}}
+- {name: both, query: ear pain, above: {id: d007}, below: Rash of the foot.}
+"""
 
 
-def test_no_query_at_all_leaves_none():
-    assert keep_measurable(pa.table({"query_id": pa.array([], pa.string())}), QRELS).num_rows == 0
+def write_dataset(root: Path) -> Dataset:
+    """Queries with grades, judged negatives and similarities; documents with classes; languages and tags."""
+    generator = np.random.default_rng(5)
+    qrels = []
+    for number, query_id in enumerate(ASKED):
+        names = generator.choice(list(TEXTS), 6, replace=False)
+        grades = [2.0, 1.0, 0.0, 0.0] if number % 3 else [1.0]
+        for place, grade in enumerate(grades if number < 22 else [0.0]):
+            similarity = float(generator.uniform()) if number % 2 else None
+            qrels.append({"query_id": query_id, "document_id": names[place], "score": grade, "similarity": similarity})
+    corpus = [
+        {"document_id": name, "text": text, "language": "en", "content_hash": name, "label": name[-1],
+         "split": "test" if n % 4 == 0 else "train"}
+        for n, (name, text) in enumerate(TEXTS.items())
+    ]  # fmt: skip
+    queries = [
+        {"query_id": name, "text": text, "language": "fr" if n % 2 else "en", "tags": ["lay"] * (n % 3 == 0),
+         "group_id": f"g{n // 2}", "split": "test"}
+        for n, (name, text) in enumerate(ASKED.items())
+    ]  # fmt: skip
+    with NewOutput(str(root), KIND, "small") as output:
+        for start in range(0, 60, 16):
+            output.write_parquet(f"corpus/part-{start:02d}.parquet", to_table(corpus[start : start + 16], CORPUS))
+        rows = {name: min(16, 60 - 16 * number) for number, name in enumerate(output.files)}
+        output.write_parquet("queries/part-0.parquet", to_table(queries, QUERIES))
+        output.write_parquet("qrels/part-0.parquet", to_table(qrels, QRELS))
+        counts = {"documents": 60, "queries": 24, "judgments": len(qrels)}
+        output.commit({"fingerprint": "small", "rows": rows, "counts": counts, "source": "made up", "licence": None})
+    return open_dataset(str(root))
 
 
-def test_a_document_behind_one_of_three_chunks_is_second():
-    """Judged by rows, the positive would be fourth: reciprocal rank 1/4."""
-    ids = np.asarray(["a#chunk-0", "a#chunk-1", "a#chunk-2", "b#chunk-0", "b#chunk-1"])
-    rows = np.asarray([[0.9], [0.8], [0.7], [0.6], [0.5]], dtype=np.float32)
-    ranking = top_k(np.ones((1, 1), np.float32), ids, rows, 100, by_document=True)
-    values = score_rankings({1: ranking}, ["q1"], QRELS)[1]
-    assert values["mrr@10"][0] == pytest.approx(1 / 2)
-    assert values["ndcg@10"][0] == pytest.approx(1 / np.log2(3))
-    assert values["recall@10"][0] == 1
+@pytest.fixture(scope="module")
+def measured(
+    tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path
+) -> tuple[Dataset, Table, Evaluation, dict[str, np.ndarray]]:
+    """(data set, table, evaluation at DIMENSIONS, unit vectors of every text by id)."""
+    root = tmp_path_factory.mktemp("measured")
+    dataset, model = write_dataset(root / "data"), str(encoder_folder)
+    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "table.lance"), ENCODING)
+    (root / "cases.yaml").write_text(CASES)
+    config = EvaluationConfig(dimensions=DIMENSIONS, must_rank=str(root / "cases.yaml"))
+    result = evaluate(dataset, table, model, str(root / "evaluation"), config, ENCODING, name="tiny")
+    encoder = Encoder.load(model, EncodingConfig())
+    texts = {**TEXTS, **ASKED, **{text: text for text in ("heart pain", "skin rash", "ear pain")},
+             **{text: text for text in ("Pain of the heart.", "Rash of the foot.")}}  # fmt: skip
+    return dataset, table, result, dict(zip(texts, encoder.encode(list(texts.values())), strict=True))
+
+
+def cosines(vectors: dict[str, np.ndarray], pairs: list[tuple[str, str]], dimension: int) -> Values:
+    left, right = (truncate(np.stack([vectors[pair[side]] for pair in pairs]), dimension) for side in (0, 1))
+    return (left.astype(float) * right).sum(axis=1)
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_every_metric_is_that_of_all_documents_ranked(measured, dimension: int):
+    dataset, _, result, vectors = measured
+    qrels = dataset.qrels()
+    ids = [name for name in ASKED if any(grade > 0 for grade in qrels[name].values())]
+    assert list(result.queries.units.ids) == ids
+    assert len(ids) == 22
+    asked, documents = (truncate(np.stack([vectors[name] for name in names]), dimension) for names in (ids, TEXTS))
+    expected = score_rankings({1: top_k(asked, np.array(list(TEXTS)), documents, 100)}, ids, qrels, (1, 3, 5, 10, 100))
+    for name, values in expected[1].items():
+        assert result.queries.values[dimension][name] == pytest.approx(values, nan_ok=True), name
+    assert result.metrics[dimension]["ndcg@10"] == pytest.approx(expected[1]["ndcg@10"].mean())
+    triplets = [
+        (query, positive, negative)
+        for query, grades in qrels.items()
+        for positive, high in grades.items()
+        for negative, low in grades.items()
+        if high > 0 >= low
+    ]
+    high = cosines(vectors, [(query, positive) for query, positive, _ in triplets], dimension)
+    low = cosines(vectors, [(query, negative) for query, _, negative in triplets], dimension)
+    assert result.metrics[dimension]["triplet_accuracy"] == pytest.approx((high > low).mean())
+    assert result.queries.cosines[dimension]["positive"][0] == pytest.approx(
+        cosines(vectors, [("q00", next(iter(qrels["q00"])))], dimension)[0]
+    )
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_scored_pairs_correlate_as_scipy_says(measured, dimension: int):
+    dataset, _, result, vectors = measured
+    rows = [row for row in dataset.judgments(pa.array(list(ASKED))).to_pylist() if row["similarity"] is not None]
+    found = cosines(vectors, [(row["query_id"], row["document_id"]) for row in rows], dimension)
+    given = [row["similarity"] for row in rows]
+    assert result.metrics[dimension]["spearman"] == pytest.approx(stats.spearmanr(given, found)[0], abs=1e-6)
+    assert result.metrics[dimension]["pearson"] == pytest.approx(stats.pearsonr(given, found)[0], abs=1e-6)
+
+
+def test_means_are_also_per_language_and_tag(measured):
+    _, _, result, _ = measured
+    french = np.array([name == "fr" for name in result.queries.units.languages])
+    slices = result.slices()
+    assert list(slices) == [("language", "en"), ("language", "fr"), ("tag", "lay")]
+    assert slices["language", "fr"][8]["ndcg@10"] == result.queries.values[8]["ndcg@10"][french].mean()
+    lay = np.array(["lay" in tags for tags in result.queries.units.tags])
+    assert slices["tag", "lay"][32]["recall@5"] == result.queries.values[32]["recall@5"][lay].mean()
+
+
+def test_must_rank_cases_are_judged_by_text_and_by_document_id(measured):
+    _, _, result, vectors = measured
+    above = [("heart pain", "Pain of the heart."), ("skin rash", "d000"), ("ear pain", "d007")]
+    below = [("heart pain", "Rash of the foot."), ("skin rash", "d017"), ("ear pain", "Rash of the foot.")]
+    for dimension in DIMENSIONS:
+        margins = cosines(vectors, above, dimension) - cosines(vectors, below, dimension)
+        assert [one.margin for one in result.must_rank[dimension]] == pytest.approx(margins, abs=1e-6)
+    assert [one.name for one in result.must_rank[8]] == ["by text", "by id", "both"]
+
+
+def test_labelled_texts_are_classified_by_training_texts(measured):
+    _, _, result, vectors = measured
+    train = [name for n, name in enumerate(TEXTS) if n % 4]
+    for line, name in enumerate(result.documents.units.ids):
+        scores = cosines(vectors, [(name, other) for other in train], 32)
+        nearest = [train[place][-1] for place in np.argsort(-scores)[:5]]
+        voted = max(nearest, key=lambda label: (nearest.count(label), -nearest.index(label)))
+        assert result.documents.values[32]["knn_accuracy"][line] == (voted == name[-1])
+
+
+def test_it_is_found_again_as_it_was_written_and_json_has_the_means(measured):
+    _, _, result, _ = measured
+    again = read_evaluation(result.uri, "tiny")
+    assert again.metrics == result.metrics
+    assert again.slices() == result.slices()
+    assert again.must_rank == result.must_rank
+    assert again.queries.units == result.queries.units
+    assert np.array_equal(again.queries.cosines[8]["other"], result.queries.cosines[8]["other"], equal_nan=True)
+    written = json.loads((Path(result.uri) / "metrics.json").read_text())
+    assert written["8"] == result.metrics[8]
+    best = pa.parquet.read_table(Path(result.uri) / "best.parquet").to_pylist()
+    assert {row["query_id"] for row in best} == ASKED.keys() - {"q22"}  # it has no positive and no scored pair
+    assert [len(row["document_ids"]) for row in best] == [10] * 2 * 23
+
+
+def test_workers_and_blocks_of_queries_change_nothing(
+    measured, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    dataset, table, result, _ = measured
+    monkeypatch.setattr(measure, "_RANKED_PER_PASS", 13 * 100)
+    config, alone = EvaluationConfig(dimensions=DIMENSIONS), EncodingConfig(workers=1)
+    other = evaluate(dataset, table, str(encoder_folder), str(tmp_path), config, alone)
+    for dimension in DIMENSIONS:
+        for name, values in result.queries.values[dimension].items():
+            assert np.array_equal(other.queries.values[dimension][name], values, equal_nan=True), name
+        assert np.array_equal(other.pairs.cosines[dimension], result.pairs.cosines[dimension])
+
+
+def test_bm25_is_measured_on_the_same_queries_and_has_no_dimension(measured, tmp_path: Path):
+    dataset, _, result, _ = measured
+    floor = evaluate_bm25(dataset, str(tmp_path / "{key}"), EvaluationConfig())
+    assert floor.queries.units == result.queries.units
+    assert list(floor.metrics) == [NO_VECTORS]
+    assert (
+        floor.metrics[NO_VECTORS]["ndcg@10"]
+        == evaluate_bm25(dataset, str(tmp_path / "{key}"), EvaluationConfig()).metrics[NO_VECTORS]["ndcg@10"]
+    )
+    assert floor.name == BM25
+
+
+def test_nothing_to_measure_is_an_error_that_says_what_was_looked_for(measured, encoder_folder: Path, tmp_path: Path):
+    dataset, table, _, _ = measured
+    with pytest.raises(DataError, match="split=dev and tag=None no query has a positive"):
+        evaluate(dataset, table, str(encoder_folder), str(tmp_path), EvaluationConfig(split="dev"), ENCODING)
+    (tmp_path / "cases.yaml").write_text("- {query: heart pain, above: {id: nowhere}, below: Rash.}")
+    config = EvaluationConfig(must_rank=str(tmp_path / "cases.yaml"))
+    with pytest.raises(DataError, match="'nowhere' is not in the corpus"):
+        evaluate(dataset, table, str(encoder_folder), str(tmp_path / "x"), config, ENCODING)

@@ -91,3 +91,59 @@ def test_two_processes_can_open_an_empty_registry_together(config: RegistryConfi
     )
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait(120) for process in processes] == [0, 0]
+
+
+@pytest.fixture(scope="module")
+def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One database for tests of runs, each in an experiment of its own: making one takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture
+def runs(tracking_uri: str, request: pytest.FixtureRequest) -> Registry:
+    return Registry(tracking_uri, RegistryConfig(experiment=request.node.name))
+
+
+def log(registry: Registry, **tags: str) -> str:
+    return registry.log_run(params={}, metrics={}, tags=tags, artifacts={})
+
+
+def test_a_run_holds_any_number_of_metrics_and_parameters_and_its_files_as_they_are(runs: Registry, tmp_path: Path):
+    params, metrics = {f"p{n}": n for n in range(130)}, {f"m{n}": n / 7 for n in range(1050)}
+    files = {"plot.png": b"\x89PNG\r\n\x00\xff", "report.html": "<p>é</p>\r\n"}
+    run_id = runs.log_run(params=params, metrics=metrics, tags={"kind": "evaluation"}, artifacts=files)
+    run = runs.client.get_run(run_id)
+    assert run.data.metrics == metrics
+    assert run.data.params == {name: str(value) for name, value in params.items()}
+    assert (run.info.status, run.data.tags["kind"]) == ("FINISHED", "evaluation")
+    for name, content in files.items():
+        path = runs.client.download_artifacts(run_id, name, str(tmp_path))
+        assert Path(path).read_bytes() == (content.encode() if isinstance(content, str) else content)
+
+
+def test_the_newest_finished_run_with_all_the_tags_is_found(runs: Registry):
+    wanted = {"kind": "evaluation", "dataset": "abc"}
+    assert runs.find_run(wanted) is None
+    log(runs, kind="evaluation", dataset="other")
+    log(runs, kind="evaluation")
+    log(runs, kind="training", dataset="abc")
+    assert runs.find_run(wanted) is None
+    old, new = log(runs, **wanted), log(runs, **wanted, encoder="f00d")
+    assert old != new
+    assert runs.find_run(wanted) == new
+    for status in ("RUNNING", "FAILED", "KILLED"):
+        unfinished = runs.client.create_run(runs._experiment(), tags=wanted).info.run_id
+        if status != "RUNNING":
+            runs.client.set_terminated(unfinished, status)
+    assert runs.find_run(wanted) == new
+    assert runs.find_run(wanted | {"encoder": "beef"}) is None
+
+
+QUOTED = ["it's", 'a "b"', "'", '"', "\\", "`a`", "a' or tags.kind = 'x", "100%_", "a\nb", "%", ""]
+
+
+def test_tags_are_compared_as_they_are_whatever_quotes_they_hold(runs: Registry, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("medembed.registry.models._RUNS_PER_PAGE", 3)
+    made = {value: log(runs, kind="evaluation", model=value) for value in QUOTED}
+    assert {value: runs.find_run({"kind": "evaluation", "model": value}) for value in QUOTED} == made
+    assert runs.find_run({"kind": "evaluation", "model": "it''s"}) is None

@@ -3,7 +3,7 @@ import pytest
 
 from medembed.errors import ModelError
 from medembed.matryoshka import truncate
-from medembed.search.sharded import search_shards
+from medembed.search.sharded import Pairs, scan_shards, search_shards
 from medembed.search.topk import top_k
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
@@ -26,6 +26,23 @@ def test_shards_and_workers_change_nothing_at_any_dimension():
             assert np.allclose(found[dimension].scores, expected.scores, atol=1e-6)
 
 
+def test_the_cosine_of_any_pair_is_found_however_low_it_ranks():
+    generator = np.random.default_rng(1)
+    documents = truncate(generator.normal(size=(60, 8)).astype(np.float32), 8)
+    queries = truncate(generator.normal(size=(5, 8)).astype(np.float32), 8)
+
+    def read(start: int) -> tuple[list[str], np.ndarray]:
+        return [f"d{number}" for number in range(start, start + 20)], documents[start : start + 20]
+
+    lines, numbers = generator.integers(0, 5, size=40), generator.integers(0, 60, size=40)
+    asked = Pairs(lines, np.array([f"d{number}" for number in numbers]))
+    found = scan_shards([(0, 20), (20, 20), (40, 20)], read, queries, 1, [8, 3], pairs=asked)
+    for dimension in (8, 3):
+        left, right = truncate(queries, dimension)[lines], truncate(documents, dimension)[numbers]
+        expected = np.einsum("ij,ij->i", left.astype(np.float64), right.astype(np.float64))
+        assert np.allclose(found.cosines[dimension], expected, atol=1e-15)
+
+
 def test_a_documents_chunks_in_different_shards_count_once():
     ids = ["a#chunk-0", "b#chunk-0", "c", "b#chunk-1", "a#chunk-1", "d"]
     rows = np.array([[0.6, 0.8], [0.8, 0.6], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0], [-0.6, 0.8]], dtype=np.float32)
@@ -34,7 +51,11 @@ def test_a_documents_chunks_in_different_shards_count_once():
         return ids[start : start + 2], rows[start : start + 2]
 
     query = np.array([[1.0, 0.0]], dtype=np.float32)
-    found = search_shards([(0, 2), (2, 2), (4, 2)], read, query, 3, [2, 1], by_document=True)
+    asked = Pairs(np.zeros(4, np.int64), np.array(["b", "d", "nowhere", "a"]))
+    scan = scan_shards([(0, 2), (2, 2), (4, 2)], read, query, 3, [2, 1], pairs=asked, by_document=True)
+    assert np.allclose(scan.cosines[2], [1.0, -0.6, np.nan, 0.6], equal_nan=True)
+    assert np.array_equal(scan.cosines[1], [1.0, -1.0, np.nan, 1.0], equal_nan=True)
+    found = scan.rankings
     assert found[2].ids.tolist() == [["b", "a", "c"]]
     assert found[2].row_ids.tolist() == [["b#chunk-1", "a#chunk-0", "c"]]
     assert np.allclose(found[2].scores, [[1.0, 0.6, 0.0]])

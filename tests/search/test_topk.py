@@ -1,3 +1,4 @@
+import itertools
 from unittest.mock import patch
 
 import numpy as np
@@ -105,3 +106,26 @@ def test_shards_with_and_without_chunks_merge():
     for merged in (merge(whole, parts, 3), merge(parts, whole, 3)):
         assert merged.ids.tolist() == [["a", "b", "c"]]
         assert merged.row_ids.tolist() == [["a#chunk-1", "b", "c"]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(1, 6), st.integers(0, 10_000))
+def test_shards_of_any_size_give_the_same_bits_and_equal_rows_tie(rows: int, queries: int, shards: int, seed: int):
+    generator = np.random.default_rng(seed)
+    distinct = generator.normal(size=(max(rows // 3, 1), 24)).astype(np.float32)
+    documents = distinct[generator.integers(0, len(distinct), size=rows)]
+    asked = generator.normal(size=(queries, 24)).astype(np.float32)
+    ids = np.asarray([f"d{number:03d}" for number in generator.permutation(rows)])
+    whole = top_k(asked, ids, documents, 10)
+    cuts = np.sort(generator.integers(0, rows + 1, size=shards - 1))
+    parts = [top_k(asked, *part, 10) for part in zip(np.split(ids, cuts), np.split(documents, cuts), strict=True)]
+    best = parts[0]
+    for part in parts[1:]:
+        best = merge(best, part, 10)
+    assert best.ids.tolist() == whole.ids.tolist()
+    assert best.scores.tobytes() == whole.scores.tobytes()
+    texts = {name: row.tobytes() for name, row in zip(ids.tolist(), documents, strict=True)}
+    for names, scores in zip(whole.ids.tolist(), whole.scores.tolist(), strict=True):
+        for one, other in itertools.pairwise(range(min(rows, 10))):
+            if texts[names[one]] == texts[names[other]]:
+                assert (scores[one], names[one] < names[other]) == (scores[other], True)

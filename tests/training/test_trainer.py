@@ -109,7 +109,7 @@ def test_what_cannot_train_is_refused_before_any_worker_starts(work: tuple[Datas
         train(*work, str(tmp_path), CONFIG.model_copy(update={"dimensions": (64,)}))
     with pytest.raises(DataError, match="do not fill one batch of 4096"):
         train(*work, str(tmp_path), CONFIG.model_copy(update={"batch_size": 4096}))
-    with pytest.raises(DataError, match="expected one of ndcg@10"):
+    with pytest.raises(DataError, match="expected a metric at a depth from 1 to 1000"):
         train(*work, str(tmp_path), CONFIG.model_copy(update={"select_by": "f1"}))
 
 

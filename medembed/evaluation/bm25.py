@@ -1,0 +1,126 @@
+"""BM25, the floor of every comparison: what words alone find, without a model. Pure.
+
+The method is Robertson and Zaragoza 2009 (doi:10.1561/1500000019), in Lucene's variant: its IDF,
+log(1 + (N - n + 0.5) / (n + 0.5)), is positive for any word, so that a score of 0 means no word in common.
+Computed by bm25s (Lu 2024, arXiv:2407.03618).
+"""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import bm25s
+import numpy as np
+import numpy.typing as npt
+
+from medembed import storage
+from medembed.schema import document_of, fingerprint, normalize_text
+from medembed.search.topk import Ranking
+
+METHOD, K1, B = "lucene", 1.5, 0.75  # the last two as bm25s has them
+_WORDS = "schema.normalize_text"
+Words = Sequence[int]  # a text's words, each by its number
+_COLUMNS = ["document_id", "text"]
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    """Rows in order of (document, row id): row ids [N], documents [D] with their first rows [D], numbered words."""
+
+    row_ids: npt.NDArray[np.str_]
+    documents: npt.NDArray[np.str_]
+    starts: npt.NDArray[np.int64]
+    vocabulary: dict[str, int]
+    index: bm25s.BM25
+
+
+def bm25_fingerprint() -> str:
+    """Identifies how texts are ranked: method, parameters, what a word is, version of the library."""
+    return fingerprint(["bm25s", version("bm25s"), METHOD, K1, B, _WORDS])
+
+
+def rank_bm25(corpus_files: Sequence[tuple[str, int]], queries: Sequence[str], k: int) -> Ranking:
+    """The k documents with the highest BM25 score per query, by (score down, document id up).
+
+    `corpus_files` are those of a data set: (URI of Parquet with document_id and text, number of rows). Returns ids
+    [Q, k] and scores float32 [Q, k]; documents that share no word with the query are not retrieved, and leave ""
+    and -inf. A document in chunks scores as its best chunk does, `rows` [Q, k] then says which one that was, and
+    words are counted by chunk. How rows are spread over files does not matter. Raises StorageError for a file that
+    cannot be read.
+
+    A word is a run of letters and digits, case folded; accents stay, and single letters count (vitamin C). There is
+    no list of stop words, since texts are in several languages: IDF gives such words next to nothing. A language
+    written without spaces needs another floor.
+
+    Texts are read file by file; their words, as numbers, and the index lie in this process. A million documents of
+    60 words take 1.6 GiB (0.7 once indexed) and 70 s on one core, then 20 ms per query; 200,000 take 0.5 GiB and 11 s.
+    """
+    corpus = _index(*_read(corpus_files))
+    ids = np.full((len(queries), k), "", dtype=corpus.row_ids.dtype)
+    rows = ids.copy()
+    best = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    for number, query in enumerate(queries):
+        scores = _score(corpus, query)
+        found, kept = _best_documents(scores, corpus, k)
+        ids[number, : len(found)] = corpus.documents[found]
+        rows[number, : len(found)] = corpus.row_ids[kept]
+        best[number, : len(found)] = scores[kept]
+    return Ranking(ids, best, rows if (corpus.row_ids[corpus.starts] != corpus.documents).any() else None)
+
+
+def _read(corpus_files: Sequence[tuple[str, int]]) -> tuple[list[str], list[Words], dict[str, int]]:
+    """Row ids, each row's words as numbers, and the number of each word."""
+    ids: list[str] = []
+    texts: list[Words] = []
+    vocabulary: dict[str, int] = {}
+    for uri, _ in corpus_files:
+        table = storage.read_parquet(uri, _COLUMNS)
+        ids += table["document_id"].to_pylist()
+        for text in table["text"]:
+            texts.append(array("i", [vocabulary.setdefault(word, len(vocabulary)) for word in _words(text.as_py())]))
+    return ids, texts, vocabulary
+
+
+def _words(text: str) -> list[str]:
+    return normalize_text(text).split()
+
+
+def _index(ids: list[str], texts: list[Words], vocabulary: dict[str, int]) -> _Corpus:
+    """The corpus in order of (document, row id), so that ties need no second look at ids."""
+    row_ids = np.asarray(ids, dtype=np.str_)
+    owners = np.asarray([document_of(name) for name in ids], dtype=np.str_)
+    order = np.lexsort((row_ids, owners))
+    documents, starts = np.unique(owners[order], return_index=True)
+    # SciPy's builder sorts in linear time and needs half the memory of bm25s's own.
+    index = bm25s.BM25(k1=K1, b=B, method=METHOD, csc_backend="scipy")
+    if vocabulary:
+        # Rather than index(), which logs below the level that the job has set.
+        index.scores = index.build_index_from_ids(
+            list(vocabulary.values()), [texts[row] for row in order], show_progress=False
+        )
+    return _Corpus(row_ids[order], documents, starts, vocabulary, index)
+
+
+def _score(corpus: _Corpus, query: str) -> npt.NDArray[np.float32]:
+    """float32 [N]: the score of each row. A word that stands twice in the query counts twice, as in Lucene."""
+    words = [corpus.vocabulary[word] for word in _words(query) if word in corpus.vocabulary]
+    if not words:
+        return np.zeros(len(corpus.row_ids), dtype=np.float32)
+    return corpus.index.get_scores_from_ids(words)
+
+
+def _best_documents(
+    scores: npt.NDArray[np.float32], corpus: _Corpus, k: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(documents, rows): the k best documents with a word of the query, and the first row that has their score."""
+    if not len(scores):
+        return corpus.starts, corpus.starts
+    best = np.maximum.reduceat(scores, corpus.starts)
+    found = np.flatnonzero(best)
+    if len(found) > k:
+        found = found[best[found] >= np.partition(best[found], -k)[-k]]
+    found = found[np.argsort(-best[found], kind="stable")[:k]]  # stable: ties stay in order of their ids
+    ends = np.append(corpus.starts[1:], len(scores))
+    rows = [corpus.starts[n] + int(scores[corpus.starts[n] : ends[n]].argmax()) for n in found]
+    return found, np.asarray(rows, dtype=np.int64)

@@ -1,0 +1,193 @@
+"""Paired bootstrap over groups: how sure each of many differences is, alone and all together. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from medembed.evaluation.metrics import Values
+
+SURE = 0.95
+_REACH_OF_ONE = float(special.ndtri((1 + SURE) / 2))  # standard errors of a normal
+FEWEST_GROUPS = 10  # of fewer, percentiles are of a handful of numbers, and nothing is sure
+_CHUNK = 64  # resamples drawn at once: bounds memory at 64 x groups
+_ROUNDING = 1e-12  # a spread under this is none; metrics, and ranks scaled to variance 1, are of the order of 1
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which of `count` groups each unit is in: `position` int [n]."""
+
+    position: npt.NDArray[np.intp]
+    count: int
+
+    def sums(self, *columns: Values) -> Values:
+        """Each column's sum over each group: [n] each -> float64 [count, columns]."""
+        return np.stack([np.bincount(self.position, weights=c, minlength=self.count) for c in columns], axis=1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One difference between two models as a function of sums over groups.
+
+    `sums` float64 [groups, columns], a group's weight first; `statistic` takes totals [draws, columns] to differences
+    [draws]. `limit` is the largest difference that the metric allows.
+    """
+
+    before: float
+    after: float
+    units: int
+    limit: float
+    sums: Values
+    statistic: Callable[[Values], Values]
+
+    @cached_property
+    def mean(self) -> float:
+        return float(self.statistic(self.sums.sum(axis=0, keepdims=True))[0])
+
+    @property
+    def groups(self) -> int:
+        """Those that count in it."""
+        return int(np.count_nonzero(self.sums[:, 0]))
+
+    @property
+    def effective_groups(self) -> float:
+        """How many groups of equal weight would tell as much (Kish 1965): all, or fewer."""
+        weights = self.sums[:, 0]
+        return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+class Interval(NamedTuple):
+    """95% intervals: of the difference alone, and wide enough that all of a call hold together."""
+
+    low: float
+    high: float
+    sure_low: float
+    sure_high: float
+
+
+def mean_cell(before: Values, after: Values, weights: Values, grouping: Grouping) -> Cell | None:
+    """The weighted mean of `after - before`; float64 [n] each. None where no unit counts.
+
+    A unit that is NaN in either does not count. Totals and weights are drawn together, so that each draw weighs its
+    own units alike whatever the groups' sizes (ratio estimator: Cochran 1977, chapter 6).
+    """
+    gain = after - before
+    counts = np.where(np.isnan(gain), 0.0, weights)
+    if not counts.any():
+        return None
+    measured = np.stack([before[counts > 0], after[counts > 0]])
+    means = measured @ counts[counts > 0] / counts.sum()
+    sums = grouping.sums(counts, counts * np.nan_to_num(gain))
+    limit = max(1.0, float(np.ptp(measured)))  # metrics go from 0 to 1; other values as far as they were seen to
+    return Cell(float(means[0]), float(means[1]), int(np.count_nonzero(counts)), limit, sums, _difference_of_means)
+
+
+def _difference_of_means(totals: Values) -> Values:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return totals[:, 1] / totals[:, 0]
+
+
+def spearman_cell(before: Values, after: Values, similarity: Values, grouping: Grouping) -> Cell | None:
+    """The difference between two rank correlations with `similarity`; float64 [n] each. None where one is not defined.
+
+    Ranks are taken once, over all pairs, not anew per draw: a draw is then a function of sums over groups, and the
+    difference itself is that of the textbook.
+    """
+    if len(similarity) < 3 or not all(np.ptp(values) > 0 for values in (before, after, similarity)):
+        return None
+    x, z, y = (stats.zscore(stats.rankdata(values)) for values in (before, after, similarity))
+    sums = grouping.sums(np.ones(len(y)), y, y * y, x, x * x, x * y, z, z * z, z * y)
+    return Cell(float(np.mean(x * y)), float(np.mean(z * y)), len(y), 2.0, sums, _difference_of_correlations)
+
+
+def _difference_of_correlations(totals: Values) -> Values:
+    """Of totals of 1, y, yy, x, xx, xy, z, zz, zy [draws, 9]: r(z, y) - r(x, y); NaN where one of them is constant."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        y, yy, x, xx, xy, z, zz, zy = (totals[:, 1:] / totals[:, :1]).T
+    variances = np.stack([yy - y * y, xx - x * x, zz - z * z])
+    spread_y, spread_x, spread_z = np.sqrt(np.where(variances > _ROUNDING, variances, np.nan))
+    return (zy - z * y) / (spread_z * spread_y) - (xy - x * y) / (spread_x * spread_y)
+
+
+def draw_differences(cells: Sequence[Cell], *, samples: int, seed: int) -> Values:
+    """Every cell's difference in every resample: float64 [samples, cells].
+
+    Whole groups are drawn with replacement, since units of one group are not independent (Field and Welsh 2007), and
+    the same draws serve all cells, which keeps their correlation. A draw without any of a cell's groups says nothing,
+    and stands at the cell's own difference.
+    """
+    sums = np.concatenate([cell.sums for cell in cells], axis=1)
+    ends = np.cumsum([cell.sums.shape[1] for cell in cells])[:-1]
+    means = np.array([cell.mean for cell in cells])
+    count = len(sums)
+    generator = np.random.default_rng(seed)
+    rows: list[Values] = []
+    for start in range(0, samples, _CHUNK):
+        drawn = _draw(generator, min(_CHUNK, samples - start), count)
+        totals = np.split(drawn @ sums, ends, axis=1)
+        rows.append(np.stack([cell.statistic(part) for cell, part in zip(cells, totals, strict=True)], axis=1))
+    differences = np.concatenate(rows)
+    return np.where(np.isnan(differences), means, differences)
+
+
+def _draw(generator: np.random.Generator, rows: int, count: int) -> Values:
+    """How often each of `count` groups is drawn: float64 [rows, count]; in a third of the time of multinomial()."""
+    drawn = generator.integers(count, size=(rows, count))
+    drawn += np.arange(rows)[:, None] * count
+    return np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+
+
+def intervals(cells: Sequence[Cell], differences: Values) -> list[Interval]:
+    """Of every cell, from its `differences` in each resample: float64 [samples, cells]."""
+    means, errors = np.array([cell.mean for cell in cells]), differences.std(axis=0)
+    counted = (errors > _ROUNDING) & (np.array([cell.groups for cell in cells]) >= FEWEST_GROUPS)
+    reach = _reach_of_all((differences - means)[:, counted] / errors[counted])
+    return [
+        _interval(cell, drawn, float(error), reach)
+        for cell, drawn, error in zip(cells, differences.T, errors, strict=True)
+    ]
+
+
+def _reach_of_all(deviations: Values) -> float:
+    """How many standard errors hold all cells at once in 95% of draws: float64 [samples, cells] in standard errors.
+
+    Single-step max-t (Westfall and Young 1993): unlike Bonferroni's it knows that metrics and dimensions
+    move together.
+    """
+    if not deviations.size:
+        return _REACH_OF_ONE
+    return max(_REACH_OF_ONE, float(np.quantile(np.abs(deviations).max(axis=1), SURE)))
+
+
+def _interval(cell: Cell, drawn: Values, error: float, reach: float) -> Interval:
+    """Expanded percentiles (Hesterberg 2014, arXiv:1411.5279), and `reach` standard errors expanded alike.
+
+    With fewer than FEWEST_GROUPS, Student's interval, and nothing is sure: all that the metric allows. So is the
+    interval alone of one group, or of so few that all changed alike: they show no spread.
+    """
+    few = cell.groups < FEWEST_GROUPS
+    if few and (cell.groups < 2 or error <= _ROUNDING):
+        return Interval(-cell.limit, cell.limit, -cell.limit, cell.limit)
+    alone = _expanded(_REACH_OF_ONE, cell.effective_groups)
+    if few:
+        low, high = np.clip([cell.mean - alone * error, cell.mean + alone * error], -cell.limit, cell.limit)
+        return Interval(float(low), float(high), -cell.limit, cell.limit)
+    low, high = np.quantile(drawn, special.ndtr([-alone, alone]))
+    beyond = _expanded(reach, cell.effective_groups) * error
+    sure = min(low, max(cell.mean - beyond, -cell.limit)), max(high, min(cell.mean + beyond, cell.limit))
+    return Interval(float(low), float(high), float(sure[0]), float(sure[1]))
+
+
+def _expanded(reach: float, groups: float) -> float:
+    """`reach` standard errors of a normal, as many as Student's distribution needs when groups are few.
+
+    A bootstrap's standard error is too small by sqrt((groups - 1) / groups). On data like NDCG, 20 groups of very
+    unequal size, plain 95% percentiles held the truth in 91%, expanded by the number of groups in 93%, and by their
+    effective number in 97%; with 200 groups in 92%, 93% and 94%.
+    """
+    return float(np.sqrt(groups / (groups - 1)) * -special.stdtrit(groups - 1, special.ndtr(-reach)))

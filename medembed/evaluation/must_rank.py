@@ -1,0 +1,147 @@
+"""Must-rank cases: for this query this document stands above that one, whatever the averages say. Pure.
+
+A case is a promise to users that a mean over queries does not see broken, such as "MI treatment": myocardial
+infarction above Michigan (behavioural tests; Ribeiro et al. 2020, arXiv:2005.04118).
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import yaml
+from pydantic import StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+
+from medembed import storage
+from medembed.config import Config
+from medembed.errors import DataError
+from medembed.evaluation.metrics import Values
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_TEXT = "a text that is not empty, in quotes if it looks like a number, date or yes/no"
+_DOCUMENT = f"{_TEXT}, or {{id: ...}} of a document of the corpus"
+_EXPECTED = {"name": _TEXT, "query": _TEXT, "above": _DOCUMENT, "below": _DOCUMENT}
+
+
+class DocumentId(Config):
+    """A document of the corpus, by its id."""
+
+    id: Text
+
+
+class Case(Config):
+    """For `query`, `above` must have the higher cosine than `below`; each is a text or a document of the corpus."""
+
+    name: Text
+    query: Text
+    above: Text | DocumentId
+    below: Text | DocumentId
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The cosines that a case has under a model at one dimension."""
+
+    name: str
+    above: float
+    below: float
+
+    @property
+    def margin(self) -> float:
+        """How far the right document is above the wrong one; negative if below it."""
+        return self.above - self.below
+
+    @property
+    def holds(self) -> bool:
+        """Strictly above: a model that cannot tell the two apart fails."""
+        return self.above > self.below
+
+
+def load_cases(uri: str) -> tuple[Case, ...]:
+    """The cases of a YAML file, in its order: a list of query, above and below, each with a name if you like.
+
+    A case without a name is called "case 3" by its place. Raises DataError that names file, case and key and quotes no
+    text, StorageError if the file cannot be read.
+    """
+    rows = _parse(uri)
+    cases = tuple(_check(uri, number, row) for number, row in enumerate(rows, start=1))
+    places: dict[str, int] = {}
+    for number, case in enumerate(cases, start=1):
+        first = places.setdefault(case.name, number)
+        if first != number:
+            raise DataError(f"{uri}: case {number}: name: the same as that of case {first}; give each its own.")
+        if case.above == case.below:
+            raise DataError(f"{uri}: case {number}: above and below are the same; no model can rank them apart.")
+    return cases
+
+
+def judge(
+    cases: Sequence[Case], above: Mapping[int, Values], below: Mapping[int, Values]
+) -> dict[int, tuple[Outcome, ...]]:
+    """{dimension: an outcome per case}, in the order of `above`.
+
+    above, below {dimension: float64 [cases]}: cosines of each case's query with its two documents.
+    """
+    return {
+        dimension: tuple(
+            Outcome(case.name, float(high), float(low))
+            for case, high, low in zip(cases, values, below[dimension], strict=True)
+        )
+        for dimension, values in above.items()
+    }
+
+
+class _RepeatedKeyError(yaml.MarkedYAMLError):
+    pass
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, where YAML lets the later one win: a forgotten dash would lose a case."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for number, (key, _) in enumerate(node.value):
+            if key.value in keys[:number]:
+                raise _RepeatedKeyError(problem_mark=key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _parse(uri: str) -> list[Any]:
+    try:
+        rows = yaml.load(storage.read_bytes(uri), _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{uri}:{mark.line + 1}" if mark else uri
+        if isinstance(error, _RepeatedKeyError):
+            raise DataError(f"{place}: a key stands twice in one case; start each case with a dash.") from None
+        # The parser's own message would quote the file.
+        raise DataError(f"{place}: not valid YAML; put texts that have a colon or # into quotes.") from None
+    if not isinstance(rows, list) or not rows:
+        found = "nothing" if not rows else "one value" if not isinstance(rows, dict) else "keys"
+        raise DataError(f"{uri}: found {found} at the top; expected a list of cases, each '- query: ...'.")
+    return rows
+
+
+def _check(uri: str, number: int, row: Any) -> Case:
+    if not isinstance(row, dict):
+        raise DataError(f"{uri}: case {number}: expected query, above and below; found no keys.")
+    try:
+        return Case.model_validate({"name": f"case {number}"} | row)
+    except ValidationError as error:
+        faults = {str(fault["loc"][0]): fault for fault in reversed(error.errors())}  # the first of each key
+        told = "; ".join(_explain(key, faults[key]) for key in sorted(faults, key=_place))
+        raise DataError(f"{uri}: case {number}: {told}.") from None
+
+
+def _place(key: str) -> int:
+    return list(_EXPECTED).index(key) if key in _EXPECTED else len(_EXPECTED)
+
+
+def _explain(key: str, fault: ErrorDetails) -> str:
+    if key in _EXPECTED:
+        return f"{key}: {'missing' if fault['type'] == 'missing' else 'not usable'}; expected {_EXPECTED[key]}"
+    nearest = difflib.get_close_matches(key, _EXPECTED, n=1)
+    if nearest:
+        return f"{key}: unknown key; the nearest known key is {nearest[0]!r}"
+    return f"an unknown key; known are {', '.join(_EXPECTED)}"  # not shown: it may be a text

@@ -1,0 +1,89 @@
+"""The queries that something is judged for, with their judgments."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medembed.data.dataset import Dataset
+from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.metrics import Values
+from medembed.evaluation.result import Units
+
+logger = logging.getLogger(__name__)
+
+UNKNOWN = "und"  # ISO 639 for a language that nobody named
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Queries by id, columns `schema.QUERIES`, each with a positive or a scored pair; judgments `schema.QRELS`.
+
+    `lines` int64 [P] are the judgments' queries by position.
+    """
+
+    queries: pa.Table
+    judgments: pa.Table
+    lines: npt.NDArray[np.int64]
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self.queries["query_id"].to_pylist())
+
+    @property
+    def documents(self) -> npt.NDArray[np.str_]:
+        """The judged documents [P]."""
+        return np.asarray(self.judgments["document_id"].to_pylist(), dtype=np.str_)
+
+    @property
+    def scores(self) -> Values:
+        return np.asarray(self.judgments["score"].to_numpy(), dtype=np.float64)
+
+    @property
+    def qrels(self) -> dict[str, dict[str, float]]:
+        """query_id -> {document_id: score}."""
+        ids = self.ids
+        qrels: dict[str, dict[str, float]] = {name: {} for name in ids}
+        for line, document_id, score in zip(
+            self.lines.tolist(), self.judgments["document_id"].to_pylist(), self.scores.tolist(), strict=True
+        ):
+            qrels[ids[line]][document_id] = score
+        return qrels
+
+    def units(self, lines: npt.NDArray[np.int64], ids: Sequence[str]) -> Units:
+        """Units called `ids`, about the queries at these positions."""
+        rows = self.queries.take(pa.array(lines))
+        groups = tuple(rows["group_id"].to_pylist())
+        languages = tuple(language or UNKNOWN for language in rows["language"].to_pylist())
+        return Units(tuple(ids), groups, languages, tuple(tuple(tags) for tags in rows["tags"].to_pylist()))
+
+    def blocks(self, size: int) -> Iterator["Questions"]:
+        """The same in parts of at most `size` queries."""
+        for start in range(0, self.queries.num_rows, size):
+            here = (self.lines >= start) & (self.lines < start + size)
+            yield Questions(
+                self.queries.slice(start, size), self.judgments.filter(pa.array(here)), self.lines[here] - start
+            )
+
+
+def find_questions(dataset: Dataset, config: EvaluationConfig) -> Questions:
+    """The queries of the split and tag that have a positive or a scored pair; logs how many have neither."""
+    queries = dataset.queries(config.split, config.tag).sort_by("query_id")  # whatever order the source had
+    judgments = dataset.judgments(queries["query_id"])
+    counts = pc.or_(pc.greater(judgments["score"], 0), judgments["similarity"].is_valid())
+    asked = queries.filter(pc.is_in(queries["query_id"], value_set=judgments.filter(counts)["query_id"]))
+    if asked.num_rows < queries.num_rows:
+        logger.info("%d queries without a positive are not measured", queries.num_rows - asked.num_rows)
+    judgments = judgments.filter(pc.is_in(judgments["query_id"], value_set=asked["query_id"]))
+    lines = pc.index_in(judgments["query_id"], value_set=asked["query_id"]).to_numpy().astype(np.int64)
+    return Questions(asked, judgments, lines)
+
+
+def find_measurable(judged: Sequence[Mapping[str, float]]) -> npt.NDArray[np.int64]:
+    """Positions of the queries that have a positive, from the judgments of each: for others the ideal DCG is 0."""
+    lines = [line for line, grades in enumerate(judged) if any(grade > 0 for grade in grades.values())]
+    return np.asarray(lines, dtype=np.int64)

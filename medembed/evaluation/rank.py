@@ -1,0 +1,71 @@
+"""Ranked documents and judgments -> metrics and cosines of each query. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.evaluation.metrics import Values, measure, negative_accuracy, triplet_accuracy
+from medembed.search.topk import Ranking
+
+Qrels = Mapping[str, Mapping[str, float]]  # {query_id: {document_id: score}}; 0 is judged not relevant
+
+
+def score_rankings(
+    rankings: Mapping[int, Ranking], query_ids: Sequence[str], qrels: Qrels, depths: Sequence[int]
+) -> dict[int, dict[str, Values]]:
+    """{dimension: {metric: a value per query}} of ranked documents; each query has a positive.
+
+    `negative_accuracy@k` is there if any query has a document judged not relevant, NaN for those that have none.
+    """
+    judged = [[grade for grade in qrels[query_id].values() if grade > 0] for query_id in query_ids]
+    has_negative = np.array([any(grade <= 0 for grade in qrels[query_id].values()) for query_id in query_ids])
+    scored: dict[int, dict[str, Values]] = {}
+    for dimension, ranking in sorted(rankings.items(), reverse=True):
+        grades = _grades(ranking, query_ids, qrels)
+        values = measure(np.maximum(np.nan_to_num(grades), 0.0), judged, depths)
+        if has_negative.any():
+            found = {f"negative_accuracy@{k}": negative_accuracy(grades <= 0, k) for k in depths}
+            values |= {name: np.where(has_negative, row, np.nan) for name, row in found.items()}
+        scored[dimension] = values
+    return scored
+
+
+def score_judged(
+    lines: npt.NDArray[np.int64], scores: Values, cosines: Values, queries: int
+) -> tuple[dict[str, Values], Values, Values]:
+    """(the cosines of each query's best positive and best judged negative [Q], its share of right triplets, how many).
+
+    `lines` [P] are the judgments' queries by position, `scores` and `cosines` [P] theirs; a judged document that the
+    corpus lacks has cosine NaN and does not count.
+    """
+    known = ~np.isnan(cosines)
+    best: dict[str, Values] = {}
+    of_query: list[list[Values]] = []
+    for name, kept in (("positive", known & (scores > 0)), ("negative", known & (scores <= 0))):
+        best[name] = np.full(queries, np.nan)
+        np.fmax.at(best[name], lines[kept], cosines[kept])
+        order = np.argsort(lines[kept], kind="stable")
+        ends = np.cumsum(np.bincount(lines[kept], minlength=queries))[:-1]
+        of_query.append(np.split(cosines[kept][order], ends))
+    return best, *triplet_accuracy(*of_query)
+
+
+def best_others(ranking: Ranking, query_ids: Sequence[str], qrels: Qrels) -> Values:
+    """The score of each query's best document that is no positive [Q]; NaN if all that are ranked are."""
+    grades = np.nan_to_num(_grades(ranking, query_ids, qrels))
+    is_other = (grades <= 0) & np.isfinite(ranking.scores)
+    first = is_other.argmax(axis=1)[:, None]
+    scores = np.take_along_axis(ranking.scores, first, axis=1)[:, 0]
+    return np.where(is_other.any(axis=1), scores, np.nan).astype(np.float64)
+
+
+def _grades(ranking: Ranking, query_ids: Sequence[str], qrels: Qrels) -> Values:
+    """The judged score of the document at each rank [Q, k], NaN where it is not judged or there is none."""
+    return np.array(
+        [
+            [qrels[query_id].get(name, np.nan) for name in names]
+            for query_id, names in zip(query_ids, ranking.ids.tolist(), strict=True)
+        ],
+        dtype=np.float64,
+    ).reshape(len(query_ids), -1)

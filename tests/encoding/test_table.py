@@ -1,0 +1,42 @@
+"""Reading an embedding table on the driver."""
+
+import numpy as np
+import pytest
+
+from medembed.encoding.table import Table
+from medembed.errors import StorageError
+from tests.tables import write_corpus, write_table
+
+VECTORS = np.arange(28, dtype=np.float32).reshape(7, 4)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """Seven rows in fragments of 3, 3 and 1."""
+    root = tmp_path_factory.mktemp("table")
+    return write_table(
+        root / "t.lance", write_corpus(root / "data", [{"document_id": f"d{n}"} for n in range(7)], 3), VECTORS
+    )
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 4, 7, 100])
+def test_the_head_is_the_first_rows_in_table_order_over_as_many_fragments_as_it_takes(table: Table, rows: int):
+    head = table.head(rows)
+    assert np.array_equal(head, VECTORS[:rows])
+    assert (head.dtype, head.shape[1]) == (np.float32, 4)
+
+
+def test_the_head_reads_no_fragment_behind_it(table: Table, monkeypatch: pytest.MonkeyPatch):
+    def read(shard: dict[str, int]) -> tuple[list[str], np.ndarray]:
+        start = 3 * shard["fragment"]
+        assert start < 4
+        return [], VECTORS[start : start + 3]
+
+    monkeypatch.setattr("medembed.encoding.table.read_shard", read)
+    assert np.array_equal(table.head(4), VECTORS[:4])
+
+
+def test_lookup_gives_documents_in_the_order_asked_and_names_an_absent_one(table: Table):
+    assert np.array_equal(table.lookup(["d6", "d0", "d6"]), VECTORS[[6, 0, 6]])
+    with pytest.raises(StorageError, match="2 documents are not in the table, e.g. id 'd7'"):
+        table.lookup(["d8", "d1", "d7"])

@@ -1,0 +1,116 @@
+"""`medembed evaluate` with bad input: one line before anything is encoded, exit status 2, nothing written."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs import evaluate
+
+Fail = Callable[..., str]
+CASES = "- query: SECRET\n  above: {id: d1}\n  below: SECRET\n  abov: SECRET\n"
+
+
+@pytest.fixture
+def quiet_logger() -> Iterator[None]:
+    """A job sets this level."""
+    logger = logging.getLogger("medembed")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture
+def beir(tmp_path: Path) -> Path:
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text('{"_id": "d1", "title": "", "text": "SECRET"}\n')
+    (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "SECRET"}\n')
+    (folder / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
+    return folder
+
+
+@pytest.fixture
+def fail(
+    tmp_path: Path, encoder_folder: Path, beir: Path, tracking_uri: str, quiet_logger: None,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> Fail:  # fmt: skip
+    """Runs the job with these keys in place of good ones, without a Ray; returns its last line of standard error."""
+    monkeypatch.setattr("jobs.session.ray_session", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr("jobs.session._exit_on_sigterm", lambda: None)
+
+    def run(**changes: str) -> str:
+        keys = {
+            "model": encoder_folder,
+            "data": beir,
+            "output": tmp_path / "out",
+            "registry.tracking_uri": tracking_uri,
+        }
+        with pytest.raises(SystemExit) as caught:
+            evaluate.main([f"{key}={value}" for key, value in (keys | changes).items()])
+        printed = capsys.readouterr()
+        assert caught.value.code == 2
+        assert "Traceback" not in printed.err
+        assert "SECRET" not in printed.err + printed.out
+        assert not (tmp_path / "out").exists()
+        last = printed.err.strip().splitlines()[-1]
+        assert last.startswith("error: ")
+        return last
+
+    return run
+
+
+def test_data_that_is_not_there_is_named(fail: Fail, tmp_path: Path):
+    assert f"{tmp_path}/none: no such file." in fail(data=f"{tmp_path}/none")
+
+
+def test_a_folder_that_is_neither_data_set_nor_beir_is_told_what_was_expected(fail: Fail, beir: Path):
+    (beir / "queries.jsonl").unlink()
+    line = fail()
+    assert f"{beir}: expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/*.tsv." in line
+    assert "`medembed prepare`" in line
+
+
+def test_a_bad_row_of_a_beir_folder_leaves_nothing(fail: Fail, beir: Path):
+    (beir / "corpus.jsonl").write_text('{"_id": "d1", "text": "SECRET')
+    assert f"{beir}/corpus.jsonl:1: not valid JSON" in fail()
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [("basline", "baseline"), ("neighbors", "neighbours"), ("encoding.worker", "encoding.workers")],
+)
+def test_a_misspelt_key_is_answered_with_the_nearest(fail: Fail, key: str, nearest: str):
+    assert f"{key}: unknown key; the nearest known key is {nearest!r}" in fail(**{key: "3"})
+
+
+def test_bad_values_are_named_by_their_key(fail: Fail):
+    assert "k.0: Input should be greater than or equal to 1, found 0" in fail(k="[0]")
+    assert "k: " in fail(k="[]")
+    assert "bootstrap_samples: " in fail(bootstrap_samples="5")
+
+
+def test_a_must_rank_file_that_is_not_there_or_wrong_is_found_before_anything_is_encoded(fail: Fail, tmp_path: Path):
+    assert f"{tmp_path}/cases.yaml: no such file." in fail(must_rank=f"{tmp_path}/cases.yaml")
+    (tmp_path / "cases.yaml").write_text(CASES)
+    assert "case 1: abov: unknown key; the nearest known key is 'above'" in fail(must_rank=f"{tmp_path}/cases.yaml")
+
+
+@pytest.mark.parametrize("dimensions", ["[64,8]", "[0]", "[-1]"])
+def test_a_dimension_that_the_model_lacks_is_found_before_anything_is_encoded(fail: Fail, dimensions: str):
+    assert "the model has 32; choose values from 1 to 32." in fail(dimensions=dimensions)
+
+
+def test_a_model_or_baseline_that_is_not_there_is_found_before_anything_is_encoded(
+    fail: Fail, tmp_path: Path, encoder_folder: Path
+):
+    assert f"model {tmp_path}/none: no such folder." in fail(model=f"{tmp_path}/none")
+    assert f"model {tmp_path}/none: no such folder." in fail(baseline=f"[{encoder_folder},{tmp_path}/none]")
+    assert "models:/medembed@champion: not in the registry" in fail(baseline="models:/medembed@champion")
