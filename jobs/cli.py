@@ -11,7 +11,10 @@ from jobs.submit import submit_job
 from medembed.config import Config, list_keys
 from medembed.errors import MedEmbedError
 
-JOBS = ("demo", "finetune", "prepare", "preflight", "encode", "mine", "train", "evaluate", "recommend", "promote")
+JOBS = (
+    "demo", "finetune", "prepare", "preflight", "encode", "table", "search", "mine", "train", "evaluate", "recommend",
+    "promote",
+)  # fmt: skip
 
 
 class Jobs(click.Group):

@@ -1,5 +1,6 @@
 """Encode a data set's corpus with a model into an embedding table."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -10,7 +11,7 @@ from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_corpus
+from medembed.encoding.encode import describe, update_table
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
 
@@ -33,9 +34,13 @@ def run(job: EncodeJob) -> Summary:
     dataset = open_dataset(storage.absolute(job.data))
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
     output = storage.absolute(job.output)
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, output, job.encoding)
-    line = f"embedding table: {table.uri} version {table.version}, {table.rows:,} rows x {table.info.width}"
-    return {"output": table.uri, "table": asdict(table), "lines": [line]}
+    start = time.monotonic()
+    found = update_table(dataset.corpus_files(), dataset.fingerprint, model, output, job.encoding)
+    return {
+        "output": found.table.uri,
+        **asdict(found),
+        "lines": [*describe(found, time.monotonic() - start, job.encoding.workers)],
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -19,7 +19,7 @@ from medembed.evaluation.evaluate import evaluate
 from medembed.matryoshka import truncate
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
-from tests.chunked import CHUNKS, HELD, NOTICE, QUERIES_BY_ID, WHOLE, rank_documents, write_chunked
+from tests.chunked import CHUNKS, HELD, NOTICE, QUERIES_BY_ID, ROWS_PER_FILE, WHOLE, rank_documents, write_chunked
 
 pytestmark = pytest.mark.ray
 ENCODING = EncodingConfig(workers=2)
@@ -46,7 +46,9 @@ def chunked(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_
     root = tmp_path_factory.mktemp("chunked")
     dataset, files = write_chunked(root / "data")
     model = str(encoder_folder)
-    table = encode_corpus(files, dataset.fingerprint, model, str(root / "t.lance"), ENCODING)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medembed.encoding.changes.ROWS_PER_ITEM", ROWS_PER_FILE)
+        table = encode_corpus(files, dataset.fingerprint, model, str(root / "t.lance"), ENCODING)
     assert len(table.shards()) > 2
     encoder = Encoder.load(model, ENCODING)
     texts = dict(zip(*dataset.corpus().select(["document_id", "text"]).to_pydict().values(), strict=True))

@@ -1,6 +1,19 @@
 """Small batches by tokens, not rows: texts of like length together, so that little padding is computed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Token ids and attention mask of some texts, int64 [B, longest], and the texts' positions in their window."""
+
+    positions: list[int]
+    ids: npt.NDArray[np.int64]
+    mask: npt.NDArray[np.int64]
 
 
 def batch_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
@@ -18,3 +31,22 @@ def batch_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
             batches.append([position])
             longest = lengths[position]
     return batches
+
+
+def make_batches(
+    tokens: Sequence[Sequence[int]], max_tokens: int, *, pad_id: int = 0, pad_left: bool = False
+) -> Iterator[Batch]:
+    """The batches of `batch_by_tokens`, longest first, each padded when it is asked for."""
+    for positions in batch_by_tokens([len(ids) for ids in tokens], max_tokens):
+        yield pad([tokens[position] for position in positions], positions, pad_id=pad_id, pad_left=pad_left)
+
+
+def pad(tokens: Sequence[Sequence[int]], positions: list[int], *, pad_id: int = 0, pad_left: bool = False) -> Batch:
+    """One batch as wide as its longest text; the mask is 1 where a token is a text's own."""
+    width = max(map(len, tokens))
+    ids = np.full((len(tokens), width), pad_id, dtype=np.int64)
+    mask = np.zeros((len(tokens), width), dtype=np.int64)
+    for row, own in enumerate(tokens):
+        place = slice(width - len(own), width) if pad_left else slice(0, len(own))
+        ids[row, place], mask[row, place] = own, 1
+    return Batch(positions, ids, mask)

@@ -1,16 +1,48 @@
 """How texts become embeddings, and on which resources."""
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from medembed.config import Config
+
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+# Measured: a CPU's caches hold a small batch's activations; a GPU needs a large one to be busy.
+_TOKENS_ON_CPU, _TOKENS_ON_GPU = 512, 65536
 
 
 class EncodingConfig(Config):
     """What determines an embedding, and how the work is spread."""
 
-    max_tokens_per_batch: int = Field(default=4096, ge=64, description="tokens in one forward pass, padding included")
+    max_tokens_per_batch: int | None = Field(
+        default=None,
+        ge=64,
+        description=f"tokens in one forward pass, padding included; null: {_TOKENS_ON_CPU} on a CPU, "
+        f"{_TOKENS_ON_GPU} on a GPU",
+    )
+    max_failed: int = Field(
+        default=10, ge=0, description="documents that may crash the encoder: left out and listed; more end the run"
+    )
     workers: int = Field(default=2, ge=1, description="encoding actors")
     cpus_per_worker: int = Field(default=1, ge=1, description="CPU cores and threads of one actor")
     gpus_per_worker: float = Field(
         default=0, ge=0, description="GPUs of one actor; a share such as 0.5 packs two on one"
     )
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        default="auto", description="what computes; auto: on a CPU what a second's calibration finds faster, else torch"
+    )
+    precision: Precision = Field(
+        default="auto",
+        description="numbers on a GPU; auto: the first of float16 and bfloat16 with cosine >= 0.9999 to float32",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.backend == "openvino" and self.gpus_per_worker:
+            raise ValueError("backend openvino computes on CPUs; set gpus_per_worker=0, or choose torch")
+        return self
+
+    @property
+    def batch_tokens(self) -> int:
+        """`max_tokens_per_batch`, or what suits the device."""
+        return self.max_tokens_per_batch or (_TOKENS_ON_GPU if self.gpus_per_worker else _TOKENS_ON_CPU)

@@ -1,13 +1,15 @@
 """`Encoder`: texts -> unit embeddings, with the model's prompts, in token-budget batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from medembed.encoding.batching import batch_by_tokens
+from medembed.encoding.backends import Backend, TorchBackend, choose_backend, in_precision, normalize, padding
+from medembed.encoding.batching import Batch, make_batches
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import fetch_model, model_fingerprint, read_card
 from medembed.errors import ModelError
@@ -17,6 +19,8 @@ Role = Literal["query", "document"]
 # sentence-transformers looks for a document's prompt under these names, in this order.
 _PROMPT_NAMES: dict[str, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
 _CHARACTERS_PER_TOKEN = 32  # far above any language's average; only guards the tokenizer from a 10 MB text
+# Sorted by length together; more would pad little less, and hold their tokens in memory.
+_TEXTS_PER_WINDOW = 4096
 
 
 class Encoder:
@@ -26,22 +30,37 @@ class Encoder:
     """
 
     def __init__(
-        self, model: Any, config: EncodingConfig, *, fingerprint: str = "", dimensions: Sequence[int] = ()
+        self,
+        model: Any,
+        config: EncodingConfig,
+        *,
+        fingerprint: str = "",
+        dimensions: Sequence[int] = (),
+        backend: Backend | None = None,
     ) -> None:
-        self.model, self.config = model, config
+        """Around a loaded model; without a `backend`, torch, which follows weights that training changes."""
+        self.model, self.config, self.backend = model, config, backend or TorchBackend(model)
         self.max_length = int(model.max_seq_length or 512)
         self.width = int(model.get_embedding_dimension() or 0)
         self.fingerprint, self.dimensions = fingerprint, tuple(dimensions)
 
     @classmethod
     def load(cls, reference: str, config: EncodingConfig) -> Self:
-        """The encoder of a model folder, package:// or hf:// reference. Raises ModelError."""
+        """The encoder of a model folder, package:// or hf:// reference, on the backend of `choose_backend`.
+
+        Its weights are final: training takes `Encoder(load_model(...), config)`. Raises ModelError, or ConfigError
+        for a backend that is not installed.
+        """
         folder = fetch_model(reference)
+        model = load_model(folder, config, "cuda" if config.gpus_per_worker else "cpu")
+        if config.gpus_per_worker:
+            model = in_precision(model, config.precision)
         return cls(
-            load_model(folder, config, "cuda" if config.gpus_per_worker else "cpu"),
+            model,
             config,
             fingerprint=model_fingerprint(folder),
             dimensions=[int(dimension) for dimension in read_card(folder).get("dimensions", ())],
+            backend=choose_backend(model, config),
         )
 
     def encode(self, texts: Sequence[str], role: Role = "document") -> npt.NDArray[np.float32]:
@@ -52,19 +71,13 @@ class Encoder:
         self, texts: Sequence[str], role: Role = "document"
     ) -> tuple[npt.NDArray[np.float32], list[int]]:
         """(what `encode` gives, tokens of each text after truncation)."""
-        import torch
-
         embeddings = np.zeros((len(texts), self.width), dtype=np.float32)
-        if not texts:
-            return embeddings, []
-        tokens = self.tokenize(texts, role)
-        lengths = [len(ids) for ids in tokens]
-        with torch.inference_mode():
-            for positions in batch_by_tokens(lengths, self.config.max_tokens_per_batch):
-                batch = self.model.tokenizer.pad({"input_ids": [tokens[i] for i in positions]}, return_tensors="pt")
-                features = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
-                output = self.model(features)["sentence_embedding"].float()
-                embeddings[positions] = torch.nn.functional.normalize(output, dim=1).cpu().numpy()
+        lengths: list[int] = []
+        for tokens in self._tokenize_windows(texts, role):
+            window = embeddings[len(lengths) : len(lengths) + len(tokens)]
+            self.backend.embed(self.batches(tokens), window)
+            lengths += map(len, tokens)
+        embeddings = normalize(embeddings)
         broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
         if broken:
             raise ModelError(
@@ -86,6 +99,24 @@ class Encoder:
             verbose=False,
         )
         return [list(ids) for ids in encoded["input_ids"]]
+
+    def batches(self, tokens: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        """The batches that these texts, given as token ids, are computed in."""
+        return make_batches(tokens, self.config.batch_tokens, **padding(self.model.tokenizer))
+
+    def _tokenize_windows(self, texts: Sequence[str], role: Role) -> Iterator[list[list[int]]]:
+        """Token ids of one window of texts after the other; the next is tokenised while this one is computed."""
+        windows = [texts[start : start + _TEXTS_PER_WINDOW] for start in range(0, len(texts), _TEXTS_PER_WINDOW)]
+        if len(windows) < 2:  # most calls: no thread for a request
+            yield from (self.tokenize(window, role) for window in windows)
+            return
+        with ThreadPoolExecutor(max_workers=1) as ahead:
+            upcoming = ahead.submit(self.tokenize, windows[0], role)
+            for following in windows[1:]:
+                tokens = upcoming.result()
+                upcoming = ahead.submit(self.tokenize, following, role)
+                yield tokens
+            yield upcoming.result()
 
     def prompt(self, role: Role) -> str:
         """The text that the checkpoint wants in front of a query or a document; often empty."""

@@ -69,7 +69,7 @@ def evaluate(
         outcomes = judge_cases(cases, case_queries, vectors["document"], table, dimensions, encoding.workers)
         result = replace(result, must_rank=outcomes)
     if labelled is not None:
-        documents = classify(dataset, table, labelled, dimensions, config.neighbours, encoding.workers)
+        documents = classify(table, labelled, dimensions, config.neighbours, encoding.workers)
         result = replace(result, documents=documents)
     with NewOutput(output, KIND, key) as target:
         write_evaluation(target, result, best)

@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from medembed import storage
 from medembed.data.dataset import Dataset
 from medembed.encoding.table import Shard, Table, read_shard
 from medembed.evaluation.metrics import Values
@@ -24,27 +23,23 @@ _TEXTS_PER_PASS = 4096
 
 @dataclass(frozen=True)
 class Labelled:
-    """Texts whose class is asked for, and the split whose texts vote: None for all others."""
+    """Texts whose class is asked for, and the ids of those that vote: strings."""
 
     ids: tuple[str, ...]
     languages: tuple[str, ...]
     labels: Mapping[str, str]  # of the documents of all labelled texts
-    voters: str | None
+    voters: pa.Array
 
 
 class ReadVoters:
-    """Reads a shard's rows that have a class and are in the voters' split."""
+    """Reads a shard's rows whose ids are among the voters'."""
 
-    def __init__(self, voters: str | None) -> None:
+    def __init__(self, voters: pa.Array) -> None:
         self.voters = voters
 
-    def __call__(self, item: Mapping[str, Any]) -> tuple[list[str], npt.NDArray[np.float32]]:
-        ids, vectors = read_shard(item["shard"])
-        rows = storage.read_parquet(item["file"], ["label", "split"])  # a fragment holds one file's rows, in order
-        keep = rows["label"].is_valid()
-        if self.voters is not None:
-            keep = pc.and_(keep, pc.equal(rows["split"], self.voters))
-        kept = keep.to_numpy(zero_copy_only=False).astype(np.bool_)
+    def __call__(self, shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
+        ids, vectors = read_shard(shard)
+        kept = pc.is_in(pa.array(ids, pa.string()), value_set=self.voters).to_numpy(zero_copy_only=False)
         return [name for name, is_kept in zip(ids, kept.tolist(), strict=True) if is_kept], vectors[kept]
 
 
@@ -60,17 +55,16 @@ def find_labelled(dataset: Dataset, split: str | None) -> Labelled | None:
     labels = dict(zip(documents, rows["label"].to_pylist(), strict=True))
     ids = tuple(asked["document_id"].to_pylist())
     languages = tuple(language or UNKNOWN for language in asked["language"].to_pylist())
-    return Labelled(ids, languages, labels, "train" if has_train else None)
+    voters = rows.filter(pc.fill_null(pc.equal(rows["split"], "train"), False)) if has_train else rows
+    return Labelled(ids, languages, labels, voters["document_id"].combine_chunks())
 
 
-def classify(
-    dataset: Dataset, table: Table, asked: Labelled, dimensions: Sequence[int], neighbours: int, workers: int
-) -> Measured:
+def classify(table: Table, asked: Labelled, dimensions: Sequence[int], neighbours: int, workers: int) -> Measured:
     """`knn_accuracy` of each text: 1 if the `neighbours` nearest documents that vote name its class, else 0.
 
     A document is as near as its nearest chunk. Raises ModelError for a dimension above the table's width.
     """
-    shards = _shards(dataset, table)
+    shards = [(shard, shard["rows"]) for shard in table.shards()]
     parts: dict[int, list[Values]] = {dimension: [] for dimension in dimensions}
     for start in range(0, len(asked.ids), _TEXTS_PER_PASS):
         ids = asked.ids[start : start + _TEXTS_PER_PASS]
@@ -96,8 +90,3 @@ def vote(ranking: Ranking, ids: Sequence[str], labels: Mapping[str, str], neighb
         votes = Counter([labels[name] for name in names if name and name != own][:neighbours])
         right[line] = bool(votes) and votes.most_common(1)[0][0] == labels[own]  # keeps the order of first votes
     return right
-
-
-def _shards(dataset: Dataset, table: Table) -> list[tuple[dict[str, Shard | str], int]]:
-    files = dataset.corpus_files()
-    return [({"shard": shard, "file": uri}, rows) for shard, (uri, rows) in zip(table.shards(), files, strict=True)]

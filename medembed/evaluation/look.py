@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from medembed import storage
 from medembed.data.dataset import Dataset
 from medembed.encoding.model_files import read_tokenizer
-from medembed.encoding.table import Table, read_shard
+from medembed.encoding.table import Table
 
 _FILES = 8  # evenly spaced over the corpus, so that a look costs the same for any size
 _ROWS_PER_FILE = 250
@@ -52,19 +53,16 @@ class Look:
 
 def look_at(dataset: Dataset, table: Table, model: str) -> Look:
     """A look at up to 2,000 corpus rows, from files evenly spaced over the corpus; the same for the same table."""
-    files, shards = dataset.corpus_files(), table.shards()
+    files = dataset.corpus_files()
     chosen = sorted({int(position) for position in np.linspace(0, len(files) - 1, min(_FILES, len(files)))})
     ids: list[str] = []
     texts: list[str] = []
-    vectors: list[npt.NDArray[np.float32]] = []
-    for number in chosen:  # a fragment holds one file's rows, in order
-        names, embeddings = read_shard(shards[number])
-        rows = _evenly(len(names), _ROWS_PER_FILE)
-        ids += [names[row] for row in rows]
-        column = storage.read_parquet(files[number][0], ["text"])["text"]
-        texts += [column[row].as_py() for row in rows]
-        vectors.append(embeddings[rows])
-    sample = np.concatenate(vectors)
+    for number in chosen:
+        part = storage.read_parquet(files[number][0], ["document_id", "text"])
+        rows = part.take(pa.array(_evenly(part.num_rows, _ROWS_PER_FILE)))
+        ids += rows["document_id"].to_pylist()
+        texts += rows["text"].to_pylist()
+    sample = table.lookup(ids)
     cosines = sample @ sample.T
     between = cosines[np.triu_indices(len(ids), 1)]
     shown = _evenly(len(ids), _SHOWN)

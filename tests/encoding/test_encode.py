@@ -5,16 +5,18 @@ from typing import Any
 
 import lance
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.dataset import Dataset
+from medembed.data.dataset import Dataset, to_table
 from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import EncodeFile, encode_corpus, encode_queries
+from medembed.encoding.encode import EncodeRows, encode_corpus, encode_queries, update_table
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.table import read_shard
+from medembed.encoding.table import commit_table, find_table, read_shard
 from medembed.errors import StorageError
+from medembed.schema import CORPUS, content_hash
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 CONFIG = EncodingConfig(workers=1)
@@ -23,6 +25,7 @@ CONFIG = EncodingConfig(workers=1)
 @pytest.fixture
 def dataset(pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     monkeypatch.setattr("medembed.data.finish.ROWS_PER_FILE", 50)
+    monkeypatch.setattr("medembed.encoding.changes.ROWS_PER_ITEM", 50)
     return prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
 
 
@@ -65,11 +68,109 @@ def test_a_folder_that_holds_something_else_is_refused_and_kept(dataset: Dataset
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
 
 
-def test_a_run_that_fails_leaves_no_fragment_behind(dataset: Dataset, encoder_folder: Path, tmp_path: Path):
-    files = [*dataset.corpus_files(), (str(tmp_path / "missing.parquet"), 1)]
-    with pytest.raises(StorageError, match=r"missing.parquet: no such file"):
-        encode_corpus(files, dataset.fingerprint, str(encoder_folder), str(tmp_path / "t.lance"), CONFIG)
-    assert not (tmp_path / "t.lance").exists()
+def test_a_run_that_dies_leaves_no_table_and_the_next_goes_on_from_there(
+    dataset: Dataset, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class Failing(EncodeRows):
+        def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+            if item["number"] == 2:
+                raise StorageError("out of reach")
+            return super().__call__(item)
+
+    place = str(tmp_path / "t.lance")
+    arguments = (dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), place, CONFIG)
+    with monkeypatch.context() as patch:
+        patch.setattr("medembed.encoding.encode.EncodeRows", Failing)
+        with pytest.raises(StorageError, match="out of reach"):
+            update_table(*arguments)
+    assert find_table(place) is None
+    found = update_table(*arguments)
+    assert found.resumed == 100
+    assert found.counts == {"added": 120, "changed": 0, "deleted": 0, "unchanged": 0, "encoded": 120}
+    assert not list((tmp_path / "t.lance").glob("_staging/*"))
+    expected = Encoder.load(str(encoder_folder), CONFIG).encode(dataset.corpus()["text"].to_pylist())
+    assert np.abs(found.table.lookup(dataset.corpus()["document_id"].to_pylist()) - expected).max() < 1e-6
+
+
+def write_corpus_file(path: Path, texts: dict[str, str]) -> tuple[str, int]:
+    rows = [{"document_id": name, "text": text, "content_hash": content_hash(text)} for name, text in texts.items()]
+    pa.parquet.write_table(to_table(rows, CORPUS), path)
+    return str(path), len(rows)
+
+
+def test_only_texts_that_the_table_lacks_are_encoded_and_the_table_equals_the_corpus(
+    encoder_folder: Path, tmp_path: Path
+):
+    place, model = str(tmp_path / "t.lance"), str(encoder_folder)
+    old = {f"d{n}": f"heart pain {n}" for n in range(30)}
+    first = update_table([write_corpus_file(tmp_path / "a", old)], "one", model, place, CONFIG)
+    new = {name: text for name, text in old.items() if name not in ("d3", "d4")}
+    new |= {"d5": "a rash", "e'0": "heart pain 7", "e1": "new", "e2": "new", "e3": "a rash"}
+    files = [write_corpus_file(tmp_path / "b", dict(list(new.items())[:10])),
+             write_corpus_file(tmp_path / "c", dict(list(new.items())[10:]))]  # fmt: skip
+    second = update_table(files, "two", model, place, CONFIG)
+    assert second.counts == {"added": 4, "changed": 1, "deleted": 2, "unchanged": 27, "encoded": 2}
+    assert second.table.version == first.table.version + 1
+    expected = dict(zip(new, Encoder.load(model, CONFIG).encode(list(new.values())), strict=True))
+    keys = second.table.keys()
+    assert sorted(keys.ids.to_pylist()) == sorted(new)
+    assert dict(zip(keys.ids.to_pylist(), keys.hashes.to_pylist(), strict=True)) == {
+        name: content_hash(text) for name, text in new.items()
+    }
+    assert np.abs(second.table.lookup(list(new)) - np.stack(list(expected.values()))).max() < 1e-6
+    assert sorted(first.table.keys().ids.to_pylist()) == sorted(old)
+    assert np.array_equal(second.table.lookup(["d9"]), first.table.lookup(["d9"]))
+    assert {name: entry["version"] for name, entry in lance.dataset(place).tags.list().items()} == {
+        f"one.{first.table.info.encoder}": 1, f"two.{first.table.info.encoder}": 2
+    }  # fmt: skip
+
+
+def test_an_unchanged_corpus_of_another_data_set_starts_no_worker(
+    dataset: Dataset, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    place, files = str(tmp_path / "t.lance"), dataset.corpus_files()
+    first = encode_corpus(files, dataset.fingerprint, str(encoder_folder), place, CONFIG)
+    monkeypatch.setattr("medembed.encoding.encode.spread", None)
+    again = update_table(files, "same texts", str(encoder_folder), place, CONFIG)
+    assert again.counts["unchanged"] == again.table.rows == 120
+    assert (again.table.version, again.table.info.dataset) == (first.version + 1, "same texts")
+
+
+def test_a_run_that_was_overtaken_changes_nothing(dataset: Dataset, encoder_folder: Path, tmp_path: Path):
+    place, files = str(tmp_path / "t.lance"), dataset.corpus_files()
+    stale = encode_corpus(files, dataset.fingerprint, str(encoder_folder), place, CONFIG)
+    other = encode_corpus(files[:2], "other data", str(encoder_folder), place, CONFIG)
+    with pytest.raises(StorageError, match="another run has changed the table since version 1; this one"):
+        commit_table(place, [], stale.info, base=stale, dead=np.array([0]))
+    with pytest.raises(StorageError, match="another run has changed the table since version 1; this one"):
+        commit_table(place, [], stale.info, base=stale, dead=None)
+    assert find_table(place) == other
+
+
+def test_documents_that_crash_the_encoder_are_left_out_and_named(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    class Fragile(EncodeRows):
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            encode = self.encoder.encode_and_count
+
+            def crash(texts: list[str], role: str = "document") -> Any:
+                if any("poison" in text for text in texts):
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if any("bad" in text for text in texts):
+                    raise RuntimeError("no")
+                return encode(texts, role)
+
+            self.encoder.encode_and_count = crash
+
+    monkeypatch.setattr("medembed.encoding.encode.EncodeRows", Fragile)
+    texts = {f"d{n}": f"pain {n}" for n in range(40)} | {"d7": "bad text", "d20": "poison"}
+    files = [write_corpus_file(tmp_path / "a", texts)]
+    found = update_table(files, "one", str(encoder_folder), str(tmp_path / "t.lance"), CONFIG)
+    assert found.failed == ("d20", "d7")
+    assert sorted(found.table.keys().ids.to_pylist()) == sorted(texts.keys() - {"d7", "d20"})
+    assert "2 documents crash the encoder and are left out: d20, d7" in caplog.messages
 
 
 def test_lookup_keeps_the_order_that_is_asked_for(dataset: Dataset, encoder_folder: Path, tmp_path: Path):
@@ -96,14 +197,14 @@ def test_a_worker_that_dies_is_replaced_and_no_row_is_lost_or_doubled(
 ):
     marker = tmp_path / "died"
 
-    class Mortal(EncodeFile):
+    class Mortal(EncodeRows):
         def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
             if item["number"] == 1 and not marker.exists():
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().__call__(item)
 
-    monkeypatch.setattr("medembed.encoding.encode.EncodeFile", Mortal)
+    monkeypatch.setattr("medembed.encoding.encode.EncodeRows", Mortal)
     table = encode_corpus(
         dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), str(tmp_path / "t.lance"), CONFIG
     )

@@ -5,6 +5,7 @@ import pytest
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
+from medembed.errors import ModelError
 
 CONFIG = EncodingConfig(max_tokens_per_batch=128)
 TEXTS = ["heart pain", "a", "swelling of the left knee, grade 3 " * 20, "skin rash", "été: douleur à l'oreille"]
@@ -45,3 +46,26 @@ def test_weights_saved_in_half_precision_are_computed_in_full(encoder_folder: Pa
     half.save_pretrained(str(tmp_path / "half"), create_model_card=False)
     model = Encoder.load(str(tmp_path / "half"), CONFIG).model
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_windows_of_texts_change_no_vector_and_no_count(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    encoder = Encoder.load(str(encoder_folder), CONFIG)
+    whole, lengths = encoder.encode_and_count(TEXTS)
+    monkeypatch.setattr("medembed.encoding.encoder._TEXTS_PER_WINDOW", 2)
+    windowed, again = encoder.encode_and_count(TEXTS)
+    assert lengths == again
+    assert np.abs(whole - windowed).max() < 1e-6
+
+
+def test_padding_follows_the_tokenizers_side(encoder_folder: Path):
+    encoder = Encoder.load(str(encoder_folder), CONFIG)
+    encoder.model.tokenizer.padding_side = "left"
+    ids = {len(batch.ids): batch for batch in encoder.batches(encoder.tokenize(["heart pain", "heart"]))}[2].ids
+    assert ids[1, 0] == encoder.model.tokenizer.pad_token_id
+
+
+def test_a_model_whose_vectors_are_no_numbers_is_a_one_line_error(encoder_folder: Path):
+    encoder = Encoder.load(str(encoder_folder), CONFIG)
+    next(encoder.model.parameters()).data.fill_(float("nan"))
+    with pytest.raises(ModelError, match="gives 5 of 5 texts vectors that are no numbers"):
+        encoder.encode(TEXTS)

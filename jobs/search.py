@@ -1,0 +1,213 @@
+"""Find the documents nearest to a query in an embedding table: exactly, or through a Matryoshka funnel."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+
+from jobs.session import Summary, is_on_cluster, run_job
+from medembed import storage
+from medembed.artifact import place
+from medembed.config import Config, InputUri, OutputUri
+from medembed.data.dataset import open_dataset
+from medembed.data.query_file import read_queries
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_queries
+from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.table import Table, TableInfo, check_encoder, find_table, read_shard
+from medembed.errors import ModelError, StorageError
+from medembed.matryoshka import check_dimensions
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import resolve_model
+from medembed.search.funnel import Funnel, FunnelQuality, funnel_search, measure_funnel
+from medembed.search.sharded import search_shards
+from medembed.search.topk import Ranking
+
+_QUERIES_SHOWN = 5
+_CHARACTERS_SHOWN = 100
+
+
+class SearchJob(Config):
+    """Config of `medembed search`."""
+
+    table: InputUri = Field(
+        description="embedding table made by `medembed encode`, or the folder where it keeps one for each encoder"
+    )
+    model: InputUri = Field(
+        description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
+    )
+    query: str | None = Field(default=None, min_length=1, description="what to look for")
+    queries: InputUri | None = Field(
+        default=None,
+        description="file of queries instead: one a line, or JSONL with query (question, text) and query_id",
+    )
+    k: int = Field(default=10, ge=1, le=1000, description="documents to find")
+    dimensions: int | None = Field(default=None, ge=1, description="dimensions that rank; null: all")
+    first_dimensions: int | None = Field(
+        default=None,
+        ge=1,
+        description="switches the funnel on: dimensions that nominate candidates; null: exact search",
+    )
+    candidates: int = Field(default=200, ge=1, description="candidates of each query in the funnel")
+    measure: bool = Field(default=False, description="compare the funnel with exact search: recall and seconds")
+    show_text: bool = Field(default=False, description="print the documents' texts too; needs data")
+    data: InputUri | None = Field(default=None, description="data set that the table was made from, for show_text")
+    output: OutputUri | None = Field(default=None, description="folder for results.parquet and summary.json")
+    encoding: EncodingConfig = EncodingConfig()
+    registry: RegistryConfig = RegistryConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.query is None) == (self.queries is None):
+            raise ValueError("expected one of query=... and queries=<file>")
+        if self.show_text and self.data is None:
+            raise ValueError("show_text: the texts lie in the data set; give data=<data set>")
+        if self.measure and self.first_dimensions is None:
+            raise ValueError("measure: there is no funnel to compare with exact search; give first_dimensions=...")
+        return self
+
+
+def run(job: SearchJob) -> Summary:
+    questions = read_queries(storage.absolute(job.queries)) if job.queries else {"query": job.query or ""}
+    model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
+    table = open_table(storage.absolute(job.table), model_fingerprint(fetch_model(model)))
+    dimensions, funnel = plan(job, table.info)
+    vectors = encode_queries(list(questions.values()), model, job.encoding)
+    shards = [(shard, shard["rows"]) for shard in table.shards()]
+    how: dict[str, Any] = {"by_document": True, "workers": job.encoding.workers}
+    quality = None
+    if funnel is None:
+        found = search_shards(shards, read_shard, vectors, job.k, [dimensions], **how)[dimensions]
+    else:
+        found = funnel_search(shards, read_shard, vectors, job.k, funnel, **how)
+        quality = measure_funnel(shards, read_shard, vectors, job.k, funnel, **how) if job.measure else None
+    texts = read_texts(storage.absolute(job.data), found) if job.show_text and job.data else {}
+    output = storage.absolute(job.output) if job.output else None
+    if output:
+        storage.write_parquet(storage.join(output, "results.parquet"), to_table(list(questions), found))
+    return {
+        "output": output,
+        "table": asdict(table),
+        "queries": len(questions),
+        "dimensions": dimensions,
+        "funnel": asdict(funnel) if funnel else None,
+        "quality": asdict(quality) if quality else None,
+        "lines": [
+            _headline(table, dimensions, funnel),
+            *_results(list(questions), found, texts),
+            *_rest(len(questions) - _QUERIES_SHOWN, output),
+            *([_quality(quality, job.k)] if quality else []),
+        ],
+    }
+
+
+def plan(job: SearchJob, info: TableInfo) -> tuple[int, Funnel | None]:
+    """(the dimensions that rank, the funnel if one is asked for). Raises ModelError, ConfigError."""
+    dimensions = job.dimensions or info.width
+    if job.first_dimensions is None:
+        check_trained([dimensions], info)
+        return dimensions, None
+    check_trained([job.first_dimensions, dimensions], info)
+    funnel = Funnel(job.first_dimensions, dimensions, job.candidates)
+    funnel.check(job.k, info.width)
+    return dimensions, funnel
+
+
+def open_table(uri: str, encoder: str) -> Table:
+    """The table at `uri`, or this encoder's in the folder `uri`. Raises StorageError if there is none, or another's."""
+    uri = place(uri, encoder)
+    table = find_table(uri) or find_table(storage.join(uri, f"{encoder}.lance"))
+    if table is None:
+        raise StorageError(
+            f"{uri}: no embedding table there, nor one of encoder {encoder} below it; make one with `medembed encode`."
+        )
+    check_encoder(table, encoder)
+    if not table.rows:
+        raise StorageError(f"{table.uri}: the embedding table is empty; encode a corpus into it.")
+    return table
+
+
+def check_trained(dimensions: Sequence[int], info: TableInfo) -> None:
+    """Raises ModelError for dimensions above the width, or that a Matryoshka checkpoint was not trained for."""
+    check_dimensions(dimensions, info.width)
+    allowed = sorted({*info.dimensions, info.width}, reverse=True)
+    wrong = sorted(set(dimensions) - set(allowed))
+    if info.dimensions and wrong:
+        raise ModelError(f"dimensions: found {wrong}, but this model was trained for {allowed}; choose among these.")
+
+
+def read_texts(data: str, found: Ranking) -> dict[str, str]:
+    """{row id: text} of what was found, read file by file."""
+    wanted = pa.array(sorted(set(found.row_ids.ravel().tolist()) - {""}), pa.string())
+    texts: dict[str, str] = {}
+    for uri, _ in open_dataset(data).corpus_files():
+        rows = storage.read_parquet(uri, ["document_id", "text"])
+        kept = rows.filter(pc.is_in(rows["document_id"], value_set=wanted))
+        texts |= dict(zip(kept["document_id"].to_pylist(), kept["text"].to_pylist(), strict=True))
+    return texts
+
+
+def to_table(names: Sequence[str], found: Ranking) -> pa.Table:
+    """One row per document found: query_id, rank from 1, document_id, row_id (its best chunk, or itself), score."""
+    rows = [
+        {"query_id": name, "rank": rank, "document_id": document, "row_id": row, "score": score}
+        for name, *found_for in zip(
+            names, found.ids.tolist(), found.row_ids.tolist(), found.scores.tolist(), strict=True
+        )
+        for rank, (document, row, score) in enumerate(zip(*found_for, strict=True), 1)
+        if document
+    ]
+    columns = [("query_id", pa.string()), ("rank", pa.int32()), ("document_id", pa.string()), ("row_id", pa.string())]
+    return pa.Table.from_pylist(rows, schema=pa.schema([*columns, ("score", pa.float32())]))
+
+
+def _headline(table: Table, dimensions: int, funnel: Funnel | None) -> str:
+    how = f"exact search at {dimensions} dimensions"
+    if funnel:
+        how = f"{funnel.candidates:,} candidates by {funnel.first_dimensions} dimensions, ranked by {dimensions}"
+    return f"{table.uri} version {table.version}, {table.rows:,} rows: {how}"
+
+
+def _results(names: Sequence[str], found: Ranking, texts: Mapping[str, str]) -> list[str]:
+    """Rank, cosine and id of each document, and its text if it was asked for; the first queries only."""
+    lines: list[str] = []
+    for name, *of_query in list(zip(names, found.ids, found.row_ids, found.scores, strict=True))[:_QUERIES_SHOWN]:
+        lines += [f"{name}:"] if len(names) > 1 else []
+        for rank, (document, row, score) in enumerate(zip(*of_query, strict=True), 1):
+            if document:
+                text = " ".join(texts.get(str(row), "").split())[:_CHARACTERS_SHOWN]
+                lines.append(f"{rank:>4}  {score:.4f}  {row}  {text}".rstrip())
+    return lines
+
+
+def _rest(hidden: int, output: str | None) -> list[str]:
+    where = f"all are in {storage.join(output, 'results.parquet')}" if output else "output=<folder> keeps all"
+    return [f"... and {hidden:,} more queries; {where}"] if hidden > 0 else []
+
+
+def _quality(quality: FunnelQuality, k: int) -> str:
+    return (
+        f"the funnel finds {quality.recall:.1%} of exact search's best {k} ({quality.queries:,} queries), "
+        f"in {quality.seconds:.1f} s against {quality.exact_seconds:.1f} s, workers' start included"
+    )
+
+
+def quote_query(argument: str) -> str:
+    """`query=...` with its text quoted: as YAML, a colon or # in a question would change what is asked."""
+    key, mark, text = argument.partition("=")
+    is_plain = key == "query" and mark and text and text[0] not in "\"'" and text != "null"
+    return f"{key}={json.dumps(text, ensure_ascii=False)}" if is_plain else argument
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = sys.argv[1:] if argv is None else argv
+    run_job(SearchJob, run, [quote_query(argument) for argument in arguments])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Look after an embedding table: log, rollback, compact, verify, export."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Literal
+
+from pydantic import Field
+
+from jobs.session import Summary, is_on_cluster, run_job
+from medembed import storage
+from medembed.config import Config, InputUri, OutputUri
+from medembed.data.dataset import open_dataset
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.export import export
+from medembed.encoding.maintain import compact, list_versions, open_table, rollback
+from medembed.encoding.verify import verify
+from medembed.errors import ConfigError, StorageError
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import resolve_model
+
+Action = Literal["log", "rollback", "compact", "verify", "export"]
+ACTIONS: tuple[Action, ...] = ("log", "rollback", "compact", "verify", "export")
+
+
+class TableJob(Config):
+    """Config of `medembed table`."""
+
+    action: Action = Field(description="what to do; may stand alone in front: medembed table log table=...")
+    table: InputUri = Field(description="URI of the embedding table")
+    version: str | None = Field(default=None, description="a version's number or tag; null: the newest")
+    keep_days: float = Field(default=30, ge=0, description="compact: versions younger than this stay")
+    data: InputUri | None = Field(default=None, description="verify: the data set that the table must equal")
+    model: InputUri | None = Field(default=None, description="verify: the encoder, to encode a sample again")
+    output: OutputUri | None = Field(default=None, description="export: folder for Parquet files")
+    dimensions: int | None = Field(default=None, ge=1, description="export: dimensions; null: all")
+    encoding: EncodingConfig = EncodingConfig()
+    registry: RegistryConfig = RegistryConfig()
+
+
+def run(job: TableJob) -> Summary:
+    return _RUN[job.action](job, storage.absolute(job.table))
+
+
+def _log(job: TableJob, uri: str) -> Summary:
+    versions = list_versions(uri)
+    lines = ["version   rows         fragments   data set           made               tags"]
+    lines += [
+        f"{one.version:>7}   {one.rows:<11,}  {one.fragments:<9,}   {one.dataset:<17}  {one.made:%Y-%m-%d %H:%M}   "
+        + ", ".join(one.tags)
+        for one in versions
+    ]
+    return {"versions": [asdict(one) for one in versions], "lines": [*lines, f"encoder {versions[-1].encoder}"]}
+
+
+def _rollback(job: TableJob, uri: str) -> Summary:
+    if job.version is None:
+        raise ConfigError("version: missing; give the number or tag to go back to (medembed table log lists them).")
+    table = rollback(uri, job.version)
+    return {
+        "table": asdict(table),
+        "lines": [f"version {table.version} is what {job.version} was: {table.rows:,} rows"],
+    }
+
+
+def _compact(job: TableJob, uri: str) -> Summary:
+    table, counts = compact(uri, job.keep_days)
+    line = (
+        f"version {table.version}: {counts['fragments_removed']} fragments became {counts['fragments_added']}, "
+        f"{counts['versions_removed']} old versions and {counts['bytes_removed'] / 2**20:,.1f} MiB removed"
+    )
+    return {"table": asdict(table), "counts": counts, "lines": [line]}
+
+
+def _verify(job: TableJob, uri: str) -> Summary:
+    table = open_table(uri, job.version)
+    corpus = open_dataset(storage.absolute(job.data)).corpus_files() if job.data else None
+    model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster()) if job.model else None
+    found = verify(table, corpus, model, job.encoding)
+    if found.faults:
+        raise StorageError(f"{uri} version {table.version}: {'; '.join(found.faults)}.")
+    again = f", {found.encoded_again} encoded again" if found.encoded_again else ""
+    return {"verified": asdict(found), "lines": [f"version {table.version}: {found.rows:,} rows checked{again}: sound"]}
+
+
+def _export(job: TableJob, uri: str) -> Summary:
+    if job.output is None:
+        raise ConfigError("output: missing; give the folder for Parquet files.")
+    table = open_table(uri, job.version)
+    folder = export(table, storage.absolute(job.output), job.dimensions, job.encoding.workers)
+    return {"output": folder, "rows": table.rows, "lines": [f"{table.rows:,} vectors in {folder}"]}
+
+
+_RUN = {"log": _log, "rollback": _rollback, "compact": _compact, "verify": _verify, "export": _export}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in ACTIONS:
+        arguments = [*arguments[1:], f"action={arguments[0]}"]
+    run_job(TableJob, run, arguments, ray=lambda job: "any" if job.action in ("verify", "export") else "none")
+
+
+if __name__ == "__main__":
+    main()

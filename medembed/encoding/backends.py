@@ -1,0 +1,180 @@
+"""What computes the vectors: torch on a GPU, torch or OpenVINO on a CPU, whichever is faster there.
+
+Backends of one encoder fingerprint agree: OpenVINO is used only where its unit vectors are within 1e-5 of
+torch's in every number (measured: MiniLM-L6 within 2.2e-7 on definitions and long answers), half precision only
+where its cosine to float32 is at least 0.9999.
+"""
+
+import copy
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.encoding.batching import Batch, pad
+from medembed.encoding.config import EncodingConfig, Precision
+from medembed.encoding.openvino_backend import OpenVinoBackend
+from medembed.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+LARGEST_DIFFERENCE = 1e-5
+LOWEST_COSINE = 0.9999
+# Of fewer parameters, embeddings included, a model computes so little that converting it never pays.
+_SMALLEST_TO_CONVERT = 2_000_000
+# Torch must be that much faster to be chosen, so that noise does not give two workers different backends.
+_MARGIN = 1.1
+_TIMED_FOR_S = 1.0
+_PROBE = "The patient has a fever of 39 degrees, a dry cough and pain in the chest when breathing in. "
+_PROBE_REPEATS = (1, 1, 2, 2, 3, 3, 4, 4)
+_chosen: dict[tuple[int, ...], str] = {}  # what calibration found in this process, by the model's shape and threads
+
+
+class Backend(Protocol):
+    """Writes sentence vectors, not normalised, to the rows of an array."""
+
+    name: str
+
+    def embed(self, batches: Iterable[Batch], into: npt.NDArray[np.float32]) -> None: ...
+
+
+class TorchBackend:
+    """The model's vectors from torch, on the device and in the precision that the model has.
+
+    Follows the model: weights that training changes, and the device that it is moved to, count at once.
+    """
+
+    name = "torch"
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def embed(self, batches: Iterable[Batch], into: npt.NDArray[np.float32]) -> None:
+        """Writes the vector of each text of each batch to its row of `into`, float32 [texts, width]."""
+        import torch
+
+        device, found = self.model.device, []
+        with torch.inference_mode():
+            for batch in batches:
+                features = {
+                    "input_ids": torch.from_numpy(batch.ids).to(device, non_blocking=True),
+                    "attention_mask": torch.from_numpy(batch.mask).to(device, non_blocking=True),
+                }
+                found.append((batch.positions, self.model(features)["sentence_embedding"].float()))
+            for rows, vectors in found:  # read at the end, so that a GPU never waits for this thread
+                into[rows] = vectors.cpu().numpy()
+
+
+def choose_backend(model: Any, config: EncodingConfig) -> Backend:
+    """The backend for a loaded sentence-transformers model; on a CPU, "auto" times both for about a second.
+
+    The weights must not change afterwards: OpenVINO keeps a copy. The choice is logged, and made once per process
+    for models of one shape. A model that OpenVINO cannot convert, or converts wrongly, gets torch. Raises
+    ConfigError if openvino was asked for and is not installed.
+    """
+    plain = TorchBackend(model)
+    if model.device.type != "cpu" or config.backend == "torch":
+        return plain
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    key = (parameters, int(model.get_embedding_dimension() or 0), config.cpus_per_worker)
+    if config.backend == "auto" and (parameters < _SMALLEST_TO_CONVERT or _chosen.get(key) == "torch"):
+        return plain
+    probe = make_probe(model)
+    converted = _convert(plain, probe, config)
+    if converted is None or config.backend == "openvino":
+        return converted or plain
+    if key not in _chosen:
+        _chosen[key] = calibrate(plain, converted, [probe] * config.cpus_per_worker, key[1])
+    return converted if _chosen[key] == "openvino" else plain
+
+
+def calibrate(plain: Backend, converted: Backend, batches: Sequence[Batch], width: int) -> str:
+    """The name of the faster backend on these batches: `converted`, unless `plain` is clearly faster."""
+    into = np.zeros((max(len(batch.positions) for batch in batches), width), dtype=np.float32)
+    times: dict[str, list[float]] = {plain.name: [], converted.name: []}
+    start = time.perf_counter()
+    while time.perf_counter() - start < _TIMED_FOR_S or len(times[converted.name]) < 2:
+        for backend in (plain, converted):  # in turn, so that a busy moment falls on both
+            begin = time.perf_counter()
+            backend.embed(batches, into)
+            times[backend.name].append(time.perf_counter() - begin)
+    best = {name: min(seconds) for name, seconds in times.items()}
+    faster = plain.name if best[plain.name] * _MARGIN < best[converted.name] else converted.name
+    tokens = sum(int(batch.mask.sum()) for batch in batches)
+    speeds = ", ".join(f"{name} {tokens / seconds:,.0f} tokens/s" for name, seconds in best.items())
+    logger.info("encoding backend: %s (%s)", faster, speeds)
+    return faster
+
+
+def in_precision(model: Any, precision: Precision) -> Any:
+    """The model in the precision asked for, if its vectors keep a cosine of 0.9999 to float32; else as it is.
+
+    "auto" tries float16, which has the finer steps, then bfloat16, which does not overflow. Made-up texts are
+    measured, on the model's device. A new model; the old one is unchanged.
+    """
+    import torch
+
+    probe = make_probe(model)
+    exact = unit_vectors(TorchBackend(model), probe, int(model.get_embedding_dimension() or 0))
+    for name in ("float16", "bfloat16") if precision == "auto" else (precision,):
+        if name == "float32":
+            return model
+        candidate = copy.deepcopy(model).to(getattr(torch, name))
+        cosine = float((unit_vectors(TorchBackend(candidate), probe, exact.shape[1]) * exact).sum(axis=1).min())
+        if cosine >= LOWEST_COSINE:  # False for NaN
+            logger.info("encoding precision: %s (lowest cosine to float32 %.6f)", name, cosine)
+            return candidate
+        logger.warning("encoding precision: %s has cosine %.6f to float32, below %s", name, cosine, LOWEST_COSINE)
+    logger.warning("encoding precision: float32")
+    return model
+
+
+def make_probe(model: Any) -> Batch:
+    """A batch of made-up texts of eight to a hundred tokens, for the model's tokenizer."""
+    limit = int(model.max_seq_length or 512)
+    tokens = model.tokenizer([_PROBE * repeats for repeats in _PROBE_REPEATS], truncation=True, max_length=limit)
+    return pad(tokens["input_ids"], list(range(len(_PROBE_REPEATS))), **padding(model.tokenizer))
+
+
+def padding(tokenizer: Any) -> dict[str, Any]:
+    """The tokenizer's pad id and side, as `pad` takes them."""
+    return {"pad_id": int(tokenizer.pad_token_id or 0), "pad_left": tokenizer.padding_side == "left"}
+
+
+def unit_vectors(backend: Backend, batch: Batch, width: int) -> npt.NDArray[np.float32]:
+    """float32 [B, width] of a batch, unit rows."""
+    vectors = np.zeros((len(batch.positions), width), dtype=np.float32)
+    backend.embed([batch], vectors)
+    return normalize(vectors)
+
+
+def normalize(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Unit rows; a row of zeros stays one."""
+    with np.errstate(invalid="ignore"):  # infinite over infinite: the caller looks for NaN
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _convert(plain: TorchBackend, probe: Batch, config: EncodingConfig) -> OpenVinoBackend | None:
+    """The model in OpenVINO if it computes the same there, else None and a line in the log."""
+    width = int(plain.model.get_embedding_dimension() or 0)
+    try:
+        converted = OpenVinoBackend(plain.model, probe, config.cpus_per_worker)
+        difference = np.abs(unit_vectors(converted, probe, width) - unit_vectors(plain, probe, width)).max()
+    except ImportError:
+        if config.backend == "openvino":
+            raise ConfigError(
+                "encoding.backend=openvino: the package openvino is not installed; "
+                "pip install 'medembed[openvino]', or choose torch."
+            ) from None
+        logger.info("encoding backend: torch (openvino is not installed)")
+        return None
+    except Exception as error:  # of any type: it traces and converts code that we do not know
+        logger.warning("encoding backend: torch (OpenVINO cannot convert the model: %s)", type(error).__name__)
+        return None
+    if not difference <= LARGEST_DIFFERENCE:
+        logger.warning("encoding backend: torch (OpenVINO's vectors differ by %.1e)", difference)
+        return None
+    return converted

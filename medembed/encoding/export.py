@@ -1,0 +1,52 @@
+"""An embedding table as Parquet, for people with a vector store of their own."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from medembed import storage
+from medembed.artifact import NewOutput, find_output, place
+from medembed.encoding.table import Table, read_shard
+from medembed.matryoshka import check_dimensions, truncate
+from medembed.progress import track
+from medembed.schema import fingerprint
+from medembed.spread import spread
+
+KIND = "exported embeddings"
+
+
+class ExportShard:
+    """Turns {number, shard, rows} into {number, rows, name}: a Parquet file of document_id and embedding."""
+
+    def __init__(self, output: str, dimensions: int) -> None:
+        self.output, self.dimensions = output, dimensions
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        ids, vectors = read_shard(item["shard"])
+        short = truncate(vectors, self.dimensions)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(short.ravel(), pa.float32()), self.dimensions)
+        name = f"vectors/part-{item['number']:05d}.parquet"
+        rows = pa.table({"document_id": pa.array(ids, pa.string()), "embedding": column})
+        storage.write_parquet(storage.join(self.output, name), rows)
+        return {"number": item["number"], "rows": item["rows"], "name": name}
+
+
+def export(table: Table, output: str, dimensions: int | None, workers: int) -> str:
+    """Writes the table's vectors, truncated and normalised, to a folder with a manifest; returns the folder.
+
+    Found again if it is there. Raises ModelError for dimensions that the table lacks.
+    """
+    dimensions = dimensions or table.info.width
+    check_dimensions([dimensions], table.info.width)
+    key = fingerprint([table.info.encoder, table.info.dataset, table.version, dimensions])
+    output = place(output, key)
+    if find_output(output, KIND, key) is not None:
+        return output
+    items = [{"number": number, "shard": shard, "rows": shard["rows"]} for number, shard in enumerate(table.shards())]
+    arguments = {"output": output, "dimensions": dimensions}
+    with NewOutput(output, KIND, key) as target:
+        results = ((int(row["rows"]), row) for row in spread(items, ExportShard, arguments, workers=workers))
+        target.files += sorted(row["name"] for row in track(results, table.rows, "export", "documents"))
+        target.commit({"encoder": table.info.encoder, "dataset": table.info.dataset, "dimensions": dimensions,
+                       "rows": table.rows})  # fmt: skip
+    return output

@@ -1,0 +1,76 @@
+"""Documents that crash the encoder, by an exception or by ending its process, are set aside and named.
+
+An exception is narrowed down by halves. A process that dies leaves a note of what it was at: the item is tried again in
+smaller and smaller steps, until the note names one document.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed import storage
+from medembed.encoding.staging import Staging
+from medembed.errors import DataError
+
+Encode = Callable[[Sequence[str]], tuple[npt.NDArray[np.float32], list[int]]]
+_STEPS = {2: 64, 3: 8}  # rows at a time in an item's second and third attempt; all in the first, one from the fourth on
+
+
+class Attempts:
+    """How often an item was begun, what it was at when its process died, and which of its rows crash."""
+
+    def __init__(self, staging: Staging, number: int) -> None:
+        self.uri = storage.join(staging.uri, f"{number:07d}.attempts")
+        state: dict[str, Any] = json.loads(storage.read_bytes(self.uri)) if storage.exists(self.uri) else {}
+        self.count = int(state.get("count", 0)) + 1
+        self.failed = [int(row) for row in state.get("failed", ())]
+        if len(state.get("at", ())) == 1:
+            self.failed.append(int(state["at"][0]))
+        self.note([])
+
+    def step(self, rows: int) -> int:
+        """How many rows to encode at a time."""
+        return rows if self.count == 1 else _STEPS.get(self.count, 1)
+
+    def note(self, rows: Sequence[int]) -> None:
+        """Leaves word of what is tried now, in case nobody comes back to tell."""
+        state = {"count": self.count, "failed": self.failed, "at": list(rows)}
+        storage.write_bytes(self.uri, json.dumps(state).encode())
+
+
+def encode_apart(
+    encode: Encode, texts: Sequence[str], attempts: Attempts, limit: int
+) -> tuple[npt.NDArray[np.float32], list[int], list[int]]:
+    """(embeddings of the rows that can be encoded, their tokens, those rows).
+
+    Raises DataError if more than `limit` rows crash the encoder.
+    """
+    waiting = [row for row in range(len(texts)) if row not in attempts.failed]
+    step = max(attempts.step(len(waiting)), 1)
+    blocks = [waiting[start : start + step] for start in range(0, len(waiting), step)]
+    done: dict[int, tuple[npt.NDArray[np.float32], int]] = {}
+    while blocks:
+        block = blocks.pop(0)
+        if attempts.count > 1:
+            attempts.note(block)
+        try:
+            vectors, lengths = encode([texts[row] for row in block])
+        except Exception as error:  # whatever a model or tokenizer raises on a text
+            if len(block) > 1:
+                blocks[:0] = [block[: len(block) // 2], block[len(block) // 2 :]]
+                continue
+            attempts.failed.append(block[0])
+            if len(attempts.failed) > limit:
+                raise DataError(
+                    f"{len(attempts.failed)} documents of one item crash the encoder ({type(error).__name__}), more "
+                    f"than encoding.max_failed={limit}: mend them, or raise the limit."
+                ) from None
+            continue
+        done |= dict(zip(block, zip(vectors, lengths, strict=True), strict=True))
+    kept = sorted(done)
+    width = len(next(iter(done.values()))[0]) if done else 0
+    vectors = np.stack([done[row][0] for row in kept]) if kept else np.zeros((0, width), np.float32)
+    return vectors, [done[row][1] for row in kept], kept

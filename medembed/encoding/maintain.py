@@ -1,0 +1,99 @@
+"""The versions of an embedding table: list them, go back to one, tidy up."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from medembed import storage
+from medembed.encoding.staging import FOLDER
+from medembed.encoding.table import Table, find_table, open_lance
+from medembed.errors import StorageError
+
+
+@dataclass(frozen=True)
+class TableVersion:
+    """One version: what it was made from, its size, when, and the tags that name it."""
+
+    version: int
+    dataset: str
+    encoder: str
+    rows: int
+    fragments: int
+    made: datetime
+    tags: tuple[str, ...]
+
+
+def open_table(uri: str, version: int | str | None = None) -> Table:
+    """The table at a version or tag, by default the newest. Raises StorageError if there is none."""
+    found = None
+    if storage.exists(uri):
+        number = _resolve(uri, version) if version is not None else None
+        found = find_table(uri, number)
+    if found is None:
+        raise StorageError(f"{uri}: no embedding table there; `medembed encode` makes one.")
+    return found
+
+
+def list_versions(uri: str) -> list[TableVersion]:
+    """All versions that are kept, oldest first."""
+    newest = open_table(uri)
+    dataset = open_lance(newest.uri, newest.version)
+    tags: dict[int, list[str]] = {}
+    for name, entry in dataset.tags.list().items():
+        tags.setdefault(entry["version"], []).append(name)
+    found = []
+    for entry in dataset.versions():
+        table = open_table(uri, entry["version"])
+        named = tuple(sorted(tags.get(table.version, [])))
+        found.append(
+            TableVersion(
+                table.version, table.info.dataset, table.info.encoder, table.rows,
+                int(entry["metadata"]["total_fragments"]), entry["timestamp"], named,
+            )
+        )  # fmt: skip
+    return found
+
+
+def rollback(uri: str, version: int | str) -> Table:
+    """Makes a new version that is what `version` (a number or tag) was; those between stay readable.
+
+    Raises StorageError if there is no such version.
+    """
+    old = open_table(uri, version)
+    open_lance(old.uri, old.version).restore()
+    return open_table(uri)
+
+
+def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
+    """(the newest version, counts): joins small fragments, drops deleted rows for good, removes versions older than
+    `keep_days` that no tag names, and what runs that died have left.
+
+    Rows and vectors stay the same. Let no run write to the table meanwhile: what it has not committed is removed.
+    """
+    before = open_table(uri)
+    dataset = open_lance(uri, before.version)
+    metrics = dataset.optimize.compact_files()
+    dataset = open_lance(uri, None)
+    removed = dataset.cleanup_old_versions(
+        older_than=timedelta(days=keep_days), delete_unverified=True, error_if_tagged_old_versions=False
+    )
+    storage.delete_folder(storage.join(uri, FOLDER))
+    counts = {
+        "fragments_removed": int(metrics.fragments_removed),
+        "fragments_added": int(metrics.fragments_added),
+        "versions_removed": int(removed.old_versions),
+        "bytes_removed": int(removed.bytes_removed),
+    }
+    return open_table(uri), counts
+
+
+def _resolve(uri: str, version: int | str) -> int:
+    dataset: Any = open_lance(uri, None)
+    numbers = {entry["version"] for entry in dataset.versions()}
+    tags = {name: int(entry["version"]) for name, entry in dataset.tags.list().items()}
+    text = str(version)
+    number = int(text) if text.isdecimal() else tags.get(text, 0)
+    if number not in numbers:
+        known = ", ".join([*map(str, sorted(numbers)), *sorted(tags)])
+        raise StorageError(f"{uri}: no version or tag {text!r}; there are {known}.")
+    return number

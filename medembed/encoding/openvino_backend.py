@@ -1,0 +1,93 @@
+"""Embeddings by OpenVINO: the whole sentence-transformers model as one compiled graph, for CPUs."""
+
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.encoding.batching import Batch
+
+Job = tuple[npt.NDArray[np.float32], list[int]]  # (array to write to, its rows)
+
+
+class OpenVinoBackend:
+    """The model's vectors from a graph in memory, float32 throughout, with one stream per thread.
+
+    A stream takes a batch of its own, so that no thread waits for another within a layer.
+    """
+
+    name = "openvino"
+
+    def __init__(self, model: Any, example: Batch, threads: int) -> None:
+        """Converts a sentence-transformers model, `example` being any batch for it; takes seconds.
+
+        Raises ImportError without the package, and whatever OpenVINO raises for a model that it cannot convert.
+        """
+        openvino = _import_openvino()
+        graph = _convert(openvino, model, example)
+        settings = {
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,  # else every single-threaded worker of a machine is pinned to core 0
+            "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 on CPUs that have it
+        }
+        self._queue = openvino.AsyncInferQueue(openvino.Core().compile_model(graph, "CPU", settings), threads)
+        self._queue.set_callback(_store)
+        self._lock = threading.Lock()  # `wait_all` would else wait for another thread's texts
+
+    def embed(self, batches: Iterable[Batch], into: npt.NDArray[np.float32]) -> None:
+        """Writes the vector of each text of each batch to its row of `into`, float32 [texts, width]."""
+        with self._lock:
+            for batch in batches:
+                self._queue.start_async([batch.ids, batch.mask], (into, batch.positions))
+            self._queue.wait_all()
+
+
+def _import_openvino() -> Any:
+    # Importing it starts a process that looks for a statistics host, unless the sender is not to be found.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+def _convert(openvino: Any, model: Any, example: Batch) -> Any:
+    import torch
+
+    class Sentence(torch.nn.Module):
+        """Ids and mask, int64 [B, T] -> the sentence vectors of all the model's modules, float32 [B, D]."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            return self.model({"input_ids": input_ids, "attention_mask": attention_mask})["sentence_embedding"]
+
+    inputs = {"input_ids": torch.from_numpy(example.ids), "attention_mask": torch.from_numpy(example.mask)}
+    with warnings.catch_warnings(), _logging_kept(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracer's, about branches; `choose_backend` compares the vectors
+        return openvino.convert_model(Sentence().eval(), example_input=inputs)
+
+
+@contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Undoes what a conversion that fails leaves behind: a root logger that shows errors alone."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters, root.handlers = filters, handlers
+
+
+def _store(request: Any, job: Job) -> None:
+    into, rows = job
+    into[rows] = request.get_output_tensor(0).data

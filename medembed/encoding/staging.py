@@ -1,0 +1,34 @@
+"""What a run has finished before its commit: a record per item, beside the table, so that a rerun skips it.
+
+A record names fragments that are written and that no reader sees yet. The folder is named by all that determines the
+items: table version, data set, encoder and storage. A run that dies leaves it; the commit ends it.
+"""
+
+import json
+from typing import Any
+
+from medembed import storage
+
+FOLDER = "_staging"
+
+
+class Staging:
+    """The records of one run's items, under the table at `uri`."""
+
+    def __init__(self, uri: str, key: str) -> None:
+        self.uri = storage.join(uri, FOLDER, key)
+
+    def write(self, number: int, record: dict[str, Any]) -> None:
+        """Records an item as done; appears whole or not at all."""
+        storage.write_bytes(storage.join(self.uri, f"{number:07d}.json"), json.dumps(record).encode())
+
+    def read(self) -> dict[int, dict[str, Any]]:
+        """{number: record} of the items that are done."""
+        if not storage.exists(self.uri):
+            return {}
+        names = [name for name in storage.list_files(self.uri) if name.endswith(".json") and name[:7].isdecimal()]
+        return {int(name[:7]): json.loads(storage.read_bytes(storage.join(self.uri, name))) for name in names}
+
+    def clear(self) -> None:
+        """Removes the records, once they are committed."""
+        storage.delete_folder(self.uri)

@@ -1,0 +1,182 @@
+import copy
+import logging
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from pydantic import ValidationError
+
+from medembed.encoding import backends
+from medembed.encoding.backends import TorchBackend, calibrate, choose_backend, in_precision, make_probe, unit_vectors
+from medembed.encoding.batching import Batch, pad
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
+from medembed.errors import ConfigError
+from tests.tiny import WIDTH
+
+OPENVINO, AUTO, TORCH = (EncodingConfig(backend=name) for name in ("openvino", "auto", "torch"))
+TEXTS = ["heart pain", "a", "swelling of the left knee, grade 3 " * 20, "skin rash", "été: douleur à l'oreille"]
+
+
+@pytest.fixture
+def model(encoder_folder: Path) -> Any:
+    return Encoder.load(str(encoder_folder), TORCH).model
+
+
+def with_module(model: Any, module: torch.nn.Module) -> Any:
+    """The model with one more module behind its last."""
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(modules=[*model, module], device="cpu").eval()
+
+
+class Bend(torch.nn.Module):
+    """Applies a function to the sentence vectors, given their mask too."""
+
+    def __init__(self, bend: Any) -> None:
+        super().__init__()
+        self.bend = bend
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        vectors = self.bend(features["sentence_embedding"], features["attention_mask"])
+        return features | {"sentence_embedding": vectors}
+
+
+def test_openvino_gives_torchs_vectors_within_1e_5_whatever_the_batches(encoder_folder: Path):
+    exact = Encoder.load(str(encoder_folder), TORCH).encode(TEXTS * 3)
+    for config in (OPENVINO, EncodingConfig(backend="openvino", cpus_per_worker=2, max_tokens_per_batch=64)):
+        encoder = Encoder.load(str(encoder_folder), config)
+        assert encoder.backend.name == "openvino"
+        assert np.abs(encoder.encode(TEXTS * 3) - exact).max() < 1e-5
+
+
+def test_cls_pooling_and_a_dense_layer_are_converted_with_the_rest(encoder_folder: Path, tmp_path: Path, model: Any):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Dense
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    modules = [model[0], Pooling(WIDTH, "cls"), Dense(WIDTH, 12)]
+    SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(tmp_path / "m"), create_model_card=False)
+    encoder = Encoder.load(str(tmp_path / "m"), OPENVINO)
+    stock = SentenceTransformer(str(tmp_path / "m"), device="cpu").encode(TEXTS, normalize_embeddings=True)
+    assert (encoder.backend.name, stock.shape) == ("openvino", (5, 12))
+    assert np.abs(encoder.encode(TEXTS) - stock).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("bend", "reason"),
+    [
+        (lambda vectors, mask: torch.special.airy_ai(vectors), "cannot convert"),
+        (lambda vectors, mask: vectors if mask.sum() > 100 else vectors.flip(1), "differ by"),
+    ],
+    ids=["an operation that OpenVINO lacks", "a branch that tracing freezes"],
+)
+def test_a_model_that_openvino_computes_wrongly_or_not_at_all_is_computed_by_torch(
+    bend: Any, reason: str, model: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    bent = with_module(model, Bend(bend))
+    # Converted from one text, compared on several: the branch goes the other way.
+    few = pad([[2, 5, 3]], [0])
+    convert = backends.OpenVinoBackend
+    monkeypatch.setattr(backends, "OpenVinoBackend", lambda model, example, threads: convert(model, few, threads))
+    level = logging.getLogger().level
+    assert choose_backend(bent, OPENVINO).name == "torch"
+    assert reason in caplog.text
+    assert logging.getLogger().level == level
+
+
+def test_a_tiny_model_and_one_that_is_asked_to_stay_with_torch_are_not_converted(
+    encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert Encoder.load(str(encoder_folder), AUTO).backend.name == "torch"
+    monkeypatch.setattr(backends, "_SMALLEST_TO_CONVERT", 0)
+    assert Encoder.load(str(encoder_folder), TORCH).backend.name == "torch"
+
+
+def test_without_openvino_auto_says_so_and_takes_torch_and_openvino_is_a_one_line_error(
+    model: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setattr(backends, "_SMALLEST_TO_CONVERT", 0)
+    with caplog.at_level(logging.INFO):
+        assert choose_backend(model, AUTO).name == "torch"
+    assert "openvino is not installed" in caplog.text
+    with pytest.raises(ConfigError, match=r"not installed; pip install 'medembed\[openvino\]'"):
+        choose_backend(model, OPENVINO)
+
+
+def test_auto_takes_what_was_faster_says_it_and_times_once_per_process(
+    model: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backends, "_SMALLEST_TO_CONVERT", 0)
+    monkeypatch.setattr(backends, "_TIMED_FOR_S", 0.0)
+    monkeypatch.setattr(backends, "_chosen", {})
+    with caplog.at_level(logging.INFO):
+        first, second = choose_backend(model, AUTO), choose_backend(copy.deepcopy(model), AUTO)
+    assert first.name == second.name
+    assert caplog.text.count(f"encoding backend: {first.name} (torch ") == 1
+
+
+class Slow:
+    """Takes its time."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self.name, self.seconds = name, seconds
+
+    def embed(self, batches: Iterable[Batch], into: np.ndarray) -> None:
+        time.sleep(self.seconds)
+
+
+@pytest.mark.parametrize(("torch_s", "openvino_s", "chosen"), [(0.005, 0.02, "torch"), (0.02, 0.005, "openvino")])
+def test_calibration_chooses_the_faster(
+    torch_s: float, openvino_s: float, chosen: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backends, "_TIMED_FOR_S", 0.05)
+    batches = [pad([[1, 2]], [0])]
+    assert calibrate(Slow("torch", torch_s), Slow("openvino", openvino_s), batches, 4) == chosen
+
+
+def test_an_encoder_around_a_model_in_training_follows_its_weights(model: Any):
+    encoder = Encoder(model, OPENVINO)
+    before = encoder.encode(TEXTS)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    assert np.abs(encoder.encode(TEXTS) - before).max() > 0.01
+
+
+def test_openvino_is_loaded_without_its_telemetry_and_starts_no_process(model: Any):
+    children = psutil.Process().children(recursive=True)
+    choose_backend(model, OPENVINO)
+    assert sys.modules["openvino_telemetry"] is None
+    assert psutil.Process().children(recursive=True) == children
+
+
+def test_openvino_on_a_gpu_is_refused_at_once():
+    with pytest.raises(ValidationError, match="openvino computes on CPUs; set gpus_per_worker=0, or choose torch"):
+        EncodingConfig(backend="openvino", gpus_per_worker=1)
+
+
+@pytest.mark.parametrize(("asked", "found"), [("auto", torch.float16), ("float32", torch.float32)])
+def test_half_precision_is_taken_where_the_cosine_to_full_is_kept(model: Any, asked: Any, found: torch.dtype):
+    half = in_precision(model, asked)
+    assert {parameter.dtype for parameter in half.parameters()} == {found}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    probe = make_probe(model)
+    vectors = [unit_vectors(TorchBackend(each), probe, WIDTH) for each in (model, half)]
+    assert (vectors[0] * vectors[1]).sum(axis=1).min() >= 0.9999
+
+
+def test_a_model_that_overflows_or_loses_in_half_precision_stays_in_full(model: Any, caplog: pytest.LogCaptureFixture):
+    # 70000 is beyond float16's range, and in bfloat16 the remainder behind it is lost.
+    scaled = with_module(model, Bend(lambda vectors, mask: (vectors + 7e4) - 7e4))
+    assert in_precision(scaled, "auto") is scaled
+    assert "float16 has cosine" in caplog.text
+    assert "encoding precision: float32" in caplog.text

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medembed.encoding.isolate import Attempts, encode_apart
+from medembed.encoding.staging import Staging
+from medembed.errors import DataError
+
+
+class Died(BaseException):
+    """Stands for the end of the process: nothing after it runs."""
+
+
+def encoder(bad: set[int], deadly: set[int]):
+    def encode(texts):
+        rows = [int(text) for text in texts]
+        if deadly & set(rows):
+            raise Died
+        if bad & set(rows):
+            raise RuntimeError("secret text")
+        return np.array([[row, 1.0] for row in rows], np.float32), rows
+
+    return encode
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(st.integers(1, 80), st.sets(st.integers(0, 79), max_size=3), st.sets(st.integers(0, 79), max_size=2))
+def test_every_row_but_those_that_crash_is_encoded_however_often_the_process_dies(
+    tmp_path_factory: pytest.TempPathFactory, rows: int, bad: set[int], deadly: set[int]
+):
+    staging = Staging(str(tmp_path_factory.mktemp("t")), "key")
+    texts = [str(row) for row in range(rows)]
+    for _ in range(20):
+        attempts = Attempts(staging, 0)
+        try:
+            vectors, lengths, kept = encode_apart(encoder(bad, deadly), texts, attempts, limit=10)
+            break
+        except Died:
+            continue
+    expected = [row for row in range(rows) if row not in bad | deadly]
+    assert kept == lengths == expected
+    assert vectors[:, 0].tolist() == expected
+    assert sorted(attempts.failed) == sorted((bad | deadly) & set(range(rows)))
+
+
+def test_more_than_the_limit_is_an_error_that_shows_no_text(tmp_path: Path):
+    attempts = Attempts(Staging(str(tmp_path), "key"), 0)
+    with pytest.raises(DataError, match="max_failed=2") as caught:
+        encode_apart(encoder(set(range(9)), set()), [str(row) for row in range(9)], attempts, limit=2)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_first_attempt_encodes_all_at_once_and_leaves_its_note_alone(tmp_path: Path):
+    sizes = []
+
+    def encode(texts):
+        sizes.append(len(texts))
+        return np.ones((len(texts), 2), np.float32), [1] * len(texts)
+
+    encode_apart(encode, ["a"] * 300, Attempts(Staging(str(tmp_path), "key"), 0), limit=0)
+    encode_apart(encode, ["a"] * 300, Attempts(Staging(str(tmp_path), "key"), 0), limit=0)
+    assert sizes == [300, 64, 64, 64, 64, 44]

@@ -1,0 +1,151 @@
+"""`medembed search`: what is found, printed and kept, and what is refused."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.search import SearchJob, check_trained, open_table, quote_query, run
+from medembed.config import load_config
+from medembed.data.dataset import Dataset
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.table import Table
+from medembed.errors import ConfigError, ModelError, StorageError
+from medembed.matryoshka import truncate
+from medembed.search.topk import top_k
+from tests.tables import write_corpus, write_table
+from tests.tiny import SIGNS, SUBJECTS, WIDTH
+
+TEXTS = {
+    f"{subject}#chunk-{number}": f"{sign} of the {subject}, grade {number}."
+    for subject in SUBJECTS
+    for number, sign in enumerate(SIGNS[:3])
+} | {sign: f"{sign} without a cause." for sign in SIGNS}
+QUERIES = {"q1": "heart pain", "q2": "what is kidney swelling", "q3": "lung bleeding 3"}
+
+
+class Searched:
+    """A table of the texts by the tiny encoder, and a job that searches it."""
+
+    def __init__(self, root: Path, model: str) -> None:
+        encoder = Encoder.load(model, EncodingConfig())
+        self.vectors, self.queries = encoder.encode(list(TEXTS.values())), encoder.encode(list(QUERIES.values()))
+        self.dataset: Dataset = write_corpus(
+            root / "data", [{"document_id": name, "text": text} for name, text in TEXTS.items()], 20
+        )
+        self.fingerprint = model_fingerprint(fetch_model(model))
+        place = root / "tables" / f"{self.fingerprint}.lance"
+        self.table: Table = write_table(place, self.dataset, self.vectors, encoder=self.fingerprint)
+        file = root / "queries.jsonl"
+        file.write_text("".join(json.dumps({"_id": name, "text": text}) + "\n" for name, text in QUERIES.items()))
+        self.job = SearchJob(table=str(root / "tables"), model=model, queries=str(file), k=4)
+
+    def exact(self, dimensions: int, k: int = 4) -> list[list[str]]:
+        queries, documents = truncate(self.queries, dimensions), truncate(self.vectors, dimensions)
+        return top_k(queries, np.asarray(list(TEXTS)), documents, k, by_document=True).row_ids.tolist()
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path) -> Searched:
+    return Searched(tmp_path_factory.mktemp("search"), str(encoder_folder))
+
+
+def printed(lines: list[str]) -> list[str]:
+    """Ids in the lines `rank  score  id  text`."""
+    return [line.split()[2] for line in lines if re.match(r" +\d+  ", line)]
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_the_nearest_documents_are_printed_for_each_query_and_kept_only_if_asked(searched: Searched, tmp_path: Path):
+    summary = run(searched.job.model_copy(update={"dimensions": 16}))
+    expected = searched.exact(16)
+    assert printed(summary["lines"]) == [name for names in expected for name in names]
+    assert summary["lines"][0].endswith("46 rows: exact search at 16 dimensions")
+    assert summary["output"] is None
+    assert not [text for text in [*TEXTS.values(), *QUERIES.values()] if text in "\n".join(summary["lines"])]
+
+    kept = run(searched.job.model_copy(update={"dimensions": 16, "output": str(tmp_path / "out")}))
+    rows = pq.read_table(tmp_path / "out/results.parquet").to_pylist()
+    assert [row["row_id"] for row in rows] == printed(kept["lines"])
+    assert {row["document_id"] for row in rows if row["query_id"] == "q1"} == {
+        name.split("#")[0] for name in expected[0]
+    }
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4] * 3
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_texts_are_printed_beside_their_ids_only_if_asked_for(searched: Searched):
+    job = searched.job.model_copy(update={"queries": None, "query": QUERIES["q2"]})
+    summary = run(job.model_copy(update={"show_text": True, "data": searched.dataset.uri}))
+    best = searched.exact(WIDTH)[1]
+    assert printed(summary["lines"]) == best
+    assert [line.partition(name)[2].strip() for line, name in zip(summary["lines"][1:], best, strict=True)] == [
+        TEXTS[name] for name in best
+    ]
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_a_funnel_of_all_documents_finds_what_exact_search_finds_and_says_so(searched: Searched):
+    job = searched.job.model_copy(update={"first_dimensions": 4, "candidates": 40, "measure": True})
+    summary = run(job)
+    assert printed(summary["lines"]) == [name for names in searched.exact(WIDTH) for name in names]
+    assert "40 candidates by 4 dimensions, ranked by 32" in summary["lines"][0]
+    assert summary["quality"]["recall"] == 1
+    assert summary["lines"][-1].startswith("the funnel finds 100.0% of exact search's best 4 (3 queries), in ")
+
+
+def test_a_query_from_another_encoder_is_refused(searched: Searched, prompted_folder: Path):
+    job = searched.job.model_copy(update={"model": str(prompted_folder), "table": searched.table.uri})
+    with pytest.raises(StorageError, match="never compared"):
+        run(job)
+
+
+def test_a_table_is_found_by_its_uri_its_folder_or_its_key(searched: Searched, tmp_path: Path):
+    folder = searched.table.uri.rpartition("/")[0]
+    for uri in (searched.table.uri, folder, f"{folder}/{{key}}.lance"):
+        assert open_table(uri, searched.fingerprint) == searched.table
+    with pytest.raises(StorageError, match="no embedding table there, nor one of encoder"):
+        open_table(str(tmp_path), searched.fingerprint)
+
+
+def test_dimensions_that_the_model_lacks_or_was_not_trained_for_are_named(searched: Searched):
+    with pytest.raises(ModelError, match=r"found \[64\], but the model has 32"):
+        run(searched.job.model_copy(update={"dimensions": 64}))
+    with pytest.raises(ModelError, match=r"found \[33\], but the model has 32"):
+        run(searched.job.model_copy(update={"first_dimensions": 33}))
+    trained = replace(searched.table.info, dimensions=(16, 8))
+    check_trained([16, 32], trained)
+    with pytest.raises(ModelError, match=r"found \[4, 12\], but this model was trained for \[32, 16, 8\]"):
+        check_trained([12, 16, 4], trained)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ((), "expected one of query=... and queries=<file>"),
+        (("query=a", "queries=q.txt"), "expected one of query=... and queries=<file>"),
+        (("query=a", "show_text=true"), "give data=<data set>"),
+        (("query=a", "measure=true"), "give first_dimensions=..."),
+        (("query=a", "k=0"), "k: Input should be greater than or equal to 1"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(more: tuple[str, ...], message: str):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config(SearchJob, ["table=t", "model=m", *more])
+
+
+@pytest.mark.parametrize("text", ["MI: treatment # 3", "{a}", "5", "yes", "[x", "it's", "a=b", 'say "ah"', "café"])
+def test_a_question_is_asked_as_it_was_typed(text: str):
+    job = load_config(SearchJob, ["table=t", "model=m", quote_query(f"query={text}")])
+    assert job.query == text
+    assert quote_query("queries=a.txt") == "queries=a.txt"
+    assert quote_query("query='a: b'") == "query='a: b'"

@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+
+from medembed.errors import ConfigError, ModelError
+from medembed.matryoshka import truncate
+from medembed.schema import document_of
+from medembed.search import funnel as module
+from medembed.search.funnel import Candidates, Funnel, ScoreCandidates, funnel_search, measure_funnel, recall_of
+from medembed.search.topk import Ranking, top_k
+
+Vectors = np.ndarray
+SIZES = (40, 0, 33, 27)
+
+
+class Reader:
+    """Shards are numbers; rows are dealt to them in order."""
+
+    def __init__(self, ids: list[str], vectors: Vectors, sizes: tuple[int, ...] = SIZES) -> None:
+        self.ids, self.vectors, self.sizes = ids, vectors, sizes
+
+    def __call__(self, shard: int) -> tuple[list[str], Vectors]:
+        start = sum(self.sizes[:shard])
+        rows = slice(start, start + self.sizes[shard])
+        return self.ids[rows], self.vectors[rows]
+
+    @property
+    def shards(self) -> list[tuple[int, int]]:
+        return list(enumerate(self.sizes))
+
+
+def draw(rows: int, width: int = 16, seed: int = 0) -> Vectors:
+    return truncate(np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32), width)
+
+
+def by_hand(queries: Vectors, ids: list[str], vectors: Vectors, k: int, funnel: Funnel) -> list[list[str]]:
+    """Best rows by document at the first dimensions, then all rows of those documents at the others."""
+    found = []
+    few, many = ((truncate(queries, d), truncate(vectors, d)) for d in (funnel.first_dimensions, funnel.dimensions))
+    for line in range(len(queries)):
+        scores = [dict(zip(ids, (one[line] @ other.T).tolist(), strict=True)) for one, other in (few, many)]
+        best: list[dict[str, float]] = [{}, {}]
+        for of_rows, of_documents in zip(scores, best, strict=True):
+            for name, score in of_rows.items():
+                document = document_of(name)
+                of_documents[document] = max(score, of_documents.get(document, -2.0))
+        first = sorted(best[0], key=lambda name: (-best[0][name], name))[: funnel.candidates]
+        found.append(sorted(first, key=lambda name: (-best[1][name], name))[:k])
+    return found
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_few_dimensions_choose_and_many_dimensions_rank_whatever_the_workers():
+    ids, vectors, queries = [f"d{number:03d}" for number in range(100)], draw(100), draw(6, seed=1)
+    read, funnel = Reader(ids, vectors), Funnel(4, 12, 9)
+    expected = by_hand(queries, ids, vectors, 5, funnel)
+    exact = top_k(truncate(queries, 12), np.asarray(ids), truncate(vectors, 12), 5)
+    assert expected != exact.ids.tolist()  # nine candidates by four dimensions miss some
+    for workers in (1, 2):
+        found = funnel_search(read.shards, read, queries, 5, funnel, workers=workers)
+        assert found.ids.tolist() == expected
+        assert found.rows is None
+    everything = funnel_search(read.shards, read, queries, 5, Funnel(4, 12, 100))
+    assert everything.ids.tolist() == exact.ids.tolist()
+    assert np.allclose(everything.scores, exact.scores, atol=1e-6)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_a_document_is_nominated_by_one_chunk_and_ranked_by_its_best_one_wherever_it_lies():
+    ids = ["a#chunk-0", "b", "c#chunk-0", "a#chunk-1", "c#chunk-1", "d", "e"]
+    rows = np.array(
+        [[0.9, -0.4, 0.2], [0.8, 0.6, 0.0], [0.7, 0.1, 0.7], [0.6, 0.0, 0.8], [0.6, 0.0, 0.8], [0.0, 1.0, 0.0],
+         [-1.0, 0.0, 0.0]],
+        dtype=np.float32,
+    )  # fmt: skip
+    read = Reader(ids, truncate(rows, 3), (3, 2, 2))
+    query = truncate(np.array([[0.6, 0.0, 0.8]], dtype=np.float32), 3)
+    found = funnel_search(read.shards, read, query, 4, Funnel(2, 3, 4), by_document=True)
+    # By 2 dimensions: a and c 1.0 (their second chunks), b 0.8, d 0.0. By 3: a and c tie at 1.0.
+    assert found.ids.tolist() == [["a", "c", "b", "d"]]
+    assert found.row_ids.tolist() == [["a#chunk-1", "c#chunk-1", "b", "d"]]
+    assert np.allclose(found.scores, [[1.0, 1.0, 0.48, 0.0]], atol=1e-6)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pytest.MonkeyPatch):
+    """Queries in parts of two, repeated vectors, documents of one to many rows, k above the documents."""
+    generator = np.random.default_rng(5)
+    owners = generator.integers(0, 12, size=100)
+    ids = [f"d{owner}#chunk-{number}" if owner % 3 else f"w{number}" for number, owner in enumerate(owners)]
+    vectors = draw(30, seed=2)[generator.integers(0, 30, size=100)]
+    queries, read, funnel = draw(5, seed=3), Reader(ids, vectors), Funnel(3, 16, 60)
+    monkeypatch.setattr(module, "_CANDIDATES_AT_ONCE", 2 * funnel.candidates)
+    found = funnel_search(read.shards, read, queries, 60, funnel, by_document=True)
+    exact = top_k(queries, np.asarray(ids), vectors, 60, by_document=True)
+    assert len({document_of(name) for name in ids}) < 60
+    assert found.ids.tolist() == exact.ids.tolist()
+    assert found.row_ids.tolist() == exact.row_ids.tolist()
+    assert np.allclose(found.scores, exact.scores, atol=1e-6)
+    assert found.ids[0, -1] == ""
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_measured_recall_is_the_share_of_exact_searchs_best_that_a_funnel_keeps():
+    ids, vectors, queries = [f"d{number:03d}" for number in range(100)], draw(100), draw(8, seed=1)
+    read, funnel = Reader(ids, vectors), Funnel(2, 16, 10)
+    quality = measure_funnel(read.shards, read, queries, 10, funnel, sample=3)
+    chosen = queries[[0, 3, 7]]
+    exact = top_k(chosen, np.asarray(ids), vectors, 10).ids.tolist()
+    kept = by_hand(chosen, ids, vectors, 10, funnel)
+    shares = [len(set(one) & set(other)) / 10 for one, other in zip(exact, kept, strict=True)]
+    assert 0 < quality.recall < 1
+    assert quality.recall == pytest.approx(np.mean(shares))
+    assert quality.queries == 3
+    assert quality.seconds > 0 < quality.exact_seconds
+
+
+def test_recall_counts_ids_that_exact_search_has_and_no_empty_places():
+    exact = Ranking(np.array([["a", "b"], ["c", ""], ["", ""]]), np.zeros((3, 2), np.float32))
+    found = Ranking(np.array([["b", "x"], ["", "c"], ["y", ""]]), np.zeros((3, 2), np.float32))
+    assert recall_of(found, exact) == pytest.approx((0.5 + 1 + 1) / 3)
+
+
+def test_a_stage_holds_candidates_rows_only_and_scores_no_other():
+    ids, vectors, queries = [f"d{number}" for number in range(5)], draw(5), draw(2, seed=1)
+    candidates = Candidates(np.array([0, 1, 1]), np.array(["d3", "d3", "elsewhere"]))
+    stage = ScoreCandidates(Reader(ids, vectors, (5,)), truncate(queries, 8), candidates, by_document=True)
+    found = module._unpack(stage({"shards": [0], "rows": 5})["scored"])
+    assert found.pairs.tolist() == [0, 1]
+    assert found.rows.tolist() == ["d3", "d3"]
+    assert np.allclose(found.scores, truncate(queries, 8) @ truncate(vectors, 8)[3], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("funnel", "kind", "message"),
+    [
+        (Funnel(32, 64), ModelError, "found \\[32, 64\\], but the model has 16"),
+        (Funnel(8, 8), ConfigError, "first_dimensions: found 8, expected fewer than the 8"),
+        (Funnel(4, 16, 9), ConfigError, "candidates: found 9, expected at least the k=10"),
+    ],
+)
+def test_what_makes_no_funnel_is_refused_before_anything_starts(funnel: Funnel, kind: type, message: str):
+    with pytest.raises(kind, match=message):
+        funnel_search([(0, 1)], lambda _: ([], draw(0)), draw(1), 10, funnel)
