@@ -50,3 +50,11 @@ def pad(tokens: Sequence[Sequence[int]], positions: list[int], *, pad_id: int = 
         place = slice(width - len(own), width) if pad_left else slice(0, len(own))
         ids[row, place], mask[row, place] = own, 1
     return Batch(positions, ids, mask)
+
+
+def count_padding(lengths: Sequence[int], max_tokens: int) -> int:
+    """Tokens that the batches of texts of these lengths are filled up with."""
+    return sum(
+        max(lengths[row] for row in rows) * len(rows) - sum(lengths[row] for row in rows)
+        for rows in batch_by_tokens(lengths, max_tokens)
+    )

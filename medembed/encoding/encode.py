@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from medembed import storage
 from medembed.artifact import place
-from medembed.encoding.batching import batch_by_tokens
+from medembed.encoding.batching import count_padding
 from medembed.encoding.changes import NO_KEYS, Changes, Keys, deal_copies, deal_rows, find_changes
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, Role
@@ -94,28 +94,8 @@ def update_table(
     logger.info("corpus: %s", ", ".join(f"{count:,} {name}" for name, count in changes.counts.items()))
     items = _items(changes, keys, corpus)
     staging = Staging(output, fingerprint([base.version if base else 0, dataset, encoder, _identify(items)]))
-    done = staging.read()
-    resumed = sum(item["rows"] for item in items if item["number"] in done)
-    if resumed:
-        logger.info("%d of %d rows were finished by an earlier run", resumed, sum(item["rows"] for item in items))
-    todo = [item for item in items if item["number"] not in done]
-    arguments = {"model": model, "output": output, "config": config, "staging": staging,
-                 "version": base.version if base else None}  # fmt: skip
-    if todo:
-        results = _run(todo, EncodeRows, arguments, config)
-        total = sum(item["rows"] for item in todo)
-        done |= {
-            row["number"]: json.loads(row["record"]) for row in track(results, total, "encode corpus", "documents")
-        }
-    records = [done[item["number"]] for item in items]
-    failed = tuple(sorted(name for record in records for name in record["failed"]))
-    if len(failed) > config.max_failed:
-        raise DataError(
-            f"corpus: {len(failed)} documents crash the encoder, e.g. id {failed[0]!r}; more than encoding.max_failed="
-            f"{config.max_failed}: mend them, or raise the limit. What is encoded is kept for the next run."
-        )
-    if failed:
-        logger.warning("%d documents crash the encoder and are left out: %s", len(failed), ", ".join(failed))
+    records, resumed = _work(items, staging, model, output, base, config)
+    failed = _check_failed(records, config.max_failed)
     table = commit_table(output, [record["fragments"] for record in records], _info(records, base, encoder, dataset),
                          base=base, dead=changes.dead)  # fmt: skip
     tag_version(table)
@@ -124,6 +104,41 @@ def update_table(
     return Encoded(
         table, changes.counts, resumed, failed, int(sums["tokens"]), int(sums["padding"]), float(sums["seconds"])
     )
+
+
+def _work(
+    items: Sequence[dict[str, Any]],
+    staging: Staging,
+    model: str,
+    output: str,
+    base: Table | None,
+    config: EncodingConfig,
+) -> tuple[list[dict[str, Any]], int]:
+    """(the record of each item, the rows that an earlier run had finished)."""
+    done = staging.read()
+    todo = [item for item in items if item["number"] not in done]
+    total, rows = (sum(item["rows"] for item in some) for some in (todo, items))
+    if total < rows:
+        logger.info("%d of %d rows were finished by an earlier run", rows - total, rows)
+    if todo:
+        arguments = {"model": model, "output": output, "config": config, "staging": staging,
+                     "version": base.version if base else None}  # fmt: skip
+        results = track(_run(todo, EncodeRows, arguments, config), total, "encode corpus", "documents")
+        done |= {row["number"]: json.loads(row["record"]) for row in results}
+    return [done[item["number"]] for item in items], rows - total
+
+
+def _check_failed(records: Sequence[dict[str, Any]], limit: int) -> tuple[str, ...]:
+    """Ids of the documents that crash the encoder. Raises DataError if they are more than the limit."""
+    failed = tuple(sorted(name for record in records for name in record["failed"]))
+    if len(failed) > limit:
+        raise DataError(
+            f"corpus: {len(failed)} documents crash the encoder, e.g. id {failed[0]!r}; more than encoding.max_failed="
+            f"{limit}: mend them, or raise the limit. What is encoded is kept for the next run."
+        )
+    if failed:
+        logger.warning("%d documents crash the encoder and are left out: %s", len(failed), ", ".join(failed))
+    return failed
 
 
 def describe(found: Encoded, seconds: float, workers: int) -> list[str]:
@@ -147,7 +162,7 @@ def describe(found: Encoded, seconds: float, workers: int) -> list[str]:
 
 
 def read_keys(corpus: Sequence[CorpusFile]) -> Keys:
-    """Ids and content hashes of a corpus, file by file; about 60 bytes a document."""
+    """Ids and content hashes of a corpus, read file by file; texts are not."""
     parts = [storage.read_parquet(uri, ["document_id", "content_hash"]) for uri, _ in corpus]
     if not sum(part.num_rows for part in parts):
         raise DataError("corpus: no documents; there is nothing to encode.")
@@ -201,7 +216,7 @@ class EncodeRows:
             "info": {"width": self.encoder.width, "dimensions": list(self.encoder.dimensions),
                      "prompt": self.encoder.prompt("document"), "max_length": self.encoder.max_length},
             "tokens": sum(lengths),
-            "padding": _count_padding(lengths, self.config.batch_tokens),
+            "padding": count_padding(lengths, self.config.batch_tokens),
             "failed": failed,
             "seconds": time.monotonic() - start,
         }  # fmt: skip
@@ -260,14 +275,6 @@ def _info(records: Sequence[dict[str, Any]], base: Table | None, encoder: str, d
         return replace(base.info, dataset=dataset)
     facts = records[0]["info"]
     return TableInfo(**(facts | {"dimensions": tuple(facts["dimensions"])}), encoder=encoder, dataset=dataset)
-
-
-def _count_padding(lengths: Sequence[int], max_tokens: int) -> int:
-    """Tokens that batches of these lengths are filled up with."""
-    return sum(
-        max(lengths[row] for row in rows) * len(rows) - sum(lengths[row] for row in rows)
-        for rows in batch_by_tokens(lengths, max_tokens)
-    )
 
 
 def _check_free(output: str) -> None:

@@ -51,7 +51,8 @@ class OpenVinoBackend:
 
 def _import_openvino() -> Any:
     # Importing it starts a process that looks for a statistics host, unless the sender is not to be found.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    modules: dict[str, Any] = sys.modules  # None is how Python marks a module as not to be found
+    modules.setdefault("openvino_telemetry", None)
     import openvino
 
     return openvino

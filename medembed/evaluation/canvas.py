@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Sequence, Set
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medembed.evaluation.report import GIB_PER_MILLION
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 INK, MUTED, TEAL, RED = "#0f172a", "#475569", "#0f766e", "#b91c1c"
 COLOURS = (TEAL, "#64748b", "#b45309", "#4338ca", "#9d174d")  # model, then baselines
 LINES, MARKERS = ("-", "--", ":", "-.", "--"), "osD^v"
-STYLE = {
+STYLE: Any = {
     "figure.constrained_layout.use": True, "font.size": 10.5, "text.parse_math": False,
     "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": "#94a3b8", "xtick.color": MUTED,
     "ytick.color": MUTED, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,

@@ -49,7 +49,7 @@ def draw_plots(page: Page) -> dict[str, bytes]:
 
     plots: dict[str, bytes] = {}
     for name, draw in _DRAWINGS.items():
-        with rc_context(STYLE):  # type: ignore[arg-type]
+        with rc_context(STYLE):
             figure = draw(page)
             if figure is not None:
                 plots[name] = to_png(figure)
@@ -195,10 +195,12 @@ def draw_pairs(page: Page) -> "Figure | None":
 
 
 def draw_look(page: Page) -> "Figure | None":
+    """How alike 50 documents are to the model."""
     return draw_heat_map(page, 0)
 
 
 def draw_baseline_look(page: Page) -> "Figure | None":
+    """How alike the same documents are to the first baseline."""
     return draw_heat_map(page, 1)
 
 

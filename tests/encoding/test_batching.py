@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medembed.encoding.batching import batch_by_tokens, make_batches, pad
+from medembed.encoding.batching import batch_by_tokens, count_padding, make_batches, pad
 
 
 def test_like_lengths_share_a_batch_and_a_long_text_goes_alone():
@@ -35,3 +35,8 @@ def test_the_masked_tokens_of_all_batches_are_the_texts_tokens(tokens: list[list
         for position, ids, mask in zip(batch.positions, batch.ids, batch.mask, strict=True)
     }
     assert found == dict(enumerate(tokens))
+
+
+def test_padding_is_what_batches_are_filled_up_with():
+    assert count_padding([3, 1, 2], 100) == (3 - 1) + (3 - 2)
+    assert count_padding([5, 5], 100) == 0

@@ -195,3 +195,13 @@ def test_evaluations_of_other_units_are_our_bug(base: Evaluation, tuned: Evaluat
     other = replace(base, queries=replace(base.queries, units=units("other")))
     with pytest.raises(AssertionError, match="measured other queries"):
         compare_evaluations(other, tuned, CONFIG)
+
+
+def test_a_difference_says_where_lower_is_better():
+    units = Units(tuple("abcd"), tuple("abcd"), ("en",) * 4, ((),) * 4)
+    values = {8: {"ndcg@10": np.array([0.1, 0.2, 0.3, 0.4]), "negative_accuracy@10": np.array([0.0, 1.0, 1.0, 0.0])}}
+    one = Evaluation("one", "", "e", Measured(units, values, {}, {}))
+    found = compare_evaluations(one, one, EvaluationConfig(bootstrap_samples=100)).differences
+    assert {name: rows[8].is_lower_better for name, rows in found.items()} == {
+        "ndcg@10": False, "negative_accuracy@10": True
+    }  # fmt: skip

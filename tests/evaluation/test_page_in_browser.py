@@ -65,7 +65,7 @@ onload = () => {{
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
     """{width: what was measured}."""
-    if CHROMIUM is None:
+    if CHROMIUM is None:  # a browser is a system's package, which pip cannot bring; CI installs it
         pytest.skip("no chromium or google-chrome on PATH")
     page = make_page(count=120, groups=90)
     report = html.escape(render_report(page, draw_plots(page)))

@@ -1,6 +1,7 @@
 import dataclasses
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,8 +28,8 @@ PAGE = make_page(count=120, groups=90)
 HTML = render_report(PAGE, {"gains.png": b"png"})
 
 
-def compared(model: Evaluation, baseline: Evaluation, **more: object) -> Page:
-    return Page("", [model, baseline], compare_all([baseline], model, CONFIG), **more)  # type: ignore[arg-type]
+def compared(model: Evaluation, baseline: Evaluation, **more: Any) -> Page:
+    return Page("", [model, baseline], compare_all([baseline], model, CONFIG), **more)
 
 
 def ranked(name: str, quality: float = 0.5, units: Units = UNITS) -> Evaluation:

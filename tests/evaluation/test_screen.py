@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -61,6 +62,12 @@ def test_a_verdict_goes_by_the_interval_that_holds_for_all_differences_at_once()
     assert verdict(make_difference(0.4, 0.5, alone=0.05, sure=0.11)) == UNSURE
     assert verdict(make_difference(0.5, 0.4, alone=0.05, sure=0.11)) == UNSURE
     assert verdict(make_difference(0.5, 0.4, sure=0.09)) == LOSS
+
+
+def test_where_lower_is_better_a_sure_fall_is_a_gain():
+    fall, rise = make_difference(0.5, 0.1), make_difference(0.1, 0.5)
+    assert verdict(dataclasses.replace(fall, is_lower_better=True)) == GAIN
+    assert verdict(dataclasses.replace(rise, is_lower_better=True)) == LOSS
 
 
 def test_an_interval_that_is_not_finite_is_said_to_be_none():
