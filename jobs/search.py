@@ -17,7 +17,7 @@ from medembed.config import Config, InputUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.data.query_file import read_queries
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_queries
+from medembed.encoding.texts import encode_queries
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table, TableInfo, check_encoder, find_table, read_shard
 from medembed.errors import ModelError, StorageError

@@ -27,3 +27,15 @@ def check_dimensions(dimensions: Sequence[int], width: int) -> None:
     wrong = sorted({dimension for dimension in dimensions if not 1 <= dimension <= width})
     if wrong:
         raise ModelError(f"dimensions: found {wrong}, but the model has {width}; choose values from 1 to {width}.")
+
+
+def check_trained(dimensions: Sequence[int], trained: Sequence[int], width: int) -> None:
+    """Raises ModelError for dimensions above the width, or that a Matryoshka checkpoint was not trained for.
+
+    A stock model, which has no trained dimensions, takes any.
+    """
+    check_dimensions(dimensions, width)
+    allowed = sorted({*trained, width}, reverse=True)
+    wrong = sorted(set(dimensions) - set(allowed))
+    if trained and wrong:
+        raise ModelError(f"dimensions: found {wrong}, but this model was trained for {allowed}; choose among these.")

@@ -64,13 +64,13 @@ WEAK = "weak"  # tag of a query that was made from a document's structure; never
 CHUNK_MARK = "#chunk-"
 
 
-def embeddings(width: int) -> pa.Schema:
-    """Columns of an embedding table whose vectors have `width` float32 values."""
+def embeddings(width: int, values: pa.DataType) -> pa.Schema:
+    """Columns of an embedding table whose vectors have `width` values of this type."""
     return pa.schema(
         [
             ("document_id", pa.string()),
             ("content_hash", pa.string()),
-            ("embedding", pa.list_(pa.float32(), width)),
+            ("embedding", pa.list_(values, width)),
         ]
     )
 

@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from medembed.artifact import NewOutput
 from medembed.data.dataset import KIND, Dataset, open_dataset, to_table
-from medembed.encoding.table import Table, TableInfo, commit_table, write_fragment
+from medembed.encoding.codec import Codec
+from medembed.encoding.commit import commit_table, write_fragment
+from medembed.encoding.table import Table, TableInfo
 from medembed.schema import CORPUS, content_hash
 
 Vectors = npt.NDArray[np.float32]
@@ -36,7 +38,8 @@ def write_table(
     """The embedding table of the data set with these rows, float32 [N, D], in corpus order."""
     corpus, fragments, start = dataset.corpus(), [], 0
     for _, rows in dataset.corpus_files():
-        fragments.append(write_fragment(str(uri), corpus.slice(start, rows), vectors[start : start + rows]))
+        column = Codec(vectors.shape[1]).write(vectors[start : start + rows])
+        fragments.append(write_fragment(str(uri), corpus.slice(start, rows), column))
         start += rows
     info = TableInfo(encoder, dataset.fingerprint, vectors.shape[1], (), prompt, max_length)
     return commit_table(str(uri), fragments, info)

@@ -1,153 +1,235 @@
-"""What must be done so that an embedding table equals a corpus again, from keys alone. Pure."""
+"""What must be done so that an embedding table equals a corpus again, from keys alone.
 
-from collections.abc import Iterator, Sequence
+DuckDB joins the keys of both, on disk where they outgrow a fixed share of memory, so that a driver's memory does not
+grow with the corpus.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, groupby, islice
 from typing import Any
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from medembed.errors import DataError
+from medembed.errors import DataError, StorageError
 
-ROWS_PER_ITEM = 1024  # one item is one fragment, and what a worker does at a time: about 10 s on one core
 Places = npt.NDArray[np.int64]
+
+# One item is one fragment, and what a worker does at a time: about 10 s on one core. A small corpus is dealt in smaller
+# items, so that no worker waits long for the last; their size follows the number of rows alone, never that of workers.
+_MOST_PER_ITEM, _FEWEST_PER_ITEM, _ITEMS_OF_A_SMALL_CORPUS = 1024, 128, 32
+_ROWS_PER_READ = 1 << 16
+_SETTINGS: dict[str, str | int | float | bool | list[str]] = {
+    "memory_limit": "256MB",  # of what is joined; the rest lies on disk
+    "threads": 1,
+    "preserve_insertion_order": False,
+    "autoinstall_known_extensions": False,  # nothing is ever fetched
+    "autoload_known_extensions": False,
+}
+_TABLES = """
+CREATE TABLE fresh AS SELECT place, id, hash FROM corpus ANTI JOIN held USING (id, hash);
+CREATE TABLE dead AS SELECT fragment, id FROM held ANTI JOIN corpus USING (id, hash);
+CREATE TABLE copies AS SELECT place, id, hash FROM fresh SEMI JOIN held USING (hash);
+CREATE TABLE novel AS SELECT place, id, hash FROM fresh ANTI JOIN held USING (hash);
+CREATE TABLE firsts AS SELECT min(place) AS place, hash FROM novel GROUP BY hash;
+CREATE TABLE twins AS
+    SELECT firsts.place AS first, novel.place AS place, id
+    FROM novel JOIN firsts USING (hash) WHERE novel.place <> firsts.place;
+"""
+_COUNTED = ("added", "changed", "deleted", "unchanged", "encoded")
+_COUNTS = """
+SELECT (SELECT count(*) FROM fresh ANTI JOIN held USING (id)),
+       (SELECT count(*) FROM fresh SEMI JOIN held USING (id)),
+       (SELECT count(*) FROM held ANTI JOIN corpus USING (id)),
+       (SELECT count(*) FROM corpus) - (SELECT count(*) FROM fresh),
+       (SELECT count(*) FROM firsts)
+"""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Ids and content hashes [N], strings, of a corpus's or a table's rows, in order."""
+    """Ids and content hashes [N], strings, of rows of a corpus or a table, in order."""
 
     ids: pa.Array
     hashes: pa.Array
 
-    def take(self, rows: Places) -> "Keys":
-        """Those at these places."""
-        return Keys(self.ids.take(pa.array(rows)), self.hashes.take(pa.array(rows)))
 
-
-NO_KEYS = Keys(pa.array([], pa.string()), pa.array([], pa.string()))
-
-
-@dataclass(frozen=True)
 class Changes:
-    """Rows of the corpus (`new`, `twins`, `copies`) and of the table (`dead`), by place.
+    """Rows to be encoded, each text once; rows whose vector the table holds under another id; rows to be deleted.
 
-    `new` are to be encoded, each text once. `twins` have the text of a new row, `first`; `copies` have one that the
-    table holds already. `dead` are table rows that the corpus no longer has, or has with another text.
+    `counts` are rows added, changed, deleted and unchanged, and texts to be encoded; `rows` are those to be written.
     """
 
-    new: Places
-    twins: Places
-    first: Places
-    copies: Places
-    dead: Places | None
-    counts: dict[str, int]
+    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
+        self._database = database
+        database.execute(_TABLES)
+        self.counts: dict[str, int] = dict(zip(_COUNTED, _one(database, _COUNTS), strict=True))
+        self.rows = self.counts["added"] + self.counts["changed"]
+
+    def dead(self) -> Iterator[tuple[int, list[str]]]:
+        """(fragment, by place among the table's, ids) of table rows that the corpus lacks, or has with another text."""
+        rows = self._read("SELECT fragment, id FROM dead ORDER BY fragment, id")
+        for fragment, of_one in groupby(rows, key=lambda row: row["fragment"]):
+            yield fragment, [row["id"] for row in of_one]
+
+    def deal(self, files: Sequence[tuple[str, int]]) -> Iterator[dict[str, Any]]:
+        """Items {number, rows} with the work of each, which depend on corpus and table alone.
+
+        To encode: `parts` [{file, ranges: [[start, end)]}] of new rows and `twins` [{row, document_id}] that share the
+        text of the item's `row`; to copy: `ids` and `hashes`. A file's rows stay together where they fit.
+        """
+        for number, item in enumerate(chain(self._deal_new(files), self._deal_copies())):
+            yield {"number": number} | item
+
+    def _deal_new(self, files: Sequence[tuple[str, int]]) -> Iterator[dict[str, Any]]:
+        twins = self._read("SELECT first, id FROM twins ORDER BY first, place")
+        twin = next(twins, None)
+        for item in _pack(self._new_by_file(files), items_of(self.counts["encoded"])):
+            places = np.concatenate([places for _, _, places in item])
+            named = []
+            while twin is not None and twin["first"] <= places[-1]:
+                named.append({"row": int(np.searchsorted(places, twin["first"])), "document_id": twin["id"]})
+                twin = next(twins, None)
+            parts = [{"file": files[owner][0], "ranges": _runs(rows - start)} for owner, start, rows in item]
+            yield {"rows": len(places) + len(named), "parts": parts, "twins": named}
+
+    def _new_by_file(self, files: Sequence[tuple[str, int]]) -> Iterator[tuple[int, int, Places]]:
+        """(file, place of its first row, places of its new rows), of the files that have some."""
+        batches = self._batches("SELECT place FROM firsts ORDER BY place")
+        waiting, end = np.empty(0, np.int64), 0
+        for owner, (_, rows) in enumerate(files):
+            start, end = end, end + rows
+            parts = [waiting]
+            while (not len(waiting) or waiting[-1] < end) and (batch := next(batches, None)) is not None:
+                waiting = batch["place"].to_numpy()
+                parts.append(waiting)
+            found = np.concatenate(parts)
+            here = int(np.searchsorted(found, end))
+            waiting = found[here:]
+            if here:
+                yield owner, start, found[:here]
+
+    def _deal_copies(self) -> Iterator[dict[str, Any]]:
+        rows = self._read("SELECT id, hash FROM copies ORDER BY place")
+        while block := list(islice(rows, _MOST_PER_ITEM)):
+            yield {"rows": len(block), "ids": [row["id"] for row in block], "hashes": [row["hash"] for row in block]}
+
+    def _read(self, query: str) -> Iterator[dict[str, Any]]:
+        for batch in self._batches(query):
+            yield from batch.to_pylist()
+
+    def _batches(self, query: str) -> Iterator[pa.RecordBatch]:
+        yield from self._database.cursor().sql(query).to_arrow_reader(_ROWS_PER_READ)
 
 
-def find_changes(corpus: Keys, table: Keys, fragments: Sequence[int]) -> Changes:
-    """Compares a corpus with a table, whose fragments have so many rows.
+@contextmanager
+def compare(corpus: Iterable[Keys], table: Iterable[Keys]) -> Iterator[Changes]:
+    """What makes a table, whose fragments have these keys, equal to a corpus, whose files have those.
 
-    Raises DataError if the corpus has an id twice or a row without one.
+    Raises DataError if the corpus has an id twice, a row without one, or no rows; StorageError if the local disk, where
+    keys that do not fit into memory lie meanwhile, is full.
     """
-    _check_ids(corpus.ids)
-    place = pc.index_in(corpus.ids, value_set=table.ids)
-    known = place.is_valid().to_numpy(zero_copy_only=False)
-    old = pc.fill_null(place, 0).to_numpy().astype(np.int64)
-    same = known.copy()
-    if len(table.ids):
-        same &= pc.equal(corpus.hashes, table.hashes.take(pa.array(old))).to_numpy(zero_copy_only=False)
-    is_dead = np.ones(len(table.ids), dtype=np.bool_)
-    is_dead[old[same]] = False
-    is_whole = _has_dead_fragment(is_dead, fragments)
-    rows = np.arange(len(same)) if is_whole else np.flatnonzero(~same)
-    hashes = corpus.hashes.take(pa.array(rows))
-    held = pc.is_in(hashes, value_set=table.hashes).to_numpy(zero_copy_only=False)
-    fresh = rows[~held]
-    new, twins, first = _split_repeated(fresh, hashes.filter(pa.array(~held)))
-    counts = {
-        "added": int((~known).sum()),
-        "changed": int((known & ~same).sum()),
-        "deleted": int(len(table.ids) - known.sum()),
-        "unchanged": int(same.sum()),
-        "encoded": len(new),
-    }
-    return Changes(new, twins, first, rows[held], None if is_whole else np.flatnonzero(is_dead), counts)
+    with _database() as database:
+        _fill_corpus(database, corpus)
+        _check_ids(database)
+        _fill_held(database, table)
+        yield Changes(database)
 
 
-def deal_rows(changes: Changes, corpus: Keys, files: Sequence[tuple[str, int]]) -> Iterator[dict[str, Any]]:
-    """Items {number, rows, parts: [{file, rows}], twins: [{row, document_id}]} of new rows, a fragment's worth each.
-
-    A file's rows stay together where they fit. `row` is the place in the item. Every item has the same keys, whoever
-    works on it.
-    """
-    ends = np.cumsum([rows for _, rows in files])
-    start_of = dict(zip(changes.new.tolist(), range(len(changes.new)), strict=True))
-    twins: dict[int, list[int]] = {}
-    for twin, first in zip(changes.twins.tolist(), changes.first.tolist(), strict=True):
-        twins.setdefault(start_of[first], []).append(twin)
-    for number, (start, end) in enumerate(_blocks(changes.new, ends)):
-        rows = changes.new[start:end]
-        owners = np.searchsorted(ends, rows, side="right")
-        parts = [
-            {"file": files[owner][0], "rows": (rows[owners == owner] - (ends[owner] - files[owner][1])).tolist()}
-            for owner in np.unique(owners).tolist()
-        ]
-        named = [
-            {"row": place - start, "document_id": corpus.ids[twin].as_py()}
-            for place in range(start, end)
-            for twin in twins.get(place, ())
-        ]
-        yield {"number": number, "rows": len(rows), "parts": parts, "twins": named}
+def count_repeated(table: Iterable[Keys]) -> int:
+    """Rows of a table whose id another row has as well."""
+    with _database() as database:
+        _fill_held(database, table)
+        return int(_one(database, "SELECT count(id) - count(DISTINCT id) FROM held")[0])
 
 
-def deal_copies(changes: Changes, corpus: Keys, number: int) -> Iterator[dict[str, Any]]:
-    """Items {number, rows, ids, hashes} of rows whose vector the table holds under another id."""
-    for start in range(0, len(changes.copies), ROWS_PER_ITEM):
-        keys = corpus.take(changes.copies[start : start + ROWS_PER_ITEM])
-        yield {"number": number, "rows": len(keys.ids), "ids": keys.ids.to_pylist(), "hashes": keys.hashes.to_pylist()}
-        number += 1
+def items_of(rows: int) -> int:
+    """How many rows an item has, for so many rows to encode."""
+    return int(np.clip(-(-rows // _ITEMS_OF_A_SMALL_CORPUS), _FEWEST_PER_ITEM, _MOST_PER_ITEM))
 
 
-def _blocks(rows: Places, ends: Places) -> Iterator[tuple[int, int]]:
-    """[start, end) of consecutive items: whole files while they fit, larger files cut."""
-    owners = np.searchsorted(ends, rows, side="right")
-    starts = [0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist()]
-    start = 0
-    for file_start, file_end in zip(starts, [*starts[1:], len(rows)], strict=True):
-        if start < file_start and file_end - start > ROWS_PER_ITEM:
-            yield start, file_start
-            start = file_start
-        while file_end - start > ROWS_PER_ITEM:
-            yield start, start + ROWS_PER_ITEM
-            start += ROWS_PER_ITEM
-    if start < len(rows):
-        yield start, len(rows)
+@contextmanager
+def _database() -> Iterator[duckdb.DuckDBPyConnection]:
+    with tempfile.TemporaryDirectory(prefix="medembed-keys-") as folder:
+        database = duckdb.connect(f"{folder}/keys.db", config={**_SETTINGS, "temp_directory": folder})
+        try:
+            yield database
+        except duckdb.Error as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise StorageError(
+                f"comparing keys in {tempfile.gettempdir()}: {reason}; free space there, or set TMPDIR."
+            ) from None
+        finally:
+            database.close()
 
 
-def _has_dead_fragment(is_dead: npt.NDArray[np.bool_], fragments: Sequence[int]) -> bool:
-    ends = np.cumsum(fragments)
-    return any(is_dead[end - rows : end].all() for end, rows in zip(ends.tolist(), fragments, strict=True))
+def _fill_corpus(database: duckdb.DuckDBPyConnection, corpus: Iterable[Keys]) -> None:
+    database.execute("CREATE TABLE corpus (place BIGINT, id VARCHAR, hash VARCHAR)")
+    place = 0
+    for keys in corpus:
+        places = pa.array(np.arange(place, place + len(keys.ids)))
+        place += len(keys.ids)
+        _insert(database, "corpus", pa.table({"place": places, "id": keys.ids, "hash": keys.hashes}))
 
 
-def _split_repeated(rows: Places, hashes: pa.Array) -> tuple[Places, Places, Places]:
-    """(rows of which each text is the first, the others, the first row of each of the others)."""
-    codes = pc.dictionary_encode(hashes).indices.to_numpy().astype(np.int64)
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    owner = rows[first][inverse]
-    is_first = owner == rows
-    return rows[is_first], rows[~is_first], owner[~is_first]
+def _fill_held(database: duckdb.DuckDBPyConnection, table: Iterable[Keys]) -> None:
+    database.execute("CREATE TABLE held (fragment BIGINT, id VARCHAR, hash VARCHAR)")
+    for fragment, keys in enumerate(table):
+        numbers = pa.array(np.full(len(keys.ids), fragment))
+        _insert(database, "held", pa.table({"fragment": numbers, "id": keys.ids, "hash": keys.hashes}))
 
 
-def _check_ids(ids: pa.Array) -> None:
-    missing = ids.null_count + pc.sum(pc.equal(ids, "")).as_py() if len(ids) else 0
+def _insert(database: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    database.register("incoming", rows)
+    database.execute(f"INSERT INTO {name} SELECT * FROM incoming")
+    database.unregister("incoming")
+
+
+def _check_ids(database: duckdb.DuckDBPyConnection) -> None:
+    rows, missing = _one(database, "SELECT count(*), count(*) FILTER (coalesce(id, '') = '') FROM corpus")
+    if not rows:
+        raise DataError("corpus: no documents; there is nothing to encode.")
     if missing:
         raise DataError(f"corpus: {missing} documents have no id; give each one of its own.")
-    counted = pc.value_counts(ids)
-    repeated = counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
-    if len(repeated):
+    repeated, example = _one(
+        database, "SELECT count(*), min(id) FROM (SELECT id FROM corpus GROUP BY id HAVING count(*) > 1)"
+    )
+    if repeated:
         raise DataError(
-            f"corpus: {len(repeated)} ids stand more than once, e.g. {min(repeated.to_pylist())!r}; give each document "
-            "an id of its own."
+            f"corpus: {repeated} ids stand more than once, e.g. {example!r}; give each document an id of its own."
         )
+
+
+def _one(database: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    """The single row that a query gives."""
+    row = database.execute(query).fetchone()
+    assert row is not None
+    return row
+
+
+def _pack(parts: Iterable[tuple[int, int, Places]], rows_per_item: int) -> Iterator[list[tuple[int, int, Places]]]:
+    """Parts of files joined while they fit into an item, larger ones cut."""
+    waiting: list[tuple[int, int, Places]] = []
+    size = 0
+    for owner, start, rows in parts:
+        if waiting and size + len(rows) > rows_per_item:
+            yield waiting
+            waiting, size = [], 0
+        while len(rows) > rows_per_item:
+            yield [(owner, start, rows[:rows_per_item])]
+            rows = rows[rows_per_item:]
+        waiting.append((owner, start, rows))
+        size += len(rows)
+    if waiting:
+        yield waiting
+
+
+def _runs(rows: Places) -> list[list[int]]:
+    """[start, end) of each run of consecutive numbers."""
+    cuts = np.flatnonzero(np.diff(rows) > 1) + 1
+    return [[int(run[0]), int(run[-1]) + 1] for run in np.split(rows, cuts)]

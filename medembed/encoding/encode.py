@@ -1,50 +1,40 @@
-"""Keeps an embedding table equal to a corpus, and encodes queries: Ray Data spreads the work over encoding actors.
+"""Keeps an embedding table equal to a corpus: Ray Data spreads the work over encoding actors.
 
-Only rows whose text the table does not hold are encoded. The unit of work is one item of `changes.deal_rows`, which
-depends on corpus and table alone, so that batches, and with them the last bits of a vector, do not depend on how many
-workers there are. What is finished is recorded; a rerun after any death goes on from there, and one commit ends it.
+Only rows whose text the table does not hold are encoded. The unit of work is one item of `changes`, which depends on
+corpus and table alone, so that batches, and with them the last bits of a vector, do not depend on how many workers
+there are. What is finished is recorded; a rerun after any death goes on from there, and one commit ends it.
 """
 
 import json
 import logging
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
 from medembed import storage
 from medembed.artifact import place
-from medembed.encoding.batching import count_padding
-from medembed.encoding.changes import NO_KEYS, Changes, Keys, deal_copies, deal_rows, find_changes
+from medembed.encoding.changes import compare
+from medembed.encoding.codec import Storage
+from medembed.encoding.commit import commit_table, tag_version
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder, Role
-from medembed.encoding.isolate import Attempts, encode_apart
-from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
+from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, read_card
+from medembed.encoding.quantize import Ranges, calibrate
 from medembed.encoding.staging import FOLDER, Staging
-from medembed.encoding.table import (
-    Table,
-    TableInfo,
-    check_encoder,
-    commit_table,
-    find_table,
-    find_vectors,
-    tag_version,
-    write_fragment,
-)
+from medembed.encoding.table import Table, TableInfo, check_encoder, find_table
+from medembed.encoding.texts import encode_texts
+from medembed.encoding.worker import EncodeRows, Target
 from medembed.errors import DataError, StorageError
+from medembed.matryoshka import check_trained
 from medembed.progress import track
 from medembed.schema import content_hash, fingerprint
 from medembed.spread import spread
 
 logger = logging.getLogger(__name__)
 
-CorpusFile = tuple[str, int]  # (URI of a Parquet file with columns schema.CORPUS, its number of rows)
-_TEXTS_PER_ITEM = 1024
 _OWN_FOLDERS = ("data/", "_transactions/", "_deletions/", f"{FOLDER}/")
+# Texts whose vectors give the ranges of a new int8 table, and what is added at both ends for texts to come.
+_CALIBRATION_TEXTS, _CALIBRATION_FILES, _MARGIN = 4096, 64, 0.05
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,8 @@ class Encoded:
     """The table, and what was done so that it equals the corpus.
 
     `counts`: rows added, changed, deleted and unchanged, texts encoded. `resumed` rows were finished by an earlier run;
-    `failed` are ids of documents that crash the encoder; `seconds` are those of all workers together.
+    `failed` are ids of documents that crash the encoder; `tokens`, `padding` (tokens too) and `seconds`, those of all
+    workers together, are this run's.
     """
 
     table: Table
@@ -70,62 +61,91 @@ def encode_corpus(corpus: Sequence[CorpusFile], dataset: str, model: str, output
 
 
 def update_table(
-    corpus: Sequence[CorpusFile], dataset: str, model: str, output: str, config: EncodingConfig
+    corpus: Sequence[CorpusFile],
+    dataset: str,
+    model: str,
+    output: str,
+    config: EncodingConfig,
+    *,
+    storage_type: Storage | None = None,
+    dimensions: int | None = None,
 ) -> Encoded:
     """Makes the table at `output` equal to the corpus: a new version, or the one that is there if nothing changed.
 
-    `dataset` is the data set's fingerprint; a table that bears it is not looked into. Until the one commit readers see
-    the old version. Raises StorageError if another encoder's table or something else is there, or if another run
-    commits meanwhile; DataError for a corpus without documents, or with an id twice.
+    `dataset` is the data set's fingerprint; a table that bears it is not looked into. A new table keeps vectors as
+    float32 and whole, unless `storage_type` and `dimensions` say otherwise. Until the one commit readers see the old
+    version. Raises StorageError if another encoder's table, one that keeps vectors otherwise, or something else is
+    there, or if another run commits meanwhile; DataError for a corpus without documents, or with an id twice;
+    ModelError for dimensions that the model was not trained for.
     """
-    encoder = model_fingerprint(fetch_model(model))
+    folder = fetch_model(model)
+    encoder = model_fingerprint(folder)
     output = place(output, encoder)
     base = find_table(output)
     if base is not None:
         check_encoder(base, encoder)
+        _check_form(base, storage_type, dimensions)
         if base.info.dataset == dataset:
             logger.info("embedding table %s version %d: unchanged, reused", encoder, base.version)
             return Encoded(base, {"unchanged": base.rows})
     else:
         _check_free(output)
-    keys = read_keys(corpus)
-    sizes = [shard["rows"] for shard in base.shards()] if base else []
-    changes = find_changes(keys, base.keys() if base else NO_KEYS, sizes)
-    logger.info("corpus: %s", ", ".join(f"{count:,} {name}" for name, count in changes.counts.items()))
-    items = _items(changes, keys, corpus)
-    staging = Staging(output, fingerprint([base.version if base else 0, dataset, encoder, _identify(items)]))
-    records, resumed = _work(items, staging, model, output, base, config)
-    failed = _check_failed(records, config.max_failed)
-    table = commit_table(output, [record["fragments"] for record in records], _info(records, base, encoder, dataset),
-                         base=base, dead=changes.dead)  # fmt: skip
+        if dimensions is not None:
+            check_trained([dimensions], read_card(folder).get("dimensions", ()), model_width(folder) or dimensions)
+    with compare(read_keys(corpus), base.keys() if base else ()) as changes:
+        logger.info("corpus: %s", ", ".join(f"{count:,} {name}" for name, count in changes.counts.items()))
+        # Work as JSON, since Ray has no column of lists that may all be empty.
+        items = [
+            {"number": item["number"], "rows": item["rows"], "work": json.dumps(item)} for item in changes.deal(corpus)
+        ]
+        staging = _open_staging(output, [base and base.version, dataset, encoder, storage_type, dimensions], items)
+        target = Target(output, 0, storage_type or "float32", dimensions, None)
+        if base is not None:
+            target = Target(output, base.version, base.info.storage, base.info.width, base.codec().ranges)
+        elif target.storage == "int8":
+            target = replace(target, ranges=_find_ranges(corpus, model, config, staging))
+        found = _work(items, staging, {"model": model, "target": target, "config": config, "staging": staging}, config)
+        failed = _check_failed(found.records, config.max_failed)
+        info = replace(base.info, dataset=dataset) if base else _info(found.records[0], target, encoder, dataset)
+        table = commit_table(
+            output, [record["fragments"] for record in found.records], info,
+            ranges=target.ranges, base=base, dead=changes.dead(),
+        )  # fmt: skip
     tag_version(table)
     staging.clear()
-    sums = {name: sum(record[name] for record in records) for name in ("tokens", "padding", "seconds")}
-    return Encoded(
-        table, changes.counts, resumed, failed, int(sums["tokens"]), int(sums["padding"]), float(sums["seconds"])
-    )
+    return Encoded(table, changes.counts, found.resumed, failed, found.tokens, found.padding, found.seconds)
+
+
+@dataclass
+class _Work:
+    """Records of all items in order, rows that an earlier run had finished, and what this run did."""
+
+    records: list[dict[str, Any]]
+    resumed: int
+    tokens: int
+    padding: int
+    seconds: float
 
 
 def _work(
-    items: Sequence[dict[str, Any]],
-    staging: Staging,
-    model: str,
-    output: str,
-    base: Table | None,
-    config: EncodingConfig,
-) -> tuple[list[dict[str, Any]], int]:
-    """(the record of each item, the rows that an earlier run had finished)."""
+    items: Sequence[dict[str, Any]], staging: Staging, arguments: dict[str, Any], config: EncodingConfig
+) -> _Work:
     done = staging.read()
     todo = [item for item in items if item["number"] not in done]
     total, rows = (sum(item["rows"] for item in some) for some in (todo, items))
     if total < rows:
         logger.info("%d of %d rows were finished by an earlier run", rows - total, rows)
+    new: dict[int, dict[str, Any]] = {}
     if todo:
-        arguments = {"model": model, "output": output, "config": config, "staging": staging,
-                     "version": base.version if base else None}  # fmt: skip
-        results = track(_run(todo, EncodeRows, arguments, config), total, "encode corpus", "documents")
-        done |= {row["number"]: json.loads(row["record"]) for row in results}
-    return [done[item["number"]] for item in items], rows - total
+        results = spread(
+            todo, EncodeRows, arguments,
+            workers=config.workers, cpus=config.cpus_per_worker, gpus=config.gpus_per_worker,
+        )  # fmt: skip
+        counted = ((int(row["rows"]), row) for row in results)
+        new = {row["number"]: json.loads(row["record"]) for row in track(counted, total, "encode corpus", "documents")}
+    sums = {name: sum(record[name] for record in new.values()) for name in ("tokens", "padding", "seconds")}
+    done |= new
+    return _Work([done[item["number"]] for item in items], rows - total, **sums)
 
 
 def _check_failed(records: Sequence[dict[str, Any]], limit: int) -> tuple[str, ...]:
@@ -161,120 +181,35 @@ def describe(found: Encoded, seconds: float, workers: int) -> list[str]:
     return lines
 
 
-def read_keys(corpus: Sequence[CorpusFile]) -> Keys:
-    """Ids and content hashes of a corpus, read file by file; texts are not."""
-    parts = [storage.read_parquet(uri, ["document_id", "content_hash"]) for uri, _ in corpus]
-    if not sum(part.num_rows for part in parts):
-        raise DataError("corpus: no documents; there is nothing to encode.")
-    rows = pa.concat_tables(parts)
-    return Keys(*(pa.concat_arrays(rows[name].chunks) for name in ("document_id", "content_hash")))
+def _open_staging(output: str, what: Sequence[Any], items: Sequence[dict[str, Any]]) -> Staging:
+    """The records of a run that had the same to do."""
+    work = content_hash("\n".join(item["work"] for item in items))
+    return Staging(output, fingerprint([*what, work]))
 
 
-def encode_queries(texts: Sequence[str], model: str, config: EncodingConfig) -> npt.NDArray[np.float32]:
-    """float32 [len(texts), width], unit rows, in the order of `texts`, behind the model's query prompt."""
-    return encode_texts({"query": texts}, model, config)["query"]
+def _find_ranges(corpus: Sequence[CorpusFile], model: str, config: EncodingConfig, staging: Staging) -> Ranges:
+    """Ranges for int8 from a sample's vectors, measured once: a rerun takes those that it finds."""
+    found = staging.read_ranges()
+    if found is None:
+        _, texts = sample_texts(corpus, _CALIBRATION_TEXTS, _CALIBRATION_FILES)
+        found = calibrate(encode_texts({"document": texts}, model, config)["document"]).widen(_MARGIN)
+        staging.write_ranges(found)
+    return found
 
 
-def encode_texts(
-    texts: Mapping[Role, Sequence[str]], model: str, config: EncodingConfig
-) -> dict[Role, npt.NDArray[np.float32]]:
-    """{role: float32 [texts, width]}, unit rows in the order of the texts, behind each role's prompt."""
-    items = [
-        {"role": role, "number": start, "texts": list(of_role[start : start + _TEXTS_PER_ITEM])}
-        for role, of_role in texts.items()
-        for start in range(0, len(of_role), _TEXTS_PER_ITEM)
-    ]
-    results = _run(items, EncodeTexts, {"model": model, "config": config}, config) if items else ()
-    total = sum(map(len, texts.values()))
-    done = {(row["role"], row["number"]): row["embeddings"] for row in track(results, total, "encode texts", "texts")}
-    parts = {role: [done[key] for key in sorted(done) if key[0] == role] for role in texts}
-    return {role: np.concatenate(found) if found else np.zeros((0, 0), np.float32) for role, found in parts.items()}
+def _info(record: dict[str, Any], target: Target, encoder: str, dataset: str) -> TableInfo:
+    facts = record["info"] | {"dimensions": tuple(record["info"]["dimensions"])}
+    return TableInfo(**facts, encoder=encoder, dataset=dataset, storage=target.storage)
 
 
-class EncodeRows:
-    """Turns an item of `changes` into an uncommitted fragment and a record of it.
-
-    A class, so that the model loads once per actor.
-    """
-
-    def __init__(self, model: str, output: str, config: EncodingConfig, staging: Staging, version: int | None) -> None:
-        self.encoder, self.config = Encoder.load(model, config), config
-        self.output, self.staging, self.version = output, staging, version or 0
-
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        start, work = time.monotonic(), json.loads(item["work"])
-        lengths: list[int] = []
-        failed: list[str] = []
-        if "hashes" in work:
-            rows = pa.table({"document_id": work["ids"], "content_hash": work["hashes"]})
-            embeddings = find_vectors(self.output, self.version, work["hashes"])
-
-        else:
-            rows, embeddings, lengths, failed = self._encode(work, Attempts(self.staging, item["number"]))
-        record = {
-            "fragments": write_fragment(self.output, rows, embeddings),
-            "info": {"width": self.encoder.width, "dimensions": list(self.encoder.dimensions),
-                     "prompt": self.encoder.prompt("document"), "max_length": self.encoder.max_length},
-            "tokens": sum(lengths),
-            "padding": count_padding(lengths, self.config.batch_tokens),
-            "failed": failed,
-            "seconds": time.monotonic() - start,
-        }  # fmt: skip
-        self.staging.write(item["number"], record)
-        return {"number": item["number"], "rows": item["rows"], "record": json.dumps(record)}
-
-    def _encode(
-        self, work: dict[str, Any], attempts: Attempts
-    ) -> tuple[pa.Table, npt.NDArray[np.float32], list[int], list[str]]:
-        """(ids and hashes, their embeddings, tokens of each text, ids of documents that crash the encoder).
-
-        Twins stand behind the rows whose text they share.
-        """
-        parts = [storage.read_parquet(part["file"]).take(pa.array(part["rows"])) for part in work["parts"]]
-        corpus = pa.concat_tables(parts)
-        embeddings, lengths, kept = encode_apart(
-            self.encoder.encode_and_count, corpus["text"].to_pylist(), attempts, self.config.max_failed
+def _check_form(base: Table, storage_type: Storage | None, dimensions: int | None) -> None:
+    """Raises StorageError if the table keeps vectors otherwise than asked."""
+    found, asked = (base.info.storage, base.info.width), (storage_type or base.info.storage, dimensions)
+    if asked not in (found, (found[0], None)):
+        raise StorageError(
+            f"{base.uri}: keeps {found[1]} dimensions as {found[0]}, but {asked[1] or found[1]} as {asked[0]} were "
+            "asked for; choose another output, or leave storage and dimensions out."
         )
-        ids, hashes = corpus["document_id"].to_pylist(), corpus["content_hash"].to_pylist()
-        place = {row: position for position, row in enumerate(kept)}
-        named = [(ids[row], row) for row in range(len(ids))]
-        named += [(twin["document_id"], twin["row"]) for twin in work["twins"]]
-        written = [(name, row) for name, row in named if row in place]
-        rows = pa.table({
-            "document_id": pa.array([name for name, _ in written], pa.string()),
-            "content_hash": pa.array([hashes[row] for _, row in written], pa.string()),
-        })  # fmt: skip
-        failed = [name for name, row in named if row not in place]
-        return rows, embeddings[[place[row] for _, row in written]], lengths, failed
-
-
-class EncodeTexts:
-    """Turns {role, number, texts} into {role, number, embeddings}."""
-
-    def __init__(self, model: str, config: EncodingConfig) -> None:
-        self.encoder = Encoder.load(model, config)
-
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        embeddings = self.encoder.encode(list(item["texts"]), item["role"])
-        return {"role": item["role"], "number": item["number"], "rows": len(embeddings), "embeddings": embeddings}
-
-
-def _items(changes: Changes, keys: Keys, corpus: Sequence[CorpusFile]) -> list[dict[str, Any]]:
-    """{number, rows, work}: work as JSON, since Ray has no column of lists that may all be empty."""
-    items = list(deal_rows(changes, keys, corpus))
-    items += deal_copies(changes, keys, len(items))
-    return [{"number": item["number"], "rows": item["rows"], "work": json.dumps(item)} for item in items]
-
-
-def _identify(items: Sequence[dict[str, Any]]) -> str:
-    return content_hash("\n".join(item["work"] for item in items))
-
-
-def _info(records: Sequence[dict[str, Any]], base: Table | None, encoder: str, dataset: str) -> TableInfo:
-    if base is not None:
-        return replace(base.info, dataset=dataset)
-    facts = records[0]["info"]
-    return TableInfo(**(facts | {"dimensions": tuple(facts["dimensions"])}), encoder=encoder, dataset=dataset)
 
 
 def _check_free(output: str) -> None:
@@ -286,10 +221,3 @@ def _check_free(output: str) -> None:
         raise StorageError(
             f"{output}: expected nothing or an embedding table, found {foreign[0]!r}; choose another place."
         )
-
-
-def _run(items: list[dict[str, Any]], stage: type, arguments: dict[str, Any], config: EncodingConfig) -> Any:
-    results = spread(
-        items, stage, arguments, workers=config.workers, cpus=config.cpus_per_worker, gpus=config.gpus_per_worker
-    )
-    return ((int(row["rows"]), row) for row in results)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from medembed import storage
+from medembed.encoding.commit import commit_table
 from medembed.encoding.staging import FOLDER
 from medembed.encoding.table import Table, find_table, open_lance
 from medembed.errors import StorageError
@@ -73,6 +74,7 @@ def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
     before = open_table(uri)
     dataset = open_lance(uri, before.version)
     metrics = dataset.optimize.compact_files()
+    commit_table(uri, [], before.info, base=open_table(uri))  # names the data set again, before older versions go
     dataset = open_lance(uri, None)
     removed = dataset.cleanup_old_versions(
         older_than=timedelta(days=keep_days), delete_unverified=True, error_if_tagged_old_versions=False

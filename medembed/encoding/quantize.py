@@ -55,6 +55,11 @@ class Ranges:
         """Identifies what determines a code: the ranges, not how many vectors they came from."""
         return fingerprint([self.low.tolist(), self.high.tolist()])
 
+    def widen(self, share: float) -> Self:
+        """The same with that share of each range added at both ends, for vectors that the sample did not hold."""
+        margin = (self.high - self.low) * np.float32(share)
+        return type(self)(self.low - margin, self.high + margin, self.count)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads back to the bit."""
         return {

@@ -8,8 +8,10 @@ import json
 from typing import Any
 
 from medembed import storage
+from medembed.encoding.quantize import Ranges
 
 FOLDER = "_staging"
+_RANGES = "ranges.json"
 
 
 class Staging:
@@ -28,6 +30,15 @@ class Staging:
             return {}
         names = [name for name in storage.list_files(self.uri) if name.endswith(".json") and name[:7].isdecimal()]
         return {int(name[:7]): json.loads(storage.read_bytes(storage.join(self.uri, name))) for name in names}
+
+    def write_ranges(self, ranges: Ranges) -> None:
+        """Keeps what int8 codes of this run mean."""
+        storage.write_bytes(storage.join(self.uri, _RANGES), json.dumps(ranges.to_json()).encode())
+
+    def read_ranges(self) -> Ranges | None:
+        """What an earlier run kept, if it came so far."""
+        uri = storage.join(self.uri, _RANGES)
+        return Ranges.from_json(json.loads(storage.read_bytes(uri))) if storage.exists(uri) else None
 
     def clear(self) -> None:
         """Removes the records, once they are committed."""

@@ -1,30 +1,32 @@
-"""The embedding table: a Lance data set whose metadata says which encoder made it, from which data.
+"""The embedding table: a Lance data set whose metadata says which encoder made it, and how it keeps vectors.
 
 A reader sees one version, whole. A change of the corpus adds fragments and marks rows of others as deleted, in one
-commit that fails if another run has committed meanwhile.
+commit, whose properties name the data set.
 """
 
 import json
-import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from medembed import schema, storage
-from medembed.encoding.changes import Keys, Places
+from medembed import storage
+from medembed.encoding.changes import Keys
+from medembed.encoding.codec import Codec, Storage
+from medembed.encoding.quantize import Ranges
 from medembed.errors import StorageError
 
-_METADATA_KEY = b"medembed"
+METADATA_KEY, RANGES_KEY = b"medembed", b"medembed.ranges"
+DATASET_PROPERTY = "medembed.dataset"
 _IDS_PER_QUERY = 2000
 
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What an embedding table was made from."""
+    """What an embedding table was made from, and how it keeps vectors: `width` values of type `storage` each."""
 
     encoder: str
     dataset: str
@@ -32,6 +34,7 @@ class TableInfo:
     dimensions: tuple[int, ...]
     prompt: str
     max_length: int
+    storage: Storage = "float32"
 
 
 class Shard(TypedDict):
@@ -73,20 +76,26 @@ class Table:
         """Embeddings of these documents, float32 [n, width], in this order. Raises StorageError if one is absent."""
         wanted = sorted(set(document_ids))
         found: dict[str, npt.NDArray[np.float32]] = {}
+        codec = self.codec()
         for start in range(0, len(wanted), _IDS_PER_QUERY):
             rows = open_lance(self.uri, self.version).to_table(
-                columns=["document_id", "embedding"], filter=_among(wanted[start : start + _IDS_PER_QUERY])
+                columns=["document_id", "embedding"], filter=among(wanted[start : start + _IDS_PER_QUERY])
             )
-            found.update(zip(rows["document_id"].to_pylist(), _vectors(rows), strict=True))
+            found.update(zip(rows["document_id"].to_pylist(), codec.read(rows["embedding"]), strict=True))
         missing = set(wanted) - found.keys()
         if missing:
             raise StorageError(f"{self.uri}: {len(missing)} documents are not in the table, e.g. id {min(missing)!r}.")
         return np.stack([found[key] for key in document_ids])
 
-    def keys(self) -> Keys:
-        """Ids and content hashes of all rows, in table order."""
-        rows = open_lance(self.uri, self.version).to_table(columns=["document_id", "content_hash"]).combine_chunks()
-        return Keys(*(pa.concat_arrays(rows[name].chunks or [pa.array([], pa.string())]) for name in rows.column_names))
+    def keys(self) -> Iterator[Keys]:
+        """Ids and content hashes of each fragment's rows, in table order."""
+        for fragment in open_lance(self.uri, self.version).get_fragments():
+            rows = fragment.to_table(columns=["document_id", "content_hash"]).combine_chunks()
+            yield Keys(*(_joined(rows[name]) for name in ("document_id", "content_hash")))
+
+    def codec(self) -> Codec:
+        """What turns vectors into this table's column and back."""
+        return _codec_of(open_lance(self.uri, self.version))
 
 
 def find_table(uri: str, version: int | None = None) -> Table | None:
@@ -94,11 +103,7 @@ def find_table(uri: str, version: int | None = None) -> Table | None:
     if not storage.exists(storage.join(uri, "_versions")):
         return None
     dataset = open_lance(uri, version)
-    metadata = (dataset.schema.metadata or {}).get(_METADATA_KEY)
-    if metadata is None:
-        raise StorageError(f"{uri}: a Lance data set that MedEmbed did not write; choose another place.")
-    entries = json.loads(metadata)
-    info = TableInfo(**(entries | {"dimensions": tuple(entries["dimensions"])}))
+    info = TableInfo(**_read_metadata(dataset), dataset=_find_dataset(dataset))
     return Table(uri, dataset.version, dataset.count_rows(), info)
 
 
@@ -113,111 +118,67 @@ def check_encoder(table: Table, encoder: str) -> None:
 
 def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
     """(document ids, embeddings float32 [n, width]) of one fragment."""
-    fragment = open_lance(shard["uri"], shard["version"]).get_fragment(shard["fragment"])
-    rows = fragment.to_table(columns=["document_id", "embedding"])
-    return rows["document_id"].to_pylist(), _vectors(rows)
+    dataset = open_lance(shard["uri"], shard["version"])
+    rows = dataset.get_fragment(shard["fragment"]).to_table(columns=["document_id", "embedding"])
+    return rows["document_id"].to_pylist(), _codec_of(dataset).read(rows["embedding"])
 
 
-def find_vectors(uri: str, version: int, hashes: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Embeddings of texts by their content hashes, float32 [n, width], in this order; the table has them all."""
+def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeListArray:
+    """Vectors of texts by their content hashes, as the table keeps them, in this order; the table has them all."""
     quoted = ", ".join(f"'{name}'" for name in sorted(set(hashes)))
     rows = open_lance(uri, version).to_table(
         columns=["content_hash", "embedding"], filter=f"content_hash IN ({quoted})"
     )
-    found = dict(zip(rows["content_hash"].to_pylist(), _vectors(rows), strict=True))
-    return np.stack([found[name] for name in hashes])
+    place = {name: row for row, name in enumerate(rows["content_hash"].to_pylist())}
+    return _joined(rows["embedding"]).take(pa.array([place[name] for name in hashes]))
 
 
-def write_fragment(uri: str, corpus: pa.Table, embeddings: npt.NDArray[np.float32]) -> str:
-    """Writes one uncommitted fragment, which no reader sees; returns its description for `commit_table`."""
-    from lance.fragment import write_fragments
-
-    width = embeddings.shape[1]
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel(), pa.float32()), width)
-    columns = [corpus["document_id"].combine_chunks(), corpus["content_hash"].combine_chunks(), vectors]
-    rows = pa.Table.from_arrays(columns, schema=schema.embeddings(width))
-    try:
-        fragments = write_fragments(rows, uri, mode="append", storage_options=storage.lance_options(uri))
-    except OSError as error:  # a full disk, a bucket that is gone
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StorageError(f"{uri}: cannot write vectors: {reason} The table is unchanged.") from None
-    return json.dumps([fragment.to_json() for fragment in fragments])
+def _read_metadata(dataset: Any) -> dict[str, Any]:
+    """The entries of TableInfo that no commit changes. Raises StorageError for a foreign Lance data set."""
+    metadata = (dataset.schema.metadata or {}).get(METADATA_KEY)
+    if metadata is None:
+        raise StorageError(f"{dataset.uri}: a Lance data set that MedEmbed did not write; choose another place.")
+    entries: dict[str, Any] = json.loads(metadata)
+    return entries | {"dimensions": tuple(entries["dimensions"])}
 
 
-def commit_table(
-    uri: str,
-    fragments: Sequence[str],
-    info: TableInfo,
-    *,
-    base: Table | None = None,
-    dead: Places | None = None,
-) -> Table:
-    """Makes a new version, in one step: what `base` has without its rows `dead`, then fragments in this order.
+def _find_dataset(dataset: Any) -> str:
+    """The data set that a version was made from, which its commit names; after a rollback, the commit it went back to.
 
-    With `dead` None nothing of the base stays. Raises StorageError, and changes nothing, if another run has committed
-    since `base`.
+    Empty if that commit's record is gone: then the next run compares all keys.
     """
     import lance
 
-    metadata = {_METADATA_KEY: json.dumps(asdict(info)).encode()}
-    columns = schema.embeddings(info.width).with_metadata(metadata)
-    new = [lance.FragmentMetadata.from_json(_as_json(one)) for text in fragments for one in json.loads(text)]
-    if base is None or dead is None:
-        operation = lance.LanceOperation.Overwrite(columns, new)
-    else:
-        operation = lance.LanceOperation.Merge([*_without(base, dead), *new], columns)
-    newest = find_table(uri)
-    seen, there = base and base.version, newest and newest.version
-    try:
-        if seen != there:  # Lance lets an overwrite go over versions that it has not seen
-            raise OSError("conflict")
-        dataset = lance.LanceDataset.commit(
-            uri, operation, read_version=seen, max_retries=0, storage_options=storage.lance_options(uri)
-        )
-    except OSError as error:
-        if "conflict" not in str(error).lower():
-            raise
-        raise StorageError(
-            f"{uri}: another run has changed the table since version {seen or 0}; this one changed nothing: run again."
-        ) from None
-    return Table(uri, dataset.version, dataset.count_rows(), info)
+    version = dataset.version
+    while version > 0:
+        try:
+            transaction = dataset.read_transaction(version)
+        except (OSError, ValueError, RuntimeError):
+            return ""
+        if transaction is None:
+            return ""
+        if DATASET_PROPERTY in transaction.transaction_properties:
+            return str(transaction.transaction_properties[DATASET_PROPERTY])
+        is_rollback = isinstance(transaction.operation, lance.LanceOperation.Restore)
+        version = transaction.operation.version if is_rollback else version - 1
+    return ""
 
 
-def tag_version(table: Table) -> None:
-    """Names the version by its data set and encoder, so that people find it again."""
-    dataset = open_lance(table.uri)
-    name = re.sub(r"[^\w.-]", "-", f"{table.info.dataset}.{table.info.encoder}")
-    (dataset.tags.update if name in dataset.tags.list() else dataset.tags.create)(name, table.version)
+def _codec_of(dataset: Any) -> Codec:
+    entries = _read_metadata(dataset)
+    stored = dataset.schema.metadata.get(RANGES_KEY)
+    return Codec(entries["width"], entries["storage"], Ranges.from_json(json.loads(stored)) if stored else None)
 
 
-def _without(base: Table, dead: Places) -> list[Any]:
-    """Descriptions of the base's fragments without its rows at these places; each keeps at least one row."""
-    ids = base.keys().ids
-    kept, start = [], 0
-    for fragment in open_lance(base.uri, base.version).get_fragments():
-        end = start + fragment.count_rows()
-        here = dead[(dead >= start) & (dead < end)]
-        assert len(here) < end - start
-        kept.append(fragment.delete(_among(ids.take(pa.array(here)).to_pylist())) if len(here) else fragment.metadata)
-        start = end
-    return kept
-
-
-def _among(document_ids: Sequence[str]) -> str:
+def among(document_ids: Sequence[str]) -> str:
     """The filter of rows with these ids, in Lance's SQL."""
     quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in document_ids)
     return f"document_id IN ({quoted})"
 
 
-def _vectors(rows: pa.Table) -> npt.NDArray[np.float32]:
-    """float32 [rows, width] of a column of vectors."""
-    column = rows["embedding"].combine_chunks()
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat, dtype=np.float32).reshape(rows.num_rows, column.type.list_size)
-
-
-def _as_json(fragment: Any) -> str:
-    return fragment if isinstance(fragment, str) else json.dumps(fragment)
+def _joined(column: pa.ChunkedArray) -> pa.Array:
+    """One array of a column's chunks, which may be none."""
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def open_lance(uri: str, version: int | None = None) -> Any:

@@ -8,8 +8,8 @@ import pyarrow as pa
 from medembed.artifact import NewOutput, find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_texts
 from medembed.encoding.table import Table
+from medembed.encoding.texts import encode_texts
 from medembed.errors import DataError
 from medembed.evaluation.bm25 import bm25_fingerprint, rank_bm25
 from medembed.evaluation.config import EvaluationConfig

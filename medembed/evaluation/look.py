@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from medembed import storage
 from medembed.data.dataset import Dataset
+from medembed.encoding.corpus import evenly, sample_texts
 from medembed.encoding.model_files import read_tokenizer
 from medembed.encoding.table import Table
 
-_FILES = 8  # evenly spaced over the corpus, so that a look costs the same for any size
-_ROWS_PER_FILE = 250
+_SAMPLE, _FILES = 2000, 8  # rows and files, evenly spaced over the corpus, so that a look costs the same for any size
 _SHOWN = 50
 _ALIKE = 0.6
 
@@ -53,19 +51,11 @@ class Look:
 
 def look_at(dataset: Dataset, table: Table, model: str) -> Look:
     """A look at up to 2,000 corpus rows, from files evenly spaced over the corpus; the same for the same table."""
-    files = dataset.corpus_files()
-    chosen = sorted({int(position) for position in np.linspace(0, len(files) - 1, min(_FILES, len(files)))})
-    ids: list[str] = []
-    texts: list[str] = []
-    for number in chosen:
-        part = storage.read_parquet(files[number][0], ["document_id", "text"])
-        rows = part.take(pa.array(_evenly(part.num_rows, _ROWS_PER_FILE)))
-        ids += rows["document_id"].to_pylist()
-        texts += rows["text"].to_pylist()
+    ids, texts = sample_texts(dataset.corpus_files(), _SAMPLE, _FILES)
     sample = table.lookup(ids)
     cosines = sample @ sample.T
     between = cosines[np.triu_indices(len(ids), 1)]
-    shown = _evenly(len(ids), _SHOWN)
+    shown = evenly(len(ids), _SHOWN)
     mean, spread = (float(between.mean()), float(between.std())) if len(between) else (0.0, 0.0)
     truncation = measure_truncation(texts, read_tokenizer(model), table.info.prompt, table.info.max_length)
     return Look(tuple(ids[row] for row in shown), cosines[np.ix_(shown, shown)], mean, spread, truncation)
@@ -83,8 +73,3 @@ def measure_truncation(texts: Sequence[str], tokenizer: str | None, prompt: str,
     lengths = np.array([len(encoded.ids) for encoded in read.encode_batch([prompt + text for text in texts])])
     over = np.maximum(lengths - max_length, 0)
     return Truncation(len(texts), max_length, float((over > 0).mean()), float(over.sum() / max(lengths.sum(), 1)))
-
-
-def _evenly(count: int, wanted: int) -> npt.NDArray[np.int64]:
-    """At most `wanted` positions below `count`, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).astype(np.int64))

@@ -13,8 +13,8 @@ from medembed import storage
 from medembed.artifact import NewOutput, find_output, place, read_manifest
 from medembed.data.dataset import Dataset, to_table
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import encode_queries
 from medembed.encoding.table import Table, read_shard
+from medembed.encoding.texts import encode_queries
 from medembed.errors import DataError
 from medembed.mining.config import MiningConfig
 from medembed.mining.negatives import Negative, choose_negatives

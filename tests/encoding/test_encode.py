@@ -11,11 +11,15 @@ import pytest
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset, to_table
 from medembed.data.prepare import prepare
+from medembed.encoding.commit import commit_table
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import EncodeRows, encode_corpus, encode_queries, update_table
+from medembed.encoding.encode import encode_corpus, update_table
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.table import commit_table, find_table, read_shard
+from medembed.encoding.table import Table, find_table, read_shard
+from medembed.encoding.texts import encode_queries
+from medembed.encoding.worker import EncodeRows
 from medembed.errors import StorageError
+from medembed.matryoshka import truncate
 from medembed.schema import CORPUS, content_hash
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
@@ -25,7 +29,7 @@ CONFIG = EncodingConfig(workers=1)
 @pytest.fixture
 def dataset(pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     monkeypatch.setattr("medembed.data.finish.ROWS_PER_FILE", 50)
-    monkeypatch.setattr("medembed.encoding.changes.ROWS_PER_ITEM", 50)
+    monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows: 50)
     return prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
 
 
@@ -98,6 +102,14 @@ def write_corpus_file(path: Path, texts: dict[str, str]) -> tuple[str, int]:
     return str(path), len(rows)
 
 
+def read_hashes(table: Table) -> dict[str, str]:
+    """{id: content hash} of a table in which no id stands twice."""
+    blocks = list(table.keys())
+    pairs = [pair for keys in blocks for pair in zip(keys.ids.to_pylist(), keys.hashes.to_pylist(), strict=True)]
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
+
+
 def test_only_texts_that_the_table_lacks_are_encoded_and_the_table_equals_the_corpus(
     encoder_folder: Path, tmp_path: Path
 ):
@@ -112,17 +124,39 @@ def test_only_texts_that_the_table_lacks_are_encoded_and_the_table_equals_the_co
     assert second.counts == {"added": 4, "changed": 1, "deleted": 2, "unchanged": 27, "encoded": 2}
     assert second.table.version == first.table.version + 1
     expected = dict(zip(new, Encoder.load(model, CONFIG).encode(list(new.values())), strict=True))
-    keys = second.table.keys()
-    assert sorted(keys.ids.to_pylist()) == sorted(new)
-    assert dict(zip(keys.ids.to_pylist(), keys.hashes.to_pylist(), strict=True)) == {
-        name: content_hash(text) for name, text in new.items()
-    }
+    assert read_hashes(second.table) == {name: content_hash(text) for name, text in new.items()}
     assert np.abs(second.table.lookup(list(new)) - np.stack(list(expected.values()))).max() < 1e-6
-    assert sorted(first.table.keys().ids.to_pylist()) == sorted(old)
+    assert sorted(read_hashes(first.table)) == sorted(old)
     assert np.array_equal(second.table.lookup(["d9"]), first.table.lookup(["d9"]))
     assert {name: entry["version"] for name, entry in lance.dataset(place).tags.list().items()} == {
         f"one.{first.table.info.encoder}": 1, f"two.{first.table.info.encoder}": 2
     }  # fmt: skip
+
+
+def test_an_int8_table_of_fewer_dimensions_keeps_its_ranges_when_texts_come_and_a_fragment_goes(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows: 10)
+    place, model = str(tmp_path / "t.lance"), str(encoder_folder)
+    old = {f"d{n}": f"heart pain {n}" for n in range(30)}
+    first = update_table(
+        [write_corpus_file(tmp_path / "a", old)], "one", model, place, CONFIG, storage_type="int8", dimensions=8
+    ).table
+    new = {name: text for name, text in old.items() if not "d10" <= name <= "d19"}
+    new |= {"e0": "heart pain 31", "e1": "heart pain 7"}
+    with pytest.raises(StorageError, match="keeps 8 dimensions as int8, but 8 as float16 were asked for"):
+        update_table([write_corpus_file(tmp_path / "b", new)], "two", model, place, CONFIG, storage_type="float16")
+    second = update_table([write_corpus_file(tmp_path / "b", new)], "two", model, place, CONFIG)
+    assert second.counts == {"added": 2, "changed": 0, "deleted": 10, "unchanged": 20, "encoded": 1}
+    assert (first.info.storage, first.info.width) == (second.table.info.storage, second.table.info.width) == ("int8", 8)
+    ranges = [table.codec().ranges for table in (first, second.table)]
+    assert ranges[0].fingerprint == ranges[1].fingerprint
+    rows = lance.dataset(place).to_table().to_pylist()
+    codes = {row["document_id"]: row["embedding"] for row in rows}
+    assert codes["e1"] == codes["d7"]
+    expected = truncate(Encoder.load(model, CONFIG).encode(list(new.values())), 8)
+    assert (second.table.lookup(list(new)) * expected).sum(axis=1).min() > 0.995
+    assert len(second.table.shards()) == 4
 
 
 def test_an_unchanged_corpus_of_another_data_set_starts_no_worker(
@@ -141,9 +175,9 @@ def test_a_run_that_was_overtaken_changes_nothing(dataset: Dataset, encoder_fold
     stale = encode_corpus(files, dataset.fingerprint, str(encoder_folder), place, CONFIG)
     other = encode_corpus(files[:2], "other data", str(encoder_folder), place, CONFIG)
     with pytest.raises(StorageError, match="another run has changed the table since version 1; this one"):
-        commit_table(place, [], stale.info, base=stale, dead=np.array([0]))
-    with pytest.raises(StorageError, match="another run has changed the table since version 1; this one"):
-        commit_table(place, [], stale.info, base=stale, dead=None)
+        commit_table(place, [], stale.info, base=stale, dead=[(0, next(stale.keys()).ids.to_pylist()[:1])])
+    with pytest.raises(StorageError, match="another run has changed the table since version 0; this one"):
+        commit_table(place, [], stale.info)
     assert find_table(place) == other
 
 
@@ -169,7 +203,7 @@ def test_documents_that_crash_the_encoder_are_left_out_and_named(
     files = [write_corpus_file(tmp_path / "a", texts)]
     found = update_table(files, "one", str(encoder_folder), str(tmp_path / "t.lance"), CONFIG)
     assert found.failed == ("d20", "d7")
-    assert sorted(found.table.keys().ids.to_pylist()) == sorted(texts.keys() - {"d7", "d20"})
+    assert sorted(read_hashes(found.table)) == sorted(texts.keys() - {"d7", "d20"})
     assert "2 documents crash the encoder and are left out: d20, d7" in caplog.messages
 
 
@@ -186,7 +220,7 @@ def test_lookup_keeps_the_order_that_is_asked_for(dataset: Dataset, encoder_fold
 
 
 def test_queries_come_back_in_order_behind_their_prompt(prompted_folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("medembed.encoding.encode._TEXTS_PER_ITEM", 3)
+    monkeypatch.setattr("medembed.encoding.texts._TEXTS_PER_ITEM", 3)
     texts = [f"heart pain {number}" for number in range(8)]
     expected = Encoder.load(str(prompted_folder), CONFIG).encode(texts, "query")
     assert np.abs(encode_queries(texts, str(prompted_folder), CONFIG) - expected).max() < 1e-6

@@ -7,10 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed.data.dataset import Dataset
+from medembed.encoding.commit import commit_table, tag_version
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.export import export
 from medembed.encoding.maintain import compact, list_versions, open_table, rollback
-from medembed.encoding.table import Table, commit_table, tag_version
+from medembed.encoding.table import Table
 from medembed.encoding.verify import verify
 from medembed.errors import StorageError
 from medembed.matryoshka import truncate
@@ -25,7 +26,7 @@ def written(tmp_path: Path) -> tuple[Dataset, Table, Table]:
     """(data set, the first version of its table, a second one without d1 and d4)."""
     dataset = write_corpus(tmp_path / "data", [{"document_id": name} for name in NAMES], 3)
     first = write_table(tmp_path / "t.lance", dataset, VECTORS)
-    second = commit_table(first.uri, [], first.info, base=first, dead=np.array([1, 4]))
+    second = commit_table(first.uri, [], first.info, base=first, dead=[(0, ["d1"]), (1, ["d4"])])
     tag_version(second)
     return dataset, first, second
 

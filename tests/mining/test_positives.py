@@ -4,7 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from medembed.encoding.table import Table, TableInfo, commit_table, write_fragment
+from medembed.encoding.codec import Codec
+from medembed.encoding.commit import commit_table, write_fragment
+from medembed.encoding.table import Table, TableInfo
 from medembed.errors import StorageError
 from medembed.mining import positives
 from medembed.mining.positives import best_rows, chunks_by_document, known_positives
@@ -27,7 +29,7 @@ def table(tmp_path: Path) -> Table:
         write_fragment(
             uri,
             pa.table({"document_id": part, "content_hash": part}),
-            np.array([VECTORS[name] for name in part], dtype=np.float32),
+            Codec(2).write(np.array([VECTORS[name] for name in part], dtype=np.float32)),
         )
         for part in (names[:2], names[2:])
     ]

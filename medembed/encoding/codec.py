@@ -1,0 +1,52 @@
+"""How a table keeps vectors: float32, float16, or int8 by stored ranges; whole, or the first dimensions of each."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from medembed.encoding.quantize import Ranges, from_int8, to_int8
+from medembed.matryoshka import truncate
+
+Storage = Literal["float32", "float16", "int8"]
+Vectors = npt.NDArray[np.float32]
+
+TYPES: dict[Storage, pa.DataType] = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}
+
+
+@dataclass(frozen=True, eq=False)
+class Codec:
+    """Between an encoder's vectors and a table's column; `ranges` are those of full vectors, for int8."""
+
+    width: int
+    storage: Storage = "float32"
+    ranges: Ranges | None = None
+
+    def write(self, vectors: Vectors) -> pa.FixedSizeListArray:
+        """The column of an encoder's full vectors, float32 [n, D] of unit rows: [n, width] values of `storage`.
+
+        Codes are those of full vectors, cut: see `quantize`. Raises ModelError for vectors narrower than `width`.
+        """
+        values: npt.NDArray[Any]
+        if self.storage == "int8":
+            assert self.ranges is not None
+            values = to_int8(vectors, self.ranges)[:, : self.width]
+        elif vectors.shape[1] == self.width:  # bit for bit as the encoder gave them
+            values = vectors
+        else:
+            values = truncate(vectors, self.width)
+        flat = np.ascontiguousarray(values, dtype=np.dtype(self.storage)).ravel()
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat, TYPES[self.storage]), self.width)
+
+    def read(self, column: pa.ChunkedArray | pa.FixedSizeListArray) -> Vectors:
+        """float32 [n, width] of a column: what was written if that was float32, else unit rows near it."""
+        whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        flat = whole.flatten().to_numpy(zero_copy_only=False).reshape(len(whole), self.width)
+        if self.storage == "int8":
+            assert self.ranges is not None
+            return from_int8(flat, self.ranges)
+        if self.storage == "float16":  # rounded numbers make no unit rows
+            return truncate(flat.astype(np.float32), self.width)
+        return np.asarray(flat, dtype=np.float32)

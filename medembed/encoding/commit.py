@@ -1,0 +1,122 @@
+"""Changing an embedding table: workers write fragments that nobody sees, the driver commits them in one step."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from medembed import schema, storage
+from medembed.encoding.codec import TYPES
+from medembed.encoding.quantize import Ranges
+from medembed.encoding.table import (
+    DATASET_PROPERTY,
+    METADATA_KEY,
+    RANGES_KEY,
+    Table,
+    TableInfo,
+    among,
+    find_table,
+    open_lance,
+)
+from medembed.errors import StorageError
+
+
+def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -> str:
+    """Writes one uncommitted fragment, which no reader sees; returns its description for `commit_table`.
+
+    `corpus` has columns document_id and content_hash; `vectors` come from a `Codec`.
+    """
+    from lance.fragment import write_fragments
+
+    columns = [corpus["document_id"].combine_chunks(), corpus["content_hash"].combine_chunks(), vectors]
+    names = schema.embeddings(vectors.type.list_size, vectors.type.value_type)
+    try:
+        fragments = write_fragments(
+            pa.Table.from_arrays(columns, schema=names), uri, mode="append", storage_options=storage.lance_options(uri)
+        )
+    except OSError as error:  # a full disk, a bucket that is gone
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StorageError(f"{uri}: cannot write vectors: {reason} The table is unchanged.") from None
+    return json.dumps([fragment.to_json() for fragment in fragments])
+
+
+def commit_table(
+    uri: str,
+    fragments: Sequence[str],
+    info: TableInfo,
+    *,
+    ranges: Ranges | None = None,
+    base: Table | None = None,
+    dead: Iterable[tuple[int, Sequence[str]]] = (),
+) -> Table:
+    """Makes a new version, in one step: what `base` has without the rows `dead`, then fragments in this order.
+
+    `dead` are (place of a fragment in the base, ids of rows). Of a base all of `info` but the data set stays. Raises
+    StorageError, and changes nothing, if another run has committed since `base`.
+    """
+    import lance
+
+    new = [lance.FragmentMetadata.from_json(_as_json(one)) for text in fragments for one in json.loads(text)]
+    operation = _replace(new, info, ranges) if base is None else _update(base, new, dead)
+    newest = find_table(uri)
+    seen, there = base and base.version, newest and newest.version
+    transaction = lance.Transaction(seen or 0, operation, transaction_properties={DATASET_PROPERTY: info.dataset})
+    try:
+        if seen != there:  # Lance lets an overwrite go over versions that it has not seen
+            raise OSError("conflict")
+        dataset = lance.LanceDataset.commit(uri, transaction, max_retries=0, storage_options=storage.lance_options(uri))
+    except (OSError, RuntimeError) as error:
+        if "conflict" not in str(error).lower():
+            raise
+        raise StorageError(
+            f"{uri}: another run has changed the table since version {seen or 0}; this one changed nothing: run again."
+        ) from None
+    return Table(uri, dataset.version, dataset.count_rows(), info)
+
+
+def tag_version(table: Table) -> None:
+    """Names the version by its data set and encoder, so that people find it again."""
+    dataset = open_lance(table.uri)
+    name = re.sub(r"[^\w.-]", "-", f"{table.info.dataset}.{table.info.encoder}")
+    (dataset.tags.update if name in dataset.tags.list() else dataset.tags.create)(name, table.version)
+
+
+def _replace(new: list[Any], info: TableInfo, ranges: Ranges | None) -> Any:
+    """The operation that makes a table of these fragments alone."""
+    import lance
+
+    facts = {name: value for name, value in asdict(info).items() if name != "dataset"}
+    metadata = {METADATA_KEY: json.dumps(facts).encode()}
+    metadata |= {RANGES_KEY: json.dumps(ranges.to_json()).encode()} if ranges else {}
+    columns = schema.embeddings(info.width, TYPES[info.storage]).with_metadata(metadata)
+    return lance.LanceOperation.Overwrite(columns, new)
+
+
+def _update(base: Table, new: list[Any], dead: Iterable[tuple[int, Sequence[str]]]) -> Any:
+    """The operation that takes these rows from the base and adds fragments.
+
+    The first fragment is always among those touched: Lance joins two updates that touch different ones, each of which
+    may hold the same new document. So they conflict.
+    """
+    import lance
+
+    there = open_lance(base.uri, base.version).get_fragments()
+    gone: list[int] = []
+    touched = {0: there[0].metadata} if there else {}
+    for place, ids in dead:
+        left = there[place].delete(among(ids)) if len(ids) < there[place].count_rows() else None
+        if left is None:
+            gone.append(there[place].fragment_id)
+            touched.pop(place, None)
+        else:
+            touched[place] = left
+    return lance.LanceOperation.Update(
+        removed_fragment_ids=gone, updated_fragments=list(touched.values()), new_fragments=new
+    )
+
+
+def _as_json(fragment: Any) -> str:
+    return fragment if isinstance(fragment, str) else json.dumps(fragment)

@@ -1,0 +1,36 @@
+"""What encoding reads of a corpus: keys of all rows, texts of a sample."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from medembed import storage
+from medembed.encoding.changes import Keys
+
+CorpusFile = tuple[str, int]  # (URI of a Parquet file with columns schema.CORPUS, its number of rows)
+
+
+def read_keys(corpus: Sequence[CorpusFile]) -> Iterator[Keys]:
+    """Ids and content hashes of each file's rows; texts are not read."""
+    for uri, _ in corpus:
+        rows = storage.read_parquet(uri, ["document_id", "content_hash"])
+        yield Keys(*(pa.concat_arrays(rows[name].chunks) for name in ("document_id", "content_hash")))
+
+
+def sample_texts(corpus: Sequence[CorpusFile], rows: int, files: int) -> tuple[list[str], list[str]]:
+    """(ids, texts) of at least so many rows, if there are so many, from at most `files` evenly spaced files."""
+    chosen = evenly(len(corpus), files)
+    ids: list[str] = []
+    texts: list[str] = []
+    for number in chosen:
+        part = storage.read_parquet(corpus[number][0], ["document_id", "text"])
+        part = part.take(pa.array(evenly(part.num_rows, -(-rows // len(chosen)))))
+        ids += part["document_id"].to_pylist()
+        texts += part["text"].to_pylist()
+    return ids, texts
+
+
+def evenly(total: int, most: int) -> list[int]:
+    """At most so many places, evenly spaced over [0, total)."""
+    return sorted({int(place) for place in np.linspace(0, max(total - 1, 0), min(most, total))})

@@ -1,0 +1,50 @@
+"""Encodes texts that lie in memory, queries above all: spread over actors, back in order."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder, Role
+from medembed.progress import track
+from medembed.spread import spread
+
+_TEXTS_PER_ITEM = 1024
+
+
+def encode_queries(texts: Sequence[str], model: str, config: EncodingConfig) -> npt.NDArray[np.float32]:
+    """float32 [len(texts), width], unit rows, in the order of `texts`, behind the model's query prompt."""
+    return encode_texts({"query": texts}, model, config)["query"]
+
+
+def encode_texts(
+    texts: Mapping[Role, Sequence[str]], model: str, config: EncodingConfig
+) -> dict[Role, npt.NDArray[np.float32]]:
+    """{role: float32 [texts, width]}, unit rows in the order of the texts, behind each role's prompt."""
+    items = [
+        {"role": role, "number": start, "texts": list(of_role[start : start + _TEXTS_PER_ITEM])}
+        for role, of_role in texts.items()
+        for start in range(0, len(of_role), _TEXTS_PER_ITEM)
+    ]
+    results = spread(
+        items, EncodeTexts, {"model": model, "config": config},
+        workers=config.workers, cpus=config.cpus_per_worker, gpus=config.gpus_per_worker,
+    ) if items else ()  # fmt: skip
+    counted = ((int(row["rows"]), row) for row in results)
+    total = sum(map(len, texts.values()))
+    done = {(row["role"], row["number"]): row["embeddings"] for row in track(counted, total, "encode texts", "texts")}
+    parts = {role: [done[key] for key in sorted(done) if key[0] == role] for role in texts}
+    return {role: np.concatenate(found) if found else np.zeros((0, 0), np.float32) for role, found in parts.items()}
+
+
+class EncodeTexts:
+    """Turns {role, number, texts} into {role, number, rows, embeddings}."""
+
+    def __init__(self, model: str, config: EncodingConfig) -> None:
+        self.encoder = Encoder.load(model, config)
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        embeddings = self.encoder.encode(list(item["texts"]), item["role"])
+        return {"role": item["role"], "number": item["number"], "rows": len(embeddings), "embeddings": embeddings}

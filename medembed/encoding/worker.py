@@ -1,0 +1,102 @@
+"""What an encoding actor does with an item of `changes`: an uncommitted fragment, and a record of it."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from medembed import storage
+from medembed.encoding.batching import count_padding
+from medembed.encoding.codec import Codec, Storage
+from medembed.encoding.commit import write_fragment
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.isolate import Attempts, encode_apart
+from medembed.encoding.quantize import Ranges
+from medembed.encoding.staging import Staging
+from medembed.encoding.table import find_column
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The table that items are for: version 0 for a new one; dimensions None for all that the encoder has."""
+
+    uri: str
+    version: int
+    storage: Storage
+    dimensions: int | None
+    ranges: Ranges | None
+
+
+@dataclass
+class _Encoded:
+    """Rows to be written, their full vectors float32 [n, D], tokens of each text, documents that crash the encoder."""
+
+    rows: pa.Table
+    vectors: npt.NDArray[np.float32]
+    lengths: list[int] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+class EncodeRows:
+    """Turns {number, rows, work} into {number, rows, tokens, record}, the last two for the driver's progress.
+
+    A class, so that the model loads once per actor.
+    """
+
+    def __init__(self, model: str, target: Target, config: EncodingConfig, staging: Staging) -> None:
+        self.encoder, self.config = Encoder.load(model, config), config
+        self.target, self.staging = target, staging
+        self.codec = Codec(target.dimensions or self.encoder.width, target.storage, target.ranges)
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        start, work = time.monotonic(), json.loads(item["work"])
+        lengths: list[int] = []
+        failed: list[str] = []
+        if "hashes" in work:
+            rows = pa.table({"document_id": work["ids"], "content_hash": work["hashes"]})
+            column = find_column(self.target.uri, self.target.version, work["hashes"])
+        else:
+            found = self._encode(work, Attempts(self.staging, item["number"]))
+            rows, column, lengths, failed = found.rows, self.codec.write(found.vectors), found.lengths, found.failed
+        record = {
+            "fragments": write_fragment(self.target.uri, rows, column),
+            "info": {"width": self.codec.width, "prompt": self.encoder.prompt("document"),
+                     "dimensions": [one for one in self.encoder.dimensions if one <= self.codec.width],
+                     "max_length": self.encoder.max_length},
+            "tokens": sum(lengths),
+            "padding": count_padding(lengths, self.config.batch_tokens),
+            "failed": failed,
+            "seconds": time.monotonic() - start,
+        }  # fmt: skip
+        self.staging.write(item["number"], record)
+        return {"number": item["number"], "rows": item["rows"], "tokens": record["tokens"],
+                "record": json.dumps(record)}  # fmt: skip
+
+    def _encode(self, work: dict[str, Any], attempts: Attempts) -> _Encoded:
+        """Twins stand behind the rows whose text they share."""
+        corpus = pa.concat_tables(map(_read_part, work["parts"]))
+        vectors, lengths, kept = encode_apart(
+            self.encoder.encode_and_count, corpus["text"].to_pylist(), attempts, self.config.max_failed
+        )
+        ids, hashes = corpus["document_id"].to_pylist(), corpus["content_hash"].to_pylist()
+        place = {row: position for position, row in enumerate(kept)}
+        named = list(zip(ids, range(len(ids)), strict=True))
+        named += [(twin["document_id"], twin["row"]) for twin in work["twins"]]
+        written = [(name, row) for name, row in named if row in place]
+        rows = pa.table({
+            "document_id": pa.array([name for name, _ in written], pa.string()),
+            "content_hash": pa.array([hashes[row] for _, row in written], pa.string()),
+        })  # fmt: skip
+        failed = [name for name, row in named if row not in place]
+        return _Encoded(rows, vectors[[place[row] for _, row in written]], lengths, failed)
+
+
+def _read_part(part: dict[str, Any]) -> pa.Table:
+    """The rows that a part names of its file."""
+    rows = storage.read_parquet(part["file"], ["document_id", "text", "content_hash"])
+    return rows.take(pa.array(np.concatenate([np.arange(start, end) for start, end in part["ranges"]])))

@@ -1,0 +1,48 @@
+"""What a table keeps of a vector, and what is read back."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from medembed.encoding.codec import Codec, Storage
+from medembed.encoding.quantize import calibrate, to_int8
+from medembed.errors import ModelError
+from medembed.matryoshka import truncate
+
+VECTORS = truncate(np.random.default_rng(0).normal(size=(50, 24)).astype(np.float32), 24)
+RANGES = calibrate(VECTORS)
+
+
+@pytest.mark.parametrize("width", [24, 8])
+@pytest.mark.parametrize(("storage", "lowest_cosine"), [("float32", 1 - 1e-6), ("float16", 1 - 1e-6), ("int8", 0.9995)])
+def test_what_is_read_are_unit_rows_near_the_truncated_vectors(storage: Storage, lowest_cosine: float, width: int):
+    codec = Codec(width, storage, RANGES if storage == "int8" else None)
+    column = codec.write(VECTORS)
+    assert column.type == pa.list_(
+        {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}[storage], width
+    )
+    read = codec.read(pa.chunked_array([column[:20], column[20:]]))
+    assert read.dtype == np.float32
+    assert np.abs(np.linalg.norm(read, axis=1) - 1).max() < 1e-6
+    assert (read * truncate(VECTORS, width)).sum(axis=1).min() > lowest_cosine
+
+
+def test_float32_is_kept_bit_for_bit():
+    codec = Codec(24)
+    assert np.array_equal(codec.read(codec.write(VECTORS)), VECTORS)
+
+
+def test_int8_keeps_the_codes_of_full_vectors_so_that_their_prefix_is_the_prefixs():
+    column = Codec(8, "int8", RANGES).write(VECTORS)
+    assert np.array_equal(np.array(column.to_pylist()), to_int8(VECTORS, RANGES)[:, :8])
+
+
+def test_vectors_narrower_than_the_table_are_refused():
+    with pytest.raises(ModelError, match=r"dimensions: found \[32\], but the model has 24"):
+        Codec(32).write(VECTORS)
+
+
+def test_ranges_are_widened_by_a_share_at_both_ends():
+    wide = RANGES.widen(0.05)
+    assert np.allclose(wide.high - wide.low, (RANGES.high - RANGES.low) * 1.1)
+    assert np.allclose(wide.high + wide.low, RANGES.high + RANGES.low, atol=1e-6)
