@@ -1,4 +1,4 @@
-"""Encode a data set's corpus with a model into an embedding table."""
+"""Encode a corpus with a model into an embedding table: a data set, or files of your own with id and text."""
 
 import time
 from collections.abc import Sequence
@@ -8,10 +8,13 @@ from pydantic import Field
 
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
+from medembed.artifact import place
 from medembed.config import Config, InputUri, OutputUri
-from medembed.data.dataset import open_dataset
+from medembed.data.corpus import open_corpus
+from medembed.data.own_texts import TextColumns
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import describe, update_table
+from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
 
@@ -22,24 +25,29 @@ class EncodeJob(Config):
     model: InputUri = Field(
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
-    data: InputUri = Field(description="data set made by `medembed prepare`")
+    data: InputUri = Field(
+        description="data set made by `medembed prepare`, or a file, folder or pattern of JSON lines, CSV or Parquet "
+        "with id and text"
+    )
     output: OutputUri = Field(
         description="URI of the embedding table, e.g. table.lance; {key} becomes the encoder's fingerprint"
     )
+    columns: TextColumns = TextColumns()
     encoding: EncodingConfig = EncodingConfig()
     registry: RegistryConfig = RegistryConfig()
 
 
 def run(job: EncodeJob) -> Summary:
-    dataset = open_dataset(storage.absolute(job.data))
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
-    output = storage.absolute(job.output)
+    output = place(storage.absolute(job.output), model_fingerprint(fetch_model(model)))
     start = time.monotonic()
-    found = update_table(dataset.corpus_files(), dataset.fingerprint, model, output, job.encoding)
+    with open_corpus(storage.absolute(job.data), job.columns, f"{output.rstrip('/')}.texts") as corpus:
+        found = update_table(corpus.files, corpus.fingerprint, model, output, job.encoding)
     return {
         "output": found.table.uri,
+        "corpus": corpus.counts,
         **asdict(found),
-        "lines": [*describe(found, time.monotonic() - start, job.encoding.workers)],
+        "lines": [*describe(found, time.monotonic() - start, job.encoding.most_workers)],
     }
 
 

@@ -79,7 +79,7 @@ def run(job: SearchJob) -> Summary:
     dimensions, funnel = plan(job, table.info)
     vectors = encode_queries(list(questions.values()), model, job.encoding)
     shards = [(shard, shard["rows"]) for shard in table.shards()]
-    how: dict[str, Any] = {"by_document": True, "workers": job.encoding.workers}
+    how: dict[str, Any] = {"by_document": True, "workers": job.encoding.most_workers}
     quality = None
     if funnel is None:
         found = search_shards(shards, read_shard, vectors, job.k, [dimensions], **how)[dimensions]

@@ -87,7 +87,7 @@ def _export(job: TableJob, uri: str) -> Summary:
     if job.output is None:
         raise ConfigError("output: missing; give the folder for Parquet files.")
     table = open_table(uri, job.version)
-    folder = export(table, storage.absolute(job.output), job.dimensions, job.encoding.workers)
+    folder = export(table, storage.absolute(job.output), job.dimensions, job.encoding.most_workers)
     return {"output": folder, "rows": table.rows, "lines": [f"{table.rows:,} vectors in {folder}"]}
 
 

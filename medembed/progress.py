@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -14,12 +14,29 @@ _FOLLOW_INTERVAL_S = 2.0
 _LOG_FORMAT = "  {desc}: {n_fmt} of {total_fmt}{unit} ({percentage:.0f}%), {rate_fmt}, ETA {remaining}{postfix}\n"
 
 
-def track(items: Iterable[tuple[int, Item]], total: int, name: str, unit: str) -> Iterator[Item]:
-    """The items, each given with how many units it finishes, while a bar counts them up to `total`."""
+def track(
+    items: Iterable[tuple[int, Item]], total: int, name: str, unit: str, tokens: Callable[[Item], int] | None = None
+) -> Iterator[Item]:
+    """The items, each given with how many units it finishes, while a bar counts them up to `total`.
+
+    With `tokens`, which says how many are in an item, the bar shows their rate too.
+    """
+    done = 0
     with _bar(total, name, unit) as bar:
         for units, item in items:
+            if tokens is not None:
+                done += tokens(item)
+                bar.set_postfix_str(_token_rate(done, bar, units), refresh=False)
             bar.update(units)
             yield item
+
+
+def _token_rate(tokens: int, bar: Any, units: int) -> str:
+    """Tokens per second: as many as the units so far have had, at the rate at which the bar counts units now."""
+    state = bar.format_dict
+    finished = state["n"] + units
+    rate = state["rate"] or finished / max(state["elapsed"], 1e-9)
+    return f"{rate * tokens / max(finished, 1):,.0f} tokens/s"
 
 
 class Report:

@@ -174,7 +174,7 @@ def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
             return pq.read_table(pa.BufferReader(read_bytes(uri)))
         with open_input(uri) as stream:
             return pq.read_table(stream, columns=list(columns))
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:  # a damaged block is an OSError
         raise StorageError(f"{uri}: not a readable Parquet file: {_first_line(error)}") from None
 
 

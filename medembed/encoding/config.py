@@ -1,14 +1,23 @@
 """How texts become embeddings, and on which resources."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from medembed.config import Config
+from medembed.spread import Workers
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 # Measured: a CPU's caches hold a small batch's activations; a GPU needs a large one to be busy.
 _TOKENS_ON_CPU, _TOKENS_ON_GPU = 512, 65536
+
+
+def _check_workers(value: object) -> Workers:
+    bounds = list(value) if isinstance(value, list | tuple) else [value]
+    counts = [count for count in bounds if isinstance(count, int) and not isinstance(count, bool) and count >= 1]
+    if len(counts) < len(bounds) or len(counts) not in (1, 2) or counts != sorted(counts):
+        raise ValueError("expected a number from 1, or two of them, [fewest,most]")
+    return counts[0] if len(set(counts)) == 1 else (counts[0], counts[1])
 
 
 class EncodingConfig(Config):
@@ -23,7 +32,11 @@ class EncodingConfig(Config):
     max_failed: int = Field(
         default=10, ge=0, description="documents that may crash the encoder: left out and listed; more end the run"
     )
-    workers: int = Field(default=2, ge=1, description="encoding actors")
+    workers: Annotated[Workers, BeforeValidator(_check_workers)] = Field(
+        default=2,
+        description="encoding actors: a number, or [fewest,most], e.g. [1,8], which starts with the fewest and adds "
+        "more while work waits and there is room; the table is the same",
+    )
     cpus_per_worker: int = Field(default=1, ge=1, description="CPU cores and threads of one actor")
     gpus_per_worker: float = Field(
         default=0, ge=0, description="GPUs of one actor; a share such as 0.5 packs two on one"
@@ -41,6 +54,11 @@ class EncodingConfig(Config):
         if self.backend == "openvino" and self.gpus_per_worker:
             raise ValueError("backend openvino computes on CPUs; set gpus_per_worker=0, or choose torch")
         return self
+
+    @property
+    def most_workers(self) -> int:
+        """The number of actors, or the most that there may be."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
 
     @property
     def batch_tokens(self) -> int:

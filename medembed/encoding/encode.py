@@ -142,7 +142,8 @@ def _work(
             workers=config.workers, cpus=config.cpus_per_worker, gpus=config.gpus_per_worker,
         )  # fmt: skip
         counted = ((int(row["rows"]), row) for row in results)
-        new = {row["number"]: json.loads(row["record"]) for row in track(counted, total, "encode corpus", "documents")}
+        tracked = track(counted, total, "encode corpus", "documents", tokens=lambda row: int(row["tokens"]))
+        new = {row["number"]: json.loads(row["record"]) for row in tracked}
     sums = {name: sum(record[name] for record in new.values()) for name in ("tokens", "padding", "seconds")}
     done |= new
     return _Work([done[item["number"]] for item in items], rows - total, **sums)

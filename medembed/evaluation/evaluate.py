@@ -62,14 +62,14 @@ def evaluate(
     vectors = encode_texts({"query": queries, "document": texts}, model, encoding)
     result, best = Evaluation(name, output, table.info.encoder), []
     if asked.queries.num_rows:
-        parts = measure_questions(asked, table, vectors["query"], dimensions, config, encoding.workers)
+        parts = measure_questions(asked, table, vectors["query"], dimensions, config, encoding.most_workers)
         result, best = replace(result, queries=parts[0], pairs=parts[1]), parts[2]
     if cases:
         case_queries = vectors["query"][asked.queries.num_rows :]
-        outcomes = judge_cases(cases, case_queries, vectors["document"], table, dimensions, encoding.workers)
+        outcomes = judge_cases(cases, case_queries, vectors["document"], table, dimensions, encoding.most_workers)
         result = replace(result, must_rank=outcomes)
     if labelled is not None:
-        documents = classify(table, labelled, dimensions, config.neighbours, encoding.workers)
+        documents = classify(table, labelled, dimensions, config.neighbours, encoding.most_workers)
         result = replace(result, documents=documents)
     with NewOutput(output, KIND, key) as target:
         write_evaluation(target, result, best)

@@ -158,7 +158,7 @@ def _search(queries: npt.NDArray[np.float32], depth: int, table: Table, encoding
     """The `depth` nearest documents of each query, in the order of `queries` [Q, D]."""
     width = table.info.width
     shards = [(shard, shard["rows"]) for shard in table.shards()]
-    found = search_shards(shards, read_shard, queries, depth, [width], by_document=True, workers=encoding.workers)
+    found = search_shards(shards, read_shard, queries, depth, [width], by_document=True, workers=encoding.most_workers)
     ids, scores, rows = found[width].ids.tolist(), found[width].scores.tolist(), found[width].rows
     for number in range(len(queries)):
         documents = [(name, score) for name, score in zip(ids[number], scores[number], strict=True) if name]

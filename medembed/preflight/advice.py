@@ -99,7 +99,7 @@ def _about_resources(
         )
     resources = found.resources
     for name, plan, asked, cpus, gpus in (
-        ("encoding", found.encode, encoding.workers, encoding.cpus_per_worker, encoding.gpus_per_worker),
+        ("encoding", found.encode, encoding.most_workers, encoding.cpus_per_worker, encoding.gpus_per_worker),
         ("training", train, training.workers, training.cpus_per_worker, float(training.use_gpu)),
     ):
         fitting = resources.fit(asked, cpus, gpus)

@@ -80,7 +80,8 @@ def preflight(
     Raises ConfigError if Ray has no room for one worker, or for a length that is more than the model reads.
     """
     resources = find_resources()
-    encoders = check_fit("encoding", resources, encoding.workers, encoding.cpus_per_worker, encoding.gpus_per_worker)
+    most, cpus = encoding.most_workers, encoding.cpus_per_worker
+    encoders = check_fit("encoding", resources, most, cpus, encoding.gpus_per_worker)
     check_fit("training", resources, training.workers, training.cpus_per_worker, int(training.use_gpu))
     check_lengths(fetch_model(model), config.max_lengths)
     rows, qrels = dataset.queries().to_pylist(), dataset.qrels()
