@@ -12,6 +12,7 @@ from medembed.artifact import place
 from medembed.config import Config, InputUri, OutputUri
 from medembed.data.corpus import open_corpus
 from medembed.data.own_texts import TextColumns
+from medembed.encoding.codec import Storage
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import describe, update_table
 from medembed.encoding.model_files import fetch_model, model_fingerprint
@@ -32,6 +33,14 @@ class EncodeJob(Config):
     output: OutputUri = Field(
         description="URI of the embedding table, e.g. table.lance; {key} becomes the encoder's fingerprint"
     )
+    storage: Storage | None = Field(
+        default=None,
+        description="numbers that a new table keeps: float32, float16 (half the space), or int8 (a quarter; ranges are "
+        "measured once and stored); null: as the table is, float32 for a new one",
+    )
+    dimensions: int | None = Field(
+        default=None, ge=1, description="trained dimension that a new table keeps of each vector; null: all"
+    )
     columns: TextColumns = TextColumns()
     encoding: EncodingConfig = EncodingConfig()
     registry: RegistryConfig = RegistryConfig()
@@ -42,7 +51,10 @@ def run(job: EncodeJob) -> Summary:
     output = place(storage.absolute(job.output), model_fingerprint(fetch_model(model)))
     start = time.monotonic()
     with open_corpus(storage.absolute(job.data), job.columns, f"{output.rstrip('/')}.texts") as corpus:
-        found = update_table(corpus.files, corpus.fingerprint, model, output, job.encoding)
+        found = update_table(
+            corpus.files, corpus.fingerprint, model, output, job.encoding,
+            storage_type=job.storage, dimensions=job.dimensions,
+        )  # fmt: skip
     return {
         "output": found.table.uri,
         "corpus": corpus.counts,

@@ -1,4 +1,4 @@
-"""Find the documents nearest to a query in an embedding table: exactly, or through a Matryoshka funnel."""
+"""Find the documents nearest to a query in an embedding table: exactly, by a Matryoshka funnel, or by an index."""
 
 import json
 import sys
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
@@ -17,14 +19,16 @@ from medembed.config import Config, InputUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.data.query_file import read_queries
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.texts import encode_queries
+from medembed.encoding.index import REFINE, OpenIndex, VectorIndex, check_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table, TableInfo, check_encoder, find_table, read_shard
-from medembed.errors import ModelError, StorageError
-from medembed.matryoshka import check_dimensions
+from medembed.encoding.texts import encode_queries
+from medembed.errors import ConfigError, StorageError
+from medembed.matryoshka import check_trained, truncate
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
-from medembed.search.funnel import Funnel, FunnelQuality, funnel_search, measure_funnel
+from medembed.search.funnel import Funnel, Quality, funnel_search, measure_funnel
+from medembed.search.indexed import index_search, measure_index
 from medembed.search.sharded import search_shards
 from medembed.search.topk import Ranking
 
@@ -54,7 +58,14 @@ class SearchJob(Config):
         description="switches the funnel on: dimensions that nominate candidates; null: exact search",
     )
     candidates: int = Field(default=200, ge=1, description="candidates of each query in the funnel")
-    measure: bool = Field(default=False, description="compare the funnel with exact search: recall and seconds")
+    use_index: bool = Field(default=False, description="search by the table's vector index (medembed table index)")
+    probes: int | None = Field(
+        default=None, ge=1, description="use_index: partitions to search at least; null: as many as Lance finds fit"
+    )
+    refine: int = Field(
+        default=REFINE, ge=1, le=100, description="use_index: rows compared by whole vectors, for each row wanted"
+    )
+    measure: bool = Field(default=False, description="compare funnel or index with exact search: recall and seconds")
     show_text: bool = Field(default=False, description="print the documents' texts too; needs data")
     data: InputUri | None = Field(default=None, description="data set that the table was made from, for show_text")
     output: OutputUri | None = Field(default=None, description="folder for results.parquet and summary.json")
@@ -67,25 +78,25 @@ class SearchJob(Config):
             raise ValueError("expected one of query=... and queries=<file>")
         if self.show_text and self.data is None:
             raise ValueError("show_text: the texts lie in the data set; give data=<data set>")
-        if self.measure and self.first_dimensions is None:
-            raise ValueError("measure: there is no funnel to compare with exact search; give first_dimensions=...")
+        if self.use_index and self.first_dimensions is not None:
+            raise ValueError("use_index: found first_dimensions=... too; choose the index or the funnel")
+        if not self.use_index and (self.probes is not None or self.refine != REFINE):
+            raise ValueError("probes, refine: only an index has them; give use_index=true")
+        if self.measure and self.first_dimensions is None and not self.use_index:
+            raise ValueError(
+                "measure: nothing to compare with exact search; give first_dimensions=... or use_index=true"
+            )
         return self
 
 
 def run(job: SearchJob) -> Summary:
     questions = read_queries(storage.absolute(job.queries)) if job.queries else {"query": job.query or ""}
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
-    table = open_table(storage.absolute(job.table), model_fingerprint(fetch_model(model)))
+    table = open_table_of(storage.absolute(job.table), model_fingerprint(fetch_model(model)))
     dimensions, funnel = plan(job, table.info)
-    vectors = encode_queries(list(questions.values()), model, job.encoding)
-    shards = [(shard, shard["rows"]) for shard in table.shards()]
-    how: dict[str, Any] = {"by_document": True, "workers": job.encoding.most_workers}
-    quality = None
-    if funnel is None:
-        found = search_shards(shards, read_shard, vectors, job.k, [dimensions], **how)[dimensions]
-    else:
-        found = funnel_search(shards, read_shard, vectors, job.k, funnel, **how)
-        quality = measure_funnel(shards, read_shard, vectors, job.k, funnel, **how) if job.measure else None
+    index = check_index(table) if job.use_index else None
+    vectors = truncate(encode_queries(list(questions.values()), model, job.encoding), table.info.width)
+    found, quality = search(job, table, vectors, dimensions, funnel)
     texts = read_texts(storage.absolute(job.data), found) if job.show_text and job.data else {}
     output = storage.absolute(job.output) if job.output else None
     if output:
@@ -96,29 +107,50 @@ def run(job: SearchJob) -> Summary:
         "queries": len(questions),
         "dimensions": dimensions,
         "funnel": asdict(funnel) if funnel else None,
+        "index": asdict(index) if index else None,
         "quality": asdict(quality) if quality else None,
         "lines": [
-            _headline(table, dimensions, funnel),
+            _headline(table, dimensions, funnel, index),
             *_results(list(questions), found, texts),
             *_rest(len(questions) - _QUERIES_SHOWN, output),
-            *([_quality(quality, job.k)] if quality else []),
+            *([_quality(quality, job.k, "index" if index else "funnel")] if quality else []),
         ],
     }
+
+
+def search(
+    job: SearchJob, table: Table, vectors: npt.NDArray[np.float32], dimensions: int, funnel: Funnel | None
+) -> tuple[Ranking, Quality | None]:
+    """(what is found for each query [Q, width], how good it is if that is to be measured)."""
+    shards = [(shard, shard["rows"]) for shard in table.shards()] if job.measure or not job.use_index else []
+    how: dict[str, Any] = {"by_document": True, "workers": job.encoding.most_workers}
+    if job.use_index:
+        nearest = OpenIndex(table, job.probes, job.refine)
+        quality = measure_index(shards, read_shard, nearest, vectors, job.k, **how) if job.measure else None
+        return index_search(nearest, vectors, job.k, by_document=True), quality
+    if funnel is None:
+        return search_shards(shards, read_shard, vectors, job.k, [dimensions], **how)[dimensions], None
+    quality = measure_funnel(shards, read_shard, vectors, job.k, funnel, **how) if job.measure else None
+    return funnel_search(shards, read_shard, vectors, job.k, funnel, **how), quality
 
 
 def plan(job: SearchJob, info: TableInfo) -> tuple[int, Funnel | None]:
     """(the dimensions that rank, the funnel if one is asked for). Raises ModelError, ConfigError."""
     dimensions = job.dimensions or info.width
+    if job.use_index and dimensions < info.width:
+        raise ConfigError(
+            f"dimensions: found {dimensions}, but the index has all {info.width}; leave out dimensions or use_index."
+        )
     if job.first_dimensions is None:
-        check_trained([dimensions], info)
+        check_trained([dimensions], info.dimensions, info.width)
         return dimensions, None
-    check_trained([job.first_dimensions, dimensions], info)
+    check_trained([job.first_dimensions, dimensions], info.dimensions, info.width)
     funnel = Funnel(job.first_dimensions, dimensions, job.candidates)
     funnel.check(job.k, info.width)
     return dimensions, funnel
 
 
-def open_table(uri: str, encoder: str) -> Table:
+def open_table_of(uri: str, encoder: str) -> Table:
     """The table at `uri`, or this encoder's in the folder `uri`. Raises StorageError if there is none, or another's."""
     uri = place(uri, encoder)
     table = find_table(uri) or find_table(storage.join(uri, f"{encoder}.lance"))
@@ -130,15 +162,6 @@ def open_table(uri: str, encoder: str) -> Table:
     if not table.rows:
         raise StorageError(f"{table.uri}: the embedding table is empty; encode a corpus into it.")
     return table
-
-
-def check_trained(dimensions: Sequence[int], info: TableInfo) -> None:
-    """Raises ModelError for dimensions above the width, or that a Matryoshka checkpoint was not trained for."""
-    check_dimensions(dimensions, info.width)
-    allowed = sorted({*info.dimensions, info.width}, reverse=True)
-    wrong = sorted(set(dimensions) - set(allowed))
-    if info.dimensions and wrong:
-        raise ModelError(f"dimensions: found {wrong}, but this model was trained for {allowed}; choose among these.")
 
 
 def read_texts(data: str, found: Ranking) -> dict[str, str]:
@@ -166,8 +189,11 @@ def to_table(names: Sequence[str], found: Ranking) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=pa.schema([*columns, ("score", pa.float32())]))
 
 
-def _headline(table: Table, dimensions: int, funnel: Funnel | None) -> str:
+def _headline(table: Table, dimensions: int, funnel: Funnel | None, index: VectorIndex | None) -> str:
     how = f"exact search at {dimensions} dimensions"
+    if index:
+        missing = table.rows - index.rows
+        how = f"index {index.kind}" + (f"; {missing:,} rows not in it, compared exactly" if missing else "")
     if funnel:
         how = f"{funnel.candidates:,} candidates by {funnel.first_dimensions} dimensions, ranked by {dimensions}"
     return f"{table.uri} version {table.version}, {table.rows:,} rows: {how}"
@@ -190,9 +216,9 @@ def _rest(hidden: int, output: str | None) -> list[str]:
     return [f"... and {hidden:,} more queries; {where}"] if hidden > 0 else []
 
 
-def _quality(quality: FunnelQuality, k: int) -> str:
+def _quality(quality: Quality, k: int, way: str) -> str:
     return (
-        f"the funnel finds {quality.recall:.1%} of exact search's best {k} ({quality.queries:,} queries), "
+        f"the {way} finds {quality.recall:.1%} of exact search's best {k} ({quality.queries:,} queries), "
         f"in {quality.seconds:.1f} s against {quality.exact_seconds:.1f} s, workers' start included"
     )
 

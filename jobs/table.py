@@ -1,6 +1,8 @@
-"""Look after an embedding table: log, rollback, compact, verify, export."""
+"""Look after an embedding table: log, rollback, compact, index, verify, export."""
 
+import logging
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal
@@ -13,14 +15,15 @@ from medembed.config import Config, InputUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.export import export
-from medembed.encoding.maintain import compact, list_versions, open_table, rollback
+from medembed.encoding.index import IndexKind, build_index, check_index, measure_recall
+from medembed.encoding.maintain import TableVersion, compact, list_versions, open_table, rollback
 from medembed.encoding.verify import verify
 from medembed.errors import ConfigError, StorageError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
 
-Action = Literal["log", "rollback", "compact", "verify", "export"]
-ACTIONS: tuple[Action, ...] = ("log", "rollback", "compact", "verify", "export")
+Action = Literal["log", "rollback", "compact", "index", "verify", "export"]
+ACTIONS: tuple[Action, ...] = ("log", "rollback", "compact", "index", "verify", "export")
 
 
 class TableJob(Config):
@@ -30,6 +33,16 @@ class TableJob(Config):
     table: InputUri = Field(description="URI of the embedding table")
     version: str | None = Field(default=None, description="a version's number or tag; null: the newest")
     keep_days: float = Field(default=30, ge=0, description="compact: versions younger than this stay")
+    kind: IndexKind = Field(
+        default="IVF_RQ",
+        description="index: how vectors lie in it: IVF_RQ codes of 5 bits; IVF_SQ of 8; IVF_FLAT whole vectors; "
+        "IVF_HNSW_SQ a graph, slow to build",
+    )
+    partitions: int | None = Field(
+        default=None,
+        ge=1,
+        description="index: groups of similar vectors, of which a search looks into some; null: by rows",
+    )
     data: InputUri | None = Field(default=None, description="verify: the data set that the table must equal")
     model: InputUri | None = Field(default=None, description="verify: the encoder, to encode a sample again")
     output: OutputUri | None = Field(default=None, description="export: folder for Parquet files")
@@ -44,13 +57,20 @@ def run(job: TableJob) -> Summary:
 
 def _log(job: TableJob, uri: str) -> Summary:
     versions = list_versions(uri)
-    lines = ["version   rows         fragments   data set           made               tags"]
+    lines = ["version   rows         fragments   data set           made               index                    tags"]
     lines += [
         f"{one.version:>7}   {one.rows:<11,}  {one.fragments:<9,}   {one.dataset:<17}  {one.made:%Y-%m-%d %H:%M}   "
-        + ", ".join(one.tags)
+        f"{_describe_index(one):<23}  {', '.join(one.tags)}".rstrip()
         for one in versions
     ]
     return {"versions": [asdict(one) for one in versions], "lines": [*lines, f"encoder {versions[-1].encoder}"]}
+
+
+def _describe_index(one: TableVersion) -> str:
+    if one.index is None:
+        return "none"
+    missing = one.rows - one.index.rows
+    return f"{one.index.kind}" + (f", {missing:,} rows not in it" if missing else "")
 
 
 def _rollback(job: TableJob, uri: str) -> Summary:
@@ -72,6 +92,19 @@ def _compact(job: TableJob, uri: str) -> Summary:
     return {"table": asdict(table), "counts": counts, "lines": [line]}
 
 
+def _index(job: TableJob, uri: str) -> Summary:
+    table, start = open_table(uri), time.monotonic()
+    logging.getLogger("pylance").setLevel(logging.WARNING)  # only now: importing Lance sets it to INFO
+    table = build_index(table, job.kind, job.partitions)
+    seconds, index = time.monotonic() - start, check_index(table)
+    recall = measure_recall(table)
+    line = (
+        f"version {table.version}: {index.kind} over {index.rows:,} rows in {seconds:.1f} s, "
+        f"{index.size_bytes / 2**20:,.1f} MiB; recall@10 {recall:.1%} for up to 100 rows of the table"
+    )
+    return {"table": asdict(table), "index": asdict(index), "recall@10": recall, "lines": [line]}
+
+
 def _verify(job: TableJob, uri: str) -> Summary:
     table = open_table(uri, job.version)
     corpus = open_dataset(storage.absolute(job.data)).corpus_files() if job.data else None
@@ -91,7 +124,7 @@ def _export(job: TableJob, uri: str) -> Summary:
     return {"output": folder, "rows": table.rows, "lines": [f"{table.rows:,} vectors in {folder}"]}
 
 
-_RUN = {"log": _log, "rollback": _rollback, "compact": _compact, "verify": _verify, "export": _export}
+_RUN = {"log": _log, "rollback": _rollback, "compact": _compact, "index": _index, "verify": _verify, "export": _export}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -14,9 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from medembed import storage
 from medembed.artifact import MANIFEST
@@ -26,14 +24,13 @@ from medembed.data.files import locate
 from medembed.data.own_texts import KEYS, CopyTexts, DropRows, TextColumns, choose_columns
 from medembed.data.parts import Part, Source, find_parts
 from medembed.data.passes import run_parts
+from medembed.database import Database, insert, open_database, read_batches, read_one
 from medembed.errors import DataError, StorageError
 from medembed.schema import fingerprint
 
 logger = logging.getLogger(__name__)
 
 _FORMATS = ("jsonl", "csv", "tsv", "parquet")
-_HASHED_AT_A_TIME = 10_000
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -101,57 +98,68 @@ def _copy(found: Source, source: SourceConfig, columns: TextColumns, texts: str)
     left_out = Counter({"empty text": sum(int(row["empty"]) for row in written)})
     if not files:
         raise DataError(f"{source.path}: {format_counts(+left_out) or 'empty'}; expected rows with an id and a text.")
-    keys = pa.concat_tables(storage.read_parquet(uri, KEYS) for uri, _ in files)
-    order = pc.sort_indices(keys, [("document_id", "ascending"), ("content_hash", "ascending")]).to_numpy()
-    repeated = _find_repeated(keys, order, files, owners)
-    left_out["row repeated"] = len(repeated)
-    identity = _identify(keys, np.setdiff1d(order, repeated, assume_unique=True))
-    counts = {"documents": keys.num_rows - len(repeated), **+left_out}
+    with open_database() as database:
+        database.execute("CREATE TABLE keys (file BIGINT, row BIGINT, id VARCHAR, hash VARCHAR, line BIGINT)")
+        for number, (uri, rows) in enumerate(files):
+            places = [pa.array(np.full(rows, number)), pa.array(np.arange(rows))]
+            keys = storage.read_parquet(uri, KEYS)
+            names = ["file", "row", *KEYS]
+            insert(database, "keys", pa.Table.from_arrays([*places, *(keys[name] for name in KEYS)], names=names))
+        _check_ids(database, owners)
+        repeated = _find_repeated(database)
+        identity, documents = _identify(database)
+    left_out["row repeated"] = sum(map(len, repeated.values()))
+    counts = {"documents": documents, **+left_out}
     logger.info("%s: %s", source.path, format_counts(counts))
     return Corpus(_drop(files, repeated), identity, counts)
 
 
-def _find_repeated(keys: pa.Table, order: Rows, files: list[tuple[str, int]], owners: list[Part]) -> Rows:
-    """Rows with the id and text of a row before. Raises DataError if an id has two texts, naming both places."""
-    ids, hashes = (keys[name].take(order).combine_chunks() for name in ("document_id", "content_hash"))
-    same_id, same_text = (
-        np.append(False, pc.equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)) for column in (ids, hashes)
+def _check_ids(database: Database, owners: list[Part]) -> None:
+    """Raises DataError if an id has two texts, naming both places."""
+    clashes = "FROM (SELECT id FROM keys GROUP BY id HAVING min(hash) <> max(hash))"
+    count, name = read_one(database, f"SELECT count(*), min(id) {clashes}")
+    if not count:
+        return
+    places = database.execute(
+        "SELECT min((file, row, line)) FROM keys WHERE id = ? GROUP BY hash ORDER BY 1 LIMIT 2", [name]
+    ).fetchall()
+    first, second = (locate(owners[file], line) for ((file, _, line),) in places)
+    raise DataError(
+        f"{second}: id {name!r} names another text at {first}; {count} ids name several: give each document an id of "
+        "its own."
     )
-    clashes = np.flatnonzero(same_id & ~same_text)
-    if len(clashes):
-        ends = np.cumsum([rows for _, rows in files])
-        pair = sorted(order[clashes[0] - 1 : clashes[0] + 1].tolist())
-        first, second = (
-            locate(owners[int(np.searchsorted(ends, row, side="right"))], keys["line"][row].as_py()) for row in pair
-        )
-        count = pc.count_distinct(ids.take(pa.array(clashes))).as_py()
-        raise DataError(
-            f"{second}: id {ids[int(clashes[0])].as_py()!r} names another text at {first}; {count} ids name several: "
-            "give each document an id of its own."
-        )
-    return np.sort(order[same_id & same_text]).astype(np.int64)
 
 
-def _identify(keys: pa.Table, rows: Rows) -> str:
-    """Fingerprint of these rows' ids and texts, in this order: whatever files they stand in, in whatever order."""
-    digest = hashlib.sha256()
-    for start in range(0, len(rows), _HASHED_AT_A_TIME):
-        some = keys.select(["document_id", "content_hash"]).take(rows[start : start + _HASHED_AT_A_TIME])
-        digest.update(json.dumps(some.to_pydict()).encode())
-    return digest.hexdigest()[:16]
+def _find_repeated(database: Database) -> dict[int, list[int]]:
+    """{file: its rows with the id and text of a row before}."""
+    found: dict[int, list[int]] = {}
+    query = "SELECT file, row, row_number() OVER (PARTITION BY id ORDER BY file, row) AS turn FROM keys"
+    for batch in read_batches(database, f"SELECT file, row FROM ({query}) WHERE turn > 1 ORDER BY file, row"):
+        for entry in batch.to_pylist():
+            found.setdefault(entry["file"], []).append(entry["row"])
+    return found
 
 
-def _drop(files: list[tuple[str, int]], repeated: Rows) -> list[tuple[str, int]]:
-    """The files without these rows of all of them; those that have none stay as they are."""
-    kept, start = [], 0
+def _identify(database: Database) -> tuple[str, int]:
+    """(fingerprint of ids and texts, whatever files they stand in, in whatever order; how many documents)."""
+    digest, documents = hashlib.sha256(), 0
+    for batch in read_batches(database, "SELECT DISTINCT id, hash FROM keys ORDER BY id"):
+        documents += batch.num_rows
+        for entry in batch.to_pylist():
+            digest.update(json.dumps([entry["id"], entry["hash"]]).encode())
+    return digest.hexdigest()[:16], documents
+
+
+def _drop(files: list[tuple[str, int]], repeated: dict[int, list[int]]) -> list[tuple[str, int]]:
+    """The files without these rows; those that have none stay as they are."""
+    kept: list[tuple[str, int]] = []
     items: list[dict[str, Any]] = []
-    for uri, rows in files:
-        here = (repeated[(repeated >= start) & (repeated < start + rows)] - start).tolist()
+    for number, (uri, rows) in enumerate(files):
+        here = repeated.get(number, [])
         if here and len(here) < rows:
             items.append({"number": len(items), "file": uri, "drop": here})
         if len(here) < rows:
             kept.append((uri, rows - len(here)))
-        start += rows
     if items:
         run_parts(items, DropRows, {}, "merge")
     return kept

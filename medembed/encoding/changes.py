@@ -4,33 +4,24 @@ DuckDB joins the keys of both, on disk where they outgrow a fixed share of memor
 grow with the corpus.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
 from typing import Any
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from medembed.errors import DataError, StorageError
+from medembed.database import Database, insert, open_database, read_batches, read_one
+from medembed.errors import DataError
 
 Places = npt.NDArray[np.int64]
 
 # One item is one fragment, and what a worker does at a time: about 10 s on one core. A small corpus is dealt in smaller
 # items, so that no worker waits long for the last; their size follows the number of rows alone, never that of workers.
 _MOST_PER_ITEM, _FEWEST_PER_ITEM, _ITEMS_OF_A_SMALL_CORPUS = 1024, 128, 32
-_ROWS_PER_READ = 1 << 16
-_SETTINGS: dict[str, str | int | float | bool | list[str]] = {
-    "memory_limit": "256MB",  # of what is joined; the rest lies on disk
-    "threads": 1,
-    "preserve_insertion_order": False,
-    "autoinstall_known_extensions": False,  # nothing is ever fetched
-    "autoload_known_extensions": False,
-}
 _TABLES = """
 CREATE TABLE fresh AS SELECT place, id, hash FROM corpus ANTI JOIN held USING (id, hash);
 CREATE TABLE dead AS SELECT fragment, id FROM held ANTI JOIN corpus USING (id, hash);
@@ -65,10 +56,10 @@ class Changes:
     `counts` are rows added, changed, deleted and unchanged, and texts to be encoded; `rows` are those to be written.
     """
 
-    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         database.execute(_TABLES)
-        self.counts: dict[str, int] = dict(zip(_COUNTED, _one(database, _COUNTS), strict=True))
+        self.counts: dict[str, int] = dict(zip(_COUNTED, read_one(database, _COUNTS), strict=True))
         self.rows = self.counts["added"] + self.counts["changed"]
 
     def dead(self) -> Iterator[tuple[int, list[str]]]:
@@ -100,7 +91,7 @@ class Changes:
 
     def _new_by_file(self, files: Sequence[tuple[str, int]]) -> Iterator[tuple[int, int, Places]]:
         """(file, place of its first row, places of its new rows), of the files that have some."""
-        batches = self._batches("SELECT place FROM firsts ORDER BY place")
+        batches = read_batches(self._database, "SELECT place FROM firsts ORDER BY place")
         waiting, end = np.empty(0, np.int64), 0
         for owner, (_, rows) in enumerate(files):
             start, end = end, end + rows
@@ -120,11 +111,8 @@ class Changes:
             yield {"rows": len(block), "ids": [row["id"] for row in block], "hashes": [row["hash"] for row in block]}
 
     def _read(self, query: str) -> Iterator[dict[str, Any]]:
-        for batch in self._batches(query):
+        for batch in read_batches(self._database, query):
             yield from batch.to_pylist()
-
-    def _batches(self, query: str) -> Iterator[pa.RecordBatch]:
-        yield from self._database.cursor().sql(query).to_arrow_reader(_ROWS_PER_READ)
 
 
 @contextmanager
@@ -134,7 +122,7 @@ def compare(corpus: Iterable[Keys], table: Iterable[Keys]) -> Iterator[Changes]:
     Raises DataError if the corpus has an id twice, a row without one, or no rows; StorageError if the local disk, where
     keys that do not fit into memory lie meanwhile, is full.
     """
-    with _database() as database:
+    with open_database() as database:
         _fill_corpus(database, corpus)
         _check_ids(database)
         _fill_held(database, table)
@@ -143,9 +131,9 @@ def compare(corpus: Iterable[Keys], table: Iterable[Keys]) -> Iterator[Changes]:
 
 def count_repeated(table: Iterable[Keys]) -> int:
     """Rows of a table whose id another row has as well."""
-    with _database() as database:
+    with open_database() as database:
         _fill_held(database, table)
-        return int(_one(database, "SELECT count(id) - count(DISTINCT id) FROM held")[0])
+        return int(read_one(database, "SELECT count(id) - count(DISTINCT id) FROM held")[0])
 
 
 def items_of(rows: int) -> int:
@@ -153,63 +141,35 @@ def items_of(rows: int) -> int:
     return int(np.clip(-(-rows // _ITEMS_OF_A_SMALL_CORPUS), _FEWEST_PER_ITEM, _MOST_PER_ITEM))
 
 
-@contextmanager
-def _database() -> Iterator[duckdb.DuckDBPyConnection]:
-    with tempfile.TemporaryDirectory(prefix="medembed-keys-") as folder:
-        database = duckdb.connect(f"{folder}/keys.db", config={**_SETTINGS, "temp_directory": folder})
-        try:
-            yield database
-        except duckdb.Error as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise StorageError(
-                f"comparing keys in {tempfile.gettempdir()}: {reason}; free space there, or set TMPDIR."
-            ) from None
-        finally:
-            database.close()
-
-
-def _fill_corpus(database: duckdb.DuckDBPyConnection, corpus: Iterable[Keys]) -> None:
+def _fill_corpus(database: Database, corpus: Iterable[Keys]) -> None:
     database.execute("CREATE TABLE corpus (place BIGINT, id VARCHAR, hash VARCHAR)")
     place = 0
     for keys in corpus:
         places = pa.array(np.arange(place, place + len(keys.ids)))
         place += len(keys.ids)
-        _insert(database, "corpus", pa.table({"place": places, "id": keys.ids, "hash": keys.hashes}))
+        insert(database, "corpus", pa.table({"place": places, "id": keys.ids, "hash": keys.hashes}))
 
 
-def _fill_held(database: duckdb.DuckDBPyConnection, table: Iterable[Keys]) -> None:
+def _fill_held(database: Database, table: Iterable[Keys]) -> None:
     database.execute("CREATE TABLE held (fragment BIGINT, id VARCHAR, hash VARCHAR)")
     for fragment, keys in enumerate(table):
         numbers = pa.array(np.full(len(keys.ids), fragment))
-        _insert(database, "held", pa.table({"fragment": numbers, "id": keys.ids, "hash": keys.hashes}))
+        insert(database, "held", pa.table({"fragment": numbers, "id": keys.ids, "hash": keys.hashes}))
 
 
-def _insert(database: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
-    database.register("incoming", rows)
-    database.execute(f"INSERT INTO {name} SELECT * FROM incoming")
-    database.unregister("incoming")
-
-
-def _check_ids(database: duckdb.DuckDBPyConnection) -> None:
-    rows, missing = _one(database, "SELECT count(*), count(*) FILTER (coalesce(id, '') = '') FROM corpus")
+def _check_ids(database: Database) -> None:
+    rows, missing = read_one(database, "SELECT count(*), count(*) FILTER (coalesce(id, '') = '') FROM corpus")
     if not rows:
         raise DataError("corpus: no documents; there is nothing to encode.")
     if missing:
         raise DataError(f"corpus: {missing} documents have no id; give each one of its own.")
-    repeated, example = _one(
+    repeated, example = read_one(
         database, "SELECT count(*), min(id) FROM (SELECT id FROM corpus GROUP BY id HAVING count(*) > 1)"
     )
     if repeated:
         raise DataError(
             f"corpus: {repeated} ids stand more than once, e.g. {example!r}; give each document an id of its own."
         )
-
-
-def _one(database: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    """The single row that a query gives."""
-    row = database.execute(query).fetchone()
-    assert row is not None
-    return row
 
 
 def _pack(parts: Iterable[tuple[int, int, Places]], rows_per_item: int) -> Iterator[list[tuple[int, int, Places]]]:

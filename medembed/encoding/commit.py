@@ -38,8 +38,7 @@ def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -
             pa.Table.from_arrays(columns, schema=names), uri, mode="append", storage_options=storage.lance_options(uri)
         )
     except OSError as error:  # a full disk, a bucket that is gone
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StorageError(f"{uri}: cannot write vectors: {reason} The table is unchanged.") from None
+        raise StorageError(f"{uri}: cannot write vectors: {_reason(error)} The table is unchanged.") from None
     return json.dumps([fragment.to_json() for fragment in fragments])
 
 
@@ -70,7 +69,7 @@ def commit_table(
         dataset = lance.LanceDataset.commit(uri, transaction, max_retries=0, storage_options=storage.lance_options(uri))
     except (OSError, RuntimeError) as error:
         if "conflict" not in str(error).lower():
-            raise
+            raise StorageError(f"{uri}: cannot commit: {_reason(error)} The table is unchanged.") from None
         raise StorageError(
             f"{uri}: another run has changed the table since version {seen or 0}; this one changed nothing: run again."
         ) from None
@@ -120,3 +119,9 @@ def _update(base: Table, new: list[Any], dead: Iterable[tuple[int, Sequence[str]
 
 def _as_json(fragment: Any) -> str:
     return fragment if isinstance(fragment, str) else json.dumps(fragment)
+
+
+def _reason(error: Exception) -> str:
+    """Lance's first line, without the place in its sources that it ends with."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r", /\S+\.rs:[\d:]+$", "", line).rstrip(".") + "."

@@ -18,6 +18,7 @@ from medembed.encoding.codec import Storage
 from medembed.encoding.commit import commit_table, tag_version
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
+from medembed.encoding.index import find_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, read_card
 from medembed.encoding.quantize import Ranges, calibrate
 from medembed.encoding.staging import FOLDER, Staging
@@ -176,6 +177,12 @@ def describe(found: Encoded, seconds: float, workers: int) -> list[str]:
         lines.append(
             f"{found.tokens:,} tokens, {found.tokens / seconds:,.0f} tokens/s with start; padding {share:.1%}; "
             f"workers busy {busy:.0%} of the time"
+        )
+    index = find_index(table)
+    if index and index.rows < table.rows:
+        lines.append(
+            f"vector index: {table.rows - index.rows:,} rows not in it, compared exactly; renew it by "
+            "`medembed table index`"
         )
     if found.failed:
         lines.append(f"left out, as they crash the encoder: {', '.join(found.failed)}")

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from medembed import storage
-from medembed.encoding.commit import commit_table
+from medembed.encoding.commit import commit_table, tag_version
+from medembed.encoding.index import VectorIndex, find_index
 from medembed.encoding.staging import FOLDER
 from medembed.encoding.table import Table, find_table, open_lance
 from medembed.errors import StorageError
@@ -13,7 +14,7 @@ from medembed.errors import StorageError
 
 @dataclass(frozen=True)
 class TableVersion:
-    """One version: what it was made from, its size, when, and the tags that name it."""
+    """One version: what it was made from, its size, when, the tags that name it, and its vector index if any."""
 
     version: int
     dataset: str
@@ -22,6 +23,7 @@ class TableVersion:
     fragments: int
     made: datetime
     tags: tuple[str, ...]
+    index: VectorIndex | None
 
 
 def open_table(uri: str, version: int | str | None = None) -> Table:
@@ -49,7 +51,7 @@ def list_versions(uri: str) -> list[TableVersion]:
         found.append(
             TableVersion(
                 table.version, table.info.dataset, table.info.encoder, table.rows,
-                int(entry["metadata"]["total_fragments"]), entry["timestamp"], named,
+                int(entry["metadata"]["total_fragments"]), entry["timestamp"], named, find_index(table),
             )
         )  # fmt: skip
     return found
@@ -69,12 +71,14 @@ def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
     """(the newest version, counts): joins small fragments, drops deleted rows for good, removes versions older than
     `keep_days` that no tag names, and what runs that died have left.
 
-    Rows and vectors stay the same. Let no run write to the table meanwhile: what it has not committed is removed.
+    Rows and vectors stay the same, and so does what a vector index covers; the tag of data set and encoder moves to the
+    new version. Let no run write to the table meanwhile: what it has not committed is removed.
     """
     before = open_table(uri)
     dataset = open_lance(uri, before.version)
     metrics = dataset.optimize.compact_files()
-    commit_table(uri, [], before.info, base=open_table(uri))  # names the data set again, before older versions go
+    # Names the data set again, before older versions go; and moves the tag, which would keep what was joined.
+    tag_version(commit_table(uri, [], before.info, base=open_table(uri)))
     dataset = open_lance(uri, None)
     removed = dataset.cleanup_old_versions(
         older_than=timedelta(days=keep_days), delete_unverified=True, error_if_tagged_old_versions=False

@@ -50,7 +50,7 @@ class Funnel:
 
 
 @dataclass(frozen=True)
-class FunnelQuality:
+class Quality:
     """What a funnel finds of exact search's best k, a mean over queries, and seconds of both for those queries.
 
     Seconds are those of the whole search: workers that start and shards that are read included.
@@ -103,7 +103,7 @@ def measure_funnel(
     by_document: bool = False,
     workers: int = 2,
     sample: int = 200,
-) -> FunnelQuality:
+) -> Quality:
     """Runs exact search, then the funnel, for at most `sample` queries, evenly spaced among those given."""
     funnel.check(k, queries.shape[1])
     chosen = queries[np.unique(np.linspace(0, len(queries) - 1, min(sample, len(queries))).astype(np.int64))]
@@ -112,7 +112,7 @@ def measure_funnel(
     middle = time.perf_counter()
     found = funnel_search(shards, read, chosen, k, funnel, by_document=by_document, workers=workers)
     end = time.perf_counter()
-    return FunnelQuality(recall_of(found, exact[funnel.dimensions]), len(chosen), end - middle, middle - start)
+    return Quality(recall_of(found, exact[funnel.dimensions]), len(chosen), end - middle, middle - start)
 
 
 def recall_of(found: Ranking, exact: Ranking) -> float:

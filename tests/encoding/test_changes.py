@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medembed import database
 from medembed.encoding import changes as module
 from medembed.encoding.changes import Keys, compare, count_repeated, items_of
 from medembed.errors import DataError, StorageError
@@ -30,7 +31,7 @@ def test_what_stays_and_what_is_written_is_the_corpus_and_no_text_is_encoded_twi
     files = [(f"f{start}", len(names[start : start + rows_per_file])) for start in range(0, len(names), rows_per_file)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "items_of", lambda rows: rows_per_item)
-        patch.setattr(module, "_ROWS_PER_READ", 3)
+        patch.setattr(database, "_ROWS_PER_READ", 3)
         with compare(keys(new, rows_per_file), keys(old, rows_per_fragment)) as found:
             items, dead, counts = list(found.deal(files)), list(found.dead()), found.counts
     assert [item["number"] for item in items] == list(range(len(items)))
@@ -104,7 +105,7 @@ def test_keys_that_outgrow_memory_lie_on_disk_and_too_little_of_either_is_a_one_
     hashes = np.random.default_rng(0).permutation(rows)
     corpus = [Keys(pa.array([f"document-{n:030}" for n in range(rows)]), pa.array([f"{n:032x}" for n in hashes]))]
     for limit, does_fit in (("40MB", True), ("10MB", False)):
-        monkeypatch.setattr(module, "_SETTINGS", module._SETTINGS | {"memory_limit": limit})
+        monkeypatch.setattr(database, "SETTINGS", database.SETTINGS | {"memory_limit": limit})
         if does_fit:
             with compare(corpus, []) as found:
                 assert found.counts["encoded"] == rows

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.search import SearchJob, check_trained, open_table, quote_query, run
+from jobs.search import SearchJob, check_trained, open_table_of, quote_query, run
 from medembed.config import load_config
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
+from medembed.encoding.index import build_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table
 from medembed.errors import ConfigError, ModelError, StorageError
@@ -103,6 +105,28 @@ def test_a_funnel_of_all_documents_finds_what_exact_search_finds_and_says_so(sea
     assert summary["lines"][-1].startswith("the funnel finds 100.0% of exact search's best 4 (3 queries), in ")
 
 
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_an_index_that_is_searched_whole_finds_what_exact_search_finds_and_says_so(searched: Searched, tmp_path: Path):
+    copied = tmp_path / f"{searched.fingerprint}.lance"
+    shutil.copytree(searched.table.uri, copied)
+    build_index(replace(searched.table, uri=str(copied)), partitions=3)
+    more = {"table": str(copied), "use_index": True, "probes": 3, "refine": 50, "measure": True}
+    summary = run(searched.job.model_copy(update=more))
+    assert printed(summary["lines"]) == [name for names in searched.exact(WIDTH) for name in names]
+    assert summary["lines"][0].endswith("46 rows: index IVF_RQ")
+    assert summary["index"]["rows"] == 46
+    assert summary["quality"]["recall"] == 1
+    assert summary["lines"][-1].startswith("the index finds 100.0% of exact search's best 4 (3 queries), in ")
+
+
+def test_an_index_that_is_not_there_or_not_of_these_dimensions_is_refused(searched: Searched):
+    with pytest.raises(StorageError, match="no vector index; build one by `medembed table index`, or search without"):
+        run(searched.job.model_copy(update={"use_index": True}))
+    with pytest.raises(ConfigError, match="dimensions: found 16, but the index has all 32; leave out dimensions or"):
+        run(searched.job.model_copy(update={"use_index": True, "dimensions": 16}))
+
+
 def test_a_query_from_another_encoder_is_refused(searched: Searched, prompted_folder: Path):
     job = searched.job.model_copy(update={"model": str(prompted_folder), "table": searched.table.uri})
     with pytest.raises(StorageError, match="never compared"):
@@ -112,9 +136,9 @@ def test_a_query_from_another_encoder_is_refused(searched: Searched, prompted_fo
 def test_a_table_is_found_by_its_uri_its_folder_or_its_key(searched: Searched, tmp_path: Path):
     folder = searched.table.uri.rpartition("/")[0]
     for uri in (searched.table.uri, folder, f"{folder}/{{key}}.lance"):
-        assert open_table(uri, searched.fingerprint) == searched.table
+        assert open_table_of(uri, searched.fingerprint) == searched.table
     with pytest.raises(StorageError, match="no embedding table there, nor one of encoder"):
-        open_table(str(tmp_path), searched.fingerprint)
+        open_table_of(str(tmp_path), searched.fingerprint)
 
 
 def test_dimensions_that_the_model_lacks_or_was_not_trained_for_are_named(searched: Searched):
@@ -135,6 +159,8 @@ def test_dimensions_that_the_model_lacks_or_was_not_trained_for_are_named(search
         (("query=a", "queries=q.txt"), "expected one of query=... and queries=<file>"),
         (("query=a", "show_text=true"), "give data=<data set>"),
         (("query=a", "measure=true"), "give first_dimensions=..."),
+        (("query=a", "use_index=true", "first_dimensions=8"), "choose the index or the funnel"),
+        (("query=a", "probes=4"), "probes, refine: only an index has them; give use_index=true"),
         (("query=a", "k=0"), "k: Input should be greater than or equal to 1"),
     ],
 )

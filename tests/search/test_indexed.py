@@ -1,0 +1,74 @@
+"""Search by an index, of which only the promise matters: the first n rows of each query, best first."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from medembed.search.indexed import Hits, index_search, measure_index
+from medembed.search.topk import top_k
+from tests.search.test_funnel import Reader, draw
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Nearest:
+    """An index that misses nothing but the rows it is told to, and counts what it is asked."""
+
+    def __init__(self, ids: list[str], vectors: Vectors, missing: tuple[str, ...] = ()) -> None:
+        kept = [row for row, name in enumerate(ids) if name not in missing]
+        self.ids, self.vectors = np.array(ids)[kept], vectors[kept]
+        self.asked: list[tuple[int, int]] = []
+
+    def __call__(self, queries: Vectors, rows: int) -> Hits:
+        self.asked.append((len(queries), rows))
+        found = top_k(queries, self.ids, self.vectors, min(rows, len(self.ids)))
+        return [(ids, scores) for ids, scores in zip(found.ids.tolist(), found.scores, strict=True)]
+
+
+def test_documents_rank_by_their_best_chunk_and_more_rows_are_asked_for_where_chunks_crowd_them_out():
+    ids = [f"a#chunk-{number}" for number in range(9)] + ["b", "c#chunk-0", "c#chunk-1", "d"]
+    cosines = [*np.linspace(0.99, 0.91, 9), 0.5, 0.4, 0.6, -0.2]
+    vectors = np.array([[cosine, np.sqrt(1 - cosine**2)] for cosine in cosines], np.float32)
+    queries = np.array([[1, 0], [-1, 0]], np.float32)
+    nearest = Nearest(ids, vectors)
+    found = index_search(nearest, queries, 3, by_document=True)
+    exact = top_k(queries, np.array(ids), vectors, 3, by_document=True)
+    assert found.ids.tolist() == exact.ids.tolist() == [["a", "c", "b"], ["d", "c", "b"]]
+    assert found.row_ids.tolist() == [["a#chunk-0", "c#chunk-1", "b"], ["d", "c#chunk-0", "b"]]
+    assert np.allclose(found.scores, [[0.99, 0.6, 0.5], [0.2, -0.4, -0.5]])
+    assert nearest.asked == [(2, 3), (1, 12)]  # the second query's first rows are of three documents
+
+
+@pytest.mark.parametrize("by_document", [False, True])
+def test_fewer_rows_than_wanted_leave_empty_places_and_no_endless_search(by_document: bool):
+    ids, vectors, queries = ["b#chunk-0", "b#chunk-1", "a"], draw(3), draw(2, seed=1)
+    nearest = Nearest(ids, vectors)
+    found = index_search(nearest, queries, 5, by_document=by_document)
+    exact = top_k(queries, np.array(ids), vectors, 5, by_document=by_document)
+    assert found.ids.tolist() == exact.ids.tolist()
+    assert found.row_ids.tolist() == exact.row_ids.tolist()
+    assert found.scores.tolist() == exact.scores.tolist()
+    assert nearest.asked == [(2, 5)]
+    assert index_search(nearest, queries[:0], 5, by_document=by_document).ids.shape == (0, 5)
+
+
+def test_ties_go_to_the_smaller_id_of_document_and_chunk():
+    ids = ["b", "a#chunk-1", "c", "a#chunk-0"]
+    found = index_search(Nearest(ids, np.tile(draw(1), (4, 1))), draw(1), 3, by_document=True)
+    assert found.ids.tolist() == [["a", "b", "c"]]
+    assert found.row_ids.tolist() == [["a#chunk-0", "b", "c"]]
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_measured_recall_is_the_share_of_exact_searchs_documents_that_the_index_gives():
+    ids, vectors, queries = [f"d{number:02d}" for number in range(60)], draw(60), draw(4, seed=1)
+    best = top_k(queries, np.array(ids), vectors, 5).ids.tolist()
+    lost = (best[0][1], best[3][4])
+    read = Reader(ids, vectors)
+    quality = measure_index(read.shards, read, Nearest(ids, vectors, lost), queries, 5, sample=2)
+    shares = [len({*best[query]} - {*lost}) / 5 for query in (0, 3)]
+    assert quality.recall == pytest.approx(np.mean(shares))
+    assert quality.recall < 1
+    assert quality.queries == 2
+    assert quality.seconds > 0 < quality.exact_seconds
