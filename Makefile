@@ -22,6 +22,7 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.evaluate_large
+	$(BIN)/python -m benchmarks.faults
 
 .venv/demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -75,8 +75,8 @@ def watch(command: list[str]) -> tuple[float, float, float]:
     itself = psutil.Process(process.pid)
     own = child = 0
     while process.poll() is None:
-        own = max(own, _resident(itself))
-        workers = [_resident(each) for each in _children(itself) if _is_worker(each)]
+        own = max(own, resident(itself))
+        workers = [resident(each) for each in children(itself) if is_worker(each)]
         child = max([child, *workers])
         time.sleep(0.25)
     if process.returncode:
@@ -84,21 +84,21 @@ def watch(command: list[str]) -> tuple[float, float, float]:
     return time.perf_counter() - start, own / 2**30, child / 2**30
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
+def children(process: psutil.Process) -> list[psutil.Process]:
     try:
         return list(process.children(recursive=True))
     except psutil.Error:
         return []
 
 
-def _is_worker(process: psutil.Process) -> bool:
+def is_worker(process: psutil.Process) -> bool:
     try:
         return "ray::" in " ".join(process.cmdline())
     except psutil.Error:
         return False
 
 
-def _resident(process: psutil.Process) -> int:
+def resident(process: psutil.Process) -> int:
     try:
         return int(process.memory_info().rss)
     except psutil.Error:

@@ -19,11 +19,12 @@ from benchmarks.paired import compare
 from jobs.session import ray_session
 from medembed.data.config import SourceConfig
 from medembed.data.ontology import read_ontology
-from medembed.encoding.changes import ROWS_PER_ITEM
+from medembed.encoding.codec import Codec
+from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.index import IndexKind, OpenIndex, build_index, check_index
-from medembed.encoding.table import Table, TableInfo, commit_table, read_shard, write_fragment
+from medembed.encoding.table import Table, TableInfo, read_shard
 from medembed.search.funnel import Funnel, funnel_search, recall_of
 from medembed.search.indexed import index_search
 from medembed.search.sharded import search_shards
@@ -31,6 +32,7 @@ from medembed.search.topk import Ranking, top_k
 
 Vectors = npt.NDArray[np.float32]
 _K, _FUNNEL = 10, (64, 200)
+_ROWS_PER_FRAGMENT = 1024  # as `medembed encode` writes them
 _NOISE = 0.02  # of each of 384 numbers: the blend's own length is 1
 
 
@@ -112,10 +114,11 @@ def write_table(uri: str, vectors: Vectors) -> Table:
     """A table in fragments as large as `medembed encode` writes them."""
     Path(uri).parent.mkdir(exist_ok=True)
     fragments = []
-    for start in range(0, len(vectors), ROWS_PER_ITEM):
-        part = vectors[start : start + ROWS_PER_ITEM]
+    for start in range(0, len(vectors), _ROWS_PER_FRAGMENT):
+        part = vectors[start : start + _ROWS_PER_FRAGMENT]
         names = [f"d{number}" for number in range(start, start + len(part))]
-        fragments.append(write_fragment(uri, pa.table({"document_id": names, "content_hash": names}), part))
+        rows = pa.table({"document_id": names, "content_hash": names})
+        fragments.append(write_fragment(uri, rows, Codec(vectors.shape[1]).write(part)))
     return commit_table(uri, fragments, TableInfo("benchmark", "benchmark", vectors.shape[1], (), "", 256))
 
 

@@ -43,3 +43,14 @@ def write_table(
         start += rows
     info = TableInfo(encoder, dataset.fingerprint, vectors.shape[1], (), prompt, max_length)
     return commit_table(str(uri), fragments, info)
+
+
+def rows_at(table: Table, places: Sequence[int]) -> list[tuple[int, list[str]]]:
+    """Rows at these places in table order, as `commit_table` takes those to be deleted."""
+    found, start = [], 0
+    for fragment, keys in enumerate(table.keys()):
+        ids = keys.ids.to_pylist()
+        here = [ids[place - start] for place in places if start <= place < start + len(ids)]
+        found += [(fragment, here)] if here else []
+        start += len(ids)
+    return found

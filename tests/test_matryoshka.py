@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medembed.errors import ModelError
-from medembed.matryoshka import truncate
+from medembed.matryoshka import check_trained, truncate
 
 
 def unit_rows(rows: int, width: int, seed: int) -> np.ndarray:
@@ -32,3 +32,10 @@ def test_rows_stay_unit_and_a_row_of_zeros_stays_zero():
 def test_a_dimension_outside_the_width_is_refused_with_the_width(dimensions: int):
     with pytest.raises(ModelError, match="from 1 to 8"):
         truncate(unit_rows(1, 8, 0), dimensions)
+
+
+def test_a_checkpoint_takes_its_trained_dimensions_and_its_width_a_stock_model_any():
+    check_trained([16, 32], (16, 8), 32)
+    check_trained([5, 31], (), 32)
+    with pytest.raises(ModelError, match=r"found \[4, 12\], but this model was trained for \[32, 16, 8\]"):
+        check_trained([12, 16, 4], (16, 8), 32)

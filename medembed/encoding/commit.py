@@ -76,11 +76,14 @@ def commit_table(
     return Table(uri, dataset.version, dataset.count_rows(), info)
 
 
-def tag_version(table: Table) -> None:
-    """Names the version by its data set and encoder, so that people find it again."""
+def tag_version(table: Table, *, is_new: bool = True) -> None:
+    """Names the version by its data set and encoder, so that people find it again; an old one if none has that name."""
     dataset = open_lance(table.uri)
     name = re.sub(r"[^\w.-]", "-", f"{table.info.dataset}.{table.info.encoder}")
-    (dataset.tags.update if name in dataset.tags.list() else dataset.tags.create)(name, table.version)
+    if name not in dataset.tags.list():
+        dataset.tags.create(name, table.version)
+    elif is_new:
+        dataset.tags.update(name, table.version)
 
 
 def _replace(new: list[Any], info: TableInfo, ranges: Ranges | None) -> Any:

@@ -7,13 +7,14 @@ there are. What is finished is recorded; a rerun after any death goes on from th
 
 import json
 import logging
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from medembed import storage
 from medembed.artifact import place
-from medembed.encoding.changes import compare
+from medembed.encoding.changes import Changes, compare
 from medembed.encoding.codec import Storage
 from medembed.encoding.commit import commit_table, tag_version
 from medembed.encoding.config import EncodingConfig
@@ -21,7 +22,7 @@ from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.index import find_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, read_card
 from medembed.encoding.quantize import Ranges, calibrate
-from medembed.encoding.staging import FOLDER, Staging
+from medembed.encoding.staging import FOLDER, Staging, clear_staging
 from medembed.encoding.table import Table, TableInfo, check_encoder, find_table
 from medembed.encoding.texts import encode_texts
 from medembed.encoding.worker import EncodeRows, Target
@@ -33,7 +34,7 @@ from medembed.spread import spread
 
 logger = logging.getLogger(__name__)
 
-_OWN_FOLDERS = ("data/", "_transactions/", "_deletions/", f"{FOLDER}/")
+_OWN_FOLDERS = ("data/", "_versions/", "_transactions/", "_deletions/", f"{FOLDER}/")
 # Texts whose vectors give the ranges of a new int8 table, and what is added at both ends for texts to come.
 _CALIBRATION_TEXTS, _CALIBRATION_FILES, _MARGIN = 4096, 64, 0.05
 
@@ -83,38 +84,46 @@ def update_table(
     encoder = model_fingerprint(folder)
     output = place(output, encoder)
     base = find_table(output)
-    if base is not None:
-        check_encoder(base, encoder)
-        _check_form(base, storage_type, dimensions)
-        if base.info.dataset == dataset:
-            logger.info("embedding table %s version %d: unchanged, reused", encoder, base.version)
-            return Encoded(base, {"unchanged": base.rows})
-    else:
+    if base is None:
         _check_free(output)
         if dimensions is not None:
             check_trained([dimensions], read_card(folder).get("dimensions", ()), model_width(folder) or dimensions)
+    else:
+        check_encoder(base, encoder)
+        _check_form(base, storage_type, dimensions)
+        if base.info.dataset == dataset:
+            return _reuse(base)
     with compare(read_keys(corpus), base.keys() if base else ()) as changes:
         logger.info("corpus: %s", ", ".join(f"{count:,} {name}" for name, count in changes.counts.items()))
-        # Work as JSON, since Ray has no column of lists that may all be empty.
-        items = [
-            {"number": item["number"], "rows": item["rows"], "work": json.dumps(item)} for item in changes.deal(corpus)
-        ]
-        staging = _open_staging(output, [base and base.version, dataset, encoder, storage_type, dimensions], items)
-        target = Target(output, 0, storage_type or "float32", dimensions, None)
+        items = to_items(changes, corpus)
+        form = storage_type or "float32", dimensions
+        staging = _open_staging(output, base.version if base else 0, [dataset, encoder, *form], items)
         if base is not None:
             target = Target(output, base.version, base.info.storage, base.info.width, base.codec().ranges)
-        elif target.storage == "int8":
-            target = replace(target, ranges=_find_ranges(corpus, model, config, staging))
-        found = _work(items, staging, {"model": model, "target": target, "config": config, "staging": staging}, config)
+        else:
+            ranges = _find_ranges(corpus, model, config, staging) if form[0] == "int8" else None
+            target = Target(output, 0, *form, ranges)
+        found = _work(items, staging, model, target, config)
         failed = _check_failed(found.records, config.max_failed)
         info = replace(base.info, dataset=dataset) if base else _info(found.records[0], target, encoder, dataset)
-        table = commit_table(
-            output, [record["fragments"] for record in found.records], info,
-            ranges=target.ranges, base=base, dead=changes.dead(),
-        )  # fmt: skip
+        fragments = [record["fragments"] for record in found.records]
+        table = commit_table(output, fragments, info, ranges=target.ranges, base=base, dead=changes.dead())
     tag_version(table)
-    staging.clear()
+    clear_staging(output, table.version)
     return Encoded(table, changes.counts, found.resumed, failed, found.tokens, found.padding, found.seconds)
+
+
+def to_items(changes: Changes, corpus: Sequence[CorpusFile]) -> list[dict[str, Any]]:
+    """{number, rows, work} for `EncodeRows`; work as JSON, since Ray has no column of lists that may all be empty."""
+    return [{"number": item["number"], "rows": item["rows"], "work": json.dumps(item)} for item in changes.deal(corpus)]
+
+
+def _reuse(table: Table) -> Encoded:
+    """The table as it is; does what a run that died right after its commit has not done."""
+    logger.info("embedding table %s version %d: unchanged, reused", table.info.encoder, table.version)
+    tag_version(table, is_new=False)
+    clear_staging(table.uri, table.version)
+    return Encoded(table, {"unchanged": table.rows})
 
 
 @dataclass
@@ -129,7 +138,7 @@ class _Work:
 
 
 def _work(
-    items: Sequence[dict[str, Any]], staging: Staging, arguments: dict[str, Any], config: EncodingConfig
+    items: Sequence[dict[str, Any]], staging: Staging, model: str, target: Target, config: EncodingConfig
 ) -> _Work:
     done = staging.read()
     todo = [item for item in items if item["number"] not in done]
@@ -138,8 +147,9 @@ def _work(
         logger.info("%d of %d rows were finished by an earlier run", rows - total, rows)
     new: dict[int, dict[str, Any]] = {}
     if todo:
+        run = secrets.token_hex(8)
         results = spread(
-            todo, EncodeRows, arguments,
+            todo, EncodeRows, {"model": model, "target": target, "config": config, "staging": staging, "run": run},
             workers=config.workers, cpus=config.cpus_per_worker, gpus=config.gpus_per_worker,
         )  # fmt: skip
         counted = ((int(row["rows"]), row) for row in results)
@@ -189,10 +199,10 @@ def describe(found: Encoded, seconds: float, workers: int) -> list[str]:
     return lines
 
 
-def _open_staging(output: str, what: Sequence[Any], items: Sequence[dict[str, Any]]) -> Staging:
+def _open_staging(output: str, version: int, what: Sequence[Any], items: Sequence[dict[str, Any]]) -> Staging:
     """The records of a run that had the same to do."""
     work = content_hash("\n".join(item["work"] for item in items))
-    return Staging(output, fingerprint([*what, work]))
+    return Staging(output, version, fingerprint([*what, work]))
 
 
 def _find_ranges(corpus: Sequence[CorpusFile], model: str, config: EncodingConfig, staging: Staging) -> Ranges:

@@ -20,15 +20,22 @@ _STEPS = {2: 64, 3: 8}  # rows at a time in an item's second and third attempt; 
 
 
 class Attempts:
-    """How often an item was begun, what it was at when its process died, and which of its rows crash."""
+    """How often a run began an item, what it was at when its process died, and which of its rows crash.
 
-    def __init__(self, staging: Staging, number: int) -> None:
-        self.uri = storage.join(staging.uri, f"{number:07d}.attempts")
+    A process may die for other reasons: a driver's death is not counted, and a row is blamed at its second death alone.
+    """
+
+    def __init__(self, staging: Staging, number: int, run: str) -> None:
+        """`run` names this run of the driver."""
+        self.uri, self.run = storage.join(staging.uri, f"{number:07d}.attempts"), run
         state: dict[str, Any] = json.loads(storage.read_bytes(self.uri)) if storage.exists(self.uri) else {}
-        self.count = int(state.get("count", 0)) + 1
+        is_same = state.get("run") == run
+        self.count = int(state["count"]) + 1 if is_same else 1
         self.failed = [int(row) for row in state.get("failed", ())]
-        if len(state.get("at", ())) == 1:
-            self.failed.append(int(state["at"][0]))
+        self.suspects = [int(row) for row in state["suspects"]] if is_same else []
+        if is_same and len(state["at"]) == 1:
+            row = int(state["at"][0])
+            (self.failed if row in self.suspects else self.suspects).append(row)
         self.note([])
 
     def step(self, rows: int) -> int:
@@ -37,7 +44,8 @@ class Attempts:
 
     def note(self, rows: Sequence[int]) -> None:
         """Leaves word of what is tried now, in case nobody comes back to tell."""
-        state = {"count": self.count, "failed": self.failed, "at": list(rows)}
+        state = {"run": self.run, "count": self.count, "failed": self.failed, "suspects": self.suspects,
+                 "at": list(rows)}  # fmt: skip
         storage.write_bytes(self.uri, json.dumps(state).encode())
 
 
@@ -50,7 +58,9 @@ def encode_apart(
     """
     waiting = [row for row in range(len(texts)) if row not in attempts.failed]
     step = max(attempts.step(len(waiting)), 1)
-    blocks = [waiting[start : start + step] for start in range(0, len(waiting), step)]
+    blocks = [[row] for row in waiting if row in attempts.suspects]  # alone and first, so that it is soon known
+    others = [row for row in waiting if row not in attempts.suspects]
+    blocks += [others[start : start + step] for start in range(0, len(others), step)]
     done: dict[int, tuple[npt.NDArray[np.float32], int]] = {}
     while blocks:
         block = blocks.pop(0)

@@ -79,11 +79,11 @@ def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
     metrics = dataset.optimize.compact_files()
     # Names the data set again, before older versions go; and moves the tag, which would keep what was joined.
     tag_version(commit_table(uri, [], before.info, base=open_table(uri)))
+    storage.delete_folder(storage.join(uri, FOLDER))  # before the fragments that its records name
     dataset = open_lance(uri, None)
     removed = dataset.cleanup_old_versions(
         older_than=timedelta(days=keep_days), delete_unverified=True, error_if_tagged_old_versions=False
     )
-    storage.delete_folder(storage.join(uri, FOLDER))
     counts = {
         "fragments_removed": int(metrics.fragments_removed),
         "fragments_added": int(metrics.fragments_added),

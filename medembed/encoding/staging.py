@@ -14,11 +14,21 @@ FOLDER = "_staging"
 _RANGES = "ranges.json"
 
 
-class Staging:
-    """The records of one run's items, under the table at `uri`."""
+def clear_staging(uri: str, version: int) -> None:
+    """Removes the records of runs that began before this version of the table: they can no longer commit."""
+    folder = storage.join(uri, FOLDER)
+    if storage.exists(folder):
+        for key in {name.partition("/")[0] for name in storage.list_files(folder)}:
+            if int(key.partition("-")[0]) < version:
+                storage.delete_folder(storage.join(folder, key))
+        storage.delete_empty_folder(folder)
 
-    def __init__(self, uri: str, key: str) -> None:
-        self.uri = storage.join(uri, FOLDER, key)
+
+class Staging:
+    """The records of one run's items, under the table at `uri`, of which it saw this version, 0 for none."""
+
+    def __init__(self, uri: str, version: int, key: str) -> None:
+        self.uri = storage.join(uri, FOLDER, f"{version}-{key}")
 
     def write(self, number: int, record: dict[str, Any]) -> None:
         """Records an item as done; appears whole or not at all."""
@@ -39,7 +49,3 @@ class Staging:
         """What an earlier run kept, if it came so far."""
         uri = storage.join(self.uri, _RANGES)
         return Ranges.from_json(json.loads(storage.read_bytes(uri))) if storage.exists(uri) else None
-
-    def clear(self) -> None:
-        """Removes the records, once they are committed."""
-        storage.delete_folder(self.uri)

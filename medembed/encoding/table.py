@@ -100,8 +100,8 @@ class Table:
 
 def find_table(uri: str, version: int | None = None) -> Table | None:
     """A version, by default the newest; None if there is no table. Raises StorageError for a foreign Lance data set."""
-    if not storage.exists(storage.join(uri, "_versions")):
-        return None
+    if not storage.find_files(storage.join(uri, "_versions", "*.manifest")):
+        return None  # the folder alone is what a run left that died at its first commit
     dataset = open_lance(uri, version)
     info = TableInfo(**_read_metadata(dataset), dataset=_find_dataset(dataset))
     return Table(uri, dataset.version, dataset.count_rows(), info)
@@ -153,6 +153,9 @@ def _find_dataset(dataset: Any) -> str:
     while version > 0:
         try:
             transaction = dataset.read_transaction(version)
+        except TypeError:  # Lance 14 cannot read the record of a compaction that moved an index; rows are the same
+            version -= 1
+            continue
         except (OSError, ValueError, RuntimeError):
             return ""
         if transaction is None:

@@ -48,9 +48,9 @@ class EncodeRows:
     A class, so that the model loads once per actor.
     """
 
-    def __init__(self, model: str, target: Target, config: EncodingConfig, staging: Staging) -> None:
+    def __init__(self, model: str, target: Target, config: EncodingConfig, staging: Staging, run: str) -> None:
         self.encoder, self.config = Encoder.load(model, config), config
-        self.target, self.staging = target, staging
+        self.target, self.staging, self.run = target, staging, run
         self.codec = Codec(target.dimensions or self.encoder.width, target.storage, target.ranges)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class EncodeRows:
             rows = pa.table({"document_id": work["ids"], "content_hash": work["hashes"]})
             column = find_column(self.target.uri, self.target.version, work["hashes"])
         else:
-            found = self._encode(work, Attempts(self.staging, item["number"]))
+            found = self._encode(work, Attempts(self.staging, item["number"], self.run))
             rows, column, lengths, failed = found.rows, self.codec.write(found.vectors), found.lengths, found.failed
         record = {
             "fragments": write_fragment(self.target.uri, rows, column),

@@ -31,10 +31,10 @@ def encoder(bad: set[int], deadly: set[int]):
 def test_every_row_but_those_that_crash_is_encoded_however_often_the_process_dies(
     tmp_path_factory: pytest.TempPathFactory, rows: int, bad: set[int], deadly: set[int]
 ):
-    staging = Staging(str(tmp_path_factory.mktemp("t")), "key")
+    staging = Staging(str(tmp_path_factory.mktemp("t")), 0, "key")
     texts = [str(row) for row in range(rows)]
-    for _ in range(20):
-        attempts = Attempts(staging, 0)
+    for _ in range(30):
+        attempts = Attempts(staging, 0, "run")
         try:
             vectors, lengths, kept = encode_apart(encoder(bad, deadly), texts, attempts, limit=10)
             break
@@ -47,7 +47,7 @@ def test_every_row_but_those_that_crash_is_encoded_however_often_the_process_die
 
 
 def test_more_than_the_limit_is_an_error_that_shows_no_text(tmp_path: Path):
-    attempts = Attempts(Staging(str(tmp_path), "key"), 0)
+    attempts = Attempts(Staging(str(tmp_path), 0, "key"), 0, "run")
     with pytest.raises(DataError, match="max_failed=2") as caught:
         encode_apart(encoder(set(range(9)), set()), [str(row) for row in range(9)], attempts, limit=2)
     assert "secret" not in str(caught.value)
@@ -60,6 +60,15 @@ def test_the_first_attempt_encodes_all_at_once_and_leaves_its_note_alone(tmp_pat
         sizes.append(len(texts))
         return np.ones((len(texts), 2), np.float32), [1] * len(texts)
 
-    encode_apart(encode, ["a"] * 300, Attempts(Staging(str(tmp_path), "key"), 0), limit=0)
-    encode_apart(encode, ["a"] * 300, Attempts(Staging(str(tmp_path), "key"), 0), limit=0)
+    encode_apart(encode, ["a"] * 300, Attempts(Staging(str(tmp_path), 0, "key"), 0, "run"), limit=0)
+    encode_apart(encode, ["a"] * 300, Attempts(Staging(str(tmp_path), 0, "key"), 0, "run"), limit=0)
     assert sizes == [300, 64, 64, 64, 64, 44]
+
+
+def test_a_row_is_not_blamed_for_the_death_of_its_driver(tmp_path: Path):
+    staging, texts = Staging(str(tmp_path), 0, "key"), [str(row) for row in range(65)]
+    for run in ("one", "two", "three"):  # each dies twice: all at once first, then, by chance, at the last row alone
+        for deadly in (set(range(65)), {64}):
+            with pytest.raises(Died):
+                encode_apart(encoder(set(), deadly), texts, Attempts(staging, 0, run), limit=0)
+    assert encode_apart(encoder(set(), set()), texts, Attempts(staging, 0, "four"), limit=0)[2] == list(range(65))

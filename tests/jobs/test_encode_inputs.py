@@ -7,6 +7,7 @@ import resource
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import lance
 import numpy as np
@@ -20,7 +21,6 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import EncodeRows
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import model_fingerprint
-from medembed.encoding.staging import Staging
 from medembed.encoding.table import Table, find_table
 from medembed.matryoshka import truncate
 from tests.tables import write_corpus, write_table
@@ -70,7 +70,7 @@ def run(
     """
     monkeypatch.setattr("jobs.session.ray_session", lambda _: contextlib.nullcontext())
     monkeypatch.setattr("jobs.session._exit_on_sigterm", lambda: None)
-    monkeypatch.setattr("medembed.encoding.changes.ROWS_PER_ITEM", ROWS)
+    monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows: ROWS)
 
     def run(data: object, status: int, **changes: object) -> list[str]:
         before = _content(tmp_path / "t.lance")
@@ -105,7 +105,7 @@ def check_rows(tmp_path: Path, encoder_folder: Path, texts: dict[str, str], kept
     """The table holds these texts' embeddings, and of those in `kept` the vectors that were there."""
     found = find_table(str(tmp_path / "t.lance"))
     assert found is not None
-    assert sorted(found.keys().ids.to_pylist()) == sorted(texts)
+    assert sorted(name for keys in list(found.keys()) for name in keys.ids.to_pylist()) == sorted(texts)
     names = [name for name in texts if kept is None or name not in OLD]
     expected = Encoder.load(str(encoder_folder), EncodingConfig()).encode([texts[name] for name in names])
     assert np.abs(found.lookup(names) - expected).max() < 1e-5
@@ -151,8 +151,8 @@ def test_a_damaged_block_or_a_full_disk_leaves_the_table_and_what_is_done_and_th
     class OnAFullDisk(EncodeRows):
         """The kernel refuses its process to make a file longer than this, as it refuses every one on a full disk."""
 
-        def __init__(self, model: str, output: str, config: EncodingConfig, staging: Staging, version: int) -> None:
-            super().__init__(model, output, config, staging, version)
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
             resource.setrlimit(resource.RLIMIT_FSIZE, (512, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
     file = Path(dataset.corpus_files()[2][0])

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.search import SearchJob, check_trained, open_table_of, quote_query, run
+from jobs.search import SearchJob, open_table_of, quote_query, run
 from medembed.config import load_config
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
@@ -141,15 +141,11 @@ def test_a_table_is_found_by_its_uri_its_folder_or_its_key(searched: Searched, t
         open_table_of(str(tmp_path), searched.fingerprint)
 
 
-def test_dimensions_that_the_model_lacks_or_was_not_trained_for_are_named(searched: Searched):
+def test_dimensions_that_the_model_lacks_are_named(searched: Searched):
     with pytest.raises(ModelError, match=r"found \[64\], but the model has 32"):
         run(searched.job.model_copy(update={"dimensions": 64}))
     with pytest.raises(ModelError, match=r"found \[33\], but the model has 32"):
         run(searched.job.model_copy(update={"first_dimensions": 33}))
-    trained = replace(searched.table.info, dimensions=(16, 8))
-    check_trained([16, 32], trained)
-    with pytest.raises(ModelError, match=r"found \[4, 12\], but this model was trained for \[32, 16, 8\]"):
-        check_trained([12, 16, 4], trained)
 
 
 @pytest.mark.parametrize(

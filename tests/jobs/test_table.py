@@ -8,10 +8,11 @@ import pyarrow as pa
 
 from jobs.table import TableJob, run
 from medembed.config import load_config
+from medembed.encoding.codec import Codec
+from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.maintain import open_table
-from medembed.encoding.table import commit_table, write_fragment
 from medembed.matryoshka import truncate
-from tests.tables import write_corpus, write_table
+from tests.tables import rows_at, write_corpus, write_table
 
 
 def test_an_index_is_built_measured_and_listed_with_the_rows_that_it_lacks(tmp_path: Path):
@@ -26,8 +27,8 @@ def test_an_index_is_built_measured_and_listed_with_the_rows_that_it_lacks(tmp_p
 
     rows = pa.table({"document_id": ["n0", "n1"], "content_hash": ["n0", "n1"]})
     indexed = open_table(table.uri)
-    new = write_fragment(table.uri, rows, vectors[:2])
-    commit_table(table.uri, [new], table.info, base=indexed, dead=np.array([7]))
+    new = write_fragment(table.uri, rows, Codec(16).write(vectors[:2]))
+    commit_table(table.uri, [new], table.info, base=indexed, dead=rows_at(indexed, [7]))
     logged = run(load_config(TableJob, ["action=log", f"table={table.uri}"]))
     assert [one["index"] and one["index"]["rows"] for one in logged["versions"]] == [None, 300, 299]
     assert "  none" in logged["lines"][1]

