@@ -18,6 +18,9 @@ lint: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m benchmarks.encode
+	$(BIN)/python -m benchmarks.encode_overhead
+	$(BIN)/python -m benchmarks.encode_large
+	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.loss
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.evaluate

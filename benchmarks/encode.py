@@ -37,8 +37,12 @@ _worker: Encoder
 @click.option("--texts", default=1500, show_default=True)
 @click.option("--pairs", default=5, show_default=True)
 @click.option("--backend", default="auto", show_default=True)
+@click.option("--way", type=click.Choice(["process", "workers"]), multiple=True, default=("process", "workers"))
 @click.option("--max-tokens", type=int, help="tokens per batch; else what suits a CPU")
-def main(model: str, jsonl: str, field: str, texts: int, pairs: int, backend: str, max_tokens: int | None) -> None:
+def main(
+    model: str, jsonl: str, field: str, texts: int, pairs: int, backend: str, way: tuple[str, ...],
+    max_tokens: int | None,
+) -> None:  # fmt: skip
     """Prints lowest cosines, medians of seconds, and ratios pair by pair."""
     chosen, name = (read_field(jsonl, field), "long texts") if jsonl else (read_definitions(), "definitions")
     chosen = chosen[:texts]
@@ -52,7 +56,10 @@ def main(model: str, jsonl: str, field: str, texts: int, pairs: int, backend: st
     exact = stock()
     print(describe(encoder, chosen), flush=True)
     print(f"in one process: {encoder.backend.name}, lowest cosine {lowest_cosine(encoder.encode(chosen), exact):.6f}")
-    compare(f"encode {len(chosen):,} {name}, one process", lambda: encoder.encode(chosen), stock, pairs)
+    if "process" in way:
+        compare(f"encode {len(chosen):,} {name}, one process", lambda: encoder.encode(chosen), stock, pairs)
+    if "workers" not in way:
+        return
     with workers(model, config.model_copy(update={"cpus_per_worker": 1})) as pool:
 
         def spread() -> np.ndarray:
