@@ -1,12 +1,9 @@
-"""The whole loop in three places: a folder, S3, and a two-node cluster whose nodes share only S3."""
+"""The whole loop in three places: a folder, a two-node cluster whose nodes share only S3, and S3 from here."""
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +11,14 @@ from typing import Any
 
 import boto3
 import pytest
+import ray
 from sentence_transformers import SentenceTransformer
 
 from medembed import storage
 from medembed.encoding.model_files import model_fingerprint
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
+from tests.nodes import Cluster, stop, two_node_cluster
 
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parent.parent
@@ -107,9 +106,10 @@ def test_training_teaches_the_model(in_folder: tuple[Path, dict[str, Any]]):
 
 
 def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
-    in_folder: tuple[Path, dict[str, Any]], encoder_folder: Path
+    in_folder: tuple[Path, dict[str, Any]], encoder_folder: Path, ray_local: None
 ):
     root, summary = in_folder
+    address = ray.get_runtime_context().gcs_address  # one Ray for all of them, where the loop had one of its own
     out, data = root / "jobs", summary["dataset"]["uri"]
     model, workspace = f"model={encoder_folder}", f"registry.workspace={root}/jobs-ws"
     training = [setting for setting in SETTINGS if setting.startswith("training.")]
@@ -123,7 +123,7 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
         ("recommend", ["model=models:/medembed@champion", f"data={data}", f"output={out}/evaluation", workspace]),
     ]  # fmt: skip
     for job, arguments in steps:
-        done = run(job, *arguments)
+        done = run(job, *arguments, RAY_ADDRESS=address)
         assert done.returncode == 0, done.stderr
     metrics = json.loads((out / "evaluation/metrics.json").read_text())
     (differences,) = metrics.pop("differences").values()
@@ -146,12 +146,63 @@ def test_a_second_run_reuses_every_stage_and_says_so(
     assert again["registered"] == first["registered"] | {"champion": False}, "nobody asked for the alias again"
 
 
-def test_on_s3_the_loop_gives_the_same_numbers_as_in_a_folder(
-    in_folder: tuple[Path, dict[str, Any]], s3: str, tmp_path: Path
-):
+@pytest.fixture(scope="module")
+def cluster(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with two_node_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
+
+
+@dataclass(frozen=True)
+class TwoNodes:
+    """What two nodes did: the summary of the loop, and a run that was given a local path."""
+
+    summary: dict[str, Any]
+    refused: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def two_nodes(cluster: Cluster, s3: str, pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> TwoNodes:
     _, summary = finetune(
+        f"{s3}/pairs.jsonl", f"{s3}/model", f"{s3}/out",
+        f"registry.tracking_uri=sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db",
+        "training.workers=2", "training.batch_size=8", RAY_ADDRESS=cluster.address,
+        RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="1",  # as it is on a cluster
+    )  # fmt: skip
+    refused = run("finetune", f"source.path={pairs_file}", "output=s3://pipeline/never", RAY_ADDRESS=cluster.address)
+    return TwoNodes(summary, refused)
+
+
+@pytest.fixture(scope="module")
+def head(cluster: Cluster, two_nodes: TwoNodes) -> Cluster:
+    """The head alone: two nodes on one machine share Ray's folder, and one cleans up what jobs of the other use."""
+    stop(cluster.nodes.pop())
+    return cluster
+
+
+def test_two_nodes_that_share_only_s3_give_the_same_data_examples_and_first_numbers(
+    two_nodes: TwoNodes, in_folder: tuple[Path, dict[str, Any]]
+):
+    summary, expected = two_nodes.summary, in_folder[1]
+    for key in ("fingerprint", "counts", "splits"):
+        assert summary["dataset"][key] == expected["dataset"][key]
+    assert summary["examples"]["fingerprint"] == expected["examples"]["fingerprint"]
+    assert summary["metrics"]["before"] == expected["metrics"]["before"]
+    assert summary["metrics"]["differences"]["ndcg@10"]["32"]["low"] > 0
+
+
+def test_a_local_path_given_to_a_cluster_of_several_nodes_is_refused(two_nodes: TwoNodes):
+    assert two_nodes.refused.returncode == 2
+    assert two_nodes.refused.stderr.strip().startswith("error: source.path: found local input")
+
+
+def test_on_s3_the_loop_goes_on_from_what_two_nodes_prepared_and_gives_the_same_numbers_as_in_a_folder(
+    in_folder: tuple[Path, dict[str, Any]], two_nodes: TwoNodes, s3: str, tmp_path: Path
+):
+    log, summary = finetune(
         f"{s3}/pairs.jsonl", f"{s3}/model", f"{s3}/out", f"registry.tracking_uri=sqlite:///{tmp_path}/mlflow.db"
     )
+    assert log.count("unchanged, reused") == 4, "data set, table, evaluation and examples, but nothing that is trained"
+    assert summary["checkpoint"]["uri"] != two_nodes.summary["checkpoint"]["uri"]
     for key in ("fingerprint", "counts", "splits"):
         assert summary["dataset"][key] == in_folder[1]["dataset"][key]
     assert summary["metrics"] == in_folder[1]["metrics"]
@@ -160,94 +211,8 @@ def test_on_s3_the_loop_gives_the_same_numbers_as_in_a_folder(
     assert SentenceTransformer(str(fetched), device="cpu").encode("heart").shape == (32,)
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """RAY_ADDRESS, dashboard URL, and the processes of its nodes, head first."""
-
-    address: str
-    dashboard: str
-    nodes: list[subprocess.Popen[bytes]]
-
-
-@pytest.fixture(scope="module")
-def cluster(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two nodes with one CPU each; each has a working folder of its own."""
-    address = f"{socket.gethostbyname(socket.gethostname())}:{free_port()}"
-    dashboard = free_port()
-    binary = str(Path(sys.executable).with_name("ray"))
-    common = ["--num-cpus=1", "--object-store-memory=200000000", "--disable-usage-stats", "--block"]
-    common.append("--dashboard-agent-listen-port=0")  # its default port may be another Ray's: then no job is taken
-    head = [
-        binary, "start", "--head", f"--port={address.split(':')[1]}", f"--dashboard-port={dashboard}",
-        f"--ray-client-server-port={free_port()}", *common,
-    ]  # fmt: skip
-    nodes: list[subprocess.Popen[bytes]] = []
-    try:
-        for number, command in enumerate([head, [binary, "start", f"--address={address}", *common]]):
-            folder = tmp_path_factory.mktemp(f"node{number}")
-            path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-            with open(folder / "log", "wb") as log:
-                nodes.append(subprocess.Popen(
-                    command, cwd=folder, env=os.environ | {"PATH": path, "TMPDIR": str(folder)}, stdout=log, stderr=log
-                ))  # fmt: skip
-            wait_for_nodes(address, number + 1)
-        yield Cluster(address, f"http://127.0.0.1:{dashboard}", nodes)
-    finally:
-        for node in reversed(nodes):
-            stop(node)
-
-
-@pytest.fixture(scope="module")
-def head(cluster: Cluster) -> Cluster:
-    """The head alone: two nodes on one machine share Ray's folder, and one cleans up what jobs of the other use."""
-    stop(cluster.nodes.pop())
-    return cluster
-
-
-def stop(node: subprocess.Popen[bytes]) -> None:
-    node.send_signal(signal.SIGTERM)
-    try:
-        node.wait(60)
-    except subprocess.TimeoutExpired:
-        node.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for_nodes(address: str, count: int) -> None:
-    code = f"import ray; ray.init({address!r}, logging_level='ERROR', log_to_driver=False); print(len(ray.nodes()))"
-    for _ in range(30):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-        if done.returncode == 0 and int(done.stdout.split()[-1]) >= count:
-            return
-        time.sleep(1)
-    raise AssertionError(f"not {count} nodes: {done.stderr[-500:]}")
-
-
-def test_two_nodes_that_share_only_s3_give_the_same_data_examples_and_first_numbers(
-    cluster: Cluster, s3: str, in_folder: tuple[Path, dict[str, Any]], tmp_path: Path
-):
-    _, summary = finetune(
-        f"{s3}/pairs.jsonl", f"{s3}/model", f"{s3}/two-nodes", f"registry.tracking_uri=sqlite:///{tmp_path}/mlflow.db",
-        "training.workers=2", "training.batch_size=8", RAY_ADDRESS=cluster.address,
-    )  # fmt: skip
-    assert summary["examples"]["fingerprint"] == in_folder[1]["examples"]["fingerprint"]
-    assert summary["metrics"]["before"] == in_folder[1]["metrics"]["before"]
-    assert summary["metrics"]["differences"]["ndcg@10"]["32"]["low"] > 0
-
-
-def test_a_local_path_given_to_a_cluster_of_several_nodes_is_refused(cluster: Cluster, pairs_file: Path):
-    done = run("finetune", f"source.path={pairs_file}", "output=s3://pipeline/never", RAY_ADDRESS=cluster.address)
-    assert done.returncode == 2
-    assert done.stderr.strip().startswith("error: source.path: found local input")
-
-
-def test_ray_job_submit_runs_the_train_job(head: Cluster, s3: str, tmp_path: Path):
-    summary = json.loads(storage.read_bytes(f"{s3}/two-nodes/summary.json"))
+def test_ray_job_submit_runs_the_train_job(head: Cluster, two_nodes: TwoNodes, s3: str, tmp_path: Path):
+    summary = two_nodes.summary
     arguments = [
         f"model={s3}/model", f"data={summary['dataset']['uri']}", f"examples={summary['examples']['uri']}",
         f"output={s3}/submitted", f"registry.tracking_uri=sqlite:///{tmp_path}/mlflow.db",

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from medembed import storage
@@ -84,15 +85,9 @@ def update_table(
     encoder = model_fingerprint(folder)
     output = place(output, encoder)
     base = find_table(output)
-    if base is None:
-        _check_free(output)
-        if dimensions is not None:
-            check_trained([dimensions], read_card(folder).get("dimensions", ()), model_width(folder) or dimensions)
-    else:
-        check_encoder(base, encoder)
-        _check_form(base, storage_type, dimensions)
-        if base.info.dataset == dataset:
-            return _reuse(base)
+    _check(base, output, folder, encoder, storage_type, dimensions)
+    if base is not None and base.info.dataset == dataset:
+        return _reuse(base)
     with compare(read_keys(corpus), base.keys() if base else ()) as changes:
         logger.info("corpus: %s", ", ".join(f"{count:,} {name}" for name, count in changes.counts.items()))
         items = to_items(changes, corpus)
@@ -220,8 +215,16 @@ def _info(record: dict[str, Any], target: Target, encoder: str, dataset: str) ->
     return TableInfo(**facts, encoder=encoder, dataset=dataset, storage=target.storage)
 
 
-def _check_form(base: Table, storage_type: Storage | None, dimensions: int | None) -> None:
-    """Raises StorageError if the table keeps vectors otherwise than asked."""
+def _check(
+    base: Table | None, output: str, folder: Path, encoder: str, storage_type: Storage | None, dimensions: int | None
+) -> None:
+    """Raises the errors of `update_table` that are seen before any work."""
+    if base is None:
+        _check_free(output)
+        if dimensions is not None:
+            check_trained([dimensions], read_card(folder).get("dimensions", ()), model_width(folder) or dimensions)
+        return
+    check_encoder(base, encoder)
     found, asked = (base.info.storage, base.info.width), (storage_type or base.info.storage, dimensions)
     if asked not in (found, (found[0], None)):
         raise StorageError(

@@ -22,7 +22,14 @@ def encode_queries(texts: Sequence[str], model: str, config: EncodingConfig) -> 
 def encode_texts(
     texts: Mapping[Role, Sequence[str]], model: str, config: EncodingConfig
 ) -> dict[Role, npt.NDArray[np.float32]]:
-    """{role: float32 [texts, width]}, unit rows in the order of the texts, behind each role's prompt."""
+    """{role: float32 [texts, width]}, unit rows in the order of the texts, behind each role's prompt.
+
+    As many as one item holds are encoded here, unless on a GPU: an actor loads Python, torch and the model anew.
+    """
+    total = sum(map(len, texts.values()))
+    if 0 < total <= _TEXTS_PER_ITEM and not config.gpus_per_worker:
+        encoder = Encoder.load(model, config)
+        return {role: encoder.encode(of_role, role) for role, of_role in texts.items()}
     items = [
         {"role": role, "number": start, "texts": list(of_role[start : start + _TEXTS_PER_ITEM])}
         for role, of_role in texts.items()
@@ -33,7 +40,6 @@ def encode_texts(
         workers=config.workers, cpus=config.cpus_per_worker, gpus=config.gpus_per_worker,
     ) if items else ()  # fmt: skip
     counted = ((int(row["rows"]), row) for row in results)
-    total = sum(map(len, texts.values()))
     done = {(row["role"], row["number"]): row["embeddings"] for row in track(counted, total, "encode texts", "texts")}
     parts = {role: [done[key] for key in sorted(done) if key[0] == role] for role in texts}
     return {role: np.concatenate(found) if found else np.zeros((0, 0), np.float32) for role, found in parts.items()}

@@ -21,9 +21,8 @@ from medembed.errors import ConfigError
 from medembed.matryoshka import check_dimensions, truncate
 from medembed.progress import track
 from medembed.schema import document_of
-from medembed.search.sharded import ReadShard, Shard, search_shards
+from medembed.search.sharded import ReadShard, Shard, run_items, search_shards
 from medembed.search.topk import Ranking
-from medembed.spread import spread
 
 _CANDIDATES_AT_ONCE = 500_000  # of all queries together: 0.2 GB of ids in the driver
 _ITEMS_PER_WORKER = 4
@@ -190,7 +189,7 @@ def _score(
     dealt = [shards[start::count] for start in range(count)]
     items = [{"shards": [shard for shard, _ in part], "rows": sum(rows for _, rows in part)} for part in dealt]
     arguments = {"read": read, "queries": queries, "candidates": candidates, "by_document": by_document}
-    results = ((row["rows"], row) for row in spread(items, ScoreCandidates, arguments, workers=workers))
+    results = ((row["rows"], row) for row in run_items(items, ScoreCandidates, arguments, workers))
     total = sum(rows for _, rows in shards)
     return _concatenate([_unpack(row["scored"]) for row in track(results, total, "rank", "documents")]).best()
 

@@ -1,7 +1,7 @@
 """Exact top-k over shards: Ray Data spreads table fragments over actors, the driver merges their best lists."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -87,12 +87,24 @@ def scan_shards(
     }
     best: dict[int, Ranking] = {}
     cosines = {dimension: np.full(len(pairs.queries), np.nan) for dimension in dimensions}
-    results = ((row["rows"], _unpack(row["found"])) for row in spread(items, ScanShards, arguments, workers=workers))
+    results = ((row["rows"], _unpack(row["found"])) for row in run_items(items, ScanShards, arguments, workers))
     for found in track(results, sum(rows for _, rows in shards), "search", "documents"):
         for dimension, ranking in found.rankings.items():
             best[dimension] = merge(best[dimension], ranking, k) if dimension in best else ranking
             cosines[dimension] = np.fmax(cosines[dimension], found.cosines[dimension])  # a NaN gives way
     return Scan(best, cosines)
+
+
+def run_items(
+    items: Sequence[dict[str, Any]], stage: type, arguments: dict[str, Any], workers: int
+) -> Iterable[dict[str, Any]]:
+    """What the stage makes of each item, in any order; one small item is done here, as an actor takes seconds to start.
+
+    An item has `rows`, the rows that it reads.
+    """
+    if len(items) == 1 and items[0]["rows"] <= _ROWS_PER_ITEM:
+        return [stage(**arguments)(items[0])]
+    return spread(items, stage, arguments, workers=workers)
 
 
 class ScanShards:

