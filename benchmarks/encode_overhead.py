@@ -44,7 +44,7 @@ def main(model: str, texts: int, pairs: int) -> None:
         chosen = dict(enumerate(read_definitions()[:texts]))
         files = open_dataset(write_data(Path(scratch) / "data", {f"d{n}": text for n, text in chosen.items()}))
         with compare(read_keys(files.corpus_files()), []) as changes:
-            items = to_items(changes, files.corpus_files())
+            items = to_items(changes, files.corpus_files(), EncodingConfig())
         with plain_workers(arguments(model, scratch)) as loops:
             rates = []
             for _ in range(pairs):

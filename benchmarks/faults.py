@@ -39,7 +39,7 @@ _PATIENCE_S = 300.0
 # The command itself, with items so small that a small corpus has many.
 _ENCODE = (
     "import sys; from medembed.encoding import changes; size = int(sys.argv.pop(1)); "
-    "changes.items_of = lambda rows: size; from jobs.encode import main; main()"
+    "changes.items_of = lambda rows, most: size; from jobs.encode import main; main()"
 )
 
 

@@ -12,7 +12,8 @@ from pydantic import Field
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
-from medembed.data.dataset import open_dataset
+from medembed.data.corpus import open_corpus
+from medembed.data.own_texts import TextColumns
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.export import export
 from medembed.encoding.index import IndexKind, build_index, check_index, measure_recall
@@ -43,7 +44,8 @@ class TableJob(Config):
         ge=1,
         description="index: groups of similar vectors, of which a search looks into some; null: by rows",
     )
-    data: InputUri | None = Field(default=None, description="verify: the data set that the table must equal")
+    data: InputUri | None = Field(default=None, description="verify: the data set, or files, that the table must equal")
+    columns: TextColumns = TextColumns()
     model: InputUri | None = Field(default=None, description="verify: the encoder, to encode a sample again")
     output: OutputUri | None = Field(default=None, description="export: folder for Parquet files")
     dimensions: int | None = Field(default=None, ge=1, description="export: dimensions; null: all")
@@ -107,9 +109,12 @@ def _index(job: TableJob, uri: str) -> Summary:
 
 def _verify(job: TableJob, uri: str) -> Summary:
     table = open_table(uri, job.version)
-    corpus = open_dataset(storage.absolute(job.data)).corpus_files() if job.data else None
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster()) if job.model else None
-    found = verify(table, corpus, model, job.encoding)
+    if job.data:
+        with open_corpus(storage.absolute(job.data), job.columns, f"{uri.rstrip('/')}.texts") as corpus:
+            found = verify(table, corpus.files, model, job.encoding)
+    else:
+        found = verify(table, None, model, job.encoding)
     if found.faults:
         raise StorageError(f"{uri} version {table.version}: {'; '.join(found.faults)}.")
     again = f", {found.encoded_again} encoded again" if found.encoded_again else ""

@@ -19,9 +19,8 @@ from medembed.errors import DataError
 
 Places = npt.NDArray[np.int64]
 
-# One item is one fragment, and what a worker does at a time: about 10 s on one core. A small corpus is dealt in smaller
-# items, so that no worker waits long for the last; their size follows the number of rows alone, never that of workers.
-_MOST_PER_ITEM, _FEWEST_PER_ITEM, _ITEMS_OF_A_SMALL_CORPUS = 1024, 128, 32
+# A small corpus is dealt in smaller items, so that no worker waits long for the last.
+_FEWEST_PER_ITEM, _ITEMS_OF_A_SMALL_CORPUS = 128, 32
 _TABLES = """
 CREATE TABLE fresh AS SELECT place, id, hash FROM corpus ANTI JOIN held USING (id, hash);
 CREATE TABLE dead AS SELECT fragment, id FROM held ANTI JOIN corpus USING (id, hash);
@@ -68,19 +67,19 @@ class Changes:
         for fragment, of_one in groupby(rows, key=lambda row: row["fragment"]):
             yield fragment, [row["id"] for row in of_one]
 
-    def deal(self, files: Sequence[tuple[str, int]]) -> Iterator[dict[str, Any]]:
-        """Items {number, rows} with the work of each, which depend on corpus and table alone.
+    def deal(self, files: Sequence[tuple[str, int]], most: int) -> Iterator[dict[str, Any]]:
+        """Items {number, rows} of at most so many texts with the work of each, which depend on corpus and table alone.
 
         To encode: `parts` [{file, ranges: [[start, end)]}] of new rows and `twins` [{row, document_id}] that share the
         text of the item's `row`; to copy: `ids` and `hashes`. A file's rows stay together where they fit.
         """
-        for number, item in enumerate(chain(self._deal_new(files), self._deal_copies())):
+        for number, item in enumerate(chain(self._deal_new(files, most), self._deal_copies(most))):
             yield {"number": number} | item
 
-    def _deal_new(self, files: Sequence[tuple[str, int]]) -> Iterator[dict[str, Any]]:
+    def _deal_new(self, files: Sequence[tuple[str, int]], most: int) -> Iterator[dict[str, Any]]:
         twins = self._read("SELECT first, id FROM twins ORDER BY first, place")
         twin = next(twins, None)
-        for item in _pack(self._new_by_file(files), items_of(self.counts["encoded"])):
+        for item in _pack(self._new_by_file(files), items_of(self.counts["encoded"], most)):
             places = np.concatenate([places for _, _, places in item])
             named = []
             while twin is not None and twin["first"] <= places[-1]:
@@ -105,9 +104,9 @@ class Changes:
             if here:
                 yield owner, start, found[:here]
 
-    def _deal_copies(self) -> Iterator[dict[str, Any]]:
+    def _deal_copies(self, most: int) -> Iterator[dict[str, Any]]:
         rows = self._read("SELECT id, hash FROM copies ORDER BY place")
-        while block := list(islice(rows, _MOST_PER_ITEM)):
+        while block := list(islice(rows, most)):
             yield {"rows": len(block), "ids": [row["id"] for row in block], "hashes": [row["hash"] for row in block]}
 
     def _read(self, query: str) -> Iterator[dict[str, Any]]:
@@ -136,9 +135,9 @@ def count_repeated(table: Iterable[Keys]) -> int:
         return int(read_one(database, "SELECT count(id) - count(DISTINCT id) FROM held")[0])
 
 
-def items_of(rows: int) -> int:
-    """How many rows an item has, for so many rows to encode."""
-    return int(np.clip(-(-rows // _ITEMS_OF_A_SMALL_CORPUS), _FEWEST_PER_ITEM, _MOST_PER_ITEM))
+def items_of(rows: int, most: int) -> int:
+    """How many rows an item has, for so many rows to encode: it follows them alone, never the number of workers."""
+    return int(np.clip(-(-rows // _ITEMS_OF_A_SMALL_CORPUS), _FEWEST_PER_ITEM, most))
 
 
 def _fill_corpus(database: Database, corpus: Iterable[Keys]) -> None:

@@ -10,6 +10,7 @@ from medembed.spread import Workers
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 # Measured: a CPU's caches hold a small batch's activations; a GPU needs a large one to be busy.
 _TOKENS_ON_CPU, _TOKENS_ON_GPU = 512, 65536
+_TEXTS_ON_CPU, _TEXTS_ON_GPU = 1024, 16384  # seconds of work, beside which an item's own cost is small
 
 
 def _check_workers(value: object) -> Workers:
@@ -59,6 +60,11 @@ class EncodingConfig(Config):
     def most_workers(self) -> int:
         """The number of actors, or the most that there may be."""
         return self.workers if isinstance(self.workers, int) else self.workers[1]
+
+    @property
+    def texts_per_item(self) -> int:
+        """The most texts that a worker does at a time, and a fragment holds."""
+        return _TEXTS_ON_GPU if self.gpus_per_worker else _TEXTS_ON_CPU
 
     @property
     def batch_tokens(self) -> int:

@@ -90,7 +90,7 @@ def update_table(
         return _reuse(base)
     with compare(read_keys(corpus), base.keys() if base else ()) as changes:
         logger.info("corpus: %s", ", ".join(f"{count:,} {name}" for name, count in changes.counts.items()))
-        items = to_items(changes, corpus)
+        items = to_items(changes, corpus, config)
         form = storage_type or "float32", dimensions
         staging = _open_staging(output, base.version if base else 0, [dataset, encoder, *form], items)
         if base is not None:
@@ -108,9 +108,10 @@ def update_table(
     return Encoded(table, changes.counts, found.resumed, failed, found.tokens, found.padding, found.seconds)
 
 
-def to_items(changes: Changes, corpus: Sequence[CorpusFile]) -> list[dict[str, Any]]:
+def to_items(changes: Changes, corpus: Sequence[CorpusFile], config: EncodingConfig) -> list[dict[str, Any]]:
     """{number, rows, work} for `EncodeRows`; work as JSON, since Ray has no column of lists that may all be empty."""
-    return [{"number": item["number"], "rows": item["rows"], "work": json.dumps(item)} for item in changes.deal(corpus)]
+    dealt = changes.deal(corpus, config.texts_per_item)
+    return [{"number": item["number"], "rows": item["rows"], "work": json.dumps(item)} for item in dealt]
 
 
 def _reuse(table: Table) -> Encoded:

@@ -30,10 +30,10 @@ def test_what_stays_and_what_is_written_is_the_corpus_and_no_text_is_encoded_twi
     names = list(new)
     files = [(f"f{start}", len(names[start : start + rows_per_file])) for start in range(0, len(names), rows_per_file)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "items_of", lambda rows: rows_per_item)
+        patch.setattr(module, "items_of", lambda rows, most: rows_per_item)
         patch.setattr(database, "_ROWS_PER_READ", 3)
         with compare(keys(new, rows_per_file), keys(old, rows_per_fragment)) as found:
-            items, dead, counts = list(found.deal(files)), list(found.dead()), found.counts
+            items, dead, counts = list(found.deal(files, 1024)), list(found.dead()), found.counts
     assert [item["number"] for item in items] == list(range(len(items)))
     kept = dict(old)
     for fragment, ids in dead:
@@ -72,13 +72,13 @@ def test_what_stays_and_what_is_written_is_the_corpus_and_no_text_is_encoded_twi
 def test_a_new_corpus_makes_an_item_of_each_file():
     corpus = keys({f"d{n}": f"text {n}" for n in range(300)}, 100)
     with compare(corpus, []) as found:
-        items = list(found.deal([("a", 100), ("b", 100), ("c", 100)]))
+        items = list(found.deal([("a", 100), ("b", 100), ("c", 100)], 1024))
     assert [item["parts"] for item in items] == [[{"file": name, "ranges": [[0, 100]]}] for name in "abc"]
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(1, 128), (4096, 128), (16_000, 500), (32_768, 1024), (10**8, 1024)])
 def test_a_small_corpus_is_dealt_in_smaller_items(rows: int, expected: int):
-    assert items_of(rows) == expected
+    assert items_of(rows, 1024) == expected
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ CONFIG = EncodingConfig(workers=1)
 @pytest.fixture
 def dataset(pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     monkeypatch.setattr("medembed.data.finish.ROWS_PER_FILE", 50)
-    monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows: 50)
+    monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows, most: 50)
     return prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
 
 
@@ -136,7 +136,7 @@ def test_only_texts_that_the_table_lacks_are_encoded_and_the_table_equals_the_co
 def test_an_int8_table_of_fewer_dimensions_keeps_its_ranges_when_texts_come_and_a_fragment_goes(
     encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows: 10)
+    monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows, most: 10)
     place, model = str(tmp_path / "t.lance"), str(encoder_folder)
     old = {f"d{n}": f"heart pain {n}" for n in range(30)}
     first = update_table(

@@ -70,7 +70,7 @@ def run(
     """
     monkeypatch.setattr("jobs.session.ray_session", lambda _: contextlib.nullcontext())
     monkeypatch.setattr("jobs.session._exit_on_sigterm", lambda: None)
-    monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows: ROWS)
+    monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows, most: ROWS)
 
     def run(data: object, status: int, **changes: object) -> list[str]:
         before = _content(tmp_path / "t.lance")
