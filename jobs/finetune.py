@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from jobs.mine import resolve_second_opinion
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.data.prepare import check_source
@@ -28,7 +29,8 @@ def run_loop(job: FinetuneConfig) -> tuple[Finetuned, Registry]:
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     registry.check_output(job.output)
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
-    return finetune(job.model_copy(update={"model": model}), registry), registry
+    mining = resolve_second_opinion(job.mining, job.registry)
+    return finetune(job.model_copy(update={"model": model, "mining": mining}), registry), registry
 
 
 def result_lines(result: Finetuned, registry: Registry) -> list[str]:

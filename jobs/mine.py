@@ -11,7 +11,9 @@ from medembed.data.dataset import format_counts, open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.mining.config import MiningConfig
+from medembed.mining.examples import REPORT
 from medembed.mining.mine import mine
+from medembed.mining.report import summarize
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
 
@@ -35,9 +37,21 @@ def run(job: MineJob) -> Summary:
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
     place = storage.absolute(job.table)
     table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, job.encoding)
-    examples = mine(dataset, table, model, storage.absolute(job.output), job.mining, job.encoding)
-    lines = [f"examples: {examples.uri}: {format_counts(examples.manifest['counts'])}"]
+    mining = resolve_second_opinion(job.mining, job.registry)
+    examples = mine(dataset, table, model, storage.absolute(job.output), mining, job.encoding)
+    lines = [
+        f"examples: {examples.uri}: {format_counts(examples.manifest['counts'])}",
+        f"report:   {storage.join(examples.uri, REPORT)}: {summarize(examples.report())}",
+    ]
     return {"output": examples.uri, "examples": examples.manifest, "lines": lines}
+
+
+def resolve_second_opinion(mining: MiningConfig, registry: RegistryConfig) -> MiningConfig:
+    """The config with a second opinion that any node can load, if one is asked for."""
+    if mining.second_opinion is None:
+        return mining
+    model = resolve_model(mining.second_opinion, registry, on_cluster=is_on_cluster())
+    return mining.model_copy(update={"second_opinion": model})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

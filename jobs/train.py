@@ -9,7 +9,7 @@ from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.finetuning.register import register_checkpoint
-from medembed.mining.mine import open_examples
+from medembed.mining.examples import open_examples
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry, resolve_model
 from medembed.training.config import TrainingConfig

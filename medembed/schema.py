@@ -43,9 +43,11 @@ QRELS = pa.schema(
 HELD_OUT = pa.schema(
     [("query_id", pa.string()), ("document_id", pa.string()), ("score", pa.float32()), ("reason", pa.string())]
 )
-# positive_id and negative_ids name corpus rows, which is what a model encodes: a document's chunk where it has some.
 # The memory of splits: which split a text or user key has, by the hash of its words.
 GROUPS = pa.schema([("name", pa.string()), ("split", pa.string())])
+# positive_id and negative_ids name corpus rows, which is what a model encodes: a document's chunk where it has some.
+# Ranks count from 0 without the known positives; null for a judged negative outside the window. `second` scores are a
+# teacher's or cross-encoder's, null without one.
 EXAMPLES = pa.schema(
     [
         ("query_id", pa.string()),
@@ -54,9 +56,29 @@ EXAMPLES = pa.schema(
         ("positive", pa.string()),
         ("negative_ids", pa.list_(pa.string())),
         ("negatives", pa.list_(pa.string())),
-        ("positive_score", pa.float32()),
-        ("negative_scores", pa.list_(pa.float32())),
+        ("positive_score", pa.float64()),
+        ("negative_scores", pa.list_(pa.float64())),
         ("negative_ranks", pa.list_(pa.int32())),
+        ("negative_judged", pa.list_(pa.bool_())),
+        ("positive_second_score", pa.float64()),
+        ("negative_second_scores", pa.list_(pa.float64())),
+    ]
+)
+# The same with one negative to a row.
+EXAMPLE_ROWS = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("query", pa.string()),
+        ("positive_id", pa.string()),
+        ("positive", pa.string()),
+        ("negative_id", pa.string()),
+        ("negative", pa.string()),
+        ("positive_score", pa.float64()),
+        ("negative_score", pa.float64()),
+        ("negative_rank", pa.int32()),
+        ("negative_judged", pa.bool_()),
+        ("positive_second_score", pa.float64()),
+        ("negative_second_score", pa.float64()),
     ]
 )
 SPLITS = ("train", "dev", "test")

@@ -47,7 +47,8 @@ def chunked(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_
     dataset, files = write_chunked(root / "data")
     model = str(encoder_folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("medembed.encoding.changes.ROWS_PER_ITEM", ROWS_PER_FILE)
+        for bound in ("_MOST_PER_ITEM", "_FEWEST_PER_ITEM"):
+            patch.setattr(f"medembed.encoding.changes.{bound}", ROWS_PER_FILE)
         table = encode_corpus(files, dataset.fingerprint, model, str(root / "t.lance"), ENCODING)
     assert len(table.shards()) > 2
     encoder = Encoder.load(model, ENCODING)
@@ -64,15 +65,22 @@ def test_examples_hold_the_best_chunk_of_each_document(chunked: Chunked, tmp_pat
     expected = {}
     for query_id, (_, split, grades) in QUERIES_BY_ID.items():
         known = {name for judged in (grades, HELD.get(query_id, {})) for name, score in judged.items() if score > 0}
+        answers = {text for row, text in chunked.texts.items() if row.split("#chunk-")[0] in known}
         for positive in [name for name, score in grades.items() if score > 0 and split == "train"]:
             ranked = chunked.ranked(query_id, chunked.table.info.width)
             limit, row_id = next((score, row_id) for name, score, row_id in ranked if name == positive)
-            others = [(score, row) for name, score, row in ranked if name not in known][:window]
-            expected[query_id, row_id] = [
+            others = [row for row in ranked if row[0] not in known]
+            refused = [
+                (row, rank if rank < window else None)
+                for rank, (name, _, row) in enumerate(others)
+                if grades.get(name, 1) <= 0 and chunked.texts[row] not in answers
+            ]
+            mined = [
                 (row, rank)
-                for rank, (score, row) in enumerate(others)
-                if score <= limit - margin * abs(limit) and chunked.texts[row] != chunked.texts[row_id]
-            ][:5]
+                for rank, (name, score, row) in enumerate(others[:window])
+                if name not in grades and score <= limit - margin * abs(limit) and chunked.texts[row] not in answers
+            ]
+            expected[query_id, row_id] = (refused + mined)[:5]
     found = {
         (row["query_id"], row["positive_id"]): list(zip(row["negative_ids"], row["negative_ranks"], strict=True))
         for row in examples

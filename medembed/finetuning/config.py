@@ -35,10 +35,12 @@ class FinetuneConfig(Config):
     )
 
     @model_validator(mode="after")
-    def _measure_what_decides(self) -> Self:
+    def _check(self) -> Self:
         measured, decisive = self.evaluation.dimensions, self.training.select_dimension
         if measured and decisive not in measured:
             raise ValueError(
                 f"evaluation.dimensions: found {list(measured)}, expected training.select_dimension {decisive} in it"
             )
+        if self.mining.format != "lists":
+            raise ValueError(f"mining.format: found {self.mining.format!r}, but training reads lists")
         return self

@@ -34,7 +34,8 @@ from medembed.evaluation.side_by_side import (
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.register import register_checkpoint
 from medembed.matryoshka import check_dimensions
-from medembed.mining.mine import Examples, mine
+from medembed.mining.examples import Examples
+from medembed.mining.mine import mine
 from medembed.registry.models import Registry, Version
 from medembed.training.trainer import Checkpoint, train
 

@@ -1,76 +1,63 @@
-"""Training queries -> examples: (query, positive, hard negatives) as Parquet beside a manifest."""
+"""Training queries -> examples: (query, positive, hard negatives) as Parquet beside a manifest and a report."""
 
+import json
 import logging
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from medembed import storage
-from medembed.artifact import NewOutput, find_output, place, read_manifest
-from medembed.data.dataset import Dataset, to_table
+from medembed.artifact import NewOutput, find_output, place
+from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.table import Table, read_shard
+from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.table import Shard, Table, check_encoder, read_shard
 from medembed.encoding.texts import encode_queries
-from medembed.errors import DataError
+from medembed.errors import DataError, StorageError
+from medembed.matryoshka import check_trained
 from medembed.mining.config import MiningConfig
-from medembed.mining.negatives import Negative, choose_negatives
-from medembed.mining.positives import best_rows, chunks_by_document, known_positives
-from medembed.schema import EXAMPLES, content_hash, fingerprint
+from medembed.mining.examples import KIND, REPORT, Examples, write_examples
+from medembed.mining.pairs import Pair, select_pairs
+from medembed.mining.positives import Positive, best_rows, judged_negatives, known_positives
+from medembed.mining.report import FIGURE, Tally, draw_report, summarize
+from medembed.mining.rules import Floats, take_window
+from medembed.mining.second import score_again
+from medembed.mining.surroundings import Outcome, Surroundings, look_around, make_example
+from medembed.mining.texts import CorpusRows, gather_rows
+from medembed.schema import fingerprint
 from medembed.search.sharded import search_shards
 
 logger = logging.getLogger(__name__)
 
-KIND = "examples"
-_ROWS_PER_FILE = 8192
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Finished training examples: where they lie and what their manifest says."""
-
-    uri: str
-    manifest: dict[str, Any]
-
-    @property
-    def fingerprint(self) -> str:
-        return str(self.manifest["key"])
-
-    def read(self) -> list[dict[str, Any]]:
-        """All examples, columns `schema.EXAMPLES`."""
-        return [
-            row
-            for name in self.manifest["files"]
-            for row in storage.read_parquet(storage.join(self.uri, name)).to_pylist()
-        ]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A training query with one document that answers it, named as the judgments name it."""
-
-    query_id: str
-    query: str
-    positive_id: str
-
 
 @dataclass(frozen=True)
 class Nearest:
-    """A query's nearest documents with their scores, best first.
+    """A query's nearest documents, best first: ids, the rows by which they were found, and scores float64, [n] each."""
 
-    `chunks` names the row by which each was found; it is empty if no document is in chunks.
-    """
-
-    documents: list[tuple[str, float]]
-    chunks: dict[str, str]
+    documents: Sequence[str]
+    rows: Sequence[str]
+    scores: Floats
 
 
-def open_examples(uri: str) -> Examples:
-    """The examples at `uri`. Raises StorageError if there are none."""
-    return Examples(uri, read_manifest(uri, KIND))
+@dataclass(frozen=True)
+class Material:
+    """What mining reads: a data set, its embedding table, the model that made it; and how."""
+
+    dataset: Dataset
+    table: Table
+    model: str
+    config: MiningConfig
+    encoding: EncodingConfig
+
+    @property
+    def dimensions(self) -> int:
+        return self.config.dimensions or self.table.info.width
 
 
 def mine(
@@ -78,113 +65,173 @@ def mine(
 ) -> Examples:
     """Examples of the data set's training pairs with negatives from `table`; found again if nothing changed.
 
-    Ranks and window count documents; of one in chunks the query's best chunk stands in the example. Hardest
-    negative first. A pair for which the margin leaves too few is kept with those that there are, and
-    counted: often the model ranks its positive badly, and it is what training needs most. Raises DataError if
-    there is no training pair.
+    Ranks and window count documents; of one in chunks the query's best chunk stands in the example. A pair for which
+    the rules leave too few is kept with those that there are, and counted: often the model ranks its positive badly,
+    and it is what training needs most. Beside the examples lie mining.json and mining.png.
+    Raises DataError if there is no training pair or the table is another data set's, StorageError if it is another
+    model's or has vectors that are no numbers, ModelError for dimensions that the model does not have.
     """
-    key = fingerprint([dataset.fingerprint, table.info.encoder, config.model_dump()])
+    material = Material(dataset, table, model, config, encoding)
+    _check(material)
+    key = fingerprint([dataset.fingerprint, table.info.encoder, table.info.storage, _determining(config)])
     output = place(output, key)
     manifest = find_output(output, KIND, key)
     if manifest is not None:
         logger.info("examples %s: unchanged, reused", key)
         return Examples(output, manifest)
-    pairs = select_pairs(dataset, config)
-    rows, counts = _mine_pairs(pairs, dataset, table, model, config, encoding)
-    if not rows:
-        raise DataError(f"{dataset.uri}: no training pair; add pairs, or lower splits.dev and splits.test.")
-    with NewOutput(output, KIND, key) as target:
-        for number, start in enumerate(range(0, len(rows), _ROWS_PER_FILE)):
-            part = to_table(rows[start : start + _ROWS_PER_FILE], EXAMPLES)
-            target.write_parquet(f"part-{number:05d}.parquet", part)
+    with tempfile.TemporaryDirectory(prefix="medembed-mine-") as scratch, NewOutput(output, KIND, key) as target:
+        report = _write(material, Path(scratch), target)
+        logger.info("%s", summarize(report))
         entries = {
             "dataset": dataset.fingerprint,
             "encoder": table.info.encoder,
             "width": table.info.width,
             "table": {"uri": table.uri, "version": table.version},
-            "counts": dict(counts),
+            "counts": _counts(report, config),
             "config": config.model_dump(),
         }
         return Examples(output, target.commit(entries))
 
 
-def select_pairs(dataset: Dataset, config: MiningConfig) -> list[Pair]:
-    """Training pairs in an order that a hash decides, those with `prefer_tag` first, cut at `max_pairs`.
-
-    A query without a positive gives none; logs how many those are.
-    """
-    qrels, queries = dataset.qrels(), dataset.queries("train").to_pylist()
-    ordered = [
-        (config.prefer_tag not in row["tags"], content_hash(f"{row['query_id']} {document_id}"), row, document_id)
-        for row in queries
-        for document_id, score in qrels.get(row["query_id"], {}).items()
-        if score > 0
-    ]
-    unanswered = len(queries) - len({row["query_id"] for _, _, row, _ in ordered})
-    if unanswered:
-        logger.info("%d training queries without a positive are not mined", unanswered)
-    ordered.sort(key=lambda entry: entry[:2])
-    return [Pair(row["query_id"], row["text"], document_id) for _, _, row, document_id in ordered[: config.max_pairs]]
+def _check(material: Material) -> None:
+    """Raises StorageError, DataError or ModelError if these do not belong together."""
+    dataset, table = material.dataset, material.table
+    check_encoder(table, model_fingerprint(fetch_model(material.model)))
+    if table.info.dataset not in ("", dataset.fingerprint):
+        raise DataError(
+            f"{table.uri}: made from data set {table.info.dataset}, but {dataset.uri} is {dataset.fingerprint}; encode "
+            "this data set into the table."
+        )
+    check_trained([material.dimensions], table.info.dimensions, table.info.width)
 
 
-def _mine_pairs(
-    pairs: Sequence[Pair], dataset: Dataset, table: Table, model: str, config: MiningConfig, encoding: EncodingConfig
-) -> tuple[list[dict[str, Any]], Counter[str]]:
+def _determining(config: MiningConfig) -> dict[str, Any]:
+    """The config, with what the second opinion computes in place of where it lies."""
+    second = config.second_opinion
+    return config.model_dump() | {"second_opinion": second and model_fingerprint(fetch_model(second))}
+
+
+def _write(material: Material, scratch: Path, target: NewOutput) -> dict[str, Any]:
+    """Mines and writes examples, report and figure; returns the report."""
+    dataset, config = material.dataset, material.config
+    pairs, asked = select_pairs(dataset, config), dataset.queries("train")["query_id"].to_pylist()
     if not pairs:
-        return [], Counter(pairs=0)
-    known = known_positives(dataset)
-    texts = dict(zip(*dataset.corpus().select(["document_id", "text"]).to_pydict().values(), strict=True))
+        raise DataError(
+            f"{dataset.uri}: no training pair, as none of {len(asked)} training queries has a positive; add pairs, or "
+            "lower splits.dev and splits.test."
+        )
+    tally, examples = Tally(config), []
+    rows, outcomes = _mine_pairs(pairs, material, scratch)
+    for outcome in outcomes:
+        tally.add(outcome)
+        examples.append(outcome.example)
+    write_examples(examples, rows, config.format, target)
+    qrels = dataset.qrels()
+    unanswered = sum(all(grade <= 0 for grade in qrels.get(query_id, {}).values()) for query_id in asked)
+    report = tally.report(unanswered)
+    target.write_bytes(REPORT, json.dumps(report, indent=2, ensure_ascii=False).encode())
+    target.write_bytes(FIGURE, draw_report(report))
+    return report
+
+
+def _mine_pairs(pairs: Sequence[Pair], material: Material, scratch: Path) -> tuple[CorpusRows, Iterator[Outcome]]:
+    """(the corpus rows that were looked at, the outcome of each pair in order)."""
+    dataset, config = material.dataset, material.config
     queries = {pair.query_id: pair.query for pair in pairs}
-    embeddings = encode_queries(list(queries.values()), model, encoding)
+    vectors = encode_queries(list(queries.values()), material.model, material.encoding)
+    qrels = dataset.qrels()
+    known = known_positives(qrels, dataset.held_out())
+    judged = judged_negatives(qrels, known, queries) if config.judged else []
     depth = config.window + max(len(known[query_id]) for query_id in queries)
-    nearest = dict(zip(queries, _search(embeddings, depth, table, encoding), strict=True))
+    windows = {
+        query_id: take_window(near.documents, near.rows, near.scores, known[query_id], config.window)
+        for query_id, near in zip(queries, _search(vectors, depth, material), strict=True)
+    }
+    named = {name for query_id in queries for name in known[query_id]} | {name for _, name in judged}
+    found_by = {row_id for window in windows.values() for row_id in window.rows}
+    rows = gather_rows(_corpus_files(dataset), found_by, named, scratch)
+    asked = [(pair.query_id, pair.positive_id) for pair in pairs] + judged
     line = {query_id: number for number, query_id in enumerate(queries)}
-    asked = embeddings[[line[pair.query_id] for pair in pairs]]
-    positives = best_rows(asked, [pair.positive_id for pair in pairs], chunks_by_document(texts), table)
-    rows, counts = [], Counter(pairs=len(pairs))
+    best = best_rows(
+        vectors, [line[name] for name, _ in asked], [name for _, name in asked], rows, material.table,
+        material.dimensions,
+    )  # fmt: skip
+    positives, of_judged = [Positive(*found) for found in best[: len(pairs)]], _by_query(judged, best[len(pairs) :])
+    around = {}
+    for query_id, window in windows.items():
+        answers = rows.present(rows.rows_of(sorted(known[query_id])))
+        around[query_id] = look_around(window, answers, of_judged[query_id], rows)
+    second = _ask(pairs, positives, around, rows, material, scratch)
+    outcomes = (
+        make_example(pair, positive, around[pair.query_id], second.get(pair.query_id), config)
+        for pair, positive in zip(pairs, positives, strict=True)
+    )
+    return rows, outcomes
+
+
+def _corpus_files(dataset: Dataset) -> list[str]:
+    return [storage.join(dataset.uri, name) for name in dataset.manifest["files"] if name.startswith("corpus/")]
+
+
+def _by_query(
+    judged: Sequence[tuple[str, str]], best: Sequence[tuple[str, float]]
+) -> Mapping[str, list[tuple[str, float]]]:
+    """The (row, score) of each judged negative at its query; none at the others."""
+    found: dict[str, list[tuple[str, float]]] = defaultdict(list)
+    for (query_id, _), row in zip(judged, best, strict=True):
+        found[query_id].append(row)
+    return found
+
+
+def _ask(
+    pairs: Sequence[Pair],
+    positives: Sequence[Positive],
+    around: Mapping[str, Surroundings],
+    rows: CorpusRows,
+    material: Material,
+    scratch: Path,
+) -> dict[str, dict[str, float]]:
+    """{query id: {row: score by the second opinion}}; empty if none is wanted."""
+    config = material.config
+    if config.second_opinion is None:
+        return {}
+    wanted = {query_id: dict.fromkeys(found.to_score(config)) for query_id, found in around.items()}
     for pair, positive in zip(pairs, positives, strict=True):
-        near = nearest[pair.query_id]
-        # Documents of different texts may have a chunk in common, such as a standing notice.
-        copies = {name for name, row_id in near.chunks.items() if texts[row_id] == texts[positive[0]]}
-        choice = choose_negatives(near.documents, positive[1], known[pair.query_id], config, copies=copies)
-        counts["candidates above the margin"] += choice.too_close
-        counts["pairs with fewer negatives than asked"] += len(choice.negatives) < config.negatives
-        rows.append(_example(pair, positive, choice.negatives, near.chunks, texts))
-    counts["examples"] = len(rows)
-    return rows, counts
+        wanted[pair.query_id][positive.row_id] = None
+    asked = {query_id: list(names) for query_id, names in wanted.items()}
+    queries = {pair.query_id: pair.query for pair in pairs}
+    scores = score_again(asked, queries, rows, config.second_opinion, material.encoding, scratch)
+    return {query_id: dict(zip(asked[query_id], found.tolist(), strict=True)) for query_id, found in scores.items()}
 
 
-def _search(queries: npt.NDArray[np.float32], depth: int, table: Table, encoding: EncodingConfig) -> Iterator[Nearest]:
-    """The `depth` nearest documents of each query, in the order of `queries` [Q, D]."""
-    width = table.info.width
-    shards = [(shard, shard["rows"]) for shard in table.shards()]
-    found = search_shards(shards, read_shard, queries, depth, [width], by_document=True, workers=encoding.most_workers)
-    ids, scores, rows = found[width].ids.tolist(), found[width].scores.tolist(), found[width].rows
-    for number in range(len(queries)):
-        documents = [(name, score) for name, score in zip(ids[number], scores[number], strict=True) if name]
-        chunks = {} if rows is None else dict(zip(ids[number], rows[number].tolist(), strict=True))
-        chunks.pop("", None)  # stands where there are fewer documents than `depth`
-        yield Nearest(documents, chunks)
+def _search(queries: npt.NDArray[np.float32], depth: int, material: Material) -> Iterator[Nearest]:
+    """The `depth` nearest documents of each query, in the order of `queries` [Q, width]; fewer in a smaller corpus."""
+    shards = [(shard, shard["rows"]) for shard in material.table.shards()]
+    width, workers = material.dimensions, material.encoding.most_workers
+    ranking = search_shards(shards, read_numbers, queries, depth, [width], by_document=True, workers=workers)[width]
+    for ids, rows, scores in zip(ranking.ids, ranking.row_ids, ranking.scores, strict=True):
+        found = int((ids != "").sum())
+        yield Nearest(ids[:found].tolist(), rows[:found].tolist(), scores[:found].astype(np.float64))
 
 
-def _example(
-    pair: Pair,
-    positive: tuple[str, float],
-    negatives: Sequence[Negative],
-    chunks: dict[str, str],
-    texts: dict[str, str],
-) -> dict[str, Any]:
-    """`positive` is (row id, score); `chunks` names the rows of those negatives that are documents in chunks."""
-    row_id, score = positive
-    negative_ids = [chunks.get(negative.document_id, negative.document_id) for negative in negatives]
+def read_numbers(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """(ids, embeddings) of a shard as `read_shard` has them. Raises StorageError if some are NaN or infinite."""
+    ids, vectors = read_shard(shard)
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(broken):
+        raise StorageError(
+            f"{shard['uri']}: {len(broken)} vectors are no numbers (NaN or infinite), e.g. of row id "
+            f"{ids[broken[0]]!r}; find all with `medembed table verify`, and encode them again."
+        )
+    return ids, vectors
+
+
+def _counts(report: Mapping[str, Any], config: MiningConfig) -> dict[str, int]:
+    """What the manifest and the terminal show; an example is a row of the files."""
+    counts = report["counts"]
     return {
-        "query_id": pair.query_id,
-        "query": pair.query,
-        "positive_id": row_id,
-        "positive": texts[row_id],
-        "negative_ids": negative_ids,
-        "negatives": [texts[negative_id] for negative_id in negative_ids],
-        "positive_score": score,
-        "negative_scores": [negative.score for negative in negatives],
-        "negative_ranks": [negative.rank for negative in negatives],
+        "pairs": counts["pairs"],
+        "candidates above the margin": report["dropped"]["above the margin"],
+        "pairs with fewer negatives than asked": counts["pairs with fewer negatives than asked"],
+        "examples": counts["pairs"] if config.format == "lists" else counts["negatives"],
     }

@@ -1,48 +1,65 @@
-"""Which of a query's nearest documents are hard negatives: the margin rule. Pure."""
+"""The negatives of a pair: judged ones first, then a choice among the candidates that the rules kept. Pure."""
 
-from collections.abc import Collection, Sequence
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from medembed.mining.config import MiningConfig
+from medembed.mining.rules import KEPT, Candidates, Floats, Verdicts
 
 
 @dataclass(frozen=True)
 class Negative:
-    """A chosen document; `rank` counts from 0 among the documents that are no known positive."""
+    """A chosen corpus row with its scores by the model and, if one was asked, by the second opinion.
 
-    document_id: str
+    `rank` counts from 0 among the documents that are no known positive; None for a judged one outside the window.
+    """
+
+    row_id: str
     score: float
-    rank: int
+    rank: int | None
+    judged: bool = False
+    second: float | None = None
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Negatives of a query, hardest first, and how many candidates the margin refused."""
+def choose(kept: Sequence[int], rows: Sequence[str], query_id: str, config: MiningConfig, room: int) -> list[int]:
+    """At most `room` of the ranks `kept`, in order of rank; `rows` [n] names what stands at each rank.
 
-    negatives: tuple[Negative, ...]
-    too_close: int
+    sample: those whose hash with seed and query is smallest, so that neither order nor shards nor the number of
+    workers matter. spread: the first of each of `room` equal parts.
+    """
+    count = min(room, len(kept))
+    if config.choice == "spread":
+        return [kept[part * len(kept) // count] for part in range(count)]
+    if config.choice == "sample":
+        return sorted(sorted(kept, key=lambda rank: _draw(config.seed, query_id, rows[rank]))[:count])
+    return list(kept[:count])
 
 
 def choose_negatives(
-    candidates: Sequence[tuple[str, float]],
-    positive_score: float,
-    positives: Collection[str],
+    query_id: str,
+    candidates: Candidates,
+    verdicts: Verdicts,
+    seconds: Floats | None,
+    judged: Sequence[Negative],
     config: MiningConfig,
-    *,
-    copies: Collection[str] = (),
-) -> Choice:
-    """The hardest candidates that are no known positive, in the rank window and below the margin.
+) -> tuple[Negative, ...]:
+    """Up to `config.negatives`: the judged ones by score, highest first, then a choice of the candidates that are KEPT.
 
-    `candidates` are (document id, score), best first. A candidate scoring above
-    positive - margin x |positive| is likely an unjudged positive (Moreira et al. 2024, arXiv:2407.15831,
-    there score < 0.95 positive, which keeps too much when scores are negative; the absolute value mends that).
-    `copies` are refused as if they did: they were found by the positive's own text, which a margin of 0 lets pass.
+    verdicts [n] are `sift`'s; `seconds` float64 [n] the second opinion's scores.
     """
-    unknown = [pair for pair in candidates if pair[0] not in positives][: config.window]
-    limit = positive_score - config.margin * abs(positive_score)
-    kept = [
-        Negative(name, score, rank)
-        for rank, (name, score) in enumerate(unknown)
-        if score <= limit and name not in copies
-    ]
-    return Choice(tuple(kept[: config.negatives]), too_close=len(unknown) - len(kept))
+    first = sorted(judged, key=lambda negative: (-negative.score, negative.row_id))[: config.negatives]
+    kept = np.flatnonzero(verdicts == KEPT).tolist()
+    chosen = choose(kept, candidates.rows, query_id, config, config.negatives - len(first))
+    return (*first, *(_mined(candidates, rank, seconds) for rank in chosen))
+
+
+def _mined(candidates: Candidates, rank: int, seconds: Floats | None) -> Negative:
+    second = None if seconds is None else float(seconds[rank])
+    return Negative(candidates.rows[rank], float(candidates.scores[rank]), rank, second=second)
+
+
+def _draw(seed: int, query_id: str, row_id: str) -> bytes:
+    return hashlib.sha256("\0".join((str(seed), query_id, row_id)).encode()).digest()

@@ -1,54 +1,87 @@
-"""Which documents are known to answer a query, and by which of its rows a positive document is found."""
+"""Which documents are judged for a query, and by which of its rows a judged document is found."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
-from medembed.data.dataset import Dataset
 from medembed.encoding.table import Table
-from medembed.schema import document_of
+from medembed.matryoshka import truncate
+from medembed.mining.texts import CorpusRows
 
-_PRODUCTS = 65_536  # dot products at once: 0.2 GB at 384 dimensions
+_PRODUCTS = 65_536  # dot products at once: 0.4 GB at 384 dimensions
+_PAIRS = 16_384  # judged pairs whose vectors are in memory together
 
 
-def known_positives(dataset: Dataset) -> dict[str, set[str]]:
-    """query_id -> documents judged to answer it, in judgments that no split may use as well."""
+@dataclass(frozen=True)
+class Positive:
+    """The corpus row of a positive document that its query scores highest, with its scores as `Negative` has them."""
+
+    row_id: str
+    score: float
+    second: float | None = None
+
+
+Judgments = Mapping[str, Mapping[str, float]]  # query_id -> {document_id: score}
+
+
+def known_positives(*judgments: Judgments) -> dict[str, set[str]]:
+    """query_id -> documents that any of these judgments say answer it; those that no split may use count too."""
     known: dict[str, set[str]] = defaultdict(set)
-    for judgments in (dataset.qrels(), dataset.held_out()):
-        for query_id, grades in judgments.items():
+    for judged in judgments:
+        for query_id, grades in judged.items():
             known[query_id] |= {document_id for document_id, grade in grades.items() if grade > 0}
     return dict(known)
 
 
-def chunks_by_document(row_ids: Iterable[str]) -> dict[str, list[str]]:
-    """document_id -> its rows in the order of their ids, for the documents that are in chunks."""
-    chunks: dict[str, list[str]] = defaultdict(list)
-    for row_id in sorted(row_ids):
-        document_id = document_of(row_id)
-        if document_id != row_id:
-            chunks[document_id].append(row_id)
-    return dict(chunks)
+def judged_negatives(
+    qrels: Judgments, known: Mapping[str, Collection[str]], queries: Iterable[str]
+) -> list[tuple[str, str]]:
+    """(query_id, document_id) of what is judged not to answer these queries and no `known` positive, in the
+    order of the queries, then of documents."""
+    return [
+        (query_id, name)
+        for query_id in queries
+        for name, grade in sorted(qrels.get(query_id, {}).items())
+        if grade <= 0 and name not in known[query_id]
+    ]
 
 
 def best_rows(
-    queries: npt.NDArray[np.float32], documents: Sequence[str], chunks: dict[str, list[str]], table: Table
+    queries: npt.NDArray[np.float32],
+    lines: Sequence[int],
+    documents: Sequence[str],
+    rows: CorpusRows,
+    table: Table,
+    dimensions: int,
 ) -> list[tuple[str, float]]:
     """(row id, score) of each document's row that its query scores highest; ties to the smaller row id.
 
-    queries [n, D] and documents [n] are pairs. A document that `chunks` does not name is its own row.
-    Raises StorageError if a row is not in the table.
+    queries float32 [Q, D]; `lines` [n] and `documents` [n] are pairs of a query's line and a document. Products are
+    summed in float64 at these dimensions. Raises StorageError if a row is not in the table.
     """
-    rows = [chunks.get(document_id, [document_id]) for document_id in documents]
-    names = list(dict.fromkeys(name for group in rows for name in group))
-    vectors, line = table.lookup(names), {name: number for number, name in enumerate(names)}
-    query_of = np.repeat(np.arange(len(rows)), [len(group) for group in rows])
-    vector_of = np.array([line[name] for group in rows for name in group])
+    asked, found = truncate(queries, dimensions), []
+    for start in range(0, len(documents), _PAIRS):
+        groups = [rows.rows_of([name]) for name in documents[start : start + _PAIRS]]
+        found += _best_of(asked[np.asarray(lines[start : start + _PAIRS])], groups, table, dimensions)
+    return found
+
+
+def _best_of(
+    queries: npt.NDArray[np.float32], groups: Sequence[Sequence[str]], table: Table, dimensions: int
+) -> list[tuple[str, float]]:
+    """The best of each group of rows for the query [n, D] beside it."""
+    names = list(dict.fromkeys(name for group in groups for name in group))
+    vectors, line = truncate(table.lookup(names), dimensions), {name: number for number, name in enumerate(names)}
+    query_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    vector_of = np.array([line[name] for group in groups for name in group])
     scores: list[float] = []
     for start in range(0, len(query_of), _PRODUCTS):
         part = slice(start, start + _PRODUCTS)
-        scores += np.einsum("nd,nd->n", queries[query_of[part]], vectors[vector_of[part]]).tolist()
+        left, right = queries[query_of[part]].astype(np.float64), vectors[vector_of[part]].astype(np.float64)
+        scores += (left * right).sum(axis=1).tolist()
     remaining = iter(scores)
-    return [max(zip(group, remaining, strict=False), key=itemgetter(1)) for group in rows]
+    return [max(zip(group, remaining, strict=False), key=itemgetter(1)) for group in groups]

@@ -7,7 +7,7 @@ from typing import Any
 
 from medembed.data.dataset import Dataset
 from medembed.mining.config import MiningConfig
-from medembed.mining.mine import Pair, select_pairs
+from medembed.mining.pairs import Pair, select_pairs
 from medembed.schema import SPLITS, WEAK
 
 

@@ -8,7 +8,7 @@ from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import fetch_model
 from medembed.mining.config import MiningConfig
-from medembed.mining.mine import Pair
+from medembed.mining.pairs import Pair
 from medembed.preflight.config import PreflightConfig
 from medembed.preflight.encode_probe import probe_encoding
 from medembed.preflight.facts import DataFacts, count_data

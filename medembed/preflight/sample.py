@@ -7,7 +7,7 @@ from typing import Any
 
 from medembed import storage
 from medembed.data.dataset import Dataset
-from medembed.mining.mine import Pair
+from medembed.mining.pairs import Pair
 from medembed.preflight.config import PreflightConfig
 from medembed.progress import track
 from medembed.schema import WEAK, content_hash, document_of

@@ -12,7 +12,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, Role, load_model
 from medembed.encoding.model_files import fetch_model
 from medembed.errors import TrainingError
-from medembed.mining.mine import open_examples
+from medembed.mining.examples import open_examples
 from medembed.privacy import silence_telemetry
 from medembed.training.batches import to_columns
 from medembed.training.config import TrainingConfig

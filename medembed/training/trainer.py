@@ -16,7 +16,7 @@ from medembed.data.dataset import Dataset
 from medembed.encoding.model_files import CARD, fetch_model, model_fingerprint
 from medembed.errors import DataError, TrainingError
 from medembed.matryoshka import check_dimensions
-from medembed.mining.mine import Examples
+from medembed.mining.examples import Examples
 from medembed.progress import watch
 from medembed.schema import fingerprint
 from medembed.training.config import TrainingConfig
@@ -50,6 +50,7 @@ def train(dataset: Dataset, examples: Examples, model: str, output: str, config:
     Raises TrainingError when failures exceed `max_failures`, DataError if no step would be made.
     """
     check_dimensions(config.dimensions, int(examples.manifest["width"]))
+    examples.check_lists()
     parent = model_fingerprint(fetch_model(model))
     key = fingerprint([dataset.fingerprint, examples.fingerprint, parent, config.model_dump()])
     output = place(output, key)

@@ -1,44 +1,86 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from medembed.mining.config import MiningConfig
-from medembed.mining.negatives import Negative, choose_negatives
+from medembed.mining.negatives import Negative, choose, choose_negatives
+from medembed.mining.rules import KEPT, Candidates
 
-CANDIDATES = [("positive", 0.9), ("too close", 0.88), ("hard", 0.8), ("harder than needed", 0.7), ("far", 0.1)]
-
-
-def test_known_positives_and_what_scores_above_the_margin_are_no_negatives():
-    choice = choose_negatives(CANDIDATES, 0.9, {"positive"}, MiningConfig(negatives=2, margin=0.05))
-    assert choice.negatives == (Negative("hard", 0.8, 1), Negative("harder than needed", 0.7, 2))
-    assert choice.too_close == 1
+ROWS = [f"d{number}" for number in range(40)]
+CANDIDATES = Candidates(ROWS, ROWS, np.linspace(0.9, 0.1, 40), 0)
 
 
-def test_the_window_counts_ranks_without_the_known_positives():
-    choice = choose_negatives(CANDIDATES, 0.9, {"positive"}, MiningConfig(negatives=3, margin=0.05, window=2))
-    assert [negative.document_id for negative in choice.negatives] == ["hard"]
+def pick(choice: str, room: int, query_id: str = "q", seed: int = 0, kept: range = range(40)) -> list[int]:
+    return choose(kept, ROWS, query_id, MiningConfig(choice=choice, seed=seed), room)
 
 
-def test_a_copy_of_the_positive_is_refused_even_without_a_margin_and_keeps_its_rank():
-    choice = choose_negatives([("copy", 0.9), ("a", 0.8)], 0.9, set(), MiningConfig(margin=0), copies={"copy"})
-    assert choice.negatives == (Negative("a", 0.8, 1),)
-    assert choice.too_close == 1
+def test_the_hardest_are_the_first():
+    assert pick("hardest", 3, kept=range(5, 40)) == [5, 6, 7]
 
 
-@given(st.floats(-1, 1), st.lists(st.floats(-1, 1), max_size=20), st.floats(0, 1))
-def test_no_negative_scores_above_the_positive_less_its_margin_negative_scores_included(
-    positive: float, scores: list[float], margin: float
+@pytest.mark.parametrize(
+    ("room", "expected"), [(1, [0]), (2, [0, 20]), (4, [0, 10, 20, 30]), (3, [0, 13, 26]), (40, list(range(40)))]
+)
+def test_spread_takes_the_first_of_equal_parts_of_the_ranks(room: int, expected: list[int]):
+    assert pick("spread", room) == expected
+
+
+@given(st.integers(0, 50), st.sampled_from(["hardest", "sample", "spread"]), st.sets(st.integers(0, 39)))
+def test_every_choice_gives_as_many_as_there_are_room_and_candidates_for_each_once(
+    room: int, choice: str, kept: set[int]
 ):
-    candidates = [(f"d{number}", score) for number, score in enumerate(sorted(scores, reverse=True))]
-    choice = choose_negatives(candidates, positive, set(), MiningConfig(negatives=5, margin=margin, window=30))
-    assert all(negative.score <= positive - margin * abs(positive) for negative in choice.negatives)
+    found = choose(sorted(kept), ROWS, "q", MiningConfig(choice=choice), room)
+    assert len(found) == min(room, len(kept))
+    assert found == sorted(set(found))
+    assert set(found) <= kept
 
 
-def test_a_negative_positive_score_keeps_its_margin_below_itself():
-    """score < 0.95 x positive would let -0.4 pass above a positive of -0.41."""
-    choice = choose_negatives([("a", -0.4), ("b", -0.5)], -0.41, set(), MiningConfig(margin=0.05))
-    assert [negative.document_id for negative in choice.negatives] == ["b"]
+@given(st.sets(st.integers(0, 39), min_size=1), st.integers(0, 10))
+def test_a_sample_knows_only_seed_query_and_documents(kept: set[int], room: int):
+    """Whatever stands at other ranks, and in whatever order queries come: of the same candidates the same are drawn."""
+    config = MiningConfig(choice="sample")
+    drawn = [ROWS[rank] for rank in choose(sorted(kept), ROWS, "q", config, room)]
+    shifted = ["x", "y", *ROWS]
+    again = [shifted[rank] for rank in choose(sorted(rank + 2 for rank in kept), shifted, "q", config, room)]
+    backwards = [ROWS[rank] for rank in choose(sorted(kept, reverse=True), ROWS, "q", config, room)]
+    assert drawn == again == backwards
 
 
-def test_scores_given_are_the_scores_kept():
-    assert choose_negatives([("a", 0.5)], 1.0, set(), MiningConfig()).negatives[0].score == pytest.approx(0.5)
+def test_samples_differ_between_queries_and_seeds_and_favour_no_rank():
+    assert pick("sample", 5) != pick("sample", 5, query_id="r")
+    assert pick("sample", 5) != pick("sample", 5, seed=1)
+    drawn = np.bincount(np.concatenate([pick("sample", 4, query_id=f"q{number}") for number in range(2000)]))
+    assert len(drawn) == 40
+    assert drawn.min() > 140, "of 200 expected, standard deviation 13"
+    assert drawn.max() < 260
+
+
+def test_judged_negatives_come_first_highest_score_first_and_leave_the_rest_to_the_candidates():
+    judged = [
+        Negative("low", 0.1, None, True),
+        Negative("high", 0.95, None, True),
+        Negative("also high", 0.95, 3, True),
+    ]
+    verdicts = np.full(40, KEPT, np.int8)
+    config = MiningConfig(negatives=4)
+    found = choose_negatives("q", CANDIDATES, verdicts, None, judged, config)
+    assert [negative.row_id for negative in found] == ["also high", "high", "low", "d0"]
+    assert found[-1] == Negative("d0", 0.9, 0)
+    two = choose_negatives("q", CANDIDATES, verdicts, None, judged, MiningConfig(negatives=2))
+    assert [negative.row_id for negative in two] == ["also high", "high"]
+
+
+def test_a_mined_negative_has_both_its_scores_and_its_rank():
+    verdicts = np.zeros(40, np.int8)
+    verdicts[7] = KEPT
+    found = choose_negatives("q", CANDIDATES, verdicts, np.arange(40.0), [], MiningConfig(negatives=4))
+    assert found == (Negative("d7", float(CANDIDATES.scores[7]), 7, second=7.0),)
+
+
+def test_no_negatives_asked_are_none():
+    verdicts = np.full(40, KEPT, np.int8)
+    judged = [Negative("a", 0.1, None, True)]
+    for choice in ("hardest", "sample", "spread"):
+        config = MiningConfig(negatives=0, choice=choice)
+        assert choose_negatives("q", CANDIDATES, verdicts, None, judged, config) == ()

@@ -9,8 +9,10 @@ from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.table import Table, TableInfo
 from medembed.errors import StorageError
 from medembed.mining import positives
-from medembed.mining.positives import best_rows, chunks_by_document, known_positives
+from medembed.mining.positives import best_rows, judged_negatives, known_positives
+from medembed.mining.texts import CorpusRows
 from tests.chunked import write_chunked
+from tests.mining.corpus import corpus_rows
 
 VECTORS = {
     "a#chunk-0": [1.0, 0.0],
@@ -36,8 +38,14 @@ def table(tmp_path: Path) -> Table:
     return commit_table(uri, parts, TableInfo("encoder", "data", 2, (2,), "", 8))
 
 
+@pytest.fixture
+def rows(tmp_path: Path) -> CorpusRows:
+    return corpus_rows({name: name for name in VECTORS}, tmp_path)
+
+
 def test_known_positives_are_judged_above_zero_in_any_split_or_held_out(tmp_path: Path):
-    known = known_positives(write_chunked(tmp_path / "d")[0])
+    dataset = write_chunked(tmp_path / "d")[0]
+    known = known_positives(dataset.qrels(), dataset.held_out())
     assert known["q-heart"] == {"heart", "brain"}
     assert known["q-kidney"] == {"kidney", "liver"}
     assert known["q-lung"] == {"heart", "lung"}
@@ -45,24 +53,28 @@ def test_known_positives_are_judged_above_zero_in_any_split_or_held_out(tmp_path
     assert known["q-gone"] == {"ear"}
 
 
-def test_chunks_are_grouped_by_document_and_whole_documents_are_not_named():
-    assert chunks_by_document(["b", *reversed(list(VECTORS)), "e"]) == {
-        "a": ["a#chunk-0", "a#chunk-10", "a#chunk-2"],
-        "c": ["c#chunk-0"],
-    }
+def test_judged_negatives_are_judged_zero_or_below_and_answer_the_query_nowhere():
+    qrels = {"a": {"y": 0.0, "x": -1.0, "p": 1.0, "held": 0.0}, "b": {"x": 0.0}, "not asked": {"x": 0.0}}
+    found = judged_negatives(qrels, known_positives(qrels, {"a": {"held": 1.0}}), ["b", "none", "a"])
+    assert found == [("b", "x"), ("a", "x"), ("a", "y")]
 
 
 @pytest.mark.parametrize("together", [1, 2, 100])
 def test_the_best_row_is_that_of_each_query_and_ties_go_to_the_smaller_id(
-    table: Table, monkeypatch: pytest.MonkeyPatch, together: int
+    table: Table, rows: CorpusRows, monkeypatch: pytest.MonkeyPatch, together: int
 ):
     monkeypatch.setattr(positives, "_PRODUCTS", together)
-    queries = np.array([[1, 0], [0, 1], [0.6, 0.8], [1, 0]], dtype=np.float32)
-    found = best_rows(queries, ["a", "a", "b", "c"], chunks_by_document(VECTORS), table)
+    monkeypatch.setattr(positives, "_PAIRS", together)
+    queries = np.array([[1, 0], [0, 1], [0.6, 0.8]], dtype=np.float32)
+    found = best_rows(queries, [0, 1, 2, 0], ["a", "a", "b", "c"], rows, table, 2)
     assert [row_id for row_id, _ in found] == ["a#chunk-0", "a#chunk-10", "b", "c#chunk-0"]
     assert [score for _, score in found] == pytest.approx([1, 1, 1, -1])
 
 
-def test_a_document_without_a_row_in_the_table_is_named(table: Table):
+def test_at_fewer_dimensions_both_sides_are_cut_and_scaled_back(table: Table, rows: CorpusRows):
+    assert best_rows(np.array([[0.6, 0.8]], np.float32), [0], ["b"], rows, table, 1) == [("b", pytest.approx(1))]
+
+
+def test_a_document_without_a_row_in_the_table_is_named(table: Table, rows: CorpusRows):
     with pytest.raises(StorageError, match="1 documents are not in the table, e.g. id 'gone'"):
-        best_rows(np.ones((1, 2), np.float32), ["gone"], {}, table)
+        best_rows(np.ones((1, 2), np.float32), [0], ["gone"], rows, table, 2)

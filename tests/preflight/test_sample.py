@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from medembed.mining.mine import Pair
+from medembed.mining.pairs import Pair
 from medembed.preflight.config import PreflightConfig
 from medembed.preflight.sample import choose_queries, draw_corpus, make_examples, read_corpus
 from medembed.schema import WEAK, content_hash

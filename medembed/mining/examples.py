@@ -1,0 +1,116 @@
+"""Mined examples on storage: Parquet files in one of two formats beside a manifest."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medembed import storage
+from medembed.artifact import NewOutput, read_manifest
+from medembed.data.dataset import to_table
+from medembed.errors import DataError
+from medembed.mining.negatives import Negative
+from medembed.mining.positives import Positive
+from medembed.mining.texts import CorpusRows
+from medembed.schema import EXAMPLE_ROWS, EXAMPLES
+
+KIND = "examples"
+REPORT = "mining.json"
+_ROWS_PER_FILE = 8192  # examples; so many texts are in memory at once
+
+
+@dataclass(frozen=True)
+class Example:
+    """A pair with its negatives, by ids; its texts are in the corpus."""
+
+    query_id: str
+    query: str
+    positive: Positive
+    negatives: tuple[Negative, ...]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Finished training examples: where they lie and what their manifest says."""
+
+    uri: str
+    manifest: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.manifest["key"])
+
+    def check_lists(self) -> None:
+        """Raises DataError if each negative has a row of its own: training reads a pair's negatives together."""
+        if self.manifest["config"].get("format", "lists") != "lists":
+            raise DataError(
+                f"{self.uri}: examples with a row for each negative, but training reads lists; mine with "
+                "mining.format=lists."
+            )
+
+    def read(self) -> list[dict[str, Any]]:
+        """All rows, columns `schema.EXAMPLES` or, in the format rows, `schema.EXAMPLE_ROWS`."""
+        return [
+            row
+            for name in self.manifest["files"]
+            if name.endswith(".parquet")
+            for row in storage.read_parquet(storage.join(self.uri, name)).to_pylist()
+        ]
+
+    def report(self) -> dict[str, Any]:
+        """What mining counted, as `report.Tally` has it."""
+        return dict(json.loads(storage.read_bytes(storage.join(self.uri, REPORT))))
+
+
+def open_examples(uri: str) -> Examples:
+    """The examples at `uri`. Raises StorageError if there are none."""
+    return Examples(uri, read_manifest(uri, KIND))
+
+
+def write_examples(examples: Sequence[Example], rows: CorpusRows, form: str, target: NewOutput) -> None:
+    """Parquet files of examples in this order, in the format `lists` or `rows`."""
+    schema = EXAMPLES if form == "lists" else EXAMPLE_ROWS
+    for number, start in enumerate(range(0, len(examples), _ROWS_PER_FILE)):
+        found: list[dict[str, Any]] = []
+        for example in examples[start : start + _ROWS_PER_FILE]:
+            found += [to_lists(example, rows)] if form == "lists" else to_rows(example, rows)
+        target.write_parquet(f"part-{number:05d}.parquet", to_table(found, schema))
+
+
+def to_lists(example: Example, rows: CorpusRows) -> dict[str, Any]:
+    """An example as `schema.EXAMPLES` has it."""
+    negatives = example.negatives
+    has_second = example.positive.second is not None
+    return _pair(example, rows) | {
+        "negative_ids": [negative.row_id for negative in negatives],
+        "negatives": [rows.text(negative.row_id) for negative in negatives],
+        "negative_scores": [negative.score for negative in negatives],
+        "negative_ranks": [negative.rank for negative in negatives],
+        "negative_judged": [negative.judged for negative in negatives],
+        "negative_second_scores": [negative.second for negative in negatives] if has_second else None,
+    }
+
+
+def to_rows(example: Example, rows: CorpusRows) -> Iterator[dict[str, Any]]:
+    """An example as `schema.EXAMPLE_ROWS` has it; none if it has no negative."""
+    pair = _pair(example, rows) if example.negatives else {}
+    for negative in example.negatives:
+        yield pair | {
+            "negative_id": negative.row_id,
+            "negative": rows.text(negative.row_id),
+            "negative_score": negative.score,
+            "negative_rank": negative.rank,
+            "negative_judged": negative.judged,
+            "negative_second_score": negative.second,
+        }
+
+
+def _pair(example: Example, rows: CorpusRows) -> dict[str, Any]:
+    return {
+        "query_id": example.query_id,
+        "query": example.query,
+        "positive_id": example.positive.row_id,
+        "positive": rows.text(example.positive.row_id),
+        "positive_score": example.positive.score,
+        "positive_second_score": example.positive.second,
+    }

@@ -1,0 +1,95 @@
+"""Which of a query's nearest documents may be negatives of a pair: each rule by name. Pure."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.mining.config import MiningConfig
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Verdicts = npt.NDArray[np.int8]
+# In this order: a candidate counts under the first that refuses it.
+RULES = (
+    "same content as a positive",
+    "same words as a positive",
+    "before first_rank",
+    "above the margin",
+    "above max_score",
+    "below min_score",
+)
+KNOWN_POSITIVE = "known positive"  # by id: no candidate, and takes no rank
+KEPT, JUDGED = -1, -2  # what no rule refuses; what is a negative already, as somebody judged it
+SAME_CONTENT, SAME_WORDS, BEFORE_FIRST, ABOVE_MARGIN, ABOVE_MAX, BELOW_MIN = range(len(RULES))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A query's nearest documents that are no known positive, best first: the place in these lists is the rank.
+
+    `rows` are the corpus rows by which they were found (themselves, or their best chunks), `scores` float64 [n].
+    `known` counts the known positives among the documents looked at.
+    """
+
+    documents: Sequence[str]
+    rows: Sequence[str]
+    scores: Floats
+    known: int
+
+
+def take_window(
+    documents: Sequence[str], rows: Sequence[str], scores: Floats, positives: Collection[str], window: int
+) -> Candidates:
+    """The first `window` documents that are no known positive by id. All [n], best first.
+
+    A copy of a positive under another id keeps its rank: what it says is not known before texts are read.
+    """
+    others = [place for place, name in enumerate(documents) if name not in positives]
+    kept = others[:window]
+    looked_at = kept[-1] + 1 if len(kept) == window else len(documents)
+    return Candidates(
+        [documents[place] for place in kept], [rows[place] for place in kept], scores[kept], looked_at - len(kept)
+    )
+
+
+def find_copies(content: Ints, words: Ints, positive_content: Ints, positive_words: Ints) -> Verdicts:
+    """SAME_CONTENT, SAME_WORDS or KEPT for each candidate [n], against all texts of the query's known positives [m].
+
+    Texts come as numbers: equal texts have equal `content`, texts of equal normalised words equal `words`, which is
+    below 0 for a text without a word.
+    """
+    same_words = (words >= 0) & np.isin(words, positive_words)
+    copies = np.where(same_words, SAME_WORDS, KEPT)
+    return np.where(np.isin(content, positive_content), SAME_CONTENT, copies).astype(np.int8)
+
+
+def highest_score(positive: float, config: MiningConfig) -> float:
+    """What a negative of a positive with this score may score at most, by the margins; infinity without any.
+
+    Relative: positive - margin x |positive| (Moreira et al. 2024, arXiv:2407.15831, there score < 0.95 positive, which
+    would let a negative stand above a positive whose score is negative; the absolute value mends that).
+    """
+    limits = [np.inf]
+    limits += [positive - config.margin * abs(positive)] if config.margin is not None else []
+    limits += [positive - config.margin_absolute] if config.margin_absolute is not None else []
+    return float(min(limits))
+
+
+def sift(scores: Floats, known: Verdicts, positive: float, config: MiningConfig) -> Verdicts:
+    """For each candidate [n] of a pair the first rule that refuses it, or KEPT.
+
+    `known` is what holds for all pairs of the query (a copy of a positive, JUDGED, or KEPT). `scores` are those that
+    judge, and `positive` is the positive's by the same model.
+    """
+    above = np.inf if config.max_score is None else config.max_score
+    below = -np.inf if config.min_score is None else config.min_score
+    refusals = {
+        BEFORE_FIRST: np.arange(len(scores)) < config.first_rank,
+        ABOVE_MARGIN: scores > highest_score(positive, config),
+        ABOVE_MAX: scores > above,
+        BELOW_MIN: scores < below,
+    }
+    here = np.select(list(refusals.values()), list(refusals), default=KEPT)
+    return np.where(known == KEPT, here, known).astype(np.int8)

@@ -1,0 +1,167 @@
+"""A second opinion: another model scores the texts that the first one found, for margins and for distillation."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Role
+from medembed.encoding.model_files import fetch_model
+from medembed.encoding.texts import encode_texts
+from medembed.errors import ModelError
+from medembed.mining.rules import Floats
+from medembed.mining.texts import CorpusRows
+from medembed.privacy import silence_telemetry
+from medembed.progress import track
+from medembed.spread import spread
+
+_TEXTS_AT_ONCE = 65_536  # in the driver's memory together
+_PAIRS_PER_ITEM = 256
+_PAIRS_PER_BATCH = 32
+
+
+def score_again(
+    asked: Mapping[str, Sequence[str]],
+    queries: Mapping[str, str],
+    rows: CorpusRows,
+    model: str,
+    encoding: EncodingConfig,
+    scratch: Path,
+) -> dict[str, Floats]:
+    """{query id: the model's scores of its `asked` rows, float64 in their order}.
+
+    `queries` {query id: text}. A sentence-transformers encoder gives cosines, a CrossEncoder what its own activation
+    gives. Texts are computed in an order that ids decide: neither shards nor the number of workers change a score.
+    Raises ModelError for a model that does not load, or gives no numbers.
+    """
+    if is_cross_encoder(fetch_model(model)):
+        return _cross_scores(asked, queries, rows, model, encoding)
+    return _cosines(asked, queries, rows, model, encoding, scratch)
+
+
+def is_cross_encoder(folder: Path) -> bool:
+    """Whether a model folder holds a CrossEncoder, by what its settings say."""
+    stated = _read(folder / "config_sentence_transformers.json").get("model_type")
+    if stated is not None:
+        return bool(stated == "CrossEncoder")
+    classes = _read(folder / "config.json").get("architectures") or []
+    return not (folder / "modules.json").is_file() and any(
+        str(name).endswith("ForSequenceClassification") for name in classes
+    )
+
+
+def _cosines(
+    asked: Mapping[str, Sequence[str]],
+    queries: Mapping[str, str],
+    rows: CorpusRows,
+    model: str,
+    encoding: EncodingConfig,
+    scratch: Path,
+) -> dict[str, Floats]:
+    """Each text is encoded once; vectors lie on disk."""
+    names, ids = sorted({name for of_query in asked.values() for name in of_query}), sorted(asked)
+    line = {name: number for number, name in enumerate(names)}
+    texts: dict[Role, list[str]] = {"query": [queries[name] for name in ids]}
+    left = vectors = np.zeros((0, 0), np.float32)
+    for start in range(0, len(names), _TEXTS_AT_ONCE):
+        part = names[start : start + _TEXTS_AT_ONCE]
+        found = encode_texts({**texts, "document": [rows.text(name) for name in part]}, model, encoding)
+        if start == 0:  # with the queries, so that actors start once less
+            left, texts = found["query"], {}
+            shape = len(names), left.shape[1]
+            vectors = np.lib.format.open_memmap(scratch / "second.npy", mode="w+", dtype=np.float32, shape=shape)
+        vectors[start : start + len(part)] = found["document"]
+    return {
+        query_id: (vectors[[line[name] for name in asked[query_id]]].astype(np.float64) * vector).sum(axis=1)
+        for query_id, vector in zip(ids, left.astype(np.float64), strict=True)
+    }
+
+
+def _cross_scores(
+    asked: Mapping[str, Sequence[str]],
+    queries: Mapping[str, str],
+    rows: CorpusRows,
+    model: str,
+    encoding: EncodingConfig,
+) -> dict[str, Floats]:
+    pairs = [(query_id, name) for query_id in sorted(asked) for name in asked[query_id]]
+    scores = np.concatenate([np.zeros(0), *_score_parts(pairs, queries, rows, model, encoding)])
+    ends = np.cumsum([len(asked[query_id]) for query_id in sorted(asked)])[:-1]
+    return dict(zip(sorted(asked), np.split(scores, ends), strict=True))
+
+
+def _score_parts(
+    pairs: Sequence[tuple[str, str]], queries: Mapping[str, str], rows: CorpusRows, model: str, encoding: EncodingConfig
+) -> Iterator[Floats]:
+    """The scores of the pairs in order, as many at once as texts may lie in memory."""
+    for first in range(0, len(pairs), _TEXTS_AT_ONCE):
+        part = pairs[first : first + _TEXTS_AT_ONCE]
+        items = [
+            {
+                "number": start,
+                "queries": [queries[query_id] for query_id, _ in part[start : start + _PAIRS_PER_ITEM]],
+                "texts": [rows.text(name) for _, name in part[start : start + _PAIRS_PER_ITEM]],
+            }
+            for start in range(0, len(part), _PAIRS_PER_ITEM)
+        ]
+        results = spread(
+            items, ScorePairs, {"model": model, "config": encoding},
+            workers=encoding.workers, cpus=encoding.cpus_per_worker, gpus=encoding.gpus_per_worker,
+        )  # fmt: skip
+        counted = ((len(row["scores"]), row) for row in results)
+        done = {row["number"]: row["scores"] for row in track(counted, len(part), "second opinion", "pairs")}
+        yield np.concatenate([done[number] for number in sorted(done)])
+
+
+class ScorePairs:
+    """Turns {number, queries, texts} into {number, scores float64} with a CrossEncoder."""
+
+    def __init__(self, model: str, config: EncodingConfig) -> None:
+        self.name, self.model = model, load_cross_encoder(fetch_model(model), config)
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        pairs = list(zip(item["queries"], item["texts"], strict=True))
+        found: npt.NDArray[np.float64] = np.asarray(
+            self.model.predict(pairs, batch_size=_PAIRS_PER_BATCH, show_progress_bar=False), dtype=np.float64
+        )
+        if found.shape != (len(pairs),) or not np.isfinite(found).all():
+            raise ModelError(
+                f"second opinion {self.name}: expected a finite score for each pair, found shape {list(found.shape)}"
+                f" and {int((~np.isfinite(found)).sum())} that are no numbers; take a CrossEncoder with one label."
+            )
+        return {"number": item["number"], "scores": found}
+
+
+def load_cross_encoder(folder: Path, config: EncodingConfig) -> Any:
+    """The stock CrossEncoder of a folder: safetensors only, no code of its own. Raises ModelError."""
+    silence_telemetry()
+    import torch
+    from safetensors import SafetensorError
+    from sentence_transformers import CrossEncoder
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    torch.set_num_threads(config.cpus_per_worker)
+    try:
+        return CrossEncoder(
+            str(folder),
+            device="cuda" if config.gpus_per_worker else "cpu",
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise ModelError(f"second opinion {folder}: sentence-transformers cannot load it: {reason}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError:
+        raise ModelError(f"{path}: not JSON; the model folder is damaged.") from None
+    return found if isinstance(found, dict) else {}

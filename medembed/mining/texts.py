@@ -1,0 +1,115 @@
+"""The corpus rows that mining looks at: texts on this node's disk, ids and what tells copies in memory."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medembed import storage
+from medembed.errors import DataError
+from medembed.schema import CHUNK_MARK, content_hash, document_of, normalize_text
+
+_STORED = pa.schema([("text", pa.string())])
+_NO_WORDS = content_hash("")
+
+
+@dataclass(frozen=True)
+class CorpusRows:
+    """Rows of a corpus by their ids. `line` is a row's place in what follows.
+
+    `content` and `words` int64 [rows] number distinct texts and distinct normalised texts (-1: one without a word).
+    `chunks` {document: its rows, by id} has the documents in chunks. `batches` are mapped from disk, not read.
+    """
+
+    line: Mapping[str, int]
+    content: npt.NDArray[np.int64]
+    words: npt.NDArray[np.int64]
+    chunks: Mapping[str, Sequence[str]]
+    batches: Sequence[Any]
+    starts: Sequence[int]
+
+    def lines(self, row_ids: Iterable[str]) -> npt.NDArray[np.int64]:
+        """The lines of these rows. Raises DataError for one that the corpus does not have."""
+        try:
+            return np.array([self.line[name] for name in row_ids], dtype=np.int64)
+        except KeyError as error:
+            raise DataError(
+                f"corpus: row id {error.args[0]!r} is in the embedding table, but not in the data set; encode it again."
+            ) from None
+
+    def text(self, row_id: str) -> str:
+        """A row's text, read from disk."""
+        line = self.line[row_id]
+        batch = bisect_right(self.starts, line) - 1
+        return str(self.batches[batch].column(0)[line - self.starts[batch]].as_py())
+
+    def rows_of(self, documents: Iterable[str]) -> list[str]:
+        """All rows of these documents: themselves, or their chunks; of one that the corpus does not have, itself."""
+        return [row_id for name in documents for row_id in self.chunks.get(name, (name,))]
+
+    def present(self, row_ids: Iterable[str]) -> list[str]:
+        """Those of the rows that the corpus has."""
+        return [name for name in row_ids if name in self.line]
+
+
+def gather_rows(
+    files: Iterable[str], row_ids: Collection[str], documents: Collection[str], scratch: Path
+) -> CorpusRows:
+    """These rows of a corpus, and all rows of these documents, out of its Parquet files, one in memory at a time.
+
+    Their texts go to a file in `scratch`, which must stay as long as the result is used.
+    """
+    rows, owners = pa.array(sorted(row_ids), pa.string()), pa.array(sorted(documents), pa.string())
+    ids: list[str] = []
+    content: list[pa.Array] = []
+    words: list[str] = []
+    path = str(scratch / "texts.arrow")
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, _STORED) as writer:
+        for file in files:
+            table = storage.read_parquet(file, ["document_id", "text", "content_hash"])
+            owner = pc.list_element(pc.split_pattern(table["document_id"], CHUNK_MARK), 0)
+            wanted = pc.or_(pc.is_in(table["document_id"], value_set=rows), pc.is_in(owner, value_set=owners))
+            for batch in table.filter(wanted).to_batches():
+                writer.write_batch(pa.record_batch([batch["text"]], schema=_STORED))
+                ids += batch["document_id"].to_pylist()
+                content.append(batch["content_hash"])
+                words += [content_hash(normalize_text(text.as_py())) for text in batch["text"]]
+    batches = _map(path)
+    return CorpusRows(
+        {name: line for line, name in enumerate(ids)},
+        _number(pa.chunked_array(content, pa.string())),
+        _number(pa.chunked_array([pa.array(words, pa.string())])),
+        _group_chunks(ids),
+        batches,
+        np.cumsum([0, *map(len, batches)])[:-1].tolist(),
+    )
+
+
+def _map(path: str) -> list[Any]:
+    """The record batches of an Arrow file; the system reads their pages when they are looked at."""
+    reader = pa.ipc.open_file(pa.memory_map(path))
+    return [reader.get_batch(number) for number in range(reader.num_record_batches)]
+
+
+def _number(hashes: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Equal hashes as equal numbers; that of no words as -1."""
+    encoded = hashes.combine_chunks().dictionary_encode()
+    numbers = np.asarray(encoded.indices, dtype=np.int64)
+    names = encoded.dictionary.to_pylist()
+    return np.where(numbers == names.index(_NO_WORDS), -1, numbers) if _NO_WORDS in names else numbers
+
+
+def _group_chunks(row_ids: Iterable[str]) -> dict[str, list[str]]:
+    chunks: dict[str, list[str]] = defaultdict(list)
+    for row_id in sorted(row_ids):
+        document_id = document_of(row_id)
+        if document_id != row_id:
+            chunks[document_id].append(row_id)
+    return dict(chunks)

@@ -1,0 +1,57 @@
+"""Corpus rows as mining has them, made from texts in memory, and a slow obvious version of the rules."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from medembed import storage
+from medembed.mining.config import MiningConfig
+from medembed.mining.texts import CorpusRows, gather_rows
+from medembed.schema import CORPUS, content_hash, document_of, normalize_text
+
+
+def corpus_rows(texts: Mapping[str, str], scratch: Path) -> CorpusRows:
+    """{row id: text}, all of them wanted, by way of two Parquet files."""
+    names, files = list(texts), []
+    for number, part in enumerate((names[::2], names[1::2])):
+        rows = [{"document_id": name, "text": texts[name], "content_hash": content_hash(texts[name])} for name in part]
+        files.append(str(scratch / f"{number}.parquet"))
+        storage.write_parquet(files[-1], pa.Table.from_pylist(rows, schema=CORPUS))
+    return gather_rows(files, names, [], scratch)
+
+
+def slow_negatives(
+    ranked: list[tuple[str, float]],
+    texts: Mapping[str, str],
+    positives: set[str],
+    judged: Mapping[str, float],
+    positive_score: float,
+    config: MiningConfig,
+) -> list[tuple[str, int | None, bool]]:
+    """(row, rank, is judged) for `choice=hardest`: every rule one after the other, as a person would check them."""
+    answers = [text for name, text in texts.items() if document_of(name) in positives]
+
+    def copies(name: str) -> bool:
+        words = normalize_text(texts[name])
+        return any(texts[name] == answer or (words and words == normalize_text(answer)) for answer in answers)
+
+    rank = {name: place for place, (name, _) in enumerate([row for row in ranked if row[0] not in positives])}
+    window = {name: place for name, place in rank.items() if place < config.window}
+    found: list[tuple[str, int | None, bool]] = []
+    if config.judged:
+        by_score = sorted(judged, key=lambda name: (-judged[name], name))
+        found += [(name, window.get(name), True) for name in by_score if name not in positives and not copies(name)]
+    for name, score in ranked:
+        if name not in window or copies(name) or window[name] < config.first_rank or (config.judged and name in judged):
+            continue
+        if config.margin is not None and score > positive_score - config.margin * abs(positive_score):
+            continue
+        if config.margin_absolute is not None and score > positive_score - config.margin_absolute:
+            continue
+        if config.max_score is not None and score > config.max_score:
+            continue
+        if config.min_score is not None and score < config.min_score:
+            continue
+        found.append((name, window[name], False))
+    return found[: config.negatives]

@@ -1,0 +1,133 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medembed.mining.config import MiningConfig
+from medembed.mining.examples import Example
+from medembed.mining.negatives import Negative
+from medembed.mining.positives import Positive
+from medembed.mining.report import SUSPECTS, Tally, draw_report, summarize
+from medembed.mining.rules import (
+    ABOVE_MARGIN,
+    BEFORE_FIRST,
+    JUDGED,
+    KEPT,
+    SAME_CONTENT,
+    SAME_WORDS,
+    Candidates,
+)
+from medembed.mining.surroundings import Outcome
+
+CONFIG = MiningConfig(negatives=2, window=4)
+
+
+def outcome(
+    query_id: str,
+    positive: Positive,
+    decided: dict[str, tuple[float, int]],
+    negatives: tuple[Negative, ...],
+    seconds: list[float] | None = None,
+    known: int = 1,
+) -> Outcome:
+    """`decided` are {document: (score, verdict)}, best first."""
+    scores = np.array([score for score, _ in decided.values()])
+    verdicts = np.array([verdict for _, verdict in decided.values()], np.int8)
+    candidates = Candidates(list(decided), list(decided), scores, known)
+    judged = None if seconds is None else np.array(seconds)
+    return Outcome(Example(query_id, "secret text", positive, negatives), candidates, verdicts, judged)
+
+
+OUTCOMES = [
+    outcome("q1", Positive("p", 0.9), {"a": (0.95, ABOVE_MARGIN), "b": (0.9, SAME_WORDS), "c": (0.5, KEPT),
+            "d": (0.4, KEPT)}, (Negative("c", 0.5, 2), Negative("d", 0.4, 3)), known=2),
+    outcome("q1", Positive("p2", 0.7), {"a": (0.95, ABOVE_MARGIN), "b": (0.9, SAME_WORDS), "c": (0.5, KEPT),
+            "d": (0.4, JUDGED)}, (Negative("d", 0.4, 3, judged=True), Negative("c", 0.5, 2)), known=2),
+    outcome("q0", Positive("p", 0.2), {"e": (0.99, ABOVE_MARGIN), "f": (0.3, ABOVE_MARGIN), "g": (0.1, SAME_CONTENT)},
+            ()),
+]  # fmt: skip
+
+
+@pytest.fixture
+def report() -> dict:
+    tally = Tally(CONFIG)
+    for found in OUTCOMES:
+        tally.add(found)
+    return tally.report(unanswered=7)
+
+
+def test_counts_are_those_of_a_count_by_hand(report: dict):
+    assert report["counts"] == {
+        "pairs": 3, "documents looked at": 16, "kept": 3, "judged": 1, "negatives": 4, "judged negatives": 1,
+        "pairs with fewer candidates than the window": 1, "pairs with fewer negatives than asked": 1,
+    }  # fmt: skip
+    assert report["dropped"] == {
+        "known positive": 5, "same content as a positive": 1, "same words as a positive": 2, "before first_rank": 0,
+        "above the margin": 4, "above max_score": 0, "below min_score": 0,
+    }  # fmt: skip
+    assert sum(report["dropped"].values()) + 3 + 1 == 16, "each document looked at has one fate"
+    assert report["queries_without_positive"] == 7
+    assert report["queries_with_too_few"] == {"count": 1, "ids": ["q0"]}
+
+
+def test_likely_false_negatives_are_named_once_the_highest_first(report: dict):
+    assert [(row["query_id"], row["document"], row["score"]) for row in report["likely_false_negatives"]] == [
+        ("q0", "e", 0.99), ("q1", "a", 0.95), ("q0", "f", 0.3)
+    ]  # fmt: skip
+    assert report["likely_false_negatives"][1] == {
+        "query_id": "q1", "document": "a", "score": 0.95, "rank": 0, "positive_id": "p", "positive_score": 0.9
+    }  # fmt: skip
+
+
+def test_histograms_share_their_bins_and_count_every_score(report: dict):
+    scores = report["scores"]
+    assert (scores["edges"][0], scores["edges"][-1], len(scores["edges"])) == (0.2, 0.9, 41)
+    assert (sum(scores["positives"]), sum(scores["negatives"])) == (3, 4)
+    assert (scores["positives"][0], scores["positives"][-1]) == (1, 1)
+    assert report["second_scores"]["edges"] == []
+
+
+def test_the_report_names_no_text(report: dict):
+    assert "secret" not in str(report)
+
+
+def test_one_line_says_it_all(report: dict):
+    assert summarize(report) == (
+        "16 documents looked at for 3 pairs: 5 known positive, 1 same content as a positive, 2 same words "
+        "as a positive, 4 above the margin; 4 negatives (1 judged), 1 queries with too few"
+    )
+
+
+def test_no_more_suspects_are_listed_than_a_person_reads_and_they_are_the_highest():
+    tally = Tally(MiningConfig(negatives=0, window=100))
+    generator = np.random.default_rng(0)
+    drawn = {f"q{number:03d}": np.sort(generator.random(100))[::-1] for number in range(120)}
+    for query_id, scores in drawn.items():
+        decided = {f"d{rank}": (float(score), ABOVE_MARGIN) for rank, score in enumerate(scores)}
+        tally.add(outcome(query_id, Positive("p", -1.0), decided, ()))
+    found = [row["score"] for row in tally.report(0)["likely_false_negatives"]]
+    assert found == np.sort(np.concatenate(list(drawn.values())))[::-1][:SUSPECTS].tolist()
+
+
+def test_where_the_second_opinion_judges_it_orders_the_suspects():
+    tally = Tally(MiningConfig(second_opinion="teacher"))
+    decided = {"a": (0.9, BEFORE_FIRST), "b": (0.8, ABOVE_MARGIN), "c": (0.7, ABOVE_MARGIN)}
+    tally.add(outcome("q", Positive("p", 0.6, 0.1), decided, (Negative("d", 0.1, 3, second=-2.0),), [np.nan, 3.0, 5.0]))
+    report = tally.report(0)
+    assert [(row["document"], row["second_score"]) for row in report["likely_false_negatives"]] == [("c", 5), ("b", 3)]
+    assert report["second_scores"]["edges"][0] == -2.0
+    assert sum(report["second_scores"]["negatives"]) == 1
+
+
+def test_the_figure_is_a_png_and_the_same_for_the_same_report(report: dict):
+    drawn = draw_report(report)
+    assert Image.open(io.BytesIO(drawn)).size[0] == 960
+    assert draw_report(report) == drawn
+
+
+def test_scores_that_are_all_equal_are_drawn(report: dict):
+    tally = Tally(CONFIG)
+    tally.add(outcome("q", Positive("p", 0.5), {}, (), known=0))
+    assert sum(tally.report(0)["scores"]["positives"]) == 1
+    assert draw_report(tally.report(0))

@@ -1,0 +1,80 @@
+"""A whole mining run with every choice that is not a default, against stock models."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.dataset import Dataset
+from medembed.data.prepare import prepare
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_corpus
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.table import Table
+from medembed.matryoshka import truncate
+from medembed.mining.config import MiningConfig
+from medembed.mining.examples import Examples
+from medembed.mining.mine import mine
+from medembed.mining.second import load_cross_encoder
+from tests.mining.cross import make_cross_encoder
+
+pytestmark = pytest.mark.ray
+ENCODING = EncodingConfig(workers=1)
+
+
+@pytest.fixture(scope="module")
+def work(
+    pairs_file: Path, encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
+) -> tuple[Dataset, Table, str]:
+    root, model = tmp_path_factory.mktemp("work"), str(encoder_folder)
+    dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(root / "data"))
+    return (
+        dataset,
+        encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "t.lance"), ENCODING),
+        model,
+    )
+
+
+def mine_some(work: tuple[Dataset, Table, str], second: Path, output: Path) -> Examples:
+    """Of 8 pairs, with a window beyond the corpus, one negative to a row, at fewer dimensions."""
+    config = MiningConfig(
+        negatives=3, window=1000, margin=0, second_opinion=str(second), format="rows", choice="sample", max_pairs=8,
+        dimensions=8,
+    )  # fmt: skip
+    examples = mine(*work, str(output), config, ENCODING)
+    report = examples.report()
+    assert report["counts"]["pairs with fewer candidates than the window"] == report["counts"]["pairs"] == 8
+    assert report["counts"]["negatives"] == examples.manifest["counts"]["examples"] == len(examples.read())
+    fates = sum(report["dropped"].values()) + report["counts"]["kept"] + report["counts"]["judged"]
+    assert report["counts"]["documents looked at"] == fates == 8 * work[1].rows
+    assert (output / "mining.png").read_bytes().startswith(b"\x89PNG")
+    return examples
+
+
+def test_an_encoder_gives_its_cosines_with_its_own_prompts(
+    work: tuple[Dataset, Table, str], prompted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("medembed.mining.second._TEXTS_AT_ONCE", 70)
+    assert work[1].rows > 70
+    rows = mine_some(work, prompted_folder, tmp_path / "out").read()
+    assert rows
+    assert all(row["negative_second_score"] <= row["positive_second_score"] for row in rows)
+    for column, model, dimensions in (("second_score", str(prompted_folder), 32), ("score", work[2], 8)):
+        encoder = Encoder.load(model, ENCODING)
+        left = truncate(encoder.encode([row["query"] for row in rows], "query"), dimensions)
+        for side in ("positive", "negative"):
+            right = truncate(encoder.encode([row[side] for row in rows]), dimensions)
+            found = [row[f"{side}_{column}"] for row in rows]
+            np.testing.assert_allclose(found, (left * right).sum(axis=1), atol=1e-5)
+
+
+def test_a_cross_encoder_gives_its_own_scores(work: tuple[Dataset, Table, str], encoder_folder: Path, tmp_path: Path):
+    second = make_cross_encoder(tmp_path / "cross", encoder_folder)
+    rows = mine_some(work, second, tmp_path / "out").read()
+    assert rows
+    assert all(row["negative_second_score"] <= row["positive_second_score"] for row in rows)
+    model = load_cross_encoder(second, ENCODING)
+    for side in ("positive", "negative"):
+        scores = model.predict([(row["query"], row[side]) for row in rows], show_progress_bar=False)
+        np.testing.assert_allclose([row[f"{side}_second_score"] for row in rows], scores, atol=1e-5)
