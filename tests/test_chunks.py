@@ -47,8 +47,7 @@ def chunked(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_
     dataset, files = write_chunked(root / "data")
     model = str(encoder_folder)
     with pytest.MonkeyPatch.context() as patch:
-        for bound in ("_MOST_PER_ITEM", "_FEWEST_PER_ITEM"):
-            patch.setattr(f"medembed.encoding.changes.{bound}", ROWS_PER_FILE)
+        patch.setattr("medembed.encoding.changes.items_of", lambda rows, most: ROWS_PER_FILE)
         table = encode_corpus(files, dataset.fingerprint, model, str(root / "t.lance"), ENCODING)
     assert len(table.shards()) > 2
     encoder = Encoder.load(model, ENCODING)

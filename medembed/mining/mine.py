@@ -31,7 +31,7 @@ from medembed.mining.second import score_again
 from medembed.mining.surroundings import Outcome, Surroundings, look_around, make_example
 from medembed.mining.texts import CorpusRows, gather_rows
 from medembed.schema import fingerprint
-from medembed.search.sharded import search_shards
+from medembed.search.exact import nearest_rows
 
 logger = logging.getLogger(__name__)
 
@@ -207,11 +207,14 @@ def _ask(
 def _search(queries: npt.NDArray[np.float32], depth: int, material: Material) -> Iterator[Nearest]:
     """The `depth` nearest documents of each query, in the order of `queries` [Q, width]; fewer in a smaller corpus."""
     shards = [(shard, shard["rows"]) for shard in material.table.shards()]
-    width, workers = material.dimensions, material.encoding.most_workers
-    ranking = search_shards(shards, read_numbers, queries, depth, [width], by_document=True, workers=workers)[width]
-    for ids, rows, scores in zip(ranking.ids, ranking.row_ids, ranking.scores, strict=True):
-        found = int((ids != "").sum())
-        yield Nearest(ids[:found].tolist(), rows[:found].tolist(), scores[:found].astype(np.float64))
+    blocks = nearest_rows(
+        shards, read_numbers, queries, depth, material.dimensions, by_document=True,
+        workers=material.encoding.most_workers,
+    )  # fmt: skip
+    for block in blocks:
+        for ids, rows, scores in zip(block.ids, block.row_ids, block.scores, strict=True):
+            found = int((ids != "").sum())
+            yield Nearest(ids[:found].tolist(), rows[:found].tolist(), scores[:found])
 
 
 def read_numbers(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:

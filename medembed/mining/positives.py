@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.encoding.table import Table
-from medembed.matryoshka import truncate
 from medembed.mining.texts import CorpusRows
+from medembed.search.precise import pair_scores, unit_rows
 
-_PRODUCTS = 65_536  # dot products at once: 0.4 GB at 384 dimensions
 _PAIRS = 16_384  # judged pairs whose vectors are in memory together
 
 
@@ -60,10 +59,10 @@ def best_rows(
 ) -> list[tuple[str, float]]:
     """(row id, score) of each document's row that its query scores highest; ties to the smaller row id.
 
-    queries float32 [Q, D]; `lines` [n] and `documents` [n] are pairs of a query's line and a document. Products are
-    summed in float64 at these dimensions. Raises StorageError if a row is not in the table.
+    queries float32 [Q, D]; `lines` [n] and `documents` [n] are pairs of a query's line and a document. Scores
+    are those of the search to the last bit. Raises StorageError if a row is not in the table.
     """
-    asked, found = truncate(queries, dimensions), []
+    asked, found = unit_rows(queries, dimensions)[0], []
     for start in range(0, len(documents), _PAIRS):
         groups = [rows.rows_of([name]) for name in documents[start : start + _PAIRS]]
         found += _best_of(asked[np.asarray(lines[start : start + _PAIRS])], groups, table, dimensions)
@@ -75,13 +74,9 @@ def _best_of(
 ) -> list[tuple[str, float]]:
     """The best of each group of rows for the query [n, D] beside it."""
     names = list(dict.fromkeys(name for group in groups for name in group))
-    vectors, line = truncate(table.lookup(names), dimensions), {name: number for number, name in enumerate(names)}
+    vectors, line = unit_rows(table.lookup(names), dimensions)[0], {name: number for number, name in enumerate(names)}
     query_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-    vector_of = np.array([line[name] for group in groups for name in group])
-    scores: list[float] = []
-    for start in range(0, len(query_of), _PRODUCTS):
-        part = slice(start, start + _PRODUCTS)
-        left, right = queries[query_of[part]].astype(np.float64), vectors[vector_of[part]].astype(np.float64)
-        scores += (left * right).sum(axis=1).tolist()
+    vector_of = np.array([line[name] for group in groups for name in group], dtype=np.int64)
+    scores = pair_scores(queries, query_of, vectors, vector_of).tolist()
     remaining = iter(scores)
     return [max(zip(group, remaining, strict=False), key=itemgetter(1)) for group in groups]

@@ -21,12 +21,12 @@ from medembed.errors import ConfigError
 from medembed.matryoshka import check_dimensions, truncate
 from medembed.progress import track
 from medembed.schema import document_of
+from medembed.search.precise import pair_scores
 from medembed.search.sharded import ReadShard, Shard, run_items, search_shards
 from medembed.search.topk import Ranking
 
 _CANDIDATES_AT_ONCE = 500_000  # of all queries together: 0.2 GB of ids in the driver
 _ITEMS_PER_WORKER = 4
-_PRODUCTS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,7 @@ class ScoreCandidates:
         pairs, rows = np.array(matched, dtype=np.int64).reshape(-1, 2).T
         wanted, place = np.unique(rows, return_inverse=True)
         documents = truncate(vectors[wanted], self.queries.shape[1])
-        scores = np.empty(len(pairs), dtype=np.float32)
-        for start in range(0, len(pairs), _PRODUCTS_AT_ONCE):
-            block = slice(start, start + _PRODUCTS_AT_ONCE)
-            left, right = self.queries[self.lines[pairs[block]]].astype(np.float64), documents[place[block]]
-            scores[block] = (left * right).sum(axis=1)
+        scores = pair_scores(self.queries, self.lines[pairs], documents, place).astype(np.float32)
         return Scored(pairs, scores, np.array([names[row] for row in rows.tolist()], dtype=np.str_))
 
 

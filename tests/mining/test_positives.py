@@ -63,7 +63,6 @@ def test_judged_negatives_are_judged_zero_or_below_and_answer_the_query_nowhere(
 def test_the_best_row_is_that_of_each_query_and_ties_go_to_the_smaller_id(
     table: Table, rows: CorpusRows, monkeypatch: pytest.MonkeyPatch, together: int
 ):
-    monkeypatch.setattr(positives, "_PRODUCTS", together)
     monkeypatch.setattr(positives, "_PAIRS", together)
     queries = np.array([[1, 0], [0, 1], [0.6, 0.8]], dtype=np.float32)
     found = best_rows(queries, [0, 1, 2, 0], ["a", "a", "b", "c"], rows, table, 2)

@@ -1,0 +1,235 @@
+"""Best lists against a brute-force search in pure Python, over everything that must not matter."""
+
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medembed.errors import StorageError
+from medembed.schema import document_of
+from medembed.search import neighbours, nominate
+from medembed.search.multiply import Library, Multiply, NumpyProducts, with_numpy, with_torch
+from medembed.search.neighbours import Corpus, Neighbours, find_neighbours, merge_neighbours
+from medembed.search.nominate import Nominees, best_rows
+from medembed.search.precise import error_bound, unit_rows
+from tests.search.test_precise import add_up
+
+Vectors = np.ndarray
+Found = list[list[tuple[str, str, float]]]
+
+
+class Erring(NumpyProducts):
+    """Products that err, at random and now and then by nearly all that the bound allows."""
+
+    def _multiply(self, start: int, stop: int) -> Vectors:
+        exact = self.queries.astype(np.float64) @ self.vectors[start:stop].astype(np.float64).T
+        drawn = np.random.default_rng([start, stop])
+        error = 0.85 * error_bound(self.queries.shape[1])  # float32 itself adds the rest
+        return (exact + error * np.clip(drawn.normal(size=exact.shape), -1, 1)).astype(np.float32)
+
+
+def erring(vectors: Vectors, block: int) -> Multiply:
+    return partial(Erring, vectors, block)
+
+
+LIBRARIES: dict[str, Library] = {"NumPy": with_numpy, "torch": with_torch, "erring": erring}
+
+
+def draw_corpus(rows: int, width: int, seed: int, *, chunks: bool) -> tuple[list[str], Vectors]:
+    """Repeated rows, rows one unit in the last place or about the bound from another, opposite rows and zeros, in no
+    order of ids."""
+    drawn = np.random.default_rng(seed)
+    distinct = drawn.normal(size=(max(1, rows // 4), width)).astype(np.float32)
+    vectors = distinct[drawn.integers(0, len(distinct), size=rows)]
+    nudged = np.flatnonzero(drawn.random(rows) < 0.4)
+    place = drawn.integers(0, width, size=len(nudged))
+    vectors[nudged, place] = np.nextafter(vectors[nudged, place], np.float32(np.inf))
+    moved = np.flatnonzero(drawn.random(rows) < 0.4)
+    vectors[moved] += 10.0 ** -drawn.integers(5, 8, size=(len(moved), 1)) * drawn.normal(size=(len(moved), width))
+    vectors[drawn.random(rows) < 0.1] *= -1
+    vectors[drawn.random(rows) < 0.05] = 0
+    numbers = drawn.permutation(rows).tolist()
+    if not chunks:
+        return [f"d{number}" for number in numbers], vectors
+    # "!" stands before "#": the order of documents is not that of their rows.
+    owners = drawn.integers(0, max(1, rows // 3), size=rows).tolist()
+    ids = [f"d{number}" if number % 5 == 0 else f"d{'!' * (owner % 9)}{owner}#chunk-{number}" for number, owner in
+           zip(numbers, owners, strict=True)]  # fmt: skip
+    return ids, vectors
+
+
+def by_hand(
+    queries: Vectors, ids: list[str], vectors: Vectors, k: int, *, by_document: bool, dimensions: int | None = None
+) -> Found:
+    """(ranked id, row id, score) of every query's k best, by sorting all."""
+    dimensions = dimensions or vectors.shape[1]
+    rows = unit_rows(vectors, dimensions)[0].tolist()
+    found = []
+    for query in unit_rows(queries, dimensions)[0].tolist():
+        best: dict[str, tuple[float, str]] = {}
+        for name, row in zip(ids, rows, strict=True):
+            owner = document_of(name) if by_document else name
+            entry = (-add_up([one * other for one, other in zip(query, row, strict=True)]), name)
+            best[owner] = min(entry, best.get(owner, entry))
+        ranked = sorted((score, owner, name) for owner, (score, name) in best.items())[:k]
+        found.append([(owner, name, -score) for score, owner, name in ranked])
+    return found
+
+
+def listed(found: Neighbours) -> Found:
+    lines = zip(found.ids.tolist(), found.row_ids.tolist(), found.scores.tolist(), strict=True)
+    return [[one for one in zip(*line, strict=True) if one[0]] for line in lines]
+
+
+def search(
+    queries: Vectors, ids: list[str], vectors: Vectors, k: int, shards: int, library: Library, chunks: bool
+) -> Neighbours:
+    """Shard after shard; unless there are two, with the worst score so far as floor."""
+    asked, width = unit_rows(queries, queries.shape[1])[0], vectors.shape[1]
+    best = None
+    for part in np.array_split(np.arange(len(ids)), shards):
+        corpus = Corpus.of([([ids[row] for row in part], vectors[part])], width, by_document=chunks)
+        worst = None if best is None or shards == 2 else best.scores[:, -1]
+        found = find_neighbours(asked, corpus, k, worst=worst, library=library)
+        best = found if best is None else merge_neighbours(best, found, k, by_document=chunks)
+    assert best is not None
+    return best
+
+
+@settings(max_examples=80)
+@given(
+    rows=st.integers(1, 90),
+    k=st.sampled_from([1, 3, 10, 60]),
+    shards=st.sampled_from([1, 2, 7, 64]),
+    block=st.sampled_from([1, 5, 16, 1024]),
+    at_once=st.sampled_from([1, 3, 1024]),
+    slack=st.sampled_from([0, 2, 128]),
+    library=st.sampled_from(sorted(LIBRARIES)),
+    width=st.sampled_from([2, 9, 70]),
+    chunks=st.booleans(),
+    seed=st.integers(0, 10_000),
+)
+def test_shards_blocks_libraries_and_any_error_within_the_bound_change_nothing(
+    rows: int,
+    k: int,
+    shards: int,
+    block: int,
+    at_once: int,
+    slack: int,
+    library: str,
+    width: int,
+    chunks: bool,
+    seed: int,
+):
+    ids, vectors = draw_corpus(rows, width, seed, chunks=chunks)
+    queries = np.concatenate([vectors[:2], draw_corpus(3, width, seed + 1, chunks=False)[1]])
+    with patch.object(neighbours, "_QUERIES_AT_ONCE", at_once), patch.object(nominate, "_SLACK", slack):
+        found = search(queries, ids, vectors, k, shards, partial(LIBRARIES[library], block=block), chunks)
+    assert listed(found) == by_hand(queries, ids, vectors, k, by_document=chunks)
+
+
+@pytest.mark.parametrize("chunks", [False, True])
+@pytest.mark.parametrize("library", sorted(LIBRARIES))
+@pytest.mark.parametrize("apart", [0.0, 2e-7])
+def test_a_thousand_equal_or_nearly_equal_documents_fill_no_memory(library: str, apart: float, chunks: bool):
+    drawn = np.random.default_rng(3)
+    vectors = drawn.normal(size=(1300, 24)).astype(np.float32)
+    equal = drawn.permutation(1300)[:1000]
+    vectors[equal] = vectors[equal[0]] + (apart * drawn.normal(size=(1000, 24))).astype(np.float32)
+    ids = [f"d{number:04d}" + ("#chunk-0" if chunks else "") for number in drawn.permutation(1300)]
+    queries = np.concatenate([vectors[equal[:1]], -vectors[equal[:1]], drawn.normal(size=(2, 24)).astype(np.float32)])
+    crowded = []
+    search_crowded = nominate._search_crowded
+
+    def count(asked: Vectors, *rest: Any) -> Any:
+        crowded.append(len(asked))
+        return search_crowded(asked, *rest)
+
+    with patch.object(nominate, "_search_crowded", count):
+        found = search(queries, ids, vectors, 10, 1, partial(LIBRARIES[library], block=256), chunks)
+    assert sum(crowded) >= 1  # the query that is equal to them
+    assert listed(found) == by_hand(queries, ids, vectors, 10, by_document=chunks)
+    if not apart:
+        assert found.row_ids[0].tolist() == sorted(ids[row] for row in equal)[:10]
+
+
+def test_the_float32_order_alone_would_be_wrong():
+    """So the corpora above do put rows into the window whose float32 order is another."""
+    ids, vectors = draw_corpus(400, 9, 5, chunks=False)
+    rows, order = unit_rows(vectors, 9)[0], np.argsort(ids)
+    exact = by_hand(vectors[:20], ids, vectors, 50, by_document=False)
+    scores = rows[:20] @ rows[order].T
+    plain = np.asarray(ids)[order][np.argsort(-scores, axis=1, kind="stable")[:, :50]]
+    assert sum([name for name, _, _ in one] != other for one, other in zip(exact, plain.tolist(), strict=True)) > 5
+
+
+def test_a_row_in_the_window_is_kept_and_one_below_it_is_not():
+    nominees = Nominees(1, 2, 0.25, None, np.full(1, -np.inf, np.float32))
+    values = np.array([0.5, 1.0, 0.75, 0.5, 0.49, 0.8], np.float32)
+    nominees.add(np.zeros(6, np.int64), np.arange(6), values)
+    lines, rows = nominees.finish()
+    # The second best is 0.8: 0.55 and more stay.
+    assert (lines.tolist(), rows.tolist()) == ([0, 0, 0], [1, 2, 5])
+
+
+def test_of_chunks_those_near_their_documents_best_stay_and_documents_count_once():
+    document = np.array([0, 0, 0, 1, 1, 2])
+    nominees = Nominees(1, 2, 0.1, document, np.full(1, -np.inf, np.float32))
+    values = np.array([0.9, 0.7, 0.85, 0.6, 0.55, 0.2], np.float32)
+    nominees.add(np.zeros(6, np.int64), np.arange(6), values)
+    # Documents score 0.9, 0.6, 0.2: the floor is 0.5, and within a document 0.1 below its best.
+    assert nominees.finish()[1].tolist() == [0, 2, 3, 4]
+
+
+def test_scores_below_the_worst_that_counts_may_be_left_out_but_equal_ones_are_not():
+    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
+    query = np.array([[1, 0]], np.float32)
+    rows, scores = best_rows(query, vectors, 3, with_numpy(vectors), None, np.array([float(vectors[1, 0])]))
+    assert rows.tolist() == [[0, 1, -1]]
+    assert scores.tolist() == [[1.0, float(np.float32(0.6)), -np.inf]]
+    assert error_bound(2) < 1e-6
+
+
+def test_torch_multiplies_in_full_float32_whatever_the_process_allows():
+    import torch
+
+    seen = []
+    multiply, before = torch.Tensor.__matmul__, torch.get_float32_matmul_precision()
+
+    def watch(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.get_float32_matmul_precision())
+        return multiply(one, other)
+
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with patch.object(torch.Tensor, "__matmul__", watch):
+            with_torch(np.eye(3, dtype=np.float32))(np.eye(3, dtype=np.float32)).first()
+        assert (seen, torch.get_float32_matmul_precision()) == (["highest"], "medium")
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_no_rows_and_no_queries_give_empty_lists():
+    nothing, one = np.zeros((0, 4), np.float32), np.ones((1, 4), np.float32)
+    corpus = Corpus.of([([], nothing)], 4, by_document=True)
+    found = find_neighbours(unit_rows(one, 4)[0], corpus, 3)
+    assert found.ids.tolist() == [["", "", ""]]
+    assert found.scores.tolist() == [[-np.inf] * 3]
+    full = find_neighbours(unit_rows(one, 4)[0], Corpus.of([(["a"], one)], 4, by_document=True), 3)
+    for merged in (
+        merge_neighbours(found, full, 3, by_document=True),
+        merge_neighbours(full, found, 3, by_document=True),
+    ):
+        assert merged.ids.tolist() == [["a", "", ""]]
+    assert find_neighbours(nothing, Corpus.of([(["a"], one)], 4, by_document=False), 3).ids.shape == (0, 3)
+
+
+def test_a_row_that_is_not_finite_is_named():
+    vectors = np.ones((3, 4), np.float32)
+    vectors[1, 2] = np.nan
+    with pytest.raises(StorageError, match=r"row 'b': .* \(1 of 3 rows"):
+        Corpus.of([(["a", "b", "c"], vectors)], 4, by_document=False)
