@@ -21,6 +21,7 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.encode_overhead
 	$(BIN)/python -m benchmarks.encode_large
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.mine_search
 	$(BIN)/python -m benchmarks.loss
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.evaluate

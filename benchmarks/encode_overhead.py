@@ -97,6 +97,7 @@ def plain_workers(stage: dict[str, Any]) -> Iterator[list[ProcessPoolExecutor]]:
 def _load(stage: dict[str, Any]) -> None:
     global _worker
     _worker = EncodeRows(**stage)
+    assert _worker.encoder.width  # loads it
 
 
 def _run(items: list[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 
 from pydantic import Field
 
@@ -46,11 +47,15 @@ class EncodeJob(Config):
     registry: RegistryConfig = RegistryConfig()
 
 
-def run(job: EncodeJob) -> Summary:
+def run(job: EncodeJob, copies: list[str] | None = None) -> Summary:
+    """`copies` gets the folder of texts that must be gone once no worker is left."""
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
     output = place(storage.absolute(job.output), model_fingerprint(fetch_model(model)))
     start = time.monotonic()
-    with open_corpus(storage.absolute(job.data), job.columns, f"{output.rstrip('/')}.texts") as corpus:
+    scratch = f"{output.rstrip('/')}.texts"
+    if copies is not None:
+        copies.append(scratch)
+    with open_corpus(storage.absolute(job.data), job.columns, scratch) as corpus:
         found = update_table(
             corpus.files, corpus.fingerprint, model, output, job.encoding,
             storage_type=job.storage, dimensions=job.dimensions,
@@ -64,7 +69,14 @@ def run(job: EncodeJob) -> Summary:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    run_job(EncodeJob, run, argv)
+    copies: list[str] = []
+    try:
+        run_job(EncodeJob, partial(run, copies=copies), argv)
+    except SystemExit as end:
+        if end.code:  # a worker may still have written when the job removed them
+            for folder in copies:
+                storage.delete_folder(folder)
+        raise
 
 
 if __name__ == "__main__":

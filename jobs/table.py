@@ -18,6 +18,8 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.export import export
 from medembed.encoding.index import IndexKind, build_index, check_index, measure_recall
 from medembed.encoding.maintain import TableVersion, compact, list_versions, open_table, rollback
+from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.table import check_encoder
 from medembed.encoding.verify import verify
 from medembed.errors import ConfigError, StorageError
 from medembed.registry.config import RegistryConfig
@@ -109,9 +111,13 @@ def _index(job: TableJob, uri: str) -> Summary:
 
 def _verify(job: TableJob, uri: str) -> Summary:
     table = open_table(uri, job.version)
+    if job.model and not job.data:
+        raise ConfigError("model: nothing to encode again; give data=... too.")
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster()) if job.model else None
+    if model:
+        check_encoder(table, model_fingerprint(fetch_model(model)))
     if job.data:
-        with open_corpus(storage.absolute(job.data), job.columns, f"{uri.rstrip('/')}.texts") as corpus:
+        with open_corpus(storage.absolute(job.data), job.columns, f"{uri.rstrip('/')}.verify-texts") as corpus:
             found = verify(table, corpus.files, model, job.encoding)
     else:
         found = verify(table, None, model, job.encoding)

@@ -26,16 +26,14 @@ _ROWS_PER_READ = 1 << 16
 def open_database() -> Iterator[Database]:
     """An empty database, gone with the block. Raises StorageError if local disk or memory do not suffice."""
     with tempfile.TemporaryDirectory(prefix="medembed-keys-") as folder:
-        database = duckdb.connect(f"{folder}/keys.db", config={**SETTINGS, "temp_directory": folder})
         try:
-            yield database
+            with duckdb.connect(f"{folder}/keys.db", config={**SETTINGS, "temp_directory": folder}) as database:
+                yield database
         except duckdb.Error as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise StorageError(
                 f"comparing keys in {tempfile.gettempdir()}: {reason}; free space there, or set TMPDIR."
             ) from None
-        finally:
-            database.close()
 
 
 def insert(database: Database, name: str, rows: pa.Table) -> None:
@@ -54,4 +52,11 @@ def read_one(database: Database, query: str) -> tuple[Any, ...]:
 
 def read_batches(database: Database, query: str) -> Iterator[pa.RecordBatch]:
     """What a query gives, some rows at a time; other queries may run meanwhile."""
-    yield from database.cursor().sql(query).to_arrow_reader(_ROWS_PER_READ)
+    reader = database.cursor().sql(query).to_arrow_reader(_ROWS_PER_READ)
+    while True:
+        try:
+            yield reader.read_next_batch()
+        except StopIteration:
+            return
+        except (OSError, pa.ArrowException) as error:  # DuckDB's own, by way of Arrow
+            raise duckdb.IOException(str(error)) from None

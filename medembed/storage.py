@@ -194,8 +194,12 @@ def delete_file(uri: str) -> None:
 def delete_folder(uri: str) -> None:
     """Removes a folder with all that is in it; only for scratch that the caller wrote itself."""
     filesystem, path = open_filesystem(uri)
-    with contextlib.suppress(FileNotFoundError):
+    try:
         filesystem.delete_dir(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageError(f"{uri}: cannot remove it: {_first_line(error)}") from None
 
 
 def delete_empty_folder(uri: str) -> None:

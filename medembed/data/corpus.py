@@ -151,13 +151,16 @@ def _identify(database: Database) -> tuple[str, int]:
 
 
 def _drop(files: list[tuple[str, int]], repeated: dict[int, list[int]]) -> list[tuple[str, int]]:
-    """The files without these rows; those that have none stay as they are."""
+    """Files without these rows; those that have none of them stay as they are."""
     kept: list[tuple[str, int]] = []
     items: list[dict[str, Any]] = []
     for number, (uri, rows) in enumerate(files):
         here = repeated.get(number, [])
         if here and len(here) < rows:
-            items.append({"number": len(items), "file": uri, "drop": here})
+            # Another file: an item whose worker dies is done again.
+            target = f"{uri.removesuffix('.parquet')}-once.parquet"
+            items.append({"number": len(items), "file": uri, "target": target, "drop": here})
+            uri = target
         if len(here) < rows:
             kept.append((uri, rows - len(here)))
     if items:

@@ -112,12 +112,12 @@ class CopyTexts:
 
 
 class DropRows:
-    """Writes {number, file, drop} anew without the rows at these places; returns {number}."""
+    """Writes {number, file, target, drop}: the target has the file's rows without those at these places."""
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         rows = storage.read_parquet(item["file"])
         keep = np.setdiff1d(np.arange(rows.num_rows), np.asarray(item["drop"], dtype=np.int64))
-        storage.write_parquet(item["file"], rows.take(pa.array(keep)))
+        storage.write_parquet(item["target"], rows.take(pa.array(keep)))
         return {"number": item["number"]}
 
 

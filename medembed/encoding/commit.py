@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -76,14 +77,24 @@ def commit_table(
     return Table(uri, dataset.version, dataset.count_rows(), info)
 
 
+@contextmanager
+def explained(uri: str, what: str) -> Iterator[None]:
+    """Turns Lance's errors within the block into a StorageError that says what could not be done."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        raise StorageError(f"{uri}: cannot {what}: {_reason(error)}") from None
+
+
 def tag_version(table: Table, *, is_new: bool = True) -> None:
     """Names the version by its data set and encoder, so that people find it again; an old one if none has that name."""
     dataset = open_lance(table.uri)
     name = re.sub(r"[^\w.-]", "-", f"{table.info.dataset}.{table.info.encoder}")
-    if name not in dataset.tags.list():
-        dataset.tags.create(name, table.version)
-    elif is_new:
-        dataset.tags.update(name, table.version)
+    with explained(table.uri, "tag the version"):
+        if name not in dataset.tags.list():
+            dataset.tags.create(name, table.version)
+        elif is_new:
+            dataset.tags.update(name, table.version)
 
 
 def _replace(new: list[Any], info: TableInfo, ranges: Ranges | None) -> Any:

@@ -8,10 +8,12 @@ there are. What is finished is recorded; a rerun after any death goes on from th
 import json
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from medembed import storage
 from medembed.artifact import place
@@ -22,11 +24,10 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.index import find_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, read_card
-from medembed.encoding.quantize import Ranges, calibrate
+from medembed.encoding.quantize import Ranges, RunningRanges
 from medembed.encoding.staging import FOLDER, Staging, clear_staging
 from medembed.encoding.table import Table, TableInfo, check_encoder, find_table
-from medembed.encoding.texts import encode_texts
-from medembed.encoding.worker import EncodeRows, Target
+from medembed.encoding.worker import EncodeRows, MeasureRanges, Target
 from medembed.errors import DataError, StorageError
 from medembed.matryoshka import check_trained
 from medembed.progress import track
@@ -37,7 +38,8 @@ logger = logging.getLogger(__name__)
 
 _OWN_FOLDERS = ("data/", "_versions/", "_transactions/", "_deletions/", f"{FOLDER}/")
 # Texts whose vectors give the ranges of a new int8 table, and what is added at both ends for texts to come.
-_CALIBRATION_TEXTS, _CALIBRATION_FILES, _MARGIN = 4096, 64, 0.05
+_CALIBRATION_TEXTS, _CALIBRATION_FILES, _CALIBRATION_ITEM, _MARGIN = 4096, 64, 256, 0.05
+_BEYOND_ITEMS = 9_000_000  # numbers under which parts of that sample leave their notes
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,15 @@ def update_table(
             target = Target(output, 0, *form, ranges)
         found = _work(items, staging, model, target, config)
         failed = _check_failed(found.records, config.max_failed)
-        info = replace(base.info, dataset=dataset) if base else _info(found.records[0], target, encoder, dataset)
+        named = "" if failed else dataset  # so that the next run compares keys, and tries what was left out again
+        info = replace(base.info, dataset=named) if base else _info(found.records[0], target, encoder, named)
         fragments = [record["fragments"] for record in found.records]
         table = commit_table(output, fragments, info, ranges=target.ranges, base=base, dead=changes.dead())
-    tag_version(table)
+    if not failed:
+        tag_version(table)
     clear_staging(output, table.version)
-    return Encoded(table, changes.counts, found.resumed, failed, found.tokens, found.padding, found.seconds)
+    counts = changes.counts | ({"left out": len(failed)} if failed else {})
+    return Encoded(table, counts, found.resumed, failed, found.tokens, found.padding, found.seconds)
 
 
 def to_items(changes: Changes, corpus: Sequence[CorpusFile], config: EncodingConfig) -> list[dict[str, Any]]:
@@ -144,12 +149,9 @@ def _work(
     new: dict[int, dict[str, Any]] = {}
     if todo:
         run = secrets.token_hex(8)
-        results = spread(
-            todo, EncodeRows, {"model": model, "target": target, "config": config, "staging": staging, "run": run},
-            workers=config.workers, cpus=config.cpus_per_worker, gpus=config.gpus_per_worker,
-        )  # fmt: skip
-        counted = ((int(row["rows"]), row) for row in results)
-        tracked = track(counted, total, "encode corpus", "documents", tokens=lambda row: int(row["tokens"]))
+        arguments = {"model": model, "target": target, "config": config, "staging": staging, "run": run}
+        results = _spread(todo, EncodeRows, arguments, config)
+        tracked = track(results, total, "encode corpus", "documents", tokens=lambda row: int(row["tokens"]))
         new = {row["number"]: json.loads(row["record"]) for row in tracked}
     sums = {name: sum(record[name] for record in new.values()) for name in ("tokens", "padding", "seconds")}
     done |= new
@@ -206,9 +208,38 @@ def _find_ranges(corpus: Sequence[CorpusFile], model: str, config: EncodingConfi
     found = staging.read_ranges()
     if found is None:
         _, texts = sample_texts(corpus, _CALIBRATION_TEXTS, _CALIBRATION_FILES)
-        found = calibrate(encode_texts({"document": texts}, model, config)["document"]).widen(_MARGIN)
+        items = [
+            {"number": _BEYOND_ITEMS + start, "texts": texts[start : start + _CALIBRATION_ITEM]}
+            for start in range(0, len(texts), _CALIBRATION_ITEM)
+        ]
+        arguments = {"model": model, "config": config, "staging": staging, "run": secrets.token_hex(8)}
+        results = _spread(items, MeasureRanges, arguments, config)
+        found = _join(track(results, len(texts), "measure ranges", "documents")).widen(_MARGIN)
         staging.write_ranges(found)
     return found
+
+
+def _join(parts: Iterable[dict[str, Any]]) -> Ranges:
+    """The ranges of all parts' vectors together."""
+    joined: RunningRanges | None = None
+    for part in parts:
+        ranges = RunningRanges(len(part["low"]))
+        ranges.low, ranges.high = (np.asarray(part[name], dtype=np.float32) for name in ("low", "high"))
+        ranges.count = part["count"]
+        joined = joined or RunningRanges(len(part["low"]))
+        joined.join(ranges)
+    assert joined is not None
+    return joined.ranges()
+
+
+def _spread(
+    items: Sequence[dict[str, Any]], stage: type, arguments: dict[str, Any], config: EncodingConfig
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(rows, result) of each item, as they finish."""
+    results = spread(
+        items, stage, arguments, workers=config.workers, cpus=config.cpus_per_worker, gpus=config.gpus_per_worker
+    )
+    return ((int(row["rows"]), row) for row in results)
 
 
 def _info(record: dict[str, Any], target: Target, encoder: str, dataset: str) -> TableInfo:
@@ -238,8 +269,13 @@ def _check_free(output: str) -> None:
     """Raises StorageError if something else than fragments of an unfinished table lies there already."""
     if not storage.exists(output):
         return
-    foreign = [name for name in storage.list_files(output) if not name.startswith(_OWN_FOLDERS)]
+    foreign = [name for name in storage.list_files(output) if not name.startswith(_OWN_FOLDERS) or _is_foreign(name)]
     if foreign:
         raise StorageError(
             f"{output}: expected nothing or an embedding table, found {foreign[0]!r}; choose another place."
         )
+
+
+def _is_foreign(name: str) -> bool:
+    """Whether a file in a folder named as one of Lance's is not Lance's: a data set has a folder `data` too."""
+    return name.startswith("data/") and not name.startswith("data/.tmp") and not name.endswith(".lance")

@@ -16,7 +16,8 @@ from medembed.encoding.staging import Staging
 from medembed.errors import DataError
 
 Encode = Callable[[Sequence[str]], tuple[npt.NDArray[np.float32], list[int]]]
-_STEPS = {2: 64, 3: 8}  # rows at a time in an item's second and third attempt; all in the first, one from the fourth on
+_SMALLER = 16  # by how much the steps of an item's attempts shrink
+_ATTEMPTS = 5  # after so many even the largest item goes row by row
 
 
 class Attempts:
@@ -39,8 +40,8 @@ class Attempts:
         self.note([])
 
     def step(self, rows: int) -> int:
-        """How many rows to encode at a time."""
-        return rows if self.count == 1 else _STEPS.get(self.count, 1)
+        """How many of so many rows to encode at a time: all in the first attempt, a 16th in the second, ..."""
+        return -(-rows // _SMALLER ** min(self.count - 1, _ATTEMPTS))
 
     def note(self, rows: Sequence[int]) -> None:
         """Leaves word of what is tried now, in case nobody comes back to tell."""
@@ -56,6 +57,7 @@ def encode_apart(
 
     Raises DataError if more than `limit` rows crash the encoder.
     """
+    _check_limit(attempts.failed, limit, "its process ended")
     waiting = [row for row in range(len(texts)) if row not in attempts.failed]
     step = max(attempts.step(len(waiting)), 1)
     blocks = [[row] for row in waiting if row in attempts.suspects]  # alone and first, so that it is soon known
@@ -73,14 +75,18 @@ def encode_apart(
                 blocks[:0] = [block[: len(block) // 2], block[len(block) // 2 :]]
                 continue
             attempts.failed.append(block[0])
-            if len(attempts.failed) > limit:
-                raise DataError(
-                    f"{len(attempts.failed)} documents of one item crash the encoder ({type(error).__name__}), more "
-                    f"than encoding.max_failed={limit}: mend them, or raise the limit."
-                ) from None
+            _check_limit(attempts.failed, limit, type(error).__name__)
             continue
         done |= dict(zip(block, zip(vectors, lengths, strict=True), strict=True))
     kept = sorted(done)
     width = len(next(iter(done.values()))[0]) if done else 0
     vectors = np.stack([done[row][0] for row in kept]) if kept else np.zeros((0, width), np.float32)
     return vectors, [done[row][1] for row in kept], kept
+
+
+def _check_limit(failed: Sequence[int], limit: int, reason: str) -> None:
+    if len(failed) > limit:
+        raise DataError(
+            f"{len(failed)} documents of one item crash the encoder ({reason}), more than encoding.max_failed={limit}: "
+            "mend them, or raise the limit."
+        ) from None

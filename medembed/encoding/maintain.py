@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from medembed import storage
-from medembed.encoding.commit import commit_table, tag_version
+from medembed.encoding.commit import commit_table, explained, tag_version
 from medembed.encoding.index import VectorIndex, find_index
 from medembed.encoding.staging import FOLDER
 from medembed.encoding.table import Table, find_table, open_lance
@@ -65,7 +65,8 @@ def rollback(uri: str, version: int | str) -> Table:
     Raises StorageError if there is no such version.
     """
     old = open_table(uri, version)
-    open_lance(old.uri, old.version).restore()
+    with explained(uri, "roll back"):
+        open_lance(old.uri, old.version).restore()
     return open_table(uri)
 
 
@@ -78,14 +79,17 @@ def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
     """
     before = open_table(uri)
     dataset = open_lance(uri, before.version)
-    metrics = dataset.optimize.compact_files(target_rows_per_fragment=_ROWS_PER_FRAGMENT)
+    with explained(uri, "compact"):
+        metrics = dataset.optimize.compact_files(target_rows_per_fragment=_ROWS_PER_FRAGMENT)
     # Names the data set again, before older versions go; and moves the tag, which would keep what was joined.
-    tag_version(commit_table(uri, [], before.info, base=open_table(uri)))
+    after = open_table(uri)
+    tag_version(commit_table(uri, [], after.info, base=after))
     storage.delete_folder(storage.join(uri, FOLDER))  # before the fragments that its records name
     dataset = open_lance(uri, None)
-    removed = dataset.cleanup_old_versions(
-        older_than=timedelta(days=keep_days), delete_unverified=True, error_if_tagged_old_versions=False
-    )
+    with explained(uri, "remove old versions"):
+        removed = dataset.cleanup_old_versions(
+            older_than=timedelta(days=keep_days), delete_unverified=True, error_if_tagged_old_versions=False
+        )
     counts = {
         "fragments_removed": int(metrics.fragments_removed),
         "fragments_added": int(metrics.fragments_added),

@@ -5,7 +5,7 @@ commit, whose properties name the data set.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -74,6 +74,14 @@ class Table:
 
     def lookup(self, document_ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """Embeddings of these documents, float32 [n, width], in this order. Raises StorageError if one is absent."""
+        found = self.find(document_ids)
+        missing = set(document_ids) - found.keys()
+        if missing:
+            raise StorageError(f"{self.uri}: {len(missing)} documents are not in the table, e.g. id {min(missing)!r}.")
+        return np.stack([found[key] for key in document_ids])
+
+    def find(self, document_ids: Iterable[str]) -> dict[str, npt.NDArray[np.float32]]:
+        """{id: its embedding float32 [width]} of those of these documents that the table has."""
         wanted = sorted(set(document_ids))
         found: dict[str, npt.NDArray[np.float32]] = {}
         codec = self.codec()
@@ -82,10 +90,7 @@ class Table:
                 columns=["document_id", "embedding"], filter=among(wanted[start : start + _IDS_PER_QUERY])
             )
             found.update(zip(rows["document_id"].to_pylist(), codec.read(rows["embedding"]), strict=True))
-        missing = set(wanted) - found.keys()
-        if missing:
-            raise StorageError(f"{self.uri}: {len(missing)} documents are not in the table, e.g. id {min(missing)!r}.")
-        return np.stack([found[key] for key in document_ids])
+        return found
 
     def keys(self) -> Iterator[Keys]:
         """Ids and content hashes of each fragment's rows, in table order."""
@@ -138,7 +143,8 @@ def _read_metadata(dataset: Any) -> dict[str, Any]:
     metadata = (dataset.schema.metadata or {}).get(METADATA_KEY)
     if metadata is None:
         raise StorageError(f"{dataset.uri}: a Lance data set that MedEmbed did not write; choose another place.")
-    entries: dict[str, Any] = json.loads(metadata)
+    entries: dict[str, Any] = {"storage": "float32"} | json.loads(metadata)
+    entries.pop("dataset", None)  # older tables name it here; now each commit does
     return entries | {"dimensions": tuple(entries["dimensions"])}
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from medembed.encoding.commit import write_fragment
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.isolate import Attempts, encode_apart
-from medembed.encoding.quantize import Ranges
+from medembed.encoding.quantize import Ranges, RunningRanges
 from medembed.encoding.staging import Staging
 from medembed.encoding.table import find_column
 
@@ -49,9 +50,13 @@ class EncodeRows:
     """
 
     def __init__(self, model: str, target: Target, config: EncodingConfig, staging: Staging, run: str) -> None:
-        self.encoder, self.config = Encoder.load(model, config), config
+        self.model, self.config = model, config
         self.target, self.staging, self.run = target, staging, run
-        self.codec = Codec(target.dimensions or self.encoder.width, target.storage, target.ranges)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Loaded by the first item that has something to encode."""
+        return Encoder.load(self.model, self.config)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         start, work = time.monotonic(), json.loads(item["work"])
@@ -62,12 +67,11 @@ class EncodeRows:
             column = find_column(self.target.uri, self.target.version, work["hashes"])
         else:
             found = self._encode(work, Attempts(self.staging, item["number"], self.run))
-            rows, column, lengths, failed = found.rows, self.codec.write(found.vectors), found.lengths, found.failed
+            codec = Codec(self.target.dimensions or self.encoder.width, self.target.storage, self.target.ranges)
+            rows, column, lengths, failed = found.rows, codec.write(found.vectors), found.lengths, found.failed
         record = {
             "fragments": write_fragment(self.target.uri, rows, column),
-            "info": {"width": self.codec.width, "prompt": self.encoder.prompt("document"),
-                     "dimensions": [one for one in self.encoder.dimensions if one <= self.codec.width],
-                     "max_length": self.encoder.max_length},
+            "info": {} if self.target.version else self._describe(column.type.list_size),
             "tokens": sum(lengths),
             "padding": count_padding(lengths, self.config.batch_tokens),
             "failed": failed,
@@ -76,6 +80,15 @@ class EncodeRows:
         self.staging.write(item["number"], record)
         return {"number": item["number"], "rows": item["rows"], "tokens": record["tokens"],
                 "record": json.dumps(record)}  # fmt: skip
+
+    def _describe(self, width: int) -> dict[str, Any]:
+        """What a new table says of its encoder."""
+        return {
+            "width": width,
+            "dimensions": [dimension for dimension in self.encoder.dimensions if dimension <= width],
+            "prompt": self.encoder.prompt("document"),
+            "max_length": self.encoder.max_length,
+        }
 
     def _encode(self, work: dict[str, Any], attempts: Attempts) -> _Encoded:
         """Twins stand behind the rows whose text they share."""
@@ -93,7 +106,27 @@ class EncodeRows:
             "content_hash": pa.array([hashes[row] for _, row in written], pa.string()),
         })  # fmt: skip
         failed = [name for name, row in named if row not in place]
+        if not kept:
+            vectors = np.zeros((0, self.encoder.width), np.float32)
         return _Encoded(rows, vectors[[place[row] for _, row in written]], lengths, failed)
+
+
+class MeasureRanges:
+    """Turns {number, texts} into {low, high, count}: the ranges of their full vectors, those that crash left out."""
+
+    def __init__(self, model: str, config: EncodingConfig, staging: Staging, run: str) -> None:
+        self.encoder, self.config, self.staging, self.run = Encoder.load(model, config), config, staging, run
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        attempts = Attempts(self.staging, item["number"], self.run)
+        vectors, _, kept = encode_apart(
+            self.encoder.encode_and_count, list(item["texts"]), attempts, self.config.max_failed
+        )
+        ranges = RunningRanges(self.encoder.width)
+        if kept:
+            ranges.add(vectors)
+        return {"low": ranges.low.tolist(), "high": ranges.high.tolist(), "count": ranges.count,
+                "rows": len(item["texts"])}  # fmt: skip
 
 
 def _read_part(part: dict[str, Any]) -> pa.Table:

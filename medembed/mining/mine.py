@@ -17,9 +17,9 @@ from medembed.artifact import NewOutput, find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import fetch_model, model_fingerprint
-from medembed.encoding.table import Shard, Table, check_encoder, read_shard
+from medembed.encoding.table import Table, check_encoder, read_shard
 from medembed.encoding.texts import encode_queries
-from medembed.errors import DataError, StorageError
+from medembed.errors import DataError
 from medembed.matryoshka import check_trained
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import KIND, REPORT, Examples, write_examples
@@ -27,7 +27,7 @@ from medembed.mining.pairs import Pair, select_pairs
 from medembed.mining.positives import Positive, best_rows, judged_negatives, known_positives
 from medembed.mining.report import FIGURE, Tally, draw_report, summarize
 from medembed.mining.rules import Floats, take_window
-from medembed.mining.second import score_again
+from medembed.mining.second import is_cross_encoder, load_cross_encoder, score_again
 from medembed.mining.surroundings import Outcome, Surroundings, look_around, make_example
 from medembed.mining.texts import CorpusRows, gather_rows
 from medembed.schema import fingerprint
@@ -73,7 +73,9 @@ def mine(
     """
     material = Material(dataset, table, model, config, encoding)
     _check(material)
-    key = fingerprint([dataset.fingerprint, table.info.encoder, table.info.storage, _determining(config)])
+    ranges = table.codec().ranges
+    made = [table.info.encoder, table.info.storage, table.info.width, ranges and ranges.fingerprint]
+    key = fingerprint([dataset.fingerprint, made, _determining(config)])
     output = place(output, key)
     manifest = find_output(output, KIND, key)
     if manifest is not None:
@@ -103,6 +105,9 @@ def _check(material: Material) -> None:
             "this data set into the table."
         )
     check_trained([material.dimensions], table.info.dimensions, table.info.width)
+    second = material.config.second_opinion
+    if second is not None and is_cross_encoder(folder := fetch_model(second)):
+        load_cross_encoder(folder, material.encoding.model_copy(update={"gpus_per_worker": 0}))  # on workers too late
 
 
 def _determining(config: MiningConfig) -> dict[str, Any]:
@@ -128,7 +133,7 @@ def _write(material: Material, scratch: Path, target: NewOutput) -> dict[str, An
     write_examples(examples, rows, config.format, target)
     qrels = dataset.qrels()
     unanswered = sum(all(grade <= 0 for grade in qrels.get(query_id, {}).values()) for query_id in asked)
-    report = tally.report(unanswered)
+    report = tally.report(unanswered, len(pairs) - len(examples))
     target.write_bytes(REPORT, json.dumps(report, indent=2, ensure_ascii=False).encode())
     target.write_bytes(FIGURE, draw_report(report))
     return report
@@ -142,7 +147,7 @@ def _mine_pairs(pairs: Sequence[Pair], material: Material, scratch: Path) -> tup
     qrels = dataset.qrels()
     known = known_positives(qrels, dataset.held_out())
     judged = judged_negatives(qrels, known, queries) if config.judged else []
-    depth = config.window + max(len(known[query_id]) for query_id in queries)
+    depth = min(config.window + max(len(known[query_id]) for query_id in queries), material.table.rows)
     windows = {
         query_id: take_window(near.documents, near.rows, near.scores, known[query_id], config.window)
         for query_id, near in zip(queries, _search(vectors, depth, material), strict=True)
@@ -156,15 +161,18 @@ def _mine_pairs(pairs: Sequence[Pair], material: Material, scratch: Path) -> tup
         vectors, [line[name] for name, _ in asked], [name for _, name in asked], rows, material.table,
         material.dimensions,
     )  # fmt: skip
-    positives, of_judged = [Positive(*found) for found in best[: len(pairs)]], _by_query(judged, best[len(pairs) :])
+    of_pairs, of_judged = best[: len(pairs)], _by_query(judged, best[len(pairs) :])
+    answered = [(pair, Positive(*found)) for pair, found in zip(pairs, of_pairs, strict=True) if found]
+    if not answered:
+        raise DataError(f"{material.table.uri}: has the positive of none of {len(pairs)} pairs; encode the data set.")
     around = {}
     for query_id, window in windows.items():
         answers = rows.present(rows.rows_of(sorted(known[query_id])))
         around[query_id] = look_around(window, answers, of_judged[query_id], rows)
-    second = _ask(pairs, positives, around, rows, material, scratch)
+    second = _ask(answered, around, rows, material, scratch)
     outcomes = (
         make_example(pair, positive, around[pair.query_id], second.get(pair.query_id), config)
-        for pair, positive in zip(pairs, positives, strict=True)
+        for pair, positive in answered
     )
     return rows, outcomes
 
@@ -174,18 +182,18 @@ def _corpus_files(dataset: Dataset) -> list[str]:
 
 
 def _by_query(
-    judged: Sequence[tuple[str, str]], best: Sequence[tuple[str, float]]
+    judged: Sequence[tuple[str, str]], best: Sequence[tuple[str, float] | None]
 ) -> Mapping[str, list[tuple[str, float]]]:
     """The (row, score) of each judged negative at its query; none at the others."""
     found: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for (query_id, _), row in zip(judged, best, strict=True):
-        found[query_id].append(row)
+        if row is not None:
+            found[query_id].append(row)
     return found
 
 
 def _ask(
-    pairs: Sequence[Pair],
-    positives: Sequence[Positive],
+    answered: Sequence[tuple[Pair, Positive]],
     around: Mapping[str, Surroundings],
     rows: CorpusRows,
     material: Material,
@@ -196,10 +204,10 @@ def _ask(
     if config.second_opinion is None:
         return {}
     wanted = {query_id: dict.fromkeys(found.to_score(config)) for query_id, found in around.items()}
-    for pair, positive in zip(pairs, positives, strict=True):
+    for pair, positive in answered:
         wanted[pair.query_id][positive.row_id] = None
-    asked = {query_id: list(names) for query_id, names in wanted.items()}
-    queries = {pair.query_id: pair.query for pair in pairs}
+    asked = {pair.query_id: list(wanted[pair.query_id]) for pair, _ in answered}
+    queries = {pair.query_id: pair.query for pair, _ in answered}
     scores = score_again(asked, queries, rows, config.second_opinion, material.encoding, scratch)
     return {query_id: dict(zip(asked[query_id], found.tolist(), strict=True)) for query_id, found in scores.items()}
 
@@ -208,25 +216,15 @@ def _search(queries: npt.NDArray[np.float32], depth: int, material: Material) ->
     """The `depth` nearest documents of each query, in the order of `queries` [Q, width]; fewer in a smaller corpus."""
     shards = [(shard, shard["rows"]) for shard in material.table.shards()]
     blocks = nearest_rows(
-        shards, read_numbers, queries, depth, material.dimensions, by_document=True,
+        shards, read_shard, queries, depth, material.dimensions, by_document=True,
         workers=material.encoding.most_workers,
     )  # fmt: skip
     for block in blocks:
-        for ids, rows, scores in zip(block.ids, block.row_ids, block.scores, strict=True):
-            found = int((ids != "").sum())
-            yield Nearest(ids[:found].tolist(), rows[:found].tolist(), scores[:found])
-
-
-def read_numbers(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """(ids, embeddings) of a shard as `read_shard` has them. Raises StorageError if some are NaN or infinite."""
-    ids, vectors = read_shard(shard)
-    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(broken):
-        raise StorageError(
-            f"{shard['uri']}: {len(broken)} vectors are no numbers (NaN or infinite), e.g. of row id "
-            f"{ids[broken[0]]!r}; find all with `medembed table verify`, and encode them again."
-        )
-    return ids, vectors
+        rows = block.names.tolist()  # strings that all queries share
+        owners = rows if block.owners is None else block.owners.tolist()
+        for places, scores in zip(block.places, block.scores, strict=True):
+            found = places[places >= 0].tolist()
+            yield Nearest([owners[place] for place in found], [rows[place] for place in found], scores[: len(found)])
 
 
 def _counts(report: Mapping[str, Any], config: MiningConfig) -> dict[str, int]:

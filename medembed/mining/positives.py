@@ -56,27 +56,29 @@ def best_rows(
     rows: CorpusRows,
     table: Table,
     dimensions: int,
-) -> list[tuple[str, float]]:
+) -> list[tuple[str, float] | None]:
     """(row id, score) of each document's row that its query scores highest; ties to the smaller row id.
 
     queries float32 [Q, D]; `lines` [n] and `documents` [n] are pairs of a query's line and a document. Scores
-    are those of the search to the last bit. Raises StorageError if a row is not in the table.
+    are those of the search to the last bit. None for a document of which the table has no row: it crashes the encoder.
     """
-    asked, found = unit_rows(queries, dimensions)[0], []
+    found: list[tuple[str, float] | None] = []
     for start in range(0, len(documents), _PAIRS):
         groups = [rows.rows_of([name]) for name in documents[start : start + _PAIRS]]
-        found += _best_of(asked[np.asarray(lines[start : start + _PAIRS])], groups, table, dimensions)
+        asked = unit_rows(queries[np.asarray(lines[start : start + _PAIRS])], dimensions)[0]
+        found += _best_of(asked, groups, table, dimensions)
     return found
 
 
 def _best_of(
     queries: npt.NDArray[np.float32], groups: Sequence[Sequence[str]], table: Table, dimensions: int
-) -> list[tuple[str, float]]:
+) -> list[tuple[str, float] | None]:
     """The best of each group of rows for the query [n, D] beside it."""
-    names = list(dict.fromkeys(name for group in groups for name in group))
-    vectors, line = unit_rows(table.lookup(names), dimensions)[0], {name: number for number, name in enumerate(names)}
+    held = table.find(name for group in groups for name in group)
+    line = {name: number for number, name in enumerate(held)}
+    groups = [[name for name in group if name in line] for group in groups]
     query_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     vector_of = np.array([line[name] for group in groups for name in group], dtype=np.int64)
-    scores = pair_scores(queries, query_of, vectors, vector_of).tolist()
-    remaining = iter(scores)
-    return [max(zip(group, remaining, strict=False), key=itemgetter(1)) for group in groups]
+    vectors = np.stack(list(held.values())) if held else np.zeros((0, queries.shape[1]), np.float32)
+    scores = iter(pair_scores(queries, query_of, unit_rows(vectors, dimensions)[0], vector_of).tolist())
+    return [max(zip(group, scores, strict=False), key=itemgetter(1)) if group else None for group in groups]

@@ -89,11 +89,13 @@ class Tally:
         by = "second_score" if self.config.second_judges else "score"
         return sorted(self.suspects.values(), key=lambda row: (-row[by], row["query_id"], row["document"]))[:SUSPECTS]
 
-    def report(self, unanswered: int) -> dict[str, Any]:
-        """All of it as mining.json has it; `unanswered` training queries have no positive."""
+    def report(self, unanswered: int, absent: int) -> dict[str, Any]:
+        """All of it as mining.json has it; `unanswered` training queries have no positive, `absent` pairs have one
+        that the table lacks."""
         return {
             "counts": dict(self.counts),
             "queries_without_positive": unanswered,
+            "pairs_without_vector": absent,
             "dropped": dict(self.dropped),
             "scores": _histograms([row[0] for row in self.positives], [row[0] for row in self.negatives]),
             "second_scores": _histograms(

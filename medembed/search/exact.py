@@ -118,7 +118,7 @@ def _search(
     workers: int,
     device: str | None,
 ) -> Iterator[Neighbours]:
-    if not plan.stripes:
+    if not plan.stripes or not plan.blocks:
         yield from (nobody(stop - start, k) for start, stop in plan.blocks)
         return
     import ray

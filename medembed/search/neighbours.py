@@ -69,7 +69,8 @@ class Corpus:
             if len(useless):
                 raise StorageError(
                     f"row {ids[useless[0]]!r}: its embedding is not finite or has no length ({len(useless)} of "
-                    f"{len(ids)} rows of its shard), expected finite numbers; encode these rows again."
+                    f"{len(ids)} rows of its shard), expected finite numbers; find all with `medembed table verify`, "
+                    "and encode them again."
                 )
             names += ids
             blocks.append(rows)

@@ -199,12 +199,16 @@ def test_documents_that_crash_the_encoder_are_left_out_and_named(
             self.encoder.encode_and_count = crash
 
     monkeypatch.setattr("medembed.encoding.encode.EncodeRows", Fragile)
-    texts = {f"d{n}": f"pain {n}" for n in range(40)} | {"d7": "bad text", "d20": "poison"}
+    texts = {f"d{n}": f"pain {n}" for n in range(12)} | {"d7": "bad text", "d9": "poison"}
     files = [write_corpus_file(tmp_path / "a", texts)]
     found = update_table(files, "one", str(encoder_folder), str(tmp_path / "t.lance"), CONFIG)
-    assert found.failed == ("d20", "d7")
-    assert sorted(read_hashes(found.table)) == sorted(texts.keys() - {"d7", "d20"})
-    assert "2 documents crash the encoder and are left out: d20, d7" in caplog.messages
+    assert found.failed == ("d7", "d9")
+    assert sorted(read_hashes(found.table)) == sorted(texts.keys() - {"d7", "d9"})
+    assert "2 documents crash the encoder and are left out: d7, d9" in caplog.messages
+    assert (found.counts["left out"], found.table.info.dataset) == (2, "")
+    monkeypatch.undo()
+    again = update_table(files, "one", str(encoder_folder), str(tmp_path / "t.lance"), CONFIG)
+    assert (again.counts["encoded"], again.table.rows, again.table.info.dataset) == (2, 12, "one")
 
 
 def test_lookup_keeps_the_order_that_is_asked_for(dataset: Dataset, encoder_folder: Path, tmp_path: Path):

@@ -1,3 +1,4 @@
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,14 @@ def test_more_than_the_limit_is_an_error_that_shows_no_text(tmp_path: Path):
     assert "secret" not in str(caught.value)
 
 
+def test_a_limit_holds_for_documents_that_end_the_process_too(tmp_path: Path):
+    staging, texts = Staging(str(tmp_path), 0, "key"), [str(row) for row in range(9)]
+    with pytest.raises(DataError, match=r"3 documents of one item crash the encoder \(its process ended\), more than"):
+        for _ in range(20):
+            with contextlib.suppress(Died):
+                encode_apart(encoder(set(), set(range(9))), texts, Attempts(staging, 0, "run"), limit=2)
+
+
 def test_the_first_attempt_encodes_all_at_once_and_leaves_its_note_alone(tmp_path: Path):
     sizes = []
 
@@ -62,13 +71,13 @@ def test_the_first_attempt_encodes_all_at_once_and_leaves_its_note_alone(tmp_pat
 
     encode_apart(encode, ["a"] * 300, Attempts(Staging(str(tmp_path), 0, "key"), 0, "run"), limit=0)
     encode_apart(encode, ["a"] * 300, Attempts(Staging(str(tmp_path), 0, "key"), 0, "run"), limit=0)
-    assert sizes == [300, 64, 64, 64, 64, 44]
+    assert sizes == [300] + [19] * 15 + [15]
 
 
 def test_a_row_is_not_blamed_for_the_death_of_its_driver(tmp_path: Path):
-    staging, texts = Staging(str(tmp_path), 0, "key"), [str(row) for row in range(65)]
+    staging, texts = Staging(str(tmp_path), 0, "key"), [str(row) for row in range(17)]
     for run in ("one", "two", "three"):  # each dies twice: all at once first, then, by chance, at the last row alone
-        for deadly in (set(range(65)), {64}):
+        for deadly in (set(range(17)), {16}):
             with pytest.raises(Died):
                 encode_apart(encoder(set(), deadly), texts, Attempts(staging, 0, run), limit=0)
-    assert encode_apart(encoder(set(), set()), texts, Attempts(staging, 0, "four"), limit=0)[2] == list(range(65))
+    assert encode_apart(encoder(set(), set()), texts, Attempts(staging, 0, "four"), limit=0)[2] == list(range(17))

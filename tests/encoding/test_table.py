@@ -1,9 +1,15 @@
 """Reading an embedding table on the driver."""
 
+import json
+from pathlib import Path
+
+import lance
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from medembed.encoding.table import Table
+from medembed import schema
+from medembed.encoding.table import Table, TableInfo, find_table
 from medembed.errors import StorageError
 from tests.tables import write_corpus, write_table
 
@@ -40,3 +46,14 @@ def test_lookup_gives_documents_in_the_order_asked_and_names_an_absent_one(table
     assert np.array_equal(table.lookup(["d6", "d0", "d6"]), VECTORS[[6, 0, 6]])
     with pytest.raises(StorageError, match="2 documents are not in the table, e.g. id 'd7'"):
         table.lookup(["d8", "d1", "d7"])
+
+
+def test_a_table_that_names_its_data_set_in_its_metadata_is_read_and_compared_whole(tmp_path: Path):
+    facts = {"encoder": "e", "dataset": "old", "width": 2, "dimensions": [2], "prompt": "", "max_length": 8}
+    columns = schema.embeddings(2, pa.float32()).with_metadata({"medembed": json.dumps(facts)})
+    rows = pa.table([["a"], ["x"], pa.array([[0.6, 0.8]], columns.field("embedding").type)], schema=columns)
+    lance.write_dataset(rows, tmp_path / "t.lance")
+    found = find_table(str(tmp_path / "t.lance"))
+    assert found is not None
+    assert found.info == TableInfo("e", "", 2, (2,), "", 8)
+    assert found.lookup(["a"]).tolist() == pytest.approx(np.array([[0.6, 0.8]]))

@@ -12,7 +12,7 @@ from medembed.encoding.model_files import model_fingerprint
 from medembed.encoding.table import Table
 from medembed.errors import MedEmbedError, StorageError
 from medembed.mining.config import MiningConfig
-from medembed.mining.mine import mine, read_numbers
+from medembed.mining.mine import Material, _search, mine
 from tests.tables import write_corpus, write_table
 
 ENCODING = EncodingConfig(workers=1)
@@ -54,10 +54,12 @@ def test_a_data_set_without_a_training_pair_is_refused(small: tuple[Dataset, Tab
     refuse(small, tmp_path, "no training pair, as none of 0 training queries has a positive")
 
 
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
 def test_a_vector_that_is_no_number_is_named_by_its_row(tmp_path: Path):
     vectors = np.eye(3, dtype=np.float32)
     vectors[1] = np.nan
     small = write_corpus(tmp_path / "small", [{"document_id": name} for name in "abc"], 3)
-    (shard,) = write_table(tmp_path / "s.lance", small, vectors).shards()
-    with pytest.raises(StorageError, match="1 vectors are no numbers .* row id 'b'; find all with `medembed table"):
-        read_numbers(shard)
+    material = Material(small, write_table(tmp_path / "s.lance", small, vectors), "", MiningConfig(), EncodingConfig())
+    with pytest.raises(StorageError, match="row 'b': its embedding is not finite .* find all with `medembed table"):
+        list(_search(np.eye(3, dtype=np.float32), 2, material))

@@ -7,7 +7,6 @@ import pytest
 from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.table import Table, TableInfo
-from medembed.errors import StorageError
 from medembed.mining import positives
 from medembed.mining.positives import best_rows, judged_negatives, known_positives
 from medembed.mining.texts import CorpusRows
@@ -74,6 +73,7 @@ def test_at_fewer_dimensions_both_sides_are_cut_and_scaled_back(table: Table, ro
     assert best_rows(np.array([[0.6, 0.8]], np.float32), [0], ["b"], rows, table, 1) == [("b", pytest.approx(1))]
 
 
-def test_a_document_without_a_row_in_the_table_is_named(table: Table, rows: CorpusRows):
-    with pytest.raises(StorageError, match="1 documents are not in the table, e.g. id 'gone'"):
-        best_rows(np.ones((1, 2), np.float32), [0], ["gone"], rows, table, 2)
+def test_a_document_without_a_row_in_the_table_has_no_best_one(table: Table, rows: CorpusRows):
+    queries = np.array([[0.6, 0.8]], np.float32)
+    assert best_rows(queries, [0, 0], ["gone", "b"], rows, table, 2) == [None, ("b", pytest.approx(1))]
+    assert best_rows(queries, [0], ["gone"], rows, table, 2) == [None]

@@ -54,7 +54,7 @@ def report() -> dict:
     tally = Tally(CONFIG)
     for found in OUTCOMES:
         tally.add(found)
-    return tally.report(unanswered=7)
+    return tally.report(unanswered=7, absent=3)
 
 
 def test_counts_are_those_of_a_count_by_hand(report: dict):
@@ -106,7 +106,7 @@ def test_no_more_suspects_are_listed_than_a_person_reads_and_they_are_the_highes
     for query_id, scores in drawn.items():
         decided = {f"d{rank}": (float(score), ABOVE_MARGIN) for rank, score in enumerate(scores)}
         tally.add(outcome(query_id, Positive("p", -1.0), decided, ()))
-    found = [row["score"] for row in tally.report(0)["likely_false_negatives"]]
+    found = [row["score"] for row in tally.report(0, 0)["likely_false_negatives"]]
     assert found == np.sort(np.concatenate(list(drawn.values())))[::-1][:SUSPECTS].tolist()
 
 
@@ -114,7 +114,7 @@ def test_where_the_second_opinion_judges_it_orders_the_suspects():
     tally = Tally(MiningConfig(second_opinion="teacher"))
     decided = {"a": (0.9, BEFORE_FIRST), "b": (0.8, ABOVE_MARGIN), "c": (0.7, ABOVE_MARGIN)}
     tally.add(outcome("q", Positive("p", 0.6, 0.1), decided, (Negative("d", 0.1, 3, second=-2.0),), [np.nan, 3.0, 5.0]))
-    report = tally.report(0)
+    report = tally.report(0, 0)
     assert [(row["document"], row["second_score"]) for row in report["likely_false_negatives"]] == [("c", 5), ("b", 3)]
     assert report["second_scores"]["edges"][0] == -2.0
     assert sum(report["second_scores"]["negatives"]) == 1
@@ -129,5 +129,5 @@ def test_the_figure_is_a_png_and_the_same_for_the_same_report(report: dict):
 def test_scores_that_are_all_equal_are_drawn(report: dict):
     tally = Tally(CONFIG)
     tally.add(outcome("q", Positive("p", 0.5), {}, (), known=0))
-    assert sum(tally.report(0)["scores"]["positives"]) == 1
-    assert draw_report(tally.report(0))
+    assert sum(tally.report(0, 0)["scores"]["positives"]) == 1
+    assert draw_report(tally.report(0, 0))
