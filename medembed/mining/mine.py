@@ -217,7 +217,7 @@ def _search(queries: npt.NDArray[np.float32], depth: int, material: Material) ->
     shards = [(shard, shard["rows"]) for shard in material.table.shards()]
     blocks = nearest_rows(
         shards, read_shard, queries, depth, material.dimensions, by_document=True,
-        workers=material.encoding.most_workers,
+        workers=material.encoding.workers,
     )  # fmt: skip
     for block in blocks:
         rows = block.names.tolist()  # strings that all queries share

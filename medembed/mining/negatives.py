@@ -50,10 +50,15 @@ def choose_negatives(
 
     verdicts [n] are `sift`'s; `seconds` float64 [n] the second opinion's scores.
     """
-    first = sorted(judged, key=lambda negative: (-negative.score, negative.row_id))[: config.negatives]
+    first = first_judged(judged, config)
     kept = np.flatnonzero(verdicts == KEPT).tolist()
     chosen = choose(kept, candidates.rows, query_id, config, config.negatives - len(first))
     return (*first, *(_mined(candidates, rank, seconds) for rank in chosen))
+
+
+def first_judged(judged: Sequence[Negative], config: MiningConfig) -> list[Negative]:
+    """Those of a query's judged negatives that are taken, by score, highest first."""
+    return sorted(judged, key=lambda negative: (-negative.score, negative.row_id))[: config.negatives]
 
 
 def _mined(candidates: Candidates, rank: int, seconds: Floats | None) -> Negative:

@@ -7,7 +7,7 @@ import numpy as np
 
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Example
-from medembed.mining.negatives import Negative, choose_negatives
+from medembed.mining.negatives import Negative, choose_negatives, first_judged
 from medembed.mining.pairs import Pair
 from medembed.mining.positives import Positive
 from medembed.mining.rules import JUDGED, KEPT, Candidates, Floats, Verdicts, find_copies, sift
@@ -30,7 +30,8 @@ class Surroundings:
         """The rows that a second opinion is asked about, the positives aside."""
         free = np.flatnonzero(self.known == KEPT)
         ranks = free[free >= config.first_rank].tolist()
-        return [negative.row_id for negative in self.judged] + [self.candidates.rows[rank] for rank in ranks]
+        judged = first_judged(self.judged, config)
+        return [negative.row_id for negative in judged] + [self.candidates.rows[rank] for rank in ranks]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def make_example(
         seconds, judged = None, around.judged
     else:
         seconds = np.array([second.get(name, np.nan) for name in around.candidates.rows], dtype=np.float64)
-        judged = tuple(replace(negative, second=second[negative.row_id]) for negative in around.judged)
+        taken = first_judged(around.judged, config)
+        judged = tuple(replace(negative, second=second[negative.row_id]) for negative in taken)
         positive = replace(positive, second=second[positive.row_id])
     judging, limit_of = around.candidates.scores, positive.score
     if seconds is not None and positive.second is not None and config.second_judges:

@@ -21,7 +21,7 @@ from medembed.search.multiply import Library, with_numpy, with_torch
 from medembed.search.neighbours import Corpus, Neighbours, find_neighbours, merge_neighbours, nobody
 from medembed.search.precise import Vectors, unit_rows
 from medembed.search.sharded import ReadShard, Shard
-from medembed.spread import spread
+from medembed.spread import Workers, spread
 
 _PART_BYTES = 160 << 20  # of float32 embeddings that a worker holds at a time
 _QUERIES_PER_BLOCK = 16_384
@@ -48,7 +48,7 @@ def nearest_rows(
     dimensions: int,
     *,
     by_document: bool = False,
-    workers: int = 2,
+    workers: Workers = 2,
     device: str | None = None,
 ) -> Iterator[Neighbours]:
     """The k best rows of each query [Q, D], or documents by their best rows, in consecutive blocks of queries.
@@ -61,7 +61,8 @@ def nearest_rows(
     check_dimensions([dimensions], queries.shape[1])
     if k < 1:
         raise ConfigError(f"k: found {k}, expected at least 1.")
-    plan = plan_work([(shard, rows) for shard, rows in shards if rows], queries.shape, k, workers)
+    most = workers if isinstance(workers, int) else workers[1]
+    plan = plan_work([(shard, rows) for shard, rows in shards if rows], queries.shape, k, most)
     return _search(plan, read, queries, k, dimensions, by_document, workers, device)
 
 
@@ -115,7 +116,7 @@ def _search(
     k: int,
     dimensions: int,
     by_document: bool,
-    workers: int,
+    workers: Workers,
     device: str | None,
 ) -> Iterator[Neighbours]:
     if not plan.stripes or not plan.blocks:

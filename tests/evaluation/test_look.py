@@ -57,7 +57,7 @@ def test_documents_in_a_narrow_cone_look_alike(tmp_path: Path):
 def test_files_rows_and_what_is_shown_are_evenly_spaced_with_their_own_texts_and_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    for name, value in (("_FILES", 3), ("_ROWS_PER_FILE", 2), ("_SHOWN", 4)):
+    for name, value in (("_FILES", 3), ("_SAMPLE", 6), ("_SHOWN", 4)):
         monkeypatch.setattr(look, name, value)
     rows = [{"document_id": f"d{n:02}", "text": "word " * n} for n in range(23)]  # files of 5, 5, 5, 5 and 3 rows
     vectors = unit(np.random.default_rng(0).normal(size=(23, 8)))
