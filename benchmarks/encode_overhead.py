@@ -51,8 +51,13 @@ def main(model: str, texts: int, pairs: int, backend: Backend) -> None:
             items = to_items(changes, files.corpus_files(), config)
         with plain_workers(arguments(model, config, scratch)) as loops:
             rates = []
-            for _ in range(pairs):
-                rates.append((ray_rate(items, arguments(model, config, scratch)), plain_rate(items, loops)))
+            for turn in range(pairs):  # who goes first changes
+                if turn % 2:
+                    ours = ray_rate(items, arguments(model, config, scratch))
+                plain = plain_rate(items, loops)
+                if not turn % 2:
+                    ours = ray_rate(items, arguments(model, config, scratch))
+                rates.append((ours, plain))
                 print("Ray Data {:.0f}, plain loop {:.0f} documents/s".format(*rates[-1]), flush=True)
     overheads = sorted(plain / ours - 1 for ours, plain in rates)
     print(
