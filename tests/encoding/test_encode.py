@@ -15,6 +15,7 @@ from medembed.encoding.commit import commit_table
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus, update_table
 from medembed.encoding.encoder import Encoder
+from medembed.encoding.maintain import rollback
 from medembed.encoding.table import Table, find_table, read_shard
 from medembed.encoding.texts import encode_queries
 from medembed.encoding.worker import EncodeRows
@@ -170,7 +171,9 @@ def test_an_unchanged_corpus_of_another_data_set_starts_no_worker(
     assert (again.table.version, again.table.info.dataset) == (first.version + 1, "same texts")
 
 
-def test_a_run_that_was_overtaken_changes_nothing(dataset: Dataset, encoder_folder: Path, tmp_path: Path):
+def test_a_run_that_was_overtaken_changes_nothing(
+    dataset: Dataset, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     place, files = str(tmp_path / "t.lance"), dataset.corpus_files()
     stale = encode_corpus(files, dataset.fingerprint, str(encoder_folder), place, CONFIG)
     other = encode_corpus(files[:2], "other data", str(encoder_folder), place, CONFIG)
@@ -178,7 +181,23 @@ def test_a_run_that_was_overtaken_changes_nothing(dataset: Dataset, encoder_fold
         commit_table(place, [], stale.info, base=stale, dead=[(0, next(stale.keys()).ids.to_pylist()[:1])])
     with pytest.raises(StorageError, match="another run has changed the table since version 0; this one"):
         commit_table(place, [], stale.info)
+    monkeypatch.setattr("medembed.encoding.commit.find_table", lambda uri: stale)  # it commits just after our look
+    with pytest.raises(StorageError, match="another run has changed the table since version 1; this one"):
+        commit_table(place, [], stale.info, base=stale)
     assert find_table(place) == other
+
+
+def test_after_a_rollback_a_table_is_its_older_data_sets_and_the_newer_one_is_brought_back(
+    dataset: Dataset, encoder_folder: Path, tmp_path: Path
+):
+    place, files, model = str(tmp_path / "t.lance"), dataset.corpus_files(), str(encoder_folder)
+    encode_corpus(files[:2], "older", model, place, CONFIG)
+    newer = encode_corpus(files, "newer", model, place, CONFIG)
+    back = rollback(place, 1)
+    assert (back.info.dataset, back.rows) == ("older", 100)
+    again = update_table(files, "newer", model, place, CONFIG)
+    assert (again.counts["added"], again.counts["unchanged"], again.table.info) == (20, 100, newer.info)
+    assert read_hashes(again.table) == read_hashes(newer)
 
 
 def test_documents_that_crash_the_encoder_are_left_out_and_named(
