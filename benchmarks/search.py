@@ -25,8 +25,9 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.index import IndexKind, OpenIndex, build_index, check_index
 from medembed.encoding.table import Table, TableInfo, read_shard
-from medembed.search.funnel import Funnel, funnel_search, recall_of
+from medembed.search.funnel import Funnel, funnel_search
 from medembed.search.indexed import index_search
+from medembed.search.quality import recall_of
 from medembed.search.sharded import search_shards
 from medembed.search.topk import Ranking, top_k
 

@@ -27,8 +27,9 @@ from medembed.errors import ConfigError, StorageError
 from medembed.matryoshka import check_trained, truncate
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
-from medembed.search.funnel import Funnel, Quality, funnel_search, measure_funnel
-from medembed.search.indexed import index_search, measure_index
+from medembed.search.funnel import Funnel, funnel_search
+from medembed.search.indexed import index_search
+from medembed.search.quality import SearchQuality, measure_search
 from medembed.search.sharded import search_shards
 from medembed.search.topk import Ranking
 
@@ -120,18 +121,21 @@ def run(job: SearchJob) -> Summary:
 
 def search(
     job: SearchJob, table: Table, vectors: npt.NDArray[np.float32], dimensions: int, funnel: Funnel | None
-) -> tuple[Ranking, Quality | None]:
+) -> tuple[Ranking, SearchQuality | None]:
     """(what is found for each query [Q, width], how good it is if that is to be measured)."""
-    shards = [(shard, shard["rows"]) for shard in table.shards()] if job.measure or not job.use_index else []
     how: dict[str, Any] = {"by_document": True, "workers": job.encoding.most_workers}
-    if job.use_index:
-        nearest = OpenIndex(table, job.probes, job.refine)
-        quality = measure_index(shards, read_shard, nearest, vectors, job.k, **how) if job.measure else None
-        return index_search(nearest, vectors, job.k, by_document=True), quality
-    if funnel is None:
-        return search_shards(shards, read_shard, vectors, job.k, [dimensions], **how)[dimensions], None
-    quality = measure_funnel(shards, read_shard, vectors, job.k, funnel, **how) if job.measure else None
-    return funnel_search(shards, read_shard, vectors, job.k, funnel, **how), quality
+    shards = [(shard, shard["rows"]) for shard in table.shards()] if job.measure or not job.use_index else []
+    nearest = OpenIndex(table, job.probes, job.refine) if job.use_index else None
+
+    def exact(asked: npt.NDArray[np.float32]) -> Ranking:
+        return search_shards(shards, read_shard, asked, job.k, [dimensions], **how)[dimensions]
+
+    def find(asked: npt.NDArray[np.float32]) -> Ranking:
+        if nearest is not None:
+            return index_search(nearest, asked, job.k, by_document=True)
+        return funnel_search(shards, read_shard, asked, job.k, funnel, **how) if funnel else exact(asked)
+
+    return find(vectors), measure_search(find, exact, vectors) if job.measure else None
 
 
 def plan(job: SearchJob, info: TableInfo) -> tuple[int, Funnel | None]:
@@ -216,7 +220,7 @@ def _rest(hidden: int, output: str | None) -> list[str]:
     return [f"... and {hidden:,} more queries; {where}"] if hidden > 0 else []
 
 
-def _quality(quality: Quality, k: int, way: str) -> str:
+def _quality(quality: SearchQuality, k: int, way: str) -> str:
     return (
         f"the {way} finds {quality.recall:.1%} of exact search's best {k} ({quality.queries:,} queries), "
         f"in {quality.seconds:.1f} s against {quality.exact_seconds:.1f} s, workers' start included"

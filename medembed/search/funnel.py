@@ -5,11 +5,10 @@ relevant, and the whole vector to order it. Vectors are read twice, so that no m
 
 The multiply gets cheaper, reading and keeping lists of candidates do not. With 65,536 vectors in memory and 64 first
 dimensions, 200 candidates for each of 50 queries take 0.7 of exact search's CPU time at 384 dimensions, 0.3 at 1,024;
-for 500 queries 1.3 and 0.5. So it is for wide models and many rows: `measure_funnel` says what it gains and misses.
+for 500 queries 1.3 and 0.5. So it is for wide models and many rows: `measure_search` says what it gains and misses.
 """
 
 import io
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,19 +47,6 @@ class Funnel:
             raise ConfigError(f"candidates: found {self.candidates}, expected at least the k={k} wanted.")
 
 
-@dataclass(frozen=True)
-class Quality:
-    """What a funnel finds of exact search's best k, a mean over queries, and seconds of both for those queries.
-
-    Seconds are those of the whole search: workers that start and shards that are read included.
-    """
-
-    recall: float
-    queries: int
-    seconds: float
-    exact_seconds: float
-
-
 def funnel_search(
     shards: Sequence[tuple[Shard, int]],
     read: ReadShard[Shard],
@@ -90,37 +76,6 @@ def funnel_search(
         scored = _score(shards, read, truncate(part, funnel.dimensions), candidates, by_document, workers)
         parts.append(_rank(scored, candidates, len(part), k, has_rows=nominated.rows is not None))
     return parts[0] if len(parts) == 1 else _stack(parts)
-
-
-def measure_funnel(
-    shards: Sequence[tuple[Shard, int]],
-    read: ReadShard[Shard],
-    queries: npt.NDArray[np.float32],
-    k: int,
-    funnel: Funnel,
-    *,
-    by_document: bool = False,
-    workers: int = 2,
-    sample: int = 200,
-) -> Quality:
-    """Runs exact search, then the funnel, for at most `sample` queries, evenly spaced among those given."""
-    funnel.check(k, queries.shape[1])
-    chosen = queries[np.unique(np.linspace(0, len(queries) - 1, min(sample, len(queries))).astype(np.int64))]
-    start = time.perf_counter()
-    exact = search_shards(shards, read, chosen, k, [funnel.dimensions], by_document=by_document, workers=workers)
-    middle = time.perf_counter()
-    found = funnel_search(shards, read, chosen, k, funnel, by_document=by_document, workers=workers)
-    end = time.perf_counter()
-    return Quality(recall_of(found, exact[funnel.dimensions]), len(chosen), end - middle, middle - start)
-
-
-def recall_of(found: Ranking, exact: Ranking) -> float:
-    """The share of the exact ranking's ids that are found, a mean over queries; 1 for a query that has none."""
-    shares = []
-    for names, wanted in zip(found.ids.tolist(), exact.ids.tolist(), strict=True):
-        best = {name for name in wanted if name}
-        shares.append(len(best & set(names)) / len(best) if best else 1.0)
-    return float(np.mean(shares)) if shares else 1.0
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,11 @@
-"""Search by a vector index of the table: a few rows of each query instead of all; and what that misses."""
+"""Search by a vector index of the table: a few rows of each query instead of all."""
 
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from medembed.schema import document_of
-from medembed.search.funnel import Quality, recall_of
-from medembed.search.sharded import ReadShard, Shard, search_shards
 from medembed.search.topk import Ranking
 
 Hits = list[tuple[list[str], npt.NDArray[np.float32]]]
@@ -34,28 +31,6 @@ def index_search(nearest: Nearest, queries: npt.NDArray[np.float32], k: int, *, 
                 short.append(line)
         todo, rows = np.array(short, dtype=np.int64), rows * _MORE
     return _to_ranking(best, k, has_rows=by_document)
-
-
-def measure_index(
-    shards: Sequence[tuple[Shard, int]],
-    read: ReadShard[Shard],
-    nearest: Nearest,
-    queries: npt.NDArray[np.float32],
-    k: int,
-    *,
-    by_document: bool = False,
-    workers: int = 2,
-    sample: int = 200,
-) -> Quality:
-    """Runs exact search at full width, then the index, for at most `sample` queries, evenly spaced among them."""
-    chosen = queries[np.unique(np.linspace(0, len(queries) - 1, min(sample, len(queries))).astype(np.int64))]
-    width = queries.shape[1]
-    start = time.perf_counter()
-    exact = search_shards(shards, read, chosen, k, [width], by_document=by_document, workers=workers)[width]
-    middle = time.perf_counter()
-    found = index_search(nearest, chosen, k, by_document=by_document)
-    end = time.perf_counter()
-    return Quality(recall_of(found, exact), len(chosen), end - middle, middle - start)
 
 
 def _rank(names: Sequence[str], scores: npt.NDArray[np.float32], by_document: bool) -> list[tuple[str, str, float]]:

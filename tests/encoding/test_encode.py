@@ -185,6 +185,12 @@ def test_a_run_that_was_overtaken_changes_nothing(
     with pytest.raises(StorageError, match="another run has changed the table since version 1; this one"):
         commit_table(place, [], stale.info, base=stale)
     assert find_table(place) == other
+    monkeypatch.setattr("medembed.encoding.commit.find_table", lambda uri: None)
+    with pytest.raises(StorageError, match="another run has changed the table since version 0; this one"):
+        commit_table(place, [], stale.info)
+    found = find_table(place)
+    assert found is not None
+    assert (found.info, read_hashes(found)) == (other.info, read_hashes(other))
 
 
 def test_after_a_rollback_a_table_is_its_older_data_sets_and_the_newer_one_is_brought_back(

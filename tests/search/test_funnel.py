@@ -5,8 +5,8 @@ from medembed.errors import ConfigError, ModelError
 from medembed.matryoshka import truncate
 from medembed.schema import document_of
 from medembed.search import funnel as module
-from medembed.search.funnel import Candidates, Funnel, ScoreCandidates, funnel_search, measure_funnel, recall_of
-from medembed.search.topk import Ranking, top_k
+from medembed.search.funnel import Candidates, Funnel, ScoreCandidates, funnel_search
+from medembed.search.topk import top_k
 
 Vectors = np.ndarray
 SIZES = (40, 0, 33, 27)
@@ -100,28 +100,6 @@ def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pyte
     assert found.row_ids.tolist() == exact.row_ids.tolist()
     assert np.allclose(found.scores, exact.scores, atol=1e-6)
     assert found.ids[0, -1] == ""
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
-def test_measured_recall_is_the_share_of_exact_searchs_best_that_a_funnel_keeps():
-    ids, vectors, queries = [f"d{number:03d}" for number in range(100)], draw(100), draw(8, seed=1)
-    read, funnel = Reader(ids, vectors), Funnel(2, 16, 10)
-    quality = measure_funnel(read.shards, read, queries, 10, funnel, sample=3)
-    chosen = queries[[0, 3, 7]]
-    exact = top_k(chosen, np.asarray(ids), vectors, 10).ids.tolist()
-    kept = by_hand(chosen, ids, vectors, 10, funnel)
-    shares = [len(set(one) & set(other)) / 10 for one, other in zip(exact, kept, strict=True)]
-    assert 0 < quality.recall < 1
-    assert quality.recall == pytest.approx(np.mean(shares))
-    assert quality.queries == 3
-    assert quality.seconds > 0 < quality.exact_seconds
-
-
-def test_recall_counts_ids_that_exact_search_has_and_no_empty_places():
-    exact = Ranking(np.array([["a", "b"], ["c", ""], ["", ""]]), np.zeros((3, 2), np.float32))
-    found = Ranking(np.array([["b", "x"], ["", "c"], ["y", ""]]), np.zeros((3, 2), np.float32))
-    assert recall_of(found, exact) == pytest.approx((0.5 + 1 + 1) / 3)
 
 
 def test_a_stage_holds_candidates_rows_only_and_scores_no_other():

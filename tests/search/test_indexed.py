@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from medembed.search.indexed import Hits, index_search, measure_index
+from medembed.search.indexed import Hits, index_search
 from medembed.search.topk import top_k
-from tests.search.test_funnel import Reader, draw
+from tests.search.test_funnel import draw
 
 Vectors = npt.NDArray[np.float32]
 
@@ -57,18 +57,3 @@ def test_ties_go_to_the_smaller_id_of_document_and_chunk():
     found = index_search(Nearest(ids, np.tile(draw(1), (4, 1))), draw(1), 3, by_document=True)
     assert found.ids.tolist() == [["a", "b", "c"]]
     assert found.row_ids.tolist() == [["a#chunk-0", "b", "c"]]
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
-def test_measured_recall_is_the_share_of_exact_searchs_documents_that_the_index_gives():
-    ids, vectors, queries = [f"d{number:02d}" for number in range(60)], draw(60), draw(4, seed=1)
-    best = top_k(queries, np.array(ids), vectors, 5).ids.tolist()
-    lost = (best[0][1], best[3][4])
-    read = Reader(ids, vectors)
-    quality = measure_index(read.shards, read, Nearest(ids, vectors, lost), queries, 5, sample=2)
-    shares = [len({*best[query]} - {*lost}) / 5 for query in (0, 3)]
-    assert quality.recall == pytest.approx(np.mean(shares))
-    assert quality.recall < 1
-    assert quality.queries == 2
-    assert quality.seconds > 0 < quality.exact_seconds

@@ -1,0 +1,31 @@
+"""What a search misses, by hand."""
+
+import numpy as np
+import pytest
+
+from medembed.search.quality import measure_search, recall_of
+from medembed.search.topk import Ranking
+
+
+def test_recall_counts_ids_that_exact_search_has_and_no_empty_places():
+    exact = Ranking(np.array([["a", "b"], ["c", ""], ["", ""]]), np.zeros((3, 2), np.float32))
+    found = Ranking(np.array([["b", "x"], ["", "c"], ["y", ""]]), np.zeros((3, 2), np.float32))
+    assert recall_of(found, exact) == pytest.approx((0.5 + 1 + 1) / 3)
+
+
+def test_both_searches_get_the_same_sample_and_what_is_missed_is_a_mean_over_it():
+    asked = []
+
+    def exact(queries: np.ndarray) -> Ranking:
+        asked.append(queries)
+        return Ranking(np.array([["a", "b"]] * len(queries)), np.zeros((len(queries), 2), np.float32))
+
+    def search(queries: np.ndarray) -> Ranking:
+        asked.append(queries)
+        return Ranking(np.array([["b", "a"], ["a", "x"], ["x", "y"]]), np.zeros((3, 2), np.float32))
+
+    queries = np.arange(16, dtype=np.float32).reshape(8, 2)
+    found = measure_search(search, exact, queries, sample=3)
+    assert (found.recall, found.queries) == (pytest.approx(0.5), 3)
+    assert all(np.array_equal(one, queries[[0, 3, 7]]) for one in asked)
+    assert found.seconds > 0 < found.exact_seconds
