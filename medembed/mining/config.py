@@ -64,6 +64,11 @@ class MiningConfig(Config):
     format: Literal["lists", "rows"] = Field(
         default="lists", description="an example is a pair with its negatives as lists, or a row for each negative"
     )
+    previous: InputUri | None = Field(
+        default=None,
+        description="examples mined from an earlier version of the table: only queries that are new, or near which the "
+        "corpus has changed, are searched in all of it; the result is that of a search of everything",
+    )
     prefer_tag: str | None = Field(default=None, description="queries with this tag come first when max_pairs cuts")
     max_pairs: int | None = Field(default=None, ge=1, description="pairs at most, a sample by stable hash; null: all")
 

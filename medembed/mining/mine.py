@@ -4,45 +4,37 @@ import json
 import logging
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from medembed import storage
 from medembed.artifact import NewOutput, find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
+from medembed.encoding.delta import NO_DELTA
 from medembed.encoding.model_files import fetch_model, model_fingerprint
-from medembed.encoding.table import Table, check_encoder, read_shard
-from medembed.encoding.texts import encode_queries
-from medembed.errors import DataError
+from medembed.encoding.table import Table, check_encoder
+from medembed.errors import ConfigError, DataError
 from medembed.matryoshka import check_trained
 from medembed.mining.config import MiningConfig
-from medembed.mining.examples import KIND, REPORT, Examples, write_examples
+from medembed.mining.examples import KIND, REPORT, Examples, open_examples, write_examples
+from medembed.mining.memory import recall, remember, what_was_searched
+from medembed.mining.nearest import Nearest, Scope, find_nearest
 from medembed.mining.pairs import Pair, select_pairs
 from medembed.mining.positives import Positive, best_rows, judged_negatives, known_positives
+from medembed.mining.queries import query_vectors
 from medembed.mining.report import FIGURE, Tally, draw_report, summarize
-from medembed.mining.rules import Floats, take_window
+from medembed.mining.rules import take_window
 from medembed.mining.second import is_cross_encoder, load_cross_encoder, score_again
 from medembed.mining.surroundings import Outcome, Surroundings, look_around, make_example
 from medembed.mining.texts import CorpusRows, gather_rows
+from medembed.records import Records
 from medembed.schema import fingerprint
-from medembed.search.exact import nearest_rows
+from medembed.search.precise import Vectors
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """A query's nearest documents, best first: ids, the rows by which they were found, and scores float64, [n] each."""
-
-    documents: Sequence[str]
-    rows: Sequence[str]
-    scores: Floats
 
 
 @dataclass(frozen=True)
@@ -54,6 +46,7 @@ class Material:
     model: str
     config: MiningConfig
     encoding: EncodingConfig
+    records: Records
 
     @property
     def dimensions(self) -> int:
@@ -68,18 +61,21 @@ def mine(
     Ranks and window count documents; of one in chunks the query's best chunk stands in the example. A pair for which
     the rules leave too few is kept with those that there are, and counted: often the model ranks its positive badly,
     and it is what training needs most. Beside the examples lie mining.json and mining.png.
-    Raises DataError if there is no training pair or the table is another data set's, StorageError if it is another
-    model's or has vectors that are no numbers, ModelError for dimensions that the model does not have.
+    What a run finishes lies in `<output>.run-<key>` until the end, where the same call finds it after any death.
+    Raises DataError if there is no training pair, or the table is another data set's, or `config.previous` another
+    search's; StorageError if the table is another model's or has vectors that are no numbers, ModelError for dimensions
+    that the model does not have, ConfigError for a window above the corpus.
     """
-    material = Material(dataset, table, model, config, encoding)
-    _check(material)
-    ranges = table.codec().ranges
-    made = [table.info.encoder, table.info.storage, table.info.width, ranges and ranges.fingerprint]
-    key = fingerprint([dataset.fingerprint, made, _determining(config)])
+    searched = what_was_searched(table, config.dimensions or table.info.width)
+    key = fingerprint([dataset.fingerprint, searched, _determining(config)])
     output = place(output, key)
+    records = Records(f"{output.rstrip('/')}.run-{key}")
+    material = Material(dataset, table, model, config, encoding, records)
+    _check(material)
     manifest = find_output(output, KIND, key)
     if manifest is not None:
         logger.info("examples %s: unchanged, reused", key)
+        records.clear()
         return Examples(output, manifest)
     with tempfile.TemporaryDirectory(prefix="medembed-mine-") as scratch, NewOutput(output, KIND, key) as target:
         report = _write(material, Path(scratch), target)
@@ -88,11 +84,14 @@ def mine(
             "dataset": dataset.fingerprint,
             "encoder": table.info.encoder,
             "width": table.info.width,
+            "searched": searched,
             "table": {"uri": table.uri, "version": table.version},
             "counts": _counts(report, config),
             "config": config.model_dump(),
         }
-        return Examples(output, target.commit(entries))
+        manifest = target.commit(entries)
+    records.clear()
+    return Examples(output, manifest)
 
 
 def _check(material: Material) -> None:
@@ -105,19 +104,26 @@ def _check(material: Material) -> None:
             "this data set into the table."
         )
     check_trained([material.dimensions], table.info.dimensions, table.info.width)
+    window = material.config.window
+    if window >= table.rows:
+        raise ConfigError(
+            f"mining.window: found {window}, but {table.uri} has {table.rows} rows, one of them a positive; choose at "
+            f"most {max(table.rows - 1, 0)}."
+        )
     second = material.config.second_opinion
     if second is not None and is_cross_encoder(folder := fetch_model(second)):
         load_cross_encoder(folder, material.encoding.model_copy(update={"gpus_per_worker": 0}))  # on workers too late
 
 
 def _determining(config: MiningConfig) -> dict[str, Any]:
-    """The config, with what the second opinion computes in place of where it lies."""
+    """The config, with what the second opinion computes in place of where it lies, and without what only saves time."""
     second = config.second_opinion
-    return config.model_dump() | {"second_opinion": second and model_fingerprint(fetch_model(second))}
+    values = config.model_dump(exclude={"previous"})
+    return values | {"second_opinion": second and model_fingerprint(fetch_model(second))}
 
 
 def _write(material: Material, scratch: Path, target: NewOutput) -> dict[str, Any]:
-    """Mines and writes examples, report and figure; returns the report."""
+    """Mines and writes examples, report, figure and what the next run may remember; returns the report."""
     dataset, config = material.dataset, material.config
     pairs, asked = select_pairs(dataset, config), dataset.queries("train")["query_id"].to_pylist()
     if not pairs:
@@ -125,8 +131,12 @@ def _write(material: Material, scratch: Path, target: NewOutput) -> dict[str, An
             f"{dataset.uri}: no training pair, as none of {len(asked)} training queries has a positive; add pairs, or "
             "lower splits.dev and splits.test."
         )
+    queries = {pair.query_id: pair.query for pair in pairs}
+    known = known_positives(dataset.qrels(), dataset.held_out())
+    vectors, nearest = _look(queries, known, material, scratch)
+    remember(queries, vectors, nearest, target)
     tally, examples = Tally(config), []
-    rows, outcomes = _mine_pairs(pairs, material, scratch)
+    rows, outcomes = _mine_pairs(pairs, vectors, nearest, known, material, scratch)
     for outcome in outcomes:
         tally.add(outcome)
         examples.append(outcome.example)
@@ -139,24 +149,42 @@ def _write(material: Material, scratch: Path, target: NewOutput) -> dict[str, An
     return report
 
 
-def _mine_pairs(pairs: Sequence[Pair], material: Material, scratch: Path) -> tuple[CorpusRows, Iterator[Outcome]]:
+def _look(
+    queries: Mapping[str, str], known: Mapping[str, Collection[str]], material: Material, scratch: Path
+) -> tuple[Vectors, list[Nearest]]:
+    """(vectors [Q, width], nearest documents) of the queries {id: text}, in their order."""
+    config, table, encoding = material.config, material.table, material.encoding
+    memory = None
+    if config.previous is not None:
+        memory = recall(open_examples(config.previous), table, material.dimensions, scratch)
+    names, texts = list(queries), list(queries.values())
+    vectors = query_vectors(names, texts, table.info.width, material.model, encoding, memory, material.records, scratch)
+    scope = Scope(table, material.dimensions, encoding, material.records, scratch)
+    needs = [config.window + len(known[name]) for name in names]
+    lists = memory.known(names, texts) if memory else {}
+    return vectors, find_nearest(vectors, needs, config.window, scope, lists, memory.delta if memory else NO_DELTA)
+
+
+def _mine_pairs(
+    pairs: Sequence[Pair],
+    vectors: Vectors,
+    nearest: Sequence[Nearest],
+    known: Mapping[str, Collection[str]],
+    material: Material,
+    scratch: Path,
+) -> tuple[CorpusRows, Iterator[Outcome]]:
     """(the corpus rows that were looked at, the outcome of each pair in order)."""
     dataset, config = material.dataset, material.config
-    queries = {pair.query_id: pair.query for pair in pairs}
-    vectors = encode_queries(list(queries.values()), material.model, material.encoding)
-    qrels = dataset.qrels()
-    known = known_positives(qrels, dataset.held_out())
-    judged = judged_negatives(qrels, known, queries) if config.judged else []
-    depth = min(config.window + max(len(known[query_id]) for query_id in queries), material.table.rows)
+    line = {query_id: number for number, query_id in enumerate(dict.fromkeys(pair.query_id for pair in pairs))}
+    judged = judged_negatives(dataset.qrels(), known, line) if config.judged else []
     windows = {
         query_id: take_window(near.documents, near.rows, near.scores, known[query_id], config.window)
-        for query_id, near in zip(queries, _search(vectors, depth, material), strict=True)
+        for query_id, near in zip(line, nearest, strict=True)
     }
-    named = {name for query_id in queries for name in known[query_id]} | {name for _, name in judged}
+    named = {name for query_id in line for name in known[query_id]} | {name for _, name in judged}
     found_by = {row_id for window in windows.values() for row_id in window.rows}
     rows = gather_rows(_corpus_files(dataset), found_by, named, scratch)
     asked = [(pair.query_id, pair.positive_id) for pair in pairs] + judged
-    line = {query_id: number for number, query_id in enumerate(queries)}
     best = best_rows(
         vectors, [line[name] for name, _ in asked], [name for _, name in asked], rows, material.table,
         material.dimensions,
@@ -208,23 +236,8 @@ def _ask(
         wanted[pair.query_id][positive.row_id] = None
     asked = {pair.query_id: list(wanted[pair.query_id]) for pair, _ in answered}
     queries = {pair.query_id: pair.query for pair, _ in answered}
-    scores = score_again(asked, queries, rows, config.second_opinion, material.encoding, scratch)
+    scores = score_again(asked, queries, rows, config.second_opinion, material.encoding, material.records, scratch)
     return {query_id: dict(zip(asked[query_id], found.tolist(), strict=True)) for query_id, found in scores.items()}
-
-
-def _search(queries: npt.NDArray[np.float32], depth: int, material: Material) -> Iterator[Nearest]:
-    """The `depth` nearest documents of each query, in the order of `queries` [Q, width]; fewer in a smaller corpus."""
-    shards = [(shard, shard["rows"]) for shard in material.table.shards()]
-    blocks = nearest_rows(
-        shards, read_shard, queries, depth, material.dimensions, by_document=True,
-        workers=material.encoding.workers,
-    )  # fmt: skip
-    for block in blocks:
-        rows = block.names.tolist()  # strings that all queries share
-        owners = rows if block.owners is None else block.owners.tolist()
-        for places, scores in zip(block.places, block.scores, strict=True):
-            found = places[places >= 0].tolist()
-            yield Nearest([owners[place] for place in found], [rows[place] for place in found], scores[: len(found)])
 
 
 def _counts(report: Mapping[str, Any], config: MiningConfig) -> dict[str, int]:

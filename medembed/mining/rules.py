@@ -15,6 +15,7 @@ Verdicts = npt.NDArray[np.int8]
 RULES = (
     "same content as a positive",
     "same words as a positive",
+    "same words as a nearer document",
     "before first_rank",
     "above the margin",
     "above max_score",
@@ -22,7 +23,7 @@ RULES = (
 )
 KNOWN_POSITIVE = "known positive"  # by id: no candidate, and takes no rank
 KEPT, JUDGED = -1, -2  # what no rule refuses; what is a negative already, as somebody judged it
-SAME_CONTENT, SAME_WORDS, BEFORE_FIRST, ABOVE_MARGIN, ABOVE_MAX, BELOW_MIN = range(len(RULES))
+SAME_CONTENT, SAME_WORDS, REPEATED, BEFORE_FIRST, ABOVE_MARGIN, ABOVE_MAX, BELOW_MIN = range(len(RULES))
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,19 @@ def find_copies(content: Ints, words: Ints, positive_content: Ints, positive_wor
     return np.where(np.isin(content, positive_content), SAME_CONTENT, copies).astype(np.int8)
 
 
+def find_repeats(content: Ints, words: Ints, judged_content: Ints, judged_words: Ints) -> npt.NDArray[np.bool_]:
+    """Which candidates [n], nearest first, say what a nearer one or a judged negative [m] says: one is enough.
+
+    Numbers as in `find_copies`.
+    """
+    repeats = np.isin(content, judged_content) | ((words >= 0) & np.isin(words, judged_words))
+    for numbers in (content, words):
+        is_first = np.zeros(len(numbers), dtype=np.bool_)
+        is_first[np.unique(numbers, return_index=True)[1]] = True
+        repeats |= ~is_first & (numbers >= 0)
+    return repeats
+
+
 def highest_score(positive: float, config: MiningConfig) -> float:
     """What a negative of a positive with this score may score at most, by the margins; infinity without any.
 
@@ -80,8 +94,8 @@ def highest_score(positive: float, config: MiningConfig) -> float:
 def sift(scores: Floats, known: Verdicts, positive: float, config: MiningConfig) -> Verdicts:
     """For each candidate [n] of a pair the first rule that refuses it, or KEPT.
 
-    `known` is what holds for all pairs of the query (a copy of a positive, JUDGED, or KEPT). `scores` are those that
-    judge, and `positive` is the positive's by the same model.
+    `known` is what holds for all pairs of the query (a copy of a positive, REPEATED, JUDGED, or KEPT).
+    `scores` are those that judge, and `positive` is the positive's by the same model.
     """
     above = np.inf if config.max_score is None else config.max_score
     below = -np.inf if config.min_score is None else config.min_score

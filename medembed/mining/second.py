@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy.typing as npt
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Role
-from medembed.encoding.model_files import fetch_model
+from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.texts import encode_texts
 from medembed.errors import ModelError
 from medembed.mining.rules import Floats
 from medembed.mining.texts import CorpusRows
 from medembed.privacy import silence_telemetry
 from medembed.progress import track
+from medembed.records import Records
+from medembed.schema import content_hash
 from medembed.spread import spread
 
 _TEXTS_AT_ONCE = 65_536  # in the driver's memory together
@@ -30,17 +33,19 @@ def score_again(
     rows: CorpusRows,
     model: str,
     encoding: EncodingConfig,
+    records: Records,
     scratch: Path,
 ) -> dict[str, Floats]:
     """{query id: the model's scores of its `asked` rows, float64 in their order}.
 
     `queries` {query id: text}. A sentence-transformers encoder gives cosines, a CrossEncoder what its own activation
     gives. Texts are computed in an order that ids decide: neither shards nor the number of workers change a score.
-    Raises ModelError for a model that does not load, or gives no numbers.
+    What is done goes to `records`, where a rerun finds it. Raises ModelError for a model that does not load, or gives
+    no numbers.
     """
     if is_cross_encoder(fetch_model(model)):
-        return _cross_scores(asked, queries, rows, model, encoding)
-    return _cosines(asked, queries, rows, model, encoding, scratch)
+        return _cross_scores(asked, queries, rows, model, encoding, records)
+    return _cosines(asked, queries, rows, model, encoding, records, scratch)
 
 
 def is_cross_encoder(folder: Path) -> bool:
@@ -60,6 +65,7 @@ def _cosines(
     rows: CorpusRows,
     model: str,
     encoding: EncodingConfig,
+    records: Records,
     scratch: Path,
 ) -> dict[str, Floats]:
     """Each text is encoded once; vectors lie on disk."""
@@ -69,7 +75,7 @@ def _cosines(
     left = vectors = np.zeros((0, 0), np.float32)
     for start in range(0, len(names), _TEXTS_AT_ONCE):
         part = names[start : start + _TEXTS_AT_ONCE]
-        found = encode_texts({**texts, "document": [rows.text(name) for name in part]}, model, encoding)
+        found = _encode({**texts, "document": [rows.text(name) for name in part]}, model, encoding, records)
         if start == 0:  # with the queries, so that actors start once less
             left, texts = found["query"], {}
             shape = len(names), left.shape[1]
@@ -81,40 +87,65 @@ def _cosines(
     }
 
 
+def _encode(
+    texts: Mapping[Role, Sequence[str]], model: str, encoding: EncodingConfig, records: Records
+) -> dict[Role, npt.NDArray[np.float32]]:
+    """As `encode_texts`, recorded."""
+    found = records.once(
+        _name(model, texts), lambda: {str(role): found for role, found in encode_texts(texts, model, encoding).items()}
+    )
+    return {role: found[role] for role in texts}
+
+
+def _name(model: str, texts: Any) -> str:
+    return f"second-{content_hash(repr((model_fingerprint(fetch_model(model)), texts)))}"
+
+
 def _cross_scores(
     asked: Mapping[str, Sequence[str]],
     queries: Mapping[str, str],
     rows: CorpusRows,
     model: str,
     encoding: EncodingConfig,
+    records: Records,
 ) -> dict[str, Floats]:
     pairs = [(query_id, name) for query_id in sorted(asked) for name in asked[query_id]]
-    scores = np.concatenate([np.zeros(0), *_score_parts(pairs, queries, rows, model, encoding)])
+    scores = np.concatenate([np.zeros(0), *_score_parts(pairs, queries, rows, model, encoding, records)])
     ends = np.cumsum([len(asked[query_id]) for query_id in sorted(asked)])[:-1]
     return dict(zip(sorted(asked), np.split(scores, ends), strict=True))
 
 
 def _score_parts(
-    pairs: Sequence[tuple[str, str]], queries: Mapping[str, str], rows: CorpusRows, model: str, encoding: EncodingConfig
+    pairs: Sequence[tuple[str, str]],
+    queries: Mapping[str, str],
+    rows: CorpusRows,
+    model: str,
+    encoding: EncodingConfig,
+    records: Records,
 ) -> Iterator[Floats]:
     """The scores of the pairs in order, as many at once as texts may lie in memory."""
     for first in range(0, len(pairs), _TEXTS_AT_ONCE):
         part = pairs[first : first + _TEXTS_AT_ONCE]
-        items = [
-            {
-                "number": start,
-                "queries": [queries[query_id] for query_id, _ in part[start : start + _PAIRS_PER_ITEM]],
-                "texts": [rows.text(name) for _, name in part[start : start + _PAIRS_PER_ITEM]],
-            }
-            for start in range(0, len(part), _PAIRS_PER_ITEM)
-        ]
-        results = spread(
-            items, ScorePairs, {"model": model, "config": encoding},
-            workers=encoding.workers, cpus=encoding.cpus_per_worker, gpus=encoding.gpus_per_worker,
-        )  # fmt: skip
-        counted = ((len(row["scores"]), row) for row in results)
-        done = {row["number"]: row["scores"] for row in track(counted, len(part), "second opinion", "pairs")}
-        yield np.concatenate([done[number] for number in sorted(done)])
+        texts = [(queries[query_id], rows.text(name)) for query_id, name in part]
+        yield records.once(_name(model, texts), partial(_score, texts, model, encoding))["scores"]
+
+
+def _score(texts: Sequence[tuple[str, str]], model: str, encoding: EncodingConfig) -> dict[str, Floats]:
+    items = [
+        {
+            "number": start,
+            "queries": [query for query, _ in texts[start : start + _PAIRS_PER_ITEM]],
+            "texts": [text for _, text in texts[start : start + _PAIRS_PER_ITEM]],
+        }
+        for start in range(0, len(texts), _PAIRS_PER_ITEM)
+    ]
+    results = spread(
+        items, ScorePairs, {"model": model, "config": encoding},
+        workers=encoding.workers, cpus=encoding.cpus_per_worker, gpus=encoding.gpus_per_worker,
+    )  # fmt: skip
+    counted = ((len(row["scores"]), row) for row in results)
+    done = {row["number"]: row["scores"] for row in track(counted, len(texts), "second opinion", "pairs")}
+    return {"scores": np.concatenate([done[number] for number in sorted(done)])}
 
 
 class ScorePairs:

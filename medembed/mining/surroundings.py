@@ -10,16 +10,25 @@ from medembed.mining.examples import Example
 from medembed.mining.negatives import Negative, choose_negatives, first_judged
 from medembed.mining.pairs import Pair
 from medembed.mining.positives import Positive
-from medembed.mining.rules import JUDGED, KEPT, Candidates, Floats, Verdicts, find_copies, sift
+from medembed.mining.rules import (
+    JUDGED,
+    KEPT,
+    REPEATED,
+    Candidates,
+    Floats,
+    Verdicts,
+    find_copies,
+    find_repeats,
+    sift,
+)
 from medembed.mining.texts import CorpusRows
 from medembed.schema import document_of
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """A query's candidates [n] with what holds of each for all its pairs: a copy of a positive, JUDGED, or KEPT.
-
-    `judged` are the negatives that somebody judged, those that copy a positive left out.
+    """A query's candidates [n] with what holds of each for all its pairs: `known`, a copy of a positive, JUDGED,
+    REPEATED, or KEPT. `judged` are the negatives that somebody judged, those that copy a positive left out.
     """
 
     candidates: Candidates
@@ -58,7 +67,11 @@ def look_around(
     )
     taken = {document_of(negative.row_id) for negative in kept}
     is_judged = np.array([name in taken for name in candidates.documents], dtype=np.bool_)
-    return Surroundings(candidates, np.where(is_judged & (copies == KEPT), JUDGED, copies).astype(np.int8), kept)
+    known = np.where(is_judged & (copies == KEPT), JUDGED, copies)
+    here, of_kept = rows.lines(candidates.rows), rows.lines([negative.row_id for negative in kept])
+    repeats = find_repeats(rows.content[here], rows.words[here], rows.content[of_kept], rows.words[of_kept])
+    known = np.where((known == KEPT) & repeats, REPEATED, known)
+    return Surroundings(candidates, known.astype(np.int8), kept)
 
 
 def make_example(

@@ -42,8 +42,14 @@ def slow_negatives(
     if config.judged:
         by_score = sorted(judged, key=lambda name: (-judged[name], name))
         found += [(name, window.get(name), True) for name in by_score if name not in positives and not copies(name)]
+    seen = {normalize_text(texts[name]) for name, _, _ in found}
     for name, score in ranked:
-        if name not in window or copies(name) or window[name] < config.first_rank or (config.judged and name in judged):
+        if name not in window:
+            continue
+        words = normalize_text(texts[name])
+        is_repeat = words in seen
+        seen.add(words)
+        if is_repeat or copies(name) or window[name] < config.first_rank or (config.judged and name in judged):
             continue
         if config.margin is not None and score > positive_score - config.margin * abs(positive_score):
             continue

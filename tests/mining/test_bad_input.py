@@ -8,11 +8,14 @@ import pytest
 
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
+from medembed.encoding.delta import NO_DELTA
 from medembed.encoding.model_files import model_fingerprint
 from medembed.encoding.table import Table
 from medembed.errors import MedEmbedError, StorageError
 from medembed.mining.config import MiningConfig
-from medembed.mining.mine import Material, _search, mine
+from medembed.mining.mine import mine
+from medembed.mining.nearest import Scope, find_nearest
+from medembed.records import Records
 from tests.tables import write_corpus, write_table
 
 ENCODING = EncodingConfig(workers=1)
@@ -51,7 +54,7 @@ def test_dimensions_that_the_model_does_not_have_are_refused(small: tuple[Datase
 
 
 def test_a_data_set_without_a_training_pair_is_refused(small: tuple[Dataset, Table, str], tmp_path: Path):
-    refuse(small, tmp_path, "no training pair, as none of 0 training queries has a positive")
+    refuse(small, tmp_path, "no training pair, as none of 0 training queries has a positive", window=2)
 
 
 @pytest.mark.ray
@@ -60,6 +63,11 @@ def test_a_vector_that_is_no_number_is_named_by_its_row(tmp_path: Path):
     vectors = np.eye(3, dtype=np.float32)
     vectors[1] = np.nan
     small = write_corpus(tmp_path / "small", [{"document_id": name} for name in "abc"], 3)
-    material = Material(small, write_table(tmp_path / "s.lance", small, vectors), "", MiningConfig(), EncodingConfig())
+    table = write_table(tmp_path / "s.lance", small, vectors)
+    scope = Scope(table, 3, ENCODING, Records(str(tmp_path / "run")), tmp_path)
     with pytest.raises(StorageError, match="row 'b': its embedding is not finite .* find all with `medembed table"):
-        list(_search(np.eye(3, dtype=np.float32), 2, material))
+        find_nearest(np.eye(3, dtype=np.float32), [2, 2, 2], 1, scope, {}, NO_DELTA)
+
+
+def test_a_window_above_the_corpus_is_refused_with_what_it_may_be(small: tuple[Dataset, Table, str], tmp_path: Path):
+    refuse(small, tmp_path, "mining.window: found 3, but .* has 3 rows, .* choose at most 2", window=3)

@@ -63,7 +63,8 @@ def test_counts_are_those_of_a_count_by_hand(report: dict):
         "pairs with fewer candidates than the window": 1, "pairs with fewer negatives than asked": 1,
     }  # fmt: skip
     assert report["dropped"] == {
-        "known positive": 5, "same content as a positive": 1, "same words as a positive": 2, "before first_rank": 0,
+        "known positive": 5, "same content as a positive": 1, "same words as a positive": 2,
+        "same words as a nearer document": 0, "before first_rank": 0,
         "above the margin": 4, "above max_score": 0, "below min_score": 0,
     }  # fmt: skip
     assert sum(report["dropped"].values()) + 3 + 1 == 16, "each document looked at has one fate"

@@ -9,14 +9,23 @@ from medembed.mining.config import MiningConfig
 from medembed.mining.negatives import Negative
 from medembed.mining.pairs import Pair
 from medembed.mining.positives import Positive
-from medembed.mining.rules import ABOVE_MARGIN, BEFORE_FIRST, JUDGED, KEPT, SAME_CONTENT, SAME_WORDS, take_window
+from medembed.mining.rules import (
+    ABOVE_MARGIN,
+    BEFORE_FIRST,
+    JUDGED,
+    KEPT,
+    REPEATED,
+    SAME_CONTENT,
+    SAME_WORDS,
+    take_window,
+)
 from medembed.mining.surroundings import Outcome, look_around, make_example
 from medembed.mining.texts import CorpusRows
 from tests.mining.corpus import corpus_rows, slow_negatives
 
 TEXTS = {
     "p": "Heart pain.", "p2": "Chest pain", "copy": "Heart pain.", "words": "chest PAIN!", "j": "Knee", "k": "Elbow",
-    "a": "Heart", "b": "Lung", "c": "Liver", "far": "Foot",
+    "a": "Heart", "b": "Lung", "c": "Liver", "far": "Foot", "a2": "heart!", "k2": "Elbow",
 }  # fmt: skip
 PAIR = Pair("q", "my heart hurts", "p")
 
@@ -53,6 +62,14 @@ def test_each_candidate_is_decided_by_its_own_rule(rows: CorpusRows):
     assert found.example.negatives == (
         Negative("j", 0.88, 2, judged=True), Negative("k", 0.05, None, judged=True), Negative("b", 0.8, 4)
     )  # fmt: skip
+
+
+def test_of_candidates_with_the_same_words_the_nearest_is_taken_and_none_beside_a_judged_one(rows: CorpusRows):
+    scores = {"p": 0.9, "k2": 0.8, "a2": 0.7, "b": 0.6, "a": 0.5, "k": 0.1}
+    found = decide(rows, scores, {"p"}, ["k"], MiningConfig(negatives=4, window=5))
+    assert found.candidates.documents == ["k2", "a2", "b", "a", "k"]
+    assert found.verdicts.tolist() == [REPEATED, KEPT, KEPT, REPEATED, JUDGED]
+    assert [negative.row_id for negative in found.example.negatives] == ["k", "a2", "b"]
 
 
 def test_a_second_opinion_judges_the_margin_and_its_scores_are_kept(rows: CorpusRows):
