@@ -26,6 +26,13 @@ class FinetuneConfig(Config):
     encoding: EncodingConfig = EncodingConfig()
     mining: MiningConfig = MiningConfig()
     training: TrainingConfig = TrainingConfig()
+    rounds: int = Field(
+        default=1,
+        ge=1,
+        le=10,
+        description="times to mine and train; each round mines with the best model so far, and trains that one on. "
+        "Ends early when a round's dev score is no higher",
+    )
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig = RegistryConfig()
     promote: bool = Field(

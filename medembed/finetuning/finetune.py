@@ -69,7 +69,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
 
     Raises the rooms' errors; whatever was finished before stays and is found again.
     """
-    run = _Run(config, storage.absolute(config.output))
+    run = Run(config, storage.absolute(config.output))
     dimensions = (*config.training.dimensions, *run.measurement.dimensions)
     check_dimensions(dimensions, model_width(fetch_model(config.model)) or max(dimensions))
     with run.stage("prepare"):
@@ -84,15 +84,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         measured = run.measurement.dimensions
         same = run.measurement.model_copy(update={"dimensions": baseline_dimensions(measured, base_table.info.width)})
         before = run.measure(dataset, base_table, config.model, same, "base model")
-    with run.stage("mine hard negatives"):
-        place = run.place("examples/{key}")
-        examples = mine(dataset, base_table, config.model, place, config.mining, config.encoding)
-        logger.info("examples: %s", format_counts(examples.manifest["counts"]))
-    with run.stage("train"):
-        checkpoint = train(dataset, examples, config.model, run.place("models/{key}"), config.training)
-        logger.info("best checkpoint: step %(step)d, dev score %(score).4f", checkpoint.manifest["dev"])
-    with run.stage("encode with the new model"):
-        table = run.encode(dataset, checkpoint.uri)
+    examples, checkpoint, table = run.improve(dataset, base_table)
     with run.stage("measure after"):
         after = run.measure(dataset, table, checkpoint.uri, run.measurement, "fine-tuned")
     with run.stage("report and register"):
@@ -121,7 +113,7 @@ def check_queries(dataset: Dataset, config: FinetuneConfig) -> None:
             )
 
 
-class _Run:
+class Run:
     """One run of the loop: its config, its folder, and the seconds that each stage took."""
 
     def __init__(self, config: FinetuneConfig, root: str) -> None:
@@ -146,6 +138,29 @@ class _Run:
         table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, self.config.encoding)
         logger.info("embedding table: %d rows x %d, encoder %s", table.rows, table.info.width, table.info.encoder)
         return table
+
+    def improve(self, dataset: Dataset, base_table: Table) -> tuple[Examples, Checkpoint, Table]:
+        """The best round's examples and checkpoint, and the embedding table of that checkpoint."""
+        model, table, rounds = self.config.model, base_table, self.config.rounds
+        best: tuple[Examples, Checkpoint, Table] | None = None
+        for number in range(1, rounds + 1):
+            which = f", round {number} of {rounds}" if rounds > 1 else ""
+            with self.stage("mine hard negatives" + which):
+                examples = mine(
+                    dataset, table, model, self.place("examples/{key}"), self.config.mining, self.config.encoding
+                )
+                logger.info("examples: %s", format_counts(examples.manifest["counts"]))
+            with self.stage("train" + which):
+                checkpoint = train(dataset, examples, model, self.place("models/{key}"), self.config.training)
+                logger.info("best checkpoint: step %(step)d, dev score %(score).4f", checkpoint.manifest["dev"])
+            if best and checkpoint.manifest["dev"]["score"] <= best[1].manifest["dev"]["score"]:
+                logger.info("round %d has no higher dev score; the model of round %d is kept", number, number - 1)
+                break
+            with self.stage("encode with the new model" + which):
+                model, table = checkpoint.uri, self.encode(dataset, checkpoint.uri)
+            best = examples, checkpoint, table
+        assert best is not None
+        return best
 
     def measure(
         self, dataset: Dataset, table: Table, model: str, measurement: EvaluationConfig, name: str

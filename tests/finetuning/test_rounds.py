@@ -1,0 +1,61 @@
+"""Mining again between rounds, with the model that the last round made."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from medembed.data.config import SourceConfig
+from medembed.data.dataset import Dataset
+from medembed.data.prepare import prepare
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.table import Table
+from medembed.finetuning.config import FinetuneConfig
+from medembed.finetuning.finetune import Run
+from medembed.mining.config import MiningConfig
+from medembed.mining.examples import open_examples
+from medembed.training.config import TrainingConfig
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+
+
+def prepared(pairs: Path, model: Path, root: Path, **settings: object) -> tuple[Run, Dataset, Table]:
+    """A loop with a data set and the base model's table."""
+    training = TrainingConfig(
+        dimensions=(32, 8), select_dimension=8, batch_size=16, checkpoint_steps=100, cpus_per_worker=1,
+        dev_documents=60, **settings,
+    )  # fmt: skip
+    config = FinetuneConfig(
+        model=str(model), output=str(root / "out"), source=SourceConfig(path=str(pairs)), rounds=2, training=training,
+        encoding=EncodingConfig(workers=1), mining=MiningConfig(margin=0, max_pairs=64),
+    )  # fmt: skip
+    run = Run(config, config.output)
+    dataset = prepare(config.source, config.splits, run.place("data"))
+    return run, dataset, run.encode(dataset, str(model))
+
+
+def test_a_second_round_mines_with_the_first_rounds_model_and_trains_it_on(
+    pairs_file: Path, encoder_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    run, dataset, base = prepared(pairs_file, encoder_folder, tmp_path, learning_rate=5e-3)
+    examples, checkpoint, table = run.improve(dataset, base)
+    parent = checkpoint.manifest["parent"]
+    mined = {open_examples(str(folder)).manifest["encoder"] for folder in (tmp_path / "out/examples").iterdir()}
+    assert mined == {base.info.encoder, parent["fingerprint"]}
+    assert len(mined) == 2
+    assert parent["model"].startswith(str(tmp_path / "out/models"))
+    assert examples.manifest["encoder"] == parent["fingerprint"]
+    assert table.info.encoder == checkpoint.fingerprint
+    assert list(run.seconds)[-1] == "encode with the new model, round 2 of 2"
+
+
+def test_a_round_that_brings_nothing_leaves_the_model_before_it(
+    pairs_file: Path, encoder_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    run, dataset, base = prepared(pairs_file, encoder_folder, tmp_path, learning_rate=1e-12)
+    _, checkpoint, table = run.improve(dataset, base)
+    assert "round 2 has no higher dev score; the model of round 1 is kept" in caplog.text
+    assert checkpoint.manifest["parent"]["model"] == str(encoder_folder)
+    assert table.info.encoder == checkpoint.fingerprint
