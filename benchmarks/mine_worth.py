@@ -7,13 +7,14 @@ over the seeds, and intervals are of paired differences by groups of queries.
 
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from jobs.session import ray_session
 from medembed.artifact import NewOutput
@@ -30,6 +31,7 @@ from medembed.matryoshka import truncate
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import KIND, Examples
 from medembed.mining.mine import mine
+from medembed.mining.positives import known_positives
 from medembed.schema import EXAMPLES
 from medembed.search.topk import top_k
 from medembed.training.config import TrainingConfig
@@ -62,22 +64,33 @@ def without(work: Work, seed: int) -> Examples:
 
 def random(work: Work, seed: int) -> Examples:
     """The pairs with a document each that chance draws, known positives left out."""
-    pairs, corpus, qrels = work.mine("without", negatives=0), work.dataset.corpus(), work.dataset.qrels()
-    ids, texts = corpus["document_id"].to_pylist(), corpus["text"]
-    generator, rows = np.random.default_rng(seed), []
-    for row in pairs.read():
-        drawn = int(generator.integers(len(ids)))
-        while ids[drawn] in qrels[row["query_id"]]:
-            drawn = int(generator.integers(len(ids)))
-        rows.append(row | {"negative_ids": [ids[drawn]], "negatives": [texts[drawn].as_py()]})
-    with NewOutput(f"{work.folder}/random-{seed}", KIND, f"random {seed}") as output:
-        output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
-        return Examples(output.uri, output.commit({**pairs.manifest, "files": None, "key": f"random {seed}"}))
+    pairs, ids = work.mine("without", negatives=0), work.dataset.corpus()["document_id"].to_pylist()
+    generator = np.random.default_rng(seed)
+    order = (map(ids.__getitem__, generator.permutation(len(ids))) for _ in pairs.read())
+    return with_first(work, f"random-{seed}", pairs, order)
 
 
 def unfiltered(work: Work, seed: int) -> Examples:
-    """The nearest document that is no known positive, as most miners take it."""
-    return work.mine("unfiltered", margin=None)
+    """The pairs with the nearest document that is no known positive by its id, as most miners take it."""
+    pairs = work.mine("without", negatives=0)
+    files = [f"{pairs.uri}/{name}" for name in pairs.manifest["files"] if name.endswith(".arrow")]
+    lists = pa.concat_tables([pa.ipc.open_file(pa.memory_map(file)).read_all() for file in files])
+    nearest = dict(zip(lists["query_id"].to_pylist(), lists["rows"].to_pylist(), strict=True))
+    return with_first(work, "unfiltered", pairs, (nearest[row["query_id"]] for row in pairs.read()))
+
+
+def with_first(work: Work, name: str, pairs: Examples, candidates: Iterable[Iterable[str]]) -> Examples:
+    """Each pair with the first of its candidates that is no known positive."""
+    known = known_positives(work.dataset.qrels(), work.dataset.held_out())
+    corpus = work.dataset.corpus()
+    text = dict(zip(corpus["document_id"].to_pylist(), corpus["text"].to_pylist(), strict=True))
+    rows = []
+    for row, ids in zip(pairs.read(), candidates, strict=True):
+        chosen = next(row_id for row_id in ids if row_id not in known[row["query_id"]])
+        rows.append(row | {"negative_ids": [chosen], "negatives": [text[chosen]]})
+    with NewOutput(f"{work.folder}/{name}", KIND, name) as output:
+        output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
+        return Examples(output.uri, output.commit({**pairs.manifest, "key": name}))
 
 
 def filtered(work: Work, seed: int) -> Examples:

@@ -82,7 +82,8 @@ class NewOutput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.committed:
+        # Nor where another run has finished the same output meanwhile, whose files have these names.
+        if not self.committed and _load(self.uri) is None:
             for name in self.files:
                 storage.delete_file(storage.join(self.uri, name))
 

@@ -4,6 +4,7 @@ A part appears whole or not at all. Names say all that decides a part, so that o
 """
 
 import io
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed import storage
+from medembed.errors import StorageError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _ENDING = ".npz"
@@ -39,15 +41,22 @@ class Records:
         storage.write_bytes(self._place(name), buffer.getvalue())
 
     def read(self, name: str) -> dict[str, npt.NDArray[Any]]:
-        """A part's arrays. Raises StorageError if it is not there."""
-        with np.load(io.BytesIO(storage.read_bytes(self._place(name))), allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+        """A part's arrays. Raises StorageError if it is not there, or damaged."""
+        try:
+            with np.load(io.BytesIO(storage.read_bytes(self._place(name))), allow_pickle=False) as archive:
+                return {key: archive[key] for key in archive.files}
+        except (zipfile.BadZipFile, ValueError, KeyError, EOFError):
+            raise StorageError(
+                f"{self._place(name)}: damaged, expected what an unfinished run has left; remove {self.uri} and run "
+                "again."
+            ) from None
 
     def once(self, name: str, make: Callable[[], Arrays]) -> dict[str, npt.NDArray[Any]]:
         """A part's arrays, made now if they are not there."""
-        if not self.has(name):
-            self.write(name, make())
-        return self.read(name)
+        if self.has(name):
+            return self.read(name)
+        self.write(name, made := make())
+        return dict(made)
 
     def clear(self) -> None:
         """Removes the folder."""

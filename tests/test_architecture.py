@@ -8,14 +8,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     "errors": 0, "privacy": 0, "config": 0, "schema": 0, "storage": 0, "artifact": 0, "matryoshka": 0, "progress": 0,
-    "spread": 0, "database": 0,
+    "spread": 0, "database": 0, "records": 0,
     "data": 1, "encoding": 1, "search": 1, "registry": 1,
     "mining": 2, "evaluation": 2,
     "training": 3,
     "finetuning": 4, "preflight": 4,
 }  # fmt: skip
 USES_RAY = {
-    "spread", "progress", "search.sharded", "search.exact", "training.loop", "training.trainer",
+    "spread", "progress", "search.sharded", "training.loop", "training.trainer",
     "preflight.resources", "preflight.train_probe",
 }  # fmt: skip
 SOURCES = sorted(path for room in ("medembed", "serve", "jobs") for path in (ROOT / room).rglob("*.py"))

@@ -1,51 +1,69 @@
-"""What the versions of a table differ in, by their files: what counts as unchanged has the same bytes.
+"""What a table has had since examples were mined from it, told by its files: the same file has the same bytes.
 
-Keys would not do: a text that was deleted and came back has its old key, and a vector whose last bits may differ.
+Neither keys nor version numbers would do. A text that was deleted and came back has its old key, and a vector whose
+last bits may differ; a table that was removed and made again counts its versions from 1.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medembed.encoding.table import Shard, Table, open_lance
+from medembed.encoding.table import Shard, Table, files_of, open_lance
+from medembed.errors import StorageError
 
 
 @dataclass(frozen=True)
 class Delta:
-    """`added`: fragments that an earlier version of the table did not have. `removed`: ids of rows that are no longer
-    there, or no longer the same; one whose text changed is in both."""
+    """`added`: fragments that have a row which was not there before. `same`: those all of whose rows were."""
 
     added: list[Shard]
-    removed: frozenset[str]
+    same: list[Shard]
+
+    def still_there(self, row_ids: Collection[str]) -> frozenset[str]:
+        """Which of these rows are where they were; the ids of one fragment are in memory at a time."""
+        wanted = pa.array(sorted(row_ids), pa.string())
+        found: set[str] = set()
+        for shard in self.same:
+            ids = _ids(open_lance(shard["uri"], shard["version"]).get_fragment(shard["fragment"]))
+            found.update(ids.filter(pc.is_in(ids, value_set=wanted)).to_pylist())
+        return frozenset(found)
 
 
-NO_DELTA = Delta([], frozenset())
+NO_DELTA = Delta([], [])
 
 
-def changes_since(table: Table, version: int) -> Delta:
-    """What changed from an earlier version of the table to this one. Raises StorageError if that version is gone."""
-    before = {_files(fragment): fragment for fragment in open_lance(table.uri, version).get_fragments()}
-    now = {_files(fragment): fragment for fragment in open_lance(table.uri, table.version).get_fragments()}
-    places = {fragment.fragment_id for files, fragment in now.items() if files not in before}
-    removed: list[str] = []
-    for files, fragment in before.items():
-        if files not in now:
-            removed += _ids(fragment).to_pylist()
-        elif _deletions(fragment) != _deletions(now[files]):
-            ids = _ids(fragment)
-            removed += ids.filter(pc.invert(pc.is_in(ids, value_set=_ids(now[files])))).to_pylist()
-    return Delta([shard for shard in table.shards() if shard["fragment"] in places], frozenset(removed))
+def list_files(table: Table) -> dict[str, str]:
+    """{data files of a fragment: which of its rows are deleted}, by names that no two writes share."""
+    return dict(files_of(fragment) for fragment in open_lance(table.uri, table.version).get_fragments())
 
 
-def _files(fragment: Any) -> tuple[str, ...]:
-    """Names of a fragment's data files, which nobody ever writes to again."""
-    return tuple(file.path for file in fragment.metadata.files)
+def changes_since(table: Table, files: Mapping[str, str], version: int) -> Delta:
+    """What is different from when the table, in that version, had these files.
+
+    A fragment in which a deletion was taken back, by a rollback, counts as added; so does one of which that cannot be
+    told any more, as the version is gone.
+    """
+    now = open_lance(table.uri, table.version)
+    delta = Delta([], [])
+    for shard in table.shards():
+        names, deleted = files_of(fragment := now.get_fragment(shard["fragment"]))
+        is_same = files.get(names) == deleted or (names in files and _only_lost(table, fragment, names, version))
+        (delta.same if is_same else delta.added).append(shard)
+    return delta
 
 
-def _deletions(fragment: Any) -> str:
-    return repr(fragment.metadata.to_json()["deletion_file"])
+def _only_lost(table: Table, fragment: Any, names: str, version: int) -> bool:
+    """Whether each row of the fragment was there in that version already."""
+    try:
+        before = {files_of(one)[0]: one for one in open_lance(table.uri, version).get_fragments()}
+    except StorageError:
+        return False
+    if names not in before:
+        return False
+    return bool(pc.all(pc.is_in(_ids(fragment), value_set=_ids(before[names]))).as_py())
 
 
 def _ids(fragment: Any) -> pa.Array:

@@ -44,6 +44,7 @@ class Shard(TypedDict):
     version: int
     fragment: int
     rows: int
+    files: str  # what the fragment consists of, so that no other is ever taken for it
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,12 @@ class Table:
 
     def shards(self) -> list[Shard]:
         """The table's fragments, in table order."""
-        fragments = open_lance(self.uri, self.version).get_fragments()
-        return [
-            Shard(uri=self.uri, version=self.version, fragment=f.fragment_id, rows=f.count_rows()) for f in fragments
-        ]
+        found = []
+        for fragment in open_lance(self.uri, self.version).get_fragments():
+            place, files = fragment.fragment_id, " ".join(files_of(fragment))
+            rows = fragment.count_rows()
+            found.append(Shard(uri=self.uri, version=self.version, fragment=place, rows=rows, files=files))
+        return found
 
     def head(self, rows: int) -> npt.NDArray[np.float32]:
         """The first embeddings, float32 [at most rows, width], in table order."""
@@ -126,6 +129,13 @@ def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
     dataset = open_lance(shard["uri"], shard["version"])
     rows = dataset.get_fragment(shard["fragment"]).to_table(columns=["document_id", "embedding"])
     return rows["document_id"].to_pylist(), _codec_of(dataset).read(rows["embedding"])
+
+
+def files_of(fragment: Any) -> tuple[str, str]:
+    """(its data files, its deletions): names that Lance draws by chance for each write, "" for no deletions."""
+    deletions = fragment.metadata.to_json()["deletion_file"]
+    written = f"{deletions['read_version']}-{deletions['id']}" if deletions else ""
+    return " ".join(file.path for file in fragment.metadata.files), written
 
 
 def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeListArray:

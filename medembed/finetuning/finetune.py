@@ -89,7 +89,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         after = run.measure(dataset, table, checkpoint.uri, run.measurement, "fine-tuned")
     with run.stage("report and register"):
         compared = run.compare(dataset, checkpoint, (base_table, before), (table, after))
-        report, version, is_new = run.publish(registry, table, checkpoint, compared)
+        report, version, is_new = run.publish(registry, base_table.info.encoder, table, checkpoint, compared)
         comparison = compared.comparisons[0]
         gain = comparison.differences[comparison.objective][config.training.select_dimension]
         is_promoted = config.promote and gain.low > 0 and (is_new or not registry.has_alias())
@@ -141,14 +141,13 @@ class Run:
 
     def improve(self, dataset: Dataset, base_table: Table) -> tuple[Examples, Checkpoint, Table]:
         """The best round's examples and checkpoint, and the embedding table of that checkpoint."""
-        model, table, rounds = self.config.model, base_table, self.config.rounds
+        model, table, mining, rounds = self.config.model, base_table, self.config.mining, self.config.rounds
         best: tuple[Examples, Checkpoint, Table] | None = None
         for number in range(1, rounds + 1):
             which = f", round {number} of {rounds}" if rounds > 1 else ""
             with self.stage("mine hard negatives" + which):
-                examples = mine(
-                    dataset, table, model, self.place("examples/{key}"), self.config.mining, self.config.encoding
-                )
+                place = self.place("examples/{key}")
+                examples = mine(dataset, table, model, place, mining, self.config.encoding)
                 logger.info("examples: %s", format_counts(examples.manifest["counts"]))
             with self.stage("train" + which):
                 checkpoint = train(dataset, examples, model, self.place("models/{key}"), self.config.training)
@@ -158,6 +157,7 @@ class Run:
                 break
             with self.stage("encode with the new model" + which):
                 model, table = checkpoint.uri, self.encode(dataset, checkpoint.uri)
+            mining = mining.model_copy(update={"previous": None})  # it was another model's
             best = examples, checkpoint, table
         assert best is not None
         return best
@@ -181,7 +181,7 @@ class Run:
     ) -> SideBySide:
         """The new model beside the base model, both measured already."""
         facts = [
-            ("base model", f"{self.config.model} ({checkpoint.manifest['parent']['fingerprint']})"),
+            ("base model", f"{self.config.model} ({before[0].info.encoder})"),
             ("new model", f"{checkpoint.uri} ({checkpoint.fingerprint})"),
         ]
         contenders = [
@@ -194,16 +194,19 @@ class Run:
         )  # fmt: skip
 
     def publish(
-        self, registry: Registry, table: Table, checkpoint: Checkpoint, compared: SideBySide
+        self, registry: Registry, base: str, table: Table, checkpoint: Checkpoint, compared: SideBySide
     ) -> tuple[str, Version, bool]:
-        """Writes the report, registers the checkpoint with it: (the report's place, the version, whether it is new)."""
+        """Writes the report, registers the checkpoint with it: (the report's place, the version, whether it is new).
+
+        `base` is the fingerprint of the model that the first round began with.
+        """
         compared.write(self.root)
         version, is_new = register_checkpoint(
             registry,
             checkpoint,
             self.config,
             metrics=compared.metrics,
-            tags={"table": table.uri, "table_version": str(table.version)},
+            tags={"base": base, "table": table.uri, "table_version": str(table.version)},
             artifacts=compared.files,
         )
         return self.place("report.html"), version, is_new

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from medembed import storage
 from medembed.artifact import NewOutput
@@ -34,6 +35,7 @@ class Memory:
     rows: pa.Table
     line: Mapping[str, int]
     delta: Delta
+    there: frozenset[str]  # rows in its lists that are where they were
 
     def vectors(self, query_ids: Sequence[str], texts: Sequence[str]) -> dict[int, npt.NDArray[np.float32]]:
         """{place in these lists: vector} of the queries that it remembers with this text."""
@@ -44,9 +46,7 @@ class Memory:
 
     def known(self, query_ids: Sequence[str], texts: Sequence[str]) -> dict[int, Known]:
         """{place in these lists: what is still known} of the queries whose lists still say something."""
-        found = {
-            place: still_known(self._nearest(line), self.delta.removed) for place, line in self._lines(query_ids, texts)
-        }
+        found = {place: still_known(self._nearest(line), self.there) for place, line in self._lines(query_ids, texts)}
         return {place: known for place, known in found.items() if known is not None}
 
     def _lines(self, query_ids: Sequence[str], texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -99,11 +99,14 @@ def remember(queries: Mapping[str, str], vectors: Vectors, nearest: Sequence[Nea
 def recall(previous: Examples, table: Table, dimensions: int, scratch: Path) -> Memory:
     """What earlier examples remember, and what has changed in the table since.
 
-    Raises DataError if they come from another table, or from other vectors, StorageError if the version of the table
-    that they were mined from is gone.
+    Raises DataError if they come from another table, or from other vectors.
     """
-    manifest, asked = previous.manifest, what_was_searched(table, dimensions) | {"uri": table.uri}
-    found = manifest.get("searched", {}) | {"uri": manifest.get("table", {}).get("uri")}
+    manifest, asked = previous.manifest, what_was_searched(table, dimensions) | {"table": table.uri}
+    if "searched" not in manifest:
+        raise DataError(
+            f"mining.previous {previous.uri}: remembers no search, as an older version mined it; leave it out."
+        )
+    found = manifest["searched"] | {"table": manifest["table"]["uri"]}
     for name, value in asked.items():
         if found.get(name) != value:
             raise DataError(
@@ -117,7 +120,9 @@ def recall(previous: Examples, table: Table, dimensions: int, scratch: Path) -> 
     ]
     rows = pa.concat_tables(parts)
     line = {name: number for number, name in enumerate(rows["query_id"].to_pylist())}
-    return Memory(rows, line, changes_since(table, int(manifest["table"]["version"])))
+    delta = changes_since(table, manifest["table"]["files"], int(manifest["table"]["version"]))
+    listed = pc.unique(pc.list_flatten(rows["rows"])).to_pylist()
+    return Memory(rows, line, delta, delta.still_there(listed))
 
 
 def _map(uri: str, path: Path) -> pa.Table:

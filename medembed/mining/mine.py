@@ -13,7 +13,7 @@ from medembed import storage
 from medembed.artifact import NewOutput, find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.delta import NO_DELTA
+from medembed.encoding.delta import NO_DELTA, list_files
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table, check_encoder
 from medembed.errors import ConfigError, DataError
@@ -30,6 +30,7 @@ from medembed.mining.rules import take_window
 from medembed.mining.second import is_cross_encoder, load_cross_encoder, score_again
 from medembed.mining.surroundings import Outcome, Surroundings, look_around, make_example
 from medembed.mining.texts import CorpusRows, gather_rows
+from medembed.privacy import without_passwords
 from medembed.records import Records
 from medembed.schema import fingerprint
 from medembed.search.precise import Vectors
@@ -67,8 +68,11 @@ def mine(
     that the model does not have, ConfigError for a window above the corpus.
     """
     searched = what_was_searched(table, config.dimensions or table.info.width)
-    key = fingerprint([dataset.fingerprint, searched, _determining(config)])
-    output = place(output, key)
+    files = list_files(table)
+    # A table that lacks documents which crash the encoder bears no data set's name; its files tell which it has.
+    bytes_of = fingerprint(files) if not table.info.dataset else ""
+    key = fingerprint([dataset.fingerprint, searched, bytes_of, _determining(config)])
+    output = storage.absolute(place(output, key))
     records = Records(f"{output.rstrip('/')}.run-{key}")
     material = Material(dataset, table, model, config, encoding, records)
     _check(material)
@@ -85,9 +89,9 @@ def mine(
             "encoder": table.info.encoder,
             "width": table.info.width,
             "searched": searched,
-            "table": {"uri": table.uri, "version": table.version},
+            "table": {"uri": table.uri, "version": table.version, "files": files},
             "counts": _counts(report, config),
-            "config": config.model_dump(),
+            "config": json.loads(without_passwords(config.model_dump_json())),
         }
         manifest = target.commit(entries)
     records.clear()

@@ -113,11 +113,11 @@ def join(known: Known, more: Nearest, depth: int) -> Nearest:
     )
 
 
-def still_known(nearest: Nearest, removed: frozenset[str]) -> Known | None:
-    """What a list still says without the rows that are gone, None if nothing: another chunk of a document whose best
+def still_known(nearest: Nearest, there: frozenset[str]) -> Known | None:
+    """What a list still says of the rows that are still there, None if nothing: another chunk of a document whose best
     one is gone may be near, and the list does not know it."""
     last = None if nearest.is_whole or not nearest.rows else (float(nearest.scores[-1]), nearest.documents[-1])
-    gone = [place for place, row in enumerate(nearest.rows) if row in removed]
+    gone = [place for place, row in enumerate(nearest.rows) if row not in there]
     if not gone:
         return Known(nearest, last)
     if any(document_of(nearest.rows[place]) != nearest.rows[place] for place in gone):
@@ -140,7 +140,7 @@ def _search(
         asked = queries if len(group) == len(queries) else _pick(queries, group, scope.scratch / f"{depth}.npy")
         blocks = nearest_rows(
             sized, read_shard, asked, depth, scope.dimensions, scope.records, by_document=True,
-            workers=scope.encoding.workers, device="cuda" if scope.encoding.gpus_per_worker else None,
+            workers=scope.encoding.workers, gpus=scope.encoding.gpus_per_worker,
         )  # fmt: skip
         yield from zip(group, (answer for block in blocks for answer in _unfold(block, total)), strict=True)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Role
-from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.model_files import fetch_model
 from medembed.encoding.texts import encode_texts
 from medembed.errors import ModelError
 from medembed.mining.rules import Floats
@@ -98,7 +98,8 @@ def _encode(
 
 
 def _name(model: str, texts: Any) -> str:
-    return f"second-{content_hash(repr((model_fingerprint(fetch_model(model)), texts)))}"
+    """Names scores by texts and by where the model lies; records of other weights lie in another folder."""
+    return f"second-{content_hash(repr((model, texts)))}"
 
 
 def _cross_scores(

@@ -60,12 +60,13 @@ def look_around(
     copies = _copies(candidates.rows, positives, rows)
     rank_of = {name: rank for rank, name in enumerate(candidates.documents)} if judged else {}
     of_judged = _copies([row_id for row_id, _ in judged], positives, rows)
-    kept = tuple(
+    found = [
         Negative(row_id, score, rank_of.get(document_of(row_id)), judged=True)
         for (row_id, score), copy in zip(judged, of_judged.tolist(), strict=True)
         if copy == KEPT
-    )
-    taken = {document_of(negative.row_id) for negative in kept}
+    ]
+    kept = _distinct(found, rows)
+    taken = {document_of(negative.row_id) for negative in found}
     is_judged = np.array([name in taken for name in candidates.documents], dtype=np.bool_)
     known = np.where(is_judged & (copies == KEPT), JUDGED, copies)
     here, of_kept = rows.lines(candidates.rows), rows.lines([negative.row_id for negative in kept])
@@ -91,6 +92,14 @@ def make_example(
     verdicts = sift(judging, around.known, limit_of, config)
     negatives = choose_negatives(pair.query_id, around.candidates, verdicts, seconds, judged, config)
     return Outcome(Example(pair.query_id, pair.query, positive, negatives), around.candidates, verdicts, seconds)
+
+
+def _distinct(judged: Sequence[Negative], rows: CorpusRows) -> tuple[Negative, ...]:
+    """The highest of those that say the same."""
+    judged = sorted(judged, key=lambda negative: (-negative.score, negative.row_id))
+    here, nobody = rows.lines([negative.row_id for negative in judged]), np.zeros(0, dtype=np.int64)
+    repeats = find_repeats(rows.content[here], rows.words[here], nobody, nobody)
+    return tuple(negative for negative, repeat in zip(judged, repeats.tolist(), strict=True) if not repeat)
 
 
 def _copies(row_ids: Sequence[str], positives: Sequence[str], rows: CorpusRows) -> Verdicts:

@@ -37,14 +37,15 @@ def nearest_rows(
     by_document: bool = False,
     workers: Workers = 2,
     device: str | None = None,
+    gpus: float = 0,
 ) -> Iterator[Neighbours]:
     """The k best rows of each query [Q, D], or documents by their best rows, in consecutive blocks of queries.
 
     `shards` are (shard, its rows), `read` gives a shard's ids and embeddings [n, D], on the workers. Both sides are
     truncated to `dimensions`. Order: float64 score (`pair_scores`) falling, then id rising. Workers multiply with
-    NumPy, or with torch on `device`; "cuda" takes a GPU for each. What they find goes to `records`: a rerun for
-    the same shards and queries finds it there. Raises ModelError for dimensions above D, ConfigError for k below 1,
-    DataError for a query and StorageError for a row that is not finite.
+    NumPy, or with torch on `device`; with `gpus` for each, on these. What they find goes to `records`, where a rerun
+    for the same shards and queries, with as many workers, finds it. Raises ModelError for dimensions above D,
+    ConfigError for k below 1, DataError for a query and StorageError for a row that is not finite.
     """
     check_dimensions([dimensions], queries.shape[1])
     if k < 1:
@@ -53,7 +54,7 @@ def nearest_rows(
     plan = plan_work([(shard, rows) for shard, rows in shards if rows], queries.shape, k, most)
     what = repr((plan, k, dimensions, by_document, _digest(queries, plan)))
     lists = Lists(records, f"search-{content_hash(what)}", plan, k, dimensions, by_document)
-    return _search(lists, read, queries, workers, device)
+    return _search(lists, read, queries, workers, device or ("cuda" if gpus else None), gpus)
 
 
 def _digest(queries: Vectors, plan: Plan) -> str:
@@ -73,6 +74,17 @@ class Lists:
     k: int
     dimensions: int
     by_document: bool
+
+    def keep_queries(self, block: int, queries: Vectors) -> None:
+        """Puts the block of these queries [Q, D] where workers find it; all blocks may be too many for memory."""
+        start, stop = self.plan.blocks[block]
+        self.records.write(
+            f"{self.name}-{block:06d}", {"queries": prepare(queries[start:stop], self.dimensions, start)}
+        )
+
+    def queries(self, block: int) -> Vectors:
+        """Unit rows float32 [n, dimensions]."""
+        return self.records.read(f"{self.name}-{block:06d}")["queries"]
 
     def has(self, block: int, first: int, last: int, held: set[str] | None = None) -> bool:
         """Whether they are recorded; `held` are the names of all records, if the caller has asked for them."""
@@ -121,7 +133,7 @@ def parents(stripe: int, stripes: int) -> list[tuple[int, int]]:
 
 
 def _search(
-    lists: Lists, read: ReadShard[Any], queries: Vectors, workers: Workers, device: str | None
+    lists: Lists, read: ReadShard[Any], queries: Vectors, workers: Workers, device: str | None, gpus: float
 ) -> Iterator[Neighbours]:
     plan = lists.plan
     if not plan.stripes or not plan.blocks:
@@ -131,37 +143,17 @@ def _search(
     left = [0] * len(plan.blocks)
     for item in todo:
         left[item["block"]] += 1
-    results = track(_work(todo, lists, read, queries, workers, device), _count(todo, plan), "search", "queries")
+    for block in sorted({item["block"] for item in todo}):
+        lists.keep_queries(block, queries)
+    arguments = {"read": read, "lists": lists, "device": device}
+    found = spread(todo, SearchStripe, arguments, workers=workers, gpus=gpus) if todo else iter(())
+    results = track(((_count([row], plan), row) for row in found), _count(todo, plan), "search", "queries")
     for block in range(len(plan.blocks)):
         while left[block]:
             left[next(results)["block"]] -= 1
         yield lists.read(block, 0, len(plan.stripes))
     for _ in results:  # so that the bar ends
         pass
-
-
-def _work(
-    todo: Sequence[dict[str, int]],
-    lists: Lists,
-    read: ReadShard[Any],
-    queries: Vectors,
-    workers: Workers,
-    device: str | None,
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(queries, {block, stripe}) of each item, as they finish."""
-    if not todo:
-        return
-    import ray
-
-    bounds = lists.plan.blocks
-    asked = {item["block"] for item in todo}
-    blocks = {
-        block: ray.put(prepare(queries[slice(*bounds[block])], lists.dimensions, bounds[block][0])) for block in asked
-    }
-    arguments = {"read": read, "blocks": blocks, "lists": lists, "device": device}
-    gpus = 1 if (device or "").startswith("cuda") else 0
-    for row in spread(todo, SearchStripe, arguments, workers=workers, gpus=gpus):
-        yield _count([row], lists.plan), row
 
 
 def _count(items: Sequence[dict[str, int]], plan: Plan) -> int:
@@ -183,8 +175,8 @@ def prepare(queries: Vectors, dimensions: int, start: int) -> Vectors:
 class SearchStripe:
     """Does {block, stripe}: records the block's best lists in that stripe, and what can be merged with them."""
 
-    def __init__(self, read: ReadShard[Any], blocks: dict[int, Any], lists: Lists, device: str | None) -> None:
-        self.read, self.blocks, self.lists = read, blocks, lists
+    def __init__(self, read: ReadShard[Any], lists: Lists, device: str | None) -> None:
+        self.read, self.lists = read, lists
         self.library: Library = with_numpy if device is None else partial(with_torch, device=device)
         self.held: tuple[Sequence[Any], Corpus] | None = None
 
@@ -196,9 +188,7 @@ class SearchStripe:
         return {"block": block, "stripe": stripe}
 
     def _find(self, block: int, stripe: int) -> Neighbours:
-        import ray
-
-        lists, queries = self.lists, ray.get(self.blocks[block])
+        lists, queries = self.lists, self.lists.queries(block)
         best: Neighbours | None = None
         for shards in lists.plan.stripes[stripe]:
             worst = None if best is None else best.scores[:, -1]

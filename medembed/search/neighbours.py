@@ -104,10 +104,7 @@ def find_neighbours(
         part = slice(start, start + size)
         found = best_rows(queries[part], corpus.vectors, k, multiply, corpus.document, floor[part])
         places[part], scores[part] = found
-    used, again = np.unique(places[places >= 0], return_inverse=True)
-    places[places >= 0] = again
-    owners = None if corpus.owners is None else corpus.owners[used]
-    return Neighbours(corpus.names[used], places, scores, owners)
+    return _of_used(corpus.names, places, scores, corpus.owners)
 
 
 def merge_neighbours(one: Neighbours, other: Neighbours, k: int, *, by_document: bool) -> Neighbours:
@@ -121,4 +118,11 @@ def merge_neighbours(one: Neighbours, other: Neighbours, k: int, *, by_document:
     places = np.take_along_axis(places, order, axis=1)
     scores = np.take_along_axis(np.hstack([one.scores, other.scores]), order, axis=1)
     places, scores = keep_best(places, scores, k, rows.document if len(names) else None)
-    return Neighbours(rows.ids, places.astype(np.int32), scores, rows.owners)
+    return _of_used(rows.ids, places.astype(np.int32), scores, rows.owners)
+
+
+def _of_used(names: Names, places: npt.NDArray[np.int32], scores: Scores, owners: Names | None) -> Neighbours:
+    """The same lists without the names of rows that are in none, so that merging does not collect them."""
+    used, again = np.unique(places[places >= 0], return_inverse=True)
+    places[places >= 0] = again
+    return Neighbours(names[used], places, scores, None if owners is None else owners[used])

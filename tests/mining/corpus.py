@@ -41,7 +41,10 @@ def slow_negatives(
     found: list[tuple[str, int | None, bool]] = []
     if config.judged:
         by_score = sorted(judged, key=lambda name: (-judged[name], name))
-        found += [(name, window.get(name), True) for name in by_score if name not in positives and not copies(name)]
+        for name in by_score:
+            said = {normalize_text(texts[other]) for other, _, _ in found}
+            if name not in positives and not copies(name) and normalize_text(texts[name]) not in said:
+                found.append((name, window.get(name), True))
     seen = {normalize_text(texts[name]) for name, _, _ in found}
     for name, score in ranked:
         if name not in window:

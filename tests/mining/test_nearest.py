@@ -45,7 +45,7 @@ def test_a_mended_list_is_what_the_whole_corpus_gives_as_far_as_it_goes(
     old = look(before, old_depth)
     gone = frozenset(deleted | added.keys()) & before.keys()
     now = {row: score for row, score in before.items() if row not in gone} | added
-    known = still_known(old, gone)
+    known = still_known(old, frozenset(before.keys() - gone))
     if known is None:
         assert any("#" in row for row in gone)
         return
@@ -60,7 +60,7 @@ def test_a_mended_list_is_what_the_whole_corpus_gives_as_far_as_it_goes(
 
 
 def test_a_list_that_lost_nothing_is_as_long_as_before():
-    known = still_known(look({"a": 0.5, "b": 0.25, "c": 0.0}, 2), frozenset({"c", "x"}))
+    known = still_known(look({"a": 0.5, "b": 0.25, "c": 0.0}, 2), frozenset({"a", "b"}))
     assert known is not None
     assert known.nearest.rows == ["a", "b"]
     assert join(known, look({}, 4), 4).rows == ["a", "b"]

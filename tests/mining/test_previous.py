@@ -11,7 +11,7 @@ from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.delta import changes_since
+from medembed.encoding.delta import changes_since, list_files
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.table import Table
 from medembed.errors import DataError
@@ -78,9 +78,9 @@ def test_only_queries_near_which_something_changed_are_searched_again_and_no_byt
     texts |= {f"new{n}": f"{SIGNS[n % 6]} that affects the {SUBJECTS[n % 11]}, grade {n}, again." for n in range(9)}
     dataset = write_data(root / "2", texts)
     table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), before.uri, ENCODING)
-    delta = changes_since(table, before.version)
+    delta = changes_since(table, list_files(before), before.version)
     assert gone
-    assert delta.removed == {"d148", "d149", *gone}
+    assert delta.still_there(texts_of(150)) == texts_of(150).keys() - {"d148", "d149", *gone}
     assert sum(shard["rows"] for shard in delta.added) == 10
     caplog.set_level(logging.INFO)
     mended = mined(dataset, table, encoder_folder, root / "mended", previous=str(root / "examples"))

@@ -70,6 +70,8 @@ def test_of_candidates_with_the_same_words_the_nearest_is_taken_and_none_beside_
     assert found.candidates.documents == ["k2", "a2", "b", "a", "k"]
     assert found.verdicts.tolist() == [REPEATED, KEPT, KEPT, REPEATED, JUDGED]
     assert [negative.row_id for negative in found.example.negatives] == ["k", "a2", "b"]
+    found = decide(rows, scores, {"p"}, ["a", "a2", "k2"], MiningConfig(negatives=4, window=5))
+    assert [negative.row_id for negative in found.example.negatives] == ["k2", "a2", "b"], "of judged ones, too"
 
 
 def test_a_second_opinion_judges_the_margin_and_its_scores_are_kept(rows: CorpusRows):

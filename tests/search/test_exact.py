@@ -112,16 +112,14 @@ class Counting(Reader):
         return super().__call__(shard)
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
 def test_a_worker_reads_a_part_once_for_consecutive_items(tmp_path: Path):
-    import ray
-
     ids, vectors = draw_corpus(700, 16, 7, chunks=False)
-    read, blocks = Counting(ids, vectors, SIZES), {block: ray.put(draw(3, seed=block)) for block in (0, 1)}
+    read = Counting(ids, vectors, SIZES)
     plan = Plan([[[0, 2]], [[3], [4]]], [(0, 3), (3, 6)])
     lists = Lists(Records(str(tmp_path)), "search", plan, 5, 16, by_document=False)
-    stage = SearchStripe(read, blocks, lists, device=None)
+    for block in (0, 1):
+        lists.keep_queries(block, draw(6))
+    stage = SearchStripe(read, lists, device=None)
     for block, stripe in ((0, 0), (1, 0), (0, 1), (1, 1)):
         stage({"block": block, "stripe": stripe})
     assert read.reads == [0, 2, 3, 4, 3, 4]
@@ -129,17 +127,14 @@ def test_a_worker_reads_a_part_once_for_consecutive_items(tmp_path: Path):
 
 def draw_lists(folder: Path, stripes: int, *, chunks: bool = False) -> tuple[Lists, SearchStripe, Counting]:
     """A search of 3 queries in so many stripes of 41 rows and more, whose worker is at hand."""
-    import ray
-
     ids, vectors = draw_corpus(700, 16, 7, chunks=chunks)
     read = Counting(ids, vectors, (700 - 41 * (stripes - 1), *[41] * (stripes - 1)))
     plan = Plan([[[stripe]] for stripe in range(stripes)], [(0, 3)])
     lists = Lists(Records(str(folder)), "search", plan, 5, 16, by_document=chunks)
-    return lists, SearchStripe(read, {0: ray.put(draw(3, seed=1))}, lists, device=None), read
+    lists.keep_queries(0, draw(3, seed=1))
+    return lists, SearchStripe(read, lists, device=None), read
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
 @pytest.mark.parametrize("chunks", [False, True])
 def test_stripes_are_merged_in_a_tree_by_whoever_ends_last(chunks: bool, tmp_path: Path):
     expected, one, _ = draw_lists(tmp_path / "1", 1, chunks=chunks)
@@ -152,11 +147,11 @@ def test_stripes_are_merged_in_a_tree_by_whoever_ends_last(chunks: bool, tmp_pat
     stage({"block": 0, "stripe": 2})
     assert lists.has(0, 2, 5)
     assert lists.has(0, 0, 5)
-    assert joined([lists.read(0, 0, 5)]) == joined([expected.read(0, 0, 1)])
+    merged = lists.read(0, 0, 5)
+    assert joined([merged]) == joined([expected.read(0, 0, 1)])
+    assert set(merged.names) == set(merged.row_ids.ravel()), "no name of what is in no list any more"
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
 def test_a_rerun_does_only_what_is_not_recorded(tmp_path: Path):
     lists, stage, _ = draw_lists(tmp_path, 5)
     for stripe in (0, 1, 4):
