@@ -21,12 +21,13 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.encode_overhead
 	$(BIN)/python -m benchmarks.encode_large
 	$(BIN)/python -m benchmarks.search
-	$(BIN)/python -m benchmarks.mine_search
+	$(BIN)/python -m benchmarks.mine --series
 	$(BIN)/python -m benchmarks.loss
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.evaluate_large
 	$(BIN)/python -m benchmarks.faults
+	$(BIN)/python -m benchmarks.faults_mining
 
 .venv/demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -6,7 +6,6 @@ recorded work taken over. Half of the runs make a table, half bring one up to da
 """
 
 import json
-import logging
 import os
 import random
 import subprocess
@@ -21,7 +20,7 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.killing import Cluster, Job, actors, kill_driver, kill_tree, two_nodes, wait
+from benchmarks.killing import Cluster, Job, actors, kill_driver, kill_tree, s3_bucket, two_nodes, wait
 from medembed import storage
 from medembed.artifact import NewOutput
 from medembed.data.dataset import KIND, to_table
@@ -73,40 +72,33 @@ class Case:
 @click.option("--kind", type=click.Choice(KINDS), multiple=True, default=KINDS, show_default=True)
 def main(kills: int, documents: int, seed: int, kind: tuple[str, ...]) -> None:
     """Prints a line for each kill and a summary."""
-    from moto.server import ThreadedMotoServer
-
     draw, start, wrong = random.Random(seed), time.monotonic(), 0
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    os.environ |= {
-        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()), "AWS_ACCESS_KEY_ID": "bench",
-        "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1",
-    }  # fmt: skip
     os.environ.pop("RAY_ADDRESS", None)
-    with tempfile.TemporaryDirectory(prefix="mef-", dir="/tmp") as scratch:  # short: Ray puts socket paths below it
+    # A short folder: Ray puts socket paths below it.
+    with tempfile.TemporaryDirectory(prefix="mef-", dir="/tmp") as scratch, s3_bucket() as bucket:
         cases = make_cases(Path(scratch), documents, draw)
-        with two_nodes(Path(scratch), make_bucket()) as cluster:
+        with two_nodes(Path(scratch), bucket) as cluster:
             print(f"{time.monotonic() - start:.0f} s: undisturbed tables and two nodes are there", flush=True)
-            for number, (what, moment) in enumerate(plan(kills, kind, draw)):
+            for number, (what, moment) in enumerate(plan(kills, kind, draw, ("commit", "tag"))):
                 line, faults = kill_once(what, moment, cases[number // len(kind) % 2], cluster, number, draw)
                 wrong += bool(faults)
                 print(f"{number + 1:3} {line}: {'; '.join(faults) or 'same'}", flush=True)
-    server.stop()
     print(f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} tables as if undisturbed, {wrong} not")
     sys.exit(wrong > 0)
 
 
-def plan(kills: int, kinds: tuple[str, ...], draw: random.Random) -> list[tuple[str, float | str]]:
+def plan(
+    kills: int, kinds: tuple[str, ...], draw: random.Random, last: tuple[str, str]
+) -> list[tuple[str, float | str]]:
     """(kind, moment) of each kill: a share of the items, spread evenly over the kills of a kind.
 
-    The last two drivers die as soon as the commit and as its tag appear, instants that no draw would meet.
+    The last two drivers die at the instants `last`, as soon as something appears that no draw would meet.
     """
     found: list[tuple[str, float | str]] = []
     for number in range(kills):
         kind, turn = kinds[number % len(kinds)], number // len(kinds)
         turns = len(range(number % len(kinds), kills, len(kinds)))
-        instants = {turns - 2: "commit", turns - 1: "tag"} if kind == "driver" and turns > 3 else {}
+        instants = {turns - 2: last[0], turns - 1: last[1]} if kind == "driver" and turns > 3 else {}
         found.append((kind, instants.get(turn, (turn + draw.random()) / turns)))
     return found
 
@@ -268,14 +260,6 @@ def write_data(folder: Path, texts: Texts) -> str:
             sizes[name] = len(rows[start : start + 1024])
         output.commit({"fingerprint": fingerprint(texts), "rows": sizes})
     return str(folder)
-
-
-def make_bucket() -> str:
-    """URI of a new bucket on the server of the environment."""
-    import boto3
-
-    boto3.client("s3").create_bucket(Bucket="faults")
-    return "s3://faults"
 
 
 def copy(source: str, target: str) -> str:

@@ -1,5 +1,8 @@
-"""What dies in `benchmarks.faults` and in the tests: a driver, a node of two on this machine, an encoding actor."""
+"""What dies in `benchmarks.faults`, `benchmarks.faults_mining` and tests: a driver, a node of two on this machine, an
+actor; and the bucket that those nodes share.
+"""
 
+import logging
 import os
 import secrets
 import shutil
@@ -16,6 +19,7 @@ from pathlib import Path
 import psutil
 
 Job = subprocess.Popen[bytes]
+_STAGES = ("EncodeRows", "SearchStripe")  # as Ray names the processes of their actors
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,26 @@ class Cluster:
     def lose_node(self) -> None:
         """Kills the second node with all its processes."""
         kill_tree(self.nodes.pop())
+
+
+@contextmanager
+def s3_bucket() -> Iterator[str]:
+    """URI of a new bucket on an S3 server of its own, which the environment of this process then names."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    os.environ |= {
+        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()), "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    boto3.client("s3").create_bucket(Bucket="faults")
+    try:
+        yield "s3://faults"
+    finally:
+        server.stop()
 
 
 @contextmanager
@@ -100,12 +124,13 @@ def kill_tree(job: Job) -> None:
     job.wait()
 
 
-def actors(root: Job) -> list[psutil.Process]:
-    """The encoding actors below a process."""
+def actors(root: Job | psutil.Process) -> list[psutil.Process]:
+    """The actors below a process that encode or search."""
     found = []
     for each in _tree(root):
         with suppress(psutil.Error):
-            found += [each] if "EncodeRows" in " ".join(each.cmdline()) else []
+            title = " ".join(each.cmdline())
+            found += [each] if any(stage in title for stage in _STAGES) else []
     return found
 
 
@@ -116,7 +141,7 @@ def _kill(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=10)
 
 
-def _tree(job: Job) -> list[psutil.Process]:
+def _tree(job: Job | psutil.Process) -> list[psutil.Process]:
     with suppress(psutil.Error):
         root = psutil.Process(job.pid)
         return [root, *root.children(recursive=True)]

@@ -7,7 +7,7 @@ funnel starts its workers, as `medembed search` does.
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
@@ -33,7 +33,7 @@ from medembed.search.topk import Ranking, top_k
 
 Vectors = npt.NDArray[np.float32]
 _K, _FUNNEL = 10, (64, 200)
-_ROWS_PER_FRAGMENT = 1024  # as `medembed encode` writes them
+ROWS_PER_FRAGMENT = 1024  # as `medembed encode` writes them
 _NOISE = 0.02  # of each of 384 numbers: the blend's own length is 1
 
 
@@ -113,14 +113,20 @@ def blend(vectors: Vectors, rows: int, drawn: np.random.Generator) -> Vectors:
 
 def write_table(uri: str, vectors: Vectors) -> Table:
     """A table in fragments as large as `medembed encode` writes them."""
+    return write_parts(uri, (vectors[start : start + ROWS_PER_FRAGMENT]
+                             for start in range(0, len(vectors), ROWS_PER_FRAGMENT)))  # fmt: skip
+
+
+def write_parts(uri: str, parts: Iterable[Vectors]) -> Table:
+    """A table of these parts [n, D], each a fragment; no more than one is in memory."""
     Path(uri).parent.mkdir(exist_ok=True)
-    fragments = []
-    for start in range(0, len(vectors), _ROWS_PER_FRAGMENT):
-        part = vectors[start : start + _ROWS_PER_FRAGMENT]
+    fragments, start, width = [], 0, 0
+    for part in parts:
         names = [f"d{number}" for number in range(start, start + len(part))]
-        rows = pa.table({"document_id": names, "content_hash": names})
-        fragments.append(write_fragment(uri, rows, Codec(vectors.shape[1]).write(part)))
-    return commit_table(uri, fragments, TableInfo("benchmark", "benchmark", vectors.shape[1], (), "", 256))
+        rows, width = pa.table({"document_id": names, "content_hash": names}), part.shape[1]
+        fragments.append(write_fragment(uri, rows, Codec(width).write(part)))
+        start += len(part)
+    return commit_table(uri, fragments, TableInfo("benchmark", "benchmark", width, (), "", 256))
 
 
 if __name__ == "__main__":

@@ -194,6 +194,13 @@ def test_scores_below_the_worst_that_counts_may_be_left_out_but_equal_ones_are_n
     assert error_bound(2) < 1e-6
 
 
+def test_a_comparison_leaves_numpys_buffers_as_it_found_them():
+    before, rows = np.getbufsize(), np.eye(3, dtype=np.float32)
+    lines, columns, values = with_numpy(rows)(rows).above(0, np.array([0.5, 0, 2], np.float32))
+    assert (lines.tolist(), columns.tolist(), values.tolist()) == ([0, 1, 1, 1], [0, 0, 1, 2], [1, 0, 1, 0])
+    assert np.getbufsize() == before
+
+
 def test_torch_multiplies_in_full_float32_whatever_the_process_allows():
     import torch
 
