@@ -49,6 +49,18 @@ def test_an_output_that_fails_half_way_leaves_no_file(root: str):
         read_manifest(uri, "thing")
 
 
+def test_a_run_that_fails_removes_nothing_of_what_another_run_has_finished_meanwhile(root: str):
+    uri = storage.join(root, "out")
+    with pytest.raises(ZeroDivisionError), NewOutput(uri, "thing", "k1") as late:
+        late.write_bytes("part.bin", b"late")
+        with NewOutput(uri, "thing", "k1") as early:
+            early.write_bytes("part.bin", b"early")
+            early.commit({})
+        raise ZeroDivisionError
+    assert find_output(uri, "thing", "k1") is not None
+    assert storage.read_bytes(storage.join(uri, "part.bin")) == b"early"
+
+
 def test_an_output_of_other_inputs_is_never_overwritten(root: str):
     uri = storage.join(root, "out")
     with NewOutput(uri, "thing", "k1") as output:
