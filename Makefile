@@ -22,7 +22,8 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.encode_large
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.mine --series
-	$(BIN)/python -m benchmarks.loss
+	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.train_faults
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.evaluate_large

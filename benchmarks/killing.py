@@ -1,5 +1,5 @@
-"""What dies in `benchmarks.faults`, `benchmarks.faults_mining` and tests: a driver, a node of two on this machine, an
-actor; and the bucket that those nodes share.
+"""What dies in the fault benchmarks and in tests: a driver, a node of two on this machine, an actor that works; and the
+bucket that those nodes share.
 """
 
 import logging
@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 Job = subprocess.Popen[bytes]
-_STAGES = ("EncodeRows", "SearchStripe")  # as Ray names the processes of their actors
+_WORKERS = ("EncodeRows", "SearchStripe", "RayTrainWorker")  # as Ray names the processes of their actors
 
 
 @dataclass(frozen=True)
@@ -125,12 +125,12 @@ def kill_tree(job: Job) -> None:
 
 
 def actors(root: Job | psutil.Process) -> list[psutil.Process]:
-    """The actors below a process that encode or search."""
+    """The actors below a process that encode, search or train."""
     found = []
     for each in _tree(root):
         with suppress(psutil.Error):
             title = " ".join(each.cmdline())
-            found += [each] if any(stage in title for stage in _STAGES) else []
+            found += [each] if any(worker in title for worker in _WORKERS) else []
     return found
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from jobs.mine import resolve_second_opinion
 from jobs.session import Summary, is_on_cluster, run_job
+from jobs.train import resolve_guide
 from medembed import storage
 from medembed.data.prepare import check_source
 from medembed.evaluation.report import headline
@@ -29,8 +30,12 @@ def run_loop(job: FinetuneConfig) -> tuple[Finetuned, Registry]:
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     registry.check_output(job.output)
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
-    mining = resolve_second_opinion(job.mining, job.registry)
-    return finetune(job.model_copy(update={"model": model, "mining": mining}), registry), registry
+    resolved = {
+        "model": model,
+        "mining": resolve_second_opinion(job.mining, job.registry),
+        "training": resolve_guide(job.training, job.registry),
+    }
+    return finetune(job.model_copy(update=resolved), registry), registry
 
 
 def result_lines(result: Finetuned, registry: Registry) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pydantic import Field
 
 from jobs.session import Summary, is_on_cluster, run_job
+from jobs.train import resolve_guide
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
 from medembed.data.dataset import open_dataset
@@ -39,7 +40,8 @@ class PreflightJob(Config):
 def run(job: PreflightJob) -> Summary:
     dataset = open_dataset(storage.absolute(job.data))
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
-    found = preflight(dataset, model, job.preflight, job.encoding, job.mining, job.training)
+    training = resolve_guide(job.training, job.registry)
+    found = preflight(dataset, model, job.preflight, job.encoding, job.mining, training)
     warnings = advise(found, job.preflight, job.encoding, job.training)
     return {
         "output": storage.absolute(job.output),

@@ -34,7 +34,8 @@ def run(job: TrainJob) -> Summary:
     registry.check_output(job.output)
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
     dataset, examples = open_dataset(storage.absolute(job.data)), open_examples(storage.absolute(job.examples))
-    checkpoint = train(dataset, examples, model, storage.absolute(job.output), job.training)
+    training = resolve_guide(job.training, job.registry)
+    checkpoint = train(dataset, examples, model, storage.absolute(job.output), training)
     version, _ = register_checkpoint(registry, checkpoint, job, metrics={}, tags={}, artifacts={})
     lines = [
         f"checkpoint: {checkpoint.uri}, dev score {checkpoint.manifest['dev']['score']:.4f}",
@@ -42,6 +43,14 @@ def run(job: TrainJob) -> Summary:
         f"medembed promote model=models:/{version.name}/{version.version}",
     ]
     return {"output": checkpoint.uri, "checkpoint": checkpoint.manifest, "lines": lines}
+
+
+def resolve_guide(training: TrainingConfig, registry: RegistryConfig) -> TrainingConfig:
+    """The config with a guide that any node can load, if the loss has one."""
+    if training.loss.guide is None:
+        return training
+    guide = resolve_model(training.loss.guide, registry, on_cluster=is_on_cluster())
+    return training.model_copy(update={"loss": training.loss.model_copy(update={"guide": guide})})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

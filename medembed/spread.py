@@ -1,7 +1,9 @@
 """Spreads items over the actors of a Ray Data stage; results stream back as they are ready."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from medembed.errors import MedEmbedError
 
@@ -12,6 +14,17 @@ _FEW_ITEMS_PER_WORKER = 16
 # Share of actors that are busy from which a pool grows, those that still start counted: while items wait, to its most.
 # Ray's own threshold needs items in advance, and adds one actor after the other.
 _GROW_FROM = 0.5
+
+
+def _check_workers(value: object) -> Workers:
+    bounds = list(value) if isinstance(value, list | tuple) else [value]
+    counts = [count for count in bounds if isinstance(count, int) and not isinstance(count, bool) and count >= 1]
+    if len(counts) < len(bounds) or len(counts) not in (1, 2) or counts != sorted(counts):
+        raise ValueError("expected a number from 1, or two of them, [fewest,most]")
+    return counts[0] if len(set(counts)) == 1 else (counts[0], counts[1])
+
+
+WorkerCount = Annotated[Workers, BeforeValidator(_check_workers)]  # as a config key
 
 
 def spread(

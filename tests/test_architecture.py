@@ -15,7 +15,8 @@ FLOORS = {
     "finetuning": 4, "preflight": 4,
 }  # fmt: skip
 USES_RAY = {
-    "spread", "progress", "search.sharded", "training.loop", "training.trainer",
+    "spread", "progress", "search.sharded", "training.worker", "training.callbacks",
+    "training.controller", "training.trainer",
     "preflight.resources", "preflight.train_probe",
 }  # fmt: skip
 SOURCES = sorted(path for room in ("medembed", "serve", "jobs") for path in (ROOT / room).rglob("*.py"))

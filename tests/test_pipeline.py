@@ -89,7 +89,7 @@ def test_the_loop_measures_every_dimension_before_and_after_and_registers_a_stoc
     config = RegistryConfig(workspace=str(root / "ws"))
     assert resolve_model("models:/medembed@champion", config, on_cluster=False) == summary["checkpoint"]["uri"]
     assert (root / "out/report.html").stat().st_size > 10_000
-    assert not list(root.rglob("*.run-*"))
+    assert not list(root.rglob("*.run"))
 
 
 def test_the_served_model_answers_at_each_dimension_with_a_document_of_the_corpus(

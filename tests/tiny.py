@@ -60,3 +60,39 @@ def write_pairs(path: Path, count: int = 240, seed: int = 0) -> Path:
         )
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def make_xlm_roberta(folder: Path) -> Path:
+    """A 2-layer random XLM-R with a character-level SentencePiece vocabulary: what multilingual E5 models are."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+    from tokenizers import Tokenizer
+    from tokenizers.models import Unigram
+    from tokenizers.pre_tokenizers import Metaspace
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel, set_seed
+
+    set_seed(0)
+    signs = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("▁0123456789éè.,'?-#:")
+    words = [f"▁{word}" for word in [*SUBJECTS, *SIGNS, "query", "passage"]]
+    vocabulary = [(sign, 0.0) for sign in signs] + [(word, -2.0) for word in words] + [(sign, -5.0) for sign in letters]
+    tokenizer = Tokenizer(Unigram(vocabulary, unk_id=3))
+    tokenizer.pre_tokenizer = Metaspace()
+    tokenizer.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    raw = folder.with_name(folder.name + "-xlm")
+    raw.mkdir(parents=True)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>",
+        mask_token="<mask>", model_input_names=["input_ids", "attention_mask"],
+    ).save_pretrained(raw)  # fmt: skip
+    shape = XLMRobertaConfig(
+        vocab_size=len(vocabulary), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=66, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+    )  # fmt: skip
+    XLMRobertaModel(shape).save_pretrained(raw)
+    transformer = Transformer(str(raw), max_seq_length=48)
+    model = SentenceTransformer(modules=[transformer, Pooling(WIDTH, "mean"), Normalize()], device="cpu")
+    model.save_pretrained(str(folder), create_model_card=False)
+    return folder

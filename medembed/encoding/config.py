@@ -1,24 +1,16 @@
 """How texts become embeddings, and on which resources."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from medembed.config import Config
-from medembed.spread import Workers
+from medembed.spread import WorkerCount
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 # Measured: a CPU's caches hold a small batch's activations; a GPU needs a large one to be busy.
 _TOKENS_ON_CPU, _TOKENS_ON_GPU = 512, 65536
 _TEXTS_ON_CPU, _TEXTS_ON_GPU = 1024, 16384  # seconds of work, beside which an item's own cost is small
-
-
-def _check_workers(value: object) -> Workers:
-    bounds = list(value) if isinstance(value, list | tuple) else [value]
-    counts = [count for count in bounds if isinstance(count, int) and not isinstance(count, bool) and count >= 1]
-    if len(counts) < len(bounds) or len(counts) not in (1, 2) or counts != sorted(counts):
-        raise ValueError("expected a number from 1, or two of them, [fewest,most]")
-    return counts[0] if len(set(counts)) == 1 else (counts[0], counts[1])
 
 
 class EncodingConfig(Config):
@@ -33,7 +25,7 @@ class EncodingConfig(Config):
     max_failed: int = Field(
         default=10, ge=0, description="documents that may crash the encoder: left out and listed; more end the run"
     )
-    workers: Annotated[Workers, BeforeValidator(_check_workers)] = Field(
+    workers: WorkerCount = Field(
         default=2,
         description="encoding actors: a number, or [fewest,most], e.g. [1,8], which starts with the fewest and adds "
         "more while work waits and there is room; the table is the same",

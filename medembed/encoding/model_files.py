@@ -18,7 +18,7 @@ from medembed.schema import fingerprint
 CARD = "medembed.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 # Files that loading does not read, or that say who saved the model rather than what it computes.
-_NOT_HASHED = {CARD, "manifest.json", "summary.json", "README.md", ".gitattributes", "data_config.json"}
+_NOT_HASHED = {CARD, "manifest.json", "summary.json", "README.md", ".gitattributes", "data_config.json", "history.json"}
 _VOLATILE_KEYS = {
     "__version__",
     "transformers_version",

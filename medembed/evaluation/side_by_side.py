@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -149,9 +149,11 @@ def compare_models(
     title: str,
     facts: Sequence[tuple[str, str]] = (),
     bm25: bool = False,
+    plots: Mapping[str, bytes] | None = None,
 ) -> SideBySide:
     """Measures each contender, and BM25 if asked for, compares the first with the others, and draws the page.
 
+    `plots` {file name: PNG} join those that are drawn here; the page shows curves.png, a training's course.
     A baseline that is narrower than a dimension stands with its own widest. Raises the errors of `evaluate`.
     """
     place = storage.join(output, "evaluations", "{key}")
@@ -175,7 +177,7 @@ def compare_models(
         facts=[(name, without_passwords(value)) for name, value in [*describe_data(dataset, config), *facts]],
         texts=_texts(dataset, config) if config.show_text and evaluations[0].queries else {},
     )
-    plots = draw_plots(page)
+    plots = draw_plots(page) | dict(plots or {})
     result = SideBySide(tuple(evaluations), tuple(comparisons), page)
     metrics = result.numbers["metrics"] | ({"differences": result.numbers["differences"]} if comparisons else {})
     result.files.update(

@@ -37,7 +37,9 @@ from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from medembed.registry.models import Registry, Version
-from medembed.training.trainer import Checkpoint, train
+from medembed.training.checkpoint import Checkpoint
+from medembed.training.curves import CURVES
+from medembed.training.trainer import train
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +192,7 @@ class Run:
         ]
         return compare_models(
             dataset, contenders, self.root, self.measurement, self.config.encoding,
-            title="Before and after fine-tuning", facts=facts,
+            title="Before and after fine-tuning", facts=facts, plots=checkpoint.read(CURVES),
         )  # fmt: skip
 
     def publish(

@@ -1,11 +1,14 @@
 """A checkpoint -> a registered version with its run, parameters, metrics and lineage."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from medembed.config import Config, to_yaml
 from medembed.registry.models import Registry, Version
-from medembed.training.trainer import Checkpoint
+from medembed.training.card import HISTORY
+from medembed.training.checkpoint import Checkpoint
+from medembed.training.curves import CURVES
 
 
 def register_checkpoint(
@@ -35,9 +38,21 @@ def register_checkpoint(
         params=_flatten(manifest["config"]),
         metrics=scores,
         tags=tags,
-        artifacts={**artifacts, "config.yaml": to_yaml(config)},
+        artifacts={**checkpoint.read(CURVES, HISTORY), **artifacts, "config.yaml": to_yaml(config)},
+        history=_steps_of(checkpoint),
     )
     return version, True
+
+
+def _steps_of(checkpoint: Checkpoint) -> list[tuple[str, int, float]]:
+    """(metric, step, value) of all that training logged."""
+    logged = json.loads(checkpoint.read(HISTORY).get(HISTORY, b"[]"))
+    return [
+        (f"train_{name}", int(entry["step"]), value)
+        for entry in logged
+        for name, value in entry.items()
+        if name != "step"
+    ]
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

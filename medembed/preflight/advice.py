@@ -81,10 +81,10 @@ def _about_resources(
             f"One sampled document stands for {apart:,.0f}: the recall is a rough guess; "
             f"raise preflight.sample_documents above {config.sample_documents:,}."
         )
-    if train.examples and not train.steps:
-        together = train.batch_size * train.workers
+    if train.is_timed and train.examples and not train.steps:
+        together = train.batch_size * train.workers * training.accumulation_steps
         yield f"{train.examples:,} examples do not fill one batch of {together:,}: lower training.batch_size."
-    if train.examples and train.seconds_per_step is None:
+    if train.is_timed and train.examples and train.seconds_per_step is None:
         yield f"A batch of {train.batch_size} does not fit in memory: lower training.batch_size or training.max_length."
     if (train.seconds or 0) > _LONG_S and 2 * found.typical_length <= (training.max_length or found.own_length):
         yield (
@@ -100,7 +100,7 @@ def _about_resources(
     resources = found.resources
     for name, plan, asked, cpus, gpus in (
         ("encoding", found.encode, encoding.most_workers, encoding.cpus_per_worker, encoding.gpus_per_worker),
-        ("training", train, training.workers, training.cpus_per_worker, float(training.use_gpu)),
+        ("training", train, training.most_workers, training.cpus_per_worker, float(training.use_gpu)),
     ):
         fitting = resources.fit(asked, cpus, gpus)
         if fitting < asked:

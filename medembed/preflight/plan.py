@@ -12,6 +12,7 @@ from medembed.preflight.sample import Corpus
 from medembed.preflight.train_probe import TrainCost
 from medembed.training.config import TrainingConfig
 from medembed.training.loop import count_steps
+from medembed.training.loss_config import RANKING
 
 Floats = npt.NDArray[np.float64]
 Lengths = npt.NDArray[np.int64]
@@ -56,6 +57,12 @@ class TrainPlan:
     seconds: float | None
     memory_bytes: int  # of one worker
     capacity_bytes: int
+    loss: str = "multiple_negatives"
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether steps of this loss are timed: the examples at hand are those of ranking losses alone."""
+        return self.loss in RANKING
 
 
 def row_weights(corpus: Corpus) -> Floats:
@@ -104,16 +111,17 @@ def plan_training(cost: TrainCost | None, examples: int, mining: MiningConfig, t
     steps = count_steps(examples, training)
     per_step = cost.seconds_per_step if cost else None
     return TrainPlan(
-        workers=training.workers,
+        workers=training.most_workers,
         cpus=training.cpus_per_worker,
         gpus=float(training.use_gpu),
         batch_size=training.batch_size,
         mined=mining.negatives,
-        negatives=training.workers * training.batch_size * (1 + mining.negatives) - 1,
+        negatives=training.most_workers * training.batch_size * (1 + mining.negatives) - 1,
         examples=examples,
         steps=steps,
         seconds_per_step=per_step,
         seconds=None if per_step is None else per_step * steps,
         memory_bytes=cost.memory_bytes if cost else 0,
         capacity_bytes=cost.capacity_bytes if cost else 0,
+        loss=training.loss.name,
     )

@@ -29,6 +29,7 @@ from medembed.preflight.sample import Corpus, choose_queries, make_examples, rea
 from medembed.preflight.train_probe import TrainCost, probe_training
 from medembed.preflight.verdict import Verdict, decide
 from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import RANKING
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def preflight(
     resources = find_resources()
     most, cpus = encoding.most_workers, encoding.cpus_per_worker
     encoders = check_fit("encoding", resources, most, cpus, encoding.gpus_per_worker)
-    check_fit("training", resources, training.workers, training.cpus_per_worker, int(training.use_gpu))
+    check_fit("training", resources, training.most_workers, training.cpus_per_worker, int(training.use_gpu))
     check_lengths(fetch_model(model), config.max_lengths)
     rows, qrels = dataset.queries().to_pylist(), dataset.qrels()
     data, pairs = count_data(dataset, rows, qrels, mining)
@@ -135,6 +136,9 @@ def _time_training(
     mining: MiningConfig,
     training: TrainingConfig,
 ) -> TrainCost | None:
+    if training.loss.name not in RANKING:
+        logger.info("train: not timed: loss %s is no ranking loss, whose steps alone are timed", training.loss.name)
+        return None
     examples = make_examples(pairs, corpus, mining.negatives)
     if not examples:
         logger.info("train: nothing to time, there is no training pair")

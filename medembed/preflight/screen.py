@@ -103,6 +103,8 @@ def _encode(found: Preflight) -> list[str]:
 
 def _train(found: Preflight) -> list[str]:
     plan = found.train
+    if not plan.is_timed:
+        return [f"not timed: loss {plan.loss} is no ranking loss"]
     negatives = (
         f"{plan.negatives:,} negatives per query: batch {plan.batch_size:,} x {_count(plan.workers, 'worker')}, "
         f"{plan.mined} mined for each"

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder, load_model
-from medembed.encoding.model_files import fetch_model
 from medembed.preflight.memory import peak_memory
 from medembed.privacy import silence_telemetry
+from medembed.training.batches import to_columns
 from medembed.training.config import TrainingConfig
-from medembed.training.loop import build_trainer
+from medembed.training.loop import build_trainer, load_student, read_together
+from medembed.training.order import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +36,8 @@ def probe_training(examples: Sequence[dict[str, Any]], model: str, steps: int, c
     """
     import ray
 
-    logger.info("train: timing %d steps of %d examples", steps, config.batch_size)
-    needed = config.batch_size * (steps + 1)
+    logger.info("train: timing %d steps of %d examples", steps, config.batch_size * config.accumulation_steps)
+    needed = config.batch_size * config.accumulation_steps * (steps + 1)
     filled = [examples[number % len(examples)] for number in range(needed)]
     task = ray.remote(num_cpus=config.cpus_per_worker, num_gpus=int(config.use_gpu), max_retries=0)(time_steps)
     try:
@@ -56,7 +55,6 @@ def time_steps(
     import torch
     from transformers import TrainerCallback, set_seed
 
-    encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker)
     device = torch.device("cuda" if config.use_gpu else "cpu")
     marks: list[float] = []
 
@@ -73,10 +71,12 @@ def time_steps(
             control.should_training_stop |= marks[-1] - marks[0] > _LONG_ENOUGH_S
 
     set_seed(config.seed)
-    encoder = Encoder(load_model(fetch_model(model), encoding, str(device)), encoding)
+    encoder, adapter = load_student(model, config)
+    columns = to_columns(examples, encoder.prompt("query"), encoder.prompt("document"))
     try:
         with tempfile.TemporaryDirectory(prefix="medembed-preflight-") as scratch:
-            build_trainer(encoder, examples, config, steps + 1, Clock(), scratch).train()
+            plan = Plan(read_together(len(examples), config, 1), steps + 1, steps + 1)
+            build_trainer(encoder, columns, config, plan, Clock(), scratch, adapter).train()
     except torch.OutOfMemoryError:
         return None, *peak_memory(device)
     return seconds_per_step(marks), *peak_memory(device)

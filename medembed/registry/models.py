@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,15 @@ class Registry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         artifacts: Mapping[str, str | bytes],
+        history: Sequence[tuple[str, int, float]] = (),
     ) -> Version:
         """Logs a run and registers its checkpoint as a new version.
 
         `artifacts` are file names with their content. `tags` carry the lineage and mark both run and version.
+        `history` is (metric, step, value) of what was logged on the way.
         """
         name = self.config.model_name
-        run_id = self.log_run(params=params, metrics=metrics, tags=tags, artifacts=artifacts)
+        run_id = self.log_run(params=params, metrics=metrics, tags=tags, artifacts=artifacts, history=history)
         if not self.client.search_registered_models(filter_string=f"name = '{name}'"):
             self.client.create_registered_model(name)
         made = self.client.create_model_version(name, source=checkpoint, run_id=run_id, tags=dict(tags))
@@ -71,13 +73,15 @@ class Registry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         artifacts: Mapping[str, str | bytes],
+        history: Sequence[tuple[str, int, float]] = (),
     ) -> str:
-        """Logs a finished run; returns its id. `artifacts` are file names with their content."""
+        """Logs a finished run; returns its id. `artifacts` and `history` as in `register`."""
         from mlflow.entities import Metric, Param
 
         run_id = str(self.client.create_run(self._experiment(), tags=dict(tags)).info.run_id)
         now = int(time.time() * 1000)
         numbers = [Metric(_METRIC_NAME.sub("_", key), number, now, 0) for key, number in metrics.items()]
+        numbers += [Metric(_METRIC_NAME.sub("_", key), number, now, step) for key, step, number in history]
         settings = [Param(key, str(value)) for key, value in params.items()]
         for start in range(0, max(len(numbers), len(settings)), _PER_BATCH):
             batch = slice(start, start + _PER_BATCH)

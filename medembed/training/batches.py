@@ -1,14 +1,16 @@
-"""Examples -> the columns that the trainer reads, with ids by which the loss knows duplicates. Pure."""
+"""Examples -> the columns that the trainer reads: with ids by which the loss knows duplicates, or with scores. Pure."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from medembed.schema import document_of
 
+Columns = dict[str, list[Any]]  # what the trainer reads, `label` last
 NO_DOCUMENT = -1  # id of the stand-in where an example has fewer negatives than others
 
 
-def to_columns(examples: Sequence[dict[str, Any]], query_prompt: str, document_prompt: str) -> dict[str, list[Any]]:
+def to_columns(examples: Sequence[dict[str, Any]], query_prompt: str, document_prompt: str) -> Columns:
     """{query, positive, negative_0, ..., label}: texts behind their prompts, and int64 ids as `label`.
 
     `label` is [query id, positive id, negative ids ...] per row: the trainer's collator tokenises every
@@ -22,7 +24,41 @@ def to_columns(examples: Sequence[dict[str, Any]], query_prompt: str, document_p
     def number(kind: str, name: str) -> int:
         return numbers.setdefault((kind, name), len(numbers))
 
-    columns: dict[str, list[Any]] = {
+    columns = _texts(examples, count, query_prompt, document_prompt)
+    for row in examples:
+        documents = [number("document", document_of(name)) for name in (row["positive_id"], *row["negative_ids"])]
+        padding = [NO_DOCUMENT] * (count + 1 - len(documents))
+        columns.setdefault("label", []).append([number("query", row["query"]), *documents, *padding])
+    return columns
+
+
+def to_scored_columns(examples: Sequence[dict[str, Any]], query_prompt: str, document_prompt: str) -> Columns:
+    """{query, positive, negative_0, ..., label}: `label` is the second opinion's [positive's, negatives' ...] scores.
+
+    Where an example has fewer negatives than others, an empty text with score NaN stands in. Examples without any
+    negative are left out.
+    """
+    examples = [row for row in examples if row["negatives"]]
+    count = max((len(row["negatives"]) for row in examples), default=0)
+    scores = [[row["positive_second_score"], *row["negative_second_scores"]] for row in examples]
+    padded = [found + [math.nan] * (count + 1 - len(found)) for found in scores]
+    return _texts(examples, count, query_prompt, document_prompt) | {"label": padded}
+
+
+def to_triplets(examples: Sequence[dict[str, Any]], query_prompt: str, document_prompt: str) -> Columns:
+    """{query, positive, negative, label}: a row for each negative; `label`, which no triplet loss reads, is 0."""
+    rows = [(row["query"], row["positive"], negative) for row in examples for negative in row["negatives"]]
+    return {
+        "query": [query_prompt + query for query, _, _ in rows],
+        "positive": [document_prompt + positive for _, positive, _ in rows],
+        "negative": [document_prompt + negative for _, _, negative in rows],
+        "label": [0] * len(rows),
+    }
+
+
+def _texts(examples: Sequence[dict[str, Any]], count: int, query_prompt: str, document_prompt: str) -> Columns:
+    """{query, positive, negative_0, ...} with `count` columns of negatives; "" where an example has fewer."""
+    columns: Columns = {
         "query": [query_prompt + row["query"] for row in examples],
         "positive": [document_prompt + row["positive"] for row in examples],
     }
@@ -30,8 +66,4 @@ def to_columns(examples: Sequence[dict[str, Any]], query_prompt: str, document_p
         columns[f"negative_{position}"] = [
             document_prompt + row["negatives"][position] if position < len(row["negatives"]) else "" for row in examples
         ]
-    for row in examples:
-        documents = [number("document", document_of(name)) for name in (row["positive_id"], *row["negative_ids"])]
-        padding = [NO_DOCUMENT] * (count + 1 - len(documents))
-        columns.setdefault("label", []).append([number("query", row["query"]), *documents, *padding])
     return columns

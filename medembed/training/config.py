@@ -4,10 +4,12 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from medembed.config import Config
+from medembed.spread import WorkerCount
+from medembed.training.loss_config import LossConfig
+from medembed.training.options import TrainingOptions
 
 
-class TrainingConfig(Config):
+class TrainingConfig(TrainingOptions):
     """Matryoshka dimensions and their weights, the optimiser's schedule, checkpoints, resources."""
 
     dimensions: tuple[int, ...] = Field(
@@ -16,12 +18,11 @@ class TrainingConfig(Config):
     weights: tuple[float, ...] | None = Field(
         default=None, description="weight of each dimension's loss; null: all alike"
     )
-    learning_rate: float = Field(
-        default=1e-4, gt=0, lt=1, description="peak learning rate; linear warm-up, linear decay"
-    )
+    loss: LossConfig = LossConfig()
+    learning_rate: float = Field(default=1e-4, gt=0, lt=1, description="peak learning rate, after a linear warm-up")
     warmup: float = Field(default=0.1, ge=0, le=1, description="share of steps that warm up")
-    epochs: float = Field(default=1, gt=0, description="passes over the examples")
-    batch_size: int = Field(default=64, ge=2, description="examples per worker and step")
+    epochs: float = Field(default=1.0, gt=0, description="passes over the examples")
+    batch_size: int = Field(default=64, ge=2, description="examples of a batch, per worker")
     temperature: float = Field(default=0.05, gt=0, description="divides the cosines in the loss")
     max_length: int | None = Field(
         default=None, ge=8, description="tokens kept of a text in training; null: as many as the model reads"
@@ -37,10 +38,23 @@ class TrainingConfig(Config):
         default=1000, ge=1, description="documents that they are ranked against, positives included"
     )
     dev_tag: str | None = Field(default=None, description="only dev queries with this tag, e.g. lay")
-    workers: int = Field(default=1, ge=1, description="training workers; their in-batch negatives are shared")
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="stop early after so many evaluations in a row (one each checkpoint_steps) without a gain in "
+        "select_by at select_dimension; null: never",
+    )
+    min_gain: float = Field(
+        default=0.0, ge=0, description="what the dev score must rise by above its best to count as a gain for patience"
+    )
+    workers: WorkerCount = Field(
+        default=1,
+        description="training workers, whose in-batch negatives are shared: a number, or [fewest,most], e.g. [1,8], "
+        "which goes on with fewer when a node is lost and with more when one joins",
+    )
     cpus_per_worker: int = Field(default=2, ge=1, description="CPU cores and threads of one worker")
     use_gpu: bool = Field(default=False, description="one GPU per worker")
-    max_failures: int = Field(default=2, ge=0, description="lost workers after which training gives up")
+    max_failures: int = Field(default=2, ge=0, description="times that workers may die before training gives up")
 
     @model_validator(mode="after")
     def _check_dimensions(self) -> Self:
@@ -48,8 +62,24 @@ class TrainingConfig(Config):
             raise ValueError(f"dimensions: found {list(self.dimensions)}, expected different numbers of at least 1")
         if self.weights is not None and len(self.weights) != len(self.dimensions):
             raise ValueError(f"weights: found {len(self.weights)}, expected {len(self.dimensions)}, one per dimension")
+        if self.weights is not None and min(self.weights) <= 0:
+            raise ValueError(f"weights: found {list(self.weights)}, expected numbers above 0")
         if self.select_dimension not in self.dimensions:
             raise ValueError(
                 f"select_dimension: found {self.select_dimension}, expected one of {list(self.dimensions)}"
             )
+        per_step = self.loss.dimensions_per_step
+        if per_step is not None and per_step > len(self.dimensions):
+            raise ValueError(f"loss.dimensions_per_step: found {per_step}, expected at most {len(self.dimensions)}")
+        if self.loss.name == "batch_hard" and (self.batch_size < 4 or self.batch_size % 2):
+            raise ValueError(f"batch_size: found {self.batch_size}, but loss batch_hard needs an even one from 4")
+        if self.loss.name == "batch_hard" and self.length_grouped:
+            raise ValueError(
+                "length_grouped: loss batch_hard has an order of its own, by classes; leave one of them out"
+            )
         return self
+
+    @property
+    def most_workers(self) -> int:
+        """The number of workers, or the most that there may be."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]

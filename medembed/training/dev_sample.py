@@ -17,7 +17,8 @@ from medembed.schema import content_hash, document_of
 from medembed.search.topk import top_k
 from medembed.training.config import TrainingConfig
 
-Encode = Callable[[list[str], Role], npt.NDArray[np.float32]]
+Vectors = npt.NDArray[np.float32]
+Encode = Callable[[list[str], Role], Vectors]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,13 @@ def draw_dev_sample(dataset: Dataset, config: TrainingConfig) -> DevSample:
 def measure_dev_sample(sample: DevSample, encode: Encode, config: TrainingConfig) -> dict[int, float]:
     """{dimension: mean of `select_by`} of the encoder on the sample."""
     queries = encode([text for _, text in sample.queries], "query")
-    documents = encode([text for _, text in sample.documents], "document")
+    return score_dev_sample(sample, queries, encode([text for _, text in sample.documents], "document"), config)
+
+
+def score_dev_sample(
+    sample: DevSample, queries: Vectors, documents: Vectors, config: TrainingConfig
+) -> dict[int, float]:
+    """The same of embeddings: float32 [queries, D] and [documents, D], unit rows, in the order of the sample."""
     ids, depth = np.array([name for name, _ in sample.documents]), _depth(config)
     rankings = {
         dimension: top_k(truncate(queries, dimension), ids, truncate(documents, dimension), depth, by_document=True)

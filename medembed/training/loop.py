@@ -1,166 +1,97 @@
-"""What one training worker does: load, train with SentenceTransformerTrainer, report checkpoints to Ray Train."""
+"""What a training makes of examples and config: a plan of steps, and the trainer that takes them."""
 
-import math
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder, Role, load_model
+from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import fetch_model
-from medembed.errors import TrainingError
-from medembed.mining.examples import open_examples
-from medembed.privacy import silence_telemetry
-from medembed.training.batches import to_columns
+from medembed.training.adapters import Adapter, load_for_training
+from medembed.training.arguments import training_arguments
+from medembed.training.batches import Columns
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import DevSample, draw_dev_sample, measure_dev_sample
-
-
-@dataclass(frozen=True)
-class Work:
-    """Everything that a worker needs; places are URIs that every node can reach."""
-
-    model: str
-    dataset: str
-    examples: str
-    config: TrainingConfig
-    progress: Any = None  # handle of a progress.Report
-
-
-def train_worker(work: Work) -> None:
-    """Trains from the latest reported checkpoint, or from the start; reports every `checkpoint_steps`."""
-    silence_telemetry()
-    import ray.train
-    from transformers import set_seed
-
-    config = work.config
-    encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker)
-    set_seed(config.seed)
-    model = load_model(fetch_model(work.model), encoding, "cuda" if config.use_gpu else "cpu")
-    sample = (
-        draw_dev_sample(open_dataset(work.dataset), config) if ray.train.get_context().get_world_rank() == 0 else None
-    )
-    encoder, examples = Encoder(model, encoding), open_examples(work.examples).read()
-    steps, reporter = count_steps(len(examples), config), _make_reporter(encoder, sample, work)
-    with tempfile.TemporaryDirectory(prefix="medembed-train-") as scratch:
-        trainer = build_trainer(encoder, examples, config, steps, reporter, scratch)
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            trainer.train()
-        else:
-            with checkpoint.as_directory() as folder:
-                trainer.train(resume_from_checkpoint=folder)
+from medembed.training.grouping import count_paired, group_by_length, pair_by_class
+from medembed.training.order import Arrange, Plan, Position, Stream
+from medembed.training.parameters import freeze
+from medembed.training.prompts import set_prompts
+from medembed.training.state import TrainingState
 
 
 def count_steps(examples: int, config: TrainingConfig) -> int:
-    """Optimiser steps of a run; the last incomplete batch of a pass is left out, and another one each pass."""
-    per_epoch = examples // (config.batch_size * config.workers)
-    return math.ceil(per_epoch * config.epochs)
+    """Optimiser steps of a run that always has its most workers."""
+    return read_together(examples, config, config.most_workers).steps_left(Position(), config.epochs)
+
+
+def read_together(examples: int, config: TrainingConfig, workers: int, arrange: Arrange | None = None) -> Stream:
+    """How so many workers read the examples: a step's rows are those of all its accumulated batches."""
+    return Stream(examples, config.batch_size * workers * config.accumulation_steps, config.seed, arrange)
+
+
+def arrange_rows(columns: Columns, config: TrainingConfig) -> Arrange | None:
+    """What puts the rows of these columns in order where the loss or the config groups them.
+
+    It knows nothing of the workers at hand, so that a pass is the same however many there are.
+    """
+    if config.loss.name == "batch_hard":
+        return partial(pair_by_class, columns["label"])
+    if not config.length_grouped:
+        return None
+    texts = [column for name, column in columns.items() if name != "label"]
+    lengths = [sum(map(len, row)) for row in zip(*texts, strict=True)]
+    return partial(group_by_length, lengths, read_together(len(lengths), config, config.most_workers).rows)
+
+
+def plan_run(columns: Columns, config: TrainingConfig, state: TrainingState, workers: int) -> Plan:
+    """What so many workers have left to do after `state`."""
+    labels = columns["label"]
+    examples = count_paired(labels) if config.loss.name == "batch_hard" else len(labels)
+    stream = read_together(examples, config, workers, arrange_rows(columns, config))
+    return Plan(
+        stream,
+        stream.steps_left(state.position, config.epochs),
+        count_steps(examples, config),
+        start=state.position,
+        done=state.step,
+        scheduled=state.scheduled,
+        pace=stream.rows / read_together(examples, config, config.most_workers).rows,
+    )
+
+
+def load_student(model: str, config: TrainingConfig) -> tuple[Encoder, Adapter | None]:
+    """(the encoder that is trained, its adapter if the config asks for one), frozen and prompted as the config says."""
+    encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker)
+    device = "cuda" if config.use_gpu else "cpu"
+    loaded, adapter = load_for_training(fetch_model(model), encoding, config.adapter, device)
+    set_prompts(loaded, config.prompts)
+    freeze(loaded, config.freeze)
+    return Encoder(loaded, encoding), adapter
 
 
 def build_trainer(
     encoder: Encoder,
-    examples: Sequence[dict[str, Any]],
+    columns: Columns,
     config: TrainingConfig,
-    steps: int,
+    plan: Plan,
     callback: Any,
     scratch: str,
+    adapter: Adapter | None = None,
 ) -> Any:
-    """A SentenceTransformerTrainer that makes `steps` optimiser steps on the encoder's model."""
+    """A SentenceTransformerTrainer that takes the plan's steps on the encoder's model."""
     from datasets import Dataset as RowDataset
-    from sentence_transformers import SentenceTransformerTrainer
 
-    from medembed.training.losses import MatryoshkaRankingLoss
+    from medembed.training.losses.make import make_loss
+    from medembed.training.padding import count_padding
+    from medembed.training.private_trainer import PrivateTrainer
 
-    class PrivateTrainer(SentenceTransformerTrainer):
-        """Without the generated model card, which would quote training texts, and without pickled arguments."""
-
-        def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-            pass
-
-        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-            self.model.save_pretrained(str(output_dir), create_model_card=False)
-
-    columns = to_columns(examples, encoder.prompt("query"), encoder.prompt("document"))
-    weights = config.weights or (1.0,) * len(config.dimensions)
     trainer = PrivateTrainer(
+        plan=plan,
+        adapter=adapter,
         model=encoder.model,
-        args=_arguments(config, steps, scratch),
+        args=training_arguments(config, plan.done + plan.steps, scratch, encoder.model),
         train_dataset=RowDataset.from_dict(columns),
-        loss=MatryoshkaRankingLoss(encoder.model, config.dimensions, weights, config.temperature),
+        loss=make_loss(config, encoder.model, columns["label"]),
         callbacks=[callback],
     )
     trainer.data_collator.max_length = config.max_length
+    count_padding(trainer)
     return trainer
-
-
-def _arguments(config: TrainingConfig, steps: int, scratch: str) -> Any:
-    from sentence_transformers import SentenceTransformerTrainingArguments
-
-    return SentenceTransformerTrainingArguments(
-        output_dir=scratch,
-        max_steps=steps,
-        per_device_train_batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=config.warmup,
-        weight_decay=0.01,
-        dataloader_drop_last=True,
-        save_strategy="no",
-        logging_strategy="steps",
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=not config.use_gpu,
-        bf16=config.use_gpu,
-        seed=config.seed,
-    )
-
-
-def _make_reporter(encoder: Encoder, sample: DevSample | None, work: Work) -> Any:
-    import ray.train
-    from transformers import TrainerCallback
-
-    config = work.config
-
-    class Reporter(TrainerCallback):
-        """Shows progress; at each checkpoint measures the dev sample on rank 0 and hands both to Ray Train."""
-
-        note = ""
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
-            if not math.isfinite(logs.get("loss", 0.0)):
-                raise TrainingError(
-                    f"loss is {logs['loss']} at step {state.global_step}; lower training.learning_rate."
-                )
-            if sample is not None and "loss" in logs and work.progress is not None:
-                work.progress.write.remote(state.global_step, f"loss {logs['loss']:.2f}{self.note}")
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step % config.checkpoint_steps == 0 or state.global_step == state.max_steps:
-                control.should_save = True
-
-        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if sample is None:
-                ray.train.report({}, None)
-                return
-            metrics = measure_dev_sample(sample, self._encode, config)
-            report = {"step": state.global_step, "score": metrics[config.select_dimension]}
-            report |= {f"{config.select_by}/{dimension}": value for dimension, value in metrics.items()}
-            self.note = f", dev {report['score']:.3f} at step {state.global_step}"
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            ray.train.report(report, ray.train.Checkpoint.from_directory(str(folder)))
-
-        @staticmethod
-        def _encode(texts: list[str], role: Role) -> Any:
-            encoder.model.eval()
-            try:
-                return encoder.encode(texts, role)
-            finally:
-                encoder.model.train()
-
-    return Reporter()

@@ -2,16 +2,15 @@
 
 import json
 import logging
+import os
 import tempfile
-from dataclasses import dataclass, replace
+import uuid
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow.fs as pafs
-
 from medembed import storage
-from medembed.artifact import NewOutput, find_output, place
+from medembed.artifact import find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.model_files import CARD, fetch_model, model_fingerprint
 from medembed.errors import DataError, TrainingError
@@ -19,27 +18,25 @@ from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.progress import watch
 from medembed.schema import fingerprint
+from medembed.training.adapters import check_adapter
+from medembed.training.card import describe_checkpoint
+from medembed.training.checkpoint import KIND, Checkpoint, download_model, publish, read_history
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample
-from medembed.training.loop import Work, count_steps, train_worker
+from medembed.training.history import Entry
+from medembed.training.loop import count_steps, read_together
+from medembed.training.loss_config import ON_EXAMPLES, RANKING
+from medembed.training.material import check_fits
+from medembed.training.order import Stream
+from medembed.training.reporting import check_reporting
+from medembed.training.run import claim_run, latest_checkpoint, mend_snapshot, remove_run, run_folder
+from medembed.training.start_line import describe_start
+from medembed.training.worker import Work, train_worker
 
 logger = logging.getLogger(__name__)
 
-KIND = "checkpoint"
-# What a trainer keeps beside the model to resume from: pickles, and of no use to whoever loads it.
-_TRAINING_STATE = ("optimizer", "scheduler", "rng_state", "scaler", "trainer_state", "training_args", ".metadata")
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A trained model on storage: a stock sentence-transformers folder with our card and a manifest."""
-
-    uri: str
-    manifest: dict[str, Any]
-
-    @property
-    def fingerprint(self) -> str:
-        return str(self.manifest["fingerprint"])
+# Ray tries a minute at a time to find room for workers: time for a cloud to replace a node.
+_STARTS_WITHOUT_ROOM = 5
 
 
 def train(dataset: Dataset, examples: Examples, model: str, output: str, config: TrainingConfig) -> Checkpoint:
@@ -47,64 +44,118 @@ def train(dataset: Dataset, examples: Examples, model: str, output: str, config:
 
     A lost worker restarts from the last reported checkpoint, and so
     does the same call after the driver was lost: unfinished state lies beside `output` until the end.
-    Raises TrainingError when failures exceed `max_failures`, DataError if no step would be made.
+    Raises TrainingError when failures exceed `max_failures`, DataError if no step would be made, or if the loss and
+    the data do not fit.
     """
     check_dimensions(config.dimensions, int(examples.manifest["width"]))
     examples.check_lists()
-    parent = model_fingerprint(fetch_model(model))
-    key = fingerprint([dataset.fingerprint, examples.fingerprint, parent, config.model_dump()])
+    inputs = fingerprint_inputs(dataset, examples, model, config)
+    key = fingerprint(list(inputs.values()))
     output = place(output, key)
-    manifest = find_output(output, KIND, key)
+    run, manifest = storage.absolute(run_folder(output)), find_output(output, KIND, key)
     if manifest is not None:
         logger.info("checkpoint %s: unchanged, reused", manifest["fingerprint"])
+        remove_run(run)  # of a driver that died between the two
         return Checkpoint(output, manifest)
-    steps = _count_steps(examples, config)
-    draw_dev_sample(dataset, config)  # fails here, in a second, rather than in a worker
-    work = Work(model, dataset.uri, examples.uri, config)
-    run = f"{output.rstrip('/')}.run-{key}"
-    with watch(steps, "train", "steps") as progress:
-        best, metrics = _fit(replace(work, progress=progress), run)
+    logs = f"{output.rstrip('/')}.logs"
+    check_adapter(config.adapter, config.use_gpu)
+    check_reporting(config.report_to, logs)
+    steps, stream = _count_steps(dataset, examples, config)
+    sample = draw_dev_sample(dataset, config)  # fails here, in a second, rather than in a worker
+    attempt = uuid.uuid4().hex
+    if claim_run(run, key, inputs, attempt):
+        mend_snapshot(run)
+        latest = latest_checkpoint(run)
+        logger.info("train: goes on with %s%s", run, f", from step {latest[1]}" if latest else ", from its start")
+    with watch(steps * stream.rows, "train", "examples") as progress:
+        work = Work(
+            model, dataset.uri, examples.uri, sample, config, run, attempt, logs, progress, _is_watched()
+        )  # fmt: skip
+        best, metrics, history = _fit(work)
     with tempfile.TemporaryDirectory() as folder:
-        _download_model(best, Path(folder))
+        download_model(best, Path(folder))
         entries = {
             "fingerprint": model_fingerprint(Path(folder)),
-            "parent": {"model": model, "fingerprint": parent},
+            "parent": {"model": model, "fingerprint": inputs["model"]},
             "dataset": dataset.fingerprint,
             "examples": examples.fingerprint,
             "dimensions": sorted(config.dimensions, reverse=True),
             "dev": metrics,
         }
         (Path(folder) / CARD).write_text(json.dumps(entries, indent=2))
-        (Path(folder) / "README.md").write_text(_model_card(entries, config))
-        checkpoint = _publish(Path(folder), output, key, entries, config)
-    storage.delete_folder(run)
+        describe_checkpoint(Path(folder), entries, config, dataset.manifest, examples.manifest, history)
+        checkpoint = publish(Path(folder), output, key, entries, config)
+    remove_run(run)
     return checkpoint
 
 
-def _count_steps(examples: Examples, config: TrainingConfig) -> int:
-    """Logs what is about to run; raises DataError if the examples do not fill one batch."""
-    count = int(examples.manifest["counts"]["examples"])
-    steps, together = count_steps(count, config), config.batch_size * config.workers
+def fingerprint_inputs(dataset: Dataset, examples: Examples, model: str, config: TrainingConfig) -> dict[str, Any]:
+    """What a checkpoint depends on, by name. Models count by what they are, not by where they lie.
+
+    What changes no weight is left out: a run that lost too many workers goes on with a higher limit.
+    """
+    settings = config.model_dump(exclude={"max_failures": True, "preset": True, "report_to": True, "loss": {"guide"}})
+    guide = config.loss.guide
+    return {
+        "dataset": dataset.fingerprint,
+        "examples": examples.fingerprint,
+        "model": model_fingerprint(fetch_model(model)),
+        "guide": guide and model_fingerprint(fetch_model(guide)),
+        "training": settings,
+    }
+
+
+def _count_steps(dataset: Dataset, examples: Examples, config: TrainingConfig) -> tuple[int, Stream]:
+    """(steps, how they read the rows); logs what is about to run.
+
+    Raises DataError if loss and data do not fit, or if there is no whole step.
+    """
+    name, count = config.loss.name, int(examples.manifest["counts"]["examples"])
+    if name not in RANKING:  # they take all examples as they are, which need not be read for it
+        count = check_fits(config, dataset, examples.read() if name in ON_EXAMPLES else [])
+    steps, stream = count_steps(count, config), read_together(count, config, config.most_workers)
     if steps == 0:
         raise DataError(
-            f"{examples.uri}: {count} examples do not fill one batch of {together}; lower training.batch_size."
+            f"{examples.uri if name in ON_EXAMPLES else dataset.uri}: {count} examples do not fill one batch of "
+            f"{stream.rows}; lower training.batch_size."
         )
-    mined = int(examples.manifest["config"]["negatives"])
-    logger.info("train: %d examples, %d steps of %d on %d workers", count, steps, together, config.workers)
-    logger.info(
-        "       up to %d negatives per query, dimensions %s", together * (1 + mined) - 1, list(config.dimensions)
-    )
-    return steps
+    for line in describe_start(stream, steps, int(examples.manifest["config"]["negatives"]), config):
+        logger.info("%s", line)
+    return steps, stream
 
 
-def _fit(work: Work, run: str) -> tuple[Any, dict[str, float]]:
-    """(best Ray Train checkpoint, its metrics); continues the run if it was begun before."""
+def _is_watched() -> bool:
+    """Whether Ray Train looks out for nodes about to be taken away; a job's private Ray has it switched off."""
+    return os.environ.get("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1") not in ("0", "false", "False")
+
+
+def _fit(work: Work) -> tuple[Any, dict[str, float], list[Entry]]:
+    """(best Ray Train checkpoint, its metrics, what the run logged); continues the run if it was begun before."""
+    import ray.train
+
+    try:
+        result = _torch_trainer(work).fit()
+    except ray.train.TrainingFailedError as error:
+        raise TrainingError(f"training stopped: {_root_cause(error)}") from error
+    if result.return_value is not None:
+        raise TrainingError(_explain(result.return_value, work.run))
+    measured = [entry for entry in result.best_checkpoints or () if "score" in entry[1]]
+    if not measured:
+        raise TrainingError(f"{work.run}: training ended without a checkpoint; raise training.epochs.")
+    best, metrics = max(measured, key=lambda entry: (entry[1]["score"], -entry[1]["step"]))
+    metrics = {name: value for name, value in metrics.items() if name in ("step", "score") or "/" in name}
+    return best, metrics, read_history(result.checkpoint or best)
+
+
+def _torch_trainer(work: Work) -> Any:
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    parent, _, name = run.rpartition("/")
+    from medembed.training.controller import KeepWholeSnapshot
+
+    parent, _, name = work.run.rpartition("/")
     config = work.config
-    trainer = TorchTrainer(
+    return TorchTrainer(
         partial(train_worker, work),
         torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
@@ -112,49 +163,31 @@ def _fit(work: Work, run: str) -> tuple[Any, dict[str, float]]:
         ),
         run_config=ray.train.RunConfig(
             name=name,
-            storage_path=storage.absolute(parent or "."),
-            failure_config=ray.train.FailureConfig(max_failures=config.max_failures, controller_failure_limit=2),
+            storage_path=parent,
+            callbacks=[KeepWholeSnapshot(work.run)],
+            failure_config=ray.train.FailureConfig(
+                max_failures=config.max_failures, controller_failure_limit=_STARTS_WITHOUT_ROOM
+            ),
             checkpoint_config=ray.train.CheckpointConfig(
                 num_to_keep=2, checkpoint_score_attribute="score", checkpoint_score_order="max"
             ),
         ),
     )
-    try:
-        result = trainer.fit()
-    except ray.train.TrainingFailedError as error:
-        raise TrainingError(f"training stopped: {_root_cause(error)}") from error
-    if not result.best_checkpoints:
-        raise TrainingError(f"{run}: training ended without a checkpoint; raise training.epochs.")
-    best, metrics = max(result.best_checkpoints, key=lambda entry: (entry[1]["score"], -entry[1]["step"]))
-    return best, {name: value for name, value in metrics.items() if name in ("step", "score") or "/" in name}
 
 
-def _download_model(best: Any, folder: Path) -> None:
-    pafs.copy_files(best.path, str(folder), source_filesystem=best.filesystem)
-    for path in folder.iterdir():
-        if path.name.startswith(_TRAINING_STATE):
-            path.unlink()
-
-
-def _publish(folder: Path, output: str, key: str, entries: dict[str, Any], config: TrainingConfig) -> Checkpoint:
-    with NewOutput(output, KIND, key) as target:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            target.write_bytes(str(path.relative_to(folder)), path.read_bytes())
-        return Checkpoint(output, target.commit(entries | {"config": config.model_dump()}))
-
-
-def _model_card(entries: dict[str, Any], config: TrainingConfig) -> str:
-    dimensions = ", ".join(map(str, entries["dimensions"]))
+def _explain(diverged: Any, run: str) -> str:
+    """Why training stopped at a number that is none, and what is left of it."""
+    reason = (
+        f"{diverged.what} is {diverged.value} at step {diverged.step}, learning rate {diverged.learning_rate:.2g}; "
+        "lower training.learning_rate"
+    )
+    latest = latest_checkpoint(run)
+    if latest is None:
+        remove_run(run)
+        return f"{reason}. There was no checkpoint yet."
     return (
-        "---\nlibrary_name: sentence-transformers\npipeline_tag: sentence-similarity\n---\n"
-        f"# Embedding model {entries['fingerprint']}\n\n"
-        f"Fine-tuned by MedEmbed from encoder {entries['parent']['fingerprint']} on data set {entries['dataset']} "
-        f"(examples {entries['examples']}). Matryoshka dimensions: {dimensions}. Truncate first, then normalise:\n\n"
-        "```python\nfrom sentence_transformers import SentenceTransformer\n"
-        f'model = SentenceTransformer("<this folder>", truncate_dim={entries["dimensions"][-1]})\n'
-        "embeddings = model.encode(texts, normalize_embeddings=True)\n```\n\n"
-        f"Chosen by {config.select_by} at {config.select_dimension} dimensions on a dev sample: "
-        f"{entries['dev']['score']:.4f} at step {entries['dev']['step']}.\n"
+        f"{reason} and train again, to a new output or after removing {run}. The checkpoint of step {latest[1]} is "
+        f"kept there: model={latest[0]} uses it."
     )
 
 

@@ -251,3 +251,8 @@ def test_sections_without_content_are_left_out_and_no_number_is_undefined(page: 
     assert re.findall("<h2>(.*?)</h2>", html) == sections
     assert not re.search(r"\b(?:nan|inf|None|Undefined)\b", html)
     assert page.model.name in html
+
+
+def test_the_course_of_a_training_is_shown_where_there_is_one():
+    assert "The course of training" in render_report(PAGE, {"curves.png": b"png"})
+    assert "The course of training" not in HTML

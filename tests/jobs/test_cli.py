@@ -26,8 +26,7 @@ def test_help_lists_every_job_with_what_it_does():
 def test_help_of_a_job_lists_its_keys_with_default_and_bound():
     text = " ".join(CliRunner().invoke(main, ["train", "--help"], terminal_width=200).output.split())
     assert (
-        "training.learning_rate peak learning rate; linear warm-up, linear decay [float, > 0, < 1; default: 0.0001]"
-        in text
+        "training.learning_rate peak learning rate, after a linear warm-up [float, > 0, < 1; default: 0.0001]" in text
     )
 
 

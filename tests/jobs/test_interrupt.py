@@ -53,6 +53,6 @@ def test_ctrl_c_leaves_no_process_and_no_half_written_output(
     assert alive == []
     assert not (output / "summary.json").exists()
     folders = [folder for kind in ("data", "examples", "evaluations", "models") for folder in (output / kind).glob("*")]
-    assert all((folder / "manifest.json").is_file() for folder in folders if ".run-" not in folder.name)
+    assert all((folder / "manifest.json").is_file() for folder in folders if folder.suffix != ".run")
     for table in (output / "tables").glob("*"):  # what is encoded stays for the next run, and no reader sees it
         assert (table / "_versions").is_dir() or not {path.name for path in table.iterdir()} - {"data", "_staging"}

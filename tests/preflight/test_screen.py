@@ -48,6 +48,13 @@ def screen(found: Preflight) -> str:
     return "\n".join(format_screen(found, warnings(found)))
 
 
+def test_steps_of_a_loss_that_does_not_rank_are_said_not_to_be_timed():
+    untimed = replace(FOUND, train=replace(FOUND.train, loss="cosent", seconds_per_step=None, seconds=None))
+    assert "not timed: loss cosent is no ranking loss" in screen(untimed)
+    assert "negatives per query" not in screen(untimed)
+    assert warnings(untimed) == []
+
+
 def test_a_sound_data_set_gives_no_warning():
     assert warnings(FOUND) == []
     assert screen(FOUND).endswith("nothing to warn of")

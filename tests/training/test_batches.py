@@ -1,7 +1,9 @@
+import math
+
 import torch
 
-from medembed.training.batches import NO_DOCUMENT, to_columns
-from medembed.training.losses import known_positives
+from medembed.training.batches import NO_DOCUMENT, to_columns, to_scored_columns, to_triplets
+from medembed.training.losses.known import find_known
 
 EXAMPLES = [
     {"query": "q1", "positive_id": "a", "positive": "A", "negative_ids": ["b"], "negatives": ["B"]},
@@ -35,6 +37,31 @@ def test_another_chunk_of_a_positive_document_is_masked_in_the_batch():
         {"query": "q2", "positive_id": "b", "positive": "B", "negative_ids": ["a#chunk-3"], "negatives": ["A3"]},
     ]
     ids = torch.tensor(to_columns(examples, "", "")["label"])
-    masked = known_positives(ids[:, 0], ids[:, 1], ids[:, 1:].T.reshape(-1), ids[:, 0], torch.arange(2))
+    masked = find_known(ids[:, 0], ids[:, 1:].T.reshape(-1), ids[:, :2], torch.arange(2)).mask(0, 2)
     # Documents of the batch, in order: a#chunk-0, b, c#chunk-1, a#chunk-3.
+    assert masked is not None
     assert masked.tolist() == [[False, False, False, True], [False, False, False, False]]
+
+
+def test_triplets_have_a_row_for_each_negative():
+    assert to_triplets(EXAMPLES, "q: ", "d: ") == {
+        "query": ["q: q1", "q: q1"],
+        "positive": ["d: A", "d: C"],
+        "negative": ["d: B", "d: A"],
+        "label": [0, 0],
+    }
+
+
+def test_scored_columns_have_the_second_scores_of_positive_and_negatives_and_nan_where_one_is_missing():
+    scores = [(0.9, [0.2, 0.1]), (0.8, []), (0.7, [0.3])]
+    examples = [
+        row | {"negatives": negatives, "positive_second_score": positive, "negative_second_scores": found}
+        for row, (positive, found), negatives in zip(EXAMPLES, scores, (["B", "D"], [], ["A"]), strict=True)
+    ]
+    columns = to_scored_columns(examples, "", "")
+    assert list(columns) == ["query", "positive", "negative_0", "negative_1", "label"]
+    assert columns["query"] == ["q1", "q1"]
+    assert columns["negative_1"] == ["D", ""]
+    assert columns["label"][0] == [0.9, 0.2, 0.1]
+    assert columns["label"][1][:2] == [0.7, 0.3]
+    assert math.isnan(columns["label"][1][2])

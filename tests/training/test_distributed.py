@@ -1,15 +1,29 @@
-"""The loss over two gloo workers against one process with the joined batch, in value and gradient."""
+"""The ranking loss over several gloo workers against one process with the joined batch, in value and gradient."""
 
+import multiprocessing
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from medembed.training.batches import NO_DOCUMENT
-from medembed.training.losses import MatryoshkaRankingLoss
+from medembed.training.losses.nested import Nested
+from medembed.training.losses.ranking import MatryoshkaRankingLoss
 
-ROWS, WIDTH = 4, 12
+ROWS, WIDTH = 8, 12
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "symmetric": {"symmetric": True},
+    "cached": {"mini_batch_size": 3},
+    "cached and symmetric": {"symmetric": True, "mini_batch_size": 3},
+    "pairs known beforehand": {"symmetric": True, "pairs": torch.tensor([[0, 12], [4, 15], [5, 14], [9, 9]])},
+    "some dimensions": {"per_step": 2},
+}
 
 
 class Linear(torch.nn.Module):
@@ -20,14 +34,22 @@ class Linear(torch.nn.Module):
         generator = torch.Generator().manual_seed(0)
         self.weight = torch.nn.Parameter(torch.randn(WIDTH, WIDTH, generator=generator, dtype=torch.float64))
 
-    def forward(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"sentence_embedding": features["x"] @ self.weight}
 
 
-def batch() -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Columns query, positive, negative of 2 x ROWS rows, and labels with duplicates, shared queries and a gap."""
+class Alike:
+    """Stands in for a guide: embeds every column by a fixed matrix."""
+
+    def embed(self, features: list[dict[str, Tensor]]) -> list[Tensor]:
+        matrix = torch.randn(WIDTH, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+        return [torch.nn.functional.normalize(column["x"] @ matrix, dim=1) for column in features]
+
+
+def batch() -> tuple[list[Tensor], Tensor]:
+    """Columns query, positive, negative of ROWS rows, and labels with duplicates, shared queries and a gap."""
     generator = torch.Generator().manual_seed(1)
-    columns = [torch.randn(2 * ROWS, WIDTH, generator=generator, dtype=torch.float64) for _ in range(3)]
+    columns = [torch.randn(ROWS, WIDTH, generator=generator, dtype=torch.float64) for _ in range(3)]
     labels = torch.tensor(
         [
             [0, 10, 20],
@@ -43,34 +65,51 @@ def batch() -> tuple[list[torch.Tensor], torch.Tensor]:
     return columns, labels
 
 
-def step(columns: list[torch.Tensor], labels: torch.Tensor) -> tuple[float, torch.Tensor]:
-    model = Linear()
-    loss = MatryoshkaRankingLoss(model, (12, 4), (1.0, 2.0), 0.1)([{"x": column} for column in columns], labels)
-    loss.backward()
-    assert model.weight.grad is not None
-    return loss.item(), model.weight.grad
+def step(columns: list[Tensor], labels: Tensor, name: str = "plain", guide: Any = None) -> tuple[float, Tensor]:
+    """(loss, gradient of the weights), by DistributedDataParallel if there are several workers."""
+    inner = Linear()
+    model = DistributedDataParallel(inner) if dist.is_initialized() else inner
+    settings = dict(SETTINGS[name])
+    nested = Nested.of((12, 4, 7), (1.0, 2.0, 0.5), settings.pop("per_step", None))
+    loss = MatryoshkaRankingLoss(model, nested, 0.1, guide=guide, **settings)
+    loss.step = 3
+    value = loss([{"x": column} for column in columns], labels)
+    value.backward()
+    assert inner.weight.grad is not None
+    return value.item(), inner.weight.grad
 
 
-def work(rank: int, folder: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+def work(rank: int, world: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
     columns, labels = batch()
-    own = slice(rank * ROWS, (rank + 1) * ROWS)
-    value, gradient = step([column[own] for column in columns], labels[own])
-    mean = torch.tensor(value, dtype=torch.float64)
-    for tensor in (mean, gradient):  # what DistributedDataParallel does with gradients
-        dist.all_reduce(tensor)
-        tensor /= 2
+    own = slice(rank * ROWS // world, (rank + 1) * ROWS // world)
+    found = {}
+    for name in (*SETTINGS, "guided"):
+        guide = Alike() if name == "guided" else None
+        parts = [column[own] for column in columns]
+        value, gradient = step(parts, labels[own], "symmetric" if guide else name, guide)
+        mean = torch.tensor(value, dtype=torch.float64)
+        dist.all_reduce(mean)
+        found[name] = (mean.item() / world, gradient)
     if rank == 0:
-        torch.save({"value": mean, "gradient": gradient}, f"{folder}/result.pt")
+        torch.save(found, f"{folder}/result.pt")
     dist.destroy_process_group()
 
 
-def test_two_workers_equal_one_process_with_the_joined_batch(tmp_path: Path):
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
+@pytest.mark.parametrize("world", [2, 4])
+def test_workers_equal_one_process_with_the_joined_batch(world: int, tmp_path: Path):
+    # Workers are forked from a process that has imported what they need, once for both tests.
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["medembed.training.losses.ranking"])
+    mp.start_processes(work, args=(world, str(tmp_path)), nprocs=world, start_method="forkserver")
     found = torch.load(tmp_path / "result.pt")
-    value, gradient = step(*batch())
-    assert abs(found["value"].item() - value) < 1e-9
-    assert torch.allclose(found["gradient"], gradient, atol=1e-9)
+    for name in SETTINGS:
+        value, gradient = step(*batch(), name)
+        assert abs(found[name][0] - value) < 1e-9, name
+        assert torch.allclose(found[name][1], gradient, rtol=0, atol=1e-9), name
+    value, gradient = step(*batch(), "symmetric", Alike())
+    assert abs(found["guided"][0] - value) < 1e-9
+    assert torch.allclose(found["guided"][1], gradient, rtol=0, atol=1e-9)
 
 
 def test_a_missing_negative_takes_no_part_in_the_loss():
@@ -78,3 +117,5 @@ def test_a_missing_negative_takes_no_part_in_the_loss():
     before = step(columns, labels)[0]
     columns[2][5] += 100
     assert step(columns, labels)[0] == before
+    columns[2][4] += 100
+    assert step(columns, labels)[0] != before

@@ -1,29 +1,42 @@
+import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
 from sentence_transformers import SentenceTransformer
 
+from benchmarks.killing import kill_driver, kill_tree, wait
+from benchmarks.train_faults import Case, reports
+from medembed.artifact import NewOutput
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
-from medembed.errors import DataError, ModelError, TrainingError
+from medembed.errors import DataError, ModelError, StorageError, TrainingError
 from medembed.mining.config import MiningConfig
+from medembed.mining.examples import open_examples
 from medembed.mining.mine import Examples, mine
+from medembed.schema import EXAMPLES
+from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import draw_dev_sample
-from medembed.training.loop import count_steps
-from medembed.training.trainer import Checkpoint, train
+from medembed.training.dev_sample import draw_dev_sample, measure_dev_sample
+from medembed.training.loss_config import LossConfig
+from medembed.training.order import Stream
+from medembed.training.run import latest_checkpoint
+from medembed.training.trainer import fingerprint_inputs, train
 
 CONFIG = TrainingConfig(
-    dimensions=(32, 8), select_dimension=8, batch_size=16, learning_rate=5e-3, checkpoint_steps=12, epochs=5,
+    dimensions=(32, 8), select_dimension=8, batch_size=8, workers=2, learning_rate=5e-3, checkpoint_steps=12, epochs=5,
     cpus_per_worker=1, dev_queries=20, dev_documents=40,
 )  # fmt: skip
 
@@ -56,7 +69,7 @@ def killed_after_a_checkpoint(root: Path) -> Iterator[list[int]]:
     def kill() -> None:
         while not killed:
             time.sleep(0.02)
-            if list(root.glob("*.run-*/checkpoint_*")):
+            if list(root.glob("*.run/checkpoint_*")):
                 for process in psutil.Process().children(recursive=True):
                     if "RayTrainWorker" in process.name() + " ".join(process.cmdline()):
                         process.kill()
@@ -68,8 +81,26 @@ def killed_after_a_checkpoint(root: Path) -> Iterator[list[int]]:
     killer.join(timeout=10)
 
 
+@contextmanager
+def collected(root: Path) -> Iterator[set[int]]:
+    """Steps of all checkpoints that a run reports meanwhile."""
+    steps, is_over = {0}, threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(0.005):
+            with suppress(OSError, ValueError, TypeError):
+                for run in root.glob("*.run"):
+                    steps.add((latest_checkpoint(str(run)) or ("", 0))[1])
+
+    looker = threading.Thread(target=look, daemon=True)
+    looker.start()
+    yield steps
+    is_over.set()
+    looker.join(timeout=10)
+
+
 @pytest.mark.ray
-def test_a_killed_worker_resumes_and_the_result_is_that_of_an_undisturbed_run(
+def test_killed_workers_resume_and_the_result_is_that_of_an_undisturbed_run(
     work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
 ):
     with killed_after_a_checkpoint(tmp_path) as killed:
@@ -77,7 +108,7 @@ def test_a_killed_worker_resumes_and_the_result_is_that_of_an_undisturbed_run(
     assert killed
     assert resumed.manifest["dev"] == undisturbed[1].manifest["dev"]
     assert resumed.fingerprint == undisturbed[1].fingerprint
-    assert not [path for path in tmp_path.iterdir() if ".run-" in path.name]
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".run")]
 
 
 @pytest.mark.ray
@@ -102,11 +133,88 @@ def test_the_checkpoint_is_a_stock_folder_without_pickles_or_training_texts(
 
 
 @pytest.mark.ray
-def test_a_loss_that_is_not_finite_stops_training_and_says_where(work: tuple[Dataset, Examples, str], tmp_path: Path):
-    config = CONFIG.model_copy(update={"temperature": 1e-45, "max_failures": 0})
-    with pytest.raises(TrainingError, match="loss is nan at step 1; lower training.learning_rate"):
-        train(*work, str(tmp_path / "m"), config)
-    assert not (tmp_path / "m").exists()
+def test_a_killed_driver_is_followed_by_another_that_ends_as_an_undisturbed_run(
+    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
+):
+    dataset, examples, model = work
+    output, log = tmp_path / "m", tmp_path / "log"
+    job = Case(dataset.uri, examples.uri, model, CONFIG).start(str(output), log)
+    try:
+        wait(job, lambda: reports(str(output)) > 0)
+        assert job.poll() is None, log.read_text()
+        kill_driver(job)
+        assert not output.exists()
+        resumed = train(*work, str(output), CONFIG)
+    finally:
+        kill_tree(job)
+    assert resumed.manifest["dev"] == undisturbed[1].manifest["dev"]
+    assert resumed.fingerprint == undisturbed[1].fingerprint
+    assert {path.name for path in tmp_path.iterdir()} == {"m", "log"}
+
+
+@pytest.mark.ray
+def test_the_dev_sample_that_workers_encode_together_scores_as_in_one_process(
+    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint]
+):
+    encoder = Encoder.load(str(undisturbed[0]), EncodingConfig())
+    alone = measure_dev_sample(draw_dev_sample(work[0], CONFIG), encoder.encode, CONFIG)
+    dev = undisturbed[1].manifest["dev"]
+    assert {8, 32} == set(alone)
+    assert all(abs(dev[f"ndcg@10/{dimension}"] - value) < 1e-6 for dimension, value in alone.items())
+
+
+@pytest.fixture
+def poisoned(work: tuple[Dataset, Examples, str], tmp_path: Path) -> tuple[Dataset, Examples, str]:
+    """A model to which one letter is no number, and examples of which only that of step 14 of one worker has it."""
+    dataset, examples, model = work
+    copied = SentenceTransformer(model, device="cpu")
+    letter = copied.tokenizer.convert_tokens_to_ids("#")
+    copied[0].auto_model.embeddings.word_embeddings.weight.data[letter] = float("nan")
+    copied.save_pretrained(str(tmp_path / "poisoned"), create_model_card=False)
+    rows = examples.read()
+    assert not [row for row in rows if "#" in row["query"] + row["positive"] + "".join(row["negatives"])]
+    rows[Stream(len(rows), 8, CONFIG.seed).order(0)[13 * 8]]["query"] += " #"
+    with NewOutput(str(tmp_path / "examples"), "examples", "poisoned") as output:
+        output.write_parquet("part-00000.parquet", pa.Table.from_pylist(rows, schema=EXAMPLES))
+        output.commit({name: examples.manifest[name] for name in ("width", "counts", "config")})
+    return dataset, open_examples(str(tmp_path / "examples")), str(tmp_path / "poisoned")
+
+
+@pytest.mark.ray
+def test_a_loss_that_is_no_number_stops_training_at_once_and_keeps_the_last_good_checkpoint(
+    poisoned: tuple[Dataset, Examples, str], tmp_path: Path
+):
+    config, output = CONFIG.model_copy(update={"workers": 1, "max_failures": 2}), str(tmp_path / "m")
+    with pytest.raises(TrainingError, match="loss is nan at step 14, learning rate 0.00") as stopped:
+        train(*poisoned, output, config)
+    assert len(list((tmp_path / "m.run").glob("checkpoint_2*"))) == 1, "tried again, it would have made another"
+    named = re.search(r"checkpoint of step 12 is kept there: model=(\S+) uses it", str(stopped.value))
+    assert named is not None
+    assert np.isfinite(SentenceTransformer(named[1], device="cpu").encode("heart pain")).all()
+    with pytest.raises(StorageError, match="unfinished training .*learning_rate: 0.005 there, 0.001 here"):
+        train(*poisoned, output, config.model_copy(update={"learning_rate": 1e-3}))
+
+
+@pytest.mark.ray
+def test_training_stops_early_once_the_dev_score_gains_nothing(work: tuple[Dataset, Examples, str], tmp_path: Path):
+    config = CONFIG.model_copy(update={"patience": 2, "min_gain": 1.0, "checkpoint_steps": 3})
+    with collected(tmp_path) as steps:
+        stopped = train(*work, str(tmp_path / "m"), config)
+    assert stopped.manifest["dev"]["step"] in (3, 6, 9)
+    assert max(steps) == 9, "one evaluation that is the best so far, then two without a gain"
+
+
+@pytest.mark.ray
+def test_a_guide_counts_by_what_it_is_and_not_by_where_it_lies(
+    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
+):
+    def inputs(guide: str | Path | None) -> dict[str, Any]:
+        loss = LossConfig(name="guided", guide=str(guide)) if guide else LossConfig()
+        return fingerprint_inputs(*work, CONFIG.model_copy(update={"loss": loss}))
+
+    shutil.copytree(work[2], tmp_path / "copy")
+    assert inputs(work[2]) == inputs(tmp_path / "copy") != inputs(undisturbed[0])
+    assert inputs(None)["guide"] is None
 
 
 @pytest.mark.ray
@@ -114,7 +222,7 @@ def test_what_cannot_train_is_refused_before_any_worker_starts(work: tuple[Datas
     with pytest.raises(ModelError, match="from 1 to 32"):
         train(*work, str(tmp_path), CONFIG.model_copy(update={"dimensions": (64,)}))
     with pytest.raises(DataError, match="do not fill one batch of 4096"):
-        train(*work, str(tmp_path), CONFIG.model_copy(update={"batch_size": 4096}))
+        train(*work, str(tmp_path), CONFIG.model_copy(update={"batch_size": 2048}))
     with pytest.raises(DataError, match="expected a metric at a depth from 1 to 1000"):
         train(*work, str(tmp_path), CONFIG.model_copy(update={"select_by": "f1"}))
 
@@ -126,8 +234,3 @@ def test_the_dev_sample_is_fixed_and_holds_the_answers(work: tuple[Dataset, Exam
     named = {name for name, _ in sample.documents}
     assert all(set(grades) <= named for grades in sample.qrels.values())
     assert len(sample.documents) == 40
-
-
-@pytest.mark.parametrize(("workers", "steps"), [(1, 15), (2, 6)])
-def test_steps_are_whole_batches_over_all_workers(workers: int, steps: int):
-    assert count_steps(90, CONFIG.model_copy(update={"workers": workers, "epochs": 3})) == steps

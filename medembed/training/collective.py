@@ -1,0 +1,67 @@
+"""Work that all ranks do together: tensors joined, texts encoded in shares, a value that rank 0 decides."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.nn.functional import all_gather
+
+from medembed.encoding.encoder import Role
+
+if TYPE_CHECKING:
+    from medembed.training.dev_sample import Encode
+
+
+def world() -> tuple[int, int]:
+    """(rank, number of ranks); (0, 1) outside a process group."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
+
+
+def gather(tensor: Tensor) -> Tensor:
+    """[ranks x rows, ...] from [rows, ...] of each rank, without gradients. All must have as many rows."""
+    ranks = world()[1]
+    if ranks == 1:
+        return tensor
+    parts = [torch.empty_like(tensor) for _ in range(ranks)]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
+def gather_with_gradients(tensor: Tensor) -> Tensor:
+    """The same; each rank's rows get the sum of the gradients of all ranks' losses."""
+    return torch.cat(all_gather(tensor.contiguous())) if world()[1] > 1 else tensor
+
+
+def encode_in_shares(
+    encode: "Encode", texts: Sequence[str], role: Role, device: torch.device
+) -> npt.NDArray[np.float32]:
+    """float32 [len(texts), width] on every rank, in the order of `texts`; each rank encodes its share.
+
+    All ranks must call it with the same texts. Sorted by length and dealt out in turn, so that shares take alike long.
+    `device` is where the process group's tensors must be: a GPU for NCCL.
+    """
+    rank, ranks = world()
+    if ranks == 1:
+        return encode(list(texts), role)
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    shares = [order[number::ranks] for number in range(ranks)]
+    own = torch.from_numpy(encode([texts[index] for index in shares[rank]], role))
+    padded = torch.zeros((len(shares[0]), own.shape[1]), dtype=torch.float32, device=device)
+    padded[: len(own)] = own
+    embeddings = np.empty((len(texts), own.shape[1]), dtype=np.float32)
+    for share, part in zip(shares, gather(padded).split(len(padded)), strict=True):
+        embeddings[share] = part[: len(share)].cpu().numpy()
+    return embeddings
+
+
+def from_rank_zero(values: Sequence[float], device: torch.device) -> list[float]:
+    """Rank 0's values on every rank, as float64; all ranks must give as many."""
+    if world()[1] == 1:
+        return list(values)
+    tensor = torch.tensor(list(values), dtype=torch.float64, device=device)
+    dist.broadcast(tensor, src=0)
+    return [float(value) for value in tensor.tolist()]

@@ -1,0 +1,78 @@
+"""A training config -> the loss that the trainer calls."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from sentence_transformers.sentence_transformer import losses as stock
+from torch import nn
+
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder, Role, load_model
+from medembed.encoding.model_files import fetch_model
+from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import RANKING
+from medembed.training.losses.guide import Guide
+from medembed.training.losses.nested import Nested
+from medembed.training.losses.prefixes import EmbeddingLoss, MatryoshkaPrefixLoss, margin_mse, mse
+from medembed.training.losses.ranking import MatryoshkaRankingLoss
+
+_ROLES: tuple[Role, ...] = ("query", "document")
+
+
+def make_loss(config: TrainingConfig, model: Any, labels: Sequence[Sequence[int]] | None = None) -> nn.Module:
+    """The loss `config.loss` of a SentenceTransformer, called as loss(features, labels).
+
+    It has `step`, to be set to the trainer's global step, and `by_dimension`, the last loss of each dimension.
+    `labels` of all examples, as `to_columns` gives them, tell a ranking loss every known positive; None: it knows
+    those of the batch. Raises ModelError if a guide does not load.
+    """
+    loss = config.loss
+    nested = Nested.of(config.dimensions, config.weights, loss.dimensions_per_step, config.seed)
+    if loss.name in RANKING:
+        return MatryoshkaRankingLoss(
+            model,
+            nested,
+            config.temperature,
+            symmetric=loss.symmetric,
+            mini_batch_size=loss.cached_rows,
+            guide=_load_guide(loss.guide, model, config) if loss.guide else None,
+            guide_margin=loss.guide_margin,
+            pairs=None if labels is None else torch.tensor([row[:2] for row in labels]),
+        )
+    return MatryoshkaPrefixLoss(model, _PREFIX_LOSSES[loss.name](config, model), nested)
+
+
+def _stock(made: Any) -> EmbeddingLoss:
+    """What a stock loss makes of embeddings; its model takes no part."""
+    return made.compute_loss_from_embeddings
+
+
+_PREFIX_LOSSES: dict[str, Callable[[TrainingConfig, Any], EmbeddingLoss]] = {
+    "triplet": lambda config, model: _stock(
+        stock.TripletLoss(model, stock.TripletDistanceMetric.COSINE, config.loss.margin_or_default)
+    ),
+    "contrastive": lambda config, model: _stock(stock.ContrastiveLoss(model, margin=config.loss.margin_or_default)),
+    "online_contrastive": lambda config, model: _stock(
+        stock.OnlineContrastiveLoss(model, margin=config.loss.margin_or_default)
+    ),
+    "cosine_similarity": lambda config, model: _stock(stock.CosineSimilarityLoss(model)),
+    "cosent": lambda config, model: _stock(stock.CoSENTLoss(model, scale=1 / config.temperature)),
+    "angle": lambda config, model: _stock(stock.AnglELoss(model, scale=1 / config.temperature)),
+    "batch_hard": lambda config, model: _stock(
+        stock.BatchHardTripletLoss(
+            model, stock.BatchHardTripletLossDistanceFunction.cosine_distance, config.loss.margin_or_default
+        )
+    ),
+    "margin_mse": lambda config, model: margin_mse,
+    "mse": lambda config, model: mse,
+}
+
+
+def _load_guide(uri: str, model: Any, config: TrainingConfig) -> Guide:
+    encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker)
+    guide = load_model(fetch_model(uri), encoding, str(model.device))
+    student, own = Encoder(model, encoding), Encoder(guide, encoding)
+    return Guide(
+        guide, model, {role: student.prompt(role) for role in _ROLES}, {role: own.prompt(role) for role in _ROLES}
+    )

@@ -1,0 +1,91 @@
+"""What one training worker does: load, train from the latest checkpoint, and say how it ended."""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medembed.data.dataset import open_dataset
+from medembed.mining.examples import open_examples
+from medembed.privacy import silence_telemetry
+from medembed.training.config import TrainingConfig
+from medembed.training.dev_sample import DevSample
+from medembed.training.loop import build_trainer, load_student, plan_run
+from medembed.training.loss_config import ON_EXAMPLES
+from medembed.training.material import make_material
+from medembed.training.reporting import prepare_reporting
+from medembed.training.run import check_claim
+from medembed.training.state import TrainingState, is_over, read_state, reseed
+
+if TYPE_CHECKING:
+    from medembed.training.callbacks import Diverged
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything that a worker needs; places are URIs that every node can reach."""
+
+    model: str
+    dataset: str
+    examples: str
+    sample: DevSample
+    config: TrainingConfig
+    run: str  # the run's folder, and the attempt that has claimed it
+    attempt: str
+    logs: str = ""  # where Weights & Biases and TensorBoard write
+    progress: Any = None  # handle of a progress.Report
+    heeds_preemption: bool = False  # whether Ray watches for nodes that are about to be taken away
+
+
+def train_worker(work: Work) -> "Diverged | None":
+    """Trains from the latest reported checkpoint, or from the start; reports every `checkpoint_steps`.
+
+    Returns where the loss was no number, on all ranks alike: raised, it would be tried `max_failures` times again.
+    """
+    silence_telemetry()
+    import ray.train
+    from transformers import set_seed
+
+    from medembed.training.callbacks import Reporter
+
+    config, context, checkpoint = work.config, ray.train.get_context(), ray.train.get_checkpoint()
+    set_seed(config.seed)
+    encoder, adapter = load_student(work.model, config)
+    prepare_reporting(config.report_to, work.logs)
+    examples = open_examples(work.examples).read() if config.loss.name in ON_EXAMPLES else []
+    prompts = encoder.prompt("query"), encoder.prompt("document")
+    columns = make_material(config, open_dataset(work.dataset), examples, prompts)
+    del examples
+    workers = context.get_world_size()
+    with checkpoint.as_directory() if checkpoint else nullcontext() as place:
+        folder = Path(place) if place else None
+        state = read_state(folder) if folder else TrainingState(workers)
+        plan = plan_run(columns, config, state, workers)
+        if not plan.steps or is_over(state, config.patience):
+            return None
+        reporter = Reporter(
+            encoder,
+            work.sample,
+            config,
+            state,
+            plan,
+            check=partial(check_claim, work.run, work.attempt),
+            progress=work.progress,
+            heeds_preemption=work.heeds_preemption,
+        )
+        with tempfile.TemporaryDirectory(prefix="medembed-train-") as scratch:
+            trainer = build_trainer(encoder, columns, config, plan, reporter, scratch, adapter)
+            del columns  # the trainer has them as Arrow: a third of the memory
+            reporter.restore = _restore(trainer, folder, state, workers) if folder else None
+            trainer.train(resume_from_checkpoint=str(folder) if folder else None)
+        return reporter.diverged
+
+
+def _restore(trainer: Any, folder: Path, state: TrainingState, workers: int) -> Callable[[], None]:
+    """Sets the random numbers to those of this rank when the checkpoint was made."""
+    if state.workers == workers:
+        return lambda: trainer._load_rng_state(str(folder))
+    return lambda: reseed(trainer.args.seed, state, trainer.args.process_index)

@@ -1,0 +1,75 @@
+"""A training of a tiny model in this process: what one worker does, without Ray."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, set_seed
+
+from medembed.training.batches import to_columns
+from medembed.training.config import TrainingConfig
+from medembed.training.loop import arrange_rows, build_trainer, load_student, read_together
+from medembed.training.order import Plan, Position
+from tests.tiny import SIGNS, SUBJECTS
+
+CONFIG = TrainingConfig(
+    dimensions=(32, 8), select_dimension=8, batch_size=8, learning_rate=1e-2, warmup=0, cpus_per_worker=1
+)
+
+
+def make_examples(count: int = 48) -> list[dict[str, Any]]:
+    """Rows as mining writes them, with one negative each and texts of different length."""
+    rows = []
+    for number in range(count):
+        subject, sign = SUBJECTS[number % 12], SIGNS[number % 10]
+        rows.append(
+            {
+                "query_id": f"q{number}",
+                "query": f"my {subject} {sign}" + " today" * (number % 7),
+                "positive_id": f"d{number}",
+                "positive": f"{sign} that affects the {subject}" + ", grade two" * (number % 5),
+                "negative_ids": [f"d{(number + 5) % count}"],
+                "negatives": [f"{SIGNS[(number + 5) % 10]} that affects the {SUBJECTS[(number + 5) % 12]}"],
+            }
+        )
+    return rows
+
+
+class SaveAt(TrainerCallback):
+    """Saves a checkpoint after these steps; sets the random numbers of the one that it goes on from."""
+
+    def __init__(self, *steps: int) -> None:
+        self.steps = steps
+        self.restore: Callable[[], None] | None = None
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.restore is not None:
+            self.restore()
+            self.restore = None
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        control.should_save |= state.global_step in self.steps
+
+
+def start(
+    folder: Path, config: TrainingConfig, scratch: Path, *, steps: int = 6, save_at: tuple[int, ...] = (), done: int = 0
+) -> Any:
+    """A trainer that has not begun; its model is `trainer.model`, its checkpoints lie in `scratch`.
+
+    `steps` are those of the whole run, of which `done` were made by another trainer.
+    """
+    set_seed(config.seed)
+    encoder, adapter = load_student(str(folder), config)
+    columns = to_columns(make_examples(), encoder.prompt("query"), encoder.prompt("document"))
+    stream = read_together(len(columns["label"]), config, 1, arrange_rows(columns, config))
+    position = [Position(), *(reached for _, reached in itertools.islice(stream.walk(Position()), done))][-1]
+    plan = Plan(stream, steps - done, steps, position, done, done)
+    return build_trainer(encoder, columns, config, plan, SaveAt(*save_at), str(scratch), adapter)
+
+
+def resume(trainer: Any, checkpoint: Path) -> None:
+    """Trains on from a checkpoint, with its random numbers."""
+    callback = next(each for each in trainer.callback_handler.callbacks if isinstance(each, SaveAt))
+    callback.restore = lambda: trainer._load_rng_state(str(checkpoint))
+    trainer.train(resume_from_checkpoint=str(checkpoint))

@@ -1,0 +1,90 @@
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from transformers import TrainerState
+
+from medembed.training.curves import draw_curves, smooth
+from medembed.training.history import TRAINER_STATE, clean_history, dev_names, loss_names, record_dev, series
+
+
+def logged(steps: int, every: int = 50) -> list[dict[str, Any]]:
+    """What a trainer logs: each step, and a dev metric now and then."""
+    found: list[dict[str, Any]] = []
+    for step in range(1, steps + 1):
+        found.append({"loss": 3 * math.exp(-step / 100), "learning_rate": 1e-4, "epoch": 0.5, "step": step})
+        if step % every == 0:
+            found.append({"step": step, "dev_ndcg@10/64": 0.4, "dev_ndcg@10/384": step / 1000})
+    return found
+
+
+def test_history_keeps_what_curves_need_in_order():
+    history = clean_history(logged(100))
+    assert [entry["step"] for entry in history] == sorted(entry["step"] for entry in history)
+    assert series(history, "dev_ndcg@10/384") == ([50, 100], [0.05, 0.1])
+    assert len(series(history, "loss")[0]) == 100
+    assert "epoch" not in history[0]
+    assert dev_names(history) == ["dev_ndcg@10/384", "dev_ndcg@10/64"]
+
+
+def test_a_step_that_a_restart_ran_again_counts_once_with_its_later_value():
+    history = clean_history([{"step": 1, "loss": 1.0}, {"step": 2, "loss": 9.0}, {"step": 2, "loss": 2.0}])
+    assert series(history, "loss") == ([1, 2], [1.0, 2.0])
+
+
+def test_a_long_run_is_thinned_to_means_and_keeps_its_last_step_and_its_dev_metrics():
+    history = clean_history(logged(2500, every=2))
+    steps, losses = series(history, "loss")
+    assert len(steps) == 834
+    assert steps[-1] == 2500
+    assert losses[0] == pytest.approx(sum(3 * math.exp(-step / 100) for step in (1, 2, 3)) / 3)
+    assert len(series(history, "dev_ndcg@10/64")[0]) == 1250
+
+
+def test_dev_metrics_travel_in_the_checkpoint_of_their_step(tmp_path: Path):
+    state = TrainerState(global_step=7, log_history=[{"step": 7, "loss": 1.0}])
+    record_dev(state, tmp_path, {"ndcg@10/64": 0.25})
+    found = TrainerState.load_from_json(str(tmp_path / TRAINER_STATE))
+    assert found.log_history == [{"step": 7, "loss": 1.0}, {"step": 7, "dev_ndcg@10/64": 0.25}]
+    assert (
+        clean_history(json.loads((tmp_path / TRAINER_STATE).read_text())["log_history"])[-1]["dev_ndcg@10/64"] == 0.25
+    )
+
+
+def test_a_smoothed_value_is_the_mean_of_the_last_few():
+    assert smooth([1.0, 3.0, 5.0, 7.0], 2) == [1.0, 2.0, 4.0, 6.0]
+
+
+def test_the_picture_has_a_panel_for_each_thing_logged_and_is_the_same_for_the_same_run():
+    whole, bare = draw_curves(clean_history(logged(60, 20)), 40), draw_curves(clean_history(logged(10)))
+    assert whole is not None
+    assert bare is not None
+    sizes = [Image.open(io.BytesIO(picture)).size for picture in (whole, bare)]
+    assert sizes == [(920, 1320), (920, 920)], "three panels, and two without a dev metric"
+    assert whole == draw_curves(clean_history(logged(60, 20)), 40)
+    assert whole != draw_curves(clean_history(logged(60, 20)), 20), "the chosen step is marked"
+
+
+def test_losses_of_dimensions_are_drawn_and_kept_by_thinning_though_a_step_computes_some_of_them():
+    entries = [
+        {"step": step, "loss": 1.0, "learning_rate": 1e-4, "loss/64": 1.0} | ({"loss/8": 3.0} if step % 3 == 0 else {})
+        for step in range(1, 2501)
+    ]
+    history = clean_history(entries)
+    assert loss_names(history) == ["loss/64", "loss/8"]
+    assert series(history, "loss/8")[1] == pytest.approx([3.0] * 833)
+    plain = [{name: value for name, value in entry.items() if "/" not in name} for entry in history]
+    assert draw_curves(history) != draw_curves(plain)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_run_of_a_step_or_two_has_curves_too(steps: int):
+    assert draw_curves(clean_history(logged(steps, every=1)), 1) is not None
+
+
+def test_without_a_logged_loss_there_is_no_picture():
+    assert draw_curves([]) is None

@@ -1,0 +1,95 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medembed.training.config import TrainingConfig
+from medembed.training.loop import count_steps, plan_run
+from medembed.training.order import Batches, Plan, Position, Stream
+from medembed.training.state import TrainingState
+
+CONFIG = TrainingConfig(dimensions=(8,), select_dimension=8, batch_size=16, epochs=3)
+
+
+@pytest.mark.parametrize(("workers", "steps"), [(1, 15), (2, 6), ((1, 2), 6)])
+def test_steps_are_whole_batches_over_all_workers(workers: int, steps: int):
+    assert count_steps(90, CONFIG.model_copy(update={"workers": workers})) == steps
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 9))
+def test_a_pass_gives_each_example_at_most_once_and_leaves_out_only_what_fills_no_step(
+    rows: int, steps: int, seed: int
+):
+    count = rows * steps + seed % rows
+    stream = Stream(count, rows, seed)
+    taken = [taken for taken, _ in itertools.islice(stream.walk(Position()), stream.steps_left(Position(), 1))]
+    seen = list(itertools.chain.from_iterable(batch.tolist() for batch in taken))
+    assert len(set(seen)) == len(seen) == count - stream.left_out
+    assert set(seen) <= set(range(count))
+    assert stream.left_out < rows
+
+
+def test_another_pass_leaves_out_other_examples():
+    stream = Stream(count=37, rows=8, seed=0)
+    missing = []
+    for epoch in range(8):
+        walk = itertools.islice(stream.walk(Position(epoch, 0)), 4)
+        missing.append(frozenset(range(37)) - {index for taken, _ in walk for index in taken.tolist()})
+    assert {len(left) for left in missing} == {stream.left_out} == {5}
+    assert len(set(missing)) == 8
+    assert len(frozenset.union(*missing)) > 20, "over eight passes most examples miss a turn, none is left out for good"
+    assert not frozenset.intersection(*missing)
+
+
+@given(st.integers(0, 40), st.sampled_from([0.5, 1.0, 1.1, 2.0, 2.75]))
+def test_a_run_that_stops_anywhere_goes_on_with_the_very_batches_that_were_left(done: int, epochs: float):
+    stream = Stream(count=53, rows=8, seed=1)
+    total = stream.steps_left(Position(), epochs)
+    whole = list(itertools.islice(stream.walk(Position()), total))
+    done = min(done, total)
+    position = whole[done - 1][1] if done else Position()
+    left = stream.steps_left(position, epochs)
+    assert left == total - done
+    rest = list(itertools.islice(stream.walk(position), left))
+    assert [taken.tolist() for taken, _ in rest] == [taken.tolist() for taken, _ in whole[done:]]
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 30), st.integers(1, 3))
+def test_with_another_number_of_workers_the_passes_end_once_and_no_example_comes_twice_in_one(
+    before: int, after: int, done: int, epochs: int
+):
+    count, batch = 61, 3
+    first, second = Stream(count, batch * before, 7), Stream(count, batch * after, 7)
+    done = min(done, first.steps_left(Position(), epochs))
+    began = list(itertools.islice(first.walk(Position()), done))
+    position = began[-1][1] if began else Position()
+    ended = list(itertools.islice(second.walk(position), second.steps_left(position, epochs)))
+    passes: dict[int, list[int]] = {}
+    for taken, reached in (*began, *ended):
+        passes.setdefault(reached.epoch, []).extend(taken.tolist())
+    assert sorted(passes) == list(range(epochs))
+    for epoch, seen in passes.items():
+        assert len(set(seen)) == len(seen)
+        assert count - len(seen) < max(first.rows, second.rows), f"pass {epoch} misses a whole step"
+
+
+def test_the_learning_rate_falls_with_the_examples_left_not_with_the_steps():
+    """40 steps of two workers; after 20, one worker has 40 left, which count for half of one each."""
+    config = CONFIG.model_copy(update={"workers": (1, 2), "epochs": 1, "batch_size": 4})
+    state = TrainingState(workers=2, step=20, scheduled=20.0, position=Position(0, 160))
+    columns = {"label": [0] * 320}
+    plan = plan_run(columns, config, state, workers=1)
+    assert (plan.total, plan.steps, plan.pace) == (40, 40, 0.5)
+    assert [plan.scheduled_at(step) for step in (20, 30, 60)] == [20.0, 25.0, 40.0]
+    same = plan_run(columns, config, state, workers=2)
+    assert (same.steps, [same.scheduled_at(step) for step in (20, 21, 40)]) == (20, [20.0, 21.0, 40.0])
+
+
+def test_batches_are_dealt_to_workers_in_turn_and_make_up_a_step():
+    stream = Stream(count=26, rows=12, seed=3)
+    batches = list(Batches(Plan(stream, steps=3, total=3), batch_size=4))
+    assert [len(batch) for batch in batches] == [4] * 9 == [4] * len(Batches(Plan(stream, 3, 3), 4))
+    order = stream.order(0).tolist()
+    assert batches[:3] == [order[0:4], order[4:8], order[8:12]]
+    assert batches[6] == stream.order(1).tolist()[:4]

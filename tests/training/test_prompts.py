@@ -1,0 +1,63 @@
+"""E5 models want prefixes that their folders do not name: on a tiny random XLM-R, which is what they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
+from medembed.training.options import PromptsConfig, read_preset
+from medembed.training.parameters import find_stack
+from medembed.training.prompts import set_prompts
+from tests.tiny import make_xlm_roberta
+from tests.training.small import CONFIG, start
+
+PROMPTS = PromptsConfig.model_validate(read_preset("published")["prompts"])
+
+
+@pytest.fixture(scope="module")
+def xlm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_xlm_roberta(tmp_path_factory.mktemp("xlm") / "model")
+
+
+def test_prompts_of_the_config_reach_training_and_every_later_encoding(xlm_folder: Path, tmp_path: Path):
+    assert Encoder.load(str(xlm_folder), EncodingConfig()).prompt("query") == ""
+    trainer = start(xlm_folder, CONFIG.model_copy(update={"prompts": PROMPTS}), tmp_path, save_at=(6,))
+    rows = trainer.train_dataset[:3]
+    assert all(text.startswith("query: ") for text in rows["query"])
+    assert all(text.startswith("passage: ") for column in ("positive", "negative_0") for text in rows[column])
+    trainer.train()
+    folder = str(tmp_path / "checkpoint-6")
+    encoder, stock = Encoder.load(folder, EncodingConfig()), SentenceTransformer(folder, device="cpu")
+    for role, prefix, encode in (
+        ("query", "query: ", stock.encode_query),
+        ("document", "passage: ", stock.encode_document),
+    ):
+        assert encoder.prompt(role) == prefix
+        expected = stock.encode([prefix + "heart pain"], normalize_embeddings=True)
+        assert np.abs(encoder.encode(["heart pain"], role) - expected).max() < 1e-5
+        assert np.abs(encode(["heart pain"], normalize_embeddings=True) - expected).max() < 1e-5
+    plain = stock.encode(["heart pain"], prompt="", normalize_embeddings=True)
+    assert np.abs(encoder.encode(["heart pain"], "query") - plain).max() > 1e-3
+
+
+def test_an_xlm_roberta_has_its_layers_above_its_embeddings(xlm_folder: Path):
+    stack = find_stack(SentenceTransformer(str(xlm_folder), device="cpu"))
+    assert len(stack.layers) == 2
+    assert any("word_embeddings" in name for name in stack.embeddings)
+
+
+def test_a_named_document_prompt_replaces_those_under_other_names_and_a_null_keeps_them(xlm_folder: Path):
+    model = SentenceTransformer(str(xlm_folder), device="cpu", prompts={"query": "q ", "passage": "p ", "topic": "t "})
+    set_prompts(model, PromptsConfig())
+    assert {name: text for name, text in model.prompts.items() if text} == {
+        "query": "q ",
+        "passage": "p ",
+        "topic": "t ",
+    }
+    set_prompts(model, PromptsConfig(document=""))
+    assert Encoder(model, EncodingConfig()).prompt("document") == ""
+    assert Encoder(model, EncodingConfig()).prompt("query") == "q "
+    assert model.prompts["topic"] == "t "

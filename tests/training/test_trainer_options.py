@@ -1,0 +1,72 @@
+"""A whole training under Ray with the options of `training.options`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sentence_transformers import SentenceTransformer
+
+from jobs.train import resolve_guide
+from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.prepare import prepare
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_corpus
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.model_files import model_fingerprint
+from medembed.errors import ConfigError
+from medembed.finetuning.register import register_checkpoint
+from medembed.mining.config import MiningConfig
+from medembed.mining.mine import mine
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import Registry
+from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import LossConfig
+from medembed.training.options import AdapterConfig, PromptsConfig
+from medembed.training.trainer import train
+
+CONFIG = TrainingConfig(
+    dimensions=(32, 8), select_dimension=8, batch_size=16, learning_rate=1e-2, checkpoint_steps=3, epochs=1,
+    cpus_per_worker=1, dev_queries=20, dev_documents=40, schedule="cosine", length_grouped=True,
+    adapter=AdapterConfig(kind="lora", rank=4), prompts=PromptsConfig(query="query: ", document="passage: "),
+    report_to=("tensorboard",),
+)  # fmt: skip
+
+
+@pytest.mark.ray
+def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
+    pairs_file: Path, encoder_folder: Path, tmp_path: Path, ray_local: None
+):
+    encoding, model = EncodingConfig(workers=1), str(encoder_folder)
+    dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
+    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding)
+    examples = mine(dataset, table, model, str(tmp_path / "examples"), MiningConfig(margin=0), encoding)
+    with pytest.raises(ConfigError, match="4-bit weights need CUDA"):
+        refused = CONFIG.model_copy(update={"adapter": AdapterConfig(kind="qlora")})
+        train(dataset, examples, model, str(tmp_path / "m"), refused)
+    checkpoint = train(dataset, examples, model, str(tmp_path / "m"), CONFIG)
+    folder = tmp_path / "m"
+    assert [path.name for path in folder.rglob("*.safetensors")] == ["model.safetensors"]
+    assert not [path.name for path in folder.rglob("*") if "adapter" in path.name]
+    assert model_fingerprint(folder) == checkpoint.fingerprint, "the card and its files do not count"
+    stock, encoder = SentenceTransformer(str(folder), device="cpu"), Encoder.load(str(folder), encoding)
+    expected = stock.encode(["query: heart pain"], normalize_embeddings=True)
+    assert np.abs(encoder.encode(["heart pain"], "query") - expected).max() < 1e-5
+    history = json.loads((folder / "history.json").read_text())
+    steps = int(max(entry["step"] for entry in history))
+    assert [entry["step"] for entry in history if "loss" in entry] == list(range(1, steps + 1))
+    measured = {int(entry["step"]): entry["dev_ndcg@10/8"] for entry in history if "dev_ndcg@10/8" in entry}
+    assert sorted(measured) == sorted({*range(3, steps + 1, 3), steps})
+    assert measured[checkpoint.manifest["dev"]["step"]] == max(measured.values())
+    assert all(0 < entry["padding"] < 1 for entry in history if "loss" in entry)
+    assert Image.open(folder / "curves.png").size == (920, 1320)
+    assert list((tmp_path / "m.logs" / "tensorboard").glob("events.out.tfevents.*"))
+    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", RegistryConfig())
+    version, _ = register_checkpoint(registry, checkpoint, CONFIG, metrics={}, tags={}, artifacts={})
+    named = TrainingConfig(loss=LossConfig(name="guided", guide=f"models:/{version.name}/{version.version}"))
+    where = RegistryConfig(tracking_uri=registry.tracking_uri)
+    assert resolve_guide(named, where).loss.guide == checkpoint.uri
+    logged = registry.client.get_metric_history(version.run_id, "train_loss")
+    assert [entry.step for entry in logged] == list(range(1, steps + 1))
+    assert {"curves.png", "history.json"} <= {entry.path for entry in registry.client.list_artifacts(version.run_id)}
