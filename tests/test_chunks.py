@@ -57,7 +57,7 @@ def chunked(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_
     )
 
 
-@pytest.mark.parametrize(("margin", "window"), [(0.0, 30), (0.02, 4), (0.0, 2)])
+@pytest.mark.parametrize(("margin", "window"), [(0.0, 23), (0.02, 4), (0.0, 2)])
 def test_examples_hold_the_best_chunk_of_each_document(chunked: Chunked, tmp_path: Path, margin: float, window: int):
     config = MiningConfig(negatives=5, window=window, margin=margin)
     examples = mine(chunked.dataset, chunked.table, chunked.model, str(tmp_path), config, ENCODING).read()
@@ -91,7 +91,7 @@ def test_examples_hold_the_best_chunk_of_each_document(chunked: Chunked, tmp_pat
 
 
 def test_no_negative_repeats_the_positives_own_text(chunked: Chunked, tmp_path: Path):
-    config = MiningConfig(negatives=20, window=30, margin=0.0)
+    config = MiningConfig(negatives=20, window=23, margin=0.0)
     examples = mine(chunked.dataset, chunked.table, chunked.model, str(tmp_path), config, ENCODING).read()
     (row,) = [row for row in examples if row["query_id"] == "q-notice"]
     assert row["positive"] == NOTICE
@@ -102,7 +102,7 @@ def test_queries_without_a_positive_give_no_example_and_are_counted(
     chunked: Chunked, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     with caplog.at_level(logging.INFO, logger="medembed"):
-        examples = mine(chunked.dataset, chunked.table, chunked.model, str(tmp_path), MiningConfig(), ENCODING)
+        examples = mine(chunked.dataset, chunked.table, chunked.model, str(tmp_path), MiningConfig(window=23), ENCODING)
     assert examples.manifest["counts"]["examples"] == 5
     assert "2 training queries without a positive are not mined" in caplog.messages
 

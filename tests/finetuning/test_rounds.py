@@ -48,14 +48,3 @@ def test_a_second_round_mines_with_the_first_rounds_model_and_trains_it_on(
     assert examples.manifest["encoder"] == parent["fingerprint"]
     assert table.info.encoder == checkpoint.fingerprint
     assert list(run.seconds)[-1] == "encode with the new model, round 2 of 2"
-
-
-def test_a_round_that_brings_nothing_leaves_the_model_before_it(
-    pairs_file: Path, encoder_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    caplog.set_level(logging.INFO)
-    run, dataset, base = prepared(pairs_file, encoder_folder, tmp_path, learning_rate=1e-12)
-    _, checkpoint, table = run.improve(dataset, base)
-    assert "round 2 has no higher dev score; the model of round 1 is kept" in caplog.text
-    assert checkpoint.manifest["parent"]["model"] == str(encoder_folder)
-    assert table.info.encoder == checkpoint.fingerprint

@@ -23,7 +23,7 @@ def dataset(pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Datas
     return prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path_factory.mktemp("bytes") / "data"))
 
 
-@pytest.mark.parametrize(("storage", "dimensions"), [("float32", None), ("int8", 16)])
+@pytest.mark.parametrize(("storage", "dimensions"), [("int8", 16)])
 def test_fragments_and_workers_change_no_byte_of_examples_and_report(
     dataset: Dataset, encoder_folder: Path, tmp_path: Path, storage: Storage, dimensions: int | None
 ):

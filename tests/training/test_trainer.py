@@ -13,8 +13,6 @@ import pyarrow as pa
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from benchmarks.killing import kill_driver, kill_tree, wait
-from benchmarks.train_faults import Case, reports
 from medembed.artifact import NewOutput
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
@@ -133,26 +131,6 @@ def test_the_checkpoint_is_a_stock_folder_without_pickles_or_training_texts(
 
 
 @pytest.mark.ray
-def test_a_killed_driver_is_followed_by_another_that_ends_as_an_undisturbed_run(
-    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
-):
-    dataset, examples, model = work
-    output, log = tmp_path / "m", tmp_path / "log"
-    job = Case(dataset.uri, examples.uri, model, CONFIG).start(str(output), log)
-    try:
-        wait(job, lambda: reports(str(output)) > 0)
-        assert job.poll() is None, log.read_text()
-        kill_driver(job)
-        assert not output.exists()
-        resumed = train(*work, str(output), CONFIG)
-    finally:
-        kill_tree(job)
-    assert resumed.manifest["dev"] == undisturbed[1].manifest["dev"]
-    assert resumed.fingerprint == undisturbed[1].fingerprint
-    assert {path.name for path in tmp_path.iterdir()} == {"m", "log"}
-
-
-@pytest.mark.ray
 def test_the_dev_sample_that_workers_encode_together_scores_as_in_one_process(
     work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint]
 ):
@@ -193,15 +171,6 @@ def test_a_loss_that_is_no_number_stops_training_at_once_and_keeps_the_last_good
     assert np.isfinite(SentenceTransformer(named[1], device="cpu").encode("heart pain")).all()
     with pytest.raises(StorageError, match="unfinished training .*learning_rate: 0.005 there, 0.001 here"):
         train(*poisoned, output, config.model_copy(update={"learning_rate": 1e-3}))
-
-
-@pytest.mark.ray
-def test_training_stops_early_once_the_dev_score_gains_nothing(work: tuple[Dataset, Examples, str], tmp_path: Path):
-    config = CONFIG.model_copy(update={"patience": 2, "min_gain": 1.0, "checkpoint_steps": 3})
-    with collected(tmp_path) as steps:
-        stopped = train(*work, str(tmp_path / "m"), config)
-    assert stopped.manifest["dev"]["step"] in (3, 6, 9)
-    assert max(steps) == 9, "one evaluation that is the best so far, then two without a gain"
 
 
 @pytest.mark.ray
