@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 import threading
@@ -106,7 +107,16 @@ def test_killed_workers_resume_and_the_result_is_that_of_an_undisturbed_run(
     assert killed
     assert resumed.manifest["dev"] == undisturbed[1].manifest["dev"]
     assert resumed.fingerprint == undisturbed[1].fingerprint
+    assert losses(resumed) == losses(undisturbed[1]), (
+        "the best checkpoint may be older than the death, the losses go on"
+    )
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".run")]
+
+
+def losses(checkpoint: Checkpoint) -> list[tuple[int, float]]:
+    """(step, loss) of each step of the run; with other random numbers than an undisturbed run's they would differ."""
+    history = json.loads(checkpoint.read("history.json")["history.json"])
+    return [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
 
 
 @pytest.mark.ray
