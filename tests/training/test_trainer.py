@@ -62,13 +62,13 @@ def undisturbed(
 
 @contextmanager
 def killed_after_a_checkpoint(root: Path) -> Iterator[list[int]]:
-    """Kills the training worker with SIGKILL once its first checkpoint is reported; yields the pids killed."""
+    """Kills the training worker with SIGKILL once it writes its second checkpoint; yields the pids killed."""
     killed: list[int] = []
 
     def kill() -> None:
         while not killed:
             time.sleep(0.02)
-            if list(root.glob("*.run/checkpoint_*")):
+            if len(list(root.glob("*.run/checkpoint_*"))) > 1:  # the first one is surely whole
                 for process in psutil.Process().children(recursive=True):
                     if "RayTrainWorker" in process.name() + " ".join(process.cmdline()):
                         process.kill()
