@@ -56,6 +56,11 @@ def download_model(best: Any, folder: Path) -> None:
 def publish(folder: Path, output: str, key: str, entries: dict[str, Any], config: TrainingConfig) -> Checkpoint:
     """The files of a folder as the checkpoint at `output`, with these entries in its manifest."""
     with NewOutput(output, KIND, key) as target:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            target.write_bytes(str(path.relative_to(folder)), path.read_bytes())
+        write_folder(target, folder)
         return Checkpoint(output, target.commit(entries | {"config": config.model_dump()}))
+
+
+def write_folder(target: NewOutput, folder: Path) -> None:
+    """All files of a local folder, under the same names."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        target.write_bytes(str(path.relative_to(folder)), path.read_bytes())

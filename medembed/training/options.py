@@ -51,6 +51,12 @@ class TrainingOptions(Config):
         "added matrices alone",
     )
     prompts: PromptsConfig = PromptsConfig()
+    principal_axes: bool = Field(
+        default=True,
+        description="before training, turn the model so that its first dimensions hold the most of the documents' "
+        "vectors: full width ranks as before, few dimensions far better; adds one square matrix behind the model; a "
+        "model with trained dimensions keeps its axes",
+    )
     adapter: AdapterConfig = AdapterConfig()
     freeze: int | None = Field(
         default=None,

@@ -28,6 +28,7 @@ from medembed.training.loop import count_steps, read_together
 from medembed.training.loss_config import ON_EXAMPLES, RANKING
 from medembed.training.material import check_fits
 from medembed.training.order import Stream
+from medembed.training.principal import make_start
 from medembed.training.reporting import check_reporting
 from medembed.training.run import claim_run, latest_checkpoint, mend_snapshot, remove_run, run_folder
 from medembed.training.start_line import describe_start
@@ -67,9 +68,10 @@ def train(dataset: Dataset, examples: Examples, model: str, output: str, config:
         mend_snapshot(run)
         latest = latest_checkpoint(run)
         logger.info("train: goes on with %s%s", run, f", from step {latest[1]}" if latest else ", from its start")
+    start = make_start(model, dataset, config, storage.join(run, "start"), key)
     with watch(steps * stream.rows, "train", "examples") as progress:
         work = Work(
-            model, dataset.uri, examples.uri, sample, config, run, attempt, logs, progress, _is_watched()
+            start, dataset.uri, examples.uri, sample, config, run, attempt, logs, progress, _is_watched()
         )  # fmt: skip
         best, metrics, history = _fit(work)
     with tempfile.TemporaryDirectory() as folder:
