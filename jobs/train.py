@@ -23,7 +23,9 @@ class TrainJob(Config):
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
     data: InputUri = Field(description="data set made by `medembed prepare`")
-    examples: InputUri = Field(description="examples made by `medembed mine`")
+    examples: InputUri | None = Field(
+        default=None, description="examples made by `medembed mine`; null: none, for losses that read data alone"
+    )
     output: OutputUri = Field(description="folder of the checkpoint; {key} in it becomes the fingerprint of its inputs")
     training: TrainingConfig = TrainingConfig()
     registry: RegistryConfig = RegistryConfig()
@@ -33,7 +35,8 @@ def run(job: TrainJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     registry.check_output(job.output)
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
-    dataset, examples = open_dataset(storage.absolute(job.data)), open_examples(storage.absolute(job.examples))
+    dataset = open_dataset(storage.absolute(job.data))
+    examples = None if job.examples is None else open_examples(storage.absolute(job.examples))
     training = resolve_guide(job.training, job.registry)
     checkpoint = train(dataset, examples, model, storage.absolute(job.output), training)
     version, _ = register_checkpoint(registry, checkpoint, job, metrics={}, tags={}, artifacts={})

@@ -24,7 +24,7 @@ def register_checkpoint(
     manifest = checkpoint.manifest
     lineage = {
         "dataset": manifest["dataset"],
-        "examples": manifest["examples"],
+        "examples": manifest["examples"] or "none",
         "parent": manifest["parent"]["fingerprint"],
         "encoder": checkpoint.fingerprint,
     }

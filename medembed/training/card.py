@@ -26,10 +26,10 @@ def describe_checkpoint(
     entries: Mapping[str, Any],
     config: TrainingConfig,
     dataset: Mapping[str, Any],
-    examples: Mapping[str, Any],
+    examples: Mapping[str, Any] | None,
     history: Sequence[Entry],
 ) -> None:
-    """Writes the three files into a checkpoint's folder; `dataset` and `examples` are their manifests."""
+    """Writes the three files into a checkpoint's folder; `dataset` and `examples` are manifests, if any."""
     (folder / HISTORY).write_text(json.dumps(list(history)))
     curves = draw_curves(history, int(entries["dev"]["step"]))
     if curves is not None:
@@ -42,7 +42,7 @@ def write_card(
     entries: Mapping[str, Any],
     config: TrainingConfig,
     dataset: Mapping[str, Any],
-    examples: Mapping[str, Any],
+    examples: Mapping[str, Any] | None,
     *,
     has_curves: bool,
 ) -> str:
@@ -84,10 +84,11 @@ def _front_matter(dataset: Mapping[str, Any]) -> str:
 def _origin(entries: Mapping[str, Any], config: TrainingConfig) -> str:
     parent = entries["parent"]
     kind = config.adapter.kind
+    mined = f" (examples {entries['examples']})" if entries["examples"] else ""
     how = f" Trained by {kind.upper()}, merged: this is a whole model." if kind else ""
     return (
         f"Fine-tuned by MedEmbed from `{without_passwords(parent['model'])}` (encoder {parent['fingerprint']}) on data "
-        f"set {entries['dataset']} (examples {entries['examples']}).{how} It turns queries and documents into vectors "
+        f"set {entries['dataset']}{mined}.{how} It turns queries and documents into vectors "
         "whose cosine says how well they fit; it gives no medical advice."
     )
 
@@ -117,11 +118,12 @@ def _scores(dev: Mapping[str, float], config: TrainingConfig) -> str:
     )
 
 
-def _data(dataset: Mapping[str, Any], examples: Mapping[str, Any]) -> Iterator[str]:
+def _data(dataset: Mapping[str, Any], examples: Mapping[str, Any] | None) -> Iterator[str]:
     yield f"data set: {format_counts(dataset['counts'])}"
     if dataset.get("splits"):
         yield f"queries by split: {format_counts(dataset['splits'])}"
-    yield f"training: {format_counts(examples['counts'])}"
+    if examples:
+        yield f"training: {format_counts(examples['counts'])}"
     for kind, languages in dataset.get("languages", {}).items():
         if languages:
             yield f"languages of {kind}: {format_counts(languages)}"

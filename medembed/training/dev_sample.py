@@ -30,19 +30,19 @@ class DevSample:
     qrels: dict[str, dict[str, float]]
 
 
-def draw_dev_sample(dataset: Dataset, config: TrainingConfig) -> DevSample:
-    """The sample that a hash of ids decides, so every run and worker draws the same one.
+def draw_dev_sample(dataset: Dataset, config: TrainingConfig, split: str = "dev") -> DevSample:
+    """The sample that a hash of ids decides, so every run and worker draws the same one; or one of another split.
 
     All rows of judged documents are in it, past `dev_documents` if need be. Raises DataError if no such dev
     query has a positive, or if `select_by` names no metric.
     """
     _depth(config)
     qrels = dataset.qrels()
-    asked = dataset.queries("dev", config.dev_tag).to_pylist()
+    asked = dataset.queries(split, config.dev_tag).to_pylist()
     queries = [asked[line] for line in find_measurable([qrels.get(row["query_id"], {}) for row in asked])]
     if not queries:
         raise DataError(
-            f"{dataset.uri}: no dev query with tag {config.dev_tag} has a positive; checkpoints cannot be compared."
+            f"{dataset.uri}: no {split} query with tag {config.dev_tag} has a positive; checkpoints cannot be compared."
         )
     chosen = sorted(queries, key=lambda row: content_hash(row["query_id"]))[: config.dev_queries]
     judged = {row["query_id"]: qrels[row["query_id"]] for row in chosen}

@@ -12,7 +12,7 @@ from typing import Any
 from medembed import storage
 from medembed.artifact import find_output, place
 from medembed.data.dataset import Dataset
-from medembed.encoding.model_files import CARD, fetch_model, model_fingerprint
+from medembed.encoding.model_files import CARD, fetch_model, model_fingerprint, model_width
 from medembed.errors import DataError, TrainingError
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
@@ -40,16 +40,16 @@ logger = logging.getLogger(__name__)
 _STARTS_WITHOUT_ROOM = 5
 
 
-def train(dataset: Dataset, examples: Examples, model: str, output: str, config: TrainingConfig) -> Checkpoint:
+def train(dataset: Dataset, examples: Examples | None, model: str, output: str, config: TrainingConfig) -> Checkpoint:
     """The checkpoint with the best dev score at `output`; found again if nothing changed.
 
+    `examples` may be None for a loss that reads the judged pairs or texts of the data set.
     A lost worker restarts from the last reported checkpoint, and so
     does the same call after the driver was lost: unfinished state lies beside `output` until the end.
     Raises TrainingError when failures exceed `max_failures`, DataError if no step would be made, or if the loss and
     the data do not fit.
     """
-    check_dimensions(config.dimensions, int(examples.manifest["width"]))
-    examples.check_lists()
+    _check_inputs(examples, model, config)
     inputs = fingerprint_inputs(dataset, examples, model, config)
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
@@ -70,9 +70,8 @@ def train(dataset: Dataset, examples: Examples, model: str, output: str, config:
         logger.info("train: goes on with %s%s", run, f", from step {latest[1]}" if latest else ", from its start")
     start = make_start(model, dataset, config, storage.join(run, "start"), key)
     with watch(steps * stream.rows, "train", "examples") as progress:
-        work = Work(
-            start, dataset.uri, examples.uri, sample, config, run, attempt, logs, progress, _is_watched()
-        )  # fmt: skip
+        rows = examples.uri if examples else None
+        work = Work(start, dataset.uri, rows, sample, config, run, attempt, logs, progress, _is_watched())
         best, metrics, history = _fit(work)
     with tempfile.TemporaryDirectory() as folder:
         download_model(best, Path(folder))
@@ -80,18 +79,31 @@ def train(dataset: Dataset, examples: Examples, model: str, output: str, config:
             "fingerprint": model_fingerprint(Path(folder)),
             "parent": {"model": model, "fingerprint": inputs["model"]},
             "dataset": dataset.fingerprint,
-            "examples": examples.fingerprint,
+            "examples": examples and examples.fingerprint,
             "dimensions": sorted(config.dimensions, reverse=True),
             "dev": metrics,
         }
+        mined = examples.manifest if examples else None
         (Path(folder) / CARD).write_text(json.dumps(entries, indent=2))
-        describe_checkpoint(Path(folder), entries, config, dataset.manifest, examples.manifest, history)
+        describe_checkpoint(Path(folder), entries, config, dataset.manifest, mined, history)
         checkpoint = publish(Path(folder), output, key, entries, config)
     remove_run(run)
     return checkpoint
 
 
-def fingerprint_inputs(dataset: Dataset, examples: Examples, model: str, config: TrainingConfig) -> dict[str, Any]:
+def _check_inputs(examples: Examples | None, model: str, config: TrainingConfig) -> None:
+    """Raises ModelError for dimensions that the model has not, DataError for examples that the loss cannot read."""
+    width = model_width(fetch_model(model)) if examples is None else int(examples.manifest["width"])
+    check_dimensions(config.dimensions, width or max(config.dimensions))  # loading tells where the settings do not
+    if examples is not None:
+        examples.check_lists()
+    elif config.loss.name in ON_EXAMPLES:
+        raise DataError(f"examples: none given, but loss {config.loss.name} reads them; mine some by medembed mine.")
+
+
+def fingerprint_inputs(
+    dataset: Dataset, examples: Examples | None, model: str, config: TrainingConfig
+) -> dict[str, Any]:
     """What a checkpoint depends on, by name. Models count by what they are, not by where they lie.
 
     What changes no weight is left out: a run that lost too many workers goes on with a higher limit.
@@ -100,28 +112,30 @@ def fingerprint_inputs(dataset: Dataset, examples: Examples, model: str, config:
     guide = config.loss.guide
     return {
         "dataset": dataset.fingerprint,
-        "examples": examples.fingerprint,
+        "examples": examples and examples.fingerprint,
         "model": model_fingerprint(fetch_model(model)),
         "guide": guide and model_fingerprint(fetch_model(guide)),
         "training": settings,
     }
 
 
-def _count_steps(dataset: Dataset, examples: Examples, config: TrainingConfig) -> tuple[int, Stream]:
+def _count_steps(dataset: Dataset, examples: Examples | None, config: TrainingConfig) -> tuple[int, Stream]:
     """(steps, how they read the rows); logs what is about to run.
 
     Raises DataError if loss and data do not fit, or if there is no whole step.
     """
-    name, count = config.loss.name, int(examples.manifest["counts"]["examples"])
-    if name not in RANKING:  # they take all examples as they are, which need not be read for it
-        count = check_fits(config, dataset, examples.read() if name in ON_EXAMPLES else [])
+    mined = examples if config.loss.name in ON_EXAMPLES else None
+    if mined and config.loss.name in RANKING:  # they take all examples as they are, which need not be read for it
+        count = int(mined.manifest["counts"]["examples"])
+    else:
+        count = check_fits(config, dataset, mined.read() if mined else [])
     steps, stream = count_steps(count, config), read_together(count, config, config.most_workers)
     if steps == 0:
         raise DataError(
-            f"{examples.uri if name in ON_EXAMPLES else dataset.uri}: {count} examples do not fill one batch of "
+            f"{(mined or dataset).uri}: {count} examples do not fill one batch of "
             f"{stream.rows}; lower training.batch_size."
         )
-    for line in describe_start(stream, steps, int(examples.manifest["config"]["negatives"]), config):
+    for line in describe_start(stream, steps, int(mined.manifest["config"]["negatives"]) if mined else 0, config):
         logger.info("%s", line)
     return steps, stream
 

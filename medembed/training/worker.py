@@ -30,7 +30,7 @@ class Work:
 
     model: str
     dataset: str
-    examples: str
+    examples: str | None
     sample: DevSample
     config: TrainingConfig
     run: str  # the run's folder, and the attempt that has claimed it
@@ -55,7 +55,7 @@ def train_worker(work: Work) -> "Diverged | None":
     set_seed(config.seed)
     encoder, adapter = load_student(work.model, config)
     prepare_reporting(config.report_to, work.logs)
-    examples = open_examples(work.examples).read() if config.loss.name in ON_EXAMPLES else []
+    examples = open_examples(work.examples).read() if work.examples and config.loss.name in ON_EXAMPLES else []
     prompts = encoder.prompt("query"), encoder.prompt("document")
     columns = make_material(config, open_dataset(work.dataset), examples, prompts)
     del examples

@@ -184,6 +184,21 @@ def test_a_loss_that_is_no_number_stops_training_at_once_and_keeps_the_last_good
 
 
 @pytest.mark.ray
+@pytest.mark.ray
+def test_a_loss_that_reads_texts_alone_needs_no_examples(
+    work: tuple[Dataset, Examples, str], prompted_folder: Path, tmp_path: Path
+):
+    dataset, _, model = work
+    short = {"workers": 1, "epochs": 2, "checkpoint_steps": 100, "batch_size": 16}
+    teacher = LossConfig(name="mse", guide=str(prompted_folder))
+    learned = train(dataset, None, model, str(tmp_path / "m"), CONFIG.model_copy(update={**short, "loss": teacher}))
+    found = [loss for _, loss in losses(learned)]
+    assert np.mean(found[-5:]) < np.mean(found[:5]) / 2
+    assert learned.manifest["examples"] is None
+    with pytest.raises(DataError, match="loss multiple_negatives reads them; mine some"):
+        train(dataset, None, model, str(tmp_path / "n"), CONFIG)
+
+
 def test_a_guide_counts_by_what_it_is_and_not_by_where_it_lies(
     work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
 ):

@@ -47,7 +47,8 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
         train(dataset, examples, model, str(tmp_path / "m"), refused)
     checkpoint = train(dataset, examples, model, str(tmp_path / "m"), CONFIG)
     folder = tmp_path / "m"
-    assert [path.name for path in folder.rglob("*.safetensors")] == ["model.safetensors"]
+    weights = {str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")}
+    assert weights == {"model.safetensors", "2_Dense/model.safetensors"}, "the transformer, and its principal axes"
     assert not [path.name for path in folder.rglob("*") if "adapter" in path.name]
     assert model_fingerprint(folder) == checkpoint.fingerprint, "the card and its files do not count"
     stock, encoder = SentenceTransformer(str(folder), device="cpu"), Encoder.load(str(folder), encoding)

