@@ -6,7 +6,6 @@ node that no other one replaces ("shrink") leaves an elastic run with one worker
 the end is awaited, and the dev score printed. Exits with 1 if any differs.
 """
 
-import hashlib
 import json
 import os
 import random
@@ -61,7 +60,7 @@ with ray_session(os.environ.get("RAY_ADDRESS")):
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained from, and the weights' hash and the dev entries that must come out."""
+    """What is trained from, and the weights' fingerprint and the dev entries that must come out."""
 
     data: str
     examples: str
@@ -180,9 +179,9 @@ def reports(output: str) -> int:
 
 
 def read_result(output: str) -> tuple[str, dict[str, Any]]:
-    """(hash of the weights, dev entries) of a checkpoint."""
-    weights = storage.read_bytes(storage.join(output, "model.safetensors"))
-    return hashlib.sha256(weights).hexdigest(), read_manifest(output, "checkpoint")["dev"]
+    """(fingerprint of all weights, dev entries) of a checkpoint."""
+    manifest = read_manifest(output, "checkpoint")
+    return manifest["fingerprint"], manifest["dev"]
 
 
 def measure_undisturbed(case: Case, folder: Path) -> Case:

@@ -1,7 +1,7 @@
 """Examples -> the columns that the trainer reads: with ids by which the loss knows duplicates, or with scores. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medembed.schema import document_of
@@ -18,18 +18,38 @@ def to_columns(examples: Sequence[dict[str, Any]], query_prompt: str, document_p
     is known as one. Where an example has fewer negatives than others, an empty
     text with id NO_DOCUMENT stands in, which the loss masks.
     """
-    count = max((len(row["negatives"]) for row in examples), default=0)
-    numbers: dict[tuple[str, str], int] = {}
-
-    def number(kind: str, name: str) -> int:
-        return numbers.setdefault((kind, name), len(numbers))
-
+    count, numbers = max((len(row["negatives"]) for row in examples), default=0), _number(examples)
     columns = _texts(examples, count, query_prompt, document_prompt)
     for row in examples:
-        documents = [number("document", document_of(name)) for name in (row["positive_id"], *row["negative_ids"])]
+        documents = [numbers["document", document_of(name)] for name in (row["positive_id"], *row["negative_ids"])]
         padding = [NO_DOCUMENT] * (count + 1 - len(documents))
-        columns.setdefault("label", []).append([number("query", row["query"]), *documents, *padding])
+        columns.setdefault("label", []).append([numbers["query", row["query"]], *documents, *padding])
     return columns
+
+
+def known_pairs(examples: Sequence[dict[str, Any]], qrels: Mapping[str, Mapping[str, float]]) -> list[tuple[int, int]]:
+    """(query id, document id), ids as in `to_columns`, of all positives that the examples' queries are known to have.
+
+    qrels: {query: {document: score}}. A query has positives that no example names where fewer pairs were mined than
+    there are.
+    """
+    numbers = _number(examples)
+    pairs = {(numbers["query", row["query"]], numbers["document", document_of(row["positive_id"])]) for row in examples}
+    for row in examples:
+        judged = qrels.get(row["query_id"], {})
+        found = [numbers.get(("document", name)) for name, score in judged.items() if score > 0]
+        pairs |= {(numbers["query", row["query"]], number) for number in found if number is not None}
+    return sorted(pairs)
+
+
+def _number(examples: Sequence[dict[str, Any]]) -> dict[tuple[str, str], int]:
+    """{("query", text) or ("document", id): number}: one for a text that is asked twice, one for all chunks."""
+    numbers: dict[tuple[str, str], int] = {}
+    for row in examples:
+        for name in (row["positive_id"], *row["negative_ids"]):
+            numbers.setdefault(("document", document_of(name)), len(numbers))
+        numbers.setdefault(("query", row["query"]), len(numbers))
+    return numbers
 
 
 def to_scored_columns(examples: Sequence[dict[str, Any]], query_prompt: str, document_prompt: str) -> Columns:

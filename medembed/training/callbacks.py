@@ -1,6 +1,7 @@
 """What happens between training steps: progress, checkpoints, the dev sample, and the reasons to stop."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from transformers import TrainerCallback
 
 from medembed.encoding.encoder import Encoder, Role
+from medembed.encoding.model_files import CARD
 from medembed.training.collective import encode_in_shares, from_rank_zero, world
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import DevSample, Vectors, score_dev_sample
@@ -93,6 +95,7 @@ class Reporter(TrainerCallback):
         if world()[0] == 0:
             self.check()
             self.state.write(folder)
+            (folder / CARD).write_text(json.dumps({"dimensions": sorted(self.config.dimensions, reverse=True)}))
             record_dev(state, folder, {name: value for name, value in metrics.items() if "/" in name})
         checkpoint = ray.train.Checkpoint.from_directory(str(folder))
         report = {"step": state.global_step} | metrics
@@ -136,7 +139,7 @@ class Reporter(TrainerCallback):
 
     def _note(self, state: Any, logs: Mapping[str, Any]) -> str:
         parts = [f"{name[5:]}: {value:.2f}" for name, value in logs.items() if name.startswith("loss/")]
-        ends = f" ({', '.join([parts[0], *parts[1:][-1:]])})" if parts else ""  # the widest and the narrowest dimension
-        note = f"step {state.global_step} of {state.max_steps}, loss {logs['loss']:.2f}{ends}"
+        by_dimension = f" ({', '.join(parts)})" if parts else ""
+        note = f"step {state.global_step} of {state.max_steps}, loss {logs['loss']:.2f}{by_dimension}"
         step = max(self.scores, default=None)
         return note if step is None else f"{note}, dev {self.scores[step]:.3f} at step {step}"

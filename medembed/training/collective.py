@@ -1,7 +1,7 @@
 """Work that all ranks do together: tensors joined, texts encoded in shares, a value that rank 0 decides."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,9 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_gather
 
 from medembed.encoding.encoder import Role
+from medembed.errors import MedEmbedError, TrainingError
+
+Result = TypeVar("Result")
 
 if TYPE_CHECKING:
     from medembed.training.dev_sample import Encode
@@ -56,6 +59,42 @@ def encode_in_shares(
     for share, part in zip(shares, gather(padded).split(len(padded)), strict=True):
         embeddings[share] = part[: len(share)].cpu().numpy()
     return embeddings
+
+
+def agreed(work: Callable[[], Result], device: torch.device) -> Result:
+    """What `work` gives on this rank, once all ranks are done with it; it must not talk to other ranks.
+
+    So that none waits in vain for one that failed. Raises AllRefused if it failed on all ranks alike, which trying
+    again would not mend; else this rank's own error, or TrainingError where another one failed.
+    """
+    error: MedEmbedError | None = None
+    try:
+        result = work()
+    except MedEmbedError as raised:
+        error = raised
+    failed = int(gather(torch.tensor([int(error is not None)], device=device)).sum())
+    if error is not None:
+        raise AllRefused(error) if failed == world()[1] else error
+    if failed:
+        raise TrainingError(f"{failed} of {world()[1]} workers could not prepare; their own messages say why.")
+    return result
+
+
+class AllRefused(Exception):
+    """No rank can do it; `error` is this rank's reason."""
+
+    def __init__(self, error: MedEmbedError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def name_from_rank_zero(find: Callable[[], str | None], device: torch.device) -> str | None:
+    """What `find` gives on rank 0, on every rank."""
+    rank, ranks = world()
+    found = [find() if rank == 0 else None]
+    if ranks > 1:
+        dist.broadcast_object_list(found, src=0, device=device)
+    return found[0]
 
 
 def from_rank_zero(values: Sequence[float], device: torch.device) -> list[float]:

@@ -20,7 +20,7 @@ class TrainingConfig(TrainingOptions):
     )
     loss: LossConfig = LossConfig()
     learning_rate: float = Field(default=1e-4, gt=0, lt=1, description="peak learning rate, after a linear warm-up")
-    warmup: float = Field(default=0.1, ge=0, le=1, description="share of steps that warm up")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of steps that warm up")
     epochs: float = Field(default=1.0, gt=0, description="passes over the examples")
     batch_size: int = Field(default=64, ge=2, description="examples of a batch, per worker")
     temperature: float = Field(default=0.05, gt=0, description="divides the cosines in the loss")

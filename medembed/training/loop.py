@@ -1,11 +1,13 @@
 """What a training makes of examples and config: a plan of steps, and the trainer that takes them."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import fetch_model
+from medembed.matryoshka import check_dimensions
 from medembed.training.adapters import Adapter, load_for_training
 from medembed.training.arguments import training_arguments
 from medembed.training.batches import Columns
@@ -62,6 +64,7 @@ def load_student(model: str, config: TrainingConfig) -> tuple[Encoder, Adapter |
     encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker)
     device = "cuda" if config.use_gpu else "cpu"
     loaded, adapter = load_for_training(fetch_model(model), encoding, config.adapter, device)
+    check_dimensions(config.dimensions, int(loaded.get_embedding_dimension() or 0))
     set_prompts(loaded, config.prompts)
     freeze(loaded, config.freeze)
     return Encoder(loaded, encoding), adapter
@@ -75,8 +78,12 @@ def build_trainer(
     callback: Any,
     scratch: str,
     adapter: Adapter | None = None,
+    known: Sequence[tuple[int, int]] | None = None,
 ) -> Any:
-    """A SentenceTransformerTrainer that takes the plan's steps on the encoder's model."""
+    """A SentenceTransformerTrainer that takes the plan's steps on the encoder's model.
+
+    `known` are `known_pairs`; without them a ranking loss knows the positives that the columns name.
+    """
     from datasets import Dataset as RowDataset
 
     from medembed.training.losses.make import make_loss
@@ -89,7 +96,7 @@ def build_trainer(
         model=encoder.model,
         args=training_arguments(config, plan.done + plan.steps, scratch, encoder.model),
         train_dataset=RowDataset.from_dict(columns),
-        loss=make_loss(config, encoder.model, columns["label"]),
+        loss=make_loss(config, encoder.model, known or columns["label"]),
         callbacks=[callback],
     )
     trainer.data_collator.max_length = config.max_length

@@ -158,11 +158,6 @@ def _first_rows(dataset: Dataset, documents: set[str]) -> dict[str, str]:
     return {name: text for name, (_, text) in first.items()}
 
 
-def training_documents(dataset: Dataset) -> list[str]:
-    """Texts of the corpus rows that training may read, in corpus order."""
-    return [row["text"] for row in _training_texts(dataset)]
-
-
 def _training_texts(dataset: Dataset) -> list[dict[str, Any]]:
     """Corpus rows of the training split; all of them where documents have no split."""
     rows = dataset.corpus().select(["text", "label", "split"]).to_pylist()
@@ -174,7 +169,7 @@ def _classed_texts(dataset: Dataset) -> list[tuple[str, str]]:
 
 
 def _texts_by_role(dataset: Dataset) -> list[tuple[str, Role]]:
-    documents: list[tuple[str, Role]] = [(text, "document") for text in training_documents(dataset)]
+    documents: list[tuple[str, Role]] = [(row["text"], "document") for row in _training_texts(dataset)]
     queries: list[tuple[str, Role]] = [(text, "query") for text in dataset.queries("train")["text"].to_pylist()]
     return documents + queries
 

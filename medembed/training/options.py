@@ -40,6 +40,13 @@ class AdapterConfig(Config):
         default="all-linear", description="names of the matrices that get an addition, e.g. [query, value]"
     )
 
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        given = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+        if self.kind is None and given:
+            raise ValueError(f"{given[0]}: only an adapter has it; set adapter.kind to lora or qlora")
+        return self
+
 
 class TrainingOptions(Config):
     """Presets lie below the keys that a user names; every other option here stands for itself."""
@@ -104,7 +111,10 @@ class TrainingOptions(Config):
     def _start_from_preset(cls, values: Any) -> Any:
         if not isinstance(values, dict) or values.get("preset") not in list_presets():
             return values  # pydantic explains what is wrong with the name
-        return OmegaConf.to_container(OmegaConf.merge(read_preset(values["preset"]), values))
+        below, named = read_preset(values["preset"]), values.get("loss")
+        if isinstance(named, dict) and named.get("name") not in (None, below.get("loss", {}).get("name")):
+            below.pop("loss", None)  # its keys are those of another loss
+        return OmegaConf.to_container(OmegaConf.merge(below, values))
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:

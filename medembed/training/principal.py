@@ -4,8 +4,6 @@ A stock model's prefixes are arbitrary axes. Turned to the principal axes of the
 ranks as before, since cosines do not see a rotation, and its prefixes rank far better before the first step.
 """
 
-import logging
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,66 +11,59 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medembed.artifact import NewOutput, find_output
+from medembed import storage
+from medembed.artifact import MANIFEST, NewOutput, read_manifest
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder, load_model
+from medembed.encoding.encoder import load_model
 from medembed.encoding.model_files import fetch_model, read_card
-from medembed.spread import spread
 from medembed.training.checkpoint import write_folder
 from medembed.training.config import TrainingConfig
-from medembed.training.material import training_documents
 from medembed.training.prompts import set_prompts
-
-logger = logging.getLogger(__name__)
 
 KIND = "start of a training"
 _SAMPLE = 4096  # documents; the axes of 1,024 rank as well at 64 dimensions (MiniLM), wider models want more
+_PREFIX = "start-"
 
 
-def make_start(model: str, dataset: Dataset, config: TrainingConfig, output: str, key: str) -> str:
-    """The model to train: turned, as a stock folder at `output`, or `model` itself where the config says so.
+def turns(model: str, config: TrainingConfig) -> bool:
+    """Whether a training of this model starts at principal axes.
 
-    Found again if it is there. A model with trained dimensions keeps its axes, and so does one that learns a teacher's
-    vectors, whose axes they are. The documents are encoded where training will run, with what a worker has.
+    A model that MedEmbed trained keeps its axes, and so does one that learns a teacher's vectors, whose axes they are.
     """
-    if not config.principal_axes or config.loss.name == "mse" or read_card(fetch_model(model)).get("dimensions"):
-        return model
-    found = find_output(output, KIND, key)
-    if found is None:
-        arguments = {"model": model, "dataset": dataset, "config": config, "key": key}
-        made = spread(
-            [{"output": output}], _Turner, arguments, workers=1, cpus=config.cpus_per_worker, gpus=float(config.use_gpu)
-        )
-        (found,) = made
-    narrowest = min(config.dimensions)
-    logger.info(
-        "       starts at the principal axes of %s documents: the first %d dimensions hold %.0f%% of their length",
-        f"{found['documents']:,}", narrowest, 100 * found["held"][str(narrowest)],
-    )  # fmt: skip
-    return output
+    return config.principal_axes and config.loss.name != "mse" and not read_card(fetch_model(model)).get("dimensions")
 
 
-class _Turner:
-    """The stage that makes a start, in a worker."""
+def find_start(run: str) -> str | None:
+    """The turned model that an unfinished training has, a stock folder; None if it has none yet."""
+    names = [name.split("/") for name in storage.list_files(run)]
+    found = sorted(name[0] for name in names if name[0].startswith(_PREFIX) and name[1:] == [MANIFEST])
+    return storage.join(run, found[0]) if found else None
 
-    def __init__(self, model: str, dataset: Dataset, config: TrainingConfig, key: str) -> None:
-        self.model, self.dataset, self.config, self.key = model, dataset, config, key
 
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Writes the turned model to `output`; its manifest: `held` is the share of squared length in each prefix."""
-        config, device = self.config, "cuda" if self.config.use_gpu else "cpu"
-        encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker, gpus_per_worker=float(config.use_gpu))
-        model = load_model(fetch_model(self.model), encoding, device)
-        set_prompts(model, config.prompts)
-        texts = _draw(training_documents(self.dataset), config.seed)
-        axes, shares = principal_axes(Encoder(model, encoding).encode(texts))
-        turn(model, axes)
-        held = {str(dimension): float(shares[:dimension].sum()) for dimension in config.dimensions}
-        with TemporaryDirectory() as scratch, NewOutput(item["output"], KIND, self.key) as target:
-            model.to("cpu").save_pretrained(scratch, create_model_card=False)
-            write_folder(target, Path(scratch))
-            return target.commit({"documents": len(texts), "held": held})
+def place_start(run: str, attempt: str) -> str:
+    """Where an attempt writes it: in a folder of its own, since the one before may not be quite dead."""
+    return storage.join(run, f"{_PREFIX}{attempt}")
+
+
+def write_start(model: str, vectors: npt.NDArray[np.float32], config: TrainingConfig, output: str) -> None:
+    """Writes the model turned to the principal axes of `vectors` [N, D]; the manifest says what prefixes then hold."""
+    axes, shares = principal_axes(vectors)
+    turned = load_model(fetch_model(model), EncodingConfig(cpus_per_worker=config.cpus_per_worker), "cpu")
+    set_prompts(turned, config.prompts)
+    turn(turned, axes)
+    held = {str(dimension): float(shares[:dimension].sum()) for dimension in config.dimensions}
+    with TemporaryDirectory() as scratch, NewOutput(output, KIND, "") as target:
+        turned.save_pretrained(scratch, create_model_card=False)
+        write_folder(target, Path(scratch))
+        target.commit({"documents": len(vectors), "held": held})
+
+
+def read_start(run: str) -> dict[str, Any] | None:
+    """{"documents": number, "held": {dimension: share of their squared length in that prefix}}; None: not turned."""
+    start = find_start(run)
+    manifest = read_manifest(start, KIND) if start else None
+    return manifest and {"documents": manifest["documents"], "held": manifest["held"]}
 
 
 def principal_axes(embeddings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
@@ -97,11 +88,27 @@ def turn(model: Any, axes: npt.NDArray[np.float32]) -> None:
     rotation = Dense(width, width, bias=False, activation_function=torch.nn.Identity())
     with torch.no_grad():
         rotation.linear.weight.copy_(torch.from_numpy(axes))
-    modules = list(model)
-    model.insert(len(modules) - isinstance(modules[-1], Normalize), rotation.to(model.device))
+    name, last = list(model.named_children())[-1]
+    if isinstance(last, Normalize):
+        delattr(model, name)
+    model.add_module("principal_axes", rotation.to(model.device))
+    if isinstance(last, Normalize):
+        model.add_module(name, last)
 
 
-def _draw(texts: Sequence[str], seed: int) -> list[str]:
-    """So many of the texts, the same ones for a seed."""
-    chosen = np.random.default_rng(seed).permutation(len(texts))[:_SAMPLE]
-    return [texts[line] for line in sorted(chosen)]
+def draw_documents(dataset: Dataset, seed: int) -> list[str]:
+    """Texts of a few thousand rows that training may read, the same ones for a seed; [] if there are none.
+
+    Files are read one by one, and first without texts, so that memory does not grow with the corpus.
+    """
+    files = [uri for uri, _ in dataset.corpus_files()]
+    splits = [storage.read_parquet(uri, ["split"])["split"].to_pylist() for uri in files]
+    rows = [
+        (file, line) for file, own in enumerate(splits) for line, split in enumerate(own) if split in (None, "train")
+    ]
+    chosen = sorted(rows[number] for number in np.random.default_rng(seed).permutation(len(rows))[:_SAMPLE])
+    texts: list[str] = []
+    for file, uri in enumerate(files):
+        lines = [line for number, line in chosen if number == file]
+        texts += storage.read_parquet(uri, ["text"])["text"].take(lines).to_pylist() if lines else []
+    return texts

@@ -16,4 +16,6 @@ def set_prompts(model: Any, prompts: PromptsConfig) -> None:
     if prompts.document is not None:
         known = {name: prompt for name, prompt in known.items() if name not in _OTHER_DOCUMENT_NAMES}
         known["document"] = prompts.document
+        if model.default_prompt_name in _OTHER_DOCUMENT_NAMES:  # else the folder would name a prompt that it lacks
+            model.default_prompt_name = "document"
     model.prompts = known

@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from medembed import storage
+from medembed.artifact import MANIFEST
 from medembed.errors import StorageError, TrainingError
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ def remove_run(run: str) -> None:
     """Removes a run's folder, its claim last, so that one that was half removed is known still."""
     if read_run(run) is None:
         return
-    for name in storage.list_files(run):
+    # A start without its manifest is none: half of one must not be taken for whole.
+    for name in sorted(storage.list_files(run), key=lambda name: not name.endswith(f"/{MANIFEST}")):
         if name != FILE:
             storage.delete_file(storage.join(run, name))
     storage.delete_folder(run)
@@ -105,9 +107,9 @@ def _differences(there: dict[str, Any], here: dict[str, Any]) -> str:
 
 
 def _flatten(values: dict[str, Any]) -> dict[str, Any]:
-    """One level, as JSON has it; tuples become lists."""
-    plain = json.loads(json.dumps(values))
+    """{"training.loss.name": value, ...}, as JSON has it; tuples become lists."""
     flat: dict[str, Any] = {}
-    for name, value in plain.items():
-        flat |= _flatten(value) if isinstance(value, dict) else {name: value}
+    for name, value in json.loads(json.dumps(values)).items():
+        inner = _flatten(value) if isinstance(value, dict) else {"": value}
+        flat |= {f"{name}.{key}".rstrip("."): one for key, one in inner.items()}
     return flat

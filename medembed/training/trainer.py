@@ -13,7 +13,7 @@ from medembed import storage
 from medembed.artifact import find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.model_files import CARD, fetch_model, model_fingerprint, model_width
-from medembed.errors import DataError, TrainingError
+from medembed.errors import DataError, MedEmbedError, TrainingError
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.progress import watch
@@ -28,11 +28,11 @@ from medembed.training.loop import count_steps, read_together
 from medembed.training.loss_config import ON_EXAMPLES, RANKING
 from medembed.training.material import check_fits
 from medembed.training.order import Stream
-from medembed.training.principal import make_start
+from medembed.training.principal import read_start, turns
 from medembed.training.reporting import check_reporting
 from medembed.training.run import claim_run, latest_checkpoint, mend_snapshot, remove_run, run_folder
 from medembed.training.start_line import describe_start
-from medembed.training.worker import Work, train_worker
+from medembed.training.worker import Refused, Work, train_worker
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def train(dataset: Dataset, examples: Examples | None, model: str, output: str, 
     Raises TrainingError when failures exceed `max_failures`, DataError if no step would be made, or if the loss and
     the data do not fit.
     """
-    _check_inputs(examples, model, config)
+    examples = _check_inputs(dataset, examples, model, config)
     inputs = fingerprint_inputs(dataset, examples, model, config)
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
@@ -68,10 +68,11 @@ def train(dataset: Dataset, examples: Examples | None, model: str, output: str, 
         mend_snapshot(run)
         latest = latest_checkpoint(run)
         logger.info("train: goes on with %s%s", run, f", from step {latest[1]}" if latest else ", from its start")
-    start = make_start(model, dataset, config, storage.join(run, "start"), key)
     with watch(steps * stream.rows, "train", "examples") as progress:
         rows = examples.uri if examples else None
-        work = Work(start, dataset.uri, rows, sample, config, run, attempt, logs, progress, _is_watched())
+        work = Work(
+            model, dataset.uri, rows, sample, config, run, attempt, logs, progress, _is_watched(), inputs["turned"]
+        )
         best, metrics, history = _fit(work)
     with tempfile.TemporaryDirectory() as folder:
         download_model(best, Path(folder))
@@ -82,6 +83,7 @@ def train(dataset: Dataset, examples: Examples | None, model: str, output: str, 
             "examples": examples and examples.fingerprint,
             "dimensions": sorted(config.dimensions, reverse=True),
             "dev": metrics,
+            "start": read_start(run),
         }
         mined = examples.manifest if examples else None
         (Path(folder) / CARD).write_text(json.dumps(entries, indent=2))
@@ -91,14 +93,22 @@ def train(dataset: Dataset, examples: Examples | None, model: str, output: str, 
     return checkpoint
 
 
-def _check_inputs(examples: Examples | None, model: str, config: TrainingConfig) -> None:
-    """Raises ModelError for dimensions that the model has not, DataError for examples that the loss cannot read."""
-    width = model_width(fetch_model(model)) if examples is None else int(examples.manifest["width"])
-    check_dimensions(config.dimensions, width or max(config.dimensions))  # loading tells where the settings do not
-    if examples is not None:
-        examples.check_lists()
-    elif config.loss.name in ON_EXAMPLES:
+def _check_inputs(dataset: Dataset, examples: Examples | None, model: str, config: TrainingConfig) -> Examples | None:
+    """The examples, None where the loss reads none. Raises ModelError for dimensions that the model has not, DataError
+    for examples that the loss cannot read or that were mined from another data set."""
+    folder = fetch_model(model)
+    check_dimensions(config.dimensions, model_width(folder) or max(config.dimensions))  # workers look again
+    if config.loss.name not in ON_EXAMPLES:
+        return None
+    if examples is None:
         raise DataError(f"examples: none given, but loss {config.loss.name} reads them; mine some by medembed mine.")
+    examples.check_lists()
+    if examples.manifest.get("dataset", dataset.fingerprint) != dataset.fingerprint:
+        raise DataError(
+            f"{examples.uri}: mined from data set {examples.manifest['dataset']}, but data is {dataset.fingerprint} "
+            f"({dataset.uri}); mine again, or give the data set that they are from."
+        )
+    return examples
 
 
 def fingerprint_inputs(
@@ -115,6 +125,7 @@ def fingerprint_inputs(
         "examples": examples and examples.fingerprint,
         "model": model_fingerprint(fetch_model(model)),
         "guide": guide and model_fingerprint(fetch_model(guide)),
+        "turned": turns(model, config),
         "training": settings,
     }
 
@@ -124,18 +135,17 @@ def _count_steps(dataset: Dataset, examples: Examples | None, config: TrainingCo
 
     Raises DataError if loss and data do not fit, or if there is no whole step.
     """
-    mined = examples if config.loss.name in ON_EXAMPLES else None
-    if mined and config.loss.name in RANKING:  # they take all examples as they are, which need not be read for it
-        count = int(mined.manifest["counts"]["examples"])
+    if examples and config.loss.name in RANKING:  # they take all examples as they are, which need not be read for it
+        count = int(examples.manifest["counts"]["examples"])
     else:
-        count = check_fits(config, dataset, mined.read() if mined else [])
+        count = check_fits(config, dataset, examples.read() if examples else [])
     steps, stream = count_steps(count, config), read_together(count, config, config.most_workers)
     if steps == 0:
         raise DataError(
-            f"{(mined or dataset).uri}: {count} examples do not fill one batch of "
+            f"{(examples or dataset).uri}: {count} examples do not fill one batch of "
             f"{stream.rows}; lower training.batch_size."
         )
-    for line in describe_start(stream, steps, int(mined.manifest["config"]["negatives"]) if mined else 0, config):
+    for line in describe_start(stream, steps, int(examples.manifest["config"]["negatives"]) if examples else 0, config):
         logger.info("%s", line)
     return steps, stream
 
@@ -153,6 +163,10 @@ def _fit(work: Work) -> tuple[Any, dict[str, float], list[Entry]]:
         result = _torch_trainer(work).fit()
     except ray.train.TrainingFailedError as error:
         raise TrainingError(f"training stopped: {_root_cause(error)}") from error
+    if isinstance(result.return_value, Refused):
+        if latest_checkpoint(work.run) is None:
+            remove_run(work.run)  # nothing is lost, and it would refuse the config that mends it
+        raise result.return_value.error
     if result.return_value is not None:
         raise TrainingError(_explain(result.return_value, work.run))
     measured = [entry for entry in result.best_checkpoints or () if "score" in entry[1]]
@@ -208,10 +222,17 @@ def _explain(diverged: Any, run: str) -> str:
 
 
 def _root_cause(error: BaseException) -> str:
-    """The innermost message of a training failure: a worker's error, if there is one."""
-    failures = getattr(error, "worker_failures", None) or {}
-    inner: Any = next(iter(failures.values()), error)
-    while getattr(inner, "cause", None) or inner.__cause__:
-        inner = getattr(inner, "cause", None) or inner.__cause__
-    lines = [line for line in str(inner).splitlines() if line.strip()]
-    return lines[-1] if lines else type(inner).__name__
+    """Why a training failed, in a line: what a worker says itself rather than that its peers lost it."""
+    failures = getattr(error, "worker_failures", None) or {0: error}
+    causes = [_innermost(failure) for failure in failures.values()]
+    lost = ("connection", "socket", "rendezvous")
+    causes.sort(key=lambda one: (not isinstance(one, MedEmbedError), any(word in str(one).lower() for word in lost)))
+    lines = [line for line in str(causes[0]).splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(causes[0]).__name__
+
+
+def _innermost(error: Any) -> BaseException:
+    while inner := getattr(error, "_base_exc", None) or getattr(error, "cause", None) or error.__cause__:
+        error = inner
+    found: BaseException = error
+    return found

@@ -2,8 +2,10 @@ import math
 
 import torch
 
-from medembed.training.batches import NO_DOCUMENT, to_columns, to_scored_columns, to_triplets
+from medembed.training.batches import NO_DOCUMENT, known_pairs, to_columns, to_scored_columns, to_triplets
+from medembed.training.config import TrainingConfig
 from medembed.training.losses.known import find_known
+from medembed.training.losses.make import make_loss
 
 EXAMPLES = [
     {"query": "q1", "positive_id": "a", "positive": "A", "negative_ids": ["b"], "negatives": ["B"]},
@@ -29,6 +31,24 @@ def test_labels_give_one_number_to_one_text_and_mark_missing_negatives():
 
 def test_examples_without_any_negative_have_two_text_columns():
     assert list(to_columns([EXAMPLES[1]], "", "")) == ["query", "positive", "label"]
+
+
+def test_positives_that_no_example_pairs_with_the_query_are_known_by_the_judgments():
+    rows = [row | {"query_id": row["query"]} for row in EXAMPLES]
+    labels = to_columns(rows, "", "")["label"]
+    q1, q2, a, b = labels[0][0], labels[1][0], labels[0][1], labels[1][1]
+    named = {(row[0], row[1]) for row in labels}
+    qrels = {"q2": {"a": 1.0, "b": 1.0, "nowhere": 1.0}, "q1": {"b": 0.0}, "q3": {"a": 1.0}}
+    assert set(known_pairs(rows, qrels)) == named | {(q2, a)}
+    assert (q1, b) not in known_pairs(rows, qrels), "judged not relevant"
+    loss = make_loss(TrainingConfig(dimensions=(8,), select_dimension=8), torch.nn.Identity(), known_pairs(rows, qrels))
+    vectors = [torch.randn(3, 8, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    features = [{"sentence_embedding": column} for column in vectors]
+    ids = torch.tensor([[q1, a], [q2, b], [q1, labels[2][1]]])
+    logits = torch.nn.functional.cosine_similarity(vectors[0][:, None], vectors[1][None], dim=2) / 0.05
+    logits[0, 2] = logits[2, 0] = logits[1, 0] = -torch.inf  # q1 has a and c, q2 has a too
+    expected = torch.nn.functional.cross_entropy(logits, torch.arange(3))
+    assert abs(loss(features, ids) - expected) < 1e-5
 
 
 def test_another_chunk_of_a_positive_document_is_masked_in_the_batch():

@@ -28,7 +28,9 @@ def test_a_run_goes_on_with_its_own_key_and_with_no_other(tmp_path: Path):
     assert not claim_run(run, "k", INPUTS, "first")
     assert claim_run(run, "k", INPUTS, "second")
     other = INPUTS | {"training": {"learning_rate": 2e-4, "dimensions": (8, 4)}}
-    with pytest.raises(StorageError, match=r"unfinished training .* \(learning_rate: 0.0001 there, 0.0002 here\)"):
+    with pytest.raises(
+        StorageError, match=r"unfinished training .* \(training.learning_rate: 0.0001 there, 0.0002 here\)"
+    ):
         claim_run(run, "l", other, "third")
     check_claim(run, "second")
 

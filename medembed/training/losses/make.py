@@ -20,12 +20,13 @@ from medembed.training.losses.ranking import MatryoshkaRankingLoss
 _ROLES: tuple[Role, ...] = ("query", "document")
 
 
-def make_loss(config: TrainingConfig, model: Any, labels: Sequence[Sequence[int]] | None = None) -> nn.Module:
+def make_loss(config: TrainingConfig, model: Any, known: Sequence[Sequence[int]] | None = None) -> nn.Module:
     """The loss `config.loss` of a SentenceTransformer, called as loss(features, labels).
 
     It has `step`, to be set to the trainer's global step, and `by_dimension`, the last loss of each dimension.
-    `labels` of all examples, as `to_columns` gives them, tell a ranking loss every known positive; None: it knows
-    those of the batch. Raises ModelError if a guide does not load.
+    `known` begins with (query id, document id) in each entry, as `known_pairs` gives them: every positive that a
+    ranking loss must not take for a negative. None: it knows those of the batch. Raises ModelError if a guide does not
+    load.
     """
     loss = config.loss
     nested = Nested.of(config.dimensions, config.weights, loss.dimensions_per_step, config.seed)
@@ -38,7 +39,7 @@ def make_loss(config: TrainingConfig, model: Any, labels: Sequence[Sequence[int]
             mini_batch_size=loss.cached_rows,
             guide=_load_guide(loss.guide, model, config) if loss.guide else None,
             guide_margin=loss.guide_margin,
-            pairs=None if labels is None else torch.tensor([row[:2] for row in labels]),
+            pairs=None if known is None else torch.tensor([entry[:2] for entry in known]),
         )
     return MatryoshkaPrefixLoss(model, _PREFIX_LOSSES[loss.name](config, model), nested)
 
