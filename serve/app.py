@@ -4,13 +4,14 @@
 """
 
 import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import Field
 from ray.serve import Application
 
 from medembed import storage
-from medembed.config import Config
+from medembed.config import Config, InputUri, load_config
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import fetch_model
 from medembed.privacy import silence_telemetry
@@ -18,6 +19,7 @@ from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.api import Api
 from serve.embedder import Embedder
+from serve.guard import KeysConfig, LimitsConfig, read_keys
 
 
 class ServeConfig(Config):
@@ -30,33 +32,57 @@ class ServeConfig(Config):
     tracking_uri: str | None = Field(
         default=None, description="MLflow server; null: MLFLOW_TRACKING_URI, else ./workspace"
     )
+    table: InputUri | None = Field(
+        default=None, description="embedding table of this model; one stored as int8 gives int8 and uint8 outputs"
+    )
+    limits: LimitsConfig = LimitsConfig()
+    keys: KeysConfig = KeysConfig()
+    access_log: bool = Field(
+        default=True, description="a JSON line per request on the API's standard error; never a text or a key"
+    )
     replicas: int = Field(default=1, ge=1, description="replicas that hold the model")
     cpus_per_replica: int = Field(default=1, ge=1, description="CPU cores and threads of one")
     gpus_per_replica: float = Field(default=0, ge=0, description="GPUs of one")
 
 
 def build(args: dict[str, Any]) -> Application:
-    """The application for these arguments (see ServeConfig). Raises ModelError or ServiceError at once."""
+    """The application for these arguments (see ServeConfig). Raises a MedEmbedError of one line before it starts."""
     silence_telemetry()
-    config = ServeConfig.model_validate(args)
+    config = load_config(ServeConfig, list(_overrides(args)))
+    hashes = read_keys(config.keys)
     user_config = resolve(config)
     fetch_model(user_config["model"])
     encoding = EncodingConfig(cpus_per_worker=config.cpus_per_replica, gpus_per_worker=config.gpus_per_replica)
     resources = {"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica}
     deployments: tuple[Any, Any] = (Embedder, Api)  # what Serve's decorators made of the classes
     embedder = deployments[0].options(
-        num_replicas=config.replicas, ray_actor_options=resources, user_config=user_config
+        num_replicas=config.replicas,
+        ray_actor_options=resources,
+        user_config=user_config,
+        max_queued_requests=config.limits.max_queued_requests,
     )
     api: Application = (
-        deployments[1].options(ray_actor_options={"num_cpus": 0}).bind(embedder.bind(encoding.model_dump()))
+        deployments[1]
+        .options(ray_actor_options={"num_cpus": 0})
+        .bind(embedder.bind(encoding.model_dump()), config.limits.model_dump(), hashes, config.access_log)
     )
     return api
 
 
-def resolve(config: ServeConfig) -> dict[str, str]:
-    """The Embedder's `user_config`: where the model's folder is, and what it is called."""
+def resolve(config: ServeConfig) -> dict[str, Any]:
+    """The Embedder's `user_config`: where the model's folder and its table are, and what the model is called."""
+    named = {"name": config.name, "table": storage.absolute(config.table) if config.table else None}
     if not config.model.startswith("models:/"):
-        return {"model": storage.absolute(config.model), "name": config.name, "version": "unregistered"}
+        return {"model": storage.absolute(config.model), "version": "unregistered", **named}
     registry = open_registry(RegistryConfig(tracking_uri=config.tracking_uri), on_cluster="RAY_ADDRESS" in os.environ)
     version = registry.resolve(config.model)
-    return {"model": version.source, "name": config.name, "version": version.version}
+    return {"model": version.source, "version": version.version, **named}
+
+
+def _overrides(arguments: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """`key=value` of each: `serve run` gives texts under dotted keys, a YAML file values, nested."""
+    for key, value in arguments.items():
+        if isinstance(value, Mapping):
+            yield from _overrides(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}={'null' if value is None else value}"

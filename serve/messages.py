@@ -1,67 +1,166 @@
-"""Requests and responses in the shape of OpenAI's embeddings API."""
+"""Requests and responses in the shape of OpenAI's embeddings API, and our extensions of it."""
 
-import base64
-from typing import Any, Literal
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-MAX_INPUTS = 2048
+from serve.errors import RequestError
+from serve.guard import LimitsConfig
+from serve.outputs import OutputType, render
+from serve.work import Embedded, Model, Work
+
+_Text = Annotated[str, Field(min_length=1)]
+_TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+# Fail fast: 10,000 items of a wrong type are one error, not 10,000.
+_Texts = Annotated[list[_Text], Field(min_length=1, fail_fast=True)]
+_TokenIds = Annotated[list[_TokenId], Field(min_length=1, fail_fast=True)]
+_ListsOfTokenIds = Annotated[list[_TokenIds], Field(min_length=1, fail_fast=True)]
+
+_EXPECTED_INPUT = (
+    "expected a string, a list of strings, a list of token ids, or a list of such lists; none of them empty, ids "
+    "whole numbers from 0"
+)
+_KEY = re.compile(r"[A-Za-z_]{1,40}")
 
 
 class EmbeddingRequest(BaseModel):
-    """Body of POST /v1/embeddings. `input_type` is ours: the checkpoint's prompt for a query or a document."""
+    """Body of POST /v1/embeddings. Unknown fields are refused, so that a misspelt one is never ignored.
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    OpenAI's: input, model, dimensions, encoding_format, user. Ours: the rest.
+    """
 
-    input: str | list[str]
-    model: str
-    dimensions: int | None = Field(default=None, ge=1)
-    encoding_format: Literal["float", "base64"] = "float"
-    user: str | None = None
-    input_type: Literal["query", "document"] = "query"
+    # strict: true is no number, "8" neither. Lone surrogates, which no tokenizer takes, are refused as JSON.
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    @field_validator("input")
-    @classmethod
-    def _check_input(cls, value: str | list[str]) -> str | list[str]:
-        texts = [value] if isinstance(value, str) else value
-        if not texts or not all(texts):
-            raise ValueError("must not be empty, nor hold an empty string")
-        if len(texts) > MAX_INPUTS:
-            raise ValueError(f"has {len(texts)} items; at most {MAX_INPUTS} are taken")
-        return value
+    input: _Text | _Texts | _TokenIds | _ListsOfTokenIds = Field(
+        description="a text, several, or token ids of the served model as they are, if limits.token_ids allows"
+    )
+    model: str = Field(description="a name from GET /v1/models, with or without /<version>")
+    dimensions: int | None = Field(
+        default=None, ge=1, le=2**20, description="truncated to these first, then scaled to unit length; null: all"
+    )
+    encoding_format: Literal["float", "base64"] = Field(
+        default="float", description="base64: of little-endian float32, or of one byte a value"
+    )
+    user: str | None = Field(default=None, description="accepted, not used")
+    input_type: Literal["query", "document"] | None = Field(
+        default=None, description="whose prompt goes in front of a text; null: query"
+    )
+    truncate: Literal["error", "end"] = Field(
+        default="error", description='of an input that is too long; "end" cuts it, and says so by `truncated`'
+    )
+    output_dtype: OutputType = Field(
+        default="float",
+        description="int8, uint8: a byte per dimension by the served table's ranges; binary, ubinary: a bit",
+    )
+    expected_fingerprint: str | None = Field(
+        default=None, description="409 unless the served model has this fingerprint: never mix models in one index"
+    )
 
-    def texts(self) -> list[str]:
-        """The inputs as a list."""
-        return [self.input] if isinstance(self.input, str) else self.input
+    def inputs(self) -> list[str] | list[list[int]]:
+        """The inputs as a list, all texts or all token ids."""
+        found: Any = self.input
+        single = isinstance(found, str) or isinstance(found[0], int)
+        return [found] if single else found
 
 
-class RequestError(Exception):
-    """A request that cannot be answered; becomes an HTTP response in OpenAI's error shape."""
-
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.param, self.code = status, message, param, code
-
-    def body(self) -> dict[str, Any]:
-        """{"error": {message, type, param, code}}."""
-        kind = "invalid_request_error" if self.status < 500 else "server_error"
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+def parse_request(body: bytes) -> EmbeddingRequest:
+    """The request in a body. Raises RequestError 400 that names the field, never its value."""
+    try:
+        return EmbeddingRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise _explain(error.errors(include_url=False, include_input=False)[0]) from None
 
 
-def embedding_response(
-    embeddings: npt.NDArray[np.float32], tokens: int, request: EmbeddingRequest, model: str
-) -> dict[str, Any]:
-    """The answer, in input order; base64 is little-endian float32, as OpenAI's clients expect."""
-    data = [
-        {"object": "embedding", "index": index, "embedding": _encode(row, request.encoding_format)}
-        for index, row in enumerate(embeddings)
+def to_work(request: EmbeddingRequest, limits: LimitsConfig) -> Work:
+    """What a replica is asked to do. Raises RequestError for what the limits do not allow."""
+    inputs = request.inputs()
+    if len(inputs) > limits.max_items:
+        raise RequestError(
+            400,
+            f"input: has {len(inputs)} items; at most {limits.max_items} are taken (limits.max_items): send fewer at "
+            "a time.",
+            "input",
+        )
+    if not isinstance(inputs[0], str):
+        _check_token_ids(request, limits)
+    return Work(
+        inputs=inputs,
+        role=request.input_type or "query",
+        cuts=request.truncate == "end",
+        max_tokens=limits.max_tokens,
+        model=request.model,
+        dimensions=request.dimensions,
+        output_dtype=request.output_dtype,
+        expected_fingerprint=request.expected_fingerprint,
+    )
+
+
+def embedding_response(result: Embedded, request: EmbeddingRequest) -> dict[str, Any]:
+    """The answer, in input order. Entries have `truncated` where a request lets inputs be cut."""
+    data: list[dict[str, Any]] = [
+        {"object": "embedding", "index": index, "embedding": embedding}
+        for index, embedding in enumerate(render(result.embeddings, request.encoding_format))
     ]
-    return {"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+    if request.truncate == "end":
+        for entry, truncated in zip(data, result.truncated, strict=True):
+            entry["truncated"] = truncated
+    tokens = sum(result.tokens)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": result.model["name"], "usage": usage}
 
 
-def _encode(row: npt.NDArray[np.float32], encoding_format: str) -> str | list[float]:
-    if encoding_format == "base64":
-        return base64.b64encode(row.astype("<f4").tobytes()).decode()
-    return [float(value) for value in row]
+def model_entry(model: Model) -> dict[str, Any]:
+    """The model in GET /v1/models. `trained` says whether there are trained dimensions, or any is taken as it comes."""
+    entry = {"id": model["name"], "object": "model", "created": 0, "owned_by": "medembed"}
+    return {**entry, **model, "trained": bool(model["dimensions"])}
+
+
+def model_headers(model: Model) -> dict[str, str]:
+    """Which model answered, for every response that one stands behind."""
+    return {"x-model-version": model["version"], "x-model-fingerprint": model["fingerprint"]}
+
+
+def embedding_headers(result: Embedded) -> dict[str, str]:
+    """`model_headers`, and whether the model was trained for these dimensions; its full width counts as such."""
+    trained = result.dimensions in (result.model["width"], *result.model["dimensions"])
+    return {**model_headers(result.model), "x-dimensions-trained": str(trained).lower()}
+
+
+def _check_token_ids(request: EmbeddingRequest, limits: LimitsConfig) -> None:
+    if not limits.token_ids:
+        raise RequestError(
+            400,
+            "input: token ids are not taken here, as clients send those of another tokenizer; send texts (LangChain: "
+            "check_embedding_ctx_length=False), or have the operator set limits.token_ids=true.",
+            "input",
+        )
+    if request.input_type is not None:
+        raise RequestError(
+            400, "input_type: token ids are taken as they are, no prompt is added; leave it out.", "input_type"
+        )
+
+
+def _explain(fault: ErrorDetails) -> RequestError:
+    """A fault of pydantic's as one line. A field's name is shown only if it looks like one: it may be a text."""
+    kind, path = fault["type"], fault["loc"]
+    if kind == "json_invalid":
+        return RequestError(400, f"the body is not valid JSON: {fault['ctx']['error']}")
+    if not path:
+        return RequestError(400, 'the body is no JSON object; expected {"input": ..., "model": ...}')
+    name = str(path[0])
+    if kind == "extra_forbidden":
+        return _unknown_field(name, list(EmbeddingRequest.model_fields))
+    if kind == "missing":
+        return RequestError(400, f"{name}: missing.", name)
+    return RequestError(400, f"{name}: {_EXPECTED_INPUT if name == 'input' else fault['msg']}.", name)
+
+
+def _unknown_field(name: str, known: Sequence[str]) -> RequestError:
+    nearest = difflib.get_close_matches(name[:40], known, n=1, cutoff=0.0)[0]
+    shown = name if _KEY.fullmatch(name) else None
+    return RequestError(400, f"{shown or 'a field'}: unknown; the nearest known field is {nearest!r}.", shown)

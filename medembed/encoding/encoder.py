@@ -78,17 +78,24 @@ class Encoder:
             window = embeddings[len(lengths) : len(lengths) + len(tokens)]
             self.backend.embed(self.batches(tokens), window)
             lengths += map(len, tokens)
-        embeddings = normalize(embeddings)
-        broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
-        if broken:
-            raise ModelError(
-                f"the model gives {broken} of {len(texts)} texts vectors that are no numbers (NaN or infinite); its "
-                "weights are damaged, or training diverged: take another checkpoint."
-            )
-        return embeddings, lengths
+        return _finish(embeddings), lengths
+
+    def encode_tokens(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """float32 [len(tokens), width], unit rows, of texts given as `tokenize` gives them, in this order."""
+        embeddings = np.zeros((len(tokens), self.width), dtype=np.float32)
+        if tokens:
+            self.backend.embed(self.batches(tokens), embeddings)
+        return _finish(embeddings)
 
     def tokenize(self, texts: Sequence[str], role: Role = "document") -> list[list[int]]:
         """Token ids of each text behind its role's prompt, cut at the maximum length."""
+        return self.tokenize_and_mark(texts, role)[0]
+
+    def tokenize_and_mark(self, texts: Sequence[str], role: Role = "document") -> tuple[list[list[int]], list[bool]]:
+        """(what `tokenize` gives, whether each text was cut).
+
+        A tokenizer that is not a "fast" one does not say what it cut: there, a text that fills the maximum counts.
+        """
         prompt, limit = self.prompt(role), self.max_length * _CHARACTERS_PER_TOKEN
         encoded = self.model.tokenizer(
             [prompt + text[:limit] for text in texts],
@@ -99,7 +106,13 @@ class Encoder:
             return_token_type_ids=False,
             verbose=False,
         )
-        return [list(ids) for ids in encoded["input_ids"]]
+        tokens = [list(ids) for ids in encoded["input_ids"]]
+        marks = getattr(encoded, "encodings", None) or [None] * len(tokens)
+        cut = [
+            len(text) > limit or (len(ids) >= self.max_length and (mark is None or bool(mark.overflowing)))
+            for text, ids, mark in zip(texts, tokens, marks, strict=True)
+        ]
+        return tokens, cut
 
     def batches(self, tokens: Sequence[Sequence[int]]) -> Iterator[Batch]:
         """The batches that these texts, given as token ids, are computed in."""
@@ -124,6 +137,18 @@ class Encoder:
         """The text that the checkpoint wants in front of a query or a document; often empty."""
         prompts = self.model.prompts or {}
         return next((prompts[name] for name in _PROMPT_NAMES[role] if prompts.get(name)), "")
+
+
+def _finish(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Unit rows of a backend's vectors. Raises ModelError if one is no number."""
+    embeddings = normalize(embeddings)
+    broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
+    if broken:
+        raise ModelError(
+            f"the model gives {broken} of {len(embeddings)} texts vectors that are no numbers (NaN or infinite); its "
+            "weights are damaged, or training diverged: take another checkpoint."
+        )
+    return embeddings
 
 
 def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:

@@ -69,3 +69,17 @@ def test_a_model_whose_vectors_are_no_numbers_is_a_one_line_error(encoder_folder
     next(encoder.model.parameters()).data.fill_(float("nan"))
     with pytest.raises(ModelError, match="gives 5 of 5 texts vectors that are no numbers"):
         encoder.encode(TEXTS)
+
+
+def test_a_text_is_marked_as_cut_only_if_a_token_is_missing(encoder_folder: Path):
+    encoder = Encoder.load(str(encoder_folder), CONFIG)
+    texts = ["heart", "heart " * 46, "heart " * 47, " " * 10_000, "heart " * 1000]
+    tokens, cut = encoder.tokenize_and_mark(texts)
+    assert [len(ids) for ids in tokens] == [3, 48, 48, 2, 48]
+    assert cut == [False, False, True, True, True]  # of 10,000 spaces not all were read
+
+
+def test_token_ids_are_encoded_as_their_texts_are(encoder_folder: Path):
+    encoder = Encoder.load(str(encoder_folder), CONFIG)
+    assert np.abs(encoder.encode_tokens(encoder.tokenize(TEXTS)) - encoder.encode(TEXTS)).max() < 1e-6
+    assert encoder.encode_tokens([]).shape == (0, 32)

@@ -1,6 +1,8 @@
-"""The served model over real HTTP, with an unmodified openai client."""
+"""The served model over real HTTP and Ray Serve, with an unmodified openai client."""
 
 import base64
+import hashlib
+import http.client
 import json
 import socket
 import urllib.error
@@ -14,39 +16,36 @@ import openai
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from medembed.encoding.model_files import CARD
 from medembed.errors import ModelError, ServiceError
 from serve.run import find_port, serving
-from tests.tiny import make_encoder
+from tests.serve.conftest import KEY
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
+HEADERS = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint with prompts and trained dimensions."""
-    folder = make_encoder(
-        tmp_path_factory.mktemp("served") / "m", prompts={"query": "query: ", "document": "passage: "}
-    )
-    (folder / CARD).write_text(json.dumps({"dimensions": [32, 8]}))
-    return folder
+def model(trained_folder: Path) -> Path:
+    return trained_folder
 
 
 @pytest.fixture(scope="module")
-def url(model: Path, ray_local: None) -> Iterator[str]:
-    with serving({"model": str(model)}) as address:
+def url(model: Path, ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(hashlib.sha256(KEY.encode()).hexdigest())
+    with serving({"model": str(model), "keys.file": str(keys), "limits": {"max_body_bytes": 100_000}}) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def client(url: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0)
 
 
 def post(url: str, body: Any) -> tuple[int, dict[str, Any]]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(f"{url}/v1/embeddings", data, {"Content-Type": "application/json"})
+    request = urllib.request.Request(f"{url}/v1/embeddings", data, HEADERS)
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return response.status, json.load(response)
@@ -125,8 +124,36 @@ def test_ready_means_that_a_forward_pass_succeeded(url: str):
     with urllib.request.urlopen(f"{url}/health/ready", timeout=30) as response:
         assert json.load(response)["status"] == "ready"
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(f"{url}/nowhere", timeout=30)
+        urllib.request.urlopen(urllib.request.Request(f"{url}/nowhere", headers=HEADERS), timeout=30)
+    assert caught.value.code == 404
     assert json.load(caught.value)["error"]["type"] == "invalid_request_error"
+
+
+def test_without_a_key_nothing_is_answered(url: str):
+    stranger = openai.OpenAI(base_url=f"{url}/v1", api_key="wrong", max_retries=0)
+    with pytest.raises(openai.AuthenticationError, match="API key is missing"):
+        stranger.embeddings.create(model="medembed", input="heart")
+
+
+def test_a_request_id_is_made_or_sent_back_once(url: str):
+    for own, sent in (({}, None), ({"x-request-id": "mine-1"}, "mine-1")):
+        status, headers, _ = raw(url, json.dumps({"model": "medembed", "input": "heart"}).encode(), own)
+        (found,) = headers.get_all("x-request-id") or []
+        assert (status, found) == (200, sent or found)
+        assert len(found) > 4
+
+
+def test_a_body_without_a_length_is_stopped_at_the_limit(url: str):
+    status, _, answer = raw(url, iter([b" " * 10_000] * 11))
+    assert (status, answer["error"]["code"]) == (413, "body_too_large")
+
+
+def raw(url: str, body: Any, headers: dict[str, str] | None = None) -> tuple[int, Any, dict[str, Any]]:
+    """An iterator as a body is sent in chunks."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    connection.request("POST", "/v1/embeddings", body, HEADERS | (headers or {}))
+    response = connection.getresponse()
+    return response.status, response.headers, json.loads(response.read())
 
 
 def test_a_port_in_use_is_a_one_line_error():

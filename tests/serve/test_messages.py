@@ -1,44 +1,63 @@
 import base64
+from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
-from serve.messages import EmbeddingRequest, RequestError, embedding_response
+from serve.errors import RequestError
+from serve.guard import LimitsConfig
+from serve.messages import EmbeddingRequest, embedding_response, to_work
+from serve.outputs import convert, render
+from serve.work import Embedded, Model
 
 ROWS = np.array([[0.6, 0.8], [1.0, 0.0]], dtype=np.float32)
+MODEL: Model = {
+    "name": "m", "version": "1", "fingerprint": "f", "width": 2, "dimensions": [], "max_input_tokens": 8,
+    "vocabulary": 9, "int8_ranges": None,
+}  # fmt: skip
 
 
-def request(**values: object) -> EmbeddingRequest:
+def request(**values: Any) -> EmbeddingRequest:
     return EmbeddingRequest.model_validate({"input": "a", "model": "m", **values})
 
 
 def test_floats_and_base64_carry_the_same_numbers_in_input_order():
-    floats = embedding_response(ROWS, 7, request(), "m")
-    packed = embedding_response(ROWS, 7, request(encoding_format="base64"), "m")
+    result = Embedded(ROWS, 2, [3, 4], [False, True], MODEL)
+    floats = embedding_response(result, request())
+    packed = embedding_response(result, request(encoding_format="base64"))
     assert [row["index"] for row in floats["data"]] == [0, 1]
     for one, other in zip(floats["data"], packed["data"], strict=True):
         assert np.frombuffer(base64.b64decode(other["embedding"]), "<f4").tolist() == one["embedding"]
     assert floats["usage"] == {"prompt_tokens": 7, "total_tokens": 7}
+    cut = embedding_response(result, request(truncate="end"))
+    assert [row["truncated"] for row in cut["data"]] == [False, True]
 
 
 @pytest.mark.parametrize(
-    "values",
-    [
-        {"input": ""},
-        {"input": []},
-        {"input": ["a", ""]},
-        {"input": ["a"] * 2049},
-        {"dimensions": 0},
-        {"dimensionss": 4},
-    ],
+    ("given", "inputs"),
+    [("a", ["a"]), (["a", "b"], ["a", "b"]), ([1, 2], [[1, 2]]), ([[1], [2, 3]], [[1], [2, 3]])],
 )
-def test_what_the_api_does_not_take_is_refused(values: dict[str, object]):
-    with pytest.raises(ValidationError):
-        request(**values)
+def test_inputs_are_a_list_whatever_their_shape(given: Any, inputs: Any):
+    assert request(input=given).inputs() == inputs
+    assert list(to_work(request(input=given), LimitsConfig(token_ids=True)).inputs) == inputs
+
+
+def test_bits_are_packed_first_dimension_highest_and_filled_up_with_zeros():
+    row = np.array([[0.5, -0.5, 0.0, 0.1, -1, -1, -1, 1, 1]], dtype=np.float32)
+    assert convert(row, 9, "ubinary").tolist() == [[0b10010001, 0b10000000]]
+    assert convert(row, 9, "binary").tolist() == [[0b10010001 - 128, 0]]
+    assert convert(row, 3, "ubinary").tolist() == [[0b10000000]]
+
+
+def test_bytes_are_one_per_value_in_base64():
+    codes = np.array([[-128, 0, 127]], dtype=np.int8)
+    (text,) = render(codes[:, :2], "base64")  # cut codes are no contiguous array
+    assert base64.b64decode(text) == bytes([128, 0])
 
 
 def test_an_error_has_openais_shape():
-    assert RequestError(404, "no", param="model", code="model_not_found").body() == {
+    assert RequestError(404, "no", "model", "model_not_found").body() == {
         "error": {"message": "no", "type": "invalid_request_error", "param": "model", "code": "model_not_found"}
     }
+    assert RequestError(429, "no").body()["error"]["type"] == "rate_limit_error"
+    assert RequestError(503, "no").body()["error"]["type"] == "server_error"

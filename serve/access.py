@@ -1,0 +1,76 @@
+"""The access log: one JSON line per request. Never a text, a key, or a path that a caller made up."""
+
+import json
+import logging
+import re
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+# What a route adds to its line by `note`.
+_FACTS = "medembed.facts"
+_METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_CLIENT_LEFT = 499
+
+
+def note(scope: Scope, **facts: Any) -> None:
+    """Adds facts to a request's line: counts and names, no text."""
+    scope.setdefault(_FACTS, {}).update(facts)
+
+
+def start_access_log() -> None:
+    """Sends the lines, as they are, to this process's standard error."""
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+
+
+class AccessLog:
+    """ASGI middleware that writes a line when a request is done: time, method, route, status, ms, request_id, facts.
+
+    The request id is the `x-request-id` that Serve makes, or takes from the caller, and sends back.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        start, status = time.perf_counter(), _CLIENT_LEFT  # a caller that leaves gets no status
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            if logger.isEnabledFor(logging.INFO):
+                logger.info("%s", _line(scope, status, time.perf_counter() - start))
+
+
+def _line(scope: Scope, status: int, seconds: float) -> str:
+    route, request_id = scope.get("route"), Headers(scope=scope).get("x-request-id", "")
+    return json.dumps(
+        {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "method": scope["method"] if scope["method"] in _METHODS else "other",
+            "route": getattr(route, "path", None),
+            "status": status,
+            "ms": round(seconds * 1000, 2),
+            "request_id": request_id if _REQUEST_ID.fullmatch(request_id) else None,
+            **scope.get(_FACTS, {}),
+        }
+    )

@@ -1,0 +1,108 @@
+"""Errors as OpenAI's API says them: {"error": {message, type, param, code}}, one line, never the text of an input."""
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    RayActorError,
+    TaskCancelledError,
+    WorkerCrashedError,
+)
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+
+from medembed.errors import MedEmbedError
+
+# What was in a replica's hands when it, its process or its node went away.
+_LOST = (
+    RayActorError,
+    WorkerCrashedError,
+    NodeDiedError,
+    LocalRayletDiedError,
+    ObjectLostError,
+    TaskCancelledError,
+    DeploymentUnavailableError,
+    ReplicaUnavailableError,
+)
+_CODES = {
+    401: "invalid_api_key", 405: "method_not_allowed", 413: "body_too_large", 429: "overloaded", 500: "server_error",
+    503: "replica_lost", 504: "timed_out",
+}  # fmt: skip
+
+
+class RequestError(Exception):
+    """A request that cannot be answered. `param` names the field at fault; `headers` go with the response.
+
+    All of it is positional, so that it survives the way from a replica to the API.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, message, param, code, headers)
+        self.status, self.message, self.param = status, message, param
+        self.code, self.headers = code or _CODES.get(status), headers or {}
+
+    def body(self) -> dict[str, Any]:
+        """{"error": {message, type, param, code}}."""
+        kind = "rate_limit_error" if self.status == 429 else "invalid_request_error"
+        if self.status >= 500:
+            kind = "server_error"
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+
+class ErrorDetails(BaseModel):
+    """What is inside `error`."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """The body of every response that is no success."""
+
+    error: ErrorDetails
+
+
+def error_response(error: RequestError) -> JSONResponse:
+    """The HTTP response for an error."""
+    return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
+
+
+def explain(error: BaseException, retry_after_s: int) -> RequestError:
+    """What a caller is told about any exception; of one that nobody foresaw, nothing but a 500."""
+    retry = {"retry-after": str(retry_after_s)}
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, BackPressureError):
+        return RequestError(429, f"the queue is full; try again in {retry_after_s} s.", headers=retry)
+    if isinstance(error, _LOST):
+        message = f"the replica that held this request went away; try again in {retry_after_s} s."
+        return RequestError(503, message, headers=retry)
+    if isinstance(error, TimeoutError):
+        return RequestError(504, "no answer within limits.request_timeout_s; send fewer inputs, or try again later.")
+    if isinstance(error, ClientDisconnect):
+        return RequestError(400, "the connection closed before the body was complete.")
+    return RequestError(500, "the server failed on this request; its log has a line under this x-request-id.")
+
+
+def log_line(error: BaseException) -> str:
+    """One line for the log: type and place of an exception. Its message only if it is ours, which hold no texts."""
+    cause = getattr(error, "cause", None) or error  # Ray wraps what a replica raised
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    message = f": {cause}" if isinstance(cause, MedEmbedError) else ""
+    return f"{type(cause).__name__}{place}{message}"

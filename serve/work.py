@@ -1,0 +1,137 @@
+"""What the API asks of a replica, what it gets back, and what a model refuses. Pure.
+
+The replica checks, not the API: it alone knows which model answers, at the moment when models are swapped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy.typing as npt
+
+from medembed.encoding.encoder import Role
+from medembed.errors import ModelError
+from medembed.matryoshka import check_trained
+from serve.errors import RequestError
+from serve.outputs import NEED_RANGES, OutputType
+
+
+class Model(TypedDict):
+    """The served model, as clients see it. `dimensions` are the trained ones, none for a stock model."""
+
+    name: str
+    version: str
+    fingerprint: str
+    width: int
+    dimensions: list[int]
+    max_input_tokens: int
+    vocabulary: int
+    int8_ranges: str | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """The inputs of one request, texts or token ids, and what it asks of the model; None asks for nothing special.
+
+    `cuts`: too long an input is cut rather than refused. `max_tokens` bounds what all inputs have together.
+    """
+
+    inputs: Sequence[str] | Sequence[Sequence[int]]
+    role: Role = "query"
+    cuts: bool = False
+    max_tokens: int | None = None
+    model: str | None = None
+    dimensions: int | None = None
+    output_dtype: OutputType = "float"
+    expected_fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One request's rows in input order (`serve.outputs.convert` gives shape and type), and the model that made them.
+
+    `tokens` are those that the model read of each input, special tokens and prompt included.
+    """
+
+    embeddings: npt.NDArray[Any]
+    dimensions: int
+    tokens: list[int]
+    truncated: list[bool]
+    model: Model
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why the model that would have answered did not. A value, so that it fails no other request of its batch."""
+
+    error: RequestError
+    model: Model
+
+
+def model_names(model: Model) -> set[str]:
+    """What a request may call the model: its name, with or without the version."""
+    return {model["name"], f"{model['name']}/{model['version']}"}
+
+
+def check_model(name: str | None, model: Model) -> None:
+    """Raises RequestError 404 if a request means another model."""
+    if name is not None and name not in model_names(model):
+        raise RequestError(404, f"model: not served here; served: {model['name']!r}.", "model", "model_not_found")
+
+
+def check_request(work: Work, model: Model) -> int:
+    """The dimensions to answer with. Raises RequestError for what this model cannot give."""
+    check_model(work.model, model)
+    if work.expected_fingerprint not in (None, model["fingerprint"]):
+        raise RequestError(
+            409,
+            f"expected_fingerprint: the served model is {model['fingerprint']}; vectors of different models are never "
+            "compared: encode the corpus with this model, or ask the server that has yours.",
+            "expected_fingerprint",
+            "fingerprint_mismatch",
+        )
+    if work.output_dtype in NEED_RANGES and model["int8_ranges"] is None:
+        raise RequestError(
+            400,
+            f"output_dtype: {work.output_dtype} needs the ranges of an embedding table that is stored as int8, and "
+            "this server has none; the operator sets table=<such a table of this model>.",
+            "output_dtype",
+        )
+    dimensions = model["width"] if work.dimensions is None else work.dimensions
+    try:
+        check_trained([dimensions], model["dimensions"], model["width"])
+    except ModelError as error:
+        raise RequestError(400, str(error), "dimensions") from None
+    return dimensions
+
+
+def check_vocabulary(tokens: Sequence[Sequence[int]], model: Model) -> None:
+    """Raises RequestError for token ids that are not the model's."""
+    for number, ids in enumerate(tokens):
+        if min(ids) < 0 or max(ids) >= model["vocabulary"]:
+            raise RequestError(
+                400,
+                f"input[{number}]: a token id is out of range; this model's are 0 to {model['vocabulary'] - 1}. Ids of "
+                "another tokenizer, such as tiktoken, mean nothing here: send texts.",
+                "input",
+            )
+
+
+def check_lengths(tokens: Sequence[Sequence[int]], truncated: Sequence[bool], work: Work, model: Model) -> None:
+    """Raises RequestError if an input was cut that must not be, or if all inputs together are too long."""
+    if not work.cuts and any(truncated):
+        raise RequestError(
+            400,
+            f"input[{truncated.index(True)}]: longer than the {model['max_input_tokens']} tokens that this model "
+            'reads; shorten it, or send "truncate": "end" to have it cut.',
+            "input",
+            "context_length_exceeded",
+        )
+    total = sum(map(len, tokens))
+    if work.max_tokens is not None and total > work.max_tokens:
+        raise RequestError(
+            400,
+            f"input: has {total} tokens in all; at most {work.max_tokens} are taken (limits.max_tokens): send fewer "
+            "inputs at a time.",
+            "input",
+        )
