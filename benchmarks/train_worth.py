@@ -83,6 +83,9 @@ class Stock:
 
     settings: Mapping[str, Any]
 
+    def key(self) -> str:
+        return fingerprint(dict(self.settings))
+
     def train(self, material: Material, seed: int, output: str) -> str:
         rows = [(row["query"], row["positive"]) for row in material.mine(0).read()]
         in_fresh_process(
@@ -98,6 +101,9 @@ class Ours:
     changes: Mapping[str, Any] = field(default_factory=dict)
     negatives: int = 0
     rewrite: Callable[[Rows], Rows] | None = None
+
+    def key(self) -> str:
+        return fingerprint([CHOSEN, dict(self.changes), self.negatives, self.rewrite and self.rewrite.__name__])
 
     def train(self, material: Material, seed: int, output: str) -> str:
         config = TrainingConfig.model_validate({
@@ -203,8 +209,9 @@ def _draw(dataset: Dataset, tag: str | None, documents: int, split: str) -> DevS
 
 
 def train_once(material: Material, name: str, way: Stock | Ours, seed: int, split: str) -> Scores:
-    """The scores of one training, from the folder if they are there."""
-    place = material.folder / f"{material.name}-{split}-{name.replace(' ', '-')}-{seed}.npz"
+    """The scores of one training, from the folder if they are there, made with the same settings."""
+    key = fingerprint([way.key(), material.pairs, material.tokens, sorted(name for name, _ in material.sample.queries)])
+    place = material.folder / f"{material.name}-{split}-{name.replace(' ', '-')}-{seed}-{key}.npz"
     if not place.exists():
         with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
             model = way.train(material, seed, f"{scratch}/model")

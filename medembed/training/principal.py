@@ -22,7 +22,7 @@ from medembed.training.config import TrainingConfig
 from medembed.training.prompts import set_prompts
 
 KIND = "start of a training"
-_SAMPLE = 4096  # documents; the axes of 1,024 rank as well at 64 dimensions (MiniLM), wider models want more
+_SAMPLE = 2048  # documents; the axes of 1,024 rank as well at 64 dimensions (MiniLM), wider models want more
 _PREFIX = "start-"
 
 
