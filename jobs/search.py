@@ -14,16 +14,15 @@ from pydantic import Field, model_validator
 
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
-from medembed.artifact import place
 from medembed.config import Config, InputUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.data.query_file import read_queries
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.index import REFINE, OpenIndex, VectorIndex, check_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint
-from medembed.encoding.table import Table, TableInfo, check_encoder, find_table, read_shard
+from medembed.encoding.table import Table, TableInfo, open_table_of, read_shard
 from medembed.encoding.texts import encode_queries
-from medembed.errors import ConfigError, StorageError
+from medembed.errors import ConfigError
 from medembed.matryoshka import check_trained, truncate
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
@@ -152,20 +151,6 @@ def plan(job: SearchJob, info: TableInfo) -> tuple[int, Funnel | None]:
     funnel = Funnel(job.first_dimensions, dimensions, job.candidates)
     funnel.check(job.k, info.width)
     return dimensions, funnel
-
-
-def open_table_of(uri: str, encoder: str) -> Table:
-    """The table at `uri`, or this encoder's in the folder `uri`. Raises StorageError if there is none, or another's."""
-    uri = place(uri, encoder)
-    table = find_table(uri) or find_table(storage.join(uri, f"{encoder}.lance"))
-    if table is None:
-        raise StorageError(
-            f"{uri}: no embedding table there, nor one of encoder {encoder} below it; make one with `medembed encode`."
-        )
-    check_encoder(table, encoder)
-    if not table.rows:
-        raise StorageError(f"{table.uri}: the embedding table is empty; encode a corpus into it.")
-    return table
 
 
 def read_texts(data: str, found: Ranking) -> dict[str, str]:

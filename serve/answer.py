@@ -9,20 +9,24 @@ import numpy as np
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.quantize import Ranges
-from medembed.encoding.table import check_encoder, find_table
-from medembed.errors import StorageError
+from medembed.encoding.table import open_table_of
 from serve.errors import RequestError
 from serve.outputs import convert
+from serve.table import SearchConfig, SearchTable, load_search
 from serve.work import Embedded, Model, Refused, Work, check_lengths, check_request, check_vocabulary
 
 
 @dataclass(frozen=True)
 class Served:
-    """An encoder, how clients see it, and the ranges of its int8 codes, if a table gave any."""
+    """An encoder and its table, one immutable pair: swapped together.
+
+    `model` is how clients see them; `ranges` of int8 codes are there if a table gave any, `table` if it is searched.
+    """
 
     encoder: Encoder
     model: Model
     ranges: Ranges | None = None
+    table: SearchTable | None = None
 
 
 @dataclass(frozen=True)
@@ -35,17 +39,25 @@ class _Inputs:
 
 
 def load_served(user_config: dict[str, Any], encoding: EncodingConfig) -> Served:
-    """The model of {"model": <folder URI>, "name", "version", "table": <URI or None>}, warm.
+    """The model of {"model": <folder URI>, "name", "version", "table": <URI or None>, "table_version", "search"}, warm.
 
-    Raises ModelError, or StorageError for a table that is not this model's.
+    Without a table's version its newest is taken. Raises ModelError, or StorageError, ConfigError or DataError for a
+    table that is not this model's or cannot be searched as `search`, a SearchConfig, wants.
     """
     encoder = Encoder.load(user_config["model"], encoding)
-    ranges = _read_ranges(user_config.get("table"), encoder.fingerprint)
+    ranges, searched = None, None
+    if user_config.get("table") is not None:
+        table = open_table_of(user_config["table"], encoder.fingerprint, user_config.get("table_version"))
+        ranges, config = table.codec().ranges, SearchConfig.model_validate(user_config.get("search", {}))
+        searched = load_search(table, config, encoder.dimensions) if config.enabled else None
     encoder.encode(["warm up"], "query")
-    return Served(encoder, describe_model(encoder, user_config["name"], user_config["version"], ranges), ranges)
+    model = describe_model(encoder, user_config["name"], user_config["version"], ranges, searched)
+    return Served(encoder, model, ranges, searched)
 
 
-def describe_model(encoder: Encoder, name: str, version: str, ranges: Ranges | None = None) -> Model:
+def describe_model(
+    encoder: Encoder, name: str, version: str, ranges: Ranges | None = None, table: SearchTable | None = None
+) -> Model:
     """The encoder as clients see it under this name and version."""
     return {
         "name": name,
@@ -56,6 +68,7 @@ def describe_model(encoder: Encoder, name: str, version: str, ranges: Ranges | N
         "max_input_tokens": encoder.max_length,
         "vocabulary": len(encoder.model.tokenizer),
         "int8_ranges": ranges.fingerprint if ranges else None,
+        "table": table.facts() if table else None,
     }
 
 
@@ -99,14 +112,3 @@ def _tokenize(served: Served, work: Work) -> tuple[list[list[int]], list[bool]]:
     check_vocabulary(given, served.model)
     limit = served.model["max_input_tokens"]
     return [ids[:limit] for ids in given], [len(ids) > limit for ids in given]
-
-
-def _read_ranges(table_uri: str | None, encoder: str) -> Ranges | None:
-    """The int8 ranges of an embedding table; None without a table, or where it keeps floats."""
-    if table_uri is None:
-        return None
-    table = find_table(table_uri)
-    if table is None:
-        raise StorageError(f"{table_uri}: no embedding table there; make one with `medembed encode`.")
-    check_encoder(table, encoder)
-    return table.codec().ranges

@@ -1,17 +1,23 @@
-"""HTTP routes: OpenAI's embeddings API. Texts never reach a log or an error message."""
+"""The HTTP application: OpenAI's embeddings API, beside search and the page.
 
-from collections.abc import Awaitable, Callable, Sequence
+Texts never reach a log or an error message.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from pydantic_core import to_json
-from ray import serve
+from ray import serve as ray_serve
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from serve import page, search_api
 from serve.access import AccessLog, note, start_access_log
-from serve.errors import ErrorBody, RequestError, error_response, explain
+from serve.bodies import read_body
+from serve.calls import ERRORS, accept, call, note_model
+from serve.errors import RequestError, error_response
 from serve.guard import Guard, LimitsConfig
 from serve.messages import (
     EmbeddingRequest,
@@ -19,30 +25,29 @@ from serve.messages import (
     embedding_response,
     model_entry,
     model_headers,
-    parse_request,
     to_work,
 )
 from serve.work import Embedded, Model, Refused, Work, check_model
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 404, 405, 409, 413, 415, 422, 429, 500, 503, 504)
-}
 _BODY = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": EmbeddingRequest.model_json_schema()}}}
 }
-routes = APIRouter(responses=_ERRORS)
+routes = APIRouter(responses=ERRORS)
 
 
-def make_app(embedder: Any, limits: LimitsConfig, hashes: Sequence[str] = ()) -> FastAPI:
-    """The HTTP application over a handle with `embed.remote(Work)` and `describe.remote()`.
+def make_app(embedder: Any, limits: LimitsConfig, hashes: Sequence[str] = (), *, has_page: bool = True) -> FastAPI:
+    """The HTTP application over a handle with `embed.remote(Work)`, `search.remote(SearchWork)`, `describe.remote()`.
 
-    `hashes` are those of valid API keys; none lets everyone in.
+    `hashes` are those of valid API keys; none lets everyone in. `has_page` puts a page at / that tries the model out.
     """
     app = FastAPI(title="MedEmbed", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.embedder, app.state.limits = embedder, limits
     app.include_router(routes)
+    app.include_router(search_api.routes)
+    if has_page:
+        app.include_router(page.routes)
     app.add_exception_handler(HTTPException, _refuse_route)
-    app.add_middleware(Guard, limits=limits, hashes=hashes)
+    app.add_middleware(Guard, limits=limits, hashes=hashes, open_paths=page.PATHS if has_page else ())
     app.add_middleware(AccessLog)
     return app
 
@@ -50,9 +55,7 @@ def make_app(embedder: Any, limits: LimitsConfig, hashes: Sequence[str] = ()) ->
 @routes.post("/v1/embeddings", openapi_extra=_BODY)
 async def embeddings(request: Request) -> Response:
     """Embeddings of the inputs, in their order."""
-    # The body is parsed in one step from its bytes: json.loads would let NaN, lone surrogates and deep nests through.
-    _check_content_type(request)
-    asked = parse_request(await request.body())
+    asked = await read_body(request, EmbeddingRequest)
     work = to_work(asked, request.app.state.limits)
     note(request.scope, items=len(work.inputs), dimensions=work.dimensions, output_dtype=work.output_dtype)
     result = await _embed(request, work)
@@ -97,33 +100,14 @@ async def ready(request: Request) -> Response:
 
 async def _embed(request: Request, work: Work) -> Embedded:
     """The replica's answer. Raises RequestError, which names the model if it was the model that refused."""
-    result: Embedded | Refused = await _ask(request, request.app.state.embedder.embed.remote, work)
-    note(request.scope, model=result.model["name"], version=result.model["version"])
-    if isinstance(result, Refused):
-        result.error.headers |= model_headers(result.model)
-        raise result.error
-    return result
+    result: Embedded | Refused = await call(request, request.app.state.embedder.embed.remote, work)
+    return accept(request, result, result.model)
 
 
 async def _describe(request: Request) -> Model:
-    model: Model = await _ask(request, request.app.state.embedder.describe.remote)
-    note(request.scope, model=model["name"], version=model["version"])
+    model: Model = await call(request, request.app.state.embedder.describe.remote)
+    note_model(request, model)
     return model
-
-
-async def _ask(request: Request, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-    """A replica's result. Its errors are explained here: Serve would answer some of them itself, in plain text."""
-    try:
-        return await method(*arguments)
-    except Exception as error:
-        raise explain(error, request.app.state.limits.retry_after_s) from error
-
-
-def _check_content_type(request: Request) -> None:
-    """Raises RequestError 415 for anything but JSON: a web page may send other types to a server on this machine."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise RequestError(415, "expected the header Content-Type: application/json.", code="unsupported_media_type")
 
 
 async def _refuse_route(_: Request, error: Exception) -> Response:
@@ -134,15 +118,18 @@ async def _refuse_route(_: Request, error: Exception) -> Response:
 
 
 # More than wait for replicas, so that it is the queue in here that refuses, in OpenAI's shape, and not Serve's proxy.
-@serve.deployment(max_ongoing_requests=4096)
-@serve.ingress()
+@ray_serve.deployment(max_ongoing_requests=4096)
+@ray_serve.ingress()
 class Api:
     """Serve's ingress around `make_app`, which is built in the replica, so that nothing of it is pickled."""
 
-    def __init__(self, embedder: Any, limits: dict[str, Any], hashes: Sequence[str], access_log: bool) -> None:
+    def __init__(
+        self, embedder: Any, limits: dict[str, Any], hashes: Sequence[str], access_log: bool, has_page: bool
+    ) -> None:
         self.embedder, self.limits, self.hashes = embedder, LimitsConfig.model_validate(limits), hashes
+        self.has_page = has_page
         if access_log:
             start_access_log()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return make_app(self.embedder, self.limits, self.hashes)
+        return make_app(self.embedder, self.limits, self.hashes, has_page=self.has_page)

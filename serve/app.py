@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -13,13 +14,15 @@ from ray.serve import Application
 from medembed import storage
 from medembed.config import Config, InputUri, load_config
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.model_files import fetch_model
+from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.table import open_table_of
 from medembed.privacy import silence_telemetry
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.api import Api
 from serve.embedder import Embedder
 from serve.guard import KeysConfig, LimitsConfig, read_keys
+from serve.table import SearchConfig, check_search
 
 
 class ServeConfig(Config):
@@ -33,8 +36,12 @@ class ServeConfig(Config):
         default=None, description="MLflow server; null: MLFLOW_TRACKING_URI, else ./workspace"
     )
     table: InputUri | None = Field(
-        default=None, description="embedding table of this model; one stored as int8 gives int8 and uint8 outputs"
+        default=None,
+        description="embedding table of this model, or the folder that keeps one for each encoder: POST /v1/search "
+        "searches it; one stored as int8 gives int8 and uint8 outputs",
     )
+    search: SearchConfig = SearchConfig()
+    page: bool = Field(default=True, description="a page at / to try the model and its search out; needs no key itself")
     limits: LimitsConfig = LimitsConfig()
     keys: KeysConfig = KeysConfig()
     access_log: bool = Field(
@@ -51,7 +58,7 @@ def build(args: dict[str, Any]) -> Application:
     config = load_config(ServeConfig, list(_overrides(args)))
     hashes = read_keys(config.keys)
     user_config = resolve(config)
-    fetch_model(user_config["model"])
+    user_config |= pin_table(config, fetch_model(user_config["model"]))
     encoding = EncodingConfig(cpus_per_worker=config.cpus_per_replica, gpus_per_worker=config.gpus_per_replica)
     resources = {"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica}
     deployments: tuple[Any, Any] = (Embedder, Api)  # what Serve's decorators made of the classes
@@ -64,19 +71,35 @@ def build(args: dict[str, Any]) -> Application:
     api: Application = (
         deployments[1]
         .options(ray_actor_options={"num_cpus": 0})
-        .bind(embedder.bind(encoding.model_dump()), config.limits.model_dump(), hashes, config.access_log)
+        .bind(embedder.bind(encoding.model_dump()), config.limits.model_dump(), hashes, config.access_log, config.page)
     )
     return api
 
 
 def resolve(config: ServeConfig) -> dict[str, Any]:
-    """The Embedder's `user_config`: where the model's folder and its table are, and what the model is called."""
-    named = {"name": config.name, "table": storage.absolute(config.table) if config.table else None}
+    """Of the Embedder's `user_config` what is known of the model: where its folder is, and what it is called."""
+    named = {"name": config.name}
     if not config.model.startswith("models:/"):
         return {"model": storage.absolute(config.model), "version": "unregistered", **named}
     registry = open_registry(RegistryConfig(tracking_uri=config.tracking_uri), on_cluster="RAY_ADDRESS" in os.environ)
     version = registry.resolve(config.model)
     return {"model": version.source, "version": version.version, **named}
+
+
+def pin_table(config: ServeConfig, folder: Path) -> dict[str, Any]:
+    """Of the Embedder's `user_config` the table of the model in this folder: a version, so that all replicas have one.
+
+    Raises StorageError or ConfigError for a table that is not there, not this model's, or cannot be searched so.
+    """
+    if config.table is None:
+        return {"table": None}
+    table = open_table_of(storage.absolute(config.table), model_fingerprint(folder))
+    search = config.search
+    if search.enabled:
+        check_search(table, search)
+    if search.documents is not None:  # replicas have another working directory
+        search = search.model_copy(update={"documents": storage.absolute(search.documents)})
+    return {"table": table.uri, "table_version": table.version, "search": search.model_dump(mode="json")}
 
 
 def _overrides(arguments: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

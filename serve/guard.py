@@ -31,6 +31,8 @@ class LimitsConfig(Config):
     max_tokens: int = Field(
         default=300_000, ge=1, description="tokens of one request in all, after cutting; OpenAI's limit is 300,000"
     )
+    max_k: int = Field(default=100, ge=1, description="documents that one search may ask for")
+    max_candidates: int = Field(default=10_000, ge=1, description="candidates that the funnel of one search may have")
     max_body_bytes: int = Field(
         default=8 << 20, ge=1024, description="bytes of a request's body, counted while it comes in; more gets a 413"
     )
@@ -82,8 +84,12 @@ class Guard:
     A middleware, as keys are checked before anything is read, and time runs while a body comes in.
     """
 
-    def __init__(self, app: ASGIApp, limits: LimitsConfig, hashes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, limits: LimitsConfig, hashes: Sequence[str] = (), open_paths: Sequence[str] = ()
+    ) -> None:
+        """`open_paths` need no key, beside the probes."""
         self.app, self.limits, self.hashes = app, limits, tuple(hashes)
+        self.open_paths = frozenset((*_OPEN, *open_paths))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -108,7 +114,8 @@ class Guard:
 
     def _admit(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        if self.hashes and scope["path"] not in _OPEN and not is_key(headers.get("authorization", ""), self.hashes):
+        is_open = scope["path"] in self.open_paths
+        if self.hashes and not is_open and not is_key(headers.get("authorization", ""), self.hashes):
             raise RequestError(
                 401,
                 "a valid API key is missing; send it as Authorization: Bearer <key>.",

@@ -1,13 +1,11 @@
 """Requests and responses in the shape of OpenAI's embeddings API, and our extensions of it."""
 
-import difflib
-import re
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field
 
+from serve.bodies import Body
 from serve.errors import RequestError
 from serve.guard import LimitsConfig
 from serve.outputs import OutputType, render
@@ -24,17 +22,13 @@ _EXPECTED_INPUT = (
     "expected a string, a list of strings, a list of token ids, or a list of such lists; none of them empty, ids "
     "whole numbers from 0"
 )
-_KEY = re.compile(r"[A-Za-z_]{1,40}")
 
 
-class EmbeddingRequest(BaseModel):
-    """Body of POST /v1/embeddings. Unknown fields are refused, so that a misspelt one is never ignored.
+class EmbeddingRequest(Body):
+    """Body of POST /v1/embeddings. OpenAI's: input, model, dimensions, encoding_format, user. Ours: the rest."""
 
-    OpenAI's: input, model, dimensions, encoding_format, user. Ours: the rest.
-    """
-
-    # strict: true is no number, "8" neither. Lone surrogates, which no tokenizer takes, are refused as JSON.
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+    sample: ClassVar[str] = '{"input": ..., "model": ...}'
+    expected: ClassVar[Mapping[str, str]] = {"input": _EXPECTED_INPUT}
 
     input: _Text | _Texts | _TokenIds | _ListsOfTokenIds = Field(
         description="a text, several, or token ids of the served model as they are, if limits.token_ids allows"
@@ -66,14 +60,6 @@ class EmbeddingRequest(BaseModel):
         found: Any = self.input
         single = isinstance(found, str) or isinstance(found[0], int)
         return [found] if single else found
-
-
-def parse_request(body: bytes) -> EmbeddingRequest:
-    """The request in a body. Raises RequestError 400 that names the field, never its value."""
-    try:
-        return EmbeddingRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise _explain(error.errors(include_url=False, include_input=False)[0]) from None
 
 
 def to_work(request: EmbeddingRequest, limits: LimitsConfig) -> Work:
@@ -143,24 +129,3 @@ def _check_token_ids(request: EmbeddingRequest, limits: LimitsConfig) -> None:
         raise RequestError(
             400, "input_type: token ids are taken as they are, no prompt is added; leave it out.", "input_type"
         )
-
-
-def _explain(fault: ErrorDetails) -> RequestError:
-    """A fault of pydantic's as one line. A field's name is shown only if it looks like one: it may be a text."""
-    kind, path = fault["type"], fault["loc"]
-    if kind == "json_invalid":
-        return RequestError(400, f"the body is not valid JSON: {fault['ctx']['error']}")
-    if not path:
-        return RequestError(400, 'the body is no JSON object; expected {"input": ..., "model": ...}')
-    name = str(path[0])
-    if kind == "extra_forbidden":
-        return _unknown_field(name, list(EmbeddingRequest.model_fields))
-    if kind == "missing":
-        return RequestError(400, f"{name}: missing.", name)
-    return RequestError(400, f"{name}: {_EXPECTED_INPUT if name == 'input' else fault['msg']}.", name)
-
-
-def _unknown_field(name: str, known: Sequence[str]) -> RequestError:
-    nearest = difflib.get_close_matches(name[:40], known, n=1, cutoff=0.0)[0]
-    shown = name if _KEY.fullmatch(name) else None
-    return RequestError(400, f"{shown or 'a field'}: unknown; the nearest known field is {nearest!r}.", shown)

@@ -16,8 +16,22 @@ from serve.errors import RequestError
 from serve.outputs import NEED_RANGES, OutputType
 
 
+class TableFacts(TypedDict):
+    """The table that is searched: which version, who made it, the fields that come with what is found."""
+
+    version: int
+    rows: int
+    fingerprint: str
+    width: int
+    by: str
+    fields: list[str]
+
+
 class Model(TypedDict):
-    """The served model, as clients see it. `dimensions` are the trained ones, none for a stock model."""
+    """The served model, as clients see it. `dimensions` are the trained ones, none for a stock model.
+
+    `table` is None where there is nothing to search.
+    """
 
     name: str
     version: str
@@ -27,6 +41,7 @@ class Model(TypedDict):
     max_input_tokens: int
     vocabulary: int
     int8_ranges: str | None
+    table: TableFacts | None
 
 
 @dataclass(frozen=True)
@@ -79,10 +94,9 @@ def check_model(name: str | None, model: Model) -> None:
         raise RequestError(404, f"model: not served here; served: {model['name']!r}.", "model", "model_not_found")
 
 
-def check_request(work: Work, model: Model) -> int:
-    """The dimensions to answer with. Raises RequestError for what this model cannot give."""
-    check_model(work.model, model)
-    if work.expected_fingerprint not in (None, model["fingerprint"]):
+def check_fingerprint(expected: str | None, model: Model) -> None:
+    """Raises RequestError 409 if a request expects another model's vectors."""
+    if expected not in (None, model["fingerprint"]):
         raise RequestError(
             409,
             f"expected_fingerprint: the served model is {model['fingerprint']}; vectors of different models are never "
@@ -90,6 +104,12 @@ def check_request(work: Work, model: Model) -> int:
             "expected_fingerprint",
             "fingerprint_mismatch",
         )
+
+
+def check_request(work: Work, model: Model) -> int:
+    """The dimensions to answer with. Raises RequestError for what this model cannot give."""
+    check_model(work.model, model)
+    check_fingerprint(work.expected_fingerprint, model)
     if work.output_dtype in NEED_RANGES and model["int8_ranges"] is None:
         raise RequestError(
             400,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from medembed import storage
+from medembed import artifact, storage
 from medembed.encoding.changes import Keys
 from medembed.encoding.codec import Codec, Storage
 from medembed.encoding.quantize import Ranges
@@ -122,6 +122,23 @@ def check_encoder(table: Table, encoder: str) -> None:
             f"{table.uri}: made by encoder {table.info.encoder}, but this one is {encoder}; vectors of different "
             "encoders are never compared: encode the corpus with this model."
         )
+
+
+def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
+    """The table at `uri`, or this encoder's in the folder `uri`; by default its newest version.
+
+    Raises StorageError if there is none, if it is empty, or if another encoder made it.
+    """
+    uri = artifact.place(uri, encoder)
+    table = find_table(uri, version) or find_table(storage.join(uri, f"{encoder}.lance"), version)
+    if table is None:
+        raise StorageError(
+            f"{uri}: no embedding table there, nor one of encoder {encoder} below it; make one with `medembed encode`."
+        )
+    check_encoder(table, encoder)
+    if not table.rows:
+        raise StorageError(f"{table.uri}: the embedding table is empty; encode a corpus into it.")
+    return table
 
 
 def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:

@@ -4,20 +4,25 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import CARD
 from medembed.encoding.quantize import calibrate
 from serve.answer import Served, answer, describe_model, load_served
 from serve.api import make_app
 from serve.guard import LimitsConfig
+from serve.search import search
+from serve.search_work import Found, SearchWork
 from serve.work import Embedded, Model, Refused, Work
-from tests.tiny import make_encoder
+from tests.tables import write_corpus, write_table
+from tests.tiny import SIGNS, SUBJECTS, make_encoder
 
 PROMPTS = {"query": "query: ", "document": "passage: "}
 KEY = "k-secret-0123456789"
@@ -42,10 +47,17 @@ class Replica:
     def __post_init__(self) -> None:
         self.seen: list[Work] = []
         self.embed, self.describe = Method(self._embed), Method(self._describe)
+        self.search = Method(self._search)
 
     def _embed(self, work: Work) -> Embedded | Refused:
         self.seen.append(work)
         return answer(self.served, [work])[0]
+
+    def _search(self, work: SearchWork) -> Found | Refused:
+        async def embed(text: Work) -> Embedded | Refused:
+            return self._embed(text)
+
+        return asyncio.run(search(work, lambda: self.served, embed))
 
     def _describe(self) -> Model:
         return self.served.model
@@ -56,7 +68,7 @@ class Failing:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
-        self.embed = self.describe = Method(self._fail)
+        self.embed = self.describe = self.search = Method(self._fail)
 
     def _fail(self, *_: Any) -> None:
         raise self.error
@@ -90,13 +102,46 @@ def stock(encoder_folder: Path) -> Served:
     return Served(plain.encoder, describe_model(plain.encoder, "medembed", "3", ranges), ranges)
 
 
+# Documents of one row, but for d0, which has three chunks.
+DOCUMENTS = {f"d{row}": f"{sign} of the {part}" for row, (sign, part) in enumerate(product(SIGNS[:4], SUBJECTS))}
+DOCUMENTS["d-markup"] = "<img src=x onerror='document.title=1'> heart & <b>hand</b>"
+ROWS = {f"d0#chunk-{number}": f"{text} {number}" for number, text in enumerate(SUBJECTS[:3])} | {
+    name: text for name, text in DOCUMENTS.items() if name != "d0"
+}
+
+
+@pytest.fixture(scope="session")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of ROWS, in three files."""
+    rows = [{"document_id": name, "text": text, "language": "en"} for name, text in ROWS.items()]
+    folder = tmp_path_factory.mktemp("searched") / "data"
+    write_corpus(folder, rows, 20)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def table(trained: Served, documents: Path) -> Path:
+    """The embedding table of ROWS by the trained model."""
+    vectors = trained.encoder.encode([*ROWS.values()])
+    uri = documents.parent / "table"
+    write_table(uri, open_dataset(str(documents)), vectors, encoder=trained.encoder.fingerprint)
+    return uri
+
+
+@pytest.fixture(scope="session")
+def searched(trained_folder: Path, table: Path, documents: Path) -> Served:
+    """The trained model with its table, which gives texts and languages."""
+    search = {"documents": str(documents), "fields": ["text", "language"]}
+    return load(trained_folder, table=str(table), search=search)
+
+
 @pytest.fixture
 def client_of() -> Iterator[Client]:
-    """client_of(handle, hashes=..., **limits) -> a client of the HTTP application over it."""
+    """client_of(handle, hashes=..., has_page=..., **limits) -> a client of the HTTP application over it."""
     opened: list[TestClient] = []
 
-    def make(handle: Any, hashes: tuple[str, ...] = (), **limits: Any) -> TestClient:
-        client = TestClient(make_app(handle, LimitsConfig(**limits), hashes))
+    def make(handle: Any, hashes: tuple[str, ...] = (), has_page: bool = True, **limits: Any) -> TestClient:
+        client = TestClient(make_app(handle, LimitsConfig(**limits), hashes, has_page=has_page))
         opened.append(client)
         return client.__enter__()  # one event loop for all its requests
 

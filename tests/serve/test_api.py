@@ -15,10 +15,14 @@ import numpy as np
 import openai
 import pytest
 from sentence_transformers import SentenceTransformer
+from starlette.testclient import TestClient
 
 from medembed.errors import ModelError, ServiceError
+from serve.answer import Served
+from serve.api import make_app
+from serve.guard import LimitsConfig
 from serve.run import find_port, serving
-from tests.serve.conftest import KEY
+from tests.serve.conftest import KEY, Replica
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
@@ -31,10 +35,15 @@ def model(trained_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def url(model: Path, ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(
+    model: Path, table: Path, documents: Path, ray_local: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(hashlib.sha256(KEY.encode()).hexdigest())
-    with serving({"model": str(model), "keys.file": str(keys), "limits": {"max_body_bytes": 100_000}}) as address:
+    search = {"documents": str(documents), "fields": ["text", "language"]}
+    limits = {"max_body_bytes": 100_000}
+    arguments = {"model": str(model), "keys.file": str(keys), "limits": limits, "table": str(table), "search": search}
+    with serving(arguments) as address:
         yield address
 
 
@@ -118,6 +127,16 @@ def test_errors_have_openais_shape_name_the_field_and_never_the_text(
     code, answer = post(url, body)
     assert (code, answer["error"]["type"], answer["error"]["param"]) == (status, "invalid_request_error", param)
     assert "SECRET" not in json.dumps(answer)
+
+
+def test_a_search_finds_what_the_same_replica_finds_in_process(url: str, searched: Served):
+    body = {"query": "pain of the heart", "k": 4, "dimensions": 8}
+    request = urllib.request.Request(f"{url}/v1/search", json.dumps(body).encode(), HEADERS)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        found = json.load(response)
+    assert found == TestClient(make_app(Replica(searched), LimitsConfig())).post("/v1/search", json=body).json()
+    with urllib.request.urlopen(url, timeout=30) as response:
+        assert b"<title>MedEmbed</title>" in response.read()
 
 
 def test_ready_means_that_a_forward_pass_succeeded(url: str):

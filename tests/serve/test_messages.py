@@ -13,7 +13,7 @@ from serve.work import Embedded, Model
 ROWS = np.array([[0.6, 0.8], [1.0, 0.0]], dtype=np.float32)
 MODEL: Model = {
     "name": "m", "version": "1", "fingerprint": "f", "width": 2, "dimensions": [], "max_input_tokens": 8,
-    "vocabulary": 9, "int8_ranges": None,
+    "vocabulary": 9, "int8_ranges": None, "table": None,
 }  # fmt: skip
 
 

@@ -1,0 +1,74 @@
+"""What a request's body may be: JSON of known fields. Its faults are said in one line, never with its values."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.requests import Request
+
+from serve.errors import RequestError
+
+_KEY = re.compile(r"[A-Za-z_]{1,40}")
+
+
+class Body(BaseModel):
+    """Base of every body. Unknown fields are refused, so that a misspelt one is never ignored.
+
+    Strict: true is no number, "8" neither. Lone surrogates, which no tokenizer takes, are refused as JSON.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    sample: ClassVar[str] = "{...}"  # what a body looks like
+    expected: ClassVar[Mapping[str, str]] = {}  # of fields of which pydantic's own words say too little
+
+
+SomeBody = TypeVar("SomeBody", bound=Body)
+
+
+async def read_body(request: Request, kind: type[SomeBody]) -> SomeBody:
+    """The body of a request. Raises RequestError: 415 for anything but JSON, 400 for what `kind` does not take."""
+    _check_content_type(request)
+    return parse_body(await request.body(), kind)
+
+
+def parse_body(body: bytes, kind: type[SomeBody]) -> SomeBody:
+    """The request in a body. Raises RequestError 400 that names the field, never its value.
+
+    It is parsed in one step from its bytes: json.loads would let NaN, lone surrogates and deep nests through.
+    """
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise _explain(error.errors(include_url=False, include_input=False)[0], kind) from None
+
+
+def _check_content_type(request: Request) -> None:
+    """Raises RequestError 415 for anything but JSON: a web page may send other types to a server on this machine."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise RequestError(415, "expected the header Content-Type: application/json.", code="unsupported_media_type")
+
+
+def _explain(fault: ErrorDetails, kind: type[Body]) -> RequestError:
+    """A fault of pydantic's as one line. A field's name is shown only if it looks like one: it may be a text."""
+    found, path = fault["type"], fault["loc"]
+    if found == "json_invalid":
+        return RequestError(400, f"the body is not valid JSON: {fault['ctx']['error']}")
+    if not path:
+        return RequestError(400, f"the body is no JSON object; expected {kind.sample}")
+    name = str(path[0])
+    if found == "extra_forbidden":
+        return _unknown_field(name, list(kind.model_fields))
+    if found == "missing":
+        return RequestError(400, f"{name}: missing.", name)
+    return RequestError(400, f"{name}: {kind.expected.get(name, fault['msg'])}.", name)
+
+
+def _unknown_field(name: str, known: Sequence[str]) -> RequestError:
+    nearest = difflib.get_close_matches(name[:40], known, n=1, cutoff=0.0)[0]
+    shown = name if _KEY.fullmatch(name) else None
+    return RequestError(400, f"{shown or 'a field'}: unknown; the nearest known field is {nearest!r}.", shown)

@@ -1,0 +1,108 @@
+"""Requests and responses of POST /v1/search."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from medembed.search.precise import unit_rows
+from serve.bodies import Body
+from serve.errors import RequestError
+from serve.guard import LimitsConfig
+from serve.search_work import CANDIDATES, Found, Hit, SearchWork
+
+_Dimensions = Annotated[int, Field(ge=1, le=2**20)]
+_Values = Annotated[list[float], Field(min_length=1, fail_fast=True)]
+_EXPECTED = "expected a list of numbers, or base64 of little-endian float32, as POST /v1/embeddings gives them"
+
+
+class SearchRequest(Body):
+    """Body of POST /v1/search: `query` or `embedding`, not both."""
+
+    sample: ClassVar[str] = '{"query": ...}'
+    expected: ClassVar[Mapping[str, str]] = {"embedding": _EXPECTED}
+
+    query: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="what to look for; the model's query prompt goes in front"
+    )
+    embedding: _Values | str | None = Field(
+        default=None, description="instead of a query: a whole embedding of the served model, numbers or base64 of them"
+    )
+    k: int = Field(default=10, ge=1, le=2**20, description="documents to find; limits.max_k bounds it")
+    dimensions: _Dimensions | None = Field(default=None, description="dimensions that rank; null: all of the table")
+    first_dimensions: _Dimensions | None = Field(
+        default=None, description="switches the funnel on: dimensions that nominate candidates; null: exact search"
+    )
+    candidates: _Dimensions | None = Field(
+        default=None,
+        description=f"of the funnel; null: {CANDIDATES}, or k if that is more; limits.max_candidates bounds it",
+    )
+    model: str | None = Field(default=None, description="a name from GET /v1/models; null: the served one")
+    expected_fingerprint: str | None = Field(
+        default=None, description="409 unless the served model has this fingerprint"
+    )
+
+
+def to_search_work(request: SearchRequest, limits: LimitsConfig) -> SearchWork:
+    """What a replica is asked to do. Raises RequestError for what the limits do not allow."""
+    asked = request.query if request.embedding is None else read_embedding(request.embedding)
+    if asked is None or (request.query is not None and request.embedding is not None):
+        raise RequestError(400, "query, embedding: expected exactly one of them.", "query")
+    if request.candidates is not None and request.first_dimensions is None:
+        raise RequestError(400, "candidates: only the funnel has them; give first_dimensions too.", "candidates")
+    for name, found, most in (
+        ("k", request.k, limits.max_k),
+        ("candidates", request.candidates or 0, limits.max_candidates),
+    ):
+        if found > most:
+            raise RequestError(400, f"{name}: at most {most} are given here (limits.max_{name}).", name)
+    return SearchWork(
+        asked=asked,
+        k=request.k,
+        dimensions=request.dimensions,
+        first_dimensions=request.first_dimensions,
+        candidates=request.candidates or min(max(CANDIDATES, request.k), limits.max_candidates),
+        model=request.model,
+        expected_fingerprint=request.expected_fingerprint,
+    )
+
+
+def read_embedding(given: list[float] | str) -> npt.NDArray[np.float32]:
+    """float32 [n] of an embedding in a body, of a length that is a number and not 0. Raises RequestError 400."""
+    try:
+        values = np.frombuffer(base64.b64decode(given, validate=True), "<f4") if isinstance(given, str) else given
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+            vector = np.array(values, dtype=np.float32)
+    except (binascii.Error, ValueError, OverflowError):
+        raise RequestError(400, f"embedding: {_EXPECTED}.", "embedding") from None
+    _, useless = unit_rows(vector[None], len(vector)) if vector.any() else (vector, [0])
+    if len(useless):
+        raise RequestError(
+            400, "embedding: is not finite or has no length that can be computed; encode the query again.", "embedding"
+        )
+    return vector
+
+
+def search_response(found: Found) -> dict[str, Any]:
+    """The answer, best document first."""
+    table = found.table
+    return {
+        "object": "list",
+        "data": [_entry(hit, bool(table["fields"])) for hit in found.hits],
+        "dimensions": found.dimensions,
+        "model": found.model["name"],
+        "table": {name: table[name] for name in ("version", "rows", "fingerprint")},
+        "usage": {"prompt_tokens": found.tokens, "total_tokens": found.tokens},
+    }
+
+
+def _entry(hit: Hit, has_fields: bool) -> dict[str, Any]:
+    """A document found; `row_id` is there where one of its chunks gave the score."""
+    entry: dict[str, Any] = {"id": hit.document_id, "score": hit.score}
+    if hit.row_id != hit.document_id:
+        entry["row_id"] = hit.row_id
+    return entry | ({"fields": hit.fields} if has_fields else {})

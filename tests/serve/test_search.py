@@ -1,0 +1,290 @@
+"""POST /v1/search over a real table of a tiny model."""
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from medembed.data.dataset import open_dataset
+from medembed.encoding.commit import commit_table
+from medembed.encoding.index import build_index
+from medembed.encoding.table import find_table
+from medembed.errors import MedEmbedError
+from medembed.matryoshka import truncate
+from medembed.schema import document_of
+from medembed.search.topk import top_k
+from serve.answer import Served, answer
+from serve.api import make_app
+from serve.app import build
+from serve.guard import LimitsConfig
+from serve.search import search
+from serve.search_messages import SearchRequest
+from serve.search_work import Found, SearchWork
+from serve.work import Embedded, Refused, Work
+from tests.serve.conftest import ROWS, Client, Replica, load
+from tests.tables import rows_at, write_table
+
+QUESTION = "pain of the heart"
+
+
+@pytest.fixture
+def client(searched: Served, client_of: Client) -> TestClient:
+    return client_of(Replica(searched))
+
+
+def ask(client: TestClient, status: int = 200, **body: Any) -> dict[str, Any]:
+    response = client.post("/v1/search", json=body)
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+def refused(client: TestClient, status: int, param: str | None, **body: Any) -> str:
+    error = ask(client, status, **body)["error"]
+    assert (error["type"], error["param"]) == ("invalid_request_error", param)
+    assert "SECRET" not in json.dumps(error)
+    return str(error["message"])
+
+
+def ids(found: dict[str, Any]) -> list[str]:
+    return [entry["id"] for entry in found["data"]]
+
+
+@pytest.mark.parametrize("dimensions", [32, 8, None])
+def test_documents_come_as_exact_search_ranks_them_with_their_fields(
+    client: TestClient, searched: Served, dimensions: int | None
+):
+    found = ask(client, query=QUESTION, k=7, dimensions=dimensions)
+    encoder, width = searched.encoder, dimensions or 32
+    query = truncate(encoder.encode([QUESTION], "query"), width)
+    rows = truncate(encoder.encode([*ROWS.values()]), width)
+    wanted = top_k(query, np.array([*ROWS]), rows, 7, by_document=True)
+    assert ids(found) == wanted.ids[0].tolist()
+    assert np.abs(np.array([entry["score"] for entry in found["data"]]) - wanted.scores[0]).max() < 1e-5
+    for entry, row in zip(found["data"], wanted.row_ids[0].tolist(), strict=True):
+        assert entry.get("row_id", entry["id"]) == row
+        assert entry["fields"] == {"text": ROWS[row], "language": "en"}
+    assert (found["object"], found["dimensions"], found["model"]) == ("list", width, "medembed")
+
+
+def test_the_answer_names_table_model_and_tokens(client: TestClient, searched: Served):
+    response = client.post("/v1/search", json={"query": QUESTION})
+    fingerprint, found = searched.model["fingerprint"], response.json()
+    assert found["table"] == {"version": 1, "rows": len(ROWS), "fingerprint": fingerprint}
+    tokens = len(searched.encoder.tokenize([QUESTION], "query")[0])
+    assert found["usage"] == {"prompt_tokens": tokens, "total_tokens": tokens}
+    assert response.headers["x-model-fingerprint"] == fingerprint
+    entry = client.get("/v1/models").json()["data"][0]
+    assert entry["table"]["fields"] == ["text", "language"]
+
+
+def test_chunks_are_one_document_which_names_its_best_chunk(client: TestClient):
+    found = {entry["id"]: entry for entry in ask(client, query="heart 0", k=100)["data"]}
+    assert len(found) == len({document_of(name) for name in ROWS})
+    assert found["d0"]["row_id"].startswith("d0#chunk-")
+    assert "row_id" not in found["d5"]
+
+
+def test_an_embedding_as_numbers_or_base64_finds_what_its_text_finds(client: TestClient):
+    by_text = ask(client, query=QUESTION, dimensions=8)
+    for encoding in ("float", "base64"):
+        body = {"input": QUESTION, "model": "medembed", "encoding_format": encoding}
+        embedding = client.post("/v1/embeddings", json=body).json()["data"][0]["embedding"]
+        found = ask(client, embedding=embedding, dimensions=8)
+        assert found["data"] == by_text["data"]
+        assert found["usage"]["total_tokens"] == 0
+    longer = [1000 * value for value in np.frombuffer(base64.b64decode(embedding), "<f4").tolist()]
+    assert ids(ask(client, embedding=longer, dimensions=8)) == ids(by_text)
+
+
+def test_the_funnel_with_all_documents_as_candidates_is_exact_search(client: TestClient):
+    wide = ask(client, query=QUESTION, k=5, first_dimensions=8, candidates=100)
+    assert wide["data"] == ask(client, query=QUESTION, k=5)["data"]
+    narrow = ask(client, query=QUESTION, k=5, first_dimensions=8, candidates=5)
+    assert sorted(ids(narrow)) == sorted(ids(ask(client, query=QUESTION, k=5, dimensions=8)))
+    scores = [entry["score"] for entry in narrow["data"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "says"),
+    [
+        ({}, "query", "exactly one"),
+        ({"query": "SECRET", "embedding": [1.0] * 32}, "query", "exactly one"),
+        ({"query": ""}, "query", "at least 1 character"),
+        ({"query": 5}, "query", "string"),
+        ({"query": "SECRET", "kk": 3}, "kk", "nearest known field is 'k'"),
+        ({"query": "SECRET", "k": 0}, "k", "greater than"),
+        ({"query": "SECRET", "k": 101}, "k", "limits.max_k"),
+        ({"query": "SECRET", "dimensions": 16}, "dimensions", "[32, 8]"),
+        ({"query": "SECRET", "dimensions": 33}, "dimensions", "33"),
+        ({"query": "SECRET", "candidates": 9}, "candidates", "first_dimensions"),
+        ({"query": "SECRET", "first_dimensions": 8, "candidates": 9}, "candidates", "at least the k=10"),
+        ({"query": "SECRET", "first_dimensions": 8, "candidates": 10_001}, "candidates", "limits.max_candidates"),
+        ({"query": "SECRET", "first_dimensions": 32}, "first_dimensions", "fewer than"),
+        ({"query": "SECRET", "first_dimensions": 9}, "first_dimensions", "[32, 8]"),
+        ({"query": "heart " * 99 + "SECRET"}, "query", "48 tokens"),
+        ({"embedding": [1.0] * 8}, "embedding", "has 8 values, expected 32"),
+        ({"embedding": []}, "embedding", "list of numbers"),
+        ({"embedding": ["SECRET"]}, "embedding", "list of numbers"),
+        ({"embedding": "SECRET"}, "embedding", "list of numbers"),
+        ({"embedding": [0.0] * 32}, "embedding", "no length"),
+        ({"embedding": [1e300] * 32}, "embedding", "not finite"),
+        ({"embedding": base64.b64encode(np.full(32, np.nan, "<f4")).decode()}, "embedding", "not finite"),
+    ],
+)
+def test_what_cannot_be_searched_names_the_field_and_never_the_text(
+    client: TestClient, body: dict[str, Any], param: str, says: str
+):
+    assert says in refused(client, 400, param, **body)
+
+
+def test_another_model_or_fingerprint_is_refused(client: TestClient, searched: Served):
+    refused(client, 404, "model", query="SECRET", model="other")
+    refused(client, 409, "expected_fingerprint", query="SECRET", expected_fingerprint="0" * 16)
+    ask(client, query="a", model="medembed/3", expected_fingerprint=searched.model["fingerprint"])
+
+
+def test_without_a_table_it_is_not_found_and_the_key_is_named(trained: Served, client_of: Client):
+    client = client_of(Replica(trained))
+    assert "table=" in refused(client, 404, None, query="SECRET")
+    assert client.get("/v1/models").json()["data"][0]["table"] is None
+
+
+def test_texts_are_given_only_where_the_operator_says_so(trained_folder: Path, table: Path, client_of: Client):
+    client = client_of(Replica(load(trained_folder, table=str(table))))
+    assert all("fields" not in entry for entry in ask(client, query=QUESTION)["data"])
+    off = load(trained_folder, table=str(table), search={"enabled": False})
+    assert off.table is None
+
+
+def test_an_index_searches_at_full_width_alone(
+    trained_folder: Path, searched: Served, documents: Path, tmp_path: Path, client_of: Client
+):
+    vectors = searched.encoder.encode([*ROWS.values()])
+    uri = tmp_path / "indexed"
+    build_index(
+        write_table(uri, open_dataset(str(documents)), vectors, encoder=searched.encoder.fingerprint), "IVF_FLAT", 1
+    )
+    indexed = client_of(Replica(load(trained_folder, table=str(uri), search={"by": "index", "max_rows": 1})))
+    exact = client_of(Replica(searched))
+    assert ids(ask(indexed, query=QUESTION, k=5)) == ids(ask(exact, query=QUESTION, k=5))
+    refused(indexed, 400, "dimensions", query="SECRET", dimensions=8)
+    refused(indexed, 400, "first_dimensions", query="SECRET", first_dimensions=8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"table": "nowhere"}, "no embedding table there"),
+        ({"search.max_rows": 9}, "medembed table index"),
+        ({"search.by": "index"}, "no vector index"),
+        ({"search.by": "memori"}, "'memory' or 'index'"),
+        ({"search.documents": "nowhere"}, "no manifest.json there"),
+        ({"search.fields": ["texts"]}, "search.fields"),
+    ],
+)
+def test_a_table_that_cannot_be_searched_starts_nothing(
+    trained_folder: Path, table: Path, arguments: dict[str, Any], says: str
+):
+    with pytest.raises(MedEmbedError) as caught:
+        build({"model": str(trained_folder), "table": str(table), **arguments})
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_of_another_model_and_documents_of_another_table_start_nothing(
+    encoder_folder: Path, trained_folder: Path, table: Path, documents: Path, tmp_path: Path
+):
+    with pytest.raises(MedEmbedError, match="never compared"):
+        build({"model": str(encoder_folder), "table": str(table)})
+    manifest = json.loads((documents / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"fingerprint": "another"}))
+    with pytest.raises(MedEmbedError, match="data set another, but .* was made from by hand"):
+        build({"model": str(trained_folder), "table": str(table), "search.documents": str(tmp_path)})
+
+
+def test_a_swap_while_a_query_is_encoded_begins_again_with_the_new_pair(searched: Served, trained_folder: Path):
+    other = load(trained_folder, table=searched.table.table.uri)
+    newer = Served(other.encoder, other.model | {"version": "4"}, None, other.table)
+    current = [searched, newer, newer, newer]  # as it stands: when asked, when encoded, when asked again, ...
+    seen: list[str] = []
+
+    async def embed(work: Work) -> Embedded | Refused:
+        served = current.pop(0)
+        seen.append(served.model["version"])
+        return answer(served, [work])[0]
+
+    found = asyncio.run(search(SearchWork("heart", 3), lambda: current.pop(0), embed))
+    assert isinstance(found, Found)
+    assert (seen, found.model["version"]) == (["4", "4"], "4")
+    assert found.hits[0].fields == {}
+
+
+def test_the_pinned_version_is_served_whatever_comes_after(
+    trained_folder: Path, searched: Served, documents: Path, tmp_path: Path
+):
+    vectors = searched.encoder.encode([*ROWS.values()])
+    first = write_table(tmp_path / "t", open_dataset(str(documents)), vectors, encoder=searched.encoder.fingerprint)
+    second = commit_table(first.uri, [], first.info, base=first, dead=rows_at(first, [5, 6]))
+    pinned = load(trained_folder, table=first.uri, table_version=first.version)
+    newest = load(trained_folder, table=first.uri)
+    assert [one.model["table"]["rows"] for one in (pinned, newest)] == [len(ROWS), len(ROWS) - 2]
+    assert find_table(first.uri).version == second.version
+
+
+def test_the_access_log_has_counts_and_no_text(client: TestClient, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO, logger="serve.access"):
+        ask(client, query="SECRET", k=3, dimensions=8)
+    (line,) = [json.loads(record.message) for record in caplog.records if record.name == "serve.access"]
+    assert (line["route"], line["k"], line["dimensions"], line["table_version"]) == ("/v1/search", 3, 8, 1)
+    assert "SECRET" not in caplog.text
+
+
+@pytest.fixture(scope="module")
+def fuzzed(searched: Served) -> Iterator[TestClient]:
+    """Exceptions that leave the application would fail the test."""
+    with TestClient(make_app(Replica(searched), LimitsConfig())) as client:
+        yield client
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+vectors = st.lists(st.floats(), min_size=31, max_size=33) | st.binary(min_size=127, max_size=129).map(
+    lambda packed: base64.b64encode(packed).decode()
+)
+FIELDS = sorted(SearchRequest.model_fields)
+sizes = st.sampled_from([None, 8, 32, 16, 1, 0, -1, 2**70])
+
+
+@settings(max_examples=40)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "query": st.text(max_size=60) | json_values, "embedding": vectors | json_values, "k": st.integers(-1, 120),
+            "dimensions": sizes, "first_dimensions": sizes, "candidates": sizes,
+        },
+    )
+    | st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=9), json_values, max_size=4)
+)  # fmt: skip
+def test_any_body_gets_documents_or_an_error_that_names_what_is_wrong(fuzzed: TestClient, body: dict[str, Any]):
+    sent = json.dumps(body).encode("utf-8", "surrogatepass")
+    response = fuzzed.post("/v1/search", content=sent, headers={"content-type": "application/json"})
+    assert response.status_code in (200, 400, 404, 409)
+    found = response.json()
+    if response.status_code == 200:
+        assert all(-1.00001 <= entry["score"] <= 1.00001 for entry in found["data"])
+    else:
+        assert set(found["error"]) == {"message", "type", "param", "code"}
