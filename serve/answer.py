@@ -1,10 +1,12 @@
-"""A loaded model, and its answers to requests that arrive together. No Serve in here."""
+"""A loaded model, its answer to a request, and forward passes that requests share. No Serve in here."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
@@ -27,6 +29,17 @@ class Served:
     model: Model
     ranges: Ranges | None = None
     table: SearchTable | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """Inputs of one request, as token ids, and the encoder that the request began with."""
+
+    encoder: Encoder
+    tokens: list[list[int]]
+
+
+Compute = Callable[[Part], Awaitable[npt.NDArray[np.float32]]]  # unit rows [n, D]
 
 
 @dataclass(frozen=True)
@@ -72,25 +85,52 @@ def describe_model(
     }
 
 
-def answer(served: Served, work: Sequence[Work]) -> list[Embedded | Refused]:
-    """One result per request, in order. One pass computes them all, whatever their roles, dimensions and types."""
-    read = [_read(served, one) for one in work]
-    accepted = [one for one in read if isinstance(one, _Inputs)]
-    embeddings = served.encoder.encode_tokens([ids for one in accepted for ids in one.tokens])
-    ends = np.cumsum([len(one.tokens) for one in accepted])
-    rows = iter(np.split(embeddings, ends[:-1]))
-    return [
-        one
-        if isinstance(one, Refused)
-        else Embedded(
-            convert(next(rows), one.dimensions, asked.output_dtype, served.ranges),
-            one.dimensions,
-            [len(ids) for ids in one.tokens],
-            one.truncated,
-            served.model,
-        )
-        for one, asked in zip(read, work, strict=True)
-    ]
+async def answer(work: Work, served: Served, compute: Compute, batch_tokens: int) -> Embedded | Refused:
+    """The embeddings of one request by this pair, whatever is swapped meanwhile, or why it was refused.
+
+    Tokenised in a thread: the event loop has others to hear. A large request is computed part by part, each at most
+    `batch_tokens` or one input, so that small ones that come meanwhile wait for one part only.
+    """
+    inputs = await asyncio.to_thread(_read, served, work)
+    if isinstance(inputs, Refused):
+        return inputs
+    parts = [await compute(Part(served.encoder, tokens)) for tokens in split(inputs.tokens, batch_tokens)]
+    rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    embeddings = convert(rows, inputs.dimensions, work.output_dtype, served.ranges)
+    return Embedded(embeddings, inputs.dimensions, list(map(len, inputs.tokens)), inputs.truncated, served.model)
+
+
+def compute_together(parts: Sequence[Part]) -> list[npt.NDArray[np.float32]]:
+    """Full-width unit rows float32 [n, D] of each part; those of one encoder share forward passes, sorted by length.
+
+    While models are swapped there are parts of two encoders.
+    """
+    rows: dict[int, npt.NDArray[np.float32]] = {}
+    for encoder in {id(part.encoder): part.encoder for part in parts}.values():
+        own = [number for number, part in enumerate(parts) if part.encoder is encoder]
+        embeddings = encoder.encode_tokens([ids for number in own for ids in parts[number].tokens])
+        ends = np.cumsum([len(parts[number].tokens) for number in own])
+        rows |= dict(zip(own, np.split(embeddings, ends[:-1]), strict=True))
+    return [rows[number] for number in range(len(parts))]
+
+
+def count_tokens(parts: Sequence[Part]) -> int:
+    """Tokens of all inputs of the parts."""
+    return sum(len(ids) for part in parts for ids in part.tokens)
+
+
+def split(tokens: Sequence[list[int]], limit: int) -> Iterator[list[list[int]]]:
+    """Neighbours that have at most `limit` tokens together; an input that has more stands alone."""
+    part: list[list[int]] = []
+    size = 0
+    for ids in tokens:
+        if part and size + len(ids) > limit:
+            yield part
+            part, size = [], 0
+        part.append(ids)
+        size += len(ids)
+    if part:
+        yield part
 
 
 def _read(served: Served, work: Work) -> _Inputs | Refused:

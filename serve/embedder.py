@@ -1,15 +1,21 @@
 """The replica that holds the model: requests that arrive together share forward passes."""
 
 import asyncio
+import logging
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from ray import serve
 
 from medembed.encoding.config import EncodingConfig
-from serve.answer import Served, answer, load_served
+from medembed.errors import MedEmbedError
+from serve.answer import Part, Served, answer, compute_together, count_tokens, load_served
 from serve.search import search
 from serve.search_work import Found, SearchWork
 from serve.work import Embedded, Model, Refused, Work
+
+logger = logging.getLogger(__name__)
 
 
 @serve.deployment(max_ongoing_requests=64, health_check_period_s=5)
@@ -20,22 +26,34 @@ class Embedder:
     swaps models without a pause.
     """
 
-    def __init__(self, encoding: dict[str, Any]) -> None:
-        self.config = EncodingConfig.model_validate(encoding)
+    def __init__(self, encoding: dict[str, Any], batch_tokens: int) -> None:
+        self.config, self.batch_tokens = EncodingConfig.model_validate(encoding), batch_tokens
         self.current: Served | None = None
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Serves another model from now on. Raises a MedEmbedError if it cannot be loaded."""
-        self.current = await asyncio.to_thread(load_served, user_config, self.config)
+        """Serves another pair from now on; one that cannot be loaded leaves the old one, and a line in the log.
+
+        Without an old one raises a MedEmbedError: there is nothing to serve.
+        """
+        try:
+            loaded = await asyncio.to_thread(load_served, user_config, self.config)
+        except MedEmbedError as error:
+            if self.current is None:
+                raise
+            serving = self.current.model
+            logger.error("not swapped: %s; version %s goes on serving", error, serving["version"])
+            return
+        # One input always fits, however long the model lets it be.
+        self._compute.set_max_batch_size(max(self.batch_tokens, loaded.model["max_input_tokens"]))
+        self.current = loaded
 
     async def describe(self) -> Model:
         """The served model, as clients see it."""
         return self._serving().model
 
-    @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.002)
-    async def embed(self, work: list[Work]) -> list[Embedded | Refused]:
-        """One result per request, in order; what arrived together is encoded together, by one model."""
-        return await asyncio.to_thread(answer, self._serving(), work)
+    async def embed(self, work: Work) -> Embedded | Refused:
+        """The embeddings of one request, or why it was refused."""
+        return await answer(work, self._serving(), self._compute, self.batch_tokens)
 
     async def search(self, work: SearchWork) -> Found | Refused:
         """What the table has near a query, or why it was refused."""
@@ -43,6 +61,11 @@ class Embedder:
 
     def check_health(self) -> None:
         self._serving()
+
+    # No wait: an idle replica computes at once, and what comes while it computes is the next batch.
+    @serve.batch(max_batch_size=1, batch_wait_timeout_s=0, batch_size_fn=count_tokens)
+    async def _compute(self, parts: list[Part]) -> list[npt.NDArray[np.float32]]:
+        return await asyncio.to_thread(compute_together, parts)
 
     def _serving(self) -> Served:
         if self.current is None:

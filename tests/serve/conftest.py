@@ -8,6 +8,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from starlette.testclient import TestClient
 
@@ -15,7 +17,7 @@ from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import CARD
 from medembed.encoding.quantize import calibrate
-from serve.answer import Served, answer, describe_model, load_served
+from serve.answer import Part, Served, answer, compute_together, describe_model, load_served
 from serve.api import make_app
 from serve.guard import LimitsConfig
 from serve.search import search
@@ -51,16 +53,26 @@ class Replica:
 
     def _embed(self, work: Work) -> Embedded | Refused:
         self.seen.append(work)
-        return answer(self.served, [work])[0]
+        return asyncio.run(answer_alone(work, self.served))
 
     def _search(self, work: SearchWork) -> Found | Refused:
         async def embed(text: Work) -> Embedded | Refused:
-            return self._embed(text)
+            self.seen.append(text)
+            return await answer_alone(text, self.served)
 
         return asyncio.run(search(work, lambda: self.served, embed))
 
     def _describe(self) -> Model:
         return self.served.model
+
+
+async def answer_alone(work: Work, served: Served) -> Embedded | Refused:
+    """As a replica with nothing else to do."""
+
+    async def compute(part: Part) -> npt.NDArray[np.float32]:
+        return compute_together([part])[0]
+
+    return await answer(work, served, compute, batch_tokens=256)
 
 
 class Failing:

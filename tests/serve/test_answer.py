@@ -1,22 +1,48 @@
-"""Requests that arrive together: each gets its own rows, whatever its company asks for."""
+"""Requests that arrive together share forward passes; each gets its own rows, whatever its company asks for."""
 
-from typing import Any
+import asyncio
 
 import numpy as np
+import numpy.typing as npt
+import pytest
 
 from medembed.encoding.quantize import to_uint8
 from medembed.matryoshka import truncate
-from serve.answer import Served, answer
+from serve.answer import Part, Served, answer, compute_together, count_tokens, split
 from serve.work import Embedded, Refused, Work
+from tests.serve.conftest import answer_alone
+
+BATCH_TOKENS = 256
 
 
-def test_one_pass_answers_roles_dimensions_types_and_refusals_together(stock: Served, monkeypatch: Any):
-    calls = []
-    whole = stock.encoder.encode_tokens
-    monkeypatch.setattr(stock.encoder, "encode_tokens", lambda tokens: calls.append(len(tokens)) or whole(tokens))
+def together(served: Served, works: list[Work]) -> tuple[list[Embedded | Refused], list[int]]:
+    """(results, inputs of each forward pass) of requests whose parts are computed once all wait for theirs."""
+    passes: list[int] = []
+
+    async def run() -> list[Embedded | Refused]:
+        waiting: list[tuple[Part, asyncio.Future[npt.NDArray[np.float32]]]] = []
+
+        async def compute(part: Part) -> npt.NDArray[np.float32]:
+            waiting.append((part, asyncio.get_running_loop().create_future()))
+            return await waiting[-1][1]
+
+        tasks = [asyncio.create_task(answer(work, served, compute, BATCH_TOKENS)) for work in works]
+        while not all(task.done() for task in tasks):
+            await asyncio.wait(tasks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
+            batch, waiting[:] = list(waiting), []
+            if batch:
+                passes.append(sum(len(part.tokens) for part, _ in batch))
+                for (_, future), rows in zip(batch, compute_together([part for part, _ in batch]), strict=True):
+                    future.set_result(rows)
+        return [task.result() for task in tasks]
+
+    return asyncio.run(run()), passes
+
+
+def test_one_pass_answers_roles_dimensions_types_and_refusals_together(stock: Served):
     texts = ["heart pain", "brain"]
     ids = stock.encoder.tokenize(["skin rash"])[0]
-    results = answer(
+    results, passes = together(
         stock,
         [
             Work(texts, "document", dimensions=8),
@@ -27,7 +53,7 @@ def test_one_pass_answers_roles_dimensions_types_and_refusals_together(stock: Se
             Work(["ear"], max_tokens=2),
         ],
     )
-    assert calls == [5]
+    assert sum(passes) == 5
     assert [type(one) for one in results] == [Embedded, Refused, Embedded, Refused, Embedded, Refused]
     assert [one.error.status for one in results if isinstance(one, Refused)] == [404, 400, 400]
     first, _, second, _, third, _ = results
@@ -38,7 +64,38 @@ def test_one_pass_answers_roles_dimensions_types_and_refusals_together(stock: Se
     assert (third.truncated, third.tokens) == ([True, False], [48, 3])
 
 
+def test_a_large_request_is_computed_part_by_part_and_lets_others_in_between(stock: Served):
+    texts = [f"heart pain {number}" for number in range(200)]
+    (large, small), passes = together(stock, [Work(texts), Work(["ear"])])
+    assert isinstance(large, Embedded)
+    assert isinstance(small, Embedded)
+    assert np.abs(large.embeddings - stock.encoder.encode(texts, "query")).max() < 1e-5
+    assert len(passes) > 3
+    assert max(passes) <= BATCH_TOKENS // 3
+
+
+def test_parts_of_two_models_in_one_batch_are_computed_by_their_own(stock: Served, trained: Served):
+    tokens = stock.encoder.tokenize(["heart pain", "ear"])
+    rows = compute_together([
+        Part(stock.encoder, tokens), Part(trained.encoder, tokens[:1]), Part(stock.encoder, tokens[1:])
+    ])  # fmt: skip
+    assert [len(part) for part in rows] == [2, 1, 1]
+    assert np.abs(rows[1] - trained.encoder.encode_tokens(tokens[:1])).max() < 1e-6
+    assert np.abs(rows[2] - rows[0][1:]).max() < 1e-6
+
+
+@pytest.mark.parametrize("limit", [1, 4, 7, 100])
+def test_parts_keep_the_order_and_the_limit(limit: int):
+    tokens = [[0] * size for size in (3, 1, 2, 9, 1, 1, 4)]
+    parts = list(split(tokens, limit))
+    assert [ids for part in parts for ids in part] == tokens
+    assert all(len(part) == 1 or sum(map(len, part)) <= limit for part in parts)
+    assert list(split([], limit)) == []
+
+
 def test_only_refusals_compute_nothing(stock: Served):
-    (refused,) = answer(stock, [Work(["a"], expected_fingerprint="x")])
-    assert isinstance(refused, Refused)
-    assert refused.error.status == 409
+    results, passes = together(stock, [Work(["a"], expected_fingerprint="x")])
+    assert [one.error.status for one in results if isinstance(one, Refused)] == [409]
+    assert passes == []
+    assert count_tokens([Part(stock.encoder, [[1, 2], [3]])]) == 3
+    assert isinstance(asyncio.run(answer_alone(Work(["a"]), stock)), Embedded)

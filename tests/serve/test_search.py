@@ -22,7 +22,7 @@ from medembed.errors import MedEmbedError
 from medembed.matryoshka import truncate
 from medembed.schema import document_of
 from medembed.search.topk import top_k
-from serve.answer import Served, answer
+from serve.answer import Served
 from serve.api import make_app
 from serve.app import build
 from serve.guard import LimitsConfig
@@ -30,7 +30,7 @@ from serve.search import search
 from serve.search_messages import SearchRequest
 from serve.search_work import Found, SearchWork
 from serve.work import Embedded, Refused, Work
-from tests.serve.conftest import ROWS, Client, Replica, load
+from tests.serve.conftest import ROWS, Client, Replica, answer_alone, load
 from tests.tables import rows_at, write_table
 
 QUESTION = "pain of the heart"
@@ -221,7 +221,7 @@ def test_a_swap_while_a_query_is_encoded_begins_again_with_the_new_pair(searched
     async def embed(work: Work) -> Embedded | Refused:
         served = current.pop(0)
         seen.append(served.model["version"])
-        return answer(served, [work])[0]
+        return await answer_alone(work, served)
 
     found = asyncio.run(search(SearchWork("heart", 3), lambda: current.pop(0), embed))
     assert isinstance(found, Found)
