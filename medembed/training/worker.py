@@ -8,22 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from medembed.data.dataset import open_dataset
-from medembed.encoding.encoder import Encoder
 from medembed.errors import MedEmbedError
-from medembed.mining.examples import open_examples
 from medembed.privacy import silence_telemetry
-from medembed.training.adapters import Adapter
-from medembed.training.batches import Columns, known_pairs
-from medembed.training.collective import AllRefused, agreed, encode_in_shares, name_from_rank_zero, world
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import DevSample, Vectors
-from medembed.training.loop import build_trainer, load_student, plan_run
-from medembed.training.loss_config import RANKING
-from medembed.training.material import make_material
-from medembed.training.principal import draw_documents, find_start, place_start, write_start
+from medembed.training.dev_sample import DevSample
+from medembed.training.loop import build_trainer, plan_run
 from medembed.training.reporting import prepare_reporting
 from medembed.training.run import check_claim
 from medembed.training.state import TrainingState, is_over, read_state, reseed
@@ -62,6 +51,9 @@ def train_worker(work: Work) -> "Diverged | Refused | None":
     Returns where the loss was no number, or what all ranks refuse: raised, it would be tried `max_failures` times
     again.
     """
+    silence_telemetry()
+    from medembed.training.collective import AllRefused
+
     try:
         return _train(work)
     except AllRefused as refused:
@@ -69,18 +61,18 @@ def train_worker(work: Work) -> "Diverged | Refused | None":
 
 
 def _train(work: Work) -> "Diverged | None":
-    silence_telemetry()
     import ray.train
     import ray.train.torch
     from transformers import set_seed
 
     from medembed.training.callbacks import Reporter
+    from medembed.training.readying import load_model_to_train, read_columns
 
     config, context, checkpoint = work.config, ray.train.get_context(), ray.train.get_checkpoint()
     set_seed(config.seed)
-    encoder, adapter = _load(work, ray.train.torch.get_device())
+    encoder, adapter = load_model_to_train(work, ray.train.torch.get_device())
     prepare_reporting(config.report_to, work.logs)
-    columns, known = agreed(lambda: _read_columns(work, encoder), encoder.model.device)
+    columns, known = read_columns(work, encoder)
     workers = context.get_world_size()
     with checkpoint.as_directory() if checkpoint else nullcontext() as place:
         folder = Path(place) if place else None
@@ -104,40 +96,6 @@ def _train(work: Work) -> "Diverged | None":
             reporter.restore = _restore(trainer, folder, state, workers) if folder else None
             trainer.train(resume_from_checkpoint=str(folder) if folder else None)
         return reporter.diverged
-
-
-def _load(work: Work, device: torch.device) -> tuple[Encoder, Adapter | None]:
-    """The model to train, turned to principal axes if the work says so: all ranks encode, rank 0 writes it, once."""
-    encoder, adapter = agreed(lambda: load_student(work.model, work.config), device)
-    if not work.turns:
-        return encoder, adapter
-    start = name_from_rank_zero(lambda: find_start(work.run), device)
-    if start is None:
-        texts = draw_documents(open_dataset(work.dataset), work.config.seed)
-        if not texts:
-            return encoder, adapter
-        start = place_start(work.run, work.attempt)
-        vectors = encode_in_shares(encoder.encode, texts, "document", device)
-        agreed(lambda: _write_start(work, vectors, start), device)
-    del encoder, adapter  # memory for the next one
-    return agreed(lambda: load_student(start, work.config), device)
-
-
-def _write_start(work: Work, vectors: Vectors, start: str) -> None:
-    if world()[0] == 0:
-        check_claim(work.run, work.attempt)
-        write_start(work.model, vectors, work.config, start)
-
-
-def _read_columns(work: Work, encoder: Encoder) -> tuple[Columns, list[tuple[int, int]]]:
-    """(what the trainer reads, the positives that a ranking loss must know)."""
-    dataset = open_dataset(work.dataset)
-    examples = open_examples(work.examples).read() if work.examples else []
-    prompts = encoder.prompt("query"), encoder.prompt("document")
-    ranks = work.config.loss.name in RANKING
-    return make_material(work.config, dataset, examples, prompts), known_pairs(
-        examples, dataset.qrels()
-    ) if ranks else []
 
 
 def _restore(trainer: Any, folder: Path, state: TrainingState, workers: int) -> Callable[[], None]:

@@ -38,7 +38,7 @@ def test_a_second_round_mines_with_the_first_rounds_model_and_trains_it_on(
     pairs_file: Path, encoder_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.INFO)
-    run, dataset, base = prepared(pairs_file, encoder_folder, tmp_path, learning_rate=5e-3)
+    run, dataset, base = prepared(pairs_file, encoder_folder, tmp_path, learning_rate=1e-3)
     examples, checkpoint, table = run.improve(dataset, base)
     parent = checkpoint.manifest["parent"]
     mined = {open_examples(str(folder)).manifest["encoder"] for folder in (tmp_path / "out/examples").iterdir()}

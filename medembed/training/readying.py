@@ -1,0 +1,53 @@
+"""What all ranks do before the first step: load the model, turn it to its axes, read the rows. They agree or refuse."""
+
+import torch
+
+from medembed.data.dataset import open_dataset
+from medembed.encoding.encoder import Encoder
+from medembed.mining.examples import open_examples
+from medembed.training.adapters import Adapter
+from medembed.training.batches import Columns, known_pairs
+from medembed.training.collective import agreed, encode_in_shares, name_from_rank_zero, world
+from medembed.training.dev_sample import Vectors
+from medembed.training.loop import load_student
+from medembed.training.loss_config import RANKING
+from medembed.training.material import make_material
+from medembed.training.principal import draw_documents, find_start, place_start, write_start
+from medembed.training.run import check_claim
+from medembed.training.worker import Work
+
+
+def load_model_to_train(work: Work, device: torch.device) -> tuple[Encoder, Adapter | None]:
+    """The model to train, turned to principal axes if the work says so: all ranks encode, rank 0 writes it, once."""
+    encoder, adapter = agreed(lambda: load_student(work.model, work.config), device)
+    if not work.turns:
+        return encoder, adapter
+    start = name_from_rank_zero(lambda: find_start(work.run), device)
+    if start is None:
+        texts = draw_documents(open_dataset(work.dataset), work.config.seed)
+        if not texts:
+            return encoder, adapter
+        start = place_start(work.run, work.attempt)
+        vectors = encode_in_shares(encoder.encode, texts, "document", device)
+        agreed(lambda: _write_start(work, vectors, start), device)
+    del encoder, adapter  # memory for the next one
+    return agreed(lambda: load_student(start, work.config), device)
+
+
+def _write_start(work: Work, vectors: Vectors, start: str) -> None:
+    if world()[0] == 0:
+        check_claim(work.run, work.attempt)
+        write_start(work.model, vectors, work.config, start)
+
+
+def read_columns(work: Work, encoder: Encoder) -> tuple[Columns, list[tuple[int, int]]]:
+    """(what the trainer reads, the positives that a ranking loss must know)."""
+    return agreed(lambda: _read_columns(work, encoder), encoder.model.device)
+
+
+def _read_columns(work: Work, encoder: Encoder) -> tuple[Columns, list[tuple[int, int]]]:
+    dataset = open_dataset(work.dataset)
+    examples = open_examples(work.examples).read() if work.examples else []
+    prompts = encoder.prompt("query"), encoder.prompt("document")
+    known = known_pairs(examples, dataset.qrels()) if work.config.loss.name in RANKING else []
+    return make_material(work.config, dataset, examples, prompts), known
