@@ -1,4 +1,4 @@
-"""`medembed mine` after kill -9 of its driver and of a worker; benchmarks/faults_mining.py does it at many moments."""
+"""Mining after kill -9 of a worker; benchmarks/faults_mining.py kills drivers and nodes too, at many moments."""
 
 import threading
 import time
@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.faults_mining import ITEMS, SETTINGS, Case, find_faults, items_left, leaves, make_case, read_files
-from benchmarks.killing import actors, kill_driver, kill_tree, wait
+from benchmarks.faults_mining import ITEMS, SETTINGS, Case, find_faults, leaves, make_case, read_files
+from benchmarks.killing import actors
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.table import find_table
@@ -34,25 +34,6 @@ def run(case: Case, output: str, workers: int) -> str:
     assert table is not None
     config = MiningConfig.model_validate(SETTINGS)
     return mine(open_dataset(case.data), table, case.model, output, config, EncodingConfig(workers=workers)).uri
-
-
-def test_a_command_whose_driver_was_killed_goes_on_where_it_was_and_gives_the_same_examples(case: Case, tmp_path: Path):
-    output, log = str(tmp_path / "out"), tmp_path / "log"
-    job = case.start(output, log)
-    try:
-        wait(job, lambda: bool(leaves(output)))
-        assert job.poll() is None, log.read_text()
-        kill_driver(job)
-        done = len(leaves(output))
-        assert 0 < done < ITEMS
-        assert not (tmp_path / "out").exists(), "nothing is to be seen before all of it is there"
-        job = case.start(output, log)
-        assert job.wait(_END_S) == 0, log.read_text()
-    finally:
-        kill_tree(job)
-    assert items_left(log) == [ITEMS, ITEMS - done], "what was recorded is not searched again"
-    assert find_faults(output, case) == []
-    assert not list(tmp_path.glob("out.run-*"))
 
 
 def test_a_run_that_loses_a_worker_ends_with_the_same_examples(

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from medembed.training.collective import encode_in_shares, from_rank_zero, gather
+from medembed.errors import ConfigError
+from medembed.training.collective import AllRefused, agreed, encode_in_shares, from_rank_zero, gather
 from tests.tiny import SIGNS, SUBJECTS
 
 CPU = torch.device("cpu")
@@ -54,3 +56,16 @@ def test_without_a_process_group_one_process_does_it_all():
     found = encode_in_shares(vectors, TEXTS, "query", CPU)
     assert found.tolist() == vectors(TEXTS, "query").tolist()
     assert from_rank_zero([0.5], CPU) == [0.5]
+
+
+def test_what_no_worker_can_do_is_refused_with_its_reason_and_an_accident_is_not_caught():
+    assert agreed(lambda: 3, CPU) == 3
+
+    def misconfigured() -> None:
+        raise ConfigError("training.freeze: found 9, but the model has 2 layers.")
+
+    with pytest.raises(AllRefused) as refused:
+        agreed(misconfigured, CPU)
+    assert isinstance(refused.value.error, ConfigError)
+    with pytest.raises(ZeroDivisionError):
+        agreed(lambda: 1 // 0, CPU)

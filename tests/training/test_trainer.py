@@ -21,7 +21,7 @@ from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
-from medembed.errors import ConfigError, DataError, ModelError, StorageError, TrainingError
+from medembed.errors import DataError, ModelError, StorageError, TrainingError
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import open_examples
 from medembed.mining.mine import Examples, mine
@@ -184,30 +184,6 @@ def test_a_loss_that_is_no_number_stops_training_at_once_and_keeps_the_last_good
 
 
 @pytest.mark.ray
-@pytest.mark.ray
-def test_what_only_workers_see_is_refused_once_and_leaves_no_run_behind(
-    work: tuple[Dataset, Examples, str], tmp_path: Path
-):
-    with pytest.raises(ConfigError, match=r"^training.freeze: found 9, but the model has 2 layers"):
-        train(*work, str(tmp_path / "m"), CONFIG.model_copy(update={"freeze": 9}))
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.ray
-def test_a_loss_that_reads_texts_alone_needs_no_examples(
-    work: tuple[Dataset, Examples, str], prompted_folder: Path, tmp_path: Path
-):
-    dataset, _, model = work
-    short = {"workers": 1, "epochs": 2, "checkpoint_steps": 100, "batch_size": 16}
-    teacher = LossConfig(name="mse", guide=str(prompted_folder))
-    learned = train(dataset, None, model, str(tmp_path / "m"), CONFIG.model_copy(update={**short, "loss": teacher}))
-    found = [loss for _, loss in losses(learned)]
-    assert np.mean(found[-5:]) < np.mean(found[:5]) / 2
-    assert learned.manifest["examples"] is None
-    with pytest.raises(DataError, match="loss multiple_negatives reads them; mine some"):
-        train(dataset, None, model, str(tmp_path / "n"), CONFIG)
-
-
 def test_a_guide_counts_by_what_it_is_and_not_by_where_it_lies(
     work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
 ):
@@ -226,6 +202,8 @@ def test_what_cannot_train_is_refused_before_any_worker_starts(work: tuple[Datas
         train(*work, str(tmp_path), CONFIG.model_copy(update={"dimensions": (64,)}))
     with pytest.raises(DataError, match=r"mined from data set \w+, but data is other .*; mine again"):
         train(Dataset(work[0].uri, work[0].manifest | {"fingerprint": "other"}), *work[1:], str(tmp_path), CONFIG)
+    with pytest.raises(DataError, match="loss multiple_negatives reads them; mine some"):
+        train(work[0], None, work[2], str(tmp_path), CONFIG)
     with pytest.raises(DataError, match="do not fill one batch of 4096"):
         train(*work, str(tmp_path), CONFIG.model_copy(update={"batch_size": 2048}))
     with pytest.raises(DataError, match="expected a metric at a depth from 1 to 1000"):
