@@ -54,6 +54,13 @@ def prompted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def chromium() -> str:
+    """A browser's path. It is a system's package, which pip cannot bring: CI installs it, other machines may skip."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return found or pytest.skip("no chromium or google-chrome on PATH")
+
+
+@pytest.fixture(scope="session")
 def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """JSONL with 240 pairs over 120 documents."""
     return write_pairs(tmp_path_factory.mktemp("source") / "pairs.jsonl")

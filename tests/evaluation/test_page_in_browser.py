@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from medembed.evaluation.plots import draw_plots
 from medembed.evaluation.report import render_report
 from tests.evaluation.pages import make_page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--window-size=1300,900",
@@ -63,10 +61,8 @@ onload = () => {{
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
+def measured(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
     """{width: what was measured}."""
-    if CHROMIUM is None:  # a browser is a system's package, which pip cannot bring; CI installs it
-        pytest.skip("no chromium or google-chrome on PATH")
     page = make_page(count=120, groups=90)
     report = html.escape(render_report(page, draw_plots(page)))
     frames = "".join(
@@ -74,7 +70,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, An
     )
     folder: Path = tmp_path_factory.mktemp("browser")
     (folder / "outer.html").write_text(OUTER.format(frames=frames), encoding="utf-8")
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder}/profile", "--dump-dom", f"file://{folder}/outer.html"]
+    command = [chromium, *FLAGS, f"--user-data-dir={folder}/profile", "--dump-dom", f"file://{folder}/outer.html"]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     found = re.search('<pre id="measured">(.*?)</pre>', dom)
     assert found, f"nothing was measured in {len(dom)} characters"

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import itertools
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +11,6 @@ from typing import Any
 
 import aiohttp
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0",
@@ -87,10 +85,9 @@ class Page:
 
 
 @asynccontextmanager
-async def open_page(folder: Path) -> AsyncIterator[Page]:
+async def open_page(chromium: str, folder: Path) -> AsyncIterator[Page]:
     """A tab of a browser whose profile lies in the folder."""
-    assert CHROMIUM is not None
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder}/profile", "about:blank"]
+    command = [chromium, *FLAGS, f"--user-data-dir={folder}/profile", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         port = await _find_port(folder / "profile" / "DevToolsActivePort")

@@ -1,11 +1,15 @@
 """Requests that arrive together share forward passes; each gets its own rows, whatever its company asks for."""
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder, load_model
 from medembed.encoding.quantize import to_uint8
 from medembed.matryoshka import truncate
 from serve.answer import Part, Served, answer, compute_together, count_tokens, split
@@ -74,14 +78,19 @@ def test_a_large_request_is_computed_part_by_part_and_lets_others_in_between(sto
     assert max(passes) <= BATCH_TOKENS // 3
 
 
-def test_parts_of_two_models_in_one_batch_are_computed_by_their_own(stock: Served, trained: Served):
-    tokens = stock.encoder.tokenize(["heart pain", "ear"])
-    rows = compute_together([
-        Part(stock.encoder, tokens), Part(trained.encoder, tokens[:1]), Part(stock.encoder, tokens[1:])
-    ])  # fmt: skip
-    assert [len(part) for part in rows] == [2, 1, 1]
-    assert np.abs(rows[1] - trained.encoder.encode_tokens(tokens[:1])).max() < 1e-6
-    assert np.abs(rows[2] - rows[0][1:]).max() < 1e-6
+def test_parts_of_two_models_in_one_batch_are_computed_by_their_own(stock: Served, encoder_folder: Path):
+    config = EncodingConfig()
+    changed = load_model(encoder_folder, config, "cpu")
+    with torch.no_grad():
+        for parameter in changed.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.1)
+    old, new = stock.encoder, Encoder(changed, config)
+    tokens = old.tokenize(["heart pain", "ear"])
+    rows = compute_together([Part(old, tokens), Part(new, tokens[:1]), Part(old, tokens[1:])])
+    apart = [old.encode_tokens(tokens), new.encode_tokens(tokens[:1]), old.encode_tokens(tokens[1:])]
+    assert np.abs(apart[0][:1] - apart[1]).max() > 0.01, "else it could not be told which model computed what"
+    for found, expected in zip(rows, apart, strict=True):
+        assert np.abs(found - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("limit", [1, 4, 7, 100])

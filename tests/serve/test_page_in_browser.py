@@ -17,7 +17,7 @@ from serve.answer import Served
 from serve.api import make_app
 from serve.guard import LimitsConfig
 from serve.run import find_port
-from tests.serve.browser import CHROMIUM, Page, open_page
+from tests.serve.browser import Page, open_page
 from tests.serve.conftest import KEY, Replica
 
 DESKTOP, PHONE = 1200, 360
@@ -80,10 +80,10 @@ def running(served: Served, hashes: Sequence[str] = ()) -> Iterator[str]:
     thread.join(30)
 
 
-async def walk(folder: Path, url: str, plain: str) -> dict[str, Any]:
+async def walk(chromium: str, folder: Path, url: str, plain: str) -> dict[str, Any]:
     """What was seen on the way through the page."""
     seen: dict[str, Any] = {}
-    async with open_page(folder) as page:
+    async with open_page(chromium, folder) as page:
 
         async def measure(name: str) -> None:
             seen[name] = await page.run(MEASURE)
@@ -140,11 +140,9 @@ async def search(page: Page, question: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def seen(searched: Served, trained: Served, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    if CHROMIUM is None:  # a browser is a system's package, which pip cannot bring; CI installs it
-        pytest.skip("no chromium or google-chrome on PATH")
+def seen(chromium: str, searched: Served, trained: Served, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     with running(searched, [HASH]) as url, running(trained) as plain:
-        return asyncio.run(walk(tmp_path_factory.mktemp("page"), url, plain))
+        return asyncio.run(walk(chromium, tmp_path_factory.mktemp("page"), url, plain))
 
 
 def test_a_key_is_asked_for_and_kept_nowhere(seen: dict[str, Any]):
