@@ -10,7 +10,7 @@ is measured stays in --folder, so that a run that was ended goes on.
 import logging
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,8 @@ class Material:
             ENCODING,
         )  # fmt: skip
         config = MiningConfig(max_pairs=self.pairs, prefer_tag=self.tag, negatives=negatives)
-        return mine(self.dataset, table, self.model, f"{self.folder}/{self.name}-{negatives}", config, ENCODING)
+        place = f"{self.folder}/{self.name}-{self.pairs}-{negatives}"
+        return mine(self.dataset, table, self.model, place, config, ENCODING)
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,7 @@ def train_once(material: Material, name: str, way: Stock | Ours, seed: int, spli
 @click.option("--ablations", default=0, show_default=True, help="seeds of ours with one thing changed at a time")
 @click.option("--split", default="test", show_default=True, help="dev for choosing settings")
 @click.option("--way", multiple=True, help="only these, by name; default: all")
+@click.option("--pairs", default=None, type=int, help="of training; default: 8,000 and 1,500")
 @click.option("--threads", default=2, show_default=True, help="of a training")
 @click.option("--folder", type=click.Path(path_type=Path), help="what is measured stays there; default: none of it")
 def main(
@@ -237,6 +239,7 @@ def main(
     ablations: int,
     split: str,
     way: tuple[str, ...],
+    pairs: int | None,
     threads: int,
     folder: Path | None,
 ) -> None:
@@ -251,6 +254,7 @@ def main(
         place.mkdir(parents=True, exist_ok=True)
         for name in data:
             material = readers[name](place)
+            material = replace(material, pairs=pairs or material.pairs)
             for ways, count in ((WAYS, seeds), ({"ours": WAYS["ours"], **ABLATIONS}, ablations)):
                 chosen = {name: one for name, one in ways.items() if not way or name in way}
                 if chosen and count:
