@@ -6,7 +6,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from pydantic import Field
 from ray.serve import Application
@@ -22,7 +22,9 @@ from medembed.registry.models import open_registry
 from serve.api import Api
 from serve.embedder import Embedder
 from serve.guard import KeysConfig, LimitsConfig, read_keys
+from serve.haproxy import check_haproxy
 from serve.table import SearchConfig, check_search
+from serve.whole import Whole
 
 # A core reads some thousand tokens a second: a batch should be over in the time that a person does not notice.
 _TOKENS_ON_CPU, _TOKENS_ON_GPU = 2048, 16_384
@@ -50,6 +52,14 @@ class ServeConfig(Config):
     access_log: bool = Field(
         default=True, description="a JSON line per request on the API's standard error; never a text or a key"
     )
+    ingress: Literal["serve", "haproxy"] = Field(
+        default="serve",
+        description="serve: Serve's own proxy, and an API beside the replicas, on any Ray cluster; haproxy: HAProxy, "
+        "and the API in each replica, several times as fast, on a Ray that was started for it",
+    )
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        default="auto", description="what computes on CPUs; auto: whichever is faster there"
+    )
     replicas: int = Field(default=1, ge=1, description="replicas that hold the model")
     cpus_per_replica: int = Field(default=1, ge=1, description="CPU cores and threads of one")
     batch_tokens: int | None = Field(
@@ -73,27 +83,19 @@ def build(args: dict[str, Any]) -> Application:
     hashes = read_keys(config.keys)
     user_config = resolve(config)
     user_config |= pin_table(config, fetch_model(user_config["model"]))
-    encoding = EncodingConfig(cpus_per_worker=config.cpus_per_replica, gpus_per_worker=config.gpus_per_replica)
+    encoding = EncodingConfig(
+        cpus_per_worker=config.cpus_per_replica, gpus_per_worker=config.gpus_per_replica, backend=config.backend
+    )
     resources = {"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica}
-    deployments: tuple[Any, Any] = (Embedder, Api)  # what Serve's decorators made of the classes
-    embedder = deployments[0].options(
-        num_replicas=config.replicas,
-        ray_actor_options=resources,
-        user_config=user_config,
-        max_queued_requests=config.limits.max_queued_requests,
-    )
-    api: Application = (
-        deployments[1]
-        .options(ray_actor_options={"num_cpus": 0})
-        .bind(
-            embedder.bind(encoding.model_dump(), config.tokens_at_once),
-            config.limits.model_dump(),
-            hashes,
-            config.access_log,
-            config.page,
-        )
-    )
-    return api
+    embedder, api, whole = (cast(Any, each) for each in (Embedder, Api, Whole))  # as Serve's decorators made them
+    replicas = {"num_replicas": config.replicas, "ray_actor_options": resources, "user_config": user_config}
+    model = (encoding.model_dump(), config.tokens_at_once)
+    http = (config.limits.model_dump(), hashes, config.access_log, config.page)
+    if config.ingress == "haproxy":
+        check_haproxy()
+        return cast(Application, whole.options(**replicas).bind(*model, *http))
+    held = embedder.options(**replicas, max_queued_requests=config.limits.max_queued_requests).bind(*model)
+    return cast(Application, api.options(ray_actor_options={"num_cpus": 0}).bind(held, *http))
 
 
 def resolve(config: ServeConfig) -> dict[str, Any]:

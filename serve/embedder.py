@@ -18,8 +18,7 @@ from serve.work import Embedded, Model, Refused, Work
 logger = logging.getLogger(__name__)
 
 
-@serve.deployment(max_ongoing_requests=64, health_check_period_s=5)
-class Embedder:
+class Replica:
     """Encodes inputs, and searches the model's table. `user_config`, see `load_served`, chooses both.
 
     `reconfigure` loads and warms the new pair while the old one answers, so that a change of `user_config`
@@ -71,3 +70,6 @@ class Embedder:
         if self.current is None:
             raise RuntimeError("no model was configured; deploy with user_config {model, name, version}.")
         return self.current
+
+
+Embedder = serve.deployment(name="Embedder", max_ongoing_requests=64, health_check_period_s=5)(Replica)

@@ -34,9 +34,10 @@ _chosen: dict[tuple[int, ...], str] = {}  # what calibration found in this proce
 
 
 class Backend(Protocol):
-    """Writes sentence vectors, not normalised, to the rows of an array."""
+    """Writes sentence vectors, not normalised, to the rows of an array; `at_once` batches are computed side by side."""
 
     name: str
+    at_once: int
 
     def embed(self, batches: Iterable[Batch], into: npt.NDArray[np.float32]) -> None: ...
 
@@ -48,6 +49,7 @@ class TorchBackend:
     """
 
     name = "torch"
+    at_once = 1  # its threads share each batch
 
     def __init__(self, model: Any) -> None:
         self.model = model

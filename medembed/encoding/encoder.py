@@ -84,7 +84,9 @@ class Encoder:
         """float32 [len(tokens), width], unit rows, of texts given as `tokenize` gives them, in this order."""
         embeddings = np.zeros((len(tokens), self.width), dtype=np.float32)
         if tokens:
-            self.backend.embed(self.batches(tokens), embeddings)
+            # Few texts that would fill one batch are dealt out to all that computes at the same time.
+            share = -(-sum(map(len, tokens)) // self.backend.at_once)
+            self.backend.embed(self.batches(tokens, min(share, self.config.batch_tokens)), embeddings)
         return _finish(embeddings)
 
     def tokenize(self, texts: Sequence[str], role: Role = "document") -> list[list[int]]:
@@ -114,9 +116,9 @@ class Encoder:
         ]
         return tokens, cut
 
-    def batches(self, tokens: Sequence[Sequence[int]]) -> Iterator[Batch]:
-        """The batches that these texts, given as token ids, are computed in."""
-        return make_batches(tokens, self.config.batch_tokens, **padding(self.model.tokenizer))
+    def batches(self, tokens: Sequence[Sequence[int]], max_tokens: int | None = None) -> Iterator[Batch]:
+        """The batches that these texts, given as token ids, are computed in; null: of `config.batch_tokens`."""
+        return make_batches(tokens, max_tokens or self.config.batch_tokens, **padding(self.model.tokenizer))
 
     def _tokenize_windows(self, texts: Sequence[str], role: Role) -> Iterator[list[list[int]]]:
         """Token ids of one window of texts after the other; the next is tokenised while this one is computed."""

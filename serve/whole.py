@@ -1,0 +1,71 @@
+"""API and model in one replica, for HAProxy in front: a request crosses no other process.
+
+Measured against an API of its own that asks replicas over Serve's handles, see docs/serving.md.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.exceptions import BackPressureError
+
+from serve.access import start_access_log
+from serve.api import make_app
+from serve.embedder import Replica
+from serve.guard import LimitsConfig
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+class Method(Generic[Given, Answer]):
+    """A method of this process, called as that of a handle: `method.remote(...)`.
+
+    Raises BackPressureError where `most` calls are in work or waiting already.
+    """
+
+    def __init__(self, call: Callable[Given, Awaitable[Answer]], most: int) -> None:
+        self.call, self.most, self.begun = call, most, 0
+
+    async def remote(self, *arguments: Given.args, **named: Given.kwargs) -> Answer:
+        if self.begun >= self.most:
+            raise BackPressureError(num_queued_requests=self.begun, max_queued_requests=self.most)
+        self.begun += 1
+        try:
+            return await self.call(*arguments, **named)
+        finally:
+            self.begun -= 1
+
+
+class Here:
+    """A replica of this process in the place of a handle to one."""
+
+    def __init__(self, replica: Replica, most: int) -> None:
+        self.embed, self.search = Method(replica.embed, most), Method(replica.search, most)
+        self.describe = Method(replica.describe, most)
+
+
+# More than the queue takes, so that it is the queue in here that refuses, in OpenAI's shape.
+@serve.deployment(name="Embedder", max_ongoing_requests=4096, health_check_period_s=5)
+@serve.ingress()
+class Whole(Replica):
+    """The Embedder that takes HTTP itself. Its app is built in the replica, so that nothing of it is pickled."""
+
+    def __init__(
+        self,
+        encoding: dict[str, Any],
+        batch_tokens: int,
+        limits: dict[str, Any],
+        hashes: Sequence[str],
+        access_log: bool,
+        has_page: bool,
+    ) -> None:
+        super().__init__(encoding, batch_tokens)
+        self.limits, self.hashes, self.has_page = LimitsConfig.model_validate(limits), hashes, has_page
+        if access_log:
+            start_access_log()
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        here = Here(self, self.limits.max_queued_requests)
+        return make_app(here, self.limits, self.hashes, has_page=self.has_page)
