@@ -51,7 +51,18 @@ class Cluster:
 
     def lose_node(self) -> None:
         """Kills the second node with all its processes."""
-        kill_tree(self.nodes.pop())
+        kill_tree(self.nodes.pop(1))
+
+    def announce_loss(self, in_s: int) -> None:
+        """Tells Ray, as a cloud's agent does, that the second node is about to be taken away."""
+        raylet = next(each for each in _tree(self.nodes[1]) if each.name() == "raylet")
+        name = next(word.partition("=")[2] for word in raylet.cmdline() if word.startswith("--node_id="))
+        command = [
+            str(Path(sys.executable).with_name("ray")), "drain-node", f"--address={self.environment['RAY_ADDRESS']}",
+            f"--node-id={name}", "--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=spot",
+            f"--deadline-remaining-seconds={in_s}",
+        ]  # fmt: skip
+        subprocess.run(command, env=os.environ | self.environment, check=True, capture_output=True)
 
 
 @contextmanager

@@ -1,12 +1,17 @@
 """Training under kill -9: workers, nodes and drivers die at seeded random moments, then the weights are compared.
 
 A run whose worker or node died goes on by itself, once another node is there; a dead driver's command runs again. Then
-weights must be those of a run that nothing disturbed, bit for bit, the dev score too, and the run's folder gone. A
-node that no other one replaces ("shrink") leaves an elastic run with one worker, whose weights are others: there only
-the end is awaited, and the dev score printed. Exits with 1 if any differs.
+weights must be those of a run that nothing disturbed, bit for bit, the dev score too, and the run's folder gone. The
+same where Ray was told beforehand that the node will be taken away ("preempt"); the checkpoint that this asks for must
+be there before the node is gone.
+
+An elastic run goes on with one worker where no other node comes ("shrink"), and with two once a second one joins
+("grow"), as its checkpoints must say. Its weights are others. The dev score of a run that shrank must be no lower than
+other seeds explain: above the lower end of a 95% prediction interval for one more undisturbed run of two workers, from
+five of them. A higher score is no fault: one worker's steps are half as large, so that there are more of them. Exits
+with 1 if anything is wrong.
 """
 
-import json
 import os
 import random
 import subprocess
@@ -15,107 +20,74 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from benchmarks.faults import copy, plan
 from benchmarks.killing import Cluster, Job, actors, kill_driver, kill_tree, s3_bucket, two_nodes, wait
-from medembed import storage
-from medembed.artifact import NewOutput, read_manifest
-from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.dataset import to_table
-from medembed.data.prepare import prepare
+from benchmarks.train_case import (
+    CONFIG,
+    LONG,
+    PATIENCE_S,
+    Case,
+    latest,
+    least_expected,
+    make_case,
+    read_result,
+    reports,
+)
 from medembed.errors import StorageError
-from medembed.mining.examples import KIND, open_examples
-from medembed.schema import EXAMPLES, fingerprint
 from medembed.training.config import TrainingConfig
-from medembed.training.loop import count_steps
-from medembed.training.run import SNAPSHOT, run_folder
-from tests.tiny import WIDTH, make_encoder, write_pairs
+from medembed.training.principal import find_start
+from medembed.training.run import run_folder
 
-ROOT = Path(__file__).parent.parent
-KINDS = ("driver", "node", "worker", "shrink")
-PAIRS = 240
-CONFIG = TrainingConfig(
-    dimensions=(32, 8), select_dimension=8, batch_size=8, workers=2, cpus_per_worker=1, epochs=12, learning_rate=5e-3,
-    checkpoint_steps=10, dev_queries=20, dev_documents=40,
-)  # fmt: skip
-_PATIENCE_S = 300.0
-_TRAIN = """
-import json, logging, os, sys
-from jobs.session import ray_session
-from medembed.data.dataset import open_dataset
-from medembed.mining.examples import open_examples
-from medembed.training.config import TrainingConfig
-from medembed.training.trainer import train
-data, examples, model, output, config = sys.argv[1:]
-logging.basicConfig(level=logging.INFO)
-with ray_session(os.environ.get("RAY_ADDRESS")):
-    train(open_dataset(data), open_examples(examples), model, output, TrainingConfig(**json.loads(config)))
-"""
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is trained from, and the weights' fingerprint and the dev entries that must come out."""
-
-    data: str
-    examples: str
-    model: str
-    config: TrainingConfig = CONFIG
-    weights: str = ""
-    dev: dict[str, Any] | None = None
-
-    def start(self, output: str, log: Path, environment: dict[str, str] | None = None) -> Job:
-        """A driver of it; without RAY_ADDRESS in the environment in a Ray of its own."""
-        config = self.config.model_dump_json()
-        command = [sys.executable, "-c", _TRAIN, self.data, self.examples, self.model, output, config]
-        with open(log, "ab") as stream:
-            return subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | (environment or {}), stdout=stream, stderr=stream
-            )
-
-    def evaluations(self) -> int:
-        """How many checkpoints a run reports before its last step."""
-        count = open_examples(self.examples).manifest["counts"]["examples"]
-        return int((count_steps(count, self.config) - 1) // self.config.checkpoint_steps)
-
-    def find_faults(self, output: str) -> list[str]:
-        """What differs from the undisturbed run."""
-        weights, dev = read_result(output)
-        faults = []
-        if self.config == CONFIG:
-            faults += [] if weights == self.weights else ["weights differ"]
-            faults += [] if dev == self.dev else [f"dev {dev} for {self.dev}"]
-        return faults + (["its run's folder is left"] if storage.exists(run_folder(output)) else [])
+KINDS = ("driver", "node", "worker", "shrink", "preempt", "grow")
+IN_PRIVATE = ("driver", "worker")  # in a Ray of their own; the others in a cluster of two nodes
+_NOTICE_S = 8
 
 
 @click.command()
-@click.option("--kills", default=9, show_default=True)
+@click.option("--kills", default=12, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--kind", type=click.Choice(KINDS), multiple=True, default=KINDS, show_default=True)
 def main(kills: int, seed: int, kind: tuple[str, ...]) -> None:
     """Prints a line for each kill and a summary."""
     draw, start, wrong = random.Random(seed), time.monotonic(), 0
-    os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "1"
+    os.environ |= {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1", "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1"}
     os.environ.pop("RAY_ADDRESS", None)
     # A short folder: Ray puts socket paths below it.
     with tempfile.TemporaryDirectory(prefix="mtf-", dir="/tmp") as scratch, s3_bucket() as bucket:
         folder = Path(scratch)
-        case = measure_undisturbed(make_case(folder), folder)
-        print(f"{time.monotonic() - start:.0f} s: undisturbed weights are there", flush=True)
+        cases = make_cases(folder, kind)
+        print(f"{time.monotonic() - start:.0f} s: undisturbed runs are there", flush=True)
         for number, (what, moment) in enumerate(plan(kills, kind, draw, ("end", "end"))):
             share = moment if isinstance(moment, float) else 1.0
-            line, faults = kill_once(what, share, case, folder / f"{number:03}", bucket, draw)
+            line, faults = kill_once(what, share, cases[what], folder / f"{number:03}", bucket, draw)
             wrong += bool(faults)
-            print(
-                f"{number + 1:3} {line}: {'; '.join(faults) or ('ended' if what == 'shrink' else 'same')}", flush=True
-            )
-    print(f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} models as if undisturbed, {wrong} not")
+            print(f"{number + 1:3} {line}: {'; '.join(faults) or 'right'}", flush=True)
+    print(f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} runs ended right, {wrong} not")
     sys.exit(wrong > 0)
+
+
+def make_cases(folder: Path, kinds: tuple[str, ...]) -> dict[str, Case]:
+    """{kind: what it trains and what must come out}, for which undisturbed runs are made."""
+    case, cases = make_case(folder), {}
+    long = replace(case, config=LONG)
+    if set(kinds) & {"driver", "node", "worker"}:
+        cases |= dict.fromkeys(("driver", "node", "worker"), case.undisturbed(folder / "usual"))
+    if "preempt" in kinds:
+        cases["preempt"] = long.undisturbed(folder / "long")
+    if "shrink" in kinds:
+        scores = case.measure_seeds(folder / "seeds")
+        cases["shrink"] = replace(case, config=elastic(CONFIG), least=least_expected(scores))
+        found = ", ".join(f"{score:.3f}" for score in scores)
+        print(f"dev scores of other seeds: {found}; expected of another one: {cases['shrink'].least:.3f} or more")
+    if "grow" in kinds:
+        longer = CONFIG.model_copy(update={"epochs": 120})
+        cases["grow"] = replace(case, config=elastic(longer))
+    return cases
 
 
 def kill_once(
@@ -123,13 +95,15 @@ def kill_once(
 ) -> tuple[str, list[str]]:
     """(what was done, what is wrong then). Nodes die in a cluster of two; workers and drivers in a Ray of their own."""
     folder.mkdir()
-    if kind not in ("node", "shrink"):
+    if kind in IN_PRIVATE:
         return kill_and_finish(kind, moment, case, str(folder / "m"), folder, draw, None)
     place = f"{bucket}/{folder.name}"
-    places = {name: copy(getattr(case, name), f"{place}/{name}") for name in ("data", "examples", "model")}
-    workers = (1, 2) if kind == "shrink" else 2
-    moved = replace(case, **places, config=CONFIG.model_copy(update={"workers": workers}))
+    moved = replace(
+        case, **{name: copy(getattr(case, name), f"{place}/{name}") for name in ("data", "examples", "model")}
+    )
     with two_nodes(folder, bucket) as cluster:
+        if kind == "grow":
+            cluster.lose_node()
         return kill_and_finish(kind, moment, moved, f"{place}/m", folder, draw, cluster)
 
 
@@ -138,81 +112,106 @@ def kill_and_finish(
 ) -> tuple[str, list[str]]:
     """Starts, kills at the moment, and starts again what does not go on by itself."""
     environment, log = cluster.environment if cluster else {}, folder / "log"
-    job = case.start(output, log, environment)
+    job, faults = case.start(output, log, environment), []
     try:
-        wait(job, lambda: reports(output) >= int(moment * case.evaluations()))
-        wait(job, lambda: bool(actors(cluster.nodes[1] if cluster else job)))
+        wait_for(kind, moment, job, case, output, cluster)
         time.sleep(draw.uniform(0, 1))
-        line = f"{kind:6} {moment:4.0%} after {reports(output):2} checkpoints"
-        if job.poll() is None:
-            job = kill(kind, job, lambda: case.start(output, log, environment), cluster, draw)
-        else:
+        line = f"{kind:7} {moment:4.0%} after {reports(output):2} checkpoints"
+        if job.poll() is not None:
             line += ", too late"
-        if status := job.wait(_PATIENCE_S):
-            return line, [f"exit status {status}: {log.read_text().splitlines()[-1]}"]
+        elif cluster:
+            faults = DISTURBANCES[kind](job, output, cluster)
+        else:
+            job = kill(kind, job, lambda: case.start(output, log), draw)
+        if status := job.wait(PATIENCE_S):
+            return line, [*faults, f"exit status {status}: {log.read_text().splitlines()[-1]}"]
     except subprocess.TimeoutExpired:
-        return line, [f"no end after {_PATIENCE_S:.0f} s"]
+        return line, [*faults, f"no end after {PATIENCE_S:.0f} s"]
     finally:
         kill_tree(job)
-    return f"{line}, dev {read_result(output)[1]['score']:.3f}", case.find_faults(output)
+    return f"{line}, dev {read_result(output)[1]['score']:.3f}", faults + case.find_faults(output)
 
 
-def kill(kind: str, job: Job, again: Callable[[], Job], cluster: Cluster | None, draw: random.Random) -> Job:
-    """kill -9 of a worker, of the second node, which another one replaces, or of the driver; the job that goes on."""
+def wait_for(kind: str, moment: float, job: Job, case: Case, output: str, cluster: Cluster | None) -> None:
+    """Returns when that share of the checkpoints is there, and something that trains; for a notice, seconds after the
+    start, before any usual checkpoint."""
+    if kind == "preempt":
+        wait(job, lambda: has_begun(output), every_s=0.2)
+        time.sleep(moment * _NOTICE_S)
+        return
+    share = 0.2 if kind == "grow" else 1.0  # half a minute goes by until Ray has seen a node that joined
+    wait(job, lambda: reports(output) >= int(moment * share * case.evaluations()))
+    wait(job, lambda: bool(actors(cluster.nodes[-1] if cluster else job)))
+
+
+def kill(kind: str, job: Job, again: Callable[[], Job], draw: random.Random) -> Job:
+    """kill -9 of a worker or of the driver; the job that goes on."""
     if kind == "driver":
         kill_driver(job)
         return again()
-    if cluster:
-        cluster.lose_node()
-        if kind == "node":
-            cluster.add_node()
-    elif found := actors(job):
+    if found := actors(job):
         draw.choice(found).kill()
     return job
 
 
-def reports(output: str) -> int:
-    """Checkpoints that a run has reported so far."""
-    with suppress(StorageError, ValueError):
-        return int(json.loads(storage.read_bytes(storage.join(run_folder(output), SNAPSHOT)))["current_report_index"])
-    return 0
+def replace_node(job: Job, output: str, cluster: Cluster) -> list[str]:
+    """The second node is killed, and another one comes."""
+    cluster.lose_node()
+    cluster.add_node()
+    return []
 
 
-def read_result(output: str) -> tuple[str, dict[str, Any]]:
-    """(fingerprint of all weights, dev entries) of a checkpoint."""
-    manifest = read_manifest(output, "checkpoint")
-    return manifest["fingerprint"], manifest["dev"]
+def shrink(job: Job, output: str, cluster: Cluster) -> list[str]:
+    """The second node is killed; what is wrong if the run does not go on without it."""
+    cluster.lose_node()
+    return await_workers(1, job, output)
 
 
-def measure_undisturbed(case: Case, folder: Path) -> Case:
-    """The case with what a run that nothing disturbs gives."""
-    output, log = str(folder / "undisturbed"), folder / "undisturbed.log"
-    if case.start(output, log).wait(_PATIENCE_S):
-        raise SystemExit(log.read_text())
-    weights, dev = read_result(output)
-    return replace(case, weights=weights, dev=dev)
+def grow(job: Job, output: str, cluster: Cluster) -> list[str]:
+    """A second node comes; what is wrong if the run, begun by one worker, does not go on with it."""
+    alone = await_workers(1, job, output)
+    cluster.add_node()
+    return alone + await_workers(2, job, output)
 
 
-def make_case(folder: Path) -> Case:
-    """A tiny encoder, pairs, and examples with two negatives each, drawn by number."""
-    model = str(make_encoder(folder / "tiny"))
-    dataset = prepare(
-        SourceConfig(path=str(write_pairs(folder / "pairs.jsonl", PAIRS))), SplitConfig(), str(folder / "data")
-    )
-    texts = dict(zip(*(dataset.corpus()[name].to_pylist() for name in ("document_id", "text")), strict=True))
-    ids, rows = sorted(texts), []
-    for number, query in enumerate(dataset.queries("train").to_pylist()):
-        for positive in sorted(dataset.qrels()[query["query_id"]]):
-            negatives = [name for name in (ids[number % len(ids)], ids[-1 - number % len(ids)]) if name != positive]
-            rows.append({
-                "query_id": query["query_id"], "query": query["text"], "positive_id": positive,
-                "positive": texts[positive], "negative_ids": negatives,
-                "negatives": [texts[each] for each in negatives],
-            })  # fmt: skip
-    with NewOutput(str(folder / "examples"), KIND, fingerprint(rows)) as output:
-        output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
-        output.commit({"width": WIDTH, "counts": {"examples": len(rows)}, "config": {"negatives": 2}})
-    return Case(dataset.uri, str(folder / "examples"), model)
+def preempt(job: Job, output: str, cluster: Cluster) -> list[str]:
+    """The second node is killed when a notice has run out, and another one comes; what is wrong with the checkpoint."""
+    cluster.announce_loss(_NOTICE_S)
+    gone = time.monotonic() + _NOTICE_S
+    cluster.add_node()
+    wait(job, lambda: latest(output)[0] > 0 or time.monotonic() > gone, every_s=0.1)
+    step = latest(output)[0]
+    time.sleep(max(0.0, gone - time.monotonic()))
+    cluster.lose_node()
+    if job.poll() is not None:
+        return ["ended before the node was gone"]
+    return [] if step % LONG.checkpoint_steps else ["no checkpoint between the notice and the node's end"]
+
+
+def await_workers(count: int, job: Job, output: str) -> list[str]:
+    """What is wrong if no checkpoint of so many workers comes before the end."""
+    seen: set[int] = set()
+
+    def is_seen() -> bool:
+        seen.add(latest(output)[1])
+        return count in seen
+
+    wait(job, is_seen, every_s=0.2)
+    return [] if count in seen else [f"no checkpoint by {count} worker{'s' * (count > 1)}"]
+
+
+def has_begun(output: str) -> bool:
+    """Whether all is there that a run makes before its first step."""
+    with suppress(StorageError):
+        return find_start(run_folder(output)) is not None
+    return False
+
+
+def elastic(config: TrainingConfig) -> TrainingConfig:
+    return config.model_copy(update={"workers": (1, 2)})
+
+
+DISTURBANCES = {"node": replace_node, "shrink": shrink, "preempt": preempt, "grow": grow}
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 # Ray tries a minute at a time to find room for workers: time for a cloud to replace a node.
 _STARTS_WITHOUT_ROOM = 5
+# How often an elastic training looks for nodes that joined; to take them in it starts anew from its last checkpoint.
+LOOKS_FOR_NODES_S = 60.0
 
 
 def train(dataset: Dataset, examples: Examples | None, model: str, output: str, config: TrainingConfig) -> Checkpoint:
@@ -189,7 +191,10 @@ def _torch_trainer(work: Work) -> Any:
         partial(train_worker, work),
         torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=config.workers, use_gpu=config.use_gpu, resources_per_worker={"CPU": config.cpus_per_worker}
+            num_workers=config.workers,
+            use_gpu=config.use_gpu,
+            resources_per_worker={"CPU": config.cpus_per_worker},
+            elastic_resize_monitor_interval_s=LOOKS_FOR_NODES_S,
         ),
         run_config=ray.train.RunConfig(
             name=name,
