@@ -30,8 +30,8 @@ class FinetuneConfig(Config):
         default=1,
         ge=1,
         le=10,
-        description="times to mine and train; each round mines with the best model so far, and trains that one on. "
-        "Ends early when a round's dev score is no higher",
+        description="times to mine, where the loss reads examples, and train; each round mines with the best model so "
+        "far, and trains that one on. Ends early when a round's dev score is no higher",
     )
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig = RegistryConfig()

@@ -39,6 +39,7 @@ from medembed.mining.mine import mine
 from medembed.registry.models import Registry, Version
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
+from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.trainer import train
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Finetuned:
 
     dataset: Dataset
     tables: tuple[Table, Table]  # of the base model and of the new one
-    examples: Examples
+    examples: Examples | None  # None where the loss reads none
     checkpoint: Checkpoint
     before: Evaluation
     after: Evaluation
@@ -141,16 +142,18 @@ class Run:
         logger.info("embedding table: %d rows x %d, encoder %s", table.rows, table.info.width, table.info.encoder)
         return table
 
-    def improve(self, dataset: Dataset, base_table: Table) -> tuple[Examples, Checkpoint, Table]:
+    def improve(self, dataset: Dataset, base_table: Table) -> tuple[Examples | None, Checkpoint, Table]:
         """The best round's examples and checkpoint, and the embedding table of that checkpoint."""
         model, table, mining, rounds = self.config.model, base_table, self.config.mining, self.config.rounds
-        best: tuple[Examples, Checkpoint, Table] | None = None
+        best: tuple[Examples | None, Checkpoint, Table] | None = None
+        examples = None
         for number in range(1, rounds + 1):
             which = f", round {number} of {rounds}" if rounds > 1 else ""
-            with self.stage("mine hard negatives" + which):
-                place = self.place("examples/{key}")
-                examples = mine(dataset, table, model, place, mining, self.config.encoding)
-                logger.info("examples: %s", format_counts(examples.manifest["counts"]))
+            if self.config.training.loss.name in ON_EXAMPLES:
+                with self.stage("mine hard negatives" + which):
+                    place = self.place("examples/{key}")
+                    examples = mine(dataset, table, model, place, mining, self.config.encoding)
+                    logger.info("examples: %s", format_counts(examples.manifest["counts"]))
             with self.stage("train" + which):
                 checkpoint = train(dataset, examples, model, self.place("models/{key}"), self.config.training)
                 logger.info("best checkpoint: step %(step)d, dev score %(score).4f", checkpoint.manifest["dev"])
@@ -227,7 +230,8 @@ def summarize(result: Finetuned) -> dict[str, Any]:
             "uri": result.dataset.uri,
             **_select(result.dataset.manifest, "fingerprint", "counts", "splits", "dropped"),
         },
-        "examples": {
+        "examples": result.examples
+        and {
             "uri": result.examples.uri,
             "fingerprint": result.examples.fingerprint,
             "counts": result.examples.manifest["counts"],

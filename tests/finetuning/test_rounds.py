@@ -10,6 +10,7 @@ from medembed.data.dataset import Dataset
 from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.table import Table
+from medembed.errors import DataError
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.finetune import Run
 from medembed.mining.config import MiningConfig
@@ -48,3 +49,12 @@ def test_a_second_round_mines_with_the_first_rounds_model_and_trains_it_on(
     assert examples.manifest["encoder"] == parent["fingerprint"]
     assert table.info.encoder == checkpoint.fingerprint
     assert list(run.seconds)[-1] == "encode with the new model, round 2 of 2"
+
+
+def test_a_loss_that_reads_no_examples_is_trained_without_mining(
+    pairs_file: Path, encoder_folder: Path, tmp_path: Path
+):
+    run, dataset, base = prepared(pairs_file, encoder_folder, tmp_path, loss={"name": "contrastive"})
+    with pytest.raises(DataError, match="loss contrastive needs pairs judged not relevant"):
+        run.improve(dataset, base)
+    assert not (tmp_path / "out/examples").exists()
