@@ -5,13 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from medembed.data.dataset import Dataset
-from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder, Role
-from medembed.errors import DataError, ModelError
+from medembed.encoding.encoder import Role
+from medembed.errors import DataError
 from medembed.schema import document_of
 from medembed.training.batches import Columns, to_columns, to_scored_columns, to_triplets
 from medembed.training.config import TrainingConfig
@@ -19,7 +17,6 @@ from medembed.training.grouping import count_paired
 from medembed.training.loss_config import ON_EXAMPLES, ON_SCORED_PAIRS
 
 Rows = Sequence[dict[str, Any]]
-Encode = Callable[[list[str], Role], npt.NDArray[np.float32]]
 
 _BINARY = ("contrastive", "online_contrastive")
 _ON_EXAMPLES: dict[str, Callable[[Rows, str, str], Columns]] = {"triplet": to_triplets, "margin_mse": to_scored_columns}
@@ -37,23 +34,16 @@ def check_fits(config: TrainingConfig, dataset: Dataset, examples: Rows) -> int:
         return _check_scores(name, [score for _, _, score in _scored_pairs(name, dataset)], dataset.uri)
     if name == "batch_hard":
         return _check_classes([label for _, label in _classed_texts(dataset)], dataset.uri)
-    return _check_any(len(_texts_by_role(dataset)), f"{dataset.uri}: no training text, but loss mse reads them.")
+    return _check_any(len(texts_by_role(dataset)), f"{dataset.uri}: no training text, but loss mse reads them.")
 
 
-def make_material(
-    config: TrainingConfig,
-    dataset: Dataset,
-    examples: Rows,
-    prompts: tuple[str, str],
-    teacher: Encode | None = None,
-) -> Columns:
+def make_material(config: TrainingConfig, dataset: Dataset, examples: Rows, prompts: tuple[str, str]) -> Columns:
     """{column: values} for the trainer, `label` last; texts stand behind the `prompts` of (queries, documents).
 
     Ranking losses, triplet and margin_mse read the examples. Contrastive losses, cosine_similarity, cosent and angle
     read the judged pairs of the training queries: the similarity that a pair came with, else its score; 0 or 1 for the
     contrastive ones. Of a document in chunks the first stands for it. batch_hard reads the texts of the training split
-    that have a class, mse those texts and the training queries; `teacher` makes its vectors, by default the model
-    `config.loss.guide`. `check_fits` says whether they fit. Raises ModelError if the teacher is too narrow.
+    that have a class. `check_fits` says whether they fit. What mse reads needs a teacher: `teaching`.
     """
     name, (query_prompt, document_prompt) = config.loss.name, prompts
     if name in ON_EXAMPLES:
@@ -65,17 +55,19 @@ def make_material(
             "document": [document_prompt + document for _, document, _ in pairs],
             "label": [score for _, _, score in pairs],
         }
-    if name == "batch_hard":
-        texts = _classed_texts(dataset)
-        numbers = {label: number for number, label in enumerate(sorted({label for _, label in texts}))}
-        return {
-            "text": [document_prompt + text for text, _ in texts],
-            "label": [numbers[label] for _, label in texts],
-        }
-    spoken = _texts_by_role(dataset)
-    by_role = {"query": query_prompt, "document": document_prompt}
-    vectors = _teach(spoken, config, teacher or _load_teacher(config))
-    return {"text": [by_role[role] + text for text, role in spoken], "label": vectors}
+    texts = _classed_texts(dataset)
+    numbers = {label: number for number, label in enumerate(sorted({label for _, label in texts}))}
+    return {
+        "text": [document_prompt + text for text, _ in texts],
+        "label": [numbers[label] for _, label in texts],
+    }
+
+
+def texts_by_role(dataset: Dataset) -> list[tuple[str, Role]]:
+    """What loss mse reads: the texts of the training split, and the training queries."""
+    documents: list[tuple[str, Role]] = [(row["text"], "document") for row in _training_texts(dataset)]
+    queries: list[tuple[str, Role]] = [(text, "query") for text in dataset.queries("train")["text"].to_pylist()]
+    return documents + queries
 
 
 def _check_any(count: int, fault: str) -> int:
@@ -166,31 +158,3 @@ def _training_texts(dataset: Dataset) -> list[dict[str, Any]]:
 
 def _classed_texts(dataset: Dataset) -> list[tuple[str, str]]:
     return [(row["text"], row["label"]) for row in _training_texts(dataset) if row["label"] is not None]
-
-
-def _texts_by_role(dataset: Dataset) -> list[tuple[str, Role]]:
-    documents: list[tuple[str, Role]] = [(row["text"], "document") for row in _training_texts(dataset)]
-    queries: list[tuple[str, Role]] = [(text, "query") for text in dataset.queries("train")["text"].to_pylist()]
-    return documents + queries
-
-
-def _teach(spoken: Sequence[tuple[str, Role]], config: TrainingConfig, teacher: Encode) -> list[list[float]]:
-    """The teacher's vectors of texts, in their order."""
-    vectors: dict[int, list[float]] = {}
-    for role in ("query", "document"):
-        lines = [line for line, (_, own) in enumerate(spoken) if own == role]
-        if not lines:
-            continue
-        found = teacher([spoken[line][0] for line in lines], role)
-        if found.shape[1] < max(config.dimensions):
-            raise ModelError(
-                f"loss.guide {config.loss.guide}: its vectors have {found.shape[1]} dimensions, but "
-                f"{max(config.dimensions)} are trained; choose a wider teacher, or training.dimensions up to that."
-            )
-        vectors |= dict(zip(lines, found.tolist(), strict=True))
-    return [vectors[line] for line in range(len(spoken))]
-
-
-def _load_teacher(config: TrainingConfig) -> Encode:
-    encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker, gpus_per_worker=float(config.use_gpu))
-    return Encoder.load(str(config.loss.guide), encoding).encode

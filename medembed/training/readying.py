@@ -14,6 +14,7 @@ from medembed.training.loss_config import RANKING
 from medembed.training.material import make_material
 from medembed.training.principal import draw_documents, find_start, place_start, write_start
 from medembed.training.run import check_claim
+from medembed.training.teaching import learn_from_teacher
 from medembed.training.worker import Work
 
 
@@ -42,12 +43,14 @@ def _write_start(work: Work, vectors: Vectors, start: str) -> None:
 
 def read_columns(work: Work, encoder: Encoder) -> tuple[Columns, list[tuple[int, int]]]:
     """(what the trainer reads, the positives that a ranking loss must know)."""
-    return agreed(lambda: _read_columns(work, encoder), encoder.model.device)
+    prompts, device = (encoder.prompt("query"), encoder.prompt("document")), encoder.model.device
+    if work.config.loss.name == "mse":
+        return learn_from_teacher(work.dataset, work.config, prompts, device), []
+    return agreed(lambda: _read_columns(work, prompts), device)
 
 
-def _read_columns(work: Work, encoder: Encoder) -> tuple[Columns, list[tuple[int, int]]]:
+def _read_columns(work: Work, prompts: tuple[str, str]) -> tuple[Columns, list[tuple[int, int]]]:
     dataset = open_dataset(work.dataset)
     examples = open_examples(work.examples).read() if work.examples else []
-    prompts = encoder.prompt("query"), encoder.prompt("document")
     known = known_pairs(examples, dataset.qrels()) if work.config.loss.name in RANKING else []
     return make_material(work.config, dataset, examples, prompts), known

@@ -2,13 +2,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from medembed.artifact import NewOutput
 from medembed.config import load_config
 from medembed.data.dataset import KIND, Dataset, open_dataset, to_table
-from medembed.errors import ConfigError, DataError, ModelError
+from medembed.errors import ConfigError, DataError
 from medembed.schema import CORPUS, QRELS, QUERIES
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
@@ -78,24 +77,6 @@ def test_a_pass_of_class_pairs_has_all_but_one_text_of_an_odd_class(tmp_path: Pa
 def test_classes_are_numbered_and_only_training_texts_that_have_one_are_read(dataset: Dataset):
     columns = make_material(config("batch_hard"), dataset, [], PROMPTS)
     assert columns == {"text": ["d: A0", "d: A1", "d: B", "d: C"], "label": [0, 0, 1, 1]}
-
-
-def test_a_teacher_gives_each_text_the_vector_of_its_role(dataset: Dataset):
-    def teach(texts: list[str], role: str) -> np.ndarray:
-        return np.array([[len(texts), len(text), role == "query", 0] for text in texts], dtype=np.float32)
-
-    columns = make_material(config("mse", guide="folder"), dataset, [], PROMPTS, teach)
-    assert columns["text"] == ["d: A0", "d: A1", "d: B", "d: C", "d: N", "q: text of q1", "q: text of q2"]
-    assert columns["label"][2] == [5, 1, 0, 0]
-    assert columns["label"][6] == [2, 10, 1, 0]
-    with pytest.raises(ModelError, match="loss.guide folder: its vectors have 3 dimensions, but 4 are trained"):
-        make_material(
-            config("mse", guide="folder"),
-            dataset,
-            [],
-            PROMPTS,
-            lambda texts, role: np.ones((len(texts), 3), np.float32),
-        )
 
 
 def test_losses_on_examples_count_and_read_their_rows(dataset: Dataset):
