@@ -10,6 +10,15 @@ from medembed.errors import ConfigError
 _PACKAGES = {"wandb": ("wandb",), "tensorboard": ("tensorboard", "tensorboardX")}
 # Where one of these is set, its owner has decided where Weights & Biases sends things.
 _DECIDED = ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_DISABLED")
+# Numbers alone: no model, no source code or uncommitted change, nothing that a worker prints, no crash report.
+_NUMBERS_ALONE = {
+    "WANDB_WATCH": "false",
+    "WANDB_LOG_MODEL": "false",
+    "WANDB_CONSOLE": "off",
+    "WANDB_DISABLE_CODE": "true",
+    "WANDB_DISABLE_GIT": "true",
+    "WANDB_ERROR_REPORTING": "false",
+}
 
 
 def check_reporting(report_to: tuple[str, ...], folder: str) -> None:
@@ -36,9 +45,9 @@ def reporting_environment(report_to: tuple[str, ...], folder: str, environment: 
     if "tensorboard" in report_to:
         wanted["TENSORBOARD_LOGGING_DIR"] = storage.join(folder, "tensorboard")
     if "wandb" in report_to:
-        wanted |= {"WANDB_PROJECT": "medembed", "WANDB_WATCH": "false", "WANDB_LOG_MODEL": "false"}
+        wanted |= _NUMBERS_ALONE | {"WANDB_PROJECT": "medembed"}
         if storage.is_local(folder):
-            wanted["WANDB_DIR"] = folder
+            wanted |= {"WANDB_DIR": folder, "WANDB_CACHE_DIR": storage.join(folder, "wandb")}  # else in the home folder
         if not _is_decided(environment):
             wanted["WANDB_MODE"] = "offline"
     return {name: value for name, value in wanted.items() if name not in environment}
