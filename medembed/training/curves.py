@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 CURVES = "curves.png"
 _SMOOTHED = 50  # a mean over a fiftieth of the steps shows where the loss goes
 _PANEL_INCHES = 2.0
+_MARKERS = 20  # more on a line, as of a long run, would hide it
 # Six dimensions are common; a seventh begins again.
 _LOOKS = [*zip(COLOURS, LINES, MARKERS, strict=True), ("#0369a1", ":", "X")]
 
@@ -68,8 +69,8 @@ def _draw_loss(axes: "Axes", history: Sequence[Entry]) -> None:
     ordered = sorted(drawn)
     highest = ordered[int(0.99 * (len(ordered) - 1))]  # a single spike would flatten all the rest
     axes.set_ylim(min(0.0, ordered[0]), 1.1 * highest or 1.0)
-    parted = ", and by dimension" if loss_names(history) else ""
-    axes.set_title(f"Loss{parted}" + (f", mean of {over} steps" if over > 1 else ""))
+    parted = " (thick), by dimension" if loss_names(history) else ""
+    axes.set_title(f"Loss{parted}" + (f", {over}-step mean" if over > 1 else ""))
 
 
 def _draw_learning_rate(axes: "Axes", history: Sequence[Entry]) -> None:
@@ -83,9 +84,10 @@ def _draw_dev(axes: "Axes", history: Sequence[Entry]) -> None:
     names = dev_names(history)
     for place, name in enumerate(names):
         colour, line, marker = _LOOKS[place % len(_LOOKS)]
+        steps, values = series(history, name)
         axes.plot(
-            *series(history, name), color=colour, linestyle=line, marker=marker, markersize=4, linewidth=1.3,
-            label=name.rpartition("/")[2],
+            steps, values, color=colour, linestyle=line, marker=marker, markersize=4, linewidth=1.3,
+            markevery=(0, max(1, len(steps) // _MARKERS)), label=name.rpartition("/")[2],
         )  # fmt: skip
     metric = names[0].removeprefix(DEV).rpartition("/")[0]
     axes.set_title(f"{label(metric)} on the dev sample, by dimension")
