@@ -47,7 +47,7 @@ def reporting_environment(report_to: tuple[str, ...], folder: str, environment: 
     if "wandb" in report_to:
         wanted |= _NUMBERS_ALONE | {"WANDB_PROJECT": "medembed"}
         if storage.is_local(folder):
-            wanted |= {"WANDB_DIR": folder, "WANDB_CACHE_DIR": storage.join(folder, "wandb")}  # else in the home folder
+            wanted |= {"WANDB_DIR": folder, "WANDB_CACHE_DIR": folder}  # else its logs go to the home folder
         if not _is_decided(environment):
             wanted["WANDB_MODE"] = "offline"
     return {name: value for name, value in wanted.items() if name not in environment}
@@ -58,6 +58,14 @@ def prepare_reporting(report_to: tuple[str, ...], folder: str) -> None:
     os.environ.update(reporting_environment(report_to, folder, os.environ))
     if report_to and storage.is_local(folder):
         os.makedirs(folder, exist_ok=True)
+
+
+def finish_reporting(report_to: tuple[str, ...]) -> None:
+    """Ends this worker's run, so that it counts as finished and its last steps are there: Ray ends workers at once."""
+    if "wandb" in report_to:
+        import wandb
+
+        wandb.finish()
 
 
 def _is_decided(environment: Mapping[str, str]) -> bool:

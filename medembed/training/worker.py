@@ -13,7 +13,7 @@ from medembed.privacy import silence_telemetry
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import DevSample
 from medembed.training.loop import build_trainer, plan_run
-from medembed.training.reporting import prepare_reporting
+from medembed.training.reporting import finish_reporting, prepare_reporting
 from medembed.training.run import check_claim
 from medembed.training.state import TrainingState, is_over, read_state, reseed
 
@@ -95,6 +95,7 @@ def _train(work: Work) -> "Diverged | None":
             del columns  # the trainer has them as Arrow: a third of the memory
             reporter.restore = _restore(trainer, folder, state, workers) if folder else None
             trainer.train(resume_from_checkpoint=str(folder) if folder else None)
+            finish_reporting(config.report_to)
         return reporter.diverged
 
 

@@ -7,7 +7,7 @@ import wandb
 from medembed.errors import ConfigError
 from medembed.training import reporting
 from medembed.training.config import TrainingConfig
-from medembed.training.reporting import check_reporting, reporting_environment
+from medembed.training.reporting import check_reporting, finish_reporting, reporting_environment
 from tests.training.small import CONFIG, make_examples, start
 
 
@@ -56,6 +56,8 @@ def test_a_training_leaves_its_numbers_for_wandb_but_no_text_and_sends_nothing(
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{home.getsockname()[1]}")  # where it would send to
         config = CONFIG.model_copy(update={"report_to": ("wandb",)})
         start(encoder_folder, config, tmp_path / "scratch", steps=2).train()
+        finish_reporting(("wandb",))
+        assert wandb.run is None
         wandb.teardown()
         home.settimeout(0.1)
         with pytest.raises(TimeoutError):
