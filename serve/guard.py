@@ -20,7 +20,7 @@ from serve.errors import RequestError, error_response, explain, log_line
 logger = logging.getLogger(__name__)
 
 # Probes have no key; they say nothing but whether the server and its model work.
-_OPEN = ("/health/live", "/health/ready")
+OPEN = ("/health/live", "/health/ready")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -89,7 +89,7 @@ class Guard:
     ) -> None:
         """`open_paths` need no key, beside the probes."""
         self.app, self.limits, self.hashes = app, limits, tuple(hashes)
-        self.open_paths = frozenset((*_OPEN, *open_paths))
+        self.open_paths = frozenset((*OPEN, *open_paths))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

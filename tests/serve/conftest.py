@@ -1,6 +1,7 @@
 """A tiny real model behind the routes, in this process: what a replica's handle answers, without Serve."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from medembed.encoding.quantize import calibrate
 from serve.answer import Part, Served, answer, compute_together, describe_model, load_served
 from serve.api import make_app
 from serve.guard import LimitsConfig
+from serve.run import serving
 from serve.search import search
 from serve.search_work import Found, SearchWork
 from serve.work import Embedded, Model, Refused, Work
@@ -166,3 +168,18 @@ def client_of() -> Iterator[Client]:
 def client(trained: Served, client_of: Client) -> TestClient:
     """A client of the trained model, without keys."""
     return client_of(Replica(trained))
+
+
+@pytest.fixture(scope="package")
+def url(
+    trained_folder: Path, table: Path, documents: Path, ray_local: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The trained model and its table behind Ray Serve over HTTP; KEY is the key."""
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(hashlib.sha256(KEY.encode()).hexdigest())
+    arguments = {
+        "model": str(trained_folder), "keys.file": str(keys), "limits": {"max_body_bytes": 100_000},
+        "table": str(table), "search": {"documents": str(documents), "fields": ["text", "language"]},
+    }  # fmt: skip
+    with serving(arguments) as address:
+        yield address
