@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
+import serve
 from medembed.errors import ConfigError, MedEmbedError, ModelError, StorageError
 from serve.answer import Served
 from serve.api import make_app
@@ -201,3 +203,9 @@ def test_no_cross_origin_page_is_let_in(client: TestClient):
     )
     assert response.status_code == 405
     assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+def test_serves_own_time_out_which_is_plain_text_comes_after_the_apis():
+    config = yaml.safe_load((Path(serve.__path__[0]) / "config.yaml").read_text())
+    limits = LimitsConfig(**config["applications"][0]["args"].get("limits", {}))
+    assert config["http_options"]["request_timeout_s"] > limits.request_timeout_s
