@@ -114,7 +114,8 @@ class Guard:
 
     def _admit(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        is_open = scope["path"] in self.open_paths
+        # Below a route prefix of Serve, or a mount, the path has it in front.
+        is_open = scope["path"].removeprefix(scope.get("root_path", "")) in self.open_paths
         if self.hashes and not is_open and not is_key(headers.get("authorization", ""), self.hashes):
             raise RequestError(
                 401,

@@ -14,7 +14,9 @@ import pytest
 import yaml
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
+from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 import serve
@@ -49,6 +51,13 @@ def test_who_has_no_valid_key_reads_nothing_but_health(trained: Served, client_o
         assert KEY not in response.text
     assert not replica.seen
     assert client.get("/health/live").status_code == client.get("/health/ready").status_code == 200
+
+
+def test_probes_need_no_key_below_a_prefix_either(trained: Served):
+    app = make_app(Replica(trained), LimitsConfig(), (HASH,))
+    client = TestClient(Starlette(routes=[Mount("/canary", app)]))
+    assert client.get("/canary/health/ready").json()["status"] == "ready"
+    assert client.get("/canary/v1/models").status_code == 401
 
 
 def test_who_has_a_key_is_answered(trained: Served, client_of: Client):
