@@ -1,4 +1,7 @@
-"""A job beside others on a machine: it listens to nobody else. Ctrl-C: exit status 130, no process left, nothing half-written, and the next run goes on from there."""
+"""A job beside others on a machine: it listens to nobody else, and after Ctrl-C it leaves nothing behind.
+
+Exit status 130, no process left, nothing half-written, and the next run goes on from there.
+"""
 
 import contextlib
 import os
