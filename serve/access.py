@@ -16,12 +16,18 @@ logger = logging.getLogger(__name__)
 _FACTS = "medembed.facts"
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_CLIENT_LEFT = 499
+CLIENT_LEFT = 499  # the status of a request whose caller went away
 
 
 def note(scope: Scope, **facts: Any) -> None:
     """Adds facts to a request's line: counts and names, no text."""
     scope.setdefault(_FACTS, {}).update(facts)
+
+
+def facts_of(scope: Scope) -> dict[str, Any]:
+    """What `note` has been told so far."""
+    facts: dict[str, Any] = scope.get(_FACTS, {})
+    return facts
 
 
 def start_access_log() -> None:
@@ -46,7 +52,7 @@ class AccessLog:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        start, status = time.perf_counter(), _CLIENT_LEFT  # a caller that leaves gets no status
+        start, status = time.perf_counter(), CLIENT_LEFT  # a caller that leaves gets no status
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -71,6 +77,6 @@ def _line(scope: Scope, status: int, seconds: float) -> str:
             "status": status,
             "ms": round(seconds * 1000, 2),
             "request_id": request_id if _REQUEST_ID.fullmatch(request_id) else None,
-            **scope.get(_FACTS, {}),
+            **facts_of(scope),
         }
     )

@@ -18,7 +18,7 @@ from serve.access import AccessLog, note, start_access_log
 from serve.bodies import read_body
 from serve.calls import ERRORS, accept, call, note_model
 from serve.errors import RequestError, error_response
-from serve.guard import Guard, LimitsConfig
+from serve.guard import OPEN, Guard, LimitsConfig
 from serve.messages import (
     EmbeddingRequest,
     embedding_headers,
@@ -27,6 +27,8 @@ from serve.messages import (
     model_headers,
     to_work,
 )
+from serve.metrics import RequestMetrics
+from serve.openapi import EmbeddingAnswer, Live, ModelEntry, ModelList, Ready, answers, require_key
 from serve.work import Embedded, Model, Refused, Work, check_model
 
 _BODY = {
@@ -46,13 +48,16 @@ def make_app(embedder: Any, limits: LimitsConfig, hashes: Sequence[str] = (), *,
     app.include_router(search_api.routes)
     if has_page:
         app.include_router(page.routes)
+    if hashes:
+        require_key(app, OPEN)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_middleware(Guard, limits=limits, hashes=hashes, open_paths=page.PATHS if has_page else ())
     app.add_middleware(AccessLog)
+    app.add_middleware(RequestMetrics)
     return app
 
 
-@routes.post("/v1/embeddings", openapi_extra=_BODY)
+@routes.post("/v1/embeddings", openapi_extra=_BODY, responses=answers(EmbeddingAnswer, of_dimensions=True))
 async def embeddings(request: Request) -> Response:
     """Embeddings of the inputs, in their order."""
     asked = await read_body(request, EmbeddingRequest)
@@ -65,14 +70,14 @@ async def embeddings(request: Request) -> Response:
     return Response(body, media_type="application/json", headers=embedding_headers(result))
 
 
-@routes.get("/v1/models")
+@routes.get("/v1/models", responses=answers(ModelList))
 async def list_models(request: Request) -> Response:
     """The served model: version, fingerprint, width, trained dimensions."""
     model = await _describe(request)
     return JSONResponse({"object": "list", "data": [model_entry(model)]}, headers=model_headers(model))
 
 
-@routes.get("/v1/models/{name:path}")
+@routes.get("/v1/models/{name:path}", responses=answers(ModelEntry))
 async def retrieve_model(request: Request, name: str) -> Response:
     """The same for one name; 404 if it is not served."""
     model = await _describe(request)
@@ -84,13 +89,13 @@ async def retrieve_model(request: Request, name: str) -> Response:
     return JSONResponse(model_entry(model), headers=model_headers(model))
 
 
-@routes.get("/health/live")
+@routes.get("/health/live", responses=answers(Live, of_model=False))
 async def live() -> Response:
     """200 as long as this process answers."""
     return JSONResponse({"status": "live"})
 
 
-@routes.get("/health/ready")
+@routes.get("/health/ready", responses=answers(Ready))
 async def ready(request: Request) -> Response:
     """200 if a replica has just made an embedding."""
     result = await _embed(request, Work(("ready",)))

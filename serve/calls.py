@@ -8,6 +8,7 @@ from starlette.requests import Request
 from serve.access import note
 from serve.errors import ErrorBody, explain
 from serve.messages import model_headers
+from serve.metrics import served_by
 from serve.work import Model, Refused
 
 Answer = TypeVar("Answer")
@@ -35,5 +36,6 @@ def accept(request: Request, result: Answer | Refused, model: Model) -> Answer:
 
 
 def note_model(request: Request, model: Model) -> None:
-    """Adds which model answered to the request's line in the access log."""
+    """Adds which model answered to the request's line in the access log, and to what is counted."""
+    served_by(request.scope, model)
     note(request.scope, model=model["name"], version=model["version"])

@@ -11,6 +11,7 @@ from ray import serve
 from medembed.encoding.config import EncodingConfig
 from medembed.errors import MedEmbedError
 from serve.answer import Part, Served, answer, compute_together, count_tokens, load_served
+from serve.metrics import ReplicaMetrics
 from serve.search import search
 from serve.search_work import Found, SearchWork
 from serve.work import Embedded, Model, Refused, Work
@@ -28,6 +29,7 @@ class Replica:
     def __init__(self, encoding: dict[str, Any], batch_tokens: int) -> None:
         self.config, self.batch_tokens = EncodingConfig.model_validate(encoding), batch_tokens
         self.current: Served | None = None
+        self.metrics = ReplicaMetrics(batch_tokens)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Serves another pair from now on; one that cannot be loaded leaves the old one, and a line in the log.
@@ -45,6 +47,7 @@ class Replica:
         # One input always fits, however long the model lets it be.
         self._compute.set_max_batch_size(max(self.batch_tokens, loaded.model["max_input_tokens"]))
         self.current = loaded
+        self.metrics.serve(loaded.model)
 
     async def describe(self) -> Model:
         """The served model, as clients see it."""
@@ -64,7 +67,9 @@ class Replica:
     # No wait: an idle replica computes at once, and what comes while it computes is the next batch.
     @serve.batch(max_batch_size=1, batch_wait_timeout_s=0, batch_size_fn=count_tokens)
     async def _compute(self, parts: list[Part]) -> list[npt.NDArray[np.float32]]:
-        return await asyncio.to_thread(compute_together, parts)
+        rows = await asyncio.to_thread(compute_together, parts)
+        self.metrics.count_batch(parts)
+        return rows
 
     def _serving(self) -> Served:
         if self.current is None:

@@ -20,7 +20,7 @@ from serve.errors import RequestError, error_response, explain, log_line
 logger = logging.getLogger(__name__)
 
 # Probes have no key; they say nothing but whether the server and its model work.
-_OPEN = ("/health/live", "/health/ready")
+OPEN = ("/health/live", "/health/ready")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -89,7 +89,7 @@ class Guard:
     ) -> None:
         """`open_paths` need no key, beside the probes."""
         self.app, self.limits, self.hashes = app, limits, tuple(hashes)
-        self.open_paths = frozenset((*_OPEN, *open_paths))
+        self.open_paths = frozenset((*OPEN, *open_paths))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -114,7 +114,8 @@ class Guard:
 
     def _admit(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        is_open = scope["path"] in self.open_paths
+        # Below a route prefix of Serve, or a mount, the path has it in front.
+        is_open = scope["path"].removeprefix(scope.get("root_path", "")) in self.open_paths
         if self.hashes and not is_open and not is_key(headers.get("authorization", ""), self.hashes):
             raise RequestError(
                 401,

@@ -8,6 +8,7 @@ from pydantic import Field
 from serve.bodies import Body
 from serve.errors import RequestError
 from serve.guard import LimitsConfig
+from serve.openapi import EmbeddingAnswer, EmbeddingEntry, ModelEntry
 from serve.outputs import OutputType, render
 from serve.work import Embedded, Model, Work
 
@@ -86,9 +87,9 @@ def to_work(request: EmbeddingRequest, limits: LimitsConfig) -> Work:
     )
 
 
-def embedding_response(result: Embedded, request: EmbeddingRequest) -> dict[str, Any]:
+def embedding_response(result: Embedded, request: EmbeddingRequest) -> EmbeddingAnswer:
     """The answer, in input order. Entries have `truncated` where a request lets inputs be cut."""
-    data: list[dict[str, Any]] = [
+    data: list[EmbeddingEntry] = [
         {"object": "embedding", "index": index, "embedding": embedding}
         for index, embedding in enumerate(render(result.embeddings, request.encoding_format))
     ]
@@ -96,14 +97,24 @@ def embedding_response(result: Embedded, request: EmbeddingRequest) -> dict[str,
         for entry, truncated in zip(data, result.truncated, strict=True):
             entry["truncated"] = truncated
     tokens = sum(result.tokens)
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return {"object": "list", "data": data, "model": result.model["name"], "usage": usage}
+    return {
+        "object": "list",
+        "data": data,
+        "model": result.model["name"],
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
 
 
-def model_entry(model: Model) -> dict[str, Any]:
-    """The model in GET /v1/models. `trained` says whether there are trained dimensions, or any is taken as it comes."""
-    entry = {"id": model["name"], "object": "model", "created": 0, "owned_by": "medembed"}
-    return {**entry, **model, "trained": bool(model["dimensions"])}
+def model_entry(model: Model) -> ModelEntry:
+    """The model in GET /v1/models."""
+    return {
+        "id": model["name"],
+        "object": "model",
+        "created": 0,
+        "owned_by": "medembed",
+        **model,
+        "trained": bool(model["dimensions"]),
+    }
 
 
 def model_headers(model: Model) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from medembed.search.precise import unit_rows
 from serve.bodies import Body
 from serve.errors import RequestError
 from serve.guard import LimitsConfig
+from serve.openapi import HitEntry, SearchAnswer
 from serve.search_work import CANDIDATES, Found, Hit, SearchWork
 
 _Dimensions = Annotated[int, Field(ge=1, le=2**20)]
@@ -87,7 +88,7 @@ def read_embedding(given: list[float] | str) -> npt.NDArray[np.float32]:
     return vector
 
 
-def search_response(found: Found) -> dict[str, Any]:
+def search_response(found: Found) -> SearchAnswer:
     """The answer, best document first."""
     table = found.table
     return {
@@ -95,14 +96,15 @@ def search_response(found: Found) -> dict[str, Any]:
         "data": [_entry(hit, bool(table["fields"])) for hit in found.hits],
         "dimensions": found.dimensions,
         "model": found.model["name"],
-        "table": {name: table[name] for name in ("version", "rows", "fingerprint")},
+        "table": {"version": table["version"], "rows": table["rows"], "fingerprint": table["fingerprint"]},
         "usage": {"prompt_tokens": found.tokens, "total_tokens": found.tokens},
     }
 
 
-def _entry(hit: Hit, has_fields: bool) -> dict[str, Any]:
-    """A document found; `row_id` is there where one of its chunks gave the score."""
-    entry: dict[str, Any] = {"id": hit.document_id, "score": hit.score}
+def _entry(hit: Hit, has_fields: bool) -> HitEntry:
+    entry: HitEntry = {"id": hit.document_id, "score": hit.score}
     if hit.row_id != hit.document_id:
         entry["row_id"] = hit.row_id
-    return entry | ({"fields": hit.fields} if has_fields else {})
+    if has_fields:
+        entry["fields"] = hit.fields
+    return entry

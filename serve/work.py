@@ -5,9 +5,10 @@ The replica checks, not the API: it alone knows which model answers, at the mome
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy.typing as npt
+from typing_extensions import TypedDict  # typing's own, before Python 3.12, is none that pydantic reads
 
 from medembed.encoding.encoder import Role
 from medembed.errors import ModelError

@@ -1,4 +1,7 @@
-"""Ctrl-C: exit status 130, no process left, nothing half-written, and the next run goes on from there."""
+"""A job beside others on a machine: it listens to nobody else, and after Ctrl-C it leaves nothing behind.
+
+Exit status 130, no process left, nothing half-written, and the next run goes on from there.
+"""
 
 import contextlib
 import os
@@ -24,9 +27,18 @@ def descendants(pid: int, name: str) -> list[psutil.Process]:
     return children if any(name in line for line in lines) else []
 
 
+def listening(processes: list[psutil.Process]) -> set[str]:
+    """Addresses on which they take connections."""
+    found = set()
+    for process in processes:
+        with contextlib.suppress(psutil.Error):  # gone meanwhile
+            found |= {one.laddr.ip.removeprefix("::ffff:") for one in process.net_connections("tcp") if not one.raddr}
+    return found
+
+
 @pytest.mark.ray
 @pytest.mark.parametrize(("moment", "worker"), [("train: ", "ray::RayTrainWorker")])
-def test_ctrl_c_leaves_no_process_and_no_half_written_output(
+def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no_half_written_output(
     pairs_file: Path, encoder_folder: Path, tmp_path: Path, moment: str, worker: str
 ):
     output, log = tmp_path / "out", tmp_path / "log"
@@ -44,6 +56,7 @@ def test_ctrl_c_leaves_no_process_and_no_half_written_output(
         assert job.poll() is None, log.read_text()
         time.sleep(0.1)
     time.sleep(1)  # until it is busy
+    assert listening(children) == {"127.0.0.1"}
     os.killpg(job.pid, signal.SIGINT)
     assert job.wait(60) == 130, log.read_text()
     assert "interrupted" in log.read_text().splitlines()[-1]

@@ -1,8 +1,12 @@
 """A tiny real model behind the routes, in this process: what a replica's handle answers, without Serve."""
 
 import asyncio
+import hashlib
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -11,7 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
@@ -20,6 +26,7 @@ from medembed.encoding.quantize import calibrate
 from serve.answer import Part, Served, answer, compute_together, describe_model, load_served
 from serve.api import make_app
 from serve.guard import LimitsConfig
+from serve.run import find_port, serving
 from serve.search import search
 from serve.search_work import Found, SearchWork
 from serve.work import Embedded, Model, Refused, Work
@@ -166,3 +173,32 @@ def client_of() -> Iterator[Client]:
 def client(trained: Served, client_of: Client) -> TestClient:
     """A client of the trained model, without keys."""
     return client_of(Replica(trained))
+
+
+@contextmanager
+def running(app: ASGIApp) -> Iterator[str]:
+    """The URL of a real HTTP server around an application, in a thread."""
+    port = find_port(None)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(30)
+
+
+@pytest.fixture(scope="package")
+def url(
+    trained_folder: Path, table: Path, documents: Path, ray_local: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The trained model and its table behind Ray Serve over HTTP; KEY is the key."""
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(hashlib.sha256(KEY.encode()).hexdigest())
+    arguments = {
+        "model": str(trained_folder), "keys.file": str(keys), "limits": {"max_body_bytes": 100_000},
+        "table": str(table), "search": {"documents": str(documents), "fields": ["text", "language"]},
+    }  # fmt: skip
+    with serving(arguments) as address:
+        yield address

@@ -1,13 +1,11 @@
 """The served model over real HTTP and Ray Serve, with an unmodified openai client."""
 
 import base64
-import hashlib
 import http.client
 import json
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +28,6 @@ HEADERS = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
 
 
 @pytest.fixture(scope="module")
-def model(trained_folder: Path) -> Path:
-    return trained_folder
-
-
-@pytest.fixture(scope="module")
-def url(
-    model: Path, table: Path, documents: Path, ray_local: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    keys = tmp_path_factory.mktemp("keys") / "keys"
-    keys.write_text(hashlib.sha256(KEY.encode()).hexdigest())
-    search = {"documents": str(documents), "fields": ["text", "language"]}
-    limits = {"max_body_bytes": 100_000}
-    arguments = {"model": str(model), "keys.file": str(keys), "limits": limits, "table": str(table), "search": search}
-    with serving(arguments) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
 def client(url: str) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0)
 
@@ -65,7 +45,7 @@ def post(url: str, body: Any) -> tuple[int, dict[str, Any]]:
 @pytest.mark.parametrize("dimensions", [32, 8])
 @pytest.mark.parametrize("encoding", ["float", "base64", None])
 def test_an_openai_client_gets_the_vectors_of_the_stock_model(
-    client: openai.OpenAI, model: Path, dimensions: int, encoding: str | None
+    client: openai.OpenAI, trained_folder: Path, dimensions: int, encoding: str | None
 ):
     chosen = {} if encoding is None else {"encoding_format": encoding}
     answer = client.embeddings.create(model="medembed", input=TEXTS, dimensions=dimensions, **chosen)
@@ -73,18 +53,19 @@ def test_an_openai_client_gets_the_vectors_of_the_stock_model(
         np.frombuffer(base64.b64decode(row.embedding), "<f4") if isinstance(row.embedding, str) else row.embedding
         for row in answer.data
     ]
-    stock = SentenceTransformer(str(model), device="cpu", truncate_dim=dimensions)
+    stock = SentenceTransformer(str(trained_folder), device="cpu", truncate_dim=dimensions)
     assert np.abs(np.array(rows) - stock.encode_query(TEXTS, normalize_embeddings=True)).max() < 1e-5
     assert [row.index for row in answer.data] == [0, 1, 2]
     assert answer.usage.prompt_tokens == answer.usage.total_tokens > len(TEXTS) * 3
 
 
-def test_documents_get_the_documents_prompt(client: openai.OpenAI, model: Path):
+def test_documents_get_the_documents_prompt(client: openai.OpenAI, trained_folder: Path):
     answer = client.embeddings.create(
         model="medembed", input=TEXTS[0], encoding_format="float", extra_body={"input_type": "document"}
     )
-    stock = SentenceTransformer(str(model), device="cpu").encode_document([TEXTS[0]], normalize_embeddings=True)
-    assert np.abs(np.array(answer.data[0].embedding) - stock[0]).max() < 1e-5
+    stock = SentenceTransformer(str(trained_folder), device="cpu")
+    expected = stock.encode_document([TEXTS[0]], normalize_embeddings=True)
+    assert np.abs(np.array(answer.data[0].embedding) - expected[0]).max() < 1e-5
 
 
 def test_the_model_list_names_version_fingerprint_and_trained_dimensions(client: openai.OpenAI):

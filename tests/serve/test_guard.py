@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import pickle
 import time
 from collections.abc import Iterator
@@ -11,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
+from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
+import serve
 from medembed.errors import ConfigError, MedEmbedError, ModelError, StorageError
 from serve.answer import Served
 from serve.api import make_app
@@ -47,6 +52,13 @@ def test_who_has_no_valid_key_reads_nothing_but_health(trained: Served, client_o
         assert KEY not in response.text
     assert not replica.seen
     assert client.get("/health/live").status_code == client.get("/health/ready").status_code == 200
+
+
+def test_probes_need_no_key_below_a_prefix_either(trained: Served):
+    app = make_app(Replica(trained), LimitsConfig(), (HASH,))
+    client = TestClient(Starlette(routes=[Mount("/canary", app)]))
+    assert client.get("/canary/health/ready").json()["status"] == "ready"
+    assert client.get("/canary/v1/models").status_code == 401
 
 
 def test_who_has_a_key_is_answered(trained: Served, client_of: Client):
@@ -201,3 +213,9 @@ def test_no_cross_origin_page_is_let_in(client: TestClient):
     )
     assert response.status_code == 405
     assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+def test_serves_own_time_out_which_is_plain_text_comes_after_the_apis():
+    config = yaml.safe_load((Path(serve.__path__[0]) / "config.yaml").read_text())
+    limits = LimitsConfig(**config["applications"][0]["args"].get("limits", {}))
+    assert config["http_options"].get("request_timeout_s", math.inf) > limits.request_timeout_s

@@ -2,23 +2,19 @@
 
 import asyncio
 import hashlib
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from serve.answer import Served
 from serve.api import make_app
 from serve.guard import LimitsConfig
-from serve.run import find_port
 from tests.serve.browser import Page, open_page
-from tests.serve.conftest import KEY, Replica
+from tests.serve.conftest import KEY, Replica, running
 
 DESKTOP, PHONE = 1200, 360
 QUESTION = "pain of the heart"
@@ -65,19 +61,8 @@ MEASURE = """(() => {
 })()"""
 
 
-@contextmanager
-def running(served: Served, hashes: Sequence[str] = ()) -> Iterator[str]:
-    """The URL of a server in a thread."""
-    port = find_port(None)
-    app = make_app(Replica(served), LimitsConfig(), hashes)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}/"
-    server.should_exit = True
-    thread.join(30)
+def app_of(served: Served, hashes: Sequence[str] = ()) -> FastAPI:
+    return make_app(Replica(served), LimitsConfig(), hashes)
 
 
 async def walk(chromium: str, folder: Path, url: str, plain: str) -> dict[str, Any]:
@@ -141,7 +126,7 @@ async def search(page: Page, question: str) -> None:
 
 @pytest.fixture(scope="module")
 def seen(chromium: str, searched: Served, trained: Served, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    with running(searched, [HASH]) as url, running(trained) as plain:
+    with running(app_of(searched, [HASH])) as url, running(app_of(trained)) as plain:
         return asyncio.run(walk(chromium, tmp_path_factory.mktemp("page"), url, plain))
 
 

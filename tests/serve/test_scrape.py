@@ -1,0 +1,119 @@
+"""What Prometheus finds at a node that serves, and whether the dashboard asks for nothing else."""
+
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
+
+from tests.serve.conftest import KEY
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+DEPLOY = Path(__file__).parents[2] / "deploy"
+PANELS = json.loads((DEPLOY / "grafana.json").read_text())["panels"]
+TEXTS = ["heart", "skin rash of the left hand and a tremor"]
+Scrape = dict[str, list[dict[str, str]]]  # labels of each series, by its name
+
+
+def ask(url: str, path: str, key: str = KEY, **body: Any) -> int:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+    try:
+        request = urllib.request.Request(f"{url}{path}", json.dumps(body).encode() if body else None, headers)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def read() -> Scrape:
+    (node,) = ray.nodes()
+    address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    with urllib.request.urlopen(address, timeout=30) as response:
+        text = response.read().decode()
+    found: Scrape = defaultdict(list)
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[sample.name].append(sample.labels | {"=": str(sample.value)})
+    return found
+
+
+@pytest.fixture(scope="module")
+def scrape(url: str) -> Scrape:
+    """After a few requests, once every process has reported."""
+    assert ask(url, "/v1/embeddings", model="medembed", input=TEXTS, dimensions=8) == 200
+    assert ask(url, "/v1/embeddings", model="SECRET", input=TEXTS) == 404
+    assert ask(url, "/v1/embeddings", model="medembed", input=TEXTS, dimensions=31) == 400
+    assert ask(url, "/v1/embeddings", key="wrong", model="medembed", input=TEXTS) == 401
+    assert ask(url, "/v1/search", query="heart") == 200
+    assert ask(url, "/SECRET") == 404
+    for _ in range(120):
+        found = read()
+        if any(one["route"] == "/v1/search" for one in found["ray_medembed_requests_total"]) and (
+            "ray_medembed_padding_tokens_total" in found
+        ):
+            return found
+        time.sleep(0.5)
+    pytest.fail(f"not reported after 60 s; found {sorted(name for name in found if 'medembed' in name)}")
+
+
+def test_requests_are_counted_by_labels_that_no_caller_can_add_to(scrape: Scrape):
+    found = [
+        tuple(one[name] for name in ("route", "model", "status", "dimensions"))
+        for one in scrape["ray_medembed_requests_total"]
+    ]
+    assert {
+        ("/v1/embeddings", "medembed", "200", "8"),
+        ("/v1/embeddings", "medembed", "400", "other"),
+        ("/v1/embeddings", "medembed", "404", "none"),
+        ("other", "other", "401", "none"),
+        ("other", "other", "404", "none"),
+        ("/v1/search", "medembed", "200", "32"),
+    } <= set(found)
+    assert {model for _, model, _, _ in found} == {"medembed", "other"}
+    assert {dimensions for *_, dimensions in found} <= {"8", "32", "other", "none"}
+    assert "SECRET" not in str(scrape)
+
+
+def test_the_served_model_is_named_with_version_fingerprint_and_table(scrape: Scrape, url: str):
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/v1/models", headers=headers), timeout=30) as response:
+        (entry,) = json.load(response)["data"]
+    (found,) = scrape["ray_medembed_model_info"]
+    assert (found["model"], found["version"], found["fingerprint"], found["table_version"], found["="]) == (
+        entry["id"], entry["version"], entry["fingerprint"], str(entry["table"]["version"]), "1.0",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
+def test_a_panel_asks_for_metrics_and_labels_that_a_node_exports(scrape: Scrape, panel: dict[str, Any]):
+    for target in panel["targets"]:
+        names = set(re.findall(r"\bray_\w+", target["expr"]))
+        assert names
+        matched = re.findall(r"(\w+)=~?\"", target["expr"])
+        grouped = [label for group in re.findall(r"by \(([^)]*)\)", target["expr"]) for label in group.split(", ")]
+        shown = re.findall(r"{{(\w+)}}", target["legendFormat"])
+        for name in names:
+            labels = set().union(*scrape[name]) if name in scrape else gpu_labels(name)
+            assert {*matched, *grouped, *shown} - {"le"} <= labels, f"{name} has {labels}"
+
+
+def gpu_labels(name: str) -> set[str]:
+    """Labels of one of Ray's metrics of GPUs, which a node without one does not export."""
+    assert name.startswith(("ray_node_gpu", "ray_node_gram")), f"{name} is not exported"
+    return set(METRICS_GAUGES[name.removeprefix("ray_")].view.columns)
+
+
+def test_prometheus_reads_the_file_in_which_ray_lists_its_nodes():
+    from ray._private.ray_constants import PROMETHEUS_SERVICE_DISCOVERY_FILE
+
+    (scraped,) = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())["scrape_configs"]
+    assert scraped["file_sd_configs"][0]["files"] == [f"/tmp/ray/{PROMETHEUS_SERVICE_DISCOVERY_FILE}"]
