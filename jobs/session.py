@@ -149,16 +149,11 @@ def _connect(address: str | None, dashboard_port: int | None) -> str:
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # it logs workers' tracebacks, which we raise anyway
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
     if not address:
-        with _mute_native_output():
-            context = ray.init(
-                address="local",
-                num_cpus=(os.cpu_count() or 1) + 2,  # two more than there are, for actors that mostly wait
-                include_dashboard=dashboard_port is not None,
-                dashboard_host="127.0.0.1",
-                dashboard_port=dashboard_port,
-                object_store_memory=1 << 29,
-                **quiet,
-            )
+        try:
+            context = _start(dashboard_port, quiet)
+        except Exception as error:  # Ray raises Exception itself, with the log of its processes
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ServiceError(f"a private Ray did not start: {reason}") from error
         return str(context.dashboard_url)
     runtime = {} if is_submitted() else {"runtime_env": {"py_modules": _own_packages()}}
     try:
@@ -166,6 +161,21 @@ def _connect(address: str | None, dashboard_port: int | None) -> str:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ServiceError(f"RAY_ADDRESS {address}: cannot connect: {reason}") from None
+
+
+def _start(dashboard_port: int | None, quiet: dict[str, Any]) -> Any:
+    import ray
+
+    with _mute_native_output():
+        return ray.init(
+            address="local",
+            num_cpus=(os.cpu_count() or 1) + 2,  # two more than there are, for actors that mostly wait
+            include_dashboard=dashboard_port is not None,
+            dashboard_host="127.0.0.1",
+            dashboard_port=dashboard_port,
+            object_store_memory=1 << 29,
+            **quiet,
+        )
 
 
 # Quiet workers: the job's own lines say what is going on. Nobody takes this machine away as a cloud takes spot nodes,
