@@ -27,6 +27,9 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.evaluate_large
+	$(BIN)/python -m benchmarks.serve_swap
+	$(BIN)/python -m benchmarks.serve_scale
+	$(BIN)/python -m benchmarks.serve_overload
 	$(BIN)/python -m benchmarks.faults
 	$(BIN)/python -m benchmarks.faults_mining
 

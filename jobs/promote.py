@@ -1,4 +1,4 @@
-"""Make a registered model the champion, which serving loads."""
+"""Make a registered model the champion, and have a running server swap to it without a pause."""
 
 from collections.abc import Sequence
 
@@ -6,24 +6,23 @@ from pydantic import Field
 
 from jobs.session import Summary, is_submitted, run_job
 from medembed.config import Config
-from medembed.encoding.model_files import fetch_model
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import CHAMPION, open_registry
+from medembed.registry.models import open_registry
+from serve.promotion import promote
+from serve.swap import ServingConfig
 
 
 class PromoteJob(Config):
     """Config of `medembed promote`."""
 
     model: str = Field(description="models:/<name>/<version> or models:/<name>@<alias>")
+    serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
 
 
 def run(job: PromoteJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    version = registry.resolve(job.model)
-    fetch_model(version.source)  # a champion that cannot be loaded would be found out by serving, at night
-    registry.set_alias(version)
-    return {"lines": [f"models:/{version.name}@{CHAMPION} is now version {version.version}: {version.source}"]}
+    return {"lines": promote(registry, registry.resolve(job.model), job.serving)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

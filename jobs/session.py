@@ -96,10 +96,11 @@ def check_places(config: Config) -> None:
 
 
 @contextmanager
-def ray_session(address: str | None) -> Iterator[None]:
-    """Connects to the Ray at `address`, or starts a private one that ends with the job.
+def ray_session(address: str | None, dashboard_port: int | None = None) -> Iterator[str]:
+    """Connects to the Ray at `address`, or starts a private one that ends with the job; yields its dashboard's address.
 
-    The private one has a folder and a token of its own, so that it never meets another Ray of this user.
+    The private one has a folder and a token of its own, so that it never meets another Ray of this user; and a
+    dashboard, on loopback and behind that token, if a port for it is given.
     """
     scratch = None
     if not address:
@@ -107,12 +108,15 @@ def ray_session(address: str | None) -> Iterator[None]:
         os.environ |= {"RAY_TMPDIR": scratch, "TMPDIR": scratch, "RAY_AUTH_MODE": "token"}
         os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(32)} | _LOCAL_ENVIRONMENT
         os.environ |= {"MPLCONFIGDIR": scratch}  # else matplotlib writes to the home folder
-    import ray  # only now: it reads its switches when it is imported
+    import ray  # better only now: it reads its switches when it is imported
+    from ray._raylet import Config  # type: ignore[attr-defined]
+
+    Config.initialize("")  # reads them again, as Ray does for its own, where something imported it before
 
     try:
-        _connect(address)
+        dashboard = _connect(address, dashboard_port)
         _exit_on_sigterm()  # once more: ray.init puts a handler of its own in its place
-        yield
+        yield f"http://{dashboard}"
     finally:
         ray.shutdown()
         if scratch is not None:
@@ -137,28 +141,41 @@ def _mute_native_output() -> Iterator[None]:
             os.close(saved)
 
 
-def _connect(address: str | None) -> None:
+def _connect(address: str | None, dashboard_port: int | None) -> str:
+    """Where the dashboard listens."""
     import ray
     import ray.data
 
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # it logs workers' tracebacks, which we raise anyway
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
     if not address:
-        with _mute_native_output():
-            ray.init(
-                address="local",
-                num_cpus=(os.cpu_count() or 1) + 2,  # two more than there are, for actors that mostly wait
-                include_dashboard=False,
-                object_store_memory=1 << 29,
-                **quiet,
-            )
-        return
+        try:
+            context = _start(dashboard_port, quiet)
+        except Exception as error:  # Ray raises Exception itself, with the log of its processes
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ServiceError(f"a private Ray did not start: {reason}") from error
+        return str(context.dashboard_url)
     runtime = {} if is_submitted() else {"runtime_env": {"py_modules": _own_packages()}}
     try:
-        ray.init(address=address, **runtime, **quiet)
+        return str(ray.init(address=address, **runtime, **quiet).dashboard_url)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ServiceError(f"RAY_ADDRESS {address}: cannot connect: {reason}") from None
+
+
+def _start(dashboard_port: int | None, quiet: dict[str, Any]) -> Any:
+    import ray
+
+    with _mute_native_output():
+        return ray.init(
+            address="local",
+            num_cpus=(os.cpu_count() or 1) + 2,  # two more than there are, for actors that mostly wait
+            include_dashboard=dashboard_port is not None,
+            dashboard_host="127.0.0.1",
+            dashboard_port=dashboard_port,
+            object_store_memory=1 << 29,
+            **quiet,
+        )
 
 
 # Quiet workers: the job's own lines say what is going on. Nobody takes this machine away as a cloud takes spot nodes,

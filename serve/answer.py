@@ -91,7 +91,8 @@ async def answer(work: Work, served: Served, compute: Compute, batch_tokens: int
     """The embeddings of one request by this pair, whatever is swapped meanwhile, or why it was refused.
 
     Tokenised in a thread unless a thread costs more: the event loop has others to hear. A large request is computed
-    part by part, each at most `batch_tokens` or one input, so that small ones that come meanwhile wait for one part only.
+    part by part, each at most `batch_tokens` or one input, so that small ones that come meanwhile wait for one part
+    only.
     """
     inputs = _read(served, work) if is_short(work) else await asyncio.to_thread(_read, served, work)
     if isinstance(inputs, Refused):

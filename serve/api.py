@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from serve import page, search_api
+from serve import page, replicas, search_api
 from serve.access import AccessLog, note, start_access_log
 from serve.bodies import read_body
 from serve.calls import ERRORS, accept, call, note_model
@@ -29,7 +29,7 @@ from serve.messages import (
 )
 from serve.metrics import RequestMetrics
 from serve.openapi import EmbeddingAnswer, Live, ModelEntry, ModelList, Ready, answers, require_key
-from serve.work import Embedded, Model, Refused, Work, check_model
+from serve.work import Embedded, Model, Refused, Work, check_model, model_names
 
 _BODY = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": EmbeddingRequest.model_json_schema()}}}
@@ -37,15 +37,26 @@ _BODY = {
 routes = APIRouter(responses=ERRORS)
 
 
-def make_app(embedder: Any, limits: LimitsConfig, hashes: Sequence[str] = (), *, has_page: bool = True) -> FastAPI:
-    """The HTTP application over a handle with `embed.remote(Work)`, `search.remote(SearchWork)`, `describe.remote()`.
+def make_app(
+    embedder: Any,
+    limits: LimitsConfig,
+    hashes: Sequence[str] = (),
+    *,
+    has_page: bool = True,
+    extras: Sequence[str] = (),
+) -> FastAPI:
+    """The HTTP application over a handle with `embed.remote(Work)`, `search.remote(SearchWork)`,
+    `describe_all.remote()`.
 
     `hashes` are those of valid API keys; none lets everyone in. `has_page` puts a page at / that tries the model out.
+    `extras` are the names of models beside the main one.
     """
     app = FastAPI(title="MedEmbed", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.embedder, app.state.limits = embedder, limits
+    app.state.extras = {name: embedder.options(multiplexed_model_id=name) for name in extras}
     app.include_router(routes)
     app.include_router(search_api.routes)
+    app.include_router(replicas.routes)
     if has_page:
         app.include_router(page.routes)
     if hashes:
@@ -72,15 +83,16 @@ async def embeddings(request: Request) -> Response:
 
 @routes.get("/v1/models", responses=answers(ModelList))
 async def list_models(request: Request) -> Response:
-    """The served model: version, fingerprint, width, trained dimensions."""
-    model = await _describe(request)
-    return JSONResponse({"object": "list", "data": [model_entry(model)]}, headers=model_headers(model))
+    """The served models: version, fingerprint, width, trained dimensions."""
+    models = await _describe(request)
+    return JSONResponse({"object": "list", "data": list(map(model_entry, models))}, headers=model_headers(models[0]))
 
 
 @routes.get("/v1/models/{name:path}", responses=answers(ModelEntry))
 async def retrieve_model(request: Request, name: str) -> Response:
     """The same for one name; 404 if it is not served."""
-    model = await _describe(request)
+    models = await _describe(request)
+    model = next((one for one in models if name in model_names(one)), models[0])
     try:
         check_model(name, model)
     except RequestError as error:
@@ -105,14 +117,18 @@ async def ready(request: Request) -> Response:
 
 async def _embed(request: Request, work: Work) -> Embedded:
     """The replica's answer. Raises RequestError, which names the model if it was the model that refused."""
-    result: Embedded | Refused = await call(request, request.app.state.embedder.embed.remote, work)
+    state = request.app.state
+    name = (work.model or "").partition("/")[0]
+    embedder = state.extras.get(name, state.embedder)  # replicas that have this model loaded come first
+    result: Embedded | Refused = await call(request, embedder.embed.remote, work)
     return accept(request, result, result.model)
 
 
-async def _describe(request: Request) -> Model:
-    model: Model = await call(request, request.app.state.embedder.describe.remote)
-    note_model(request, model)
-    return model
+async def _describe(request: Request) -> list[Model]:
+    """The main model, then those beside it."""
+    models: list[Model] = await call(request, request.app.state.embedder.describe_all.remote)
+    note_model(request, models[0])
+    return models
 
 
 async def _refuse_route(_: Request, error: Exception) -> Response:
@@ -129,12 +145,18 @@ class Api:
     """Serve's ingress around `make_app`, which is built in the replica, so that nothing of it is pickled."""
 
     def __init__(
-        self, embedder: Any, limits: dict[str, Any], hashes: Sequence[str], access_log: bool, has_page: bool
+        self,
+        embedder: Any,
+        limits: dict[str, Any],
+        hashes: Sequence[str],
+        access_log: bool,
+        has_page: bool,
+        extras: Sequence[str] = (),
     ) -> None:
         self.embedder, self.limits, self.hashes = embedder, LimitsConfig.model_validate(limits), hashes
-        self.has_page = has_page
+        self.has_page, self.extras = has_page, extras
         if access_log:
             start_access_log()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return make_app(self.embedder, self.limits, self.hashes, has_page=self.has_page)
+        return make_app(self.embedder, self.limits, self.hashes, has_page=self.has_page, extras=self.extras)

@@ -14,15 +14,19 @@ from ray.serve import Application
 from medembed import storage
 from medembed.config import Config, InputUri, load_config
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, read_card
 from medembed.encoding.table import open_table_of
+from medembed.errors import ConfigError
+from medembed.matryoshka import check_trained
 from medembed.privacy import silence_telemetry
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.api import Api
 from serve.embedder import Embedder
+from serve.extras import Entry
 from serve.guard import KeysConfig, LimitsConfig, read_keys
 from serve.haproxy import check_haproxy
+from serve.scaling import AutoscalingConfig, ReplicaCount, scale_options
 from serve.table import SearchConfig, check_search
 from serve.whole import Whole
 
@@ -60,7 +64,21 @@ class ServeConfig(Config):
     backend: Literal["auto", "torch", "openvino"] = Field(
         default="auto", description="what computes on CPUs; auto: whichever is faster there"
     )
-    replicas: int = Field(default=1, ge=1, description="replicas that hold the model")
+    dimensions: tuple[int, ...] = Field(
+        default=(),
+        description="dimensions that clients rely on: no start, and no promotion, of a model not trained for them",
+    )
+    models: dict[str, str] = Field(
+        default={},
+        description="models beside the main one, {name that clients send: models:/..., a folder, ...}; no table",
+    )
+    models_per_replica: int = Field(
+        default=2, ge=1, description="of these, how many a replica holds; the least recently used makes room"
+    )
+    replicas: ReplicaCount = Field(
+        default=1, description="replicas that hold the model, or [fewest,most] by load; fewest may be 0"
+    )
+    autoscaling: AutoscalingConfig = AutoscalingConfig()
     cpus_per_replica: int = Field(default=1, ge=1, description="CPU cores and threads of one")
     batch_tokens: int | None = Field(
         default=None,
@@ -79,18 +97,18 @@ class ServeConfig(Config):
 def build(args: dict[str, Any]) -> Application:
     """The application for these arguments (see ServeConfig). Raises a MedEmbedError of one line before it starts."""
     silence_telemetry()
-    config = load_config(ServeConfig, list(_overrides(args)))
-    hashes = read_keys(config.keys)
-    user_config = resolve(config)
-    user_config |= pin_table(config, fetch_model(user_config["model"]))
+    config = read_arguments(args)
+    hashes, user_config = read_keys(config.keys), resolve(config)
     encoding = EncodingConfig(
         cpus_per_worker=config.cpus_per_replica, gpus_per_worker=config.gpus_per_replica, backend=config.backend
     )
-    resources = {"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica}
     embedder, api, whole = (cast(Any, each) for each in (Embedder, Api, Whole))  # as Serve's decorators made them
-    replicas = {"num_replicas": config.replicas, "ray_actor_options": resources, "user_config": user_config}
-    model = (encoding.model_dump(), config.tokens_at_once)
-    http = (config.limits.model_dump(), hashes, config.access_log, config.page)
+    replicas = scale_options(config.replicas, config.autoscaling) | {
+        "ray_actor_options": {"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica},
+        "user_config": user_config,
+    }
+    model = (encoding.model_dump(), config.tokens_at_once, config.models_per_replica)
+    http = (config.limits.model_dump(), hashes, config.access_log, config.page, list(config.models))
     if config.ingress == "haproxy":
         check_haproxy()
         return cast(Application, whole.options(**replicas).bind(*model, *http))
@@ -99,13 +117,44 @@ def build(args: dict[str, Any]) -> Application:
 
 
 def resolve(config: ServeConfig) -> dict[str, Any]:
-    """Of the Embedder's `user_config` what is known of the model: where its folder is, and what it is called."""
-    named = {"name": config.name}
-    if not config.model.startswith("models:/"):
-        return {"model": storage.absolute(config.model), "version": "unregistered", **named}
+    """The Embedder's `user_config`. Raises a MedEmbedError, on one line, for what cannot be served."""
+    main = resolve_main(config, locate(config.model, config))
+    if not config.models:
+        return main
+    if config.name in config.models:
+        raise ConfigError(f"models.{config.name}: is the main model's name; give it another.")
+    return main | {"models": {name: resolve_extra(*locate(model, config)) for name, model in config.models.items()}}
+
+
+def locate(model: str, config: ServeConfig) -> tuple[str, str]:
+    """(folder, version) of a model by reference. Raises ServiceError for one that is not in the registry."""
+    if not model.startswith("models:/"):
+        return storage.absolute(model), "unregistered"
     registry = open_registry(RegistryConfig(tracking_uri=config.tracking_uri), on_cluster="RAY_ADDRESS" in os.environ)
-    version = registry.resolve(config.model)
-    return {"model": version.source, "version": version.version, **named}
+    found = registry.resolve(model)
+    return found.source, found.version
+
+
+def resolve_main(config: ServeConfig, located: tuple[str, str]) -> dict[str, Any]:
+    """Of the `user_config` the part of the main model: where it is, what it is called, and its table."""
+    model, version = located
+    folder = fetch_model(model)
+    width = model_width(folder) or max(config.dimensions, default=0)
+    check_trained(config.dimensions, read_card(folder).get("dimensions", ()), width)
+    return {"model": model, "version": version, "name": config.name, **pin_table(config, folder)}
+
+
+def resolve_extra(model: str, version: str) -> Entry:
+    """Of the `user_config` the part of a model beside the main one."""
+    folder = fetch_model(model)
+    dimensions = list(read_card(folder).get("dimensions", ()))
+    return {
+        "model": model,
+        "version": version,
+        "fingerprint": model_fingerprint(folder),
+        "width": model_width(folder),
+        "dimensions": dimensions,
+    }
 
 
 def pin_table(config: ServeConfig, folder: Path) -> dict[str, Any]:
@@ -122,6 +171,11 @@ def pin_table(config: ServeConfig, folder: Path) -> dict[str, Any]:
     if search.documents is not None:  # replicas have another working directory
         search = search.model_copy(update={"documents": storage.absolute(search.documents)})
     return {"table": table.uri, "table_version": table.version, "search": search.model_dump(mode="json")}
+
+
+def read_arguments(arguments: Mapping[str, Any]) -> ServeConfig:
+    """The config of `build`'s arguments. Raises ConfigError."""
+    return load_config(ServeConfig, list(_overrides(arguments)))
 
 
 def _overrides(arguments: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

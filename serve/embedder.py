@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from ray import serve
 
 from medembed.encoding.config import EncodingConfig
-from medembed.errors import MedEmbedError
+from medembed.schema import fingerprint
 from serve.answer import Part, Served, answer, compute_together, count_tokens, load_served
+from serve.errors import log_line
+from serve.extras import Extras
 from serve.metrics import ReplicaMetrics
+from serve.openapi import ReplicaEntry
 from serve.search import search
 from serve.search_work import Found, SearchWork
 from serve.work import Embedded, Model, Refused, Work
@@ -26,36 +29,60 @@ class Replica:
     swaps models without a pause.
     """
 
-    def __init__(self, encoding: dict[str, Any], batch_tokens: int) -> None:
+    def __init__(self, encoding: dict[str, Any], batch_tokens: int, most_extras: int = 1) -> None:
         self.config, self.batch_tokens = EncodingConfig.model_validate(encoding), batch_tokens
+        self.extras = Extras(self.config, most_extras)
         self.current: Served | None = None
         self.metrics = ReplicaMetrics(batch_tokens)
+        self.longest = batch_tokens
+        self.serves = ""  # fingerprint of the user_config
+        self.refused: str | None = None  # and of the one that could not be loaded
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Serves another pair from now on; one that cannot be loaded leaves the old one, and a line in the log.
 
-        Without an old one raises a MedEmbedError: there is nothing to serve.
+        Without an old one raises what went wrong: there is nothing to serve. With one it never raises, as Serve
+        would end the replica; `report` says what was refused.
         """
+        wanted, entries = fingerprint(user_config), user_config.get("models", {})
         try:
             loaded = await asyncio.to_thread(load_served, user_config, self.config)
-        except MedEmbedError as error:
+            extras = await self.extras.reload(entries)
+        except Exception as error:
             if self.current is None:
                 raise
-            serving = self.current.model
-            logger.error("not swapped: %s; version %s goes on serving", error, serving["version"])
+            self.refused = wanted
+            version = self.current.model["version"]
+            logger.error("not swapped: %s; version %s goes on serving", log_line(error), version)
             return
-        # One input always fits, however long the model lets it be.
-        self._compute.set_max_batch_size(max(self.batch_tokens, loaded.model["max_input_tokens"]))
-        self.current = loaded
+        self._make_room(loaded)
+        self.current, self.serves, self.refused = loaded, wanted, None
+        self.extras.swap(entries, extras)
         self.metrics.serve(loaded.model)
 
     async def describe(self) -> Model:
         """The served model, as clients see it."""
         return self._serving().model
 
+    async def describe_all(self) -> list[Model]:
+        """The served model, then those beside it, of which less is known until they are loaded."""
+        return [self._serving().model, *cast(list[Model], list(self.extras.describe()))]
+
+    async def report(self) -> ReplicaEntry:
+        """What this replica serves, for `serve.replicas`."""
+        model = self._serving().model
+        return {
+            "replica": serve.get_replica_context().replica_id.unique_id,
+            "version": model["version"],
+            "fingerprint": model["fingerprint"],
+            "table_version": model["table"]["version"] if model["table"] else None,
+            "config": self.serves,
+            "refused": self.refused,
+        }
+
     async def embed(self, work: Work) -> Embedded | Refused:
         """The embeddings of one request, or why it was refused."""
-        return await answer(work, self._serving(), self._compute, self.batch_tokens)
+        return await answer(work, await self._choose(work.model), self._compute, self.batch_tokens)
 
     async def search(self, work: SearchWork) -> Found | Refused:
         """What the table has near a query, or why it was refused."""
@@ -70,6 +97,20 @@ class Replica:
         rows = await asyncio.to_thread(compute_together, parts)
         self.metrics.count_batch(parts)
         return rows
+
+    async def _choose(self, name: str | None) -> Served:
+        """The model that a request means; the main one refuses the names that nobody bears."""
+        extra = self.extras.find(name)
+        if extra is None:
+            return self._serving()
+        served = await self.extras.get(extra)
+        self._make_room(served)
+        return served
+
+    def _make_room(self, served: Served) -> None:
+        """Lets a batch hold the longest input of this model: one input always fits."""
+        self.longest = max(self.longest, served.model["max_input_tokens"])
+        self._compute.set_max_batch_size(self.longest)
 
     def _serving(self) -> Served:
         if self.current is None:

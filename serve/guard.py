@@ -19,8 +19,8 @@ from serve.errors import RequestError, error_response, explain, log_line
 
 logger = logging.getLogger(__name__)
 
-# Probes have no key; they say nothing but whether the server and its model work.
-OPEN = ("/health/live", "/health/ready")
+# Probes have no key; they say nothing but whether the server works, and which version.
+OPEN = ("/health/live", "/health/ready", "/health/replicas")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict  # typing's own, before Python 3.12, is none that pydantic reads
 
-from serve.work import Model
+from serve.work import TableFacts
 
 _exact = with_config(ConfigDict(extra="forbid"))
 _MODEL_HEADERS = {
@@ -50,14 +50,26 @@ class EmbeddingAnswer(TypedDict):
 
 
 @_exact
-class ModelEntry(Model):
-    """A served model. `trained` says whether there are trained dimensions, or any is taken as it comes."""
+class ModelEntry(TypedDict):
+    """A served model. `trained` says whether there are trained dimensions, or any is taken as it comes.
+
+    What is null is not known: of a model beside the main one, until it is asked for.
+    """
 
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
     trained: bool
+    name: str
+    version: str
+    fingerprint: str
+    width: int | None
+    dimensions: list[int]
+    max_input_tokens: int | None
+    vocabulary: int | None
+    int8_ranges: str | None
+    table: TableFacts | None
 
 
 @_exact
@@ -97,6 +109,25 @@ class SearchAnswer(TypedDict):
     model: str
     table: SearchedTable
     usage: Usage
+
+
+@_exact
+class ReplicaEntry(TypedDict):
+    """What a replica serves; `config`, `refused`: fingerprints of the user_config that it took, and could not take."""
+
+    replica: str
+    version: str
+    fingerprint: str
+    table_version: int | None
+    config: str
+    refused: str | None
+
+
+@_exact
+class ReplicaList(TypedDict):
+    """All replicas that answer."""
+
+    replicas: list[ReplicaEntry]
 
 
 @_exact

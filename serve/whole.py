@@ -39,11 +39,20 @@ class Method(Generic[Given, Answer]):
 
 
 class Here:
-    """A replica of this process in the place of a handle to one."""
+    """A replica of this process in the place of a handle to one; `broadcast` asks all replicas."""
 
     def __init__(self, replica: Replica, most: int) -> None:
         self.embed, self.search = Method(replica.embed, most), Method(replica.search, most)
-        self.describe = Method(replica.describe, most)
+        self.describe_all = Method(replica.describe_all, most)
+
+    def options(self, **_: Any) -> "Here":
+        """Itself: behind HAProxy no other replica can be chosen for a model that it has loaded."""
+        return self
+
+    def broadcast(self, method: str) -> Any:
+        """The answers of all replicas of this deployment."""
+        context = serve.get_replica_context()
+        return serve.get_deployment_handle(context.deployment, context.app_name).broadcast(method)
 
 
 # More than the queue takes, so that it is the queue in here that refuses, in OpenAI's shape.
@@ -56,16 +65,19 @@ class Whole(Replica):
         self,
         encoding: dict[str, Any],
         batch_tokens: int,
+        most_extras: int,
         limits: dict[str, Any],
         hashes: Sequence[str],
         access_log: bool,
         has_page: bool,
+        extras: Sequence[str],
     ) -> None:
-        super().__init__(encoding, batch_tokens)
-        self.limits, self.hashes, self.has_page = LimitsConfig.model_validate(limits), hashes, has_page
+        super().__init__(encoding, batch_tokens, most_extras)
+        self.limits, self.hashes = LimitsConfig.model_validate(limits), hashes
+        self.has_page, self.names = has_page, extras
         if access_log:
             start_access_log()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         here = Here(self, self.limits.max_queued_requests)
-        return make_app(here, self.limits, self.hashes, has_page=self.has_page)
+        return make_app(here, self.limits, self.hashes, has_page=self.has_page, extras=self.names)

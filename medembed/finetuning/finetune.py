@@ -36,6 +36,7 @@ from medembed.finetuning.register import register_checkpoint
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
+from medembed.registry.champion import crown, read_champion
 from medembed.registry.models import Registry, Version
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
@@ -97,7 +98,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         gain = comparison.differences[comparison.objective][config.training.select_dimension]
         is_promoted = config.promote and gain.low > 0 and (is_new or not registry.has_alias())
         if is_promoted:
-            registry.set_alias(version)
+            crown(registry, version, read_champion(registry, version.name))
     tables = (base_table, table)
     return Finetuned(
         dataset, tables, examples, checkpoint, before, after, compared, version, is_promoted, report, run.seconds

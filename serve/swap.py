@@ -1,0 +1,129 @@
+"""Changes what a running server serves, and waits until every replica answers with it, or puts the old one back."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from medembed.config import Config
+from medembed.errors import ServiceError
+from medembed.schema import fingerprint
+from serve.dashboard import EMBEDDER, Dashboard, deployed_app, read_token, replicas_of, server_url, with_user_config
+from serve.openapi import ReplicaEntry
+from serve.replicas import PATH
+
+_PAUSE_S = 0.2
+UserConfig = dict[str, Any]
+
+
+class ServingConfig(Config):
+    """The running server that is told of a promotion."""
+
+    address: str | None = Field(
+        default=None, description="Ray dashboard of the server, e.g. http://127.0.0.1:8265; null: no server is told"
+    )
+    app: str = Field(default="medembed", description="name of its Serve application")
+    url: str | None = Field(
+        default=None, description="where the server answers, to ask its replicas; null: where the dashboard says"
+    )
+    timeout_s: float = Field(default=600, gt=0, description="seconds that its replicas may take to load the model")
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """`replicas` answer with this version now, all of them, `seconds` after they were told."""
+
+    version: str
+    replicas: int
+    seconds: float
+
+
+class Server:
+    """A deployed application, as its dashboard and its replicas tell of it."""
+
+    def __init__(self, config: ServingConfig, workspace: str) -> None:
+        """`workspace` may hold the token of a `medembed serve`. Raises ServiceError for what is not there."""
+        assert config.address is not None
+        self.config = config
+        self.dashboard = Dashboard(config.address, read_token(workspace, config.address))
+        details = self.dashboard.details()
+        self.app = deployed_app(details, config.app)
+        self.url = config.url or server_url(details, self.app, config.address)
+
+    def current(self) -> UserConfig:
+        """The Embedder's `user_config` that Serve holds."""
+        deployments = self.dashboard.details()["applications"][self.config.app]["deployments"]
+        found = deployments.get(EMBEDDER, {}).get("deployment_config", {}).get("user_config")
+        if not found:
+            raise ServiceError(f"serving.app {self.config.app}: is not up yet, or failed; see serve status.")
+        return dict(found)
+
+    def put(self, user_config: UserConfig) -> None:
+        """Has Serve reconfigure the replicas; it goes on while this returns."""
+        self.dashboard.deploy(with_user_config(self.dashboard.details(), self.config.app, user_config))
+
+    def reports(self) -> list[ReplicaEntry]:
+        """What each replica says that it serves. Raises ServiceError if the server does not answer."""
+        try:
+            with urllib.request.urlopen(f"{self.url}{PATH}", timeout=30) as response:
+                found: list[ReplicaEntry] = json.load(response)["replicas"]
+                return found
+        except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+            raise ServiceError(
+                f"{self.url}{PATH}: cannot ask the replicas: {error}; if it answers elsewhere, give serving.url."
+            ) from None
+
+    def swap(self, user_config: UserConfig) -> Swapped:
+        """Serves this from now on. Raises ServiceError if a replica refused it or time ran out: the former is back."""
+        former, started = self.current(), time.monotonic()
+        self.reports()  # a server that cannot be asked would leave us in the dark half-way
+        self.put(user_config)
+        try:
+            replicas = wait_until_taken(self._states, user_config, self.config.timeout_s)
+        except ServiceError as error:
+            if self.current() == user_config:  # else somebody else has put another there
+                self.put(former)
+            raise ServiceError(
+                f"version {user_config['version']} was not taken: {error}; version {former['version']} serves."
+            ) from None
+        return Swapped(user_config["version"], replicas, time.monotonic() - started)
+
+    def _states(self) -> tuple[dict[str, str], list[ReplicaEntry]]:
+        return replicas_of(self.dashboard.details(), self.config.app), self.reports()
+
+
+def wait_until_taken(
+    look: Callable[[], tuple[dict[str, str], list[ReplicaEntry]]], user_config: UserConfig, timeout_s: float
+) -> int:
+    """How many replicas serve this; all of them do. `look()` gives ({replica: Serve's state}, what each reports).
+
+    Raises ServiceError if one refused it, or if some do not serve it after `timeout_s`.
+    """
+    wanted, states, missing = fingerprint(user_config), dict[str, str](), list[str]()
+    for states, reports in _until(look, timeout_s):
+        refused = [report["replica"] for report in reports if report["refused"] == wanted]
+        if refused:
+            raise ServiceError(
+                f"{len(refused)} of {len(states)} replicas could not load it; the log of replica {refused[0]} says why"
+            )
+        serving = {report["replica"] for report in reports if report["config"] == wanted}
+        missing = [replica for replica, state in states.items() if state != "RUNNING" or replica not in serving]
+        if not missing:
+            return len(states)
+    raise ServiceError(
+        f"{len(missing)} of {len(states)} replicas do not serve it after {timeout_s:g} s (serving.timeout_s)"
+    )
+
+
+def _until(look: Callable[[], Any], timeout_s: float) -> Iterator[Any]:
+    end = time.monotonic() + timeout_s
+    while True:
+        yield look()
+        if time.monotonic() > end:
+            return
+        time.sleep(_PAUSE_S)

@@ -1,0 +1,162 @@
+"""`medembed serve`: a bad start is one line before Ray starts; a good one is swapped under load, and ends cleanly."""
+
+import json
+import shutil
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.serving import Answer, Load, Running, make_versions, served, statuses
+from jobs.serve import ServeJob, run
+from medembed.config import load_config
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.model_files import CARD
+from medembed.errors import MedEmbedError, ServiceError
+from medembed.registry.champion import find_previous
+from medembed.registry.models import Registry
+from serve.promotion import promote
+from serve.swap import Server, ServingConfig
+from tests.tables import write_corpus, write_table
+
+
+def start(tmp_path: Path, *arguments: str) -> str:
+    """What a start says that must fail."""
+    with pytest.raises(MedEmbedError) as caught:
+        run(load_config(ServeJob, [f"workspace={tmp_path}/ws", *arguments]))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def model(encoder_folder: Path, tmp_path: Path) -> Path:
+    """A model trained for 32 and 8 dimensions."""
+    folder = shutil.copytree(encoder_folder, tmp_path / "model")
+    (folder / CARD).write_text(json.dumps({"dimensions": [32, 8]}))
+    return folder
+
+
+def test_a_model_that_cannot_be_served_is_one_line_before_ray_starts(model: Path, tmp_path: Path):
+    assert "models:/medembed@champion: not in the registry" in start(tmp_path)
+    assert "found [16], but this model was trained for [32, 8]" in start(tmp_path, f"model={model}", "dimensions=[16]")
+    assert "models.medembed: is the main model's name" in start(tmp_path, f"model={model}", f"models.medembed={model}")
+    assert "nowhere: no such folder" in start(tmp_path, f"model={model}", f"models.more={tmp_path}/nowhere")
+    (model / "model.safetensors").unlink()
+    assert "no .safetensors weights" in start(tmp_path, f"model={model}")
+
+
+def test_a_place_that_cannot_be_used_is_one_line_before_ray_starts(model: Path, tmp_path: Path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for key in ("port", "dashboard_port"):
+            assert f"port {port} on 127.0.0.1: Address already in use" in start(
+                tmp_path, f"model={model}", f"{key}={port}"
+            )
+    places = [f"model={model}", "port=58231", "dashboard_port=58232"]
+    assert "this machine has" in start(tmp_path, *places, "replicas=1000")
+    assert "nowhere/keys: no such file" in start(tmp_path, *places, f"keys.file={tmp_path}/nowhere/keys")
+    corpus = write_corpus(tmp_path / "data", [{"document_id": "d"}], 1)
+    write_table(tmp_path / "table", corpus, np.eye(1, 32, dtype=np.float32), encoder="another")
+    assert "never compared" in start(tmp_path, *places, f"table={tmp_path}/table")
+
+
+@dataclass(frozen=True)
+class Deployed:
+    running: Running
+    registry: Registry
+    folders: list[str]
+    workspace: Path
+
+    @property
+    def serving(self) -> ServingConfig:
+        return ServingConfig(address=self.running.dashboard)
+
+    def get(self, path: str, body: Any = None) -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.running.url + path, data, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+
+@pytest.fixture(scope="module")
+def server(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """Two replicas of version 1 of two, and version 1 once more beside it, named `more`."""
+    workspace = tmp_path_factory.mktemp("served")
+    registry, folders = make_versions(str(encoder_folder), workspace)
+    registry.set_alias(registry.resolve("models:/medembed/1"))
+    with served(workspace, "replicas=2", f"models.more={folders[1]}") as running:
+        yield Deployed(running, registry, folders, workspace)
+
+
+TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
+
+
+@pytest.mark.ray
+def test_a_swap_under_load_fails_no_request_and_each_answer_is_of_the_version_that_it_names(server: Deployed):
+    vectors = {
+        str(number): Encoder.load(folder, EncodingConfig()).encode(TEXTS, "query")
+        for number, folder in enumerate(server.folders, start=1)
+    }
+    assert np.abs(vectors["1"] - vectors["2"]).max() > 1e-2
+    with Load(server.running.url, [TEXTS], clients=2) as load:
+        told = promote(server.registry, server.registry.resolve("models:/medembed/2"), server.serving)
+        assert "all replicas (2) answer with version 2" in told[-1]
+        told = promote(server.registry, find_previous(server.registry, "medembed"), server.serving)
+        assert "all replicas (2) answer with version 1" in told[-1]
+    assert set(statuses(load.answers)) == {200}
+    assert {"1", "2"} <= {answer.headers["x-model-version"] for answer in load.answers}
+    assert all(is_close(answer, vectors) for answer in load.answers)
+    assert server.registry.aliases("medembed") == {"champion": "1", "previous": "2"}
+
+
+def is_close(answer: Answer, vectors: dict[str, Any]) -> bool:
+    return bool(np.abs(answer.vectors() - vectors[answer.headers["x-model-version"]]).max() < 1e-4)
+
+
+@pytest.mark.ray
+def test_what_replicas_cannot_load_is_not_taken_and_the_old_one_goes_on(server: Deployed):
+    there = Server(server.serving, str(server.workspace))
+    former = there.current()
+    with pytest.raises(ServiceError, match="version 9 was not taken: . of 2 replicas could not load it") as caught:
+        there.swap(former | {"model": f"{server.workspace}/none", "version": "9"})
+    assert "version 1 serves" in str(caught.value)
+    assert there.current() == former
+    assert {report["version"] for report in there.reports()} == {"1"}
+
+
+@pytest.mark.ray
+def test_a_model_beside_the_main_one_answers_under_its_name_and_others_are_not_found(server: Deployed):
+    def ask(name: str) -> tuple[int, Any]:
+        return server.get("/v1/embeddings", {"model": name, "input": TEXTS})
+
+    expected = Encoder.load(server.folders[1], EncodingConfig()).encode(TEXTS, "query")
+    status, answer = ask("more")
+    assert (status, answer["model"]) == (200, "more")
+    assert np.allclose([one["embedding"] for one in answer["data"]], expected, atol=1e-5)
+    assert [ask(name)[0] for name in ("medembed", "medembed/1", "more/unregistered", "more/9", "other")] == [
+        200, 200, 200, 404, 404,
+    ]  # fmt: skip
+    listed = {one["id"]: one for one in server.get("/v1/models")[1]["data"]}
+    assert [(name, listed[name]["version"]) for name in listed] == [("medembed", "1"), ("more", "unregistered")]
+    assert listed["medembed"]["fingerprint"] != listed["more"]["fingerprint"]
+    assert server.get("/v1/models/more")[1] == listed["more"]
+
+
+@pytest.mark.ray
+def test_the_token_of_the_dashboard_is_its_owners_alone(server: Deployed):
+    (file,) = (server.workspace / "serving").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(ServiceError, match="401|Authentication"):
+        Server(server.serving, str(server.workspace / "elsewhere"))

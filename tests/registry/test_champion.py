@@ -1,0 +1,46 @@
+import pytest
+
+from medembed.errors import ServiceError
+from medembed.registry.champion import crown, find_previous, read_champion
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import Registry, Version, open_registry
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """Three versions, none of them champion."""
+    made = open_registry(RegistryConfig(workspace=str(tmp_path_factory.mktemp("ws"))), on_cluster=False)
+    for number in range(3):
+        made.register(f"/models/{number + 1}", params={}, metrics={"dev_score": number / 10}, tags={}, artifacts={})
+    return made
+
+
+def version(registry: Registry, number: int) -> Version:
+    return registry.resolve(f"models:/medembed/{number}")
+
+
+def test_the_former_champion_is_kept_and_going_back_twice_changes_nothing(registry: Registry):
+    assert read_champion(registry, "medembed") is None
+    with pytest.raises(ServiceError, match="no version to roll back to"):
+        find_previous(registry, "medembed")
+    seen = None
+    for number in (1, 2, 2, 3):  # once more is no change
+        crown(registry, version(registry, number), seen)
+        seen = str(number)
+    assert registry.aliases("medembed") == {"champion": "3", "previous": "2"}
+    for expected in ({"champion": "2", "previous": "3"}, {"champion": "3", "previous": "2"}):
+        crown(registry, find_previous(registry, "medembed"), read_champion(registry, "medembed"))
+        assert registry.aliases("medembed") == expected
+
+
+def test_a_champion_that_somebody_moved_meanwhile_is_left_alone(registry: Registry):
+    before = registry.aliases("medembed")
+    with pytest.raises(ServiceError, match="somebody else moved it"):
+        crown(registry, version(registry, 1), "7")
+    assert registry.aliases("medembed") == before
+
+
+def test_versions_are_listed_newest_first_with_their_metrics(registry: Registry):
+    listed = registry.versions("medembed", 2)
+    assert [(one.version.version, one.metrics["dev_score"]) for one in listed] == [("3", 0.2), ("2", 0.1)]
+    assert registry.versions("other", 2) == []
