@@ -26,6 +26,7 @@ from medembed.encoding.quantize import calibrate
 from serve.answer import Part, Served, answer, compute_together, describe_model, load_served
 from serve.api import make_app
 from serve.guard import LimitsConfig
+from serve.openapi import ReplicaEntry
 from serve.run import find_port, serving
 from serve.search import search
 from serve.search_work import Found, SearchWork
@@ -71,6 +72,14 @@ class Replica:
 
     def _describe(self) -> list[Model]:
         return [self.served.model]
+
+    def broadcast(self, _: str) -> "Replica":
+        return self
+
+    async def results_async(self, **_: Any) -> list[ReplicaEntry]:
+        model = self.served.model
+        named = {"version": model["version"], "fingerprint": model["fingerprint"], "table_version": None}
+        return [{"replica": "r1", "config": "c1", "refused": None, **named}]
 
 
 async def answer_alone(work: Work, served: Served) -> Embedded | Refused:

@@ -17,7 +17,7 @@ from tests.serve.conftest import KEY, Replica
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 ROUTES = [
     ("POST", "/v1/embeddings"), ("POST", "/v1/search"), ("GET", "/v1/models"), ("GET", "/v1/models/{name}"),
-    ("GET", "/health/live"), ("GET", "/health/ready"),
+    ("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/health/replicas"),
 ]  # fmt: skip
 # Also a body that the document allows may be refused: no schema knows a model's dimensions, or reads 8.0 as no integer.
 ALLOWED = ["2xx", "400", "404", "409"]
