@@ -1,10 +1,14 @@
 """Serve a model over HTTP until Ctrl-C; `medembed promote` swaps it without a pause."""
 
 import os
+import shutil
 import signal
+import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from pydantic import Field
 
@@ -15,8 +19,11 @@ from serve.app import ServeConfig, resolve
 from serve.dashboard import Dashboard
 from serve.deploy import deployed, describe, kept_token, to_arguments
 from serve.guard import read_keys
+from serve.haproxy import haproxy_environment
 from serve.run import find_port
 from serve.scaling import check_room
+
+_HAPROXY_FOLDER = "MEDEMBED_HAPROXY_FOLDER"
 
 
 class ServeJob(ServeConfig):
@@ -32,8 +39,25 @@ class ServeJob(ServeConfig):
     )
 
 
-def run(job: ServeJob) -> Summary:
+def run(job: ServeJob, arguments: Sequence[str] = ()) -> Summary:
+    """`arguments` are those of the command: it starts anew where Ray must know of HAProxy before it is imported."""
     config, address = _checked(job), os.environ.get("RAY_ADDRESS")
+    if job.ingress == "haproxy" and not address and _HAPROXY_FOLDER not in os.environ:
+        _start_anew_for_haproxy(arguments)
+    try:
+        return _serve(job, config, address)
+    finally:
+        shutil.rmtree(os.environ.get(_HAPROXY_FOLDER, ""), ignore_errors=True)
+
+
+def _start_anew_for_haproxy(arguments: Sequence[str]) -> None:
+    """Becomes the same command with the environment that Ray Serve reads when it is imported, as it is by now."""
+    folder = tempfile.mkdtemp(prefix="mh-", dir="/tmp")  # short: HAProxy's socket lies below it
+    environment = os.environ | haproxy_environment(folder) | {_HAPROXY_FOLDER: folder}
+    os.execve(sys.executable, [sys.executable, "-m", "jobs.serve", *arguments], environment)
+
+
+def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
     user_config = resolve(config)
     arguments, started = to_arguments(config), time.monotonic()
     with _dashboard(job, address) as dashboard, deployed(
@@ -80,7 +104,10 @@ def _wait_for_ctrl_c() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    run_job(ServeJob, run, argv, ray="none")  # only when all that can be known before is checked
+    given = sys.argv[1:] if argv is None else list(argv)
+    run_job(
+        ServeJob, partial(run, arguments=given), given, ray="none"
+    )  # Ray starts only when all that can be known before is checked
 
 
 if __name__ == "__main__":

@@ -84,10 +84,12 @@ class Encoder:
         """float32 [len(tokens), width], unit rows, of texts given as `tokenize` gives them, in this order."""
         embeddings = np.zeros((len(tokens), self.width), dtype=np.float32)
         if tokens:
-            # Few texts that would fill one batch are dealt out to all that computes at the same time.
-            share = -(-sum(map(len, tokens)) // self.backend.at_once)
-            self.backend.embed(self.batches(tokens, min(share, self.config.batch_tokens)), embeddings)
+            self.backend.embed(self.batches(tokens, self.tokens_of_batch(list(map(len, tokens)))), embeddings)
         return _finish(embeddings)
+
+    def tokens_of_batch(self, lengths: Sequence[int]) -> int:
+        """Most tokens of a batch of `encode_tokens`: few texts are dealt out to all that computes at the same time."""
+        return min(self.config.batch_tokens, -(-sum(lengths) // self.backend.at_once))
 
     def tokenize(self, texts: Sequence[str], role: Role = "document") -> list[list[int]]:
         """Token ids of each text behind its role's prompt, cut at the maximum length."""
