@@ -56,11 +56,12 @@ class Memory:
 @click.command()
 @click.option("--seconds", default=120, show_default=True, help="of overload")
 @click.option("--replicas", default=2, show_default=True)
+@click.option("--ingress", default="serve", show_default=True, type=click.Choice(["serve", "haproxy"]))
 @click.option("--times", default=3.0, show_default=True, help="the capacity")
 @click.option("--model", default=MINILM, show_default=True, help="or tiny, for a random one of two layers")
-def main(seconds: int, replicas: int, times: float, model: str) -> None:
+def main(seconds: int, replicas: int, ingress: str, times: float, model: str) -> None:
     """Prints what happened, and what of it must not."""
-    limits = [f"limits.request_timeout_s={_TIMEOUT_S}", "limits.max_queued_requests=32"]
+    limits = [f"limits.request_timeout_s={_TIMEOUT_S}", "limits.max_queued_requests=32", f"ingress={ingress}"]
     with (
         tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch,
         served(Path(scratch), f"model={find_model(model, Path(scratch))}", f"replicas={replicas}", *limits) as running,

@@ -52,14 +52,17 @@ def main(swaps: int, clients: int, replicas: int, model: str) -> None:
                 promote(registry, registry.resolve(f"models:/medembed/{2 - number % 2}"), serving)
                 seconds.append(time.monotonic() - before)
             time.sleep(1)
-        _report(load.answers, expected, seconds)
+            load.stop()
+            is_fine = _report(load.answers, expected, seconds)
+    sys.exit(not is_fine)
 
 
 def _vectors(folder: str) -> Vectors:
     return dict(zip(TEXTS, Encoder.load(folder, EncodingConfig()).encode(TEXTS, "query"), strict=True))
 
 
-def _report(answers: list[Answer], expected: dict[str, Vectors], seconds: list[float]) -> None:
+def _report(answers: list[Answer], expected: dict[str, Vectors], seconds: list[float]) -> bool:
+    """Prints it; whether nothing failed."""
     wrong = sum(not _is_of_its_version(answer, expected) for answer in answers if answer.status == 200)
     failed = sum(answer.status != 200 for answer in answers)
     by_version = Counter(answer.headers.get("x-model-version") for answer in answers if answer.status == 200)
@@ -71,7 +74,7 @@ def _report(answers: list[Answer], expected: dict[str, Vectors], seconds: list[f
     )
     print(f"{failed} failed, {wrong} whose vectors are not those of the version that they name")
     print(latencies(answers))
-    sys.exit(1 if failed or wrong else 0)
+    return not failed and not wrong
 
 
 def _is_of_its_version(answer: Answer, expected: dict[str, Vectors]) -> bool:

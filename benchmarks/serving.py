@@ -63,7 +63,8 @@ def served(workspace: Path, *arguments: str) -> Iterator[Running]:
         yield Running(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", process)
     finally:
         children = process.children(recursive=True)
-        started.send_signal(signal.SIGINT)
+        ignores = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # started in a script's background
+        started.send_signal(signal.SIGTERM if ignores else signal.SIGINT)
         status = started.wait(120)
         _, left = psutil.wait_procs(children, timeout=15)
         print(f"server ended: status {status}, {len(left)} processes left", flush=True)

@@ -44,12 +44,13 @@ def make_app(
     *,
     has_page: bool = True,
     extras: Sequence[str] = (),
+    most: int | None = None,
 ) -> FastAPI:
     """The HTTP application over a handle with `embed.remote(Work)`, `search.remote(SearchWork)`,
     `describe_all.remote()`.
 
     `hashes` are those of valid API keys; none lets everyone in. `has_page` puts a page at / that tries the model out.
-    `extras` are the names of models beside the main one.
+    `extras` are the names of models beside the main one. `most` requests are taken at a time.
     """
     app = FastAPI(title="MedEmbed", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.embedder, app.state.limits = embedder, limits
@@ -62,7 +63,7 @@ def make_app(
     if hashes:
         require_key(app, OPEN)
     app.add_exception_handler(HTTPException, _refuse_route)
-    app.add_middleware(Guard, limits=limits, hashes=hashes, open_paths=page.PATHS if has_page else ())
+    app.add_middleware(Guard, limits=limits, hashes=hashes, open_paths=page.PATHS if has_page else (), most=most)
     app.add_middleware(AccessLog)
     app.add_middleware(RequestMetrics)
     return app
@@ -152,11 +153,14 @@ class Api:
         access_log: bool,
         has_page: bool,
         extras: Sequence[str] = (),
+        most: int | None = None,
     ) -> None:
         self.embedder, self.limits, self.hashes = embedder, LimitsConfig.model_validate(limits), hashes
-        self.has_page, self.extras = has_page, extras
+        self.has_page, self.extras, self.most = has_page, extras, most
         if access_log:
             start_access_log()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return make_app(self.embedder, self.limits, self.hashes, has_page=self.has_page, extras=self.extras)
+        return make_app(
+            self.embedder, self.limits, self.hashes, has_page=self.has_page, extras=self.extras, most=self.most
+        )

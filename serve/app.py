@@ -22,11 +22,11 @@ from medembed.privacy import silence_telemetry
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.api import Api
-from serve.embedder import Embedder
+from serve.embedder import ONGOING, Embedder
 from serve.extras import Entry
 from serve.guard import KeysConfig, LimitsConfig, read_keys
 from serve.haproxy import check_haproxy
-from serve.scaling import AutoscalingConfig, ReplicaCount, scale_options
+from serve.scaling import AutoscalingConfig, ReplicaCount, most_replicas, scale_options
 from serve.table import SearchConfig, check_search
 from serve.whole import Whole
 
@@ -113,7 +113,9 @@ def build(args: dict[str, Any]) -> Application:
         check_haproxy()
         return cast(Application, whole.options(**replicas).bind(*model, *http))
     held = embedder.options(**replicas, max_queued_requests=config.limits.max_queued_requests).bind(*model)
-    return cast(Application, api.options(ray_actor_options={"num_cpus": 0}).bind(held, *http))
+    # What replicas have in hand and what may wait for them: the API takes no more, and refuses the rest unread.
+    most = config.limits.max_queued_requests + ONGOING * most_replicas(config.replicas)
+    return cast(Application, api.options(ray_actor_options={"num_cpus": 0}).bind(held, *http, most))
 
 
 def resolve(config: ServeConfig) -> dict[str, Any]:

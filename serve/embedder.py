@@ -118,4 +118,5 @@ class Replica:
         return self.current
 
 
-Embedder = serve.deployment(name="Embedder", max_ongoing_requests=64, health_check_period_s=5)(Replica)
+ONGOING = 64  # requests in the hands of a replica
+Embedder = serve.deployment(name="Embedder", max_ongoing_requests=ONGOING, health_check_period_s=5)(Replica)

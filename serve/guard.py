@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from pydantic import Field
+from ray.serve.exceptions import BackPressureError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -85,16 +86,25 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, limits: LimitsConfig, hashes: Sequence[str] = (), open_paths: Sequence[str] = ()
+        self,
+        app: ASGIApp,
+        limits: LimitsConfig,
+        hashes: Sequence[str] = (),
+        open_paths: Sequence[str] = (),
+        most: int | None = None,
     ) -> None:
-        """`open_paths` need no key, beside the probes."""
+        """`open_paths` need no key, beside the probes. `most` requests are in work or wait; more are refused unread:
+        in an overload a refusal that costs as much as an answer leaves no time for answers.
+        """
         self.app, self.limits, self.hashes = app, limits, tuple(hashes)
         self.open_paths = frozenset((*OPEN, *open_paths))
+        self.most, self.begun = most, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         started = False
+        self.begun += 1
 
         async def watched(message: Message) -> None:
             nonlocal started
@@ -111,6 +121,8 @@ class Guard:
                 logger.error("request failed: %s", log_line(error.__cause__ or error))
             if not started:
                 await error_response(answer)(scope, receive, send)
+        finally:
+            self.begun -= 1
 
     def _admit(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -122,6 +134,8 @@ class Guard:
                 "a valid API key is missing; send it as Authorization: Bearer <key>.",
                 headers={"www-authenticate": "Bearer"},
             )
+        if self.most is not None and self.begun > self.most and not is_open:
+            raise BackPressureError(num_queued_requests=self.begun, max_queued_requests=self.most)
         length = headers.get("content-length", "")
         if length.isdecimal() and float(length) > self.limits.max_body_bytes:
             raise self._too_large()

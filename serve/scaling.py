@@ -46,6 +46,11 @@ def check_room(replicas: Replicas, cpus: int) -> None:
         )
 
 
+def most_replicas(replicas: Replicas) -> int:
+    """How many there may be at once."""
+    return replicas if isinstance(replicas, int) else replicas[1]
+
+
 def scale_options(replicas: Replicas, config: AutoscalingConfig) -> dict[str, Any]:
     """Options of a Serve deployment with so many replicas."""
     if isinstance(replicas, int):

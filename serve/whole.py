@@ -79,5 +79,6 @@ class Whole(Replica):
             start_access_log()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        here = Here(self, self.limits.max_queued_requests)
-        return make_app(here, self.limits, self.hashes, has_page=self.has_page, extras=self.names)
+        most = self.limits.max_queued_requests
+        here = Here(self, most)
+        return make_app(here, self.limits, self.hashes, has_page=self.has_page, extras=self.names, most=most)

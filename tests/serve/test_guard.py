@@ -219,3 +219,35 @@ def test_serves_own_time_out_which_is_plain_text_comes_after_the_apis():
     config = yaml.safe_load((Path(serve.__path__[0]) / "config.yaml").read_text())
     limits = LimitsConfig(**config["applications"][0]["args"].get("limits", {}))
     assert config["http_options"].get("request_timeout_s", math.inf) > limits.request_timeout_s
+
+
+def test_more_requests_than_replicas_and_queue_take_are_refused_unread_but_probes_are_not():
+    async def scenario() -> None:
+        release, statuses, read = asyncio.Event(), list[int](), list[bool]()
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            await release.wait()
+            await PlainTextResponse("done")(scope, receive, send)
+
+        async def receive() -> Any:
+            read.append(True)
+            return {"type": "http.request"}
+
+        async def send(message: Any) -> None:
+            statuses.extend([message["status"]] if "status" in message else [])
+
+        guard = Guard(slow, LimitsConfig(), most=2)
+        paths = ["/v1/embeddings", "/v1/embeddings", "/v1/embeddings", "/health/live"]
+        asked = [
+            asyncio.create_task(guard({"type": "http", "path": path, "headers": []}, receive, send)) for path in paths
+        ]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert (statuses, read) == ([429], [])
+        release.set()
+        await asyncio.gather(*asked)
+        assert statuses == [429, 200, 200, 200]
+        await guard({"type": "http", "path": paths[0], "headers": []}, receive, send)
+        assert statuses[-1] == 200, "room comes back"
+
+    asyncio.run(scenario())
