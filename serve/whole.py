@@ -4,46 +4,30 @@ Measured against an API of its own that asks replicas over Serve's handles, see 
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
-from ray.serve.exceptions import BackPressureError
 
 from serve.access import start_access_log
 from serve.api import make_app
 from serve.embedder import Replica
 from serve.guard import LimitsConfig
 
-Given = ParamSpec("Given")
-Answer = TypeVar("Answer")
 
+class Method:
+    """A method of this process, called as that of a handle: `method.remote(...)`."""
 
-class Method(Generic[Given, Answer]):
-    """A method of this process, called as that of a handle: `method.remote(...)`.
-
-    Raises BackPressureError where `most` calls are in work or waiting already.
-    """
-
-    def __init__(self, call: Callable[Given, Awaitable[Answer]], most: int) -> None:
-        self.call, self.most, self.begun = call, most, 0
-
-    async def remote(self, *arguments: Given.args, **named: Given.kwargs) -> Answer:
-        if self.begun >= self.most:
-            raise BackPressureError(num_queued_requests=self.begun, max_queued_requests=self.most)
-        self.begun += 1
-        try:
-            return await self.call(*arguments, **named)
-        finally:
-            self.begun -= 1
+    def __init__(self, call: Callable[..., Awaitable[Any]]) -> None:
+        self.remote = call
 
 
 class Here:
     """A replica of this process in the place of a handle to one; `broadcast` asks all replicas."""
 
-    def __init__(self, replica: Replica, most: int) -> None:
-        self.embed, self.search = Method(replica.embed, most), Method(replica.search, most)
-        self.describe_all = Method(replica.describe_all, most)
+    def __init__(self, replica: Replica) -> None:
+        self.embed, self.search = Method(replica.embed), Method(replica.search)
+        self.describe_all = Method(replica.describe_all)
 
     def options(self, **_: Any) -> "Here":
         """Itself: behind HAProxy no other replica can be chosen for a model that it has loaded."""
@@ -55,7 +39,7 @@ class Here:
         return serve.get_deployment_handle(context.deployment, context.app_name).broadcast(method)
 
 
-# More than the queue takes, so that it is the queue in here that refuses, in OpenAI's shape.
+# More than the guard lets in, so that it is the guard that refuses, in OpenAI's shape.
 @serve.deployment(name="Embedder", max_ongoing_requests=4096, health_check_period_s=5)
 @serve.ingress()
 class Whole(Replica):
@@ -80,5 +64,4 @@ class Whole(Replica):
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         most = self.limits.max_queued_requests
-        here = Here(self, most)
-        return make_app(here, self.limits, self.hashes, has_page=self.has_page, extras=self.names, most=most)
+        return make_app(Here(self), self.limits, self.hashes, has_page=self.has_page, extras=self.names, most=most)
