@@ -43,7 +43,7 @@ def main(swaps: int, clients: int, replicas: int, model: str) -> None:
         apart = min(np.abs(expected["1"][text] - expected["2"][text]).max() for text in TEXTS)
         assert apart > 10 * _NEAR, "the versions must be told apart"
         inputs = [TEXTS[start : start + 3] for start in range(0, len(TEXTS), 3)]
-        seconds = []
+        seconds, swapped = [], list[tuple[float, float]]()
         with served(workspace, f"replicas={replicas}") as running, Load(running.url, inputs, clients) as load:
             serving = ServingConfig(address=running.dashboard)
             time.sleep(3)  # some answers before the first swap
@@ -51,9 +51,11 @@ def main(swaps: int, clients: int, replicas: int, model: str) -> None:
                 before = time.monotonic()
                 promote(registry, registry.resolve(f"models:/medembed/{2 - number % 2}"), serving)
                 seconds.append(time.monotonic() - before)
+                swapped.append((before, time.monotonic()))
             time.sleep(1)
             load.stop()
             is_fine = _report(load.answers, expected, seconds)
+            _place_failures(load.answers, swapped)
     sys.exit(not is_fine)
 
 
@@ -75,6 +77,20 @@ def _report(answers: list[Answer], expected: dict[str, Vectors], seconds: list[f
     print(f"{failed} failed, {wrong} whose vectors are not those of the version that they name")
     print(latencies(answers))
     return not failed and not wrong
+
+
+def _place_failures(answers: list[Answer], swapped: list[tuple[float, float]]) -> None:
+    """Prints what was going on while a request failed."""
+    zero = swapped[0][0]
+    for answer in answers:
+        if answer.status == 200:
+            continue
+        during = [number for number, (start, end) in enumerate(swapped) if start < answer.end and end > answer.start]
+        error = answer.body.get("error")
+        when = f"from {answer.start - zero:.1f} to {answer.end - zero:.1f} s, during swaps {during}"
+        print(f"status {answer.status} {when}: {error}")
+    slowest = max(range(len(swapped)), key=lambda number: swapped[number][1] - swapped[number][0])
+    print(f"the longest was swap {slowest}, {swapped[slowest][0] - zero:.1f} to {swapped[slowest][1] - zero:.1f} s")
 
 
 def _is_of_its_version(answer: Answer, expected: dict[str, Vectors]) -> bool:
