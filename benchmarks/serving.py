@@ -46,7 +46,7 @@ class Running:
 @contextmanager
 def served(workspace: Path, *arguments: str) -> Iterator[Running]:
     """`medembed serve` with these arguments, on free ports; checks that it ends with no process left."""
-    port, dashboard_port = _free_ports(2)
+    port, dashboard_port = free_ports(2)
     command = [
         sys.executable, "-m", "jobs.serve", f"workspace={workspace}", f"port={port}",
         f"dashboard_port={dashboard_port}", "access_log=false", *arguments,
@@ -194,7 +194,7 @@ def _command(process: psutil.Process) -> str:
         return ""
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
