@@ -69,13 +69,12 @@ class Extras:
                 slot.entry, slot.served = entries[name], served
 
     def describe(self) -> Iterator[dict[str, Any]]:
-        """Each model as clients see it; None for what is not known until it is loaded."""
+        """Each model as clients see it; None for what only a replica that has loaded it knows: all say the same."""
         unknown = dict.fromkeys(("max_input_tokens", "vocabulary", "int8_ranges", "table"))
         for name, entry in self.entries.items():
-            slot = self._slots.get(name)
-            known: dict[str, Any] = {**entry, **unknown} if slot is None else {**slot.served.model}
-            known.pop("model", None)  # a place on storage is nobody's business
-            yield {**known, "name": name}
+            known: dict[str, Any] = {**entry, **unknown, "name": name}
+            del known["model"]  # a place on storage is nobody's business
+            yield known
 
     async def _load(self, name: str) -> _Slot:
         while True:

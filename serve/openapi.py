@@ -53,7 +53,7 @@ class EmbeddingAnswer(TypedDict):
 class ModelEntry(TypedDict):
     """A served model. `trained` says whether there are trained dimensions, or any is taken as it comes.
 
-    What is null is not known: of a model beside the main one, until it is asked for.
+    What is null of a model beside the main one is known only where it is loaded.
     """
 
     id: str

@@ -17,6 +17,7 @@ from serve.dashboard import EMBEDDER, Dashboard, deployed_app, read_token, repli
 from serve.openapi import ReplicaEntry
 from serve.replicas import PATH
 
+_BEGIN_S = 60.0
 _PAUSE_S = 0.2
 UserConfig = dict[str, Any]
 
@@ -64,8 +65,14 @@ class Server:
         return dict(found)
 
     def put(self, user_config: UserConfig) -> None:
-        """Has Serve reconfigure the replicas; it goes on while this returns."""
+        """Has Serve reconfigure the replicas, which goes on when this returns: Serve has begun, and says so itself."""
         self.dashboard.deploy(with_user_config(self.dashboard.details(), self.config.app, user_config))
+        for found in _until(self.current, _BEGIN_S):
+            if found == user_config:
+                return
+        raise ServiceError(
+            f"serving.app {self.config.app}: did not begin to swap within {_BEGIN_S:g} s; see serve status."
+        )
 
     def reports(self) -> list[ReplicaEntry]:
         """What each replica says that it serves. Raises ServiceError if the server does not answer."""
@@ -82,8 +89,8 @@ class Server:
         """Serves this from now on. Raises ServiceError if a replica refused it or time ran out: the former is back."""
         former, started = self.current(), time.monotonic()
         self.reports()  # a server that cannot be asked would leave us in the dark half-way
-        self.put(user_config)
         try:
+            self.put(user_config)
             replicas = wait_until_taken(self._states, user_config, self.config.timeout_s)
         except ServiceError as error:
             if self.current() == user_config:  # else somebody else has put another there

@@ -89,7 +89,8 @@ class Encoder:
 
     def tokens_of_batch(self, lengths: Sequence[int]) -> int:
         """Most tokens of a batch of `encode_tokens`: few texts are dealt out to all that computes at the same time."""
-        return min(self.config.batch_tokens, -(-sum(lengths) // self.backend.at_once))
+        padded = max(lengths) * len(lengths)
+        return min(self.config.batch_tokens, -(-padded // self.backend.at_once))
 
     def tokenize(self, texts: Sequence[str], role: Role = "document") -> list[list[int]]:
         """Token ids of each text behind its role's prompt, cut at the maximum length."""

@@ -57,27 +57,31 @@ def scrape(url: str) -> Scrape:
     assert ask(url, "/SECRET") == 404
     for _ in range(120):
         found = read()
-        if any(one["route"] == "/v1/search" for one in found["ray_medembed_requests_total"]) and (
-            "ray_medembed_padding_tokens_total" in found
-        ):
+        if counted(found) >= EXPECTED and "ray_medembed_padding_tokens_total" in found:
             return found
         time.sleep(0.5)
-    pytest.fail(f"not reported after 60 s; found {sorted(name for name in found if 'medembed' in name)}")
+    pytest.fail(f"not reported after 60 s; missing {EXPECTED - counted(found)}")
+
+
+EXPECTED = {
+    ("/v1/embeddings", "medembed", "200", "8"),
+    ("/v1/embeddings", "medembed", "400", "other"),
+    ("/v1/embeddings", "medembed", "404", "none"),
+    ("other", "other", "401", "none"),
+    ("other", "other", "404", "none"),
+    ("/v1/search", "medembed", "200", "32"),
+}
+
+
+def counted(scrape: Scrape) -> set[tuple[str, ...]]:
+    """(route, model, status, dimensions) of all requests so far, other tests' included."""
+    names = ("route", "model", "status", "dimensions")
+    return {tuple(one[name] for name in names) for one in scrape["ray_medembed_requests_total"]}
 
 
 def test_requests_are_counted_by_labels_that_no_caller_can_add_to(scrape: Scrape):
-    found = [
-        tuple(one[name] for name in ("route", "model", "status", "dimensions"))
-        for one in scrape["ray_medembed_requests_total"]
-    ]
-    assert {
-        ("/v1/embeddings", "medembed", "200", "8"),
-        ("/v1/embeddings", "medembed", "400", "other"),
-        ("/v1/embeddings", "medembed", "404", "none"),
-        ("other", "other", "401", "none"),
-        ("other", "other", "404", "none"),
-        ("/v1/search", "medembed", "200", "32"),
-    } <= set(found)
+    found = counted(scrape)
+    assert found >= EXPECTED
     assert {model for _, model, _, _ in found} == {"medembed", "other"}
     assert {dimensions for *_, dimensions in found} <= {"8", "32", "other", "none"}
     assert "SECRET" not in str(scrape)
@@ -87,10 +91,10 @@ def test_the_served_model_is_named_with_version_fingerprint_and_table(scrape: Sc
     headers = {"Authorization": f"Bearer {KEY}"}
     with urllib.request.urlopen(urllib.request.Request(f"{url}/v1/models", headers=headers), timeout=30) as response:
         (entry,) = json.load(response)["data"]
-    (found,) = scrape["ray_medembed_model_info"]
-    assert (found["model"], found["version"], found["fingerprint"], found["table_version"], found["="]) == (
-        entry["id"], entry["version"], entry["fingerprint"], str(entry["table"]["version"]), "1.0",
-    )  # fmt: skip
+    names = ("model", "version", "fingerprint", "table_version", "=")
+    expected = (entry["id"], entry["version"], entry["fingerprint"], str(entry["table"]["version"]), "1.0")
+    # A replica that was lost in another test is there for a while yet.
+    assert expected in {tuple(one[name] for name in names) for one in scrape["ray_medembed_model_info"]}
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
