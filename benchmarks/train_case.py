@@ -80,8 +80,11 @@ class Case:
 
     def evaluations(self) -> int:
         """How many checkpoints a run reports before its last step."""
-        count = open_examples(self.examples).manifest["counts"]["examples"]
-        return int((count_steps(count, self.config) - 1) // self.config.checkpoint_steps)
+        return (self.steps() - 1) // self.config.checkpoint_steps
+
+    def steps(self) -> int:
+        """Steps of a run that always has its most workers; one that had fewer at times takes more."""
+        return count_steps(open_examples(self.examples).manifest["counts"]["examples"], self.config)
 
     def undisturbed(self, folder: Path) -> "Case":
         """The case with what a run that nothing disturbs gives."""
@@ -128,6 +131,11 @@ def latest(output: str) -> tuple[int, int]:
         if found := latest_checkpoint(run_folder(output)):
             return found[1], int(json.loads(storage.read_bytes(storage.join(found[0], FILE)))["workers"])
     return 0, 0
+
+
+def last_step(output: str) -> int:
+    """The last step of a run that has ended."""
+    return max(int(entry["step"]) for entry in json.loads(storage.read_bytes(storage.join(output, "history.json"))))
 
 
 def read_result(output: str) -> tuple[str, dict[str, Any]]:
