@@ -26,7 +26,6 @@ from medembed.schema import EXAMPLES, fingerprint
 from medembed.training.config import TrainingConfig
 from medembed.training.loop import count_steps
 from medembed.training.run import SNAPSHOT, latest_checkpoint, run_folder
-from medembed.training.state import FILE
 from tests.tiny import WIDTH, make_encoder, write_pairs
 
 ROOT = Path(__file__).parent.parent
@@ -82,9 +81,10 @@ class Case:
         """How many checkpoints a run reports before its last step."""
         return (self.steps() - 1) // self.config.checkpoint_steps
 
-    def steps(self) -> int:
-        """Steps of a run that always has its most workers; one that had fewer at times takes more."""
-        return count_steps(open_examples(self.examples).manifest["counts"]["examples"], self.config)
+    def steps(self, workers: int) -> int:
+        """Steps of a run that always has so many workers."""
+        config = self.config.model_copy(update={"workers": workers})
+        return count_steps(open_examples(self.examples).manifest["counts"]["examples"], config)
 
     def undisturbed(self, folder: Path) -> "Case":
         """The case with what a run that nothing disturbs gives."""
@@ -125,12 +125,12 @@ def reports(output: str) -> int:
     return 0
 
 
-def latest(output: str) -> tuple[int, int]:
-    """(step, workers that made it) of the checkpoint that a run reported last; (0, 0) without one."""
+def latest_step(output: str) -> int:
+    """The step of the checkpoint that a run reported last; 0 without one."""
     with suppress(StorageError, ValueError):  # written or removed just now
         if found := latest_checkpoint(run_folder(output)):
-            return found[1], int(json.loads(storage.read_bytes(storage.join(found[0], FILE)))["workers"])
-    return 0, 0
+            return found[1]
+    return 0
 
 
 def last_step(output: str) -> int:
