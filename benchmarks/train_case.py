@@ -79,7 +79,7 @@ class Case:
 
     def evaluations(self) -> int:
         """How many checkpoints a run reports before its last step."""
-        return (self.steps() - 1) // self.config.checkpoint_steps
+        return (self.steps(self.config.most_workers) - 1) // self.config.checkpoint_steps
 
     def steps(self, workers: int) -> int:
         """Steps of a run that always has so many workers."""

@@ -130,12 +130,9 @@ def kill_and_finish(
         return line, [*faults, f"no end after {PATIENCE_S:.0f} s"]
     finally:
         kill_tree(job)
-    if kind == "shrink" and last_step(output) <= case.steps():
+    if kind == "shrink" and last_step(output) <= case.steps(2):
         faults = [*faults, "no step by one worker"]
-    if (
-        kind == "grow"
-        and last_step(output) >= replace(case, config=case.config.model_copy(update={"workers": 1})).steps()
-    ):
+    if kind == "grow" and last_step(output) >= case.steps(1):
         faults = [*faults, "no step by two workers"]
     return f"{line}, dev {read_result(output)[1]['score']:.3f}", faults + case.find_faults(output)
 
