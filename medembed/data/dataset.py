@@ -36,6 +36,10 @@ class Dataset:
         """All documents, columns `schema.CORPUS`."""
         return self._read("corpus/", CORPUS)
 
+    def keys(self) -> pa.Table:
+        """Corpus rows without texts: document_id and content_hash."""
+        return self._read("corpus/", CORPUS, ["document_id", "content_hash"])
+
     def queries(self, split: str | None = None, tag: str | None = None) -> pa.Table:
         """Queries of a split (all of them for None), columns `schema.QUERIES`; with a tag, only those that bear it."""
         table = self._read("queries/", QUERIES)

@@ -54,7 +54,7 @@ def find_parts(config: SourceConfig) -> Source:
         rows, identity = hub_parts(config)
         parts = tuple(Part(config.path, "huggingface", "rows", start, end, split) for start, end, split in rows)
         return Source("huggingface", parts, identity)
-    files = [file for file in storage.find_files(config.path) if not _is_hidden(file[0], config.path)]
+    files = [file for file in storage.find_files(config.path) if not is_hidden(file[0], config.path)]
     if not files:
         raise StorageError(f"{config.path}: no such file.")
     if config.format == "beir" or (config.format == "auto" and _is_beir([uri for uri, _, _ in files])):
@@ -132,7 +132,7 @@ def _suffix(uri: str) -> str:
     return name[name.rfind(".") :].lower() if "." in name else ""
 
 
-def _is_hidden(uri: str, path: str) -> bool:
+def is_hidden(uri: str, path: str) -> bool:
     """Whether what a folder holds is of the tools that wrote it (.DS_Store, _SUCCESS, .git/), as Spark and Arrow do."""
     inside = uri.removeprefix(path.rstrip("/")) if uri.startswith(path) else ""
     return any(step.startswith((".", "_")) for step in inside.split("/"))
@@ -141,11 +141,12 @@ def _is_hidden(uri: str, path: str) -> bool:
 def _identity(files: list[tuple[str, int, int]], path: str) -> str:
     """Of names too: qrels/dev.tsv and qrels/test.tsv mean different things."""
     if sum(size for _, size, _ in files) <= _HASHED_BYTES:
-        return fingerprint([[uri.removeprefix(path), _hash_file(uri)] for uri, _, _ in files])
+        return fingerprint([[uri.removeprefix(path), hash_file(uri)] for uri, _, _ in files])
     return fingerprint([list(file) for file in files])
 
 
-def _hash_file(uri: str) -> str:
+def hash_file(uri: str) -> str:
+    """The content hash of a file (`schema.content_hash`), read in blocks."""
     digest = hashlib.sha256()
     with storage.open_input(uri) as stream:
         while block := stream.read(1 << 20):

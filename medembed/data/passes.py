@@ -6,24 +6,27 @@ many workers there are. A source of one part needs no workers and is read here.
 """
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from medembed import storage
 from medembed.artifact import NewOutput
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import KIND, Dataset, open_dataset
+from medembed.data.duplicates import Flags, Ints
 from medembed.data.files import locate
 from medembed.data.finish import LINES, FinishPart, add_hashes, hash_rows
 from medembed.data.grouping import Memory
+from medembed.data.grown import find_newest, with_rows_left_out
 from medembed.data.judgments import Staged
 from medembed.data.lengths import SAMPLED, percentiles
 from medembed.data.mapping import Mapping
-from medembed.data.parts import Source
+from medembed.data.parts import Part, Source
 from medembed.data.resolve import Resolved, resolve
 from medembed.data.stage import PLACES_KEPT, SCHEMAS, StagePart
 from medembed.progress import track
@@ -37,7 +40,11 @@ _ROWS_PER_FILE = 100_000  # of the tables that the driver writes: keys, no texts
 
 @dataclass(frozen=True)
 class Plan:
-    """What goes into a data set, and where it goes. `tokenizer` is a tokenizer.json as text."""
+    """What goes into a data set, and where it goes. `tokenizer` is a tokenizer.json as text.
+
+    `generation` [parts] says of a data set that grows which parts are newer, and `entries` join its manifest. One that
+    `is_small` is read here: workers would take longer to start.
+    """
 
     found: Source
     mapping: Mapping | None
@@ -46,18 +53,22 @@ class Plan:
     output: str
     key: str
     tokenizer: str | None
+    generation: Ints | None = None
+    entries: dict[str, Any] = field(default_factory=dict)
+    is_small: bool = False
 
 
 def run_passes(plan: Plan) -> Dataset:
     """Writes and commits the data set. Raises DataError for what is wrong with the source."""
     staging = storage.join(plan.output, STAGING)
     items = [{"number": number, "part": asdict(part)} for number, part in enumerate(plan.found.parts)]
-    staged = run_parts(items, StagePart, {"source": plan.source, "mapping": plan.mapping, "staging": staging}, "read")
+    reading = {"source": plan.source, "mapping": plan.mapping, "staging": staging}
+    staged = run_parts(items, StagePart, reading, "read", here=plan.is_small)
     resolved = _resolve(plan, staging, staged)
     rows = max(resolved.documents.num_rows, resolved.queries.num_rows)
     arguments = {"source": plan.source, "staging": staging, "output": plan.output, "tokenizer": plan.tokenizer}
     items = [{"number": row["number"], "files": list(row["files"])} for row in staged]
-    written = run_parts(items, FinishPart, arguments | {"every": 1 + rows // SAMPLED}, "write")
+    written = run_parts(items, FinishPart, arguments | {"every": 1 + rows // SAMPLED}, "write", here=plan.is_small)
     with NewOutput(plan.output, KIND, plan.key) as target:
         target.files += [file["name"] for row in written for file in row["files"]]
         judged = _write_table(target, "qrels", resolved.qrels)
@@ -65,7 +76,7 @@ def run_passes(plan: Plan) -> Dataset:
         _write_table(target, "groups", resolved.groups)
         storage.delete_folder(staging)
         identity = [*(_total_hash(written, kind) for kind in LINES), f"{judged:064x}"]
-        entries = {"fingerprint": fingerprint(identity), **_describe(plan, resolved, staged, written)}
+        entries = {"fingerprint": fingerprint(identity), **_describe(plan, resolved, staged, written), **plan.entries}
         return Dataset(plan.output, target.commit(entries))
 
 
@@ -77,40 +88,61 @@ def remember(previous: str | None) -> Memory:
     return Memory(dataset.document_ids(), dataset.query_ids(), dataset.groups())
 
 
+@dataclass(frozen=True)
+class _Keys:
+    """The staged rows of one kind without texts: how many each staged file has, and which of them stand [R]."""
+
+    table: pa.Table
+    sizes: list[int]
+    stands: Flags
+
+    def place(self, row: int, owners: list[Part]) -> str:
+        """Where the n-th row that stands was read; `owners` are the parts of the staged files."""
+        line = int(np.flatnonzero(self.stands)[row])
+        owner = owners[int(np.searchsorted(np.cumsum(self.sizes), line, side="right"))]
+        return locate(owner, self.table["line"][line].as_py())
+
+
 def _resolve(plan: Plan, staging: str, staged: list[dict[str, Any]]) -> Resolved:
     """Resolves the staged keys, and leaves for every staged file a file of lines that say what becomes of its rows."""
     names = [(row["number"], name) for row in staged for name in row["files"]]
-    tables, sizes = {}, {}
-    for kind, schema in SCHEMAS.items():
-        columns = [column for column in schema.names if column != "text"]
-        parts = [storage.read_parquet(storage.join(staging, kind, f"{name}.parquet"), columns) for _, name in names]
-        tables[kind], sizes[kind] = pa.concat_tables(parts), [part.num_rows for part in parts]
-
-    def place_in(kind: str) -> Callable[[int], str]:
-        ends = np.cumsum(sizes[kind])
-
-        def place(row: int) -> str:
-            part = plan.found.parts[names[int(np.searchsorted(ends, row, side="right"))][0]]
-            return locate(part, tables[kind]["line"][row].as_py())
-
-        return place
-
-    places = None if plan.source.skip_bad_rows else (place_in("documents"), place_in("queries"))
-    is_listing = plan.mapping is None or plan.mapping.shape in ("classes", "documents")
-    memory = remember(plan.splits.previous)
-    resolved = resolve(Staged(**tables), plan.splits, memory, places, is_listing=is_listing)
-    for kind, lines in (("documents", resolved.documents), ("queries", resolved.queries)):
-        start = 0
-        for (_, name), size in zip(names, sizes[kind], strict=True):
-            storage.write_parquet(storage.join(staging, LINES[kind], f"{name}.parquet"), lines.slice(start, size))
+    owners = [plan.found.parts[number] for number, _ in names]
+    keys = {kind: _read_keys(plan, storage.join(staging, kind), names, kind) for kind in SCHEMAS}
+    places = (partial(keys["documents"].place, owners=owners), partial(keys["queries"].place, owners=owners))
+    resolved = resolve(
+        Staged(**{kind: found.table.filter(pa.array(found.stands)) for kind, found in keys.items()}),
+        plan.splits,
+        remember(plan.splits.previous),
+        None if plan.source.skip_bad_rows else places,
+        is_listing=plan.mapping is None or plan.mapping.shape in ("classes", "documents"),
+    )
+    lines = {"documents": resolved.documents, "queries": resolved.queries}
+    for kind in LINES:
+        edited = len(pc.unique(keys[kind].table["id"].filter(pa.array(~keys[kind].stands))))
+        resolved.dropped.update({f"{kind[:-1]} text edited": edited} if edited else {})
+        lines[kind], start = with_rows_left_out(lines[kind], keys[kind].stands), 0
+        for (_, name), size in zip(names, keys[kind].sizes, strict=True):
+            storage.write_parquet(storage.join(staging, LINES[kind], f"{name}.parquet"), lines[kind].slice(start, size))
             start += size
-    return resolved
+    return replace(resolved, **lines)
 
 
-def run_parts(items: list[dict[str, Any]], stage: type, arguments: dict[str, Any], label: str) -> list[dict[str, Any]]:
-    """What the stage returns for every item, in the order of the items."""
-    if len(items) == 1:
-        return [stage(**arguments)(items[0])]
+def _read_keys(plan: Plan, folder: str, names: list[tuple[int, str]], kind: str) -> _Keys:
+    columns = [column for column in SCHEMAS[kind].names if column != "text"]
+    parts = [storage.read_parquet(storage.join(folder, f"{name}.parquet"), columns) for _, name in names]
+    table, sizes = pa.concat_tables(parts), [part.num_rows for part in parts]
+    if plan.generation is None or kind not in LINES:
+        return _Keys(table, sizes, np.ones(table.num_rows, dtype=np.bool_))
+    return _Keys(table, sizes, find_newest(table, np.repeat(plan.generation[[number for number, _ in names]], sizes)))
+
+
+def run_parts(
+    items: list[dict[str, Any]], stage: type, arguments: dict[str, Any], label: str, *, here: bool = False
+) -> list[dict[str, Any]]:
+    """What the stage returns for every item, in the order of the items; `here` or by workers."""
+    if here or len(items) == 1:
+        work = stage(**arguments)
+        return [work(item) for item in items]
     results = ((1, row) for row in spread(items, stage, arguments, workers=None))
     return sorted(track(results, len(items), label, "parts"), key=lambda row: int(row["number"]))
 
@@ -133,6 +165,10 @@ def _total_hash(written: list[dict[str, Any]], kind: str) -> str:
     return f"{total:064x}"
 
 
+def _is_old(plan: Plan, part: int) -> bool:
+    return plan.generation is not None and plan.generation[part] == 0
+
+
 def _describe(
     plan: Plan, resolved: Resolved, staged: list[dict[str, Any]], written: list[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -150,7 +186,7 @@ def _describe(
         "columns": {role: paths for role, paths in plan.mapping.columns if paths} if plan.mapping else {},
         "licence": plan.source.licence,
         "validated_by": plan.source.validated_by,
-        "rows_read": sum(int(row["rows"]) for row in staged),
+        "rows_read": sum(int(row["rows"]) for row in staged if not _is_old(plan, row["number"])),
         "counts": {"documents": rows["corpus"], "queries": rows["queries"], "judgments": resolved.qrels.num_rows},
         "splits": resolved.splits,
         "held_out": resolved.held_out.num_rows,

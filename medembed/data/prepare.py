@@ -37,12 +37,12 @@ def prepare(source: SourceConfig, splits: SplitConfig, output: str, tokenizer: s
         return Dataset(output, manifest)
     mapping = choose_mapping(found, source)
     logger.info("%s: %s", source.path, mapping.describe() if mapping else f"{found.format}, by its fixed columns")
-    _check_free(output)
-    _remove(output)  # what a run that was killed has left
+    check_free(output)
+    remove_output(output)  # what a run that was killed has left
     try:
         return run_passes(Plan(found, mapping, source, splits, output, key, tokenizer))
     except BaseException:
-        _remove(output)
+        remove_output(output)
         raise
 
 
@@ -94,7 +94,7 @@ def _located(source: SourceConfig) -> SourceConfig:
     return source.model_copy(update={"path": storage.absolute(source.path)})
 
 
-def _check_free(output: str) -> None:
+def check_free(output: str) -> None:
     """Raises StorageError if something else than what a killed run left lies there already."""
     if not storage.exists(output):
         return
@@ -103,7 +103,8 @@ def _check_free(output: str) -> None:
         raise StorageError(f"{output}: expected nothing or a data set, found {foreign[0]!r}; choose another place.")
 
 
-def _remove(output: str) -> None:
+def remove_output(output: str) -> None:
+    """Removes what a run that was killed has left of a data set."""
     for folder in FOLDERS:
         storage.delete_folder(storage.join(output, folder))
     storage.delete_empty_folder(output)

@@ -53,6 +53,7 @@ class Qrel:
     document_id: str
     score: float
     split: str | None = None
+    similarity: float | None = None
 
 
 @dataclass(frozen=True)

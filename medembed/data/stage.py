@@ -11,6 +11,7 @@ from medembed import storage
 from medembed.data.cleaning import clean_text, fault_of, spelling_key, words_key
 from medembed.data.config import SourceConfig
 from medembed.data.files import locate, read_part
+from medembed.data.grown import DATASET, read_again
 from medembed.data.language import detect_language
 from medembed.data.mapping import Mapping, beir_mapping
 from medembed.data.ontology import read_ontology
@@ -76,6 +77,9 @@ class StagePart:
         if part.format == "ontology":
             yield from enumerate(read_ontology(part.uri, self.source), start=1)
             return
+        if part.format == DATASET:
+            yield from enumerate(read_again(part), start=1)
+            return
         mapping = self.mapping or beir_mapping(part.kind, self.source)
         for line, fields in read_part(part, self.source):
             try:
@@ -108,8 +112,8 @@ class StagePart:
             )  # fmt: skip
         batch.size += _BYTES_PER_ROW * (len(record.judgments) + len(record.qrels))
         judged.extend(
-            {"query_id": row.query_id, "document_id": row.document_id, "score": row.score, "split": row.split,
-             "line": line}
+            {"query_id": row.query_id, "document_id": row.document_id, "score": row.score,
+             "similarity": row.similarity, "split": row.split, "line": line}
             for row in record.qrels
         )  # fmt: skip
 
