@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Material:
-    """What mining reads: a data set, its embedding table, the model that made it; and how."""
+    """What mining reads: a data set, its embedding table, the model that made it; and how; for which queries."""
 
     dataset: Dataset
     table: Table
@@ -48,6 +48,7 @@ class Material:
     config: MiningConfig
     encoding: EncodingConfig
     records: Records
+    only: Collection[str] | None = None
 
     @property
     def dimensions(self) -> int:
@@ -55,10 +56,18 @@ class Material:
 
 
 def mine(
-    dataset: Dataset, table: Table, model: str, output: str, config: MiningConfig, encoding: EncodingConfig
+    dataset: Dataset,
+    table: Table,
+    model: str,
+    output: str,
+    config: MiningConfig,
+    encoding: EncodingConfig,
+    *,
+    only: Collection[str] | None = None,
 ) -> Examples:
     """Examples of the data set's training pairs with negatives from `table`; found again if nothing changed.
 
+    `only` names the queries to mine for; None: all that train.
     Ranks and window count documents; of one in chunks the query's best chunk stands in the example. A pair for which
     the rules leave too few is kept with those that there are, and counted: often the model ranks its positive badly,
     and it is what training needs most. Beside the examples lie mining.json and mining.png.
@@ -71,10 +80,11 @@ def mine(
     files = list_files(table)
     # A table that lacks documents which crash the encoder bears no data set's name; its files tell which it has.
     bytes_of = fingerprint(files) if not table.info.dataset else ""
-    key = fingerprint([dataset.fingerprint, searched, bytes_of, _determining(config)])
+    chosen = [] if only is None else [sorted(only)]
+    key = fingerprint([dataset.fingerprint, searched, bytes_of, _determining(config), *chosen])
     output = storage.absolute(place(output, key))
     records = Records(f"{output.rstrip('/')}.run-{key}")
-    material = Material(dataset, table, model, config, encoding, records)
+    material = Material(dataset, table, model, config, encoding, records, only)
     _check(material)
     manifest = find_output(output, KIND, key)
     if manifest is not None:
@@ -129,7 +139,8 @@ def _determining(config: MiningConfig) -> dict[str, Any]:
 def _write(material: Material, scratch: Path, target: NewOutput) -> dict[str, Any]:
     """Mines and writes examples, report, figure and what the next run may remember; returns the report."""
     dataset, config = material.dataset, material.config
-    pairs, asked = select_pairs(dataset, config), dataset.queries("train")["query_id"].to_pylist()
+    pairs, asked = select_pairs(dataset, config, material.only), dataset.queries("train")["query_id"].to_pylist()
+    asked = asked if material.only is None else [name for name in asked if name in material.only]
     if not pairs:
         raise DataError(
             f"{dataset.uri}: no training pair, as none of {len(asked)} training queries has a positive; add pairs, or "

@@ -1,7 +1,7 @@
 """Which training pairs are mined: a query with a document that answers it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from medembed.data.dataset import Dataset
@@ -20,13 +20,15 @@ class Pair:
     positive_id: str
 
 
-def select_pairs(dataset: Dataset, config: MiningConfig) -> list[Pair]:
-    """Training pairs in an order that a hash decides, those with `prefer_tag` first, cut at `max_pairs`.
+def select_pairs(dataset: Dataset, config: MiningConfig, only: Collection[str] | None = None) -> list[Pair]:
+    """Training pairs, of the queries in `only`, in an order that a hash decides, those with `prefer_tag` first, cut at
+    `max_pairs`.
 
     All pairs of a query, or with positives=best the one with the highest score in the qrels; of equal ones that which
     the order has first. A query without a positive gives none; logs how many those are.
     """
     qrels, queries = dataset.qrels(), dataset.queries("train").to_pylist()
+    queries = queries if only is None else [row for row in queries if row["query_id"] in only]
     ordered = [
         (config.prefer_tag not in row["tags"], order, row, document_id)
         for row in queries
