@@ -8,11 +8,11 @@ from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
 from medembed.data.dataset import open_dataset
-from medembed.finetuning.register import register_checkpoint
 from medembed.mining.examples import open_examples
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry, resolve_model
 from medembed.training.config import TrainingConfig
+from medembed.training.register import register_checkpoint
 from medembed.training.trainer import train
 
 

@@ -160,6 +160,7 @@ def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
     """The stock SentenceTransformer of a folder, in evaluation mode. Raises ModelError if it does not load."""
     silence_telemetry()
     import torch
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
@@ -173,7 +174,7 @@ def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ModelError(f"model {folder}: sentence-transformers cannot load it: {reason}") from None
     return model.eval()

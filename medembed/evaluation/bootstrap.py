@@ -191,3 +191,39 @@ def _expanded(reach: float, groups: float) -> float:
     effective number in 97%; with 200 groups in 92%, 93% and 94%.
     """
     return float(np.sqrt(groups / (groups - 1)) * -special.stdtrit(groups - 1, special.ndtr(-reach)))
+
+
+class OneSided(NamedTuple):
+    """`low` and `high` each bound the difference from one side; `p` is that of "the difference is -margin or less"."""
+
+    low: float
+    high: float
+    p: float
+
+
+def one_sided(cell: Cell, drawn: Values, level: float, margin: float) -> OneSided:
+    """Bounds that each hold in `level` of cases, from a cell's differences in each resample [samples].
+
+    Student's, with the resamples' standard error and as many degrees of freedom as the groups tell, as in `intervals`.
+    With fewer than FEWEST_GROUPS nothing is sure: all that the metric allows, and p is 1.
+    """
+    if cell.groups < FEWEST_GROUPS:
+        return OneSided(-cell.limit, cell.limit, 1.0)
+    groups = cell.effective_groups
+    error = float(drawn.std()) * float(np.sqrt(groups / (groups - 1)))
+    if error <= _ROUNDING:
+        return OneSided(cell.mean, cell.mean, 0.0 if cell.mean > -margin else 1.0)
+    reach = float(special.stdtrit(groups - 1, level)) * error
+    p = float(special.stdtr(groups - 1, -(cell.mean + margin) / error))
+    return OneSided(cell.mean - reach, cell.mean + reach, p)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Of each p-value the share of the whole level that its test gets (Holm 1979): 1/m for the smallest, then 1/(m-1).
+
+    Rejected are the smallest ones up to the first that is above its share.
+    """
+    order = np.argsort(np.asarray(ps), kind="stable")
+    shares = np.empty(len(order))
+    shares[order] = 1 / np.arange(len(order), 0, -1)
+    return [float(share) for share in shares]

@@ -32,7 +32,6 @@ from medembed.evaluation.side_by_side import (
     differences_of,
 )
 from medembed.finetuning.config import FinetuneConfig
-from medembed.finetuning.register import register_checkpoint
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
@@ -41,6 +40,7 @@ from medembed.registry.models import Registry, Version
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
 from medembed.training.loss_config import ON_EXAMPLES
+from medembed.training.register import register_checkpoint
 from medembed.training.trainer import train
 
 logger = logging.getLogger(__name__)
