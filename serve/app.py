@@ -6,7 +6,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import Field
 from ray.serve import Application
@@ -20,14 +20,14 @@ from medembed.errors import ConfigError
 from medembed.matryoshka import check_trained
 from medembed.privacy import silence_telemetry
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import open_registry
+from medembed.registry.models import Version, open_registry
 from serve.api import Api
 from serve.embedder import ONGOING, Embedder
 from serve.extras import Entry
 from serve.guard import KeysConfig, LimitsConfig, read_keys
 from serve.haproxy import check_haproxy
 from serve.scaling import AutoscalingConfig, ReplicaCount, most_replicas, scale_options
-from serve.table import SearchConfig, check_search
+from serve.table import SearchConfig, check_search, find_documents
 from serve.whole import Whole
 
 # A core reads some thousand tokens a second: a batch should be over in the time that a person does not notice.
@@ -125,29 +125,42 @@ def resolve(config: ServeConfig) -> dict[str, Any]:
         return main
     if config.name in config.models:
         raise ConfigError(f"models.{config.name}: is the main model's name; give it another.")
-    return main | {"models": {name: resolve_extra(*locate(model, config)) for name, model in config.models.items()}}
+    extras = {name: resolve_extra(locate(model, config)) for name, model in config.models.items()}
+    return main | {"models": extras}
 
 
-def locate(model: str, config: ServeConfig) -> tuple[str, str]:
-    """(folder, version) of a model by reference. Raises ServiceError for one that is not in the registry."""
+class Located(NamedTuple):
+    """A model's folder, its version, and the data set that its lineage names, if any."""
+
+    model: str
+    version: str
+    dataset: str | None = None
+
+    @classmethod
+    def of(cls, version: Version) -> "Located":
+        return cls(version.source, version.version, version.tags.get("dataset_uri"))
+
+
+def locate(model: str, config: ServeConfig) -> Located:
+    """Where a model by reference is. Raises ServiceError for one that is not in the registry."""
     if not model.startswith("models:/"):
-        return storage.absolute(model), "unregistered"
+        return Located(storage.absolute(model), "unregistered")
     registry = open_registry(RegistryConfig(tracking_uri=config.tracking_uri), on_cluster="RAY_ADDRESS" in os.environ)
-    found = registry.resolve(model)
-    return found.source, found.version
+    return Located.of(registry.resolve(model))
 
 
-def resolve_main(config: ServeConfig, located: tuple[str, str]) -> dict[str, Any]:
+def resolve_main(config: ServeConfig, located: Located) -> dict[str, Any]:
     """Of the `user_config` the part of the main model: where it is, what it is called, and its table."""
-    model, version = located
+    model, version, dataset = located
     folder = fetch_model(model)
     width = model_width(folder) or max(config.dimensions, default=0)
     check_trained(config.dimensions, read_card(folder).get("dimensions", ()), width)
-    return {"model": model, "version": version, "name": config.name, **pin_table(config, folder)}
+    return {"model": model, "version": version, "name": config.name, **pin_table(config, folder, dataset)}
 
 
-def resolve_extra(model: str, version: str) -> Entry:
+def resolve_extra(located: Located) -> Entry:
     """Of the `user_config` the part of a model beside the main one."""
+    model, version, _ = located
     folder = fetch_model(model)
     dimensions = list(read_card(folder).get("dimensions", ()))
     return {
@@ -159,19 +172,20 @@ def resolve_extra(model: str, version: str) -> Entry:
     }
 
 
-def pin_table(config: ServeConfig, folder: Path) -> dict[str, Any]:
+def pin_table(config: ServeConfig, folder: Path, dataset: str | None = None) -> dict[str, Any]:
     """Of the Embedder's `user_config` the table of the model in this folder: a version, so that all replicas have one.
 
+    `search.documents` names the data set of the first champion; of those after it the lineage names theirs, `dataset`.
     Raises StorageError or ConfigError for a table that is not there, not this model's, or cannot be searched so.
     """
     if config.table is None:
         return {"table": None}
     table = open_table_of(storage.absolute(config.table), model_fingerprint(folder))
     search = config.search
+    if search.documents is not None:
+        search = search.model_copy(update={"documents": find_documents(table, search.documents, dataset)})
     if search.enabled:
         check_search(table, search)
-    if search.documents is not None:  # replicas have another working directory
-        search = search.model_copy(update={"documents": storage.absolute(search.documents)})
     return {"table": table.uri, "table_version": table.version, "search": search.model_dump(mode="json")}
 
 

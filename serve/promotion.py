@@ -11,17 +11,22 @@ from medembed.encoding.encoder import Encoder
 from medembed.errors import ServiceError
 from medembed.registry.champion import crown, read_champion
 from medembed.registry.models import CHAMPION, Registry, Version
-from serve.app import ServeConfig, read_arguments, resolve_extra, resolve_main
+from serve.app import Located, ServeConfig, read_arguments, resolve_extra, resolve_main
 from serve.swap import Server, ServingConfig, UserConfig
 
 
 def promote(registry: Registry, version: Version, serving: ServingConfig) -> list[str]:
+    """Makes the version champion, as `replace_champion` does, whoever is champion now."""
+    return replace_champion(registry, version, serving, read_champion(registry, version.name))
+
+
+def replace_champion(registry: Registry, version: Version, serving: ServingConfig, seen: str | None) -> list[str]:
     """Makes the version champion, and the former one `previous`; says on each line what is so now.
 
+    `seen` is the champion that the version was compared with: no other one is replaced.
     Raises ModelError for one that cannot be loaded, StorageError for a table that is not the model's, ServiceError
     for a server that did not take it: alias and server are then as they were.
     """
-    seen = read_champion(registry, version.name)
     fingerprint = check_loads(version)
     told = []
     if serving.address is not None:
@@ -61,12 +66,12 @@ def change(config: ServeConfig, current: UserConfig, version: Version) -> UserCo
 
     Raises ServiceError if the server serves nothing of this registered model.
     """
-    located, changed = (version.source, version.version), dict[str, Any]()
+    located, changed = Located.of(version), dict[str, Any]()
     if follows(config.model, version):
         changed |= resolve_main(config, located)
     extras = [name for name, model in config.models.items() if follows(model, version)]
     if extras:
-        changed["models"] = current["models"] | {name: resolve_extra(*located) for name in extras}
+        changed["models"] = current["models"] | {name: resolve_extra(located) for name in extras}
     if not changed:
         served: Sequence[str] = [config.model, *config.models.values()]
         raise ServiceError(

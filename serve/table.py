@@ -77,6 +77,14 @@ class SearchTable:
         )
 
 
+def find_documents(table: Table, configured: str, of_model: str | None) -> str:
+    """The data set whose fields are told: the configured one, or that of the model's lineage if the table is made from
+    it; absolute, as replicas have another working directory."""
+    if of_model not in (None, "none") and _fingerprint(str(of_model)) == table.info.dataset:
+        return storage.absolute(str(of_model))
+    return storage.absolute(configured)
+
+
 def check_search(table: Table, config: SearchConfig) -> None:
     """Raises StorageError or ConfigError for what cannot be searched so, before anything is loaded."""
     if config.by == "index":
@@ -122,9 +130,13 @@ def _corpus_files(uri: str) -> list[str]:
     return [storage.join(uri, name) for name in files if name.startswith("corpus/")]
 
 
+def _fingerprint(uri: str) -> str:
+    return str(read_manifest(uri, _DATA_SET)["fingerprint"])
+
+
 def _check_documents(table: Table, uri: str) -> None:
     """Raises StorageError if the data set is not that of the table: its texts may be others than were encoded."""
-    found, made_from = read_manifest(uri, _DATA_SET)["fingerprint"], table.info.dataset
+    found, made_from = _fingerprint(uri), table.info.dataset
     if made_from and found != made_from:  # a table whose record is gone names none
         raise StorageError(
             f"{uri}: data set {found}, but {table.uri} version {table.version} was made from {made_from}; give "
