@@ -1,0 +1,104 @@
+"""Make the next model from files that landed, prove that it is better, and put it in place, or say why not."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+
+from pydantic import Field
+
+from jobs.mine import resolve_second_opinion
+from jobs.session import Summary, is_on_cluster, run_job
+from jobs.train import resolve_guide
+from medembed import storage
+from medembed.errors import MedEmbedError
+from medembed.privacy import without_passwords
+from medembed.registry.models import Registry, Version, open_registry
+from medembed.retraining.config import RetrainConfig, TriggerConfig
+from medembed.retraining.lock import Busy, hold
+from medembed.retraining.retrain import Retrained, retrain
+from medembed.retraining.watch import Watch
+from serve.promotion import replace_champion
+from serve.swap import ServingConfig
+
+logger = logging.getLogger(__name__)
+
+
+class RetrainJob(RetrainConfig):
+    """Config of `medembed retrain`; `source.path` is the place where files land."""
+
+    watch: bool = Field(default=False, description="look again and again, until interrupted; see trigger")
+    trigger: TriggerConfig = TriggerConfig()
+    serving: ServingConfig = ServingConfig()
+
+
+def run(job: RetrainJob) -> Summary:
+    registry = open_registry(job.registry, on_cluster=is_on_cluster())
+    registry.check_output(job.output)
+    resolved = {
+        "mining": resolve_second_opinion(job.mining, job.registry),
+        "training": resolve_guide(job.training, job.registry),
+    }
+    job = job.model_copy(update=resolved)
+    return _watch(job, registry) if job.watch else _once(job, registry)
+
+
+def _once(job: RetrainJob, registry: Registry) -> Summary:
+    try:
+        with hold(job.registry.model_name):
+            result = retrain(job, registry, partial(_publish, registry, job.serving))
+    except Busy as busy:
+        return {"outcome": "busy", "lines": [str(busy)]}
+    return {"output": storage.absolute(job.output), **_summarize(result), "lines": _lines(result, registry)}
+
+
+def _watch(job: RetrainJob, registry: Registry) -> Summary:
+    """Until it is interrupted; a fault ends a round, not the watch."""
+    watch = Watch(job, registry, job.trigger)
+    logger.info("watching %s every %g s", job.source.path, job.trigger.every_s)
+    while True:
+        try:
+            reason = watch.look()
+            if reason is not None:
+                logger.info("%s", reason)
+                print("\n".join(_once(job, registry)["lines"]), flush=True)
+        except MedEmbedError as error:
+            logger.error("error: %s", error)
+        time.sleep(job.trigger.every_s)
+
+
+def _publish(registry: Registry, serving: ServingConfig, version: Version, seen: str | None) -> list[str]:
+    return replace_champion(registry, version, serving, seen)
+
+
+def _summarize(result: Retrained) -> Summary:
+    version = result.version
+    return {
+        "outcome": result.outcome,
+        "files": {file.content: without_passwords(file.uri) for file in result.landing.new},
+        "left": dict(result.landing.left),
+        "dataset": result.dataset and {"uri": result.dataset.uri, "fingerprint": result.dataset.fingerprint},
+        "model": version and f"models:/{version.name}/{version.version}",
+        "gate": result.decision and asdict(result.decision),
+        "queries": result.counts,
+        "report": result.report,
+        "seconds": {name: round(spent, 1) for name, spent in result.seconds.items()},
+    }
+
+
+def _lines(result: Retrained, registry: Registry) -> list[str]:
+    lines = ["", *result.lines]
+    if result.version is not None:
+        run_id = result.version.run_id
+        lines += [f"report:  {result.report}"] if result.report else []
+        lines += [f"MLflow:  {without_passwords(registry.tracking_uri)}, run {run_id}"]
+    return [*lines, f"retrain: {result.outcome}"]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_job(RetrainJob, run, argv)
+
+
+if __name__ == "__main__":
+    main()

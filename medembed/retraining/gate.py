@@ -1,0 +1,196 @@
+"""Whether a candidate may replace the champion, from both evaluations on the same queries. Pure.
+
+It must be surely better on the old test queries or the new ones, not worse on the others beyond a tolerance, and in no
+dimension and language beyond it; all bounds are one-sided, from a paired bootstrap over groups of queries.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.errors import DataError
+from medembed.evaluation.bootstrap import FEWEST_GROUPS, Cell, Grouping, draw_differences, holm, mean_cell, one_sided
+from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.metrics import Values
+from medembed.evaluation.result import Evaluation, Measured, principal_metrics
+from medembed.retraining.config import GateConfig
+
+Outcome = Literal["better", "not better", "worse"]
+Verdict = Literal["pass", "fail", "undecided"]
+Mask = npt.NDArray[np.bool_]
+OLD, NEW, ALL = "old", "new", "all"
+OTHERS = "others"  # languages of few queries, taken together
+
+
+@dataclass(frozen=True)
+class Row:
+    """One difference: of the objective (dimension 0, every language) or of a cell; `low` and `high` are its bounds.
+
+    `part` is the test queries that it is about: those of before, the new ones, or all where one part is too small.
+    """
+
+    part: str
+    dimension: int
+    language: str
+    queries: int
+    groups: int
+    before: float
+    after: float
+    mean: float
+    low: float
+    high: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate says, each reason in a line, and the differences that it looked at, the objective's first."""
+
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    metric: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    part: str
+    dimension: int
+    language: str
+    cell: Cell
+
+
+def decide(
+    before: Evaluation, after: Evaluation, old: Collection[str], config: GateConfig, measured: EvaluationConfig
+) -> Decision:
+    """The decision about the model of `after`; `old` are the queries that were in the data set before.
+
+    Both evaluations hold the same queries in the same order. Raises DataError if they rank for none.
+    """
+    was, now = before.queries, after.queries
+    if was is None or now is None:
+        raise DataError(f"{after.uri}: no test query with a positive; the gate compares rankings: add some.")
+    assert was.units.ids == now.units.ids, "both must have measured the same queries"
+    metric = principal_metrics(list(next(iter(now.values.values()))))[0]
+    dimensions = config.dimensions or tuple(sorted(now.values, reverse=True))
+    columns = {d: (_values(was, metric, d), _values(now, metric, d)) for d in dimensions}
+    parts = _parts(now, old)
+    names, position = np.unique(np.asarray(now.units.groups), return_inverse=True)
+    grouping = Grouping(position, len(names))
+    wanted = [*_objective(parts, columns, grouping), *_cells(parts, columns, grouping, now.units.languages, config)]
+    rows = _judge(wanted, config, measured)
+    outcome, reasons = _conclude(rows, metric, config)
+    broken = [case.name for d in dimensions for case in after.must_rank.get(d, ()) if not case.holds]
+    if broken:
+        names_of = Counter(broken)
+        reasons = (*reasons, f"must-rank: {len(names_of)} cases do not hold: {', '.join(list(names_of)[:5])}")
+        outcome = "not better" if outcome == "better" else outcome
+    return Decision(outcome, reasons, metric, tuple(rows))
+
+
+def _values(measured: Measured, metric: str, dimension: int) -> Values:
+    """Of each query at this dimension, or at the widest of a narrower model."""
+    return measured.values[dimension if dimension in measured.values else max(measured.values)][metric]
+
+
+def _parts(measured: Measured, old: Collection[str]) -> dict[str, Mask]:
+    """Old and new test queries; all together where one part has too few groups to say anything alone."""
+    is_old = np.array([name in old for name in measured.units.ids], dtype=np.bool_)
+    groups = np.asarray(measured.units.groups)
+    sizes = [len(np.unique(groups[mask])) for mask in (is_old, ~is_old)]
+    if sizes[1] == 0 or sizes[0] == 0:
+        return {OLD if sizes[1] == 0 else NEW: np.ones(len(is_old), dtype=np.bool_)}
+    if min(sizes) < FEWEST_GROUPS:
+        return {ALL: np.ones(len(is_old), dtype=np.bool_)}
+    return {OLD: is_old, NEW: ~is_old}
+
+
+def _cell(pair: tuple[Values, Values], mask: Mask, grouping: Grouping) -> Cell | None:
+    inside = Grouping(grouping.position[mask], grouping.count)
+    return mean_cell(pair[0][mask], pair[1][mask], np.ones(int(mask.sum())), inside)
+
+
+def _objective(
+    parts: dict[str, Mask], columns: dict[int, tuple[Values, Values]], grouping: Grouping
+) -> Iterator[_Wanted]:
+    """Of each part the mean over dimensions."""
+    before, after = (np.mean([pair[side] for pair in columns.values()], axis=0) for side in (0, 1))
+    for part, mask in parts.items():
+        cell = _cell((before, after), mask, grouping)
+        if cell is not None:
+            yield _Wanted(part, 0, ALL, cell)
+
+
+def _cells(
+    parts: dict[str, Mask],
+    columns: dict[int, tuple[Values, Values]],
+    grouping: Grouping,
+    languages: Sequence[str],
+    config: GateConfig,
+) -> Iterator[_Wanted]:
+    """Each dimension with each language of enough queries, and with all others together."""
+    spoken = np.asarray(languages, dtype=np.str_)
+    for part, mask in parts.items():
+        counts = Counter(spoken[mask].tolist())
+        few = [name for name, count in counts.items() if count < config.min_queries]
+        masks = {name: mask & (spoken == name) for name in sorted(counts) if name not in few}
+        if few:
+            masks[OTHERS if len(few) > 1 or masks else few[0]] = mask & np.isin(spoken, few)
+        for dimension, pair in columns.items():
+            for language, inside in masks.items():
+                cell = _cell(pair, inside, grouping)
+                if cell is not None:
+                    yield _Wanted(part, dimension, language, cell)
+
+
+def _judge(wanted: Sequence[_Wanted], config: GateConfig, measured: EvaluationConfig) -> list[Row]:
+    """The objective's rows at the whole level, the cells' at what Holm leaves each; too small ones are undecided."""
+    drawn = draw_differences([one.cell for one in wanted], samples=measured.bootstrap_samples, seed=measured.seed).T
+    level, tolerance = config.confidence, config.tolerance
+    tested = [n for n, one in enumerate(wanted) if one.dimension and one.cell.units >= config.min_queries]
+    ps = [one_sided(wanted[n].cell, drawn[n], level, tolerance).p for n in tested]
+    share = dict(zip(tested, holm(ps), strict=True))
+    failed = [p for n, p in zip(tested, ps, strict=True) if p > (1 - level) * share[n]]
+    rows = []
+    for n, one in enumerate(wanted):
+        bound = one_sided(one.cell, drawn[n], 1 - (1 - level) * share.get(n, 1.0), tolerance)
+        passes = bound.low >= -tolerance and not (failed and one.dimension and bound.p >= min(failed))
+        verdict: Verdict = "pass" if passes else "fail"
+        if one.dimension and n not in share:
+            verdict = "undecided"
+        cell = one.cell
+        rows.append(
+            Row(one.part, one.dimension, one.language, cell.units, cell.groups, cell.before, cell.after, cell.mean,
+                bound.low, bound.high, verdict)
+        )  # fmt: skip
+    return rows
+
+
+def _conclude(rows: Sequence[Row], metric: str, config: GateConfig) -> tuple[Outcome, tuple[str, ...]]:
+    objective = [row for row in rows if not row.dimension]
+    cells = [row for row in rows if row.dimension and row.verdict == "fail"]
+    worse = [row for row in objective if row.high < -config.tolerance]
+    if worse:
+        told = f"surely loses more than {config.tolerance:g} on the"
+        return "worse", tuple(f"{told} {row.part} test queries: {_told(row, metric)}" for row in worse)
+    reasons = [
+        f"may lose more than {config.tolerance:g} on the {row.part} test queries: {_told(row, metric)}"
+        for row in objective
+        if row.verdict == "fail"
+    ]
+    if not any(row.low > 0 for row in objective):
+        reasons.append("not surely better: " + "; ".join(f"{row.part} {_told(row, metric)}" for row in objective))
+    reasons += [
+        f"may lose more than {config.tolerance:g} at {row.dimension} dimensions, {row.part} queries, language "
+        f"{row.language}: {_told(row, metric)}"
+        for row in cells
+    ]
+    return ("not better", tuple(reasons)) if reasons else ("better", ())
+
+
+def _told(row: Row, metric: str) -> str:
+    return f"{metric} {row.before:.3f} -> {row.after:.3f}, {row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"

@@ -1,0 +1,141 @@
+"""What lies in the landing place: files that are new, known by content, and those that are not complete yet."""
+
+import gzip
+import json
+import re
+import time
+import zlib
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medembed import storage
+from medembed.data.config import SourceConfig
+from medembed.data.parts import hash_file, is_hidden
+from medembed.errors import StorageError
+
+_UNFINISHED = re.compile(r"\.(part|partial|tmp|temp|filepart|crdownload|writing)$", re.IGNORECASE)
+_TAIL = 1 << 20
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A complete file: its place, the hash of its content, and when it was written (seconds since 1970)."""
+
+    uri: str
+    content: str
+    written: float
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Complete files that are new, oldest first; how many were taken before or set aside; and those left, with why."""
+
+    new: tuple[Landed, ...]
+    taken: int
+    aside: int
+    left: Mapping[str, str]
+
+    def describe(self) -> str:
+        """Counts in a line, with the reason of the first file that was left."""
+        told = [f"{len(self.new)} new files", f"{self.taken} taken before"]
+        told += [f"{self.aside} set aside (retake=true takes them again)"] if self.aside else []
+        if self.left:
+            name, reason = next(iter(self.left.items()))
+            more = ", ..." if len(self.left) > 1 else ""
+            told.append(f"{len(self.left)} left, not complete: {name} ({reason}){more}")
+        return ", ".join(told)
+
+
+def look(
+    source: SourceConfig, taken: Collection[str], aside: Collection[str], settle_s: float, now: float | None = None
+) -> Landing:
+    """The files at `source.path`; `taken` and `aside` are content hashes. Two files of one content count once.
+
+    Raises StorageError if there is no such place.
+    """
+    now = time.time() if now is None else now
+    place = storage.absolute(source.path)
+    files = [file for file in storage.find_files(place) if not is_hidden(file[0], place)]
+    if not files and not storage.exists(place.partition("*")[0].rpartition("/")[0] if "*" in place else place):
+        raise StorageError(f"source.path {source.path}: no such place; give the folder or prefix where files land.")
+    found, left, counts = dict[str, Landed](), dict[str, str](), {"taken": 0, "aside": 0}
+    for uri, size, mtime_ns in sorted(files, key=lambda file: (file[2], file[0])):
+        age = now - mtime_ns / 1e9
+        fault = _fault(uri, size, age if storage.is_local(uri) else None, settle_s)
+        if fault is not None:
+            left[uri.removeprefix(place).lstrip("/") or uri] = fault
+            continue
+        content = hash_file(uri)
+        if content in taken or content in found:
+            counts["taken"] += 1
+        elif content in aside:
+            counts["aside"] += 1
+        else:
+            found[content] = Landed(uri, content, mtime_ns / 1e9)
+    return Landing(tuple(found.values()), counts["taken"], counts["aside"], left)
+
+
+def count_rows(file: Landed) -> int:
+    """Rows of a file, about: lines, or what Parquet's footer says."""
+    with ExitStack() as opened:
+        stream: Any = opened.enter_context(storage.open_input(file.uri))
+        if file.uri.endswith(".parquet"):
+            return int(pq.ParquetFile(stream).metadata.num_rows)
+        if file.uri.endswith(".gz"):
+            stream = opened.enter_context(gzip.open(stream))
+        return sum(block.count(b"\n") for block in iter(lambda: stream.read(_TAIL), b""))
+
+
+def _fault(uri: str, size: int, age_s: float | None, settle_s: float) -> str | None:
+    """Why a file may not be complete; None if it is. On an object store a file is there whole or not at all."""
+    if _UNFINISHED.search(uri):
+        return "its name says that it is being written"
+    if size == 0:
+        return "empty"
+    if age_s is not None and age_s < settle_s:
+        return f"changed {max(age_s, 0):.0f} s ago, less than settle_s={settle_s:g}"
+    check = next((check for suffix, check in _CHECKS.items() if uri.lower().endswith(suffix)), None)
+    return check(uri, size) if check else None
+
+
+def _check_lines(uri: str, size: int) -> str | None:
+    with storage.open_input(uri) as stream:
+        stream.seek(max(size - _TAIL, 0))
+        tail = stream.read()
+    last = tail.rstrip().rpartition(b"\n")[2]
+    if tail.endswith(b"\n") or len(last) >= _TAIL - 1:
+        return None
+    try:
+        json.loads(last)
+    except ValueError:
+        return "its last line breaks off"
+    return None
+
+
+def _check_gzip(uri: str, size: int) -> str | None:
+    try:
+        with storage.open_input(uri) as raw, gzip.open(raw) as stream:
+            while stream.read(_TAIL):
+                pass
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return "its compression breaks off"
+    return None
+
+
+def _check_parquet(uri: str, size: int) -> str | None:
+    try:
+        with storage.open_input(uri) as stream:
+            pq.ParquetFile(stream)
+    except (pa.ArrowException, OSError):
+        return "it has no Parquet footer"
+    return None
+
+
+_CHECKS: dict[str, Callable[[str, int], str | None]] = {
+    ".gz": _check_gzip, ".parquet": _check_parquet, ".jsonl": _check_lines, ".ndjson": _check_lines,
+}  # fmt: skip

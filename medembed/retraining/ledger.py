@@ -1,0 +1,78 @@
+"""What the registry remembers of retrainings: which files were tried with which outcome, and what was mined."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from medembed.encoding.table import Table
+from medembed.errors import MedEmbedError
+from medembed.mining.examples import open_examples
+from medembed.mining.memory import what_was_searched
+from medembed.registry.champion import PREVIOUS
+from medembed.registry.models import Registry, Version
+from medembed.retraining.champion import Champion
+from medembed.retraining.config import RetrainConfig
+from medembed.retraining.landing import Landing
+from medembed.schema import fingerprint
+
+KIND = "retrain"
+CANDIDATE = "candidate"  # alias of the newest one, whatever was decided
+PROMOTED = "promoted"  # tag with the time
+FILES = "files.json"
+REFUSED = ("not better", "worse")
+# What changes no result, or only whether one is put in place.
+_PLACES: Any = {
+    "output": True, "promote": True, "settle_s": True, "retake": True, "registry": True, "encoding": True,
+    "source": {"path"}, "gate": {"force", "reason"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """These files on top of this champion with this config."""
+
+    key: str
+    compared_with: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {"attempt": self.key, "compared_with": self.compared_with}
+
+    @classmethod
+    def of(cls, config: RetrainConfig, champion: Champion, landing: Landing) -> "Attempt":
+        known = champion.dataset.fingerprint if champion.dataset else None
+        files = sorted(file.content for file in landing.new)
+        settings = config.model_dump(mode="json", include=set(RetrainConfig.model_fields), exclude=_PLACES)
+        key = fingerprint([champion.encoder, known, files, settings])
+        return cls(key, champion.number or "none")
+
+
+def find_earlier(registry: Registry, attempt: Attempt) -> Version | None:
+    """The version of the same attempt, if it was refused, or promoted and replaced since: somebody rolled it back."""
+    previous = registry.aliases(registry.config.model_name).get(PREVIOUS)
+    for version in registry.made_with({"kind": KIND, "attempt": attempt.key}):
+        if version.tags.get("decision") in REFUSED or PROMOTED in version.tags or version.version == previous:
+            return version
+    return None
+
+
+def set_aside(registry: Registry) -> set[str]:
+    """Content hashes of files that a surely worse candidate was trained on."""
+    aside: set[str] = set()
+    for version in registry.made_with({"kind": KIND, "decision": "worse"}):
+        listed = registry.read_artifact(version.run_id, FILES)
+        aside |= set(json.loads(listed)) if listed else set()
+    return aside
+
+
+def find_mined(registry: Registry, table: Table, config: RetrainConfig) -> str | None:
+    """The newest examples that were mined from this table with the same model, whose search can be remembered."""
+    searched = what_was_searched(table, config.mining.dimensions or table.info.width)
+    for version in registry.made_with({"kind": KIND, "mined_by": table.info.encoder}):
+        try:
+            examples = open_examples(version.tags["examples_uri"])
+        except (KeyError, MedEmbedError):
+            continue  # removed meanwhile: all is searched anew
+        if examples.manifest.get("searched") == searched and examples.manifest["table"]["uri"] == table.uri:
+            return examples.uri
+    return None

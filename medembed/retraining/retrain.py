@@ -1,0 +1,111 @@
+"""New files -> the next champion, or the reason why not: take, grow, encode, mine, train, try out, encode, judge, flip.
+
+What decides lies in the registry: the champion's lineage says which files it knows, and a candidate's version what was
+decided about it.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from medembed import storage
+from medembed.data.dataset import Dataset
+from medembed.data.grow import describe_growth
+from medembed.encoding.table import Table
+from medembed.errors import DataError
+from medembed.registry.models import Registry, Version
+from medembed.retraining.champion import read_current, take_back
+from medembed.retraining.config import RetrainConfig
+from medembed.retraining.delta import find_new
+from medembed.retraining.gate import Decision
+from medembed.retraining.landing import Landing, look
+from medembed.retraining.ledger import PROMOTED, Attempt, find_earlier, set_aside
+from medembed.retraining.stages import Stages, check_queries, place_of
+from medembed.retraining.told import show_decision
+
+logger = logging.getLogger(__name__)
+
+Publish = Callable[[Version, str | None], list[str]]
+"""Makes a version champion in place of the one with this number, tells servers; returns lines for people."""
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What came of it: "nothing new", "documents added", "promoted", "waits", "not better" or "worse"."""
+
+    outcome: str
+    lines: tuple[str, ...]
+    landing: Landing
+    dataset: Dataset | None = None
+    version: Version | None = None
+    decision: Decision | None = None
+    report: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def retrain(config: RetrainConfig, registry: Registry, publish: Publish) -> Retrained:
+    """Makes the next model from what landed, and has `publish` put it in place if the gate lets it.
+
+    Raises the rooms' errors; then nothing is published, and the same call goes on from what was finished.
+    """
+    champion = read_current(config, registry)
+    aside = () if config.retake else set_aside(registry)
+    landing = look(config.source, champion.taken, aside, config.settle_s)
+    logger.info("%s; %s: %s", champion.describe(), config.source.path, landing.describe())
+    if not landing.new:
+        return Retrained("nothing new", (f"nothing new in {config.source.path}: {landing.describe()}",), landing)
+    attempt = Attempt.of(config, champion, landing)
+    earlier = find_earlier(registry, attempt)
+    if earlier is not None and not config.gate.force:
+        take_back(champion, earlier.tags["dataset"])
+        was = "promoted, and replaced since" if PROMOTED in earlier.tags else earlier.tags["decision"]
+        told = f"the same files were tried before: {was} (models:/{earlier.name}/{earlier.version})"
+        return Retrained(was, (f"{told}; more files, or another config, make a new attempt.",), landing)
+    return _attempt(Stages(config, registry, champion, landing, attempt), publish)
+
+
+def _attempt(stages: Stages, publish: Publish) -> Retrained:
+    """All stages, to the end."""
+    champion, landing = stages.champion, stages.landing
+    with stages.stage("grow the data set"):
+        dataset = stages.grow()
+    before = champion.dataset
+    if before is not None and dataset.fingerprint == before.fingerprint:
+        line = f"nothing new in {len(landing.new)} new files: the champion's data set has all of their rows"
+        return Retrained("nothing new", (line,), landing, dataset, seconds=stages.seconds)
+    new = find_new(before, dataset)
+    with stages.stage("encode what changed with the champion"):
+        table = stages.encode(dataset, champion.model, champion.table)
+    if not new:
+        return _add_documents(stages, dataset, table, publish)
+    check_queries(dataset, stages.config)
+    checkpoint, tags, counts = stages.train(dataset, table, new)
+    judged = stages.judge(dataset, table, checkpoint)
+    version = stages.register(dataset, checkpoint, judged, tags)
+    lines = [f"data set: {describe_growth(before, dataset)}", *show_decision(judged.decision, champion.describe())]
+    outcome: str = judged.decision.outcome
+    if outcome != "better" and not stages.config.gate.force:
+        take_back(champion, dataset.fingerprint)
+    elif stages.config.promote:
+        outcome = "promoted"
+        lines += publish(version, champion.number)
+        stages.registry.retag(version, {PROMOTED: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
+    else:
+        outcome = "waits"
+        lines.append(f"passed the gate: medembed promote model=models:/{version.name}/{version.version}")
+    report = storage.join(stages.root, "report.html") if judged.compared else None
+    return Retrained(outcome, tuple(lines), landing, dataset, version, judged.decision, report, counts, stages.seconds)
+
+
+def _add_documents(stages: Stages, dataset: Dataset, table: Table, publish: Publish) -> Retrained:
+    """No new training pair: the champion stays, with the new documents in its table."""
+    version, registry = stages.champion.version, stages.registry
+    if version is None:
+        raise DataError(f"{dataset.uri}: no training query; a first model needs queries with their documents.")
+    grown = describe_growth(stages.champion.dataset, dataset)
+    lines = [f"data set: {grown}; no new training pair, so that the champion stays, with the new documents"]
+    lines += publish(version, stages.champion.number)
+    registry.retag(version, {"dataset": dataset.fingerprint, "dataset_uri": dataset.uri} | place_of(table))
+    return Retrained("documents added", tuple(lines), stages.landing, dataset, version, seconds=stages.seconds)

@@ -1,0 +1,205 @@
+"""The stages of one retraining attempt, from files that landed to a version that the gate has judged.
+
+Each stage leaves an output named by the fingerprint of its inputs; the same call finds it again, so that one that was
+killed goes on where it was.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+
+from medembed import storage
+from medembed.data.dataset import Dataset, describe
+from medembed.data.grow import grow
+from medembed.encoding.encode import encode_corpus
+from medembed.encoding.model_files import read_tokenizer
+from medembed.encoding.table import Table
+from medembed.errors import DataError
+from medembed.evaluation.evaluate import evaluate
+from medembed.evaluation.result import Evaluation
+from medembed.evaluation.side_by_side import Contender, SideBySide, baseline_dimensions, compare_models
+from medembed.registry.models import Registry, Version
+from medembed.retraining.candidate import choose_replay, mine_for, train_candidate
+from medembed.retraining.champion import Champion
+from medembed.retraining.config import RetrainConfig
+from medembed.retraining.gate import Decision, decide
+from medembed.retraining.landing import Landing
+from medembed.retraining.ledger import CANDIDATE, FILES, KIND, Attempt, find_mined
+from medembed.retraining.told import show_decision
+from medembed.retraining.trial import try_out
+from medembed.training.checkpoint import Checkpoint
+from medembed.training.curves import CURVES
+from medembed.training.register import register_checkpoint
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The gate's decision, both models side by side, the candidate's table; no such two if the dev sample sufficed."""
+
+    decision: Decision
+    compared: SideBySide | None = None
+    table: Table | None = None
+
+
+@dataclass
+class Stages:
+    """What an attempt starts from, and the seconds that each stage took."""
+
+    config: RetrainConfig
+    registry: Registry
+    champion: Champion
+    landing: Landing
+    attempt: Attempt
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def root(self) -> str:
+        return storage.absolute(self.config.output)
+
+    def place(self, name: str) -> str:
+        return storage.join(self.root, name)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        logger.info("== %s", name)
+        start = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - start
+        logger.info("   %s: %.0f s", name, self.seconds[name])
+
+    def grow(self) -> Dataset:
+        files = [(file.uri, file.content) for file in self.landing.new]
+        model, config = self.champion.model, self.config
+        dataset = grow(
+            self.champion.dataset, files, config.source, config.splits, self.place("data/{key}"), read_tokenizer(model)
+        )
+        for line in describe(dataset):
+            logger.info("%s", line)
+        return dataset
+
+    def encode(self, dataset: Dataset, model: str, table: Table | None = None) -> Table:
+        """The corpus by this model, in the champion's own table where it has one."""
+        place = table.uri if table else self.place("tables/{key}.lance")
+        return encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, self.config.encoding)
+
+    def train(
+        self, dataset: Dataset, table: Table, new: Collection[str]
+    ) -> tuple[Checkpoint, dict[str, str], dict[str, int]]:
+        """(the candidate, its tags, how many queries of which kind it was trained on)."""
+        config, champion = self.config, self.champion
+        every = config.increment.full_every
+        full = champion.version is None or (every is not None and champion.increments + 1 >= every)
+        previous = find_mined(self.registry, table, config)
+        chosen, mined, old = None, previous, list[str]()
+        with self.stage("mine hard negatives"):
+            if not full:
+                old, mined_now = choose_replay(dataset, new, champion, table, config, self.place("examples/{key}"))
+                chosen, mined = [*new, *old], mined_now or previous
+            examples = mine_for(dataset, chosen, champion, table, config, self.place("examples/{key}"), mined)
+        how = "anew" if full else f"from the champion, {len(new)} new and {len(old)} old queries"
+        with self.stage("train"):
+            logger.info("train %s", how)
+            checkpoint = train_candidate(dataset, examples, champion, config, self.place("models/{key}"), full=full)
+            logger.info("best checkpoint: step %(step)d, dev score %(score).4f", checkpoint.manifest["dev"])
+        tags = {
+            "examples_uri": examples.uri,
+            "mined_by": champion.encoder,
+            "increments": str(0 if full else champion.increments + 1),
+        }
+        return checkpoint, tags, {"new": len(new), "replayed": len(old)}
+
+    def judge(self, dataset: Dataset, table: Table, checkpoint: Checkpoint) -> Judged:
+        """The candidate against the champion: on the dev sample, then on all test queries over the whole corpus."""
+        config, champion = self.config, self.champion
+        with self.stage("try out on the dev sample"):
+            row = try_out(
+                dataset, (champion.model, table), checkpoint.uri, config.training, config.encoding, config.gate,
+                config.evaluation,
+            )  # fmt: skip
+        metric = config.training.select_by
+        if row.verdict == "fail" and not config.gate.force:
+            reason = f"surely loses more than {config.gate.tolerance:g} on the dev sample; the corpus was not encoded"
+            return Judged(Decision("worse", (reason,), metric, (row,)))
+        with self.stage("encode with the candidate"):
+            own = self.encode(dataset, checkpoint.uri)
+        with self.stage("measure both"):
+            after = self.measure(dataset, own, checkpoint.uri, "candidate")
+            before = self.measure(dataset, table, champion.model, "champion", after)
+            known = set(champion.dataset.query_ids().to_pylist()) if champion.dataset else set()
+            decision = decide(before, after, known, config.gate, config.evaluation)
+            compared = self.compare(dataset, (table, before), (own, after), checkpoint)
+        return Judged(decision, compared, own)
+
+    def measure(
+        self, dataset: Dataset, table: Table, model: str, name: str, other: Evaluation | None = None
+    ) -> Evaluation:
+        """Of all test queries, at the config's dimensions or at those of `other` that the model has."""
+        config = self.config.evaluation
+        wanted = config.dimensions or self.config.training.dimensions
+        asked = wanted if other is None else baseline_dimensions(wanted, table.info.width)
+        measured = config.model_copy(update={"dimensions": asked})
+        return evaluate(
+            dataset, table, model, self.place("evaluations/{key}"), measured, self.config.encoding, name=name
+        )
+
+    def compare(
+        self, dataset: Dataset, before: tuple[Table, Evaluation], after: tuple[Table, Evaluation], made: Checkpoint
+    ) -> SideBySide:
+        dimensions = self.config.evaluation.dimensions or self.config.training.dimensions
+        measured = self.config.evaluation.model_copy(update={"dimensions": dimensions})
+        contenders = [
+            Contender("candidate", made.uri, *after),
+            Contender("champion", self.champion.model, *before),
+        ]
+        facts = [("champion", self.champion.describe()), ("candidate", f"{made.uri} ({made.fingerprint})")]
+        compared = compare_models(
+            dataset, contenders, self.root, measured, self.config.encoding, title="Candidate and champion",
+            facts=facts, plots=made.read(CURVES),
+        )  # fmt: skip
+        compared.write(self.root)
+        return compared
+
+    def register(self, dataset: Dataset, checkpoint: Checkpoint, judged: Judged, tags: dict[str, str]) -> Version:
+        """The candidate as a version, with the decision and the files that it was made from."""
+        decision, compared = judged.decision, judged.compared
+        outcome = "forced" if self.config.gate.force else decision.outcome
+        tags = tags | place_of(judged.table) | self.attempt.tags
+        tags |= {"kind": KIND, "decision": outcome, "dataset_uri": dataset.uri}
+        if self.config.gate.reason:
+            tags["reason"] = self.config.gate.reason
+        version, _ = register_checkpoint(
+            self.registry,
+            checkpoint,
+            self.config,
+            metrics=compared.metrics if compared else {},
+            tags=tags,
+            artifacts={
+                **(compared.files if compared else {}),
+                "gate.json": json.dumps(asdict(decision), indent=2),
+                "gate.txt": "\n".join(show_decision(decision, self.champion.describe())),
+                FILES: json.dumps({file.content: file.uri for file in self.landing.new}, indent=2),
+            },
+        )
+        self.registry.set_alias(version, CANDIDATE)
+        return version
+
+
+def place_of(table: Table | None) -> dict[str, str]:
+    """A table as the tags of a version name it."""
+    return {"table": table.uri if table else "none", "table_version": str(table.version) if table else "none"}
+
+
+def check_queries(dataset: Dataset, config: RetrainConfig) -> None:
+    """Raises DataError if a split lacks the queries that a later stage needs: now rather than after an hour."""
+    measured = config.evaluation
+    for split, tag in (("dev", config.training.dev_tag), (measured.split, measured.tag)):
+        if not dataset.queries(split, tag).num_rows:
+            raise DataError(
+                f"{dataset.uri}: no {split} query{f' with tag {tag}' if tag else ''}, but retraining chooses "
+                "checkpoints and judges by queries; add some, or enlarge splits.dev or splits.test."
+            )

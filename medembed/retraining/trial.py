@@ -1,0 +1,80 @@
+"""The cheap gate: candidate and champion on the dev sample, before the whole corpus is encoded anew."""
+
+import numpy as np
+
+from medembed.data.dataset import Dataset
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.table import Table
+from medembed.encoding.texts import encode_texts
+from medembed.evaluation.bootstrap import Grouping, draw_differences, mean_cell, one_sided
+from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.metrics import Values
+from medembed.evaluation.rank import score_rankings
+from medembed.matryoshka import truncate
+from medembed.retraining.config import GateConfig
+from medembed.retraining.gate import ALL, Row
+from medembed.search.topk import top_k
+from medembed.training.config import TrainingConfig
+from medembed.training.dev_sample import DevSample, Vectors, draw_dev_sample
+
+DEV = "dev sample"
+
+
+def try_out(
+    dataset: Dataset,
+    champion: tuple[str, Table],
+    candidate: str,
+    training: TrainingConfig,
+    encoding: EncodingConfig,
+    gate: GateConfig,
+    measured: EvaluationConfig,
+) -> Row:
+    """The difference of the mean of `training.select_by` over the served dimensions; "fail" if it surely loses more
+    than the gate tolerates.
+
+    The champion's documents are looked up in its table, so that only the sample is encoded by the candidate.
+    """
+    sample = draw_dev_sample(dataset, training)
+    queries, documents = [text for _, text in sample.queries], [text for _, text in sample.documents]
+    model, table = champion
+    held = table.find([name for name, _ in sample.documents])  # less those that crash the encoder
+    kept = [place for place, (name, _) in enumerate(sample.documents) if name in held]
+    of_champion = np.stack([held[sample.documents[place][0]] for place in kept])
+    vectors = encode_texts({"query": queries, "document": documents}, candidate, encoding)
+    dimensions = gate.dimensions or training.dimensions
+    before = _score(
+        sample, kept, encode_texts({"query": queries}, model, encoding)["query"], of_champion, dimensions, training
+    )
+    after = _score(sample, kept, vectors["query"], vectors["document"][kept], dimensions, training)
+    count = len(before)
+    cell = mean_cell(before, after, np.ones(count), Grouping(np.arange(count), count))
+    assert cell is not None
+    drawn = draw_differences([cell], samples=measured.bootstrap_samples, seed=measured.seed)[:, 0]
+    bound = one_sided(cell, drawn, gate.confidence, gate.tolerance)
+    return Row(
+        DEV, 0, ALL, cell.units, cell.groups, cell.before, cell.after, cell.mean, bound.low, bound.high,
+        "fail" if bound.high < -gate.tolerance else "pass",
+    )  # fmt: skip
+
+
+def _score(
+    sample: DevSample,
+    kept: list[int],
+    queries: Vectors,
+    documents: Vectors,
+    dimensions: tuple[int, ...],
+    training: TrainingConfig,
+) -> Values:
+    """Of each query the mean over dimensions [Q]; a narrower model stands with its own width."""
+    names = np.array([sample.documents[place][0] for place in kept])
+    depth = int(training.select_by.rpartition("@")[2])
+    widest = min(queries.shape[1], documents.shape[1])
+    rankings = {
+        dimension: top_k(
+            truncate(queries, min(dimension, widest)), names, truncate(documents, min(dimension, widest)), depth,
+            by_document=True,
+        )
+        for dimension in dimensions
+    }  # fmt: skip
+    measured = score_rankings(rankings, [name for name, _ in sample.queries], sample.qrels, (depth,))
+    return np.asarray(np.mean([values[training.select_by] for values in measured.values()], axis=0))

@@ -1,0 +1,118 @@
+"""The gate on made-up evaluations: what must pass, what must not, and the statistics behind it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from medembed.evaluation.bootstrap import Grouping, draw_differences, holm, mean_cell, one_sided
+from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.must_rank import Outcome
+from medembed.evaluation.result import Evaluation, Measured, Units
+from medembed.retraining.config import GateConfig
+from medembed.retraining.gate import ALL, NEW, OLD, OTHERS, Decision, decide
+
+MEASURED = EvaluationConfig(bootstrap_samples=500)
+OLD_QUERIES, NEW_QUERIES = 400, 150
+
+
+def evaluation(shift: Mapping[tuple[str, int, str], float] = {}, seed: int = 0, spread: float = 0.02) -> Evaluation:
+    """550 queries at 64 and 32 dimensions, each a group, two thirds French; `shift` {(part, dimension, language)}."""
+    count = OLD_QUERIES + NEW_QUERIES
+    languages = tuple("fr" if n % 3 else "en" for n in range(count))
+    parts = [OLD if n < OLD_QUERIES else NEW for n in range(count)]
+    base, noise = np.random.default_rng(7).uniform(0.3, 0.7, count), np.random.default_rng(seed)
+    values = {}
+    for dimension in (64, 32):
+        moved = [shift.get((part, dimension, language), 0.0) for part, language in zip(parts, languages, strict=True)]
+        values[dimension] = {"ndcg@10": base + moved + noise.normal(0, spread if seed else 0, count)}
+    names = tuple(f"q{n}" for n in range(count))
+    units = Units(names, names, languages, tuple(() for _ in names))
+    return Evaluation("m", "m", "e", Measured(units, values, {}, {}))
+
+
+def judged(after: Evaluation, old: int = OLD_QUERIES, **gate: object) -> Decision:
+    return decide(evaluation(), after, {f"q{n}" for n in range(old)}, GateConfig(**gate), MEASURED)
+
+
+def everywhere(old: float, new: float) -> dict[tuple[str, int, str], float]:
+    return {(part, d, lang): gain for part, gain in ((OLD, old), (NEW, new)) for d in (64, 32) for lang in ("en", "fr")}
+
+
+def test_better_on_the_new_queries_and_alike_on_the_old_ones_passes():
+    decision = judged(evaluation(everywhere(0.0, 0.03), seed=1))
+    assert (decision.outcome, decision.reasons) == ("better", ())
+    objective = {row.part: row for row in decision.rows if not row.dimension}
+    assert objective[NEW].low > 0 > objective[OLD].low > -0.01
+    assert objective[NEW].mean == pytest.approx(0.03, abs=0.005)
+    cells = {(row.part, row.dimension, row.language): row.queries for row in decision.rows if row.dimension}
+    assert cells == {(OLD, d, lang): n for d in (64, 32) for lang, n in (("en", 134), ("fr", 266))} | {
+        # 50 English ones are too few to stand alone, and alone to be told
+        (NEW, d, lang): n
+        for d in (64, 32)
+        for lang, n in ((OTHERS, 50), ("fr", 100))
+    }
+    assert {row.verdict for row in decision.rows if row.language == OTHERS} == {"undecided"}
+
+
+@pytest.mark.parametrize(
+    ("shift", "said"),
+    [
+        (everywhere(0.0, 0.0), "not surely better"),
+        (everywhere(-0.008, 0.05), "may lose more than 0.01 on the old test queries"),
+        (everywhere(0.02, 0.02) | {(OLD, 32, "en"): -0.02}, "at 32 dimensions, old queries, language en"),
+    ],
+)
+def test_no_sure_gain_a_loss_on_the_old_queries_or_in_one_cell_is_not_promoted(
+    shift: Mapping[tuple[str, int, str], float], said: str
+):
+    decision = judged(evaluation(shift, seed=1, spread=0.05))
+    assert decision.outcome == "not better"
+    assert any(said in reason for reason in decision.reasons)
+
+
+def test_a_sure_loss_is_called_worse_whatever_else_was_gained():
+    decision = judged(evaluation(everywhere(0.05, -0.05), seed=1))
+    assert decision.outcome == "worse"
+    assert "surely loses more than 0.01 on the new test queries" in decision.reasons[0]
+
+
+def test_a_case_that_does_not_hold_stops_a_better_model():
+    after = evaluation(everywhere(0.03, 0.03), seed=1)
+    broken = Evaluation(after.name, after.uri, after.encoder, after.queries, must_rank={32: (Outcome("MI", 0.1, 0.2),)})
+    decision = judged(broken)
+    assert decision.outcome == "not better"
+    assert decision.reasons == ("must-rank: 1 cases do not hold: MI",)
+
+
+def test_too_few_new_queries_are_judged_together_with_the_old_ones():
+    count = OLD_QUERIES + NEW_QUERIES
+    for old, parts in ((count - 5, {ALL}), (count, {OLD}), (0, {NEW})):
+        assert {row.part for row in judged(evaluation(everywhere(0.02, 0.02), seed=1), old).rows} == parts
+
+
+def test_one_sided_bounds_are_students_for_groups_of_one():
+    generator = np.random.default_rng(3)
+    gain = generator.normal(0.02, 0.1, 40)
+    cell = mean_cell(np.zeros(40), gain, np.ones(40), Grouping(np.arange(40), 40))
+    assert cell is not None
+    drawn = draw_differences([cell], samples=20_000, seed=0)[:, 0]
+    found = one_sided(cell, drawn, 0.95, 0.01)
+    low = stats.t.interval(0.90, 39, gain.mean(), stats.sem(gain))[0]
+    assert found.low == pytest.approx(low, abs=5e-4)
+    assert found.high == pytest.approx(2 * gain.mean() - low, abs=5e-4)
+    assert found.p == pytest.approx(stats.ttest_1samp(gain, -0.01, alternative="greater").pvalue, abs=2e-3)
+
+
+def test_holm_gives_the_smallest_p_value_the_smallest_share_of_the_level():
+    assert holm([0.04, 0.001, 0.03]) == [1.0, 1 / 3, 1 / 2]
+    assert holm([]) == []
+
+
+def test_a_cell_fails_where_holm_stopped_before_it():
+    """With one cell far below the tolerance, others pass still; with all in doubt, none does."""
+    one_bad = judged(evaluation(everywhere(0.02, 0.02) | {(OLD, 32, "en"): -0.1}, seed=1))
+    assert [row.language for row in one_bad.rows if row.dimension and row.verdict == "fail"] == ["en"]
+    wide = judged(evaluation(everywhere(0.01, 0.01), seed=1, spread=0.3))
+    assert {row.verdict for row in wide.rows if row.dimension and row.queries >= 100} == {"fail"}

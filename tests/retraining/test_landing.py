@@ -1,0 +1,82 @@
+import gzip
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from medembed import storage
+from medembed.data.config import SourceConfig
+from medembed.errors import StorageError
+from medembed.retraining.landing import Landing, count_rows, look
+
+ROW = json.dumps({"question": "q", "answer": "a"}) + "\n"
+NOW = 1_000_000.0
+
+
+def land(folder: Path, name: str, content: str | bytes, age_s: float = 100) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.utime(path, (NOW - age_s, NOW - age_s))
+    return path
+
+
+def seen(folder: Path, taken: Collection[str] = (), aside: Collection[str] = ()) -> Landing:
+    return look(SourceConfig(path=str(folder)), taken, aside, settle_s=30, now=NOW)
+
+
+def test_files_are_known_by_content_however_they_are_called_and_oldest_first(tmp_path: Path):
+    land(tmp_path, "b.jsonl", ROW, age_s=200)
+    land(tmp_path, "a.jsonl", ROW * 2, age_s=100)
+    first = seen(tmp_path)
+    assert [Path(file.uri).name for file in first.new] == ["b.jsonl", "a.jsonl"]
+    land(tmp_path, "2026/renamed.jsonl", ROW, age_s=50)
+    again = seen(tmp_path, taken={first.new[0].content}, aside={first.new[1].content})
+    assert (again.new, again.taken, again.aside) == ((), 2, 1)
+    assert "1 set aside (retake=true takes them again)" in again.describe()
+
+
+def test_what_is_not_complete_is_left_and_told(tmp_path: Path):
+    whole = pa.BufferOutputStream()
+    pq.write_table(pa.table({"question": ["q"], "answer": ["a"]}), whole)
+    parquet, packed = whole.getvalue().to_pybytes(), gzip.compress((ROW * 1000).encode())
+    land(tmp_path, "good.parquet", parquet)
+    land(tmp_path, "good.jsonl.gz", packed)
+    land(tmp_path, "good.jsonl", ROW + ROW.strip())
+    land(tmp_path, "half.parquet", parquet[:-20])
+    land(tmp_path, "half.jsonl.gz", packed[:-20])
+    land(tmp_path, "half.jsonl", ROW + ROW[:10])
+    land(tmp_path, "young.jsonl", ROW * 3, age_s=3)
+    land(tmp_path, "empty.jsonl", "")
+    land(tmp_path, "name.jsonl.part", ROW * 4)
+    land(tmp_path, ".hidden.jsonl", ROW * 5)
+    found = seen(tmp_path)
+    assert {Path(file.uri).name for file in found.new} == {"good.parquet", "good.jsonl.gz", "good.jsonl"}
+    assert found.left == {
+        "half.parquet": "it has no Parquet footer",
+        "half.jsonl.gz": "its compression breaks off",
+        "half.jsonl": "its last line breaks off",
+        "young.jsonl": "changed 3 s ago, less than settle_s=30",
+        "empty.jsonl": "empty",
+        "name.jsonl.part": "its name says that it is being written",
+    }
+    rows = {Path(file.uri).name: count_rows(file) for file in found.new}
+    assert rows == {"good.parquet": 1, "good.jsonl.gz": 1000, "good.jsonl": 1}
+
+
+def test_a_place_that_is_not_there_is_an_error_and_an_empty_one_is_not(tmp_path: Path):
+    assert seen(tmp_path).new == ()
+    with pytest.raises(StorageError, match="no such place"):
+        seen(tmp_path / "lnading")
+
+
+def test_on_an_object_store_a_file_is_there_whole_as_soon_as_it_is_listed(bucket: str):
+    storage.write_bytes(f"{bucket}/landing/1.jsonl", ROW.encode())
+    found = look(SourceConfig(path=f"{bucket}/landing"), (), (), settle_s=3600)
+    assert [file.uri for file in found.new] == [f"{bucket}/landing/1.jsonl"]
+    with pytest.raises(StorageError, match="no such place"):
+        look(SourceConfig(path=f"{bucket}/lnading"), (), (), settle_s=0)
