@@ -1,0 +1,245 @@
+"""Retraining drop by drop: with replay, with new data only, and anew on all data each time.
+
+MedQuAD's seven files (JSON lines of question and answer) are drops of 150 training, 60 test and 30 dev questions; a
+question or an answer that stood before is left out. Each way is `medembed retrain` with its own registry, its gate
+forced, so that the ways are compared and not the gate, whose decision is shown. After each drop the new champion and
+the one before rank the same corpus, all documents so far, for the new test questions and for those of earlier drops.
+"""
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks.worth import MODEL
+from jobs.session import ray_session
+from medembed.data.dataset import open_dataset
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_corpus
+from medembed.encoding.encoder import load_model
+from medembed.encoding.model_files import fetch_model
+from medembed.evaluation.compare import Difference, compare
+from medembed.evaluation.evaluate import evaluate
+from medembed.evaluation.result import Evaluation
+from medembed.registry.champion import crown
+from medembed.registry.models import Registry, Version
+from medembed.retraining.config import RetrainConfig
+from medembed.retraining.retrain import Retrained, retrain
+from medembed.schema import content_hash, normalize_text
+
+DIMENSIONS = (384, 256, 128, 64, 32)
+FILES = ("cancergov", "ghr", "medlineplus", "niddk", "seniorhealth", "nhlbi", "cdc")
+TRAIN, TEST, DEV = 150, 60, 30
+REPLAY, NEW_ONLY, FULL = "incremental with replay", "new data only", "full retraining"
+WAYS: dict[str, dict[str, Any]] = {REPLAY: {}, NEW_ONLY: {"replay": 0}, FULL: {"full_every": 1}}
+BASE: dict[str, Any] = {
+    "training": {"dimensions": DIMENSIONS, "learning_rate": 2e-4, "batch_size": 32, "max_length": 128,
+                 "checkpoint_steps": 1000, "cpus_per_worker": 2},
+    "mining": {"negatives": 0, "window": 10},
+    "evaluation": {"dimensions": DIMENSIONS, "k": (10,)},
+    "gate": {"force": True, "reason": "a benchmark of ways to train"},
+    "settle_s": 0,
+}  # fmt: skip
+
+
+def write_drops(medquad: Path, folder: Path, *, full: bool) -> list[Path]:
+    """A JSONL file for each of MedQuAD's files: rows in an order that a hash decides, each with its split."""
+    seen: set[str] = set()
+    drops = []
+    for name in FILES:
+        rows = [json.loads(line) for line in (medquad / f"{name}.jsonl").read_text().splitlines()]
+        fresh = []
+        for row in sorted(rows, key=lambda row: content_hash(f"{row['question']} {row['answer']}")):
+            texts = {normalize_text(row["question"]), normalize_text(row["answer"])}
+            if "" not in texts and not texts & seen:
+                seen |= texts
+                fresh.append({"question": row["question"], "answer": row["answer"]})
+        sizes = (len(fresh) // 4, len(fresh) // 8, len(fresh)) if full else (TEST, DEV, TRAIN)
+        splits = [split for split, size in zip(("test", "dev", "train"), sizes, strict=True) for _ in range(size)]
+        drops.append(folder / f"{len(drops) + 1}-{name}.jsonl")
+        drops[-1].write_text(
+            "".join(json.dumps(row | {"split": split}) + "\n" for row, split in zip(fresh, splits, strict=False))
+        )
+    return drops
+
+
+@dataclass(frozen=True)
+class Step:
+    """One drop by one way: NDCG@10 of each test query {query: [dimensions]} by three models on the same corpus.
+
+    They are the base model, the champion before the drop, and the one after it; `old` are questions of earlier drops.
+    """
+
+    result: Retrained
+    old: frozenset[str]
+    base: dict[str, Any]
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+    def scores(self, part: str, *, before: bool = False) -> Any:
+        """float64 [queries of the part, dimensions], in order of ids."""
+        found = self.before if before else self.after
+        return np.array([found[name] for name in sorted(found) if (name in self.old) == (part == "old")])
+
+
+def follow(way: str, drops: list[Path], model: str, folder: Path, increment: dict[str, Any]) -> Iterator[Step]:
+    """All drops, one after another."""
+    landing = folder / "landing"
+    landing.mkdir(parents=True)
+    config = RetrainConfig.model_validate({
+        **BASE, "model": model, "output": str(folder / "out"), "registry": {"workspace": str(folder)},
+        "source": {"path": str(landing), "document_language": "en", "query_language": "en"},
+        "increment": {**increment, **WAYS[way]},
+    })  # fmt: skip
+    registry = Registry(f"sqlite:///{folder}/mlflow.db", config.registry)
+    old: frozenset[str] = frozenset()
+    for drop in drops:
+        (landing / drop.name).write_bytes(drop.read_bytes())
+        champion = registry.aliases("medembed").get("champion")
+        result = retrain(config, registry, lambda version, seen: _crown(registry, version, seen))
+        assert result.version is not None
+        assert result.dataset is not None
+        former = registry.resolve(f"models:/medembed/{champion}").source if champion else model
+        models = (model, former, result.version.source)
+        base, before, after = (_by_query(_measure(config, result, one)) for one in models)
+        yield Step(result, old, base, before, after)
+        old = frozenset(after)
+
+
+def _crown(registry: Registry, version: Version, seen: str | None) -> list[str]:
+    crown(registry, version, seen)
+    return []
+
+
+def _measure(config: RetrainConfig, result: Retrained, model: str) -> Evaluation:
+    """On all test questions; found again where the gate has measured it."""
+    assert result.dataset is not None
+    data = open_dataset(result.dataset.uri)
+    table = encode_corpus(
+        data.corpus_files(), data.fingerprint, model, f"{config.output}/tables/{{key}}.lance", config.encoding
+    )
+    return evaluate(data, table, model, f"{config.output}/evaluations/{{key}}", config.evaluation, config.encoding)
+
+
+def _by_query(evaluation: Evaluation) -> dict[str, Any]:
+    assert evaluation.queries is not None
+    columns = [evaluation.queries.values[dimension]["ndcg@10"] for dimension in DIMENSIONS]
+    return dict(zip(evaluation.queries.units.ids, np.stack(columns, axis=1).tolist(), strict=True))
+
+
+@click.command()
+@click.option("--medquad", required=True, type=click.Path(path_type=Path, exists=True), help="folder of its files")
+@click.option("--full", is_flag=True, help="all rows instead of 240 of each file")
+@click.option("--way", multiple=True, type=click.Choice(list(WAYS)), default=list(WAYS))
+@click.option("--increment", multiple=True, help="key=value of increment, e.g. replay=1")
+@click.option("--plot", type=click.Path(path_type=Path), help="PNG to write")
+def main(medquad: Path, full: bool, way: tuple[str, ...], increment: tuple[str, ...], plot: Path | None) -> None:
+    """Prints a line for each drop, a table in Markdown, and what is lost and gained."""
+    logging.disable(logging.INFO)
+    settings = {key: json.loads(value) if value[0].isdigit() else value for key, value in
+                (entry.split("=", 1) for entry in increment)}  # fmt: skip
+    found: dict[str, list[Step]] = {}
+    with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch, ray_session(None):
+        drops = write_drops(medquad, Path(scratch), full=full)
+        model = f"{scratch}/model"
+        cut = load_model(fetch_model(MODEL), EncodingConfig(), "cpu")
+        cut.max_seq_length = 128
+        cut.save_pretrained(model, create_model_card=False)
+        for name in way:
+            found[name] = []
+            for number, step in enumerate(follow(name, drops, model, Path(scratch) / name, settings), start=1):
+                found[name].append(step)
+                print(f"{name}, drop {number} ({drops[number - 1].stem}): {_line(step)}", flush=True)
+    print_table(found)
+    print_summary(found)
+    if plot is not None:
+        draw(found, plot)
+
+
+def _line(step: Step) -> str:
+    parts = []
+    for part in ("old", "new"):
+        after, before = step.scores(part), step.scores(part, before=True)
+        if len(after):
+            parts.append(f"{part} ({len(after)}) {before.mean():.3f} -> {after.mean():.3f}")
+    assert step.result.decision is not None
+    seconds = step.result.seconds
+    return (
+        f"mean NDCG@10 {', '.join(parts)}; train {seconds['train']:.0f} s of {sum(seconds.values()):.0f} s; "
+        f"gate: {step.result.decision.outcome}"
+    )
+
+
+def print_table(found: dict[str, list[Step]]) -> None:
+    """NDCG@10 by dimension after each drop, on earlier drops' test questions and on the new ones."""
+    print("\n| way | drop | on | " + " | ".join(map(str, DIMENSIONS)) + " |\n|---|---|---|" + "---|" * len(DIMENSIONS))
+    for name, steps in found.items():
+        for number, step in enumerate(steps, start=1):
+            for part in ("old", "new"):
+                scores = step.scores(part)
+                if len(scores):
+                    cells = " | ".join(f"{value:.3f}" for value in scores.mean(axis=0))
+                    print(f"| {name} | {number} | {part} | {cells} |")
+
+
+def print_summary(found: dict[str, list[Step]]) -> None:
+    """What each drop took from the questions before it, the gain in the end, and the time of training."""
+    print()
+    gains, seconds = dict[str, float](), dict[str, float]()
+    for name, steps in found.items():
+        lost, last = _forgetting(steps), steps[-1]
+        gains[name] = float(np.mean([np.mean(last.after[query]) - np.mean(last.base[query]) for query in last.after]))
+        seconds[name] = sum(step.result.seconds["train"] for step in steps[1:])
+        print(
+            f"{name}: old questions lose {-100 * lost.mean:+.2f} points of NDCG@10 by a drop "
+            f"[{-100 * lost.high:+.2f}, {-100 * lost.low:+.2f}]; in the end {100 * gains[name]:+.2f} points above the "
+            f"base model on all {len(last.after)} questions; {seconds[name]:.0f} s of training for drops 2 to 7"
+        )
+    if {REPLAY, FULL} <= found.keys():
+        print(
+            f"{gains[REPLAY] / gains[FULL]:.0%} of full retraining's gain for {seconds[REPLAY] / seconds[FULL]:.0%} of "
+            "its training time"
+        )
+
+
+def _forgetting(steps: list[Step]) -> Difference:
+    """The change of each old question's mean over dimensions by each drop; all changes of a question are one group."""
+    rows = [
+        (name, float(np.mean(step.before[name])), float(np.mean(step.after[name])))
+        for step in steps[1:]
+        for name in sorted(step.old)
+    ]
+    names, before, after = zip(*rows, strict=True)
+    return compare(np.array(before), np.array(after), list(names), samples=2000, seed=0)
+
+
+def draw(found: dict[str, list[Step]], path: Path) -> None:
+    """NDCG@10 at 64 dimensions after each drop: on earlier drops' questions, and on the new ones."""
+    from matplotlib.figure import Figure
+
+    column = DIMENSIONS.index(64)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for (name, steps), colour in zip(found.items(), ("#0f766e", "#b91c1c", "#475569"), strict=False):
+        for axis, part in zip(axes, ("old", "new"), strict=True):
+            points = [(n, step.scores(part)) for n, step in enumerate(steps, start=1) if len(step.scores(part))]
+            axis.plot(
+                [n for n, _ in points], [rows[:, column].mean() for _, rows in points], "o-", color=colour, label=name
+            )
+    for axis, title in zip(axes, ("questions of earlier drops", "questions of the newest drop"), strict=True):
+        axis.set_title(title, loc="left", fontsize=11)
+        axis.set_xlabel("after drop")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("NDCG@10 at 64 dimensions")
+    axes[1].legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
