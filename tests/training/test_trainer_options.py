@@ -16,7 +16,6 @@ from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import model_fingerprint
 from medembed.errors import ConfigError
-from medembed.finetuning.register import register_checkpoint
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
 from medembed.registry.config import RegistryConfig
@@ -24,6 +23,7 @@ from medembed.registry.models import Registry
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.options import AdapterConfig, PromptsConfig
+from medembed.training.register import register_checkpoint
 from medembed.training.trainer import train
 
 CONFIG = TrainingConfig(
