@@ -88,10 +88,10 @@ class Server:
     def swap(self, user_config: UserConfig) -> Swapped:
         """Serves this from now on. Raises ServiceError if a replica refused it or time ran out: the former is back."""
         former, started = self.current(), time.monotonic()
-        self.reports()  # a server that cannot be asked would leave us in the dark half-way
+        self._look()  # a server that cannot be asked would leave us in the dark half-way
         try:
             self.put(user_config)
-            replicas = wait_until_taken(self._states, user_config, self.config.timeout_s)
+            replicas = wait_until_taken(self._look, user_config, self.config.timeout_s)
         except ServiceError as error:
             if self.current() == user_config:  # else somebody else has put another there
                 self.put(former)
@@ -100,8 +100,10 @@ class Server:
             ) from None
         return Swapped(user_config["version"], replicas, time.monotonic() - started)
 
-    def _states(self) -> tuple[dict[str, str], list[ReplicaEntry]]:
-        return replicas_of(self.dashboard.details(), self.config.app), self.reports()
+    def _look(self) -> tuple[dict[str, str], list[ReplicaEntry]]:
+        """Where there is no replica none is asked: behind HAProxy the request would wait until one has started."""
+        states = replicas_of(self.dashboard.details(), self.config.app)
+        return states, self.reports() if states else []
 
 
 def wait_until_taken(
