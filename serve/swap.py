@@ -37,9 +37,8 @@ class ServingConfig(Config):
 
 @dataclass(frozen=True)
 class Swapped:
-    """`replicas` answer with this version now, all of them, `seconds` after they were told."""
+    """`replicas` answer with what they were told, all of them, `seconds` later."""
 
-    version: str
     replicas: int
     seconds: float
 
@@ -98,7 +97,7 @@ class Server:
             raise ServiceError(
                 f"version {user_config['version']} was not taken: {error}; version {former['version']} serves."
             ) from None
-        return Swapped(user_config["version"], replicas, time.monotonic() - started)
+        return Swapped(replicas, time.monotonic() - started)
 
     def _look(self) -> tuple[dict[str, str], list[ReplicaEntry]]:
         """Where there is no replica none is asked: behind HAProxy the request would wait until one has started."""
