@@ -15,7 +15,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.serving import MINILM, Answer, Load, latencies, make_versions, served, statuses
+from benchmarks.serving import MINILM, Answer, Load, ingress_option, latencies, make_versions, served, statuses
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from serve.promotion import promote
@@ -32,8 +32,9 @@ _NEAR = 1e-4
 @click.option("--swaps", default=100, show_default=True)
 @click.option("--clients", default=4, show_default=True)
 @click.option("--replicas", default=2, show_default=True)
+@ingress_option
 @click.option("--model", default=MINILM, show_default=True, help="or tiny, for a random one of two layers")
-def main(swaps: int, clients: int, replicas: int, model: str) -> None:
+def main(swaps: int, clients: int, replicas: int, ingress: str, model: str) -> None:
     """Prints what came back while models were swapped."""
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
         workspace = Path(scratch)
@@ -44,7 +45,8 @@ def main(swaps: int, clients: int, replicas: int, model: str) -> None:
         assert apart > 10 * _NEAR, "the versions must be told apart"
         inputs = [TEXTS[start : start + 3] for start in range(0, len(TEXTS), 3)]
         seconds, swapped = [], list[tuple[float, float]]()
-        with served(workspace, f"replicas={replicas}") as running, Load(running.url, inputs, clients) as load:
+        arguments = [f"replicas={replicas}", f"ingress={ingress}"]
+        with served(workspace, *arguments) as running, Load(running.url, inputs, clients) as load:
             serving = ServingConfig(address=running.dashboard)
             time.sleep(3)  # some answers before the first swap
             for number in range(swaps):

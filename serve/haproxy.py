@@ -20,6 +20,12 @@ HOST = "MEDEMBED_HAPROXY_HOST"  # where statistics and metrics of HAProxy listen
 _OPEN_PORTS = re.compile(r"^(\s*bind )(?:\*)?:(\d+)$", re.MULTILINE)
 _ERROR_FILE = re.compile(r"^\s*errorfile \d+ (\S+)$", re.MULTILINE)
 _COMMAND = "medembed-haproxy"
+# Of HAProxy for statistics and metrics, and of the proxy of Serve that takes requests while no replica runs.
+PORTS = {
+    "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
+    "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
+}
 
 
 def haproxy_environment(folder: str) -> dict[str, str]:
@@ -44,6 +50,7 @@ def haproxy_environment(folder: str) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_BINARY_PATH": found,
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy/haproxy.cfg",
         "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/haproxy/admin.sock",
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/haproxy/metrics.sock",
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": f"{folder}/haproxy",
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/haproxy/server-state",
     }

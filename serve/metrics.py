@@ -3,15 +3,14 @@
 Every label has few values: those that a served model, the routes or HTTP define, never one that a caller made up.
 """
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 
 from ray.serve.metrics import Counter, Gauge, Histogram
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from medembed.encoding.batching import count_padding
-from serve.access import CLIENT_LEFT, facts_of
+from serve.access import facts_of
 from serve.answer import Part
 from serve.work import Model
 
@@ -28,10 +27,9 @@ def served_by(scope: Scope, model: Model) -> None:
 
 
 class RequestMetrics:
-    """ASGI middleware that counts requests and their tokens, and times them."""
+    """Counts requests and their tokens, and times them."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self) -> None:
         labels = ("model", "route", "status")
         self.requests = Counter("medembed_requests", description="Requests answered.", tag_keys=(*labels, "dimensions"))
         self.latency_ms = Histogram(
@@ -42,29 +40,13 @@ class RequestMetrics:
         )
         self.tokens = Counter("medembed_tokens", description="Tokens that models read.", tag_keys=("model", "route"))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        start, status = time.perf_counter(), CLIENT_LEFT
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self.app(scope, receive, watched)
-        finally:
-            self.record(scope, status, (time.perf_counter() - start) * 1000)
-
-    def record(self, scope: Scope, status: int, milliseconds: float) -> None:
+    def record(self, scope: Scope, status: int, seconds: float) -> None:
         """Counts a request that has ended."""
         facts, model = facts_of(scope), scope.get(_MODEL)
         own = {"model": model["name"] if model else _OTHER, "route": getattr(scope.get("route"), "path", _OTHER)}
         labels = {**own, "status": str(status)}
         self.requests.inc(tags={**labels, "dimensions": _dimensions(facts.get("dimensions"), model)})
-        self.latency_ms.observe(milliseconds, tags=labels)
+        self.latency_ms.observe(seconds * 1000, tags=labels)
         if facts.get("tokens"):
             self.tokens.inc(facts["tokens"], tags=own)
 

@@ -54,9 +54,9 @@ def tell(server: Server, version: Version, fingerprint: str) -> str:
     config = read_arguments(server.app.get("args", {}))
     swapped = server.swap(current | change(config, current, version))
     if not swapped.replicas:
-        return f"{server.url}: no replica runs now; the next one loads version {swapped.version}"
+        return f"{server.url}: no replica runs now; the next one loads version {version.version}"
     return (
-        f"{server.url}: all replicas ({swapped.replicas}) answer with version {swapped.version}, fingerprint "
+        f"{server.url}: all replicas ({swapped.replicas}) answer with version {version.version}, fingerprint "
         f"{fingerprint}, after {swapped.seconds:.1f} s"
     )
 

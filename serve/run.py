@@ -51,3 +51,11 @@ def find_port(port: int | None) -> int:
                 f"port {port} on {HOST}: {error.strerror}; stop what listens there or choose another port."
             ) from None
         return int(probe.getsockname()[1])
+
+
+def prefer_port(port: int) -> int:
+    """The port if it is free, else another one that is."""
+    try:
+        return find_port(port)
+    except ServiceError:
+        return find_port(None)

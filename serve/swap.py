@@ -37,9 +37,8 @@ class ServingConfig(Config):
 
 @dataclass(frozen=True)
 class Swapped:
-    """`replicas` answer with this version now, all of them, `seconds` after they were told."""
+    """`replicas` answer with what they were told, all of them, `seconds` later."""
 
-    version: str
     replicas: int
     seconds: float
 
@@ -88,20 +87,22 @@ class Server:
     def swap(self, user_config: UserConfig) -> Swapped:
         """Serves this from now on. Raises ServiceError if a replica refused it or time ran out: the former is back."""
         former, started = self.current(), time.monotonic()
-        self.reports()  # a server that cannot be asked would leave us in the dark half-way
+        self._look()  # a server that cannot be asked would leave us in the dark half-way
         try:
             self.put(user_config)
-            replicas = wait_until_taken(self._states, user_config, self.config.timeout_s)
+            replicas = wait_until_taken(self._look, user_config, self.config.timeout_s)
         except ServiceError as error:
             if self.current() == user_config:  # else somebody else has put another there
                 self.put(former)
             raise ServiceError(
                 f"version {user_config['version']} was not taken: {error}; version {former['version']} serves."
             ) from None
-        return Swapped(user_config["version"], replicas, time.monotonic() - started)
+        return Swapped(replicas, time.monotonic() - started)
 
-    def _states(self) -> tuple[dict[str, str], list[ReplicaEntry]]:
-        return replicas_of(self.dashboard.details(), self.config.app), self.reports()
+    def _look(self) -> tuple[dict[str, str], list[ReplicaEntry]]:
+        """Where there is no replica none is asked: behind HAProxy the request would wait until one has started."""
+        states = replicas_of(self.dashboard.details(), self.config.app)
+        return states, self.reports() if states else []
 
 
 def wait_until_taken(

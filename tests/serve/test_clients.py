@@ -13,6 +13,7 @@ import openai
 import pytest
 from langchain_openai import OpenAIEmbeddings
 
+from medembed.encoding.encoder import Role
 from medembed.matryoshka import truncate
 from serve.answer import Served
 from tests.serve.conftest import KEY
@@ -22,8 +23,8 @@ DOCS = Path(__file__).parents[2] / "docs" / "serving.md"
 TEXTS = ["my gums bleed", "bleeding gums"]
 
 
-def expected(trained: Served, role: str = "query") -> np.ndarray:
-    return truncate(trained.encoder.encode(TEXTS, role), 8)  # type: ignore[arg-type]
+def expected(trained: Served, role: Role = "query") -> np.ndarray:
+    return truncate(trained.encoder.encode(TEXTS, role), 8)
 
 
 def is_close(rows: list[list[float]], wanted: np.ndarray) -> bool:
