@@ -8,7 +8,7 @@ from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
 from medembed.data.dataset import open_dataset
-from medembed.finetuning.register import register_checkpoint
+from medembed.finetuning.register import register_checkpoint, tag_data
 from medembed.mining.examples import open_examples
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry, resolve_model
@@ -39,7 +39,8 @@ def run(job: TrainJob) -> Summary:
     examples = None if job.examples is None else open_examples(storage.absolute(job.examples))
     training = resolve_guide(job.training, job.registry)
     checkpoint = train(dataset, examples, model, storage.absolute(job.output), training)
-    version, _ = register_checkpoint(registry, checkpoint, job, metrics={}, tags={}, artifacts={})
+    tags = tag_data(dataset, examples if checkpoint.manifest["examples"] else None)
+    version, _ = register_checkpoint(registry, checkpoint, job, metrics={}, tags=tags, artifacts={})
     lines = [
         f"checkpoint: {checkpoint.uri}, dev score {checkpoint.manifest['dev']['score']:.4f}",
         f"registered: models:/{version.name}/{version.version}; make it the champion with: "
