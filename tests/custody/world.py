@@ -36,6 +36,8 @@ TEXTS = {f"d{n}": f"heart pain of kind {n}" for n in range(DOCUMENTS) if n != 1}
 }
 QUERIES_TOLD = {f"q{n}": f"my question {n}" for n in range(DOCUMENTS)}
 
+GROUPS_TOLD = {name: f"d{name[1:]}" for name in QUERIES_TOLD} | {"q6": "d2"}
+
 
 @dataclass
 class World:
@@ -87,7 +89,7 @@ def write_dataset(uri: str, entries: Mapping[str, Any]) -> Dataset:
         for name, text in texts
     ]
     queries = [
-        {"query_id": name, "text": text, "language": "en", "tags": [], "group_id": f"d{name[1:]}", "split": "train"}
+        {"query_id": name, "text": text, "language": "en", "tags": [], "group_id": GROUPS_TOLD[name], "split": "train"}
         for name, text in QUERIES_TOLD.items()
     ]
     pairs = [(f"q{n}", f"d{n}", 1.0) for n in range(DOCUMENTS - 1)] + [("q0", "d6", 1.0), ("q3", "d2", 0.0)]
@@ -178,7 +180,7 @@ def write_measured(uri: str, dataset: Dataset, encoder: str) -> None:
         values = np.linspace(0, 1, len(about.ids))
         return Measured(about, {WIDTH: {"ndcg@10": values}}, {}, {})
 
-    queries = units(list(QUERIES_TOLD), [f"d{name[1:]}" for name in QUERIES_TOLD])
+    queries = units(list(QUERIES_TOLD), list(GROUPS_TOLD.values()))
     pairs = units(["q2\td2", "q3\td3", "q4\td4"], ["q2", "q3", "q4"])
     result = Evaluation(
         "m", uri, encoder, measured(queries), measured(units(["d2", "d3", "d4"], ["d2", "d3", "d4"])),
