@@ -45,8 +45,10 @@ def _facts(link: Link) -> Iterator[tuple[str, str]]:
 def _describe_checkpoint(link: Link) -> str:
     parts = [f"{link.source}: encoder {link.encoder or _UNKNOWN}"]
     if link.manifest:
-        parts.append(f"dimensions {', '.join(map(str, link.manifest['dimensions']))}")
-        parts.append(f"dev score {link.manifest['dev']['score']:.4f} at step {int(link.manifest['dev']['step'])}")
+        parts.append(f"dimensions {', '.join(map(str, link.manifest.get('dimensions', ())))}")
+    dev = link.manifest.get("dev", {})
+    if "score" in dev:
+        parts.append(f"dev score {dev['score']:.4f} at step {int(dev['step'])}")
     return "; ".join(parts)
 
 

@@ -2,9 +2,12 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from medembed.errors import ServiceError
+from medembed.privacy import without_passwords
 from medembed.registry.models import Registry
 
 _PER_BATCH = {"metrics": 1000, "params": 100}  # MLflow takes no more at once
@@ -13,12 +16,13 @@ ORIGIN = "restored_run"  # tag of a run that was written here: the id that it ha
 
 def read_run(registry: Registry, run_id: str) -> dict[str, Any]:
     """A run as JSON has it: params, metrics [[name, value, ms, step]], tags, name, status, start and end in ms."""
-    run = registry.client.get_run(run_id)
-    metrics = [
-        [one.key, one.value, one.timestamp, one.step]
-        for name in sorted(run.data.metrics)
-        for one in registry.client.get_metric_history(run_id, name)
-    ]
+    with _explained(run_id):
+        run = registry.client.get_run(run_id)
+        metrics = [
+            [one.key, one.value, one.timestamp, one.step]
+            for name in sorted(run.data.metrics)
+            for one in registry.client.get_metric_history(run_id, name)
+        ]
     return {
         "run_id": run_id, "name": run.info.run_name, "status": run.info.status, "start": run.info.start_time,
         "end": run.info.end_time, "params": dict(run.data.params), "metrics": metrics, "tags": dict(run.data.tags),
@@ -27,7 +31,9 @@ def read_run(registry: Registry, run_id: str) -> dict[str, Any]:
 
 def list_artifacts(registry: Registry, run_id: str, folder: str = "") -> Iterator[str]:
     """Paths of all files that a run has."""
-    for one in registry.client.list_artifacts(run_id, folder or None):
+    with _explained(run_id):
+        found = registry.client.list_artifacts(run_id, folder or None)
+    for one in found:
         if one.is_dir:
             yield from list_artifacts(registry, run_id, one.path)
         else:
@@ -36,7 +42,7 @@ def list_artifacts(registry: Registry, run_id: str, folder: str = "") -> Iterato
 
 def read_artifact(registry: Registry, run_id: str, path: str) -> bytes:
     """A file of a run."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _explained(run_id):
         return Path(registry.client.download_artifacts(run_id, path, folder)).read_bytes()
 
 
@@ -71,6 +77,18 @@ def write_run(
     registry.client.set_tag(run_id, "restored", "whole")
     registry.client.set_terminated(run_id, facts["status"], facts["end"])
     return run_id
+
+
+@contextmanager
+def _explained(run_id: str) -> Iterator[None]:
+    """Turns MLflow's errors within the block into a ServiceError of one line."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ServiceError(without_passwords(f"MLflow run {run_id}: cannot be read: {reason}")) from None
 
 
 def _log(registry: Registry, run_id: str, facts: Mapping[str, Any]) -> None:

@@ -70,7 +70,7 @@ class World:
         }  # fmt: skip
         version = self.registry.register(
             source, params={"epochs": 1}, metrics={"ndcg@10_dim_32": 0.5 + number / 100}, tags=tags,
-            artifacts={"report.html": f"<p>{QUERIES_TOLD['q2']}</p><td>q3</td>", "config.yaml": "a: 1\n"},
+            artifacts={"report.html": f"<th>q2<b>{QUERIES_TOLD['q2']}</b></th><th>q3</th>", "config.yaml": "a: 1\n"},
             history=[("train_loss", step, 1.0 / step) for step in (1, 2)],
         )  # fmt: skip
         self.versions.append(version)
