@@ -13,7 +13,7 @@ from medembed.errors import MedEmbedError
 
 JOBS = (
     "demo", "finetune", "prepare", "preflight", "encode", "table", "search", "mine", "train", "evaluate", "recommend",
-    "promote", "rollback", "models", "lineage", "backup", "restore", "serve",
+    "promote", "rollback", "models", "lineage", "backup", "restore", "erase", "prune", "serve",
 )  # fmt: skip
 
 
