@@ -46,6 +46,7 @@ def run(job: EraseJob) -> Summary:
         eraser.erase()
     verb = "to erase" if job.dry_run else "erased"
     lines = [f"{uri}: {describe(counts)} {verb}" for uri, counts in found.counts.items()]
+    lines += [f"not searched: {line}" for line in found.unsearched]
     named = len(wanted.documents | wanted.queries)
     lines.append(
         f"{found.rows:,} rows {verb} in {len(found.counts):,} places, of {found.places:,} searched; "

@@ -44,12 +44,14 @@ _CLEAN: dict[str, clean.Clean] = {
 
 @dataclass
 class Erasure:
-    """What there is to erase, or what was erased. `nowhere` counts ids that were found in no place."""
+    """What there is to erase, or what was erased. `nowhere` counts ids that were found in no place;
+    `unsearched` are lines on what versions name and is not there, or do not name."""
 
     counts: dict[str, clean.Counts] = field(default_factory=dict)
     models: list[str] = field(default_factory=list)
     nowhere: int = 0
     places: int = 0
+    unsearched: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -81,7 +83,7 @@ class Eraser:
         counts = self.found | {f"MLflow run {run_id}": Counter(reports=1) for run_id, _ in self.pages}
         named = self.wanted.documents | self.wanted.queries
         models = [name_of(one) for one in self.versions if self._rows_of(one) or TAG in one.tags]
-        return Erasure(counts, models, len(named - self.wanted.met), len(self.spots))
+        return Erasure(counts, models, len(named - self.wanted.met), len(self.spots), [*self._find_unsearched()])
 
     def erase(self) -> None:
         """Erases it. Raises StorageError; interrupted, the same call on what is left finishes."""
@@ -139,6 +141,17 @@ class Eraser:
                 or (spot.kind == DATASET and spot.manifest["fingerprint"] == fingerprint)
             )
         )
+
+    def _find_unsearched(self) -> Iterator[str]:
+        """What could not be looked through: places that are gone, and those that no tag names."""
+        there = {spot.uri.rstrip("/") for spot in self.spots}
+        named = {uri: None for one in self.versions for uri in places_of(one).data}
+        for uri in named:
+            if storage.absolute(uri).rstrip("/") not in there:
+                yield f"{uri}: is not there any more"
+        for version in self.versions:
+            if places_of(version).dataset is None:
+                yield f"{name_of(version)}: where its data lies is not recorded; give it in places"
 
     def _find_pages(self) -> list[tuple[str, str]]:
         """(run, path) of the reports in MLflow that name an erased id."""

@@ -23,9 +23,14 @@ class Places:
     table_version: int | None
 
     @property
+    def data(self) -> list[str]:
+        """Those that are known and hold rows."""
+        return [uri for uri in (self.dataset, self.examples, self.table) if uri]
+
+    @property
     def all(self) -> list[str]:
         """Those that are known."""
-        return [uri for uri in (self.checkpoint, self.dataset, self.examples, self.table) if uri]
+        return [self.checkpoint, *self.data]
 
 
 def places_of(version: Version) -> Places:

@@ -48,8 +48,7 @@ def of_versions(versions: Iterable[Version]) -> Iterator[Spot]:
     """The places that versions name, those that these name in turn, and what was measured beside their checkpoints."""
     todo: list[str] = []
     for version in versions:
-        places = places_of(version)
-        todo += [uri for uri in (places.dataset, places.examples, places.table) if uri]
+        todo += places_of(version).data
         root, models, _ = version.source.rpartition("/models/")
         if models and storage.scheme(root) in ("file", *storage.REMOTE):
             yield from search(storage.join(root, "evaluations"))

@@ -199,6 +199,15 @@ def test_an_id_is_seen_in_a_page_as_a_word_alone_and_not_in_pictures():
     assert clean_page(b'<img src="data:image/png;base64,AA/d1+d1=="/>', wanted) is None
 
 
+def test_what_cannot_be_searched_is_said(world: World):
+    gone = world.add(1).tags["examples_uri"]
+    storage.delete_folder(gone)
+    world.registry.client.create_model_version("medembed", source=str(world.base), run_id=None)
+    lines = erase(world, "document_ids=[d2]", dry_run=True)["lines"]
+    assert f"not searched: {gone}: is not there any more" in lines
+    assert "not searched: models:/medembed/2: where its data lies is not recorded; give it in places" in lines
+
+
 def test_ids_come_from_a_file_one_a_line_and_none_is_an_error(erasable: World, tmp_path: Path):
     (tmp_path / "ids.txt").write_text("007\n\nd2\n")
     done = erase(erasable, f"document_ids_file={tmp_path / 'ids.txt'}", dry_run=True)
