@@ -13,7 +13,7 @@ from medembed.errors import MedEmbedError
 
 JOBS = (
     "demo", "finetune", "prepare", "preflight", "encode", "table", "search", "mine", "train", "evaluate", "recommend",
-    "retrain", "promote", "rollback", "models", "serve",
+    "retrain", "promote", "rollback", "models", "lineage", "backup", "restore", "erase", "prune", "serve",
 )  # fmt: skip
 
 

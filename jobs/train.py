@@ -12,7 +12,7 @@ from medembed.mining.examples import open_examples
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry, resolve_model
 from medembed.training.config import TrainingConfig
-from medembed.training.register import register_checkpoint
+from medembed.training.register import register_checkpoint, tag_data
 from medembed.training.trainer import train
 
 
@@ -39,7 +39,8 @@ def run(job: TrainJob) -> Summary:
     examples = None if job.examples is None else open_examples(storage.absolute(job.examples))
     training = resolve_guide(job.training, job.registry)
     checkpoint = train(dataset, examples, model, storage.absolute(job.output), training)
-    version, _ = register_checkpoint(registry, checkpoint, job, metrics={}, tags={}, artifacts={})
+    tags = tag_data(dataset, examples if checkpoint.manifest["examples"] else None)
+    version, _ = register_checkpoint(registry, checkpoint, job, metrics={}, tags=tags, artifacts={})
     lines = [
         f"checkpoint: {checkpoint.uri}, dev score {checkpoint.manifest['dev']['score']:.4f}",
         f"registered: models:/{version.name}/{version.version}; make it the champion with: "

@@ -162,9 +162,14 @@ def write_bytes(uri: str, data: bytes) -> None:
 
 def write_parquet(uri: str, table: pa.Table) -> None:
     """One Parquet file, compressed with zstd, whole or not at all."""
+    write_bytes(uri, parquet_bytes(table))
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """What `write_parquet` writes."""
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd")
-    write_bytes(uri, buffer.getvalue().to_pybytes())
+    return buffer.getvalue().to_pybytes()
 
 
 def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -12,7 +12,7 @@ FLOORS = {
     "data": 1, "encoding": 1, "search": 1, "registry": 1,
     "mining": 2, "evaluation": 2,
     "training": 3,
-    "finetuning": 4, "preflight": 4, "retraining": 4,
+    "finetuning": 4, "preflight": 4, "retraining": 4, "custody": 4,
 }  # fmt: skip
 USES_RAY = {
     "spread", "progress", "search.sharded", "training.worker", "training.callbacks",

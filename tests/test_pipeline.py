@@ -18,7 +18,7 @@ from medembed import storage
 from medembed.config import load_config
 from medembed.encoding.model_files import model_fingerprint
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import resolve_model
+from medembed.registry.models import open_registry, resolve_model
 from tests.nodes import Cluster, stop, two_node_cluster
 
 pytestmark = pytest.mark.ray
@@ -89,6 +89,12 @@ def test_the_loop_measures_every_dimension_before_and_after_and_registers_a_stoc
     assert (summary["registered"]["model"], summary["registered"]["champion"]) == ("models:/medembed/1", True)
     config = RegistryConfig(workspace=str(root / "ws"))
     assert resolve_model("models:/medembed@champion", config, on_cluster=False) == summary["checkpoint"]["uri"]
+    tags = open_registry(config, on_cluster=False).resolve("models:/medembed/1").tags
+    assert {name: tags[name] for name in ("dataset_uri", "examples_uri", "table")} == {
+        "dataset_uri": summary["dataset"]["uri"],
+        "examples_uri": summary["examples"]["uri"],
+        "table": summary["tables"]["after"]["uri"],
+    }
     assert (root / "out/report.html").stat().st_size > 10_000
     assert not list(root.rglob("*.run"))
 

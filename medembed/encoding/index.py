@@ -48,6 +48,14 @@ def find_index(table: Table) -> VectorIndex | None:
     return None
 
 
+def drop_index(table: Table) -> bool:
+    """Takes the vector index away, in a new version; whether there was one."""
+    if find_index(table) is None:
+        return False
+    open_lance(table.uri, table.version).drop_index(_NAME)
+    return True
+
+
 def check_index(table: Table) -> VectorIndex:
     """The vector index of this version. Raises StorageError if it has none."""
     found = find_index(table)

@@ -11,7 +11,7 @@ from medembed.encoding.staging import FOLDER
 from medembed.encoding.table import Table, find_table, open_lance
 from medembed.errors import StorageError
 
-_ROWS_PER_FRAGMENT = 65_536  # a worker reads one whole: 0.1 GB at 384 dimensions
+ROWS_PER_FRAGMENT = 65_536  # a worker reads one whole: 0.1 GB at 384 dimensions
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
     before = open_table(uri)
     dataset = open_lance(uri, before.version)
     with explained(uri, "compact"):
-        metrics = dataset.optimize.compact_files(target_rows_per_fragment=_ROWS_PER_FRAGMENT)
+        metrics = dataset.optimize.compact_files(target_rows_per_fragment=ROWS_PER_FRAGMENT)
     # Names the data set again, before older versions go; and moves the tag, which would keep what was joined.
     after = open_table(uri)
     tag_version(commit_table(uri, [], after.info, base=after))

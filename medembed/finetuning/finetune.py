@@ -40,7 +40,7 @@ from medembed.registry.models import Registry, Version
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
 from medembed.training.loss_config import ON_EXAMPLES
-from medembed.training.register import register_checkpoint
+from medembed.training.register import register_checkpoint, tag_data
 from medembed.training.trainer import train
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,8 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         after = run.measure(dataset, table, checkpoint.uri, run.measurement, "fine-tuned")
     with run.stage("report and register"):
         compared = run.compare(dataset, checkpoint, (base_table, before), (table, after))
-        report, version, is_new = run.publish(registry, base_table.info.encoder, table, checkpoint, compared)
+        tags = {"base": base_table.info.encoder, "table": table.uri, "table_version": str(table.version)}
+        report, version, is_new = run.publish(registry, checkpoint, compared, tags | tag_data(dataset, examples))
         comparison = compared.comparisons[0]
         gain = comparison.differences[comparison.objective][config.training.select_dimension]
         is_promoted = config.promote and gain.low > 0 and (is_new or not registry.has_alias())
@@ -200,20 +201,15 @@ class Run:
         )  # fmt: skip
 
     def publish(
-        self, registry: Registry, base: str, table: Table, checkpoint: Checkpoint, compared: SideBySide
+        self, registry: Registry, checkpoint: Checkpoint, compared: SideBySide, tags: dict[str, str]
     ) -> tuple[str, Version, bool]:
         """Writes the report, registers the checkpoint with it: (the report's place, the version, whether it is new).
 
-        `base` is the fingerprint of the model that the first round began with.
+        `tags` say where the model comes from and where its table lies.
         """
         compared.write(self.root)
         version, is_new = register_checkpoint(
-            registry,
-            checkpoint,
-            self.config,
-            metrics=compared.metrics,
-            tags={"base": base, "table": table.uri, "table_version": str(table.version)},
-            artifacts=compared.files,
+            registry, checkpoint, self.config, metrics=compared.metrics, tags=tags, artifacts=compared.files
         )
         return self.place("report.html"), version, is_new
 

@@ -89,7 +89,7 @@ class Registry:
         """Logs a finished run; returns its id. `artifacts` and `history` as in `register`."""
         from mlflow.entities import Metric, Param
 
-        run_id = str(self.client.create_run(self._experiment(), tags=dict(tags)).info.run_id)
+        run_id = str(self.client.create_run(self.experiment_id(), tags=dict(tags)).info.run_id)
         now = int(time.time() * 1000)
         numbers = [Metric(_METRIC_NAME.sub("_", key), number, now, 0) for key, number in metrics.items()]
         numbers += [Metric(_METRIC_NAME.sub("_", key), number, now, step) for key, step, number in history]
@@ -107,7 +107,7 @@ class Registry:
         # MLflow's filters have no way to write a quote: values that are not plain are compared here.
         plain = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if _PLAIN.fullmatch(key + value)]
         wanted = " and ".join([*plain, "attributes.status = 'FINISHED'"])
-        experiment, token = self._experiment(), None
+        experiment, token = self.experiment_id(), None
         while True:
             found = self.client.search_runs([experiment], wanted, max_results=_RUNS_PER_PAGE, page_token=token)
             for run in found:
@@ -203,7 +203,7 @@ class Registry:
             ) from None
         return Version(entry.name, str(entry.version), entry.source, entry.run_id, entry.tags)
 
-    def _experiment(self) -> str:
+    def experiment_id(self) -> str:
         """The experiment's id. Beside a SQLite file its artifacts lie there too, never in ./mlruns."""
         found = self.client.get_experiment_by_name(self.config.experiment)
         if found is not None:

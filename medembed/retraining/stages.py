@@ -32,7 +32,7 @@ from medembed.retraining.told import show_decision
 from medembed.retraining.trial import try_out
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
-from medembed.training.register import register_checkpoint
+from medembed.training.register import register_checkpoint, tag_data
 
 logger = logging.getLogger(__name__)
 
@@ -106,8 +106,7 @@ class Stages:
             logger.info("train %s", how)
             checkpoint = train_candidate(dataset, examples, champion, config, self.place("models/{key}"), full=full)
             logger.info("best checkpoint: step %(step)d, dev score %(score).4f", checkpoint.manifest["dev"])
-        tags = {
-            "examples_uri": examples.uri,
+        tags = tag_data(dataset, examples) | {
             "mined_by": champion.encoder,
             "increments": str(0 if full else champion.increments + 1),
         }
@@ -169,7 +168,7 @@ class Stages:
         decision, compared = judged.decision, judged.compared
         outcome = "forced" if self.config.gate.force else decision.outcome
         tags = tags | place_of(judged.table) | self.attempt.tags
-        tags |= {"kind": KIND, "decision": outcome, "dataset_uri": dataset.uri}
+        tags |= {"kind": KIND, "decision": outcome}
         if self.config.gate.reason:
             tags["reason"] = self.config.gate.reason
         version, _ = register_checkpoint(

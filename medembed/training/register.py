@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from medembed.config import Config, to_yaml
+from medembed.data.dataset import Dataset
+from medembed.mining.examples import Examples
 from medembed.registry.models import Registry, Version
 from medembed.training.card import HISTORY
 from medembed.training.checkpoint import Checkpoint
@@ -42,6 +44,11 @@ def register_checkpoint(
         history=_steps_of(checkpoint),
     )
     return version, True
+
+
+def tag_data(dataset: Dataset, examples: Examples | None) -> dict[str, str]:
+    """Tags that say where a model's data lies, beside the fingerprints that say what it is."""
+    return {"dataset_uri": dataset.uri, "examples_uri": examples.uri if examples else "none"}
 
 
 def _steps_of(checkpoint: Checkpoint) -> list[tuple[str, int, float]]:

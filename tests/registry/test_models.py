@@ -132,7 +132,7 @@ def test_the_newest_finished_run_with_all_the_tags_is_found(runs: Registry):
     assert old != new
     assert runs.find_run(wanted) == new
     for status in ("RUNNING", "FAILED", "KILLED"):
-        unfinished = runs.client.create_run(runs._experiment(), tags=wanted).info.run_id
+        unfinished = runs.client.create_run(runs.experiment_id(), tags=wanted).info.run_id
         if status != "RUNNING":
             runs.client.set_terminated(unfinished, status)
     assert runs.find_run(wanted) == new

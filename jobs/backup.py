@@ -1,0 +1,63 @@
+"""Copy registered models with their tables, data sets, examples and runs to another place, each file by its hash."""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from jobs.session import Summary, is_submitted, run_job
+from medembed import storage
+from medembed.config import Config, InputUri, OutputUri
+from medembed.custody.backup import back_up
+from medembed.custody.retention import select_kept
+from medembed.errors import ServiceError
+from medembed.registry.catalog import all_versions
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import open_registry
+
+
+class BackupJob(Config):
+    """Config of `medembed backup`; a second one to the same place copies only what is new."""
+
+    to: OutputUri = Field(
+        description="folder, s3:// or gs:// of the backup; a new one, or an earlier one of this registry"
+    )
+    keep: int | None = Field(
+        default=5,
+        ge=1,
+        description="the newest versions, beside those with an alias as champion and previous; null: all",
+    )
+    tables: tuple[InputUri, ...] = Field(
+        default=(), description="embedding tables to copy at their newest version, beside those that versions name"
+    )
+    registry: RegistryConfig = RegistryConfig()
+
+
+def run(job: BackupJob) -> Summary:
+    registry, name = open_registry(job.registry, on_cluster=is_submitted()), job.registry.model_name
+    versions, aliases = all_versions(registry, name), registry.aliases(name)
+    if not versions:
+        raise ServiceError(f"models:/{name}: no versions to back up; medembed train or finetune register them.")
+    chosen, to = select_kept(versions, aliases, job.keep), storage.absolute(job.to)
+    manifest, backup = back_up(registry, chosen, aliases, to, [storage.absolute(uri) for uri in job.tables])
+    size = sum(facts["bytes"] for facts in manifest["files"].values())
+    lines = [f"not there any more, and not backed up: {line}" for line in backup.gone]
+    lines.append(
+        f"{to}: {len(manifest['versions'])} versions of models:/{name} in {len(manifest['files']):,} files, "
+        f"{size / 2**20:,.1f} MiB; {backup.copied:,} files, {backup.copied_bytes / 2**20:,.1f} MiB of them new"
+    )
+    counts = {
+        "files": len(manifest["files"]),
+        "bytes": size,
+        "new_files": backup.copied,
+        "new_bytes": backup.copied_bytes,
+    }
+    return {"output": to, "versions": sorted(manifest["versions"], key=int), "counts": counts, "gone": backup.gone,
+            "lines": lines}  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_job(BackupJob, run, argv, ray="none")
+
+
+if __name__ == "__main__":
+    main()

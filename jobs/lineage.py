@@ -1,0 +1,52 @@
+"""Print where a model, table or endpoint comes from: data set, mined examples, run, checkpoint, table, deployment."""
+
+import itertools
+import sys
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from jobs.session import Summary, is_submitted, run_job
+from medembed.config import Config, InputUri
+from medembed.custody.chain import Chains
+from medembed.custody.find import find
+from medembed.custody.tree import draw
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import open_registry
+
+
+class LineageJob(Config):
+    """Config of `medembed lineage`; it writes nothing."""
+
+    of: InputUri = Field(
+        description="models:/<name>@<alias> or models:/<name>/<version>, an embedding table's URI, a checkpoint's "
+        "folder, or a server's http:// URL; may stand alone in front: medembed lineage models:/medembed@champion"
+    )
+    depth: int | None = Field(default=None, ge=1, description="models to show, each trained from the next; null: all")
+    registry: RegistryConfig = RegistryConfig()
+
+
+def run(job: LineageJob) -> Summary:
+    registry = open_registry(job.registry, on_cluster=is_submitted())
+    found, lines = find(job.of, registry), list[str]()
+    for link in found.links:
+        name = link.version.name if link.version else job.registry.model_name
+        most = None if job.depth is None else job.depth + 1
+        chain = list(itertools.islice(Chains(registry, name).trace(link), most))
+        lines += ["", *draw(chain[: job.depth], is_cut=job.depth is not None and len(chain) > job.depth)]
+    return {"lines": [*found.lines, *lines[0 if found.lines else 1 :]]}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_job(LineageJob, run, named_first(list(sys.argv[1:] if argv is None else argv)), ray="none")
+
+
+def named_first(arguments: list[str]) -> list[str]:
+    """The arguments with a reference that stands alone in front as of=..."""
+    if arguments and "=" not in arguments[0] and not arguments[0].endswith((".yaml", ".yml")):
+        return [*arguments[1:], f"of={arguments[0]}"]
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

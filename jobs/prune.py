@@ -1,0 +1,58 @@
+"""Remove registered versions that are past keeping, with checkpoints, tables and evaluations that only they need."""
+
+from collections.abc import Iterator, Sequence
+
+from pydantic import Field
+
+from jobs.session import Summary, is_submitted, run_job
+from medembed import storage
+from medembed.config import Config, InputUri
+from medembed.custody.chain import name_of
+from medembed.custody.prune import Leaving, find_leaving, remove
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import open_registry
+
+
+class PruneJob(Config):
+    """Config of `medembed prune`; interrupted, the same command goes on."""
+
+    keep: int = Field(
+        default=5,
+        ge=1,
+        description="the newest versions stay, beside those with an alias as champion and previous, and their parents",
+    )
+    places: tuple[InputUri, ...] = Field(
+        default=(), description="folders to search for evaluations, beside those that lie next to the checkpoints"
+    )
+    dry_run: bool = Field(default=True, description="only say what would go; false removes it, for good")
+    registry: RegistryConfig = RegistryConfig()
+
+
+def run(job: PruneJob) -> Summary:
+    registry = open_registry(job.registry, on_cluster=is_submitted())
+    kept, leaving = find_leaving(registry, job.keep, [storage.absolute(uri) for uri in job.places])
+    stayed = [] if job.dry_run else remove(registry, leaving)
+    gone = [one for one in leaving if name_of(one.version) not in stayed]
+    size = sum({uri: size for one in gone for uri, size in one.sizes.items()}.values())
+    verb = "would go" if job.dry_run else "removed"
+    lines = [line for one in gone for line in show(one)]
+    lines += [f"{name} has been given an alias meanwhile: it stays" for name in stayed]
+    lines.append(f"{len(gone)} versions {verb}, {size / 2**20:,.1f} MiB; {len(kept) + len(stayed)} stay")
+    if job.dry_run and gone:
+        lines.append("nothing has changed; dry_run=false removes them for good")
+    return {"versions": [name_of(one.version) for one in gone], "bytes": size, "lines": lines}
+
+
+def show(one: Leaving) -> Iterator[str]:
+    """A version with what goes with it."""
+    yield f"{name_of(one.version)}, {one.bytes / 2**20:,.1f} MiB"
+    yield from (f"  {uri}, {size / 2**20:,.1f} MiB" for uri, size in one.sizes.items())
+    yield from (f"  {note}" for note in one.notes)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run_job(PruneJob, run, argv, ray="none")
+
+
+if __name__ == "__main__":
+    main()

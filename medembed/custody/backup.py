@@ -1,0 +1,186 @@
+"""Registered models with all that they need -> a folder elsewhere, whose manifest comes last and has every hash."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from medembed import storage
+from medembed.artifact import MANIFEST, read_manifest
+from medembed.custody.copies import Stamp, copy_file, stamp_of
+from medembed.custody.items import FOLDERS, Item, items_of, table_item
+from medembed.errors import StorageError
+from medembed.progress import track
+from medembed.registry.catalog import all_versions
+from medembed.registry.models import Registry, Version
+from medembed.registry.runs import list_artifacts, read_artifact, read_run
+from medembed.schema import content_hash, fingerprint
+
+logger = logging.getLogger(__name__)
+
+KIND = "backup"
+RUNS = "runs"
+
+
+@dataclass
+class Backup:
+    """A backup while it is made. `files` {name below it: its stamp and the modification time of what was copied}."""
+
+    uri: str
+    before: Mapping[str, Any]
+    there: Mapping[str, int]
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    versions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+    copied: int = 0
+    copied_bytes: int = 0
+
+    def copy(self, source: str, name: str, size: int, modified: int) -> None:
+        """A file, unless it is there already: by the last manifest, or whole from a run that was interrupted."""
+        target, known = storage.join(self.uri, name), self.before["files"].get(name)
+        is_there = self.there.get(name) == size
+        if is_there and known and (known["bytes"], known["modified"]) == (size, modified):
+            stamp = Stamp(known["hash"], size)
+        elif is_there and (stamp := stamp_of(source)) == stamp_of(target):
+            pass
+        else:
+            stamp = copy_file(source, target)
+            self.count(stamp.bytes)
+        self.files[name] = asdict(stamp) | {"modified": modified}
+
+    def write(self, name: str, content: bytes) -> None:
+        """A file of these bytes, unless it is there already."""
+        digest, known = content_hash(content), self.before["files"].get(name)
+        if known is None or known["hash"] != digest or self.there.get(name) != len(content):
+            storage.write_bytes(storage.join(self.uri, name), content)
+            self.count(len(content))
+        self.files[name] = asdict(Stamp(digest, len(content))) | {"modified": 0}
+
+    def count(self, size: int) -> None:
+        self.copied += 1
+        self.copied_bytes += size
+
+
+def back_up(
+    registry: Registry, versions: Sequence[Version], aliases: Mapping[str, str], to: str, tables: Sequence[str] = ()
+) -> tuple[dict[str, Any], Backup]:
+    """(the manifest, what was done): copies the versions, their runs, and the newest version of further `tables`.
+
+    Copies only what `to` has not; what is there of versions that are not among these stays. Raises StorageError if
+    something else lies there, or if a checkpoint is gone.
+    """
+    backup = _open(registry, to)
+    parts: dict[str, Item] = {}
+    for version in versions:
+        found, gone = items_of(version)
+        if "checkpoint" not in found:
+            raise StorageError(
+                f"models:/{version.name}/{version.version}: its checkpoint {version.source} is not there, or cannot be "
+                "copied; take the version out (medembed prune), or bring the folder back."
+            )
+        backup.gone += [f"models:/{version.name}/{version.version}: {line}" for line in gone]
+        backup.versions[version.version] = _describe(version) | {
+            "places": {kind: item.folder for kind, item in found.items()}
+        }
+        parts |= {item.folder: item for item in found.values()}
+    more = {}
+    for uri in tables:
+        item = table_item(uri)
+        if item is None:
+            raise StorageError(f"tables: {uri}: no embedding table there.")
+        parts[item.folder] = item
+        more[uri] = item.folder
+    _copy_all(backup, list(parts.values()))
+    for version in versions:
+        if version.run_id:
+            backup.versions[version.version]["run"] = _copy_run(backup, registry, version.run_id)
+    return _commit(backup, registry, aliases, more), backup
+
+
+def _open(registry: Registry, to: str) -> Backup:
+    manifest: dict[str, Any] = {"files": {}, "versions": {}, "tables": {}}
+    if storage.exists(storage.join(to, MANIFEST)):
+        manifest = read_manifest(to, KIND)
+        check_whole(to, manifest)
+        known = {one.version: one.run_id for one in all_versions(registry, registry.config.model_name)}
+        other = [
+            number for number, one in manifest["versions"].items() if known.get(number, one["run_id"]) != one["run_id"]
+        ]
+        if manifest["name"] != registry.config.model_name or other:
+            raise StorageError(
+                f"{to}: holds a backup of another registry (its models:/{manifest['name']}/{(other or ['...'])[0]} is "
+                "another); give a new place."
+            )
+    elif storage.exists(to):
+        foreign = [name for name in storage.list_files(to) if name.split("/")[0] not in (RUNS, *FOLDERS.values())]
+        if foreign:
+            raise StorageError(f"{to}: expected nothing or a backup, found {foreign[0]!r}; give another place.")
+    prefix = to.rstrip("/") + "/"
+    return Backup(to, manifest, {name.removeprefix(prefix): size for name, size, _ in storage.find_files(to)})
+
+
+def check_whole(uri: str, manifest: Mapping[str, Any]) -> None:
+    """Raises StorageError for a backup in which an erasure is not finished."""
+    if manifest.get("erasing"):
+        raise StorageError(f"{uri}: an erasure in this backup was interrupted; run the same medembed erase again.")
+
+
+def _describe(version: Version) -> dict[str, Any]:
+    return {"version": version.version, "source": version.source, "run_id": version.run_id, "tags": dict(version.tags)}
+
+
+def _copy_all(backup: Backup, items: Sequence[Item]) -> None:
+    """Copies the items' files, a manifest after what it names, while a bar counts MiB."""
+    total = sum(size for item in items for size, _ in item.files.values())
+
+    def copies() -> Iterator[tuple[int, None]]:
+        done = 0
+        for item in items:
+            for name in sorted(item.files, key=lambda name: name == MANIFEST):
+                size, modified = item.files[name]
+                backup.copy(storage.join(item.uri, name), f"{item.folder}/{name}", size, modified)
+                before, done = done, done + size
+                yield (done >> 20) - (before >> 20), None
+
+    for _ in track(copies(), total >> 20, "back up", "MiB"):
+        pass
+
+
+def _copy_run(backup: Backup, registry: Registry, run_id: str) -> dict[str, Any]:
+    """A run's facts in a file named by their hash, so that an older manifest's stays; and its artifacts."""
+    facts = json.dumps(read_run(registry, run_id), indent=1, sort_keys=True).encode()
+    folder = f"{RUNS}/{run_id}"
+    described = f"{folder}/run-{content_hash(facts)}.json"
+    backup.write(described, facts)
+    artifacts = sorted(list_artifacts(registry, run_id))
+    for path in artifacts:
+        backup.write(f"{folder}/artifacts/{path}", read_artifact(registry, run_id, path))
+    return {"facts": described, "artifacts": {path: f"{folder}/artifacts/{path}" for path in artifacts}}
+
+
+def _commit(
+    backup: Backup, registry: Registry, aliases: Mapping[str, str], tables: Mapping[str, str]
+) -> dict[str, Any]:
+    """Writes the manifest, then removes files of ours that it does not name."""
+    kept = {number: one for number, one in backup.before["versions"].items() if number not in backup.versions}
+    tables = {**backup.before["tables"], **tables}
+    folders = [*(folder for one in kept.values() for folder in one["places"].values()), *tables.values()]
+    folders += [f"{RUNS}/{one['run_id']}" for one in kept.values() if one["run_id"]]
+    files = {
+        name: facts
+        for name, facts in backup.before["files"].items()
+        if name.startswith(tuple(f"{one}/" for one in folders))
+    } | backup.files
+    versions = dict(sorted({**kept, **backup.versions}.items(), key=lambda row: int(row[0])))
+    manifest = {
+        "kind": KIND, "key": fingerprint({name: facts["hash"] for name, facts in files.items()}),
+        "name": registry.config.model_name,
+        "aliases": {alias: number for alias, number in aliases.items() if number in versions},
+        "versions": versions, "tables": tables, "gone": backup.gone, "files": files,
+    }  # fmt: skip
+    storage.write_bytes(storage.join(backup.uri, MANIFEST), json.dumps(manifest, indent=1).encode())
+    for name in backup.there.keys() - files.keys():
+        if name.split("/")[0] in (RUNS, *FOLDERS.values()):
+            storage.delete_file(storage.join(backup.uri, name))
+    return manifest

@@ -1,0 +1,144 @@
+"""A backup -> its files at a new place, every hash checked, and its versions in an empty registry, as they were."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from medembed import storage
+from medembed.artifact import read_manifest
+from medembed.custody.backup import KIND, RUNS, check_whole
+from medembed.custody.copies import Stamp, copy_file, stamp_of
+from medembed.custody.items import FOLDERS, Kind
+from medembed.errors import ServiceError, StorageError
+from medembed.progress import track
+from medembed.registry.catalog import all_versions, delete_version
+from medembed.registry.models import Registry
+from medembed.registry.runs import write_run
+
+logger = logging.getLogger(__name__)
+
+_BEGUN = "restoring"  # tag of a registered model: the backup that is being restored into it
+_PLACEHOLDER = "placeholder"  # tag of a version that only takes a number which the backup does not have
+_TAGS: dict[Kind, str] = {"dataset": "dataset_uri", "examples": "examples_uri", "table": "table"}
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restoration has done."""
+
+    versions: int
+    files: int
+    bytes: int
+    copied: int
+
+
+def restore(backup: str, output: str, registry: Registry) -> Restored:
+    """Brings a backup to `output` and registers its versions under the same numbers, aliases last.
+
+    Interrupted, the same call goes on. Raises StorageError for a file that is not what the backup's manifest says,
+    ServiceError if the registry has this model already.
+    """
+    manifest = read_manifest(backup, KIND)
+    check_whole(backup, manifest)
+    registry.check_output(output)
+    check_registry(registry, manifest)
+    files = {name: facts for name, facts in manifest["files"].items() if not name.startswith(f"{RUNS}/")}
+    copied = _copy_all(backup, output, files)
+    _register(registry, backup, output, manifest)
+    size = sum(facts["bytes"] for facts in files.values())
+    return Restored(len(manifest["versions"]), len(files), size, copied)
+
+
+def check_registry(registry: Registry, manifest: Mapping[str, Any]) -> None:
+    """Raises ServiceError if the model is registered, but for what this restoration itself has begun."""
+    name = registry.config.model_name
+    if name != manifest["name"]:
+        raise ServiceError(
+            f"registry.model_name: found {name!r}, but the backup holds {manifest['name']!r}; give "
+            f"registry.model_name={manifest['name']}."
+        )
+    found = registry.client.search_registered_models(filter_string=f"name = '{name}'")
+    if found and found[0].tags.get(_BEGUN) != manifest["key"]:
+        count = len(all_versions(registry, name))
+        raise ServiceError(
+            f"models:/{name}: is registered already, with {count} versions; restore into another registry "
+            "(registry.workspace or registry.tracking_uri), so that no number means two models."
+        )
+
+
+def _copy_all(backup: str, output: str, files: Mapping[str, Mapping[str, Any]]) -> int:
+    """How many files were copied; those that are there and right are not."""
+    prefix = output.rstrip("/") + "/"
+    there = {name.removeprefix(prefix): size for name, size, _ in storage.find_files(output)}
+
+    def copies() -> Iterator[tuple[int, bool]]:
+        done = 0
+        for name, facts in files.items():
+            source, target = storage.join(backup, name), storage.join(output, name)
+            wanted = Stamp(facts["hash"], facts["bytes"])
+            is_new = there.get(name) != wanted.bytes or stamp_of(target) != wanted
+            if is_new and copy_file(source, target) != wanted:
+                storage.delete_file(target)
+                raise StorageError(
+                    f"{source}: damaged: it is not what the backup's manifest says; nothing is registered."
+                )
+            before, done = done, done + wanted.bytes
+            yield (done >> 20) - (before >> 20), is_new
+
+    total = sum(facts["bytes"] for facts in files.values())
+    return sum(track(copies(), total >> 20, "restore", "MiB"))
+
+
+def _register(registry: Registry, backup: str, output: str, manifest: Mapping[str, Any]) -> None:
+    """Registers versions in the order of their numbers; gaps are filled by placeholders, which then go."""
+    name, versions = manifest["name"], manifest["versions"]
+    if not registry.client.search_registered_models(filter_string=f"name = '{name}'"):
+        registry.client.create_registered_model(name, tags={_BEGUN: manifest["key"]})
+    first = max((int(one.version) for one in all_versions(registry, name)), default=0) + 1
+    for number in range(first, max(map(int, versions), default=0) + 1):
+        one = versions.get(str(number))
+        if one is None:
+            any_source = storage.join(output, next(iter(versions.values()))["places"]["checkpoint"])
+            made = registry.client.create_model_version(name, source=any_source, tags={_PLACEHOLDER: "true"})
+        else:
+            tags = move_tags(one, output)
+            run_id = _restore_run(registry, backup, one, tags, manifest) if one["run_id"] else None
+            source = storage.join(output, one["places"]["checkpoint"])
+            made = registry.client.create_model_version(name, source=source, run_id=run_id, tags=tags)
+        if str(made.version) != str(number):
+            raise ServiceError(
+                f"models:/{name}: the registry gave number {made.version} instead of {number}; somebody else registers "
+                "there, or it has had this model before: restore into an empty registry."
+            )
+    for version in all_versions(registry, name):
+        if _PLACEHOLDER in version.tags:
+            delete_version(registry, version)
+    for alias, number in manifest["aliases"].items():
+        registry.client.set_registered_model_alias(name, alias, number)
+    registry.client.delete_registered_model_tag(name, _BEGUN)
+
+
+def move_tags(version: Mapping[str, Any], output: str) -> dict[str, str]:
+    """A version's tags with the new places of what the backup has of it."""
+    places = {kind: storage.join(output, folder) for kind, folder in version["places"].items()}
+    return version["tags"] | {tag: places[kind] for kind, tag in _TAGS.items() if kind in places}
+
+
+def _restore_run(
+    registry: Registry, backup: str, version: Mapping[str, Any], tags: Mapping[str, str], manifest: Mapping[str, Any]
+) -> str:
+    def read(name: str) -> bytes:
+        uri, wanted = storage.join(backup, name), manifest["files"][name]
+        if stamp_of(uri) != Stamp(wanted["hash"], wanted["bytes"]):
+            raise StorageError(f"{uri}: damaged: it is not what the backup's manifest says.")
+        return storage.read_bytes(uri)
+
+    run = version["run"]
+    artifacts = {path: read(name) for path, name in run["artifacts"].items()}
+    moved = {tag: tags[tag] for tag in (*_TAGS.values(), "table_version") if tag in tags}
+    return write_run(registry, json.loads(read(run["facts"])), moved, artifacts)
+
+
+assert set(FOLDERS) >= set(_TAGS)

@@ -1,0 +1,70 @@
+"""Which documents and queries are to be erased, and what is erased with them. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from medembed.data.dataset import Dataset
+from medembed.schema import content_hash, document_of
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Ids to erase; `lost` {fingerprint of a data set: its queries that are left without a positive}.
+
+    `met` collects those that were found anywhere.
+    """
+
+    documents: frozenset[str]
+    queries: frozenset[str] = frozenset()
+    lost: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    met: set[str] = field(default_factory=set)
+
+    def has_row(self, row_id: str | None) -> bool:
+        """Whether a document, or the chunk of one, is among them."""
+        if row_id is None:
+            return False
+        for name in (row_id, document_of(row_id)):
+            if name in self.documents:
+                self.met.add(name)
+                return True
+        return False
+
+    def queries_of(self, dataset: str) -> frozenset[str]:
+        """Queries to erase from what was made of a data set; of one that was not found, those of all."""
+        if dataset in self.lost:
+            return self.queries | self.lost[dataset]
+        return self.queries.union(*self.lost.values())
+
+    def group(self, name: str | None) -> str | None:
+        """The name of a group of queries, which is the id of one of its documents; another if that is erased."""
+        return f"erased-{content_hash(name)[:12]}" if name is not None and self.has_row(name) else name
+
+    def without_queries(self, table: pa.Table, column: str, gone: frozenset[str]) -> pa.Table:
+        """The rows of other queries than these."""
+        names = table[column].to_pylist()
+        self.met.update(self.queries.intersection(names))
+        return table.filter(pa.array([one not in gone for one in names], pa.bool_()))
+
+    def without_rows(self, table: pa.Table, column: str = "document_id") -> pa.Table:
+        """The rows of other documents."""
+        return table.filter(pa.array([not self.has_row(one) for one in table[column].to_pylist()], pa.bool_()))
+
+
+def find_lost(dataset: Dataset, wanted: Wanted) -> frozenset[str]:
+    """Queries of a data set all of whose positives are erased, or all of whose judgments."""
+    left: dict[str, list[float]] = {}
+    touched: dict[str, bool] = {}
+    for judged in (dataset.qrels(), dataset.held_out()):
+        for query_id, scores in judged.items():
+            for document_id, score in scores.items():
+                if wanted.has_row(document_id):
+                    touched[query_id] = touched.get(query_id, False) or score > 0
+                else:
+                    left.setdefault(query_id, []).append(score)
+    return frozenset(
+        query_id
+        for query_id, lost_positive in touched.items()
+        if not left.get(query_id) or (lost_positive and max(left[query_id]) <= 0)
+    )

@@ -1,0 +1,33 @@
+"""All versions of a registered model, and what is changed of one after it was made."""
+
+from collections.abc import Mapping
+
+from medembed.registry.models import Registry, Version
+
+_PER_PAGE = 200
+
+
+def all_versions(registry: Registry, name: str) -> list[Version]:
+    """Every version of a registered model, newest first."""
+    found, token = [], None
+    while True:
+        page = registry.client.search_model_versions(
+            f"name = '{name}'", order_by=["version_number DESC"], max_results=_PER_PAGE, page_token=token
+        )
+        found += [Version(one.name, str(one.version), one.source, one.run_id or "", dict(one.tags)) for one in page]
+        token = page.token
+        if not token:
+            return found
+
+
+def set_tags(registry: Registry, version: Version, tags: Mapping[str, str]) -> None:
+    """Sets tags of a version and of its run, as `Registry.register` gives both the same."""
+    for key, value in tags.items():
+        registry.client.set_model_version_tag(version.name, version.version, key, value)
+        if version.run_id:
+            registry.client.set_tag(version.run_id, key, value)
+
+
+def delete_version(registry: Registry, version: Version) -> None:
+    """Removes a version from the registry; its run stays, and its number is never given again."""
+    registry.client.delete_model_version(version.name, version.version)

@@ -1,0 +1,210 @@
+"""`medembed backup` and `restore`: what comes back elsewhere is what was there, and damage is found."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jobs.backup
+import jobs.restore
+from medembed import storage
+from medembed.config import load_config
+from medembed.custody.backup import back_up
+from medembed.custody.retention import select_kept
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.table import find_table
+from medembed.errors import ServiceError, StorageError
+from medembed.registry.catalog import all_versions, set_tags
+from medembed.registry.models import Registry, Version
+from medembed.registry.runs import list_artifacts, read_artifact, read_run
+from tests.custody.conftest import NewRegistry
+from tests.custody.world import World
+
+
+def backup(world: World, to: str, *more: str) -> dict[str, Any]:
+    workspace = f"registry.workspace={world.registry.config.workspace}"
+    return jobs.backup.run(load_config(jobs.backup.BackupJob, [f"to={to}", workspace, *more]))
+
+
+def restore(source: str, output: str, registry: Registry) -> dict[str, Any]:
+    places = [f"backup={source}", f"output={output}", f"registry.workspace={registry.config.workspace}"]
+    return jobs.restore.run(load_config(jobs.restore.RestoreJob, places))
+
+
+def content(uri: str) -> dict[str, bytes]:
+    return {name: storage.read_bytes(storage.join(uri, name)) for name in storage.list_files(uri)}
+
+
+def vectors(version: Version) -> dict[str, Any]:
+    table = find_table(version.tags["table"], int(version.tags["table_version"]))
+    assert table is not None
+    return {name: row.tolist() for name, row in table.find([f"d{n}" for n in range(8)]).items()}
+
+
+def encoded(version: Version) -> Any:
+    return Encoder.load(version.source, EncodingConfig()).encode(["my heart pain"])
+
+
+def check_equal(before: Registry, after: Registry, numbers: list[str]) -> None:
+    """The same versions with the same bytes, vectors and runs at other places."""
+    assert [one.version for one in all_versions(after, "medembed")] == numbers
+    assert after.aliases("medembed") == before.aliases("medembed")
+    for number in numbers:
+        old, new = (registry.resolve(f"models:/medembed/{number}") for registry in (before, after))
+        assert old.source != new.source
+        for uri in ("dataset_uri", "examples_uri"):
+            assert content(old.tags[uri]) == content(new.tags[uri])
+        assert content(old.source) == content(new.source)
+        assert vectors(old) == vectors(new)
+        assert len(vectors(new)) == 7, "d1 has chunks"
+        moved = {"dataset_uri", "examples_uri", "table"}
+        assert {k: v for k, v in old.tags.items() if k not in moved} == {
+            k: v for k, v in new.tags.items() if k not in moved
+        }
+        runs = [read_run(registry, version.run_id) for registry, version in ((before, old), (after, new))]
+        for name in ("params", "metrics", "name", "status", "start", "end"):
+            assert runs[0][name] == runs[1][name]
+        artifacts = [
+            {path: read_artifact(registry, run["run_id"], path) for path in list_artifacts(registry, run["run_id"])}
+            for registry, run in zip((before, after), runs, strict=True)
+        ]
+        assert artifacts[0] == artifacts[1] != {}
+
+
+def test_what_is_restored_elsewhere_has_the_same_bytes_vectors_runs_numbers_and_aliases(
+    two: World, new_registry: NewRegistry, tmp_path: Path
+):
+    done = backup(two, str(tmp_path / "backup"))
+    assert done["versions"] == ["1", "2"]
+    registry = new_registry("other")
+    restored = restore(str(tmp_path / "backup"), str(tmp_path / "elsewhere"), registry)
+    assert restored["lines"][0].startswith("models:/medembed: 2 versions registered (@champion is 2, @previous is 1)")
+    check_equal(two.registry, registry, ["2", "1"])
+    champions = [one.resolve("models:/medembed@champion") for one in (two.registry, registry)]
+    np.testing.assert_array_equal(*map(encoded, champions))
+    assert two.root not in json.dumps([dict(one.tags) for one in all_versions(registry, "medembed")])
+    with pytest.raises(ServiceError, match="is registered already, with 2 versions"):
+        restore(str(tmp_path / "backup"), str(tmp_path / "third"), registry)
+
+
+def test_a_backup_goes_to_s3_and_comes_back_from_there(
+    two: World, new_registry: NewRegistry, bucket: str, tmp_path: Path
+):
+    back_up(two.registry, two.versions[1:], {"champion": "2"}, f"{bucket}/backup")
+    registry = new_registry("other")
+    restore(f"{bucket}/backup", str(tmp_path / "restored"), registry)
+    old, new = (one.resolve("models:/medembed@champion") for one in (two.registry, registry))
+    assert content(old.source) == content(new.source)
+    assert vectors(old) == vectors(new)
+    assert back_up(two.registry, two.versions[1:], {"champion": "2"}, f"{bucket}/backup")[1].copied == 0
+
+
+def test_a_second_backup_copies_only_what_is_new_and_keeps_what_it_has(world: World, tmp_path: Path):
+    to = str(tmp_path / "backup")
+    world.add(1)
+    assert backup(world, to)["counts"]["new_files"] > 10
+    assert backup(world, to)["counts"]["new_files"] == 0
+    set_tags(world.registry, world.versions[0], {"note": "changed"})
+    assert backup(world, to)["counts"]["new_files"] == 1, "the run's facts"
+    world.add(2)
+    done = backup(world, to, "keep=1", f"tables=[{world.place('tables', '1.lance')}]")
+    assert done["versions"] == ["1", "2"]
+    manifest = json.loads(storage.read_bytes(storage.join(to, "manifest.json")))
+    there = set(storage.list_files(to)) - {"manifest.json"}
+    assert there == set(manifest["files"]), "nothing is left that the manifest does not name"
+
+
+def test_gaps_in_the_numbers_stay_and_versions_out_of_retention_are_left_out(
+    world: World, new_registry: NewRegistry, tmp_path: Path
+):
+    for number in (1, 2, 3, 4):
+        world.add(number)
+    world.registry.set_alias(world.versions[1])
+    assert backup(world, str(tmp_path / "b"), "keep=1")["versions"] == ["2", "4"]
+    registry = new_registry("other")
+    restore(str(tmp_path / "b"), str(tmp_path / "out"), registry)
+    assert {one.version: one.tags["encoder"] for one in all_versions(registry, "medembed")} == {
+        one.version: one.tags["encoder"] for one in (world.versions[1], world.versions[3])
+    }
+    assert registry.register("/m", params={}, metrics={}, tags={}, artifacts={}).version == "5", "numbers go on"
+
+
+def test_an_interrupted_backup_is_none_and_goes_on(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    world.add(1)
+    to = str(tmp_path / "backup")
+    with monkeypatch.context() as patch:
+        patch.setattr("medembed.custody.backup._commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            backup(world, to)
+    with pytest.raises(StorageError, match="expected a finished backup"):
+        restore(to, str(tmp_path / "out"), world.registry)
+    done = backup(world, to)["counts"]
+    assert (done["new_files"], done["files"] > 10) == (3, True), "only the run is written again: facts, two artifacts"
+
+
+@pytest.mark.parametrize("step", ["versions", "aliases"])
+def test_an_interrupted_restoration_goes_on(
+    step: str, two: World, new_registry: NewRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    backup(two, str(tmp_path / "backup"))
+    registry = new_registry("other")
+    client = type(registry.client)
+    broken = {"versions": "create_model_version", "aliases": "set_registered_model_alias"}[step]
+    original, calls = getattr(client, broken), []
+
+    def die_at_the_second(self: Any, *arguments: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(self, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, broken, die_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
+    assert restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)["restored"]["copied"] == 0
+    check_equal(two.registry, registry, ["2", "1"])
+    runs = registry.client.search_runs([registry.experiment_id()])
+    assert len(runs) == 2, "none is written twice"
+
+
+def test_damage_is_found_before_anything_is_registered(two: World, new_registry: NewRegistry, tmp_path: Path):
+    backup(two, str(tmp_path / "backup"))
+    weights = next((tmp_path / "backup").glob("models/*/model.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    registry = new_registry("other")
+    with pytest.raises(StorageError, match=r"model.safetensors: damaged"):
+        restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
+    assert all_versions(registry, "medembed") == []
+
+
+def test_what_is_gone_is_named_but_a_checkpoint_must_be_there(world: World, tmp_path: Path):
+    version = world.add(1)
+    storage.delete_folder(version.tags["examples_uri"])
+    done = backup(world, str(tmp_path / "a"))
+    assert done["gone"] == [f"models:/medembed/1: examples {version.tags['examples_uri']}"]
+    storage.delete_folder(version.source)
+    with pytest.raises(StorageError, match=r"models:/medembed/1: its checkpoint .* is not there"):
+        backup(world, str(tmp_path / "b"))
+
+
+def test_a_backup_goes_neither_over_other_files_nor_over_another_registry(two: World, world: World, tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
+    with pytest.raises(StorageError, match=r"expected nothing or a backup, found 'notes.txt'"):
+        backup(two, str(tmp_path / "mine"))
+    backup(two, str(tmp_path / "backup"))
+    world.add(1)
+    with pytest.raises(StorageError, match="holds a backup of another registry"):
+        backup(world, str(tmp_path / "backup"))
+
+
+def test_an_alias_or_the_newest_few_keep_a_version():
+    versions = [Version("m", str(number), "", "", {}) for number in (5, 4, 3, 2, 1)]
+    aliases = {"champion": "3", "staging": "1"}
+    assert [one.version for one in select_kept(versions, aliases, 1)] == ["5", "3", "1"]
+    assert select_kept(versions, {}, 2) == versions[:2]
+    assert select_kept(versions, {}, None) == versions

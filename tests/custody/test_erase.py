@@ -1,0 +1,218 @@
+"""`medembed erase`: no place holds an erased document or query afterwards, and the models are named."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import jobs.erase
+from medembed import storage
+from medembed.config import load_config
+from medembed.custody.clean import clean_page
+from medembed.custody.wanted import Wanted
+from medembed.data.dataset import open_dataset
+from medembed.encoding.table import find_table
+from medembed.errors import ConfigError, StorageError
+from medembed.evaluation.files import read_evaluation
+from medembed.mining.examples import open_examples
+from medembed.registry.catalog import all_versions
+from medembed.registry.runs import read_artifact
+from tests.custody.conftest import NewRegistry
+from tests.custody.test_backup import backup, restore
+from tests.custody.world import QUERIES_TOLD, TEXTS, World
+
+
+def erase(world: World, *more: str, dry_run: bool = False) -> dict[str, Any]:
+    arguments = [f"registry.workspace={world.registry.config.workspace}", f"dry_run={dry_run}", *more]
+    return jobs.erase.run(load_config(jobs.erase.EraseJob, arguments))
+
+
+def tables_below(folder: str) -> Iterator[tuple[str, pa.Table]]:
+    """Every Parquet and Arrow file, and every version of every embedding table, as rows."""
+    for uri, _, _ in storage.find_files(folder):
+        if uri.endswith(".parquet"):
+            yield uri, storage.read_parquet(uri)
+        elif uri.endswith(".arrow") and "/_deletions/" not in uri:
+            yield uri, pa.ipc.open_file(pa.BufferReader(storage.read_bytes(uri))).read_all()
+    for uri in {uri.partition("/_versions/")[0] for uri, _, _ in storage.find_files(folder) if "/_versions/" in uri}:
+        from medembed.encoding.table import open_lance
+
+        for entry in open_lance(uri).versions():
+            yield uri, open_lance(uri, entry["version"]).to_table(columns=["document_id", "content_hash"])
+
+
+def naming(folder: str, *names: str) -> list[str]:
+    """Places below a folder that name one of these ids or texts."""
+    words = [word for name in names for word in (json.dumps(name), f'"{name}#')]
+    return [uri for uri, table in tables_below(folder) if any(word in json.dumps(table.to_pylist()) for word in words)]
+
+
+def state(folder: str) -> dict[str, float]:
+    return {uri: modified for uri, _, modified in storage.find_files(folder)}
+
+
+@pytest.fixture
+def erasable(world: World) -> World:
+    """Two models; d2 is the only positive of q2 and judged for q3, q0 asks for d0 and d6, d1 has two chunks."""
+    world.add(1)
+    world.add(2, previous=True)
+    return world
+
+
+GONE = ("d2", "d1", "q1", "q2", "q5", TEXTS["d2"], TEXTS["d1#chunk-0"], QUERIES_TOLD["q2"], QUERIES_TOLD["q5"])
+ASKED = ("document_ids=[d1,d2,nobody]", "query_ids=[q5]")
+
+
+def test_a_dry_run_counts_and_changes_nothing(erasable: World):
+    before = state(erasable.root)
+    done = erase(erasable, *ASKED, dry_run=True)
+    assert state(erasable.root) == before
+    assert done["nowhere"] == 1
+    assert done["models"] == ["models:/medembed/2", "models:/medembed/1"]
+    assert done["lines"][-1] == "nothing has changed; dry_run=false erases for good"
+    counted = dict(line.split(": ", 1) for line in done["lines"] if line.startswith(erasable.root))
+    assert counted[erasable.place("data/1")] == "3 corpus, 1 group names, 3 queries, 4 qrels to erase"
+    assert counted[erasable.place("tables/1.lance")] == "3 rows to erase"
+    assert any("MLflow run" in line and "1 reports" in line for line in done["lines"])
+
+
+def test_nothing_holds_an_erased_document_or_query_afterwards_and_models_are_named(erasable: World):
+    assert naming(erasable.root, *GONE), "else this test could not fail"
+    fingerprints = [open_dataset(one.tags["dataset_uri"]).fingerprint for one in erasable.versions]
+    done = erase(erasable, *ASKED)
+    assert naming(erasable.root, *GONE) == []
+    assert (
+        "trained on erased rows, now or before: models:/medembed/2, models:/medembed/1: retrain or delete them"
+        in (done["lines"])
+    )
+    data = open_dataset(erasable.place("data/1"))
+    assert data.fingerprint == fingerprints[0]
+    assert data.manifest["counts"] == {"documents": 6, "queries": 5, "judgments": 5, "chunks": 6}
+    assert data.corpus().num_rows == sum(rows for _, rows in data.corpus_files()) == 6
+    assert data.qrels()["q0"] == {"d0": 1.0, "d6": 1.0}
+    assert set(data.queries()["query_id"].to_pylist()) == {"q0", "q3", "q4", "q6", "q7"}, "q7's positive is held out"
+    assert data.manifest["erased"]["rows"] > 0
+    assert not {"d1", "d2", "q5"} & set(json.dumps(data.manifest).replace('"', " ").split())
+    examples = open_examples(erasable.place("examples/1"))
+    assert {row["query_id"] for row in examples.read()} == {"q0", "q3", "q4", "q6"}
+    for row in examples.read():
+        sizes = {len(row[name]) for name in row if name.startswith("negative") and row[name] is not None}
+        assert len(sizes) == 1, "lists side by side stay so"
+    measured = read_evaluation(erasable.place("evaluations/1"), "m")
+    assert measured.queries
+    assert measured.documents
+    assert measured.pairs
+    assert set(measured.queries.units.ids) == {"q0", "q3", "q4", "q6", "q7"}
+    assert (measured.documents.units.ids, measured.pairs.units.ids) == (("d3", "d4"), ("q3\td3", "q4\td4"))
+    for version in all_versions(erasable.registry, "medembed"):
+        table = find_table(version.tags["table"], int(version.tags["table_version"]))
+        assert table, "a version names the table's version that is left"
+        assert table.rows == 6
+        report = read_artifact(erasable.registry, version.run_id, "report.html").decode()
+        assert "rows that were erased" in report
+        assert QUERIES_TOLD["q2"] not in report
+    again = erase(erasable, *ASKED)
+    assert (again["rows"], again["nowhere"]) == (0, 4)
+    assert again["models"] == ["models:/medembed/2", "models:/medembed/1"], "still trained on them"
+
+
+@pytest.mark.parametrize(
+    ("call", "step"), [("write_bytes", 2), ("write_bytes", 8), ("delete_file", 1), ("delete_file", 4)]
+)
+def test_after_a_death_at_any_step_the_same_command_finishes(
+    call: str, step: int, world: World, monkeypatch: pytest.MonkeyPatch
+):
+    world.add(1)
+    calls: list[str] = []
+    original = getattr(storage, call)
+
+    def die(uri: str, *rest: Any) -> None:
+        calls.append(uri)
+        if len(calls) == step:
+            raise KeyboardInterrupt
+        original(uri, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, call, die)
+        with pytest.raises(KeyboardInterrupt):
+            erase(world, *ASKED)
+    done = erase(world, *ASKED)
+    assert naming(world.root, *GONE) == []
+    assert done["models"] == ["models:/medembed/1"]
+    assert "leaving" not in open_dataset(world.place("data/1")).manifest
+
+
+def test_a_backup_is_cleaned_and_can_be_restored(erasable: World, new_registry: NewRegistry, tmp_path: Path):
+    to = str(tmp_path / "backup")
+    backup(erasable, to)
+    assert naming(to, *GONE)
+    erase(erasable, *ASKED, f"backups=[{to}]")
+    assert naming(to, *GONE) == []
+    assert not [name for name in storage.list_files(to) if name.endswith(".html") and b"q2" in storage.read_bytes(
+        storage.join(to, name))]  # fmt: skip
+    registry = new_registry("other")
+    restore(to, str(tmp_path / "out"), registry)
+    for version in all_versions(registry, "medembed"):
+        table = find_table(version.tags["table"], int(version.tags["table_version"]))
+        assert table
+        assert table.rows == 6
+
+
+def test_a_backup_in_which_an_erasure_broke_off_is_not_restored_until_it_is_finished(
+    erasable: World, new_registry: NewRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    to = str(tmp_path / "backup")
+    backup(erasable, to)
+    with monkeypatch.context() as patch:
+        patch.setattr("medembed.custody.erase._restamp", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            erase(erasable, *ASKED, f"backups=[{to}]")
+    registry = new_registry("other")
+    with pytest.raises(StorageError, match="an erasure in this backup was interrupted"):
+        restore(to, str(tmp_path / "out"), registry)
+    erase(erasable, *ASKED, f"backups=[{to}]")
+    restore(to, str(tmp_path / "out"), registry)
+    assert naming(str(tmp_path / "out"), *GONE) == []
+
+
+def test_places_beside_the_registry_are_searched_and_a_report_that_shows_an_id_goes(erasable: World, tmp_path: Path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "report.html").write_text("<td>d2</td>")
+    (other / "foreign.html").write_text("<td>d2</td>")
+    os.rename(erasable.place("evaluations/1"), other / "moved")
+    erase(erasable, *ASKED, f"places=[{other}]")
+    assert naming(str(other), *GONE) == []
+    assert "d2" not in (other / "report.html").read_text()
+    assert (other / "foreign.html").read_text() == "<td>d2</td>", "only what is ours is touched"
+
+
+def test_an_id_is_seen_in_a_page_as_a_word_alone_and_not_in_pictures():
+    wanted = Wanted(frozenset({"d1"}), frozenset({"a<b"}))
+    assert clean_page(b"<td>d1</td>", wanted)
+    assert clean_page(b"<td>a&lt;b</td>", wanted)
+    assert clean_page(b"<td>d12</td> <td>xd1</td>", wanted) is None
+    assert clean_page(b'<img src="data:image/png;base64,AA/d1+d1=="/>', wanted) is None
+
+
+def test_what_cannot_be_searched_is_said(world: World):
+    gone = world.add(1).tags["examples_uri"]
+    storage.delete_folder(gone)
+    world.registry.client.create_model_version("medembed", source=str(world.base), run_id=None)
+    lines = erase(world, "document_ids=[d2]", dry_run=True)["lines"]
+    assert f"not searched: {gone}: is not there any more" in lines
+    assert "not searched: models:/medembed/2: where its data lies is not recorded; give it in places" in lines
+
+
+def test_ids_come_from_a_file_one_a_line_and_none_is_an_error(erasable: World, tmp_path: Path):
+    (tmp_path / "ids.txt").write_text("007\n\nd2\n")
+    done = erase(erasable, f"document_ids_file={tmp_path / 'ids.txt'}", dry_run=True)
+    assert done["nowhere"] == 1
+    with pytest.raises(ConfigError, match="document_ids: missing"):
+        erase(erasable)
+    with pytest.raises(ConfigError, match="valid string"):
+        erase(erasable, "document_ids=[007]")

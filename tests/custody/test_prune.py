@@ -1,0 +1,120 @@
+"""`medembed prune`: what nobody needs goes when told, what a kept version names stays."""
+
+from typing import Any
+
+import pytest
+
+import jobs.prune
+from medembed import storage
+from medembed.config import load_config
+from medembed.registry.catalog import all_versions, set_tags
+from tests.custody.world import World
+
+
+def prune(world: World, *more: str, dry_run: bool = False) -> dict[str, Any]:
+    arguments = [f"registry.workspace={world.registry.config.workspace}", f"dry_run={dry_run}", *more]
+    return jobs.prune.run(load_config(jobs.prune.PruneJob, arguments))
+
+
+def numbers(world: World) -> list[str]:
+    return [one.version for one in all_versions(world.registry, "medembed")]
+
+
+def there(world: World, kind: str) -> set[str]:
+    """Numbers of what lies in a folder of the world."""
+    names = storage.list_files(world.place(kind))
+    return {name.partition("/")[0].removesuffix(".lance") for name in names}
+
+
+@pytest.fixture
+def five(world: World) -> World:
+    """Five models, each trained from the one before; the third is champion."""
+    for number in range(1, 6):
+        world.add(number)
+    world.registry.set_alias(world.versions[2])
+    return world
+
+
+def test_what_goes_is_named_with_sizes_and_only_goes_when_told(five: World):
+    before = {kind: there(five, kind) for kind in ("models", "tables", "evaluations", "data", "examples")}
+    done = prune(five, "keep=1", dry_run=True)
+    assert done["versions"] == ["models:/medembed/1"], "2 is the champion's parent, 4 the newest one's"
+    assert done["lines"][0].startswith("models:/medembed/1, 0.")
+    for kind, name in (("models", "1"), ("evaluations", "1"), ("tables", "1.lance")):
+        assert any(line.startswith(f"  {five.place(kind, name)}, ") for line in done["lines"])
+    assert done["lines"][-1] == "nothing has changed; dry_run=false removes them for good"
+    assert {kind: there(five, kind) for kind in before} == before
+    assert numbers(five) == ["5", "4", "3", "2", "1"]
+
+    assert prune(five, "keep=1")["versions"] == ["models:/medembed/1"]
+    assert numbers(five) == ["5", "4", "3", "2"]
+    for kind, names in before.items():
+        left = {"2", "3", "4", "5"} if kind in ("models", "tables", "evaluations") else names
+        assert there(five, kind) == left, kind
+    assert prune(five, "keep=1")["versions"] == []
+
+
+def test_what_a_kept_version_names_stays_whosoever_it_was(world: World):
+    for number in (1, 2, 3):
+        world.add(number)
+    first, _, last = world.versions
+    set_tags(world.registry, last, {"table": first.tags["table"], "examples_uri": first.tags["examples_uri"]})
+    world.registry.client.create_model_version("medembed", source=first.source, run_id=None)
+    done = prune(world, "keep=2")
+    assert done["versions"] == ["models:/medembed/1"]
+    assert "1" in there(world, "models"), "version 4 has the same checkpoint"
+    assert "1" in there(world, "tables")
+    assert "1" in there(world, "evaluations"), "version 4 is the same encoder"
+
+
+@pytest.mark.parametrize("step", [4, 20])
+def test_after_a_death_the_same_command_finishes(step: int, world: World, monkeypatch: pytest.MonkeyPatch):
+    for number in (1, 2, 3):
+        world.add(number)
+    deletes: list[str] = []
+    original = storage.delete_file
+
+    def die(uri: str) -> None:
+        deletes.append(uri)
+        if len(deletes) == step:
+            raise KeyboardInterrupt
+        original(uri)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "delete_file", die)
+        with pytest.raises(KeyboardInterrupt):
+            prune(world, "keep=1")
+    assert numbers(world) == ["3", "2", "1"], "the entry goes last, so that what is left is found again"
+    assert prune(world, "keep=1")["versions"] == ["models:/medembed/1"]
+    assert numbers(world) == ["3", "2"]
+    for kind in ("models", "tables", "evaluations"):
+        assert there(world, kind) == {"2", "3"}
+
+
+def test_a_version_that_is_given_an_alias_meanwhile_stays(world: World, monkeypatch: pytest.MonkeyPatch):
+    for number in (1, 2, 3):
+        world.add(number)
+    original = jobs.prune.find_leaving
+
+    def promoted_meanwhile(*arguments: Any) -> Any:
+        found = original(*arguments)
+        world.registry.set_alias(world.versions[0])
+        return found
+
+    monkeypatch.setattr(jobs.prune, "find_leaving", promoted_meanwhile)
+    done = prune(world, "keep=1")
+    assert done["versions"] == []
+    assert done["lines"][0] == "models:/medembed/1 has been given an alias meanwhile: it stays"
+    assert there(world, "models") == {"1", "2", "3"}
+
+
+def test_a_model_from_elsewhere_loses_its_entry_and_keeps_its_folder(world: World):
+    world.add(1)
+    world.registry.client.create_model_version("medembed", source=str(world.base), run_id=None)
+    world.add(2)
+    world.add(3)
+    before = storage.list_files(str(world.base))
+    done = prune(world, "keep=1", dry_run=False)
+    assert "models:/medembed/2" in done["versions"]
+    assert f"  its checkpoint {world.base} was not made here: it stays" in done["lines"]
+    assert storage.list_files(str(world.base)) == before

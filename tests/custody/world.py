@@ -1,0 +1,195 @@
+"""A small world by hand, in any storage: data sets, tables, examples, evaluations, checkpoints, registered versions.
+
+Document d1 has two chunks; query q<n> asks for d<n>, q0 for d0 and d6 too. Each model has its own checkpoint and table.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from safetensors.numpy import load_file, save_file
+
+from medembed import storage
+from medembed.artifact import NewOutput
+from medembed.data.dataset import Dataset, open_dataset, to_table
+from medembed.encoding.codec import Codec
+from medembed.encoding.commit import commit_table, tag_version, write_fragment
+from medembed.encoding.model_files import model_fingerprint
+from medembed.encoding.table import Table, TableInfo
+from medembed.evaluation.files import BEST, write_evaluation
+from medembed.evaluation.result import Evaluation, Measured, Scored, Units
+from medembed.matryoshka import truncate
+from medembed.mining.examples import Examples, open_examples
+from medembed.mining.memory import remember
+from medembed.mining.nearest import Nearest
+from medembed.registry.models import Registry, Version
+from medembed.schema import CORPUS, EXAMPLES, GROUPS, HELD_OUT, QRELS, QUERIES, content_hash
+
+WIDTH = 32
+DOCUMENTS = 8
+TEXTS = {f"d{n}": f"heart pain of kind {n}" for n in range(DOCUMENTS) if n != 1} | {
+    f"d1#chunk-{n}": f"skin rash {n}" for n in range(2)
+}
+QUERIES_TOLD = {f"q{n}": f"my question {n}" for n in range(DOCUMENTS)}
+
+GROUPS_TOLD = {name: f"d{name[1:]}" for name in QUERIES_TOLD} | {"q6": "d2"}
+
+
+@dataclass
+class World:
+    """All below `root`; `base` is the folder of the model that the first one is trained from."""
+
+    root: str
+    registry: Registry
+    base: Path
+    versions: list[Version] = field(default_factory=list)
+
+    def place(self, *parts: str) -> str:
+        return storage.join(self.root, *parts)
+
+    def add(self, number: int, *, previous: bool = False) -> Version:
+        """Data set, examples, checkpoint, table, evaluation `number`, registered; its parent is the one before."""
+        dataset = write_dataset(self.place("data", str(number)), self.grown_from(number) if previous else {})
+        parent = self.versions[-1] if self.versions else None
+        model = parent.source if parent else str(self.base)
+        told = parent.tags["encoder"] if parent else model_fingerprint(self.base)
+        examples = write_examples(self.place("examples", str(number)), dataset, self.place("tables", "base.lance"))
+        entries = {"parent": {"model": model, "fingerprint": told}, "dataset": dataset.fingerprint}
+        source = self.place("models", str(number))
+        encoder = write_checkpoint(source, self.base, number, entries | {"examples": examples.fingerprint})
+        table = write_table(self.place("tables", f"{number}.lance"), dataset, encoder, number)
+        write_measured(self.place("evaluations", str(number)), dataset, encoder)
+        tags = {
+            "dataset": dataset.fingerprint, "dataset_uri": dataset.uri, "examples": examples.fingerprint,
+            "examples_uri": examples.uri, "parent": told, "encoder": encoder, "table": table.uri,
+            "table_version": str(table.version), "kind": "retrain",
+        }  # fmt: skip
+        version = self.registry.register(
+            source, params={"epochs": 1}, metrics={"ndcg@10_dim_32": 0.5 + number / 100}, tags=tags,
+            artifacts={"report.html": f"<th>q2<b>{QUERIES_TOLD['q2']}</b></th><th>q3</th>", "config.yaml": "a: 1\n"},
+            history=[("train_loss", step, 1.0 / step) for step in (1, 2)],
+        )  # fmt: skip
+        self.versions.append(version)
+        return version
+
+    def grown_from(self, number: int) -> dict[str, Any]:
+        uri = self.place("data", str(number - 1))
+        previous = {"uri": uri, "fingerprint": open_dataset(uri).fingerprint}
+        return {"previous": previous, "taken": {content_hash(str(number)): f"day-{number}.jsonl"}}
+
+
+def write_dataset(uri: str, entries: Mapping[str, Any]) -> Dataset:
+    texts = [*TEXTS.items()]
+    corpus = [
+        {"document_id": name, "text": text, "language": "en", "content_hash": content_hash(text), "split": "train"}
+        for name, text in texts
+    ]
+    queries = [
+        {"query_id": name, "text": text, "language": "en", "tags": [], "group_id": GROUPS_TOLD[name], "split": "train"}
+        for name, text in QUERIES_TOLD.items()
+    ]
+    pairs = [(f"q{n}", f"d{n}", 1.0) for n in range(DOCUMENTS - 1)] + [("q0", "d6", 1.0), ("q3", "d2", 0.0)]
+    qrels = [{"query_id": query, "document_id": document, "score": score} for query, document, score in pairs]
+    held = [{"query_id": "q7", "document_id": "d7", "score": 1.0, "reason": "joins groups of different splits"}]
+    tables = {
+        "corpus/part-00000-00000.parquet": to_table(corpus[:4], CORPUS),
+        "corpus/part-00000-00001.parquet": to_table(corpus[4:], CORPUS),
+        "queries/part-00000-00000.parquet": to_table(queries, QUERIES),
+        "qrels/part-00000.parquet": to_table(qrels, QRELS),
+        "held_out/part-00000.parquet": to_table(held, HELD_OUT),
+        "groups/part-00000.parquet": to_table([{"name": "document:abc", "split": "train"}], GROUPS),
+    }
+    with NewOutput(uri, "data set", f"by hand {uri}") as output:
+        for name, table in tables.items():
+            output.write_parquet(name, table)
+        rows = {name: tables[name].num_rows for name in tables if name.startswith(("corpus", "queries"))}
+        counts = {"documents": DOCUMENTS, "queries": DOCUMENTS, "judgments": len(qrels), "chunks": len(corpus)}
+        output.commit({"fingerprint": content_hash(uri)[:16], "counts": counts, "splits": {"train": DOCUMENTS},
+                       "rows": rows, "held_out": 1, **entries})  # fmt: skip
+    return open_dataset(uri)
+
+
+def write_table(uri: str, dataset: Dataset, encoder: str, seed: int) -> Table:
+    """Two versions: the first without the rows of the second corpus file."""
+    vectors = truncate(np.random.default_rng(seed).normal(size=(len(TEXTS), WIDTH)).astype(np.float32), WIDTH)
+    corpus, codec = dataset.corpus(), Codec(WIDTH)
+    info = TableInfo(encoder, dataset.fingerprint, WIDTH, (WIDTH, 8), "", 48)
+    first = commit_table(uri, [write_fragment(uri, corpus.slice(0, 4), codec.write(vectors[:4]))], info)
+    tag_version(first)
+    table = commit_table(uri, [write_fragment(uri, corpus.slice(4), codec.write(vectors[4:]))], info, base=first)
+    tag_version(table)
+    return table
+
+
+def write_examples(uri: str, dataset: Dataset, table: str) -> Examples:
+    """Query q<n> with its positive and two negatives, and what the search remembers."""
+    rows, ids = [], list(TEXTS)
+    for n in range(DOCUMENTS - 1):
+        positive = "d1#chunk-0" if n == 1 else f"d{n}"
+        negatives = [name for name in ids if name != positive][n % 3 : n % 3 + 2]
+        rows.append({
+            "query_id": f"q{n}", "query": QUERIES_TOLD[f"q{n}"], "positive_id": positive, "positive": TEXTS[positive],
+            "negative_ids": negatives, "negatives": [TEXTS[name] for name in negatives], "positive_score": 0.9,
+            "negative_scores": [0.5, 0.4], "negative_ranks": [0, None], "negative_judged": [False, True],
+        })  # fmt: skip
+    vectors = np.random.default_rng(1).normal(size=(len(QUERIES_TOLD), WIDTH)).astype(np.float32)
+    near = [Nearest(ids[:5], ids[:5], np.linspace(0.9, 0.5, 5), False) for _ in QUERIES_TOLD]
+    with NewOutput(uri, "examples", content_hash(uri)[:16]) as output:
+        remember(QUERIES_TOLD, vectors, near, output)
+        output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
+        output.write_bytes("mining.json", b"{}")
+        output.commit({"dataset": dataset.fingerprint, "counts": {"pairs": len(rows), "examples": len(rows)},
+                       "table": {"uri": table, "version": 1, "files": {}}, "config": {"format": "lists"}})  # fmt: skip
+    return open_examples(uri)
+
+
+def write_checkpoint(uri: str, base: Path, seed: int, entries: Mapping[str, Any]) -> str:
+    """The base model with weights that a seed has moved a little; returns its encoder's fingerprint."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        for path in sorted(path for path in base.rglob("*") if path.is_file()):
+            target = Path(folder) / path.relative_to(base)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".safetensors":
+                weights = {name: value * np.float32(1 + seed / 1000) for name, value in load_file(path).items()}
+                save_file(weights, target)
+            else:
+                target.write_bytes(path.read_bytes())
+        encoder = model_fingerprint(Path(folder))
+        with NewOutput(uri, "checkpoint", encoder) as output:
+            for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+                output.write_bytes(str(path.relative_to(folder)), path.read_bytes())
+            output.write_bytes("medembed.json", json.dumps({"dimensions": [WIDTH, 8]}).encode())
+            output.commit({"fingerprint": encoder, "dimensions": [WIDTH, 8], "dev": {"score": 0.5, "step": 3},
+                           "config": {}, **entries})  # fmt: skip
+    return encoder
+
+
+def write_measured(uri: str, dataset: Dataset, encoder: str) -> None:
+    """An evaluation of all queries, of three labelled documents and of two scored pairs."""
+
+    def units(names: list[str], groups: list[str]) -> Units:
+        return Units(tuple(names), tuple(groups), ("en",) * len(names), ((),) * len(names))
+
+    def measured(about: Units) -> Measured:
+        values = np.linspace(0, 1, len(about.ids))
+        return Measured(about, {WIDTH: {"ndcg@10": values}}, {}, {})
+
+    queries = units(list(QUERIES_TOLD), list(GROUPS_TOLD.values()))
+    pairs = units(["q2\td2", "q3\td3", "q4\td4"], ["q2", "q3", "q4"])
+    result = Evaluation(
+        "m", uri, encoder, measured(queries), measured(units(["d2", "d3", "d4"], ["d2", "d3", "d4"])),
+        Scored(pairs, np.array([0.1, 0.5, 0.9]), {WIDTH: np.array([0.2, 0.4, 0.8])}),
+    )  # fmt: skip
+    best = [
+        {"query_id": name, "dimension": WIDTH, "document_ids": ["d2", "d3", "d1"], "scores": [0.9, 0.8, 0.7]}
+        for name in QUERIES_TOLD
+    ]
+    with NewOutput(uri, "evaluation", content_hash(uri)[:16]) as output:
+        write_evaluation(output, result, [pa.Table.from_pylist(best, schema=BEST)])
+        output.commit({"dataset": dataset.fingerprint, "encoder": encoder, "config": {}})
