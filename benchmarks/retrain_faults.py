@@ -20,6 +20,7 @@ import click
 
 from benchmarks.killing import Job, kill_driver, kill_tree
 from medembed.encoding.table import find_table
+from medembed.registry.catalog import find_versions
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from medembed.schema import content_hash
@@ -78,7 +79,7 @@ def kill_at(folder: Path, stage: str, delay_s: float) -> str:
 def state(folder: Path) -> dict[str, Any]:
     """What people see in the end."""
     registry = open_registry(RegistryConfig(workspace=str(folder)), on_cluster=False)
-    found: dict[str, Any] = {"aliases": registry.aliases("medembed"), "versions": len(registry.made_with({}))}
+    found: dict[str, Any] = {"aliases": registry.aliases("medembed"), "versions": len(find_versions(registry, {}))}
     for alias, number in found["aliases"].items():
         tags = registry.resolve(f"models:/medembed/{number}").tags
         table = find_table(tags["table"], int(tags["table_version"]))

@@ -20,6 +20,12 @@ def all_versions(registry: Registry, name: str) -> list[Version]:
             return found
 
 
+def find_versions(registry: Registry, tags: Mapping[str, str]) -> list[Version]:
+    """The versions of the registry's own model that have these tags, newest first."""
+    found = all_versions(registry, registry.config.model_name)
+    return [version for version in found if tags.items() <= version.tags.items()]
+
+
 def set_tags(registry: Registry, version: Version, tags: Mapping[str, str]) -> None:
     """Sets tags of a version and of its run, as `Registry.register` gives both the same."""
     for key, value in tags.items():

@@ -21,7 +21,6 @@ CHAMPION = "champion"
 _METRIC_NAME = re.compile(r"[^\w.-]")  # MLflow takes no @
 _PER_BATCH = 100  # MLflow takes no more parameters at once
 _RUNS_PER_PAGE = 100
-_VERSIONS_LOOKED_AT = 10_000
 _PLAIN = re.compile(r"[\w.:/@ -]*")  # what stands in a filter as it is
 _SQLITE = "sqlite:///"
 
@@ -136,29 +135,6 @@ class Registry:
             if entry.source == checkpoint and all(entry.tags.get(key) == value for key, value in tags.items()):
                 return Version(entry.name, str(entry.version), entry.source, entry.run_id, entry.tags)
         return None
-
-    def retag(self, version: Version, tags: Mapping[str, str]) -> None:
-        """Gives a version these tags, beside those that it has."""
-        for name, value in tags.items():
-            self.client.set_model_version_tag(version.name, version.version, name, value)
-
-    def read_artifact(self, run_id: str, file: str) -> bytes | None:
-        """A file that a run logged; None if it has none of this name."""
-        if not any(entry.path == file for entry in self.client.list_artifacts(run_id)):
-            return None
-        with tempfile.TemporaryDirectory() as folder:
-            return Path(self.client.download_artifacts(run_id, file, folder)).read_bytes()
-
-    def made_with(self, tags: Mapping[str, str]) -> list[Version]:
-        """The versions of the model with these tags, newest first."""
-        found = self.client.search_model_versions(
-            f"name = '{self.config.model_name}'", order_by=["version_number DESC"], max_results=_VERSIONS_LOOKED_AT
-        )
-        return [
-            Version(entry.name, str(entry.version), entry.source, entry.run_id, entry.tags)
-            for entry in found
-            if all(entry.tags.get(key) == value for key, value in tags.items())
-        ]
 
     def set_alias(self, version: Version, alias: str = CHAMPION) -> None:
         """Points the alias at this version; whoever asks for the alias from now on gets it."""

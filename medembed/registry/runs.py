@@ -46,6 +46,11 @@ def read_artifact(registry: Registry, run_id: str, path: str) -> bytes:
         return Path(registry.client.download_artifacts(run_id, path, folder)).read_bytes()
 
 
+def find_artifact(registry: Registry, run_id: str, path: str) -> bytes | None:
+    """A file of a run; None if it has none there."""
+    return read_artifact(registry, run_id, path) if path in list_artifacts(registry, run_id) else None
+
+
 def write_artifact(registry: Registry, run_id: str, path: str, content: bytes) -> None:
     """Gives a run a file; one of the same path is overwritten."""
     with tempfile.TemporaryDirectory() as folder:

@@ -8,8 +8,10 @@ from medembed.encoding.table import Table
 from medembed.errors import MedEmbedError
 from medembed.mining.examples import open_examples
 from medembed.mining.memory import what_was_searched
+from medembed.registry.catalog import find_versions
 from medembed.registry.champion import PREVIOUS
 from medembed.registry.models import Registry, Version
+from medembed.registry.runs import find_artifact
 from medembed.retraining.champion import Champion
 from medembed.retraining.config import RetrainConfig
 from medembed.retraining.landing import Landing
@@ -50,7 +52,7 @@ class Attempt:
 def find_earlier(registry: Registry, attempt: Attempt) -> Version | None:
     """The version of the same attempt, if it was refused, or promoted and replaced since: somebody rolled it back."""
     previous = registry.aliases(registry.config.model_name).get(PREVIOUS)
-    for version in registry.made_with({"kind": KIND, "attempt": attempt.key}):
+    for version in find_versions(registry, {"kind": KIND, "attempt": attempt.key}):
         if version.tags.get("decision") in REFUSED or PROMOTED in version.tags or version.version == previous:
             return version
     return None
@@ -59,8 +61,8 @@ def find_earlier(registry: Registry, attempt: Attempt) -> Version | None:
 def set_aside(registry: Registry) -> set[str]:
     """Content hashes of files that a surely worse candidate was trained on."""
     aside: set[str] = set()
-    for version in registry.made_with({"kind": KIND, "decision": "worse"}):
-        listed = registry.read_artifact(version.run_id, FILES)
+    for version in find_versions(registry, {"kind": KIND, "decision": "worse"}):
+        listed = find_artifact(registry, version.run_id, FILES)
         aside |= set(json.loads(listed)) if listed else set()
     return aside
 
@@ -68,7 +70,7 @@ def set_aside(registry: Registry) -> set[str]:
 def find_mined(registry: Registry, table: Table, config: RetrainConfig) -> str | None:
     """The newest examples that were mined from this table with the same model, whose search can be remembered."""
     searched = what_was_searched(table, config.mining.dimensions or table.info.width)
-    for version in registry.made_with({"kind": KIND, "mined_by": table.info.encoder}):
+    for version in find_versions(registry, {"kind": KIND, "mined_by": table.info.encoder}):
         try:
             examples = open_examples(version.tags["examples_uri"])
         except (KeyError, MedEmbedError):

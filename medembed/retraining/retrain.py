@@ -14,6 +14,7 @@ from medembed.data.dataset import Dataset
 from medembed.data.grow import describe_growth
 from medembed.encoding.table import Table
 from medembed.errors import DataError
+from medembed.registry.catalog import set_tags
 from medembed.registry.models import Registry, Version
 from medembed.retraining.champion import read_current, take_back
 from medembed.retraining.config import RetrainConfig
@@ -91,7 +92,7 @@ def _attempt(stages: Stages, publish: Publish) -> Retrained:
     elif stages.config.promote:
         outcome = "promoted"
         lines += publish(version, champion.number)
-        stages.registry.retag(version, {PROMOTED: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
+        set_tags(stages.registry, version, {PROMOTED: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
     else:
         outcome = "waits"
         lines.append(f"passed the gate: medembed promote model=models:/{version.name}/{version.version}")
@@ -107,5 +108,5 @@ def _add_documents(stages: Stages, dataset: Dataset, table: Table, publish: Publ
     grown = describe_growth(stages.champion.dataset, dataset)
     lines = [f"data set: {grown}; no new training pair, so that the champion stays, with the new documents"]
     lines += publish(version, stages.champion.number)
-    registry.retag(version, {"dataset": dataset.fingerprint, "dataset_uri": dataset.uri} | place_of(table))
+    set_tags(registry, version, {"dataset": dataset.fingerprint, "dataset_uri": dataset.uri} | place_of(table))
     return Retrained("documents added", tuple(lines), stages.landing, dataset, version, seconds=stages.seconds)

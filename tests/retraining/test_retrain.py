@@ -13,8 +13,10 @@ import pytest
 from benchmarks.serving import Answer, Load, Running, served, statuses
 from medembed.encoding.table import find_table
 from medembed.errors import ModelError, ServiceError
+from medembed.registry.catalog import find_versions
 from medembed.registry.champion import crown, find_previous
 from medembed.registry.models import Registry, Version
+from medembed.registry.runs import find_artifact
 from medembed.retraining.lock import Busy, hold
 from medembed.retraining.retrain import Retrained, retrain
 from serve.promotion import replace_champion
@@ -99,7 +101,7 @@ def test_a_first_drop_makes_the_first_champion_also_after_a_death_before_the_fli
     assert "checkpoint" in caplog.text
     assert "unchanged, reused" in caplog.text
     assert result.landing.left == {"2.jsonl": "its last line breaks off"}
-    assert len(place.registry.made_with({"kind": "retrain"})) == 1
+    assert len(find_versions(place.registry, {"kind": "retrain"})) == 1
     assert result.decision is not None
     assert result.decision.outcome == "better"
     (place.root / "landing/2.jsonl").unlink()
@@ -128,7 +130,7 @@ def test_a_poisoned_drop_is_set_aside_and_the_champion_goes_on_serving(place: Pl
     assert table is not None
     assert table.info.dataset == before.tags["dataset"]
     assert result.version is not None
-    assert place.registry.read_artifact(result.version.run_id, "gate.txt")
+    assert find_artifact(place.registry, result.version.run_id, "gate.txt")
     again = place.retrain()
     assert (again.outcome, again.landing.aside) == ("nothing new", 1)
     poisoned.unlink()
