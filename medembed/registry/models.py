@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +103,10 @@ class Registry:
 
     def find_run(self, tags: Mapping[str, str]) -> str | None:
         """The id of the newest finished run with these tags, if there is one."""
+        return next(self.find_runs(tags), None)
+
+    def find_runs(self, tags: Mapping[str, str]) -> Iterator[str]:
+        """The ids of all finished runs with these tags, newest first."""
         # MLflow's filters have no way to write a quote: values that are not plain are compared here.
         plain = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if _PLAIN.fullmatch(key + value)]
         wanted = " and ".join([*plain, "attributes.status = 'FINISHED'"])
@@ -111,10 +115,10 @@ class Registry:
             found = self.client.search_runs([experiment], wanted, max_results=_RUNS_PER_PAGE, page_token=token)
             for run in found:
                 if all(run.data.tags.get(key) == value for key, value in tags.items()):
-                    return str(run.info.run_id)
+                    yield str(run.info.run_id)
             token = found.token
             if not token:
-                return None
+                return
 
     def check_output(self, output: str) -> None:
         """Raises ServiceError where a checkpoint at `output` could not be registered."""

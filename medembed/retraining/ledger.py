@@ -61,8 +61,8 @@ def find_earlier(registry: Registry, attempt: Attempt) -> Version | None:
 def set_aside(registry: Registry) -> set[str]:
     """Content hashes of files that a surely worse candidate was trained on."""
     aside: set[str] = set()
-    for version in find_versions(registry, {"kind": KIND, "decision": "worse"}):
-        listed = find_artifact(registry, version.run_id, FILES)
+    for run_id in registry.find_runs({"kind": KIND, "decision": "worse"}):  # versions may have been pruned
+        listed = find_artifact(registry, run_id, FILES)
         aside |= set(json.loads(listed)) if listed else set()
     return aside
 
