@@ -10,7 +10,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ REPLAY, NEW_ONLY, FULL = "incremental with replay", "new data only", "full retra
 WAYS: dict[str, dict[str, Any]] = {REPLAY: {}, NEW_ONLY: {"replay": 0}, FULL: {"full_every": 1}}
 BASE: dict[str, Any] = {
     "training": {"dimensions": DIMENSIONS, "learning_rate": 2e-4, "batch_size": 32, "max_length": 128,
-                 "checkpoint_steps": 1000, "cpus_per_worker": 2},
+                 "checkpoint_steps": 1000},
     "mining": {"negatives": 0, "window": 10},
     "evaluation": {"dimensions": DIMENSIONS, "k": (10,)},
     "gate": {"force": True, "reason": "a benchmark of ways to train"},
@@ -76,7 +76,8 @@ class Step:
     They are the base model, the champion before the drop, and the one after it; `old` are questions of earlier drops.
     """
 
-    result: Retrained
+    outcome: str
+    seconds: dict[str, float]
     old: frozenset[str]
     base: dict[str, Any]
     before: dict[str, Any]
@@ -88,12 +89,15 @@ class Step:
         return np.array([found[name] for name in sorted(found) if (name in self.old) == (part == "old")])
 
 
-def follow(way: str, drops: list[Path], model: str, folder: Path, increment: dict[str, Any]) -> Iterator[Step]:
+def follow(
+    way: str, drops: list[Path], model: str, folder: Path, increment: dict[str, Any], threads: int
+) -> Iterator[Step]:
     """All drops, one after another."""
     landing = folder / "landing"
     landing.mkdir(parents=True)
     config = RetrainConfig.model_validate({
-        **BASE, "model": model, "output": str(folder / "out"), "registry": {"workspace": str(folder)},
+        **BASE, "training": {**BASE["training"], "cpus_per_worker": threads}, "encoding": {"workers": threads},
+        "model": model, "output": str(folder / "out"), "registry": {"workspace": str(folder)},
         "source": {"path": str(landing), "document_language": "en", "query_language": "en"},
         "increment": {**increment, **WAYS[way]},
     })  # fmt: skip
@@ -108,7 +112,8 @@ def follow(way: str, drops: list[Path], model: str, folder: Path, increment: dic
         former = registry.resolve(f"models:/medembed/{champion}").source if champion else model
         models = (model, former, result.version.source)
         base, before, after = (_by_query(_measure(config, result, one)) for one in models)
-        yield Step(result, old, base, before, after)
+        assert result.decision is not None
+        yield Step(result.decision.outcome, result.seconds, old, base, before, after)
         old = frozenset(after)
 
 
@@ -138,8 +143,18 @@ def _by_query(evaluation: Evaluation) -> dict[str, Any]:
 @click.option("--full", is_flag=True, help="all rows instead of 240 of each file")
 @click.option("--way", multiple=True, type=click.Choice(list(WAYS)), default=list(WAYS))
 @click.option("--increment", multiple=True, help="key=value of increment, e.g. replay=1")
+@click.option("--threads", default=2, show_default=True, help="of a training, and encoding workers")
+@click.option("--folder", type=click.Path(path_type=Path), help="what a way gave stays there; default: nowhere")
 @click.option("--plot", type=click.Path(path_type=Path), help="PNG to write")
-def main(medquad: Path, full: bool, way: tuple[str, ...], increment: tuple[str, ...], plot: Path | None) -> None:
+def main(
+    medquad: Path,
+    full: bool,
+    way: tuple[str, ...],
+    increment: tuple[str, ...],
+    threads: int,
+    folder: Path | None,
+    plot: Path | None,
+) -> None:
     """Prints a line for each drop, a table in Markdown, and what is lost and gained."""
     logging.disable(logging.INFO)
     settings = {key: json.loads(value) if value[0].isdigit() else value for key, value in
@@ -152,10 +167,17 @@ def main(medquad: Path, full: bool, way: tuple[str, ...], increment: tuple[str, 
         cut.max_seq_length = 128
         cut.save_pretrained(model, create_model_card=False)
         for name in way:
+            kept = folder / f"{name.replace(' ', '-')}-{threads}.json" if folder else None
+            if kept is not None and kept.exists():
+                found[name] = [Step(**row | {"old": frozenset(row["old"])}) for row in json.loads(kept.read_text())]
+                continue
             found[name] = []
-            for number, step in enumerate(follow(name, drops, model, Path(scratch) / name, settings), start=1):
+            for number, step in enumerate(follow(name, drops, model, Path(scratch) / name, settings, threads), start=1):
                 found[name].append(step)
                 print(f"{name}, drop {number} ({drops[number - 1].stem}): {_line(step)}", flush=True)
+            if kept is not None:
+                rows = [asdict(step) | {"old": sorted(step.old)} for step in found[name]]
+                kept.write_text(json.dumps(rows))
     print_table(found)
     print_summary(found)
     if plot is not None:
@@ -168,11 +190,10 @@ def _line(step: Step) -> str:
         after, before = step.scores(part), step.scores(part, before=True)
         if len(after):
             parts.append(f"{part} ({len(after)}) {before.mean():.3f} -> {after.mean():.3f}")
-    assert step.result.decision is not None
-    seconds = step.result.seconds
+    seconds = step.seconds
     return (
         f"mean NDCG@10 {', '.join(parts)}; train {seconds['train']:.0f} s of {sum(seconds.values()):.0f} s; "
-        f"gate: {step.result.decision.outcome}"
+        f"gate: {step.outcome}"
     )
 
 
@@ -195,7 +216,7 @@ def print_summary(found: dict[str, list[Step]]) -> None:
     for name, steps in found.items():
         lost, last = _forgetting(steps), steps[-1]
         gains[name] = float(np.mean([np.mean(last.after[query]) - np.mean(last.base[query]) for query in last.after]))
-        seconds[name] = sum(step.result.seconds["train"] for step in steps[1:])
+        seconds[name] = sum(step.seconds["train"] for step in steps[1:])
         print(
             f"{name}: old questions lose {-100 * lost.mean:+.2f} points of NDCG@10 by a drop "
             f"[{-100 * lost.high:+.2f}, {-100 * lost.low:+.2f}]; in the end {100 * gains[name]:+.2f} points above the "
