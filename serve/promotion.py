@@ -43,7 +43,7 @@ EXAMPLE = "http://127.0.0.1:8265"
 
 def check_loads(version: Version) -> str:
     """The fingerprint of the version's model, which was loaded and has encoded a text."""
-    encoder = Encoder.load(version.source, EncodingConfig())
+    encoder = Encoder.load(version.source, EncodingConfig(backend="torch"))  # no conversion for a text
     encoder.encode(["warm up"], "query")
     return encoder.fingerprint
 

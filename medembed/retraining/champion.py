@@ -82,7 +82,7 @@ def take_back(champion: Champion, dataset: str) -> None:
 def _check_loads(version: Version) -> str:
     """The fingerprint of a version's model, which was loaded and has encoded a text."""
     try:
-        encoder = Encoder.load(version.source, EncodingConfig())
+        encoder = Encoder.load(version.source, EncodingConfig(backend="torch"))  # no conversion for a text
         encoder.encode(["warm up"], "query")
     except MedEmbedError as error:
         raise ModelError(
