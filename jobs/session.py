@@ -109,7 +109,7 @@ def ray_session(address: str | None, dashboard_port: int | None = None) -> Itera
         os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(32)} | _LOCAL_ENVIRONMENT
         os.environ |= {"MPLCONFIGDIR": scratch}  # else matplotlib writes to the home folder
     import ray  # better only now: it reads its switches when it is imported
-    from ray._raylet import Config  # type: ignore[attr-defined]
+    from ray._raylet import Config  # type: ignore[attr-defined]  # compiled: mypy sees no names in it
 
     Config.initialize("")  # reads them again, as Ray does for its own, where something imported it before
 

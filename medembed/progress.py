@@ -1,17 +1,31 @@
 """Progress of long work: a bar with rate and ETA on a terminal, a line now and then in a log."""
 
+import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+logger = logging.getLogger(__name__)
+
 Item = TypeVar("Item")
 _LOG_INTERVAL_S = 10.0
 _FOLLOW_INTERVAL_S = 2.0
 _LOG_FORMAT = "  {desc}: {n_fmt} of {total_fmt}{unit} ({percentage:.0f}%), {rate_fmt}, ETA {remaining}{postfix}\n"
+
+
+@contextmanager
+def stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    """Logs that a stage begins and how long it took, and notes that in `seconds` under its name."""
+    logger.info("== %s", name)
+    start = time.monotonic()
+    yield
+    seconds[name] = time.monotonic() - start
+    logger.info("   %s: %.0f s", name, seconds[name])
 
 
 def track(

@@ -73,5 +73,6 @@ def finish(uri: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_manifest(uri: str, manifest: Mapping[str, Any]) -> None:
+    """Puts a manifest in the place of the one that is there, whole or not at all."""
     text = json.dumps(manifest, indent=2, ensure_ascii=False)
     storage.write_bytes(storage.join(uri, MANIFEST), text.encode())

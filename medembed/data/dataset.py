@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from medembed import storage
 from medembed.artifact import read_manifest
+from medembed.errors import DataError
 from medembed.schema import CHUNK_MARK, CORPUS, GROUPS, HELD_OUT, QRELS, QUERIES
 
 KIND = "data set"
@@ -108,6 +109,17 @@ class Dataset:
 def open_dataset(uri: str) -> Dataset:
     """The data set at `uri`. Raises StorageError if there is no finished one."""
     return Dataset(uri, read_manifest(uri, KIND))
+
+
+def require_queries(dataset: Dataset, wanted: Sequence[tuple[str | None, str | None]], use: str) -> None:
+    """Raises DataError if a split has no query, or none with a tag: `wanted` are (split, tag), `use` is what for."""
+    for split, tag in wanted:
+        if not dataset.queries(split, tag).num_rows:
+            tagged = f" with tag {tag}" if tag else ""
+            raise DataError(
+                f"{dataset.uri}: no {split} query{tagged}, but {use}; add some, enlarge splits.dev or splits.test, or "
+                "measure on another evaluation.split."
+            )
 
 
 def describe(dataset: Dataset) -> list[str]:

@@ -5,19 +5,16 @@ run, or one after Ctrl-C, does only what is not done.
 """
 
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from medembed import storage
-from medembed.data.dataset import Dataset, describe, format_counts
+from medembed.data.dataset import Dataset, describe, format_counts, require_queries
 from medembed.data.prepare import prepare
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.model_files import fetch_model, model_width, read_tokenizer
 from medembed.encoding.table import Table
-from medembed.errors import DataError
 from medembed.evaluation.compare import Comparison
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.evaluate import evaluate
@@ -35,6 +32,7 @@ from medembed.finetuning.config import FinetuneConfig
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
+from medembed.progress import stage
 from medembed.registry.champion import crown, read_champion
 from medembed.registry.models import Registry, Version
 from medembed.training.checkpoint import Checkpoint
@@ -109,13 +107,8 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
 def check_queries(dataset: Dataset, config: FinetuneConfig) -> None:
     """Raises DataError if a split lacks the queries that a later stage needs: now rather than after an hour."""
     measured = config.evaluation
-    for split, tag in (("train", None), ("dev", config.training.dev_tag), (measured.split, measured.tag)):
-        if not dataset.queries(split, tag).num_rows:
-            tagged = f" with tag {tag}" if tag else ""
-            raise DataError(
-                f"{dataset.uri}: no {split} query{tagged}, but fine-tuning trains, chooses checkpoints and measures on "
-                "queries; add some, enlarge splits.dev or splits.test, or measure on another evaluation.split."
-            )
+    wanted = (("train", None), ("dev", config.training.dev_tag), (measured.split, measured.tag))
+    require_queries(dataset, wanted, "fine-tuning trains, chooses checkpoints and measures on queries")
 
 
 class Run:
@@ -130,13 +123,8 @@ class Run:
     def place(self, name: str) -> str:
         return storage.join(self.root, name)
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        logger.info("== %s", name)
-        start = time.monotonic()
-        yield
-        self.seconds[name] = time.monotonic() - start
-        logger.info("   %s: %.0f s", name, self.seconds[name])
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        return stage(name, self.seconds)
 
     def encode(self, dataset: Dataset, model: str) -> Table:
         place = self.place("tables/{key}.lance")

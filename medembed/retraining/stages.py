@@ -6,21 +6,20 @@ killed goes on where it was.
 
 import json
 import logging
-import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 
 from medembed import storage
-from medembed.data.dataset import Dataset, describe
+from medembed.data.dataset import Dataset, describe, require_queries
 from medembed.data.grow import grow
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.model_files import read_tokenizer
 from medembed.encoding.table import Table
-from medembed.errors import DataError
 from medembed.evaluation.evaluate import evaluate
 from medembed.evaluation.result import Evaluation
 from medembed.evaluation.side_by_side import Contender, SideBySide, baseline_dimensions, compare_models
+from medembed.progress import stage
 from medembed.registry.models import Registry, Version
 from medembed.retraining.candidate import choose_replay, mine_for, train_candidate
 from medembed.retraining.champion import Champion
@@ -64,13 +63,8 @@ class Stages:
     def place(self, name: str) -> str:
         return storage.join(self.root, name)
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        logger.info("== %s", name)
-        start = time.monotonic()
-        yield
-        self.seconds[name] = time.monotonic() - start
-        logger.info("   %s: %.0f s", name, self.seconds[name])
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        return stage(name, self.seconds)
 
     def grow(self) -> Dataset:
         files = [(file.uri, file.content) for file in self.landing.new]
@@ -195,10 +189,5 @@ def place_of(table: Table | None) -> dict[str, str]:
 
 def check_queries(dataset: Dataset, config: RetrainConfig) -> None:
     """Raises DataError if a split lacks the queries that a later stage needs: now rather than after an hour."""
-    measured = config.evaluation
-    for split, tag in (("dev", config.training.dev_tag), (measured.split, measured.tag)):
-        if not dataset.queries(split, tag).num_rows:
-            raise DataError(
-                f"{dataset.uri}: no {split} query{f' with tag {tag}' if tag else ''}, but retraining chooses "
-                "checkpoints and judges by queries; add some, or enlarge splits.dev or splits.test."
-            )
+    wanted = (("dev", config.training.dev_tag), (config.evaluation.split, config.evaluation.tag))
+    require_queries(dataset, wanted, "retraining chooses checkpoints and judges by queries")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from medembed.encoding.commit import commit_table, tag_version
@@ -30,7 +31,7 @@ def table(tmp_path: Path) -> Table:
     return commit_table(first.uri, [], first.info, base=first, dead=[(0, ["d1"])])
 
 
-def files_with(folder: str, vector: np.ndarray) -> list[str]:  # type: ignore[type-arg]
+def files_with(folder: str, vector: npt.NDArray[np.float32]) -> list[str]:
     """Files below a folder that hold a vector's bytes."""
     return [str(path) for path in Path(folder).rglob("*") if path.is_file() and vector.tobytes() in path.read_bytes()]
 

@@ -61,7 +61,7 @@ def test_langchain_embeds_queries_and_documents_with_their_prompts(url: str, tra
 
 
 def test_the_docs_curl_line_gets_vectors(url: str, trained: Served):
-    if shutil.which("curl") is None:
+    if shutil.which("curl") is None:  # a system's package, which pip cannot bring
         pytest.skip("no curl on PATH")
     line = next(re.finditer(r"^curl .*?/v1/embeddings.*?'$", DOCS.read_text(), re.MULTILINE | re.DOTALL)).group()
     line = line.replace("localhost:8000", url).replace('"dimensions": 64', '"dimensions": 8')
