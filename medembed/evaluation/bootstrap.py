@@ -218,12 +218,16 @@ def one_sided(cell: Cell, drawn: Values, level: float, margin: float) -> OneSide
     return OneSided(cell.mean - reach, cell.mean + reach, p)
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Of each p-value the share of the whole level that its test gets (Holm 1979): 1/m for the smallest, then 1/(m-1).
+def holm(ps: Sequence[float], level: float) -> list[tuple[float, bool]]:
+    """Of each p-value the level that its test gets and whether it holds, so that all hold together (Holm 1979).
 
-    Rejected are the smallest ones up to the first that is above its share.
+    The smallest gets 1/m of `level`, the next 1/(m-1); from the first that is above its own on, none holds.
     """
     order = np.argsort(np.asarray(ps), kind="stable")
-    shares = np.empty(len(order))
-    shares[order] = 1 / np.arange(len(order), 0, -1)
-    return [float(share) for share in shares]
+    found: list[tuple[float, bool]] = [(level, False)] * len(ps)
+    holds = True
+    for rank, place in enumerate(order.tolist()):
+        own = level / (len(ps) - rank)
+        holds = holds and ps[place] <= own
+        found[place] = own, holds
+    return found

@@ -153,15 +153,13 @@ def _judge(wanted: Sequence[_Wanted], config: GateConfig, measured: EvaluationCo
     level, tolerance = config.confidence, config.tolerance
     tested = [n for n, one in enumerate(wanted) if one.dimension and one.cell.units >= config.min_queries]
     ps = [one_sided(wanted[n].cell, drawn[n], level, tolerance).p for n in tested]
-    share = dict(zip(tested, holm(ps), strict=True))
-    failed = [p for n, p in zip(tested, ps, strict=True) if p > (1 - level) * share[n]]
+    found = dict(zip(tested, holm(ps, 1 - level), strict=True))
     rows = []
     for n, one in enumerate(wanted):
-        bound = one_sided(one.cell, drawn[n], 1 - (1 - level) * share.get(n, 1.0), tolerance)
-        passes = bound.low >= -tolerance and not (failed and one.dimension and bound.p >= min(failed))
-        verdict: Verdict = "pass" if passes else "fail"
-        if one.dimension and n not in share:
-            verdict = "undecided"
+        own, holds = found.get(n, (1 - level, False))
+        bound = one_sided(one.cell, drawn[n], 1 - own, tolerance)
+        passes = holds if one.dimension else bound.low >= -tolerance
+        verdict: Verdict = "pass" if passes else "undecided" if one.dimension and n not in found else "fail"
         cell = one.cell
         rows.append(
             Row(one.part, one.dimension, one.language, cell.units, cell.groups, cell.before, cell.after, cell.mean,

@@ -40,7 +40,8 @@ def test_a_data_set_that_grew_is_the_one_prepared_from_all_rows_at_once(tmp_path
     """Repeated rows, new questions about old documents and chunked documents included; splits are those of before."""
     source = SourceConfig(path="drops", chunk_words=16, chunk_overlap=4)
     long = {"question": "what is long", "answer": " ".join(f"word{n}" for n in range(45))}
-    rows = [[*pairs(0, 60), long], [*pairs(50, 71), {**long, "question": "is it long"}], pairs(70, 90)]
+    other = {"question": "what is other", "answer": " ".join(f"other{n}" for n in range(50))}  # never sent again
+    rows = [[*pairs(0, 60), long, other], [*pairs(50, 71), {**long, "question": "is it long"}], pairs(70, 90)]
     files = [drop(tmp_path, f"{number}.jsonl", some) for number, some in enumerate(rows)]
     data = None
     for number, file in enumerate(files):
@@ -106,3 +107,16 @@ def test_a_drop_that_would_leak_test_texts_into_training_is_held_out_or_refused(
     moved = [{"question": "asked in training", "answer": of["test"][0], "split": "train"}]
     with pytest.raises(DataError, match=r"splits: \d+ texts stand in another split than in splits.previous"):
         grown(first, [drop(tmp_path, "moved.jsonl", moved)], tmp_path / "c")
+
+
+def test_what_is_held_out_stays_so(tmp_path: Path):
+    first = grown(None, [drop(tmp_path, "0.jsonl", pairs(0, 60))], tmp_path / "a")
+    rows = first.queries().to_pylist()
+    answers = {row["document_id"]: row["text"] for row in first.corpus().to_pylist()}
+    asked = next(row for row in rows if row["split"] == "train")
+    tested = next(row for row in rows if row["split"] == "test")
+    answer = answers[next(iter(first.qrels()[tested["query_id"]]))]
+    second = grown(first, [drop(tmp_path, "1.jsonl", [{"question": asked["text"], "answer": answer}])], tmp_path / "b")
+    assert list(second.held_out()) == [asked["query_id"]]
+    third = grown(second, [drop(tmp_path, "2.jsonl", pairs(60, 64))], tmp_path / "c")
+    assert third.held_out() == second.held_out()

@@ -106,8 +106,10 @@ def test_one_sided_bounds_are_students_for_groups_of_one():
 
 
 def test_holm_gives_the_smallest_p_value_the_smallest_share_of_the_level():
-    assert holm([0.04, 0.001, 0.03]) == [1.0, 1 / 3, 1 / 2]
-    assert holm([]) == []
+    assert holm([0.04, 0.001, 0.024], 0.05) == [(0.05, True), (0.05 / 3, True), (0.025, True)]
+    assert [holds for _, holds in holm([0.024, 0.03, 0.02], 0.05)] == [False, False, False], "stopped at the smallest"
+    assert [holds for _, holds in holm([0.03, 0.001, 0.04], 0.05)] == [False, True, False]
+    assert holm([], 0.05) == []
 
 
 def test_a_cell_fails_where_holm_stopped_before_it():
