@@ -1,7 +1,7 @@
 """What computes the vectors: torch on a GPU, torch or OpenVINO on a CPU, whichever is faster there.
 
-Backends of one encoder fingerprint agree: OpenVINO is used only where its unit vectors are within 1e-5 of
-torch's in every number (measured: MiniLM-L6 within 2.2e-7 on definitions and long answers), half precision only
+Backends of one encoder fingerprint agree: OpenVINO, and linear layers by oneDNN in torch, are used only where their
+unit vectors are within 1e-5 of plain torch's in every number (measured: MiniLM-L6 within 2.6e-7), half precision only
 where its cosine to float32 is at least 0.9999.
 """
 
@@ -17,13 +17,14 @@ import numpy.typing as npt
 from medembed.encoding.batching import Batch, pad
 from medembed.encoding.config import EncodingConfig, Precision
 from medembed.encoding.openvino_backend import OpenVinoBackend
+from medembed.encoding.packed import pack
 from medembed.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
 LARGEST_DIFFERENCE = 1e-5
 LOWEST_COSINE = 0.9999
-# Of fewer parameters, embeddings included, a model computes so little that converting it never pays.
+# Of fewer parameters, embeddings included, a model computes so little that changing it never pays.
 _SMALLEST_TO_CONVERT = 2_000_000
 # Torch must be that much faster to be chosen, so that noise does not give two workers different backends.
 _MARGIN = 1.1
@@ -73,21 +74,27 @@ class TorchBackend:
 def choose_backend(model: Any, config: EncodingConfig) -> Backend:
     """The backend for a loaded sentence-transformers model; on a CPU, "auto" times both for about a second.
 
-    The weights must not change afterwards: OpenVINO keeps a copy. The choice is logged, and made once per process
+    The weights must not change afterwards: both keep them in an order of their own, and torch's linear layers are no
+    longer those that were loaded. The choice is logged, and made once per process
     for models of one shape. A model that OpenVINO cannot convert, or converts wrongly, gets torch. Raises
     ConfigError if openvino was asked for and is not installed.
     """
     plain = TorchBackend(model)
-    if model.device.type != "cpu" or config.backend == "torch":
+    if model.device.type != "cpu":
         return plain
     parameters = sum(parameter.numel() for parameter in model.parameters())
     key = (parameters, int(model.get_embedding_dimension() or 0), config.cpus_per_worker)
-    if config.backend == "auto" and (parameters < _SMALLEST_TO_CONVERT or _chosen.get(key) == "torch"):
+    if config.backend != "openvino" and parameters < _SMALLEST_TO_CONVERT:
         return plain
     probe = make_probe(model)
-    converted = _convert(plain, probe, config)
-    if converted is None or config.backend == "openvino":
-        return converted or plain
+    if config.backend == "torch" or (config.backend == "auto" and _chosen.get(key) == "torch"):
+        return _pack(plain, probe)
+    converted = _convert(plain, probe, config)  # before packing, which it could not trace
+    if converted is not None and config.backend == "openvino":
+        return converted
+    _pack(plain, probe)
+    if converted is None:
+        return plain
     if key not in _chosen:
         _chosen[key] = calibrate(plain, converted, [probe] * config.cpus_per_worker, key[1])
     return converted if _chosen[key] == "openvino" else plain
@@ -157,6 +164,22 @@ def normalize(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Unit rows; a row of zeros stays one."""
     with np.errstate(invalid="ignore"):  # infinite over infinite: the caller looks for NaN
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _pack(plain: TorchBackend, probe: Batch) -> TorchBackend:
+    """The backend, with its model's linear layers by oneDNN if they compute the same there."""
+    width = int(plain.model.get_embedding_dimension() or 0)
+    exact = unit_vectors(plain, probe, width)
+    try:
+        undo = pack(plain.model)
+    except RuntimeError as error:
+        logger.info("encoding backend: torch without oneDNN (%s)", str(error).splitlines()[0])
+        return plain
+    difference = np.abs(unit_vectors(plain, probe, width) - exact).max()
+    if not difference <= LARGEST_DIFFERENCE:
+        undo()
+        logger.warning("encoding backend: torch without oneDNN (its vectors differ by %.1e)", difference)
+    return plain
 
 
 def _convert(plain: TorchBackend, probe: Batch, config: EncodingConfig) -> OpenVinoBackend | None:

@@ -56,6 +56,41 @@ def test_openvino_gives_torchs_vectors_within_1e_5_whatever_the_batches(encoder_
         assert np.abs(encoder.encode(TEXTS * 3) - exact).max() < 1e-5
 
 
+@pytest.mark.parametrize("config", [TORCH, AUTO], ids=["torch", "auto without openvino"])
+def test_torch_on_a_cpu_computes_linear_layers_by_onednn_to_the_same_vectors(
+    config: EncodingConfig, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    plain = Encoder.load(str(encoder_folder), config)  # too small to be worth it
+    monkeypatch.setattr(backends, "_SMALLEST_TO_CONVERT", 0)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    packed = Encoder.load(str(encoder_folder), config)
+    assert [type(one) for one in packed.model.modules()].count(torch.nn.Linear) == 0
+    assert [type(one) for one in plain.model.modules()].count(torch.nn.Linear) > 0
+    assert np.abs(packed.encode(TEXTS * 3) - plain.encode(TEXTS * 3)).max() < 1e-5
+
+
+def unsupported(*_: Any) -> None:
+    raise NotImplementedError("Could not run this operator")
+
+
+@pytest.mark.parametrize("fault", ["other numbers", "no such operator"])
+def test_where_onednn_computes_otherwise_or_is_missing_torch_is_as_it_was_loaded(
+    fault: str, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    exact = Encoder.load(str(encoder_folder), TORCH).encode(TEXTS)
+    monkeypatch.setattr(backends, "_SMALLEST_TO_CONVERT", 0)
+    operators: Any = torch.ops.mkldnn
+    if fault == "other numbers":
+        right = operators._linear_pointwise
+        monkeypatch.setattr(operators, "_linear_pointwise", lambda *given: right(*given).flip(-1))
+    else:
+        monkeypatch.setattr(operators, "_reorder_linear_weight", unsupported)
+    with caplog.at_level(logging.INFO):
+        encoder = Encoder.load(str(encoder_folder), TORCH)
+    assert "torch without oneDNN" in caplog.text
+    np.testing.assert_array_equal(encoder.encode(TEXTS), exact)
+
+
 def test_cls_pooling_and_a_dense_layer_are_converted_with_the_rest(encoder_folder: Path, tmp_path: Path, model: Any):
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Dense
@@ -119,7 +154,7 @@ def test_auto_takes_what_was_faster_says_it_and_times_once_per_process(
     monkeypatch.setattr(backends, "_TIMED_FOR_S", 0.0)
     monkeypatch.setattr(backends, "_chosen", {})
     with caplog.at_level(logging.INFO):
-        first, second = choose_backend(model, AUTO), choose_backend(copy.deepcopy(model), AUTO)
+        first, second = (choose_backend(each, AUTO) for each in (copy.deepcopy(model), model))
     assert first.name == second.name
     assert caplog.text.count(f"encoding backend: {first.name} (torch ") == 1
 
