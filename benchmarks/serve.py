@@ -123,9 +123,9 @@ def main(binary: str | None, seconds: float, rounds: int, rate: float) -> None:
     cores = str(len(os.sched_getaffinity(0)))
     servers: dict[str, Start] = {"infinity": partial(infinity, binary)} if binary else {}
     servers |= {
-        "torch": partial(ours, ingress="haproxy", backend="torch", replicas=cores),
-        "best": partial(ours, ingress="haproxy", replicas=cores),
-        "best, Serve's own proxy": partial(ours, replicas=cores),
+        "torch": partial(ours, backend="torch", replicas=cores),
+        "best": partial(ours, replicas=cores),
+        "best, Serve's own proxy": partial(ours, ingress="serve", replicas=cores),
     }
     found = []
     for number in range(rounds):

