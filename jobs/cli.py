@@ -12,8 +12,8 @@ from medembed.config import Config, list_keys
 from medembed.errors import MedEmbedError
 
 JOBS = (
-    "demo", "finetune", "prepare", "preflight", "encode", "table", "search", "mine", "train", "evaluate", "recommend",
-    "retrain", "promote", "rollback", "models", "lineage", "backup", "restore", "erase", "prune", "serve",
+    "demo", "finetune", "prepare", "preflight", "encode", "table", "search", "mine", "train", "tune", "evaluate",
+    "recommend", "retrain", "promote", "rollback", "models", "lineage", "backup", "restore", "erase", "prune", "serve",
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ Summary = dict[str, Any]
 Ray = Literal["any", "private", "none"]
 
 logger = logging.getLogger("medembed")
+SPARE_CPUS = 2  # that a private Ray has beyond those of the machine, for actors that mostly wait
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -169,7 +170,7 @@ def _start(dashboard_port: int | None, quiet: dict[str, Any]) -> Any:
     with _mute_native_output():
         return ray.init(
             address="local",
-            num_cpus=(os.cpu_count() or 1) + 2,  # two more than there are, for actors that mostly wait
+            num_cpus=(os.cpu_count() or 1) + SPARE_CPUS,
             include_dashboard=dashboard_port is not None,
             dashboard_host="127.0.0.1",
             dashboard_port=dashboard_port,

@@ -12,11 +12,11 @@ FLOORS = {
     "data": 1, "encoding": 1, "search": 1, "registry": 1,
     "mining": 2, "evaluation": 2,
     "training": 3,
-    "finetuning": 4, "preflight": 4, "retraining": 4, "custody": 4,
+    "finetuning": 4, "preflight": 4, "retraining": 4, "custody": 4, "tuning": 4,
 }  # fmt: skip
 USES_RAY = {
     "spread", "progress", "search.sharded", "training.worker", "training.callbacks",
-    "training.controller", "training.trainer", "retraining.lock",
+    "training.controller", "training.trainer", "retraining.lock", "tuning.search", "tuning.trial", "tuning.room",
     "preflight.resources", "preflight.train_probe",
 }  # fmt: skip
 SOURCES = sorted(path for room in ("medembed", "serve", "jobs") for path in (ROOT / room).rglob("*.py"))

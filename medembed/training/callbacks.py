@@ -20,6 +20,7 @@ from medembed.training.dev_sample import DevSample, Vectors, score_dev_sample
 from medembed.training.history import record_dev
 from medembed.training.order import Plan
 from medembed.training.state import TrainingState, after_evaluation, is_over
+from medembed.training.trial import Rungs
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,11 @@ class Reporter(TrainerCallback):
         check: Callable[[], None],
         progress: Any = None,
         heeds_preemption: bool = False,
+        rungs: Rungs | None = None,
     ) -> None:
         self.encoder, self.sample, self.config, self.state, self.plan = encoder, sample, config, state, plan
         self.check = check
-        self.progress, self.heeds_preemption = progress, heeds_preemption
+        self.progress, self.heeds_preemption, self.rungs = progress, heeds_preemption, rungs
         self.restore: Callable[[], None] | None = None
         self.diverged: Diverged | None = None
         self.scores: dict[int, float] = {}  # by step
@@ -102,7 +104,10 @@ class Reporter(TrainerCallback):
         ray.train.report(report, checkpoint, delete_local_checkpoint_after_upload=True)
 
     def _is_time_to_measure(self, state: Any) -> bool:
-        return state.global_step % self.config.checkpoint_steps == 0 or state.global_step == state.max_steps
+        step: int = state.global_step
+        if self.rungs is not None:
+            return step in self.rungs.steps(self.plan.stream.rows) or step == state.max_steps
+        return step % self.config.checkpoint_steps == 0 or step == state.max_steps
 
     def _must_leave(self) -> bool:
         """Whether Ray now says of a node with workers that it is about to be taken away."""
@@ -122,7 +127,7 @@ class Reporter(TrainerCallback):
             measured = score_dev_sample(self.sample, queries, documents, self.config)
         values = from_rank_zero([measured[dimension] for dimension in dimensions], device)
         metrics = dict(zip(dimensions, values, strict=True))
-        score = metrics[self.config.select_dimension]
+        score = self.rungs.score(metrics) if self.rungs else metrics[self.config.select_dimension]
         self.scores[state.global_step] = score
         self.state = after_evaluation(self.state, score, self.config.min_gain)
         control.should_training_stop |= is_over(self.state, self.config.patience)

@@ -32,6 +32,7 @@ from medembed.training.principal import read_start, turns
 from medembed.training.reporting import check_reporting
 from medembed.training.run import claim_run, latest_checkpoint, mend_snapshot, remove_run, run_folder
 from medembed.training.start_line import describe_start
+from medembed.training.trial import Trial
 from medembed.training.worker import Refused, Work, train_worker
 
 logger = logging.getLogger(__name__)
@@ -42,10 +43,18 @@ _STARTS_WITHOUT_ROOM = 5
 LOOKS_FOR_NODES_S = 60.0
 
 
-def train(dataset: Dataset, examples: Examples | None, model: str, output: str, config: TrainingConfig) -> Checkpoint:
+def train(
+    dataset: Dataset,
+    examples: Examples | None,
+    model: str,
+    output: str,
+    config: TrainingConfig,
+    trial: Trial | None = None,
+) -> Checkpoint:
     """The checkpoint with the best dev score at `output`; found again if nothing changed.
 
-    `examples` may be None for a loss that reads the judged pairs or texts of the data set.
+    `examples` may be None for a loss that reads the judged pairs or texts of the data set. A `trial` of a search is
+    measured when it wants, not each `checkpoint_steps`.
     A lost worker restarts from the last reported checkpoint, and so
     does the same call after the driver was lost: unfinished state lies beside `output` until the end.
     Raises TrainingError when failures exceed `max_failures`, DataError if no step would be made, or if the loss and
@@ -53,6 +62,8 @@ def train(dataset: Dataset, examples: Examples | None, model: str, output: str, 
     """
     examples = _check_inputs(dataset, examples, model, config)
     inputs = fingerprint_inputs(dataset, examples, model, config)
+    if trial is not None:
+        inputs["rungs"] = [trial.rungs.examples, sorted(trial.rungs.objective.items())]
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
     run, manifest = storage.absolute(run_folder(output)), find_output(output, KIND, key)
@@ -73,9 +84,10 @@ def train(dataset: Dataset, examples: Examples | None, model: str, output: str, 
     with watch(steps * stream.rows, "train", "examples") as progress:
         rows = examples.uri if examples else None
         work = Work(
-            model, dataset.uri, rows, sample, config, run, attempt, logs, progress, _is_watched(), inputs["turned"]
-        )
-        best, metrics, history = _fit(work)
+            model, dataset.uri, rows, sample, config, run, attempt, logs, progress, _is_watched(), inputs["turned"],
+            trial.rungs if trial else None,
+        )  # fmt: skip
+        best, metrics, history = _fit(work, trial)
     with tempfile.TemporaryDirectory() as folder:
         download_model(best, Path(folder))
         entries = {
@@ -157,12 +169,12 @@ def _is_watched() -> bool:
     return os.environ.get("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1") not in ("0", "false", "False")
 
 
-def _fit(work: Work) -> tuple[Any, dict[str, float], list[Entry]]:
+def _fit(work: Work, trial: Trial | None) -> tuple[Any, dict[str, float], list[Entry]]:
     """(best Ray Train checkpoint, its metrics, what the run logged); continues the run if it was begun before."""
     import ray.train
 
     try:
-        result = _torch_trainer(work).fit()
+        result = _torch_trainer(work, trial).fit()
     except ray.train.TrainingFailedError as error:
         raise TrainingError(f"training stopped: {_root_cause(error)}") from error
     if isinstance(result.return_value, Refused):
@@ -179,7 +191,7 @@ def _fit(work: Work) -> tuple[Any, dict[str, float], list[Entry]]:
     return best, metrics, read_history(result.checkpoint or best)
 
 
-def _torch_trainer(work: Work) -> Any:
+def _torch_trainer(work: Work, trial: Trial | None) -> Any:
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -187,19 +199,22 @@ def _torch_trainer(work: Work) -> Any:
 
     parent, _, name = work.run.rpartition("/")
     config = work.config
+    resources = {"CPU": float(config.cpus_per_worker)}
+    if config.use_gpu:
+        resources["GPU"] = trial.gpus_per_worker if trial else 1.0
     return TorchTrainer(
         partial(train_worker, work),
         torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.workers,
             use_gpu=config.use_gpu,
-            resources_per_worker={"CPU": config.cpus_per_worker},
+            resources_per_worker=resources,
             elastic_resize_monitor_interval_s=LOOKS_FOR_NODES_S,
         ),
         run_config=ray.train.RunConfig(
             name=name,
             storage_path=parent,
-            callbacks=[KeepWholeSnapshot(work.run)],
+            callbacks=[KeepWholeSnapshot(work.run), *(trial.callbacks if trial else ())],
             failure_config=ray.train.FailureConfig(
                 max_failures=config.max_failures, controller_failure_limit=_STARTS_WITHOUT_ROOM
             ),

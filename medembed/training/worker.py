@@ -16,6 +16,7 @@ from medembed.training.loop import build_trainer, plan_run
 from medembed.training.reporting import finish_reporting, prepare_reporting
 from medembed.training.run import check_claim
 from medembed.training.state import TrainingState, is_over, read_state, reseed
+from medembed.training.trial import Rungs
 
 if TYPE_CHECKING:
     from medembed.training.callbacks import Diverged
@@ -36,6 +37,7 @@ class Work:
     progress: Any = None  # handle of a progress.Report
     heeds_preemption: bool = False  # whether Ray watches for nodes that are about to be taken away
     turns: bool = False  # whether it starts at principal axes
+    rungs: Rungs | None = None  # of a search: when it is measured, and by what
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def _train(work: Work) -> "Diverged | None":
             check=partial(check_claim, work.run, work.attempt),
             progress=work.progress,
             heeds_preemption=work.heeds_preemption,
+            rungs=work.rungs,
         )
         with tempfile.TemporaryDirectory(prefix="medembed-train-") as scratch:
             trainer = build_trainer(encoder, columns, config, plan, reporter, scratch, adapter, known)

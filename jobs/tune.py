@@ -1,0 +1,107 @@
+"""Search the learning rate, the weight of each dimension and other settings within a budget of trials or hours."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import Field
+
+from jobs.mine import resolve_second_opinion
+from jobs.session import SPARE_CPUS, Summary, is_on_cluster, run_job
+from jobs.train import resolve_guide
+from medembed import storage
+from medembed.config import InputUri
+from medembed.data.dataset import open_dataset
+from medembed.errors import MedEmbedError
+from medembed.privacy import without_passwords
+from medembed.registry.models import open_registry, resolve_model
+from medembed.tuning.config import TuneConfig
+from medembed.tuning.follow import describe
+from medembed.tuning.tune import CONFIG, Tuned, read_config, tune
+
+
+class TuneJob(TuneConfig):
+    """Config of `medembed tune`."""
+
+    resume: InputUri | None = Field(
+        default=None,
+        description="output of a search that was interrupted, or is to have more trials: its config counts, with "
+        "what you give besides; trials that are over are not repeated",
+    )
+
+
+def run(job: TuneJob) -> Summary:
+    registry = open_registry(job.registry, on_cluster=is_on_cluster())
+    registry.check_output(job.output)
+    resolved = {
+        "mining": resolve_second_opinion(job.mining, job.registry),
+        "training": resolve_guide(job.training, job.registry),
+    }
+    model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
+    spare = 0 if os.environ.get("RAY_ADDRESS") else SPARE_CPUS
+    found = tune(job.model_copy(update=resolved), open_dataset(storage.absolute(job.data)), model, registry, spare)
+    return {"output": storage.absolute(job.output), **_summarize(found), "lines": _lines(job, found)}
+
+
+def _summarize(found: Tuned) -> Summary:
+    return {
+        "best": {"trial": found.best.number, "score": found.best.score, "settings": found.best.point},
+        "trials": [
+            {
+                "trial": one.number,
+                "state": one.state,
+                "score": one.score if one.course else None,
+                "seconds": one.seconds,
+            }
+            for one in found.records
+        ],
+        "model": f"models:/{found.version.name}/{found.version.version}",
+        "report": found.report,
+        "config": found.best_config,
+        "seconds": {name: round(spent, 1) for name, spent in found.seconds.items()},
+    }
+
+
+def _lines(job: TuneJob, found: Tuned) -> list[str]:
+    name = f"models:/{found.version.name}/{found.version.version}"
+    states = [one.state for one in found.records]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    default = next((one for one in found.records if one.number == 0 and one.state == "complete"), None)
+    gain = f", {found.best.score - default.score:+.4f} to the default" if default and default != found.best else ""
+    return [
+        f"trials:  {len(states)}: {counts}",
+        f"best:    trial {found.best.number}: {describe(found.best, job.examples)}{gain}",
+        *(f"         {key} = {value:.4g}" if isinstance(value, float) else f"         {key} = {value}"
+          for key, value in found.best.point.items()),
+        f"train:   medembed train {found.best_config}",
+        f"model:   {name}; compare on test: medembed evaluate model={name} data={without_passwords(job.data)}",
+        f"report:  {found.report}",
+    ]  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    with _resumed(sys.argv[1:] if argv is None else list(argv)) as arguments:
+        run_job(TuneJob, run, arguments)
+
+
+@contextmanager
+def _resumed(given: list[str]) -> Iterator[list[str]]:
+    """The arguments, with the config of the search that `resume` names in front."""
+    resume = next((one.removeprefix("resume=") for one in given if one.startswith("resume=")), None)
+    if not resume:
+        yield given
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / CONFIG
+        try:
+            file.write_bytes(read_config(resume))
+        except MedEmbedError as error:
+            sys.exit(f"error: {error}")
+        yield [str(file), *given]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""What a search of settings adds to a training: when it is measured, by what, who is told, on which share of a GPU."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """After how many examples a training is measured, besides its end, and {dimension: weight} of what counts.
+
+    The mean of `select_by` over these dimensions, by these weights, is the dev score that chooses the checkpoint.
+    """
+
+    examples: tuple[int, ...]
+    objective: Mapping[int, float]
+
+    def steps(self, rows: int) -> frozenset[int]:
+        """The steps, of so many rows each, by which the examples were seen."""
+        return frozenset(-(-count // rows) for count in self.examples)
+
+    def score(self, metrics: Mapping[int, float]) -> float:
+        """The weighted mean of {dimension: value}."""
+        total = sum(self.objective.values())
+        return sum(weight * metrics[dimension] for dimension, weight in self.objective.items()) / total
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a search. `callbacks` are Ray Train's, made in the process that calls `train`."""
+
+    rungs: Rungs
+    callbacks: Sequence[Any] = ()
+    gpus_per_worker: float = 1.0

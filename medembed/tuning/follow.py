@@ -1,0 +1,99 @@
+"""What happens in the driver while trials run: records, a line for each trial, room on the disk."""
+
+import logging
+import time
+from typing import Any
+
+from ray.tune import Callback
+
+from medembed import storage
+from medembed.training.run import remove_run, run_folder
+from medembed.tuning.records import MODEL, Measured, Record, Records
+from medembed.tuning.space import Point
+from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE, Shared
+
+logger = logging.getLogger(__name__)
+_SETTLES_S = 30.0  # after which no worker of a stopped trial writes any more
+
+
+class Follow(Callback):
+    """Writes down each trial's course and end, logs a line at its end, and keeps no model but the best."""
+
+    def __init__(self, records: Records, shared: Shared) -> None:
+        self.records, self.shared, self.config = records, shared, shared.config
+        self.began: dict[int, float] = {}
+        self.start, self.first = time.monotonic(), len([record for record in records.all() if record.is_over])
+        self.done: set[int] = set()  # trials that have a checkpoint
+        self.ended: dict[int, float] = {}  # trials whose files are to be removed
+
+    def started(self, number: int, point: Point) -> None:
+        """A trial is about to begin, or to begin again."""
+        self.began[number] = time.monotonic()
+        known = self.records.known.get(number)
+        self.records.write(known or Record(number, point))
+
+    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any) -> None:
+        number = int(trial.config["number"])
+        if FAILED in result:
+            self.records.change(number, reason=str(result[FAILED]))
+            return
+        if DONE in result:
+            self.done.add(number)
+            return
+        metrics = {name: value for name, value in result.items() if name.startswith(self.config.training.select_by)}
+        measured = Measured(int(result[EXAMPLES]), float(result[OBJECTIVE]), metrics)
+        course = [one for one in self.records.known[number].course if one.examples < measured.examples]
+        self.records.change(number, course=(*course, measured))
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        number = int(trial.config["number"])
+        record = self.records.known[number]
+        if record.reason:
+            self._end(number, "failed", reason=record.reason)
+        else:
+            self._end(number, "complete" if number in self.done else "stopped")
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        self._end(int(trial.config["number"]), "failed", reason=_first_line(trial))
+
+    def clean(self, everything: bool = False) -> None:
+        """Removes what trials left that are over, but for the best one's model."""
+        best, now = self.records.best(), time.monotonic()
+        for number, ended in list(self.ended.items()):
+            if (best is not None and number == best.number) or (now - ended < _SETTLES_S and not everything):
+                continue
+            model = storage.join(self.records.folder(number), MODEL)
+            remove_run(run_folder(model))
+            storage.delete_folder(model)
+            del self.ended[number]
+
+    def _end(self, number: int, state: Any, reason: str = "") -> None:
+        seconds = time.monotonic() - self.began[number]
+        record = self.records.change(number, state=state, reason=reason, seconds=round(seconds, 1))
+        self.ended[number] = time.monotonic()
+        logger.info("%s", self._describe(record))
+        self.clean()
+
+    def _describe(self, record: Record) -> str:
+        done = len([one for one in self.records.all() if one.is_over])
+        left = self.config.trials - done
+        each = (time.monotonic() - self.start) / max(done - self.first, 1)
+        best = self.records.best()
+        parts = [f"trial {record.number} ({done} of {self.config.trials}): {describe(record, self.config.examples)}"]
+        parts += [f"best {best.score:.4f} (trial {best.number})"] if best else []
+        parts += [f"ETA {each * left / 60:.0f} min"] if left else []
+        return "; ".join(parts)
+
+
+def describe(record: Record, examples: int) -> str:
+    """How a trial ended, in a few words."""
+    if record.state == "failed":
+        return f"failed: {record.reason}"
+    what = "stopped" if record.state == "stopped" else "trained"
+    return f"dev score {record.score:.4f}, {what} at {record.examples:,} of {examples:,} examples"
+
+
+def _first_line(trial: Any) -> str:
+    error = trial.get_error() if hasattr(trial, "get_error") else None
+    lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
+    return f"its process died ({lines[-1][:200]})" if lines else "its process died"

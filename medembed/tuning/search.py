@@ -1,0 +1,138 @@
+"""Optuna's search and Ray Tune's halving, begun from what is known of a search that was interrupted."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+from medembed.tuning.config import TuneConfig
+from medembed.tuning.records import Record
+from medembed.tuning.space import Axis, Point
+from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE
+
+Started = Callable[[int, Point], None]
+
+
+class Search(OptunaSearch):
+    """Multivariate TPE whose draws depend on seed, trial number and history alone (Bergstra et al. 2011).
+
+    A trial that halving stops is told to Optuna as pruned, with what it had reached, not as a full result.
+    """
+
+    def __init__(
+        self, config: TuneConfig, axes: Sequence[Axis], planned: Sequence[Point], records: Iterable[Record],
+        started: Started,
+    ) -> None:  # fmt: skip
+        """`planned` come first, from trial 0 on; `records` are known: those that are over are not tried again."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        metrics = objectives(config)
+        space = {axis.name: axis.distribution() for axis in axes}
+        super().__init__(
+            space, metric=metrics if len(metrics) > 1 else metrics[0],
+            mode=["max"] * len(metrics) if len(metrics) > 1 else "max",
+        )  # fmt: skip
+        self.config, self.started = config, started
+        # A quarter of the trials are drawn by chance before the model of good settings is asked.
+        self.by_chance = max(3, config.trials // 4)
+        known = list(records)
+        for record in known:
+            self._recall(record, space)
+        for point in planned[len(known) :]:
+            self._ot_study.enqueue_trial(point)
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """{"number", "point"} of the next trial."""
+        from optuna.samplers import TPESampler
+
+        number = self._next_number()
+        self._ot_study.sampler = TPESampler(
+            n_startup_trials=self.by_chance,
+            multivariate=True,
+            constant_liar=True,
+            seed=self.config.seed * 1009 + number,
+        )
+        asked = self._ot_trials[trial_id] = self._ot_study.ask(fixed_distributions=self._space)
+        self.started(asked.number, dict(asked.params))
+        return {"number": asked.number, "point": dict(asked.params)}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        if FAILED not in result and DONE not in result and not isinstance(self.metric, list):
+            self._ot_trials[trial_id].report(result[self.metric], int(result[EXAMPLES]))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        failed = error or not result or FAILED in result
+        is_complete = result is not None and DONE in result
+        super().on_trial_complete(trial_id, result if is_complete else None, error=failed)
+
+    def _next_number(self) -> int:
+        from optuna.trial import TrialState
+
+        waiting = self._ot_study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        return min((trial.number for trial in waiting), default=len(self._ot_study.get_trials(deepcopy=False)))
+
+    def _recall(self, record: Record, space: dict[str, Any]) -> None:
+        from optuna.trial import TrialState, create_trial
+
+        if not record.is_over:
+            self._ot_study.enqueue_trial(record.point)
+            return
+        states = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+        values = None
+        if record.state == "complete":
+            metrics = objectives(self.config)
+            assert record.best is not None
+            values = [record.score] if len(metrics) == 1 else [record.best.metrics[name] for name in metrics]
+        course = {} if len(objectives(self.config)) > 1 else {one.examples: one.objective for one in record.course}
+        self._ot_study.add_trial(
+            create_trial(
+                state=states[record.state], values=values, params=record.point, distributions=space,
+                intermediate_values=course,
+            )
+        )  # fmt: skip
+
+
+def objectives(config: TuneConfig) -> list[str]:
+    """Names of what is to be high, as trials report it."""
+    if not config.several:
+        return [OBJECTIVE]
+    return [f"{config.training.select_by}/{dimension}" for dimension in config.weights]
+
+
+def make_scheduler(config: TuneConfig, records: Iterable[Record] = ()) -> TrialScheduler:
+    """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934), the end of a training being no rung.
+
+    Its rungs know what the recorded trials had reached there.
+    """
+    if config.halving is None or config.several or not config.rung_examples:
+        return FIFOScheduler()
+    rungs = config.rung_examples
+    scheduler = ASHAScheduler(
+        time_attr=EXAMPLES, metric=OBJECTIVE, mode="max", grace_period=rungs[0], max_t=rungs[-1] + 1,
+        reduction_factor=config.halving, stop_last_trials=False,
+    )  # fmt: skip
+    for record in records:
+        if record.is_over:
+            replay(scheduler, record)
+    return scheduler
+
+
+def replay(scheduler: TrialScheduler, record: Record) -> int:
+    """Tells a scheduler of a trial's whole course; after how many examples it would have stopped it, or its end."""
+    controller: Any = None
+    trial: Any = SimpleNamespace(trial_id=f"recorded-{record.number}")
+    scheduler.on_trial_add(controller, trial)
+    for measured in record.course:
+        result = {EXAMPLES: measured.examples, OBJECTIVE: measured.objective}
+        if scheduler.on_trial_result(controller, trial, result) == TrialScheduler.STOP:
+            return measured.examples
+    return record.examples
+
+
+logging.getLogger("ray.tune").setLevel(logging.WARNING)

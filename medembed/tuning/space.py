@@ -1,0 +1,204 @@
+"""What is searched: each key as one or more axes, a point on them as settings, settings as a point. Pure."""
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from pydantic import ValidationError
+
+from medembed.config import list_keys
+from medembed.mining.config import MiningConfig
+from medembed.training.config import TrainingConfig
+
+Kind = Literal["uniform", "log_uniform", "integer", "log_integer", "choice", "simplex"]
+Point = dict[str, Any]  # {name of an axis: value}
+KINDS: tuple[str, ...] = get_args(Kind)
+WEIGHTS = "training.weights"
+CUT = ("mining.negatives", "mining.margin")  # cut from one pool; other keys of mining would have to be mined anew
+# What trials are compared by, or computed with: another value would make another comparison, not another model.
+_FIXED = (
+    "training.dimensions", "training.epochs", "training.preset", "training.checkpoint_steps", "training.select_by",
+    "training.select_dimension", "training.dev_queries", "training.dev_documents", "training.dev_tag",
+    "training.patience", "training.min_gain", "training.workers", "training.cpus_per_worker", "training.use_gpu",
+    "training.max_failures", "training.report_to",
+)  # fmt: skip
+_EDGE = 1e-3  # of the unit interval that becomes a share
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One number or choice. `name` is the key, behind it the dimension where a key has several, as in weights/64.
+
+    `values` are the bounds, both included, or the choices; `default` is trial 0's.
+    """
+
+    name: str
+    kind: Kind
+    values: tuple[Any, ...]
+    default: Any
+
+    @property
+    def key(self) -> str:
+        return self.name.partition("/")[0]
+
+    def holds(self, value: Any) -> bool:
+        """Whether the axis has this value."""
+        if self.kind == "choice":
+            return value in self.values
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and self.values[0] <= value <= self.values[1]
+
+    def distribution(self) -> Any:
+        """As Optuna has it."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if self.kind == "choice":
+            return CategoricalDistribution(self.values)
+        low, high = self.values
+        made = IntDistribution if "integer" in self.kind else FloatDistribution
+        return made(low, high, log=self.kind.startswith("log"))
+
+
+def read_axes(
+    search: Mapping[str, Mapping[str, Any]], training: TrainingConfig, mining: MiningConfig
+) -> tuple[Axis, ...]:
+    """The axes of `search`, {key: {kind: values}}, whose defaults are the values of these configs.
+
+    Raises ValueError for a key that does not exist or is not searched, for values that it cannot have, and for a
+    search without trial 0.
+    """
+    if not search:
+        raise ValueError(
+            "search: empty; name a key to search, such as training.learning_rate: {log_uniform: [1e-6, 1e-4]}"
+        )
+    known = [key.name for key in list_keys(TrainingConfig, "training.")] + list(CUT)
+    axes: list[Axis] = []
+    for key, spec in search.items():
+        _check_key(key, known)
+        if len(spec) != 1 or next(iter(spec)) not in KINDS:
+            raise ValueError(f"search.{key}: found {sorted(spec)}, expected one of {', '.join(KINDS)}")
+        ((kind, values),) = spec.items()
+        made = list(_make_axes(key, kind, values, training, mining))
+        for axis in made:
+            if not axis.holds(axis.default):
+                raise ValueError(
+                    f"search.{axis.name}: trial 0 has {axis.default!r}, which {kind} {list(values)} leaves out; take "
+                    f"it in, or set {key} to one of these"
+                )
+        axes += made
+    for axis in axes:
+        for value in axis.values:
+            _check_value(axis, value, {one.name: one.default for one in axes}, training, mining)
+    return tuple(axes)
+
+
+def default_point(axes: Sequence[Axis]) -> Point:
+    """Trial 0's."""
+    return {axis.name: axis.default for axis in axes}
+
+
+def settings(point: Point, training: TrainingConfig, mining: MiningConfig) -> tuple[TrainingConfig, MiningConfig]:
+    """The configs with what a point says. Raises ValidationError for values that do not go together."""
+    nested: dict[str, Any] = {"training": training.model_dump(), "mining": mining.model_dump()}
+    weights: dict[str, float] = {}
+    for name, value in point.items():
+        key, _, dimension = name.partition("/")
+        if dimension:
+            weights[dimension] = value
+            continue
+        *path, last = key.split(".")
+        place = nested
+        for part in path:
+            place = place[part]
+        place[last] = value
+    if weights:
+        nested["training"]["weights"] = _to_weights(weights, training.dimensions)
+    return TrainingConfig.model_validate(nested["training"]), MiningConfig.model_validate(nested["mining"])
+
+
+def _check_key(key: str, known: Sequence[str]) -> None:
+    if key in _FIXED:
+        raise ValueError(f"search.{key}: trials are compared or computed by it; set it instead of searching it")
+    if key not in known:
+        nearest = difflib.get_close_matches(key, [name for name in known if name not in _FIXED], n=1, cutoff=0.0)
+        note = f" (of mining only {' and '.join(CUT)} can be searched)" if key.startswith("mining.") else ""
+        raise ValueError(f"search.{key}: unknown key; the nearest that can be searched is {nearest[0]!r}{note}")
+
+
+def _make_axes(key: str, kind: str, values: Any, training: TrainingConfig, mining: MiningConfig) -> Iterator[Axis]:
+    given = tuple(values) if isinstance(values, list | tuple) else (values,)
+    if key == WEIGHTS:
+        yield from _weight_axes(kind, given, training)
+        return
+    if kind == "simplex":
+        raise ValueError(f"search.{key}: simplex shares out weights; only {WEIGHTS} takes it")
+    if kind == "choice":
+        if not given or any(isinstance(value, list | dict) for value in given):
+            raise ValueError(f"search.{key}: found choice {list(given)}, expected a list of numbers, names or null")
+    else:
+        _check_bounds(key, kind, given)
+    default = _look_up({"training": training.model_dump(), "mining": mining.model_dump()}, key)
+    yield Axis(key, kind, given, default)  # type: ignore[arg-type]  # a Kind: the caller has looked
+
+
+def _weight_axes(kind: str, values: tuple[Any, ...], training: TrainingConfig) -> Iterator[Axis]:
+    dimensions = training.dimensions
+    weights = training.weights or (1.0,) * len(dimensions)
+    if kind == "log_uniform":
+        _check_bounds(WEIGHTS, kind, values)
+        for dimension, weight in zip(dimensions, weights, strict=True):
+            yield Axis(f"{WEIGHTS}/{dimension}", "log_uniform", values, float(weight))
+        return
+    if kind != "simplex" or len(values) != 1 or not 0 <= values[0] * len(dimensions) < 1:
+        raise ValueError(
+            f"search.{WEIGHTS}: found {kind} {list(values)}, expected log_uniform: [lowest, highest], or simplex: [the "
+            f"lowest share of a dimension, below 1/{len(dimensions)}]"
+        )
+    for dimension, weight in zip(dimensions, weights, strict=True):
+        share = (weight / sum(weights) - values[0]) / (1 - len(dimensions) * values[0])
+        yield Axis(
+            f"{WEIGHTS}/{dimension}/{values[0]}", "uniform", (_EDGE, 1 - _EDGE), math.exp(-share * len(dimensions))
+        )
+
+
+def _to_weights(given: Mapping[str, float], dimensions: Sequence[int]) -> tuple[float, ...]:
+    """Weights whose mean is 1, so that they change how dimensions share the loss, not how large it is.
+
+    A share of the simplex is -log u of u in (0, 1), scaled: uniform over all that add up to 1 (Devroye, Non-Uniform
+    Random Variate Generation, 1986, chapter XI.4).
+    """
+    by_dimension = {int(name.partition("/")[0]): (name.partition("/")[2], value) for name, value in given.items()}
+    lowest = {text for text, _ in by_dimension.values()}
+    raw = [by_dimension[dimension][1] for dimension in dimensions]
+    if lowest != {""}:
+        low = float(lowest.pop())
+        parts = [-math.log(value) for value in raw]
+        raw = [low + (1 - len(parts) * low) * part / sum(parts) for part in parts]
+    mean = sum(raw) / len(raw)
+    return tuple(value / mean for value in raw)
+
+
+def _check_bounds(key: str, kind: str, values: Sequence[Any]) -> None:
+    wanted = int if "integer" in kind else (int, float)
+    are_numbers = all(isinstance(value, wanted) and not isinstance(value, bool) for value in values)
+    if len(values) != 2 or not are_numbers or values[0] >= values[1]:
+        raise ValueError(f"search.{key}: found {kind} {list(values)}, expected [lowest, highest], two rising numbers")
+    if kind.startswith("log") and values[0] <= 0:
+        raise ValueError(f"search.{key}: found {kind} from {values[0]}, expected a lowest value above 0")
+
+
+def _check_value(axis: Axis, value: Any, defaults: Point, training: TrainingConfig, mining: MiningConfig) -> None:
+    try:
+        settings(defaults | {axis.name: value}, training, mining)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise ValueError(f"search.{axis.name}: cannot be {value!r}: {fault['msg']}") from None
+
+
+def _look_up(values: Mapping[str, Any], key: str) -> Any:
+    found: Any = values
+    for part in key.split("."):
+        found = found[part]
+    return found

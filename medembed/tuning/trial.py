@@ -1,0 +1,107 @@
+"""One trial in a process of its own: cuts its examples, trains, tells Ray Tune at each rung."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from medembed import storage
+from medembed.data.dataset import open_dataset
+from medembed.errors import MedEmbedError
+from medembed.mining.cut import cut_examples
+from medembed.mining.examples import Examples, open_examples
+from medembed.privacy import silence_telemetry
+from medembed.training.checkpoint import Checkpoint
+from medembed.training.config import TrainingConfig
+from medembed.training.trainer import train
+from medembed.training.trial import Rungs, Trial
+from medembed.tuning.config import TuneConfig
+from medembed.tuning.records import FOLDER, MODEL, name_of
+from medembed.tuning.room import needs
+from medembed.tuning.space import Point
+
+# Of what a trial reports; DONE comes last, with what its checkpoint is worth.
+OBJECTIVE, EXAMPLES, FAILED, DONE = "objective", "examples", "failed", "checkpoint"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all trials have in common; places are URIs that every node can reach.
+
+    `pool` holds the examples that negatives are cut from; None where the loss reads none.
+    """
+
+    config: TuneConfig
+    output: str
+    model: str
+    dataset: str
+    pool: str | None
+
+
+class TellTune(TuneReportCallback):
+    """Tells Ray Tune of each measurement, not of other checkpoints."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        found = metrics[0]
+        if "score" in found:
+            told = {name: value for name, value in found.items() if "/" in name}
+            told |= {OBJECTIVE: found["score"], EXAMPLES: found["step"] * self.rows}
+            super().after_report(run_context, [told], None)
+
+
+def run_trial(asked: dict[str, Any], shared: Shared) -> None:
+    """Ray Tune's function: trains trial `asked["number"]` at `asked["point"]`; goes on where it died.
+
+    What cannot be trained, or diverges, is reported as failed and not tried again; other deaths are.
+    """
+    silence_telemetry()
+    from ray import tune
+
+    try:
+        checkpoint = train_trial(int(asked["number"]), asked["point"], shared)
+        dev = checkpoint.manifest["dev"]
+        metrics = {name: value for name, value in dev.items() if "/" in name}
+        tune.report({OBJECTIVE: dev["score"], EXAMPLES: shared.config.examples, DONE: checkpoint.uri, **metrics})
+    except MedEmbedError as error:
+        tune.report({OBJECTIVE: math.nan, EXAMPLES: 0, FAILED: str(error)})
+    except ValueError as error:  # settings that do not go together; pydantic's message would hold values
+        tune.report({OBJECTIVE: math.nan, EXAMPLES: 0, FAILED: f"settings that do not go together: {_summary(error)}"})
+
+
+def train_trial(number: int, point: Point, shared: Shared) -> Checkpoint:
+    """The trial's checkpoint, where `place_of` says."""
+    config = shared.config
+    training, mining = config.settings(point)
+    examples = find_examples(shared, mining.negatives, mining.margin)
+    rows = training.batch_size * training.accumulation_steps * training.most_workers
+    trial = Trial(Rungs(config.rung_examples, config.weights), [TellTune(rows)], needs(config)[1].get("GPU", 1.0))
+    return train(open_dataset(shared.dataset), examples, shared.model, place_of(shared, number), training, trial)
+
+
+def find_examples(shared: Shared, negatives: int, margin: float | None) -> Examples | None:
+    """The examples of a trial, cut from the pool; None where the loss reads none."""
+    if shared.pool is None:
+        return None
+    place = storage.join(shared.output, "examples", "{key}")
+    return cut_examples(open_examples(shared.pool), place, negatives, margin)
+
+
+def place_of(shared: Shared, number: int) -> str:
+    """Where a trial's checkpoint lies."""
+    return storage.join(shared.output, FOLDER, name_of(number), MODEL)
+
+
+def best_settings(shared: Shared, point: Point) -> tuple[TrainingConfig, Examples | None]:
+    """A trial's training config and examples."""
+    training, mining = shared.config.settings(point)
+    return training, find_examples(shared, mining.negatives, mining.margin)
+
+
+def _summary(error: ValueError) -> str:
+    return str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else type(error).__name__

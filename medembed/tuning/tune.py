@@ -1,0 +1,234 @@
+"""The search: mine once, try settings by Ray Tune, keep the best model, say what was found."""
+
+import logging
+import math
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from medembed import storage
+from medembed.artifact import read_manifest
+from medembed.config import to_yaml
+from medembed.data.dataset import Dataset, format_counts, require_queries
+from medembed.encoding.encode import encode_corpus
+from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.errors import StorageError, TrainingError
+from medembed.mining.config import MiningConfig
+from medembed.mining.cut import pool_of
+from medembed.mining.mine import mine
+from medembed.privacy import without_passwords
+from medembed.progress import stage
+from medembed.registry.models import Registry, Version
+from medembed.schema import fingerprint
+from medembed.training.checkpoint import KIND, Checkpoint
+from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import ON_EXAMPLES
+from medembed.training.register import register_checkpoint, tag_data
+from medembed.training.run import claim_run
+from medembed.tuning.config import TuneConfig
+from medembed.tuning.follow import Follow
+from medembed.tuning.records import Record, Records
+from medembed.tuning.report import draw_report
+from medembed.tuning.room import count_room, find_nodes
+from medembed.tuning.search import Search, make_scheduler
+from medembed.tuning.space import Axis, Point, default_point
+from medembed.tuning.trial import OBJECTIVE, Shared, best_settings, place_of, run_trial
+
+logger = logging.getLogger(__name__)
+CONFIG, BEST, REPORT, RUN = "tune.yaml", "best.yaml", "report.html", "search"
+_WARM_STARTS = 3
+_RETRIES = 3  # of a trial whose process or node died
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found."""
+
+    records: Sequence[Record]
+    best: Record
+    version: Version
+    checkpoint: Checkpoint
+    report: str
+    best_config: str
+    seconds: dict[str, float]
+
+
+def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, spare_cpus: float = 0) -> Tuned:
+    """Runs the search, or goes on with it; `model` is a reference that workers can load.
+
+    `spare_cpus` of each node are not for trials. Raises ConfigError before anything starts if no trial fits,
+    StorageError if another search's files are at `output`, TrainingError if no trial came to its end.
+    """
+    output, seconds = storage.absolute(config.output), dict[str, float]()
+    room, axes = count_room(config, find_nodes(), spare_cpus), config.axes()
+    wanted = (("train", None), ("dev", config.training.dev_tag))
+    require_queries(dataset, wanted, "a search trains on queries, and compares on others")
+    planned = [default_point(axes), *_warm_starts(config, axes)]
+    _claim(config, dataset, model, output)
+    with stage("encode and mine once", seconds):
+        shared = Shared(config, output, model, dataset.uri, _mine_pool(config, dataset, model, output, axes))
+    records = Records.read(output)
+    with stage("search", seconds):
+        _search(shared, axes, planned[: config.trials], records, room)
+    best = records.best()
+    if best is None:
+        reasons = "; ".join(sorted({record.reason for record in records.all() if record.reason})) or "time was up"
+        raise TrainingError(f"{output}: none of {len(records.known)} trials was trained to its end: {reasons}")
+    with stage("report and register", seconds):
+        found = _publish(shared, records, best, axes, dataset, registry)
+    return Tuned(records.all(), best, *found, seconds)
+
+
+def read_config(output: str) -> bytes:
+    """The config of the search at `output`, as YAML. Raises StorageError if there is none."""
+    place = storage.join(storage.absolute(output), CONFIG)
+    if not storage.exists(place):
+        raise StorageError(f"{output}: expected the output of medembed tune, but found no {CONFIG} there.")
+    return storage.read_bytes(place)
+
+
+def _claim(config: TuneConfig, dataset: Dataset, model: str, output: str) -> None:
+    """Makes the output this search's. More trials and hours, or another room for them, are the same search."""
+    given = config.model_dump(
+        mode="json", exclude={"output", "trials", "hours", "concurrent", "trials_per_gpu", "registry", "data", "model"}
+    )
+    inputs = {"dataset": dataset.fingerprint, "model": model_fingerprint(fetch_model(model)), **given}
+    if claim_run(storage.join(output, RUN), fingerprint(inputs), inputs, uuid.uuid4().hex):
+        logger.info("search: goes on in %s", output)
+    storage.write_bytes(storage.join(output, CONFIG), to_yaml(config).encode())
+
+
+def _warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
+    """The best points of an earlier search that lie on these axes; what it did not search stays as in trial 0."""
+    if config.warm_start is None:
+        return []
+    earlier = [
+        record for record in Records.read(storage.absolute(config.warm_start)).all() if record.state == "complete"
+    ]
+    if not earlier:
+        raise StorageError(f"warm_start: {config.warm_start} holds no search with a trial that came to its end.")
+    found: list[Point] = []
+    for record in sorted(earlier, key=lambda one: -one.score):
+        point = {axis.name: record.point.get(axis.name, axis.default) for axis in axes}
+        is_new = point != default_point(axes) and point not in found
+        if is_new and all(axis.holds(point[axis.name]) for axis in axes):
+            found.append(point)
+    if not found:
+        logger.warning("warm_start: none of the best configurations there lies on what is searched here")
+    return found[:_WARM_STARTS]
+
+
+def _mine_pool(config: TuneConfig, dataset: Dataset, model: str, output: str, axes: Sequence[Axis]) -> str | None:
+    """Where all trials find their negatives; None where the loss reads no examples."""
+    if config.training.loss.name not in ON_EXAMPLES:
+        return None
+    place = storage.join(output, "tables", "{key}.lance")
+    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, config.encoding)
+    margins = [value for axis in axes if axis.name == "mining.margin" for value in axis.values]
+    mining = config.mining.model_copy(update={"max_pairs": config.pairs})
+    pool = pool_of(mining, margins or [config.mining.margin])
+    examples = mine(dataset, table, model, storage.join(output, "pool", "{key}"), pool, config.encoding)
+    logger.info("pool of negatives: %s", format_counts(examples.manifest["counts"]))
+    return examples.uri
+
+
+def _search(shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], records: Records, room: int) -> None:
+    """Runs the trials that are not over. What Ray Tune pickles is never read, and removed at the end."""
+    from ray import tune
+
+    config, follow = shared.config, Follow(records, shared)
+    over = [record for record in records.all() if record.is_over]
+    left = config.trials - len(over)
+    logger.info("%d trials, %d over; %d at a time; rungs at %s of %d examples; objective: %s",
+                config.trials, len(over), room, ", ".join(map(str, config.rung_examples)), config.examples,
+                describe_objective(config))  # fmt: skip
+    if left <= 0:
+        return
+    search = Search(config, axes, planned, records.all(), follow.started)
+    # A trial holds nothing itself, its workers do: it could wait for ever for what others of its kind hold.
+    function = tune.with_resources(tune.with_parameters(run_trial, shared=shared), {"CPU": 0, "memory": 1})
+    os.environ |= {"TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "RAY_AIR_NEW_OUTPUT": "0"}  # no banner of its own
+    tuner = tune.Tuner(
+        function,
+        tune_config=tune.TuneConfig(
+            num_samples=left,
+            search_alg=tune.search.ConcurrencyLimiter(search, room),
+            scheduler=make_scheduler(config, records.all()),
+            time_budget_s=config.hours and config.hours * 3600,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=storage.join(shared.output, RUN),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=_RETRIES),
+            callbacks=[follow],
+        ),
+    )
+    tuner.fit()
+    storage.delete_folder(storage.join(shared.output, RUN, "tune"))
+    follow.clean(everything=True)
+
+
+def describe_objective(config: TuneConfig) -> str:
+    """ "ndcg@10 on the dev sample, mean over 384, 64"."""
+    weights = config.weights
+    alike = len(set(weights.values())) == 1
+    parts = [str(dimension) if alike else f"{dimension} x {weight:g}" for dimension, weight in weights.items()]
+    return f"{config.training.select_by} on the dev sample, mean over {', '.join(parts)}"
+
+
+def _publish(
+    shared: Shared, records: Records, best: Record, axes: Sequence[Axis], dataset: Dataset, registry: Registry
+) -> tuple[Version, Checkpoint, str, str]:
+    """(the registered winner, its checkpoint, places of the report and of its config)."""
+    config, place = shared.config, place_of(shared, best.number)
+    checkpoint = Checkpoint(place, read_manifest(place, KIND))
+    training, examples = best_settings(shared, best.point)
+    _, mining = config.settings(best.point)
+    files = {
+        REPORT: draw_report(records.all(), best, axes, config, describe_objective(config)),
+        BEST: _to_train(shared, training, mining, examples.uri if examples else None),
+    }
+    for name, content in files.items():
+        storage.write_bytes(storage.join(shared.output, name), content.encode())
+    tags = tag_data(dataset, examples) | {"search": shared.output, "trial": str(best.number)}
+    version, is_new = register_checkpoint(
+        registry, checkpoint, config, metrics={OBJECTIVE: best.score}, tags=tags, artifacts=files
+    )
+    if is_new:
+        _log_trials(registry, version, records.all(), config)
+    return version, checkpoint, storage.join(shared.output, REPORT), storage.join(shared.output, BEST)
+
+
+def _to_train(shared: Shared, training: TrainingConfig, mining: MiningConfig, examples: str | None) -> str:
+    """A config of `medembed train` with the best settings; how to mine for it is a comment."""
+    margin = "null" if mining.margin is None else f"{mining.margin:g}"
+    comment = f"# {shared.config.pairs:,} pairs. For all of them mine with mining.negatives={mining.negatives} "
+    comment += f"mining.margin={margin}, and give their examples here.\n"
+    wanted = {
+        "model": shared.config.model,
+        "data": shared.config.data,
+        "examples": examples,
+        "output": storage.join(shared.output, "model"),
+        "training": training.model_dump(mode="json", exclude={"preset"}),
+    }
+    text = yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True)
+    return without_passwords((comment if examples else "") + text)
+
+
+def _log_trials(registry: Registry, winner: Version, records: Sequence[Record], config: TuneConfig) -> None:
+    """Each trial as a child of the winner's run in MLflow, with its course."""
+    for record in records:
+        course = [(OBJECTIVE, one.examples, one.objective) for one in record.course]
+        course += [(name, one.examples, value) for one in record.course for name, value in one.metrics.items()]
+        tags = {"mlflow.parentRunId": winner.run_id, "trial": str(record.number), "state": record.state}
+        registry.log_run(
+            params=record.point | {"pairs": config.pairs},
+            metrics={"best_objective": record.score} if math.isfinite(record.score) else {},
+            tags=tags | ({"reason": record.reason} if record.reason else {}),
+            artifacts={},
+            history=course,
+        )
