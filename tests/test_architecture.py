@@ -16,7 +16,8 @@ FLOORS = {
 }  # fmt: skip
 USES_RAY = {
     "spread", "progress", "search.sharded", "training.worker", "training.callbacks",
-    "training.controller", "training.trainer", "retraining.lock", "tuning.search", "tuning.trial", "tuning.room",
+    "training.controller", "training.trainer", "retraining.lock", 
+    "tuning.search", "tuning.trial", "tuning.room", "tuning.follow", "tuning.tune",
     "preflight.resources", "preflight.train_probe",
 }  # fmt: skip
 SOURCES = sorted(path for room in ("medembed", "serve", "jobs") for path in (ROOT / room).rglob("*.py"))

@@ -19,7 +19,7 @@ class IncrementConfig(Config):
     """How the champion is trained on without forgetting."""
 
     replay: float = Field(
-        default=0.5, ge=0, le=100, description="old training queries that are trained again, for each new one; 0: none"
+        default=0.3, ge=0, le=100, description="old training queries that are trained again, for each new one; 0: none"
     )
     strategy: Strategy = Field(
         default="uniform",

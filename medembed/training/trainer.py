@@ -55,15 +55,14 @@ def train(
 
     `examples` may be None for a loss that reads the judged pairs or texts of the data set. A `trial` of a search is
     measured when it wants, not each `checkpoint_steps`.
-    A lost worker restarts from the last reported checkpoint, and so
-    does the same call after the driver was lost: unfinished state lies beside `output` until the end.
+    A lost worker restarts from the last reported checkpoint, and so does the same call after the driver was lost:
+    unfinished state lies beside `output` until the end.
     Raises TrainingError when failures exceed `max_failures`, DataError if no step would be made, or if the loss and
     the data do not fit.
     """
     examples = _check_inputs(dataset, examples, model, config)
     inputs = fingerprint_inputs(dataset, examples, model, config)
-    if trial is not None:
-        inputs["rungs"] = [trial.rungs.examples, sorted(trial.rungs.objective.items())]
+    inputs |= trial.rungs.inputs() if trial else {}
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
     run, manifest = storage.absolute(run_folder(output)), find_output(output, KIND, key)
@@ -99,12 +98,23 @@ def train(
             "dev": metrics,
             "start": read_start(run),
         }
-        mined = examples.manifest if examples else None
-        (Path(folder) / CARD).write_text(json.dumps(entries, indent=2))
-        describe_checkpoint(Path(folder), entries, config, dataset.manifest, mined, history)
+        _describe(Path(folder), entries, config, dataset, examples, history)
         checkpoint = publish(Path(folder), output, key, entries, config)
     remove_run(run)
     return checkpoint
+
+
+def _describe(
+    folder: Path,
+    entries: dict[str, Any],
+    config: TrainingConfig,
+    dataset: Dataset,
+    examples: Examples | None,
+    history: list[Entry],
+) -> None:
+    """Writes the model's cards and curves beside it."""
+    (folder / CARD).write_text(json.dumps(entries, indent=2))
+    describe_checkpoint(folder, entries, config, dataset.manifest, examples.manifest if examples else None, history)
 
 
 def _check_inputs(dataset: Dataset, examples: Examples | None, model: str, config: TrainingConfig) -> Examples | None:

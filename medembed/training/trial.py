@@ -15,6 +15,10 @@ class Rungs:
     examples: tuple[int, ...]
     objective: Mapping[int, float]
 
+    def inputs(self) -> dict[str, Any]:
+        """What a checkpoint depends on besides those of any training."""
+        return {"rungs": [self.examples, sorted(self.objective.items())]}
+
     def steps(self, rows: int) -> frozenset[int]:
         """The steps, of so many rows each, by which the examples were seen."""
         return frozenset(-(-count // rows) for count in self.examples)

@@ -10,7 +10,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
-from medembed.tuning.space import KINDS, Axis, Point, read_axes, settings
+from medembed.tuning.space import Axis, Point, read_axes, settings
 
 
 class TuneConfig(Config):
@@ -130,7 +130,7 @@ class TuneConfig(Config):
 def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted key, {kind: values}) of each searched key."""
     for key, value in values.items():
-        if isinstance(value, Mapping) and value and not set(value) & set(KINDS):
+        if isinstance(value, Mapping) and any(isinstance(inner, Mapping) for inner in value.values()):
             yield from _dotted(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value

@@ -84,12 +84,13 @@ class Search(OptunaSearch):
             self._ot_study.enqueue_trial(record.point)
             return
         states = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
-        values = None
-        if record.state == "complete":
-            metrics = objectives(self.config)
-            assert record.best is not None
-            values = [record.score] if len(metrics) == 1 else [record.best.metrics[name] for name in metrics]
-        course = {} if len(objectives(self.config)) > 1 else {one.examples: one.objective for one in record.course}
+        metrics, values, course = objectives(self.config), None, {}
+        if len(metrics) == 1:
+            course = {one.examples: one.objective for one in record.course}
+            reached = {"complete": [record.score], "stopped": list(course.values())[-1:]}
+            values = reached.get(record.state) or None
+        elif record.state == "complete" and record.best:
+            values = [record.best.metrics[name] for name in metrics]
         self._ot_study.add_trial(
             create_trial(
                 state=states[record.state], values=values, params=record.point, distributions=space,
