@@ -1,0 +1,50 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.prepare import prepare
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_corpus
+from medembed.errors import DataError
+from medembed.mining.config import MiningConfig
+from medembed.mining.cut import cut_examples, pool_of
+from medembed.mining.mine import mine
+
+
+@pytest.mark.ray
+def test_cut_from_a_pool_are_the_examples_that_mining_would_have_given(
+    pairs_file: Path, encoder_folder: Path, tmp_path: Path, ray_local: None
+):
+    encoding, model = EncodingConfig(workers=1), str(encoder_folder)
+    dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
+    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding)
+    base = MiningConfig(max_pairs=60, window=20)
+    pool = mine(dataset, table, model, f"{tmp_path}/pool", pool_of(base, [0.3, 0.02]), encoding)
+    for negatives, margin in ((3, 0.02), (1, 0.1), (2, 0.3), (0, 0.05)):
+        mined = mine(
+            dataset, table, model, f"{tmp_path}/{{key}}",
+            base.model_copy(update={"negatives": negatives, "margin": margin}), encoding,
+        )  # fmt: skip
+        cut = cut_examples(pool, f"{tmp_path}/cut/{{key}}", negatives, margin)
+        assert cut.read() == mined.read()
+        for name in ("config", "dataset"):
+            assert cut.manifest[name] == mined.manifest[name]
+        counted = "pairs with fewer negatives than asked"
+        assert cut.manifest["counts"][counted] == mined.manifest["counts"][counted]
+        assert cut_examples(pool, f"{tmp_path}/cut/{{key}}", negatives, margin) == cut
+
+
+def test_a_pool_holds_all_that_the_narrowest_margin_keeps():
+    config = MiningConfig(window=40, margin=0.1)
+    assert pool_of(config, [0.1, 0.03]).model_dump() == config.model_copy(
+        update={"negatives": 40, "margin": 0.03}
+    ).model_dump()  # fmt: skip
+    assert pool_of(config, [0.1, None]).margin is None
+
+
+@pytest.mark.parametrize("other", [{"choice": "sample"}, {"format": "rows"}])
+def test_what_does_not_begin_at_the_nearest_cannot_be_cut(other: dict[str, Any]):
+    with pytest.raises(DataError, match="needs choice=hardest and format=lists"):
+        pool_of(MiningConfig(**other), [0.1])

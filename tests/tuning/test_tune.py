@@ -1,0 +1,109 @@
+"""A search as a user runs it: one trial diverges, the driver is killed, `resume` goes on, the winner is registered."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jobs.train import TrainJob
+from medembed.config import load_config
+from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.prepare import prepare
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import open_registry
+
+ROOT = Path(__file__).parent.parent.parent
+TRIALS = 5
+# Of temperatures 1e-40 gives a loss that is no number at the first step. The seed tries it at trial 1.
+CONFIG = """
+model: {model}
+data: {data}
+output: {root}/out
+trials: {trials}
+pairs: 96
+rungs: 2
+seed: 0
+registry: {{workspace: {root}/ws}}
+encoding: {{workers: 1}}
+training: {{dimensions: [32, 8], select_dimension: 8, batch_size: 8, learning_rate: 0.005, epochs: 2,
+  cpus_per_worker: 1, dev_queries: 20, dev_documents: 40}}
+search:
+  training.temperature: {{choice: [0.05, 1.0e-40]}}
+  training.weights: {{simplex: [0.1]}}
+  mining.negatives: {{integer: [0, 3]}}
+"""
+
+
+def records(root: Path) -> dict[int, dict[str, Any]]:
+    found = sorted((root / "out" / "trials").glob("*/trial.json"))
+    return {int(file.parent.name): json.loads(file.read_text()) for file in found}
+
+
+def are_over(root: Path) -> set[int]:
+    return {number for number, record in records(root).items() if record["state"] != "running"}
+
+
+def start(root: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "jobs.tune", *arguments]
+    with open(root / "log", "ab") as log:
+        return subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=log, stderr=log)
+
+
+@pytest.mark.ray
+def test_a_search_survives_a_trial_that_diverges_and_its_driver_and_repeats_no_trial_that_was_over(
+    pairs_file: Path, encoder_folder: Path, tmp_path: Path
+):
+    prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
+    file = tmp_path / "tune.yaml"
+    file.write_text(CONFIG.format(model=encoder_folder, data=tmp_path / "data", root=tmp_path, trials=TRIALS))
+    job = start(tmp_path, str(file))
+    while not are_over(tmp_path) >= {0, 1}:
+        assert job.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.1)
+    family = psutil.Process(job.pid).children(recursive=True)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    psutil.wait_procs(family, timeout=30)
+    before = records(tmp_path)
+    over = are_over(tmp_path)
+    assert start(tmp_path, f"resume={tmp_path}/out").wait() == 0, (tmp_path / "log").read_text()
+    after = records(tmp_path)
+    assert {number: after[number] for number in over} == {number: before[number] for number in over}
+    assert are_over(tmp_path) == set(range(TRIALS))
+    assert {number: after[number]["point"] for number in before} == {
+        number: record["point"] for number, record in before.items()
+    }
+    failed = [record for record in after.values() if record["state"] == "failed"]
+    assert failed
+    assert all("lower training.learning_rate" in record["reason"] for record in failed)
+    assert after[0]["state"] == "complete"
+    assert [one["examples"] for one in after[0]["course"]] == [48, 96, 192]
+
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    best = max((record for record in after.values() if record["state"] == "complete"), key=score)
+    assert summary["best"] == {"trial": best["number"], "score": score(best), "settings": best["point"]}
+    models = [path.parent.parent.name for path in (tmp_path / "out" / "trials").glob("*/model/manifest.json")]
+    assert models == [f"{best['number']:04d}"]
+    assert not list((tmp_path / "out" / "trials").glob("*/model.run"))
+    job_to_train = load_config(TrainJob, [str(tmp_path / "out" / "best.yaml")])
+    assert job_to_train.training.temperature == best["point"]["training.temperature"]
+    assert Path(str(job_to_train.examples), "manifest.json").exists()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Learning curves" in page
+    assert "<script src=" not in page
+    registry = open_registry(RegistryConfig(workspace=str(tmp_path / "ws")), on_cluster=False)
+    winner = registry.resolve(summary["model"])
+    assert winner.source == str(tmp_path / "out" / "trials" / f"{best['number']:04d}" / "model")
+    children = list(registry.find_runs({"mlflow.parentRunId": winner.run_id}))
+    assert len(children) == TRIALS
+
+
+def score(record: dict[str, Any]) -> float:
+    return float(max(one["objective"] for one in record["course"]))
