@@ -94,9 +94,8 @@ class Server:
         except ServiceError as error:
             if self.current() == user_config:  # else somebody else has put another there
                 self.put(former)
-            raise ServiceError(
-                f"version {user_config['version']} was not taken: {error}; version {former['version']} serves."
-            ) from None
+            wanted, serving = name_changed(user_config, former), name_changed(former, user_config)
+            raise ServiceError(f"{wanted} was not taken: {error}; {serving} serves.") from None
         return Swapped(replicas, time.monotonic() - started)
 
     def _look(self) -> tuple[dict[str, str], list[ReplicaEntry]]:
@@ -126,6 +125,14 @@ def wait_until_taken(
     raise ServiceError(
         f"{len(missing)} of {len(states)} replicas do not serve it after {timeout_s:g} s (serving.timeout_s)"
     )
+
+
+def name_changed(user_config: UserConfig, other: UserConfig) -> str:
+    """ "medembed version 3, cardio version 2": the models that the other config has otherwise."""
+    models = [{one["name"]: one, **one.get("models", {})} for one in (user_config, other)]
+    facts = [{name: (one["model"], one["version"]) for name, one in found.items()} for found in models]
+    changed = [name for name in facts[0] if facts[0][name] != facts[1].get(name)] or [str(user_config["name"])]
+    return ", ".join(f"{name} version {facts[0][name][1]}" for name in changed)
 
 
 def _until(look: Callable[[], Any], timeout_s: float) -> Iterator[Any]:

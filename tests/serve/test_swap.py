@@ -12,7 +12,7 @@ from serve.app import ServeConfig
 from serve.dashboard import deployed_app, replicas_of, server_url, with_user_config
 from serve.openapi import ReplicaEntry
 from serve.promotion import change, follows
-from serve.swap import wait_until_taken
+from serve.swap import name_changed, wait_until_taken
 
 OLD, NEW = {"model": "m1", "version": "1"}, {"model": "m2", "version": "2"}
 OURS = {"name": "medembed", "import_path": "serve.app:build", "args": {"model": "models:/m@champion"}}
@@ -92,3 +92,10 @@ def test_a_server_follows_the_champion_or_a_version_of_its_own_model_only(tmp_pa
     assert not any(follows(one, version) for one in ("models:/m@staging", "models:/mm/1", "m", "models:/mm@champion"))
     with pytest.raises(ServiceError, match="deployed with models:/other@champion"):
         change(ServeConfig(model="models:/other@champion"), OLD, version)
+
+
+def test_a_refusal_names_the_model_that_was_to_change_and_not_those_beside_it():
+    old = {"name": "medembed", "model": "a", "version": "1", "models": {"cardio": {"model": "b", "version": "1"}}}
+    new = old | {"models": {"cardio": {"model": "c", "version": "2"}}}
+    assert (name_changed(new, old), name_changed(old, new)) == ("cardio version 2", "cardio version 1")
+    assert name_changed(old | {"model": "d", "version": "7"}, old) == "medembed version 7"
