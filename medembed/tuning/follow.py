@@ -37,13 +37,15 @@ class Follow(Callback):
         if FAILED in result:
             self.records.change(number, reason=str(result[FAILED]))
             return
-        if DONE in result:
-            self.done.add(number)
-            return
+        self.done |= {number} if DONE in result else set()
+        if DONE in result and self.records.known[number].score >= result[OBJECTIVE]:
+            return  # it was measured before; not where a trial had died between its checkpoint and this
         metrics = {name: value for name, value in result.items() if name.startswith(self.config.training.select_by)}
         measured = Measured(int(result[EXAMPLES]), float(result[OBJECTIVE]), metrics)
         course = [one for one in self.records.known[number].course if one.examples < measured.examples]
         self.records.change(number, course=(*course, measured))
+        logger.info("trial %d: dev score %.4f at %s of %s examples", number, measured.objective,
+                    f"{measured.examples:,}", f"{self.config.examples:,}")  # fmt: skip
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         number = int(trial.config["number"])

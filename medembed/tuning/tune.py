@@ -39,6 +39,8 @@ from medembed.tuning.trial import OBJECTIVE, Shared, best_settings, place_of, ru
 
 logger = logging.getLogger(__name__)
 CONFIG, BEST, REPORT, RUN = "tune.yaml", "best.yaml", "report.html", "search"
+# With other values of these it is the same search; data and model count by what they are.
+_NO_MATTER = {"output", "trials", "hours", "concurrent", "trials_per_gpu", "registry", "data", "model"}
 _WARM_STARTS = 3
 _RETRIES = 3  # of a trial whose process or node died
 
@@ -91,10 +93,8 @@ def read_config(output: str) -> bytes:
 
 
 def _claim(config: TuneConfig, dataset: Dataset, model: str, output: str) -> None:
-    """Makes the output this search's. More trials and hours, or another room for them, are the same search."""
-    given = config.model_dump(
-        mode="json", exclude={"output", "trials", "hours", "concurrent", "trials_per_gpu", "registry", "data", "model"}
-    )
+    """Makes the output this search's, or goes on with it."""
+    given = config.model_dump(mode="json", include=set(TuneConfig.model_fields) - _NO_MATTER)
     inputs = {"dataset": dataset.fingerprint, "model": model_fingerprint(fetch_model(model)), **given}
     if claim_run(storage.join(output, RUN), fingerprint(inputs), inputs, uuid.uuid4().hex):
         logger.info("search: goes on in %s", output)

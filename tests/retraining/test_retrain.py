@@ -59,8 +59,9 @@ def place(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pla
 
 @pytest.fixture(scope="module")
 def server(place: Place) -> Iterator[Running]:
-    """Serves the first champion with its table, and is told of what follows."""
-    with served(place.root, f"table={place.root}/out/tables", "page=false") as running:
+    """Serves the first champion with its table, behind Serve's own proxy, and is told of what follows."""
+    with served(place.root, f"table={place.root}/out/tables", "page=false", "ingress=serve") as running:
+        assert not running.find("haproxy.cfg")
         place.serving = ServingConfig(address=running.dashboard)
         yield running
         place.serving = None
