@@ -20,7 +20,7 @@ from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
 ROOT = Path(__file__).parent.parent.parent
-TRIALS = 5
+TRIALS = 3
 # Of temperatures 1e-40 gives a loss that is no number at the first step. The seed tries it at trial 1.
 CONFIG = """
 model: {model}
