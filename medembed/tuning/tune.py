@@ -68,7 +68,7 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
     room, axes = count_room(config, find_nodes(), spare_cpus), config.axes()
     wanted = (("train", None), ("dev", config.training.dev_tag))
     require_queries(dataset, wanted, "a search trains on queries, and compares on others")
-    planned = [default_point(axes), *_warm_starts(config, axes)]
+    planned = [default_point(axes), *warm_starts(config, axes)]
     _claim(config, dataset, model, output)
     with stage("encode and mine once", seconds):
         shared = Shared(config, output, model, dataset.uri, _mine_pool(config, dataset, model, output, axes))
@@ -101,7 +101,7 @@ def _claim(config: TuneConfig, dataset: Dataset, model: str, output: str) -> Non
     storage.write_bytes(storage.join(output, CONFIG), to_yaml(config).encode())
 
 
-def _warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
+def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
     """The best points of an earlier search that lie on these axes; what it did not search stays as in trial 0."""
     if config.warm_start is None:
         return []
