@@ -9,7 +9,7 @@ demo: .venv/demo
 	$(BIN)/medembed demo
 
 test: .venv/dev lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -25,6 +25,7 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.train_faults
 	$(BIN)/python -m benchmarks.retrain_faults
+	$(BIN)/python -m benchmarks.tune
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.evaluate_large

@@ -36,6 +36,14 @@ settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
 
 
+# Files that take minutes begin, so that the two processes of `make test` end together.
+_LONG = ("test_pipeline", "test_retrain", "test_trainer", "test_tune", "test_encode", "test_serve", "test_rounds")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+
+
 def pytest_sessionfinish() -> None:
     shutil.rmtree(SCRATCH, ignore_errors=True)
 

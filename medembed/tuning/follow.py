@@ -8,6 +8,7 @@ from ray.tune import Callback
 
 from medembed import storage
 from medembed.training.run import remove_run, run_folder
+from medembed.training.trial import PLACE
 from medembed.tuning.records import MODEL, Measured, Record, Records
 from medembed.tuning.space import Point
 from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE, Shared
@@ -23,6 +24,7 @@ class Follow(Callback):
         self.records, self.shared, self.config = records, shared, shared.config
         self.began: dict[int, float] = {}
         self.start, self.first = time.monotonic(), len([record for record in records.all() if record.is_over])
+        self.places: dict[int, str] = {}  # placement groups of the workers of trials
         self.done: set[int] = set()  # trials that have a checkpoint
         self.ended: dict[int, float] = {}  # trials whose files are to be removed
 
@@ -40,6 +42,7 @@ class Follow(Callback):
         self.done |= {number} if DONE in result else set()
         if DONE in result and self.records.known[number].score >= result[OBJECTIVE]:
             return  # it was measured before; not where a trial had died between its checkpoint and this
+        self.places[number] = str(result.get(PLACE, ""))
         metrics = {name: value for name, value in result.items() if name.startswith(self.config.training.select_by)}
         measured = Measured(int(result[EXAMPLES]), float(result[OBJECTIVE]), metrics)
         course = [one for one in self.records.known[number].course if one.examples < measured.examples]
@@ -73,6 +76,8 @@ class Follow(Callback):
         seconds = time.monotonic() - self.began[number]
         record = self.records.change(number, state=state, reason=reason, seconds=round(seconds, 1))
         self.ended[number] = time.monotonic()
+        if state != "complete":
+            free(self.places.pop(number, ""))
         logger.info("%s", self._describe(record))
         self.clean()
 
@@ -93,6 +98,16 @@ def describe(record: Record, examples: int) -> str:
         return f"failed: {record.reason}"
     what = "stopped" if record.state == "stopped" else "trained"
     return f"dev score {record.score:.4f}, {what} at {record.examples:,} of {examples:,} examples"
+
+
+def free(place: str) -> None:
+    """Takes from the workers of a trial that was ended what they hold: Ray Train, whose controller died with the trial,
+    does so only where Ray has a dashboard to ask, and the trials to come would wait for it for ever."""
+    import ray
+    from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+    if place:
+        remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(place))))
 
 
 def _first_line(trial: Any) -> str:

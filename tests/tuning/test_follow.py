@@ -1,0 +1,78 @@
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from medembed.training.trial import PLACE
+from medembed.tuning.config import TuneConfig
+from medembed.tuning.follow import Follow
+from medembed.tuning.records import Records
+from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE, Shared
+
+CONFIG = TuneConfig.model_validate({
+    "model": "m", "data": "d", "output": "o", "trials": 3,
+    "search": {"training.temperature": {"uniform": [0.01, 0.1]}},
+})  # fmt: skip
+
+
+@pytest.fixture
+def follow(tmp_path: Path) -> Follow:
+    return Follow(Records(str(tmp_path)), Shared(CONFIG, str(tmp_path), "m", "d", None))
+
+
+def tell(follow: Follow, number: int, **result: Any) -> None:
+    follow.on_trial_result(1, [], SimpleNamespace(config={"number": number}), result)
+
+
+def end(follow: Follow, number: int) -> None:
+    follow.on_trial_complete(1, [], SimpleNamespace(config={"number": number}))
+
+
+def test_a_trial_is_complete_with_its_checkpoint_stopped_without_and_failed_by_its_own_word(
+    follow: Follow, caplog: pytest.LogCaptureFixture
+):
+    for number in range(3):
+        follow.started(number, {"training.temperature": 0.05})
+    tell(follow, 0, **{OBJECTIVE: 0.5, EXAMPLES: 320, "ndcg@10/64": 0.4, "time_total_s": 3})
+    tell(follow, 0, **{OBJECTIVE: 0.7, EXAMPLES: 2368, "ndcg@10/64": 0.6})
+    tell(follow, 0, **{OBJECTIVE: 0.7, EXAMPLES: 2400, DONE: "uri"})
+    tell(follow, 1, **{OBJECTIVE: 0.4, EXAMPLES: 320})
+    tell(follow, 2, **{OBJECTIVE: float("nan"), EXAMPLES: 0, FAILED: "loss is nan"})
+    with caplog.at_level(logging.INFO):
+        for number in range(3):
+            end(follow, number)
+    found = follow.records.all()
+    assert [(one.state, one.reason) for one in found] == [("complete", ""), ("stopped", ""), ("failed", "loss is nan")]
+    assert [(one.examples, one.objective) for one in found[0].course] == [(320, 0.5), (2368, 0.7)]
+    assert found[0].course[0].metrics == {"ndcg@10/64": 0.4}
+    assert "trial 1 (2 of 3): dev score 0.4000, stopped at 320 of 2,400 examples; best 0.7000 (trial 0)" in caplog.text
+
+
+def test_a_checkpoint_that_was_there_before_the_trial_died_counts_though_nothing_was_measured_again(follow: Follow):
+    follow.started(0, {"training.temperature": 0.05})
+    tell(follow, 0, **{OBJECTIVE: 0.7, EXAMPLES: 2400, DONE: "uri", "ndcg@10/64": 0.6})
+    end(follow, 0)
+    assert (follow.records.known[0].state, follow.records.known[0].score) == ("complete", 0.7)
+
+
+@pytest.mark.ray
+def test_what_a_stopped_trials_workers_hold_is_free_for_the_next(follow: Follow, ray_local: None):
+    from ray.util import placement_group, placement_group_table
+
+    held = placement_group([{"CPU": 4}])
+    assert held.wait(30)
+    follow.started(0, {"training.temperature": 0.05})
+    tell(follow, 0, **{OBJECTIVE: 0.4, EXAMPLES: 320, PLACE: held.id.hex()})
+    end(follow, 0)
+    following = placement_group([{"CPU": 4}])
+    assert following.wait(30)
+    assert placement_group_table(held)["state"] == "REMOVED"
+    follow.started(1, {"training.temperature": 0.05})
+    tell(follow, 1, **{OBJECTIVE: 0.4, EXAMPLES: 2400, PLACE: following.id.hex(), DONE: "uri"})
+    end(follow, 1)  # it has ended by itself, and so has what it held
+    assert placement_group_table(following)["state"] == "CREATED"
+    from ray.util import remove_placement_group
+
+    remove_placement_group(following)
