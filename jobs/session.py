@@ -1,5 +1,6 @@
 """What every job shares: reads its config, connects to Ray, prints one-line errors, writes summary.json."""
 
+import atexit
 import json
 import logging
 import os
@@ -41,6 +42,7 @@ def run_job(
     the config, it is a function of it.
     """
     silence_telemetry()
+    atexit.register(_mute)  # first in, last out
     _exit_on_sigterm()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     logger.setLevel(logging.INFO)
@@ -122,6 +124,12 @@ def ray_session(address: str | None, dashboard_port: int | None = None) -> Itera
         ray.shutdown()
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _mute() -> None:
+    """Ends standard error: what comes now is what DuckDB's bindings say at times of objects that nobody freed."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _exit_on_sigterm() -> None:

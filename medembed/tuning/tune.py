@@ -41,6 +41,10 @@ logger = logging.getLogger(__name__)
 CONFIG, BEST, REPORT, RUN = "tune.yaml", "best.yaml", "report.html", "search"
 # With other values of these it is the same search; data and model count by what they are.
 _NO_MATTER = {"output", "trials", "hours", "concurrent", "trials_per_gpu", "registry", "data", "model"}
+# No banner, no CSV and TensorBoard files; a trial that failed reports no metric.
+_QUIET = {
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+}  # fmt: skip
 _WARM_STARTS = 3
 _RETRIES = 3  # of a trial whose process or node died
 
@@ -138,6 +142,7 @@ def _mine_pool(config: TuneConfig, dataset: Dataset, model: str, output: str, ax
 def _search(shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], records: Records, room: int) -> None:
     """Runs the trials that are not over. What Ray Tune pickles is never read, and removed at the end."""
     from ray import tune
+    from ray.tune.logger import JsonLoggerCallback
 
     config, follow = shared.config, Follow(records, shared)
     over = [record for record in records.all() if record.is_over]
@@ -150,7 +155,7 @@ def _search(shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], reco
     search = Search(config, axes, planned, records.all(), follow.started)
     # A trial holds nothing itself, its workers do: it could wait for ever for what others of its kind hold.
     function = tune.with_resources(tune.with_parameters(run_trial, shared=shared), {"CPU": 0, "memory": 1})
-    os.environ |= {"TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "RAY_AIR_NEW_OUTPUT": "0"}  # no banner of its own
+    os.environ |= _QUIET
     tuner = tune.Tuner(
         function,
         tune_config=tune.TuneConfig(
@@ -164,7 +169,7 @@ def _search(shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], reco
             storage_path=storage.join(shared.output, RUN),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=_RETRIES),
-            callbacks=[follow],
+            callbacks=[follow, JsonLoggerCallback()],  # Ray Tune reads its files again at the end
         ),
     )
     tuner.fit()
