@@ -26,7 +26,8 @@ class Follow(Callback):
         self.start, self.first = time.monotonic(), len([record for record in records.all() if record.is_over])
         self.places: dict[int, str] = {}  # placement groups of the workers of trials
         self.done: set[int] = set()  # trials that have a checkpoint
-        self.ended: dict[int, float] = {}  # trials whose files are to be removed
+        # Trials whose files are to be removed, and since when; what an earlier driver left of them is as good as gone.
+        self.ended = {one.number: 0.0 for one in records.all() if one.state in ("stopped", "failed")}
 
     def started(self, number: int, point: Point) -> None:
         """A trial is about to begin, or to begin again."""
@@ -55,11 +56,18 @@ class Follow(Callback):
         record = self.records.known[number]
         if record.reason:
             self._end(number, "failed", reason=record.reason)
+        elif number in self.done:
+            self._end(number, "complete")
+        elif self.config.hours and time.monotonic() - self.start >= self.config.hours * 3600:
+            free(self.places.pop(number, ""))
+            logger.info("trial %d: time is up; it goes on where the search does", number)
         else:
-            self._end(number, "complete" if number in self.done else "stopped")
+            self._end(number, "stopped")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        self._end(int(trial.config["number"]), "failed", reason=_first_line(trial))
+        self._end(
+            int(trial.config["number"]), "failed", reason=f"its process died ({type(trial.get_error()).__name__})"
+        )
 
     def clean(self, everything: bool = False) -> None:
         """Removes what trials left that are over, but for the best one's model."""
@@ -108,9 +116,3 @@ def free(place: str) -> None:
 
     if place:
         remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(place))))
-
-
-def _first_line(trial: Any) -> str:
-    error = trial.get_error() if hasattr(trial, "get_error") else None
-    lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
-    return f"its process died ({lines[-1][:200]})" if lines else "its process died"

@@ -200,11 +200,10 @@ def _publish(
     for name, content in files.items():
         storage.write_bytes(storage.join(shared.output, name), content.encode())
     tags = tag_data(dataset, examples) | {"search": shared.output, "trial": str(best.number)}
-    version, is_new = register_checkpoint(
+    version, _ = register_checkpoint(
         registry, checkpoint, config, metrics={OBJECTIVE: best.score}, tags=tags, artifacts=files
     )
-    if is_new:
-        _log_trials(registry, version, records.all(), config)
+    _log_trials(registry, version, records.all(), config)
     return version, checkpoint, storage.join(shared.output, REPORT), storage.join(shared.output, BEST)
 
 
@@ -225,11 +224,14 @@ def _to_train(shared: Shared, training: TrainingConfig, mining: MiningConfig, ex
 
 
 def _log_trials(registry: Registry, winner: Version, records: Sequence[Record], config: TuneConfig) -> None:
-    """Each trial as a child of the winner's run in MLflow, with its course."""
+    """Each trial as a child of the winner's run in MLflow, with its course; those that are there stay."""
     for record in records:
+        trial = {"mlflow.parentRunId": winner.run_id, "trial": str(record.number)}
+        if registry.find_run(trial) is not None:
+            continue
         course = [(OBJECTIVE, one.examples, one.objective) for one in record.course]
         course += [(name, one.examples, value) for one in record.course for name, value in one.metrics.items()]
-        tags = {"mlflow.parentRunId": winner.run_id, "trial": str(record.number), "state": record.state}
+        tags = trial | {"state": record.state}
         registry.log_run(
             params=record.point | {"pairs": config.pairs},
             metrics={"best_objective": record.score} if math.isfinite(record.score) else {},

@@ -57,6 +57,28 @@ def test_a_checkpoint_that_was_there_before_the_trial_died_counts_though_nothing
     assert (follow.records.known[0].state, follow.records.known[0].score) == ("complete", 0.7)
 
 
+def test_a_trial_that_time_runs_out_on_is_not_over(follow: Follow):
+    follow.config = CONFIG.model_copy(update={"hours": 1e-9})
+    follow.started(0, {"training.temperature": 0.05})
+    tell(follow, 0, **{OBJECTIVE: 0.4, EXAMPLES: 320})
+    end(follow, 0)
+    assert not follow.records.known[0].is_over
+
+
+def test_what_an_earlier_driver_left_of_stopped_trials_goes_and_models_stay(follow: Follow, tmp_path: Path):
+    for number in range(2):
+        follow.started(number, {"training.temperature": 0.05})
+        tell(follow, number, **{OBJECTIVE: 0.4, EXAMPLES: 320})
+        model = tmp_path / "trials" / f"{number:04d}"
+        (model / "model.run").mkdir()
+        (model / "model.run" / "run.json").write_text("{}")
+        (model / "model").mkdir()
+    follow.records.change(0, state="stopped")
+    follow.records.change(1, state="complete")
+    Follow(Records.read(str(tmp_path)), follow.shared).clean()
+    assert [len(list(tmp_path.glob(f"trials/000{number}/model*"))) for number in range(2)] == [0, 2]
+
+
 @pytest.mark.ray
 def test_what_a_stopped_trials_workers_hold_is_free_for_the_next(follow: Follow, ray_local: None):
     from ray.util import placement_group, placement_group_table
