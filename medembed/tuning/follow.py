@@ -65,9 +65,8 @@ class Follow(Callback):
             self._end(number, "stopped")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        self._end(
-            int(trial.config["number"]), "failed", reason=f"its process died ({type(trial.get_error()).__name__})"
-        )
+        reason = f"its process died ({type(trial.get_error()).__name__})"  # no message: it might hold a text
+        self._end(int(trial.config["number"]), "failed", reason=reason)
 
     def clean(self, everything: bool = False) -> None:
         """Removes what trials left that are over, but for the best one's model."""
