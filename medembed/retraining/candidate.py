@@ -93,7 +93,8 @@ def merge(
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(storage.read_bytes(storage.join(trained.uri, name)))
         merge_weights(fetch_model(champion.model), folder, share)
-        encoder = Encoder.load(str(folder), EncodingConfig(cpus_per_worker=training.cpus_per_worker))
+        # By torch: a sample is encoded sooner than a model is converted.
+        encoder = Encoder.load(str(folder), EncodingConfig(cpus_per_worker=training.cpus_per_worker, backend="torch"))
         scores = measure_dev_sample(draw_dev_sample(dataset, training), encoder.encode, training)
         entries = {name: trained.manifest[name] for name in ("parent", "dataset", "examples", "dimensions", "start")}
         entries |= {
