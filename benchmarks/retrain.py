@@ -37,7 +37,7 @@ DIMENSIONS = (384, 256, 128, 64, 32)
 FILES = ("cancergov", "ghr", "medlineplus", "niddk", "seniorhealth", "nhlbi", "cdc")
 TRAIN, TEST, DEV = 150, 60, 30
 REPLAY, NEW_ONLY, FULL = "incremental with replay", "new data only", "full retraining"
-WAYS: dict[str, dict[str, Any]] = {REPLAY: {}, NEW_ONLY: {"replay": 0}, FULL: {"full_every": 1}}
+WAYS: dict[str, dict[str, Any]] = {REPLAY: {"merge": 0.6}, NEW_ONLY: {"replay": 0}, FULL: {"full_every": 1}}
 BASE: dict[str, Any] = {
     "training": {"dimensions": DIMENSIONS, "learning_rate": 2e-4, "batch_size": 32, "max_length": 128,
                  "epochs": 2, "checkpoint_steps": 1000, "dev_documents": 200},
