@@ -20,7 +20,7 @@ from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
 ROOT = Path(__file__).parent.parent.parent
-TRIALS = 3
+TRIALS = 2
 # Of temperatures 1e-40 gives a loss that is no number at the first step. The seed tries it at trial 1.
 CONFIG = """
 model: {model}
@@ -64,15 +64,15 @@ def test_a_search_survives_a_trial_that_diverges_and_its_driver_and_repeats_no_t
     file = tmp_path / "tune.yaml"
     file.write_text(CONFIG.format(model=encoder_folder, data=tmp_path / "data", root=tmp_path, trials=TRIALS))
     job = start(tmp_path, str(file))
-    while not are_over(tmp_path) >= {0, 1}:
+    while 1 not in are_over(tmp_path):  # it diverges at its first step, while trial 0 trains
         assert job.poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.1)
     family = psutil.Process(job.pid).children(recursive=True)
     job.send_signal(signal.SIGKILL)
     job.wait()
     psutil.wait_procs(family, timeout=30)
-    before = records(tmp_path)
-    over = are_over(tmp_path)
+    before, over = records(tmp_path), are_over(tmp_path)
+    assert before[1]["state"] == "failed"
     assert start(tmp_path, f"resume={tmp_path}/out").wait() == 0, (tmp_path / "log").read_text()
     after = records(tmp_path)
     assert {number: after[number] for number in over} == {number: before[number] for number in over}
@@ -80,9 +80,7 @@ def test_a_search_survives_a_trial_that_diverges_and_its_driver_and_repeats_no_t
     assert {number: after[number]["point"] for number in before} == {
         number: record["point"] for number, record in before.items()
     }
-    failed = [record for record in after.values() if record["state"] == "failed"]
-    assert failed
-    assert all("lower training.learning_rate" in record["reason"] for record in failed)
+    assert "lower training.learning_rate" in after[1]["reason"]
     assert after[0]["state"] == "complete"
     assert [one["examples"] for one in after[0]["course"]] == [48, 96, 192]
 
