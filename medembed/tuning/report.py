@@ -19,7 +19,7 @@ h2 { margin-top: 2.5rem } table { border-collapse: collapse; font-size: .9rem } 
 td, th { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #e5e7eb; white-space: nowrap }
 th { color: #6b7280; font-weight: 500 } .best td { font-weight: 600; background: #fffbeb } p.note { color: #6b7280 }
 """
-_LAYOUT = {"template": "plotly_white", "height": 430, "margin": {"l": 60, "r": 30, "t": 30, "b": 50}}
+_LAYOUT = {"title": None, "template": "plotly_white", "height": 430, "margin": {"l": 60, "r": 30, "t": 30, "b": 50}}
 
 
 def draw_report(
@@ -73,6 +73,7 @@ def _study(records: Sequence[Record], axes: Sequence[Axis], values: Any, directi
     """Optuna's study of the trials that were trained to their end."""
     import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=["maximize"] * directions)
     space = {axis.name: axis.distribution() for axis in axes}
     for record in records:
