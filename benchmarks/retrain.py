@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 import numpy as np
+import yaml
 
 from benchmarks.worth import MODEL
 from jobs.session import ray_session
@@ -99,7 +100,7 @@ def follow(
         **BASE, "training": {**BASE["training"], "cpus_per_worker": threads}, "encoding": {"workers": threads},
         "model": model, "output": str(folder / "out"), "registry": {"workspace": str(folder)},
         "source": {"path": str(landing), "document_language": "en", "query_language": "en"},
-        "increment": {**increment, **WAYS[way]},
+        "increment": {**WAYS[way], **increment},
     })  # fmt: skip
     registry = Registry(f"sqlite:///{folder}/mlflow.db", config.registry)
     old: frozenset[str] = frozenset()
@@ -142,7 +143,7 @@ def _by_query(evaluation: Evaluation) -> dict[str, Any]:
 @click.option("--medquad", required=True, type=click.Path(path_type=Path, exists=True), help="folder of its files")
 @click.option("--full", is_flag=True, help="all rows instead of 240 of each file")
 @click.option("--way", multiple=True, type=click.Choice(list(WAYS)), default=list(WAYS))
-@click.option("--increment", multiple=True, help="key=value of increment, e.g. replay=1")
+@click.option("--increment", multiple=True, help="key=value of increment, above what a way sets, e.g. merge=null")
 @click.option("--threads", default=2, show_default=True, help="of a training, and encoding workers")
 @click.option("--folder", type=click.Path(path_type=Path), help="what a way gave stays there; default: nowhere")
 @click.option("--plot", type=click.Path(path_type=Path), help="PNG to write")
@@ -157,8 +158,7 @@ def main(
 ) -> None:
     """Prints a line for each drop, a table in Markdown, and what is lost and gained."""
     logging.disable(logging.INFO)
-    settings = {key: json.loads(value) if value[0].isdigit() else value for key, value in
-                (entry.split("=", 1) for entry in increment)}  # fmt: skip
+    settings = {key: yaml.safe_load(value) for key, value in (entry.split("=", 1) for entry in increment)}
     found: dict[str, list[Step]] = {}
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch, ray_session(None):
         drops = write_drops(medquad, Path(scratch), full=full)

@@ -75,11 +75,7 @@ def train(
     check_reporting(config.report_to, logs)
     steps, stream = _count_steps(dataset, examples, config)
     sample = draw_dev_sample(dataset, config)  # fails here, in a second, rather than in a worker
-    attempt = uuid.uuid4().hex
-    if claim_run(run, key, inputs, attempt):
-        mend_snapshot(run)
-        latest = latest_checkpoint(run)
-        logger.info("train: goes on with %s%s", run, f", from step {latest[1]}" if latest else ", from its start")
+    attempt = _begin(run, key, inputs)
     with watch(steps * stream.rows, "train", "examples") as progress:
         rows = examples.uri if examples else None
         work = Work(
@@ -89,32 +85,44 @@ def train(
         best, metrics, history = _fit(work, trial)
     with tempfile.TemporaryDirectory() as folder:
         download_model(best, Path(folder))
-        entries = {
-            "fingerprint": model_fingerprint(Path(folder)),
-            "parent": {"model": model, "fingerprint": inputs["model"]},
-            "dataset": dataset.fingerprint,
-            "examples": examples and examples.fingerprint,
-            "dimensions": sorted(config.dimensions, reverse=True),
-            "dev": metrics,
-            "start": read_start(run),
-        }
-        _describe(Path(folder), entries, config, dataset, examples, history)
+        entries = _describe(Path(folder), work, inputs, dataset, examples, (metrics, history))
         checkpoint = publish(Path(folder), output, key, entries, config)
     remove_run(run)
     return checkpoint
 
 
+def _begin(run: str, key: str, inputs: dict[str, Any]) -> str:
+    """Claims the run's folder, mended where a death left it torn; the name of this attempt."""
+    attempt = uuid.uuid4().hex
+    if claim_run(run, key, inputs, attempt):
+        mend_snapshot(run)
+        latest = latest_checkpoint(run)
+        logger.info("train: goes on with %s%s", run, f", from step {latest[1]}" if latest else ", from its start")
+    return attempt
+
+
 def _describe(
     folder: Path,
-    entries: dict[str, Any],
-    config: TrainingConfig,
+    work: Work,
+    inputs: dict[str, Any],
     dataset: Dataset,
     examples: Examples | None,
-    history: list[Entry],
-) -> None:
-    """Writes the model's cards and curves beside it."""
+    measured: tuple[dict[str, float], list[Entry]],
+) -> dict[str, Any]:
+    """Writes the model's cards and curves beside it, from (dev metrics, history); the entries of its manifest."""
+    config, (metrics, history) = work.config, measured
+    entries = {
+        "fingerprint": model_fingerprint(folder),
+        "parent": {"model": work.model, "fingerprint": inputs["model"]},
+        "dataset": dataset.fingerprint,
+        "examples": examples and examples.fingerprint,
+        "dimensions": sorted(config.dimensions, reverse=True),
+        "dev": metrics,
+        "start": read_start(work.run),
+    }
     (folder / CARD).write_text(json.dumps(entries, indent=2))
     describe_checkpoint(folder, entries, config, dataset.manifest, examples.manifest if examples else None, history)
+    return entries
 
 
 def _check_inputs(dataset: Dataset, examples: Examples | None, model: str, config: TrainingConfig) -> Examples | None:

@@ -48,7 +48,7 @@ def draw_report(
         f"<h1>Search of settings</h1><p>{html.escape(objective)}. {len(records)} trials: {counts}.</p>"
         f"<p><b>{html.escape(_headline(records, best))}</b></p>"
         + "".join(shown)
-        + f"<h2>Trials</h2><div class=wide>{_table(records, best, axes, config)}</div></html>"
+        + f"<h2>Trials</h2><div class=wide>{_table(records, best, axes)}</div></html>"
     )
 
 
@@ -157,7 +157,7 @@ def _is_beaten(point: Sequence[float], others: Sequence[Sequence[float]]) -> boo
     )
 
 
-def _table(records: Sequence[Record], best: Record, axes: Sequence[Axis], config: TuneConfig) -> str:
+def _table(records: Sequence[Record], best: Record, axes: Sequence[Axis]) -> str:
     head = ["trial", "state", "dev score", "examples", "seconds", *(axis.name for axis in axes), "why"]
     rows = [
         f"<tr{' class=best' if record.number == best.number else ''}>"

@@ -4,7 +4,7 @@ import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from pydantic import ValidationError
 
@@ -80,7 +80,7 @@ def read_axes(
         if len(spec) != 1 or next(iter(spec)) not in KINDS:
             raise ValueError(f"search.{key}: found {sorted(spec)}, expected one of {', '.join(KINDS)}")
         ((kind, values),) = spec.items()
-        made = list(_make_axes(key, kind, values, training, mining))
+        made = list(_make_axes(key, cast(Kind, kind), values, training, mining))
         for axis in made:
             if not axis.holds(axis.default):
                 raise ValueError(
@@ -127,7 +127,7 @@ def _check_key(key: str, known: Sequence[str]) -> None:
         raise ValueError(f"search.{key}: unknown key; the nearest that can be searched is {nearest[0]!r}{note}")
 
 
-def _make_axes(key: str, kind: str, values: Any, training: TrainingConfig, mining: MiningConfig) -> Iterator[Axis]:
+def _make_axes(key: str, kind: Kind, values: Any, training: TrainingConfig, mining: MiningConfig) -> Iterator[Axis]:
     given = tuple(values) if isinstance(values, list | tuple) else (values,)
     if key == WEIGHTS:
         yield from _weight_axes(kind, given, training)
@@ -140,7 +140,7 @@ def _make_axes(key: str, kind: str, values: Any, training: TrainingConfig, minin
     else:
         _check_bounds(key, kind, given)
     default = _look_up({"training": training.model_dump(), "mining": mining.model_dump()}, key)
-    yield Axis(key, kind, given, default)  # type: ignore[arg-type]  # a Kind: the caller has looked
+    yield Axis(key, kind, given, default)
 
 
 def _weight_axes(kind: str, values: tuple[Any, ...], training: TrainingConfig) -> Iterator[Axis]:

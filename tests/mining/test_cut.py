@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from medembed.data.config import SourceConfig, SplitConfig
@@ -21,19 +22,23 @@ def test_cut_from_a_pool_are_the_examples_that_mining_would_have_given(
     dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
     table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding)
     base = MiningConfig(max_pairs=60, window=20)
-    pool = mine(dataset, table, model, f"{tmp_path}/pool", pool_of(base, [0.3, 0.02]), encoding)
-    for negatives, margin in ((3, 0.02), (1, 0.3)):
+    pool = mine(dataset, table, model, f"{tmp_path}/pool", pool_of(base, [0.5, 0.0]), encoding)
+    gaps = [1 - score / row["positive_score"] for row in pool.read() for score in row["negative_scores"]]
+    middle, found = float(np.median(gaps)), {}  # which half of the pool's negatives are too near for
+    for negatives, margin in ((3, 0.0), (3, middle)):
         mined = mine(
             dataset, table, model, f"{tmp_path}/{{key}}",
             base.model_copy(update={"negatives": negatives, "margin": margin}), encoding,
         )  # fmt: skip
         cut = cut_examples(pool, f"{tmp_path}/cut/{{key}}", negatives, margin)
         assert cut.read() == mined.read()
+        found[margin] = sum(len(row["negatives"]) for row in cut.read())
         for name in ("config", "dataset"):
             assert cut.manifest[name] == mined.manifest[name]
         counted = "pairs with fewer negatives than asked"
         assert cut.manifest["counts"][counted] == mined.manifest["counts"][counted]
         assert cut_examples(pool, f"{tmp_path}/cut/{{key}}", negatives, margin) == cut
+    assert found[0.0] > found[middle] > 0  # the margin decides about some of them
 
 
 def test_a_pool_holds_all_that_the_narrowest_margin_keeps():

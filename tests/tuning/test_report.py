@@ -1,7 +1,7 @@
 import re
 
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import Measured, Record
+from medembed.tuning.records import Measured, Record, State
 from medembed.tuning.report import draw_report
 
 CONFIG = TuneConfig.model_validate({
@@ -10,11 +10,11 @@ CONFIG = TuneConfig.model_validate({
 })  # fmt: skip
 
 
-def make(number: int, few: float, full: float, state: str = "complete", reason: str = "") -> Record:
+def make(number: int, few: float, full: float, state: State = "complete", reason: str = "") -> Record:
     metrics = {"ndcg@10/64": few, "ndcg@10/384": full}
     course = () if state == "failed" else (Measured(300, 0.1, metrics), Measured(2400, (few + full) / 2, metrics))
     point = {"training.temperature": 0.05 - number / 200, "mining.negatives": number % 5}
-    return Record(number, point, state, course, reason)  # type: ignore[arg-type]
+    return Record(number, point, state, course, reason)
 
 
 RECORDS = [
