@@ -56,7 +56,7 @@ _NOTICE_S = 8
 def main(kills: int, seed: int, kind: tuple[str, ...]) -> None:
     """Prints a line for each kill and a summary."""
     draw, start, wrong = random.Random(seed), time.monotonic(), 0
-    os.environ |= {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1", "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1"}
+    os.environ["RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S"] = "1"
     os.environ.pop("RAY_ADDRESS", None)
     # A short folder: Ray puts socket paths below it.
     with tempfile.TemporaryDirectory(prefix="mtf-", dir="/tmp") as scratch, s3_bucket() as bucket:

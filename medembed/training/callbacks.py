@@ -10,7 +10,6 @@ from typing import Any
 
 import ray.train
 import torch
-from ray.util import get_current_placement_group
 from transformers import TrainerCallback
 
 from medembed.encoding.encoder import Encoder, Role
@@ -21,7 +20,7 @@ from medembed.training.dev_sample import DevSample, Vectors, score_dev_sample
 from medembed.training.history import record_dev
 from medembed.training.order import Plan
 from medembed.training.state import TrainingState, after_evaluation, is_over
-from medembed.training.trial import PLACE, Rungs
+from medembed.training.trial import Rungs
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,7 @@ class Reporter(TrainerCallback):
             (folder / CARD).write_text(json.dumps({"dimensions": sorted(self.config.dimensions, reverse=True)}))
             record_dev(state, folder, {name: value for name, value in metrics.items() if "/" in name})
         checkpoint = ray.train.Checkpoint.from_directory(str(folder))
-        report: dict[str, Any] = {"step": state.global_step} | metrics
-        if self.rungs is not None and (group := get_current_placement_group()) is not None:
-            report[PLACE] = group.id.hex()
+        report = {"step": state.global_step} | metrics
         ray.train.report(report, checkpoint, delete_local_checkpoint_after_upload=True)
 
     def _is_time_to_measure(self, state: Any) -> bool:

@@ -23,6 +23,7 @@ from medembed.training.card import describe_checkpoint
 from medembed.training.checkpoint import KIND, Checkpoint, download_model, publish, read_history
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample
+from medembed.training.held import free_held
 from medembed.training.history import Entry
 from medembed.training.loop import count_steps, read_together
 from medembed.training.loss_config import ON_EXAMPLES, RANKING
@@ -76,6 +77,8 @@ def train(
     steps, stream = _count_steps(dataset, examples, config)
     sample = draw_dev_sample(dataset, config)  # fails here, in a second, rather than in a worker
     attempt = _begin(run, key, inputs)
+    if trial is not None:
+        free_held(run)  # of an attempt whose trial died
     with watch(steps * stream.rows, "train", "examples") as progress:
         rows = examples.uri if examples else None
         work = Work(
@@ -215,6 +218,8 @@ def _torch_trainer(work: Work, trial: Trial | None) -> Any:
 
     from medembed.training.controller import KeepWholeSnapshot
 
+    # Ray Train looks every 2 seconds whether workers have news, four times one after another at the start and the end.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")
     parent, _, name = work.run.rpartition("/")
     config = work.config
     resources = {"CPU": float(config.cpus_per_worker)}

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-PLACE = "placement_group"  # of a trial's report: what its workers hold, so that it can be taken from a stopped one
-
 
 @dataclass(frozen=True)
 class Rungs:

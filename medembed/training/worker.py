@@ -68,9 +68,12 @@ def _train(work: Work) -> "Diverged | None":
     from transformers import set_seed
 
     from medembed.training.callbacks import Reporter
+    from medembed.training.held import note_held
     from medembed.training.readying import load_model_to_train, read_columns
 
     config, context, checkpoint = work.config, ray.train.get_context(), ray.train.get_checkpoint()
+    if work.rungs is not None and context.get_world_rank() == 0:
+        note_held(work.run)
     set_seed(config.seed)
     encoder, adapter = load_model_to_train(work, ray.train.torch.get_device())
     prepare_reporting(config.report_to, work.logs)

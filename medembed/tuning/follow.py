@@ -7,8 +7,8 @@ from typing import Any
 from ray.tune import Callback
 
 from medembed import storage
+from medembed.training.held import free_held
 from medembed.training.run import remove_run, run_folder
-from medembed.training.trial import PLACE
 from medembed.tuning.records import MODEL, Measured, Record, Records
 from medembed.tuning.space import Point
 from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE, Shared
@@ -24,7 +24,6 @@ class Follow(Callback):
         self.records, self.shared, self.config = records, shared, shared.config
         self.began: dict[int, float] = {}
         self.start, self.first = time.monotonic(), len([record for record in records.all() if record.is_over])
-        self.places: dict[int, str] = {}  # placement groups of the workers of trials
         self.done: set[int] = set()  # trials that have a checkpoint
         # Trials whose files are to be removed, and since when; what an earlier driver left of them is as good as gone.
         self.ended = {one.number: 0.0 for one in records.all() if one.state in ("stopped", "failed")}
@@ -43,7 +42,6 @@ class Follow(Callback):
         self.done |= {number} if DONE in result else set()
         if DONE in result and self.records.known[number].score >= result[OBJECTIVE]:
             return  # it was measured before; not where a trial had died between its checkpoint and this
-        self.places[number] = str(result.get(PLACE, ""))
         metrics = {name: value for name, value in result.items() if name.startswith(self.config.training.select_by)}
         measured = Measured(int(result[EXAMPLES]), float(result[OBJECTIVE]), metrics)
         course = [one for one in self.records.known[number].course if one.examples < measured.examples]
@@ -59,7 +57,7 @@ class Follow(Callback):
         elif number in self.done:
             self._end(number, "complete")
         elif self.config.hours and time.monotonic() - self.start >= self.config.hours * 3600:
-            free(self.places.pop(number, ""))
+            self._free(number)
             logger.info("trial %d: time is up; it goes on where the search does", number)
         else:
             self._end(number, "stopped")
@@ -74,7 +72,7 @@ class Follow(Callback):
         for number, ended in list(self.ended.items()):
             if (best is not None and number == best.number) or (now - ended < _SETTLES_S and not everything):
                 continue
-            model = storage.join(self.records.folder(number), MODEL)
+            model = self._model(number)
             remove_run(run_folder(model))
             storage.delete_folder(model)
             del self.ended[number]
@@ -84,9 +82,15 @@ class Follow(Callback):
         record = self.records.change(number, state=state, reason=reason, seconds=round(seconds, 1))
         self.ended[number] = time.monotonic()
         if state != "complete":
-            free(self.places.pop(number, ""))
+            self._free(number)
         logger.info("%s", self._describe(record))
         self.clean()
+
+    def _model(self, number: int) -> str:
+        return storage.join(self.records.folder(number), MODEL)
+
+    def _free(self, number: int) -> None:
+        free_held(run_folder(self._model(number)))
 
     def _describe(self, record: Record) -> str:
         done = len([one for one in self.records.all() if one.is_over])
@@ -105,13 +109,3 @@ def describe(record: Record, examples: int) -> str:
         return f"failed: {record.reason}"
     what = "stopped" if record.state == "stopped" else "trained"
     return f"dev score {record.score:.4f}, {what} at {record.examples:,} of {examples:,} examples"
-
-
-def free(place: str) -> None:
-    """Takes from the workers of a trial that was ended what they hold: Ray Train, whose controller died with the trial,
-    does so only where Ray has a dashboard to ask, and the trials to come would wait for it for ever."""
-    import ray
-    from ray.util.placement_group import PlacementGroup, remove_placement_group
-
-    if place:
-        remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(place))))

@@ -16,7 +16,7 @@ from medembed.privacy import silence_telemetry
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
 from medembed.training.trainer import train
-from medembed.training.trial import PLACE, Rungs, Trial
+from medembed.training.trial import Rungs, Trial
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import FOLDER, MODEL, name_of
 from medembed.tuning.room import needs
@@ -51,7 +51,7 @@ class TellTune(TuneReportCallback):
         found = metrics[0]
         if "score" in found:
             told = {name: value for name, value in found.items() if "/" in name}
-            told |= {OBJECTIVE: found["score"], EXAMPLES: found["step"] * self.rows, PLACE: found.get(PLACE, "")}
+            told |= {OBJECTIVE: found["score"], EXAMPLES: found["step"] * self.rows}
             super().after_report(run_context, [told], None)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from medembed.training.trial import PLACE
+from medembed.training.held import free_held, note_held
+from medembed.training.run import run_folder
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.follow import Follow
 from medembed.tuning.records import Records
@@ -81,20 +82,19 @@ def test_what_an_earlier_driver_left_of_stopped_trials_goes_and_models_stay(foll
 
 @pytest.mark.ray
 def test_what_a_stopped_trials_workers_hold_is_free_for_the_next(follow: Follow, ray_local: None):
-    from ray.util import placement_group, placement_group_table
+    import ray
+    from ray.util import placement_group, placement_group_table, remove_placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-    held = placement_group([{"CPU": 4}])
-    assert held.wait(30)
     follow.started(0, {"training.temperature": 0.05})
-    tell(follow, 0, **{OBJECTIVE: 0.4, EXAMPLES: 320, PLACE: held.id.hex()})
+    run = run_folder(follow._model(0))
+    held = placement_group([{"CPU": 4}])
+    inside = PlacementGroupSchedulingStrategy(held)
+    ray.get(ray.remote(note_held).options(scheduling_strategy=inside).remote(run))
     end(follow, 0)
     following = placement_group([{"CPU": 4}])
     assert following.wait(30)
     assert placement_group_table(held)["state"] == "REMOVED"
-    follow.started(1, {"training.temperature": 0.05})
-    tell(follow, 1, **{OBJECTIVE: 0.4, EXAMPLES: 2400, PLACE: following.id.hex(), DONE: "uri"})
-    end(follow, 1)  # it has ended by itself, and so has what it held
+    free_held(run)  # nothing is written there any more
     assert placement_group_table(following)["state"] == "CREATED"
-    from ray.util import remove_placement_group
-
     remove_placement_group(following)
