@@ -1,7 +1,7 @@
 """What the workers of a search's trial hold of a Ray cluster, written down so that it can be taken from a dead one.
 
-Ray Train keeps it for a controller that died with its trial until Ray's dashboard says so, and for ever without one: the
-trials to come, or the same one anew, would wait for it.
+Ray Train keeps it, where a controller died with its trial, until Ray's dashboard says so, and for ever without one:
+the trials to come, or the same one tried again, would wait for it.
 """
 
 from medembed import storage
