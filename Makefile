@@ -26,6 +26,7 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.train_faults
 	$(BIN)/python -m benchmarks.retrain_faults
 	$(BIN)/python -m benchmarks.tune
+	$(BIN)/python -m benchmarks.tune_faults
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.evaluate_large

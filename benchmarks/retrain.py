@@ -41,7 +41,7 @@ REPLAY, NEW_ONLY, FULL = "incremental with replay", "new data only", "full retra
 WAYS: dict[str, dict[str, Any]] = {REPLAY: {"merge": 0.6}, NEW_ONLY: {"replay": 0}, FULL: {"full_every": 1}}
 BASE: dict[str, Any] = {
     "training": {"dimensions": DIMENSIONS, "learning_rate": 2e-4, "batch_size": 32, "max_length": 128,
-                 "epochs": 2, "checkpoint_steps": 1000, "dev_documents": 200},
+                 "epochs": 2, "checkpoint_steps": 1000, "dev_documents": 100},
     "mining": {"negatives": 0, "window": 10},
     "evaluation": {"dimensions": DIMENSIONS, "k": (10,)},
     "gate": {"force": True, "reason": "a benchmark of ways to train"},

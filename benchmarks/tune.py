@@ -106,14 +106,16 @@ def _print_worth(config: TuneConfig, dataset: Dataset, points: dict[str, Point],
     )
     (pool,) = (Path(config.output) / "pool").iterdir()
     shared = Shared(config, config.output, config.model, dataset.uri, str(pool))
-    found = {}
+    found, on_dev = {}, dict[str, list[float]]()
     for name, point in points.items():
-        scores = []
+        scores, on_dev[name] = [], []
         for seed in seeds:
             training, examples = best_settings(shared, point)
             training = training.model_copy(update={"seed": seed, "cpus_per_worker": 2, "checkpoint_steps": 1000})
             checkpoint = train(dataset, examples, config.model, f"{root}/worth/{{key}}", training)
             scores.append(measure(sample, checkpoint.uri))
+            dev = checkpoint.manifest["dev"]
+            on_dev[name].append(float(np.mean([dev[f"{training.select_by}/{one}"] for one in OBJECTIVE])))
         found[name] = mean_over_seeds(scores)
     if not seeds:
         return
@@ -128,6 +130,7 @@ def _print_worth(config: TuneConfig, dataset: Dataset, points: dict[str, Point],
         f"winner {winner.mean():.4f}, difference {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
     )
     print(f"NDCG@10 {by_dimension}")
+    print(f"dev scores with each of these seeds: {on_dev}")
 
 
 if __name__ == "__main__":
