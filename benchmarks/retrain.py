@@ -258,7 +258,7 @@ def draw(found: dict[str, list[Step]], path: Path) -> None:
         axis.set_xlabel("after drop")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("NDCG@10 at 64 dimensions")
-    axes[1].legend(frameon=False)
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, dpi=120)
 
 
