@@ -27,3 +27,7 @@ class ServiceError(MedEmbedError):
 
 class TrainingError(MedEmbedError):
     """Training stopped before it had a usable checkpoint."""
+
+
+class WorkersLost(TrainingError):
+    """Workers died, failed, or found no room too often; the same call goes on from the last checkpoint."""

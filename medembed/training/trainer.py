@@ -13,7 +13,7 @@ from medembed import storage
 from medembed.artifact import find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.model_files import CARD, fetch_model, model_fingerprint, model_width
-from medembed.errors import DataError, MedEmbedError, TrainingError
+from medembed.errors import DataError, MedEmbedError, TrainingError, WorkersLost
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.progress import watch
@@ -58,8 +58,8 @@ def train(
     measured when it wants, not each `checkpoint_steps`.
     A lost worker restarts from the last reported checkpoint, and so does the same call after the driver was lost:
     unfinished state lies beside `output` until the end.
-    Raises TrainingError when failures exceed `max_failures`, DataError if no step would be made, or if the loss and
-    the data do not fit.
+    Raises WorkersLost when failures exceed `max_failures`, in a trial at the first, TrainingError if the loss was no
+    number, DataError if no step would be made, or if the loss and the data do not fit.
     """
     examples = _check_inputs(dataset, examples, model, config)
     inputs = fingerprint_inputs(dataset, examples, model, config)
@@ -197,7 +197,7 @@ def _fit(work: Work, trial: Trial | None) -> tuple[Any, dict[str, float], list[E
     try:
         result = _torch_trainer(work, trial).fit()
     except ray.train.TrainingFailedError as error:
-        raise TrainingError(f"training stopped: {_root_cause(error)}") from error
+        raise WorkersLost(f"training stopped: {_root_cause(error)}") from error
     if isinstance(result.return_value, Refused):
         if latest_checkpoint(work.run) is None:
             remove_run(work.run)  # nothing is lost, and it would refuse the config that mends it
@@ -239,7 +239,10 @@ def _torch_trainer(work: Work, trial: Trial | None) -> Any:
             storage_path=parent,
             callbacks=[KeepWholeSnapshot(work.run), *(trial.callbacks if trial else ())],
             failure_config=ray.train.FailureConfig(
-                max_failures=config.max_failures, controller_failure_limit=_STARTS_WITHOUT_ROOM
+                # What a stopped trial's workers hold is taken away while its controller lives, which must not take it
+                # again: Ray Tune tries a trial anew.
+                max_failures=0 if trial else config.max_failures,
+                controller_failure_limit=_STARTS_WITHOUT_ROOM,
             ),
             checkpoint_config=ray.train.CheckpointConfig(
                 num_to_keep=2, checkpoint_score_attribute="score", checkpoint_score_order="max"
@@ -275,7 +278,8 @@ def _root_cause(error: BaseException) -> str:
 
 
 def _innermost(error: Any) -> BaseException:
-    while inner := getattr(error, "_base_exc", None) or getattr(error, "cause", None) or error.__cause__:
+    names = ("controller_failure", "_base_exc", "cause", "__cause__")
+    while inner := next(filter(None, (getattr(error, name, None) for name in names)), None):
         error = inner
     found: BaseException = error
     return found

@@ -9,7 +9,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from medembed import storage
 from medembed.data.dataset import open_dataset
-from medembed.errors import MedEmbedError
+from medembed.errors import MedEmbedError, WorkersLost
 from medembed.mining.cut import cut_examples
 from medembed.mining.examples import Examples, open_examples
 from medembed.privacy import silence_telemetry
@@ -68,6 +68,8 @@ def run_trial(asked: dict[str, Any], shared: Shared) -> None:
         dev = checkpoint.manifest["dev"]
         metrics = {name: value for name, value in dev.items() if "/" in name}
         tune.report({OBJECTIVE: dev["score"], EXAMPLES: shared.config.examples, DONE: checkpoint.uri, **metrics})
+    except WorkersLost:
+        raise
     except MedEmbedError as error:
         tune.report({OBJECTIVE: math.nan, EXAMPLES: 0, FAILED: str(error)})
     except ValueError as error:  # settings that do not go together; pydantic's message would hold values

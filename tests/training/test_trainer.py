@@ -21,7 +21,7 @@ from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
-from medembed.errors import DataError, ModelError, StorageError, TrainingError
+from medembed.errors import DataError, ModelError, StorageError, TrainingError, WorkersLost
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import open_examples
 from medembed.mining.mine import Examples, mine
@@ -29,10 +29,12 @@ from medembed.schema import EXAMPLES
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample, measure_dev_sample
+from medembed.training.held import FILE, free_held
 from medembed.training.loss_config import LossConfig
 from medembed.training.order import Stream
 from medembed.training.run import latest_checkpoint
 from medembed.training.trainer import fingerprint_inputs, train
+from medembed.training.trial import Rungs, Trial
 
 CONFIG = TrainingConfig(
     dimensions=(32, 8), select_dimension=8, batch_size=8, workers=2, learning_rate=5e-3, checkpoint_steps=12, epochs=5,
@@ -217,3 +219,23 @@ def test_the_dev_sample_is_fixed_and_holds_the_answers(work: tuple[Dataset, Exam
     named = {name for name, _ in sample.documents}
     assert all(set(grades) <= named for grades in sample.qrels.values())
     assert len(sample.documents) == 40
+
+
+@pytest.mark.ray
+def test_a_trial_whose_workers_lose_what_they_hold_ends_and_takes_nothing_again(
+    work: tuple[Dataset, Examples, str], tmp_path: Path
+):
+    from ray.util import placement_group_table
+
+    def take() -> None:
+        while not (tmp_path / "m.run" / FILE).exists():
+            time.sleep(0.05)
+        free_held(str(tmp_path / "m.run"))
+
+    taking = threading.Thread(target=take)
+    taking.start()
+    config = CONFIG.model_copy(update={"workers": 1, "epochs": 1000})
+    with pytest.raises(WorkersLost):
+        train(*work, str(tmp_path / "m"), config, Trial(Rungs((40,), {8: 1.0})))
+    taking.join()
+    assert {group["state"] for group in placement_group_table().values()} == {"REMOVED"}
