@@ -3,9 +3,22 @@
 from typing import Any
 
 from ray.train import UserCallback
+from ray.train.torch import TorchTrainer
 
 from medembed import storage
 from medembed.training.run import SNAPSHOT, WHOLE_SNAPSHOT
+
+
+class TrialTrainer(TorchTrainer):
+    """A trainer without Ray Train's process that waits for its controller's death to free what the workers held.
+
+    It asks Ray's dashboard for that, and where there is none each stopped trial would leave one for the rest of the
+    search. `held` frees what a trial held.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        made = super()._create_default_callbacks()
+        return [each for each in made if type(each).__name__ != "PlacementGroupCleanerCallback"]
 
 
 class KeepWholeSnapshot(UserCallback):

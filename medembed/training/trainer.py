@@ -216,7 +216,7 @@ def _torch_trainer(work: Work, trial: Trial | None) -> Any:
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from medembed.training.controller import KeepWholeSnapshot
+    from medembed.training.controller import KeepWholeSnapshot, TrialTrainer
 
     # Ray Train looks every 2 seconds whether workers have news, four times one after another at the start and the end.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")
@@ -225,7 +225,7 @@ def _torch_trainer(work: Work, trial: Trial | None) -> Any:
     resources = {"CPU": float(config.cpus_per_worker)}
     if config.use_gpu:
         resources["GPU"] = trial.gpus_per_worker if trial else 1.0
-    return TorchTrainer(
+    return (TrialTrainer if trial else TorchTrainer)(
         partial(train_worker, work),
         torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
