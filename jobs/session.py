@@ -194,7 +194,7 @@ _LOCAL_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_worker_maximum_startup_concurrency": str(max(16, os.cpu_count() or 1)),  # it warns at four times as many
+    "RAY_worker_maximum_startup_concurrency": str(max(8, os.cpu_count() or 1)),  # it warns at four times as many
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # to Ray: a node of its own, which listens on 127.0.0.1 alone
 }
 

@@ -15,7 +15,7 @@ from jobs.train import resolve_guide
 from medembed import storage
 from medembed.config import InputUri
 from medembed.data.dataset import open_dataset
-from medembed.errors import MedEmbedError
+from medembed.errors import ConfigError, MedEmbedError
 from medembed.privacy import without_passwords
 from medembed.registry.models import open_registry, resolve_model
 from medembed.tuning.config import TuneConfig
@@ -34,6 +34,8 @@ class TuneJob(TuneConfig):
 
 
 def run(job: TuneJob) -> Summary:
+    if job.resume and storage.absolute(job.resume) != storage.absolute(job.output):
+        raise ConfigError(f"resume: found in a file, expected on the command line: medembed tune resume={job.resume}")
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     registry.check_output(job.output)
     resolved = {
@@ -73,7 +75,7 @@ def _lines(job: TuneJob, found: Tuned) -> list[str]:
     gain = f", {found.best.score - default.score:+.4f} to the default" if default and default != found.best else ""
     return [
         f"trials:  {len(states)}: {counts}",
-        f"best:    trial {found.best.number}: {describe(found.best, job.examples)}{gain}",
+        f"best:    trial {found.best.number}: {describe(found.best, found.examples)}{gain}",
         *(f"         {key} = {value:.4g}" if isinstance(value, float) else f"         {key} = {value}"
           for key, value in found.best.point.items()),
         f"train:   medembed train {found.best_config}",

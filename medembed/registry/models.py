@@ -96,10 +96,14 @@ class Registry:
         for start in range(0, max(len(numbers), len(settings)), _PER_BATCH):
             batch = slice(start, start + _PER_BATCH)
             self.client.log_batch(run_id, metrics=numbers[batch], params=settings[batch])
-        for file, content in artifacts.items():
-            self._log_artifact(run_id, file, content)
+        self.add_artifacts(run_id, artifacts)
         self.client.set_terminated(run_id)
         return run_id
+
+    def add_artifacts(self, run_id: str, artifacts: Mapping[str, str | bytes]) -> None:
+        """Logs files to a run that is there, in place of those with the same names."""
+        for file, content in artifacts.items():
+            self._log_artifact(run_id, file, content)
 
     def find_run(self, tags: Mapping[str, str]) -> str | None:
         """The id of the newest finished run with these tags, if there is one."""

@@ -214,9 +214,9 @@ def _fit(work: Work, trial: Trial | None) -> tuple[Any, dict[str, float], list[E
 
 def _torch_trainer(work: Work, trial: Trial | None) -> Any:
     import ray.train
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchConfig
 
-    from medembed.training.controller import KeepWholeSnapshot, TrialTrainer
+    from medembed.training.controller import KeepWholeSnapshot, Trainer, TrialTrainer
 
     # Ray Train looks every 2 seconds whether workers have news, four times one after another at the start and the end.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")
@@ -225,7 +225,7 @@ def _torch_trainer(work: Work, trial: Trial | None) -> Any:
     resources = {"CPU": float(config.cpus_per_worker)}
     if config.use_gpu:
         resources["GPU"] = trial.gpus_per_worker if trial else 1.0
-    return (TrialTrainer if trial else TorchTrainer)(
+    return (TrialTrainer if trial else Trainer)(
         partial(train_worker, work),
         torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(

@@ -12,6 +12,8 @@ from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
 from medembed.tuning.space import Axis, Point, read_axes, settings
 
+_STEP = ("training.batch_size", "training.accumulation_steps")  # how many examples a step reads, and how often
+
 
 class TuneConfig(Config):
     """A base configuration, the keys that are searched, the budget, the objective."""
@@ -32,7 +34,9 @@ class TuneConfig(Config):
         "highest], choice: [values]; for training.weights also simplex: [lowest share of a dimension]",
     )
     trials: int = Field(default=20, ge=1, description="configurations to try, trial 0 included")
-    hours: float | None = Field(default=None, gt=0, description="time after which no trial goes on; null: no limit")
+    hours: float | None = Field(
+        default=None, gt=0, description="of a run, after which no trial goes on; null: no limit"
+    )
     pairs: int = Field(default=2400, ge=2, description="training pairs of each trial, a sample by stable hash")
     halving: int | None = Field(
         default=2,
@@ -83,8 +87,9 @@ class TuneConfig(Config):
             raise ValueError("several: needs two dimensions or more in objective")
         if self.training.patience is not None:
             raise ValueError("training.patience: leave it out; halving ends trials early")
-        sizes = [size for axis in self.axes() if axis.name == "training.batch_size" for size in axis.values]
-        self._check_budget(max([self.training.batch_size, *sizes]))
+        if not isinstance(self.training.workers, int):
+            raise ValueError("training.workers: found a range, but trials are compared at equal steps; give one number")
+        self.check_budget()
         return self
 
     @property
@@ -112,8 +117,12 @@ class TuneConfig(Config):
         """The configs of a trial."""
         return settings(point, self.training, self.mining)
 
-    def _check_budget(self, batch_size: int) -> None:
-        rows = batch_size * self.training.accumulation_steps * self.training.most_workers
+    def check_budget(self) -> None:
+        """Raises ValueError if a trial of the largest batches makes no step, or none by the first rung."""
+        highest = {axis.name: max(axis.values) for axis in self.axes() if axis.name in _STEP}
+        batch_size = highest.get("training.batch_size", self.training.batch_size)
+        steps = highest.get("training.accumulation_steps", self.training.accumulation_steps)
+        rows = batch_size * steps * self.training.most_workers
         if rows > self.pairs:
             raise ValueError(
                 f"pairs: found {self.pairs}, but a step of batch size {batch_size} reads {rows}; raise pairs, or lower "

@@ -26,7 +26,7 @@ class Follow(Callback):
         self.start, self.first = time.monotonic(), len([record for record in records.all() if record.is_over])
         self.done: set[int] = set()  # trials that have a checkpoint
         # Trials whose files are to be removed, and since when; what an earlier driver left of them is as good as gone.
-        self.ended = {one.number: 0.0 for one in records.all() if one.state in ("stopped", "failed")}
+        self.ended = {one.number: 0.0 for one in records.all() if one.is_over}
 
     def started(self, number: int, point: Point) -> None:
         """A trial is about to begin, or to begin again."""
@@ -39,13 +39,16 @@ class Follow(Callback):
         if FAILED in result:
             self.records.change(number, reason=str(result[FAILED]))
             return
-        self.done |= {number} if DONE in result else set()
-        if DONE in result and self.records.known[number].score >= result[OBJECTIVE]:
-            return  # it was measured before; not where a trial had died between its checkpoint and this
+        if DONE in result:
+            self.done.add(number)
+            return
         metrics = {name: value for name, value in result.items() if name.startswith(self.config.training.select_by)}
         measured = Measured(int(result[EXAMPLES]), float(result[OBJECTIVE]), metrics)
-        course = [one for one in self.records.known[number].course if one.examples < measured.examples]
-        self.records.change(number, course=(*course, measured))
+        known = {one.examples: one for one in self.records.known[number].course}
+        if known.get(measured.examples) == measured:
+            return  # told once more
+        course = known | {measured.examples: measured}
+        self.records.change(number, course=tuple(course[examples] for examples in sorted(course)))
         logger.info("trial %d: dev score %.4f at %s of %s examples", number, measured.objective,
                     f"{measured.examples:,}", f"{self.config.examples:,}")  # fmt: skip
 
@@ -56,15 +59,19 @@ class Follow(Callback):
             self._end(number, "failed", reason=record.reason)
         elif number in self.done:
             self._end(number, "complete")
-        elif self.config.hours and time.monotonic() - self.start >= self.config.hours * 3600:
-            self._free(number)
-            logger.info("trial %d: time is up; it goes on where the search does", number)
         else:
             self._end(number, "stopped")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         reason = f"its process died ({type(trial.get_error()).__name__})"  # no message: it might hold a text
         self._end(int(trial.config["number"]), "failed", reason=reason)
+
+    def suspend(self) -> None:
+        """Frees what trials hold that are not over when the search ends, because its time is up."""
+        for record in self.records.all():
+            if not record.is_over:
+                self._free(record.number)
+                logger.info("trial %d: time is up; it goes on where the search does", record.number)
 
     def clean(self, everything: bool = False) -> None:
         """Removes what trials left that are over, but for the best one's model."""

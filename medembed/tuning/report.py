@@ -124,10 +124,11 @@ def _curves(records: Sequence[Record], best: Record, objective: str) -> Any:
 
 
 def _pareto(records: Sequence[Record], best: Record, config: TuneConfig) -> Any:
-    """The score of the smallest dimension of the objective against that of the widest; None if there is one alone."""
+    """The score at the objective's smallest dimension against that at full width; None if only one is trained."""
     import plotly.graph_objects as go
 
-    few, full = min(config.weights), max(config.weights)
+    few, full = min(config.weights), max(config.training.dimensions)
+    few = few if few < full else min(config.training.dimensions)
     complete = [record for record in _complete(records) if record.best]
     if few == full or not complete:
         return None

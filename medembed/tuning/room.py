@@ -16,13 +16,12 @@ def find_nodes() -> list[Node]:
 
 
 def needs(config: TuneConfig) -> tuple[int, dict[str, float]]:
-    """(workers of a trial, what each takes); fewest where the number of workers may change."""
+    """(workers of a trial, what each takes)."""
     training = config.training
-    workers = training.workers if isinstance(training.workers, int) else training.workers[0]
     each = {"CPU": float(training.cpus_per_worker)}
     if training.use_gpu:
         each["GPU"] = 1 / config.trials_per_gpu
-    return workers, each
+    return training.most_workers, each
 
 
 def count_room(config: TuneConfig, nodes: Sequence[Node], spare_cpus: float = 0) -> int:

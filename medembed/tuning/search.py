@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +10,11 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import Record
+from medembed.tuning.records import Measured, Record
 from medembed.tuning.space import Axis, Point
 from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE
 
+_AGAIN = "The reported value is ignored because this `step` is already reported"  # by a trial that goes on
 Started = Callable[[int, Point], None]
 
 
@@ -25,26 +26,30 @@ class Search(OptunaSearch):
 
     def __init__(
         self, config: TuneConfig, axes: Sequence[Axis], planned: Sequence[Point], records: Iterable[Record],
-        started: Started,
+        started: Started, scheduler: TrialScheduler | None = None,
     ) -> None:  # fmt: skip
-        """`planned` come first, from trial 0 on; `records` are known: those that are over are not tried again."""
+        """`planned` come first, from trial 0 on; `records` are known: those that are over are not tried again.
+
+        `scheduler` is told what a trial had reached that goes on.
+        """
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", message=_AGAIN)
         metrics = objectives(config)
         space = {axis.name: axis.distribution() for axis in axes}
         super().__init__(
             space, metric=metrics if len(metrics) > 1 else metrics[0],
             mode=["max"] * len(metrics) if len(metrics) > 1 else "max",
         )  # fmt: skip
-        self.config, self.started = config, started
+        self.config, self.started, self.scheduler = config, started, scheduler
         # A quarter of the trials are drawn by chance before the model of good settings is asked.
         self.by_chance = max(3, config.trials // 4)
-        known = list(records)
-        for record in known:
+        self.known = {record.number: record for record in records}
+        for record in self.known.values():
             self._recall(record, space)
-        for point in planned[len(known) :]:
+        for point in planned[len(self.known) :]:
             self._ot_study.enqueue_trial(point)
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
@@ -59,6 +64,8 @@ class Search(OptunaSearch):
             seed=self.config.seed * 1009 + number,
         )
         asked = self._ot_trials[trial_id] = self._ot_study.ask(fixed_distributions=self._space)
+        if asked.number in self.known and self.scheduler is not None:
+            recall(self.scheduler, self.known[asked.number], trial_id)
         self.started(asked.number, dict(asked.params))
         return {"number": asked.number, "point": dict(asked.params)}
 
@@ -106,34 +113,55 @@ def objectives(config: TuneConfig) -> list[str]:
     return [f"{config.training.select_by}/{dimension}" for dimension in config.weights]
 
 
-def make_scheduler(config: TuneConfig, records: Iterable[Record] = ()) -> TrialScheduler:
-    """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934), the end of a training being no rung.
+class Halving(ASHAScheduler):
+    """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934) that lets trial 0 come to its end.
 
-    Its rungs know what the recorded trials had reached there.
+    The search is worth what its winner gains on it.
+    """
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision: str = super().on_trial_result(controller, trial, result)
+        return TrialScheduler.CONTINUE if trial.config["number"] == 0 else decision
+
+
+def make_scheduler(config: TuneConfig, records: Iterable[Record] = ()) -> TrialScheduler:
+    """Halving where the config has it, the end of a training being no rung.
+
+    Its rungs know what recorded trials that are over had reached there.
     """
     if config.halving is None or config.several or not config.rung_examples:
         return FIFOScheduler()
     rungs = config.rung_examples
-    scheduler = ASHAScheduler(
+    scheduler = Halving(
         time_attr=EXAMPLES, metric=OBJECTIVE, mode="max", grace_period=rungs[0], max_t=rungs[-1] + 1,
         reduction_factor=config.halving, stop_last_trials=False,
     )  # fmt: skip
     for record in records:
         if record.is_over:
-            replay(scheduler, record)
+            recall(scheduler, record, f"recorded-{record.number}")
     return scheduler
+
+
+def recall(scheduler: TrialScheduler, record: Record, trial_id: str) -> None:
+    """Tells a scheduler what a trial had reached; what it decided then it has decided."""
+    list(_tell(scheduler, record, trial_id))
 
 
 def replay(scheduler: TrialScheduler, record: Record) -> int:
     """Tells a scheduler of a trial's whole course; after how many examples it would have stopped it, or its end."""
+    for measured, decision in _tell(scheduler, record, f"recorded-{record.number}"):
+        if decision == TrialScheduler.STOP:
+            return measured.examples
+    return record.examples
+
+
+def _tell(scheduler: TrialScheduler, record: Record, trial_id: str) -> Iterator[tuple[Measured, str]]:
     controller: Any = None
-    trial: Any = SimpleNamespace(trial_id=f"recorded-{record.number}")
+    trial: Any = SimpleNamespace(trial_id=trial_id, config={"number": record.number})
     scheduler.on_trial_add(controller, trial)
     for measured in record.course:
         result = {EXAMPLES: measured.examples, OBJECTIVE: measured.objective}
-        if scheduler.on_trial_result(controller, trial, result) == TrialScheduler.STOP:
-            return measured.examples
-    return record.examples
+        yield measured, scheduler.on_trial_result(controller, trial, result)
 
 
 logging.getLogger("ray.tune").setLevel(logging.WARNING)

@@ -24,6 +24,7 @@ _FIXED = (
     "training.patience", "training.min_gain", "training.workers", "training.cpus_per_worker", "training.use_gpu",
     "training.max_failures", "training.report_to",
 )  # fmt: skip
+_INSIDE = 0.381966  # of the way between two bounds: no whole number, which a key of whole numbers would be refused
 _EDGE = 1e-3  # of the unit interval that becomes a share
 
 
@@ -89,7 +90,8 @@ def read_axes(
                 )
         axes += made
     for axis in axes:
-        for value in axis.values:
+        within = [axis.values[0] + _INSIDE * (axis.values[1] - axis.values[0])] if "uniform" in axis.kind else []
+        for value in (*axis.values, *within):
             _check_value(axis, value, {one.name: one.default for one in axes}, training, mining)
     return tuple(axes)
 

@@ -1,6 +1,8 @@
 """One trial in a process of its own: cuts its examples, trains, tells Ray Tune at each rung."""
 
+import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +15,10 @@ from medembed.errors import MedEmbedError, WorkersLost
 from medembed.mining.cut import cut_examples
 from medembed.mining.examples import Examples, open_examples
 from medembed.privacy import silence_telemetry
+from medembed.training.card import HISTORY
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
+from medembed.training.history import DEV
 from medembed.training.trainer import train
 from medembed.training.trial import Rungs, Trial
 from medembed.tuning.config import TuneConfig
@@ -22,7 +26,7 @@ from medembed.tuning.records import FOLDER, MODEL, name_of
 from medembed.tuning.room import needs
 from medembed.tuning.space import Point
 
-# Of what a trial reports; DONE comes last, with what its checkpoint is worth.
+# Of what a trial reports; DONE comes last, with its best measurement.
 OBJECTIVE, EXAMPLES, FAILED, DONE = "objective", "examples", "failed", "checkpoint"
 
 
@@ -65,9 +69,11 @@ def run_trial(asked: dict[str, Any], shared: Shared) -> None:
 
     try:
         checkpoint = train_trial(int(asked["number"]), asked["point"], shared)
-        dev = checkpoint.manifest["dev"]
-        metrics = {name: value for name, value in dev.items() if "/" in name}
-        tune.report({OBJECTIVE: dev["score"], EXAMPLES: shared.config.examples, DONE: checkpoint.uri, **metrics})
+        course = list(measurements(checkpoint, asked["point"], shared.config))
+        for measured in course:
+            tune.report(measured)  # once more: what a driver that died had not heard of
+        best = max(course, key=lambda measured: measured[OBJECTIVE])
+        tune.report(best | {EXAMPLES: shared.config.examples, DONE: checkpoint.uri})
     except WorkersLost:
         raise
     except MedEmbedError as error:
@@ -81,9 +87,27 @@ def train_trial(number: int, point: Point, shared: Shared) -> Checkpoint:
     config = shared.config
     training, mining = config.settings(point)
     examples = find_examples(shared, mining.negatives, mining.margin)
-    rows = training.batch_size * training.accumulation_steps * training.most_workers
-    trial = Trial(Rungs(config.rung_examples, config.weights), [TellTune(rows)], needs(config)[1].get("GPU", 1.0))
+    trial = Trial(_rungs(config), [TellTune(rows_of(training))], needs(config)[1].get("GPU", 1.0))
     return train(open_dataset(shared.dataset), examples, shared.model, place_of(shared, number), training, trial)
+
+
+def measurements(checkpoint: Checkpoint, point: Point, config: TuneConfig) -> Iterator[dict[str, Any]]:
+    """What a trial reported at each rung and at its end, from its checkpoint's history."""
+    training, rungs = config.settings(point)[0], _rungs(config)
+    for entry in json.loads(checkpoint.read(HISTORY)[HISTORY]):
+        metrics = {name.removeprefix(DEV): value for name, value in entry.items() if name.startswith(DEV)}
+        if metrics:
+            values = {dimension: metrics[f"{training.select_by}/{dimension}"] for dimension in training.dimensions}
+            yield {OBJECTIVE: rungs.score(values), EXAMPLES: int(entry["step"]) * rows_of(training), **metrics}
+
+
+def rows_of(training: TrainingConfig) -> int:
+    """Examples of a step."""
+    return training.batch_size * training.accumulation_steps * training.most_workers
+
+
+def _rungs(config: TuneConfig) -> Rungs:
+    return Rungs(config.rung_examples, config.weights)
 
 
 def find_examples(shared: Shared, negatives: int, margin: float | None) -> Examples | None:

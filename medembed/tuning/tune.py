@@ -14,10 +14,12 @@ from medembed.artifact import read_manifest
 from medembed.config import to_yaml
 from medembed.data.dataset import Dataset, format_counts, require_queries
 from medembed.encoding.encode import encode_corpus
-from medembed.encoding.model_files import fetch_model, model_fingerprint
-from medembed.errors import StorageError, TrainingError
+from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width
+from medembed.errors import DataError, StorageError, TrainingError
+from medembed.matryoshka import check_dimensions
 from medembed.mining.config import MiningConfig
 from medembed.mining.cut import pool_of
+from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from medembed.privacy import without_passwords
 from medembed.progress import stage
@@ -25,6 +27,7 @@ from medembed.registry.models import Registry, Version
 from medembed.schema import fingerprint
 from medembed.training.checkpoint import KIND, Checkpoint
 from medembed.training.config import TrainingConfig
+from medembed.training.dev_sample import draw_dev_sample
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
 from medembed.training.run import claim_run
@@ -59,6 +62,7 @@ class Tuned:
     checkpoint: Checkpoint
     report: str
     best_config: str
+    examples: int  # that a whole trial sees
     seconds: dict[str, float]
 
 
@@ -70,12 +74,18 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
     """
     output, seconds = storage.absolute(config.output), dict[str, float]()
     room, axes = count_room(config, find_nodes(), spare_cpus), config.axes()
+    check_dimensions(config.training.dimensions, model_width(fetch_model(model)) or max(config.training.dimensions))
+    draw_dev_sample(dataset, config.training)  # fails here, in a second, rather than in each trial
+    pool = _plan_pool(config, axes)
     wanted = (("train", None), ("dev", config.training.dev_tag))
     require_queries(dataset, wanted, "a search trains on queries, and compares on others")
     planned = [default_point(axes), *warm_starts(config, axes)]
     _claim(config, dataset, model, output)
     with stage("encode and mine once", seconds):
-        shared = Shared(config, output, model, dataset.uri, _mine_pool(config, dataset, model, output, axes))
+        examples = _mine_pool(config, dataset, model, output, pool) if pool else None
+        if examples is not None:
+            config = _fit_pairs(config, examples)
+        shared = Shared(config, output, model, dataset.uri, examples.uri if examples else None)
     records = Records.read(output)
     with stage("search", seconds):
         _search(shared, axes, planned[: config.trials], records, room)
@@ -85,7 +95,7 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
         raise TrainingError(f"{output}: none of {len(records.known)} trials was trained to its end: {reasons}")
     with stage("report and register", seconds):
         found = _publish(shared, records, best, axes, dataset, registry)
-    return Tuned(records.all(), best, *found, seconds)
+    return Tuned(records.all(), best, *found, shared.config.examples, seconds)
 
 
 def read_config(output: str) -> bytes:
@@ -125,18 +135,37 @@ def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
     return found[:_WARM_STARTS]
 
 
-def _mine_pool(config: TuneConfig, dataset: Dataset, model: str, output: str, axes: Sequence[Axis]) -> str | None:
-    """Where all trials find their negatives; None where the loss reads no examples."""
-    if config.training.loss.name not in ON_EXAMPLES:
+def _plan_pool(config: TuneConfig, axes: Sequence[Axis]) -> MiningConfig | None:
+    """What to mine once for all trials; None where no loss reads examples."""
+    searched = {axis.name: axis.values for axis in axes}
+    if not {config.training.loss.name, *searched.get("training.loss.name", ())} & set(ON_EXAMPLES):
         return None
+    mining = config.mining.model_copy(update={"max_pairs": config.pairs})
+    return pool_of(mining, list(searched.get("mining.margin", [config.mining.margin])))
+
+
+def _mine_pool(config: TuneConfig, dataset: Dataset, model: str, output: str, pool: MiningConfig) -> Examples:
+    """Where all trials find their negatives."""
     place = storage.join(output, "tables", "{key}.lance")
     table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, config.encoding)
-    margins = [value for axis in axes if axis.name == "mining.margin" for value in axis.values]
-    mining = config.mining.model_copy(update={"max_pairs": config.pairs})
-    pool = pool_of(mining, margins or [config.mining.margin])
     examples = mine(dataset, table, model, storage.join(output, "pool", "{key}"), pool, config.encoding)
     logger.info("pool of negatives: %s", format_counts(examples.manifest["counts"]))
-    return examples.uri
+    return examples
+
+
+def _fit_pairs(config: TuneConfig, examples: Examples) -> TuneConfig:
+    """The config with as many pairs as there are. Raises DataError if they are too few for a trial."""
+    count = int(examples.manifest["counts"]["examples"])
+    if count >= config.pairs:
+        return config
+    logger.warning("pairs: %d asked, the data set has %d for training; trials see and are compared at these",
+                   config.pairs, count)  # fmt: skip
+    config = config.model_copy(update={"pairs": count})
+    try:
+        config.check_budget()
+    except ValueError as error:
+        raise DataError(f"{examples.uri}: too few pairs for training: {error}") from None
+    return config
 
 
 def _search(shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], records: Records, room: int) -> None:
@@ -152,7 +181,8 @@ def _search(shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], reco
                 describe_objective(config))  # fmt: skip
     if left <= 0:
         return
-    search = Search(config, axes, planned, records.all(), follow.started)
+    scheduler = make_scheduler(config, records.all())
+    search = Search(config, axes, planned, records.all(), follow.started, scheduler)
     # A trial holds nothing itself, its workers do: it could wait for ever for what others of its kind hold.
     function = tune.with_resources(tune.with_parameters(run_trial, shared=shared), {"CPU": 0, "memory": 1})
     os.environ |= _QUIET
@@ -161,7 +191,7 @@ def _search(shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], reco
         tune_config=tune.TuneConfig(
             num_samples=left,
             search_alg=tune.search.ConcurrencyLimiter(search, room),
-            scheduler=make_scheduler(config, records.all()),
+            scheduler=scheduler,
             time_budget_s=config.hours and config.hours * 3600,
         ),
         run_config=tune.RunConfig(
@@ -173,6 +203,7 @@ def _search(shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], reco
         ),
     )
     tuner.fit()
+    follow.suspend()
     storage.delete_folder(storage.join(shared.output, RUN, "tune"))
     follow.clean(everything=True)
 
@@ -200,9 +231,11 @@ def _publish(
     for name, content in files.items():
         storage.write_bytes(storage.join(shared.output, name), content.encode())
     tags = tag_data(dataset, examples) | {"search": shared.output, "trial": str(best.number)}
-    version, _ = register_checkpoint(
+    version, is_new = register_checkpoint(
         registry, checkpoint, config, metrics={OBJECTIVE: best.score}, tags=tags, artifacts=files
     )
+    if not is_new:  # the same winner, of more trials
+        registry.add_artifacts(version.run_id, files)
     _log_trials(registry, version, records.all(), config)
     return version, checkpoint, storage.join(shared.output, REPORT), storage.join(shared.output, BEST)
 
@@ -218,14 +251,17 @@ def _to_train(shared: Shared, training: TrainingConfig, mining: MiningConfig, ex
         "examples": examples,
         "output": storage.join(shared.output, "model"),
         "training": training.model_dump(mode="json", exclude={"preset"}),
+        "registry": shared.config.registry.model_dump(mode="json", exclude_unset=True),
     }
     text = yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True)
     return without_passwords((comment if examples else "") + text)
 
 
 def _log_trials(registry: Registry, winner: Version, records: Sequence[Record], config: TuneConfig) -> None:
-    """Each trial as a child of the winner's run in MLflow, with its course; those that are there stay."""
+    """Each trial that is over as a child of the winner's run in MLflow, with its course; those that are there stay."""
     for record in records:
+        if not record.is_over:
+            continue
         trial = {"mlflow.parentRunId": winner.run_id, "trial": str(record.number)}
         if registry.find_run(trial) is not None:
             continue

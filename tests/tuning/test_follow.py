@@ -51,33 +51,49 @@ def test_a_trial_is_complete_with_its_checkpoint_stopped_without_and_failed_by_i
     assert "trial 1 (2 of 3): dev score 0.4000, stopped at 320 of 2,400 examples; best 0.7000 (trial 0)" in caplog.text
 
 
-def test_a_checkpoint_that_was_there_before_the_trial_died_counts_though_nothing_was_measured_again(follow: Follow):
+def test_what_a_driver_had_not_heard_of_before_it_died_finds_its_place_in_the_course(
+    follow: Follow, caplog: pytest.LogCaptureFixture
+):
     follow.started(0, {"training.temperature": 0.05})
-    tell(follow, 0, **{OBJECTIVE: 0.7, EXAMPLES: 2400, DONE: "uri", "ndcg@10/64": 0.6})
+    with caplog.at_level(logging.INFO):
+        for examples, score in ((320, 0.4), (2400, 0.7), (320, 0.4), (640, 0.8), (2400, 0.7)):
+            tell(follow, 0, **{OBJECTIVE: score, EXAMPLES: examples})
+    tell(follow, 0, **{OBJECTIVE: 0.8, EXAMPLES: 2400, DONE: "uri"})
     end(follow, 0)
-    assert (follow.records.known[0].state, follow.records.known[0].score) == ("complete", 0.7)
+    assert [(one.examples, one.objective) for one in follow.records.known[0].course] == [
+        (320, 0.4), (640, 0.8), (2400, 0.7)
+    ]  # fmt: skip
+    assert len(caplog.messages) == 3  # each once
 
 
-def test_a_trial_that_time_runs_out_on_is_not_over(follow: Follow):
-    follow.config = CONFIG.model_copy(update={"hours": 1e-9})
-    follow.started(0, {"training.temperature": 0.05})
-    tell(follow, 0, **{OBJECTIVE: 0.4, EXAMPLES: 320})
-    end(follow, 0)
-    assert not follow.records.known[0].is_over
-
-
-def test_what_an_earlier_driver_left_of_stopped_trials_goes_and_models_stay(follow: Follow, tmp_path: Path):
+def test_a_trial_that_time_runs_out_on_is_not_over_and_holds_nothing(
+    follow: Follow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    freed: list[str] = []
+    monkeypatch.setattr("medembed.tuning.follow.free_held", freed.append)
     for number in range(2):
         follow.started(number, {"training.temperature": 0.05})
         tell(follow, number, **{OBJECTIVE: 0.4, EXAMPLES: 320})
+    tell(follow, 0, **{OBJECTIVE: 0.4, EXAMPLES: 2400, DONE: "uri"})
+    end(follow, 0)
+    follow.suspend()
+    assert [record.is_over for record in follow.records.all()] == [True, False]
+    assert freed == [run_folder(f"{tmp_path}/trials/0001/model")]
+
+
+def test_what_an_earlier_driver_left_goes_and_the_best_model_stays(follow: Follow, tmp_path: Path):
+    for number in range(3):
+        follow.started(number, {"training.temperature": 0.05})
+        tell(follow, number, **{OBJECTIVE: number / 10, EXAMPLES: 320})
         model = tmp_path / "trials" / f"{number:04d}"
         (model / "model.run").mkdir()
         (model / "model.run" / "run.json").write_text("{}")
         (model / "model").mkdir()
     follow.records.change(0, state="stopped")
-    follow.records.change(1, state="complete")
+    for number in (1, 2):
+        follow.records.change(number, state="complete")
     Follow(Records.read(str(tmp_path)), follow.shared).clean()
-    assert [len(list(tmp_path.glob(f"trials/000{number}/model*"))) for number in range(2)] == [0, 2]
+    assert [len(list(tmp_path.glob(f"trials/000{number}/model*"))) for number in range(3)] == [0, 0, 2]
 
 
 @pytest.mark.ray

@@ -1,5 +1,7 @@
 import re
 
+import pytest
+
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Measured, Record, State
 from medembed.tuning.report import draw_report
@@ -23,8 +25,8 @@ RECORDS = [
 ]  # fmt: skip
 
 
-def draw(records: list[Record], best: Record) -> str:
-    return draw_report(records, best, CONFIG.axes(), CONFIG, "ndcg@10 on the dev sample, mean over 384, 64")
+def draw(records: list[Record], best: Record, config: TuneConfig = CONFIG) -> str:
+    return draw_report(records, best, config.axes(), config, "ndcg@10 on the dev sample, mean over 384, 64")
 
 
 def test_the_page_shows_all_that_was_tried_and_loads_nothing():
@@ -42,8 +44,9 @@ def test_the_page_shows_all_that_was_tried_and_loads_nothing():
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=", page)
 
 
-def test_the_front_holds_those_that_no_other_beats_in_both():
-    page = draw(RECORDS, RECORDS[1])
+@pytest.mark.parametrize("objective", [{}, {64: 1}, {384: 1}])
+def test_the_front_holds_those_that_no_other_beats_in_both(objective: dict[int, float]):
+    page = draw(RECORDS, RECORDS[1], CONFIG.model_copy(update={"objective": objective}))
     front = re.search(r'\{[^{}]*(?:\{[^{}]*\}[^{}]*)*"name":"front"[^{}]*(?:\{[^{}]*\}[^{}]*)*\}', page)
     assert front is not None
     numbers = re.search(r'"x":\[([\d.,]+)\],"y":\[([\d.,]+)\]', front[0])

@@ -30,7 +30,6 @@ TWO_GPU_NODES = [{"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 2.0}]
         ({"use_gpu": True}, {}, 4),
         ({"use_gpu": True, "workers": 2}, {}, 2),
         ({"use_gpu": True, "workers": 4}, {}, 1),  # across both nodes
-        ({"use_gpu": True, "workers": (1, 4)}, {}, 4),
         ({"use_gpu": True}, {"trials_per_gpu": 3}, 12),
         ({"use_gpu": True, "cpus_per_worker": 12}, {}, 2),  # CPUs are what is short
         ({"cpus_per_worker": 4}, {}, 8),

@@ -1,10 +1,11 @@
 """Optuna and ASHA as the search uses them, without a training: scores are a function of the point."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pytest
-from ray.tune.schedulers import FIFOScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Measured, Record
@@ -22,9 +23,15 @@ CONFIG = TuneConfig.model_validate(
 Told = dict[int, Record]
 
 
-def make(known: Told, started: list[int], config: TuneConfig = CONFIG) -> Search:
+def make(
+    known: Told, started: list[int], config: TuneConfig = CONFIG, scheduler: TrialScheduler | None = None
+) -> Search:
     axes = config.axes()
-    return Search(config, axes, [default_point(axes)], known.values(), lambda number, point: started.append(number))
+
+    def start(number: int, point: object) -> None:
+        started.append(number)
+
+    return Search(config, axes, [default_point(axes)], known.values(), start, scheduler)
 
 
 def course(point: dict[str, Any], until: int = 800) -> tuple[Measured, ...]:
@@ -117,10 +124,27 @@ def test_rungs_know_the_trials_of_before_an_interruption():
     assert replay(make_scheduler(CONFIG), worse) == 800
 
 
+def test_a_trial_that_goes_on_stays_on_the_rungs_that_it_had_reached_and_is_not_judged_there_again():
+    running = Record(1, {"training.temperature": 0.3, "mining.negatives": 2}, course=(Measured(100, 0.5, {}),))
+    known = {0: Record(0, default_point(CONFIG.axes()), "complete", (Measured(100, 0.1, {}),)), 1: running}
+    scheduler = make_scheduler(CONFIG, known.values())
+    make(known, [], scheduler=scheduler).suggest("again")
+    trial, told = SimpleNamespace(trial_id="again", config={"number": 1}), {EXAMPLES: 100, OBJECTIVE: 0.0}
+    assert scheduler.on_trial_result(None, trial, told) == TrialScheduler.CONTINUE
+    assert replay(scheduler, Record(2, {}, "complete", (Measured(100, 0.2, {}), Measured(800, 0.3, {})))) == 100
+
+
+def test_trial_0_comes_to_its_end_however_good_the_others_are():
+    better = Record(1, {}, "complete", course({"training.temperature": 0.2}))
+    worse = course({"training.temperature": 0.5})
+    assert replay(make_scheduler(CONFIG, [better]), Record(0, {}, "complete", worse)) == 800
+    assert replay(make_scheduler(CONFIG, [better]), Record(2, {}, "complete", worse)) == 100
+
+
 @pytest.mark.parametrize("rows", [32, 64, 96])
 def test_each_rung_is_measured_at_its_own_step(rows: int):
     from medembed.training.trial import Rungs
 
     steps = Rungs(CONFIG.rung_examples, {64: 1}).steps(rows)
-    assert len(steps) == 3
-    assert sorted(step * rows for step in steps) >= list(CONFIG.rung_examples)
+    reached = sorted(step * rows for step in steps)
+    assert all(0 <= seen - rung < rows for seen, rung in zip(reached, CONFIG.rung_examples, strict=True))

@@ -77,6 +77,7 @@ def test_shares_of_a_simplex_stay_above_the_lowest_and_weights_have_mean_1():
             "trial 0 has 0.0001, which uniform [0.001, 0.01] leaves",
         ),
         ({"training.batch_size": {"choice": [32, 128]}}, "trial 0 has 64"),
+        ({"training.batch_size": {"uniform": [32, 128]}}, "cannot be 68.668"),
         ({"training.batch_size": {"integer": [0.5, 64]}}, "two rising numbers"),
         ({"training.weights": {"simplex": [0.5]}}, "below 1/2"),
         ({"training.adapter.rank": {"integer": [4, 32]}}, "only an adapter has it"),
@@ -88,6 +89,9 @@ def test_a_search_that_cannot_be_is_refused_before_anything_starts(search: dict[
 
 def test_a_budget_below_a_trial_and_an_objective_that_is_not_trained_are_refused():
     assert "a step of batch size 64 reads 64" in refused(pairs=40)
+    many = {"training.accumulation_steps": {"choice": [1, 64]}}
+    assert "a step of batch size 64 reads 4096" in refused(search=many)
+    assert "found a range" in refused(training={"workers": (1, 4)})
     assert "first rung is at 50 examples, but a step of batch size 64" in refused(pairs=400)
     assert "greater than or equal to 1" in refused(trials=0)
     assert "greater than 0" in refused(hours=0)

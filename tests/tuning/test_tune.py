@@ -87,7 +87,9 @@ def test_a_search_survives_trials_that_fail_and_its_driver_and_repeats_no_trial_
     assert "lower training.learning_rate" in after[1]["reason"]
     assert "needs an even one" in after[2]["reason"]
     assert after[3]["state"] in ("complete", "stopped")  # as halving finds it
-    assert [one["examples"] for one in after[0]["course"]] == [48, 96, 192]
+    for trial in (after[0], after[3]):
+        course = [one["examples"] for one in trial["course"]]
+        assert course == [48, 96, 192][: len(course)]
 
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     best = max((record for record in after.values() if record["state"] == "complete"), key=score)
