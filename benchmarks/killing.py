@@ -33,7 +33,7 @@ class Cluster:
     nodes: list[Job]
 
     def add_node(self) -> None:
-        """Starts the head, then other nodes."""
+        """Starts the head, then other nodes; returns when the node is one of the cluster."""
         place = [f"--address={self.environment['RAY_ADDRESS']}"]
         if not self.nodes:
             place = ["--head", f"--port={self.port}", "--include-dashboard=false"]
@@ -44,10 +44,18 @@ class Cluster:
         ]  # fmt: skip
         # Three missed beats of half a second, not a quarter of a minute, until a node counts as lost.
         health = {"initial_delay_ms": "0", "period_ms": "500", "failure_threshold": "3"}
-        environment = os.environ | self.environment | {f"RAY_health_check_{key}": each for key, each in health.items()}
+        environment = (
+            os.environ
+            | self.environment
+            | {"PYTHONUNBUFFERED": "1"}
+            | {f"RAY_health_check_{key}": each for key, each in health.items()}
+        )
         environment.pop("RAY_ADDRESS")
-        with open(self.folder / "nodes.log", "ab") as log:
+        place = self.folder / f"node-{secrets.token_hex(4)}.log"
+        with open(place, "wb") as log:
             self.nodes.append(subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log))
+        wait(self.nodes[-1], lambda: "Ray runtime started" in place.read_text(), every_s=0.1)
+        assert self.nodes[-1].poll() is None, place.read_text()
 
     def lose_node(self) -> None:
         """Kills the second node with all its processes."""
@@ -96,11 +104,6 @@ def two_nodes(folder: Path, bucket: str) -> Iterator[Cluster]:
     cluster = Cluster(folder, bucket, port, environment, [])
     try:
         cluster.add_node()
-        while True:  # a node that finds no head gives up
-            with suppress(OSError), socket.create_connection((environment["RAY_ADDRESS"].split(":")[0], port), 1):
-                break
-            assert cluster.nodes[0].poll() is None, (folder / "nodes.log").read_text()
-            time.sleep(0.1)
         cluster.add_node()
         yield cluster
     finally:

@@ -59,8 +59,8 @@ class Case:
 
     def find_faults(self, output: str) -> list[str]:
         """What differs from the undisturbed search."""
-        found, expected = read_trials(output), self.expected
-        faults = [f"trial {one.number} differs" for one in expected if one not in found]
+        found = read_trials(output)
+        faults = [f"trial {one.number} differs" for one in self.expected if one not in found]
         faults += [f"{len(found)} trials"] if len(found) != TRIALS else []
         left = [name for name in storage.list_files(output) if "model.run/" in name]
         return faults + (["an unfinished training is left"] if left else [])
