@@ -42,20 +42,16 @@ class Cluster:
             str(Path(sys.executable).with_name("ray")), "start", *place, "--num-cpus=1", "--block",
             "--object-store-memory=200000000", "--disable-usage-stats", "--dashboard-agent-listen-port=0",
         ]  # fmt: skip
-        # Three missed beats of half a second, not a quarter of a minute, until a node counts as lost.
-        health = {"initial_delay_ms": "0", "period_ms": "500", "failure_threshold": "3"}
-        environment = (
-            os.environ
-            | self.environment
-            | {"PYTHONUNBUFFERED": "1"}
-            | {f"RAY_health_check_{key}": each for key, each in health.items()}
-        )
+        # Six missed beats of half a second, not a quarter of a minute, until a node counts as lost.
+        health = {"initial_delay_ms": "0", "period_ms": "500", "failure_threshold": "6"}
+        environment = os.environ | self.environment | {f"RAY_health_check_{key}": each for key, each in health.items()}
+        environment["PYTHONUNBUFFERED"] = "1"
         environment.pop("RAY_ADDRESS")
-        place = self.folder / f"node-{secrets.token_hex(4)}.log"
-        with open(place, "wb") as log:
+        file = self.folder / f"node-{secrets.token_hex(4)}.log"
+        with open(file, "wb") as log:
             self.nodes.append(subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log))
-        wait(self.nodes[-1], lambda: "Ray runtime started" in place.read_text(), every_s=0.1)
-        assert self.nodes[-1].poll() is None, place.read_text()
+        wait(self.nodes[-1], lambda: "Ray runtime started" in file.read_text(), every_s=0.1)
+        assert self.nodes[-1].poll() is None, file.read_text()
 
     def lose_node(self) -> None:
         """Kills the second node with all its processes."""
