@@ -42,6 +42,7 @@ SEARCH: dict[str, Any] = {
     "mining.negatives": {"integer": [0, 3]},
     "mining.margin": {"uniform": [0, 0.2]},
 }
+OPTIONS: dict[str, Any] = {"training.loss.symmetric": {"choice": [False, True]}}  # left out of recorded curves
 TRAINING: dict[str, Any] = {
     "dimensions": (384, 256, 128, 64, 32), "batch_size": 64, "learning_rate": 1e-4, "max_length": 48,
     "cpus_per_worker": 1, "dev_tag": "lay", "dev_queries": 300, "dev_documents": 2000,
@@ -63,7 +64,8 @@ def main(trials: int, seeds: str, curves: bool, folder: Path | None) -> None:
         dataset = prepare(SourceConfig.model_validate(ONTOLOGY), SplitConfig(), f"{root}/ontology")
         config = TuneConfig.model_validate({
             "model": MODEL, "data": dataset.uri, "output": f"{root}/{'curves' if curves else 'search'}",
-            "training": TRAINING, "mining": {"prefer_tag": "lay"}, "encoding": {"workers": 2}, "search": SEARCH,
+            "training": TRAINING, "mining": {"prefer_tag": "lay"}, "encoding": {"workers": 2},
+            "search": SEARCH if curves else SEARCH | OPTIONS,
             "trials": trials, "objective": OBJECTIVE, "registry": RegistryConfig(workspace=str(root)),
             "halving": None if curves else 2,
         })  # fmt: skip
