@@ -14,7 +14,7 @@ from medembed.tuning.records import Measured, Record
 from medembed.tuning.space import Axis, Point
 from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE
 
-_AGAIN = "The reported value is ignored because this `step` is already reported"  # by a trial that goes on
+_AGAIN = "The reported value is ignored because this `step="  # by a trial that tells its course once more
 Started = Callable[[int, Point], None]
 
 

@@ -44,9 +44,11 @@ logger = logging.getLogger(__name__)
 CONFIG, BEST, REPORT, RUN = "tune.yaml", "best.yaml", "report.html", "search"
 # With other values of these it is the same search; data and model count by what they are.
 _NO_MATTER = {"output", "trials", "hours", "concurrent", "trials_per_gpu", "registry", "data", "model"}
-# No banner, no CSV and TensorBoard files; a trial that failed reports no metric.
-_QUIET = {
+# No banner, no CSV and TensorBoard files; a trial that failed reports no metric; Ctrl-C ends the job, where Ray Tune
+# would end the trials and let the search come to its end as if it had been meant to.
+_SWITCHES = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }  # fmt: skip
 _WARM_STARTS = 3
 _RETRIES = 3  # of a trial whose process or node died
@@ -185,7 +187,7 @@ def _search(shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], reco
     search = Search(config, axes, planned, records.all(), follow.started, scheduler)
     # A trial holds nothing itself, its workers do: it could wait for ever for what others of its kind hold.
     function = tune.with_resources(tune.with_parameters(run_trial, shared=shared), {"CPU": 0, "memory": 1})
-    os.environ |= _QUIET
+    os.environ |= _SWITCHES
     tuner = tune.Tuner(
         function,
         tune_config=tune.TuneConfig(
