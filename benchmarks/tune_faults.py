@@ -52,7 +52,7 @@ class Case:
         """A `medembed tune`; without RAY_ADDRESS in the environment in a Ray of its own."""
         command = [
             sys.executable, "-m", "jobs.tune", f"data={self.data}", f"model={self.model}", f"output={output}",
-            f"registry.workspace={folder}", *_ARGUMENTS,
+            f"registry.workspace={folder}", f"registry.tracking_uri=sqlite:///{folder}/mlflow.db", *_ARGUMENTS,
         ]  # fmt: skip
         with open(folder / "log", "ab") as log:
             return subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log)
