@@ -1,16 +1,18 @@
 """A data set and files that came since -> the next data set: its rows, with what is new and what was edited."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from medembed import storage
-from medembed.artifact import find_output, place
+from medembed.artifact import place
 from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.dataset import KIND, Dataset
+from medembed.data.dataset import Dataset
 from medembed.data.grown import generations, parts_of
-from medembed.data.parts import PART_BYTES, Source, find_parts
-from medembed.data.passes import Plan, run_passes
-from medembed.data.prepare import check_free, choose_mapping, remove_output
+from medembed.data.parts import PART_BYTES, Source, find_parts, hash_file
+from medembed.data.passes import Plan
+from medembed.data.prepare import choose_mapping, find_made, make
 from medembed.errors import DataError
 from medembed.schema import content_hash, fingerprint
 
@@ -31,9 +33,9 @@ def grow(
     """The data set of `previous` and of files as (URI, content hash), oldest first, at `output`; found again.
 
     Rows of `previous` keep their ids and splits. Where a file gives an id of before another text, the newest file's
-    counts, as an edit: judgments of the id stay. Its manifest names `previous`, and in `taken` the content hashes of
-    all files that it and those before it were made from. Raises what `prepare` raises, DataError for files that hold
-    no rows.
+    counts, as an edit: judgments of the id stay. Each file has columns of its own: questions may come in one, documents
+    in another. Its manifest names `previous`, and in `taken` the content hashes of all files that it and those before
+    it were made from. Raises what `prepare` raises, DataError for files that hold no rows, or other bytes by now.
     """
     parts = {uri: find_parts(source.model_copy(update={"path": uri})) for uri, _ in files}
     for uri, found in parts.items():
@@ -43,29 +45,31 @@ def grow(
     before = previous.fingerprint if previous else None
     key = fingerprint([before, [name for _, name in files], settings, content_hash(tokenizer or "")])
     output = place(output, key)
-    manifest = find_output(output, KIND, key)
-    if manifest is not None:
-        logger.info("data set %s: unchanged, reused", manifest["fingerprint"])
-        return Dataset(output, manifest)
+    made = find_made(output, key)
+    if made is not None:
+        return made
     new = tuple(part for uri, _ in files for part in parts[uri].parts)
     old = parts_of(previous) if previous else ()
     form = next(iter(parts.values())).format
-    mapping = choose_mapping(Source(form, new, ""), source)
-    logger.info("%d files: %s", len(files), mapping.describe() if mapping else f"{form}, by its fixed columns")
-    check_free(output)
-    remove_output(output)  # what a run that was killed has left
+    mappings = {uri: choose_mapping(found, source.model_copy(update={"path": uri})) for uri, found in parts.items()}
+    read_as = Counter(one.describe() if one else "an ontology, by its fixed columns" for one in mappings.values())
+    for described, count in read_as.items():
+        logger.info("%d files: %s", count, described)
     taken = {**(previous.manifest.get("taken", {}) if previous else {}), **{name: _last(uri) for uri, name in files}}
     entries = {"taken": taken, "previous": previous and {"uri": previous.uri, "fingerprint": previous.fingerprint}}
     splits = splits.model_copy(update={"previous": previous.uri if previous else splits.previous})
     plan = Plan(
-        Source(form, (*old, *new), ""), mapping, source, splits, output, key, tokenizer, generations(old, new), entries,
-        is_small=_is_small(previous, files),
+        Source(form, (*old, *new), ""), mappings, source, splits, output, key, tokenizer, generations(old, new), entries,
+        is_small=_is_small(previous, files), check=partial(_check_unchanged, files),
     )  # fmt: skip
-    try:
-        return run_passes(plan)
-    except BaseException:
-        remove_output(output)
-        raise
+    return make(plan)
+
+
+def _check_unchanged(files: Sequence[tuple[str, str]]) -> None:
+    """Raises DataError if a file is not what it was when it was chosen."""
+    changed = [uri for uri, content in files if hash_file(uri) != content]
+    if changed:
+        raise DataError(f"{changed[0]}: was written to while it was read; run again when it is complete.")
 
 
 def _is_small(previous: Dataset | None, files: Sequence[tuple[str, str]]) -> bool:

@@ -6,6 +6,7 @@ many workers there are. A source of one part needs no workers and is read here.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -42,12 +43,13 @@ _ROWS_PER_FILE = 100_000  # of the tables that the driver writes: keys, no texts
 class Plan:
     """What goes into a data set, and where it goes. `tokenizer` is a tokenizer.json as text.
 
-    `generation` [parts] says of a data set that grows which parts are newer, and `entries` join its manifest. One that
-    `is_small` is read here: workers would take longer to start.
+    `mappings` are those of the source's files by URI. `generation` [parts] says of a data set that grows which parts
+    are newer, and `entries` join its manifest. One that `is_small` is read here: workers would take longer to start.
+    `check` raises if what was read is not what was meant.
     """
 
     found: Source
-    mapping: Mapping | None
+    mappings: dict[str, Mapping | None]
     source: SourceConfig
     splits: SplitConfig
     output: str
@@ -56,14 +58,20 @@ class Plan:
     generation: Ints | None = None
     entries: dict[str, Any] = field(default_factory=dict)
     is_small: bool = False
+    check: Callable[[], None] = lambda: None
+
+    @property
+    def mapping(self) -> Mapping | None:
+        """That of the first file, which stands for all in the manifest."""
+        return next(iter(self.mappings.values()), None)
 
 
-def run_passes(plan: Plan) -> Dataset:
-    """Writes and commits the data set. Raises DataError for what is wrong with the source."""
-    staging = storage.join(plan.output, STAGING)
+def run_passes(plan: Plan, staging: str) -> Dataset:
+    """Writes and commits the data set; `staging` is for this run alone. Raises DataError for what is wrong."""
     items = [{"number": number, "part": asdict(part)} for number, part in enumerate(plan.found.parts)]
-    reading = {"source": plan.source, "mapping": plan.mapping, "staging": staging}
+    reading = {"source": plan.source, "mappings": plan.mappings, "staging": staging}
     staged = run_parts(items, StagePart, reading, "read", here=plan.is_small)
+    plan.check()
     resolved = _resolve(plan, staging, staged)
     rows = max(resolved.documents.num_rows, resolved.queries.num_rows)
     arguments = {"source": plan.source, "staging": staging, "output": plan.output, "tokenizer": plan.tokenizer}
@@ -74,10 +82,19 @@ def run_passes(plan: Plan) -> Dataset:
         judged = _write_table(target, "qrels", resolved.qrels)
         _write_table(target, "held_out", resolved.held_out)
         _write_table(target, "groups", resolved.groups)
-        storage.delete_folder(staging)
         identity = [*(_total_hash(written, kind) for kind in LINES), f"{judged:064x}"]
         entries = {"fingerprint": fingerprint(identity), **_describe(plan, resolved, staged, written), **plan.entries}
-        return Dataset(plan.output, target.commit(entries))
+        dataset = Dataset(plan.output, target.commit(entries))
+    tidy(dataset)
+    return dataset
+
+
+def tidy(dataset: Dataset) -> None:
+    """Removes what runs have left in a finished data set's folders, those too that were killed."""
+    for name in set(storage.list_files(dataset.uri)) - set(dataset.manifest["files"]):
+        if name.partition("/")[0] in FOLDERS:
+            storage.delete_file(storage.join(dataset.uri, name))
+    storage.delete_folder(storage.join(dataset.uri, STAGING))
 
 
 def remember(previous: str | None) -> Memory:
@@ -114,7 +131,7 @@ def _resolve(plan: Plan, staging: str, staged: list[dict[str, Any]]) -> Resolved
         plan.splits,
         remember(plan.splits.previous),
         None if plan.source.skip_bad_rows else places,
-        is_listing=plan.mapping is None or plan.mapping.shape in ("classes", "documents"),
+        is_listing=all(one is None or one.shape in ("classes", "documents") for one in plan.mappings.values()),
     )
     lines = {"documents": resolved.documents, "queries": resolved.queries}
     for kind in LINES:

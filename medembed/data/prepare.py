@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import secrets
 from collections.abc import Sequence
 
 from medembed import storage
@@ -11,7 +12,7 @@ from medembed.data.dataset import KIND, Dataset, open_dataset
 from medembed.data.files import locate, read_part
 from medembed.data.mapping import Mapping, find_mapping
 from medembed.data.parts import Part, Source, find_parts
-from medembed.data.passes import FOLDERS, Plan, run_passes
+from medembed.data.passes import FOLDERS, STAGING, Plan, run_passes, tidy
 from medembed.data.rows import BadRow
 from medembed.errors import DataError, StorageError
 from medembed.schema import content_hash, fingerprint
@@ -31,18 +32,39 @@ def prepare(source: SourceConfig, splits: SplitConfig, output: str, tokenizer: s
     found = find_parts(source)
     key = source_key(found, source, splits, tokenizer)
     output = place(output, key)
-    manifest = find_output(output, KIND, key)
-    if manifest is not None:
-        logger.info("data set %s: unchanged, reused", manifest["fingerprint"])
-        return Dataset(output, manifest)
+    made = find_made(output, key)
+    if made is not None:
+        return made
     mapping = choose_mapping(found, source)
     logger.info("%s: %s", source.path, mapping.describe() if mapping else f"{found.format}, by its fixed columns")
-    check_free(output)
-    remove_output(output)  # what a run that was killed has left
+    mappings: dict[str, Mapping | None] = dict.fromkeys((part.uri for part in found.parts), mapping)
+    return make(Plan(found, mappings, source, splits, output, key, tokenizer))
+
+
+def find_made(output: str, key: str) -> Dataset | None:
+    """The data set if it was made before; does what a run that died right after its commit has not done."""
+    manifest = find_output(output, KIND, key)
+    if manifest is None:
+        return None
+    logger.info("data set %s: unchanged, reused", manifest["fingerprint"])
+    dataset = Dataset(output, manifest)
+    tidy(dataset)
+    return dataset
+
+
+def make(plan: Plan) -> Dataset:
+    """Makes the data set, whole or not at all; several runs that make the same at once all end with it."""
+    _check_free(plan.output)
+    staging = storage.join(plan.output, STAGING, secrets.token_hex(8))
     try:
-        return run_passes(Plan(found, mapping, source, splits, output, key, tokenizer))
-    except BaseException:
-        remove_output(output)
+        return run_passes(plan, staging)
+    except BaseException as error:
+        manifest = find_output(plan.output, KIND, plan.key)
+        if manifest is not None and isinstance(error, Exception):  # another run has made it meanwhile, and tidied up
+            return Dataset(plan.output, manifest)
+        storage.delete_folder(staging)
+        if manifest is None and not _is_being_made(plan.output):
+            _remove_output(plan.output)
         raise
 
 
@@ -94,7 +116,7 @@ def _located(source: SourceConfig) -> SourceConfig:
     return source.model_copy(update={"path": storage.absolute(source.path)})
 
 
-def check_free(output: str) -> None:
+def _check_free(output: str) -> None:
     """Raises StorageError if something else than what a killed run left lies there already."""
     if not storage.exists(output):
         return
@@ -103,8 +125,13 @@ def check_free(output: str) -> None:
         raise StorageError(f"{output}: expected nothing or a data set, found {foreign[0]!r}; choose another place.")
 
 
-def remove_output(output: str) -> None:
-    """Removes what a run that was killed has left of a data set."""
+def _is_being_made(output: str) -> bool:
+    """Whether another run is at work there; one that was killed looks the same."""
+    return storage.exists(output) and any(name.startswith(f"{STAGING}/") for name in storage.list_files(output))
+
+
+def _remove_output(output: str) -> None:
+    """Removes what a run leaves that failed."""
     for folder in FOLDERS:
         storage.delete_folder(storage.join(output, folder))
     storage.delete_empty_folder(output)

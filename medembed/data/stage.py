@@ -52,8 +52,8 @@ class _Batch:
 class StagePart:
     """Turns {number, part} into {number, files, rows, dropped, bad}. A class, as `spread` wants it."""
 
-    def __init__(self, source: SourceConfig, mapping: Mapping | None, staging: str) -> None:
-        self.source, self.mapping, self.staging = source, mapping, staging
+    def __init__(self, source: SourceConfig, mappings: dict[str, Mapping | None], staging: str) -> None:
+        self.source, self.mappings, self.staging = source, mappings, staging
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         part = Part(**item["part"])
@@ -80,7 +80,7 @@ class StagePart:
         if part.format == DATASET:
             yield from enumerate(read_again(part), start=1)
             return
-        mapping = self.mapping or beir_mapping(part.kind, self.source)
+        mapping = self.mappings.get(part.uri) or beir_mapping(part.kind, self.source)
         for line, fields in read_part(part, self.source):
             try:
                 if isinstance(fields, BadRow):

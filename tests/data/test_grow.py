@@ -84,6 +84,64 @@ def test_the_newest_file_has_the_last_word_on_an_id_and_its_judgments_stay(tmp_p
     assert "1 document texts edited" in describe_growth(first, second)
 
 
+def test_files_of_one_drop_may_have_other_columns(tmp_path: Path):
+    """Questions in one file, leaflets in another, a table of texts with classes in a third."""
+    leaflets = [{"document_id": f"leaflet{n}", "text": f"Leaflet {n} on {SIGNS[n]}."} for n in range(4)]
+    classes = tmp_path / "classes.csv"
+    classes.write_text("text,label\nA text about the heart,heart\nOne about the skin,skin\n")
+    files = [
+        drop(tmp_path, "pairs.jsonl", pairs(0, 30)),
+        drop(tmp_path, "leaflets.jsonl", leaflets),
+        (str(classes), content_hash(classes.read_bytes())),
+    ]
+    data = grown(None, files, tmp_path / "a")
+    assert {"leaflet0", "leaflet3"} <= set(data.document_ids().to_pylist())
+    assert data.manifest["counts"] == {"documents": 30 + 4 + 2, "queries": 30, "judgments": 30}
+
+
+def test_a_file_that_is_written_to_meanwhile_is_refused_and_leaves_nothing(tmp_path: Path):
+    uri, content = drop(tmp_path, "0.jsonl", pairs(0, 30))
+    write(Path(uri), pairs(0, 40))
+    with pytest.raises(DataError, match=r"0.jsonl: was written to while it was read; run again"):
+        grown(None, [(uri, content)], tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_two_runs_that_make_the_same_data_set_at_once_both_end_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The second begins and ends while the first is between its two passes, and takes its scratch away."""
+    file = drop(tmp_path, "0.jsonl", pairs(0, 30))
+    second: list[Dataset] = []
+
+    def meanwhile(files: Sequence[tuple[str, str]]) -> None:
+        monkeypatch.undo()
+        second.append(grown(None, [file], tmp_path / "a"))
+
+    monkeypatch.setattr("medembed.data.grow._check_unchanged", meanwhile)
+    first = grown(None, [file], tmp_path / "a")
+    assert everything(first) == everything(second[0])
+    assert first.manifest == second[0].manifest
+    assert not (tmp_path / "a/_staging").exists()
+
+
+def test_a_run_that_fails_leaves_alone_what_another_one_is_making(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = drop(tmp_path, "0.jsonl", pairs(0, 30))
+
+    def fail(files: Sequence[tuple[str, str]]) -> None:
+        raise DataError("a fault")
+
+    def meanwhile(files: Sequence[tuple[str, str]]) -> None:
+        monkeypatch.setattr("medembed.data.grow._check_unchanged", fail)
+        with pytest.raises(DataError, match="a fault"):
+            grown(None, [file], tmp_path / "a")
+
+    monkeypatch.setattr("medembed.data.grow._check_unchanged", meanwhile)
+    data = grown(None, [file], tmp_path / "a")
+    assert data.queries().num_rows == 30
+    assert not (tmp_path / "a/_staging").exists()
+
+
 def test_files_without_anything_new_leave_the_fingerprint_as_it_is(tmp_path: Path):
     rows = pairs(0, 30)
     first = grown(None, [drop(tmp_path, "0.jsonl", rows)], tmp_path / "a")

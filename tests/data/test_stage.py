@@ -24,7 +24,7 @@ def run(
     source = SourceConfig(path=str(path), query_language="fr", document_language="en", **settings)
     mapping = find_mapping(columns, source) if columns else None
     staging = str(path.parent / "staging")
-    result = StagePart(source, mapping, staging)({"number": 3, "part": asdict(part)})
+    result = StagePart(source, {part.uri: mapping}, staging)({"number": 3, "part": asdict(part)})
     tables = {
         kind: pa.concat_tables([storage.read_parquet(f"{staging}/{kind}/{name}.parquet") for name in result["files"]])
         for kind in SCHEMAS
