@@ -1,11 +1,14 @@
 """Make a registered model the champion, and have a running server swap to it without a pause."""
 
 from collections.abc import Sequence
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobs.session import Summary, is_submitted, run_job
 from medembed.config import Config
+from medembed.registry.catalog import set_tags
+from medembed.registry.champion import check_candidate
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.promotion import promote
@@ -16,13 +19,30 @@ class PromoteJob(Config):
     """Config of `medembed promote`."""
 
     model: str = Field(description="models:/<name>/<version> or models:/<name>@<alias>")
+    force: bool = Field(
+        default=False,
+        description="promote a candidate too that its retraining refused, or compared with another champion",
+    )
+    reason: str | None = Field(default=None, min_length=3, description="why it was forced, kept with the version")
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.force and self.reason is None:
+            raise ValueError("force: needs a reason, which is kept: give reason='...'")
+        return self
 
 
 def run(job: PromoteJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    return {"lines": promote(registry, registry.resolve(job.model), job.serving)}
+    version = registry.resolve(job.model)
+    if not job.force:
+        check_candidate(registry, version)
+    lines = promote(registry, version, job.serving)
+    if job.reason is not None:
+        set_tags(registry, version, {"reason": job.reason})
+    return {"lines": lines}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

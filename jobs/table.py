@@ -17,7 +17,7 @@ from medembed.data.own_texts import TextColumns
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.export import export
 from medembed.encoding.index import IndexKind, build_index, check_index, measure_recall
-from medembed.encoding.maintain import TableVersion, compact, list_versions, open_table, rollback
+from medembed.encoding.maintain import TableVersion, compact, list_versions, open_table, rollback, settle
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import check_encoder
 from medembed.encoding.verify import verify
@@ -64,7 +64,7 @@ def _log(job: TableJob, uri: str) -> Summary:
     lines = ["version   rows         fragments   data set           made               index                    tags"]
     lines += [
         f"{one.version:>7}   {one.rows:<11,}  {one.fragments:<9,}   {one.dataset:<17}  {one.made:%Y-%m-%d %H:%M}   "
-        f"{_describe_index(one):<23}  {', '.join(one.tags)}".rstrip()
+        f"{_describe_index(one):<23}  {', '.join([*one.tags, *(['unseen'] if one.is_unseen else [])])}".rstrip()
         for one in versions
     ]
     return {"versions": [asdict(one) for one in versions], "lines": [*lines, f"encoder {versions[-1].encoder}"]}
@@ -97,7 +97,7 @@ def _compact(job: TableJob, uri: str) -> Summary:
 
 
 def _index(job: TableJob, uri: str) -> Summary:
-    table, start = open_table(uri), time.monotonic()
+    table, start = settle(uri), time.monotonic()
     logging.getLogger("pylance").setLevel(logging.WARNING)  # only now: importing Lance sets it to INFO
     table = build_index(table, job.kind, job.partitions)
     seconds, index = time.monotonic() - start, check_index(table)

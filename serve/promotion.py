@@ -9,7 +9,7 @@ from typing import Any
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import ServiceError
-from medembed.registry.champion import crown, read_champion
+from medembed.registry.champion import check_unmoved, crown, read_champion
 from medembed.registry.models import CHAMPION, Registry, Version
 from serve.app import Located, ServeConfig, read_arguments, resolve_extra, resolve_main
 from serve.swap import Server, ServingConfig, UserConfig
@@ -28,10 +28,17 @@ def replace_champion(registry: Registry, version: Version, serving: ServingConfi
     for a server that did not take it: alias and server are then as they were.
     """
     fingerprint = check_loads(version)
-    told = []
-    if serving.address is not None:
-        told = [tell(Server(serving, registry.config.workspace), version, fingerprint)]
-    crown(registry, version, seen)
+    check_unmoved(registry, version.name, seen)
+    server = Server(serving, registry.config.workspace) if serving.address is not None else None
+    told = [tell(server, version, fingerprint)] if server else []
+    try:
+        crown(registry, version, seen)
+    except ServiceError as error:  # somebody else's promotion, of which the server may have heard before this one's
+        now = read_champion(registry, version.name)
+        if server is None or now is None:
+            raise
+        other = registry.resolve(f"models:/{version.name}/{now}")
+        raise ServiceError(f"{error} {tell(server, other, other.tags.get('encoder', 'unknown'))}") from None
     former = "" if seen in (None, version.version) else f", before it {seen}"
     lines = [f"models:/{version.name}@{CHAMPION} is now version {version.version}{former}: {version.source}"]
     hint = f"a running server is told by serving.address=<its Ray dashboard>, e.g. {EXAMPLE}"

@@ -59,8 +59,8 @@ def grow(
     entries = {"taken": taken, "previous": previous and {"uri": previous.uri, "fingerprint": previous.fingerprint}}
     splits = splits.model_copy(update={"previous": previous.uri if previous else splits.previous})
     plan = Plan(
-        Source(form, (*old, *new), ""), mappings, source, splits, output, key, tokenizer, generations(old, new), entries,
-        is_small=_is_small(previous, files), check=partial(_check_unchanged, files),
+        Source(form, (*old, *new), ""), mappings, source, splits, output, key, tokenizer, generations(old, new),
+        entries, is_small=_is_small(previous, files), check=partial(_check_unchanged, files),
     )  # fmt: skip
     return make(plan)
 

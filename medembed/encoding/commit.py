@@ -16,6 +16,7 @@ from medembed.encoding.table import (
     DATASET_PROPERTY,
     METADATA_KEY,
     RANGES_KEY,
+    UNSEEN_PROPERTY,
     Table,
     TableInfo,
     among,
@@ -51,11 +52,13 @@ def commit_table(
     ranges: Ranges | None = None,
     base: Table | None = None,
     dead: Iterable[tuple[int, Sequence[str]]] = (),
+    is_unseen: bool = False,
 ) -> Table:
     """Makes a new version, in one step: what `base` has without the rows `dead`, then fragments in this order.
 
-    `dead` are (place of a fragment in the base, ids of rows). Of a base all of `info` but the data set stays. Raises
-    StorageError, and changes nothing, if another run has committed since `base`.
+    One that `is_unseen` is found by its number alone. `dead` are (place of a fragment in the base, ids of rows). Of a
+    base all of `info` but the data set stays. Raises StorageError, and changes nothing, if another run has committed
+    since `base`.
     """
     import lance
 
@@ -63,7 +66,8 @@ def commit_table(
     operation = _replace(new, info, ranges) if base is None else _update(base, new, dead)
     newest = find_table(uri)
     seen, there = base and base.version, newest and newest.version
-    transaction = lance.Transaction(seen or 0, operation, transaction_properties={DATASET_PROPERTY: info.dataset})
+    properties = {DATASET_PROPERTY: info.dataset} | ({UNSEEN_PROPERTY: "true"} if is_unseen else {})
+    transaction = lance.Transaction(seen or 0, operation, transaction_properties=properties)
     try:
         if seen != there:  # Lance lets an overwrite go over versions that it has not seen
             raise OSError("conflict")
@@ -75,7 +79,16 @@ def commit_table(
         raise StorageError(
             f"{uri}: another run has changed the table since version {seen or 0}; this one changed nothing: run again."
         ) from None
-    return Table(uri, dataset.version, dataset.count_rows(), info)
+    return Table(uri, dataset.version, dataset.count_rows(), info, is_unseen)
+
+
+def show(table: Table) -> Table:
+    """The last version of a table as all may see it: itself, or one more that is the same."""
+    if not table.is_unseen:
+        return table
+    shown = commit_table(table.uri, [], table.info, base=table)
+    tag_version(shown)
+    return shown
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from medembed import storage
 from medembed.artifact import place
 from medembed.encoding.changes import Changes, compare
 from medembed.encoding.codec import Storage
-from medembed.encoding.commit import commit_table, tag_version
+from medembed.encoding.commit import commit_table, show, tag_version
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.index import find_index
@@ -60,9 +60,17 @@ class Encoded:
     seconds: float = 0.0
 
 
-def encode_corpus(corpus: Sequence[CorpusFile], dataset: str, model: str, output: str, config: EncodingConfig) -> Table:
+def encode_corpus(
+    corpus: Sequence[CorpusFile],
+    dataset: str,
+    model: str,
+    output: str,
+    config: EncodingConfig,
+    *,
+    is_unseen: bool = False,
+) -> Table:
     """The embedding table of a corpus at `output`, as `update_table` makes it."""
-    return update_table(corpus, dataset, model, output, config).table
+    return update_table(corpus, dataset, model, output, config, is_unseen=is_unseen).table
 
 
 def update_table(
@@ -74,10 +82,12 @@ def update_table(
     *,
     storage_type: Storage | None = None,
     dimensions: int | None = None,
+    is_unseen: bool = False,
 ) -> Encoded:
     """Makes the table at `output` equal to the corpus: a new version, or the one that is there if nothing changed.
 
-    `dataset` is the data set's fingerprint; a table that bears it is not looked into. A new table keeps vectors as
+    A version that `is_unseen` is for the caller alone, until another call makes the same one for all. `dataset` is the
+    data set's fingerprint; a table that bears it is not looked into. A new table keeps vectors as
     float32 and whole, unless `storage_type` and `dimensions` say otherwise. Until the one commit readers see the old
     version. Raises StorageError if another encoder's table, one that keeps vectors otherwise, or something else is
     there, or if another run commits meanwhile; DataError for a corpus without documents, or with an id twice;
@@ -89,7 +99,7 @@ def update_table(
     base = find_table(output)
     _check(base, output, folder, encoder, storage_type, dimensions)
     if base is not None and base.info.dataset == dataset:
-        return _reuse(base)
+        return _reuse(base if is_unseen else show(base))
     with compare(read_keys(corpus), base.keys() if base else ()) as changes:
         logger.info("corpus: %s", ", ".join(f"{count:,} {name}" for name, count in changes.counts.items()))
         items = to_items(changes, corpus, config)
@@ -105,7 +115,9 @@ def update_table(
         named = "" if failed else dataset  # so that the next run compares keys, and tries what was left out again
         info = replace(base.info, dataset=named) if base else _info(found.records[0], target, encoder, named)
         fragments = [record["fragments"] for record in found.records]
-        table = commit_table(output, fragments, info, ranges=target.ranges, base=base, dead=changes.dead())
+        table = commit_table(
+            output, fragments, info, ranges=target.ranges, base=base, dead=changes.dead(), is_unseen=is_unseen
+        )
     if not failed:
         tag_version(table)
     clear_staging(output, table.version)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from medembed import storage
 from medembed.encoding.commit import commit_table, explained, tag_version
 from medembed.encoding.index import drop_index
-from medembed.encoding.maintain import ROWS_PER_FRAGMENT, open_table
+from medembed.encoding.maintain import ROWS_PER_FRAGMENT, open_table, settle
 from medembed.encoding.staging import FOLDER
 from medembed.encoding.table import Table, files_of, open_lance
 from medembed.errors import StorageError
@@ -50,7 +50,7 @@ def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], No
     A vector index goes with them: build it anew. Interrupted, the same call finishes. Let no run write to the table
     meanwhile: what it has not committed is removed. Raises StorageError.
     """
-    table = open_table(uri)
+    table = settle(uri)
     if drop_index(table):
         table = open_table(uri)
     wanted = set(row_ids)

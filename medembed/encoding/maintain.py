@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from medembed import storage
-from medembed.encoding.commit import commit_table, explained, tag_version
+from medembed.encoding.commit import commit_table, explained, show, tag_version
 from medembed.encoding.index import VectorIndex, find_index
 from medembed.encoding.staging import FOLDER
-from medembed.encoding.table import Table, find_table, open_lance
+from medembed.encoding.table import Table, find_newest, find_table, open_lance
 from medembed.errors import StorageError
 
 ROWS_PER_FRAGMENT = 65_536  # a worker reads one whole: 0.1 GB at 384 dimensions
@@ -26,14 +26,14 @@ class TableVersion:
     made: datetime
     tags: tuple[str, ...]
     index: VectorIndex | None
+    is_unseen: bool
 
 
 def open_table(uri: str, version: int | str | None = None) -> Table:
     """The table at a version or tag, by default the newest. Raises StorageError if there is none."""
     found = None
     if storage.exists(uri):
-        number = _resolve(uri, version) if version is not None else None
-        found = find_table(uri, number)
+        found = find_newest(uri) if version is None else find_table(uri, _resolve(uri, version))
     if found is None:
         raise StorageError(f"{uri}: no embedding table there; `medembed encode` makes one.")
     return found
@@ -54,6 +54,7 @@ def list_versions(uri: str) -> list[TableVersion]:
             TableVersion(
                 table.version, table.info.dataset, table.info.encoder, table.rows,
                 int(entry["metadata"]["total_fragments"]), entry["timestamp"], named, find_index(table),
+                table.is_unseen,
             )
         )  # fmt: skip
     return found
@@ -67,7 +68,15 @@ def rollback(uri: str, version: int | str) -> Table:
     old = open_table(uri, version)
     with explained(uri, "roll back"):
         open_lance(old.uri, old.version).restore()
-    return open_table(uri)
+    last = find_table(uri)
+    assert last is not None
+    return show(last)
+
+
+def settle(uri: str) -> Table:
+    """The newest version, made the last one: what a run keeps to itself behind it is left behind."""
+    newest, last = open_table(uri), find_table(uri)
+    return newest if newest == last else rollback(uri, newest.version)
 
 
 def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
@@ -77,7 +86,7 @@ def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
     Rows and vectors stay the same, and so does what a vector index covers; the tag of data set and encoder moves to the
     new version. Let no run write to the table meanwhile: what it has not committed is removed.
     """
-    before = open_table(uri)
+    before = settle(uri)
     dataset = open_lance(uri, before.version)
     with explained(uri, "compact"):
         metrics = dataset.optimize.compact_files(target_rows_per_fragment=ROWS_PER_FRAGMENT)

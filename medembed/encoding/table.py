@@ -21,6 +21,7 @@ from medembed.errors import StorageError
 
 METADATA_KEY, RANGES_KEY = b"medembed", b"medembed.ranges"
 DATASET_PROPERTY = "medembed.dataset"
+UNSEEN_PROPERTY = "medembed.unseen"
 _IDS_PER_QUERY = 2000
 
 
@@ -49,12 +50,13 @@ class Shard(TypedDict):
 
 @dataclass(frozen=True)
 class Table:
-    """One version of an embedding table."""
+    """One version of an embedding table. One that `is_unseen` is for the run that made it: it is no one's newest."""
 
     uri: str
     version: int
     rows: int
     info: TableInfo
+    is_unseen: bool = False
 
     def shards(self) -> list[Shard]:
         """The table's fragments, in table order."""
@@ -107,12 +109,23 @@ class Table:
 
 
 def find_table(uri: str, version: int | None = None) -> Table | None:
-    """A version, by default the newest; None if there is no table. Raises StorageError for a foreign Lance data set."""
+    """A version, by default the last; None if there is no table. Raises StorageError for a foreign Lance data set."""
     if not storage.find_files(storage.join(uri, "_versions", "*.manifest")):
         return None  # the folder alone is what a run left that died at its first commit
-    dataset = open_lance(uri, version)
-    info = TableInfo(**_read_metadata(dataset), dataset=_find_dataset(dataset))
-    return Table(uri, dataset.version, dataset.count_rows(), info)
+    opened = open_lance(uri, version)
+    properties = _read_commit(opened)
+    info = TableInfo(**_read_metadata(opened), dataset=properties.get(DATASET_PROPERTY, ""))
+    return Table(uri, opened.version, opened.count_rows(), info, UNSEEN_PROPERTY in properties)
+
+
+def find_newest(uri: str) -> Table | None:
+    """What readers take who name no version: the last one that they may see; the last one where they may see none."""
+    last = find_table(uri)
+    if last is None or not last.is_unseen:
+        return last
+    numbers = sorted((entry["version"] for entry in open_lance(uri).versions()), reverse=True)
+    found = (find_table(uri, number) for number in numbers)
+    return next((table for table in found if table is not None and not table.is_unseen), last)
 
 
 def check_encoder(table: Table, encoder: str) -> None:
@@ -130,7 +143,9 @@ def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
     Raises StorageError if there is none, if it is empty, or if another encoder made it.
     """
     uri = artifact.place(uri, encoder)
-    table = find_table(uri, version) or find_table(storage.join(uri, f"{encoder}.lance"), version)
+    places = (uri, storage.join(uri, f"{encoder}.lance"))
+    found = (find_newest(place) if version is None else find_table(place, version) for place in places)
+    table = next(filter(None, found), None)
     if table is None:
         raise StorageError(
             f"{uri}: no embedding table there, nor one of encoder {encoder} below it; make one with `medembed encode`."
@@ -175,8 +190,9 @@ def _read_metadata(dataset: Any) -> dict[str, Any]:
     return entries | {"dimensions": tuple(entries["dimensions"])}
 
 
-def _find_dataset(dataset: Any) -> str:
-    """The data set that a version was made from, which its commit names; after a rollback, the commit it went back to.
+def _read_commit(dataset: Any) -> dict[str, str]:
+    """What the commit says that a version comes from: which data set, who may see it; after a rollback, the commit it
+    went back to.
 
     Empty if that commit's record is gone: then the next run compares all keys.
     """
@@ -190,14 +206,14 @@ def _find_dataset(dataset: Any) -> str:
             version -= 1
             continue
         except (OSError, ValueError, RuntimeError):
-            return ""
+            return {}
         if transaction is None:
-            return ""
+            return {}
         if DATASET_PROPERTY in transaction.transaction_properties:
-            return str(transaction.transaction_properties[DATASET_PROPERTY])
+            return dict(transaction.transaction_properties)
         is_rollback = isinstance(transaction.operation, lance.LanceOperation.Restore)
         version = transaction.operation.version if is_rollback else version - 1
-    return ""
+    return {}
 
 
 def _codec_of(dataset: Any) -> Codec:

@@ -1,9 +1,13 @@
 """Which version is champion, and which was before it: the aliases that promotion and rollback move."""
 
+from datetime import UTC, datetime
+
 from medembed.errors import ServiceError
+from medembed.registry.catalog import set_tags
 from medembed.registry.models import CHAMPION, Registry, Version
 
 PREVIOUS = "previous"
+PROMOTED = "promoted"  # tag with the time
 
 
 def read_champion(registry: Registry, name: str) -> str | None:
@@ -17,17 +21,44 @@ def crown(registry: Registry, version: Version, seen: str | None) -> None:
     `seen` is the champion that the caller knew when it decided. MLflow moves an alias for whoever comes last, so it
     is read again here. Raises ServiceError if it is another one by now.
     """
-    current = read_champion(registry, version.name)
-    if current != seen:
-        raise ServiceError(
-            f"models:/{version.name}@{CHAMPION}: is version {current or 'none'} now, but was {seen or 'none'} when "
-            "this promotion began; somebody else moved it meanwhile: look (medembed models), and promote again."
-        )
+    current = check_unmoved(registry, version.name, seen)
     if current == version.version:
         return
     if current is not None:  # first, so that no death between the two leaves a champion without a way back
         registry.set_alias(registry.resolve(f"models:/{version.name}/{current}"), PREVIOUS)
     registry.set_alias(version)
+    set_tags(registry, version, {PROMOTED: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
+
+
+def check_unmoved(registry: Registry, name: str, seen: str | None) -> str | None:
+    """The champion now. Raises ServiceError if it is not `seen`."""
+    current = read_champion(registry, name)
+    if current != seen:
+        raise ServiceError(
+            f"models:/{name}@{CHAMPION}: is version {current or 'none'} now, but was {seen or 'none'} when "
+            "this promotion began; somebody else moved it meanwhile: look (medembed models), and promote again."
+        )
+    return current
+
+
+def check_candidate(registry: Registry, version: Version) -> None:
+    """Raises ServiceError for a candidate that was refused, or compared with another one than the champion of now.
+
+    One that was champion before may always be so again, and so may one that no comparison is known of.
+    """
+    tags, current = version.tags, read_champion(registry, version.name)
+    reference, decision = f"models:/{version.name}/{version.version}", tags.get("decision")
+    if "compared_with" not in tags or PROMOTED in tags or current == version.version:
+        return
+    if decision in ("not better", "worse"):
+        raise ServiceError(
+            f"{reference}: its retraining said {decision!r}; to promote it still: force=true reason='...'."
+        )
+    if tags["compared_with"] != (current or "none"):
+        raise ServiceError(
+            f"{reference}: was compared with version {tags['compared_with']}, but the champion is {current or 'none'} "
+            "now, and nobody knows which is better: run `medembed retrain` again, or give force=true reason='...'."
+        )
 
 
 def find_previous(registry: Registry, name: str) -> Version:

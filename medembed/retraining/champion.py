@@ -8,7 +8,6 @@ from medembed import storage
 from medembed.data.dataset import Dataset, open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.maintain import rollback
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table, find_table
 from medembed.errors import MedEmbedError, ModelError, StorageError
@@ -67,16 +66,6 @@ def read_current(config: RetrainConfig, registry: Registry) -> Champion:
     return Champion(
         version, version.source, encoder, _dataset(tags, config), _table(tags, encoder), int(tags.get("increments", 0))
     )
-
-
-def take_back(champion: Champion, dataset: str) -> None:
-    """Makes the champion's table what it is in the lineage again, where its newest version is of a refused data set."""
-    if champion.table is None:
-        return
-    newest = find_table(champion.table.uri)
-    if newest is not None and newest.version != champion.table.version and newest.info.dataset == dataset:
-        logger.info("table %s: back to version %d", newest.uri, champion.table.version)
-        rollback(newest.uri, champion.table.version)
 
 
 def _check_loads(version: Version) -> str:

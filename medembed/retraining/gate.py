@@ -132,19 +132,41 @@ def _cells(
     languages: Sequence[str],
     config: GateConfig,
 ) -> Iterator[_Wanted]:
-    """Each dimension with each language of enough queries, and with all others together."""
-    spoken = np.asarray(languages, dtype=np.str_)
-    for part, mask in parts.items():
-        counts = Counter(spoken[mask].tolist())
-        few = [name for name, count in counts.items() if count < config.min_queries]
-        masks = {name: mask & (spoken == name) for name in sorted(counts) if name not in few}
-        if few:
-            masks[OTHERS if len(few) > 1 or masks else few[0]] = mask & np.isin(spoken, few)
+    """Each dimension with each set of queries that is judged by itself."""
+    for part, language, mask in _split(parts, np.asarray(languages, dtype=np.str_), config.min_queries):
         for dimension, pair in columns.items():
-            for language, inside in masks.items():
-                cell = _cell(pair, inside, grouping)
-                if cell is not None:
-                    yield _Wanted(part, dimension, language, cell)
+            cell = _cell(pair, mask, grouping)
+            if cell is not None:
+                yield _Wanted(part, dimension, language, cell)
+
+
+def _split(parts: dict[str, Mask], spoken: npt.NDArray[np.str_], least: int) -> Iterator[tuple[str, str, Mask]]:
+    """(part, language, queries): languages of `least` queries in a part; those of fewer, if they are enough over both
+    parts; then all that is left of a part, or of both, together.
+
+    So no loss is out of sight because it is spread over old and new queries.
+    """
+    few: dict[str, dict[str, Mask]] = {}
+    for part, mask in parts.items():
+        for language in np.unique(spoken[mask]).tolist():
+            inside = mask & (spoken == language)
+            if inside.sum() >= least:
+                yield part, language, inside
+            else:
+                few.setdefault(language, {})[part] = inside
+    rest: dict[str, Mask] = {}
+    for language, found in few.items():
+        together = np.logical_or.reduce(list(found.values()))
+        if together.sum() >= least:
+            yield ALL, language, together
+        else:
+            rest |= {part: mask | rest.get(part, False) for part, mask in found.items()}
+    together = np.logical_or.reduce([*rest.values(), np.zeros(len(spoken), dtype=np.bool_)])
+    if together.sum() >= least and all(mask.sum() < least for mask in rest.values()):
+        rest = {ALL: together}
+    for part, mask in rest.items():
+        names = np.unique(spoken[parts.get(part, mask)])
+        yield part, names[0] if len(names) == 1 else OTHERS, mask
 
 
 def _judge(wanted: Sequence[_Wanted], config: GateConfig, measured: EvaluationConfig) -> list[Row]:

@@ -9,7 +9,7 @@ from medembed.errors import MedEmbedError
 from medembed.mining.examples import open_examples
 from medembed.mining.memory import what_was_searched
 from medembed.registry.catalog import find_versions
-from medembed.registry.champion import PREVIOUS
+from medembed.registry.champion import PREVIOUS, PROMOTED
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import find_artifact
 from medembed.retraining.champion import Champion
@@ -18,8 +18,8 @@ from medembed.retraining.landing import Landing
 from medembed.schema import fingerprint
 
 KIND = "retrain"
-CANDIDATE = "candidate"  # alias of the newest one, whatever was decided
-PROMOTED = "promoted"  # tag with the time
+CANDIDATE = "candidate"  # alias of the newest one that has passed
+PASSED = ("better", "forced")
 FILES = "files.json"
 REFUSED = ("not better", "worse")
 # What changes no result, or only whether one is put in place.

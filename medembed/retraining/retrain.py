@@ -6,22 +6,20 @@ decided about it.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 
 from medembed import storage
 from medembed.data.dataset import Dataset
 from medembed.data.grow import describe_growth
-from medembed.encoding.table import Table
 from medembed.errors import DataError
 from medembed.registry.catalog import set_tags
 from medembed.registry.models import Registry, Version
-from medembed.retraining.champion import read_current, take_back
+from medembed.retraining.champion import read_current
 from medembed.retraining.config import RetrainConfig
 from medembed.retraining.delta import find_new
 from medembed.retraining.gate import Decision
 from medembed.retraining.landing import Landing, look
-from medembed.retraining.ledger import PROMOTED, Attempt, find_earlier, set_aside
+from medembed.retraining.ledger import REFUSED, Attempt, find_earlier, set_aside
 from medembed.retraining.stages import Stages, check_queries, place_of
 from medembed.retraining.told import show_decision
 
@@ -60,8 +58,8 @@ def retrain(config: RetrainConfig, registry: Registry, publish: Publish) -> Retr
     attempt = Attempt.of(config, champion, landing)
     earlier = find_earlier(registry, attempt)
     if earlier is not None and not config.gate.force:
-        take_back(champion, earlier.tags["dataset"])
-        was = "promoted, and replaced since" if PROMOTED in earlier.tags else earlier.tags["decision"]
+        decision = earlier.tags["decision"]
+        was = decision if decision in REFUSED else "promoted, and replaced since"
         told = f"the same files were tried before: {was} (models:/{earlier.name}/{earlier.version})"
         return Retrained(was, (f"{told}; more files, or another config, make a new attempt.",), landing)
     return _attempt(Stages(config, registry, champion, landing, attempt), publish)
@@ -77,36 +75,39 @@ def _attempt(stages: Stages, publish: Publish) -> Retrained:
         line = f"nothing new in {len(landing.new)} new files: the champion's data set has all of their rows"
         return Retrained("nothing new", (line,), landing, dataset, seconds=stages.seconds)
     new = find_new(before, dataset)
+    if new:
+        check_queries(dataset, stages.config)
     with stages.stage("encode what changed with the champion"):
-        table = stages.encode(dataset, champion.model, champion.table)
+        table = stages.encode(dataset, champion.model, champion.table, is_unseen=True)
     if not new:
-        return _add_documents(stages, dataset, table, publish)
-    check_queries(dataset, stages.config)
+        return _add_documents(stages, dataset, publish)
     checkpoint, tags, counts = stages.train(dataset, table, new)
     judged = stages.judge(dataset, table, checkpoint)
     version = stages.register(dataset, checkpoint, judged, tags)
     lines = [f"data set: {describe_growth(before, dataset)}", *show_decision(judged.decision, champion.describe())]
     outcome: str = judged.decision.outcome
-    if outcome != "better" and not stages.config.gate.force:
-        take_back(champion, dataset.fingerprint)
-    elif stages.config.promote:
+    passes = outcome == "better" or stages.config.gate.force
+    if passes and stages.config.promote:
         outcome = "promoted"
         lines += publish(version, champion.number)
-        set_tags(stages.registry, version, {PROMOTED: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
-    else:
+    elif passes:
         outcome = "waits"
         lines.append(f"passed the gate: medembed promote model=models:/{version.name}/{version.version}")
     report = storage.join(stages.root, "report.html") if judged.compared else None
     return Retrained(outcome, tuple(lines), landing, dataset, version, judged.decision, report, counts, stages.seconds)
 
 
-def _add_documents(stages: Stages, dataset: Dataset, table: Table, publish: Publish) -> Retrained:
+def _add_documents(stages: Stages, dataset: Dataset, publish: Publish) -> Retrained:
     """No new training pair: the champion stays, with the new documents in its table."""
-    version, registry = stages.champion.version, stages.registry
+    champion = stages.champion
+    version = champion.version
     if version is None:
         raise DataError(f"{dataset.uri}: no training query; a first model needs queries with their documents.")
-    grown = describe_growth(stages.champion.dataset, dataset)
+    grown = describe_growth(champion.dataset, dataset)
     lines = [f"data set: {grown}; no new training pair, so that the champion stays, with the new documents"]
-    lines += publish(version, stages.champion.number)
-    set_tags(registry, version, {"dataset": dataset.fingerprint, "dataset_uri": dataset.uri} | place_of(table))
+    table = stages.encode(dataset, champion.model, champion.table)
+    # The data set's place last: it says which files are taken.
+    tags = place_of(table) | {"dataset": dataset.fingerprint, "dataset_uri": dataset.uri}
+    lines += publish(replace(version, tags={**version.tags, **tags}), champion.number)
+    set_tags(stages.registry, version, tags)
     return Retrained("documents added", tuple(lines), stages.landing, dataset, version, seconds=stages.seconds)

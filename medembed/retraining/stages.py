@@ -26,7 +26,7 @@ from medembed.retraining.champion import Champion
 from medembed.retraining.config import RetrainConfig
 from medembed.retraining.gate import Decision, decide
 from medembed.retraining.landing import Landing
-from medembed.retraining.ledger import CANDIDATE, FILES, KIND, Attempt, find_mined
+from medembed.retraining.ledger import CANDIDATE, FILES, KIND, PASSED, Attempt, find_mined
 from medembed.retraining.told import show_decision
 from medembed.retraining.trial import try_out
 from medembed.training.checkpoint import Checkpoint
@@ -76,10 +76,15 @@ class Stages:
             logger.info("%s", line)
         return dataset
 
-    def encode(self, dataset: Dataset, model: str, table: Table | None = None) -> Table:
-        """The corpus by this model, in the champion's own table where it has one."""
+    def encode(self, dataset: Dataset, model: str, table: Table | None = None, *, is_unseen: bool = False) -> Table:
+        """The corpus by this model, in the champion's own table where it has one.
+
+        Unseen, no server that starts meanwhile finds it.
+        """
         place = table.uri if table else self.place("tables/{key}.lance")
-        return encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, self.config.encoding)
+        return encode_corpus(
+            dataset.corpus_files(), dataset.fingerprint, model, place, self.config.encoding, is_unseen=is_unseen
+        )
 
     def train(
         self, dataset: Dataset, table: Table, new: Collection[str]
@@ -178,7 +183,8 @@ class Stages:
                 FILES: json.dumps({file.content: file.uri for file in self.landing.new}, indent=2),
             },
         )
-        self.registry.set_alias(version, CANDIDATE)
+        if outcome in PASSED:
+            self.registry.set_alias(version, CANDIDATE)
         return version
 
 

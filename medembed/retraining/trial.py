@@ -46,8 +46,9 @@ def try_out(
         sample, kept, encode_texts({"query": queries}, model, encoding)["query"], of_champion, dimensions, training
     )
     after = _score(sample, kept, vectors["query"], vectors["document"][kept], dimensions, training)
-    count = len(before)
-    cell = mean_cell(before, after, np.ones(count), Grouping(np.arange(count), count))
+    group_of = {row["query_id"]: row["group_id"] for row in dataset.queries("dev").to_pylist()}
+    names, position = np.unique([group_of[name] for name, _ in sample.queries], return_inverse=True)
+    cell = mean_cell(before, after, np.ones(len(before)), Grouping(position, len(names)))
     assert cell is not None
     drawn = draw_differences([cell], samples=measured.bootstrap_samples, seed=measured.seed)[:, 0]
     bound = one_sided(cell, drawn, gate.confidence, gate.tolerance)

@@ -107,9 +107,7 @@ def test_a_file_that_is_written_to_meanwhile_is_refused_and_leaves_nothing(tmp_p
     assert not (tmp_path / "a").exists()
 
 
-def test_two_runs_that_make_the_same_data_set_at_once_both_end_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_two_runs_that_make_the_same_data_set_at_once_both_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The second begins and ends while the first is between its two passes, and takes its scratch away."""
     file = drop(tmp_path, "0.jsonl", pairs(0, 30))
     second: list[Dataset] = []

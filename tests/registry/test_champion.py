@@ -1,7 +1,7 @@
 import pytest
 
 from medembed.errors import ServiceError
-from medembed.registry.champion import crown, find_previous, read_champion
+from medembed.registry.champion import check_candidate, crown, find_previous, read_champion
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, Version, open_registry
 
@@ -38,6 +38,20 @@ def test_a_champion_that_somebody_moved_meanwhile_is_left_alone(registry: Regist
     with pytest.raises(ServiceError, match="somebody else moved it"):
         crown(registry, version(registry, 1), "7")
     assert registry.aliases("medembed") == before
+
+
+def test_a_candidate_that_was_refused_or_compared_with_another_champion_is_not_promoted_unasked(registry: Registry):
+    def candidate(**tags: str) -> Version:
+        return Version("medembed", "9", "/models/9", "", tags)
+
+    check_candidate(registry, candidate(decision="better"))  # nobody compared it
+    check_candidate(registry, candidate(decision="better", compared_with="3"))
+    check_candidate(registry, candidate(decision="better", compared_with="1", promoted="2026-01-01T00:00:00Z"))
+    check_candidate(registry, registry.resolve("models:/medembed/2"))  # it was champion
+    with pytest.raises(ServiceError, match=r"was compared with version 1, but the champion is 3 now"):
+        check_candidate(registry, candidate(decision="better", compared_with="1"))
+    with pytest.raises(ServiceError, match=r"its retraining said 'worse'"):
+        check_candidate(registry, candidate(decision="worse", compared_with="3"))
 
 
 def test_versions_are_listed_newest_first_with_their_metrics(registry: Registry):

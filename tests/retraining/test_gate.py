@@ -57,6 +57,22 @@ def test_better_on_the_new_queries_and_alike_on_the_old_ones_passes():
 
 
 @pytest.mark.parametrize(
+    ("least", "outcome", "told"),
+    [
+        (150, "not better", (ALL, "en", 184, "fail")),
+        (200, "better", (ALL, OTHERS, 284, "pass")),  # with the 100 new French ones
+        (300, "better", (NEW, OTHERS, 50, "undecided")),
+    ],
+)
+def test_a_language_of_enough_queries_over_both_parts_is_judged(least: int, outcome: str, told: tuple[object, ...]):
+    """134 English queries are old and 50 new: together 184."""
+    lost = {(part, d, "en"): -0.03 for part in (OLD, NEW) for d in (64, 32)}
+    decision = judged(evaluation(everywhere(0.05, 0.05) | lost, seed=1), min_queries=least)
+    assert decision.outcome == outcome
+    assert told in [(row.part, row.language, row.queries, row.verdict) for row in decision.rows if row.dimension == 64]
+
+
+@pytest.mark.parametrize(
     ("shift", "said"),
     [
         (everywhere(0.0, 0.0), "not surely better"),
