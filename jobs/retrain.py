@@ -9,10 +9,9 @@ from functools import partial
 from pydantic import Field
 
 from jobs.mine import resolve_second_opinion
-from jobs.session import Summary, is_on_cluster, run_job
+from jobs.session import Summary, find_known, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
-from medembed.errors import MedEmbedError
 from medembed.privacy import without_passwords
 from medembed.registry.models import Registry, Version, open_registry
 from medembed.retraining.config import RetrainConfig, TriggerConfig
@@ -23,6 +22,8 @@ from serve.promotion import replace_champion
 from serve.swap import ServingConfig
 
 logger = logging.getLogger(__name__)
+
+BUSY = "busy"
 
 
 class RetrainJob(RetrainConfig):
@@ -49,22 +50,26 @@ def _once(job: RetrainJob, registry: Registry) -> Summary:
         with hold(job.registry.model_name):
             result = retrain(job, registry, partial(_publish, registry, job.serving))
     except Busy as busy:
-        return {"outcome": "busy", "lines": [str(busy)]}
+        return {"outcome": BUSY, "lines": [str(busy)]}
     return {"output": storage.absolute(job.output), **_summarize(result), "lines": _lines(result, registry)}
 
 
 def _watch(job: RetrainJob, registry: Registry) -> Summary:
-    """Until it is interrupted; a fault ends a round, not the watch."""
+    """Until it is interrupted; a fault ends a round, not the watch. Of one that is not known no text is told."""
     watch = Watch(job, registry, job.trigger)
     logger.info("watching %s every %g s", job.source.path, job.trigger.every_s)
     while True:
         try:
-            reason = watch.look()
-            if reason is not None:
-                logger.info("%s", reason)
-                print("\n".join(_once(job, registry)["lines"]), flush=True)
-        except MedEmbedError as error:
-            logger.error("error: %s", error)
+            due = watch.look()
+            if due is not None:
+                logger.info("%s", due.reason)
+                result = _once(job, registry)
+                print("\n".join(result["lines"]), flush=True)
+                if result["outcome"] != BUSY:
+                    watch.settle(due)
+        except Exception as error:
+            told = find_known(error) or f"{type(error).__name__} in {job.source.path}"
+            logger.error("error: %s; tried again in %.0f s", told, watch.put_off())
         time.sleep(job.trigger.every_s)
 
 

@@ -64,7 +64,7 @@ def run_job(
         status = _TERMINATED if getattr(stop, "code", None) == _TERMINATED else 130
         _fail("interrupted; what was finished stays, and the same command goes on from there.", status)
     except Exception as error:
-        known = _find_known(error)
+        known = find_known(error)
         if known is None:
             raise
         _fail(f"error: {known}", 2)
@@ -218,7 +218,7 @@ def _finish(config: Config, summary: Summary, seconds: float) -> None:
     print("\n".join([*lines, f"done in {seconds:.0f} s"]), flush=True)
 
 
-def _find_known(error: BaseException | None) -> MedEmbedError | None:
+def find_known(error: BaseException | None) -> MedEmbedError | None:
     """The MedEmbedError behind an error, also where Ray wrapped it on its way from a worker."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:

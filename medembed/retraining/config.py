@@ -39,7 +39,8 @@ class IncrementConfig(Config):
     full_every: int | None = Field(
         default=None,
         ge=1,
-        description="after so many increments train anew from `model` on all examples; 1: each time; null: never",
+        description="of so many retrainings in a row one is a full one, from `model` on all examples; 1: each; "
+        "null: none",
     )
 
 

@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 
 from medembed import storage
 from medembed.data.config import SourceConfig
-from medembed.data.parts import hash_file, is_hidden
-from medembed.errors import StorageError
+from medembed.data.files import read_part
+from medembed.data.parts import Part, hash_file, is_hidden
+from medembed.data.rows import BadRow
+from medembed.errors import DataError, StorageError
 
 _UNFINISHED = re.compile(r"\.(part|partial|tmp|temp|filepart|crdownload|writing)$", re.IGNORECASE)
 _TAIL = 1 << 20
@@ -52,25 +54,35 @@ class Landing:
 
 
 def look(
-    source: SourceConfig, taken: Collection[str], aside: Collection[str], settle_s: float, now: float | None = None
+    source: SourceConfig,
+    taken: Collection[str],
+    aside: Collection[str],
+    settle_s: float,
+    now: float | None = None,
+    hashes: dict[tuple[str, int, int], str] | None = None,
 ) -> Landing:
     """The files at `source.path`; `taken` and `aside` are content hashes. Two files of one content count once.
 
-    Raises StorageError if there is no such place.
+    `hashes` {(URI, size, time of writing): content hash} is what an earlier look has found whole, and takes what this
+    one finds. Raises StorageError if there is no such place.
     """
     now = time.time() if now is None else now
+    hashes = {} if hashes is None else hashes
     place = storage.absolute(source.path)
     files = [file for file in storage.find_files(place) if not is_hidden(file[0], place)]
     if not files and not storage.exists(place.partition("*")[0].rpartition("/")[0] if "*" in place else place):
         raise StorageError(f"source.path {source.path}: no such place; give the folder or prefix where files land.")
     found, left, counts = dict[str, Landed](), dict[str, str](), {"taken": 0, "aside": 0}
-    for uri, size, mtime_ns in sorted(files, key=lambda file: (file[2], file[0])):
-        age = now - mtime_ns / 1e9
-        fault = _fault(uri, size, age if storage.is_local(uri) else None, settle_s)
-        if fault is not None:
-            left[uri.removeprefix(place).lstrip("/") or uri] = fault
-            continue
-        content = hash_file(uri)
+    for file in sorted(files, key=lambda file: (file[2], file[0])):
+        uri, size, mtime_ns = file
+        if file not in hashes:
+            age = now - mtime_ns / 1e9
+            fault = _fault(uri, size, age if storage.is_local(uri) else None, settle_s)
+            if fault is not None:
+                left[uri.removeprefix(place).lstrip("/") or uri] = fault
+                continue
+            hashes[file] = hash_file(uri)
+        content = hashes[file]
         if content in taken or content in found:
             counts["taken"] += 1
         elif content in aside:
@@ -117,6 +129,17 @@ def _check_lines(uri: str, size: int) -> str | None:
     return None
 
 
+def _check_table(uri: str, size: int) -> str | None:
+    """Only for what is cut off at the end: other faults are told with their rows when it is read."""
+    part, last = Part(uri, "tsv" if uri.lower().endswith(".tsv") else "csv"), None
+    try:
+        for _, last in read_part(part, SourceConfig(path=uri)):
+            pass
+    except DataError as error:
+        return "its last cell breaks off" if "unexpected end of data" in str(error) else None
+    return "its last row breaks off" if isinstance(last, BadRow) else None
+
+
 def _check_gzip(uri: str, size: int) -> str | None:
     try:
         with storage.open_input(uri) as raw, gzip.open(raw) as stream:
@@ -138,4 +161,5 @@ def _check_parquet(uri: str, size: int) -> str | None:
 
 _CHECKS: dict[str, Callable[[str, int], str | None]] = {
     ".gz": _check_gzip, ".parquet": _check_parquet, ".jsonl": _check_lines, ".ndjson": _check_lines,
+    ".csv": _check_table, ".tsv": _check_table,
 }  # fmt: skip

@@ -19,6 +19,7 @@ from medembed.encoding.table import Table
 from medembed.evaluation.evaluate import evaluate
 from medembed.evaluation.result import Evaluation
 from medembed.evaluation.side_by_side import Contender, SideBySide, baseline_dimensions, compare_models
+from medembed.privacy import without_passwords
 from medembed.progress import stage
 from medembed.registry.models import Registry, Version
 from medembed.retraining.candidate import choose_replay, mine_for, train_candidate
@@ -180,7 +181,7 @@ class Stages:
                 **(compared.files if compared else {}),
                 "gate.json": json.dumps(asdict(decision), indent=2),
                 "gate.txt": "\n".join(show_decision(decision, self.champion.describe())),
-                FILES: json.dumps({file.content: file.uri for file in self.landing.new}, indent=2),
+                FILES: json.dumps({file.content: without_passwords(file.uri) for file in self.landing.new}, indent=2),
             },
         )
         if outcome in PASSED:

@@ -1,6 +1,7 @@
 """When there is enough that is new for a retraining."""
 
 import time
+from dataclasses import dataclass
 
 from medembed.registry.models import Registry
 from medembed.retraining.champion import read_taken
@@ -8,29 +9,56 @@ from medembed.retraining.config import RetrainConfig, TriggerConfig
 from medembed.retraining.landing import count_rows, look
 from medembed.retraining.ledger import set_aside
 
+_LONGEST_WAIT_S = 3600
+
+
+@dataclass(frozen=True)
+class Due:
+    """Why a retraining is due, and the content hashes of the files that it would take."""
+
+    reason: str
+    files: frozenset[str]
+
 
 class Watch:
-    """Looks at the landing place; remembers what it has called due, so that a refusal is not tried again and again."""
+    """Looks at the landing place. Files that an attempt has judged wait for others, and do not count with them; after a
+    fault they are due again, ever later while it lasts."""
 
     def __init__(self, config: RetrainConfig, registry: Registry, trigger: TriggerConfig) -> None:
         self.config, self.registry, self.trigger = config, registry, trigger
-        self._tried: frozenset[str] = frozenset()
+        self._judged: frozenset[str] = frozenset()
+        self._hashes: dict[tuple[str, int, int], str] = {}
+        self._faults, self._not_before = 0, 0.0
 
-    def look(self, now: float | None = None) -> str | None:
-        """Why a retraining is due; None if it is not."""
+    def look(self, now: float | None = None) -> Due | None:
+        """What is due; None if nothing is."""
         now = time.time() if now is None else now
+        if now < self._not_before:
+            return None
         aside = () if self.config.retake else set_aside(self.registry)
         taken = read_taken(self.config, self.registry)
-        new = look(self.config.source, taken, aside, self.config.settle_s, now).new
-        names = frozenset(file.content for file in new)
-        if not new or names == self._tried:
+        new = look(self.config.source, taken, aside, self.config.settle_s, hashes=self._hashes).new
+        fresh = [file for file in new if file.content not in self._judged]
+        if not fresh:
             return None
-        rows, age = sum(map(count_rows, new)), now - min(file.written for file in new)
+        rows, age = sum(map(count_rows, fresh)), now - min(file.written for file in fresh)
         if rows >= self.trigger.min_rows:
-            reason = f"{rows:,} rows in {len(new)} new files, trigger.min_rows is {self.trigger.min_rows:,}"
+            reason = f"{rows:,} rows in {len(fresh)} new files, trigger.min_rows is {self.trigger.min_rows:,}"
         elif age >= self.trigger.max_age_s:
             reason = f"the oldest new file landed {age:,.0f} s ago, trigger.max_age_s is {self.trigger.max_age_s:g}"
         else:
             return None
-        self._tried = names
-        return reason
+        return Due(reason, frozenset(file.content for file in new))
+
+    def settle(self, due: Due) -> None:
+        """An attempt with these files has come to its end, whatever that was."""
+        self._judged |= due.files
+        self._faults = 0
+
+    def put_off(self, now: float | None = None) -> float:
+        """It could not be made; returns the seconds until it is tried again."""
+        now = time.time() if now is None else now
+        wait = min(self.trigger.every_s * 2**self._faults, max(_LONGEST_WAIT_S, self.trigger.every_s))
+        self._faults += 1
+        self._not_before = now + wait
+        return wait

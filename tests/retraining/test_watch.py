@@ -15,14 +15,36 @@ def land(root: Path, name: str, grades: range, age_s: float) -> None:
     os.utime(path, (NOW - age_s, NOW - age_s))
 
 
-def test_rows_or_age_start_a_retraining_once_for_the_same_files(tmp_path: Path):
+def test_rows_or_age_of_files_that_were_not_judged_start_a_retraining(tmp_path: Path):
     (tmp_path / "landing").mkdir()
     registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", RegistryConfig())
     watch = Watch(make_config(tmp_path, tmp_path / "model"), registry, TriggerConfig(min_rows=24, max_age_s=3600))
     assert watch.look(NOW) is None
     land(tmp_path, "1.jsonl", range(1), age_s=100)
     assert watch.look(NOW) is None, "12 rows of 24, and young"
-    assert str(watch.look(NOW + 3600)).startswith("the oldest new file landed 3,700 s ago")
-    assert watch.look(NOW + 7200) is None, "these files were tried"
+    due = watch.look(NOW + 3600)
+    assert due is not None
+    assert due.reason == "the oldest new file landed 3,700 s ago, trigger.max_age_s is 3600"
+    assert watch.look(NOW + 3600) == due, "nobody has tried it"
+    watch.settle(due)
+    assert watch.look(NOW + 7200) is None, "these files were judged"
     land(tmp_path, "2.jsonl", range(1, 2), age_s=50)
-    assert watch.look(NOW) == "24 rows in 2 new files, trigger.min_rows is 24"
+    assert watch.look(NOW) is None, "12 rows of 24 beside those that wait"
+    land(tmp_path, "3.jsonl", range(2, 3), age_s=50)
+    more = watch.look(NOW)
+    assert more is not None
+    assert more.reason == "24 rows in 2 new files, trigger.min_rows is 24"
+    assert more.files > due.files, "those that wait are tried with them"
+
+
+def test_a_fault_puts_the_same_files_off_ever_longer_up_to_an_hour(tmp_path: Path):
+    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", RegistryConfig())
+    land(tmp_path, "1.jsonl", range(2), age_s=100)
+    watch = Watch(make_config(tmp_path, tmp_path / "model"), registry, TriggerConfig(min_rows=24, every_s=600))
+    due = watch.look(NOW)
+    assert due is not None
+    assert [watch.put_off(NOW) for _ in range(5)] == [600, 1200, 2400, 3600, 3600]
+    assert watch.look(NOW + 3599) is None
+    assert watch.look(NOW + 3600) == due
+    watch.settle(due)
+    assert watch.put_off(NOW) == 600
