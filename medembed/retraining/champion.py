@@ -42,6 +42,10 @@ class Champion:
         """{content hash: name} of the files that its data set was made from."""
         return dict(self.dataset.manifest.get("taken", {})) if self.dataset else {}
 
+    def is_full_due(self, full_every: int | None) -> bool:
+        """Whether the next training begins anew: the first one, and one of so many in a row."""
+        return self.version is None or (full_every is not None and self.increments + 1 >= full_every)
+
     def describe(self) -> str:
         name = f"models:/{self.version.name}/{self.version.version}" if self.version else f"none yet: {self.model}"
         return f"champion {name} ({self.encoder})"

@@ -5,6 +5,7 @@ import json
 import re
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -131,13 +132,12 @@ def _check_lines(uri: str, size: int) -> str | None:
 
 def _check_table(uri: str, size: int) -> str | None:
     """Only for what is cut off at the end: other faults are told with their rows when it is read."""
-    part, last = Part(uri, "tsv" if uri.lower().endswith(".tsv") else "csv"), None
+    part = Part(uri, "tsv" if uri.lower().endswith(".tsv") else "csv")
     try:
-        for _, last in read_part(part, SourceConfig(path=uri)):
-            pass
+        last = deque((row for _, row in read_part(part, SourceConfig(path=uri))), maxlen=1)
     except DataError as error:
         return "its last cell breaks off" if "unexpected end of data" in str(error) else None
-    return "its last row breaks off" if isinstance(last, BadRow) else None
+    return "its last row breaks off" if isinstance(next(iter(last), None), BadRow) else None
 
 
 def _check_gzip(uri: str, size: int) -> str | None:

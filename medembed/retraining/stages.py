@@ -92,8 +92,7 @@ class Stages:
     ) -> tuple[Checkpoint, dict[str, str], dict[str, int]]:
         """(the candidate, its tags, how many queries of which kind it was trained on)."""
         config, champion = self.config, self.champion
-        every = config.increment.full_every
-        full = champion.version is None or (every is not None and champion.increments + 1 >= every)
+        full = champion.is_full_due(config.increment.full_every)
         previous = find_mined(self.registry, table, config)
         chosen, mined, old = None, previous, list[str]()
         with self.stage("mine hard negatives"):

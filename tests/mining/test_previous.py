@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
@@ -25,14 +27,17 @@ QUERIES = 40
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 
 
-def write_data(root: Path, texts: Mapping[str, str]) -> Dataset:
-    """A data set with these documents, and 40 training queries that d0 to d39 answer."""
+QUESTIONS = {f"q{n}": f"{SUBJECTS[n % 7]} {SIGNS[n % 5]} {n}" for n in range(QUERIES)}
+
+
+def write_data(root: Path, texts: Mapping[str, str], questions: Mapping[str, str] = QUESTIONS) -> Dataset:
+    """A data set with these documents, and training queries that the documents of the same number answer."""
     (root / "source/qrels").mkdir(parents=True)
     rows = [json.dumps({"_id": name, "text": text}) for name, text in texts.items()]
     (root / "source/corpus.jsonl").write_text("\n".join(rows))
-    rows = [json.dumps({"_id": f"q{n}", "text": f"{SUBJECTS[n % 7]} {SIGNS[n % 5]} {n}"}) for n in range(QUERIES)]
+    rows = [json.dumps({"_id": name, "text": text}) for name, text in questions.items()]
     (root / "source/queries.jsonl").write_text("\n".join(rows))
-    rows = ["query-id\tcorpus-id\tscore", *(f"q{n}\td{n}\t1" for n in range(QUERIES))]
+    rows = ["query-id\tcorpus-id\tscore", *(f"{name}\td{name[1:]}\t1" for name in questions)]
     (root / "source/qrels/train.tsv").write_text("\n".join(rows) + "\n")
     return prepare(SourceConfig(path=str(root / "source")), SplitConfig(), str(root / "data"))
 
@@ -89,6 +94,53 @@ def test_only_queries_near_which_something_changed_are_searched_again_and_no_byt
     assert written(mended) == written(anew)
     assert any(name.startswith("new") for row in anew.read() for name in row["negative_ids"])
     assert mended.manifest["key"] == anew.manifest["key"], "how it was searched is no part of what was found"
+
+
+CHANGE = st.tuples(st.sampled_from(["add", "edit", "copy", "delete", "ask", "reword", "drop"]), st.integers(0, 999))
+
+
+def change(texts: dict[str, str], questions: dict[str, str], kind: str, n: int) -> None:
+    """One change of the documents or the training queries; what a query needs stays."""
+    sign, subject = SIGNS[n % 6], SUBJECTS[n % 11]
+    name, asked = sorted(texts)[n % len(texts)], sorted(questions)[n % len(questions)]
+    free = sorted(texts.keys() - {f"d{query[1:]}" for query in questions})
+    if kind == "add":
+        texts[f"d{1000 + n}"] = f"{sign} that affects the {subject}, grade {n}, again."
+    elif kind == "edit":
+        texts[name] = f"{sign} of the {subject}, told in other words for the {n}th time."
+    elif kind == "copy":
+        texts[name] = texts[sorted(texts)[(n * 7) % len(texts)]]
+    elif kind == "delete" and free:
+        del texts[free[n % len(free)]]
+    elif kind == "ask":
+        questions[f"q{name[1:]}"] = f"what of {subject} {sign} {n}"
+    elif kind == "reword":
+        questions[asked] = f"and {subject} {sign} {n}"
+    elif kind == "drop" and len(questions) > 1:
+        del questions[asked]
+
+
+@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(rounds=st.lists(st.lists(CHANGE, min_size=1, max_size=12), min_size=1, max_size=2))
+def test_after_any_changes_what_is_mended_is_what_is_mined_anew(
+    encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, rounds: list[list[tuple[str, int]]]
+):
+    root, previous = tmp_path_factory.mktemp("changes"), None
+    texts, questions = texts_of(60), dict(QUESTIONS)
+    for number, changes in enumerate([[], *rounds]):
+        for kind, n in changes:
+            change(texts, questions, kind, n)
+        dataset = write_data(root / str(number), texts, questions)
+        table = encode_corpus(
+            dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), str(root / "t.lance"), ENCODING
+        )
+        anew = mined(dataset, table, encoder_folder, root / f"anew{number}")
+        if previous is not None:
+            mended = mined(dataset, table, encoder_folder, root / f"mended{number}", previous=previous.uri)
+            assert written(mended) == written(anew), changes
+            previous = mended
+        else:
+            previous = anew
 
 
 def test_lists_of_other_vectors_are_refused(first: tuple[Path, Table], encoder_folder: Path, tmp_path: Path):

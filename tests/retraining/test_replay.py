@@ -1,5 +1,8 @@
 import numpy as np
+import pytest
 
+from medembed.registry.models import Version
+from medembed.retraining.champion import Champion
 from medembed.retraining.replay import choose_at_risk, choose_hardest, choose_uniform
 
 OLD = [f"q{n}" for n in range(100)]
@@ -23,3 +26,11 @@ def test_at_risk_are_the_old_queries_nearest_to_any_new_one():
     new = np.array([[0, 0, 0.8, 0.6]], dtype=np.float32)
     assert choose_at_risk(["a", "b", "c", "d"], vectors, new, 3) == ["c", "d", "a"]
     assert choose_at_risk(["b", "a"], vectors[:2], new[:0], 1) == ["a"]
+
+
+@pytest.mark.parametrize(("full_every", "full"), [(None, []), (1, [0, 1, 2, 3]), (3, [2, 3])])
+def test_one_of_so_many_retrainings_begins_anew(full_every: int | None, full: list[int]):
+    version = Version("medembed", "1", "/models/1", "", {})
+    champions = [Champion(version, "/models/1", "e", None, None, increments) for increments in range(4)]
+    assert [one.increments for one in champions if one.is_full_due(full_every)] == full
+    assert Champion(None, "/models/1", "e", None, None, 0).is_full_due(full_every), "there is nothing to train on from"

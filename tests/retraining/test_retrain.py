@@ -11,10 +11,11 @@ from urllib.request import Request, urlopen
 import pytest
 
 from benchmarks.serving import Answer, Load, Running, served, statuses
-from medembed.encoding.table import find_table
+from jobs.retrain import RetrainJob, _once
+from medembed.encoding.table import find_newest, find_table
 from medembed.errors import ModelError, ServiceError
 from medembed.registry.catalog import find_versions
-from medembed.registry.champion import crown, find_previous
+from medembed.registry.champion import check_candidate, crown, find_previous
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import find_artifact
 from medembed.retraining.lock import Busy, hold
@@ -59,8 +60,11 @@ def place(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pla
 
 @pytest.fixture(scope="module")
 def server(place: Place) -> Iterator[Running]:
-    """Serves the first champion with its table, behind Serve's own proxy, and is told of what follows."""
-    with served(place.root, f"table={place.root}/out/tables", "page=false", "ingress=serve") as running:
+    """Serves the first champion with its table and texts, behind Serve's own proxy, and is told of what follows."""
+    documents = place.registry.resolve("models:/medembed/1").tags["dataset_uri"]
+    with served(
+        place.root, f"table={place.root}/out/tables", f"search.documents={documents}", "page=false", "ingress=serve"
+    ) as running:
         assert not running.find("haproxy.cfg")
         place.serving = ServingConfig(address=running.dashboard)
         yield running
@@ -127,10 +131,16 @@ def test_a_poisoned_drop_is_set_aside_and_the_champion_goes_on_serving(place: Pl
     assert {answer.headers["x-model-version"] for answer in answers} == {"1"}
     assert place.champion == "1"
     assert place.registry.resolve("models:/medembed/1") == before
-    table = find_table(before.tags["table"])
-    assert table is not None
-    assert table.info.dataset == before.tags["dataset"]
+    newest, last = find_newest(before.tags["table"]), find_table(before.tags["table"])
+    assert newest is not None
+    assert last is not None
+    assert (newest.version, newest.info.dataset) == (int(before.tags["table_version"]), before.tags["dataset"])
+    assert result.dataset is not None
+    assert (last.is_unseen, last.info.dataset) == (True, result.dataset.fingerprint), "the next attempt has its vectors"
     assert result.version is not None
+    assert place.registry.aliases("medembed").get("candidate") == "1"
+    with pytest.raises(ServiceError, match="its retraining said 'worse'"):
+        check_candidate(place.registry, result.version)
     assert find_artifact(place.registry, result.version.run_id, "gate.txt")
     again = place.retrain()
     assert (again.outcome, again.landing.aside) == ("nothing new", 1)
@@ -172,10 +182,31 @@ def test_an_increment_trains_on_new_and_old_queries_and_can_be_forced_and_rolled
     assert result.counts["replayed"] == round(0.3 * result.counts["new"]) > 0
     examples = json.loads(Path(tags["examples_uri"], "manifest.json").read_text())
     assert examples["counts"]["pairs"] == sum(result.counts.values())
-    crown(place.registry, find_previous(place.registry, "medembed"), place.champion)
+    with asked(server) as answers:
+        place.publish(find_previous(place.registry, "medembed"), place.champion)
+    assert answers[-1].headers["x-model-version"] == place.champion == "1"
     again = place.retrain(*how)
     assert "promoted, and replaced since" in again.lines[0]
     assert place.champion == "1"
+
+
+def test_a_server_goes_with_the_alias_where_somebody_else_moved_it_first(
+    place: Place, server: Running, monkeypatch: pytest.MonkeyPatch
+):
+    other = find_previous(place.registry, "medembed")
+    third = place.registry.register(other.source, params={}, metrics={}, tags=other.tags, artifacts={})
+
+    def crown_late(registry: Registry, version: Version, seen: str | None) -> None:
+        monkeypatch.undo()
+        registry.set_alias(other)
+        crown(registry, version, seen)
+
+    monkeypatch.setattr("serve.promotion.crown", crown_late)
+    with asked(server) as answers, pytest.raises(ServiceError, match=r"somebody else moved it .* answer with version"):
+        place.publish(third, place.champion)
+    assert {third.version, other.version} <= {answer.headers["x-model-version"] for answer in answers}
+    assert answers[-1].headers["x-model-version"] == place.champion == other.version
+    place.publish(place.registry.resolve("models:/medembed/1"), place.champion)
 
 
 def test_a_champion_that_does_not_load_is_one_line_and_changes_nothing(place: Place):
@@ -190,12 +221,14 @@ def test_a_champion_that_does_not_load_is_one_line_and_changes_nothing(place: Pl
         weights.write_bytes(content)
 
 
-def test_one_retraining_of_a_model_at_a_time():
+def test_one_retraining_of_a_model_at_a_time(place: Place):
     with hold("medembed"):
         said = r"models:/medembed is being retrained already, by .* process \d+, since"
         with pytest.raises(Busy, match=said), hold("medembed"):
             pass
         with hold("another"):
             pass
+        job = make_config(place.root, place.model, kind=RetrainJob)
+        assert _once(job, place.registry)["outcome"] == "busy"
     with hold("medembed"):
         pass
