@@ -28,6 +28,7 @@ for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL"):
 
 from hypothesis import settings  # noqa: E402
 
+from tests.alone import alone  # noqa: E402
 from tests.tiny import make_encoder, write_pairs  # noqa: E402
 
 # Machines are slow at times, and a test that fails must fail again.
@@ -84,6 +85,13 @@ def ray_local() -> Iterator[None]:
     )  # fmt: skip
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def no_actors() -> Iterator[None]:
+    """For a test of what is computed: tables are made and searched here, without actors."""
+    with alone():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from medembed.config import load_config
 from medembed.encoding.model_files import model_fingerprint
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry, resolve_model
+from tests.alone import alone
 from tests.nodes import Cluster, stop, two_node_cluster
 
 pytestmark = pytest.mark.ray
@@ -135,7 +136,8 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
                       f"output={out}/evaluation", workspace]),
         ("recommend", ["model=models:/medembed@champion", f"data={data}", f"output={out}/evaluation", workspace]),
     ]  # fmt: skip
-    done = {name: finish(name, arguments) for name, arguments in steps}
+    with alone():
+        done = {name: finish(name, arguments) for name, arguments in steps}
     metrics = json.loads((out / "evaluation/metrics.json").read_text())
     (differences,) = metrics.pop("differences").values()
     assert metrics == summary["metrics"]["after"]

@@ -25,6 +25,7 @@ from medembed.evaluation.result import NO_VECTORS, Evaluation
 from medembed.matryoshka import truncate
 from medembed.schema import CORPUS, QRELS, QUERIES
 from medembed.search.topk import top_k
+from tests.alone import alone
 from tests.tiny import SIGNS, SUBJECTS
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
@@ -77,7 +78,8 @@ def measured(
     """(data set, table, evaluation at DIMENSIONS, unit vectors of every text by id)."""
     root = tmp_path_factory.mktemp("measured")
     dataset, model = write_dataset(root / "data"), str(encoder_folder)
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "table.lance"), ENCODING)
+    with alone():
+        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "table.lance"), ENCODING)
     (root / "cases.yaml").write_text(CASES)
     config = EvaluationConfig(dimensions=DIMENSIONS, must_rank=str(root / "cases.yaml"))
     result = evaluate(dataset, table, model, str(root / "evaluation"), config, ENCODING, name="tiny")

@@ -19,6 +19,7 @@ from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.side_by_side import check_data
 from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig
+from tests.alone import alone
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 ENCODING = EncodingConfig(backend="torch")
@@ -42,7 +43,8 @@ def evaluated(
         output=str(root / "out"), dimensions=DIMENSIONS, encoding=ENCODING,
         registry=RegistryConfig(tracking_uri=f"sqlite:///{root}/mlflow.db"),
     )  # fmt: skip
-    return root / "beir", root / "out", run(job), job
+    with alone():
+        return root / "beir", root / "out", run(job), job
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from tests.tiny import SIGNS, SUBJECTS
 
 ENCODING = EncodingConfig(workers=1)
 QUERIES = 40
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 
 
 def write_data(root: Path, texts: Mapping[str, str]) -> Dataset:

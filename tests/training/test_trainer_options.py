@@ -25,6 +25,7 @@ from medembed.training.loss_config import LossConfig
 from medembed.training.options import AdapterConfig, PromptsConfig
 from medembed.training.register import register_checkpoint
 from medembed.training.trainer import train
+from tests.alone import alone
 
 CONFIG = TrainingConfig(
     dimensions=(32, 8), select_dimension=8, batch_size=16, learning_rate=1e-2, checkpoint_steps=3, epochs=1,
@@ -40,8 +41,9 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
 ):
     encoding, model = EncodingConfig(workers=1), str(encoder_folder)
     dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding)
-    examples = mine(dataset, table, model, str(tmp_path / "examples"), MiningConfig(margin=0), encoding)
+    with alone():
+        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding)
+        examples = mine(dataset, table, model, str(tmp_path / "examples"), MiningConfig(margin=0), encoding)
     with pytest.raises(ConfigError, match="4-bit weights need CUDA"):
         refused = CONFIG.model_copy(update={"adapter": AdapterConfig(kind="qlora")})
         train(dataset, examples, model, str(tmp_path / "m"), refused)
