@@ -95,6 +95,17 @@ def no_actors() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with an MLflow file that holds nothing, to be copied: making one takes seconds."""
+    from medembed.registry.config import RegistryConfig
+    from medembed.registry.models import open_registry
+
+    workspace = tmp_path_factory.mktemp("empty")
+    open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
+    return workspace
+
+
+@pytest.fixture(scope="session")
 def s3_environment() -> Iterator[dict[str, str]]:
     """The environment of a real S3 server on this machine."""
     from moto.server import ThreadedMotoServer

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -121,10 +122,11 @@ def finish(name: str, arguments: list[str]) -> dict[str, Any]:
 
 
 def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
-    in_folder: tuple[Path, dict[str, Any]], encoder_folder: Path, ray_local: None
+    in_folder: tuple[Path, dict[str, Any]], encoder_folder: Path, empty_registry: Path, ray_local: None
 ):
     root, summary = in_folder
     out, data = root / "jobs", summary["dataset"]["uri"]
+    shutil.copytree(empty_registry, root / "jobs-ws")
     model, workspace = f"model={encoder_folder}", f"registry.workspace={root}/jobs-ws"
     training = [setting for setting in SETTINGS if setting.startswith("training.")]
     places = [f"data={data}", f"table={out}/t.lance", f"output={out}/examples"]
@@ -174,10 +176,13 @@ class TwoNodes:
 
 
 @pytest.fixture(scope="module")
-def two_nodes(cluster: Cluster, s3: str, pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> TwoNodes:
+def two_nodes(
+    cluster: Cluster, s3: str, pairs_file: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory
+) -> TwoNodes:
+    workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("two-nodes") / "ws")
     _, summary = finetune(
         f"{s3}/pairs.jsonl", f"{s3}/model", f"{s3}/out",
-        f"registry.tracking_uri=sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db",
+        f"registry.tracking_uri=sqlite:///{workspace}/mlflow/mlflow.db",
         "training.workers=2", "training.batch_size=8", RAY_ADDRESS=cluster.address,
         RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="1",  # as it is on a cluster
     )  # fmt: skip
