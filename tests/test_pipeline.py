@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -152,11 +153,17 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
 
 
 def test_a_second_run_reuses_every_stage_and_says_so(
-    in_folder: tuple[Path, dict[str, Any]], pairs_file: Path, encoder_folder: Path
+    in_folder: tuple[Path, dict[str, Any]],
+    pairs_file: Path,
+    encoder_folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    ray_local: None,
 ):
     root, first = in_folder
-    log, again = finetune(str(pairs_file), str(encoder_folder), str(root / "out"), f"registry.workspace={root}/ws")
-    assert log.count("unchanged, reused") == 7
+    caplog.set_level(logging.INFO)
+    places = [f"source.path={pairs_file}", f"model={encoder_folder}", f"output={root}/out"]
+    again = json.loads(json.dumps(finish("finetune", [*places, *SETTINGS, f"registry.workspace={root}/ws"])))
+    assert caplog.text.count("unchanged, reused") == 7
     assert again["metrics"] == first["metrics"]
     assert again["registered"] == first["registered"] | {"champion": False}, "nobody asked for the alias again"
 
