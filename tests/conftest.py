@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,25 @@ _LONG = ("test_pipeline", "test_retrain", "test_trainer", "test_tune", "test_enc
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+
+
+# Files that ask the server which `url` in tests/serve starts.
+_SERVED = tuple(f"tests/serve/{name}.py" for name in ("test_api", "test_clients", "test_scrape"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` with those as one file: in two processes they would start two servers."""
+    if config.option.dist != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "served" if file in _SERVED else file
+
+    return Scheduling(config, log)
 
 
 def pytest_sessionfinish() -> None:
