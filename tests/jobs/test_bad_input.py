@@ -117,10 +117,13 @@ def test_a_model_with_pickle_weights_is_refused(run_here: Run, pairs_file: Path,
 
 
 @pytest.mark.ray
-def test_a_port_in_use_is_found_out_before_training(tmp_path: Path):
+@pytest.mark.usefixtures("ray_local")
+def test_a_port_in_use_is_found_out_before_training(run_here: Run, tmp_path: Path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = run("demo", f"output={tmp_path}/out", f"port={port}", f"registry.tracking_uri=sqlite:///{tmp_path}/m.db")
+        done = run_here(
+            "demo", f"output={tmp_path}/out", f"port={port}", f"registry.tracking_uri=sqlite:///{tmp_path}/m.db"
+        )
     check(done, f"port {port} on 127.0.0.1: Address already in use", tmp_path / "out")
