@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,7 @@ for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL"):
 
 from hypothesis import settings  # noqa: E402
 
+from tests.alone import alone  # noqa: E402
 from tests.tiny import make_encoder, write_pairs  # noqa: E402
 
 # Machines are slow at times, and a test that fails must fail again.
@@ -41,6 +43,25 @@ _LONG = ("test_pipeline", "test_retrain", "test_trainer", "test_tune", "test_enc
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+
+
+# Files that ask the server which `url` in tests/serve starts.
+_SERVED = tuple(f"tests/serve/{name}.py" for name in ("test_api", "test_clients", "test_scrape"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` with those as one file: in two processes they would start two servers."""
+    if config.option.dist != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "served" if file in _SERVED else file
+
+    return Scheduling(config, log)
 
 
 def pytest_sessionfinish() -> None:
@@ -84,6 +105,24 @@ def ray_local() -> Iterator[None]:
     )  # fmt: skip
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def no_actors() -> Iterator[None]:
+    """For a test of what is computed: tables are made and searched here, without actors."""
+    with alone():
+        yield
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with an MLflow file that holds nothing, to be copied: making one takes seconds."""
+    from medembed.registry.config import RegistryConfig
+    from medembed.registry.models import open_registry
+
+    workspace = tmp_path_factory.mktemp("empty")
+    open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
+    return workspace
 
 
 @pytest.fixture(scope="session")

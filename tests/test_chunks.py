@@ -19,9 +19,10 @@ from medembed.evaluation.evaluate import evaluate
 from medembed.matryoshka import truncate
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
+from tests.alone import alone
 from tests.chunked import CHUNKS, HELD, NOTICE, QUERIES_BY_ID, ROWS_PER_FILE, WHOLE, rank_documents, write_chunked
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 ENCODING = EncodingConfig(workers=2)
 
 
@@ -46,7 +47,7 @@ def chunked(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_
     root = tmp_path_factory.mktemp("chunked")
     dataset, files = write_chunked(root / "data")
     model = str(encoder_folder)
-    with pytest.MonkeyPatch.context() as patch:
+    with alone(), pytest.MonkeyPatch.context() as patch:
         patch.setattr("medembed.encoding.changes.items_of", lambda rows, most: ROWS_PER_FILE)
         table = encode_corpus(files, dataset.fingerprint, model, str(root / "t.lance"), ENCODING)
     assert len(table.shards()) > 2

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from medembed.config import load_config
 from medembed.encoding.model_files import model_fingerprint
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry, resolve_model
+from tests.alone import alone
 from tests.nodes import Cluster, stop, two_node_cluster
 
 pytestmark = pytest.mark.ray
@@ -120,10 +123,11 @@ def finish(name: str, arguments: list[str]) -> dict[str, Any]:
 
 
 def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
-    in_folder: tuple[Path, dict[str, Any]], encoder_folder: Path, ray_local: None
+    in_folder: tuple[Path, dict[str, Any]], encoder_folder: Path, empty_registry: Path, ray_local: None
 ):
     root, summary = in_folder
     out, data = root / "jobs", summary["dataset"]["uri"]
+    shutil.copytree(empty_registry, root / "jobs-ws")
     model, workspace = f"model={encoder_folder}", f"registry.workspace={root}/jobs-ws"
     training = [setting for setting in SETTINGS if setting.startswith("training.")]
     places = [f"data={data}", f"table={out}/t.lance", f"output={out}/examples"]
@@ -135,7 +139,8 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
                       f"output={out}/evaluation", workspace]),
         ("recommend", ["model=models:/medembed@champion", f"data={data}", f"output={out}/evaluation", workspace]),
     ]  # fmt: skip
-    done = {name: finish(name, arguments) for name, arguments in steps}
+    with alone():
+        done = {name: finish(name, arguments) for name, arguments in steps}
     metrics = json.loads((out / "evaluation/metrics.json").read_text())
     (differences,) = metrics.pop("differences").values()
     assert metrics == summary["metrics"]["after"]
@@ -148,11 +153,17 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
 
 
 def test_a_second_run_reuses_every_stage_and_says_so(
-    in_folder: tuple[Path, dict[str, Any]], pairs_file: Path, encoder_folder: Path
+    in_folder: tuple[Path, dict[str, Any]],
+    pairs_file: Path,
+    encoder_folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    ray_local: None,
 ):
     root, first = in_folder
-    log, again = finetune(str(pairs_file), str(encoder_folder), str(root / "out"), f"registry.workspace={root}/ws")
-    assert log.count("unchanged, reused") == 7
+    caplog.set_level(logging.INFO)
+    places = [f"source.path={pairs_file}", f"model={encoder_folder}", f"output={root}/out"]
+    again = json.loads(json.dumps(finish("finetune", [*places, *SETTINGS, f"registry.workspace={root}/ws"])))
+    assert caplog.text.count("unchanged, reused") == 7
     assert again["metrics"] == first["metrics"]
     assert again["registered"] == first["registered"] | {"champion": False}, "nobody asked for the alias again"
 
@@ -172,10 +183,13 @@ class TwoNodes:
 
 
 @pytest.fixture(scope="module")
-def two_nodes(cluster: Cluster, s3: str, pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> TwoNodes:
+def two_nodes(
+    cluster: Cluster, s3: str, pairs_file: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory
+) -> TwoNodes:
+    workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("two-nodes") / "ws")
     _, summary = finetune(
         f"{s3}/pairs.jsonl", f"{s3}/model", f"{s3}/out",
-        f"registry.tracking_uri=sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db",
+        f"registry.tracking_uri=sqlite:///{workspace}/mlflow/mlflow.db",
         "training.workers=2", "training.batch_size=8", RAY_ADDRESS=cluster.address,
         RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="1",  # as it is on a cluster
     )  # fmt: skip

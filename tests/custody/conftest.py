@@ -1,4 +1,4 @@
-"""Worlds of registered models; an empty registry is made once and copied, as making one takes seconds."""
+"""Worlds of registered models."""
 
 import shutil
 from collections.abc import Callable
@@ -12,14 +12,6 @@ from medembed.registry.models import Registry, open_registry
 from tests.custody.world import World
 
 NewRegistry = Callable[[str], Registry]
-
-
-@pytest.fixture(scope="session")
-def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with an MLflow file that holds nothing."""
-    workspace = tmp_path_factory.mktemp("empty")
-    open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
-    return workspace
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from medembed.encoding.worker import EncodeRows
 from medembed.errors import StorageError
 from medembed.matryoshka import truncate
 from medembed.schema import CORPUS, content_hash
+from tests.alone import alone
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 CONFIG = EncodingConfig(workers=1)
@@ -54,6 +55,7 @@ def test_the_table_holds_each_documents_embedding_whatever_the_number_of_workers
     assert [len(read_shard(shard)[0]) for shard in tables[0].shards()] == [50, 50, 20]
 
 
+@pytest.mark.usefixtures("no_actors")
 def test_an_unchanged_corpus_is_found_again_and_another_encoder_is_refused(
     dataset: Dataset, encoder_folder: Path, prompted_folder: Path, tmp_path: Path
 ):
@@ -89,7 +91,8 @@ def test_a_run_that_dies_leaves_no_table_and_the_next_goes_on_from_there(
         with pytest.raises(StorageError, match="out of reach"):
             update_table(*arguments)
     assert find_table(place) is None
-    found = update_table(*arguments)
+    with alone():
+        found = update_table(*arguments)
     assert found.resumed == 100
     assert found.counts == {"added": 120, "changed": 0, "deleted": 0, "unchanged": 0, "encoded": 120}
     assert not list((tmp_path / "t.lance").glob("_staging/*"))
@@ -111,6 +114,7 @@ def read_hashes(table: Table) -> dict[str, str]:
     return dict(pairs)
 
 
+@pytest.mark.usefixtures("no_actors")
 def test_only_texts_that_the_table_lacks_are_encoded_and_the_table_equals_the_corpus(
     encoder_folder: Path, tmp_path: Path
 ):
@@ -134,6 +138,7 @@ def test_only_texts_that_the_table_lacks_are_encoded_and_the_table_equals_the_co
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("no_actors")
 def test_an_int8_table_of_fewer_dimensions_keeps_its_ranges_when_texts_come_and_a_fragment_goes(
     encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -160,6 +165,7 @@ def test_an_int8_table_of_fewer_dimensions_keeps_its_ranges_when_texts_come_and_
     assert len(second.table.shards()) == 4
 
 
+@pytest.mark.usefixtures("no_actors")
 def test_an_unchanged_corpus_of_another_data_set_starts_no_worker(
     dataset: Dataset, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -171,6 +177,7 @@ def test_an_unchanged_corpus_of_another_data_set_starts_no_worker(
     assert (again.table.version, again.table.info.dataset) == (first.version + 1, "same texts")
 
 
+@pytest.mark.usefixtures("no_actors")
 def test_a_run_that_was_overtaken_changes_nothing(
     dataset: Dataset, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -193,6 +200,7 @@ def test_a_run_that_was_overtaken_changes_nothing(
     assert (found.info, read_hashes(found)) == (other.info, read_hashes(other))
 
 
+@pytest.mark.usefixtures("no_actors")
 def test_after_a_rollback_a_table_is_its_older_data_sets_and_the_newer_one_is_brought_back(
     dataset: Dataset, encoder_folder: Path, tmp_path: Path
 ):
@@ -232,10 +240,12 @@ def test_documents_that_crash_the_encoder_are_left_out_and_named(
     assert "2 documents crash the encoder and are left out: d7, d9" in caplog.messages
     assert (found.counts["left out"], found.table.info.dataset) == (2, "")
     monkeypatch.undo()
-    again = update_table(files, "one", str(encoder_folder), str(tmp_path / "t.lance"), CONFIG)
+    with alone():
+        again = update_table(files, "one", str(encoder_folder), str(tmp_path / "t.lance"), CONFIG)
     assert (again.counts["encoded"], again.table.rows, again.table.info.dataset) == (2, 12, "one")
 
 
+@pytest.mark.usefixtures("no_actors")
 def test_lookup_keeps_the_order_that_is_asked_for(dataset: Dataset, encoder_folder: Path, tmp_path: Path):
     table = encode_corpus(
         dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), str(tmp_path / "t.lance"), CONFIG
@@ -275,6 +285,7 @@ def test_a_worker_that_dies_is_replaced_and_no_row_is_lost_or_doubled(
     assert lance.dataset(table.uri).to_table()["document_id"].to_pylist() == dataset.corpus()["document_id"].to_pylist()
 
 
+@pytest.mark.usefixtures("no_actors")
 def test_another_data_set_becomes_a_new_version_and_the_old_one_stays_readable(
     dataset: Dataset, encoder_folder: Path, tmp_path: Path
 ):

@@ -15,6 +15,7 @@ from medembed.encoding.table import Table
 from medembed.encoding.verify import verify
 from medembed.errors import StorageError
 from medembed.matryoshka import truncate
+from tests.alone import alone
 from tests.tables import write_corpus, write_table
 
 NAMES = [f"d{n}" for n in range(9)]
@@ -62,8 +63,9 @@ def test_compacting_keeps_rows_and_facts_and_drops_old_versions(written: tuple[D
 def test_a_sound_table_verifies_and_each_fault_is_named(written: tuple[Dataset, Table, Table], tmp_path: Path):
     dataset, first, second = written
     config = EncodingConfig(workers=2)
-    assert verify(first, dataset.corpus_files(), None, config).faults == ()
-    assert verify(second, dataset.corpus_files(), None, config).faults == ("against the data set: 2 added",)
+    with alone():
+        assert verify(first, dataset.corpus_files(), None, config).faults == ()
+        assert verify(second, dataset.corpus_files(), None, config).faults == ("against the data set: 2 added",)
     broken = VECTORS.copy()
     broken[2, 0], broken[5] = np.nan, broken[5] * 2
     found = verify(write_table(tmp_path / "b.lance", dataset, broken), None, None, config)

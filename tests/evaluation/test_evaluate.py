@@ -25,6 +25,7 @@ from medembed.evaluation.result import NO_VECTORS, Evaluation
 from medembed.matryoshka import truncate
 from medembed.schema import CORPUS, QRELS, QUERIES
 from medembed.search.topk import top_k
+from tests.alone import alone
 from tests.tiny import SIGNS, SUBJECTS
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
@@ -77,10 +78,12 @@ def measured(
     """(data set, table, evaluation at DIMENSIONS, unit vectors of every text by id)."""
     root = tmp_path_factory.mktemp("measured")
     dataset, model = write_dataset(root / "data"), str(encoder_folder)
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "table.lance"), ENCODING)
     (root / "cases.yaml").write_text(CASES)
     config = EvaluationConfig(dimensions=DIMENSIONS, must_rank=str(root / "cases.yaml"))
-    result = evaluate(dataset, table, model, str(root / "evaluation"), config, ENCODING, name="tiny")
+    with alone(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medembed.encoding.changes.items_of", lambda rows, most: 4)
+        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "table.lance"), ENCODING)
+        result = evaluate(dataset, table, model, str(root / "evaluation"), config, ENCODING, name="tiny")
     encoder = Encoder.load(model, EncodingConfig())
     texts = {**TEXTS, **ASKED, **{text: text for text in ("heart pain", "skin rash", "ear pain")},
              **{text: text for text in ("Pain of the heart.", "Rash of the foot.")}}  # fmt: skip
@@ -174,13 +177,15 @@ def test_it_is_found_again_as_it_was_written_and_json_has_the_means(measured):
     assert [len(row["document_ids"]) for row in best] == [10] * 2 * 23
 
 
-def test_workers_and_blocks_of_queries_change_nothing(
+@pytest.mark.usefixtures("no_actors")
+def test_how_fragments_are_dealt_to_workers_and_queries_to_blocks_changes_nothing(
     measured, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     dataset, table, result, _ = measured
+    assert len(table.shards()) == 15, "8 items for two workers, 5 for one"
     monkeypatch.setattr(measure, "_RANKED_PER_PASS", 13 * 100)
-    config, alone = EvaluationConfig(dimensions=DIMENSIONS), EncodingConfig(workers=1)
-    other = evaluate(dataset, table, str(encoder_folder), str(tmp_path), config, alone)
+    config, fewer = EvaluationConfig(dimensions=DIMENSIONS), EncodingConfig(workers=1)
+    other = evaluate(dataset, table, str(encoder_folder), str(tmp_path), config, fewer)
     for dimension in DIMENSIONS:
         for name, values in result.queries.values[dimension].items():
             assert np.array_equal(other.queries.values[dimension][name], values, equal_nan=True), name
@@ -199,6 +204,7 @@ def test_bm25_is_measured_on_the_same_queries_and_has_no_dimension(measured, tmp
     assert floor.name == BM25
 
 
+@pytest.mark.usefixtures("no_actors")
 def test_nothing_to_measure_is_an_error_that_says_what_was_looked_for(measured, encoder_folder: Path, tmp_path: Path):
     dataset, table, _, _ = measured
     with pytest.raises(DataError, match="split=dev and tag=None no query has a positive"):

@@ -108,7 +108,7 @@ def test_voters_are_read_with_their_own_vectors(tmp_path: Path):
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_accuracy_is_that_of_scikit_learn_on_the_same_truncated_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -141,7 +141,7 @@ def test_accuracy_is_that_of_scikit_learn_on_the_same_truncated_vectors(
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_chunks_are_left_out_as_a_document_where_all_others_vote(tmp_path: Path):
     """Of each document two chunks with one vector: left in, every chunk would name its own class."""
     generator = np.random.default_rng(6)

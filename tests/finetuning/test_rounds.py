@@ -17,7 +17,7 @@ from medembed.mining.config import MiningConfig
 from medembed.mining.examples import open_examples
 from medembed.training.config import TrainingConfig
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 
 
 def prepared(pairs: Path, model: Path, root: Path, **settings: object) -> tuple[Run, Dataset, Table]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,8 +24,9 @@ def quiet_logger() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+def tracking_uri(empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("evaluate") / "ws")
+    return f"sqlite:///{workspace}/mlflow/mlflow.db"
 
 
 @pytest.fixture

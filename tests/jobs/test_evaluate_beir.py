@@ -1,6 +1,7 @@
 """`medembed evaluate` on a BEIR folder with grades, beside another model and BM25: numbers, files, MLflow, no texts."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.side_by_side import check_data
 from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig
+from tests.alone import alone
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 ENCODING = EncodingConfig(backend="torch")
@@ -32,17 +34,19 @@ def read_lines(path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def evaluated(
-    tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path
+    tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path, empty_registry: Path
 ) -> tuple[Path, Path, dict[str, Any], EvaluateJob]:
     """(BEIR folder, output, summary, job)."""
     root = tmp_path_factory.mktemp("beir-job")
+    workspace = shutil.copytree(empty_registry, root / "ws")
     write_collection(root / "beir", documents=150, queries=40)
     job = EvaluateJob(
         model=MODEL, baseline=str(encoder_folder), bm25=True, data=str(root / "beir"),
         output=str(root / "out"), dimensions=DIMENSIONS, encoding=ENCODING,
-        registry=RegistryConfig(tracking_uri=f"sqlite:///{root}/mlflow.db"),
+        registry=RegistryConfig(tracking_uri=f"sqlite:///{workspace}/mlflow/mlflow.db"),
     )  # fmt: skip
-    return root / "beir", root / "out", run(job), job
+    with alone():
+        return root / "beir", root / "out", run(job), job
 
 
 @pytest.fixture(scope="module")

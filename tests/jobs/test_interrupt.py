@@ -5,6 +5,7 @@ Exit status 130, no process left, nothing half-written, and the next run goes on
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,9 +40,10 @@ def listening(processes: list[psutil.Process]) -> set[str]:
 @pytest.mark.ray
 @pytest.mark.parametrize(("moment", "worker"), [("train: ", "ray::RayTrainWorker")])
 def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no_half_written_output(
-    pairs_file: Path, encoder_folder: Path, tmp_path: Path, moment: str, worker: str
+    pairs_file: Path, encoder_folder: Path, empty_registry: Path, tmp_path: Path, moment: str, worker: str
 ):
     output, log = tmp_path / "out", tmp_path / "log"
+    shutil.copytree(empty_registry, tmp_path / "ws")
     command = [
         sys.executable, "-m", "jobs.finetune", f"source.path={pairs_file}", f"model={encoder_folder}",
         f"output={output}", f"registry.workspace={tmp_path}/ws", "training.dimensions=[32,8]",

@@ -64,7 +64,7 @@ def printed(lines: list[str]) -> list[str]:
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_the_nearest_documents_are_printed_for_each_query_and_kept_only_if_asked(searched: Searched, tmp_path: Path):
     summary = run(searched.job.model_copy(update={"dimensions": 16}))
     expected = searched.exact(16)
@@ -83,7 +83,7 @@ def test_the_nearest_documents_are_printed_for_each_query_and_kept_only_if_asked
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_texts_are_printed_beside_their_ids_only_if_asked_for(searched: Searched):
     job = searched.job.model_copy(update={"queries": None, "query": QUERIES["q2"]})
     summary = run(job.model_copy(update={"show_text": True, "data": searched.dataset.uri}))
@@ -95,7 +95,7 @@ def test_texts_are_printed_beside_their_ids_only_if_asked_for(searched: Searched
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_a_funnel_of_all_documents_finds_what_exact_search_finds_and_says_so(searched: Searched):
     job = searched.job.model_copy(update={"first_dimensions": 4, "candidates": 40, "measure": True})
     summary = run(job)
@@ -106,7 +106,7 @@ def test_a_funnel_of_all_documents_finds_what_exact_search_finds_and_says_so(sea
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_an_index_that_is_searched_whole_finds_what_exact_search_finds_and_says_so(searched: Searched, tmp_path: Path):
     copied = tmp_path / f"{searched.fingerprint}.lance"
     shutil.copytree(searched.table.uri, copied)

@@ -46,7 +46,8 @@ def model(encoder_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_model_that_cannot_be_served_is_one_line_before_ray_starts(model: Path, tmp_path: Path):
+def test_a_model_that_cannot_be_served_is_one_line_before_ray_starts(model: Path, empty_registry: Path, tmp_path: Path):
+    shutil.copytree(empty_registry, tmp_path / "ws")
     assert "models:/medembed@champion: not in the registry" in start(tmp_path)
     assert "found [16], but this model was trained for [32, 8]" in start(tmp_path, f"model={model}", "dimensions=[16]")
     assert "models.medembed: is the main model's name" in start(tmp_path, f"model={model}", f"models.medembed={model}")
@@ -94,9 +95,9 @@ class Deployed:
 
 
 @pytest.fixture(scope="module")
-def server(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+def server(encoder_folder: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """Two replicas of version 1 of two, and version 1 once more beside it, named `more`."""
-    workspace = tmp_path_factory.mktemp("served")
+    workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("served") / "ws")
     registry, folders = make_versions(str(encoder_folder), workspace)
     registry.set_alias(registry.resolve("models:/medembed/1"))
     with served(workspace, "replicas=2", f"models.more={folders[1]}", end=signal.SIGTERM) as running:

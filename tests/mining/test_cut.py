@@ -15,8 +15,9 @@ from medembed.mining.mine import mine
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_cut_from_a_pool_are_the_examples_that_mining_would_have_given(
-    pairs_file: Path, encoder_folder: Path, tmp_path: Path, ray_local: None
+    pairs_file: Path, encoder_folder: Path, tmp_path: Path
 ):
     encoding, model = EncodingConfig(workers=1), str(encoder_folder)
     dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))

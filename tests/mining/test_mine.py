@@ -13,6 +13,7 @@ from medembed.encoding.encoder import Encoder
 from medembed.encoding.table import Table
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine, select_pairs
+from tests.alone import alone
 
 ENCODING = EncodingConfig(workers=1)
 
@@ -25,7 +26,8 @@ def dataset(pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Datas
 @pytest.fixture(scope="module")
 def table(dataset: Dataset, encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> Table:
     place = str(tmp_path_factory.mktemp("table") / "t.lance")
-    return encode_corpus(dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), place, ENCODING)
+    with alone():
+        return encode_corpus(dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), place, ENCODING)
 
 
 def test_pairs_are_those_of_the_training_split_in_an_order_that_no_cut_changes(dataset: Dataset):
@@ -36,7 +38,7 @@ def test_pairs_are_those_of_the_training_split_in_an_order_that_no_cut_changes(d
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_examples_equal_a_brute_force_search_and_load_as_parquet(
     dataset: Dataset, table: Table, encoder_folder: Path, tmp_path: Path
 ):
@@ -64,7 +66,7 @@ def test_examples_equal_a_brute_force_search_and_load_as_parquet(
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_unchanged_inputs_find_the_examples_again(dataset: Dataset, table: Table, encoder_folder: Path, tmp_path: Path):
     model, place = str(encoder_folder), str(tmp_path / "{key}")
     first = mine(dataset, table, model, place, MiningConfig(max_pairs=20), ENCODING)

@@ -72,7 +72,7 @@ def test_lists_have_places_of_a_few_sizes_so_that_one_query_makes_not_all_of_the
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_a_query_with_many_positives_alone_gets_a_long_list(tmp_path: Path):
     vectors = np.random.default_rng(0).standard_normal((90, 8), dtype=np.float32)
     dataset = write_corpus(tmp_path / "data", [{"document_id": f"d{number:02d}"} for number in range(90)], 40)

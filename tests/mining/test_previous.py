@@ -24,7 +24,7 @@ from tests.tiny import SIGNS, SUBJECTS
 
 ENCODING = EncodingConfig(workers=1)
 QUERIES = 40
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 
 
 QUESTIONS = {f"q{n}": f"{SUBJECTS[n % 7]} {SIGNS[n % 5]} {n}" for n in range(QUERIES)}

@@ -17,9 +17,10 @@ from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from medembed.mining.second import load_cross_encoder
+from tests.alone import alone
 from tests.mining.cross import make_cross_encoder
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 ENCODING = EncodingConfig(workers=1)
 
 
@@ -29,11 +30,9 @@ def work(
 ) -> tuple[Dataset, Table, str]:
     root, model = tmp_path_factory.mktemp("work"), str(encoder_folder)
     dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(root / "data"))
-    return (
-        dataset,
-        encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "t.lance"), ENCODING),
-        model,
-    )
+    with alone():
+        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "t.lance"), ENCODING)
+    return dataset, table, model
 
 
 def mine_some(work: tuple[Dataset, Table, str], second: Path, output: Path) -> Examples:

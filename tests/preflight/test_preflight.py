@@ -15,14 +15,14 @@ from tests.preflight.small import DOCUMENTS, write_small
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 
 
-def job(dataset: Dataset, model: Path, output: Path) -> PreflightJob:
+def job(dataset: Dataset, model: Path, output: Path, workers: int = 2) -> PreflightJob:
     return PreflightJob.model_validate(
         {
             "model": str(model),
             "data": dataset.uri,
             "output": str(output),
             "preflight": {"max_lengths": [8], "train_steps": 2},
-            "encoding": {"workers": 2},
+            "encoding": {"workers": workers},
             "training": {"batch_size": 8, "cpus_per_worker": 1},
         }
     )
@@ -74,7 +74,8 @@ def test_a_data_set_is_measured_as_a_full_evaluation_would_and_no_text_leaves_it
 
 
 def test_documents_without_a_query_or_a_pair_get_an_answer_too(encoder_folder: Path, tmp_path: Path):
-    found = run(job(write_small(tmp_path / "data", has_queries=False), encoder_folder, tmp_path / "out"))
+    dataset = write_small(tmp_path / "data", has_queries=False)
+    found = run(job(dataset, encoder_folder, tmp_path / "out", workers=1))
     assert found["verdict"]["answer"] == "do not"
     assert "60 texts have a class and no query asks for any" in found["warnings"][0]
     assert (found["quality"], found["train"]["seconds"]) == ((), None)

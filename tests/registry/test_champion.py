@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
 from medembed.errors import ServiceError
@@ -7,9 +10,10 @@ from medembed.registry.models import Registry, Version, open_registry
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+def registry(empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Three versions, none of them champion."""
-    made = open_registry(RegistryConfig(workspace=str(tmp_path_factory.mktemp("ws"))), on_cluster=False)
+    workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("champion") / "ws")
+    made = open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
     for number in range(3):
         made.register(f"/models/{number + 1}", params={}, metrics={"dev_score": number / 10}, tags={}, artifacts={})
     return made

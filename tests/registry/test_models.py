@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ from medembed.registry.models import Registry, open_registry, resolve_model
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> RegistryConfig:
-    return RegistryConfig(workspace=str(tmp_path / "ws"))
+def config(empty_registry: Path, tmp_path: Path) -> RegistryConfig:
+    return RegistryConfig(workspace=str(shutil.copytree(empty_registry, tmp_path / "ws")))
 
 
 def register(registry: Registry, source: str = "/models/one") -> object:
@@ -84,19 +85,20 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(monkeypatch
     assert "secret" not in str(caught.value)
 
 
-def test_two_processes_can_open_an_empty_registry_together(config: RegistryConfig):
+def test_two_processes_can_open_an_empty_registry_together(tmp_path: Path):
     code = (
         "from medembed.registry.config import RegistryConfig; from medembed.registry.models import open_registry; "
-        f"open_registry(RegistryConfig(workspace={config.workspace!r}), on_cluster=False)"
+        f"open_registry(RegistryConfig(workspace={str(tmp_path)!r}), on_cluster=False)"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait(120) for process in processes] == [0, 0]
 
 
 @pytest.fixture(scope="module")
-def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One database for tests of runs, each in an experiment of its own: making one takes seconds."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+def tracking_uri(empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One database for tests of runs, each in an experiment of its own."""
+    workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("runs") / "ws")
+    return f"sqlite:///{workspace}/mlflow/mlflow.db"
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from serve.promotion import replace_champion
 from serve.swap import ServingConfig
 from tests.retraining.drops import make_config, write_drop
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 
 
 @dataclass

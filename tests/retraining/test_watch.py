@@ -1,8 +1,9 @@
 import os
+import shutil
 from pathlib import Path
 
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import Registry
+from medembed.registry.models import open_registry
 from medembed.retraining.config import TriggerConfig
 from medembed.retraining.watch import Watch
 from tests.retraining.drops import make_config, write_drop
@@ -15,9 +16,10 @@ def land(root: Path, name: str, grades: range, age_s: float) -> None:
     os.utime(path, (NOW - age_s, NOW - age_s))
 
 
-def test_rows_or_age_of_files_that_were_not_judged_start_a_retraining(tmp_path: Path):
+def test_rows_or_age_of_files_that_were_not_judged_start_a_retraining(empty_registry: Path, tmp_path: Path):
     (tmp_path / "landing").mkdir()
-    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", RegistryConfig())
+    workspace = shutil.copytree(empty_registry, tmp_path / "ws")
+    registry = open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
     watch = Watch(make_config(tmp_path, tmp_path / "model"), registry, TriggerConfig(min_rows=24, max_age_s=3600))
     assert watch.look(NOW) is None
     land(tmp_path, "1.jsonl", range(1), age_s=100)
@@ -37,8 +39,9 @@ def test_rows_or_age_of_files_that_were_not_judged_start_a_retraining(tmp_path: 
     assert more.files > due.files, "those that wait are tried with them"
 
 
-def test_a_fault_puts_the_same_files_off_ever_longer_up_to_an_hour(tmp_path: Path):
-    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", RegistryConfig())
+def test_a_fault_puts_the_same_files_off_ever_longer_up_to_an_hour(empty_registry: Path, tmp_path: Path):
+    workspace = shutil.copytree(empty_registry, tmp_path / "ws")
+    registry = open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
     land(tmp_path, "1.jsonl", range(2), age_s=100)
     watch = Watch(make_config(tmp_path, tmp_path / "model"), registry, TriggerConfig(min_rows=24, every_s=600))
     due = watch.look(NOW)

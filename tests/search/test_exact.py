@@ -10,6 +10,7 @@ from medembed.search import plan as planning
 from medembed.search.exact import Lists, SearchStripe, nearest_rows, parents, prepare
 from medembed.search.neighbours import Corpus, Neighbours, find_neighbours
 from medembed.search.plan import Plan, cut, plan_work
+from tests.alone import alone
 from tests.search.test_funnel import Reader, draw
 from tests.search.test_nominate import by_hand, draw_corpus, listed
 
@@ -35,9 +36,10 @@ def test_workers_stripes_blocks_and_libraries_change_no_byte(
     ids, vectors = draw_corpus(700, 16, 7, chunks=chunks)
     queries, read = np.concatenate([draw(20, seed=1), vectors[:3]]), Reader(ids, vectors, SIZES)
     expected = by_hand(queries, ids, vectors, 15, by_document=chunks, dimensions=12)
-    one = list(
-        nearest_rows(read.shards, read, queries, 15, 12, Records(f"{tmp_path}/1"), by_document=chunks, workers=1)
-    )
+    with alone():
+        one = list(
+            nearest_rows(read.shards, read, queries, 15, 12, Records(f"{tmp_path}/1"), by_document=chunks, workers=1)
+        )
     assert [line for part in one for line in listed(part)] == expected
     for name, value in (("_QUERIES_PER_BLOCK", 7), ("_PART_BYTES", 16 * 4 * 100), ("_SCORES_PER_ITEM", 7 * 350)):
         monkeypatch.setattr(planning, name, value)
@@ -168,7 +170,7 @@ def test_a_rerun_does_only_what_is_not_recorded(tmp_path: Path):
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_recorded_lists_answer_the_same_search_alone(tmp_path: Path):
     ids, vectors = draw_corpus(700, 16, 7, chunks=False)
     read, records = Reader(ids, vectors, SIZES), Records(str(tmp_path))

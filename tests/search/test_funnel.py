@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from medembed.schema import document_of
 from medembed.search import funnel as module
 from medembed.search.funnel import Candidates, Funnel, ScoreCandidates, funnel_search
 from medembed.search.topk import top_k
+from tests.alone import alone
 
 Vectors = np.ndarray
 SIZES = (40, 0, 33, 27)
@@ -56,17 +59,19 @@ def test_few_dimensions_choose_and_many_dimensions_rank_whatever_the_workers():
     expected = by_hand(queries, ids, vectors, 5, funnel)
     exact = top_k(truncate(queries, 12), np.asarray(ids), truncate(vectors, 12), 5)
     assert expected != exact.ids.tolist()  # nine candidates by four dimensions miss some
-    for workers in (1, 2):
-        found = funnel_search(read.shards, read, queries, 5, funnel, workers=workers)
+    for workers, where in ((1, alone()), (2, nullcontext())):
+        with where:
+            found = funnel_search(read.shards, read, queries, 5, funnel, workers=workers)
         assert found.ids.tolist() == expected
         assert found.rows is None
-    everything = funnel_search(read.shards, read, queries, 5, Funnel(4, 12, 100))
+    with alone():
+        everything = funnel_search(read.shards, read, queries, 5, Funnel(4, 12, 100))
     assert everything.ids.tolist() == exact.ids.tolist()
     assert np.allclose(everything.scores, exact.scores, atol=1e-6)
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_a_document_is_nominated_by_one_chunk_and_ranked_by_its_best_one_wherever_it_lies():
     ids = ["a#chunk-0", "b", "c#chunk-0", "a#chunk-1", "c#chunk-1", "d", "e"]
     rows = np.array(
@@ -84,7 +89,7 @@ def test_a_document_is_nominated_by_one_chunk_and_ranked_by_its_best_one_whereve
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pytest.MonkeyPatch):
     """Queries in parts of two, repeated vectors, documents of one to many rows, k above the documents."""
     generator = np.random.default_rng(5)

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from medembed.errors import ModelError
 from medembed.matryoshka import truncate
 from medembed.search.sharded import Pairs, scan_shards, search_shards
 from medembed.search.topk import top_k
+from tests.alone import alone
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 
@@ -18,14 +21,16 @@ def test_shards_and_workers_change_nothing_at_any_dimension():
     def read(start: int) -> tuple[list[str], np.ndarray]:
         return ids[start : start + 30], documents[start : start + 30]
 
-    for workers in (1, 2):
-        found = search_shards([(0, 30), (30, 30), (60, 30)], read, queries, 5, [16, 4], workers=workers)
+    for workers, where in ((1, alone()), (2, nullcontext())):
+        with where:
+            found = search_shards([(0, 30), (30, 30), (60, 30)], read, queries, 5, [16, 4], workers=workers)
         for dimension in (16, 4):
             expected = top_k(truncate(queries, dimension), np.asarray(ids), truncate(documents, dimension), 5)
             assert found[dimension].ids.tolist() == expected.ids.tolist()
             assert np.allclose(found[dimension].scores, expected.scores, atol=1e-6)
 
 
+@pytest.mark.usefixtures("no_actors")
 def test_the_cosine_of_any_pair_is_found_however_low_it_ranks():
     generator = np.random.default_rng(1)
     documents = truncate(generator.normal(size=(60, 8)).astype(np.float32), 8)
@@ -43,6 +48,7 @@ def test_the_cosine_of_any_pair_is_found_however_low_it_ranks():
         assert np.allclose(found.cosines[dimension], expected, atol=1e-15)
 
 
+@pytest.mark.usefixtures("no_actors")
 def test_a_documents_chunks_in_different_shards_count_once():
     ids = ["a#chunk-0", "b#chunk-0", "c", "b#chunk-1", "a#chunk-1", "d"]
     rows = np.array([[0.6, 0.8], [0.8, 0.6], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0], [-0.6, 0.8]], dtype=np.float32)

@@ -35,6 +35,7 @@ from medembed.training.order import Stream
 from medembed.training.run import latest_checkpoint
 from medembed.training.trainer import fingerprint_inputs, train
 from medembed.training.trial import Rungs, Trial
+from tests.alone import alone
 
 CONFIG = TrainingConfig(
     dimensions=(32, 8), select_dimension=8, batch_size=8, workers=2, learning_rate=5e-3, checkpoint_steps=12, epochs=5,
@@ -49,8 +50,9 @@ def work(
     root = tmp_path_factory.mktemp("work")
     encoding, model = EncodingConfig(workers=1), str(encoder_folder)
     dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(root / "data"))
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "t.lance"), encoding)
-    return dataset, mine(dataset, table, model, str(root / "examples"), MiningConfig(margin=0), encoding), model
+    with alone():
+        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "t.lance"), encoding)
+        return dataset, mine(dataset, table, model, str(root / "examples"), MiningConfig(margin=0), encoding), model
 
 
 @pytest.fixture(scope="module")

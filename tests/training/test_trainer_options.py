@@ -1,6 +1,7 @@
 """A whole training under Ray with the options of `training.options`."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,13 @@ from medembed.errors import ConfigError
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import Registry
+from medembed.registry.models import open_registry
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.options import AdapterConfig, PromptsConfig
 from medembed.training.register import register_checkpoint
 from medembed.training.trainer import train
+from tests.alone import alone
 
 CONFIG = TrainingConfig(
     dimensions=(32, 8), select_dimension=8, batch_size=16, learning_rate=1e-2, checkpoint_steps=3, epochs=1,
@@ -36,12 +38,13 @@ CONFIG = TrainingConfig(
 
 @pytest.mark.ray
 def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
-    pairs_file: Path, encoder_folder: Path, tmp_path: Path, ray_local: None
+    pairs_file: Path, encoder_folder: Path, empty_registry: Path, tmp_path: Path, ray_local: None
 ):
     encoding, model = EncodingConfig(workers=1), str(encoder_folder)
     dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding)
-    examples = mine(dataset, table, model, str(tmp_path / "examples"), MiningConfig(margin=0), encoding)
+    with alone():
+        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding)
+        examples = mine(dataset, table, model, str(tmp_path / "examples"), MiningConfig(margin=0), encoding)
     with pytest.raises(ConfigError, match="4-bit weights need CUDA"):
         refused = CONFIG.model_copy(update={"adapter": AdapterConfig(kind="qlora")})
         train(dataset, examples, model, str(tmp_path / "m"), refused)
@@ -63,10 +66,10 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
     assert all(0 < entry["padding"] < 1 for entry in history if "loss" in entry)
     assert Image.open(folder / "curves.png").size == (920, 1320)
     assert list((tmp_path / "m.logs" / "tensorboard").glob("events.out.tfevents.*"))
-    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", RegistryConfig())
+    where = RegistryConfig(workspace=str(shutil.copytree(empty_registry, tmp_path / "ws")))
+    registry = open_registry(where, on_cluster=False)
     version, _ = register_checkpoint(registry, checkpoint, CONFIG, metrics={}, tags={}, artifacts={})
     named = TrainingConfig(loss=LossConfig(name="guided", guide=f"models:/{version.name}/{version.version}"))
-    where = RegistryConfig(tracking_uri=registry.tracking_uri)
     assert resolve_guide(named, where).loss.guide == checkpoint.uri
     logged = registry.client.get_metric_history(version.run_id, "train_loss")
     assert [entry.step for entry in logged] == list(range(1, steps + 1))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,8 +62,9 @@ def start(root: Path, *arguments: str) -> "subprocess.Popen[bytes]":
 
 @pytest.mark.ray
 def test_a_search_survives_trials_that_fail_and_its_driver_and_repeats_no_trial_that_was_over(
-    pairs_file: Path, encoder_folder: Path, tmp_path: Path
+    pairs_file: Path, encoder_folder: Path, empty_registry: Path, tmp_path: Path
 ):
+    shutil.copytree(empty_registry, tmp_path / "ws")
     prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
     file = tmp_path / "tune.yaml"
     file.write_text(CONFIG.format(model=encoder_folder, data=tmp_path / "data", root=tmp_path, trials=TRIALS))
