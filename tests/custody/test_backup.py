@@ -19,7 +19,7 @@ from medembed.encoding.table import find_table
 from medembed.errors import ServiceError, StorageError
 from medembed.registry.catalog import all_versions, set_tags
 from medembed.registry.models import Registry, Version
-from medembed.registry.runs import list_artifacts, read_artifact, read_run
+from medembed.registry.runs import list_artifacts, read_artifact, read_run, write_artifact
 from tests.custody.conftest import NewRegistry
 from tests.custody.world import World
 
@@ -143,6 +143,31 @@ def test_an_interrupted_backup_is_none_and_goes_on(world: World, tmp_path: Path,
         restore(to, str(tmp_path / "out"), world.registry)
     done = backup(world, to)["counts"]
     assert (done["new_files"], done["files"] > 10) == (3, True), "only the run is written again: facts, two artifacts"
+
+
+def test_until_a_second_backup_is_finished_the_first_is_restored_byte_for_byte(
+    world: World, new_registry: NewRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    version, to = world.add(1), str(tmp_path / "backup")
+    backup(world, to)
+    before = content(to)
+    data, artifact = version.tags["dataset_uri"], "report.html"
+    changed = json.loads(storage.read_bytes(storage.join(data, "manifest.json"))) | {"erased": 1}
+    storage.write_bytes(storage.join(data, "manifest.json"), json.dumps(changed).encode())
+    write_artifact(world.registry, version.run_id, artifact, b"another")
+    (Path(version.source) / "model.safetensors").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr("medembed.custody.backup._commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            backup(world, to)
+    after = content(to)
+    assert {name: after[name] for name in before} == before
+    restore(to, str(tmp_path / "out"), new_registry("other"))
+    assert backup(world, to)["counts"]["new_files"] == 1, "all but the report is there"
+    restore(to, str(tmp_path / "new"), registry := new_registry("third"))
+    restored = all_versions(registry, "medembed")[0]
+    assert content(restored.tags["dataset_uri"]) == content(data)
+    assert read_artifact(registry, restored.run_id, artifact) == b"another"
 
 
 @pytest.mark.parametrize("step", ["versions", "aliases"])
