@@ -14,7 +14,7 @@ from medembed import storage
 from medembed.artifact import MANIFEST, read_manifest
 from medembed.custody.chain import name_of
 from medembed.custody.copies import Stamp, copy_file, stamp_of
-from medembed.custody.items import FOLDERS, Item, items_of, table_item
+from medembed.custody.items import FOLDERS, Item, items_of, part_of, table_item
 from medembed.errors import StorageError
 from medembed.progress import track
 from medembed.registry.catalog import all_versions
@@ -173,9 +173,18 @@ def _copy_run(backup: Backup, registry: Registry, run_id: str) -> dict[str, Any]
 
 
 def _commit(backup: Backup, registry: Registry, aliases: Mapping[str, str]) -> dict[str, Any]:
-    """Writes the manifest, then removes files of ours that it does not name."""
-    versions = dict(sorted({**backup.before["versions"], **backup.versions}.items(), key=lambda row: int(row[0])))
-    tables = {**backup.before["tables"], **backup.tables}
+    """Writes the manifest, then removes files of ours that it does not name.
+
+    Of a part that was copied again all versions name the new copy: what was erased where it lies is in the old one.
+    """
+    newest = {part_of(folder): folder for folder in backup.items}
+
+    def renew(places: Mapping[str, str]) -> dict[str, str]:
+        return {name: newest.get(part_of(folder), folder) for name, folder in places.items()}
+
+    found = sorted({**backup.before["versions"], **backup.versions}.items(), key=lambda row: int(row[0]))
+    versions = {number: one | {"places": renew(one["places"])} for number, one in found}
+    tables = renew({**backup.before["tables"], **backup.tables})
     folders = {*tables.values(), *(folder for one in versions.values() for folder in one["places"].values())}
     staying = tuple(f"{folder}/" for folder in folders - backup.items.keys())
     runs = {name for one in versions.values() if "run" in one for name in _files_of(one["run"])}

@@ -34,6 +34,11 @@ class Item:
         return f"{FOLDERS[self.kind]}/{fingerprint([self.uri, self.made_from])}-{fingerprint(self.files)}"
 
 
+def part_of(folder: str) -> str:
+    """What the places of a part in a backup have in common, however its files changed."""
+    return folder.partition("-")[0]
+
+
 def items_of(version: Version) -> tuple[dict[Kind, Item], dict[Kind, str]]:
     """(what there is of a version, what is recorded and gone or cannot be read)."""
     places, gone = places_of(version), dict[Kind, str]()

@@ -1,6 +1,7 @@
 """`medembed backup` and `restore`: what comes back elsewhere is what was there, and damage is found."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import jobs.backup
+import jobs.erase
 import jobs.restore
 from medembed import storage
 from medembed.config import load_config
@@ -21,7 +23,7 @@ from medembed.registry.catalog import all_versions, set_tags
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import list_artifacts, read_artifact, read_run, write_artifact
 from tests.custody.conftest import NewRegistry
-from tests.custody.world import World
+from tests.custody.world import TEXTS, World, write_dataset
 
 
 def backup(world: World, to: str, *more: str) -> dict[str, Any]:
@@ -168,6 +170,39 @@ def test_until_a_second_backup_is_finished_the_first_is_restored_byte_for_byte(
     restored = all_versions(registry, "medembed")[0]
     assert content(restored.tags["dataset_uri"]) == content(data)
     assert read_artifact(registry, restored.run_id, artifact) == b"another"
+
+
+def test_a_text_that_was_erased_where_it_lies_goes_from_the_next_backup(world: World, tmp_path: Path):
+    to, (first, second) = str(tmp_path / "backup"), (world.add(1), world.add(2))
+    set_tags(world.registry, second, {"dataset_uri": first.tags["dataset_uri"]})
+    world.registry.set_alias(first)
+    backup(world, to, "keep=1")
+    world.registry.set_alias(second)
+    workspace = f"registry.workspace={world.registry.config.workspace}"
+    jobs.erase.run(load_config(jobs.erase.EraseJob, [workspace, "dry_run=false", "document_ids=[d2]"]))
+    backup(world, to, "keep=1")
+    texts = [
+        text
+        for uri, _, _ in storage.find_files(storage.join(to, "data", "**", "corpus", "*.parquet"))
+        for text in storage.read_parquet(uri)["text"].to_pylist()
+    ]
+    assert sorted(texts) == sorted(set(TEXTS.values()) - {TEXTS["d2"]}), "one copy, also for the first version"
+
+
+def test_what_a_backup_has_of_a_data_set_stays_where_another_came_in_its_place(
+    world: World, new_registry: NewRegistry, tmp_path: Path
+):
+    to, (first, second) = str(tmp_path / "backup"), (world.add(1), world.add(2))
+    backup(world, to)
+    data = first.tags["dataset_uri"]
+    before = content(data)
+    storage.delete_folder(data)
+    shutil.move(write_dataset(f"{data}-new", {}).uri, data)
+    set_tags(world.registry, second, {"dataset_uri": data})
+    backup(world, to, "keep=1")
+    restore(to, str(tmp_path / "out"), registry := new_registry("other"))
+    restored = {one.version: content(one.tags["dataset_uri"]) for one in all_versions(registry, "medembed")}
+    assert restored == {"1": before, "2": content(data)}
 
 
 @pytest.mark.parametrize("step", ["versions", "aliases"])
