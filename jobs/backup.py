@@ -40,7 +40,8 @@ def run(job: BackupJob) -> Summary:
     chosen, to = select_kept(versions, aliases, job.keep), storage.absolute(job.to)
     manifest, backup = back_up(registry, chosen, aliases, to, [storage.absolute(uri) for uri in job.tables])
     size = sum(facts["bytes"] for facts in manifest["files"].values())
-    lines = [f"not there any more, and not backed up: {line}" for line in backup.gone]
+    lines = [f"cannot be read now, and not backed up: {line}" for line in backup.gone]
+    lines += [f"cannot be read now; what an earlier backup has of it stays: {line}" for line in backup.held]
     lines.append(
         f"{to}: {len(manifest['versions'])} versions of models:/{name} in {len(manifest['files']):,} files, "
         f"{size / 2**20:,.1f} MiB; {backup.copied:,} files, {backup.copied_bytes / 2**20:,.1f} MiB of them new"
@@ -50,9 +51,11 @@ def run(job: BackupJob) -> Summary:
         "bytes": size,
         "new_files": backup.copied,
         "new_bytes": backup.copied_bytes,
+        "gone": len(backup.gone),
+        "held": len(backup.held),
     }
     return {"output": to, "versions": sorted(manifest["versions"], key=int), "counts": counts, "gone": backup.gone,
-            "lines": lines}  # fmt: skip
+            "held": backup.held, "lines": lines}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> None:

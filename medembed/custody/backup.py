@@ -33,7 +33,8 @@ class Backup:
     """A backup while it is made.
 
     `items` {folder: what is copied there}, `tables` {URI of a further one: its folder}, `files` {name below the backup:
-    its stamp and the modification time of what was copied}.
+    its stamp and the modification time of what was copied}. `gone` and `held` are lines on what cannot be read now: of
+    the latter an earlier backup has a copy.
     """
 
     uri: str
@@ -44,6 +45,7 @@ class Backup:
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
     copied: int = 0
     copied_bytes: int = 0
 
@@ -78,8 +80,8 @@ def back_up(
 ) -> tuple[dict[str, Any], Backup]:
     """(the manifest, what was done): copies the versions, their runs, and the newest version of further `tables`.
 
-    Copies only what `to` has not; what is there of versions that are not among these stays. Raises StorageError if
-    something else lies there, or if a checkpoint is gone.
+    Copies only what `to` has not; what is there of versions that are not among these, or cannot be read now, stays.
+    Raises StorageError if something else lies there, or if a checkpoint is gone that `to` has not.
     """
     backup = _open(registry, to)
     for version in versions:
@@ -126,18 +128,24 @@ def check_whole(uri: str, manifest: Mapping[str, Any]) -> None:
 
 
 def _take(backup: Backup, version: Version) -> None:
-    """Notes a version, and what there is of it to copy."""
+    """Notes a version, what there is of it to copy, and what an earlier backup has of the rest."""
     found, gone = items_of(version)
-    if "checkpoint" not in found:
+    before = backup.before["versions"].get(version.version, {"places": {}, "tags": {}})
+    held = {kind: before["places"][kind] for kind in gone if kind in before["places"]}
+    places, tags = {kind: item.folder for kind, item in found.items()} | held, dict(version.tags)
+    if "checkpoint" not in places:
         raise StorageError(
             f"{name_of(version)}: its checkpoint {version.source} is not there, or cannot be copied; take the version "
             "out (medembed prune), or bring the folder back."
         )
-    backup.gone += [f"{name_of(version)}: {kind} {place}" for kind, place in gone.items()]
+    if "table" in held and "table_version" in before["tags"]:  # the one that is in that copy
+        tags["table_version"] = before["tags"]["table_version"]
+    for kind, place in gone.items():
+        (backup.held if kind in held else backup.gone).append(f"{name_of(version)}: {kind} {place}")
     backup.items |= {item.folder: item for item in found.values()}
     backup.versions[version.version] = {
-        "version": version.version, "source": version.source, "run_id": version.run_id, "tags": dict(version.tags),
-        "places": {kind: item.folder for kind, item in found.items()},
+        "version": version.version, "source": version.source, "run_id": version.run_id, "tags": tags,
+        "places": places,
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import jobs.restore
 from medembed import storage
 from medembed.config import load_config
 from medembed.custody.backup import back_up
+from medembed.custody.remove import MARK
 from medembed.custody.retention import select_kept
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
@@ -249,6 +250,38 @@ def test_what_is_gone_is_named_but_a_checkpoint_must_be_there(world: World, tmp_
     storage.delete_folder(version.source)
     with pytest.raises(StorageError, match=r"models:/medembed/1: its checkpoint .* is not there"):
         backup(world, str(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("part", ["checkpoint", "dataset_uri", "examples_uri", "table", "rows"])
+def test_what_an_earlier_backup_has_of_a_part_that_cannot_be_read_now_stays_and_is_said(
+    part: str, world: World, new_registry: NewRegistry, tmp_path: Path
+):
+    version, to = world.add(1), str(tmp_path / "backup")
+    backup(world, to)
+    before, versions = content(to), all_versions(world.registry, "medembed")
+    uri = {"checkpoint": version.source, "rows": version.tags["table"]}.get(part) or version.tags[part]
+    lost = Path(uri) if part != "rows" else next(Path(uri).glob("data/*"))
+    lost.rename(tmp_path / "lost")
+    if part == "table":
+        set_tags(world.registry, version, {"table_version": "9"})
+    done = backup(world, to)
+    assert (done["counts"]["held"], done["counts"]["gone"], len(done["held"])) == (1, 0, 1)
+    assert done["lines"][0].startswith("cannot be read now; what an earlier backup has of it stays: models:/medembed/1")
+    assert uri in done["lines"][0]
+    backup(world, to)
+    assert {name for name in before if not name.startswith(("runs", "manifest"))} <= set(storage.list_files(to))
+    restore(to, str(tmp_path / "out"), registry := new_registry("other"))
+    (tmp_path / "lost").rename(lost)
+    set_tags(world.registry, version, {"table_version": versions[0].tags["table_version"]})
+    check_equal(world.registry, registry, ["1"])
+
+
+def test_a_folder_that_is_being_removed_is_not_backed_up(world: World, tmp_path: Path):
+    version, to = world.add(1), str(tmp_path / "backup")
+    backup(world, to)
+    (Path(version.source) / "manifest.json").unlink()
+    (Path(version.source) / MARK).write_text("[]")
+    assert backup(world, to)["held"] == [f"models:/medembed/1: checkpoint {version.source}"]
 
 
 def test_a_backup_goes_neither_over_other_files_nor_over_another_registry(two: World, world: World, tmp_path: Path):
