@@ -13,6 +13,7 @@ from medembed.errors import ServiceError
 from medembed.registry.catalog import all_versions
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
+from medembed.retraining.ledger import FILES, KIND
 
 
 class BackupJob(Config):
@@ -38,7 +39,8 @@ def run(job: BackupJob) -> Summary:
     if not versions:
         raise ServiceError(f"models:/{name}: no versions to back up; medembed train or finetune register them.")
     chosen, to = select_kept(versions, aliases, job.keep), storage.absolute(job.to)
-    manifest, backup = back_up(registry, chosen, aliases, to, [storage.absolute(uri) for uri in job.tables])
+    runs = dict.fromkeys(registry.find_runs({"kind": KIND, "decision": "worse"}), (FILES,))  # as set_aside asks
+    manifest, backup = back_up(registry, chosen, aliases, to, [storage.absolute(uri) for uri in job.tables], runs)
     size = sum(facts["bytes"] for facts in manifest["files"].values())
     lines = [f"cannot be read now, and not backed up: {line}" for line in backup.gone]
     lines += [f"cannot be read now; what an earlier backup has of it stays: {line}" for line in backup.held]

@@ -6,7 +6,7 @@ can be restored.
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -32,9 +32,9 @@ RUNS = "runs"
 class Backup:
     """A backup while it is made.
 
-    `items` {folder: what is copied there}, `tables` {URI of a further one: its folder}, `files` {name below the backup:
-    its stamp and the modification time of what was copied}. `gone` and `held` are lines on what cannot be read now: of
-    the latter an earlier backup has a copy.
+    `items` {folder: what is copied there}, `files` {name below the backup: its stamp and the modification time of what
+    was copied}; further `tables` {URI: folder} and `runs`; `gone` and `held`: lines on what cannot be read now, of the
+    latter an earlier backup has a copy.
     """
 
     uri: str
@@ -44,6 +44,7 @@ class Backup:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
+    runs: list[dict[str, Any]] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     copied: int = 0
@@ -76,9 +77,15 @@ class Backup:
 
 
 def back_up(
-    registry: Registry, versions: Sequence[Version], aliases: Mapping[str, str], to: str, tables: Sequence[str] = ()
+    registry: Registry,
+    versions: Sequence[Version],
+    aliases: Mapping[str, str],
+    to: str,
+    tables: Sequence[str] = (),
+    runs: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[dict[str, Any], Backup]:
-    """(the manifest, what was done): copies the versions, their runs, and the newest version of further `tables`.
+    """(the manifest, what was done): copies the versions, their runs, the newest version of further `tables`, and
+    further `runs` {id: names of the artifacts that are copied}.
 
     Copies only what `to` has not; what is there of versions that are not among these, or cannot be read now, stays.
     Raises StorageError if something else lies there, or if a checkpoint is gone that `to` has not.
@@ -96,6 +103,10 @@ def back_up(
     for version in versions:
         if version.run_id:
             backup.versions[version.version]["run"] = _copy_run(backup, registry, version.run_id)
+    known = {one["run_id"] for one in (backup.before["versions"] | backup.versions).values()}
+    backup.runs = [
+        _copy_run(backup, registry, run_id, only) for run_id, only in (runs or {}).items() if run_id not in known
+    ]
     return _commit(backup, registry, aliases), backup
 
 
@@ -167,13 +178,13 @@ def _copy_all(backup: Backup) -> None:
         pass
 
 
-def _copy_run(backup: Backup, registry: Registry, run_id: str) -> dict[str, Any]:
-    """A run's facts and its artifacts, all in places named by their hashes."""
+def _copy_run(backup: Backup, registry: Registry, run_id: str, only: Collection[str] | None = None) -> dict[str, Any]:
+    """A run's facts and its artifacts, by default all, in places named by their hashes."""
     facts = json.dumps(read_run(registry, run_id), indent=1, sort_keys=True).encode()
     folder = f"{RUNS}/{run_id}"
     described, artifacts = f"{folder}/run-{content_hash(facts)}.json", dict[str, str]()
     backup.write(described, facts)
-    for path in sorted(list_artifacts(registry, run_id)):
+    for path in sorted(path for path in list_artifacts(registry, run_id) if only is None or path in only):
         content = read_artifact(registry, run_id, path)
         artifacts[path] = f"{folder}/{content_hash(content)}/{path}"  # by its own name: erase looks for that
         backup.write(artifacts[path], content)
@@ -203,7 +214,7 @@ def _commit(backup: Backup, registry: Registry, aliases: Mapping[str, str]) -> d
         "kind": KIND, "key": fingerprint({name: facts["hash"] for name, facts in files.items()}),
         "name": registry.config.model_name,
         "aliases": {alias: number for alias, number in aliases.items() if number in versions},
-        "versions": versions, "tables": tables, "gone": backup.gone, "files": files,
+        "versions": versions, "tables": tables, "runs": backup.runs, "gone": backup.gone, "files": files,
     }  # fmt: skip
     storage.write_bytes(storage.join(backup.uri, MANIFEST), json.dumps(manifest, indent=1).encode())
     for name in backup.there.keys() - files.keys():

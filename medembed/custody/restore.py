@@ -104,7 +104,7 @@ def _register(registry: Registry, backup: str, output: str, manifest: Mapping[st
             made = registry.client.create_model_version(name, source=any_source, tags={_PLACEHOLDER: "true"})
         else:
             tags = move_tags(one, output)
-            run_id = _restore_run(registry, backup, one, tags, manifest) if one["run_id"] else None
+            run_id = _restore_run(registry, backup, one["run"], tags, manifest) if one["run_id"] else None
             source = storage.join(output, one["places"]["checkpoint"])
             made = registry.client.create_model_version(name, source=source, run_id=run_id, tags=tags)
         if str(made.version) != str(number):
@@ -115,6 +115,8 @@ def _register(registry: Registry, backup: str, output: str, manifest: Mapping[st
     for version in all_versions(registry, name):
         if _PLACEHOLDER in version.tags:
             delete_version(registry, version)
+    for run in manifest.get("runs", ()):  # older backups have none
+        _restore_run(registry, backup, run, {}, manifest)
     for alias, number in manifest["aliases"].items():
         registry.client.set_registered_model_alias(name, alias, number)
     registry.client.delete_registered_model_tag(name, _BEGUN)
@@ -127,15 +129,16 @@ def move_tags(version: Mapping[str, Any], output: str) -> dict[str, str]:
 
 
 def _restore_run(
-    registry: Registry, backup: str, version: Mapping[str, Any], tags: Mapping[str, str], manifest: Mapping[str, Any]
+    registry: Registry, backup: str, run: Mapping[str, Any], tags: Mapping[str, str], manifest: Mapping[str, Any]
 ) -> str:
+    """Writes a run, with the new places among these tags; returns its id."""
+
     def read(name: str) -> bytes:
         uri, wanted = storage.join(backup, name), manifest["files"][name]
         if stamp_of(uri) != Stamp(wanted["hash"], wanted["bytes"]):
             raise StorageError(f"{uri}: damaged: it is not what the backup's manifest says.")
         return storage.read_bytes(uri)
 
-    run = version["run"]
     artifacts = {path: read(name) for path, name in run["artifacts"].items()}
     moved = {tag: tags[tag] for tag in (*_TAGS.values(), "table_version") if tag in tags}
     return write_run(registry, json.loads(read(run["facts"])), moved, artifacts)

@@ -23,6 +23,7 @@ from medembed.errors import ServiceError, StorageError
 from medembed.registry.catalog import all_versions, set_tags
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import list_artifacts, read_artifact, read_run, write_artifact
+from medembed.retraining.ledger import set_aside
 from tests.custody.conftest import NewRegistry
 from tests.custody.world import TEXTS, World, write_dataset
 
@@ -133,6 +134,23 @@ def test_gaps_in_the_numbers_stay_and_versions_out_of_retention_are_left_out(
         one.version: one.tags["encoder"] for one in (world.versions[1], world.versions[3])
     }
     assert registry.register("/m", params={}, metrics={}, tags={}, artifacts={}).version == "5", "numbers go on"
+
+
+def test_what_was_set_aside_stays_so_after_a_restoration_whether_its_version_is_kept_or_not(
+    world: World, new_registry: NewRegistry, tmp_path: Path
+):
+    tags = {"kind": "retrain", "decision": "worse"}
+    files = {"files.json": '{"hash": "s3://landing/poisoned.jsonl"}', "report.html": "not needed"}
+    world.registry.log_run(params={}, metrics={}, tags=tags, artifacts=files)
+    version, to = world.add(1), str(tmp_path / "backup")
+    set_tags(world.registry, version, tags)
+    write_artifact(world.registry, version.run_id, "files.json", b'{"another": "s3://landing/other.jsonl"}')
+    backup(world, to)
+    assert backup(world, to)["counts"]["new_files"] == 0
+    restore(to, str(tmp_path / "out"), registry := new_registry("other"))
+    assert set_aside(registry) == set_aside(world.registry) == {"hash", "another"}
+    artifacts = [sorted(list_artifacts(registry, run_id)) for run_id in registry.find_runs(tags)]
+    assert sorted(artifacts) == [["config.yaml", "files.json", "report.html"], ["files.json"]]
 
 
 def test_an_interrupted_backup_is_none_and_goes_on(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
