@@ -10,6 +10,7 @@ from medembed.config import Config, InputUri, OutputUri
 from medembed.custody.backup import back_up
 from medembed.custody.retention import select_kept
 from medembed.errors import ServiceError
+from medembed.privacy import without_passwords
 from medembed.registry.catalog import all_versions
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
@@ -45,8 +46,9 @@ def run(job: BackupJob) -> Summary:
     lines = [f"cannot be read now, and not backed up: {line}" for line in backup.gone]
     lines += [f"cannot be read now; what an earlier backup has of it stays: {line}" for line in backup.held]
     lines.append(
-        f"{to}: {len(manifest['versions'])} versions of models:/{name} in {len(manifest['files']):,} files, "
-        f"{size / 2**20:,.1f} MiB; {backup.copied:,} files, {backup.copied_bytes / 2**20:,.1f} MiB of them new"
+        f"{without_passwords(to)}: {len(manifest['versions'])} versions of models:/{name} in "
+        f"{len(manifest['files']):,} files, {size / 2**20:,.1f} MiB; {backup.copied:,} files, "
+        f"{backup.copied_bytes / 2**20:,.1f} MiB of them new"
     )
     counts = {
         "files": len(manifest["files"]),

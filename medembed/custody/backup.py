@@ -16,6 +16,7 @@ from medembed.custody.chain import name_of
 from medembed.custody.copies import Stamp, copy_file, stamp_of
 from medembed.custody.items import FOLDERS, Item, items_of, part_of, table_item
 from medembed.errors import StorageError
+from medembed.privacy import without_passwords
 from medembed.progress import track
 from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry, Version
@@ -152,7 +153,8 @@ def _take(backup: Backup, version: Version) -> None:
     if "table" in held and "table_version" in before["tags"]:  # the one that is in that copy
         tags["table_version"] = before["tags"]["table_version"]
     for kind, place in gone.items():
-        (backup.held if kind in held else backup.gone).append(f"{name_of(version)}: {kind} {place}")
+        line = without_passwords(f"{name_of(version)}: {kind} {place}")
+        (backup.held if kind in held else backup.gone).append(line)
     backup.items |= {item.folder: item for item in found.values()}
     backup.versions[version.version] = {
         "version": version.version, "source": version.source, "run_id": version.run_id, "tags": tags,

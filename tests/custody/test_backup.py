@@ -309,6 +309,15 @@ def test_what_is_gone_is_named_but_a_checkpoint_must_be_there(world: World, tmp_
         backup(world, str(tmp_path / "b"))
 
 
+def test_what_people_read_has_no_passwords(world: World, tmp_path: Path):
+    version, to = world.add(1), str(tmp_path / "backup")
+    set_tags(world.registry, version, {"examples_uri": "hf://me:secret@host/examples"})
+    done = backup(world, to)
+    assert done["gone"] == ["models:/medembed/1: examples hf://host/examples"]
+    assert json.loads(storage.read_bytes(storage.join(to, "manifest.json")))["gone"] == done["gone"]
+    assert "secret" not in "".join(done["lines"])
+
+
 @pytest.mark.parametrize("part", ["checkpoint", "dataset_uri", "examples_uri", "table", "rows"])
 def test_what_an_earlier_backup_has_of_a_part_that_cannot_be_read_now_stays_and_is_said(
     part: str, world: World, new_registry: NewRegistry, tmp_path: Path
