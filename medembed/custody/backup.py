@@ -164,15 +164,14 @@ def _take(backup: Backup, version: Version) -> None:
 
 def _copy_all(backup: Backup) -> None:
     """Copies the items' files, a manifest after what it names, while a bar counts MiB."""
-    items = backup.items.values()
-    total = sum(size for item in items for size, _ in item.files.values())
+    total = sum(size for item in backup.items.values() for size, _ in item.files.values())
 
     def copies() -> Iterator[tuple[int, None]]:
         done = 0
-        for item in items:
+        for folder, item in backup.items.items():
             for name in sorted(item.files, key=lambda name: name == MANIFEST):
                 size, modified = item.files[name]
-                backup.copy(storage.join(item.uri, name), f"{item.folder}/{name}", size, modified)
+                backup.copy(storage.join(item.uri, name), f"{folder}/{name}", size, modified)
                 before, done = done, done + size
                 yield (done >> 20) - (before >> 20), None
 
