@@ -10,9 +10,11 @@ from medembed.config import Config, InputUri, OutputUri
 from medembed.custody.backup import back_up
 from medembed.custody.retention import select_kept
 from medembed.errors import ServiceError
+from medembed.privacy import without_passwords
 from medembed.registry.catalog import all_versions
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
+from medembed.retraining.ledger import FILES, KIND
 
 
 class BackupJob(Config):
@@ -38,21 +40,26 @@ def run(job: BackupJob) -> Summary:
     if not versions:
         raise ServiceError(f"models:/{name}: no versions to back up; medembed train or finetune register them.")
     chosen, to = select_kept(versions, aliases, job.keep), storage.absolute(job.to)
-    manifest, backup = back_up(registry, chosen, aliases, to, [storage.absolute(uri) for uri in job.tables])
+    runs = dict.fromkeys(registry.find_runs({"kind": KIND, "decision": "worse"}), (FILES,))  # as set_aside asks
+    manifest, backup = back_up(registry, chosen, aliases, to, [storage.absolute(uri) for uri in job.tables], runs)
     size = sum(facts["bytes"] for facts in manifest["files"].values())
-    lines = [f"not there any more, and not backed up: {line}" for line in backup.gone]
+    lines = [f"cannot be read now, and not backed up: {line}" for line in backup.gone]
+    lines += [f"cannot be read now; what an earlier backup has of it stays: {line}" for line in backup.held]
     lines.append(
-        f"{to}: {len(manifest['versions'])} versions of models:/{name} in {len(manifest['files']):,} files, "
-        f"{size / 2**20:,.1f} MiB; {backup.copied:,} files, {backup.copied_bytes / 2**20:,.1f} MiB of them new"
+        f"{without_passwords(to)}: {len(manifest['versions'])} versions of models:/{name} in "
+        f"{len(manifest['files']):,} files, {size / 2**20:,.1f} MiB; {backup.copied:,} files, "
+        f"{backup.copied_bytes / 2**20:,.1f} MiB of them new"
     )
     counts = {
         "files": len(manifest["files"]),
         "bytes": size,
         "new_files": backup.copied,
         "new_bytes": backup.copied_bytes,
+        "gone": len(backup.gone),
+        "held": len(backup.held),
     }
     return {"output": to, "versions": sorted(manifest["versions"], key=int), "counts": counts, "gone": backup.gone,
-            "lines": lines}  # fmt: skip
+            "held": backup.held, "lines": lines}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,6 +9,7 @@ from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
 from medembed.custody.restore import restore
+from medembed.privacy import without_passwords
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
@@ -28,7 +29,7 @@ def run(job: RestoreJob) -> Summary:
     aliases = ", ".join(f"@{alias} is {number}" for alias, number in sorted(registry.aliases(name).items()))
     line = (
         f"models:/{name}: {done.versions} versions registered ({aliases or 'no alias'}); {done.files:,} files, "
-        f"{done.bytes / 2**20:,.1f} MiB, all hashes right; {done.copied:,} files copied to {output}"
+        f"{done.bytes / 2**20:,.1f} MiB, all hashes right; {done.copied:,} files copied to {without_passwords(output)}"
     )
     return {"output": output, "restored": asdict(done), "lines": [line]}
 

@@ -1,16 +1,22 @@
-"""Registered models with all that they need -> a folder elsewhere, whose manifest comes last and has every hash."""
+"""Registered models with all that they need -> a folder elsewhere, whose manifest comes last and has every hash.
+
+What has changed gets a new place, and the old one goes after the new manifest is there: until then the former backup
+can be restored.
+"""
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from medembed import storage
 from medembed.artifact import MANIFEST, read_manifest
+from medembed.custody.chain import name_of
 from medembed.custody.copies import Stamp, copy_file, stamp_of
-from medembed.custody.items import FOLDERS, Item, items_of, table_item
+from medembed.custody.items import FOLDERS, Item, items_of, part_of, table_item
 from medembed.errors import StorageError
+from medembed.privacy import without_passwords
 from medembed.progress import track
 from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry, Version
@@ -25,14 +31,23 @@ RUNS = "runs"
 
 @dataclass
 class Backup:
-    """A backup while it is made. `files` {name below it: its stamp and the modification time of what was copied}."""
+    """A backup while it is made.
+
+    `items` {folder: what is copied there}, `files` {name below the backup: its stamp and the modification time of what
+    was copied}; further `tables` {URI: folder} and `runs`; `gone` and `held`: lines on what cannot be read now, of the
+    latter an earlier backup has a copy.
+    """
 
     uri: str
     before: Mapping[str, Any]
     there: Mapping[str, int]
+    items: dict[str, Item] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
+    runs: list[dict[str, Any]] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
     copied: int = 0
     copied_bytes: int = 0
 
@@ -63,39 +78,37 @@ class Backup:
 
 
 def back_up(
-    registry: Registry, versions: Sequence[Version], aliases: Mapping[str, str], to: str, tables: Sequence[str] = ()
+    registry: Registry,
+    versions: Sequence[Version],
+    aliases: Mapping[str, str],
+    to: str,
+    tables: Sequence[str] = (),
+    runs: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[dict[str, Any], Backup]:
-    """(the manifest, what was done): copies the versions, their runs, and the newest version of further `tables`.
+    """(the manifest, what was done): copies the versions, their runs, the newest version of further `tables`, and
+    further `runs` {id: names of the artifacts that are copied}.
 
-    Copies only what `to` has not; what is there of versions that are not among these stays. Raises StorageError if
-    something else lies there, or if a checkpoint is gone.
+    Copies only what `to` has not; what is there of versions that are not among these, or cannot be read now, stays.
+    Raises StorageError if something else lies there, or if a checkpoint is gone that `to` has not.
     """
     backup = _open(registry, to)
-    parts: dict[str, Item] = {}
     for version in versions:
-        found, gone = items_of(version)
-        if "checkpoint" not in found:
-            raise StorageError(
-                f"models:/{version.name}/{version.version}: its checkpoint {version.source} is not there, or cannot be "
-                "copied; take the version out (medembed prune), or bring the folder back."
-            )
-        backup.gone += [f"models:/{version.name}/{version.version}: {line}" for line in gone]
-        backup.versions[version.version] = _describe(version) | {
-            "places": {kind: item.folder for kind, item in found.items()}
-        }
-        parts |= {item.folder: item for item in found.values()}
-    more = {}
+        _take(backup, version)
     for uri in tables:
         item = table_item(uri)
         if item is None:
             raise StorageError(f"tables: {uri}: no embedding table there.")
-        parts[item.folder] = item
-        more[uri] = item.folder
-    _copy_all(backup, list(parts.values()))
+        backup.items[item.folder] = item
+        backup.tables[uri] = item.folder
+    _copy_all(backup)
     for version in versions:
         if version.run_id:
             backup.versions[version.version]["run"] = _copy_run(backup, registry, version.run_id)
-    return _commit(backup, registry, aliases, more), backup
+    known = {one["run_id"] for one in (backup.before["versions"] | backup.versions).values()}
+    backup.runs = [
+        _copy_run(backup, registry, run_id, only) for run_id, only in (runs or {}).items() if run_id not in known
+    ]
+    return _commit(backup, registry, aliases), backup
 
 
 def _open(registry: Registry, to: str) -> Backup:
@@ -126,20 +139,39 @@ def check_whole(uri: str, manifest: Mapping[str, Any]) -> None:
         raise StorageError(f"{uri}: an erasure in this backup was interrupted; run the same medembed erase again.")
 
 
-def _describe(version: Version) -> dict[str, Any]:
-    return {"version": version.version, "source": version.source, "run_id": version.run_id, "tags": dict(version.tags)}
+def _take(backup: Backup, version: Version) -> None:
+    """Notes a version, what there is of it to copy, and what an earlier backup has of the rest."""
+    found, gone = items_of(version)
+    before = backup.before["versions"].get(version.version, {"places": {}, "tags": {}})
+    held = {kind: before["places"][kind] for kind in gone if kind in before["places"]}
+    places, tags = {kind: item.folder for kind, item in found.items()} | held, dict(version.tags)
+    if "checkpoint" not in places:
+        raise StorageError(
+            f"{name_of(version)}: its checkpoint {version.source} is not there, or cannot be copied; take the version "
+            "out (medembed prune), or bring the folder back."
+        )
+    if "table" in held and "table_version" in before["tags"]:  # the one that is in that copy
+        tags["table_version"] = before["tags"]["table_version"]
+    for kind, place in gone.items():
+        line = without_passwords(f"{name_of(version)}: {kind} {place}")
+        (backup.held if kind in held else backup.gone).append(line)
+    backup.items |= {item.folder: item for item in found.values()}
+    backup.versions[version.version] = {
+        "version": version.version, "source": version.source, "run_id": version.run_id, "tags": tags,
+        "places": places,
+    }  # fmt: skip
 
 
-def _copy_all(backup: Backup, items: Sequence[Item]) -> None:
+def _copy_all(backup: Backup) -> None:
     """Copies the items' files, a manifest after what it names, while a bar counts MiB."""
-    total = sum(size for item in items for size, _ in item.files.values())
+    total = sum(size for item in backup.items.values() for size, _ in item.files.values())
 
     def copies() -> Iterator[tuple[int, None]]:
         done = 0
-        for item in items:
+        for folder, item in backup.items.items():
             for name in sorted(item.files, key=lambda name: name == MANIFEST):
                 size, modified = item.files[name]
-                backup.copy(storage.join(item.uri, name), f"{item.folder}/{name}", size, modified)
+                backup.copy(storage.join(item.uri, name), f"{folder}/{name}", size, modified)
                 before, done = done, done + size
                 yield (done >> 20) - (before >> 20), None
 
@@ -147,40 +179,50 @@ def _copy_all(backup: Backup, items: Sequence[Item]) -> None:
         pass
 
 
-def _copy_run(backup: Backup, registry: Registry, run_id: str) -> dict[str, Any]:
-    """A run's facts in a file named by their hash, so that an older manifest's stays; and its artifacts."""
+def _copy_run(backup: Backup, registry: Registry, run_id: str, only: Collection[str] | None = None) -> dict[str, Any]:
+    """A run's facts and its artifacts, by default all, in places named by their hashes."""
     facts = json.dumps(read_run(registry, run_id), indent=1, sort_keys=True).encode()
     folder = f"{RUNS}/{run_id}"
-    described = f"{folder}/run-{content_hash(facts)}.json"
+    described, artifacts = f"{folder}/run-{content_hash(facts)}.json", dict[str, str]()
     backup.write(described, facts)
-    artifacts = sorted(list_artifacts(registry, run_id))
-    for path in artifacts:
-        backup.write(f"{folder}/artifacts/{path}", read_artifact(registry, run_id, path))
-    return {"facts": described, "artifacts": {path: f"{folder}/artifacts/{path}" for path in artifacts}}
+    for path in sorted(path for path in list_artifacts(registry, run_id) if only is None or path in only):
+        content = read_artifact(registry, run_id, path)
+        artifacts[path] = f"{folder}/{content_hash(content)}/{path}"  # by its own name: erase looks for that
+        backup.write(artifacts[path], content)
+    return {"facts": described, "artifacts": artifacts}
 
 
-def _commit(
-    backup: Backup, registry: Registry, aliases: Mapping[str, str], tables: Mapping[str, str]
-) -> dict[str, Any]:
-    """Writes the manifest, then removes files of ours that it does not name."""
-    kept = {number: one for number, one in backup.before["versions"].items() if number not in backup.versions}
-    tables = {**backup.before["tables"], **tables}
-    folders = [*(folder for one in kept.values() for folder in one["places"].values()), *tables.values()]
-    folders += [f"{RUNS}/{one['run_id']}" for one in kept.values() if one["run_id"]]
+def _commit(backup: Backup, registry: Registry, aliases: Mapping[str, str]) -> dict[str, Any]:
+    """Writes the manifest, then removes files of ours that it does not name.
+
+    Of a part that was copied again all versions name the new copy: what was erased where it lies is in the old one.
+    """
+    newest = {part_of(folder): folder for folder in backup.items}
+
+    def renew(places: Mapping[str, str]) -> dict[str, str]:
+        return {name: newest.get(part_of(folder), folder) for name, folder in places.items()}
+
+    found = sorted({**backup.before["versions"], **backup.versions}.items(), key=lambda row: int(row[0]))
+    versions = {number: one | {"places": renew(one["places"])} for number, one in found}
+    tables = renew({**backup.before["tables"], **backup.tables})
+    folders = {*tables.values(), *(folder for one in versions.values() for folder in one["places"].values())}
+    staying = tuple(f"{folder}/" for folder in folders - backup.items.keys())
+    runs = {name for one in versions.values() if "run" in one for name in _files_of(one["run"])}
     files = {
-        name: facts
-        for name, facts in backup.before["files"].items()
-        if name.startswith(tuple(f"{one}/" for one in folders))
+        name: facts for name, facts in backup.before["files"].items() if name in runs or name.startswith(staying)
     } | backup.files
-    versions = dict(sorted({**kept, **backup.versions}.items(), key=lambda row: int(row[0])))
     manifest = {
         "kind": KIND, "key": fingerprint({name: facts["hash"] for name, facts in files.items()}),
         "name": registry.config.model_name,
         "aliases": {alias: number for alias, number in aliases.items() if number in versions},
-        "versions": versions, "tables": tables, "gone": backup.gone, "files": files,
+        "versions": versions, "tables": tables, "runs": backup.runs, "gone": backup.gone, "files": files,
     }  # fmt: skip
     storage.write_bytes(storage.join(backup.uri, MANIFEST), json.dumps(manifest, indent=1).encode())
     for name in backup.there.keys() - files.keys():
         if name.split("/")[0] in (RUNS, *FOLDERS.values()):
             storage.delete_file(storage.join(backup.uri, name))
     return manifest
+
+
+def _files_of(run: Mapping[str, Any]) -> list[str]:
+    return [run["facts"], *run["artifacts"].values()]

@@ -14,6 +14,7 @@ import pyarrow.fs as pafs
 from medembed import storage
 from medembed.errors import StorageError
 
+PART = ".part"  # how the name ends of what a death has left half copied
 _BLOCK = 1 << 24
 
 
@@ -56,7 +57,7 @@ def _new_file(uri: str) -> Iterator[Any]:
     """A stream into a file: renamed into place locally; on an object store one upload, removed if it breaks off."""
     filesystem, path = storage.open_filesystem(uri)
     is_local = isinstance(filesystem, pafs.LocalFileSystem)
-    target = f"{path}.{uuid.uuid4().hex}.part" if is_local else path
+    target = f"{path}.{uuid.uuid4().hex}{PART}" if is_local else path
     if is_local:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 from medembed import storage
 from medembed.artifact import read_manifest
 from medembed.custody.backup import KIND, RUNS, check_whole
-from medembed.custody.copies import Stamp, copy_file, stamp_of
+from medembed.custody.copies import PART, Stamp, copy_file, stamp_of
 from medembed.custody.items import FOLDERS, Kind
 from medembed.errors import ServiceError, StorageError
 from medembed.progress import track
@@ -37,8 +37,8 @@ class Restored:
 def restore(backup: str, output: str, registry: Registry) -> Restored:
     """Brings a backup to `output` and registers its versions under the same numbers, aliases last.
 
-    Interrupted, the same call goes on. Raises StorageError for a file that is not what the backup's manifest says,
-    ServiceError if the registry has this model already.
+    Interrupted, the same call goes on. Raises StorageError for a file that is not what the backup's manifest says, here
+    or at `output`, ServiceError if the registry has this model already.
     """
     manifest = read_manifest(backup, KIND)
     check_whole(backup, manifest)
@@ -52,7 +52,7 @@ def restore(backup: str, output: str, registry: Registry) -> Restored:
 
 
 def check_registry(registry: Registry, manifest: Mapping[str, Any]) -> None:
-    """Raises ServiceError if the model is registered, but for what this restoration itself has begun."""
+    """Raises ServiceError if the model is registered, but for what a restoration of the same state has begun."""
     name = registry.config.model_name
     if name != manifest["name"]:
         raise ServiceError(
@@ -60,25 +60,35 @@ def check_registry(registry: Registry, manifest: Mapping[str, Any]) -> None:
             f"registry.model_name={manifest['name']}."
         )
     found = registry.client.search_registered_models(filter_string=f"name = '{name}'")
-    if found and found[0].tags.get(_BEGUN) != manifest["key"]:
-        count = len(all_versions(registry, name))
+    begun = found[0].tags.get(_BEGUN) if found else manifest["key"]
+    if begun != manifest["key"]:
+        state = (
+            f"is registered already, with {len(all_versions(registry, name))} versions" if begun is None
+            else "a restoration into this registry was interrupted, and the backup has changed since"
+        )  # fmt: skip
         raise ServiceError(
-            f"models:/{name}: is registered already, with {count} versions; restore into another registry "
-            "(registry.workspace or registry.tracking_uri), so that no number means two models."
+            f"models:/{name}: {state}; restore into another registry (registry.workspace or registry.tracking_uri), so "
+            "that no number means two models."
         )
 
 
 def _copy_all(backup: str, output: str, files: Mapping[str, Mapping[str, Any]]) -> int:
-    """How many files were copied; those that are there and right are not."""
+    """How many files were copied; those that are there and right are not, and nothing is written over."""
     prefix = output.rstrip("/") + "/"
-    there = {name.removeprefix(prefix): size for name, size, _ in storage.find_files(output)}
+    found = {name.removeprefix(prefix): size for name, size, _ in storage.find_files(output)}
+    there = {name for name in found if name.split("/")[0] in FOLDERS.values() and not name.endswith(PART)}
+    for name in sorted(there):
+        if name not in files or files[name]["bytes"] != found[name]:
+            raise _other(output, name)
 
     def copies() -> Iterator[tuple[int, bool]]:
         done = 0
         for name, facts in files.items():
             source, target = storage.join(backup, name), storage.join(output, name)
             wanted = Stamp(facts["hash"], facts["bytes"])
-            is_new = there.get(name) != wanted.bytes or stamp_of(target) != wanted
+            is_new = name not in there
+            if not is_new and stamp_of(target) != wanted:
+                raise _other(output, name)
             if is_new and copy_file(source, target) != wanted:
                 storage.delete_file(target)
                 raise StorageError(
@@ -89,6 +99,13 @@ def _copy_all(backup: str, output: str, files: Mapping[str, Mapping[str, Any]]) 
 
     total = sum(facts["bytes"] for facts in files.values())
     return sum(track(copies(), total >> 20, "restore", "MiB"))
+
+
+def _other(output: str, name: str) -> StorageError:
+    return StorageError(
+        f"{output}: found {name}, which this backup does not have, or not with this content; give a new output, or "
+        "remove that folder if it is what an interrupted restoration has left."
+    )
 
 
 def _register(registry: Registry, backup: str, output: str, manifest: Mapping[str, Any]) -> None:
@@ -104,7 +121,7 @@ def _register(registry: Registry, backup: str, output: str, manifest: Mapping[st
             made = registry.client.create_model_version(name, source=any_source, tags={_PLACEHOLDER: "true"})
         else:
             tags = move_tags(one, output)
-            run_id = _restore_run(registry, backup, one, tags, manifest) if one["run_id"] else None
+            run_id = _restore_run(registry, backup, one["run"], tags, manifest) if one["run_id"] else None
             source = storage.join(output, one["places"]["checkpoint"])
             made = registry.client.create_model_version(name, source=source, run_id=run_id, tags=tags)
         if str(made.version) != str(number):
@@ -115,6 +132,8 @@ def _register(registry: Registry, backup: str, output: str, manifest: Mapping[st
     for version in all_versions(registry, name):
         if _PLACEHOLDER in version.tags:
             delete_version(registry, version)
+    for run in manifest.get("runs", ()):  # older backups have none
+        _restore_run(registry, backup, run, {}, manifest)
     for alias, number in manifest["aliases"].items():
         registry.client.set_registered_model_alias(name, alias, number)
     registry.client.delete_registered_model_tag(name, _BEGUN)
@@ -127,15 +146,16 @@ def move_tags(version: Mapping[str, Any], output: str) -> dict[str, str]:
 
 
 def _restore_run(
-    registry: Registry, backup: str, version: Mapping[str, Any], tags: Mapping[str, str], manifest: Mapping[str, Any]
+    registry: Registry, backup: str, run: Mapping[str, Any], tags: Mapping[str, str], manifest: Mapping[str, Any]
 ) -> str:
+    """Writes a run, with the new places among these tags; returns its id."""
+
     def read(name: str) -> bytes:
         uri, wanted = storage.join(backup, name), manifest["files"][name]
         if stamp_of(uri) != Stamp(wanted["hash"], wanted["bytes"]):
             raise StorageError(f"{uri}: damaged: it is not what the backup's manifest says.")
         return storage.read_bytes(uri)
 
-    run = version["run"]
     artifacts = {path: read(name) for path, name in run["artifacts"].items()}
     moved = {tag: tags[tag] for tag in (*_TAGS.values(), "table_version") if tag in tags}
     return write_run(registry, json.loads(read(run["facts"])), moved, artifacts)

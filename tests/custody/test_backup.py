@@ -1,6 +1,7 @@
 """`medembed backup` and `restore`: what comes back elsewhere is what was there, and damage is found."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 
 import jobs.backup
+import jobs.erase
 import jobs.restore
 from medembed import storage
 from medembed.config import load_config
 from medembed.custody.backup import back_up
+from medembed.custody.remove import MARK
 from medembed.custody.retention import select_kept
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
@@ -19,9 +22,10 @@ from medembed.encoding.table import find_table
 from medembed.errors import ServiceError, StorageError
 from medembed.registry.catalog import all_versions, set_tags
 from medembed.registry.models import Registry, Version
-from medembed.registry.runs import list_artifacts, read_artifact, read_run
+from medembed.registry.runs import list_artifacts, read_artifact, read_run, write_artifact
+from medembed.retraining.ledger import set_aside
 from tests.custody.conftest import NewRegistry
-from tests.custody.world import World
+from tests.custody.world import TEXTS, World, write_dataset
 
 
 def backup(world: World, to: str, *more: str) -> dict[str, Any]:
@@ -132,6 +136,23 @@ def test_gaps_in_the_numbers_stay_and_versions_out_of_retention_are_left_out(
     assert registry.register("/m", params={}, metrics={}, tags={}, artifacts={}).version == "5", "numbers go on"
 
 
+def test_what_was_set_aside_stays_so_after_a_restoration_whether_its_version_is_kept_or_not(
+    world: World, new_registry: NewRegistry, tmp_path: Path
+):
+    tags = {"kind": "retrain", "decision": "worse"}
+    files = {"files.json": '{"hash": "s3://landing/poisoned.jsonl"}', "report.html": "not needed"}
+    world.registry.log_run(params={}, metrics={}, tags=tags, artifacts=files)
+    version, to = world.add(1), str(tmp_path / "backup")
+    set_tags(world.registry, version, tags)
+    write_artifact(world.registry, version.run_id, "files.json", b'{"another": "s3://landing/other.jsonl"}')
+    backup(world, to)
+    assert backup(world, to)["counts"]["new_files"] == 0
+    restore(to, str(tmp_path / "out"), registry := new_registry("other"))
+    assert set_aside(registry) == set_aside(world.registry) == {"hash", "another"}
+    artifacts = [sorted(list_artifacts(registry, run_id)) for run_id in registry.find_runs(tags)]
+    assert sorted(artifacts) == [["config.yaml", "files.json", "report.html"], ["files.json"]]
+
+
 def test_an_interrupted_backup_is_none_and_goes_on(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     world.add(1)
     to = str(tmp_path / "backup")
@@ -143,6 +164,64 @@ def test_an_interrupted_backup_is_none_and_goes_on(world: World, tmp_path: Path,
         restore(to, str(tmp_path / "out"), world.registry)
     done = backup(world, to)["counts"]
     assert (done["new_files"], done["files"] > 10) == (3, True), "only the run is written again: facts, two artifacts"
+
+
+def test_until_a_second_backup_is_finished_the_first_is_restored_byte_for_byte(
+    world: World, new_registry: NewRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    version, to = world.add(1), str(tmp_path / "backup")
+    backup(world, to)
+    before = content(to)
+    data, artifact = version.tags["dataset_uri"], "report.html"
+    changed = json.loads(storage.read_bytes(storage.join(data, "manifest.json"))) | {"erased": 1}
+    storage.write_bytes(storage.join(data, "manifest.json"), json.dumps(changed).encode())
+    write_artifact(world.registry, version.run_id, artifact, b"another")
+    (Path(version.source) / "model.safetensors").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr("medembed.custody.backup._commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            backup(world, to)
+    after = content(to)
+    assert {name: after[name] for name in before} == before
+    restore(to, str(tmp_path / "out"), new_registry("other"))
+    assert backup(world, to)["counts"]["new_files"] == 1, "all but the report is there"
+    restore(to, str(tmp_path / "new"), registry := new_registry("third"))
+    restored = all_versions(registry, "medembed")[0]
+    assert content(restored.tags["dataset_uri"]) == content(data)
+    assert read_artifact(registry, restored.run_id, artifact) == b"another"
+
+
+def test_a_text_that_was_erased_where_it_lies_goes_from_the_next_backup(world: World, tmp_path: Path):
+    to, (first, second) = str(tmp_path / "backup"), (world.add(1), world.add(2))
+    set_tags(world.registry, second, {"dataset_uri": first.tags["dataset_uri"]})
+    world.registry.set_alias(first)
+    backup(world, to, "keep=1")
+    world.registry.set_alias(second)
+    workspace = f"registry.workspace={world.registry.config.workspace}"
+    jobs.erase.run(load_config(jobs.erase.EraseJob, [workspace, "dry_run=false", "document_ids=[d2]"]))
+    backup(world, to, "keep=1")
+    texts = [
+        text
+        for uri, _, _ in storage.find_files(storage.join(to, "data", "**", "corpus", "*.parquet"))
+        for text in storage.read_parquet(uri)["text"].to_pylist()
+    ]
+    assert sorted(texts) == sorted(set(TEXTS.values()) - {TEXTS["d2"]}), "one copy, also for the first version"
+
+
+def test_what_a_backup_has_of_a_data_set_stays_where_another_came_in_its_place(
+    world: World, new_registry: NewRegistry, tmp_path: Path
+):
+    to, (first, second) = str(tmp_path / "backup"), (world.add(1), world.add(2))
+    backup(world, to)
+    data = first.tags["dataset_uri"]
+    before = content(data)
+    storage.delete_folder(data)
+    shutil.move(write_dataset(f"{data}-new", {}).uri, data)
+    set_tags(world.registry, second, {"dataset_uri": data})
+    backup(world, to, "keep=1")
+    restore(to, str(tmp_path / "out"), registry := new_registry("other"))
+    restored = {one.version: content(one.tags["dataset_uri"]) for one in all_versions(registry, "medembed")}
+    assert restored == {"1": before, "2": content(data)}
 
 
 @pytest.mark.parametrize("step", ["versions", "aliases"])
@@ -171,6 +250,45 @@ def test_an_interrupted_restoration_goes_on(
     assert len(runs) == 2, "none is written twice"
 
 
+@pytest.mark.parametrize("change", ["erased", "of the same size", "more"])
+def test_nothing_is_restored_over_what_was_changed_since_a_restoration(
+    change: str, world: World, new_registry: NewRegistry, tmp_path: Path
+):
+    version, to, out = world.add(1), str(tmp_path / "backup"), str(tmp_path / "out")
+    backup(world, to)
+    restore(to, out, new_registry("first"))
+    restore(to, out, new_registry("equal"))
+    path = next((tmp_path / "out/data").glob("*/manifest.json"))
+    old = path.read_bytes()
+    if change == "more":
+        (path.parent / "more").touch()
+    else:
+        path.write_bytes(old + b" " if change == "erased" else old.replace(b"8", b"7"))
+    before = content(out)
+    registry = new_registry("other")
+    with pytest.raises(StorageError, match=r"found data/.*give a new output, or remove that folder"):
+        restore(to, out, registry)
+    assert content(out) == before
+    assert all_versions(registry, version.name) == []
+
+
+def test_a_restoration_that_was_interrupted_before_the_backup_changed_says_what_to_do(
+    world: World, new_registry: NewRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    to, out, registry = str(tmp_path / "backup"), str(tmp_path / "out"), new_registry("other")
+    world.add(1)
+    backup(world, to)
+    with monkeypatch.context() as patch:
+        patch.setattr("medembed.custody.restore._restore_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            restore(to, out, registry)
+    world.add(2)
+    backup(world, to)
+    with pytest.raises(ServiceError, match="was interrupted, and the backup has changed since; restore into another"):
+        restore(to, out, registry)
+    assert restore(to, out, new_registry("third"))["restored"]["versions"] == 2, "what is there is right"
+
+
 def test_damage_is_found_before_anything_is_registered(two: World, new_registry: NewRegistry, tmp_path: Path):
     backup(two, str(tmp_path / "backup"))
     weights = next((tmp_path / "backup").glob("models/*/model.safetensors"))
@@ -189,6 +307,47 @@ def test_what_is_gone_is_named_but_a_checkpoint_must_be_there(world: World, tmp_
     storage.delete_folder(version.source)
     with pytest.raises(StorageError, match=r"models:/medembed/1: its checkpoint .* is not there"):
         backup(world, str(tmp_path / "b"))
+
+
+def test_what_people_read_has_no_passwords(world: World, tmp_path: Path):
+    version, to = world.add(1), str(tmp_path / "backup")
+    set_tags(world.registry, version, {"examples_uri": "hf://me:secret@host/examples"})
+    done = backup(world, to)
+    assert done["gone"] == ["models:/medembed/1: examples hf://host/examples"]
+    assert json.loads(storage.read_bytes(storage.join(to, "manifest.json")))["gone"] == done["gone"]
+    assert "secret" not in "".join(done["lines"])
+
+
+@pytest.mark.parametrize("part", ["checkpoint", "dataset_uri", "examples_uri", "table", "rows"])
+def test_what_an_earlier_backup_has_of_a_part_that_cannot_be_read_now_stays_and_is_said(
+    part: str, world: World, new_registry: NewRegistry, tmp_path: Path
+):
+    version, to = world.add(1), str(tmp_path / "backup")
+    backup(world, to)
+    before, versions = content(to), all_versions(world.registry, "medembed")
+    uri = {"checkpoint": version.source, "rows": version.tags["table"]}.get(part) or version.tags[part]
+    lost = Path(uri) if part != "rows" else next(Path(uri).glob("data/*"))
+    lost.rename(tmp_path / "lost")
+    if part == "table":
+        set_tags(world.registry, version, {"table_version": "9"})
+    done = backup(world, to)
+    assert (done["counts"]["held"], done["counts"]["gone"], len(done["held"])) == (1, 0, 1)
+    assert done["lines"][0].startswith("cannot be read now; what an earlier backup has of it stays: models:/medembed/1")
+    assert uri in done["lines"][0]
+    backup(world, to)
+    assert {name for name in before if not name.startswith(("runs", "manifest"))} <= set(storage.list_files(to))
+    restore(to, str(tmp_path / "out"), registry := new_registry("other"))
+    (tmp_path / "lost").rename(lost)
+    set_tags(world.registry, version, {"table_version": versions[0].tags["table_version"]})
+    check_equal(world.registry, registry, ["1"])
+
+
+def test_a_folder_that_is_being_removed_is_not_backed_up(world: World, tmp_path: Path):
+    version, to = world.add(1), str(tmp_path / "backup")
+    backup(world, to)
+    (Path(version.source) / "manifest.json").unlink()
+    (Path(version.source) / MARK).write_text("[]")
+    assert backup(world, to)["held"] == [f"models:/medembed/1: checkpoint {version.source}"]
 
 
 def test_a_backup_goes_neither_over_other_files_nor_over_another_registry(two: World, world: World, tmp_path: Path):
