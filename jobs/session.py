@@ -215,7 +215,7 @@ def _finish(config: Config, summary: Summary, seconds: float) -> None:
         text = json.dumps(summary, indent=2, ensure_ascii=False, default=str)
         storage.write_bytes(storage.join(output, "summary.json"), without_passwords(text).encode())
         lines = [*lines, f"summary: {storage.join(output, 'summary.json')}"]
-    print("\n".join([*lines, f"done in {seconds:.0f} s"]), flush=True)
+    print(without_passwords("\n".join([*lines, f"done in {seconds:.0f} s"])), flush=True)
 
 
 def find_known(error: BaseException | None) -> MedEmbedError | None:
@@ -230,5 +230,5 @@ def find_known(error: BaseException | None) -> MedEmbedError | None:
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    print(message, file=sys.stderr, flush=True)
+    print(without_passwords(message), file=sys.stderr, flush=True)
     sys.exit(status)

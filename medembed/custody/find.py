@@ -10,7 +10,7 @@ from typing import Any
 from medembed import storage
 from medembed.custody.chain import Chains, Link, describe_versions
 from medembed.custody.places import CHECKPOINT, known_manifest
-from medembed.encoding.table import find_table
+from medembed.encoding.table import find_newest
 from medembed.errors import ServiceError, StorageError
 from medembed.registry.models import Registry
 
@@ -45,7 +45,7 @@ def _look_at(uri: str, chains: Chains) -> Found:
     if manifest is not None:
         version = next((one for one in chains.versions if one.source.rstrip("/") == uri.rstrip("/")), None)
         return Found((chains.link(version) if version else Link(None, uri, manifest["fingerprint"], manifest),))
-    table = find_table(uri)
+    table = find_newest(uri)
     if table is None:
         raise StorageError(
             f"{uri}: neither an embedding table nor a checkpoint; give models:/<name>@<alias>, "

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medembed.artifact import read_manifest
-from medembed.encoding.table import Table, find_table
+from medembed.encoding.table import Table, find_newest, find_table
 from medembed.errors import StorageError
 from medembed.registry.models import Version
 
@@ -60,6 +60,6 @@ def known_table(uri: str | None, number: int | None = None) -> Table | None:
     if uri is None:
         return None
     try:
-        return find_table(uri, number)
+        return find_newest(uri) if number is None else find_table(uri, number)
     except StorageError:
         return None
