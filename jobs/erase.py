@@ -26,8 +26,8 @@ class EraseJob(Config):
     )
     places: tuple[InputUri, ...] = Field(
         default=(),
-        description="folders to search for data sets, tables, examples, evaluations and reports, beside all that "
-        "registered versions name",
+        description="folders to search for all that holds rows, beside what registered versions and their runs name, "
+        "and the outputs of those runs",
     )
     backups: tuple[InputUri, ...] = Field(default=(), description="folders made by `medembed backup` to erase from too")
     dry_run: bool = Field(default=True, description="only count; false erases, for good")

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 from medembed import storage
 from medembed.custody.chain import Chains, Link, name_of
-from medembed.custody.places import CHECKPOINT, known_manifest, places_of
+from medembed.custody.places import CHECKPOINT, known_manifest, known_table, places_of
 from medembed.custody.remove import MARK, is_leaving, remove_output, remove_table, size_of
 from medembed.custody.retention import select_kept
-from medembed.custody.spots import is_table, search
-from medembed.encoding.table import find_table
+from medembed.custody.spots import search
 from medembed.evaluation.files import KIND as EVALUATION
 from medembed.mining.examples import KIND as EXAMPLES
 from medembed.registry.catalog import delete_version
@@ -112,7 +111,7 @@ def _find_parts(link: Link, needed: _Needed, places: Sequence[str]) -> Leaving:
 
 def _is_free(uri: str, needed: _Needed) -> bool:
     """Whether a table is ours, and of an encoder that no kept version is."""
-    table = find_table(uri) if is_table(uri) else None
+    table = known_table(uri)
     return table is not None and table.info.encoder not in needed.encoders
 
 

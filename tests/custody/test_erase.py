@@ -2,28 +2,34 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 import jobs.erase
 from medembed import storage
+from medembed.artifact import MANIFEST
 from medembed.config import load_config
-from medembed.custody.clean import clean_page
+from medembed.custody.pages import clean_page
+from medembed.custody.spots import search
 from medembed.custody.wanted import Wanted
 from medembed.data.dataset import open_dataset
+from medembed.encoding.codec import Codec
+from medembed.encoding.commit import write_fragment
 from medembed.encoding.table import find_table
 from medembed.errors import ConfigError, StorageError
 from medembed.evaluation.files import read_evaluation
 from medembed.mining.examples import open_examples
-from medembed.registry.catalog import all_versions
-from medembed.registry.runs import read_artifact
+from medembed.registry.catalog import all_versions, delete_version
+from medembed.registry.runs import read_artifact, write_artifact
 from tests.custody.conftest import NewRegistry
 from tests.custody.test_backup import backup, restore
-from tests.custody.world import QUERIES_TOLD, TEXTS, World
+from tests.custody.world import QUERIES_TOLD, TEXTS, WIDTH, World, write_dataset, write_examples
 
 
 def erase(world: World, *more: str, dry_run: bool = False) -> dict[str, Any]:
@@ -48,7 +54,13 @@ def tables_below(folder: str) -> Iterator[tuple[str, pa.Table]]:
 def naming(folder: str, *names: str) -> list[str]:
     """Places below a folder that name one of these ids or texts."""
     words = [word for name in names for word in (json.dumps(name), f'"{name}#')]
-    return [uri for uri, table in tables_below(folder) if any(word in json.dumps(table.to_pylist()) for word in words)]
+    texts = [(uri, json.dumps(table.to_pylist())) for uri, table in tables_below(folder)]
+    texts += [(uri, storage.read_bytes(uri).decode()) for uri, _, _ in storage.find_files(folder) if _is_report(uri)]
+    return [uri for uri, text in texts if any(word in text for word in words)]
+
+
+def _is_report(uri: str) -> bool:
+    return uri.endswith("mining.json")
 
 
 def state(folder: str) -> dict[str, float]:
@@ -168,7 +180,7 @@ def test_a_backup_in_which_an_erasure_broke_off_is_not_restored_until_it_is_fini
     to = str(tmp_path / "backup")
     backup(erasable, to)
     with monkeypatch.context() as patch:
-        patch.setattr("medembed.custody.erase._restamp", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr("medembed.custody.reseal.Reseal._restamp", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             erase(erasable, *ASKED, f"backups=[{to}]")
     registry = new_registry("other")
@@ -189,6 +201,76 @@ def test_places_beside_the_registry_are_searched_and_a_report_that_shows_an_id_g
     assert naming(str(other), *GONE) == []
     assert "d2" not in (other / "report.html").read_text()
     assert (other / "foreign.html").read_text() == "<td>d2</td>", "only what is ours is touched"
+
+
+def test_what_versions_do_not_name_is_found_below_the_outputs_of_runs(erasable: World):
+    dataset = write_dataset(erasable.place("data", "grown"), {})
+    write_examples(erasable.place("pool", "key"), dataset, "nowhere")
+    died = erasable.place("data", "died")
+    shutil.copytree(dataset.uri, died)
+    shutil.copytree(erasable.place("examples", "1"), erasable.place("examples", "died"))
+    for uri in (died, erasable.place("examples", "died")):
+        os.remove(f"{uri}/{MANIFEST}")
+    results = pa.table({"query_id": ["q2", "q3", "q4"], "rank": [1, 1, 1], "document_id": ["d3", "d1", "d4"],
+                        "row_id": ["d3", "d1#chunk-0", "d4"], "score": [0.9, 0.8, 0.7]})  # fmt: skip
+    storage.write_parquet(erasable.place("search", "results.parquet"), results)
+    foreign = erasable.place("mine.parquet")
+    storage.write_parquet(foreign, pa.table({"document_id": ["d0"], "mine": [1]}))
+    torn = f"{died}/corpus/part-00000-00002.parquet.{'0' * 32}.part"
+    storage.write_bytes(torn, b"PAR1 half")
+    done = erase(erasable, *ASKED)
+    assert naming(erasable.root, *GONE) == []
+    assert not storage.exists(torn)
+    assert storage.read_parquet(erasable.place("search", "results.parquet"))["query_id"].to_pylist() == ["q4"]
+    assert storage.exists(foreign)
+    assert storage.exists(f"{died}/groups/part-00000.parquet"), "only what holds erased rows goes"
+    assert not [line for line in done["lines"] if line.startswith("not searched")]
+
+
+def test_vectors_that_a_dead_run_left_go_whether_or_not_there_is_a_table(erasable: World):
+    corpus = open_dataset(erasable.place("data/1")).corpus()
+    vectors = Codec(WIDTH).write(np.zeros((len(corpus), WIDTH), np.float32))
+    for name in ("dead", "1"):
+        write_fragment(erasable.place("tables", f"{name}.lance"), corpus, vectors)
+    storage.write_bytes(erasable.place("tables/dead.lance/_staging/0-key/0000000.json"), b"[]")
+    storage.write_bytes(erasable.place("tables/1.lance/data/torn.lance"), b"half")
+    lines = erase(erasable, "document_ids=[d2]", dry_run=True)["lines"]
+    assert f"{erasable.place('tables/dead.lance')}: 1 rows of a run that died to erase" in lines
+    erase(erasable, "document_ids=[d2]")
+    assert not storage.exists(erasable.place("tables/dead.lance"))
+    table = find_table(erasable.place("tables/1.lance"))
+    assert table
+    assert table.rows == 8
+    assert len(storage.find_files(f"{table.uri}/data/*.lance")) == 1
+    assert erase(erasable, "document_ids=[d2]", dry_run=True)["rows"] == 0
+
+
+def test_places_of_a_removed_version_are_told_by_its_run(erasable: World, tmp_path: Path):
+    far = World(str(tmp_path / "far"), erasable.registry, erasable.base)
+    version = far.add(7)
+    write_artifact(far.registry, version.run_id, "config.yaml", b"epochs: 1\n")
+    delete_version(far.registry, version)
+    erase(erasable, *ASKED)
+    left = naming(far.root, *GONE)
+    assert left
+    assert all("/evaluations/" in uri for uri in left), "which nothing names"
+
+
+def test_a_part_of_an_output_is_searched_as_a_whole(erasable: World):
+    for part in ("data/1/corpus", "tables/1.lance/data"):
+        spots = {(spot.uri, spot.kind) for spot in search(erasable.place(part))}
+        assert {uri for uri, _ in spots} == {erasable.place(part.rpartition("/")[0])}
+
+
+def test_what_cannot_be_read_is_an_error_and_an_unfinished_run_a_line(erasable: World):
+    run = erasable.place("models", "3.run")
+    storage.write_bytes(f"{run}/run.json", b"{}")
+    lines = erase(erasable, *ASKED, dry_run=True)["lines"]
+    assert f"not searched: {run}: a run that is not finished; finish it, or remove the folder" in lines
+    for name, _, _ in storage.find_files(erasable.place("tables/1.lance/_versions")):
+        storage.write_bytes(name, b"damaged")
+    with pytest.raises(StorageError, match="cannot open the embedding table"):
+        erase(erasable, *ASKED, dry_run=True)
 
 
 def test_an_id_is_seen_in_a_page_as_a_word_alone_and_not_in_pictures():
