@@ -203,6 +203,17 @@ def test_places_beside_the_registry_are_searched_and_a_report_that_shows_an_id_g
     assert (other / "foreign.html").read_text() == "<td>d2</td>", "only what is ours is touched"
 
 
+def test_what_mining_reports_keeps_no_erased_id(erasable: World):
+    before = open_examples(erasable.place("examples/1")).report()
+    lines = erase(erasable, *ASKED)["lines"]
+    after = open_examples(erasable.place("examples/1")).report()
+    suspects = [row["query_id"] for row in after["likely_false_negatives"]]
+    assert suspects == ["q0", "q3", "q6"], "q4's document is d2"
+    assert after["queries_with_too_few"] == {"count": 2, "ids": ["q3"]}
+    assert after["counts"] == before["counts"]
+    assert any(line.startswith(f"{erasable.place('examples/1')}: 5 entries of a report, ") for line in lines)
+
+
 def test_what_versions_do_not_name_is_found_below_the_outputs_of_runs(erasable: World):
     dataset = write_dataset(erasable.place("data", "grown"), {})
     write_examples(erasable.place("pool", "key"), dataset, "nowhere")
@@ -279,6 +290,15 @@ def test_an_id_is_seen_in_a_page_as_a_word_alone_and_not_in_pictures():
     assert clean_page(b"<td>a&lt;b</td>", wanted)
     assert clean_page(b"<td>d12</td> <td>xd1</td>", wanted) is None
     assert clean_page(b'<img src="data:image/png;base64,AA/d1+d1=="/>', wanted) is None
+
+
+def test_a_numeric_id_is_seen_where_a_report_lists_ids_and_nowhere_else():
+    wanted = Wanted(frozenset({"12", "64"}), frozenset({"0.5"}))
+    page = b"""<p>ndcg 0.12 at 64 dimensions, 12 queries</p><tr><th scope="row">64<span>256 B</span></th><td>12</td>
+    <td>0.5</td></tr><dd>12 documents, 0.12</dd>"""
+    assert clean_page(page, wanted) is None
+    assert clean_page(page + b'<th scope="row" class="id">12<span class="text">a text</span></th>', wanted)
+    assert clean_page(b'<th scope="row" class="id">64#chunk-3</th>', wanted)
 
 
 def test_what_cannot_be_searched_is_said(world: World):

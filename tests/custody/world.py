@@ -78,7 +78,10 @@ class World:
         }  # fmt: skip
         version = self.registry.register(
             source, params={"epochs": 1}, metrics={"ndcg@10_dim_32": 0.5 + number / 100}, tags=tags,
-            artifacts={"report.html": f"<th>q2<b>{QUERIES_TOLD['q2']}</b></th><th>q3</th>", "config.yaml": f"output: {self.root}\n"},
+            artifacts={
+                "report.html": f"<th>q2<b>{QUERIES_TOLD['q2']}</b></th><th>q3</th>",
+                "config.yaml": f"output: {self.root}\n",
+            },
             history=[("train_loss", step, 1.0 / step) for step in (1, 2)],
         )  # fmt: skip
         self.versions.append(version)
