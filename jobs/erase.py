@@ -54,9 +54,17 @@ def run(job: EraseJob) -> Summary:
     )
     if found.models:
         lines.append(f"trained on erased rows, now or before: {', '.join(found.models)}: retrain or delete them")
+    if found.descendants:
+        lines.append(f"descends from such a model: {', '.join(found.descendants)}: retrain or delete these too")
     if job.dry_run:
         lines.append("nothing has changed; dry_run=false erases for good")
-    return {"lines": lines, "rows": found.rows, "models": found.models, "nowhere": found.nowhere}
+    return {
+        "lines": lines,
+        "rows": found.rows,
+        "models": found.models,
+        "descendants": found.descendants,
+        "nowhere": found.nowhere,
+    }
 
 
 def read_ids(job: EraseJob) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from medembed import storage
 from medembed.custody import clean, files
 from medembed.custody.chain import name_of
+from medembed.custody.descent import find_descent
 from medembed.custody.known import Known
 from medembed.custody.pages import clean_page
 from medembed.custody.places import data_places, places_of
@@ -42,11 +43,13 @@ _CLEAN: dict[str, Callable[[Spot, Wanted, bool], clean.Counts]] = {
 
 @dataclass
 class Erasure:
-    """What there is to erase, or what was erased. `nowhere` counts ids that were found in no place;
-    `unsearched` are lines on what versions name and is not there, or do not name."""
+    """What there is to erase, or what was erased. `models` were trained on it, `descendants` from these;
+    `nowhere` counts ids that were found in no place; `unsearched` are lines on what versions name and is not there, or
+    do not name."""
 
     counts: dict[str, clean.Counts] = field(default_factory=dict)
     models: list[str] = field(default_factory=list)
+    descendants: list[str] = field(default_factory=list)
     nowhere: int = 0
     places: int = 0
     unsearched: list[str] = field(default_factory=list)
@@ -74,14 +77,16 @@ class Eraser:
         """What there is to erase."""
         counts = self.found | {f"MLflow run {run_id}": Counter(reports=1) for run_id, _ in self.pages}
         named = self.wanted.documents | self.wanted.queries
-        models = [name_of(one) for one in self.known.versions if self._learned(one.tags)]
-        return Erasure(counts, models, len(named - self.wanted.met), len(self.spots), [*self._find_unsearched()])
+        return Erasure(
+            counts, *self._find_models(), len(named - self.wanted.met), len(self.spots), [*self._find_unsearched()]
+        )
 
     def erase(self) -> None:
         """Erases it. Raises StorageError; interrupted, the same call on what is left finishes."""
         self._tag()  # first: what is erased tells no more whose it was
         for backup in self.backups:
-            backup.begin(self.found, {})
+            told = {one.version: {TAG: told} for one in backup.versions if (told := self._told(one.tags))}
+            backup.begin(self.found, told)
         todo = [spot for spot in self.spots if spot.uri in self.found]
         self._clean_all([spot for spot in todo if spot.kind != DATASET])
         for run_id, path in self.pages:
@@ -91,6 +96,21 @@ class Eraser:
         self._clean_all([spot for spot in todo if spot.kind == DATASET])
         for backup in self.backups:
             backup.finish()
+
+    def _find_models(self) -> tuple[list[str], list[str]]:
+        """(versions that were trained on erased rows, now or before; others that were trained from one of these)."""
+        versions = {name_of(one): one for one in self.known.versions}
+        for backup in self.backups:
+            versions |= {
+                f"{name_of(one)} in {backup.uri}": one for one in backup.versions if name_of(one) not in versions
+            }
+        lineage = [*(one.tags for one in versions.values()), *self.known.made.values()]
+        learned = [tags for tags in lineage if TAG in tags or self._rows_of(tags)]
+        descent = find_descent([tags["encoder"] for tags in learned if "encoder" in tags], lineage)
+        named = [name for name, one in versions.items() if one.tags in learned]
+        return named, [
+            name for name, one in versions.items() if name not in named and one.tags.get("encoder") in descent
+        ]
 
     def _search(self) -> Iterator[Spot]:
         for folder in self.searched:
@@ -115,6 +135,11 @@ class Eraser:
             told = self._told(version.tags)
             if told:
                 set_tags(self.registry, version, {TAG: told})
+        runs = {one.run_id for one in self.known.versions}
+        for run_id, tags in self.known.made.items():
+            told = self._told(tags)
+            if told and run_id not in runs:
+                self.registry.client.set_tag(run_id, TAG, told)
 
     def _told(self, tags: Mapping[str, str]) -> str | None:
         """What the tag is to say, if it has changed."""
@@ -155,10 +180,6 @@ class Eraser:
                 or (spot.kind == DATASET and spot.manifest["fingerprint"] == tags.get("dataset"))
             )
         )
-
-    def _learned(self, tags: Mapping[str, str]) -> bool:
-        """Whether a model was trained on erased rows, now or before."""
-        return TAG in tags or self._rows_of(tags) > 0
 
     def _find_unsearched(self) -> Iterator[str]:
         """What could not be looked through: places that are gone, those that no tag names, runs that are not over."""

@@ -33,6 +33,11 @@ class Known:
                     self.outputs |= dict.fromkeys(_output_of(read_artifact(registry, run_id, path)))
 
     @property
+    def made(self) -> dict[str, dict[str, str]]:
+        """{id: tags} of the runs that made a model."""
+        return {run_id: tags for run_id, tags in self.runs.items() if "parent" in tags}
+
+    @property
     def tags(self) -> list[Mapping[str, str]]:
         """Those of versions, and of runs, which know of versions that are gone."""
         return [*(one.tags for one in self.versions), *self.runs.values()]

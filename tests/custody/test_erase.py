@@ -26,6 +26,7 @@ from medembed.errors import ConfigError, StorageError
 from medembed.evaluation.files import read_evaluation
 from medembed.mining.examples import open_examples
 from medembed.registry.catalog import all_versions, delete_version
+from medembed.registry.models import Registry
 from medembed.registry.runs import read_artifact, write_artifact
 from tests.custody.conftest import NewRegistry
 from tests.custody.test_backup import backup, restore
@@ -282,6 +283,46 @@ def test_what_cannot_be_read_is_an_error_and_an_unfinished_run_a_line(erasable: 
         storage.write_bytes(name, b"damaged")
     with pytest.raises(StorageError, match="cannot open the embedding table"):
         erase(erasable, *ASKED, dry_run=True)
+
+
+def test_models_of_any_name_are_found_with_all_that_were_trained_from_them(erasable: World, tmp_path: Path):
+    first, second = erasable.versions
+    other = Registry(
+        erasable.registry.tracking_uri, erasable.registry.config.model_copy(update={"model_name": "other"})
+    )
+    clean = {"dataset": "another", "dataset_uri": str(tmp_path), "examples": "none"}
+    for parent, encoder in ((second.tags["encoder"], "gone"), ("gone", "grandchild"), ("base", "stranger")):
+        made = other.register(
+            str(erasable.base),
+            params={},
+            metrics={},
+            artifacts={},
+            tags={**clean, "parent": parent, "encoder": encoder},
+        )
+        if encoder == "gone":
+            delete_version(other, made)
+    trained = other.register(first.source, params={}, metrics={}, artifacts={}, tags=first.tags)
+    other.log_run(params={}, metrics={}, artifacts={}, tags={"dataset": first.tags["dataset"], "encoder": "stranger"})
+    for _ in range(2):
+        done = erase(erasable, *ASKED)
+        assert set(done["models"]) == {"models:/medembed/2", "models:/medembed/1", f"models:/other/{trained.version}"}
+        assert done["descendants"] == ["models:/other/2"], (
+            "an evaluation of the stranger on that data set is no training"
+        )
+        assert any(line.startswith("descends from such a model: models:/other/2: ") for line in done["lines"])
+
+
+def test_versions_that_only_a_backup_has_are_named_and_marked(
+    erasable: World, new_registry: NewRegistry, tmp_path: Path
+):
+    to = str(tmp_path / "backup")
+    backup(erasable, to)
+    delete_version(erasable.registry, erasable.versions[0])
+    done = erase(erasable, *ASKED, f"backups=[{to}]")
+    assert done["models"] == ["models:/medembed/2", f"models:/medembed/1 in {to}"]
+    registry = new_registry("other")
+    restore(to, str(tmp_path / "out"), registry)
+    assert ["rows on" in one.tags["erased"] for one in all_versions(registry, "medembed")] == [True, True]
 
 
 def test_an_id_is_seen_in_a_page_as_a_word_alone_and_not_in_pictures():
