@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from medembed import storage
 from medembed.custody.pages import clean_page, without_ids
+from medembed.custody.remember import add_lost
 from medembed.custody.rewrite import (
     ERASED,
     Rewrite,
@@ -58,6 +59,7 @@ def clean_dataset(spot: Spot, wanted: Wanted, write: bool) -> Counts:
             "counts": {name: count - less.get(name, 0) for name, count in manifest.get("counts", {}).items()},
             "splits": {name: count - splits[name] for name, count in manifest.get("splits", {}).items()},
             "held_out": manifest.get("held_out", 0) - counts["held_out"],
+            **add_lost(manifest, gone - wanted.queries),
         }
 
     return _rewrite_tables(spot, change, write, describe)

@@ -16,6 +16,7 @@ from medembed.custody.descent import find_descent
 from medembed.custody.known import Known
 from medembed.custody.pages import clean_page
 from medembed.custody.places import data_places, places_of
+from medembed.custody.remember import recall
 from medembed.custody.reseal import Reseal
 from medembed.custody.rewrite import today
 from medembed.custody.spots import FILE, FRAGMENTS, REPORT, RUN, TABLE, Spot, is_below, search, search_beside
@@ -120,8 +121,8 @@ class Eraser:
             yield from search_beside(version.source)
 
     def _find_lost(self, wanted: Wanted) -> dict[str, frozenset[str]]:
-        """{fingerprint of a data set: its queries that lose their last positive}."""
-        lost: dict[str, frozenset[str]] = {}
+        """{fingerprint of a data set: its queries that lose their last positive, now or before}."""
+        lost = recall(self.spots, (read_artifact(self.registry, *page) for page in self.known.pages))
         for spot in self.spots:
             if spot.kind == DATASET:
                 name = str(spot.manifest["fingerprint"])

@@ -28,17 +28,22 @@ def without_ids(value: Any, wanted: Wanted, gone: Collection[str], counts: Count
 
 def clean_page(page: bytes, wanted: Wanted) -> bytes | None:
     """What replaces a page that shows an erased id; None for a page that shows none."""
-    shown = _Shown()
-    shown.feed(page.decode(errors="replace"))
-    shown.close()
     queries = wanted.queries.union(*wanted.lost.values())
-    if not any(name in queries or wanted.has_row(name) for name in shown.names):
+    if not any(name in queries or wanted.has_row(name) for name in texts_of(page)):
         return None
     return f"<!doctype html><p>This report showed rows that were erased on {today()}.</p>".encode()
 
 
-class _Shown(HTMLParser):
+def texts_of(page: bytes) -> set[str]:
     """Texts of a page that may be ids: those that stand alone in an element, a number only where ids stand."""
+    shown = _Shown()
+    shown.feed(page.decode(errors="replace"))
+    shown.close()
+    return shown.names
+
+
+class _Shown(HTMLParser):
+    """Collects what `texts_of` gives."""
 
     def __init__(self) -> None:
         super().__init__()

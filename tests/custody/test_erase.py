@@ -285,6 +285,23 @@ def test_what_cannot_be_read_is_an_error_and_an_unfinished_run_a_line(erasable: 
         erase(erasable, *ASKED, dry_run=True)
 
 
+def test_what_is_found_later_loses_the_queries_that_were_lost_before(erasable: World, tmp_path: Path):
+    later = tmp_path / "later"
+    for name in ("examples", "evaluations"):
+        shutil.copytree(erasable.place(name, "1"), later / name)
+    (later / "report.html").write_text("<td>q2</td>")
+    results = pa.table({"query_id": ["q2", "q3"], "rank": [1, 1], "document_id": ["d3", "d4"],
+                        "row_id": ["d3", "d4"], "score": [0.9, 0.7]})  # fmt: skip
+    storage.write_parquet(str(later / "results.parquet"), results)
+    erase(erasable, "document_ids=[d2]")
+    assert "q2" not in json.dumps(open_dataset(erasable.place("data/1")).manifest)
+    erase(erasable, "document_ids=[d2]", f"places=[{later}]")
+    assert naming(str(later), "d2", "q2", TEXTS["d2"], QUERIES_TOLD["q2"]) == []
+    assert naming(str(later), "q3")
+    assert "q2" not in (later / "report.html").read_text()
+    assert erase(erasable, "document_ids=[d2]", f"places=[{later}]")["rows"] == 0
+
+
 def test_models_of_any_name_are_found_with_all_that_were_trained_from_them(erasable: World, tmp_path: Path):
     first, second = erasable.versions
     other = Registry(
