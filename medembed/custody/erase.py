@@ -19,7 +19,7 @@ from medembed.custody.places import data_places, places_of
 from medembed.custody.remember import recall
 from medembed.custody.reseal import Reseal
 from medembed.custody.rewrite import today
-from medembed.custody.spots import FILE, FRAGMENTS, REPORT, RUN, TABLE, Spot, is_below, search, search_beside
+from medembed.custody.spots import FILE, FRAGMENTS, REPORT, RUN, TABLE, Spot, is_below, named_in, search, search_beside
 from medembed.custody.wanted import Wanted, find_lost
 from medembed.data.dataset import KIND as DATASET
 from medembed.data.dataset import Dataset
@@ -194,6 +194,9 @@ class Eraser:
             is_ours = version.name == self.registry.config.model_name or "encoder" in version.tags
             if is_ours and places_of(version).dataset is None:
                 yield f"{name_of(version)}: where its data lies is not recorded; give it in places"
+        apart = {uri: spot.uri for spot in self.spots for uri in named_in(spot) if not is_below(uri, self.searched)}
+        for uri, by in apart.items():
+            yield f"{uri}, named by {by}: neither tags nor outputs of runs name it; give it in places if it is yours"
         yield from (f"{uri}: a run that is not finished; finish it, or remove the folder" for uri in self.runs)
         if self.known.elsewhere:
             yield (

@@ -217,7 +217,7 @@ def test_what_mining_reports_keeps_no_erased_id(erasable: World):
 
 def test_what_versions_do_not_name_is_found_below_the_outputs_of_runs(erasable: World):
     dataset = write_dataset(erasable.place("data", "grown"), {})
-    write_examples(erasable.place("pool", "key"), dataset, "nowhere")
+    write_examples(erasable.place("pool", "key"), dataset, erasable.place("tables", "base.lance"))
     died = erasable.place("data", "died")
     shutil.copytree(dataset.uri, died)
     shutil.copytree(erasable.place("examples", "1"), erasable.place("examples", "died"))
@@ -300,6 +300,22 @@ def test_what_is_found_later_loses_the_queries_that_were_lost_before(erasable: W
     assert naming(str(later), "q3")
     assert "q2" not in (later / "report.html").read_text()
     assert erase(erasable, "document_ids=[d2]", f"places=[{later}]")["rows"] == 0
+
+
+def test_an_erasure_in_a_restored_copy_leaves_the_original_alone_and_says_so(
+    erasable: World, new_registry: NewRegistry, tmp_path: Path
+):
+    original = state(erasable.root)
+    to, out, registry = str(tmp_path / "backup"), str(tmp_path / "out"), new_registry("other")
+    backup(erasable, to)
+    restore(to, out, registry)
+    delete_version(registry, registry.resolve("models:/medembed/1"))
+    lines = erase(World(out, registry, erasable.base), *ASKED)["lines"]
+    assert naming(out, *GONE) == []
+    assert state(erasable.root) == original
+    told = [line for line in lines if line.startswith("not searched: ")]
+    assert any(line.startswith(f"not searched: {erasable.place('data/1')}, named by {out}/data/") for line in told)
+    assert any(line.startswith("not searched: outputs of 2 runs that were restored") for line in told)
 
 
 def test_models_of_any_name_are_found_with_all_that_were_trained_from_them(erasable: World, tmp_path: Path):
