@@ -56,6 +56,11 @@ def run(job: EraseJob) -> Summary:
         lines.append(f"trained on erased rows, now or before: {', '.join(found.models)}: retrain or delete them")
     if found.descendants:
         lines.append(f"descends from such a model: {', '.join(found.descendants)}: retrain or delete these too")
+    if found.tables:
+        lines.append(
+            f"of {len(found.tables):,} tables only a new version {'will be' if job.dry_run else 'is'} left: servers of "
+            "them must then be deployed anew, as they name one that is gone"
+        )
     if job.dry_run:
         lines.append("nothing has changed; dry_run=false erases for good")
     return {

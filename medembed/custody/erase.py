@@ -6,11 +6,12 @@ so the same command finishes what an interrupted one began.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from medembed import storage
 from medembed.custody import clean, files
+from medembed.custody.backup import KIND as BACKUP
 from medembed.custody.chain import name_of
 from medembed.custody.descent import find_descent
 from medembed.custody.known import Known
@@ -19,13 +20,25 @@ from medembed.custody.places import data_places, places_of
 from medembed.custody.remember import recall
 from medembed.custody.reseal import Reseal
 from medembed.custody.rewrite import today
-from medembed.custody.spots import FILE, FRAGMENTS, REPORT, RUN, TABLE, Spot, is_below, named_in, search, search_beside
+from medembed.custody.spots import (
+    FILE,
+    FRAGMENTS,
+    REPORT,
+    RUN,
+    TABLE,
+    Spot,
+    is_below,
+    named_in,
+    search,
+    search_beside,
+)
 from medembed.custody.wanted import Wanted, find_lost
 from medembed.data.dataset import KIND as DATASET
 from medembed.data.dataset import Dataset
 from medembed.encoding.erase import erase_rows, find_erasable
 from medembed.encoding.export import KIND as EXPORTED
 from medembed.encoding.table import Table
+from medembed.errors import StorageError
 from medembed.evaluation.files import KIND as EVALUATION
 from medembed.mining.examples import KIND as EXAMPLES
 from medembed.registry.catalog import set_tags
@@ -35,25 +48,26 @@ from medembed.registry.runs import read_artifact, write_artifact
 logger = logging.getLogger(__name__)
 
 TAG = "erased"  # of a version: how many rows that it was trained on are gone, and since when
-_CLEAN: dict[str, Callable[[Spot, Wanted, bool], clean.Counts]] = {
+_CLEAN: dict[str, clean.Clean] = {
     DATASET: clean.clean_dataset, EXAMPLES: clean.clean_examples, EVALUATION: clean.clean_evaluation,
     EXPORTED: clean.clean_exported, REPORT: clean.clean_report, FILE: files.clean_file,
     FRAGMENTS: files.clean_fragments,
 }  # fmt: skip
 
 
-@dataclass
+@dataclass(frozen=True)
 class Erasure:
-    """What there is to erase, or what was erased. `models` were trained on it, `descendants` from these;
-    `nowhere` counts ids that were found in no place; `unsearched` are lines on what versions name and is not there, or
-    do not name."""
+    """What there is to erase, or what was erased, by place. `models` were trained on it, `descendants` from these; of
+    `tables` only a new version is left; `nowhere` counts ids that were found in no place; `unsearched` are lines on
+    what was not looked through."""
 
-    counts: dict[str, clean.Counts] = field(default_factory=dict)
-    models: list[str] = field(default_factory=list)
-    descendants: list[str] = field(default_factory=list)
-    nowhere: int = 0
-    places: int = 0
-    unsearched: list[str] = field(default_factory=list)
+    counts: Mapping[str, clean.Counts]
+    models: Sequence[str]
+    descendants: Sequence[str]
+    tables: Sequence[str]
+    nowhere: int
+    places: int
+    unsearched: Sequence[str]
 
     @property
     def rows(self) -> int:
@@ -64,12 +78,18 @@ class Eraser:
     """One erasure: where to look, what was found there. Nothing changes before `erase`."""
 
     def __init__(self, wanted: Wanted, registry: Registry, places: Sequence[str], backups: Sequence[str]) -> None:
+        """Raises StorageError for a place that is not there, or in which something cannot be read."""
+        missing = [uri for uri in places if not storage.exists(uri)]
+        if missing:
+            raise StorageError(f"places: {missing[0]} is not there.")
         self.registry, self.known = registry, Known(registry)
-        self.backups = [Reseal(uri) for uri in backups]
-        self.searched = list(dict.fromkeys([*places, *backups, *self.known.outputs, *self.known.places]))
-        found = {spot.uri.rstrip("/"): spot for spot in self._search()}.values()
-        self.runs = [spot.uri for spot in found if spot.kind == RUN]
-        self.spots = [spot for spot in found if spot.kind != RUN]
+        folders = [*places, *backups, *self.known.outputs, *self.known.places]
+        self.searched = list(dict.fromkeys(uri.rstrip("/") for uri in folders))
+        found = {spot.uri.rstrip("/"): spot for spot in self._search()}
+        inside = [uri for uri, spot in found.items() if spot.kind == BACKUP]
+        self.backups = [Reseal(uri) for uri in dict.fromkeys([*(uri.rstrip("/") for uri in backups), *inside])]
+        self.runs = [spot.uri for spot in found.values() if spot.kind == RUN]
+        self.spots = [spot for spot in found.values() if spot.kind not in (RUN, BACKUP)]
         self.wanted = replace(wanted, lost=self._find_lost(wanted))
         self.found = {spot.uri: counts for spot in self.spots if (counts := self._clean(spot, write=False))}
         self.pages = self._find_pages()
@@ -78,9 +98,12 @@ class Eraser:
         """What there is to erase."""
         counts = self.found | {f"MLflow run {run_id}": Counter(reports=1) for run_id, _ in self.pages}
         named = self.wanted.documents | self.wanted.queries
+        models, descendants = self._find_models()
         return Erasure(
-            counts, *self._find_models(), len(named - self.wanted.met), len(self.spots), [*self._find_unsearched()]
-        )
+            counts, models, descendants,
+            tables=[spot.uri for spot in self.spots if spot.kind == TABLE and spot.uri in self.found],
+            nowhere=len(named - self.wanted.met), places=len(self.spots), unsearched=[*self._find_unsearched()],
+        )  # fmt: skip
 
     def erase(self) -> None:
         """Erases it. Raises StorageError; interrupted, the same call on what is left finishes."""
@@ -166,7 +189,8 @@ class Eraser:
     def _move_tags(self, table: Table) -> None:
         """Has the versions of a table name the only version that will be left of it."""
         for version in self.known.versions:
-            if same_place(places_of(version).table, table.uri):
+            named = places_of(version).table
+            if named and storage.absolute(named).rstrip("/") == table.uri.rstrip("/"):
                 set_tags(self.registry, version, {"table_version": str(table.version)})
 
     def _rows_of(self, tags: Mapping[str, str]) -> int:
@@ -189,7 +213,8 @@ class Eraser:
         yield from (f"{uri}: is not there any more" for uri in named if uri not in there)
         gone = [uri for uri in self.searched if uri not in named and not storage.exists(uri)]
         if gone:
-            yield f"{gone[0]}{_and_more(gone)}: named by earlier runs, is not there any more"
+            more = f" and {len(gone) - 1:,} more" if len(gone) > 1 else ""
+            yield f"{gone[0]}{more}, which runs name: not there any more"
         for version in self.known.versions:
             is_ours = version.name == self.registry.config.model_name or "encoder" in version.tags
             if is_ours and places_of(version).dataset is None:
@@ -213,17 +238,6 @@ class Eraser:
         ]
 
 
-def same_place(one: str | None, other: str | None) -> bool:
-    """Whether two URIs name one place."""
-    return None not in (one, other) and storage.absolute(one or "").rstrip("/") == storage.absolute(other or "").rstrip(
-        "/"
-    )
-
-
 def describe(counts: Mapping[str, int]) -> str:
     """ "3 corpus, 2 qrels"."""
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
-
-
-def _and_more(found: Sequence[str]) -> str:
-    return f" and {len(found) - 1:,} more" if len(found) > 1 else ""

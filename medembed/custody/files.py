@@ -3,13 +3,13 @@
 What nobody reads again is removed if it holds one; results are written anew without it.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medembed import storage
+from medembed.custody.clean import Counts
 from medembed.custody.pages import without_ids
 from medembed.custody.rewrite import read_json, read_table
 from medembed.custody.spots import PART, Spot
@@ -21,7 +21,6 @@ from medembed.errors import StorageError
 from medembed.evaluation.files import BEST
 from medembed.schema import CORPUS, EXAMPLE_ROWS, EXAMPLES, HELD_OUT, QRELS, QUERIES
 
-Counts = Counter[str]
 _RESULTS = {"query_id", "rank", "document_id", "row_id", "score"}
 _MEASURED = {"id", "group_id", "language", "tags", "dimension"}
 # All columns of a file tell ours from those that others put there.
@@ -36,6 +35,8 @@ _DOCUMENTS = ("document_id", "row_id", "positive_id", "negative_id", "negative_i
 
 def clean_file(spot: Spot, wanted: Wanted, write: bool) -> Counts:
     """Rows of a file, or one torn file, of which nobody can tell what it holds."""
+    if not storage.exists(spot.uri):  # went with the output that it lies in
+        return Counts()
     if PART.search(spot.uri):
         counts, table = Counts({"torn files": 1}), None
     elif spot.uri.endswith(".json"):
@@ -111,7 +112,7 @@ def _columns_of(uri: str) -> set[str]:
         with storage.open_input(uri) as stream:
             return set(pq.read_schema(stream).names)
     except (pa.ArrowException, OSError):
-        raise StorageError(f"{uri}: not a readable Parquet file; remove it.") from None
+        raise StorageError(f"{uri}: not a readable Parquet file; mend it, or move it elsewhere.") from None
 
 
 def _data_files(table: str) -> list[str]:

@@ -58,8 +58,8 @@ def find_leaving(
     missing = set(keep_versions) - {one.version for one in chains.versions}
     if missing:
         raise ServiceError(f"keep_versions: models:/{name}/{min(missing)} is not in the registry; see medembed models.")
-    named = {f"keep {number}": number for number in keep_versions}
-    kept = select_kept(chains.versions, {**chains.aliases, **named}, keep)
+    selected = select_kept(chains.versions, chains.aliases, keep)
+    kept = [one for one in chains.versions if one in selected or one.version in keep_versions]
     links = [chains.link(version) for version in kept]
     parents = [link for one in links if (link := chains.parent(one)) is not None]
     others = [chains.link(version) for version in all_models(registry) if version.name != name]

@@ -7,6 +7,7 @@ from typing import Any
 
 from medembed import storage
 from medembed.artifact import MANIFEST
+from medembed.custody.backup import KIND as BACKUP
 from medembed.custody.rewrite import LEAVING, read_json
 from medembed.data.dataset import KIND as DATASET
 from medembed.encoding.export import KIND as EXPORTED
@@ -19,7 +20,8 @@ from medembed.mining.examples import REPORT as MINING
 TABLE, REPORT, FILE, FRAGMENTS, RUN = "table", "report", "file", "fragments", "unfinished run"
 KINDS = (DATASET, EXAMPLES, EVALUATION, EXPORTED)
 PART = re.compile(r"\.[0-9a-f]{32}\.part$")  # what a process that died has left of a write
-_VERSIONS, _FRAGMENTS, _PAGE = "/_versions/", re.compile(r"/(?:data/[^/]+\.lance|_staging/.+)$"), "report.html"
+_VERSIONS, _FRAGMENT, _PAGE = "/_versions/", re.compile(r"/data/[^/]+\.lance$"), "report.html"
+_LEFT = re.compile(rf"\.parquet$|/nearest/[^/]+\.arrow$|/{re.escape(MINING)}$|{PART.pattern}")
 _RUN = re.compile(r".+?\.run(?:-[0-9a-f]{16})?(?=/)")
 
 
@@ -43,20 +45,20 @@ def search(folder: str) -> Iterator[Spot]:
     names = [name for name in names if not _RUN.match(name, len(folder))]
     tables = sorted({name.partition(_VERSIONS)[0] for name in names if _VERSIONS in name})
     names = [name for name in names if not name.startswith(tuple(f"{uri}/" for uri in tables))]
-    fragments = {_FRAGMENTS.sub("", name) for name in names if _FRAGMENTS.search(name) and name.endswith(".lance")}
+    fragments = {_FRAGMENT.sub("", name) for name in names if _FRAGMENT.search(name)}
     claimed: set[str] = set()
     for name in names:
         place, _, file = name.rpartition("/")
         if file == MANIFEST:
             manifest = _read(name)
-            claimed.update(f"{place}/{one}" for one in (*manifest.get("files", ()), *manifest.get(LEAVING, ())))
-            if manifest.get("kind") in KINDS:
+            claimed.update(f"{place}/{one}" for one in (*(manifest.get("files") or ()), *manifest.get(LEAVING, ())))
+            if manifest.get("kind") in (*KINDS, BACKUP):
                 yield Spot(place, manifest["kind"], manifest)
     for name in names:
         file = name.rpartition("/")[2]
         if file == _PAGE:
             yield Spot(name, REPORT)
-        elif name not in claimed and (name.endswith((".parquet", ".arrow")) or file == MINING or PART.search(name)):
+        elif name not in claimed and _LEFT.search(name):
             yield Spot(name, FILE)
     yield from (Spot(uri, TABLE) for uri in tables if is_table(uri))
     yield from (Spot(uri, FRAGMENTS) for uri in sorted(fragments))

@@ -102,6 +102,9 @@ def test_nothing_holds_an_erased_document_or_query_afterwards_and_models_are_nam
         "trained on erased rows, now or before: models:/medembed/2, models:/medembed/1: retrain or delete them"
         in (done["lines"])
     )
+    assert done["lines"][-1].startswith(
+        "of 2 tables only a new version is left: servers of them must then be deployed anew"
+    )
     data = open_dataset(erasable.place("data/1"))
     assert data.fingerprint == fingerprints[0]
     assert data.manifest["counts"] == {"documents": 6, "queries": 5, "judgments": 5, "chunks": 6}
@@ -173,6 +176,13 @@ def test_a_backup_is_cleaned_and_can_be_restored(erasable: World, new_registry: 
         table = find_table(version.tags["table"], int(version.tags["table_version"]))
         assert table
         assert table.rows == 6
+
+
+def test_a_backup_that_lies_in_a_place_is_cleaned_as_one(erasable: World, new_registry: NewRegistry, tmp_path: Path):
+    backup(erasable, str(tmp_path / "place/backup"))
+    erase(erasable, *ASKED, f"places=[{tmp_path}/place/]")
+    assert naming(str(tmp_path / "place"), *GONE) == []
+    restore(str(tmp_path / "place/backup"), str(tmp_path / "out"), new_registry("other"))
 
 
 def test_a_backup_in_which_an_erasure_broke_off_is_not_restored_until_it_is_finished(
@@ -279,6 +289,8 @@ def test_what_cannot_be_read_is_an_error_and_an_unfinished_run_a_line(erasable: 
     storage.write_bytes(f"{run}/run.json", b"{}")
     lines = erase(erasable, *ASKED, dry_run=True)["lines"]
     assert f"not searched: {run}: a run that is not finished; finish it, or remove the folder" in lines
+    with pytest.raises(StorageError, match="places: /nowhere is not there"):
+        erase(erasable, *ASKED, "places=[/nowhere]")
     for name, _, _ in storage.find_files(erasable.place("tables/1.lance/_versions")):
         storage.write_bytes(name, b"damaged")
     with pytest.raises(StorageError, match="cannot open the embedding table"):
