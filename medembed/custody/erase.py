@@ -83,9 +83,10 @@ class Eraser:
         if missing:
             raise StorageError(f"places: {missing[0]} is not there.")
         self.registry, self.known = registry, Known(registry)
-        folders = [*places, *backups, *self.known.outputs, *self.known.places]
-        self.searched = list(dict.fromkeys(uri.rstrip("/") for uri in folders))
-        found = {spot.uri.rstrip("/"): spot for spot in self._search()}
+        self.searched = list(
+            dict.fromkeys(uri.rstrip("/") for uri in (*places, *backups, *self.known.outputs, *self.known.places))
+        )
+        found = self._search()
         inside = [uri for uri, spot in found.items() if spot.kind == BACKUP]
         self.backups = [Reseal(uri) for uri in dict.fromkeys([*(uri.rstrip("/") for uri in backups), *inside])]
         self.runs = [spot.uri for spot in found.values() if spot.kind == RUN]
@@ -136,12 +137,24 @@ class Eraser:
             name for name, one in versions.items() if name not in named and one.tags.get("encoder") in descent
         ]
 
-    def _search(self) -> Iterator[Spot]:
+    def _search(self) -> dict[str, Spot]:
+        """{URI: place}: in all folders, beside checkpoints, and what the registry's own data was made from."""
+        found: dict[str, Spot] = {}
+
+        def note(spots: Iterable[Spot]) -> None:
+            found.update({spot.uri.rstrip("/"): spot for spot in spots})
+
         for folder in self.searched:
             if not is_below(folder, [other for other in self.searched if other != folder]):
-                yield from search(folder)
+                note(search(folder))
         for version in self.known.versions:
-            yield from search_beside(version.source)
+            note(search_beside(version.source))
+        own = self.known.own
+        for uri in [uri for place, spot in found.items() if place in own for uri in named_in(spot)]:
+            if not is_below(uri, self.searched):
+                note(search(uri))
+                self.searched.append(uri)
+        return found
 
     def _find_lost(self, wanted: Wanted) -> dict[str, frozenset[str]]:
         """{fingerprint of a data set: its queries that lose their last positive, now or before}."""

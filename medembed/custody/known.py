@@ -1,6 +1,6 @@
 """What a registry knows: versions of all its models, the runs that made or measured them, folders that both name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import yaml
 
@@ -45,7 +45,18 @@ class Known:
     @property
     def places(self) -> list[str]:
         """Data sets, examples and tables that tags name."""
-        return list({storage.absolute(uri).rstrip("/"): None for tags in self.tags for uri in data_places(tags)})
+        return _places(self.tags)
+
+    @property
+    def own(self) -> set[str]:
+        """Those that this registry's runs made things of, and not such as came from a backup, as what their manifests
+        name is the original's."""
+        restored = [tags for tags in self.runs.values() if ORIGIN in tags]
+        return set(_places(tags for tags in self.runs.values() if ORIGIN not in tags)).difference(_places(restored))
+
+
+def _places(tags: Iterable[Mapping[str, str]]) -> list[str]:
+    return list({storage.absolute(uri).rstrip("/"): None for one in tags for uri in data_places(one)})
 
 
 def _output_of(config: bytes) -> Iterator[str]:

@@ -30,7 +30,7 @@ from medembed.registry.models import Registry
 from medembed.registry.runs import read_artifact, write_artifact
 from tests.custody.conftest import NewRegistry
 from tests.custody.test_backup import backup, restore
-from tests.custody.world import QUERIES_TOLD, TEXTS, WIDTH, World, write_dataset, write_examples
+from tests.custody.world import QUERIES_TOLD, TEXTS, WIDTH, World, write_dataset, write_examples, write_table
 
 
 def erase(world: World, *more: str, dry_run: bool = False) -> dict[str, Any]:
@@ -267,15 +267,34 @@ def test_vectors_that_a_dead_run_left_go_whether_or_not_there_is_a_table(erasabl
     assert erase(erasable, "document_ids=[d2]", dry_run=True)["rows"] == 0
 
 
-def test_places_of_a_removed_version_are_told_by_its_run(erasable: World, tmp_path: Path):
+def test_on_an_object_store_all_of_it_goes_too(new_registry: NewRegistry, encoder_folder: Path, bucket: str):
+    world = World(f"{bucket}/world", new_registry("ws"), encoder_folder)
+    corpus = open_dataset(world.add(1).tags["dataset_uri"]).corpus()
+    vectors = Codec(WIDTH).write(np.zeros((len(corpus), WIDTH), np.float32))
+    write_fragment(world.place("tables", "dead.lance"), corpus, vectors)
+    storage.write_parquet(world.place("data/died/corpus/part-00000-00000.parquet"), corpus)
+    assert naming(world.root, *GONE)
+    lines = erase(world, *ASKED)["lines"]
+    assert f"{world.place('tables/dead.lance')}: 3 rows of a run that died erased" in lines
+    assert naming(world.root, *GONE) == []
+    assert not storage.find_files(world.place("tables/dead.lance"))
+    assert erase(world, *ASKED)["rows"] == 0
+
+
+def test_places_of_a_removed_version_are_told_by_its_run_and_what_these_were_made_from_by_them(
+    erasable: World, tmp_path: Path
+):
     far = World(str(tmp_path / "far"), erasable.registry, erasable.base)
     version = far.add(7)
     write_artifact(far.registry, version.run_id, "config.yaml", b"epochs: 1\n")
     delete_version(far.registry, version)
+    dataset = open_dataset(version.tags["dataset_uri"])
+    mined_from = write_table(far.place("tables", "base.lance"), dataset, "encoder", 1).uri  # by the examples' manifest
     erase(erasable, *ASKED)
     left = naming(far.root, *GONE)
     assert left
     assert all("/evaluations/" in uri for uri in left), "which nothing names"
+    assert find_table(mined_from).rows == 6
 
 
 def test_a_part_of_an_output_is_searched_as_a_whole(erasable: World):
