@@ -26,8 +26,8 @@ class EraseJob(Config):
     )
     places: tuple[InputUri, ...] = Field(
         default=(),
-        description="folders to search for data sets, tables, examples, evaluations and reports, beside all that "
-        "registered versions name",
+        description="folders to search for all that holds rows, beside what registered versions and their runs name, "
+        "and the outputs of those runs",
     )
     backups: tuple[InputUri, ...] = Field(default=(), description="folders made by `medembed backup` to erase from too")
     dry_run: bool = Field(default=True, description="only count; false erases, for good")
@@ -54,9 +54,22 @@ def run(job: EraseJob) -> Summary:
     )
     if found.models:
         lines.append(f"trained on erased rows, now or before: {', '.join(found.models)}: retrain or delete them")
+    if found.descendants:
+        lines.append(f"descends from such a model: {', '.join(found.descendants)}: retrain or delete these too")
+    if found.tables:
+        lines.append(
+            f"of {len(found.tables):,} tables only a new version {'will be' if job.dry_run else 'is'} left: servers of "
+            "them must then be deployed anew, as they name one that is gone"
+        )
     if job.dry_run:
         lines.append("nothing has changed; dry_run=false erases for good")
-    return {"lines": lines, "rows": found.rows, "models": found.models, "nowhere": found.nowhere}
+    return {
+        "lines": lines,
+        "rows": found.rows,
+        "models": found.models,
+        "descendants": found.descendants,
+        "nowhere": found.nowhere,
+    }
 
 
 def read_ids(job: EraseJob) -> list[str]:

@@ -21,6 +21,9 @@ class PruneJob(Config):
         ge=1,
         description="the newest versions stay, beside those with an alias as champion and previous, and their parents",
     )
+    keep_versions: tuple[int, ...] = Field(
+        default=(), description="numbers of versions that stay too, as of those that a server was deployed with"
+    )
     places: tuple[InputUri, ...] = Field(
         default=(), description="folders to search for evaluations, beside those that lie next to the checkpoints"
     )
@@ -30,7 +33,8 @@ class PruneJob(Config):
 
 def run(job: PruneJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    kept, leaving = find_leaving(registry, job.keep, [storage.absolute(uri) for uri in job.places])
+    places, numbers = [storage.absolute(uri) for uri in job.places], [str(one) for one in job.keep_versions]
+    kept, leaving = find_leaving(registry, job.keep, places, numbers)
     stayed = [] if job.dry_run else remove(registry, leaving)
     gone = [one for one in leaving if name_of(one.version) not in stayed]
     size = sum({uri: size for one in gone for uri, size in one.sizes.items()}.values())

@@ -3,22 +3,31 @@
 Each function counts what there is to remove, {what: rows}, and removes it if `write`.
 """
 
-import re
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-from markupsafe import escape
 
 from medembed import storage
-from medembed.custody.rewrite import ERASED, Rewrite, finish, is_unfinished, write_manifest
+from medembed.custody.pages import clean_page, without_ids
+from medembed.custody.remember import add_lost
+from medembed.custody.rewrite import (
+    ERASED,
+    Rewrite,
+    arrow_bytes,
+    finish,
+    is_unfinished,
+    read_json,
+    read_table,
+    today,
+    write_manifest,
+)
 from medembed.custody.spots import Spot
 from medembed.custody.wanted import Wanted
 from medembed.schema import document_of
 
-_PICTURE = re.compile(r"base64,[A-Za-z0-9+/=]+")
 Counts = Counter[str]
 Clean = Callable[[Spot, Wanted, bool], Counts]
 
@@ -50,6 +59,7 @@ def clean_dataset(spot: Spot, wanted: Wanted, write: bool) -> Counts:
             "counts": {name: count - less.get(name, 0) for name, count in manifest.get("counts", {}).items()},
             "splits": {name: count - splits[name] for name, count in manifest.get("splits", {}).items()},
             "held_out": manifest.get("held_out", 0) - counts["held_out"],
+            **add_lost(manifest, gone - wanted.queries),
         }
 
     return _rewrite_tables(spot, change, write, describe)
@@ -69,7 +79,7 @@ def clean_examples(spot: Spot, wanted: Wanted, write: bool) -> Counts:
         names = tuple(name for name in table.column_names if name.startswith("negative"))
         return _drop_from_lists(table, "negative_ids", names, wanted, counts)
 
-    return _rewrite_tables(spot, change, write, _count_examples)
+    return _clean_json(spot, wanted, gone, write) + _rewrite_tables(spot, change, write, _count_examples)
 
 
 def clean_exported(spot: Spot, wanted: Wanted, write: bool) -> Counts:
@@ -113,24 +123,16 @@ def clean_report(spot: Spot, wanted: Wanted, write: bool) -> Counts:
     return Counts(reports=1)
 
 
-def clean_page(page: bytes, wanted: Wanted) -> bytes | None:
-    """What replaces a page that shows an erased id; None for a page that shows none."""
-    text = _PICTURE.sub("", page.decode(errors="replace"))
-    ids = wanted.documents.union(wanted.queries, *wanted.lost.values())
-    if not any(_shows(text, str(escape(one))) for one in ids):
-        return None
-    return f"<!doctype html><p>This report showed rows that were erased on {today()}.</p>".encode()
-
-
-def _shows(text: str, name: str) -> bool:
-    """Whether a page has this id, not only as a part of a longer word."""
-    start = text.find(name)
-    while start >= 0:
-        around = text[start - 1 : start] + text[start + len(name) : start + len(name) + 1]
-        if not any(one.isalnum() for one in around):
-            return True
-        start = text.find(name, start + 1)
-    return False
+def _clean_json(spot: Spot, wanted: Wanted, gone: frozenset[str], write: bool) -> Counts:
+    """Entries of an output's JSON files, written in place: readers know them by name."""
+    counts = Counts()
+    for name in spot.manifest["files"]:
+        if name.endswith(".json"):
+            uri, before = storage.join(spot.uri, name), counts.copy()
+            left = without_ids(read_json(uri), wanted, gone, counts)
+            if write and +counts != before:
+                storage.write_bytes(uri, json.dumps(left, indent=2, ensure_ascii=False).encode())
+    return counts
 
 
 def _rewrite_tables(
@@ -149,14 +151,14 @@ def _rewrite_tables(
         folder = name.partition("/")[0] if "/" in name else "examples"
         if not name.endswith((".parquet", ".arrow")) or folder == "groups":
             continue
-        table = _read(storage.join(spot.uri, name))
+        table = read_table(storage.join(spot.uri, name))
         before = counts.copy()
         new = change(folder, table, counts)
         counts[folder] += table.num_rows - new.num_rows
         if +counts == before:
             continue
         if write and name.endswith(".arrow"):
-            target.replace_bytes(name, _arrow_bytes(new))
+            target.replace_bytes(name, arrow_bytes(new))
         elif write:
             target.replace(name, new)
     if write and target.new:
@@ -216,24 +218,6 @@ def _drop_from_lists(table: pa.Table, ids: str, columns: tuple[str, ...], wanted
     return table
 
 
-def _read(uri: str) -> pa.Table:
-    if uri.endswith(".arrow"):
-        return pa.ipc.open_file(pa.BufferReader(storage.read_bytes(uri))).read_all()
-    return storage.read_parquet(uri)
-
-
-def _arrow_bytes(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
-
-
 def _erased(manifest: Mapping[str, Any], counts: Counts) -> dict[str, Any]:
     before = manifest.get(ERASED, {"rows": 0})["rows"]
     return {"rows": before + sum(counts.values()), "date": today()}
-
-
-def today() -> str:
-    """The date, as manifests and tags have it."""
-    return datetime.now(UTC).date().isoformat()

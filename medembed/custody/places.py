@@ -1,5 +1,6 @@
 """Where the parts of a registered version lie, by its tags; what a model from elsewhere lacks is None."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from medembed.errors import StorageError
 from medembed.registry.models import Version
 
 CHECKPOINT = "checkpoint"
+_DATA = ("dataset_uri", "examples_uri", "table")
 NONE = "none"  # how a tag says that a model has no examples
 
 
@@ -35,14 +37,18 @@ class Places:
 
 def places_of(version: Version) -> Places:
     """Where the version's parts lie."""
-    tags = version.tags
-    named = {name: tags.get(name) for name in ("dataset_uri", "examples_uri", "table")}
-    known = {name: None if uri in (None, "", NONE) else uri for name, uri in named.items()}
-    number = tags.get("table_version", "")
-    return Places(
-        version.source, known["dataset_uri"], known["examples_uri"], known["table"],
-        int(number) if number.isdecimal() else None,
-    )  # fmt: skip
+    dataset, examples, table = (_named(version.tags, name) for name in _DATA)
+    number = version.tags.get("table_version", "")
+    return Places(version.source, dataset, examples, table, int(number) if number.isdecimal() else None)
+
+
+def data_places(tags: Mapping[str, str]) -> list[str]:
+    """Data set, examples and table that a version's or a run's tags name."""
+    return [uri for name in _DATA if (uri := _named(tags, name))]
+
+
+def _named(tags: Mapping[str, str], name: str) -> str | None:
+    return None if tags.get(name) in (None, "", NONE) else tags[name]
 
 
 def known_manifest(uri: str | None, kind: str) -> dict[str, Any] | None:

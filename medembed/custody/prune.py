@@ -1,19 +1,19 @@
 """Registered versions that nobody needs any more, and what only they refer to: named first, removed only when told."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from medembed import storage
 from medembed.custody.chain import Chains, Link, name_of
-from medembed.custody.places import CHECKPOINT, known_manifest, places_of
+from medembed.custody.places import CHECKPOINT, known_manifest, known_table, places_of
 from medembed.custody.remove import MARK, is_leaving, remove_output, remove_table, size_of
 from medembed.custody.retention import select_kept
-from medembed.custody.spots import is_table, search
-from medembed.encoding.table import find_table
+from medembed.custody.spots import search
+from medembed.errors import ServiceError
 from medembed.evaluation.files import KIND as EVALUATION
 from medembed.mining.examples import KIND as EXAMPLES
-from medembed.registry.catalog import delete_version
+from medembed.registry.catalog import all_models, delete_version
 from medembed.registry.models import Registry, Version
 
 logger = logging.getLogger(__name__)
@@ -43,41 +43,56 @@ class _Needed:
     encoders: set[str] = field(default_factory=set)
 
 
-def find_leaving(registry: Registry, keep: int, places: Sequence[str] = ()) -> tuple[list[Version], list[Leaving]]:
+def find_leaving(
+    registry: Registry, keep: int, places: Sequence[str] = (), keep_versions: Collection[str] = ()
+) -> tuple[list[Version], list[Leaving]]:
     """(versions kept, versions that go with what only they refer to), newest first; changes nothing.
 
-    Kept are those with an alias, as champion and previous, the newest `keep`, and the models that these were trained
-    from. Evaluations are looked for beside the checkpoints and in `places`.
+    Kept are those with an alias, as champion and previous, the newest `keep`, those with the numbers `keep_versions`,
+    and the models that these, or versions of any other registered model, were trained from; with all that those of
+    others refer to. Evaluations are looked for beside the checkpoints and in `places`. Raises ServiceError if no
+    version has one of these numbers.
     """
-    chains = Chains(registry, registry.config.model_name)
-    kept = select_kept(chains.versions, chains.aliases, keep)
+    name = registry.config.model_name
+    chains = Chains(registry, name)
+    missing = set(keep_versions) - {one.version for one in chains.versions}
+    if missing:
+        raise ServiceError(f"keep_versions: models:/{name}/{min(missing)} is not in the registry; see medembed models.")
+    selected = select_kept(chains.versions, chains.aliases, keep)
+    kept = [one for one in chains.versions if one in selected or one.version in keep_versions]
     links = [chains.link(version) for version in kept]
     parents = [link for one in links if (link := chains.parent(one)) is not None]
+    others = [chains.link(version) for version in all_models(registry) if version.name != name]
+    parents += [chains.link(found) for one in others if one.parent and (found := chains.find(one.parent[1]))]
     needed, numbers = _Needed(), {one.version for one in kept}
-    for link in links:
+    for link in [*links, *others]:
         needed.places |= {_plain(link.parent[0])} if link.parent and link.parent[0] else set()
-    for link in [*links, *parents]:
+    for link in [*links, *parents, *others]:
         _note_needs(link, needed)
-        numbers |= {link.version.version} if link.version else set()
+    numbers |= {link.version.version for link in parents if link.version}
     going = [one for one in chains.versions if one.version not in numbers]
     staying = [one for one in chains.versions if one.version in numbers]
     return staying, [_find_parts(chains.link(version), needed, places) for version in going]
 
 
-def remove(registry: Registry, leaving: Iterable[Leaving]) -> list[str]:
+def remove(registry: Registry, leaving: Sequence[Leaving]) -> list[str]:
     """Removes versions with what only they refer to, each one's registry entry last, so that a run after a death finds
-    it and finishes; returns the names of those that have been given an alias meanwhile, which stay."""
+    it and finishes; returns the names of those that have been given an alias meanwhile, which stay with what they name.
+    """
     stayed = []
     for one in leaving:
         name = name_of(one.version)
-        if one.version.version in registry.aliases(one.version.name).values():
+        aliased = set(registry.aliases(one.version.name).values())  # read again before each: promotions go on
+        if one.version.version in aliased:
             stayed.append(name)
             continue
-        if one.checkpoint is not None:
+        named = [places_of(other.version).all for other in leaving if other.version.version in aliased]
+        needed = {_plain(uri) for places in named for uri in places}
+        if one.checkpoint is not None and _plain(one.checkpoint) not in needed:
             _remove_output(one.checkpoint, CHECKPOINT)
         for uri in one.evaluations:
             _remove_output(uri, EVALUATION)
-        if one.table is not None:
+        if one.table is not None and _plain(one.table) not in needed:
             remove_table(one.table)
         delete_version(registry, one.version)
         logger.info("%s: removed, %s bytes", name, f"{one.bytes:,}")
@@ -112,7 +127,7 @@ def _find_parts(link: Link, needed: _Needed, places: Sequence[str]) -> Leaving:
 
 def _is_free(uri: str, needed: _Needed) -> bool:
     """Whether a table is ours, and of an encoder that no kept version is."""
-    table = find_table(uri) if is_table(uri) else None
+    table = known_table(uri)
     return table is not None and table.info.encoder not in needed.encoders
 
 

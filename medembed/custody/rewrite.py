@@ -7,12 +7,14 @@ files go; the manifest lists those that are about to go, so that a run after a d
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from medembed import storage
 from medembed.artifact import MANIFEST
+from medembed.errors import StorageError
 from medembed.schema import content_hash
 
 LEAVING = "leaving"  # names of files that the manifest names no more and that are to be removed
@@ -76,3 +78,34 @@ def write_manifest(uri: str, manifest: Mapping[str, Any]) -> None:
     """Puts a manifest in the place of the one that is there, whole or not at all."""
     text = json.dumps(manifest, indent=2, ensure_ascii=False)
     storage.write_bytes(storage.join(uri, MANIFEST), text.encode())
+
+
+def read_table(uri: str) -> pa.Table:
+    """A Parquet or Arrow file. Raises StorageError if it is damaged."""
+    if not uri.endswith(".arrow"):
+        return storage.read_parquet(uri)
+    try:
+        return pa.ipc.open_file(pa.BufferReader(storage.read_bytes(uri))).read_all()
+    except pa.ArrowException:
+        raise StorageError(f"{uri}: not a readable Arrow file.") from None
+
+
+def read_json(uri: str) -> Any:
+    """What a JSON file holds. Raises StorageError if it is damaged."""
+    try:
+        return json.loads(storage.read_bytes(uri))
+    except ValueError:
+        raise StorageError(f"{uri}: not JSON; the file is damaged.") from None
+
+
+def arrow_bytes(table: pa.Table) -> bytes:
+    """A table as an Arrow file."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def today() -> str:
+    """The date, as manifests and tags have it."""
+    return datetime.now(UTC).date().isoformat()

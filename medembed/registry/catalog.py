@@ -1,4 +1,4 @@
-"""All versions of a registered model, and what is changed of one after it was made."""
+"""All versions of registered models, and what is changed of one after it was made."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,19 @@ _PER_PAGE = 200
 
 def all_versions(registry: Registry, name: str) -> list[Version]:
     """Every version of a registered model, newest first."""
+    return _search(registry, f"name = '{name}'")
+
+
+def all_models(registry: Registry) -> list[Version]:
+    """Every version of every registered model, by name; those of one newest first."""
+    return _search(registry, None)
+
+
+def _search(registry: Registry, wanted: str | None) -> list[Version]:
     found, token = [], None
+    order = ["name ASC", "version_number DESC"]
     while True:
-        page = registry.client.search_model_versions(
-            f"name = '{name}'", order_by=["version_number DESC"], max_results=_PER_PAGE, page_token=token
-        )
+        page = registry.client.search_model_versions(wanted, order_by=order, max_results=_PER_PAGE, page_token=token)
         found += [Version(one.name, str(one.version), one.source, one.run_id or "", dict(one.tags)) for one in page]
         token = page.token
         if not token:

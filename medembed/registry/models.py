@@ -38,7 +38,8 @@ class Version:
 
 @dataclass(frozen=True)
 class Listed:
-    """A registered version, when it was made, and the metrics of its run; those of the dev sample begin with dev_."""
+    """A registered version, when it was made, and the metrics of its run, if it has one; those of the dev sample begin
+    with dev_."""
 
     version: Version
     made: datetime
@@ -160,9 +161,9 @@ class Registry:
         )
         return [
             Listed(
-                Version(entry.name, str(entry.version), entry.source, entry.run_id, entry.tags),
+                Version(entry.name, str(entry.version), entry.source, entry.run_id or "", entry.tags),
                 datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
-                self.client.get_run(entry.run_id).data.metrics,
+                self.client.get_run(entry.run_id).data.metrics if entry.run_id else {},
             )
             for entry in found
         ]

@@ -1,7 +1,7 @@
 """A run as a value: read from one MLflow, written to another, with every parameter, metric, tag and artifact."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from medembed.privacy import without_passwords
 from medembed.registry.models import Registry
 
 _PER_BATCH = {"metrics": 1000, "params": 100}  # MLflow takes no more at once
+_PER_PAGE = 200
+_OF_MODELS = "tags.dataset != '' and tags.encoder != ''"
 ORIGIN = "restored_run"  # tag of a run that was written here: the id that it had
 
 
@@ -27,6 +29,13 @@ def read_run(registry: Registry, run_id: str) -> dict[str, Any]:
         "run_id": run_id, "name": run.info.run_name, "status": run.info.status, "start": run.info.start_time,
         "end": run.info.end_time, "params": dict(run.data.params), "metrics": metrics, "tags": dict(run.data.tags),
     }  # fmt: skip
+
+
+def model_runs(registry: Registry) -> dict[str, dict[str, str]]:
+    """{id: tags} of every run, of any experiment, that made or measured a model of ours, newest first."""
+    experiments = [one.experiment_id for one in _pages(registry.client.search_experiments)]
+    runs = _pages(registry.client.search_runs, experiment_ids=experiments, filter_string=_OF_MODELS)
+    return {str(run.info.run_id): dict(run.data.tags) for run in runs}
 
 
 def list_artifacts(registry: Registry, run_id: str, folder: str = "") -> Iterator[str]:
@@ -82,6 +91,17 @@ def write_run(
     registry.client.set_tag(run_id, "restored", "whole")
     registry.client.set_terminated(run_id, facts["status"], facts["end"])
     return run_id
+
+
+def _pages(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
+    """All that a search of MLflow finds, page by page."""
+    token = None
+    while True:
+        page = search(max_results=_PER_PAGE, page_token=token, **asked)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 @contextmanager

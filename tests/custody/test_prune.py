@@ -7,7 +7,9 @@ import pytest
 import jobs.prune
 from medembed import storage
 from medembed.config import load_config
+from medembed.errors import ServiceError
 from medembed.registry.catalog import all_versions, set_tags
+from medembed.registry.models import Registry
 from tests.custody.world import World
 
 
@@ -106,6 +108,42 @@ def test_a_version_that_is_given_an_alias_meanwhile_stays(world: World, monkeypa
     assert done["versions"] == []
     assert done["lines"][0] == "models:/medembed/1 has been given an alias meanwhile: it stays"
     assert there(world, "models") == {"1", "2", "3"}
+
+
+def test_what_a_version_given_an_alias_meanwhile_names_stays_too(world: World, monkeypatch: pytest.MonkeyPatch):
+    for number in range(1, 5):
+        world.add(number)
+    first, second, *_ = world.versions
+    set_tags(world.registry, second, {"table": first.tags["table"]})
+    original = jobs.prune.find_leaving
+
+    def promoted_meanwhile(*arguments: Any) -> Any:
+        found = original(*arguments)
+        world.registry.set_alias(second)
+        return found
+
+    monkeypatch.setattr(jobs.prune, "find_leaving", promoted_meanwhile)
+    assert prune(world, "keep=1")["versions"] == ["models:/medembed/1"]
+    assert "1" in there(world, "tables")
+    assert "1" not in there(world, "models")
+
+
+def test_what_versions_of_another_model_need_stays(world: World):
+    for number in range(1, 5):
+        world.add(number)
+    first, second, *_ = world.versions
+    other = Registry(world.registry.tracking_uri, world.registry.config.model_copy(update={"model_name": "other"}))
+    tags = {"parent": first.tags["encoder"], "encoder": "child", "table": second.tags["table"]}
+    other.register(str(world.base), params={}, metrics={}, tags=tags, artifacts={})
+    assert prune(world, "keep=1")["versions"] == ["models:/medembed/2"], "1 is the parent of another model's"
+    assert there(world, "models") == {"1", "3", "4"}
+    assert "2" in there(world, "tables"), "which another model's version names"
+
+
+def test_versions_that_are_named_stay(five: World):
+    assert prune(five, "keep=1", "keep_versions=[1]")["versions"] == []
+    with pytest.raises(ServiceError, match=r"keep_versions: models:/medembed/9 is not in the registry"):
+        prune(five, "keep=1", "keep_versions=[9]")
 
 
 def test_a_model_from_elsewhere_loses_its_entry_and_keeps_its_folder(world: World):

@@ -36,6 +36,14 @@ TEXTS = {f"d{n}": f"heart pain of kind {n}" for n in range(DOCUMENTS) if n != 1}
 }
 QUERIES_TOLD = {f"q{n}": f"my question {n}" for n in range(DOCUMENTS)}
 
+REPORT = {
+    "counts": {"pairs": DOCUMENTS - 1},
+    "likely_false_negatives": [
+        {"query_id": f"q{n}", "document": "d2" if n == 4 else "d3", "score": 0.8, "positive_id": f"d{n}"}
+        for n in range(DOCUMENTS - 1)
+    ],
+    "queries_with_too_few": {"count": 2, "ids": ["q2", "q3"]},
+}
 GROUPS_TOLD = {name: f"d{name[1:]}" for name in QUERIES_TOLD} | {"q6": "d2"}
 
 
@@ -70,7 +78,10 @@ class World:
         }  # fmt: skip
         version = self.registry.register(
             source, params={"epochs": 1}, metrics={"ndcg@10_dim_32": 0.5 + number / 100}, tags=tags,
-            artifacts={"report.html": f"<th>q2<b>{QUERIES_TOLD['q2']}</b></th><th>q3</th>", "config.yaml": "a: 1\n"},
+            artifacts={
+                "report.html": f"<th>q2<b>{QUERIES_TOLD['q2']}</b></th><th>q3</th>",
+                "config.yaml": f"output: {self.root}\n",
+            },
             history=[("train_loss", step, 1.0 / step) for step in (1, 2)],
         )  # fmt: skip
         self.versions.append(version)
@@ -141,7 +152,7 @@ def write_examples(uri: str, dataset: Dataset, table: str) -> Examples:
     with NewOutput(uri, "examples", content_hash(uri)[:16]) as output:
         remember(QUERIES_TOLD, vectors, near, output)
         output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
-        output.write_bytes("mining.json", b"{}")
+        output.write_bytes("mining.json", json.dumps(REPORT).encode())
         output.commit({"dataset": dataset.fingerprint, "counts": {"pairs": len(rows), "examples": len(rows)},
                        "table": {"uri": table, "version": 1, "files": {}}, "config": {"format": "lists"}})  # fmt: skip
     return open_examples(uri)
