@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+_STEADY_ROWS = 16
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -39,6 +41,22 @@ def make_batches(
     """The batches of `batch_by_tokens`, longest first, each padded when it is asked for."""
     for positions in batch_by_tokens([len(ids) for ids in tokens], max_tokens):
         yield pad([tokens[position] for position in positions], positions, pad_id=pad_id, pad_left=pad_left)
+
+
+def make_steady_batches(tokens: Sequence[Sequence[int]]) -> Iterator[Batch]:
+    """Batches in which a text's vector has the same bits whatever other texts there are.
+
+    The last bits depend on a batch's shape: here all batches of texts of one length have one, without padding, and a
+    last one is filled up with its first text.
+    """
+    of_length: dict[int, list[int]] = {}
+    for position, ids in enumerate(tokens):
+        of_length.setdefault(len(ids), []).append(position)
+    for _, positions in sorted(of_length.items(), reverse=True):
+        for start in range(0, len(positions), _STEADY_ROWS):
+            part = positions[start : start + _STEADY_ROWS]
+            part += [part[0]] * (_STEADY_ROWS - len(part))
+            yield pad([tokens[position] for position in part], part)
 
 
 def pad(tokens: Sequence[Sequence[int]], positions: list[int], *, pad_id: int = 0, pad_left: bool = False) -> Batch:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.encoding.backends import Backend, TorchBackend, choose_backend, in_precision, normalize, padding
-from medembed.encoding.batching import Batch, make_batches
+from medembed.encoding.batching import Batch, make_batches, make_steady_batches
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import fetch_model, model_fingerprint, read_card
 from medembed.errors import ModelError
@@ -64,19 +64,24 @@ class Encoder:
             backend=choose_backend(model, config),
         )
 
-    def encode(self, texts: Sequence[str], role: Role = "document") -> npt.NDArray[np.float32]:
-        """float32 [len(texts), width], unit rows, in the order of `texts`."""
-        return self.encode_and_count(texts, role)[0]
+    def encode(
+        self, texts: Sequence[str], role: Role = "document", *, steadily: bool = False
+    ) -> npt.NDArray[np.float32]:
+        """float32 [len(texts), width], unit rows, in the order of `texts`.
+
+        `steadily`: no bit of a vector depends on the other texts, for which few texts take longer.
+        """
+        return self.encode_and_count(texts, role, steadily=steadily)[0]
 
     def encode_and_count(
-        self, texts: Sequence[str], role: Role = "document"
+        self, texts: Sequence[str], role: Role = "document", *, steadily: bool = False
     ) -> tuple[npt.NDArray[np.float32], list[int]]:
         """(what `encode` gives, tokens of each text after truncation)."""
         embeddings = np.zeros((len(texts), self.width), dtype=np.float32)
         lengths: list[int] = []
         for tokens in self._tokenize_windows(texts, role):
             window = embeddings[len(lengths) : len(lengths) + len(tokens)]
-            self.backend.embed(self.batches(tokens), window)
+            self.backend.embed(make_steady_batches(tokens) if steadily else self.batches(tokens), window)
             lengths += map(len, tokens)
         return _finish(embeddings), lengths
 

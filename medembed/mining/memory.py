@@ -1,7 +1,7 @@
 """What examples remember of the search that made them: each query's vector and its nearest documents.
 
 The next run takes both, and searches again only what a change of the corpus may have touched. Vectors are kept because
-one that is computed again, in other company, may differ in its last bits; then its scores would, too.
+one that is computed again by another backend may differ in its last bits; then its scores would, too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -42,4 +42,4 @@ def query_vectors(
 
 def _encode(texts: Sequence[str], model: str, encoding: EncodingConfig, records: Records) -> Vectors:
     name = f"queries-{content_hash(repr(texts))}"
-    return records.once(name, lambda: {"vectors": encode_queries(texts, model, encoding)})["vectors"]
+    return records.once(name, lambda: {"vectors": encode_queries(texts, model, encoding, steadily=True)})["vectors"]

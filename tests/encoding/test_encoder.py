@@ -29,6 +29,17 @@ def test_prompts_stand_in_front_as_in_stock_sentence_transformers(prompted_folde
     assert np.abs(ours - stock).max() < 1e-6
 
 
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_steadily_no_bit_depends_on_the_other_texts(encoder_folder: Path, backend: str):
+    encoder = Encoder.load(str(encoder_folder), EncodingConfig(backend=backend))
+    texts = [*TEXTS, *(f"{'pain ' * (n % 9)}heart {n}" for n in range(80))]
+    whole = encoder.encode(texts, "query", steadily=True)
+    assert np.abs(whole - encoder.encode(texts, "query")).max() < 1e-6
+    for some in (range(1), range(4, 70, 3), reversed(range(85))):
+        places = list(some)
+        assert np.array_equal(encoder.encode([texts[n] for n in places], "query", steadily=True), whole[places])
+
+
 def test_no_texts_give_no_rows_of_the_full_width(encoder_folder: Path):
     assert Encoder.load(str(encoder_folder), CONFIG).encode([]).shape == (0, 32)
 
