@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 from jobs.session import Summary, is_submitted, run_job
 from medembed.config import Config
 from medembed.registry.catalog import set_tags
-from medembed.registry.champion import check_candidate
+from medembed.registry.champion import check_candidate, read_champion
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
-from serve.promotion import promote
+from serve.promotion import replace_champion
 from serve.swap import ServingConfig
 
 
@@ -29,17 +29,16 @@ class PromoteJob(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.force and self.reason is None:
-            raise ValueError("force: needs a reason, which is kept: give reason='...'")
+        if self.force != (self.reason is not None):
+            raise ValueError("force and reason: give both, force=true reason='...', or none")
         return self
 
 
 def run(job: PromoteJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
     version = registry.resolve(job.model)
-    if not job.force:
-        check_candidate(registry, version)
-    lines = promote(registry, version, job.serving)
+    seen = read_champion(registry, version.name) if job.force else check_candidate(registry, version)
+    lines = replace_champion(registry, version, job.serving, seen)
     if job.reason is not None:
         set_tags(registry, version, {"reason": job.reason})
     return {"lines": lines}

@@ -55,7 +55,9 @@ def _once(job: RetrainJob, registry: Registry) -> Summary:
 
 
 def _watch(job: RetrainJob, registry: Registry) -> Summary:
-    """Until it is interrupted; a fault ends a round, not the watch. Of one that is not known no text is told."""
+    """Until it is interrupted. A fault of ours, of storage or of the registry ends a round, not the watch."""
+    from mlflow.exceptions import MlflowException
+
     watch = Watch(job, registry, job.trigger)
     logger.info("watching %s every %g s", job.source.path, job.trigger.every_s)
     while True:
@@ -68,7 +70,10 @@ def _watch(job: RetrainJob, registry: Registry) -> Summary:
                 if result["outcome"] != BUSY:
                     watch.settle(due)
         except Exception as error:
-            told = find_known(error) or f"{type(error).__name__} in {job.source.path}"
+            known = find_known(error)
+            if known is None and not isinstance(error, (OSError, MlflowException)):
+                raise
+            told = known or f"{type(error).__name__}: the registry or storage cannot be reached"
             logger.error("error: %s; tried again in %.0f s", told, watch.put_off())
         time.sleep(job.trigger.every_s)
 

@@ -45,6 +45,8 @@ def run_job(
     atexit.register(_mute)  # first in, last out
     _exit_on_sigterm()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_mask)
     logger.setLevel(logging.INFO)
     started = time.monotonic()
     try:
@@ -205,6 +207,12 @@ def _own_packages() -> list[str]:
     import serve
 
     return [str(next(iter(package.__path__))) for package in (jobs, medembed, serve)]
+
+
+def _mask(record: logging.LogRecord) -> bool:
+    """A filter of log lines: no password of a URI stands in one."""
+    record.msg, record.args = without_passwords(record.getMessage()), None
+    return True
 
 
 def _finish(config: Config, summary: Summary, seconds: float) -> None:

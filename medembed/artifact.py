@@ -72,7 +72,10 @@ class NewOutput:
         storage.write_bytes(storage.join(self.uri, name), data)
 
     def commit(self, entries: dict[str, Any]) -> dict[str, Any]:
-        """Makes the output visible; returns its manifest."""
+        """Makes the output visible; returns its manifest. Raises StorageError if a file of it is gone again."""
+        missing = set(self.files) - set(storage.list_files(self.uri)) if self.files else set()
+        if missing:  # another run that was making the same, and failed, has removed what both had written
+            raise StorageError(f"{storage.join(self.uri, min(missing))}: was removed by another run; run again.")
         manifest = {"kind": self.kind, "key": self.key, **entries, "files": self.files}
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         storage.write_bytes(storage.join(self.uri, MANIFEST), text.encode())

@@ -191,9 +191,7 @@ def delete_file(uri: str) -> None:
     except FileNotFoundError:
         return
     if isinstance(filesystem, pafs.LocalFileSystem):
-        folder = Path(path).parent
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        delete_empty_folder(str(Path(path).parent))
 
 
 def delete_folder(uri: str) -> None:

@@ -30,19 +30,32 @@ def replace_champion(registry: Registry, version: Version, serving: ServingConfi
     fingerprint = check_loads(version)
     check_unmoved(registry, version.name, seen)
     server = Server(serving, registry.config.workspace) if serving.address is not None else None
+    before = server.current() if server else {}
     told = [tell(server, version, fingerprint)] if server else []
     try:
         crown(registry, version, seen)
-    except ServiceError as error:  # somebody else's promotion, of which the server may have heard before this one's
-        now = read_champion(registry, version.name)
-        if server is None or now is None:
+    except Exception as error:  # somebody else was quicker, or the registry is gone
+        if server is None:
             raise
-        other = registry.resolve(f"models:/{version.name}/{now}")
-        raise ServiceError(f"{error} {tell(server, other, other.tags.get('encoder', 'unknown'))}") from None
+        reason = str(error) if isinstance(error, ServiceError) else f"the registry fails ({type(error).__name__});"
+        raise ServiceError(f"{reason} {_put_back(server, before, registry, version.name)}") from None
     former = "" if seen in (None, version.version) else f", before it {seen}"
     lines = [f"models:/{version.name}@{CHAMPION} is now version {version.version}{former}: {version.source}"]
     hint = f"a running server is told by serving.address=<its Ray dashboard>, e.g. {EXAMPLE}"
     return [*lines, *(told or [hint])]
+
+
+def _put_back(server: Server, former: UserConfig, registry: Registry, name: str) -> str:
+    """Has the server answer with the champion of now, of which it may have heard before this promotion, or with what it
+    had before where there is none to be read; a line that says so."""
+    try:
+        now = registry.resolve(f"models:/{name}@{CHAMPION}")
+        return tell(server, now, now.tags.get("encoder", "unknown"))
+    except Exception:
+        try:
+            return f"{server.url}: {server.swap(former).replicas} replicas answer as before"
+        except ServiceError as error:
+            return f"And the server could not be put back: {error}"
 
 
 EXAMPLE = "http://127.0.0.1:8265"

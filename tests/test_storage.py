@@ -49,6 +49,18 @@ def test_an_output_that_fails_half_way_leaves_no_file(root: str):
         read_manifest(uri, "thing")
 
 
+def test_an_output_of_which_another_run_has_removed_a_file_is_not_committed(root: str):
+    """One that was making the same, and failed: both wrote the same names."""
+    uri = storage.join(root, "out")
+    with NewOutput(uri, "thing", "k1") as output:
+        output.write_bytes("a.bin", b"x")
+        output.write_bytes("b.bin", b"x")
+        storage.delete_file(storage.join(uri, "a.bin"))
+        with pytest.raises(StorageError, match=r"a.bin: was removed by another run; run again"):
+            output.commit({})
+    assert find_output(uri, "thing", "k1") is None
+
+
 def test_a_run_that_fails_removes_nothing_of_what_another_run_has_finished_meanwhile(root: str):
     uri = storage.join(root, "out")
     with pytest.raises(ZeroDivisionError), NewOutput(uri, "thing", "k1") as late:

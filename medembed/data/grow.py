@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from medembed import storage
@@ -10,9 +10,10 @@ from medembed.artifact import place
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.grown import generations, parts_of
+from medembed.data.mapping import Mapping as Columns
 from medembed.data.parts import PART_BYTES, Source, find_parts, hash_file
 from medembed.data.passes import Plan
-from medembed.data.prepare import choose_mapping, find_made, make
+from medembed.data.prepare import NoRows, choose_mapping, find_made, make
 from medembed.errors import DataError
 from medembed.schema import content_hash, fingerprint
 
@@ -51,8 +52,8 @@ def grow(
     new = tuple(part for uri, _ in files for part in parts[uri].parts)
     old = parts_of(previous) if previous else ()
     form = next(iter(parts.values())).format
-    mappings = {uri: choose_mapping(found, source.model_copy(update={"path": uri})) for uri, found in parts.items()}
-    read_as = Counter(one.describe() if one else "an ontology, by its fixed columns" for one in mappings.values())
+    mappings = _choose_mappings(parts, source)
+    read_as = Counter(one.describe() if one else "by fixed columns, or without rows" for one in mappings.values())
     for described, count in read_as.items():
         logger.info("%d files: %s", count, described)
     taken = {**(previous.manifest.get("taken", {}) if previous else {}), **{name: _last(uri) for uri, name in files}}
@@ -63,6 +64,20 @@ def grow(
         entries, is_small=_is_small(previous, files), check=partial(_check_unchanged, files),
     )  # fmt: skip
     return make(plan)
+
+
+def _choose_mappings(parts: Mapping[str, Source], source: SourceConfig) -> dict[str, Columns | None]:
+    """Of each file by itself; one that has no row needs none, as long as another has some. Raises DataError."""
+    found: dict[str, Columns | None] = {}
+    empty: list[NoRows] = []
+    for uri, of_file in parts.items():
+        try:
+            found[uri] = choose_mapping(of_file, source.model_copy(update={"path": uri}))
+        except NoRows as fault:
+            empty.append(fault)
+    if not found:
+        raise empty[0]
+    return found | dict.fromkeys(parts.keys() - found.keys())
 
 
 def _check_unchanged(files: Sequence[tuple[str, str]]) -> None:

@@ -72,7 +72,7 @@ def _judgments(dataset: Dataset) -> Iterator[Record]:
             yield Record(qrels=(Qrel(row["query_id"], row["document_id"], row["score"]),))
 
 
-def find_newest(rows: pa.Table, generation: Ints) -> Flags:
+def find_standing(rows: pa.Table, generation: Ints) -> Flags:
     """[R] whether a staged row (columns id, content) stands: not where a later generation gives its id another text.
 
     Rows of one generation that contradict each other all stand: that is an error, for others to find.

@@ -23,7 +23,7 @@ from medembed.data.duplicates import Flags, Ints
 from medembed.data.files import locate
 from medembed.data.finish import LINES, FinishPart, add_hashes, hash_rows
 from medembed.data.grouping import Memory
-from medembed.data.grown import find_newest, with_rows_left_out
+from medembed.data.grown import find_standing, with_rows_left_out
 from medembed.data.judgments import Staged
 from medembed.data.lengths import SAMPLED, percentiles
 from medembed.data.mapping import Mapping
@@ -91,10 +91,12 @@ def run_passes(plan: Plan, staging: str) -> Dataset:
 
 def tidy(dataset: Dataset) -> None:
     """Removes what runs have left in a finished data set's folders, those too that were killed."""
-    for name in set(storage.list_files(dataset.uri)) - set(dataset.manifest["files"]):
+    left = set(storage.list_files(dataset.uri)) - set(dataset.manifest["files"])
+    for name in left:
         if name.partition("/")[0] in FOLDERS:
             storage.delete_file(storage.join(dataset.uri, name))
-    storage.delete_folder(storage.join(dataset.uri, STAGING))
+    if any(name.startswith(f"{STAGING}/") for name in left):
+        storage.delete_folder(storage.join(dataset.uri, STAGING))
 
 
 def remember(previous: str | None) -> Memory:
@@ -150,7 +152,7 @@ def _read_keys(plan: Plan, folder: str, names: list[tuple[int, str]], kind: str)
     table, sizes = pa.concat_tables(parts), [part.num_rows for part in parts]
     if plan.generation is None or kind not in LINES:
         return _Keys(table, sizes, np.ones(table.num_rows, dtype=np.bool_))
-    return _Keys(table, sizes, find_newest(table, np.repeat(plan.generation[[number for number, _ in names]], sizes)))
+    return _Keys(table, sizes, find_standing(table, np.repeat(plan.generation[[number for number, _ in names]], sizes)))
 
 
 def run_parts(

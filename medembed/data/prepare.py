@@ -1,4 +1,4 @@
-"""A source -> a data set, in found again where it was made before, and whole or not at all."""
+"""A source -> a data set, found again where it was made before, and whole or not at all."""
 
 import itertools
 import logging
@@ -20,6 +20,10 @@ from medembed.schema import content_hash, fingerprint
 logger = logging.getLogger(__name__)
 
 _ROWS_LOOKED_AT = 100  # for the names of columns: JSON rows may lack some
+
+
+class NoRows(DataError):
+    """A source without a row that can be read."""
 
 
 def prepare(source: SourceConfig, splits: SplitConfig, output: str, tokenizer: str | None = None) -> Dataset:
@@ -89,7 +93,7 @@ def source_key(found: Source, source: SourceConfig, splits: SplitConfig, tokeniz
 
 
 def choose_mapping(found: Source, source: SourceConfig) -> Mapping | None:
-    """The mapping of the source's columns; None for formats that say it themselves. Raises DataError."""
+    """The mapping of the source's columns; None for formats that say it themselves. Raises DataError, as NoRows."""
     if found.format in ("beir", "ontology"):
         return None
     rows = (row for part in found.parts for _, row in read_part(part, source) if not isinstance(row, BadRow))
@@ -98,7 +102,7 @@ def choose_mapping(found: Source, source: SourceConfig) -> Mapping | None:
     if chat or (source.format == "openai" and "prompt" not in names):
         return Mapping("chat", source.columns)
     if not names:
-        raise DataError(_explain_nothing(found.parts, source))
+        raise NoRows(_explain_nothing(found.parts, source))
     return find_mapping(names, source)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-_STEADY_ROWS = 16
+_STEADY_ROWS, _STEADY_TOKENS = 16, 512
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,16 @@ def make_steady_batches(tokens: Sequence[Sequence[int]]) -> Iterator[Batch]:
     """Batches in which a text's vector has the same bits whatever other texts there are.
 
     The last bits depend on a batch's shape: here all batches of texts of one length have one, without padding, and a
-    last one is filled up with its first text.
+    last one is filled up with its first text. Longer texts come in smaller batches.
     """
     of_length: dict[int, list[int]] = {}
     for position, ids in enumerate(tokens):
         of_length.setdefault(len(ids), []).append(position)
-    for _, positions in sorted(of_length.items(), reverse=True):
-        for start in range(0, len(positions), _STEADY_ROWS):
-            part = positions[start : start + _STEADY_ROWS]
-            part += [part[0]] * (_STEADY_ROWS - len(part))
+    for length, positions in sorted(of_length.items(), reverse=True):
+        rows = min(_STEADY_ROWS, max(_STEADY_TOKENS // max(length, 1), 1))
+        for start in range(0, len(positions), rows):
+            part = positions[start : start + rows]
+            part += [part[0]] * (rows - len(part))
             yield pad([tokens[position] for position in part], part)
 
 

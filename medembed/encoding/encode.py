@@ -118,7 +118,7 @@ def update_table(
         table = commit_table(
             output, fragments, info, ranges=target.ranges, base=base, dead=changes.dead(), is_unseen=is_unseen
         )
-    if not failed:
+    if not failed and not is_unseen:
         tag_version(table)
     clear_staging(output, table.version)
     counts = changes.counts | ({"left out": len(failed)} if failed else {})
@@ -134,7 +134,8 @@ def to_items(changes: Changes, corpus: Sequence[CorpusFile], config: EncodingCon
 def _reuse(table: Table) -> Encoded:
     """The table as it is; does what a run that died right after its commit has not done."""
     logger.info("embedding table %s version %d: unchanged, reused", table.info.encoder, table.version)
-    tag_version(table, is_new=False)
+    if not table.is_unseen:
+        tag_version(table, is_new=False)
     clear_staging(table.uri, table.version)
     return Encoded(table, {"unchanged": table.rows})
 

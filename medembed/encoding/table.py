@@ -205,7 +205,9 @@ def _read_commit(dataset: Any) -> dict[str, str]:
         except TypeError:  # Lance 14 cannot read the record of a compaction that moved an index; rows are the same
             version -= 1
             continue
-        except (OSError, ValueError, RuntimeError):
+        except (OSError, ValueError, RuntimeError) as error:
+            if "not found" not in str(error).lower():  # else who may see the version would be anybody's guess
+                raise StorageError(f"{dataset.uri}: the record of version {version} cannot be read.") from None
             return {}
         if transaction is None:
             return {}

@@ -8,6 +8,7 @@ from medembed.registry.models import CHAMPION, Registry, Version
 
 PREVIOUS = "previous"
 PROMOTED = "promoted"  # tag with the time
+REFUSED = ("not better", "worse")  # decisions of a gate
 
 
 def read_champion(registry: Registry, name: str) -> str | None:
@@ -23,11 +24,18 @@ def crown(registry: Registry, version: Version, seen: str | None) -> None:
     """
     current = check_unmoved(registry, version.name, seen)
     if current == version.version:
+        _mark(registry, version)
         return
     if current is not None:  # first, so that no death between the two leaves a champion without a way back
         registry.set_alias(registry.resolve(f"models:/{version.name}/{current}"), PREVIOUS)
     registry.set_alias(version)
-    set_tags(registry, version, {PROMOTED: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
+    _mark(registry, version)
+
+
+def _mark(registry: Registry, version: Version) -> None:
+    """Has a version say since when it was champion first."""
+    if PROMOTED not in version.tags:
+        set_tags(registry, version, {PROMOTED: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
 
 
 def check_unmoved(registry: Registry, name: str, seen: str | None) -> str | None:
@@ -41,16 +49,17 @@ def check_unmoved(registry: Registry, name: str, seen: str | None) -> str | None
     return current
 
 
-def check_candidate(registry: Registry, version: Version) -> None:
-    """Raises ServiceError for a candidate that was refused, or compared with another one than the champion of now.
+def check_candidate(registry: Registry, version: Version) -> str | None:
+    """The champion now. Raises ServiceError for a candidate that was refused, or compared with another one than that.
 
     One that was champion before may always be so again, and so may one that no comparison is known of.
     """
-    tags, current = version.tags, read_champion(registry, version.name)
+    tags, aliases = version.tags, registry.aliases(version.name)
+    current, was = aliases.get(CHAMPION), {aliases.get(CHAMPION), aliases.get(PREVIOUS)}
     reference, decision = f"models:/{version.name}/{version.version}", tags.get("decision")
-    if "compared_with" not in tags or PROMOTED in tags or current == version.version:
-        return
-    if decision in ("not better", "worse"):
+    if "compared_with" not in tags or PROMOTED in tags or version.version in was:
+        return current
+    if decision in REFUSED:
         raise ServiceError(
             f"{reference}: its retraining said {decision!r}; to promote it still: force=true reason='...'."
         )
@@ -59,6 +68,7 @@ def check_candidate(registry: Registry, version: Version) -> None:
             f"{reference}: was compared with version {tags['compared_with']}, but the champion is {current or 'none'} "
             "now, and nobody knows which is better: run `medembed retrain` again, or give force=true reason='...'."
         )
+    return current
 
 
 def find_previous(registry: Registry, name: str) -> Version:

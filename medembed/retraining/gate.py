@@ -141,8 +141,8 @@ def _cells(
 
 
 def _split(parts: dict[str, Mask], spoken: npt.NDArray[np.str_], least: int) -> Iterator[tuple[str, str, Mask]]:
-    """(part, language, queries): languages of `least` queries in a part; those of fewer, if they are enough over both
-    parts; then all that is left of a part, or of both, together.
+    """(part, language, queries): languages of `least` queries in a part; those of fewer in both, if they are enough
+    over both; then all that is left of a part, or of both, together.
 
     So no loss is out of sight because it is spread over old and new queries.
     """

@@ -23,6 +23,7 @@ from medembed.errors import DataError, StorageError
 
 _UNFINISHED = re.compile(r"\.(part|partial|tmp|temp|filepart|crdownload|writing)$", re.IGNORECASE)
 _TAIL = 1 << 20
+_LONGEST_PAUSE_S = 3600  # between two writes to a table
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ def _fault(uri: str, size: int, age_s: float | None, settle_s: float) -> str | N
     if age_s is not None and age_s < settle_s:
         return f"changed {max(age_s, 0):.0f} s ago, less than settle_s={settle_s:g}"
     check = next((check for suffix, check in _CHECKS.items() if uri.lower().endswith(suffix)), None)
+    if check is _check_table and (age_s is None or age_s > _LONGEST_PAUSE_S):
+        return None  # nobody writes to it any more: what is wrong with it is told with its row
     return check(uri, size) if check else None
 
 
@@ -131,7 +134,7 @@ def _check_lines(uri: str, size: int) -> str | None:
 
 
 def _check_table(uri: str, size: int) -> str | None:
-    """Only for what is cut off at the end: other faults are told with their rows when it is read."""
+    """Whether it ends within a row or a quoted cell; so does a whole table with a quote too many."""
     part = Part(uri, "tsv" if uri.lower().endswith(".tsv") else "csv")
     try:
         last = deque((row for _, row in read_part(part, SourceConfig(path=uri))), maxlen=1)

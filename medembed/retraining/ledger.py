@@ -9,7 +9,7 @@ from medembed.errors import MedEmbedError
 from medembed.mining.examples import open_examples
 from medembed.mining.memory import what_was_searched
 from medembed.registry.catalog import find_versions
-from medembed.registry.champion import PREVIOUS, PROMOTED
+from medembed.registry.champion import PREVIOUS, PROMOTED, REFUSED
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import find_artifact
 from medembed.retraining.champion import Champion
@@ -21,7 +21,6 @@ KIND = "retrain"
 CANDIDATE = "candidate"  # alias of the newest one that has passed
 PASSED = ("better", "forced")
 FILES = "files.json"
-REFUSED = ("not better", "worse")
 # What changes no result, or only whether one is put in place.
 _PLACES: Any = {
     "output": True, "promote": True, "settle_s": True, "retake": True, "registry": True, "encoding": True,

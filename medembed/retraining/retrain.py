@@ -13,13 +13,14 @@ from medembed.data.dataset import Dataset
 from medembed.data.grow import describe_growth
 from medembed.errors import DataError
 from medembed.registry.catalog import set_tags
+from medembed.registry.champion import REFUSED
 from medembed.registry.models import Registry, Version
 from medembed.retraining.champion import read_current
 from medembed.retraining.config import RetrainConfig
 from medembed.retraining.delta import find_new
 from medembed.retraining.gate import Decision
 from medembed.retraining.landing import Landing, look
-from medembed.retraining.ledger import REFUSED, Attempt, find_earlier, set_aside
+from medembed.retraining.ledger import Attempt, find_earlier, set_aside
 from medembed.retraining.stages import Stages, check_queries, place_of
 from medembed.retraining.told import show_decision
 

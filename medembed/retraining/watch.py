@@ -1,5 +1,6 @@
 """When there is enough that is new for a retraining."""
 
+import logging
 import time
 from dataclasses import dataclass
 
@@ -9,7 +10,9 @@ from medembed.retraining.config import RetrainConfig, TriggerConfig
 from medembed.retraining.landing import count_rows, look
 from medembed.retraining.ledger import set_aside
 
-_LONGEST_WAIT_S = 3600
+logger = logging.getLogger(__name__)
+
+_LONGEST_WAIT_S, _MOST_DOUBLINGS = 3600, 20
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Watch:
         self.config, self.registry, self.trigger = config, registry, trigger
         self._judged: frozenset[str] = frozenset()
         self._hashes: dict[tuple[str, int, int], str] = {}
+        self._left: set[str] = set()
         self._faults, self._not_before = 0, 0.0
 
     def look(self, now: float | None = None) -> Due | None:
@@ -37,9 +41,13 @@ class Watch:
             return None
         aside = () if self.config.retake else set_aside(self.registry)
         taken = read_taken(self.config, self.registry)
-        new = look(self.config.source, taken, aside, self.config.settle_s, hashes=self._hashes).new
+        landing = look(self.config.source, taken, aside, self.config.settle_s, now, self._hashes)
+        if landing.left.keys() - self._left:
+            logger.warning("%s: %s", self.config.source.path, landing.describe())
+        self._left, new = set(landing.left), landing.new
         fresh = [file for file in new if file.content not in self._judged]
         if not fresh:
+            self._faults = 0
             return None
         rows, age = sum(map(count_rows, fresh)), now - min(file.written for file in fresh)
         if rows >= self.trigger.min_rows:
@@ -59,6 +67,6 @@ class Watch:
         """It could not be made; returns the seconds until it is tried again."""
         now = time.time() if now is None else now
         wait = min(self.trigger.every_s * 2**self._faults, max(_LONGEST_WAIT_S, self.trigger.every_s))
-        self._faults += 1
+        self._faults = min(self._faults + 1, _MOST_DOUBLINGS)
         self._not_before = now + wait
         return wait

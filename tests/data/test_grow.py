@@ -92,6 +92,7 @@ def test_files_of_one_drop_may_have_other_columns(tmp_path: Path):
     files = [
         drop(tmp_path, "pairs.jsonl", pairs(0, 30)),
         drop(tmp_path, "leaflets.jsonl", leaflets),
+        drop(tmp_path, "nothing.jsonl", []),
         (str(classes), content_hash(classes.read_bytes())),
     ]
     data = grown(None, files, tmp_path / "a")

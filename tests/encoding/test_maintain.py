@@ -1,17 +1,23 @@
 """A table's versions: listed, gone back to, compacted, verified, exported; by hand-made vectors, without a model."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import lance
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from medembed.data.dataset import Dataset
-from medembed.encoding.commit import commit_table, tag_version
+from medembed.encoding.codec import Codec
+from medembed.encoding.commit import commit_table, show, tag_version, write_fragment
 from medembed.encoding.config import EncodingConfig
+from medembed.encoding.erase import erase_rows
 from medembed.encoding.export import export
-from medembed.encoding.maintain import compact, list_versions, open_table, rollback
-from medembed.encoding.table import Table
+from medembed.encoding.maintain import compact, list_versions, open_table, rollback, settle
+from medembed.encoding.table import Table, find_newest, find_table, open_table_of
 from medembed.encoding.verify import verify
 from medembed.errors import StorageError
 from medembed.matryoshka import truncate
@@ -45,6 +51,68 @@ def test_versions_are_listed_and_one_can_be_gone_back_to_by_number_or_tag(writte
         rollback(first.uri, 9)
     with pytest.raises(StorageError, match="no embedding table there"):
         open_table(first.uri + "x")
+
+
+def rows_of(table: Table) -> tuple[pa.Table, pa.FixedSizeListArray]:
+    """What `write_fragment` takes to write a table's rows again."""
+    fragments = table.keys()
+    names = [name for keys in fragments for name in keys.ids.to_pylist()]
+    return pa.table({"document_id": names, "content_hash": names}), Codec(8).write(table.lookup(names))
+
+
+@pytest.fixture
+def kept_back(written: tuple[Dataset, Table, Table]) -> tuple[Table, Table]:
+    """(what all see, 7 rows; a version behind it with 5, unseen)."""
+    _, _, seen = written
+    info = replace(seen.info, dataset="not decided")
+    return seen, commit_table(seen.uri, [], info, base=seen, dead=[(0, ["d0"]), (2, ["d8"])], is_unseen=True)
+
+
+def test_an_unseen_version_is_nobodys_newest_until_it_is_shown(kept_back: tuple[Table, Table]):
+    seen, unseen = kept_back
+    assert open_table(seen.uri) == find_newest(seen.uri) == open_table_of(seen.uri, "by hand") == seen
+    assert open_table(seen.uri, unseen.version) == find_table(seen.uri) == unseen
+    assert [one.is_unseen for one in list_versions(seen.uri)] == [False, False, True]
+    shown = show(unseen)
+    assert open_table(seen.uri) == shown == replace(unseen, version=4, is_unseen=False)
+    assert show(shown) == shown
+
+
+def test_where_all_is_unseen_the_last_version_is_taken(tmp_path: Path, kept_back: tuple[Table, Table]):
+    _, unseen = kept_back
+    shard = [write_fragment(str(tmp_path / "u.lance"), *rows_of(unseen))]
+    only = commit_table(str(tmp_path / "u.lance"), shard, unseen.info, is_unseen=True)
+    assert open_table(only.uri) == settle(only.uri) == only
+
+
+@pytest.mark.parametrize("change", ["settle", "compact", "erase", "back to seen", "back to unseen"])
+def test_what_changes_a_table_leaves_an_unseen_version_behind_or_shows_it(kept_back: tuple[Table, Table], change: str):
+    seen, unseen = kept_back
+    changes: dict[str, Callable[[], object]] = {
+        "settle": lambda: settle(seen.uri),
+        "compact": lambda: compact(seen.uri, keep_days=0),
+        "erase": lambda: erase_rows(seen.uri, ["d2"], lambda table: None),
+        "back to seen": lambda: rollback(seen.uri, seen.version),
+        "back to unseen": lambda: rollback(seen.uri, unseen.version),
+    }
+    changes[change]()
+    last = find_table(seen.uri)
+    assert last is not None
+    assert last == open_table(seen.uri)
+    rows = {"erase": 6, "back to unseen": 5}.get(change, 7)
+    assert (last.is_unseen, last.rows) == (False, rows)
+    assert last.info.dataset == ("not decided" if change == "back to unseen" else seen.info.dataset)
+
+
+def test_where_storage_fails_nobody_guesses_who_may_see_a_version(
+    kept_back: tuple[Table, Table], monkeypatch: pytest.MonkeyPatch
+):
+    def fail(self: lance.LanceDataset, version: int) -> None:
+        raise OSError("LanceError(IO): the connection timed out")
+
+    monkeypatch.setattr(lance.LanceDataset, "read_transaction", fail)
+    with pytest.raises(StorageError, match="the record of version 3 cannot be read"):
+        open_table(kept_back[0].uri)
 
 
 def test_compacting_keeps_rows_and_facts_and_drops_old_versions(written: tuple[Dataset, Table, Table]):

@@ -6,9 +6,12 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import JOBS, describe, main
+from jobs.promote import PromoteJob
 from jobs.session import check_places
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import Config, InputUri, OutputUri, load_config
 from medembed.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
 
 
 class Places(Config):
@@ -56,3 +59,28 @@ def test_help_imports_neither_torch_nor_ray():
     code += "assert not {{'torch', 'ray', 'mlflow', 'transformers'}} & set(sys.modules), 'heavy import'"
     for name in ("train", "prepare", "evaluate"):
         assert subprocess.run([sys.executable, "-c", code.format(name)], check=False).returncode == 0
+
+
+class Watched(Config):
+    source: str = "http://me:secret@host/landing"
+
+
+def test_no_line_of_a_job_has_a_password():
+    code = (
+        "import logging\n"
+        "from tests.jobs.test_cli import Watched\n"
+        "from jobs.session import run_job\n"
+        "def body(job):\n"
+        "    logging.getLogger('medembed').info('watching %s', job.source)\n"
+        "    return {'lines': [job.source]}\n"
+        "run_job(Watched, body, [], ray='none')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[0] == "http://host/landing"
+    assert "watching http://host/landing" in done.stderr
+
+
+@pytest.mark.parametrize("alone", ["force=true", "reason=because"])
+def test_a_promotion_is_forced_with_a_reason_alone(alone: str):
+    with pytest.raises(ConfigError, match="force and reason: give both"):
+        load_config(PromoteJob, ["model=models:/medembed/1", alone])

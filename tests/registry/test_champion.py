@@ -1,10 +1,11 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medembed.errors import ServiceError
-from medembed.registry.champion import check_candidate, crown, find_previous, read_champion
+from medembed.registry.champion import PROMOTED, check_candidate, crown, find_previous, read_champion
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, Version, open_registry
 
@@ -32,6 +33,7 @@ def test_the_former_champion_is_kept_and_going_back_twice_changes_nothing(regist
         crown(registry, version(registry, number), seen)
         seen = str(number)
     assert registry.aliases("medembed") == {"champion": "3", "previous": "2"}
+    assert all(PROMOTED in version(registry, number).tags for number in (1, 2, 3))
     for expected in ({"champion": "2", "previous": "3"}, {"champion": "3", "previous": "2"}):
         crown(registry, find_previous(registry, "medembed"), read_champion(registry, "medembed"))
         assert registry.aliases("medembed") == expected
@@ -51,7 +53,7 @@ def test_a_candidate_that_was_refused_or_compared_with_another_champion_is_not_p
     check_candidate(registry, candidate(decision="better"))  # nobody compared it
     check_candidate(registry, candidate(decision="better", compared_with="3"))
     check_candidate(registry, candidate(decision="better", compared_with="1", promoted="2026-01-01T00:00:00Z"))
-    check_candidate(registry, registry.resolve("models:/medembed/2"))  # it was champion
+    check_candidate(registry, replace(candidate(decision="worse", compared_with="1"), version="2"))  # @previous
     with pytest.raises(ServiceError, match=r"was compared with version 1, but the champion is 3 now"):
         check_candidate(registry, candidate(decision="better", compared_with="1"))
     with pytest.raises(ServiceError, match=r"its retraining said 'worse'"):

@@ -2,8 +2,12 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
+from jobs.retrain import RetrainJob, _watch
+from medembed.errors import StorageError
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import open_registry
+from medembed.registry.models import Registry, open_registry
 from medembed.retraining.config import TriggerConfig
 from medembed.retraining.watch import Watch
 from tests.retraining.drops import make_config, write_drop
@@ -51,3 +55,35 @@ def test_a_fault_puts_the_same_files_off_ever_longer_up_to_an_hour(empty_registr
     assert watch.look(NOW + 3600) == due
     watch.settle(due)
     assert watch.put_off(NOW) == 600
+    assert {watch.put_off(NOW) for _ in range(2000)} == {1200, 2400, 3600}
+
+
+def test_a_watch_outlives_faults_and_waits_for_others(
+    empty_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Busy: due again at the next look. A fault of ours or of storage: later. One that nobody knows ends it."""
+    workspace = shutil.copytree(empty_registry, tmp_path / "ws")
+    registry = open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
+    land(tmp_path, "1.jsonl", range(2), age_s=100)
+    job = make_config(tmp_path, tmp_path / "model", "trigger.min_rows=1", "trigger.every_s=0.01", kind=RetrainJob)
+    outcomes: list[Exception | str] = [
+        "busy", StorageError("a bucket is gone"), OSError("row text"), "not better", AssertionError("row text"),
+    ]  # fmt: skip
+
+    def once(job: RetrainJob, registry: Registry) -> dict[str, object]:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome == "not better":
+            land(tmp_path, "2.jsonl", range(2, 3), age_s=100)
+        return {"outcome": outcome, "lines": []}
+
+    monkeypatch.setattr("jobs.retrain._once", once)
+    with pytest.raises(AssertionError):
+        _watch(job, registry)
+    assert outcomes == []
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [line.partition(";")[0] for line in told] == [
+        "error: a bucket is gone",
+        "error: OSError: the registry or storage cannot be reached",
+    ]
