@@ -160,6 +160,8 @@ def main(
     logging.disable(logging.INFO)
     settings = {key: yaml.safe_load(value) for key, value in (entry.split("=", 1) for entry in increment)}
     found: dict[str, list[Step]] = {}
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch, ray_session(None):
         drops = write_drops(medquad, Path(scratch), full=full)
         model = f"{scratch}/model"
