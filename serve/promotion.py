@@ -8,7 +8,7 @@ from typing import Any
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
-from medembed.errors import ServiceError
+from medembed.errors import MedEmbedError, ServiceError
 from medembed.registry.champion import check_unmoved, crown, read_champion
 from medembed.registry.models import CHAMPION, Registry, Version
 from serve.app import Located, ServeConfig, read_arguments, resolve_extra, resolve_main
@@ -27,6 +27,8 @@ def replace_champion(registry: Registry, version: Version, serving: ServingConfi
     Raises ModelError for one that cannot be loaded, StorageError for a table that is not the model's, ServiceError
     for a server that did not take it: alias and server are then as they were.
     """
+    from mlflow.exceptions import MlflowException
+
     fingerprint = check_loads(version)
     check_unmoved(registry, version.name, seen)
     server = Server(serving, registry.config.workspace) if serving.address is not None else None
@@ -34,7 +36,7 @@ def replace_champion(registry: Registry, version: Version, serving: ServingConfi
     told = [tell(server, version, fingerprint)] if server else []
     try:
         crown(registry, version, seen)
-    except Exception as error:  # somebody else was quicker, or the registry is gone
+    except (ServiceError, MlflowException) as error:  # somebody else was quicker, or the registry is gone
         if server is None:
             raise
         reason = str(error) if isinstance(error, ServiceError) else f"the registry fails ({type(error).__name__});"
@@ -48,10 +50,12 @@ def replace_champion(registry: Registry, version: Version, serving: ServingConfi
 def _put_back(server: Server, former: UserConfig, registry: Registry, name: str) -> str:
     """Has the server answer with the champion of now, of which it may have heard before this promotion, or with what it
     had before where there is none to be read; a line that says so."""
+    from mlflow.exceptions import MlflowException
+
     try:
         now = registry.resolve(f"models:/{name}@{CHAMPION}")
         return tell(server, now, now.tags.get("encoder", "unknown"))
-    except Exception:
+    except (MedEmbedError, MlflowException):  # no registry, no champion, or one that the server does not take
         try:
             return f"{server.url}: {server.swap(former).replicas} replicas answer as before"
         except ServiceError as error:

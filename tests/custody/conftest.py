@@ -41,3 +41,11 @@ def new_registry(empty_registry: Path, tmp_path: Path) -> NewRegistry:
 def world(new_registry: NewRegistry, encoder_folder: Path, tmp_path: Path) -> World:
     """A world without models, in a folder."""
     return World(str(tmp_path / "world"), new_registry("ws"), encoder_folder)
+
+
+@pytest.fixture
+def erasable(world: World) -> World:
+    """Two models; d2 is the only positive of q2 and judged for q3, q0 asks for d0 and d6, d1 has two chunks."""
+    world.add(1)
+    world.add(2, previous=True)
+    return world

@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,66 +15,14 @@ from medembed.config import load_config
 from medembed.custody.backup import back_up
 from medembed.custody.remove import MARK
 from medembed.custody.retention import select_kept
-from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder
-from medembed.encoding.table import find_table
 from medembed.errors import ServiceError, StorageError
 from medembed.registry.catalog import all_versions, set_tags
-from medembed.registry.models import Registry, Version
-from medembed.registry.runs import list_artifacts, read_artifact, read_run, write_artifact
+from medembed.registry.models import Version
+from medembed.registry.runs import list_artifacts, read_artifact, write_artifact
 from medembed.retraining.ledger import set_aside
+from tests.custody.backups import backup, check_equal, content, encoded, restore, vectors
 from tests.custody.conftest import NewRegistry
 from tests.custody.world import TEXTS, World, write_dataset
-
-
-def backup(world: World, to: str, *more: str) -> dict[str, Any]:
-    workspace = f"registry.workspace={world.registry.config.workspace}"
-    return jobs.backup.run(load_config(jobs.backup.BackupJob, [f"to={to}", workspace, *more]))
-
-
-def restore(source: str, output: str, registry: Registry) -> dict[str, Any]:
-    places = [f"backup={source}", f"output={output}", f"registry.workspace={registry.config.workspace}"]
-    return jobs.restore.run(load_config(jobs.restore.RestoreJob, places))
-
-
-def content(uri: str) -> dict[str, bytes]:
-    return {name: storage.read_bytes(storage.join(uri, name)) for name in storage.list_files(uri)}
-
-
-def vectors(version: Version) -> dict[str, Any]:
-    table = find_table(version.tags["table"], int(version.tags["table_version"]))
-    assert table is not None
-    return {name: row.tolist() for name, row in table.find([f"d{n}" for n in range(8)]).items()}
-
-
-def encoded(version: Version) -> Any:
-    return Encoder.load(version.source, EncodingConfig()).encode(["my heart pain"])
-
-
-def check_equal(before: Registry, after: Registry, numbers: list[str]) -> None:
-    """The same versions with the same bytes, vectors and runs at other places."""
-    assert [one.version for one in all_versions(after, "medembed")] == numbers
-    assert after.aliases("medembed") == before.aliases("medembed")
-    for number in numbers:
-        old, new = (registry.resolve(f"models:/medembed/{number}") for registry in (before, after))
-        assert old.source != new.source
-        for uri in ("dataset_uri", "examples_uri"):
-            assert content(old.tags[uri]) == content(new.tags[uri])
-        assert content(old.source) == content(new.source)
-        assert vectors(old) == vectors(new)
-        assert len(vectors(new)) == 7, "d1 has chunks"
-        moved = {"dataset_uri", "examples_uri", "table"}
-        assert {k: v for k, v in old.tags.items() if k not in moved} == {
-            k: v for k, v in new.tags.items() if k not in moved
-        }
-        runs = [read_run(registry, version.run_id) for registry, version in ((before, old), (after, new))]
-        for name in ("params", "metrics", "name", "status", "start", "end"):
-            assert runs[0][name] == runs[1][name]
-        artifacts = [
-            {path: read_artifact(registry, run["run_id"], path) for path in list_artifacts(registry, run["run_id"])}
-            for registry, run in zip((before, after), runs, strict=True)
-        ]
-        assert artifacts[0] == artifacts[1] != {}
 
 
 def test_what_is_restored_elsewhere_has_the_same_bytes_vectors_runs_numbers_and_aliases(
@@ -222,81 +169,6 @@ def test_what_a_backup_has_of_a_data_set_stays_where_another_came_in_its_place(
     restore(to, str(tmp_path / "out"), registry := new_registry("other"))
     restored = {one.version: content(one.tags["dataset_uri"]) for one in all_versions(registry, "medembed")}
     assert restored == {"1": before, "2": content(data)}
-
-
-@pytest.mark.parametrize("step", ["versions", "aliases"])
-def test_an_interrupted_restoration_goes_on(
-    step: str, two: World, new_registry: NewRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    backup(two, str(tmp_path / "backup"))
-    registry = new_registry("other")
-    client = type(registry.client)
-    broken = {"versions": "create_model_version", "aliases": "set_registered_model_alias"}[step]
-    original, calls = getattr(client, broken), []
-
-    def die_at_the_second(self: Any, *arguments: Any, **named: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return original(self, *arguments, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(client, broken, die_at_the_second)
-        with pytest.raises(KeyboardInterrupt):
-            restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
-    assert restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)["restored"]["copied"] == 0
-    check_equal(two.registry, registry, ["2", "1"])
-    runs = registry.client.search_runs([registry.experiment_id()])
-    assert len(runs) == 2, "none is written twice"
-
-
-@pytest.mark.parametrize("change", ["erased", "of the same size", "more"])
-def test_nothing_is_restored_over_what_was_changed_since_a_restoration(
-    change: str, world: World, new_registry: NewRegistry, tmp_path: Path
-):
-    version, to, out = world.add(1), str(tmp_path / "backup"), str(tmp_path / "out")
-    backup(world, to)
-    restore(to, out, new_registry("first"))
-    restore(to, out, new_registry("equal"))
-    path = next((tmp_path / "out/data").glob("*/manifest.json"))
-    old = path.read_bytes()
-    if change == "more":
-        (path.parent / "more").touch()
-    else:
-        path.write_bytes(old + b" " if change == "erased" else old.replace(b"8", b"7"))
-    before = content(out)
-    registry = new_registry("other")
-    with pytest.raises(StorageError, match=r"found data/.*give a new output, or remove that folder"):
-        restore(to, out, registry)
-    assert content(out) == before
-    assert all_versions(registry, version.name) == []
-
-
-def test_a_restoration_that_was_interrupted_before_the_backup_changed_says_what_to_do(
-    world: World, new_registry: NewRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    to, out, registry = str(tmp_path / "backup"), str(tmp_path / "out"), new_registry("other")
-    world.add(1)
-    backup(world, to)
-    with monkeypatch.context() as patch:
-        patch.setattr("medembed.custody.restore._restore_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-        with pytest.raises(KeyboardInterrupt):
-            restore(to, out, registry)
-    world.add(2)
-    backup(world, to)
-    with pytest.raises(ServiceError, match="was interrupted, and the backup has changed since; restore into another"):
-        restore(to, out, registry)
-    assert restore(to, out, new_registry("third"))["restored"]["versions"] == 2, "what is there is right"
-
-
-def test_damage_is_found_before_anything_is_registered(two: World, new_registry: NewRegistry, tmp_path: Path):
-    backup(two, str(tmp_path / "backup"))
-    weights = next((tmp_path / "backup").glob("models/*/model.safetensors"))
-    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    registry = new_registry("other")
-    with pytest.raises(StorageError, match=r"model.safetensors: damaged"):
-        restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
-    assert all_versions(registry, "medembed") == []
 
 
 def test_what_is_gone_is_named_but_a_checkpoint_must_be_there(world: World, tmp_path: Path):

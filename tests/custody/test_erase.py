@@ -2,82 +2,25 @@
 
 import json
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
-import jobs.erase
 from medembed import storage
-from medembed.artifact import MANIFEST
-from medembed.config import load_config
 from medembed.custody.pages import clean_page
-from medembed.custody.spots import search
 from medembed.custody.wanted import Wanted
 from medembed.data.dataset import open_dataset
-from medembed.encoding.codec import Codec
-from medembed.encoding.commit import write_fragment
 from medembed.encoding.table import find_table
 from medembed.errors import ConfigError, StorageError
 from medembed.evaluation.files import read_evaluation
 from medembed.mining.examples import open_examples
-from medembed.registry.catalog import all_versions, delete_version
-from medembed.registry.models import Registry
-from medembed.registry.runs import read_artifact, write_artifact
+from medembed.registry.catalog import all_versions
+from medembed.registry.runs import read_artifact
 from tests.custody.conftest import NewRegistry
+from tests.custody.erasing import ASKED, GONE, erase, naming, state
 from tests.custody.test_backup import backup, restore
-from tests.custody.world import QUERIES_TOLD, TEXTS, WIDTH, World, write_dataset, write_examples, write_table
-
-
-def erase(world: World, *more: str, dry_run: bool = False) -> dict[str, Any]:
-    arguments = [f"registry.workspace={world.registry.config.workspace}", f"dry_run={dry_run}", *more]
-    return jobs.erase.run(load_config(jobs.erase.EraseJob, arguments))
-
-
-def tables_below(folder: str) -> Iterator[tuple[str, pa.Table]]:
-    """Every Parquet and Arrow file, and every version of every embedding table, as rows."""
-    for uri, _, _ in storage.find_files(folder):
-        if uri.endswith(".parquet"):
-            yield uri, storage.read_parquet(uri)
-        elif uri.endswith(".arrow") and "/_deletions/" not in uri:
-            yield uri, pa.ipc.open_file(pa.BufferReader(storage.read_bytes(uri))).read_all()
-    for uri in {uri.partition("/_versions/")[0] for uri, _, _ in storage.find_files(folder) if "/_versions/" in uri}:
-        from medembed.encoding.table import open_lance
-
-        for entry in open_lance(uri).versions():
-            yield uri, open_lance(uri, entry["version"]).to_table(columns=["document_id", "content_hash"])
-
-
-def naming(folder: str, *names: str) -> list[str]:
-    """Places below a folder that name one of these ids or texts."""
-    words = [word for name in names for word in (json.dumps(name), f'"{name}#')]
-    texts = [(uri, json.dumps(table.to_pylist())) for uri, table in tables_below(folder)]
-    texts += [(uri, storage.read_bytes(uri).decode()) for uri, _, _ in storage.find_files(folder) if _is_report(uri)]
-    return [uri for uri, text in texts if any(word in text for word in words)]
-
-
-def _is_report(uri: str) -> bool:
-    return uri.endswith("mining.json")
-
-
-def state(folder: str) -> dict[str, float]:
-    return {uri: modified for uri, _, modified in storage.find_files(folder)}
-
-
-@pytest.fixture
-def erasable(world: World) -> World:
-    """Two models; d2 is the only positive of q2 and judged for q3, q0 asks for d0 and d6, d1 has two chunks."""
-    world.add(1)
-    world.add(2, previous=True)
-    return world
-
-
-GONE = ("d2", "d1", "q1", "q2", "q5", TEXTS["d2"], TEXTS["d1#chunk-0"], QUERIES_TOLD["q2"], QUERIES_TOLD["q5"])
-ASKED = ("document_ids=[d1,d2,nobody]", "query_ids=[q5]")
+from tests.custody.world import QUERIES_TOLD, World
 
 
 def test_a_dry_run_counts_and_changes_nothing(erasable: World):
@@ -212,181 +155,6 @@ def test_places_beside_the_registry_are_searched_and_a_report_that_shows_an_id_g
     assert naming(str(other), *GONE) == []
     assert "d2" not in (other / "report.html").read_text()
     assert (other / "foreign.html").read_text() == "<td>d2</td>", "only what is ours is touched"
-
-
-def test_what_mining_reports_keeps_no_erased_id(erasable: World):
-    before = open_examples(erasable.place("examples/1")).report()
-    lines = erase(erasable, *ASKED)["lines"]
-    after = open_examples(erasable.place("examples/1")).report()
-    suspects = [row["query_id"] for row in after["likely_false_negatives"]]
-    assert suspects == ["q0", "q3", "q6"], "q4's document is d2"
-    assert after["queries_with_too_few"] == {"count": 2, "ids": ["q3"]}
-    assert after["counts"] == before["counts"]
-    assert any(line.startswith(f"{erasable.place('examples/1')}: 5 entries of a report, ") for line in lines)
-
-
-def test_what_versions_do_not_name_is_found_below_the_outputs_of_runs(erasable: World):
-    dataset = write_dataset(erasable.place("data", "grown"), {})
-    write_examples(erasable.place("pool", "key"), dataset, erasable.place("tables", "base.lance"))
-    died = erasable.place("data", "died")
-    shutil.copytree(dataset.uri, died)
-    shutil.copytree(erasable.place("examples", "1"), erasable.place("examples", "died"))
-    for uri in (died, erasable.place("examples", "died")):
-        os.remove(f"{uri}/{MANIFEST}")
-    results = pa.table({"query_id": ["q2", "q3", "q4"], "rank": [1, 1, 1], "document_id": ["d3", "d1", "d4"],
-                        "row_id": ["d3", "d1#chunk-0", "d4"], "score": [0.9, 0.8, 0.7]})  # fmt: skip
-    storage.write_parquet(erasable.place("search", "results.parquet"), results)
-    foreign = erasable.place("mine.parquet")
-    storage.write_parquet(foreign, pa.table({"document_id": ["d0"], "mine": [1]}))
-    torn = f"{died}/corpus/part-00000-00002.parquet.{'0' * 32}.part"
-    storage.write_bytes(torn, b"PAR1 half")
-    done = erase(erasable, *ASKED)
-    assert naming(erasable.root, *GONE) == []
-    assert not storage.exists(torn)
-    assert storage.read_parquet(erasable.place("search", "results.parquet"))["query_id"].to_pylist() == ["q4"]
-    assert storage.exists(foreign)
-    assert storage.exists(f"{died}/groups/part-00000.parquet"), "only what holds erased rows goes"
-    assert not [line for line in done["lines"] if line.startswith("not searched")]
-
-
-def test_vectors_that_a_dead_run_left_go_whether_or_not_there_is_a_table(erasable: World):
-    corpus = open_dataset(erasable.place("data/1")).corpus()
-    vectors = Codec(WIDTH).write(np.zeros((len(corpus), WIDTH), np.float32))
-    for name in ("dead", "1"):
-        write_fragment(erasable.place("tables", f"{name}.lance"), corpus, vectors)
-    storage.write_bytes(erasable.place("tables/dead.lance/_staging/0-key/0000000.json"), b"[]")
-    storage.write_bytes(erasable.place("tables/1.lance/data/torn.lance"), b"half")
-    lines = erase(erasable, "document_ids=[d2]", dry_run=True)["lines"]
-    assert f"{erasable.place('tables/dead.lance')}: 1 rows of a run that died to erase" in lines
-    erase(erasable, "document_ids=[d2]")
-    assert not storage.exists(erasable.place("tables/dead.lance"))
-    table = find_table(erasable.place("tables/1.lance"))
-    assert table
-    assert table.rows == 8
-    assert len(storage.find_files(f"{table.uri}/data/*.lance")) == 1
-    assert erase(erasable, "document_ids=[d2]", dry_run=True)["rows"] == 0
-
-
-def test_on_an_object_store_all_of_it_goes_too(new_registry: NewRegistry, encoder_folder: Path, bucket: str):
-    world = World(f"{bucket}/world", new_registry("ws"), encoder_folder)
-    corpus = open_dataset(world.add(1).tags["dataset_uri"]).corpus()
-    vectors = Codec(WIDTH).write(np.zeros((len(corpus), WIDTH), np.float32))
-    write_fragment(world.place("tables", "dead.lance"), corpus, vectors)
-    storage.write_parquet(world.place("data/died/corpus/part-00000-00000.parquet"), corpus)
-    assert naming(world.root, *GONE)
-    lines = erase(world, *ASKED)["lines"]
-    assert f"{world.place('tables/dead.lance')}: 3 rows of a run that died erased" in lines
-    assert naming(world.root, *GONE) == []
-    assert not storage.find_files(world.place("tables/dead.lance"))
-    assert erase(world, *ASKED)["rows"] == 0
-
-
-def test_places_of_a_removed_version_are_told_by_its_run_and_what_these_were_made_from_by_them(
-    erasable: World, tmp_path: Path
-):
-    far = World(str(tmp_path / "far"), erasable.registry, erasable.base)
-    version = far.add(7)
-    write_artifact(far.registry, version.run_id, "config.yaml", b"epochs: 1\n")
-    delete_version(far.registry, version)
-    dataset = open_dataset(version.tags["dataset_uri"])
-    mined_from = write_table(far.place("tables", "base.lance"), dataset, "encoder", 1).uri  # by the examples' manifest
-    erase(erasable, *ASKED)
-    left = naming(far.root, *GONE)
-    assert left
-    assert all("/evaluations/" in uri for uri in left), "which nothing names"
-    assert find_table(mined_from).rows == 6
-
-
-def test_a_part_of_an_output_is_searched_as_a_whole(erasable: World):
-    for part in ("data/1/corpus", "tables/1.lance/data"):
-        spots = {(spot.uri, spot.kind) for spot in search(erasable.place(part))}
-        assert {uri for uri, _ in spots} == {erasable.place(part.rpartition("/")[0])}
-
-
-def test_what_cannot_be_read_is_an_error_and_an_unfinished_run_a_line(erasable: World):
-    run = erasable.place("models", "3.run")
-    storage.write_bytes(f"{run}/run.json", b"{}")
-    lines = erase(erasable, *ASKED, dry_run=True)["lines"]
-    assert f"not searched: {run}: a run that is not finished; finish it, or remove the folder" in lines
-    with pytest.raises(StorageError, match="places: /nowhere is not there"):
-        erase(erasable, *ASKED, "places=[/nowhere]")
-    for name, _, _ in storage.find_files(erasable.place("tables/1.lance/_versions")):
-        storage.write_bytes(name, b"damaged")
-    with pytest.raises(StorageError, match="cannot open the embedding table"):
-        erase(erasable, *ASKED, dry_run=True)
-
-
-def test_what_is_found_later_loses_the_queries_that_were_lost_before(erasable: World, tmp_path: Path):
-    later = tmp_path / "later"
-    for name in ("examples", "evaluations"):
-        shutil.copytree(erasable.place(name, "1"), later / name)
-    (later / "report.html").write_text("<td>q2</td>")
-    results = pa.table({"query_id": ["q2", "q3"], "rank": [1, 1], "document_id": ["d3", "d4"],
-                        "row_id": ["d3", "d4"], "score": [0.9, 0.7]})  # fmt: skip
-    storage.write_parquet(str(later / "results.parquet"), results)
-    erase(erasable, "document_ids=[d2]")
-    assert "q2" not in json.dumps(open_dataset(erasable.place("data/1")).manifest)
-    erase(erasable, "document_ids=[d2]", f"places=[{later}]")
-    assert naming(str(later), "d2", "q2", TEXTS["d2"], QUERIES_TOLD["q2"]) == []
-    assert naming(str(later), "q3")
-    assert "q2" not in (later / "report.html").read_text()
-    assert erase(erasable, "document_ids=[d2]", f"places=[{later}]")["rows"] == 0
-
-
-def test_an_erasure_in_a_restored_copy_leaves_the_original_alone_and_says_so(
-    erasable: World, new_registry: NewRegistry, tmp_path: Path
-):
-    original = state(erasable.root)
-    to, out, registry = str(tmp_path / "backup"), str(tmp_path / "out"), new_registry("other")
-    backup(erasable, to)
-    restore(to, out, registry)
-    delete_version(registry, registry.resolve("models:/medembed/1"))
-    lines = erase(World(out, registry, erasable.base), *ASKED)["lines"]
-    assert naming(out, *GONE) == []
-    assert state(erasable.root) == original
-    told = [line for line in lines if line.startswith("not searched: ")]
-    assert any(line.startswith(f"not searched: {erasable.place('data/1')}, named by {out}/data/") for line in told)
-    assert any(line.startswith("not searched: outputs of 2 runs that were restored") for line in told)
-
-
-def test_models_of_any_name_are_found_with_all_that_were_trained_from_them(erasable: World, tmp_path: Path):
-    first, second = erasable.versions
-    other = Registry(
-        erasable.registry.tracking_uri, erasable.registry.config.model_copy(update={"model_name": "other"})
-    )
-    clean = {"dataset": "another", "dataset_uri": str(tmp_path), "examples": "none"}
-    for parent, encoder in ((second.tags["encoder"], "gone"), ("gone", "grandchild"), ("base", "stranger")):
-        made = other.register(
-            str(erasable.base),
-            params={},
-            metrics={},
-            artifacts={},
-            tags={**clean, "parent": parent, "encoder": encoder},
-        )
-        if encoder == "gone":
-            delete_version(other, made)
-    trained = other.register(first.source, params={}, metrics={}, artifacts={}, tags=first.tags)
-    other.log_run(params={}, metrics={}, artifacts={}, tags={"dataset": first.tags["dataset"], "encoder": "stranger"})
-    for _ in range(2):
-        done = erase(erasable, *ASKED)
-        assert set(done["models"]) == {"models:/medembed/2", "models:/medembed/1", f"models:/other/{trained.version}"}
-        assert done["descendants"] == ["models:/other/2"], (
-            "an evaluation of the stranger on that data set is no training"
-        )
-        assert any(line.startswith("descends from such a model: models:/other/2: ") for line in done["lines"])
-
-
-def test_versions_that_only_a_backup_has_are_named_and_marked(
-    erasable: World, new_registry: NewRegistry, tmp_path: Path
-):
-    to = str(tmp_path / "backup")
-    backup(erasable, to)
-    delete_version(erasable.registry, erasable.versions[0])
-    done = erase(erasable, *ASKED, f"backups=[{to}]")
-    assert done["models"] == ["models:/medembed/2", f"models:/medembed/1 in {to}"]
-    registry = new_registry("other")
-    restore(to, str(tmp_path / "out"), registry)
-    assert ["rows on" in one.tags["erased"] for one in all_versions(registry, "medembed")] == [True, True]
 
 
 def test_an_id_is_seen_in_a_page_as_a_word_alone_and_not_in_pictures():

@@ -1,0 +1,87 @@
+"""Restorations that are interrupted, find something else in their place, or find damage."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medembed.errors import ServiceError, StorageError
+from medembed.registry.catalog import all_versions
+from tests.custody.backups import backup, check_equal, content, restore
+from tests.custody.conftest import NewRegistry
+from tests.custody.world import World
+
+
+@pytest.mark.parametrize("step", ["versions", "aliases"])
+def test_an_interrupted_restoration_goes_on(
+    step: str, two: World, new_registry: NewRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    backup(two, str(tmp_path / "backup"))
+    registry = new_registry("other")
+    client = type(registry.client)
+    broken = {"versions": "create_model_version", "aliases": "set_registered_model_alias"}[step]
+    original, calls = getattr(client, broken), []
+
+    def die_at_the_second(self: Any, *arguments: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(self, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, broken, die_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
+    assert restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)["restored"]["copied"] == 0
+    check_equal(two.registry, registry, ["2", "1"])
+    runs = registry.client.search_runs([registry.experiment_id()])
+    assert len(runs) == 2, "none is written twice"
+
+
+@pytest.mark.parametrize("change", ["erased", "of the same size", "more"])
+def test_nothing_is_restored_over_what_was_changed_since_a_restoration(
+    change: str, world: World, new_registry: NewRegistry, tmp_path: Path
+):
+    version, to, out = world.add(1), str(tmp_path / "backup"), str(tmp_path / "out")
+    backup(world, to)
+    restore(to, out, new_registry("first"))
+    restore(to, out, new_registry("equal"))
+    path = next((tmp_path / "out/data").glob("*/manifest.json"))
+    old = path.read_bytes()
+    if change == "more":
+        (path.parent / "more").touch()
+    else:
+        path.write_bytes(old + b" " if change == "erased" else old.replace(b"8", b"7"))
+    before = content(out)
+    registry = new_registry("other")
+    with pytest.raises(StorageError, match=r"found data/.*give a new output, or remove that folder"):
+        restore(to, out, registry)
+    assert content(out) == before
+    assert all_versions(registry, version.name) == []
+
+
+def test_a_restoration_that_was_interrupted_before_the_backup_changed_says_what_to_do(
+    world: World, new_registry: NewRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    to, out, registry = str(tmp_path / "backup"), str(tmp_path / "out"), new_registry("other")
+    world.add(1)
+    backup(world, to)
+    with monkeypatch.context() as patch:
+        patch.setattr("medembed.custody.restore._restore_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            restore(to, out, registry)
+    world.add(2)
+    backup(world, to)
+    with pytest.raises(ServiceError, match="was interrupted, and the backup has changed since; restore into another"):
+        restore(to, out, registry)
+    assert restore(to, out, new_registry("third"))["restored"]["versions"] == 2, "what is there is right"
+
+
+def test_damage_is_found_before_anything_is_registered(two: World, new_registry: NewRegistry, tmp_path: Path):
+    backup(two, str(tmp_path / "backup"))
+    weights = next((tmp_path / "backup").glob("models/*/model.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    registry = new_registry("other")
+    with pytest.raises(StorageError, match=r"model.safetensors: damaged"):
+        restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
+    assert all_versions(registry, "medembed") == []
