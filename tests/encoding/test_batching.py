@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medembed.encoding.batching import batch_by_tokens, count_padding, make_batches, pad
+from medembed.encoding.batching import batch_by_tokens, count_padding, make_batches, make_steady_batches, pad
 
 
 def test_like_lengths_share_a_batch_and_a_long_text_goes_alone():
@@ -40,3 +40,15 @@ def test_the_masked_tokens_of_all_batches_are_the_texts_tokens(tokens: list[list
 def test_padding_is_what_batches_are_filled_up_with():
     assert count_padding([3, 1, 2], 100) == (3 - 1) + (3 - 2)
     assert count_padding([5, 5], 100) == 0
+
+
+def test_steady_batches_have_one_shape_for_each_length_no_padding_and_every_text_once():
+    lengths = [3, 5, 3, 200, 5, *[3] * 40, 700]
+    tokens = [[n + 1] * length for n, length in enumerate(lengths)]
+    batches = list(make_steady_batches(tokens))
+    assert {batch.ids.shape for batch in batches} == {(16, 3), (16, 5), (2, 200), (1, 700)}
+    assert all(batch.mask.all() for batch in batches)
+    told = {
+        position: row.tolist() for batch in batches for position, row in zip(batch.positions, batch.ids, strict=True)
+    }
+    assert [told[n] for n in range(len(tokens))] == tokens
