@@ -99,4 +99,8 @@ def _load(uri: str) -> dict[str, Any] | None:
         manifest = json.loads(storage.read_bytes(path))
     except ValueError:
         raise StorageError(f"{path}: not JSON; the file is damaged.") from None
-    return manifest if isinstance(manifest, dict) else {}
+    if not isinstance(manifest, dict):
+        return {}
+    for name in manifest.get("files", ()):
+        storage.join(uri, name)  # refuses a name that leads out of the folder, before anything is read
+    return manifest

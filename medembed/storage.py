@@ -40,9 +40,18 @@ def is_local(uri: str) -> bool:
     return scheme(uri) == "file"
 
 
-def join(uri: str, *parts: str) -> str:
-    """The URI of something below `uri`."""
-    return "/".join([uri.rstrip("/"), *parts])
+def join(uri: str, *names: str) -> str:
+    """Return the URI of something below `uri`.
+
+    Names come from manifests too, which another may have written: one that leads out of `uri` is a StorageError.
+    """
+    for name in names:
+        if ".." in name.split("/") or "\0" in name:
+            raise StorageError(
+                f"{uri}: found the name {name!r}, which leads out of this folder; expected one below it. What names "
+                "it was damaged or forged: do not use it."
+            )
+    return "/".join([uri.rstrip("/"), *names])
 
 
 def absolute(uri: str) -> str:

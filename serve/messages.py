@@ -39,7 +39,7 @@ class EmbeddingRequest(Body):
         default=None, ge=1, le=2**20, description="truncated to these first, then scaled to unit length; null: all"
     )
     encoding_format: Literal["float", "base64"] = Field(
-        default="float", description="base64: of little-endian float32, or of one byte a value"
+        default="float", description="base64: of little-endian float32; codes are lists of numbers either way"
     )
     user: str | None = Field(default=None, description="accepted, not used")
     input_type: Literal["query", "document"] | None = Field(

@@ -36,8 +36,11 @@ def convert(
 
 
 def render(rows: npt.NDArray[Any], encoding_format: Literal["float", "base64"]) -> list[Any]:
-    """Each row as JSON takes it: a list of numbers, or base64 of its bytes, little-endian float32 or one byte each."""
-    if encoding_format == "float":
+    """Return each row as JSON takes it: a list of numbers, or base64 of little-endian float32.
+
+    Codes are always lists: OpenAI's client asks for base64 unless told otherwise, and reads any as float32.
+    """
+    if encoding_format == "float" or rows.dtype != np.float32:
         return rows.tolist()
-    packed = np.ascontiguousarray(rows, dtype="<f4" if rows.dtype == np.float32 else rows.dtype)
+    packed = np.ascontiguousarray(rows, dtype="<f4")
     return [base64.b64encode(row).decode() for row in packed]

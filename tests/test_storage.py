@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -28,6 +29,26 @@ def test_bytes_written_are_read_back_and_listed(root: str):
 def test_a_missing_file_is_named(root: str):
     with pytest.raises(StorageError, match="nothing.txt: no such file"):
         storage.read_bytes(storage.join(root, "nothing.txt"))
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "corpus/../../x", "/../x", "a/..", "a\0b"])
+def test_a_name_never_leads_out_of_its_folder(name: str):
+    with pytest.raises(StorageError, match="leads out of this folder; expected one below it"):
+        storage.join("folder", "corpus", name)
+
+
+@pytest.mark.parametrize("name", ["a..b", "...", "..a/b..", "é/x y"])
+def test_dots_in_a_name_are_no_way_out(name: str):
+    assert storage.join("folder/", name) == f"folder/{name}"
+
+
+@pytest.mark.parametrize("files", [["corpus/../../x.parquet"], {"../x": {"bytes": 1}}])
+def test_a_manifest_that_names_a_file_outside_its_folder_is_refused_before_anything_is_read(
+    files: object, tmp_path: Path
+):
+    (tmp_path / "manifest.json").write_text(json.dumps({"kind": "data set", "files": files}))
+    with pytest.raises(StorageError, match="leads out of this folder"):
+        read_manifest(str(tmp_path), "data set")
 
 
 def test_an_output_is_invisible_until_committed_and_found_by_its_key_afterwards(root: str):

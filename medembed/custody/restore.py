@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +45,21 @@ def restore(backup: str, output: str, registry: Registry) -> Restored:
     registry.check_output(output)
     check_registry(registry, manifest)
     files = {name: facts for name, facts in manifest["files"].items() if not name.startswith(f"{RUNS}/")}
+    _check_names(backup, files)
     copied = _copy_all(backup, output, files)
     _register(registry, backup, output, manifest)
     size = sum(facts["bytes"] for facts in files.values())
     return Restored(len(manifest["versions"]), len(files), size, copied)
+
+
+def _check_names(backup: str, names: Iterable[str]) -> None:
+    """Raises StorageError for a file outside the folders that a backup has."""
+    foreign = next((name for name in names if name.split("/")[0] not in FOLDERS.values()), None)
+    if foreign is not None:
+        raise StorageError(
+            f"{backup}: its manifest names {foreign!r}; expected names below {', '.join(FOLDERS.values())}: it was "
+            "damaged or forged; nothing is restored."
+        )
 
 
 def check_registry(registry: Registry, manifest: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Restorations that are interrupted, find something else in their place, or find damage."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from medembed.errors import ServiceError, StorageError
 from medembed.registry.catalog import all_versions
+from medembed.schema import content_hash
 from tests.custody.backups import backup, check_equal, content, restore
 from tests.custody.conftest import NewRegistry
 from tests.custody.world import World
@@ -75,6 +77,29 @@ def test_a_restoration_that_was_interrupted_before_the_backup_changed_says_what_
     with pytest.raises(ServiceError, match="was interrupted, and the backup has changed since; restore into another"):
         restore(to, out, registry)
     assert restore(to, out, new_registry("third"))["restored"]["versions"] == 2, "what is there is right"
+
+
+@pytest.mark.parametrize("name", ["../evilrc", "models/../../evilrc", "evilrc", "/evilrc"])
+def test_a_backup_writes_nothing_outside_its_own_folders_and_over_no_file(
+    name: str, world: World, new_registry: NewRegistry, tmp_path: Path
+):
+    world.add(1)
+    backup(world, str(tmp_path / "backup"))
+    path = tmp_path / "backup/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"] |= {name: {"hash": content_hash("evil"), "bytes": 4}}
+    path.write_text(json.dumps(manifest))
+    mine = [tmp_path / "evilrc", tmp_path / "out/evilrc"]
+    for place in mine:
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("mine")
+    (tmp_path / "backup/evilrc").write_text("evil")
+    registry = new_registry("other")
+    with pytest.raises(StorageError, match=r"damaged or forged"):
+        restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
+    assert content(str(tmp_path / "out")) == {"evilrc": b"mine"}
+    assert mine[0].read_text() == "mine"
+    assert not registry.client.search_registered_models()
 
 
 def test_damage_is_found_before_anything_is_registered(two: World, new_registry: NewRegistry, tmp_path: Path):

@@ -59,6 +59,12 @@ def test_an_openai_client_gets_the_vectors_of_the_stock_model(
     assert answer.usage.prompt_tokens == answer.usage.total_tokens > len(TEXTS) * 3
 
 
+def test_an_openai_client_that_asks_for_bits_gets_those_of_the_stock_model(client: openai.OpenAI, trained_folder: Path):
+    answer = client.embeddings.create(model="medembed", input=TEXTS, extra_body={"output_dtype": "ubinary"})
+    stock = SentenceTransformer(str(trained_folder), device="cpu").encode_query(TEXTS)
+    assert [row.embedding for row in answer.data] == np.packbits(stock > 0, axis=1).tolist()
+
+
 def test_documents_get_the_documents_prompt(client: openai.OpenAI, trained_folder: Path):
     answer = client.embeddings.create(
         model="medembed", input=TEXTS[0], encoding_format="float", extra_body={"input_type": "document"}
