@@ -19,8 +19,8 @@ from medembed.registry.models import open_registry
 from serve.app import ServeConfig, resolve
 from serve.dashboard import Dashboard
 from serve.deploy import deployed, describe, kept_token, to_arguments
-from serve.guard import read_keys
 from serve.haproxy import PORTS, haproxy_environment
+from serve.keys import read_keys
 from serve.run import find_port, prefer_port
 from serve.scaling import check_room
 

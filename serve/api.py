@@ -3,7 +3,6 @@
 Texts never reach a log or an error message.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -19,7 +18,9 @@ from serve.bodies import read_body
 from serve.calls import ERRORS, accept, call, note_model
 from serve.ended import Ended
 from serve.errors import RequestError, error_response
-from serve.guard import OPEN, Guard, LimitsConfig
+from serve.fresh import Fresh
+from serve.front import Front
+from serve.guard import OPEN, Guard
 from serve.messages import (
     EmbeddingRequest,
     embedding_headers,
@@ -35,36 +36,31 @@ from serve.work import Embedded, Model, Refused, Work, check_model, model_names
 _BODY = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": EmbeddingRequest.model_json_schema()}}}
 }
+_READY = Work(("ready",))
+_PROBED_FOR_S = 1.0  # an answer to a probe serves all that come so soon after it
 routes = APIRouter(responses=ERRORS)
 
 
-def make_app(
-    embedder: Any,
-    limits: LimitsConfig,
-    hashes: Sequence[str] = (),
-    *,
-    has_page: bool = True,
-    extras: Sequence[str] = (),
-    most: int | None = None,
-) -> FastAPI:
+def make_app(embedder: Any, front: Front, *, most: int | None = None) -> FastAPI:
     """The HTTP application over a handle with `embed.remote(Work)`, `search.remote(SearchWork)`,
-    `describe_all.remote()`.
-
-    `hashes` are those of valid API keys; none lets everyone in. `has_page` puts a page at / that tries the model out.
-    `extras` are the names of models beside the main one. `most` requests are taken at a time.
+    `describe_all.remote()`. `most` requests are taken at a time.
     """
     app = FastAPI(title="MedEmbed", docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.embedder, app.state.limits = embedder, limits
-    app.state.extras = {name: embedder.options(multiplexed_model_id=name) for name in extras}
+    keys = front.open_keys()
+    app.state.embedder, app.state.limits = embedder, front.limits
+    app.state.extras = {name: embedder.options(multiplexed_model_id=name) for name in front.extras}
+    app.state.ready = Fresh(lambda: embedder.embed.remote(_READY), _PROBED_FOR_S)
+    app.state.replicas = Fresh(lambda: replicas.ask_all(embedder), _PROBED_FOR_S)
     app.include_router(routes)
     app.include_router(search_api.routes)
     app.include_router(replicas.routes)
-    if has_page:
+    if front.has_page:
         app.include_router(page.routes)
-    if hashes:
+    if keys is not None:
         require_key(app, OPEN)
     app.add_exception_handler(HTTPException, _refuse_route)
-    app.add_middleware(Guard, limits=limits, hashes=hashes, open_paths=page.PATHS if has_page else (), most=most)
+    open_paths = page.PATHS if front.has_page else ()
+    app.add_middleware(Guard, limits=front.limits, keys=keys, open_paths=open_paths, hosts=front.hosts, most=most)
     app.add_middleware(Ended, records=(log_request, RequestMetrics().record))
     return app
 
@@ -110,8 +106,9 @@ async def live() -> Response:
 
 @routes.get("/health/ready", responses=answers(Ready))
 async def ready(request: Request) -> Response:
-    """200 if a replica has just made an embedding."""
-    result = await _embed(request, Work(("ready",)))
+    """200 if a replica has made an embedding within the last second."""
+    result: Embedded | Refused = await call(request, request.app.state.ready.get)
+    result = accept(request, result, result.model)
     body = {"status": "ready", "fingerprint": result.model["fingerprint"]}
     return JSONResponse(body, headers=model_headers(result.model))
 
@@ -145,22 +142,12 @@ async def _refuse_route(_: Request, error: Exception) -> Response:
 class Api:
     """Serve's ingress around `make_app`, which is built in the replica, so that nothing of it is pickled."""
 
-    def __init__(
-        self,
-        embedder: Any,
-        limits: dict[str, Any],
-        hashes: Sequence[str],
-        access_log: bool,
-        has_page: bool,
-        extras: Sequence[str] = (),
-        most: int | None = None,
-    ) -> None:
-        self.embedder, self.limits, self.hashes = embedder, LimitsConfig.model_validate(limits), hashes
-        self.has_page, self.extras, self.most = has_page, extras, most
-        if access_log:
+    def __init__(self, embedder: Any, front: Front, most: int) -> None:
+        self.embedder = embedder
+        self.front = front
+        self.most = most
+        if front.has_access_log:
             start_access_log()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return make_app(
-            self.embedder, self.limits, self.hashes, has_page=self.has_page, extras=self.extras, most=self.most
-        )
+        return make_app(self.embedder, self.front, most=self.most)

@@ -24,8 +24,10 @@ from medembed.registry.models import Version, open_registry
 from serve.api import Api
 from serve.embedder import ONGOING, Embedder
 from serve.extras import Entry
-from serve.guard import KeysConfig, LimitsConfig, read_keys
+from serve.front import Front
+from serve.guard import LimitsConfig
 from serve.haproxy import Ingress, is_behind_haproxy
+from serve.keys import KeysConfig, read_keys
 from serve.scaling import AutoscalingConfig, ReplicaCount, most_replicas, scale_options
 from serve.table import SearchConfig, check_search, find_documents
 from serve.whole import Whole
@@ -53,6 +55,11 @@ class ServeConfig(Config):
     page: bool = Field(default=True, description="a page at / to try the model and its search out; needs no key itself")
     limits: LimitsConfig = LimitsConfig()
     keys: KeysConfig = KeysConfig()
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="domains by which callers may name a server without keys, e.g. [embed.example.org]; addresses, and "
+        "names without a dot, always may: no web page elsewhere can take one of these",
+    )
     access_log: bool = Field(
         default=True, description="a JSON line per request on the API's standard error; never a text or a key"
     )
@@ -98,7 +105,8 @@ def build(args: dict[str, Any]) -> Application:
     """The application for these arguments (see ServeConfig). Raises a MedEmbedError of one line before it starts."""
     silence_telemetry()
     config = read_arguments(args)
-    hashes, user_config = read_keys(config.keys), resolve(config)
+    keys = read_keys(config.keys)
+    user_config = resolve(config)
     encoding = EncodingConfig(
         cpus_per_worker=config.cpus_per_replica, gpus_per_worker=config.gpus_per_replica, backend=config.backend
     )
@@ -108,13 +116,13 @@ def build(args: dict[str, Any]) -> Application:
         "user_config": user_config,
     }
     model = (encoding.model_dump(), config.tokens_at_once, config.models_per_replica)
-    http = (config.limits.model_dump(), hashes, config.access_log, config.page, list(config.models))
+    front = Front(config.limits, keys, config.allowed_hosts, config.page, config.access_log, tuple(config.models))
     if is_behind_haproxy(config.ingress):
-        return cast(Application, whole.options(**replicas).bind(*model, *http))
+        return cast(Application, whole.options(**replicas).bind(*model, front))
     held = embedder.options(**replicas, max_queued_requests=config.limits.max_queued_requests).bind(*model)
     # What replicas have in hand and what may wait for them: the API takes no more, and refuses the rest unread.
     most = config.limits.max_queued_requests + ONGOING * most_replicas(config.replicas)
-    return cast(Application, api.options(ray_actor_options={"num_cpus": 0}).bind(held, *http, most))
+    return cast(Application, api.options(ray_actor_options={"num_cpus": 0}).bind(held, front, most))
 
 
 def resolve(config: ServeConfig) -> dict[str, Any]:

@@ -1,28 +1,26 @@
-"""Who may ask, how much, and for how long: API keys, the size of a body, a time-out. Errors in OpenAI's shape."""
+"""Who may ask, how much, and for how long: keys, the Host, the size of a body, a time-out. Errors as OpenAI's."""
 
 import asyncio
-import hashlib
-import hmac
+import ipaddress
 import logging
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from pydantic import Field
 from ray.serve.exceptions import BackPressureError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from medembed import storage
-from medembed.config import Config, InputUri
-from medembed.errors import ConfigError
+from medembed.config import Config
+from serve.access import note
 from serve.errors import RequestError, error_response, explain, log_line
+from serve.keys import Keys
 
 logger = logging.getLogger(__name__)
 
 # Probes have no key; they say nothing but whether the server works, and which version.
 OPEN = ("/health/live", "/health/ready", "/health/replicas")
-_HASH = re.compile(r"[0-9a-fA-F]{64}")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d+)?")
 
 
 class LimitsConfig(Config):
@@ -51,34 +49,6 @@ class LimitsConfig(Config):
     )
 
 
-class KeysConfig(Config):
-    """Where the sha256 hashes of valid API keys are; without a place, anyone who reaches the port may ask.
-
-    A key is any random text. Its hash: `printf %s "$KEY" | sha256sum`. The key itself is kept nowhere.
-    """
-
-    file: InputUri | None = Field(
-        default=None,
-        description='file with one hash a line, as `printf %s "$KEY" | sha256sum` prints it; # begins a comment',
-    )
-    variable: str | None = Field(
-        default=None, description="name of an environment variable with such hashes, separated by commas"
-    )
-
-
-def read_keys(config: KeysConfig) -> list[str]:
-    """The hashes of valid keys; none if no place is configured. Raises ConfigError or StorageError, on one line."""
-    found: list[str] = []
-    if config.file is not None:
-        found += _read_hashes(_decode(config.file), f"keys.file {config.file}")
-    if config.variable is not None:
-        value = os.environ.get(config.variable)
-        if value is None:
-            raise ConfigError(f"keys.variable: environment variable {config.variable} is not set.")
-        found += _read_hashes(value.replace(",", "\n"), f"keys.variable {config.variable}")
-    return found
-
-
 class Guard:
     """ASGI middleware that lets in who has a key, counts the body, stops the clock, and answers what went wrong.
 
@@ -89,22 +59,30 @@ class Guard:
         self,
         app: ASGIApp,
         limits: LimitsConfig,
-        hashes: Sequence[str] = (),
+        keys: Keys | None = None,
+        *,
         open_paths: Sequence[str] = (),
+        hosts: Sequence[str] = (),
         most: int | None = None,
     ) -> None:
-        """`open_paths` need no key, beside the probes. `most` requests are in work or wait; more are refused unread:
-        in an overload a refusal that costs as much as an answer leaves no time for answers.
+        """`open_paths` need no key, beside the probes. Without keys, `hosts` are the domains that this server has.
+
+        `most` requests are in work or wait; more are refused unread: in an overload a refusal that costs as much as
+        an answer leaves no time for answers.
         """
-        self.app, self.limits, self.hashes = app, limits, tuple(hashes)
+        self.app = app
+        self.limits = limits
+        self.keys = keys
         self.open_paths = frozenset((*OPEN, *open_paths))
-        self.most, self.begun = most, 0
+        self.hosts = frozenset(map(str.lower, hosts))
+        self.most = most
+        self.begun = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         started = False
-        self.begun += 1
+        places = 0  # that this request takes of `most`: who has no key takes none
 
         async def watched(message: Message) -> None:
             nonlocal started
@@ -112,8 +90,8 @@ class Guard:
             await send(message)
 
         try:
-            self._admit(scope)
             async with asyncio.timeout(self.limits.request_timeout_s):
+                places = await self._admit(scope)
                 await self.app(scope, self._counted(receive), watched)
         except Exception as error:  # the last place where a caller can be told
             answer = explain(error, self.limits.retry_after_s)
@@ -122,23 +100,45 @@ class Guard:
             if not started:
                 await error_response(answer)(scope, receive, send)
         finally:
-            self.begun -= 1
+            self.begun -= places
 
-    def _admit(self, scope: Scope) -> None:
+    async def _admit(self, scope: Scope) -> int:
+        """Return how many of the places in work the request takes, which it has from now on."""
         headers = Headers(scope=scope)
         # Below a route prefix of Serve, or a mount, the path has it in front.
         is_open = scope["path"].removeprefix(scope.get("root_path", "")) in self.open_paths
-        if self.hashes and not is_open and not is_key(headers.get("authorization", ""), self.hashes):
+        if self.keys is None:
+            self._check_host(headers.get("host", ""))
+        elif not is_open:
+            note(scope, key=await self._name_of_key(headers, self.keys))
+        length = headers.get("content-length", "")
+        if length.isdecimal() and float(length) > self.limits.max_body_bytes:
+            raise self._too_large()
+        if is_open:
+            return 0
+        if self.most is not None and self.begun >= self.most:
+            raise BackPressureError(num_queued_requests=self.begun, max_queued_requests=self.most)
+        self.begun += 1
+        return 1
+
+    def _check_host(self, host: str) -> None:
+        if host and not is_own_name(host, self.hosts):  # no browser leaves it out
+            raise RequestError(
+                421,
+                "Host: found a domain that this server does not know as its own; ask it by its address, or have the "
+                "operator name the domain in allowed_hosts, or set keys.",
+                code="wrong_host",
+            )
+
+    async def _name_of_key(self, headers: Headers, keys: Keys) -> str:
+        name = await keys.find(headers.getlist("authorization"))
+        if name is None:
             raise RequestError(
                 401,
                 "a valid API key is missing; send it as Authorization: Bearer <key>.",
                 headers={"www-authenticate": "Bearer"},
             )
-        if self.most is not None and self.begun > self.most and not is_open:
-            raise BackPressureError(num_queued_requests=self.begun, max_queued_requests=self.most)
-        length = headers.get("content-length", "")
-        if length.isdecimal() and float(length) > self.limits.max_body_bytes:
-            raise self._too_large()
+        return name
 
     def _counted(self, receive: Receive) -> Receive:
         """`receive` that stops a body at the limit, whatever its header said; a chunked one has none."""
@@ -161,37 +161,22 @@ class Guard:
         )
 
 
-def is_key(authorization: str, hashes: Sequence[str]) -> bool:
-    """Whether a header "Bearer <key>" holds a valid key. Takes the same time whichever it is, and if it is none."""
-    scheme, _, key = authorization.partition(" ")
-    found = hashlib.sha256(key.strip().encode("latin-1")).hexdigest()
-    matches = [hmac.compare_digest(found, known) for known in hashes]
-    return scheme.lower() == "bearer" and any(matches)
+def is_own_name(host: str, allowed: Collection[str]) -> bool:
+    """Return whether a Host header is none that a web page elsewhere can make a browser send here.
+
+    A page may point a domain of its own at this machine (DNS rebinding), but neither an IP address nor a name without
+    a dot. `allowed` are the domains that the operator knows.
+    """
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return False
+    name = match[1].strip("[]").lower()
+    return "." not in name or name in allowed or _is_address(name)
 
 
-def _decode(uri: str) -> str:
+def _is_address(name: str) -> bool:
     try:
-        return storage.read_bytes(uri).decode()
-    except UnicodeDecodeError:
-        raise ConfigError(f"keys.file {uri}: not a text file; expected one sha256 hash a line.") from None
-
-
-def _read_hashes(text: str, place: str) -> list[str]:
-    """The first word of each line. Raises ConfigError that names line numbers only: a line may be a key by mistake."""
-    found = list(_hashes_of(text, place))
-    if not found:
-        raise ConfigError(f"{place}: no hashes in there; without keys, leave it out.")
-    return found
-
-
-def _hashes_of(text: str, place: str) -> Iterator[str]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        if not _HASH.fullmatch(words[0]):
-            raise ConfigError(
-                f"{place}: entry {number} is no sha256 hash (64 hexadecimal digits); "
-                'make one with `printf %s "$KEY" | sha256sum`.'
-            )
-        yield words[0].lower()
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

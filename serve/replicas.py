@@ -18,12 +18,13 @@ routes = APIRouter(responses=ERRORS)
 @routes.get(PATH, responses=answers(ReplicaList, of_model=False))
 async def list_replicas(request: Request) -> Response:
     """Every replica with the version that it serves; none where the server has scaled to zero."""
-    return JSONResponse({"replicas": await call(request, _ask_all, request.app.state.embedder)})
+    return JSONResponse({"replicas": await call(request, request.app.state.replicas.get)})
 
 
-async def _ask_all(embedder: Any) -> list[ReplicaEntry]:
+async def ask_all(embedder: Any) -> list[ReplicaEntry]:
+    """Return what each replica serves; those that do not answer in time are about to go."""
     try:
         answers = await embedder.broadcast("report").results_async(timeout_s=_TIMEOUT_S, return_exceptions=True)
     except DeploymentUnavailableError:  # how Serve says that no replica runs
         return []
-    return [answer for answer in answers if not isinstance(answer, BaseException)]  # the others are about to go
+    return [answer for answer in answers if not isinstance(answer, BaseException)]

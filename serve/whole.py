@@ -3,7 +3,7 @@
 Measured against an API of its own that asks replicas over Serve's handles, see docs/serving.md.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,7 +12,7 @@ from ray import serve
 from serve.access import start_access_log
 from serve.api import make_app
 from serve.embedder import Replica
-from serve.guard import LimitsConfig
+from serve.front import Front
 
 
 class Method:
@@ -45,23 +45,11 @@ class Here:
 class Whole(Replica):
     """The Embedder that takes HTTP itself. Its app is built in the replica, so that nothing of it is pickled."""
 
-    def __init__(
-        self,
-        encoding: dict[str, Any],
-        batch_tokens: int,
-        most_extras: int,
-        limits: dict[str, Any],
-        hashes: Sequence[str],
-        access_log: bool,
-        has_page: bool,
-        extras: Sequence[str],
-    ) -> None:
+    def __init__(self, encoding: dict[str, Any], batch_tokens: int, most_extras: int, front: Front) -> None:
         super().__init__(encoding, batch_tokens, most_extras)
-        self.limits, self.hashes = LimitsConfig.model_validate(limits), hashes
-        self.has_page, self.names = has_page, extras
-        if access_log:
+        self.front = front
+        if front.has_access_log:
             start_access_log()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        most = self.limits.max_queued_requests
-        return make_app(Here(self), self.limits, self.hashes, has_page=self.has_page, extras=self.names, most=most)
+        return make_app(Here(self), self.front, most=self.front.limits.max_queued_requests)

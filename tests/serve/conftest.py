@@ -25,7 +25,9 @@ from medembed.encoding.model_files import CARD
 from medembed.encoding.quantize import calibrate
 from serve.answer import Part, Served, answer, compute_together, describe_model, load_served
 from serve.api import make_app
+from serve.front import Front
 from serve.guard import LimitsConfig
+from serve.keys import Entry, ValidKeys
 from serve.openapi import ReplicaEntry
 from serve.run import find_port, serving
 from serve.search import search
@@ -105,6 +107,11 @@ class Failing:
 Client = Callable[..., TestClient]
 
 
+def keys_of(*hashes: str) -> ValidKeys:
+    """Valid keys by their hashes, the first eight digits for a name."""
+    return ValidKeys(of_variable=tuple(Entry(digest, digest[:8]) for digest in hashes))
+
+
 def load(folder: Path, **user_config: Any) -> Served:
     return load_served({"model": str(folder), "name": "medembed", "version": "3", **user_config}, EncodingConfig())
 
@@ -169,7 +176,8 @@ def client_of() -> Iterator[Client]:
     opened: list[TestClient] = []
 
     def make(handle: Any, hashes: tuple[str, ...] = (), has_page: bool = True, **limits: Any) -> TestClient:
-        client = TestClient(make_app(handle, LimitsConfig(**limits), hashes, has_page=has_page))
+        front = Front(LimitsConfig(**limits), keys_of(*hashes), has_page=has_page)
+        client = TestClient(make_app(handle, front))
         opened.append(client)
         return client.__enter__()  # one event loop for all its requests
 

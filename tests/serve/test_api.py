@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from medembed.errors import ModelError, ServiceError
 from serve.answer import Served
 from serve.api import make_app
-from serve.guard import LimitsConfig
+from serve.front import Front
 from serve.run import find_port, serving
 from tests.serve.conftest import KEY, Replica
 
@@ -121,7 +121,7 @@ def test_a_search_finds_what_the_same_replica_finds_in_process(url: str, searche
     request = urllib.request.Request(f"{url}/v1/search", json.dumps(body).encode(), HEADERS)
     with urllib.request.urlopen(request, timeout=30) as response:
         found = json.load(response)
-    assert found == TestClient(make_app(Replica(searched), LimitsConfig())).post("/v1/search", json=body).json()
+    assert found == TestClient(make_app(Replica(searched), Front())).post("/v1/search", json=body).json()
     with urllib.request.urlopen(url, timeout=30) as response:
         assert b"<title>MedEmbed</title>" in response.read()
 

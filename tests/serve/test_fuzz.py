@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from serve.answer import Served
 from serve.api import make_app
+from serve.front import Front
 from serve.guard import LimitsConfig
 from serve.messages import EmbeddingRequest
 from tests.serve.conftest import Replica
@@ -46,7 +47,7 @@ ASCII = st.booleans()
 @pytest.fixture(scope="module")
 def fuzzed(trained: Served) -> Iterator[TestClient]:
     """Exceptions that leave the application would fail the test."""
-    with TestClient(make_app(Replica(trained), LimitsConfig(token_ids=True, max_items=3))) as client:
+    with TestClient(make_app(Replica(trained), Front(LimitsConfig(token_ids=True, max_items=3)))) as client:
         yield client
 
 

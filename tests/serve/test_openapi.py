@@ -11,8 +11,9 @@ from schemathesis.config import SchemathesisConfig
 
 from serve.answer import Served
 from serve.api import make_app
+from serve.front import Front
 from serve.guard import LimitsConfig
-from tests.serve.conftest import KEY, Replica
+from tests.serve.conftest import KEY, Replica, keys_of
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 ROUTES = [
@@ -26,7 +27,7 @@ ALLOWED = ["2xx", "400", "404", "409"]
 @pytest.fixture(scope="module")
 def schema(searched: Served) -> Any:
     hashes = (hashlib.sha256(KEY.encode()).hexdigest(),)
-    app = make_app(Replica(searched), LimitsConfig(token_ids=True), hashes, has_page=False)
+    app = make_app(Replica(searched), Front(LimitsConfig(token_ids=True), keys_of(*hashes), has_page=False))
     config = SchemathesisConfig.from_dict({"checks": {"positive_data_acceptance": {"expected-statuses": ALLOWED}}})
     return schemathesis.openapi.from_asgi("/openapi.json", app, config=config, headers=HEADERS)
 

@@ -12,9 +12,9 @@ from starlette.testclient import TestClient
 
 from serve.answer import Served
 from serve.api import make_app
-from serve.guard import LimitsConfig
+from serve.front import Front
 from tests.serve.browser import Page, open_page
-from tests.serve.conftest import KEY, Replica, running
+from tests.serve.conftest import KEY, Replica, keys_of, running
 
 DESKTOP, PHONE = 1200, 360
 QUESTION = "pain of the heart"
@@ -62,7 +62,7 @@ MEASURE = """(() => {
 
 
 def app_of(served: Served, hashes: Sequence[str] = ()) -> FastAPI:
-    return make_app(Replica(served), LimitsConfig(), hashes)
+    return make_app(Replica(served), Front(keys=keys_of(*hashes)))
 
 
 async def walk(chromium: str, folder: Path, url: str, plain: str) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def test_a_key_is_asked_for_and_kept_nowhere(seen: dict[str, Any]):
 
 
 def test_both_lists_are_the_apis_and_say_how_documents_move(seen: dict[str, Any], searched: Served):
-    client = TestClient(make_app(Replica(searched), LimitsConfig()))
+    client = TestClient(make_app(Replica(searched), Front()))
     lists = {}
     for name, dimensions in (("chosen", 8), ("full", 32)):
         answer = client.post("/v1/search", json={"query": QUESTION, "dimensions": dimensions}).json()["data"]

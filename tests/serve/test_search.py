@@ -25,7 +25,7 @@ from medembed.search.topk import top_k
 from serve.answer import Served
 from serve.api import make_app
 from serve.app import build
-from serve.guard import LimitsConfig
+from serve.front import Front
 from serve.search import search
 from serve.search_messages import SearchRequest
 from serve.search_work import Found, SearchWork
@@ -252,7 +252,7 @@ def test_the_access_log_has_counts_and_no_text(client: TestClient, caplog: pytes
 @pytest.fixture(scope="module")
 def fuzzed(searched: Served) -> Iterator[TestClient]:
     """Exceptions that leave the application would fail the test."""
-    with TestClient(make_app(Replica(searched), LimitsConfig())) as client:
+    with TestClient(make_app(Replica(searched), Front())) as client:
         yield client
 
 

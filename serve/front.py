@@ -1,0 +1,26 @@
+"""What the HTTP application is made of beside the model: one value, which a deployment hands to each process."""
+
+from dataclasses import dataclass, field
+
+from serve.guard import LimitsConfig
+from serve.keys import Keys, ValidKeys
+
+
+@dataclass(frozen=True)
+class Front:
+    """How a server meets its callers.
+
+    `keys` are those that it takes, none lets everyone in who names it by an address or one of `hosts`. `has_page` puts
+    a page at / that tries the model out. `extras` are the names of models beside the main one.
+    """
+
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    keys: ValidKeys = field(default_factory=ValidKeys)
+    hosts: tuple[str, ...] = ()
+    has_page: bool = True
+    has_access_log: bool = False
+    extras: tuple[str, ...] = ()
+
+    def open_keys(self) -> Keys | None:
+        """Return the keys as this process checks them; None if everyone may ask."""
+        return Keys(self.keys) if self.keys != ValidKeys() else None

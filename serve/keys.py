@@ -1,0 +1,161 @@
+"""API keys: read by their hashes, read again while the server runs, told apart by name in the log."""
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from pydantic import Field
+
+from medembed import storage
+from medembed.config import Config, InputUri
+from medembed.errors import ConfigError, MedEmbedError
+
+logger = logging.getLogger(__name__)
+
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+# One space, as every client sends it: a gateway that counts by this header must see one spelling for a key.
+_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] ([\x21-\x7e\x80-\xff]+)")
+_FRESH_FOR_S = 10.0
+_READ_TIMEOUT_S = 5.0
+_UNNAMED = 8  # digits of a hash that stand for a key without a name
+
+
+class KeysConfig(Config):
+    """Where the sha256 hashes of valid API keys are; without a place, anyone who reaches the port may ask.
+
+    A key is any random text. Its hash: `printf %s "$KEY" | sha256sum`. The key itself is kept nowhere.
+    """
+
+    file: InputUri | None = Field(
+        default=None,
+        description='file with one hash a line, as `printf %s "$KEY" | sha256sum` prints it, and a name behind it for '
+        "the log; # begins a comment. Read again every 10 s: add and revoke keys there",
+    )
+    variable: str | None = Field(
+        default=None, description="name of an environment variable with such lines, separated by commas"
+    )
+
+
+class Entry(NamedTuple):
+    """A valid key: its sha256 hash, and the name that the log shows."""
+
+    hash: str
+    name: str
+
+
+class ValidKeys(NamedTuple):
+    """The keys of a deployment, and the file that they are read from again; without one they are fixed."""
+
+    file: str | None = None
+    of_file: tuple[Entry, ...] = ()
+    of_variable: tuple[Entry, ...] = ()
+
+
+def read_keys(config: KeysConfig) -> ValidKeys:
+    """Return the valid keys; none if no place is configured.
+
+    Raises ConfigError or StorageError, on one line, also for a place without any key.
+    """
+    of_file: tuple[Entry, ...] = ()
+    of_variable: tuple[Entry, ...] = ()
+    if config.file is not None:
+        of_file = _require(read_file(config.file), f"keys.file {config.file}")
+    if config.variable is not None:
+        place = f"keys.variable {config.variable}"
+        value = os.environ.get(config.variable)
+        if value is None:
+            raise ConfigError(f"keys.variable: environment variable {config.variable} is not set.")
+        of_variable = _require(_parse(value.replace(",", "\n"), place), place)
+    return ValidKeys(config.file, of_file, of_variable)
+
+
+def read_file(uri: str) -> list[Entry]:
+    """Return the keys in a file, which may be none. Raises ConfigError or StorageError."""
+    place = f"keys.file {uri}"
+    try:
+        return list(_parse(storage.read_bytes(uri).decode(), place))
+    except UnicodeDecodeError:
+        raise ConfigError(f"{place}: not a text file; expected one sha256 hash a line.") from None
+
+
+class Keys:
+    """The keys that a server takes. Their file is read again when it was read more than 10 s ago.
+
+    A file that cannot be read leaves the keys as they were, with a line in the log; one that is empty lets nobody in.
+    """
+
+    def __init__(self, valid: ValidKeys) -> None:
+        self.file = valid.file
+        self.of_variable = dict(valid.of_variable)
+        self.names: Mapping[str, str] = dict(valid.of_file) | self.of_variable
+        self.read_at = time.monotonic()
+        self.reading: asyncio.Task[None] | None = None
+        self.fault = ""
+
+    async def find(self, authorizations: list[str]) -> str | None:
+        """Return the name of the key in the Authorization headers of a request; None if it is not valid.
+
+        Takes the same time whichever key it is, and if it is none.
+        """
+        await self._refresh()
+        match = _BEARER.fullmatch(authorizations[0]) if len(authorizations) == 1 else None
+        digest = hashlib.sha256((match[1] if match else "").encode("latin-1")).hexdigest()
+        matches = [name for known, name in self.names.items() if hmac.compare_digest(digest, known)]
+        return matches[0] if match and matches else None
+
+    async def _refresh(self) -> None:
+        if self.file is None:
+            return
+        if time.monotonic() - self.read_at >= _FRESH_FOR_S and self.reading is None:
+            self.reading = asyncio.create_task(self._read(self.file))
+        if self.reading is not None:
+            await asyncio.shield(self.reading)  # a caller that leaves does not end what others wait for
+
+    async def _read(self, file: str) -> None:
+        try:
+            async with asyncio.timeout(_READ_TIMEOUT_S):
+                of_file = await asyncio.to_thread(read_file, file)
+            self.names = dict(of_file) | self.of_variable
+            self.fault = ""
+        except (MedEmbedError, TimeoutError) as error:
+            fault = str(error) or f"keys.file {file}: no answer in {_READ_TIMEOUT_S:g} s"
+            if fault != self.fault:  # said once, not every ten seconds
+                logger.error("keys stay as they were: %s", fault)
+            self.fault = fault
+        finally:
+            self.read_at = time.monotonic()
+            self.reading = None
+
+
+def _require(keys: Iterable[Entry], place: str) -> tuple[Entry, ...]:
+    entries = tuple(keys)
+    if not entries:
+        raise ConfigError(f"{place}: no hashes in there; without keys, leave it out.")
+    return entries
+
+
+def _parse(text: str, place: str) -> Iterator[Entry]:
+    """Yield the key of each line. Raises ConfigError that names line numbers only: a line may be a key by mistake."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        if not _HASH.fullmatch(words[0]):
+            raise ConfigError(
+                f"{place}: entry {number} is no sha256 hash (64 hexadecimal digits); "
+                'make one with `printf %s "$KEY" | sha256sum`.'
+            )
+        digest = words[0].lower()
+        named = words[1] if len(words) > 1 and words[1] != "-" else digest[:_UNNAMED]
+        if not _NAME.fullmatch(named):
+            raise ConfigError(
+                f"{place}: entry {number} has no plain name; expected letters, digits and ._@- (at most 64)."
+            )
+        yield Entry(digest, named)
