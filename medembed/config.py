@@ -2,7 +2,7 @@
 
 import difflib
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -115,6 +115,19 @@ def list_uris(config: Config, prefix: str = "") -> Iterator[tuple[str, str, str]
         roles = {mark.role for mark in _marks(field) if isinstance(mark, UriRole)}
         values = value if isinstance(value, tuple) else (value,)
         yield from ((prefix + name, role, uri) for role in roles for uri in values if isinstance(uri, str))
+
+
+def map_uris(config: SomeConfig, change: Callable[[str], str]) -> SomeConfig:
+    """The config with every storage place changed."""
+    changed: dict[str, Any] = {}
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Config):
+            changed[name] = map_uris(value, change)
+        elif any(isinstance(mark, UriRole) for mark in _marks(field)):
+            is_list = isinstance(value, tuple)
+            changed[name] = tuple(map(change, value)) if is_list else value and change(value)
+    return config.model_copy(update=changed)
 
 
 def to_yaml(config: Config) -> str:
