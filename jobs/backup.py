@@ -38,7 +38,7 @@ def run(job: BackupJob) -> Summary:
     registry, name = open_registry(job.registry, on_cluster=is_submitted()), job.registry.model_name
     versions, aliases = all_versions(registry, name), registry.aliases(name)
     if not versions:
-        raise ServiceError(f"models:/{name}: no versions to back up; medembed train or finetune register them.")
+        raise ServiceError(f"models:/{name}: no versions to back up; the jobs train and finetune register them.")
     chosen, to = select_kept(versions, aliases, job.keep), storage.absolute(job.to)
     runs = dict.fromkeys(registry.find_runs({"kind": KIND, "decision": "worse"}), (FILES,))  # as set_aside asks
     manifest, backup = back_up(registry, chosen, aliases, to, [storage.absolute(uri) for uri in job.tables], runs)

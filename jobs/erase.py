@@ -18,7 +18,7 @@ class EraseJob(Config):
     """Config of `medembed erase`; interrupted, the same command goes on."""
 
     document_ids: tuple[str, ...] = Field(
-        default=(), description="documents to erase, all chunks of each; quote an id that looks like a number"
+        default=(), description="documents to erase, all chunks of each; quote an id that has a comma or #"
     )
     document_ids_file: InputUri | None = Field(default=None, description="the same from a file, one id a line")
     query_ids: tuple[str, ...] = Field(

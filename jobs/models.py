@@ -29,7 +29,7 @@ def run(job: ModelsJob) -> Summary:
 def show(name: str, listed: Sequence[Listed], aliases: Mapping[str, str]) -> Iterator[str]:
     """A line for each version, behind a heading."""
     if not listed:
-        yield f"models:/{name}: no versions; medembed train or finetune register them."
+        yield f"models:/{name}: no versions; the jobs train and finetune register them."
         return
     yield "version   made               aliases              dev sample"
     for one in listed:

@@ -1,7 +1,5 @@
 """Find the documents nearest to a query in an embedding table: exactly, by a Matryoshka funnel, or by an index."""
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Self
@@ -212,16 +210,8 @@ def _quality(quality: SearchQuality, k: int, way: str) -> str:
     )
 
 
-def quote_query(argument: str) -> str:
-    """`query=...` with its text quoted: as YAML, a colon or # in a question would change what is asked."""
-    key, mark, text = argument.partition("=")
-    is_plain = key == "query" and mark and text and text[0] not in "\"'" and text != "null"
-    return f"{key}={json.dumps(text, ensure_ascii=False)}" if is_plain else argument
-
-
 def main(argv: Sequence[str] | None = None) -> None:
-    arguments = sys.argv[1:] if argv is None else argv
-    run_job(SearchJob, run, [quote_query(argument) for argument in arguments])
+    run_job(SearchJob, run, argv)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Look after an embedding table: log, rollback, compact, index, verify, export."""
 
 import logging
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -79,7 +80,10 @@ def _describe_index(one: TableVersion) -> str:
 
 def _rollback(job: TableJob, uri: str) -> Summary:
     if job.version is None:
-        raise ConfigError("version: missing; give the number or tag to go back to (medembed table log lists them).")
+        raise ConfigError(
+            "version: missing; give the number or tag to go back to; for those see: "
+            f"medembed table log {shlex.quote(f'table={job.table}')}"
+        )
     table = rollback(uri, job.version)
     return {
         "table": asdict(table),

@@ -9,7 +9,7 @@ from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.mining.examples import open_examples
-from medembed.registry.config import RegistryConfig
+from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model
 from medembed.training.config import TrainingConfig
 from medembed.training.register import register_checkpoint, tag_data
@@ -44,7 +44,7 @@ def run(job: TrainJob) -> Summary:
     lines = [
         f"checkpoint: {checkpoint.uri}, dev score {checkpoint.manifest['dev']['score']:.4f}",
         f"registered: models:/{version.name}/{version.version}; make it the champion with: "
-        f"medembed promote model=models:/{version.name}/{version.version}",
+        + command(job.registry, "promote", f"model=models:/{version.name}/{version.version}"),
     ]
     return {"output": checkpoint.uri, "checkpoint": checkpoint.manifest, "lines": lines}
 

@@ -13,10 +13,10 @@ from jobs.mine import resolve_second_opinion
 from jobs.session import SPARE_CPUS, Summary, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
-from medembed.config import InputUri
+from medembed.config import InputUri, map_uris
 from medembed.data.dataset import open_dataset
 from medembed.errors import ConfigError, MedEmbedError
-from medembed.privacy import without_passwords
+from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.follow import describe
@@ -35,7 +35,13 @@ class TuneJob(TuneConfig):
 
 def run(job: TuneJob) -> Summary:
     if job.resume and storage.absolute(job.resume) != storage.absolute(job.output):
-        raise ConfigError(f"resume: found in a file, expected on the command line: medembed tune resume={job.resume}")
+        raise ConfigError(
+            f"resume: found {job.resume!r}, but output {job.output!r}; a search goes on where it lies, without output "
+            f"and given on the command line: {command(job.registry, 'tune', f'resume={job.resume}')}"
+        )
+    job = map_uris(job, storage.absolute)  # so that `resume` finds them from any folder
+    workspace = storage.absolute(job.registry.workspace)
+    job = job.model_copy(update={"registry": job.registry.model_copy(update={"workspace": workspace})})
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     registry.check_output(job.output)
     resolved = {
@@ -69,6 +75,8 @@ def _summarize(found: Tuned) -> Summary:
 
 def _lines(job: TuneJob, found: Tuned) -> list[str]:
     name = f"models:/{found.version.name}/{found.version.version}"
+    evaluation = storage.join(storage.absolute(job.output), "evaluation")
+    test = (f"model={name}", f"data={job.data}", f"output={evaluation}")
     states = [one.state for one in found.records]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     default = next((one for one in found.records if one.number == 0 and one.state == "complete"), None)
@@ -78,8 +86,8 @@ def _lines(job: TuneJob, found: Tuned) -> list[str]:
         f"best:    trial {found.best.number}: {describe(found.best, found.examples)}{gain}",
         *(f"         {key} = {value:.4g}" if isinstance(value, float) else f"         {key} = {value}"
           for key, value in found.best.point.items()),
-        f"train:   medembed train {found.best_config}",
-        f"model:   {name}; compare on test: medembed evaluate model={name} data={without_passwords(job.data)}",
+        f"train:   {command(RegistryConfig(), 'train', found.best_config)}",
+        f"model:   {name}; compare on test: {command(job.registry, 'evaluate', *test)}",
         f"report:  {found.report}",
     ]  # fmt: skip
 
@@ -91,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 @contextmanager
 def _resumed(given: list[str]) -> Iterator[list[str]]:
-    """The arguments, with the config of the search that `resume` names in front."""
+    """The arguments, with the config of the search that `resume` names in front, wherever it lies by now."""
     resume = next((one.removeprefix("resume=") for one in given if one.startswith("resume=")), None)
     if not resume:
         yield given
@@ -102,7 +110,7 @@ def _resumed(given: list[str]) -> Iterator[list[str]]:
             file.write_bytes(read_config(resume))
         except MedEmbedError as error:
             sys.exit(f"error: {error}")
-        yield [str(file), *given]
+        yield [str(file), f"output={resume}", *given]
 
 
 if __name__ == "__main__":

@@ -2,19 +2,18 @@
 
 import difflib
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from medembed.errors import ConfigError
+from medembed.plain_yaml import parse_texts, parse_yaml
 from medembed.privacy import without_passwords
 
 
@@ -31,8 +30,9 @@ class UriRole:
     role: str
 
 
-InputUri = Annotated[str, UriRole("input")]
-OutputUri = Annotated[str, UriRole("output")]
+# An empty place would be the folder that the job runs in.
+InputUri = Annotated[str, StringConstraints(min_length=1), UriRole("input")]
+OutputUri = Annotated[str, StringConstraints(min_length=1), UriRole("output")]
 
 _LONGEST_KEY = 60
 SomeConfig = TypeVar("SomeConfig", bound=Config)
@@ -49,23 +49,50 @@ class Key:
 
 
 def load_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig:
-    """The config of `[config.yaml] [key=value ...]`. Raises ConfigError that names every fault, on one line."""
-    values: Any = OmegaConf.create()
+    """The config of `[config.yaml] [key=value ...]`. Raises ConfigError that names every fault, on one line.
+
+    Where a key's type is text, what is typed is the text, in a file too; numbers and switches are read by pydantic.
+    """
+    values: dict[str, Any] = {}
     overrides = list(arguments)
     if overrides and "=" not in overrides[0]:
         values = _read_yaml(overrides.pop(0))
     for override in overrides:
-        if "=" not in override:
+        key, mark, text = override.partition("=")
+        if not mark:
             raise ConfigError(f"{override!r}: expected key=value; a config file comes first, and only one.")
+        values = merge(values, _override(model, key, text))
+    return validate(model, values)
+
+
+def from_values(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
+    """The config of {key: value}: keys may be dotted; texts are read as on a command line, other values as they are.
+
+    Raises ConfigError.
+    """
+    merged: dict[str, Any] = {}
+    for key, value in values.items():
+        merged = merge(merged, _override(model, key, value))
+    return validate(model, merged)
+
+
+def validate(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
+    """The config of nested values. Raises ConfigError that names every fault, on one line."""
     try:
-        merged = OmegaConf.merge(values, OmegaConf.from_dotlist(overrides))
-        container = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
-    except (OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ConfigError(f"config: {str(error).splitlines()[0]}") from None
-    try:
-        return model.model_validate(container)
+        return model.model_validate(values)
     except ValidationError as error:
         raise ConfigError("; ".join(_explain(model, fault) for fault in error.errors())) from None
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values, those above in place of those below; a list counts as one value."""
+    merged = dict(below)
+    for key, value in above.items():
+        lower = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(lower, Mapping):
+            value = merge(lower, value)
+        merged[key] = value
+    return merged
 
 
 def list_keys(model: type[Config], prefix: str = "") -> Iterator[Key]:
@@ -90,24 +117,99 @@ def list_uris(config: Config, prefix: str = "") -> Iterator[tuple[str, str, str]
         yield from ((prefix + name, role, uri) for role in roles for uri in values if isinstance(uri, str))
 
 
+def map_uris(config: SomeConfig, change: Callable[[str], str]) -> SomeConfig:
+    """The config with every storage place changed."""
+    changed: dict[str, Any] = {}
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Config):
+            changed[name] = map_uris(value, change)
+        elif any(isinstance(mark, UriRole) for mark in _marks(field)):
+            is_list = isinstance(value, tuple)
+            changed[name] = tuple(map(change, value)) if is_list else value and change(value)
+    return config.model_copy(update=changed)
+
+
 def to_yaml(config: Config) -> str:
     """The resolved config as YAML that `load_config` reads back, passwords in URIs left out."""
     return without_passwords(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
-def _read_yaml(path: str) -> Any:
+def _read_yaml(path: str) -> dict[str, Any]:
     file = Path(path)
     if file.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"{path}: expected key=value or a .yaml file; data goes into a key, e.g. source.path={path}")
     if not file.is_file():
         raise ConfigError(f"{path}: no such config file; give a YAML file or key=value.")
     try:
-        values = OmegaConf.load(file)
-        if not OmegaConf.is_dict(values):
-            raise ConfigError(f"{path}: expected keys and values at the top of the file.")
-        return values
-    except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+        values = parse_yaml(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {_yaml_fault(error)}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values at the top of the file.")
+    return values
+
+
+def _yaml_fault(error: yaml.YAMLError | UnicodeDecodeError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    place = f"line {mark.line + 1}: " if mark else ""
+    return place + (getattr(error, "problem", None) or str(error)).splitlines()[0]
+
+
+def _override(model: type[Config], key: str, value: Any) -> dict[str, Any]:
+    """`key=value` as nested values."""
+    path, annotation = _find_key(model, key)
+    nested = _read_value(key, value, annotation) if isinstance(value, str) else value
+    for name in reversed(path):
+        nested = {name: nested}
+    return dict(nested)
+
+
+def _find_key(annotation: Any, key: str) -> tuple[list[str], Any]:
+    """(the names of a dotted key, the type of its value). A name in a mapping of values may have dots itself."""
+    name, dot, rest = key.partition(".")
+    config = _nested_config(annotation)
+    inner: Any = Any
+    if config is not None and name in config.model_fields:
+        inner = config.model_fields[name].annotation
+    elif get_origin(annotation) is dict:
+        value = get_args(annotation)[1]
+        if get_origin(value) is not dict:
+            return [key], value
+    if not dot:
+        return [name], inner
+    names, found = _find_key(inner, rest)
+    return [name, *names], found
+
+
+def _read_value(key: str, text: str, annotation: Any) -> Any:
+    """What a text on the command line means for a key of this type."""
+    options = list(_options(annotation))
+    lists = [get_args(option)[0] for option in options if get_origin(option) is tuple]
+    takes_texts = any(str in _options(item) for item in lists)
+    is_list = text.startswith("[") and text.endswith("]")
+    if text in ("", "null") and type(None) in options:
+        return None
+    if (str in options or takes_texts) and not (is_list and takes_texts):
+        return text
+    try:
+        return parse_texts(text) if takes_texts else parse_yaml(text)
+    except yaml.YAMLError:
+        raise ConfigError(
+            f"{key}: cannot be read; in a list or mapping, put what has a comma, bracket, colon, # or quote into "
+            f"quotes: '{key}=[\"a, b\",c]'."
+        ) from None
+
+
+def _options(annotation: Any) -> Iterator[Any]:
+    """The types that a value may have, each by itself."""
+    if get_origin(annotation) is Annotated:
+        yield from _options(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, types.UnionType):
+        for option in get_args(annotation):
+            yield from _options(option)
+    else:
+        yield annotation
 
 
 def _explain(model: type[Config], fault: ErrorDetails) -> str:
@@ -119,8 +221,11 @@ def _explain(model: type[Config], fault: ErrorDetails) -> str:
     if fault["type"] == "missing":
         return f"{key}: missing; give {key}=... (--help lists all keys)"
     found = fault.get("input")
+    if fault["type"] == "tuple_type" and isinstance(found, str):
+        return f"{key}: expected a list, {key}=[{found}], found {found!r}"
     shown = f", found {found!r}" if isinstance(found, int | float | str | list | bool) else ""
-    return f"{key}: {fault['msg']}{shown}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}{shown}" if key else message  # of a config as a whole its own words
 
 
 def _marks(field: FieldInfo) -> list[Any]:

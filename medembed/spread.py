@@ -18,7 +18,8 @@ _GROW_FROM = 0.5
 
 def _check_workers(value: object) -> Workers:
     bounds = list(value) if isinstance(value, list | tuple) else [value]
-    counts = [count for count in bounds if isinstance(count, int) and not isinstance(count, bool) and count >= 1]
+    numbers = [int(bound) if isinstance(bound, str) and bound.isdecimal() else bound for bound in bounds]
+    counts = [count for count in numbers if isinstance(count, int) and not isinstance(count, bool) and count >= 1]
     if len(counts) < len(bounds) or len(counts) not in (1, 2) or counts != sorted(counts):
         raise ValueError("expected a number from 1, or two of them, [fewest,most]")
     return counts[0] if len(set(counts)) == 1 else (counts[0], counts[1])

@@ -31,7 +31,7 @@ from serve.messages import (
 )
 from serve.metrics import RequestMetrics
 from serve.openapi import EmbeddingAnswer, Live, ModelEntry, ModelList, Ready, answers, require_key
-from serve.work import Embedded, Model, Refused, Work, check_model, model_names
+from serve.work import Embedded, Model, Refused, Work, check_model, find_name
 
 _BODY = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": EmbeddingRequest.model_json_schema()}}}
@@ -89,7 +89,8 @@ async def list_models(request: Request) -> Response:
 async def retrieve_model(request: Request, name: str) -> Response:
     """The same for one name; 404 if it is not served."""
     models = await _describe(request)
-    model = next((one for one in models if name in model_names(one)), models[0])
+    by_name = {model["name"]: model for model in models}
+    model = by_name.get(find_name(name, by_name) or "", models[0])
     try:
         check_model(name, model)
     except RequestError as error:
@@ -116,7 +117,7 @@ async def ready(request: Request) -> Response:
 async def _embed(request: Request, work: Work) -> Embedded:
     """The replica's answer. Raises RequestError, which names the model if it was the model that refused."""
     state = request.app.state
-    name = (work.model or "").partition("/")[0]
+    name = find_name(work.model, state.extras)
     embedder = state.extras.get(name, state.embedder)  # replicas that have this model loaded come first
     result: Embedded | Refused = await call(request, embedder.embed.remote, work)
     return accept(request, result, result.model)

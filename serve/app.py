@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from ray.serve import Application
 
 from medembed import storage
-from medembed.config import Config, InputUri, load_config
+from medembed.config import Config, InputUri, from_values
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, read_card
 from medembed.encoding.table import open_table_of
@@ -197,14 +197,8 @@ def pin_table(config: ServeConfig, folder: Path, dataset: str | None = None) -> 
 
 
 def read_arguments(arguments: Mapping[str, Any]) -> ServeConfig:
-    """The config of `build`'s arguments. Raises ConfigError."""
-    return load_config(ServeConfig, list(_overrides(arguments)))
+    """The config of `build`'s arguments: texts under dotted keys of `serve run`, or a YAML file's values, nested.
 
-
-def _overrides(arguments: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """`key=value` of each: `serve run` gives texts under dotted keys, a YAML file values, nested."""
-    for key, value in arguments.items():
-        if isinstance(value, Mapping):
-            yield from _overrides(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}={'null' if value is None else value}"
+    Raises ConfigError.
+    """
+    return from_values(ServeConfig, arguments)

@@ -17,7 +17,7 @@ from serve.metrics import ReplicaMetrics
 from serve.openapi import ReplicaEntry
 from serve.search import search
 from serve.search_work import Found, SearchWork
-from serve.work import Embedded, Model, Refused, Work
+from serve.work import Embedded, Model, Refused, Work, find_name
 
 logger = logging.getLogger(__name__)
 
@@ -100,10 +100,11 @@ class Replica:
 
     async def _choose(self, name: str | None) -> Served:
         """The model that a request means; the main one refuses the names that nobody bears."""
-        extra = self.extras.find(name)
-        if extra is None:
-            return self._serving()
-        served = await self.extras.get(extra)
+        main = self._serving()
+        meant = find_name(name, {main.model["name"], *self.extras.entries})
+        if meant not in self.extras.entries:
+            return main
+        served = await self.extras.get(meant)
         self._make_room(served)
         return served
 

@@ -42,11 +42,6 @@ class Extras:
 
         self._cached = serve.multiplexed(max_num_models_per_replica=most)(load)
 
-    def find(self, asked: str | None) -> str | None:
-        """The name of the model that a request means by "name" or "name/version", if it is one of these."""
-        name = (asked or "").partition("/")[0]
-        return name if name in self.entries else None
-
     async def get(self, name: str) -> Served:
         """This model, loaded now if need be."""
         slot: _Slot = await self._cached(name)

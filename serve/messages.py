@@ -38,19 +38,20 @@ class EmbeddingRequest(Body):
     dimensions: int | None = Field(
         default=None, ge=1, le=2**20, description="truncated to these first, then scaled to unit length; null: all"
     )
-    encoding_format: Literal["float", "base64"] = Field(
-        default="float", description="base64: of little-endian float32; codes are lists of numbers either way"
+    encoding_format: Literal["float", "base64"] | None = Field(
+        default=None, description="base64: of little-endian float32; codes are lists either way; null: float"
     )
     user: str | None = Field(default=None, description="accepted, not used")
     input_type: Literal["query", "document"] | None = Field(
         default=None, description="whose prompt goes in front of a text; null: query"
     )
-    truncate: Literal["error", "end"] = Field(
-        default="error", description='of an input that is too long; "end" cuts it, and says so by `truncated`'
+    truncate: Literal["error", "end"] | None = Field(
+        default=None, description='of an input that is too long; "end" cuts it, and says so by `truncated`; null: error'
     )
-    output_dtype: OutputType = Field(
-        default="float",
-        description="int8, uint8: a byte per dimension by the served table's ranges; binary, ubinary: a bit",
+    output_dtype: OutputType | None = Field(
+        default=None,
+        description="int8, uint8: a byte per dimension by the served table's ranges; binary, ubinary: a bit; "
+        "null: float",
     )
     expected_fingerprint: str | None = Field(
         default=None, description="409 unless the served model has this fingerprint: never mix models in one index"
@@ -82,7 +83,7 @@ def to_work(request: EmbeddingRequest, limits: LimitsConfig) -> Work:
         max_tokens=limits.max_tokens,
         model=request.model,
         dimensions=request.dimensions,
-        output_dtype=request.output_dtype,
+        output_dtype=request.output_dtype or "float",
         expected_fingerprint=request.expected_fingerprint,
     )
 
@@ -91,7 +92,7 @@ def embedding_response(result: Embedded, request: EmbeddingRequest) -> Embedding
     """The answer, in input order. Entries have `truncated` where a request lets inputs be cut."""
     data: list[EmbeddingEntry] = [
         {"object": "embedding", "index": index, "embedding": embedding}
-        for index, embedding in enumerate(render(result.embeddings, request.encoding_format))
+        for index, embedding in enumerate(render(result.embeddings, request.encoding_format or "float"))
     ]
     if request.truncate == "end":
         for entry, truncated in zip(data, result.truncated, strict=True):

@@ -13,7 +13,8 @@ Replicas = int | tuple[int, int]
 
 def _check_replicas(value: object) -> Replicas:
     bounds = list(value) if isinstance(value, list | tuple) else [value]
-    counts = [count for count in bounds if isinstance(count, int) and not isinstance(count, bool) and count >= 0]
+    numbers = [int(bound) if isinstance(bound, str) and bound.isdecimal() else bound for bound in bounds]
+    counts = [count for count in numbers if isinstance(count, int) and not isinstance(count, bool) and count >= 0]
     if len(counts) < len(bounds) or len(counts) not in (1, 2) or counts != sorted(counts) or counts[-1] < 1:
         raise ValueError("expected a number from 1, or two of them, [fewest,most], of which fewest may be 0")
     return counts[0] if len(set(counts)) == 1 else (counts[0], counts[1])

@@ -18,6 +18,7 @@ from serve.search_work import CANDIDATES, Found, Hit, SearchWork
 
 _Dimensions = Annotated[int, Field(ge=1, le=2**20)]
 _Values = Annotated[list[float], Field(min_length=1, fail_fast=True)]
+_K = 10  # documents that a search finds unless it says otherwise
 _EXPECTED = "expected a list of numbers, or base64 of little-endian float32, as POST /v1/embeddings gives them"
 
 
@@ -33,7 +34,9 @@ class SearchRequest(Body):
     embedding: _Values | str | None = Field(
         default=None, description="instead of a query: a whole embedding of the served model, numbers or base64 of them"
     )
-    k: int = Field(default=10, ge=1, le=2**20, description="documents to find; limits.max_k bounds it")
+    k: Annotated[int, Field(ge=1, le=2**20)] | None = Field(
+        default=None, description=f"documents to find; limits.max_k bounds it; null: {_K}, or limits.max_k if less"
+    )
     dimensions: _Dimensions | None = Field(default=None, description="dimensions that rank; null: all of the table")
     first_dimensions: _Dimensions | None = Field(
         default=None, description="switches the funnel on: dimensions that nominate candidates; null: exact search"
@@ -55,18 +58,19 @@ def to_search_work(request: SearchRequest, limits: LimitsConfig) -> SearchWork:
         raise RequestError(400, "query, embedding: expected exactly one of them.", "query")
     if request.candidates is not None and request.first_dimensions is None:
         raise RequestError(400, "candidates: only the funnel has them; give first_dimensions too.", "candidates")
+    k = request.k or min(_K, limits.max_k)
     for name, found, most in (
-        ("k", request.k, limits.max_k),
+        ("k", k, limits.max_k),
         ("candidates", request.candidates or 0, limits.max_candidates),
     ):
         if found > most:
             raise RequestError(400, f"{name}: at most {most} are given here (limits.max_{name}).", name)
     return SearchWork(
         asked=asked,
-        k=request.k,
+        k=k,
         dimensions=request.dimensions,
         first_dimensions=request.first_dimensions,
-        candidates=request.candidates or min(max(CANDIDATES, request.k), limits.max_candidates),
+        candidates=request.candidates or min(max(CANDIDATES, k), limits.max_candidates),
         model=request.model,
         expected_fingerprint=request.expected_fingerprint,
     )

@@ -3,7 +3,7 @@
 The replica checks, not the API: it alone knows which model answers, at the moment when models are swapped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,14 @@ class Refused:
 def model_names(model: Model) -> set[str]:
     """What a request may call the model: its name, with or without the version."""
     return {model["name"], f"{model['name']}/{model['version']}"}
+
+
+def find_name(asked: str | None, names: Collection[str]) -> str | None:
+    """Which of these names a request means by "name" or "name/version"; names may have slashes themselves."""
+    if asked is None or asked in names:
+        return asked
+    name = asked.rpartition("/")[0]
+    return name if name in names else None
 
 
 def check_model(name: str | None, model: Model) -> None:

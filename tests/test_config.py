@@ -6,7 +6,7 @@ from pydantic import Field
 
 from jobs.cli import JOBS, job_config
 from jobs.session import check_places
-from medembed.config import Config, InputUri, OutputUri, list_keys, list_uris, load_config, to_yaml
+from medembed.config import Config, InputUri, OutputUri, from_values, list_keys, list_uris, load_config, to_yaml
 from medembed.errors import ConfigError
 
 
@@ -40,7 +40,10 @@ def test_the_resolved_config_reads_back_as_itself(tmp_path: Path):
         (["model=a", "training.learning_rat=1"], "nearest known key is 'training.learning_rate'"),
         (["model=a", "modell=b"], "nearest known key is 'model'"),
         ([], "model: missing"),
-        (["model=a", "training.learning_rate=-1"], "training.learning_rate: Input should be greater than 0, found -1"),
+        (
+            ["model=a", "training.learning_rate=-1"],
+            "training.learning_rate: Input should be greater than 0, found '-1'",
+        ),
         (["missing.yaml"], "no such config file"),
         (["notes.csv"], "expected key=value or a .yaml file"),
         (
@@ -112,6 +115,125 @@ def test_a_cluster_is_refused_any_local_place_of_a_list():
         check_places(Nested(several=Several(baseline=("s3://b/one", "/models/two"))))
     with pytest.raises(ConfigError, match=r"^outputs: found local output 'o'"):
         check_places(Several(outputs=("s3://b/o", "o")))
+
+
+class Typed(Config):
+    output: OutputUri = "out"
+    tag: str | None = None
+    names: tuple[str, ...] = ()
+    baseline: InputUri | tuple[InputUri, ...] = ()
+    models: dict[str, str] = Field(default={})
+    weights: dict[int, float] = Field(default={})
+    count: int = 1
+    switch: bool = False
+    dimensions: tuple[int, ...] = ()
+
+
+# fmt: off
+TEXTS = [
+    "y5 #2", "notes #1.jsonl", "2020", "007", "1e3", "1_000", "0x10", "12:30", "~", "no", "yes", "on", "off", "True",
+    "2024-01-01", "a: b", "{key}/x", "{a: b}", "[a", "[a]", "]", "'", '"quoted"', "it's", "100%", "%", "$HOME",
+    "${oc.env:HOME}", "@b", "*c", "&d", "!e", "|", ">", "- f", "?", "#g", "fièvre à 40°", " spaces ", "a=b", "a,b",
+    "???", "back\\slash", "tab\there", "line\nend", ".inf", "Null",
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_is_what_was_typed(text: str):
+    assert load_config(Typed, [f"tag={text}", f"output={text}"]) == Typed(tag=text, output=text)
+    assert load_config(Typed, [f"models.tiny-v1.5={text}"]).models == {"tiny-v1.5": text}
+    if not text.startswith("["):
+        assert load_config(Typed, [f"baseline={text}"]).baseline == text
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_survives_the_file_of_the_resolved_config(tmp_path: Path, text: str):
+    config = Typed(tag=text, output=text, names=(text, text), models={text: text})
+    (tmp_path / "c.yaml").write_text(to_yaml(config), encoding="utf-8")
+    assert load_config(Typed, [str(tmp_path / "c.yaml")]) == config
+
+
+@pytest.mark.parametrize(
+    ("argument", "names"),
+    [
+        ("names=[7,007]", ("7", "007")),
+        ("names=[no, null, ~, 2024-01-01]", ("no", "null", "~", "2024-01-01")),
+        ("names=[en,fr]", ("en", "fr")),
+        ("names=['a, b', \"c: d\", 'e #1']", ("a, b", "c: d", "e #1")),
+        ("names=[s3://b/c, models:/m@champion]", ("s3://b/c", "models:/m@champion")),
+        ("names=[]", ()),
+    ],
+)
+def test_a_list_of_texts_has_them_as_they_were_typed(argument: str, names: tuple[str, ...]):
+    assert load_config(Typed, [argument]).names == names
+
+
+def test_null_and_nothing_are_null_where_a_text_may_be_null_and_a_place_is_never_empty():
+    assert load_config(Typed, ["tag=a", "tag=null"]).tag is None
+    assert load_config(Typed, ["tag=a", "tag="]).tag is None
+    assert load_config(Typed, ["output=null"]).output == "null"
+    with pytest.raises(ConfigError, match="output: String should have at least 1 character"):
+        load_config(Typed, ["output="])
+
+
+def test_a_file_says_texts_as_they_are_written(tmp_path: Path):
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "output: 2024\ntag: no\nnames: [7, 007, yes]\ncount: 010\nswitch: yes\nweights: {384: 1e-1}\n"
+        "models: {acme/tiny: a, tiny-v1.5: 1.0, 007: on}\n"
+    )
+    assert load_config(Typed, [str(file)]) == Typed(
+        output="2024",
+        tag="no",
+        names=("7", "007", "yes"),
+        count=10,
+        switch=True,
+        weights={384: 0.1},
+        models={"acme/tiny": "a", "tiny-v1.5": "1.0", "007": "on"},
+    )
+    (tmp_path / "null.yaml").write_text("tag: null\noutput: 'null'\n")
+    assert load_config(Typed, [str(tmp_path / "null.yaml"), "count=2"]) == Typed(tag=None, output="null", count=2)
+
+
+def test_numbers_and_switches_of_a_command_line_are_numbers_and_switches():
+    given = ["count=12", "switch=true", "dimensions=[384, 64]", "weights.384=2.5", "weights={64: 1}"]
+    config = load_config(Typed, given)
+    assert (config.count, config.switch, config.dimensions) == (12, True, (384, 64))
+    assert config.weights == {384: 2.5, 64: 1.0}
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("count=1.5", "count: Input should be a valid integer"),
+        ("names=007", r"names: expected a list, names=\[007\]"),
+        ("names=[a #1,b]", "names: cannot be read; in a list or mapping, put what has a comma"),
+        ("dimensions=[1", "dimensions: cannot be read"),
+        ("names=[a: b]", "names.0: Input should be a valid string"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_told_with_its_key(argument: str, message: str):
+    with pytest.raises(ConfigError, match=message):
+        load_config(Typed, [argument])
+
+
+def test_values_of_a_deployment_are_read_as_a_command_line_s_and_names_may_have_dots_and_slashes():
+    given = {"output": "2024", "models": {"acme/tiny": "a #1", "tiny-v1.5": "b"}, "dimensions": "[8,4]", "count": 3}
+    assert from_values(Typed, given) == Typed(
+        output="2024", models={"acme/tiny": "a #1", "tiny-v1.5": "b"}, dimensions=(8, 4), count=3
+    )
+    assert from_values(Outer, {"model": "m", "training.learning_rate": 0.5}).training.learning_rate == 0.5
+    assert from_values(Outer, {"model": "m", "baseline": None}).baseline is None
+
+
+def test_a_key_that_stands_twice_in_a_file_is_refused_and_merged_keys_are_not(tmp_path: Path):
+    file = tmp_path / "c.yaml"
+    file.write_text("model: a\nmodel: b\n")
+    with pytest.raises(ConfigError, match="c.yaml: not valid YAML: line 2: a key stands twice"):
+        load_config(Outer, [str(file)])
+    file.write_text("model: a\ntraining: {<<: {learning_rate: 0.5}}\n")
+    assert load_config(Outer, [str(file)]).training.learning_rate == 0.5
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -8,6 +8,7 @@ there are. What is finished is recorded; a rerun after any death goes on from th
 import json
 import logging
 import secrets
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -202,8 +203,8 @@ def describe(found: Encoded, seconds: float, workers: int) -> list[str]:
     index = find_index(table)
     if index and index.rows < table.rows:
         lines.append(
-            f"vector index: {table.rows - index.rows:,} rows not in it, compared exactly; renew it by "
-            "`medembed table index`"
+            f"vector index: {table.rows - index.rows:,} rows not in it, compared exactly; renew it by: "
+            f"medembed table index {shlex.quote(f'table={table.uri}')} kind={index.kind}"
         )
     if found.failed:
         lines.append(f"left out, as they crash the encoder: {', '.join(found.failed)}")

@@ -9,6 +9,7 @@ compared exactly by each search until the index is built anew. A table that is w
 """
 
 import logging
+import shlex
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
@@ -61,8 +62,8 @@ def check_index(table: Table) -> VectorIndex:
     found = find_index(table)
     if found is None:
         raise StorageError(
-            f"{table.uri} version {table.version}: no vector index; build one by `medembed table index`, or search "
-            "without use_index."
+            f"{table.uri} version {table.version}: no vector index; search without use_index, or build one by: "
+            f"medembed table index {shlex.quote(f'table={table.uri}')}"
         )
     return found
 

@@ -17,9 +17,10 @@ from medembed import storage
 from medembed.config import Config
 from medembed.errors import DataError
 from medembed.evaluation.metrics import Values
+from medembed.plain_yaml import RepeatedKeyError, parse_yaml
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-_TEXT = "a text that is not empty, in quotes if it looks like a number, date or yes/no"
+_TEXT = "a text that is not empty"
 _DOCUMENT = f"{_TEXT}, or {{id: ...}} of a document of the corpus"
 _EXPECTED = {"name": _TEXT, "query": _TEXT, "above": _DOCUMENT, "below": _DOCUMENT}
 
@@ -92,28 +93,13 @@ def judge(
     }
 
 
-class _RepeatedKeyError(yaml.MarkedYAMLError):
-    pass
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, where YAML lets the later one win: a forgotten dash would lose a case."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for number, (key, _) in enumerate(node.value):
-            if key.value in keys[:number]:
-                raise _RepeatedKeyError(problem_mark=key.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 def _parse(uri: str) -> list[Any]:
     try:
-        rows = yaml.load(storage.read_bytes(uri), _Loader)
+        rows = parse_yaml(storage.read_bytes(uri))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{uri}:{mark.line + 1}" if mark else uri
-        if isinstance(error, _RepeatedKeyError):
+        if isinstance(error, RepeatedKeyError):
             raise DataError(f"{place}: a key stands twice in one case; start each case with a dash.") from None
         # The parser's own message would quote the file.
         raise DataError(f"{place}: not valid YAML; put texts that have a colon or # into quotes.") from None

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from medembed.errors import ServiceError
 from medembed.registry.catalog import set_tags
+from medembed.registry.config import command
 from medembed.registry.models import CHAMPION, Registry, Version
 
 PREVIOUS = "previous"
@@ -44,7 +45,8 @@ def check_unmoved(registry: Registry, name: str, seen: str | None) -> str | None
     if current != seen:
         raise ServiceError(
             f"models:/{name}@{CHAMPION}: is version {current or 'none'} now, but was {seen or 'none'} when "
-            "this promotion began; somebody else moved it meanwhile: look (medembed models), and promote again."
+            f"this promotion began; somebody else moved it meanwhile: look, and promote again: "
+            f"{command(registry.config, 'models')}"
         )
     return current
 
@@ -78,6 +80,7 @@ def find_previous(registry: Registry, name: str) -> Version:
     if previous is None or previous == aliases.get(CHAMPION):
         raise ServiceError(
             f"models:/{name}@{PREVIOUS}: no version to roll back to; only a promotion sets it. Name a version: "
-            f"medembed promote model=models:/{name}/<version> (medembed models lists them)."
+            f"{command(registry.config, 'promote', f'model=models:/{name}/N')}; for N see: "
+            f"{command(registry.config, 'models')}"
         )
     return registry.resolve(f"models:/{name}/{previous}")

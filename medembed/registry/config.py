@@ -1,8 +1,11 @@
-"""Where runs and models are kept."""
+"""Where runs and models are kept, and how the next command says so."""
+
+import shlex
 
 from pydantic import Field
 
 from medembed.config import Config
+from medembed.privacy import without_passwords
 
 
 class RegistryConfig(Config):
@@ -17,3 +20,16 @@ class RegistryConfig(Config):
     )
     experiment: str = Field(default="medembed", description="MLflow experiment of the runs")
     model_name: str = Field(default="medembed", description="registered model")
+
+
+def command(registry: RegistryConfig, *arguments: str) -> str:
+    """`medembed ...` to print: it runs as it stands, with the registry that this config names.
+
+    Only a password is masked; MLFLOW_TRACKING_URI keeps it out of configs.
+    """
+    names = type(registry).model_fields
+    changed = {
+        name: getattr(registry, name) for name, field in names.items() if getattr(registry, name) != field.default
+    }
+    own = [f"registry.{name}={value}" for name, value in changed.items()]
+    return shlex.join(["medembed", *map(without_passwords, [*arguments, *own])])

@@ -14,6 +14,7 @@ from medembed.data.grow import describe_growth
 from medembed.errors import DataError
 from medembed.registry.catalog import set_tags
 from medembed.registry.champion import REFUSED
+from medembed.registry.config import command
 from medembed.registry.models import Registry, Version
 from medembed.retraining.champion import read_current
 from medembed.retraining.config import RetrainConfig
@@ -93,7 +94,8 @@ def _attempt(stages: Stages, publish: Publish) -> Retrained:
         lines += publish(version, champion.number)
     elif passes:
         outcome = "waits"
-        lines.append(f"passed the gate: medembed promote model=models:/{version.name}/{version.version}")
+        reference = f"model=models:/{version.name}/{version.version}"
+        lines.append(f"passed the gate: {command(stages.config.registry, 'promote', reference)}")
     report = storage.join(stages.root, "report.html") if judged.compared else None
     return Retrained(outcome, tuple(lines), landing, dataset, version, judged.decision, report, counts, stages.seconds)
 

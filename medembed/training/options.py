@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from omegaconf import OmegaConf
 from pydantic import Field, model_validator
 
-from medembed.config import Config
+from medembed.config import Config, merge
 from medembed.errors import ConfigError
 
 Preset = Literal["published", "quick", "large-batch", "lora"]
@@ -19,7 +18,7 @@ class PromptsConfig(Config):
 
     query: str | None = Field(
         default=None,
-        description="in front of each query, e.g. 'query: ' for E5, with its space: give it in YAML; null: as the "
+        description="in front of each query, e.g. 'query: ' for E5, with its space; null: as the "
         "model's folder says; the checkpoint keeps it, so that encoding and serving put it there too",
     )
     document: str | None = Field(default=None, description="in front of each document, e.g. 'passage: '")
@@ -114,7 +113,7 @@ class TrainingOptions(Config):
         below, named = read_preset(values["preset"]), values.get("loss")
         if isinstance(named, dict) and named.get("name") not in (None, below.get("loss", {}).get("name")):
             below.pop("loss", None)  # its keys are those of another loss
-        return OmegaConf.to_container(OmegaConf.merge(below, values))
+        return merge(below, values)
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:

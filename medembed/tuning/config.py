@@ -1,6 +1,7 @@
 """What a search of settings may try, how much of it, and by what a setting is judged."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -142,4 +143,18 @@ def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping) and any(isinstance(inner, Mapping) for inner in value.values()):
             yield from _dotted(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, value
+            yield prefix + key, _typed(value)
+
+
+def _typed(value: Any) -> Any:
+    """Numbers and switches of what a config file or a command line gives as texts."""
+    if isinstance(value, Mapping):
+        return {key: _typed(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_typed(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(value)
+    return {"true": True, "false": False}.get(value, value)

@@ -25,6 +25,11 @@ def test_cases_keep_their_order_and_are_called_by_their_place_without_a_name(tmp
     )
 
 
+def test_what_looks_like_a_number_a_date_or_a_switch_is_the_text_that_was_written(tmp_path):
+    (case,) = load_cases(write(tmp_path, "- {query: 2020-01-02, above: {id: 007}, below: no}\n"))
+    assert (case.query, case.above, case.below) == ("2020-01-02", DocumentId(id="007"), "no")
+
+
 def test_the_example_of_the_documentation_is_valid():
     assert "MI is no state" in [case.name for case in load_cases(str(EXAMPLE))]
 
@@ -40,10 +45,10 @@ def test_the_example_of_the_documentation_is_valid():
         ("- query: secret\n  above: a\n", "case 1: below: missing; expected a text"),
         ("- query: secret\n  abov: a\n  below: b\n", "abov: unknown key; the nearest known key is 'above'"),
         (GOOD + "  secret of a patient: 1\n", "case 1: an unknown key; known are name, query, above, below"),
-        ("- query: 12\n  above: a\n  below: b\n", "query: not usable; expected a text that is not empty, in quotes"),
+        ("- query: null\n  above: a\n  below: b\n", "query: not usable; expected a text that is not empty"),
         ("- query: ' '\n  above: a\n  below: b\n", "query: not usable"),
-        ("- query: secret\n  above: {id: 12}\n  below: {di: d}\n", "above: not usable; expected a text"),
-        ("- query: secret\n  above: {id: 12}\n  below: {di: d}\n", "below: not usable; expected a text"),
+        ("- query: secret\n  above: {id: null}\n  below: {di: d}\n", "above: not usable; expected a text"),
+        ("- query: secret\n  above: {id: null}\n  below: {di: d}\n", "below: not usable; expected a text"),
         ("- query: secret\n  above: secret\n  below: secret\n", "case 1: above and below are the same"),
         ("- query: a\n  above: b\n  below: secret\n  query: secret\n", "cases.yaml:4: a key stands twice in one case"),
         ("- query: a\n  above: secret: secret\n", "cases.yaml:2: not valid YAML; put texts that have a colon"),

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.search import SearchJob, open_table_of, quote_query, run
+from jobs.search import SearchJob, open_table_of, run
 from medembed.config import load_config
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
@@ -163,11 +163,3 @@ def test_dimensions_that_the_model_lacks_are_named(searched: Searched):
 def test_what_does_not_go_together_is_refused(more: tuple[str, ...], message: str):
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_config(SearchJob, ["table=t", "model=m", *more])
-
-
-@pytest.mark.parametrize("text", ["MI: treatment # 3", "{a}", "5", "yes", "[x", "it's", "a=b", 'say "ah"', "café"])
-def test_a_question_is_asked_as_it_was_typed(text: str):
-    job = load_config(SearchJob, ["table=t", "model=m", quote_query(f"query={text}")])
-    assert job.query == text
-    assert quote_query("queries=a.txt") == "queries=a.txt"
-    assert quote_query("query='a: b'") == "query='a: b'"

@@ -28,6 +28,8 @@ from serve.promotion import promote
 from serve.swap import Server, ServingConfig
 from tests.tables import write_corpus, write_table
 
+NAME = "acme/tiny-v1.5"  # as people name models
+
 
 def start(tmp_path: Path, *arguments: str) -> str:
     """What a start says that must fail."""
@@ -96,11 +98,11 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def server(encoder_folder: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """Two replicas of version 1 of two, and version 1 once more beside it, named `more`."""
+    """Two replicas of version 1 of two, and version 1 once more beside it, named NAME."""
     workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("served") / "ws")
     registry, folders = make_versions(str(encoder_folder), workspace)
     registry.set_alias(registry.resolve("models:/medembed/1"))
-    with served(workspace, "replicas=2", f"models.more={folders[1]}", end=signal.SIGTERM) as running:
+    with served(workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGTERM) as running:
         yield Deployed(running, registry, folders, workspace)
 
 
@@ -146,16 +148,17 @@ def test_a_model_beside_the_main_one_answers_under_its_name_and_others_are_not_f
         return server.get("/v1/embeddings", {"model": name, "input": TEXTS})
 
     expected = Encoder.load(server.folders[1], EncodingConfig()).encode(TEXTS, "query")
-    status, answer = ask("more")
-    assert (status, answer["model"]) == (200, "more")
+    status, answer = ask(NAME)
+    assert (status, answer["model"]) == (200, NAME)
     assert np.allclose([one["embedding"] for one in answer["data"]], expected, atol=1e-5)
-    assert [ask(name)[0] for name in ("medembed", "medembed/1", "more/unregistered", "more/9", "other")] == [
-        200, 200, 200, 404, 404,
-    ]  # fmt: skip
+    served_names = ("medembed", "medembed/1", f"{NAME}/unregistered")
+    assert [ask(name)[0] for name in served_names] == [200, 200, 200]
+    assert [ask(name)[0] for name in (f"{NAME}/9", "acme", "other")] == [404, 404, 404]
     listed = {one["id"]: one for one in server.get("/v1/models")[1]["data"]}
-    assert [(name, listed[name]["version"]) for name in listed] == [("medembed", "1"), ("more", "unregistered")]
-    assert listed["medembed"]["fingerprint"] != listed["more"]["fingerprint"]
-    assert server.get("/v1/models/more")[1] == listed["more"]
+    assert [(name, listed[name]["version"]) for name in listed] == [("medembed", "1"), (NAME, "unregistered")]
+    assert listed["medembed"]["fingerprint"] != listed[NAME]["fingerprint"]
+    for path in (NAME, NAME.replace("/", "%2F"), f"{NAME}/unregistered"):
+        assert server.get(f"/v1/models/{path}")[1] == listed[NAME]
 
 
 @pytest.mark.ray

@@ -1,14 +1,17 @@
 import base64
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
+from serve.bodies import Body, parse_body
 from serve.errors import RequestError
 from serve.guard import LimitsConfig
 from serve.messages import EmbeddingRequest, embedding_response, to_work
 from serve.outputs import convert, render
-from serve.work import Embedded, Model
+from serve.search_messages import SearchRequest, to_search_work
+from serve.work import Embedded, Model, find_name
 
 ROWS = np.array([[0.6, 0.8], [1.0, 0.0]], dtype=np.float32)
 MODEL: Model = {
@@ -40,6 +43,38 @@ def test_floats_and_base64_carry_the_same_numbers_in_input_order():
 def test_inputs_are_a_list_whatever_their_shape(given: Any, inputs: Any):
     assert request(input=given).inputs() == inputs
     assert list(to_work(request(input=given), LimitsConfig(token_ids=True)).inputs) == inputs
+
+
+@pytest.mark.parametrize(("kind", "body"), [(EmbeddingRequest, {"input": "a", "model": "m"}), (SearchRequest, {})])
+def test_null_is_the_default_of_every_field_that_may_be_left_out(kind: type[Body], body: dict[str, Any]):
+    optional = [name for name, field in kind.model_fields.items() if not field.is_required()]
+    assert len(optional) >= 7
+    nulls = dict.fromkeys(optional)
+    assert parse_body(json.dumps(body | nulls).encode(), kind) == parse_body(json.dumps(body).encode(), kind)
+    properties = kind.model_json_schema()["properties"]
+    assert [name for name in optional if {"type": "null"} not in properties[name]["anyOf"]] == []
+
+
+def test_the_defaults_are_floats_errors_for_long_inputs_and_ten_documents():
+    work = to_work(request(encoding_format=None, truncate=None, output_dtype=None), LimitsConfig())
+    assert (work.cuts, work.output_dtype, work.role) == (False, "float", "query")
+    result = Embedded(ROWS, 2, [3, 4], [False, True], MODEL)
+    (first, _) = embedding_response(result, request(encoding_format=None, truncate=None))["data"]
+    assert first == {"object": "embedding", "index": 0, "embedding": ROWS[0].tolist()}
+    asked = SearchRequest(query="a", k=None)
+    assert to_search_work(asked, LimitsConfig()).k == 10
+    assert to_search_work(asked, LimitsConfig(max_k=3)).k == 3
+
+
+def test_a_name_with_slashes_is_found_with_and_without_its_version():
+    names = {"acme", "acme/tiny", "tiny-v1.5"}
+    assert [find_name(asked, names) for asked in ("acme/tiny", "acme/tiny/3", "acme/3", "tiny-v1.5/x")] == [
+        "acme/tiny",
+        "acme/tiny",
+        "acme",
+        "tiny-v1.5",
+    ]
+    assert [find_name(asked, names) for asked in (None, "", "other", "other/acme")] == [None] * 4
 
 
 def test_bits_are_packed_first_dimension_highest_and_filled_up_with_zeros():

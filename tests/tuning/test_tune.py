@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,12 +14,13 @@ from typing import Any
 import psutil
 import pytest
 
+from jobs.evaluate import EvaluateJob
 from jobs.train import TrainJob
 from medembed.config import load_config
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.prepare import prepare
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import open_registry
+from medembed.registry.models import open_registry, resolve_model
 
 ROOT = Path(__file__).parent.parent.parent
 TRIALS = 4
@@ -27,12 +29,12 @@ TRIALS = 4
 CONFIG = """
 model: {model}
 data: {data}
-output: {root}/out
+output: out
 trials: {trials}
 pairs: 96
 rungs: 2
 seed: 89
-registry: {{workspace: {root}/ws}}
+registry: {{workspace: ws}}
 encoding: {{workers: 1}}
 training: {{dimensions: [32, 8], select_dimension: 8, batch_size: 8, learning_rate: 0.005, epochs: 2,
   cpus_per_worker: 1, dev_queries: 20, dev_documents: 40}}
@@ -45,19 +47,27 @@ search:
 """
 
 
-def records(root: Path) -> dict[int, dict[str, Any]]:
-    found = sorted((root / "out" / "trials").glob("*/trial.json"))
+def records(output: Path) -> dict[int, dict[str, Any]]:
+    found = sorted((output / "trials").glob("*/trial.json"))
     return {int(file.parent.name): json.loads(file.read_text()) for file in found}
 
 
-def are_over(root: Path) -> set[int]:
-    return {number for number, record in records(root).items() if record["state"] != "running"}
+def are_over(output: Path) -> set[int]:
+    return {number for number, record in records(output).items() if record["state"] != "running"}
 
 
-def start(root: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+def start(root: Path, folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "jobs.tune", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with open(root / "log", "ab") as log:
-        return subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=log, stderr=log)
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+
+
+def printed(root: Path, job: str) -> list[str]:
+    """The arguments of the command that the search prints for this job."""
+    log = (root / "log").read_text()
+    (line,) = [line for line in log.splitlines() if f"medembed {job} " in line]
+    return shlex.split(line[line.index(f"medembed {job} ") :])[2:]
 
 
 @pytest.mark.ray
@@ -68,21 +78,23 @@ def test_a_search_survives_trials_that_fail_and_its_driver_and_repeats_no_trial_
     prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
     file = tmp_path / "tune.yaml"
     file.write_text(CONFIG.format(model=encoder_folder, data=tmp_path / "data", root=tmp_path, trials=TRIALS))
-    job = start(tmp_path, str(file))
-    while not {0, 1, 2} <= are_over(tmp_path):
+    job = start(tmp_path, tmp_path, str(file))
+    while not {0, 1, 2} <= are_over(tmp_path / "out"):
         assert job.poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.1)
     family = psutil.Process(job.pid).children(recursive=True)
     job.send_signal(signal.SIGKILL)
     job.wait()
     psutil.wait_procs(family, timeout=30)
-    before, over = records(tmp_path), are_over(tmp_path)
+    before, over = records(tmp_path / "out"), are_over(tmp_path / "out")
     assert [before[number]["state"] for number in range(3)] == ["complete", "failed", "failed"]
     assert 3 not in over
-    assert start(tmp_path, f"resume={tmp_path}/out").wait() == 0, (tmp_path / "log").read_text()
-    after = records(tmp_path)
+    moved = (tmp_path / "out").rename(tmp_path / "moved")
+    assert start(tmp_path, tmp_path / "data", "resume=../moved").wait() == 0, (tmp_path / "log").read_text()
+    assert not (tmp_path / "out").exists()
+    after = records(moved)
     assert {number: after[number] for number in over} == {number: before[number] for number in over}
-    assert are_over(tmp_path) == set(range(TRIALS))
+    assert are_over(moved) == set(range(TRIALS))
     assert {number: after[number]["point"] for number in before} == {
         number: record["point"] for number, record in before.items()
     }
@@ -93,21 +105,24 @@ def test_a_search_survives_trials_that_fail_and_its_driver_and_repeats_no_trial_
         course = [one["examples"] for one in trial["course"]]
         assert course == [48, 96, 192][: len(course)]
 
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    summary = json.loads((moved / "summary.json").read_text())
     best = max((record for record in after.values() if record["state"] == "complete"), key=score)
     assert summary["best"] == {"trial": best["number"], "score": score(best), "settings": best["point"]}
-    models = [path.parent.parent.name for path in (tmp_path / "out" / "trials").glob("*/model/manifest.json")]
+    models = [path.parent.parent.name for path in (moved / "trials").glob("*/model/manifest.json")]
     assert models == [f"{best['number']:04d}"]
-    assert not list((tmp_path / "out" / "trials").glob("*/model.run"))
-    job_to_train = load_config(TrainJob, [str(tmp_path / "out" / "best.yaml")])
+    assert not list((moved / "trials").glob("*/model.run"))
+    job_to_train = load_config(TrainJob, printed(tmp_path, "train"))
     assert job_to_train.training.temperature == best["point"]["training.temperature"]
     assert Path(str(job_to_train.examples), "manifest.json").exists()
-    page = (tmp_path / "out" / "report.html").read_text()
+    page = (moved / "report.html").read_text()
     assert "Learning curves" in page
     assert "<script src=" not in page
     registry = open_registry(RegistryConfig(workspace=str(tmp_path / "ws")), on_cluster=False)
     winner = registry.resolve(summary["model"])
-    assert winner.source == str(tmp_path / "out" / "trials" / f"{best['number']:04d}" / "model")
+    assert winner.source == str(moved / "trials" / f"{best['number']:04d}" / "model")
+    measured = load_config(EvaluateJob, printed(tmp_path, "evaluate"))
+    assert resolve_model(measured.model, measured.registry, on_cluster=False) == winner.source
+    assert (measured.data, measured.output) == (str(tmp_path / "data"), str(moved / "evaluation"))
     children = list(registry.find_runs({"mlflow.parentRunId": winner.run_id}))
     assert len(children) == TRIALS
 
