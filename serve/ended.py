@@ -10,7 +10,10 @@ Record = Callable[[Scope, int, float], None]  # (scope, status, seconds)
 
 
 class Ended:
-    """ASGI middleware that calls each `Record` when an answer is complete, or failed, or nobody waits for it."""
+    """ASGI middleware that calls each `Record` when an answer is complete, or failed, or nobody waits for it.
+
+    HEAD is answered, and counted, as GET.
+    """
 
     def __init__(self, app: ASGIApp, records: Sequence[Record]) -> None:
         self.app, self.records = app, records
@@ -18,6 +21,8 @@ class Ended:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        if scope["method"] == "HEAD":  # the server that called this sends its head alone
+            scope = {**scope, "method": "GET"}
         start, status = time.perf_counter(), CLIENT_LEFT
 
         async def watched(message: Message) -> None:

@@ -223,6 +223,13 @@ def test_no_cross_origin_page_is_let_in(client: TestClient):
     assert not [name for name in response.headers if name.startswith("access-control")]
 
 
+@pytest.mark.parametrize("path", ["/", "/page/page.js", "/health/live", "/health/ready", "/v1/models"])
+def test_head_is_answered_as_get_without_a_body(client: TestClient, path: str):
+    head = client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == client.get(path).headers["content-length"]
+
+
 def test_serves_own_time_out_which_is_plain_text_comes_after_the_apis():
     config = yaml.safe_load((Path(serve.__path__[0]) / "config.yaml").read_text())
     limits = LimitsConfig(**config["applications"][0]["args"].get("limits", {}))
