@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NoReturn, TypeVar
 
+from jobs.cluster import check_head
 from medembed import storage
 from medembed.config import Config, list_uris, load_config
 from medembed.errors import ConfigError, MedEmbedError, ServiceError
@@ -166,6 +167,8 @@ def _connect(address: str | None, dashboard_port: int | None) -> str:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ServiceError(f"a private Ray did not start: {reason}") from error
         return str(context.dashboard_url)
+    check_head(address)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray hears no signal while it connects; there is nothing to clean up
     runtime = {} if is_submitted() else {"runtime_env": {"py_modules": _own_packages()}}
     try:
         return str(ray.init(address=address, **runtime, **quiet).dashboard_url)

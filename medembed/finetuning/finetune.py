@@ -37,6 +37,7 @@ from medembed.registry.champion import crown, read_champion
 from medembed.registry.models import Registry, Version
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
+from medembed.training.enough import check_enough
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
 from medembed.training.trainer import train
@@ -105,10 +106,11 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
 
 
 def check_queries(dataset: Dataset, config: FinetuneConfig) -> None:
-    """Raises DataError if a split lacks the queries that a later stage needs: now rather than after an hour."""
+    """Raises DataError if a split lacks what a later stage needs: now rather than after an hour."""
     measured = config.evaluation
     wanted = (("train", None), ("dev", config.training.dev_tag), (measured.split, measured.tag))
     require_queries(dataset, wanted, "fine-tuning trains, chooses checkpoints and measures on queries")
+    check_enough(dataset, config.mining, config.training)
 
 
 class Run:

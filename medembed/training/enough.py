@@ -1,0 +1,51 @@
+"""Whether a data set has rows for one training step: known before anything is encoded or mined."""
+
+from collections import Counter
+from collections.abc import Collection
+
+from medembed.data.dataset import Dataset
+from medembed.errors import DataError
+from medembed.mining.config import MiningConfig
+from medembed.mining.pairs import select_pairs
+from medembed.training.config import TrainingConfig
+from medembed.training.loop import count_steps
+from medembed.training.loss_config import ON_EXAMPLES
+from medembed.training.material import check_fits
+
+_STEPS = 4  # of a pass that an advised batch size leaves
+
+
+def check_enough(dataset: Dataset, mining: MiningConfig, training: TrainingConfig) -> None:
+    """Raises DataError if the training pairs cannot fill a batch, or do not fit the loss."""
+    if training.loss.name in ON_EXAMPLES:
+        check_filled(dataset.uri, _most_rows(len(select_pairs(dataset, mining)), mining, training), training)
+    else:
+        check_filled(dataset.uri, check_fits(training, dataset, []), training)
+
+
+def check_enough_new(
+    dataset: Dataset, new: Collection[str], replayed: int, mining: MiningConfig, training: TrainingConfig
+) -> None:
+    """The same for the new queries and as many others as `replayed`, those with most pairs."""
+    if training.loss.name not in ON_EXAMPLES:
+        return
+    pairs = select_pairs(dataset, mining.model_copy(update={"max_pairs": None}))
+    counts = Counter(pair.query_id for pair in pairs)
+    old = sorted((count for name, count in counts.items() if name not in new), reverse=True)
+    most = sum(counts[name] for name in new) + sum(old[:replayed])
+    check_filled(dataset.uri, _most_rows(min(most, mining.max_pairs or most), mining, training), training)
+
+
+def check_filled(place: str, rows: int, training: TrainingConfig) -> None:
+    """Raises DataError if so many rows make no step, with a batch size that makes some."""
+    if count_steps(rows, training):
+        return
+    together = training.most_workers * training.accumulation_steps
+    fitting = rows // together // _STEPS
+    advice = f"training.batch_size={1 << (fitting.bit_length() - 1)} makes some steps" if fitting > 1 else "add pairs"
+    raise DataError(f"{place}: {rows} examples do not fill one batch of {training.batch_size * together}; {advice}.")
+
+
+def _most_rows(pairs: int, mining: MiningConfig, training: TrainingConfig) -> int:
+    """How many rows the loss reads at most: triplet reads each negative by itself."""
+    return pairs * mining.negatives if training.loss.name == "triplet" else pairs
