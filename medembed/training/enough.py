@@ -1,11 +1,11 @@
-"""Whether a data set has rows for one training step: known before anything is encoded or mined."""
+"""Whether a data set has rows to mine and to make a training step: known before anything is encoded."""
 
 from collections import Counter
 from collections.abc import Collection
 
 from medembed.data.dataset import Dataset
 from medembed.errors import DataError
-from medembed.mining.config import MiningConfig
+from medembed.mining.config import MiningConfig, check_window
 from medembed.mining.pairs import select_pairs
 from medembed.training.config import TrainingConfig
 from medembed.training.loop import count_steps
@@ -16,8 +16,10 @@ _STEPS = 4  # of a pass that an advised batch size leaves
 
 
 def check_enough(dataset: Dataset, mining: MiningConfig, training: TrainingConfig) -> None:
-    """Raises DataError if the training pairs cannot fill a batch, or do not fit the loss."""
+    """Raises DataError if the training pairs cannot fill a batch, or do not fit the loss; ConfigError for a window of
+    mining that the corpus cannot fill."""
     if training.loss.name in ON_EXAMPLES:
+        check_corpus(dataset, mining)
         check_filled(dataset.uri, _most_rows(len(select_pairs(dataset, mining)), mining, training), training)
     else:
         check_filled(dataset.uri, check_fits(training, dataset, []), training)
@@ -29,11 +31,17 @@ def check_enough_new(
     """The same for the new queries and as many others as `replayed`, those with most pairs."""
     if training.loss.name not in ON_EXAMPLES:
         return
+    check_corpus(dataset, mining)
     pairs = select_pairs(dataset, mining.model_copy(update={"max_pairs": None}))
     counts = Counter(pair.query_id for pair in pairs)
     old = sorted((count for name, count in counts.items() if name not in new), reverse=True)
     most = sum(counts[name] for name in new) + sum(old[:replayed])
     check_filled(dataset.uri, _most_rows(min(most, mining.max_pairs or most), mining, training), training)
+
+
+def check_corpus(dataset: Dataset, mining: MiningConfig) -> None:
+    """Raises ConfigError for a window of mining that the corpus cannot fill."""
+    check_window(mining, dataset.uri, sum(rows for _, rows in dataset.corpus_files()))
 
 
 def check_filled(place: str, rows: int, training: TrainingConfig) -> None:

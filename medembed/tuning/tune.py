@@ -29,6 +29,7 @@ from medembed.schema import fingerprint
 from medembed.training.checkpoint import KIND, Checkpoint
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample
+from medembed.training.enough import check_corpus
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
 from medembed.training.run import claim_run
@@ -82,7 +83,10 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
     pool = _plan_pool(config, axes)
     wanted = (("train", None), ("dev", config.training.dev_tag))
     require_queries(dataset, wanted, "a search trains on queries, and compares on others")
-    fitted = _fit_pairs(config, dataset.uri, len(select_pairs(dataset, pool))) if pool else config
+    fitted = config
+    if pool:
+        check_corpus(dataset, pool)
+        fitted = _fit_pairs(config, dataset.uri, len(select_pairs(dataset, pool)))
     planned = [default_point(axes), *warm_starts(config, axes)]
     _claim(config, dataset, model, output)
     with stage("encode and mine once", seconds):

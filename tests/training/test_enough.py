@@ -7,7 +7,7 @@ import pytest
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.prepare import prepare
-from medembed.errors import DataError
+from medembed.errors import ConfigError, DataError
 from medembed.mining.config import MiningConfig
 from medembed.training.config import TrainingConfig
 from medembed.training.enough import check_enough, check_enough_new, check_filled
@@ -27,6 +27,13 @@ def test_a_batch_that_the_pairs_fill_is_fine_and_one_more_is_not(dataset: Datase
     check_enough(dataset, MiningConfig(negatives=2), TrainingConfig(batch_size=pairs + 1, loss={"name": "triplet"}))
     with pytest.raises(DataError, match="8 examples do not fill"):
         check_enough(dataset, MiningConfig(max_pairs=8), TrainingConfig(batch_size=16))
+
+
+def test_a_window_that_the_corpus_cannot_fill_is_told_before_anything_is_encoded(dataset: Dataset):
+    rows = dataset.corpus().num_rows
+    check_enough(dataset, MiningConfig(window=rows - 1), TrainingConfig(batch_size=4))
+    with pytest.raises(ConfigError, match=f"mining.window: found {rows}, but .* has {rows} rows"):
+        check_enough(dataset, MiningConfig(window=rows), TrainingConfig(batch_size=4))
 
 
 def test_new_queries_count_with_those_that_are_replayed(dataset: Dataset):
