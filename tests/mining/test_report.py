@@ -151,7 +151,7 @@ def test_where_the_margin_leaves_most_pairs_without_negatives_one_is_named_that_
     close = [nearest(0.8, 0.79, 0.7845), nearest(0.5, 0.49), nearest(0.5, 0.6)]
     assert "0 negatives for 3 pairs" in str(advice_of(close))
     assert "; mining.margin=0.019 would keep some" in str(advice_of(close[:1]))  # (.8 - .7845) / .8, rounded down
-    assert "; mining.margin=0.02 would" in str(advice_of([nearest(0.5, 0.49, 0.489)]))
+    assert "; mining.margin=0.02 would" in str(advice_of([nearest(0.5, 0.495, 0.4899)]))
     assert "; mining.margin=null would" in str(advice_of([nearest(0.5, 0.6)]))
     both = {"margin": 0.1, "margin_absolute": 0.5}
     assert "; mining.margin=0.02 mining.margin_absolute=0.01 would" in str(advice_of([nearest(0.5, 0.4899)], **both))
