@@ -109,7 +109,9 @@ def ray_session(address: str | None, dashboard_port: int | None = None) -> Itera
     dashboard, on loopback and behind that token, if a port for it is given.
     """
     scratch = None
-    if not address:
+    if address:
+        check_head(address)
+    else:
         scratch = tempfile.mkdtemp(prefix="medembed-ray-", dir="/tmp")  # short: Ray puts socket paths below it
         os.environ |= {"RAY_TMPDIR": scratch, "TMPDIR": scratch, "RAY_AUTH_MODE": "token"}
         os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(32)} | _LOCAL_ENVIRONMENT
@@ -167,7 +169,6 @@ def _connect(address: str | None, dashboard_port: int | None) -> str:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ServiceError(f"a private Ray did not start: {reason}") from error
         return str(context.dashboard_url)
-    check_head(address)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray hears no signal while it connects; there is nothing to clean up
     runtime = {} if is_submitted() else {"runtime_env": {"py_modules": _own_packages()}}
     try:
