@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from jobs.beforehand import check_room
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
@@ -34,6 +35,7 @@ class MineJob(Config):
 
 
 def run(job: MineJob) -> Summary:
+    check_room(job.encoding)
     dataset = open_dataset(storage.absolute(job.data))
     check_corpus(dataset, job.mining)
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())

@@ -4,15 +4,27 @@ from collections import Counter
 from collections.abc import Collection
 
 from medembed.data.dataset import Dataset
+from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.errors import DataError
 from medembed.mining.config import MiningConfig, check_window
 from medembed.mining.pairs import select_pairs
+from medembed.training.adapters import check_adapter
 from medembed.training.config import TrainingConfig
 from medembed.training.loop import count_steps
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.material import check_fits
+from medembed.training.reporting import check_reporting
 
 _STEPS = 4  # of a pass that an advised batch size leaves
+
+
+def check_settings(training: TrainingConfig, mining: MiningConfig, output: str) -> None:
+    """Raises ConfigError for a package that is missing, ModelError for a guide or second opinion that is not there."""
+    check_adapter(training.adapter, training.use_gpu)
+    check_reporting(training.report_to, output)
+    for model in (training.loss.guide, mining.second_opinion):
+        if model is not None:
+            model_fingerprint(fetch_model(model))
 
 
 def check_enough(dataset: Dataset, mining: MiningConfig, training: TrainingConfig) -> None:
