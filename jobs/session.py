@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, NoReturn, TypeVar
 
 from jobs.beforehand import check_outputs
-from jobs.cluster import check_head
+from jobs.cluster import HINT, check_head
 from medembed import storage
 from medembed.config import Config, list_uris, load_config
 from medembed.errors import ConfigError, MedEmbedError, ServiceError
@@ -174,10 +174,11 @@ def _connect(address: str | None, dashboard_port: int | None) -> str:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray hears no signal while it connects; there is nothing to clean up
     runtime = {} if is_submitted() else {"runtime_env": {"py_modules": _own_packages()}}
     try:
-        return str(ray.init(address=address, **runtime, **quiet).dashboard_url)
+        with _mute_native_output():
+            return str(ray.init(address=address, **runtime, **quiet).dashboard_url)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ServiceError(f"RAY_ADDRESS {address}: cannot connect: {reason}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0].removesuffix(", either:")
+        raise ServiceError(f"RAY_ADDRESS {address}: cannot connect: {reason}; {HINT}") from None
 
 
 def _start(dashboard_port: int | None, quiet: dict[str, Any]) -> Any:

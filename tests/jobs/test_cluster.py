@@ -73,6 +73,26 @@ def test_what_speaks_grpc_is_taken_for_a_head_and_what_answers_http_for_a_dashbo
         thread.join()
 
 
+def test_a_missing_token_is_told_at_once(monkeypatch: pytest.MonkeyPatch):
+    def refuse(_: bytes, context: grpc.ServicerContext) -> None:
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "Authentication token is missing")
+
+    handler = grpc.unary_unary_rpc_method_handler(refuse)
+    server = grpc.server(ThreadPoolExecutor(1))
+    service, method = cluster._CALL.strip("/").split("/")
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with pytest.raises(ServiceError, match=r"the cluster asks for a token; set RAY_AUTH_MODE=token, and RAY_AUTH"):
+        check_head(address)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    check_head(address)  # Ray's own client has the token
+    with pytest.raises(ServiceError, match="no dashboard answers there"):
+        check_dashboard(f"http://{address}")
+    server.stop(None)
+
+
 def test_a_job_that_waits_for_a_cluster_hears_sigterm(listening: socket.socket, silent: str):
     command = [sys.executable, "-m", "jobs.mine", "model=m", "data=d", "table=t", "output=o"]
     environment = os.environ | {"RAY_ADDRESS": silent}
