@@ -7,6 +7,7 @@ from functools import partial
 
 from pydantic import Field
 
+from jobs.beforehand import check_room
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.artifact import place
@@ -49,6 +50,7 @@ class EncodeJob(Config):
 
 def run(job: EncodeJob, copies: list[str] | None = None) -> Summary:
     """`copies` gets the folder of texts that must be gone once no worker is left."""
+    check_room(job.encoding)
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
     output = place(storage.absolute(job.output), model_fingerprint(fetch_model(model)))
     start = time.monotonic()

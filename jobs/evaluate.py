@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from jobs.beforehand import check_room
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.config import InputUri, OutputUri, to_yaml
@@ -86,6 +87,7 @@ def enter_models(job: MeasureJob, references: Sequence[str], *, bm25: bool = Fal
 
     What is wrong with models or data is found out before anything is encoded.
     """
+    check_room(job.encoding)
     models = [resolve_model(reference, job.registry, on_cluster=is_on_cluster()) for reference in references]
     check_request(job.evaluation, models)
     output = storage.absolute(job.output)

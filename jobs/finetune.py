@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from jobs.beforehand import check_room
 from jobs.mine import resolve_second_opinion
 from jobs.session import Summary, is_on_cluster, run_job
 from jobs.train import resolve_guide
@@ -13,6 +14,7 @@ from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.finetune import Finetuned, finetune, summarize
 from medembed.privacy import without_passwords
 from medembed.registry.models import Registry, open_registry, resolve_model
+from medembed.training.enough import check_settings
 
 
 class FinetuneJob(FinetuneConfig):
@@ -26,6 +28,7 @@ def run(job: FinetuneJob) -> Summary:
 
 def run_loop(job: FinetuneConfig) -> tuple[Finetuned, Registry]:
     """The finished loop and the registry that it used."""
+    check_room(job.encoding, job.training)
     check_source(job.source, job.splits)  # a missing file is found out before anything is made
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     registry.check_output(job.output)
@@ -35,7 +38,9 @@ def run_loop(job: FinetuneConfig) -> tuple[Finetuned, Registry]:
         "mining": resolve_second_opinion(job.mining, job.registry),
         "training": resolve_guide(job.training, job.registry),
     }
-    return finetune(job.model_copy(update=resolved), registry), registry
+    job = job.model_copy(update=resolved)
+    check_settings(job.training, job.mining, job.output)
+    return finetune(job, registry), registry
 
 
 def result_lines(result: Finetuned, registry: Registry) -> list[str]:

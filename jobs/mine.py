@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from jobs.beforehand import check_room
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
@@ -13,9 +14,10 @@ from medembed.encoding.encode import encode_corpus
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import REPORT
 from medembed.mining.mine import mine
-from medembed.mining.report import summarize
+from medembed.mining.report import advise, summarize
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
+from medembed.training.enough import check_corpus
 
 
 class MineJob(Config):
@@ -33,15 +35,20 @@ class MineJob(Config):
 
 
 def run(job: MineJob) -> Summary:
+    check_room(job.encoding)
     dataset = open_dataset(storage.absolute(job.data))
+    check_corpus(dataset, job.mining)
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
+    mining = resolve_second_opinion(job.mining, job.registry)
     place = storage.absolute(job.table)
     table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, job.encoding)
-    mining = resolve_second_opinion(job.mining, job.registry)
     examples = mine(dataset, table, model, storage.absolute(job.output), mining, job.encoding)
+    report = examples.report()
+    advice = advise(report)
     lines = [
         f"examples: {examples.uri}: {format_counts(examples.manifest['counts'])}",
-        f"report:   {storage.join(examples.uri, REPORT)}: {summarize(examples.report())}",
+        f"report:   {storage.join(examples.uri, REPORT)}: {summarize(report)}",
+        *([f"warning:  {advice}"] if advice else []),
     ]
     return {"output": examples.uri, "examples": examples.manifest, "lines": lines}
 

@@ -8,16 +8,19 @@ from functools import partial
 
 from pydantic import Field
 
+from jobs.beforehand import check_room
 from jobs.mine import resolve_second_opinion
 from jobs.session import Summary, find_known, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
+from medembed.evaluation.side_by_side import check_request
 from medembed.privacy import without_passwords
-from medembed.registry.models import Registry, Version, open_registry
+from medembed.registry.models import Registry, Version, open_registry, resolve_model
 from medembed.retraining.config import RetrainConfig, TriggerConfig
 from medembed.retraining.lock import Busy, hold
 from medembed.retraining.retrain import Retrained, retrain
 from medembed.retraining.watch import Watch
+from medembed.training.enough import check_settings
 from serve.promotion import replace_champion
 from serve.swap import ServingConfig
 
@@ -35,6 +38,7 @@ class RetrainJob(RetrainConfig):
 
 
 def run(job: RetrainJob) -> Summary:
+    check_room(job.encoding, job.training)
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     registry.check_output(job.output)
     resolved = {
@@ -42,6 +46,8 @@ def run(job: RetrainJob) -> Summary:
         "training": resolve_guide(job.training, job.registry),
     }
     job = job.model_copy(update=resolved)
+    check_settings(job.training, job.mining, job.output)
+    check_request(job.evaluation, [resolve_model(job.model, job.registry, on_cluster=is_on_cluster())])
     return _watch(job, registry) if job.watch else _once(job, registry)
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NoReturn, TypeVar
 
+from jobs.beforehand import check_outputs
+from jobs.cluster import HINT, check_head
 from medembed import storage
 from medembed.config import Config, list_uris, load_config
 from medembed.errors import ConfigError, MedEmbedError, ServiceError
@@ -53,6 +55,7 @@ def run_job(
         config = load_config(model, sys.argv[1:] if argv is None else argv)
         if is_submitted():
             check_places(config)
+        check_outputs(config)
         mode = ray(config) if callable(ray) else ray
         if mode == "none":
             summary = body(config)
@@ -108,7 +111,9 @@ def ray_session(address: str | None, dashboard_port: int | None = None) -> Itera
     dashboard, on loopback and behind that token, if a port for it is given.
     """
     scratch = None
-    if not address:
+    if address:
+        check_head(address)
+    else:
         scratch = tempfile.mkdtemp(prefix="medembed-ray-", dir="/tmp")  # short: Ray puts socket paths below it
         os.environ |= {"RAY_TMPDIR": scratch, "TMPDIR": scratch, "RAY_AUTH_MODE": "token"}
         os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(32)} | _LOCAL_ENVIRONMENT
@@ -166,12 +171,14 @@ def _connect(address: str | None, dashboard_port: int | None) -> str:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ServiceError(f"a private Ray did not start: {reason}") from error
         return str(context.dashboard_url)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray hears no signal while it connects; there is nothing to clean up
     runtime = {} if is_submitted() else {"runtime_env": {"py_modules": _own_packages()}}
     try:
-        return str(ray.init(address=address, **runtime, **quiet).dashboard_url)
+        with _mute_native_output():
+            return str(ray.init(address=address, **runtime, **quiet).dashboard_url)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ServiceError(f"RAY_ADDRESS {address}: cannot connect: {reason}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0].removesuffix(", either:")
+        raise ServiceError(f"RAY_ADDRESS {address}: cannot connect: {reason}; {HINT}") from None
 
 
 def _start(dashboard_port: int | None, quiet: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jobs.cluster import check_dashboard
 from jobs.session import check_places
 from medembed.config import Config, load_config
 from medembed.errors import ConfigError, ServiceError
@@ -23,6 +24,7 @@ def submit_job(name: str, arguments: Sequence[str], model: type[Config], address
     check_places(load_config(model, arguments))
     travelling = [*PACKAGES, *(argument for argument in arguments[:1] if "=" not in argument)]
     _check_package(Path.cwd(), travelling)
+    check_dashboard(address)
     entrypoint = shlex.join(["python", "-m", f"jobs.{name}", *arguments])
     client, job_id = _submit(address, entrypoint, travelling)
     print(f"submitted {job_id} to {address}", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from jobs.beforehand import check_room
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
@@ -32,6 +33,7 @@ class TrainJob(Config):
 
 
 def run(job: TrainJob) -> Summary:
+    check_room(training=job.training)
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     registry.check_output(job.output)
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from jobs.beforehand import check_room
 from jobs.mine import resolve_second_opinion
 from jobs.session import SPARE_CPUS, Summary, is_on_cluster, run_job
 from jobs.train import resolve_guide
@@ -18,6 +19,7 @@ from medembed.data.dataset import open_dataset
 from medembed.errors import ConfigError, MedEmbedError
 from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model
+from medembed.training.enough import check_settings
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.follow import describe
 from medembed.tuning.tune import CONFIG, Tuned, read_config, tune
@@ -39,6 +41,7 @@ def run(job: TuneJob) -> Summary:
             f"resume: found {job.resume!r}, but output {job.output!r}; a search goes on where it lies, without output "
             f"and given on the command line: {command(job.registry, 'tune', f'resume={job.resume}')}"
         )
+    check_room(job.encoding)
     job = map_uris(job, storage.absolute)  # so that `resume` finds them from any folder
     workspace = storage.absolute(job.registry.workspace)
     job = job.model_copy(update={"registry": job.registry.model_copy(update={"workspace": workspace})})
@@ -49,8 +52,10 @@ def run(job: TuneJob) -> Summary:
         "training": resolve_guide(job.training, job.registry),
     }
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
+    job = job.model_copy(update=resolved)
+    check_settings(job.training, job.mining, job.output)
     spare = 0 if os.environ.get("RAY_ADDRESS") else SPARE_CPUS
-    found = tune(job.model_copy(update=resolved), open_dataset(storage.absolute(job.data)), model, registry, spare)
+    found = tune(job, open_dataset(storage.absolute(job.data)), model, registry, spare)
     return {"output": storage.absolute(job.output), **_summarize(found), "lines": _lines(job, found)}
 
 

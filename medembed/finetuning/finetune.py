@@ -25,6 +25,8 @@ from medembed.evaluation.side_by_side import (
     Contender,
     SideBySide,
     baseline_dimensions,
+    check_data,
+    check_request,
     compare_models,
     differences_of,
 )
@@ -37,6 +39,8 @@ from medembed.registry.champion import crown, read_champion
 from medembed.registry.models import Registry, Version
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
+from medembed.training.dev_sample import draw_dev_sample
+from medembed.training.enough import check_enough
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
 from medembed.training.trainer import train
@@ -74,6 +78,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
     run = Run(config, storage.absolute(config.output))
     dimensions = (*config.training.dimensions, *run.measurement.dimensions)
     check_dimensions(dimensions, model_width(fetch_model(config.model)) or max(dimensions))
+    check_request(run.measurement, [config.model])
     with run.stage("prepare"):
         dataset = prepare(config.source, config.splits, run.place("data/{key}"), read_tokenizer(config.model))
         for line in describe(dataset):
@@ -105,10 +110,13 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
 
 
 def check_queries(dataset: Dataset, config: FinetuneConfig) -> None:
-    """Raises DataError if a split lacks the queries that a later stage needs: now rather than after an hour."""
+    """Raises DataError if a split lacks what a later stage needs: now rather than after an hour."""
     measured = config.evaluation
     wanted = (("train", None), ("dev", config.training.dev_tag), (measured.split, measured.tag))
     require_queries(dataset, wanted, "fine-tuning trains, chooses checkpoints and measures on queries")
+    check_enough(dataset, config.mining, config.training)
+    check_data(dataset, config.evaluation, bm25=False)
+    draw_dev_sample(dataset, config.training)
 
 
 class Run:

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from medembed.config import Config, InputUri
+from medembed.errors import ConfigError
 
 Choice = Literal["hardest", "sample", "spread"]
 
@@ -84,3 +85,12 @@ class MiningConfig(Config):
     def second_judges(self) -> bool:
         """Whether limits look at the second opinion's scores."""
         return self.second_opinion is not None and self.judge == "second"
+
+
+def check_window(config: MiningConfig, place: str, rows: int) -> None:
+    """Raises ConfigError for a window that so many rows at `place` cannot fill."""
+    if config.window >= rows:
+        raise ConfigError(
+            f"mining.window: found {config.window}, but {place} has {rows} rows, one of them a positive; choose at "
+            f"most {max(rows - 1, 0)}."
+        )

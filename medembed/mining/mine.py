@@ -16,16 +16,16 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.delta import NO_DELTA, list_files
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table, check_encoder
-from medembed.errors import ConfigError, DataError
+from medembed.errors import DataError
 from medembed.matryoshka import check_trained
-from medembed.mining.config import MiningConfig
+from medembed.mining.config import MiningConfig, check_window
 from medembed.mining.examples import KIND, REPORT, Examples, open_examples, write_examples
 from medembed.mining.memory import recall, remember, what_was_searched
 from medembed.mining.nearest import Nearest, Scope, find_nearest
 from medembed.mining.pairs import Pair, select_pairs
 from medembed.mining.positives import Positive, best_rows, judged_negatives, known_positives
 from medembed.mining.queries import query_vectors
-from medembed.mining.report import FIGURE, Tally, draw_report, summarize
+from medembed.mining.report import FIGURE, Tally, advise, draw_report, summarize
 from medembed.mining.rules import take_window
 from medembed.mining.second import is_cross_encoder, load_cross_encoder, score_again
 from medembed.mining.surroundings import Outcome, Surroundings, look_around, make_example
@@ -94,6 +94,9 @@ def mine(
     with tempfile.TemporaryDirectory(prefix="medembed-mine-") as scratch, NewOutput(output, KIND, key) as target:
         report = _write(material, Path(scratch), target)
         logger.info("%s", summarize(report))
+        advice = advise(report)
+        if advice:
+            logger.warning("%s", advice)
         entries = {
             "dataset": dataset.fingerprint,
             "encoder": table.info.encoder,
@@ -118,12 +121,7 @@ def _check(material: Material) -> None:
             "this data set into the table."
         )
     check_trained([material.dimensions], table.info.dimensions, table.info.width)
-    window = material.config.window
-    if window >= table.rows:
-        raise ConfigError(
-            f"mining.window: found {window}, but {table.uri} has {table.rows} rows, one of them a positive; choose at "
-            f"most {max(table.rows - 1, 0)}."
-        )
+    check_window(material.config, table.uri, table.rows)
     second = material.config.second_opinion
     if second is not None and is_cross_encoder(folder := fetch_model(second)):
         load_cross_encoder(folder, material.encoding.model_copy(update={"gpus_per_worker": 0}))  # on workers too late

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medembed.mining.config import MiningConfig
-from medembed.mining.rules import ABOVE_MARGIN, JUDGED, KEPT, KNOWN_POSITIVE, RULES
+from medembed.mining.rules import ABOVE_MARGIN, JUDGED, KEPT, KNOWN_POSITIVE, RULES, Floats
 from medembed.mining.surroundings import Outcome
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Tally:
         self.negatives: list[tuple[float, float | None]] = []
         self.suspects: dict[tuple[str, str], dict[str, Any]] = {}
         self.too_few: dict[str, None] = {}
+        self.refused: list[tuple[float, float]] = []  # (positive's score, lowest score that a margin refused)
 
     def add(self, outcome: Outcome) -> None:
         """One pair, and what was decided of each of its candidates."""
@@ -63,13 +64,32 @@ class Tally:
             self.dropped[name] += int((verdicts == rule).sum())
         self.positives.append((example.positive.score, example.positive.second))
         self.negatives += [(negative.score, negative.second) for negative in example.negatives]
+        if self.config.negatives and not example.negatives:
+            self._refuse(outcome)
         self._suspect(outcome)
+
+    def _refuse(self, outcome: Outcome) -> None:
+        """Keeps by how little the margins left a pair without any negative."""
+        judging, positive = self._judging(outcome)
+        refused = judging[outcome.verdicts == ABOVE_MARGIN]
+        low = -math.inf if self.config.min_score is None else self.config.min_score
+        high = math.inf if self.config.max_score is None else self.config.max_score
+        allowed = refused[(refused >= low) & (refused <= high)]
+        if len(allowed):
+            self.refused.append((positive, float(allowed.min())))
+
+    def _judging(self, outcome: Outcome) -> tuple[Floats, float]:
+        """(the candidates' scores that judge, the positive's by the same model)."""
+        positive, seconds = outcome.example.positive, outcome.seconds
+        if seconds is not None and positive.second is not None and self.config.second_judges:
+            return seconds, positive.second
+        return outcome.candidates.scores, positive.score
 
     def _suspect(self, outcome: Outcome) -> None:
         """Keeps those above the margin, once for a query and document."""
         example, candidates, seconds = outcome.example, outcome.candidates, outcome.seconds
         above = np.flatnonzero(outcome.verdicts == ABOVE_MARGIN)
-        judging = seconds if seconds is not None and self.config.second_judges else candidates.scores
+        judging, _ = self._judging(outcome)
         for rank in above[np.argsort(-judging[above], kind="stable")][:SUSPECTS].tolist():
             found = {
                 "query_id": example.query_id,
@@ -89,6 +109,20 @@ class Tally:
         by = "second_score" if self.config.second_judges else "score"
         return sorted(self.suspects.values(), key=lambda row: (-row[by], row["query_id"], row["document"]))[:SUSPECTS]
 
+    def _margins(self) -> dict[str, float | None]:
+        """{key of a margin: value at which half of the pairs that the margins left without negatives get one}.
+
+        None where that takes no margin at all; empty where the margins left most pairs some.
+        """
+        if 2 * len(self.refused) <= self.counts["pairs"]:
+            return {}
+        room = {
+            "margin": [(positive - score) / abs(positive or 1) for positive, score in self.refused],
+            "margin_absolute": [positive - score for positive, score in self.refused],
+        }
+        asked = [key for key in room if getattr(self.config, key) is not None]
+        return {key: _round_down(sorted(room[key])[len(self.refused) // 2]) for key in asked}
+
     def report(self, unanswered: int, absent: int) -> dict[str, Any]:
         """All of it as mining.json has it; `unanswered` training queries have no positive, `absent` pairs have one
         that the table lacks."""
@@ -103,6 +137,7 @@ class Tally:
                 [row[1] for row in self.negatives if row[1] is not None],
             ),
             "likely_false_negatives": self._worst(),
+            "margins_that_keep_some": self._margins(),
             "queries_with_too_few": {"count": len(self.too_few), "ids": sorted(self.too_few)[:_IDS]},
         }
 
@@ -115,6 +150,19 @@ def summarize(report: dict[str, Any]) -> str:
         f"{counts['documents looked at']:,} documents looked at for {counts['pairs']:,} pairs: {refused}; "
         f"{counts['negatives']:,} negatives ({counts['judged negatives']:,} judged), "
         f"{report['queries_with_too_few']['count']:,} queries with too few"
+    )
+
+
+def advise(report: dict[str, Any]) -> str | None:
+    """What to change where the margins leave most pairs without a negative."""
+    margins, pairs = report["margins_that_keep_some"], report["counts"]["pairs"]
+    if not margins:
+        return None
+    keys = " ".join(f"mining.{key}={'null' if value is None else value}" for key, value in margins.items())
+    return (
+        f"{report['counts']['negatives']:,} negatives for {pairs:,} pairs: most have none, as all of their candidates "
+        f"lie above the margin; {keys} would keep some. If the model ranks the positives badly, that is what it needs; "
+        "else look at likely_false_negatives in mining.json first."
     )
 
 
@@ -147,6 +195,11 @@ def _draw_rules(axes: "Axes", report: dict[str, Any]) -> None:
     axes.set_yticks(range(len(bars)), [f"{name} ({count:,})" for name, count in bars.items()])
     axes.invert_yaxis()
     axes.set_title(f"{counts['documents looked at']:,} documents looked at for {counts['pairs']:,} pairs")
+
+
+def _round_down(margin: float) -> float | None:
+    """Three digits of a margin; None for one below 0, which no config may have."""
+    return math.floor(margin * 1000) / 1000 if margin >= 0 else None
 
 
 def _histograms(positives: Sequence[float], negatives: Sequence[float]) -> dict[str, list[Any]]:

@@ -19,7 +19,7 @@ class RegistryConfig(Config):
         description="MLflow server; null: MLFLOW_TRACKING_URI, else <workspace>/mlflow/mlflow.db for local runs",
     )
     experiment: str = Field(default="medembed", description="MLflow experiment of the runs")
-    model_name: str = Field(default="medembed", description="registered model")
+    model_name: str = Field(default="medembed", pattern=r"^[^/:@'\"]+$", description="registered model, without / : @")
 
 
 def command(registry: RegistryConfig, *arguments: str) -> str:

@@ -7,6 +7,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ _PER_BATCH = 100  # MLflow takes no more parameters at once
 _RUNS_PER_PAGE = 100
 _PLAIN = re.compile(r"[\w.:/@ -]*")  # what stands in a filter as it is
 _SQLITE = "sqlite:///"
+_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,8 @@ def _connect(tracking_uri: str) -> Any:
     try:
         if not tracking_uri.startswith(_SQLITE):
             client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-            client.search_experiments(max_results=1)
+            with _impatient():
+                client.search_experiments(max_results=1)
             return client
         file = Path(tracking_uri.removeprefix(_SQLITE))
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -250,3 +253,16 @@ def _connect(tracking_uri: str) -> Any:
     except (MlflowException, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ServiceError(without_passwords(f"MLflow at {tracking_uri}: cannot be used: {reason}")) from None
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Has MLflow give up on a server that is not there after seconds: its own way takes minutes."""
+    saved = {name: os.environ.get(name) for name in _IMPATIENT}
+    os.environ |= {name: value for name, value in _IMPATIENT.items() if saved[name] is None}
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            if value is None:
+                os.environ.pop(name)

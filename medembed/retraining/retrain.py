@@ -78,7 +78,7 @@ def _attempt(stages: Stages, publish: Publish) -> Retrained:
         return Retrained("nothing new", (line,), landing, dataset, seconds=stages.seconds)
     new = find_new(before, dataset)
     if new:
-        check_queries(dataset, stages.config)
+        check_queries(dataset, new, champion, stages.config)
     with stages.stage("encode what changed with the champion"):
         table = stages.encode(dataset, champion.model, champion.table, is_unseen=True)
     if not new:

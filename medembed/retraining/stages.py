@@ -18,7 +18,7 @@ from medembed.encoding.model_files import read_tokenizer
 from medembed.encoding.table import Table
 from medembed.evaluation.evaluate import evaluate
 from medembed.evaluation.result import Evaluation
-from medembed.evaluation.side_by_side import Contender, SideBySide, baseline_dimensions, compare_models
+from medembed.evaluation.side_by_side import Contender, SideBySide, baseline_dimensions, check_data, compare_models
 from medembed.privacy import without_passwords
 from medembed.progress import stage
 from medembed.registry.models import Registry, Version
@@ -32,6 +32,8 @@ from medembed.retraining.told import show_decision
 from medembed.retraining.trial import try_out
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
+from medembed.training.dev_sample import draw_dev_sample
+from medembed.training.enough import check_enough, check_enough_new
 from medembed.training.register import register_checkpoint, tag_data
 
 logger = logging.getLogger(__name__)
@@ -193,7 +195,14 @@ def place_of(table: Table | None) -> dict[str, str]:
     return {"table": table.uri if table else "none", "table_version": str(table.version) if table else "none"}
 
 
-def check_queries(dataset: Dataset, config: RetrainConfig) -> None:
-    """Raises DataError if a split lacks the queries that a later stage needs: now rather than after an hour."""
+def check_queries(dataset: Dataset, new: Collection[str], champion: Champion, config: RetrainConfig) -> None:
+    """Raises DataError if a split lacks what a later stage needs: now rather than after an hour."""
     wanted = (("dev", config.training.dev_tag), (config.evaluation.split, config.evaluation.tag))
     require_queries(dataset, wanted, "retraining chooses checkpoints and judges by queries")
+    check_data(dataset, config.evaluation, bm25=False)
+    draw_dev_sample(dataset, config.training)
+    if champion.is_full_due(config.increment.full_every):
+        check_enough(dataset, config.mining, config.training)
+    else:
+        replayed = round(config.increment.replay * len(new))
+        check_enough_new(dataset, new, replayed, config.mining, config.training)

@@ -23,6 +23,7 @@ from medembed.training.card import describe_checkpoint
 from medembed.training.checkpoint import KIND, Checkpoint, download_model, publish, read_history
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample
+from medembed.training.enough import check_filled
 from medembed.training.held import free_held
 from medembed.training.history import Entry
 from medembed.training.loop import count_steps, read_together
@@ -175,11 +176,7 @@ def _count_steps(dataset: Dataset, examples: Examples | None, config: TrainingCo
     else:
         count = check_fits(config, dataset, examples.read() if examples else [])
     steps, stream = count_steps(count, config), read_together(count, config, config.most_workers)
-    if steps == 0:
-        raise DataError(
-            f"{(examples or dataset).uri}: {count} examples do not fill one batch of "
-            f"{stream.rows}; lower training.batch_size."
-        )
+    check_filled((examples or dataset).uri, count, config)
     for line in describe_start(stream, steps, int(examples.manifest["config"]["negatives"]) if examples else 0, config):
         logger.info("%s", line)
     return steps, stream

@@ -21,6 +21,7 @@ from medembed.mining.config import MiningConfig
 from medembed.mining.cut import pool_of
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
+from medembed.mining.pairs import select_pairs
 from medembed.privacy import without_passwords
 from medembed.progress import stage
 from medembed.registry.models import Registry, Version
@@ -28,6 +29,7 @@ from medembed.schema import fingerprint
 from medembed.training.checkpoint import KIND, Checkpoint
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample
+from medembed.training.enough import check_corpus
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
 from medembed.training.run import claim_run
@@ -81,13 +83,17 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
     pool = _plan_pool(config, axes)
     wanted = (("train", None), ("dev", config.training.dev_tag))
     require_queries(dataset, wanted, "a search trains on queries, and compares on others")
+    fitted = config
+    if pool:
+        check_corpus(dataset, pool)
+        fitted = _fit_pairs(config, dataset.uri, len(select_pairs(dataset, pool)))
     planned = [default_point(axes), *warm_starts(config, axes)]
     _claim(config, dataset, model, output)
     with stage("encode and mine once", seconds):
         examples = _mine_pool(config, dataset, model, output, pool) if pool else None
         if examples is not None:
-            config = _fit_pairs(config, examples)
-        shared = Shared(config, output, model, dataset.uri, examples.uri if examples else None)
+            fitted = _fit_pairs(fitted, examples.uri, int(examples.manifest["counts"]["examples"]))
+        shared = Shared(fitted, output, model, dataset.uri, examples.uri if examples else None)
     records = Records.read(output)
     with stage("search", seconds):
         _search(shared, axes, planned[: config.trials], records, room)
@@ -155,9 +161,8 @@ def _mine_pool(config: TuneConfig, dataset: Dataset, model: str, output: str, po
     return examples
 
 
-def _fit_pairs(config: TuneConfig, examples: Examples) -> TuneConfig:
+def _fit_pairs(config: TuneConfig, place: str, count: int) -> TuneConfig:
     """The config with as many pairs as there are. Raises DataError if they are too few for a trial."""
-    count = int(examples.manifest["counts"]["examples"])
     if count >= config.pairs:
         return config
     logger.warning("pairs: %d asked, the data set has %d for training; trials see and are compared at these",
@@ -166,7 +171,7 @@ def _fit_pairs(config: TuneConfig, examples: Examples) -> TuneConfig:
     try:
         config.check_budget()
     except ValueError as error:
-        raise DataError(f"{examples.uri}: too few pairs for training: {error}") from None
+        raise DataError(f"{place}: too few pairs for training: {error}") from None
     return config
 
 

@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Example
 from medembed.mining.negatives import Negative
 from medembed.mining.positives import Positive
-from medembed.mining.report import SUSPECTS, Tally, draw_report, summarize
+from medembed.mining.report import SUSPECTS, Tally, advise, draw_report, summarize
 from medembed.mining.rules import (
     ABOVE_MARGIN,
     BEFORE_FIRST,
@@ -132,3 +133,35 @@ def test_scores_that_are_all_equal_are_drawn(report: dict):
     tally.add(outcome("q", Positive("p", 0.5), {}, (), known=0))
     assert sum(tally.report(0, 0)["scores"]["positives"]) == 1
     assert draw_report(tally.report(0, 0))
+
+
+def nearest(positive: float, *scores: float, verdict: int = ABOVE_MARGIN) -> Outcome:
+    """A pair without a negative, whose candidates have these scores."""
+    return outcome("q", Positive("p", positive), {str(score): (score, verdict) for score in scores}, ())
+
+
+def advice_of(outcomes: list[Outcome], **config: Any) -> str | None:
+    tally = Tally(MiningConfig(negatives=1, window=4, **config))
+    for each in outcomes:
+        tally.add(each)
+    return advise(tally.report(unanswered=0, absent=0))
+
+
+def test_where_the_margin_leaves_most_pairs_without_negatives_one_is_named_that_keeps_some():
+    close = [nearest(0.8, 0.79, 0.7845), nearest(0.5, 0.49), nearest(0.5, 0.6)]
+    assert "0 negatives for 3 pairs" in str(advice_of(close))
+    assert "; mining.margin=0.019 would keep some" in str(advice_of(close[:1]))  # (.8 - .7845) / .8, rounded down
+    assert "; mining.margin=0.02 would" in str(advice_of([nearest(0.5, 0.495, 0.4899)]))
+    assert "; mining.margin=null would" in str(advice_of([nearest(0.5, 0.6)]))
+    both = {"margin": 0.1, "margin_absolute": 0.5}
+    assert "; mining.margin=0.02 mining.margin_absolute=0.01 would" in str(advice_of([nearest(0.5, 0.4899)], **both))
+
+
+def test_no_margin_is_named_where_it_is_not_the_margin_or_most_pairs_have_negatives():
+    kept = outcome("q", Positive("p", 0.9), {"c": (0.5, KEPT)}, (Negative("c", 0.5, 0),))
+    assert advice_of([kept, nearest(0.5, 0.49)]) is None
+    assert advice_of([nearest(0.5, 0.49, verdict=SAME_WORDS)]) is None
+    assert advice_of([nearest(0.5, 0.49)], max_score=0.3) is None
+    tally = Tally(MiningConfig(negatives=0))
+    tally.add(nearest(0.5, 0.49))
+    assert advise(tally.report(unanswered=0, absent=0)) is None

@@ -1,6 +1,8 @@
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -149,3 +151,13 @@ def test_tags_are_compared_as_they_are_whatever_quotes_they_hold(runs: Registry,
     made = {value: log(runs, kind="evaluation", model=value) for value in QUOTED}
     assert {value: runs.find_run({"kind": "evaluation", "model": value}) for value in QUOTED} == made
     assert runs.find_run({"kind": "evaluation", "model": "it''s"}) is None
+
+
+def test_a_server_that_is_not_there_is_told_in_seconds(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    before = dict(os.environ)
+    started = time.monotonic()
+    with pytest.raises(ServiceError, match="MLflow at http://127.0.0.1:1: cannot be used"):
+        open_registry(RegistryConfig(tracking_uri="http://127.0.0.1:1"), on_cluster=False)
+    assert time.monotonic() - started < 20
+    assert {name: os.environ.get(name) for name in before} == before

@@ -7,7 +7,6 @@ from pydantic import ValidationError
 
 from medembed.config import load_config
 from medembed.errors import ConfigError, DataError
-from medembed.mining.examples import Examples
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.space import default_point
 from medembed.tuning.tune import _fit_pairs
@@ -123,7 +122,7 @@ def test_rungs_halve_what_a_trial_sees():
 
 def test_a_data_set_with_fewer_pairs_than_asked_sets_the_budget_and_too_few_are_refused():
     config = make(pairs=2400)
-    assert _fit_pairs(config, Examples("pool", {"counts": {"examples": 2400}})) == config
-    assert _fit_pairs(config, Examples("pool", {"counts": {"examples": 800}})).rung_examples == (100, 200, 400)
+    assert _fit_pairs(config, "pool", 2400) == config
+    assert _fit_pairs(config, "pool", 800).rung_examples == (100, 200, 400)
     with pytest.raises(DataError, match="pool: too few pairs for training: pairs: found 40"):
-        _fit_pairs(config, Examples("pool", {"counts": {"examples": 40}}))
+        _fit_pairs(config, "pool", 40)
