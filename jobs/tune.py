@@ -19,7 +19,7 @@ from medembed.errors import ConfigError, MedEmbedError
 from medembed.privacy import without_passwords
 from medembed.registry.models import open_registry, resolve_model
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.follow import describe
+from medembed.tuning.records import describe
 from medembed.tuning.tune import CONFIG, Tuned, read_config, tune
 
 

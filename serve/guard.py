@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Sequence
 
 from pydantic import Field
-from ray.serve.exceptions import BackPressureError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -135,6 +134,8 @@ class Guard:
                 headers={"www-authenticate": "Bearer"},
             )
         if self.most is not None and self.begun > self.most and not is_open:
+            from ray.serve.exceptions import BackPressureError
+
             raise BackPressureError(num_queued_requests=self.begun, max_queued_requests=self.most)
         length = headers.get("content-length", "")
         if length.isdecimal() and float(length) > self.limits.max_body_bytes:

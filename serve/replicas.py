@@ -3,25 +3,25 @@
 from typing import Any
 
 from fastapi import APIRouter
-from ray.serve.exceptions import DeploymentUnavailableError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from serve.calls import ERRORS, call
-from serve.openapi import ReplicaEntry, ReplicaList, answers
+from serve.openapi import REPLICAS, ReplicaEntry, ReplicaList, answers
 
-PATH = "/health/replicas"
 _TIMEOUT_S = 10
 routes = APIRouter(responses=ERRORS)
 
 
-@routes.get(PATH, responses=answers(ReplicaList, of_model=False))
+@routes.get(REPLICAS, responses=answers(ReplicaList, of_model=False))
 async def list_replicas(request: Request) -> Response:
     """Every replica with the version that it serves; none where the server has scaled to zero."""
     return JSONResponse({"replicas": await call(request, _ask_all, request.app.state.embedder)})
 
 
 async def _ask_all(embedder: Any) -> list[ReplicaEntry]:
+    from ray.serve.exceptions import DeploymentUnavailableError
+
     try:
         answers = await embedder.broadcast("report").results_async(timeout_s=_TIMEOUT_S, return_exceptions=True)
     except DeploymentUnavailableError:  # how Serve says that no replica runs

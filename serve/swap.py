@@ -14,8 +14,7 @@ from medembed.config import Config
 from medembed.errors import ServiceError
 from medembed.schema import fingerprint
 from serve.dashboard import EMBEDDER, Dashboard, deployed_app, read_token, replicas_of, server_url, with_user_config
-from serve.openapi import ReplicaEntry
-from serve.replicas import PATH
+from serve.openapi import REPLICAS, ReplicaEntry
 
 _BEGIN_S = 60.0
 _PAUSE_S = 0.2
@@ -76,12 +75,12 @@ class Server:
     def reports(self) -> list[ReplicaEntry]:
         """What each replica says that it serves. Raises ServiceError if the server does not answer."""
         try:
-            with urllib.request.urlopen(f"{self.url}{PATH}", timeout=30) as response:
+            with urllib.request.urlopen(f"{self.url}{REPLICAS}", timeout=30) as response:
                 found: list[ReplicaEntry] = json.load(response)["replicas"]
                 return found
         except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
             raise ServiceError(
-                f"{self.url}{PATH}: cannot ask the replicas: {error}; if it answers elsewhere, give serving.url."
+                f"{self.url}{REPLICAS}: cannot ask the replicas: {error}; if it answers elsewhere, give serving.url."
             ) from None
 
     def swap(self, user_config: UserConfig) -> Swapped:

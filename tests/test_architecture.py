@@ -17,7 +17,7 @@ FLOORS = {
 USES_RAY = {
     "spread", "progress", "search.sharded", "training.worker", "training.callbacks",
     "training.controller", "training.trainer", "training.held", "retraining.lock",
-    "tuning.search", "tuning.trial", "tuning.room", "tuning.follow", "tuning.tune",
+    "tuning.search", "tuning.trial", "tuning.tell", "tuning.room", "tuning.follow", "tuning.tune",
     "preflight.resources", "preflight.train_probe",
 }  # fmt: skip
 SOURCES = sorted(path for room in ("medembed", "serve", "jobs") for path in (ROOT / room).rglob("*.py"))
