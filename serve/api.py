@@ -20,6 +20,7 @@ from serve.calls import ERRORS, accept, call, note_model
 from serve.ended import Ended
 from serve.errors import RequestError, error_response
 from serve.guard import OPEN, Guard, LimitsConfig
+from serve.loopback import stay_on_loopback
 from serve.messages import (
     EmbeddingRequest,
     embedding_headers,
@@ -155,6 +156,7 @@ class Api:
         extras: Sequence[str] = (),
         most: int | None = None,
     ) -> None:
+        stay_on_loopback()
         self.embedder, self.limits, self.hashes = embedder, LimitsConfig.model_validate(limits), hashes
         self.has_page, self.extras, self.most = has_page, extras, most
         if access_log:

@@ -16,7 +16,7 @@ FLOORS = {
 }  # fmt: skip
 USES_RAY = {
     "spread", "progress", "search.sharded", "training.worker", "training.callbacks",
-    "training.controller", "training.trainer", "training.held", "retraining.lock",
+    "training.controller", "training.rendezvous", "training.trainer", "training.held", "retraining.lock",
     "tuning.search", "tuning.trial", "tuning.tell", "tuning.room", "tuning.follow", "tuning.tune",
     "preflight.resources", "preflight.train_probe",
 }  # fmt: skip
