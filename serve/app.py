@@ -25,6 +25,7 @@ from serve.guard import KeysConfig, LimitsConfig, read_keys
 from serve.haproxy import Ingress, is_behind_haproxy
 from serve.scaling import AutoscalingConfig, ReplicaCount, most_replicas, scale_options
 from serve.table import SearchConfig, check_search, find_documents
+from serve.token import check_ray
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -59,6 +60,10 @@ class ServeConfig(Config):
         default="auto",
         description="haproxy: HAProxy, and the API in each replica, on a Ray that was started for it; serve: Serve's "
         "own proxy, and an API beside the replicas, several times slower, on any Ray; auto: haproxy where it can be",
+    )
+    without_token: bool = Field(
+        default=False,
+        description="serve on a Ray cluster that asks for no token, where whoever reaches Ray's ports runs code",
     )
     backend: Literal["auto", "torch", "openvino"] = Field(
         default="auto", description="what computes on CPUs; auto: whichever is faster there"
@@ -101,6 +106,7 @@ def build(args: dict[str, Any]) -> "Application":
     from serve.whole import Whole
 
     config = read_arguments(args)
+    check_ray(config.without_token)
     hashes, user_config = read_keys(config.keys), resolve(config)
     encoding = EncodingConfig(
         cpus_per_worker=config.cpus_per_replica, gpus_per_worker=config.gpus_per_replica, backend=config.backend

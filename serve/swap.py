@@ -15,6 +15,7 @@ from medembed.errors import ServiceError
 from medembed.schema import fingerprint
 from serve.dashboard import EMBEDDER, Dashboard, deployed_app, read_token, replicas_of, server_url, with_user_config
 from serve.openapi import REPLICAS, ReplicaEntry
+from serve.token import check_dashboard
 
 _BEGIN_S = 60.0
 _PAUSE_S = 0.2
@@ -31,6 +32,7 @@ class ServingConfig(Config):
     url: str | None = Field(
         default=None, description="where the server answers, to ask its replicas; null: where the dashboard says"
     )
+    without_token: bool = Field(default=False, description="tell a server on a Ray cluster that asks for no token")
     timeout_s: float = Field(default=600, gt=0, description="seconds that its replicas may take to load the model")
 
 
@@ -49,6 +51,7 @@ class Server:
         """`workspace` may hold the token of a `medembed serve`. Raises ServiceError for what is not there."""
         assert config.address is not None
         self.config = config
+        check_dashboard(config.address, config.without_token, "serving.without_token")
         self.dashboard = Dashboard(config.address, read_token(workspace, config.address))
         details = self.dashboard.details()
         self.app = deployed_app(details, config.app)
