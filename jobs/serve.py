@@ -50,7 +50,7 @@ def _switches(job: ServeJob, scratch: str) -> Environment:
     if job.ingress == "serve":
         return {}
     try:
-        environment = haproxy_environment(scratch)
+        environment = haproxy_environment(scratch, job.limits.request_timeout_s)
     except ConfigError as error:
         if job.ingress == "haproxy":
             raise
