@@ -19,6 +19,7 @@ from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.prepare import prepare
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
+from tests.children import die_with_parent
 
 ROOT = Path(__file__).parent.parent.parent
 TRIALS = 4
@@ -57,7 +58,7 @@ def are_over(root: Path) -> set[int]:
 def start(root: Path, *arguments: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "jobs.tune", *arguments]
     with open(root / "log", "ab") as log:
-        return subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=log, stderr=log)
+        return subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=log, stderr=log, preexec_fn=die_with_parent)
 
 
 @pytest.mark.ray
