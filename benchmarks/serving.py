@@ -25,6 +25,7 @@ from medembed.encoding.model_files import CARD
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, open_registry
 from serve.dashboard import Dashboard, read_token, replicas_of
+from tests.children import die_with_parent
 from tests.tiny import make_encoder
 
 REPLICAS = "ray::ServeReplica:medembed:"  # and the name of a deployment, in the commands of their processes
@@ -67,7 +68,9 @@ def served(workspace: Path, *arguments: str, end: signal.Signals = signal.SIGINT
         f"dashboard_port={dashboard_port}", "access_log=false", *arguments,
     ]  # fmt: skip
     with open(workspace / "serve.log", "wb") as log:
-        started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=os.environ, text=True)
+        started = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, env=os.environ, text=True, preexec_fn=die_with_parent
+        )
     assert started.stdout is not None
     line = started.stdout.readline().strip()
     if not line:

@@ -1,10 +1,7 @@
 """Serve a model over HTTP until Ctrl-C; `medembed promote` swaps it without a pause."""
 
 import os
-import shutil
 import signal
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +9,7 @@ from functools import partial
 
 from pydantic import Field
 
+from jobs.private_ray import Environment
 from jobs.session import Summary, is_submitted, ray_session, run_job
 from medembed.errors import ConfigError
 from medembed.registry.config import RegistryConfig
@@ -23,8 +21,6 @@ from serve.haproxy import PORTS, haproxy_environment
 from serve.keys import read_keys
 from serve.run import find_port, prefer_port
 from serve.scaling import check_room
-
-_HAPROXY_FOLDER = "MEDEMBED_HAPROXY_FOLDER"
 
 
 class ServeJob(ServeConfig):
@@ -40,34 +36,28 @@ class ServeJob(ServeConfig):
     )
 
 
-def run(job: ServeJob, arguments: Sequence[str] = ()) -> Summary:
-    """`arguments` are those of the command: it starts anew where Ray must know of HAProxy before it is imported."""
-    config, address = _checked(job), os.environ.get("RAY_ADDRESS")
-    if job.ingress != "serve" and not address and _HAPROXY_FOLDER not in os.environ:
-        _start_anew_for_haproxy(job, arguments)
-    try:
-        return _serve(job, config, address)
-    finally:
-        shutil.rmtree(os.environ.get(_HAPROXY_FOLDER, ""), ignore_errors=True)
+def run(job: ServeJob) -> Summary:
+    config = _checked(job)
+    address = os.environ.get("RAY_ADDRESS")
+    return _serve(job, config, address)
 
 
-def _start_anew_for_haproxy(job: ServeJob, arguments: Sequence[str]) -> None:
-    """Becomes the same command with the environment that Ray Serve reads when it is imported, as it is by now.
+def _switches(job: ServeJob, scratch: str) -> Environment:
+    """What a private Ray must know of HAProxy when it starts; nothing where auto finds no HAProxy.
 
-    Returns where auto finds no HAProxy. Raises ConfigError where it was asked for.
+    Raises ConfigError where it was asked for.
     """
-    folder = tempfile.mkdtemp(prefix="mh-", dir="/tmp")  # short: HAProxy's socket lies below it
+    if job.ingress == "serve":
+        return {}
     try:
-        wanted = haproxy_environment(folder)
+        environment = haproxy_environment(scratch, job.limits.request_timeout_s)
     except ConfigError as error:
-        os.rmdir(folder)
         if job.ingress == "haproxy":
             raise
         print(f"behind Serve's own proxy, several times slower: {str(error).removeprefix('ingress: ')}", flush=True)
-        return
+        return {}
     ports = {variable: str(prefer_port(port)) for variable, port in PORTS.items()}  # another server may have these
-    environment = ports | os.environ | wanted | {_HAPROXY_FOLDER: folder}
-    os.execve(sys.executable, [sys.executable, "-m", "jobs.serve", *arguments], environment)
+    return environment | ports | {name: os.environ[name] for name in ports if name in os.environ}
 
 
 def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
@@ -100,7 +90,7 @@ def _checked(job: ServeJob) -> ServeConfig:
 @contextmanager
 def _dashboard(job: ServeJob, address: str | None) -> Iterator[Dashboard]:
     """Connects to Ray, or starts a private one whose token lies in the workspace."""
-    with ray_session(address, job.dashboard_port) as dashboard:
+    with ray_session(address, job.dashboard_port, partial(_switches, job)) as dashboard:
         if address:
             yield Dashboard(dashboard)
             return
@@ -117,10 +107,8 @@ def _wait_for_ctrl_c() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    given = sys.argv[1:] if argv is None else list(argv)
-    run_job(
-        ServeJob, partial(run, arguments=given), given, ray="none"
-    )  # Ray starts only when all that can be known before is checked
+    # Ray starts only when all that can be known before is checked.
+    run_job(ServeJob, run, argv, ray="none")
 
 
 if __name__ == "__main__":

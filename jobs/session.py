@@ -4,22 +4,20 @@ import atexit
 import json
 import logging
 import os
-import secrets
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, NoReturn, TypeVar
 
 from jobs.beforehand import check_outputs
 from jobs.cluster import HINT, check_head
+from jobs.private_ray import Environment, no_more, private_ray
 from medembed import storage
 from medembed.config import Config, list_uris, load_config
 from medembed.errors import ConfigError, MedEmbedError, ServiceError
-from medembed.privacy import silence_telemetry, without_passwords
+from medembed.privacy import close_files, silence_telemetry, without_passwords
 
 SomeConfig = TypeVar("SomeConfig", bound=Config)
 Summary = dict[str, Any]
@@ -44,6 +42,7 @@ def run_job(
     the config, it is a function of it.
     """
     silence_telemetry()
+    close_files()
     atexit.register(_mute)  # first in, last out
     _exit_on_sigterm()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
@@ -104,33 +103,25 @@ def check_places(config: Config) -> None:
 
 
 @contextmanager
-def ray_session(address: str | None, dashboard_port: int | None = None) -> Iterator[str]:
+def ray_session(
+    address: str | None, dashboard_port: int | None = None, more: Callable[[str], Environment] = no_more
+) -> Iterator[str]:
     """Connects to the Ray at `address`, or starts a private one that ends with the job; yields its dashboard's address.
 
     The private one has a folder and a token of its own, so that it never meets another Ray of this user; and a
-    dashboard, on loopback and behind that token, if a port for it is given.
+    dashboard, on loopback and behind that token, if a port for it is given. `more` gives its folder's own switches.
     """
-    scratch = None
     if address:
         check_head(address)
-    else:
-        scratch = tempfile.mkdtemp(prefix="medembed-ray-", dir="/tmp")  # short: Ray puts socket paths below it
-        os.environ |= {"RAY_TMPDIR": scratch, "TMPDIR": scratch, "RAY_AUTH_MODE": "token"}
-        os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(32)} | _LOCAL_ENVIRONMENT
-        os.environ |= {"MPLCONFIGDIR": scratch}  # else matplotlib writes to the home folder
-    import ray  # better only now: it reads its switches when it is imported
-    from ray._raylet import Config  # type: ignore[attr-defined]  # compiled: mypy sees no names in it
+    with nullcontext() if address else private_ray(more):
+        import ray  # only now: it reads its switches when it is imported
 
-    Config.initialize("")  # reads them again, as Ray does for its own, where something imported it before
-
-    try:
-        dashboard = _connect(address, dashboard_port)
-        _exit_on_sigterm()  # once more: ray.init puts a handler of its own in its place
-        yield f"http://{dashboard}"
-    finally:
-        ray.shutdown()
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            dashboard = _connect(address, dashboard_port)
+            _exit_on_sigterm()  # once more: ray.init puts a handler of its own in its place
+            yield f"http://{dashboard}"
+        finally:
+            ray.shutdown()
 
 
 def _mute() -> None:
@@ -194,18 +185,6 @@ def _start(dashboard_port: int | None, quiet: dict[str, Any]) -> Any:
             object_store_memory=1 << 29,
             **quiet,
         )
-
-
-# Quiet workers: the job's own lines say what is going on. Nobody takes this machine away as a cloud takes spot nodes,
-# and the actor that watches for it costs each training a process (two seconds of CPU time).
-_LOCAL_ENVIRONMENT = {
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_worker_maximum_startup_concurrency": str(max(8, os.cpu_count() or 1)),  # it warns at four times as many
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # to Ray: a node of its own, which listens on 127.0.0.1 alone
-}
 
 
 def _own_packages() -> list[str]:

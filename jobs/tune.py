@@ -21,7 +21,7 @@ from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model
 from medembed.training.enough import check_settings
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.follow import describe
+from medembed.tuning.records import describe
 from medembed.tuning.tune import CONFIG, Tuned, read_config, tune
 
 

@@ -1,4 +1,4 @@
-"""Switches off what the libraries underneath would send home."""
+"""Switches off what the libraries underneath would send home, and closes what is written to other users."""
 
 import os
 import re
@@ -17,6 +17,15 @@ def silence_telemetry() -> None:
     Call it before these libraries are imported: they read their switches then.
     """
     os.environ.update(TELEMETRY_OFF)
+
+
+def close_files() -> None:
+    """Has this process, and those it starts, make files that their owner alone reads: they may hold patients' texts.
+
+    A folder with a default ACL (`setfacl -d`) says otherwise for all that is made in it; folders and files that are
+    there keep their mode.
+    """
+    os.umask(0o077)
 
 
 def without_passwords(text: str) -> str:

@@ -21,6 +21,7 @@ from serve.errors import RequestError, error_response
 from serve.fresh import Fresh
 from serve.front import Front
 from serve.guard import OPEN, Guard
+from serve.loopback import stay_on_loopback
 from serve.messages import (
     EmbeddingRequest,
     embedding_headers,
@@ -144,6 +145,7 @@ class Api:
     """Serve's ingress around `make_app`, which is built in the replica, so that nothing of it is pickled."""
 
     def __init__(self, embedder: Any, front: Front, most: int) -> None:
+        stay_on_loopback()
         self.embedder = embedder
         self.front = front
         self.most = most

@@ -6,10 +6,9 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from pydantic import Field
-from ray.serve import Application
 
 from medembed import storage
 from medembed.config import Config, InputUri, from_values
@@ -21,8 +20,6 @@ from medembed.matryoshka import check_trained
 from medembed.privacy import silence_telemetry
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Version, open_registry
-from serve.api import Api
-from serve.embedder import ONGOING, Embedder
 from serve.extras import Entry
 from serve.front import Front
 from serve.guard import LimitsConfig
@@ -30,7 +27,10 @@ from serve.haproxy import Ingress, is_behind_haproxy
 from serve.keys import KeysConfig, read_keys
 from serve.scaling import AutoscalingConfig, ReplicaCount, most_replicas, scale_options
 from serve.table import SearchConfig, check_search, find_documents
-from serve.whole import Whole
+from serve.token import check_ray
+
+if TYPE_CHECKING:
+    from ray.serve import Application
 
 # A core reads some thousand tokens a second: a batch should be over in the time that a person does not notice.
 _TOKENS_ON_CPU, _TOKENS_ON_GPU = 2048, 16_384
@@ -68,6 +68,10 @@ class ServeConfig(Config):
         description="haproxy: HAProxy, and the API in each replica, on a Ray that was started for it; serve: Serve's "
         "own proxy, and an API beside the replicas, several times slower, on any Ray; auto: haproxy where it can be",
     )
+    without_token: bool = Field(
+        default=False,
+        description="serve on a Ray cluster that asks for no token, where whoever reaches Ray's ports runs code",
+    )
     backend: Literal["auto", "torch", "openvino"] = Field(
         default="auto", description="what computes on CPUs; auto: whichever is faster there"
     )
@@ -101,10 +105,15 @@ class ServeConfig(Config):
         return self.batch_tokens or (_TOKENS_ON_GPU if self.gpus_per_replica else _TOKENS_ON_CPU)
 
 
-def build(args: dict[str, Any]) -> Application:
+def build(args: dict[str, Any]) -> "Application":
     """The application for these arguments (see ServeConfig). Raises a MedEmbedError of one line before it starts."""
     silence_telemetry()
+    from serve.api import Api  # Ray is imported only here: a job's config needs none of it
+    from serve.embedder import ONGOING, Embedder
+    from serve.whole import Whole
+
     config = read_arguments(args)
+    check_ray(config.without_token)
     keys = read_keys(config.keys)
     user_config = resolve(config)
     encoding = EncodingConfig(
@@ -118,11 +127,11 @@ def build(args: dict[str, Any]) -> Application:
     model = (encoding.model_dump(), config.tokens_at_once, config.models_per_replica)
     front = Front(config.limits, keys, config.allowed_hosts, config.page, config.access_log, tuple(config.models))
     if is_behind_haproxy(config.ingress):
-        return cast(Application, whole.options(**replicas).bind(*model, front))
+        return cast("Application", whole.options(**replicas).bind(*model, front))
     held = embedder.options(**replicas, max_queued_requests=config.limits.max_queued_requests).bind(*model)
     # What replicas have in hand and what may wait for them: the API takes no more, and refuses the rest unread.
     most = config.limits.max_queued_requests + ONGOING * most_replicas(config.replicas)
-    return cast(Application, api.options(ray_actor_options={"num_cpus": 0}).bind(held, front, most))
+    return cast("Application", api.options(ray_actor_options={"num_cpus": 0}).bind(held, front, most))
 
 
 def resolve(config: ServeConfig) -> dict[str, Any]:

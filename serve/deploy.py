@@ -18,6 +18,7 @@ from medembed.errors import ServiceError
 from serve.app import ServeConfig
 from serve.dashboard import IMPORT_PATH, Dashboard, token_file
 from serve.run import HOST
+from serve.token import check_dashboard
 
 APP = "medembed"
 _FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
@@ -37,7 +38,8 @@ def to_arguments(config: ServeConfig) -> dict[str, Any]:
 def deployed(arguments: dict[str, Any], *, port: int, timeout_s: float, dashboard: Dashboard) -> Iterator[str]:
     """Yields the base URL of the application, which answers there; ends Serve afterwards.
 
-    `ray.init` comes first. Raises ServiceError if Serve runs there already, or the application does not come up.
+    `ray.init` comes first. Raises ServiceError if Serve runs there already, or the application does not come up;
+    ConfigError if that Ray asks for no token.
     """
     import ray
     from ray import serve
@@ -47,6 +49,7 @@ def deployed(arguments: dict[str, Any], *, port: int, timeout_s: float, dashboar
             "Serve runs on this Ray cluster already, with options of its own: deploy there with serve deploy "
             "serve/config.yaml, or give RAY_ADDRESS of another cluster."
         )
+    check_dashboard(dashboard.address, bool(arguments.get("without_token")))
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
     options = {"host": HOST, "port": port}

@@ -13,6 +13,7 @@ from medembed.schema import fingerprint
 from serve.answer import Part, Served, answer, compute_together, count_tokens, load_served
 from serve.errors import log_line
 from serve.extras import Extras
+from serve.loopback import stay_on_loopback
 from serve.metrics import ReplicaMetrics
 from serve.openapi import ReplicaEntry
 from serve.search import search
@@ -30,6 +31,7 @@ class Replica:
     """
 
     def __init__(self, encoding: dict[str, Any], batch_tokens: int, most_extras: int = 1) -> None:
+        stay_on_loopback()
         self.config, self.batch_tokens = EncodingConfig.model_validate(encoding), batch_tokens
         self.extras = Extras(self.config, most_extras)
         self.current: Served | None = None

@@ -1,35 +1,16 @@
 """Errors as OpenAI's API says them: {"error": {message, type, param, code}}, one line, never the text of an input."""
 
 import traceback
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from ray.exceptions import (
-    LocalRayletDiedError,
-    NodeDiedError,
-    ObjectLostError,
-    RayActorError,
-    TaskCancelledError,
-    WorkerCrashedError,
-)
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from medembed.errors import MedEmbedError
 
-# What was in a replica's hands when it, its process or its node went away.
-_LOST = (
-    RayActorError,
-    WorkerCrashedError,
-    NodeDiedError,
-    LocalRayletDiedError,
-    ObjectLostError,
-    TaskCancelledError,
-    DeploymentUnavailableError,
-    ReplicaUnavailableError,
-)
 _CODES = {
     401: "invalid_api_key", 405: "method_not_allowed", 413: "body_too_large", 429: "overloaded", 500: "server_error",
     503: "replica_lost", 504: "timed_out",
@@ -84,12 +65,14 @@ def error_response(error: RequestError) -> JSONResponse:
 
 def explain(error: BaseException, retry_after_s: int) -> RequestError:
     """What a caller is told about any exception; of one that nobody foresaw, nothing but a 500."""
+    from ray.serve.exceptions import BackPressureError
+
     retry = {"retry-after": str(retry_after_s)}
     if isinstance(error, RequestError):
         return error
     if isinstance(error, BackPressureError):
         return RequestError(429, f"the queue is full; try again in {retry_after_s} s.", headers=retry)
-    if isinstance(error, _LOST):
+    if isinstance(error, _lost()):
         message = f"the replica that held this request went away; try again in {retry_after_s} s."
         return RequestError(503, message, headers=retry)
     if isinstance(error, TimeoutError):
@@ -97,6 +80,24 @@ def explain(error: BaseException, retry_after_s: int) -> RequestError:
     if isinstance(error, ClientDisconnect):
         return RequestError(400, "the connection closed before the body was complete.")
     return RequestError(500, "the server failed on this request; its log has a line under this x-request-id.")
+
+
+@cache
+def _lost() -> tuple[type[BaseException], ...]:
+    """What Ray raises for a request whose replica, process or node went away."""
+    from ray import exceptions
+    from ray.serve.exceptions import DeploymentUnavailableError, ReplicaUnavailableError
+
+    return (
+        exceptions.RayActorError,
+        exceptions.WorkerCrashedError,
+        exceptions.NodeDiedError,
+        exceptions.LocalRayletDiedError,
+        exceptions.ObjectLostError,
+        exceptions.TaskCancelledError,
+        DeploymentUnavailableError,
+        ReplicaUnavailableError,
+    )
 
 
 def log_line(error: BaseException) -> str:

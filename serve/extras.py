@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 from weakref import WeakValueDictionary
 
-from ray import serve
-
 from medembed.encoding.config import EncodingConfig
 from serve.answer import Served, load_served
 
@@ -34,6 +32,8 @@ class Extras:
     """`entries` are {name: Entry}; the least recently used model goes where another is asked for."""
 
     def __init__(self, encoding: EncodingConfig, most: int) -> None:
+        from ray import serve
+
         self.encoding, self.entries = encoding, dict[str, Entry]()
         self._slots: WeakValueDictionary[str, _Slot] = WeakValueDictionary()  # those that Serve still keeps
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Collection, Sequence
 
 from pydantic import Field
-from ray.serve.exceptions import BackPressureError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -117,6 +116,8 @@ class Guard:
         if is_open:
             return 0
         if self.most is not None and self.begun >= self.most:
+            from ray.serve.exceptions import BackPressureError
+
             raise BackPressureError(num_queued_requests=self.begun, max_queued_requests=self.most)
         self.begun += 1
         return 1

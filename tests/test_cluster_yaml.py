@@ -1,6 +1,8 @@
 import copy
+import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 FILE = Path(__file__).parent.parent / "cluster.yaml"
@@ -19,4 +21,23 @@ def test_nodes_send_no_usage_statistics_and_what_they_mount_exists():
     ]
     assert len(starts) == 2
     assert all("--disable-usage-stats" in command for command in starts)
-    assert all((FILE.parent / source).is_file() for source in config["file_mounts"].values())
+    own = [source for source in config["file_mounts"].values() if not source.startswith("~")]
+    assert all((FILE.parent / source).is_file() for source in own)
+
+
+def test_nobody_gets_into_the_cluster_without_a_token_or_reads_what_its_nodes_write():
+    config = yaml.safe_load(FILE.read_text())
+    commands = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]
+    starts = [command for command in commands if "ray start" in command]
+    assert all("RAY_AUTH_MODE=token ray start" in command for command in starts)
+    assert all(command.startswith("umask 077;") for command in starts)
+    assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/serving.md"])
+def test_where_the_docs_start_or_use_a_cluster_they_set_the_token_first(name: str):
+    blocks = re.findall(r"^```\w*\n(.*?)^```", (FILE.parent / name).read_text(), re.MULTILINE | re.DOTALL)
+    starts = [block for block in blocks if re.search(r"^(?!#).*\bray (start|up)\b", block, re.MULTILINE)]
+    assert starts
+    for block in starts:
+        assert "RAY_AUTH_MODE=token" in re.split(r"\bray (?:start|up)\b", block)[0]

@@ -23,7 +23,9 @@ from medembed.encoding.model_files import model_fingerprint
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry, resolve_model
 from tests.alone import alone
+from tests.children import die_with_parent
 from tests.nodes import Cluster, stop, two_node_cluster
+from tests.sockets import elsewhere, watched
 
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parent.parent
@@ -59,8 +61,17 @@ def in_folder(
     environment = {name: value for name, value in os.environ.items() if name not in redirected} | {"HOME": str(home)}
     command = [sys.executable, "-m", "jobs.demo", str(root / "demo.yaml"), *places, *SETTINGS]
     command.append(f"registry.workspace={root}/ws")
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    demo = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, umask=0o022,
+        preexec_fn=die_with_parent,
+    )  # fmt: skip
+    with watched(demo.pid) as seen:
+        stdout, stderr = demo.communicate(timeout=600)
+    done = subprocess.CompletedProcess(command, demo.returncode, stdout, stderr)
     assert done.returncode == 0, done.stderr
+    commands = " ".join(each.command for each in seen)
+    assert all(name in commands for name in ("ray::RayTrainWorker", "ray::ServeReplica", "raylet"))
+    assert elsewhere(seen) == set()
     assert list(home.iterdir()) == [], "the home folder must stay as it was"
     assert "unchanged, reused" not in done.stderr
     assert "that affects the heart" in done.stdout, "each answer is a document, and about what was asked"
@@ -109,6 +120,14 @@ def test_the_served_model_answers_at_each_dimension_with_a_document_of_the_corpu
     answers = in_folder[1]["answers"]
     assert [(row["question"], row["dimensions"]) for row in answers] == [("my heart pain", 32), ("my heart pain", 8)]
     assert all(row["document_id"].startswith("d-") for row in answers)
+
+
+def test_what_a_job_writes_is_readable_for_its_owner_alone(in_folder: tuple[Path, dict[str, Any]]):
+    root, _ = in_folder
+    written = [path for folder in ("out", "ws") for path in ((root / folder), *(root / folder).rglob("*"))]
+    names = {path.name for path in written}
+    assert {"summary.json", "mlflow.db", "model.safetensors", "manifest.json"} <= names
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
 
 
 def test_training_teaches_the_model(in_folder: tuple[Path, dict[str, Any]]):

@@ -211,9 +211,9 @@ def _fit(work: Work, trial: Trial | None) -> tuple[Any, dict[str, float], list[E
 
 def _torch_trainer(work: Work, trial: Trial | None) -> Any:
     import ray.train
-    from ray.train.torch import TorchConfig
 
     from medembed.training.controller import KeepWholeSnapshot, Trainer, TrialTrainer
+    from medembed.training.rendezvous import Rendezvous
 
     # Ray Train looks every 2 seconds whether workers have news, four times one after another at the start and the end.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")
@@ -224,7 +224,7 @@ def _torch_trainer(work: Work, trial: Trial | None) -> Any:
         resources["GPU"] = trial.gpus_per_worker if trial else 1.0
     return (TrialTrainer if trial else Trainer)(
         partial(train_worker, work),
-        torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
+        torch_config=Rendezvous(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.workers,
             use_gpu=config.use_gpu,

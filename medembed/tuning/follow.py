@@ -9,7 +9,7 @@ from ray.tune import Callback
 from medembed import storage
 from medembed.training.held import free_held
 from medembed.training.run import remove_run, run_folder
-from medembed.tuning.records import MODEL, Measured, Record, Records
+from medembed.tuning.records import MODEL, Measured, Record, Records, describe
 from medembed.tuning.space import Point
 from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE, Shared
 
@@ -108,11 +108,3 @@ class Follow(Callback):
         parts += [f"best {best.score:.4f} (trial {best.number})"] if best else []
         parts += [f"ETA {each * left / 60:.0f} min"] if left else []
         return "; ".join(parts)
-
-
-def describe(record: Record, examples: int) -> str:
-    """How a trial ended, in a few words."""
-    if record.state == "failed":
-        return f"failed: {record.reason}"
-    what = "stopped" if record.state == "stopped" else "trained"
-    return f"dev score {record.score:.4f}, {what} at {record.examples:,} of {examples:,} examples"

@@ -52,6 +52,14 @@ class Record:
         return self.course[-1].examples if self.course else 0
 
 
+def describe(record: Record, examples: int) -> str:
+    """How a trial ended, in a few words."""
+    if record.state == "failed":
+        return f"failed: {record.reason}"
+    what = "stopped" if record.state == "stopped" else "trained"
+    return f"dev score {record.score:.4f}, {what} at {record.examples:,} of {examples:,} examples"
+
+
 @dataclass
 class Records:
     """All trials of a search by number, each written when it changes."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from ray.tune.integration.ray_train import TuneReportCallback
 
 from medembed import storage
 from medembed.data.dataset import open_dataset
@@ -44,21 +43,6 @@ class Shared:
     pool: str | None
 
 
-class TellTune(TuneReportCallback):
-    """Tells Ray Tune of each measurement, not of other checkpoints."""
-
-    def __init__(self, rows: int) -> None:
-        super().__init__()
-        self.rows = rows
-
-    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        found = metrics[0]
-        if "score" in found:
-            told = {name: value for name, value in found.items() if "/" in name}
-            told |= {OBJECTIVE: found["score"], EXAMPLES: found["step"] * self.rows}
-            super().after_report(run_context, [told], None)
-
-
 def run_trial(asked: dict[str, Any], shared: Shared) -> None:
     """Ray Tune's function: trains trial `asked["number"]` at `asked["point"]`; goes on where it died.
 
@@ -84,6 +68,8 @@ def run_trial(asked: dict[str, Any], shared: Shared) -> None:
 
 def train_trial(number: int, point: Point, shared: Shared) -> Checkpoint:
     """The trial's checkpoint, where `place_of` says."""
+    from medembed.tuning.tell import TellTune
+
     config = shared.config
     training, mining = config.settings(point)
     examples = find_examples(shared, mining.negatives, mining.margin)

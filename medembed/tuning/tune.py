@@ -34,11 +34,9 @@ from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
 from medembed.training.run import claim_run
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.follow import Follow
 from medembed.tuning.records import Record, Records
 from medembed.tuning.report import draw_report
 from medembed.tuning.room import count_room, find_nodes
-from medembed.tuning.search import Search, make_scheduler
 from medembed.tuning.space import Axis, Point, default_point
 from medembed.tuning.trial import OBJECTIVE, Shared, best_settings, place_of, run_trial
 
@@ -179,6 +177,9 @@ def _search(shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], reco
     """Runs the trials that are not over. What Ray Tune pickles is never read, and removed at the end."""
     from ray import tune
     from ray.tune.logger import JsonLoggerCallback
+
+    from medembed.tuning.follow import Follow
+    from medembed.tuning.search import Search, make_scheduler
 
     config, follow = shared.config, Follow(records, shared)
     over = [record for record in records.all() if record.is_over]

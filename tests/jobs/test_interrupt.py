@@ -15,6 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.children import die_with_parent
+from tests.sockets import listeners
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -28,15 +31,6 @@ def descendants(pid: int, name: str) -> list[psutil.Process]:
     return children if any(name in line for line in lines) else []
 
 
-def listening(processes: list[psutil.Process]) -> set[str]:
-    """Addresses on which they take connections."""
-    found = set()
-    for process in processes:
-        with contextlib.suppress(psutil.Error):  # gone meanwhile
-            found |= {one.laddr.ip.removeprefix("::ffff:") for one in process.net_connections("tcp") if not one.raddr}
-    return found
-
-
 @pytest.mark.ray
 @pytest.mark.parametrize(("moment", "worker"), [("train: ", "ray::RayTrainWorker")])
 def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no_half_written_output(
@@ -47,10 +41,12 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
     command = [
         sys.executable, "-m", "jobs.finetune", f"source.path={pairs_file}", f"model={encoder_folder}",
         f"output={output}", f"registry.workspace={tmp_path}/ws", "training.dimensions=[32,8]",
-        "training.select_dimension=8", "training.batch_size=16", "training.epochs=2000",
+        "training.select_dimension=8", "training.batch_size=16", "training.epochs=2000", "training.workers=2",
     ]  # fmt: skip
     with open(log, "wb") as stream:
-        job = subprocess.Popen(command, cwd=ROOT, env=os.environ, stderr=stream, start_new_session=True)
+        job = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ, stderr=stream, start_new_session=True, preexec_fn=die_with_parent
+        )
     while moment not in log.read_text():
         assert job.poll() is None, log.read_text()
         time.sleep(0.1)
@@ -58,7 +54,7 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
         assert job.poll() is None, log.read_text()
         time.sleep(0.1)
     time.sleep(1)  # until it is busy
-    assert listening(children) == {"127.0.0.1"}
+    assert {each.address for each in listeners(psutil.Process(job.pid))} == {"127.0.0.1"}
     os.killpg(job.pid, signal.SIGINT)
     assert job.wait(60) == 130, log.read_text()
     assert "interrupted" in log.read_text().splitlines()[-1]

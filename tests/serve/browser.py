@@ -11,6 +11,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.children import die_with_parent
+
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0",
@@ -88,7 +90,9 @@ class Page:
 async def open_page(chromium: str, folder: Path) -> AsyncIterator[Page]:
     """A tab of a browser whose profile lies in the folder."""
     command = [chromium, *FLAGS, f"--user-data-dir={folder}/profile", "about:blank"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent
+    )
     try:
         port = await _find_port(folder / "profile" / "DevToolsActivePort")
         async with aiohttp.ClientSession() as session:

@@ -23,6 +23,7 @@ from serve.answer import Served
 from serve.api import make_app
 from serve.front import Front
 from serve.run import find_port
+from tests.children import die_with_parent
 from tests.serve.conftest import KEY, Replica, running
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
@@ -46,7 +47,9 @@ def gateway(url: str, stock: Served, tmp_path_factory: pytest.TempPathFactory) -
         changed = changed.replace("server stable 127.0.0.1:8000", f"server stable {url.removeprefix('http://')}")
         changed = changed.replace("server canary 127.0.0.1:8000", f"server canary {canary_url.removeprefix('http://')}")
         file.write_text(changed)
-        process = subprocess.Popen([get_haproxy_binary(), "-db", "-f", str(file)], stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [get_haproxy_binary(), "-db", "-f", str(file)], stderr=subprocess.DEVNULL, preexec_fn=die_with_parent
+        )
         for _ in range(200):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:

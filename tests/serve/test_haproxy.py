@@ -1,7 +1,10 @@
 import json
+import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -13,16 +16,28 @@ from ray.exceptions import RayActorError
 
 from medembed.errors import ConfigError
 from serve.errors import explain
-from serve.haproxy import close_ports, error_file, haproxy_environment, is_behind_haproxy
+from serve.haproxy import (
+    close_ports,
+    close_socket,
+    end_with_caller,
+    error_file,
+    haproxy_environment,
+    is_behind_haproxy,
+    own_folder,
+)
+from tests.children import die_with_parent
 
 # As Ray writes it, cut to what is changed and what HAProxy needs to start.
 CONFIG = """
+global
+    stats socket {folder}/haproxy/admin.sock mode 666 level admin expose-fd listeners
 defaults
     mode http
+    option splice-request
     timeout connect 1s
     timeout client 5s
     timeout server 5s
-    errorfile 503 {folder}/500.http
+    errorfile 503 {folder}/haproxy/500.http
 frontend prometheus
     bind :{metrics}
     http-request return status 200
@@ -55,6 +70,59 @@ def test_ports_of_haproxy_itself_move_to_loopback_and_others_stay():
     ]  # fmt: skip
 
 
+@pytest.fixture
+def rays_own(tmp_path: Path) -> str:
+    """The configuration that Ray writes for an application of one replica."""
+    code = (
+        "import sys; from ray.serve._private import haproxy as ray; from ray.serve.config import HTTPOptions\n"
+        "servers = [ray.ServerConfig(name='r', host='127.0.0.1', port=30000)]\n"
+        "backend = ray.BackendConfig(name='app', path_prefix='/', app_name='medembed', servers=servers)\n"
+        "options = HTTPOptions(host='127.0.0.1', port=8000)\n"
+        "ray.HAProxyApi(ray.HAProxyConfig(http_options=options), {'app': backend})._generate_config_file_internal()\n"
+    )
+    environment = os.environ | haproxy_environment(tempfile.mkdtemp(prefix="mh-", dir="/tmp"), request_timeout_s=99.5)
+    file = Path(environment["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"])
+    try:
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+        return file.read_text()
+    finally:
+        shutil.rmtree(file.parent)
+
+
+def test_of_the_configuration_that_ray_writes_all_is_closed_and_a_caller_who_left_is_forgotten(rays_own: str):
+    config = end_with_caller(close_socket(close_ports(rays_own, "127.0.0.1")))
+    lines = [line.strip() for line in config.splitlines()]
+    assert [line for line in lines if line.startswith("bind")] == [
+        "bind 127.0.0.1:9101", "bind 127.0.0.1:8000", "bind 127.0.0.1:8404",
+    ]  # fmt: skip
+    assert [line.split("mode ")[1].split()[0] for line in lines if line.startswith("stats socket")] == ["600"]
+    defaults = config.partition("defaults\n")[2].partition("\nfrontend")[0]
+    times = {line.split()[1]: line.split()[2] for line in defaults.splitlines() if line.strip().startswith("timeout")}
+    assert times == {
+        "client-fin": "5s", "server-fin": "5s", "http-request": "30s", "connect": "5s", "client": "30s",
+        "server": "130s", "http-keep-alive": "90s",
+    }  # fmt: skip
+    assert "option abortonclose" in config
+    assert "splice" not in config
+
+
+def test_a_folder_for_haproxy_becomes_its_owners_alone_and_another_users_or_a_link_is_refused(tmp_path: Path):
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    own_folder(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(ConfigError, match="found a link or another user's folder"):
+        own_folder(tmp_path / "link")
+    with pytest.raises(ConfigError, match="at most 27 characters"):
+        haproxy_environment("/tmp/" + "x" * 23)
+    if os.getuid() != 0:
+        pytest.skip("only root can give a folder to another user")
+    os.chown(folder, 65534, 65534)
+    with pytest.raises(ConfigError, match="another user's folder"):
+        own_folder(folder)
+
+
 def test_what_haproxy_answers_for_a_lost_replica_is_what_the_api_answers():
     head, body = error_file().split(b"\r\n\r\n")
     lost = explain(RayActorError(), 1)
@@ -65,12 +133,16 @@ def test_what_haproxy_answers_for_a_lost_replica_is_what_the_api_answers():
 
 def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in_our_shape(tmp_path: Path):
     metrics, front, dead, stats = free_ports(4)
-    (tmp_path / "500.http").write_text("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
-    (tmp_path / "haproxy.cfg").write_text(
+    folder = tmp_path / "haproxy"
+    folder.mkdir(mode=0o755)
+    (folder / "500.http").write_text("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+    (folder / "haproxy.cfg").write_text(
         CONFIG.format(folder=tmp_path, metrics=metrics, front=front, dead=dead, stats=stats)
     )
-    command = haproxy_environment(str(tmp_path))["RAY_SERVE_HAPROXY_BINARY_PATH"]
-    process = subprocess.Popen([command, "-db", "-f", str(tmp_path / "haproxy.cfg")], stderr=subprocess.DEVNULL)
+    command = Path(sys.executable).with_name("medembed-haproxy")
+    process = subprocess.Popen(
+        [command, "-db", "-f", str(folder / "haproxy.cfg")], stderr=subprocess.DEVNULL, preexec_fn=die_with_parent
+    )
     try:
         for _ in range(100):
             try:
@@ -87,6 +159,8 @@ def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in
             [sys.executable, "-c", _LISTENING, str(process.pid)], capture_output=True, text=True, check=True
         )
         assert set(listening.stdout.split()) == {"127.0.0.1"}
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert (folder / "admin.sock").stat().st_mode & 0o777 == 0o600
     finally:
         process.terminate()
         process.wait(10)

@@ -21,6 +21,7 @@ from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.prepare import prepare
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry, resolve_model
+from tests.children import die_with_parent
 
 ROOT = Path(__file__).parent.parent.parent
 TRIALS = 4
@@ -60,7 +61,9 @@ def start(root: Path, folder: Path, *arguments: str) -> "subprocess.Popen[bytes]
     command = [sys.executable, "-m", "jobs.tune", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with open(root / "log", "ab") as log:
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        return subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=log, preexec_fn=die_with_parent
+        )
 
 
 def printed(root: Path, job: str) -> list[str]:

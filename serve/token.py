@@ -1,0 +1,49 @@
+"""Refuses a Ray cluster that asks for no token: whoever reaches its ports runs code as its user, API keys or not."""
+
+import logging
+
+from medembed.errors import ConfigError, ServiceError
+
+logger = logging.getLogger(__name__)
+_TIMEOUT_S = 10
+
+
+def check_ray(allowed: bool) -> None:
+    """Raises ConfigError if the Ray that this process belongs to asks for no token, and that is not `allowed`.
+
+    Nothing is to be checked where there is no Ray, as in `serve build`.
+    """
+    import ray
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled  # there is no public way
+
+    if ray.is_initialized() and not is_token_auth_enabled():
+        _refuse("this Ray cluster", "without_token", allowed)
+
+
+def check_dashboard(address: str, allowed: bool, key: str = "without_token") -> None:
+    """Raises ConfigError if the Ray of this dashboard asks for no token; ServiceError if it cannot be asked.
+
+    `key` is the config key that allows it.
+    """
+    import requests
+
+    place = f"{address.rstrip('/')}/api/authentication_mode"
+    try:
+        mode = requests.get(place, timeout=_TIMEOUT_S).json()["authentication_mode"]
+    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        reason = type(error).__name__
+        raise ServiceError(
+            f"{place}: cannot ask whether this Ray has a token: {reason}; is it Ray's dashboard?"
+        ) from None
+    if mode == "disabled":
+        _refuse(f"the Ray cluster of {address}", key, allowed)
+
+
+def _refuse(where: str, key: str, allowed: bool) -> None:
+    if allowed:
+        logger.warning("%s asks for no token: whoever reaches its ports runs code there (%s=true)", where, key)
+        return
+    raise ConfigError(
+        f"{where} asks for no token, so whoever reaches its ports runs code there, API keys or not; start Ray on each "
+        f"node with RAY_AUTH_MODE=token and a token (docs/serving.md), or say {key}=true."
+    )

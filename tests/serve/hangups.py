@@ -1,0 +1,64 @@
+"""Clients that leave in mid-request, in each way that there is."""
+
+import json
+import socket
+import struct
+import time
+import urllib.request
+from collections.abc import Callable
+
+import psutil
+
+BODY = json.dumps({"input": ["a tremor of the left hand"] * 2000}).encode()
+HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+REQUEST = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+SENT = {
+    "all of it": REQUEST,
+    "half a body": REQUEST[: len(REQUEST) // 2],
+    "half a header": HEAD[:40],
+    "a chunk": HEAD + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"input"\r\n',
+    "one and a half": REQUEST + REQUEST[: len(REQUEST) // 2],
+}
+
+
+def _close(client: socket.socket) -> None:
+    client.close()
+
+
+def _reset(client: socket.socket) -> None:
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+ENDS: tuple[Callable[[socket.socket], None], ...] = (_close, _reset)
+
+
+def hang_up(port: int, times: int) -> None:
+    """So many clients, of all kinds in turn, one after another."""
+    kinds = [(sent, end) for sent in SENT.values() for end in ENDS]
+    for number in range(times):
+        sent, end = kinds[number % len(kinds)]
+        client = socket.create_connection(("127.0.0.1", port), timeout=30)
+        client.sendall(sent)
+        end(client)
+
+
+def connections(process: psutil.Process, port: int) -> int:
+    """Of this process those with its clients, of whom some may have left."""
+    found = process.net_connections("tcp")
+    return sum(1 for each in found if each.raddr and each.laddr.port == port)
+
+
+def latency_s(url: str) -> float:
+    """Until a small request has its answer."""
+    body = json.dumps({"input": "skin rash"}).encode()
+    request = urllib.request.Request(f"{url}/v1/embeddings", body, {"Content-Type": "application/json"})
+    started = time.monotonic()
+    with urllib.request.urlopen(request, timeout=60) as response:
+        response.read()
+    return time.monotonic() - started
+
+
+def cpu_s(processes: list[psutil.Process]) -> float:
+    """CPU seconds of these processes so far."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
