@@ -65,7 +65,7 @@ def served(workspace: Path, *arguments: str, end: signal.Signals = signal.SIGINT
     port, dashboard_port = free_ports(2)
     command = [
         sys.executable, "-m", "jobs.serve", f"workspace={workspace}", f"port={port}",
-        f"dashboard_port={dashboard_port}", "access_log=false", *arguments,
+        f"dashboard_port={dashboard_port}", "access_log=off", *arguments,
     ]  # fmt: skip
     with open(workspace / "serve.log", "wb") as log:
         started = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from serve.dashboard import Dashboard
 from serve.deploy import deployed, describe, kept_token, to_arguments
 from serve.haproxy import PORTS, haproxy_environment
 from serve.keys import read_keys
+from serve.logs import PIPE, copied, make_pipe
 from serve.run import find_port, prefer_port
 from serve.scaling import check_room
 
@@ -43,10 +45,14 @@ def run(job: ServeJob) -> Summary:
 
 
 def _switches(job: ServeJob, scratch: str) -> Environment:
-    """What a private Ray must know of HAProxy when it starts; nothing where auto finds no HAProxy.
+    """What a private Ray must know when it starts: the pipe of the log, and HAProxy.
 
-    Raises ConfigError where it was asked for.
+    Nothing of HAProxy where auto finds none. Raises ConfigError where it was asked for.
     """
+    return {PIPE: make_pipe(scratch), **_haproxy_switches(job, scratch)}
+
+
+def _haproxy_switches(job: ServeJob, scratch: str) -> Environment:
     if job.ingress == "serve":
         return {}
     try:
@@ -94,7 +100,8 @@ def _dashboard(job: ServeJob, address: str | None) -> Iterator[Dashboard]:
         if address:
             yield Dashboard(dashboard)
             return
-        with kept_token(job.workspace, dashboard):
+        stream = sys.stdout if job.access_log == "stdout" else sys.stderr
+        with kept_token(job.workspace, dashboard), copied(os.environ[PIPE], stream.buffer):
             yield Dashboard(dashboard)
 
 

@@ -3,11 +3,12 @@
 import json
 import logging
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
+
+from serve.logs import now
 
 logger = logging.getLogger(__name__)
 
@@ -28,16 +29,6 @@ def facts_of(scope: Scope) -> dict[str, Any]:
     return facts
 
 
-def start_access_log() -> None:
-    """Sends the lines, as they are, to this process's standard error."""
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
-
-
 def log_request(scope: Scope, status: int, seconds: float) -> None:
     """Writes the line of a request that has ended: time, method, route, status, ms, request_id, facts.
 
@@ -51,7 +42,7 @@ def _line(scope: Scope, status: int, seconds: float) -> str:
     route, request_id = scope.get("route"), Headers(scope=scope).get("x-request-id", "")
     return json.dumps(
         {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "time": now(),
             "method": scope["method"] if scope["method"] in _METHODS else "other",
             "route": getattr(route, "path", None),
             "status": status,

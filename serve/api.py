@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from serve import page, replicas, search_api
-from serve.access import log_request, note, start_access_log
+from serve.access import log_request, note
 from serve.bodies import read_body
 from serve.calls import ERRORS, accept, call, note_model
 from serve.ended import Ended
@@ -21,6 +21,7 @@ from serve.errors import RequestError, error_response
 from serve.fresh import Fresh
 from serve.front import Front
 from serve.guard import OPEN, Guard
+from serve.logs import start_logs
 from serve.loopback import stay_on_loopback
 from serve.messages import (
     EmbeddingRequest,
@@ -149,8 +150,7 @@ class Api:
         self.embedder = embedder
         self.front = front
         self.most = most
-        if front.has_access_log:
-            start_access_log()
+        start_logs(front.log)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return make_app(self.embedder, self.front, most=self.most)

@@ -25,6 +25,7 @@ from serve.front import Front
 from serve.guard import LimitsConfig
 from serve.haproxy import Ingress, is_behind_haproxy
 from serve.keys import KeysConfig, read_keys
+from serve.logs import Target
 from serve.scaling import AutoscalingConfig, ReplicaCount, most_replicas, scale_options
 from serve.table import SearchConfig, check_search, find_documents
 from serve.token import check_ray
@@ -60,8 +61,10 @@ class ServeConfig(Config):
         description="domains by which callers may name a server without keys, e.g. [embed.example.org]; addresses, and "
         "names without a dot, always may: no web page elsewhere can take one of these",
     )
-    access_log: bool = Field(
-        default=True, description="a JSON line per request on the API's standard error; never a text or a key"
+    access_log: Target = Field(
+        default="stderr",
+        description="a JSON line for each request on standard error or standard output, or none; never a text or a "
+        "key. Of `medembed serve`, elsewhere of each replica; warnings and errors go the same way",
     )
     ingress: Ingress = Field(
         default="auto",
@@ -128,7 +131,9 @@ def build(args: dict[str, Any]) -> "Application":
     front = Front(config.limits, keys, config.allowed_hosts, config.page, config.access_log, tuple(config.models))
     if is_behind_haproxy(config.ingress):
         return cast("Application", whole.options(**replicas).bind(*model, front))
-    held = embedder.options(**replicas, max_queued_requests=config.limits.max_queued_requests).bind(*model)
+    held = embedder.options(**replicas, max_queued_requests=config.limits.max_queued_requests).bind(
+        *model, config.access_log
+    )
     # What replicas have in hand and what may wait for them: the API takes no more, and refuses the rest unread.
     most = config.limits.max_queued_requests + ONGOING * most_replicas(config.replicas)
     return cast("Application", api.options(ray_actor_options={"num_cpus": 0}).bind(held, front, most))

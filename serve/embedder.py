@@ -13,6 +13,7 @@ from medembed.schema import fingerprint
 from serve.answer import Part, Served, answer, compute_together, count_tokens, load_served
 from serve.errors import log_line
 from serve.extras import Extras
+from serve.logs import Target, start_logs
 from serve.loopback import stay_on_loopback
 from serve.metrics import ReplicaMetrics
 from serve.openapi import ReplicaEntry
@@ -30,8 +31,13 @@ class Replica:
     swaps models without a pause.
     """
 
-    def __init__(self, encoding: dict[str, Any], batch_tokens: int, most_extras: int = 1) -> None:
+    def __init__(
+        self, encoding: dict[str, Any], batch_tokens: int, most_extras: int = 1, log: Target | None = None
+    ) -> None:
+        """`log`: where the access log goes, and with it what went wrong; None leaves this process's logging."""
         stay_on_loopback()
+        if log is not None:
+            start_logs(log)
         self.config, self.batch_tokens = EncodingConfig.model_validate(encoding), batch_tokens
         self.extras = Extras(self.config, most_extras)
         self.current: Served | None = None

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from serve.guard import LimitsConfig
 from serve.keys import Keys, ValidKeys
+from serve.logs import Target
 
 
 @dataclass(frozen=True)
@@ -11,14 +12,15 @@ class Front:
     """How a server meets its callers.
 
     `keys` are those that it takes, none lets everyone in who names it by an address or one of `hosts`. `has_page` puts
-    a page at / that tries the model out. `extras` are the names of models beside the main one.
+    a page at / that tries the model out. `log` says where the
+    access log goes. `extras` are the names of models beside the main one.
     """
 
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     keys: ValidKeys = field(default_factory=ValidKeys)
     hosts: tuple[str, ...] = ()
     has_page: bool = True
-    has_access_log: bool = False
+    log: Target = "off"
     extras: tuple[str, ...] = ()
 
     def open_keys(self) -> Keys | None:

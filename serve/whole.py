@@ -9,7 +9,6 @@ from typing import Any
 from fastapi import FastAPI
 from ray import serve
 
-from serve.access import start_access_log
 from serve.api import make_app
 from serve.embedder import Replica
 from serve.front import Front
@@ -46,10 +45,8 @@ class Whole(Replica):
     """The Embedder that takes HTTP itself. Its app is built in the replica, so that nothing of it is pickled."""
 
     def __init__(self, encoding: dict[str, Any], batch_tokens: int, most_extras: int, front: Front) -> None:
-        super().__init__(encoding, batch_tokens, most_extras)
+        super().__init__(encoding, batch_tokens, most_extras, front.log)
         self.front = front
-        if front.has_access_log:
-            start_access_log()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return make_app(Here(self), self.front, most=self.front.limits.max_queued_requests)

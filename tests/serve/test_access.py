@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from serve.access import start_access_log
 from serve.answer import Served
 from tests.serve.conftest import KEY, Client, Replica
 
@@ -53,16 +52,3 @@ def test_refusals_have_a_line_too_and_a_template_for_a_path(
     logged = json.dumps(lines(caplog))
     assert "SECRET" not in logged
     assert KEY not in logged
-
-
-def test_the_lines_of_a_process_go_to_its_standard_error(capfd: pytest.CaptureFixture[str]):
-    logger = logging.getLogger("serve.access")
-    before = (logger.propagate, logger.handlers[:])
-    logger.handlers.clear()
-    try:
-        start_access_log()
-        start_access_log()
-        logger.info("%s", '{"status": 200}')
-        assert capfd.readouterr().err == '{"status": 200}\n'
-    finally:
-        logger.propagate, logger.handlers[:] = before
