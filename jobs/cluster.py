@@ -20,7 +20,7 @@ _CALL = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 def check_head(address: str) -> None:
     """Raises ConfigError for what is no head's address, ServiceError if no Ray answers there."""
     if address == "auto":
-        return
+        address = _find_local()
     host, colon, port = address.rpartition(":")
     if "://" in address:
         raise ConfigError(
@@ -49,6 +49,16 @@ def check_dashboard(address: str) -> None:
     raise ServiceError(
         f"--address {address}: no dashboard answers there within {_TIMEOUT_S:g} s ({reason}); expected {_DASHBOARD}."
     )
+
+
+def _find_local() -> str:
+    """The address of the Ray on this machine that `auto` means. Raises ServiceError if there is none."""
+    from ray._private.services import get_ray_address_from_environment  # what ray.init asks (Ray 2.60)
+
+    try:
+        return str(get_ray_address_from_environment("auto", None))
+    except ConnectionError:
+        raise ServiceError(f"RAY_ADDRESS auto: no Ray runs on this machine; start one, or give {_HEAD}.") from None
 
 
 def _uses_tls() -> bool:
