@@ -72,14 +72,15 @@ def _ask(address: str) -> None:
 
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
-            grpc.channel_ready_future(channel).result(_TIMEOUT_S)
             channel.unary_unary(_CALL)(b"", timeout=_TIMEOUT_S)
-        except grpc.FutureTimeoutError:
-            raise ServiceError(
-                f"RAY_ADDRESS {address}: no Ray answers there within {_TIMEOUT_S:g} s; expected {_HEAD}; see "
-                "`ray status` on the head, or unset RAY_ADDRESS for a Ray of this machine's own."
-            ) from None
         except grpc.RpcError as error:
-            is_refused = error.code() == grpc.StatusCode.UNAUTHENTICATED
-            if is_refused and os.environ.get("RAY_AUTH_MODE") != "token":
-                raise ServiceError(f"RAY_ADDRESS {address}: the cluster asks for a token; {_TOKEN}.") from None
+            code = error.code()
+        else:
+            return
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        raise ServiceError(
+            f"RAY_ADDRESS {address}: no Ray answers there within {_TIMEOUT_S:g} s; expected {_HEAD}; see `ray status` "
+            "on the head, or unset RAY_ADDRESS for a Ray of this machine's own."
+        )
+    if code == grpc.StatusCode.UNAUTHENTICATED and os.environ.get("RAY_AUTH_MODE") != "token":
+        raise ServiceError(f"RAY_ADDRESS {address}: the cluster asks for a token; {_TOKEN}.")
