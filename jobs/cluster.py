@@ -20,7 +20,7 @@ _CALL = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 def check_head(address: str) -> None:
     """Raises ConfigError for what is no head's address, ServiceError if no Ray answers there."""
     if address == "auto":
-        return
+        address = _find_local()
     host, colon, port = address.rpartition(":")
     if "://" in address:
         raise ConfigError(
@@ -51,6 +51,16 @@ def check_dashboard(address: str) -> None:
     )
 
 
+def _find_local() -> str:
+    """The address of the Ray on this machine that `auto` means. Raises ServiceError if there is none."""
+    from ray._private.services import get_ray_address_from_environment  # what ray.init asks (Ray 2.60)
+
+    try:
+        return str(get_ray_address_from_environment("auto", None))
+    except ConnectionError:
+        raise ServiceError(f"RAY_ADDRESS auto: no Ray runs on this machine; start one, or give {_HEAD}.") from None
+
+
 def _uses_tls() -> bool:
     """Whether Ray's own certificates, which it alone reads, are between us and the head."""
     return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
@@ -62,14 +72,15 @@ def _ask(address: str) -> None:
 
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
-            grpc.channel_ready_future(channel).result(_TIMEOUT_S)
             channel.unary_unary(_CALL)(b"", timeout=_TIMEOUT_S)
-        except grpc.FutureTimeoutError:
-            raise ServiceError(
-                f"RAY_ADDRESS {address}: no Ray answers there within {_TIMEOUT_S:g} s; expected {_HEAD}; see "
-                "`ray status` on the head, or unset RAY_ADDRESS for a Ray of this machine's own."
-            ) from None
         except grpc.RpcError as error:
-            is_refused = error.code() == grpc.StatusCode.UNAUTHENTICATED
-            if is_refused and os.environ.get("RAY_AUTH_MODE") != "token":
-                raise ServiceError(f"RAY_ADDRESS {address}: the cluster asks for a token; {_TOKEN}.") from None
+            code = error.code()
+        else:
+            return
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        raise ServiceError(
+            f"RAY_ADDRESS {address}: no Ray answers there within {_TIMEOUT_S:g} s; expected {_HEAD}; see `ray status` "
+            "on the head, or unset RAY_ADDRESS for a Ray of this machine's own."
+        )
+    if code == grpc.StatusCode.UNAUTHENTICATED and os.environ.get("RAY_AUTH_MODE") != "token":
+        raise ServiceError(f"RAY_ADDRESS {address}: the cluster asks for a token; {_TOKEN}.")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from jobs.cli import JOBS, describe, main
+from jobs.cli import JOBS, describe, job_config, main
 from jobs.promote import PromoteJob
 from jobs.session import check_places
 from medembed.config import Config, InputUri, OutputUri, load_config
@@ -84,3 +84,36 @@ def test_no_line_of_a_job_has_a_password():
 def test_a_promotion_is_forced_with_a_reason_alone(alone: str):
     with pytest.raises(ConfigError, match="force and reason: give both"):
         load_config(PromoteJob, ["model=models:/medembed/1", alone])
+
+
+@pytest.mark.parametrize(
+    ("job", "arguments", "key", "value"),
+    [
+        ("table", ["action=rollback", "table=t", "version=3"], "version", "3"),
+        ("evaluate", ["model=m", "data=d", "output=y5 #2", "tag=2020"], "tag", "2020"),
+        ("evaluate", ["model=m", "data=d", "output=y5 #2"], "output", "y5 #2"),
+        ("prepare", ["source.path=notes #1.jsonl", "output=2024"], "output", "2024"),
+        ("prepare", ["source.path=notes #1.jsonl", "output=o"], "source.path", "notes #1.jsonl"),
+        ("prepare", ["source.path=p", "output=o", "source.query_language=no"], "source.query_language", "no"),
+        (
+            "prepare",
+            ["source.path=p", "output=o", "source.columns.query=Frage: lang"],
+            "source.columns.query",
+            ("Frage: lang",),
+        ),
+        ("erase", ["document_ids=[7,007]"], "document_ids", ("7", "007")),
+        ("search", ["table=t", "model=m", "query=MI: treatment # 3"], "query", "MI: treatment # 3"),
+        ("serve", ["models.acme/tiny-v1.5=m #1"], "models", {"acme/tiny-v1.5": "m #1"}),
+        (
+            "train",
+            ["model=m", "data=d", "output=o", "training.prompts.query=query: "],
+            "training.prompts.query",
+            "query: ",
+        ),
+    ],
+)
+def test_a_job_takes_texts_as_they_were_typed(job: str, arguments: list[str], key: str, value: object):
+    found: object = load_config(job_config(job), arguments)
+    for name in key.split("."):
+        found = getattr(found, name)
+    assert found == value

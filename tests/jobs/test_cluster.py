@@ -60,6 +60,18 @@ def test_a_port_that_is_closed_or_stays_silent_is_told_soon(silent: str, monkeyp
         assert "\n" not in str(caught.value)
 
 
+def test_auto_means_the_ray_that_was_started_last_here_dead_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster, "_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", lambda: set())  # others' on this machine
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    with pytest.raises(ServiceError, match="RAY_ADDRESS auto: no Ray runs on this machine"):
+        check_head("auto")
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    with pytest.raises(ServiceError, match="RAY_ADDRESS 127.0.0.1:1: no Ray answers there"):
+        check_head("auto")
+
+
 def test_what_speaks_grpc_is_taken_for_a_head_and_what_answers_http_for_a_dashboard():
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -102,4 +114,4 @@ def test_a_job_that_waits_for_a_cluster_hears_sigterm(listening: socket.socket, 
     _, told = job.communicate(timeout=9)  # less than it would wait
     connection.close()
     assert job.returncode == 143
-    assert told.splitlines()[-1].startswith("interrupted")
+    assert "interrupted; what was finished stays" in told

@@ -94,7 +94,7 @@ def test_a_misspelt_key_is_answered_with_the_nearest(fail: Fail, key: str, neare
 
 
 def test_bad_values_are_named_by_their_key(fail: Fail):
-    assert "k.0: Input should be greater than or equal to 1, found 0" in fail(k="[0]")
+    assert "k.0: Input should be greater than or equal to 1, found '0'" in fail(k="[0]")
     assert "k: " in fail(k="[]")
     assert "bootstrap_samples: " in fail(bootstrap_samples="5")
 
