@@ -1,15 +1,16 @@
 """A source -> a data set, found again where it was made before, and whole or not at all."""
 
-import itertools
 import logging
 import secrets
 from collections.abc import Sequence
 
 from medembed import storage
 from medembed.artifact import find_output, place
+from medembed.data.column_names import explain_absent
+from medembed.data.columns import look
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import KIND, Dataset, open_dataset
-from medembed.data.files import locate, read_part
+from medembed.data.files import TABLES, locate, read_part
 from medembed.data.mapping import Mapping, find_mapping
 from medembed.data.parts import Part, Source, find_parts
 from medembed.data.passes import FOLDERS, STAGING, Plan, run_passes, tidy
@@ -18,8 +19,6 @@ from medembed.errors import DataError, StorageError
 from medembed.schema import content_hash, fingerprint
 
 logger = logging.getLogger(__name__)
-
-_ROWS_LOOKED_AT = 100  # for the names of columns: JSON rows may lack some
 
 
 class NoRows(DataError):
@@ -92,18 +91,27 @@ def source_key(found: Source, source: SourceConfig, splits: SplitConfig, tokeniz
     return fingerprint([settings, found.fingerprint, content_hash(tokenizer or "")])
 
 
-def choose_mapping(found: Source, source: SourceConfig) -> Mapping | None:
-    """The mapping of the source's columns; None for formats that say it themselves. Raises DataError, as NoRows."""
+def choose_mapping(found: Source, source: SourceConfig, *, is_whole: bool = True) -> Mapping | None:
+    """Return the mapping of the source's columns by its first rows; None for formats that say it themselves.
+
+    If it `is_whole`, each declared column is in some row; what comes in drops may lack some. Raises DataError, as
+    NoRows where there is none.
+    """
+    if not source.header and found.format not in TABLES:
+        raise DataError(f"{source.path}: source.header=false is for CSV and TSV; found {found.format}.")
     if found.format in ("beir", "ontology"):
         return None
-    rows = (row for part in found.parts for _, row in read_part(part, source) if not isinstance(row, BadRow))
-    names = list(dict.fromkeys(name for row in itertools.islice(rows, _ROWS_LOOKED_AT) for name in row))
-    chat = {"messages"} <= set(names) or {"input", "preferred_output"} <= set(names)
-    if chat or (source.format == "openai" and "prompt" not in names):
-        return Mapping("chat", source.columns)
-    if not names:
+    wanted = {path: role for role, paths in source.columns for path in paths}
+    seen = look(found.parts, source, list(wanted))
+    if not seen.names:
         raise NoRows(_explain_nothing(found.parts, source))
-    return find_mapping(names, source)
+    is_header = found.format in TABLES and source.header
+    mapping = find_mapping(seen.names, source, is_header=is_header)
+    if is_whole and seen.absent:
+        path = seen.absent[0]
+        absent = explain_absent(f"source.columns.{wanted[path]}", path, seen.names, is_header=is_header)
+        raise DataError(f"{source.path}: {absent}. No row has a value there: mend the name, or leave it out.")
+    return mapping
 
 
 def _explain_nothing(parts: Sequence[Part], source: SourceConfig) -> str:

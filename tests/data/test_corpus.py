@@ -153,7 +153,9 @@ FAULTS: dict[str, tuple[str, bytes, str]] = {
         "a.jsonl", b'{"id": "d1#chunk-2", "text": "SECRET"}\n', "a.jsonl:1: document id 'd1#chunk-2' holds",
     ),
     "a header that is missing": (
-        "a.csv", b"SECRET" * 7 + b",7\nSECRET,8\n", "docid, _id, id); found (a long name), 7.",
+        "a.csv", b"SECRET,7\nSECRET,8\n",
+        "a.csv: the first row has 2 cells, none of them a known name; is there a header? If not, columns.header=false "
+        "and columns by number, e.g. columns.id=1 columns.text=2. If there is, name yours: columns.id=...",
     ),
     "an empty file": ("a.jsonl", b"", "a.jsonl: empty; expected rows with an id and a text."),
     "empty texts alone": ("a.jsonl", b'{"id": "d1", "text": " "}\n', "a.jsonl: 1 empty text; expected rows"),
@@ -173,7 +175,10 @@ def test_a_fault_is_named_with_its_place_and_nothing_is_left(name: str, tmp_path
 def test_a_declared_column_that_is_not_there_is_told_what_is(tmp_path: Path):
     uri = write(tmp_path / "a.jsonl", rows_of(TEXTS))
     message = refuse(uri, tmp_path, TextColumns(id=("note_id",)))
-    assert message == f"{uri}: columns.id names 'note_id'; found id, text, year. Name yours: columns.id=..."
+    assert (
+        message
+        == f"{uri}: columns.id names 'note_id'; found no such column, but id, text, year. Name yours: columns.id=..."
+    )
 
 
 def test_a_row_group_that_cannot_be_read_is_named_by_its_file_and_nothing_is_left(tmp_path: Path):

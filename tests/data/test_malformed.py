@@ -102,11 +102,11 @@ ROW_FAULTS = {
     ),
     "an unknown split": (
         "p.jsonl", PAIR + b'{"query": "SECRET q", "document": "SECRET d", "split": "holdout"}\n', 2,
-        "split 'holdout'; expected train, dev (validation) or test.",
+        "'split' is no split; expected train, dev (validation) or test.",
     ),
     "a text where the split belongs": (
         "p.jsonl", PAIR + b'{"query": "q", "document": "d", "split": "SECRET text of a patient"}\n', 2,
-        "split of a long name; expected train, dev (validation) or test.",
+        "'split' is no split; expected train, dev (validation) or test.",
     ),
     "a row without its class": (
         "c.jsonl", b'{"text": "SECRET a", "label": "x"}\n{"text": "SECRET b", "label": null}\n', 2,
@@ -217,8 +217,8 @@ def test_one_id_with_two_texts_is_an_error_with_both_places_or_a_counted_drop(ki
 
 
 def test_what_only_malformed_rows_are_left_of_is_an_error(tmp_path: Path):
-    (tmp_path / "p.jsonl").write_bytes(b'{"query": "SECRET"}\n' * 3)
-    error = fail(tmp_path / "p.jsonl", tmp_path / "out", skip_bad_rows=True, columns=ColumnsConfig(document="query.x"))
+    (tmp_path / "p.jsonl").write_bytes(b'{"query": "SECRET", "document": 5}\n' * 3)
+    error = fail(tmp_path / "p.jsonl", tmp_path / "out", skip_bad_rows=True)
     assert "no usable row found" in str(error)
 
 
