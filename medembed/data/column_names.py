@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 # Names by role, the likeliest first. An empty part of a source config is filled from here.
 NAMES: dict[str, tuple[str, ...]] = {
@@ -29,13 +30,27 @@ NAMES: dict[str, tuple[str, ...]] = {
 NUMBERED_NEGATIVE = re.compile(r"(hard_)?neg(ative)?_?\d+")  # as sentence-transformers writes: negative_1, ...
 CHAT_FIELDS = {"messages", "input", "preferred_output", "non_preferred_output"}
 _KNOWN = {name.lower() for names in NAMES.values() for name in names} | CHAT_FIELDS
+_FINDINGS = {"positive", "negative", "pos", "neg"}  # names in use that are cells of many a table of tests, too
 _LONGEST_NAME = 40
 _LISTED = 20
 _SAME_WORD = 0.8  # likeness from which a name is a declared one but for a slip of the fingers
 
 
+@dataclass(frozen=True)
+class Keys:
+    """The config keys by which a reader's columns are named, for messages."""
+
+    columns: str
+    header: str
+    example: str
+
+
+SOURCE = Keys("source.columns", "source.header", "source.columns.query=1 source.columns.document=2")
+OWN_TEXTS = Keys("columns", "columns.header", "columns.id=1 columns.text=2")
+
+
 def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] = ()) -> str:
-    """Names of columns for a message. What may be data instead of a name is counted and not shown.
+    """Return names of columns for a message. What may be data instead of a name is counted and not shown.
 
     That is every unknown name in the first row of a table (`is_header`), and in other rows if one of them does not
     look like a name, as in a file that was converted from a table without a header. `more` are shown in any case.
@@ -43,7 +58,8 @@ def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] =
     if list(names) == by_number(len(names)):
         return f"1 to {len(names)}" if names else "(none)"
     are_names = not is_header and all(_is_name(name) for name in names)
-    shown = [name for name in names if are_names or name in more or _is_known(name)][:_LISTED]
+    has_header = not is_header or are_known(names)
+    shown = [name for name in names if are_names or name in more or (has_header and is_known(name))][:_LISTED]
     rest = len(names) - len(shown)
     if not shown:
         return f"({rest}, names not shown)"
@@ -56,25 +72,28 @@ def by_number(count: int) -> list[str]:
 
 
 def are_known(names: Sequence[str]) -> bool:
-    """Whether at least one is a name in use, so that the row is a header."""
-    return any(_is_known(name) for name in names)
+    """Whether one of a table's first cells is a name in use, so that they are its header."""
+    return any(is_known(name) for name in names if name.lower() not in _FINDINGS)
 
 
-def explain_absent(key: str, path: str, names: Sequence[str], *, is_header: bool) -> str:
-    """Say that no row has the column that a config key names, and what there is."""
+def explain_absent(role: str, path: str, names: Sequence[str], keys: Keys, *, is_header: bool) -> str:
+    """Say that no row has a declared column, and what there is."""
     nearest = difflib.get_close_matches(path, names, n=1, cutoff=_SAME_WORD)
-    return f"{key} names {path!r}; found no such column, but {show_columns(names, is_header=is_header, more=nearest)}"
+    shown = show_columns(names, is_header=is_header, more=nearest)
+    hint = f"; {ask_for_header(names, keys)}" if is_header and not are_known(names) else "."
+    return f"{keys.columns}.{role} names {path!r}; found no such column, but {shown}{hint}"
 
 
-def explain_header(names: Sequence[str], prefix: str, example: str) -> str:
-    """Say of a table's first row with no known name what to do if it is no header; `prefix` is that of the keys."""
+def ask_for_header(names: Sequence[str], keys: Keys) -> str:
+    """Ask whether a table's first row, which has no known name, is its header, and say what to do if not."""
     return (
         f"the first row has {len(names)} cells, none of them a known name; is there a header? If not, "
-        f"{prefix}header=false and columns by number, e.g. {example}."
+        f"{keys.header}=false and columns by number, e.g. {keys.example}."
     )
 
 
-def _is_known(name: str) -> bool:
+def is_known(name: str) -> bool:
+    """Whether a name means something to a reader."""
     return name.lower() in _KNOWN or NUMBERED_NEGATIVE.fullmatch(name.lower()) is not None
 
 

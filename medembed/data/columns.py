@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medembed import storage
-from medembed.data.column_names import are_known, show_columns
+from medembed.data.column_names import is_known, show_columns
 from medembed.data.config import SourceConfig
 from medembed.data.fields import value_at
 from medembed.data.files import TABLES, locate, read_part
@@ -68,20 +68,22 @@ class LateColumns:
         """Notes what is new in the row. Raises DataError, with the place, if it asks for rows to be read otherwise."""
         if not self._met or self._met.issuperset(row):
             return
-        for name in row.keys() - self._met:
-            is_known = are_known([name])
-            if is_known:
+        for name in row:
+            if name in self._met:
+                continue
+            means_something = is_known(name)
+            if means_something:
                 _widen(self.mapping, {name: line}, self.part, self.source)
-            if is_known or len(self.lines) < _MOST_UNKNOWN:
+            if means_something or len(self.lines) < _MOST_UNKNOWN:
                 self.lines[name.encode(errors="replace").decode()] = line
                 self._met.add(name)
 
     def describe(self, row: Fields) -> str:
-        """Which of the row's columns the mapping does not know, as a sentence for an error; "" if it knows all."""
+        """Return a sentence for an error about columns that the mapping does not know; "" if it knows all."""
         names = [name for name in row if self._met and name not in self.mapping.names]
-        return (
-            f" The row has columns that the first rows lack: {show_columns(names, is_header=False)}." if names else ""
-        )
+        if not names:
+            return ""
+        return f" The row has columns that the first rows lack: {show_columns(names, is_header=False)}."
 
 
 def complete(
@@ -95,7 +97,7 @@ def complete(
     """
     completed = dict(mappings)
     for mapping in dict.fromkeys(one for one in mappings.values() if one is not None):
-        alike = [uri for uri, one in mappings.items() if one == mapping]
+        alike = {uri for uri, one in mappings.items() if one == mapping}
         wider = mapping
         for number in sorted(late):
             part = parts[number]

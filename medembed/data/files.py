@@ -171,7 +171,10 @@ def _header(names: list[str], place: str) -> list[str]:
         raise DataError(f"{place}: {_NOT_UTF8.format(place='')}")
     named = [name for name in names if name]
     if len(set(named)) < len(named):
-        raise DataError(f"{place}: the header has a name twice; give each of its {len(names)} columns its own.")
+        raise DataError(
+            f"{place}: the header has a name twice; give each of its {len(names)} columns its own, or say that there "
+            "is none (header=false)."
+        )
     return names
 
 

@@ -8,9 +8,10 @@ from medembed.data.column_names import (
     CHAT_FIELDS,
     NAMES,
     NUMBERED_NEGATIVE,
+    SOURCE,
     are_known,
+    ask_for_header,
     explain_absent,
-    explain_header,
     show_columns,
 )
 from medembed.data.config import ColumnsConfig, SourceConfig
@@ -100,6 +101,9 @@ def widen_mapping(mapping: Mapping, late: Sequence[str], source: SourceConfig) -
     )
 
 
+BEIR_ROLES = ("document", "language", "group", "tags")  # that can be declared
+
+
 def beir_mapping(kind: str, source: SourceConfig) -> Mapping:
     """The fixed mapping of a BEIR file; of a document, title and text are joined unless the config says otherwise."""
     shared = {"language": source.columns.language, "group": source.columns.group}
@@ -117,26 +121,20 @@ def _check_declared(
 ) -> None:
     for role, paths in declared.items():
         if role in _IN_EVERY_ROW and not any(path in names or path.split(".")[0] in names for path in paths):
-            absent = explain_absent(f"source.columns.{role}", paths[0], names, is_header=is_header)
-            hint = f"; {_ask_for_header(names)}" if is_header and not are_known(names) else "."
-            raise DataError(f"{source.path}: {absent}{hint}")
+            absent = explain_absent(role, paths[0], names, SOURCE, is_header=is_header)
+            raise DataError(f"{source.path}: {absent}")
 
 
 def _explain_no_shape(names: Sequence[str], source: SourceConfig, is_header: bool) -> str:
     if is_header and not are_known(names):
-        return (
-            f"{source.path}: {_ask_for_header(names)} If there is, name yours, e.g. source.columns.query=your_column."
-        )
+        asked = ask_for_header(names, SOURCE)
+        return f"{source.path}: {asked} If there is, name yours, e.g. source.columns.query=your_column."
     example = "your_column" if source.header else "1"
     return (
         f"{source.path}: columns {show_columns(names, is_header=is_header)} fit no shape; expected query and document, "
         "triplets, sentence pairs with a score, text and label, or title and text. Name yours, e.g. "
         f"source.columns.query={example}."
     )
-
-
-def _ask_for_header(names: Sequence[str]) -> str:
-    return explain_header(names, "source.", "source.columns.query=1 source.columns.document=2")
 
 
 def _shape(names: Sequence[str], declared: dict[str, tuple[str, ...]], source: SourceConfig) -> str | None:

@@ -11,7 +11,7 @@ from pydantic import Field
 from medembed import storage
 from medembed.config import Config
 from medembed.data.cleaning import clean_text
-from medembed.data.column_names import NAMES, are_known, explain_absent, explain_header, show_columns
+from medembed.data.column_names import NAMES, OWN_TEXTS, are_known, ask_for_header, explain_absent, show_columns
 from medembed.data.columns import Seen, look
 from medembed.data.config import Fields, SourceConfig
 from medembed.data.fields import key_at, valid_text, value_at
@@ -74,15 +74,15 @@ def _choose(
 ) -> tuple[str, ...]:
     absent = [path for path in declared if path in seen.absent]
     if absent and seen.names:
-        fault = explain_absent(f"columns.{role}", absent[0], seen.names, is_header=is_header)
-        raise DataError(f"{source.path}: {fault}. Name yours: columns.{role}=...")
+        fault = explain_absent(role, absent[0], seen.names, OWN_TEXTS, is_header=is_header)
+        raise DataError(f"{source.path}: {fault} Name yours: columns.{role}=...")
     if declared or not seen.names:
         return declared
     chosen = _by_name(role, seen.names)
     if chosen:
         return chosen
     if is_header and not are_known(seen.names):
-        asked = explain_header(seen.names, "columns.", "columns.id=1 columns.text=2")
+        asked = ask_for_header(seen.names, OWN_TEXTS)
         raise DataError(f"{source.path}: {asked} If there is, name yours: columns.{role}=...")
     raise DataError(
         f"{source.path}: no column for the {role} ({', '.join(_ACCEPTED[role])}); found "

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from medembed import storage
 from medembed.artifact import find_output, place
-from medembed.data.column_names import explain_absent
-from medembed.data.columns import look
+from medembed.data.column_names import SOURCE, explain_absent
+from medembed.data.columns import Seen, look
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import KIND, Dataset, open_dataset
 from medembed.data.files import TABLES, locate, read_part
-from medembed.data.mapping import Mapping, find_mapping
+from medembed.data.mapping import BEIR_ROLES, Mapping, find_mapping
 from medembed.data.parts import Part, Source, find_parts
 from medembed.data.passes import FOLDERS, STAGING, Plan, run_passes, tidy
 from medembed.data.rows import BadRow
@@ -99,19 +99,39 @@ def choose_mapping(found: Source, source: SourceConfig, *, is_whole: bool = True
     """
     if not source.header and found.format not in TABLES:
         raise DataError(f"{source.path}: source.header=false is for CSV and TSV; found {found.format}.")
-    if found.format in ("beir", "ontology"):
+    if found.format == "ontology":
         return None
     wanted = {path: role for role, paths in source.columns for path in paths}
+    if found.format == "beir":
+        _check_beir(found, source, wanted)
+        return None
     seen = look(found.parts, source, list(wanted))
     if not seen.names:
         raise NoRows(_explain_nothing(found.parts, source))
     is_header = found.format in TABLES and source.header
     mapping = find_mapping(seen.names, source, is_header=is_header)
     if is_whole and seen.absent:
-        path = seen.absent[0]
-        absent = explain_absent(f"source.columns.{wanted[path]}", path, seen.names, is_header=is_header)
-        raise DataError(f"{source.path}: {absent}. No row has a value there: mend the name, or leave it out.")
+        raise _absent(seen, wanted, source, is_header=is_header)
     return mapping
+
+
+def _check_beir(found: Source, source: SourceConfig, wanted: dict[str, str]) -> None:
+    """Raises DataError for a declared column that BEIR's files do not have, or that is not read of them."""
+    unread = [role for role in wanted.values() if role not in BEIR_ROLES]
+    if unread:
+        raise DataError(
+            f"{source.path}: a BEIR folder has columns of its own; found source.columns.{unread[0]}, expected none but "
+            f"{', '.join(BEIR_ROLES)}."
+        )
+    seen = look([part for part in found.parts if part.kind in ("corpus", "queries")], source, list(wanted))
+    if seen.absent:
+        raise _absent(seen, wanted, source, is_header=False)
+
+
+def _absent(seen: Seen, wanted: dict[str, str], source: SourceConfig, *, is_header: bool) -> DataError:
+    path = seen.absent[0]
+    absent = explain_absent(wanted[path], path, seen.names, SOURCE, is_header=is_header)
+    return DataError(f"{source.path}: {absent} No row has a value there: mend the name, or leave it out.")
 
 
 def _explain_nothing(parts: Sequence[Part], source: SourceConfig) -> str:

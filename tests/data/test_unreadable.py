@@ -59,7 +59,7 @@ FILE_FAULTS = {
     ),
     "a header that names a column twice": (
         "p.csv", b"query,document,document\nSECRET q,SECRET d,e\n",
-        ":1: the header has a name twice; give each of its 3 columns its own.",
+        ":1: the header has a name twice; give each of its 3 columns its own, or say",
     ),
     "a CSV without a header": (
         "p.csv", b"SECRET question about fever,SECRET answer about rest\nq,d\n",
