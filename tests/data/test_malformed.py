@@ -228,3 +228,12 @@ def test_places_of_bad_rows_are_kept_up_to_a_limit_while_all_are_counted(tmp_pat
     manifest = succeed(path, tmp_path / "out", skip_bad_rows=True)
     assert manifest["dropped"] == {"malformed row": 50}
     assert [place.split(": ")[0] for place in manifest["bad_rows"]] == [f"{path}:{line}" for line in range(2, 22)]
+
+
+def test_an_id_that_is_a_text_is_not_shown(tmp_path: Path):
+    path = tmp_path / "p.jsonl"
+    rows = [json.loads(row) | {"document_id": "SECRET of a patient"} for row in (PAIR, OTHER)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "document id of 19 characters stands for another text" in str(fail(path, tmp_path / "out"))
+    path.write_text(json.dumps(rows[0] | {"document_id": "SECRET x#chunk-1"}) + "\n")
+    assert "document id of 16 characters holds '#chunk-'" in str(fail(path, tmp_path / "out"))
