@@ -155,7 +155,9 @@ class _Judged:
                 (query,) = record.queries
                 name = str(query.query_id)
                 if name in seen:
-                    raise DataError(f"{locate(part, line)}: query id {show_id(name)} stands twice; ids name one text each.")
+                    raise DataError(
+                        f"{locate(part, line)}: query id {show_id(name)} stands twice; ids name one text each."
+                    )
                 seen.add(name)
                 split = next((split for split in _SPLITS if name in self.splits.get(split, {})), None)
                 if split is None:

@@ -125,8 +125,8 @@ def _check_ids(database: Database, owners: list[Part]) -> None:
     ).fetchall()
     first, second = (locate(owners[file], line) for ((file, _, line),) in places)
     raise DataError(
-        f"{second}: id {show_id(name)} names another text at {first}; {count} ids name several: give each document an id of "
-        "its own."
+        f"{second}: id {show_id(name)} names another text at {first}; {count} ids name several: give each document an "
+        "id of its own."
     )
 
 

@@ -75,10 +75,9 @@ def run_passes(plan: Plan, staging: str) -> Dataset:
     plan, staged = _read(plan, staging)
     plan.check()
     resolved = _resolve(plan, staging, staged)
-    rows = max(resolved.documents.num_rows, resolved.queries.num_rows)
     arguments = {"source": plan.source, "staging": staging, "output": plan.output, "tokenizer": plan.tokenizer}
     items = [{"number": row["number"], "files": list(row["files"])} for row in staged]
-    written = run_parts(items, FinishPart, arguments | {"every": 1 + rows // SAMPLED}, "write", here=plan.is_small)
+    written = run_parts(items, FinishPart, arguments | {"every": _every(resolved)}, "write", here=plan.is_small)
     with NewOutput(plan.output, KIND, plan.key) as target:
         target.files += [file["name"] for row in written for file in row["files"]]
         judged = _write_table(target, "qrels", resolved.qrels)
@@ -207,6 +206,11 @@ def _total_hash(written: list[dict[str, Any]], kind: str) -> str:
     return f"{total:064x}"
 
 
+def _every(resolved: Resolved) -> int:
+    """Of so many texts the length of one is measured."""
+    return 1 + max(resolved.documents.num_rows, resolved.queries.num_rows) // SAMPLED
+
+
 def _is_old(plan: Plan, part: int) -> bool:
     return plan.generation is not None and plan.generation[part] == 0
 
@@ -235,7 +239,7 @@ def _describe(
         "dropped": {rule: count for rule, count in sorted(dropped.items()) if count},
         "bad_rows": [place for row in staged for place in row["bad"]][:PLACES_KEPT],
         "rows": sizes,
-        "lengths": {"unit": unit},
+        "lengths": {"unit": unit, "every": _every(resolved)},
         "config": {"source": plan.source.model_dump(), "splits": plan.splits.model_dump()},
     }
     for kind in LINES:

@@ -176,4 +176,6 @@ def check_ids(record: Record) -> None:
     """Raises ValueError if a document id would pass for a chunk's."""
     for row in record.documents:
         if row.document_id and CHUNK_MARK in row.document_id:
-            raise ValueError(f"document id {show_id(row.document_id)} holds {CHUNK_MARK!r}, which marks chunks; rename it.")
+            raise ValueError(
+                f"document id {show_id(row.document_id)} holds {CHUNK_MARK!r}, which marks chunks; rename it."
+            )

@@ -47,7 +47,8 @@ class Encoded:
     """The table, and what was done so that it equals the corpus.
 
     `counts`: rows added, changed, deleted and unchanged, texts encoded. `resumed` rows were finished by an earlier run;
-    `failed` are ids of documents that crash the encoder; `tokens`, `padding` (tokens too) and `seconds`, those of all
+    `failed` are ids of documents that crash the encoder; `beyond` counts vectors of an int8 table with values beyond
+    its ranges, which were measured on a sample; `tokens`, `padding` (tokens too) and `seconds`, those of all
     workers together, are this run's.
     """
 
@@ -58,6 +59,7 @@ class Encoded:
     tokens: int = 0
     padding: int = 0
     seconds: float = 0.0
+    beyond: int = 0
 
 
 def encode_corpus(
@@ -122,7 +124,8 @@ def update_table(
         tag_version(table)
     clear_staging(output, table.version)
     counts = changes.counts | ({"left out": len(failed)} if failed else {})
-    return Encoded(table, counts, found.resumed, failed, found.tokens, found.padding, found.seconds)
+    beyond = sum(record["beyond"] for record in found.records)
+    return Encoded(table, counts, found.resumed, failed, found.tokens, found.padding, found.seconds, beyond)
 
 
 def to_items(changes: Changes, corpus: Sequence[CorpusFile], config: EncodingConfig) -> list[dict[str, Any]]:
@@ -198,6 +201,11 @@ def describe(found: Encoded, seconds: float, workers: int) -> list[str]:
         lines.append(
             f"{found.tokens:,} tokens, {found.tokens / seconds:,.0f} tokens/s with start; padding {share:.1%}; "
             f"workers busy {busy:.0%} of the time"
+        )
+    if found.beyond:
+        lines.append(
+            f"{found.beyond:,} vectors have values beyond the int8 ranges, which a sample gave, and keep their ends; "
+            "`medembed table verify` with the model says how near they are"
         )
     index = find_index(table)
     if index and index.rows < table.rows:

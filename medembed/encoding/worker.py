@@ -62,6 +62,7 @@ class EncodeRows:
         start, work = time.monotonic(), json.loads(item["work"])
         lengths: list[int] = []
         failed: list[str] = []
+        beyond = 0
         if "hashes" in work:
             rows = pa.table({"document_id": work["ids"], "content_hash": work["hashes"]})
             column = find_column(self.target.uri, self.target.version, work["hashes"])
@@ -69,12 +70,14 @@ class EncodeRows:
             found = self._encode(work, Attempts(self.staging, item["number"], self.run))
             codec = Codec(self.target.dimensions or self.encoder.width, self.target.storage, self.target.ranges)
             rows, column, lengths, failed = found.rows, codec.write(found.vectors), found.lengths, found.failed
+            beyond = codec.count_beyond(found.vectors)
         record = {
             "fragments": write_fragment(self.target.uri, rows, column),
             "info": {} if self.target.version else self._describe(column.type.list_size),
             "tokens": sum(lengths),
             "padding": count_padding(lengths, self.config.batch_tokens),
             "failed": failed,
+            "beyond": beyond,
             "seconds": time.monotonic() - start,
         }  # fmt: skip
         self.staging.write(item["number"], record)
