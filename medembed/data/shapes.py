@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from medembed.data.mapping import Mapping
 from medembed.data.rows import Document, Fields, Judgment, Qrel, Query, Record
 from medembed.schema import SPLITS, WEAK, content_hash
 
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}")
 _OTHER_NAMES = {"training": "train", "validation": "dev", "valid": "dev", "val": "dev", "development": "dev",
                 "eval": "dev", "testing": "test"}  # fmt: skip
 
@@ -96,8 +98,8 @@ def _chat(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | N
     """OpenAI's fine-tuning rows: what a user asked and the assistant answered; preferred answers over others."""
     group = key_at(fields, mapping.columns.group)
     tags = keys_at(fields, mapping.columns.tags)
-    language = source.query_language or key_at(fields, mapping.columns.language)
-    answer_language = source.document_language or key_at(fields, mapping.columns.language)
+    language = source.query_language or _language(fields, mapping)
+    answer_language = source.document_language or _language(fields, mapping)
     if "preferred_output" in fields:
         request = fields.get("input")
         asked = _last(request.get("messages") if isinstance(request, dict) else None, "user")
@@ -157,7 +159,7 @@ def _query(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | 
     return Query(
         _only(_required(fields, "query", mapping, source), columns.query[0], "query"),
         key_at(fields, columns.query_id),
-        source.query_language or key_at(fields, columns.language),
+        source.query_language or _language(fields, mapping),
         keys_at(fields, columns.tags),
         key_at(fields, columns.group),
         split,
@@ -166,7 +168,7 @@ def _query(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | 
 
 def _weak(text: str, fields: Fields, mapping: Mapping, source: SourceConfig, group: str | None = None) -> Query:
     columns = mapping.columns
-    language = source.query_language or key_at(fields, columns.language)
+    language = source.query_language or _language(fields, mapping)
     tags = (WEAK, *keys_at(fields, columns.tags))
     return Query(text, None, language, tags, group or key_at(fields, columns.group))
 
@@ -176,7 +178,7 @@ def _documents(
 ) -> tuple[Document, ...]:
     """Documents of one row. Its document id names one text, so rows with several give none of them that id."""
     columns = mapping.columns
-    language = source.document_language or key_at(fields, columns.language)
+    language = source.document_language or _language(fields, mapping)
     name = key_at(fields, columns.document_id) if has_id and not objects_at(fields, columns.document_id) else None
     group = key_at(fields, columns.group)
     return tuple(Document(text, name, language, group=group) for text in texts)
@@ -236,6 +238,14 @@ def _number(value: Any, name: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name!r} is not a finite number.")
     return number
+
+
+def _language(fields: Fields, mapping: Mapping) -> str | None:
+    """The row's language code; it is counted by its name in the manifest and on the screen, so it is nothing else."""
+    name = key_at(fields, mapping.columns.language)
+    if name is None or _LANGUAGE.fullmatch(name):
+        return name
+    raise ValueError(f"{mapping.columns.language[0]!r} is no language code; expected ISO 639-1, such as fr.")
 
 
 def _split(fields: Fields, mapping: Mapping, split: str | None) -> str | None:
