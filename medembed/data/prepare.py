@@ -97,7 +97,7 @@ def choose_mapping(found: Source, source: SourceConfig, *, is_whole: bool = True
     If it `is_whole`, each declared column is in some row; what comes in drops may lack some. Raises DataError, as
     NoRows where there is none.
     """
-    if not source.header and found.format not in TABLES:
+    if is_whole and not source.header and found.format not in TABLES:
         raise DataError(f"{source.path}: source.header=false is for CSV and TSV; found {found.format}.")
     if found.format == "ontology":
         return None

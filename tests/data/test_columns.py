@@ -245,3 +245,16 @@ def test_a_declared_column_is_found_wherever_it_begins(tmp_path: Path):
     asked = {row["text"]: row for row in dataset.queries().to_pylist()}
     assert asked["what is 150"]["tags"] == ["x"]
     assert asked["what is 150"]["group_id"] == asked["what is 151"]["group_id"]
+
+
+def test_of_a_beir_folder_too_a_declared_column_that_no_row_has_is_refused(tmp_path: Path):
+    write(tmp_path / "in/corpus.jsonl", [{"_id": "d1", "text": "t", "lang": "en"}])
+    write(tmp_path / "in/queries.jsonl", [{"_id": "q1", "text": "q", "patient": 1}])
+    (tmp_path / "in/qrels").mkdir()
+    (tmp_path / "in/qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
+    declared = ColumnsConfig(group="patient", language="lang")
+    assert make(tmp_path / "in", tmp_path / "out", columns=declared).manifest["counts"]["judgments"] == 1
+    message = refuse(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(group="patientid"))
+    assert "source.columns.group names 'patientid'; found no such column, but " in message
+    message = refuse(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(query="ask"))
+    assert "found source.columns.query, expected none but document, language, group, tags." in message
