@@ -8,12 +8,10 @@ there are. What is finished is recorded; a rerun after any death goes on from th
 import json
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from medembed import storage
 from medembed.artifact import place
@@ -24,10 +22,10 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.index import find_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, read_card
-from medembed.encoding.quantize import Ranges, RunningRanges
+from medembed.encoding.quantize import Ranges
 from medembed.encoding.staging import FOLDER, Staging, clear_staging
 from medembed.encoding.table import Table, TableInfo, check_encoder, find_table
-from medembed.encoding.worker import EncodeRows, MeasureRanges, Target
+from medembed.encoding.worker import EncodeRows, MeasureRanges, Target, join_ranges
 from medembed.errors import DataError, StorageError
 from medembed.matryoshka import check_trained
 from medembed.progress import track
@@ -235,22 +233,9 @@ def _find_ranges(corpus: Sequence[CorpusFile], model: str, config: EncodingConfi
         ]
         arguments = {"model": model, "config": config, "staging": staging, "run": secrets.token_hex(8)}
         results = _spread(items, MeasureRanges, arguments, config)
-        found = _join(track(results, len(texts), "measure ranges", "documents")).widen(_MARGIN)
+        found = join_ranges(track(results, len(texts), "measure ranges", "documents")).widen(_MARGIN)
         staging.write_ranges(found)
     return found
-
-
-def _join(parts: Iterable[dict[str, Any]]) -> Ranges:
-    """The ranges of all parts' vectors together."""
-    joined: RunningRanges | None = None
-    for part in parts:
-        ranges = RunningRanges(len(part["low"]))
-        ranges.low, ranges.high = (np.asarray(part[name], dtype=np.float32) for name in ("low", "high"))
-        ranges.count = part["count"]
-        joined = joined or RunningRanges(len(part["low"]))
-        joined.join(ranges)
-    assert joined is not None
-    return joined.ranges()
 
 
 def _spread(

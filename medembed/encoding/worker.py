@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -130,6 +131,19 @@ class MeasureRanges:
             ranges.add(vectors)
         return {"low": ranges.low.tolist(), "high": ranges.high.tolist(), "count": ranges.count,
                 "rows": len(item["texts"])}  # fmt: skip
+
+
+def join_ranges(parts: Iterable[dict[str, Any]]) -> Ranges:
+    """Return the ranges of all vectors that `MeasureRanges` saw in parts."""
+    joined: RunningRanges | None = None
+    for part in parts:
+        ranges = RunningRanges(len(part["low"]))
+        ranges.low, ranges.high = (np.asarray(part[name], dtype=np.float32) for name in ("low", "high"))
+        ranges.count = part["count"]
+        joined = joined or RunningRanges(len(part["low"]))
+        joined.join(ranges)
+    assert joined is not None
+    return joined.ranges()
 
 
 def _read_part(part: dict[str, Any]) -> pa.Table:
