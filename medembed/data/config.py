@@ -11,7 +11,9 @@ Shape = Literal["auto", "pairs", "triplets", "scores", "classes", "documents"]
 
 
 def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+    """Columns by name or by number, one or several."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return tuple(str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in values)
 
 
 Fields = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -46,6 +48,11 @@ class SourceConfig(Config):
         description="file, folder or pattern (*.jsonl): a path, s3://, gs:// or package://; hf://organisation/name"
     )
     format: Format = Field(default="auto", description="auto goes by the file name")
+    header: bool = Field(
+        default=True,
+        description="CSV and TSV: whether the first row names the columns; false: they are 1, 2, ..., e.g. "
+        "source.columns.query=6",
+    )
     shape: Shape = Field(
         default="auto",
         description="pairs; triplets with a negative; pairs with similarity scores; texts with classes; "

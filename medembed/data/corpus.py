@@ -21,11 +21,11 @@ from medembed.artifact import MANIFEST
 from medembed.data.config import SourceConfig
 from medembed.data.dataset import format_counts, open_dataset
 from medembed.data.files import locate
-from medembed.data.own_texts import KEYS, CopyTexts, DropRows, TextColumns, choose_columns
+from medembed.data.own_texts import KEYS, Chosen, CopyTexts, DropRows, TextColumns, choose_columns
 from medembed.data.parts import Part, Source, find_parts
 from medembed.data.passes import run_parts
 from medembed.database import Database, insert, open_database, read_batches, read_one
-from medembed.errors import DataError, StorageError
+from medembed.errors import DataError, StorageError, show_id
 from medembed.schema import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -57,12 +57,12 @@ def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus
         dataset = open_dataset(uri)
         yield Corpus(dataset.corpus_files(), dataset.fingerprint)
         return
-    source = SourceConfig(path=uri)
+    source = SourceConfig(path=uri, header=columns.header)
     found = _find(source)
-    columns = choose_columns(found.parts, source, columns)
-    texts = storage.join(scratch, fingerprint([found.fingerprint, columns.model_dump()]))
+    chosen = choose_columns(found, source, columns)
+    texts = storage.join(scratch, fingerprint([found.fingerprint, chosen.columns.model_dump()]))
     try:
-        yield _copy(found, source, columns, texts)
+        yield _copy(found, source, chosen, texts)
     except BaseException:
         storage.delete_folder(texts)
         storage.delete_empty_folder(scratch)
@@ -83,15 +83,15 @@ def _find(source: SourceConfig) -> Source:
     return found
 
 
-def _copy(found: Source, source: SourceConfig, columns: TextColumns, texts: str) -> Corpus:
+def _copy(found: Source, source: SourceConfig, chosen: Chosen, texts: str) -> Corpus:
     items = [{"number": number, "part": asdict(part)} for number, part in enumerate(found.parts)]
-    written = run_parts(items, CopyTexts, {"source": source, "columns": columns, "texts": texts}, "read")
+    written = run_parts(items, CopyTexts, {"source": source, "chosen": chosen, "texts": texts}, "read")
     nameless = sum(int(row["nameless"]) for row in written)
     if nameless:
         place = next(row["first_nameless"] for row in written if row["nameless"])
         raise DataError(
-            f"{place}: no {' or '.join(columns.id)}; {nameless} rows of {source.path} lack the id, which names a "
-            "document from one run to the next: give each its own, or name another column with columns.id=..."
+            f"{place}: no {' or '.join(chosen.columns.id)}; {nameless} rows of {source.path} lack the id, which names "
+            "a document from one run to the next: give each its own, or name another column with columns.id=..."
         )
     files = [(storage.join(texts, file["name"]), int(file["rows"])) for row in written for file in row["files"]]
     owners = [found.parts[int(row["number"])] for row in written for _ in row["files"]]
@@ -125,8 +125,8 @@ def _check_ids(database: Database, owners: list[Part]) -> None:
     ).fetchall()
     first, second = (locate(owners[file], line) for ((file, _, line),) in places)
     raise DataError(
-        f"{second}: id {name!r} names another text at {first}; {count} ids name several: give each document an id of "
-        "its own."
+        f"{second}: id {show_id(name)} names another text at {first}; {count} ids name several: give each document an "
+        "id of its own."
     )
 
 

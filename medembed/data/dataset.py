@@ -134,9 +134,10 @@ def describe(dataset: Dataset) -> list[str]:
     for kind in ("documents", "queries"):
         if about["languages"][kind]:
             longest = lengths[kind]
+            sampled = f" of every {lengths['every']}th text" if lengths["every"] > 1 else ""
             lines.append(
                 f"{kind}: {_format_languages(about['languages'][kind])}; {lengths['unit']} p50 {longest['p50']:,}, "
-                f"p95 {longest['p95']:,}, longest {longest['p100']:,}"
+                f"p95 {longest['p95']:,}, longest {longest['p100']:,}{sampled}"
             )
     if about["held_out"]:
         lines.append(f"held out of all splits: {about['held_out']:,} judgments, listed by id in held_out/")

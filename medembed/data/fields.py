@@ -39,6 +39,28 @@ def texts_at(fields: Fields, paths: Sequence[str], role: str, join: str) -> list
     return [joined] if found else []
 
 
+def objects_at(fields: Fields, paths: Sequence[str]) -> list[Fields] | None:
+    """Return the objects of the one list that all paths lead into, as in "passages.text"; None if there is none.
+
+    Raises ValueError if the list holds anything else beside them.
+    """
+    lists = {path.rpartition(".")[0] for path in paths}
+    if len(lists) != 1 or "" in lists or any(path in fields for path in paths):
+        return None
+    (path,) = lists
+    items = value_at(fields, path)
+    if not isinstance(items, list):
+        return None
+    items = [item for item in items if item is not None]
+    objects = [item for item in items if isinstance(item, dict)]
+    names = {path.rpartition(".")[2] for path in paths}
+    if objects and not any(names & item.keys() for item in objects):
+        return None
+    if len(objects) < len(items):
+        raise ValueError(f"{path!r} is a list of {len(items)} items, {len(objects)} of them objects; expected all.")
+    return objects
+
+
 def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
     """An id or another short value as a string; None where there is none. Raises ValueError for objects."""
     value = next((found for path in paths if (found := value_at(fields, path)) is not None), None)
@@ -66,13 +88,15 @@ def sections_of(text: str) -> list[tuple[str, str]]:
 
 
 def _in_list(items: list[Any], step: str) -> Any:
-    """Of sections, the text of the one with this heading; of other objects, the values of this field."""
+    """Of objects that have this field, its values; of sections, the text of the first one with this heading."""
     rows = [item for item in items if isinstance(item, dict)]
+    values = [row[step] for row in rows if step in row]
+    if values:
+        return values
     for row in rows:
         if any(row.get(name) == step for name in _HEADINGS):
             return next((row[name] for name in _BODIES if name in row), None)
-    found = [row[step] for row in rows if step in row]
-    return found or None
+    return None
 
 
 def _check(value: Any, path: str, role: str) -> str:

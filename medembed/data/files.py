@@ -14,12 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medembed import storage
+from medembed.data.column_names import by_number
 from medembed.data.config import SourceConfig
 from medembed.data.hub import read_hub
 from medembed.data.parts import Part
 from medembed.data.rows import BadRow, Fields, Rows
 from medembed.errors import DataError, StorageError
 
+TABLES = ("csv", "tsv")  # formats of cells, whose first row may name them
 _LONGEST_LINE = 64 << 20  # bytes; a longer line is no row, and would not fit in a worker
 _BOM = b"\xef\xbb\xbf"
 _NOT_UTF8 = "not UTF-8{place}; convert the file, e.g. iconv -f WINDOWS-1252 -t UTF-8."
@@ -34,7 +36,7 @@ def read_part(part: Part, source: SourceConfig) -> Rows:
         return read_hub(source, part.start, part.end, part.split)
     if part.format == "parquet":
         return _read_parquet(part)
-    return _read_csv(part) if part.format in ("csv", "tsv") else _read_jsonl(part)
+    return _read_csv(part, source) if part.format in TABLES else _read_jsonl(part)
 
 
 def locate(part: Part, number: int) -> str:
@@ -141,7 +143,7 @@ def _open(part: Part) -> BinaryIO:
     return stream
 
 
-def _read_csv(part: Part) -> Rows:
+def _read_csv(part: Part, source: SourceConfig) -> Rows:
     csv.field_size_limit(_LONGEST_LINE)
     lines = _text_lines(part)
     before, first = next(((count, line) for count, line in enumerate(lines) if line.strip()), (0, ""))
@@ -151,12 +153,13 @@ def _read_csv(part: Part) -> Rows:
     quoting: Any = csv.QUOTE_NONE if part.format == "tsv" else csv.QUOTE_MINIMAL
     reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, quoting=quoting, strict=True)
     number = before + 1  # of the line that a row starts in: a quoted cell goes over several
+    names: list[str] | None = None
     try:
-        names = _header([name.strip() for name in next(reader, [])], f"{part.uri}:{number}")
-        number = before + reader.line_num + 1
         for cells in reader:
-            if cells:
-                yield number, _to_fields(names, cells)
+            if source.header and names is None:
+                names = _header([name.strip() for name in cells], f"{part.uri}:{number}")
+            elif cells:
+                yield number, _to_fields(names or by_number(len(cells)), cells)
             number = before + reader.line_num + 1
     except csv.Error as error:
         raise DataError(f"{part.uri}:{number}: not valid CSV: {error}; check the quotes from this line on.") from None
@@ -168,7 +171,10 @@ def _header(names: list[str], place: str) -> list[str]:
         raise DataError(f"{place}: {_NOT_UTF8.format(place='')}")
     named = [name for name in names if name]
     if len(set(named)) < len(named):
-        raise DataError(f"{place}: the header has a name twice; give each of its {len(names)} columns its own.")
+        raise DataError(
+            f"{place}: the header has a name twice; give each of its {len(names)} columns its own, or say that there "
+            "is none (header=false)."
+        )
     return names
 
 

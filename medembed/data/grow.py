@@ -72,7 +72,7 @@ def _choose_mappings(parts: Mapping[str, Source], source: SourceConfig) -> dict[
     empty: list[NoRows] = []
     for uri, of_file in parts.items():
         try:
-            found[uri] = choose_mapping(of_file, source.model_copy(update={"path": uri}))
+            found[uri] = choose_mapping(of_file, source.model_copy(update={"path": uri}), is_whole=False)
         except NoRows as fault:
             empty.append(fault)
     if not found:

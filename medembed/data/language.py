@@ -19,10 +19,19 @@ def detect_language(text: str, languages: Sequence[str] = ()) -> str:
     """
     if len(languages) == 1:
         return languages[0]
-    found = _detector().detect(text, k=_CANDIDATES if languages else 1)
+    found = _detector().detect(_excerpt(text), k=_CANDIDATES if languages else 1)
     if languages:
         return next((str(row["lang"]) for row in found if row["lang"] in languages), languages[0])
     return str(found[0]["lang"]) if found and found[0]["score"] >= _SURE else UNDETERMINED
+
+
+def _excerpt(text: str) -> str:
+    """Start, middle and end of a long text: its first lines may be a letterhead or a quotation in another language."""
+    if len(text) <= _CHARACTERS:
+        return text
+    size = _CHARACTERS // 3
+    middle = (len(text) - size) // 2
+    return text[:size] + text[middle : middle + size] + text[-size:]
 
 
 @cache

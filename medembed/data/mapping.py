@@ -2,86 +2,106 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from medembed.data.column_names import (
+    CHAT_FIELDS,
+    NAMES,
+    NUMBERED_NEGATIVE,
+    SOURCE,
+    are_known,
+    ask_for_header,
+    explain_absent,
+    show_columns,
+)
 from medembed.data.config import ColumnsConfig, SourceConfig
 from medembed.errors import DataError
 
-# Names by role, the likeliest first. An empty part of a source config is filled from here.
-NAMES: dict[str, tuple[str, ...]] = {
-    "query": ("query", "question", "anchor", "prompt", "sentence_0", "sentence1", "sentence_A", "text1", "premise"),
-    "document": (
-        "document", "positive", "pos", "positives", "answer", "passage", "response", "completion", "sentence_1",
-        "sentence2", "sentence_B", "text2", "hypothesis", "context",
-    ),
-    "negative": ("negative", "neg", "negatives", "hard_negative", "hard_negatives", "sentence_2"),
-    "score": ("score", "similarity", "similarity_score", "relevance"),
-    "label": ("label", "class", "category", "label_text", "intent"),
-    "text": ("text", "body", "content", "contents", "abstract", "definition", "description", "document", "passage"),
-    "title": ("title", "term", "name", "heading", "headline"),
-    "synonyms": ("synonyms", "synonym", "aliases", "alt_labels"),
-    "query_id": ("query_id", "qid", "query-id"),
-    "document_id": ("document_id", "doc_id", "docid", "corpus-id", "corpus_id"),
-    "own_id": ("document_id", "doc_id", "docid", "_id", "id"),
-    "group": ("group_id",),
-    "split": ("split",),
-    "language": ("language", "lang"),
-}  # fmt: skip
+# Lists of objects with docid, title and text, as Tevatron has them: which fields of each object are read.
+_NESTED: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("positive_passages",): ("positive_passages.title", "positive_passages.text"),
+    ("negative_passages",): ("negative_passages.title", "negative_passages.text"),
+}
+_NESTED_IDS: dict[tuple[str, ...], tuple[str, ...]] = {("positive_passages",): ("positive_passages.docid",)}
 # A misspelt one of these would go unseen, and a group that is not read is a leak between splits.
 _IN_EVERY_ROW = ("query", "document", "score", "label", "query_id", "document_id", "group", "split", "language")
-_NEEDS = {
+_NEEDS: dict[str, tuple[str, ...]] = {
     "pairs": ("query", "document"), "triplets": ("query", "document", "negative"),
-    "scores": ("query", "document", "score"), "classes": ("document", "label"), "documents": ("document",),
+    "scores": ("query", "document", "score"), "classes": ("document", "label"), "documents": ("document",), "chat": (),
 }  # fmt: skip
 _USES = {
     "pairs": ("query_id", "group", "split", "language"), "triplets": ("query_id", "group", "split", "language"),
     "scores": ("query_id", "group", "split", "language"), "classes": ("group", "split", "language"),
-    "documents": ("title", "synonyms", "group", "split", "language"),
+    "documents": ("title", "synonyms", "group", "split", "language"), "chat": ("group", "split", "language"),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """A source's shape, the fields of each role, and the fields that nothing uses."""
+    """A source's shape, the fields of each role, and the names of all fields that rows were seen to have."""
 
     shape: str
     columns: ColumnsConfig
-    unused: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> set[str]:
+        """Names and paths that are read, and the fields that the paths start from."""
+        paths = {path for _, paths in self.columns for path in paths}
+        return paths | {path.split(".")[0] for path in paths}
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The names that nothing uses."""
+        used = self.used | (CHAT_FIELDS if self.shape == "chat" else set())
+        return tuple(name for name in self.names if name not in used)
 
     def describe(self) -> str:
         """The mapping on one line for people."""
         roles = ", ".join(f"{role} = {' + '.join(paths)}" for role, paths in self.columns if paths)
-        rest = f"; not used: {', '.join(self.unused)}" if self.unused else ""
-        return f"read as {self.shape}: {roles}{rest}"
+        rest = f"; not used: {show_columns(self.unused, is_header=False)}" if self.unused else ""
+        return f"read as {self.shape}: {roles or 'by their fields'}{rest}"
 
 
-def find_mapping(names: Sequence[str], source: SourceConfig) -> Mapping:
-    """The mapping for rows with these field names. Raises DataError if they fit no shape, or not the declared one."""
-    found = {role: paths for role, paths in source.columns if paths}
-    _check_declared(names, found, source)
-    shape = source.shape if source.shape != "auto" else _shape(names, found, source)
+def find_mapping(names: Sequence[str], source: SourceConfig, *, is_header: bool = False) -> Mapping:
+    """Return the mapping for rows with these field names; `is_header`: they are the first row of a table.
+
+    Raises DataError if they fit no shape, or not the declared one.
+    """
+    declared = {role: paths for role, paths in source.columns if paths}
+    _check_declared(names, declared, source, is_header)
+    shape = _shape(names, declared, source)
     if shape is None:
-        raise DataError(
-            f"{source.path}: columns {_shown(names)} fit no shape; expected query and document, triplets, sentence "
-            "pairs with a score, text and label, or title and text. Name yours, e.g. source.columns.query=your_column."
-        )
-    if shape in ("classes", "documents"):
-        found.setdefault("document", _first("text", names))
-        found.setdefault("document_id", _first("own_id", names))
-    for role in (*_NEEDS[shape], *_USES[shape]):
-        found.setdefault(role, _negatives(names) if role == "negative" else _first(role, names))
-    if shape == "scores" and not found["score"]:
-        found["score"] = _first("label", names)
-    if shape not in ("classes", "documents"):
-        found["document"] = found["document"] or _first("text", names)
-        found.setdefault("document_id", _first("document_id", names))
-    missing = [role for role in _NEEDS[shape] if not found[role]]
+        raise DataError(_explain_no_shape(names, source, is_header))
+    fields = _choose_fields(shape, names, declared)
+    missing = [role for role in _NEEDS[shape] if not fields[role]]
     if missing:
         raise DataError(
-            f"{source.path}: columns {_shown(names)} lack the {' and '.join(missing)} of {shape}; "
-            f"name it, e.g. source.columns.{missing[0]}=your_column."
+            f"{source.path}: columns {show_columns(names, is_header=is_header)} lack the {' and '.join(missing)} of "
+            f"{shape}; name it, e.g. source.columns.{missing[0]}=your_column."
         )
-    return _without_unused(shape, ColumnsConfig(**found), names)
+    allowed = {*_NEEDS[shape], *_USES[shape], "document_id", "tags"}
+    kept = {role: paths for role, paths in fields.items() if role in allowed}
+    return Mapping(shape, ColumnsConfig(**kept), tuple(names))
+
+
+def widen_mapping(mapping: Mapping, late: Sequence[str], source: SourceConfig) -> Mapping:
+    """Return the mapping with columns that only later rows have.
+
+    Rows without these columns say the same by both. Raises DataError that gives no place if they would not: if another
+    shape fits now, or a role would be another column's.
+    """
+    wider = find_mapping([*mapping.names, *late], source)
+    same_shape = wider.shape == mapping.shape or (mapping.shape, wider.shape) == ("pairs", "triplets")
+    if same_shape and all(set(paths) <= set(getattr(wider.columns, role)) for role, paths in mapping.columns):
+        return wider
+    raise DataError(
+        f"with it rows would be {wider.describe()}; those before are {mapping.describe()}. Say which: name the "
+        "columns, e.g. source.columns.document=..., or set source.shape."
+    )
+
+
+BEIR_ROLES = ("document", "language", "group", "tags")  # that can be declared
 
 
 def beir_mapping(kind: str, source: SourceConfig) -> Mapping:
@@ -96,37 +116,80 @@ def beir_mapping(kind: str, source: SourceConfig) -> Mapping:
     return Mapping("qrels", ColumnsConfig(query_id=("query-id",), document_id=("corpus-id",), score=("score",)))
 
 
-def _check_declared(names: Sequence[str], found: dict[str, tuple[str, ...]], source: SourceConfig) -> None:
-    for role, paths in found.items():
+def _check_declared(
+    names: Sequence[str], declared: dict[str, tuple[str, ...]], source: SourceConfig, is_header: bool
+) -> None:
+    for role, paths in declared.items():
         if role in _IN_EVERY_ROW and not any(path in names or path.split(".")[0] in names for path in paths):
-            raise DataError(
-                f"{source.path}: source.columns.{role} names {paths[0]!r}; found no such column, but {_shown(names)}."
-            )
+            absent = explain_absent(role, paths[0], names, SOURCE, is_header=is_header)
+            raise DataError(f"{source.path}: {absent}")
 
 
-def _shape(names: Sequence[str], found: dict[str, tuple[str, ...]], source: SourceConfig) -> str | None:
+def _explain_no_shape(names: Sequence[str], source: SourceConfig, is_header: bool) -> str:
+    if is_header and not are_known(names):
+        asked = ask_for_header(names, SOURCE)
+        return f"{source.path}: {asked} If there is, name yours, e.g. source.columns.query=your_column."
+    example = "your_column" if source.header else "1"
+    return (
+        f"{source.path}: columns {show_columns(names, is_header=is_header)} fit no shape; expected query and document, "
+        "triplets, sentence pairs with a score, text and label, or title and text. Name yours, e.g. "
+        f"source.columns.query={example}."
+    )
+
+
+def _shape(names: Sequence[str], declared: dict[str, tuple[str, ...]], source: SourceConfig) -> str | None:
+    if {"messages"} <= set(names) or {"input", "preferred_output"} <= set(names):
+        return "chat"
+    if source.format == "openai" and "prompt" not in names:
+        return "chat"
+    return _shape_of_columns(names, declared, source) if source.shape == "auto" else source.shape
+
+
+def _shape_of_columns(names: Sequence[str], declared: dict[str, tuple[str, ...]], source: SourceConfig) -> str | None:
     def has(role: str) -> bool:
-        return role in found or bool(_negatives(names) if role == "negative" else _first(role, names))
+        return role in declared or bool(_find_fields(role, names))
 
     if has("query") and (has("document") or has("text")):
         if has("negative"):
             return "triplets"
         if has("score"):
             return "scores"
-        declared = {path for paths in found.values() for path in paths}
-        label = next((name for name in names if name.lower() == "label" and name not in declared), None)
+        taken = {path for paths in declared.values() for path in paths}
+        label = next((name for name in names if name.lower() == "label" and name not in taken), None)
         if label is None:
             return "pairs"
         # Two sentences with a label are a pair with a judgment (paraphrase or not): a score of 0 or 1.
-        if "query" not in found and _first("query", names)[0].lower() in ("sentence1", "sentence_a", "text1"):
+        if "query" not in declared and _first("query", names)[0].lower() in ("sentence1", "sentence_a", "text1"):
             return "scores"
         raise DataError(
             f"{source.path}: {label!r} beside query and document may judge the pair or be its class; set "
             f"source.columns.score={label} if it is a score, or source.shape=pairs if every row is a positive pair."
         )
-    if has("text") or "document" in found:
+    if has("text") or "document" in declared:
         return "classes" if has("label") else "documents"
     return None
+
+
+def _choose_fields(
+    shape: str, names: Sequence[str], declared: dict[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The fields of each role of a shape: as declared, or by the names in use."""
+    fields = dict(declared)
+    if shape in ("classes", "documents"):
+        fields.setdefault("document", _first("text", names))
+        fields.setdefault("document_id", _first("own_id", names))
+    for role in (*_NEEDS[shape], *_USES[shape]):
+        fields.setdefault(role, _find_fields(role, names))
+    if shape == "scores" and not fields["score"]:
+        fields["score"] = _first("label", names)
+    if shape in ("pairs", "triplets", "scores"):
+        fields["document"] = fields["document"] or _first("text", names)
+        fields.setdefault("document_id", _NESTED_IDS.get(fields["document"], _first("document_id", names)))
+    return {role: _NESTED.get(paths, paths) for role, paths in fields.items()}
+
+
+def _find_fields(role: str, names: Sequence[str]) -> tuple[str, ...]:
+    return _negatives(names) if role == "negative" else _first(role, names)
 
 
 def _first(role: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -136,22 +199,5 @@ def _first(role: str, names: Sequence[str]) -> tuple[str, ...]:
 
 def _negatives(names: Sequence[str]) -> tuple[str, ...]:
     """A column of negatives, and the numbered ones that sentence-transformers writes (negative_1, ...)."""
-    numbered = [name for name in names if re.fullmatch(r"(hard_)?neg(ative)?_?\d+", name.lower())]
+    numbered = [name for name in names if NUMBERED_NEGATIVE.fullmatch(name.lower())]
     return (*_first("negative", names), *sorted(numbered, key=lambda name: int(re.findall(r"\d+", name)[0])))
-
-
-def _without_unused(shape: str, columns: ColumnsConfig, names: Sequence[str]) -> Mapping:
-    allowed = {*_NEEDS[shape], *_USES[shape], "document_id", "tags"}
-    kept = ColumnsConfig(**{role: paths for role, paths in columns if role in allowed})
-    used = {path.split(".")[0] for _, paths in kept for path in paths} | {path for _, paths in kept for path in paths}
-    mapping = Mapping(shape, kept)
-    return replace(mapping, unused=tuple(name for name in names if name not in used))
-
-
-def _shown(names: Sequence[str]) -> str:
-    """Field names for a message; a long one might be a text rather than a name, as where a header is missing."""
-    return ", ".join(name if _is_short(name) else "(a long name)" for name in names[:20]) or "(none)"
-
-
-def _is_short(name: str) -> bool:
-    return len(name) <= 40 and len(name.split()) <= 3 and name.isprintable()

@@ -1,7 +1,7 @@
 """Rows of one's own files, part by part: their ids, and their texts as `prepare` cleans and hashes them."""
 
-import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,13 @@ from pydantic import Field
 from medembed import storage
 from medembed.config import Config
 from medembed.data.cleaning import clean_text
+from medembed.data.column_names import NAMES, OWN_TEXTS, are_known, ask_for_header, explain_absent, show_columns
+from medembed.data.columns import Seen, look
 from medembed.data.config import Fields, SourceConfig
 from medembed.data.fields import key_at, valid_text, value_at
-from medembed.data.files import locate, read_part
+from medembed.data.files import TABLES, locate, read_part
 from medembed.data.finish import ROWS_PER_FILE
-from medembed.data.mapping import NAMES
-from medembed.data.parts import Part
+from medembed.data.parts import Part, Source
 from medembed.data.rows import BadRow, Document, Record
 from medembed.data.rows import Fields as Row
 from medembed.data.stage import check_ids
@@ -26,9 +27,7 @@ from medembed.schema import content_hash
 KEYS = ["document_id", "content_hash", "line"]
 _TEXTS = pa.schema([(name, pa.string()) for name in ("document_id", "text", "content_hash")] + [("line", pa.int64())])
 _ACCEPTED = {"id": NAMES["own_id"], "text": NAMES["text"]}
-_ROWS_LOOKED_AT = 100  # for the names of columns: JSON rows may lack some
 _BYTES_PER_FILE = 16 << 20
-_LONGEST_NAME = 40
 
 
 class TextColumns(Config):
@@ -41,35 +40,73 @@ class TextColumns(Config):
         default=(),
         description="files of your own: column of the text, or several to join, e.g. [title,body]; else text",
     )
+    header: bool = Field(
+        default=True,
+        description="CSV and TSV of your own: whether the first row names the columns; false: they are 1, 2, ...",
+    )
 
 
-def choose_columns(parts: Sequence[Part], source: SourceConfig, columns: TextColumns) -> TextColumns:
-    """The columns as declared, or by the names in use. Raises DataError that lists what the first rows have."""
-    rows = (row for part in parts for _, row in read_part(part, source) if not isinstance(row, BadRow))
-    names = list(dict.fromkeys(name for row in itertools.islice(rows, _ROWS_LOOKED_AT) for name in row))
-    chosen: dict[str, tuple[str, ...]] = {}
-    for role, accepted in _ACCEPTED.items():
-        declared: tuple[str, ...] = getattr(columns, role)
-        absent = [path for path in declared if path not in names and path.split(".")[0] not in names]
-        known = {name.lower(): name for name in reversed(names)}
-        chosen[role] = declared or tuple(known[name] for name in accepted if name in known)[:1]
-        if names and (absent or not chosen[role]):
-            what = (
-                f"columns.{role} names {absent[0]!r}" if absent else f"no column for the {role} ({', '.join(accepted)})"
-            )
-            raise DataError(f"{source.path}: {what}; found {_shown(names)}. Name yours: columns.{role}=...")
-    return TextColumns(**chosen)
+@dataclass(frozen=True)
+class Chosen:
+    """The columns of id and text, which of the two were found by their names, and all names in the first rows."""
+
+    columns: TextColumns
+    by_name: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def choose_columns(found: Source, source: SourceConfig, columns: TextColumns) -> Chosen:
+    """Return the columns as declared, or by the names in use. Raises DataError that lists what the first rows have."""
+    if not columns.header and found.format not in TABLES:
+        raise DataError(f"{source.path}: columns.header=false is for CSV and TSV; found {found.format}.")
+    seen = look(found.parts, source, [*columns.id, *columns.text])
+    is_header = found.format in TABLES and columns.header
+    chosen = TextColumns(
+        id=_choose("id", seen, source, columns.id, is_header=is_header),
+        text=_choose("text", seen, source, columns.text, is_header=is_header),
+        header=columns.header,
+    )
+    return Chosen(chosen, tuple(role for role in _ACCEPTED if not getattr(columns, role)), seen.names)
+
+
+def _choose(
+    role: str, seen: Seen, source: SourceConfig, declared: tuple[str, ...], *, is_header: bool
+) -> tuple[str, ...]:
+    absent = [path for path in declared if path in seen.absent]
+    if absent and seen.names:
+        fault = explain_absent(role, absent[0], seen.names, OWN_TEXTS, is_header=is_header)
+        raise DataError(f"{source.path}: {fault} Name yours: columns.{role}=...")
+    if declared or not seen.names:
+        return declared
+    chosen = _by_name(role, seen.names)
+    if chosen:
+        return chosen
+    if is_header and not are_known(seen.names):
+        asked = ask_for_header(seen.names, OWN_TEXTS)
+        raise DataError(f"{source.path}: {asked} If there is, name yours: columns.{role}=...")
+    raise DataError(
+        f"{source.path}: no column for the {role} ({', '.join(_ACCEPTED[role])}); found "
+        f"{show_columns(seen.names, is_header=is_header)}. Name yours: columns.{role}=..."
+    )
+
+
+def _by_name(role: str, names: Sequence[str]) -> tuple[str, ...]:
+    known = {name.lower(): name for name in reversed(names)}
+    return tuple(known[name] for name in _ACCEPTED[role] if name in known)[:1]
 
 
 class CopyTexts:
     """Turns {number, part} into {number, files: [{name, rows}], nameless, first_nameless, empty}.
 
     The files hold document_id, the clean text, content_hash and the line in the part; rows without an id and empty
-    texts are counted. Raises DataError for a row that cannot be read.
+    texts are counted. Raises DataError for a row that cannot be read, or that has columns which the first rows lack
+    and no text, or an id or text by a likelier name.
     """
 
-    def __init__(self, source: SourceConfig, columns: TextColumns, texts: str) -> None:
-        self.source, self.columns, self.texts = source, columns, texts
+    def __init__(self, source: SourceConfig, chosen: Chosen, texts: str) -> None:
+        self.source, self.columns, self.texts = source, chosen.columns, texts
+        self.chosen = chosen
+        self.known = frozenset(chosen.names)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         part, first_nameless = Part(**item["part"]), ""
@@ -98,12 +135,26 @@ class CopyTexts:
         try:
             if isinstance(fields, BadRow):
                 raise ValueError(fields.fault)
+            if not self.known.issuperset(fields):
+                self._check_late(fields)
             name = key_at(fields, self.columns.id)
             text = clean_text(" ".join(_text_at(fields, path) for path in self.columns.text))
             check_ids(Record((Document(text, name),)))
         except ValueError as fault:
             raise DataError(f"{locate(part, line)}: {fault}") from None
         return name, text
+
+    def _check_late(self, fields: Row) -> None:
+        """Raises ValueError if columns that the first rows lack may be what the id or the text is in."""
+        late = [name for name in fields if name not in self.known]
+        for role in self.chosen.by_name:
+            paths = getattr(self.columns, role)
+            is_absent = all(value_at(fields, path) is None for path in paths)
+            if is_absent or _by_name(role, [*self.chosen.names, *late]) != paths:
+                raise ValueError(
+                    f"the row has columns that the first rows lack: {show_columns(late, is_header=False)}; in those "
+                    f"the {role} is {' + '.join(paths)}. Say which it is: columns.{role}=..., several if rows differ."
+                )
 
     def _write(self, rows: list[dict[str, Any]], number: int, position: int) -> dict[str, Any]:
         name = f"{number:05d}-{position:05d}.parquet"
@@ -128,9 +179,3 @@ def _text_at(fields: Row, path: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{path!r} is a {type(value).__name__}; expected text: columns.text=... names another column.")
     return valid_text(value, path)
-
-
-def _shown(names: Sequence[str]) -> str:
-    """Names of columns for a message; a long one may be a text, as where a header is missing."""
-    short = [name if len(name) <= _LONGEST_NAME and name.isprintable() else "(a long name)" for name in names]
-    return ", ".join(short[:20])

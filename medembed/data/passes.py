@@ -5,6 +5,7 @@ splits; then every part is written out. Parts are cut by the source, so the data
 many workers there are. A source of one part needs no workers and is read here.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 
 from medembed import storage
 from medembed.artifact import NewOutput
+from medembed.data.columns import complete
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import KIND, Dataset, open_dataset
 from medembed.data.duplicates import Flags, Ints
@@ -33,6 +35,8 @@ from medembed.data.stage import PLACES_KEPT, SCHEMAS, StagePart
 from medembed.progress import track
 from medembed.schema import content_hash, fingerprint
 from medembed.spread import spread
+
+logger = logging.getLogger(__name__)
 
 STAGING = "_staging"
 FOLDERS = (STAGING, "corpus", "queries", "qrels", "held_out", "groups")
@@ -68,15 +72,12 @@ class Plan:
 
 def run_passes(plan: Plan, staging: str) -> Dataset:
     """Writes and commits the data set; `staging` is for this run alone. Raises DataError for what is wrong."""
-    items = [{"number": number, "part": asdict(part)} for number, part in enumerate(plan.found.parts)]
-    reading = {"source": plan.source, "mappings": plan.mappings, "staging": staging}
-    staged = run_parts(items, StagePart, reading, "read", here=plan.is_small)
+    plan, staged = _read(plan, staging)
     plan.check()
     resolved = _resolve(plan, staging, staged)
-    rows = max(resolved.documents.num_rows, resolved.queries.num_rows)
     arguments = {"source": plan.source, "staging": staging, "output": plan.output, "tokenizer": plan.tokenizer}
     items = [{"number": row["number"], "files": list(row["files"])} for row in staged]
-    written = run_parts(items, FinishPart, arguments | {"every": 1 + rows // SAMPLED}, "write", here=plan.is_small)
+    written = run_parts(items, FinishPart, arguments | {"every": _every(resolved)}, "write", here=plan.is_small)
     with NewOutput(plan.output, KIND, plan.key) as target:
         target.files += [file["name"] for row in written for file in row["files"]]
         judged = _write_table(target, "qrels", resolved.qrels)
@@ -87,6 +88,27 @@ def run_passes(plan: Plan, staging: str) -> Dataset:
         dataset = Dataset(plan.output, target.commit(entries))
     tidy(dataset)
     return dataset
+
+
+def _read(plan: Plan, staging: str) -> tuple[Plan, list[dict[str, Any]]]:
+    """(the plan with all columns that rows have, what was staged of each part).
+
+    A part with columns that the first rows lack is read again if they mean something.
+    """
+    items = [{"number": number, "part": asdict(part)} for number, part in enumerate(plan.found.parts)]
+    reading = {"source": plan.source, "mappings": plan.mappings, "staging": staging}
+    staged = run_parts(items, StagePart, reading, "read", here=plan.is_small)
+    late = {row["number"]: {entry["column"]: entry["line"] for entry in row["late"]} for row in staged if row["late"]}
+    if not late:
+        return plan, staged
+    mappings, again = complete(plan.mappings, late, plan.found.parts, plan.source)
+    for mapping in dict.fromkeys(mappings[uri] for uri in mappings if mappings[uri] != plan.mappings[uri]):
+        logger.info("%s: columns came after the first rows: %s", plan.source.path, mapping and mapping.describe())
+    reading["mappings"] = mappings
+    todo = [item for item in items if item["number"] in again]
+    anew = run_parts(todo, StagePart, reading, "read again", here=plan.is_small) if todo else []
+    by_number = {row["number"]: row for row in [*staged, *anew]}
+    return replace(plan, mappings=mappings), [by_number[row["number"]] for row in staged]
 
 
 def tidy(dataset: Dataset) -> None:
@@ -184,6 +206,11 @@ def _total_hash(written: list[dict[str, Any]], kind: str) -> str:
     return f"{total:064x}"
 
 
+def _every(resolved: Resolved) -> int:
+    """Of so many texts the length of one is measured."""
+    return 1 + max(resolved.documents.num_rows, resolved.queries.num_rows) // SAMPLED
+
+
 def _is_old(plan: Plan, part: int) -> bool:
     return plan.generation is not None and plan.generation[part] == 0
 
@@ -212,7 +239,7 @@ def _describe(
         "dropped": {rule: count for rule, count in sorted(dropped.items()) if count},
         "bad_rows": [place for row in staged for place in row["bad"]][:PLACES_KEPT],
         "rows": sizes,
-        "lengths": {"unit": unit},
+        "lengths": {"unit": unit, "every": _every(resolved)},
         "config": {"source": plan.source.model_dump(), "splits": plan.splits.model_dump()},
     }
     for kind in LINES:

@@ -1,16 +1,17 @@
 """A source -> a data set, found again where it was made before, and whole or not at all."""
 
-import itertools
 import logging
 import secrets
 from collections.abc import Sequence
 
 from medembed import storage
 from medembed.artifact import find_output, place
+from medembed.data.column_names import SOURCE, explain_absent
+from medembed.data.columns import Seen, look
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import KIND, Dataset, open_dataset
-from medembed.data.files import locate, read_part
-from medembed.data.mapping import Mapping, find_mapping
+from medembed.data.files import TABLES, locate, read_part
+from medembed.data.mapping import BEIR_ROLES, Mapping, find_mapping
 from medembed.data.parts import Part, Source, find_parts
 from medembed.data.passes import FOLDERS, STAGING, Plan, run_passes, tidy
 from medembed.data.rows import BadRow
@@ -18,8 +19,6 @@ from medembed.errors import DataError, StorageError
 from medembed.schema import content_hash, fingerprint
 
 logger = logging.getLogger(__name__)
-
-_ROWS_LOOKED_AT = 100  # for the names of columns: JSON rows may lack some
 
 
 class NoRows(DataError):
@@ -92,18 +91,47 @@ def source_key(found: Source, source: SourceConfig, splits: SplitConfig, tokeniz
     return fingerprint([settings, found.fingerprint, content_hash(tokenizer or "")])
 
 
-def choose_mapping(found: Source, source: SourceConfig) -> Mapping | None:
-    """The mapping of the source's columns; None for formats that say it themselves. Raises DataError, as NoRows."""
-    if found.format in ("beir", "ontology"):
+def choose_mapping(found: Source, source: SourceConfig, *, is_whole: bool = True) -> Mapping | None:
+    """Return the mapping of the source's columns by its first rows; None for formats that say it themselves.
+
+    If it `is_whole`, each declared column is in some row; what comes in drops may lack some. Raises DataError, as
+    NoRows where there is none.
+    """
+    if is_whole and not source.header and found.format not in TABLES:
+        raise DataError(f"{source.path}: source.header=false is for CSV and TSV; found {found.format}.")
+    if found.format == "ontology":
         return None
-    rows = (row for part in found.parts for _, row in read_part(part, source) if not isinstance(row, BadRow))
-    names = list(dict.fromkeys(name for row in itertools.islice(rows, _ROWS_LOOKED_AT) for name in row))
-    chat = {"messages"} <= set(names) or {"input", "preferred_output"} <= set(names)
-    if chat or (source.format == "openai" and "prompt" not in names):
-        return Mapping("chat", source.columns)
-    if not names:
+    wanted = {path: role for role, paths in source.columns for path in paths}
+    if found.format == "beir":
+        _check_beir(found, source, wanted)
+        return None
+    seen = look(found.parts, source, list(wanted))
+    if not seen.names:
         raise NoRows(_explain_nothing(found.parts, source))
-    return find_mapping(names, source)
+    is_header = found.format in TABLES and source.header
+    mapping = find_mapping(seen.names, source, is_header=is_header)
+    if is_whole and seen.absent:
+        raise _absent(seen, wanted, source, is_header=is_header)
+    return mapping
+
+
+def _check_beir(found: Source, source: SourceConfig, wanted: dict[str, str]) -> None:
+    """Raises DataError for a declared column that BEIR's files do not have, or that is not read of them."""
+    unread = [role for role in wanted.values() if role not in BEIR_ROLES]
+    if unread:
+        raise DataError(
+            f"{source.path}: a BEIR folder has columns of its own; found source.columns.{unread[0]}, expected none but "
+            f"{', '.join(BEIR_ROLES)}."
+        )
+    seen = look([part for part in found.parts if part.kind in ("corpus", "queries")], source, list(wanted))
+    if seen.absent:
+        raise _absent(seen, wanted, source, is_header=False)
+
+
+def _absent(seen: Seen, wanted: dict[str, str], source: SourceConfig, *, is_header: bool) -> DataError:
+    path = seen.absent[0]
+    absent = explain_absent(wanted[path], path, seen.names, SOURCE, is_header=is_header)
+    return DataError(f"{source.path}: {absent} No row has a value there: mend the name, or leave it out.")
 
 
 def _explain_nothing(parts: Sequence[Part], source: SourceConfig) -> str:

@@ -2,16 +2,19 @@
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from medembed.data.column_names import NAMES
 from medembed.data.config import SourceConfig
-from medembed.data.fields import key_at, keys_at, sections_of, texts_at, valid_text, value_at
+from medembed.data.fields import key_at, keys_at, objects_at, sections_of, texts_at, valid_text, value_at
 from medembed.data.mapping import Mapping
 from medembed.data.rows import Document, Fields, Judgment, Qrel, Query, Record
 from medembed.schema import SPLITS, WEAK, content_hash
 
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}")
 _OTHER_NAMES = {"training": "train", "validation": "dev", "valid": "dev", "val": "dev", "development": "dev",
                 "eval": "dev", "testing": "test"}  # fmt: skip
 
@@ -23,11 +26,21 @@ def to_record(fields: Fields, mapping: Mapping, source: SourceConfig, split: str
 
 def _pair(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None) -> Record:
     """Pairs and triplets: one query, its documents, and those judged not relevant."""
-    positives = _required(fields, "document", mapping, source)
-    negatives = _negatives(fields, mapping, source)
-    documents = _documents([*positives, *negatives], fields, mapping, source, len(positives) + len(negatives) == 1)
+    positives = _passages(fields, "document", mapping, source)
+    if positives is None:
+        positives = [_Passage(text) for text in _required(fields, "document", mapping, source)]
+    negatives = _passages(fields, "negative", mapping, source)
+    if negatives is None:
+        negatives = [_Passage(text) for text in _negatives(fields, mapping, source)]
+    positives = positives or [_Passage("")]
+    passages = [*positives, *negatives]
+    documents = _documents([row.text for row in passages], fields, mapping, source, len(passages) == 1)
+    named = tuple(
+        replace(document, document_id=row.document_id or document.document_id)
+        for document, row in zip(documents, passages, strict=True)
+    )
     judgments = [Judgment(0, number, float(number < len(positives))) for number in range(len(documents))]
-    return Record(documents, (_query(fields, mapping, source, split),), tuple(judgments))
+    return Record(named, (_query(fields, mapping, source, split),), tuple(judgments))
 
 
 def _scored(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None) -> Record:
@@ -84,13 +97,16 @@ def _document(fields: Fields, mapping: Mapping, source: SourceConfig, split: str
 def _chat(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None) -> Record:
     """OpenAI's fine-tuning rows: what a user asked and the assistant answered; preferred answers over others."""
     group = key_at(fields, mapping.columns.group)
+    tags = keys_at(fields, mapping.columns.tags)
+    language = source.query_language or _language(fields, mapping)
+    answer_language = source.document_language or _language(fields, mapping)
     if "preferred_output" in fields:
         request = fields.get("input")
         asked = _last(request.get("messages") if isinstance(request, dict) else None, "user")
         answers = [(_last(fields.get("preferred_output"), "assistant"), 1.0)]
         answers += [(_last(fields.get("non_preferred_output"), "assistant"), 0.0)]
-        documents = tuple(Document(text, language=source.document_language) for text, _ in answers)
-        queries = (Query(asked, language=source.query_language, group=group, split=split),)
+        documents = tuple(Document(text, language=answer_language) for text, _ in answers)
+        queries = (Query(asked, None, language, tags, group, split),)
         return Record(
             documents, queries, tuple(Judgment(0, number, score) for number, (_, score) in enumerate(answers))
         )
@@ -103,8 +119,8 @@ def _chat(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | N
     if not pairs:
         raise ValueError("no user message followed by an assistant's; expected messages with role and content.")
     return Record(
-        tuple(Document(answer, language=source.document_language) for _, answer in pairs),
-        tuple(Query(asked, language=source.query_language, group=group, split=split) for asked, _ in pairs),
+        tuple(Document(answer, language=answer_language) for _, answer in pairs),
+        tuple(Query(asked, None, language, tags, group, split) for asked, _ in pairs),
         tuple(Judgment(number, number) for number in range(len(pairs))),
     )
 
@@ -143,7 +159,7 @@ def _query(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | 
     return Query(
         _only(_required(fields, "query", mapping, source), columns.query[0], "query"),
         key_at(fields, columns.query_id),
-        source.query_language or key_at(fields, columns.language),
+        source.query_language or _language(fields, mapping),
         keys_at(fields, columns.tags),
         key_at(fields, columns.group),
         split,
@@ -152,7 +168,7 @@ def _query(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | 
 
 def _weak(text: str, fields: Fields, mapping: Mapping, source: SourceConfig, group: str | None = None) -> Query:
     columns = mapping.columns
-    language = source.query_language or key_at(fields, columns.language)
+    language = source.query_language or _language(fields, mapping)
     tags = (WEAK, *keys_at(fields, columns.tags))
     return Query(text, None, language, tags, group or key_at(fields, columns.group))
 
@@ -162,10 +178,36 @@ def _documents(
 ) -> tuple[Document, ...]:
     """Documents of one row. Its document id names one text, so rows with several give none of them that id."""
     columns = mapping.columns
-    language = source.document_language or key_at(fields, columns.language)
-    name = key_at(fields, columns.document_id) if has_id else None
+    language = source.document_language or _language(fields, mapping)
+    name = key_at(fields, columns.document_id) if has_id and not objects_at(fields, columns.document_id) else None
     group = key_at(fields, columns.group)
     return tuple(Document(text, name, language, group=group) for text in texts)
+
+
+@dataclass(frozen=True)
+class _Passage:
+    """The text of one of a row's documents, and its own id if it is an object that has one."""
+
+    text: str
+    document_id: str | None = None
+
+
+def _passages(fields: Fields, role: str, mapping: Mapping, source: SourceConfig) -> list[_Passage] | None:
+    """What the objects of a list say, as in "passages.text"; None if the role's paths lead to no such list.
+
+    An object's id is in the field that the path of the document id ends with, or has one of the names in use.
+    """
+    paths = getattr(mapping.columns, role)
+    objects = objects_at(fields, paths)
+    if objects is None:
+        return None
+    names = [path.rpartition(".")[2] for path in paths]
+    ids = [path.rpartition(".")[2] for path in mapping.columns.document_id if "." in path]
+    passages = []
+    for item in objects:
+        texts = texts_at(item, names, role, source.join)
+        passages.append(_Passage(_only(texts or [""], paths[0], role), key_at(item, [*ids, *NAMES["document_id"]])))
+    return passages
 
 
 def _required(fields: Fields, role: str, mapping: Mapping, source: SourceConfig) -> list[str]:
@@ -198,14 +240,22 @@ def _number(value: Any, name: str) -> float:
     return number
 
 
+def _language(fields: Fields, mapping: Mapping) -> str | None:
+    """The row's language code; it is counted by its name in the manifest and on the screen, so it is nothing else."""
+    name = key_at(fields, mapping.columns.language)
+    if name is None or _LANGUAGE.fullmatch(name):
+        return name
+    raise ValueError(f"{mapping.columns.language[0]!r} is no language code; expected ISO 639-1, such as fr.")
+
+
 def _split(fields: Fields, mapping: Mapping, split: str | None) -> str | None:
     named = (key_at(fields, mapping.columns.split) or split) if mapping.columns.split else split
     if named is None:
         return None
     name = _OTHER_NAMES.get(named.lower(), named.lower())
     if name not in SPLITS:
-        shown = repr(named) if len(named) <= 20 else "of a long name"
-        raise ValueError(f"split {shown}; expected train, dev (validation) or test.")
+        what = f"split {split!r}" if named == split else f"{mapping.columns.split[0]!r} is no split"
+        raise ValueError(f"{what}; expected train, dev (validation) or test.")
     return name
 
 

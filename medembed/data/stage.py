@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from medembed import storage
 from medembed.data.cleaning import clean_text, fault_of, spelling_key, words_key
+from medembed.data.columns import LateColumns
 from medembed.data.config import SourceConfig
 from medembed.data.files import locate, read_part
 from medembed.data.grown import DATASET, read_again
@@ -18,7 +19,7 @@ from medembed.data.ontology import read_ontology
 from medembed.data.parts import Part
 from medembed.data.rows import BadRow, Document, Query, Record
 from medembed.data.shapes import to_record
-from medembed.errors import DataError
+from medembed.errors import DataError, show_id
 from medembed.schema import CHUNK_MARK, content_hash
 
 _KEYS = [("id", pa.string()), ("content", pa.string()), ("spelling", pa.string()), ("words", pa.string())]
@@ -49,30 +50,48 @@ class _Batch:
     size: int = 0
 
 
+@dataclass
+class _Noted:
+    """What is said of a part beside its rows: what was left out, where bad rows stand, columns that came late."""
+
+    dropped: Counter[str] = field(default_factory=Counter)
+    bad: list[str] = field(default_factory=list)
+    late: dict[str, int] = field(default_factory=dict)
+
+
 class StagePart:
-    """Turns {number, part} into {number, files, rows, dropped, bad}. A class, as `spread` wants it."""
+    """Turns {number, part} into {number, files, rows, dropped, bad, late}. A class, as `spread` wants it.
+
+    `late` are columns that the part's mapping does not know.
+    """
 
     def __init__(self, source: SourceConfig, mappings: dict[str, Mapping | None], staging: str) -> None:
         self.source, self.mappings, self.staging = source, mappings, staging
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         part = Part(**item["part"])
-        dropped: Counter[str] = Counter()
-        bad: list[str] = []
+        noted = _Noted()
         files: list[str] = []
-        rows, batch = 0, _Batch()
-        for line, record in self._records(part, dropped, bad):
+        batch = _Batch()
+        rows = 0
+        for line, record in self._records(part, noted):
             rows += 1
-            dropped.update(record.dropped)
-            self._stage(record, line, batch, dropped)
+            noted.dropped.update(record.dropped)
+            self._stage(record, line, batch, noted.dropped)
             if batch.size > _BYTES_PER_FILE:
                 files.append(self._write(batch, item["number"], len(files)))
                 batch = _Batch()
         files.append(self._write(batch, item["number"], len(files)))
-        counted = [{"rule": rule, "count": count} for rule, count in dropped.items()]
-        return {"number": item["number"], "files": files, "rows": rows, "dropped": counted, "bad": bad}
+        return {
+            "number": item["number"],
+            "files": files,
+            "rows": rows,
+            "dropped": [{"rule": rule, "count": count} for rule, count in noted.dropped.items()],
+            "bad": noted.bad,
+            "late": [{"column": name, "line": line} for name, line in noted.late.items()],
+        }
 
-    def _records(self, part: Part, dropped: Counter[str], bad: list[str]) -> Iterator[tuple[int, Record]]:
+    def _records(self, part: Part, noted: _Noted) -> Iterator[tuple[int, Record]]:
         """The part's records with their lines. Raises DataError for a bad row, or counts it."""
         if part.format == "ontology":
             yield from enumerate(read_ontology(part.uri, self.source), start=1)
@@ -81,21 +100,23 @@ class StagePart:
             yield from enumerate(read_again(part), start=1)
             return
         mapping = self.mappings.get(part.uri) or beir_mapping(part.kind, self.source)
+        late = LateColumns(mapping, part, self.source)
+        noted.late = late.lines
         for line, fields in read_part(part, self.source):
             try:
                 if isinstance(fields, BadRow):
                     raise ValueError(fields.fault)
+                late.check(fields, line)
                 record = to_record(fields, mapping, self.source, part.split)
                 check_ids(record)
                 yield line, record
             except ValueError as fault:
+                what = f"{locate(part, line)}: {fault}{'' if isinstance(fields, BadRow) else late.describe(fields)}"
                 if not self.source.skip_bad_rows:
-                    raise DataError(
-                        f"{locate(part, line)}: {fault} Fix it, or leave such rows out with source.skip_bad_rows=true."
-                    ) from None
-                dropped["malformed row"] += 1
-                if len(bad) < PLACES_KEPT:
-                    bad.append(f"{locate(part, line)}: {fault}")
+                    raise DataError(f"{what} Fix it, or leave such rows out with source.skip_bad_rows=true.") from None
+                noted.dropped["malformed row"] += 1
+                if len(noted.bad) < PLACES_KEPT:
+                    noted.bad.append(what)
 
     def _stage(self, record: Record, line: int, batch: _Batch, dropped: Counter[str]) -> None:
         documents = [self._keep(row, "document", line, batch, dropped) for row in record.documents]
@@ -155,4 +176,6 @@ def check_ids(record: Record) -> None:
     """Raises ValueError if a document id would pass for a chunk's."""
     for row in record.documents:
         if row.document_id and CHUNK_MARK in row.document_id:
-            raise ValueError(f"document id {row.document_id!r} holds {CHUNK_MARK!r}, which marks chunks; rename it.")
+            raise ValueError(
+                f"document id {show_id(row.document_id)} holds {CHUNK_MARK!r}, which marks chunks; rename it."
+            )

@@ -40,6 +40,14 @@ class Codec:
         flat = np.ascontiguousarray(values, dtype=np.dtype(self.storage)).ravel()
         return pa.FixedSizeListArray.from_arrays(pa.array(flat, TYPES[self.storage]), self.width)
 
+    def count_beyond(self, vectors: Vectors) -> int:
+        """How many full vectors, float32 [n, D], have values beyond the ranges, of which int8 keeps the ends."""
+        if self.storage != "int8":
+            return 0
+        assert self.ranges is not None
+        is_beyond = (vectors < self.ranges.low) | (vectors > self.ranges.high)
+        return int(is_beyond[:, : self.width].any(axis=1).sum())
+
     def read(self, column: pa.ChunkedArray | pa.FixedSizeListArray) -> Vectors:
         """float32 [n, width] of a column: what was written if that was float32, else unit rows near it."""
         whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

@@ -9,12 +9,10 @@ import json
 import logging
 import secrets
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from medembed import storage
 from medembed.artifact import place
@@ -25,10 +23,10 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.index import find_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, read_card
-from medembed.encoding.quantize import Ranges, RunningRanges
+from medembed.encoding.quantize import Ranges
 from medembed.encoding.staging import FOLDER, Staging, clear_staging
 from medembed.encoding.table import Table, TableInfo, check_encoder, find_table
-from medembed.encoding.worker import EncodeRows, MeasureRanges, Target
+from medembed.encoding.worker import EncodeRows, MeasureRanges, Target, join_ranges
 from medembed.errors import DataError, StorageError
 from medembed.matryoshka import check_trained
 from medembed.progress import track
@@ -48,7 +46,8 @@ class Encoded:
     """The table, and what was done so that it equals the corpus.
 
     `counts`: rows added, changed, deleted and unchanged, texts encoded. `resumed` rows were finished by an earlier run;
-    `failed` are ids of documents that crash the encoder; `tokens`, `padding` (tokens too) and `seconds`, those of all
+    `failed` are ids of documents that crash the encoder; `beyond` counts vectors of an int8 table with values beyond
+    its ranges, which were measured on a sample; `tokens`, `padding` (tokens too) and `seconds`, those of all
     workers together, are this run's.
     """
 
@@ -59,6 +58,7 @@ class Encoded:
     tokens: int = 0
     padding: int = 0
     seconds: float = 0.0
+    beyond: int = 0
 
 
 def encode_corpus(
@@ -123,7 +123,8 @@ def update_table(
         tag_version(table)
     clear_staging(output, table.version)
     counts = changes.counts | ({"left out": len(failed)} if failed else {})
-    return Encoded(table, counts, found.resumed, failed, found.tokens, found.padding, found.seconds)
+    beyond = sum(record["beyond"] for record in found.records)
+    return Encoded(table, counts, found.resumed, failed, found.tokens, found.padding, found.seconds, beyond)
 
 
 def to_items(changes: Changes, corpus: Sequence[CorpusFile], config: EncodingConfig) -> list[dict[str, Any]]:
@@ -200,6 +201,11 @@ def describe(found: Encoded, seconds: float, workers: int) -> list[str]:
             f"{found.tokens:,} tokens, {found.tokens / seconds:,.0f} tokens/s with start; padding {share:.1%}; "
             f"workers busy {busy:.0%} of the time"
         )
+    if found.beyond:
+        lines.append(
+            f"{found.beyond:,} vectors have values beyond the int8 ranges, which a sample gave, and keep their ends; "
+            "`medembed table verify` with the model says how near they are"
+        )
     index = find_index(table)
     if index and index.rows < table.rows:
         lines.append(
@@ -228,22 +234,9 @@ def _find_ranges(corpus: Sequence[CorpusFile], model: str, config: EncodingConfi
         ]
         arguments = {"model": model, "config": config, "staging": staging, "run": secrets.token_hex(8)}
         results = _spread(items, MeasureRanges, arguments, config)
-        found = _join(track(results, len(texts), "measure ranges", "documents")).widen(_MARGIN)
+        found = join_ranges(track(results, len(texts), "measure ranges", "documents")).widen(_MARGIN)
         staging.write_ranges(found)
     return found
-
-
-def _join(parts: Iterable[dict[str, Any]]) -> Ranges:
-    """The ranges of all parts' vectors together."""
-    joined: RunningRanges | None = None
-    for part in parts:
-        ranges = RunningRanges(len(part["low"]))
-        ranges.low, ranges.high = (np.asarray(part[name], dtype=np.float32) for name in ("low", "high"))
-        ranges.count = part["count"]
-        joined = joined or RunningRanges(len(part["low"]))
-        joined.join(ranges)
-    assert joined is not None
-    return joined.ranges()
 
 
 def _spread(

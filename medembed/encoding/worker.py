@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -62,6 +63,7 @@ class EncodeRows:
         start, work = time.monotonic(), json.loads(item["work"])
         lengths: list[int] = []
         failed: list[str] = []
+        beyond = 0
         if "hashes" in work:
             rows = pa.table({"document_id": work["ids"], "content_hash": work["hashes"]})
             column = find_column(self.target.uri, self.target.version, work["hashes"])
@@ -69,12 +71,14 @@ class EncodeRows:
             found = self._encode(work, Attempts(self.staging, item["number"], self.run))
             codec = Codec(self.target.dimensions or self.encoder.width, self.target.storage, self.target.ranges)
             rows, column, lengths, failed = found.rows, codec.write(found.vectors), found.lengths, found.failed
+            beyond = codec.count_beyond(found.vectors)
         record = {
             "fragments": write_fragment(self.target.uri, rows, column),
             "info": {} if self.target.version else self._describe(column.type.list_size),
             "tokens": sum(lengths),
             "padding": count_padding(lengths, self.config.batch_tokens),
             "failed": failed,
+            "beyond": beyond,
             "seconds": time.monotonic() - start,
         }  # fmt: skip
         self.staging.write(item["number"], record)
@@ -127,6 +131,19 @@ class MeasureRanges:
             ranges.add(vectors)
         return {"low": ranges.low.tolist(), "high": ranges.high.tolist(), "count": ranges.count,
                 "rows": len(item["texts"])}  # fmt: skip
+
+
+def join_ranges(parts: Iterable[dict[str, Any]]) -> Ranges:
+    """Return the ranges of all vectors that `MeasureRanges` saw in parts."""
+    joined: RunningRanges | None = None
+    for part in parts:
+        ranges = RunningRanges(len(part["low"]))
+        ranges.low, ranges.high = (np.asarray(part[name], dtype=np.float32) for name in ("low", "high"))
+        ranges.count = part["count"]
+        joined = joined or RunningRanges(len(part["low"]))
+        joined.join(ranges)
+    assert joined is not None
+    return joined.ranges()
 
 
 def _read_part(part: dict[str, Any]) -> pa.Table:

@@ -22,6 +22,7 @@ from medembed.data.rows import BadRow
 from medembed.errors import DataError, StorageError
 
 _UNFINISHED = re.compile(r"\.(part|partial|tmp|temp|filepart|crdownload|writing)$", re.IGNORECASE)
+_TABLES = (".csv", ".tsv")
 _TAIL = 1 << 20
 _LONGEST_PAUSE_S = 3600  # between two writes to a table
 
@@ -79,7 +80,7 @@ def look(
         uri, size, mtime_ns = file
         if file not in hashes:
             age = now - mtime_ns / 1e9
-            fault = _fault(uri, size, age if storage.is_local(uri) else None, settle_s)
+            fault = _fault(uri, size, age if storage.is_local(uri) else None, settle_s, source)
             if fault is not None:
                 left[uri.removeprefix(place).lstrip("/") or uri] = fault
                 continue
@@ -105,7 +106,7 @@ def count_rows(file: Landed) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: stream.read(_TAIL), b""))
 
 
-def _fault(uri: str, size: int, age_s: float | None, settle_s: float) -> str | None:
+def _fault(uri: str, size: int, age_s: float | None, settle_s: float, source: SourceConfig) -> str | None:
     """Why a file may not be complete; None if it is. On an object store a file is there whole or not at all."""
     if _UNFINISHED.search(uri):
         return "its name says that it is being written"
@@ -113,9 +114,11 @@ def _fault(uri: str, size: int, age_s: float | None, settle_s: float) -> str | N
         return "empty"
     if age_s is not None and age_s < settle_s:
         return f"changed {max(age_s, 0):.0f} s ago, less than settle_s={settle_s:g}"
+    if uri.lower().endswith(_TABLES):
+        if age_s is None or age_s > _LONGEST_PAUSE_S:
+            return None  # nobody writes to it any more: what is wrong with it is told with its row
+        return _check_table(uri, source)
     check = next((check for suffix, check in _CHECKS.items() if uri.lower().endswith(suffix)), None)
-    if check is _check_table and (age_s is None or age_s > _LONGEST_PAUSE_S):
-        return None  # nobody writes to it any more: what is wrong with it is told with its row
     return check(uri, size) if check else None
 
 
@@ -133,14 +136,17 @@ def _check_lines(uri: str, size: int) -> str | None:
     return None
 
 
-def _check_table(uri: str, size: int) -> str | None:
+def _check_table(uri: str, source: SourceConfig) -> str | None:
     """Whether it ends within a row or a quoted cell; so does a whole table with a quote too many."""
     part = Part(uri, "tsv" if uri.lower().endswith(".tsv") else "csv")
+    rows = (row for _, row in read_part(part, source.model_copy(update={"path": uri})))
     try:
-        last = deque((row for _, row in read_part(part, SourceConfig(path=uri))), maxlen=1)
+        first = next(rows, None)
+        last = next(iter(deque(rows, maxlen=1)), first)
     except DataError as error:
         return "its last cell breaks off" if "unexpected end of data" in str(error) else None
-    return "its last row breaks off" if isinstance(next(iter(last), None), BadRow) else None
+    is_short = isinstance(first, dict) and isinstance(last, dict) and len(last) < len(first)  # without a header
+    return "its last row breaks off" if is_short or isinstance(last, BadRow) else None
 
 
 def _check_gzip(uri: str, size: int) -> str | None:
@@ -164,5 +170,4 @@ def _check_parquet(uri: str, size: int) -> str | None:
 
 _CHECKS: dict[str, Callable[[str, int], str | None]] = {
     ".gz": _check_gzip, ".parquet": _check_parquet, ".jsonl": _check_lines, ".ndjson": _check_lines,
-    ".csv": _check_table, ".tsv": _check_table,
 }  # fmt: skip

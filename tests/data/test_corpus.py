@@ -153,7 +153,9 @@ FAULTS: dict[str, tuple[str, bytes, str]] = {
         "a.jsonl", b'{"id": "d1#chunk-2", "text": "SECRET"}\n', "a.jsonl:1: document id 'd1#chunk-2' holds",
     ),
     "a header that is missing": (
-        "a.csv", b"SECRET" * 7 + b",7\nSECRET,8\n", "docid, _id, id); found (a long name), 7.",
+        "a.csv", b"SECRET,7\nSECRET,8\n",
+        "a.csv: the first row has 2 cells, none of them a known name; is there a header? If not, columns.header=false "
+        "and columns by number, e.g. columns.id=1 columns.text=2. If there is, name yours: columns.id=...",
     ),
     "an empty file": ("a.jsonl", b"", "a.jsonl: empty; expected rows with an id and a text."),
     "empty texts alone": ("a.jsonl", b'{"id": "d1", "text": " "}\n', "a.jsonl: 1 empty text; expected rows"),
@@ -170,10 +172,42 @@ def test_a_fault_is_named_with_its_place_and_nothing_is_left(name: str, tmp_path
     assert message in refuse(f"{tmp_path}/{file}", tmp_path)
 
 
+# a row after 120 with id and text -> what is said of it
+LATE: dict[str, tuple[dict[str, Any], str]] = {
+    "a text by another name": (
+        {"id": "d", "body": "SECRET"}, "that the first rows lack: body; in those the text is text. Say which it is",
+    ),
+    "an id by a likelier name": (
+        {"id": "d", "doc_id": "SECRET", "text": "SECRET"}, "first rows lack: doc_id; in those the id is id. Say which",
+    ),
+    "other columns": ({"key": "SECRET", "note": "SECRET"}, "the first rows lack: key, note; in those the id is id."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_columns_that_come_late_stop_where_they_may_be_the_id_or_the_text(name: str, tmp_path: Path):
+    row, message = LATE[name]
+    uri = write(tmp_path / "a.jsonl", [*rows_of({f"d{n}": f"text {n}" for n in range(120)}), row])
+    assert message in refuse(uri, tmp_path)
+    assert refuse(uri, tmp_path).startswith(f"{uri}:121: ")
+
+
+def test_columns_that_come_late_are_read_where_they_are_declared_or_mean_nothing(tmp_path: Path):
+    rows = rows_of({f"d{n}": f"text {n}" for n in range(120)})
+    uri = write(tmp_path / "a.jsonl", [*rows, {"id": "e", "text": "late", "abstract": "x", "note": "y"}])
+    assert read(uri, tmp_path)[1]["e"][0] == "late"
+    uri = write(tmp_path / "b.jsonl", [*rows, {"note_id": "e", "body": "late"}])
+    columns = TextColumns(id=("id", "note_id"), text=("text", "body"))
+    assert read(uri, tmp_path, columns)[1]["e"][0] == "late"
+
+
 def test_a_declared_column_that_is_not_there_is_told_what_is(tmp_path: Path):
     uri = write(tmp_path / "a.jsonl", rows_of(TEXTS))
     message = refuse(uri, tmp_path, TextColumns(id=("note_id",)))
-    assert message == f"{uri}: columns.id names 'note_id'; found id, text, year. Name yours: columns.id=..."
+    assert (
+        message
+        == f"{uri}: columns.id names 'note_id'; found no such column, but id, text, year. Name yours: columns.id=..."
+    )
 
 
 def test_a_row_group_that_cannot_be_read_is_named_by_its_file_and_nothing_is_left(tmp_path: Path):

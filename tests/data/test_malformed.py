@@ -102,11 +102,11 @@ ROW_FAULTS = {
     ),
     "an unknown split": (
         "p.jsonl", PAIR + b'{"query": "SECRET q", "document": "SECRET d", "split": "holdout"}\n', 2,
-        "split 'holdout'; expected train, dev (validation) or test.",
+        "'split' is no split; expected train, dev (validation) or test.",
     ),
     "a text where the split belongs": (
         "p.jsonl", PAIR + b'{"query": "q", "document": "d", "split": "SECRET text of a patient"}\n', 2,
-        "split of a long name; expected train, dev (validation) or test.",
+        "'split' is no split; expected train, dev (validation) or test.",
     ),
     "a row without its class": (
         "c.jsonl", b'{"text": "SECRET a", "label": "x"}\n{"text": "SECRET b", "label": null}\n', 2,
@@ -217,8 +217,8 @@ def test_one_id_with_two_texts_is_an_error_with_both_places_or_a_counted_drop(ki
 
 
 def test_what_only_malformed_rows_are_left_of_is_an_error(tmp_path: Path):
-    (tmp_path / "p.jsonl").write_bytes(b'{"query": "SECRET"}\n' * 3)
-    error = fail(tmp_path / "p.jsonl", tmp_path / "out", skip_bad_rows=True, columns=ColumnsConfig(document="query.x"))
+    (tmp_path / "p.jsonl").write_bytes(b'{"query": "SECRET", "document": 5}\n' * 3)
+    error = fail(tmp_path / "p.jsonl", tmp_path / "out", skip_bad_rows=True)
     assert "no usable row found" in str(error)
 
 
@@ -228,3 +228,12 @@ def test_places_of_bad_rows_are_kept_up_to_a_limit_while_all_are_counted(tmp_pat
     manifest = succeed(path, tmp_path / "out", skip_bad_rows=True)
     assert manifest["dropped"] == {"malformed row": 50}
     assert [place.split(": ")[0] for place in manifest["bad_rows"]] == [f"{path}:{line}" for line in range(2, 22)]
+
+
+def test_an_id_that_is_a_text_is_not_shown(tmp_path: Path):
+    path = tmp_path / "p.jsonl"
+    rows = [json.loads(row) | {"document_id": "SECRET of a patient"} for row in (PAIR, OTHER)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "document id of 19 characters stands for another text" in str(fail(path, tmp_path / "out"))
+    path.write_text(json.dumps(rows[0] | {"document_id": "SECRET x#chunk-1"}) + "\n")
+    assert "document id of 16 characters holds '#chunk-'" in str(fail(path, tmp_path / "out"))

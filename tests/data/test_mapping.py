@@ -113,6 +113,17 @@ FOUND: dict[str, tuple[str, str, dict[str, tuple[str, ...]], str]] = {
             "language": ("lang",), "query_id": ("query_id",), "document_id": ("document_id",),
         }, "",
     ),
+    "Tevatron": (
+        "query_id query positive_passages negative_passages answers", "triplets",
+        {
+            "query": ("query",), "document": ("positive_passages.title", "positive_passages.text"),
+            "negative": ("negative_passages.title", "negative_passages.text"), "query_id": ("query_id",),
+            "document_id": ("positive_passages.docid",),
+        }, "answers",
+    ),
+    "OpenAI chats": (
+        "messages group_id split tools", "chat", {"group": ("group_id",), "split": ("split",)}, "tools",
+    ),
     "the id of a pair is none of its document": (
         "id question answer", "pairs", {"query": ("question",), "document": ("answer",)}, "id",
     ),
@@ -247,10 +258,29 @@ def test_optional_columns_may_be_absent_from_the_rows_looked_at():
     assert (mapping.shape, mapping.columns.title, mapping.columns.tags) == ("documents", ("heading",), ("kind",))
 
 
-def test_what_might_be_a_text_instead_of_a_name_is_not_shown():
-    names = ["the patient complains of fever", "x" * 41, "line\nbreak", "\ud800", "My Question"]
-    with pytest.raises(DataError, match="columns " + r"\(a long name\), " * 4 + "My Question fit no shape"):
-        find_mapping(names, SourceConfig(path="p"))
+@pytest.mark.parametrize(
+    "value",
+    ["Anna Muster", "HIV positive", "1956-03-02", "17", "", "x" * 41, "line\nbreak", "\ud800", "P004711", "né?"],
+)
+def test_a_row_with_a_value_that_is_no_name_is_not_shown(value: str):
+    """As where a table without a header was converted to Parquet."""
+    with pytest.raises(DataError, match=r"^p: columns score \(and 2 more\) fit no shape"):
+        find_mapping(["Muster", value, "score"], SourceConfig(path="p"))
+
+
+def test_of_a_tables_first_row_known_names_alone_are_shown_and_what_is_near_a_declared_one():
+    with pytest.raises(DataError) as caught:
+        find_mapping(["Muster", "HIV"], SourceConfig(path="p"), is_header=True)
+    assert str(caught.value) == (
+        "p: the first row has 2 cells, none of them a known name; is there a header? If not, source.header=false and "
+        "columns by number, e.g. source.columns.query=1 source.columns.document=2. If there is, name yours, e.g. "
+        "source.columns.query=your_column."
+    )
+    with pytest.raises(DataError, match=r"^p: columns Question, neg_2 \(and 1 more\) fit no shape"):
+        find_mapping(["Question", "Muster", "neg_2"], SourceConfig(path="p"), is_header=True)
+    columns = ColumnsConfig(group="patientid")
+    with pytest.raises(DataError, match=r"no such column, but question, patient_id \(and 1 more\)\.$"):
+        find_mapping(["question", "Muster", "patient_id"], SourceConfig(path="p", columns=columns), is_header=True)
 
 
 def test_a_mapping_is_described_on_one_line():

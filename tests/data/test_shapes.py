@@ -73,6 +73,71 @@ def test_answers_are_found_in_a_nested_field_as_in_squad():
     assert [document.text for document in read(row, columns=columns).documents] == ["a", "b"]
 
 
+TEVATRON = {
+    "query_id": "q1", "query": "q", "answers": ["x"],
+    "positive_passages": [{"docid": "d1", "title": "T", "text": "one"}, {"docid": 2, "title": "", "text": "two"}],
+    "negative_passages": [{"docid": "d3", "title": "text", "text": "three"}, {"docid": "d4", "text": "four"}],
+}  # fmt: skip
+FOUR = (Document("T one", "d1"), Document("two", "2"), Document("text three", "d3"), Document("four", "d4"))
+JUDGED = (Judgment(0, 0, 1.0), Judgment(0, 1, 1.0), Judgment(0, 2, 0.0), Judgment(0, 3, 0.0))
+
+
+def test_tevatrons_passages_keep_their_ids_and_titles():
+    assert read(TEVATRON) == Record(FOUR, (Query("q", "q1"),), JUDGED)
+
+
+def test_objects_of_a_list_are_read_by_path_with_their_ids():
+    """Ids are found by the names in use, or by the field that is named, in the negatives too."""
+    columns = ColumnsConfig(document="positive_passages.text", negative="negative_passages.text")
+    texts = ("one", "two", "three", "four")
+    ids = ("d1", "2", "d3", "d4")
+    expected = tuple(Document(text, name) for text, name in zip(texts, ids, strict=True))
+    assert read(TEVATRON, columns=columns).documents == expected
+    row = {
+        "ask": "q", "good": [{"key": 1, "body": "one"}, {"key": 2, "body": "two"}], "bad": [{"key": 3, "body": "no"}],
+    }  # fmt: skip
+    columns = ColumnsConfig(query="ask", document="good.body", negative="bad.body", document_id="good.key")
+    assert read(row, columns=columns).documents == (Document("one", "1"), Document("two", "2"), Document("no", "3"))
+    assert [
+        document.document_id for document in read(row, columns=columns.model_copy(update={"document_id": ()})).documents
+    ] == [None] * 3
+
+
+def test_an_object_without_a_text_is_an_empty_document_and_never_takes_anothers_id():
+    row = TEVATRON | {"positive_passages": [{"docid": "d1"}, None, {"text": "two"}, {"docid": "d3", "text": None}]}
+    assert read(row).documents[:3] == (Document("", "d1"), Document("two"), Document("", "d3"))
+    assert read(row | {"positive_passages": []}).documents[0] == Document("")
+
+
+def test_objects_beside_texts_in_a_list_are_at_fault():
+    row = TEVATRON | {"positive_passages": ["SECRET", {"docid": "d1", "text": "SECRET"}]}
+    assert fault(row) == "'positive_passages' is a list of 2 items, 1 of them objects; expected all."
+    row = TEVATRON | {"positive_passages": [{"docid": ["SECRET"], "text": "SECRET"}]}
+    assert fault(row).endswith("is a list; expected a string or an integer.")
+
+
+@pytest.mark.parametrize("code", ["fr", "und", "zh-Hant", "pt_BR", "fra_Latn"])
+def test_a_language_is_a_code(code: str):
+    assert read({"query": "q", "document": "d", "lang": code}).queries[0].language == code
+
+
+@pytest.mark.parametrize("value", ["SECRET", "Anna Muster", "positive", "1956", "f"])
+def test_what_is_no_language_code_is_at_fault_and_not_shown(value: str):
+    message = "'lang' is no language code; expected ISO 639-1, such as fr."
+    assert fault({"query": "q", "document": "d", "lang": value}) == message
+    assert fault({"text": "d", "label": "x", "lang": value}) == message
+
+
+def test_a_chat_keeps_its_group_split_language_and_tags():
+    row = {
+        "messages": [turn("user", "q"), turn("assistant", "a")], "group_id": 3, "split": "test", "lang": "fr",
+        "ward": "x",
+    }  # fmt: skip
+    assert read(row, columns=ColumnsConfig(tags="ward")) == Record(
+        (Document("a", language="fr"),), (Query("q", None, "fr", ("x",), "3", "test"),), (Judgment(0, 0),)
+    )
+
+
 def test_fields_are_joined_in_the_order_named_and_blank_or_absent_ones_left_out():
     columns = ColumnsConfig(document=("title", "abstract", "notes", "absent"))
     row = {"question": "q", "abstract": "A.", "title": "T", "notes": " "}

@@ -46,7 +46,7 @@ def test_a_text_is_staged_clean_with_its_keys_its_line_and_an_id_of_its_own(tmp_
     path.write_text("question,answer,document_id,split\n  A  question?,An\u00a0answer,d7,val\n ,An answer,,\n")
     result, tables = run(path, Part(str(path), "csv"), ["question", "answer", "document_id", "split"])
     assert result == {
-        "number": 3, "files": ["00003-0000"], "rows": 2, "bad": [],
+        "number": 3, "files": ["00003-0000"], "rows": 2, "bad": [], "late": [],
         "dropped": [
             {"rule": "empty query", "count": 1}, {"rule": "judgment of a text that was left out", "count": 1},
         ],

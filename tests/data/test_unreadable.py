@@ -59,15 +59,15 @@ FILE_FAULTS = {
     ),
     "a header that names a column twice": (
         "p.csv", b"query,document,document\nSECRET q,SECRET d,e\n",
-        ":1: the header has a name twice; give each of its 3 columns its own.",
+        ":1: the header has a name twice; give each of its 3 columns its own, or say",
     ),
     "a CSV without a header": (
         "p.csv", b"SECRET question about fever,SECRET answer about rest\nq,d\n",
-        ": columns (a long name), (a long name) fit no shape; expected query and document, ",
+        ": the first row has 2 cells, none of them a known name; is there a header? If not, source.header=false and ",
     ),
     "columns that fit no shape": (
         "p.jsonl", b'{"patient": "SECRET", "note": "SECRET", "\\ud800": 1}\n',
-        ": columns patient, note, (a long name) fit no shape; expected query and document, triplets, sentence pairs "
+        ": columns (3, names not shown) fit no shape; expected query and document, triplets, sentence pairs "
         "with a score, text and label, or title and text. Name yours, e.g. source.columns.query=your_column.",
     ),
     "Parquet without its end": ("p.parquet", damaged_parquet()[:-40], ": not a readable Parquet file: "),

@@ -46,3 +46,13 @@ def test_ranges_are_widened_by_a_share_at_both_ends():
     wide = RANGES.widen(0.05)
     assert np.allclose(wide.high - wide.low, (RANGES.high - RANGES.low) * 1.1)
     assert np.allclose(wide.high + wide.low, RANGES.high + RANGES.low, atol=1e-6)
+
+
+def test_vectors_with_values_beyond_the_ranges_are_counted():
+    beyond = VECTORS.copy()
+    beyond[3, 5] = RANGES.high[5] + 0.1
+    beyond[7, 20] = RANGES.low[20] - 0.1
+    assert Codec(24, "int8", RANGES).count_beyond(VECTORS) == 0
+    assert Codec(24, "int8", RANGES).count_beyond(beyond) == 2
+    assert Codec(8, "int8", RANGES).count_beyond(beyond) == 1, "of the dimensions that are kept"
+    assert Codec(24).count_beyond(beyond) == 0

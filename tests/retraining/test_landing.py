@@ -87,3 +87,11 @@ def test_on_an_object_store_a_file_is_there_whole_as_soon_as_it_is_listed(bucket
     assert [file.uri for file in found.new] == [f"{bucket}/landing/1.jsonl"]
     with pytest.raises(StorageError, match="no such place"):
         look(SourceConfig(path=f"{bucket}/lnading"), (), (), settle_s=0)
+
+
+def test_a_table_without_a_header_is_whole_however_many_cells_its_last_row_has(tmp_path: Path):
+    land(tmp_path, "more.csv", "q,d\nr,e,a licence\n")
+    land(tmp_path, "half.csv", "q,d\nr")
+    found = look(SourceConfig(path=str(tmp_path), header=False), (), (), settle_s=30, now=NOW)
+    assert [Path(file.uri).name for file in found.new] == ["more.csv"]
+    assert found.left == {"half.csv": "its last row breaks off"}
