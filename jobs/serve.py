@@ -18,17 +18,22 @@ from medembed.registry.models import open_registry
 from serve.app import ServeConfig, resolve
 from serve.dashboard import Dashboard
 from serve.deploy import deployed, describe, kept_token, to_arguments
-from serve.haproxy import PORTS, haproxy_environment
-from serve.keys import read_keys
+from serve.haproxy import FRONT, PORTS, haproxy_environment
+from serve.keys import ValidKeys, read_keys
 from serve.logs import PIPE, copied, make_pipe
-from serve.run import find_port, prefer_port
+from serve.run import HOST, check_host, find_port, prefer_port
 from serve.scaling import check_room
 
 
 class ServeJob(ServeConfig):
     """Config of `medembed serve`."""
 
-    port: int = Field(default=8000, ge=1, le=65535, description="HTTP port, on 127.0.0.1")
+    host: str = Field(
+        default=HOST,
+        description="IPv4 address on which callers reach the server: of this machine, 0.0.0.0 for all; another than "
+        "loopback only with keys. Plain HTTP: put TLS in front",
+    )
+    port: int = Field(default=8000, ge=1, le=65535, description="HTTP port on host")
     dashboard_port: int = Field(
         default=8265, ge=1, le=65535, description="port of the private Ray's dashboard, which medembed promote needs"
     )
@@ -63,14 +68,15 @@ def _haproxy_switches(job: ServeJob, scratch: str) -> Environment:
         print(f"behind Serve's own proxy, several times slower: {str(error).removeprefix('ingress: ')}", flush=True)
         return {}
     ports = {variable: str(prefer_port(port)) for variable, port in PORTS.items()}  # another server may have these
-    return environment | ports | {name: os.environ[name] for name in ports if name in os.environ}
+    front = {} if job.host == HOST else {FRONT: job.host}
+    return environment | front | ports | {name: os.environ[name] for name in ports if name in os.environ}
 
 
 def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
     user_config = resolve(config)
     arguments, started = to_arguments(config), time.monotonic()
     with _dashboard(job, address) as dashboard, deployed(
-        arguments, port=job.port, timeout_s=job.start_timeout_s, dashboard=dashboard
+        arguments, host=job.host, port=job.port, timeout_s=job.start_timeout_s, dashboard=dashboard
     ) as url:  # fmt: skip
         print(describe(url, user_config), flush=True)
         _wait_for_ctrl_c()
@@ -81,7 +87,8 @@ def _checked(job: ServeJob) -> ServeConfig:
     """The application's part of the config. Raises a MedEmbedError for what can be known before Ray starts."""
     given = job.model_dump(exclude_unset=True)
     own = {name: value for name, value in given.items() if name in ServeConfig.model_fields}
-    find_port(job.port)
+    is_open = check_host(job.host, has_keys=read_keys(job.keys) != ValidKeys())
+    find_port(job.port, job.host)
     if any(one.startswith("models:/") for one in (job.model, *job.models.values())):
         place = RegistryConfig(workspace=job.workspace, tracking_uri=job.tracking_uri)
         own["tracking_uri"] = open_registry(place, on_cluster=is_submitted()).tracking_uri
@@ -89,7 +96,10 @@ def _checked(job: ServeJob) -> ServeConfig:
         find_port(job.dashboard_port)
         check_room(job.replicas, job.cpus_per_replica)
     config = ServeConfig.model_validate(own)
-    read_keys(config.keys)
+    if is_open:
+        print(
+            f"listens on {job.host}: other machines may ask, with a key, over plain HTTP; put TLS in front", flush=True
+        )
     return config
 
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from serve import page, replicas, search_api
+from serve import page, replicas, scrape, search_api
 from serve.access import log_request, note
 from serve.bodies import read_body
 from serve.calls import ERRORS, accept, call, note_model
@@ -53,9 +53,11 @@ def make_app(embedder: Any, front: Front, *, most: int | None = None) -> FastAPI
     app.state.extras = {name: embedder.options(multiplexed_model_id=name) for name in front.extras}
     app.state.ready = Fresh(lambda: embedder.embed.remote(_READY), _PROBED_FOR_S)
     app.state.replicas = Fresh(lambda: replicas.ask_all(embedder), _PROBED_FOR_S)
+    app.state.metrics = Fresh(scrape.read_cluster, scrape.FRESH_FOR_S)
     app.include_router(routes)
     app.include_router(search_api.routes)
     app.include_router(replicas.routes)
+    app.include_router(scrape.routes)
     if front.has_page:
         app.include_router(page.routes)
     if keys is not None:

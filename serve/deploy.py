@@ -17,6 +17,7 @@ from medembed.encoding.model_files import fetch_model, model_width, read_card
 from medembed.errors import ServiceError
 from serve.app import ServeConfig
 from serve.dashboard import IMPORT_PATH, Dashboard, token_file
+from serve.haproxy import ANYWHERE, FRONT
 from serve.run import HOST
 from serve.token import check_dashboard
 
@@ -35,8 +36,12 @@ def to_arguments(config: ServeConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def deployed(arguments: dict[str, Any], *, port: int, timeout_s: float, dashboard: Dashboard) -> Iterator[str]:
+def deployed(
+    arguments: dict[str, Any], *, host: str = HOST, port: int, timeout_s: float, dashboard: Dashboard
+) -> Iterator[str]:
     """Yields the base URL of the application, which answers there; ends Serve afterwards.
+
+    Callers reach it on `host`: where HAProxy was told so when Ray started, Serve itself stays on loopback.
 
     `ray.init` comes first. Raises ServiceError if Serve runs there already, or the application does not come up;
     ConfigError if that Ray asks for no token.
@@ -52,8 +57,8 @@ def deployed(arguments: dict[str, Any], *, port: int, timeout_s: float, dashboar
     check_dashboard(dashboard.address, bool(arguments.get("without_token")))
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    options = {"host": HOST, "port": port}
-    url = f"http://{HOST}:{port}"
+    options = {"host": HOST if FRONT in os.environ else host, "port": port}
+    url = f"http://{HOST if host == ANYWHERE else host}:{port}"
     try:
         serve.start(http_options=options, logging_config={"enable_access_log": False})
         app = {"name": APP, "route_prefix": "/", "import_path": IMPORT_PATH, "args": arguments}

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # Probes have no key; they say nothing but whether the server works, and which version.
 OPEN = ("/health/live", "/health/ready", "/health/replicas")
+# Needs a key, but takes no place: one reading serves all, and an overload is when it is wanted.
+_CHEAP = ("/metrics",)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d+)?")
 
 
@@ -105,7 +107,8 @@ class Guard:
         """Return how many of the places in work the request takes, which it has from now on."""
         headers = Headers(scope=scope)
         # Below a route prefix of Serve, or a mount, the path has it in front.
-        is_open = scope["path"].removeprefix(scope.get("root_path", "")) in self.open_paths
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        is_open = path in self.open_paths
         if self.keys is None:
             self._check_host(headers.get("host", ""))
         elif not is_open:
@@ -113,7 +116,7 @@ class Guard:
         length = headers.get("content-length", "")
         if length.isdecimal() and float(length) > self.limits.max_body_bytes:
             raise self._too_large()
-        if is_open:
+        if is_open or path in _CHEAP:
             return 0
         if self.most is not None and self.begun >= self.most:
             from ray.serve.exceptions import BackPressureError

@@ -23,7 +23,10 @@ from medembed.errors import ConfigError
 
 Ingress = Literal["auto", "serve", "haproxy"]
 HOST = "MEDEMBED_HAPROXY_HOST"  # where statistics and metrics of HAProxy listen
+ANYWHERE = "0.0.0.0"  # all addresses of this machine
+FRONT = "MEDEMBED_HAPROXY_FRONT"  # an address for callers, beside the one that Serve was told
 _OPEN_PORTS = re.compile(r"^(\s*bind )(?:\*)?:(\d+)$", re.MULTILINE)
+_FRONT = re.compile(r"^(frontend http_frontend\s+bind )(\S+)(:\d+)$", re.MULTILINE)
 _OPEN_SOCKET = re.compile(r"^(\s*stats socket \S+ mode )666", re.MULTILINE)
 _ERROR_FILE = re.compile(r"^\s*errorfile \d+ (\S+)$", re.MULTILINE)
 _COMMAND = "medembed-haproxy"
@@ -94,6 +97,15 @@ def close_ports(config: str, host: str) -> str:
     return _OPEN_PORTS.sub(rf"\g<1>{host}:\2", config)
 
 
+def open_front(config: str, host: str) -> str:
+    """Return HAProxy's configuration that takes requests on another address, too, than Ray Serve was told.
+
+    So that replicas, which listen where Serve was told, stay on loopback.
+    """
+    front = rf"\g<1>{host}\g<3>" if host == ANYWHERE else rf"\g<0>,{host}\g<3>"
+    return _FRONT.sub(front, config)
+
+
 def close_socket(config: str) -> str:
     """HAProxy's configuration with an admin socket for its owner alone: who has it sends the traffic elsewhere."""
     return _OPEN_SOCKET.sub(r"\g<1>600", config)
@@ -154,6 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         own_folder(place.parent)
         config = place.read_text()
         closed = close_socket(close_ports(config, os.environ.get(HOST, "127.0.0.1")))
+        if FRONT in os.environ:
+            closed = open_front(closed, os.environ[FRONT])
         place.write_text(end_with_caller(closed))
         for path in set(_ERROR_FILE.findall(config)):
             Path(path).write_bytes(error_file())

@@ -2,13 +2,14 @@
 
 import contextlib
 import io
+import ipaddress
 import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from medembed.errors import ServiceError
+from medembed.errors import ConfigError, ServiceError
 
 HOST = "127.0.0.1"
 
@@ -40,15 +41,33 @@ def serving(arguments: dict[str, Any], port: int | None = None) -> Iterator[str]
             serve.shutdown()
 
 
-def find_port(port: int | None) -> int:
-    """The port if it is free, or a free one for None. Raises ServiceError if it is in use."""
+def check_host(host: str, has_keys: bool) -> bool:
+    """Return whether other machines may reach this address. Raises ConfigError for one that they may without a key."""
+    try:
+        address = ipaddress.IPv4Address(host)
+    except ValueError:
+        raise ConfigError(
+            f"host: found {host!r}, expected an IPv4 address of this machine, or 0.0.0.0 for all of them."
+        ) from None
+    if address.is_loopback:
+        return False
+    if not has_keys:
+        raise ConfigError(
+            f"host: {host} is open to other machines, and this server has no keys; set keys.file or keys.variable, or "
+            f"leave host at {HOST}."
+        )
+    return True
+
+
+def find_port(port: int | None, host: str = HOST) -> int:
+    """Return the port if it is free, or a free one for None. Raises ServiceError if it cannot be listened on."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port or 0))
+            probe.bind((host, port or 0))
         except OSError as error:
             raise ServiceError(
-                f"port {port} on {HOST}: {error.strerror}; stop what listens there or choose another port."
+                f"port {port} on {host}: {error.strerror}; stop what listens there or choose another port or host."
             ) from None
         return int(probe.getsockname()[1])
 

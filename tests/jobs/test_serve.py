@@ -74,6 +74,12 @@ def test_a_place_that_cannot_be_used_is_one_line_before_ray_starts(model: Path, 
     places = [f"model={model}", "port=58231", "dashboard_port=58232"]
     assert "this machine has" in start(tmp_path, *places, "replicas=1000")
     assert "nowhere/keys: no such file" in start(tmp_path, *places, f"keys.file={tmp_path}/nowhere/keys")
+    assert "0.0.0.0 is open to other machines, and this server has no keys" in start(tmp_path, *places, "host=0.0.0.0")
+    for host in ("localhost", "::", "127.1", "10.0.0.300"):
+        assert "expected an IPv4 address" in start(tmp_path, *places, f"host={host}")
+    (tmp_path / "keys").write_text("0" * 64)
+    elsewhere_host = ["host=192.0.2.7", f"keys.file={tmp_path}/keys"]
+    assert "192.0.2.7: Cannot assign requested address" in start(tmp_path, *places, *elsewhere_host)
     corpus = write_corpus(tmp_path / "data", [{"document_id": "d"}], 1)
     write_table(tmp_path / "table", corpus, np.eye(1, 32, dtype=np.float32), encoder="another")
     assert "never compared" in start(tmp_path, *places, f"table={tmp_path}/table")

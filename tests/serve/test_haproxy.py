@@ -17,12 +17,14 @@ from ray.exceptions import RayActorError
 from medembed.errors import ConfigError
 from serve.errors import explain
 from serve.haproxy import (
+    FRONT,
     close_ports,
     close_socket,
     end_with_caller,
     error_file,
     haproxy_environment,
     is_behind_haproxy,
+    open_front,
     own_folder,
 )
 from tests.children import die_with_parent
@@ -106,6 +108,17 @@ def test_of_the_configuration_that_ray_writes_all_is_closed_and_a_caller_who_lef
     assert "splice" not in config
 
 
+@pytest.mark.parametrize(
+    ("host", "front"), [("0.0.0.0", "0.0.0.0:8000"), ("192.0.2.7", "127.0.0.1:8000,192.0.2.7:8000")]
+)
+def test_callers_elsewhere_reach_the_front_of_haproxy_and_nothing_else(rays_own: str, host: str, front: str):
+    lines = open_front(close_ports(rays_own, "127.0.0.1"), host).splitlines()
+    assert [line.split("bind ")[1] for line in lines if line.strip().startswith("bind")] == [
+        "127.0.0.1:9101", front, "127.0.0.1:8404",
+    ]  # fmt: skip
+    assert [line for line in lines if "server r 127.0.0.1:30000" in line], "replicas stay where Serve was told"
+
+
 def test_a_folder_for_haproxy_becomes_its_owners_alone_and_another_users_or_a_link_is_refused(tmp_path: Path):
     folder = tmp_path / "open"
     folder.mkdir(mode=0o755)
@@ -141,8 +154,9 @@ def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in
     )
     command = Path(sys.executable).with_name("medembed-haproxy")
     process = subprocess.Popen(
-        [command, "-db", "-f", str(folder / "haproxy.cfg")], stderr=subprocess.DEVNULL, preexec_fn=die_with_parent
-    )
+        [command, "-db", "-f", str(folder / "haproxy.cfg")], stderr=subprocess.DEVNULL, preexec_fn=die_with_parent,
+        env=os.environ | {FRONT: "127.0.0.2"},
+    )  # fmt: skip
     try:
         for _ in range(100):
             try:
@@ -158,7 +172,7 @@ def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in
         listening = subprocess.run(
             [sys.executable, "-c", _LISTENING, str(process.pid)], capture_output=True, text=True, check=True
         )
-        assert set(listening.stdout.split()) == {"127.0.0.1"}
+        assert sorted(listening.stdout.split()) == ["127.0.0.1"] * 3 + ["127.0.0.2"]
         assert folder.stat().st_mode & 0o777 == 0o700
         assert (folder / "admin.sock").stat().st_mode & 0o777 == 0o600
     finally:

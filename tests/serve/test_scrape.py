@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 
+from jobs.serve import ServeJob
+from serve import scrape as scrape_page
 from tests.serve.conftest import KEY
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
@@ -34,10 +35,9 @@ def ask(url: str, path: str, key: str = KEY, **body: Any) -> int:
         return error.code
 
 
-def read() -> Scrape:
-    (node,) = ray.nodes()
-    address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
-    with urllib.request.urlopen(address, timeout=30) as response:
+def read(url: str) -> Scrape:
+    request = urllib.request.Request(f"{url}/metrics", headers={"Authorization": f"Bearer {KEY}"})
+    with urllib.request.urlopen(request, timeout=30) as response:
         text = response.read().decode()
     found: Scrape = defaultdict(list)
     for family in text_string_to_metric_families(text):
@@ -56,7 +56,7 @@ def scrape(url: str) -> Scrape:
     assert ask(url, "/v1/search", query="heart") == 200
     assert ask(url, "/SECRET") == 404
     for _ in range(120):
-        found = read()
+        found = read(url)
         # Each process reports when it likes, and series of other tests' processes are there for a while yet.
         if counted(found) >= EXPECTED and served(url) in named(found) and "ray_medembed_padding_tokens_total" in found:
             return found
@@ -125,8 +125,11 @@ def gpu_labels(name: str) -> set[str]:
     return set(METRICS_GAUGES[name.removeprefix("ray_")].view.columns)
 
 
-def test_prometheus_reads_the_file_in_which_ray_lists_its_nodes():
+def test_prometheus_reads_the_page_of_the_server_or_the_file_in_which_ray_lists_its_nodes():
     from ray._private.ray_constants import PROMETHEUS_SERVICE_DISCOVERY_FILE
 
-    (scraped,) = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())["scrape_configs"]
-    assert scraped["file_sd_configs"][0]["files"] == [f"/tmp/ray/{PROMETHEUS_SERVICE_DISCOVERY_FILE}"]
+    text = (DEPLOY / "prometheus.yaml").read_text()
+    (scraped,) = yaml.safe_load(text)["scrape_configs"]
+    assert scraped.get("metrics_path", "/metrics") == scrape_page.PATH
+    assert scraped["static_configs"] == [{"targets": [f"127.0.0.1:{ServeJob.model_fields['port'].default}"]}]
+    assert f"[/tmp/ray/{PROMETHEUS_SERVICE_DISCOVERY_FILE}]" in text
