@@ -15,7 +15,7 @@ from medembed.encoding.table import open_table_of
 from serve.errors import RequestError
 from serve.outputs import convert
 from serve.table import SearchConfig, SearchTable, load_search
-from serve.work import Embedded, Model, Refused, Work, check_lengths, check_request, check_vocabulary
+from serve.work import Embedded, Model, Refused, Work, check_request, check_total, check_vocabulary, too_long
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Part:
 
 # A tokenizer takes 0.05 ms for four words and about 1 ms for 10,000 characters; a thread costs 0.1 ms and more.
 _FEW, _SHORT = 8, 1000
+MOST_COUNTED = 1_000_000  # characters: 0.1 s and some 25 MB for their tokens
 Compute = Callable[[Part], Awaitable[npt.NDArray[np.float32]]]  # unit rows [n, D]
 
 
@@ -80,6 +81,7 @@ def describe_model(
         "fingerprint": encoder.fingerprint,
         "width": encoder.width,
         "dimensions": list(encoder.dimensions),
+        "prompts": encoder.prompt_names,
         "max_input_tokens": encoder.max_length,
         "vocabulary": len(encoder.model.tokenizer),
         "int8_ranges": ranges.fingerprint if ranges else None,
@@ -144,18 +146,35 @@ def split(tokens: Sequence[list[int]], limit: int) -> Iterator[list[list[int]]]:
 def _read(served: Served, work: Work) -> _Inputs | Refused:
     try:
         dimensions = check_request(work, served.model)
-        tokens, truncated = _tokenize(served, work)
-        check_lengths(tokens, truncated, work, served.model)
+        tokens, truncated = tokenize(served, work)
+        if not work.cuts and any(truncated):
+            raise _too_long(served, work, truncated.index(True))
+        check_total(tokens, work)
     except RequestError as error:
         return Refused(error, served.model)
     return _Inputs(tokens, truncated, dimensions)
 
 
-def _tokenize(served: Served, work: Work) -> tuple[list[list[int]], list[bool]]:
+def _too_long(served: Served, work: Work, number: int) -> RequestError:
+    remedy = 'shorten it, or send "truncate": "end" to have it cut'
+    return too_long(f"input[{number}]", count(served, work, number), served.model, remedy)
+
+
+def count(served: Served, work: Work, number: int) -> int | None:
+    """Return the tokens of a whole input, were nothing cut; None if it is so long that counting takes too much."""
+    given = work.inputs[number]
+    if not isinstance(given, str):
+        return len(given)
+    if len(given) > MOST_COUNTED:
+        return None
+    return served.encoder.count_tokens(given, work.role, work.prompt_name)
+
+
+def tokenize(served: Served, work: Work) -> tuple[list[list[int]], list[bool]]:
     """(token ids of each input, whether it was cut). Ids are taken as they are: no prompt, no special tokens."""
     texts = [one for one in work.inputs if isinstance(one, str)]
     if texts:
-        return served.encoder.tokenize_and_mark(texts, work.role)
+        return served.encoder.tokenize_and_mark(texts, work.role, work.prompt_name)
     given = [list(one) for one in work.inputs if not isinstance(one, str)]
     check_vocabulary(given, served.model)
     limit = served.model["max_input_tokens"]

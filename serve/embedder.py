@@ -19,7 +19,8 @@ from serve.metrics import ReplicaMetrics
 from serve.openapi import ReplicaEntry
 from serve.search import search
 from serve.search_work import Found, SearchWork
-from serve.work import Embedded, Model, Refused, Work, find_name
+from serve.tokens import read_tokens
+from serve.work import Embedded, Model, Refused, Tokenized, Work, find_name
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,10 @@ class Replica:
     async def embed(self, work: Work) -> Embedded | Refused:
         """The embeddings of one request, or why it was refused."""
         return await answer(work, await self._choose(work.model), self._compute, self.batch_tokens)
+
+    async def tokenize(self, work: Work) -> Tokenized | Refused:
+        """The tokens of one request's inputs, or why it was refused."""
+        return await asyncio.to_thread(read_tokens, work, await self._choose(work.model))
 
     async def search(self, work: SearchWork) -> Found | Refused:
         """What the table has near a query, or why it was refused."""

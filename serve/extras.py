@@ -65,7 +65,7 @@ class Extras:
 
     def describe(self) -> Iterator[dict[str, Any]]:
         """Each model as clients see it; None for what only a replica that has loaded it knows: all say the same."""
-        unknown = dict.fromkeys(("max_input_tokens", "vocabulary", "int8_ranges", "table"))
+        unknown = dict.fromkeys(("prompts", "max_input_tokens", "vocabulary", "int8_ranges", "table"))
         for name, entry in self.entries.items():
             known: dict[str, Any] = {**entry, **unknown, "name": name}
             del known["model"]  # a place on storage is nobody's business

@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import re
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 from pydantic import Field
 from starlette.datastructures import Headers
@@ -43,6 +44,10 @@ class LimitsConfig(Config):
         default=512, ge=1, description="requests that wait for a replica; more get a 429 with Retry-After at once"
     )
     retry_after_s: int = Field(default=1, ge=1, description="seconds that a 429 or 503 asks callers to wait")
+    truncate: Literal["error", "end"] = Field(
+        default="error",
+        description="of an input that is too long, where a request for embeddings does not say: refuse it, or cut it",
+    )
     token_ids: bool = Field(
         default=False,
         description="take token ids as input; off, as LangChain and others send those of OpenAI's tokenizer unless "

@@ -1,6 +1,6 @@
 """Requests and responses in the shape of OpenAI's embeddings API, and our extensions of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -8,9 +8,9 @@ from pydantic import Field
 from serve.bodies import Body
 from serve.errors import RequestError
 from serve.guard import LimitsConfig
-from serve.openapi import EmbeddingAnswer, EmbeddingEntry, ModelEntry
+from serve.openapi import EmbeddingAnswer, EmbeddingEntry, ModelEntry, TokensAnswer, TokensEntry
 from serve.outputs import OutputType, render
-from serve.work import Embedded, Model, Work
+from serve.work import Embedded, Model, Tokenized, Work
 
 _Text = Annotated[str, Field(min_length=1)]
 _TokenId = Annotated[int, Field(ge=0, lt=2**31)]
@@ -45,8 +45,12 @@ class EmbeddingRequest(Body):
     input_type: Literal["query", "document"] | None = Field(
         default=None, description="whose prompt goes in front of a text; null: query"
     )
+    prompt_name: str | None = Field(
+        default=None, description="instead of input_type: a name in `prompts` of GET /v1/models"
+    )
     truncate: Literal["error", "end"] | None = Field(
-        default=None, description='of an input that is too long; "end" cuts it, and says so by `truncated`; null: error'
+        default=None,
+        description='of an input that is too long; "end" cuts it, and says so by `truncated`; null: limits.truncate',
     )
     output_dtype: OutputType | None = Field(
         default=None,
@@ -64,22 +68,37 @@ class EmbeddingRequest(Body):
         return [found] if single else found
 
 
+class TokensRequest(Body):
+    """Body of POST /v1/tokenize, which answers with what the model reads of each input, prompt included."""
+
+    sample: ClassVar[str] = '{"input": ...}'
+    expected: ClassVar[Mapping[str, str]] = {"input": "expected a string, or a list of strings, none of them empty"}
+
+    input: _Text | _Texts = Field(description="a text, or several")
+    model: str | None = Field(default=None, description="a name from GET /v1/models; null: the main one")
+    input_type: Literal["query", "document"] | None = Field(
+        default=None, description="whose prompt goes in front of a text; null: query"
+    )
+    prompt_name: str | None = Field(
+        default=None, description="instead of input_type: a name in `prompts` of GET /v1/models"
+    )
+    expected_fingerprint: str | None = Field(
+        default=None, description="409 unless the served model has this fingerprint"
+    )
+
+
 def to_work(request: EmbeddingRequest, limits: LimitsConfig) -> Work:
     """What a replica is asked to do. Raises RequestError for what the limits do not allow."""
     inputs = request.inputs()
-    if len(inputs) > limits.max_items:
-        raise RequestError(
-            400,
-            f"input: has {len(inputs)} items; at most {limits.max_items} are taken (limits.max_items): send fewer at "
-            "a time.",
-            "input",
-        )
+    _check_inputs(inputs, limits)
+    _check_prompt(request)
     if not isinstance(inputs[0], str):
         _check_token_ids(request, limits)
     return Work(
         inputs=inputs,
         role=request.input_type or "query",
-        cuts=request.truncate == "end",
+        prompt_name=request.prompt_name,
+        cuts=(request.truncate or limits.truncate) == "end",
         max_tokens=limits.max_tokens,
         model=request.model,
         dimensions=request.dimensions,
@@ -88,13 +107,44 @@ def to_work(request: EmbeddingRequest, limits: LimitsConfig) -> Work:
     )
 
 
-def embedding_response(result: Embedded, request: EmbeddingRequest) -> EmbeddingAnswer:
-    """The answer, in input order. Entries have `truncated` where a request lets inputs be cut."""
+def to_tokens_work(request: TokensRequest, limits: LimitsConfig) -> Work:
+    """What a replica is asked to tokenise. Raises RequestError for what the limits do not allow."""
+    inputs = [request.input] if isinstance(request.input, str) else request.input
+    _check_inputs(inputs, limits)
+    _check_prompt(request)
+    return Work(
+        inputs=inputs,
+        role=request.input_type or "query",
+        prompt_name=request.prompt_name,
+        cuts=True,
+        max_tokens=limits.max_tokens,
+        model=request.model,
+        expected_fingerprint=request.expected_fingerprint,
+    )
+
+
+def _check_inputs(inputs: Sequence[Any], limits: LimitsConfig) -> None:
+    if len(inputs) > limits.max_items:
+        raise RequestError(
+            400,
+            f"input: has {len(inputs)} items; at most {limits.max_items} are taken (limits.max_items): send fewer at "
+            "a time.",
+            "input",
+        )
+
+
+def _check_prompt(request: EmbeddingRequest | TokensRequest) -> None:
+    if request.prompt_name is not None and request.input_type is not None:
+        raise RequestError(400, "prompt_name, input_type: expected one of them at most.", "prompt_name")
+
+
+def embedding_response(result: Embedded, request: EmbeddingRequest, *, cuts: bool) -> EmbeddingAnswer:
+    """The answer, in input order. Entries have `truncated` where inputs may be cut."""
     data: list[EmbeddingEntry] = [
         {"object": "embedding", "index": index, "embedding": embedding}
         for index, embedding in enumerate(render(result.embeddings, request.encoding_format or "float"))
     ]
-    if request.truncate == "end":
+    if cuts:
         for entry, truncated in zip(data, result.truncated, strict=True):
             entry["truncated"] = truncated
     tokens = sum(result.tokens)
@@ -103,6 +153,23 @@ def embedding_response(result: Embedded, request: EmbeddingRequest) -> Embedding
         "data": data,
         "model": result.model["name"],
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+
+
+def tokens_response(result: Tokenized) -> TokensAnswer:
+    """The answer, in input order."""
+    rows = zip(result.tokens, result.counts, result.truncated, strict=True)
+    data: list[TokensEntry] = [
+        {"index": index, "ids": ids, "count": count, "truncated": truncated}
+        for index, (ids, count, truncated) in enumerate(rows)
+    ]
+    total = sum(map(len, result.tokens))
+    return {
+        "object": "list",
+        "data": data,
+        "model": result.model["name"],
+        "max_input_tokens": result.model["max_input_tokens"],
+        "usage": {"prompt_tokens": total, "total_tokens": total},
     }
 
 
@@ -137,7 +204,6 @@ def _check_token_ids(request: EmbeddingRequest, limits: LimitsConfig) -> None:
             "check_embedding_ctx_length=False), or have the operator set limits.token_ids=true.",
             "input",
         )
-    if request.input_type is not None:
-        raise RequestError(
-            400, "input_type: token ids are taken as they are, no prompt is added; leave it out.", "input_type"
-        )
+    for name in ("input_type", "prompt_name"):
+        if getattr(request, name) is not None:
+            raise RequestError(400, f"{name}: token ids are taken as they are, no prompt is added; leave it out.", name)

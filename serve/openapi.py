@@ -3,7 +3,7 @@
 from typing import Any, Literal, NotRequired
 
 from fastapi import FastAPI
-from pydantic import ConfigDict, with_config
+from pydantic import BaseModel, ConfigDict, with_config
 from typing_extensions import TypedDict  # typing's own, before Python 3.12, is none that pydantic reads
 
 from serve.work import TableFacts
@@ -51,6 +51,27 @@ class EmbeddingAnswer(TypedDict):
 
 
 @_exact
+class TokensEntry(TypedDict):
+    """The token ids that the model reads of one input; `count` are those of the whole input, were it not truncated."""
+
+    index: int
+    ids: list[int]
+    count: int
+    truncated: bool
+
+
+@_exact
+class TokensAnswer(TypedDict):
+    """Tokens in the order of the inputs."""
+
+    object: Literal["list"]
+    data: list[TokensEntry]
+    model: str
+    max_input_tokens: int
+    usage: Usage
+
+
+@_exact
 class ModelEntry(TypedDict):
     """A served model. `trained` says whether there are trained dimensions, or any is taken as it comes.
 
@@ -67,6 +88,7 @@ class ModelEntry(TypedDict):
     fingerprint: str
     width: int | None
     dimensions: list[int]
+    prompts: list[str] | None
     max_input_tokens: int | None
     vocabulary: int | None
     int8_ranges: str | None
@@ -150,6 +172,11 @@ def answers(shape: Any, *, of_model: bool = True, of_dimensions: bool = False) -
     """A route's `responses` for 200: a body of this shape, and the headers that name the model behind it."""
     headers = (_MODEL_HEADERS if of_model else {}) | (_TRAINED_HEADER if of_dimensions else {})
     return {200: {"model": shape, "description": shape.__doc__.partition(".")[0], "headers": headers}}
+
+
+def body_of(shape: type[BaseModel]) -> dict[str, Any]:
+    """Return a route's `openapi_extra`: it reads a body of this shape itself."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": shape.model_json_schema()}}}}
 
 
 def require_key(app: FastAPI, open_paths: tuple[str, ...]) -> None:

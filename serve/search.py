@@ -10,11 +10,11 @@ from medembed.matryoshka import truncate
 from medembed.search.indexed import index_search
 from medembed.search.memory import HeldRows
 from medembed.search.topk import Ranking
-from serve.answer import Served
+from serve.answer import Served, count
 from serve.errors import RequestError
 from serve.search_work import Found, Hit, Plan, SearchWork, plan_search
 from serve.table import SearchTable
-from serve.work import Embedded, Refused, Work
+from serve.work import Embedded, Refused, Work, too_long
 
 Embed = Callable[[Work], Awaitable[Embedded | Refused]]
 
@@ -57,16 +57,13 @@ async def _embed(work: SearchWork, served: Served, embed: Embed) -> tuple[npt.ND
     """(the query's embedding [D], its tokens); None if another model made it. Raises RequestError."""
     if not isinstance(work.asked, str):
         return work.asked, 0
-    embedded = await embed(Work((work.asked,), cuts=True))
+    asked = Work((work.asked,), cuts=True)
+    embedded = await embed(asked)
     if embedded.model != served.model:
         return None
     if isinstance(embedded, Refused):
         raise embedded.error
     if embedded.truncated[0]:
-        raise RequestError(
-            400,
-            f"query: longer than the {served.model['max_input_tokens']} tokens that this model reads; shorten it.",
-            "query",
-            "context_length_exceeded",
-        )
+        tokens = await asyncio.to_thread(count, served, asked, 0)
+        raise too_long("query", tokens, served.model, "shorten it")
     return embedded.embeddings[0], embedded.tokens[0]

@@ -9,18 +9,15 @@ from serve.access import note
 from serve.bodies import read_body
 from serve.calls import ERRORS, accept, call
 from serve.messages import model_headers
-from serve.openapi import SearchAnswer, answers
+from serve.openapi import SearchAnswer, answers, body_of
 from serve.search_messages import SearchRequest, search_response, to_search_work
 from serve.search_work import Found
 from serve.work import Refused
 
-_BODY = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": SearchRequest.model_json_schema()}}}
-}
 routes = APIRouter(responses=ERRORS)
 
 
-@routes.post("/v1/search", openapi_extra=_BODY, responses=answers(SearchAnswer))
+@routes.post("/v1/search", openapi_extra=body_of(SearchRequest), responses=answers(SearchAnswer))
 async def search(request: Request) -> Response:
     """The documents of the served table that are nearest to a query."""
     asked = await read_body(request, SearchRequest)

@@ -26,6 +26,7 @@ class Here:
 
     def __init__(self, replica: Replica) -> None:
         self.embed, self.search = Method(replica.embed), Method(replica.search)
+        self.tokenize = Method(replica.tokenize)
         self.describe_all = Method(replica.describe_all)
 
     def options(self, **_: Any) -> "Here":

@@ -31,7 +31,7 @@ class TableFacts(TypedDict):
 class Model(TypedDict):
     """The served model, as clients see it. `dimensions` are the trained ones, none for a stock model.
 
-    `table` is None where there is nothing to search.
+    `prompts` are the names of its prompts; `table` is None where there is nothing to search.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Model(TypedDict):
     fingerprint: str
     width: int
     dimensions: list[int]
+    prompts: list[str]
     max_input_tokens: int
     vocabulary: int
     int8_ranges: str | None
@@ -49,11 +50,13 @@ class Model(TypedDict):
 class Work:
     """The inputs of one request, texts or token ids, and what it asks of the model; None asks for nothing special.
 
-    `cuts`: too long an input is cut rather than refused. `max_tokens` bounds what all inputs have together.
+    `prompt_name`: another prompt than the role's. `cuts`: too long an input is cut rather than refused. `max_tokens`
+    bounds what all inputs have together.
     """
 
     inputs: Sequence[str] | Sequence[Sequence[int]]
     role: Role = "query"
+    prompt_name: str | None = None
     cuts: bool = False
     max_tokens: int | None = None
     model: str | None = None
@@ -72,6 +75,16 @@ class Embedded:
     embeddings: npt.NDArray[Any]
     dimensions: int
     tokens: list[int]
+    truncated: list[bool]
+    model: Model
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """The token ids that a model reads of each input, the tokens of the whole inputs, and which were cut."""
+
+    tokens: list[list[int]]
+    counts: list[int]
     truncated: list[bool]
     model: Model
 
@@ -126,12 +139,20 @@ def check_request(work: Work, model: Model) -> int:
             "this server has none; the operator sets table=<such a table of this model>.",
             "output_dtype",
         )
+    check_prompt(work.prompt_name, model)
     dimensions = model["width"] if work.dimensions is None else work.dimensions
     try:
         check_trained([dimensions], model["dimensions"], model["width"])
     except ModelError as error:
         raise RequestError(400, str(error), "dimensions") from None
     return dimensions
+
+
+def check_prompt(name: str | None, model: Model) -> None:
+    """Raises RequestError 400 if the model has no prompt of this name."""
+    if name is not None and name not in model["prompts"]:
+        known = ", ".join(map(repr, model["prompts"])) or "none"
+        raise RequestError(400, f"prompt_name: not a prompt of this model; it has: {known}.", "prompt_name")
 
 
 def check_vocabulary(tokens: Sequence[Sequence[int]], model: Model) -> None:
@@ -146,16 +167,19 @@ def check_vocabulary(tokens: Sequence[Sequence[int]], model: Model) -> None:
             )
 
 
-def check_lengths(tokens: Sequence[Sequence[int]], truncated: Sequence[bool], work: Work, model: Model) -> None:
-    """Raises RequestError if an input was cut that must not be, or if all inputs together are too long."""
-    if not work.cuts and any(truncated):
-        raise RequestError(
-            400,
-            f"input[{truncated.index(True)}]: longer than the {model['max_input_tokens']} tokens that this model "
-            'reads; shorten it, or send "truncate": "end" to have it cut.',
-            "input",
-            "context_length_exceeded",
-        )
+def too_long(field: str, tokens: int | None, model: Model, remedy: str) -> RequestError:
+    """Return the error for an input of so many tokens; None: of more than anyone counts."""
+    most = model["max_input_tokens"]
+    return RequestError(
+        400,
+        f"{field}: has {tokens or 'very many'} tokens; at most {most} are read by this model; {remedy}.",
+        field.partition("[")[0],
+        "context_length_exceeded",
+    )
+
+
+def check_total(tokens: Sequence[Sequence[int]], work: Work) -> None:
+    """Raises RequestError if all inputs together are too long."""
     total = sum(map(len, tokens))
     if work.max_tokens is not None and total > work.max_tokens:
         raise RequestError(

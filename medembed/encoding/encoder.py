@@ -101,12 +101,14 @@ class Encoder:
         """Token ids of each text behind its role's prompt, cut at the maximum length."""
         return self.tokenize_and_mark(texts, role)[0]
 
-    def tokenize_and_mark(self, texts: Sequence[str], role: Role = "document") -> tuple[list[list[int]], list[bool]]:
-        """(what `tokenize` gives, whether each text was cut).
+    def tokenize_and_mark(
+        self, texts: Sequence[str], role: Role = "document", prompt_name: str | None = None
+    ) -> tuple[list[list[int]], list[bool]]:
+        """(what `tokenize` gives, whether each text was cut). `prompt_name`: one of `prompt_names`, not the role's.
 
         A tokenizer that is not a "fast" one does not say what it cut: there, a text that fills the maximum counts.
         """
-        prompt, limit = self.prompt(role), self.max_length * _CHARACTERS_PER_TOKEN
+        prompt, limit = self.prompt(role, prompt_name), self.max_length * _CHARACTERS_PER_TOKEN
         encoded = self.model.tokenizer(
             [prompt + text[:limit] for text in texts],
             truncation=True,
@@ -123,6 +125,18 @@ class Encoder:
             for text, ids, mark in zip(texts, tokens, marks, strict=True)
         ]
         return tokens, cut
+
+    def count_tokens(self, text: str, role: Role = "document", prompt_name: str | None = None) -> int:
+        """Return how many tokens a text has behind its prompt, special tokens included, were nothing cut.
+
+        It is cut, and its pieces are counted: to switch that off would change it for threads that tokenise meanwhile.
+        """
+        encoded = self.model.tokenizer(
+            [self.prompt(role, prompt_name) + text], truncation=True, max_length=self.max_length, verbose=False
+        )
+        first = encoded.encodings[0]
+        pieces = [first, *first.overflowing]
+        return sum(first.special_tokens_mask) + sum(piece.special_tokens_mask.count(0) for piece in pieces)
 
     def batches(self, tokens: Sequence[Sequence[int]], max_tokens: int | None = None) -> Iterator[Batch]:
         """The batches that these texts, given as token ids, are computed in; null: of `config.batch_tokens`."""
@@ -143,9 +157,16 @@ class Encoder:
                 yield tokens
             yield upcoming.result()
 
-    def prompt(self, role: Role) -> str:
-        """The text that the checkpoint wants in front of a query or a document; often empty."""
+    @property
+    def prompt_names(self) -> list[str]:
+        """The names of the checkpoint's prompts."""
+        return sorted(self.model.prompts or {})
+
+    def prompt(self, role: Role, name: str | None = None) -> str:
+        """The text that the checkpoint wants in front of a query or a document, or has under a name; often empty."""
         prompts = self.model.prompts or {}
+        if name is not None:
+            return str(prompts[name])
         return next((prompts[name] for name in _PROMPT_NAMES[role] if prompts.get(name)), "")
 
 

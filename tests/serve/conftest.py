@@ -32,7 +32,8 @@ from serve.openapi import ReplicaEntry
 from serve.run import find_port, serving
 from serve.search import search
 from serve.search_work import Found, SearchWork
-from serve.work import Embedded, Model, Refused, Work
+from serve.tokens import read_tokens
+from serve.work import Embedded, Model, Refused, Tokenized, Work
 from tests.tables import write_corpus, write_table
 from tests.tiny import SIGNS, SUBJECTS, make_encoder
 
@@ -60,10 +61,14 @@ class Replica:
         self.seen: list[Work] = []
         self.embed, self.describe_all = Method(self._embed), Method(self._describe)
         self.search = Method(self._search)
+        self.tokenize = Method(self._tokenize)
 
     def _embed(self, work: Work) -> Embedded | Refused:
         self.seen.append(work)
         return asyncio.run(answer_alone(work, self.served))
+
+    def _tokenize(self, work: Work) -> Tokenized | Refused:
+        return read_tokens(work, self.served)
 
     def _search(self, work: SearchWork) -> Found | Refused:
         async def embed(text: Work) -> Embedded | Refused:
@@ -98,7 +103,7 @@ class Failing:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
-        self.embed = self.describe_all = self.search = Method(self._fail)
+        self.embed = self.describe_all = self.search = self.tokenize = Method(self._fail)
 
     def _fail(self, *_: Any) -> None:
         raise self.error

@@ -15,7 +15,7 @@ from serve.work import Embedded, Model, find_name
 
 ROWS = np.array([[0.6, 0.8], [1.0, 0.0]], dtype=np.float32)
 MODEL: Model = {
-    "name": "m", "version": "1", "fingerprint": "f", "width": 2, "dimensions": [], "max_input_tokens": 8,
+    "name": "m", "version": "1", "fingerprint": "f", "width": 2, "dimensions": [], "prompts": [], "max_input_tokens": 8,
     "vocabulary": 9, "int8_ranges": None, "table": None,
 }  # fmt: skip
 
@@ -26,13 +26,13 @@ def request(**values: Any) -> EmbeddingRequest:
 
 def test_floats_and_base64_carry_the_same_numbers_in_input_order():
     result = Embedded(ROWS, 2, [3, 4], [False, True], MODEL)
-    floats = embedding_response(result, request())
-    packed = embedding_response(result, request(encoding_format="base64"))
+    floats = embedding_response(result, request(), cuts=False)
+    packed = embedding_response(result, request(encoding_format="base64"), cuts=False)
     assert [row["index"] for row in floats["data"]] == [0, 1]
     for one, other in zip(floats["data"], packed["data"], strict=True):
         assert np.frombuffer(base64.b64decode(other["embedding"]), "<f4").tolist() == one["embedding"]
     assert floats["usage"] == {"prompt_tokens": 7, "total_tokens": 7}
-    cut = embedding_response(result, request(truncate="end"))
+    cut = embedding_response(result, request(), cuts=True)
     assert [row["truncated"] for row in cut["data"]] == [False, True]
 
 
@@ -59,7 +59,7 @@ def test_the_defaults_are_floats_errors_for_long_inputs_and_ten_documents():
     work = to_work(request(encoding_format=None, truncate=None, output_dtype=None), LimitsConfig())
     assert (work.cuts, work.output_dtype, work.role) == (False, "float", "query")
     result = Embedded(ROWS, 2, [3, 4], [False, True], MODEL)
-    (first, _) = embedding_response(result, request(encoding_format=None, truncate=None))["data"]
+    (first, _) = embedding_response(result, request(encoding_format=None, truncate=None), cuts=False)["data"]
     assert first == {"object": "embedding", "index": 0, "embedding": ROWS[0].tolist()}
     asked = SearchRequest(query="a", k=None)
     assert to_search_work(asked, LimitsConfig()).k == 10

@@ -11,23 +11,30 @@ from schemathesis.config import SchemathesisConfig
 
 from serve.answer import Served
 from serve.api import make_app
+from serve.fresh import Fresh
 from serve.front import Front
 from serve.guard import LimitsConfig
 from tests.serve.conftest import KEY, Replica, keys_of
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 ROUTES = [
-    ("POST", "/v1/embeddings"), ("POST", "/v1/search"), ("GET", "/v1/models"), ("GET", "/v1/models/{name}"),
+    ("POST", "/v1/embeddings"), ("POST", "/v1/tokenize"), ("POST", "/v1/search"), ("GET", "/metrics"),
+    ("GET", "/v1/models"), ("GET", "/v1/models/{name}"),
     ("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/health/replicas"),
 ]  # fmt: skip
 # Also a body that the document allows may be refused: no schema knows a model's dimensions, or reads 8.0 as no integer.
 ALLOWED = ["2xx", "400", "404", "409"]
 
 
+async def read_metrics() -> str:
+    return "# TYPE ray_a gauge\nray_a 1.0\n"
+
+
 @pytest.fixture(scope="module")
 def schema(searched: Served) -> Any:
     hashes = (hashlib.sha256(KEY.encode()).hexdigest(),)
     app = make_app(Replica(searched), Front(LimitsConfig(token_ids=True), keys_of(*hashes), has_page=False))
+    app.state.metrics = Fresh(read_metrics, 60)  # no Ray here, whose nodes would be asked
     config = SchemathesisConfig.from_dict({"checks": {"positive_data_acceptance": {"expected-statuses": ALLOWED}}})
     return schemathesis.openapi.from_asgi("/openapi.json", app, config=config, headers=HEADERS)
 
@@ -62,7 +69,7 @@ def name_served_model(case: Any) -> bool:
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/search"])
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/tokenize", "/v1/search"])
 def test_any_body_is_answered_as_the_document_says(schema: Any, path: str, mode: GenerationMode):
     @settings(max_examples=40)
     @given(case=schema[path]["POST"].as_strategy(generation_mode=mode))

@@ -75,7 +75,7 @@ def test_usage_counts_the_tokens_that_the_model_read(client: TestClient, trained
 def test_too_long_an_input_is_refused_or_cut_as_asked(client: TestClient, trained: Served):
     message = refused(client, 400, "input", input=["heart", LONG])
     assert "input[1]" in message
-    assert "48 tokens" in message
+    assert "has 108 tokens; at most 48" in message
     answer = ask(client, input=["heart", LONG], truncate="end")
     assert [entry["truncated"] for entry in answer["data"]] == [False, True]
     assert np.abs(rows(answer)[1] - trained.encoder.encode([LONG], "query")[0]).max() < 1e-6
