@@ -33,6 +33,7 @@ class LimitsConfig(Config):
         default=300_000, ge=1, description="tokens of one request in all, after cutting; OpenAI's limit is 300,000"
     )
     max_k: int = Field(default=100, ge=1, description="documents that one search may ask for")
+    max_queries: int = Field(default=100, ge=1, description="queries of one search request")
     max_candidates: int = Field(default=10_000, ge=1, description="candidates that the funnel of one search may have")
     max_body_bytes: int = Field(
         default=8 << 20, ge=1024, description="bytes of a request's body, counted while it comes in; more gets a 413"

@@ -114,6 +114,14 @@ class HitEntry(TypedDict):
 
 
 @_exact
+class ResultEntry(TypedDict):
+    """What one of several queries found, the best first."""
+
+    index: int
+    data: list[HitEntry]
+
+
+@_exact
 class SearchedTable(TypedDict):
     """The table that was searched."""
 
@@ -124,10 +132,10 @@ class SearchedTable(TypedDict):
 
 @_exact
 class SearchAnswer(TypedDict):
-    """Documents, the best first."""
+    """Documents, the best first; of several queries a list of documents for each, in their order."""
 
     object: Literal["list"]
-    data: list[HitEntry]
+    data: list[HitEntry] | list[ResultEntry]
     dimensions: int
     model: str
     table: SearchedTable

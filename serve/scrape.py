@@ -6,6 +6,7 @@ Each node's agent exports its own series on a port that Ray chooses, so that a P
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import aiohttp
 from fastapi import APIRouter
@@ -22,7 +23,9 @@ _UP = "medembed_node_up"
 # Of the agents' own processes: without a label that tells nodes apart, and of no use to anybody.
 _AGENTS_OWN = ("python_", "process_", "target_info")
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
-_PAGE = {200: {"description": "Metrics in Prometheus' text format", "content": {"text/plain": {}}}}
+_PAGE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Metrics in Prometheus' text format", "content": {"text/plain": {}}}
+}
 
 logger = logging.getLogger(__name__)
 routes = APIRouter(responses=ERRORS)

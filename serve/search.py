@@ -29,41 +29,53 @@ async def search(work: SearchWork, serving: Callable[[], Served], embed: Embed) 
         served = serving()
         try:
             plan = plan_search(work, served.model)
-            query, tokens = await _embed(work, served, embed) or (None, 0)
+            queries, tokens = await _embed(work, served, embed) or (None, 0)
         except RequestError as error:
             return Refused(error, served.model)
-        if query is not None:
-            return await asyncio.to_thread(find, served, work.k, plan, query, tokens)
+        if queries is not None:
+            return await asyncio.to_thread(find, served, plan, queries, tokens)
 
 
-def find(served: Served, k: int, plan: Plan, query: npt.NDArray[np.float32], tokens: int) -> Found:
-    """The k best documents for a query float32 [D], by the plan."""
+def find(served: Served, plan: Plan, queries: npt.NDArray[np.float32], tokens: int) -> Found:
+    """The best documents for each query float32 [Q, D], by the plan."""
     assert served.table is not None, "a search without a table is refused"
     table = served.table
-    ranking = _rank(table, k, plan, truncate(query[None], table.table.info.width))
-    ids, rows = (names[0][names[0] != ""].tolist() for names in (ranking.ids, ranking.row_ids))
-    fields = table.documents.find(rows) if table.documents else [{} for _ in rows]
-    hits = [Hit(*one) for one in zip(ids, ranking.scores[0].tolist(), rows, fields, strict=False)]
+    ranking = _rank(table, plan, truncate(queries, table.table.info.width))
+    hits = [_hits(table, ranking, line) for line in range(len(queries))]
     return Found(hits, plan.dimensions, tokens, table.facts(), served.model)
 
 
-def _rank(table: SearchTable, k: int, plan: Plan, query: npt.NDArray[np.float32]) -> Ranking:
+def _rank(table: SearchTable, plan: Plan, queries: npt.NDArray[np.float32]) -> Ranking:
     if not isinstance(table.rows, HeldRows):
-        return index_search(table.rows, query, k, by_document=True)
-    return table.rows.funnel(query, k, plan.funnel) if plan.funnel else table.rows.search(query, k, plan.dimensions)
+        return index_search(table.rows, queries, plan.k, by_document=True)
+    among = table.documents.match(plan.wanted) if table.documents and plan.wanted else None
+    if plan.funnel:
+        return table.rows.funnel(queries, plan.k, plan.funnel, among)
+    return table.rows.search(queries, plan.k, plan.dimensions, among)
+
+
+def _hits(table: SearchTable, ranking: Ranking, line: int) -> list[Hit]:
+    """The documents of one query, best first; a ranking has empty places behind them where there are fewer than k."""
+    count = int((ranking.ids[line] != "").sum())
+    ids = ranking.ids[line][:count].tolist()
+    rows = ranking.row_ids[line][:count].tolist()
+    scores = ranking.scores[line][:count].tolist()
+    fields = table.documents.find(rows) if table.documents else [{} for _ in rows]
+    return [Hit(*hit) for hit in zip(ids, scores, rows, fields, strict=True)]
 
 
 async def _embed(work: SearchWork, served: Served, embed: Embed) -> tuple[npt.NDArray[np.float32], int] | None:
-    """(the query's embedding [D], its tokens); None if another model made it. Raises RequestError."""
-    if not isinstance(work.asked, str):
+    """(the queries' embeddings [Q, D], their tokens); None if another model made them. Raises RequestError."""
+    if isinstance(work.asked, np.ndarray):
         return work.asked, 0
-    asked = Work((work.asked,), cuts=True)
+    asked = Work(work.asked, cuts=True, max_tokens=work.max_tokens)
     embedded = await embed(asked)
     if embedded.model != served.model:
         return None
     if isinstance(embedded, Refused):
         raise embedded.error
-    if embedded.truncated[0]:
-        tokens = await asyncio.to_thread(count, served, asked, 0)
-        raise too_long("query", tokens, served.model, "shorten it")
-    return embedded.embeddings[0], embedded.tokens[0]
+    if any(embedded.truncated):
+        number = embedded.truncated.index(True)
+        tokens = await asyncio.to_thread(count, served, asked, number)
+        raise too_long(f"query[{number}]" if len(work.asked) > 1 else "query", tokens, served.model, "shorten it")
+    return embedded.embeddings, sum(embedded.tokens)

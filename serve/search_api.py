@@ -10,7 +10,7 @@ from serve.bodies import read_body
 from serve.calls import ERRORS, accept, call
 from serve.messages import model_headers
 from serve.openapi import SearchAnswer, answers, body_of
-from serve.search_messages import SearchRequest, search_response, to_search_work
+from serve.search_messages import SearchRequest, is_for_many, search_response, to_search_work
 from serve.search_work import Found
 from serve.work import Refused
 
@@ -22,8 +22,16 @@ async def search(request: Request) -> Response:
     """The documents of the served table that are nearest to a query."""
     asked = await read_body(request, SearchRequest)
     work = to_search_work(asked, request.app.state.limits)
-    note(request.scope, k=work.k, dimensions=work.dimensions, first_dimensions=work.first_dimensions)
+    note(
+        request.scope,
+        queries=len(work.asked),
+        filters=len(work.wanted),
+        k=work.k,
+        dimensions=work.dimensions,
+        first_dimensions=work.first_dimensions,
+    )
     result: Found | Refused = await call(request, request.app.state.embedder.search.remote, work)
     found = accept(request, result, result.model)
     note(request.scope, tokens=found.tokens, dimensions=found.dimensions, table_version=found.table["version"])
-    return Response(to_json(search_response(found)), media_type="application/json", headers=model_headers(found.model))
+    body = to_json(search_response(found, for_many=is_for_many(asked)))
+    return Response(body, media_type="application/json", headers=model_headers(found.model))

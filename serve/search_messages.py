@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,26 +13,38 @@ from medembed.search.precise import unit_rows
 from serve.bodies import Body
 from serve.errors import RequestError
 from serve.guard import LimitsConfig
-from serve.openapi import HitEntry, SearchAnswer
+from serve.openapi import HitEntry, ResultEntry, SearchAnswer
 from serve.search_work import CANDIDATES, Found, Hit, SearchWork
 
 _Dimensions = Annotated[int, Field(ge=1, le=2**20)]
 _Values = Annotated[list[float], Field(min_length=1, fail_fast=True)]
+_Text = Annotated[str, Field(min_length=1)]
+_Value = str | Annotated[list[str], Field(min_length=1, fail_fast=True)]
 _K = 10  # documents that a search finds unless it says otherwise
 _EXPECTED = "expected a list of numbers, or base64 of little-endian float32, as POST /v1/embeddings gives them"
 
 
 class SearchRequest(Body):
-    """Body of POST /v1/search: `query` or `embedding`, not both."""
+    """Body of POST /v1/search: `query` or `embedding`, not both; a list of them gets a list of documents for each."""
 
     sample: ClassVar[str] = '{"query": ...}'
-    expected: ClassVar[Mapping[str, str]] = {"embedding": _EXPECTED}
+    expected: ClassVar[Mapping[str, str]] = {
+        "query": "expected a string, or a list of strings, none of them empty",
+        "embedding": _EXPECTED,
+        "filter": 'expected {field: text, or a list of texts}, such as {"language": "fr"}',
+    }
 
-    query: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="what to look for; the model's query prompt goes in front"
+    query: _Text | Annotated[list[_Text], Field(min_length=1, fail_fast=True)] | None = Field(
+        default=None, description="what to look for, one or several; the model's query prompt goes in front of each"
     )
-    embedding: _Values | str | None = Field(
-        default=None, description="instead of a query: a whole embedding of the served model, numbers or base64 of them"
+    embedding: _Values | str | Annotated[list[_Values | str], Field(min_length=1, fail_fast=True)] | None = Field(
+        default=None,
+        description="instead of queries: whole embeddings of the served model, numbers or base64 of them",
+    )
+    filter: dict[str, _Value] | None = Field(
+        default=None,
+        description="only among documents whose fields have this value, or one of these; null: all. The fields are "
+        "those of the table in GET /v1/models",
     )
     k: Annotated[int, Field(ge=1, le=2**20)] | None = Field(
         default=None, description=f"documents to find; limits.max_k bounds it; null: {_K}, or limits.max_k if less"
@@ -53,9 +65,7 @@ class SearchRequest(Body):
 
 def to_search_work(request: SearchRequest, limits: LimitsConfig) -> SearchWork:
     """What a replica is asked to do. Raises RequestError for what the limits do not allow."""
-    asked = request.query if request.embedding is None else read_embedding(request.embedding)
-    if asked is None or (request.query is not None and request.embedding is not None):
-        raise RequestError(400, "query, embedding: expected exactly one of them.", "query")
+    asked = _read_asked(request, limits)
     if request.candidates is not None and request.first_dimensions is None:
         raise RequestError(400, "candidates: only the funnel has them; give first_dimensions too.", "candidates")
     k = request.k or min(_K, limits.max_k)
@@ -68,12 +78,43 @@ def to_search_work(request: SearchRequest, limits: LimitsConfig) -> SearchWork:
     return SearchWork(
         asked=asked,
         k=k,
+        wanted={name: [value] if isinstance(value, str) else value for name, value in (request.filter or {}).items()},
+        max_tokens=limits.max_tokens,
         dimensions=request.dimensions,
         first_dimensions=request.first_dimensions,
         candidates=request.candidates or min(max(CANDIDATES, k), limits.max_candidates),
         model=request.model,
         expected_fingerprint=request.expected_fingerprint,
     )
+
+
+def is_for_many(request: SearchRequest) -> bool:
+    """Whether a request has a list of queries, of one even, and is answered by a list for each."""
+    if request.embedding is None:
+        return isinstance(request.query, list)
+    return isinstance(request.embedding, list) and not isinstance(request.embedding[0], float)
+
+
+def _read_asked(request: SearchRequest, limits: LimitsConfig) -> list[str] | npt.NDArray[np.float32]:
+    """The texts, or the embeddings float32 [Q, D]. Raises RequestError."""
+    if (request.query is None) == (request.embedding is None):
+        raise RequestError(400, "query, embedding: expected exactly one of them.", "query")
+    name = "query" if request.embedding is None else "embedding"
+    given: Any = request.query if request.embedding is None else request.embedding
+    asked = given if is_for_many(request) else [given]
+    if len(asked) > limits.max_queries:
+        raise RequestError(
+            400,
+            f"{name}: found {len(asked)}; at most {limits.max_queries} are taken (limits.max_queries): send fewer at a "
+            "time.",
+            name,
+        )
+    if request.embedding is None:
+        return list(asked)
+    vectors = [read_embedding(each) for each in asked]
+    if len(set(map(len, vectors))) > 1:
+        raise RequestError(400, "embedding: found several lengths; all must be whole embeddings.", "embedding")
+    return np.stack(vectors)
 
 
 def read_embedding(given: list[float] | str) -> npt.NDArray[np.float32]:
@@ -92,12 +133,14 @@ def read_embedding(given: list[float] | str) -> npt.NDArray[np.float32]:
     return vector
 
 
-def search_response(found: Found) -> SearchAnswer:
-    """The answer, best document first."""
+def search_response(found: Found, *, for_many: bool) -> SearchAnswer:
+    """The answer, best document first; `for_many`: a list of documents for each query, in their order."""
     table = found.table
+    results = [[_entry(hit, bool(table["fields"])) for hit in hits] for hits in found.hits]
+    many: list[ResultEntry] = [{"index": index, "data": data} for index, data in enumerate(results)]
     return {
         "object": "list",
-        "data": [_entry(hit, bool(table["fields"])) for hit in found.hits],
+        "data": many if for_many else results[0],
         "dimensions": found.dimensions,
         "model": found.model["name"],
         "table": {"version": table["version"], "rows": table["rows"], "fingerprint": table["fingerprint"]},

@@ -1,6 +1,7 @@
 """What a search asks of a replica, what it gets back, and what a table refuses. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,15 @@ CANDIDATES = 200  # of the funnel, unless a request says otherwise
 
 @dataclass(frozen=True, eq=False)
 class SearchWork:
-    """One search: by a text or by an embedding float32 [D], for `k` documents; None asks for nothing special."""
+    """One search: by texts or by embeddings float32 [Q, D], for `k` documents each; None asks for nothing special.
 
-    asked: str | npt.NDArray[np.float32]
+    `wanted` are the values that fields of a document may have, all of these fields.
+    """
+
+    asked: Sequence[str] | npt.NDArray[np.float32]
     k: int
+    wanted: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    max_tokens: int | None = None
     dimensions: int | None = None
     first_dimensions: int | None = None
     candidates: int = CANDIDATES
@@ -40,9 +46,9 @@ class Hit:
 
 @dataclass(frozen=True)
 class Found:
-    """The documents that one search found, best first, and who found them: one table and the model that made it."""
+    """The documents that each query found, best first, and who found them: one table and the model that made it."""
 
-    hits: list[Hit]
+    hits: list[list[Hit]]
     dimensions: int
     tokens: int
     table: TableFacts
@@ -51,10 +57,12 @@ class Found:
 
 @dataclass(frozen=True)
 class Plan:
-    """The dimensions that rank, and the funnel if there is one."""
+    """How many documents, the dimensions that rank, the funnel if there is one, and the filter."""
 
+    k: int
     dimensions: int
     funnel: Funnel | None
+    wanted: Mapping[str, Sequence[str]]
 
 
 def plan_search(work: SearchWork, model: Model) -> Plan:
@@ -63,6 +71,7 @@ def plan_search(work: SearchWork, model: Model) -> Plan:
     check_fingerprint(work.expected_fingerprint, model)
     table = check_table(model)
     _check_width(work.asked, table, model)
+    _check_filter(work.wanted, table)
     dimensions = _check_dimensions("dimensions", work.dimensions or table["width"], table, model)
     if table["by"] == "index" and (dimensions < table["width"] or work.first_dimensions is not None):
         raise RequestError(
@@ -72,14 +81,14 @@ def plan_search(work: SearchWork, model: Model) -> Plan:
             "dimensions" if work.first_dimensions is None else "first_dimensions",
         )
     if work.first_dimensions is None:
-        return Plan(dimensions, None)
+        return Plan(work.k, dimensions, None, work.wanted)
     first = _check_dimensions("first_dimensions", work.first_dimensions, table, model)
     funnel = Funnel(first, dimensions, work.candidates)
     try:
         funnel.check(work.k, table["width"])
     except MedEmbedError as error:
         raise RequestError(400, str(error), str(error).partition(":")[0]) from None
-    return Plan(dimensions, funnel)
+    return Plan(work.k, dimensions, funnel, work.wanted)
 
 
 def check_table(model: Model) -> TableFacts:
@@ -103,12 +112,25 @@ def _check_dimensions(name: str, dimensions: int, table: TableFacts, model: Mode
     return dimensions
 
 
-def _check_width(asked: str | npt.NDArray[np.float32], table: TableFacts, model: Model) -> None:
+def _check_filter(wanted: Mapping[str, Sequence[str]], table: TableFacts) -> None:
+    if not wanted:
+        return
+    if table["by"] == "index":
+        raise RequestError(
+            400, "filter: this server searches by an index, which has no fields; leave it out.", "filter"
+        )
+    unknown = [name for name in wanted if name not in table["fields"]]
+    if unknown:
+        fields = ", ".join(table["fields"]) or "none (the operator sets search.documents and search.fields)"
+        raise RequestError(400, f"filter: found {len(unknown)} unknown fields; known here: {fields}.", "filter")
+
+
+def _check_width(asked: Sequence[str] | npt.NDArray[np.float32], table: TableFacts, model: Model) -> None:
     widths = sorted({table["width"], model["width"]})
-    if not isinstance(asked, str) and len(asked) not in widths:
+    if isinstance(asked, np.ndarray) and asked.shape[1] not in widths:
         raise RequestError(
             400,
-            f"embedding: has {len(asked)} values, expected {' or '.join(map(str, widths))}: a whole embedding of this "
-            "model; `dimensions` cuts it.",
+            f"embedding: has {asked.shape[1]} values, expected {' or '.join(map(str, widths))}: a whole embedding "
+            "of this model; `dimensions` cuts it.",
             "embedding",
         )

@@ -1,11 +1,13 @@
 """The embedding table that a replica searches, one version of it, and the fields of its documents."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from medembed import storage
@@ -44,17 +46,31 @@ class SearchConfig(Config):
 class Documents:
     """Fields of corpus rows by row id. A class, so that the columns are read once."""
 
-    def __init__(self, uri: str, fields: tuple[str, ...]) -> None:
-        """Raises StorageError if there is no such data set, or a file of it cannot be read."""
+    def __init__(self, uri: str, fields: tuple[str, ...], held: HeldRows | None = None) -> None:
+        """`held` are the rows that `match` chooses among.
+
+        Raises StorageError if there is no such data set, or a file of it cannot be read.
+        """
         parts = [storage.read_parquet(file, ["document_id", *fields]) for file in _corpus_files(uri)]
         rows = pa.concat_tables(parts)
         self.row_of = {name: row for row, name in enumerate(rows["document_id"].to_pylist())}
         self.rows = rows.select(list(fields))
+        # Where each held row is in the data set; behind its end if it is not there.
+        names = held.rows.ids.tolist() if held else []
+        self.lines = np.array([self.row_of.get(name, len(rows)) for name in names], dtype=np.int32)
 
     def find(self, row_ids: Iterable[str]) -> list[dict[str, Any]]:
         """{field: value} of each row, in this order; {} for one that the data set lacks."""
         places = [self.row_of.get(name) for name in row_ids]
         return [{} if place is None else self.rows.slice(place, 1).to_pylist()[0] for place in places]
+
+    def match(self, wanted: Mapping[str, Sequence[str]]) -> npt.NDArray[np.bool_]:
+        """Return of each held row whether its fields have one of these values each; one without fields has not."""
+        matches = np.ones(len(self.rows), dtype=bool)
+        for name, values in wanted.items():
+            column = self.rows[name]
+            matches &= pc.is_in(column, value_set=pa.array(values, type=column.type)).to_numpy()
+        return np.append(matches, False)[self.lines]
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,8 @@ def load_search(table: Table, config: SearchConfig, dimensions: Iterable[int] = 
     rows: HeldRows | OpenIndex = OpenIndex(table) if config.by == "index" else hold(table, quick)
     if isinstance(rows, OpenIndex):
         rows(np.eye(1, width, dtype=np.float32), 1)  # reads it now, rather than while the first caller waits
-    documents = Documents(storage.absolute(config.documents), config.fields) if config.documents else None
+    held = rows if isinstance(rows, HeldRows) else None
+    documents = Documents(storage.absolute(config.documents), config.fields, held) if config.documents else None
     return SearchTable(table, rows, documents)
 
 

@@ -23,6 +23,7 @@ from medembed.search.precise import Numbers, Vectors, error_bound, pair_scores
 from medembed.search.topk import Ranking, Rows
 
 Places = npt.NDArray[np.int32]
+Among = npt.NDArray[np.bool_]  # [N], in the order of `HeldRows.rows`: whether a row may be found
 _LENGTHS_KEPT = 16  # dimensions whose lengths are kept: 4 bytes a row each
 _LENGTHS_AT_ONCE = 65_536
 _QUERIES_AT_ONCE = 8  # their products are all that is made: 32 MB for a million rows
@@ -55,31 +56,38 @@ class HeldRows:
     def __len__(self) -> int:
         return len(self.rows.ids)
 
-    def search(self, queries: Vectors, k: int, dimensions: int) -> Ranking:
+    def search(self, queries: Vectors, k: int, dimensions: int, among: Among | None = None) -> Ranking:
         """The k best documents of each query [Q, D] by the first `dimensions`, ordered as `topk.top_k` orders them.
 
-        Scores are `pair_scores` rounded to float32. Raises ModelError for dimensions above D.
+        With `among` as if there were no rows but these. Scores are `pair_scores` rounded to float32. Raises ModelError
+        for dimensions above D.
         """
-        return self.rows.rank(*self._find(queries, k, dimensions))
+        return self.rows.rank(*self._find(queries, k, dimensions, among))
 
-    def funnel(self, queries: Vectors, k: int, funnel: Funnel) -> Ranking:
-        """What `funnel_search` finds for each query [Q, D]. Raises the errors of `Funnel.check`."""
+    def funnel(self, queries: Vectors, k: int, funnel: Funnel, among: Among | None = None) -> Ranking:
+        """What `funnel_search` finds for each query [Q, D], with `among` in these rows alone.
+
+        Raises the errors of `Funnel.check`.
+        """
         funnel.check(k, queries.shape[1])
         asked = truncate(queries, funnel.dimensions)
-        nominated, _ = self._find(queries, funnel.candidates, funnel.first_dimensions)
+        nominated, _ = self._find(queries, funnel.candidates, funnel.first_dimensions, among)
         found = _nothing(len(asked), k)
         for line, places in enumerate(nominated):
-            self._rank(asked[line], self._rows_beside(places[places >= 0]), found[0][line], found[1][line])
+            rows = self._rows_beside(places[places >= 0])
+            rows = rows if among is None else rows[among[rows]]
+            self._rank(asked[line], rows, found[0][line], found[1][line])
         return self.rows.rank(*found)
 
-    def _find(self, queries: Vectors, k: int, dimensions: int) -> tuple[Places, Floats]:
+    def _find(self, queries: Vectors, k: int, dimensions: int, among: Among | None = None) -> tuple[Places, Floats]:
         """(rows int32 [Q, k], scores float32 [Q, k]) of the k best documents, best first; -1 and -inf for none."""
         check_dimensions([dimensions], self.width)
         asked = truncate(queries, dimensions)
         found = _nothing(len(asked), k)
         for start in range(0, len(asked) if len(self) else 0, _QUERIES_AT_ONCE):
             for line, products in enumerate(self._products(asked[start : start + _QUERIES_AT_ONCE]), start):
-                self._rank(asked[line], self._nominate(products, k, dimensions), found[0][line], found[1][line])
+                rows = self._nominate(products, k, dimensions, among)
+                self._rank(asked[line], rows, found[0][line], found[1][line])
         return found
 
     def _products(self, asked: Vectors) -> Floats:
@@ -103,14 +111,18 @@ class HeldRows:
             if start < dimensions
         ]
 
-    def _nominate(self, products: Floats, k: int, dimensions: int) -> Numbers:
-        """Rows that may be the best of one of the k best documents, given one query's products [N]."""
+    def _nominate(self, products: Floats, k: int, dimensions: int, among: Among | None) -> Numbers:
+        """Rows that may be the best of one of the k best documents, given one query's products [N].
+
+        Rows that are not `among` these have the products of no document, and are none, however few others there are.
+        """
+        if among is not None:
+            products[~among] = -np.inf
         best = products if self.starts is None else np.maximum.reduceat(products, self.starts)
         surplus = len(best) - k
-        if surplus <= 0:
-            return np.arange(len(products))
-        floor = np.partition(best, surplus)[surplus] - 2 * error_bound(dimensions + _ROUNDINGS)
-        return np.flatnonzero(products >= floor)
+        floor = -np.inf if surplus <= 0 else np.partition(best, surplus)[surplus]
+        may = products >= floor - 2 * error_bound(dimensions + _ROUNDINGS)
+        return np.flatnonzero(may if among is None else may & among)
 
     def _rank(self, query: Floats, rows: Numbers, places: Places, scores: Floats) -> None:
         """Writes the best of these rows, one for each document, into `places` [k] and `scores` [k], best first."""

@@ -64,6 +64,30 @@ def test_the_best_are_those_of_sorting_all_rows_with_ties_to_smaller_ids(
         assert listed(found, line) == brute_force(ids, vectors, query, k, dimensions)
 
 
+@settings(max_examples=50)
+@given(
+    st.integers(1, 60), st.integers(1, 12), st.integers(1, WIDTH), st.integers(1, 4), st.floats(0, 1),
+    st.integers(0, 10_000),
+)  # fmt: skip
+def test_among_some_rows_the_best_are_those_of_a_matrix_of_these_rows_alone(
+    rows: int, k: int, dimensions: int, chunks: int, share: float, seed: int
+):
+    ids, vectors, queries = make(rows, seed, chunks=chunks)
+    chosen = np.random.default_rng(seed).random(rows) < share
+    held = hold(ids, vectors)
+    among = np.isin(held.rows.ids, np.array(ids)[chosen])
+    alone = HeldRows(np.array(ids)[chosen].tolist(), [vectors[chosen]], WIDTH)
+    funnel = Funnel(max(1, dimensions - 1), dimensions, k + 2)
+    pairs = [
+        (held.search(queries, k, dimensions, among), alone.search(queries, k, dimensions)),
+        (held.search(queries, k, dimensions, among=None), held.search(queries, k, dimensions)),
+    ]
+    if dimensions > 1:
+        pairs.append((held.funnel(queries, k, funnel, among), alone.funnel(queries, k, funnel)))
+    for found, wanted in pairs:
+        assert [listed(found, line) for line in range(3)] == [listed(wanted, line) for line in range(3)]
+
+
 @given(
     st.integers(1, 90), st.integers(1, 12), st.sampled_from([2, 5, 8, WIDTH]), st.integers(1, 3), st.integers(0, 999)
 )

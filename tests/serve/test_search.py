@@ -31,7 +31,7 @@ from serve.search_messages import SearchRequest
 from serve.search_work import Found, SearchWork
 from serve.work import Embedded, Refused, Work
 from tests.serve.conftest import ROWS, Client, Replica, answer_alone, load
-from tests.tables import rows_at, write_table
+from tests.tables import rows_at, write_corpus, write_table
 
 QUESTION = "pain of the heart"
 
@@ -86,6 +86,65 @@ def test_the_answer_names_table_model_and_tokens(client: TestClient, searched: S
     assert entry["table"]["fields"] == ["text", "language"]
 
 
+def test_several_queries_get_a_list_each_in_their_order(client: TestClient):
+    texts = [QUESTION, "skin rash", "a tremor of the left hand"]
+    found = ask(client, query=texts, k=4, dimensions=8)
+    single = [ask(client, query=text, k=4, dimensions=8) for text in texts]
+    assert found["data"] == [{"index": index, "data": answer["data"]} for index, answer in enumerate(single)]
+    assert found["usage"]["total_tokens"] == sum(answer["usage"]["total_tokens"] for answer in single)
+    assert ask(client, query=texts[:1], k=4, dimensions=8)["data"] == found["data"][:1]
+    body = {"input": texts, "model": "medembed", "encoding_format": "base64"}
+    vectors = [entry["embedding"] for entry in client.post("/v1/embeddings", json=body).json()["data"]]
+    assert ask(client, embedding=vectors, k=4, dimensions=8)["data"] == found["data"]
+    numbers = np.frombuffer(base64.b64decode(vectors[0]), "<f4").tolist()
+    assert ask(client, embedding=[numbers, vectors[1]], k=4, dimensions=8)["data"] == found["data"][:2]
+    assert ask(client, embedding=numbers, k=4, dimensions=8)["data"] == single[0]["data"]
+
+
+def fields_of(row: int) -> dict[str, str | None]:
+    return {"language": "en" if row % 3 else "fr", "label": None if row % 5 else "x"}
+
+
+@pytest.fixture(scope="module")
+def bilingual(trained_folder: Path, trained: Served, tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """ROWS of which every third is French and every fifth has a label; of d0 one chunk is French."""
+    texts = enumerate(ROWS.items())
+    rows = [{"document_id": name, "text": text} | fields_of(number) for number, (name, text) in texts]
+    folder = tmp_path_factory.mktemp("bilingual")
+    write_corpus(folder / "data", rows, 20)
+    encoder = trained.encoder
+    write_table(
+        folder / "table",
+        open_dataset(str(folder / "data")),
+        encoder.encode([*ROWS.values()]),
+        encoder=encoder.fingerprint,
+    )
+    search = {"documents": str(folder / "data"), "fields": ["text", "language", "label"]}
+    return load(trained_folder, table=str(folder / "table"), search=search)
+
+
+@pytest.mark.parametrize("funnel", [{}, {"first_dimensions": 8, "candidates": 100}])
+@pytest.mark.parametrize(
+    "wanted",
+    [{"language": "fr"}, {"language": ["fr", "en"]}, {"language": ["en"], "label": ["x"]}, {"language": "de"}, {}, None],
+)
+def test_a_filter_gives_the_best_of_those_that_match(
+    bilingual: Served, client_of: Client, wanted: dict[str, Any] | None, funnel: dict[str, int]
+):
+    client = client_of(Replica(bilingual))
+
+    def matches(entry: dict[str, Any]) -> bool:
+        return all(entry["fields"][name] in value for name, value in (wanted or {}).items())
+
+    among = [number for number in range(len(ROWS)) if matches({"fields": fields_of(number)})]
+    names, vectors = np.array([*ROWS])[among], bilingual.encoder.encode([*ROWS.values()])[among]
+    query = bilingual.encoder.encode([QUESTION], "query")
+    found = ask(client, query=QUESTION, k=7, filter=wanted, **funnel)
+    best = top_k(query, names, vectors, 7, by_document=True) if among else None
+    assert ids(found) == ([name for name in best.ids[0].tolist() if name] if best else [])
+    assert all(matches(entry) for entry in found["data"])
+
+
 def test_chunks_are_one_document_which_names_its_best_chunk(client: TestClient):
     found = {entry["id"]: entry for entry in ask(client, query="heart 0", k=100)["data"]}
     assert len(found) == len({document_of(name) for name in ROWS})
@@ -119,8 +178,18 @@ def test_the_funnel_with_all_documents_as_candidates_is_exact_search(client: Tes
     [
         ({}, "query", "exactly one"),
         ({"query": "SECRET", "embedding": [1.0] * 32}, "query", "exactly one"),
-        ({"query": ""}, "query", "at least 1 character"),
+        ({"query": ""}, "query", "none of them empty"),
         ({"query": 5}, "query", "string"),
+        ({"query": []}, "query", "string"),
+        ({"query": ["SECRET", ""]}, "query", "string"),
+        ({"query": ["SECRET"] * 101}, "query", "limits.max_queries"),
+        ({"query": ["heart", "heart " * 99 + "SECRET"]}, "query", "query[1]: has 113 tokens; at most 48"),
+        ({"embedding": [[1.0] * 32, [1.0] * 31]}, "embedding", "several lengths"),
+        ({"embedding": [[1.0] * 32] * 101}, "embedding", "limits.max_queries"),
+        ({"query": "SECRET", "filter": {"SECRET": "x"}}, "filter", "known here: text, language"),
+        ({"query": "SECRET", "filter": {"language": []}}, "filter", "a list of texts"),
+        ({"query": "SECRET", "filter": {"language": 5}}, "filter", "a list of texts"),
+        ({"query": "SECRET", "filter": "SECRET"}, "filter", "a list of texts"),
         ({"query": "SECRET", "kk": 3}, "kk", "nearest known field is 'k'"),
         ({"query": "SECRET", "k": 0}, "k", "greater than"),
         ({"query": "SECRET", "k": 101}, "k", "limits.max_k"),
@@ -178,6 +247,10 @@ def test_an_index_searches_at_full_width_alone(
     exact = client_of(Replica(searched))
     assert ids(ask(indexed, query=QUESTION, k=5)) == ids(ask(exact, query=QUESTION, k=5))
     refused(indexed, 400, "dimensions", query="SECRET", dimensions=8)
+    refused(indexed, 400, "filter", query="SECRET", filter={"language": "en"})
+    assert [ids(each) for each in ask(indexed, query=[QUESTION, "skin"], k=5)["data"]] == [
+        ids(each) for each in ask(exact, query=[QUESTION, "skin"], k=5)["data"]
+    ]
     refused(indexed, 400, "first_dimensions", query="SECRET", first_dimensions=8)
 
 
@@ -223,10 +296,10 @@ def test_a_swap_while_a_query_is_encoded_begins_again_with_the_new_pair(searched
         seen.append(served.model["version"])
         return await answer_alone(work, served)
 
-    found = asyncio.run(search(SearchWork("heart", 3), lambda: current.pop(0), embed))
+    found = asyncio.run(search(SearchWork(["heart"], 3), lambda: current.pop(0), embed))
     assert isinstance(found, Found)
     assert (seen, found.model["version"]) == (["4", "4"], "4")
-    assert found.hits[0].fields == {}
+    assert found.hits[0][0].fields == {}
 
 
 def test_the_pinned_version_is_served_whatever_comes_after(
@@ -285,6 +358,7 @@ def test_any_body_gets_documents_or_an_error_that_names_what_is_wrong(fuzzed: Te
     assert response.status_code in (200, 400, 404, 409)
     found = response.json()
     if response.status_code == 200:
-        assert all(-1.00001 <= entry["score"] <= 1.00001 for entry in found["data"])
+        results = [entry["data"] for entry in found["data"]] if isinstance(body.get("query"), list) else [found["data"]]
+        assert all(-1.00001 <= entry["score"] <= 1.00001 for result in results for entry in result)
     else:
         assert set(found["error"]) == {"message", "type", "param", "code"}
