@@ -16,6 +16,7 @@ from medembed.errors import ConfigError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.app import ServeConfig, resolve
+from serve.cors import check_origins
 from serve.dashboard import Dashboard
 from serve.deploy import deployed, describe, kept_token, to_arguments
 from serve.haproxy import FRONT, PORTS, haproxy_environment
@@ -34,6 +35,11 @@ class ServeJob(ServeConfig):
         "loopback only with keys. Plain HTTP: put TLS in front",
     )
     port: int = Field(default=8000, ge=1, le=65535, description="HTTP port on host")
+    prefix: str = Field(
+        default="",
+        pattern=r"(/[A-Za-z0-9._~-]+)*",
+        description="path before all routes, e.g. /embed for a proxy that passes it on: /embed/v1/embeddings",
+    )
     dashboard_port: int = Field(
         default=8265, ge=1, le=65535, description="port of the private Ray's dashboard, which medembed promote needs"
     )
@@ -76,7 +82,7 @@ def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
     user_config = resolve(config)
     arguments, started = to_arguments(config), time.monotonic()
     with _dashboard(job, address) as dashboard, deployed(
-        arguments, host=job.host, port=job.port, timeout_s=job.start_timeout_s, dashboard=dashboard
+        arguments, host=job.host, port=job.port, prefix=job.prefix, timeout_s=job.start_timeout_s, dashboard=dashboard
     ) as url:  # fmt: skip
         print(describe(url, user_config), flush=True)
         _wait_for_ctrl_c()
@@ -87,7 +93,9 @@ def _checked(job: ServeJob) -> ServeConfig:
     """The application's part of the config. Raises a MedEmbedError for what can be known before Ray starts."""
     given = job.model_dump(exclude_unset=True)
     own = {name: value for name, value in given.items() if name in ServeConfig.model_fields}
-    is_open = check_host(job.host, has_keys=read_keys(job.keys) != ValidKeys())
+    has_keys = read_keys(job.keys) != ValidKeys()
+    is_open = check_host(job.host, has_keys)
+    check_origins(job.cors, has_keys)
     find_port(job.port, job.host)
     if any(one.startswith("models:/") for one in (job.model, *job.models.values())):
         place = RegistryConfig(workspace=job.workspace, tracking_uri=job.tracking_uri)

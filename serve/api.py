@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from serve import page, replicas, scrape, search_api
+from serve import cors, page, replicas, scrape, search_api
 from serve.access import log_request, note
 from serve.bodies import read_body
 from serve.calls import ERRORS, accept, call, note_model
@@ -75,6 +75,8 @@ def make_app(embedder: Any, front: Front, *, most: int | None = None) -> FastAPI
     app.add_exception_handler(HTTPException, _refuse_route)
     open_paths = page.PATHS if front.has_page else ()
     app.add_middleware(Guard, limits=front.limits, keys=keys, open_paths=open_paths, hosts=front.hosts, most=most)
+    if front.origins:
+        cors.let_in(app, front.origins)
     app.add_middleware(Ended, records=(log_request, RequestMetrics().record))
     return app
 

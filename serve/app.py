@@ -20,11 +20,12 @@ from medembed.matryoshka import check_trained
 from medembed.privacy import silence_telemetry
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Version, open_registry
+from serve.cors import check_origins
 from serve.extras import Entry
 from serve.front import Front
 from serve.guard import LimitsConfig
 from serve.haproxy import Ingress, is_behind_haproxy
-from serve.keys import KeysConfig, read_keys
+from serve.keys import KeysConfig, ValidKeys, read_keys
 from serve.logs import Target
 from serve.scaling import AutoscalingConfig, ReplicaCount, most_replicas, scale_options
 from serve.table import SearchConfig, check_search, find_documents
@@ -60,6 +61,11 @@ class ServeConfig(Config):
         default=(),
         description="domains by which callers may name a server without keys, e.g. [embed.example.org]; addresses, and "
         "names without a dot, always may: no web page elsewhere can take one of these",
+    )
+    cors: tuple[str, ...] = Field(
+        default=(),
+        description='origins of web pages elsewhere that may ask, e.g. [https://app.example.org]; ["*"] for all, only with '
+        "keys",
     )
     access_log: Target = Field(
         default="stderr",
@@ -118,6 +124,7 @@ def build(args: dict[str, Any]) -> "Application":
     config = read_arguments(args)
     check_ray(config.without_token)
     keys = read_keys(config.keys)
+    check_origins(config.cors, has_keys=keys != ValidKeys())
     user_config = resolve(config)
     encoding = EncodingConfig(
         cpus_per_worker=config.cpus_per_replica, gpus_per_worker=config.gpus_per_replica, backend=config.backend
@@ -128,7 +135,15 @@ def build(args: dict[str, Any]) -> "Application":
         "user_config": user_config,
     }
     model = (encoding.model_dump(), config.tokens_at_once, config.models_per_replica)
-    front = Front(config.limits, keys, config.allowed_hosts, config.page, config.access_log, tuple(config.models))
+    front = Front(
+        limits=config.limits,
+        keys=keys,
+        hosts=config.allowed_hosts,
+        has_page=config.page,
+        log=config.access_log,
+        extras=tuple(config.models),
+        origins=config.cors,
+    )
     if is_behind_haproxy(config.ingress):
         return cast("Application", whole.options(**replicas).bind(*model, front))
     held = embedder.options(**replicas, max_queued_requests=config.limits.max_queued_requests).bind(

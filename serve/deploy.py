@@ -37,7 +37,13 @@ def to_arguments(config: ServeConfig) -> dict[str, Any]:
 
 @contextmanager
 def deployed(
-    arguments: dict[str, Any], *, host: str = HOST, port: int, timeout_s: float, dashboard: Dashboard
+    arguments: dict[str, Any],
+    *,
+    host: str = HOST,
+    port: int,
+    prefix: str = "",
+    timeout_s: float,
+    dashboard: Dashboard,
 ) -> Iterator[str]:
     """Yields the base URL of the application, which answers there; ends Serve afterwards.
 
@@ -58,10 +64,10 @@ def deployed(
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
     options = {"host": HOST if FRONT in os.environ else host, "port": port}
-    url = f"http://{HOST if host == ANYWHERE else host}:{port}"
+    url = f"http://{HOST if host == ANYWHERE else host}:{port}{prefix}"
     try:
         serve.start(http_options=options, logging_config={"enable_access_log": False})
-        app = {"name": APP, "route_prefix": "/", "import_path": IMPORT_PATH, "args": arguments}
+        app = {"name": APP, "route_prefix": prefix or "/", "import_path": IMPORT_PATH, "args": arguments}
         environment = dict(ray.get_runtime_context().runtime_env)
         if environment:  # how this repository's code came to the cluster
             app["runtime_env"] = environment

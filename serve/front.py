@@ -12,8 +12,8 @@ class Front:
     """How a server meets its callers.
 
     `keys` are those that it takes, none lets everyone in who names it by an address or one of `hosts`. `has_page` puts
-    a page at / that tries the model out. `log` says where the
-    access log goes. `extras` are the names of models beside the main one.
+    a page at / that tries the model out. `log` says where the access log goes. `extras` are the names of models beside
+    the main one. `origins` are those of web pages elsewhere that may ask.
     """
 
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -22,6 +22,7 @@ class Front:
     has_page: bool = True
     log: Target = "off"
     extras: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
     def open_keys(self) -> Keys | None:
         """Return the keys as this process checks them; None if everyone may ask."""

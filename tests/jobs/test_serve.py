@@ -75,6 +75,8 @@ def test_a_place_that_cannot_be_used_is_one_line_before_ray_starts(model: Path, 
     assert "this machine has" in start(tmp_path, *places, "replicas=1000")
     assert "nowhere/keys: no such file" in start(tmp_path, *places, f"keys.file={tmp_path}/nowhere/keys")
     assert "0.0.0.0 is open to other machines, and this server has no keys" in start(tmp_path, *places, "host=0.0.0.0")
+    assert "cors: found *, and this server has no keys" in start(tmp_path, *places, 'cors=["*"]')
+    assert "prefix: " in start(tmp_path, *places, "prefix=embed/")
     for host in ("localhost", "::", "127.1", "10.0.0.300"):
         assert "expected an IPv4 address" in start(tmp_path, *places, f"host={host}")
     (tmp_path / "keys").write_text("0" * 64)

@@ -180,8 +180,10 @@ def client_of() -> Iterator[Client]:
     """client_of(handle, hashes=..., has_page=..., **limits) -> a client of the HTTP application over it."""
     opened: list[TestClient] = []
 
-    def make(handle: Any, hashes: tuple[str, ...] = (), has_page: bool = True, **limits: Any) -> TestClient:
-        front = Front(LimitsConfig(**limits), keys_of(*hashes), has_page=has_page)
+    def make(
+        handle: Any, hashes: tuple[str, ...] = (), has_page: bool = True, origins: tuple[str, ...] = (), **limits: Any
+    ) -> TestClient:
+        front = Front(LimitsConfig(**limits), keys_of(*hashes), has_page=has_page, origins=origins)
         client = TestClient(make_app(handle, front))
         opened.append(client)
         return client.__enter__()  # one event loop for all its requests

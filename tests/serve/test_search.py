@@ -126,7 +126,14 @@ def bilingual(trained_folder: Path, trained: Served, tmp_path_factory: pytest.Te
 @pytest.mark.parametrize("funnel", [{}, {"first_dimensions": 8, "candidates": 100}])
 @pytest.mark.parametrize(
     "wanted",
-    [{"language": "fr"}, {"language": ["fr", "en"]}, {"language": ["en"], "label": ["x"]}, {"language": "de"}, {}, None],
+    [
+        {"language": "fr"},
+        {"language": ["fr", "en"]},
+        {"language": ["en"], "label": ["x"]},
+        {"language": "de"},
+        {},
+        None,
+    ],
 )
 def test_a_filter_gives_the_best_of_those_that_match(
     bilingual: Served, client_of: Client, wanted: dict[str, Any] | None, funnel: dict[str, int]
