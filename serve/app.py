@@ -64,8 +64,8 @@ class ServeConfig(Config):
     )
     cors: tuple[str, ...] = Field(
         default=(),
-        description='origins of web pages elsewhere that may ask, e.g. [https://app.example.org]; ["*"] for all, only with '
-        "keys",
+        description='origins of web pages elsewhere that may ask, e.g. [https://app.example.org]; ["*"] for all, only '
+        "with keys",
     )
     access_log: Target = Field(
         default="stderr",

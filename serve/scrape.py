@@ -39,7 +39,10 @@ async def metrics(request: Request) -> Response:
 
 async def read_cluster() -> str:
     """Return the metrics of the nodes that are alive. Raises RequestError 503 if none can be read."""
-    nodes = await asyncio.to_thread(list_nodes)
+    try:
+        nodes = await asyncio.wait_for(asyncio.to_thread(list_nodes), _TIMEOUT_S)
+    except TimeoutError:
+        raise RequestError(503, f"metrics: Ray did not name its nodes within {_TIMEOUT_S:g} s.") from None
     return await read_nodes(nodes)
 
 

@@ -131,9 +131,10 @@ class Encoder:
 
         It is cut, and its pieces are counted: to switch that off would change it for threads that tokenise meanwhile.
         """
-        encoded = self.model.tokenizer(
-            [self.prompt(role, prompt_name) + text], truncation=True, max_length=self.max_length, verbose=False
-        )
+        whole = self.prompt(role, prompt_name) + text
+        encoded = self.model.tokenizer([whole], truncation=True, max_length=self.max_length, verbose=False)
+        if not encoded.encodings:  # a tokenizer that is not a "fast" one, which has no such setting to change
+            return len(self.model.tokenizer(whole, truncation=False, verbose=False)["input_ids"])
         first = encoded.encodings[0]
         pieces = [first, *first.overflowing]
         return sum(first.special_tokens_mask) + sum(piece.special_tokens_mask.count(0) for piece in pieces)

@@ -104,3 +104,11 @@ def test_few_texts_are_dealt_out_to_all_that_computes_at_once(encoder_folder: Pa
     assert [len(batch.positions) for batch in batches] == [3, 3]
     alone = Encoder.load(str(encoder_folder), EncodingConfig(backend="torch", cpus_per_worker=2))
     assert alone.tokens_of_batch([6, 5, 4]) == 18, "torch's threads share each batch"
+
+
+def test_tokens_are_counted_as_if_nothing_were_cut_and_the_next_text_is_cut_all_the_same(encoder_folder: Path):
+    encoder = Encoder.load(str(encoder_folder), EncodingConfig())
+    for text in ("heart", "heart " * 46, "heart " * 47, "skin rash 12 " * 200, ""):
+        whole = encoder.model.tokenizer(text, truncation=False, verbose=False)["input_ids"]
+        assert encoder.count_tokens(text) == len(whole)
+    assert len(encoder.tokenize(["heart " * 99])[0]) == 48

@@ -82,6 +82,8 @@ def test_a_key_always_asks_the_same_model(gateway: str, trained: Served, stock: 
     ("path", "key", "status", "code"),
     [
         ("/-/routes", KEY, 404, None),
+        ("/metrics", KEY, 404, None),
+        ("/%6Detrics", KEY, 404, None),
         ("/canary/v1/models", KEY, 404, None),
         ("/broken", CANARY_KEY, 503, "replica_lost"),
         ("/v1/models", "unknown", 401, "invalid_api_key"),

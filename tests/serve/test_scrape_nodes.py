@@ -16,7 +16,7 @@ from starlette.routing import Route
 from serve.answer import Served
 from serve.errors import RequestError
 from serve.fresh import Fresh
-from serve.scrape import merge, read_nodes
+from serve.scrape import merge, read_cluster, read_nodes
 from tests.serve.conftest import KEY, Client, Replica, running
 
 PAGE = """# HELP ray_a_total Counted, with a word or two.
@@ -71,6 +71,13 @@ def test_the_metrics_of_all_nodes_are_one_page_and_a_node_that_is_silent_is_told
 def test_where_no_node_answers_there_is_no_page(agents: list[str]):
     with pytest.raises(RequestError, match="none of 1 nodes gave theirs"):
         asyncio.run(read_nodes(agents[-1:], timeout_s=0.5))
+
+
+def test_a_ray_that_hangs_is_told_in_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("serve.scrape._TIMEOUT_S", 0.1)
+    monkeypatch.setattr("serve.scrape.list_nodes", lambda: time.sleep(1))
+    with pytest.raises(RequestError, match="did not name its nodes within 0.1 s"):
+        asyncio.run(read_cluster())
 
 
 def test_each_metric_has_one_head_however_many_pages_name_it():
