@@ -12,10 +12,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from serve.answer import Served
+from serve.api import make_app
 from serve.errors import RequestError
 from serve.fresh import Fresh
+from serve.front import Front
 from serve.scrape import merge, read_cluster, read_nodes
 from tests.serve.conftest import KEY, Client, Replica, running
 
@@ -38,6 +41,10 @@ def agent(node: str) -> Starlette:
         return PlainTextResponse(PAGE.format(node=node))
 
     return Starlette(routes=[Route("/metrics", metrics)])
+
+
+async def read_page() -> str:
+    return PAGE.format(node="n1")
 
 
 async def hang(_: Request) -> PlainTextResponse:
@@ -101,6 +108,14 @@ def test_metrics_need_a_key_and_a_flood_of_scrapers_costs_one_reading(trained: S
     assert answers[0].headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert answers[0].text == PAGE.format(node="n1")
     assert len(readings) == 1
+
+
+def test_an_overloaded_server_still_gives_its_metrics(trained: Served):
+    app = make_app(Replica(trained), Front(), most=0)
+    app.state.metrics = Fresh(read_page, 60)
+    with TestClient(app) as client:
+        assert client.get("/v1/models").status_code == 429
+        assert client.get("/metrics").status_code == 200
 
 
 def test_a_process_without_ray_says_so(trained: Served, client_of: Client, monkeypatch: pytest.MonkeyPatch):
