@@ -37,7 +37,7 @@ class ServeJob(ServeConfig):
     port: int = Field(default=8000, ge=1, le=65535, description="HTTP port on host")
     prefix: str = Field(
         default="",
-        pattern=r"(/[A-Za-z0-9._~-]+)*",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
         description="path before all routes, e.g. /embed for a proxy that passes it on: /embed/v1/embeddings",
     )
     dashboard_port: int = Field(
