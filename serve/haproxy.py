@@ -134,7 +134,8 @@ def error_file(retry_after_s: int = 1) -> bytes:
 
 def end_with_parent() -> None:
     """Has the kernel end this process, also once it is HAProxy, when the one that started it dies, however that is."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
