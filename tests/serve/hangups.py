@@ -1,5 +1,6 @@
 """Clients that leave in mid-request, in each way that there is."""
 
+import contextlib
 import json
 import socket
 import struct
@@ -44,9 +45,12 @@ def hang_up(port: int, times: int) -> None:
 
 
 def connections(process: psutil.Process, port: int) -> int:
-    """Of this process those with its clients, of whom some may have left."""
-    found = process.net_connections("tcp")
-    return sum(1 for each in found if each.raddr and each.laddr.port == port)
+    """Connections to this port that it and the processes below it hold, also those whose clients have left."""
+    count = 0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):  # gone meanwhile, as HAProxy is when Ray starts it anew
+            count += sum(1 for one in each.net_connections("tcp") if one.raddr and one.laddr.port == port)
+    return count
 
 
 def latency_s(url: str) -> float:
