@@ -108,7 +108,10 @@ def end_with_caller(config: str) -> str:
     config = re.sub(r"^\s*option splice-(request|response)\n", "", config, flags=re.MULTILINE)
     times = {"client-fin": _LEFT_S, "server-fin": _LEFT_S, "http-request": _IDLE_S}
     lines = "".join(f"    timeout {name} {seconds}s\n" for name, seconds in times.items())
-    return config.replace("    mode http\n", f"    mode http\n{lines}", 1)
+    config = config.replace("    mode http\n", f"    mode http\n{lines}", 1)
+    # By this header of Serve's a caller would have the request go on without him.
+    kept = "    http-request del-header x-request-disconnect-disabled\n"
+    return re.sub(r"^(frontend http_frontend\n\s+bind .*\n)", rf"\g<1>{kept}", config, flags=re.MULTILINE)
 
 
 def own_folder(folder: Path) -> None:
@@ -134,7 +137,8 @@ def error_file(retry_after_s: int = 1) -> bytes:
 
 def end_with_parent() -> None:
     """Has the kernel end this process, also once it is HAProxy, when the one that started it dies, however that is."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

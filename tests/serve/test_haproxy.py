@@ -102,6 +102,7 @@ def test_of_the_configuration_that_ray_writes_all_is_closed_and_a_caller_who_lef
         "client-fin": "5s", "server-fin": "5s", "http-request": "30s", "connect": "5s", "client": "30s",
         "server": "130s", "http-keep-alive": "90s",
     }  # fmt: skip
+    assert lines.count("http-request del-header x-request-disconnect-disabled") == 1
     assert "option abortonclose" in config
     assert "splice" not in config
 
