@@ -64,6 +64,9 @@ class Place:
     folder: Path
     threads: int
 
+    def encoding(self) -> EncodingConfig:
+        return EncodingConfig(workers=self.threads)
+
     def dataset(self, name: str) -> Dataset:
         """The prepared data set of this name."""
         tagged = {"tags": ["question_type", "source"]}

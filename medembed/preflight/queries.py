@@ -42,7 +42,9 @@ class Queries:
     are_weak: bool = False  # all there are were made from the structure of documents
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
+    """A row of the queries with the grades of its positives."""
+
     row: dict[str, Any]
     positives: dict[str, float]
 
@@ -66,7 +68,7 @@ def choose_queries(
     their positives would fill more than half of the sampled documents: the rest must stay a fair draw of what they are
     to be told from.
     """
-    every = [_Asked(row, _positives(qrels.get(row["query_id"], {}))) for row in rows]
+    every = [Asked(row, _positives(qrels.get(row["query_id"], {}))) for row in rows]
     measurable = [entry for entry in every if entry.positives]
     strong = [entry for entry in measurable if WEAK not in entry.row["tags"]]
     asked = sorted(strong or measurable, key=lambda entry: content_hash(entry.row["query_id"]))
@@ -97,7 +99,7 @@ def choose_queries(
     )
 
 
-def name_slices(asked: Sequence[_Asked], languages: Mapping[str, str]) -> list[Slice]:
+def name_slices(asked: Sequence[Asked], languages: Mapping[str, str]) -> list[Slice]:
     """The slices of these queries, largest first; none that holds the same as another, or all.
 
     A language whose queries have positives in one language alone is that pair of languages.
@@ -129,7 +131,7 @@ def _positives(grades: Mapping[str, float]) -> dict[str, float]:
 class _Sample:
     """The queries taken so far: `lines` {line among all: line in the sample}."""
 
-    def __init__(self, asked: Sequence[_Asked], room: int) -> None:
+    def __init__(self, asked: Sequence[Asked], room: int) -> None:
         self.asked = asked
         self.room = room
         self.lines: dict[int, int] = {}
@@ -157,5 +159,5 @@ def _fill(wanted: Slice, sample: _Sample, core: int) -> list[int]:
     return list(takewhile(sample.lines.__contains__, wanted.lines[:size]))
 
 
-def _count_groups(asked: Sequence[_Asked], lines: Iterable[int]) -> int:
+def _count_groups(asked: Sequence[Asked], lines: Iterable[int]) -> int:
     return len({asked[line].row["group_id"] for line in lines})
