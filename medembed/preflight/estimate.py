@@ -47,7 +47,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Estimates:
-    """A value per query, float64 [Q], and the chance of each of its positives to be among the first ten."""
+    """A value per query, float64 [Q], and each positive's chance to be among the first ten."""
 
     recall: Floats
     ndcg: Floats
@@ -127,7 +127,7 @@ def interval(values: Floats, groups: Sequence[str], *, is_sampled: bool, togethe
 
     Queries of one group are not independent, so a group counts once: too wide rather than too narrow. Shares of
     positives vary less than yes and no, which widens it too. Where documents are a sample, SAMPLING_ERROR is added.
-    It is so wide that `together` such intervals hold at once in 95% of all draws (Bonferroni).
+    `together` such intervals hold at once in 95% of all draws (Bonferroni).
     """
     count, mean, z = len(set(groups)), float(values.mean()), reach(together)
     centre = (mean + z * z / (2 * count)) / (1 + z * z / count)
@@ -137,9 +137,9 @@ def interval(values: Floats, groups: Sequence[str], *, is_sampled: bool, togethe
 
 
 def ratio_interval(values: Floats, to: Floats, groups: Sequence[str], *, together: int = 1) -> Interval:
-    """The ratio of the means of two values per query, and its interval from how the groups vary (Cochran 1977, 6.3).
+    """The ratio of two means over the same queries, with its 95% interval (Cochran 1977, 6.3).
 
-    Both are of the same queries, so what makes a query hard for both cancels out.
+    Groups vary, not queries. What makes a query hard for both values cancels out.
     """
     names, position = np.unique(np.asarray(groups), return_inverse=True)
     ratio = float(values.sum() / to.sum())
@@ -150,7 +150,7 @@ def ratio_interval(values: Floats, to: Floats, groups: Sequence[str], *, togethe
 
 
 def reach(together: int) -> float:
-    """Standard errors to each side of an interval, `together` of which hold at once in 95% of all draws."""
+    """Standard errors to each side of an interval when `together` of them shall hold at once."""
     return NormalDist().inv_cdf(1 - _UNSURE / 2 / together)
 
 

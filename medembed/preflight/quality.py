@@ -1,4 +1,4 @@
-"""How well the base model finds the sampled queries' documents, at each dimension, in all and per slice. Pure."""
+"""How well the base model finds documents, at each dimension, for all queries and in each slice. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Quality:
 class Cell:
     """Recall@10 of all queries, or of a slice, at one dimension.
 
-    `recall` has its own 95% interval, `sure` one that is wide enough for all cells to hold at once.
+    `recall` has its own 95% interval; those of `sure` are wide enough for all cells at once.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Kept:
-    """The share of the full width's recall@10 that a dimension keeps, over all queries; its interval is a sure one."""
+    """The share of the full width's recall@10 that a dimension keeps over all queries, as sure as a cell."""
 
     dimension: int
     share: Interval
@@ -49,9 +49,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Survey:
-    """Recall@10 wherever the model will be used; the first cell is that of all queries at full width.
+    """Recall@10 wherever the model will be used.
 
-    `few` are the queries of slices that have too few groups to be judged, by name.
+    The first cell is that of all queries at full width. `few` {slice: queries} have too few groups
+    to be judged.
     """
 
     cells: tuple[Cell, ...]
@@ -60,7 +61,10 @@ class Survey:
 
 
 def measure_quality(encoded: Encoded, queries: Queries, corpus: Corpus) -> Quality:
-    """Quality on the whole corpus, estimated where the sample is not all of it; there is at least one query."""
+    """Measure quality on the whole corpus, estimated where the sample is not all of it.
+
+    There is at least one query.
+    """
     found = _estimate(encoded, queries, corpus, encoded.documents.shape[1])
     core = slice(queries.core)
     recall = interval(found.recall[core], queries.groups[core], is_sampled=corpus.unseen > 0)
@@ -68,7 +72,10 @@ def measure_quality(encoded: Encoded, queries: Queries, corpus: Corpus) -> Quali
 
 
 def survey(encoded: Encoded, queries: Queries, corpus: Corpus, dimensions: Sequence[int]) -> Survey:
-    """Recall at full width and at each of `dimensions`, over all queries and in each slice; there is a query."""
+    """Measure recall at full width and at each of `dimensions`, for all queries and in each slice.
+
+    There is at least one query.
+    """
     widths = sorted({encoded.documents.shape[1], *dimensions}, reverse=True)
     slices = (Slice(ALL, tuple(range(queries.core))), *queries.slices)
     together = len(widths) * len(slices) + len(widths) - 1
@@ -110,7 +117,7 @@ def _estimate(encoded: Encoded, queries: Queries, corpus: Corpus, width: int) ->
 
 
 def _recall(found: Estimates, queries: Queries, entry: Slice) -> Floats:
-    """[queries of the slice] the share of those positives that count in it and are among the first ten."""
+    """Each query's share of the positives that count in the slice and are among the first ten."""
     if entry.document_language is None:
         return found.recall[list(entry.lines)]
     shares = []

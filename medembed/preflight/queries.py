@@ -1,4 +1,4 @@
-"""Which queries measure the base model: a sample of all, and enough of each slice to judge it by itself. Pure."""
+"""Which queries measure the base model: a sample of all, and enough of each slice to judge it. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,8 @@ from medembed.evaluation.result import FEW_UNITS, OTHERS
 from medembed.preflight.config import PreflightConfig
 from medembed.schema import WEAK, content_hash
 
-SMALLEST_SLICE = 30  # groups; with fewer, a 95% interval reaches more than 0.17 to each side and says too little
+# Groups. With fewer, a 95% interval can reach more than 0.17 to each side and says too little.
+SMALLEST_SLICE = 30
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Slice:
 class Queries:
     """Sampled queries, each with the grades of its positives.
 
-    The first `core` are a fair sample of all; the others were added for slices that were too small in it.
+    The first `core` are a fair sample of all; the others were added for slices too small in it.
     """
 
     ids: tuple[str, ...] = ()
@@ -38,7 +39,7 @@ class Queries:
     languages: Mapping[str, str] = field(default_factory=dict)  # of the positives' documents
     core: int = 0
     slices: tuple[Slice, ...] = ()
-    few: dict[str, int] = field(default_factory=dict)  # queries of slices of too few groups, by name
+    few: dict[str, int] = field(default_factory=dict)  # slices of too few groups: their queries
     are_weak: bool = False  # all there are were made from the structure of documents
 
 
@@ -61,12 +62,12 @@ def choose_queries(
     languages: Mapping[str, str],
     config: PreflightConfig,
 ) -> Queries:
-    """At most `sample_queries` of the rows that have a positive, then more of each slice that has under SMALLEST_SLICE
-    groups among them; weak queries only where there are no others.
+    """Choose at most `sample_queries` of the rows that have a positive, then fill up small slices.
 
-    A hash decides the order. `languages` {document_id: language} has the positives of all rows. It stops early where
-    their positives would fill more than half of the sampled documents: the rest must stay a fair draw of what they are
-    to be told from.
+    A slice that has under SMALLEST_SLICE groups among them gets more. Weak queries are taken only
+    where there are no others. A hash decides the order. `languages` {document_id: language} has the
+    positives of all rows. It stops early where their positives would fill more than half of the
+    sampled documents: the rest must stay a fair draw of what they are to be told from.
     """
     every = [Asked(row, _positives(qrels.get(row["query_id"], {}))) for row in rows]
     measurable = [entry for entry in every if entry.positives]
@@ -100,9 +101,10 @@ def choose_queries(
 
 
 def name_slices(asked: Sequence[Asked], languages: Mapping[str, str]) -> list[Slice]:
-    """The slices of these queries, largest first; none that holds the same as another, or all.
+    """Name the slices of these queries, largest first.
 
-    A language whose queries have positives in one language alone is that pair of languages.
+    None holds the same queries as another, or all. A language whose queries have positives in one
+    language alone is that pair of languages.
     """
     answers = [{languages[name] for name in positives} for _, positives in asked]
     pairs: dict[tuple[str, str], list[int]] = {}
@@ -138,7 +140,7 @@ class _Sample:
         self.needed: set[str] = set()
 
     def add(self, lines: Iterable[int]) -> None:
-        """Takes these in turn, until one's positives find no room; the first of all is taken anyhow."""
+        """Take these in turn until one's positives find no room; the first of all is taken anyhow."""
         for line in lines:
             more = self.asked[line].positives.keys() - self.needed
             if self.lines and len(self.needed) + len(more) > self.room:
@@ -148,9 +150,9 @@ class _Sample:
 
 
 def _fill(wanted: Slice, sample: _Sample, core: int) -> list[int]:
-    """The slice's first queries in the order of the hash, which are in the sample: as many as the core has, or more.
+    """Take the slice's first queries in the order of the hash: as many as the core has, or more.
 
-    Only so they are a fair sample of the slice: what other slices added is not.
+    Only these are a fair sample of the slice: what other slices added is not.
     """
     size = sum(line < core for line in wanted.lines)
     while size < len(wanted.lines) and _count_groups(sample.asked, wanted.lines[:size]) < SMALLEST_SLICE:

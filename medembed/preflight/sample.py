@@ -41,7 +41,7 @@ class Corpus:
 
 
 def read_languages(dataset: Dataset, names: Collection[str]) -> dict[str, str]:
-    """{document_id: language} of these documents, by their first rows; "und" for one that has none."""
+    """Read {document_id: language} of these documents by their first rows; "und" where there is none."""
     languages: dict[str, str] = {}
     for uri, _ in dataset.corpus_files():
         table = storage.read_parquet(uri, ["document_id", "language"])

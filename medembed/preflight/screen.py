@@ -69,7 +69,7 @@ def _quality(found: Preflight) -> list[str]:
 
 
 def _slices(survey: Survey) -> list[str]:
-    """Recall@10 of all queries and of the worst slices, a column per dimension; then those too small to be judged."""
+    """Recall@10 of all queries and the worst slices by dimension, then slices too small to judge."""
     rows: dict[str, list[Cell]] = {}
     for cell in survey.cells:
         rows.setdefault(cell.name, []).append(cell)

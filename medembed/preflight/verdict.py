@@ -1,13 +1,15 @@
-"""Whether fine-tuning is worth it, by the published rules, applied wherever the model will be used. Pure.
+"""Whether fine-tuning is worth it: the published rules, applied wherever the model will be used. Pure.
 
-The published rules: 1,000 training pairs or more and a base model whose recall@10 is under 70%: fine-tune. Under 500
-pairs, or a base model that does well: do not. Between, or where the measurement cannot tell: marginal.
+The published rules: 1,000 training pairs or more and a base model whose recall@10 is under 70%:
+fine-tune. Under 500 pairs, or a base model that does well: do not. Between, or where the
+measurement cannot tell: marginal.
 
-They look at the mean over all queries with all dimensions, where a base model can do well and fail at 64 dimensions, or
-from French to English. So here a model does well if it does in every cell: at each dimension that will be served, over
-all queries and in each slice. It does badly where one cell is surely under 70%, or where one dimension surely keeps
-under 90% of the full width's recall, nearly all of which training with that dimension brings back. Of many cells the
-lowest is low by chance, too: "surely" is an interval that holds for all cells at once.
+They look at the mean over all queries with all dimensions. A base model can do well there and fail
+at 64 dimensions, or from French to English. So each cell is looked at: each dimension that will be
+served, over all queries and in each slice. The model does badly if one cell is surely under 70%, or
+if one dimension surely keeps under 90% of the full width's recall: training with that dimension
+brings nearly all of it back. It does well if no cell does badly or may do so. Of many cells the
+lowest is low by chance, too, so "surely" goes by intervals that hold for all cells at once.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -37,9 +39,10 @@ class _Finding(NamedTuple):
 
 
 def decide(pairs: int, found: Survey | None, split: str) -> Verdict:
-    """The answer from the number of training pairs and the base model's recall@10; None where no query measures it.
+    """The answer from the number of training pairs and the base model's recall@10.
 
-    Too few pairs settle it alone. Of what is said about recall, the worst counts.
+    `found` is None where no query measures it. Too few pairs settle it alone. Of what is said about
+    recall, the worst counts.
     """
     enough = _judge_pairs(pairs)
     findings = [_Finding("marginal", f"The base model cannot be measured: no {split} query has a positive document.")]
@@ -56,7 +59,8 @@ def _first(order: Sequence[Answer], answers: Collection[Answer]) -> Answer:
 
 def _judge_pairs(pairs: int) -> _Finding:
     if pairs < TOO_FEW_PAIRS:
-        return _Finding("do not", f"{pairs:,} training pairs: under {TOO_FEW_PAIRS} there is too little to learn from.")
+        meaning = f"under {TOO_FEW_PAIRS} there is too little to learn from; add some"
+        return _Finding("do not", f"{pairs:,} training pairs: {meaning}.")
     if pairs < ENOUGH_PAIRS:
         return _Finding("marginal", f"{pairs:,} training pairs: {TOO_FEW_PAIRS} can be enough, {ENOUGH_PAIRS:,} are.")
     return _Finding("fine-tune", f"{pairs:,} training pairs: {ENOUGH_PAIRS:,} are enough.")
@@ -74,8 +78,9 @@ def _judge_mean(cell: Cell, split: str) -> _Finding:
         meaning = f"it does well in the mean, with {GOOD_RECALL:.2f} or more"
     return _Finding(
         answer,
-        f"The base model's recall@10 on {split}, with all {cell.dimension} dimensions, is {cell.recall.value:.2f} "
-        f"(95% interval {cell.recall.low:.2f} to {cell.recall.high:.2f}): {meaning}.",
+        f"The base model's recall@10 on {split}, with all {cell.dimension} dimensions, is "
+        f"{cell.recall.value:.2f} (95% interval {cell.recall.low:.2f} to {cell.recall.high:.2f}): "
+        f"{meaning}.",
     )
 
 
@@ -85,22 +90,24 @@ def _judge_cells(found: Survey) -> Iterator[_Finding]:
     if not answers:
         return
     answer = _first(("fine-tune", "marginal", "do not"), answers.values())
-    worst = min((cell for cell in answers if answers[cell] == answer), key=lambda cell: cell.sure.high)
+    decisive = [cell for cell in answers if answers[cell] == answer]
+    worst = min(decisive, key=lambda cell: (cell.sure.high, cell.dimension))
     meaning = {
-        "fine-tune": f"surely under {GOOD_RECALL:.2f}, fine-tune for it",
+        "fine-tune": f"surely under {GOOD_RECALL:.2f}, there is room to improve",
         "marginal": f"it may be under {GOOD_RECALL:.2f}; more queries tell",
         "do not": "it does well there, too",
     }
     yield _Finding(
         answer,
-        f"The worst of {len(found.cells)} cells (dimension x slice) is {worst.name} at {worst.dimension} dimensions: "
-        f"{worst.recall.value:.2f} in {worst.queries:,} queries ({worst.sure.low:.2f} to {worst.sure.high:.2f}, wide "
-        f"enough for all cells at once): {meaning[answer]}.",
+        f"The worst of {len(found.cells)} cells (dimension x slice) is {worst.name} at "
+        f"{worst.dimension} dimensions: {worst.recall.value:.2f} in {worst.queries:,} queries "
+        f"({worst.sure.low:.2f} to {worst.sure.high:.2f}, wide enough for all cells at once): "
+        f"{meaning[answer]}.",
     )
 
 
 def _judge_cell(cell: Cell) -> Answer:
-    """A slice does well if its mean does: its interval is too wide to ask for more, and of a few one always is low."""
+    """A slice does well if its mean does: its interval is too wide to ask for more."""
     if cell.sure.high < GOOD_RECALL:
         return "fine-tune"
     least = cell.recall.low if cell.name == ALL else cell.recall.value
@@ -111,7 +118,7 @@ def _judge_kept(kept: Sequence[Kept]) -> Iterator[_Finding]:
     """The dimension that keeps least of the full width's recall."""
     if not kept:
         return
-    worst = min(kept, key=lambda entry: entry.share.high)
+    worst = min(kept, key=lambda entry: (entry.share.high, entry.dimension))
     answer: Answer = "do not"
     meaning = "nothing much is lost"
     if worst.share.high < GOOD_KEPT:

@@ -82,7 +82,7 @@ def test_the_worst_is_the_surest_and_not_the_lowest_by_chance():
     reasons = decide(1000, survey(cell(HIGH), small, sure), "dev").reasons
     assert reasons[2] == (
         "The worst of 3 cells (dimension x slice) is fr -> en at 384 dimensions: 0.55 in 40 queries (0.46 to 0.64, "
-        "wide enough for all cells at once): surely under 0.70, fine-tune for it."
+        "wide enough for all cells at once): surely under 0.70, there is room to improve."
     )
 
 
