@@ -76,10 +76,9 @@ def look(place: Place, case: Case) -> Preflight:
         max_length=case.tokens,
         cpus_per_worker=place.threads,
     )
-    encoding = place.encoding()
-    return preflight(
-        place.dataset(case.data), place.model(case), PreflightConfig(train_steps=1), encoding, MiningConfig(), training
-    )
+    config = PreflightConfig(train_steps=1)
+    dataset = place.dataset(case.data)
+    return preflight(dataset, place.model(case), config, place.encoding(), MiningConfig(), training)
 
 
 def measure_gains(place: Place, case: Case) -> list[Gain]:
@@ -127,11 +126,12 @@ def format_row(case: Case, found: Preflight, gains: list[Gain]) -> str:
         shown.append(most)
     is_worth_it = any(gain.is_worth_it for gain in gains)
     outcome = {"fine-tune": "hit" if is_worth_it else "miss", "do not": "miss" if is_worth_it else "hit"}
-    worst = min(found.survey.cells, key=lambda cell: cell.sure.high) if found.survey else None
-    numbers = worst and f"recall@10 {found.quality[0].recall.value:.2f}; {worst.name} at {worst.dimension}: " + (
-        f"{worst.recall.value:.2f} ({worst.sure.low:.2f} to {worst.sure.high:.2f})"
+    assert found.survey is not None, "every case has dev queries"
+    worst = min(found.survey.cells, key=lambda cell: (cell.sure.high, cell.dimension))
+    said = (
+        f"{found.verdict.answer}: recall@10 {found.quality[0].recall.value:.2f}, worst {worst.name} at "
+        f"{worst.dimension}: {worst.recall.value:.2f} ({worst.sure.low:.2f} to {worst.sure.high:.2f})"
     )
-    said = f"{found.verdict.answer}: {numbers}"
     told = "; ".join(map(str, shown))
     trained = min(case.pairs, found.data.pairs)
     pairs = f"{found.data.pairs:,}, trained on {trained:,}" if trained < found.data.pairs else f"{trained:,}"
