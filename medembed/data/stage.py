@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from medembed import storage
-from medembed.data.cleaning import clean_text, fault_of, spelling_key, words_key
+from medembed.data.cleaning import clean_text, fault_of
 from medembed.data.config import SourceConfig
 from medembed.data.files import locate, read_part
 from medembed.data.grown import DATASET, read_again
@@ -20,6 +20,7 @@ from medembed.data.rows import BadRow, Document, Query, Record
 from medembed.data.shapes import to_record
 from medembed.errors import DataError
 from medembed.schema import CHUNK_MARK, content_hash
+from medembed.spelling import spelling_key, words_key
 
 _KEYS = [("id", pa.string()), ("content", pa.string()), ("spelling", pa.string()), ("words", pa.string())]
 _TEXT = [("text", pa.string()), ("language", pa.string()), ("group", pa.string()), ("split", pa.string())]
