@@ -14,12 +14,15 @@ dropped from 1 to 3: HER2-, HER2+ and HER2 are three texts, and so are 10⁹ and
 import re
 import unicodedata
 
-# What is typed for one sign, the increment for a Delta too. Minus, dash and hyphen are one: nobody sees which was meant.
-_VARIANTS = {ord(variant): sign for sign, variants in {
-    "'": "’‘‛ʼʹ′´`", '"': "“”„‟«»″", "-": "‐‑‒–—―−", "δ": "∆",
-}.items() for variant in variants}  # fmt: skip
+# What is typed for one sign. Hyphen, dash and minus are one, as nobody sees which of them was meant.
+_VARIANTS = (
+    dict.fromkeys(map(ord, "’‘‛ʼʹ′´`"), "'")
+    | dict.fromkeys(map(ord, "“”„‟«»″"), '"')
+    | dict.fromkeys(map(ord, "‐‑‒–—―−"), "-")
+    | {ord("∆"): "δ"}  # increment, typed for a Delta
+)
 # Soft hyphen, zero-width space, marks of direction, word joiner, byte order mark: nobody sees them.
-_INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF], "")
+_UNSEEN = [0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
 _MEANT = ("<super>", "<sub>", "<fraction>", "<circle>", "<square>")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-")
 _BULLET = re.compile(r"^[-•]\s+(?=[^\W\d_])")  # before a digit it may be a minus
@@ -42,7 +45,7 @@ class _Folding(dict[int, str]):
         return self[code]
 
 
-_FOLDING = _Folding(_VARIANTS | _INVISIBLE)
+_FOLDING = _Folding(_VARIANTS | dict.fromkeys(_UNSEEN, ""))
 
 
 def spelling_key(text: str) -> str:

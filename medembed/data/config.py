@@ -14,6 +14,13 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+Quoting = Annotated[
+    Literal["auto", "minimal", "none"],
+    Field(
+        description="CSV and TSV: minimal: cells with delimiters, quotes or line ends are quoted, as pandas, R and "
+        "Excel write them; none: quotes are characters like any other; auto: minimal, but stops where a TSV may be none"
+    ),
+]
 Fields = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
@@ -46,6 +53,12 @@ class SourceConfig(Config):
         description="file, folder or pattern (*.jsonl): a path, s3://, gs:// or package://; hf://organisation/name"
     )
     format: Format = Field(default="auto", description="auto goes by the file name")
+    header: bool = Field(
+        default=True,
+        description="CSV and TSV: whether the first row names the columns; false: they are 1, 2, ..., e.g. "
+        "source.columns.query=6",
+    )
+    quoting: Quoting = "auto"
     shape: Shape = Field(
         default="auto",
         description="pairs; triplets with a negative; pairs with similarity scores; texts with classes; "

@@ -57,7 +57,7 @@ def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus
         dataset = open_dataset(uri)
         yield Corpus(dataset.corpus_files(), dataset.fingerprint)
         return
-    source = SourceConfig(path=uri)
+    source = SourceConfig(path=uri, quoting=columns.quoting)
     found = _find(source)
     columns = choose_columns(found.parts, source, columns)
     texts = storage.join(scratch, fingerprint([found.fingerprint, columns.model_dump()]))

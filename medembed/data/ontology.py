@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from medembed import storage
 from medembed.data.config import SourceConfig
+from medembed.data.parts import is_gzip
 from medembed.data.rows import Document, Judgment, Query, Record
 from medembed.errors import DataError
 from medembed.schema import WEAK
@@ -36,7 +37,7 @@ def read_ontology(uri: str, source: SourceConfig) -> Iterator[Record]:
     """
     try:
         content = storage.read_bytes(uri)
-        text = (gzip.decompress(content) if uri.endswith(".gz") else content).decode()
+        text = (gzip.decompress(content) if is_gzip(uri) else content).decode()
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise DataError(f"{uri}: truncated or damaged gzip file; fetch it again.") from None
     except UnicodeDecodeError as error:

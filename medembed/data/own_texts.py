@@ -11,7 +11,7 @@ from pydantic import Field
 from medembed import storage
 from medembed.config import Config
 from medembed.data.cleaning import clean_text
-from medembed.data.config import Fields, SourceConfig
+from medembed.data.config import Fields, Quoting, SourceConfig
 from medembed.data.fields import key_at, valid_text, value_at
 from medembed.data.files import locate, read_part
 from medembed.data.finish import ROWS_PER_FILE
@@ -41,6 +41,7 @@ class TextColumns(Config):
         default=(),
         description="files of your own: column of the text, or several to join, e.g. [title,body]; else text",
     )
+    quoting: Quoting = "auto"
 
 
 def choose_columns(parts: Sequence[Part], source: SourceConfig, columns: TextColumns) -> TextColumns:
@@ -58,7 +59,7 @@ def choose_columns(parts: Sequence[Part], source: SourceConfig, columns: TextCol
                 f"columns.{role} names {absent[0]!r}" if absent else f"no column for the {role} ({', '.join(accepted)})"
             )
             raise DataError(f"{source.path}: {what}; found {_shown(names)}. Name yours: columns.{role}=...")
-    return TextColumns(**chosen)
+    return TextColumns(**chosen, quoting=columns.quoting)
 
 
 class CopyTexts:
