@@ -15,6 +15,7 @@ from medembed.errors import DataError
 _EXCEL = re.compile(r'"?sep=(.)"?\s*')  # the first line by which Excel knows the delimiter
 _QRELS = ["query-id", "corpus-id", "score"]
 _TREC = ["query-id", "", "corpus-id", "score"]  # a column without a name is not read
+_CR = "\udc0d"  # for one within a line, which the csv module refuses outside quotes; no decoded text has it
 _RAW = "source.quoting=none (encode: columns.quoting=none; search: quoting=none)"
 
 
@@ -32,6 +33,7 @@ def read_table(part: Part, source: SourceConfig) -> Rows:
         before, first, lines = _skip_blank(file.text_lines())
         excel = _EXCEL.fullmatch(first)
         if excel:
+            next(lines)
             blank, first, lines = _skip_blank(lines)
             before += 1 + blank
         if part.kind == "qrels" and "\t" not in first:  # TREC's are separated by spaces
@@ -75,7 +77,8 @@ def _split_quoted(lines: Iterable[str], delimiter: str, before: int, uri: str) -
     def take() -> Iterator[str]:
         for line in lines:
             taken.append(line)
-            yield line
+            bare = line.rstrip("\r\n")
+            yield bare.replace("\r", _CR) + line[len(bare) :]
 
     reader = csv.reader(take(), delimiter=delimiter, strict=True)
     while True:
@@ -86,7 +89,7 @@ def _split_quoted(lines: Iterable[str], delimiter: str, before: int, uri: str) -
         if cells is None:
             return
         if cells:
-            yield _Row(number, cells, tuple(taken))
+            yield _Row(number, [cell.replace(_CR, "\r") for cell in cells], tuple(taken))
         number += len(taken)
         taken.clear()
 

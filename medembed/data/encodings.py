@@ -82,7 +82,7 @@ def _is_chinese(sample: bytes) -> bool:
 def _wide_encoding(start: bytes) -> str | None:
     """UTF-16LE or UTF-16BE of a text without a mark: its ASCII characters have a zero on one side alone."""
     even, odd = start[0::2].count(0), start[1::2].count(0)
-    if max(even, odd) <= len(start) / 10 or min(even, odd) > max(even, odd) / 4:
+    if max(even, odd) <= len(start) / 5 or min(even, odd) > max(even, odd) / 4:
         return None
     return "UTF-16LE" if odd > even else "UTF-16BE"
 
