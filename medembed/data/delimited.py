@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from medembed.data.config import SourceConfig
 from medembed.data.lines import LONGEST_LINE, TextFile
-from medembed.data.parts import Part
+from medembed.data.parts import ONLY_QRELS, Part
 from medembed.data.rows import BadRow, Fields, Rows
 from medembed.errors import DataError
 
@@ -118,6 +118,8 @@ def _name_cells(rows: Iterator[_Row], part: Part, source: SourceConfig, file: Te
     first = next(rows, None)
     if first is None:
         return
+    if part.kind == "rows" and source.header and _are_qrels(first.cells):
+        raise DataError(f"{part.uri}: {ONLY_QRELS}")
     names = _names_without_header(first.cells, part, source)
     if not names:
         names = _header([name.strip() for name in first.cells], f"{part.uri}:{first.number}", file)
@@ -140,6 +142,11 @@ def _names_without_header(first: list[str], part: Part, source: SourceConfig) ->
         return [] if source.header else by_number(len(first))
     is_data = "query-id" not in first and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", first[-1])
     return {3: _QRELS, 4: _TREC}.get(len(first), []) if is_data else []
+
+
+def _are_qrels(first: list[str]) -> bool:
+    """Whether a table begins with BEIR's header of judgments, or with a row as TREC writes them."""
+    return first[:2] == _QRELS[:2] or (len(first) == 4 and first[1] in ("0", "Q0") and first[3].strip().isdecimal())
 
 
 def _header(names: list[str], place: str, file: TextFile) -> list[str]:

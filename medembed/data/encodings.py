@@ -20,7 +20,8 @@ _NO_TEXT = {
 }
 _CONVERT = "convert the file: iconv -f {encoding} -t UTF-8."
 # Signs of Western European texts; of other encodings' bytes, read as WINDOWS-1252, most are none of them.
-_WESTERN = set("àâäáãåæçèéêëìíîïñòóôõöøœšùúûüýÿžßº°µ±²³«»‹›’‘“”–—…€§·¼½¾×÷¿¡ª†‰™®©\xa0")
+_LETTERS = set("àâäáãåæçèéêëìíîïñòóôõöøùúûüýÿß")
+_WESTERN = _LETTERS | set("œº°µ±²³«»‹›’‘“”–—…€§·¼½¾×÷¿¡ª†‰™®©\xa0")
 _WESTERN_SHARE = 0.2  # of bytes beyond ASCII, at most
 # In GB18030, GBK and GB2312 the 3,755 commonest characters begin with the bytes B0 to D7. Korean ends at C8.
 _CHINESE, _NOT_KOREAN = (0xB0, 0xD7), (0xC9, 0xD7)
@@ -59,8 +60,9 @@ def explain_row(row: bytes, start: bytes, place: str = "") -> str:
 def guess_encoding(sample: bytes) -> str | None:
     """Name the encoding of bytes that are not UTF-8, as iconv has it; None where it cannot be told."""
     text = sample.decode("cp1252", "replace")
-    beyond = [character for character in text if not character.isascii()]
-    if len(beyond) <= _WESTERN_SHARE * len(text) and _WESTERN.issuperset("".join(beyond).lower()):
+    beyond = [character.lower() for character in text if not character.isascii()]
+    letters = sum(character in _LETTERS for character in beyond)  # most: in DOS and Macintosh texts none are
+    if len(beyond) <= _WESTERN_SHARE * len(text) and _WESTERN.issuperset(beyond) and letters > len(beyond) / 2:
         return "WINDOWS-1252"
     return "GB18030" if _is_chinese(sample) else None
 

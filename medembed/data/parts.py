@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from medembed import storage
 from medembed.data.config import SourceConfig
+from medembed.data.encodings import SAMPLE_BYTES, explain_start
 from medembed.data.hub import hub_parts, is_saved_dataset
 from medembed.errors import DataError, StorageError
 from medembed.schema import SPLITS, fingerprint
@@ -22,6 +23,10 @@ _SUFFIXES = {
     ".obo": "ontology",
 }  # fmt: skip
 _QRELS = ("tsv", "qrels", "qrel", "trec")  # suffixes of BEIR's and TREC's judgments
+ONLY_QRELS = (
+    "judgments by id, without texts; give the folder that holds them as qrels/test.tsv (TREC's form or BEIR's) beside "
+    "corpus.jsonl and queries.jsonl."
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ def _format(config: SourceConfig, uris: list[str]) -> str:
         return "jsonl" if config.format == "openai" else config.format
     formats = {uri: _SUFFIXES.get(_suffix(uri)) for uri in uris}
     unknown = [uri for uri, form in formats.items() if form is None]
+    if unknown and (_suffix(unknown[0]).removeprefix(".") in _QRELS or "qrel" in unknown[0].rpartition("/")[2].lower()):
+        raise DataError(f"{unknown[0]}: {ONLY_QRELS}")
     if unknown:
         raise DataError(
             f"{unknown[0]}: unknown file type; expected {', '.join(_SUFFIXES)} (or .gz of them): name the files, e.g. "
@@ -108,8 +115,11 @@ def row_groups(uri: str) -> list[tuple[int, int]]:
             about = pq.ParquetFile(stream).metadata
             rows = [about.row_group(number).num_rows for number in range(about.num_row_groups)]
     except (pa.ArrowException, OSError) as error:
+        with storage.open_input(uri) as stream:
+            start = stream.read(SAMPLE_BYTES)
+        fault = None if start.startswith(b"PAR1") else explain_start(start)
         reason = (str(error).splitlines() or [""])[0]
-        raise DataError(f"{uri}: not a readable Parquet file: {reason}") from None
+        raise DataError(f"{uri}: {fault or f'not a readable Parquet file: {reason}'}") from None
     starts, held = [0], 0
     for number, count in enumerate(rows):
         if held >= _ROWS_PER_PART:

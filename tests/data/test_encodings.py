@@ -34,6 +34,9 @@ TRADITIONAL = "患者主訴發熱三天，伴咳嗽。體溫三十九度。\n"
         (POLISH, "cp1250", None),
         (GREEK, "cp1253", None),
         (FRENCH.translate({ord("’"): "'", ord("–"): "-"}), "mac_roman", None),
+        ("query,document\nfièvre,repos à l'hôpital\n", "mac_roman", None),
+        ("query,document\nfièvre,repos à l'hôpital\n", "cp850", None),
+        ("query,document\ndose,5 µg …\n", "cp1252", None),
     ],
 )
 def test_an_encoding_is_named_where_it_is_sure_and_never_a_wrong_one(text: str, written: str, told: str | None):

@@ -89,6 +89,12 @@ FILE_FAULTS = {
         "p.parquet", parquet(pa.Table.from_arrays([pa.array(["SECRET"])] * 3, ["query", "document", "document"])),
         ": two columns have one name; give each its own.",
     ),
+    "a Git LFS pointer for Parquet": (
+        "p.parquet", b"version https://git-lfs.github.com/spec/v1\n", ": a Git LFS pointer instead of the file; fetch",
+    ),
+    "TREC's qrels alone": ("p.tsv", b"SECRET1\t0\tSECRET2\t1\n", ": judgments by id, without texts; give the folder"),
+    "TREC's qrels alone, as text": ("qrels.txt", b"SECRET1 0 SECRET2 1\n", ": judgments by id, without texts; give"),
+    "BEIR's qrels alone": ("p.tsv", b"query-id\tcorpus-id\tscore\n", ": judgments by id, without texts; give the"),
     "a file of unknown type": (
         "p.docx", PAIR, ": unknown file type; expected .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .obo (or .gz of",
     ),
