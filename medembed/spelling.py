@@ -26,8 +26,9 @@ _UNSEEN = [0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 
 _MEANT = ("<super>", "<sub>", "<fraction>", "<circle>", "<square>")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-")
 _BULLET = re.compile(r"^[-•]\s+(?=[^\W\d_])")  # before a digit it may be a minus
-_QUOTED = re.compile(r"""(?<!\w)(?:"([^"]*)"|'([^']*)')(?!\w)""")  # not 5' to 3'
-_NO_SIGN = re.compile(r"(?<=\w)-(?=\w)|[.,:](?!\d)|[;!?()]")
+# The sign comes before what stands before it, so that the search leaps from sign to sign.
+_QUOTED = re.compile(r"""(?:"(?<!\w")([^"]*)"|'(?<!\w')([^']*)')(?!\w)""")  # not 5' to 3'
+_NO_SIGN = re.compile(r"-(?<=\w-)(?=\w)|[.,:](?!\d)|[;!?()]")
 _OPERATOR = re.compile(r"([<>=≤≥≠≈±×÷/~°%‰])")
 
 
@@ -65,9 +66,15 @@ def spelling_key(text: str) -> str:
 
 def words_key(text: str) -> str:
     """Equal for texts with the same words and signs, whatever the punctuation between them."""
-    key = spelling_key(text).translate(_SUBSCRIPTS)
+    return both_keys(text)[1]
+
+
+def both_keys(text: str) -> tuple[str, str]:
+    """Return the `spelling_key` and the `words_key` of a text, the second made from the first."""
+    spelling = spelling_key(text)
+    key = spelling.translate(_SUBSCRIPTS)
     bare = _NO_SIGN.sub(" ", _QUOTED.sub(r"\1\2", key))
-    return " ".join(_OPERATOR.sub(r" \1 ", bare).split()) or key
+    return spelling, " ".join(_OPERATOR.sub(r" \1 ", bare).split()) or key
 
 
 def words(text: str) -> list[str]:
