@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
+from medembed.data.config import Quoting
 from medembed.data.dataset import open_dataset
 from medembed.data.query_file import read_queries
 from medembed.encoding.config import EncodingConfig
@@ -46,8 +47,10 @@ class SearchJob(Config):
     query: str | None = Field(default=None, min_length=1, description="what to look for")
     queries: InputUri | None = Field(
         default=None,
-        description="file of queries instead: one a line, or JSONL with query (question, text) and query_id",
+        description="file of queries instead: one a line, or JSON, CSV, TSV or Parquet with query (question, text) and "
+        "query_id; a TSV without such names has an id and a text in each line",
     )
+    quoting: Quoting = "auto"
     k: int = Field(default=10, ge=1, le=1000, description="documents to find")
     dimensions: int | None = Field(default=None, ge=1, description="dimensions that rank; null: all")
     first_dimensions: int | None = Field(
@@ -88,7 +91,7 @@ class SearchJob(Config):
 
 
 def run(job: SearchJob) -> Summary:
-    questions = read_queries(storage.absolute(job.queries)) if job.queries else {"query": job.query or ""}
+    questions = read_queries(storage.absolute(job.queries), job.quoting) if job.queries else {"query": job.query or ""}
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
     table = open_table_of(storage.absolute(job.table), model_fingerprint(fetch_model(model)))
     dimensions, funnel = plan(job, table.info)

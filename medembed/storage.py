@@ -74,6 +74,8 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     """(pyarrow file system, path in it) of a URI. Raises StorageError for a scheme that it does not know."""
     if scheme(uri) in ("file", "package"):
         return pafs.LocalFileSystem(), str(local_path(uri))
+    if scheme(uri) in ("http", "https"):
+        raise StorageError(f"{uri}: a web address; {_explain_web(uri)}")
     if scheme(uri) not in REMOTE:
         raise StorageError(f"{uri}: unknown scheme; expected a path, s3://, gs:// or package://.")
     try:
@@ -272,6 +274,11 @@ def _matches(uri: str, pattern: str) -> bool:
     tokens = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
     return re.fullmatch("".join(tokens.get(part) or re.escape(part) for part in parts), uri) is not None
+
+
+def _explain_web(uri: str) -> str:
+    hub = re.match(r"https?://huggingface\.co/(?:datasets/)?([\w.-]+/[\w.-]+)", uri)
+    return f"give hf://{hub[1]}." if hub else "download it first (curl -fLO), then give the file."
 
 
 def _first_line(error: BaseException) -> str:

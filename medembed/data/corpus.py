@@ -57,7 +57,7 @@ def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus
         dataset = open_dataset(uri)
         yield Corpus(dataset.corpus_files(), dataset.fingerprint)
         return
-    source = SourceConfig(path=uri, header=columns.header)
+    source = SourceConfig(path=uri, header=columns.header, quoting=columns.quoting)
     found = _find(source)
     chosen = choose_columns(found, source, columns)
     texts = storage.join(scratch, fingerprint([found.fingerprint, chosen.columns.model_dump()]))

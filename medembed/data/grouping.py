@@ -85,7 +85,7 @@ def place_texts(
 
 
 def _name_nodes(staged: Staged, queries: Texts, documents: Texts) -> _Nodes:
-    """One node for each text (by its words, so that texts with the same words are one) and for each user key."""
+    """One node for each text, by its words and signs, and for each user key."""
     words = [
         staged.documents["words"].take(pa.array(documents.row)),
         staged.queries["words"].take(pa.array(queries.row)),

@@ -19,11 +19,11 @@ SKIP = " Fix it, or leave such rows out with source.skip_bad_rows=true."
 ROW_FAULTS = {
     "Latin-1 in JSONL": (
         "p.jsonl", PAIR + '{"query": "SECRET fièvre", "document": "d"}\n'.encode("latin-1"), 2,
-        "not UTF-8 at byte 20 of the line; convert the file, e.g. iconv -f WINDOWS-1252 -t UTF-8.",
+        "not UTF-8 at byte 20 of the line; looks like WINDOWS-1252: convert the file: iconv -f WINDOWS-1252 -t UTF-8.",
     ),
     "Latin-1 in CSV": (
         "p.csv", "query,document\nSECRET q,SECRET d\nSECRET fièvre,d\n".encode("latin-1"), 3,
-        "not UTF-8; convert the file, e.g. iconv -f WINDOWS-1252 -t UTF-8.",
+        "not UTF-8; looks like WINDOWS-1252: convert the file: iconv -f WINDOWS-1252 -t UTF-8.",
     ),
     "a raw NUL in JSONL": (
         "p.jsonl", PAIR + b'{"query": "SECRET \0", "document": "d"}\n', 2,
