@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from medembed.data.dataset import Dataset
-from medembed.encoding.encoder import Role
+from medembed.encoding.reading import Role
 from medembed.errors import DataError
 from medembed.schema import document_of
 from medembed.training.batches import Columns, to_columns, to_scored_columns, to_triplets
