@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,18 @@ _PACKAGE = "sentence_transformers."
 _POSITIONS = ("position_embeddings", "position_embedding", "wpe")
 
 
+@dataclass(frozen=True)
+class Module:
+    """A module by its folder: its class as Python names it, and its settings."""
+
+    type: str
+    settings: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.type.rpartition(".")[2]
+
+
 def fetch_encoder(reference: str) -> Path:
     """`fetch_model` of a model that encodes texts. Raises ModelError if it is of a kind that does not work here."""
     folder = fetch_model(reference)
@@ -44,27 +57,27 @@ def check_modules(folder: Path, reference: str) -> None:
     """
     kind = _read(folder / "config_sentence_transformers.json").get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
-        raise ModelError(
-            f"model {reference}: it is a {kind}; expected a SentenceTransformer, which makes one dense vector of a text."
-        )
+        raise ModelError(f"model {reference}: it is a {kind}; expected a SentenceTransformer.")
     for module in list_modules(folder):
-        name = module.rpartition(".")[2]
-        if not module.startswith(_PACKAGE):
+        if not module.type.startswith(_PACKAGE):
             raise ModelError(
-                f"model {reference}: its module {module} is code of its own, which MedEmbed does not run; expected "
-                f"modules of sentence-transformers: {', '.join(_KNOWN)}."
+                f"model {reference}: its module {module.type} is code of its own, which MedEmbed does not run; "
+                f"expected modules of sentence-transformers: {', '.join(_KNOWN)}."
             )
-        if name not in _KNOWN:
-            raise ModelError(f"model {reference}: its module {name} does not work here; expected {', '.join(_KNOWN)}.")
+        if module.name not in _KNOWN:
+            known = ", ".join(_KNOWN)
+            raise ModelError(f"model {reference}: its module {module.name} does not work here; expected {known}.")
 
 
-def list_modules(folder: Path) -> Iterator[str]:
-    """The classes of the modules by the folder's settings, those of a router's routes too."""
+def list_modules(folder: Path) -> Iterator[Module]:
+    """The modules of a model's folder, those of a router's routes too. None for a folder without modules.json."""
     for entry in _read(folder / "modules.json", []):
-        yield str(entry["type"])
         place = folder / entry["path"]
-        routed = _read(place / "router_config.json") or _read(place / "config.json")
-        yield from map(str, routed.get("types", {}).values())
+        settings = _read(place / "config.json")
+        yield Module(str(entry["type"]), settings)
+        routed = _read(place / "router_config.json") or settings
+        for name, type_ in routed.get("types", {}).items():
+            yield Module(str(type_), _read(place / name / "config.json"))
 
 
 def has_router(model: Any) -> bool:

@@ -39,6 +39,7 @@ from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
+from medembed.training.trainable import check_trainable
 from medembed.training.trainer import train
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
     """
     run = Run(config, storage.absolute(config.output))
     dimensions = (*config.training.dimensions, *run.measurement.dimensions)
+    check_trainable(config.model, config.training)
     check_dimensions(dimensions, model_width(fetch_model(config.model)) or max(dimensions))
     with run.stage("prepare"):
         dataset = prepare(config.source, config.splits, run.place("data/{key}"), read_tokenizer(config.model))
