@@ -59,8 +59,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def test_scored_pairs_are_judgments_of_training_queries_by_similarity_and_a_documents_first_chunk(dataset: Dataset):
     columns = make_material(config("cosent"), dataset, [])
     assert list(columns) == ["query", "document", "label"]
-    assert columns["query"] == ["q: text of q1", "q: text of q1", "q: text of q2"]
-    assert columns["document"] == ["d: A0", "d: B", "d: B"]
+    assert columns["query"] == ["text of q1", "text of q1", "text of q2"]
+    assert columns["document"] == ["A0", "B", "B"]
     assert columns["label"] == pytest.approx([0.8, 0.0, 0.7])
 
 
@@ -76,7 +76,7 @@ def test_a_pass_of_class_pairs_has_all_but_one_text_of_an_odd_class(tmp_path: Pa
 
 def test_classes_are_numbered_and_only_training_texts_that_have_one_are_read(dataset: Dataset):
     columns = make_material(config("batch_hard"), dataset, [])
-    assert columns == {"text": ["d: A0", "d: A1", "d: B", "d: C"], "label": [0, 0, 1, 1]}
+    assert columns == {"text": ["A0", "A1", "B", "C"], "label": [0, 0, 1, 1]}
 
 
 def test_losses_on_examples_count_and_read_their_rows(dataset: Dataset):
