@@ -13,7 +13,8 @@ from pydantic import Field
 from medembed import storage
 from medembed.config import Config, InputUri, from_values
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, read_card
+from medembed.encoding.model_files import model_fingerprint, model_width, read_card
+from medembed.encoding.modules import fetch_encoder
 from medembed.encoding.table import open_table_of
 from medembed.errors import ConfigError
 from medembed.matryoshka import check_trained
@@ -173,7 +174,7 @@ def locate(model: str, config: ServeConfig) -> Located:
 def resolve_main(config: ServeConfig, located: Located) -> dict[str, Any]:
     """Of the `user_config` the part of the main model: where it is, what it is called, and its table."""
     model, version, dataset = located
-    folder = fetch_model(model)
+    folder = fetch_encoder(model)
     width = model_width(folder) or max(config.dimensions, default=0)
     check_trained(config.dimensions, read_card(folder).get("dimensions", ()), width)
     return {"model": model, "version": version, "name": config.name, **pin_table(config, folder, dataset)}
@@ -182,7 +183,7 @@ def resolve_main(config: ServeConfig, located: Located) -> dict[str, Any]:
 def resolve_extra(located: Located) -> Entry:
     """Of the `user_config` the part of a model beside the main one."""
     model, version, _ = located
-    folder = fetch_model(model)
+    folder = fetch_encoder(model)
     dimensions = list(read_card(folder).get("dimensions", ()))
     return {
         "model": model,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 from typing_extensions import TypedDict  # typing's own, before Python 3.12, is none that pydantic reads
 
-from medembed.encoding.encoder import Role
+from medembed.encoding.reading import Role
 from medembed.errors import ModelError
 from medembed.matryoshka import check_trained
 from serve.errors import RequestError
@@ -146,7 +146,7 @@ def check_vocabulary(tokens: Sequence[Sequence[int]], model: Model) -> None:
             )
 
 
-def check_lengths(tokens: Sequence[Sequence[int]], truncated: Sequence[bool], work: Work, model: Model) -> None:
+def check_lengths(lengths: Sequence[int], truncated: Sequence[bool], work: Work, model: Model) -> None:
     """Raises RequestError if an input was cut that must not be, or if all inputs together are too long."""
     if not work.cuts and any(truncated):
         raise RequestError(
@@ -156,7 +156,7 @@ def check_lengths(tokens: Sequence[Sequence[int]], truncated: Sequence[bool], wo
             "input",
             "context_length_exceeded",
         )
-    total = sum(map(len, tokens))
+    total = sum(lengths)
     if work.max_tokens is not None and total > work.max_tokens:
         raise RequestError(
             400,

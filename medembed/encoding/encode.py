@@ -22,7 +22,8 @@ from medembed.encoding.commit import commit_table, show, tag_version
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.index import find_index
-from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, read_card
+from medembed.encoding.model_files import model_fingerprint, model_width, read_card
+from medembed.encoding.modules import fetch_encoder
 from medembed.encoding.quantize import Ranges
 from medembed.encoding.staging import FOLDER, Staging, clear_staging
 from medembed.encoding.table import Table, TableInfo, check_encoder, find_table
@@ -94,7 +95,7 @@ def update_table(
     there, or if another run commits meanwhile; DataError for a corpus without documents, or with an id twice;
     ModelError for dimensions that the model was not trained for.
     """
-    folder = fetch_model(model)
+    folder = fetch_encoder(model)
     encoder = model_fingerprint(folder)
     output = place(output, encoder)
     base = find_table(output)

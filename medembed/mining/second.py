@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Role
 from medembed.encoding.model_files import fetch_model
+from medembed.encoding.reading import Role
 from medembed.encoding.texts import encode_texts
 from medembed.errors import ModelError
 from medembed.mining.rules import Floats

@@ -7,7 +7,7 @@ from typing import Any
 
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.model_files import fetch_model
+from medembed.encoding.modules import fetch_encoder
 from medembed.mining.config import MiningConfig
 from medembed.mining.pairs import Pair
 from medembed.preflight.config import PreflightConfig
@@ -90,7 +90,7 @@ def preflight(
     most, cpus = encoding.most_workers, encoding.cpus_per_worker
     encoders = check_fit("encoding", resources, most, cpus, encoding.gpus_per_worker)
     check_fit("training", resources, training.most_workers, training.cpus_per_worker, int(training.use_gpu))
-    check_lengths(fetch_model(model), config.max_lengths)
+    check_lengths(fetch_encoder(model), config.max_lengths)
     rows, qrels = dataset.queries().to_pylist(), dataset.qrels()
     data, pairs = count_data(dataset, rows, qrels, mining)
     queries = _draw_queries(dataset, rows, qrels, config)
