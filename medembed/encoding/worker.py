@@ -35,12 +35,13 @@ class Target:
 
 @dataclass
 class _Encoded:
-    """Rows to be written, their full vectors float32 [n, D], tokens of each text, documents that crash the encoder."""
+    """Rows to be written, their full vectors float32 [n, D], tokens of each text, and {id: type of the error} of the
+    documents that crash the encoder."""
 
     rows: pa.Table
     vectors: npt.NDArray[np.float32]
     lengths: list[int] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 class EncodeRows:
@@ -61,7 +62,7 @@ class EncodeRows:
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         start, work = time.monotonic(), json.loads(item["work"])
         lengths: list[int] = []
-        failed: list[str] = []
+        failed: dict[str, str] = {}
         if "hashes" in work:
             rows = pa.table({"document_id": work["ids"], "content_hash": work["hashes"]})
             column = find_column(self.target.uri, self.target.version, work["hashes"])
@@ -105,7 +106,7 @@ class EncodeRows:
             "document_id": pa.array([name for name, _ in written], pa.string()),
             "content_hash": pa.array([hashes[row] for _, row in written], pa.string()),
         })  # fmt: skip
-        failed = [name for name, row in named if row not in place]
+        failed = {name: attempts.failed[row] for name, row in named if row not in place}
         if not kept:
             vectors = np.zeros((0, self.encoder.width), np.float32)
         return _Encoded(rows, vectors[[place[row] for _, row in written]], lengths, failed)
