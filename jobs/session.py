@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NoReturn, TypeVar
 
+from jobs.model_check import check_models
 from medembed import storage
 from medembed.config import Config, list_uris, load_config
 from medembed.errors import ConfigError, MedEmbedError, ServiceError
@@ -53,6 +54,7 @@ def run_job(
         config = load_config(model, sys.argv[1:] if argv is None else argv)
         if is_submitted():
             check_places(config)
+        check_models(config)
         mode = ray(config) if callable(ray) else ray
         if mode == "none":
             summary = body(config)

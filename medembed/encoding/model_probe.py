@@ -17,6 +17,7 @@ from medembed.errors import ModelError
 MADE_UP = ("fever of 39 degrees and a dry cough", "un bras cassé", "7", "боль в груди", "糖尿病")
 _SMALLEST_DIFFERENCE = 1e-6
 _SHOWN = 3  # names of tensors in a message
+_LONGEST_REASON = 300
 
 
 def check_loaded(model: Any, folder: Path) -> None:
@@ -55,7 +56,7 @@ def explain(error: Exception, folder: Path) -> str:
     if "ignore_mismatched_sizes" in str(error):
         return f"tensors whose shapes are not those that config.json says{_misshapen(folder)}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join([f"{type(error).__name__}:", *lines[:2]])
+    return " ".join([f"{type(error).__name__}:", *lines[:2]])[:_LONGEST_REASON]
 
 
 def _differences(model: Any, folder: Path) -> Iterator[tuple[list[str], list[str]]]:
@@ -137,6 +138,12 @@ def _check_vectors(model: Any, folder: Path) -> None:
         vectors = model.encode_document(list(MADE_UP), convert_to_numpy=True, show_progress_bar=False)
     except Exception as error:  # of any type: whatever a damaged model raises
         raise ModelError(f"model {folder}: cannot encode a made-up text: {explain(error, folder)}") from None
+    width = int(model.get_embedding_dimension() or 0)
+    if width and vectors.shape[1] != width:
+        raise ModelError(
+            f"model {folder}: its settings promise {width} dimensions, its vectors have {vectors.shape[1]}; a "
+            "config.json is another model's, or damaged: copy the whole model."
+        )
     if not np.isfinite(vectors).all():
         fault = "vectors that are no numbers (NaN or infinite)"
     elif not vectors.any():
@@ -154,4 +161,5 @@ def _check_vectors(model: Any, folder: Path) -> None:
 def _names(tensors: list[str]) -> str:
     """How many tensors, and the first of their names."""
     more = ", ..." if len(tensors) > _SHOWN else ""
-    return f"{len(tensors)} tensors ({', '.join(tensors[:_SHOWN])}{more})"
+    noun = "tensor" if len(tensors) == 1 else "tensors"
+    return f"{len(tensors)} {noun} ({', '.join(tensors[:_SHOWN])}{more})"
