@@ -67,8 +67,9 @@ class EncodeRows:
             rows = pa.table({"document_id": work["ids"], "content_hash": work["hashes"]})
             column = find_column(self.target.uri, self.target.version, work["hashes"])
         else:
+            width = self.encoder.width  # loads it, before a note is left beside the table
             found = self._encode(work, Attempts(self.staging, item["number"], self.run))
-            codec = Codec(self.target.dimensions or self.encoder.width, self.target.storage, self.target.ranges)
+            codec = Codec(self.target.dimensions or width, self.target.storage, self.target.ranges)
             rows, column, lengths, failed = found.rows, codec.write(found.vectors), found.lengths, found.failed
         record = {
             "fragments": write_fragment(self.target.uri, rows, column),
