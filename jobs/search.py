@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.config import Quoting
 from medembed.data.dataset import open_dataset
 from medembed.data.query_file import read_queries
@@ -41,7 +41,7 @@ class SearchJob(Config):
     table: InputUri = Field(
         description="embedding table made by `medembed encode`, or the folder where it keeps one for each encoder"
     )
-    model: InputUri = Field(
+    model: ModelUri = Field(
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
     query: str | None = Field(default=None, min_length=1, description="what to look for")

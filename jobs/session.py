@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 from jobs.beforehand import check_outputs
 from jobs.cluster import HINT, check_head
+from jobs.model_check import check_models
 from jobs.private_ray import Environment, no_more, private_ray
 from medembed import storage
 from medembed.config import Config, list_uris, load_config
@@ -55,6 +56,7 @@ def run_job(
         if is_submitted():
             check_places(config)
         check_outputs(config)
+        check_models(config)
         mode = ray(config) if callable(ray) else ray
         if mode == "none":
             summary = body(config)

@@ -13,6 +13,7 @@ from medembed.encoding.backends import Backend, TorchBackend, choose_backend, in
 from medembed.encoding.batching import Tokens, make_batches, make_steady_batches
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import model_fingerprint, read_card
+from medembed.encoding.model_probe import check_loaded, explain
 from medembed.encoding.modules import cut_to_positions, fetch_encoder
 from medembed.encoding.reading import Reader, Role
 from medembed.errors import ModelError
@@ -145,11 +146,11 @@ def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
     """The stock SentenceTransformer of a folder, in evaluation mode. Raises ModelError if it does not load."""
     silence_telemetry()
     import torch
-    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # what it would warn of is an error below
     torch.set_num_threads(config.cpus_per_worker)
     try:
         model = SentenceTransformer(
@@ -159,8 +160,8 @@ def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
-        raise ModelError(f"model {folder}: sentence-transformers cannot load it: {reason}") from None
+    except Exception as error:  # of any type: whatever a damaged folder makes it raise
+        raise ModelError(f"model {folder}: sentence-transformers cannot load it: {explain(error, folder)}") from None
+    check_loaded(model, folder)
     cut_to_positions(model)
     return model.eval()
