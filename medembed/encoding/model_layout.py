@@ -10,6 +10,7 @@ from medembed.errors import ModelError
 
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
+_TRANSFORMER = "sentence_transformers.base.modules.Transformer"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 # What tokenizers of transformers 5.23 call their vocabularies.
@@ -41,11 +42,16 @@ _ELSEWHERE = {
 
 @dataclass(frozen=True)
 class Module:
-    """A module of the model in `root`: its folder's path below it, "" for the model's own, and its class."""
+    """A module of the model in `root`: its folder's path below it, "" for the model's own, and its class in Python."""
 
     root: Path
     path: str
-    kind: str
+    type: str
+
+    @property
+    def kind(self) -> str:
+        """The name of its class."""
+        return self.type.rpartition(".")[2]
 
     @property
     def folder(self) -> Path:
@@ -99,12 +105,12 @@ def list_modules(folder: Path) -> list[Module]:
             raise ModelError(f"{folder}/modules.json: expected a list of modules; the model folder is damaged.")
         places = [(str(entry.get("path", "")), str(entry.get("type", ""))) for entry in named]
     elif (folder / "config.json").is_file():
-        places = [("", "Transformer")]  # a plain transformer, to which sentence-transformers adds a pooling
+        places = [("", _TRANSFORMER)]  # a plain transformer, to which sentence-transformers adds a pooling
     else:
         raise ModelError(f"{folder}: no modules.json or config.json there; expected a sentence-transformers folder.")
     modules: list[Module] = []
-    for path, kind in places:
-        modules += _expand(folder, path, kind)
+    for path, type_ in places:
+        modules += _expand(folder, path, type_)
     return modules
 
 
@@ -153,11 +159,11 @@ def read_json(path: Path) -> Any:
         raise ModelError(f"{path}: not JSON; the model folder is damaged.") from None
 
 
-def _expand(folder: Path, path: str, kind: str) -> list[Module]:
+def _expand(folder: Path, path: str, type_: str) -> list[Module]:
     """The module in a folder; of a router, those that it leads to as well."""
     if path.startswith("/") or ".." in Path(path).parts:
         raise ModelError(f"{folder}/modules.json: names the folder {path!r}; expected one below the model's own.")
-    module = Module(folder, Path(path).as_posix().removeprefix("."), kind.rpartition(".")[2])
+    module = Module(folder, Path(path).as_posix().removeprefix("."), type_)
     if module.kind not in ("Router", "Asym"):
         return [module]
     routes = read_json(module.folder / "router_config.json") or read_json(module.folder / "config.json")
@@ -165,8 +171,8 @@ def _expand(folder: Path, path: str, kind: str) -> list[Module]:
     if not isinstance(types, dict):
         raise ModelError(f"{module.folder}: no router_config.json that lists its modules; copy the whole model.")
     modules = [module]
-    for below, kind_below in types.items():
-        modules += _expand(folder, f"{path}/{below}" if path else str(below), str(kind_below))
+    for below, type_below in types.items():
+        modules += _expand(folder, f"{path}/{below}" if path else str(below), str(type_below))
     return modules
 
 

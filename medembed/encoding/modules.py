@@ -1,13 +1,12 @@
 """What a sentence-transformers model is made of, and whether MedEmbed encodes with it."""
 
-import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medembed.encoding.model_files import fetch_model
+from medembed.encoding.model_layout import list_modules, read_json
 from medembed.errors import ModelError
 
 logger = logging.getLogger(__name__)
@@ -30,18 +29,6 @@ _PACKAGE = "sentence_transformers."
 _POSITIONS = ("position_embeddings", "position_embedding", "wpe")
 
 
-@dataclass(frozen=True)
-class Module:
-    """A module by its folder: its class as Python names it, and its settings."""
-
-    type: str
-    settings: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        return self.type.rpartition(".")[2]
-
-
 def fetch_encoder(reference: str) -> Path:
     """`fetch_model` of a model that encodes texts. Raises ModelError if it is of a kind that does not work here."""
     folder = fetch_model(reference)
@@ -55,7 +42,7 @@ def check_modules(folder: Path, reference: str) -> None:
     Of the modules that sentence-transformers has, CNN makes a text's vector depend on the texts beside it, BoW,
     WordEmbeddings and LSTM read words instead of tokens, and the others make sparse or many vectors.
     """
-    kind = _read(folder / "config_sentence_transformers.json").get("model_type", "SentenceTransformer")
+    kind = (read_json(folder / "config_sentence_transformers.json") or {}).get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
         raise ModelError(f"model {reference}: it is a {kind}; expected a SentenceTransformer.")
     for module in list_modules(folder):
@@ -64,20 +51,9 @@ def check_modules(folder: Path, reference: str) -> None:
                 f"model {reference}: its module {module.type} is code of its own, which MedEmbed does not run; "
                 f"expected modules of sentence-transformers: {', '.join(_KNOWN)}."
             )
-        if module.name not in _KNOWN:
+        if module.kind not in _KNOWN:
             known = ", ".join(_KNOWN)
-            raise ModelError(f"model {reference}: its module {module.name} does not work here; expected {known}.")
-
-
-def list_modules(folder: Path) -> Iterator[Module]:
-    """The modules of a model's folder, those of a router's routes too. None for a folder without modules.json."""
-    for entry in _read(folder / "modules.json", []):
-        place = folder / entry["path"]
-        settings = _read(place / "config.json")
-        yield Module(str(entry["type"]), settings)
-        routed = _read(place / "router_config.json") or settings
-        for name, type_ in routed.get("types", {}).items():
-            yield Module(str(type_), _read(place / name / "config.json"))
+            raise ModelError(f"model {reference}: its module {module.kind} does not work here; expected {known}.")
 
 
 def has_router(model: Any) -> bool:
@@ -125,7 +101,3 @@ def _tables(module: Any) -> Iterator[int]:
             if isinstance(table, nn.Embedding):
                 padding = getattr(part, "padding_idx", None)
                 yield table.num_embeddings - (padding + 1 if isinstance(padding, int) else 0)
-
-
-def _read(path: Path, default: Any = None) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else ({} if default is None else default)

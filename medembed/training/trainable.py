@@ -1,6 +1,7 @@
 """Which models can be trained with which options, by the model's folder: known before the first stage."""
 
-from medembed.encoding.modules import fetch_encoder, list_modules
+from medembed.encoding.model_layout import Module, list_modules, read_json
+from medembed.encoding.modules import fetch_encoder
 from medembed.errors import ConfigError
 from medembed.training.config import TrainingConfig
 
@@ -12,11 +13,11 @@ def check_trainable(model: str, config: TrainingConfig) -> None:
     none. A guide reads the student's tokens, and cached gradients split batches: a static model's have no rows. In loss
     mse one column has queries and documents, which must be read alike.
     """
-    modules = list(list_modules(fetch_encoder(model)))
-    names = {module.name for module in modules}
+    modules = list_modules(fetch_encoder(model))
+    names = {module.kind for module in modules}
     is_routed = bool(names & {"Router", "Asym"})
     is_static = "StaticEmbedding" in names
-    leaves_out_prompt = any(module.settings.get("include_prompt") is False for module in modules)
+    leaves_out_prompt = any(map(_leaves_out_prompt, modules))
     options = {
         "adapter": config.adapter.kind is not None and (is_routed or is_static),
         "freeze": config.freeze is not None and (is_routed or is_static),
@@ -32,3 +33,8 @@ def check_trainable(model: str, config: TrainingConfig) -> None:
             f"training.{refused[0]}: does not work with model {model}, which has {kind}; leave it out, or choose a "
             "model that is one transformer and reads queries and documents alike."
         )
+
+
+def _leaves_out_prompt(module: Module) -> bool:
+    settings = read_json(module.folder / "config.json")
+    return isinstance(settings, dict) and settings.get("include_prompt") is False
