@@ -28,6 +28,7 @@ from medembed.data.rows import BadRow, Record
 from medembed.data.shapes import to_record
 from medembed.data.stage import check_ids
 from medembed.errors import DataError, StorageError
+from medembed.privacy import show_id
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash, fingerprint
 
 logger = logging.getLogger(__name__)
@@ -155,7 +156,9 @@ class _Judged:
                 (query,) = record.queries
                 name = str(query.query_id)
                 if name in seen:
-                    raise DataError(f"{locate(part, line)}: query id {name!r} stands twice; ids name one text each.")
+                    raise DataError(
+                        f"{locate(part, line)}: query id {show_id(name)!r} stands twice; ids name one text each."
+                    )
                 seen.add(name)
                 split = next((split for split in _SPLITS if name in self.splits.get(split, {})), None)
                 if split is None:
@@ -196,6 +199,6 @@ def _document_ids(uri: str, output: str, files: list[str]) -> pa.Array:
         repeated = counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
         raise DataError(
             f"{uri}: {len(repeated)} document ids of corpus.jsonl stand more than once, e.g. "
-            f"{min(repeated.to_pylist())!r}; ids name one text each."
+            f"{show_id(min(repeated.to_pylist()))!r}; ids name one text each."
         )
     return ids

@@ -5,6 +5,7 @@ from typing import Any
 
 from medembed import storage
 from medembed.errors import DataError
+from medembed.privacy import show_id
 
 _TEXT_NAMES = ("query", "question", "text")
 _ID_NAMES = ("query_id", "qid", "_id", "id")
@@ -28,7 +29,7 @@ def read_queries(uri: str) -> dict[str, str]:
         name, text = _parse_query(line, f"{uri}:{number}") if is_jsonl else ("", line.strip())
         name = name or str(number)
         if name in queries:
-            raise DataError(f"{uri}:{number}: query id {name!r} stands twice; ids name one query each.")
+            raise DataError(f"{uri}:{number}: query id {show_id(name)!r} stands twice; ids name one query each.")
         queries[name] = text
     if not queries:
         raise DataError(f"{uri}: no query there; expected one a line.")

@@ -19,6 +19,7 @@ from medembed.data.parts import Part
 from medembed.data.rows import BadRow, Document, Query, Record
 from medembed.data.shapes import to_record
 from medembed.errors import DataError
+from medembed.privacy import show_id
 from medembed.schema import CHUNK_MARK, content_hash
 
 _KEYS = [("id", pa.string()), ("content", pa.string()), ("spelling", pa.string()), ("words", pa.string())]
@@ -155,4 +156,6 @@ def check_ids(record: Record) -> None:
     """Raises ValueError if a document id would pass for a chunk's."""
     for row in record.documents:
         if row.document_id and CHUNK_MARK in row.document_id:
-            raise ValueError(f"document id {row.document_id!r} holds {CHUNK_MARK!r}, which marks chunks; rename it.")
+            raise ValueError(
+                f"document id {show_id(row.document_id)!r} holds {CHUNK_MARK!r}, which marks chunks; rename it."
+            )

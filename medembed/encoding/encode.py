@@ -30,6 +30,7 @@ from medembed.encoding.table import Table, TableInfo, check_encoder, find_table
 from medembed.encoding.worker import EncodeRows, MeasureRanges, Target
 from medembed.errors import DataError, StorageError
 from medembed.matryoshka import check_trained
+from medembed.privacy import show_id
 from medembed.progress import track
 from medembed.schema import content_hash, fingerprint
 from medembed.spread import spread
@@ -176,11 +177,13 @@ def _check_failed(records: Sequence[dict[str, Any]], limit: int) -> tuple[str, .
     failed = tuple(sorted(name for record in records for name in record["failed"]))
     if len(failed) > limit:
         raise DataError(
-            f"corpus: {len(failed)} documents crash the encoder, e.g. id {failed[0]!r}; more than encoding.max_failed="
-            f"{limit}: mend them, or raise the limit. What is encoded is kept for the next run."
+            f"corpus: {len(failed)} documents crash the encoder, e.g. id {show_id(failed[0])!r}; more than "
+            f"encoding.max_failed={limit}: mend them, or raise the limit. What is encoded is kept for the next run."
         )
     if failed:
-        logger.warning("%d documents crash the encoder and are left out: %s", len(failed), ", ".join(failed))
+        logger.warning(
+            "%d documents crash the encoder and are left out: %s", len(failed), ", ".join(map(show_id, failed))
+        )
     return failed
 
 
@@ -206,7 +209,7 @@ def describe(found: Encoded, seconds: float, workers: int) -> list[str]:
             "`medembed table index`"
         )
     if found.failed:
-        lines.append(f"left out, as they crash the encoder: {', '.join(found.failed)}")
+        lines.append(f"left out, as they crash the encoder: {', '.join(map(show_id, found.failed))}")
     return lines
 
 
