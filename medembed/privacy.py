@@ -15,7 +15,7 @@ TELEMETRY_OFF = {
 
 
 # Codes, numbers, hashes, addresses: what people give things for names. A sentence has spaces.
-_ID = re.compile(r"[\w.:/#@%+~|=()\[\]-]{1,64}")
+_ID = re.compile(r"[\w.:/#@%+~|=?&*()\[\]-]{0,64}")
 
 
 def silence_telemetry() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 ROOMS = ("data.passes", "encoding.encode", "encoding.export", "encoding.texts", "encoding.verify", "mining.second",
+         "preflight.encode_probe",
          "search.exact", "search.sharded")  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from medembed.data.config import SourceConfig
-from medembed.data.fields import key_at, keys_at, sections_of, texts_at, valid_text, value_at
+from medembed.data.fields import key_at, language_at, sections_of, tags_at, texts_at, valid_text, value_at
 from medembed.data.mapping import Mapping
 from medembed.data.rows import Document, Fields, Judgment, Qrel, Query, Record
 from medembed.schema import SPLITS, WEAK, content_hash
@@ -143,8 +143,8 @@ def _query(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | 
     return Query(
         _only(_required(fields, "query", mapping, source), columns.query[0], "query"),
         key_at(fields, columns.query_id),
-        source.query_language or key_at(fields, columns.language),
-        keys_at(fields, columns.tags),
+        source.query_language or language_at(fields, columns.language),
+        tags_at(fields, columns.tags),
         key_at(fields, columns.group),
         split,
     )
@@ -152,8 +152,8 @@ def _query(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | 
 
 def _weak(text: str, fields: Fields, mapping: Mapping, source: SourceConfig, group: str | None = None) -> Query:
     columns = mapping.columns
-    language = source.query_language or key_at(fields, columns.language)
-    tags = (WEAK, *keys_at(fields, columns.tags))
+    language = source.query_language or language_at(fields, columns.language)
+    tags = (WEAK, *tags_at(fields, columns.tags))
     return Query(text, None, language, tags, group or key_at(fields, columns.group))
 
 
@@ -162,7 +162,7 @@ def _documents(
 ) -> tuple[Document, ...]:
     """Documents of one row. Its document id names one text, so rows with several give none of them that id."""
     columns = mapping.columns
-    language = source.document_language or key_at(fields, columns.language)
+    language = source.document_language or language_at(fields, columns.language)
     name = key_at(fields, columns.document_id) if has_id else None
     group = key_at(fields, columns.group)
     return tuple(Document(text, name, language, group=group) for text in texts)

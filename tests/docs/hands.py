@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import json
 import logging
 import os
 import re
@@ -16,17 +15,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
 import yaml
+from ray.serve.schema import ServeDeploySchema
 
-from jobs.cli import JOBS, job_config, main
+from benchmarks.serving import served
+from jobs.cli import job_config, main
+from jobs.serve import ServeJob, _checked
 from jobs.session import check_places
 from medembed.config import load_config
+from serve.app import ServeConfig, resolve
+from serve.run import find_port
 from tests.docs.pages import ROOT, Command
 from tests.docs.world import World
 
@@ -54,7 +56,7 @@ Hand = Callable[[World, str], None]
 def type_all(world: World, commands: Sequence[Command]) -> Iterator[Typed]:
     """Runs or checks each command in turn; one that was typed before has the outcome that it had."""
     typed: dict[str, Typed] = {}
-    for command in commands:
+    for command in sorted(commands, key=_place):
         text = world.settle(command.text)
         if text not in typed:
             typed[text] = _type(world, command, text)
@@ -62,19 +64,35 @@ def type_all(world: World, commands: Sequence[Command]) -> Iterator[Typed]:
         yield Typed(command, text, before.fault, before.output, before.seconds)
 
 
+def _place(command: Command) -> int:
+    """What asks a server comes last, and what starts it right before."""
+    if re.match(r"medembed serve .* table=", command.text):
+        return 1
+    return 2 if re.search(r"localhost:8000|serving\.address=http", command.text) else 0
+
+
+def type_bad(world: World, text: str) -> Typed:
+    """Runs a command that must fail."""
+    return _type(world, Command("bad", 0, text), text)
+
+
 def _type(world: World, command: Command, text: str) -> Typed:
     heard, start, fault = world.root.parent / "heard.txt", time.monotonic(), ""
-    hand = _run_python if command.is_python else find_hand(command.text)
     with listening(heard):
         try:
-            for before in (line for part, lines in FIRST.items() if part in text for line in lines):
-                run_medembed(world, world.settle(before))
+            for line in _first(text):
+                run_medembed(world, world.settle(line))
+            hand = _run_python if command.is_python else find_hand(command.text)
             hand(world, text)
         except (Exception, SystemExit) as error:
             fault = f"{type(error).__name__}: {error}"
             if not isinstance(error, Fault):
                 traceback.print_exc()
     return Typed(command, text, fault, heard.read_text(errors="replace"), time.monotonic() - start)
+
+
+def _first(text: str) -> list[str]:
+    return [line for part, lines in FIRST.items() if part in text for line in lines]
 
 
 @contextmanager
@@ -101,13 +119,17 @@ def listening(path: Path) -> Iterator[None]:
 def run_medembed(world: World, text: str) -> None:
     """The job in this process, as the console script calls it."""
     job, *given = shlex.split(text)[1:]
-    status = 0
+    status: str | int = 0
     try:
         main([job, *given, *world.small(job, given)])
     except SystemExit as end:
-        status = int(end.code or 0)
+        status = end.code or 0
     if status:
         raise Fault(f"exit status {status}")
+
+
+def _run_cron(world: World, text: str) -> None:
+    run_medembed(world, text[text.index("medembed") :])
 
 
 def check_config(world: World, text: str) -> None:
@@ -121,9 +143,31 @@ def check_config(world: World, text: str) -> None:
 
 def check_submission(world: World, text: str) -> None:
     """What `--address` checks before it sends anything."""
-    job, *given = shlex.split(text)[1:]
+    job, *given = shlex.split(text.replace(f"{world.root}/hospital", "s3://hospital"))[1:]
     place = given.index("--address")
     check_places(load_config(job_config(job), given[:place] + given[place + 2 :]))
+
+
+def start_server(world: World, text: str) -> None:
+    """The one server that all others ask, in a process of its own; the world ends it."""
+    running = world.until_the_end(served(world.root / "workspace", *shlex.split(text)[2:], "access_log=true"))
+    world.url, world.dashboard, world.server = running.url, running.dashboard, running
+
+
+def check_server(world: World, text: str) -> None:
+    """All that is known before Ray starts: model, weights, table, room, ports."""
+    words = shlex.split(text.removesuffix("&"))
+    given = [word for word in words[2:] if word != "serve.app:build"]
+    job = load_config(ServeJob, [*given, f"port={find_port(None)}", f"dashboard_port={find_port(None)}"])
+    resolve(_checked(job))
+
+
+def _check_deployment(world: World, text: str) -> None:
+    """Serve's own schema of the file, and the application's of its arguments."""
+    config = ServeDeploySchema.model_validate(yaml.safe_load(Path(text.split()[2]).read_text()))
+    for application in config.applications:
+        assert application.import_path == "serve.app:build"
+        resolve(ServeConfig.model_validate(application.args))
 
 
 def _run_python(world: World, text: str) -> None:
@@ -131,7 +175,7 @@ def _run_python(world: World, text: str) -> None:
     exec(compile(text, "docs", "exec"), {"KEY": KEY, "texts": ["heart pain"], "vectors": vectors})
 
 
-def _run_curl(world: World, text: str) -> None:
+def run_curl(world: World, text: str) -> None:
     """The request that curl would send; its answer must be a success."""
     words = shlex.split(text.replace("$KEY", KEY))[1:]
     headers = dict(words[at + 1].split(": ") for at, word in enumerate(words) if word == "-H")
@@ -141,7 +185,7 @@ def _run_curl(world: World, text: str) -> None:
         print(response.read().decode())
 
 
-def _run_shell(world: World, text: str) -> None:
+def run_shell(world: World, text: str) -> None:
     subprocess.run(["bash", "-c", text], check=True, env=os.environ | {"KEY": KEY}, timeout=60)
 
 
@@ -198,6 +242,15 @@ def _nothing(world: World, text: str) -> None:
 
 # Made right before a command that has this in it, as its page takes it for granted.
 FIRST = {
+    "table=workspace/tables": (
+        "medembed encode model=models:/medembed@champion data=workspace/data output=workspace/tables/{key}.lance",
+    ),
+    "workspace/int8.lance": (
+        "medembed encode model=models:/medembed@champion data=workspace/data storage=int8 output=workspace/int8.lance",
+    ),
+    "model=models:/medembed/3": (
+        "medembed encode model=models:/medembed/3 data=workspace/data output=workspace/tables/{key}.lance",
+    ),
     "workspace/data-2": (
         "medembed prepare source.path='notes/*.csv' splits.previous=workspace/data output=workspace/data-2",
     ),
@@ -207,14 +260,16 @@ FIRST = {
 HANDS: tuple[tuple[str, Hand, str], ...] = (
     (r"medembed \w+ .*--address", check_submission, "checked: test_pipeline submits jobs to a cluster"),
     (r"medembed retrain .*watch=true", check_config, "checked: it looks until it is interrupted"),
-    (r"medembed (finetune|train|tune|retrain) jobs/\w+\.yaml( source\S+)*$", check_config,
+    (r"medembed (finetune|train|retrain) jobs/\w+\.yaml( (source|serving)\S+)*$", check_config,
      "checked: a page runs the same job"),
-    (r"medembed serve ", check_config, "checked: one server is started, for all that asks one"),
-    (r"serve (deploy|run) ", _nothing, "checked"),
+    (r"medembed serve .* table=", start_server, ""),
+    (r"medembed serve ", check_server, "checked: one server answers all that ask one"),
+    (r"serve run serve\.app:build ", check_server, "checked: likewise"),
+    (r"serve deploy \S+\.yaml", _check_deployment, "checked: likewise"),
     (r"medembed \w+", run_medembed, ""),
-    (r"(\d+ \S+ \S+ \S+ \d+)  medembed ", lambda world, text: run_medembed(world, text[text.index("medembed") :]), ""),
-    (r"curl ", _run_curl, ""),
-    (r"printf ", _run_shell, ""),
+    (r"(\d+ \S+ \S+ \S+ \d+)  medembed ", _run_cron, "the hour is cron's"),
+    (r"curl ", run_curl, ""),
+    (r"printf ", run_shell, ""),
     (r"make \w+", _check_make, "checked: it is this test's own set-up"),
     (r"python -m benchmarks\.\w+", _check_benchmark, "checked: minutes to hours"),
     (r"ray (up|dashboard) cluster.yaml", _check_cluster, "checked: needs a cloud"),
@@ -232,6 +287,3 @@ def find_hand(text: str) -> Hand:
         if re.match(pattern, text):
             return hand
     raise Fault("no hand in tests/docs/hands.py types such a line; a block of output is marked ```text")
-
-
-_ = (HTTPError, JOBS, json, Any)

@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -16,7 +17,10 @@ import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.serving import Running
 from medembed import storage
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import open_registry
 from tests.docs.pages import ROOT
 from tests.tiny import SIGNS, SUBJECTS
 
@@ -42,7 +46,10 @@ SUBSTITUTIONS = {
     "pairs: 2400": "pairs: 64",
     "trials: 12": "trials: 2",
     "version=3": "version=1",
+    "prepare jobs/prepare.yaml": "prepare jobs/prepare.yaml output=workspace/prepared",  # a page has made that
+    "mine jobs/mine.yaml": "mine jobs/mine.yaml output=workspace/mined",  # likewise
     "your.jsonl": "pairs.jsonl",
+    'open_table("workspace/table.lance")': 'open_table("workspace/int8.lance")',  # "of a table made with storage=int8"
     "workspace/tables/table.lance": "workspace/table.lance",
     "/etc/medembed/": "{root}/etc/",
     "/tmp/haproxy": "{root}/haproxy",
@@ -93,11 +100,27 @@ class World:
     root: Path
     url: str = "http://nowhere:8000"
     dashboard: str = "http://nowhere:8265"
+    server: Running | None = None
     _numbers: Iterator[int] = field(default_factory=count)
+    _opened: ExitStack = field(default_factory=ExitStack)
 
     def sentinel(self) -> str:
         """A word that no other field has."""
         return f"SENTINEL-{next(self._numbers)}"
+
+    def until_the_end(self, resource: AbstractContextManager[Running]) -> Running:
+        """Enters a context that `close` leaves."""
+        return self._opened.enter_context(resource)
+
+    def close(self) -> None:
+        """Ends what was started in it."""
+        self._opened.close()
+
+    def server_scratch(self) -> Path:
+        """Where the server's own Ray keeps its logs."""
+        assert self.server is not None, "no server was started"
+        places = {child.environ().get("RAY_TMPDIR", "") for child in self.server.process.children()}
+        return Path(next(place for place in places if place.startswith("/tmp/medembed-ray-")))
 
     def settle(self, text: str) -> str:
         """The text with what stands here for what the docs name."""
@@ -134,6 +157,8 @@ def make_world(root: Path, model: Path, registry: Path) -> World:
     shutil.copytree(model, root / "models/tiny")
     for name in ("workspace", "elsewhere", "new"):
         shutil.copytree(registry, root / name)
+    cardio = open_registry(RegistryConfig(workspace=str(root / "workspace"), model_name="cardio"), on_cluster=False)
+    cardio.set_alias(cardio.register(f"{root}/models/tiny", params={}, metrics={}, tags={}, artifacts={}))
     for name in ("serve", "deploy", "docs", "cluster.yaml", "pyproject.toml"):
         (root / name).symlink_to(ROOT / name)
     (root / "jobs").mkdir()
