@@ -20,6 +20,9 @@ class Block:
     language: str
     text: str
 
+    def name(self) -> str:
+        return f"{self.page}:{self.line}"
+
 
 @dataclass(frozen=True)
 class Command:
