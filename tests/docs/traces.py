@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.request import urlopen
@@ -27,12 +28,20 @@ def find_traces(world: World, logs: Sequence[Path], said: Mapping[str, str]) -> 
 def read_metrics(scratch: Path) -> str:
     """What Prometheus would be told by the nodes of a Ray; it lists them itself."""
     listed = json.loads((scratch / "ray/prom_metrics_service_discovery.json").read_text())
-    told = ""
-    for target in listed[0]["targets"]:
-        with urlopen(f"http://{target}/metrics", timeout=30) as response:
-            told += response.read().decode()
-    assert "ray_medembed_requests_total" in told
-    return told
+    for _ in range(60):
+        told = "".join(_scrape(f"http://{target}/metrics") for target in listed[0]["targets"])
+        if "ray_medembed_requests_total" in told:
+            return told
+        time.sleep(0.5)  # each process reports when it likes
+    raise AssertionError("no metrics of requests after 30 s")
+
+
+def _scrape(address: str) -> str:
+    try:
+        with urlopen(address, timeout=30) as response:
+            return str(response.read().decode())
+    except OSError:  # a process that has none to tell
+        return ""
 
 
 def _places(world: World, logs: Sequence[Path], said: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
