@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from medembed.schema import SPLITS, WEAK, content_hash
 
 _OTHER_NAMES = {"training": "train", "validation": "dev", "valid": "dev", "val": "dev", "development": "dev",
                 "eval": "dev", "testing": "test"}  # fmt: skip
+_SPLIT_NAME = re.compile(r"[A-Za-z_]{1,20}\d?")  # anything else may be a text
 
 
 def to_record(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None = None) -> Record:
@@ -204,7 +206,7 @@ def _split(fields: Fields, mapping: Mapping, split: str | None) -> str | None:
         return None
     name = _OTHER_NAMES.get(named.lower(), named.lower())
     if name not in SPLITS:
-        shown = repr(named) if len(named) <= 20 else "of a long name"
+        shown = repr(named) if _SPLIT_NAME.fullmatch(named) else "of another name"
         raise ValueError(f"split {shown}; expected train, dev (validation) or test.")
     return name
 

@@ -106,7 +106,7 @@ ROW_FAULTS = {
     ),
     "a text where the split belongs": (
         "p.jsonl", PAIR + b'{"query": "q", "document": "d", "split": "SECRET text of a patient"}\n', 2,
-        "split of a long name; expected train, dev (validation) or test.",
+        "split of another name; expected train, dev (validation) or test.",
     ),
     "a row without its class": (
         "c.jsonl", b'{"text": "SECRET a", "label": "x"}\n{"text": "SECRET b", "label": null}\n', 2,

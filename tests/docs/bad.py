@@ -17,7 +17,7 @@ def bad_commands(world: World) -> Iterator[str]:
         yield f"medembed prepare source.path=bad/{name}.jsonl output=bad/{name} {more}"
     (world.root / "bad/json.jsonl").write_text(f'{{"question": "{world.sentinel()}')
     yield "medembed prepare source.path=bad/json.jsonl output=bad/json"
-    write_csv(world.root / "bad/headless.csv", [{world.sentinel(): "b", f"HIV positive {world.sentinel()}": "c"}])
+    write_csv(world.root / "bad/headless.csv", [_headless(world)])
     yield "medembed prepare source.path=bad/headless.csv output=bad/headless"
     yield "medembed encode model=models/tiny data=bad/headless.csv output=bad/headless.lance"
     asked = [{"query_id": f"{world.sentinel()} asked", "query": "heart"}] * 2
@@ -36,6 +36,11 @@ def bad_commands(world: World) -> Iterator[str]:
     )
 
 
+def _headless(world: World) -> dict[str, str]:
+    """Two rows of a file without a header, as a reader takes the first for one."""
+    return {f"Anna Muster {world.sentinel()}": "b", f"HIV positive {world.sentinel()}": "c", "1956-03-02": "1970-01-01"}
+
+
 def _bad_rows(world: World) -> dict[str, list[dict[str, Any]]]:
     """A source for each fault, by name."""
     good = pairs(world, range(6))
@@ -50,7 +55,7 @@ def _bad_rows(world: World) -> dict[str, list[dict[str, Any]]]:
         "id": [{"document_id": own, "text": world.sentinel(), "title": "a"} for _ in range(2)],
         "chunk": [{"document_id": f"{own}#chunk-1", "text": "a", "title": "b"}],
         "leak": [good[1] | {"query_id": own, "split": name} for name in ("train", "test")],
-        "columns": [{world.sentinel(): world.sentinel(), "b": "c"}],
+        "columns": [{f"{world.sentinel()} came to ward 7 on Monday": world.sentinel(), "b": "c"}],
     }
 
 

@@ -65,7 +65,8 @@ def _do(world: World) -> Done:
     failed = [type_bad(world, text) for text in bad_commands(world)]
     statuses = ask_badly(world)
     logs = [Path(os.environ["RAY_TMPDIR"], "ray"), world.server_scratch()]
-    printed = {one.text: one.output for one in [*typed.values(), *failed]}
+    # A server's answer has ids as the data have them.
+    printed = {one.text: one.output for one in [*typed.values(), *failed] if not one.text.startswith("curl ")}
     _save(typed, failed, statuses)
     traces = find_traces(world, logs, printed | {"metrics": read_metrics(world.server_scratch())})
     return Done(typed, failed, statuses, traces)
@@ -89,7 +90,7 @@ def test_each_command_of_the_docs_runs_as_printed(name: str, done: Done):
 
 @pytest.mark.ray
 def test_no_output_log_metric_or_report_has_a_rows_text(done: Done):
-    assert done.traces == []
+    assert not done.traces, "\n".join(done.traces)
 
 
 @pytest.mark.ray
