@@ -23,6 +23,7 @@ from medembed.encoding.table import Table, TableInfo, open_table_of, read_shard
 from medembed.encoding.texts import encode_queries
 from medembed.errors import ConfigError
 from medembed.matryoshka import check_trained, truncate
+from medembed.privacy import show_id
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
 from medembed.search.funnel import Funnel, funnel_search
@@ -193,11 +194,11 @@ def _results(names: Sequence[str], found: Ranking, texts: Mapping[str, str]) -> 
     """Rank, cosine and id of each document, and its text if it was asked for; the first queries only."""
     lines: list[str] = []
     for name, *of_query in list(zip(names, found.ids, found.row_ids, found.scores, strict=True))[:_QUERIES_SHOWN]:
-        lines += [f"{name}:"] if len(names) > 1 else []
+        lines += [f"{show_id(name)}:"] if len(names) > 1 else []
         for rank, (document, row, score) in enumerate(zip(*of_query, strict=True), 1):
             if document:
                 text = " ".join(texts.get(str(row), "").split())[:_CHARACTERS_SHOWN]
-                lines.append(f"{rank:>4}  {score:.4f}  {row}  {text}".rstrip())
+                lines.append(f"{rank:>4}  {score:.4f}  {show_id(row)}  {text}".rstrip())
     return lines
 
 

@@ -1,5 +1,6 @@
-"""What is written is its owner's alone, unless a folder says otherwise."""
+"""What is written is its owner's alone, unless a folder says otherwise; an id that may be a text is not shown."""
 
+import hashlib
 import os
 import struct
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from medembed.privacy import close_files
+from medembed.privacy import close_files, show_id
 
 # Entries of an ACL, as Linux keeps them: (tag, permissions, id).
 OWNER, GROUP, ONE_GROUP, MOST, OTHERS, NOBODY = 0x01, 0x04, 0x08, 0x10, 0x20, 0xFFFFFFFF
@@ -44,3 +45,28 @@ def test_a_default_acl_of_a_folder_counts_for_more(tmp_path: Path):
     except OSError:
         pytest.skip("this file system has no ACLs")
     assert modes(shared) == [0o700, 0o750, 0o640]
+
+
+def hashed(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["d-4f3a", "HP:0034518", "17", "a/b.txt#section-2", "PMC123#chunk-0", "étude_7", "https://x.org/a?b=1", "x" * 64],
+)
+def test_what_looks_like_an_id_is_shown(name: str):
+    assert show_id(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["Anna Muster, HIV positive", "one\ttwo", "x" * 65, "line\nend", "it's", 'say "ah"', "a;b", "<b>"]
+)
+def test_what_may_be_a_text_is_shown_as_its_hash_and_stays_so(name: str):
+    assert show_id(name) == hashed(name)
+    assert show_id(show_id(name)) == hashed(name)
+
+
+def test_a_chunk_is_shown_as_one_of_its_document():
+    assert show_id("Anna Muster#chunk-12") == f"{hashed('Anna Muster')}#chunk-12"
+    assert "Muster" not in show_id("Anna Muster#chunk-of Mrs Muster")

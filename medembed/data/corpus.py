@@ -25,7 +25,8 @@ from medembed.data.own_texts import KEYS, Chosen, CopyTexts, DropRows, TextColum
 from medembed.data.parts import Part, Source, find_parts
 from medembed.data.passes import run_parts
 from medembed.database import Database, insert, open_database, read_batches, read_one
-from medembed.errors import DataError, StorageError, show_id
+from medembed.errors import DataError, StorageError
+from medembed.privacy import show_id
 from medembed.schema import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -125,8 +126,8 @@ def _check_ids(database: Database, owners: list[Part]) -> None:
     ).fetchall()
     first, second = (locate(owners[file], line) for ((file, _, line),) in places)
     raise DataError(
-        f"{second}: id {show_id(name)} names another text at {first}; {count} ids name several: give each document an "
-        "id of its own."
+        f"{second}: id {show_id(name)!r} names another text at {first}; {count} ids name several: give each document "
+        "an id of its own."
     )
 
 

@@ -19,7 +19,8 @@ from medembed.data.ontology import read_ontology
 from medembed.data.parts import Part
 from medembed.data.rows import BadRow, Document, Query, Record
 from medembed.data.shapes import to_record
-from medembed.errors import DataError, show_id
+from medembed.errors import DataError
+from medembed.privacy import show_id
 from medembed.schema import CHUNK_MARK, content_hash
 from medembed.spelling import both_keys
 
@@ -179,5 +180,5 @@ def check_ids(record: Record) -> None:
     for row in record.documents:
         if row.document_id and CHUNK_MARK in row.document_id:
             raise ValueError(
-                f"document id {show_id(row.document_id)} holds {CHUNK_MARK!r}, which marks chunks; rename it."
+                f"document id {show_id(row.document_id)!r} holds {CHUNK_MARK!r}, which marks chunks; rename it."
             )

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from medembed import storage
 from medembed.encoding.staging import Staging
 from medembed.errors import DataError, ModelError
+from medembed.privacy import show_id
 
 logger = logging.getLogger(__name__)
 
@@ -103,9 +104,9 @@ def collect_failed(parts: Sequence[Mapping[str, str]], limit: int) -> dict[str, 
     failed = dict(ChainMap(*map(dict, parts)))
     if len(failed) > limit:
         raise DataError(
-            f"corpus: {len(failed)} documents crash the encoder ({_join(failed.values())}), e.g. id {min(failed)!r}; "
-            f"more than encoding.max_failed={limit}: mend them, or raise the limit. What is encoded is kept for the "
-            "next run."
+            f"corpus: {len(failed)} documents crash the encoder ({_join(failed.values())}), e.g. id "
+            f"{show_id(min(failed))!r}; more than encoding.max_failed={limit}: mend them, or raise the limit. What is "
+            "encoded is kept for the next run."
         )
     if failed:
         logger.warning("%d documents crash the encoder and are left out: %s", len(failed), list_failed(failed))
@@ -114,7 +115,7 @@ def collect_failed(parts: Sequence[Mapping[str, str]], limit: int) -> dict[str, 
 
 def list_failed(failed: Mapping[str, str]) -> str:
     """The ids of these documents, each with the type of its error."""
-    return ", ".join(f"{name} ({failed[name]})" for name in sorted(failed))
+    return ", ".join(f"{show_id(name)} ({failed[name]})" for name in sorted(failed))
 
 
 def _check_encoder(encode: Encode, error: Exception) -> None:

@@ -18,6 +18,7 @@ from medembed.encoding.changes import Keys
 from medembed.encoding.codec import Codec, Storage
 from medembed.encoding.quantize import Ranges
 from medembed.errors import StorageError
+from medembed.privacy import show_id
 
 METADATA_KEY, RANGES_KEY = b"medembed", b"medembed.ranges"
 DATASET_PROPERTY = "medembed.dataset"
@@ -82,7 +83,9 @@ class Table:
         found = self.find(document_ids)
         missing = set(document_ids) - found.keys()
         if missing:
-            raise StorageError(f"{self.uri}: {len(missing)} documents are not in the table, e.g. id {min(missing)!r}.")
+            raise StorageError(
+                f"{self.uri}: {len(missing)} documents are not in the table, e.g. id {show_id(min(missing))!r}."
+            )
         return np.stack([found[key] for key in document_ids])
 
     def find(self, document_ids: Iterable[str]) -> dict[str, npt.NDArray[np.float32]]:

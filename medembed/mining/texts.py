@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from medembed import storage
 from medembed.errors import DataError
+from medembed.privacy import show_id
 from medembed.schema import CHUNK_MARK, content_hash, document_of
 from medembed.spelling import words_key
 
@@ -41,7 +42,8 @@ class CorpusRows:
             return np.array([self.line[name] for name in row_ids], dtype=np.int64)
         except KeyError as error:
             raise DataError(
-                f"corpus: row id {error.args[0]!r} is in the embedding table, but not in the data set; encode it again."
+                f"corpus: row id {show_id(str(error.args[0]))!r} is in the embedding table, but not in the data "
+                "set; encode it again."
             ) from None
 
     def text(self, row_id: str) -> str:

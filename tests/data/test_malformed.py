@@ -234,6 +234,8 @@ def test_an_id_that_is_a_text_is_not_shown(tmp_path: Path):
     path = tmp_path / "p.jsonl"
     rows = [json.loads(row) | {"document_id": "SECRET of a patient"} for row in (PAIR, OTHER)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert "document id of 19 characters stands for another text" in str(fail(path, tmp_path / "out"))
+    assert f"document id {show_id('SECRET of a patient')!r} stands for another text" in str(
+        fail(path, tmp_path / "out")
+    )
     path.write_text(json.dumps(rows[0] | {"document_id": "SECRET x#chunk-1"}) + "\n")
-    assert "document id of 16 characters holds '#chunk-'" in str(fail(path, tmp_path / "out"))
+    assert f"document id {show_id('SECRET x#chunk-1')!r} holds '#chunk-'" in str(fail(path, tmp_path / "out"))
