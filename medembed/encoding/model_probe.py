@@ -108,24 +108,38 @@ def _misshapen(folder: Path) -> str:
 
 def _check_tokenizer(model: Any, folder: Path) -> None:
     from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
     for module in model.modules():
-        if not isinstance(module, Transformer) or module.tokenizer is None:
-            continue
-        tokenizer, rows = module.tokenizer, int(module.model.get_input_embeddings().weight.shape[0])
-        added = [number for number, token in tokenizer.added_tokens_decoder.items() if not token.special]
-        last = max([tokenizer.vocab_size - 1, *added])
-        if last >= rows:
-            raise ModelError(
-                f"model {folder}: its tokenizer gives numbers up to {last:,}, but its embedding matrix has {rows:,} "
-                "rows; the two are of different models: copy the whole model."
-            )
-        known = {number for ids in _tokenize(tokenizer) for number in ids} - {tokenizer.unk_token_id}
-        if not known:
-            raise ModelError(
-                f"model {folder}: its tokenizer knows no word, so that every text would be the same; its vocabulary "
-                "is missing or damaged: copy the whole model."
-            )
+        if isinstance(module, StaticEmbedding):
+            _check_rows(module.tokenizer.get_vocab_size() - 1, module.embedding.num_embeddings, folder)
+        elif isinstance(module, Transformer) and module.tokenizer is not None:
+            tokenizer = module.tokenizer
+            added = [number for number, token in tokenizer.added_tokens_decoder.items() if not token.special]
+            rows = int(module.model.get_input_embeddings().weight.shape[0])
+            _check_rows(max([tokenizer.vocab_size - 1, *added]), rows, folder)
+            _check_words(tokenizer, folder)
+
+
+def _check_rows(last: int, rows: int, folder: Path) -> None:
+    """Raises ModelError if the highest token number has no row in the embedding matrix.
+
+    Special tokens do not count: EmbeddingGemma has one for images, of which its matrix knows nothing.
+    """
+    if last >= rows:
+        raise ModelError(
+            f"model {folder}: its tokenizer gives numbers up to {last:,}, but its embedding matrix has {rows:,} rows; "
+            "the two are of different models: copy the whole model."
+        )
+
+
+def _check_words(tokenizer: Any, folder: Path) -> None:
+    known = {number for ids in _tokenize(tokenizer) for number in ids} - {tokenizer.unk_token_id}
+    if not known:
+        raise ModelError(
+            f"model {folder}: its tokenizer knows no word, so that every text would be the same; its vocabulary is "
+            "missing or damaged: copy the whole model."
+        )
 
 
 def _tokenize(tokenizer: Any) -> list[list[int]]:

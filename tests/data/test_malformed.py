@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from medembed.data.config import ColumnsConfig
+from medembed.privacy import show_id
 from tests.data.attempts import OTHER, PAIR, fail, succeed
 
 SCORED = b'{"query": "SECRET question", "document": "SECRET answer", "score": %s}\n'

@@ -9,11 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense
+from sentence_transformers.base.modules import Router, Transformer
+from sentence_transformers.sentence_transformer.modules import Dense, Pooling, StaticEmbedding
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_model
+from medembed.encoding.model_files import fetch_model
 from medembed.errors import ModelError
 
 Tensors = dict[str, Tensor]
@@ -114,3 +117,26 @@ def test_a_model_of_an_unknown_kind_is_refused_with_the_type_of_the_error(encode
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "nosuch"}))
     refuse(folder, "cannot load it: ValueError: The checkpoint you are trying to load has model type `nosuch`")
+
+
+def test_both_ways_of_a_router_are_checked(encoder_folder: Path, prompted_folder: Path, tmp_path: Path):
+    ways = [[Transformer(str(folder)), Pooling(32, "mean")] for folder in (encoder_folder, prompted_folder)]
+    model = SentenceTransformer(modules=[Router.for_query_document(*ways)], device="cpu")
+    model.save_pretrained(str(tmp_path / "router"), create_model_card=False)
+    assert load_model(fetch_model(str(tmp_path / "router")), EncodingConfig(), "cpu").get_embedding_dimension() == 32
+    weights = "query_0_Transformer/model.safetensors"
+    refuse(
+        copy(tmp_path / "router", tmp_path / "m", lambda t: t | {WORDS: t[WORDS] * torch.nan}, weights), "damaged: NaN"
+    )
+    half = tmp_path / "half"
+    copy(tmp_path / "router", half, lambda t: {name: t[name] for name in t if "layer.1." not in name}, weights)
+    refuse(half, "16 tensors .* in its architecture but not in its weights file")
+
+
+def test_a_table_of_static_vectors_must_have_a_row_for_each_token(encoder_folder: Path, tmp_path: Path):
+    tokenizer = Tokenizer.from_file(str(encoder_folder / "tokenizer.json"))
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=16)], device="cpu")
+    model.save_pretrained(str(tmp_path / "static"), create_model_card=False)
+    assert load_model(fetch_model(str(tmp_path / "static")), EncodingConfig(), "cpu").get_embedding_dimension() == 16
+    short = copy(tmp_path / "static", tmp_path / "m", lambda t: {name: t[name][:90].clone() for name in t})
+    refuse(short, "tokenizer gives numbers up to 114, but its embedding matrix has 90 rows")
