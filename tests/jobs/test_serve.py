@@ -195,10 +195,8 @@ def test_two_hundred_clients_that_leave_in_mid_request_cost_nothing_afterwards(s
 @pytest.mark.ray
 def test_the_server_listens_on_this_machine_alone_and_tells_nobody_without_a_token_about_ray(server: Deployed):
     found = listeners(server.running.process)
-    assert {"raylet", "gcs_server", "ServeReplica", "DashboardAgent"} <= {
-        name for name in ("raylet", "gcs_server", "ServeReplica", "DashboardAgent")
-        if any(name in each.command for each in found)
-    }  # fmt: skip
+    commands = " ".join(each.command for each in found)
+    assert all(name in commands for name in ("raylet", "gcs_server", "ServeReplica", "DashboardAgent", "haproxy.cfg"))
     assert elsewhere(found) == set()
     paths = ("/api/jobs/", "/api/serve/applications/", "/api/v0/nodes", "/nodes?view=summary", "/logs")
     answered = [(each, path) for each in found for path in paths if is_answered(each.port, path)]
