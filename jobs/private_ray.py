@@ -72,14 +72,14 @@ def remove_dead(root: Path = _ROOT, settles_s: float = _SETTLES_S) -> list[Path]
 
 
 def _is_dead(folder: Path, settles_s: float) -> bool:
-    """Whether it is a folder of this user's, no link, old enough, and nobody has locked the file in it."""
+    """Whether it is a folder of this user's, no link, old enough, with a file in it that was locked and is no more."""
     try:
         status = folder.lstat()
         is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
         if not is_ours or time.time() - status.st_mtime < settles_s:
             return False
-        with open(folder / _LOCK, "a") as lock:
+        with open(folder / _LOCK, "r+") as lock:  # which is there: without it, nobody can say that the job is dead
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # it lives, or is gone meanwhile
+    except OSError:  # it lives, has no such file, or is gone meanwhile
         return False
     return True

@@ -63,6 +63,14 @@ def latency_s(url: str) -> float:
     return time.monotonic() - started
 
 
-def cpu_s(processes: list[psutil.Process]) -> float:
-    """CPU seconds of these processes so far."""
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
+def cpu_s(processes: list[psutil.Process], seconds: float) -> float:
+    """CPU seconds that these processes spend in so many seconds from now on; HAProxy may be started anew meanwhile."""
+    before = [(process, _cpu_s(process)) for process in processes]
+    time.sleep(seconds)
+    return sum(max(0.0, _cpu_s(process) - spent) for process, spent in before)
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    with contextlib.suppress(psutil.Error):
+        return sum(process.cpu_times()[:2])
+    return 0.0
