@@ -25,6 +25,7 @@ from medembed.preflight.quality import ALL
 from medembed.preflight.queries import SMALLEST_SLICE, Asked, Slice, find_positives, name_slices
 from medembed.preflight.sample import read_languages
 from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import LossConfig
 
 WORTH = 0.05  # points of NDCG@10 in one cell
 
@@ -68,17 +69,19 @@ def main(data: Path, model: str, folder: Path, names: tuple[str, ...], threads: 
 
 
 def look(place: Place, case: Case) -> Preflight:
-    """What preflight finds with its defaults, but for dimensions and length; the steps that it times are small."""
+    """What preflight finds with its defaults, but for dimensions and length.
+
+    Steps of this loss are not timed, which the verdict does not hang on.
+    """
     training = TrainingConfig(
         dimensions=case.dimensions,
         select_dimension=min(case.dimensions),
-        batch_size=8,
+        loss=LossConfig(name="cosent"),
         max_length=case.tokens,
         cpus_per_worker=place.threads,
     )
-    config = PreflightConfig(train_steps=1)
     dataset = place.dataset(case.data)
-    return preflight(dataset, place.model(case), config, place.encoding(), MiningConfig(), training)
+    return preflight(dataset, place.model(case), PreflightConfig(), place.encoding(), MiningConfig(), training)
 
 
 def measure_gains(place: Place, case: Case) -> list[Gain]:

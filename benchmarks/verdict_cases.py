@@ -49,6 +49,7 @@ CASES = (
     Case("MedQuAD, at 384 alone", "medquad", "MiniLM", 1024, 128, (384,)),
     Case("MedQuAD's NHLBI pages", "nhlbi", "MiniLM", 1024, 128),
     Case("French codes and MedQuAD", "mixed", "e5-small", 1500, 128),
+    Case("French codes and MedQuAD, at 384 alone", "mixed", "e5-small", 1500, 128, (384,)),
     Case("MedQuAD, trained", "medquad", "MiniLM", 1024, 128, after="MedQuAD"),
 )
 
