@@ -46,11 +46,13 @@ def test_every_cell_that_is_quoted_where_needed_comes_back_as_it_was(
         assert cells(path) == rows
 
 
-@given(st.lists(st.lists(st.text("ab\"' ,é\r", min_size=1, max_size=6), min_size=2, max_size=2), max_size=6))
+RAW_CELLS = st.sampled_from(['"a', 'a"', '"a"', '"', "5' é", "x", 'a "b" c', "a\rb"])
+
+
+@given(st.lists(st.lists(RAW_CELLS, min_size=2, max_size=2), max_size=6))
 def test_of_a_raw_tsv_no_two_rows_become_one_by_default_and_every_cell_is_read_if_told(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
 ):
-    rows = [[one, f"{other}."] for one, other in rows]
     path = tmp_path_factory.getbasetemp() / "raw.tsv"
     path.write_bytes("".join("\t".join(row) + "\n" for row in [["query", "document"], *rows]).encode())
     assert cells(path, quoting="none") == rows
