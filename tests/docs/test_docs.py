@@ -22,7 +22,7 @@ from tests.docs.checks import Fault
 from tests.docs.hands import Typed, find_hand, type_all, type_bad
 from tests.docs.pages import ROOT, Block, blocks, commands, inline_code
 from tests.docs.traces import find_traces, read_metrics
-from tests.docs.world import SENTINEL, World, make_world
+from tests.docs.world import World, make_world
 
 COMMANDS = commands()
 
@@ -67,18 +67,8 @@ def _do(world: World) -> Done:
     logs = [Path(os.environ["RAY_TMPDIR"], "ray"), world.server_scratch()]
     # A server's answer has ids as the data have them.
     printed = {one.text: one.output for one in [*typed.values(), *failed] if not one.text.startswith("curl ")}
-    _save(typed, failed, statuses)
     traces = find_traces(world, logs, printed | {"metrics": read_metrics(world.server_scratch())})
     return Done(typed, failed, statuses, traces)
-
-
-def _save(typed, failed, statuses):
-    with open("/tmp/h-docs-times", "w") as f:
-        for one in [*typed.values(), *failed]:
-            f.write(f"{one.seconds:6.1f} {one.command} {one.fault}\n")
-            if one.fault or SENTINEL.search(one.output.encode()):
-                f.write("   >> " + one.text + "\n        " + "\n        ".join(one.output.splitlines()[-30:]) + "\n")
-        f.write(str(statuses))
 
 
 @pytest.mark.ray
