@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import socket
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -184,12 +183,12 @@ def test_unless_told_otherwise_the_server_is_behind_haproxy(server: Deployed):
 def test_two_hundred_clients_that_leave_in_mid_request_cost_nothing_afterwards(server: Deployed):
     port = int(server.running.url.rpartition(":")[2])
     hang_up(port, 200)
-    end = time.monotonic() + 20
-    while connections(server.running.process, port) > 5 and time.monotonic() < end:
-        time.sleep(0.5)
-    assert connections(server.running.process, port) <= 5
-    workers = server.running.find("haproxy.cfg") + server.running.find(EMBEDDER)
-    assert cpu_s(workers, seconds=2) < 1, "of six that they could have spent"
+
+    def is_quiet() -> bool:
+        workers = server.running.find("haproxy.cfg") + server.running.find(EMBEDDER)
+        return cpu_s(workers, seconds=1) < 0.3 and connections(server.running.process, port) <= 5
+
+    assert any(is_quiet() for _ in range(15))
     assert latency_s(server.running.url) < 2
 
 
