@@ -190,7 +190,7 @@ def test_two_hundred_clients_that_leave_in_mid_request_cost_nothing_afterwards(s
 
 
 @pytest.mark.ray
-def test_the_server_listens_on_this_machine_alone_and_tells_nobody_without_a_token_about_ray(server: Deployed):
+def test_the_server_listens_on_this_machine_alone_and_gives_nothing_but_counts_without_a_token(server: Deployed):
     found = listeners(server.running.process)
     commands = " ".join(each.command for each in found)
     assert all(name in commands for name in ("raylet", "gcs_server", "ServeReplica", "DashboardAgent", "haproxy.cfg"))
@@ -201,9 +201,9 @@ def test_the_server_listens_on_this_machine_alone_and_tells_nobody_without_a_tok
 
 
 def is_answered(port: int, path: str) -> bool:
-    """Whether something but a refusal comes back over HTTP, without a token."""
+    """Whether something but a refusal, or counts for Prometheus, comes back over HTTP without a token."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5):
-            return True
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+            return not response.read().startswith(b"# HELP")
     except (OSError, HTTPException):
         return False
