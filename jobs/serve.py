@@ -70,7 +70,7 @@ def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
     user_config = resolve(config)
     arguments, started = to_arguments(config), time.monotonic()
     with _dashboard(job, address) as dashboard, deployed(
-        arguments, port=job.port, timeout_s=job.start_timeout_s, dashboard=dashboard
+        arguments, port=job.port, start_timeout_s=job.start_timeout_s, dashboard=dashboard
     ) as url:  # fmt: skip
         print(describe(url, user_config), flush=True)
         _wait_for_ctrl_c()

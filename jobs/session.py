@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 from jobs.beforehand import check_outputs
 from jobs.cluster import HINT, check_head
+from jobs.hush import hush_raylet
 from jobs.private_ray import Environment, no_more, private_ray
 from medembed import storage
 from medembed.config import Config, list_uris, load_config
@@ -26,6 +27,7 @@ Ray = Literal["any", "private", "none"]
 logger = logging.getLogger("medembed")
 SPARE_CPUS = 2  # that a private Ray has beyond those of the machine, for actors that mostly wait
 _TERMINATED = 128 + signal.SIGTERM
+_HUNG_UP = 128 + signal.SIGHUP
 
 
 def run_job(
@@ -35,7 +37,8 @@ def run_job(
     *,
     ray: Ray | Callable[[SomeConfig], Ray] = "any",
 ) -> NoReturn:
-    """Runs a job's body under its config and exits: 0, 2 for what the user can mend, 130 for Ctrl-C, 143 for SIGTERM.
+    """Runs a job's body under its config and exits: 0, 2 for what the user can mend, 130 for Ctrl-C, 143 for SIGTERM,
+    129 for SIGHUP.
 
     The body's summary is printed as its last lines and written to summary.json in the job's output. `ray` says
     whether the body needs Ray, and whether RAY_ADDRESS may name one that is there already; where that depends on
@@ -65,7 +68,8 @@ def run_job(
                 summary = body(config)
         _finish(config, summary, time.monotonic() - started)
     except (KeyboardInterrupt, SystemExit) as stop:  # Ray Train turns Ctrl-C into SystemExit
-        status = _TERMINATED if getattr(stop, "code", None) == _TERMINATED else 130
+        code = getattr(stop, "code", None)
+        status = code if code in (_TERMINATED, _HUNG_UP) else 130
         _fail("interrupted; what was finished stays, and the same command goes on from there.", status)
     except Exception as error:
         known = find_known(error)
@@ -131,7 +135,10 @@ def _mute() -> None:
 
 
 def _exit_on_sigterm() -> None:
+    """Have SIGTERM end this job in good order, and SIGHUP, as of a terminal that closes, unless nohup ignores it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: sys.exit(_HUNG_UP))
 
 
 @contextmanager
@@ -153,6 +160,7 @@ def _connect(address: str | None, dashboard_port: int | None) -> str:
     import ray
     import ray.data
 
+    hush_raylet()
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # it logs workers' tracebacks, which we raise anyway
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
     if not address:
