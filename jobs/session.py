@@ -72,7 +72,7 @@ def run_job(
         status = code if code in (_TERMINATED, _HUNG_UP) else 130
         _fail("interrupted; what was finished stays, and the same command goes on from there.", status)
     except Exception as error:
-        known = find_known(error)
+        known = find_known(error) or _of_mlflow(error)
         if known is None:
             raise
         _fail(f"error: {known}", 2)
@@ -229,6 +229,15 @@ def find_known(error: BaseException | None) -> MedEmbedError | None:
         seen.add(id(error))
         error = getattr(error, "cause", None) or error.__cause__
     return None
+
+
+def _of_mlflow(error: BaseException) -> MedEmbedError | None:
+    """What a job says of an error of MLflow's, which it can only have imported itself."""
+    if "mlflow" not in sys.modules:
+        return None
+    from medembed.registry.models import explain
+
+    return explain(error)
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -36,6 +36,7 @@ HOST = "MEDEMBED_HAPROXY_HOST"  # where statistics and metrics of HAProxy listen
 _OPEN_PORTS = re.compile(r"^(\s*bind )(?:\*)?:(\d+)$", re.MULTILINE)
 _OPEN_SOCKET = re.compile(r"^(\s*stats socket \S+ mode )666", re.MULTILINE)
 _ERROR_FILE = re.compile(r"^\s*errorfile \d+ (\S+)$", re.MULTILINE)
+_ROUTED = re.compile(r"^\s*use_backend ", re.MULTILINE)
 _NO_BACKEND = re.compile(r"^(backend default_backend\n\s*http-request return ).*$", re.MULTILINE)
 # Serve's fallback proxy, which holds requests while no replica runs, speaks plain text.
 _BY_SERVE = "{ status 404 408 500 503 } { res.hdr(content-type) -m beg text/plain }"
@@ -49,11 +50,6 @@ _LOST = _Refusal(
 )
 _NOT_READY = _Refusal(f"nothing is served here yet; try again in {_RETRY_AFTER_S} s.", "server_error", "not_ready")
 _NO_ROUTE = _Refusal("Not Found", "invalid_request_error", None)
-_REFUSALS = {
-    400: _Refusal("this is no HTTP request that can be read, or its head is too large.", "invalid_request_error", None),
-    408: _Refusal("the request did not come in whole in time; send it again.", "invalid_request_error", "timed_out"),
-    500: _Refusal("the server failed on this request; its log says why.", "server_error", "server_error"),
-}
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 # Of HAProxy for statistics and metrics, and of the proxy of Serve that takes requests while no replica runs.
 PORTS = {
@@ -138,16 +134,15 @@ def end_with_caller(config: str) -> str:
 
 
 def refuse_as_openai(config: str) -> str:
-    """HAProxy's configuration in which all that it refuses itself, or Serve's fallback proxy does, has OpenAI's shape.
+    """HAProxy's configuration in which what it refuses itself, or Serve's fallback proxy does, has OpenAI's shape.
 
-    Without applications, as at the start, it is a 503; a path that is none of theirs is a 404.
+    Without applications, as at the start, it is a 503; a path that is none of theirs is a 404. What HAProxy says to
+    bytes that are no HTTP is built into it (2.8): there no setting reaches.
     """
-    lines = [f"    http-error status {status} {_as_json(error)}\n" for status, error in _REFUSALS.items()]
-    config = config.replace("    mode http\n", "    mode http\n" + "".join(lines), 1)
     lost = f"    http-response return status 503 {_as_json(_LOST)} hdr Retry-After {_RETRY_AFTER_S} if {_BY_SERVE}\n"
     config = config.replace("frontend http_frontend\n", "frontend http_frontend\n" + lost, 1)
     nothing = f"status 503 {_as_json(_NOT_READY)} hdr Retry-After {_RETRY_AFTER_S}"
-    refusal = f"status 404 {_as_json(_NO_ROUTE)}" if "use_backend " in config else nothing
+    refusal = f"status 404 {_as_json(_NO_ROUTE)}" if _ROUTED.search(config) else nothing
     return _NO_BACKEND.sub(lambda match: f"{match[1]}{refusal}", config)
 
 
