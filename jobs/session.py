@@ -47,7 +47,7 @@ def run_job(
     silence_telemetry()
     close_files()
     atexit.register(_mute)  # first in, last out
-    _exit_on_sigterm()
+    exit_on_signals()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_mask)
@@ -122,7 +122,7 @@ def ray_session(
 
         try:
             dashboard = _connect(address, dashboard_port)
-            _exit_on_sigterm()  # once more: ray.init puts a handler of its own in its place
+            exit_on_signals()  # once more: ray.init puts a handler of its own in its place
             yield f"http://{dashboard}"
         finally:
             ray.shutdown()
@@ -134,7 +134,7 @@ def _mute() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-def _exit_on_sigterm() -> None:
+def exit_on_signals() -> None:
     """Have SIGTERM end this job in good order, and SIGHUP, as of a terminal that closes, unless nohup ignores it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:

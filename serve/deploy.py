@@ -100,6 +100,18 @@ def describe(url: str, user_config: dict[str, Any]) -> str:
     return f"{url} serves {user_config['name']} version {user_config['version']}, dimensions {dimensions}{note}{others}"
 
 
+def warn_of_table(config: ServeConfig, user_config: dict[str, Any]) -> str | None:
+    """The line for a server whose table fits one version of a model that may be promoted; None where all is well."""
+    if config.table is None or user_config["table"] != storage.absolute(config.table):
+        return None  # a folder, or a pattern, has one for each encoder
+    if not config.model.startswith("models:/"):
+        return None
+    return (
+        f"table: {config.table} is of one encoder; a promotion or rollback to a model with another is "
+        "refused: give the folder that keeps a table for each, as medembed encode makes it"
+    )
+
+
 def _wait_until_up(url: str, timeout_s: float) -> None:
     """Returns when the application runs and its HTTP port answers. Raises ServiceError if it does not come up."""
     from ray import serve

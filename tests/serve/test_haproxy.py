@@ -82,8 +82,8 @@ def test_ports_of_haproxy_itself_move_to_loopback_and_others_stay():
     ]  # fmt: skip
 
 
-@pytest.fixture
-def rays_own(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def rays_own() -> str:
     """The configuration that Ray writes for an application of one replica."""
     code = (
         "import sys; from ray.serve._private import haproxy as ray; from ray.serve.config import HTTPOptions\n"
