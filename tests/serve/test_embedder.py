@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import RayTaskError
 
 from medembed.encoding.config import EncodingConfig
 from medembed.errors import ModelError
 from medembed.schema import fingerprint
 from serve.embedder import Embedder
-from serve.errors import RequestError
+from serve.errors import RequestError, explain
 from serve.work import Work
 
 
@@ -99,3 +100,14 @@ def test_another_config_ends_the_wait_for_a_model_that_is_gone(
         return (await replica.describe())["version"], waiting.cancelled()
 
     assert asyncio.run(replace()) == ("2", True)
+
+
+def test_a_caller_of_the_api_beside_the_replicas_is_told_the_same():
+    async def refuse() -> None:
+        await make_replica().describe()
+
+    with pytest.raises(RequestError) as refused:
+        asyncio.run(refuse())
+    sent: Any = RayTaskError("describe", "", refused.value).as_instanceof_cause()  # as it comes from another process
+    told = explain(sent, retry_after_s=9)
+    assert (told.status, told.body(), told.headers) == (503, refused.value.body(), {"retry-after": "1"})
