@@ -82,7 +82,7 @@ def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str,
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # the default kills a HAProxy that a busy machine starts slowly
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "3",  # after three in a row a HAProxy that died is started anew
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # of a replica that goes; Serve's end waits for it
-        # What a replica that went away held, or that has no model now, is asked of another, once: no request changes
+        # What a replica held that went away, or that has no model now, is asked once more: no request changes
         # anything.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response 503",
         "RAY_SERVE_HAPROXY_RETRIES": "1",
