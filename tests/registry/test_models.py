@@ -11,7 +11,7 @@ import pytest
 
 from medembed.errors import ServiceError
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import Registry, open_registry, resolve_model
+from medembed.registry.models import Registry, explain, open_registry, resolve_model
 
 
 @pytest.fixture
@@ -200,3 +200,11 @@ def test_a_damaged_file_is_one_line_in_seconds(kind: str, says: str, empty_regis
     assert "\n" not in str(caught.value)
     assert "mlflow.db: cannot be used" in str(caught.value)
     assert time.monotonic() - started < 20
+
+
+def test_what_mlflow_raises_in_the_middle_of_a_job_is_one_line_without_a_password_and_other_errors_are_left():
+    from mlflow.exceptions import MlflowException
+
+    told = explain(MlflowException("http://me:secret@host/api: connection refused\nTraceback ..."))
+    assert str(told) == "MLflow failed: http://host/api: connection refused."
+    assert explain(ValueError("a bug of ours")) is None
