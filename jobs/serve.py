@@ -17,7 +17,7 @@ from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.app import ServeConfig, resolve
 from serve.dashboard import Dashboard
-from serve.deploy import deployed, describe, kept_token, to_arguments
+from serve.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
 from serve.haproxy import PORTS, haproxy_environment
 from serve.keys import read_keys
 from serve.logs import PIPE, copied, make_pipe
@@ -70,9 +70,11 @@ def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
     user_config = resolve(config)
     arguments, started = to_arguments(config), time.monotonic()
     with _dashboard(job, address) as dashboard, deployed(
-        arguments, port=job.port, timeout_s=job.start_timeout_s, dashboard=dashboard
+        arguments, port=job.port, start_timeout_s=job.start_timeout_s, dashboard=dashboard
     ) as url:  # fmt: skip
         print(describe(url, user_config), flush=True)
+        if warning := warn_of_table(config, user_config):
+            print(warning, flush=True)
         _wait_for_ctrl_c()
     return {"lines": [f"served for {time.monotonic() - started:.0f} s, ended"]}
 

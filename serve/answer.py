@@ -1,6 +1,7 @@
 """A loaded model, its answer to a request, and forward passes that requests share. No Serve in here."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from medembed.encoding.table import open_table_of
 from serve.errors import RequestError
 from serve.outputs import convert
 from serve.table import SearchConfig, SearchTable, load_search
-from serve.work import Embedded, Model, Refused, Work, check_lengths, check_request, check_vocabulary
+from serve.work import Embedded, Model, Refused, Work, check_lengths, check_pace, check_request, check_vocabulary
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,33 @@ async def answer(work: Work, served: Served, compute: Compute, batch_tokens: int
 
     Tokenised in a thread unless a thread costs more: the event loop has others to hear. A large request is computed
     part by part, each at most `batch_tokens` or one input, so that small ones that come meanwhile wait for one part
-    only.
+    only. It ends early if it cannot be in time.
     """
     inputs = _read(served, work) if is_short(work) else await asyncio.to_thread(_read, served, work)
     if isinstance(inputs, Refused):
         return inputs
-    parts = [await compute(Part(served.encoder, tokens)) for tokens in split(inputs.tokens, batch_tokens)]
+    try:
+        parts = await _compute_in_time(inputs.tokens, served, work, compute, batch_tokens)
+    except RequestError as error:
+        return Refused(error, served.model)
     rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
     embeddings = convert(rows, inputs.dimensions, work.output_dtype, served.ranges)
     return Embedded(embeddings, inputs.dimensions, inputs.tokens.lengths, inputs.truncated, served.model)
+
+
+async def _compute_in_time(
+    tokens: Sequence[list[int]], served: Served, work: Work, compute: Compute, batch_tokens: int
+) -> list[npt.NDArray[np.float32]]:
+    """The rows of each part. Raises RequestError as soon as it is clear that the request cannot be in time."""
+    total = sum(map(len, tokens))
+    started = time.monotonic()
+    read = 0
+    parts = []
+    for part in split(tokens, batch_tokens):
+        parts.append(await compute(Part(served.encoder, part)))
+        read += sum(map(len, part))
+        check_pace(read, total, time.monotonic() - started, work)
+    return parts
 
 
 def compute_together(parts: Sequence[Part]) -> list[npt.NDArray[np.float32]]:

@@ -26,7 +26,7 @@ from serve.front import Front
 from serve.guard import LimitsConfig
 from serve.haproxy import Ingress, is_behind_haproxy
 from serve.keys import KeysConfig, read_keys
-from serve.logs import Target
+from serve.logs import Target, is_piped
 from serve.scaling import AutoscalingConfig, ReplicaCount, most_replicas, scale_options
 from serve.table import SearchConfig, check_search, find_documents
 from serve.token import check_ray
@@ -128,6 +128,8 @@ def build(args: dict[str, Any]) -> "Application":
         "ray_actor_options": {"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica},
         "user_config": user_config,
     }
+    if is_piped():  # a Ray of `medembed serve` alone has no other node, where a load that failed might not fail
+        replicas["max_constructor_retry_count"] = 1
     model = (encoding.model_dump(), config.tokens_at_once, config.models_per_replica)
     front = Front(config.limits, keys, config.allowed_hosts, config.page, config.access_log, tuple(config.models))
     if is_behind_haproxy(config.ingress):

@@ -81,6 +81,7 @@ def to_work(request: EmbeddingRequest, limits: LimitsConfig) -> Work:
         role=request.input_type or "query",
         cuts=request.truncate == "end",
         max_tokens=limits.max_tokens,
+        within_s=limits.request_timeout_s,
         model=request.model,
         dimensions=request.dimensions,
         output_dtype=request.output_dtype or "float",

@@ -49,13 +49,15 @@ class Model(TypedDict):
 class Work:
     """The inputs of one request, texts or token ids, and what it asks of the model; None asks for nothing special.
 
-    `cuts`: too long an input is cut rather than refused. `max_tokens` bounds what all inputs have together.
+    `cuts`: too long an input is cut rather than refused. `max_tokens` bounds what all inputs have together, `within_s`
+    the seconds that they may take.
     """
 
     inputs: Sequence[str] | Sequence[Sequence[int]]
     role: Role = "query"
     cuts: bool = False
     max_tokens: int | None = None
+    within_s: float | None = None
     model: str | None = None
     dimensions: int | None = None
     output_dtype: OutputType = "float"
@@ -146,6 +148,9 @@ def check_vocabulary(tokens: Sequence[Sequence[int]], model: Model) -> None:
             )
 
 
+_LATE = 1.2  # times the time-out; the first parts of a request may wait for others'
+
+
 def check_lengths(lengths: Sequence[int], truncated: Sequence[bool], work: Work, model: Model) -> None:
     """Raises RequestError if an input was cut that must not be, or if all inputs together are too long."""
     if not work.cuts and any(truncated):
@@ -163,4 +168,20 @@ def check_lengths(lengths: Sequence[int], truncated: Sequence[bool], work: Work,
             f"input: has {total} tokens in all; at most {work.max_tokens} are taken (limits.max_tokens): send fewer "
             "inputs at a time.",
             "input",
+        )
+
+
+def check_pace(read: int, total: int, elapsed_s: float, work: Work) -> None:
+    """Raises RequestError once the tokens that a request has had read tell that the rest will not be in time.
+
+    What a CPU reads within a time-out depends on model, machine and load: no number of tokens would be right.
+    """
+    takes_s = elapsed_s * total / read
+    if work.within_s is not None and takes_s > _LATE * work.within_s:
+        raise RequestError(
+            400,
+            f"input: its {total} tokens would take {takes_s:.0f} s as the server is now, and a request may take "
+            f"{work.within_s:g} s (limits.request_timeout_s): send fewer inputs at a time.",
+            "input",
+            "too_slow",
         )

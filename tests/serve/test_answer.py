@@ -110,3 +110,16 @@ def test_only_refusals_compute_nothing(stock: Served):
     assert passes == []
     assert count_tokens([Part(stock.encoder, Tokens({"input_ids": [[1, 2], [3]]}))]) == 3
     assert isinstance(asyncio.run(answer_alone(Work(["a"]), stock)), Embedded)
+
+
+def test_a_request_that_cannot_be_in_time_is_refused_after_its_first_part_and_one_that_can_is_not(stock: Served):
+    texts = [f"heart pain {number}" for number in range(200)]
+    (large, small, patient), passes = together(
+        stock, [Work(texts, within_s=1e-6), Work(["ear"], within_s=600), Work(texts, within_s=600)]
+    )
+    assert isinstance(large, Refused)
+    assert (large.error.status, large.error.code, large.error.param) == (400, "too_slow", "input")
+    assert "limits.request_timeout_s" in large.error.message
+    assert passes[1] < passes[0] / 2 + 1, "nothing more of it is computed"
+    assert isinstance(small, Embedded)
+    assert isinstance(patient, Embedded)
