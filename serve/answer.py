@@ -113,16 +113,16 @@ async def answer(work: Work, served: Served, compute: Compute, batch_tokens: int
 
 
 async def _compute_in_time(
-    tokens: Sequence[list[int]], served: Served, work: Work, compute: Compute, batch_tokens: int
+    tokens: Tokens, served: Served, work: Work, compute: Compute, batch_tokens: int
 ) -> list[npt.NDArray[np.float32]]:
     """The rows of each part. Raises RequestError as soon as it is clear that the request cannot be in time."""
-    total = sum(map(len, tokens))
+    total = sum(tokens.lengths)
     started = time.monotonic()
     read = 0
     parts = []
     for part in split(tokens, batch_tokens):
         parts.append(await compute(Part(served.encoder, part)))
-        read += sum(map(len, part))
+        read += sum(part.lengths)
         check_pace(read, total, time.monotonic() - started, work)
     return parts
 
