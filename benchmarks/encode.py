@@ -21,6 +21,7 @@ import torch
 from benchmarks.paired import compare
 from medembed.data.config import SourceConfig
 from medembed.data.ontology import read_ontology
+from medembed.encoding.batching import make_batches
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, load_model
 from medembed.encoding.model_files import fetch_model
@@ -76,8 +77,9 @@ def main(
 def describe(encoder: Encoder, texts: list[str]) -> str:
     """How many tokens the texts have, and what part of what our batches compute is padding."""
     tokens = encoder.tokenize(texts)
-    computed = sum(batch.ids.size for batch in encoder.batches(tokens))
-    own = sum(map(len, tokens))
+    batches = make_batches(tokens, encoder.config.batch_tokens)
+    computed = sum(batch.features["input_ids"].size for batch in batches)
+    own = sum(tokens.lengths)
     return f"{len(texts):,} texts, {own:,} tokens, padding {1 - own / computed:.1%}"
 
 

@@ -32,7 +32,8 @@ from medembed.registry.champion import crown
 from medembed.registry.models import Registry, Version
 from medembed.retraining.config import RetrainConfig
 from medembed.retraining.retrain import Retrained, retrain
-from medembed.schema import content_hash, normalize_text
+from medembed.schema import content_hash
+from medembed.spelling import words_key
 
 DIMENSIONS = (384, 256, 128, 64, 32)
 FILES = ("cancergov", "ghr", "medlineplus", "niddk", "seniorhealth", "nhlbi", "cdc")
@@ -57,7 +58,7 @@ def write_drops(medquad: Path, folder: Path, *, full: bool) -> list[Path]:
         rows = [json.loads(line) for line in (medquad / f"{name}.jsonl").read_text().splitlines()]
         fresh = []
         for row in sorted(rows, key=lambda row: content_hash(f"{row['question']} {row['answer']}")):
-            texts = {normalize_text(row["question"]), normalize_text(row["answer"])}
+            texts = {words_key(row["question"]), words_key(row["answer"])}
             if "" not in texts and not texts & seen:
                 seen |= texts
                 fresh.append({"question": row["question"], "answer": row["answer"]})

@@ -29,7 +29,6 @@ from medembed.training.precision import find_device
 from medembed.training.trainer import train
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Record
-from medembed.tuning.search import make_scheduler, replay
 from medembed.tuning.space import Point, default_point
 from medembed.tuning.trial import Shared, best_settings
 from medembed.tuning.tune import tune
@@ -84,6 +83,8 @@ def main(trials: int, seeds: str, curves: bool, folder: Path | None) -> None:
 
 def _print_halving(config: TuneConfig, records: Any, orders: int = 200) -> None:
     """Halving on the recorded curves in many orders: what it would have seen, and how good its winner is."""
+    from medembed.tuning.search import make_scheduler, replay  # it imports Ray, whose switches the session sets
+
     complete, generator = [record for record in records if record.state == "complete"], np.random.default_rng(0)
     whole, best = sum(record.examples for record in complete), max(record.score for record in complete)
     shares, losses = [], []

@@ -11,7 +11,7 @@ from jobs.beforehand import check_room
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.artifact import place
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.corpus import open_corpus
 from medembed.data.own_texts import TextColumns
 from medembed.encoding.codec import Storage
@@ -25,7 +25,7 @@ from medembed.registry.models import resolve_model
 class EncodeJob(Config):
     """Config of `medembed encode`."""
 
-    model: InputUri = Field(
+    model: ModelUri = Field(
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
     data: InputUri = Field(

@@ -7,7 +7,7 @@ from pydantic import Field
 from jobs.beforehand import check_room
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
-from medembed.config import InputUri, OutputUri, to_yaml
+from medembed.config import InputUri, ModelUri, OutputUri, to_yaml
 from medembed.data.collection import open_collection
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
@@ -32,7 +32,7 @@ from medembed.schema import fingerprint
 class MeasureJob(EvaluationConfig):
     """What is measured, of which model, on which data, and where that lies."""
 
-    model: InputUri = Field(
+    model: ModelUri = Field(
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
     data: InputUri = Field(description="data set made by `medembed prepare`, or a BEIR folder, taken as it is")
@@ -49,7 +49,7 @@ class MeasureJob(EvaluationConfig):
 class EvaluateJob(MeasureJob):
     """Config of `medembed evaluate`."""
 
-    baseline: InputUri | tuple[InputUri, ...] = Field(
+    baseline: ModelUri | tuple[ModelUri, ...] = Field(
         default=(), description="models to compare with, one or a list; at the same dimensions, and at their full width"
     )
     bm25: bool = Field(default=False, description="compare with BM25 too: what words alone find")

@@ -7,7 +7,7 @@ from pydantic import Field
 from jobs.beforehand import check_room
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import format_counts, open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
@@ -23,7 +23,7 @@ from medembed.training.enough import check_corpus
 class MineJob(Config):
     """Config of `medembed mine`."""
 
-    model: InputUri = Field(
+    model: ModelUri = Field(
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
     data: InputUri = Field(description="data set made by `medembed prepare`")

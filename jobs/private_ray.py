@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,8 +30,9 @@ _SWITCHES = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_worker_maximum_startup_concurrency": str(max(8, os.cpu_count() or 1)),  # it warns at four times as many
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # to Ray: a node of its own, which listens on 127.0.0.1 alone
-    "GLOO_SOCKET_IFNAME": "lo",  # workers of a training meet there, too
 }
+if sys.platform == "linux":  # workers of a training meet on loopback, too
+    _SWITCHES |= {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 Environment = Mapping[str, str]
 
 
@@ -54,8 +56,10 @@ def private_ray(more: Callable[[str], Environment] = no_more) -> Iterator[None]:
             # Matplotlib would write to the home folder.
             os.environ |= {"RAY_TMPDIR": scratch, "TMPDIR": scratch, "MPLCONFIGDIR": scratch}
             os.environ |= more(scratch)
+            tempfile.tempdir = None  # it is looked up again, where something asked for it before
             yield
     finally:
+        tempfile.tempdir = None
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -68,14 +72,14 @@ def remove_dead(root: Path = _ROOT, settles_s: float = _SETTLES_S) -> list[Path]
 
 
 def _is_dead(folder: Path, settles_s: float) -> bool:
-    """Whether it is a folder of this user's, no link, old enough, and nobody has locked the file in it."""
+    """Whether it is a folder of this user's, no link, old enough, with a file in it that was locked and is no more."""
     try:
         status = folder.lstat()
         is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
         if not is_ours or time.time() - status.st_mtime < settles_s:
             return False
-        with open(folder / _LOCK, "a") as lock:
+        with open(folder / _LOCK, "r+") as lock:  # which is there: without it, nobody can say that the job is dead
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # it lives, or is gone meanwhile
+    except OSError:  # it lives, has no such file, or is gone meanwhile
         return False
     return True

@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import Config, InputUri, ModelUri, OutputUri
+from medembed.data.config import Quoting
 from medembed.data.dataset import open_dataset
 from medembed.data.query_file import read_queries
 from medembed.encoding.config import EncodingConfig
@@ -22,6 +23,7 @@ from medembed.encoding.table import Table, TableInfo, open_table_of, read_shard
 from medembed.encoding.texts import encode_queries
 from medembed.errors import ConfigError
 from medembed.matryoshka import check_trained, truncate
+from medembed.privacy import show_id
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
 from medembed.search.funnel import Funnel, funnel_search
@@ -40,14 +42,16 @@ class SearchJob(Config):
     table: InputUri = Field(
         description="embedding table made by `medembed encode`, or the folder where it keeps one for each encoder"
     )
-    model: InputUri = Field(
+    model: ModelUri = Field(
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
     query: str | None = Field(default=None, min_length=1, description="what to look for")
     queries: InputUri | None = Field(
         default=None,
-        description="file of queries instead: one a line, or JSONL with query (question, text) and query_id",
+        description="file of queries instead: one a line, or JSON, CSV, TSV or Parquet with query (question, text) and "
+        "query_id; a TSV without such names has an id and a text in each line",
     )
+    quoting: Quoting = "auto"
     k: int = Field(default=10, ge=1, le=1000, description="documents to find")
     dimensions: int | None = Field(default=None, ge=1, description="dimensions that rank; null: all")
     first_dimensions: int | None = Field(
@@ -88,7 +92,7 @@ class SearchJob(Config):
 
 
 def run(job: SearchJob) -> Summary:
-    questions = read_queries(storage.absolute(job.queries)) if job.queries else {"query": job.query or ""}
+    questions = read_queries(storage.absolute(job.queries), job.quoting) if job.queries else {"query": job.query or ""}
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
     table = open_table_of(storage.absolute(job.table), model_fingerprint(fetch_model(model)))
     dimensions, funnel = plan(job, table.info)
@@ -190,11 +194,11 @@ def _results(names: Sequence[str], found: Ranking, texts: Mapping[str, str]) -> 
     """Rank, cosine and id of each document, and its text if it was asked for; the first queries only."""
     lines: list[str] = []
     for name, *of_query in list(zip(names, found.ids, found.row_ids, found.scores, strict=True))[:_QUERIES_SHOWN]:
-        lines += [f"{name}:"] if len(names) > 1 else []
+        lines += [f"{show_id(name)}:"] if len(names) > 1 else []
         for rank, (document, row, score) in enumerate(zip(*of_query, strict=True), 1):
             if document:
                 text = " ".join(texts.get(str(row), "").split())[:_CHARACTERS_SHOWN]
-                lines.append(f"{rank:>4}  {score:.4f}  {row}  {text}".rstrip())
+                lines.append(f"{rank:>4}  {score:.4f}  {show_id(row)}  {text}".rstrip())
     return lines
 
 

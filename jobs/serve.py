@@ -18,7 +18,7 @@ from medembed.registry.models import open_registry
 from serve.app import ServeConfig, resolve
 from serve.cors import check_origins
 from serve.dashboard import Dashboard
-from serve.deploy import deployed, describe, kept_token, to_arguments
+from serve.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
 from serve.haproxy import FRONT, PORTS, haproxy_environment
 from serve.keys import ValidKeys, read_keys
 from serve.logs import PIPE, copied, make_pipe
@@ -82,9 +82,16 @@ def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
     user_config = resolve(config)
     arguments, started = to_arguments(config), time.monotonic()
     with _dashboard(job, address) as dashboard, deployed(
-        arguments, host=job.host, port=job.port, prefix=job.prefix, timeout_s=job.start_timeout_s, dashboard=dashboard
+        arguments,
+        host=job.host,
+        port=job.port,
+        prefix=job.prefix,
+        start_timeout_s=job.start_timeout_s,
+        dashboard=dashboard,
     ) as url:  # fmt: skip
         print(describe(url, user_config), flush=True)
+        if warning := warn_of_table(config, user_config):
+            print(warning, flush=True)
         _wait_for_ctrl_c()
     return {"lines": [f"served for {time.monotonic() - started:.0f} s, ended"]}
 

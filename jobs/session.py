@@ -13,6 +13,8 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 from jobs.beforehand import check_outputs
 from jobs.cluster import HINT, check_head
+from jobs.hush import hush_raylet
+from jobs.model_check import check_models
 from jobs.private_ray import Environment, no_more, private_ray
 from medembed import storage
 from medembed.config import Config, list_uris, load_config
@@ -26,6 +28,7 @@ Ray = Literal["any", "private", "none"]
 logger = logging.getLogger("medembed")
 SPARE_CPUS = 2  # that a private Ray has beyond those of the machine, for actors that mostly wait
 _TERMINATED = 128 + signal.SIGTERM
+_HUNG_UP = 128 + signal.SIGHUP
 
 
 def run_job(
@@ -35,7 +38,8 @@ def run_job(
     *,
     ray: Ray | Callable[[SomeConfig], Ray] = "any",
 ) -> NoReturn:
-    """Runs a job's body under its config and exits: 0, 2 for what the user can mend, 130 for Ctrl-C, 143 for SIGTERM.
+    """Runs a job's body under its config and exits: 0, 2 for what the user can mend, 130 for Ctrl-C, 143 for SIGTERM,
+    129 for SIGHUP.
 
     The body's summary is printed as its last lines and written to summary.json in the job's output. `ray` says
     whether the body needs Ray, and whether RAY_ADDRESS may name one that is there already; where that depends on
@@ -44,7 +48,7 @@ def run_job(
     silence_telemetry()
     close_files()
     atexit.register(_mute)  # first in, last out
-    _exit_on_sigterm()
+    exit_on_signals()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_mask)
@@ -55,6 +59,7 @@ def run_job(
         if is_submitted():
             check_places(config)
         check_outputs(config)
+        check_models(config)
         mode = ray(config) if callable(ray) else ray
         if mode == "none":
             summary = body(config)
@@ -65,10 +70,11 @@ def run_job(
                 summary = body(config)
         _finish(config, summary, time.monotonic() - started)
     except (KeyboardInterrupt, SystemExit) as stop:  # Ray Train turns Ctrl-C into SystemExit
-        status = _TERMINATED if getattr(stop, "code", None) == _TERMINATED else 130
+        code = getattr(stop, "code", None)
+        status = code if code in (_TERMINATED, _HUNG_UP) else 130
         _fail("interrupted; what was finished stays, and the same command goes on from there.", status)
     except Exception as error:
-        known = find_known(error)
+        known = find_known(error) or _of_mlflow(error)
         if known is None:
             raise
         _fail(f"error: {known}", 2)
@@ -118,7 +124,7 @@ def ray_session(
 
         try:
             dashboard = _connect(address, dashboard_port)
-            _exit_on_sigterm()  # once more: ray.init puts a handler of its own in its place
+            exit_on_signals()  # once more: ray.init puts a handler of its own in its place
             yield f"http://{dashboard}"
         finally:
             ray.shutdown()
@@ -130,8 +136,11 @@ def _mute() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-def _exit_on_sigterm() -> None:
+def exit_on_signals() -> None:
+    """Have SIGTERM end this job in good order, and SIGHUP, as of a terminal that closes, unless nohup ignores it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: sys.exit(_HUNG_UP))
 
 
 @contextmanager
@@ -153,6 +162,7 @@ def _connect(address: str | None, dashboard_port: int | None) -> str:
     import ray
     import ray.data
 
+    hush_raylet()
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # it logs workers' tracebacks, which we raise anyway
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
     if not address:
@@ -221,6 +231,15 @@ def find_known(error: BaseException | None) -> MedEmbedError | None:
         seen.add(id(error))
         error = getattr(error, "cause", None) or error.__cause__
     return None
+
+
+def _of_mlflow(error: BaseException) -> MedEmbedError | None:
+    """What a job says of an error of MLflow's, which it can only have imported itself."""
+    if "mlflow" not in sys.modules:
+        return None
+    from medembed.registry.models import explain
+
+    return explain(error)
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.corpus import open_corpus
 from medembed.data.own_texts import TextColumns
 from medembed.encoding.config import EncodingConfig
@@ -49,7 +49,7 @@ class TableJob(Config):
     )
     data: InputUri | None = Field(default=None, description="verify: the data set, or files, that the table must equal")
     columns: TextColumns = TextColumns()
-    model: InputUri | None = Field(default=None, description="verify: the encoder, to encode a sample again")
+    model: ModelUri | None = Field(default=None, description="verify: the encoder, to encode a sample again")
     output: OutputUri | None = Field(default=None, description="export: folder for Parquet files")
     dimensions: int | None = Field(default=None, ge=1, description="export: dimensions; null: all")
     encoding: EncodingConfig = EncodingConfig()

@@ -7,7 +7,7 @@ from pydantic import Field
 from jobs.beforehand import check_room
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.mining.examples import open_examples
 from medembed.registry.config import RegistryConfig, command
@@ -20,7 +20,7 @@ from medembed.training.trainer import train
 class TrainJob(Config):
     """Config of `medembed train`."""
 
-    model: InputUri = Field(
+    model: ModelUri = Field(
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
     data: InputUri = Field(description="data set made by `medembed prepare`")

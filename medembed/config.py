@@ -28,10 +28,12 @@ class UriRole:
     """Marks a config value that names a place on storage; a cluster job may not name a node's own disk."""
 
     role: str
+    is_model: bool = False
 
 
 # An empty place would be the folder that the job runs in.
 InputUri = Annotated[str, StringConstraints(min_length=1), UriRole("input")]
+ModelUri = Annotated[str, StringConstraints(min_length=1), UriRole("input", is_model=True)]
 OutputUri = Annotated[str, StringConstraints(min_length=1), UriRole("output")]
 
 _LONGEST_KEY = 60
@@ -105,16 +107,17 @@ def list_keys(model: type[Config], prefix: str = "") -> Iterator[Key]:
             yield from list_keys(nested, f"{prefix}{name}.")
 
 
-def list_uris(config: Config, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+def list_uris(config: Config) -> Iterator[tuple[str, str, str]]:
     """(key, role, value) of every storage place that the config names."""
-    for name, field in type(config).model_fields.items():
-        value = getattr(config, name)
-        if isinstance(value, Config):
-            yield from list_uris(value, f"{prefix}{name}.")
-            continue
-        roles = {mark.role for mark in _marks(field) if isinstance(mark, UriRole)}
-        values = value if isinstance(value, tuple) else (value,)
-        yield from ((prefix + name, role, uri) for role in roles for uri in values if isinstance(uri, str))
+    for key, mark, uri in _list_marked(config):
+        yield key, mark.role, uri
+
+
+def list_models(config: Config) -> Iterator[tuple[str, str]]:
+    """(key, reference) of every model that the config names."""
+    for key, mark, uri in _list_marked(config):
+        if mark.is_model:
+            yield key, uri
 
 
 def map_uris(config: SomeConfig, change: Callable[[str], str]) -> SomeConfig:
@@ -133,6 +136,17 @@ def map_uris(config: SomeConfig, change: Callable[[str], str]) -> SomeConfig:
 def to_yaml(config: Config) -> str:
     """The resolved config as YAML that `load_config` reads back, passwords in URIs left out."""
     return without_passwords(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def _list_marked(config: Config, prefix: str = "") -> Iterator[tuple[str, UriRole, str]]:
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Config):
+            yield from _list_marked(value, f"{prefix}{name}.")
+            continue
+        marks = {mark for mark in _marks(field) if isinstance(mark, UriRole)}
+        values = value if isinstance(value, tuple) else (value,)
+        yield from ((prefix + name, mark, uri) for mark in marks for uri in values if isinstance(uri, str))
 
 
 def _read_yaml(path: str) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Errors that a caller can handle: one line that says where, what was found, what was expected, what to do."""
 
-_LONGEST_ID = 64
-
 
 class MedEmbedError(Exception):
     """Something outside the code is wrong; a job prints the message alone and exits with status 2."""
@@ -33,9 +31,3 @@ class TrainingError(MedEmbedError):
 
 class WorkersLost(TrainingError):
     """Workers died, failed, or found no room too often; the same call goes on from the last checkpoint."""
-
-
-def show_id(name: str) -> str:
-    """Return an id for a message: quoted, or its length where it may be a person's name or a text."""
-    is_word = name.isprintable() and not any(sign.isspace() for sign in name)
-    return repr(name) if is_word and len(name) <= _LONGEST_ID else f"of {len(name)} characters"

@@ -1,7 +1,10 @@
-"""Switches off what the libraries underneath would send home, and closes what is written to other users."""
+"""What must not leave a job: telemetry of the libraries underneath, passwords, ids that are texts, open files."""
 
+import hashlib
 import os
 import re
+
+from medembed.schema import CHUNK_MARK
 
 TELEMETRY_OFF = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -9,6 +12,10 @@ TELEMETRY_OFF = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
 }
+
+
+# Codes, numbers, hashes, addresses: what people give things for names. A sentence has spaces.
+_ID = re.compile(r"[\w.:/#@%+~|=?&*()\[\]-]{0,64}")
 
 
 def silence_telemetry() -> None:
@@ -31,3 +38,16 @@ def close_files() -> None:
 def without_passwords(text: str) -> str:
     """The text with user:password@ taken out of every URI in it."""
     return re.sub(r"//[^/@\s]*@", "//", text)
+
+
+def show_id(name: str) -> str:
+    """An id as a message or a report names it: itself, or a hash of one that may be a text.
+
+    Whoever has the data finds the row: the hash is the first 12 digits of the id's SHA-256, for a chunk that of its
+    document's id. Shown once more it stays as it is.
+    """
+    if _ID.fullmatch(name):
+        return name
+    document, mark, chunk = name.partition(CHUNK_MARK)
+    hashed = hashlib.sha256(document.encode()).hexdigest()[:12]
+    return f"sha256:{hashed}{mark}{show_id(chunk) if mark else ''}"

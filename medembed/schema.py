@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import re
-import unicodedata
 from typing import Any
 
 import pyarrow as pa
@@ -111,8 +109,3 @@ def fingerprint(value: Any) -> str:
     """Identifies a JSON-like value, whatever the order of its keys: 16 hexadecimal digits."""
     canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def normalize_text(text: str) -> str:
-    """The text as duplicates and leaks compare it: NFKC, case folded, words only, single spaces."""
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))

@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlparse
@@ -74,6 +74,8 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     """(pyarrow file system, path in it) of a URI. Raises StorageError for a scheme that it does not know."""
     if scheme(uri) in ("file", "package"):
         return pafs.LocalFileSystem(), str(local_path(uri))
+    if scheme(uri) in ("http", "https"):
+        raise StorageError(f"{uri}: a web address; {_explain_web(uri)}")
     if scheme(uri) not in REMOTE:
         raise StorageError(f"{uri}: unknown scheme; expected a path, s3://, gs:// or package://.")
     try:
@@ -234,19 +236,22 @@ def list_files(uri: str) -> list[str]:
     return sorted(info.path.removeprefix(prefix) for info in infos if info.type == pafs.FileType.File)
 
 
-def fetch_folder(uri: str) -> Path:
+def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) -> Path:
     """A folder as local files: itself if it is local, else a private copy made once per node and content.
 
-    The copy is keyed by names and sizes and modification times of the remote files, lies in a folder
-    that only this user can read, and appears whole by rename, so that workers can fetch side by side.
+    `is_wanted` says of a path below a remote folder whether it is copied. The copy is keyed by names and sizes and
+    modification times of the remote files, lies in a folder that only this user can read, and appears whole by rename,
+    so that workers can fetch side by side.
     """
     if scheme(uri) not in REMOTE:
         path = local_path(uri)
         if not path.is_dir():
-            raise StorageError(f"{uri}: no such folder.")
+            reason = "a file, not a folder" if path.exists() else "no such folder"
+            raise StorageError(f"{uri}: {reason}.")
         return path
     filesystem, root = open_filesystem(uri)
-    infos = [filesystem.get_file_info(f"{root}/{name}") for name in list_files(uri)]
+    names = [name for name in list_files(uri) if is_wanted(name)]
+    infos = [filesystem.get_file_info(f"{root}/{name}") for name in names]
     if not infos:
         raise StorageError(f"{uri}: no such folder.")
     state = repr([uri, *((info.path, info.size, info.mtime_ns) for info in infos)])
@@ -258,7 +263,9 @@ def fetch_folder(uri: str) -> Path:
     if not target.is_dir():
         part = Path(tempfile.mkdtemp(dir=cache))
         try:
-            pafs.copy_files(root, str(part), source_filesystem=filesystem)
+            for name in names:
+                (part / name).parent.mkdir(parents=True, exist_ok=True)
+                pafs.copy_files(f"{root}/{name}", str(part / name), source_filesystem=filesystem)
             os.rename(part, target)
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)
@@ -272,6 +279,11 @@ def _matches(uri: str, pattern: str) -> bool:
     tokens = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
     return re.fullmatch("".join(tokens.get(part) or re.escape(part) for part in parts), uri) is not None
+
+
+def _explain_web(uri: str) -> str:
+    hub = re.match(r"https?://huggingface\.co/(?:datasets/)?([\w.-]+/[\w.-]+)", uri)
+    return f"give hf://{hub[1]}." if hub else "download it first (curl -fLO), then give the file."
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """A loaded model, its answer to a request, and forward passes that requests share. No Serve in here."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medembed.encoding.batching import Tokens
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.quantize import Ranges
@@ -15,7 +17,17 @@ from medembed.encoding.table import open_table_of
 from serve.errors import RequestError
 from serve.outputs import convert
 from serve.table import SearchConfig, SearchTable, load_search
-from serve.work import Embedded, Model, Refused, Work, check_request, check_total, check_vocabulary, too_long
+from serve.work import (
+    Embedded,
+    Model,
+    Refused,
+    Work,
+    check_pace,
+    check_request,
+    check_total,
+    check_vocabulary,
+    too_long,
+)
 
 
 @dataclass(frozen=True)
@@ -33,10 +45,14 @@ class Served:
 
 @dataclass(frozen=True)
 class Part:
-    """Inputs of one request, as token ids, and the encoder that the request began with."""
+    """Inputs of one request, as the model reads them, and the encoder that the request began with."""
 
     encoder: Encoder
-    tokens: list[list[int]]
+    tokens: Tokens
+
+    def fits(self, other: "Part") -> bool:
+        """Whether the inputs of both can share a forward pass."""
+        return self.encoder is other.encoder and self.tokens.fits(other.tokens)
 
 
 # A tokenizer takes 0.05 ms for four words and about 1 ms for 10,000 characters; a thread costs 0.1 ms and more.
@@ -47,9 +63,9 @@ Compute = Callable[[Part], Awaitable[npt.NDArray[np.float32]]]  # unit rows [n, 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """A request that is fine: its token ids, which inputs were cut, and its dimensions."""
+    """A request that is fine: its inputs as the model reads them, which of them were cut, and its dimensions."""
 
-    tokens: list[list[int]]
+    tokens: Tokens
     truncated: list[bool]
     dimensions: int
 
@@ -81,9 +97,9 @@ def describe_model(
         "fingerprint": encoder.fingerprint,
         "width": encoder.width,
         "dimensions": list(encoder.dimensions),
-        "prompts": encoder.prompt_names,
+        "prompts": encoder.reader.prompt_names,
         "max_input_tokens": encoder.max_length,
-        "vocabulary": len(encoder.model.tokenizer),
+        "vocabulary": encoder.reader.vocabulary,
         "int8_ranges": ranges.fingerprint if ranges else None,
         "table": table.facts() if table else None,
     }
@@ -94,29 +110,60 @@ async def answer(work: Work, served: Served, compute: Compute, batch_tokens: int
 
     Tokenised in a thread unless a thread costs more: the event loop has others to hear. A large request is computed
     part by part, each at most `batch_tokens` or one input, so that small ones that come meanwhile wait for one part
-    only.
+    only. It ends early if it cannot be in time.
     """
     inputs = _read(served, work) if is_short(work) else await asyncio.to_thread(_read, served, work)
     if isinstance(inputs, Refused):
         return inputs
-    parts = [await compute(Part(served.encoder, tokens)) for tokens in split(inputs.tokens, batch_tokens)]
+    try:
+        parts = await _compute_in_time(inputs.tokens, served, work, compute, batch_tokens)
+    except RequestError as error:
+        return Refused(error, served.model)
     rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
     embeddings = convert(rows, inputs.dimensions, work.output_dtype, served.ranges)
-    return Embedded(embeddings, inputs.dimensions, list(map(len, inputs.tokens)), inputs.truncated, served.model)
+    return Embedded(embeddings, inputs.dimensions, inputs.tokens.lengths, inputs.truncated, served.model)
+
+
+async def _compute_in_time(
+    tokens: Tokens, served: Served, work: Work, compute: Compute, batch_tokens: int
+) -> list[npt.NDArray[np.float32]]:
+    """The rows of each part. Raises RequestError as soon as it is clear that the request cannot be in time."""
+    total = sum(tokens.lengths)
+    started = time.monotonic()
+    read = 0
+    parts = []
+    for part in split(tokens, batch_tokens):
+        parts.append(await compute(Part(served.encoder, part)))
+        read += sum(part.lengths)
+        check_pace(read, total, time.monotonic() - started, work)
+    return parts
 
 
 def compute_together(parts: Sequence[Part]) -> list[npt.NDArray[np.float32]]:
-    """Full-width unit rows float32 [n, D] of each part; those of one encoder share forward passes, sorted by length.
+    """Full-width unit rows float32 [n, D] of each part; those that fit share forward passes, sorted by length.
 
     While models are swapped there are parts of two encoders.
     """
     rows: dict[int, npt.NDArray[np.float32]] = {}
-    for encoder in {id(part.encoder): part.encoder for part in parts}.values():
-        own = [number for number, part in enumerate(parts) if part.encoder is encoder]
-        embeddings = encoder.encode_tokens([ids for number in own for ids in parts[number].tokens])
-        ends = np.cumsum([len(parts[number].tokens) for number in own])
-        rows |= dict(zip(own, np.split(embeddings, ends[:-1]), strict=True))
+    for numbers in find_fitting(parts):
+        first = parts[numbers[0]]
+        joined = first.tokens.join([parts[number].tokens for number in numbers[1:]])
+        ends = np.cumsum([len(parts[number].tokens) for number in numbers])
+        embeddings = np.split(first.encoder.encode_tokens(joined), ends[:-1])
+        rows |= dict(zip(numbers, embeddings, strict=True))
     return [rows[number] for number in range(len(parts))]
+
+
+def find_fitting(parts: Sequence[Part]) -> list[list[int]]:
+    """The numbers of the parts, those together that can share forward passes."""
+    groups: list[list[int]] = []
+    for number, part in enumerate(parts):
+        group = next((group for group in groups if parts[group[0]].fits(part)), None)
+        if group is None:
+            groups.append([number])
+        else:
+            group.append(number)
+    return groups
 
 
 def is_short(work: Work) -> bool:
@@ -126,21 +173,21 @@ def is_short(work: Work) -> bool:
 
 def count_tokens(parts: Sequence[Part]) -> int:
     """Tokens of all inputs of the parts."""
-    return sum(len(ids) for part in parts for ids in part.tokens)
+    return sum(sum(part.tokens.lengths) for part in parts)
 
 
-def split(tokens: Sequence[list[int]], limit: int) -> Iterator[list[list[int]]]:
+def split(tokens: Tokens, limit: int) -> Iterator[Tokens]:
     """Neighbours that have at most `limit` tokens together; an input that has more stands alone."""
-    part: list[list[int]] = []
+    start = 0
     size = 0
-    for ids in tokens:
-        if part and size + len(ids) > limit:
-            yield part
-            part, size = [], 0
-        part.append(ids)
-        size += len(ids)
-    if part:
-        yield part
+    for number, length in enumerate(tokens.lengths):
+        if number > start and size + length > limit:
+            yield tokens.take(start, number)
+            start = number
+            size = 0
+        size += length
+    if start < len(tokens):
+        yield tokens.take(start, len(tokens))
 
 
 def _read(served: Served, work: Work) -> _Inputs | Refused:
@@ -149,7 +196,7 @@ def _read(served: Served, work: Work) -> _Inputs | Refused:
         tokens, truncated = tokenize(served, work)
         if not work.cuts and any(truncated):
             raise _too_long(served, work, truncated.index(True))
-        check_total(tokens, work)
+        check_total(tokens.lengths, work)
     except RequestError as error:
         return Refused(error, served.model)
     return _Inputs(tokens, truncated, dimensions)
@@ -167,15 +214,16 @@ def count(served: Served, work: Work, number: int) -> int | None:
         return len(given)
     if len(given) > MOST_COUNTED:
         return None
-    return served.encoder.count_tokens(given, work.role, work.prompt_name)
+    return served.encoder.reader.count([given], work.role, work.prompt_name)[0]
 
 
-def tokenize(served: Served, work: Work) -> tuple[list[list[int]], list[bool]]:
-    """(token ids of each input, whether it was cut). Ids are taken as they are: no prompt, no special tokens."""
+def tokenize(served: Served, work: Work) -> tuple[Tokens, list[bool]]:
+    """(the inputs as the model reads them, whether each was cut). Token ids are taken as they are."""
     texts = [one for one in work.inputs if isinstance(one, str)]
     if texts:
         return served.encoder.tokenize_and_mark(texts, work.role, work.prompt_name)
     given = [list(one) for one in work.inputs if not isinstance(one, str)]
     check_vocabulary(given, served.model)
     limit = served.model["max_input_tokens"]
-    return [ids[:limit] for ids in given], [len(ids) > limit for ids in given]
+    cut = [len(ids) > limit for ids in given]
+    return served.encoder.reader.given([ids[:limit] for ids in given], work.role), cut

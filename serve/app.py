@@ -13,7 +13,8 @@ from pydantic import Field
 from medembed import storage
 from medembed.config import Config, InputUri, from_values
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, read_card
+from medembed.encoding.model_files import model_fingerprint, model_width, read_card
+from medembed.encoding.modules import fetch_encoder
 from medembed.encoding.table import open_table_of
 from medembed.errors import ConfigError
 from medembed.matryoshka import check_trained
@@ -26,7 +27,7 @@ from serve.front import Front
 from serve.guard import LimitsConfig
 from serve.haproxy import Ingress, is_behind_haproxy
 from serve.keys import KeysConfig, ValidKeys, read_keys
-from serve.logs import Target
+from serve.logs import Target, is_piped
 from serve.scaling import AutoscalingConfig, ReplicaCount, most_replicas, scale_options
 from serve.table import SearchConfig, check_search, find_documents
 from serve.token import check_ray
@@ -134,6 +135,8 @@ def build(args: dict[str, Any]) -> "Application":
         "ray_actor_options": {"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica},
         "user_config": user_config,
     }
+    if is_piped():  # a Ray of `medembed serve` alone has no other node, where a load that failed might not fail
+        replicas["max_constructor_retry_count"] = 1
     model = (encoding.model_dump(), config.tokens_at_once, config.models_per_replica)
     front = Front(
         limits=config.limits,
@@ -188,7 +191,7 @@ def locate(model: str, config: ServeConfig) -> Located:
 def resolve_main(config: ServeConfig, located: Located) -> dict[str, Any]:
     """Of the `user_config` the part of the main model: where it is, what it is called, and its table."""
     model, version, dataset = located
-    folder = fetch_model(model)
+    folder = fetch_encoder(model)
     width = model_width(folder) or max(config.dimensions, default=0)
     check_trained(config.dimensions, read_card(folder).get("dimensions", ()), width)
     return {"model": model, "version": version, "name": config.name, **pin_table(config, folder, dataset)}
@@ -197,7 +200,7 @@ def resolve_main(config: ServeConfig, located: Located) -> dict[str, Any]:
 def resolve_extra(located: Located) -> Entry:
     """Of the `user_config` the part of a model beside the main one."""
     model, version, _ = located
-    folder = fetch_model(model)
+    folder = fetch_encoder(model)
     dimensions = list(read_card(folder).get("dimensions", ()))
     return {
         "model": model,

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +16,7 @@ from typing import Any
 from medembed import storage
 from medembed.encoding.model_files import fetch_model, model_width, read_card
 from medembed.errors import ServiceError
-from serve.app import ServeConfig
+from serve.app import ServeConfig, read_arguments
 from serve.dashboard import IMPORT_PATH, Dashboard, token_file
 from serve.haproxy import ANYWHERE, FRONT
 from serve.run import HOST
@@ -23,6 +24,8 @@ from serve.token import check_dashboard
 
 APP = "medembed"
 _FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
+_PROXY_WAITS_S = 2.0  # longer than limits.request_timeout_s
+_RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)+([A-Za-z_]\w*: )")  # module and class of an exception
 
 
 def to_arguments(config: ServeConfig) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def deployed(
     host: str = HOST,
     port: int,
     prefix: str = "",
-    timeout_s: float,
+    start_timeout_s: float,
     dashboard: Dashboard,
 ) -> Iterator[str]:
     """Yields the base URL of the application, which answers there; ends Serve afterwards.
@@ -63,7 +66,10 @@ def deployed(
     check_dashboard(dashboard.address, bool(arguments.get("without_token")))
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    options = {"host": HOST if FRONT in os.environ else host, "port": port}
+    # Ours ends a request sooner, in OpenAI's shape; this ends one that waits in a proxy for a replica that never comes.
+    timeout_s = read_arguments(arguments).limits.request_timeout_s + _PROXY_WAITS_S
+    listens = HOST if FRONT in os.environ else host
+    options = {"host": listens, "port": port, "request_timeout_s": timeout_s}
     url = f"http://{HOST if host == ANYWHERE else host}:{port}{prefix}"
     try:
         serve.start(http_options=options, logging_config={"enable_access_log": False})
@@ -73,7 +79,7 @@ def deployed(
             app["runtime_env"] = environment
         app["logging_config"] = {"enable_access_log": False}
         dashboard.deploy({"http_options": options, "applications": [app]})
-        _wait_until_up(url, timeout_s)
+        _wait_until_up(url, start_timeout_s)
         yield url
     finally:
         # Ray prints on standard output that the controller's last call died with it, as it should.
@@ -106,6 +112,18 @@ def describe(url: str, user_config: dict[str, Any]) -> str:
     return f"{url} serves {user_config['name']} version {user_config['version']}, dimensions {dimensions}{note}{others}"
 
 
+def warn_of_table(config: ServeConfig, user_config: dict[str, Any]) -> str | None:
+    """The line for a server whose table fits one version of a model that may be promoted; None where all is well."""
+    if config.table is None or user_config["table"] != storage.absolute(config.table):
+        return None  # a folder, or a pattern, has one for each encoder
+    if not config.model.startswith("models:/"):
+        return None
+    return (
+        f"table: {config.table} is of one encoder; a promotion or rollback to a model with another is "
+        "refused: give the folder that keeps a table for each, as medembed encode makes it"
+    )
+
+
 def _wait_until_up(url: str, timeout_s: float) -> None:
     """Returns when the application runs and its HTTP port answers. Raises ServiceError if it does not come up."""
     from ray import serve
@@ -114,11 +132,11 @@ def _wait_until_up(url: str, timeout_s: float) -> None:
     while time.monotonic() < end:
         app = serve.status().applications.get(APP)
         if app is not None and app.status in _FAILED:
-            raise ServiceError(f"serving did not start: {_last_line(app.message)}")
+            raise ServiceError(f"serving did not start: {reason_of(app)}")
         if app is not None and app.status == "RUNNING" and _answers(url):
             return
         time.sleep(0.2)
-    state = f"{app.status}: {_last_line(app.message)}" if app else "not deployed"
+    state = f"{app.status}: {reason_of(app)}" if app else "not deployed"
     raise ServiceError(f"serving did not start within {timeout_s:g} s (start_timeout_s): {state}")
 
 
@@ -130,9 +148,15 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _last_line(message: str) -> str:
-    """What a traceback ends with."""
-    return ([line.strip() for line in message.splitlines() if line.strip()] or ["no reason given"])[-1]
+def reason_of(app: Any) -> str:
+    """Why an application does not run: what its first deployment with a message raised, or its own last line.
+
+    `app` is an ApplicationStatusOverview of Serve's.
+    """
+    messages = [each.message for each in app.deployments.values()]
+    text = next(filter(None, messages), app.message)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return _RAISED.sub(r"\1", lines[-1]) if lines else "no reason given"
 
 
 def _set_absolute(values: dict[str, Any], *keys: str) -> None:

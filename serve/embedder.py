@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +13,7 @@ from ray import serve
 from medembed.encoding.config import EncodingConfig
 from medembed.schema import fingerprint
 from serve.answer import Part, Served, answer, compute_together, count_tokens, load_served
-from serve.errors import log_line
+from serve.errors import RequestError, hide_places, log_line
 from serve.extras import Extras
 from serve.logs import Target, start_logs
 from serve.loopback import stay_on_loopback
@@ -23,6 +25,8 @@ from serve.tokens import read_tokens
 from serve.work import Embedded, Model, Refused, Tokenized, Work, find_name
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_PAUSE_S = 60.0  # between two tries to load a model
 
 
 class Replica:
@@ -46,28 +50,65 @@ class Replica:
         self.longest = batch_tokens
         self.serves = ""  # fingerprint of the user_config
         self.refused: str | None = None  # and of the one that could not be loaded
+        self.reason: str | None = None  # why
+        self.again: asyncio.Task[None] | None = None  # loads the first model, which could not be loaded
+        self.next_try = 0.0
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Serves another pair from now on; one that cannot be loaded leaves the old one, and a line in the log.
+        """Serve another pair from now on; one that cannot be loaded leaves the old one, and a line in the log.
 
-        Without an old one raises what went wrong: there is nothing to serve. With one it never raises, as Serve
-        would end the replica; `report` says what was refused.
+        Without an old one, this raises what went wrong while the application is deployed: the deployment fails. A
+        replica that Serve starts later, as another died or load grew, stays, answers 503 and tries again: Serve would
+        start the next one at once, and for ever.
         """
-        wanted, entries = fingerprint(user_config), user_config.get("models", {})
+        is_first = self.current is None and self.again is None
+        if self.again is not None:
+            self.again.cancel()
         try:
-            loaded = await asyncio.to_thread(load_served, user_config, self.config)
-            extras = await self.extras.reload(entries)
+            await self._load(user_config)
         except Exception as error:
-            if self.current is None:
+            if is_first and await asyncio.to_thread(is_deploying):
                 raise
-            self.refused = wanted
-            version = self.current.model["version"]
-            logger.error("not swapped: %s; version %s goes on serving", log_line(error), version)
-            return
+            self._refuse(user_config, error)
+            if self.current is None:
+                self.again = asyncio.create_task(self._load_later(user_config))
+
+    async def _load(self, user_config: dict[str, Any]) -> None:
+        entries = user_config.get("models", {})
+        loaded = await asyncio.to_thread(load_served, user_config, self.config)
+        extras = await self.extras.reload(entries)
         self._make_room(loaded)
-        self.current, self.serves, self.refused = loaded, wanted, None
+        self.current, self.serves = loaded, fingerprint(user_config)
+        self.refused, self.reason = None, None
         self.extras.swap(entries, extras)
         self.metrics.serve(loaded.model)
+
+    def _refuse(self, user_config: dict[str, Any], error: Exception) -> None:
+        """Keep, and log unless it was logged already, why this pair is not served."""
+        reason = log_line(error)
+        told = hide_places(reason, user_config)
+        is_known = (self.refused, self.reason) == (fingerprint(user_config), told)
+        self.refused, self.reason = fingerprint(user_config), told
+        if is_known:
+            return
+        if self.current is None:
+            logger.error("no model is loaded: %s; requests get a 503, and it is tried again", reason)
+        else:
+            version = self.current.model["version"]
+            logger.error("not swapped: %s; version %s goes on serving", reason, version)
+
+    async def _load_later(self, user_config: dict[str, Any]) -> None:
+        """Load the pair as soon as that works, with pauses that grow."""
+        pause_s = 1.0
+        while self.current is None:
+            self.next_try = time.monotonic() + pause_s
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            try:
+                await self._load(user_config)
+            except Exception as error:
+                self._refuse(user_config, error)
+        logger.warning("version %s is loaded after all, and serves", self._serving().model["version"])
 
     async def describe(self) -> Model:
         """The served model, as clients see it."""
@@ -79,14 +120,16 @@ class Replica:
 
     async def report(self) -> ReplicaEntry:
         """What this replica serves, for `serve.replicas`."""
-        model = self._serving().model
+        model = self.current.model if self.current else None
+        table = model["table"] if model else None
         return {
             "replica": serve.get_replica_context().replica_id.unique_id,
-            "version": model["version"],
-            "fingerprint": model["fingerprint"],
-            "table_version": model["table"]["version"] if model["table"] else None,
+            "version": model["version"] if model else None,
+            "fingerprint": model["fingerprint"] if model else None,
+            "table_version": table["version"] if table else None,
             "config": self.serves,
             "refused": self.refused,
+            "reason": self.reason,
         }
 
     async def embed(self, work: Work) -> Embedded | Refused:
@@ -100,9 +143,6 @@ class Replica:
     async def search(self, work: SearchWork) -> Found | Refused:
         """What the table has near a query, or why it was refused."""
         return await search(work, self._serving, self.embed)
-
-    def check_health(self) -> None:
-        self._serving()
 
     # No wait: an idle replica computes at once, and what comes while it computes is the next batch.
     @serve.batch(max_batch_size=1, batch_wait_timeout_s=0, batch_size_fn=count_tokens)
@@ -127,9 +167,22 @@ class Replica:
         self._compute.set_max_batch_size(self.longest)
 
     def _serving(self) -> Served:
+        """The pair that answers. Raises RequestError 503 while there is none."""
         if self.current is None:
-            raise RuntimeError("no model was configured; deploy with user_config {model, name, version}.")
+            wait_s = max(1, math.ceil(self.next_try - time.monotonic()))
+            raise RequestError(
+                503,
+                f"no model is loaded here now, the server's log says why; try again in {wait_s} s.",
+                code="no_model",
+                headers={"retry-after": str(wait_s)},
+            )
         return self.current
+
+
+def is_deploying() -> bool:
+    """Whether this replica belongs to an application that is being deployed, and may still fail to be."""
+    app = serve.status().applications.get(serve.get_replica_context().app_name)
+    return app is None or app.status in ("NOT_STARTED", "DEPLOYING")
 
 
 ONGOING = 64  # requests in the hands of a replica

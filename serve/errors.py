@@ -1,6 +1,7 @@
 """Errors as OpenAI's API says them: {"error": {message, type, param, code}}, one line, never the text of an input."""
 
 import traceback
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,13 @@ def log_line(error: BaseException) -> str:
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     message = f": {cause}" if isinstance(cause, MedEmbedError) else ""
     return f"{type(cause).__name__}{place}{message}"
+
+
+def hide_places(line: str, user_config: Mapping[str, Any]) -> str:
+    """The line with the names of settings in place of where models and tables are: that is nobody's business."""
+    for key, value in user_config.items():
+        if isinstance(value, Mapping):
+            line = hide_places(line, value)
+        elif isinstance(value, str) and "/" in value:
+            line = line.replace(value, key)
+    return line

@@ -17,11 +17,21 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from medembed.errors import ConfigError
 
 Ingress = Literal["auto", "serve", "haproxy"]
+
+
+class _Refusal(NamedTuple):
+    """An error as callers see it; no apostrophe in the message, which HAProxy's quotes would end."""
+
+    message: str
+    kind: Literal["invalid_request_error", "server_error"]
+    code: str | None
+
+
 HOST = "MEDEMBED_HAPROXY_HOST"  # where statistics and metrics of HAProxy listen
 ANYWHERE = "0.0.0.0"  # all addresses of this machine
 FRONT = "MEDEMBED_HAPROXY_FRONT"  # an address for callers, beside the one that Serve was told
@@ -29,10 +39,20 @@ _OPEN_PORTS = re.compile(r"^(\s*bind )(?:\*)?:(\d+)$", re.MULTILINE)
 _FRONT = re.compile(r"^(frontend http_frontend\s+bind )(\S+)(:\d+)$", re.MULTILINE)
 _OPEN_SOCKET = re.compile(r"^(\s*stats socket \S+ mode )666", re.MULTILINE)
 _ERROR_FILE = re.compile(r"^\s*errorfile \d+ (\S+)$", re.MULTILINE)
+_ROUTED = re.compile(r"^\s*use_backend ", re.MULTILINE)
+_NO_BACKEND = re.compile(r"^(backend default_backend\n\s*http-request return ).*$", re.MULTILINE)
+# Serve's fallback proxy, which holds requests while no replica runs, speaks plain text.
+_BY_SERVE = "{ status 404 408 500 503 } { res.hdr(content-type) -m beg text/plain }"
 _COMMAND = "medembed-haproxy"
 _LONGEST_FOLDER = 27  # Ray adds the node's id, 56 characters, and a socket's path has 97 at most
 _IDLE_S = 30  # of a caller who sends nothing more of a request
 _LEFT_S = 5  # that a connection is kept which its caller has closed
+_RETRY_AFTER_S = 1
+_LOST = _Refusal(
+    f"the replica that held this request went away; try again in {_RETRY_AFTER_S} s.", "server_error", "replica_lost"
+)
+_NOT_READY = _Refusal(f"nothing is served here yet; try again in {_RETRY_AFTER_S} s.", "server_error", "not_ready")
+_NO_ROUTE = _Refusal("Not Found", "invalid_request_error", None)
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 # Of HAProxy for statistics and metrics, and of the proxy of Serve that takes requests while no replica runs.
 PORTS = {
@@ -63,9 +83,11 @@ def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str,
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # a request's way in a replica has no thread between
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # the default kills a HAProxy that a busy machine starts slowly
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "3",  # after three in a row a HAProxy that died is started anew
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # of a replica that goes; Serve's end waits for it
-        # What a replica that went away held is asked of another, once: no request changes anything.
-        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        # What a replica held that went away, or that has no model now, is asked once more: no request changes
+        # anything.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response 503",
         "RAY_SERVE_HAPROXY_RETRIES": "1",
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(_IDLE_S),
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(request_timeout_s) + _IDLE_S),  # the server's own is sooner
@@ -120,7 +142,34 @@ def end_with_caller(config: str) -> str:
     config = re.sub(r"^\s*option splice-(request|response)\n", "", config, flags=re.MULTILINE)
     times = {"client-fin": _LEFT_S, "server-fin": _LEFT_S, "http-request": _IDLE_S}
     lines = "".join(f"    timeout {name} {seconds}s\n" for name, seconds in times.items())
-    return config.replace("    mode http\n", f"    mode http\n{lines}", 1)
+    config = config.replace("    mode http\n", f"    mode http\n{lines}", 1)
+    # By this header of Serve's a caller would have the request go on without him.
+    kept = "    http-request del-header x-request-disconnect-disabled\n"
+    return re.sub(r"^(frontend http_frontend\n\s+bind .*\n)", rf"\g<1>{kept}", config, flags=re.MULTILINE)
+
+
+def refuse_as_openai(config: str) -> str:
+    """HAProxy's configuration in which what it refuses itself, or Serve's fallback proxy does, has OpenAI's shape.
+
+    Without applications, as at the start, it is a 503; a path that is none of theirs is a 404. What HAProxy says to
+    bytes that are no HTTP is built into it (2.8): there no setting reaches.
+    """
+    lost = f"    http-response return status 503 {_as_json(_LOST)} hdr Retry-After {_RETRY_AFTER_S} if {_BY_SERVE}\n"
+    config = config.replace("frontend http_frontend\n", "frontend http_frontend\n" + lost, 1)
+    nothing = f"status 503 {_as_json(_NOT_READY)} hdr Retry-After {_RETRY_AFTER_S}"
+    refusal = f"status 404 {_as_json(_NO_ROUTE)}" if _ROUTED.search(config) else nothing
+    return _NO_BACKEND.sub(lambda match: f"{match[1]}{refusal}", config)
+
+
+def _as_json(error: "_Refusal") -> str:
+    """A content type and a body, as HAProxy's configuration has them."""
+    return f"content-type application/json string '{error_body(error)}'"
+
+
+def error_body(error: "_Refusal") -> str:
+    """The body of `serve.errors.RequestError`, without importing Ray."""
+    facts = {"message": error.message, "type": error.kind, "param": None, "code": error.code}
+    return json.dumps({"error": facts})
 
 
 def own_folder(folder: Path) -> None:
@@ -132,21 +181,20 @@ def own_folder(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def error_file(retry_after_s: int = 1) -> bytes:
+def error_file() -> bytes:
     """What HAProxy answers itself where no replica does: the 503 of `serve.errors.explain`, without importing Ray."""
-    message = f"the replica that held this request went away; try again in {retry_after_s} s."
-    error = {"message": message, "type": "server_error", "param": None, "code": "replica_lost"}
-    body = json.dumps({"error": error}).encode()
+    body = error_body(_LOST).encode()
     head = (
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-        f"Retry-After: {retry_after_s}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Retry-After: {_RETRY_AFTER_S}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
 
 def end_with_parent() -> None:
     """Has the kernel end this process, also once it is HAProxy, when the one that started it dies, however that is."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -168,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         closed = close_socket(close_ports(config, os.environ.get(HOST, "127.0.0.1")))
         if FRONT in os.environ:
             closed = open_front(closed, os.environ[FRONT])
-        place.write_text(end_with_caller(closed))
+        place.write_text(refuse_as_openai(end_with_caller(closed)))
         for path in set(_ERROR_FILE.findall(config)):
             Path(path).write_bytes(error_file())
     os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # it names this command

@@ -69,6 +69,11 @@ def start_logs(target: Target) -> None:
     logging.getLogger(_ACCESS).setLevel(logging.CRITICAL if target == "off" else logging.INFO)
 
 
+def is_piped() -> bool:
+    """Whether this process is below a `medembed serve`, on a Ray of its own."""
+    return PIPE in os.environ
+
+
 def _open_pipe() -> int | None:
     """The descriptor of the pipe; None where there is none, or nobody reads it any more."""
     with suppress(KeyError, OSError):

@@ -100,6 +100,7 @@ def to_work(request: EmbeddingRequest, limits: LimitsConfig) -> Work:
         prompt_name=request.prompt_name,
         cuts=(request.truncate or limits.truncate) == "end",
         max_tokens=limits.max_tokens,
+        within_s=limits.request_timeout_s,
         model=request.model,
         dimensions=request.dimensions,
         output_dtype=request.output_dtype or "float",

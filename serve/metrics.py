@@ -3,7 +3,6 @@
 Every label has few values: those that a served model, the routes or HTTP define, never one that a caller made up.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from ray.serve.metrics import Counter, Gauge, Histogram
@@ -11,7 +10,7 @@ from starlette.types import Scope
 
 from medembed.encoding.batching import count_padding
 from serve.access import facts_of
-from serve.answer import Part
+from serve.answer import Part, count_tokens, find_fitting
 from serve.work import Model
 
 # Where a route leaves the model that stood behind its answer.
@@ -88,14 +87,15 @@ class ReplicaMetrics:
 
     def count_batch(self, parts: Sequence[Part]) -> None:
         """A batch of requests was computed."""
-        lengths: dict[int, list[int]] = defaultdict(list)  # by encoder: each computes its own
-        for part in parts:
-            lengths[id(part.encoder)] += map(len, part.tokens)
-        encoders = {id(part.encoder): part.encoder for part in parts}
-        tokens = sum(map(sum, lengths.values()))
+        tokens = count_tokens(parts)
         self.fill_percent.observe(100 * tokens / self.batch_tokens)
         self.computed.inc(tokens)
-        padding = sum(count_padding(own, encoders[one].tokens_of_batch(own)) for one, own in lengths.items())
+        padding = 0
+        for numbers in find_fitting(parts):
+            lengths: list[int] = []
+            for number in numbers:
+                lengths += parts[number].tokens.lengths
+            padding += count_padding(lengths, parts[numbers[0]].encoder.tokens_of_batch(lengths))
         if padding:
             self.padding.inc(padding)
 

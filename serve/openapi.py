@@ -144,14 +144,18 @@ class SearchAnswer(TypedDict):
 
 @_exact
 class ReplicaEntry(TypedDict):
-    """What a replica serves; `config`, `refused`: fingerprints of the user_config that it took, and could not take."""
+    """What a replica serves, if it could load a model.
+
+    `config`, `refused`: fingerprints of the user_config that it took, and could not take, for this `reason`.
+    """
 
     replica: str
-    version: str
-    fingerprint: str
+    version: str | None
+    fingerprint: str | None
     table_version: int | None
     config: str
     refused: str | None
+    reason: str | None
 
 
 @_exact

@@ -115,11 +115,9 @@ def wait_until_taken(
     """
     wanted, states, missing = fingerprint(user_config), dict[str, str](), list[str]()
     for states, reports in _until(look, timeout_s):
-        refused = [report["replica"] for report in reports if report["refused"] == wanted]
-        if refused:
-            raise ServiceError(
-                f"{len(refused)} of {len(states)} replicas could not load it; the log of replica {refused[0]} says why"
-            )
+        reasons = [report["reason"] for report in reports if report["refused"] == wanted]
+        if reasons:
+            raise ServiceError(f"{len(reasons)} of {len(states)} replicas could not load it: {reasons[0]}")
         serving = {report["replica"] for report in reports if report["config"] == wanted}
         missing = [replica for replica, state in states.items() if state != "RUNNING" or replica not in serving]
         if not missing:

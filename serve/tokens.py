@@ -12,14 +12,14 @@ def read_tokens(work: Work, served: Served) -> Tokenized | Refused:
         check_fingerprint(work.expected_fingerprint, served.model)
         check_prompt(work.prompt_name, served.model)
         tokens, truncated = tokenize(served, work)
-        check_total(tokens, work)
-        counts = list(map(len, tokens))
+        check_total(tokens.lengths, work)
+        counts = tokens.lengths
         for number, is_cut in enumerate(truncated):
             if is_cut:
                 counts[number] = _count(served, work, number)
     except RequestError as error:
         return Refused(error, served.model)
-    return Tokenized(tokens, counts, truncated, served.model)
+    return Tokenized(tokens.ids, counts, truncated, served.model)
 
 
 def _count(served: Served, work: Work, number: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 from typing_extensions import TypedDict  # typing's own, before Python 3.12, is none that pydantic reads
 
-from medembed.encoding.encoder import Role
+from medembed.encoding.reading import Role
 from medembed.errors import ModelError
 from medembed.matryoshka import check_trained
 from serve.errors import RequestError
@@ -51,7 +51,7 @@ class Work:
     """The inputs of one request, texts or token ids, and what it asks of the model; None asks for nothing special.
 
     `prompt_name`: another prompt than the role's. `cuts`: too long an input is cut rather than refused. `max_tokens`
-    bounds what all inputs have together.
+    bounds what all inputs have together, `within_s` the seconds that they may take.
     """
 
     inputs: Sequence[str] | Sequence[Sequence[int]]
@@ -59,6 +59,7 @@ class Work:
     prompt_name: str | None = None
     cuts: bool = False
     max_tokens: int | None = None
+    within_s: float | None = None
     model: str | None = None
     dimensions: int | None = None
     output_dtype: OutputType = "float"
@@ -167,6 +168,9 @@ def check_vocabulary(tokens: Sequence[Sequence[int]], model: Model) -> None:
             )
 
 
+_LATE = 1.2  # times the time-out; the first parts of a request may wait for others'
+
+
 def too_long(field: str, tokens: int | None, model: Model, remedy: str) -> RequestError:
     """Return the error for an input of so many tokens; None: of more than anyone counts."""
     most = model["max_input_tokens"]
@@ -178,13 +182,29 @@ def too_long(field: str, tokens: int | None, model: Model, remedy: str) -> Reque
     )
 
 
-def check_total(tokens: Sequence[Sequence[int]], work: Work) -> None:
+def check_total(lengths: Sequence[int], work: Work) -> None:
     """Raises RequestError if all inputs together are too long."""
-    total = sum(map(len, tokens))
+    total = sum(lengths)
     if work.max_tokens is not None and total > work.max_tokens:
         raise RequestError(
             400,
             f"input: has {total} tokens in all; at most {work.max_tokens} are taken (limits.max_tokens): send fewer "
             "inputs at a time.",
             "input",
+        )
+
+
+def check_pace(read: int, total: int, elapsed_s: float, work: Work) -> None:
+    """Raises RequestError once the tokens that a request has had read tell that the rest will not be in time.
+
+    What a CPU reads within a time-out depends on model, machine and load: no number of tokens would be right.
+    """
+    takes_s = elapsed_s * total / read
+    if work.within_s is not None and takes_s > _LATE * work.within_s:
+        raise RequestError(
+            400,
+            f"input: its {total} tokens would take {takes_s:.0f} s as the server is now, and a request may take "
+            f"{work.within_s:g} s (limits.request_timeout_s): send fewer inputs at a time.",
+            "input",
+            "too_slow",
         )

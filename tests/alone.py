@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-ROOMS = ("encoding.encode", "encoding.verify", "search.exact", "search.sharded")
+ROOMS = ("data.passes", "encoding.encode", "encoding.export", "encoding.texts", "encoding.verify", "mining.second",
+         "preflight.encode_probe",
+         "search.exact", "search.sharded")  # fmt: skip
 
 
 def _alone(

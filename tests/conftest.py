@@ -38,7 +38,16 @@ settings.load_profile("project")
 
 
 # Files that take minutes begin, so that the two processes of `make test` end together.
-_LONG = ("test_pipeline", "test_retrain", "test_trainer", "test_tune", "test_encode", "test_serve", "test_rounds")
+_LONG = (
+    "test_pipeline",
+    "test_docs",
+    "test_retrain",
+    "test_trainer",
+    "test_tune",
+    "test_encode",
+    "test_serve",
+    "test_rounds",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

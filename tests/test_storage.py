@@ -124,6 +124,21 @@ def test_an_unknown_scheme_is_refused():
         storage.read_bytes("ftp://host/file")
 
 
+@pytest.mark.parametrize(
+    ("uri", "advice"),
+    [
+        ("https://host/x.csv", "a web address; download it first \\(curl -fLO\\), then give the file."),
+        ("http://host/x.csv", "a web address; download it first"),
+        ("https://huggingface.co/datasets/org/name/resolve/main/x.csv", "a web address; give hf://org/name."),
+        ("https://huggingface.co/org/model", "a web address; give hf://org/model."),
+    ],
+)
+def test_a_web_address_is_told_what_to_give_instead(uri: str, advice: str):
+    for read in (storage.read_bytes, storage.exists, storage.find_files):
+        with pytest.raises(StorageError, match=f"^{uri}: {advice}"):
+            read(uri)
+
+
 def test_a_failed_local_write_leaves_the_old_file_and_no_part(tmp_path: Path):
     target = tmp_path / "blocked"
     target.mkdir()

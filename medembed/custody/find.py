@@ -64,7 +64,10 @@ def _look_at(uri: str, chains: Chains) -> Found:
 def _ask_server(url: str, chains: Chains) -> Found:
     """The versions that a server's replicas serve, those of most replicas first."""
     replicas = _get(url + _REPLICAS, "replicas")
-    serving = Counter((one["version"], one["fingerprint"], one["table_version"]) for one in replicas)
+    loaded = [each for each in replicas if each["fingerprint"] is not None]
+    if replicas and not loaded:
+        raise ServiceError(f"{url}: no replica could load its model: {replicas[0]['reason']}")
+    serving = Counter((one["version"], one["fingerprint"], one["table_version"]) for one in loaded)
     if not replicas:  # scaled to zero
         model = _get(url + _MODELS, "data")[0]
         table = model["table"] and model["table"]["version"]

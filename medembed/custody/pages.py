@@ -7,6 +7,8 @@ from typing import Any
 
 from medembed.custody.rewrite import today
 from medembed.custody.wanted import Wanted
+from medembed.privacy import show_id
+from medembed.schema import document_of
 
 _NAMES = ("query_id", "document_id", "document", "row_id", "positive_id", "negative_id")
 
@@ -28,8 +30,12 @@ def without_ids(value: Any, wanted: Wanted, gone: Collection[str], counts: Count
 
 def clean_page(page: bytes, wanted: Wanted) -> bytes | None:
     """What replaces a page that shows an erased id; None for a page that shows none."""
+    names = {show_id(name) for name in texts_of(page)}
+    rows = names.union(map(document_of, names))
+    documents = {name for name in wanted.documents if show_id(name) in rows}
+    wanted.met.update(documents)
     queries = wanted.queries.union(*wanted.lost.values())
-    if not any(name in queries or wanted.has_row(name) for name in texts_of(page)):
+    if not documents and names.isdisjoint(map(show_id, queries)):
         return None
     return f"<!doctype html><p>This report showed rows that were erased on {today()}.</p>".encode()
 

@@ -14,6 +14,7 @@ from medembed.custody.spots import FILE, PART, REPORT, Spot
 from medembed.data.dataset import KIND as DATASET
 from medembed.evaluation.files import KIND as EVALUATION
 from medembed.mining.examples import KIND as EXAMPLES
+from medembed.privacy import show_id
 from medembed.schema import content_hash
 
 LOST = "erased_queries"  # entry of a data set's manifest: hashes of the queries that it has lost
@@ -42,7 +43,7 @@ def recall(spots: Iterable[Spot], pages: Iterable[bytes]) -> dict[str, frozenset
 
 
 def _hash(dataset: str, query_id: str) -> str:
-    return content_hash(f"{dataset}\n{query_id}")[:16]
+    return content_hash(f"{dataset}\n{show_id(query_id)}")[:16]  # a page may name it so
 
 
 def _names_in(spot: Spot) -> Iterator[str]:

@@ -1,15 +1,7 @@
-"""Texts as they are kept, and as they are compared. Pure."""
+"""Texts as they are kept. Pure."""
 
 import re
 import unicodedata
-
-from medembed.schema import normalize_text
-
-# One spelling for what keyboards and editors vary: apostrophes, quotes, dashes. Only in comparisons.
-_VARIANTS = str.maketrans(
-    {"’": "'", "‘": "'", "ʼ": "'", "“": '"', "”": '"', "«": '"', "»": '"', "–": "-", "—": "-", "‑": "-"}
-)
-_ENDS = " .,;:!?\"'-"
 
 
 def clean_text(text: str) -> str:
@@ -23,20 +15,6 @@ def clean_text(text: str) -> str:
         composed = unicodedata.normalize("NFC", text)
         spaced = "".join(" " if unicodedata.category(c) == "Cc" else c for c in composed)
     return re.sub(r"\s+", " ", spaced).strip()
-
-
-def spelling_key(text: str) -> str:
-    """Equal for clean texts that differ in case, apostrophes, dashes and outer punctuation alone.
-
-    Narrower than `normalize_text`, by which splits group: signs inside stay, since "Na < 135" is not "Na > 135",
-    and so do superscripts.
-    """
-    return re.sub(r"\s+", " ", text.casefold().translate(_VARIANTS)).strip(_ENDS) or text
-
-
-def words_key(text: str) -> str:
-    """Equal for texts with the same words: what must not straddle splits."""
-    return normalize_text(text) or text
 
 
 def fault_of(text: str, max_characters: int) -> str | None:

@@ -27,7 +27,8 @@ from medembed.data.passes import run_parts
 from medembed.data.rows import BadRow, Record
 from medembed.data.shapes import to_record
 from medembed.data.stage import check_ids
-from medembed.errors import DataError, StorageError, show_id
+from medembed.errors import DataError, StorageError
+from medembed.privacy import show_id
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash, fingerprint
 
 logger = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ class _Judged:
                 name = str(query.query_id)
                 if name in seen:
                     raise DataError(
-                        f"{locate(part, line)}: query id {show_id(name)} stands twice; ids name one text each."
+                        f"{locate(part, line)}: query id {show_id(name)!r} stands twice; ids name one text each."
                     )
                 seen.add(name)
                 split = next((split for split in _SPLITS if name in self.splits.get(split, {})), None)
@@ -198,6 +199,6 @@ def _document_ids(uri: str, output: str, files: list[str]) -> pa.Array:
         repeated = counted.filter(pc.greater(counted.field("counts"), 1)).field("values")
         raise DataError(
             f"{uri}: {len(repeated)} document ids of corpus.jsonl stand more than once, e.g. "
-            f"{show_id(min(repeated.to_pylist()))}; ids name one text each."
+            f"{show_id(min(repeated.to_pylist()))!r}; ids name one text each."
         )
     return ids

@@ -16,6 +16,13 @@ def _as_tuple(value: object) -> object:
     return tuple(str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in values)
 
 
+Quoting = Annotated[
+    Literal["auto", "minimal", "none"],
+    Field(
+        description="CSV and TSV: minimal: cells with delimiters, quotes or line ends are quoted, as pandas, R and "
+        "Excel write them; none: quotes are characters like any other; auto: minimal, but stops where a TSV may be none"
+    ),
+]
 Fields = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
@@ -53,6 +60,7 @@ class SourceConfig(Config):
         description="CSV and TSV: whether the first row names the columns; false: they are 1, 2, ..., e.g. "
         "source.columns.query=6",
     )
+    quoting: Quoting = "auto"
     shape: Shape = Field(
         default="auto",
         description="pairs; triplets with a negative; pairs with similarity scores; texts with classes; "

@@ -25,7 +25,8 @@ from medembed.data.own_texts import KEYS, Chosen, CopyTexts, DropRows, TextColum
 from medembed.data.parts import Part, Source, find_parts
 from medembed.data.passes import run_parts
 from medembed.database import Database, insert, open_database, read_batches, read_one
-from medembed.errors import DataError, StorageError, show_id
+from medembed.errors import DataError, StorageError
+from medembed.privacy import show_id
 from medembed.schema import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus
         dataset = open_dataset(uri)
         yield Corpus(dataset.corpus_files(), dataset.fingerprint)
         return
-    source = SourceConfig(path=uri, header=columns.header)
+    source = SourceConfig(path=uri, header=columns.header, quoting=columns.quoting)
     found = _find(source)
     chosen = choose_columns(found, source, columns)
     texts = storage.join(scratch, fingerprint([found.fingerprint, chosen.columns.model_dump()]))
@@ -125,8 +126,8 @@ def _check_ids(database: Database, owners: list[Part]) -> None:
     ).fetchall()
     first, second = (locate(owners[file], line) for ((file, _, line),) in places)
     raise DataError(
-        f"{second}: id {show_id(name)} names another text at {first}; {count} ids name several: give each document an "
-        "id of its own."
+        f"{second}: id {show_id(name)!r} names another text at {first}; {count} ids name several: give each document "
+        "an id of its own."
     )
 
 

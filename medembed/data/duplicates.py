@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medembed.errors import DataError, show_id
+from medembed.errors import DataError
+from medembed.privacy import show_id
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -53,7 +54,7 @@ def distinct_texts(
     if len(clash) and place is not None:
         row = int(clash[0])
         raise DataError(
-            f"{place(row)}: {kind} id {show_id(ids[id_of_row[row]].as_py())} stands for another text in "
+            f"{place(row)}: {kind} id {show_id(ids[id_of_row[row]].as_py())!r} stands for another text in "
             f"{place(int(first[id_of_row[row]]))} ({len(clash):,} such rows in all); give each text an id of its own, "
             "or keep the first with source.skip_bad_rows=true."
         )

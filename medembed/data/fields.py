@@ -8,6 +8,8 @@ from medembed.data.rows import Fields
 
 _HEADINGS = ("heading", "title", "name", "section", "label")
 _BODIES = ("text", "body", "content", "contents")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
+_LONGEST_TAG = 40
 
 
 def value_at(fields: Fields, path: str) -> Any:
@@ -73,11 +75,26 @@ def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
     return valid_text(str(value), paths[0])
 
 
-def keys_at(fields: Fields, paths: Sequence[str]) -> tuple[str, ...]:
-    """Short values of several fields, lists flattened."""
+def language_at(fields: Fields, paths: Sequence[str]) -> str | None:
+    """A language's code. Raises ValueError for anything else: languages stand in logs, metrics and reports."""
+    value = key_at(fields, paths)
+    if value is not None and not _LANGUAGE.fullmatch(value):
+        raise ValueError(f"{paths[0]!r} holds no language code such as en, fr or pt-BR.")
+    return value
+
+
+def tags_at(fields: Fields, paths: Sequence[str]) -> tuple[str, ...]:
+    """Tags of several fields, lists flattened. Raises ValueError for a text: tags stand in metrics and reports."""
     values = [value_at(fields, path) for path in paths]
     flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    return tuple(valid_text(str(item), paths[0]) for item in flat if isinstance(item, str | int) and str(item).strip())
+    tags = tuple(valid_text(str(item), paths[0]) for item in flat if isinstance(item, str | int) and str(item).strip())
+    longest = max(tags, key=len, default="")
+    if len(longest) > _LONGEST_TAG:
+        raise ValueError(
+            f"a tag in {' or '.join(map(repr, paths))} has {len(longest)} characters, at most {_LONGEST_TAG} fit: it "
+            "names a kind of query in metrics and reports, so tag by a column of kinds, not of texts."
+        )
+    return tags
 
 
 def sections_of(text: str) -> list[tuple[str, str]]:

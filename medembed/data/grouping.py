@@ -11,7 +11,8 @@ from medembed.data.config import SplitConfig
 from medembed.data.duplicates import ABSENT, Flags, Ints, Texts, encode, positions, ranks
 from medembed.data.judgments import Judged, Staged
 from medembed.data.splits import DOCUMENT, KEY, QUERY, UNKNOWN, Graph, assign_splits, components
-from medembed.errors import DataError, show_id
+from medembed.errors import DataError
+from medembed.privacy import show_id
 from medembed.schema import GROUPS, SPLITS, content_hash
 
 JOINS = "joins groups of different splits"
@@ -85,7 +86,7 @@ def place_texts(
 
 
 def _name_nodes(staged: Staged, queries: Texts, documents: Texts) -> _Nodes:
-    """One node for each text (by its words, so that texts with the same words are one) and for each user key."""
+    """One node for each text, by its words and signs, and for each user key."""
     words = [
         staged.documents["words"].take(pa.array(documents.row)),
         staged.queries["words"].take(pa.array(queries.row)),
@@ -163,7 +164,7 @@ def _check_leaks(
     touching = (reach >= 0) & (own[:, 1] >= 0)
     if leaks.any() and config.on_leak == "error":
         shown = [
-            f"{show_id(queries.ids[i].as_py())} ({'/'.join(SPLITS[code] for code in sorted(set(own[i].tolist())))})"
+            f"{show_id(queries.ids[i].as_py())!r} ({'/'.join(SPLITS[code] for code in sorted(set(own[i].tolist())))})"
             for i in np.flatnonzero(touching)[:_SHOWN].tolist()
         ]
         raise DataError(

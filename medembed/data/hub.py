@@ -21,6 +21,8 @@ def is_saved_dataset(path: str) -> bool:
     """Whether a folder holds what `Dataset.save_to_disk` or `DatasetDict.save_to_disk` writes."""
     if path.startswith("hf://") or "*" in path or "?" in path:
         return False
+    if not storage.exists(path):
+        return False
     return any(all(storage.exists(storage.join(path, name)) for name in names) for names in _SAVED)
 
 

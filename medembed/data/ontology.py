@@ -14,9 +14,11 @@ from collections.abc import Iterator
 
 from medembed import storage
 from medembed.data.config import SourceConfig
+from medembed.data.parts import is_gzip
 from medembed.data.rows import Document, Judgment, Query, Record
 from medembed.errors import DataError
-from medembed.schema import WEAK, normalize_text
+from medembed.schema import WEAK
+from medembed.spelling import words_key
 
 LAY = "lay"
 _TAGS = {"layperson": LAY, "abbreviation": "abbreviation", "uk_spelling": "uk_spelling", "plural_form": "plural_form"}
@@ -35,7 +37,7 @@ def read_ontology(uri: str, source: SourceConfig) -> Iterator[Record]:
     """
     try:
         content = storage.read_bytes(uri)
-        text = (gzip.decompress(content) if uri.endswith(".gz") else content).decode()
+        text = (gzip.decompress(content) if is_gzip(uri) else content).decode()
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise DataError(f"{uri}: truncated or damaged gzip file; fetch it again.") from None
     except UnicodeDecodeError as error:
@@ -67,11 +69,11 @@ def _to_record(term: Stanza, source: SourceConfig) -> Record:
     if definition is None or not definition[1].strip() or "id" not in term:
         return Record(dropped=("term without definition",))
     term_id, answer = term["id"][0], _unescape(definition[1])
-    padded_answer = f" {normalize_text(answer)} "
+    padded_answer = f" {words_key(answer)} "
     seen: set[str] = set()
     queries, dropped = [], []
     for text, tags in _labels(term):
-        normalized = normalize_text(text)
+        normalized = words_key(text)
         if normalized in seen:
             dropped.append("label repeated in its term")
         elif f" {normalized} " in padded_answer:

@@ -13,7 +13,7 @@ from medembed.config import Config
 from medembed.data.cleaning import clean_text
 from medembed.data.column_names import NAMES, OWN_TEXTS, are_known, ask_for_header, explain_absent, show_columns
 from medembed.data.columns import Seen, look
-from medembed.data.config import Fields, SourceConfig
+from medembed.data.config import Fields, Quoting, SourceConfig
 from medembed.data.fields import key_at, valid_text, value_at
 from medembed.data.files import TABLES, locate, read_part
 from medembed.data.finish import ROWS_PER_FILE
@@ -44,6 +44,7 @@ class TextColumns(Config):
         default=True,
         description="CSV and TSV of your own: whether the first row names the columns; false: they are 1, 2, ...",
     )
+    quoting: Quoting = "auto"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def choose_columns(found: Source, source: SourceConfig, columns: TextColumns) ->
         id=_choose("id", seen, source, columns.id, is_header=is_header),
         text=_choose("text", seen, source, columns.text, is_header=is_header),
         header=columns.header,
+        quoting=columns.quoting,
     )
     return Chosen(chosen, tuple(role for role in _ACCEPTED if not getattr(columns, role)), seen.names)
 

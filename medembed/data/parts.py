@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 
 from medembed import storage
 from medembed.data.config import SourceConfig
+from medembed.data.encodings import SAMPLE_BYTES, explain_start
 from medembed.data.hub import hub_parts, is_saved_dataset
 from medembed.errors import DataError, StorageError
-from medembed.schema import fingerprint
+from medembed.schema import SPLITS, fingerprint
 
 Kind = Literal["rows", "corpus", "queries", "qrels"]
 PART_BYTES = 16 << 20
@@ -21,6 +22,11 @@ _SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
     ".obo": "ontology",
 }  # fmt: skip
+_QRELS = ("tsv", "qrels", "qrel", "trec")  # suffixes of BEIR's and TREC's judgments
+ONLY_QRELS = (
+    "judgments by id, without texts; give the folder that holds them as qrels/test.tsv (TREC's form or BEIR's) beside "
+    "corpus.jsonl and queries.jsonl."
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ def _format(config: SourceConfig, uris: list[str]) -> str:
         return "jsonl" if config.format == "openai" else config.format
     formats = {uri: _SUFFIXES.get(_suffix(uri)) for uri in uris}
     unknown = [uri for uri, form in formats.items() if form is None]
+    if unknown and (_suffix(unknown[0]).removeprefix(".") in _QRELS or "qrel" in unknown[0].rpartition("/")[2].lower()):
+        raise DataError(f"{unknown[0]}: {ONLY_QRELS}")
     if unknown:
         raise DataError(
             f"{unknown[0]}: unknown file type; expected {', '.join(_SUFFIXES)} (or .gz of them): name the files, e.g. "
@@ -89,9 +97,15 @@ def _cut(whole: Part, size: int) -> list[Part]:
     """Plain lines are cut by bytes, Parquet by row groups; what is compressed or quoted over lines is one piece."""
     if whole.format == "parquet":
         return [replace(whole, start=start, end=end) for start, end in row_groups(whole.uri)]
-    if whole.format != "jsonl" or whole.uri.endswith(".gz") or size <= PART_BYTES:
+    if whole.format != "jsonl" or is_gzip(whole.uri) or size <= PART_BYTES or _is_array(whole.uri):
         return [whole]
     return [replace(whole, start=start, end=min(start + PART_BYTES, size)) for start in range(0, size, PART_BYTES)]
+
+
+def _is_array(uri: str) -> bool:
+    """Whether a JSON file is one array instead of lines."""
+    with storage.open_input(uri) as stream:
+        return stream.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 
 
 def row_groups(uri: str) -> list[tuple[int, int]]:
@@ -101,8 +115,11 @@ def row_groups(uri: str) -> list[tuple[int, int]]:
             about = pq.ParquetFile(stream).metadata
             rows = [about.row_group(number).num_rows for number in range(about.num_row_groups)]
     except (pa.ArrowException, OSError) as error:
+        with storage.open_input(uri) as stream:
+            start = stream.read(SAMPLE_BYTES)
+        fault = None if start.startswith(b"PAR1") else explain_start(start)
         reason = (str(error).splitlines() or [""])[0]
-        raise DataError(f"{uri}: not a readable Parquet file: {reason}") from None
+        raise DataError(f"{uri}: {fault or f'not a readable Parquet file: {reason}'}") from None
     starts, held = [0], 0
     for number, count in enumerate(rows):
         if held >= _ROWS_PER_PART:
@@ -113,22 +130,37 @@ def row_groups(uri: str) -> list[tuple[int, int]]:
 
 
 def _is_beir(uris: list[str]) -> bool:
-    names = {uri.rpartition("/")[2].removesuffix(".gz") for uri in uris}
+    names = {_without_gzip(uri.rpartition("/")[2]) for uri in uris}
     return {"corpus.jsonl", "queries.jsonl"} <= names
 
 
 def _beir_parts(uri: str, size: int) -> list[Part]:
     folder, _, name = uri.rpartition("/")
-    stem = name.removesuffix(".gz")
+    stem = _without_gzip(name)
     if stem in ("corpus.jsonl", "queries.jsonl"):
         return _cut(Part(uri, "jsonl", "corpus" if stem == "corpus.jsonl" else "queries"), size)
-    if folder.endswith("/qrels") and stem.endswith(".tsv"):
-        return [Part(uri, "tsv", "qrels", split=stem.removesuffix(".tsv"))]
+    split, _, suffix = stem.rpartition(".")
+    if folder.endswith("/qrels") and (suffix.lower() in _QRELS or (suffix == "txt" and split in SPLITS)):
+        return [Part(uri, "tsv", "qrels", split=split)]
     return []
 
 
+def has_format(uri: str) -> bool:
+    """Whether a file's name tells its format."""
+    return _suffix(uri) in _SUFFIXES
+
+
+def is_gzip(uri: str) -> bool:
+    """Whether a file is compressed by gzip, by its name."""
+    return uri.lower().endswith(".gz")
+
+
+def _without_gzip(name: str) -> str:
+    return name[:-3] if is_gzip(name) else name
+
+
 def _suffix(uri: str) -> str:
-    name = uri.rpartition("/")[2].removesuffix(".gz")
+    name = _without_gzip(uri.rpartition("/")[2])
     return name[name.rfind(".") :].lower() if "." in name else ""
 
 

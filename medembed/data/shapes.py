@@ -2,19 +2,26 @@
 
 import itertools
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from medembed.data.column_names import NAMES
 from medembed.data.config import SourceConfig
-from medembed.data.fields import key_at, keys_at, objects_at, sections_of, texts_at, valid_text, value_at
+from medembed.data.fields import (
+    key_at,
+    language_at,
+    objects_at,
+    sections_of,
+    tags_at,
+    texts_at,
+    valid_text,
+    value_at,
+)
 from medembed.data.mapping import Mapping
 from medembed.data.rows import Document, Fields, Judgment, Qrel, Query, Record
 from medembed.schema import SPLITS, WEAK, content_hash
 
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}")
 _OTHER_NAMES = {"training": "train", "validation": "dev", "valid": "dev", "val": "dev", "development": "dev",
                 "eval": "dev", "testing": "test"}  # fmt: skip
 
@@ -97,9 +104,9 @@ def _document(fields: Fields, mapping: Mapping, source: SourceConfig, split: str
 def _chat(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None) -> Record:
     """OpenAI's fine-tuning rows: what a user asked and the assistant answered; preferred answers over others."""
     group = key_at(fields, mapping.columns.group)
-    tags = keys_at(fields, mapping.columns.tags)
-    language = source.query_language or _language(fields, mapping)
-    answer_language = source.document_language or _language(fields, mapping)
+    tags = tags_at(fields, mapping.columns.tags)
+    language = source.query_language or language_at(fields, mapping.columns.language)
+    answer_language = source.document_language or language_at(fields, mapping.columns.language)
     if "preferred_output" in fields:
         request = fields.get("input")
         asked = _last(request.get("messages") if isinstance(request, dict) else None, "user")
@@ -159,8 +166,8 @@ def _query(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | 
     return Query(
         _only(_required(fields, "query", mapping, source), columns.query[0], "query"),
         key_at(fields, columns.query_id),
-        source.query_language or _language(fields, mapping),
-        keys_at(fields, columns.tags),
+        source.query_language or language_at(fields, columns.language),
+        tags_at(fields, columns.tags),
         key_at(fields, columns.group),
         split,
     )
@@ -168,8 +175,8 @@ def _query(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | 
 
 def _weak(text: str, fields: Fields, mapping: Mapping, source: SourceConfig, group: str | None = None) -> Query:
     columns = mapping.columns
-    language = source.query_language or _language(fields, mapping)
-    tags = (WEAK, *keys_at(fields, columns.tags))
+    language = source.query_language or language_at(fields, columns.language)
+    tags = (WEAK, *tags_at(fields, columns.tags))
     return Query(text, None, language, tags, group or key_at(fields, columns.group))
 
 
@@ -178,7 +185,7 @@ def _documents(
 ) -> tuple[Document, ...]:
     """Documents of one row. Its document id names one text, so rows with several give none of them that id."""
     columns = mapping.columns
-    language = source.document_language or _language(fields, mapping)
+    language = source.document_language or language_at(fields, columns.language)
     name = key_at(fields, columns.document_id) if has_id and not objects_at(fields, columns.document_id) else None
     group = key_at(fields, columns.group)
     return tuple(Document(text, name, language, group=group) for text in texts)
@@ -238,14 +245,6 @@ def _number(value: Any, name: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name!r} is not a finite number.")
     return number
-
-
-def _language(fields: Fields, mapping: Mapping) -> str | None:
-    """The row's language code; it is counted by its name in the manifest and on the screen, so it is nothing else."""
-    name = key_at(fields, mapping.columns.language)
-    if name is None or _LANGUAGE.fullmatch(name):
-        return name
-    raise ValueError(f"{mapping.columns.language[0]!r} is no language code; expected ISO 639-1, such as fr.")
 
 
 def _split(fields: Fields, mapping: Mapping, split: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """Which queries train, which choose checkpoints, which measure. Pure: arrays in, arrays out.
 
 Texts are nodes. A query, its positive documents and the key that the user names belong together, and so do
-texts with the same words; such a group is never cut. Its split is a hash of the group: of its user keys if
+texts with the same words and signs; such a group is never cut. Its split is a hash of the group: of its user keys if
 it has any, else of its documents' words, so that further queries about them change nothing.
 
 Data that grows can join groups that had different splits. What is known from before (the data set that

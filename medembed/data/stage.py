@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from medembed import storage
-from medembed.data.cleaning import clean_text, fault_of, spelling_key, words_key
+from medembed.data.cleaning import clean_text, fault_of
 from medembed.data.columns import LateColumns
 from medembed.data.config import SourceConfig
 from medembed.data.files import locate, read_part
@@ -19,8 +19,10 @@ from medembed.data.ontology import read_ontology
 from medembed.data.parts import Part
 from medembed.data.rows import BadRow, Document, Query, Record
 from medembed.data.shapes import to_record
-from medembed.errors import DataError, show_id
+from medembed.errors import DataError
+from medembed.privacy import show_id
 from medembed.schema import CHUNK_MARK, content_hash
+from medembed.spelling import both_keys
 
 _KEYS = [("id", pa.string()), ("content", pa.string()), ("spelling", pa.string()), ("words", pa.string())]
 _TEXT = [("text", pa.string()), ("language", pa.string()), ("group", pa.string()), ("split", pa.string())]
@@ -155,9 +157,10 @@ class StagePart:
             own = {"tags": list(row.tags)}
             rows = batch.rows["queries"]
         language = row.language or detect_language(text, self.source.languages)
+        spelling, words = both_keys(text)
         rows.append(
-            {"id": name, "content": content, "spelling": content_hash(spelling_key(text)),
-             "words": content_hash(words_key(text)), "text": text, "language": language, "group": row.group,
+            {"id": name, "content": content, "spelling": content_hash(spelling),
+             "words": content_hash(words), "text": text, "language": language, "group": row.group,
              "split": row.split, "line": line, **own}
         )  # fmt: skip
         batch.size += len(text) + _BYTES_PER_ROW
@@ -177,5 +180,5 @@ def check_ids(record: Record) -> None:
     for row in record.documents:
         if row.document_id and CHUNK_MARK in row.document_id:
             raise ValueError(
-                f"document id {show_id(row.document_id)} holds {CHUNK_MARK!r}, which marks chunks; rename it."
+                f"document id {show_id(row.document_id)!r} holds {CHUNK_MARK!r}, which marks chunks; rename it."
             )

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from medembed.encoding.batching import Batch, pad
+from medembed.encoding.batching import Batch
 from medembed.encoding.config import EncodingConfig, Precision
 from medembed.encoding.openvino_backend import OpenVinoBackend
 from medembed.encoding.packed import pack
+from medembed.encoding.reading import ROLES, Reader
 from medembed.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -62,13 +63,12 @@ class TorchBackend:
         device, found = self.model.device, []
         with torch.inference_mode():
             for batch in batches:
-                features = {
-                    "input_ids": torch.from_numpy(batch.ids).to(device, non_blocking=True),
-                    "attention_mask": torch.from_numpy(batch.mask).to(device, non_blocking=True),
-                }
+                features: dict[str, Any] = dict(batch.shared)
+                for name, values in batch.features.items():
+                    features[name] = torch.from_numpy(values).to(device, non_blocking=True)
                 found.append((batch.positions, self.model(features)["sentence_embedding"].float()))
             for rows, vectors in found:  # read at the end, so that a GPU never waits for this thread
-                into[rows] = vectors.cpu().numpy()
+                into[rows] = vectors.cpu().numpy()[:, : into.shape[1]]  # fewer where the model says `truncate_dim`
 
 
 def choose_backend(model: Any, config: EncodingConfig) -> Backend:
@@ -76,8 +76,9 @@ def choose_backend(model: Any, config: EncodingConfig) -> Backend:
 
     The weights must not change afterwards: both keep them in an order of their own, and torch's linear layers are no
     longer those that were loaded. The choice is logged, and made once per process
-    for models of one shape. A model that OpenVINO cannot convert, or converts wrongly, gets torch. Raises
-    ConfigError if openvino was asked for and is not installed.
+    for models of one shape. A model that OpenVINO cannot convert, or converts wrongly, gets torch, and so does one that
+    reads more than padded token ids, or reads queries otherwise than documents. Raises ConfigError if openvino was
+    asked for and is not installed.
     """
     plain = TorchBackend(model)
     if model.device.type != "cpu":
@@ -89,6 +90,9 @@ def choose_backend(model: Any, config: EncodingConfig) -> Backend:
     probe = make_probe(model)
     if config.backend == "torch" or (config.backend == "auto" and _chosen.get(key) == "torch"):
         return _pack(plain, probe)
+    if len(probe) > 1 or set(probe[0].features) != {"input_ids", "attention_mask"}:
+        logger.info("encoding backend: torch (the model reads more than padded token ids)")
+        return _pack(plain, probe)
     converted = _convert(plain, probe, config)  # before packing, which it could not trace
     if converted is not None and config.backend == "openvino":
         return converted
@@ -96,7 +100,7 @@ def choose_backend(model: Any, config: EncodingConfig) -> Backend:
     if converted is None:
         return plain
     if key not in _chosen:
-        _chosen[key] = calibrate(plain, converted, [probe] * config.cpus_per_worker, key[1])
+        _chosen[key] = calibrate(plain, converted, probe * config.cpus_per_worker, key[1])
     return converted if _chosen[key] == "openvino" else plain
 
 
@@ -112,7 +116,7 @@ def calibrate(plain: Backend, converted: Backend, batches: Sequence[Batch], widt
             times[backend.name].append(time.perf_counter() - begin)
     best = {name: min(seconds) for name, seconds in times.items()}
     faster = plain.name if best[plain.name] * _MARGIN < best[converted.name] else converted.name
-    tokens = sum(int(batch.mask.sum()) for batch in batches)
+    tokens = sum(batch.tokens for batch in batches)
     speeds = ", ".join(f"{name} {tokens / seconds:,.0f} tokens/s" for name, seconds in best.items())
     logger.info("encoding backend: %s (%s)", faster, speeds)
     return faster
@@ -141,23 +145,24 @@ def in_precision(model: Any, precision: Precision) -> Any:
     return model
 
 
-def make_probe(model: Any) -> Batch:
-    """A batch of made-up texts of eight to a hundred tokens, for the model's tokenizer."""
-    limit = int(model.max_seq_length or 512)
-    tokens = model.tokenizer([_PROBE * repeats for repeats in _PROBE_REPEATS], truncation=True, max_length=limit)
-    return pad(tokens["input_ids"], list(range(len(_PROBE_REPEATS))), **padding(model.tokenizer))
+def make_probe(model: Any) -> list[Batch]:
+    """A batch of made-up texts of eight to a hundred tokens; one for each role if the model reads those differently."""
+    reader = Reader(model)
+    batches = []
+    for role in ROLES if reader.tells_roles_apart else ROLES[:1]:
+        tokens, _ = reader.read([_PROBE * repeats for repeats in _PROBE_REPEATS], role)
+        batches.append(tokens.batch(list(range(len(tokens)))))
+    return batches
 
 
-def padding(tokenizer: Any) -> dict[str, Any]:
-    """The tokenizer's pad id and side, as `pad` takes them."""
-    return {"pad_id": int(tokenizer.pad_token_id or 0), "pad_left": tokenizer.padding_side == "left"}
-
-
-def unit_vectors(backend: Backend, batch: Batch, width: int) -> npt.NDArray[np.float32]:
-    """float32 [B, width] of a batch, unit rows."""
-    vectors = np.zeros((len(batch.positions), width), dtype=np.float32)
-    backend.embed([batch], vectors)
-    return normalize(vectors)
+def unit_vectors(backend: Backend, batches: Sequence[Batch], width: int) -> npt.NDArray[np.float32]:
+    """float32 [B, width] of the batches one behind the other, unit rows."""
+    parts = []
+    for batch in batches:
+        vectors = np.zeros((len(batch.positions), width), dtype=np.float32)
+        backend.embed([batch], vectors)
+        parts.append(vectors)
+    return normalize(np.concatenate(parts))
 
 
 def normalize(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -166,7 +171,7 @@ def normalize(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def _pack(plain: TorchBackend, probe: Batch) -> TorchBackend:
+def _pack(plain: TorchBackend, probe: Sequence[Batch]) -> TorchBackend:
     """The backend, with its model's linear layers by oneDNN if they compute the same there."""
     width = int(plain.model.get_embedding_dimension() or 0)
     exact = unit_vectors(plain, probe, width)
@@ -182,11 +187,11 @@ def _pack(plain: TorchBackend, probe: Batch) -> TorchBackend:
     return plain
 
 
-def _convert(plain: TorchBackend, probe: Batch, config: EncodingConfig) -> OpenVinoBackend | None:
+def _convert(plain: TorchBackend, probe: Sequence[Batch], config: EncodingConfig) -> OpenVinoBackend | None:
     """The model in OpenVINO if it computes the same there, else None and a line in the log."""
     width = int(plain.model.get_embedding_dimension() or 0)
     try:
-        converted = OpenVinoBackend(plain.model, probe, config.cpus_per_worker)
+        converted = OpenVinoBackend(plain.model, probe[0], config.cpus_per_worker)
         difference = np.abs(unit_vectors(converted, probe, width) - unit_vectors(plain, probe, width)).max()
     except ImportError:
         if config.backend == "openvino":

@@ -1,21 +1,91 @@
 """Small batches by tokens, not rows: texts of like length together, so that little padding is computed."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 _STEADY_ROWS, _STEADY_TOKENS = 16, 512
+Features = dict[str, npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a model wants the texts of a batch: padded to the longest, or flat, one behind the other.
+
+    `pads` has the number that fills up each column of tokens: {"input_ids": 0}.
+    """
+
+    pads: Mapping[str, int] = field(default_factory=lambda: {"input_ids": 0})
+    is_left: bool = False
+    is_flat: bool = False
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Token ids and attention mask of some texts, int64 [B, longest], and the texts' positions in their window."""
+    """What a model reads of some texts: `features` as it takes them, and the texts' positions in their window.
+
+    Padded: int64 [B, longest] each, with an `attention_mask`. Flat: `input_ids` int64 [tokens] and `offsets` int64 [B].
+    `shared` are settings that go with all texts, such as their task.
+    """
 
     positions: list[int]
-    ids: npt.NDArray[np.int64]
-    mask: npt.NDArray[np.int64]
+    features: Features
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the texts, without padding."""
+        mask = self.features.get("attention_mask")
+        return int(self.features["input_ids"].size if mask is None else mask.sum())
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Texts as a model reads them. `columns` has a list of numbers for each text: its token ids, and what stands beside
+    them. Texts with the same layout and the same `shared` settings fit into one batch.
+    """
+
+    columns: dict[str, list[list[int]]]
+    layout: Layout = field(default_factory=Layout)
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> list[list[int]]:
+        return self.columns["input_ids"]
+
+    @property
+    def lengths(self) -> list[int]:
+        return list(map(len, self.ids))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def fits(self, other: "Tokens") -> bool:
+        """Whether the texts of both can stand in one batch."""
+        return self.layout == other.layout and self.shared == other.shared
+
+    def take(self, start: int, end: int) -> "Tokens":
+        """The texts from `start` to before `end`."""
+        columns = {name: column[start:end] for name, column in self.columns.items()}
+        return Tokens(columns, self.layout, self.shared)
+
+    def join(self, others: Sequence["Tokens"]) -> "Tokens":
+        """These texts and, behind them, those of others that fit."""
+        columns = {name: list(column) for name, column in self.columns.items()}
+        for other in others:
+            for name, column in columns.items():
+                column += other.columns[name]
+        return Tokens(columns, self.layout, self.shared)
+
+    def batch(self, rows: list[int]) -> Batch:
+        """The texts at these positions, which may repeat, as one batch."""
+        columns = {name: [column[row] for row in rows] for name, column in self.columns.items()}
+        features = _lay_flat(columns) if self.layout.is_flat else _pad(columns, self.layout)
+        return Batch(rows, features, self.shared)
 
 
 def batch_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
@@ -35,40 +105,27 @@ def batch_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     return batches
 
 
-def make_batches(
-    tokens: Sequence[Sequence[int]], max_tokens: int, *, pad_id: int = 0, pad_left: bool = False
-) -> Iterator[Batch]:
+def make_batches(tokens: Tokens, max_tokens: int) -> Iterator[Batch]:
     """The batches of `batch_by_tokens`, longest first, each padded when it is asked for."""
-    for positions in batch_by_tokens([len(ids) for ids in tokens], max_tokens):
-        yield pad([tokens[position] for position in positions], positions, pad_id=pad_id, pad_left=pad_left)
+    for positions in batch_by_tokens(tokens.lengths, max_tokens):
+        yield tokens.batch(positions)
 
 
-def make_steady_batches(tokens: Sequence[Sequence[int]]) -> Iterator[Batch]:
+def make_steady_batches(tokens: Tokens) -> Iterator[Batch]:
     """Batches in which a text's vector has the same bits whatever other texts there are.
 
     The last bits depend on a batch's shape: here all batches of texts of one length have one, without padding, and a
     last one is filled up with its first text. Longer texts come in smaller batches.
     """
     of_length: dict[int, list[int]] = {}
-    for position, ids in enumerate(tokens):
-        of_length.setdefault(len(ids), []).append(position)
+    for position, length in enumerate(tokens.lengths):
+        of_length.setdefault(length, []).append(position)
     for length, positions in sorted(of_length.items(), reverse=True):
         rows = min(_STEADY_ROWS, max(_STEADY_TOKENS // max(length, 1), 1))
         for start in range(0, len(positions), rows):
             part = positions[start : start + rows]
             part += [part[0]] * (rows - len(part))
-            yield pad([tokens[position] for position in part], part)
-
-
-def pad(tokens: Sequence[Sequence[int]], positions: list[int], *, pad_id: int = 0, pad_left: bool = False) -> Batch:
-    """One batch as wide as its longest text; the mask is 1 where a token is a text's own."""
-    width = max(map(len, tokens))
-    ids = np.full((len(tokens), width), pad_id, dtype=np.int64)
-    mask = np.zeros((len(tokens), width), dtype=np.int64)
-    for row, own in enumerate(tokens):
-        place = slice(width - len(own), width) if pad_left else slice(0, len(own))
-        ids[row, place], mask[row, place] = own, 1
-    return Batch(positions, ids, mask)
+            yield tokens.batch(part)
 
 
 def count_padding(lengths: Sequence[int], max_tokens: int) -> int:
@@ -77,3 +134,25 @@ def count_padding(lengths: Sequence[int], max_tokens: int) -> int:
         max(lengths[row] for row in rows) * len(rows) - sum(lengths[row] for row in rows)
         for rows in batch_by_tokens(lengths, max_tokens)
     )
+
+
+def _pad(columns: Mapping[str, list[list[int]]], layout: Layout) -> Features:
+    """Each column as wide as its longest text; the mask is 1 where a token is a text's own."""
+    lengths = list(map(len, columns["input_ids"]))
+    width = max(1, *lengths)
+    features = {"attention_mask": np.zeros((len(lengths), width), dtype=np.int64)}
+    for name in columns:
+        features[name] = np.full((len(lengths), width), layout.pads[name], dtype=np.int64)
+    for row, length in enumerate(lengths):
+        place = slice(width - length, width) if layout.is_left else slice(0, length)
+        features["attention_mask"][row, place] = 1
+        for name, column in columns.items():
+            features[name][row, place] = column[row]
+    return features
+
+
+def _lay_flat(columns: Mapping[str, list[list[int]]]) -> Features:
+    """All ids in one row, and where each text begins."""
+    ids = columns["input_ids"]
+    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)[:-1]
+    return {"input_ids": np.fromiter(chain.from_iterable(ids), dtype=np.int64), "offsets": offsets}

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from medembed.database import Database, insert, open_database, read_batches, read_one
 from medembed.errors import DataError
+from medembed.privacy import show_id
 
 Places = npt.NDArray[np.int64]
 
@@ -167,7 +168,8 @@ def _check_ids(database: Database) -> None:
     )
     if repeated:
         raise DataError(
-            f"corpus: {repeated} ids stand more than once, e.g. {example!r}; give each document an id of its own."
+            f"corpus: {repeated} ids stand more than once, e.g. {show_id(example)!r}; give each document "
+            "an id of its own."
         )
 
 

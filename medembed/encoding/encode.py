@@ -22,7 +22,9 @@ from medembed.encoding.commit import commit_table, show, tag_version
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.index import find_index
-from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, read_card
+from medembed.encoding.isolate import collect_failed, list_failed
+from medembed.encoding.model_files import model_fingerprint, model_width, read_card
+from medembed.encoding.modules import fetch_encoder
 from medembed.encoding.quantize import Ranges
 from medembed.encoding.staging import FOLDER, Staging, clear_staging
 from medembed.encoding.table import Table, TableInfo, check_encoder, find_table
@@ -46,15 +48,15 @@ class Encoded:
     """The table, and what was done so that it equals the corpus.
 
     `counts`: rows added, changed, deleted and unchanged, texts encoded. `resumed` rows were finished by an earlier run;
-    `failed` are ids of documents that crash the encoder; `beyond` counts vectors of an int8 table with values beyond
-    its ranges, which were measured on a sample; `tokens`, `padding` (tokens too) and `seconds`, those of all
-    workers together, are this run's.
+    `failed` is {id: type of the error} of documents that crash the encoder; `beyond` counts vectors of an int8 table
+    with values beyond its ranges, which were measured on a sample; `tokens`, `padding` (tokens too) and `seconds`,
+    those of all workers together, are this run's.
     """
 
     table: Table
     counts: dict[str, int] = field(default_factory=dict)
     resumed: int = 0
-    failed: tuple[str, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
     tokens: int = 0
     padding: int = 0
     seconds: float = 0.0
@@ -94,7 +96,7 @@ def update_table(
     there, or if another run commits meanwhile; DataError for a corpus without documents, or with an id twice;
     ModelError for dimensions that the model was not trained for.
     """
-    folder = fetch_model(model)
+    folder = fetch_encoder(model)
     encoder = model_fingerprint(folder)
     output = place(output, encoder)
     base = find_table(output)
@@ -112,7 +114,10 @@ def update_table(
             ranges = _find_ranges(corpus, model, config, staging) if form[0] == "int8" else None
             target = Target(output, 0, *form, ranges)
         found = _work(items, staging, model, target, config)
-        failed = _check_failed(found.records, config.max_failed)
+        failed = collect_failed([record["failed"] for record in found.records], config.max_failed)
+        if len(failed) == sum(changes.counts[name] for name in ("added", "changed", "unchanged")):
+            storage.delete_folder(staging.uri)  # a rerun tries them again
+            raise DataError(f"corpus: all its documents crash the encoder, {list_failed(failed)}; no table is made.")
         named = "" if failed else dataset  # so that the next run compares keys, and tries what was left out again
         info = replace(base.info, dataset=named) if base else _info(found.records[0], target, encoder, named)
         fragments = [record["fragments"] for record in found.records]
@@ -173,19 +178,6 @@ def _work(
     return _Work([done[item["number"]] for item in items], rows - total, **sums)
 
 
-def _check_failed(records: Sequence[dict[str, Any]], limit: int) -> tuple[str, ...]:
-    """Ids of the documents that crash the encoder. Raises DataError if they are more than the limit."""
-    failed = tuple(sorted(name for record in records for name in record["failed"]))
-    if len(failed) > limit:
-        raise DataError(
-            f"corpus: {len(failed)} documents crash the encoder, e.g. id {failed[0]!r}; more than encoding.max_failed="
-            f"{limit}: mend them, or raise the limit. What is encoded is kept for the next run."
-        )
-    if failed:
-        logger.warning("%d documents crash the encoder and are left out: %s", len(failed), ", ".join(failed))
-    return failed
-
-
 def describe(found: Encoded, seconds: float, workers: int) -> list[str]:
     """Lines for people: the table, what changed, and how the time was spent."""
     table = found.table
@@ -213,7 +205,7 @@ def describe(found: Encoded, seconds: float, workers: int) -> list[str]:
             f"medembed table index {shlex.quote(f'table={table.uri}')} kind={index.kind}"
         )
     if found.failed:
-        lines.append(f"left out, as they crash the encoder: {', '.join(found.failed)}")
+        lines.append(f"left out, as they crash the encoder: {list_failed(found.failed)}")
     return lines
 
 

@@ -3,22 +3,22 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from medembed.encoding.backends import Backend, TorchBackend, choose_backend, in_precision, normalize, padding
-from medembed.encoding.batching import Batch, make_batches, make_steady_batches
+from medembed.encoding.agreement import check_agreement
+from medembed.encoding.backends import Backend, TorchBackend, choose_backend, in_precision, normalize
+from medembed.encoding.batching import Tokens, make_batches, make_steady_batches
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.model_files import fetch_model, model_fingerprint, read_card
+from medembed.encoding.model_files import model_fingerprint, read_card
+from medembed.encoding.model_probe import check_loaded, explain
+from medembed.encoding.modules import cut_to_positions, fetch_encoder
+from medembed.encoding.reading import Reader, Role
 from medembed.errors import ModelError
 from medembed.privacy import silence_telemetry
 
-Role = Literal["query", "document"]
-# sentence-transformers looks for a document's prompt under these names, in this order.
-_PROMPT_NAMES: dict[str, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
-_CHARACTERS_PER_TOKEN = 32  # far above any language's average; only guards the tokenizer from a 10 MB text
 # Sorted by length together; more would pad little less, and hold their tokens in memory. A GPU, which waits for the
 # first window's tokens, gets smaller ones; a core that tokenises ahead would only take time from the computing.
 _TEXTS_PER_WINDOW, _TEXTS_PER_WINDOW_ON_GPU = 4096, 256
@@ -41,7 +41,8 @@ class Encoder:
     ) -> None:
         """Around a loaded model; without a `backend`, torch, which follows weights that training changes."""
         self.model, self.config, self.backend = model, config, backend or TorchBackend(model)
-        self.max_length = int(model.max_seq_length or 512)
+        self.reader = Reader(model)
+        self.max_length = self.reader.max_length
         self.width = int(model.get_embedding_dimension() or 0)
         self.fingerprint, self.dimensions = fingerprint, tuple(dimensions)
 
@@ -52,14 +53,16 @@ class Encoder:
         Its weights are final: training takes `Encoder(load_model(...), config)`. Raises ModelError, or ConfigError
         for a backend that is not installed.
         """
-        folder = fetch_model(reference)
+        folder = fetch_encoder(reference)
+        fingerprint = model_fingerprint(folder)
         model = load_model(folder, config, "cuda" if config.gpus_per_worker else "cpu")
+        check_agreement(cls(model, config).encode, model, fingerprint, reference)
         if config.gpus_per_worker:
             model = in_precision(model, config.precision)
         return cls(
             model,
             config,
-            fingerprint=model_fingerprint(folder),
+            fingerprint=fingerprint,
             dimensions=[int(dimension) for dimension in read_card(folder).get("dimensions", ())],
             backend=choose_backend(model, config),
         )
@@ -81,15 +84,16 @@ class Encoder:
         lengths: list[int] = []
         for tokens in self._tokenize_windows(texts, role):
             window = embeddings[len(lengths) : len(lengths) + len(tokens)]
-            self.backend.embed(make_steady_batches(tokens) if steadily else self.batches(tokens), window)
-            lengths += map(len, tokens)
+            batches = make_steady_batches(tokens) if steadily else make_batches(tokens, self.config.batch_tokens)
+            self.backend.embed(batches, window)
+            lengths += tokens.lengths
         return _finish(embeddings), lengths
 
-    def encode_tokens(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+    def encode_tokens(self, tokens: Tokens) -> npt.NDArray[np.float32]:
         """float32 [len(tokens), width], unit rows, of texts given as `tokenize` gives them, in this order."""
         embeddings = np.zeros((len(tokens), self.width), dtype=np.float32)
-        if tokens:
-            self.backend.embed(self.batches(tokens, self.tokens_of_batch(list(map(len, tokens)))), embeddings)
+        if len(tokens):
+            self.backend.embed(make_batches(tokens, self.tokens_of_batch(tokens.lengths)), embeddings)
         return _finish(embeddings)
 
     def tokens_of_batch(self, lengths: Sequence[int]) -> int:
@@ -97,54 +101,19 @@ class Encoder:
         padded = max(lengths) * len(lengths)
         return min(self.config.batch_tokens, -(-padded // self.backend.at_once))
 
-    def tokenize(self, texts: Sequence[str], role: Role = "document") -> list[list[int]]:
-        """Token ids of each text behind its role's prompt, cut at the maximum length."""
+    def tokenize(self, texts: Sequence[str], role: Role = "document") -> Tokens:
+        """Each text behind its role's prompt, cut at the maximum length."""
         return self.tokenize_and_mark(texts, role)[0]
 
     def tokenize_and_mark(
         self, texts: Sequence[str], role: Role = "document", prompt_name: str | None = None
-    ) -> tuple[list[list[int]], list[bool]]:
-        """(what `tokenize` gives, whether each text was cut). `prompt_name`: one of `prompt_names`, not the role's.
+    ) -> tuple[Tokens, list[bool]]:
+        """(what `tokenize` gives, whether each text was cut). `prompt_name`: a prompt of the model, not the role's."""
+        asked = None if self.max_length == self.reader.max_length else self.max_length
+        return self.reader.read(texts, role, asked, prompt_name)
 
-        A tokenizer that is not a "fast" one does not say what it cut: there, a text that fills the maximum counts.
-        """
-        prompt, limit = self.prompt(role, prompt_name), self.max_length * _CHARACTERS_PER_TOKEN
-        encoded = self.model.tokenizer(
-            [prompt + text[:limit] for text in texts],
-            truncation=True,
-            max_length=self.max_length,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        tokens = [list(ids) for ids in encoded["input_ids"]]
-        marks = getattr(encoded, "encodings", None) or [None] * len(tokens)
-        cut = [
-            len(text) > limit or (len(ids) >= self.max_length and (mark is None or bool(mark.overflowing)))
-            for text, ids, mark in zip(texts, tokens, marks, strict=True)
-        ]
-        return tokens, cut
-
-    def count_tokens(self, text: str, role: Role = "document", prompt_name: str | None = None) -> int:
-        """Return how many tokens a text has behind its prompt, special tokens included, were nothing cut.
-
-        It is cut, and its pieces are counted: to switch that off would change it for threads that tokenise meanwhile.
-        """
-        whole = self.prompt(role, prompt_name) + text
-        encoded = self.model.tokenizer([whole], truncation=True, max_length=self.max_length, verbose=False)
-        if not encoded.encodings:  # a tokenizer that is not a "fast" one, which has no such setting to change
-            return len(self.model.tokenizer(whole, truncation=False, verbose=False)["input_ids"])
-        first = encoded.encodings[0]
-        pieces = [first, *first.overflowing]
-        return sum(first.special_tokens_mask) + sum(piece.special_tokens_mask.count(0) for piece in pieces)
-
-    def batches(self, tokens: Sequence[Sequence[int]], max_tokens: int | None = None) -> Iterator[Batch]:
-        """The batches that these texts, given as token ids, are computed in; null: of `config.batch_tokens`."""
-        return make_batches(tokens, max_tokens or self.config.batch_tokens, **padding(self.model.tokenizer))
-
-    def _tokenize_windows(self, texts: Sequence[str], role: Role) -> Iterator[list[list[int]]]:
-        """Token ids of one window of texts after the other; the next is tokenised while this one is computed."""
+    def _tokenize_windows(self, texts: Sequence[str], role: Role) -> Iterator[Tokens]:
+        """One window of texts after the other; the next is tokenised while this one is computed."""
         size = _TEXTS_PER_WINDOW_ON_GPU if self.config.gpus_per_worker else _TEXTS_PER_WINDOW
         windows = [texts[start : start + size] for start in range(0, len(texts), size)]
         if len(windows) < 2:  # most calls: no thread for a request
@@ -158,17 +127,9 @@ class Encoder:
                 yield tokens
             yield upcoming.result()
 
-    @property
-    def prompt_names(self) -> list[str]:
-        """The names of the checkpoint's prompts."""
-        return sorted(self.model.prompts or {})
-
-    def prompt(self, role: Role, name: str | None = None) -> str:
-        """The text that the checkpoint wants in front of a query or a document, or has under a name; often empty."""
-        prompts = self.model.prompts or {}
-        if name is not None:
-            return str(prompts[name])
-        return next((prompts[name] for name in _PROMPT_NAMES[role] if prompts.get(name)), "")
+    def prompt(self, role: Role) -> str:
+        """The text that the checkpoint wants in front of a query or a document; often empty."""
+        return self.reader.prompt(role)
 
 
 def _finish(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -187,11 +148,11 @@ def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
     """The stock SentenceTransformer of a folder, in evaluation mode. Raises ModelError if it does not load."""
     silence_telemetry()
     import torch
-    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # what it would warn of is an error below
     torch.set_num_threads(config.cpus_per_worker)
     try:
         model = SentenceTransformer(
@@ -201,7 +162,8 @@ def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
-        raise ModelError(f"model {folder}: sentence-transformers cannot load it: {reason}") from None
+    except Exception as error:  # of any type: whatever a damaged folder makes it raise
+        raise ModelError(f"model {folder}: sentence-transformers cannot load it: {explain(error, folder)}") from None
+    check_loaded(model, folder)
+    cut_to_positions(model)
     return model.eval()

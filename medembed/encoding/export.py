@@ -7,6 +7,7 @@ import pyarrow as pa
 from medembed import storage
 from medembed.artifact import NewOutput, find_output, place
 from medembed.encoding.table import Table, read_shard
+from medembed.errors import StorageError
 from medembed.matryoshka import check_dimensions, truncate
 from medembed.progress import track
 from medembed.schema import fingerprint
@@ -34,8 +35,10 @@ class ExportShard:
 def export(table: Table, output: str, dimensions: int | None, workers: int) -> str:
     """Writes the table's vectors, truncated and normalised, to a folder with a manifest; returns the folder.
 
-    Found again if it is there. Raises ModelError for dimensions that the table lacks.
+    Found again if it is there. Raises ModelError for dimensions that the table lacks, StorageError for an empty table.
     """
+    if not table.rows:
+        raise StorageError(f"{table.uri}: the embedding table is empty; there is nothing to export.")
     dimensions = dimensions or table.info.width
     check_dimensions([dimensions], table.info.width)
     key = fingerprint([table.info.encoder, table.info.dataset, table.version, dimensions])

@@ -46,7 +46,8 @@ class OpenVinoBackend:
         """Writes the vector of each text of each batch to its row of `into`, float32 [texts, width]."""
         with self._lock:
             for batch in batches:
-                self._queue.start_async([batch.ids, batch.mask], (into, batch.positions))
+                inputs = [batch.features["input_ids"], batch.features["attention_mask"]]
+                self._queue.start_async(inputs, (into, batch.positions))
             self._queue.wait_all()
 
 
@@ -70,9 +71,10 @@ def _convert(openvino: Any, model: Any, example: Batch) -> Any:
             self.model = model
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            return self.model({"input_ids": input_ids, "attention_mask": attention_mask})["sentence_embedding"]
+            features = example.shared | {"input_ids": input_ids, "attention_mask": attention_mask}
+            return self.model(features)["sentence_embedding"]
 
-    inputs = {"input_ids": torch.from_numpy(example.ids), "attention_mask": torch.from_numpy(example.mask)}
+    inputs = {name: torch.from_numpy(example.features[name]) for name in ("input_ids", "attention_mask")}
     with warnings.catch_warnings(), _logging_kept(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer's, about branches; `choose_backend` compares the vectors
         return openvino.convert_model(Sentence().eval(), example_input=inputs)
@@ -92,4 +94,4 @@ def _logging_kept() -> Iterator[None]:
 
 def _store(request: Any, job: Job) -> None:
     into, rows = job
-    into[rows] = request.get_output_tensor(0).data
+    into[rows] = request.get_output_tensor(0).data[:, : into.shape[1]]

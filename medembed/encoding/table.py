@@ -18,6 +18,7 @@ from medembed.encoding.changes import Keys
 from medembed.encoding.codec import Codec, Storage
 from medembed.encoding.quantize import Ranges
 from medembed.errors import StorageError
+from medembed.privacy import show_id
 
 METADATA_KEY, RANGES_KEY = b"medembed", b"medembed.ranges"
 DATASET_PROPERTY = "medembed.dataset"
@@ -82,7 +83,9 @@ class Table:
         found = self.find(document_ids)
         missing = set(document_ids) - found.keys()
         if missing:
-            raise StorageError(f"{self.uri}: {len(missing)} documents are not in the table, e.g. id {min(missing)!r}.")
+            raise StorageError(
+                f"{self.uri}: {len(missing)} documents are not in the table, e.g. id {show_id(min(missing))!r}."
+            )
         return np.stack([found[key] for key in document_ids])
 
     def find(self, document_ids: Iterable[str]) -> dict[str, npt.NDArray[np.float32]]:
@@ -140,12 +143,13 @@ def check_encoder(table: Table, encoder: str) -> None:
 def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
     """The table at `uri`, or this encoder's in the folder `uri`; by default its newest version.
 
-    Raises StorageError if there is none, if it is empty, or if another encoder made it.
+    In a folder a restored table has another name than `<encoder>.lance`: there its metadata tell whose it is.
+    Raises StorageError if there is none, if it is empty, if another encoder made it, or if several could be meant.
     """
     uri = artifact.place(uri, encoder)
     places = (uri, storage.join(uri, f"{encoder}.lance"))
     found = (find_newest(place) if version is None else find_table(place, version) for place in places)
-    table = next(filter(None, found), None)
+    table = next(filter(None, found), None) or _find_below(uri, encoder, version)
     if table is None:
         raise StorageError(
             f"{uri}: no embedding table there, nor one of encoder {encoder} below it; make one with `medembed encode`."
@@ -154,6 +158,18 @@ def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
     if not table.rows:
         raise StorageError(f"{table.uri}: the embedding table is empty; encode a corpus into it.")
     return table
+
+
+def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
+    """The one table of this encoder right below a folder, whatever its name. Raises StorageError if there are more."""
+    manifests = storage.find_files(storage.join(uri, "*", "_versions", "*.manifest"))
+    places = sorted({manifest.rpartition("/_versions/")[0] for manifest, _, _ in manifests})
+    tables = (find_newest(place) if version is None else find_table(place, version) for place in places)
+    own = [table for table in tables if table is not None and table.info.encoder == encoder]
+    if len(own) > 1:
+        names = ", ".join(table.uri.rpartition("/")[2] for table in own)
+        raise StorageError(f"{uri}: {len(own)} tables of encoder {encoder} ({names}); give the path of one.")
+    return own[0] if own else None
 
 
 def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:

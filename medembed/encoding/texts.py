@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder, Role
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.reading import Role
 from medembed.progress import track
 from medembed.spread import spread
 

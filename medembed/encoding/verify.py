@@ -1,5 +1,6 @@
 """Is an embedding table what it says? Ids, widths, norms, numbers; against its data set; against its encoder."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.table import Table, read_shard
 from medembed.encoding.texts import encode_texts
 from medembed.matryoshka import truncate
+from medembed.privacy import show_id
 from medembed.progress import track
 from medembed.spread import spread
 
@@ -49,7 +51,7 @@ def verify(table: Table, corpus: Sequence[CorpusFile] | None, model: str | None,
     results = ((int(row["rows"]), row) for row in spread(items, CheckShard, {}, workers=config.workers))
     rows = list(track(results, table.rows, "verify", "documents"))
     faults = [
-        f"{sum(len(ids) for ids in found)} vectors {what}, e.g. id {next(name for ids in found for name in ids)!r}"
+        f"{sum(len(ids) for ids in found)} vectors {what}, e.g. id {show_id(next(itertools.chain(*found)))!r}"
         for key, what in (("nan", "are no numbers"), ("norm", "have no unit norm"))
         if any(found := [list(row[key]) for row in rows])
     ]

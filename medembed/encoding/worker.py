@@ -21,6 +21,7 @@ from medembed.encoding.isolate import Attempts, encode_apart
 from medembed.encoding.quantize import Ranges, RunningRanges
 from medembed.encoding.staging import Staging
 from medembed.encoding.table import find_column
+from medembed.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +37,13 @@ class Target:
 
 @dataclass
 class _Encoded:
-    """Rows to be written, their full vectors float32 [n, D], tokens of each text, documents that crash the encoder."""
+    """Rows to be written, their full vectors float32 [n, D], tokens of each text, and {id: type of the error} of the
+    documents that crash the encoder."""
 
     rows: pa.Table
     vectors: npt.NDArray[np.float32]
     lengths: list[int] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 class EncodeRows:
@@ -62,14 +64,15 @@ class EncodeRows:
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         start, work = time.monotonic(), json.loads(item["work"])
         lengths: list[int] = []
-        failed: list[str] = []
+        failed: dict[str, str] = {}
         beyond = 0
         if "hashes" in work:
             rows = pa.table({"document_id": work["ids"], "content_hash": work["hashes"]})
             column = find_column(self.target.uri, self.target.version, work["hashes"])
         else:
+            width = self.encoder.width  # loads it, before a note is left beside the table
             found = self._encode(work, Attempts(self.staging, item["number"], self.run))
-            codec = Codec(self.target.dimensions or self.encoder.width, self.target.storage, self.target.ranges)
+            codec = Codec(self.target.dimensions or width, self.target.storage, self.target.ranges)
             rows, column, lengths, failed = found.rows, codec.write(found.vectors), found.lengths, found.failed
             beyond = codec.count_beyond(found.vectors)
         record = {
@@ -109,7 +112,7 @@ class EncodeRows:
             "document_id": pa.array([name for name, _ in written], pa.string()),
             "content_hash": pa.array([hashes[row] for _, row in written], pa.string()),
         })  # fmt: skip
-        failed = [name for name, row in named if row not in place]
+        failed = {name: attempts.failed[row] for name, row in named if row not in place}
         if not kept:
             vectors = np.zeros((0, self.encoder.width), np.float32)
         return _Encoded(rows, vectors[[place[row] for _, row in written]], lengths, failed)
@@ -143,6 +146,8 @@ def join_ranges(parts: Iterable[dict[str, Any]]) -> Ranges:
         joined = joined or RunningRanges(len(part["low"]))
         joined.join(ranges)
     assert joined is not None
+    if not joined.count:
+        raise DataError("corpus: all documents of the sample for int8 ranges crash the encoder; mend them.")
     return joined.ranges()
 
 

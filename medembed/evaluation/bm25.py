@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed import storage
-from medembed.schema import document_of, fingerprint, normalize_text
+from medembed.schema import document_of, fingerprint
 from medembed.search.topk import Ranking
+from medembed.spelling import words
 
 METHOD, K1, B = "lucene", 1.5, 0.75  # the last two as bm25s has them
-_WORDS = "schema.normalize_text"
+_WORDS = "spelling.words"
 Words = Sequence[int]  # a text's words, each by its number
 _COLUMNS = ["document_id", "text"]
 
@@ -78,12 +79,8 @@ def _read(corpus_files: Sequence[tuple[str, int]]) -> tuple[list[str], list[Word
         table = storage.read_parquet(uri, _COLUMNS)
         ids += table["document_id"].to_pylist()
         for text in table["text"]:
-            texts.append(array("i", [vocabulary.setdefault(word, len(vocabulary)) for word in _words(text.as_py())]))
+            texts.append(array("i", [vocabulary.setdefault(word, len(vocabulary)) for word in words(text.as_py())]))
     return ids, texts, vocabulary
-
-
-def _words(text: str) -> list[str]:
-    return normalize_text(text).split()
 
 
 def _index(ids: list[str], texts: list[Words], vocabulary: dict[str, int]) -> _Corpus:
@@ -104,10 +101,10 @@ def _index(ids: list[str], texts: list[Words], vocabulary: dict[str, int]) -> _C
 
 def _score(corpus: _Corpus, query: str) -> npt.NDArray[np.float32]:
     """float32 [N]: the score of each row. A word that stands twice in the query counts twice, as in Lucene."""
-    words = [corpus.vocabulary[word] for word in _words(query) if word in corpus.vocabulary]
-    if not words:
+    known = [corpus.vocabulary[word] for word in words(query) if word in corpus.vocabulary]
+    if not known:
         return np.zeros(len(corpus.row_ids), dtype=np.float32)
-    return corpus.index.get_scores_from_ids(words)
+    return corpus.index.get_scores_from_ids(known)
 
 
 def _best_documents(

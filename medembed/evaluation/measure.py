@@ -16,6 +16,7 @@ from medembed.evaluation.questions import Questions, find_measurable
 from medembed.evaluation.rank import best_others, score_judged, score_rankings
 from medembed.evaluation.result import Measured, Scored, join
 from medembed.matryoshka import truncate
+from medembed.privacy import show_id
 from medembed.search.sharded import Pairs, Scan, scan_shards
 from medembed.search.topk import Ranking
 
@@ -98,7 +99,9 @@ def judge_cases(
         ).cosines
         missing = names[np.isnan(named[dimensions[0]])]
         if len(missing):
-            raise DataError(f"must_rank: document id {str(missing[0])!r} is not in the corpus; name one that is.")
+            raise DataError(
+                f"must_rank: document id {show_id(str(missing[0]))!r} is not in the corpus; name one that is."
+            )
     above: dict[int, Values] = {}
     below: dict[int, Values] = {}
     for dimension in dimensions:

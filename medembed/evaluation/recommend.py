@@ -10,13 +10,14 @@ from pydantic import Field
 
 from medembed.config import Config
 from medembed.errors import DataError
-from medembed.evaluation.compare import compare_evaluations
+from medembed.evaluation.compare import Comparison, compare_evaluations
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, principal_metrics
 from medembed.evaluation.screen import listed
 
 Use = Literal["best", "balanced", "light", "fastest"]
 _FLOAT32_BYTES = 4
+_SLICE_KEPT = 0.90  # a language or tag that surely keeps less is named: the mean does not show it
 _INK, _MUTED, _TEAL = "#0f172a", "#475569", "#0f766e"
 
 
@@ -40,11 +41,26 @@ class RecommendConfig(Config):
 
 
 @dataclass(frozen=True)
+class SliceLoss:
+    """A language or tag with its objective at the best dimension and at a narrower one."""
+
+    name: str
+    units: int
+    before: float
+    after: float
+
+    @property
+    def kept(self) -> float:
+        return self.after / self.before
+
+
+@dataclass(frozen=True)
 class Option:
     """What a dimension offers.
 
     `quality` is the objective's mean and `kept` its share of the best dimension's; `low` and `high` are the paired 95%
     interval of its difference to the best dimension (0 and 0 for the best); `search_ms` is one query's exact search.
+    `worst` is the slice that surely keeps least of its own quality, if that is too little.
     """
 
     dimension: int
@@ -54,6 +70,7 @@ class Option:
     high: float
     bytes_per_vector: int
     search_ms: float
+    worst: SliceLoss | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +101,8 @@ def weigh(evaluation: Evaluation, search_ms: Mapping[int, float], config: Evalua
             "model before choosing a dimension."
         )
     alone = _only(evaluation, objective, {d: d for d in quality})
-    rows = compare_evaluations(_only(evaluation, objective, dict.fromkeys(quality, best)), alone, config).differences
+    compared = compare_evaluations(_only(evaluation, objective, dict.fromkeys(quality, best)), alone, config)
+    rows = compared.differences
     return [
         Option(
             dimension=d,
@@ -94,9 +112,20 @@ def weigh(evaluation: Evaluation, search_ms: Mapping[int, float], config: Evalua
             high=0.0 if d == best else rows[objective][d].high,
             bytes_per_vector=d * _FLOAT32_BYTES,
             search_ms=search_ms[d],
+            worst=_find_worst(compared, d),
         )
         for d in sorted(quality, reverse=True)
     ]
+
+
+def _find_worst(compared: Comparison, dimension: int) -> SliceLoss | None:
+    """The slice that keeps least, of those whose loss is sure among all differences compared at once."""
+    losses = []
+    for (kind, name), differences in compared.slices.items():
+        row = differences[dimension]
+        if row.sure_high < 0 and 0 <= row.after < _SLICE_KEPT * row.before:
+            losses.append(SliceLoss(f"{kind} {name}", row.units, row.before, row.after))
+    return min(losses, key=lambda loss: loss.kept, default=None)
 
 
 def _only(evaluation: Evaluation, objective: str, sources: Mapping[int, int]) -> Evaluation:
@@ -210,9 +239,18 @@ def format_choices(options: Sequence[Option], choices: Sequence[Choice], *, obje
         for option in sorted(options, key=lambda option: -option.dimension)
     ]
     lines += [f"{choice.use + ':':<9} {choice.option.dimension:>5}   {choice.reason}" for choice in choices]
+    named = {choice.option.dimension: choice.option for choice in choices}
+    lines += [_warn(option, option.worst, objective) for option in named.values() if option.worst]
     return lines + [
         f"{dimension} dimensions serve {listed(uses)} alike." for dimension, uses in _uses(choices).items() if uses[1:]
     ]
+
+
+def _warn(option: Option, worst: SliceLoss, objective: str) -> str:
+    return (
+        f"! {option.dimension} dimensions keep {_share(option.kept)} in the mean, but {_share(worst.kept)} of "
+        f"{worst.name}: {objective} {worst.before:.3f} -> {worst.after:.3f} in {worst.units:,}"
+    )
 
 
 def _uses(choices: Sequence[Choice]) -> dict[int, list[str]]:

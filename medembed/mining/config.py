@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from medembed.config import Config, InputUri
+from medembed.config import Config, InputUri, ModelUri
 from medembed.errors import ConfigError
 
 Choice = Literal["hardest", "sample", "spread"]
@@ -53,7 +53,7 @@ class MiningConfig(Config):
         default="all", description="all: a pair for each positive of a query; best: only for its highest judged one"
     )
     dimensions: int | None = Field(default=None, ge=1, description="dimensions that rank and score; null: all")
-    second_opinion: InputUri | None = Field(
+    second_opinion: ModelUri | None = Field(
         default=None,
         description="a larger encoder or cross-encoder (like model) that scores positives and candidates again",
     )

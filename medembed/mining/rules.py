@@ -58,11 +58,9 @@ def take_window(
 def find_copies(content: Ints, words: Ints, positive_content: Ints, positive_words: Ints) -> Verdicts:
     """SAME_CONTENT, SAME_WORDS or KEPT for each candidate [n], against all texts of the query's known positives [m].
 
-    Texts come as numbers: equal texts have equal `content`, texts of equal normalised words equal `words`, which is
-    below 0 for a text without a word.
+    Texts come as numbers: equal texts have equal `content`, texts of the same words and signs equal `words`.
     """
-    same_words = (words >= 0) & np.isin(words, positive_words)
-    copies = np.where(same_words, SAME_WORDS, KEPT)
+    copies = np.where(np.isin(words, positive_words), SAME_WORDS, KEPT)
     return np.where(np.isin(content, positive_content), SAME_CONTENT, copies).astype(np.int8)
 
 
@@ -71,11 +69,11 @@ def find_repeats(content: Ints, words: Ints, judged_content: Ints, judged_words:
 
     Numbers as in `find_copies`.
     """
-    repeats = np.isin(content, judged_content) | ((words >= 0) & np.isin(words, judged_words))
+    repeats = np.isin(content, judged_content) | np.isin(words, judged_words)
     for numbers in (content, words):
         is_first = np.zeros(len(numbers), dtype=np.bool_)
         is_first[np.unique(numbers, return_index=True)[1]] = True
-        repeats |= ~is_first & (numbers >= 0)
+        repeats |= ~is_first
     return repeats
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Role
 from medembed.encoding.model_files import fetch_model
+from medembed.encoding.model_probe import check_tensors, explain
+from medembed.encoding.reading import Role
 from medembed.encoding.texts import encode_texts
 from medembed.errors import ModelError
 from medembed.mining.rules import Floats
@@ -172,23 +173,25 @@ def load_cross_encoder(folder: Path, config: EncodingConfig) -> Any:
     """The stock CrossEncoder of a folder: safetensors only, no code of its own. Raises ModelError."""
     silence_telemetry()
     import torch
-    from safetensors import SafetensorError
     from sentence_transformers import CrossEncoder
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # what it would warn of is an error below
     torch.set_num_threads(config.cpus_per_worker)
     try:
-        return CrossEncoder(
+        model = CrossEncoder(
             str(folder),
             device="cuda" if config.gpus_per_worker else "cpu",
             trust_remote_code=False,
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
+    except Exception as error:  # of any type: whatever a damaged folder makes it raise
+        reason = explain(error, folder)
         raise ModelError(f"second opinion {folder}: sentence-transformers cannot load it: {reason}") from None
+    check_tensors(model, folder)
+    return model
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -14,17 +14,18 @@ import pyarrow.compute as pc
 
 from medembed import storage
 from medembed.errors import DataError
-from medembed.schema import CHUNK_MARK, content_hash, document_of, normalize_text
+from medembed.privacy import show_id
+from medembed.schema import CHUNK_MARK, content_hash, document_of
+from medembed.spelling import words_key
 
 _STORED = pa.schema([("text", pa.string())])
-_NO_WORDS = content_hash("")
 
 
 @dataclass(frozen=True)
 class CorpusRows:
     """Rows of a corpus by their ids. `line` is a row's place in what follows.
 
-    `content` and `words` int64 [rows] number distinct texts and distinct normalised texts (-1: one without a word).
+    `content` int64 [rows] numbers distinct texts, `words` int64 [rows] texts of distinct words and signs.
     `chunks` {document: its rows, by id} has the documents in chunks. `batches` are mapped from disk, not read.
     """
 
@@ -41,7 +42,8 @@ class CorpusRows:
             return np.array([self.line[name] for name in row_ids], dtype=np.int64)
         except KeyError as error:
             raise DataError(
-                f"corpus: row id {error.args[0]!r} is in the embedding table, but not in the data set; encode it again."
+                f"corpus: row id {show_id(str(error.args[0]))!r} is in the embedding table, but not in the data "
+                "set; encode it again."
             ) from None
 
     def text(self, row_id: str) -> str:
@@ -80,7 +82,7 @@ def gather_rows(
                 writer.write_batch(pa.record_batch([batch["text"]], schema=_STORED))
                 ids += batch["document_id"].to_pylist()
                 content.append(batch["content_hash"])
-                words += [content_hash(normalize_text(text.as_py())) for text in batch["text"]]
+                words += [content_hash(words_key(text.as_py())) for text in batch["text"]]
     batches = _map(path)
     return CorpusRows(
         {name: line for line, name in enumerate(ids)},
@@ -99,11 +101,8 @@ def _map(path: str) -> list[Any]:
 
 
 def _number(hashes: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Equal hashes as equal numbers; that of no words as -1."""
-    encoded = hashes.combine_chunks().dictionary_encode()
-    numbers = np.asarray(encoded.indices, dtype=np.int64)
-    names = encoded.dictionary.to_pylist()
-    return np.where(numbers == names.index(_NO_WORDS), -1, numbers) if _NO_WORDS in names else numbers
+    """Equal hashes as equal numbers."""
+    return np.asarray(hashes.combine_chunks().dictionary_encode().indices, dtype=np.int64)
 
 
 def _group_chunks(row_ids: Iterable[str]) -> dict[str, list[str]]:

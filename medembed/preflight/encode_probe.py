@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder, Role
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.reading import Role
 from medembed.preflight.memory import peak_memory
 from medembed.progress import track
 from medembed.spread import spread
 
-_CHARACTERS_PER_TOKEN = 32  # as in Encoder.tokenize: more than this per token is not read
-_COUNTED_TOKENS = 8192  # a text with more characters than these can have is counted in part and extrapolated
+_COUNTED = 1 << 18  # a text with more characters is counted in part and extrapolated
 _ROWS_PER_ITEM = 1024
 
 
@@ -114,18 +114,9 @@ class EncodeItem:
 
 def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int]:
     """Tokens of each text behind its prompt as if nothing were cut."""
-    prompt, limit = encoder.prompt(role), _COUNTED_TOKENS * _CHARACTERS_PER_TOKEN
-    encoded = encoder.model.tokenizer(
-        [prompt + text[:limit] for text in texts],
-        truncation=False,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
+    counts = encoder.reader.count([text[:_COUNTED] for text in texts], role)
     return [
-        len(ids) * max(len(text), 1) // max(min(len(text), limit), 1)
-        for ids, text in zip(encoded["input_ids"], texts, strict=True)
+        count * max(len(text), 1) // max(min(len(text), _COUNTED), 1) for count, text in zip(counts, texts, strict=True)
     ]
 
 

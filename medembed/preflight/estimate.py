@@ -21,6 +21,7 @@ of drawn documents alone was between 0.05 too low and 0.12 too high.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ from medembed.schema import document_of
 K = 10
 TAIL = 20  # best drawn documents, on which the tail is fitted
 SAMPLING_ERROR = 0.03  # of an estimate from a sample of documents, beyond the choice of queries: see above
-_NORMAL_95 = 1.959964
+_UNSURE = 0.05  # of a 95% interval
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,10 +47,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Estimates:
-    """A value per query, float64 [Q]."""
+    """A value per query, float64 [Q], and each positive's chance to be among the first ten."""
 
     recall: Floats
     ndcg: Floats
+    chances: tuple[dict[str, float], ...]
 
 
 def estimate(
@@ -75,16 +77,18 @@ def estimate(
     shape = fit_shape(tails)
     place = {name: number for number, name in enumerate(names.tolist())}
     recall, ndcg = np.zeros(len(queries)), np.zeros(len(queries))
+    shown: list[dict[str, float]] = [dict.fromkeys(grades, 0.0) for grades in positives]
     for number, (column, tail, grades) in enumerate(zip(scores.T, tails, positives, strict=True)):
         for name, grade in grades.items():
             if name in place:
                 score = column[place[name]]
                 ahead = int((column > score).sum() + (column[: place[name]] == score).sum())
                 chances = _rank_chances(ahead, unseen * share_above(tail, float(score), shape))
+                shown[number][name] = float(chances.sum())
                 recall[number] += chances.sum() / len(grades)
                 ndcg[number] += grade * (chances @ _DISCOUNTS)
         ndcg[number] /= np.dot(sorted(grades.values(), reverse=True)[:K], _DISCOUNTS[: len(grades)])
-    return Estimates(recall, ndcg)
+    return Estimates(recall, ndcg, tuple(shown))
 
 
 def fit_shape(scores: Floats) -> float:
@@ -118,17 +122,36 @@ def share_above(scores: Floats, threshold: float, shape: float) -> float:
     return depth / len(scores) * max(1 + shape * height, 0.0) ** (-1 / shape)
 
 
-def interval(values: Floats, groups: Sequence[str], *, is_sampled: bool) -> Interval:
+def interval(values: Floats, groups: Sequence[str], *, is_sampled: bool, together: int = 1) -> Interval:
     """The mean with Wilson's interval (1927) for as many trials as there are groups.
 
     Queries of one group are not independent, so a group counts once: too wide rather than too narrow. Shares of
     positives vary less than yes and no, which widens it too. Where documents are a sample, SAMPLING_ERROR is added.
+    `together` such intervals hold at once in 95% of all draws (Bonferroni).
     """
-    count, mean, z = len(set(groups)), float(values.mean()), _NORMAL_95
+    count, mean, z = len(set(groups)), float(values.mean()), reach(together)
     centre = (mean + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(mean * (1 - mean) / count + z * z / (4 * count * count))
     margin = SAMPLING_ERROR if is_sampled else 0.0
     return Interval(mean, max(centre - half - margin, 0.0), min(centre + half + margin, 1.0))
+
+
+def ratio_interval(values: Floats, to: Floats, groups: Sequence[str], *, together: int = 1) -> Interval:
+    """The ratio of two means over the same queries, with its 95% interval (Cochran 1977, 6.3).
+
+    Groups vary, not queries. What makes a query hard for both values cancels out.
+    """
+    names, position = np.unique(np.asarray(groups), return_inverse=True)
+    ratio = float(values.sum() / to.sum())
+    rest = np.bincount(position, weights=values - ratio * to)
+    error = math.sqrt(len(names) / (len(names) - 1) * float(np.square(rest).sum())) / float(to.sum())
+    half = reach(together) * error
+    return Interval(ratio, max(ratio - half, 0.0), ratio + half)
+
+
+def reach(together: int) -> float:
+    """Standard errors to each side of an interval when `together` of them shall hold at once."""
+    return NormalDist().inv_cdf(1 - _UNSURE / 2 / together)
 
 
 _DISCOUNTS = 1 / np.log2(np.arange(2, K + 2))

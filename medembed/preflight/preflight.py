@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.model_files import fetch_model
+from medembed.encoding.modules import fetch_encoder
 from medembed.mining.config import MiningConfig
 from medembed.mining.pairs import Pair
 from medembed.preflight.config import PreflightConfig
@@ -23,9 +24,10 @@ from medembed.preflight.plan import (
     typical_length,
 )
 from medembed.preflight.positions import check_lengths
-from medembed.preflight.quality import Quality, measure_quality
+from medembed.preflight.quality import Quality, Survey, measure_quality, survey
+from medembed.preflight.queries import Queries, choose_queries, find_positives
 from medembed.preflight.resources import Resources, check_fit, find_resources
-from medembed.preflight.sample import Corpus, choose_queries, make_examples, read_corpus
+from medembed.preflight.sample import Corpus, make_examples, read_corpus, read_languages
 from medembed.preflight.train_probe import TrainCost, probe_training
 from medembed.preflight.verdict import Verdict, decide
 from medembed.training.config import TrainingConfig
@@ -38,7 +40,10 @@ _USUAL_LENGTHS = (128, 256, 512)
 
 @dataclass(frozen=True)
 class SampleFacts:
-    """What was looked at: documents of how many, of them those that a hash drew, and queries with their groups."""
+    """What was looked at: documents of how many, of them those that a hash drew, and queries with their groups.
+
+    Queries that were added for a slice alone do not count.
+    """
 
     split: str
     queries: int
@@ -62,6 +67,7 @@ class Preflight:
     typical_length: int  # tokens that 95% of the rows do not exceed
     width: int
     quality: tuple[Quality, ...]  # at the model's own length first; empty where no query measures it
+    survey: Survey | None  # at the model's own length
     cuts: tuple[Cut, ...]
     encode: EncodePlan
     train: TrainPlan
@@ -84,10 +90,10 @@ def preflight(
     most, cpus = encoding.most_workers, encoding.cpus_per_worker
     encoders = check_fit("encoding", resources, most, cpus, encoding.gpus_per_worker)
     check_fit("training", resources, training.most_workers, training.cpus_per_worker, int(training.use_gpu))
-    check_lengths(fetch_model(model), config.max_lengths)
+    check_lengths(fetch_encoder(model), config.max_lengths)
     rows, qrels = dataset.queries().to_pylist(), dataset.qrels()
     data, pairs = count_data(dataset, rows, qrels, mining)
-    queries = choose_queries((row for row in rows if row["split"] == config.split), qrels, config)
+    queries = _draw_queries(dataset, rows, qrels, config)
     timed = pairs[: training.batch_size * (config.train_steps + 1)]
     judged = {name for grades in queries.positives for name in grades}
     corpus = read_corpus(dataset, judged, {pair.positive_id for pair in timed}, config.sample_documents)
@@ -95,25 +101,48 @@ def preflight(
     probe = probe_encoding(queries.texts, texts, model, config.max_lengths, encoders, encoding)
     own, width = probe.encoded[0].max_length, probe.encoded[0].documents.shape[1]
     quality = tuple(measure_quality(encoded, queries, corpus) for encoded in probe.encoded) if queries.ids else ()
-    steps = _time_training(timed, corpus, model, config, mining, _clip(training, width))
+    served = _clip(training, width)
+    surveyed = survey(probe.encoded[0], queries, corpus, served.dimensions) if queries.ids else None
+    steps = _time_training(timed, corpus, model, config, mining, served)
     weights = row_weights(corpus)
     cuts = [measure_cut(probe.lengths, weights, length) for length in _lengths(own, config, training)]
     return Preflight(
-        decide(data.pairs, quality[0].recall if quality else None, config.split),
+        decide(data.pairs, surveyed, config.split),
         data,
-        SampleFacts(
-            config.split, len(queries.ids), len(set(queries.groups)), queries.are_weak,
-            corpus.documents - corpus.unseen, corpus.drawn_documents, corpus.documents, corpus.rows, corpus.labelled,
-        ),
+        _describe_sample(queries, corpus, config.split),
         own,
         typical_length(probe.lengths, weights),
         width,
         quality,
+        surveyed,
         tuple(cuts),
         plan_encoding(probe.cost, probe.lengths, weights, own, encoders, encoding),
         plan_training(steps, data.examples, mining, training),
         resources,
-    )  # fmt: skip
+    )
+
+
+def _draw_queries(
+    dataset: Dataset, rows: Sequence[dict[str, Any]], qrels: dict[str, dict[str, float]], config: PreflightConfig
+) -> Queries:
+    """The queries of the split that measure; `rows` are all queries."""
+    measuring = [row for row in rows if row["split"] == config.split]
+    languages = read_languages(dataset, find_positives(measuring, qrels))
+    return choose_queries(measuring, qrels, languages, config)
+
+
+def _describe_sample(queries: Queries, corpus: Corpus, split: str) -> SampleFacts:
+    return SampleFacts(
+        split=split,
+        queries=queries.core,
+        groups=len(set(queries.groups[: queries.core])),
+        are_weak=queries.are_weak,
+        documents=corpus.documents - corpus.unseen,
+        drawn=corpus.drawn_documents,
+        all_documents=corpus.documents,
+        all_rows=corpus.rows,
+        labelled_rows=corpus.labelled,
+    )
 
 
 def _lengths(own: int, config: PreflightConfig, training: TrainingConfig) -> list[int]:

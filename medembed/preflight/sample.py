@@ -1,4 +1,4 @@
-"""A sample of queries, documents and training pairs that a hash of ids decides, read in one pass over the corpus."""
+"""A sample of documents and training pairs that a hash of ids decides, read in one pass over the corpus."""
 
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -8,24 +8,11 @@ from typing import Any
 from medembed import storage
 from medembed.data.dataset import Dataset
 from medembed.mining.pairs import Pair
-from medembed.preflight.config import PreflightConfig
 from medembed.progress import track
-from medembed.schema import WEAK, content_hash, document_of
+from medembed.schema import content_hash, document_of
 
 Row = tuple[str, str]  # (row id, text)
 CorpusRow = tuple[str, str, str | None]  # (row id, text, class)
-
-
-@dataclass(frozen=True)
-class Queries:
-    """Sampled queries in an order that a hash decides, each with the grades of its positives."""
-
-    ids: tuple[str, ...] = ()
-    texts: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    positives: tuple[dict[str, float], ...] = ()
-    are_weak: bool = False  # all there are were made from the structure of documents
 
 
 @dataclass(frozen=True)
@@ -53,33 +40,16 @@ class Corpus:
         return self.documents - self.drawn_documents - len({document_of(row_id) for row_id, _ in self.forced})
 
 
-def choose_queries(
-    rows: Iterable[dict[str, Any]], qrels: dict[str, dict[str, float]], config: PreflightConfig
-) -> Queries:
-    """At most `sample_queries` of the rows that have a positive; weak ones only where there are no others.
-
-    It stops early where their positives would fill more than half of the sampled documents: the rest must stay
-    a fair draw of what they are to be told from.
-    """
-    measurable = []
-    for row in rows:
-        positives = {name: grade for name, grade in qrels.get(row["query_id"], {}).items() if grade > 0}
-        if positives:
-            measurable.append((content_hash(row["query_id"]), row, positives))
-    asked = [entry for entry in measurable if WEAK not in entry[1]["tags"]]
-    chosen: list[tuple[dict[str, Any], dict[str, float]]] = []
-    needed: set[str] = set()
-    for _, row, positives in sorted(asked or measurable, key=lambda entry: entry[0])[: config.sample_queries]:
-        needed |= positives.keys()
-        if chosen and len(needed) > config.sample_documents // 2:
-            break
-        chosen.append((row, positives))
-    if not chosen:
-        return Queries()
-    ids, texts, languages, groups = (
-        tuple(row[name] for row, _ in chosen) for name in ("query_id", "text", "language", "group_id")
-    )
-    return Queries(ids, texts, languages, groups, tuple(positives for _, positives in chosen), are_weak=not asked)
+def read_languages(dataset: Dataset, names: Collection[str]) -> dict[str, str]:
+    """Read {document_id: language} of these documents by their first rows; "und" where there is none."""
+    languages: dict[str, str] = {}
+    for uri, _ in dataset.corpus_files():
+        table = storage.read_parquet(uri, ["document_id", "language"])
+        for row_id, language in zip(*table.to_pydict().values(), strict=True):
+            name = document_of(row_id)
+            if name in names:
+                languages.setdefault(name, language)
+    return {name: languages.get(name, "und") for name in names}
 
 
 def read_corpus(dataset: Dataset, forced: Collection[str], extra: Collection[str], size: int) -> Corpus:

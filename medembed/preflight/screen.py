@@ -5,10 +5,14 @@ from collections.abc import Sequence
 
 from medembed.preflight.plan import EncodePlan, TrainPlan
 from medembed.preflight.preflight import Preflight
+from medembed.preflight.quality import ALL, Cell, Survey
+from medembed.preflight.queries import SMALLEST_SLICE
 
 _WIDTH = 100
 _LABEL = 12
 _RULES = 5  # that "left out" names
+_SLICES = 4  # that the table of recall names, and those too small to judge
+_NAME = 30  # columns of that table's names
 _HEADLINES = {
     "fine-tune": "FINE-TUNE: it is worth it.",
     "do not": "DO NOT fine-tune: it is not worth it.",
@@ -61,9 +65,26 @@ def _quality(found: Preflight) -> list[str]:
         f"{sample.queries:,} {kind}{sample.split} queries in {sample.groups:,} groups, {basis} "
         f"{sample.all_documents:,} documents",
     ]
-    if own.languages:
-        cells = [f"{name} {of.recall:.3f} and {of.ndcg:.3f} ({of.queries:,})" for name, of in own.languages.items()]
-        lines.append("the same by language (queries): " + ", ".join(map(_unbroken, cells)))
+    return lines + (_slices(found.survey) if found.survey else [])
+
+
+def _slices(survey: Survey) -> list[str]:
+    """Recall@10 of all queries and the worst slices by dimension, then slices too small to judge."""
+    rows: dict[str, list[Cell]] = {}
+    for cell in survey.cells:
+        rows.setdefault(cell.name, []).append(cell)
+    worst = sorted(rows, key=lambda name: (name != ALL, min(cell.sure.high for cell in rows[name])))
+    lines = ["recall@10 (queries)".ljust(_NAME) + "".join(f"{cell.dimension:>7}" for cell in rows[ALL])]
+    for name in worst[: 1 + _SLICES]:
+        label = textwrap.shorten(name, _NAME - 8, placeholder="...") + f" ({rows[name][0].queries:,})"
+        lines.append(label.ljust(_NAME) + "".join(f"{cell.recall.value:>7.3f}" for cell in rows[name]))
+    more = len(worst) - 1 - _SLICES
+    if more > 0:
+        lines.append(f"and {_count(more, 'slice')} that did better: summary.json has them")
+    if survey.few:
+        shown = [_unbroken(f"{name} ({count:,})") for name, count in list(survey.few.items())[:_SLICES]]
+        rest = f" and {len(survey.few) - _SLICES} more" if len(survey.few) > _SLICES else ""
+        lines.append(f"not judged, as under {SMALLEST_SLICE} groups (queries): " + ", ".join(shown) + rest)
     return lines
 
 

@@ -72,7 +72,7 @@ def time_steps(
 
     set_seed(config.seed)
     encoder, adapter = load_student(model, config)
-    columns = to_columns(examples, encoder.prompt("query"), encoder.prompt("document"))
+    columns = to_columns(examples)
     try:
         with tempfile.TemporaryDirectory(prefix="medembed-preflight-") as scratch:
             plan = Plan(read_together(len(examples), config, 1), steps + 1, steps + 1)

@@ -1,15 +1,24 @@
-"""Whether fine-tuning is worth it, by the published rules. Pure.
+"""Whether fine-tuning is worth it: the published rules, applied wherever the model will be used. Pure.
 
-1,000 training pairs or more and a base model whose recall@10 is under 70%: fine-tune. Under 500 pairs, or a
-base model that does well: do not. Between, or where the measurement cannot tell: marginal.
+The published rules: 1,000 training pairs or more and a base model whose recall@10 is under 70%:
+fine-tune. Under 500 pairs, or a base model that does well: do not. Between, or where the
+measurement cannot tell: marginal.
+
+They look at the mean over all queries with all dimensions. A base model can do well there and fail
+at 64 dimensions, or from French to English. So each cell is looked at: each dimension that will be
+served, over all queries and in each slice. The model does badly if one cell is surely under 70%, or
+if one dimension surely keeps under 90% of the full width's recall: training with that dimension
+brings nearly all of it back. It does well if no cell does badly or may do so. Of many cells the
+lowest is low by chance, too, so "surely" goes by intervals that hold for all cells at once.
 """
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from medembed.preflight.estimate import Interval
+from medembed.preflight.quality import ALL, Cell, Kept, Survey
 
-ENOUGH_PAIRS, TOO_FEW_PAIRS, GOOD_RECALL = 1000, 500, 0.70
+ENOUGH_PAIRS, TOO_FEW_PAIRS, GOOD_RECALL, GOOD_KEPT = 1000, 500, 0.70, 0.90
 
 Answer = Literal["fine-tune", "do not", "marginal"]
 
@@ -22,46 +31,104 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def decide(pairs: int, recall: Interval | None, split: str) -> Verdict:
-    """The answer from the number of training pairs and the base model's recall@10; None where no query measures it.
+class _Finding(NamedTuple):
+    """What one look says by itself, and why."""
 
-    Too few pairs settle it alone, and so does recall whose whole interval lies above GOOD_RECALL.
+    answer: Answer
+    reason: str
+
+
+def decide(pairs: int, found: Survey | None, split: str) -> Verdict:
+    """The answer from the number of training pairs and the base model's recall@10.
+
+    `found` is None where no query measures it. Too few pairs settle it alone. Of what is said about
+    recall, the worst counts.
     """
-    answers = (_judge_pairs(pairs), _judge_recall(recall))
-    answer: Answer = "do not" if "do not" in answers else "marginal" if "marginal" in answers else "fine-tune"
-    return Verdict(answer, (_explain_pairs(pairs), _explain_recall(recall, split)))
+    enough = _judge_pairs(pairs)
+    findings = [_Finding("marginal", f"The base model cannot be measured: no {split} query has a positive document.")]
+    if found is not None:
+        findings = [_judge_mean(found.cells[0], split), *_judge_cells(found), *_judge_kept(found.kept)]
+    recall = _first(("fine-tune", "marginal", "do not"), [finding.answer for finding in findings])
+    answer = _first(("do not", "marginal", "fine-tune"), [enough.answer, recall])
+    return Verdict(answer, tuple(finding.reason for finding in (enough, *findings)))
 
 
-def _judge_pairs(pairs: int) -> Answer:
+def _first(order: Sequence[Answer], answers: Collection[Answer]) -> Answer:
+    return next(answer for answer in order if answer in answers)
+
+
+def _judge_pairs(pairs: int) -> _Finding:
     if pairs < TOO_FEW_PAIRS:
-        return "do not"
-    return "fine-tune" if pairs >= ENOUGH_PAIRS else "marginal"
+        meaning = f"under {TOO_FEW_PAIRS} there is too little to learn from; add some"
+        return _Finding("do not", f"{pairs:,} training pairs: {meaning}.")
+    if pairs < ENOUGH_PAIRS:
+        return _Finding("marginal", f"{pairs:,} training pairs: {TOO_FEW_PAIRS} can be enough, {ENOUGH_PAIRS:,} are.")
+    return _Finding("fine-tune", f"{pairs:,} training pairs: {ENOUGH_PAIRS:,} are enough.")
 
 
-def _judge_recall(recall: Interval | None) -> Answer:
-    if recall is None or recall.low < GOOD_RECALL <= recall.high:
-        return "marginal"
-    return "do not" if recall.low >= GOOD_RECALL else "fine-tune"
+def _judge_mean(cell: Cell, split: str) -> _Finding:
+    """What the published rule looks at: all queries at full width, by their own interval."""
+    answer: Answer = "marginal"
+    meaning = f"too near to {GOOD_RECALL:.2f} to tell; more queries narrow it"
+    if cell.recall.high < GOOD_RECALL:
+        answer = "fine-tune"
+        meaning = f"under {GOOD_RECALL:.2f} there is room to improve"
+    elif cell.recall.low >= GOOD_RECALL:
+        answer = "do not"
+        meaning = f"it does well in the mean, with {GOOD_RECALL:.2f} or more"
+    return _Finding(
+        answer,
+        f"The base model's recall@10 on {split}, with all {cell.dimension} dimensions, is "
+        f"{cell.recall.value:.2f} (95% interval {cell.recall.low:.2f} to {cell.recall.high:.2f}): "
+        f"{meaning}.",
+    )
 
 
-def _explain_pairs(pairs: int) -> str:
+def _judge_cells(found: Survey) -> Iterator[_Finding]:
+    """The worst of the other cells: of those that are surely bad, else that may be, else of all."""
+    answers = {cell: _judge_cell(cell) for cell in found.cells[1:]}
+    if not answers:
+        return
+    answer = _first(("fine-tune", "marginal", "do not"), answers.values())
+    decisive = [cell for cell in answers if answers[cell] == answer]
+    worst = min(decisive, key=lambda cell: (cell.sure.high, cell.dimension))
     meaning = {
-        "do not": f"under {TOO_FEW_PAIRS} there is too little to learn from",
-        "marginal": f"{TOO_FEW_PAIRS} can be enough, {ENOUGH_PAIRS:,} are",
-        "fine-tune": f"{ENOUGH_PAIRS:,} are enough",
+        "fine-tune": f"surely under {GOOD_RECALL:.2f}, there is room to improve",
+        "marginal": f"it may be under {GOOD_RECALL:.2f}; more queries tell",
+        "do not": "it does well there, too",
     }
-    return f"{pairs:,} training pairs: {meaning[_judge_pairs(pairs)]}."
+    yield _Finding(
+        answer,
+        f"The worst of {len(found.cells)} cells (dimension x slice) is {worst.name} at "
+        f"{worst.dimension} dimensions: {worst.recall.value:.2f} in {worst.queries:,} queries "
+        f"({worst.sure.low:.2f} to {worst.sure.high:.2f}, wide enough for all cells at once): "
+        f"{meaning[answer]}.",
+    )
 
 
-def _explain_recall(recall: Interval | None, split: str) -> str:
-    if recall is None:
-        return f"The base model cannot be measured: no {split} query has a positive document."
-    meaning = {
-        "do not": f"it does well already, with {GOOD_RECALL:.2f} or more",
-        "marginal": f"too near to {GOOD_RECALL:.2f} to tell; more queries narrow it",
-        "fine-tune": f"under {GOOD_RECALL:.2f} there is room to improve",
-    }
-    return (
-        f"The base model's recall@10 on {split} is {recall.value:.2f} (95% interval {recall.low:.2f} to "
-        f"{recall.high:.2f}): {meaning[_judge_recall(recall)]}."
+def _judge_cell(cell: Cell) -> Answer:
+    """A slice does well if its mean does: its interval is too wide to ask for more."""
+    if cell.sure.high < GOOD_RECALL:
+        return "fine-tune"
+    least = cell.recall.low if cell.name == ALL else cell.recall.value
+    return "do not" if least >= GOOD_RECALL else "marginal"
+
+
+def _judge_kept(kept: Sequence[Kept]) -> Iterator[_Finding]:
+    """The dimension that keeps least of the full width's recall."""
+    if not kept:
+        return
+    worst = min(kept, key=lambda entry: (entry.share.high, entry.dimension))
+    answer: Answer = "do not"
+    meaning = "nothing much is lost"
+    if worst.share.high < GOOD_KEPT:
+        answer = "fine-tune"
+        meaning = "training with that dimension brings nearly all of it back"
+    elif min(entry.share.value for entry in kept) < GOOD_KEPT:
+        answer = "marginal"
+        meaning = f"it may be under {GOOD_KEPT:.0%}; more queries tell"
+    yield _Finding(
+        answer,
+        f"{worst.dimension} dimensions keep {worst.share.value:.0%} of the full width's recall "
+        f"({worst.share.low:.0%} to {worst.share.high:.0%}): {meaning}.",
     )

@@ -4,10 +4,11 @@ import fcntl
 import logging
 import os
 import re
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -233,6 +234,7 @@ def _connect(tracking_uri: str) -> Any:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -247,12 +249,37 @@ def _connect(tracking_uri: str) -> Any:
         # Two processes that open an empty SQLite file together both migrate it, and break it.
         with open(f"{file}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            _check_sqlite(file)
             client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
             client.search_experiments(max_results=1)
+            client.search_registered_models(max_results=1)
         return client
-    except (MlflowException, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ServiceError(without_passwords(f"MLflow at {tracking_uri}: cannot be used: {reason}")) from None
+    except (MlflowException, SQLAlchemyError, OSError, sqlite3.Error, ImportError) as error:
+        raise ServiceError(
+            f"MLflow at {without_passwords(tracking_uri)}: cannot be used: {_first_line(error)} Give another "
+            "registry.tracking_uri, or bring that one back: medembed restore makes one anew from a backup."
+        ) from None
+
+
+def _check_sqlite(file: Path) -> None:
+    """Raises sqlite3.Error for what is no such file at all: MLflow would try for minutes to open it."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+
+
+def explain(error: BaseException) -> ServiceError | None:
+    """What is wrong with MLflow, where that is what this error says: its server went away, or its file is damaged."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if isinstance(error, MlflowException | SQLAlchemyError):
+        return ServiceError(f"MLflow failed: {_first_line(error)}")
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    line = without_passwords((str(error).strip().splitlines() or [type(error).__name__])[0])
+    return line if line.endswith(".") else f"{line}."
 
 
 @contextmanager

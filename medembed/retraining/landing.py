@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from medembed import storage
 from medembed.data.config import SourceConfig
 from medembed.data.files import read_part
-from medembed.data.parts import Part, hash_file, is_hidden
+from medembed.data.parts import Part, hash_file, is_gzip, is_hidden
 from medembed.data.rows import BadRow
 from medembed.errors import DataError, StorageError
 
@@ -77,10 +77,10 @@ def look(
         raise StorageError(f"source.path {source.path}: no such place; give the folder or prefix where files land.")
     found, left, counts = dict[str, Landed](), dict[str, str](), {"taken": 0, "aside": 0}
     for file in sorted(files, key=lambda file: (file[2], file[0])):
-        uri, size, mtime_ns = file
+        uri, _, mtime_ns = file
         if file not in hashes:
             age = now - mtime_ns / 1e9
-            fault = _fault(uri, size, age if storage.is_local(uri) else None, settle_s, source)
+            fault = _fault(file, age if storage.is_local(uri) else None, settle_s, source)
             if fault is not None:
                 left[uri.removeprefix(place).lstrip("/") or uri] = fault
                 continue
@@ -101,13 +101,14 @@ def count_rows(file: Landed) -> int:
         stream: Any = opened.enter_context(storage.open_input(file.uri))
         if file.uri.endswith(".parquet"):
             return int(pq.ParquetFile(stream).metadata.num_rows)
-        if file.uri.endswith(".gz"):
+        if is_gzip(file.uri):
             stream = opened.enter_context(gzip.open(stream))
         return sum(block.count(b"\n") for block in iter(lambda: stream.read(_TAIL), b""))
 
 
-def _fault(uri: str, size: int, age_s: float | None, settle_s: float, source: SourceConfig) -> str | None:
+def _fault(file: tuple[str, int, int], age_s: float | None, settle_s: float, source: SourceConfig) -> str | None:
     """Why a file may not be complete; None if it is. On an object store a file is there whole or not at all."""
+    uri, size, _ = file
     if _UNFINISHED.search(uri):
         return "its name says that it is being written"
     if size == 0:
@@ -115,17 +116,21 @@ def _fault(uri: str, size: int, age_s: float | None, settle_s: float, source: So
     if age_s is not None and age_s < settle_s:
         return f"changed {max(age_s, 0):.0f} s ago, less than settle_s={settle_s:g}"
     if uri.lower().endswith(_TABLES):
-        if age_s is None or age_s > _LONGEST_PAUSE_S:
-            return None  # nobody writes to it any more: what is wrong with it is told with its row
-        return _check_table(uri, source)
+        is_left = age_s is None or age_s > _LONGEST_PAUSE_S  # nobody writes to it: its row will be told as bad
+        return None if is_left else _check_table(uri, source)
     check = next((check for suffix, check in _CHECKS.items() if uri.lower().endswith(suffix)), None)
     return check(uri, size) if check else None
 
 
 def _check_lines(uri: str, size: int) -> str | None:
     with storage.open_input(uri) as stream:
+        is_array = stream.read(1) == b"["
         stream.seek(max(size - _TAIL, 0))
         tail = stream.read()
+    if is_array:
+        return None if tail.rstrip().endswith(b"]") else "its array breaks off"
+    if uri.lower().endswith(".json"):
+        return None  # it may be an object over several lines, which will be told as that
     last = tail.rstrip().rpartition(b"\n")[2]
     if tail.endswith(b"\n") or len(last) >= _TAIL - 1:
         return None
@@ -169,5 +174,6 @@ def _check_parquet(uri: str, size: int) -> str | None:
 
 
 _CHECKS: dict[str, Callable[[str, int], str | None]] = {
-    ".gz": _check_gzip, ".parquet": _check_parquet, ".jsonl": _check_lines, ".ndjson": _check_lines,
+    ".gz": _check_gzip, ".parquet": _check_parquet, ".json": _check_lines, ".jsonl": _check_lines,
+    ".ndjson": _check_lines,
 }  # fmt: skip

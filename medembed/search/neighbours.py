@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import StorageError
+from medembed.privacy import show_id
 from medembed.search.multiply import Library, with_numpy
 from medembed.search.nominate import best_rows, keep_best
 from medembed.search.precise import Numbers, Scores, Vectors, unit_rows
@@ -68,9 +69,9 @@ class Corpus:
             rows, useless = unit_rows(vectors, dimensions)
             if len(useless):
                 raise StorageError(
-                    f"row {ids[useless[0]]!r}: its embedding is not finite or has no length ({len(useless)} of "
-                    f"{len(ids)} rows of its shard), expected finite numbers; find all with `medembed table verify`, "
-                    "and encode them again."
+                    f"row {show_id(str(ids[useless[0]]))!r}: its embedding is not finite or has no length "
+                    f"({len(useless)} of {len(ids)} rows of its shard), expected finite numbers; find all with "
+                    "`medembed table verify`, and encode them again."
                 )
             names += ids
             blocks.append(rows)

@@ -10,8 +10,8 @@ Columns = dict[str, list[Any]]  # what the trainer reads, `label` last
 NO_DOCUMENT = -1  # id of the stand-in where an example has fewer negatives than others
 
 
-def to_columns(examples: Sequence[dict[str, Any]], query_prompt: str, document_prompt: str) -> Columns:
-    """{query, positive, negative_0, ..., label}: texts behind their prompts, and int64 ids as `label`.
+def to_columns(examples: Sequence[dict[str, Any]]) -> Columns:
+    """{query, positive, negative_0, ..., label}: texts, and int64 ids as `label`.
 
     `label` is [query id, positive id, negative ids ...] per row: the trainer's collator tokenises every
     other column, and this one becomes a tensor. Ids are those of documents, so that another chunk of a positive
@@ -19,7 +19,7 @@ def to_columns(examples: Sequence[dict[str, Any]], query_prompt: str, document_p
     text with id NO_DOCUMENT stands in, which the loss masks.
     """
     count, numbers = max((len(row["negatives"]) for row in examples), default=0), _number(examples)
-    columns = _texts(examples, count, query_prompt, document_prompt)
+    columns = _texts(examples, count)
     for row in examples:
         documents = [numbers["document", document_of(name)] for name in (row["positive_id"], *row["negative_ids"])]
         padding = [NO_DOCUMENT] * (count + 1 - len(documents))
@@ -52,7 +52,7 @@ def _number(examples: Sequence[dict[str, Any]]) -> dict[tuple[str, str], int]:
     return numbers
 
 
-def to_scored_columns(examples: Sequence[dict[str, Any]], query_prompt: str, document_prompt: str) -> Columns:
+def to_scored_columns(examples: Sequence[dict[str, Any]]) -> Columns:
     """{query, positive, negative_0, ..., label}: `label` is the second opinion's [positive's, negatives' ...] scores.
 
     Where an example has fewer negatives than others, an empty text with score NaN stands in. Examples without any
@@ -62,28 +62,28 @@ def to_scored_columns(examples: Sequence[dict[str, Any]], query_prompt: str, doc
     count = max((len(row["negatives"]) for row in examples), default=0)
     scores = [[row["positive_second_score"], *row["negative_second_scores"]] for row in examples]
     padded = [found + [math.nan] * (count + 1 - len(found)) for found in scores]
-    return _texts(examples, count, query_prompt, document_prompt) | {"label": padded}
+    return _texts(examples, count) | {"label": padded}
 
 
-def to_triplets(examples: Sequence[dict[str, Any]], query_prompt: str, document_prompt: str) -> Columns:
+def to_triplets(examples: Sequence[dict[str, Any]]) -> Columns:
     """{query, positive, negative, label}: a row for each negative; `label`, which no triplet loss reads, is 0."""
     rows = [(row["query"], row["positive"], negative) for row in examples for negative in row["negatives"]]
     return {
-        "query": [query_prompt + query for query, _, _ in rows],
-        "positive": [document_prompt + positive for _, positive, _ in rows],
-        "negative": [document_prompt + negative for _, _, negative in rows],
+        "query": [query for query, _, _ in rows],
+        "positive": [positive for _, positive, _ in rows],
+        "negative": [negative for _, _, negative in rows],
         "label": [0] * len(rows),
     }
 
 
-def _texts(examples: Sequence[dict[str, Any]], count: int, query_prompt: str, document_prompt: str) -> Columns:
+def _texts(examples: Sequence[dict[str, Any]], count: int) -> Columns:
     """{query, positive, negative_0, ...} with `count` columns of negatives; "" where an example has fewer."""
     columns: Columns = {
-        "query": [query_prompt + row["query"] for row in examples],
-        "positive": [document_prompt + row["positive"] for row in examples],
+        "query": [row["query"] for row in examples],
+        "positive": [row["positive"] for row in examples],
     }
     for position in range(count):
         columns[f"negative_{position}"] = [
-            document_prompt + row["negatives"][position] if position < len(row["negatives"]) else "" for row in examples
+            row["negatives"][position] if position < len(row["negatives"]) else "" for row in examples
         ]
     return columns

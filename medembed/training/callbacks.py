@@ -12,8 +12,9 @@ import ray.train
 import torch
 from transformers import TrainerCallback
 
-from medembed.encoding.encoder import Encoder, Role
+from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import CARD
+from medembed.encoding.reading import Role
 from medembed.training.collective import encode_in_shares, from_rank_zero, world
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import DevSample, Vectors, score_dev_sample

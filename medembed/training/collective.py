@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.nn.functional import all_gather
 
-from medembed.encoding.encoder import Role
+from medembed.encoding.reading import Role
 from medembed.errors import MedEmbedError, TrainingError
 
 Result = TypeVar("Result")

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.data.dataset import Dataset
-from medembed.encoding.encoder import Role
+from medembed.encoding.reading import Role
 from medembed.errors import DataError
 from medembed.evaluation.metrics import parse_metric
 from medembed.evaluation.questions import find_measurable

@@ -15,7 +15,7 @@ from medembed.training.config import TrainingConfig
 from medembed.training.grouping import count_paired, group_by_length, pair_by_class
 from medembed.training.order import Arrange, Plan, Position, Stream
 from medembed.training.parameters import freeze
-from medembed.training.prompts import set_prompts
+from medembed.training.prompts import roles_of, set_prompts
 from medembed.training.state import TrainingState
 
 
@@ -94,7 +94,7 @@ def build_trainer(
         plan=plan,
         adapter=adapter,
         model=encoder.model,
-        args=training_arguments(config, plan.done + plan.steps, scratch, encoder.model),
+        args=training_arguments(config, plan.done + plan.steps, scratch, encoder, roles_of(columns, config.loss.name)),
         train_dataset=RowDataset.from_dict(columns),
         loss=make_loss(config, encoder.model, known or columns["label"]),
         callbacks=[callback],

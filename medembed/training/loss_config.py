@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from medembed.config import Config, InputUri
+from medembed.config import Config, ModelUri
 
 LossName = Literal[
     "multiple_negatives", "cached_multiple_negatives", "guided", "triplet", "margin_mse", "contrastive",
@@ -44,7 +44,7 @@ class LossConfig(Config):
         description="texts that the encoder holds at a time with cached gradients; null: 16 for "
         "cached_multiple_negatives, no caching for guided",
     )
-    guide: InputUri | None = Field(
+    guide: ModelUri | None = Field(
         default=None,
         description="model that guides (guided) or teaches (mse): folder, s3://, gs://, package://, "
         "hf://organisation/name or models:/name@alias",

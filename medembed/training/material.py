@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from medembed.data.dataset import Dataset
-from medembed.encoding.encoder import Role
+from medembed.encoding.reading import Role
 from medembed.errors import DataError
 from medembed.schema import document_of
 from medembed.training.batches import Columns, to_columns, to_scored_columns, to_triplets
@@ -19,7 +19,7 @@ from medembed.training.loss_config import ON_EXAMPLES, ON_SCORED_PAIRS
 Rows = Sequence[dict[str, Any]]
 
 _BINARY = ("contrastive", "online_contrastive")
-_ON_EXAMPLES: dict[str, Callable[[Rows, str, str], Columns]] = {"triplet": to_triplets, "margin_mse": to_scored_columns}
+_ON_EXAMPLES: dict[str, Callable[[Rows], Columns]] = {"triplet": to_triplets, "margin_mse": to_scored_columns}
 
 
 def check_fits(config: TrainingConfig, dataset: Dataset, examples: Rows) -> int:
@@ -37,28 +37,28 @@ def check_fits(config: TrainingConfig, dataset: Dataset, examples: Rows) -> int:
     return _check_any(len(texts_by_role(dataset)), f"{dataset.uri}: no training text, but loss mse reads them.")
 
 
-def make_material(config: TrainingConfig, dataset: Dataset, examples: Rows, prompts: tuple[str, str]) -> Columns:
-    """{column: values} for the trainer, `label` last; texts stand behind the `prompts` of (queries, documents).
+def make_material(config: TrainingConfig, dataset: Dataset, examples: Rows) -> Columns:
+    """{column: values} for the trainer, `label` last; it puts the prompts in front of the texts.
 
     Ranking losses, triplet and margin_mse read the examples. Contrastive losses, cosine_similarity, cosent and angle
     read the judged pairs of the training queries: the similarity that a pair came with, else its score; 0 or 1 for the
     contrastive ones. Of a document in chunks the first stands for it. batch_hard reads the texts of the training split
     that have a class. `check_fits` says whether they fit. What mse reads needs a teacher: `teaching`.
     """
-    name, (query_prompt, document_prompt) = config.loss.name, prompts
+    name = config.loss.name
     if name in ON_EXAMPLES:
-        return _ON_EXAMPLES.get(name, to_columns)(examples, query_prompt, document_prompt)
+        return _ON_EXAMPLES.get(name, to_columns)(examples)
     if name in ON_SCORED_PAIRS:
         pairs = _scored_pairs(name, dataset)
         return {
-            "query": [query_prompt + query for query, _, _ in pairs],
-            "document": [document_prompt + document for _, document, _ in pairs],
+            "query": [query for query, _, _ in pairs],
+            "document": [document for _, document, _ in pairs],
             "label": [score for _, _, score in pairs],
         }
     texts = _classed_texts(dataset)
     numbers = {label: number for number, label in enumerate(sorted({label for _, label in texts}))}
     return {
-        "text": [document_prompt + text for text, _ in texts],
+        "text": [text for text, _ in texts],
         "label": [numbers[label] for _, label in texts],
     }
 

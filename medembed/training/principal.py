@@ -84,10 +84,12 @@ def turn(model: Any, axes: npt.NDArray[np.float32]) -> None:
     import torch
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
-    width = len(axes)
-    rotation = Dense(width, width, bias=False, activation_function=torch.nn.Identity())
+    with model.truncate_embeddings(None):  # a model may give fewer dimensions than it computes
+        width = int(model.get_embedding_dimension())
+    rotation = Dense(width, len(axes), bias=False, activation_function=torch.nn.Identity())
     with torch.no_grad():
-        rotation.linear.weight.copy_(torch.from_numpy(axes))
+        rotation.linear.weight.zero_()
+        rotation.linear.weight[:, : len(axes)] = torch.from_numpy(axes)
     name, last = list(model.named_children())[-1]
     if isinstance(last, Normalize):
         delattr(model, name)

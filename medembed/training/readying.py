@@ -43,14 +43,15 @@ def _write_start(work: Work, vectors: Vectors, start: str) -> None:
 
 def read_columns(work: Work, encoder: Encoder) -> tuple[Columns, list[tuple[int, int]]]:
     """(what the trainer reads, the positives that a ranking loss must know)."""
-    prompts, device = (encoder.prompt("query"), encoder.prompt("document")), encoder.model.device
+    device = encoder.model.device
     if work.config.loss.name == "mse":
+        prompts = (encoder.prompt("query"), encoder.prompt("document"))
         return learn_from_teacher(work.dataset, work.config, prompts, device), []
-    return agreed(lambda: _read_columns(work, prompts), device)
+    return agreed(lambda: _read_columns(work), device)
 
 
-def _read_columns(work: Work, prompts: tuple[str, str]) -> tuple[Columns, list[tuple[int, int]]]:
+def _read_columns(work: Work) -> tuple[Columns, list[tuple[int, int]]]:
     dataset = open_dataset(work.dataset)
     examples = open_examples(work.examples).read() if work.examples else []
     known = known_pairs(examples, dataset.qrels()) if work.config.loss.name in RANKING else []
-    return make_material(work.config, dataset, examples, prompts), known
+    return make_material(work.config, dataset, examples), known

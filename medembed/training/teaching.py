@@ -7,7 +7,8 @@ import torch
 
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder, Role
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.reading import Role
 from medembed.errors import ModelError
 from medembed.training.batches import Columns
 from medembed.training.collective import agreed, encode_in_shares

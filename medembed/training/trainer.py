@@ -34,6 +34,7 @@ from medembed.training.principal import read_start, turns
 from medembed.training.reporting import check_reporting
 from medembed.training.run import claim_run, latest_checkpoint, mend_snapshot, remove_run, run_folder
 from medembed.training.start_line import describe_start
+from medembed.training.trainable import check_trainable
 from medembed.training.trial import Trial
 from medembed.training.worker import Refused, Work, train_worker
 
@@ -132,6 +133,7 @@ def _describe(
 def _check_inputs(dataset: Dataset, examples: Examples | None, model: str, config: TrainingConfig) -> Examples | None:
     """The examples, None where the loss reads none. Raises ModelError for dimensions that the model has not, DataError
     for examples that the loss cannot read or that were mined from another data set."""
+    check_trainable(model, config)
     folder = fetch_model(model)
     check_dimensions(config.dimensions, model_width(folder) or max(config.dimensions))  # workers look again
     if config.loss.name not in ON_EXAMPLES:

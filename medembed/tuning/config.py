@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from medembed.config import Config, InputUri, OutputUri
+from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.encoding.config import EncodingConfig
 from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
@@ -19,7 +19,7 @@ _STEP = ("training.batch_size", "training.accumulation_steps")  # how many examp
 class TuneConfig(Config):
     """A base configuration, the keys that are searched, the budget, the objective."""
 
-    model: InputUri = Field(
+    model: ModelUri = Field(
         description="base model: folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
     data: InputUri = Field(description="data set made by `medembed prepare`")

@@ -33,6 +33,7 @@ from medembed.training.enough import check_corpus
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
 from medembed.training.run import claim_run
+from medembed.training.trainable import check_trainable
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Record, Records
 from medembed.tuning.report import draw_report
@@ -76,6 +77,7 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
     """
     output, seconds = storage.absolute(config.output), dict[str, float]()
     room, axes = count_room(config, find_nodes(), spare_cpus), config.axes()
+    check_trainable(model, config.training)
     check_dimensions(config.training.dimensions, model_width(fetch_model(model)) or max(config.training.dimensions))
     draw_dev_sample(dataset, config.training)  # fails here, in a second, rather than in each trial
     pool = _plan_pool(config, axes)

@@ -111,6 +111,14 @@ def test_an_endpoint_shows_which_replicas_serve_which_version(two: World):
     unknown = {"/health/replicas": {"replicas": [replica("2", "f00d", None)]}}
     with answering({"/health/replicas": {}}) as url, pytest.raises(ServiceError, match="no 'replicas' in its answer"):
         lineage(two, url)
+    empty = {**replica("", ""), "version": None, "fingerprint": None, "reason": "ModelError: model: no such folder."}
+    with (
+        answering({"/health/replicas": {"replicas": [empty]}}) as url,
+        pytest.raises(ServiceError, match="no replica could load its model: ModelError: model: no such folder"),
+    ):
+        lineage(two, url)
+    with answering({"/health/replicas": {"replicas": [empty, replica("1", first)]}}) as url:
+        assert lineage(two, url)[0].startswith(f"{url}: 1 of 2 replicas serves version 1, encoder {first}")
     with answering(unknown) as url, pytest.raises(ServiceError, match=r"encoder f00d.*registered: 2 \(.*1 \("):
         lineage(two, url)
 

@@ -64,6 +64,13 @@ def refuse(uri: str, tmp_path: Path, columns: TextColumns | None = None) -> str:
     return message
 
 
+def test_a_raw_tsv_is_read_as_it_stands_if_so_asked(tmp_path: Path):
+    (tmp_path / "raw.tsv").write_text('id\ttext\nd1\t"HER2-\nd2\t5\'"\n')
+    assert "raw.tsv:2: a quote opens a cell that goes over 2 lines" in refuse(f"{tmp_path}/raw.tsv", tmp_path)
+    _, found = read(f"{tmp_path}/raw.tsv", tmp_path, TextColumns(quoting="none"))
+    assert {name: text for name, (text, _) in found.items()} == {"d1": '"HER2-', "d2": "5'\""}
+
+
 def test_one_text_has_one_content_hash_by_whatever_way_it_comes(tmp_path: Path):
     prepared = prepare(SourceConfig(path=write(tmp_path / "p.jsonl", rows_of(TEXTS))), SplitConfig(), f"{tmp_path}/p")
     expected = dict(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medembed.data.fields import key_at, keys_at, sections_of, texts_at, value_at
+from medembed.data.fields import key_at, language_at, sections_of, tags_at, texts_at, value_at
 
 ROW: dict[str, Any] = {
     "a.b": "whole name",
@@ -98,9 +98,9 @@ def test_the_first_field_that_holds_a_key_gives_it():
 
 def test_keys_are_gathered_from_values_and_lists():
     row = {"a": ["x", 1, None, "", " ", {"no": 1}], "b": "y", "c": None}
-    assert keys_at(row, ["a", "b", "c", "absent"]) == ("x", "1", "y")
+    assert tags_at(row, ["a", "b", "c", "absent"]) == ("x", "1", "y")
     with pytest.raises(ValueError, match="^'a' holds half of a surrogate pair"):
-        keys_at({"a": ["\ud800"]}, ["a"])
+        tags_at({"a": ["\ud800"]}, ["a"])
 
 
 def test_sections_have_their_heading_and_the_text_below_it():
@@ -118,3 +118,22 @@ def test_sections_have_their_heading_and_the_text_below_it():
 def test_sections_that_are_put_together_come_apart_again(sections: list[tuple[str, str]]):
     text = "".join(f"# {heading}\n{body}\n" for heading, body in sections)
     assert [(heading, body.strip()) for heading, body in sections_of(text)] == sections
+
+
+def test_a_text_is_no_tag_and_the_fault_does_not_quote_it():
+    assert tags_at({"kind": "heart and vessels"}, ["kind"]) == ("heart and vessels",)
+    with pytest.raises(ValueError, match="a tag in 'kind' has 47 characters, at most 40 fit") as caught:
+        tags_at({"kind": ["lay", "Mrs Muster has had a headache since last Monday"]}, ["kind"])
+    assert "Muster" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["Mrs Muster", "english", "en or fr", "1", "SENTINEL-1"])
+def test_a_language_is_a_code_and_the_fault_does_not_quote_what_is_none(value: str):
+    with pytest.raises(ValueError, match="'lang' holds no language code") as caught:
+        language_at({"lang": value}, ["lang"])
+    assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["en", "fra", "pt-BR", "zh_Hant", "", None])
+def test_a_code_with_or_without_a_region_is_a_language(value: str | None):
+    assert language_at({"lang": value}, ["lang"]) == (value or None)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from medembed.data.config import ColumnsConfig
+from medembed.privacy import show_id
 from tests.data.attempts import OTHER, PAIR, fail, succeed
 
 SCORED = b'{"query": "SECRET question", "document": "SECRET answer", "score": %s}\n'
@@ -19,11 +20,11 @@ SKIP = " Fix it, or leave such rows out with source.skip_bad_rows=true."
 ROW_FAULTS = {
     "Latin-1 in JSONL": (
         "p.jsonl", PAIR + '{"query": "SECRET fièvre", "document": "d"}\n'.encode("latin-1"), 2,
-        "not UTF-8 at byte 20 of the line; convert the file, e.g. iconv -f WINDOWS-1252 -t UTF-8.",
+        "not UTF-8 at byte 20 of the line; looks like WINDOWS-1252: convert the file: iconv -f WINDOWS-1252 -t UTF-8.",
     ),
     "Latin-1 in CSV": (
         "p.csv", "query,document\nSECRET q,SECRET d\nSECRET fièvre,d\n".encode("latin-1"), 3,
-        "not UTF-8; convert the file, e.g. iconv -f WINDOWS-1252 -t UTF-8.",
+        "not UTF-8; looks like WINDOWS-1252: convert the file: iconv -f WINDOWS-1252 -t UTF-8.",
     ),
     "a raw NUL in JSONL": (
         "p.jsonl", PAIR + b'{"query": "SECRET \0", "document": "d"}\n', 2,
@@ -234,6 +235,8 @@ def test_an_id_that_is_a_text_is_not_shown(tmp_path: Path):
     path = tmp_path / "p.jsonl"
     rows = [json.loads(row) | {"document_id": "SECRET of a patient"} for row in (PAIR, OTHER)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert "document id of 19 characters stands for another text" in str(fail(path, tmp_path / "out"))
+    assert f"document id {show_id('SECRET of a patient')!r} stands for another text" in str(
+        fail(path, tmp_path / "out")
+    )
     path.write_text(json.dumps(rows[0] | {"document_id": "SECRET x#chunk-1"}) + "\n")
-    assert "document id of 16 characters holds '#chunk-'" in str(fail(path, tmp_path / "out"))
+    assert f"document id {show_id('SECRET x#chunk-1')!r} holds '#chunk-'" in str(fail(path, tmp_path / "out"))

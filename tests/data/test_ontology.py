@@ -56,6 +56,14 @@ def test_queries_are_names_and_synonyms_and_all_but_lay_ones_are_weak(records: l
     assert all(row.document == 0 for record in records for row in record.judgments)
 
 
+def test_labels_that_differ_in_a_sign_are_all_queries(tmp_path: Path):
+    synonyms = "".join(f'synonym: "{name}" EXACT []\n' for name in ("HER2-", "HER2", "HER2+", "her2 −", "CD4+"))
+    (tmp_path / "t.obo").write_text(f'[Term]\nid: T:1\nname: x\ndef: "Cells that lack HER2, not CD4-." []\n{synonyms}')
+    (record,) = read_ontology(str(tmp_path / "t.obo"), SourceConfig(path="t.obo"))
+    assert [query.text for query in record.queries] == ["x", "HER2-", "HER2+", "her2 −", "CD4+"]
+    assert record.dropped == ("query contained in its definition",)
+
+
 def test_what_is_left_out_is_counted_by_its_rule(records: list[Record]):
     assert [rule for record in records for rule in record.dropped] == [
         "label repeated in its term",

@@ -1,7 +1,6 @@
 import pyarrow as pa
 import pytest
 
-from medembed.data.cleaning import spelling_key, words_key
 from medembed.data.config import SplitConfig
 from medembed.data.grouping import Memory
 from medembed.data.judgments import Staged
@@ -9,6 +8,7 @@ from medembed.data.resolve import Resolved, resolve
 from medembed.data.stage import DOCUMENTS, JUDGMENTS, QUERIES
 from medembed.errors import DataError
 from medembed.schema import WEAK, content_hash
+from medembed.spelling import spelling_key, words_key
 
 TRAIN = SplitConfig(dev=0, test=0)
 

@@ -123,7 +123,7 @@ def test_a_language_is_a_code(code: str):
 
 @pytest.mark.parametrize("value", ["SECRET", "Anna Muster", "positive", "1956", "f"])
 def test_what_is_no_language_code_is_at_fault_and_not_shown(value: str):
-    message = "'lang' is no language code; expected ISO 639-1, such as fr."
+    message = "'lang' holds no language code such as en, fr or pt-BR."
     assert fault({"query": "q", "document": "d", "lang": value}) == message
     assert fault({"text": "d", "label": "x", "lang": value}) == message
 

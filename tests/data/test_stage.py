@@ -9,12 +9,12 @@ import pytest
 
 from medembed import storage
 from medembed.data import stage
-from medembed.data.cleaning import spelling_key, words_key
 from medembed.data.config import SourceConfig
 from medembed.data.mapping import find_mapping
 from medembed.data.parts import Part
 from medembed.data.stage import PLACES_KEPT, SCHEMAS, StagePart
 from medembed.schema import content_hash
+from medembed.spelling import spelling_key, words_key
 
 
 def run(

@@ -32,12 +32,20 @@ def not_utf8() -> pa.Array:
     return pa.StringArray.from_buffers(1, offsets, pa.py_buffer("SECRET é".encode("latin-1")))
 
 
+UTF16 = ": UTF-16; expected UTF-8: convert the file: iconv -f UTF-16 -t UTF-8."
+
 # (name of the file, its bytes, what follows the path in the error)
 FILE_FAULTS = {
-    "UTF-16 JSONL": ("p.jsonl", PAIR.decode().encode("utf-16"), ": UTF-16; expected UTF-8: convert it, e.g. iconv"),
-    "UTF-16 CSV": ("p.csv", "query,document\nSECRET,d\n".encode("utf-16"), ": UTF-16; expected UTF-8: convert it"),
+    "UTF-16 JSONL": ("p.jsonl", PAIR.decode().encode("utf-16"), UTF16),
+    "UTF-16 CSV": ("p.csv", "query,document\nSECRET,d\n".encode("utf-16"), UTF16),
+    "UTF-16 without a mark": ("p.jsonl", PAIR.decode().encode("utf-16-le"), ": UTF-16LE without a mark; expected"),
+    "old Macintosh line ends": ("p.csv", b"query,document\rSECRET,d\r", ": lines end as on old Macintoshes (CR); conv"),
+    "an Excel workbook": ("p.csv", b"PK\x03\x04 SECRET", ": a zip archive or an Excel workbook; unpack it, or save"),
+    "GB18030": (
+        "p.csv", "query,document\nSECRET,发热怎么办\n".encode("gb18030"), ":2: not UTF-8; looks like GB18030: convert",
+    ),
     "Latin-1 in a CSV header": (
-        "p.csv", "SECRET né,réponse\nq,d\n".encode("latin-1"), ":1: not UTF-8; convert the file, e.g. iconv -f",
+        "p.csv", "SECRET né,réponse\nq,d\n".encode("latin-1"), ":1: not UTF-8; looks like WINDOWS-1252: convert",
     ),
     "a truncated gzip file": (
         "p.jsonl.gz", gzip.compress(PAIR * 500 + OTHER)[:-30], ": truncated or damaged gzip file after line ",
@@ -52,7 +60,7 @@ FILE_FAULTS = {
     "gzip without .gz": ("p.jsonl", gzip.compress(PAIR), ": compressed by gzip; give it a name that ends in .gz."),
     "a quote that is never closed": (
         "p.csv", b'query,document\nSECRET q,d\nSECRET q,"SECRET d\nSECRET r,e\nSECRET s,f\n',
-        ":3: not valid CSV: unexpected end of data; check the quotes from this line on.",
+        ":3: not valid CSV: unexpected end of data; check the quotes from this line on, or set source.quoting=none",
     ),
     "a quote in the middle of a cell": (
         "p.csv", b'query,document\nSECRET q,"SECRET d" SECRET\n', ":2: not valid CSV: ',' expected after '\"'; check",
@@ -81,6 +89,12 @@ FILE_FAULTS = {
         "p.parquet", parquet(pa.Table.from_arrays([pa.array(["SECRET"])] * 3, ["query", "document", "document"])),
         ": two columns have one name; give each its own.",
     ),
+    "a Git LFS pointer for Parquet": (
+        "p.parquet", b"version https://git-lfs.github.com/spec/v1\n", ": a Git LFS pointer instead of the file; fetch",
+    ),
+    "TREC's qrels alone": ("p.tsv", b"SECRET1\t0\tSECRET2\t1\n", ": judgments by id, without texts; give the folder"),
+    "TREC's qrels alone, as text": ("qrels.txt", b"SECRET1 0 SECRET2 1\n", ": judgments by id, without texts; give"),
+    "BEIR's qrels alone": ("p.tsv", b"query-id\tcorpus-id\tscore\n", ": judgments by id, without texts; give the"),
     "a file of unknown type": (
         "p.docx", PAIR, ": unknown file type; expected .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .obo (or .gz of",
     ),
@@ -108,28 +122,16 @@ UNREADABLE = {
     "Parquet without rows": (
         "p.parquet", parquet(pa.table({"query": pa.array([], pa.string())})), ": empty; expected rows of texts.",
     ),
-    "a JSON array on one line": (
-        "p.json", b"[" + PAIR.strip() + b"]",
-        ":1: expected a JSON object, found list. Expected one object a line, as jq -c '.[]' writes them.",
-    ),
-    "a JSON array over lines": (
-        "p.json", b"[" + PAIR.strip() + b",\n" + OTHER.strip() + b"]\n",
+    "an empty JSON array": ("p.json", b" [ ] ", ": empty; expected rows of texts."),
+    "a JSON array that breaks off": (
+        "p.json", b"[" + PAIR.strip() + b",\n" + OTHER.strip() + b",\n",
         ":1: not valid JSON at column 60: Expecting value. Expected one object a line, as jq -c '.[]' writes them.",
     ),
-    "an indented JSON array": (
-        "p.json", json.dumps([json.loads(PAIR)], indent=1).encode(),
-        ":1: not valid JSON at column 2: Expecting value. Expected one object a line, as jq -c '.[]' writes them.",
-    ),
+    "a JSON array of texts": ("p.json", b'["SECRET a", "SECRET b"]', ":1: expected a JSON object, found str."),
     "an indented JSON object": (
         "p.json", json.dumps(json.loads(PAIR), indent=1).encode(),
         ":1: not valid JSON at column 2: Expecting property name enclosed in double quotes. Expected one object a "
         "line, as jq -c . writes them.",
-    ),
-    "UTF-16 without a mark": (
-        "p.jsonl", PAIR.decode().encode("utf-16-le"), ":1: not valid JSON at column 2: Expecting property name",
-    ),
-    "old Macintosh line ends": (
-        "p.jsonl", (PAIR + OTHER).replace(b"\n", b"\r"), ":1: not valid JSON at column 59: Extra data.",
     ),
 }  # fmt: skip
 
@@ -155,6 +157,23 @@ def beir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("test.tsv", "q1 0 d1 1\nq1  Q0  absent 0\n"),
+        ("test.tsv", "q1\t0\td1\t1\n"),
+        ("test.tsv", "q1\td1\t1\n"),
+        ("test.txt", "q1 0 d1 1\r\n"),
+        ("test.qrels", "query-id corpus-id score\nq1 d1 1\n"),
+        ("test.tsv", '"query-id"\t"corpus-id"\t"score"\n"q1"\t"d1"\t"1"\n'),
+    ],
+)
+def test_qrels_are_read_with_a_header_or_without_as_trec_has_them(name: str, content: str, beir: Path, tmp_path: Path):
+    (beir / "qrels/test.tsv").unlink()
+    (beir / "qrels" / name).write_text(content)
+    assert succeed(beir, tmp_path / "out")["counts"] == {"documents": 1, "queries": 1, "judgments": 1}
+
+
 def test_qrels_that_name_absent_ids_are_counted(beir: Path, tmp_path: Path):
     manifest = succeed(beir, tmp_path / "out")
     assert manifest["counts"] == {"documents": 1, "queries": 1, "judgments": 1}
@@ -164,8 +183,8 @@ def test_qrels_that_name_absent_ids_are_counted(beir: Path, tmp_path: Path):
 BEIR_FAULTS = {
     "a corpus row without an id": ("corpus.jsonl", '{"title": "t", "text": "SECRET"}\n', 1, "missing '_id'; BEIR's"),
     "a query without an id": ("queries.jsonl", '{"text": "SECRET"}\n', 1, "missing '_id'; BEIR's queries need one."),
-    "qrels without a header": (
-        "qrels/test.tsv", "q1\t0\td1\t1\nq1\t0\td2\t1\n", 2, "missing query-id or corpus-id; expected the columns",
+    "qrels with a header of other names": (
+        "qrels/test.tsv", "topic\titer\tdoc\trel\nq1\t0\td2\t1\n", 2, "missing query-id or corpus-id; expected the",
     ),
     "qrels of an unknown split": (
         "qrels/all.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1\n", 2, "split 'all'; expected train, dev (validation)",

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from medembed.encoding import backends
 from medembed.encoding.backends import TorchBackend, calibrate, choose_backend, in_precision, make_probe, unit_vectors
-from medembed.encoding.batching import Batch, pad
+from medembed.encoding.batching import Batch, Tokens
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import ConfigError
@@ -117,7 +117,7 @@ def test_a_model_that_openvino_computes_wrongly_or_not_at_all_is_computed_by_tor
 ):
     bent = with_module(model, Bend(bend))
     # Converted from one text, compared on several: the branch goes the other way.
-    few = pad([[2, 5, 3]], [0])
+    few = Tokens({"input_ids": [[2, 5, 3]]}).batch([0])
     convert = backends.OpenVinoBackend
     monkeypatch.setattr(backends, "OpenVinoBackend", lambda model, example, threads: convert(model, few, threads))
     level = logging.getLogger().level
@@ -174,7 +174,7 @@ def test_calibration_chooses_the_faster(
     torch_s: float, openvino_s: float, chosen: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(backends, "_TIMED_FOR_S", 0.05)
-    batches = [pad([[1, 2]], [0])]
+    batches = [Tokens({"input_ids": [[1, 2]]}).batch([0])]
     assert calibrate(Slow("torch", torch_s), Slow("openvino", openvino_s), batches, 4) == chosen
 
 

@@ -69,10 +69,11 @@ def test_windows_of_texts_change_no_vector_and_no_count(encoder_folder: Path, mo
 
 
 def test_padding_follows_the_tokenizers_side(encoder_folder: Path):
-    encoder = Encoder.load(str(encoder_folder), CONFIG)
-    encoder.model.tokenizer.padding_side = "left"
-    ids = {len(batch.ids): batch for batch in encoder.batches(encoder.tokenize(["heart pain", "heart"]))}[2].ids
-    assert ids[1, 0] == encoder.model.tokenizer.pad_token_id
+    model = Encoder.load(str(encoder_folder), CONFIG).model
+    model.tokenizer.padding_side = "left"
+    tokens = Encoder(model, CONFIG).tokenize(["heart pain", "heart"])
+    ids = tokens.batch([0, 1]).features["input_ids"]
+    assert (tokens.lengths, ids.shape, ids[1, 0]) == ([4, 3], (2, 4), model.tokenizer.pad_token_id)
 
 
 def test_a_model_whose_vectors_are_no_numbers_is_a_one_line_error(encoder_folder: Path):
@@ -84,31 +85,34 @@ def test_a_model_whose_vectors_are_no_numbers_is_a_one_line_error(encoder_folder
 
 def test_a_text_is_marked_as_cut_only_if_a_token_is_missing(encoder_folder: Path):
     encoder = Encoder.load(str(encoder_folder), CONFIG)
-    texts = ["heart", "heart " * 46, "heart " * 47, " " * 10_000, "heart " * 1000]
+    # Of so many spaces, or one word without end, all is read: they are few tokens.
+    texts = ["heart", "heart " * 46, "heart " * 47, " " * 10_000 + "liver", "acgt" * 9999 + " skin", "heart " * 1000]
     tokens, cut = encoder.tokenize_and_mark(texts)
-    assert [len(ids) for ids in tokens] == [3, 48, 48, 2, 48]
-    assert cut == [False, False, True, True, True]  # of 10,000 spaces not all were read
+    assert tokens.lengths == [3, 48, 48, 3, 4, 48]
+    assert cut == [False, False, True, False, False, True]
 
 
 def test_token_ids_are_encoded_as_their_texts_are(encoder_folder: Path):
     encoder = Encoder.load(str(encoder_folder), CONFIG)
     assert np.abs(encoder.encode_tokens(encoder.tokenize(TEXTS)) - encoder.encode(TEXTS)).max() < 1e-6
-    assert encoder.encode_tokens([]).shape == (0, 32)
+    assert encoder.encode_tokens(encoder.tokenize(TEXTS).take(0, 0)).shape == (0, 32)
 
 
 def test_few_texts_are_dealt_out_to_all_that_computes_at_once(encoder_folder: Path):
     encoder = Encoder.load(str(encoder_folder), EncodingConfig(backend="openvino", cpus_per_worker=2))
     assert encoder.tokens_of_batch([6, 5, 4]) == 9  # half of three times 6
     assert encoder.tokens_of_batch([200] * 20) == encoder.config.batch_tokens
-    batches = list(encoder.batches([[1] * 4] * 6, encoder.tokens_of_batch([4] * 6)))
-    assert [len(batch.positions) for batch in batches] == [3, 3]
+    assert encoder.tokens_of_batch([4] * 6) == 12
     alone = Encoder.load(str(encoder_folder), EncodingConfig(backend="torch", cpus_per_worker=2))
     assert alone.tokens_of_batch([6, 5, 4]) == 18, "torch's threads share each batch"
 
 
-def test_tokens_are_counted_as_if_nothing_were_cut_and_the_next_text_is_cut_all_the_same(encoder_folder: Path):
+def test_tokens_are_counted_as_if_nothing_were_cut_and_no_setting_of_the_tokenizer_changes(encoder_folder: Path):
     encoder = Encoder.load(str(encoder_folder), EncodingConfig())
-    for text in ("heart", "heart " * 46, "heart " * 47, "skin rash 12 " * 200, ""):
-        whole = encoder.model.tokenizer(text, truncation=False, verbose=False)["input_ids"]
-        assert encoder.count_tokens(text) == len(whole)
-    assert len(encoder.tokenize(["heart " * 99])[0]) == 48
+    texts = ["heart", "heart " * 46, "heart " * 47, "skin rash 12 " * 200, "", "heart [SEP] pain " * 30]
+    whole = [len(encoder.model.tokenizer(text, truncation=False, verbose=False)["input_ids"]) for text in texts]
+    assert encoder.tokenize(["heart " * 99]).lengths == [48]
+    before = encoder.model.tokenizer.backend_tokenizer.truncation
+    assert encoder.reader.count(texts, "document") == whole
+    assert before["max_length"] == 48
+    assert encoder.model.tokenizer.backend_tokenizer.truncation == before

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from medembed.encoding.isolate import Attempts, encode_apart
+from medembed.encoding.isolate import Attempts, collect_failed, encode_apart
 from medembed.encoding.staging import Staging
-from medembed.errors import DataError
+from medembed.errors import DataError, ModelError
 
 
 class Died(BaseException):
@@ -17,7 +17,7 @@ class Died(BaseException):
 
 def encoder(bad: set[int], deadly: set[int]):
     def encode(texts):
-        rows = [int(text) for text in texts]
+        rows = [int(text) if text.isdecimal() else 99 for text in texts]  # 99: the made-up text
         if deadly & set(rows):
             raise Died
         if bad & set(rows):
@@ -51,6 +51,26 @@ def test_more_than_the_limit_is_an_error_that_shows_no_text(tmp_path: Path):
     attempts = Attempts(Staging(str(tmp_path), 0, "key"), 0, "run")
     with pytest.raises(DataError, match="max_failed=2") as caught:
         encode_apart(encoder(set(range(9)), set()), [str(row) for row in range(9)], attempts, limit=2)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_document_is_named_with_the_type_of_its_error(tmp_path: Path):
+    attempts = Attempts(Staging(str(tmp_path), 0, "key"), 0, "run")
+    encode_apart(encoder({1}, set()), ["0", "1", "2"], attempts, limit=2)
+    assert attempts.failed == {1: "RuntimeError"}
+    assert collect_failed([{"d1": "RuntimeError"}, {"a": "IndexError"}], 2) == {"a": "IndexError", "d1": "RuntimeError"}
+    with pytest.raises(DataError, match=r"2 documents crash the encoder \(IndexError, RuntimeError\), e.g. id 'a'"):
+        collect_failed([{"d1": "RuntimeError"}, {"a": "IndexError"}], 1)
+
+
+def test_no_document_is_blamed_where_a_made_up_text_fails_too(tmp_path: Path):
+    def encode(texts):
+        raise MemoryError(texts[0])
+
+    attempts = Attempts(Staging(str(tmp_path), 0, "key"), 0, "run")
+    with pytest.raises(ModelError, match="failed with MemoryError, and fails on a made-up text too") as caught:
+        encode_apart(encode, ["secret"] * 3, attempts, limit=10)
+    assert not attempts.failed
     assert "secret" not in str(caught.value)
 
 

@@ -17,7 +17,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.erase import erase_rows
 from medembed.encoding.export import export
 from medembed.encoding.maintain import compact, list_versions, open_table, rollback, settle
-from medembed.encoding.table import Table, find_newest, find_table, open_table_of
+from medembed.encoding.table import Table, TableInfo, find_newest, find_table, open_table_of
 from medembed.encoding.verify import verify
 from medembed.errors import StorageError
 from medembed.matryoshka import truncate
@@ -152,3 +152,10 @@ def test_an_export_is_parquet_with_ids_and_truncated_unit_vectors(
     assert rows["document_id"].to_pylist() == NAMES
     assert np.array_equal(np.array(rows["embedding"].to_pylist(), np.float32), truncate(VECTORS, 4))
     assert export(first, str(tmp_path / "out"), 4, 2) == folder
+
+
+def test_an_empty_table_is_not_exported(tmp_path: Path):
+    empty = Table(str(tmp_path / "t.lance"), 1, 0, TableInfo("by hand", "one", 4, (), "", 48))
+    with pytest.raises(StorageError, match="is empty; there is nothing to export"):
+        export(empty, str(tmp_path / "out"), None, 1)
+    assert not (tmp_path / "out").exists()

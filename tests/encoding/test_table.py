@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from medembed import schema
-from medembed.encoding.table import Table, TableInfo, find_table
+from medembed.encoding.table import Table, TableInfo, find_table, open_table_of
 from medembed.errors import StorageError
 from tests.tables import write_corpus, write_table
 
@@ -57,3 +57,19 @@ def test_a_table_that_names_its_data_set_in_its_metadata_is_read_and_compared_wh
     assert found is not None
     assert found.info == TableInfo("e", "", 2, (2,), "", 8)
     assert found.lookup(["a"]).tolist() == pytest.approx(np.array([[0.6, 0.8]]))
+
+
+def test_in_a_folder_a_table_with_another_name_is_found_by_the_encoder_that_made_it(tmp_path: Path):
+    data = write_corpus(tmp_path / "data", [{"document_id": "d"}], 1)
+    row = np.eye(1, 4, dtype=np.float32)
+    one = write_table(tmp_path / "tables/5c1d-77", data, row, encoder="one")
+    write_table(tmp_path / "tables/9a0b-12", data, row, encoder="two")
+    folder = str(tmp_path / "tables")
+    assert open_table_of(folder, "one") == open_table_of(folder, "one", one.version) == one
+    write_table(tmp_path / "tables/one.lance", data, row, encoder="one")
+    assert open_table_of(folder, "one").uri == f"{folder}/one.lance", "the one that has its name"
+    with pytest.raises(StorageError, match="no embedding table there, nor one of encoder three"):
+        open_table_of(folder, "three")
+    write_table(tmp_path / "tables/another", data, row, encoder="two")
+    with pytest.raises(StorageError, match=r"2 tables of encoder two \(9a0b-12, another\); give the path of one"):
+        open_table_of(folder, "two")

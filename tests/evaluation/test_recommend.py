@@ -1,4 +1,5 @@
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,6 +149,26 @@ def test_options_of_queries_have_means_shares_and_the_paired_interval_to_the_bes
         assert (row.low, row.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert (found[1].low, found[1].high) == (0.0, 0.0)
     assert found[2].low < found[2].quality - found[1].quality < found[2].high < 0
+
+
+def test_a_language_that_a_chosen_dimension_fails_is_named_beside_the_mean_that_hides_it():
+    spoken = ("fr",) * 20 + ("en",) * 180
+    full = np.full(200, 0.8) + np.random.default_rng(0).uniform(-0.1, 0.1, 200)
+    narrow = np.where(np.arange(200) < 20, full * 0.6, full)
+    values = {384: {"ndcg@10": full}, 64: {"ndcg@10": narrow}}
+    measured = Measured(replace(units(200, 200), languages=spoken), values, {}, {})
+    found = weigh(Evaluation("m", "u", "e", queries=measured), {384: 4.0, 64: 1.0}, CONFIG)
+    assert found[0].worst is None
+    assert found[1].kept == pytest.approx(narrow.mean() / full.mean())
+    assert found[1].kept > 0.95
+    worst = found[1].worst
+    assert worst is not None
+    assert (worst.name, worst.units, worst.kept) == ("language fr", 20, pytest.approx(0.6))
+    lines = format_choices(found, choose(found, RecommendConfig()), objective="NDCG@10")
+    (warning,) = [line for line in lines if line.startswith("!")]
+    assert warning.startswith("! 64 dimensions keep 96% in the mean, but 60% of language fr: NDCG@10")
+    fair = replace(measured, values={384: {"ndcg@10": full}, 64: {"ndcg@10": full * 0.97}})
+    assert weigh(Evaluation("m", "u", "e", queries=fair), MS | {64: 1.0}, CONFIG)[1].worst is None
 
 
 def test_weights_and_queries_that_a_metric_does_not_apply_to_are_counted_as_in_its_mean():

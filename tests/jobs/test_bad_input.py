@@ -31,7 +31,7 @@ def run_here(
 ) -> Run:
     """`run` in this process, without a Ray of its own: a process takes seconds to start."""
     monkeypatch.setattr("jobs.session.ray_session", lambda _: contextlib.nullcontext())
-    monkeypatch.setattr("jobs.session._exit_on_sigterm", lambda: None)
+    monkeypatch.setattr("jobs.session.exit_on_signals", lambda: None)
     caplog.set_level(logging.INFO, logger="medembed")  # as a job sets it; the level comes back
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -69,7 +69,7 @@ def run(
     Expects this exit status; after a failure the table must be as it was.
     """
     monkeypatch.setattr("jobs.session.ray_session", lambda _: contextlib.nullcontext())
-    monkeypatch.setattr("jobs.session._exit_on_sigterm", lambda: None)
+    monkeypatch.setattr("jobs.session.exit_on_signals", lambda: None)
     monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows, most: ROWS)
 
     def run(data: object, status: int, **changes: object) -> list[str]:

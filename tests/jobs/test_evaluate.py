@@ -46,7 +46,7 @@ def fail(
 ) -> Fail:  # fmt: skip
     """Runs the job with these keys in place of good ones, without a Ray; returns its last line of standard error."""
     monkeypatch.setattr("jobs.session.ray_session", lambda _: contextlib.nullcontext())
-    monkeypatch.setattr("jobs.session._exit_on_sigterm", lambda: None)
+    monkeypatch.setattr("jobs.session.exit_on_signals", lambda: None)
 
     def run(**changes: str) -> str:
         keys = {

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from jobs.session import exit_on_signals
 from tests.children import die_with_parent
 from tests.sockets import listeners
 
@@ -65,3 +66,19 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
     assert all((folder / "manifest.json").is_file() for folder in folders if folder.suffix != ".run")
     for table in (output / "tables").glob("*"):  # what is encoded stays for the next run, and no reader sees it
         assert (table / "_versions").is_dir() or not {path.name for path in table.iterdir()} - {"data", "_staging"}
+
+
+def test_a_terminal_that_closes_ends_a_job_as_sigterm_does_unless_nohup_ignores_it():
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        exit_on_signals()
+        for number in handlers:
+            with pytest.raises(SystemExit) as ended:
+                signal.raise_signal(number)
+            assert ended.value.code == 128 + number
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        exit_on_signals()
+        signal.raise_signal(signal.SIGHUP)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

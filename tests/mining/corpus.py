@@ -8,7 +8,8 @@ import pyarrow as pa
 from medembed import storage
 from medembed.mining.config import MiningConfig
 from medembed.mining.texts import CorpusRows, gather_rows
-from medembed.schema import CORPUS, content_hash, document_of, normalize_text
+from medembed.schema import CORPUS, content_hash, document_of
+from medembed.spelling import words_key
 
 
 def corpus_rows(texts: Mapping[str, str], scratch: Path) -> CorpusRows:
@@ -33,8 +34,7 @@ def slow_negatives(
     answers = [text for name, text in texts.items() if document_of(name) in positives]
 
     def copies(name: str) -> bool:
-        words = normalize_text(texts[name])
-        return any(texts[name] == answer or (words and words == normalize_text(answer)) for answer in answers)
+        return any(words_key(texts[name]) == words_key(answer) for answer in answers)
 
     rank = {name: place for place, (name, _) in enumerate([row for row in ranked if row[0] not in positives])}
     window = {name: place for name, place in rank.items() if place < config.window}
@@ -42,14 +42,14 @@ def slow_negatives(
     if config.judged:
         by_score = sorted(judged, key=lambda name: (-judged[name], name))
         for name in by_score:
-            said = {normalize_text(texts[other]) for other, _, _ in found}
-            if name not in positives and not copies(name) and normalize_text(texts[name]) not in said:
+            said = {words_key(texts[other]) for other, _, _ in found}
+            if name not in positives and not copies(name) and words_key(texts[name]) not in said:
                 found.append((name, window.get(name), True))
-    seen = {normalize_text(texts[name]) for name, _, _ in found}
+    seen = {words_key(texts[name]) for name, _, _ in found}
     for name, score in ranked:
         if name not in window:
             continue
-        words = normalize_text(texts[name])
+        words = words_key(texts[name])
         is_repeat = words in seen
         seen.add(words)
         if is_repeat or copies(name) or window[name] < config.first_rank or (config.judged and name in judged):

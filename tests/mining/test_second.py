@@ -1,7 +1,9 @@
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
 
 from medembed.encoding.config import EncodingConfig
@@ -43,9 +45,20 @@ def test_a_model_with_more_than_one_score_to_a_pair_is_refused(encoder_folder: P
         ScorePairs(str(three), EncodingConfig())({"number": 0, "queries": QUERIES, "texts": TEXTS})
 
 
+def test_a_cross_encoder_without_its_head_is_refused_as_its_scores_would_be_random(cross: Path, tmp_path: Path):
+    folder = shutil.copytree(cross, tmp_path / "m")
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: values for name, values in weights.items() if not name.startswith("classifier")}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ModelError, match=r"2 tensors \(classifier.bias, classifier.weight\) in its architecture but not"
+    ):
+        ScorePairs(str(folder), EncodingConfig())
+
+
 def test_a_folder_that_does_not_load_is_refused_in_one_line(cross: Path, tmp_path: Path):
     for file in cross.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes() if file.suffix != ".safetensors" else b"damaged")
-    with pytest.raises(ModelError, match="cannot load it") as refused:
+    with pytest.raises(ModelError, match="model.safetensors: cut off") as refused:
         ScorePairs(str(tmp_path), EncodingConfig())
     assert "\n" not in str(refused.value)

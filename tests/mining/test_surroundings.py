@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,6 +73,23 @@ def test_of_candidates_with_the_same_words_the_nearest_is_taken_and_none_beside_
     assert [negative.row_id for negative in found.example.negatives] == ["k", "a2", "b"]
     found = decide(rows, scores, {"p"}, ["a", "a2", "k2"], MiningConfig(negatives=4, window=5))
     assert [negative.row_id for negative in found.example.negatives] == ["k2", "a2", "b"], "of judged ones, too"
+
+
+def test_a_text_that_differs_from_a_positive_in_a_sign_is_a_negative_of_it(tmp_path: Path):
+    texts = {
+        "p": "HER2-",
+        "+": "HER2+",
+        "bare": "HER2",
+        "same": "(her2−)",
+        "j": "HER2 ±",
+        "dose": "HER2 10⁹",
+        "d": "HER2 109",
+    }
+    rows = corpus_rows(texts, tmp_path)
+    scores = {name: 0.9 - place / 100 for place, name in enumerate(texts)}
+    found = decide(rows, scores, {"p"}, ["j"], MiningConfig(negatives=9, margin=None))
+    assert {negative.row_id for negative in found.example.negatives} == {"+", "bare", "j", "dose", "d"}
+    assert found.verdicts.tolist() == [KEPT, KEPT, SAME_WORDS, JUDGED, KEPT, KEPT]
 
 
 def test_a_second_opinion_judges_the_margin_and_its_scores_are_kept(rows: CorpusRows):

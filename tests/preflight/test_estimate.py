@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medembed.evaluation.metrics import ndcg, recall
-from medembed.preflight.estimate import TAIL, estimate, fit_shape, interval, share_above
+from medembed.preflight.estimate import TAIL, estimate, fit_shape, interval, ratio_interval, reach, share_above
 from medembed.preflight.sample import draw_corpus
 
 
@@ -22,6 +22,7 @@ def test_with_nothing_unseen_recall_and_ndcg_are_those_counted_by_hand():
     rows = angles(0, *range(10, 22), 85)  # b first, twelve others, a last
     found = estimate(angles(0), rows, row_ids, 12, [{"a": 1.0, "b": 3.0}], unseen=0)
     assert found.recall.tolist() == [0.5]
+    assert found.chances == ({"a": 0.0, "b": 1.0},)
     assert found.ndcg[0] == pytest.approx(3 / (3 + 1 / math.log2(3)))
 
 
@@ -123,3 +124,20 @@ def test_the_interval_is_wilsons_over_groups():
 def test_an_interval_of_certainties_has_a_width_and_stays_a_share():
     found = interval(np.ones(5), list("abcde"), is_sampled=True)
     assert (round(found.low, 3), found.high) == (0.536, 1.0)
+
+
+def test_intervals_that_hold_together_are_as_wide_as_bonferroni_has_them():
+    assert (reach(1), reach(10)) == (pytest.approx(1.95996, abs=1e-5), pytest.approx(2.80703, abs=1e-5))
+    found = interval(np.array([1.0, 0.0] * 10), list(map(str, range(20))), is_sampled=False, together=10)
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.2342, 0.7658), abs=1e-4)
+
+
+def test_a_ratio_s_interval_is_cochran_s_over_groups():
+    full, narrow = np.array([1.0, 1.0, 1.0, 0.0]), np.array([1.0, 0.0, 1.0, 0.0])
+    found = ratio_interval(narrow, full, list("abcd"))
+    error = math.sqrt(4 / 3 * (1 / 9 + 4 / 9 + 1 / 9)) / 3
+    assert found.value == pytest.approx(2 / 3)
+    assert found.high == pytest.approx(2 / 3 + reach(1) * error)
+    assert found.low == pytest.approx(max(2 / 3 - reach(1) * error, 0))
+    same = ratio_interval(full, full, list("aabb"))
+    assert (same.low, same.value, same.high) == (1.0, 1.0, 1.0)

@@ -53,6 +53,10 @@ def test_a_data_set_is_measured_as_a_full_evaluation_would_and_no_text_leaves_it
         assert quality["recall"]["value"] == pytest.approx(recall(grades, judged, 10).mean())
         assert quality["ndcg"] == pytest.approx(ndcg(grades, judged, 10).mean())
 
+    survey = found["survey"]
+    assert survey["cells"][0]["recall"] == found["quality"][0]["recall"]
+    assert [(cell["name"], cell["dimension"]) for cell in survey["cells"]] == [("all queries", encoder.width)]
+    assert survey["few"] == {"others": 12}, "six English and six French queries"
     assert lines[0].startswith("DO NOT")
     assert found["data"]["pairs"] == found["train"]["examples"] == 42
     assert found["train"]["steps"] == 5
@@ -78,5 +82,5 @@ def test_documents_without_a_query_or_a_pair_get_an_answer_too(encoder_folder: P
     found = run(job(dataset, encoder_folder, tmp_path / "out", workers=1))
     assert found["verdict"]["answer"] == "do not"
     assert "60 texts have a class and no query asks for any" in found["warnings"][0]
-    assert (found["quality"], found["train"]["seconds"]) == ((), None)
+    assert (found["quality"], found["survey"], found["train"]["seconds"]) == ((), None, None)
     assert found["encode"]["rows_per_s"] > 0

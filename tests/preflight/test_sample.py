@@ -3,9 +3,8 @@ from pathlib import Path
 import pytest
 
 from medembed.mining.pairs import Pair
-from medembed.preflight.config import PreflightConfig
-from medembed.preflight.sample import choose_queries, draw_corpus, make_examples, read_corpus
-from medembed.schema import WEAK, content_hash
+from medembed.preflight.sample import draw_corpus, make_examples, read_corpus, read_languages
+from medembed.schema import content_hash
 from tests.preflight.small import DOCUMENTS, write_small
 
 NAMES = [f"d{number}" for number in range(50)]
@@ -14,10 +13,6 @@ ROWS = [
     for name in NAMES
     for piece in range(3)
 ]
-
-
-def query(name: str, *tags: str) -> dict[str, object]:
-    return {"query_id": name, "text": f"text of {name}", "language": "en", "tags": list(tags), "group_id": name}
 
 
 def test_the_documents_with_the_smallest_hashes_are_drawn_whole_beside_those_asked_for():
@@ -57,27 +52,9 @@ def test_reading_a_data_set_file_by_file_keeps_its_texts(tmp_path: Path):
     assert (corpus.extra, corpus.rows) == ({"d2": ("d2", DOCUMENTS["d2"])}, 60)
 
 
-def test_weak_queries_are_left_alone_where_there_are_others():
-    rows = [query("a", WEAK), query("b"), query("c", "lay"), query("none")]
-    qrels = {"a": {"d1": 1.0}, "b": {"d1": 1.0, "d2": 0.0}, "c": {"d3": 2.0}, "none": {"d4": 0.0}}
-    chosen = choose_queries(rows, qrels, PreflightConfig())
-    assert sorted(chosen.ids) == ["b", "c"]
-    assert chosen.positives[chosen.ids.index("b")] == {"d1": 1.0}
-    assert not chosen.are_weak
-    only_weak = choose_queries(rows[:1], qrels, PreflightConfig())
-    assert (only_weak.ids, only_weak.are_weak) == (("a",), True)
-    assert choose_queries(rows[3:], qrels, PreflightConfig()).ids == ()
-
-
-def test_a_hash_chooses_queries_and_they_stop_where_positives_fill_half_of_the_documents():
-    rows = [query(f"q{number}") for number in range(40)]
-    qrels = {f"q{number}": {f"d{number}-{copy}": 1.0 for copy in range(4)} for number in range(40)}
-    ordered = sorted(qrels, key=content_hash)
-    assert list(choose_queries(rows, qrels, PreflightConfig(sample_queries=7)).ids) == ordered[:7]
-    few = choose_queries(rows, qrels, PreflightConfig(sample_documents=41))
-    assert list(few.ids) == ordered[:5], "5 x 4 documents are half of 41"
-    many = {"q0": {f"d{number}": 1.0 for number in range(100)}}
-    assert choose_queries(rows, many, PreflightConfig(sample_documents=20)).ids == ("q0",), "one at least"
+def test_a_document_s_language_is_that_of_its_rows(tmp_path: Path):
+    dataset = write_small(tmp_path / "data")
+    assert read_languages(dataset, {"d1", "d59", "absent"}) == {"d1": "en", "d59": "en", "absent": "und"}
 
 
 @pytest.mark.parametrize("negatives", [0, 2])

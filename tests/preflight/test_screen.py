@@ -9,7 +9,7 @@ from medembed.preflight.estimate import Interval
 from medembed.preflight.facts import DataFacts
 from medembed.preflight.plan import Cut, EncodePlan, TrainPlan
 from medembed.preflight.preflight import Preflight, SampleFacts
-from medembed.preflight.quality import Language, Quality
+from medembed.preflight.quality import ALL, Cell, Kept, Quality, Survey
 from medembed.preflight.resources import Resources
 from medembed.preflight.screen import format_screen
 from medembed.preflight.verdict import decide
@@ -17,8 +17,20 @@ from medembed.training.config import TrainingConfig
 
 GIB = 2**30
 RECALL = Interval(0.516, 0.42, 0.61)
+SURVEY = Survey(
+    (
+        Cell(ALL, 384, 300, 225, RECALL, RECALL),
+        Cell("fr -> en", 384, 87, 70, Interval(0.459, 0.36, 0.57), Interval(0.459, 0.31, 0.62)),
+        Cell("en -> en", 384, 213, 155, Interval(0.544, 0.46, 0.62), Interval(0.544, 0.43, 0.65)),
+        Cell(ALL, 64, 300, 225, Interval(0.401, 0.33, 0.47), Interval(0.401, 0.30, 0.51)),
+        Cell("fr -> en", 64, 87, 70, Interval(0.210, 0.12, 0.32), Interval(0.210, 0.09, 0.39)),
+        Cell("en -> en", 64, 213, 155, Interval(0.480, 0.40, 0.56), Interval(0.480, 0.37, 0.59)),
+    ),
+    (Kept(64, Interval(0.777, 0.70, 0.86)),),
+    {"tag lay": 14, "others": 31},
+)
 FOUND = Preflight(
-    verdict=decide(27_570, RECALL, "dev"),
+    verdict=decide(27_570, SURVEY, "dev"),
     data=DataFacts(
         queries={"train": 27_570, "dev": 3_593, "test": 640}, without_positive=0, pairs=27_570, weak_pairs=0,
         examples=27_570, largest_group=20, dropped={"obsolete term": 450},
@@ -28,9 +40,10 @@ FOUND = Preflight(
     typical_length=200,
     width=384,
     quality=(
-        Quality(256, RECALL, 0.355, {"en": Language(213, 0.544, 0.377), "fr": Language(87, 0.459, 0.302)}),
-        Quality(128, Interval(0.5, 0.4, 0.6), 0.34, {}),
+        Quality(256, RECALL, 0.355),
+        Quality(128, Interval(0.5, 0.4, 0.6), 0.34),
     ),
+    survey=SURVEY,
     cuts=(Cut(128, 0.013, 0.021), Cut(256, 0.001, 0.006), Cut(512, 0, 0)),
     encode=EncodePlan(2, 1, 0, 212.4, 8_012, 155.0, GIB, 0),
     train=TrainPlan(1, 2, 0, 64, 1, 127, 27_570, 430, 4.2, 1_806.0, 3 * GIB, 0),
@@ -91,7 +104,9 @@ def test_texts_with_classes_alone_are_named_as_what_they_are():
     data = replace(FOUND.data, queries={"train": 0, "dev": 0, "test": 0}, pairs=0, examples=0, largest_group=0)
     sample = replace(FOUND.sample, queries=0, groups=0, labelled_rows=16_449)
     train = replace(FOUND.train, examples=0, steps=0, seconds=None, seconds_per_step=None)
-    found = replace(FOUND, data=data, sample=sample, quality=(), train=train, verdict=decide(0, None, "dev"))
+    found = replace(
+        FOUND, data=data, sample=sample, quality=(), survey=None, train=train, verdict=decide(0, None, "dev")
+    )
     assert warnings(found) == [
         "16,449 texts have a class and no query asks for any: "
         "training and measuring need pairs of query and document; add some."
@@ -105,13 +120,19 @@ def test_texts_with_classes_alone_are_named_as_what_they_are():
 def test_the_screen_is_one_screen_and_says_what_was_found():
     found = replace(FOUND, sample=replace(FOUND.sample, are_weak=True), width=256, resources=Resources(1, 0, GIB))
     text = screen(found)
-    assert len(text.splitlines()) <= 35
+    assert len(text.splitlines()) <= 40
     assert max(map(len, text.splitlines())) <= 100
     assert text.splitlines()[0] == "FINE-TUNE: it is worth it."
     for part in (
         "recall@10 0.516 (95%: 0.42 to 0.61), NDCG@10 0.355",
         "300 weak dev queries in 225 groups, estimated from 2,000 of 16,449 documents",
-        "the same by language (queries): en 0.544 and 0.377 (213), fr 0.459 and 0.302 (87)",
+        "The worst of 6 cells (dimension x slice) is fr -> en at 64 dimensions: 0.21 in 87 queries",
+        "64 dimensions keep 78% of the full width's recall (70% to 86%)",
+        "            recall@10 (queries)               384     64\n"
+        "            all queries (300)               0.516  0.401\n"
+        "            fr -> en (87)                   0.459  0.210\n"
+        "            en -> en (213)                  0.544  0.480\n"
+        "            not judged, as under 30 groups (queries): tag lay (14), others (31)\n",
         "128        1.3%          2.1%       0.500     0.340",
         "2 min 35 s for the corpus, before and after training, at 212 texts/s or 8,012 tokens/s",
         "2 workers with 1 CPU; at the peak 1.0 GiB of memory each",
@@ -121,6 +142,19 @@ def test_the_screen_is_one_screen_and_says_what_was_found():
     ):
         assert part in text
     assert text.splitlines()[-1].startswith("  ") or text.splitlines()[-1].startswith("! ")
+
+
+def test_of_many_slices_the_worst_are_shown_and_the_rest_counted():
+    names = [f"tag {letter}" for letter in "abcdefghijkl"]
+    cells = [SURVEY.cells[0]]
+    for number, name in enumerate(names):
+        level = 0.9 - number / 20
+        cells.append(Cell(name, 384, 40, 40, Interval(level, 0, 1), Interval(level, 0, level)))
+    text = screen(replace(FOUND, survey=Survey(tuple(cells), (), dict.fromkeys(names, 12))))
+    lines = [line.split() for line in text.splitlines()]
+    assert [line[1] for line in lines if line[:1] == ["tag"]] == ["l", "k", "j", "i"]
+    assert "and 8 slices that did better: summary.json has them" in text
+    assert "tag a (12), tag b (12), tag c (12), tag d (12) and 8 more" in " ".join(text.split())
 
 
 def test_a_sample_that_is_the_corpus_is_not_called_an_estimate():

@@ -1,15 +1,17 @@
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from medembed.errors import ServiceError
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import Registry, open_registry, resolve_model
+from medembed.registry.models import Registry, explain, open_registry, resolve_model
 
 
 @pytest.fixture
@@ -161,3 +163,48 @@ def test_a_server_that_is_not_there_is_told_in_seconds(monkeypatch: pytest.Monke
         open_registry(RegistryConfig(tracking_uri="http://127.0.0.1:1"), on_cluster=False)
     assert time.monotonic() - started < 20
     assert {name: os.environ.get(name) for name in before} == before
+
+
+def damage(kind: str, good: bytes, file: Path) -> None:
+    match kind:
+        case "garbage":
+            file.write_bytes(b"no database" * 1000)
+        case "half":
+            file.write_bytes(good[: len(good) // 2])
+        case "middle":
+            file.write_bytes(good[:4096] + b"x" * 40_960 + good[45_056:])
+        case "folder":
+            file.mkdir()
+        case _:
+            file.write_bytes(good)
+            with closing(sqlite3.connect(file)) as database, database:
+                database.execute(kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("garbage", "file is not a database"),
+        ("half", "malformed"),
+        ("middle", "malformed"),
+        ("folder", "unable to open database file"),
+        ("update alembic_version set version_num = 'another'", "found version another"),
+        ("drop table registered_models", "migration in unexpected state|no such table"),
+    ],
+)
+def test_a_damaged_file_is_one_line_in_seconds(kind: str, says: str, empty_registry: Path, tmp_path: Path):
+    damage(kind, (empty_registry / "mlflow/mlflow.db").read_bytes(), tmp_path / "mlflow.db")
+    started = time.monotonic()
+    with pytest.raises(ServiceError, match=says) as caught:
+        open_registry(RegistryConfig(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db"), on_cluster=False)
+    assert "\n" not in str(caught.value)
+    assert "mlflow.db: cannot be used" in str(caught.value)
+    assert time.monotonic() - started < 20
+
+
+def test_what_mlflow_raises_in_the_middle_of_a_job_is_one_line_without_a_password_and_other_errors_are_left():
+    from mlflow.exceptions import MlflowException
+
+    told = explain(MlflowException("http://me:secret@host/api: connection refused\nTraceback ..."))
+    assert str(told) == "MLflow failed: http://host/api: connection refused."
+    assert explain(ValueError("a bug of ours")) is None

@@ -53,26 +53,37 @@ def test_what_is_not_complete_is_left_and_told(tmp_path: Path):
     land(tmp_path, "good.csv", 'question,answer\n"two\nlines, one cell",a\n\n')
     land(tmp_path, "half.csv", 'question,answer\nq,"an answer that')
     land(tmp_path, "row.tsv", "question\tanswer\nq\ta\nanother")
+    land(tmp_path, "good.json", '[\n{"question": "q"}\n]')
+    land(tmp_path, "array.json", '[\n{"question": "q"},\n')
     land(tmp_path, "young.jsonl", ROW * 3, age_s=3)
     land(tmp_path, "empty.jsonl", "")
     land(tmp_path, "name.jsonl.part", ROW * 4)
     land(tmp_path, ".hidden.jsonl", ROW * 5)
     found = seen(tmp_path)
-    assert {Path(file.uri).name for file in found.new} == {"good.parquet", "good.jsonl.gz", "good.jsonl", "good.csv"}
+    good = {"good.parquet", "good.jsonl.gz", "good.jsonl", "good.csv", "good.json"}
+    assert {Path(file.uri).name for file in found.new} == good
     assert found.left == {
         "half.parquet": "it has no Parquet footer",
         "half.jsonl.gz": "its compression breaks off",
         "half.jsonl": "its last line breaks off",
         "half.csv": "its last cell breaks off",
         "row.tsv": "its last row breaks off",
+        "array.json": "its array breaks off",
         "young.jsonl": "changed 3 s ago, less than settle_s=30",
         "empty.jsonl": "empty",
         "name.jsonl.part": "its name says that it is being written",
     }
     land(tmp_path, "half.csv", 'question,answer\nq,"an answer that', age_s=7200)
     assert "half.csv" not in seen(tmp_path).left, "nobody writes to it any more: its row is named when it is read"
-    rows = {Path(file.uri).name: count_rows(file) for file in found.new if not file.uri.endswith(".csv")}
+    rows = {Path(file.uri).name: count_rows(file) for file in found.new if not file.uri.endswith((".csv", ".json"))}
     assert rows == {"good.parquet": 1, "good.jsonl.gz": 1000, "good.jsonl": 1}
+
+
+def test_a_raw_tsv_is_complete_however_its_quotes_stand(tmp_path: Path):
+    land(tmp_path, "raw.tsv", 'question\tanswer\n"q\ta\n')
+    assert seen(tmp_path).left == {"raw.tsv": "its last cell breaks off"}
+    source = SourceConfig(path=str(tmp_path), quoting="none")
+    assert look(source, (), (), settle_s=30, now=NOW).left == {}
 
 
 def test_a_place_that_is_not_there_is_an_error_and_an_empty_one_is_not(tmp_path: Path):

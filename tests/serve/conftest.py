@@ -86,7 +86,7 @@ class Replica:
     async def results_async(self, **_: Any) -> list[ReplicaEntry]:
         model = self.served.model
         named = {"version": model["version"], "fingerprint": model["fingerprint"], "table_version": None}
-        return [{"replica": "r1", "config": "c1", "refused": None, **named}]
+        return [{"replica": "r1", "config": "c1", "refused": None, "reason": None, **named}]
 
 
 async def answer_alone(work: Work, served: Served) -> Embedded | Refused:

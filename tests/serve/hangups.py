@@ -1,5 +1,6 @@
 """Clients that leave in mid-request, in each way that there is."""
 
+import contextlib
 import json
 import socket
 import struct
@@ -9,14 +10,14 @@ from collections.abc import Callable
 
 import psutil
 
-BODY = json.dumps({"input": ["a tremor of the left hand"] * 2000}).encode()
+BODY = json.dumps({"model": "medembed", "input": ["a tremor of the left hand"] * 1000}).encode()
 HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
 REQUEST = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 SENT = {
     "all of it": REQUEST,
     "half a body": REQUEST[: len(REQUEST) // 2],
     "half a header": HEAD[:40],
-    "a chunk": HEAD + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"input"\r\n',
+    "a chunk": HEAD + b'Transfer-Encoding: chunked\r\n\r\n7\r\n{"model\r\n',
     "one and a half": REQUEST + REQUEST[: len(REQUEST) // 2],
 }
 
@@ -44,14 +45,17 @@ def hang_up(port: int, times: int) -> None:
 
 
 def connections(process: psutil.Process, port: int) -> int:
-    """Of this process those with its clients, of whom some may have left."""
-    found = process.net_connections("tcp")
-    return sum(1 for each in found if each.raddr and each.laddr.port == port)
+    """Connections to this port that it and the processes below it hold, also those whose clients have left."""
+    count = 0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):  # gone meanwhile, as HAProxy is when Ray starts it anew
+            count += sum(1 for one in each.net_connections("tcp") if one.raddr and one.laddr.port == port)
+    return count
 
 
 def latency_s(url: str) -> float:
     """Until a small request has its answer."""
-    body = json.dumps({"input": "skin rash"}).encode()
+    body = json.dumps({"model": "medembed", "input": "skin rash"}).encode()
     request = urllib.request.Request(f"{url}/v1/embeddings", body, {"Content-Type": "application/json"})
     started = time.monotonic()
     with urllib.request.urlopen(request, timeout=60) as response:
@@ -59,6 +63,14 @@ def latency_s(url: str) -> float:
     return time.monotonic() - started
 
 
-def cpu_s(processes: list[psutil.Process]) -> float:
-    """CPU seconds of these processes so far."""
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
+def cpu_s(processes: list[psutil.Process], seconds: float) -> float:
+    """CPU seconds that these processes spend in so many seconds from now on; HAProxy may be started anew meanwhile."""
+    before = [(process, _cpu_s(process)) for process in processes]
+    time.sleep(seconds)
+    return sum(max(0.0, _cpu_s(process) - spent) for process, spent in before)
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    with contextlib.suppress(psutil.Error):
+        return sum(process.cpu_times()[:2])
+    return 0.0

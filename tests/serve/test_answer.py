@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from medembed.encoding.batching import Tokens
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, load_model
 from medembed.encoding.quantize import to_uint8
@@ -45,7 +46,7 @@ def together(served: Served, works: list[Work]) -> tuple[list[Embedded | Refused
 
 def test_one_pass_answers_roles_dimensions_types_and_refusals_together(stock: Served):
     texts = ["heart pain", "brain"]
-    ids = stock.encoder.tokenize(["skin rash"])[0]
+    ids = stock.encoder.tokenize(["skin rash"]).ids[0]
     results, passes = together(
         stock,
         [
@@ -86,8 +87,9 @@ def test_parts_of_two_models_in_one_batch_are_computed_by_their_own(stock: Serve
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.1)
     old, new = stock.encoder, Encoder(changed, config)
     tokens = old.tokenize(["heart pain", "ear"])
-    rows = compute_together([Part(old, tokens), Part(new, tokens[:1]), Part(old, tokens[1:])])
-    apart = [old.encode_tokens(tokens), new.encode_tokens(tokens[:1]), old.encode_tokens(tokens[1:])]
+    parts = [Part(old, tokens), Part(new, tokens.take(0, 1)), Part(old, tokens.take(1, 2))]
+    rows = compute_together(parts)
+    apart = [part.encoder.encode_tokens(part.tokens) for part in parts]
     assert np.abs(apart[0][:1] - apart[1]).max() > 0.01, "else it could not be told which model computed what"
     for found, expected in zip(rows, apart, strict=True):
         assert np.abs(found - expected).max() < 1e-5
@@ -96,15 +98,28 @@ def test_parts_of_two_models_in_one_batch_are_computed_by_their_own(stock: Serve
 @pytest.mark.parametrize("limit", [1, 4, 7, 100])
 def test_parts_keep_the_order_and_the_limit(limit: int):
     tokens = [[0] * size for size in (3, 1, 2, 9, 1, 1, 4)]
-    parts = list(split(tokens, limit))
+    parts = [part.ids for part in split(Tokens({"input_ids": tokens}), limit)]
     assert [ids for part in parts for ids in part] == tokens
     assert all(len(part) == 1 or sum(map(len, part)) <= limit for part in parts)
-    assert list(split([], limit)) == []
+    assert list(split(Tokens({"input_ids": []}), limit)) == []
 
 
 def test_only_refusals_compute_nothing(stock: Served):
     results, passes = together(stock, [Work(["a"], expected_fingerprint="x")])
     assert [one.error.status for one in results if isinstance(one, Refused)] == [409]
     assert passes == []
-    assert count_tokens([Part(stock.encoder, [[1, 2], [3]])]) == 3
+    assert count_tokens([Part(stock.encoder, Tokens({"input_ids": [[1, 2], [3]]}))]) == 3
     assert isinstance(asyncio.run(answer_alone(Work(["a"]), stock)), Embedded)
+
+
+def test_a_request_that_cannot_be_in_time_is_refused_after_its_first_part_and_one_that_can_is_not(stock: Served):
+    texts = [f"heart pain {number}" for number in range(200)]
+    (large, small, patient), passes = together(
+        stock, [Work(texts, within_s=1e-6), Work(["ear"], within_s=600), Work(texts, within_s=600)]
+    )
+    assert isinstance(large, Refused)
+    assert (large.error.status, large.error.code, large.error.param) == (400, "too_slow", "input")
+    assert "limits.request_timeout_s" in large.error.message
+    assert passes[1] < passes[0] / 2 + 1, "nothing more of it is computed"
+    assert isinstance(small, Embedded)
+    assert isinstance(patient, Embedded)

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import RayTaskError
 
 from medembed.encoding.config import EncodingConfig
 from medembed.errors import ModelError
 from medembed.schema import fingerprint
 from serve.embedder import Embedder
+from serve.errors import RequestError, explain
+from serve.work import Work
 
 
 def config_of(folder: Path, version: str) -> dict[str, Any]:
@@ -23,14 +26,20 @@ def make_replica(batch_tokens: int = 64) -> Any:
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(
-    trained_folder: Path, encoder_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    trained_folder: Path,
+    encoder_folder: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     refused = []
 
     async def swap() -> list[str]:
         replica = make_replica()
-        with pytest.raises(ModelError, match="no such folder"):
-            await replica.reconfigure(config_of(tmp_path / "none", "0"))
+        with monkeypatch.context() as patch:
+            patch.setattr("serve.embedder.is_deploying", lambda: True)
+            with pytest.raises(ModelError, match="no such folder"):
+                await replica.reconfigure(config_of(tmp_path / "none", "0"))
         seen = []
         for folder, version in ((trained_folder, "1"), (tmp_path / "none", "2"), (encoder_folder, "3")):
             await replica.reconfigure(config_of(folder, version))
@@ -42,3 +51,63 @@ def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(
         assert asyncio.run(swap()) == ["1", "1", "3"]
     assert refused == [False, True, False]
     assert "version 1 goes on serving" in caplog.text
+
+
+def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once_and_serves_when_it_is_back(
+    trained_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("serve.embedder.is_deploying", lambda: False)
+    pauses = []
+
+    async def wait(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 9:
+            (tmp_path / "model").symlink_to(trained_folder)
+
+    async def lose_and_find() -> str:
+        replica = make_replica()
+        with monkeypatch.context() as patch:
+            patch.setattr("serve.embedder.asyncio.sleep", wait)
+            await replica.reconfigure(config_of(tmp_path / "model", "1"))
+            with pytest.raises(RequestError) as refused:
+                await replica.embed(Work(["a"]))
+            assert (refused.value.status, refused.value.code) == (503, "no_model")
+            assert int(refused.value.headers["retry-after"]) >= 1
+            assert str(tmp_path) not in refused.value.message + replica.reason
+            assert "model: no such folder" in replica.reason
+            assert replica.refused == fingerprint(config_of(tmp_path / "model", "1"))
+            await replica.again
+        return str((await replica.describe())["version"])
+
+    with caplog.at_level(logging.WARNING):
+        assert asyncio.run(lose_and_find()) == "1"
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert caplog.text.count(f"{tmp_path}/model: no such folder") == 1
+    assert "version 1 is loaded after all" in caplog.text
+
+
+def test_another_config_ends_the_wait_for_a_model_that_is_gone(
+    trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("serve.embedder.is_deploying", lambda: False)
+
+    async def replace() -> tuple[str, bool]:
+        replica = make_replica()
+        await replica.reconfigure(config_of(tmp_path / "none", "1"))
+        waiting = replica.again
+        await replica.reconfigure(config_of(trained_folder, "2"))
+        await asyncio.sleep(0)
+        return (await replica.describe())["version"], waiting.cancelled()
+
+    assert asyncio.run(replace()) == ("2", True)
+
+
+def test_a_caller_of_the_api_beside_the_replicas_is_told_the_same():
+    async def refuse() -> None:
+        await make_replica().describe()
+
+    with pytest.raises(RequestError) as refused:
+        asyncio.run(refuse())
+    sent: Any = RayTaskError("describe", "", refused.value).as_instanceof_cause()  # as it comes from another process
+    told = explain(sent, retry_after_s=9)
+    assert (told.status, told.body(), told.headers) == (503, refused.value.body(), {"retry-after": "1"})

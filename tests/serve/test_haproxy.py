@@ -1,13 +1,18 @@
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,7 @@ from serve.haproxy import (
     is_behind_haproxy,
     open_front,
     own_folder,
+    refuse_as_openai,
 )
 from tests.children import die_with_parent
 
@@ -45,9 +51,15 @@ frontend prometheus
     http-request return status 200
 frontend http_frontend
     bind 127.0.0.1:{front}
-    default_backend replicas
+    use_backend replicas if {{ path_beg /v1 }}
+    use_backend serve if {{ path_beg /waited }}
+    default_backend default_backend
+backend default_backend
+    http-request return status 404 content-type text/plain lf-string "Path"
 backend replicas
     server lost 127.0.0.1:{dead}
+backend serve
+    server proxy 127.0.0.1:{proxy}
 listen stats
   bind *:{stats}
   stats enable
@@ -65,15 +77,15 @@ def free_ports(count: int) -> list[int]:
 
 
 def test_ports_of_haproxy_itself_move_to_loopback_and_others_stay():
-    config = CONFIG.format(folder="/x", metrics=9101, front=8000, dead=30000, stats=8404)
+    config = CONFIG.format(folder="/x", metrics=9101, front=8000, dead=30000, stats=8404, proxy=8500)
     moved = close_ports(config, "127.0.0.1")
     assert [line.strip() for line in moved.splitlines() if "bind" in line] == [
         "bind 127.0.0.1:9101", "bind 127.0.0.1:8000", "bind 127.0.0.1:8404",
     ]  # fmt: skip
 
 
-@pytest.fixture
-def rays_own(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def rays_own() -> str:
     """The configuration that Ray writes for an application of one replica."""
     code = (
         "import sys; from ray.serve._private import haproxy as ray; from ray.serve.config import HTTPOptions\n"
@@ -104,6 +116,7 @@ def test_of_the_configuration_that_ray_writes_all_is_closed_and_a_caller_who_lef
         "client-fin": "5s", "server-fin": "5s", "http-request": "30s", "connect": "5s", "client": "30s",
         "server": "130s", "http-keep-alive": "90s",
     }  # fmt: skip
+    assert lines.count("http-request del-header x-request-disconnect-disabled") == 1
     assert "option abortonclose" in config
     assert "splice" not in config
 
@@ -144,13 +157,30 @@ def test_what_haproxy_answers_for_a_lost_replica_is_what_the_api_answers():
     assert f"Retry-After: {lost.headers['retry-after']}".encode() in head
 
 
+# Serve's own sentence, for what is below none of its applications.
+_NOWHERE = 'backend default_backend\n    http-request return status 404 content-type text/plain lf-string "Path"\n'
+
+
+def test_where_nothing_is_deployed_yet_callers_are_told_to_come_again_and_a_path_of_nobody_is_not_found(rays_own: str):
+    deployed = refuse_as_openai(rays_own)
+    starting = refuse_as_openai(re.sub(r"^ *use_backend .*$", "", rays_own, flags=re.MULTILINE))
+    returns = [re.findall(r"backend default_backend\n.*return (.*)", config) for config in (deployed, starting)]
+    assert [len(lines) for lines in returns] == [1, 1]
+    (found,), (nothing,) = returns
+    assert found.startswith('status 404 content-type application/json string \'{"error": ')
+    assert nothing.startswith('status 503 content-type application/json string \'{"error": ')
+    assert '"code": "not_ready"' in nothing
+    assert nothing.endswith("hdr Retry-After 1")
+    assert "text/plain lf-string" not in deployed + starting
+
+
 def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in_our_shape(tmp_path: Path):
-    metrics, front, dead, stats = free_ports(4)
+    metrics, front, dead, stats, proxy = free_ports(5)
     folder = tmp_path / "haproxy"
     folder.mkdir(mode=0o755)
     (folder / "500.http").write_text("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
     (folder / "haproxy.cfg").write_text(
-        CONFIG.format(folder=tmp_path, metrics=metrics, front=front, dead=dead, stats=stats)
+        CONFIG.format(folder=tmp_path, metrics=metrics, front=front, dead=dead, stats=stats, proxy=proxy)
     )
     command = Path(sys.executable).with_name("medembed-haproxy")
     process = subprocess.Popen(
@@ -164,11 +194,10 @@ def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in
                 break
             except OSError:
                 time.sleep(0.1)
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(f"http://127.0.0.1:{front}/v1/models", timeout=10)
-        assert refused.value.code == 503
-        assert refused.value.headers["retry-after"] == "1"
-        assert json.loads(refused.value.read())["error"]["code"] == "replica_lost"
+        lost = ("replica_lost", 503, "1")
+        with plain_text_proxy(proxy):
+            refusals = [refusal(f"http://127.0.0.1:{front}/{path}") for path in ("v1/models", "waited", "elsewhere")]
+        assert refusals == [lost, lost, (None, 404, None)]
         listening = subprocess.run(
             [sys.executable, "-c", _LISTENING, str(process.pid)], capture_output=True, text=True, check=True
         )
@@ -178,6 +207,34 @@ def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in
     finally:
         process.terminate()
         process.wait(10)
+
+
+@contextmanager
+def plain_text_proxy(port: int) -> Iterator[None]:
+    """What Serve's own proxy answers where no replica came in time."""
+
+    class Late(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(408)
+            self.send_header("content-type", "text/plain")
+            self.end_headers()
+            self.wfile.write(b"Request timed out")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Late) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+def refusal(url: str) -> tuple[str | None, int, str | None]:
+    """(code, status, Retry-After) of an answer in OpenAI's shape."""
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(url, timeout=10)
+    code = json.loads(refused.value.read())["error"]["code"]
+    return code, refused.value.code, refused.value.headers["retry-after"]
 
 
 _LISTENING = """

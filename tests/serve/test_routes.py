@@ -82,7 +82,7 @@ def test_too_long_an_input_is_refused_or_cut_as_asked(client: TestClient, traine
 
 
 def test_an_input_that_just_fits_is_not_cut(client: TestClient, trained: Served):
-    fitting = "heart " * (48 - len(trained.encoder.tokenize([""], "query")[0]))
+    fitting = "heart " * (48 - trained.encoder.tokenize([""], "query").lengths[0])
     answer = ask(client, input=[fitting, fitting + "heart"], truncate="end")
     assert [entry["truncated"] for entry in answer["data"]] == [False, True]
     assert "truncated" not in ask(client, input=fitting)["data"][0]
@@ -105,7 +105,7 @@ def test_token_ids_are_off_by_default_and_the_error_names_the_key(client: TestCl
 
 def test_token_ids_give_the_vectors_of_their_texts(trained: Served, client_of: Client):
     client = client_of(Replica(trained), token_ids=True)
-    tokens = trained.encoder.tokenize(TEXTS, "query")
+    tokens = trained.encoder.tokenize(TEXTS, "query").ids
     answer = ask(client, input=tokens)
     assert np.abs(rows(answer) - trained.encoder.encode(TEXTS, "query")).max() < 1e-6
     assert answer["usage"]["total_tokens"] == sum(map(len, tokens))

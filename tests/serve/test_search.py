@@ -79,7 +79,7 @@ def test_the_answer_names_table_model_and_tokens(client: TestClient, searched: S
     response = client.post("/v1/search", json={"query": QUESTION})
     fingerprint, found = searched.model["fingerprint"], response.json()
     assert found["table"] == {"version": 1, "rows": len(ROWS), "fingerprint": fingerprint}
-    tokens = len(searched.encoder.tokenize([QUESTION], "query")[0])
+    tokens = searched.encoder.tokenize([QUESTION], "query").lengths[0]
     assert found["usage"] == {"prompt_tokens": tokens, "total_tokens": tokens}
     assert response.headers["x-model-fingerprint"] == fingerprint
     entry = client.get("/v1/models").json()["data"][0]

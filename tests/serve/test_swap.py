@@ -31,6 +31,7 @@ def report(replica: str, config: dict[str, str], refused: dict[str, str] | None 
     return {
         "replica": replica, "version": config["version"], "fingerprint": "f", "table_version": None,
         "config": fingerprint(config), "refused": fingerprint(refused) if refused else None,
+        "reason": "ModelError: model: no such folder." if refused else None,
     }  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def test_a_swap_is_done_when_every_replica_says_so_and_none_is_on_its_way():
 
 def test_a_replica_that_refused_ends_the_wait_and_one_that_hangs_runs_out_of_time():
     states = {"a": "RUNNING", "b": "RUNNING"}
-    with pytest.raises(ServiceError, match="1 of 2 replicas could not load it; the log of replica b"):
+    with pytest.raises(ServiceError, match="1 of 2 replicas could not load it: ModelError: model: no such"):
         wait_until_taken(looks((states, [report("a", NEW), report("b", OLD, refused=NEW)])), NEW, 60)
     with pytest.raises(ServiceError, match="1 of 2 replicas do not serve it after 0 s"):
         wait_until_taken(looks((states, [report("a", NEW), report("b", OLD, refused=OLD)])), NEW, 0)

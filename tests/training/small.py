@@ -61,7 +61,7 @@ def start(
     """
     set_seed(config.seed)
     encoder, adapter = load_student(str(folder), config)
-    columns = to_columns(make_examples(), encoder.prompt("query"), encoder.prompt("document"))
+    columns = to_columns(make_examples())
     stream = read_together(len(columns["label"]), config, 1, arrange_rows(columns, config))
     position = [Position(), *(reached for _, reached in itertools.islice(stream.walk(Position()), done))][-1]
     plan = Plan(stream, steps - done, steps, position, done, done)

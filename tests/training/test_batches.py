@@ -14,15 +14,15 @@ EXAMPLES = [
 ]
 
 
-def test_columns_are_texts_behind_their_prompts_in_the_trainers_order():
-    columns = to_columns(EXAMPLES, "query: ", "passage: ")
+def test_columns_are_texts_in_the_trainers_order():
+    columns = to_columns(EXAMPLES)
     assert list(columns) == ["query", "positive", "negative_0", "label"]
-    assert columns["query"] == ["query: q1", "query: q2", "query: q1"]
-    assert columns["negative_0"] == ["passage: B", "", "passage: A"]
+    assert columns["query"] == ["q1", "q2", "q1"]
+    assert columns["negative_0"] == ["B", "", "A"]
 
 
 def test_labels_give_one_number_to_one_text_and_mark_missing_negatives():
-    labels = to_columns(EXAMPLES, "", "")["label"]
+    labels = to_columns(EXAMPLES)["label"]
     assert labels[0][0] == labels[2][0] != labels[1][0]
     assert labels[0][2] == labels[1][1]
     assert labels[0][1] == labels[2][2]
@@ -30,12 +30,12 @@ def test_labels_give_one_number_to_one_text_and_mark_missing_negatives():
 
 
 def test_examples_without_any_negative_have_two_text_columns():
-    assert list(to_columns([EXAMPLES[1]], "", "")) == ["query", "positive", "label"]
+    assert list(to_columns([EXAMPLES[1]])) == ["query", "positive", "label"]
 
 
 def test_positives_that_no_example_pairs_with_the_query_are_known_by_the_judgments():
     rows = [row | {"query_id": row["query"]} for row in EXAMPLES]
-    labels = to_columns(rows, "", "")["label"]
+    labels = to_columns(rows)["label"]
     q1, q2, a, b = labels[0][0], labels[1][0], labels[0][1], labels[1][1]
     named = {(row[0], row[1]) for row in labels}
     qrels = {"q2": {"a": 1.0, "b": 1.0, "nowhere": 1.0}, "q1": {"b": 0.0}, "q3": {"a": 1.0}}
@@ -56,7 +56,7 @@ def test_another_chunk_of_a_positive_document_is_masked_in_the_batch():
         {"query": "q1", "positive_id": "a#chunk-0", "positive": "A", "negative_ids": ["c#chunk-1"], "negatives": ["C"]},
         {"query": "q2", "positive_id": "b", "positive": "B", "negative_ids": ["a#chunk-3"], "negatives": ["A3"]},
     ]
-    ids = torch.tensor(to_columns(examples, "", "")["label"])
+    ids = torch.tensor(to_columns(examples)["label"])
     masked = find_known(ids[:, 0], ids[:, 1:].T.reshape(-1), ids[:, :2], torch.arange(2)).mask(0, 2)
     # Documents of the batch, in order: a#chunk-0, b, c#chunk-1, a#chunk-3.
     assert masked is not None
@@ -64,10 +64,10 @@ def test_another_chunk_of_a_positive_document_is_masked_in_the_batch():
 
 
 def test_triplets_have_a_row_for_each_negative():
-    assert to_triplets(EXAMPLES, "q: ", "d: ") == {
-        "query": ["q: q1", "q: q1"],
-        "positive": ["d: A", "d: C"],
-        "negative": ["d: B", "d: A"],
+    assert to_triplets(EXAMPLES) == {
+        "query": ["q1", "q1"],
+        "positive": ["A", "C"],
+        "negative": ["B", "A"],
         "label": [0, 0],
     }
 
@@ -78,7 +78,7 @@ def test_scored_columns_have_the_second_scores_of_positive_and_negatives_and_nan
         row | {"negatives": negatives, "positive_second_score": positive, "negative_second_scores": found}
         for row, (positive, found), negatives in zip(EXAMPLES, scores, (["B", "D"], [], ["A"]), strict=True)
     ]
-    columns = to_scored_columns(examples, "", "")
+    columns = to_scored_columns(examples)
     assert list(columns) == ["query", "positive", "negative_0", "negative_1", "label"]
     assert columns["query"] == ["q1", "q1"]
     assert columns["negative_1"] == ["D", ""]

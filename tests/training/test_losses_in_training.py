@@ -23,11 +23,11 @@ EXAMPLES[1] |= {"negatives": [], "negative_ids": [], "negative_second_scores": [
 TEXTS = [row["positive"] for row in EXAMPLES]
 PAIRS = {"query": [row["query"] for row in EXAMPLES], "document": TEXTS}
 CASES: dict[str, Columns] = {
-    "multiple_negatives": to_columns(EXAMPLES, "", ""),
-    "cached_multiple_negatives": to_columns(EXAMPLES, "", ""),
-    "guided": to_columns(EXAMPLES, "", ""),
-    "triplet": to_triplets(EXAMPLES, "", ""),
-    "margin_mse": to_scored_columns(EXAMPLES, "", ""),
+    "multiple_negatives": to_columns(EXAMPLES),
+    "cached_multiple_negatives": to_columns(EXAMPLES),
+    "guided": to_columns(EXAMPLES),
+    "triplet": to_triplets(EXAMPLES),
+    "margin_mse": to_scored_columns(EXAMPLES),
     "cosent": PAIRS | {"label": [number / 17 for number in range(18)]},
     "online_contrastive": PAIRS | {"label": [float(number % 2) for number in range(18)]},
     "batch_hard": {"text": TEXTS, "label": [number % 4 for number in range(18)]},
@@ -72,7 +72,7 @@ def test_a_loss_trains_and_logs_its_parts_of_which_it_is_the_weighted_mean(
 def test_only_dimensions_that_a_step_computes_are_logged_and_every_run_draws_the_same(
     encoder_folder: Path, tmp_path: Path
 ):
-    columns = to_columns(make_examples(), "", "")
+    columns = to_columns(make_examples())
     settings = {"dimensions": (32, 16, 8), "weights": None, "loss": LossConfig(dimensions_per_step=2)}
     runs = [
         [[name for name in entry if name.startswith("loss/")] for entry in trainer.state.log_history if "loss" in entry]

@@ -108,7 +108,7 @@ def test_cached_gradients_belong_to_the_dropout_of_the_first_pass(encoder_folder
     for loss_config in (LossConfig(), LossConfig(name="cached_multiple_negatives", mini_batch_size=5)):
         model = SentenceTransformer(str(encoder_folder), device="cpu").train()
         config = TrainingConfig(dimensions=(32, 8), select_dimension=8, loss=loss_config)
-        columns = to_columns(EXAMPLES, "", "")
+        columns = to_columns(EXAMPLES)
         loss = make_loss(config, model, columns["label"])
         torch.manual_seed(3)
         features = [model.preprocess(columns[name]) for name in ("query", "positive", "negative_0")]

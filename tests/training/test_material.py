@@ -57,16 +57,16 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_scored_pairs_are_judgments_of_training_queries_by_similarity_and_a_documents_first_chunk(dataset: Dataset):
-    columns = make_material(config("cosent"), dataset, [], PROMPTS)
+    columns = make_material(config("cosent"), dataset, [])
     assert list(columns) == ["query", "document", "label"]
-    assert columns["query"] == ["q: text of q1", "q: text of q1", "q: text of q2"]
-    assert columns["document"] == ["d: A0", "d: B", "d: B"]
+    assert columns["query"] == ["text of q1", "text of q1", "text of q2"]
+    assert columns["document"] == ["A0", "B", "B"]
     assert columns["label"] == pytest.approx([0.8, 0.0, 0.7])
 
 
 @pytest.mark.parametrize("name", ["contrastive", "online_contrastive"])
 def test_contrastive_losses_read_whether_a_pair_is_a_positive(name: str, dataset: Dataset):
-    assert make_material(config(name), dataset, [], PROMPTS)["label"] == [1.0, 0.0, 1.0]
+    assert make_material(config(name), dataset, [])["label"] == [1.0, 0.0, 1.0]
 
 
 def test_a_pass_of_class_pairs_has_all_but_one_text_of_an_odd_class(tmp_path: Path):
@@ -75,8 +75,8 @@ def test_a_pass_of_class_pairs_has_all_but_one_text_of_an_odd_class(tmp_path: Pa
 
 
 def test_classes_are_numbered_and_only_training_texts_that_have_one_are_read(dataset: Dataset):
-    columns = make_material(config("batch_hard"), dataset, [], PROMPTS)
-    assert columns == {"text": ["d: A0", "d: A1", "d: B", "d: C"], "label": [0, 0, 1, 1]}
+    columns = make_material(config("batch_hard"), dataset, [])
+    assert columns == {"text": ["A0", "A1", "B", "C"], "label": [0, 0, 1, 1]}
 
 
 def test_losses_on_examples_count_and_read_their_rows(dataset: Dataset):
@@ -85,10 +85,10 @@ def test_losses_on_examples_count_and_read_their_rows(dataset: Dataset):
         EXAMPLE | {"negatives": ["B", "C"], "negative_ids": ["b", "c"], "negative_second_scores": [0, 1]},
     ]
     assert check_fits(config("multiple_negatives"), dataset, examples) == 2
-    assert make_material(config("multiple_negatives"), dataset, examples, PROMPTS)["label"][0][-1] == -1
+    assert make_material(config("multiple_negatives"), dataset, examples)["label"][0][-1] == -1
     assert check_fits(config("triplet"), dataset, examples) == 3
-    assert len(make_material(config("triplet"), dataset, examples, PROMPTS)["label"]) == 3
-    assert make_material(config("margin_mse"), dataset, examples, PROMPTS)["label"][1] == [0.9, 0, 1]
+    assert len(make_material(config("triplet"), dataset, examples)["label"]) == 3
+    assert make_material(config("margin_mse"), dataset, examples)["label"][1] == [0.9, 0, 1]
 
 
 @pytest.mark.parametrize(

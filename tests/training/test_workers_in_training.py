@@ -41,7 +41,7 @@ def train(rank: int, world: int, model: str, folder: str, data: str) -> None:
     for module in encoder.model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # each worker draws its own
-    columns = to_columns(make_examples(), "", "")
+    columns = to_columns(make_examples())
     plan = plan_run(columns, config, TrainingState(world), world)
     trainer = build_trainer(encoder, columns, config, plan, SaveAt(), f"{folder}/{world}-{rank}", adapter)
     trainer.train()

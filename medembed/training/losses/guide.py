@@ -31,29 +31,31 @@ class Guide:
             role: self._decode(self.tokenizer([prompt])["input_ids"])[0] for role, prompt in prompts.items()
         }
 
-    def embed(self, features: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
+    def embed(self, features: Sequence[Mapping[str, Any]]) -> list[Tensor]:
         """float32 [B, width] with unit rows for each column; the first holds queries, the others documents."""
         roles = ["query", *["document"] * (len(features) - 1)]
         with torch.no_grad():
             return [self._embed(column, role) for column, role in zip(features, roles, strict=True)]
 
-    def _embed(self, features: Mapping[str, Tensor], role: str) -> Tensor:
+    def _embed(self, features: Mapping[str, Any], role: str) -> Tensor:
         rows = len(features["input_ids"])
         parts = []
         for first in range(0, rows, _TEXTS_AT_ONCE):
-            part = {name: value[first : first + _TEXTS_AT_ONCE] for name, value in _tensors(features).items()}
+            part = {name: _rows(value, first) for name, value in features.items()}
             inputs = part if self.reads_tokens else self._translate(part["input_ids"], role)
             parts.append(self.guide(inputs)["sentence_embedding"].float())
         return F.normalize(torch.cat(parts), dim=1)
 
-    def _translate(self, tokens: Tensor, role: str) -> dict[str, Tensor]:
+    def _translate(self, tokens: Tensor, role: str) -> dict[str, Any]:
         texts = [text.removeprefix(self.prefixes[role]).lstrip() for text in self._decode(tokens)]
-        inputs = self.guide.preprocess([self.own_prompts[role] + text for text in texts])
-        return {name: value.to(tokens.device) for name, value in _tensors(inputs).items()}
+        inputs = self.guide.preprocess(texts, prompt=self.own_prompts[role], task=role)
+        moved = {name: value.to(tokens.device) for name, value in inputs.items() if isinstance(value, Tensor)}
+        return {**inputs, **moved, "task": role}
 
     def _decode(self, tokens: Any) -> list[str]:
         return self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
 
 
-def _tensors(features: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {name: value for name, value in features.items() if isinstance(value, Tensor)}
+def _rows(value: Any, first: int) -> Any:
+    """Of a tensor the rows that are embedded at once; settings such as the prompt's length go with all of them."""
+    return value[first : first + _TEXTS_AT_ONCE] if isinstance(value, Tensor) and value.dim() else value

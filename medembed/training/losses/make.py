@@ -8,8 +8,9 @@ from sentence_transformers.sentence_transformer import losses as stock
 from torch import nn
 
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder, Role, load_model
+from medembed.encoding.encoder import Encoder, load_model
 from medembed.encoding.model_files import fetch_model
+from medembed.encoding.reading import Role
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import RANKING
 from medembed.training.losses.guide import Guide

@@ -1,0 +1,179 @@
+"""CSV and TSV -> rows: cells as pandas, R and Excel write them, or taken as they are."""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from medembed.data.column_names import by_number
+from medembed.data.config import SourceConfig
+from medembed.data.lines import LONGEST_LINE, TextFile
+from medembed.data.parts import ONLY_QRELS, Part
+from medembed.data.rows import BadRow, Fields, Rows
+from medembed.errors import DataError
+
+_EXCEL = re.compile(r'"?sep=(.)"?\s*')  # the first line by which Excel knows the delimiter
+_QRELS = ["query-id", "corpus-id", "score"]
+_TREC = ["query-id", "", "corpus-id", "score"]  # a column without a name is not read
+_CR = "\udc0d"  # for one within a line, which the csv module refuses outside quotes; no decoded text has it
+_RAW = "source.quoting=none (encode: columns.quoting=none; search: quoting=none)"
+
+
+class _Row(NamedTuple):
+    """The line that a row starts in, its cells, and the lines that it goes over."""
+
+    number: int
+    cells: list[str]
+    lines: tuple[str, ...]
+
+
+def read_table(part: Part, source: SourceConfig) -> Rows:
+    """The rows of a CSV or TSV. Raises DataError, naming the line, for a table whose quotes do not fit."""
+    with TextFile(part) as file:
+        before, first, lines = _skip_blank(file.text_lines())
+        excel = _EXCEL.fullmatch(first)
+        if excel:
+            next(lines)
+            blank, first, lines = _skip_blank(lines)
+            before += 1 + blank
+        if part.kind == "qrels" and "\t" not in first:  # TREC's are separated by spaces
+            lines = ("\t".join(line.split()) for line in lines)
+        delimiter = excel[1] if excel else _find_delimiter(first, part)
+        split = _split_raw if source.quoting == "none" else _split_quoted
+        rows = split(lines, delimiter, before, part.uri)
+        if delimiter == "\t" and source.quoting == "auto":
+            rows = _refuse_merged(rows, part.uri)
+        yield from _name_cells(rows, part, source, file)
+
+
+def _skip_blank(lines: Iterator[str]) -> tuple[int, str, Iterator[str]]:
+    """(how many blank lines come first, the line after them, all lines from that on)."""
+    for number, line in enumerate(lines):
+        if line.strip():
+            return number, line, chain([line], lines)
+    return 0, "", iter(())
+
+
+def _find_delimiter(first: str, part: Part) -> str:
+    if part.format == "tsv":
+        return "\t"
+    return max(",;\t|", key=re.sub(r'"[^"]*"', "", first).count)
+
+
+def _split_raw(lines: Iterable[str], delimiter: str, before: int, uri: str) -> Iterator[_Row]:
+    """Each line is a row, and a quote is a character like any other."""
+    for number, line in enumerate(lines, start=before + 1):
+        bare = line.rstrip("\r\n")
+        if bare:
+            yield _Row(number, bare.split(delimiter), (line,))
+
+
+def _split_quoted(lines: Iterable[str], delimiter: str, before: int, uri: str) -> Iterator[_Row]:
+    """Cells may be quoted: then they hold delimiters and line ends, and quotes that are doubled."""
+    csv.field_size_limit(LONGEST_LINE)
+    taken: list[str] = []
+    number = before + 1
+
+    def take() -> Iterator[str]:
+        for line in lines:
+            taken.append(line)
+            bare = line.rstrip("\r\n")
+            yield bare.replace("\r", _CR) + line[len(bare) :]
+
+    reader = csv.reader(take(), delimiter=delimiter, strict=True)
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise DataError(f"{uri}:{number}: not valid CSV: {error}; {_mend_quotes(taken)}") from None
+        if cells is None:
+            return
+        if cells:
+            yield _Row(number, [cell.replace(_CR, "\r") for cell in cells], tuple(taken))
+        number += len(taken)
+        taken.clear()
+
+
+def _mend_quotes(lines: Iterable[str]) -> str:
+    if any('\\"' in line for line in lines):
+        return "double the quotes in quoted cells instead of escaping them (R: qmethod='double')."
+    return f"check the quotes from this line on, or set {_RAW} if quotes are characters like any other."
+
+
+def _refuse_merged(rows: Iterator[_Row], uri: str) -> Iterator[_Row]:
+    """The rows. Raises DataError where lines of a raw TSV may have become one row, between two stray quotes."""
+    width = 0
+    for row in rows:
+        width = width or row.lines[0].count("\t")
+        if len(row.lines) > 1 and all(line.count("\t") == width for line in row.lines):
+            raise DataError(
+                f"{uri}:{row.number}: a quote opens a cell that goes over {len(row.lines)} lines, each of which would "
+                f"be a row by itself; set {_RAW} if quotes are characters like any other, quoting=minimal if the "
+                "cell is one."
+            )
+        yield row
+
+
+def _name_cells(rows: Iterator[_Row], part: Part, source: SourceConfig, file: TextFile) -> Rows:
+    first = next(rows, None)
+    if first is None:
+        return
+    if part.kind == "rows" and source.header and _are_qrels(first.cells):
+        raise DataError(f"{part.uri}: {ONLY_QRELS}")
+    names = _names_without_header(first.cells, part, source)
+    if not names:
+        names = _header([name.strip() for name in first.cells], f"{part.uri}:{first.number}", file)
+    else:
+        rows = chain([first], rows)
+    for position, row in enumerate(rows, start=1):
+        if part.kind == "rows" and not source.header:
+            names = by_number(len(row.cells))
+        yield row.number, _to_fields(names, row.cells, position, file)
+
+
+def _names_without_header(first: list[str], part: Part, source: SourceConfig) -> list[str]:
+    """The names of columns where the first row holds none; [] where it does. Qrels have fixed ones, by their count."""
+    if part.kind == "rows":
+        return [] if source.header else by_number(len(first))
+    is_data = "query-id" not in first and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", first[-1])
+    return {3: _QRELS, 4: _TREC}.get(len(first), []) if is_data else []
+
+
+def _are_qrels(first: list[str]) -> bool:
+    """Whether a table begins with BEIR's header of judgments, or with a row as TREC writes them."""
+    return first[:2] == _QRELS[:2] or (len(first) == 4 and first[1] in ("0", "Q0") and first[3].strip().isdecimal())
+
+
+def _header(names: list[str], place: str, file: TextFile) -> list[str]:
+    """The names of columns; one without a name, as pandas writes its index, is not read."""
+    if (row := _bytes_not_utf8(names)) is not None:
+        raise DataError(f"{place}: {file.explain(row)}")
+    named = [name for name in names if name]
+    if len(set(named)) < len(named):
+        raise DataError(
+            f"{place}: the header has a name twice; give each of its {len(names)} columns its own, or say that there "
+            "is none (header=false)."
+        )
+    return names
+
+
+def _to_fields(names: list[str], cells: list[str], position: int, file: TextFile) -> Fields | BadRow:
+    """A row by the names of its columns; `position` counts rows from 1."""
+    if len(cells) != len(names):
+        are_named = len(cells) == len(names) + 1 and cells[0] == str(position)
+        advice = " Leave out the row names (R: row.names=FALSE)." if are_named else ""
+        return BadRow(f"found {len(cells)} cells, expected {len(names)} as in the header.{advice}")
+    if (row := _bytes_not_utf8(cells)) is not None:
+        return BadRow(file.explain(row))
+    return {name: cell for name, cell in zip(names, cells, strict=True) if name}
+
+
+def _bytes_not_utf8(cells: list[str]) -> bytes | None:
+    """The bytes of cells of which some are not UTF-8 and were marked by `TextFile.text_lines`; None if all are."""
+    joined = " ".join(cells)
+    try:
+        joined.encode()
+    except UnicodeEncodeError:
+        return joined.encode("utf-8", "surrogateescape")
+    return None

@@ -1,0 +1,115 @@
+"""JSON -> rows: an object a line, or one array of objects."""
+
+import json
+from typing import Any
+
+from medembed.data.column_names import NAMES
+from medembed.data.config import SourceConfig
+from medembed.data.lines import LONGEST_LINE, TextFile
+from medembed.data.parts import Part
+from medembed.data.rows import BadRow, Fields, Rows
+
+_KNOWN = {name.lower() for names in NAMES.values() for name in names} | {"messages", "input"}
+_EXPECTED = "Expected one object a line:"
+_BY_COLUMNS = f"a table by columns. {_EXPECTED} pandas writes them by to_json(orient='records', lines=True)."
+
+
+def read_json(part: Part, source: SourceConfig) -> Rows:
+    """The rows of JSON lines, or of an array of up to 64 MiB; of another document one fault that says what to do."""
+    with TextFile(part) as file:
+        whole = _read_whole(file)
+        fault = _explain_object(whole, source) if isinstance(whole, dict) else None
+        if isinstance(whole, list):
+            yield from enumerate(map(_as_row, whole), start=1)
+        elif fault is not None:
+            yield 1, BadRow(fault)
+        else:
+            yield from _read_lines(file)
+
+
+def _read_whole(file: TextFile) -> Any:
+    """The one value of a file that is no JSON lines; None where it cannot be read as one."""
+    is_array = file.begins_with(b"[")
+    if not file.is_whole or not (is_array or file.begins_with(b"{")):
+        return None
+    if not is_array and _has_rows(file):
+        return None
+    content = file.read(LONGEST_LINE + 1)
+    try:
+        return json.loads(content.decode("utf-8-sig")) if len(content) <= LONGEST_LINE else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _has_rows(file: TextFile) -> bool:
+    """Whether the first line is a value by itself, and more lines follow."""
+    filled = (line for _, line in file.lines() if isinstance(line, BadRow) or line.strip())
+    first = next(filled, b"")
+    if isinstance(first, BadRow) or isinstance(_parse(first, file), BadRow):
+        return False
+    return next(filled, None) is not None
+
+
+def _read_lines(file: TextFile) -> Rows:
+    for number, line in file.lines():
+        if isinstance(line, BadRow):
+            yield number, line
+        elif line.strip():
+            yield number, _parse(line, file)
+
+
+def _parse(line: bytes, file: TextFile) -> Fields | BadRow:
+    try:
+        row = json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        return BadRow(file.explain(line, f" at byte {error.start} of the line"))
+    except json.JSONDecodeError as error:
+        return BadRow(f"not valid JSON at column {error.colno}: {error.msg}.{_one_a_line(line)}")
+    except ValueError:
+        return BadRow("holds a number of thousands of digits.")
+    except RecursionError:
+        return BadRow("JSON nested too deeply.")
+    return _as_row(row)
+
+
+def _as_row(value: Any) -> Fields | BadRow:
+    if isinstance(value, dict):
+        return value
+    advice = " Expected one object a line, as jq -c '.[]' writes them." if isinstance(value, list) else ""
+    return BadRow(f"expected a JSON object, found {type(value).__name__}.{advice}")
+
+
+def _one_a_line(line: bytes) -> str:
+    """What to do about a JSON document over several lines, and about what only looks like JSON lines."""
+    if line.lstrip().startswith(b"["):
+        return " Expected one object a line, as jq -c '.[]' writes them."
+    if line.strip() == b"{":
+        return " Expected one object a line, as jq -c . writes them."
+    if line.lstrip().startswith(b"{'"):
+        return " Names and texts need double quotes, as json.dumps writes them."
+    return " No comma stands between lines." if line.rstrip().endswith(b"},") else ""
+
+
+def _explain_object(document: Fields, source: SourceConfig) -> str | None:
+    """What to do about a file of one object that holds rows instead of being one; None if it is one."""
+    declared = {path.split(".")[0] for _, paths in source.columns for path in paths}
+    if _are_columns(document) or ("columns" in document and isinstance(document.get("data"), list)):
+        return _BY_COLUMNS
+    if any(name in declared or name.lower() in _KNOWN for name in document):
+        return None
+    if document and all(isinstance(value, dict) for value in document.values()):
+        return f"one object of {len(document):,} objects. {_EXPECTED} jq -c 'to_entries[] | {{id: .key}} + .value'."
+    if any(_is_list_of_rows(value) for value in document.values()):
+        return f"one object that has its rows in a list. {_EXPECTED} jq -c '.[] | arrays[]'."
+    return None
+
+
+def _are_columns(document: Fields) -> bool:
+    """Whether each value is {"0": ..., "1": ...}, as pandas writes a table."""
+    return bool(document) and all(
+        isinstance(value, dict) and value and all(key.isdecimal() for key in value) for value in document.values()
+    )
+
+
+def _is_list_of_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)

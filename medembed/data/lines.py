@@ -1,0 +1,117 @@
+"""A part of a text file, opened: its lines, with numbers and whole, and what is wrong with them."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Self
+
+from medembed import storage
+from medembed.data.encodings import SAMPLE_BYTES, explain_row, explain_start
+from medembed.data.parts import Part, is_gzip
+from medembed.data.rows import BadRow
+from medembed.errors import DataError, StorageError
+
+LONGEST_LINE = 64 << 20  # bytes; a longer line is no row, and would not fit in a worker
+_BOM = b"\xef\xbb\xbf"
+
+
+class TextFile:
+    """An open file, and the lines of a part of it. Raises DataError for a file that is no text in UTF-8."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self._stream: BinaryIO = storage.open_input(part.uri)
+        if is_gzip(part.uri):
+            self._stream = io.BufferedReader(gzip.GzipFile(fileobj=self._stream), 1 << 20)
+        self._start = self.read(SAMPLE_BYTES)
+        fault = explain_start(self._start)
+        if fault is not None:
+            raise DataError(f"{part.uri}: {fault}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def explain(self, row: bytes, place: str = "") -> str:
+        """Say what to do about a row that is not UTF-8; `place` is one within the row."""
+        return explain_row(row, self._start, place)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the part is all of the file."""
+        return self.part.start == 0 and self.part.end is None
+
+    def begins_with(self, mark: bytes) -> bool:
+        """Whether the file's first sign is this one."""
+        return self._start.removeprefix(_BOM).lstrip().startswith(mark)
+
+    def read(self, size_bytes: int) -> bytes:
+        """The first bytes of the file."""
+        self._stream.seek(0)
+        return self._read_on(lambda: self._stream.read(size_bytes), 0)
+
+    def lines(self) -> Iterator[tuple[int, bytes | BadRow]]:
+        """The lines that start in the part, numbered from 1, without line ends and byte order mark."""
+        part, stream = self.part, self._stream
+        stream.seek(max(part.start - 1, 0))
+        if part.start:
+            self._skip_line()  # the rest of a line that starts in the part before, or its line end alone
+        position = stream.tell() if part.end is not None else 0
+        number = 0
+        while part.end is None or position < part.end:
+            line = self._next_line(number)
+            if not line:
+                return
+            number += 1
+            position += len(line)
+            if _is_cut(line):
+                position += self._skip_line()
+                yield number, BadRow(f"longer than {LONGEST_LINE >> 20} MiB.")
+                continue
+            yield number, (_without_mark(line) if number == 1 and not part.start else line).rstrip(b"\r\n")
+
+    def text_lines(self) -> Iterator[str]:
+        """All lines with their ends, as the csv module wants them; bytes that are not UTF-8 are surrogates."""
+        self._stream.seek(0)
+        number = 0
+        while line := self._next_line(number):
+            number += 1
+            if _is_cut(line):
+                raise DataError(
+                    f"{self.part.uri}:{number}: longer than {LONGEST_LINE >> 20} MiB; expected rows of text."
+                )
+            yield (_without_mark(line) if number == 1 else line).decode("utf-8", "surrogateescape")
+
+    def _next_line(self, number: int) -> bytes:
+        return self._read_on(lambda: self._stream.readline(LONGEST_LINE + 1), number)
+
+    def _skip_line(self) -> int:
+        skipped = 0
+        while block := self._stream.readline(1 << 20):
+            skipped += len(block)
+            if block.endswith(b"\n"):
+                break
+        return skipped
+
+    def _read_on(self, read: Callable[[], bytes], number: int) -> bytes:
+        """What `read` returns after line `number`. Raises DataError or StorageError that names the file."""
+        try:
+            return read()
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise DataError(
+                f"{self.part.uri}: truncated or damaged gzip file after line {number}; fetch it again."
+            ) from None
+        except OSError as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise StorageError(f"{self.part.uri}: cannot read it after line {number}: {reason}") from None
+
+
+def _without_mark(line: bytes) -> bytes:
+    return line.removeprefix(_BOM)
+
+
+def _is_cut(line: bytes) -> bool:
+    return len(line) > LONGEST_LINE and not line.endswith(b"\n")

@@ -1,0 +1,79 @@
+"""Does the encoder give the vectors that sentence-transformers gives? Asked when a model is loaded, on three texts."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed.encoding.modules import has_router, leaves_out_prompt
+from medembed.encoding.reading import PROMPT_NAMES, ROLES, Role
+from medembed.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+LARGEST_DIFFERENCE = 1e-4
+# Of three lengths, so that one batch has padding; capitals and two lines, which a tokenizer may read in its own way.
+_TEXTS = ("Fever", "Pain in the left knee", "A dry cough, HER2 positive,\nand 39 degrees since Monday.")
+_agreed: set[str] = set()  # fingerprints of the models that were compared in this process
+
+Vectors = npt.NDArray[np.float32]
+
+
+def check_agreement(
+    encode: Callable[[Sequence[str], Role], Vectors], model: Any, fingerprint: str, reference: str
+) -> None:
+    """Raises ModelError if `encode` gives a role's texts other unit vectors than the loaded model gives by itself.
+
+    Once per process for a fingerprint.
+    """
+    if fingerprint in _agreed:
+        return
+    for role in ROLES:
+        ours = encode(_TEXTS, role)
+        stock = _encode_by_stock(model, role, reference)
+        difference = np.abs(ours - stock).max() if ours.shape == stock.shape else np.inf
+        if not difference <= LARGEST_DIFFERENCE:
+            raise ModelError(
+                f"model {reference}: as a {role} a text's vector differs by {difference:.1e} from that of "
+                f"sentence-transformers, expected at most {LARGEST_DIFFERENCE:.0e}; likely by {_suspect(model, role)}. "
+                "Encode with another model, and report this one."
+            )
+    _agreed.add(fingerprint)
+
+
+def _encode_by_stock(model: Any, role: Role, reference: str) -> Vectors:
+    """float32 [3, D], unit rows, of `encode_query` or `encode_document`.
+
+    A document's prompt under another name counts, though `encode_document` reads `document` first, which is never
+    missing: sentence-transformers gives every model an empty one.
+    """
+    prompts = model.prompts or {}
+    name = next((name for name in PROMPT_NAMES[role] if prompts.get(name)), role)
+    options: dict[str, Any] = {} if name == role else {"prompt_name": name}
+    if options:
+        logger.info(
+            "model %s: its document prompt is named %s, which encode_document of sentence-transformers leaves out",
+            reference,
+            name,
+        )
+    encode = model.encode_query if role == "query" else model.encode_document
+    vectors: Vectors = encode(list(_TEXTS), normalize_embeddings=True, show_progress_bar=False, **options)
+    return vectors
+
+
+def _suspect(model: Any, role: Role) -> str:
+    """What the model has that may be read differently."""
+    suspects = [f"its module {type(module).__name__}" for module in model if not _is_usual(module)]
+    if (model.prompts or {}).get(role):
+        suspects.append(f"its {role} prompt")
+    if leaves_out_prompt(model):
+        suspects.append("its pooling without the prompt")
+    if has_router(model):
+        suspects.append("its router")
+    return " or ".join(suspects) or "its tokenizer"
+
+
+def _is_usual(module: Any) -> bool:
+    return type(module).__name__ in ("Transformer", "Pooling", "Normalize", "Dense", "Router")

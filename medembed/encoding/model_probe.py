@@ -1,0 +1,179 @@
+"""Tries a model that was just loaded, before a document is blamed for its faults.
+
+Its tensors are those of its files, its tokenizer fits its embedding matrix, and made-up texts get vectors that are
+numbers and differ. Milliseconds for a model that takes seconds to load.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medembed.encoding.model_layout import list_modules
+from medembed.errors import ModelError
+
+# In several scripts, so that a model of one language has something to tell apart.
+MADE_UP = ("fever of 39 degrees and a dry cough", "un bras cassé", "7", "боль в груди", "糖尿病")
+_SMALLEST_DIFFERENCE = 1e-6
+_SHOWN = 3  # names of tensors in a message
+_LONGEST_REASON = 300
+
+
+def check_loaded(model: Any, folder: Path) -> None:
+    """Raises ModelError, on one line, for a SentenceTransformer whose weights or tokenizer are not whole."""
+    check_tensors(model, folder)
+    _check_tokenizer(model, folder)
+    _check_vectors(model, folder)
+
+
+def check_tensors(model: Any, folder: Path) -> None:
+    """Raises ModelError if loading made up a tensor, left one of a layer aside, or read one that is no number.
+
+    Stock loads such a model with a warning, and with random numbers for what is missing.
+    """
+    for missing, unexpected in _differences(model, folder):
+        if missing:
+            raise ModelError(
+                f"model {folder}: {_names(missing)} in its architecture but not in its weights file: loading would "
+                "take random numbers for them; copy the whole model."
+            )
+        if unexpected:
+            raise ModelError(
+                f"model {folder}: {_names(unexpected)} in its weights file but not in its architecture; config.json "
+                "is another model's, or damaged: copy the whole model."
+            )
+    broken = [name for name, parameter in model.named_parameters() if not bool(parameter.sum().isfinite())]
+    if broken:
+        raise ModelError(
+            f"model {folder}: its weights are damaged: NaN or infinite numbers in {_names(broken)}; copy it again, or "
+            "take another checkpoint."
+        )
+
+
+def explain(error: Exception, folder: Path) -> str:
+    """What made loading fail: the type of the error and its first line; tensors by name where shapes differ."""
+    if "ignore_mismatched_sizes" in str(error):
+        return f"tensors whose shapes are not those that config.json says{_misshapen(folder)}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join([f"{type(error).__name__}:", *lines[:2]])[:_LONGEST_REASON]
+
+
+def _differences(model: Any, folder: Path) -> Iterator[tuple[list[str], list[str]]]:
+    """(tensors that no file has, tensors of a layer that the model has not) for each transformer of the folder.
+
+    Loads once more without any data: sentence-transformers gives the outcome of its own loading to nobody. Its private
+    `_load_model` chooses the class, as seen in 6.2. Other modules raise an error themselves.
+    """
+    from sentence_transformers.base.modules import Transformer
+    from transformers import AutoConfig
+
+    loaded = [module for module in model.modules() if isinstance(module, Transformer)]
+    for module in list_modules(folder):
+        if not loaded or module.kind != "Transformer":
+            continue
+        config = AutoConfig.from_pretrained(module.folder, local_files_only=True)
+        shell, outcome = loaded[0]._load_model(
+            str(module.folder), loaded[0].transformer_task, config, "torch", False,
+            device_map="meta", output_loading_info=True, use_safetensors=True, local_files_only=True,
+        )  # fmt: skip
+        missing = [name for name in outcome["missing_keys"] if _is_used(name, loaded[0])]
+        layers = {name for name, _ in shell.named_children()}
+        prefix = f"{shell.base_model_prefix}."
+        unexpected = [
+            name for name in outcome["unexpected_keys"] if name.removeprefix(prefix).partition(".")[0] in layers
+        ]
+        yield sorted(missing), sorted(unexpected)
+
+
+def _is_used(tensor: str, transformer: Any) -> bool:
+    """Whether vectors depend on a tensor: not on a BERT's pooler, where token vectors are pooled."""
+    outputs = [entry["method_output_name"] for entry in transformer.modality_config.values()]
+    return "pooler_output" in outputs or not tensor.startswith("pooler.")
+
+
+def _misshapen(folder: Path) -> str:
+    from transformers import AutoModel
+
+    for module in list_modules(folder):
+        if module.kind == "Transformer":
+            _, outcome = AutoModel.from_pretrained(
+                module.folder, device_map="meta", output_loading_info=True, use_safetensors=True,
+                local_files_only=True, ignore_mismatched_sizes=True,
+            )  # fmt: skip
+            names = [f"{name} {tuple(in_file)}" for name, in_file, _ in sorted(outcome["mismatched_keys"])]
+            return f": {', '.join(names[:_SHOWN])}"
+    return ""
+
+
+def _check_tokenizer(model: Any, folder: Path) -> None:
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    for module in model.modules():
+        if isinstance(module, StaticEmbedding):
+            _check_rows(module.tokenizer.get_vocab_size() - 1, module.embedding.num_embeddings, folder)
+        elif isinstance(module, Transformer) and module.tokenizer is not None:
+            tokenizer = module.tokenizer
+            added = [number for number, token in tokenizer.added_tokens_decoder.items() if not token.special]
+            rows = int(module.model.get_input_embeddings().weight.shape[0])
+            _check_rows(max([tokenizer.vocab_size - 1, *added]), rows, folder)
+            _check_words(tokenizer, folder)
+
+
+def _check_rows(last: int, rows: int, folder: Path) -> None:
+    """Raises ModelError if the highest token number has no row in the embedding matrix.
+
+    Special tokens do not count: EmbeddingGemma has one for images, of which its matrix knows nothing.
+    """
+    if last >= rows:
+        raise ModelError(
+            f"model {folder}: its tokenizer gives numbers up to {last:,}, but its embedding matrix has {rows:,} rows; "
+            "the two are of different models: copy the whole model."
+        )
+
+
+def _check_words(tokenizer: Any, folder: Path) -> None:
+    known = {number for ids in _tokenize(tokenizer) for number in ids} - {tokenizer.unk_token_id}
+    if not known:
+        raise ModelError(
+            f"model {folder}: its tokenizer knows no word, so that every text would be the same; its vocabulary is "
+            "missing or damaged: copy the whole model."
+        )
+
+
+def _tokenize(tokenizer: Any) -> list[list[int]]:
+    ids: list[list[int]] = tokenizer(list(MADE_UP), add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _check_vectors(model: Any, folder: Path) -> None:
+    try:
+        vectors = model.encode_document(list(MADE_UP), convert_to_numpy=True, show_progress_bar=False)
+    except Exception as error:  # of any type: whatever a damaged model raises
+        raise ModelError(f"model {folder}: cannot encode a made-up text: {explain(error, folder)}") from None
+    width = int(model.get_embedding_dimension() or 0)
+    if width and vectors.shape[1] != width:
+        raise ModelError(
+            f"model {folder}: its settings promise {width} dimensions, its vectors have {vectors.shape[1]}; a "
+            "config.json is another model's, or damaged: copy the whole model."
+        )
+    if not np.isfinite(vectors).all():
+        fault = "vectors that are no numbers (NaN or infinite)"
+    elif not vectors.any():
+        fault = "vectors of zeros"
+    elif np.ptp(vectors, axis=0).max() < _SMALLEST_DIFFERENCE:
+        fault = "the same vector"
+    else:
+        return
+    raise ModelError(
+        f"model {folder}: gives {len(vectors)} made-up texts {fault}; its weights are damaged, or training diverged: "
+        "take another checkpoint."
+    )
+
+
+def _names(tensors: list[str]) -> str:
+    """How many tensors, and the first of their names."""
+    more = ", ..." if len(tensors) > _SHOWN else ""
+    noun = "tensor" if len(tensors) == 1 else "tensors"
+    return f"{len(tensors)} {noun} ({', '.join(tensors[:_SHOWN])}{more})"

@@ -1,0 +1,103 @@
+"""What a sentence-transformers model is made of, and whether MedEmbed encodes with it."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from medembed.encoding.model_files import fetch_model
+from medembed.encoding.model_layout import list_modules, read_json
+from medembed.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+_KNOWN = (
+    "Transformer",
+    "CLIPModel",
+    "StaticEmbedding",
+    "Router",
+    "Asym",  # what a Router was called
+    "Pooling",
+    "WeightedLayerPooling",
+    "WordWeights",
+    "Dense",
+    "LayerNorm",
+    "Normalize",
+    "Dropout",
+)
+_PACKAGE = "sentence_transformers."
+_POSITIONS = ("position_embeddings", "position_embedding", "wpe")
+
+
+def fetch_encoder(reference: str) -> Path:
+    """`fetch_model` of a model that encodes texts. Raises ModelError if it is of a kind that does not work here."""
+    folder = fetch_model(reference)
+    check_modules(folder, reference)
+    return folder
+
+
+def check_modules(folder: Path, reference: str) -> None:
+    """Raises ModelError for a model that is no embedding model, or has a module that does not work here.
+
+    Of the modules that sentence-transformers has, CNN makes a text's vector depend on the texts beside it, BoW,
+    WordEmbeddings and LSTM read words instead of tokens, and the others make sparse or many vectors.
+    """
+    kind = (read_json(folder / "config_sentence_transformers.json") or {}).get("model_type", "SentenceTransformer")
+    if kind != "SentenceTransformer":
+        raise ModelError(f"model {reference}: it is a {kind}; expected a SentenceTransformer.")
+    for module in list_modules(folder):
+        if not module.type.startswith(_PACKAGE):
+            raise ModelError(
+                f"model {reference}: its module {module.type} is code of its own, which MedEmbed does not run; "
+                f"expected modules of sentence-transformers: {', '.join(_KNOWN)}."
+            )
+        if module.kind not in _KNOWN:
+            known = ", ".join(_KNOWN)
+            raise ModelError(f"model {reference}: its module {module.kind} does not work here; expected {known}.")
+
+
+def has_router(model: Any) -> bool:
+    """Whether queries and documents go through different modules of the loaded model."""
+    from sentence_transformers.base.modules import Router
+
+    return any(isinstance(module, Router) for module in model.modules())
+
+
+def leaves_out_prompt(model: Any) -> bool:
+    """Whether the loaded model averages a text's tokens without those of its prompt."""
+    return any(not getattr(module, "include_prompt", True) for module in model.modules())
+
+
+def input_modules(model: Any) -> list[Any]:
+    """The modules that read texts: the first one, or the first of each route."""
+    from sentence_transformers.base.modules import Router
+
+    first = model[0]
+    return [route[0] for route in first.sub_modules.values()] if isinstance(first, Router) else [first]
+
+
+def cut_to_positions(model: Any) -> None:
+    """Lowers the maximum length of a loaded model to what its position tables hold, and logs it.
+
+    In RoBERTa and its kin the first position stands behind the padding's, so that two of them are never used.
+    """
+    for module in input_modules(model):
+        limit = min(_tables(module), default=None)
+        if limit is not None and (module.max_seq_length or 0) > limit:
+            logger.warning(
+                "model: its maximum length is %s, but it has positions for %s tokens; longer texts are cut there",
+                module.max_seq_length,
+                limit,
+            )
+            module.max_seq_length = limit
+
+
+def _tables(module: Any) -> Iterator[int]:
+    from torch import nn
+
+    for part in module.modules():
+        for name in _POSITIONS:
+            table = getattr(part, name, None)
+            if isinstance(table, nn.Embedding):
+                padding = getattr(part, "padding_idx", None)
+                yield table.num_embeddings - (padding + 1 if isinstance(padding, int) else 0)

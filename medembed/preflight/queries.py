@@ -1,0 +1,165 @@
+"""Which queries measure the base model: a sample of all, and enough of each slice to judge it. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any, NamedTuple
+
+from medembed.evaluation.result import FEW_UNITS, OTHERS
+from medembed.preflight.config import PreflightConfig
+from medembed.schema import WEAK, content_hash
+
+# Groups. With fewer, a 95% interval can reach more than 0.17 to each side and says too little.
+SMALLEST_SLICE = 30
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Queries of one language, pair of languages or tag, by their lines in the sample.
+
+    Where there is a `document_language`, positives in other languages do not count.
+    """
+
+    name: str
+    lines: tuple[int, ...]
+    document_language: str | None = None
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Sampled queries, each with the grades of its positives.
+
+    The first `core` are a fair sample of all; the others were added for slices too small in it.
+    """
+
+    ids: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    positives: tuple[dict[str, float], ...] = ()
+    languages: Mapping[str, str] = field(default_factory=dict)  # of the positives' documents
+    core: int = 0
+    slices: tuple[Slice, ...] = ()
+    few: dict[str, int] = field(default_factory=dict)  # slices of too few groups: their queries
+    are_weak: bool = False  # all there are were made from the structure of documents
+
+
+class Asked(NamedTuple):
+    """A row of the queries with the grades of its positives."""
+
+    row: dict[str, Any]
+    positives: dict[str, float]
+
+
+def find_positives(rows: Iterable[Mapping[str, Any]], qrels: Mapping[str, dict[str, float]]) -> set[str]:
+    """Documents that answer one of the queries."""
+    grades = [qrels.get(row["query_id"], {}) for row in rows]
+    return {name for row in grades for name in _positives(row)}
+
+
+def choose_queries(
+    rows: Iterable[dict[str, Any]],
+    qrels: Mapping[str, dict[str, float]],
+    languages: Mapping[str, str],
+    config: PreflightConfig,
+) -> Queries:
+    """Choose at most `sample_queries` of the rows that have a positive, then fill up small slices.
+
+    A slice that has under SMALLEST_SLICE groups among them gets more. Weak queries are taken only
+    where there are no others. A hash decides the order. `languages` {document_id: language} has the
+    positives of all rows. It stops early where their positives would fill more than half of the
+    sampled documents: the rest must stay a fair draw of what they are to be told from.
+    """
+    every = [Asked(row, _positives(qrels.get(row["query_id"], {}))) for row in rows]
+    measurable = [entry for entry in every if entry.positives]
+    strong = [entry for entry in measurable if WEAK not in entry.row["tags"]]
+    asked = sorted(strong or measurable, key=lambda entry: content_hash(entry.row["query_id"]))
+    sample = _Sample(asked, config.sample_documents // 2)
+    sample.add(range(min(len(asked), config.sample_queries)))
+    core = len(sample.lines)
+    slices: list[Slice] = []
+    few: dict[str, int] = {}
+    for wanted in name_slices(asked, languages):
+        lines = _fill(wanted, sample, core)
+        if _count_groups(asked, lines) >= SMALLEST_SLICE:
+            places = tuple(sample.lines[line] for line in lines)
+            slices.append(Slice(wanted.name, places, wanted.document_language))
+        else:
+            name = wanted.name if len(wanted.lines) >= FEW_UNITS else OTHERS
+            few[name] = few.get(name, 0) + len(wanted.lines)
+    chosen = [asked[line] for line in sample.lines]
+    return Queries(
+        ids=tuple(entry.row["query_id"] for entry in chosen),
+        texts=tuple(entry.row["text"] for entry in chosen),
+        groups=tuple(entry.row["group_id"] for entry in chosen),
+        positives=tuple(entry.positives for entry in chosen),
+        languages=languages,
+        core=core,
+        slices=tuple(slices),
+        few=few,
+        are_weak=bool(chosen) and not strong,
+    )
+
+
+def name_slices(asked: Sequence[Asked], languages: Mapping[str, str]) -> list[Slice]:
+    """Name the slices of these queries, largest first.
+
+    None holds the same queries as another, or all. A language whose queries have positives in one
+    language alone is that pair of languages.
+    """
+    answers = [{languages[name] for name in positives} for _, positives in asked]
+    pairs: dict[tuple[str, str], list[int]] = {}
+    others: dict[str, list[int]] = {}
+    for line, (row, _) in enumerate(asked):
+        for language in sorted(answers[line]):
+            pairs.setdefault((row["language"], language), []).append(line)
+        for name in dict.fromkeys([f"language {row['language']}", *(f"tag {tag}" for tag in row["tags"])]):
+            others.setdefault(name, []).append(line)
+    slices = []
+    for (query, document), lines in pairs.items():
+        is_mixed = any(len(answers[line]) > 1 for line in lines)
+        slices.append(Slice(f"{query} -> {document}", tuple(lines), document if is_mixed else None))
+    slices += [Slice(name, tuple(lines)) for name, lines in others.items()]
+    distinct: dict[tuple[tuple[int, ...], str | None], Slice] = {}
+    for entry in slices:
+        if len(entry.lines) < len(asked) or entry.document_language:
+            distinct.setdefault((entry.lines, entry.document_language), entry)
+    return sorted(distinct.values(), key=lambda entry: (-len(entry.lines), entry.name))
+
+
+def _positives(grades: Mapping[str, float]) -> dict[str, float]:
+    return {name: grade for name, grade in grades.items() if grade > 0}
+
+
+class _Sample:
+    """The queries taken so far: `lines` {line among all: line in the sample}."""
+
+    def __init__(self, asked: Sequence[Asked], room: int) -> None:
+        self.asked = asked
+        self.room = room
+        self.lines: dict[int, int] = {}
+        self.needed: set[str] = set()
+
+    def add(self, lines: Iterable[int]) -> None:
+        """Take these in turn until one's positives find no room; the first of all is taken anyhow."""
+        for line in lines:
+            more = self.asked[line].positives.keys() - self.needed
+            if self.lines and len(self.needed) + len(more) > self.room:
+                return
+            self.needed |= more
+            self.lines.setdefault(line, len(self.lines))
+
+
+def _fill(wanted: Slice, sample: _Sample, core: int) -> list[int]:
+    """Take the slice's first queries in the order of the hash: as many as the core has, or more.
+
+    Only these are a fair sample of the slice: what other slices added is not.
+    """
+    size = sum(line < core for line in wanted.lines)
+    while size < len(wanted.lines) and _count_groups(sample.asked, wanted.lines[:size]) < SMALLEST_SLICE:
+        size += 1
+    sample.add(wanted.lines[:size])
+    return list(takewhile(sample.lines.__contains__, wanted.lines[:size]))
+
+
+def _count_groups(asked: Sequence[Asked], lines: Iterable[int]) -> int:
+    return len({asked[line].row["group_id"] for line in lines})

@@ -1,0 +1,98 @@
+"""What is checked of a command that cannot run in a test: its config, its schema, its places, its options."""
+
+import importlib
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
+from jobs.cli import job_config
+from jobs.serve import ServeJob, _checked
+from jobs.session import check_places
+from medembed.config import load_config
+from serve.app import ServeConfig, resolve
+from serve.run import find_port
+from tests.docs.pages import ROOT
+from tests.docs.world import World
+
+
+class Fault(Exception):
+    """A command of the docs that does not do what they say."""
+
+
+def check_config(world: World, text: str) -> None:
+    """The job's own reading of its arguments, without the job."""
+    job, *given = shlex.split(text.removesuffix("&"))[1:]
+    module = importlib.import_module(f"jobs.{job}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "run_job", lambda model, body, argv, **_: load_config(model, argv))
+        module.main([*given, *world.small(job, given)])
+
+
+def check_submission(world: World, text: str) -> None:
+    """What `--address` checks before it sends anything."""
+    job, *given = shlex.split(text.replace(f"{world.root}/hospital", "s3://hospital"))[1:]
+    place = given.index("--address")
+    check_places(load_config(job_config(job), given[:place] + given[place + 2 :]))
+
+
+def check_server(world: World, text: str) -> None:
+    """All that is known before Ray starts: model, weights, table, room, ports."""
+    words = shlex.split(text.removesuffix("&"))
+    given = [word for word in words[2:] if word != "serve.app:build"]
+    job = load_config(ServeJob, [*given, f"port={find_port(None)}", f"dashboard_port={find_port(None)}"])
+    resolve(_checked(job))
+
+
+def check_deployment(world: World, text: str) -> None:
+    """Serve's own schema of the file, and the application's of its arguments."""
+    config = ServeDeploySchema.model_validate(yaml.safe_load(Path(text.split()[2]).read_text()))
+    for application in config.applications:
+        assert application.import_path == "serve.app:build"
+        resolve(ServeConfig.model_validate(application.args))
+
+
+def check_make(world: World, text: str) -> None:
+    target = text.split()[1]
+    if f"\n{target}:" not in (ROOT / "Makefile").read_text():
+        raise Fault(f"no target {target}")
+
+
+def check_benchmark(world: World, text: str) -> None:
+    """The module is there, and knows the options."""
+    name = re.findall(r"benchmarks\.(\w+)", text)[0]
+    source = (ROOT / f"benchmarks/{name}.py").read_text()
+    unknown = [option for option in re.findall(r"(--[a-z-]+)", text) if f'"{option}"' not in source]
+    if unknown:
+        raise Fault(f"no option {', '.join(unknown)}")
+
+
+def check_cluster(world: World, text: str) -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    validate_config(prepare_config(yaml.safe_load(Path("cluster.yaml").read_text())))
+
+
+def check_extra(world: World, text: str) -> None:
+    extra = re.findall(r"medembed\[(\w+)\]", text)[0]
+    if extra not in tomllib.loads(Path("pyproject.toml").read_text())["project"]["optional-dependencies"]:
+        raise Fault(f"no extra {extra}")
+
+
+def check_module(world: World, text: str) -> None:
+    for name in re.findall(r"-m (jobs\.\w+)", text):
+        importlib.import_module(name)
+
+
+def check_file(world: World, text: str) -> None:
+    for name in re.findall(r"[\w/]+\.yaml", text):
+        if not yaml.safe_load(Path(name).read_text()):
+            raise Fault(f"{name}: empty")
+
+
+def no_check(world: World, text: str) -> None:
+    """A line of the shell's own."""

