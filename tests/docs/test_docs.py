@@ -50,7 +50,7 @@ def done(
         for name, value in s3_environment.items():
             patch.setenv(name, value)
         patch.setattr("jobs.session.ray_session", lambda _: contextlib.nullcontext())
-        patch.setattr("jobs.session._exit_on_sigterm", lambda: None)
+        patch.setattr("jobs.session.exit_on_signals", lambda: None)
         patch.setattr("jobs.session.atexit.register", lambda _: None)
         world = make_world(tmp_path_factory.mktemp("docs"), encoder_folder, empty_registry)
         patch.chdir(world.root)
