@@ -9,7 +9,7 @@ import json
 import logging
 import secrets
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,7 @@ def update_table(
             target = Target(output, 0, *form, ranges)
         found = _work(items, staging, model, target, config)
         failed = collect_failed([record["failed"] for record in found.records], config.max_failed)
-        if len(failed) == sum(changes.counts[name] for name in ("added", "changed", "unchanged")):
-            storage.delete_folder(staging.uri)  # a rerun tries them again
-            raise DataError(f"corpus: all its documents crash the encoder, {list_failed(failed)}; no table is made.")
+        _refuse_nothing(failed, changes.counts, staging)
         named = "" if failed else dataset  # so that the next run compares keys, and tries what was left out again
         info = replace(base.info, dataset=named) if base else _info(found.records[0], target, encoder, named)
         fragments = [record["fragments"] for record in found.records]
@@ -176,6 +174,13 @@ def _work(
     sums = {name: sum(record[name] for record in new.values()) for name in ("tokens", "padding", "seconds")}
     done |= new
     return _Work([done[item["number"]] for item in items], rows - total, **sums)
+
+
+def _refuse_nothing(failed: Mapping[str, str], counts: Mapping[str, int], staging: Staging) -> None:
+    """Raises DataError if no document could be encoded: an empty table is no success."""
+    if len(failed) == sum(counts[name] for name in ("added", "changed", "unchanged")):
+        storage.delete_folder(staging.uri)  # a rerun tries them again
+        raise DataError(f"corpus: all its documents crash the encoder, {list_failed(failed)}; no table is made.")
 
 
 def describe(found: Encoded, seconds: float, workers: int) -> list[str]:

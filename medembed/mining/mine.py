@@ -93,10 +93,7 @@ def mine(
         return Examples(output, manifest)
     with tempfile.TemporaryDirectory(prefix="medembed-mine-") as scratch, NewOutput(output, KIND, key) as target:
         report = _write(material, Path(scratch), target)
-        logger.info("%s", summarize(report))
-        advice = advise(report)
-        if advice:
-            logger.warning("%s", advice)
+        _log(report)
         entries = {
             "dataset": dataset.fingerprint,
             "encoder": table.info.encoder,
@@ -251,6 +248,13 @@ def _ask(
     queries = {pair.query_id: pair.query for pair, _ in answered}
     scores = score_again(asked, queries, rows, config.second_opinion, material.encoding, material.records, scratch)
     return {query_id: dict(zip(asked[query_id], found.tolist(), strict=True)) for query_id, found in scores.items()}
+
+
+def _log(report: dict[str, Any]) -> None:
+    logger.info("%s", summarize(report))
+    advice = advise(report)
+    if advice:
+        logger.warning("%s", advice)
 
 
 def _counts(report: Mapping[str, Any], config: MiningConfig) -> dict[str, int]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from medembed.data.config import ColumnsConfig, SourceConfig
-from medembed.data.mapping import Mapping, beir_mapping, find_mapping
+from medembed.data.mapping import beir_mapping, find_mapping
 from medembed.data.rows import Document, Judgment, Qrel, Query, Record
 from medembed.data.shapes import to_record
 from medembed.schema import content_hash
@@ -15,15 +15,6 @@ def read(row: dict[str, Any], split: str | None = None, **settings: Any) -> Reco
     """The record of a row whose columns are those of its source."""
     source = SourceConfig(path="p", **settings)
     return to_record(row, find_mapping(list(row), source), source, split)
-
-
-def chat(row: dict[str, Any], **settings: Any) -> Record:
-    source = SourceConfig(path="p", **settings)
-    return to_record(row, Mapping("chat", source.columns), source)
-
-
-def turn(role: str, content: Any, **more: Any) -> dict[str, Any]:
-    return {"role": role, "content": content, **more}
 
 
 def fault(row: dict[str, Any], **settings: Any) -> str:
@@ -126,16 +117,6 @@ def test_what_is_no_language_code_is_at_fault_and_not_shown(value: str):
     message = "'lang' holds no language code such as en, fr or pt-BR."
     assert fault({"query": "q", "document": "d", "lang": value}) == message
     assert fault({"text": "d", "label": "x", "lang": value}) == message
-
-
-def test_a_chat_keeps_its_group_split_language_and_tags():
-    row = {
-        "messages": [turn("user", "q"), turn("assistant", "a")], "group_id": 3, "split": "test", "lang": "fr",
-        "ward": "x",
-    }  # fmt: skip
-    assert read(row, columns=ColumnsConfig(tags="ward")) == Record(
-        (Document("a", language="fr"),), (Query("q", None, "fr", ("x",), "3", "test"),), (Judgment(0, 0),)
-    )
 
 
 def test_fields_are_joined_in_the_order_named_and_blank_or_absent_ones_left_out():
@@ -278,58 +259,3 @@ def test_the_three_files_of_beir():
     for score, grade in (("2", 2.0), ("0", 0.0), ("-1", 0.0)):
         row = {"query-id": "q1", "corpus-id": "4", "score": score}
         assert to_record(row, qrels, source, "validation") == Record(qrels=(Qrel("q1", "4", grade, "dev"),))
-
-
-def test_every_answer_of_a_chat_is_a_document_for_the_question_before_it():
-    messages = [
-        turn("system", "Be kind."), turn("user", "q1"), turn("assistant", "a1"), turn("user", "q2"),
-        turn("assistant", "a2"), turn("user", "q3"),
-    ]  # fmt: skip
-    assert chat({"messages": messages}, document_language="en", query_language="fr") == Record(
-        (Document("a1", language="en"), Document("a2", language="en")),
-        (Query("q1", language="fr"), Query("q2", language="fr")),
-        (Judgment(0, 0), Judgment(1, 1)),
-    )
-
-
-def test_answers_of_weight_0_are_left_out_and_contents_in_parts_joined():
-    parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {}}, {"type": "text", "text": "here"}]
-    messages = [
-        turn("user", "q1"), turn("assistant", "a1", weight=0), turn("user", parts), turn("assistant", "a2", weight=1),
-    ]  # fmt: skip
-    record = chat({"messages": messages, "input": "none of ours"})
-    assert (record.documents, record.queries) == ((Document("a2"),), (Query("look here"),))
-
-
-def test_a_preferred_answer_is_a_positive_and_the_other_a_negative():
-    row = {
-        "input": {"messages": [turn("user", "first"), turn("assistant", "yes?"), turn("user", "q")], "tools": []},
-        "preferred_output": [turn("assistant", "good")],
-        "non_preferred_output": [turn("assistant", "bad")],
-        "thread": "t1",
-        "part": "val",
-    }
-    assert chat(row, columns=ColumnsConfig(group="thread", split="part")) == Record(
-        (Document("good"), Document("bad")),
-        (Query("q", group="t1", split="dev"),),
-        (Judgment(0, 0, 1.0), Judgment(0, 1, 0.0)),
-    )
-
-
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        ({"messages": []}, "no user message followed by an assistant's; expected messages with role and content."),
-        ({"messages": "hello"}, "no user message followed by an assistant's; expected messages with"),
-        ({"messages": [turn("assistant", "a"), turn("user", "q")]}, "no user message followed by an assistant's"),
-        ({"input": "q", "preferred_output": [turn("assistant", "a")]}, "no user message; expected messages with"),
-        (
-            {"input": {"messages": [turn("user", "q")]}, "preferred_output": []},
-            "no assistant message; expected messages with role and content.",
-        ),
-    ],
-)
-def test_a_chat_that_is_none_is_at_fault(row: dict[str, Any], expected: str):
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
-        chat(row)
-    assert str(caught.value).startswith(expected)

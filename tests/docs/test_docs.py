@@ -50,7 +50,7 @@ def done(
         for name, value in s3_environment.items():
             patch.setenv(name, value)
         patch.setattr("jobs.session.ray_session", lambda _: contextlib.nullcontext())
-        patch.setattr("jobs.session._exit_on_sigterm", lambda: None)
+        patch.setattr("jobs.session.exit_on_signals", lambda: None)
         patch.setattr("jobs.session.atexit.register", lambda _: None)
         world = make_world(tmp_path_factory.mktemp("docs"), encoder_folder, empty_registry)
         patch.chdir(world.root)
@@ -63,6 +63,8 @@ def done(
 def _do(world: World) -> Done:
     typed = {str(one.command): one for one in type_all(world, COMMANDS)}
     failed = [type_bad(world, text) for text in bad_commands(world)]
+    if world.server is None:
+        return Done(typed, failed, [], ["the command of the docs that starts a server failed"])
     statuses = ask_badly(world)
     logs = [Path(os.environ["RAY_TMPDIR"], "ray"), world.server_scratch()]
     # A server's answer has ids as the data have them.

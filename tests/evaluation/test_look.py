@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from medembed.encoding.model_files import read_tokenizer
@@ -24,7 +25,7 @@ def write_model(folder: Path, *, special: bool = False) -> Path:
     folder.mkdir()
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").touch()
+    save_file({"weight": np.zeros(1, np.float32)}, folder / "model.safetensors")
     return folder
 
 

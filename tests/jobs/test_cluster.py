@@ -105,8 +105,11 @@ def test_a_missing_token_is_told_at_once(monkeypatch: pytest.MonkeyPatch):
     server.stop(None)
 
 
-def test_a_job_that_waits_for_a_cluster_hears_sigterm(listening: socket.socket, silent: str):
-    command = [sys.executable, "-m", "jobs.mine", "model=m", "data=d", "table=t", "output=o"]
+def test_a_job_that_waits_for_a_cluster_hears_sigterm(
+    listening: socket.socket, silent: str, encoder_folder: Path, tmp_path: Path
+):
+    places = [f"{name}={tmp_path}/{name}" for name in ("data", "table", "output")]
+    command = [sys.executable, "-m", "jobs.mine", f"model={encoder_folder}", *places]
     environment = os.environ | {"RAY_ADDRESS": silent}
     job = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     connection, _ = listening.accept()

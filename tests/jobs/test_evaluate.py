@@ -47,6 +47,7 @@ def fail(
     """Runs the job with these keys in place of good ones, without a Ray; returns its last line of standard error."""
     monkeypatch.setattr("jobs.session.ray_session", lambda _: contextlib.nullcontext())
     monkeypatch.setattr("jobs.session.exit_on_signals", lambda: None)
+    monkeypatch.setattr("jobs.beforehand._check", lambda *_: None)  # it asks the Ray that there is none of
 
     def run(**changes: str) -> str:
         keys = {
@@ -113,6 +114,6 @@ def test_a_dimension_that_the_model_lacks_is_found_before_anything_is_encoded(fa
 def test_a_model_or_baseline_that_is_not_there_is_found_before_anything_is_encoded(
     fail: Fail, tmp_path: Path, encoder_folder: Path
 ):
-    assert f"model {tmp_path}/none: no such folder." in fail(model=f"{tmp_path}/none")
-    assert f"model {tmp_path}/none: no such folder." in fail(baseline=f"[{encoder_folder},{tmp_path}/none]")
+    assert f"model: {tmp_path}/none: no such folder." in fail(model=f"{tmp_path}/none")
+    assert f"baseline: {tmp_path}/none: no such folder." in fail(baseline=f"[{encoder_folder},{tmp_path}/none]")
     assert "models:/medembed@champion: not in the registry" in fail(baseline="models:/medembed@champion")

@@ -93,7 +93,7 @@ def test_workers_share_the_texts_that_a_teacher_encodes_and_all_learn_what_one_a
 ):
     one, *two = runs.values()
     assert one["text"] == ["d: A0", "d: A1", "d: B", "d: C", "d: N", "q: text of q1", "q: text of q2"]
-    assert [each["counts"] for each in two] == [[1, 3], [1, 2]], "queries, then documents"
+    assert [each["counts"] for each in two] == [[3, 3, 1, 3], [3, 3, 1, 2]], "what loading compares, queries, documents"
     for each in two:
         assert each["text"] == one["text"]
         assert torch.allclose(each["label"], one["label"], atol=1e-6)
