@@ -124,7 +124,7 @@ def _run_cron(world: World, text: str) -> None:
 
 def start_server(world: World, text: str) -> None:
     """The one server that all others ask, in a process of its own; the world ends it."""
-    running = world.until_the_end(served(world.root / "workspace", *shlex.split(text)[2:], "access_log=true"))
+    running = world.until_the_end(served(world.root / "workspace", *shlex.split(text)[2:], "access_log=stderr"))
     world.url, world.dashboard, world.server = running.url, running.dashboard, running
 
 

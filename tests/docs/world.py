@@ -204,6 +204,10 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def write_tsv(path: Path, rows: list[list[str]]) -> None:
+    path.write_text("".join("\t".join(cells) + "\n" for cells in rows))
+
+
 def _write_texts(world: World) -> None:
     root, remark = world.root, f"{world.sentinel()} says Mrs Muster, born 1956-03-02, of ward 7"
     for name, numbers in (("a", range(60)), ("b", range(60, 120))):
@@ -222,6 +226,9 @@ def _write_texts(world: World) -> None:
     notes = [{"note_id": row["document_id"], "title": world.sentinel(), "body": row["answer"]}
              for row in pairs(world, range(20))]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(notes), root / "notes.parquet")
+    asked = pairs(world, range(60))
+    write_tsv(root / "sts-train.tsv", [["a", "b", "c", "d", "4.0", row["question"], row["answer"]] for row in asked])
+    write_tsv(root / "collection.tsv", [[str(number), row["answer"]] for number, row in enumerate(asked)])
     for name in ("ids.txt", "erase.txt"):
         (root / name).write_text(f"d1\n{world.sentinel()} about Mrs Muster\n")
 
