@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
+import torch
 from sentence_transformers import SentenceTransformer
 
 from medembed.artifact import NewOutput
@@ -157,11 +158,16 @@ def test_the_dev_sample_that_workers_encode_together_scores_as_in_one_process(
 
 @pytest.fixture
 def poisoned(work: tuple[Dataset, Examples, str], tmp_path: Path) -> tuple[Dataset, Examples, str]:
-    """A model to which one letter is no number, and examples of which only that of step 14 of one worker has it."""
+    """A model that computes no number for one letter, and examples of which only that of step 14 of one worker has it.
+
+    Its weights are numbers, so that it loads: they are too large to be subtracted from their mean.
+    """
     dataset, examples, model = work
     copied = SentenceTransformer(model, device="cpu")
     letter = copied.tokenizer.convert_tokens_to_ids("#")
-    copied[0].auto_model.embeddings.word_embeddings.weight.data[letter] = float("nan")
+    weights = copied[0].auto_model.embeddings.word_embeddings.weight.data
+    weights[letter] = torch.finfo(torch.float32).max
+    weights[letter, 0] = torch.finfo(torch.float32).min
     copied.save_pretrained(str(tmp_path / "poisoned"), create_model_card=False)
     rows = examples.read()
     assert not [row for row in rows if "#" in row["query"] + row["positive"] + "".join(row["negatives"])]
