@@ -43,7 +43,7 @@ def check_tensors(model: Any, folder: Path) -> None:
                 f"model {folder}: {_names(unexpected)} in its weights file but not in its architecture; config.json "
                 "is another model's, or damaged: copy the whole model."
             )
-    broken = [name for name, parameter in model.named_parameters() if not bool(parameter.sum().isfinite())]
+    broken = [name for name, parameter in model.named_parameters() if _has_no_number(parameter)]
     if broken:
         raise ModelError(
             f"model {folder}: its weights are damaged: NaN or infinite numbers in {_names(broken)}; copy it again, or "
@@ -177,3 +177,8 @@ def _names(tensors: list[str]) -> str:
     more = ", ..." if len(tensors) > _SHOWN else ""
     noun = "tensor" if len(tensors) == 1 else "tensors"
     return f"{len(tensors)} {noun} ({', '.join(tensors[:_SHOWN])}{more})"
+
+
+def _has_no_number(parameter: Any) -> bool:
+    """Whether a tensor holds NaN or infinity. Its sum tells of nearly all that they do not, in less time and memory."""
+    return not bool(parameter.sum().isfinite()) and not bool(parameter.isfinite().all())

@@ -70,7 +70,7 @@ def bad_requests(world: World) -> Iterator[tuple[str, bytes]]:
         {"user": [word]},
     ):  # fmt: skip
         yield "/v1/embeddings", json.dumps(body | change).encode()
-    for question in ({"query": [word]}, {"query": word, "k": word}, {"query": word, word: 1}, {"embedding": word}):
+    for question in ({"query": [word, 3]}, {"query": word, "k": word}, {"query": word, word: 1}, {"embedding": word}):
         yield "/v1/search", json.dumps(question).encode()
     yield f"/v1/models/{word}", b""
     yield f"/{word}?{word}", b""

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -151,7 +152,9 @@ def _run_haproxy(world: World, text: str) -> None:
     """The environment that `ray start` is to have; that itself starts a node, and is left out."""
     wanted = re.findall(r"\$\((.*?)\)", text)[0]
     binary = str(Path(sys.executable).with_name(wanted.split()[0]))
-    done = subprocess.run([binary, *wanted.split()[1:]], check=True, capture_output=True, text=True, timeout=60)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a short path, as the page says
+        command = [binary, *wanted.split()[1:-1], folder]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     if "export RAY_SERVE_ENABLE_HA_PROXY=1" not in done.stdout:
         raise Fault("no environment")
 
