@@ -53,7 +53,6 @@ SUBSTITUTIONS = {
     'open_table("workspace/table.lance")': 'open_table("workspace/int8.lance")',  # "of a table made with storage=int8"
     "workspace/tables/table.lance": "workspace/table.lance",
     "/etc/medembed/": "{root}/etc/",
-    "/tmp/haproxy": "{root}/haproxy",
     "/run/secrets/keys": "{root}/etc/keys",
     # The workers of the tests' Ray do not know the tests' S3, which starts after it.
     "s3://hospital": "{root}/hospital",
