@@ -243,6 +243,7 @@ def test_replicas_that_start_again_without_their_model_say_why_once_while_those_
     assert set(statuses_now) <= {200, 503}
     assert statuses_now.count(200) >= 10, "HAProxy asks once more, of whichever replica has least to do"
     second.kill()
+    time.sleep(5)  # what it had in its hands ends with it
     status, answer = server.get("/v1/embeddings", {"model": "medembed", "input": TEXTS})
     assert (status, answer["error"]["type"]) == (503, "server_error")
     assert server.get("/health/live")[0] == 200
