@@ -108,11 +108,9 @@ def update_table(
         items = to_items(changes, corpus, config)
         form = storage_type or "float32", dimensions
         staging = _open_staging(output, base.version if base else 0, [dataset, encoder, *form], items)
-        if base is not None:
-            target = Target(output, base.version, base.info.storage, base.info.width, base.codec().ranges)
-        else:
-            ranges = _find_ranges(corpus, model, config, staging) if form[0] == "int8" else None
-            target = Target(output, 0, *form, ranges)
+        is_measured = base is None and form[0] == "int8"
+        ranges = _find_ranges(corpus, model, config, staging) if is_measured else None
+        target = _target_of(base, output) if base else Target(output, 0, *form, ranges)
         found = _work(items, staging, model, target, config)
         failed = collect_failed([record["failed"] for record in found.records], config.max_failed)
         _refuse_nothing(failed, changes.counts, staging)
@@ -128,6 +126,11 @@ def update_table(
     counts = changes.counts | ({"left out": len(failed)} if failed else {})
     beyond = sum(record["beyond"] for record in found.records)
     return Encoded(table, counts, found.resumed, failed, found.tokens, found.padding, found.seconds, beyond)
+
+
+def _target_of(base: Table, output: str) -> Target:
+    """A table that is there, which keeps vectors as it did."""
+    return Target(output, base.version, base.info.storage, base.info.width, base.codec().ranges)
 
 
 def to_items(changes: Changes, corpus: Sequence[CorpusFile], config: EncodingConfig) -> list[dict[str, Any]]:

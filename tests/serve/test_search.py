@@ -4,14 +4,11 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from medembed.data.dataset import open_dataset
@@ -23,15 +20,12 @@ from medembed.matryoshka import truncate
 from medembed.schema import document_of
 from medembed.search.topk import top_k
 from serve.answer import Served
-from serve.api import make_app
 from serve.app import build
-from serve.front import Front
 from serve.search import search
-from serve.search_messages import SearchRequest
 from serve.search_work import Found, SearchWork
 from serve.work import Embedded, Refused, Work
 from tests.serve.conftest import ROWS, Client, Replica, answer_alone, load
-from tests.tables import rows_at, write_corpus, write_table
+from tests.tables import rows_at, write_table
 
 QUESTION = "pain of the heart"
 
@@ -99,57 +93,6 @@ def test_several_queries_get_a_list_each_in_their_order(client: TestClient):
     numbers = np.frombuffer(base64.b64decode(vectors[0]), "<f4").tolist()
     assert ask(client, embedding=[numbers, vectors[1]], k=4, dimensions=8)["data"] == found["data"][:2]
     assert ask(client, embedding=numbers, k=4, dimensions=8)["data"] == single[0]["data"]
-
-
-def fields_of(row: int) -> dict[str, str | None]:
-    return {"language": "en" if row % 3 else "fr", "label": None if row % 5 else "x"}
-
-
-@pytest.fixture(scope="module")
-def bilingual(trained_folder: Path, trained: Served, tmp_path_factory: pytest.TempPathFactory) -> Served:
-    """ROWS of which every third is French and every fifth has a label; of d0 one chunk is French."""
-    texts = enumerate(ROWS.items())
-    rows = [{"document_id": name, "text": text} | fields_of(number) for number, (name, text) in texts]
-    folder = tmp_path_factory.mktemp("bilingual")
-    write_corpus(folder / "data", rows, 20)
-    encoder = trained.encoder
-    write_table(
-        folder / "table",
-        open_dataset(str(folder / "data")),
-        encoder.encode([*ROWS.values()]),
-        encoder=encoder.fingerprint,
-    )
-    search = {"documents": str(folder / "data"), "fields": ["text", "language", "label"]}
-    return load(trained_folder, table=str(folder / "table"), search=search)
-
-
-@pytest.mark.parametrize("funnel", [{}, {"first_dimensions": 8, "candidates": 100}])
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        {"language": "fr"},
-        {"language": ["fr", "en"]},
-        {"language": ["en"], "label": ["x"]},
-        {"language": "de"},
-        {},
-        None,
-    ],
-)
-def test_a_filter_gives_the_best_of_those_that_match(
-    bilingual: Served, client_of: Client, wanted: dict[str, Any] | None, funnel: dict[str, int]
-):
-    client = client_of(Replica(bilingual))
-
-    def matches(entry: dict[str, Any]) -> bool:
-        return all(entry["fields"][name] in value for name, value in (wanted or {}).items())
-
-    among = [number for number in range(len(ROWS)) if matches({"fields": fields_of(number)})]
-    names, vectors = np.array([*ROWS])[among], bilingual.encoder.encode([*ROWS.values()])[among]
-    query = bilingual.encoder.encode([QUESTION], "query")
-    found = ask(client, query=QUESTION, k=7, filter=wanted, **funnel)
-    best = top_k(query, names, vectors, 7, by_document=True) if among else None
-    assert ids(found) == ([name for name in best.ids[0].tolist() if name] if best else [])
-    assert all(matches(entry) for entry in found["data"])
 
 
 def test_chunks_are_one_document_which_names_its_best_chunk(client: TestClient):
@@ -327,45 +270,3 @@ def test_the_access_log_has_counts_and_no_text(client: TestClient, caplog: pytes
     (line,) = [json.loads(record.message) for record in caplog.records if record.name == "serve.access"]
     assert (line["route"], line["k"], line["dimensions"], line["table_version"]) == ("/v1/search", 3, 8, 1)
     assert "SECRET" not in caplog.text
-
-
-@pytest.fixture(scope="module")
-def fuzzed(searched: Served) -> Iterator[TestClient]:
-    """Exceptions that leave the application would fail the test."""
-    with TestClient(make_app(Replica(searched), Front())) as client:
-        yield client
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-vectors = st.lists(st.floats(), min_size=31, max_size=33) | st.binary(min_size=127, max_size=129).map(
-    lambda packed: base64.b64encode(packed).decode()
-)
-FIELDS = sorted(SearchRequest.model_fields)
-sizes = st.sampled_from([None, 8, 32, 16, 1, 0, -1, 2**70])
-
-
-@settings(max_examples=40)
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "query": st.text(max_size=60) | json_values, "embedding": vectors | json_values, "k": st.integers(-1, 120),
-            "dimensions": sizes, "first_dimensions": sizes, "candidates": sizes,
-        },
-    )
-    | st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=9), json_values, max_size=4)
-)  # fmt: skip
-def test_any_body_gets_documents_or_an_error_that_names_what_is_wrong(fuzzed: TestClient, body: dict[str, Any]):
-    sent = json.dumps(body).encode("utf-8", "surrogatepass")
-    response = fuzzed.post("/v1/search", content=sent, headers={"content-type": "application/json"})
-    assert response.status_code in (200, 400, 404, 409)
-    found = response.json()
-    if response.status_code == 200:
-        results = [entry["data"] for entry in found["data"]] if isinstance(body.get("query"), list) else [found["data"]]
-        assert all(-1.00001 <= entry["score"] <= 1.00001 for result in results for entry in result)
-    else:
-        assert set(found["error"]) == {"message", "type", "param", "code"}

@@ -73,6 +73,17 @@ def printed(root: Path, job: str) -> list[str]:
     return shlex.split(line[line.index(f"medembed {job} ") :])[2:]
 
 
+def kill_after(root: Path, job: "subprocess.Popen[bytes]", trials: set[int]) -> None:
+    """Kills a search once these trials are over, and waits until its Ray is gone too."""
+    while not trials <= are_over(root / "out"):
+        assert job.poll() is None, (root / "log").read_text()
+        time.sleep(0.1)
+    family = psutil.Process(job.pid).children(recursive=True)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    psutil.wait_procs(family, timeout=30)
+
+
 @pytest.mark.ray
 def test_a_search_survives_trials_that_fail_and_its_driver_and_repeats_no_trial_that_was_over(
     pairs_file: Path, encoder_folder: Path, empty_registry: Path, tmp_path: Path
@@ -81,14 +92,7 @@ def test_a_search_survives_trials_that_fail_and_its_driver_and_repeats_no_trial_
     prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
     file = tmp_path / "tune.yaml"
     file.write_text(CONFIG.format(model=encoder_folder, data=tmp_path / "data", root=tmp_path, trials=TRIALS))
-    job = start(tmp_path, tmp_path, str(file))
-    while not {0, 1, 2} <= are_over(tmp_path / "out"):
-        assert job.poll() is None, (tmp_path / "log").read_text()
-        time.sleep(0.1)
-    family = psutil.Process(job.pid).children(recursive=True)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    psutil.wait_procs(family, timeout=30)
+    kill_after(tmp_path, start(tmp_path, tmp_path, str(file)), {0, 1, 2})
     before, over = records(tmp_path / "out"), are_over(tmp_path / "out")
     assert [before[number]["state"] for number in range(3)] == ["complete", "failed", "failed"]
     assert 3 not in over
