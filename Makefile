@@ -9,7 +9,7 @@ demo: .venv/demo
 	$(BIN)/medembed demo
 
 test: .venv/dev lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -15,7 +15,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs.session import exit_on_signals
 from tests.children import die_with_parent
 from tests.sockets import listeners
 
@@ -68,17 +67,23 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
         assert (table / "_versions").is_dir() or not {path.name for path in table.iterdir()} - {"data", "_staging"}
 
 
-def test_a_terminal_that_closes_ends_a_job_as_sigterm_does_unless_nohup_ignores_it():
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        exit_on_signals()
-        for number in handlers:
-            with pytest.raises(SystemExit) as ended:
-                signal.raise_signal(number)
-            assert ended.value.code == 128 + number
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        exit_on_signals()
-        signal.raise_signal(signal.SIGHUP)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+ENDS = """
+import signal, sys
+from jobs.session import exit_on_signals
+if sys.argv[2] == "nohup":
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+exit_on_signals()
+signal.raise_signal(signal.Signals[sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "started_by", "status"),
+    [("SIGTERM", "shell", 143), ("SIGHUP", "shell", 129), ("SIGTERM", "nohup", 143), ("SIGHUP", "nohup", 0)],
+)
+def test_a_terminal_that_closes_ends_a_job_as_sigterm_does_unless_nohup_ignores_it(
+    name: str, started_by: str, status: int
+):
+    # In a process of its own: signals of this one belong to the Ray that it may have started.
+    ended = subprocess.run([sys.executable, "-c", ENDS, name, started_by], cwd=ROOT, check=False)
+    assert ended.returncode == status
