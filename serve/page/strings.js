@@ -118,7 +118,7 @@ const french = {
   examples: "Pour commencer, par exemple :",
   fullWidth: (dimensions) => `${dimensions} (toutes)`,
   atDimensions: (dimensions) => `Avec ${dimensions} dimensions`,
-  atFullWidth: (dimensions) => `Avec toutes, soit ${dimensions}`,
+  atFullWidth: (dimensions) => `Avec les ${dimensions} dimensions`,
   throughFunnel: (first, dimensions) => `Par ${first}, puis par ${dimensions} dimensions`,
   note: (count) => `+n : n places plus haut que dans l’autre liste ; nouv. : absent de ses ${count} premiers`,
   same: "=",
