@@ -9,15 +9,17 @@ import { curlOf, pythonOfComparison } from "./snippets.js";
 import { say } from "./strings.js";
 
 const MOST = 50; // texts on a side: more are no matrix to read
-const PATH = "v1/embeddings";
 
 export function offer(models) {
   const [model, ...others] = models;
   const sizes = dimensionsUpTo(model.width, model);
   offerChoices(part("compare-dimensions"), dimensionChoices(sizes), firstDimension(sizes));
-  const names = others.map((other) => [other.id, isBaseOf(model, other) ? say.baseModel(other.id) : other.id]);
-  offerChoices(part("beside"), [["", say.noModel], ...names], others.find((other) => isBaseOf(model, other))?.id);
+
+  const parent = others.find((other) => isBaseOf(model, other));
+  const names = others.map((other) => [other.id, other === parent ? say.baseModel(other.id) : other.id]);
+  offerChoices(part("beside"), [["", say.noModel], ...names], parent?.id);
   offerField(part("beside"), others.length > 0);
+
   const hasRoles = models.some((each) => each.has_roles !== false); // null: not known until it is loaded
   for (const id of ["rows-role", "columns-role"]) offerField(part(id), hasRoles);
 }
@@ -26,29 +28,19 @@ export function offer(models) {
 export const examples = () => comparisons;
 
 export async function ask(values, models) {
-  const rows = { texts: linesOf(values.rows ?? ""), role: values.rows_role ?? "query" };
-  const given = linesOf(values.columns ?? "");
-  const columns = { texts: given.length ? given : rows.texts, role: values.columns_role ?? "query" };
-  if (!rows.texts.length) throw new Refusal(say.noTexts);
-  if (Math.max(rows.texts.length, columns.texts.length) > MOST) throw new Refusal(say.tooManyTexts(MOST));
-
-  const isSame = columns.texts === rows.texts && columns.role === rows.role;
-  const sides = isSame ? [rows] : [rows, columns];
+  const [rows, columns] = readSides(values);
   const wanted = Number(values.dimensions);
   const asked = models
     .filter((model, place) => place === 0 || model.id === values.beside)
     .map((model) => ({ model: model.id, dimensions: dimensionsOf(model, wanted, models[0].width) }));
-  const requests = asked.map((one) => sides.map((side) => ({ path: PATH, body: bodyOf(side, one) })));
-  const answers = await Promise.all(requests.map((ofModel) => Promise.all(ofModel.map(({ path, body }) => post(path, body)))));
-  const matrices = answers.map((ofModel, place) => {
-    const [left, right] = [ofModel[0], ofModel.at(-1)].map((answer) => answer.data.map((entry) => entry.embedding));
-    return {
-      title: say.matrix(asked[place].model, left[0].length, wanted),
-      rows: rows.texts,
-      columns: columns.texts,
-      cosines: left.map((vector) => right.map((other) => dot(vector, other))),
-    };
-  });
+  const requests = asked.map((each) => requestsOf(rows, columns, each));
+  const vectors = await Promise.all(requests.map((ofModel) => Promise.all(ofModel.map(embed))));
+  const matrices = vectors.map(([left, right = left], place) => ({
+    title: say.matrix(asked[place].model, left[0].length, wanted),
+    rows: rows.texts,
+    columns: columns.texts,
+    cosines: left.map((vector) => right.map((other) => dot(vector, other))),
+  }));
   return {
     show: () => showMatrices(matrices),
     said: () => say.compared,
@@ -59,12 +51,31 @@ export async function ask(values, models) {
   };
 }
 
+// {texts, role} of the rows and of the columns. Throws a Refusal for none, or too many.
+function readSides(values) {
+  const rows = { texts: linesOf(values.rows), role: values.rows_role ?? "query" };
+  const others = linesOf(values.columns);
+  const columns = { texts: others.length ? others : rows.texts, role: values.columns_role ?? "query" };
+  if (!rows.texts.length) throw new Refusal(say.noTexts);
+  if (Math.max(rows.texts.length, columns.texts.length) > MOST) throw new Refusal(say.tooManyTexts(MOST));
+  return [rows, columns];
+}
+
 // Those that were chosen; undefined, which is all, where another model was not trained for them, or all were chosen.
 function dimensionsOf(model, wanted, all) {
   const isTrained = !model.dimensions.length || model.dimensions.includes(wanted);
   return wanted < all && isTrained && wanted <= (model.width ?? wanted) ? wanted : undefined;
 }
 
-const bodyOf = ({ texts, role }, { model, dimensions }) => ({ model, input: texts, dimensions, input_type: role });
-const linesOf = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
+// One for each side; for the rows alone where the columns are the same texts in the same role.
+function requestsOf(rows, columns, { model, dimensions }) {
+  const isSame = columns.texts === rows.texts && columns.role === rows.role;
+  return (isSame ? [rows] : [rows, columns]).map(({ texts, role }) => ({
+    path: "v1/embeddings",
+    body: { model, input: texts, dimensions, input_type: role },
+  }));
+}
+
+const embed = async ({ path, body }) => (await post(path, body)).data.map((entry) => entry.embedding);
+const linesOf = (text = "") => text.split("\n").map((line) => line.trim()).filter(Boolean);
 const dot = (one, other) => one.reduce((sum, value, place) => sum + value * other[place], 0);

@@ -9,7 +9,7 @@ export function make(name, text, attributes = {}) {
   return node;
 }
 
-// A list to choose from: `choices` are [value, label]; `chosen` is the value to begin with, the first unless given.
+// Choices are [value, label]; `chosen` is the value to begin with, the first unless given.
 export function offerChoices(select, choices, chosen) {
   const options = choices.map(([value, label]) => make("option", label, { value }));
   const first = options.find((option) => option.value === `${chosen}`);
@@ -31,7 +31,7 @@ export function readForm(form) {
   return Object.fromEntries(filled.map((field) => [field.name, field.value]));
 }
 
-// Puts these values into a form, its first ones where there are none. Returns the names of those that it does not offer.
+// Puts values into a form, and its own where there are none. Returns the names of those that it does not offer.
 export function fillForm(form, values) {
   form.reset();
   const fields = namedFields(form);
@@ -45,14 +45,17 @@ export function fillForm(form, values) {
   });
 }
 
+// Whether the text could be copied.
 export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
+    return true;
   } catch { // a page over plain HTTP has no clipboard, but from this machine
     const box = make("textarea", text, { class: "spoken" });
     document.body.append(box);
     box.select();
-    document.execCommand("copy");
+    const isCopied = document.execCommand("copy");
     box.remove();
+    return isCopied;
   }
 }

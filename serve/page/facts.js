@@ -1,4 +1,4 @@
-// What is known of the served models: dimensions to choose from, which one is another's base, and a list to read.
+// What is known of the served models: their dimensions, which one is another's base, and a list to read.
 
 import { ask } from "./api.js";
 import { make, part } from "./dom.js";
@@ -18,7 +18,9 @@ export function firstDimension(sizes) {
   return nearest ?? sizes[0];
 }
 
-export const dimensionChoices = (sizes) => sizes.map((size, place) => [size, place ? `${size}` : say.fullWidth(size)]);
+export function dimensionChoices(sizes) {
+  return sizes.map((size, place) => [size, place ? `${size}` : say.fullWidth(size)]);
+}
 
 export const isBaseOf = (model, other) => model.training?.parent === other.fingerprint;
 
@@ -33,17 +35,23 @@ export async function downloadOpenapi() {
 export function showFacts(models) {
   const [model, ...others] = models;
   const lines = [
-    [say.factName, `${model.id}, ${say.version(model.version)}`],
+    [say.factName, named(model)],
     [say.factFingerprint, model.fingerprint],
-    [say.factDimensions, model.trained ? say.trainedFor(dimensionsUpTo(model.width, model)) : say.untrained(model.width)],
+    [say.factDimensions, dimensions(model)],
     [say.factTokens, count(model.max_input_tokens)],
     [say.factPooling, model.pooling.join(", ") || say.none],
     [say.factPrompts, prompts(model)],
     ...training(model, others),
     ...table(model),
-    [say.factOthers, others.map((other) => `${other.id}, ${say.version(other.version)}`).join("; ") || say.none],
+    [say.factOthers, others.map(named).join("; ") || say.none],
   ];
   part("fact-list").replaceChildren(...lines.flatMap(([name, text]) => [make("dt", name), make("dd", text)]));
+}
+
+const named = (model) => `${model.id}, ${say.version(model.version)}`;
+
+function dimensions(model) {
+  return model.trained ? say.trainedFor(dimensionsUpTo(model.width, model)) : say.untrained(model.width);
 }
 
 function prompts(model) {

@@ -1,4 +1,4 @@
-// A link that keeps a question. It stands behind the "#", which browsers send to no server: no log ever has the text.
+// A link that keeps a question, behind the "#", which browsers send to no server: no log has the text.
 
 export function makeLink(view, values) {
   const url = new URL(location.href);

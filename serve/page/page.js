@@ -130,8 +130,8 @@ async function openLink(isLatest) {
   if (!Object.hasOwn(VIEWS, link?.view)) return;
   if (link.view === "search" && !hasTable()) throw new Refusal(say.linkUnfit(say.search));
   show(link.view);
-  const missing = fillForm(formOf(link.view), link.values);
-  if (missing.length) throw new Refusal(say.linkUnfit(missing.map((name) => `${name}=${link.values[name]}`).join(", ")));
+  const missing = fillForm(formOf(link.view), link.values).map((name) => `${name}=${link.values[name]}`);
+  if (missing.length) throw new Refusal(say.linkUnfit(missing.join(", ")));
   await answer(link.view, isLatest);
 }
 

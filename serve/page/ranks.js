@@ -55,7 +55,8 @@ function movement(elsewhere, place, other) {
   const words = isThere ? say.moved(moved) : say.absent(other.data.length);
   const kind = !isThere ? "absent" : moved > 0 ? "up" : moved < 0 ? "down" : "level";
   const badge = make("span", undefined, { class: `move ${kind}`, title: words });
-  badge.append(make("span", isThere ? sign : say.outside, { "aria-hidden": "true" }), make("span", words, { class: "spoken" }));
+  badge.append(make("span", isThere ? sign : say.outside, { "aria-hidden": "true" }));
+  badge.append(make("span", words, { class: "spoken" }));
   return badge;
 }
 

@@ -1,6 +1,6 @@
 // Documents of the served table that are near a question: the form, and what it asks.
 
-import { ask as post, base, hasKey } from "./api.js";
+import { Refusal, ask as post, base, hasKey } from "./api.js";
 import { offerChoices, offerField, part } from "./dom.js";
 import { questions } from "./examples.js";
 import { dimensionChoices, dimensionsUpTo, firstDimension } from "./facts.js";
@@ -15,8 +15,8 @@ export function offer([model]) {
   const isExact = by === "memory"; // an index has the full width alone, and no funnel
   const sizes = isExact ? dimensionsUpTo(width, model) : [width];
   offerChoices(part("search-dimensions"), dimensionChoices(sizes), firstDimension(sizes));
-  part("search-dimensions").addEventListener("change", () => offerFunnel(sizes));
-  part("first-dimensions").addEventListener("change", offerCandidates);
+  part("search-dimensions").onchange = () => offerFunnel(sizes);
+  part("first-dimensions").onchange = offerCandidates;
   offerField(part("first-dimensions"), isExact);
   offerField(part("search-role"), model.has_roles);
   offerFunnel(sizes);
@@ -35,9 +35,12 @@ function offerCandidates() {
 }
 
 // Three to begin with: {label, values}. `own` are the operator's questions.
-export const examples = (own) => (own.length ? own : questions).map((query) => ({ label: query, values: { query } }));
+export function examples(own) {
+  return (own.length ? own : questions).map((query) => ({ label: query, values: { query } }));
+}
 
 export async function ask(values, [model]) {
+  if (!values.query) throw new Refusal(say.noQuestion);
   const dimensions = Number(values.dimensions);
   const first = numberOf(values.first_dimensions), candidates = numberOf(values.candidates);
   const exact = { model: model.id, query: values.query, input_type: values.role, k: numberOf(values.k) };
@@ -45,8 +48,9 @@ export async function ask(values, [model]) {
   const isExact = dimensions === model.table.width && first === undefined;
   const [found, reference] = await Promise.all([post(PATH, chosen), isExact ? null : post(PATH, exact)]);
   const request = { path: PATH, body: chosen };
+  const title = first ? say.throughFunnel(first, dimensions) : say.atDimensions(dimensions);
   return {
-    show: () => showRanks(first ? say.throughFunnel(first, dimensions) : say.atDimensions(dimensions), found, reference),
+    show: () => showRanks(title, found, reference),
     said: (ms) => (found.data.length ? say.found(found.data.length, ms) : say.nothing),
     code: { curl: curlOf(request, base(), hasKey()), python: pythonOfSearch(request, base(), hasKey()) },
   };

@@ -28,6 +28,5 @@ function showSnippet(chosen) {
 }
 
 async function copy(text) {
-  await copyText(text);
-  part("copied").textContent = say.copied;
+  part("copied").textContent = (await copyText(text)) ? say.copied : say.notCopied;
 }

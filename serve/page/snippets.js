@@ -4,17 +4,19 @@ const VARIABLE = "MEDEMBED_KEY";
 
 // Of a request {path, body}; `base` is the server's URL, `hasKey` whether it asks for one.
 export function curlOf({ path, body }, base, hasKey) {
-  const headers = ["-H 'Content-Type: application/json'", ...(hasKey ? [`-H "Authorization: Bearer $${VARIABLE}"`] : [])];
-  return `curl ${quote(base + path)} ${headers.join(" ")} \\\n    -d ${quote(JSON.stringify(body))}\n`;
+  const authorization = hasKey ? ` -H "Authorization: Bearer $${VARIABLE}"` : "";
+  const headers = `-H 'Content-Type: application/json'${authorization}`;
+  return `curl ${quote(base + path)} ${headers} \\\n    -d ${quote(JSON.stringify(body))}\n`;
 }
 
 const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 export function pythonOfSearch({ path, body }, base, hasKey) {
+  const headers = `headers={"Authorization": f"Bearer {os.environ['${VARIABLE}']}"},`;
   return `${hasKey ? "import os\n\n" : ""}import requests
 
 answer = requests.post(
-    ${JSON.stringify(base + path)},${hasKey ? `\n    headers={"Authorization": f"Bearer {os.environ['${VARIABLE}']}"},` : ""}
+    ${JSON.stringify(base + path)},${hasKey ? `\n    ${headers}` : ""}
     json=${indent(literal(body))},
     timeout=60,
 )
@@ -28,10 +30,11 @@ for document in answer.json()["data"]:
 export function pythonOfComparison(sides, asked, base, hasKey) {
   const models = asked.map(({ model, dimensions }) => `(${literal(model)}, ${dimensions ?? "None"})`);
   const [rows, columns] = sides;
+  const key = hasKey ? `os.environ["${VARIABLE}"]` : '"none"';
   return `${hasKey ? "import os\n\n" : ""}import numpy as np
 from openai import OpenAI
 
-client = OpenAI(base_url=${JSON.stringify(`${base}v1`)}, api_key=${hasKey ? `os.environ["${VARIABLE}"]` : '"none"'})
+client = OpenAI(base_url=${JSON.stringify(`${base}v1`)}, api_key=${key})
 
 
 def embed(model, texts, role, dimensions):

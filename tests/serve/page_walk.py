@@ -17,7 +17,8 @@ QUESTION = "pain of the heart"
 FUNNEL = {
     "query": QUESTION, "dimensions": "32", "k": "3", "role": "document", "first_dimensions": "8", "candidates": "4",
 }  # fmt: skip
-ROWS, COLUMNS = ["pain of the heart", 'it\'s "skin"'], ["rash of the hand", "heart", "brain"]
+ROWS = ["pain of the heart", r"""it's "skin" \ \n $HOME `id` $(id) 37 °C < ${x} 😀"""]
+COLUMNS = ["rash of the hand", "heart", "brain"]
 COMPARED = {
     "rows": "\n".join(ROWS), "columns": "\n \n".join(COLUMNS), "columns_role": "document", "dimensions": "8",
     "beside": "base",
@@ -123,6 +124,14 @@ async def walk(chromium: str, folder: Path, url: str, plain: str) -> dict[str, A
         await page.look(DESKTOP, is_dark=True)
         await measure("beside, dark")
         seen["compare"] = await take(page)
+        click = "document.getElementById('copy-snippet').click()"
+        await page.send("Runtime.evaluate", expression=click, userGesture=True)
+        await page.wait("document.getElementById('copied').textContent")
+        seen["copied"] = await page.run("document.getElementById('copied').textContent")
+        await page.run("document.getElementById('rows').value = 'heart\\n'.repeat(51)")
+        await page.run("document.getElementById('compare-form').requestSubmit()")
+        await page.wait(HAS_ERROR)
+        await measure("too many")
         seen["hacked"] = await page.run(
             "(() => { const node = document.createElement('script'); node.textContent = 'window.hacked = 1';"
             "document.body.append(node); return window.hacked ?? null; })()"
@@ -150,6 +159,10 @@ async def walk(chromium: str, folder: Path, url: str, plain: str) -> dict[str, A
         await page.press("Enter", 13, "\r")
         await page.wait("document.getElementById('matrices').checkVisibility()")
         await measure("compared")
+        await page.run("location.hash = 'view=toString&query=heart'")
+        await page.run("location.hash = 'view=search&query=heart'")
+        await page.wait(HAS_ERROR)
+        await measure("unfit view")
         seen["errors"] = page.errors
     return seen
 

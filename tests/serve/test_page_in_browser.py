@@ -120,6 +120,7 @@ def test_snippets_do_what_the_page_did_and_hold_no_key(seen: dict[str, Any]):
     shown = np.array([matrix["cells"] for matrix in seen["beside"]["matrices"]])
     assert np.abs(np.array(printed, dtype=float) - shown.ravel()).max() <= 0.0011
     assert compare["curl"].count('"embedding":[') == 2 * (len(ROWS) + len(COLUMNS))
+    assert seen["copied"] == "Copied."
     for taken in (search, compare):
         assert KEY not in "".join(taken[name] for name in ("link", "python text", "curl text"))
         assert "MEDEMBED_KEY" in taken["python text"]
@@ -137,6 +138,7 @@ def test_a_link_asks_its_question_again_and_keeps_it_from_every_log(seen: dict[s
 def test_a_link_that_the_server_cannot_follow_is_said_and_asks_nothing(seen: dict[str, Any]):
     assert "does not offer what the link asks for: dimensions=7." in seen["unfit link"]["error"]
     assert seen["unfit link"]["titles"] == []
+    assert "n’offre pas ce que le lien demande : Chercher." in seen["unfit view"]["error"]
 
 
 def test_facts_name_the_model_and_what_it_was_trained_from(seen: dict[str, Any], tuned: Served, base: Served):
@@ -173,6 +175,7 @@ def test_at_full_width_there_is_one_list(seen: dict[str, Any]):
 
 def test_errors_are_said_in_words(seen: dict[str, Any]):
     assert seen["too long"]["error"] == "The text is too long for this model. Shorten it."
+    assert seen["too many"]["error"] == "More than 50 texts on a side make no matrix to read. Take fewer."
 
 
 def test_texts_and_scripts_run_nothing(seen: dict[str, Any]):
