@@ -15,6 +15,7 @@ from medembed.encoding.encoder import Encoder
 from medembed.encoding.quantize import Ranges
 from medembed.encoding.table import open_table_of
 from serve.errors import RequestError
+from serve.facts import describe_model
 from serve.outputs import convert
 from serve.table import SearchConfig, SearchTable, load_search
 from serve.work import (
@@ -71,7 +72,8 @@ class _Inputs:
 
 
 def load_served(user_config: dict[str, Any], encoding: EncodingConfig) -> Served:
-    """The model of {"model": <folder URI>, "name", "version", "table": <URI or None>, "table_version", "search"}, warm.
+    """The model of {"model": <folder URI>, "name", "version", "training", "table": <URI or None>, "table_version",
+    "search"}, warm.
 
     Without a table's version its newest is taken. Raises ModelError, or StorageError, ConfigError or DataError for a
     table that is not this model's or cannot be searched as `search`, a SearchConfig, wants.
@@ -83,26 +85,9 @@ def load_served(user_config: dict[str, Any], encoding: EncodingConfig) -> Served
         ranges, config = table.codec().ranges, SearchConfig.model_validate(user_config.get("search", {}))
         searched = load_search(table, config, encoder.dimensions) if config.enabled else None
     encoder.encode(["warm up"], "query")
-    model = describe_model(encoder, user_config["name"], user_config["version"], ranges, searched)
+    named = (user_config["name"], user_config["version"])
+    model = describe_model(encoder, *named, ranges, searched, user_config.get("training"))
     return Served(encoder, model, ranges, searched)
-
-
-def describe_model(
-    encoder: Encoder, name: str, version: str, ranges: Ranges | None = None, table: SearchTable | None = None
-) -> Model:
-    """The encoder as clients see it under this name and version."""
-    return {
-        "name": name,
-        "version": str(version),
-        "fingerprint": encoder.fingerprint,
-        "width": encoder.width,
-        "dimensions": list(encoder.dimensions),
-        "prompts": encoder.reader.prompt_names,
-        "max_input_tokens": encoder.max_length,
-        "vocabulary": encoder.reader.vocabulary,
-        "int8_ranges": ranges.fingerprint if ranges else None,
-        "table": table.facts() if table else None,
-    }
 
 
 async def answer(work: Work, served: Served, compute: Compute, batch_tokens: int) -> Embedded | Refused:

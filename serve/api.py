@@ -60,6 +60,7 @@ def make_app(embedder: Any, front: Front, *, most: int | None = None) -> FastAPI
     app = FastAPI(title="MedEmbed", docs_url=None, redoc_url=None, redirect_slashes=False)
     keys = front.open_keys()
     app.state.embedder, app.state.limits = embedder, front.limits
+    app.state.examples = front.examples
     app.state.extras = {name: embedder.options(multiplexed_model_id=name) for name in front.extras}
     app.state.ready = Fresh(lambda: embedder.embed.remote(_READY), _PROBED_FOR_S)
     app.state.replicas = Fresh(lambda: replicas.ask_all(embedder), _PROBED_FOR_S)

@@ -23,6 +23,7 @@ from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Version, open_registry
 from serve.cors import check_origins
 from serve.extras import Entry
+from serve.facts import read_training
 from serve.front import Front
 from serve.guard import LimitsConfig
 from serve.haproxy import Ingress, is_behind_haproxy
@@ -56,6 +57,11 @@ class ServeConfig(Config):
     )
     search: SearchConfig = SearchConfig()
     page: bool = Field(default=True, description="a page at / to try the model and its search out; needs no key itself")
+    examples: tuple[str, ...] = Field(
+        default=(),
+        description="questions that the page offers when it opens, which need no key; none: three general ones. Give "
+        "such as the table answers, never a patient's text",
+    )
     limits: LimitsConfig = LimitsConfig()
     keys: KeysConfig = KeysConfig()
     allowed_hosts: tuple[str, ...] = Field(
@@ -143,6 +149,7 @@ def build(args: dict[str, Any]) -> "Application":
         keys=keys,
         hosts=config.allowed_hosts,
         has_page=config.page,
+        examples=config.examples,
         log=config.access_log,
         extras=tuple(config.models),
         origins=config.cors,
@@ -194,7 +201,13 @@ def resolve_main(config: ServeConfig, located: Located) -> dict[str, Any]:
     folder = fetch_encoder(model)
     width = model_width(folder) or max(config.dimensions, default=0)
     check_trained(config.dimensions, read_card(folder).get("dimensions", ()), width)
-    return {"model": model, "version": version, "name": config.name, **pin_table(config, folder, dataset)}
+    return {
+        "model": model,
+        "version": version,
+        "name": config.name,
+        "training": read_training(folder),
+        **pin_table(config, folder, dataset),
+    }
 
 
 def resolve_extra(located: Located) -> Entry:
@@ -208,6 +221,7 @@ def resolve_extra(located: Located) -> Entry:
         "fingerprint": model_fingerprint(folder),
         "width": model_width(folder),
         "dimensions": dimensions,
+        "training": read_training(folder),
     }
 
 

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from medembed.encoding.config import EncodingConfig
 from serve.answer import Served, load_served
+from serve.work import Training
 
 
 class Entry(TypedDict):
@@ -18,6 +19,11 @@ class Entry(TypedDict):
     fingerprint: str
     width: int | None
     dimensions: list[int]
+    training: Training | None
+
+
+# What only a replica that has loaded a model knows of it.
+_UNKNOWN = ("prompts", "has_roles", "pooling", "max_input_tokens", "vocabulary", "int8_ranges", "table")
 
 
 @dataclass(eq=False)
@@ -65,7 +71,7 @@ class Extras:
 
     def describe(self) -> Iterator[dict[str, Any]]:
         """Each model as clients see it; None for what only a replica that has loaded it knows: all say the same."""
-        unknown = dict.fromkeys(("prompts", "max_input_tokens", "vocabulary", "int8_ranges", "table"))
+        unknown = dict.fromkeys(_UNKNOWN)
         for name, entry in self.entries.items():
             known: dict[str, Any] = {**entry, **unknown, "name": name}
             del known["model"]  # a place on storage is nobody's business

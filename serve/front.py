@@ -12,14 +12,15 @@ class Front:
     """How a server meets its callers.
 
     `keys` are those that it takes, none lets everyone in who names it by an address or one of `hosts`. `has_page` puts
-    a page at / that tries the model out. `log` says where the access log goes. `extras` are the names of models beside
-    the main one. `origins` are those of web pages elsewhere that may ask.
+    a page at / that tries the model out, with `examples` to begin with. `log` says where the access log goes. `extras`
+    are the names of models beside the main one. `origins` are those of web pages elsewhere that may ask.
     """
 
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     keys: ValidKeys = field(default_factory=ValidKeys)
     hosts: tuple[str, ...] = ()
     has_page: bool = True
+    examples: tuple[str, ...] = ()
     log: Target = "off"
     extras: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()

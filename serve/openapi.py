@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, with_config
 from typing_extensions import TypedDict  # typing's own, before Python 3.12, is none that pydantic reads
 
-from serve.work import TableFacts
+from serve.work import TableFacts, Training
 
 REPLICAS = "/health/replicas"  # the route that a promotion asks
 _exact = with_config(ConfigDict(extra="forbid"))
@@ -75,6 +75,10 @@ class TokensAnswer(TypedDict):
 class ModelEntry(TypedDict):
     """A served model. `trained` says whether there are trained dimensions, or any is taken as it comes.
 
+    `prompts` are its prompts by name. `has_roles`: a text has another embedding as a document than as a query.
+    `training`: fingerprints of the model that it began with (`parent`, which may be had as `parent_model`) and of the
+    data set, and scores of the dev sample; null for a stock model.
+
     What is null of a model beside the main one is known only where it is loaded.
     """
 
@@ -88,10 +92,13 @@ class ModelEntry(TypedDict):
     fingerprint: str
     width: int | None
     dimensions: list[int]
-    prompts: list[str] | None
+    prompts: dict[str, str] | None
+    has_roles: bool | None
+    pooling: list[str] | None
     max_input_tokens: int | None
     vocabulary: int | None
     int8_ranges: str | None
+    training: Training | None
     table: TableFacts | None
 
 

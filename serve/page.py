@@ -4,13 +4,16 @@ from pathlib import Path
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
 
 _FOLDER = Path(__file__).parent / "page"
-_TYPES = {
-    "index.html": "text/html", "page.css": "text/css", "page.js": "text/javascript", "api.js": "text/javascript",
-    "ranks.js": "text/javascript", "strings.js": "text/javascript", "icon.svg": "image/svg+xml",
-}  # fmt: skip
+_SCRIPTS = (
+    "api.js", "compare.js", "dom.js", "examples.js", "facts.js", "link.js", "matrix.js", "page.js", "ranks.js",
+    "search.js", "share.js", "snippets.js", "strings.js",
+)  # fmt: skip
+_TYPES = {"index.html": "text/html", "page.css": "text/css", "icon.svg": "image/svg+xml"}
+_TYPES |= dict.fromkeys(_SCRIPTS, "text/javascript")
 # Nothing from elsewhere, nothing inline, no frame around it, no form that leaves the page.
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -20,8 +23,9 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-cache",
 }
+_EXAMPLES = "/page/examples.json"
 # They need no API key: the page asks for one.
-PATHS = ("/", *(f"/page/{name}" for name in _TYPES))
+PATHS = ("/", _EXAMPLES, *(f"/page/{name}" for name in _TYPES))
 routes = APIRouter(include_in_schema=False)
 
 
@@ -29,6 +33,12 @@ routes = APIRouter(include_in_schema=False)
 async def index() -> Response:
     """The page itself."""
     return _file("index.html")
+
+
+@routes.get(_EXAMPLES)
+async def examples(request: Request) -> Response:
+    """Return the operator's questions to begin with; none: the page has its own."""
+    return JSONResponse(list(request.app.state.examples), headers=_HEADERS)
 
 
 @routes.get("/page/{name}")

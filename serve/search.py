@@ -68,7 +68,7 @@ async def _embed(work: SearchWork, served: Served, embed: Embed) -> tuple[npt.ND
     """(the queries' embeddings [Q, D], their tokens); None if another model made them. Raises RequestError."""
     if isinstance(work.asked, np.ndarray):
         return work.asked, 0
-    asked = Work(work.asked, cuts=True, max_tokens=work.max_tokens)
+    asked = Work(work.asked, work.role, cuts=True, max_tokens=work.max_tokens)
     embedded = await embed(asked)
     if embedded.model != served.model:
         return None

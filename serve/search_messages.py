@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,11 @@ class SearchRequest(Body):
     }
 
     query: _Text | Annotated[list[_Text], Field(min_length=1, fail_fast=True)] | None = Field(
-        default=None, description="what to look for, one or several; the model's query prompt goes in front of each"
+        default=None, description="what to look for, one or several"
+    )
+    input_type: Literal["query", "document"] | None = Field(
+        default=None,
+        description="whose prompt goes in front of a query; document finds documents like a text; null: query",
     )
     embedding: _Values | str | Annotated[list[_Values | str], Field(min_length=1, fail_fast=True)] | None = Field(
         default=None,
@@ -68,6 +72,8 @@ def to_search_work(request: SearchRequest, limits: LimitsConfig) -> SearchWork:
     asked = _read_asked(request, limits)
     if request.candidates is not None and request.first_dimensions is None:
         raise RequestError(400, "candidates: only the funnel has them; give first_dimensions too.", "candidates")
+    if request.input_type is not None and request.query is None:
+        raise RequestError(400, "input_type: an embedding has no prompt; leave it out.", "input_type")
     k = request.k or min(_K, limits.max_k)
     for name, found, most in (
         ("k", k, limits.max_k),
@@ -78,6 +84,7 @@ def to_search_work(request: SearchRequest, limits: LimitsConfig) -> SearchWork:
     return SearchWork(
         asked=asked,
         k=k,
+        role=request.input_type or "query",
         wanted={name: [value] if isinstance(value, str) else value for name, value in (request.filter or {}).items()},
         max_tokens=limits.max_tokens,
         dimensions=request.dimensions,

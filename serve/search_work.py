@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medembed.encoding.reading import Role
 from medembed.errors import MedEmbedError, ModelError
 from medembed.matryoshka import check_trained
 from medembed.search.funnel import Funnel
@@ -20,11 +21,12 @@ CANDIDATES = 200  # of the funnel, unless a request says otherwise
 class SearchWork:
     """One search: by texts or by embeddings float32 [Q, D], for `k` documents each; None asks for nothing special.
 
-    `wanted` are the values that fields of a document may have, all of these fields.
+    `role` is that of the texts. `wanted` are the values that fields of a document may have, all of these fields.
     """
 
     asked: Sequence[str] | npt.NDArray[np.float32]
     k: int
+    role: Role = "query"
     wanted: Mapping[str, Sequence[str]] = field(default_factory=dict)
     max_tokens: int | None = None
     dimensions: int | None = None

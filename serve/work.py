@@ -28,10 +28,23 @@ class TableFacts(TypedDict):
     fields: list[str]
 
 
+class Training(TypedDict):
+    """How a model was trained: fingerprints of the model that it began with and of the data set, and dev scores.
+
+    `parent_model` is where the parent can be had, if that is public; `dev` is {"ndcg@10/64": ...}.
+    """
+
+    parent: str
+    parent_model: str | None
+    dataset: str
+    dev: dict[str, float]
+
+
 class Model(TypedDict):
     """The served model, as clients see it. `dimensions` are the trained ones, none for a stock model.
 
-    `prompts` are the names of its prompts; `table` is None where there is nothing to search.
+    `prompts` are its prompts by name. `has_roles`: a text has another embedding as a document than as a query.
+    `training` is None for a stock model, `table` where there is nothing to search.
     """
 
     name: str
@@ -39,10 +52,13 @@ class Model(TypedDict):
     fingerprint: str
     width: int
     dimensions: list[int]
-    prompts: list[str]
+    prompts: dict[str, str]
+    has_roles: bool
+    pooling: list[str]
     max_input_tokens: int
     vocabulary: int
     int8_ranges: str | None
+    training: Training | None
     table: TableFacts | None
 
 

@@ -48,9 +48,9 @@ class Reader:
         return min(len(each) if hasattr(each, "__len__") else each.get_vocab_size() for each in tokenizers)
 
     @property
-    def prompt_names(self) -> list[str]:
-        """The names of the checkpoint's prompts."""
-        return sorted(self.model.prompts or {})
+    def prompts(self) -> dict[str, str]:
+        """The checkpoint's prompts by name, sorted."""
+        return dict(sorted((self.model.prompts or {}).items()))
 
     def prompt(self, role: Role, name: str | None = None) -> str:
         """The text that the checkpoint wants in front of a query or a document, or has under a name; often empty."""
@@ -64,7 +64,7 @@ class Reader:
     ) -> tuple[Tokens, list[bool]]:
         """(the texts behind their prompt, cut at `max_length` or the model's own length; whether each was cut).
 
-        `prompt_name`: one of `prompt_names`, not the role's. A tokenizer that is not a "fast" one does not say what it
+        `prompt_name`: a name in `prompts`, not the role's. A tokenizer that is not a "fast" one does not say what it
         cut: there, a text that fills the maximum counts.
         """
         form = self._forms[role, self.prompt(role, prompt_name)]

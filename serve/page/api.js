@@ -13,11 +13,13 @@ export class Refusal extends Error {
 
 export const useKey = (text) => { key = text; };
 export const hasKey = () => key !== "";
+export const base = () => new URL(".", location.href).href; // where the server is, below its prefix
 
 // The answer of GET path, or of POST path with a body. Throws a Refusal with words for the reader.
 export async function ask(path, body) {
   const headers = key ? { authorization: `Bearer ${key}` } : {};
-  const options = body ? { method: "POST", body: JSON.stringify(body), headers: { ...headers, "content-type": "application/json" } } : { headers };
+  const sent = { ...headers, "content-type": "application/json" };
+  const options = body ? { method: "POST", body: JSON.stringify(body), headers: sent } : { headers };
   let response, answer;
   try {
     response = await fetch(path, { ...options, credentials: "omit", cache: "no-store" });

@@ -1,23 +1,41 @@
-// The page: asks what is served, then searches its table, or compares two texts where there is none.
+// The page: asks what is served, then searches its table, or compares texts; and keeps a question in a link.
 
-import { Refusal, ask, useKey } from "./api.js";
-import { drawLines, make, markTwins, showRanks } from "./ranks.js";
-import { cosine, count, language, say } from "./strings.js";
+import { Refusal, ask, hasKey, useKey } from "./api.js";
+import * as compare from "./compare.js";
+import { fillForm, make, part, readForm } from "./dom.js";
+import { downloadOpenapi, showFacts } from "./facts.js";
+import { makeLink, readLink } from "./link.js";
+import { startRanks } from "./ranks.js";
+import { share, startSharing } from "./share.js";
+import { count, language, say } from "./strings.js";
+import * as search from "./search.js";
 
-const DOCUMENTS = 10;
-const part = (id) => document.getElementById(id);
-let model = null;
+const VIEWS = { search, compare };
+const RESULTS = ["ranks", "matrices", "share"];
+let models = [];
+let questions = []; // the operator's examples
 let latest = 0; // an answer that comes after a later question is not shown
+
+const formOf = (view) => part(`${view}-form`);
+const hasTable = () => Boolean(models[0].table);
 
 function start() {
   document.documentElement.lang = language;
   document.querySelectorAll("[data-text]").forEach((node) => { node.textContent = say[node.dataset.text]; });
-  on("key-form", async () => { useKey(part("key").value.trim()); await begin(); });
-  on("search-form", search);
-  on("compare-form", compare);
-  new ResizeObserver(drawLines).observe(part("ranks"));
-  part("ranks").addEventListener("pointerover", (event) => markTwins(event.target.closest("[data-id]")?.dataset.id));
-  part("ranks").addEventListener("pointerleave", () => markTwins(undefined));
+  on("key-form", (isLatest) => { useKey(part("key").value.trim()); return begin(isLatest); });
+  for (const view of Object.keys(VIEWS)) {
+    on(`${view}-form`, (isLatest) => answer(view, isLatest));
+    formOf(view).addEventListener("change", (event) => askAgain(view, event.target));
+    part(`${view}-tab`).addEventListener("click", () => { latest += 1; show(view); });
+  }
+  window.addEventListener("hashchange", () => { if (models.length) attempt(openLink); });
+  startRanks();
+  startSharing();
+  part("openapi").addEventListener("click", (event) => {
+    if (!hasKey()) return;
+    event.preventDefault();
+    attempt(downloadOpenapi);
+  });
   attempt(begin);
 }
 
@@ -45,81 +63,76 @@ function showError(error) {
   part("error").hidden = !error.message;
   hideResults();
   if (!error.needsKey) return;
-  show("key-form");
+  for (const form of document.forms) form.hidden = form.id !== "key-form";
+  for (const id of ["views", "examples"]) part(id).hidden = true;
   part("key").focus();
 }
 
-function show(id) {
-  for (const form of document.forms) form.hidden = form.id !== id;
-  hideResults();
-}
-
 function hideResults() {
-  for (const results of ["ranks", "cosines"]) part(results).hidden = true;
+  for (const results of RESULTS) part(results).hidden = true;
 }
 
-async function begin() {
-  [model] = (await ask("v1/models")).data;
-  part("about").textContent = say.about(model.id, model.version, model.table ? count(model.table.rows) : null);
-  show(model.table ? "search-form" : "compare-form");
-  if (model.table) offerDimensions();
-  part(model.table ? "question" : "first").focus();
+async function begin(isLatest) {
+  models = (await ask("v1/models")).data;
+  questions = await ask("page/examples.json");
+  const [model] = models;
+  part("about").textContent = say.about(model.id, model.version, hasTable() ? count(model.table.rows) : null);
+  showFacts(models);
+  part("facts").hidden = false;
+  compare.offer(models);
+  if (hasTable()) search.offer(models);
+  show(hasTable() ? "search" : "compare");
+  await openLink(isLatest);
 }
 
-// Trained dimensions; of a stock model, which takes any, halves of its width.
-function dimensionsUpTo(width) {
-  const halves = [];
-  for (let size = width; size >= 8; size = Math.floor(size / 2)) halves.push(size);
-  const all = model.dimensions.length ? model.dimensions.filter((size) => size <= width) : halves;
-  return [...new Set([width, ...all])].sort((one, other) => other - one);
-}
-
-function offerDimensions() {
-  const { width, by } = model.table;
-  const sizes = by === "index" ? [width] : dimensionsUpTo(width);
-  const options = sizes.map((size) => make("option", size === width ? say.fullWidth(size) : `${size}`, { value: size }));
-  part("search-dimension").replaceChildren(...options);
-  // Where two lists are worth comparing: few dimensions, but not so few that nothing is left of the meaning.
-  const [nearest] = sizes.filter((size) => size < width).sort((one, other) => Math.abs(one - 64) - Math.abs(other - 64));
-  part("search-dimension").value = nearest ?? width;
-}
-
-async function search(isLatest) {
-  const query = part("question").value, dimensions = Number(part("search-dimension").value);
-  const begun = performance.now();
-  part("status").textContent = say.working;
-  const asked = { query, k: DOCUMENTS, model: model.id };
-  const [chosen, full] = await Promise.all([
-    ask("v1/search", { ...asked, dimensions }),
-    dimensions === model.table.width ? null : ask("v1/search", asked),
-  ]);
-  if (!isLatest()) return;
-  const found = chosen.data.length;
-  part("status").textContent = found ? say.found(found, Math.round(performance.now() - begun)) : say.nothing;
-  showRanks(chosen, full);
-}
-
-async function compare(isLatest) {
-  part("status").textContent = say.comparing;
-  const input = [part("first").value, part("second").value];
-  const answer = await ask("v1/embeddings", { input, model: model.id });
-  if (!isLatest()) return;
-  const [one, other] = answer.data.map((entry) => entry.embedding);
-  const rows = dimensionsUpTo(model.width).map((size) => {
-    const value = similarity(one.slice(0, size), other.slice(0, size));
-    const row = make("tr"), cell = make("td");
-    cell.append(make("meter", undefined, { min: 0, max: 1, value: Math.max(0, value), "aria-hidden": "true" }));
-    row.append(make("th", size === model.width ? say.fullWidth(size) : `${size}`, { scope: "row" }), make("td", cosine(value)), cell);
-    return row;
+// A view with its form, empty of answers, and with examples to begin with.
+function show(view) {
+  for (const form of document.forms) form.hidden = form !== formOf(view);
+  for (const name of Object.keys(VIEWS)) part(`${name}-tab`).ariaPressed = `${name === view}`;
+  part("views").hidden = !hasTable();
+  part("status").textContent = "";
+  part("error").hidden = true;
+  hideResults();
+  const offered = VIEWS[view].examples(questions).map(({ label, values }) => {
+    const button = make("button", label, { type: "button", class: "plain" });
+    button.addEventListener("click", () => {
+      fillForm(formOf(view), { ...readForm(formOf(view)), ...values });
+      formOf(view).requestSubmit();
+    });
+    return button;
   });
-  part("cosine-rows").replaceChildren(...rows);
-  part("cosines").hidden = false;
-  part("status").textContent = say.done;
+  part("example-list").replaceChildren(...offered);
+  part("examples").hidden = false;
+  formOf(view).querySelector("input, textarea").focus();
 }
 
-function similarity(one, other) {
-  const dot = (a, b) => a.reduce((sum, value, place) => sum + value * b[place], 0);
-  return dot(one, other) / Math.sqrt(dot(one, one) * dot(other, other));
+async function answer(view, isLatest) {
+  const values = readForm(formOf(view));
+  const begun = performance.now();
+  part("examples").hidden = true;
+  part("status").textContent = say.working;
+  const { show: showAnswer, said, code } = await VIEWS[view].ask(values, models);
+  if (!isLatest()) return;
+  hideResults();
+  showAnswer();
+  share(makeLink(view, values), code);
+  part("status").textContent = said(Math.round(performance.now() - begun));
+}
+
+// Another choice than that of the answer which is shown asks at once.
+function askAgain(view, field) {
+  if (field.matches("select") && !part("share").hidden) formOf(view).requestSubmit();
+}
+
+// Asks what the link keeps by which the page was opened.
+async function openLink(isLatest) {
+  const link = readLink();
+  if (!Object.hasOwn(VIEWS, link?.view)) return;
+  if (link.view === "search" && !hasTable()) throw new Refusal(say.linkUnfit(say.search));
+  show(link.view);
+  const missing = fillForm(formOf(link.view), link.values).map((name) => `${name}=${link.values[name]}`);
+  if (missing.length) throw new Refusal(say.linkUnfit(missing.join(", ")));
+  await answer(link.view, isLatest);
 }
 
 start();

@@ -1,30 +1,29 @@
 // Two ranked lists side by side, and how documents move between them. Texts go in as text, never as HTML.
 
+import { make, part } from "./dom.js";
 import { cosine, say } from "./strings.js";
 
 const SHOWN = 280;
 const SVG = "http://www.w3.org/2000/svg";
-const part = (id) => document.getElementById(id);
 
-export function make(name, text, attributes = {}) {
-  const node = document.createElement(name);
-  if (text !== undefined) node.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  return node;
+export function startRanks() {
+  new ResizeObserver(drawLines).observe(part("ranks"));
+  part("ranks").addEventListener("pointerover", (event) => markTwins(event.target.closest("[data-id]")?.dataset.id));
+  part("ranks").addEventListener("pointerleave", () => markTwins(undefined));
 }
 
-// `chosen` and `full` are answers of the API; `full` is null where all dimensions were chosen.
-export function showRanks(chosen, full) {
-  const width = full?.dimensions;
-  part("chosen-title").textContent = full ? say.atDimensions(chosen.dimensions) : say.atFullWidth(chosen.dimensions);
-  part("chosen-note").textContent = full ? say.note(width, full.data.length) : "";
-  part("chosen").replaceChildren(...entries(chosen, full));
-  part("full-part").hidden = !full;
-  part("ranks").classList.toggle("alone", !full);
-  if (full) {
-    part("full-title").textContent = say.atFullWidth(width);
-    part("full-note").textContent = say.note(chosen.dimensions, chosen.data.length);
-    part("full").replaceChildren(...entries(full, chosen));
+// `chosen` and `exact` are answers of the API, the second by all dimensions; null where the first is that already.
+export function showRanks(title, chosen, exact) {
+  const exactTitle = say.atFullWidth((exact ?? chosen).dimensions);
+  part("chosen-title").textContent = exact ? title : exactTitle;
+  part("chosen-note").textContent = exact ? say.note(exact.data.length) : "";
+  part("chosen").replaceChildren(...entries(chosen, exact));
+  part("full-part").hidden = !exact;
+  part("ranks").classList.toggle("alone", !exact);
+  if (exact) {
+    part("full-title").textContent = exactTitle;
+    part("full-note").textContent = say.note(chosen.data.length);
+    part("full").replaceChildren(...entries(exact, chosen));
   }
   part("ranks").hidden = false;
   drawLines();
@@ -35,7 +34,8 @@ function entries(answer, other) {
   return answer.data.map((found, place) => {
     const entry = make("li", undefined, { "data-id": found.id });
     const head = make("div", undefined, { class: "head" });
-    head.append(make("span", `${place + 1}`, { class: "rank", "aria-hidden": "true" }), make("span", found.id, { class: "id" }));
+    const rank = make("span", `${place + 1}`, { class: "rank", "aria-hidden": "true" });
+    head.append(rank, make("span", found.id, { class: "id" }));
     if (other) head.append(movement(places.get(found.id), place, other));
     entry.append(head, make("p", details(found), { class: "quiet" }), ...texts(found));
     return entry;
@@ -52,10 +52,11 @@ function movement(elsewhere, place, other) {
   const moved = elsewhere - place;
   const isThere = elsewhere !== undefined;
   const sign = moved > 0 ? `+${moved}` : moved < 0 ? `−${-moved}` : say.same;
-  const words = isThere ? say.moved(moved, other.dimensions) : say.absent(other.data.length, other.dimensions);
+  const words = isThere ? say.moved(moved) : say.absent(other.data.length);
   const kind = !isThere ? "absent" : moved > 0 ? "up" : moved < 0 ? "down" : "level";
   const badge = make("span", undefined, { class: `move ${kind}`, title: words });
-  badge.append(make("span", isThere ? sign : say.outside, { "aria-hidden": "true" }), make("span", words, { class: "spoken" }));
+  badge.append(make("span", isThere ? sign : say.outside, { "aria-hidden": "true" }));
+  badge.append(make("span", words, { class: "spoken" }));
   return badge;
 }
 
@@ -72,7 +73,7 @@ function texts(found) {
 }
 
 // A line from each document's place in one list to its place in the other; where lists lie below each other, none.
-export function drawLines() {
+function drawLines() {
   const box = part("lines"), area = box.getBoundingClientRect();
   const ends = new Map([...part("full").children].map((entry) => [entry.dataset.id, middle(entry, area)]));
   box.replaceChildren();
@@ -94,6 +95,6 @@ function middle(entry, area) {
 }
 
 // The same document in both lists, and its line, stand out under the pointer.
-export function markTwins(id) {
+function markTwins(id) {
   for (const node of part("ranks").querySelectorAll("[data-id]")) node.classList.toggle("twin", node.dataset.id === id);
 }

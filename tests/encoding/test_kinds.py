@@ -76,11 +76,11 @@ def test_a_prompt_by_name_gives_the_vectors_of_stock(kind: str, encoder_folder: 
     prompts = {"query": "query: ", "topic": "skin rash of the left knee: ", "none": ""}
     folder = save_kind(tmp_path / "model", KINDS[kind](encoder_folder), prompts=prompts)
     encoder, stock = Encoder.load(str(folder), EncodingConfig()), SentenceTransformer(str(folder), device="cpu")
-    for name in encoder.reader.prompt_names:
+    for name in encoder.reader.prompts:
         tokens, _ = encoder.tokenize_and_mark(TEXTS, "query", name)
         expected = stock.encode(TEXTS, prompt_name=name, normalize_embeddings=True)
         assert np.abs(encoder.encode_tokens(tokens) - expected).max() < 1e-6
-    assert encoder.reader.prompt_names == ["document", "none", "query", "topic"]
+    assert list(encoder.reader.prompts) == ["document", "none", "query", "topic"]
 
 
 @pytest.mark.parametrize("kind", ["router", "static queries", "token types", "lengths by role", "chat template"])

@@ -23,8 +23,9 @@ from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import CARD
 from medembed.encoding.quantize import calibrate
-from serve.answer import Part, Served, answer, compute_together, describe_model, load_served
+from serve.answer import Part, Served, answer, compute_together, load_served
 from serve.api import make_app
+from serve.facts import describe_model
 from serve.front import Front
 from serve.guard import LimitsConfig
 from serve.keys import Entry, ValidKeys
@@ -53,9 +54,11 @@ class Method:
 
 @dataclass
 class Replica:
-    """As Serve's handle of an Embedder; `seen` are the requests that reached it."""
+    """As Serve's handle of an Embedder; `seen` are the requests that reached it, `beside` the models beside the main
+    one."""
 
     served: Served
+    beside: tuple[Served, ...] = ()
 
     def __post_init__(self) -> None:
         self.seen: list[Work] = []
@@ -78,7 +81,10 @@ class Replica:
         return asyncio.run(search(work, lambda: self.served, embed))
 
     def _describe(self) -> list[Model]:
-        return [self.served.model]
+        return [self.served.model, *(each.model for each in self.beside)]
+
+    def options(self, multiplexed_model_id: str) -> "Replica":
+        return Replica(next(each for each in self.beside if each.model["name"] == multiplexed_model_id))
 
     def broadcast(self, _: str) -> "Replica":
         return self

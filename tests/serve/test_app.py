@@ -24,6 +24,7 @@ from tests.serve.conftest import load
         ({"limits.max_items": "0"}, "limits.max_items: Input should be greater than or equal to 1"),
         ({"replicas": "none"}, "replicas: "),
         ({"model": "nowhere"}, "no such folder"),
+        ({"models": {"base": "nowhere"}}, "nowhere: no such folder"),
     ],
 )
 def test_a_wrong_argument_is_one_line(encoder_folder: Path, arguments: dict[str, Any], says: str):

@@ -15,8 +15,9 @@ from serve.work import Embedded, Model, find_name
 
 ROWS = np.array([[0.6, 0.8], [1.0, 0.0]], dtype=np.float32)
 MODEL: Model = {
-    "name": "m", "version": "1", "fingerprint": "f", "width": 2, "dimensions": [], "prompts": [], "max_input_tokens": 8,
-    "vocabulary": 9, "int8_ranges": None, "table": None,
+    "name": "m", "version": "1", "fingerprint": "f", "width": 2, "dimensions": [], "prompts": {},
+    "has_roles": False, "pooling": ["mean"], "max_input_tokens": 8, "vocabulary": 9, "int8_ranges": None,
+    "training": None, "table": None,
 }  # fmt: skip
 
 

@@ -9,7 +9,9 @@ from starlette.testclient import TestClient
 
 from serve import page
 from serve.answer import Served
-from tests.serve.conftest import KEY, Client, Replica
+from serve.api import make_app
+from serve.front import Front
+from tests.serve.conftest import KEY, Client, Replica, keys_of
 
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
 FILES = sorted((Path(page.__file__).parent / "page").iterdir())
@@ -31,12 +33,18 @@ def test_the_page_needs_no_key_and_may_load_nothing_from_elsewhere(client: TestC
 
 
 def test_all_files_are_served_and_no_others(client: TestClient):
-    assert {f"/page/{file.name}" for file in FILES} == {*page.PATHS} - {"/"}
+    assert {f"/page/{file.name}" for file in FILES} == {*page.PATHS} - {"/", "/page/examples.json"}
     headers = {"authorization": f"Bearer {KEY}"}
     for path in ("/page/none.js", "/page/..%2Fapi.py", "/page/", "/page"):
         response = client.get(path, headers=headers)
         assert (response.status_code, response.json()["error"]["type"]) == (404, "invalid_request_error")
         assert client.get(path).status_code == 401
+
+
+def test_the_operators_examples_need_no_key(trained: Served):
+    front = Front(keys=keys_of(HASH), examples=("toothache", "fièvre"))
+    answer = TestClient(make_app(Replica(trained), front)).get("/page/examples.json")
+    assert answer.json() == ["toothache", "fièvre"]
 
 
 def test_the_page_can_be_switched_off(trained: Served, client_of: Client):
@@ -59,3 +67,4 @@ def test_both_languages_say_the_same_things():
     english, french = (re.findall(r"^  (\w+):", part, re.MULTILINE) for part in text.split("const french"))
     assert english == french
     assert len(english) > 30
+    assert sorted(set(english)) == sorted(english)

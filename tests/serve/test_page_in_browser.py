@@ -2,132 +2,60 @@
 
 import asyncio
 import hashlib
+import json
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from medembed.matryoshka import truncate
 from serve.answer import Served
 from serve.api import make_app
 from serve.front import Front
-from tests.serve.browser import Page, open_page
-from tests.serve.conftest import KEY, Replica, keys_of, running
+from serve.work import Model
+from tests.serve.conftest import KEY, Replica, keys_of, load, running
+from tests.serve.page_walk import COLUMNS, FUNNEL, QUESTION, ROWS, SCREENS, walk
 
-DESKTOP, PHONE = 1200, 360
-QUESTION = "pain of the heart"
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
-# What can be seen of the page; contrast and sizes as WCAG 2.2 wants them (1.4.3, 2.5.8).
-MEASURE = """(() => {
-  const backgroundOf = node => {
-    for (; node; node = node.parentElement) {
-      const colour = getComputedStyle(node).backgroundColor;
-      if (colour !== "rgba(0, 0, 0, 0)") return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const luminance = colour => {
-    const [r, g, b] = colour.match(/[\\d.]+/g).map(
-      value => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const contrast = node => {
-    const [low, high] = [getComputedStyle(node).color, backgroundOf(node)].map(luminance).sort((a, b) => a - b);
-    return (high + 0.05) / (low + 0.05);
-  };
-  const texts = [...document.body.querySelectorAll("*")].filter(
-    node => [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim()) && node.checkVisibility());
-  const list = id => [...document.querySelectorAll(`#${id} > li`)].map(node => ({
-    id: node.dataset.id, move: node.querySelector(".move")?.firstChild.textContent,
-    spoken: node.querySelector(".spoken")?.textContent, text: node.innerText,
-  }));
-  const seen = node => node.checkVisibility();
-  return {
-    width: document.documentElement.scrollWidth, language: document.documentElement.lang,
-    smallest: Math.min(...texts.map(node => parseFloat(getComputedStyle(node).fontSize))),
-    contrast: Math.min(...texts.map(contrast)),
-    targets: Math.min(...[...document.querySelectorAll("input, select, textarea, button")].filter(seen)
-      .map(node => node.getBoundingClientRect().height)),
-    unlabelled: [...document.querySelectorAll("input, select, textarea")].filter(node => !node.labels.length).length,
-    lines: [...document.querySelectorAll("#lines path")].filter(seen).map(line => line.dataset.id),
-    titles: [...document.querySelectorAll("h2")].filter(seen).map(node => node.textContent),
-    tops: ["chosen", "full"].map(id => document.getElementById(id).getBoundingClientRect().top),
-    chosen: list("chosen"), full: list("full"), images: document.querySelectorAll("#ranks img").length,
-    error: document.getElementById("error").checkVisibility() ? document.getElementById("error").textContent : null,
-    focus: document.activeElement.id, status: document.getElementById("status").textContent,
-  };
-})()"""
 
 
-def app_of(served: Served, hashes: Sequence[str] = ()) -> FastAPI:
-    return make_app(Replica(served), Front(keys=keys_of(*hashes)))
-
-
-async def walk(chromium: str, folder: Path, url: str, plain: str) -> dict[str, Any]:
-    """What was seen on the way through the page."""
-    seen: dict[str, Any] = {}
-    async with open_page(chromium, folder) as page:
-
-        async def measure(name: str) -> None:
-            seen[name] = await page.run(MEASURE)
-            await page.screenshot(folder / f"{name}.png")
-
-        await page.look(DESKTOP)
-        await page.go(url)
-        await measure("locked")
-        await page.type("wrong")
-        await page.wait("document.getElementById('error').checkVisibility()")
-        await measure("wrong key")
-        await page.type(KEY)
-        await page.wait("document.activeElement.id === 'question'")
-        await search(page, QUESTION)
-        await measure("desktop")
-        seen["kept"] = await page.run("JSON.stringify([document.cookie, localStorage.length, sessionStorage.length])")
-        await page.look(DESKTOP, is_dark=True)
-        await measure("dark")
-        await page.look(PHONE)
-        await measure("phone")
-        await page.run("document.getElementById('question').focus()")
-        await page.type("heart " * 99)
-        await page.wait("document.getElementById('error').checkVisibility()")
-        await measure("too long")
-        await page.run("document.getElementById('search-dimension').value = 32")
-        await search(page, QUESTION)
-        await measure("full width")
-        seen["hacked"] = await page.run(
-            "(() => { const node = document.createElement('script'); node.textContent = 'window.hacked = 1';"
-            "document.body.append(node); return window.hacked ?? null; })()"
-        )
-        seen["blocked"], page.errors = page.errors, []
-        await page.look(PHONE, language="fr-FR")
-        await page.go(plain)
-        await page.send("Input.insertText", text="douleur")
-        await page.press("Tab", 9)
-        await page.send("Input.insertText", text="pain of the heart")
-        await page.press("Tab", 9)
-        await page.press("Enter", 13, "\r")
-        await page.wait("document.getElementById('cosines').checkVisibility()")
-        await measure("compared")
-        seen["cosines"] = await page.run(
-            "[...document.querySelectorAll('#cosine-rows tr')].map(row => [...row.cells].map(cell => cell.innerText))"
-        )
-        seen["errors"] = page.errors
-    return seen
-
-
-async def search(page: Page, question: str) -> None:
-    """Asks, and waits for the answer to this question."""
-    await page.run("document.getElementById('status').textContent = ''; document.getElementById('question').focus()")
-    await page.type(question)
-    await page.wait("/\\d+ documents? in/.test(document.getElementById('status').textContent)")
+def app_of(served: Served, *beside: Served, hashes: Sequence[str] = (), examples: Sequence[str] = ()) -> FastAPI:
+    extras = tuple(each.model["name"] for each in beside)
+    return make_app(Replica(served, beside), Front(keys=keys_of(*hashes), extras=extras, examples=tuple(examples)))
 
 
 @pytest.fixture(scope="module")
-def seen(chromium: str, searched: Served, trained: Served, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    with running(app_of(searched, [HASH])) as url, running(app_of(trained)) as plain:
+def base(encoder_folder: Path) -> Served:
+    return load(encoder_folder, name="base")
+
+
+@pytest.fixture(scope="module")
+def tuned(searched: Served, base: Served) -> Served:
+    """The searched model, as if it was trained from the base."""
+    dev = {"ndcg@10/32": 0.875, "ndcg@10/8": 0.75}
+    training = {"parent": base.model["fingerprint"], "parent_model": "hf://acme/base", "dataset": "d0d0", "dev": dev}
+    return replace(searched, model=cast(Model, searched.model | {"training": training}))
+
+
+@pytest.fixture(scope="module")
+def seen(
+    chromium: str, tuned: Served, base: Served, trained: Served, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    app = app_of(tuned, base, hashes=[HASH], examples=[QUESTION, "rash"])
+    with running(app) as url, running(app_of(trained)) as plain:
         return asyncio.run(walk(chromium, tmp_path_factory.mktemp("page"), url, plain))
+
+
+@pytest.fixture
+def client(searched: Served) -> TestClient:
+    return TestClient(make_app(Replica(searched), Front()))
 
 
 def test_a_key_is_asked_for_and_kept_nowhere(seen: dict[str, Any]):
@@ -136,8 +64,14 @@ def test_a_key_is_asked_for_and_kept_nowhere(seen: dict[str, Any]):
     assert seen["kept"] == '["",0,0]'
 
 
-def test_both_lists_are_the_apis_and_say_how_documents_move(seen: dict[str, Any], searched: Served):
-    client = TestClient(make_app(Replica(searched), Front()))
+def test_the_empty_view_offers_the_operators_questions_or_three_of_its_own(seen: dict[str, Any]):
+    assert seen["empty"]["examples"] == [QUESTION, "rash"]
+    assert seen["desktop"]["examples"] == []
+    assert len(seen["plain"]["examples"]) == 3
+    assert seen["plain"]["examples"][2] == "français et anglais"
+
+
+def test_both_lists_are_the_apis_and_say_how_documents_move(seen: dict[str, Any], client: TestClient):
     lists = {}
     for name, dimensions in (("chosen", 8), ("full", 32)):
         answer = client.post("/v1/search", json={"query": QUESTION, "dimensions": dimensions}).json()["data"]
@@ -155,10 +89,71 @@ def test_both_lists_are_the_apis_and_say_how_documents_move(seen: dict[str, Any]
     assert seen["desktop"]["titles"] == ["At 8 dimensions", "At full width, 32"]
 
 
-@pytest.mark.parametrize("name", ["locked", "desktop", "dark", "phone", "full width", "compared"])
+def test_k_role_and_funnel_are_the_searchs(seen: dict[str, Any], client: TestClient):
+    asked = {"query": QUESTION, "input_type": "document", "k": 3}
+    funnel = asked | {"dimensions": 32, "first_dimensions": 8, "candidates": 4}
+    for name, body in (("chosen", funnel), ("full", asked)):
+        answer = client.post("/v1/search", json=body).json()["data"]
+        assert [entry["id"] for entry in seen["funnel"][name]] == [entry["id"] for entry in answer]
+    assert seen["funnel"]["titles"] == ["By 8, then by 32 dimensions", "At full width, 32"]
+
+
+def test_a_matrix_has_the_cosines_of_both_models_at_the_dimension_and_roles(
+    seen: dict[str, Any], tuned: Served, base: Served
+):
+    matrices = seen["beside"]["matrices"]
+    assert [matrix["title"] for matrix in matrices] == ["medembed, 8 dimensions", "base, 8 dimensions"]
+    for matrix, served in zip(matrices, (tuned, base), strict=True):
+        rows = truncate(served.encoder.encode(ROWS, "query"), 8)
+        columns = truncate(served.encoder.encode(COLUMNS, "document"), 8)
+        assert np.abs(np.array(matrix["cells"]) - rows @ columns.T).max() <= 0.00051
+        assert matrix["bold"] == (rows @ columns.T).argmax(axis=1).tolist()
+        assert matrix["heads"] == [*COLUMNS, *ROWS]
+
+
+def test_snippets_do_what_the_page_did_and_hold_no_key(seen: dict[str, Any]):
+    search, compare = seen["search"], seen["compare"]
+    ids = [entry["id"] for entry in seen["funnel"]["chosen"]]
+    assert [line.split()[1] for line in search["python"].splitlines()] == ids
+    assert [entry["id"] for entry in json.loads(search["curl"])["data"]] == ids
+    printed = re.findall(r"-?\d\.\d*", compare["python"])
+    shown = np.array([matrix["cells"] for matrix in seen["beside"]["matrices"]])
+    assert np.abs(np.array(printed, dtype=float) - shown.ravel()).max() <= 0.0011
+    assert compare["curl"].count('"embedding":[') == 2 * (len(ROWS) + len(COLUMNS))
+    assert seen["copied"] == "Copied."
+    for taken in (search, compare):
+        assert KEY not in "".join(taken[name] for name in ("link", "python text", "curl text"))
+        assert "MEDEMBED_KEY" in taken["python text"]
+
+
+def test_a_link_asks_its_question_again_and_keeps_it_from_every_log(seen: dict[str, Any]):
+    address, _, fragment = seen["search"]["link"].partition("#")
+    assert urlsplit(address)[2:] == ("/", "", "")
+    assert dict(parse_qsl(fragment)) == {"view": "search", **FUNNEL}
+    assert [seen["opened"][name] for name in ("chosen", "full", "titles")] == [
+        seen["funnel"][name] for name in ("chosen", "full", "titles")
+    ]
+
+
+def test_a_link_that_the_server_cannot_follow_is_said_and_asks_nothing(seen: dict[str, Any]):
+    assert "does not offer what the link asks for: dimensions=7." in seen["unfit link"]["error"]
+    assert seen["unfit link"]["titles"] == []
+    assert "n’offre pas ce que le lien demande : Chercher." in seen["unfit view"]["error"]
+
+
+def test_facts_name_the_model_and_what_it_was_trained_from(seen: dict[str, Any], tuned: Served, base: Served):
+    facts = seen["beside"]["facts"]
+    for words in (
+        tuned.model["fingerprint"], f"hf://acme/base · {base.model['fingerprint']} · served here as base", "d0d0",
+        "trained for 32, 8", "0.875 at 32 · 0.750 at 8", "document: “passage: ”; query: “query: ”", "mean",
+    ):  # fmt: skip
+        assert words in facts
+
+
+@pytest.mark.parametrize("name", SCREENS)
 def test_it_fits_the_screen_and_can_be_read(seen: dict[str, Any], name: str):
     found = seen[name]
-    assert found["width"] <= (PHONE if name in ("phone", "full width", "compared") else DESKTOP)
+    assert found["width"] <= SCREENS[name]
     assert found["smallest"] >= 12
     assert found["contrast"] >= 4.5
     assert found["targets"] >= 24
@@ -180,6 +175,7 @@ def test_at_full_width_there_is_one_list(seen: dict[str, Any]):
 
 def test_errors_are_said_in_words(seen: dict[str, Any]):
     assert seen["too long"]["error"] == "The text is too long for this model. Shorten it."
+    assert seen["too many"]["error"] == "More than 50 texts on a side make no matrix to read. Take fewer."
 
 
 def test_texts_and_scripts_run_nothing(seen: dict[str, Any]):
@@ -188,8 +184,14 @@ def test_texts_and_scripts_run_nothing(seen: dict[str, Any]):
     assert (len(seen["blocked"]), seen["errors"]) == (1, [])
 
 
-def test_without_a_table_two_texts_are_compared_in_french(seen: dict[str, Any], trained: Served):
-    assert (seen["compared"]["language"], seen["compared"]["status"]) == ("fr", "Comparé.")
-    one, other = trained.encoder.encode(["douleur", "pain of the heart"], "query")
-    assert [row[0] for row in seen["cosines"]] == ["32 (toutes)", "8"]
-    assert abs(float(seen["cosines"][0][1].replace(",", ".")) - float(one @ other)) < 1e-3
+def test_without_a_table_texts_are_compared_with_each_other_in_french(seen: dict[str, Any], trained: Served):
+    assert seen["plain"]["forms"] == ["compare-form"]
+    assert (seen["compared"]["language"], seen["compared"]["status"]) == (
+        "fr",
+        "Cosinus. En gras : le texte le plus proche de chaque ligne.",
+    )
+    vectors = truncate(trained.encoder.encode(["douleur", "pain of the heart", "skin rash"], "query"), 8)
+    (matrix,) = seen["compared"]["matrices"]
+    assert np.abs(np.array(matrix["cells"]) - vectors @ vectors.T).max() <= 0.00051
+    others = vectors @ vectors.T - 2 * np.eye(3)  # a text is no neighbour of itself
+    assert matrix["bold"] == others.argmax(axis=1).tolist()

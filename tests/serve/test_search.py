@@ -114,6 +114,16 @@ def test_an_embedding_as_numbers_or_base64_finds_what_its_text_finds(client: Tes
     assert ids(ask(client, embedding=longer, dimensions=8)) == ids(by_text)
 
 
+def test_a_text_as_a_document_finds_documents_like_it(client: TestClient, searched: Served):
+    (vector,) = searched.encoder.encode([QUESTION], "document")
+    like = ask(client, query=QUESTION, input_type="document")
+    by_vector = ask(client, embedding=[float(value) for value in vector])
+    assert ids(like) == ids(by_vector) != ids(ask(client, query=QUESTION))
+    assert ask(client, query=QUESTION, input_type=None)["data"] == ask(client, query=QUESTION)["data"]
+    message = refused(client, 400, "input_type", embedding=[1.0] * 32, input_type="document")
+    assert "leave it out" in message
+
+
 def test_the_funnel_with_all_documents_as_candidates_is_exact_search(client: TestClient):
     wide = ask(client, query=QUESTION, k=5, first_dimensions=8, candidates=100)
     assert wide["data"] == ask(client, query=QUESTION, k=5)["data"]

@@ -76,7 +76,7 @@ def test_a_prompt_by_name_stands_in_front_of_the_text(prompted: Served, client_o
     (entry,) = post(client, "/v1/embeddings", input="heart", prompt_name="cluster")["data"]
     stock = prompted.encoder.model.encode("heart", prompt_name="cluster", normalize_embeddings=True)
     assert np.allclose(entry["embedding"], stock, atol=1e-5)
-    assert client.get("/v1/models").json()["data"][0]["prompts"] == ["cluster", "document", "query"]
+    assert client.get("/v1/models").json()["data"][0]["prompts"] == PROMPTS | {"cluster": "skin "}
 
 
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/tokenize"])

@@ -1,0 +1,198 @@
+"""A walk through the page in headless Chromium: what a reader of a desktop and of a phone does, and then sees."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.serve.browser import Page, open_page
+from tests.serve.conftest import KEY
+
+DESKTOP, PHONE = 1200, 360
+QUESTION = "pain of the heart"
+FUNNEL = {
+    "query": QUESTION, "dimensions": "32", "k": "3", "role": "document", "first_dimensions": "8", "candidates": "4",
+}  # fmt: skip
+ROWS = ["pain of the heart", r"""it's "skin" \ \n $HOME `id` $(id) 37 °C < ${x} 😀"""]
+COLUMNS = ["rash of the hand", "heart", "brain"]
+COMPARED = {
+    "rows": "\n".join(ROWS), "columns": "\n \n".join(COLUMNS), "columns_role": "document", "dimensions": "8",
+    "beside": "base",
+}  # fmt: skip
+# {what was measured: the width of the screen}
+SCREENS = {
+    "locked": DESKTOP, "empty": DESKTOP, "desktop": DESKTOP, "dark": DESKTOP, "phone": PHONE, "full width": PHONE,
+    "funnel": PHONE, "beside": PHONE, "beside, dark": DESKTOP, "opened": DESKTOP, "plain": PHONE, "compared": PHONE,
+}  # fmt: skip
+HAS_ERROR = "document.getElementById('error').checkVisibility()"
+# What can be seen of the page; contrast and sizes as WCAG 2.2 wants them (1.4.3, 2.5.8).
+MEASURE = """(() => {
+  const backgroundOf = node => {
+    for (; node; node = node.parentElement) {
+      const colour = getComputedStyle(node).backgroundColor;
+      if (colour !== "rgba(0, 0, 0, 0)") return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const luminance = colour => {
+    const scale = colour.startsWith("color(srgb") ? 1 : 255;
+    const [r, g, b] = colour.match(/[\\d.]+/g).map(
+      value => (value /= scale) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = node => {
+    const [low, high] = [getComputedStyle(node).color, backgroundOf(node)].map(luminance).sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const texts = [...document.body.querySelectorAll("*")].filter(
+    node => [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim()) && node.checkVisibility());
+  const list = id => [...document.querySelectorAll(`#${id} > li`)].map(node => ({
+    id: node.dataset.id, move: node.querySelector(".move")?.firstChild.textContent,
+    spoken: node.querySelector(".spoken")?.textContent, text: node.innerText,
+  }));
+  const seen = node => node.checkVisibility();
+  return {
+    width: document.documentElement.scrollWidth, language: document.documentElement.lang,
+    smallest: Math.min(...texts.map(node => parseFloat(getComputedStyle(node).fontSize))),
+    contrast: Math.min(...texts.map(contrast)),
+    targets: Math.min(...[...document.querySelectorAll("input, select, textarea, button, summary")].filter(seen)
+      .map(node => node.getBoundingClientRect().height)),
+    unlabelled: [...document.querySelectorAll("input, select, textarea")].filter(node => !node.labels.length).length,
+    lines: [...document.querySelectorAll("#lines path")].filter(seen).map(line => line.dataset.id),
+    titles: [...document.querySelectorAll("h2")].filter(seen).map(node => node.textContent),
+    tops: ["chosen", "full"].map(id => document.getElementById(id).getBoundingClientRect().top),
+    chosen: list("chosen"), full: list("full"), images: document.querySelectorAll("#ranks img").length,
+    error: document.getElementById("error").checkVisibility() ? document.getElementById("error").textContent : null,
+    examples: [...document.querySelectorAll("#example-list button")].filter(seen).map(node => node.textContent),
+    forms: [...document.forms].filter(seen).map(form => form.id),
+    facts: document.getElementById("fact-list").innerText,
+    matrices: [...document.querySelectorAll("#matrices section")].filter(seen).map(node => ({
+      title: node.querySelector("h2").textContent,
+      heads: [...node.querySelectorAll("th")].map(head => head.textContent),
+      cells: [...node.querySelectorAll("tbody tr")].map(row => [...row.querySelectorAll("td > :first-child")].map(
+        cell => Number(cell.textContent.replace(",", ".")))),
+      bold: [...node.querySelectorAll("tbody tr")].map(
+        row => [...row.cells].findIndex(cell => cell.querySelector("strong")) - 1),
+    })),
+    focus: document.activeElement.id, status: document.getElementById("status").textContent,
+  };
+})()"""
+
+
+async def walk(chromium: str, folder: Path, url: str, plain: str) -> dict[str, Any]:
+    """What was seen on the way through the page."""
+    seen: dict[str, Any] = {}
+    async with open_page(chromium, folder) as page:
+
+        async def measure(name: str) -> None:
+            seen[name] = await page.run(MEASURE)
+            await page.screenshot(folder / f"{name}.png")
+
+        await page.look(DESKTOP)
+        await page.go(url)
+        await measure("locked")
+        await page.type("wrong")
+        await page.wait(HAS_ERROR)
+        await measure("wrong key")
+        await page.type(KEY)
+        await page.wait("document.activeElement.id === 'question'")
+        await measure("empty")
+        await ask(page, "document.querySelector('#example-list button').click()")
+        await measure("desktop")
+        seen["kept"] = await page.run("JSON.stringify([document.cookie, localStorage.length, sessionStorage.length])")
+        await page.look(DESKTOP, is_dark=True)
+        await measure("dark")
+        await page.look(PHONE)
+        await measure("phone")
+        await page.run("document.getElementById('question').focus()")
+        await page.type("heart " * 99)
+        await page.wait(HAS_ERROR)
+        await measure("too long")
+        await fill(page, "search", {"query": QUESTION, "dimensions": "32"})
+        await measure("full width")
+        await fill(page, "search", FUNNEL)
+        await measure("funnel")
+        seen["search"] = await take(page)
+        await page.run("document.getElementById('compare-tab').click()")
+        await fill(page, "compare", COMPARED)
+        await page.run("document.getElementById('facts').open = true")
+        await measure("beside")
+        await page.look(DESKTOP, is_dark=True)
+        await measure("beside, dark")
+        seen["compare"] = await take(page)
+        click = "document.getElementById('copy-snippet').click()"
+        await page.send("Runtime.evaluate", expression=click, userGesture=True)
+        await page.wait("document.getElementById('copied').textContent")
+        seen["copied"] = await page.run("document.getElementById('copied').textContent")
+        await page.run("document.getElementById('rows').value = 'heart\\n'.repeat(51)")
+        await page.run("document.getElementById('compare-form').requestSubmit()")
+        await page.wait(HAS_ERROR)
+        await measure("too many")
+        seen["hacked"] = await page.run(
+            "(() => { const node = document.createElement('script'); node.textContent = 'window.hacked = 1';"
+            "document.body.append(node); return window.hacked ?? null; })()"
+        )
+        seen["blocked"], page.errors = page.errors, []
+
+        await page.go(seen["search"]["link"].replace("#", "?opened#"))  # anew, as somebody else opens it
+        await ask(
+            page,
+            f"(() => {{ const key = document.getElementById('key'); key.value = '{KEY}';"
+            "key.form.requestSubmit(); })()",
+        )
+        await measure("opened")
+        await page.run("location.hash = 'view=search&query=heart&dimensions=7'")
+        await page.wait(HAS_ERROR)
+        await measure("unfit link")
+
+        await page.look(PHONE, language="fr-FR")
+        await page.go(plain)
+        await measure("plain")
+        await page.send("Input.insertText", text="douleur\npain of the heart\nskin rash")
+        for _ in range(4):  # the role, the other texts, their role
+            await page.press("Tab", 9)
+        await page.press("Tab", 9)
+        await page.press("Enter", 13, "\r")
+        await page.wait("document.getElementById('matrices').checkVisibility()")
+        await measure("compared")
+        await page.run("location.hash = 'view=toString&query=heart'")
+        await page.run("location.hash = 'view=search&query=heart'")
+        await page.wait(HAS_ERROR)
+        await measure("unfit view")
+        seen["errors"] = page.errors
+    return seen
+
+
+async def ask(page: Page, action: str) -> None:
+    """Does what asks, and waits for the answer."""
+    await page.run("document.getElementById('status').textContent = ''")
+    await page.run(action)
+    await page.wait("/document|Cosines/.test(document.getElementById('status').textContent)")
+
+
+async def fill(page: Page, view: str, values: Mapping[str, str]) -> None:
+    """Fills a view's form as its readers do, each choice told to the page, and asks."""
+    for name, value in values.items():
+        field = f"document.getElementById('{view}-form').elements['{name}']"
+        await page.run(f"{field}.value = {json.dumps(value)}; {field}.dispatchEvent(new Event('change'))")
+    await ask(page, f"document.getElementById('{view}-form').requestSubmit()")
+
+
+async def take(page: Page) -> dict[str, str]:
+    """The link, and what both snippets print when they run as they are."""
+    taken: dict[str, str] = {"link": await page.run("document.getElementById('link').href")}
+    for language, command in (("python", [sys.executable, "-c"]), ("curl", ["bash", "-c"])):
+        await page.run(f"document.getElementById('{language}-tab').click()")
+        text = await page.run("document.getElementById('snippet').textContent")
+        taken[f"{language} text"] = text
+        environment = os.environ | {"MEDEMBED_KEY": KEY}
+        run = await asyncio.to_thread(
+            subprocess.run, [*command, text], env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert run.returncode == 0, run.stderr
+        taken[language] = run.stdout
+    return taken

@@ -1,0 +1,60 @@
+"""What clients are told of a model: from its folder, and from the model as it was loaded."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medembed.encoding.model_files import CARD, model_fingerprint
+from serve.answer import Served
+from serve.app import ServeConfig, resolve
+from serve.facts import read_training
+from tests.serve.conftest import PROMPTS, load
+from tests.tiny import make_encoder
+
+DEV = {"step": 400, "score": 0.5, "ndcg@10/32": 0.5, "ndcg@10/8": math.nan}
+
+
+@pytest.mark.parametrize(
+    ("reference", "named"),
+    [
+        ("hf://acme/base@1", "hf://acme/base@1"),
+        ("package://acme/model", "package://acme/model"),
+        ("/srv/ward-7/model", None),
+        ("s3://user:SECRET@bucket/model", None),
+    ],
+)
+def test_a_card_names_the_parent_by_fingerprint_and_only_public_places(
+    tmp_path: Path, reference: str, named: str | None
+):
+    card = {"parent": {"model": reference, "fingerprint": "f0"}, "dataset": "d0", "dev": DEV}
+    (tmp_path / CARD).write_text(json.dumps(card))
+    expected = {"parent": "f0", "parent_model": named, "dataset": "d0", "dev": {"ndcg@10/32": 0.5}}
+    assert read_training(tmp_path) == expected
+
+
+@pytest.mark.parametrize("card", [None, {"dimensions": [32, 8]}, {"parent": None}])
+def test_a_model_without_a_card_that_names_its_parent_has_no_training(tmp_path: Path, card: Any):
+    if card is not None:
+        (tmp_path / CARD).write_text(json.dumps(card))
+    assert read_training(tmp_path) is None
+
+
+def test_prompts_roles_and_pooling_are_the_loaded_models(trained: Served, stock: Served):
+    facts = ("prompts", "has_roles", "pooling")
+    assert [trained.model[name] for name in facts] == [PROMPTS, True, ["mean"]]  # type: ignore[literal-required]
+    assert [stock.model[name] for name in facts] == [{"document": "", "query": ""}, False, ["mean"]]  # type: ignore[literal-required]
+
+
+def test_the_served_model_says_which_of_the_others_it_was_trained_from(encoder_folder: Path, tmp_path: Path):
+    base = model_fingerprint(encoder_folder)
+    tuned = make_encoder(tmp_path / "tuned", prompts=PROMPTS)
+    card = {"parent": {"model": str(encoder_folder), "fingerprint": base}, "dataset": "d0", "dev": {}}
+    (tuned / CARD).write_text(json.dumps(card))
+    user_config = resolve(ServeConfig(model=str(tuned), models={"base": str(encoder_folder)}))
+    training = {"parent": base, "parent_model": None, "dataset": "d0", "dev": {}}
+    assert user_config["training"] == training
+    assert (user_config["models"]["base"]["fingerprint"], user_config["models"]["base"]["training"]) == (base, None)
+    assert load(tuned, training=training).model["training"] == training
