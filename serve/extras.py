@@ -9,6 +9,9 @@ from weakref import WeakValueDictionary
 from medembed.encoding.config import EncodingConfig
 from serve.answer import Served, load_served
 
+# What of a Model only a replica knows that has loaded it.
+UNKNOWN = ("prompts", "max_input_tokens", "vocabulary", "int8_ranges", "table")
+
 
 class Entry(TypedDict):
     """What is known of a model before it is loaded; `model` is its folder."""
@@ -65,7 +68,7 @@ class Extras:
 
     def describe(self) -> Iterator[dict[str, Any]]:
         """Each model as clients see it; None for what only a replica that has loaded it knows: all say the same."""
-        unknown = dict.fromkeys(("prompts", "max_input_tokens", "vocabulary", "int8_ranges", "table"))
+        unknown = {**dict.fromkeys(UNKNOWN), "capabilities": ["embed"]}
         for name, entry in self.entries.items():
             known: dict[str, Any] = {**entry, **unknown, "name": name}
             del known["model"]  # a place on storage is nobody's business

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, with_config
 from typing_extensions import TypedDict  # typing's own, before Python 3.12, is none that pydantic reads
 
-from serve.work import TableFacts
+from serve.work import Capability, TableFacts
 
 REPLICAS = "/health/replicas"  # the route that a promotion asks
 _exact = with_config(ConfigDict(extra="forbid"))
@@ -75,7 +75,7 @@ class TokensAnswer(TypedDict):
 class ModelEntry(TypedDict):
     """A served model. `trained` says whether there are trained dimensions, or any is taken as it comes.
 
-    What is null of a model beside the main one is known only where it is loaded.
+    What is null of a model beside the main one is known only where it is loaded. One that can `rerank` has no width.
     """
 
     id: str
@@ -86,6 +86,7 @@ class ModelEntry(TypedDict):
     name: str
     version: str
     fingerprint: str
+    capabilities: list[Capability]
     width: int | None
     dimensions: list[int]
     prompts: list[str] | None
@@ -101,6 +102,36 @@ class ModelList(TypedDict):
 
     object: Literal["list"]
     data: list[ModelEntry]
+
+
+@_exact
+class RankedText(TypedDict):
+    """A document as it was sent."""
+
+    text: str
+
+
+@_exact
+class RankedEntry(TypedDict):
+    """A document by its place in the request, and its score.
+
+    `document` is there with `return_documents`, `truncated` with "truncate": "end".
+    """
+
+    index: int
+    relevance_score: float
+    document: NotRequired[RankedText]
+    truncated: NotRequired[bool]
+
+
+@_exact
+class RerankAnswer(TypedDict):
+    """Documents, the best first."""
+
+    object: Literal["list"]
+    results: list[RankedEntry]
+    model: str
+    usage: Usage
 
 
 @_exact
