@@ -136,10 +136,14 @@ class RerankAnswer(TypedDict):
 
 @_exact
 class HitEntry(TypedDict):
-    """A document found; `row_id` is there where one of its chunks gave the score, `fields` where there are any."""
+    """A document found; `row_id` is there where one of its chunks gave the score, `fields` where there are any.
+
+    `relevance_score`, by which documents are then ordered, is there with `rerank`.
+    """
 
     id: str
     score: float
+    relevance_score: NotRequired[float]
     row_id: NotRequired[str]
     fields: NotRequired[dict[str, Any]]
 
