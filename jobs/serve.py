@@ -15,7 +15,7 @@ from jobs.session import Summary, is_submitted, ray_session, run_job
 from medembed.errors import ConfigError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
-from serve.app import ServeConfig, resolve
+from serve.app import ServeConfig, resolve, resolve_ranker
 from serve.cors import check_origins
 from serve.dashboard import Dashboard
 from serve.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
@@ -80,6 +80,7 @@ def _haproxy_switches(job: ServeJob, scratch: str) -> Environment:
 
 def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
     user_config = resolve(config)
+    ranker = resolve_ranker(config)
     arguments, started = to_arguments(config), time.monotonic()
     with _dashboard(job, address) as dashboard, deployed(
         arguments,
@@ -89,7 +90,7 @@ def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
         start_timeout_s=job.start_timeout_s,
         dashboard=dashboard,
     ) as url:  # fmt: skip
-        print(describe(url, user_config), flush=True)
+        print(describe(url, user_config, ranker), flush=True)
         if warning := warn_of_table(config, user_config):
             print(warning, flush=True)
         _wait_for_ctrl_c()
@@ -104,12 +105,12 @@ def _checked(job: ServeJob) -> ServeConfig:
     is_open = check_host(job.host, has_keys)
     check_origins(job.cors, has_keys)
     find_port(job.port, job.host)
-    if any(one.startswith("models:/") for one in (job.model, *job.models.values())):
+    if any(one.startswith("models:/") for one in (job.model, *job.models.values(), job.rerank.model or "")):
         place = RegistryConfig(workspace=job.workspace, tracking_uri=job.tracking_uri)
         own["tracking_uri"] = open_registry(place, on_cluster=is_submitted()).tracking_uri
     if not os.environ.get("RAY_ADDRESS"):
         find_port(job.dashboard_port)
-        check_room(job.replicas, job.cpus_per_replica)
+        check_room(job, job.rerank if job.rerank.model else None)
     config = ServeConfig.model_validate(own)
     if is_open:
         print(

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from serve.facts import describe_model
 from serve.outputs import convert
 from serve.table import SearchConfig, SearchTable, load_search
 from serve.work import (
+    Bounded,
     Embedded,
     Model,
     Refused,
@@ -44,11 +45,19 @@ class Served:
     table: SearchTable | None = None
 
 
+class Computing(Protocol):
+    """What computes: an Encoder the vectors of texts, a CrossEncoder the scores of pairs."""
+
+    def encode_tokens(self, tokens: Tokens) -> npt.NDArray[np.float32]: ...
+
+    def tokens_of_batch(self, lengths: Sequence[int]) -> int: ...
+
+
 @dataclass(frozen=True)
 class Part:
-    """Inputs of one request, as the model reads them, and the encoder that the request began with."""
+    """Inputs of one request, as the model reads them, and the model that the request began with."""
 
-    encoder: Encoder
+    encoder: Computing
     tokens: Tokens
 
     def fits(self, other: "Part") -> bool:
@@ -59,7 +68,7 @@ class Part:
 # A tokenizer takes 0.05 ms for four words and about 1 ms for 10,000 characters; a thread costs 0.1 ms and more.
 _FEW, _SHORT = 8, 1000
 MOST_COUNTED = 1_000_000  # characters: 0.1 s and some 25 MB for their tokens
-Compute = Callable[[Part], Awaitable[npt.NDArray[np.float32]]]  # unit rows [n, D]
+Compute = Callable[[Part], Awaitable[npt.NDArray[np.float32]]]  # unit rows [n, D], or scores [n, 1]
 
 
 @dataclass(frozen=True)
@@ -101,31 +110,33 @@ async def answer(work: Work, served: Served, compute: Compute, batch_tokens: int
     if isinstance(inputs, Refused):
         return inputs
     try:
-        parts = await _compute_in_time(inputs.tokens, served, work, compute, batch_tokens)
+        rows = await compute_in_time(inputs.tokens, served.encoder, work, compute, batch_tokens)
     except RequestError as error:
         return Refused(error, served.model)
-    rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
     embeddings = convert(rows, inputs.dimensions, work.output_dtype, served.ranges)
     return Embedded(embeddings, inputs.dimensions, inputs.tokens.lengths, inputs.truncated, served.model)
 
 
-async def _compute_in_time(
-    tokens: Tokens, served: Served, work: Work, compute: Compute, batch_tokens: int
-) -> list[npt.NDArray[np.float32]]:
-    """The rows of each part. Raises RequestError as soon as it is clear that the request cannot be in time."""
+async def compute_in_time(
+    tokens: Tokens, encoder: Computing, work: Bounded, compute: Compute, batch_tokens: int
+) -> npt.NDArray[np.float32]:
+    """The rows of all inputs, part by part, each at most `batch_tokens` or one input.
+
+    Raises RequestError as soon as it is clear that the request cannot be in time.
+    """
     total = sum(tokens.lengths)
     started = time.monotonic()
     read = 0
     parts = []
     for part in split(tokens, batch_tokens):
-        parts.append(await compute(Part(served.encoder, part)))
+        parts.append(await compute(Part(encoder, part)))
         read += sum(part.lengths)
         check_pace(read, total, time.monotonic() - started, work)
-    return parts
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def compute_together(parts: Sequence[Part]) -> list[npt.NDArray[np.float32]]:
-    """Full-width unit rows float32 [n, D] of each part; those that fit share forward passes, sorted by length.
+    """The rows of each part, float32 [n, D]; those that fit share forward passes, sorted by length.
 
     While models are swapped there are parts of two encoders.
     """

@@ -1,4 +1,4 @@
-"""The HTTP application: OpenAI's embeddings API, beside search and the page.
+"""The HTTP application: OpenAI's embeddings API, beside search, reranking and the page.
 
 Texts never reach a log or an error message.
 """
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from serve import cors, page, replicas, scrape, search_api
+from serve import cors, page, replicas, rerank_api, scrape, search_api
 from serve.access import log_request, note
 from serve.bodies import read_body
 from serve.calls import ERRORS, accept, call, note_model
@@ -46,27 +46,31 @@ from serve.openapi import (
     body_of,
     require_key,
 )
+from serve.rerank import Ranked, RerankWork
 from serve.work import Embedded, Model, Refused, Tokenized, Work, check_model, find_name
 
 _READY = Work(("ready",))
+_READY_PAIR = RerankWork("ready", ("ready",))
 _PROBED_FOR_S = 1.0  # an answer to a probe serves all that come so soon after it
 routes = APIRouter(responses=ERRORS)
 
 
-def make_app(embedder: Any, front: Front, *, most: int | None = None) -> FastAPI:
+def make_app(embedder: Any, front: Front, reranker: Any = None, *, most: int | None = None) -> FastAPI:
     """The HTTP application over a handle with `embed.remote(Work)`, `search.remote(SearchWork)`,
-    `describe_all.remote()`. `most` requests are taken at a time.
+    `describe_all.remote()`, and one with `rerank.remote(RerankWork)`. `most` requests are taken at a time.
     """
     app = FastAPI(title="MedEmbed", docs_url=None, redoc_url=None, redirect_slashes=False)
     keys = front.open_keys()
     app.state.embedder, app.state.limits = embedder, front.limits
     app.state.examples = front.examples
+    app.state.reranker, app.state.ranker = reranker, front.ranker
     app.state.extras = {name: embedder.options(multiplexed_model_id=name) for name in front.extras}
-    app.state.ready = Fresh(lambda: embedder.embed.remote(_READY), _PROBED_FOR_S)
+    app.state.ready = Fresh(lambda: _probe(embedder, reranker), _PROBED_FOR_S)
     app.state.replicas = Fresh(lambda: replicas.ask_all(embedder), _PROBED_FOR_S)
     app.state.metrics = Fresh(scrape.read_cluster, scrape.FRESH_FOR_S)
     app.include_router(routes)
     app.include_router(search_api.routes)
+    app.include_router(rerank_api.routes)
     app.include_router(replicas.routes)
     app.include_router(scrape.routes)
     if front.has_page:
@@ -138,11 +142,21 @@ async def live() -> Response:
 
 @routes.get("/health/ready", responses=answers(Ready))
 async def ready(request: Request) -> Response:
-    """200 if a replica has made an embedding within the last second."""
+    """200 if a replica has made an embedding, and one a score where there is a cross-encoder, in the last second."""
     result: Embedded | Refused = await call(request, request.app.state.ready.get)
     result = accept(request, result, result.model)
     body = {"status": "ready", "fingerprint": result.model["fingerprint"]}
     return JSONResponse(body, headers=model_headers(result.model))
+
+
+async def _probe(embedder: Any, reranker: Any) -> Embedded | Refused:
+    """What becomes of a made-up text; raises what goes wrong with a made-up pair, where there is a cross-encoder."""
+    embedded: Embedded | Refused = await embedder.embed.remote(_READY)
+    if reranker is not None:
+        ranked: Ranked | Refused = await reranker.rerank.remote(_READY_PAIR)
+        if isinstance(ranked, Refused):
+            raise ranked.error
+    return embedded
 
 
 async def _embed(request: Request, work: Work) -> Embedded:
@@ -158,10 +172,11 @@ def _choose(request: Request, model: str | None) -> Any:
 
 
 async def _describe(request: Request) -> list[Model]:
-    """The main model, then those beside it."""
-    models: list[Model] = await call(request, request.app.state.embedder.describe_all.remote)
+    """The main model, then those beside it, the cross-encoder last."""
+    state = request.app.state
+    models: list[Model] = await call(request, state.embedder.describe_all.remote)
     note_model(request, models[0])
-    return models
+    return models if state.ranker is None else [*models, state.ranker]
 
 
 async def _refuse_route(_: Request, error: Exception) -> Response:
@@ -177,12 +192,13 @@ async def _refuse_route(_: Request, error: Exception) -> Response:
 class Api:
     """Serve's ingress around `make_app`, which is built in the replica, so that nothing of it is pickled."""
 
-    def __init__(self, embedder: Any, front: Front, most: int) -> None:
+    def __init__(self, embedder: Any, front: Front, most: int, reranker: Any = None) -> None:
         stay_on_loopback()
         self.embedder = embedder
+        self.reranker = reranker
         self.front = front
         self.most = most
         start_logs(front.log)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return make_app(self.embedder, self.front, most=self.most)
+        return make_app(self.embedder, self.front, self.reranker, most=self.most)

@@ -13,6 +13,7 @@ from pydantic import Field
 from medembed import storage
 from medembed.config import Config, InputUri, from_values
 from medembed.encoding.config import EncodingConfig
+from medembed.encoding.cross_encoder import fetch_cross_encoder
 from medembed.encoding.model_files import model_fingerprint, model_width, read_card
 from medembed.encoding.modules import fetch_encoder
 from medembed.encoding.table import open_table_of
@@ -28,16 +29,35 @@ from serve.front import Front
 from serve.guard import LimitsConfig
 from serve.haproxy import Ingress, is_behind_haproxy
 from serve.keys import KeysConfig, ValidKeys, read_keys
-from serve.logs import Target, is_piped
-from serve.scaling import AutoscalingConfig, ReplicaCount, most_replicas, scale_options
+from serve.logs import Target
+from serve.rerank import describe_ranker
+from serve.scaling import (
+    AutoscalingConfig,
+    ReplicaCount,
+    batch_tokens_on,
+    most_replicas,
+    replica_options,
+)
 from serve.table import SearchConfig, check_search, find_documents
 from serve.token import check_ray
 
 if TYPE_CHECKING:
     from ray.serve import Application
 
-# A core reads some thousand tokens a second: a batch should be over in the time that a person does not notice.
-_TOKENS_ON_CPU, _TOKENS_ON_GPU = 2048, 16_384
+
+class RerankConfig(Config):
+    """A cross-encoder, in replicas of its own."""
+
+    model: str | None = Field(
+        default=None,
+        description="cross-encoder that ranks documents at POST /v1/rerank, by reference like `model`; null: none",
+    )
+    name: str = Field(default="reranker", description="model name that clients send")
+    replicas: ReplicaCount = Field(
+        default=1, description="replicas that hold it, or [fewest,most] by load; fewest may be 0"
+    )
+    cpus_per_replica: int = Field(default=1, ge=1, description="CPU cores and threads of one")
+    gpus_per_replica: float = Field(default=0, ge=0, description="GPUs of one")
 
 
 class ServeConfig(Config):
@@ -99,6 +119,7 @@ class ServeConfig(Config):
         default={},
         description="models beside the main one, {name that clients send: models:/..., a folder, ...}; no table",
     )
+    rerank: RerankConfig = RerankConfig()
     models_per_replica: int = Field(
         default=2, ge=1, description="of these, how many a replica holds; the least recently used makes room"
     )
@@ -118,14 +139,15 @@ class ServeConfig(Config):
     @property
     def tokens_at_once(self) -> int:
         """`batch_tokens`, or what fits the device."""
-        return self.batch_tokens or (_TOKENS_ON_GPU if self.gpus_per_replica else _TOKENS_ON_CPU)
+        return self.batch_tokens or batch_tokens_on(self.gpus_per_replica)
 
 
 def build(args: dict[str, Any]) -> "Application":
     """The application for these arguments (see ServeConfig). Raises a MedEmbedError of one line before it starts."""
     silence_telemetry()
     from serve.api import Api  # Ray is imported only here: a job's config needs none of it
-    from serve.embedder import ONGOING, Embedder
+    from serve.embedder import Embedder
+    from serve.holder import ONGOING
     from serve.whole import Whole
 
     config = read_arguments(args)
@@ -133,16 +155,12 @@ def build(args: dict[str, Any]) -> "Application":
     keys = read_keys(config.keys)
     check_origins(config.cors, has_keys=keys != ValidKeys())
     user_config = resolve(config)
+    ranker = resolve_ranker(config)
     encoding = EncodingConfig(
         cpus_per_worker=config.cpus_per_replica, gpus_per_worker=config.gpus_per_replica, backend=config.backend
     )
     embedder, api, whole = (cast(Any, each) for each in (Embedder, Api, Whole))  # as Serve's decorators made them
-    replicas = scale_options(config.replicas, config.autoscaling) | {
-        "ray_actor_options": {"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica},
-        "user_config": user_config,
-    }
-    if is_piped():  # a Ray of `medembed serve` alone has no other node, where a load that failed might not fail
-        replicas["max_constructor_retry_count"] = 1
+    replicas = replica_options(config, config.autoscaling, user_config)
     model = (encoding.model_dump(), config.tokens_at_once, config.models_per_replica)
     front = Front(
         limits=config.limits,
@@ -153,15 +171,29 @@ def build(args: dict[str, Any]) -> "Application":
         log=config.access_log,
         extras=tuple(config.models),
         origins=config.cors,
+        ranker=describe_ranker(ranker) if ranker else None,
     )
+    reranker = _bind_reranker(config, ranker) if ranker else None
     if is_behind_haproxy(config.ingress):
-        return cast("Application", whole.options(**replicas).bind(*model, front))
+        return cast("Application", whole.options(**replicas).bind(*model, front, reranker))
     held = embedder.options(**replicas, max_queued_requests=config.limits.max_queued_requests).bind(
         *model, config.access_log
     )
     # What replicas have in hand and what may wait for them: the API takes no more, and refuses the rest unread.
     most = config.limits.max_queued_requests + ONGOING * most_replicas(config.replicas)
-    return cast("Application", api.options(ray_actor_options={"num_cpus": 0}).bind(held, front, most))
+    return cast("Application", api.options(ray_actor_options={"num_cpus": 0}).bind(held, front, most, reranker))
+
+
+def _bind_reranker(config: ServeConfig, user_config: dict[str, Any]) -> Any:
+    """The deployment that holds the cross-encoder."""
+    from serve.reranker import Reranker
+
+    own = config.rerank
+    encoding = EncodingConfig(cpus_per_worker=own.cpus_per_replica, gpus_per_worker=own.gpus_per_replica)
+    options = replica_options(own, config.autoscaling, user_config)
+    waiting = config.limits.max_queued_requests
+    reranker = cast(Any, Reranker).options(**options, max_queued_requests=waiting)
+    return reranker.bind(encoding.model_dump(), batch_tokens_on(own.gpus_per_replica), config.access_log)
 
 
 def resolve(config: ServeConfig) -> dict[str, Any]:
@@ -173,6 +205,18 @@ def resolve(config: ServeConfig) -> dict[str, Any]:
         raise ConfigError(f"models.{config.name}: is the main model's name; give it another.")
     extras = {name: resolve_extra(locate(model, config)) for name, model in config.models.items()}
     return main | {"models": extras}
+
+
+def resolve_ranker(config: ServeConfig) -> dict[str, Any] | None:
+    """The Reranker's `user_config`; None where there is no cross-encoder. Raises a MedEmbedError, as `resolve` does."""
+    if config.rerank.model is None:
+        return None
+    name = config.rerank.name
+    if name in (config.name, *config.models):
+        raise ConfigError(f"rerank.name: {name} is another model's name; give it another.")
+    model, version, _ = locate(config.rerank.model, config)
+    fingerprint = model_fingerprint(fetch_cross_encoder(model))
+    return {"model": model, "version": version, "name": name, "fingerprint": fingerprint}
 
 
 class Located(NamedTuple):

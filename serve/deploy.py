@@ -35,6 +35,7 @@ def to_arguments(config: ServeConfig) -> dict[str, Any]:
     _set_absolute(given.get("search", {}), "documents")
     _set_absolute(given.get("keys", {}), "file")
     _set_absolute(given.get("models", {}), *given.get("models", {}))
+    _set_absolute(given.get("rerank", {}), "model")
     return given
 
 
@@ -101,15 +102,17 @@ def kept_token(workspace: str, address: str) -> Iterator[Path]:
         file.unlink(missing_ok=True)
 
 
-def describe(url: str, user_config: dict[str, Any]) -> str:
-    """The line that says what is served, and where."""
+def describe(url: str, user_config: dict[str, Any], ranker: dict[str, Any] | None = None) -> str:
+    """The line that says what is served, and where; `ranker` is the Reranker's `user_config`."""
     folder = fetch_model(user_config["model"])
     width = model_width(folder)
     trained = read_card(folder).get("dimensions", ())
     dimensions = ", ".join(str(one) for one in sorted({*trained, *([width] if width else [])}, reverse=True))
     note = "" if trained else ", not trained for fewer"
     others = "".join(f"; {name} version {one['version']}" for name, one in user_config.get("models", {}).items())
-    return f"{url} serves {user_config['name']} version {user_config['version']}, dimensions {dimensions}{note}{others}"
+    ranks = f"; reranks with {ranker['name']} version {ranker['version']}" if ranker else ""
+    main = f"{user_config['name']} version {user_config['version']}"
+    return f"{url} serves {main}, dimensions {dimensions}{note}{others}{ranks}"
 
 
 def warn_of_table(config: ServeConfig, user_config: dict[str, Any]) -> str | None:

@@ -10,6 +10,9 @@ from medembed.encoding.config import EncodingConfig
 from serve.answer import Served, load_served
 from serve.work import Training
 
+# What of a Model only a replica knows that has loaded it.
+UNKNOWN = ("prompts", "has_roles", "pooling", "max_input_tokens", "vocabulary", "int8_ranges", "table")
+
 
 class Entry(TypedDict):
     """What is known of a model before it is loaded; `model` is its folder."""
@@ -20,10 +23,6 @@ class Entry(TypedDict):
     width: int | None
     dimensions: list[int]
     training: Training | None
-
-
-# What only a replica that has loaded a model knows of it.
-_UNKNOWN = ("prompts", "has_roles", "pooling", "max_input_tokens", "vocabulary", "int8_ranges", "table")
 
 
 @dataclass(eq=False)
@@ -71,7 +70,7 @@ class Extras:
 
     def describe(self) -> Iterator[dict[str, Any]]:
         """Each model as clients see it; None for what only a replica that has loaded it knows: all say the same."""
-        unknown = dict.fromkeys(_UNKNOWN)
+        unknown = {**dict.fromkeys(UNKNOWN), "capabilities": ["embed"]}
         for name, entry in self.entries.items():
             known: dict[str, Any] = {**entry, **unknown, "name": name}
             del known["model"]  # a place on storage is nobody's business

@@ -27,6 +27,7 @@ def describe_model(
         "name": name,
         "version": str(version),
         "fingerprint": encoder.fingerprint,
+        "capabilities": ["embed"],
         "width": encoder.width,
         "dimensions": list(encoder.dimensions),
         "prompts": reader.prompts,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from serve.guard import LimitsConfig
 from serve.keys import Keys, ValidKeys
 from serve.logs import Target
+from serve.work import Model
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class Front:
 
     `keys` are those that it takes, none lets everyone in who names it by an address or one of `hosts`. `has_page` puts
     a page at / that tries the model out, with `examples` to begin with. `log` says where the access log goes. `extras`
-    are the names of models beside the main one. `origins` are those of web pages elsewhere that may ask.
+    are the names of models beside the main one. `origins` are those of web pages elsewhere that may ask. `ranker` is the
+    cross-encoder, if there is one, as far as it is known before it is loaded.
     """
 
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -24,6 +26,7 @@ class Front:
     log: Target = "off"
     extras: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    ranker: Model | None = None
 
     def open_keys(self) -> Keys | None:
         """Return the keys as this process checks them; None if everyone may ask."""

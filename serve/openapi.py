@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, with_config
 from typing_extensions import TypedDict  # typing's own, before Python 3.12, is none that pydantic reads
 
-from serve.work import TableFacts, Training
+from serve.work import Capability, TableFacts, Training
 
 REPLICAS = "/health/replicas"  # the route that a promotion asks
 _exact = with_config(ConfigDict(extra="forbid"))
@@ -79,7 +79,7 @@ class ModelEntry(TypedDict):
     `training`: fingerprints of the model that it began with (`parent`, which may be had as `parent_model`) and of the
     data set, and scores of the dev sample; null for a stock model.
 
-    What is null of a model beside the main one is known only where it is loaded.
+    What is null of a model beside the main one is known only where it is loaded. One that can `rerank` has no width.
     """
 
     id: str
@@ -90,6 +90,7 @@ class ModelEntry(TypedDict):
     name: str
     version: str
     fingerprint: str
+    capabilities: list[Capability]
     width: int | None
     dimensions: list[int]
     prompts: dict[str, str] | None
@@ -111,11 +112,45 @@ class ModelList(TypedDict):
 
 
 @_exact
+class RankedText(TypedDict):
+    """A document as it was sent."""
+
+    text: str
+
+
+@_exact
+class RankedEntry(TypedDict):
+    """A document by its place in the request, and its score.
+
+    `document` is there with `return_documents`, `truncated` with "truncate": "end".
+    """
+
+    index: int
+    relevance_score: float
+    document: NotRequired[RankedText]
+    truncated: NotRequired[bool]
+
+
+@_exact
+class RerankAnswer(TypedDict):
+    """Documents, the best first."""
+
+    object: Literal["list"]
+    results: list[RankedEntry]
+    model: str
+    usage: Usage
+
+
+@_exact
 class HitEntry(TypedDict):
-    """A document found; `row_id` is there where one of its chunks gave the score, `fields` where there are any."""
+    """A document found; `row_id` is there where one of its chunks gave the score, `fields` where there are any.
+
+    `relevance_score`, by which documents are then ordered, is there with `rerank`.
+    """
 
     id: str
     score: float
+    relevance_score: NotRequired[float]
     row_id: NotRequired[str]
     fields: NotRequired[dict[str, Any]]
 

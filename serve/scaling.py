@@ -1,13 +1,16 @@
-"""How many replicas hold the model: a number, or bounds between which load decides."""
+"""How many replicas hold a model, on which resources: a number, or bounds between which load decides."""
 
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from pydantic import BeforeValidator, Field
 
 from medembed.config import Config
 from medembed.errors import ConfigError
+from serve.logs import is_piped
 
+# A core reads some thousand tokens a second: a batch should be over in the time that a person does not notice.
+_TOKENS_ON_CPU, _TOKENS_ON_GPU = 2048, 16_384
 Replicas = int | tuple[int, int]
 
 
@@ -38,18 +41,56 @@ class AutoscalingConfig(Config):
     )
 
 
-def check_room(replicas: Replicas, cpus: int) -> None:
+class Replicated(Protocol):
+    """A config of replicas."""
+
+    @property
+    def replicas(self) -> Replicas: ...
+
+    @property
+    def cpus_per_replica(self) -> int: ...
+
+    @property
+    def gpus_per_replica(self) -> float: ...
+
+
+def check_room(config: Replicated, rerank: Replicated | None = None) -> None:
     """Raises ConfigError if this machine has not the cores for the fewest replicas: they would wait for ever."""
-    fewest, cores = replicas if isinstance(replicas, int) else replicas[0], os.cpu_count() or 1
-    if fewest * cpus > cores:
+    cores = os.cpu_count() or 1
+    needed = _fewest_cores(config)
+    ranking = _fewest_cores(rerank) if rerank else 0
+    if needed + ranking > cores:
+        also = f", and {ranking} for rerank.replicas" if ranking else ""
         raise ConfigError(
-            f"replicas: {fewest} of {cpus} CPU cores each (cpus_per_replica), but this machine has {cores}; take fewer."
+            f"replicas: need {needed} CPU cores (replicas x cpus_per_replica){also}, but this machine has {cores}; "
+            "take fewer."
         )
+
+
+def _fewest_cores(config: Replicated) -> int:
+    fewest = config.replicas if isinstance(config.replicas, int) else config.replicas[0]
+    return fewest * config.cpus_per_replica
 
 
 def most_replicas(replicas: Replicas) -> int:
     """How many there may be at once."""
     return replicas if isinstance(replicas, int) else replicas[1]
+
+
+def batch_tokens_on(gpus: float) -> int:
+    """Tokens of a batch that requests share, unless the operator says otherwise."""
+    return _TOKENS_ON_GPU if gpus else _TOKENS_ON_CPU
+
+
+def replica_options(config: Replicated, autoscaling: AutoscalingConfig, user_config: dict[str, Any]) -> dict[str, Any]:
+    """Options of a Serve deployment of this many replicas, on these resources."""
+    options = scale_options(config.replicas, autoscaling) | {
+        "ray_actor_options": {"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica},
+        "user_config": user_config,
+    }
+    if is_piped():  # a Ray of `medembed serve` alone has no other node, where a load that failed might not fail
+        options["max_constructor_retry_count"] = 1
+    return options
 
 
 def scale_options(replicas: Replicas, config: AutoscalingConfig) -> dict[str, Any]:

@@ -61,6 +61,11 @@ class SearchRequest(Body):
         default=None,
         description=f"of the funnel; null: {CANDIDATES}, or k if that is more; limits.max_candidates bounds it",
     )
+    rerank: _Dimensions | None = Field(
+        default=None,
+        description="so many documents are found, and the cross-encoder ranks them anew by their `text`; null: none. "
+        "At least k; limits.max_k bounds it",
+    )
     model: str | None = Field(default=None, description="a name from GET /v1/models; null: the served one")
     expected_fingerprint: str | None = Field(
         default=None, description="409 unless the served model has this fingerprint"
@@ -74,13 +79,16 @@ def to_search_work(request: SearchRequest, limits: LimitsConfig) -> SearchWork:
         raise RequestError(400, "candidates: only the funnel has them; give first_dimensions too.", "candidates")
     if request.input_type is not None and request.query is None:
         raise RequestError(400, "input_type: an embedding has no prompt; leave it out.", "input_type")
-    k = request.k or min(_K, limits.max_k)
+    k = k_of(request, limits)
     for name, found, most in (
         ("k", k, limits.max_k),
         ("candidates", request.candidates or 0, limits.max_candidates),
     ):
         if found > most:
             raise RequestError(400, f"{name}: at most {most} are given here (limits.max_{name}).", name)
+    if request.rerank is not None:
+        _check_rerank(request.rerank, request, len(asked), limits)
+        k = request.rerank
     return SearchWork(
         asked=asked,
         k=k,
@@ -95,11 +103,31 @@ def to_search_work(request: SearchRequest, limits: LimitsConfig) -> SearchWork:
     )
 
 
+def k_of(request: SearchRequest, limits: LimitsConfig) -> int:
+    """How many documents come back for each query."""
+    return request.k or min(_K, limits.max_k)
+
+
 def is_for_many(request: SearchRequest) -> bool:
     """Whether a request has a list of queries, of one even, and is answered by a list for each."""
     if request.embedding is None:
         return isinstance(request.query, list)
     return isinstance(request.embedding, list) and not isinstance(request.embedding[0], float)
+
+
+def _check_rerank(depth: int, request: SearchRequest, queries: int, limits: LimitsConfig) -> None:
+    if request.query is None:
+        raise RequestError(400, "rerank: the cross-encoder reads texts; give a query, not an embedding.", "rerank")
+    k = k_of(request, limits)
+    if not k <= depth <= limits.max_k:
+        raise RequestError(400, f"rerank: found {depth}, expected k ({k}) to {limits.max_k} (limits.max_k).", "rerank")
+    if queries * depth > limits.max_items:
+        raise RequestError(
+            400,
+            f"rerank: {depth} documents for each of {queries} queries; at most {limits.max_items} are ranked in all "
+            "(limits.max_items): send fewer queries at a time.",
+            "rerank",
+        )
 
 
 def _read_asked(request: SearchRequest, limits: LimitsConfig) -> list[str] | npt.NDArray[np.float32]:
@@ -157,6 +185,8 @@ def search_response(found: Found, *, for_many: bool) -> SearchAnswer:
 
 def _entry(hit: Hit, has_fields: bool) -> HitEntry:
     entry: HitEntry = {"id": hit.document_id, "score": hit.score}
+    if hit.relevance is not None:
+        entry["relevance_score"] = hit.relevance
     if hit.row_id != hit.document_id:
         entry["row_id"] = hit.row_id
     if has_fields:

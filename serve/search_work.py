@@ -38,12 +38,16 @@ class SearchWork:
 
 @dataclass(frozen=True)
 class Hit:
-    """A document, its cosine, its row that gave it (itself, or its best chunk), and the fields of that row."""
+    """A document, its cosine, its row that gave it (itself, or its best chunk), and the fields of that row.
+
+    `relevance` is the score by a cross-encoder, if one was asked.
+    """
 
     document_id: str
     score: float
     row_id: str
     fields: dict[str, Any]
+    relevance: float | None = None
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,14 @@ class Here:
 class Whole(Replica):
     """The Embedder that takes HTTP itself. Its app is built in the replica, so that nothing of it is pickled."""
 
-    def __init__(self, encoding: dict[str, Any], batch_tokens: int, most_extras: int, front: Front) -> None:
+    def __init__(
+        self, encoding: dict[str, Any], batch_tokens: int, most_extras: int, front: Front, reranker: Any = None
+    ) -> None:
+        """`reranker`: a handle to the replicas of the cross-encoder, if there are any."""
         super().__init__(encoding, batch_tokens, most_extras, front.log)
         self.front = front
+        self.reranker = reranker
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return make_app(Here(self), self.front, most=self.front.limits.max_queued_requests)
+        most = self.front.limits.max_queued_requests
+        return make_app(Here(self), self.front, self.reranker, most=most)

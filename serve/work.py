@@ -5,7 +5,7 @@ The replica checks, not the API: it alone knows which model answers, at the mome
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy.typing as npt
 from typing_extensions import TypedDict  # typing's own, before Python 3.12, is none that pydantic reads
@@ -40,6 +40,9 @@ class Training(TypedDict):
     dev: dict[str, float]
 
 
+Capability = Literal["embed", "rerank"]
+
+
 class Model(TypedDict):
     """The served model, as clients see it. `dimensions` are the trained ones, none for a stock model.
 
@@ -50,6 +53,7 @@ class Model(TypedDict):
     name: str
     version: str
     fingerprint: str
+    capabilities: list[Capability]
     width: int
     dimensions: list[int]
     prompts: dict[str, str]
@@ -62,6 +66,18 @@ class Model(TypedDict):
     table: TableFacts | None
 
 
+class Bounded(Protocol):
+    """What a request may cost; `field` names where its texts are."""
+
+    field: ClassVar[str]
+
+    @property
+    def max_tokens(self) -> int | None: ...
+
+    @property
+    def within_s(self) -> float | None: ...
+
+
 @dataclass(frozen=True)
 class Work:
     """The inputs of one request, texts or token ids, and what it asks of the model; None asks for nothing special.
@@ -70,6 +86,7 @@ class Work:
     bounds what all inputs have together, `within_s` the seconds that they may take.
     """
 
+    field: ClassVar[str] = "input"
     inputs: Sequence[str] | Sequence[Sequence[int]]
     role: Role = "query"
     prompt_name: str | None = None
@@ -198,19 +215,19 @@ def too_long(field: str, tokens: int | None, model: Model, remedy: str) -> Reque
     )
 
 
-def check_total(lengths: Sequence[int], work: Work) -> None:
+def check_total(lengths: Sequence[int], work: Bounded) -> None:
     """Raises RequestError if all inputs together are too long."""
     total = sum(lengths)
     if work.max_tokens is not None and total > work.max_tokens:
         raise RequestError(
             400,
-            f"input: has {total} tokens in all; at most {work.max_tokens} are taken (limits.max_tokens): send fewer "
-            "inputs at a time.",
-            "input",
+            f"{work.field}: has {total} tokens in all; at most {work.max_tokens} are taken (limits.max_tokens): send "
+            "fewer at a time.",
+            work.field,
         )
 
 
-def check_pace(read: int, total: int, elapsed_s: float, work: Work) -> None:
+def check_pace(read: int, total: int, elapsed_s: float, work: Bounded) -> None:
     """Raises RequestError once the tokens that a request has had read tell that the rest will not be in time.
 
     What a CPU reads within a time-out depends on model, machine and load: no number of tokens would be right.
@@ -219,8 +236,8 @@ def check_pace(read: int, total: int, elapsed_s: float, work: Work) -> None:
     if work.within_s is not None and takes_s > _LATE * work.within_s:
         raise RequestError(
             400,
-            f"input: its {total} tokens would take {takes_s:.0f} s as the server is now, and a request may take "
-            f"{work.within_s:g} s (limits.request_timeout_s): send fewer inputs at a time.",
-            "input",
+            f"{work.field}: its {total} tokens would take {takes_s:.0f} s as the server is now, and a request may take "
+            f"{work.within_s:g} s (limits.request_timeout_s): send fewer at a time.",
+            work.field,
             "too_slow",
         )

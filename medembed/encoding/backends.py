@@ -47,14 +47,16 @@ class Backend(Protocol):
 class TorchBackend:
     """The model's vectors from torch, on the device and in the precision that the model has.
 
+    `output` is the model's own name for them; a cross-encoder's are `scores`, of one number each.
     Follows the model: weights that training changes, and the device that it is moved to, count at once.
     """
 
     name = "torch"
     at_once = 1  # its threads share each batch
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, output: str = "sentence_embedding") -> None:
         self.model = model
+        self.output = output
 
     def embed(self, batches: Iterable[Batch], into: npt.NDArray[np.float32]) -> None:
         """Writes the vector of each text of each batch to its row of `into`, float32 [texts, width]."""
@@ -66,7 +68,7 @@ class TorchBackend:
                 features: dict[str, Any] = dict(batch.shared)
                 for name, values in batch.features.items():
                     features[name] = torch.from_numpy(values).to(device, non_blocking=True)
-                found.append((batch.positions, self.model(features)["sentence_embedding"].float()))
+                found.append((batch.positions, self.model(features)[self.output].float()))
             for rows, vectors in found:  # read at the end, so that a GPU never waits for this thread
                 into[rows] = vectors.cpu().numpy()[:, : into.shape[1]]  # fewer where the model says `truncate_dim`
 

@@ -31,8 +31,10 @@ _SHARED_SETTINGS = ("modules.json", "config_sentence_transformers.json")
 _NEEDED = {
     "LSTM": "lstm_config.json", "CNN": "cnn_config.json", "WordEmbeddings": "wordembedding_config.json",
     "StaticEmbedding": "tokenizer.json",
-} | dict.fromkeys(("Transformer", "Pooling", "Dense", "LayerNorm", "WeightedLayerPooling"), "config.json")  # fmt: skip
-_WITH_WEIGHTS = {*_NEEDED} - {"Pooling"}
+} | dict.fromkeys(
+    ("Transformer", "Pooling", "Dense", "LayerNorm", "WeightedLayerPooling", "LogitScore"), "config.json"
+)  # fmt: skip
+_WITH_WEIGHTS = {*_NEEDED} - {"Pooling", "LogitScore"}
 # Keys by which a module would load other files than those that are checked and hashed here.
 _ELSEWHERE = {
     "tokenizer_name_or_path", "transformers_weights", "variant", "gguf_file", "subfolder", "tokenizer_file",

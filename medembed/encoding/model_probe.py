@@ -5,6 +5,7 @@ numbers and differ. Milliseconds for a model that takes seconds to load.
 """
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,17 @@ _LONGEST_REASON = 300
 
 def check_loaded(model: Any, folder: Path) -> None:
     """Raises ModelError, on one line, for a SentenceTransformer whose weights or tokenizer are not whole."""
-    check_tensors(model, folder)
-    _check_tokenizer(model, folder)
+    check_parts(model, folder)
     _check_vectors(model, folder)
 
 
-def check_tensors(model: Any, folder: Path) -> None:
+def check_parts(model: Any, folder: Path) -> None:
+    """Raises ModelError for weights or a tokenizer that are not whole, of an encoder or a cross-encoder."""
+    _check_tensors(model, folder)
+    _check_tokenizer(model, folder)
+
+
+def _check_tensors(model: Any, folder: Path) -> None:
     """Raises ModelError if loading made up a tensor, left one of a layer aside, or read one that is no number.
 
     Stock loads such a model with a warning, and with random numbers for what is missing.
@@ -78,7 +84,8 @@ def _differences(model: Any, folder: Path) -> Iterator[tuple[list[str], list[str
             device_map="meta", output_loading_info=True, use_safetensors=True, local_files_only=True,
         )  # fmt: skip
         missing = [name for name in outcome["missing_keys"] if _is_used(name, loaded[0])]
-        layers = {name for name, _ in shell.named_children()}
+        # Those of a head, such as a cross-encoder's, and those of the model below it.
+        layers = {name for name, _ in (*shell.named_children(), *shell.base_model.named_children())}
         prefix = f"{shell.base_model_prefix}."
         unexpected = [
             name for name in outcome["unexpected_keys"] if name.removeprefix(prefix).partition(".")[0] in layers
@@ -93,15 +100,16 @@ def _is_used(tensor: str, transformer: Any) -> bool:
 
 
 def _misshapen(folder: Path) -> str:
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoModelForSequenceClassification
 
-    for module in list_modules(folder):
-        if module.kind == "Transformer":
-            _, outcome = AutoModel.from_pretrained(
-                module.folder, device_map="meta", output_loading_info=True, use_safetensors=True,
-                local_files_only=True, ignore_mismatched_sizes=True,
-            )  # fmt: skip
-            names = [f"{name} {tuple(in_file)}" for name, in_file, _ in sorted(outcome["mismatched_keys"])]
+    transformers = [module.folder for module in list_modules(folder) if module.kind == "Transformer"]
+    for place, kind in product(transformers, (AutoModel, AutoModelForSequenceClassification)):
+        _, outcome = kind.from_pretrained(
+            place, device_map="meta", output_loading_info=True, use_safetensors=True, local_files_only=True,
+            ignore_mismatched_sizes=True,
+        )  # fmt: skip
+        names = [f"{name} {tuple(in_file)}" for name, in_file, _ in sorted(outcome["mismatched_keys"])]
+        if names:
             return f": {', '.join(names[:_SHOWN])}"
     return ""
 

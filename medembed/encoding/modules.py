@@ -1,7 +1,7 @@
 """What a sentence-transformers model is made of, and whether MedEmbed encodes with it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +45,20 @@ def check_modules(folder: Path, reference: str) -> None:
     kind = (read_json(folder / "config_sentence_transformers.json") or {}).get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
         raise ModelError(f"model {reference}: it is a {kind}; expected a SentenceTransformer.")
+    check_kinds(folder, reference, _KNOWN)
+
+
+def check_kinds(folder: Path, reference: str, known: Sequence[str]) -> None:
+    """Raises ModelError for a model with a module that is none of these of sentence-transformers."""
+    names = ", ".join(known)
     for module in list_modules(folder):
         if not module.type.startswith(_PACKAGE):
             raise ModelError(
                 f"model {reference}: its module {module.type} is code of its own, which MedEmbed does not run; "
-                f"expected modules of sentence-transformers: {', '.join(_KNOWN)}."
+                f"expected modules of sentence-transformers: {names}."
             )
-        if module.kind not in _KNOWN:
-            known = ", ".join(_KNOWN)
-            raise ModelError(f"model {reference}: its module {module.kind} does not work here; expected {known}.")
+        if module.kind not in known:
+            raise ModelError(f"model {reference}: its module {module.kind} does not work here; expected {names}.")
 
 
 def has_router(model: Any) -> bool:

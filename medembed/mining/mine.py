@@ -13,6 +13,7 @@ from medembed import storage
 from medembed.artifact import NewOutput, find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
+from medembed.encoding.cross_encoder import CrossEncoder, is_cross_encoder
 from medembed.encoding.delta import NO_DELTA, list_files
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table, check_encoder
@@ -27,7 +28,7 @@ from medembed.mining.positives import Positive, best_rows, judged_negatives, kno
 from medembed.mining.queries import query_vectors
 from medembed.mining.report import FIGURE, Tally, advise, draw_report, summarize
 from medembed.mining.rules import take_window
-from medembed.mining.second import is_cross_encoder, load_cross_encoder, score_again
+from medembed.mining.second import score_again
 from medembed.mining.surroundings import Outcome, Surroundings, look_around, make_example
 from medembed.mining.texts import CorpusRows, gather_rows
 from medembed.privacy import without_passwords
@@ -120,8 +121,9 @@ def _check(material: Material) -> None:
     check_trained([material.dimensions], table.info.dimensions, table.info.width)
     check_window(material.config, table.uri, table.rows)
     second = material.config.second_opinion
-    if second is not None and is_cross_encoder(folder := fetch_model(second)):
-        load_cross_encoder(folder, material.encoding.model_copy(update={"gpus_per_worker": 0}))  # on workers too late
+    if second is not None and is_cross_encoder(fetch_model(second)):
+        on_cpu = material.encoding.model_copy(update={"gpus_per_worker": 0})
+        CrossEncoder.load(second, on_cpu)  # on workers too late
 
 
 def _determining(config: MiningConfig) -> dict[str, Any]:

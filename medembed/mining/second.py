@@ -1,6 +1,5 @@
 """A second opinion: another model scores the texts that the first one found, for margins and for distillation."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.encoding.config import EncodingConfig
+from medembed.encoding.cross_encoder import CrossEncoder, is_cross_encoder
 from medembed.encoding.model_files import fetch_model
-from medembed.encoding.model_probe import check_tensors, explain
 from medembed.encoding.reading import Role
 from medembed.encoding.texts import encode_texts
-from medembed.errors import ModelError
 from medembed.mining.rules import Floats
 from medembed.mining.texts import CorpusRows
-from medembed.privacy import silence_telemetry
 from medembed.progress import track
 from medembed.records import Records
 from medembed.schema import content_hash
@@ -25,7 +22,6 @@ from medembed.spread import spread
 
 _TEXTS_AT_ONCE = 65_536  # in the driver's memory together
 _PAIRS_PER_ITEM = 256
-_PAIRS_PER_BATCH = 32
 
 
 def score_again(
@@ -47,17 +43,6 @@ def score_again(
     if is_cross_encoder(fetch_model(model)):
         return _cross_scores(asked, queries, rows, model, encoding, records)
     return _cosines(asked, queries, rows, model, encoding, records, scratch)
-
-
-def is_cross_encoder(folder: Path) -> bool:
-    """Whether a model folder holds a CrossEncoder, by what its settings say."""
-    stated = _read(folder / "config_sentence_transformers.json").get("model_type")
-    if stated is not None:
-        return bool(stated == "CrossEncoder")
-    classes = _read(folder / "config.json").get("architectures") or []
-    return not (folder / "modules.json").is_file() and any(
-        str(name).endswith("ForSequenceClassification") for name in classes
-    )
 
 
 def _cosines(
@@ -154,49 +139,8 @@ class ScorePairs:
     """Turns {number, queries, texts} into {number, scores float64} with a CrossEncoder."""
 
     def __init__(self, model: str, config: EncodingConfig) -> None:
-        self.name, self.model = model, load_cross_encoder(fetch_model(model), config)
+        self.model = CrossEncoder.load(model, config)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         pairs = list(zip(item["queries"], item["texts"], strict=True))
-        found: npt.NDArray[np.float64] = np.asarray(
-            self.model.predict(pairs, batch_size=_PAIRS_PER_BATCH, show_progress_bar=False), dtype=np.float64
-        )
-        if found.shape != (len(pairs),) or not np.isfinite(found).all():
-            raise ModelError(
-                f"second opinion {self.name}: expected a finite score for each pair, found shape {list(found.shape)}"
-                f" and {int((~np.isfinite(found)).sum())} that are no numbers; take a CrossEncoder with one label."
-            )
-        return {"number": item["number"], "scores": found}
-
-
-def load_cross_encoder(folder: Path, config: EncodingConfig) -> Any:
-    """The stock CrossEncoder of a folder: safetensors only, no code of its own. Raises ModelError."""
-    silence_telemetry()
-    import torch
-    from sentence_transformers import CrossEncoder
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()  # what it would warn of is an error below
-    torch.set_num_threads(config.cpus_per_worker)
-    try:
-        model = CrossEncoder(
-            str(folder),
-            device="cuda" if config.gpus_per_worker else "cpu",
-            trust_remote_code=False,
-            local_files_only=True,
-            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-        )
-    except Exception as error:  # of any type: whatever a damaged folder makes it raise
-        reason = explain(error, folder)
-        raise ModelError(f"second opinion {folder}: sentence-transformers cannot load it: {reason}") from None
-    check_tensors(model, folder)
-    return model
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError:
-        raise ModelError(f"{path}: not JSON; the model folder is damaged.") from None
-    return found if isinstance(found, dict) else {}
+        return {"number": item["number"], "scores": self.model.score(pairs).astype(np.float64)}

@@ -14,7 +14,7 @@ from jobs.cli import job_config
 from jobs.serve import ServeJob, _checked
 from jobs.session import check_places
 from medembed.config import load_config
-from serve.app import ServeConfig, resolve
+from serve.app import ServeConfig, resolve, resolve_ranker
 from serve.run import find_port
 from tests.docs.pages import ROOT
 from tests.docs.world import World
@@ -45,7 +45,9 @@ def check_server(world: World, text: str) -> None:
     words = shlex.split(text.removesuffix("&"))
     given = [word for word in words[2:] if word != "serve.app:build"]
     job = load_config(ServeJob, [*given, f"port={find_port(None)}", f"dashboard_port={find_port(None)}"])
-    resolve(_checked(job))
+    config = _checked(job)
+    resolve(config)
+    resolve_ranker(config)
 
 
 def check_deployment(world: World, text: str) -> None:

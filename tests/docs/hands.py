@@ -124,8 +124,9 @@ def _run_cron(world: World, text: str) -> None:
 
 
 def start_server(world: World, text: str) -> None:
-    """The one server that all others ask, in a process of its own; the world ends it."""
-    running = world.until_the_end(served(world.root / "workspace", *shlex.split(text)[2:], "access_log=stderr"))
+    """The one server that all others ask, in a process of its own; the world ends it. Others add a cross-encoder."""
+    given = [*shlex.split(text)[2:], f"rerank.model={world.root}/models/cross", "access_log=stderr"]
+    running = world.until_the_end(served(world.root / "workspace", *given))
     world.url, world.dashboard, world.server = running.url, running.dashboard, running
 
 

@@ -129,7 +129,7 @@ _ANY = {"action": "log"}
 @pytest.mark.ray
 def test_the_answers_in_the_docs_have_the_fields_of_real_ones(done: Done):
     shown = [json.loads(block.text) for block in blocks() if block.language == "json"]
-    asked = [one for one in done.typed.values() if re.search("/v1/(tokenize|search)", one.text)]
+    asked = [one for one in done.typed.values() if re.search("/v1/(tokenize|search|rerank)", one.text)]
     real = [json.loads(one.output) for one in asked]
     assert list(map(_fields, real)) == list(map(_fields, shown))
 

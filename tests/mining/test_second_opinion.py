@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sentence_transformers import CrossEncoder
 
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
@@ -16,9 +17,8 @@ from medembed.matryoshka import truncate
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
-from medembed.mining.second import load_cross_encoder
 from tests.alone import alone
-from tests.mining.cross import make_cross_encoder
+from tests.cross import make_cross_encoder
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 ENCODING = EncodingConfig(workers=1)
@@ -73,7 +73,7 @@ def test_a_cross_encoder_gives_its_own_scores(work: tuple[Dataset, Table, str], 
     rows = mine_some(work, second, tmp_path / "out").read()
     assert rows
     assert all(row["negative_second_score"] <= row["positive_second_score"] for row in rows)
-    model = load_cross_encoder(second, ENCODING)
+    model = CrossEncoder(str(second), device="cpu")
     for side in ("positive", "negative"):
         scores = model.predict([(row["query"], row[side]) for row in rows], show_progress_bar=False)
         np.testing.assert_allclose([row[f"{side}_second_score"] for row in rows], scores, atol=1e-5)

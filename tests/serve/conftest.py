@@ -30,11 +30,13 @@ from serve.front import Front
 from serve.guard import LimitsConfig
 from serve.keys import Entry, ValidKeys
 from serve.openapi import ReplicaEntry
+from serve.rerank import Ranked, Ranker, RerankWork, load_ranker, rerank
 from serve.run import find_port, serving
 from serve.search import search
 from serve.search_work import Found, SearchWork
 from serve.tokens import read_tokens
 from serve.work import Embedded, Model, Refused, Tokenized, Work
+from tests.cross import make_cross_encoder
 from tests.tables import write_corpus, write_table
 from tests.tiny import SIGNS, SUBJECTS, make_encoder
 
@@ -93,6 +95,24 @@ class Replica:
         model = self.served.model
         named = {"version": model["version"], "fingerprint": model["fingerprint"], "table_version": None}
         return [{"replica": "r1", "config": "c1", "refused": None, "reason": None, **named}]
+
+
+@dataclass
+class RankingReplica:
+    """As Serve's handle of a Reranker; `passes` counts the pairs of each forward pass."""
+
+    ranker: Ranker
+
+    def __post_init__(self) -> None:
+        self.passes: list[int] = []
+        self.rerank = Method(self._rerank)
+
+    def _rerank(self, work: RerankWork) -> Ranked | Refused:
+        return asyncio.run(rerank(work, self.ranker, self._compute, batch_tokens=64))
+
+    async def _compute(self, part: Part) -> npt.NDArray[np.float32]:
+        self.passes.append(len(part.tokens))
+        return compute_together([part])[0]
 
 
 async def answer_alone(work: Work, served: Served) -> Embedded | Refused:
@@ -181,16 +201,32 @@ def searched(trained_folder: Path, table: Path, documents: Path) -> Served:
     return load(trained_folder, table=str(table), search=search)
 
 
+@pytest.fixture(scope="session")
+def cross_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_cross_encoder(tmp_path_factory.mktemp("ranking") / "cross", encoder_folder)
+
+
+@pytest.fixture(scope="session")
+def ranker(cross_folder: Path) -> Ranker:
+    return load_ranker({"model": str(cross_folder), "name": "reranker", "version": "7"}, EncodingConfig())
+
+
 @pytest.fixture
 def client_of() -> Iterator[Client]:
-    """client_of(handle, hashes=..., has_page=..., **limits) -> a client of the HTTP application over it."""
+    """client_of(handle, reranker=..., hashes=..., has_page=..., **limits) -> a client of the HTTP application."""
     opened: list[TestClient] = []
 
     def make(
-        handle: Any, hashes: tuple[str, ...] = (), has_page: bool = True, origins: tuple[str, ...] = (), **limits: Any
+        handle: Any,
+        reranker: Any = None,
+        hashes: tuple[str, ...] = (),
+        has_page: bool = True,
+        origins: tuple[str, ...] = (),
+        **limits: Any,
     ) -> TestClient:
-        front = Front(LimitsConfig(**limits), keys_of(*hashes), has_page=has_page, origins=origins)
-        client = TestClient(make_app(handle, front))
+        model = reranker.ranker.model if reranker else None
+        front = Front(LimitsConfig(**limits), keys_of(*hashes), has_page=has_page, origins=origins, ranker=model)
+        client = TestClient(make_app(handle, front, reranker))
         opened.append(client)
         return client.__enter__()  # one event loop for all its requests
 
@@ -221,14 +257,20 @@ def running(app: ASGIApp) -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def url(
-    trained_folder: Path, table: Path, documents: Path, ray_local: None, tmp_path_factory: pytest.TempPathFactory
+    trained_folder: Path,
+    table: Path,
+    documents: Path,
+    cross_folder: Path,
+    ray_local: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
-    """The trained model and its table behind Ray Serve over HTTP; KEY is the key."""
+    """The trained model, its table and a cross-encoder behind Ray Serve over HTTP; KEY is the key."""
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(hashlib.sha256(KEY.encode()).hexdigest())
     arguments = {
         "model": str(trained_folder), "keys.file": str(keys), "limits": {"max_body_bytes": 100_000},
         "table": str(table), "search": {"documents": str(documents), "fields": ["text", "language"]},
+        "rerank": {"model": str(cross_folder)},
     }  # fmt: skip
     with serving(arguments) as address:
         yield address

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import openai
 import pytest
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from starlette.testclient import TestClient
 
 from medembed.errors import ModelError, ServiceError
@@ -75,7 +75,8 @@ def test_documents_get_the_documents_prompt(client: openai.OpenAI, trained_folde
 
 
 def test_the_model_list_names_version_fingerprint_and_trained_dimensions(client: openai.OpenAI):
-    (entry,) = client.models.list().data
+    entry, ranker = client.models.list().data
+    assert ranker.id == "reranker"
     details = entry.model_dump()
     assert (entry.id, details["dimensions"], details["width"], len(details["fingerprint"])) == (
         "medembed",
@@ -124,6 +125,17 @@ def test_a_search_finds_what_the_same_replica_finds_in_process(url: str, searche
     assert found == TestClient(make_app(Replica(searched), Front())).post("/v1/search", json=body).json()
     with urllib.request.urlopen(url, timeout=30) as response:
         assert b"<title>MedEmbed</title>" in response.read()
+
+
+def test_documents_are_ranked_by_the_scores_of_the_stock_cross_encoder(url: str, cross_folder: Path):
+    request = urllib.request.Request(
+        f"{url}/v1/rerank", json.dumps({"query": "pain", "documents": TEXTS, "model": "reranker"}).encode(), HEADERS
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        found = {entry["index"]: entry["relevance_score"] for entry in json.load(response)["results"]}
+    stock = CrossEncoder(str(cross_folder), device="cpu").predict([("pain", text) for text in TEXTS])
+    assert list(found) == np.argsort(-stock, kind="stable").tolist()
+    assert np.abs([found[index] for index in range(len(TEXTS))] - stock).max() < 1e-4
 
 
 def test_ready_means_that_a_forward_pass_succeeded(url: str):

@@ -37,7 +37,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(
     async def swap() -> list[str]:
         replica = make_replica()
         with monkeypatch.context() as patch:
-            patch.setattr("serve.embedder.is_deploying", lambda: True)
+            patch.setattr("serve.holder.is_deploying", lambda: True)
             with pytest.raises(ModelError, match="no such folder"):
                 await replica.reconfigure(config_of(tmp_path / "none", "0"))
         seen = []
@@ -56,7 +56,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(
 def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once_and_serves_when_it_is_back(
     trained_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("serve.embedder.is_deploying", lambda: False)
+    monkeypatch.setattr("serve.holder.is_deploying", lambda: False)
     pauses = []
 
     async def wait(seconds: float) -> None:
@@ -67,7 +67,7 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
     async def lose_and_find() -> str:
         replica = make_replica()
         with monkeypatch.context() as patch:
-            patch.setattr("serve.embedder.asyncio.sleep", wait)
+            patch.setattr("serve.holder.asyncio.sleep", wait)
             await replica.reconfigure(config_of(tmp_path / "model", "1"))
             with pytest.raises(RequestError) as refused:
                 await replica.embed(Work(["a"]))
@@ -89,7 +89,7 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
 def test_another_config_ends_the_wait_for_a_model_that_is_gone(
     trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("serve.embedder.is_deploying", lambda: False)
+    monkeypatch.setattr("serve.holder.is_deploying", lambda: False)
 
     async def replace() -> tuple[str, bool]:
         replica = make_replica()

@@ -14,11 +14,13 @@ from serve.api import make_app
 from serve.fresh import Fresh
 from serve.front import Front
 from serve.guard import LimitsConfig
-from tests.serve.conftest import KEY, Replica, keys_of
+from serve.rerank import Ranker
+from tests.serve.conftest import KEY, RankingReplica, Replica, keys_of
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 ROUTES = [
-    ("POST", "/v1/embeddings"), ("POST", "/v1/tokenize"), ("POST", "/v1/search"), ("GET", "/metrics"),
+    ("POST", "/v1/embeddings"), ("POST", "/v1/tokenize"), ("POST", "/v1/search"), ("POST", "/v1/rerank"),
+    ("GET", "/metrics"),
     ("GET", "/v1/models"), ("GET", "/v1/models/{name}"),
     ("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/health/replicas"),
 ]  # fmt: skip
@@ -31,9 +33,10 @@ async def read_metrics() -> str:
 
 
 @pytest.fixture(scope="module")
-def schema(searched: Served) -> Any:
+def schema(searched: Served, ranker: Ranker) -> Any:
     hashes = (hashlib.sha256(KEY.encode()).hexdigest(),)
-    app = make_app(Replica(searched), Front(LimitsConfig(token_ids=True), keys_of(*hashes), has_page=False))
+    front = Front(LimitsConfig(token_ids=True), keys_of(*hashes), has_page=False, ranker=ranker.model)
+    app = make_app(Replica(searched), front, RankingReplica(ranker))
     app.state.metrics = Fresh(read_metrics, 60)  # no Ray here, whose nodes would be asked
     config = SchemathesisConfig.from_dict({"checks": {"positive_data_acceptance": {"expected-statuses": ALLOWED}}})
     return schemathesis.openapi.from_asgi("/openapi.json", app, config=config, headers=HEADERS)
@@ -63,13 +66,13 @@ def name_served_model(case: Any) -> bool:
     for place in (case.body, case.path_parameters):
         for field in ("model", "name"):
             if isinstance(place, dict) and isinstance(place.get(field), str):
-                place[field] = "medembed"
+                place[field] = "reranker" if case.path == "/v1/rerank" else "medembed"
                 return True
     return False
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/tokenize", "/v1/search"])
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/tokenize", "/v1/search", "/v1/rerank"])
 def test_any_body_is_answered_as_the_document_says(schema: Any, path: str, mode: GenerationMode):
     @settings(max_examples=40)
     @given(case=schema[path]["POST"].as_strategy(generation_mode=mode))

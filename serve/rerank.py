@@ -1,0 +1,110 @@
+"""Documents of one request ranked by a cross-encoder, which reads each together with the query. No Serve in here."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+from medembed.encoding.batching import Tokens
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.cross_encoder import CrossEncoder
+from serve.answer import Compute, compute_in_time
+from serve.errors import RequestError
+from serve.extras import UNKNOWN
+from serve.work import Model, Refused, check_model, check_total
+
+_PAIRS_AT_ONCE = 64  # are tokenised before it is looked whether a request has too many tokens
+
+
+@dataclass(frozen=True)
+class RerankWork:
+    """The documents of one request. `cuts`: what is too long is cut rather than refused; `top_n`: None for all."""
+
+    field: ClassVar[str] = "documents"
+    query: str
+    documents: Sequence[str]
+    top_n: int | None = None
+    cuts: bool = False
+    max_tokens: int | None = None
+    within_s: float | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class RankedDocument:
+    """A document's place in the request, its score, and whether it was cut."""
+
+    index: int
+    score: float
+    is_cut: bool
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The documents, best first; of like scores the first sent comes first. `tokens` are those of all pairs."""
+
+    documents: list[RankedDocument]
+    tokens: int
+    model: Model
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """A cross-encoder, and how clients see it."""
+
+    encoder: CrossEncoder
+    model: Model
+
+
+def load_ranker(user_config: dict[str, Any], encoding: EncodingConfig) -> Ranker:
+    """The cross-encoder of {"model": <folder URI>, "name", "version"}, warm. Raises ModelError."""
+    encoder = CrossEncoder.load(user_config["model"], encoding)
+    facts = describe_ranker({**user_config, "fingerprint": encoder.fingerprint})
+    return Ranker(encoder, {**facts, "max_input_tokens": encoder.max_length})
+
+
+def describe_ranker(user_config: dict[str, Any]) -> Model:
+    """What is known of a cross-encoder before it is loaded, as clients see it."""
+    facts: dict[str, Any] = dict.fromkeys(UNKNOWN)
+    facts |= {name: str(user_config[name]) for name in ("name", "version", "fingerprint")}
+    return cast(Model, facts | {"capabilities": ["rerank"], "width": None, "dimensions": [], "training": None})
+
+
+async def rerank(work: RerankWork, ranker: Ranker, compute: Compute, batch_tokens: int) -> Ranked | Refused:
+    """The documents of one request, best first, or why it was refused; computed part by part, as `answer` does."""
+    try:
+        check_model(work.model, ranker.model)
+        tokens, cut = await asyncio.to_thread(_read, work, ranker)
+        scores = await compute_in_time(tokens, ranker.encoder, work, compute, batch_tokens)
+    except RequestError as error:
+        return Refused(error, ranker.model)
+    documents = [RankedDocument(*each) for each in zip(range(len(cut)), scores[:, 0].tolist(), cut, strict=True)]
+    documents.sort(key=lambda each: -each.score)  # a stable sort
+    return Ranked(documents[: work.top_n], sum(tokens.lengths), ranker.model)
+
+
+def _read(work: RerankWork, ranker: Ranker) -> tuple[Tokens, list[bool]]:
+    """(the pairs as the model reads them, whether each was cut). Raises RequestError for too many tokens."""
+    read: list[Tokens] = []
+    lengths: list[int] = []
+    cut: list[bool] = []
+    for start in range(0, len(work.documents), _PAIRS_AT_ONCE):
+        documents = work.documents[start : start + _PAIRS_AT_ONCE]
+        tokens, marks = ranker.encoder.tokenize([(work.query, document) for document in documents])
+        if not work.cuts and any(marks):
+            raise _too_long(start + marks.index(True), ranker)
+        read.append(tokens)
+        lengths += tokens.lengths
+        cut += marks
+        check_total(lengths, work)
+    return read[0].join(read[1:]), cut
+
+
+def _too_long(number: int, ranker: Ranker) -> RequestError:
+    return RequestError(
+        400,
+        f"documents[{number}]: with the query, has more than the {ranker.encoder.max_length} tokens that this model "
+        'reads of both; shorten them, or send "truncate": "end" to have them cut.',
+        "documents",
+        "context_length_exceeded",
+    )

@@ -1,0 +1,264 @@
+"""POST /v1/rerank, over a real tiny cross-encoder."""
+
+import asyncio
+import hashlib
+import json
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sentence_transformers import CrossEncoder
+from starlette.testclient import TestClient
+
+from serve.answer import Part, Served, compute_together
+from serve.rerank import Ranked, Ranker, RerankWork, rerank
+from serve.work import Refused
+from tests.serve.conftest import Client, Failing, RankingReplica, Replica
+
+QUERY = "pain of the heart"
+TEXTS = ["Pain in the heart.", "Pain in the heart.", "Skin rash.", "A tremor of the left hand", "brain", "Heart " * 9]
+LONG = "heart " * 100
+
+
+@pytest.fixture(scope="module")
+def scores(cross_folder: Any) -> list[float]:
+    """What stock sentence-transformers predicts for TEXTS."""
+    stock = CrossEncoder(str(cross_folder), device="cpu")
+    predicted: list[float] = stock.predict([(QUERY, text) for text in TEXTS], show_progress_bar=False).tolist()
+    return predicted
+
+
+@pytest.fixture
+def client(trained: Served, ranker: Ranker, client_of: Client) -> TestClient:
+    return client_of(Replica(trained), RankingReplica(ranker))
+
+
+def ask(client: TestClient, status: int = 200, path: str = "/v1/rerank", **body: Any) -> dict[str, Any]:
+    response = client.post(path, json=body)
+    assert response.status_code == status, response.text
+    return dict(response.json())
+
+
+def ask_texts(client: TestClient, **body: Any) -> list[dict[str, Any]]:
+    return list(ask(client, query=QUERY, documents=TEXTS, **body)["results"])
+
+
+def refused(client: TestClient, status: int, param: str | None, **body: Any) -> dict[str, Any]:
+    error = ask(client, status, **({"query": QUERY, "documents": TEXTS} | body))["error"]
+    assert (error["type"], error["param"]) == ("invalid_request_error", param)
+    assert "heart" not in error["message"]
+    return dict(error)
+
+
+def test_documents_come_by_the_scores_of_stock_sentence_transformers_and_like_scores_as_sent(
+    client: TestClient, scores: list[float]
+):
+    answer = ask(client, query=QUERY, documents=TEXTS, model="reranker")
+    expected = sorted(range(len(TEXTS)), key=lambda index: (-round(scores[index], 6), index))
+    assert [entry["index"] for entry in answer["results"]] == expected
+    assert expected.index(1) == expected.index(0) + 1, "the same text twice"
+    for entry in answer["results"]:
+        assert set(entry) == {"index", "relevance_score"}
+        assert abs(entry["relevance_score"] - scores[entry["index"]]) < 1e-4
+    assert (answer["object"], answer["model"]) == ("list", "reranker")
+
+
+def test_usage_counts_the_tokens_of_all_pairs(client: TestClient, ranker: Ranker):
+    tokenizer = ranker.encoder.model.tokenizer
+    expected = sum(len(tokenizer(QUERY, text)["input_ids"]) for text in TEXTS)
+    answer = ask(client, query=QUERY, documents=TEXTS, top_n=1)
+    assert answer["usage"] == {"prompt_tokens": expected, "total_tokens": expected}
+
+
+@pytest.mark.parametrize("top_n", [1, 3, 6, 99, None])
+def test_top_n_are_the_best_so_many(client: TestClient, top_n: int | None):
+    assert ask_texts(client, top_n=top_n) == ask_texts(client)[:top_n]
+
+
+def test_texts_come_back_only_where_they_are_asked_for(client: TestClient):
+    for entry in ask_texts(client, return_documents=True):
+        assert entry["document"] == {"text": TEXTS[entry["index"]]}
+    assert "document" not in ask_texts(client, return_documents=False)[0]
+
+
+def test_too_long_a_pair_is_refused_or_cut_as_asked(client: TestClient, cross_folder: Any):
+    error = refused(client, 400, "documents", documents=["heart", LONG])
+    assert error["code"] == "context_length_exceeded"
+    assert "documents[1]: with the query, has more than the 48 tokens" in error["message"]
+    refused(client, 400, "documents", query=LONG)
+    results = ask(client, query=QUERY, documents=["heart", LONG], truncate="end")["results"]
+    found = {entry["index"]: entry for entry in results}
+    assert [found[index]["truncated"] for index in (0, 1)] == [False, True]
+    expected = CrossEncoder(str(cross_folder), device="cpu").predict([(QUERY, LONG)], show_progress_bar=False)
+    assert abs(found[1]["relevance_score"] - expected[0]) < 1e-4
+
+
+def test_the_operator_may_choose_that_texts_are_cut(trained: Served, ranker: Ranker, client_of: Client):
+    client = client_of(Replica(trained), RankingReplica(ranker), truncate="end")
+    assert [entry["truncated"] for entry in ask(client, query=QUERY, documents=[LONG])["results"]] == [True]
+
+
+def test_documents_and_tokens_of_a_request_are_limited(trained: Served, ranker: Ranker, client_of: Client):
+    replica = RankingReplica(ranker)
+    client = client_of(Replica(trained), replica, max_items=6, max_tokens=200)
+    assert "found 7; at most 6" in refused(client, 400, "documents", documents=[*TEXTS, "a"])["message"]
+    assert "at most 200 are taken" in refused(client, 400, "documents", documents=["skin " * 30] * 6)["message"]
+    assert not replica.passes, "nothing of it is computed"
+    assert len(ask_texts(client)) == 6
+
+
+def test_a_request_with_far_too_many_tokens_is_not_read_to_its_end(ranker: Ranker, monkeypatch: pytest.MonkeyPatch):
+    read = []
+    tokenize = ranker.encoder.tokenize
+    monkeypatch.setattr(ranker.encoder, "tokenize", lambda pairs: read.append(len(pairs)) or tokenize(pairs))
+    work = RerankWork(QUERY, ["skin " * 30] * 2000, cuts=True, max_tokens=1000)
+    assert isinstance(asyncio.run(rerank(work, ranker, compute_at_once, 64)), Refused)
+    assert sum(read) == 64
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "says"),
+    [
+        ({"documents": []}, "documents", "one at least"),
+        ({"documents": ["a", ""]}, "documents", "none of them empty"),
+        ({"documents": "heart"}, "documents", "a list of strings"),
+        ({"documents": ["heart", 5]}, "documents", "a list of strings"),
+        ({"documents": ["heart", None]}, "documents", "a list of strings"),
+        ({"documents": [{"text": "heart"}]}, "documents", "a list of strings"),
+        ({"documents": None}, "documents", "a list of strings"),
+        ({"query": ""}, "query", "not an empty one"),
+        ({"query": ["heart"]}, "query", "expected a string"),
+        ({"query": None}, "query", "expected a string"),
+        ({"top_n": 0}, "top_n", "greater than or equal to 1"),
+        ({"top_n": "3"}, "top_n", "integer"),
+        ({"return_documents": "yes"}, "return_documents", "boolean"),
+        ({"texts": ["heart"]}, "texts", "nearest known field"),
+        ({"truncate": "start"}, "truncate", "'error' or 'end'"),
+    ],
+)
+def test_a_fault_names_the_field_and_never_the_text(client: TestClient, body: dict[str, Any], param: str, says: str):
+    assert says in refused(client, 400, param, **body)["message"]
+
+
+def test_another_models_name_is_not_found_on_either_side(client: TestClient):
+    for name in ("other", "medembed", "reranker/6"):
+        error = refused(client, 404, "model", model=name)
+        assert (error["code"], "served: 'reranker'" in error["message"]) == ("model_not_found", True)
+    assert ask(client, query=QUERY, documents=TEXTS, model="reranker/7")["results"]
+    assert ask(client, 404, "/v1/embeddings", model="reranker", input="a")["error"]["code"] == "model_not_found"
+
+
+def test_without_a_cross_encoder_the_route_says_what_the_operator_sets(trained: Served, client_of: Client):
+    client = client_of(Replica(trained))
+    error = refused(client, 404, None)
+    assert (error["code"], "rerank.model=" in error["message"]) == ("no_reranker", True)
+    assert client.get("/health/ready").status_code == 200
+    assert len(client.get("/v1/models").json()["data"]) == 1
+
+
+def test_the_model_list_tells_what_each_can_do(client: TestClient, ranker: Ranker):
+    first, last = client.get("/v1/models").json()["data"]
+    assert (first["id"], first["capabilities"]) == ("medembed", ["embed"])
+    assert (last["id"], last["capabilities"], last["version"]) == ("reranker", ["rerank"], "7")
+    assert (last["width"], last["fingerprint"]) == (None, ranker.encoder.fingerprint)
+    assert client.get("/v1/models/reranker").json() == last
+
+
+def test_answers_and_refusals_name_the_cross_encoder(client: TestClient, ranker: Ranker):
+    for body in ({"documents": TEXTS}, {"documents": [LONG]}):
+        headers = client.post("/v1/rerank", json={"query": QUERY, **body}).headers
+        assert headers["x-model-version"] == "7"
+        assert headers["x-model-fingerprint"] == ranker.encoder.fingerprint
+
+
+def test_a_server_is_ready_only_with_its_cross_encoder(trained: Served, ranker: Ranker, client_of: Client):
+    replica = RankingReplica(ranker)
+    assert client_of(Replica(trained), replica).get("/health/ready").status_code == 200
+    assert replica.passes == [1]
+    lost: Any = Failing(TimeoutError())
+    lost.rerank, lost.ranker = lost.embed, ranker
+    client = client_of(Replica(trained), lost)
+    assert client.get("/health/ready").status_code == 504
+    assert ask(client, 504, query=QUERY, documents=TEXTS)["error"]["code"] == "timed_out"
+    assert ask(client, path="/v1/embeddings", model="medembed", input="heart")["data"]
+
+
+def test_a_key_is_needed_and_the_log_has_counts_and_no_text(
+    trained: Served, ranker: Ranker, client_of: Client, caplog: pytest.LogCaptureFixture
+):
+    hashes = (hashlib.sha256(b"k").hexdigest(),)
+    client = client_of(Replica(trained), RankingReplica(ranker), hashes=hashes)
+    refused_body = {"query": QUERY, "documents": TEXTS}
+    assert client.post("/v1/rerank", json=refused_body).status_code == 401
+    with caplog.at_level(logging.INFO, "serve.access"):
+        client.post("/v1/rerank", json={**refused_body, "top_n": 2}, headers={"Authorization": "Bearer k"})
+    line = json.loads(caplog.messages[-1])
+    assert (line["route"], line["items"], line["top_n"], line["model"]) == ("/v1/rerank", 6, 2, "reranker")
+    assert line["tokens"] > 6
+    assert "heart" not in caplog.text
+
+
+async def compute_at_once(part: Part) -> npt.NDArray[np.float32]:
+    return compute_together([part])[0]
+
+
+def test_a_request_is_computed_part_by_part_and_pairs_of_several_share_a_pass(ranker: Ranker, scores: list[float]):
+    passes: list[int] = []
+
+    async def run() -> list[Ranked | Refused]:
+        waiting: list[tuple[Part, asyncio.Future[Any]]] = []
+
+        async def compute(part: Part) -> npt.NDArray[np.float32]:
+            waiting.append((part, asyncio.get_running_loop().create_future()))
+            rows: npt.NDArray[np.float32] = await waiting[-1][1]
+            return rows
+
+        works = (RerankWork(QUERY, TEXTS), RerankWork(QUERY, TEXTS[:1]), RerankWork("a", ["b"], model="other"))
+        tasks = [asyncio.create_task(rerank(work, ranker, compute, batch_tokens=64)) for work in works]
+        while not all(task.done() for task in tasks):
+            await asyncio.wait(tasks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
+            batch, waiting[:] = list(waiting), []
+            if batch:
+                passes.append(len(batch))
+                for (_, future), rows in zip(batch, compute_together([part for part, _ in batch]), strict=True):
+                    future.set_result(rows)
+        return [task.result() for task in tasks]
+
+    large, small, other = asyncio.run(run())
+    assert isinstance(large, Ranked)
+    assert isinstance(small, Ranked)
+    assert isinstance(other, Refused)
+    assert max(passes) == 2
+    assert len(passes) > 1
+    assert max(abs(each.score - scores[each.index]) for each in (*large.documents, *small.documents)) < 1e-5
+
+
+def test_of_a_request_whose_caller_left_nothing_more_is_computed(ranker: Ranker):
+    passes: list[int] = []
+
+    async def run() -> None:
+        begun = asyncio.Event()
+
+        async def compute(part: Part) -> npt.NDArray[np.float32]:
+            passes.append(len(part.tokens))
+            begun.set()
+            await asyncio.sleep(0)
+            return compute_together([part])[0]
+
+        work = RerankWork(QUERY, TEXTS * 50)
+        task = asyncio.create_task(rerank(work, ranker, compute, batch_tokens=64))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert len(passes) == 1
+
+
+def test_a_request_that_cannot_be_in_time_is_refused_after_its_first_part(ranker: Ranker):
+    late = asyncio.run(rerank(RerankWork(QUERY, TEXTS * 9, within_s=1e-6), ranker, compute_at_once, 64))
+    assert isinstance(late, Refused)
+    assert (late.error.code, late.error.param) == ("too_slow", "documents")
