@@ -178,6 +178,7 @@ class Api:
 
     def __init__(self, embedder: Any, front: Front, most: int) -> None:
         stay_on_loopback()
+        front.check_serve()
         self.embedder = embedder
         self.front = front
         self.most = most

@@ -26,6 +26,7 @@ from serve.extras import Entry
 from serve.front import Front
 from serve.guard import LimitsConfig
 from serve.haproxy import Ingress, is_behind_haproxy
+from serve.host import check_serve
 from serve.keys import KeysConfig, ValidKeys, read_keys
 from serve.logs import Target, is_piped
 from serve.scaling import AutoscalingConfig, ReplicaCount, most_replicas, scale_options
@@ -82,6 +83,11 @@ class ServeConfig(Config):
         default=False,
         description="serve on a Ray cluster that asks for no token, where whoever reaches Ray's ports runs code",
     )
+    without_keys: bool = Field(
+        default=False,
+        description="listen to other machines without keys: whoever reaches the port may ask, as behind a gateway that "
+        "knows its callers",
+    )
     backend: Literal["auto", "torch", "openvino"] = Field(
         default="auto", description="what computes on CPUs; auto: whichever is faster there"
     )
@@ -125,7 +131,9 @@ def build(args: dict[str, Any]) -> "Application":
     config = read_arguments(args)
     check_ray(config.without_token)
     keys = read_keys(config.keys)
-    check_origins(config.cors, has_keys=keys != ValidKeys())
+    has_keys = keys != ValidKeys()
+    check_serve(has_keys, config.without_keys)
+    check_origins(config.cors, has_keys)
     user_config = resolve(config)
     encoding = EncodingConfig(
         cpus_per_worker=config.cpus_per_replica, gpus_per_worker=config.gpus_per_replica, backend=config.backend
@@ -146,6 +154,7 @@ def build(args: dict[str, Any]) -> "Application":
         log=config.access_log,
         extras=tuple(config.models),
         origins=config.cors,
+        without_keys=config.without_keys,
     )
     if is_behind_haproxy(config.ingress):
         return cast("Application", whole.options(**replicas).bind(*model, front))

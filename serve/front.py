@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from serve.guard import LimitsConfig
+from serve.host import check_serve
 from serve.keys import Keys, ValidKeys
 from serve.logs import Target
 
@@ -13,7 +14,7 @@ class Front:
 
     `keys` are those that it takes, none lets everyone in who names it by an address or one of `hosts`. `has_page` puts
     a page at / that tries the model out. `log` says where the access log goes. `extras` are the names of models beside
-    the main one. `origins` are those of web pages elsewhere that may ask.
+    the main one. `origins` are those of web pages elsewhere that may ask. `without_keys` lets other machines ask without keys.
     """
 
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -23,7 +24,12 @@ class Front:
     log: Target = "off"
     extras: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    without_keys: bool = False
 
     def open_keys(self) -> Keys | None:
         """Return the keys as this process checks them; None if everyone may ask."""
         return Keys(self.keys) if self.keys != ValidKeys() else None
+
+    def check_serve(self) -> None:
+        """Raises ConfigError if other machines may ask without a key; in a replica, where Serve's address is known."""
+        check_serve(self.keys != ValidKeys(), self.without_keys)

@@ -60,6 +60,8 @@ PORTS = {
     "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
 }
+# Has each HTTP server of Serve's end connections on which no request comes; see serve/patience.py.
+IMPATIENT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.patience.limit_waiting"}
 
 
 def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str, str]:
@@ -97,6 +99,7 @@ def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str,
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/metrics.sock",
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": folder,
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
+        **IMPATIENT,
     }
 
 

@@ -46,6 +46,7 @@ class Whole(Replica):
     """The Embedder that takes HTTP itself. Its app is built in the replica, so that nothing of it is pickled."""
 
     def __init__(self, encoding: dict[str, Any], batch_tokens: int, most_extras: int, front: Front) -> None:
+        front.check_serve()
         super().__init__(encoding, batch_tokens, most_extras, front.log)
         self.front = front
 

@@ -30,6 +30,7 @@ from serve.promotion import promote
 from serve.swap import Server, ServingConfig
 from tests.serve.hangups import connections, cpu_s, hang_up, latency_s
 from tests.sockets import elsewhere, listeners
+from tests.stranger import attack, everything_below, family, needs_root, open_folder, shared_memory
 from tests.tables import write_corpus, write_table
 
 NAME = "acme/tiny-v1.5"  # as people name models
@@ -111,11 +112,12 @@ class Deployed:
 @pytest.fixture(scope="module")
 def server(encoder_folder: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """Two replicas of version 1 of two, and version 1 once more beside it, named NAME."""
-    workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("served") / "ws")
-    registry, folders = make_versions(str(encoder_folder), workspace)
-    registry.set_alias(registry.resolve("models:/medembed/1"))
-    with served(workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGHUP) as running:
-        yield Deployed(running, registry, folders, workspace)
+    with open_folder() as root:
+        workspace = shutil.copytree(empty_registry, root / "ws")
+        registry, folders = make_versions(str(encoder_folder), workspace)
+        registry.set_alias(registry.resolve("models:/medembed/1"))
+        with served(workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGHUP) as running:
+            yield Deployed(running, registry, folders, workspace)
 
 
 TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
@@ -207,18 +209,24 @@ def test_the_server_listens_on_this_machine_alone_and_gives_nothing_but_counts_w
     commands = " ".join(each.command for each in found)
     assert all(name in commands for name in ("raylet", "gcs_server", "ServeReplica", "DashboardAgent", "haproxy.cfg"))
     assert elsewhere(found) == set()
-    paths = ("/api/jobs/", "/api/serve/applications/", "/api/v0/nodes", "/nodes?view=summary", "/logs")
-    answered = [(each, path) for each in found for path in paths if is_answered(each.port, path)]
+    ports = [each.port for each in found]
+    answered = attack("answers", ports)
     assert answered == []
+    ended = attack("calls", ports)
+    print(ended)
+    assert set(ended) <= {"UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE"}
 
 
-def is_answered(port: int, path: str) -> bool:
-    """Whether something but a refusal, or counts for Prometheus, comes back over HTTP without a token."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
-            return not response.read().startswith(b"# HELP")
-    except (OSError, HTTPException):
-        return False
+@pytest.mark.ray
+@needs_root
+def test_another_user_opens_no_file_folder_socket_or_process_of_the_server(server: Deployed):
+    pids = family(server.running.process.pid)
+    (scratch,) = {Path(os.path.dirname(path)) for path in scratch_folders(pids)}
+    paths = everything_below(server.workspace, scratch) + shared_memory()
+    assert attack("open_files", paths) == []
+    assert attack("open_processes", pids) == []
+    token = token_file(str(server.workspace), server.running.dashboard).read_text()
+    assert token not in attack("commands", pids)
 
 
 def says_why(server: Deployed) -> bool:
