@@ -14,7 +14,8 @@ class Front:
 
     `keys` are those that it takes, none lets everyone in who names it by an address or one of `hosts`. `has_page` puts
     a page at / that tries the model out. `log` says where the access log goes. `extras` are the names of models beside
-    the main one. `origins` are those of web pages elsewhere that may ask. `without_keys` lets other machines ask without keys.
+    the main one. `origins` are those of web pages elsewhere that may ask. `without_keys` lets other machines ask
+    without keys.
     """
 
     limits: LimitsConfig = field(default_factory=LimitsConfig)

@@ -13,13 +13,13 @@ import re
 import shlex
 import shutil
 import signal
-import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from medembed.errors import ConfigError
+from medembed.privacy import own_folder
 
 Ingress = Literal["auto", "serve", "haproxy"]
 
@@ -173,15 +173,6 @@ def error_body(error: "_Refusal") -> str:
     """The body of `serve.errors.RequestError`, without importing Ray."""
     facts = {"message": error.message, "type": error.kind, "param": None, "code": error.code}
     return json.dumps({"error": facts})
-
-
-def own_folder(folder: Path) -> None:
-    """Makes a folder that this user alone may enter. Raises ConfigError for another user's, or a link."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise ConfigError(f"{folder}: found a link or another user's folder, expected one of your own; name another.")
-    folder.chmod(0o700)
 
 
 def error_file() -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # it has no stubs of its own
 
-NOBODY = 65534
+STRANGER = 65534
 _HTTP = [
     ("GET", "/api/jobs/", None),
     ("GET", "/api/serve/applications/", None),
@@ -34,8 +34,8 @@ _HTTP = [
     ("POST", "/get_runtime_envs_info", {}),
     ("POST", "/report_events", []),
 ]
-# One call of each service of Ray's, of those that read, run or end something.
-_GRPC = [
+# Calls of Ray's services that read, run or end something; and of Serve's replicas, which unpickle what they take.
+_RAYS = [
     "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
     "/ray.rpc.InternalKVGcsService/InternalKVKeys",
     "/ray.rpc.InternalKVGcsService/InternalKVPut",
@@ -49,10 +49,10 @@ _GRPC = [
     "/ray.rpc.ReporterService/GetTraceback",
     "/ray.rpc.LogService/ListLogs",
     "/ray.rpc.events.EventAggregatorService/AddEvents",
-    "/ray.serve.ASGIService/HandleRequestWithRejection",
-    "/ray.serve.ASGIService/HandleRequest",
     "/ray.serve.RayServeAPIService/ListApplications",
 ]
+_SERVES = ["/ray.serve.ASGIService/HandleRequestWithRejection", "/ray.serve.ASGIService/HandleRequest"]
+_PICKLE = b"cposix\nsystem\n(S'touch %s'\ntR."
 _ABOUT_A_PROCESS = ("environ", "mem", "maps", "fd", "cwd", "root", "io", "stack")
 
 
@@ -132,32 +132,41 @@ def _answers(port: int, method: str, path: str, body: Any) -> bool:
         return False
 
 
-def calls(ports: list[int], host: str = "127.0.0.1") -> dict[str, list[str]]:
-    """{how it ended: calls of Ray's without a token}; UNAUTHENTICATED is a refusal, UNIMPLEMENTED is no such call."""
+def calls(ports: list[int], mark: str, host: str = "127.0.0.1") -> dict[str, list[str]]:
+    """{how it ended: calls of Ray's without a token}; UNAUTHENTICATED is a refusal, UNIMPLEMENTED is no such call.
+
+    `mark` is a file that is made if a replica unpickles what comes.
+    """
+    pickle = _PICKLE % mark.encode()
+    sent = dict.fromkeys(_RAYS, b"") | dict.fromkeys(_SERVES, b"\x0a%c%b" % (len(pickle), pickle))
     ended: dict[str, list[str]] = {}
     for port in ports:
         with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
-            for name in _GRPC:
-                try:
-                    channel.unary_unary(name)(b"cposix\nsystem\n", timeout=5)
-                    code = "OK"
-                except grpc.RpcError as error:
-                    code = error.code().name
+            for name, body in sent.items():
+                code = _call(channel, name, body)
                 ended.setdefault(code, []).append(f"{port} {name}")
                 if code == "UNAVAILABLE":  # it speaks no gRPC
                     break
     return ended
 
 
-def _become_nobody() -> None:
+def _call(channel: Any, name: str, body: bytes) -> str:
+    try:
+        channel.unary_unary(name)(body, timeout=5)
+    except grpc.RpcError as error:
+        return str(error.code().name)
+    return "OK"
+
+
+def _become_stranger() -> None:
     """For good: with no groups, and no way back."""
     os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.setresgid(STRANGER, STRANGER, STRANGER)
+    os.setresuid(STRANGER, STRANGER, STRANGER)
 
 
 if __name__ == "__main__":
-    calls([1])  # imports what that user may not, as Python may lie where he may not come
+    calls([1], "")  # imports what that user may not, as Python may lie where he may not come
     answers([1])
-    _become_nobody()
+    _become_stranger()
     print(json.dumps(globals()[sys.argv[1]](*json.load(sys.stdin))))

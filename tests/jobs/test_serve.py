@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import socket
+import stat
 import time
 import urllib.error
 import urllib.request
@@ -26,11 +27,12 @@ from medembed.encoding.model_files import CARD
 from medembed.errors import MedEmbedError, ServiceError
 from medembed.registry.champion import find_previous
 from medembed.registry.models import Registry
+from serve.dashboard import read_token
 from serve.promotion import promote
 from serve.swap import Server, ServingConfig
 from tests.serve.hangups import connections, cpu_s, hang_up, latency_s
 from tests.sockets import elsewhere, listeners
-from tests.stranger import attack, everything_below, family, needs_root, open_folder, shared_memory
+from tests.stranger import attack, attack_sockets, everything_below, family, needs_root, open_folder, shared_memory
 from tests.tables import write_corpus, write_table
 
 NAME = "acme/tiny-v1.5"  # as people name models
@@ -204,29 +206,35 @@ def test_two_hundred_clients_that_leave_in_mid_request_cost_nothing_afterwards(s
 
 
 @pytest.mark.ray
-def test_the_server_listens_on_this_machine_alone_and_gives_nothing_but_counts_without_a_token(server: Deployed):
+def test_the_server_listens_on_this_machine_alone_and_gives_nothing_but_counts_without_a_token(
+    server: Deployed, tmp_path: Path
+):
     found = listeners(server.running.process)
     commands = " ".join(each.command for each in found)
     assert all(name in commands for name in ("raylet", "gcs_server", "ServeReplica", "DashboardAgent", "haproxy.cfg"))
     assert elsewhere(found) == set()
-    ports = [each.port for each in found]
-    answered = attack("answers", ports)
-    assert answered == []
-    ended = attack("calls", ports)
-    print(ended)
-    assert set(ended) <= {"UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE"}
+    ports = sorted(each.port for each in found)
+    mark = tmp_path / "mark"
+    assert attack_sockets("answers", ports) == []
+    ended = attack_sockets("calls", ports, str(mark))
+    assert set(ended) == {"UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE"}
+    refused = {call.split()[1] for call in ended["UNAUTHENTICATED"]}
+    assert len(refused) == 16, "each of these calls is one of Ray's"
+    assert not mark.exists()
 
 
 @pytest.mark.ray
 @needs_root
 def test_another_user_opens_no_file_folder_socket_or_process_of_the_server(server: Deployed):
+    token = read_token(str(server.workspace), server.running.dashboard)
     pids = family(server.running.process.pid)
-    (scratch,) = {Path(os.path.dirname(path)) for path in scratch_folders(pids)}
-    paths = everything_below(server.workspace, scratch) + shared_memory()
+    scratch = server.running.scratch()
+    paths = everything_below(server.workspace / "serving", scratch) + shared_memory()
+    kinds = {stat.S_IFMT(Path(path).lstat().st_mode) for path in paths}
+    assert {stat.S_IFSOCK, stat.S_IFIFO, stat.S_IFDIR, stat.S_IFREG} <= kinds
     assert attack("open_files", paths) == []
     assert attack("open_processes", pids) == []
-    token = token_file(str(server.workspace), server.running.dashboard).read_text()
-    assert token not in attack("commands", pids)
+    assert str(token) not in attack("commands", pids)
 
 
 def says_why(server: Deployed) -> bool:
