@@ -53,6 +53,10 @@ class Running:
         """The processes below it with this in their command, such as EMBEDDER."""
         return [child for child in self.process.children(recursive=True) if command in _command(child)]
 
+    def scratch(self) -> Path:
+        """The folder of its Ray."""
+        return Path(self.find("raylet")[0].environ()["RAY_TMPDIR"])
+
     def count_replicas(self) -> int:
         """Replicas that serve, asked of the dashboard: behind HAProxy a request to the server would start one."""
         dashboard = Dashboard(self.dashboard, read_token(str(self.workspace), self.dashboard))

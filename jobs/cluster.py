@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 
 from medembed.errors import ConfigError, ServiceError
+from serve.token import check_token_file
 
 _TIMEOUT_S = 10.0
 _HEAD = "host:port of the cluster's head, e.g. RAY_ADDRESS=10.0.0.5:6379"
@@ -18,7 +19,11 @@ _CALL = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 
 
 def check_head(address: str) -> None:
-    """Raises ConfigError for what is no head's address, ServiceError if no Ray answers there."""
+    """Raises ConfigError for what is no head's address, ServiceError if no Ray answers there.
+
+    ConfigError, too, if others can read the token.
+    """
+    check_token_file()
     if address == "auto":
         address = _find_local()
     host, colon, port = address.rpartition(":")
@@ -34,7 +39,11 @@ def check_head(address: str) -> None:
 
 
 def check_dashboard(address: str) -> None:
-    """Raises ConfigError for what is no dashboard's address, ServiceError if none answers there."""
+    """Raises ConfigError for what is no dashboard's address, ServiceError if none answers there.
+
+    ConfigError, too, if others can read the token.
+    """
+    check_token_file()
     if not address.startswith(("http://", "https://")):
         raise ConfigError(f"--address: found {address!r}; expected {_DASHBOARD}.")
     try:

@@ -19,10 +19,11 @@ from serve.app import ServeConfig, resolve, resolve_ranker
 from serve.cors import check_origins
 from serve.dashboard import Dashboard
 from serve.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
-from serve.haproxy import FRONT, PORTS, haproxy_environment
+from serve.haproxy import FRONT, IMPATIENT, PORTS, haproxy_environment
+from serve.host import HOST, check_host
 from serve.keys import ValidKeys, read_keys
 from serve.logs import PIPE, copied, make_pipe
-from serve.run import HOST, check_host, find_port, prefer_port
+from serve.run import find_port, prefer_port
 from serve.scaling import check_room
 
 
@@ -32,7 +33,7 @@ class ServeJob(ServeConfig):
     host: str = Field(
         default=HOST,
         description="IPv4 address on which callers reach the server: of this machine, 0.0.0.0 for all; another than "
-        "loopback only with keys. Plain HTTP: put TLS in front",
+        "loopback only with keys, or without_keys. Plain HTTP: put TLS in front",
     )
     port: int = Field(default=8000, ge=1, le=65535, description="HTTP port on host")
     prefix: str = Field(
@@ -56,11 +57,11 @@ def run(job: ServeJob) -> Summary:
 
 
 def _switches(job: ServeJob, scratch: str) -> Environment:
-    """What a private Ray must know when it starts: the pipe of the log, and HAProxy.
+    """What a private Ray must know when it starts: the pipe of the log, whom to wait for how long, and HAProxy.
 
     Nothing of HAProxy where auto finds none. Raises ConfigError where it was asked for.
     """
-    return {PIPE: make_pipe(scratch), **_haproxy_switches(job, scratch)}
+    return {PIPE: make_pipe(scratch), **IMPATIENT, **_haproxy_switches(job, scratch)}
 
 
 def _haproxy_switches(job: ServeJob, scratch: str) -> Environment:
@@ -102,7 +103,7 @@ def _checked(job: ServeJob) -> ServeConfig:
     given = job.model_dump(exclude_unset=True)
     own = {name: value for name, value in given.items() if name in ServeConfig.model_fields}
     has_keys = read_keys(job.keys) != ValidKeys()
-    is_open = check_host(job.host, has_keys)
+    is_open = check_host(job.host, has_keys, job.without_keys)
     check_origins(job.cors, has_keys)
     find_port(job.port, job.host)
     if any(one.startswith("models:/") for one in (job.model, *job.models.values(), job.rerank.model or "")):
@@ -113,9 +114,8 @@ def _checked(job: ServeJob) -> ServeConfig:
         check_room(job, job.rerank if job.rerank.model else None)
     config = ServeConfig.model_validate(own)
     if is_open:
-        print(
-            f"listens on {job.host}: other machines may ask, with a key, over plain HTTP; put TLS in front", flush=True
-        )
+        asked = "with a key" if has_keys else "without a key"
+        print(f"listens on {job.host}: other machines may ask, {asked}, over plain HTTP; put TLS in front", flush=True)
     return config
 
 

@@ -27,6 +27,10 @@ Ray = Literal["any", "private", "none"]
 
 logger = logging.getLogger("medembed")
 SPARE_CPUS = 2  # that a private Ray has beyond those of the machine, for actors that mostly wait
+_SEEN = (
+    "an argument has a password in it, which every user of this machine can see meanwhile (ps); give it in a YAML file "
+    "or an environment variable, such as MLFLOW_TRACKING_URI"
+)
 _TERMINATED = 128 + signal.SIGTERM
 _HUNG_UP = 128 + signal.SIGHUP
 
@@ -55,7 +59,10 @@ def run_job(
     logger.setLevel(logging.INFO)
     started = time.monotonic()
     try:
-        config = load_config(model, sys.argv[1:] if argv is None else argv)
+        given = sys.argv[1:] if argv is None else argv
+        config = load_config(model, given)
+        if any(argument != without_passwords(argument) for argument in given):
+            logger.warning(_SEEN)
         if is_submitted():
             check_places(config)
         check_outputs(config)

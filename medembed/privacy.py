@@ -3,7 +3,10 @@
 import hashlib
 import os
 import re
+import stat
+from pathlib import Path
 
+from medembed.errors import ConfigError
 from medembed.schema import CHUNK_MARK
 
 TELEMETRY_OFF = {
@@ -33,6 +36,25 @@ def close_files() -> None:
     there keep their mode.
     """
     os.umask(0o077)
+
+
+def own_folder(folder: Path) -> None:
+    """Makes a folder that this user alone may enter. Raises ConfigError for another user's, or a link."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise ConfigError(f"{folder}: found a link or another user's folder, expected one of your own; name another.")
+    folder.chmod(0o700)
+
+
+def check_secret(file: Path) -> None:
+    """Raises ConfigError for a file with a secret that other users of this machine can read; it need not be there."""
+    file = file.resolve()
+    if not file.is_file():
+        return
+    is_reached = all(folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
+    if is_reached and file.stat().st_mode & stat.S_IROTH:
+        raise ConfigError(f"{file}: every user of this machine can read this secret; chmod 600 it, or make a new one.")
 
 
 def without_passwords(text: str) -> str:

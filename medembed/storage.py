@@ -24,6 +24,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from medembed.errors import StorageError
+from medembed.privacy import own_folder
 
 REMOTE = ("s3", "gs")
 
@@ -256,9 +257,7 @@ def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) ->
         raise StorageError(f"{uri}: no such folder.")
     state = repr([uri, *((info.path, info.size, info.mtime_ns) for info in infos)])
     cache = Path(tempfile.gettempdir()) / f"medembed-{os.getuid()}"
-    cache.mkdir(mode=0o700, exist_ok=True)
-    if cache.stat().st_uid != os.getuid():
-        raise StorageError(f"{cache}: belongs to another user; remove it or set TMPDIR to a private folder.")
+    own_folder(cache)
     target = cache / hashlib.sha256(state.encode()).hexdigest()[:24]
     if not target.is_dir():
         part = Path(tempfile.mkdtemp(dir=cache))

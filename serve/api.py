@@ -194,6 +194,7 @@ class Api:
 
     def __init__(self, embedder: Any, front: Front, most: int, reranker: Any = None) -> None:
         stay_on_loopback()
+        front.check_serve()
         self.embedder = embedder
         self.reranker = reranker
         self.front = front

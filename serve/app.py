@@ -28,6 +28,7 @@ from serve.facts import read_training
 from serve.front import Front
 from serve.guard import LimitsConfig
 from serve.haproxy import Ingress, is_behind_haproxy
+from serve.host import check_serve
 from serve.keys import KeysConfig, ValidKeys, read_keys
 from serve.logs import Target
 from serve.rerank import describe_ranker
@@ -108,6 +109,11 @@ class ServeConfig(Config):
         default=False,
         description="serve on a Ray cluster that asks for no token, where whoever reaches Ray's ports runs code",
     )
+    without_keys: bool = Field(
+        default=False,
+        description="listen to other machines without keys: whoever reaches the port may ask, as behind a gateway that "
+        "knows its callers",
+    )
     backend: Literal["auto", "torch", "openvino"] = Field(
         default="auto", description="what computes on CPUs; auto: whichever is faster there"
     )
@@ -153,7 +159,9 @@ def build(args: dict[str, Any]) -> "Application":
     config = read_arguments(args)
     check_ray(config.without_token)
     keys = read_keys(config.keys)
-    check_origins(config.cors, has_keys=keys != ValidKeys())
+    has_keys = keys != ValidKeys()
+    check_serve(has_keys, config.without_keys)
+    check_origins(config.cors, has_keys)
     user_config = resolve(config)
     ranker = resolve_ranker(config)
     encoding = EncodingConfig(
@@ -172,6 +180,7 @@ def build(args: dict[str, Any]) -> "Application":
         extras=tuple(config.models),
         origins=config.cors,
         ranker=describe_ranker(ranker) if ranker else None,
+        without_keys=config.without_keys,
     )
     reranker = _bind_reranker(config, ranker) if ranker else None
     if is_behind_haproxy(config.ingress):

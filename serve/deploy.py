@@ -19,7 +19,7 @@ from medembed.errors import ServiceError
 from serve.app import ServeConfig, read_arguments
 from serve.dashboard import IMPORT_PATH, Dashboard, token_file
 from serve.haproxy import ANYWHERE, FRONT
-from serve.run import HOST
+from serve.host import HOST
 from serve.token import check_dashboard
 
 APP = "medembed"

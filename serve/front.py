@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from serve.guard import LimitsConfig
+from serve.host import check_serve
 from serve.keys import Keys, ValidKeys
 from serve.logs import Target
 from serve.work import Model
@@ -14,8 +15,9 @@ class Front:
 
     `keys` are those that it takes, none lets everyone in who names it by an address or one of `hosts`. `has_page` puts
     a page at / that tries the model out, with `examples` to begin with. `log` says where the access log goes. `extras`
-    are the names of models beside the main one. `origins` are those of web pages elsewhere that may ask. `ranker` is the
-    cross-encoder, if there is one, as far as it is known before it is loaded.
+    are the names of models beside the main one. `origins` are those of web pages elsewhere that may ask. `ranker` is
+    the cross-encoder, if there is one, as far as it is known before it is loaded. `without_keys` lets other machines
+    ask without keys.
     """
 
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -27,7 +29,12 @@ class Front:
     extras: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     ranker: Model | None = None
+    without_keys: bool = False
 
     def open_keys(self) -> Keys | None:
         """Return the keys as this process checks them; None if everyone may ask."""
         return Keys(self.keys) if self.keys != ValidKeys() else None
+
+    def check_serve(self) -> None:
+        """Raises ConfigError if other machines may ask without a key; in a replica, where Serve's address is known."""
+        check_serve(self.keys != ValidKeys(), self.without_keys)

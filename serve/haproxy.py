@@ -13,13 +13,13 @@ import re
 import shlex
 import shutil
 import signal
-import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from medembed.errors import ConfigError
+from medembed.privacy import own_folder
 
 Ingress = Literal["auto", "serve", "haproxy"]
 
@@ -60,6 +60,8 @@ PORTS = {
     "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
 }
+# Has each HTTP server of Serve's end connections on which no request comes; see serve/patience.py.
+IMPATIENT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.patience.limit_waiting"}
 
 
 def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str, str]:
@@ -97,6 +99,7 @@ def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str,
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/metrics.sock",
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": folder,
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
+        **IMPATIENT,
     }
 
 
@@ -172,15 +175,6 @@ def error_body(error: "_Refusal") -> str:
     return json.dumps({"error": facts})
 
 
-def own_folder(folder: Path) -> None:
-    """Makes a folder that this user alone may enter. Raises ConfigError for another user's, or a link."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise ConfigError(f"{folder}: found a link or another user's folder, expected one of your own; name another.")
-    folder.chmod(0o700)
-
-
 def error_file() -> bytes:
     """What HAProxy answers itself where no replica does: the 503 of `serve.errors.explain`, without importing Ray."""
     body = error_body(_LOST).encode()
@@ -206,7 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["environment"] and len(given) == 2:
-        print("\n".join(f"export {key}={shlex.quote(value)}" for key, value in haproxy_environment(given[1]).items()))
+        folder = os.path.abspath(given[1])
+        # In /tmp/ray, where Ray's files are else, it makes folders that every user may write in.
+        exports = haproxy_environment(folder) | {"RAY_TMPDIR": folder}
+        print("\n".join(f"export {key}={shlex.quote(value)}" for key, value in exports.items()))
         return
     if "-f" in given:
         place = Path(given[given.index("-f") + 1])

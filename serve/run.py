@@ -2,16 +2,14 @@
 
 import contextlib
 import io
-import ipaddress
 import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from medembed.errors import ConfigError, ServiceError
-
-HOST = "127.0.0.1"
+from medembed.errors import ServiceError
+from serve.host import HOST
 
 
 @contextmanager
@@ -39,24 +37,6 @@ def serving(arguments: dict[str, Any], port: int | None = None) -> Iterator[str]
         # Ray prints on standard output that the controller's last call died with it, as it should.
         with contextlib.redirect_stdout(io.StringIO()):
             serve.shutdown()
-
-
-def check_host(host: str, has_keys: bool) -> bool:
-    """Return whether other machines may reach this address. Raises ConfigError for one that they may without a key."""
-    try:
-        address = ipaddress.IPv4Address(host)
-    except ValueError:
-        raise ConfigError(
-            f"host: found {host!r}, expected an IPv4 address of this machine, or 0.0.0.0 for all of them."
-        ) from None
-    if address.is_loopback:
-        return False
-    if not has_keys:
-        raise ConfigError(
-            f"host: {host} is open to other machines, and this server has no keys; set keys.file or keys.variable, or "
-            f"leave host at {HOST}."
-        )
-    return True
 
 
 def find_port(port: int | None, host: str = HOST) -> int:

@@ -1,8 +1,11 @@
 """Refuses a Ray cluster that asks for no token: whoever reaches its ports runs code as its user, API keys or not."""
 
 import logging
+import os
+from pathlib import Path
 
 from medembed.errors import ConfigError, ServiceError
+from medembed.privacy import check_secret
 
 logger = logging.getLogger(__name__)
 _TIMEOUT_S = 10
@@ -18,6 +21,7 @@ def check_ray(allowed: bool) -> None:
 
     if ray.is_initialized() and not is_token_auth_enabled():
         _refuse("this Ray cluster", "without_token", allowed)
+    check_token_file()
 
 
 def check_dashboard(address: str, allowed: bool, key: str = "without_token") -> None:
@@ -37,6 +41,16 @@ def check_dashboard(address: str, allowed: bool, key: str = "without_token") -> 
         ) from None
     if mode == "disabled":
         _refuse(f"the Ray cluster of {address}", key, allowed)
+    check_token_file()
+
+
+def check_token_file() -> None:
+    """Raises ConfigError if the token that Ray would send lies in a file that other users of this machine can read.
+
+    Ray 2.60 writes ~/.ray/auth_token for everybody, unless the umask says otherwise.
+    """
+    if os.environ.get("RAY_AUTH_MODE") == "token" and "RAY_AUTH_TOKEN" not in os.environ:
+        check_secret(Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser())
 
 
 def _refuse(where: str, key: str, allowed: bool) -> None:

@@ -49,6 +49,7 @@ class Whole(Replica):
         self, encoding: dict[str, Any], batch_tokens: int, most_extras: int, front: Front, reranker: Any = None
     ) -> None:
         """`reranker`: a handle to the replicas of the cross-encoder, if there are any."""
+        front.check_serve()
         super().__init__(encoding, batch_tokens, most_extras, front.log)
         self.front = front
         self.reranker = reranker

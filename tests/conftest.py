@@ -30,6 +30,7 @@ for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL"):
 from hypothesis import settings  # noqa: E402
 
 from tests.alone import alone  # noqa: E402
+from tests.stranger import open_folder  # noqa: E402
 from tests.tiny import make_encoder, write_pairs  # noqa: E402
 
 # Machines are slow at times, and a test that fails must fail again.
@@ -114,6 +115,13 @@ def ray_local() -> Iterator[None]:
     )  # fmt: skip
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[Path]:
+    """A folder that other users enter, who read there whatever they may."""
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -19,16 +19,17 @@ from tests.children import die_with_parent
 
 @dataclass(frozen=True)
 class Cluster:
-    """RAY_ADDRESS, dashboard URL, and the processes of its nodes, head first."""
+    """RAY_ADDRESS, dashboard URL, the processes of its nodes, head first, and where Ray's own files are."""
 
     address: str
     dashboard: str
     nodes: list[subprocess.Popen[bytes]]
+    scratch: Path
 
 
 @contextmanager
 def two_node_cluster(root: Path) -> Iterator[Cluster]:
-    """Yields the cluster; logs and working folders lie below `root`."""
+    """Yields the cluster, started as docs/serving.md says; logs and working folders lie below `root`."""
     address = f"{socket.gethostbyname(socket.gethostname())}:{free_port()}"
     dashboard = free_port()
     binary = str(Path(sys.executable).with_name("ray"))
@@ -39,21 +40,28 @@ def two_node_cluster(root: Path) -> Iterator[Cluster]:
         f"--ray-client-server-port={free_port()}", *common,
     ]  # fmt: skip
     nodes: list[subprocess.Popen[bytes]] = []
+    scratch = root / "ray"
+    scratch.mkdir(mode=0o700)
     try:
         for number, command in enumerate([head, [binary, "start", f"--address={address}", *common]]):
             folder = root / f"node{number}"
             folder.mkdir()
             path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
             with open(folder / "log", "wb") as log:
-                environment = os.environ | {"PATH": path, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
-                nodes.append(
-                    subprocess.Popen(
-                        command, cwd=folder, env=environment, stdout=log, stderr=log, preexec_fn=die_with_parent
-                    )
+                own = {"PATH": path, "TMPDIR": str(folder), "RAY_TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
+                node = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env=os.environ | own,
+                    stdout=log,
+                    stderr=log,
+                    umask=0o077,
+                    preexec_fn=die_with_parent,
                 )
+                nodes.append(node)
             wait_until_started(nodes[-1], folder / "log")
         wait_for_nodes(address, len(nodes))
-        yield Cluster(address, f"http://127.0.0.1:{dashboard}", nodes)
+        yield Cluster(address, f"http://127.0.0.1:{dashboard}", nodes, scratch)
     finally:
         kill(nodes)
 

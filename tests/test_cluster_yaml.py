@@ -34,3 +34,7 @@ def test_where_the_docs_start_or_use_a_cluster_they_set_the_token_first(name: st
     assert starts
     for block in starts:
         assert "RAY_AUTH_MODE=token" in re.split(r"\bray (?:start|up)\b", block)[0]
+    made = [block for block in blocks if "ray get-auth-token" in block]
+    assert made
+    for block in made:
+        assert "umask 077" in block.split("ray get-auth-token")[0], "Ray writes it for all users to read"

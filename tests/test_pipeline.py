@@ -8,12 +8,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 from sentence_transformers import SentenceTransformer
 
@@ -22,10 +24,12 @@ from medembed.config import load_config
 from medembed.encoding.model_files import model_fingerprint
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry, resolve_model
+from serve.dashboard import IMPORT_PATH, Dashboard
 from tests.alone import alone
 from tests.children import die_with_parent
-from tests.nodes import Cluster, stop, two_node_cluster
-from tests.sockets import elsewhere, watched
+from tests.nodes import Cluster, free_port, stop, two_node_cluster
+from tests.sockets import elsewhere, listeners, watched
+from tests.stranger import REFUSED, attack, attack_sockets, everything_below, open_folder
 
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parent.parent
@@ -51,10 +55,12 @@ def finetune(source: str, model: str, output: str, *more: str, **environment: st
 
 @pytest.fixture(scope="module")
 def in_folder(
-    pairs_file: Path, encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    pairs_file: Path, encoder_folder: Path, opened: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
     """The finished demo in a folder: the loop, then questions over HTTP."""
-    root, home = tmp_path_factory.mktemp("folder"), tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.mktemp("home")
+    root = opened / "pipeline"
+    root.mkdir(mode=0o755)
     (root / "demo.yaml").write_text("questions: [my heart pain]\nanswer_dimensions: [32, 8]\n")
     places = [f"source.path={pairs_file}", f"model={encoder_folder}", f"output={root}/out"]
     redirected = ("HF_HOME", "MPLCONFIGDIR")  # the tests' own; a user has none
@@ -128,6 +134,8 @@ def test_what_a_job_writes_is_readable_for_its_owner_alone(in_folder: tuple[Path
     names = {path.name for path in written}
     assert {"summary.json", "mlflow.db", "model.safetensors", "manifest.json"} <= names
     assert [path for path in written if path.stat().st_mode & 0o077] == []
+    if os.getuid() == 0:
+        assert attack("open_files", [str(path) for path in written]) == []
 
 
 def test_training_teaches_the_model(in_folder: tuple[Path, dict[str, Any]]):
@@ -199,8 +207,8 @@ def test_a_second_run_reuses_every_stage_and_says_so(
 
 
 @pytest.fixture(scope="module")
-def cluster(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with two_node_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+def cluster(s3: str) -> Iterator[Cluster]:
+    with open_folder() as root, two_node_cluster(root) as nodes:
         yield nodes
 
 
@@ -250,6 +258,24 @@ def test_a_local_path_given_to_a_cluster_of_several_nodes_is_refused(two_nodes: 
     assert two_nodes.refused.stderr.strip().startswith("error: source.path: found local input")
 
 
+def test_another_user_opens_nothing_of_two_nodes_and_gets_no_call_through(two_nodes: TwoNodes, cluster: Cluster):
+    found = {each for node in cluster.nodes for each in listeners(psutil.Process(node.pid))}
+    host = cluster.address.partition(":")[0]
+    addresses = {host if each.address in ("0.0.0.0", "::") else each.address for each in found}
+    mark = cluster.scratch.parent / "mark"
+    refused: set[str] = set()
+    for address in addresses:
+        ports = sorted(each.port for each in found if each.address in (address, "0.0.0.0", "::"))
+        assert attack_sockets("answers", ports, address) == []
+        ended = attack_sockets("calls", ports, str(mark), address)
+        assert set(ended) <= REFUSED
+        refused |= {call.split()[1].split("/")[1] for call in ended["UNAUTHENTICATED"]}
+    assert refused >= {f"ray.rpc.{name}" for name in ("NodeInfoGcsService", "NodeManagerService", "CoreWorkerService")}
+    assert not mark.exists()
+    if os.getuid() == 0:
+        assert attack("open_files", everything_below(cluster.scratch)) == []
+
+
 def test_the_model_that_two_nodes_left_on_s3_is_a_stock_one_with_its_evaluation(two_nodes: TwoNodes):
     checkpoint = two_nodes.summary["checkpoint"]
     fetched = storage.fetch_folder(checkpoint["uri"])
@@ -275,3 +301,16 @@ def test_medembed_with_an_address_follows_the_job_and_fails_when_it_fails(head: 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "none.jsonl: no such file" in done.stdout
+
+
+def test_a_server_without_keys_is_not_deployed_where_serve_listens_to_other_machines(head: Cluster, s3: str):
+    dashboard = Dashboard(head.dashboard)
+    app = {"name": "medembed", "route_prefix": "/", "import_path": IMPORT_PATH, "args": {"model": f"{s3}/model"}}
+    options = {"host": "0.0.0.0", "port": free_port()}
+    dashboard.deploy({"proxy_location": "HeadOnly", "http_options": options, "applications": [app]})
+    state: dict[str, Any] = {}
+    while state.get("status") not in ("RUNNING", "DEPLOY_FAILED", "UNHEALTHY"):
+        time.sleep(0.5)
+        state = dashboard.details()["applications"].get("medembed", {})
+    assert state["status"] == "DEPLOY_FAILED"
+    assert "http_options.host: 0.0.0.0 is open to other machines, and this server has no keys" in state["message"]

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from medembed.privacy import close_files, show_id
+from medembed.errors import ConfigError
+from medembed.privacy import check_secret, close_files, own_folder, show_id
+from tests.attacks import STRANGER
+from tests.stranger import attack, needs_root, open_folder
 
 # Entries of an ACL, as Linux keeps them: (tag, permissions, id).
 OWNER, GROUP, ONE_GROUP, MOST, OTHERS, NOBODY = 0x01, 0x04, 0x08, 0x10, 0x20, 0xFFFFFFFF
@@ -49,6 +52,43 @@ def test_a_default_acl_of_a_folder_counts_for_more(tmp_path: Path):
 
 def hashed(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def test_a_folder_becomes_its_owners_alone_and_a_link_in_its_place_is_refused(tmp_path: Path):
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    own_folder(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(ConfigError, match="found a link or another user's folder"):
+        own_folder(tmp_path / "link")
+
+
+@needs_root
+def test_a_folder_or_a_link_that_another_user_has_put_in_its_place_is_refused(tmp_path: Path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for planted in (tmp_path / "folder", tmp_path / "link"):
+        os.chown(planted, STRANGER, STRANGER, follow_symlinks=False)
+        with pytest.raises(ConfigError, match="found a link or another user's folder"):
+            own_folder(planted)
+
+
+@needs_root
+def test_a_secret_that_another_user_reads_is_refused_and_one_that_he_does_not_is_taken():
+    with open_folder() as root:
+        secret, closed = root / "token", root / "closed"
+        closed.mkdir(mode=0o700)
+        for file, mode, is_read in ((secret, 0o644, True), (secret, 0o640, False), (closed / "token", 0o644, False)):
+            file.write_text("a token")
+            file.chmod(mode)
+            assert attack("open_files", [str(file)]) == [str(file)] * is_read
+            if is_read:
+                with pytest.raises(ConfigError, match="every user of this machine can read this secret; chmod 600"):
+                    check_secret(file)
+            else:
+                check_secret(file)
+        check_secret(root / "none")
 
 
 @pytest.mark.parametrize(

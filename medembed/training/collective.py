@@ -89,12 +89,14 @@ class AllRefused(Exception):
 
 
 def name_from_rank_zero(find: Callable[[], str | None], device: torch.device) -> str | None:
-    """What `find` gives on rank 0, on every rank."""
-    rank, ranks = world()
-    found = [find() if rank == 0 else None]
-    if ranks > 1:
-        dist.broadcast_object_list(found, src=0, device=device)
-    return found[0]
+    """What `find` gives on rank 0, on every rank; no name is empty.
+
+    As numbers: PyTorch's own way to send objects unpickles what comes, and who joins a training could send that.
+    """
+    name = (find() or "").encode() if world()[0] == 0 else b""
+    (length,) = from_rank_zero([len(name)], device)
+    letters = from_rank_zero(list(name) or [0.0] * int(length), device)
+    return bytes(map(int, letters)).decode() or None
 
 
 def from_rank_zero(values: Sequence[float], device: torch.device) -> list[float]:

@@ -1,15 +1,18 @@
-"""Where a training's workers meet, on this machine alone where they all are on it.
+"""Where a training's workers meet: in a file of their own where they all are on this machine.
 
-PyTorch's store listens on all addresses and asks for no token, so another user could write into it. Neither PyTorch
-2.13 nor Ray Train 2.60 has a setting for the address. GPUs' NCCL and gloo have one: NCCL_SOCKET_IFNAME and
-GLOO_SOCKET_IFNAME.
+PyTorch's store listens on all addresses and asks for no token: who reaches it reads and changes by what addresses the
+workers find each other. Neither PyTorch 2.13 nor Ray Train 2.60 has a setting for that. GPUs' NCCL and gloo have one
+for theirs: NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME.
 """
 
 import importlib
-import socket
+import shutil
 from dataclasses import dataclass
+from functools import partial
+from tempfile import mkdtemp
 from typing import Any
 
+import ray
 from ray.train.torch import TorchConfig
 from ray.train.torch.config import _TorchBackend
 
@@ -17,30 +20,43 @@ LOOPBACK = "127.0.0.1"
 
 
 class _Backend(_TorchBackend):
+    folder: str | None = None
+
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
-        worker_group.execute(stay_on_loopback)
+        self.folder = worker_group.execute_single(0, make_folder)
+        if self.folder is not None:
+            worker_group.execute(meet_in, self.folder)
         super().on_start(worker_group, backend_config)
+
+    def on_shutdown(self, worker_group: Any, backend_config: Any) -> None:
+        super().on_shutdown(worker_group, backend_config)
+        if self.folder is not None:  # it is on this machine, too
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @dataclass
 class Rendezvous(TorchConfig):
-    """Ray Train's set-up of PyTorch, with a store that listens on loopback if the workers look for it there."""
+    """Ray Train's set-up of PyTorch, with a store that no other user reaches if all workers are on this machine."""
 
     @property
     def backend_cls(self) -> type[_TorchBackend]:
         return _Backend
 
 
-def stay_on_loopback() -> None:
+def make_folder() -> str | None:
+    """A folder that this user alone enters; None if this worker's node may have others beside it."""
+    return mkdtemp(prefix="medembed-store-") if ray.util.get_node_ip_address() == LOOPBACK else None
+
+
+def meet_in(folder: str) -> None:
     """Has this process make its store by `make_store`."""
     # Not `from torch.distributed import rendezvous`: that is a function of the same name.
-    importlib.import_module("torch.distributed.rendezvous").TCPStore = make_store  # type: ignore[attr-defined]
+    module = importlib.import_module("torch.distributed.rendezvous")
+    module.TCPStore = partial(make_store, folder)  # type: ignore[attr-defined]
 
 
-def make_store(host_name: str, port: int, *, is_master: bool = False, **options: Any) -> Any:
-    """PyTorch's TCPStore; one that listens does so on loopback if `host_name` is."""
-    from torch.distributed import TCPStore
+def make_store(folder: str, host_name: str, port: int, *, world_size: int, **_: Any) -> Any:
+    """PyTorch's FileStore in this folder, in the place of its TCPStore at this address."""
+    from torch.distributed import FileStore
 
-    if is_master and host_name == LOOPBACK:
-        options["master_listen_fd"] = socket.create_server((host_name, port)).detach()
-    return TCPStore(host_name=host_name, port=port, is_master=is_master, **options)
+    return FileStore(f"{folder}/{host_name}-{port}", world_size)

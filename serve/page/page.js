@@ -73,11 +73,12 @@ function hideResults() {
 }
 
 async function begin(isLatest) {
-  models = (await ask("v1/models")).data;
+  const served = (await ask("v1/models")).data;
+  models = served.filter((model) => model.capabilities.includes("embed")); // a cross-encoder has no vectors
   questions = await ask("page/examples.json");
   const [model] = models;
   part("about").textContent = say.about(model.id, model.version, hasTable() ? count(model.table.rows) : null);
-  showFacts(models);
+  showFacts(served);
   part("facts").hidden = false;
   compare.offer(models);
   if (hasTable()) search.offer(models);

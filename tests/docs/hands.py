@@ -156,8 +156,9 @@ def _run_haproxy(world: World, text: str) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a short path, as the page says
         command = [binary, *wanted.split()[1:-1], folder]
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    if "export RAY_SERVE_ENABLE_HA_PROXY=1" not in done.stdout:
-        raise Fault("no environment")
+    for line in ("export RAY_SERVE_ENABLE_HA_PROXY=1", f"export RAY_TMPDIR={folder}"):
+        if line not in done.stdout:
+            raise Fault(f"no line {line}")
 
 
 # Made right before a command that has this in it, as its page takes it for granted.
@@ -207,8 +208,16 @@ KINDS = (
     Kind(r"ray job submit .* python -m jobs\.\w+", checks.check_module, "test_pipeline runs it on a cluster"),
     Kind(r"prometheus --config\.file=", checks.check_file, "it is no Python package"),
     Kind(r"pip install 'medembed\[\w+\]'", checks.check_extra, "it needs a network"),
-    Kind(r"(\. \.venv/bin/activate|export \w+=\w+)$", checks.no_check, "it is the shell's own"),
-    Kind(r"ray get-auth-token --generate|umask 077 && ray start", checks.no_check, "it changes the machine"),
+    Kind(
+        r"(\. \.venv/bin/activate|(umask 077; )?export \w+=\S+( \w+=\S+)*|umask 077)$",
+        checks.no_check,
+        "it is the shell's own",
+    ),
+    Kind(
+        r"(umask 077 && )?ray get-auth-token --generate|mkdir -p ~/medembed-ray$|ray start --head$",
+        checks.no_check,
+        "it changes the machine",
+    ),
 )
 
 

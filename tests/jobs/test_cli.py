@@ -73,11 +73,13 @@ def test_no_line_of_a_job_has_a_password():
         "def body(job):\n"
         "    logging.getLogger('medembed').info('watching %s', job.source)\n"
         "    return {'lines': [job.source]}\n"
-        "run_job(Watched, body, [], ray='none')\n"
+        "run_job(Watched, body, ['source=http://you:hidden@there/landing'], ray='none')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.stdout.splitlines()[0] == "http://host/landing"
-    assert "watching http://host/landing" in done.stderr
+    assert done.stdout.splitlines()[0] == "http://there/landing"
+    assert "watching http://there/landing" in done.stderr
+    assert "an argument has a password in it, which every user of this machine can see" in done.stderr
+    assert "hidden" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("alone", ["force=true", "reason=because"])

@@ -17,6 +17,7 @@ import pytest
 
 from tests.children import die_with_parent
 from tests.sockets import listeners
+from tests.stranger import REFUSED, attack, attack_sockets, everything_below, family, shared_memory
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -34,9 +35,9 @@ def descendants(pid: int, name: str) -> list[psutil.Process]:
 @pytest.mark.ray
 @pytest.mark.parametrize(("moment", "worker"), [("train: ", "ray::RayTrainWorker")])
 def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no_half_written_output(
-    pairs_file: Path, encoder_folder: Path, empty_registry: Path, tmp_path: Path, moment: str, worker: str
+    pairs_file: Path, encoder_folder: Path, empty_registry: Path, opened: Path, tmp_path: Path, moment: str, worker: str
 ):
-    output, log = tmp_path / "out", tmp_path / "log"
+    output, log = opened / "out", tmp_path / "log"
     shutil.copytree(empty_registry, tmp_path / "ws")
     command = [
         sys.executable, "-m", "jobs.finetune", f"source.path={pairs_file}", f"model={encoder_folder}",
@@ -54,7 +55,17 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
         assert job.poll() is None, log.read_text()
         time.sleep(0.1)
     time.sleep(1)  # until it is busy
-    assert {each.address for each in listeners(psutil.Process(job.pid))} == {"127.0.0.1"}
+    found = listeners(psutil.Process(job.pid))
+    assert {each.address for each in found} == {"127.0.0.1"}
+    ports = sorted(each.port for each in found)
+    assert attack_sockets("answers", ports) == []
+    assert set(attack_sockets("calls", ports, str(tmp_path / "mark"))) <= REFUSED
+    (scratch,) = {Path(child.environ()["RAY_TMPDIR"]) for child in children if "raylet" in child.name()}
+    assert len(list(scratch.glob("medembed-store-*/*"))) == 1, "where the workers have met"
+    if os.getuid() == 0:
+        pids = family(job.pid)
+        assert attack("open_files", everything_below(scratch, output) + shared_memory(pids)) == []
+        assert attack("open_processes", pids) == []
     os.killpg(job.pid, signal.SIGINT)
     assert job.wait(60) == 130, log.read_text()
     assert "interrupted" in log.read_text().splitlines()[-1]

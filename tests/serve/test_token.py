@@ -3,7 +3,7 @@
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from jobs import cluster
 from medembed.errors import ConfigError, ServiceError
 from serve.swap import Server, ServingConfig
 from serve.token import check_dashboard, check_ray
+from tests.stranger import open_folder
 
 
 @contextmanager
@@ -57,6 +59,29 @@ def test_a_cluster_with_a_token_is_taken_and_what_is_no_dashboard_is_said():
         check_dashboard(address, allowed=False)
     with pytest.raises(ServiceError, match="cannot ask whether this Ray has a token"):
         check_dashboard(address, allowed=False)
+
+
+def test_a_token_that_every_user_can_read_is_refused_wherever_a_cluster_is_asked(monkeypatch: pytest.MonkeyPatch):
+    with open_folder() as root, dashboard({"authentication_mode": "token"}) as address:
+        file = root / "auth_token"
+        file.write_text("a token")
+        monkeypatch.delenv("RAY_AUTH_TOKEN")
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
+        asks: list[Callable[[], None]] = [
+            lambda: check_dashboard(address, allowed=False),
+            lambda: cluster.check_dashboard(address),
+            lambda: cluster.check_head(address.removeprefix("http://")),
+            lambda: check_ray(allowed=False),
+        ]
+        for ask in asks:
+            with pytest.raises(ConfigError, match=f"{file}: every user of this machine can read this secret"):
+                ask()
+        file.chmod(0o600)
+        check_dashboard(address, allowed=False)
+        file.chmod(0o644)
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # then it is no secret of this cluster's
+        cluster.check_dashboard(address)
 
 
 def test_an_application_is_not_built_on_a_ray_without_a_token(monkeypatch: pytest.MonkeyPatch):

@@ -9,7 +9,14 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from medembed.errors import ConfigError
-from medembed.training.collective import AllRefused, agreed, encode_in_shares, from_rank_zero, gather
+from medembed.training.collective import (
+    AllRefused,
+    agreed,
+    encode_in_shares,
+    from_rank_zero,
+    gather,
+    name_from_rank_zero,
+)
 from tests.tiny import SIGNS, SUBJECTS
 
 CPU = torch.device("cpu")
@@ -35,6 +42,8 @@ def work(rank: int, folder: str) -> None:
         one=encode_in_shares(encode, TEXTS[:1], "document", CPU),
         joined=gather(torch.tensor([[rank, 7.0]])),
         decided=from_rank_zero([0.1 + rank, rank], CPU),
+        named=name_from_rank_zero(lambda: f"s3://bucket/é-{rank}", CPU) or "",
+        unnamed=name_from_rank_zero(lambda: "" if rank else None, CPU) is None,
         encoded=len(mine),
     )
     dist.destroy_process_group()
@@ -49,6 +58,8 @@ def test_texts_encoded_in_shares_are_those_of_one_process_on_every_rank(tmp_path
         assert found["one"].tolist() == vectors(TEXTS[:1], "document").tolist()
         assert found["joined"].tolist() == [[0.0, 7.0], [1.0, 7.0]]
         assert found["decided"].tolist() == [0.1, 0.0]
+        assert str(found["named"]) == "s3://bucket/é-0"
+        assert bool(found["unnamed"])
     assert [int(found["encoded"]) for found in ranks] == [22, 20], "each encodes its share alone"
 
 
@@ -56,6 +67,8 @@ def test_without_a_process_group_one_process_does_it_all():
     found = encode_in_shares(vectors, TEXTS, "query", CPU)
     assert found.tolist() == vectors(TEXTS, "query").tolist()
     assert from_rank_zero([0.5], CPU) == [0.5]
+    assert name_from_rank_zero(lambda: "s3://bucket/é", CPU) == "s3://bucket/é"
+    assert name_from_rank_zero(lambda: None, CPU) is None
 
 
 def test_what_no_worker_can_do_is_refused_with_its_reason_and_an_accident_is_not_caught():

@@ -1,0 +1,173 @@
+"""What another user of this machine may try; becomes that user first, see tests/stranger.py.
+
+Each function returns what it came by, so that an empty list is what a test wants.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import sys
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]  # it has no stubs of its own
+
+STRANGER = 65534
+_HTTP = [
+    ("GET", "/api/jobs/", None),
+    ("GET", "/api/serve/applications/", None),
+    ("GET", "/api/v0/nodes", None),
+    ("GET", "/nodes?view=summary", None),
+    ("GET", "/logs", None),
+    ("GET", "/api/v0/logs/file?filename=raylet.out", None),
+    ("GET", "/worker/traceback?pid=1", None),
+    ("POST", "/api/jobs/", {"entrypoint": "id"}),
+    ("POST", "/api/job_agent/jobs/", {"entrypoint": "id"}),
+    ("PUT", "/api/serve/applications/", {"applications": []}),
+    ("PUT", "/api/packages/gcs/_ray_pkg_0.zip", {}),
+    ("POST", "/get_or_create_runtime_env", {}),
+    ("POST", "/get_runtime_envs_info", {}),
+    ("POST", "/report_events", []),
+]
+# Calls of Ray's services that read, run or end something; and of Serve's replicas, which unpickle what they take.
+_RAYS = [
+    "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
+    "/ray.rpc.InternalKVGcsService/InternalKVKeys",
+    "/ray.rpc.InternalKVGcsService/InternalKVPut",
+    "/ray.rpc.JobInfoGcsService/AddJob",
+    "/ray.rpc.ActorInfoGcsService/GetAllActorInfo",
+    "/ray.rpc.NodeManagerService/GetNodeStats",
+    "/ray.rpc.NodeManagerService/RequestWorkerLease",
+    "/ray.rpc.CoreWorkerService/PushTask",
+    "/ray.rpc.CoreWorkerService/Exit",
+    "/ray.rpc.ObjectManagerService/Pull",
+    "/ray.rpc.ReporterService/GetTraceback",
+    "/ray.rpc.LogService/ListLogs",
+    "/ray.rpc.events.EventAggregatorService/AddEvents",
+    "/ray.serve.RayServeAPIService/ListApplications",
+]
+_SERVES = ["/ray.serve.ASGIService/HandleRequestWithRejection", "/ray.serve.ASGIService/HandleRequest"]
+_PICKLE = b"cposix\nsystem\n(S'touch %s'\ntR."
+_ABOUT_A_PROCESS = ("environ", "mem", "maps", "fd", "cwd", "root", "io", "stack")
+
+
+def open_files(paths: list[str]) -> list[str]:
+    """Those that can be read, listed or written in."""
+    return [path for path in paths if _is_open(Path(path))]
+
+
+def _is_open(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            with contextlib.suppress(OSError):
+                (path / "planted").touch()
+                return True
+            os.listdir(path)
+            return True
+        if stat.S_ISSOCK(mode):
+            return _connects(str(path))
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        return True
+    return False
+
+
+def open_sockets(names: list[str]) -> list[str]:
+    """Those that take a connection: paths, or abstract names with @ in front."""
+    return [name for name in names if _connects(name.replace("@", "\0", 1))]
+
+
+def _connects(name: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
+        client.settimeout(5)
+        client.connect(name)
+        return True
+    return False
+
+
+def open_processes(pids: list[int]) -> list[str]:
+    """What can be read about them that the kernel keeps for their owner."""
+    places = [f"/proc/{pid}/{name}" for pid in pids for name in _ABOUT_A_PROCESS]
+    return [place for place in places if _is_readable(Path(place))]
+
+
+def _is_readable(place: Path) -> bool:
+    with contextlib.suppress(OSError):
+        if place.is_dir():
+            return bool(os.listdir(place))
+        return bool(place.read_bytes())
+    return False
+
+
+def commands(pids: list[int]) -> str:
+    """Their command lines, which everybody sees."""
+    lines = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            lines.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "))
+    return "\n".join(lines)
+
+
+def answers(ports: list[int], host: str = "127.0.0.1") -> list[str]:
+    """What comes back over HTTP without a token, but for refusals and counts for Prometheus."""
+    places = [f"http://{host}:{port}" for port in ports]
+    tried = [(method, f"{place}{path}", body) for place in places for method, path, body in _HTTP]
+    return [f"{method} {url}" for method, url, body in tried if _answers(method, url, body)]
+
+
+def _answers(method: str, url: str, body: Any) -> bool:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, method=method)
+    request.add_header("Content-Type", "application/json")
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return not response.read().startswith(b"# HELP")
+    except urllib.error.HTTPError as error:
+        return error.code == 500  # it was let in, and failed; HAProxy has a 503 for what is nowhere
+    except (OSError, HTTPException):
+        return False
+
+
+def calls(ports: list[int], mark: str, host: str = "127.0.0.1") -> dict[str, list[str]]:
+    """{how it ended: calls of Ray's without a token}; UNAUTHENTICATED is a refusal, UNIMPLEMENTED is no such call.
+
+    `mark` is a file that is made if a replica unpickles what comes.
+    """
+    pickle = _PICKLE % mark.encode()
+    sent = dict.fromkeys(_RAYS, b"") | dict.fromkeys(_SERVES, b"\x0a%c%b" % (len(pickle), pickle))
+    ended: dict[str, list[str]] = {}
+    for port in ports:
+        with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+            for name, body in sent.items():
+                code = _call(channel, name, body)
+                ended.setdefault(code, []).append(f"{port} {name}")
+                if code == "UNAVAILABLE":  # it speaks no gRPC
+                    break
+    return ended
+
+
+def _call(channel: Any, name: str, body: bytes) -> str:
+    try:
+        channel.unary_unary(name)(body, timeout=5)
+    except grpc.RpcError as error:
+        return str(error.code().name)
+    return "OK"
+
+
+def _become_stranger() -> None:
+    """For good: with no groups, and no way back."""
+    os.setgroups([])
+    os.setresgid(STRANGER, STRANGER, STRANGER)
+    os.setresuid(STRANGER, STRANGER, STRANGER)
+
+
+if __name__ == "__main__":
+    calls([1], "")  # imports what that user may not, as Python may lie where he may not come
+    answers([1])
+    _become_stranger()
+    print(json.dumps(globals()[sys.argv[1]](*json.load(sys.stdin))))
