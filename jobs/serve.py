@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 
 from pydantic import Field
@@ -19,7 +19,8 @@ from serve.app import ServeConfig, resolve
 from serve.cors import check_origins
 from serve.dashboard import Dashboard
 from serve.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
-from serve.haproxy import FRONT, PORTS, haproxy_environment
+from serve.door import DOOR, Door
+from serve.haproxy import ANYWHERE, PORTS, haproxy_environment
 from serve.keys import ValidKeys, read_keys
 from serve.logs import PIPE, copied, make_pipe
 from serve.run import HOST, check_host, find_port, prefer_port
@@ -55,15 +56,15 @@ def run(job: ServeJob) -> Summary:
     return _serve(job, config, address)
 
 
-def _switches(job: ServeJob, scratch: str) -> Environment:
-    """What a private Ray must know when it starts: the pipe of the log, and HAProxy.
+def _switches(job: ServeJob, door: Door, scratch: str) -> Environment:
+    """What a private Ray must know when it starts: the pipe of the log, and HAProxy, for which this opens the door.
 
     Nothing of HAProxy where auto finds none. Raises ConfigError where it was asked for.
     """
-    return {PIPE: make_pipe(scratch), **_haproxy_switches(job, scratch)}
+    return {PIPE: make_pipe(scratch), **_haproxy_switches(job, door, scratch)}
 
 
-def _haproxy_switches(job: ServeJob, scratch: str) -> Environment:
+def _haproxy_switches(job: ServeJob, door: Door, scratch: str) -> Environment:
     if job.ingress == "serve":
         return {}
     try:
@@ -73,22 +74,24 @@ def _haproxy_switches(job: ServeJob, scratch: str) -> Environment:
             raise
         print(f"behind Serve's own proxy, several times slower: {str(error).removeprefix('ingress: ')}", flush=True)
         return {}
+    hosts = [ANYWHERE] if job.host == ANYWHERE else sorted({HOST, job.host})
+    front = {DOOR: door.open(scratch, hosts, job.port)}
     ports = {variable: str(prefer_port(port)) for variable, port in PORTS.items()}  # another server may have these
-    front = {} if job.host == HOST else {FRONT: job.host}
     return environment | front | ports | {name: os.environ[name] for name in ports if name in os.environ}
 
 
 def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
     user_config = resolve(config)
     arguments, started = to_arguments(config), time.monotonic()
-    with _dashboard(job, address) as dashboard, deployed(
+    door = Door()
+    with _dashboard(job, address, door) as dashboard, deployed(
         arguments,
         host=job.host,
         port=job.port,
         prefix=job.prefix,
         start_timeout_s=job.start_timeout_s,
         dashboard=dashboard,
-    ) as url:  # fmt: skip
+    ) as url, closing(door):  # fmt: skip
         print(describe(url, user_config), flush=True)
         if warning := warn_of_table(config, user_config):
             print(warning, flush=True)
@@ -119,9 +122,9 @@ def _checked(job: ServeJob) -> ServeConfig:
 
 
 @contextmanager
-def _dashboard(job: ServeJob, address: str | None) -> Iterator[Dashboard]:
+def _dashboard(job: ServeJob, address: str | None, door: Door) -> Iterator[Dashboard]:
     """Connects to Ray, or starts a private one whose token lies in the workspace."""
-    with ray_session(address, job.dashboard_port, partial(_switches, job)) as dashboard:
+    with ray_session(address, job.dashboard_port, partial(_switches, job, door)) as dashboard:
         if address:
             yield Dashboard(dashboard)
             return
