@@ -152,15 +152,15 @@ def bad_starts(scratch: Path) -> Iterator[str]:
     shutil.copytree(model, scratch / "cut")
     weights = scratch / "cut" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
-    (scratch / "mlflow").mkdir()
-    (scratch / "mlflow" / "mlflow.db").write_bytes(b"no database" * 1000)
+    (scratch / "damaged" / "mlflow").mkdir(parents=True)
+    (scratch / "damaged" / "mlflow" / "mlflow.db").write_bytes(b"no database" * 1000)
     named = "model=models:/medembed@champion"
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         cases = {
             "weights cut off": [f"model={scratch}/cut"],
             "table cut off": [f"model={model}", f"table={scratch}/table"],
-            "damaged MLflow file": [named, f"workspace={scratch}/mlflow"],
+            "damaged MLflow file": [named, f"workspace={scratch}/damaged"],
             "MLflow server refuses": [named, "tracking_uri=http://127.0.0.1:9"],
             "MLflow server is silent": [named, f"tracking_uri=http://127.0.0.1:{port}"],
         }
@@ -211,11 +211,11 @@ def callers_leave(scratch: Path) -> Iterator[str]:
             for replica in replicas if state == "stopped replicas" else ():
                 replica.suspend()
             hang_up(port, 200)
-            time.sleep(5)
-            for replica in replicas:
-                replica.resume()
+            time.sleep(10)
             core = f"{cpu_s(running.find(HAPROXY), 5) / 5:.0%} of a core"
             held = connections(running.process, port)
+            for replica in replicas:
+                replica.resume()
             told = tell([ask(f"{running.url}/v1/embeddings")])
             yield f"200 callers left, {state}: HAProxy takes {core} and keeps {held} connections; then {told}"
 

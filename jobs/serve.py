@@ -23,7 +23,7 @@ from serve.door import DOOR, Door
 from serve.haproxy import ANYWHERE, PORTS, haproxy_environment
 from serve.keys import ValidKeys, read_keys
 from serve.logs import PIPE, copied, make_pipe
-from serve.run import HOST, check_host, find_port, prefer_port
+from serve.run import HOST, check_host, find_port
 from serve.scaling import check_room
 
 
@@ -76,8 +76,9 @@ def _haproxy_switches(job: ServeJob, door: Door, scratch: str) -> Environment:
         return {}
     hosts = [ANYWHERE] if job.host == ANYWHERE else sorted({HOST, job.host})
     front = {DOOR: door.open(scratch, hosts, job.port)}
-    ports = {variable: str(prefer_port(port)) for variable, port in PORTS.items()}  # another server may have these
-    return environment | front | ports | {name: os.environ[name] for name in ports if name in os.environ}
+    # Ray's own choice is the same for all servers of a machine: of two that start together, one would find it taken.
+    ports = {variable: os.environ.get(variable) or str(find_port(None)) for variable in PORTS}
+    return environment | front | ports
 
 
 def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:

@@ -26,7 +26,7 @@ from serve.work import Embedded, Model, Refused, Tokenized, Work, find_name
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_PAUSE_S = 60.0  # between two tries to load a model
+_LONGEST_PAUSE_S = 15.0  # between two tries to load a model
 
 
 class Replica:

@@ -56,11 +56,11 @@ _NOT_READY = _Refusal(f"nothing is served here yet; try again in {_RETRY_AFTER_S
 _NO_ROUTE = _Refusal("Not Found", "invalid_request_error", None)
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 # Of HAProxy for statistics and metrics, and of the proxy of Serve that takes requests while no replica runs.
-PORTS = {
-    "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
-    "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
-    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
-}
+PORTS = (
+    "RAY_SERVE_HAPROXY_STATS_PORT",
+    "RAY_SERVE_HAPROXY_METRICS_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
+)
 
 
 def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str, str]:
