@@ -45,8 +45,8 @@ cd "$0" && exec "$@" 2> /tmp/serve.log
 
 
 @contextmanager
-def serving(scratch: Path, *arguments: str, disk: bool = False) -> Iterator[Running]:
-    """A `medembed serve` of a tiny model with two replicas; all of it ends with the block, however it takes that."""
+def serving(scratch: Path, *arguments: str, replicas: int = 2, disk: bool = False) -> Iterator[Running]:
+    """A `medembed serve` of a tiny model; all of it ends with the block, however it takes that."""
     port, dashboard_port = free_ports(2)
     command = [
         sys.executable,
@@ -56,7 +56,7 @@ def serving(scratch: Path, *arguments: str, disk: bool = False) -> Iterator[Runn
         f"workspace={scratch}",
         f"port={port}",
         f"dashboard_port={dashboard_port}",
-        "replicas=2",
+        f"replicas={replicas}",
         *arguments,
     ]
     if disk:
@@ -122,13 +122,13 @@ def until_answered(running: Running, key: str = "", patience_s: float = 120) -> 
 def full_disk(scratch: Path) -> Iterator[str]:
     """The disk below Ray's and HAProxy's files, and the log, is full."""
     with serving(scratch, disk=True) as running:
-        for state in ("before", "full disk"):
+        for state, seconds in (("before", 20), ("full disk", 60)):
             if state == "full disk":
                 fill(Path(f"/proc/{running.process.pid}/root/tmp/fill"))
-            with ThreadPoolExecutor(4) as callers:
-                answers = list(callers.map(lambda _: ask(f"{running.url}/v1/embeddings"), range(150)))
+            with asking(f"{running.url}/v1/embeddings", every_s=0.02) as answers:
+                time.sleep(seconds)
             p50_ms = statistics.median(each.end - each.start for each in answers) * 1000
-            yield f"{state}: 150 requests, p50 {p50_ms:,.0f} ms: {tell(answers)}"
+            yield f"{state}: p50 {p50_ms:,.0f} ms, {tell(answers)}"
 
 
 def fill(file: Path) -> None:
@@ -225,27 +225,33 @@ def no_key(scratch: Path) -> Iterator[str]:
     (scratch / "keys").write_text(hashlib.sha256(KEY.encode()).hexdigest())
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    with serving(scratch, f"keys.file={scratch}/keys") as running:
-        embeddings = f"{running.url}/v1/embeddings"
-        with asking(f"{running.url}/health/ready", None, every_s=0.002):
-            time.sleep(1)
-            with asking(embeddings, key=KEY, every_s=0.2) as answers:
-                time.sleep(4)
-        yield f"/health/ready 500 times a second: {tell(answers)}"
+    with serving(scratch, f"keys.file={scratch}/keys", replicas=1) as running:
+        port, embeddings = int(running.url.rpartition(":")[2]), f"{running.url}/v1/embeddings"
+        probes = hold(port, 600, b"GET /health/ready HTTP/1.1\r\nHost: here\r\n\r\n")
+        with asking(embeddings, key=KEY, every_s=0.1) as answers:
+            time.sleep(2)
+        yield f"600 probes of /health/ready at once: {tell(answers)}"
+        for probe in probes:
+            probe.close()
         many = b'{"model": "medembed", "input": [' + b"[1]," * (2 << 20)
         many = many[: (8 << 20) - 2] + b"]}"
         with ThreadPoolExecutor(20) as callers, asking(embeddings, key=KEY, every_s=0.2) as answers:
             list(callers.map(lambda _: ask(embeddings, many, KEY), range(20)))
         yield f"20 bodies of [[1],[1],...], 8 MiB each: {tell(answers)}"
-        port = int(running.url.rpartition(":")[2])
-        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(4300)]
-        for client in held:
-            client.sendall(b"POST /v1/embeddings HTTP/1.1\r\nHost: here\r\n")
+        held = hold(port, 4300, b"POST /v1/embeddings HTTP/1.1\r\nHost: here\r\n")
         with asking(embeddings, key=KEY, every_s=0.5, timeout_s=60) as answers:
             time.sleep(45)
         yield f"4,300 requests that never end: {tell(answers)}"
         for client in held:
             client.close()
+
+
+def hold(port: int, count: int, sent: bytes) -> list[socket.socket]:
+    """Open so many connections, then send this on each of them."""
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    for client in clients:
+        client.sendall(sent)
+    return clients
 
 
 SCENARIOS: dict[str, Callable[[Path], Iterator[str]]] = {
