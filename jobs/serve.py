@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 
 from pydantic import Field
@@ -19,11 +19,12 @@ from serve.app import ServeConfig, resolve, resolve_ranker
 from serve.cors import check_origins
 from serve.dashboard import Dashboard
 from serve.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
-from serve.haproxy import FRONT, IMPATIENT, PORTS, haproxy_environment
+from serve.door import DOOR, Door
+from serve.haproxy import ANYWHERE, IMPATIENT, PORTS, haproxy_environment
 from serve.host import HOST, check_host
 from serve.keys import ValidKeys, read_keys
 from serve.logs import PIPE, copied, make_pipe
-from serve.run import find_port, prefer_port
+from serve.run import find_port
 from serve.scaling import check_room
 
 
@@ -56,15 +57,16 @@ def run(job: ServeJob) -> Summary:
     return _serve(job, config, address)
 
 
-def _switches(job: ServeJob, scratch: str) -> Environment:
-    """What a private Ray must know when it starts: the pipe of the log, whom to wait for how long, and HAProxy.
+def _switches(job: ServeJob, door: Door, scratch: str) -> Environment:
+    """What a private Ray must know when it starts: the pipe of the log, whom to wait for how long, and HAProxy, for
+    which this opens the door.
 
     Nothing of HAProxy where auto finds none. Raises ConfigError where it was asked for.
     """
-    return {PIPE: make_pipe(scratch), **IMPATIENT, **_haproxy_switches(job, scratch)}
+    return {PIPE: make_pipe(scratch), **IMPATIENT, **_haproxy_switches(job, door, scratch)}
 
 
-def _haproxy_switches(job: ServeJob, scratch: str) -> Environment:
+def _haproxy_switches(job: ServeJob, door: Door, scratch: str) -> Environment:
     if job.ingress == "serve":
         return {}
     try:
@@ -74,23 +76,26 @@ def _haproxy_switches(job: ServeJob, scratch: str) -> Environment:
             raise
         print(f"behind Serve's own proxy, several times slower: {str(error).removeprefix('ingress: ')}", flush=True)
         return {}
-    ports = {variable: str(prefer_port(port)) for variable, port in PORTS.items()}  # another server may have these
-    front = {} if job.host == HOST else {FRONT: job.host}
-    return environment | front | ports | {name: os.environ[name] for name in ports if name in os.environ}
+    hosts = [ANYWHERE] if job.host == ANYWHERE else sorted({HOST, job.host})
+    front = {DOOR: door.open(scratch, hosts, job.port)}
+    # Ray's own choice is the same for all servers of a machine: of two that start together, one would find it taken.
+    ports = {variable: os.environ.get(variable) or str(find_port(None)) for variable in PORTS}
+    return environment | front | ports
 
 
 def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
     user_config = resolve(config)
     ranker = resolve_ranker(config)
     arguments, started = to_arguments(config), time.monotonic()
-    with _dashboard(job, address) as dashboard, deployed(
+    door = Door()
+    with _dashboard(job, address, door) as dashboard, deployed(
         arguments,
         host=job.host,
         port=job.port,
         prefix=job.prefix,
         start_timeout_s=job.start_timeout_s,
         dashboard=dashboard,
-    ) as url:  # fmt: skip
+    ) as url, closing(door):  # fmt: skip
         print(describe(url, user_config, ranker), flush=True)
         if warning := warn_of_table(config, user_config):
             print(warning, flush=True)
@@ -120,9 +125,9 @@ def _checked(job: ServeJob) -> ServeConfig:
 
 
 @contextmanager
-def _dashboard(job: ServeJob, address: str | None) -> Iterator[Dashboard]:
+def _dashboard(job: ServeJob, address: str | None, door: Door) -> Iterator[Dashboard]:
     """Connects to Ray, or starts a private one whose token lies in the workspace."""
-    with ray_session(address, job.dashboard_port, partial(_switches, job)) as dashboard:
+    with ray_session(address, job.dashboard_port, partial(_switches, job, door)) as dashboard:
         if address:
             yield Dashboard(dashboard)
             return

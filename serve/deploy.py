@@ -18,7 +18,8 @@ from medembed.encoding.model_files import fetch_model, model_width, read_card
 from medembed.errors import ServiceError
 from serve.app import ServeConfig, read_arguments
 from serve.dashboard import IMPORT_PATH, Dashboard, token_file
-from serve.haproxy import ANYWHERE, FRONT
+from serve.door import DOOR
+from serve.haproxy import ANYWHERE
 from serve.host import HOST
 from serve.token import check_dashboard
 
@@ -51,7 +52,7 @@ def deployed(
 ) -> Iterator[str]:
     """Yields the base URL of the application, which answers there; ends Serve afterwards.
 
-    Callers reach it on `host`: where HAProxy was told so when Ray started, Serve itself stays on loopback.
+    Callers reach it on `host`: where this process lends its port to HAProxy, Serve itself stays on loopback.
 
     `ray.init` comes first. Raises ServiceError if Serve runs there already, or the application does not come up;
     ConfigError if that Ray asks for no token.
@@ -69,7 +70,7 @@ def deployed(
         logging.getLogger(name).setLevel(logging.ERROR)
     # Ours ends a request sooner, in OpenAI's shape; this ends one that waits in a proxy for a replica that never comes.
     timeout_s = read_arguments(arguments).limits.request_timeout_s + _PROXY_WAITS_S
-    listens = HOST if FRONT in os.environ else host
+    listens = HOST if DOOR in os.environ else host
     options = {"host": listens, "port": port, "request_timeout_s": timeout_s}
     url = f"http://{HOST if host == ANYWHERE else host}:{port}{prefix}"
     try:

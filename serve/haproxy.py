@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 
 from medembed.errors import ConfigError
 from medembed.privacy import own_folder
+from serve.door import DOOR, borrow
 
 Ingress = Literal["auto", "serve", "haproxy"]
 
@@ -34,9 +35,8 @@ class _Refusal(NamedTuple):
 
 HOST = "MEDEMBED_HAPROXY_HOST"  # where statistics and metrics of HAProxy listen
 ANYWHERE = "0.0.0.0"  # all addresses of this machine
-FRONT = "MEDEMBED_HAPROXY_FRONT"  # an address for callers, beside the one that Serve was told
 _OPEN_PORTS = re.compile(r"^(\s*bind )(?:\*)?:(\d+)$", re.MULTILINE)
-_FRONT = re.compile(r"^(frontend http_frontend\s+bind )(\S+)(:\d+)$", re.MULTILINE)
+_FRONT = re.compile(r"^(frontend http_frontend\n)\s+bind \S+\n", re.MULTILINE)
 _OPEN_SOCKET = re.compile(r"^(\s*stats socket \S+ mode )666", re.MULTILINE)
 _ERROR_FILE = re.compile(r"^\s*errorfile \d+ (\S+)$", re.MULTILINE)
 _ROUTED = re.compile(r"^\s*use_backend ", re.MULTILINE)
@@ -45,7 +45,8 @@ _NO_BACKEND = re.compile(r"^(backend default_backend\n\s*http-request return ).*
 _BY_SERVE = "{ status 404 408 500 503 } { res.hdr(content-type) -m beg text/plain }"
 _COMMAND = "medembed-haproxy"
 _LONGEST_FOLDER = 27  # Ray adds the node's id, 56 characters, and a socket's path has 97 at most
-_IDLE_S = 30  # of a caller who sends nothing more of a request
+_IDLE_S = 30  # of a caller who sends nothing more of a body
+_HEADERS_S = 10  # until the headers of a request are there: HAProxy has 4,096 connections at most
 _LEFT_S = 5  # that a connection is kept which its caller has closed
 _RETRY_AFTER_S = 1
 _LOST = _Refusal(
@@ -55,11 +56,11 @@ _NOT_READY = _Refusal(f"nothing is served here yet; try again in {_RETRY_AFTER_S
 _NO_ROUTE = _Refusal("Not Found", "invalid_request_error", None)
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 # Of HAProxy for statistics and metrics, and of the proxy of Serve that takes requests while no replica runs.
-PORTS = {
-    "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
-    "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
-    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
-}
+PORTS = (
+    "RAY_SERVE_HAPROXY_STATS_PORT",
+    "RAY_SERVE_HAPROXY_METRICS_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
+)
 # Has each HTTP server of Serve's end connections on which no request comes; see serve/patience.py.
 IMPATIENT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.patience.limit_waiting"}
 
@@ -122,13 +123,14 @@ def close_ports(config: str, host: str) -> str:
     return _OPEN_PORTS.sub(rf"\g<1>{host}:\2", config)
 
 
-def open_front(config: str, host: str) -> str:
-    """Return HAProxy's configuration that takes requests on another address, too, than Ray Serve was told.
+def open_front(config: str, descriptors: Sequence[int]) -> str:
+    """Return HAProxy's configuration that takes requests from sockets with these descriptors (see `serve.door`).
 
-    So that replicas, which listen where Serve was told, stay on loopback.
+    One that was started anew knows no replicas for a moment: it takes none then, so that callers wait.
     """
-    front = rf"\g<1>{host}\g<3>" if host == ANYWHERE else rf"\g<0>,{host}\g<3>"
-    return _FRONT.sub(front, config)
+    sockets = ",".join(f"fd@{each}" for each in descriptors)
+    bound = f"    bind {sockets}\n" if _ROUTED.search(config) else ""
+    return _FRONT.sub(rf"\g<1>{bound}", config)
 
 
 def close_socket(config: str) -> str:
@@ -143,12 +145,12 @@ def end_with_caller(config: str) -> str:
     buffers rather than the kernel's pipes, where an end that comes amid a body is seen late.
     """
     config = re.sub(r"^\s*option splice-(request|response)\n", "", config, flags=re.MULTILINE)
-    times = {"client-fin": _LEFT_S, "server-fin": _LEFT_S, "http-request": _IDLE_S}
+    times = {"client-fin": _LEFT_S, "server-fin": _LEFT_S, "http-request": _HEADERS_S}
     lines = "".join(f"    timeout {name} {seconds}s\n" for name, seconds in times.items())
     config = config.replace("    mode http\n", f"    mode http\n{lines}", 1)
     # By this header of Serve's a caller would have the request go on without him.
     kept = "    http-request del-header x-request-disconnect-disabled\n"
-    return re.sub(r"^(frontend http_frontend\n\s+bind .*\n)", rf"\g<1>{kept}", config, flags=re.MULTILINE)
+    return config.replace("frontend http_frontend\n", f"frontend http_frontend\n{kept}", 1)
 
 
 def refuse_as_openai(config: str) -> str:
@@ -210,10 +212,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         own_folder(place.parent.parent)
         own_folder(place.parent)
         config = place.read_text()
-        closed = close_socket(close_ports(config, os.environ.get(HOST, "127.0.0.1")))
-        if FRONT in os.environ:
-            closed = open_front(closed, os.environ[FRONT])
-        place.write_text(refuse_as_openai(end_with_caller(closed)))
+        changed = close_socket(close_ports(config, os.environ.get(HOST, "127.0.0.1")))
+        if DOOR in os.environ:
+            changed = open_front(changed, borrow(os.environ[DOOR]))
+        place.write_text(refuse_as_openai(end_with_caller(changed)))
         for path in set(_ERROR_FILE.findall(config)):
             Path(path).write_bytes(error_file())
     os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # it names this command

@@ -21,7 +21,7 @@ from serve.work import Model
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_PAUSE_S = 60.0  # between two tries to load a model
+_LONGEST_PAUSE_S = 15.0  # between two tries to load a model
 
 
 class _Loaded(Protocol):

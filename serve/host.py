@@ -2,10 +2,8 @@
 
 import ipaddress
 import logging
-import os
 
 from medembed.errors import ConfigError
-from serve.haproxy import FRONT
 
 logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
@@ -37,10 +35,9 @@ def check_serve(has_keys: bool, without_keys: bool) -> None:
     if not ray.is_initialized():
         return
     client = _get_global_client(raise_if_no_controller_running=False)
-    hosts = [] if client is None else [client.http_config.host, os.environ.get(FRONT)]
-    for host in filter(None, hosts):
-        if not _is_loopback(host):
-            _require_keys("http_options.host", host, has_keys, without_keys)
+    host = client.http_config.host if client is not None else None
+    if host and not _is_loopback(host):
+        _require_keys("http_options.host", host, has_keys, without_keys)
 
 
 def _is_loopback(host: str) -> bool:

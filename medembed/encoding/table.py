@@ -5,7 +5,9 @@ commit, whose properties name the data set.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -24,6 +26,8 @@ METADATA_KEY, RANGES_KEY = b"medembed", b"medembed.ranges"
 DATASET_PROPERTY = "medembed.dataset"
 UNSEEN_PROPERTY = "medembed.unseen"
 _IDS_PER_QUERY = 2000
+_REPAIR = "it is damaged: copy it again, or encode the corpus into a new table"
+_SOURCE_LINE = re.compile(r", /\S+:\d+:\d+$")  # of Lance's own code, behind its message
 
 
 @dataclass(frozen=True)
@@ -94,16 +98,18 @@ class Table:
         found: dict[str, npt.NDArray[np.float32]] = {}
         codec = self.codec()
         for start in range(0, len(wanted), _IDS_PER_QUERY):
-            rows = open_lance(self.uri, self.version).to_table(
-                columns=["document_id", "embedding"], filter=among(wanted[start : start + _IDS_PER_QUERY])
-            )
+            with _reading(self.uri):
+                rows = open_lance(self.uri, self.version).to_table(
+                    columns=["document_id", "embedding"], filter=among(wanted[start : start + _IDS_PER_QUERY])
+                )
             found.update(zip(rows["document_id"].to_pylist(), codec.read(rows["embedding"]), strict=True))
         return found
 
     def keys(self) -> Iterator[Keys]:
         """Ids and content hashes of each fragment's rows, in table order."""
         for fragment in open_lance(self.uri, self.version).get_fragments():
-            rows = fragment.to_table(columns=["document_id", "content_hash"]).combine_chunks()
+            with _reading(self.uri):
+                rows = fragment.to_table(columns=["document_id", "content_hash"]).combine_chunks()
             yield Keys(*(_joined(rows[name]) for name in ("document_id", "content_hash")))
 
     def codec(self) -> Codec:
@@ -157,7 +163,30 @@ def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
     check_encoder(table, encoder)
     if not table.rows:
         raise StorageError(f"{table.uri}: the embedding table is empty; encode a corpus into it.")
+    _check_files(table)
     return table
+
+
+def _check_files(table: Table) -> None:
+    """Raises StorageError if a file of this version is gone, or has another size than its commit says."""
+    files = storage.find_files(storage.join(table.uri, "data", "*"))
+    sizes = {uri.rpartition("/")[2]: size_bytes for uri, size_bytes, _ in files}
+    for fragment in open_lance(table.uri, table.version).get_fragments():
+        for file in fragment.metadata.files:
+            found, expected = sizes.get(file.path), file.file_size_bytes
+            if found is None or expected not in (None, found):
+                there = "no such file" if found is None else f"found {found:,} bytes, expected {expected:,}"
+                raise StorageError(f"{table.uri}: data/{file.path}: {there}; {_REPAIR}.")
+
+
+@contextmanager
+def _reading(uri: str) -> Iterator[None]:
+    """Raises StorageError for what Lance raises where it cannot read a file of a table."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError) as error:
+        reason = _SOURCE_LINE.sub("", str(error).splitlines()[0])
+        raise StorageError(f"{uri}: the embedding table cannot be read: {reason}; {_REPAIR}.") from None
 
 
 def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
@@ -175,7 +204,8 @@ def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
 def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
     """(document ids, embeddings float32 [n, width]) of one fragment."""
     dataset = open_lance(shard["uri"], shard["version"])
-    rows = dataset.get_fragment(shard["fragment"]).to_table(columns=["document_id", "embedding"])
+    with _reading(shard["uri"]):
+        rows = dataset.get_fragment(shard["fragment"]).to_table(columns=["document_id", "embedding"])
     return rows["document_id"].to_pylist(), _codec_of(dataset).read(rows["embedding"])
 
 
@@ -189,9 +219,10 @@ def files_of(fragment: Any) -> tuple[str, str]:
 def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeListArray:
     """Vectors of texts by their content hashes, as the table keeps them, in this order; the table has them all."""
     quoted = ", ".join(f"'{name}'" for name in sorted(set(hashes)))
-    rows = open_lance(uri, version).to_table(
-        columns=["content_hash", "embedding"], filter=f"content_hash IN ({quoted})"
-    )
+    with _reading(uri):
+        rows = open_lance(uri, version).to_table(
+            columns=["content_hash", "embedding"], filter=f"content_hash IN ({quoted})"
+        )
     place = {name: row for row, name in enumerate(rows["content_hash"].to_pylist())}
     return _joined(rows["embedding"]).take(pa.array([place[name] for name in hashes]))
 

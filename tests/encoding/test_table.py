@@ -1,6 +1,7 @@
 """Reading an embedding table on the driver."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import lance
@@ -73,3 +74,41 @@ def test_in_a_folder_a_table_with_another_name_is_found_by_the_encoder_that_made
     write_table(tmp_path / "tables/another", data, row, encoder="two")
     with pytest.raises(StorageError, match=r"2 tables of encoder two \(9a0b-12, another\); give the path of one"):
         open_table_of(folder, "two")
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:500])
+
+
+def _empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def _overwrite(file: Path) -> None:
+    """All but what the size says."""
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (_cut, r"found 500 bytes, expected [\d,]+; it is damaged"),
+        (_empty, r"found 0 bytes, expected [\d,]+; it is damaged"),
+        (Path.unlink, "no such file; it is damaged"),
+        (_overwrite, "cannot be read: .*; it is damaged: copy it again, or encode the corpus into a new table"),
+    ],
+)
+def test_a_damaged_file_of_a_table_is_told_with_its_name(damage: Callable[[Path], None], reason: str, tmp_path: Path):
+    corpus = write_corpus(tmp_path / "data", [{"document_id": f"d{n}"} for n in range(7)], 3)
+    uri = write_table(tmp_path / "t.lance", corpus, VECTORS).uri
+    damage(max(Path(uri, "data").iterdir()))
+    readers: list[Callable[[Table], object]] = [
+        lambda table: table.head(7),
+        lambda table: list(table.keys()),
+        lambda table: table.lookup([f"d{n}" for n in range(7)]),
+    ]
+    for read in readers:
+        with pytest.raises(StorageError, match=f"t.lance: .*{reason}") as told:
+            read(open_table_of(uri, "by hand"))
+        assert "\n" not in str(told.value)
+        assert "rust" not in str(told.value)

@@ -11,18 +11,21 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from ray.exceptions import RayActorError
 
 from medembed.errors import ConfigError
+from serve.door import DOOR, Door
 from serve.errors import explain
 from serve.haproxy import (
-    FRONT,
     close_ports,
     close_socket,
     end_with_caller,
@@ -112,7 +115,7 @@ def test_of_the_configuration_that_ray_writes_all_is_closed_and_a_caller_who_lef
     defaults = config.partition("defaults\n")[2].partition("\nfrontend")[0]
     times = {line.split()[1]: line.split()[2] for line in defaults.splitlines() if line.strip().startswith("timeout")}
     assert times == {
-        "client-fin": "5s", "server-fin": "5s", "http-request": "30s", "connect": "5s", "client": "30s",
+        "client-fin": "5s", "server-fin": "5s", "http-request": "10s", "connect": "5s", "client": "30s",
         "server": "130s", "http-keep-alive": "90s",
     }  # fmt: skip
     assert lines.count("http-request del-header x-request-disconnect-disabled") == 1
@@ -120,15 +123,16 @@ def test_of_the_configuration_that_ray_writes_all_is_closed_and_a_caller_who_lef
     assert "splice" not in config
 
 
-@pytest.mark.parametrize(
-    ("host", "front"), [("0.0.0.0", "0.0.0.0:8000"), ("192.0.2.7", "127.0.0.1:8000,192.0.2.7:8000")]
-)
-def test_callers_elsewhere_reach_the_front_of_haproxy_and_nothing_else(rays_own: str, host: str, front: str):
-    lines = open_front(close_ports(rays_own, "127.0.0.1"), host).splitlines()
+def test_callers_reach_haproxy_by_the_sockets_that_it_is_lent_and_wait_while_it_knows_nobody(rays_own: str):
+    closed = close_ports(rays_own, "127.0.0.1")
+    lines = open_front(closed, [7, 9]).splitlines()
     assert [line.split("bind ")[1] for line in lines if line.strip().startswith("bind")] == [
-        "127.0.0.1:9101", front, "127.0.0.1:8404",
+        "127.0.0.1:9101", "fd@7,fd@9", "127.0.0.1:8404",
     ]  # fmt: skip
     assert [line for line in lines if "server r 127.0.0.1:30000" in line], "replicas stay where Serve was told"
+    starting = re.sub(r"^ *use_backend .*$", "", closed, flags=re.MULTILINE)
+    assert "fd@" not in open_front(starting, [7, 9])
+    assert ":8000" not in open_front(starting, [7, 9])
 
 
 def test_a_folder_whose_name_is_too_long_for_haproxys_sockets_is_refused():
@@ -161,39 +165,73 @@ def test_where_nothing_is_deployed_yet_callers_are_told_to_come_again_and_a_path
     assert "text/plain lf-string" not in deployed + starting
 
 
-def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in_our_shape(tmp_path: Path):
-    metrics, front, dead, stats, proxy = free_ports(5)
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator["Proxy"]:
+    """The real HAProxy, which our command starts, its port held by this process."""
     folder = tmp_path / "haproxy"
     folder.mkdir(mode=0o755)
     (folder / "500.http").write_text("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
-    (folder / "haproxy.cfg").write_text(
-        CONFIG.format(folder=tmp_path, metrics=metrics, front=front, dead=dead, stats=stats, proxy=proxy)
-    )
-    command = Path(sys.executable).with_name("medembed-haproxy")
-    process = subprocess.Popen(
-        [command, "-db", "-f", str(folder / "haproxy.cfg")], stderr=subprocess.DEVNULL, preexec_fn=die_with_parent,
-        env=os.environ | {FRONT: "127.0.0.2"},
-    )  # fmt: skip
-    try:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{metrics}/", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        lost = ("replica_lost", 503, "1")
-        with plain_text_proxy(proxy):
-            refusals = [refusal(f"http://127.0.0.1:{front}/{path}") for path in ("v1/models", "waited", "elsewhere")]
-        assert refusals == [lost, lost, (None, 404, None)]
-        listening = subprocess.run(
-            [sys.executable, "-c", _LISTENING, str(process.pid)], capture_output=True, text=True, check=True
+    with closing(Door()) as door:
+        metrics, front, dead, stats, fallback = free_ports(5)
+        path = door.open(str(tmp_path), ["127.0.0.1", "127.0.0.2"], front)
+        config = CONFIG.format(folder=tmp_path, metrics=metrics, front=front, dead=dead, stats=stats, proxy=fallback)
+        with plain_text_proxy(fallback):
+            yield Proxy(folder, config, f"http://127.0.0.1:{front}", f"http://127.0.0.1:{metrics}", path)
+
+
+@dataclass(frozen=True)
+class Proxy:
+    folder: Path
+    config: str
+    url: str
+    metrics: str
+    door: str
+
+    @contextmanager
+    def started(self, config: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The process, once it answers; it is killed at the end."""
+        file = self.folder / "haproxy.cfg"
+        file.write_text(config)
+        command = [Path(sys.executable).with_name("medembed-haproxy"), "-db", "-f", str(file)]
+        process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent, env=os.environ | {DOOR: self.door}
         )
-        assert sorted(listening.stdout.split()) == ["127.0.0.1"] * 3 + ["127.0.0.2"]
-        assert folder.stat().st_mode & 0o777 == 0o700
-        assert (folder / "admin.sock").stat().st_mode & 0o777 == 0o600
-    finally:
-        process.terminate()
-        process.wait(10)
+        try:
+            for _ in range(100):
+                try:
+                    urllib.request.urlopen(self.metrics, timeout=5).close()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in_our_shape(proxy: Proxy):
+    with proxy.started(proxy.config) as process:
+        lost = ("replica_lost", 503, "1")
+        refusals = [refusal(f"{proxy.url}/{path}") for path in ("v1/models", "waited", "elsewhere")]
+        assert refusals == [lost, lost, (None, 404, None)]
+        sockets = psutil.Process(process.pid).net_connections("inet")
+        listening = [each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN]
+        assert sorted(listening) == ["127.0.0.1"] * 3 + ["127.0.0.2"]
+        assert proxy.folder.stat().st_mode & 0o777 == 0o700
+        for path in (proxy.folder / "admin.sock", Path(proxy.door)):
+            assert path.stat().st_mode & 0o777 == 0o600, "who has one sends the traffic elsewhere, or takes it"
+
+
+def test_no_caller_is_refused_while_a_haproxy_that_was_killed_is_started_anew(proxy: Proxy):
+    with proxy.started(proxy.config):
+        pass
+    with ThreadPoolExecutor() as callers:
+        waiting = callers.submit(refusal, f"{proxy.url}/waited")
+        with proxy.started(re.sub(r"^ *use_backend .*$", "", proxy.config, flags=re.MULTILINE)):
+            time.sleep(0.2)
+            assert not waiting.done(), "it knows nobody who could answer"
+        with proxy.started(proxy.config):
+            assert waiting.result(10) == ("replica_lost", 503, "1")
 
 
 @contextmanager
@@ -222,14 +260,6 @@ def refusal(url: str) -> tuple[str | None, int, str | None]:
         urllib.request.urlopen(url, timeout=10)
     code = json.loads(refused.value.read())["error"]["code"]
     return code, refused.value.code, refused.value.headers["retry-after"]
-
-
-_LISTENING = """
-import psutil, sys
-for each in psutil.Process(int(sys.argv[1])).net_connections("inet"):
-    if each.status == psutil.CONN_LISTEN:
-        print(each.laddr.ip)
-"""
 
 
 def test_a_ray_without_haproxy_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch):
