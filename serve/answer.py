@@ -16,6 +16,7 @@ from medembed.encoding.quantize import Ranges
 from medembed.encoding.table import open_table_of
 from serve.errors import RequestError
 from serve.outputs import convert
+from serve.settle import settle_later
 from serve.table import SearchConfig, SearchTable, load_search
 from serve.work import (
     Embedded,
@@ -73,10 +74,12 @@ class _Inputs:
 def load_served(user_config: dict[str, Any], encoding: EncodingConfig) -> Served:
     """The model of {"model": <folder URI>, "name", "version", "table": <URI or None>, "table_version", "search"}, warm.
 
+    It answers by plain torch until the faster backend is ready, some seconds later (`settle_later`).
+
     Without a table's version its newest is taken. Raises ModelError, or StorageError, ConfigError or DataError for a
     table that is not this model's or cannot be searched as `search`, a SearchConfig, wants.
     """
-    encoder = Encoder.load(user_config["model"], encoding)
+    encoder = Encoder.load(user_config["model"], encoding, settles_later=True)
     ranges, searched = None, None
     if user_config.get("table") is not None:
         table = open_table_of(user_config["table"], encoder.fingerprint, user_config.get("table_version"))
@@ -84,6 +87,7 @@ def load_served(user_config: dict[str, Any], encoding: EncodingConfig) -> Served
         searched = load_search(table, config, encoder.dimensions) if config.enabled else None
     encoder.encode(["warm up"], "query")
     model = describe_model(encoder, user_config["name"], user_config["version"], ranges, searched)
+    settle_later(encoder)
     return Served(encoder, model, ranges, searched)
 
 
