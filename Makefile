@@ -31,6 +31,7 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.evaluate_large
 	$(BIN)/python -m benchmarks.serve
+	$(BIN)/python -m benchmarks.serve_start
 	$(BIN)/python -m benchmarks.serve_swap
 	$(BIN)/python -m benchmarks.serve_scale
 	$(BIN)/python -m benchmarks.serve_overload

@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 from jobs.beforehand import check_outputs
 from jobs.cluster import HINT, check_head
+from jobs.few_processes import few_processes
 from jobs.hush import hush_raylet
 from jobs.model_check import check_models
 from jobs.private_ray import Environment, no_more, private_ray
@@ -167,10 +168,10 @@ def _mute_native_output() -> Iterator[None]:
 def _connect(address: str | None, dashboard_port: int | None) -> str:
     """Where the dashboard listens."""
     import ray
-    import ray.data
 
     hush_raylet()
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # it logs workers' tracebacks, which we raise anyway
+    # Read when a job imports ray.data, which takes a second: that logs workers' tracebacks, which we raise anyway.
+    os.environ["RAY_DATA_LOG_LEVEL"] = "CRITICAL"
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
     if not address:
         try:
@@ -192,7 +193,7 @@ def _connect(address: str | None, dashboard_port: int | None) -> str:
 def _start(dashboard_port: int | None, quiet: dict[str, Any]) -> Any:
     import ray
 
-    with _mute_native_output():
+    with _mute_native_output(), few_processes():
         return ray.init(
             address="local",
             num_cpus=(os.cpu_count() or 1) + SPARE_CPUS,

@@ -17,6 +17,7 @@ from medembed.encoding.table import open_table_of
 from serve.errors import RequestError
 from serve.facts import describe_model
 from serve.outputs import convert
+from serve.settle import settle_later
 from serve.table import SearchConfig, SearchTable, load_search
 from serve.work import (
     Bounded,
@@ -84,10 +85,12 @@ def load_served(user_config: dict[str, Any], encoding: EncodingConfig) -> Served
     """The model of {"model": <folder URI>, "name", "version", "training", "table": <URI or None>, "table_version",
     "search"}, warm.
 
+    It answers by plain torch until the faster backend is ready, some seconds later (`settle_later`).
+
     Without a table's version its newest is taken. Raises ModelError, or StorageError, ConfigError or DataError for a
     table that is not this model's or cannot be searched as `search`, a SearchConfig, wants.
     """
-    encoder = Encoder.load(user_config["model"], encoding)
+    encoder = Encoder.load(user_config["model"], encoding, settles_later=True)
     ranges, searched = None, None
     if user_config.get("table") is not None:
         table = open_table_of(user_config["table"], encoder.fingerprint, user_config.get("table_version"))
@@ -96,6 +99,7 @@ def load_served(user_config: dict[str, Any], encoding: EncodingConfig) -> Served
     encoder.encode(["warm up"], "query")
     named = (user_config["name"], user_config["version"])
     model = describe_model(encoder, *named, ranges, searched, user_config.get("training"))
+    settle_later(encoder)
     return Served(encoder, model, ranges, searched)
 
 

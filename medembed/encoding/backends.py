@@ -8,7 +8,7 @@ where its cosine to float32 is at least 0.9999.
 import copy
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,19 +91,24 @@ def choose_backend(model: Any, config: EncodingConfig) -> Backend:
         return plain
     probe = make_probe(model)
     if config.backend == "torch" or (config.backend == "auto" and _chosen.get(key) == "torch"):
-        return _pack(plain, probe)
+        _pack(plain, probe)
+        return plain
     if len(probe) > 1 or set(probe[0].features) != {"input_ids", "attention_mask"}:
         logger.info("encoding backend: torch (the model reads more than padded token ids)")
-        return _pack(plain, probe)
+        _pack(plain, probe)
+        return plain
     converted = _convert(plain, probe, config)  # before packing, which it could not trace
     if converted is not None and config.backend == "openvino":
         return converted
-    _pack(plain, probe)
+    undo = _pack(plain, probe)
     if converted is None:
         return plain
     if key not in _chosen:
         _chosen[key] = calibrate(plain, converted, probe * config.cpus_per_worker, key[1])
-    return converted if _chosen[key] == "openvino" else plain
+    if _chosen[key] == "torch":
+        return plain
+    undo()  # the packed weights would only take memory
+    return converted
 
 
 def calibrate(plain: Backend, converted: Backend, batches: Sequence[Batch], width: int) -> str:
@@ -173,20 +178,20 @@ def normalize(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def _pack(plain: TorchBackend, probe: Sequence[Batch]) -> TorchBackend:
-    """The backend, with its model's linear layers by oneDNN if they compute the same there."""
+def _pack(plain: TorchBackend, probe: Sequence[Batch]) -> Callable[[], None]:
+    """Have the model's linear layers computed by oneDNN if they compute the same there. Returns what undoes it."""
     width = int(plain.model.get_embedding_dimension() or 0)
     exact = unit_vectors(plain, probe, width)
     try:
         undo = pack(plain.model)
     except RuntimeError as error:
         logger.info("encoding backend: torch without oneDNN (%s)", str(error).splitlines()[0])
-        return plain
+        return lambda: None
     difference = np.abs(unit_vectors(plain, probe, width) - exact).max()
     if not difference <= LARGEST_DIFFERENCE:
         undo()
         logger.warning("encoding backend: torch without oneDNN (its vectors differ by %.1e)", difference)
-    return plain
+    return undo
 
 
 def _convert(plain: TorchBackend, probe: Sequence[Batch], config: EncodingConfig) -> OpenVinoBackend | None:

@@ -1,7 +1,10 @@
 """`Encoder`: texts -> unit embeddings, with the model's prompts, in token-budget batches."""
 
+import copy
+import gc
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,11 +50,12 @@ class Encoder:
         self.fingerprint, self.dimensions = fingerprint, tuple(dimensions)
 
     @classmethod
-    def load(cls, reference: str, config: EncodingConfig) -> Self:
+    def load(cls, reference: str, config: EncodingConfig, *, settles_later: bool = False) -> Self:
         """The encoder of a model folder, package:// or hf:// reference, on the backend of `choose_backend`.
 
-        Its weights are final: training takes `Encoder(load_model(...), config)`. Raises ModelError, or ConfigError
-        for a backend that is not installed.
+        `settles_later`: for the backend "auto", on plain torch until `settle` is called. Its weights are final:
+        training takes `Encoder(load_model(...), config)`. Raises ModelError, or ConfigError for a backend that is not
+        installed.
         """
         folder = fetch_encoder(reference)
         fingerprint = model_fingerprint(folder)
@@ -64,8 +68,24 @@ class Encoder:
             config,
             fingerprint=fingerprint,
             dimensions=[int(dimension) for dimension in read_card(folder).get("dimensions", ())],
-            backend=choose_backend(model, config),
+            backend=None if settles_later and config.backend == "auto" else choose_backend(model, config),
         )
+
+    def settle(self) -> None:
+        """Compute by the backend of `choose_backend` from now on, after `load(..., settles_later=True)`.
+
+        It takes seconds, in which other threads may encode. Trying a backend changes a model's layers, so a second
+        model is tried that shares the weights. OpenVINO has weights of its own: the model's are freed.
+        """
+        if self.config.backend != "auto":
+            return
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        model = copy.deepcopy(self.model, {id(tensor): tensor for tensor in tensors})
+        backend = choose_backend(model, self.config)
+        self.reader = Reader(model)
+        if backend.name == "openvino":
+            model.to("meta")
+        self.model, self.backend = model, backend
 
     def encode(
         self, texts: Sequence[str], role: Role = "document", *, steadily: bool = False
@@ -147,9 +167,10 @@ def _finish(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
     """The stock SentenceTransformer of a folder, in evaluation mode. Raises ModelError if it does not load."""
     silence_telemetry()
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging as transformers_logging
+    with _no_collection():
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()  # what it would warn of is an error below
@@ -167,3 +188,15 @@ def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
     check_loaded(model, folder)
     cut_to_positions(model)
     return model.eval()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Looks for no garbage meanwhile: importing makes a million objects, which all stay, and would take 15% longer."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

