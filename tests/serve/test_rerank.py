@@ -217,13 +217,15 @@ def test_a_request_is_computed_part_by_part_and_pairs_of_several_share_a_pass(ra
 
         works = (RerankWork(QUERY, TEXTS), RerankWork(QUERY, TEXTS[:1]), RerankWork("a", ["b"], model="other"))
         tasks = [asyncio.create_task(rerank(work, ranker, compute, batch_tokens=64)) for work in works]
-        while not all(task.done() for task in tasks):
-            await asyncio.wait(tasks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
+        while left := sum(not task.done() for task in tasks):
+            if len(waiting) < left:  # some are tokenising, in threads
+                await asyncio.sleep(0.001)
+                continue
             batch, waiting[:] = list(waiting), []
-            if batch:
-                passes.append(len(batch))
-                for (_, future), rows in zip(batch, compute_together([part for part, _ in batch]), strict=True):
-                    future.set_result(rows)
+            passes.append(len(batch))
+            for (_, future), rows in zip(batch, compute_together([part for part, _ in batch]), strict=True):
+                future.set_result(rows)
+            await asyncio.sleep(0)
         return [task.result() for task in tasks]
 
     large, small, other = asyncio.run(run())
