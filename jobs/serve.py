@@ -23,7 +23,7 @@ from serve.haproxy import FRONT, IMPATIENT, PORTS, haproxy_environment
 from serve.host import HOST, check_host
 from serve.keys import ValidKeys, read_keys
 from serve.logs import PIPE, copied, make_pipe
-from serve.run import find_port, prefer_port
+from serve.run import find_port
 from serve.scaling import check_room
 
 
@@ -74,7 +74,8 @@ def _haproxy_switches(job: ServeJob, scratch: str) -> Environment:
             raise
         print(f"behind Serve's own proxy, several times slower: {str(error).removeprefix('ingress: ')}", flush=True)
         return {}
-    ports = {variable: str(prefer_port(port)) for variable, port in PORTS.items()}  # another server may have these
+    # Not Ray's own numbers: of two servers that start at once, each would find them free.
+    ports = {variable: str(find_port(None)) for variable in PORTS}
     front = {} if job.host == HOST else {FRONT: job.host}
     return environment | front | ports | {name: os.environ[name] for name in ports if name in os.environ}
 

@@ -54,12 +54,9 @@ _LOST = _Refusal(
 _NOT_READY = _Refusal(f"nothing is served here yet; try again in {_RETRY_AFTER_S} s.", "server_error", "not_ready")
 _NO_ROUTE = _Refusal("Not Found", "invalid_request_error", None)
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
-# Of HAProxy for statistics and metrics, and of the proxy of Serve that takes requests while no replica runs.
-PORTS = {
-    "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
-    "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
-    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
-}
+# Variables of Ray's: ports of HAProxy for statistics and metrics, and of the proxy that takes requests while no replica
+# runs.
+PORTS = ("RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
 # Has each HTTP server of Serve's end connections on which no request comes; see serve/patience.py.
 IMPATIENT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.patience.limit_waiting"}
 

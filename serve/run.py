@@ -50,11 +50,3 @@ def find_port(port: int | None, host: str = HOST) -> int:
                 f"port {port} on {host}: {error.strerror}; stop what listens there or choose another port or host."
             ) from None
         return int(probe.getsockname()[1])
-
-
-def prefer_port(port: int) -> int:
-    """The port if it is free, else another one that is."""
-    try:
-        return find_port(port)
-    except ServiceError:
-        return find_port(None)
