@@ -146,7 +146,7 @@ def calls(ports: list[int], mark: str, host: str = "127.0.0.1") -> dict[str, lis
             for name, body in sent.items():
                 code = _call(channel, name, body)
                 ended.setdefault(code, []).append(f"{port} {name}")
-                if code == "UNAVAILABLE":  # it speaks no gRPC
+                if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):  # it speaks no gRPC
                     break
     return ended
 

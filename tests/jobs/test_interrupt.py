@@ -54,18 +54,22 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
     while not (children := descendants(job.pid, worker)):
         assert job.poll() is None, log.read_text()
         time.sleep(0.1)
-    time.sleep(1)  # until it is busy
+    (scratch,) = {Path(child.environ()["RAY_TMPDIR"]) for child in children if "raylet" in child.name()}
+    while not list(scratch.glob("medembed-store-*/*")):  # until its workers have met
+        assert job.poll() is None, log.read_text()
+        time.sleep(0.1)
     found = listeners(psutil.Process(job.pid))
     assert {each.address for each in found} == {"127.0.0.1"}
     ports = sorted(each.port for each in found)
     assert attack_sockets("answers", ports) == []
-    assert set(attack_sockets("calls", ports, str(tmp_path / "mark"))) <= REFUSED
-    (scratch,) = {Path(child.environ()["RAY_TMPDIR"]) for child in children if "raylet" in child.name()}
-    assert len(list(scratch.glob("medembed-store-*/*"))) == 1, "where the workers have met"
+    ended = attack_sockets("calls", ports, str(tmp_path / "mark"))
+    assert set(ended) <= REFUSED | {"DEADLINE_EXCEEDED"}, "gloo says nothing to a stranger"
     if os.getuid() == 0:
         pids = family(job.pid)
         assert attack("open_files", everything_below(scratch, output) + shared_memory(pids)) == []
         assert attack("open_processes", pids) == []
+    assert job.poll() is None, "nobody stops it so"
+    children = psutil.Process(job.pid).children(recursive=True)
     os.killpg(job.pid, signal.SIGINT)
     assert job.wait(60) == 130, log.read_text()
     assert "interrupted" in log.read_text().splitlines()[-1]
