@@ -9,7 +9,6 @@ from ray.serve import context
 
 from medembed.errors import ConfigError
 from serve.front import Front
-from serve.haproxy import FRONT
 from serve.host import check_host, check_serve
 from tests.serve.conftest import keys_of
 
@@ -49,12 +48,3 @@ def test_a_deployment_without_keys_on_a_serve_that_other_machines_reach_is_refus
 def test_what_this_machine_alone_reaches_needs_none(host: str | None, monkeypatch: pytest.MonkeyPatch):
     serve_on(host, monkeypatch)
     check_serve(has_keys=False, without_keys=False)
-    monkeypatch.setenv(FRONT, "127.0.0.2")
-    check_serve(has_keys=False, without_keys=False)
-
-
-def test_an_address_that_haproxy_has_beside_serves_own_counts_too(monkeypatch: pytest.MonkeyPatch):
-    serve_on("127.0.0.1", monkeypatch)
-    monkeypatch.setenv(FRONT, "0.0.0.0")
-    with pytest.raises(ConfigError, match="http_options.host: 0.0.0.0 is open"):
-        check_serve(has_keys=False, without_keys=False)
