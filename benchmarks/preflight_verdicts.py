@@ -117,7 +117,7 @@ def measure_gains(place: Place, case: Case) -> list[Gain]:
 
 def _scores(place: Place, case: Case, which: str) -> Scores:
     """NDCG@10 of each test query, from the folder if it was measured there."""
-    file = place.folder / "scores" / f"{case.training}-{which}.npz"
+    file = place.folder / "scores" / f"{place.key(case)}-{which}.npz"
     if not file.exists():
         model = place.model(case) if which == "base" else place.trained(case)
         scores = measure(place.material(case).sample, model)

@@ -1,11 +1,11 @@
 """The data sets, models and trainings whose gain is known, by which preflight's verdicts are checked."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.train_worth import ONTOLOGY, Material, Ours
-from benchmarks.verdict_rows import MAKERS, write_rows
+from benchmarks.verdict_rows import MAKERS, write_pairs, write_rows
 from benchmarks.worth import DIMENSIONS, MODEL
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
@@ -13,8 +13,11 @@ from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_model
 from medembed.encoding.model_files import fetch_model
+from medembed.mining.config import MiningConfig
+from medembed.mining.pairs import Pair, select_pairs
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample
+from medembed.training.trainer import train
 
 _DOCUMENTS = 1500
 
@@ -85,6 +88,10 @@ class Place:
             source = {"path": f"{self.data}/medquad/{file}.jsonl", "columns": tagged, **english}
         return prepare(SourceConfig.model_validate(source), SplitConfig(), f"{self.folder}/data/{name}")
 
+    def key(self, case: Case) -> str:
+        """What the trained model and the measured scores hang on: other code may split the data set otherwise."""
+        return f"{case.training}-{self.dataset(case.data).fingerprint}"
+
     def model(self, case: Case) -> str:
         """The base model, which reads as many tokens as training does."""
         if case.after is not None:
@@ -106,12 +113,18 @@ class Place:
 
     def trained(self, case: Case) -> str:
         """The model that training makes, from the folder if it is there."""
-        output = self.folder / "trained" / case.training
+        output = self.folder / "trained" / self.key(case)
         if not (output / "modules.json").exists():
-            seen = _earlier(case).pairs if case.after else 0
-            way = Ours({"batch_size": case.batch_size}, rewrite=(lambda rows: rows[seen:]) if seen else None)
-            way.train(replace(self.material(case), pairs=seen + case.pairs), 0, str(output))
+            material = self.material(case)
+            config = Ours({"batch_size": case.batch_size}).config(material, 0)
+            examples = write_pairs(material.dataset, self._pairs(case, material.dataset), f"{output}-examples")
+            train(material.dataset, examples, material.model, str(output), config)
         return str(output)
+
+    def _pairs(self, case: Case, dataset: Dataset) -> list[Pair]:
+        """The case's training pairs, behind those that its base model has seen."""
+        seen = _earlier(case).pairs if case.after else 0
+        return select_pairs(dataset, MiningConfig(max_pairs=seen + case.pairs))[seen:]
 
 
 def _earlier(case: Case) -> Case:

@@ -1,17 +1,22 @@
-"""Raw rows of the data sets by which preflight's verdicts are checked, made from public files in a folder."""
+"""What preflight's verdicts are checked with: raw rows made from public files, and training pairs."""
 
 import csv
 import gzip
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
 
+from medembed.artifact import NewOutput
+from medembed.data.dataset import Dataset, to_table
+from medembed.mining.examples import KIND, Examples
+from medembed.mining.pairs import Pair
+from medembed.schema import EXAMPLES, fingerprint
 from medembed.spelling import words_key
 
 Row = dict[str, str]  # query, document
@@ -28,6 +33,20 @@ def write_rows(name: str, data: Path, output: Path) -> str:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text("".join(lines))
     return str(output)
+
+
+def write_pairs(dataset: Dataset, pairs: Sequence[Pair], uri: str) -> Examples:
+    """Write training examples without negatives: these need no search, and so no embeddings."""
+    corpus = dataset.corpus().select(["document_id", "text"]).to_pylist()
+    text = {row["document_id"]: row["text"] for row in corpus}
+    rows = []
+    for pair in pairs:
+        positive = {"positive_id": pair.positive_id, "positive": text[pair.positive_id]}
+        rows.append({"query_id": pair.query_id, "query": pair.query, **positive, "negative_ids": [], "negatives": []})
+    entries = {"dataset": dataset.fingerprint, "config": {"negatives": 0}, "counts": {"examples": len(rows)}}
+    with NewOutput(uri, KIND, fingerprint(rows)) as output:
+        output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
+        return Examples(uri, output.commit(entries))
 
 
 def mix(data: Path) -> Iterator[Row]:
