@@ -69,7 +69,9 @@ def main(data: Path, model: str, folder: Path, names: tuple[str, ...], threads: 
                 gains = measure_gains(place, case)
                 assert found.survey is not None, "every case has dev queries"
                 print(f"\n{case.name}: {found.verdict.answer}", *found.verdict.reasons, sep="\n  ")
-                print(f"  documents before a positive: {found.survey.outranked}")
+                before = found.survey.outranked
+                if before is not None:
+                    print(f"  documents before a positive: {before.value:.3f} ({before.low:.3f} to {before.high:.3f})")
                 print("  gains:", *gains, sep="\n    ", flush=True)
                 lines.append(format_row(case, found, gains))
     print("", *lines, sep="\n")

@@ -57,7 +57,6 @@ CASES = (
     Case("diseases, at 384 alone", "diseases", "MiniLM", 1024, 64, (384,)),
     Case("diseases, answers shuffled", "shuffled", "MiniLM", 1024, 64),
     Case("MedQuAD, trained", "medquad", "MiniLM", 1024, 128, after="MedQuAD"),
-    Case("French codes and MedQuAD, trained", "mixed", "e5-small", 512, 128, after="French codes and MedQuAD"),
 )
 
 

@@ -70,11 +70,11 @@ def test_an_answer_in_another_language_does_not_count_in_a_pair_of_languages():
 
 
 def test_documents_before_a_positive_are_counted_with_all_dimensions_over_the_fair_sample():
-    positives = tuple({"d00": 1.0} if number < 30 else {"d01": 1.0} for number in range(60))
-    asked = replace(queries(), positives=positives, core=40)
+    names = ["d00"] * 30 + ["d01"] * 10 + ["d23"] * 10 + ["d01"] * 10
+    asked = replace(queries(), positives=tuple({name: 1.0} for name in names), core=50)
     found = survey(encoded(), asked, CORPUS, [2]).outranked
     assert found is not None
-    assert found.value == pytest.approx(10 * (1 / 23) / 40), "d00 alone is before d01, for 10 of 40 queries"
+    assert found.value == pytest.approx(10 * (1 / 23) / 50), "d00 alone is before d01, for 10 of 50 queries"
     assert 0 < found.low < found.value < found.high < 0.03
 
 
