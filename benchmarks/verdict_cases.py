@@ -1,16 +1,11 @@
 """The data sets, models and trainings whose gain is known, by which preflight's verdicts are checked."""
 
-import csv
-import gzip
-import io
-import json
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from benchmarks.train_worth import CHOSEN, ONTOLOGY, Material, Ours
+from benchmarks.train_worth import ONTOLOGY, Material, Ours
+from benchmarks.verdict_rows import MAKERS, write_pairs, write_rows
 from benchmarks.worth import DIMENSIONS, MODEL
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
@@ -18,16 +13,21 @@ from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_model
 from medembed.encoding.model_files import fetch_model
+from medembed.mining.config import MiningConfig
+from medembed.mining.pairs import Pair, select_pairs
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample
+from medembed.training.trainer import train
 
-_CODES, _QUESTIONS = 2000, 3000  # rows of each kind in the mixed data set
 _DOCUMENTS = 1500
 
 
 @dataclass(frozen=True)
 class Case:
-    """A data set with a base model and how it is trained; `after` names the case whose trained model is the base."""
+    """A data set with a base model and how it is trained.
+
+    `after` names the case whose trained model is the base; then `pairs` are others than those it was trained on.
+    """
 
     name: str
     data: str
@@ -36,6 +36,7 @@ class Case:
     tokens: int
     dimensions: tuple[int, ...] = DIMENSIONS
     after: str | None = None
+    batch_size: int = 64
 
     @property
     def training(self) -> str:
@@ -47,9 +48,14 @@ CASES = (
     Case("ontology", "ontology", "MiniLM", 1280, 48),
     Case("MedQuAD", "medquad", "MiniLM", 1024, 128),
     Case("MedQuAD, at 384 alone", "medquad", "MiniLM", 1024, 128, (384,)),
-    Case("MedQuAD's NHLBI pages", "nhlbi", "MiniLM", 1024, 128),
+    Case("MedQuAD's NHLBI pages", "nhlbi", "MiniLM", 1024, 128, batch_size=32),
+    Case("MedQuAD's MedlinePlus pages", "medlineplus", "MiniLM", 1024, 128, batch_size=32),
+    Case("MedQuAD's MedlinePlus pages, at 384 alone", "medlineplus", "MiniLM", 1024, 128, (384,), batch_size=32),
     Case("French codes and MedQuAD", "mixed", "e5-small", 1500, 128),
     Case("French codes and MedQuAD, at 384 alone", "mixed", "e5-small", 1500, 128, (384,)),
+    Case("diseases", "diseases", "MiniLM", 1024, 64),
+    Case("diseases, at 384 alone", "diseases", "MiniLM", 1024, 64, (384,)),
+    Case("diseases, answers shuffled", "shuffled", "MiniLM", 1024, 64),
     Case("MedQuAD, trained", "medquad", "MiniLM", 1024, 128, after="MedQuAD"),
 )
 
@@ -68,20 +74,27 @@ class Place:
 
     def dataset(self, name: str) -> Dataset:
         """The prepared data set of this name."""
-        tagged = {"tags": ["question_type", "source"]}
-        paths = {"medquad": f"{self.data}/medquad/*.jsonl", "nhlbi": f"{self.data}/medquad/nhlbi.jsonl"}
+        english = {"query_language": "en", "document_language": "en"}
+        source: dict[str, Any]
         if name == "ontology":
             source = ONTOLOGY
-        elif name == "mixed":
-            source = {"path": self._write_mixed(), "languages": ["en", "fr"]}
+        elif name in MAKERS:
+            path = write_rows(name, self.data, self.folder / f"{name}.jsonl")
+            source = {"path": path, **({"languages": ["en", "fr"]} if name == "mixed" else english)}
         else:
-            source = {"path": paths[name], "query_language": "en", "document_language": "en", "columns": tagged}
+            file = "*" if name == "medquad" else name
+            tagged = {"tags": ["question_type", "source"]}
+            source = {"path": f"{self.data}/medquad/{file}.jsonl", "columns": tagged, **english}
         return prepare(SourceConfig.model_validate(source), SplitConfig(), f"{self.folder}/data/{name}")
+
+    def key(self, case: Case) -> str:
+        """What the trained model and the measured scores hang on: other code may split the data set otherwise."""
+        return f"{case.training}-{self.dataset(case.data).fingerprint}"
 
     def model(self, case: Case) -> str:
         """The base model, which reads as many tokens as training does."""
         if case.after is not None:
-            return self.trained(next(earlier for earlier in CASES if earlier.name == case.after))
+            return self.trained(_earlier(case))
         cut = self.folder / "models" / f"{case.model}-{case.tokens}"
         if not cut.exists():
             model = load_model(fetch_model(MODEL if case.model == "MiniLM" else self.e5), EncodingConfig(), "cpu")
@@ -99,45 +112,20 @@ class Place:
 
     def trained(self, case: Case) -> str:
         """The model that training makes, from the folder if it is there."""
-        output = self.folder / "trained" / case.training
+        output = self.folder / "trained" / self.key(case)
         if not (output / "modules.json").exists():
-            Ours({"batch_size": min(CHOSEN["batch_size"], 32)} if case.data == "nhlbi" else {}).train(
-                self.material(case), 0, str(output)
-            )
+            material = self.material(case)
+            config = Ours({"batch_size": case.batch_size}).config(material, 0)
+            examples = write_pairs(material.dataset, self._pairs(case, material.dataset), f"{output}-examples")
+            train(material.dataset, examples, material.model, str(output), config)
         return str(output)
 
-    def _write_mixed(self) -> str:
-        """Pairs of French questions for French and for English labels of ICD-10, and MedQuAD's in English."""
-        path = self.folder / "mixed.jsonl"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(json.dumps(row) + "\n" for row in self._mix()))
-        return str(path)
-
-    def _mix(self) -> Iterator[dict[str, str]]:
-        english = dict(_read_english(self.data / "icd_10_v2019.xml"))
-        french = {row["code"]: row for row in _read_french(self.data / "cim10.csv.gz") if row["code"] in english}
-        codes = sorted(french, key=_hash)
-        for code in codes[:_CODES]:
-            yield {"query": french[code]["long"], "document": english[code]}
-        for code in codes[_CODES : 2 * _CODES]:
-            yield {"query": french[code]["short"], "document": french[code]["long"]}
-        lines = [line for path in sorted((self.data / "medquad").glob("*.jsonl")) for line in path.open()]
-        for line in sorted(lines, key=_hash)[:_QUESTIONS]:
-            row = json.loads(line)
-            yield {"query": row["question"], "document": row["answer"]}
+    def _pairs(self, case: Case, dataset: Dataset) -> list[Pair]:
+        """The case's training pairs, behind those that its base model has seen."""
+        seen = _earlier(case).pairs if case.after else 0
+        return select_pairs(dataset, MiningConfig(max_pairs=seen + case.pairs))[seen:]
 
 
-def _hash(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
-
-
-def _read_french(path: Path) -> Iterator[dict[str, str]]:
-    yield from csv.DictReader(io.StringIO(gzip.decompress(path.read_bytes()).decode()))
-
-
-def _read_english(path: Path) -> Iterator[tuple[str, str]]:
-    """(code without its dot, label) of categories and subcategories."""
-    text = path.read_text(encoding="utf-8-sig")
-    for code, label in re.findall(r"<name>([A-Z]\d\d(?:\.\d)?)</name>\s*<description>([^<]+)</description>", text):
-        yield code.replace(".", ""), label
+def _earlier(case: Case) -> Case:
+    """The case whose trained model is the base of this one."""
+    return next(earlier for earlier in CASES if earlier.name == case.after)

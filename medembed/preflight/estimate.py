@@ -47,10 +47,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Estimates:
-    """A value per query, float64 [Q], and each positive's chance to be among the first ten."""
+    """A value per query, float64 [Q], and each positive's chance to be among the first ten.
+
+    `outranked` is the share of the other documents that rank before a positive: 0.5 by chance.
+    """
 
     recall: Floats
     ndcg: Floats
+    outranked: Floats
     chances: tuple[dict[str, float], ...]
 
 
@@ -62,11 +66,11 @@ def estimate(
     positives: Sequence[dict[str, float]],
     unseen: int,
 ) -> Estimates:
-    """Recall@10 and NDCG@10 of each query on the whole corpus, at document level.
+    """Estimate how well each query finds its positives in the whole corpus, at document level.
 
     queries [Q, D] and rows [n, D] have unit rows; the last `drawn` rows are those of drawn documents. A document
     scores as its best row; ties go to the smaller id. positives [Q] are {document_id: grade above 0}; one that
-    has no row counts as not found. `unseen` is the number of documents that have no row here.
+    has no row counts as not found, behind all others. `unseen` is the number of documents that have no row here.
     """
     names, owner = np.unique([document_of(row_id) for row_id in row_ids], return_inverse=True)
     scores = np.full((len(names), len(queries)), -np.inf, dtype=np.float32)
@@ -76,19 +80,22 @@ def estimate(
     tails = -np.sort(-scores[is_drawn].T.astype(np.float64), axis=1)
     shape = fit_shape(tails)
     place = {name: number for number, name in enumerate(names.tolist())}
-    recall, ndcg = np.zeros(len(queries)), np.zeros(len(queries))
+    others = max(len(names) + unseen - 1, 1)
+    recall, ndcg, outranked = np.zeros(len(queries)), np.zeros(len(queries)), np.ones(len(queries))
     shown: list[dict[str, float]] = [dict.fromkeys(grades, 0.0) for grades in positives]
     for number, (column, tail, grades) in enumerate(zip(scores.T, tails, positives, strict=True)):
         for name, grade in grades.items():
             if name in place:
                 score = column[place[name]]
                 ahead = int((column > score).sum() + (column[: place[name]] == score).sum())
-                chances = _rank_chances(ahead, unseen * share_above(tail, float(score), shape))
+                expected = unseen * share_above(tail, float(score), shape)
+                chances = _rank_chances(ahead, expected)
                 shown[number][name] = float(chances.sum())
                 recall[number] += chances.sum() / len(grades)
                 ndcg[number] += grade * (chances @ _DISCOUNTS)
+                outranked[number] -= (1 - (ahead + expected) / others) / len(grades)
         ndcg[number] /= np.dot(sorted(grades.values(), reverse=True)[:K], _DISCOUNTS[: len(grades)])
-    return Estimates(recall, ndcg, tuple(shown))
+    return Estimates(recall, ndcg, outranked, tuple(shown))
 
 
 def fit_shape(scores: Floats) -> float:

@@ -52,12 +52,14 @@ class Survey:
     """Recall@10 wherever the model will be used.
 
     The first cell is that of all queries at full width. `few` {slice: queries} have too few groups
-    to be judged.
+    to be judged. `outranked` is the share of the other documents that rank before a positive, over
+    all queries at full width; None where these have too few groups.
     """
 
     cells: tuple[Cell, ...]
     kept: tuple[Kept, ...]
     few: dict[str, int]
+    outranked: Interval | None = None
 
 
 def measure_quality(encoded: Encoded, queries: Queries, corpus: Corpus) -> Quality:
@@ -86,12 +88,15 @@ def survey(encoded: Encoded, queries: Queries, corpus: Corpus, dimensions: Seque
         for width, entry in product(widths, slices)
     )
     groups = queries.groups[: queries.core]
+    if len(set(groups)) < SMALLEST_SLICE:
+        return Survey(cells, (), queries.few)
     full, *narrower = (found[width].recall[: queries.core] for width in widths)
     kept: list[Kept] = []
-    if full.any() and len(set(groups)) >= SMALLEST_SLICE:
+    if full.any():
         for width, recall in zip(widths[1:], narrower, strict=True):
             kept.append(Kept(width, ratio_interval(recall, full, groups, together=together)))
-    return Survey(cells, tuple(kept), queries.few)
+    outranked = ratio_interval(found[widths[0]].outranked[: queries.core], np.ones(queries.core), groups)
+    return Survey(cells, tuple(kept), queries.few, outranked)
 
 
 def _measure_cell(

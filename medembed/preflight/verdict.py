@@ -10,15 +10,23 @@ served, over all queries and in each slice. The model does badly if one cell is 
 if one dimension surely keeps under 90% of the full width's recall: training with that dimension
 brings nearly all of it back. It does well if no cell does badly or may do so. Of many cells the
 lowest is low by chance, too, so "surely" goes by intervals that hold for all cells at once.
+
+A recall near zero is no room to improve if the model surely orders documents by chance: then the
+pairs do not belong together, or the model cannot read the texts, and training mends neither.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from medembed.preflight.estimate import Interval
 from medembed.preflight.quality import ALL, Cell, Kept, Survey
 
 ENOUGH_PAIRS, TOO_FEW_PAIRS, GOOD_RECALL, GOOD_KEPT = 1000, 500, 0.70, 0.90
+# The share of the other documents before a positive: 0.5 by chance, in wrong pairs or unreadable
+# texts. With right pairs it was 0.00 to 0.05, also with a model for English asked in French, and 0.13
+# at most at 32 dimensions.
+CHANCE = 0.40
 
 Answer = Literal["fine-tune", "do not", "marginal"]
 
@@ -41,16 +49,17 @@ class _Finding(NamedTuple):
 def decide(pairs: int, found: Survey | None, split: str) -> Verdict:
     """The answer from the number of training pairs and the base model's recall@10.
 
-    `found` is None where no query measures it. Too few pairs settle it alone. Of what is said about
-    recall, the worst counts.
+    `found` is None where no query measures it. Too few pairs settle it alone, and so does an order by
+    chance. Of what is said about recall, the worst counts.
     """
-    enough = _judge_pairs(pairs)
+    needed = [_judge_pairs(pairs)]
     findings = [_Finding("marginal", f"The base model cannot be measured: no {split} query has a positive document.")]
     if found is not None:
+        needed += _judge_order(found.outranked)
         findings = [_judge_mean(found.cells[0], split), *_judge_cells(found), *_judge_kept(found.kept)]
     recall = _first(("fine-tune", "marginal", "do not"), [finding.answer for finding in findings])
-    answer = _first(("do not", "marginal", "fine-tune"), [enough.answer, recall])
-    return Verdict(answer, tuple(finding.reason for finding in (enough, *findings)))
+    answer = _first(("do not", "marginal", "fine-tune"), [*(finding.answer for finding in needed), recall])
+    return Verdict(answer, tuple(finding.reason for finding in (*needed, *findings)))
 
 
 def _first(order: Sequence[Answer], answers: Collection[Answer]) -> Answer:
@@ -64,6 +73,17 @@ def _judge_pairs(pairs: int) -> _Finding:
     if pairs < ENOUGH_PAIRS:
         return _Finding("marginal", f"{pairs:,} training pairs: {TOO_FEW_PAIRS} can be enough, {ENOUGH_PAIRS:,} are.")
     return _Finding("fine-tune", f"{pairs:,} training pairs: {ENOUGH_PAIRS:,} are enough.")
+
+
+def _judge_order(outranked: Interval | None) -> Iterator[_Finding]:
+    """What an order by chance says; nothing where the base model orders documents at all."""
+    if outranked is not None and outranked.low > CHANCE:
+        yield _Finding(
+            "do not",
+            f"{outranked.value:.0%} of all documents rank before a query's positive ({outranked.low:.0%} to "
+            f"{outranked.high:.0%}; by chance 50%). Training does not mend that: look whether the columns hold "
+            "queries and their answers; if they do, take a model that reads these texts.",
+        )
 
 
 def _judge_mean(cell: Cell, split: str) -> _Finding:

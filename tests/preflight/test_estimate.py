@@ -24,6 +24,7 @@ def test_with_nothing_unseen_recall_and_ndcg_are_those_counted_by_hand():
     assert found.recall.tolist() == [0.5]
     assert found.chances == ({"a": 0.0, "b": 1.0},)
     assert found.ndcg[0] == pytest.approx(3 / (3 + 1 / math.log2(3)))
+    assert found.outranked.tolist() == [0.5], "all others rank before a, none before b"
 
 
 def test_the_tenth_document_counts_and_the_eleventh_does_not():
@@ -83,9 +84,23 @@ def test_from_one_document_in_ten_the_recall_of_all_is_estimated_where_the_sampl
     assert estimated == pytest.approx(exact, abs=0.05)
 
 
-def test_a_positive_without_a_row_is_not_found():
+@pytest.mark.parametrize(("noise", "share"), [(0.22, 0.002), (1.0, 0.25), (1000.0, 0.5)])
+def test_the_share_before_a_positive_is_estimated_from_a_sample_and_is_half_by_chance(noise: float, share: float):
+    generator = np.random.default_rng(1)
+    documents = unit(generator.normal(size=(4000, 16)))
+    queries = unit(documents[:200] + noise * generator.normal(size=(200, 16)))
+    names = [f"d{number:04d}" for number in range(4000)]
+    positives = [{name: 1.0} for name in names[:200]]
+    exact = estimate(queries, documents, names, 0, positives, unseen=0).outranked.mean()
+    assert exact == pytest.approx(share, abs=0.03)
+    sampled = estimate(queries, documents[:600], names[:600], 400, positives, unseen=3400).outranked.mean()
+    assert sampled == pytest.approx(exact, abs=0.01)
+
+
+def test_a_positive_without_a_row_is_not_found_and_stands_behind_all_others():
     found = estimate(angles(0), angles(0, 10), ["a", "b"], 0, [{"a": 1.0, "lost": 1.0}], unseen=0)
     assert found.recall.tolist() == [0.5]
+    assert found.outranked.tolist() == [0.5]
 
 
 def test_the_tail_is_a_share_where_many_are_above_and_pareto_beyond():

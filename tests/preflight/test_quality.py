@@ -69,8 +69,18 @@ def test_an_answer_in_another_language_does_not_count_in_a_pair_of_languages():
     assert (at_two["fr -> fr"], at_two["fr -> en"], at_two["language fr"]) == (1.0, 0.0, 0.5)
 
 
+def test_documents_before_a_positive_are_counted_with_all_dimensions_over_the_fair_sample():
+    names = ["d00"] * 30 + ["d01"] * 10 + ["d23"] * 10 + ["d01"] * 10
+    asked = replace(queries(), positives=tuple({name: 1.0} for name in names), core=50)
+    found = survey(encoded(), asked, CORPUS, [2]).outranked
+    assert found is not None
+    assert found.value == pytest.approx(10 * (1 / 23) / 50), "d00 alone is before d01, for 10 of 50 queries"
+    assert 0 < found.low < found.value < found.high < 0.03
+
+
 def test_what_a_dimension_keeps_is_not_told_of_a_few_groups_or_of_nothing():
     few = replace(queries(), groups=("g",) * 60)
     assert survey(encoded(), few, CORPUS, [2]).kept == ()
+    assert survey(encoded(), few, CORPUS, [2]).outranked is None
     unfound = replace(queries(), positives=tuple({"absent": 1.0} for _ in range(60)))
     assert survey(encoded(), unfound, CORPUS, [2]).kept == ()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,27 @@ def test_the_worst_is_the_surest_and_not_the_lowest_by_chance():
         "The worst of 3 cells (dimension x slice) is fr -> en at 384 dimensions: 0.55 in 40 queries (0.46 to 0.64, "
         "wide enough for all cells at once): surely under 0.70, there is room to improve."
     )
+
+
+@pytest.mark.parametrize(
+    ("outranked", "answer"),
+    [
+        (Interval(0.50, 0.47, 0.53), "do not"),
+        (Interval(0.60, 0.57, 0.63), "do not"),
+        (Interval(0.46, 0.41, 0.51), "do not"),
+        (Interval(0.50, 0.39, 0.61), "fine-tune"),
+        (Interval(0.30, 0.27, 0.33), "fine-tune"),
+        (None, "fine-tune"),
+    ],
+)
+def test_where_a_model_surely_orders_by_chance_no_number_of_pairs_says_fine_tune(
+    outranked: Interval | None, answer: str
+):
+    missed = replace(survey(cell(Interval(0.01, 0.0, 0.04))), outranked=outranked)
+    verdict = decide(100_000, missed, "dev")
+    assert verdict.answer == answer
+    said = [reason for reason in verdict.reasons if "of all documents rank before a query's positive" in reason]
+    assert len(said) == (answer == "do not")
 
 
 def test_chance_in_many_slices_of_a_good_model_hardly_ever_says_fine_tune():
