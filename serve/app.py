@@ -31,7 +31,7 @@ from serve.haproxy import Ingress, is_behind_haproxy
 from serve.host import check_serve
 from serve.keys import KeysConfig, ValidKeys, read_keys
 from serve.logs import Target
-from serve.rerank import describe_ranker
+from serve.rerank import RerankConfig, describe_ranker
 from serve.scaling import (
     AutoscalingConfig,
     ReplicaCount,
@@ -44,21 +44,6 @@ from serve.token import check_ray
 
 if TYPE_CHECKING:
     from ray.serve import Application
-
-
-class RerankConfig(Config):
-    """A cross-encoder, in replicas of its own."""
-
-    model: str | None = Field(
-        default=None,
-        description="cross-encoder that ranks documents at POST /v1/rerank, by reference like `model`; null: none",
-    )
-    name: str = Field(default="reranker", description="model name that clients send")
-    replicas: ReplicaCount = Field(
-        default=1, description="replicas that hold it, or [fewest,most] by load; fewest may be 0"
-    )
-    cpus_per_replica: int = Field(default=1, ge=1, description="CPU cores and threads of one")
-    gpus_per_replica: float = Field(default=0, ge=0, description="GPUs of one")
 
 
 class ServeConfig(Config):

@@ -5,15 +5,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
+from pydantic import Field
+
+from medembed.config import Config
 from medembed.encoding.batching import Tokens
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.cross_encoder import CrossEncoder
 from serve.answer import Compute, compute_in_time
 from serve.errors import RequestError
 from serve.extras import UNKNOWN
+from serve.scaling import ReplicaCount
 from serve.work import Model, Refused, check_model, check_total
 
 _PAIRS_AT_ONCE = 64  # are tokenised before it is looked whether a request has too many tokens
+
+
+class RerankConfig(Config):
+    """A cross-encoder, in replicas of its own."""
+
+    model: str | None = Field(
+        default=None,
+        description="cross-encoder that ranks documents at POST /v1/rerank, by reference like `model`; null: none",
+    )
+    name: str = Field(default="reranker", description="model name that clients send")
+    replicas: ReplicaCount = Field(
+        default=1, description="replicas that hold it, or [fewest,most] by load; fewest may be 0"
+    )
+    cpus_per_replica: int = Field(default=1, ge=1, description="CPU cores and threads of one")
+    gpus_per_replica: float = Field(default=0, ge=0, description="GPUs of one")
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
 
     with caplog.at_level(logging.WARNING):
         assert asyncio.run(lose_and_find()) == "1"
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert pauses == [1, 2, 4, 8, 15, 15, 15, 15, 15]
     assert caplog.text.count(f"{tmp_path}/model: no such folder") == 1
     assert "version 1 is loaded after all" in caplog.text
 
