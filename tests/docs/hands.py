@@ -207,7 +207,11 @@ KINDS = (
     Kind(r"ray job submit .* python -m jobs\.\w+", checks.check_module, "test_pipeline runs it on a cluster"),
     Kind(r"prometheus --config\.file=", checks.check_file, "it is no Python package"),
     Kind(r"pip install 'medembed\[\w+\]'", checks.check_extra, "it needs a network"),
-    Kind(r"(\. \.venv/bin/activate|(umask 077; )?export \w+=\S+( \w+=\S+)*|umask 077)$", checks.no_check, "it is the shell's own"),
+    Kind(
+        r"(\. \.venv/bin/activate|(umask 077; )?export \w+=\S+( \w+=\S+)*|umask 077)$",
+        checks.no_check,
+        "it is the shell's own",
+    ),
     Kind(
         r"(umask 077 && )?ray get-auth-token --generate|mkdir -p ~/medembed-ray$|ray start --head$",
         checks.no_check,
