@@ -49,7 +49,6 @@ _RAYS = [
     "/ray.rpc.ReporterService/GetTraceback",
     "/ray.rpc.LogService/ListLogs",
     "/ray.rpc.events.EventAggregatorService/AddEvents",
-    "/ray.serve.RayServeAPIService/ListApplications",
 ]
 _SERVES = ["/ray.serve.ASGIService/HandleRequestWithRejection", "/ray.serve.ASGIService/HandleRequest"]
 _PICKLE = b"cposix\nsystem\n(S'touch %s'\ntR."
