@@ -68,7 +68,7 @@ def served(url: str) -> tuple[str, ...]:
     """(model, version, fingerprint, version of its table, "1.0") as the API says."""
     headers = {"Authorization": f"Bearer {KEY}"}
     with urllib.request.urlopen(urllib.request.Request(f"{url}/v1/models", headers=headers), timeout=30) as response:
-        (entry,) = json.load(response)["data"]
+        entry, _cross_encoder = json.load(response)["data"]
     return entry["id"], entry["version"], entry["fingerprint"], str(entry["table"]["version"]), "1.0"
 
 
