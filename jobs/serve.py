@@ -22,7 +22,7 @@ from serve.deploy import deployed, describe, kept_token, to_arguments, warn_of_t
 from serve.haproxy import FRONT, PORTS, haproxy_environment
 from serve.keys import ValidKeys, read_keys
 from serve.logs import PIPE, copied, make_pipe
-from serve.run import HOST, check_host, find_port, prefer_port
+from serve.run import HOST, check_host, find_port, keep_port
 from serve.scaling import check_room
 
 
@@ -73,7 +73,7 @@ def _haproxy_switches(job: ServeJob, scratch: str) -> Environment:
             raise
         print(f"behind Serve's own proxy, several times slower: {str(error).removeprefix('ingress: ')}", flush=True)
         return {}
-    ports = {variable: str(prefer_port(port)) for variable, port in PORTS.items()}  # another server may have these
+    ports = {variable: str(keep_port(port)) for variable, port in PORTS.items()}  # another server may have these
     front = {} if job.host == HOST else {FRONT: job.host}
     return environment | front | ports | {name: os.environ[name] for name in ports if name in os.environ}
 

@@ -72,9 +72,21 @@ def find_port(port: int | None, host: str = HOST) -> int:
         return int(probe.getsockname()[1])
 
 
-def prefer_port(port: int) -> int:
-    """The port if it is free, else another one that is."""
-    try:
-        return find_port(port)
-    except ServiceError:
-        return find_port(None)
+def keep_port(port: int) -> int:
+    """Return the port, or another one if it is taken; no other server gets it from here while this process lives.
+
+    It stays bound, which keeps none from listening on it who reuses addresses, as servers do.
+    """
+    for wanted in (port, 0):
+        with socket.socket() as strict, socket.socket() as kept:
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                strict.bind((HOST, wanted))  # fails also where another one keeps it
+                chosen = int(strict.getsockname()[1])
+                strict.close()
+                kept.bind((HOST, chosen))
+            except OSError:
+                continue
+            kept.detach()
+            return chosen
+    raise ServiceError(f"no port is free on {HOST}; stop what takes them.")
