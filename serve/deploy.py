@@ -74,7 +74,7 @@ def deployed(
     options = {"host": listens, "port": port, "request_timeout_s": timeout_s}
     url = f"http://{HOST if host == ANYWHERE else host}:{port}{prefix}"
     try:
-        serve.start(http_options=options, logging_config={"enable_access_log": False})
+        _start(options)
         app = {"name": APP, "route_prefix": prefix or "/", "import_path": IMPORT_PATH, "args": arguments}
         environment = dict(ray.get_runtime_context().runtime_env)
         if environment:  # how this repository's code came to the cluster
@@ -87,6 +87,24 @@ def deployed(
         # Ray prints on standard output that the controller's last call died with it, as it should.
         with contextlib.redirect_stdout(io.StringIO()):
             serve.shutdown()
+
+
+def _start(options: dict[str, Any]) -> None:
+    """Start Serve. Raises ServiceError if it does not come up, as where another program took a port meanwhile."""
+    from ray import serve
+    from ray.exceptions import RayError
+
+    try:
+        serve.start(http_options=options, logging_config={"enable_access_log": False})
+    except (RayError, TimeoutError) as error:
+        raise ServiceError(f"serving did not start: {reason_of_start(error)}") from None
+
+
+def reason_of_start(error: BaseException) -> str:
+    """The line in which HAProxy names the fault, which comes amid others, or the last one of the error."""
+    lines = [line.strip() for line in str(getattr(error, "cause", None) or error).splitlines() if line.strip()]
+    alerts = [line.partition(": ")[2] for line in lines if "cannot bind socket" in line]
+    return [type(error).__name__, *lines, *alerts[:1]][-1]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from serve.app import ServeConfig
-from serve.deploy import reason_of, warn_of_table
+from serve.deploy import reason_of, reason_of_start, warn_of_table
 
 RAISED = """A replica failed to start with exception. Retrying. Error:
 Traceback (most recent call last):
@@ -28,6 +28,21 @@ def test_a_start_that_failed_is_told_by_what_a_replica_raised(messages: dict[str
     deployments = {name: SimpleNamespace(message=message) for name, message in messages.items()}
     app: Any = SimpleNamespace(message="Failed to update the deployments ['Embedder'].", deployments=deployments)
     assert reason_of(app) == reason
+
+
+def test_a_serve_that_did_not_start_is_told_in_one_line_with_the_port_that_was_taken():
+    crash = (
+        "HAProxy crashed during startup: [NOTICE]   (17318) : haproxy version is 2.8.25\n"
+        "[ALERT]    (17318) : Binding [/x/haproxy.cfg:47] for frontend prometheus: cannot bind socket "
+        "(Address already in use) for [127.0.0.1:9101]\n"
+        "[ALERT]    (17318) : Some protocols failed to start their listeners! Exiting.\n"
+    )
+    wrapped: Any = RuntimeError("ray::HAProxyManager.ready()\n  File ...\n" + crash)
+    wrapped.cause = RuntimeError(crash)
+    taken = "Binding [/x/haproxy.cfg:47] for frontend prometheus: cannot bind socket (Address already in use) for "
+    assert reason_of_start(wrapped) == f"{taken}[127.0.0.1:9101]"
+    assert reason_of_start(TimeoutError("proxies not available after 60s.")) == "proxies not available after 60s."
+    assert reason_of_start(TimeoutError()) == "TimeoutError"
 
 
 def test_a_table_that_a_promotion_could_not_keep_is_told_at_the_start():
