@@ -217,7 +217,10 @@ def callers_leave(scratch: Path) -> Iterator[str]:
             for replica in replicas:
                 replica.resume()
             told = tell([ask(f"{running.url}/v1/embeddings")])
-            yield f"200 callers left, {state}: HAProxy takes {core} and keeps {held} connections; then {told}"
+            time.sleep(10)
+            after = connections(running.process, port)
+            kept = f"keeps {held} connections, {after} ten seconds after the replicas work again"
+            yield f"200 callers left, {state}: HAProxy takes {core}, {kept}; then {told}"
 
 
 def no_key(scratch: Path) -> Iterator[str]:

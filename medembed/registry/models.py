@@ -25,6 +25,7 @@ _PER_BATCH = 100  # MLflow takes no more parameters at once
 _RUNS_PER_PAGE = 100
 _PLAIN = re.compile(r"[\w.:/@ -]*")  # what stands in a filter as it is
 _SQLITE = "sqlite:///"
+_HTTP_CAUSE = re.compile(r"\(Caused by \w+\([\"'](?:\w+\(.*?\): )?(.*?)[\"']\)\)")  # of requests
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
@@ -238,6 +239,7 @@ def _connect(tracking_uri: str) -> Any:
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it tells of each new try
     try:
         if not tracking_uri.startswith(_SQLITE):
             client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
@@ -279,6 +281,8 @@ def explain(error: BaseException) -> ServiceError | None:
 
 def _first_line(error: BaseException) -> str:
     line = without_passwords((str(error).strip().splitlines() or [type(error).__name__])[0])
+    if cause := _HTTP_CAUSE.search(line):
+        line = cause[1]
     return line if line.endswith(".") else f"{line}."
 
 
