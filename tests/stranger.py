@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests import attacks
+from tests.sockets import Listener
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
 # How calls without a token may end: refused, no such call there, or no gRPC.
@@ -46,6 +47,20 @@ def attack(name: str, *arguments: Any) -> Any:
 def attack_sockets(name: str, *arguments: Any) -> Any:
     """The same of a function about ports, as this user where no other can be made: a port does not tell them apart."""
     return attack(name, *arguments) if os.getuid() == 0 else getattr(attacks, name)(*arguments)
+
+
+def attack_listeners(found: Collection[Listener], host: str, mark: Path) -> set[str]:
+    """Return the services of Ray's that refuse him, of all that listen on a machine whose address is `host`."""
+    everywhere = ("0.0.0.0", "::")
+    refused: set[str] = set()
+    for address in {host if each.address in everywhere else each.address for each in found}:
+        ports = sorted({each.port for each in found if each.address in (address, *everywhere)})
+        assert attack_sockets("answers", ports, address) == []
+        ended = attack_sockets("calls", ports, str(mark), address)
+        assert set(ended) <= REFUSED
+        refused |= {call.split("/")[1] for call in ended["UNAUTHENTICATED"]}
+    assert not mark.exists()
+    return refused
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from tests.alone import alone
 from tests.children import die_with_parent
 from tests.nodes import Cluster, free_port, stop, two_node_cluster
 from tests.sockets import elsewhere, listeners, watched
-from tests.stranger import REFUSED, attack, attack_sockets, everything_below, open_folder
+from tests.stranger import attack, attack_listeners, everything_below, open_folder
 
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parent.parent
@@ -58,9 +58,7 @@ def in_folder(
     pairs_file: Path, encoder_folder: Path, opened: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
     """The finished demo in a folder: the loop, then questions over HTTP."""
-    home = tmp_path_factory.mktemp("home")
-    root = opened / "pipeline"
-    root.mkdir(mode=0o755)
+    root, home = opened, tmp_path_factory.mktemp("home")
     (root / "demo.yaml").write_text("questions: [my heart pain]\nanswer_dimensions: [32, 8]\n")
     places = [f"source.path={pairs_file}", f"model={encoder_folder}", f"output={root}/out"]
     redirected = ("HF_HOME", "MPLCONFIGDIR")  # the tests' own; a user has none
@@ -260,18 +258,8 @@ def test_a_local_path_given_to_a_cluster_of_several_nodes_is_refused(two_nodes: 
 
 def test_another_user_opens_nothing_of_two_nodes_and_gets_no_call_through(two_nodes: TwoNodes, cluster: Cluster):
     found = {each for node in cluster.nodes for each in listeners(psutil.Process(node.pid))}
-    host = cluster.address.partition(":")[0]
-    addresses = {host if each.address in ("0.0.0.0", "::") else each.address for each in found}
-    mark = cluster.scratch.parent / "mark"
-    refused: set[str] = set()
-    for address in addresses:
-        ports = sorted(each.port for each in found if each.address in (address, "0.0.0.0", "::"))
-        assert attack_sockets("answers", ports, address) == []
-        ended = attack_sockets("calls", ports, str(mark), address)
-        assert set(ended) <= REFUSED
-        refused |= {call.split()[1].split("/")[1] for call in ended["UNAUTHENTICATED"]}
+    refused = attack_listeners(found, cluster.address.partition(":")[0], cluster.scratch.parent / "mark")
     assert refused >= {f"ray.rpc.{name}" for name in ("NodeInfoGcsService", "NodeManagerService", "CoreWorkerService")}
-    assert not mark.exists()
     if os.getuid() == 0:
         assert attack("open_files", everything_below(cluster.scratch)) == []
 
@@ -308,9 +296,6 @@ def test_a_server_without_keys_is_not_deployed_where_serve_listens_to_other_mach
     app = {"name": "medembed", "route_prefix": "/", "import_path": IMPORT_PATH, "args": {"model": f"{s3}/model"}}
     options = {"host": "0.0.0.0", "port": free_port()}
     dashboard.deploy({"proxy_location": "HeadOnly", "http_options": options, "applications": [app]})
-    state: dict[str, Any] = {}
-    while state.get("status") not in ("RUNNING", "DEPLOY_FAILED", "UNHEALTHY"):
+    while (state := dashboard.details()["applications"].get("medembed", {})).get("status") in (None, "DEPLOYING"):
         time.sleep(0.5)
-        state = dashboard.details()["applications"].get("medembed", {})
-    assert state["status"] == "DEPLOY_FAILED"
     assert "http_options.host: 0.0.0.0 is open to other machines, and this server has no keys" in state["message"]
