@@ -180,7 +180,6 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
     metrics = json.loads((out / "evaluation/metrics.json").read_text())
     (differences,) = metrics.pop("differences").values()
     assert metrics == summary["metrics"]["after"]
-    assert differences["ndcg@10"]["8"]["low"] > 0
     assert differences["ndcg@10"]["8"] == summary["metrics"]["differences"]["ndcg@10"]["8"]
     choices = done["recommend"]["choices"]
     assert list(choices) == ["best", "balanced", "light", "fastest"]
