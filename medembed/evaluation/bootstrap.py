@@ -194,40 +194,21 @@ def _expanded(reach: float, groups: float) -> float:
 
 
 class OneSided(NamedTuple):
-    """`low` and `high` each bound the difference from one side; `p` is that of "the difference is -margin or less"."""
+    """`low` and `high` each bound the difference from one side."""
 
     low: float
     high: float
-    p: float
 
 
-def one_sided(cell: Cell, drawn: Values, level: float, margin: float) -> OneSided:
+def one_sided(cell: Cell, drawn: Values, level: float) -> OneSided:
     """Bounds that each hold in `level` of cases, from a cell's differences in each resample [samples].
 
     Student's, with the resamples' standard error and as many degrees of freedom as the groups tell, as in `intervals`.
-    With fewer than FEWEST_GROUPS nothing is sure: all that the metric allows, and p is 1.
+    With fewer than FEWEST_GROUPS nothing is sure: all that the metric allows.
     """
     if cell.groups < FEWEST_GROUPS:
-        return OneSided(-cell.limit, cell.limit, 1.0)
+        return OneSided(-cell.limit, cell.limit)
     groups = cell.effective_groups
     error = float(drawn.std()) * float(np.sqrt(groups / (groups - 1)))
-    if error <= _ROUNDING:
-        return OneSided(cell.mean, cell.mean, 0.0 if cell.mean > -margin else 1.0)
     reach = float(special.stdtrit(groups - 1, level)) * error
-    p = float(special.stdtr(groups - 1, -(cell.mean + margin) / error))
-    return OneSided(cell.mean - reach, cell.mean + reach, p)
-
-
-def holm(ps: Sequence[float], level: float) -> list[tuple[float, bool]]:
-    """Of each p-value the level that its test gets and whether it holds, so that all hold together (Holm 1979).
-
-    The smallest gets 1/m of `level`, the next 1/(m-1); from the first that is above its own on, none holds.
-    """
-    order = np.argsort(np.asarray(ps), kind="stable")
-    found: list[tuple[float, bool]] = [(level, False)] * len(ps)
-    holds = True
-    for rank, place in enumerate(order.tolist()):
-        own = level / (len(ps) - rank)
-        holds = holds and ps[place] <= own
-        found[place] = own, holds
-    return found
+    return OneSided(cell.mean - reach, cell.mean + reach)

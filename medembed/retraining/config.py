@@ -48,14 +48,16 @@ class GateConfig(Config):
     """When a candidate may replace the champion."""
 
     tolerance: float = Field(
-        default=0.01, ge=0, lt=1, description="loss of NDCG@10 that a dimension or language may surely not exceed"
+        default=0.01, ge=0, lt=1, description="loss of NDCG@10 that no dimension or language may exceed"
     )
     confidence: float = Field(
-        default=0.95, gt=0.5, lt=1, description="of each one-sided bound, and of all cells together"
+        default=0.95,
+        gt=0.5,
+        lt=1,
+        description="that the objective rises, and that a dimension or language loses no more than the tolerance, "
+        "each judged with all others in view",
     )
-    min_queries: int = Field(
-        default=100, ge=10, description="cells of a dimension and language with fewer test queries are taken together"
-    )
+    min_queries: int = Field(default=30, ge=10, description="languages with fewer test queries are taken together")
     dimensions: tuple[int, ...] = Field(
         default=(), description="dimensions that are served, whose mean NDCG@10 is the objective; empty: all measured"
     )

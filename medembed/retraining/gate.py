@@ -1,7 +1,9 @@
 """Whether a candidate may replace the champion, from both evaluations on the same queries. Pure.
 
-It must be surely better on the old test queries or the new ones, not worse on the others beyond a tolerance, and in no
-dimension and language beyond it; all bounds are one-sided, from a paired bootstrap over groups of queries.
+It must be surely better on the old test queries or the new ones, and for neither, nor for any dimension and language,
+may the risk be large that it loses more than a tolerance. Bounds are one-sided, from a paired bootstrap over groups of
+queries; the risk of a cell is judged with all other cells in view, since a test set of a few hundred queries can prove
+of no single one that it did not lose a point.
 """
 
 from collections import Counter
@@ -13,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.errors import DataError
-from medembed.evaluation.bootstrap import FEWEST_GROUPS, Cell, Grouping, draw_differences, holm, mean_cell, one_sided
+from medembed.evaluation.bootstrap import FEWEST_GROUPS, Cell, Grouping, draw_differences, mean_cell, one_sided
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.result import Evaluation, Measured, principal_metrics
+from medembed.evaluation.shrink import risks_of_loss
 from medembed.retraining.config import GateConfig
 
 Outcome = Literal["better", "not better", "worse"]
@@ -31,6 +34,7 @@ class Row:
     """One difference: of the objective (dimension 0, every language) or of a cell; `low` and `high` are its bounds.
 
     `part` is the test queries that it is about: those of before, the new ones, or all where one part is too small.
+    `risk` is the probability that the candidate loses more than the tolerance; None where nothing was judged.
     """
 
     part: str
@@ -43,6 +47,7 @@ class Row:
     mean: float
     low: float
     high: float
+    risk: float | None
     verdict: Verdict
 
 
@@ -170,24 +175,40 @@ def _split(parts: dict[str, Mask], spoken: npt.NDArray[np.str_], least: int) -> 
 
 
 def _judge(wanted: Sequence[_Wanted], config: GateConfig, measured: EvaluationConfig) -> list[Row]:
-    """The objective's rows at the whole level, the cells' at what Holm leaves each; too small ones are undecided."""
-    drawn = draw_differences([one.cell for one in wanted], samples=measured.bootstrap_samples, seed=measured.seed).T
-    level, tolerance = config.confidence, config.tolerance
-    tested = [n for n, one in enumerate(wanted) if one.dimension and one.cell.units >= config.min_queries]
-    ps = [one_sided(wanted[n].cell, drawn[n], level, tolerance).p for n in tested]
-    found = dict(zip(tested, holm(ps, 1 - level), strict=True))
-    rows = []
-    for n, one in enumerate(wanted):
-        own, holds = found.get(n, (1 - level, False))
-        bound = one_sided(one.cell, drawn[n], 1 - own, tolerance)
-        passes = holds if one.dimension else bound.low >= -tolerance
-        verdict: Verdict = "pass" if passes else "undecided" if one.dimension and n not in found else "fail"
-        cell = one.cell
-        rows.append(
-            Row(one.part, one.dimension, one.language, cell.units, cell.groups, cell.before, cell.after, cell.mean,
-                bound.low, bound.high, verdict)
-        )  # fmt: skip
-    return rows
+    """Each difference with its bounds and its risk; cells of too few queries are undecided.
+
+    The objective's parts are judged together, and so are the cells.
+    """
+    drawn = draw_differences([one.cell for one in wanted], samples=measured.bootstrap_samples, seed=measured.seed)
+    objective = [n for n, one in enumerate(wanted) if not one.dimension]
+    cells = [n for n, one in enumerate(wanted) if one.dimension and one.cell.units >= config.min_queries]
+    risks: dict[int, float] = {}
+    for family in (objective, cells):
+        questions = [(wanted[n].part, wanted[n].language) for n in family]
+        judged = risks_of_loss([wanted[n].cell for n in family], drawn[:, family], questions, config.tolerance)
+        risks |= dict(zip(family, judged, strict=True))
+    return [_row(one, drawn[:, n], risks.get(n), config) for n, one in enumerate(wanted)]
+
+
+def _row(one: _Wanted, drawn: Values, risk: float | None, config: GateConfig) -> Row:
+    verdict: Verdict = "undecided"
+    if risk is not None:
+        verdict = "pass" if risk <= 1 - config.confidence else "fail"
+    bound = one_sided(one.cell, drawn, config.confidence)
+    return Row(
+        part=one.part,
+        dimension=one.dimension,
+        language=one.language,
+        queries=one.cell.units,
+        groups=one.cell.groups,
+        before=one.cell.before,
+        after=one.cell.after,
+        mean=one.cell.mean,
+        low=bound.low,
+        high=bound.high,
+        risk=risk,
+        verdict=verdict,
+    )
 
 
 def _conclude(rows: Sequence[Row], metric: str, config: GateConfig) -> tuple[Outcome, tuple[str, ...]]:
@@ -213,4 +234,5 @@ def _conclude(rows: Sequence[Row], metric: str, config: GateConfig) -> tuple[Out
 
 
 def _told(row: Row, metric: str) -> str:
-    return f"{metric} {row.before:.3f} -> {row.after:.3f}, {row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+    difference = f"{metric} {row.before:.3f} -> {row.after:.3f}, {row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+    return difference if row.risk is None else f"{difference}, risk {row.risk:.0%}"

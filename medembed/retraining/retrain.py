@@ -23,7 +23,7 @@ from medembed.retraining.gate import Decision
 from medembed.retraining.landing import Landing, look
 from medembed.retraining.ledger import Attempt, find_earlier, set_aside
 from medembed.retraining.stages import Stages, check_queries, place_of
-from medembed.retraining.told import show_decision
+from medembed.retraining.told import show_decision, show_power
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +79,9 @@ def _attempt(stages: Stages, publish: Publish) -> Retrained:
     new = find_new(before, dataset)
     if new:
         check_queries(dataset, new, champion, stages.config)
+        measured = stages.config.evaluation
+        languages = dataset.queries(measured.split, measured.tag)["language"].to_pylist()
+        logger.info("%s", show_power(languages, stages.config.gate.confidence))
     with stages.stage("encode what changed with the champion"):
         table = stages.encode(dataset, champion.model, champion.table, is_unseen=True)
     if not new:

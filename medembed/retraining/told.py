@@ -1,16 +1,49 @@
-"""A decision as people read it in a terminal and in MLflow."""
+"""What a test set can show, and what was decided by it, as people read it in a terminal and in MLflow."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
+
+from scipy import special
 
 from medembed.evaluation.screen import label
 from medembed.retraining.gate import Decision, Row
 
+# Standard deviation of the difference in NDCG@10 between a champion and its successor, from one question to another.
+_SPREAD_OF_A_QUESTION = 0.16
 _SAID = {"better": "PASSED", "not better": "NOT PROMOTED", "worse": "REFUSED"}
+
+
+def show_power(languages: Sequence[str], confidence: float) -> str:
+    """Return which loss test questions can show, all together and in each language; `languages` has each question's."""
+    counts = Counter(languages)
+    smallest = [
+        f"{count:,} in {language} of {_loss_shown(count, confidence)}" for language, count in counts.most_common()
+    ]
+    together = f"{len(languages):,} test questions can show a loss of {_loss_shown(len(languages), confidence)} points"
+    return together if len(counts) == 1 else f"{together}; {', '.join(smallest)}"
+
+
+def _loss_shown(count: int, confidence: float) -> str:
+    """The one-sided bound of the mean of so many differences, in points of NDCG@10."""
+    reach = float(special.ndtri(confidence))
+    return f"{100 * reach * _SPREAD_OF_A_QUESTION / math.sqrt(count):.1f}"
 
 
 def show_decision(decision: Decision, champion: str) -> list[str]:
     """A table of all differences, and the decision with its reasons."""
-    head = ["queries of", "dimensions", "language", "number", "champion", "candidate", "difference", "surely above", ""]
+    head = [
+        "queries of",
+        "dimensions",
+        "language",
+        "number",
+        "champion",
+        "candidate",
+        "difference",
+        "surely above",
+        "risk",
+        "",
+    ]
     lines = _columns([head, *(_row(row) for row in decision.rows)])
     verdict = f"gate: {_SAID[decision.outcome]}"
     return [
@@ -30,6 +63,7 @@ def _row(row: Row) -> list[str]:
         f"{row.after:.3f}",
         f"{row.mean:+.3f}",
         f"{row.low:+.3f}",
+        "-" if row.risk is None else f"{row.risk:.0%}",
         row.verdict,
     ]
 

@@ -51,11 +51,21 @@ def try_out(
     cell = mean_cell(before, after, np.ones(len(before)), Grouping(position, len(names)))
     assert cell is not None
     drawn = draw_differences([cell], samples=measured.bootstrap_samples, seed=measured.seed)[:, 0]
-    bound = one_sided(cell, drawn, gate.confidence, gate.tolerance)
+    bound = one_sided(cell, drawn, gate.confidence)
     return Row(
-        DEV, 0, ALL, cell.units, cell.groups, cell.before, cell.after, cell.mean, bound.low, bound.high,
-        "fail" if bound.high < -gate.tolerance else "pass",
-    )  # fmt: skip
+        part=DEV,
+        dimension=0,
+        language=ALL,
+        queries=cell.units,
+        groups=cell.groups,
+        before=cell.before,
+        after=cell.after,
+        mean=cell.mean,
+        low=bound.low,
+        high=bound.high,
+        risk=None,
+        verdict="fail" if bound.high < -gate.tolerance else "pass",
+    )
 
 
 def _score(
