@@ -142,7 +142,8 @@ def end_with_caller(config: str) -> str:
     """HAProxy's configuration in which a caller who left, or stopped in mid-request, costs nothing after some seconds.
 
     Without this a request that no replica reads goes on for an hour after its caller left. Data go by way of HAProxy's
-    buffers rather than the kernel's pipes, where an end that comes amid a body is seen late.
+    buffers rather than the kernel's pipes (splice): with these a caller who resets, once a replica has answered before
+    it read the body, has HAProxy 2.8.25 go in circles at a whole core, until all of its connections end.
     """
     config = re.sub(r"^\s*option splice-(request|response)\n", "", config, flags=re.MULTILINE)
     times = {"client-fin": _LEFT_S, "server-fin": _LEFT_S, "http-request": _HEADERS_S}

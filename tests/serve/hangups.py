@@ -28,12 +28,12 @@ def _close(client: socket.socket) -> None:
     client.close()
 
 
-def _reset(client: socket.socket) -> None:
+def reset(client: socket.socket) -> None:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 
 
-ENDS: tuple[Callable[[socket.socket], None], ...] = (_close, _reset)
+ENDS: tuple[Callable[[socket.socket], None], ...] = (_close, reset)
 
 
 def hang_up(port: int, times: int) -> None:

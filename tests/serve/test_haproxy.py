@@ -6,15 +6,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +19,6 @@ import pytest
 from ray.exceptions import RayActorError
 
 from medembed.errors import ConfigError
-from serve.door import DOOR, Door
 from serve.errors import explain
 from serve.haproxy import (
     close_ports,
@@ -35,47 +30,8 @@ from serve.haproxy import (
     open_front,
     refuse_as_openai,
 )
-from tests.children import die_with_parent
-
-# As Ray writes it, cut to what is changed and what HAProxy needs to start.
-CONFIG = """
-global
-    stats socket {folder}/haproxy/admin.sock mode 666 level admin expose-fd listeners
-defaults
-    mode http
-    option splice-request
-    timeout connect 1s
-    timeout client 5s
-    timeout server 5s
-    errorfile 503 {folder}/haproxy/500.http
-frontend prometheus
-    bind :{metrics}
-    http-request return status 200
-frontend http_frontend
-    bind 127.0.0.1:{front}
-    use_backend replicas if {{ path_beg /v1 }}
-    use_backend serve if {{ path_beg /waited }}
-    default_backend default_backend
-backend default_backend
-    http-request return status 404 content-type text/plain lf-string "Path"
-backend replicas
-    server lost 127.0.0.1:{dead}
-backend serve
-    server proxy 127.0.0.1:{proxy}
-listen stats
-  bind *:{stats}
-  stats enable
-"""
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+from tests.serve.hangups import REQUEST, cpu_s, reset
+from tests.serve.real_haproxy import CONFIG, Proxy, hasty_replica, held_port
 
 
 def test_ports_of_haproxy_itself_move_to_loopback_and_others_stay():
@@ -166,47 +122,10 @@ def test_where_nothing_is_deployed_yet_callers_are_told_to_come_again_and_a_path
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator["Proxy"]:
-    """The real HAProxy, which our command starts, its port held by this process."""
-    folder = tmp_path / "haproxy"
-    folder.mkdir(mode=0o755)
-    (folder / "500.http").write_text("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
-    with closing(Door()) as door:
-        metrics, front, dead, stats, fallback = free_ports(5)
-        path = door.open(str(tmp_path), ["127.0.0.1", "127.0.0.2"], front)
-        config = CONFIG.format(folder=tmp_path, metrics=metrics, front=front, dead=dead, stats=stats, proxy=fallback)
-        with plain_text_proxy(fallback):
-            yield Proxy(folder, config, f"http://127.0.0.1:{front}", f"http://127.0.0.1:{metrics}", path)
-
-
-@dataclass(frozen=True)
-class Proxy:
-    folder: Path
-    config: str
-    url: str
-    metrics: str
-    door: str
-
-    @contextmanager
-    def started(self, config: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The process, once it answers; it is killed at the end."""
-        file = self.folder / "haproxy.cfg"
-        file.write_text(config)
-        command = [Path(sys.executable).with_name("medembed-haproxy"), "-db", "-f", str(file)]
-        process = subprocess.Popen(
-            command, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent, env=os.environ | {DOOR: self.door}
-        )
-        try:
-            for _ in range(100):
-                try:
-                    urllib.request.urlopen(self.metrics, timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            yield process
-        finally:
-            process.kill()
-            process.wait(10)
+def proxy(tmp_path: Path) -> Iterator[Proxy]:
+    """The real HAProxy, its port held by this process."""
+    with held_port(tmp_path) as made:
+        yield made
 
 
 def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in_our_shape(proxy: Proxy):
@@ -222,6 +141,18 @@ def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in
             assert path.stat().st_mode & 0o777 == 0o600, "who has one sends the traffic elsewhere, or takes it"
 
 
+def test_callers_who_reset_when_they_are_answered_early_leave_haproxy_in_no_circle(proxy: Proxy):
+    port = int(proxy.url.rpartition(":")[2])
+    with hasty_replica(proxy.replica_port), proxy.started(proxy.config) as process:
+        for _ in range(60):
+            client = socket.create_connection(("127.0.0.1", port))
+            client.sendall(REQUEST)
+            time.sleep(0.01)  # until it is answered
+            reset(client)
+        time.sleep(0.5)
+        assert cpu_s([psutil.Process(process.pid)], seconds=1) < 0.1
+
+
 def test_no_caller_is_refused_while_a_haproxy_that_was_killed_is_started_anew(proxy: Proxy):
     with proxy.started(proxy.config):
         pass
@@ -232,26 +163,6 @@ def test_no_caller_is_refused_while_a_haproxy_that_was_killed_is_started_anew(pr
             assert not waiting.done(), "it knows nobody who could answer"
         with proxy.started(proxy.config):
             assert waiting.result(10) == ("replica_lost", 503, "1")
-
-
-@contextmanager
-def plain_text_proxy(port: int) -> Iterator[None]:
-    """What Serve's own proxy answers where no replica came in time."""
-
-    class Late(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(408)
-            self.send_header("content-type", "text/plain")
-            self.end_headers()
-            self.wfile.write(b"Request timed out")
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Late) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield
-        server.shutdown()
 
 
 def refusal(url: str) -> tuple[str | None, int, str | None]:
