@@ -69,7 +69,7 @@ def _do(world: World) -> Done:
     logs = [Path(os.environ["RAY_TMPDIR"], "ray"), world.server_scratch()]
     # A server's answer has ids as the data have them.
     printed = {one.text: one.output for one in [*typed.values(), *failed] if not one.text.startswith("curl ")}
-    traces = find_traces(world, logs, printed | {"metrics": read_metrics(world.server_scratch())})
+    traces = find_traces(world, logs, printed | {"metrics": read_metrics(world.url)})
     return Done(typed, failed, statuses, traces)
 
 
