@@ -58,12 +58,12 @@ def test_what_a_driver_had_not_heard_of_before_it_died_finds_its_place_in_the_co
     with caplog.at_level(logging.INFO):
         for examples, score in ((320, 0.4), (2400, 0.7), (320, 0.4), (640, 0.8), (2400, 0.7)):
             tell(follow, 0, **{OBJECTIVE: score, EXAMPLES: examples})
+    assert len(caplog.messages) == 3  # each once
     tell(follow, 0, **{OBJECTIVE: 0.8, EXAMPLES: 2400, DONE: "uri"})
     end(follow, 0)
     assert [(one.examples, one.objective) for one in follow.records.known[0].course] == [
         (320, 0.4), (640, 0.8), (2400, 0.7)
     ]  # fmt: skip
-    assert len(caplog.messages) == 3  # each once
 
 
 def test_a_trial_that_time_runs_out_on_is_not_over_and_holds_nothing(
