@@ -65,6 +65,7 @@ def test_a_token_that_every_user_can_read_is_refused_wherever_a_cluster_is_asked
     with open_folder() as root, dashboard({"authentication_mode": "token"}) as address:
         file = root / "auth_token"
         file.write_text("a token")
+        file.chmod(0o644)
         monkeypatch.delenv("RAY_AUTH_TOKEN")
         monkeypatch.setenv("RAY_AUTH_MODE", "token")
         monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
