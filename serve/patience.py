@@ -13,7 +13,7 @@ from uvicorn.protocols.http import auto
 LOOKS_EVERY_S = 15.0  # so that a caller has this long, and at most twice
 
 
-class Impatient(auto.AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever of its two uvicorn chose
+class Impatient(auto.AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # uvicorn chooses one of two classes at run time
     """A connection of uvicorn's that ends if two looks at it find the same state, and nobody at work.
 
     A request in work is the guard's to end; a connection that waits for a further one has uvicorn's own time-out.

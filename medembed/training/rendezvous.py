@@ -52,7 +52,7 @@ def meet_in(folder: str) -> None:
     """Has this process make its store by `make_store`."""
     # Not `from torch.distributed import rendezvous`: that is a function of the same name.
     module = importlib.import_module("torch.distributed.rendezvous")
-    module.TCPStore = partial(make_store, folder)  # type: ignore[attr-defined]
+    module.TCPStore = partial(make_store, folder)  # type: ignore[attr-defined]  # imported there, not exported
 
 
 def make_store(folder: str, host_name: str, port: int, *, world_size: int, **_: Any) -> Any:

@@ -50,8 +50,7 @@ NAME = "acme/tiny-v1.5"  # as people name models
 def start(tmp_path: Path, *arguments: str) -> str:
     """What a start says that must fail."""
     with pytest.raises(MedEmbedError) as caught:
-        # By Serve's own proxy: for HAProxy the command would start anew, in the place of this process.
-        run(load_config(ServeJob, [f"workspace={tmp_path}/ws", "ingress=serve", *arguments]))
+        run(load_config(ServeJob, [f"workspace={tmp_path}/ws", *arguments]))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -83,88 +83,122 @@ MEASURE = """(() => {
 })()"""
 
 
+class Walk:
+    """A page that is walked through, and what was seen of it by name."""
+
+    def __init__(self, page: Page, folder: Path) -> None:
+        self.page = page
+        self.folder = folder
+        self.seen: dict[str, Any] = {}
+
+    async def measure(self, name: str) -> None:
+        self.seen[name] = await self.page.run(MEASURE)
+        await self.page.screenshot(self.folder / f"{name}.png")
+
+    async def measure_error(self, name: str) -> None:
+        await self.page.wait(HAS_ERROR)
+        await self.measure(name)
+
+
 async def walk(chromium: str, folder: Path, url: str, plain: str) -> dict[str, Any]:
     """What was seen on the way through the page."""
-    seen: dict[str, Any] = {}
     async with open_page(chromium, folder) as page:
+        way = Walk(page, folder)
+        await _unlock(way, url)
+        await _search(way)
+        await _compare(way)
+        await _be_attacked(way)
+        await _open_link(way)
+        await _compare_without_table(way, plain)
+        way.seen["errors"] = page.errors
+    return way.seen
 
-        async def measure(name: str) -> None:
-            seen[name] = await page.run(MEASURE)
-            await page.screenshot(folder / f"{name}.png")
 
-        await page.look(DESKTOP)
-        await page.go(url)
-        await measure("locked")
-        await page.type("wrong")
-        await page.wait(HAS_ERROR)
-        await measure("wrong key")
-        await page.type(KEY)
-        await page.wait("document.activeElement.id === 'question'")
-        await measure("empty")
-        await ask(page, "document.querySelector('#example-list button').click()")
-        await measure("desktop")
-        seen["kept"] = await page.run("JSON.stringify([document.cookie, localStorage.length, sessionStorage.length])")
-        await page.look(DESKTOP, is_dark=True)
-        await measure("dark")
-        await page.look(PHONE)
-        await measure("phone")
-        await page.run("document.getElementById('question').focus()")
-        await page.type("heart " * 99)
-        await page.wait(HAS_ERROR)
-        await measure("too long")
-        await fill(page, "search", {"query": QUESTION, "dimensions": "32"})
-        await measure("full width")
-        await fill(page, "search", FUNNEL)
-        await measure("funnel")
-        seen["search"] = await take(page)
-        await page.run("document.getElementById('compare-tab').click()")
-        await fill(page, "compare", COMPARED)
-        await page.run("document.getElementById('facts').open = true")
-        await measure("beside")
-        await page.look(DESKTOP, is_dark=True)
-        await measure("beside, dark")
-        seen["compare"] = await take(page)
-        click = "document.getElementById('copy-snippet').click()"
-        await page.send("Runtime.evaluate", expression=click, userGesture=True)
-        await page.wait("document.getElementById('copied').textContent")
-        seen["copied"] = await page.run("document.getElementById('copied').textContent")
-        await page.run("document.getElementById('rows').value = 'heart\\n'.repeat(51)")
-        await page.run("document.getElementById('compare-form').requestSubmit()")
-        await page.wait(HAS_ERROR)
-        await measure("too many")
-        seen["hacked"] = await page.run(
-            "(() => { const node = document.createElement('script'); node.textContent = 'window.hacked = 1';"
-            "document.body.append(node); return window.hacked ?? null; })()"
-        )
-        seen["blocked"], page.errors = page.errors, []
+async def _unlock(way: Walk, url: str) -> None:
+    page = way.page
+    await page.look(DESKTOP)
+    await page.go(url)
+    await way.measure("locked")
+    await page.type("wrong")
+    await way.measure_error("wrong key")
+    await page.type(KEY)
+    await page.wait("document.activeElement.id === 'question'")
+    await way.measure("empty")
 
-        await page.go(seen["search"]["link"].replace("#", "?opened#"))  # anew, as somebody else opens it
-        await ask(
-            page,
-            f"(() => {{ const key = document.getElementById('key'); key.value = '{KEY}';"
-            "key.form.requestSubmit(); })()",
-        )
-        await measure("opened")
-        await page.run("location.hash = 'view=search&query=heart&dimensions=7'")
-        await page.wait(HAS_ERROR)
-        await measure("unfit link")
 
-        await page.look(PHONE, language="fr-FR")
-        await page.go(plain)
-        await measure("plain")
-        await page.send("Input.insertText", text="douleur\npain of the heart\nskin rash")
-        for _ in range(4):  # the role, the other texts, their role
-            await page.press("Tab", 9)
+async def _search(way: Walk) -> None:
+    page = way.page
+    await ask(page, "document.querySelector('#example-list button').click()")
+    await way.measure("desktop")
+    way.seen["kept"] = await page.run("JSON.stringify([document.cookie, localStorage.length, sessionStorage.length])")
+    await page.look(DESKTOP, is_dark=True)
+    await way.measure("dark")
+    await page.look(PHONE)
+    await way.measure("phone")
+    await page.run("document.getElementById('question').focus()")
+    await page.type("heart " * 99)
+    await way.measure_error("too long")
+    await fill(page, "search", {"query": QUESTION, "dimensions": "32"})
+    await way.measure("full width")
+    await fill(page, "search", FUNNEL)
+    await way.measure("funnel")
+    way.seen["search"] = await take(page)
+
+
+async def _compare(way: Walk) -> None:
+    page = way.page
+    await page.run("document.getElementById('compare-tab').click()")
+    await fill(page, "compare", COMPARED)
+    await page.run("document.getElementById('facts').open = true")
+    await way.measure("beside")
+    await page.look(DESKTOP, is_dark=True)
+    await way.measure("beside, dark")
+    way.seen["compare"] = await take(page)
+    click = "document.getElementById('copy-snippet').click()"
+    await page.send("Runtime.evaluate", expression=click, userGesture=True)
+    await page.wait("document.getElementById('copied').textContent")
+    way.seen["copied"] = await page.run("document.getElementById('copied').textContent")
+    await page.run("document.getElementById('rows').value = 'heart\\n'.repeat(51)")
+    await page.run("document.getElementById('compare-form').requestSubmit()")
+    await way.measure_error("too many")
+
+
+async def _be_attacked(way: Walk) -> None:
+    """A script that something put into the page does not run."""
+    way.seen["hacked"] = await way.page.run(
+        "(() => { const node = document.createElement('script'); node.textContent = 'window.hacked = 1';"
+        "document.body.append(node); return window.hacked ?? null; })()"
+    )
+    way.seen["blocked"] = way.page.errors
+    way.page.errors = []
+
+
+async def _open_link(way: Walk) -> None:
+    page = way.page
+    await page.go(way.seen["search"]["link"].replace("#", "?opened#"))  # anew, as somebody else opens it
+    await ask(
+        page,
+        f"(() => {{ const key = document.getElementById('key'); key.value = '{KEY}';key.form.requestSubmit(); }})()",
+    )
+    await way.measure("opened")
+    await page.run("location.hash = 'view=search&query=heart&dimensions=7'")
+    await way.measure_error("unfit link")
+
+
+async def _compare_without_table(way: Walk, plain: str) -> None:
+    page = way.page
+    await page.look(PHONE, language="fr-FR")
+    await page.go(plain)
+    await way.measure("plain")
+    await page.send("Input.insertText", text="douleur\npain of the heart\nskin rash")
+    for _ in range(5):  # the role, the other texts, their role, the dimension, the button
         await page.press("Tab", 9)
-        await page.press("Enter", 13, "\r")
-        await page.wait("document.getElementById('matrices').checkVisibility()")
-        await measure("compared")
-        await page.run("location.hash = 'view=toString&query=heart'")
-        await page.run("location.hash = 'view=search&query=heart'")
-        await page.wait(HAS_ERROR)
-        await measure("unfit view")
-        seen["errors"] = page.errors
-    return seen
+    await page.press("Enter", 13, "\r")
+    await page.wait("document.getElementById('matrices').checkVisibility()")
+    await way.measure("compared")
+    await page.run("location.hash = 'view=toString&query=heart'")
+    await page.run("location.hash = 'view=search&query=heart'")
+    await way.measure_error("unfit view")
 
 
 async def ask(page: Page, action: str) -> None:

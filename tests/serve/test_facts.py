@@ -11,6 +11,7 @@ from medembed.encoding.model_files import CARD, model_fingerprint
 from serve.answer import Served
 from serve.app import ServeConfig, resolve
 from serve.facts import read_training
+from serve.work import Model
 from tests.serve.conftest import PROMPTS, load
 from tests.tiny import make_encoder
 
@@ -42,10 +43,13 @@ def test_a_model_without_a_card_that_names_its_parent_has_no_training(tmp_path: 
     assert read_training(tmp_path) is None
 
 
+def facts_of(model: Model) -> tuple[dict[str, str], bool, list[str]]:
+    return model["prompts"], model["has_roles"], model["pooling"]
+
+
 def test_prompts_roles_and_pooling_are_the_loaded_models(trained: Served, stock: Served):
-    facts = ("prompts", "has_roles", "pooling")
-    assert [trained.model[name] for name in facts] == [PROMPTS, True, ["mean"]]  # type: ignore[literal-required]
-    assert [stock.model[name] for name in facts] == [{"document": "", "query": ""}, False, ["mean"]]  # type: ignore[literal-required]
+    assert facts_of(trained.model) == (PROMPTS, True, ["mean"])
+    assert facts_of(stock.model) == ({"document": "", "query": ""}, False, ["mean"])
 
 
 def test_the_served_model_says_which_of_the_others_it_was_trained_from(encoder_folder: Path, tmp_path: Path):
