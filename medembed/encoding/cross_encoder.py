@@ -11,13 +11,13 @@ from medembed.encoding.agreement import LARGEST_DIFFERENCE
 from medembed.encoding.backends import TorchBackend
 from medembed.encoding.batching import Tokens, make_batches
 from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import load_stock
 from medembed.encoding.form import Form
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.model_layout import read_json
 from medembed.encoding.model_probe import MADE_UP, check_parts, explain
 from medembed.encoding.modules import check_kinds, cut_to_positions
 from medembed.errors import ModelError
-from medembed.privacy import silence_telemetry
 
 _KNOWN = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout", "LogitScore")
 # Each keeps the order of what it is given.
@@ -153,25 +153,7 @@ def _stated_activations(folder: Path) -> list[str]:
 
 def _load_model(folder: Path, config: EncodingConfig) -> Any:
     """The stock CrossEncoder of a folder, safetensors only, in evaluation mode. Raises ModelError."""
-    silence_telemetry()
-    import torch
-    from sentence_transformers import CrossEncoder as StockCrossEncoder
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()  # what it would warn of is an error below
-    torch.set_num_threads(config.cpus_per_worker)
-    try:
-        model = StockCrossEncoder(
-            str(folder),
-            device="cuda" if config.gpus_per_worker else "cpu",
-            trust_remote_code=False,
-            local_files_only=True,
-            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-        )
-    except Exception as error:  # of any type: whatever a damaged folder makes it raise
-        reason = explain(error, folder)
-        raise ModelError(f"cross-encoder {folder}: sentence-transformers cannot load it: {reason}") from None
+    model = load_stock("CrossEncoder", folder, config, "cuda" if config.gpus_per_worker else "cpu")
     check_parts(model, folder)
     if model.num_labels != 1:
         raise ModelError(

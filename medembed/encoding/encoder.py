@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -166,17 +166,30 @@ def _finish(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
     """The stock SentenceTransformer of a folder, in evaluation mode. Raises ModelError if it does not load."""
+    model = load_stock("SentenceTransformer", folder, config, device)
+    check_loaded(model, folder)
+    cut_to_positions(model)
+    return model.eval()
+
+
+def load_stock(
+    kind: Literal["SentenceTransformer", "CrossEncoder"], folder: Path, config: EncodingConfig, device: str
+) -> Any:
+    """The model that this class of sentence-transformers makes of a folder: safetensors only, no code of its own.
+
+    Raises ModelError if it makes none.
+    """
     silence_telemetry()
     with _no_collection():
+        import sentence_transformers
         import torch
-        from sentence_transformers import SentenceTransformer
         from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()  # what it would warn of is an error below
+    transformers_logging.set_verbosity_error()  # what it would warn of is an error of ours
     torch.set_num_threads(config.cpus_per_worker)
     try:
-        model = SentenceTransformer(
+        return getattr(sentence_transformers, kind)(
             str(folder),
             device=device,
             trust_remote_code=False,
@@ -184,10 +197,9 @@ def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
     except Exception as error:  # of any type: whatever a damaged folder makes it raise
-        raise ModelError(f"model {folder}: sentence-transformers cannot load it: {explain(error, folder)}") from None
-    check_loaded(model, folder)
-    cut_to_positions(model)
-    return model.eval()
+        reason = explain(error, folder)
+        what = "model" if kind == "SentenceTransformer" else "cross-encoder"
+        raise ModelError(f"{what} {folder}: sentence-transformers cannot load it: {reason}") from None
 
 
 @contextmanager
