@@ -54,6 +54,8 @@ _LOST = _Refusal(
 )
 _NOT_READY = _Refusal(f"nothing is served here yet; try again in {_RETRY_AFTER_S} s.", "server_error", "not_ready")
 _NO_ROUTE = _Refusal("Not Found", "invalid_request_error", None)
+# HAProxy had the headers already.
+_BROKEN = _Refusal("the body of this request is no valid HTTP, or did not come in time.", "invalid_request_error", None)
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 # Of HAProxy for statistics and metrics, and of the proxy of Serve that takes requests while no replica runs.
 PORTS = (
@@ -157,9 +159,11 @@ def end_with_caller(config: str) -> str:
 def refuse_as_openai(config: str) -> str:
     """HAProxy's configuration in which what it refuses itself, or Serve's fallback proxy does, has OpenAI's shape.
 
-    Without applications, as at the start, it is a 503; a path that is none of theirs is a 404. What HAProxy says to
-    bytes that are no HTTP is built into it (2.8): there no setting reaches.
+    Without applications, as at the start, it is a 503; a path that is none of theirs is a 404. Of bytes that are no
+    whole request HAProxy 2.8 makes no stream: it answers with HTML that is built into it, and no setting reaches that.
     """
+    broken = f"    http-error status 400 {_as_json(_BROKEN)}\n"
+    config = config.replace("    mode http\n", "    mode http\n" + broken, 1)
     lost = f"    http-response return status 503 {_as_json(_LOST)} hdr Retry-After {_RETRY_AFTER_S} if {_BY_SERVE}\n"
     config = config.replace("frontend http_frontend\n", "frontend http_frontend\n" + lost, 1)
     nothing = f"status 503 {_as_json(_NOT_READY)} hdr Retry-After {_RETRY_AFTER_S}"

@@ -141,6 +141,51 @@ def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in
             assert path.stat().st_mode & 0o777 == 0o600, "who has one sends the traffic elsewhere, or takes it"
 
 
+_HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: here\r\n"
+_CHUNKED = _HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def test_a_body_that_breaks_off_is_refused_in_our_shape(proxy: Proxy):
+    hasty = proxy.config.replace("timeout client 5s", "timeout client 300ms")
+    # A replica's port that takes a connection, and reads nothing.
+    with socket.create_server(("127.0.0.1", proxy.replica_port)), proxy.started(hasty):
+        answers = [
+            tell(proxy, _CHUNKED + b"4\r\ntext\r\n", b"no length\r\n"),
+            tell(proxy, _HEAD + b"Content-Length: 100\r\n\r\ntext"),
+        ]
+    assert [head.split()[1] for head, _ in answers] == [b"400", b"400"]
+    errors = [json.loads(body)["error"] for _, body in answers]
+    assert [error["message"] for error in errors] == [
+        "the body of this request is no valid HTTP, or did not come in time."
+    ] * 2
+
+
+def test_what_haproxy_answers_to_bytes_that_are_no_request_is_its_own_html(proxy: Proxy):
+    """It has no stream yet for which a setting could count; where this fails, it has learnt to: give it the shape."""
+    sent = {
+        b"400 no HTTP": b"\x16\x03\x01 no HTTP\r\n\r\n",
+        b"400 headers past 16 KiB": _HEAD + b"X-Long: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"408 half of the headers": _HEAD,
+        b"422 an unknown coding": _HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+    }
+    hasty = proxy.config.replace("    use_backend replicas", "    timeout http-request 500ms\n    use_backend replicas")
+    with proxy.started(hasty):
+        answers = {name: tell(proxy, part) for name, part in sent.items()}
+    assert {name: head.split()[1] for name, (head, _) in answers.items()} == {name: name[:3] for name in sent}
+    assert {name for name, (_, body) in answers.items() if body.startswith(b"<html>")} == set(sent)
+
+
+def tell(proxy: Proxy, *parts: bytes) -> tuple[bytes, bytes]:
+    """Head and body of what comes back for these bytes."""
+    with socket.create_connection(("127.0.0.1", int(proxy.url.rpartition(":")[2])), timeout=10) as client:
+        for part in parts:
+            client.sendall(part)
+            time.sleep(0.1)  # each part is read alone
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head, body
+
+
 def test_callers_who_reset_when_they_are_answered_early_leave_haproxy_in_no_circle(proxy: Proxy):
     port = int(proxy.url.rpartition(":")[2])
     with hasty_replica(proxy.replica_port), proxy.started(proxy.config) as process:
