@@ -13,7 +13,7 @@ from medembed.encoding.batching import Tokens, make_batches
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_stock
 from medembed.encoding.form import Form
-from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.model_files import fetch_model, model_fingerprint, unchanged
 from medembed.encoding.model_layout import read_json
 from medembed.encoding.model_probe import MADE_UP, check_parts, explain
 from medembed.encoding.modules import check_kinds, cut_to_positions
@@ -52,7 +52,8 @@ class CrossEncoder:
         Raises ModelError for one that is not whole, or does not give pairs the scores of stock sentence-transformers.
         """
         folder = fetch_cross_encoder(reference)
-        encoder = cls(_load_model(folder, config), config, model_fingerprint(folder))
+        with unchanged(folder):
+            encoder = cls(_load_model(folder, config), config, model_fingerprint(folder))
         encoder._check(reference)
         return encoder
 

@@ -15,7 +15,7 @@ from medembed.encoding.agreement import check_agreement
 from medembed.encoding.backends import Backend, TorchBackend, choose_backend, in_precision, normalize
 from medembed.encoding.batching import Tokens, make_batches, make_steady_batches
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.model_files import model_fingerprint, read_card
+from medembed.encoding.model_files import model_fingerprint, read_card, unchanged
 from medembed.encoding.model_probe import check_loaded, explain
 from medembed.encoding.modules import cut_to_positions, fetch_encoder
 from medembed.encoding.reading import Reader, Role
@@ -58,8 +58,9 @@ class Encoder:
         installed.
         """
         folder = fetch_encoder(reference)
-        fingerprint = model_fingerprint(folder)
-        model = load_model(folder, config, "cuda" if config.gpus_per_worker else "cpu")
+        with unchanged(folder):
+            fingerprint = model_fingerprint(folder)
+            model = load_model(folder, config, "cuda" if config.gpus_per_worker else "cpu")
         check_agreement(cls(model, config).encode, model, fingerprint, reference)
         if config.gpus_per_worker:
             model = in_precision(model, config.precision)
@@ -194,7 +195,8 @@ def load_stock(
             device=device,
             trust_remote_code=False,
             local_files_only=True,
-            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+            # Mapped weights change with their file, under one fingerprint; a file that is cut off ends the process.
+            model_kwargs={"use_safetensors": True, "dtype": torch.float32, "disable_mmap": True},
         )
     except Exception as error:  # of any type: whatever a damaged folder makes it raise
         reason = explain(error, folder)

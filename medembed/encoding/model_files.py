@@ -6,6 +6,8 @@ carries, or hf://organisation/name[@revision] for the Hugging Face hub.
 
 import fnmatch
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,26 @@ def model_fingerprint(folder: Path) -> str:
         hash_tensors(read_tensors(module.weights), weights)
         files |= {f"{module.path}/{path.name}": _read_settings(path) for path in module.settings}
     return fingerprint({"weights": weights.hexdigest(), "files": files, "numeric": "full"})
+
+
+@contextmanager
+def unchanged(folder: Path) -> Iterator[None]:
+    """Raises ModelError if a file of the model is written meanwhile: what is loaded would not be what is hashed."""
+    before = _marks(folder)
+    yield
+    if _marks(folder) != before:
+        raise ModelError(
+            f"model {folder}: its files changed while they were loaded; load it when they are all written."
+        )
+
+
+def _marks(folder: Path) -> list[tuple[str, int, int]]:
+    """(path, file, time of its last change) of all that loading reads; no program can set that time."""
+    paths = shared_settings(folder)
+    for module in list_modules(folder):
+        paths = [*paths, *module.settings, *module.weights]
+    marks = [(str(path), path.stat()) for path in paths if path.exists()]
+    return [(name, mark.st_ino, mark.st_ctime_ns) for name, mark in marks]
 
 
 def _fetch_from_storage(reference: str) -> Path:

@@ -1,10 +1,14 @@
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from medembed.encoding import encoder as encoder_module
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encoder import Encoder
+from medembed.encoding.encoder import Encoder, load_model
 from medembed.errors import ModelError
 
 CONFIG = EncodingConfig(max_tokens_per_batch=128)
@@ -38,6 +42,36 @@ def test_steadily_no_bit_depends_on_the_other_texts(encoder_folder: Path, backen
     for some in (range(1), range(4, 70, 3), reversed(range(85))):
         places = list(some)
         assert np.array_equal(encoder.encode([texts[n] for n in places], "query", steadily=True), whole[places])
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_a_loaded_model_does_not_change_with_its_files(encoder_folder: Path, tmp_path: Path, backend: str):
+    weights = shutil.copytree(encoder_folder, tmp_path / "m") / "model.safetensors"
+    encoder = Encoder.load(str(weights.parent), EncodingConfig(backend=backend))
+    before = encoder.encode(TEXTS)
+    size_bytes = weights.stat().st_size
+    with weights.open("r+b") as file:
+        file.seek(size_bytes // 2)
+        file.write(b"\x3f" * (size_bytes // 4))
+    assert np.array_equal(encoder.encode(TEXTS), before)
+    os.truncate(weights, 0)
+    assert np.array_equal(encoder.encode(TEXTS), before)
+
+
+def test_files_that_are_written_while_a_model_is_loaded_are_refused(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    weights = shutil.copytree(encoder_folder, tmp_path / "m") / "model.safetensors"
+
+    def load_after_another_wrote(folder: Path, *options: Any) -> Any:
+        mark = weights.stat()
+        weights.write_bytes(weights.read_bytes()[:-4] + bytes(4))
+        os.utime(weights, ns=(mark.st_atime_ns, mark.st_mtime_ns))  # as one would who hides it
+        return load_model(folder, *options)
+
+    monkeypatch.setattr(encoder_module, "load_model", load_after_another_wrote)
+    with pytest.raises(ModelError, match="its files changed while they were loaded"):
+        Encoder.load(str(weights.parent), CONFIG)
 
 
 def test_no_texts_give_no_rows_of_the_full_width(encoder_folder: Path):
