@@ -58,12 +58,14 @@ def run(job: ServeJob) -> Summary:
 
 
 def _switches(job: ServeJob, door: Door, scratch: str) -> Environment:
-    """What a private Ray must know when it starts: the pipe of the log, whom to wait for how long, and HAProxy, for
-    which this opens the door.
+    """What a private Ray must know when it starts: the priority of its workers, the pipe of the log, whom to wait for
+    how long, and HAProxy, for which this opens the door.
 
     Nothing of HAProxy where auto finds none. Raises ConfigError where it was asked for.
     """
-    return {PIPE: make_pipe(scratch), **IMPATIENT, **_haproxy_switches(job, door, scratch)}
+    # Ray's own is 15: on a busy machine replicas and HAProxy, which are workers to it, would start and answer last.
+    own = {"RAY_worker_niceness": "0", PIPE: make_pipe(scratch)}
+    return {**own, **IMPATIENT, **_haproxy_switches(job, door, scratch)}
 
 
 def _haproxy_switches(job: ServeJob, door: Door, scratch: str) -> Environment:
