@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,17 +74,21 @@ def deployed(
     listens = HOST if DOOR in os.environ else host
     options = {"host": listens, "port": port, "request_timeout_s": timeout_s}
     url = f"http://{HOST if host == ANYWHERE else host}:{port}{prefix}"
+    starter = ThreadPoolExecutor(1)
     try:
-        _start(options)
+        # HAProxy takes seconds to start: the application is built, and its model loaded, meanwhile.
+        started = starter.submit(_start, options)
+        _wait_for_controller(started)
         app = {"name": APP, "route_prefix": prefix or "/", "import_path": IMPORT_PATH, "args": arguments}
         environment = dict(ray.get_runtime_context().runtime_env)
         if environment:  # how this repository's code came to the cluster
             app["runtime_env"] = environment
         app["logging_config"] = {"enable_access_log": False}
         dashboard.deploy({"http_options": options, "applications": [app]})
-        _wait_until_up(url, start_timeout_s)
+        _wait_until_up(url, start_timeout_s, started)
         yield url
     finally:
+        starter.shutdown(wait=False)  # what it waits for ends with Serve
         # Ray prints on standard output that the controller's last call died with it, as it should.
         with contextlib.redirect_stdout(io.StringIO()):
             serve.shutdown()
@@ -98,6 +103,19 @@ def _start(options: dict[str, Any]) -> None:
         serve.start(http_options=options, logging_config={"enable_access_log": False})
     except (RayError, TimeoutError) as error:
         raise ServiceError(f"serving did not start: {reason_of_start(error)}") from None
+
+
+def _wait_for_controller(started: Future[None]) -> None:
+    """Returns when Serve's controller is there, which `_start` makes first. Raises what that raised."""
+    import ray
+    from ray.serve.context import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+
+    while not started.done():
+        with contextlib.suppress(ValueError):  # no such actor yet
+            ray.get_actor(SERVE_CONTROLLER_NAME, SERVE_NAMESPACE)
+            return
+        time.sleep(0.1)
+    started.result()
 
 
 def reason_of_start(error: BaseException) -> str:
@@ -146,12 +164,16 @@ def warn_of_table(config: ServeConfig, user_config: dict[str, Any]) -> str | Non
     )
 
 
-def _wait_until_up(url: str, timeout_s: float) -> None:
-    """Returns when the application runs and its HTTP port answers. Raises ServiceError if it does not come up."""
+def _wait_until_up(url: str, timeout_s: float, started: Future[None]) -> None:
+    """Returns when the application runs and its HTTP port answers. Raises ServiceError if it does not come up, or what
+    the start of Serve raised.
+    """
     from ray import serve
 
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
+        if started.done():
+            started.result()
         app = serve.status().applications.get(APP)
         if app is not None and app.status in _FAILED:
             raise ServiceError(f"serving did not start: {reason_of(app)}")

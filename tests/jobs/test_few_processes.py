@@ -1,23 +1,42 @@
 """What a private Ray starts without is still started where it was looked for."""
 
 from importlib import import_module
+from typing import Any
 
 import pytest
 
-from jobs.few_processes import few_processes
+from jobs.few_processes import _REPLACED, few_processes
 
 
 def test_ray_still_starts_these_processes_as_it_did_and_its_own_ways_are_back_afterwards():
     from ray._private import services
     from ray._private.node import Node
 
-    before = Node.start_monitor, Node.start_log_monitor, services.start_ray_process
-    assert "start_monitor" in Node.start_head_processes.__code__.co_names
+    def current() -> list[Any]:
+        return [*(getattr(Node, name) for name in _REPLACED), services.start_ray_process]
+
+    before = current()
+    assert {"start_monitor", "start_api_server"} <= set(Node.start_head_processes.__code__.co_names)
     assert "start_log_monitor" in Node.start_ray_processes.__code__.co_names
     assert "start_ray_process" in services.start_api_server.__code__.co_names
     with few_processes():
-        assert before != (Node.start_monitor, Node.start_log_monitor, services.start_ray_process)
-    assert before == (Node.start_monitor, Node.start_log_monitor, services.start_ray_process)
+        assert not [own for own, other in zip(before, current(), strict=True) if own == other]
+    assert before == current()
+
+
+def test_the_node_starts_before_the_dashboard_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    from ray._private.node import Node
+
+    started = list[Any]()
+    monkeypatch.setattr(Node, "start_api_server", lambda _, **options: started.append(options))
+    monkeypatch.setattr(Node, "start_ray_processes", lambda _: started.append("node"))
+    node, options = object.__new__(Node), {"include_dashboard": True, "raise_on_failure": True}
+    with few_processes():
+        node.start_api_server(**options)
+        node.start_ray_processes()
+    assert started == ["node", options]
+    steps = Node.__init__.__code__.co_names
+    assert steps.index("start_head_processes") < steps.index("start_ray_processes")
 
 
 def test_the_dashboard_is_told_of_two_modules_that_it_has(monkeypatch: pytest.MonkeyPatch):
