@@ -11,7 +11,7 @@ from medembed.config import InputUri, ModelUri, OutputUri, to_yaml
 from medembed.data.collection import open_collection
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.evaluation.report import headline
 from medembed.evaluation.screen import format_metrics, format_slices, format_table
 from medembed.evaluation.side_by_side import (
@@ -53,6 +53,7 @@ class EvaluateJob(MeasureJob):
         default=(), description="models to compare with, one or a list; at the same dimensions, and at their full width"
     )
     bm25: bool = Field(default=False, description="compare with BM25 too: what words alone find")
+    retention: RetentionConfig = RetentionConfig()
 
     @property
     def baselines(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from medembed import storage
 from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
+from medembed.evaluation.config import RetentionConfig
 from medembed.mining.config import MiningConfig
 from medembed.preflight.advice import advise
 from medembed.preflight.config import PreflightConfig
@@ -34,6 +35,7 @@ class PreflightJob(Config):
     encoding: EncodingConfig = EncodingConfig()
     mining: MiningConfig = MiningConfig()
     training: TrainingConfig = TrainingConfig()
+    retention: RetentionConfig = RetentionConfig()
     registry: RegistryConfig = RegistryConfig()
 
 

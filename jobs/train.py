@@ -9,6 +9,7 @@ from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
+from medembed.evaluation.config import RetentionConfig
 from medembed.mining.examples import open_examples
 from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model
@@ -29,6 +30,7 @@ class TrainJob(Config):
     )
     output: OutputUri = Field(description="folder of the checkpoint; {key} in it becomes the fingerprint of its inputs")
     training: TrainingConfig = TrainingConfig()
+    retention: RetentionConfig = RetentionConfig()
     registry: RegistryConfig = RegistryConfig()
 
 

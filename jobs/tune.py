@@ -14,7 +14,7 @@ from jobs.mine import resolve_second_opinion
 from jobs.session import SPARE_CPUS, Summary, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
-from medembed.config import InputUri, map_uris
+from medembed.config import InputUri
 from medembed.data.dataset import open_dataset
 from medembed.errors import ConfigError, MedEmbedError
 from medembed.registry.config import RegistryConfig, command
@@ -23,6 +23,7 @@ from medembed.training.enough import check_settings
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import describe
 from medembed.tuning.tune import CONFIG, Tuned, read_config, tune
+from medembed.uris import map_uris
 
 
 class TuneJob(TuneConfig):

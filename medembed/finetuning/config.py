@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from medembed.config import Config, ModelUri, OutputUri
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.encoding.config import EncodingConfig
-from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
@@ -34,6 +34,7 @@ class FinetuneConfig(Config):
         "far, and trains that one on. Ends early when a round's dev score is no higher",
     )
     evaluation: EvaluationConfig = EvaluationConfig()
+    retention: RetentionConfig = RetentionConfig()
     registry: RegistryConfig = RegistryConfig()
     promote: bool = Field(
         default=True,

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from medembed.config import Config, InputUri, OutputUri
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.encoding.config import EncodingConfig
-from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
@@ -106,6 +106,7 @@ class RetrainConfig(Config):
     training: TrainingConfig = TrainingConfig()
     increment: IncrementConfig = IncrementConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    retention: RetentionConfig = RetentionConfig()
     gate: GateConfig = GateConfig()
     registry: RegistryConfig = RegistryConfig()
 

@@ -15,9 +15,10 @@ from transformers import TrainerCallback
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import CARD
 from medembed.encoding.reading import Role
+from medembed.evaluation.sample import Sample, Vectors
 from medembed.training.collective import encode_in_shares, from_rank_zero, world
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import DevSample, Vectors, score_dev_sample
+from medembed.training.dev_sample import score_dev_sample
 from medembed.training.history import record_dev
 from medembed.training.order import Plan
 from medembed.training.state import TrainingState, after_evaluation, is_over
@@ -44,7 +45,7 @@ class Reporter(TrainerCallback):
     def __init__(
         self,
         encoder: Encoder,
-        sample: DevSample,
+        sample: Sample,
         config: TrainingConfig,
         state: TrainingState,
         plan: Plan,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medembed.errors import MedEmbedError
+from medembed.evaluation.sample import Sample
 from medembed.privacy import silence_telemetry
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import DevSample
 from medembed.training.loop import build_trainer, plan_run
 from medembed.training.reporting import finish_reporting, prepare_reporting
 from medembed.training.run import check_claim
@@ -29,7 +29,7 @@ class Work:
     model: str
     dataset: str
     examples: str | None
-    sample: DevSample
+    sample: Sample
     config: TrainingConfig
     run: str  # the run's folder, and the attempt that has claimed it
     attempt: str
