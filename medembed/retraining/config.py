@@ -30,12 +30,6 @@ class IncrementConfig(Config):
     learning_rate_share: float = Field(
         default=0.5, gt=0, le=10, description="of training.learning_rate, in an increment; a full retraining takes all"
     )
-    merge: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description="weight of the newly trained weights in an average with the champion's; null: they stand alone",
-    )
     full_every: int | None = Field(
         default=None,
         ge=1,

@@ -8,6 +8,8 @@ from medembed.spread import WorkerCount
 from medembed.training.loss_config import LossConfig
 from medembed.training.options import TrainingOptions
 
+AVERAGE = 0.6
+
 
 class TrainingConfig(TrainingOptions):
     """Matryoshka dimensions and their weights, the optimiser's schedule, checkpoints, resources."""
@@ -78,6 +80,13 @@ class TrainingConfig(TrainingOptions):
                 "length_grouped: loss batch_hard has an order of its own, by classes; leave one of them out"
             )
         return self
+
+    @property
+    def share(self) -> float:
+        """The weight of what was trained in its average with the start; a teacher's space has nothing of the start."""
+        if self.average is None:
+            return 1.0 if self.loss.name == "mse" else AVERAGE
+        return self.average
 
     @property
     def most_workers(self) -> int:

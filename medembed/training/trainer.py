@@ -30,9 +30,10 @@ from medembed.training.loop import count_steps, read_together
 from medembed.training.loss_config import ON_EXAMPLES, RANKING
 from medembed.training.material import check_fits
 from medembed.training.order import Stream
-from medembed.training.principal import read_start, turns
+from medembed.training.principal import find_start, read_start, turns
 from medembed.training.reporting import check_reporting
 from medembed.training.run import claim_run, latest_checkpoint, mend_snapshot, remove_run, run_folder
+from medembed.training.samples import Elsewhere, Samples
 from medembed.training.start_line import describe_start
 from medembed.training.trainable import check_trainable
 from medembed.training.trial import Trial
@@ -53,11 +54,12 @@ def train(
     output: str,
     config: TrainingConfig,
     trial: Trial | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Checkpoint:
     """The checkpoint with the best dev score at `output`; found again if nothing changed.
 
     `examples` may be None for a loss that reads the judged pairs or texts of the data set. A `trial` of a search is
-    measured when it wants, not each `checkpoint_steps`.
+    measured when it wants, not each `checkpoint_steps`. `elsewhere` are samples on which a checkpoint must not lose.
     A lost worker restarts from the last reported checkpoint, and so does the same call after the driver was lost:
     unfinished state lies beside `output` until the end.
     Raises WorkersLost when failures exceed `max_failures`, in a trial at the first, TrainingError if the loss was no
@@ -66,6 +68,8 @@ def train(
     examples = _check_inputs(dataset, examples, model, config)
     inputs = fingerprint_inputs(dataset, examples, model, config)
     inputs |= trial.rungs.inputs() if trial else {}
+    elsewhere = elsewhere or Elsewhere()
+    inputs |= elsewhere.inputs()
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
     run, manifest = storage.absolute(run_folder(output)), find_output(output, KIND, key)
@@ -77,23 +81,33 @@ def train(
     check_adapter(config.adapter, config.use_gpu)
     check_reporting(config.report_to, logs)
     steps, stream = _count_steps(dataset, examples, config)
-    sample = draw_dev_sample(dataset, config)  # fails here, in a second, rather than in a worker
+    samples = Samples(draw_dev_sample(dataset, config), elsewhere)  # fails here, in a second, rather than in a worker
     attempt = _begin(run, key, inputs)
     if trial is not None:
         free_held(run)  # of an attempt whose trial died
     with watch(steps * stream.rows, "train", "examples") as progress:
         rows = examples.uri if examples else None
         work = Work(
-            model, dataset.uri, rows, sample, config, run, attempt, logs, progress, _is_watched(), inputs["turned"],
+            model, dataset.uri, rows, samples, config, run, attempt, logs, progress, _is_watched(), inputs["turned"],
             trial.rungs if trial else None,
         )  # fmt: skip
         best, metrics, history = _fit(work, trial)
     with tempfile.TemporaryDirectory() as folder:
         download_model(best, Path(folder))
+        _average(Path(folder), work)
         entries = _describe(Path(folder), work, inputs, dataset, examples, (metrics, history))
         checkpoint = publish(Path(folder), output, key, entries, config)
     remove_run(run)
     return checkpoint
+
+
+def _average(trained: Path, work: Work) -> None:
+    """Makes the model in this folder its average with the one that the training started from."""
+    if work.config.share < 1:
+        from medembed.training.average import average_folder
+
+        start = find_start(work.run) or work.model
+        average_folder(fetch_model(start), trained, work.config)
 
 
 def _begin(run: str, key: str, inputs: dict[str, Any]) -> str:
@@ -124,6 +138,7 @@ def _describe(
         "dimensions": sorted(config.dimensions, reverse=True),
         "dev": metrics,
         "start": read_start(work.run),
+        "average": config.share,
     }
     (folder / CARD).write_text(json.dumps(entries, indent=2))
     describe_checkpoint(folder, entries, config, dataset.manifest, examples.manifest if examples else None, history)

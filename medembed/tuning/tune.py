@@ -16,6 +16,7 @@ from medembed.data.dataset import Dataset, format_counts, require_queries
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width
 from medembed.errors import DataError, StorageError, TrainingError
+from medembed.evaluation.retention import open_retention
 from medembed.matryoshka import check_dimensions
 from medembed.mining.config import MiningConfig
 from medembed.mining.cut import pool_of
@@ -33,6 +34,7 @@ from medembed.training.enough import check_corpus
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
 from medembed.training.run import claim_run
+from medembed.training.samples import draw_elsewhere
 from medembed.training.trainable import check_trainable
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Record, Records
@@ -87,13 +89,14 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
     if pool:
         check_corpus(dataset, pool)
         fitted = _fit_pairs(config, dataset.uri, len(select_pairs(dataset, pool)))
+    elsewhere = draw_elsewhere(open_retention(config.retention, output, dataset), config.retention)
     planned = [default_point(axes), *warm_starts(config, axes)]
     _claim(config, dataset, model, output)
     with stage("encode and mine once", seconds):
         examples = _mine_pool(config, dataset, model, output, pool) if pool else None
         if examples is not None:
             fitted = _fit_pairs(fitted, examples.uri, int(examples.manifest["counts"]["examples"]))
-        shared = Shared(fitted, output, model, dataset.uri, examples.uri if examples else None)
+        shared = Shared(fitted, output, model, dataset.uri, examples.uri if examples else None, elsewhere)
     records = Records.read(output)
     with stage("search", seconds):
         _search(shared, axes, planned[: config.trials], records, room)
