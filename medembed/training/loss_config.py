@@ -17,6 +17,7 @@ ON_SCORED_PAIRS: tuple[LossName, ...] = ("contrastive", "online_contrastive", "c
 _MARGINS: dict[LossName, float] = {"triplet": 0.2, "batch_hard": 0.2, "contrastive": 0.5, "online_contrastive": 0.5}
 _READ_BY: dict[str, tuple[LossName, ...]] = {
     "symmetric": RANKING,
+    "hold": RANKING,
     "mini_batch_size": ("cached_multiple_negatives", "guided"),
     "guide": ("guided", "mse"),
     "guide_margin": ("guided",),
@@ -37,6 +38,12 @@ class LossConfig(Config):
     )
     symmetric: bool = Field(
         default=False, description="ranking losses: also each positive against all other queries of the batch"
+    )
+    hold: float = Field(
+        default=3.0,
+        ge=0,
+        description="ranking losses: weight of what holds each text's vector where the model of the start has it, so "
+        "that less is unlearned; one more forward pass; 0: nothing holds it",
     )
     mini_batch_size: int | None = Field(
         default=None,
@@ -72,7 +79,8 @@ class LossConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for key, names in _READ_BY.items():
-            if getattr(self, key) != type(self).model_fields[key].default and self.name not in names:
+            value = getattr(self, key)
+            if value and value != type(self).model_fields[key].default and self.name not in names:
                 raise ValueError(f"{key}: loss {self.name} takes none; only {', '.join(names)}")
         if self.name in _READ_BY["guide"] and self.guide is None:
             raise ValueError(f"guide: missing; loss {self.name} needs a model that guides or teaches")
