@@ -58,6 +58,10 @@ class RetentionConfig(Config):
         default=200, ge=10, description="queries of each set, at most, by which checkpoints are compared"
     )
     documents: int = Field(default=800, ge=10, description="documents that they are ranked against, positives included")
+    made: bool = Field(
+        default=True,
+        description="without sets, make one of the corpus that is trained on: first sentences ask for the rest",
+    )
 
     @field_validator("sets", mode="before")
     @classmethod

@@ -5,7 +5,8 @@ dimension, all sets and dimensions in view (Holm 1979): of many cells one would 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,55 @@ class Retained:
     high: float
     chance: float
     is_lost: bool
+
+
+@dataclass(frozen=True)
+class Against:
+    """The model beside a baseline, on every set at every dimension."""
+
+    baseline: str
+    rows: tuple[Retained, ...]
+
+    @property
+    def lost(self) -> tuple[Retained, ...]:
+        """Where it surely loses more than the tolerance."""
+        return tuple(row for row in self.rows if row.is_lost)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What a model keeps elsewhere. `means` {set: {model: {dimension: NDCG@10}}}; `notes` are what to know of the sets.
+
+    `sizes` {set: (queries, documents)}.
+    """
+
+    model: str
+    tolerance: float
+    means: Mapping[str, Mapping[str, Mapping[int, float]]]
+    against: tuple[Against, ...]
+    sizes: Mapping[str, tuple[int, int]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "tolerance": self.tolerance,
+            METRIC: self.means,
+            "against": {entry.baseline: [asdict(row) for row in entry.rows] for entry in self.against},
+            "notes": list(self.notes),
+        }
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """By name: retention_clinic_ndcg@10_dim_64 of the model, and the difference to the first baseline."""
+        named: dict[str, float] = {}
+        for name, models in self.means.items():
+            for dimension, value in models[self.model].items():
+                named[f"retention_{name}_{METRIC}_dim_{dimension}"] = value
+        for row in self.against[0].rows if self.against else ():
+            named[f"retention_{row.set}_difference_dim_{row.dimension}"] = row.mean
+        return named
 
 
 def judge_retained(

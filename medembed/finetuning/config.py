@@ -39,7 +39,8 @@ class FinetuneConfig(Config):
     promote: bool = Field(
         default=True,
         description="make the new model champion if it is surely better at select_dimension: the 95% interval of its "
-        "gain in NDCG@10, or at the smallest of evaluation.k if 10 is none, is above 0",
+        "gain in NDCG@10, or at the smallest of evaluation.k if 10 is none, is above 0; and if no retention set surely "
+        "loses more than retention.tolerance",
     )
 
     @model_validator(mode="after")

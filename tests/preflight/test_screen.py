@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from medembed.encoding.config import EncodingConfig
+from medembed.evaluation.config import RetentionConfig
 from medembed.preflight.advice import advise
 from medembed.preflight.config import PreflightConfig
 from medembed.preflight.estimate import Interval
@@ -54,7 +55,8 @@ FOUND = Preflight(
 def warnings(
     found: Preflight, encoding: EncodingConfig | None = None, training: TrainingConfig | None = None
 ) -> list[str]:
-    return advise(found, PreflightConfig(), encoding or EncodingConfig(), training or TrainingConfig())
+    given = RetentionConfig(sets={"elsewhere": "elsewhere"})
+    return advise(found, PreflightConfig(), encoding or EncodingConfig(), training or TrainingConfig(), given)
 
 
 def screen(found: Preflight) -> str:

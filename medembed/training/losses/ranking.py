@@ -137,7 +137,9 @@ class MatryoshkaRankingLoss(CachedLossMixin, nn.Module):
         is_text = (ids != NO_DOCUMENT).T.reshape(-1)
         vectors, before = torch.cat(embeddings)[is_text], torch.cat(start)[is_text]
         texts = is_text.sum()
-        share = (texts * world()[1]).double() / gather(texts[None]).sum()  # the mean over workers is that over all texts
+        share = (texts * world()[1]).double() / gather(
+            texts[None]
+        ).sum()  # the mean over workers is that over all texts
         parts = self.hold * share * distance_by_dimension(vectors, before, [dimension for dimension, _ in drawn])
         weights = parts.new_tensor([weight for _, weight in drawn])
         return (parts * weights).sum() / self.nested.whole, parts
