@@ -29,7 +29,9 @@ class Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _write_out(cls, values: Any) -> Any:
-        return {cls.short_key: values} if cls.short_key and isinstance(values, str | list | tuple) else values
+        if cls.short_key is None or not isinstance(values, str | list | tuple | None):
+            return values
+        return {} if values is None else {cls.short_key: values}
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,8 @@ def _by_name(places: Iterable[Any]) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for place in places:
         name = str(place).rstrip("/").rpartition("/")[2]
+        if not name:
+            raise ValueError(f"found {place!r}, which has no last name to go by; name it: {{clinic: {place}}}")
         if name in named:
             raise ValueError(f"found two sets called {name!r}; name them: {{one: {named[name]}, another: {place}}}")
         named[name] = place

@@ -104,7 +104,7 @@ def _evaluate(
     dataset = kept.dataset
     name = "made" if kept.worth else dataset.fingerprint  # one that is made anew shares most texts with the last
     place = place_of(output, f"tables/{name}-{{key}}.lance")
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model.place, place, encoding, is_unseen=True)
+    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model.place, place, encoding)
     measured = EvaluationConfig(dimensions=dimensions, split=kept.split, k=(_DEPTH,))
     evaluations = place_of(output, "evaluations/{key}")
     return evaluate(dataset, table, model.place, evaluations, measured, encoding, name=model.name)

@@ -170,3 +170,9 @@ def test_a_sample_that_is_the_corpus_is_not_called_an_estimate():
 def test_durations_have_two_units(seconds: float, shown: str):
     found = replace(FOUND, encode=replace(FOUND.encode, seconds=seconds))
     assert f"encode      {shown} for the corpus" in screen(found)
+
+
+def test_a_job_without_a_retention_set_is_warned_that_a_loss_would_go_unseen():
+    told = advise(FOUND, PreflightConfig(), EncodingConfig(), TrainingConfig(), RetentionConfig())
+    assert [line for line in told if line.startswith("No retention set is given")]
+    assert not [line for line in warnings(FOUND) if "retention" in line]
