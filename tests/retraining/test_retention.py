@@ -1,6 +1,7 @@
 """A candidate that learned its domain and unlearned the rest: the gate sees both, and refuses it."""
 
 import json
+import random
 import shutil
 from pathlib import Path
 
@@ -12,32 +13,12 @@ from medembed.registry.models import Registry, Version
 from medembed.registry.runs import read_artifact
 from medembed.retraining.retrain import retrain
 from tests.evaluation.test_retention import write_set
-from tests.retraining.drops import HEADS, make_config
-from tests.tiny import SIGNS, SUBJECTS
+from tests.retraining.drops import make_config, write_drop
+from tests.tiny import SUBJECTS
 
-# What is asked about one is answered by texts about the other: a lesson that is worth nothing elsewhere.
-CONFUSED = dict(zip(SUBJECTS, [*SUBJECTS[6:], *SUBJECTS[:6]], strict=True))
-
-PLAIN = [
-    (
-        f"q{n}",
-        f"my {SUBJECTS[n % 12]} {SIGNS[n // 12]}",
-        f"{SIGNS[n // 12].capitalize()} that affects the {SUBJECTS[n % 12]}.",
-    )
-    for n in range(120)
-]
-
-
-def write_confused(path: Path) -> None:
-    """JSON lines: a question about a subject, answered by a text about another with the same sign and grade."""
-    rows = []
-    for grade in range(20):
-        for number, subject in enumerate(SUBJECTS):
-            sign = SIGNS[(number + grade) % len(SIGNS)]
-            answer = f"{sign.capitalize()} that affects the {CONFUSED[subject]}, grade {grade}."
-            rows.append({"question": f"{HEADS[grade % 5]} {subject} {sign} {grade}", "answer": answer})
-    path.parent.mkdir()
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+# Three subjects at once, in another order: what a model does not learn from questions about one.
+LISTS = [random.Random(number).sample(SUBJECTS, 3) for number in range(120)]
+PLAIN = [(f"q{n}", " ".join(names), " ".join([*names[::-1], "grade"])) for n, names in enumerate(LISTS)]
 
 
 @pytest.mark.ray
@@ -46,7 +27,7 @@ def test_a_candidate_better_in_domain_and_worse_elsewhere_is_refused_and_says_wh
     tmp_path: Path, encoder_folder: Path, empty_registry: Path
 ):
     root = Path(shutil.copytree(empty_registry, tmp_path / "root"))
-    write_confused(root / "landing/1.jsonl")
+    write_drop(root / "landing/1.jsonl", range(20))
     write_set(root / "plain", PLAIN)
     config = make_config(root, encoder_folder, f"retention=[{root}/plain]")
     registry = Registry(f"sqlite:///{root}/mlflow/mlflow.db", config.registry)
