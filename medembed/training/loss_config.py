@@ -37,7 +37,7 @@ class LossConfig(Config):
         "(scores); on texts: batch_hard (with classes), mse (vectors of the guide)",
     )
     symmetric: bool = Field(
-        default=False, description="ranking losses: also each positive against all other queries of the batch"
+        default=True, description="ranking losses: also each positive against all other queries of the batch"
     )
     hold: float = Field(
         default=3.0,
