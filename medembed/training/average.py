@@ -4,7 +4,7 @@ Interpolation in weight space (Wortsman et al. 2022, WiSE-FT, arXiv:2109.01903; 
 LM-Cocktail, arXiv:2311.13534). It costs nothing when the model is used: the average is a stock model like its parents.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,42 +14,43 @@ from torch import Tensor
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_model
-from medembed.training.config import TrainingConfig
 
 
 class Average:
-    """A model in training beside its weights of the start; `share` is the weight of what was trained."""
+    """A model in training beside its weights of the start."""
 
-    def __init__(self, model: Any, share: float) -> None:
-        """Keeps a copy of what is trained, on the CPU; none where the share is 1, or an adapter holds all changes."""
+    def __init__(self, model: Any, shares: Sequence[float]) -> None:
+        """Keeps a copy of what is trained, on the CPU; none where no share is under 1, or an adapter has all changes.
+
+        `shares` are the weights of what was trained that will be asked for.
+        """
         self.model = model
-        self.share = share
         self._adapters = [module for module in model.modules() if _is_adapter(module)]
         self._start: dict[str, Tensor] = {}
-        if share < 1 and not self._adapters:
+        if min(shares) < 1 and not self._adapters:
             self._start = _copy(model)
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self, share: float) -> Iterator[None]:
         """The model has the average's weights inside, and bit for bit those of the training again after it."""
-        if self.share == 1:
+        if share == 1:
             yield
             return
         trained = _copy(self.model) if self._start else {}
         scales = [module.scaling for module in self._adapters]
-        self._average()
+        self._average(share)
         try:
             yield
         finally:
             self._restore(trained, scales)
 
-    def _average(self) -> None:
+    def _average(self, share: float) -> None:
         for module in self._adapters:  # W + scale B A: from the start to what was trained it is the scale's way
-            module.scaling = {name: scale * self.share for name, scale in module.scaling.items()}
+            module.scaling = {name: scale * share for name, scale in module.scaling.items()}
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
                 if name in self._start:
-                    parameter.lerp_(self._start[name].to(parameter.device), 1 - self.share)
+                    parameter.lerp_(self._start[name].to(parameter.device), 1 - share)
 
     def _restore(self, trained: dict[str, Tensor], scales: list[dict[str, float]]) -> None:
         for module, scale in zip(self._adapters, scales, strict=True):
@@ -60,16 +61,15 @@ class Average:
                     parameter.copy_(trained[name])
 
 
-def average_folder(start: Path, trained: Path, config: TrainingConfig) -> None:
-    """Makes the model in the folder `trained` the average of both, with `config.share` of its own weights.
+def average_folder(start: Path, trained: Path, share: float, encoding: EncodingConfig) -> None:
+    """Makes the model in the folder `trained` the average of both, with a `share` of its own weights.
 
     Both are stock sentence-transformers folders of one architecture.
     """
-    encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker)
     model = load_model(trained, encoding, "cpu")
     before = load_model(start, encoding, "cpu").state_dict()
     averaged = {
-        name: torch.lerp(before[name].double(), tensor.double(), config.share).to(tensor.dtype)
+        name: torch.lerp(before[name].double(), tensor.double(), share).to(tensor.dtype)
         if tensor.is_floating_point()
         else tensor
         for name, tensor in model.state_dict().items()

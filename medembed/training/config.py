@@ -8,7 +8,7 @@ from medembed.spread import WorkerCount
 from medembed.training.loss_config import LossConfig
 from medembed.training.options import TrainingOptions
 
-AVERAGE = 0.6
+HALF = 0.5  # keeps most of both: of the gain in domain, and of what the start could elsewhere
 
 
 class TrainingConfig(TrainingOptions):
@@ -82,11 +82,11 @@ class TrainingConfig(TrainingOptions):
         return self
 
     @property
-    def share(self) -> float:
-        """The weight of what was trained in its average with the start; a teacher's space has nothing of the start."""
-        if self.average is None:
-            return 1.0 if self.loss.name == "mse" else AVERAGE
-        return self.average
+    def shares(self) -> tuple[float, ...]:
+        """The weights of what was trained that are measured; a teacher's space has nothing of the start in it."""
+        if self.average is not None:
+            return (self.average,)
+        return (1.0,) if self.loss.name == "mse" else (HALF, 1.0)
 
     @property
     def most_workers(self) -> int:

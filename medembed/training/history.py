@@ -11,6 +11,8 @@ TRAINER_STATE = "trainer_state.json"
 DEV = "dev_"  # names of a checkpoint's dev metrics begin so
 ELSEWHERE = "elsewhere/"  # and those of retention sets so
 SCORE = "score"  # what checkpoints are chosen by
+SHARE = "average"  # the weight of what was trained in the average that was measured
+_MEASURED = (DEV, ELSEWHERE, SCORE, SHARE)
 _MOST_STEPS = 1000  # entries kept for the steps of a run: a picture shows no more
 _STEP_SERIES = ("loss", "learning_rate", "grad_norm", "padding")
 
@@ -20,7 +22,7 @@ Entry = dict[str, float]
 def record_dev(state: Any, folder: Path, metrics: Mapping[str, float]) -> None:
     """Adds what was measured to the trainer's state at this step, in memory and in its checkpoint.
 
-    metrics: "score", "ndcg@10/64" of the dev sample, and "elsewhere/<set>/64" of retention sets.
+    metrics: "score", "average", "ndcg@10/64" of the dev sample, and "elsewhere/<set>/64" of retention sets.
     """
     if not metrics:
         return
@@ -30,7 +32,7 @@ def record_dev(state: Any, folder: Path, metrics: Mapping[str, float]) -> None:
 
 
 def _name(metric: str) -> str:
-    return metric if metric.startswith((ELSEWHERE, SCORE)) else DEV + metric
+    return metric if metric.startswith((ELSEWHERE, SCORE, SHARE)) else DEV + metric
 
 
 def clean_history(logged: Sequence[Mapping[str, Any]]) -> list[Entry]:
@@ -42,7 +44,9 @@ def clean_history(logged: Sequence[Mapping[str, Any]]) -> list[Entry]:
     dev: dict[int, Entry] = {}
     for entry in logged:
         step = int(entry["step"])
-        measured = {name: float(value) for name, value in entry.items() if name.startswith((DEV, ELSEWHERE, SCORE))}
+        measured = {
+            name: float(value) for name, value in entry.items() if name.startswith((DEV, ELSEWHERE, SCORE, SHARE))
+        }
         values = {name: float(value) for name, value in entry.items() if _is_series(name, value)}
         if measured:
             dev[step] = measured

@@ -17,7 +17,6 @@ ON_SCORED_PAIRS: tuple[LossName, ...] = ("contrastive", "online_contrastive", "c
 _MARGINS: dict[LossName, float] = {"triplet": 0.2, "batch_hard": 0.2, "contrastive": 0.5, "online_contrastive": 0.5}
 _READ_BY: dict[str, tuple[LossName, ...]] = {
     "symmetric": RANKING,
-    "hold": RANKING,
     "mini_batch_size": ("cached_multiple_negatives", "guided"),
     "guide": ("guided", "mse"),
     "guide_margin": ("guided",),
@@ -38,12 +37,6 @@ class LossConfig(Config):
     )
     symmetric: bool = Field(
         default=True, description="ranking losses: also each positive against all other queries of the batch"
-    )
-    hold: float = Field(
-        default=3.0,
-        ge=0,
-        description="ranking losses: weight of what holds each text's vector where the model of the start has it, so "
-        "that less is unlearned; one more forward pass; 0: nothing holds it",
     )
     mini_batch_size: int | None = Field(
         default=None,

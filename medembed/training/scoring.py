@@ -13,10 +13,13 @@ from medembed.evaluation.sample import Sample, Vectors, score_sample
 from medembed.training.average import Average
 from medembed.training.collective import encode_in_shares, from_rank_zero, world
 from medembed.training.config import TrainingConfig
+from medembed.training.history import ELSEWHERE, SCORE, SHARE
 from medembed.training.samples import Samples
 from medembed.training.trial import Rungs
 
 _BROKEN = 1.0  # more than a score can be: what surely loses elsewhere stands behind all that does not
+# What weights without an average must be better by where nothing from elsewhere is measured: they lose out of sight.
+_UNSEEN = 0.03
 
 
 class Scorer:
@@ -37,29 +40,38 @@ class Scorer:
         self._start = self._measure_elsewhere()
 
     def measure(self, rungs: Rungs | None = None) -> dict[str, float]:
-        """{"score": value, "ndcg@10/64": value, "elsewhere/tico/64": value, ...}, the same on all ranks.
+        """{"score": value, "average": share, "ndcg@10/64": value, "elsewhere/tico/64": value, ...}, as on all ranks.
 
-        The score is that of the dev sample at `select_dimension`, or what `rungs` make of all dimensions. A model that
-        surely loses more elsewhere than the tolerance stands behind all that do not, and the more so the more it lost.
+        The score is that of the dev sample at `select_dimension`, or what `rungs` make of all dimensions, less what is
+        lost elsewhere. Of the shares that the config asks for it is the better one's.
         """
-        with self.average.applied():
+        measured = [self._measure(share, rungs) for share in self.config.shares]
+        best = max(measured, key=self._value)
+        return dict(zip(best, from_rank_zero(list(best.values()), self.device), strict=True))
+
+    def _value(self, metrics: Mapping[str, float]) -> float:
+        """By what averages are compared: unseen losses count, too."""
+        is_unseen = not self.samples.elsewhere.samples and metrics[SHARE] == 1
+        return metrics[SCORE] - (_UNSEEN if is_unseen else 0.0)
+
+    def _measure(self, share: float, rungs: Rungs | None) -> dict[str, float]:
+        with self.average.applied(share):
             dev = self._score(self.samples.dev, self.config.select_by)
             elsewhere = self._measure_elsewhere()
         means = {dimension: float(values.mean()) for dimension, values in dev.values.items()}
         score = rungs.score(means) if rungs else means[self.config.select_dimension]
-        metrics = {"score": score - self._lost(elsewhere)}
+        metrics = {SCORE: score - self._lost(elsewhere), SHARE: share}
         metrics |= {f"{self.config.select_by}/{dimension}": mean for dimension, mean in means.items()}
         for name, scores in elsewhere.items():
-            metrics |= {f"elsewhere/{name}/{d}": float(values.mean()) for d, values in scores.values.items()}
-        return dict(zip(metrics, from_rank_zero(list(metrics.values()), self.device), strict=True))
+            metrics |= {f"{ELSEWHERE}{name}/{d}": float(values.mean()) for d, values in scores.values.items()}
+        return metrics
 
     def _lost(self, elsewhere: Mapping[str, Scores]) -> float:
-        """What is taken from the score: nothing where no set surely loses more than the tolerance."""
+        """What is taken from the score: what the worst set lost, and more than any score where a loss is sure."""
         config = self.samples.elsewhere.config
         rows = judge_retained(self._start, elsewhere, config, seed=self.config.seed)
-        if not any(row.is_lost for row in rows):
-            return 0.0
-        return _BROKEN + how_far_lost(rows, config.tolerance)
+        is_sure = any(row.is_lost for row in rows)
+        return how_far_lost(rows, config.tolerance) + (_BROKEN if is_sure else 0.0)
 
     def _measure_elsewhere(self) -> dict[str, Scores]:
         return {name: self._score(sample, METRIC) for name, sample in self.samples.elsewhere.samples.items()}

@@ -12,6 +12,7 @@ from typing import Any
 from medembed import storage
 from medembed.artifact import find_output, place
 from medembed.data.dataset import Dataset
+from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import CARD, fetch_model, model_fingerprint, model_width
 from medembed.errors import DataError, MedEmbedError, TrainingError, WorkersLost
 from medembed.matryoshka import check_dimensions
@@ -25,7 +26,7 @@ from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample
 from medembed.training.enough import check_filled
 from medembed.training.held import free_held
-from medembed.training.history import Entry
+from medembed.training.history import SCORE, SHARE, Entry
 from medembed.training.loop import count_steps, read_together
 from medembed.training.loss_config import ON_EXAMPLES, RANKING
 from medembed.training.material import check_fits
@@ -94,20 +95,20 @@ def train(
         best, metrics, history = _fit(work, trial)
     with tempfile.TemporaryDirectory() as folder:
         download_model(best, Path(folder))
-        _average(Path(folder), work)
+        _average(Path(folder), metrics[SHARE], work)
         entries = _describe(Path(folder), work, inputs, dataset, examples, (metrics, history))
         checkpoint = publish(Path(folder), output, key, entries, config)
     remove_run(run)
     return checkpoint
 
 
-def _average(trained: Path, work: Work) -> None:
-    """Makes the model in this folder its average with the one that the training started from."""
-    if work.config.share < 1:
+def _average(trained: Path, share: float, work: Work) -> None:
+    """Makes the model in this folder its average with the one that the training started from, as it was measured."""
+    if share < 1:
         from medembed.training.average import average_folder
 
         start = find_start(work.run) or work.model
-        average_folder(fetch_model(start), trained, work.config)
+        average_folder(fetch_model(start), trained, share, EncodingConfig(cpus_per_worker=work.config.cpus_per_worker))
 
 
 def _begin(run: str, key: str, inputs: dict[str, Any]) -> str:
@@ -138,7 +139,6 @@ def _describe(
         "dimensions": sorted(config.dimensions, reverse=True),
         "dev": metrics,
         "start": read_start(work.run),
-        "average": config.share,
     }
     (folder / CARD).write_text(json.dumps(entries, indent=2))
     describe_checkpoint(folder, entries, config, dataset.manifest, examples.manifest if examples else None, history)
@@ -222,7 +222,7 @@ def _fit(work: Work, trial: Trial | None) -> tuple[Any, dict[str, float], list[E
     if not measured:
         raise TrainingError(f"{work.run}: training ended without a checkpoint; raise training.epochs.")
     best, metrics = max(measured, key=lambda entry: (entry[1]["score"], -entry[1]["step"]))
-    metrics = {name: value for name, value in metrics.items() if name in ("step", "score") or "/" in name}
+    metrics = {name: value for name, value in metrics.items() if name in ("step", SCORE, SHARE) or "/" in name}
     return best, metrics, read_history(result.checkpoint or best)
 
 

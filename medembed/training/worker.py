@@ -89,7 +89,7 @@ def _train(work: Work) -> "Diverged | None":
         if not plan.steps or is_over(state, config.patience):
             return None
         reporter = Reporter(
-            Scorer(encoder, work.samples, config, device, Average(encoder.model, config.share)),
+            Scorer(encoder, work.samples, config, device, Average(encoder.model, config.shares)),
             config,
             state,
             plan,

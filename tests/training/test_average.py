@@ -36,7 +36,7 @@ def test_each_weight_is_the_weighted_mean_and_the_folder_still_loads(encoder_fol
     generator = np.random.default_rng(0)
     moved = {name: value + generator.normal(size=value.shape).astype(value.dtype) for name, value in before.items()}
     save_file(moved, trained / "model.safetensors", metadata={"format": "pt"})
-    average_folder(encoder_folder, trained, TrainingConfig(average=0.25))
+    average_folder(encoder_folder, trained, 0.25, EncodingConfig())
     averaged = load_file(trained / "model.safetensors")
     assert averaged.keys() == before.keys()
     for name, value in averaged.items():
@@ -51,16 +51,16 @@ def test_a_model_in_training_is_measured_as_its_average_is_published_and_goes_on
     model = load(encoder_folder)
     if adapter:
         add_adapter(model, AdapterConfig(kind="lora", rank=4))
-    average = Average(model, 0.3)
+    average = Average(model, (0.3,))
     move(model)
     trained = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with average.applied():
+    with average.applied(0.3):
         measured = model.encode(TEXTS)
     assert all(torch.equal(tensor, trained[name]) for name, tensor in model.state_dict().items())
     shell = load(encoder_folder)
     shell.load_state_dict(merge_weights(model, shell.state_dict()) if adapter else model.state_dict())
     shell.save_pretrained(str(tmp_path / "published"), create_model_card=False)
-    average_folder(encoder_folder, tmp_path / "published", TrainingConfig(average=0.3))
+    average_folder(encoder_folder, tmp_path / "published", 0.3, EncodingConfig())
     published = load(tmp_path / "published").encode(TEXTS)
     np.testing.assert_allclose(measured, published, atol=1e-5)
     assert np.abs(published - load(encoder_folder).encode(TEXTS)).max() > 0.01
@@ -68,14 +68,14 @@ def test_a_model_in_training_is_measured_as_its_average_is_published_and_goes_on
 
 def test_without_an_average_the_model_stays_what_it_is(encoder_folder: Path):
     model = load(encoder_folder)
-    average = Average(model, 1.0)
+    average = Average(model, (1.0,))
     move(model)
     expected = model.encode(TEXTS)
-    with average.applied():
+    with average.applied(1.0):
         np.testing.assert_array_equal(model.encode(TEXTS), expected)
 
 
-def test_a_teachers_space_is_not_averaged_with_the_start():
-    assert TrainingConfig(loss={"name": "mse", "guide": "teacher"}).share == 1
-    assert TrainingConfig().share < 1
-    assert TrainingConfig(average=0.8).share == 0.8
+def test_both_the_average_and_what_was_trained_are_measured_unless_the_config_says_which():
+    assert TrainingConfig().shares == (0.5, 1.0)
+    assert TrainingConfig(average=0.8).shares == (0.8,)
+    assert TrainingConfig(loss={"name": "mse", "guide": "teacher"}).shares == (1.0,), "the start is of another space"

@@ -23,8 +23,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "cached and symmetric": {"symmetric": True, "mini_batch_size": 3},
     "pairs known beforehand": {"symmetric": True, "pairs": torch.tensor([[0, 12], [4, 15], [5, 14], [9, 9]])},
     "some dimensions": {"per_step": 2},
-    "held": {"symmetric": True, "hold": 3.0},
-    "held and cached": {"symmetric": True, "hold": 3.0, "mini_batch_size": 3},
 }
 
 
@@ -38,13 +36,6 @@ class Linear(torch.nn.Module):
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"sentence_embedding": features["x"] @ self.weight}
-
-
-class Before:
-    """Stands in for the model of the start: other vectors, of full width."""
-
-    def embed(self, features: list[dict[str, Tensor]], at_once: int | None = None) -> list[Tensor]:
-        return [(column["x"] * 2 - 1).roll(1, dims=1) for column in features]
 
 
 class Alike:
@@ -80,8 +71,7 @@ def step(columns: list[Tensor], labels: Tensor, name: str = "plain", guide: Any 
     model = DistributedDataParallel(inner) if dist.is_initialized() else inner
     settings = dict(SETTINGS[name])
     nested = Nested.of((12, 4, 7), (1.0, 2.0, 0.5), settings.pop("per_step", None))
-    start = Before() if "hold" in settings else None
-    loss = MatryoshkaRankingLoss(model, nested, 0.1, guide=guide, start=start, **settings)
+    loss = MatryoshkaRankingLoss(model, nested, 0.1, guide=guide, **settings)
     loss.step = 3
     value = loss([{"x": column} for column in columns], labels)
     value.backward()

@@ -12,12 +12,11 @@ from medembed.training.batches import to_columns
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.losses.guide import Guide
-from medembed.training.losses.hold import Start
 from medembed.training.losses.make import make_loss
 from medembed.training.losses.nested import Nested
 from medembed.training.losses.ranking import MatryoshkaRankingLoss
 from tests.tiny import make_encoder
-from tests.training.test_distributed import SETTINGS, Alike, Before, Linear, batch, step
+from tests.training.test_distributed import SETTINGS, Alike, Linear, batch, step
 
 EXAMPLES = [
     {"query": f"{sign} {number}", "positive_id": sign, "positive": f"the {sign}", "negative_ids": ["x"],
@@ -85,34 +84,6 @@ def test_a_guide_masks_what_it_finds_closer_than_the_positive():
         value = loss([{"x": column} for column in columns], labels).item()
         assert value == pytest.approx(loop(masked, 0, [1, 2], model.weight.detach()), abs=1e-12)
     assert closer.sum() > 20
-
-
-def test_what_holds_vectors_is_the_mean_cosine_distance_of_all_texts_to_those_of_the_start():
-    columns, labels = batch()
-    plain, held = step(columns, labels, "symmetric")[0], step(columns, labels, "held")[0]
-    vectors = torch.cat([column @ Linear().weight.detach() for column in columns])
-    before = torch.cat(Before().embed([{"x": column} for column in columns]))
-    is_text = labels.T.reshape(-1) >= 0
-    distance = 0.0
-    for dimension, share in ((12, 1.0), (4, 2.0), (7, 0.5)):
-        cosines = F.cosine_similarity(vectors[is_text, :dimension], before[is_text, :dimension])
-        distance += share / 3.5 * (1 - cosines).mean().item()
-    assert 0 < is_text.sum() < len(is_text)
-    assert held == pytest.approx(plain + 3 * distance, abs=1e-12)
-
-
-@pytest.mark.parametrize("at_once", [None, 1, 2])
-def test_the_start_embeds_as_the_model_did_however_it_is_trained(at_once: int | None, encoder_folder: Path):
-    model = SentenceTransformer(str(encoder_folder), device="cpu")
-    texts = ["heart pain", "an itching eye", "skin"]
-    expected = model.encode(texts, convert_to_tensor=True)
-    start = Start(model)
-    with torch.no_grad():
-        for parameter in model.train().parameters():
-            parameter.mul_(1.5)
-    (vectors,) = start.embed([model.preprocess(texts)], at_once)
-    assert torch.allclose(vectors, expected, atol=1e-6)
-    assert not vectors.requires_grad
 
 
 @pytest.mark.parametrize("mini_batch_size", [1, 3, 8, 100])

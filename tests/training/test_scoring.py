@@ -42,7 +42,7 @@ def forget(model, share: float = 1.0) -> None:
 
 def start_scorer(folder: Path, elsewhere: Elsewhere, config: TrainingConfig = CONFIG) -> Scorer:
     encoder = load(folder)
-    return Scorer(encoder, Samples(DEV, elsewhere), config, CPU, Average(encoder.model, config.share))
+    return Scorer(encoder, Samples(DEV, elsewhere), config, CPU, Average(encoder.model, config.shares))
 
 
 def test_the_score_is_that_of_the_dev_sample_where_nothing_is_lost(encoder_folder: Path):
@@ -50,7 +50,11 @@ def test_the_score_is_that_of_the_dev_sample_where_nothing_is_lost(encoder_folde
     metrics = scorer.measure()
     assert metrics["score"] == metrics["ndcg@10/8"] > 0.9
     assert metrics["elsewhere/other/32"] > 0.9
-    assert set(metrics) == {"score", *(f"{name}/{d}" for name in ("ndcg@10", "elsewhere/other") for d in (32, 8))}
+    assert set(metrics) == {
+        "score",
+        "average",
+        *(f"{name}/{d}" for name in ("ndcg@10", "elsewhere/other") for d in (32, 8)),
+    }
     rungs = Rungs((10,), {32: 3.0, 8: 1.0})
     assert scorer.measure(rungs)["score"] == pytest.approx((3 * metrics["ndcg@10/32"] + metrics["ndcg@10/8"]) / 4)
 
@@ -78,9 +82,32 @@ def test_a_checkpoint_is_scored_as_the_average_that_is_published(encoder_folder:
     forget(model)
     metrics = scorer.measure()
     model.save_pretrained(str(tmp_path / "trained"), create_model_card=False)
-    average_folder(encoder_folder, tmp_path / "trained", CONFIG)
+    average_folder(encoder_folder, tmp_path / "trained", 0.5, EncodingConfig())
     published = start_scorer(tmp_path / "trained", Elsewhere()).measure()
     assert published == pytest.approx(metrics, abs=1e-6)
-    model.eval()
-    alone = Scorer(scorer.encoder, Samples(DEV), CONFIG, CPU, Average(model, 1.0)).measure()
+    alone = Scorer(scorer.encoder, Samples(DEV), CONFIG, CPU, Average(model, (1.0,))).measure()
     assert alone["score"] < metrics["score"]
+
+
+BOTH = CONFIG.model_copy(update={"average": None})
+
+
+def test_the_average_counts_where_training_has_gone_too_far(encoder_folder: Path):
+    scorer = start_scorer(encoder_folder, Elsewhere({"other": OTHER}), BOTH)
+    forget(scorer.encoder.model)
+    assert scorer.measure()["average"] == 0.5
+
+
+def test_what_was_trained_counts_alone_where_its_average_with_the_start_is_no_model(encoder_folder: Path):
+    trained = load(encoder_folder).model.state_dict()
+    start = load(encoder_folder)
+    start.model.load_state_dict({name: -t if "word_embeddings" in name else t for name, t in trained.items()})
+    scorer = Scorer(start, Samples(DEV), BOTH, CPU, Average(start.model, BOTH.shares))
+    start.model.load_state_dict(trained)
+    metrics = scorer.measure()
+    assert metrics["average"] == 1
+    assert metrics["score"] > 0.9
+
+
+def test_losses_out_of_sight_count_where_nothing_from_elsewhere_is_measured(encoder_folder: Path):
+    assert start_scorer(encoder_folder, Elsewhere(), BOTH).measure()["average"] == 0.5

@@ -41,7 +41,7 @@ class Guide:
         rows = len(features["input_ids"])
         parts = []
         for first in range(0, rows, _TEXTS_AT_ONCE):
-            part = rows_from(features, first, _TEXTS_AT_ONCE)
+            part = {name: _rows(value, first) for name, value in features.items()}
             inputs = part if self.reads_tokens else self._translate(part["input_ids"], role)
             parts.append(self.guide(inputs)["sentence_embedding"].float())
         return F.normalize(torch.cat(parts), dim=1)
@@ -56,9 +56,6 @@ class Guide:
         return self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
 
 
-def rows_from(features: Mapping[str, Any], first: int, count: int) -> dict[str, Any]:
-    """Return the features of `count` texts; settings such as the prompt's length go with all of them."""
-    return {
-        name: value[first : first + count] if isinstance(value, Tensor) and value.dim() else value
-        for name, value in features.items()
-    }
+def _rows(value: Any, first: int) -> Any:
+    """Of a tensor the rows that are embedded at once; settings such as the prompt's length go with all of them."""
+    return value[first : first + _TEXTS_AT_ONCE] if isinstance(value, Tensor) and value.dim() else value

@@ -14,7 +14,6 @@ from medembed.encoding.reading import Role
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import RANKING
 from medembed.training.losses.guide import Guide
-from medembed.training.losses.hold import Start
 from medembed.training.losses.nested import Nested
 from medembed.training.losses.prefixes import EmbeddingLoss, MatryoshkaPrefixLoss, margin_mse, mse
 from medembed.training.losses.ranking import MatryoshkaRankingLoss
@@ -26,9 +25,9 @@ def make_loss(config: TrainingConfig, model: Any, known: Sequence[Sequence[int]]
     """The loss `config.loss` of a SentenceTransformer, called as loss(features, labels).
 
     It has `step`, to be set to the trainer's global step, and `by_dimension`, the last loss of each dimension.
-    The model has the weights of the start still: `loss.hold` keeps a copy of it. `known` begins with (query id,
-    document id) in each entry, as `known_pairs` gives them: every positive that a ranking loss must not take for a
-    negative. None: it knows those of the batch. Raises ModelError if a guide does not load.
+    `known` begins with (query id, document id) in each entry, as `known_pairs` gives them: every positive that a
+    ranking loss must not take for a negative. None: it knows those of the batch. Raises ModelError if a guide does not
+    load.
     """
     loss = config.loss
     nested = Nested.of(config.dimensions, config.weights, loss.dimensions_per_step, config.seed)
@@ -42,8 +41,6 @@ def make_loss(config: TrainingConfig, model: Any, known: Sequence[Sequence[int]]
             guide=_load_guide(loss.guide, model, config) if loss.guide else None,
             guide_margin=loss.guide_margin,
             pairs=None if known is None else torch.tensor([entry[:2] for entry in known]),
-            start=Start(model) if loss.hold else None,
-            hold=loss.hold,
         )
     return MatryoshkaPrefixLoss(model, _PREFIX_LOSSES[loss.name](config, model), nested)
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from medembed.training.batches import NO_DOCUMENT
 from medembed.training.collective import gather, gather_with_gradients, world
 from medembed.training.losses.guide import Guide
-from medembed.training.losses.hold import Start, distance_by_dimension
 from medembed.training.losses.info_nce import MaskRows, info_nce_by_dimension
 from medembed.training.losses.known import find_known
 from medembed.training.losses.nested import Nested
@@ -45,9 +44,6 @@ class MatryoshkaRankingLoss(CachedLossMixin, nn.Module):
     guide: no negatives are documents that the guide finds closer to the query than its positive less `guide_margin`
     (GISTEmbed, Solatorio 2024, arXiv:2402.16829; between queries and documents, as the rest of this loss).
 
-    start: the model as it was before training; `hold` times the cosine distance between its vectors and the trained
-    ones is added at each dimension, the mean over all texts of the batch.
-
     `step`, which the trainer sets, decides the dimensions that are drawn; `by_dimension` then has the loss of each.
     """
 
@@ -62,13 +58,10 @@ class MatryoshkaRankingLoss(CachedLossMixin, nn.Module):
         guide: Guide | None = None,
         guide_margin: float = 0.0,
         pairs: Tensor | None = None,
-        start: Start | None = None,
-        hold: float = 0.0,
     ) -> None:
         super().__init__()
         self.model, self.nested, self.temperature = model, nested, temperature
         self.symmetric, self.guide, self.guide_margin = symmetric, guide, guide_margin
-        self.start, self.hold = start, hold
         self.uses_gradient_cache = mini_batch_size is not None
         self.mini_batch_size = mini_batch_size or 0
         self.register_buffer("pairs", None if pairs is None else pairs.unique(dim=0), persistent=False)
@@ -77,23 +70,20 @@ class MatryoshkaRankingLoss(CachedLossMixin, nn.Module):
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         features = list(sentence_features)
         guided = None if self.guide is None else self.guide.embed(features)
-        start = None if self.start is None else self.start.embed(features, self.mini_batch_size or None)
         if self.uses_gradient_cache:
-            return self.forward_cached(features, (labels, guided, start))
-        embeddings = [[self.model(column)["sentence_embedding"]] for column in features]
-        return self.calculate_loss(embeddings, (labels, guided, start))
+            return self.forward_cached(features, (labels, guided))
+        return self.calculate_loss(
+            [[self.model(column)["sentence_embedding"]] for column in features], (labels, guided)
+        )
 
     def calculate_loss(self, reps: list[list[Tensor]], labels: Any = None, *, with_backward: bool = False) -> Tensor:
-        """The loss of embeddings in parts: a list for each column. `labels`: (ids, guide's vectors, start's)."""
+        """The loss of embeddings in parts: a list for each column. `labels` are (ids, guide's embeddings)."""
         embeddings = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in reps]
-        ids, guided, start = labels
+        ids, guided = labels
         total, losses = self._loss(embeddings, ids, guided)
         if self.symmetric:
             reverse, others = self._loss(embeddings, ids, guided, reverse=True)
             total, losses = (total + reverse) / 2, (losses + others) / 2
-        if start is not None:
-            held, parts = self._hold(embeddings, ids, start)
-            total, losses = total + held, losses + parts
         drawn = [dimension for dimension, _ in self.nested.draw(self.step)]
         self.by_dimension = dict(zip(drawn, losses.detach(), strict=True))
         if with_backward:
@@ -130,19 +120,6 @@ class MatryoshkaRankingLoss(CachedLossMixin, nn.Module):
             temperature=self.temperature,
         )
         return total * (sum(weight for _, weight in drawn) / self.nested.whole), losses
-
-    def _hold(self, embeddings: list[Tensor], ids: Tensor, start: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """What own texts pay for leaving the place that the start gives them: (whole, by dimension)."""
-        drawn = self.nested.draw(self.step)
-        is_text = (ids != NO_DOCUMENT).T.reshape(-1)
-        vectors, before = torch.cat(embeddings)[is_text], torch.cat(start)[is_text]
-        texts = is_text.sum()
-        share = (texts * world()[1]).double() / gather(
-            texts[None]
-        ).sum()  # the mean over workers is that over all texts
-        parts = self.hold * share * distance_by_dimension(vectors, before, [dimension for dimension, _ in drawn])
-        weights = parts.new_tensor([weight for _, weight in drawn])
-        return (parts * weights).sum() / self.nested.whole, parts
 
     def _mask(self, own: _Side, others: _Side, pairs: Tensor, targets: Tensor) -> MaskRows:
         known = find_known(own.ids, others.ids, pairs, targets)
