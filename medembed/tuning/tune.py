@@ -260,6 +260,7 @@ def _to_train(shared: Shared, training: TrainingConfig, mining: MiningConfig, ex
         "examples": examples,
         "output": storage.join(shared.output, "model"),
         "training": training.model_dump(mode="json", exclude={"preset"}),
+        "retention": shared.config.retention.model_dump(mode="json", exclude_defaults=True),
         "registry": shared.config.registry.model_dump(mode="json", exclude_unset=True),
     }
     text = yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True)
