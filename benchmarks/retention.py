@@ -66,7 +66,7 @@ def train_and_measure(material: Material, sets: Mapping[str, Sample], way: str, 
     if not place.exists():
         with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
             model = _train(material, way, seed, precision, Path(scratch))
-            save(place, measure_all(sets, model))
+            save(place, measure_all(sets, model, material.threads))
     return read(place)
 
 
@@ -85,8 +85,8 @@ def _train(material: Material, way: str, seed: int, precision: str, scratch: Pat
     return str(scratch / "averaged")
 
 
-def measure_all(sets: Mapping[str, Sample], model: str) -> Measured:
-    return {name: measure(sample, model) for name, sample in sets.items()}
+def measure_all(sets: Mapping[str, Sample], model: str, threads: int) -> Measured:
+    return {name: measure(sample, model, threads) for name, sample in sets.items()}
 
 
 def save(place: Path, measured: Measured) -> None:
@@ -158,6 +158,7 @@ def read_sets(material: Material, others: Mapping[str, Dataset], queries: int, d
 @click.option("--queries", default=500, show_default=True, help="of each set")
 @click.option("--documents", default=1500, show_default=True, help="of each set, their positives included")
 @click.option("--precision", default="float32", show_default=True, help="of training, of all ways alike")
+@click.option("--threads", default=2, show_default=True, help="of a training")
 @click.option("--plot", type=click.Path(path_type=Path), help="PNG of what is gained and lost")
 @click.option("--folder", type=click.Path(path_type=Path), required=True, help="what is measured stays there")
 def main(
@@ -170,6 +171,7 @@ def main(
     queries: int,
     documents: int,
     precision: str,
+    threads: int,
     plot: Path | None,
     folder: Path,
 ) -> None:
@@ -179,14 +181,15 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     ways: Sequence[str] = way or (*OURS, STOCK, STOCK_AVERAGED)
     with ray_session(None):
-        ontology, questions = read_ontology(folder, "test", 2), read_medquad(folder, "test", 2, medquad)
+        ontology, questions = read_ontology(folder, "test", threads), read_medquad(folder, "test", threads, medquad)
         material, other = (ontology, questions) if data == "ontology" else (questions, ontology)
         material = replace(material, pairs=pairs or (4800 if data == "ontology" else 1500))
         elsewhere = {other.name: other.dataset, "tico": open_collection(tico, f"{folder}/tico")}
         sets = read_sets(material, elsewhere, queries, documents)
         measured: dict[str, Measured] = {}
         for name, model in ((BASE, material.model), (TURNED, turned_base(material, folder))):
-            measured[name] = measure_once(folder / f"{data}-{name.replace(' ', '-')}-{queries}.npz", sets, model)
+            place = folder / f"{data}-{name.replace(' ', '-')}-{queries}.npz"
+            measured[name] = measure_once(place, sets, model, threads)
         for name in ways:
             runs = [train_and_measure(material, sets, name, seed, precision) for seed in range(seeds)]
             measured[name] = {one: mean_over_seeds([run[one] for run in runs]) for one in sets}
@@ -196,9 +199,9 @@ def main(
         plot.write_bytes(draw_front(fronts(measured)))
 
 
-def measure_once(place: Path, sets: Mapping[str, Sample], model: str) -> Measured:
+def measure_once(place: Path, sets: Mapping[str, Sample], model: str, threads: int) -> Measured:
     if not place.exists():
-        save(place, measure_all(sets, model))
+        save(place, measure_all(sets, model, threads))
     return read(place)
 
 

@@ -15,9 +15,9 @@ DIMENSIONS = (384, 256, 128, 64, 32)
 Scores = dict[int, npt.NDArray[np.float64]]  # {dimension: NDCG@10 of each query}
 
 
-def measure(sample: Sample, model: str) -> Scores:
+def measure(sample: Sample, model: str, threads: int = 2) -> Scores:
     """NDCG@10 of the sample's queries, in their order, at each dimension."""
-    encoder = Encoder.load(model, EncodingConfig(cpus_per_worker=2))
+    encoder = Encoder.load(model, EncodingConfig(cpus_per_worker=threads))
     return score_sample(sample, *encode_sample(sample, encoder.encode), DIMENSIONS, "ndcg@10")
 
 
