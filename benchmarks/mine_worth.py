@@ -19,7 +19,6 @@ from benchmarks.worth import (
     DIMENSIONS,
     MODEL,
     Scores,
-    groups_of,
     mean_over_seeds,
     means,
     measure,
@@ -34,13 +33,14 @@ from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.table import Table
+from medembed.evaluation.sample import Sample
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import KIND, Examples
 from medembed.mining.mine import mine
 from medembed.mining.positives import known_positives
 from medembed.schema import EXAMPLES
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import DevSample, draw_dev_sample
+from medembed.training.dev_sample import draw_dev_sample
 from medembed.training.trainer import train
 
 ENCODING = EncodingConfig(workers=2)
@@ -128,7 +128,7 @@ def main(pairs: int, documents: int, seeds: int) -> None:
             ]
             found[name] = mean_over_seeds(runs)
             print(f"{name}: {means(found[name])}; seeds apart by {spread_of_seeds(runs):.3f} at most", flush=True)
-        print_table(found, groups_of(dataset, sample))
+        print_table(found, sample.groups)
 
 
 def settings(seed: int, documents: int) -> TrainingConfig:
@@ -139,7 +139,7 @@ def settings(seed: int, documents: int) -> TrainingConfig:
     )  # fmt: skip
 
 
-def train_and_measure(work: Work, examples: Examples, sample: DevSample, config: TrainingConfig) -> Scores:
+def train_and_measure(work: Work, examples: Examples, sample: Sample, config: TrainingConfig) -> Scores:
     checkpoint = train(work.dataset, examples, MODEL, f"{work.folder}/model-{{key}}", config)
     return measure(sample, checkpoint.uri)
 

@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 from benchmarks.train_worth import ONTOLOGY
-from benchmarks.worth import MODEL, groups_of, mean_over_seeds, measure
+from benchmarks.worth import MODEL, mean_over_seeds, measure
 from jobs.session import ray_session
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
@@ -127,7 +127,7 @@ def _print_worth(config: TuneConfig, dataset: Dataset, points: dict[str, Point],
         return
     objective = {name: np.mean([scores[one] for one in OBJECTIVE], axis=0) for name, scores in found.items()}
     default, winner = objective["default"], objective["winner"]
-    gain = compare(default, winner, groups_of(dataset, sample, "test"), samples=2000, seed=0)
+    gain = compare(default, winner, sample.groups, samples=2000, seed=0)
     by_dimension = "; ".join(
         f"{one}: {found['default'][one].mean():.3f} -> {found['winner'][one].mean():.3f}" for one in found["default"]
     )

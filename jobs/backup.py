@@ -8,7 +8,7 @@ from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
 from medembed.custody.backup import back_up
-from medembed.custody.retention import select_kept
+from medembed.custody.kept import select_kept
 from medembed.errors import ServiceError
 from medembed.privacy import without_passwords
 from medembed.registry.catalog import all_versions

@@ -3,10 +3,11 @@
 import os
 
 from medembed import storage
-from medembed.config import Config, list_uris
+from medembed.config import Config
 from medembed.encoding.config import EncodingConfig
 from medembed.errors import ConfigError
 from medembed.training.config import TrainingConfig
+from medembed.uris import list_uris
 
 
 def check_outputs(config: Config) -> None:

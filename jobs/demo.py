@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from jobs.demo_sets import make_demo_sets
 from jobs.finetune import result_lines, run_loop
 from jobs.session import Summary, run_job
 from medembed import storage
@@ -44,7 +45,7 @@ class DemoJob(FinetuneConfig):
 
 def run(job: DemoJob) -> Summary:
     find_port(job.port)  # a port in use is found out now rather than after training
-    result, registry = run_loop(job)
+    result, registry = run_loop(job if job.retention.sets else _with_sets(job))
     reference = f"models:/{result.version.name}/{result.version.version}"
     with serving({"model": reference, "tracking_uri": registry.tracking_uri}, job.port) as url:
         answers = [
@@ -57,6 +58,12 @@ def run(job: DemoJob) -> Summary:
         {"question": question, "dimensions": d, "document_id": document_of(name)} for question, d, name in answers
     ]
     return {"output": storage.absolute(job.output), **summarize(result), "answers": answered, "lines": lines}
+
+
+def _with_sets(job: DemoJob) -> DemoJob:
+    """The job with two retention sets of what is at hand."""
+    sets = make_demo_sets(storage.absolute(job.output))
+    return job.model_copy(update={"retention": job.retention.model_copy(update={"sets": sets})})
 
 
 def _ask(url: str, question: str, dimensions: int, table: Table) -> str:

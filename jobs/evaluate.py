@@ -11,8 +11,12 @@ from medembed.config import InputUri, ModelUri, OutputUri, to_yaml
 from medembed.data.collection import open_collection
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.config import EvaluationConfig, RetentionConfig
+from medembed.evaluation.elsewhere import Model, measure_retention
 from medembed.evaluation.report import headline
+from medembed.evaluation.retained import Retention
+from medembed.evaluation.retention import RetentionSet, open_retention
+from medembed.evaluation.retention_screen import format_retention
 from medembed.evaluation.screen import format_metrics, format_slices, format_table
 from medembed.evaluation.side_by_side import (
     Contender,
@@ -53,6 +57,7 @@ class EvaluateJob(MeasureJob):
         default=(), description="models to compare with, one or a list; at the same dimensions, and at their full width"
     )
     bm25: bool = Field(default=False, description="compare with BM25 too: what words alone find")
+    retention: RetentionConfig = RetentionConfig()
 
     @property
     def baselines(self) -> tuple[str, ...]:
@@ -62,14 +67,25 @@ class EvaluateJob(MeasureJob):
 def run(job: EvaluateJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     output = storage.absolute(job.output)
-    dataset, contenders = enter_models(job, (job.model, *job.baselines), bm25=job.bm25)
+    references = (job.model, *job.baselines)
+    dataset, models = open_inputs(job, references, bm25=job.bm25)
+    given = job.retention.model_copy(update={"made": False})  # one made of what is measured on says nothing new
+    sets = open_retention(given, output, dataset)
+    contenders = enter_models(job, references, models, dataset)
     found = compare_models(
-        dataset, contenders, output, job.evaluation, job.encoding, title="Evaluation", facts=_facts(contenders),
+        dataset,
+        contenders,
+        output,
+        job.evaluation,
+        job.encoding,
+        title="Evaluation",
+        facts=_facts(contenders),
         bm25=job.bm25,
-    )  # fmt: skip
+        retention=_look_elsewhere(job, sets, contenders, output),
+    )
     found.write(output)
     run_id = _log(registry, job, dataset, found)
-    lines = [*_tables(found), f"report: {storage.join(output, 'report.html')}"]
+    lines = [*_tables(found), *format_retention(found.page.retention), f"report: {storage.join(output, 'report.html')}"]
     lines.append(f"MLflow: {without_passwords(registry.tracking_uri)}, run {run_id}")
     return {
         "output": output,
@@ -82,10 +98,10 @@ def run(job: EvaluateJob) -> Summary:
     }
 
 
-def enter_models(job: MeasureJob, references: Sequence[str], *, bm25: bool = False) -> tuple[Dataset, list[Contender]]:
-    """(the data set, the models with their embedding tables, found again where they are made).
+def open_inputs(job: MeasureJob, references: Sequence[str], *, bm25: bool = False) -> tuple[Dataset, list[str]]:
+    """(the data set, the models by references that workers can load).
 
-    What is wrong with models or data is found out before anything is encoded.
+    What is wrong with models or data is found out here, before anything is encoded.
     """
     check_room(job.encoding)
     models = [resolve_model(reference, job.registry, on_cluster=is_on_cluster()) for reference in references]
@@ -93,8 +109,26 @@ def enter_models(job: MeasureJob, references: Sequence[str], *, bm25: bool = Fal
     output = storage.absolute(job.output)
     dataset = open_collection(storage.absolute(job.data), storage.join(output, "data", "{key}"))
     check_data(dataset, job.evaluation, bm25=bm25)
+    return dataset, models
+
+
+def enter_models(
+    job: MeasureJob, references: Sequence[str], models: Sequence[str], dataset: Dataset
+) -> list[Contender]:
+    """The models, which people call by these references, with their embedding tables, found again if they are made."""
+    output = storage.absolute(job.output)
     named = zip(name_models(references), models, strict=True)
-    return dataset, [enter(dataset, name, model, output, job.encoding) for name, model in named]
+    return [enter(dataset, name, model, output, job.encoding) for name, model in named]
+
+
+def _look_elsewhere(
+    job: EvaluateJob, sets: Sequence[RetentionSet], contenders: Sequence[Contender], output: str
+) -> Retention | None:
+    """The first model against the others on the retention sets, if any is given."""
+    first = contenders[0]
+    dimensions = job.dimensions or first.table.info.dimensions or (first.table.info.width,)
+    models = [Model(contender.name, contender.model) for contender in contenders]
+    return measure_retention(sets, models, output, dimensions, job.retention, job.encoding)
 
 
 def _tables(found: SideBySide) -> list[str]:

@@ -9,6 +9,7 @@ from jobs.train import resolve_guide
 from medembed import storage
 from medembed.data.prepare import check_source
 from medembed.evaluation.report import headline
+from medembed.evaluation.retention_screen import format_retention
 from medembed.evaluation.screen import format_table
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.finetune import Finetuned, finetune, summarize
@@ -51,6 +52,7 @@ def result_lines(result: Finetuned, registry: Registry) -> list[str]:
         "",
         format_table(result.comparison),
         headline(result.comparison),
+        *format_retention(result.compared.page.retention),
         "",
         f"model:   {result.checkpoint.uri}",
         f"         registered as {version} ({verdict})",

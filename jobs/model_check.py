@@ -3,11 +3,12 @@
 import os
 
 from medembed import storage
-from medembed.config import Config, list_models
+from medembed.config import Config
 from medembed.encoding.model_files import fetch_model
 from medembed.errors import ModelError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
+from medembed.uris import list_models
 
 
 def check_models(config: Config) -> None:

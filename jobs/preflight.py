@@ -11,6 +11,8 @@ from medembed import storage
 from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
+from medembed.evaluation.config import RetentionConfig
+from medembed.evaluation.retention import open_retention
 from medembed.mining.config import MiningConfig
 from medembed.preflight.advice import advise
 from medembed.preflight.config import PreflightConfig
@@ -34,6 +36,7 @@ class PreflightJob(Config):
     encoding: EncodingConfig = EncodingConfig()
     mining: MiningConfig = MiningConfig()
     training: TrainingConfig = TrainingConfig()
+    retention: RetentionConfig = RetentionConfig()
     registry: RegistryConfig = RegistryConfig()
 
 
@@ -41,8 +44,10 @@ def run(job: PreflightJob) -> Summary:
     dataset = open_dataset(storage.absolute(job.data))
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
     training = resolve_guide(job.training, job.registry)
+    given = job.retention.model_copy(update={"made": False})
+    open_retention(given, storage.absolute(job.output), dataset)  # a set that is none is found out now
     found = preflight(dataset, model, job.preflight, job.encoding, job.mining, training)
-    warnings = advise(found, job.preflight, job.encoding, job.training)
+    warnings = advise(found, job.preflight, job.encoding, job.training, job.retention)
     return {
         "output": storage.absolute(job.output),
         "dataset": {"uri": dataset.uri, "fingerprint": dataset.fingerprint},

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from jobs.evaluate import MeasureJob, enter_models
+from jobs.evaluate import MeasureJob, enter_models, open_inputs
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.config import to_yaml
@@ -34,7 +34,8 @@ class RecommendJob(MeasureJob):
 def run(job: RecommendJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     output, settings = storage.absolute(job.output), job.recommend
-    dataset, (one,) = enter_models(job, (job.model,))
+    dataset, models = open_inputs(job, (job.model,))
+    (one,) = enter_models(job, (job.model,), models, dataset)
     dimensions = job.dimensions or one.table.info.dimensions or halve(one.table.info.width)
     config = job.evaluation.model_copy(update={"dimensions": dimensions})
     place = storage.join(output, "evaluations", "{key}")

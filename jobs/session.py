@@ -18,9 +18,10 @@ from jobs.hush import hush_raylet
 from jobs.model_check import check_models
 from jobs.private_ray import Environment, no_more, private_ray
 from medembed import storage
-from medembed.config import Config, list_uris, load_config
+from medembed.config import Config, load_config
 from medembed.errors import ConfigError, MedEmbedError, ServiceError
 from medembed.privacy import close_files, silence_telemetry, without_passwords
+from medembed.uris import list_uris
 
 SomeConfig = TypeVar("SomeConfig", bound=Config)
 Summary = dict[str, Any]

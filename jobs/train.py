@@ -9,11 +9,18 @@ from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
+from medembed.encoding.config import EncodingConfig
+from medembed.evaluation.config import RetentionConfig
+from medembed.evaluation.elsewhere import Model, measure_retention
+from medembed.evaluation.retention import open_retention
+from medembed.evaluation.retention_screen import format_retention, lost_to
 from medembed.mining.examples import open_examples
+from medembed.registry.champion import tag_loss
 from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model
 from medembed.training.config import TrainingConfig
 from medembed.training.register import register_checkpoint, tag_data
+from medembed.training.samples import draw_elsewhere
 from medembed.training.trainer import train
 
 
@@ -29,6 +36,7 @@ class TrainJob(Config):
     )
     output: OutputUri = Field(description="folder of the checkpoint; {key} in it becomes the fingerprint of its inputs")
     training: TrainingConfig = TrainingConfig()
+    retention: RetentionConfig = RetentionConfig()
     registry: RegistryConfig = RegistryConfig()
 
 
@@ -40,15 +48,29 @@ def run(job: TrainJob) -> Summary:
     dataset = open_dataset(storage.absolute(job.data))
     examples = None if job.examples is None else open_examples(storage.absolute(job.examples))
     training = resolve_guide(job.training, job.registry)
-    checkpoint = train(dataset, examples, model, storage.absolute(job.output), training)
+    beside = _above(job.output)
+    sets = open_retention(job.retention, beside, dataset)
+    elsewhere = draw_elsewhere(sets, job.retention)
+    checkpoint = train(dataset, examples, model, storage.absolute(job.output), training, elsewhere=elsewhere)
     tags = tag_data(dataset, examples if checkpoint.manifest["examples"] else None)
-    version, _ = register_checkpoint(registry, checkpoint, job, metrics={}, tags=tags, artifacts={})
+    models = (Model("trained", checkpoint.uri), Model("base model", model))
+    kept = measure_retention(sets, models, beside, training.dimensions, job.retention, EncodingConfig())
+    tags |= tag_loss(lost_to(kept))
+    metrics = kept.metrics if kept else {}
+    version, _ = register_checkpoint(registry, checkpoint, job, metrics=metrics, tags=tags, artifacts={})
     lines = [
+        *format_retention(kept),
         f"checkpoint: {checkpoint.uri}, dev score {checkpoint.manifest['dev']['score']:.4f}",
         f"registered: models:/{version.name}/{version.version}; make it the champion with: "
         + command(job.registry, "promote", f"model=models:/{version.name}/{version.version}"),
     ]
-    return {"output": checkpoint.uri, "checkpoint": checkpoint.manifest, "lines": lines}
+    numbers = kept and kept.numbers
+    return {"output": checkpoint.uri, "checkpoint": checkpoint.manifest, "retention": numbers, "lines": lines}
+
+
+def _above(output: str) -> str:
+    """The folder that the checkpoint's folder is made in; what was measured has no place in a model."""
+    return storage.absolute(output).rstrip("/").rpartition("/")[0].partition("{key}")[0]
 
 
 def resolve_guide(training: TrainingConfig, registry: RegistryConfig) -> TrainingConfig:

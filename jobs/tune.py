@@ -14,15 +14,17 @@ from jobs.mine import resolve_second_opinion
 from jobs.session import SPARE_CPUS, Summary, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
-from medembed.config import InputUri, map_uris
+from medembed.config import InputUri
 from medembed.data.dataset import open_dataset
 from medembed.errors import ConfigError, MedEmbedError
+from medembed.evaluation.retention_screen import format_retention
 from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model
 from medembed.training.enough import check_settings
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import describe
 from medembed.tuning.tune import CONFIG, Tuned, read_config, tune
+from medembed.uris import map_uris
 
 
 class TuneJob(TuneConfig):
@@ -72,6 +74,7 @@ def _summarize(found: Tuned) -> Summary:
             for one in found.records
         ],
         "model": f"models:/{found.version.name}/{found.version.version}",
+        "retention": found.retention and found.retention.numbers,
         "report": found.report,
         "config": found.best_config,
         "seconds": {name: round(spent, 1) for name, spent in found.seconds.items()},
@@ -87,6 +90,7 @@ def _lines(job: TuneJob, found: Tuned) -> list[str]:
     default = next((one for one in found.records if one.number == 0 and one.state == "complete"), None)
     gain = f", {found.best.score - default.score:+.4f} to the default" if default and default != found.best else ""
     return [
+        *format_retention(found.retention),
         f"trials:  {len(states)}: {counts}",
         f"best:    trial {found.best.number}: {describe(found.best, found.examples)}{gain}",
         *(f"         {key} = {value:.4g}" if isinstance(value, float) else f"         {key} = {value}"

@@ -2,13 +2,13 @@
 
 import difflib
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
@@ -18,9 +18,20 @@ from medembed.privacy import without_passwords
 
 
 class Config(BaseModel):
-    """Base of every config: frozen, and unknown keys are refused."""
+    """Base of every config: frozen, and unknown keys are refused.
+
+    A text or a list in place of a config's keys is the value of its `short_key`, if it has one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
+    short_key: ClassVar[str | None] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out(cls, values: Any) -> Any:
+        if cls.short_key is None or not isinstance(values, str | list | tuple | None):
+            return values
+        return {} if values is None else {cls.short_key: values}
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ def load_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig
     values: dict[str, Any] = {}
     overrides = list(arguments)
     if overrides and "=" not in overrides[0]:
-        values = _read_yaml(overrides.pop(0))
+        values = _in_full(model, _read_yaml(overrides.pop(0)))
     for override in overrides:
         key, mark, text = override.partition("=")
         if not mark:
@@ -107,46 +118,9 @@ def list_keys(model: type[Config], prefix: str = "") -> Iterator[Key]:
             yield from list_keys(nested, f"{prefix}{name}.")
 
 
-def list_uris(config: Config) -> Iterator[tuple[str, str, str]]:
-    """(key, role, value) of every storage place that the config names."""
-    for key, mark, uri in _list_marked(config):
-        yield key, mark.role, uri
-
-
-def list_models(config: Config) -> Iterator[tuple[str, str]]:
-    """(key, reference) of every model that the config names."""
-    for key, mark, uri in _list_marked(config):
-        if mark.is_model:
-            yield key, uri
-
-
-def map_uris(config: SomeConfig, change: Callable[[str], str]) -> SomeConfig:
-    """The config with every storage place changed."""
-    changed: dict[str, Any] = {}
-    for name, field in type(config).model_fields.items():
-        value = getattr(config, name)
-        if isinstance(value, Config):
-            changed[name] = map_uris(value, change)
-        elif any(isinstance(mark, UriRole) for mark in _marks(field)):
-            is_list = isinstance(value, tuple)
-            changed[name] = tuple(map(change, value)) if is_list else value and change(value)
-    return config.model_copy(update=changed)
-
-
 def to_yaml(config: Config) -> str:
     """The resolved config as YAML that `load_config` reads back, passwords in URIs left out."""
     return without_passwords(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-
-
-def _list_marked(config: Config, prefix: str = "") -> Iterator[tuple[str, UriRole, str]]:
-    for name, field in type(config).model_fields.items():
-        value = getattr(config, name)
-        if isinstance(value, Config):
-            yield from _list_marked(value, f"{prefix}{name}.")
-            continue
-        marks = {mark for mark in _marks(field) if isinstance(mark, UriRole)}
-        values = value if isinstance(value, tuple) else (value,)
-        yield from ((prefix + name, mark, uri) for mark in marks for uri in values if isinstance(uri, str))
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
@@ -176,7 +150,20 @@ def _override(model: type[Config], key: str, value: Any) -> dict[str, Any]:
     nested = _read_value(key, value, annotation) if isinstance(value, str) else value
     for name in reversed(path):
         nested = {name: nested}
-    return dict(nested)
+    return dict(_in_full(model, nested))
+
+
+def _in_full(annotation: Any, values: Any) -> Any:
+    """The values with every short form written out, so that those of file and command line can be merged."""
+    config = _nested_config(annotation)
+    if config is None:
+        return values
+    if config.short_key and isinstance(values, str | list):
+        values = {config.short_key: values}
+    if not isinstance(values, Mapping):
+        return values
+    fields = config.model_fields
+    return {key: _in_full(fields[key].annotation if key in fields else Any, value) for key, value in values.items()}
 
 
 def _find_key(annotation: Any, key: str) -> tuple[list[str], Any]:
@@ -240,18 +227,6 @@ def _explain(model: type[Config], fault: ErrorDetails) -> str:
     shown = f", found {found!r}" if isinstance(found, int | float | str | list | bool) else ""
     message = fault["msg"].removeprefix("Value error, ")
     return f"{key}: {message}{shown}" if key else message  # of a config as a whole its own words
-
-
-def _marks(field: FieldInfo) -> list[Any]:
-    """Annotations of a field, those inside `InputUri | None` and `tuple[InputUri, ...]` included."""
-    return [*field.metadata, *_inner_marks(field.annotation)]
-
-
-def _inner_marks(annotation: Any) -> Iterator[Any]:
-    if get_origin(annotation) is Annotated:
-        yield from annotation.__metadata__
-    for option in get_args(annotation):
-        yield from _inner_marks(option)
 
 
 def _nested_config(annotation: Any) -> type[Config] | None:

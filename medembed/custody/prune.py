@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from medembed import storage
 from medembed.custody.chain import Chains, Link, name_of
+from medembed.custody.kept import select_kept
 from medembed.custody.places import CHECKPOINT, known_manifest, known_table, places_of
 from medembed.custody.remove import MARK, is_leaving, remove_output, remove_table, size_of
-from medembed.custody.retention import select_kept
 from medembed.custody.spots import search
 from medembed.errors import ServiceError
 from medembed.evaluation.files import KIND as EVALUATION

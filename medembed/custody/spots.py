@@ -13,6 +13,7 @@ from medembed.data.dataset import KIND as DATASET
 from medembed.encoding.export import KIND as EXPORTED
 from medembed.encoding.table import METADATA_KEY, open_lance
 from medembed.evaluation.files import KIND as EVALUATION
+from medembed.evaluation.retention import FOLDER as RETENTION
 from medembed.mining.examples import KIND as EXAMPLES
 from medembed.mining.examples import REPORT as MINING
 
@@ -66,7 +67,10 @@ def search(folder: str) -> Iterator[Spot]:
 
 
 def search_beside(source: str) -> Iterator[Spot]:
-    """What was measured beside a checkpoint that lies in a job's folder of models."""
+    """What was measured beside a checkpoint: of retention, and by a job that has a folder of models."""
+    above = source.rstrip("/").rpartition("/")[0]
+    if storage.scheme(above) in ("file", *storage.REMOTE):
+        yield from search(storage.join(above, RETENTION))
     root, models, _ = source.rpartition("/models/")
     if models and storage.scheme(root) in ("file", *storage.REMOTE):
         yield from search(storage.join(root, "evaluations"))

@@ -212,3 +212,18 @@ def one_sided(cell: Cell, drawn: Values, level: float) -> OneSided:
     error = float(drawn.std()) * float(np.sqrt(groups / (groups - 1)))
     reach = float(special.stdtrit(groups - 1, level)) * error
     return OneSided(cell.mean - reach, cell.mean + reach)
+
+
+def chance_of_no_more(cell: Cell, drawn: Values, loss: float) -> float:
+    """Return the p-value of the cell's difference if the true one is `-loss`: how rarely so low a one is measured.
+
+    Student's, as in `one_sided`. With fewer than FEWEST_GROUPS nothing is sure: 1.
+    """
+    if cell.groups < FEWEST_GROUPS:
+        return 1.0
+    groups = cell.effective_groups
+    error = float(drawn.std()) * float(np.sqrt(groups / (groups - 1)))
+    distance = cell.mean + loss
+    if error <= _ROUNDING:
+        return float(distance >= 0)
+    return float(special.stdtr(groups - 1, distance / error))

@@ -1,8 +1,9 @@
 """What is measured."""
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from medembed.config import Config, InputUri
 
@@ -32,3 +33,52 @@ class EvaluationConfig(Config):
     show_text: bool = Field(
         default=False, description="show the texts of queries in the report; off, as they may be patients'"
     )
+
+
+SetName = Annotated[str, Field(min_length=1, max_length=60)]
+
+
+class RetentionConfig(Config):
+    """Data from elsewhere, on which a model must not lose what it could before."""
+
+    short_key: ClassVar[str | None] = "sets"
+
+    sets: dict[SetName, InputUri] = Field(
+        default={},
+        description="data sets made by `medembed prepare`, or BEIR folders, that are not trained on: a list, or "
+        "{name: place}; retention=[a,b] says the same",
+    )
+    tolerance: float = Field(
+        default=0.005, ge=0, lt=1, description="loss of NDCG@10 that no set may surely exceed at any dimension"
+    )
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="that a loss called sure is one, all sets and dimensions in view"
+    )
+    queries: int = Field(
+        default=200, ge=10, description="queries of each set, at most, by which checkpoints are compared"
+    )
+    documents: int = Field(default=800, ge=10, description="documents that they are ranked against, positives included")
+    made: bool = Field(
+        default=True,
+        description="without sets, make one of the corpus that is trained on: first sentences ask for the rest",
+    )
+
+    @field_validator("sets", mode="before")
+    @classmethod
+    def _name(cls, values: Any) -> Any:
+        """A list of places as {last name of each: place}."""
+        if isinstance(values, str):
+            values = [values]
+        return _by_name(values) if isinstance(values, list | tuple) else values
+
+
+def _by_name(places: Iterable[Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for place in places:
+        name = str(place).rstrip("/").rpartition("/")[2]
+        if not name:
+            raise ValueError(f"found {place!r}, which has no last name to go by; name it: {{clinic: {place}}}")
+        if name in named:
+            raise ValueError(f"found two sets called {name!r}; name them: {{one: {named[name]}, another: {place}}}")
+        named[name] = place
+    return named

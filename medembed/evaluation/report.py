@@ -17,6 +17,8 @@ from medembed.evaluation.look import Look
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.must_rank import Outcome
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, Scored, principal_metrics
+from medembed.evaluation.retained import Retention
+from medembed.evaluation.retention_screen import explain_losses, retention_headline
 from medembed.evaluation.screen import GAIN, LOSS, label, listed, verdict
 from medembed.privacy import show_id
 
@@ -43,6 +45,7 @@ class Page:
     must_rank: Mapping[str, Mapping[int, tuple[Outcome, ...]]] = field(default_factory=dict)
     facts: Sequence[tuple[str, str]] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
+    retention: Retention | None = None
 
     @property
     def model(self) -> Evaluation:
@@ -122,13 +125,14 @@ def headline(shown: Page | Comparison) -> str:
 
 
 def warnings(page: Page) -> list[str]:
-    """What a reader must know before the numbers: must-rank cases that fail, sure losses beside the objective, texts
-    that look alike or that the model cuts."""
+    """What a reader must know before the numbers: must-rank cases that fail, sure losses beside the objective and
+    elsewhere, texts that look alike or that the model cuts."""
     found = _must_rank_failures(page)
     for comparison in page.comparisons[:1]:
         others = {label(m): rows for m, rows in comparison.differences.items() if m != comparison.objective}
         slices = {f"{kind} {name}": rows for (kind, name), rows in comparison.slices.items()}
         found += _losses("Worse in", others) + _losses(f"Worse in {label(comparison.objective)} for", slices)
+    found += _lost_elsewhere(page.retention) if page.retention else []
     look = page.looks.get(page.model.name)
     if look and look.look_alike:
         found.append(
@@ -152,7 +156,7 @@ def render_report(page: Page, plots: Mapping[str, bytes]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "label": label, "number": screen.number, "interval": screen.interval, "verdict": verdict, "listed": listed,
-        "counted": screen.counted, "shown": _shown,
+        "counted": screen.counted, "shown": _shown, "kept": retention_headline,
     }  # fmt: skip
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
@@ -244,6 +248,11 @@ def _losses(start: str, named: Mapping[str, Mapping[int, Difference]]) -> list[s
     if len(losses) > _NAMED:
         losses = [*losses[:_NAMED], f"{len(losses) - _NAMED} more"]
     return [f"{start} {listed(losses)}."] if losses else []
+
+
+def _lost_elsewhere(kept: Retention) -> list[str]:
+    told = (explain_losses(entry.lost, kept.model, entry.baseline, kept.tolerance) for entry in kept.against)
+    return [sentence for sentence in told if sentence]
 
 
 def _must_rank_failures(page: Page) -> list[str]:

@@ -177,3 +177,8 @@ def principal_metrics(metrics: Sequence[str]) -> list[str]:
     k = 10 if 10 in depths else next(iter(depths), 10)
     wanted = (f"ndcg@{k}", f"recall@{k}", "spearman", "knn_accuracy", "triplet_accuracy", f"negative_accuracy@{k}")
     return [name for name in wanted if name in metrics]
+
+
+def baseline_dimensions(dimensions: Sequence[int], width: int) -> tuple[int, ...]:
+    """Where a baseline is measured: at its full width, and at those of a model's dimensions that it has."""
+    return (width, *(dimension for dimension in dimensions if dimension < width))

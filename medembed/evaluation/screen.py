@@ -67,9 +67,8 @@ def format_table(comparison: Comparison) -> str:
         for dimension in dimensions
     ]
     head = ["dimensions", *(f"{label(metric)}: before, after, difference [95%]" for metric in metrics)]
-    return "\n".join(
-        [f"before: {comparison.baseline}, after: {comparison.model}", *_columns([head, *rows]), _counts(comparison)]
-    )
+    names = f"before: {comparison.baseline}, after: {comparison.model}"
+    return "\n".join([names, *format_columns([head, *rows]), _counts(comparison)])
 
 
 def format_slices(comparison: Comparison) -> str:
@@ -83,7 +82,7 @@ def format_slices(comparison: Comparison) -> str:
     ]
     metric = label(comparison.objective)
     head = ["of these", units_of(comparison.objective), "groups", f"{metric}: before, after, difference [95%]"]
-    return "\n".join(_columns([head, *rows]))
+    return "\n".join(format_columns([head, *rows]))
 
 
 def format_metrics(evaluation: Evaluation) -> list[str]:
@@ -97,7 +96,7 @@ def format_metrics(evaluation: Evaluation) -> list[str]:
         [str(dimension or NO_NUMBER), *(number(row.get(name, math.nan)) for name in shown)]
         for dimension, row in metrics.items()
     ]
-    return _columns([head, *rows])
+    return format_columns([head, *rows])
 
 
 def _dimension(comparison: Comparison, dimension: int) -> str:
@@ -114,7 +113,8 @@ def _cell(found: Difference | None) -> str:
     return f"{number(found.before)}  {number(found.after)}  {number(found.mean, '+.3f')} {interval(found)}{mark}"
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def format_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines, each column as wide as its widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["   ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

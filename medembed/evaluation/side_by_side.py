@@ -21,7 +21,8 @@ from medembed.evaluation.look import look_at
 from medembed.evaluation.must_rank import Case, DocumentId, load_cases
 from medembed.evaluation.plots import PLOTS, draw_plots
 from medembed.evaluation.report import Page, render_report
-from medembed.evaluation.result import Evaluation
+from medembed.evaluation.result import Evaluation, baseline_dimensions
+from medembed.evaluation.retained import Retention
 from medembed.matryoshka import check_dimensions
 from medembed.privacy import show_id, without_passwords
 
@@ -52,7 +53,8 @@ class SideBySide:
     @property
     def numbers(self) -> dict[str, Any]:
         """The model's metrics {dimension: {metric: mean}}, those of the baselines, and the differences, by name."""
-        return {
+        retention = {"retention": self.page.retention.numbers} if self.page.retention else {}
+        return retention | {
             "metrics": {str(d): row for d, row in self.evaluations[0].metrics.items()},
             "baselines": {one.name: {str(d): row for d, row in one.metrics.items()} for one in self.evaluations[1:]},
             "differences": {one.baseline: differences_of(one) for one in self.comparisons},
@@ -73,7 +75,7 @@ class SideBySide:
                     for part in ("before", "after", "mean", "low", "high", "sure_low", "sure_high"):
                         name = f"difference{suffix}_{metric}_dim_{dimension}_{part}"
                         found[name] = getattr(row, part)
-        return found
+        return found | (self.page.retention.metrics if self.page.retention else {})
 
     @property
     def measured(self) -> dict[str, int]:
@@ -130,11 +132,6 @@ def check_data(dataset: Dataset, config: EvaluationConfig, *, bm25: bool) -> Non
         )
 
 
-def baseline_dimensions(dimensions: Sequence[int], width: int) -> tuple[int, ...]:
-    """Where a baseline is measured: at its full width, and at those of a model's dimensions that it has."""
-    return (width, *(dimension for dimension in dimensions if dimension < width))
-
-
 def enter(dataset: Dataset, name: str, model: str, output: str, encoding: EncodingConfig) -> Contender:
     """The model with its embedding table of the corpus, made under `output` or found there."""
     place = storage.join(output, "tables", "{key}.lance")
@@ -152,10 +149,12 @@ def compare_models(
     facts: Sequence[tuple[str, str]] = (),
     bm25: bool = False,
     plots: Mapping[str, bytes] | None = None,
+    retention: Retention | None = None,
 ) -> SideBySide:
     """Measures each contender, and BM25 if asked for, compares the first with the others, and draws the page.
 
-    `plots` {file name: PNG} join those that are drawn here; the page shows curves.png, a training's course.
+    `plots` {file name: PNG} join those that are drawn here; the page shows curves.png, a training's course, and what
+    is kept elsewhere, if `retention` was measured.
     A baseline that is narrower than a dimension stands with its own widest. Raises the errors of `evaluate`.
     """
     place = storage.join(output, "evaluations", "{key}")
@@ -178,10 +177,13 @@ def compare_models(
         must_rank={one.name: one.must_rank for one in evaluations if one.must_rank},
         facts=[(name, without_passwords(value)) for name, value in [*describe_data(dataset, config), *facts]],
         texts=_texts(dataset, config) if config.show_text and evaluations[0].queries else {},
+        retention=retention,
     )
     plots = draw_plots(page) | dict(plots or {})
     result = SideBySide(tuple(evaluations), tuple(comparisons), page)
-    metrics = result.numbers["metrics"] | ({"differences": result.numbers["differences"]} if comparisons else {})
+    numbers = result.numbers
+    more = [*(["differences"] if comparisons else []), *(["retention"] if retention else [])]
+    metrics = numbers["metrics"] | {name: numbers[name] for name in more}
     result.files.update(
         {
             "report.html": render_report(page, plots),

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from medembed.config import Config, ModelUri, OutputUri
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.encoding.config import EncodingConfig
-from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
@@ -34,11 +34,13 @@ class FinetuneConfig(Config):
         "far, and trains that one on. Ends early when a round's dev score is no higher",
     )
     evaluation: EvaluationConfig = EvaluationConfig()
+    retention: RetentionConfig = RetentionConfig()
     registry: RegistryConfig = RegistryConfig()
     promote: bool = Field(
         default=True,
         description="make the new model champion if it is surely better at select_dimension: the 95% interval of its "
-        "gain in NDCG@10, or at the smallest of evaluation.k if 10 is none, is above 0",
+        "gain in NDCG@10, or at the smallest of evaluation.k if 10 is none, is above 0; and if no retention set surely "
+        "loses more than retention.tolerance",
     )
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ run, or one after Ctrl-C, does only what is not done.
 """
 
 import logging
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +18,17 @@ from medembed.encoding.model_files import fetch_model, model_width, read_tokeniz
 from medembed.encoding.table import Table
 from medembed.evaluation.compare import Comparison
 from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.elsewhere import Model, measure_retention
 from medembed.evaluation.evaluate import evaluate
 from medembed.evaluation.report import headline
-from medembed.evaluation.result import Evaluation, principal_metrics
+from medembed.evaluation.result import Evaluation, baseline_dimensions, principal_metrics
+from medembed.evaluation.retained import Retention
+from medembed.evaluation.retention import RetentionSet, open_retention
+from medembed.evaluation.retention_screen import lost_to
 from medembed.evaluation.screen import label
 from medembed.evaluation.side_by_side import (
     Contender,
     SideBySide,
-    baseline_dimensions,
     check_data,
     check_request,
     compare_models,
@@ -35,7 +39,7 @@ from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from medembed.progress import stage
-from medembed.registry.champion import crown, read_champion
+from medembed.registry.champion import crown, read_champion, tag_loss
 from medembed.registry.models import Registry, Version
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
@@ -43,6 +47,7 @@ from medembed.training.dev_sample import draw_dev_sample
 from medembed.training.enough import check_enough
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
+from medembed.training.samples import Elsewhere, draw_elsewhere
 from medembed.training.trainable import check_trainable
 from medembed.training.trainer import train
 
@@ -86,6 +91,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         for line in describe(dataset):
             logger.info("%s", line)
         check_queries(dataset, config)
+        sets = open_retention(config.retention, run.root, dataset)
     with run.stage("encode with the base model"):
         base_table = run.encode(dataset, config.model)
         check_dimensions(dimensions, base_table.info.width)
@@ -93,16 +99,20 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         measured = run.measurement.dimensions
         same = run.measurement.model_copy(update={"dimensions": baseline_dimensions(measured, base_table.info.width)})
         before = run.measure(dataset, base_table, config.model, same, "base model")
-    examples, checkpoint, table = run.improve(dataset, base_table)
+    examples, checkpoint, table = run.improve(dataset, base_table, draw_elsewhere(sets, config.retention))
     with run.stage("measure after"):
         after = run.measure(dataset, table, checkpoint.uri, run.measurement, "fine-tuned")
+    with run.stage("measure elsewhere"):
+        retention = run.look_elsewhere(sets, checkpoint)
+        lost = lost_to(retention)
     with run.stage("report and register"):
-        compared = run.compare(dataset, checkpoint, (base_table, before), (table, after))
+        compared = run.compare(dataset, checkpoint, (base_table, before), (table, after), retention)
         tags = {"base": base_table.info.encoder, "table": table.uri, "table_version": str(table.version)}
-        report, version, is_new = run.publish(registry, checkpoint, compared, tags | tag_data(dataset, examples))
+        tags |= tag_data(dataset, examples) | tag_loss(lost)
+        report, version, is_new = run.publish(registry, checkpoint, compared, tags)
         comparison = compared.comparisons[0]
         gain = comparison.differences[comparison.objective][config.training.select_dimension]
-        is_promoted = config.promote and gain.low > 0 and (is_new or not registry.has_alias())
+        is_promoted = config.promote and gain.low > 0 and not lost and (is_new or not registry.has_alias())
         if is_promoted:
             crown(registry, version, read_champion(registry, version.name))
     tables = (base_table, table)
@@ -142,7 +152,9 @@ class Run:
         logger.info("embedding table: %d rows x %d, encoder %s", table.rows, table.info.width, table.info.encoder)
         return table
 
-    def improve(self, dataset: Dataset, base_table: Table) -> tuple[Examples | None, Checkpoint, Table]:
+    def improve(
+        self, dataset: Dataset, base_table: Table, elsewhere: Elsewhere
+    ) -> tuple[Examples | None, Checkpoint, Table]:
         """The best round's examples and checkpoint, and the embedding table of that checkpoint."""
         model, table, mining, rounds = self.config.model, base_table, self.config.mining, self.config.rounds
         best: tuple[Examples | None, Checkpoint, Table] | None = None
@@ -155,7 +167,8 @@ class Run:
                     examples = mine(dataset, table, model, place, mining, self.config.encoding)
                     logger.info("examples: %s", format_counts(examples.manifest["counts"]))
             with self.stage("train" + which):
-                checkpoint = train(dataset, examples, model, self.place("models/{key}"), self.config.training)
+                place = self.place("models/{key}")
+                checkpoint = train(dataset, examples, model, place, self.config.training, elsewhere=elsewhere)
                 logger.info("best checkpoint: step %(step)d, dev score %(score).4f", checkpoint.manifest["dev"])
             if best and checkpoint.manifest["dev"]["score"] <= best[1].manifest["dev"]["score"]:
                 logger.info("round %d has no higher dev score; the model of round %d is kept", number, number - 1)
@@ -183,6 +196,7 @@ class Run:
         checkpoint: Checkpoint,
         before: tuple[Table, Evaluation],
         after: tuple[Table, Evaluation],
+        retention: Retention | None,
     ) -> SideBySide:
         """The new model beside the base model, both measured already."""
         facts = [
@@ -195,8 +209,14 @@ class Run:
         ]
         return compare_models(
             dataset, contenders, self.root, self.measurement, self.config.encoding,
-            title="Before and after fine-tuning", facts=facts, plots=checkpoint.read(CURVES),
+            title="Before and after fine-tuning", facts=facts, plots=checkpoint.read(CURVES), retention=retention,
         )  # fmt: skip
+
+    def look_elsewhere(self, sets: Sequence[RetentionSet], checkpoint: Checkpoint) -> Retention | None:
+        """What the new model keeps of what the base model could, on retention sets."""
+        models = (Model("fine-tuned", checkpoint.uri), Model("base model", self.config.model))
+        dimensions = self.measurement.dimensions
+        return measure_retention(sets, models, self.root, dimensions, self.config.retention, self.config.encoding)
 
     def publish(
         self, registry: Registry, checkpoint: Checkpoint, compared: SideBySide, tags: dict[str, str]
@@ -221,6 +241,7 @@ def summarize(result: Finetuned) -> dict[str, Any]:
             "after": {str(dimension): values for dimension, values in result.after.metrics.items()},
             "differences": differences_of(result.comparison),
         },
+        "retention": result.compared.page.retention and result.compared.page.retention.numbers,
         "dataset": {
             "uri": result.dataset.uri,
             **_select(result.dataset.manifest, "fingerprint", "counts", "splits", "dropped"),

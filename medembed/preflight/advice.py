@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from medembed.encoding.config import EncodingConfig
+from medembed.evaluation.config import RetentionConfig
 from medembed.preflight.config import PreflightConfig
 from medembed.preflight.preflight import Preflight
 from medembed.training.config import TrainingConfig
@@ -15,9 +16,20 @@ _LONG_S = 600.0  # of training, above which a shorter maximum length is worth a 
 _REPEATED = re.compile(r"repeat|duplicate")
 
 
-def advise(found: Preflight, config: PreflightConfig, encoding: EncodingConfig, training: TrainingConfig) -> list[str]:
+def advise(
+    found: Preflight,
+    config: PreflightConfig,
+    encoding: EncodingConfig,
+    training: TrainingConfig,
+    retention: RetentionConfig,
+) -> list[str]:
     """The warnings, those about the data first."""
-    return [*_about_queries(found), *_about_texts(found), *_about_resources(found, config, encoding, training)]
+    return [
+        *_about_queries(found),
+        *_about_texts(found),
+        *_about_retention(retention),
+        *_about_resources(found, config, encoding, training),
+    ]
 
 
 def _about_queries(found: Preflight) -> Iterator[str]:
@@ -68,6 +80,14 @@ def _about_texts(found: Preflight) -> Iterator[str]:
         yield (
             f"{cut.tokens:.0%} of the text lies past the model's {found.own_length} tokens and is never read: "
             "cut documents into chunks (source.chunk_words), or take a model that reads more."
+        )
+
+
+def _about_retention(retention: RetentionConfig) -> Iterator[str]:
+    if not retention.sets:
+        yield (
+            "No retention set is given, so that nobody will see what the model loses on other topics, kinds of "
+            "question or languages: give data sets that are not trained on, retention=[...]."
         )
 
 

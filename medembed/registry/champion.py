@@ -10,6 +10,13 @@ from medembed.registry.models import CHAMPION, Registry, Version
 PREVIOUS = "previous"
 PROMOTED = "promoted"  # tag with the time
 REFUSED = ("not better", "worse")  # decisions of a gate
+LOST = "lost_elsewhere"  # tag that says what a version surely lost on retention sets, or NOTHING
+NOTHING = "nothing"
+
+
+def tag_loss(lost: str | None) -> dict[str, str]:
+    """The tag of a version by the sentence that says what it lost, empty if nothing; none where it was not measured."""
+    return {} if lost is None else {LOST: lost or NOTHING}
 
 
 def read_champion(registry: Registry, name: str) -> str | None:
@@ -52,14 +59,19 @@ def check_unmoved(registry: Registry, name: str, seen: str | None) -> str | None
 
 
 def check_candidate(registry: Registry, version: Version) -> str | None:
-    """The champion now. Raises ServiceError for a candidate that was refused, or compared with another one than that.
+    """The champion now. Raises ServiceError for a candidate that was refused, that surely lost on retention sets, or
+    that was compared with another one than that.
 
     One that was champion before may always be so again, and so may one that no comparison is known of.
     """
     tags, aliases = version.tags, registry.aliases(version.name)
     current, was = aliases.get(CHAMPION), {aliases.get(CHAMPION), aliases.get(PREVIOUS)}
     reference, decision = f"models:/{version.name}/{version.version}", tags.get("decision")
-    if "compared_with" not in tags or PROMOTED in tags or version.version in was:
+    if PROMOTED in tags or version.version in was:
+        return current
+    if tags.get(LOST, NOTHING) != NOTHING:
+        raise ServiceError(f"{reference}: {tags[LOST]} To promote it still: force=true reason='...'.")
+    if "compared_with" not in tags:
         return current
     if decision in REFUSED:
         raise ServiceError(

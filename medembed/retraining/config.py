@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from medembed.config import Config, InputUri, OutputUri
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.encoding.config import EncodingConfig
-from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
@@ -29,12 +29,6 @@ class IncrementConfig(Config):
     seed: int = Field(default=0, ge=0, description="of the uniform choice")
     learning_rate_share: float = Field(
         default=0.5, gt=0, le=10, description="of training.learning_rate, in an increment; a full retraining takes all"
-    )
-    merge: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description="weight of the newly trained weights in an average with the champion's; null: they stand alone",
     )
     full_every: int | None = Field(
         default=None,
@@ -106,6 +100,7 @@ class RetrainConfig(Config):
     training: TrainingConfig = TrainingConfig()
     increment: IncrementConfig = IncrementConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    retention: RetentionConfig = RetentionConfig()
     gate: GateConfig = GateConfig()
     registry: RegistryConfig = RegistryConfig()
 

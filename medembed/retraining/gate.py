@@ -8,7 +8,7 @@ of no single one that it did not lose a point.
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,8 @@ from medembed.evaluation.bootstrap import FEWEST_GROUPS, Cell, Grouping, draw_di
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.result import Evaluation, Measured, principal_metrics
+from medembed.evaluation.retained import Retained, Retention
+from medembed.evaluation.retention_screen import explain_losses
 from medembed.evaluation.shrink import risks_of_loss
 from medembed.retraining.config import GateConfig
 
@@ -53,12 +55,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate says, each reason in a line, and the differences that it looked at, the objective's first."""
+    """What the gate says, each reason in a line, and the differences that it looked at: the objective's first, and
+    apart those on retention sets."""
 
     outcome: Outcome
     reasons: tuple[str, ...]
     metric: str
     rows: tuple[Row, ...]
+    retention: Retention | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,24 @@ def decide(
         reasons = (*reasons, f"must-rank: {len(names_of)} cases do not hold: {', '.join(list(names_of)[:5])}")
         outcome = "not better" if outcome == "better" else outcome
     return Decision(outcome, reasons, metric, tuple(rows))
+
+
+def hold_to_retention(decision: Decision, retention: Retention | None, before: Sequence[Retained]) -> Decision:
+    """The decision, with what the candidate surely loses elsewhere as a reason against it.
+
+    It counts against the champion; and against the base model where the champion has not surely lost already, which
+    `before` says, so that many small losses do not add up unseen.
+    """
+    if retention is None:
+        return decision
+    known = {(row.set, row.dimension) for row in before if row.is_lost}
+    reasons = []
+    for number, entry in enumerate(retention.against):
+        lost = [row for row in entry.lost if not number or (row.set, row.dimension) not in known]
+        told = explain_losses(lost, retention.model, entry.baseline, retention.tolerance)
+        reasons += [told.rstrip(".")] if told else []
+    outcome: Outcome = "not better" if reasons and decision.outcome == "better" else decision.outcome
+    return replace(decision, outcome=outcome, reasons=(*decision.reasons, *reasons), retention=retention)
 
 
 def _values(measured: Measured, metric: str, dimension: int) -> Values:

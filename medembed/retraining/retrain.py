@@ -82,12 +82,13 @@ def _attempt(stages: Stages, publish: Publish) -> Retrained:
         measured = stages.config.evaluation
         languages = dataset.queries(measured.split, measured.tag)["language"].to_pylist()
         logger.info("%s", show_power(languages, stages.config.gate.confidence))
+    sets = stages.open_retention(dataset) if new else ()
     with stages.stage("encode what changed with the champion"):
         table = stages.encode(dataset, champion.model, champion.table, is_unseen=True)
     if not new:
         return _add_documents(stages, dataset, publish)
-    checkpoint, tags, counts = stages.train(dataset, table, new)
-    judged = stages.judge(dataset, table, checkpoint)
+    checkpoint, tags, counts = stages.train(dataset, table, new, sets)
+    judged = stages.judge(dataset, table, checkpoint, sets)
     version = stages.register(dataset, checkpoint, judged, tags)
     lines = [f"data set: {describe_growth(before, dataset)}", *show_decision(judged.decision, champion.describe())]
     outcome: str = judged.decision.outcome

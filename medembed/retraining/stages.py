@@ -6,7 +6,7 @@ killed goes on where it was.
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 
@@ -14,18 +14,21 @@ from medembed import storage
 from medembed.data.dataset import Dataset, describe, require_queries
 from medembed.data.grow import grow
 from medembed.encoding.encode import encode_corpus
-from medembed.encoding.model_files import read_tokenizer
+from medembed.encoding.model_files import fetch_model, model_fingerprint, read_tokenizer
 from medembed.encoding.table import Table
+from medembed.evaluation.elsewhere import Model, compare_scores, score_models
 from medembed.evaluation.evaluate import evaluate
-from medembed.evaluation.result import Evaluation
-from medembed.evaluation.side_by_side import Contender, SideBySide, baseline_dimensions, check_data, compare_models
+from medembed.evaluation.result import Evaluation, baseline_dimensions
+from medembed.evaluation.retained import Retention, judge_retained
+from medembed.evaluation.retention import RetentionSet, open_retention
+from medembed.evaluation.side_by_side import Contender, SideBySide, check_data, compare_models
 from medembed.privacy import without_passwords
 from medembed.progress import stage
 from medembed.registry.models import Registry, Version
 from medembed.retraining.candidate import choose_replay, mine_for, train_candidate
 from medembed.retraining.champion import Champion
 from medembed.retraining.config import RetrainConfig
-from medembed.retraining.gate import Decision, decide
+from medembed.retraining.gate import Decision, decide, hold_to_retention
 from medembed.retraining.landing import Landing
 from medembed.retraining.ledger import CANDIDATE, FILES, KIND, PASSED, Attempt, find_mined
 from medembed.retraining.told import show_decision
@@ -35,6 +38,7 @@ from medembed.training.curves import CURVES
 from medembed.training.dev_sample import draw_dev_sample
 from medembed.training.enough import check_enough, check_enough_new
 from medembed.training.register import register_checkpoint, tag_data
+from medembed.training.samples import draw_elsewhere
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +94,7 @@ class Stages:
         )
 
     def train(
-        self, dataset: Dataset, table: Table, new: Collection[str]
+        self, dataset: Dataset, table: Table, new: Collection[str], sets: Sequence[RetentionSet]
     ) -> tuple[Checkpoint, dict[str, str], dict[str, int]]:
         """(the candidate, its tags, how many queries of which kind it was trained on)."""
         config, champion = self.config, self.champion
@@ -105,7 +109,9 @@ class Stages:
         how = "anew" if full else f"from the champion, {len(new)} new and {len(old)} old queries"
         with self.stage("train"):
             logger.info("train %s", how)
-            checkpoint = train_candidate(dataset, examples, champion, config, self.place("models/{key}"), full=full)
+            elsewhere = draw_elsewhere(sets, config.retention)
+            place = self.place("models/{key}")
+            checkpoint = train_candidate(dataset, examples, champion, config, place, elsewhere, full=full)
             logger.info("best checkpoint: step %(step)d, dev score %(score).4f", checkpoint.manifest["dev"])
         tags = tag_data(dataset, examples) | {
             "mined_by": champion.encoder,
@@ -113,8 +119,12 @@ class Stages:
         }
         return checkpoint, tags, {"new": len(new), "replayed": len(old)}
 
-    def judge(self, dataset: Dataset, table: Table, checkpoint: Checkpoint) -> Judged:
-        """The candidate against the champion: on the dev sample, then on all test queries over the whole corpus."""
+    def open_retention(self, dataset: Dataset) -> tuple[RetentionSet, ...]:
+        return open_retention(self.config.retention, self.root, dataset)
+
+    def judge(self, dataset: Dataset, table: Table, checkpoint: Checkpoint, sets: Sequence[RetentionSet]) -> Judged:
+        """The candidate against the champion: on the dev sample, then on all test queries over the whole corpus, and
+        on all retention sets."""
         config, champion = self.config, self.champion
         with self.stage("try out on the dev sample"):
             row = try_out(
@@ -132,8 +142,25 @@ class Stages:
             before = self.measure(dataset, table, champion.model, "champion", after)
             known = set(champion.dataset.query_ids().to_pylist()) if champion.dataset else set()
             decision = decide(before, after, known, config.gate, config.evaluation)
-            compared = self.compare(dataset, (table, before), (own, after), checkpoint)
+            decision = self.look_elsewhere(decision, sets, checkpoint)
+            compared = self.compare(dataset, (table, before), (own, after), checkpoint, decision.retention)
         return Judged(decision, compared, own)
+
+    def look_elsewhere(self, decision: Decision, sets: Sequence[RetentionSet], made: Checkpoint) -> Decision:
+        """The decision in the light of retention sets: the candidate against the champion, and the model that all
+        trainings start from."""
+        if not sets:
+            return decision
+        config, champion = self.config, self.champion
+        models = [Model("candidate", made.uri), Model("champion", champion.model)]
+        start = storage.absolute(config.model)
+        if champion.version is not None and model_fingerprint(fetch_model(start)) != champion.encoder:
+            models.append(Model("base model", start))
+        dimensions = config.evaluation.dimensions or config.training.dimensions
+        scores = score_models(sets, models, self.root, dimensions, config.encoding)
+        retention = compare_scores(sets, scores, config.retention)
+        before = judge_retained(scores[models[-1].name], scores["champion"], config.retention)
+        return hold_to_retention(decision, retention, before)
 
     def measure(
         self, dataset: Dataset, table: Table, model: str, name: str, other: Evaluation | None = None
@@ -148,7 +175,12 @@ class Stages:
         )
 
     def compare(
-        self, dataset: Dataset, before: tuple[Table, Evaluation], after: tuple[Table, Evaluation], made: Checkpoint
+        self,
+        dataset: Dataset,
+        before: tuple[Table, Evaluation],
+        after: tuple[Table, Evaluation],
+        made: Checkpoint,
+        retention: Retention | None,
     ) -> SideBySide:
         dimensions = self.config.evaluation.dimensions or self.config.training.dimensions
         measured = self.config.evaluation.model_copy(update={"dimensions": dimensions})
@@ -159,7 +191,7 @@ class Stages:
         facts = [("champion", self.champion.describe()), ("candidate", f"{made.uri} ({made.fingerprint})")]
         compared = compare_models(
             dataset, contenders, self.root, measured, self.config.encoding, title="Candidate and champion",
-            facts=facts, plots=made.read(CURVES),
+            facts=facts, plots=made.read(CURVES), retention=retention,
         )  # fmt: skip
         compared.write(self.root)
         return compared

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from scipy import special
 
+from medembed.evaluation.retention_screen import format_retention
 from medembed.evaluation.screen import label
 from medembed.retraining.gate import Decision, Row
 
@@ -49,6 +50,7 @@ def show_decision(decision: Decision, champion: str) -> list[str]:
     return [
         f"{label(decision.metric)} against {champion}",
         *lines,
+        *format_retention(decision.retention),
         *([verdict] if not decision.reasons else [f"{verdict}: {reason}" for reason in decision.reasons]),
     ]
 

@@ -10,12 +10,13 @@ from medembed.evaluation.bootstrap import Grouping, draw_differences, mean_cell,
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.rank import score_rankings
+from medembed.evaluation.sample import Sample, Vectors
 from medembed.matryoshka import truncate
 from medembed.retraining.config import GateConfig
 from medembed.retraining.gate import ALL, Row
 from medembed.search.topk import top_k
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import DevSample, Vectors, draw_dev_sample
+from medembed.training.dev_sample import draw_dev_sample
 
 DEV = "dev sample"
 
@@ -46,8 +47,7 @@ def try_out(
         sample, kept, encode_texts({"query": queries}, model, encoding)["query"], of_champion, dimensions, training
     )
     after = _score(sample, kept, vectors["query"], vectors["document"][kept], dimensions, training)
-    group_of = {row["query_id"]: row["group_id"] for row in dataset.queries("dev").to_pylist()}
-    names, position = np.unique([group_of[name] for name, _ in sample.queries], return_inverse=True)
+    names, position = np.unique(sample.groups, return_inverse=True)
     cell = mean_cell(before, after, np.ones(len(before)), Grouping(position, len(names)))
     assert cell is not None
     drawn = draw_differences([cell], samples=measured.bootstrap_samples, seed=measured.seed)[:, 0]
@@ -69,7 +69,7 @@ def try_out(
 
 
 def _score(
-    sample: DevSample,
+    sample: Sample,
     kept: list[int],
     queries: Vectors,
     documents: Vectors,

@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
-import torch
 from transformers import TrainerCallback
 
-from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import CARD
-from medembed.encoding.reading import Role
-from medembed.training.collective import encode_in_shares, from_rank_zero, world
+from medembed.training.collective import world
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import DevSample, Vectors, score_dev_sample
 from medembed.training.history import record_dev
 from medembed.training.order import Plan
+from medembed.training.scoring import Scorer
 from medembed.training.state import TrainingState, after_evaluation, is_over
 from medembed.training.trial import Rungs
 
@@ -43,8 +40,7 @@ class Reporter(TrainerCallback):
 
     def __init__(
         self,
-        encoder: Encoder,
-        sample: DevSample,
+        scorer: Scorer,
         config: TrainingConfig,
         state: TrainingState,
         plan: Plan,
@@ -54,7 +50,7 @@ class Reporter(TrainerCallback):
         heeds_preemption: bool = False,
         rungs: Rungs | None = None,
     ) -> None:
-        self.encoder, self.sample, self.config, self.state, self.plan = encoder, sample, config, state, plan
+        self.scorer, self.config, self.state, self.plan = scorer, config, state, plan
         self.check = check
         self.progress, self.heeds_preemption, self.rungs = progress, heeds_preemption, rungs
         self.restore: Callable[[], None] | None = None
@@ -93,13 +89,13 @@ class Reporter(TrainerCallback):
             self.progress.write.remote(round(done), self._note(state, logs))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        metrics = self._measure(state, control, args.device) if self._is_time_to_measure(state) else {}
+        metrics = self._measure(state, control) if self._is_time_to_measure(state) else {}
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if world()[0] == 0:
             self.check()
             self.state.write(folder)
             (folder / CARD).write_text(json.dumps({"dimensions": sorted(self.config.dimensions, reverse=True)}))
-            record_dev(state, folder, {name: value for name, value in metrics.items() if "/" in name})
+            record_dev(state, folder, metrics)
         checkpoint = ray.train.Checkpoint.from_directory(str(folder))
         report = {"step": state.global_step} | metrics
         ray.train.report(report, checkpoint, delete_local_checkpoint_after_upload=True)
@@ -117,31 +113,13 @@ class Reporter(TrainerCallback):
         is_news, self._leaving = not nodes <= self._leaving, self._leaving | nodes
         return is_news
 
-    def _measure(self, state: Any, control: Any, device: torch.device) -> dict[str, float]:
-        """Metrics of the dev sample, encoded by all ranks; stops training once they gain nothing."""
-        texts = [text for _, text in self.sample.queries], [text for _, text in self.sample.documents]
-        queries = encode_in_shares(self._encode, texts[0], "query", device)
-        documents = encode_in_shares(self._encode, texts[1], "document", device)
-        dimensions = self.config.dimensions
-        measured = dict.fromkeys(dimensions, 0.0)
-        if world()[0] == 0:  # alone: machines that round differently might not agree on when to stop
-            measured = score_dev_sample(self.sample, queries, documents, self.config)
-        values = from_rank_zero([measured[dimension] for dimension in dimensions], device)
-        metrics = dict(zip(dimensions, values, strict=True))
-        score = self.rungs.score(metrics) if self.rungs else metrics[self.config.select_dimension]
-        self.scores[state.global_step] = score
-        self.state = after_evaluation(self.state, score, self.config.min_gain)
+    def _measure(self, state: Any, control: Any) -> dict[str, float]:
+        """Metrics of the samples, encoded by all ranks; stops training once they gain nothing."""
+        metrics = self.scorer.measure(self.rungs)
+        self.scores[state.global_step] = metrics["score"]
+        self.state = after_evaluation(self.state, metrics["score"], self.config.min_gain)
         control.should_training_stop |= is_over(self.state, self.config.patience)
-        return {"score": score} | {
-            f"{self.config.select_by}/{dimension}": value for dimension, value in metrics.items()
-        }
-
-    def _encode(self, texts: list[str], role: Role) -> Vectors:
-        self.encoder.model.eval()
-        try:
-            return self.encoder.encode(texts, role)
-        finally:
-            self.encoder.model.train()
+        return metrics
 
     def _note(self, state: Any, logs: Mapping[str, Any]) -> str:
         parts = [f"{name[5:]}: {value:.2f}" for name, value in logs.items() if name.startswith("loss/")]

@@ -16,7 +16,7 @@ from medembed.errors import MedEmbedError, TrainingError
 Result = TypeVar("Result")
 
 if TYPE_CHECKING:
-    from medembed.training.dev_sample import Encode
+    from medembed.evaluation.sample import Encode
 
 
 def world() -> tuple[int, int]:

@@ -8,6 +8,8 @@ from medembed.spread import WorkerCount
 from medembed.training.loss_config import LossConfig
 from medembed.training.options import TrainingOptions
 
+HALF = 0.5  # keeps most of both: of the gain in domain, and of what the start could elsewhere
+
 
 class TrainingConfig(TrainingOptions):
     """Matryoshka dimensions and their weights, the optimiser's schedule, checkpoints, resources."""
@@ -78,6 +80,13 @@ class TrainingConfig(TrainingOptions):
                 "length_grouped: loss batch_hard has an order of its own, by classes; leave one of them out"
             )
         return self
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The weights of what was trained that are measured; a teacher's space has nothing of the start in it."""
+        if self.average is not None:
+            return (self.average,)
+        return (1.0,) if self.loss.name == "mse" else (HALF, 1.0)
 
     @property
     def most_workers(self) -> int:

@@ -9,6 +9,10 @@ from typing import Any
 
 TRAINER_STATE = "trainer_state.json"
 DEV = "dev_"  # names of a checkpoint's dev metrics begin so
+ELSEWHERE = "elsewhere/"  # and those of retention sets so
+SCORE = "score"  # what checkpoints are chosen by
+SHARE = "average"  # the weight of what was trained in the average that was measured
+_MEASURED = (DEV, ELSEWHERE, SCORE, SHARE)
 _MOST_STEPS = 1000  # entries kept for the steps of a run: a picture shows no more
 _STEP_SERIES = ("loss", "learning_rate", "grad_norm", "padding")
 
@@ -16,11 +20,19 @@ Entry = dict[str, float]
 
 
 def record_dev(state: Any, folder: Path, metrics: Mapping[str, float]) -> None:
-    """Adds dev metrics, {"ndcg@10/64": value}, to the trainer's state at this step, in memory and in its checkpoint."""
+    """Adds what was measured to the trainer's state at this step, in memory and in its checkpoint.
+
+    metrics: "score", "average", "ndcg@10/64" of the dev sample, and "elsewhere/<set>/64" of retention sets.
+    """
     if not metrics:
         return
-    state.log_history.append({"step": state.global_step, **{DEV + name: value for name, value in metrics.items()}})
+    named = {_name(name): value for name, value in metrics.items()}
+    state.log_history.append({"step": state.global_step, **named})
     state.save_to_json(str(folder / TRAINER_STATE))
+
+
+def _name(metric: str) -> str:
+    return metric if metric.startswith((ELSEWHERE, SCORE, SHARE)) else DEV + metric
 
 
 def clean_history(logged: Sequence[Mapping[str, Any]]) -> list[Entry]:
@@ -32,7 +44,9 @@ def clean_history(logged: Sequence[Mapping[str, Any]]) -> list[Entry]:
     dev: dict[int, Entry] = {}
     for entry in logged:
         step = int(entry["step"])
-        measured = {name: float(value) for name, value in entry.items() if name.startswith(DEV)}
+        measured = {
+            name: float(value) for name, value in entry.items() if name.startswith((DEV, ELSEWHERE, SCORE, SHARE))
+        }
         values = {name: float(value) for name, value in entry.items() if _is_series(name, value)}
         if measured:
             dev[step] = measured

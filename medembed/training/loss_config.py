@@ -36,7 +36,7 @@ class LossConfig(Config):
         "(scores); on texts: batch_hard (with classes), mse (vectors of the guide)",
     )
     symmetric: bool = Field(
-        default=False, description="ranking losses: also each positive against all other queries of the batch"
+        default=True, description="ranking losses: also each positive against all other queries of the batch"
     )
     mini_batch_size: int | None = Field(
         default=None,
@@ -72,7 +72,8 @@ class LossConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for key, names in _READ_BY.items():
-            if getattr(self, key) != type(self).model_fields[key].default and self.name not in names:
+            value = getattr(self, key)
+            if value and value != type(self).model_fields[key].default and self.name not in names:
                 raise ValueError(f"{key}: loss {self.name} takes none; only {', '.join(names)}")
         if self.name in _READ_BY["guide"] and self.guide is None:
             raise ValueError(f"guide: missing; loss {self.name} needs a model that guides or teaches")

@@ -73,6 +73,14 @@ class TrainingOptions(Config):
     layer_decay: float = Field(
         default=1.0, gt=0, le=1, description="learning rate of each lower layer as a share of the one above it"
     )
+    average: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="weight of what was trained in an average with the weights that it started from, which keeps what "
+        "the model could before; 1: no average; null: each checkpoint is measured with 0.5 and with 1, and the better "
+        "one counts",
+    )
     schedule: Literal["linear", "cosine", "constant"] = Field(
         default="linear", description="how the learning rate falls to 0 after the warm-up; constant: not at all"
     )

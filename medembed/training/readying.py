@@ -4,11 +4,11 @@ import torch
 
 from medembed.data.dataset import open_dataset
 from medembed.encoding.encoder import Encoder
+from medembed.evaluation.sample import Vectors
 from medembed.mining.examples import open_examples
 from medembed.training.adapters import Adapter
 from medembed.training.batches import Columns, known_pairs
 from medembed.training.collective import agreed, encode_in_shares, name_from_rank_zero, world
-from medembed.training.dev_sample import Vectors
 from medembed.training.loop import load_student
 from medembed.training.loss_config import RANKING
 from medembed.training.material import make_material

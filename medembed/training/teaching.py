@@ -10,10 +10,10 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.reading import Role
 from medembed.errors import ModelError
+from medembed.evaluation.sample import Encode, Vectors
 from medembed.training.batches import Columns
 from medembed.training.collective import agreed, encode_in_shares
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import Encode, Vectors
 from medembed.training.material import texts_by_role
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from medembed import storage
 from medembed.artifact import find_output, place
 from medembed.data.dataset import Dataset
+from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import CARD, fetch_model, model_fingerprint, model_width
 from medembed.errors import DataError, MedEmbedError, TrainingError, WorkersLost
 from medembed.matryoshka import check_dimensions
@@ -25,14 +26,15 @@ from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample
 from medembed.training.enough import check_filled
 from medembed.training.held import free_held
-from medembed.training.history import Entry
+from medembed.training.history import SCORE, SHARE, Entry
 from medembed.training.loop import count_steps, read_together
 from medembed.training.loss_config import ON_EXAMPLES, RANKING
 from medembed.training.material import check_fits
 from medembed.training.order import Stream
-from medembed.training.principal import read_start, turns
+from medembed.training.principal import find_start, read_start, turns
 from medembed.training.reporting import check_reporting
 from medembed.training.run import claim_run, latest_checkpoint, mend_snapshot, remove_run, run_folder
+from medembed.training.samples import Elsewhere, Samples
 from medembed.training.start_line import describe_start
 from medembed.training.trainable import check_trainable
 from medembed.training.trial import Trial
@@ -53,11 +55,12 @@ def train(
     output: str,
     config: TrainingConfig,
     trial: Trial | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Checkpoint:
     """The checkpoint with the best dev score at `output`; found again if nothing changed.
 
     `examples` may be None for a loss that reads the judged pairs or texts of the data set. A `trial` of a search is
-    measured when it wants, not each `checkpoint_steps`.
+    measured when it wants, not each `checkpoint_steps`. `elsewhere` are samples on which a checkpoint must not lose.
     A lost worker restarts from the last reported checkpoint, and so does the same call after the driver was lost:
     unfinished state lies beside `output` until the end.
     Raises WorkersLost when failures exceed `max_failures`, in a trial at the first, TrainingError if the loss was no
@@ -66,6 +69,8 @@ def train(
     examples = _check_inputs(dataset, examples, model, config)
     inputs = fingerprint_inputs(dataset, examples, model, config)
     inputs |= trial.rungs.inputs() if trial else {}
+    elsewhere = elsewhere or Elsewhere()
+    inputs |= elsewhere.inputs()
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
     run, manifest = storage.absolute(run_folder(output)), find_output(output, KIND, key)
@@ -77,23 +82,33 @@ def train(
     check_adapter(config.adapter, config.use_gpu)
     check_reporting(config.report_to, logs)
     steps, stream = _count_steps(dataset, examples, config)
-    sample = draw_dev_sample(dataset, config)  # fails here, in a second, rather than in a worker
+    samples = Samples(draw_dev_sample(dataset, config), elsewhere)  # fails here, in a second, rather than in a worker
     attempt = _begin(run, key, inputs)
     if trial is not None:
         free_held(run)  # of an attempt whose trial died
     with watch(steps * stream.rows, "train", "examples") as progress:
         rows = examples.uri if examples else None
         work = Work(
-            model, dataset.uri, rows, sample, config, run, attempt, logs, progress, _is_watched(), inputs["turned"],
+            model, dataset.uri, rows, samples, config, run, attempt, logs, progress, _is_watched(), inputs["turned"],
             trial.rungs if trial else None,
         )  # fmt: skip
         best, metrics, history = _fit(work, trial)
     with tempfile.TemporaryDirectory() as folder:
         download_model(best, Path(folder))
+        _average(Path(folder), metrics[SHARE], work)
         entries = _describe(Path(folder), work, inputs, dataset, examples, (metrics, history))
         checkpoint = publish(Path(folder), output, key, entries, config)
     remove_run(run)
     return checkpoint
+
+
+def _average(trained: Path, share: float, work: Work) -> None:
+    """Makes the model in this folder its average with the one that the training started from, as it was measured."""
+    if share < 1:
+        from medembed.training.average import average_folder
+
+        start = find_start(work.run) or work.model
+        average_folder(fetch_model(start), trained, share, EncodingConfig(cpus_per_worker=work.config.cpus_per_worker))
 
 
 def _begin(run: str, key: str, inputs: dict[str, Any]) -> str:
@@ -207,7 +222,7 @@ def _fit(work: Work, trial: Trial | None) -> tuple[Any, dict[str, float], list[E
     if not measured:
         raise TrainingError(f"{work.run}: training ended without a checkpoint; raise training.epochs.")
     best, metrics = max(measured, key=lambda entry: (entry[1]["score"], -entry[1]["step"]))
-    metrics = {name: value for name, value in metrics.items() if name in ("step", "score") or "/" in name}
+    metrics = {name: value for name, value in metrics.items() if name in ("step", SCORE, SHARE) or "/" in name}
     return best, metrics, read_history(result.checkpoint or best)
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from medembed.errors import MedEmbedError
 from medembed.privacy import silence_telemetry
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import DevSample
 from medembed.training.loop import build_trainer, plan_run
 from medembed.training.reporting import finish_reporting, prepare_reporting
 from medembed.training.run import check_claim
+from medembed.training.samples import Samples
 from medembed.training.state import TrainingState, is_over, read_state, reseed
 from medembed.training.trial import Rungs
 
@@ -29,7 +29,7 @@ class Work:
     model: str
     dataset: str
     examples: str | None
-    sample: DevSample
+    samples: Samples
     config: TrainingConfig
     run: str  # the run's folder, and the attempt that has claimed it
     attempt: str
@@ -67,15 +67,18 @@ def _train(work: Work) -> "Diverged | None":
     import ray.train.torch
     from transformers import set_seed
 
+    from medembed.training.average import Average
     from medembed.training.callbacks import Reporter
     from medembed.training.held import note_held
     from medembed.training.readying import load_model_to_train, read_columns
+    from medembed.training.scoring import Scorer
 
     config, context, checkpoint = work.config, ray.train.get_context(), ray.train.get_checkpoint()
     if work.rungs is not None and context.get_world_rank() == 0:
         note_held(work.run)
     set_seed(config.seed)
-    encoder, adapter = load_model_to_train(work, ray.train.torch.get_device())
+    device = ray.train.torch.get_device()
+    encoder, adapter = load_model_to_train(work, device)
     prepare_reporting(config.report_to, work.logs)
     columns, known = read_columns(work, encoder)
     workers = context.get_world_size()
@@ -86,8 +89,7 @@ def _train(work: Work) -> "Diverged | None":
         if not plan.steps or is_over(state, config.patience):
             return None
         reporter = Reporter(
-            encoder,
-            work.sample,
+            Scorer(encoder, work.samples, config, device, Average(encoder.model, config.shares)),
             config,
             state,
             plan,

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.encoding.config import EncodingConfig
+from medembed.evaluation.config import RetentionConfig
 from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
@@ -27,6 +28,7 @@ class TuneConfig(Config):
     training: TrainingConfig = Field(default=TrainingConfig(), description="trial 0; what is not searched stays so")
     mining: MiningConfig = MiningConfig()
     encoding: EncodingConfig = EncodingConfig()
+    retention: RetentionConfig = RetentionConfig()
     registry: RegistryConfig = RegistryConfig()
     search: dict[str, dict[str, Any]] = Field(
         default={},

@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from medembed.evaluation.retained import Retention
+from medembed.evaluation.retention_screen import format_retention
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Record
 from medembed.tuning.space import Axis
@@ -23,9 +25,15 @@ _LAYOUT = {"title": None, "template": "plotly_white", "height": 430, "margin": {
 
 
 def draw_report(
-    records: Sequence[Record], best: Record, axes: Sequence[Axis], config: TuneConfig, objective: str
+    records: Sequence[Record],
+    best: Record,
+    axes: Sequence[Axis],
+    config: TuneConfig,
+    objective: str,
+    kept: Retention | None = None,
 ) -> str:
-    """The page: the winner against trial 0, parallel coordinates, importance, learning curves, Pareto front, trials."""
+    """The page: the winner against trial 0, what it keeps elsewhere, parallel coordinates, importance, learning curves,
+    Pareto front, trials."""
     figures = [
         ("Settings and score", _parallel(records, axes), "Each line is a trial that was trained to its end."),
         ("Which settings matter", _importance(records, axes), _IMPORTANCE),
@@ -47,6 +55,7 @@ def draw_report(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Search of settings</title><style>{_STYLE}</style>"
         f"<h1>Search of settings</h1><p>{html.escape(objective)}. {len(records)} trials: {counts}.</p>"
         f"<p><b>{html.escape(_headline(records, best))}</b></p>"
+        + _elsewhere(kept)
         + "".join(shown)
         + f"<h2>Trials</h2><div class=wide>{_table(records, best, axes)}</div></html>"
     )
@@ -54,6 +63,11 @@ def draw_report(
 
 _IMPORTANCE = "Share of the scores' variance that a setting explains (PED-ANOVA); a hint from few trials, no proof."
 _PARETO = "Trials trained to their end; the line joins those that no other beats in both."
+
+
+def _elsewhere(kept: Retention | None) -> str:
+    lines = "\n".join(format_retention(kept)).strip()
+    return f"<h2>Elsewhere</h2><pre class=wide>{html.escape(lines)}</pre>" if lines else ""
 
 
 def _headline(records: Sequence[Record], best: Record) -> str:

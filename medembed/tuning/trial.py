@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,7 +17,8 @@ from medembed.privacy import silence_telemetry
 from medembed.training.card import HISTORY
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
-from medembed.training.history import DEV
+from medembed.training.history import DEV, SCORE
+from medembed.training.samples import Elsewhere
 from medembed.training.trainer import train
 from medembed.training.trial import Rungs, Trial
 from medembed.tuning.config import TuneConfig
@@ -33,7 +34,8 @@ OBJECTIVE, EXAMPLES, FAILED, DONE = "objective", "examples", "failed", "checkpoi
 class Shared:
     """What all trials have in common; places are URIs that every node can reach.
 
-    `pool` holds the examples that negatives are cut from; None where the loss reads none.
+    `pool` holds the examples that negatives are cut from; None where the loss reads none. On the samples from
+    `elsewhere` no trial may lose.
     """
 
     config: TuneConfig
@@ -41,6 +43,7 @@ class Shared:
     model: str
     dataset: str
     pool: str | None
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
 
 
 def run_trial(asked: dict[str, Any], shared: Shared) -> None:
@@ -74,17 +77,17 @@ def train_trial(number: int, point: Point, shared: Shared) -> Checkpoint:
     training, mining = config.settings(point)
     examples = find_examples(shared, mining.negatives, mining.margin)
     trial = Trial(_rungs(config), [TellTune(rows_of(training))], needs(config)[1].get("GPU", 1.0))
-    return train(open_dataset(shared.dataset), examples, shared.model, place_of(shared, number), training, trial)
+    dataset = open_dataset(shared.dataset)
+    return train(dataset, examples, shared.model, place_of(shared, number), training, trial, shared.elsewhere)
 
 
 def measurements(checkpoint: Checkpoint, point: Point, config: TuneConfig) -> Iterator[dict[str, Any]]:
     """What a trial reported at each rung and at its end, from its checkpoint's history."""
-    training, rungs = config.settings(point)[0], _rungs(config)
+    training = config.settings(point)[0]
     for entry in json.loads(checkpoint.read(HISTORY)[HISTORY]):
         metrics = {name.removeprefix(DEV): value for name, value in entry.items() if name.startswith(DEV)}
         if metrics:
-            values = {dimension: metrics[f"{training.select_by}/{dimension}"] for dimension in training.dimensions}
-            yield {OBJECTIVE: rungs.score(values), EXAMPLES: int(entry["step"]) * rows_of(training), **metrics}
+            yield {OBJECTIVE: entry[SCORE], EXAMPLES: int(entry["step"]) * rows_of(training), **metrics}
 
 
 def rows_of(training: TrainingConfig) -> int:

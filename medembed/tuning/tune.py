@@ -16,6 +16,10 @@ from medembed.data.dataset import Dataset, format_counts, require_queries
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width
 from medembed.errors import DataError, StorageError, TrainingError
+from medembed.evaluation.elsewhere import Model, measure_retention
+from medembed.evaluation.retained import Retention
+from medembed.evaluation.retention import open_retention
+from medembed.evaluation.retention_screen import lost_to
 from medembed.matryoshka import check_dimensions
 from medembed.mining.config import MiningConfig
 from medembed.mining.cut import pool_of
@@ -24,6 +28,7 @@ from medembed.mining.mine import mine
 from medembed.mining.pairs import select_pairs
 from medembed.privacy import without_passwords
 from medembed.progress import stage
+from medembed.registry.champion import tag_loss
 from medembed.registry.models import Registry, Version
 from medembed.schema import fingerprint
 from medembed.training.checkpoint import KIND, Checkpoint
@@ -33,6 +38,7 @@ from medembed.training.enough import check_corpus
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
 from medembed.training.run import claim_run
+from medembed.training.samples import draw_elsewhere
 from medembed.training.trainable import check_trainable
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Record, Records
@@ -40,6 +46,7 @@ from medembed.tuning.report import draw_report
 from medembed.tuning.room import count_room, find_nodes
 from medembed.tuning.space import Axis, Point, default_point
 from medembed.tuning.trial import OBJECTIVE, Shared, best_settings, place_of, run_trial
+from medembed.tuning.warm_start import warm_starts
 
 logger = logging.getLogger(__name__)
 CONFIG, BEST, REPORT, RUN = "tune.yaml", "best.yaml", "report.html", "search"
@@ -51,7 +58,6 @@ _SWITCHES = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }  # fmt: skip
-_WARM_STARTS = 3
 _RETRIES = 3  # of a trial whose process or node died
 
 
@@ -67,6 +73,7 @@ class Tuned:
     best_config: str
     examples: int  # that a whole trial sees
     seconds: dict[str, float]
+    retention: Retention | None  # the winner against the base model
 
 
 def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, spare_cpus: float = 0) -> Tuned:
@@ -80,6 +87,7 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
     check_trainable(model, config.training)
     check_dimensions(config.training.dimensions, model_width(fetch_model(model)) or max(config.training.dimensions))
     draw_dev_sample(dataset, config.training)  # fails here, in a second, rather than in each trial
+    sets = open_retention(config.retention, output, dataset)
     pool = _plan_pool(config, axes)
     wanted = (("train", None), ("dev", config.training.dev_tag))
     require_queries(dataset, wanted, "a search trains on queries, and compares on others")
@@ -93,7 +101,8 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
         examples = _mine_pool(config, dataset, model, output, pool) if pool else None
         if examples is not None:
             fitted = _fit_pairs(fitted, examples.uri, int(examples.manifest["counts"]["examples"]))
-        shared = Shared(fitted, output, model, dataset.uri, examples.uri if examples else None)
+        place = examples.uri if examples else None
+        shared = Shared(fitted, output, model, dataset.uri, place, draw_elsewhere(sets, config.retention))
     records = Records.read(output)
     with stage("search", seconds):
         _search(shared, axes, planned[: config.trials], records, room)
@@ -101,9 +110,13 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
     if best is None:
         reasons = "; ".join(sorted({record.reason for record in records.all() if record.reason})) or "time was up"
         raise TrainingError(f"{output}: none of {len(records.known)} trials was trained to its end: {reasons}")
+    with stage("measure elsewhere", seconds):
+        models = (Model("winner", place_of(shared, best.number)), Model("base model", model))
+        dimensions = best_settings(shared, best.point)[0].dimensions
+        kept = measure_retention(sets, models, output, dimensions, config.retention, config.encoding)
     with stage("report and register", seconds):
-        found = _publish(shared, records, best, axes, dataset, registry)
-    return Tuned(records.all(), best, *found, shared.config.examples, seconds)
+        found = _publish(shared, records, best, axes, dataset, registry, kept)
+    return Tuned(records.all(), best, *found, shared.config.examples, seconds, kept)
 
 
 def read_config(output: str) -> bytes:
@@ -121,26 +134,6 @@ def _claim(config: TuneConfig, dataset: Dataset, model: str, output: str) -> Non
     if claim_run(storage.join(output, RUN), fingerprint(inputs), inputs, uuid.uuid4().hex):
         logger.info("search: goes on in %s", output)
     storage.write_bytes(storage.join(output, CONFIG), to_yaml(config).encode())
-
-
-def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
-    """The best points of an earlier search that lie on these axes; what it did not search stays as in trial 0."""
-    if config.warm_start is None:
-        return []
-    earlier = [
-        record for record in Records.read(storage.absolute(config.warm_start)).all() if record.state == "complete"
-    ]
-    if not earlier:
-        raise StorageError(f"warm_start: {config.warm_start} holds no search with a trial that came to its end.")
-    found: list[Point] = []
-    for record in sorted(earlier, key=lambda one: -one.score):
-        point = {axis.name: record.point.get(axis.name, axis.default) for axis in axes}
-        is_new = point != default_point(axes) and point not in found
-        if is_new and all(axis.holds(point[axis.name]) for axis in axes):
-            found.append(point)
-    if not found:
-        logger.warning("warm_start: none of the best configurations there lies on what is searched here")
-    return found[:_WARM_STARTS]
 
 
 def _plan_pool(config: TuneConfig, axes: Sequence[Axis]) -> MiningConfig | None:
@@ -227,7 +220,13 @@ def describe_objective(config: TuneConfig) -> str:
 
 
 def _publish(
-    shared: Shared, records: Records, best: Record, axes: Sequence[Axis], dataset: Dataset, registry: Registry
+    shared: Shared,
+    records: Records,
+    best: Record,
+    axes: Sequence[Axis],
+    dataset: Dataset,
+    registry: Registry,
+    kept: Retention | None,
 ) -> tuple[Version, Checkpoint, str, str]:
     """(the registered winner, its checkpoint, places of the report and of its config)."""
     config, place = shared.config, place_of(shared, best.number)
@@ -235,15 +234,15 @@ def _publish(
     training, examples = best_settings(shared, best.point)
     _, mining = config.settings(best.point)
     files = {
-        REPORT: draw_report(records.all(), best, axes, config, describe_objective(config)),
+        REPORT: draw_report(records.all(), best, axes, config, describe_objective(config), kept),
         BEST: _to_train(shared, training, mining, examples.uri if examples else None),
     }
     for name, content in files.items():
         storage.write_bytes(storage.join(shared.output, name), content.encode())
     tags = tag_data(dataset, examples) | {"search": shared.output, "trial": str(best.number)}
-    version, is_new = register_checkpoint(
-        registry, checkpoint, config, metrics={OBJECTIVE: best.score}, tags=tags, artifacts=files
-    )
+    tags |= tag_loss(lost_to(kept))
+    metrics = {OBJECTIVE: best.score} | (kept.metrics if kept else {})
+    version, is_new = register_checkpoint(registry, checkpoint, config, metrics=metrics, tags=tags, artifacts=files)
     if not is_new:  # the same winner, of more trials
         registry.add_artifacts(version.run_id, files)
     _log_trials(registry, version, records.all(), config)
@@ -261,6 +260,7 @@ def _to_train(shared: Shared, training: TrainingConfig, mining: MiningConfig, ex
         "examples": examples,
         "output": storage.join(shared.output, "model"),
         "training": training.model_dump(mode="json", exclude={"preset"}),
+        "retention": shared.config.retention.model_dump(mode="json", exclude_defaults=True),
         "registry": shared.config.registry.model_dump(mode="json", exclude_unset=True),
     }
     text = yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True)

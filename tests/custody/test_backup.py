@@ -13,8 +13,8 @@ import jobs.restore
 from medembed import storage
 from medembed.config import load_config
 from medembed.custody.backup import back_up
+from medembed.custody.kept import select_kept
 from medembed.custody.remove import MARK
-from medembed.custody.retention import select_kept
 from medembed.errors import ServiceError, StorageError
 from medembed.registry.catalog import all_versions, set_tags
 from medembed.registry.models import Version

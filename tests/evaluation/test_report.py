@@ -22,6 +22,7 @@ from tests.evaluation.pages import (
     make_ranking,
     make_units,
 )
+from tests.evaluation.test_retention_screen import make_retention
 
 UNITS = make_units(60, 40)
 PAGE = make_page(count=120, groups=90)
@@ -256,3 +257,15 @@ def test_sections_without_content_are_left_out_and_no_number_is_undefined(page: 
 def test_the_course_of_a_training_is_shown_where_there_is_one():
     assert "The course of training" in render_report(PAGE, {"curves.png": b"png"})
     assert "The course of training" not in HTML
+
+
+def test_what_is_lost_elsewhere_is_a_warning_and_a_table():
+    kept = make_retention({"clinic <a>": {384: 0.02}, "french": {384: 0.0}}, notes=("one & all",))
+    page = dataclasses.replace(PAGE, retention=kept)
+    assert "new surely loses more than 0.005 elsewhere against base: clinic <a> at 384" in " ".join(warnings(page))
+    html = render_report(page, {})
+    assert "Elsewhere: what was not trained on" in html
+    assert "clinic &lt;a&gt;" in html
+    assert html.count('class="loss">▼ -0.020') == 1
+    assert "one &amp; all" in html
+    assert "Elsewhere" not in HTML

@@ -21,6 +21,8 @@ from medembed.evaluation.side_by_side import check_data
 from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig
 from tests.alone import alone
+from tests.evaluation.test_elsewhere import ROWS
+from tests.evaluation.test_retention import write_set
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 ENCODING = EncodingConfig(backend="torch")
@@ -40,9 +42,10 @@ def evaluated(
     root = tmp_path_factory.mktemp("beir-job")
     workspace = shutil.copytree(empty_registry, root / "ws")
     write_collection(root / "beir", documents=150, queries=40)
+    write_set(root / "clinic", ROWS)
     job = EvaluateJob(
         model=MODEL, baseline=str(encoder_folder), bm25=True, data=str(root / "beir"),
-        output=str(root / "out"), dimensions=DIMENSIONS, encoding=ENCODING,
+        output=str(root / "out"), dimensions=DIMENSIONS, encoding=ENCODING, retention=[str(root / "clinic")],
         registry=RegistryConfig(tracking_uri=f"sqlite:///{workspace}/mlflow/mlflow.db"),
     )  # fmt: skip
     with alone():
@@ -89,6 +92,20 @@ def test_each_other_model_is_compared_and_counted(evaluated):
     row = differences["bm25"]["ndcg@10"]["16"]
     assert row["after"] - row["before"] == pytest.approx(row["mean"])
     assert row["sure_low"] <= row["low"] <= row["mean"] <= row["high"] <= row["sure_high"]
+
+
+def test_retention_sets_are_measured_under_each_model_and_stand_in_all_outputs(evaluated):
+    _, out, summary, job = evaluated
+    (tiny,) = summary["retention"]["against"]
+    rows = summary["retention"]["against"][tiny]
+    assert [(row["set"], row["dimension"], row["queries"]) for row in rows] == [("clinic", 384, 96), ("clinic", 16, 96)]
+    means = summary["retention"]["ndcg@10"]["clinic"]
+    assert rows[0]["before"] == pytest.approx(means[tiny][32])  # the narrower model's own width
+    assert json.loads((out / "metrics.json").read_text())["retention"] == json.loads(json.dumps(summary["retention"]))
+    assert "Elsewhere: what was not trained on" in (out / "report.html").read_text()
+    assert any(line.startswith("Elsewhere (clinic)") for line in summary["lines"])
+    metrics = MlflowClient(tracking_uri=job.registry.tracking_uri).get_run(summary["run_id"]).data.metrics
+    assert metrics["retention_clinic_ndcg_10_dim_16"] == rows[1]["after"]
 
 
 def test_page_plots_and_numbers_are_in_mlflow_too_and_the_same_job_finds_its_run_again(evaluated):

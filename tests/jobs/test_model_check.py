@@ -7,10 +7,11 @@ import pytest
 
 from jobs.cli import job_config
 from jobs.model_check import check_models
-from medembed.config import list_models, load_config
+from medembed.config import load_config
 from medembed.errors import ModelError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
+from medembed.uris import list_models
 
 # The keys of each job that name a model, and what else it needs.
 NAMED = {

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from medembed.encoding.config import EncodingConfig
+from medembed.evaluation.config import RetentionConfig
 from medembed.preflight.advice import advise
 from medembed.preflight.config import PreflightConfig
 from medembed.preflight.estimate import Interval
@@ -54,7 +55,8 @@ FOUND = Preflight(
 def warnings(
     found: Preflight, encoding: EncodingConfig | None = None, training: TrainingConfig | None = None
 ) -> list[str]:
-    return advise(found, PreflightConfig(), encoding or EncodingConfig(), training or TrainingConfig())
+    given = RetentionConfig(sets={"elsewhere": "elsewhere"})
+    return advise(found, PreflightConfig(), encoding or EncodingConfig(), training or TrainingConfig(), given)
 
 
 def screen(found: Preflight) -> str:
@@ -168,3 +170,9 @@ def test_a_sample_that_is_the_corpus_is_not_called_an_estimate():
 def test_durations_have_two_units(seconds: float, shown: str):
     found = replace(FOUND, encode=replace(FOUND.encode, seconds=seconds))
     assert f"encode      {shown} for the corpus" in screen(found)
+
+
+def test_a_job_without_a_retention_set_is_warned_that_a_loss_would_go_unseen():
+    told = advise(FOUND, PreflightConfig(), EncodingConfig(), TrainingConfig(), RetentionConfig())
+    assert [line for line in told if line.startswith("No retention set is given")]
+    assert not [line for line in warnings(FOUND) if "retention" in line]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from medembed.errors import ServiceError
-from medembed.registry.champion import PROMOTED, check_candidate, crown, find_previous, read_champion
+from medembed.registry.champion import PROMOTED, check_candidate, crown, find_previous, read_champion, tag_loss
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, Version, open_registry
 
@@ -54,6 +54,11 @@ def test_a_candidate_that_was_refused_or_compared_with_another_champion_is_not_p
     check_candidate(registry, candidate(decision="better", compared_with="3"))
     check_candidate(registry, candidate(decision="better", compared_with="1", promoted="2026-01-01T00:00:00Z"))
     check_candidate(registry, replace(candidate(decision="worse", compared_with="1"), version="2"))  # @previous
+    check_candidate(registry, candidate(**tag_loss("")))
+    check_candidate(registry, candidate(**tag_loss(None)))
+    check_candidate(registry, candidate(**tag_loss("It lost."), promoted="2026-01-01T00:00:00Z"))
+    with pytest.raises(ServiceError, match=r"^models:/medembed/9: It lost. To promote it still: force=true"):
+        check_candidate(registry, candidate(**tag_loss("It lost.")))
     with pytest.raises(ServiceError, match=r"was compared with version 1, but the champion is 3 now"):
         check_candidate(registry, candidate(decision="better", compared_with="1"))
     with pytest.raises(ServiceError, match=r"its retraining said 'worse'"):

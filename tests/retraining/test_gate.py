@@ -7,11 +7,12 @@ import pytest
 from scipy import stats
 
 from medembed.evaluation.bootstrap import Grouping, draw_differences, mean_cell, one_sided
-from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.evaluation.must_rank import Outcome
 from medembed.evaluation.result import Evaluation, Measured, Units
+from medembed.evaluation.retained import Against, Retained, Retention, Scores, judge_retained
 from medembed.retraining.config import GateConfig
-from medembed.retraining.gate import ALL, NEW, OLD, OTHERS, Decision, decide
+from medembed.retraining.gate import ALL, NEW, OLD, OTHERS, Decision, decide, hold_to_retention
 from medembed.retraining.told import show_power
 
 MEASURED = EvaluationConfig(bootstrap_samples=500)
@@ -157,3 +158,44 @@ def test_it_is_said_beforehand_which_loss_the_test_questions_can_show():
     assert show_power(["fr"] * 279, 0.95) == "279 test questions can show a loss of 1.6 points"
     both = show_power(["fr"] * 700 + ["en"] * 121, 0.95)
     assert both == "821 test questions can show a loss of 0.9 points; 700 in fr of 1.0, 121 in en of 2.4"
+
+
+def elsewhere(model: str, loss: float, dimension: int = 64) -> tuple[Retained, ...]:
+    """A set of 40 queries on which `model` loses so much at one of two dimensions."""
+    before = {d: np.full(40, 0.8) for d in (64, 32)}
+    after = before | {dimension: before[dimension] - loss}
+    groups = [str(n) for n in range(40)]
+    return judge_retained({"clinic": Scores(before, groups)}, {"clinic": Scores(after, groups)}, RetentionConfig())
+
+
+def held(decision: Decision, against: dict[str, float], before: float = 0.0) -> Decision:
+    """Loses so much against each; the champion has lost `before` against the base model."""
+    rows = tuple(Against(name, elsewhere("candidate", loss)) for name, loss in against.items())
+    retention = Retention("candidate", 0.005, {"clinic": {}}, rows, {})
+    return hold_to_retention(decision, retention, elsewhere("champion", before))
+
+
+BETTER = Decision("better", (), "ndcg@10", ())
+
+
+def test_a_sure_loss_against_the_champion_on_a_retention_set_refuses_a_better_candidate():
+    decision = held(BETTER, {"champion": 0.02})
+    assert decision.outcome == "not better"
+    assert decision.reasons == (
+        "candidate surely loses more than 0.005 elsewhere against champion: clinic at 64 dimensions "
+        "(0.800 -> 0.780 at 64)",
+    )
+    assert held(BETTER, {"champion": 0.004}).outcome == "better"
+
+
+def test_losses_that_add_up_against_the_base_model_count_once_they_are_sure():
+    drifted = {"champion": 0.004, "base model": 0.008}
+    assert held(BETTER, drifted, before=0.004).outcome == "not better"
+    assert held(BETTER, drifted, before=0.02).outcome == "better", "the champion had lost it already"
+
+
+def test_a_worse_candidate_stays_worse_and_nothing_measured_changes_nothing():
+    worse = Decision("worse", ("because",), "ndcg@10", ())
+    assert held(worse, {"champion": 0.02}).outcome == "worse"
+    assert held(worse, {"champion": 0.02}).reasons[0] == "because"
+    assert hold_to_retention(BETTER, None, ()) is BETTER

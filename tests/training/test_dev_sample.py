@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from medembed.errors import DataError
+from medembed.evaluation.sample import Sample
 from medembed.schema import document_of
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import DevSample, draw_dev_sample, measure_dev_sample
+from medembed.training.dev_sample import draw_dev_sample, measure_dev_sample
 from tests.chunked import CHUNKS, write_chunked
 
 CONFIG = TrainingConfig(dimensions=(2, 1), select_dimension=2, dev_documents=1, select_by="mrr@10")
@@ -44,7 +45,7 @@ def test_a_sample_is_measured_by_documents():
         ("d#chunk-1", "best"),
         ("o#chunk-1", "best other"),
     )
-    sample = DevSample((("q", "query"),), documents, {"q": {"d": 1.0}})
+    sample = Sample((("q", "query"),), documents, {"q": {"d": 1.0}}, ("q",))
     measured = measure_dev_sample(
         sample, lambda texts, role: np.array([vectors[text] for text in texts], dtype=np.float32), CONFIG
     )

@@ -134,7 +134,7 @@ def test_judgments_and_classes_that_a_loss_cannot_use_are_refused(tmp_path: Path
     [
         (["loss.name=guided"], "guide: missing; loss guided needs"),
         (["loss.margin=0.5"], "margin: loss multiple_negatives takes none; only triplet"),
-        (["loss.name=cosent", "loss.symmetric=true"], "symmetric: loss cosent takes none"),
+        (["loss.name=cosent", "loss.mini_batch_size=2"], "mini_batch_size: loss cosent takes none"),
         (["loss.name=infonce"], "loss.name"),
         (["loss.dimensions_per_step=6"], "loss.dimensions_per_step: found 6, expected at most 5"),
         (["loss.name=batch_hard", "batch_size=5"], "batch_size: found 5, but loss batch_hard needs an even one"),

@@ -5,6 +5,7 @@ import pytest
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Measured, Record, State
 from medembed.tuning.report import draw_report
+from tests.evaluation.test_retention_screen import make_retention
 
 CONFIG = TuneConfig.model_validate({
     "model": "m", "data": "d", "output": "o", "training": {"dimensions": [384, 64]},
@@ -58,3 +59,11 @@ def test_a_search_of_one_trial_has_a_page_too():
     page = draw(RECORDS[:1], RECORDS[0])
     assert "No trial has a higher dev score than the default configuration" in page
     assert "Which settings matter" not in page
+
+
+def test_what_the_winner_keeps_elsewhere_stands_on_the_page():
+    kept = make_retention({"clinic <a>": {384: 0.02}})
+    page = draw_report(RECORDS, RECORDS[1], CONFIG.axes(), CONFIG, "ndcg@10", kept)
+    assert "<h2>Elsewhere</h2><pre class=wide>NDCG@10 on what was not trained on" in page
+    assert "clinic &lt;a&gt; at 384 dimensions (0.800 -&gt; 0.780 at 384)" in page
+    assert "Elsewhere" not in draw(RECORDS, RECORDS[1])

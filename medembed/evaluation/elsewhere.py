@@ -1,0 +1,127 @@
+"""Models on retention sets: each measured on all of every set, the first one compared with each of the others."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_corpus
+from medembed.encoding.model_files import fetch_model, model_width
+from medembed.evaluation.config import EvaluationConfig, RetentionConfig
+from medembed.evaluation.evaluate import evaluate
+from medembed.evaluation.result import Evaluation, baseline_dimensions
+from medembed.evaluation.retained import METRIC, Against, Retention, Scores, judge_retained
+from medembed.evaluation.retention import RetentionSet, place_of
+
+_DEPTH = 10
+_NEAR = 0.05  # NDCG@10 above chance, under which a model is said to find nothing
+
+
+class Model(NamedTuple):
+    """A model as people call it, and where it lies for workers."""
+
+    name: str
+    place: str
+
+
+AllScores = Mapping[str, Mapping[str, Scores]]  # {model: {set: ...}}
+
+
+def measure_retention(
+    sets: Sequence[RetentionSet],
+    models: Sequence[Model],
+    output: str,
+    dimensions: Sequence[int],
+    config: RetentionConfig,
+    encoding: EncodingConfig,
+) -> Retention | None:
+    """The first model against each of the others, the base model last; None without a set."""
+    if not sets:
+        return None
+    return compare_scores(sets, score_models(sets, models, output, dimensions, encoding), config)
+
+
+def score_models(
+    sets: Sequence[RetentionSet],
+    models: Sequence[Model],
+    output: str,
+    dimensions: Sequence[int],
+    encoding: EncodingConfig,
+) -> AllScores:
+    """Each model on all of every set; tables and evaluations lie in `output`, and are found again.
+
+    A model that is narrower than a dimension is measured at its own width in its place. Raises the errors of
+    `evaluate`.
+    """
+    scores: dict[str, dict[str, Scores]] = {}
+    for model in models:
+        width = model_width(fetch_model(model.place))
+        wanted = tuple(dimensions)
+        if width is not None and width < max(wanted):
+            wanted = baseline_dimensions(wanted, width)
+        scores[model.name] = {
+            kept.name: _scores(kept, _evaluate(kept, model, output, wanted, encoding)) for kept in sets
+        }
+    return scores
+
+
+def compare_scores(sets: Sequence[RetentionSet], scores: AllScores, config: RetentionConfig) -> Retention:
+    """The first model of `scores` against each of the others, the base model last."""
+    model, *baselines = scores
+    base = baselines[-1] if baselines else model
+    against = tuple(Against(name, judge_retained(scores[name], scores[model], config)) for name in baselines)
+    means = {kept.name: {name: _means(of[kept.name]) for name, of in scores.items()} for kept in sets}
+    sizes: dict[str, tuple[int, int]] = {}
+    notes: list[str] = []
+    for kept in sets:
+        documents = kept.dataset.manifest["counts"]["documents"]
+        sizes[kept.name] = (_count(scores[model][kept.name]), documents)
+        notes += [f"{kept.name} is {kept.worth}"] if kept.worth else []
+        notes += note_chance(kept.name, base, max(means[kept.name][base].values()), documents)
+    return Retention(model, config.tolerance, means, against, sizes, tuple(notes))
+
+
+def note_chance(name: str, model: str, mean: float, documents: int) -> list[str]:
+    """A warning about a set on which a model's NDCG@10 is hardly better than chance; [] else.
+
+    By chance the one relevant document stands at each of the first ten ranks once in so many documents.
+    """
+    ranks = np.arange(1, min(_DEPTH, documents) + 1)
+    chance = float(np.sum(1 / np.log2(ranks + 1))) / documents
+    if mean >= chance + _NEAR:
+        return []
+    return [
+        f"{name}: {model} finds next to nothing there (NDCG@10 {mean:.3f}, {chance:.3f} by chance), and what it cannot "
+        "do it cannot lose; is the set in a language that it reads?"
+    ]
+
+
+def _evaluate(
+    kept: RetentionSet, model: Model, output: str, dimensions: tuple[int, ...], encoding: EncodingConfig
+) -> Evaluation:
+    """On the whole set; queries that are left out are measured all the same, so that others find the numbers again."""
+    dataset = kept.dataset
+    name = "made" if kept.worth else dataset.fingerprint  # one that is made anew shares most texts with the last
+    place = place_of(output, f"tables/{name}-{{key}}.lance")
+    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model.place, place, encoding)
+    measured = EvaluationConfig(dimensions=dimensions, split=kept.split, k=(_DEPTH,))
+    evaluations = place_of(output, "evaluations/{key}")
+    return evaluate(dataset, table, model.place, evaluations, measured, encoding, name=model.name)
+
+
+def _scores(kept: RetentionSet, evaluation: Evaluation) -> Scores:
+    """NaN where a query is left out."""
+    measured = evaluation.queries
+    assert measured is not None, "a set without a relevant document was refused"
+    is_left_out = np.array([name in kept.left_out for name in measured.units.ids], dtype=np.bool_)
+    values = {d: np.where(is_left_out, np.nan, named[METRIC]) for d, named in measured.values.items()}
+    return Scores(values, measured.units.groups)
+
+
+def _means(scores: Scores) -> dict[int, float]:
+    return {d: float(np.nanmean(values)) for d, values in sorted(scores.values.items(), reverse=True)}
+
+
+def _count(scores: Scores) -> int:
+    return int((~np.isnan(next(iter(scores.values.values())))).sum())

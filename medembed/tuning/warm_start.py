@@ -1,0 +1,34 @@
+"""The best configurations of an earlier search, with which another one begins."""
+
+import logging
+from collections.abc import Sequence
+
+from medembed import storage
+from medembed.errors import StorageError
+from medembed.tuning.config import TuneConfig
+from medembed.tuning.records import Records
+from medembed.tuning.space import Axis, Point, default_point
+
+logger = logging.getLogger(__name__)
+
+_MOST = 3
+
+
+def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
+    """The best points of an earlier search that lie on these axes; what it did not search stays as in trial 0."""
+    if config.warm_start is None:
+        return []
+    earlier = [
+        record for record in Records.read(storage.absolute(config.warm_start)).all() if record.state == "complete"
+    ]
+    if not earlier:
+        raise StorageError(f"warm_start: {config.warm_start} holds no search with a trial that came to its end.")
+    found: list[Point] = []
+    for record in sorted(earlier, key=lambda one: -one.score):
+        point = {axis.name: record.point.get(axis.name, axis.default) for axis in axes}
+        is_new = point != default_point(axes) and point not in found
+        if is_new and all(axis.holds(point[axis.name]) for axis in axes):
+            found.append(point)
+    if not found:
+        logger.warning("warm_start: none of the best configurations there lies on what is searched here")
+    return found[:_MOST]

@@ -1,0 +1,55 @@
+"""A candidate that learned its domain and unlearned the rest: the gate sees both, and refuses it."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from medembed.errors import ServiceError
+from medembed.registry.champion import check_candidate, crown
+from medembed.registry.models import Registry, Version
+from medembed.registry.runs import read_artifact
+from medembed.retraining.retrain import retrain
+from tests.evaluation.test_retention import write_set
+from tests.retraining.drops import make_config, write_drop
+from tests.tiny import SUBJECTS
+
+# Three subjects at once, in another order: what a model does not learn from questions about one.
+LISTS = [random.Random(number).sample(SUBJECTS, 3) for number in range(120)]
+PLAIN = [(f"q{n}", " ".join(names), " ".join([*names[::-1], "grade"])) for n, names in enumerate(LISTS)]
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local", "no_actors")
+def test_a_candidate_better_in_domain_and_worse_elsewhere_is_refused_and_says_why(
+    tmp_path: Path, encoder_folder: Path, empty_registry: Path
+):
+    root = Path(shutil.copytree(empty_registry, tmp_path / "root"))
+    write_drop(root / "landing/1.jsonl", range(20))
+    write_set(root / "plain", PLAIN)
+    config = make_config(root, encoder_folder, f"retention=[{root}/plain]")
+    registry = Registry(f"sqlite:///{root}/mlflow/mlflow.db", config.registry)
+
+    def publish(version: Version, seen: str | None) -> list[str]:
+        crown(registry, version, seen)
+        return []
+
+    result = retrain(config, registry, publish)
+    assert result.outcome == "not better"
+    assert registry.aliases("medembed") == {}
+    assert result.decision is not None
+    (reason,) = result.decision.reasons
+    assert reason.startswith("candidate surely loses more than 0.005 elsewhere against champion: plain at 32")
+    assert all(row.low > 0 for row in result.decision.rows if not row.dimension), "it is surely better in domain"
+    assert result.version is not None
+    gate = json.loads(read_artifact(registry, result.version.run_id, "gate.json"))
+    assert (
+        gate["retention"]["means"]["plain"]["candidate"]["32"] < gate["retention"]["means"]["plain"]["champion"]["32"]
+    )
+    assert "NDCG@10 on what was not trained on" in read_artifact(registry, result.version.run_id, "gate.txt").decode()
+    page = Path(root / "out/report.html").read_text()
+    assert "Elsewhere: what was not trained on" in page
+    with pytest.raises(ServiceError, match="its retraining said 'not better'"):
+        check_candidate(registry, result.version)

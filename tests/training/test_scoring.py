@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder, load_model
+from medembed.evaluation.config import RetentionConfig
+from medembed.evaluation.sample import Sample
+from medembed.training.average import Average, average_folder
+from medembed.training.config import TrainingConfig
+from medembed.training.samples import Elsewhere, Samples
+from medembed.training.scoring import Scorer
+from medembed.training.trial import Rungs
+from tests.tiny import SIGNS, SUBJECTS
+
+CONFIG = TrainingConfig(dimensions=(32, 8), select_dimension=8, average=0.5)
+CPU = torch.device("cpu")
+
+
+def ask_for_themselves(texts: list[str]) -> Sample:
+    """Each text asks for itself: a model that tells words apart ranks it first."""
+    named = tuple((f"t{number:02}", text) for number, text in enumerate(texts))
+    return Sample(named, named, {name: {name: 1.0} for name, _ in named}, tuple(name for name, _ in named))
+
+
+DEV = ask_for_themselves([f"{sign} {subject}" for sign in SIGNS[:5] for subject in SUBJECTS[:4]])
+OTHER = ask_for_themselves([f"{subject} with {sign}" for sign in SIGNS[5:] for subject in SUBJECTS[4:9]])
+
+
+def load(folder: Path) -> Encoder:
+    return Encoder(load_model(folder, EncodingConfig(), "cpu"), EncodingConfig())
+
+
+def forget(model, share: float = 1.0) -> None:
+    """Takes the difference between words out of the model, as a training does that goes too far."""
+    words = dict(model.named_parameters())
+    name = next(name for name in words if name.endswith("word_embeddings.weight"))
+    with torch.no_grad():
+        words[name].lerp_(words[name].mean(0, keepdim=True).expand_as(words[name]), share)
+
+
+def start_scorer(folder: Path, elsewhere: Elsewhere, config: TrainingConfig = CONFIG) -> Scorer:
+    encoder = load(folder)
+    return Scorer(encoder, Samples(DEV, elsewhere), config, CPU, Average(encoder.model, config.shares))
+
+
+def test_the_score_is_that_of_the_dev_sample_where_nothing_is_lost(encoder_folder: Path):
+    scorer = start_scorer(encoder_folder, Elsewhere({"other": OTHER}))
+    metrics = scorer.measure()
+    assert metrics["score"] == metrics["ndcg@10/8"] > 0.9
+    assert metrics["elsewhere/other/32"] > 0.9
+    assert set(metrics) == {
+        "score",
+        "average",
+        *(f"{name}/{d}" for name in ("ndcg@10", "elsewhere/other") for d in (32, 8)),
+    }
+    rungs = Rungs((10,), {32: 3.0, 8: 1.0})
+    assert scorer.measure(rungs)["score"] == pytest.approx((3 * metrics["ndcg@10/32"] + metrics["ndcg@10/8"]) / 4)
+
+
+def test_what_surely_loses_elsewhere_stands_behind_all_that_does_not(encoder_folder: Path):
+    scorer = start_scorer(encoder_folder, Elsewhere({"other": OTHER}), CONFIG.model_copy(update={"average": 1.0}))
+    forget(scorer.encoder.model)
+    metrics = scorer.measure()
+    assert metrics["elsewhere/other/32"] < 0.5
+    assert metrics["score"] < metrics["ndcg@10/8"] - 1
+    assert metrics["score"] < 0
+
+
+def test_a_loss_within_the_tolerance_takes_nothing_from_the_score(encoder_folder: Path):
+    elsewhere = Elsewhere({"other": OTHER}, RetentionConfig(tolerance=0.99))
+    scorer = start_scorer(encoder_folder, elsewhere, CONFIG.model_copy(update={"average": 1.0}))
+    forget(scorer.encoder.model)
+    metrics = scorer.measure()
+    assert metrics["score"] == metrics["ndcg@10/8"]
+
+
+def test_a_checkpoint_is_scored_as_the_average_that_is_published(encoder_folder: Path, tmp_path: Path):
+    scorer = start_scorer(encoder_folder, Elsewhere())
+    model = scorer.encoder.model
+    forget(model)
+    metrics = scorer.measure()
+    model.save_pretrained(str(tmp_path / "trained"), create_model_card=False)
+    average_folder(encoder_folder, tmp_path / "trained", 0.5, EncodingConfig())
+    published = start_scorer(tmp_path / "trained", Elsewhere()).measure()
+    assert published == pytest.approx(metrics, abs=1e-6)
+    alone = Scorer(scorer.encoder, Samples(DEV), CONFIG, CPU, Average(model, (1.0,))).measure()
+    assert alone["score"] < metrics["score"]
+
+
+BOTH = CONFIG.model_copy(update={"average": None})
+
+
+def test_the_average_counts_where_training_has_gone_too_far(encoder_folder: Path):
+    scorer = start_scorer(encoder_folder, Elsewhere({"other": OTHER}), BOTH)
+    forget(scorer.encoder.model)
+    assert scorer.measure()["average"] == 0.5
+
+
+def test_what_was_trained_counts_alone_where_its_average_with_the_start_is_no_model(encoder_folder: Path):
+    trained = load(encoder_folder).model.state_dict()
+    start = load(encoder_folder)
+    start.model.load_state_dict({name: -t if "word_embeddings" in name else t for name, t in trained.items()})
+    scorer = Scorer(start, Samples(DEV), BOTH, CPU, Average(start.model, BOTH.shares))
+    start.model.load_state_dict(trained)
+    metrics = scorer.measure()
+    assert metrics["average"] == 1
+    assert metrics["score"] > 0.9
+
+
+def test_losses_out_of_sight_count_where_nothing_from_elsewhere_is_measured(encoder_folder: Path):
+    assert start_scorer(encoder_folder, Elsewhere(), BOTH).measure()["average"] == 0.5
