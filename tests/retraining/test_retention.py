@@ -1,7 +1,6 @@
 """A candidate that learned its domain and unlearned the rest: the gate sees both, and refuses it."""
 
 import json
-import random
 import shutil
 from pathlib import Path
 
@@ -14,11 +13,9 @@ from medembed.registry.runs import read_artifact
 from medembed.retraining.retrain import retrain
 from tests.evaluation.test_retention import write_set
 from tests.retraining.drops import make_config, write_drop
-from tests.tiny import SUBJECTS
 
-# Three subjects at once, in another order: what a model does not learn from questions about one.
-LISTS = [random.Random(number).sample(SUBJECTS, 3) for number in range(120)]
-PLAIN = [(f"q{n}", " ".join(names), " ".join([*names[::-1], "grade"])) for n, names in enumerate(LISTS)]
+# Numbers past those that are asked for in training, which learns that a number is one of its few grades.
+PLAIN = [(f"q{number}", f"number {number}", f"grade {number} of the number") for number in range(100, 220)]
 
 
 @pytest.mark.ray
@@ -29,7 +26,7 @@ def test_a_candidate_better_in_domain_and_worse_elsewhere_is_refused_and_says_wh
     root = Path(shutil.copytree(empty_registry, tmp_path / "root"))
     write_drop(root / "landing/1.jsonl", range(20))
     write_set(root / "plain", PLAIN)
-    config = make_config(root, encoder_folder, f"retention=[{root}/plain]")
+    config = make_config(root, encoder_folder, f"retention=[{root}/plain]", "training.average=1", "training.learning_rate=0.01")
     registry = Registry(f"sqlite:///{root}/mlflow/mlflow.db", config.registry)
 
     def publish(version: Version, seen: str | None) -> list[str]:
