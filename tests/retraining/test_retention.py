@@ -26,7 +26,8 @@ def test_a_candidate_better_in_domain_and_worse_elsewhere_is_refused_and_says_wh
     root = Path(shutil.copytree(empty_registry, tmp_path / "root"))
     write_drop(root / "landing/1.jsonl", range(20))
     write_set(root / "plain", PLAIN)
-    config = make_config(root, encoder_folder, f"retention=[{root}/plain]", "training.average=1", "training.learning_rate=0.01")
+    alone = ("training.average=1", "training.learning_rate=0.01")  # far from the start, and nothing of it kept
+    config = make_config(root, encoder_folder, f"retention=[{root}/plain]", *alone)
     registry = Registry(f"sqlite:///{root}/mlflow/mlflow.db", config.registry)
 
     def publish(version: Version, seen: str | None) -> list[str]:
