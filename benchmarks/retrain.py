@@ -39,7 +39,7 @@ DIMENSIONS = (384, 256, 128, 64, 32)
 FILES = ("cancergov", "ghr", "medlineplus", "niddk", "seniorhealth", "nhlbi", "cdc")
 TRAIN, TEST, DEV = 150, 60, 30
 REPLAY, NEW_ONLY, FULL = "incremental with replay", "new data only", "full retraining"
-WAYS: dict[str, dict[str, Any]] = {REPLAY: {"merge": 0.6}, NEW_ONLY: {"replay": 0}, FULL: {"full_every": 1}}
+WAYS: dict[str, dict[str, Any]] = {REPLAY: {}, NEW_ONLY: {"replay": 0}, FULL: {"full_every": 1}}
 BASE: dict[str, Any] = {
     "training": {"dimensions": DIMENSIONS, "learning_rate": 2e-4, "batch_size": 32, "max_length": 128,
                  "epochs": 2, "checkpoint_steps": 1000, "dev_documents": 100},
@@ -144,7 +144,7 @@ def _by_query(evaluation: Evaluation) -> dict[str, Any]:
 @click.option("--medquad", required=True, type=click.Path(path_type=Path, exists=True), help="folder of its files")
 @click.option("--full", is_flag=True, help="all rows instead of 240 of each file")
 @click.option("--way", multiple=True, type=click.Choice(list(WAYS)), default=list(WAYS))
-@click.option("--increment", multiple=True, help="key=value of increment, above what a way sets, e.g. merge=null")
+@click.option("--increment", multiple=True, help="key=value of increment, above what a way sets, e.g. replay=1")
 @click.option("--threads", default=2, show_default=True, help="of a training, and encoding workers")
 @click.option("--folder", type=click.Path(path_type=Path), help="what a way gave stays there; default: nowhere")
 @click.option("--plot", type=click.Path(path_type=Path), help="PNG to write")

@@ -167,7 +167,7 @@ def test_documents_without_questions_join_the_champions_table_and_are_found(plac
 
 def test_an_increment_trains_on_new_and_old_queries_and_can_be_forced_and_rolled_back(place: Place, server: Running):
     place.land("3.jsonl", range(40, 60))
-    how = ("increment.strategy=hardest", "increment.merge=0.7")
+    how = ("increment.strategy=hardest", "training.average=0.7")
     with asked(server) as answers:
         result = place.retrain("gate.force=true", "gate.reason=a test", *how)
     assert (result.outcome, place.champion) == ("promoted", result.version.version if result.version else None)

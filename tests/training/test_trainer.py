@@ -256,10 +256,10 @@ def test_a_trial_whose_workers_lose_what_they_hold_ends_and_takes_nothing_again(
 def test_trainings_start_no_process_that_they_do_not_use():
     from ray.train.torch import TorchTrainer
 
-    from medembed.training.controller import Trainer, TrialTrainer
+    from medembed.training.controller import ClusterTrainer, Trainer
 
     def made(trainer: type[TorchTrainer]) -> set[str]:
         return {type(each).__name__ for each in trainer(lambda: None)._create_default_callbacks()}
 
-    assert made(TorchTrainer) - made(Trainer) == {"DatasetsCallback"}
-    assert made(TorchTrainer) - made(TrialTrainer) == {"DatasetsCallback", "PlacementGroupCleanerCallback"}
+    assert made(TorchTrainer) - made(ClusterTrainer) == {"DatasetsCallback"}
+    assert made(TorchTrainer) - made(Trainer) == {"DatasetsCallback", "PlacementGroupCleanerCallback"}
