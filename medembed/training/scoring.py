@@ -8,6 +8,7 @@ import torch
 
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.reading import Role
+from medembed.evaluation.metrics import Values
 from medembed.evaluation.retained import METRIC, Scores, how_far_lost, judge_retained
 from medembed.evaluation.sample import Sample, Vectors, score_sample
 from medembed.training.average import Average
@@ -37,6 +38,8 @@ class Scorer:
         self.config = config
         self.device = device
         self.average = average
+        self.dev_values: Mapping[int, Values] = {}  # by dimension, of each query: of the share that counted last
+        self._by_share: dict[float, Mapping[int, Values]] = {}
         self._start = self._measure_elsewhere()
 
     def measure(self, rungs: Rungs | None = None) -> dict[str, float]:
@@ -53,6 +56,7 @@ class Scorer:
                 less = self._less_losses(metrics)
                 best = less if best is None else max(best, less, key=self._value)
         assert best is not None, "a config asks for one share at least"
+        self.dev_values = self._by_share[best[SHARE]]
         return best
 
     def _value(self, metrics: Mapping[str, float]) -> tuple[float, float]:
@@ -64,6 +68,7 @@ class Scorer:
         """What `measure` says of this share, as if nothing were lost elsewhere."""
         with self.average.applied(share):
             dev = self._score(self.samples.dev, self.config.select_by)
+        self._by_share[share] = dev.values
         means = {dimension: float(values.mean()) for dimension, values in dev.values.items()}
         score = rungs.score(means) if rungs else means[self.config.select_dimension]
         metrics = {SCORE: score, SHARE: share}

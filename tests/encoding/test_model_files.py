@@ -1,8 +1,9 @@
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from transformers import AutoModel
 from medembed import storage
 from medembed.encoding import model_files
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width
-from medembed.encoding.model_weights import hash_tensors
+from medembed.encoding.model_weights import Tensor, hash_tensors
 from medembed.errors import ModelError
 
 
@@ -63,8 +64,13 @@ def test_the_fingerprint_follows_what_is_computed_and_ignores_who_saved_it(encod
 def test_weights_that_have_lain_still_are_read_once_and_new_bytes_in_the_same_file_again(
     encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    reads: list[int] = []
-    monkeypatch.setattr(model_files, "hash_tensors", lambda *asked: reads.append(1) or hash_tensors(*asked))
+    reads: list[Tensor] = []
+
+    def note(tensors: Sequence[Tensor], digest: Any) -> None:
+        reads.extend(tensors[:1])  # of the one module that has some
+        hash_tensors(tensors, digest)
+
+    monkeypatch.setattr(model_files, "hash_tensors", note)
     file = shutil.copytree(encoder_folder, tmp_path / "m") / "model.safetensors"
     monkeypatch.setattr(model_files, "_SETTLES_NS", 1 << 62)  # all files are fresh: a tick may hide another writer
     before = model_fingerprint(file.parent)

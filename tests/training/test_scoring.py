@@ -50,6 +50,7 @@ def test_the_score_is_that_of_the_dev_sample_where_nothing_is_lost(encoder_folde
     metrics = scorer.measure()
     assert metrics["score"] == metrics["ndcg@10/8"] > 0.9
     assert metrics["elsewhere/other/32"] > 0.9
+    assert scorer.dev_values[8].mean() == metrics["ndcg@10/8"]
     assert set(metrics) == {
         "score",
         "average",
@@ -116,7 +117,8 @@ def test_losses_out_of_sight_count_where_nothing_from_elsewhere_is_measured(enco
 def count_elsewhere(scorer: Scorer) -> list[int]:
     """Grows by one for each text of OTHER that is encoded from now on as a query."""
     asked = {text for _, text in OTHER.queries}
-    encode, seen = scorer.encoder.encode, []
+    encode = scorer.encoder.encode
+    seen: list[int] = []
 
     def counting(texts, role="document", **options):
         seen.extend(1 for text in texts if role == "query" and text in asked)
@@ -134,7 +136,7 @@ def test_elsewhere_is_measured_for_one_share_where_no_other_can_win(encoder_fold
 
 
 def test_a_better_dev_score_with_a_loss_elsewhere_is_left_for_the_other_share(encoder_folder: Path):
-    """The start knows no word, so that its average is worse on the dev sample; all of what was trained is lost."""
+    """The average with a start of opposite words is no model: worse on the dev sample, and chosen all the same."""
     trained = load(encoder_folder).model.state_dict()
     start = load(encoder_folder)
     start.model.load_state_dict({name: -t if "word_embeddings" in name else t for name, t in trained.items()})
@@ -147,4 +149,5 @@ def test_a_better_dev_score_with_a_loss_elsewhere_is_left_for_the_other_share(en
     scorer._lost = lambda scores: 2.0 * (len(seen) == len(OTHER.queries))  # of the first that is measured
     metrics = scorer.measure()
     assert (metrics["average"], metrics["score"]) == (0.5, dev[0.5])
+    assert scorer.dev_values[8].mean() == dev[0.5]
     assert len(seen) == 2 * len(OTHER.queries)
