@@ -39,7 +39,7 @@ DIMENSIONS = (384, 256, 128, 64, 32)
 FILES = ("cancergov", "ghr", "medlineplus", "niddk", "seniorhealth", "nhlbi", "cdc")
 TRAIN, TEST, DEV = 150, 60, 30
 REPLAY, NEW_ONLY, FULL = "incremental with replay", "new data only", "full retraining"
-WAYS: dict[str, dict[str, Any]] = {REPLAY: {"merge": 0.6}, NEW_ONLY: {"replay": 0}, FULL: {"full_every": 1}}
+WAYS: dict[str, dict[str, Any]] = {REPLAY: {}, NEW_ONLY: {"replay": 0}, FULL: {"full_every": 1}}
 BASE: dict[str, Any] = {
     "training": {"dimensions": DIMENSIONS, "learning_rate": 2e-4, "batch_size": 32, "max_length": 128,
                  "epochs": 2, "checkpoint_steps": 1000, "dev_documents": 100},
@@ -92,13 +92,20 @@ class Step:
 
 
 def follow(
-    way: str, drops: list[Path], model: str, folder: Path, increment: dict[str, Any], threads: int
+    way: str,
+    drops: list[Path],
+    model: str,
+    folder: Path,
+    increment: dict[str, Any],
+    training: dict[str, Any],
+    threads: int,
 ) -> Iterator[Step]:
     """All drops, one after another."""
     landing = folder / "landing"
     landing.mkdir(parents=True)
+    trained = {**BASE["training"], "cpus_per_worker": threads, **training}
     config = RetrainConfig.model_validate({
-        **BASE, "training": {**BASE["training"], "cpus_per_worker": threads}, "encoding": {"workers": threads},
+        **BASE, "training": trained, "encoding": {"workers": threads},
         "model": model, "output": str(folder / "out"), "registry": {"workspace": str(folder)},
         "source": {"path": str(landing), "document_language": "en", "query_language": "en"},
         "increment": {**WAYS[way], **increment},
@@ -144,7 +151,8 @@ def _by_query(evaluation: Evaluation) -> dict[str, Any]:
 @click.option("--medquad", required=True, type=click.Path(path_type=Path, exists=True), help="folder of its files")
 @click.option("--full", is_flag=True, help="all rows instead of 240 of each file")
 @click.option("--way", multiple=True, type=click.Choice(list(WAYS)), default=list(WAYS))
-@click.option("--increment", multiple=True, help="key=value of increment, above what a way sets, e.g. merge=null")
+@click.option("--increment", multiple=True, help="key=value of increment, above what a way sets, e.g. replay=1")
+@click.option("--training", multiple=True, help="key=value of training, of each way, e.g. average=1")
 @click.option("--threads", default=2, show_default=True, help="of a training, and encoding workers")
 @click.option("--folder", type=click.Path(path_type=Path), help="what a way gave stays there; default: nowhere")
 @click.option("--plot", type=click.Path(path_type=Path), help="PNG to write")
@@ -153,13 +161,13 @@ def main(
     full: bool,
     way: tuple[str, ...],
     increment: tuple[str, ...],
+    training: tuple[str, ...],
     threads: int,
     folder: Path | None,
     plot: Path | None,
 ) -> None:
     """Prints a line for each drop, a table in Markdown, and what is lost and gained."""
     logging.disable(logging.INFO)
-    settings = {key: yaml.safe_load(value) for key, value in (entry.split("=", 1) for entry in increment)}
     found: dict[str, list[Step]] = {}
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -175,7 +183,8 @@ def main(
                 found[name] = [Step(**row | {"old": frozenset(row["old"])}) for row in json.loads(kept.read_text())]
                 continue
             found[name] = []
-            for number, step in enumerate(follow(name, drops, model, Path(scratch) / name, settings, threads), start=1):
+            steps = follow(name, drops, model, Path(scratch) / name, _parse(increment), _parse(training), threads)
+            for number, step in enumerate(steps, start=1):
                 found[name].append(step)
                 print(f"{name}, drop {number} ({drops[number - 1].stem}): {_line(step)}", flush=True)
             if kept is not None:
@@ -185,6 +194,11 @@ def main(
     print_summary(found)
     if plot is not None:
         draw(found, plot)
+
+
+def _parse(entries: tuple[str, ...]) -> dict[str, Any]:
+    pairs = (entry.split("=", 1) for entry in entries)
+    return {key: yaml.safe_load(value) for key, value in pairs}
 
 
 def _line(step: Step) -> str:

@@ -170,7 +170,8 @@ def _work(
     new: dict[int, dict[str, Any]] = {}
     if todo:
         run = secrets.token_hex(8)
-        arguments = {"model": model, "target": target, "config": config, "staging": staging, "run": run}
+        suited = config.suited_to(rows)  # not of what is left: a rerun computes as the run that died
+        arguments = {"model": model, "target": target, "config": suited, "staging": staging, "run": run}
         results = _spread(todo, EncodeRows, arguments, config)
         tracked = track(results, total, "encode corpus", "documents", tokens=lambda row: int(row["tokens"]))
         new = {row["number"]: json.loads(row["record"]) for row in tracked}

@@ -32,7 +32,7 @@ def encode_texts(
     """
     total = sum(map(len, texts.values()))
     if 0 < total <= _TEXTS_PER_ITEM and not config.gpus_per_worker:
-        encoder = Encoder.load(model, config)
+        encoder = Encoder.load(model, config.suited_to(total))
         return {role: encoder.encode(of_role, role, steadily=steadily) for role, of_role in texts.items()}
     items = [
         {"role": role, "number": start, "texts": list(of_role[start : start + _TEXTS_PER_ITEM])}

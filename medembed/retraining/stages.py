@@ -128,7 +128,7 @@ class Stages:
         config, champion = self.config, self.champion
         with self.stage("try out on the dev sample"):
             row = try_out(
-                dataset, (champion.model, table), checkpoint.uri, config.training, config.encoding, config.gate,
+                dataset, (champion.model, table), checkpoint, config.training, config.encoding, config.gate,
                 config.evaluation,
             )  # fmt: skip
         metric = config.training.select_by

@@ -15,8 +15,9 @@ from medembed.matryoshka import truncate
 from medembed.retraining.config import GateConfig
 from medembed.retraining.gate import ALL, Row
 from medembed.search.topk import top_k
+from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import draw_dev_sample
+from medembed.training.dev_sample import draw_dev_sample, read_dev_values
 
 DEV = "dev sample"
 
@@ -24,7 +25,7 @@ DEV = "dev sample"
 def try_out(
     dataset: Dataset,
     champion: tuple[str, Table],
-    candidate: str,
+    candidate: Checkpoint,
     training: TrainingConfig,
     encoding: EncodingConfig,
     gate: GateConfig,
@@ -33,7 +34,8 @@ def try_out(
     """The difference of the mean of `training.select_by` over the served dimensions; "fail" if it surely loses more
     than the gate tolerates.
 
-    The champion's documents are looked up in its table, so that only the sample is encoded by the candidate.
+    The champion's documents are looked up in its table, and the candidate was measured when it was trained: as a rule
+    only the champion's queries are encoded. Where a document crashes the encoder, both rank the others.
     """
     sample = draw_dev_sample(dataset, training)
     queries, documents = [text for _, text in sample.queries], [text for _, text in sample.documents]
@@ -41,12 +43,13 @@ def try_out(
     held = table.find([name for name, _ in sample.documents])  # less those that crash the encoder
     kept = [place for place, (name, _) in enumerate(sample.documents) if name in held]
     of_champion = np.stack([held[sample.documents[place][0]] for place in kept])
-    vectors = encode_texts({"query": queries, "document": documents}, candidate, encoding)
     dimensions = gate.dimensions or training.dimensions
-    before = _score(
-        sample, kept, encode_texts({"query": queries}, model, encoding)["query"], of_champion, dimensions, training
-    )
-    after = _score(sample, kept, vectors["query"], vectors["document"][kept], dimensions, training)
+    asked = encode_texts({"query": queries}, model, encoding)["query"]
+    before = _score(sample, kept, asked, of_champion, dimensions, training)
+    after = read_dev_values(candidate, dimensions) if len(kept) == len(documents) else None
+    if after is None:
+        vectors = encode_texts({"query": queries, "document": documents}, candidate.uri, encoding)
+        after = _score(sample, kept, vectors["query"], vectors["document"][kept], dimensions, training)
     names, position = np.unique(sample.groups, return_inverse=True)
     cell = mean_cell(before, after, np.ones(len(before)), Grouping(position, len(names)))
     assert cell is not None

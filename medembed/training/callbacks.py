@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 from medembed.encoding.model_files import CARD
 from medembed.training.collective import world
 from medembed.training.config import TrainingConfig
+from medembed.training.dev_sample import write_dev_values
 from medembed.training.history import record_dev
 from medembed.training.order import Plan
 from medembed.training.scoring import Scorer
@@ -96,6 +97,8 @@ class Reporter(TrainerCallback):
             self.state.write(folder)
             (folder / CARD).write_text(json.dumps({"dimensions": sorted(self.config.dimensions, reverse=True)}))
             record_dev(state, folder, metrics)
+            if metrics:
+                write_dev_values(folder, self.scorer.dev_values)
         checkpoint = ray.train.Checkpoint.from_directory(str(folder))
         report = {"step": state.global_step} | metrics
         ray.train.report(report, checkpoint, delete_local_checkpoint_after_upload=True)

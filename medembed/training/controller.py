@@ -10,22 +10,23 @@ from medembed.training.run import SNAPSHOT, WHOLE_SNAPSHOT
 
 
 class Trainer(TorchTrainer):
-    """A trainer without Ray Train's process for data sets, two seconds of CPU time: workers read files themselves."""
+    """A trainer without two processes of Ray Train, each two seconds of CPU time.
 
-    unused = frozenset({"DatasetsCallback"})
+    One is for data sets: workers read files themselves. The other waits for its controller's death to free what the
+    workers held. It asks Ray's dashboard for that, so it does nothing in a job's private Ray, which has none and ends
+    with the job, and of a stopped trial it would stay for the rest of the search: `held` frees what a trial held.
+    """
+
+    unused = frozenset({"DatasetsCallback", "PlacementGroupCleanerCallback"})
 
     def _create_default_callbacks(self) -> list[Any]:
         return [each for each in super()._create_default_callbacks() if type(each).__name__ not in self.unused]
 
 
-class TrialTrainer(Trainer):
-    """A trainer without Ray Train's process that waits for its controller's death to free what the workers held, too.
+class ClusterTrainer(Trainer):
+    """A trainer on a Ray that outlives it: with the process that frees what workers held."""
 
-    It asks Ray's dashboard for that, and where there is none each stopped trial would leave one for the rest of the
-    search. `held` frees what a trial held.
-    """
-
-    unused = Trainer.unused | {"PlacementGroupCleanerCallback"}
+    unused = frozenset({"DatasetsCallback"})
 
 
 class KeepWholeSnapshot(UserCallback):

@@ -1,10 +1,19 @@
 """The fixed sample of dev queries and documents by which checkpoints are chosen."""
 
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
 from medembed.data.dataset import Dataset
 from medembed.errors import DataError
-from medembed.evaluation.metrics import parse_metric
+from medembed.evaluation.metrics import Values, parse_metric
 from medembed.evaluation.sample import Encode, Sample, Vectors, draw_sample, encode_sample, score_sample
+from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
+
+DEV_VALUES = "dev_values.json"
 
 
 def draw_dev_sample(dataset: Dataset, config: TrainingConfig, split: str = "dev") -> Sample:
@@ -28,3 +37,17 @@ def score_dev_sample(sample: Sample, queries: Vectors, documents: Vectors, confi
     """The same of embeddings: float32 [queries, D] and [documents, D], unit rows, in the order of the sample."""
     measured = score_sample(sample, queries, documents, config.dimensions, config.select_by)
     return {dimension: float(values.mean()) for dimension, values in measured.items()}
+
+
+def write_dev_values(folder: Path, values: Mapping[int, Values]) -> None:
+    """Writes {dimension: `select_by` of each dev query} beside a model, in the order of the sample."""
+    told = {dimension: of_queries.tolist() for dimension, of_queries in values.items()}
+    (folder / DEV_VALUES).write_text(json.dumps(told))
+
+
+def read_dev_values(checkpoint: Checkpoint, dimensions: Sequence[int]) -> Values | None:
+    """Of each dev query the mean of `select_by` over these dimensions; None if one of them was not measured."""
+    told = json.loads(checkpoint.read(DEV_VALUES)[DEV_VALUES])
+    if not {str(dimension) for dimension in dimensions} <= told.keys():
+        return None
+    return np.asarray(np.mean([told[str(dimension)] for dimension in dimensions], axis=0))

@@ -8,6 +8,7 @@ import torch
 
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.reading import Role
+from medembed.evaluation.metrics import Values
 from medembed.evaluation.retained import METRIC, Scores, how_far_lost, judge_retained
 from medembed.evaluation.sample import Sample, Vectors, score_sample
 from medembed.training.average import Average
@@ -37,34 +38,56 @@ class Scorer:
         self.config = config
         self.device = device
         self.average = average
+        self.dev_values: Mapping[int, Values] = {}  # by dimension, of each query: of the share that counted last
+        self._by_share: dict[float, Mapping[int, Values]] = {}
         self._start = self._measure_elsewhere()
 
     def measure(self, rungs: Rungs | None = None) -> dict[str, float]:
         """{"score": value, "average": share, "ndcg@10/64": value, "elsewhere/tico/64": value, ...}, as on all ranks.
 
         The score is that of the dev sample at `select_dimension`, or what `rungs` make of all dimensions, less what is
-        lost elsewhere. Of the shares that the config asks for it is the better one's.
+        lost elsewhere. Of the shares that the config asks for it is the better one's. A loss only lowers a score, so
+        elsewhere is measured from the best dev score down, until no other share can win.
         """
-        measured = [self._measure(share, rungs) for share in self.config.shares]
-        best = max(measured, key=self._value)
-        return dict(zip(best, from_rank_zero(list(best.values()), self.device), strict=True))
+        best: dict[str, float] | None = None
+        measured = [self._measure_dev(share, rungs) for share in self.config.shares]
+        for metrics in sorted(measured, key=self._value, reverse=True):
+            if best is None or self._value(metrics) > self._value(best):
+                less = self._less_losses(metrics)
+                best = less if best is None else max(best, less, key=self._value)
+        assert best is not None, "a config asks for one share at least"
+        self.dev_values = self._by_share[best[SHARE]]
+        return best
 
-    def _value(self, metrics: Mapping[str, float]) -> float:
-        """By what averages are compared: unseen losses count, too."""
+    def _value(self, metrics: Mapping[str, float]) -> tuple[float, float]:
+        """By what averages are compared: unseen losses count, too; of equals the one nearer to the start is better."""
         is_unseen = not self.samples.elsewhere.samples and metrics[SHARE] == 1
-        return metrics[SCORE] - (_UNSEEN if is_unseen else 0.0)
+        return metrics[SCORE] - (_UNSEEN if is_unseen else 0.0), -metrics[SHARE]
 
-    def _measure(self, share: float, rungs: Rungs | None) -> dict[str, float]:
+    def _measure_dev(self, share: float, rungs: Rungs | None) -> dict[str, float]:
+        """What `measure` says of this share, as if nothing were lost elsewhere."""
         with self.average.applied(share):
             dev = self._score(self.samples.dev, self.config.select_by)
-            elsewhere = self._measure_elsewhere()
+        self._by_share[share] = dev.values
         means = {dimension: float(values.mean()) for dimension, values in dev.values.items()}
         score = rungs.score(means) if rungs else means[self.config.select_dimension]
-        metrics = {SCORE: score - self._lost(elsewhere), SHARE: share}
-        metrics |= {f"{self.config.select_by}/{dimension}": mean for dimension, mean in means.items()}
+        metrics = {SCORE: score, SHARE: share}
+        return self._agree(
+            metrics | {f"{self.config.select_by}/{dimension}": mean for dimension, mean in means.items()}
+        )
+
+    def _less_losses(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The metrics of a share with those from elsewhere, and their losses taken from the score."""
+        with self.average.applied(metrics[SHARE]):
+            elsewhere = self._measure_elsewhere()
+        complete = {**metrics, SCORE: metrics[SCORE] - self._lost(elsewhere)}
         for name, scores in elsewhere.items():
-            metrics |= {f"{ELSEWHERE}{name}/{d}": float(values.mean()) for d, values in scores.values.items()}
-        return metrics
+            complete |= {f"{ELSEWHERE}{name}/{d}": float(values.mean()) for d, values in scores.values.items()}
+        return self._agree(complete)
+
+    def _agree(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The same as rank 0 has them."""
+        return dict(zip(metrics, from_rank_zero(list(metrics.values()), self.device), strict=True))
 
     def _lost(self, elsewhere: Mapping[str, Scores]) -> float:
         """What is taken from the score: what the worst set lost, and more than any score where a loss is sure."""

@@ -89,7 +89,7 @@ def train(
     with watch(steps * stream.rows, "train", "examples") as progress:
         rows = examples.uri if examples else None
         work = Work(
-            model, dataset.uri, rows, samples, config, run, attempt, logs, progress, _is_watched(), inputs["turned"],
+            model, dataset.uri, rows, samples, config, run, attempt, logs, progress, _is_ray_shared(), inputs["turned"],
             trial.rungs if trial else None,
         )  # fmt: skip
         best, metrics, history = _fit(work, trial)
@@ -199,8 +199,8 @@ def _count_steps(dataset: Dataset, examples: Examples | None, config: TrainingCo
     return steps, stream
 
 
-def _is_watched() -> bool:
-    """Whether Ray Train looks out for nodes about to be taken away; a job's private Ray has it switched off."""
+def _is_ray_shared() -> bool:
+    """Whether Ray outlives the job, and looks out for nodes about to be taken away: a private Ray has that off."""
     return os.environ.get("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1") not in ("0", "false", "False")
 
 
@@ -229,7 +229,7 @@ def _fit(work: Work, trial: Trial | None) -> tuple[Any, dict[str, float], list[E
 def _torch_trainer(work: Work, trial: Trial | None) -> Any:
     import ray.train
 
-    from medembed.training.controller import KeepWholeSnapshot, Trainer, TrialTrainer
+    from medembed.training.controller import ClusterTrainer, KeepWholeSnapshot, Trainer
     from medembed.training.rendezvous import Rendezvous
 
     # Ray Train looks every 2 seconds whether workers have news, four times one after another at the start and the end.
@@ -239,7 +239,7 @@ def _torch_trainer(work: Work, trial: Trial | None) -> Any:
     resources = {"CPU": float(config.cpus_per_worker)}
     if config.use_gpu:
         resources["GPU"] = trial.gpus_per_worker if trial else 1.0
-    return (TrialTrainer if trial else Trainer)(
+    return (ClusterTrainer if work.is_ray_shared and trial is None else Trainer)(
         partial(train_worker, work),
         torch_config=Rendezvous(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(

@@ -35,7 +35,7 @@ class Work:
     attempt: str
     logs: str = ""  # where Weights & Biases and TensorBoard write
     progress: Any = None  # handle of a progress.Report
-    heeds_preemption: bool = False  # whether Ray watches for nodes that are about to be taken away
+    is_ray_shared: bool = False  # where Ray watches for nodes that are about to be taken away
     turns: bool = False  # whether it starts at principal axes
     rungs: Rungs | None = None  # of a search: when it is measured, and by what
 
@@ -95,7 +95,7 @@ def _train(work: Work) -> "Diverged | None":
             plan,
             check=partial(check_claim, work.run, work.attempt),
             progress=work.progress,
-            heeds_preemption=work.heeds_preemption,
+            heeds_preemption=work.is_ray_shared,
             rungs=work.rungs,
         )
         with tempfile.TemporaryDirectory(prefix="medembed-train-") as scratch:

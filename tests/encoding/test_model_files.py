@@ -1,7 +1,9 @@
 import json
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoModel
 
 from medembed import storage
+from medembed.encoding import model_files
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width
+from medembed.encoding.model_weights import Tensor, hash_tensors
 from medembed.errors import ModelError
 
 
@@ -55,6 +59,33 @@ def test_the_fingerprint_follows_what_is_computed_and_ignores_who_saved_it(encod
     weights[-1] ^= 1
     (folder / "model.safetensors").write_bytes(weights)
     assert model_fingerprint(folder) != base
+
+
+def test_weights_that_have_lain_still_are_read_once_and_new_bytes_in_the_same_file_again(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    reads: list[Tensor] = []
+
+    def note(tensors: Sequence[Tensor], digest: Any) -> None:
+        reads.extend(tensors[:1])  # of the one module that has some
+        hash_tensors(tensors, digest)
+
+    monkeypatch.setattr(model_files, "hash_tensors", note)
+    file = shutil.copytree(encoder_folder, tmp_path / "m") / "model.safetensors"
+    monkeypatch.setattr(model_files, "_SETTLES_NS", 1 << 62)  # all files are fresh: a tick may hide another writer
+    before = model_fingerprint(file.parent)
+    assert before == model_fingerprint(file.parent) == model_fingerprint(encoder_folder)
+    assert len(reads) == 3
+    monkeypatch.setattr(model_files, "_SETTLES_NS", 0)
+    del reads[:]
+    assert before == model_fingerprint(file.parent) == model_fingerprint(file.parent)
+    assert len(reads) == 1
+    weights = bytearray(file.read_bytes())
+    weights[-1] ^= 1
+    time.sleep(0.02)
+    file.write_bytes(weights)
+    assert model_fingerprint(file.parent) != before
+    assert len(reads) == 2
 
 
 def test_prompts_are_part_of_the_fingerprint(encoder_folder: Path, prompted_folder: Path):

@@ -6,8 +6,15 @@ import pytest
 from medembed.errors import DataError
 from medembed.evaluation.sample import Sample
 from medembed.schema import document_of
+from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import draw_dev_sample, measure_dev_sample
+from medembed.training.dev_sample import (
+    DEV_VALUES,
+    draw_dev_sample,
+    measure_dev_sample,
+    read_dev_values,
+    write_dev_values,
+)
 from tests.chunked import CHUNKS, write_chunked
 
 CONFIG = TrainingConfig(dimensions=(2, 1), select_dimension=2, dev_documents=1, select_by="mrr@10")
@@ -50,3 +57,11 @@ def test_a_sample_is_measured_by_documents():
         sample, lambda texts, role: np.array([vectors[text] for text in texts], dtype=np.float32), CONFIG
     )
     assert measured == {2: 0.5, 1: 1.0}  # at one dimension both documents score 1: the smaller id is first
+
+
+def test_what_each_dev_query_was_worth_comes_back_as_its_mean_over_the_dimensions_asked_for(tmp_path: Path):
+    write_dev_values(tmp_path, {32: np.array([1.0, 0.5]), 8: np.array([0.0, 0.25])})
+    checkpoint = Checkpoint(str(tmp_path), {"files": {DEV_VALUES: {}}})
+    assert read_dev_values(checkpoint, (32, 8)).tolist() == [0.5, 0.375]
+    assert read_dev_values(checkpoint, (8,)).tolist() == [0.0, 0.25]
+    assert read_dev_values(checkpoint, (32, 16)) is None

@@ -50,6 +50,7 @@ def test_the_score_is_that_of_the_dev_sample_where_nothing_is_lost(encoder_folde
     metrics = scorer.measure()
     assert metrics["score"] == metrics["ndcg@10/8"] > 0.9
     assert metrics["elsewhere/other/32"] > 0.9
+    assert scorer.dev_values[8].mean() == metrics["ndcg@10/8"]
     assert set(metrics) == {
         "score",
         "average",
@@ -111,3 +112,42 @@ def test_what_was_trained_counts_alone_where_its_average_with_the_start_is_no_mo
 
 def test_losses_out_of_sight_count_where_nothing_from_elsewhere_is_measured(encoder_folder: Path):
     assert start_scorer(encoder_folder, Elsewhere(), BOTH).measure()["average"] == 0.5
+
+
+def count_elsewhere(scorer: Scorer) -> list[int]:
+    """Grows by one for each text of OTHER that is encoded from now on as a query."""
+    asked = {text for _, text in OTHER.queries}
+    encode = scorer.encoder.encode
+    seen: list[int] = []
+
+    def counting(texts, role="document", **options):
+        seen.extend(1 for text in texts if role == "query" and text in asked)
+        return encode(texts, role, **options)
+
+    scorer.encoder.encode = counting
+    return seen
+
+
+def test_elsewhere_is_measured_for_one_share_where_no_other_can_win(encoder_folder: Path):
+    scorer = start_scorer(encoder_folder, Elsewhere({"other": OTHER}), BOTH)
+    seen = count_elsewhere(scorer)
+    assert scorer.measure()["average"] == 0.5  # alike, and nearer to the start
+    assert len(seen) == len(OTHER.queries)
+
+
+def test_a_better_dev_score_with_a_loss_elsewhere_is_left_for_the_other_share(encoder_folder: Path):
+    """The average with a start of opposite words is no model: worse on the dev sample, and chosen all the same."""
+    trained = load(encoder_folder).model.state_dict()
+    start = load(encoder_folder)
+    start.model.load_state_dict({name: -t if "word_embeddings" in name else t for name, t in trained.items()})
+    elsewhere = Elsewhere({"other": OTHER})
+    scorer = Scorer(start, Samples(DEV, elsewhere), BOTH, CPU, Average(start.model, BOTH.shares))
+    start.model.load_state_dict(trained)
+    dev = {share: scorer._measure_dev(share, None)["score"] for share in BOTH.shares}
+    assert dev[1.0] > dev[0.5]
+    seen = count_elsewhere(scorer)
+    scorer._lost = lambda scores: 2.0 * (len(seen) == len(OTHER.queries))  # of the first that is measured
+    metrics = scorer.measure()
+    assert (metrics["average"], metrics["score"]) == (0.5, dev[0.5])
+    assert scorer.dev_values[8].mean() == dev[0.5]
+    assert len(seen) == 2 * len(OTHER.queries)

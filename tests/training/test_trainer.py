@@ -29,7 +29,7 @@ from medembed.mining.mine import Examples, mine
 from medembed.schema import EXAMPLES
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import draw_dev_sample, measure_dev_sample
+from medembed.training.dev_sample import draw_dev_sample, measure_dev_sample, read_dev_values
 from medembed.training.held import FILE, free_held
 from medembed.training.loss_config import LossConfig
 from medembed.training.order import Stream
@@ -154,6 +154,9 @@ def test_the_dev_sample_that_workers_encode_together_scores_as_in_one_process(
     dev = undisturbed[1].manifest["dev"]
     assert {8, 32} == set(alone)
     assert all(abs(dev[f"ndcg@10/{dimension}"] - value) < 1e-6 for dimension, value in alone.items())
+    of_queries = read_dev_values(undisturbed[1], (32, 8))
+    assert of_queries is not None
+    assert of_queries.mean() == pytest.approx((dev["ndcg@10/32"] + dev["ndcg@10/8"]) / 2)
 
 
 @pytest.fixture
@@ -256,10 +259,10 @@ def test_a_trial_whose_workers_lose_what_they_hold_ends_and_takes_nothing_again(
 def test_trainings_start_no_process_that_they_do_not_use():
     from ray.train.torch import TorchTrainer
 
-    from medembed.training.controller import Trainer, TrialTrainer
+    from medembed.training.controller import ClusterTrainer, Trainer
 
     def made(trainer: type[TorchTrainer]) -> set[str]:
         return {type(each).__name__ for each in trainer(lambda: None)._create_default_callbacks()}
 
-    assert made(TorchTrainer) - made(Trainer) == {"DatasetsCallback"}
-    assert made(TorchTrainer) - made(TrialTrainer) == {"DatasetsCallback", "PlacementGroupCleanerCallback"}
+    assert made(TorchTrainer) - made(ClusterTrainer) == {"DatasetsCallback"}
+    assert made(TorchTrainer) - made(Trainer) == {"DatasetsCallback", "PlacementGroupCleanerCallback"}
