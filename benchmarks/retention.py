@@ -38,10 +38,10 @@ STOCK, STOCK_AVERAGED = "stock, good settings", "stock, averaged"
 AVERAGED = 0.5  # of stock's weights, in its average with the base model's
 STOCK_SETTINGS = {"per_device_train_batch_size": 64, "learning_rate": 1e-4}
 OURS: dict[str, dict[str, Any]] = {
-    "ours": {},
-    "ours, no average": {"average": 1.0},
-    "ours, one direction": {"loss": {"symmetric": False}},
-    "ours, neither": {"loss": {"symmetric": False}, "average": 1.0},
+    "ours": {"average": 0.5, "loss": {"symmetric": True}},
+    "ours, no average": {"average": 1.0, "loss": {"symmetric": True}},
+    "ours, one direction": {"average": 0.5, "loss": {"symmetric": False}},
+    "ours, neither": {"average": 1.0, "loss": {"symmetric": False}},
 }
 Measured = dict[str, Scores]  # {set: NDCG@10 of each query at each dimension}
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from medembed import storage
 from medembed.data.dataset import open_dataset
 from medembed.errors import MedEmbedError, WorkersLost
+from medembed.evaluation.retention import RetentionSet
 from medembed.mining.cut import cut_examples
 from medembed.mining.examples import Examples, open_examples
 from medembed.privacy import silence_telemetry
@@ -18,7 +19,7 @@ from medembed.training.card import HISTORY
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
 from medembed.training.history import DEV, SCORE
-from medembed.training.samples import Elsewhere
+from medembed.training.samples import draw_elsewhere
 from medembed.training.trainer import train
 from medembed.training.trial import Rungs, Trial
 from medembed.tuning.config import TuneConfig
@@ -34,8 +35,8 @@ OBJECTIVE, EXAMPLES, FAILED, DONE = "objective", "examples", "failed", "checkpoi
 class Shared:
     """What all trials have in common; places are URIs that every node can reach.
 
-    `pool` holds the examples that negatives are cut from; None where the loss reads none. On the samples from
-    `elsewhere` no trial may lose.
+    `pool` holds the examples that negatives are cut from; None where the loss reads none. On the retention
+    `sets` no trial may lose; each draws its samples itself, since Ray Tune writes what is here to a node's disk.
     """
 
     config: TuneConfig
@@ -43,7 +44,7 @@ class Shared:
     model: str
     dataset: str
     pool: str | None
-    elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    sets: tuple[RetentionSet, ...] = ()
 
 
 def run_trial(asked: dict[str, Any], shared: Shared) -> None:
@@ -77,8 +78,9 @@ def train_trial(number: int, point: Point, shared: Shared) -> Checkpoint:
     training, mining = config.settings(point)
     examples = find_examples(shared, mining.negatives, mining.margin)
     trial = Trial(_rungs(config), [TellTune(rows_of(training))], needs(config)[1].get("GPU", 1.0))
-    dataset = open_dataset(shared.dataset)
-    return train(dataset, examples, shared.model, place_of(shared, number), training, trial, shared.elsewhere)
+    elsewhere = draw_elsewhere(shared.sets, config.retention)
+    place = place_of(shared, number)
+    return train(open_dataset(shared.dataset), examples, shared.model, place, training, trial, elsewhere)
 
 
 def measurements(checkpoint: Checkpoint, point: Point, config: TuneConfig) -> Iterator[dict[str, Any]]:

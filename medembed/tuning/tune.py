@@ -38,7 +38,6 @@ from medembed.training.enough import check_corpus
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.register import register_checkpoint, tag_data
 from medembed.training.run import claim_run
-from medembed.training.samples import draw_elsewhere
 from medembed.training.trainable import check_trainable
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Record, Records
@@ -102,7 +101,7 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
         if examples is not None:
             fitted = _fit_pairs(fitted, examples.uri, int(examples.manifest["counts"]["examples"]))
         place = examples.uri if examples else None
-        shared = Shared(fitted, output, model, dataset.uri, place, draw_elsewhere(sets, config.retention))
+        shared = Shared(fitted, output, model, dataset.uri, place, sets)
     records = Records.read(output)
     with stage("search", seconds):
         _search(shared, axes, planned[: config.trials], records, room)

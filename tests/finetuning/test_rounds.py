@@ -16,6 +16,7 @@ from medembed.finetuning.finetune import Run
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import open_examples
 from medembed.training.config import TrainingConfig
+from medembed.training.samples import Elsewhere
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 
@@ -40,7 +41,7 @@ def test_a_second_round_mines_with_the_first_rounds_model_and_trains_it_on(
 ):
     caplog.set_level(logging.INFO)
     run, dataset, base = prepared(pairs_file, encoder_folder, tmp_path, learning_rate=1e-3)
-    examples, checkpoint, table = run.improve(dataset, base)
+    examples, checkpoint, table = run.improve(dataset, base, Elsewhere())
     parent = checkpoint.manifest["parent"]
     mined = {open_examples(str(folder)).manifest["encoder"] for folder in (tmp_path / "out/examples").iterdir()}
     assert mined == {base.info.encoder, parent["fingerprint"]}
@@ -56,5 +57,5 @@ def test_a_loss_that_reads_no_examples_is_trained_without_mining(
 ):
     run, dataset, base = prepared(pairs_file, encoder_folder, tmp_path, loss={"name": "contrastive"})
     with pytest.raises(DataError, match="loss contrastive needs pairs judged not relevant"):
-        run.improve(dataset, base)
+        run.improve(dataset, base, Elsewhere())
     assert not (tmp_path / "out/examples").exists()

@@ -41,7 +41,8 @@ def test_positives_that_no_example_pairs_with_the_query_are_known_by_the_judgmen
     qrels = {"q2": {"a": 1.0, "b": 1.0, "nowhere": 1.0}, "q1": {"b": 0.0}, "q3": {"a": 1.0}}
     assert set(known_pairs(rows, qrels)) == named | {(q2, a)}
     assert (q1, b) not in known_pairs(rows, qrels), "judged not relevant"
-    loss = make_loss(TrainingConfig(dimensions=(8,), select_dimension=8), torch.nn.Identity(), known_pairs(rows, qrels))
+    config = TrainingConfig(dimensions=(8,), select_dimension=8, loss={"symmetric": False})
+    loss = make_loss(config, torch.nn.Identity(), known_pairs(rows, qrels))
     vectors = [torch.randn(3, 8, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
     features = [{"sentence_embedding": column} for column in vectors]
     ids = torch.tensor([[q1, a], [q2, b], [q1, labels[2][1]]])
