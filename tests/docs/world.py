@@ -91,7 +91,9 @@ SMALL: dict[str, dict[str, str]] = {
     "mine": _MINING,
     "train": {**_TRAINING, **_RETENTION},
     "tune": {**_TRAINING, **_MINING, "rungs": "1", **_RETENTION},
-    "retrain": {"model": "{root}/models/tiny", **_TRAINING, **_MINING, "evaluation.bootstrap_samples": "200"},
+    # A second model shall replace the first one, so that there is one to roll back to.
+    "retrain": {"model": "{root}/models/tiny", **_TRAINING, **_MINING, "evaluation.bootstrap_samples": "200",
+                "gate.tolerance": "0.5"},
     "evaluate": {**_EVALUATION, **_RETENTION},
     "recommend": _EVALUATION | {"recommend.repeats": "1"},
     "search": {"encoding.backend": "torch"},
