@@ -130,6 +130,8 @@ def fronts(measured: Mapping[str, Measured]) -> list[Front]:
     base = measured[TURNED]
     rows: list[Front] = []
     for way, scores in measured.items():
+        if way == BASE:
+            continue
         for dimension in (384, 64):
             gained = scores[own][dimension].mean() - base[own][dimension].mean()
             kept = [scores[name][dimension].mean() - base[name][dimension].mean() for name in others]

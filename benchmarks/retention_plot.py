@@ -32,7 +32,7 @@ def draw_front(rows: list[Front]) -> bytes:
                     panel.plot(row.gained, row.kept, marker, color=colour, markersize=7, label=label)
             panel.axhline(0, color="#94a3b8", linewidth=0.8)
             panel.grid()
-            panel.set_ylabel(f"elsewhere, {dimension} dimensions")
+            panel.set_ylabel(f"elsewhere, {dimension}")
         axes[-1].set_xlabel("in domain: NDCG@10 above the turned base model")
         figure.legend(loc="outside lower left", ncols=2)
         return to_png(figure)
