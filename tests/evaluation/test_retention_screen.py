@@ -1,6 +1,7 @@
 """What is kept elsewhere, as it stands in a terminal."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ LOST = (
 GROUPS = [str(n) for n in range(40)]
 
 
-def make_retention(losses: Mapping[str, Mapping[int, float]], **more: object) -> Retention:
+def make_retention(losses: Mapping[str, Mapping[int, float]], **more: Any) -> Retention:
     """40 queries of each set at 0.8 before; {set: {dimension: loss}}."""
     before = {name: Scores({d: np.full(40, 0.8) for d in rows}, GROUPS) for name, rows in losses.items()}
     after = {
@@ -23,7 +24,7 @@ def make_retention(losses: Mapping[str, Mapping[int, float]], **more: object) ->
     rows = judge_retained(before, after, RetentionConfig())
     means = {name: {"new": {d: 0.8 - loss for d, loss in rows.items()}} for name, rows in losses.items()}
     sizes = dict.fromkeys(losses, (40, 1200))
-    return Retention("new", 0.005, means, (Against("base", rows),), sizes, **more)  # type: ignore[arg-type]
+    return Retention("new", 0.005, means, (Against("base", rows),), sizes, **more)
 
 
 def test_each_set_has_a_line_per_dimension_and_sure_losses_are_marked():
