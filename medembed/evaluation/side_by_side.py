@@ -157,17 +157,7 @@ def compare_models(
     is kept elsewhere, if `retention` was measured.
     A baseline that is narrower than a dimension stands with its own widest. Raises the errors of `evaluate`.
     """
-    place = storage.join(output, "evaluations", "{key}")
-    evaluations: list[Evaluation] = []
-    for one in contenders:
-        settings = config
-        if evaluations:
-            same = baseline_dimensions(evaluations[0].dimensions, one.table.info.width)
-            settings = config.model_copy(update={"dimensions": same})
-        found = one.evaluation or evaluate(dataset, one.table, one.model, place, settings, encoding, name=one.name)
-        evaluations.append(found)
-    if bm25:
-        evaluations.append(evaluate_bm25(dataset, place, config))
+    evaluations = _measure(dataset, contenders, output, config, encoding, bm25=bm25)
     comparisons = compare_all(evaluations[1:], evaluations[0], config) if evaluations[1:] else []
     page = Page(
         title,
@@ -193,6 +183,30 @@ def compare_models(
         }
     )
     return result
+
+
+def _measure(
+    dataset: Dataset,
+    contenders: Sequence[Contender],
+    output: str,
+    config: EvaluationConfig,
+    encoding: EncodingConfig,
+    *,
+    bm25: bool,
+) -> list[Evaluation]:
+    """The evaluation of each contender, those after the first at its dimensions, and of BM25 if asked for."""
+    place = storage.join(output, "evaluations", "{key}")
+    evaluations: list[Evaluation] = []
+    for one in contenders:
+        settings = config
+        if evaluations:
+            same = baseline_dimensions(evaluations[0].dimensions, one.table.info.width)
+            settings = config.model_copy(update={"dimensions": same})
+        found = one.evaluation or evaluate(dataset, one.table, one.model, place, settings, encoding, name=one.name)
+        evaluations.append(found)
+    if bm25:
+        evaluations.append(evaluate_bm25(dataset, place, config))
+    return evaluations
 
 
 def describe_data(dataset: Dataset, config: EvaluationConfig) -> list[tuple[str, str]]:

@@ -67,10 +67,9 @@ def train(
     number, DataError if no step would be made, or if the loss and the data do not fit.
     """
     examples = _check_inputs(dataset, examples, model, config)
-    inputs = fingerprint_inputs(dataset, examples, model, config)
-    inputs |= trial.rungs.inputs() if trial else {}
     elsewhere = elsewhere or Elsewhere()
-    inputs |= elsewhere.inputs()
+    inputs = fingerprint_inputs(dataset, examples, model, config) | elsewhere.inputs()
+    inputs |= trial.rungs.inputs() if trial else {}
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
     run, manifest = storage.absolute(run_folder(output)), find_output(output, KIND, key)
@@ -83,21 +82,20 @@ def train(
     check_reporting(config.report_to, logs)
     steps, stream = _count_steps(dataset, examples, config)
     samples = Samples(draw_dev_sample(dataset, config), elsewhere)  # fails here, in a second, rather than in a worker
-    attempt = _begin(run, key, inputs)
-    if trial is not None:
-        free_held(run)  # of an attempt whose trial died
+    attempt = _begin(run, key, inputs, trial)
+    rows = examples.uri if examples else None
     with watch(steps * stream.rows, "train", "examples") as progress:
-        rows = examples.uri if examples else None
         work = Work(
             model, dataset.uri, rows, samples, config, run, attempt, logs, progress, _is_ray_shared(), inputs["turned"],
             trial.rungs if trial else None,
         )  # fmt: skip
         best, metrics, history = _fit(work, trial)
-    with tempfile.TemporaryDirectory() as folder:
-        download_model(best, Path(folder))
-        _average(Path(folder), metrics[SHARE], work)
-        entries = _describe(Path(folder), work, inputs, dataset, examples, (metrics, history))
-        checkpoint = publish(Path(folder), output, key, entries, config)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        download_model(best, folder)
+        _average(folder, metrics[SHARE], work)
+        entries = _describe(folder, work, inputs, dataset, examples, (metrics, history))
+        checkpoint = publish(folder, output, key, entries, config)
     remove_run(run)
     return checkpoint
 
@@ -111,13 +109,15 @@ def _average(trained: Path, share: float, work: Work) -> None:
         average_folder(fetch_model(start), trained, share, EncodingConfig(cpus_per_worker=work.config.cpus_per_worker))
 
 
-def _begin(run: str, key: str, inputs: dict[str, Any]) -> str:
+def _begin(run: str, key: str, inputs: dict[str, Any], trial: Trial | None) -> str:
     """Claims the run's folder, mended where a death left it torn; the name of this attempt."""
     attempt = uuid.uuid4().hex
     if claim_run(run, key, inputs, attempt):
         mend_snapshot(run)
         latest = latest_checkpoint(run)
         logger.info("train: goes on with %s%s", run, f", from step {latest[1]}" if latest else ", from its start")
+    if trial is not None:
+        free_held(run)  # of an attempt whose trial died
     return attempt
 
 

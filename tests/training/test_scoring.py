@@ -110,8 +110,23 @@ def test_what_was_trained_counts_alone_where_its_average_with_the_start_is_no_mo
     assert metrics["score"] > 0.9
 
 
-def test_losses_out_of_sight_count_where_nothing_from_elsewhere_is_measured(encoder_folder: Path):
-    assert start_scorer(encoder_folder, Elsewhere(), BOTH).measure()["average"] == 0.5
+@pytest.mark.parametrize(("signs", "share"), [(1, 0.5), (5, 1.0)])
+def test_where_nothing_from_elsewhere_is_measured_a_small_gain_is_no_reason_to_leave_the_average(
+    signs: int, share: float, encoder_folder: Path
+):
+    """In the average two subjects are one word: texts about them with each of so many signs are mixed up."""
+    mixed, others = SUBJECTS[:2], SUBJECTS[2:8]
+    texts = [f"{sign} {subject}" for sign in SIGNS[:signs] for subject in mixed]
+    texts += [f"{sign} {subject}" for sign in SIGNS[:5] for subject in others]
+    start, trained = load(encoder_folder), load(encoder_folder).model.state_dict()
+    ids = [start.model.tokenizer(subject)["input_ids"][1] for subject in mixed]
+    turned = {name: tensor.clone() for name, tensor in trained.items()}
+    (table,) = [tensor for name, tensor in turned.items() if name.endswith("word_embeddings.weight")]
+    table[ids] *= -1
+    start.model.load_state_dict(turned)
+    scorer = Scorer(start, Samples(ask_for_themselves(texts)), BOTH, CPU, Average(start.model, BOTH.shares))
+    start.model.load_state_dict(trained)
+    assert scorer.measure()["average"] == share
 
 
 def count_elsewhere(scorer: Scorer) -> list[int]:
