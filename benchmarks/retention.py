@@ -1,4 +1,4 @@
-"""What is gained in domain, and what is lost elsewhere: ours beside stock classes, with and without an average.
+"""What is gained in domain, and what is lost elsewhere: ours beside stock classes, held and averaged or not.
 
 Trained on one data set, every model is ranked on its test queries and on sets that no model here was trained on:
 - ontology: trained on the Human Phenotype Ontology; elsewhere MedQuAD's test questions and TICO-19 (French -> English);
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -34,55 +34,76 @@ from medembed.training.principal import draw_documents, principal_axes, turn
 
 SHOWN = (384, 128, 64)
 BASE, TURNED = "base model", "base model, turned"
-STOCK, STOCK_AVERAGED = "stock, good settings", "stock, averaged"
-AVERAGED = 0.5  # of stock's weights, in its average with the base model's
+
+
+class Way(NamedTuple):
+    """A training, and the weight of what was trained in the average with its start."""
+
+    training: str
+    share: float
+
+
+STOCK = "stock"
 STOCK_SETTINGS = {"per_device_train_batch_size": 64, "learning_rate": 1e-4}
-OURS: dict[str, dict[str, Any]] = {
-    "ours": {"average": 0.5, "loss": {"symmetric": True}},
-    "ours, no average": {"average": 1.0, "loss": {"symmetric": True}},
-    "ours, one direction": {"average": 0.5, "loss": {"symmetric": False}},
-    "ours, neither": {"average": 1.0, "loss": {"symmetric": False}},
+LOSSES: dict[str, dict[str, Any]] = {
+    "held": {"symmetric": True, "hold": 10.0},
+    "held, one direction": {"symmetric": False, "hold": 10.0},
+    "plain": {"symmetric": True, "hold": 0.0},
+    "plain, one direction": {"symmetric": False, "hold": 0.0},
+}
+WAYS = {
+    "ours": Way("held", 0.8),
+    "ours, no average": Way("held", 1.0),
+    "ours, not held": Way("plain", 0.5),
+    "ours, one direction": Way("held, one direction", 0.8),
+    "ours, neither": Way("plain, one direction", 1.0),
+    "stock, good settings": Way(STOCK, 1.0),
+    "stock, averaged": Way(STOCK, 0.5),
 }
 Measured = dict[str, Scores]  # {set: NDCG@10 of each query at each dimension}
 
 
-def turned_base(material: Material, folder: Path) -> str:
-    """The base model turned to the axes that a training on this material starts from."""
-    place = folder / f"{material.name}-turned"
+def turned_base(material: Material, folder: Path, seed: int) -> str:
+    """The base model turned to the axes that a training on this material starts from, with this seed."""
+    place = folder / f"{material.name}-turned-{seed}"
     if not place.exists():
         model = load_model(fetch_model(material.model), EncodingConfig(), "cpu")
-        vectors = Encoder(model, EncodingConfig()).encode(draw_documents(material.dataset, 0), "document")
+        vectors = Encoder(model, EncodingConfig()).encode(draw_documents(material.dataset, seed), "document")
         turn(model, principal_axes(vectors)[0])
         model.save_pretrained(str(place), create_model_card=False)
     return str(place)
 
 
-def train_and_measure(material: Material, sets: Mapping[str, Sample], way: str, seed: int, precision: str) -> Measured:
-    """The scores of one training on all sets, from the folder if they are there."""
-    key = fingerprint(
-        [way, OURS.get(way), precision, material.pairs, {name: one.queries for name, one in sets.items()}]
-    )
-    place = material.folder / f"{material.name}-{way.replace(' ', '-')}-{seed}-{key[:12]}.npz"
+def train_and_measure(material: Material, sets: Mapping[str, Sample], name: str, seed: int, precision: str) -> Measured:
+    """The scores of one way with one seed on all sets, from the folder if they are there."""
+    way = WAYS[name]
+    queries = {one: sample.queries for one, sample in sets.items()}
+    key = fingerprint([way, LOSSES.get(way.training), precision, material.pairs, queries])
+    place = material.folder / f"{material.name}-{name.replace(' ', '-')}-{seed}-{key[:12]}.npz"
     if not place.exists():
         with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
-            model = _train(material, way, seed, precision, Path(scratch))
-            save(place, measure_all(sets, model, material.threads))
+            model = Path(scratch) / "model"
+            shutil.copytree(_train(material, way.training, seed, precision), model)
+            if way.share < 1:
+                turned = turned_base(material, material.folder, seed)
+                start = fetch_model(material.model if way.training == STOCK else turned)
+                average_folder(start, model, way.share, EncodingConfig())
+            save(place, measure_all(sets, str(model), material.threads))
     return read(place)
 
 
-def _train(material: Material, way: str, seed: int, precision: str, scratch: Path) -> str:
-    if way in OURS:
-        return Ours({**OURS[way], "precision": precision}).train(material, seed, str(scratch / "model"))
-    kept = material.folder / f"{material.name}-stock-{material.pairs}-{seed}"
+def _train(material: Material, training: str, seed: int, precision: str) -> str:
+    """The trained model without an average, from the folder if it is there."""
+    kept = material.folder / f"{material.name}-{training.replace(' ', '-')}-{material.pairs}-{seed}"
     if not kept.exists():
-        settings = {**STOCK_SETTINGS, "bf16": precision == "bfloat16"}
-        Stock(settings).train(material, seed, str(scratch / "stock"))
-        shutil.move(scratch / "stock", kept)
-    if way == STOCK:
-        return str(kept)
-    shutil.copytree(kept, scratch / "averaged")
-    average_folder(fetch_model(material.model), scratch / "averaged", AVERAGED, EncodingConfig())
-    return str(scratch / "averaged")
+        with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
+            output = str(Path(scratch) / "model")
+            if training == STOCK:
+                Stock({**STOCK_SETTINGS, "bf16": precision == "bfloat16"}).train(material, seed, output)
+            else:
+                Ours({"loss": LOSSES[training], "precision": precision}).train(material, seed, output)
+            shutil.move(output, kept)
+    return str(kept)
 
 
 def measure_all(sets: Mapping[str, Sample], model: str, threads: int) -> Measured:
@@ -155,7 +176,7 @@ def read_sets(material: Material, others: Mapping[str, Dataset], queries: int, d
 @click.option("--medquad", required=True, help="MedQuAD's JSON lines, e.g. medquad/*.jsonl")
 @click.option("--tico", required=True, help="TICO-19 as a BEIR folder")
 @click.option("--way", multiple=True, help="only these, by name; default: all")
-@click.option("--seeds", default=3, show_default=True)
+@click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2), show_default=True)
 @click.option("--pairs", default=None, type=int, help="of training; default: 4,800 and 1,500")
 @click.option("--queries", default=500, show_default=True, help="of each set")
 @click.option("--documents", default=1500, show_default=True, help="of each set, their positives included")
@@ -168,7 +189,7 @@ def main(
     medquad: str,
     tico: str,
     way: tuple[str, ...],
-    seeds: int,
+    seeds: tuple[int, ...],
     pairs: int | None,
     queries: int,
     documents: int,
@@ -181,7 +202,7 @@ def main(
     logging.disable(logging.INFO)
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    ways: Sequence[str] = way or (*OURS, STOCK, STOCK_AVERAGED)
+    ways: Sequence[str] = way or tuple(WAYS)
     with ray_session(None):
         ontology, questions = read_ontology(folder, "test", threads), read_medquad(folder, "test", threads, medquad)
         material, other = (ontology, questions) if data == "ontology" else (questions, ontology)
@@ -189,11 +210,11 @@ def main(
         elsewhere = {other.name: other.dataset, "tico": open_collection(tico, f"{folder}/tico")}
         sets = read_sets(material, elsewhere, queries, documents)
         measured: dict[str, Measured] = {}
-        for name, model in ((BASE, material.model), (TURNED, turned_base(material, folder))):
+        for name, model in ((BASE, material.model), (TURNED, turned_base(material, folder, 0))):
             place = folder / f"{data}-{name.replace(' ', '-')}-{queries}.npz"
             measured[name] = measure_once(place, sets, model, threads)
         for name in ways:
-            runs = [train_and_measure(material, sets, name, seed, precision) for seed in range(seeds)]
+            runs = [train_and_measure(material, sets, name, seed, precision) for seed in seeds]
             measured[name] = {one: mean_over_seeds([run[one] for run in runs]) for one in sets}
             print(f"{name}: " + "; ".join(f"{one} {_cell(measured[name][one])}" for one in sets), flush=True)
     print_table(measured)

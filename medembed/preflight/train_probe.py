@@ -9,7 +9,7 @@ from typing import Any
 
 from medembed.preflight.memory import peak_memory
 from medembed.privacy import silence_telemetry
-from medembed.training.batches import to_columns
+from medembed.training.batches import TrainingTexts, to_columns
 from medembed.training.config import TrainingConfig
 from medembed.training.loop import build_trainer, load_student, read_together
 from medembed.training.order import Plan
@@ -72,11 +72,12 @@ def time_steps(
 
     set_seed(config.seed)
     encoder, adapter = load_student(model, config)
-    columns = to_columns(examples)
+    # Joined texts of these documents cost as much as those of others.
+    texts = TrainingTexts(to_columns(examples), documents=[row["positive"] for row in examples])
     try:
         with tempfile.TemporaryDirectory(prefix="medembed-preflight-") as scratch:
             plan = Plan(read_together(len(examples), config, 1), steps + 1, steps + 1)
-            build_trainer(encoder, columns, config, plan, Clock(), scratch, adapter).train()
+            build_trainer(encoder, texts, config, plan, Clock(), scratch, adapter).train()
     except torch.OutOfMemoryError:
         return None, *peak_memory(device)
     return seconds_per_step(marks), *peak_memory(device)

@@ -2,12 +2,23 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from medembed.schema import document_of
 
 Columns = dict[str, list[Any]]  # what the trainer reads, `label` last
 NO_DOCUMENT = -1  # id of the stand-in where an example has fewer negatives than others
+
+
+class TrainingTexts(NamedTuple):
+    """What a trainer and its loss read: rows in columns, and for a ranking loss what it must know besides.
+
+    `known` are `known_pairs`, of which the columns name some; `documents` are those that `loss.hold` joins.
+    """
+
+    columns: Columns
+    known: Sequence[tuple[int, int]] = ()
+    documents: Sequence[str] = ()
 
 
 def to_columns(examples: Sequence[dict[str, Any]]) -> Columns:

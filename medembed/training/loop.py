@@ -1,6 +1,5 @@
 """What a training makes of examples and config: a plan of steps, and the trainer that takes them."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +9,7 @@ from medembed.encoding.model_files import fetch_model
 from medembed.matryoshka import check_dimensions
 from medembed.training.adapters import Adapter, load_for_training
 from medembed.training.arguments import training_arguments
-from medembed.training.batches import Columns
+from medembed.training.batches import Columns, TrainingTexts
 from medembed.training.config import TrainingConfig
 from medembed.training.grouping import count_paired, group_by_length, pair_by_class
 from medembed.training.order import Arrange, Plan, Position, Stream
@@ -72,17 +71,16 @@ def load_student(model: str, config: TrainingConfig) -> tuple[Encoder, Adapter |
 
 def build_trainer(
     encoder: Encoder,
-    columns: Columns,
+    texts: TrainingTexts,
     config: TrainingConfig,
     plan: Plan,
     callback: Any,
     scratch: str,
     adapter: Adapter | None = None,
-    known: Sequence[tuple[int, int]] | None = None,
 ) -> Any:
     """A SentenceTransformerTrainer that takes the plan's steps on the encoder's model.
 
-    `known` are `known_pairs`; without them a ranking loss knows the positives that the columns name.
+    Without known pairs a ranking loss knows the positives that the columns name; without documents it holds none.
     """
     from datasets import Dataset as RowDataset
 
@@ -90,13 +88,14 @@ def build_trainer(
     from medembed.training.padding import count_padding
     from medembed.training.private_trainer import PrivateTrainer
 
+    columns = texts.columns
     trainer = PrivateTrainer(
         plan=plan,
         adapter=adapter,
         model=encoder.model,
         args=training_arguments(config, plan.done + plan.steps, scratch, encoder, roles_of(columns, config.loss.name)),
         train_dataset=RowDataset.from_dict(columns),
-        loss=make_loss(config, encoder.model, known or columns["label"]),
+        loss=make_loss(config, encoder.model, texts.known or columns["label"], texts.documents),
         callbacks=[callback],
     )
     trainer.data_collator.max_length = config.max_length

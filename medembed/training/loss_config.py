@@ -17,6 +17,7 @@ ON_SCORED_PAIRS: tuple[LossName, ...] = ("contrastive", "online_contrastive", "c
 _MARGINS: dict[LossName, float] = {"triplet": 0.2, "batch_hard": 0.2, "contrastive": 0.5, "online_contrastive": 0.5}
 _READ_BY: dict[str, tuple[LossName, ...]] = {
     "symmetric": RANKING,
+    "hold": RANKING,
     "mini_batch_size": ("cached_multiple_negatives", "guided"),
     "guide": ("guided", "mse"),
     "guide_margin": ("guided",),
@@ -37,6 +38,12 @@ class LossConfig(Config):
     )
     symmetric: bool = Field(
         default=True, description="ranking losses: also each positive against all other queries of the batch"
+    )
+    hold: float = Field(
+        default=10.0,
+        ge=0,
+        description="ranking losses: weight of what holds the vectors of long texts, joined from documents, "
+        "where the model of the start has them, so that less is unlearned; 0: nothing holds them",
     )
     mini_batch_size: int | None = Field(
         default=None,

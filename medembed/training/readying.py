@@ -7,7 +7,7 @@ from medembed.encoding.encoder import Encoder
 from medembed.evaluation.sample import Vectors
 from medembed.mining.examples import open_examples
 from medembed.training.adapters import Adapter
-from medembed.training.batches import Columns, known_pairs
+from medembed.training.batches import TrainingTexts, known_pairs
 from medembed.training.collective import agreed, encode_in_shares, name_from_rank_zero, world
 from medembed.training.loop import load_student
 from medembed.training.loss_config import RANKING
@@ -41,17 +41,20 @@ def _write_start(work: Work, vectors: Vectors, start: str) -> None:
         write_start(work.model, vectors, work.config, start)
 
 
-def read_columns(work: Work, encoder: Encoder) -> tuple[Columns, list[tuple[int, int]]]:
-    """(what the trainer reads, the positives that a ranking loss must know)."""
+def read_texts(work: Work, encoder: Encoder) -> TrainingTexts:
+    """What the trainer and its loss read."""
     device = encoder.model.device
     if work.config.loss.name == "mse":
         prompts = (encoder.prompt("query"), encoder.prompt("document"))
-        return learn_from_teacher(work.dataset, work.config, prompts, device), []
-    return agreed(lambda: _read_columns(work), device)
+        return TrainingTexts(learn_from_teacher(work.dataset, work.config, prompts, device))
+    return agreed(lambda: _read_texts(work), device)
 
 
-def _read_columns(work: Work) -> tuple[Columns, list[tuple[int, int]]]:
+def _read_texts(work: Work) -> TrainingTexts:
     dataset = open_dataset(work.dataset)
     examples = open_examples(work.examples).read() if work.examples else []
-    known = known_pairs(examples, dataset.qrels()) if work.config.loss.name in RANKING else []
-    return make_material(work.config, dataset, examples), known
+    columns = make_material(work.config, dataset, examples)
+    if work.config.loss.name not in RANKING:
+        return TrainingTexts(columns)
+    documents = draw_documents(dataset, work.config.seed) if work.config.loss.hold else []
+    return TrainingTexts(columns, known_pairs(examples, dataset.qrels()), documents)

@@ -70,7 +70,7 @@ def _train(work: Work) -> "Diverged | None":
     from medembed.training.average import Average
     from medembed.training.callbacks import Reporter
     from medembed.training.held import note_held
-    from medembed.training.readying import load_model_to_train, read_columns
+    from medembed.training.readying import load_model_to_train, read_texts
     from medembed.training.scoring import Scorer
 
     config, context, checkpoint = work.config, ray.train.get_context(), ray.train.get_checkpoint()
@@ -80,12 +80,12 @@ def _train(work: Work) -> "Diverged | None":
     device = ray.train.torch.get_device()
     encoder, adapter = load_model_to_train(work, device)
     prepare_reporting(config.report_to, work.logs)
-    columns, known = read_columns(work, encoder)
+    texts = read_texts(work, encoder)
     workers = context.get_world_size()
     with checkpoint.as_directory() if checkpoint else nullcontext() as place:
         folder = Path(place) if place else None
         state = read_state(folder) if folder else TrainingState(workers)
-        plan = plan_run(columns, config, state, workers)
+        plan = plan_run(texts.columns, config, state, workers)
         if not plan.steps or is_over(state, config.patience):
             return None
         reporter = Reporter(
@@ -99,8 +99,8 @@ def _train(work: Work) -> "Diverged | None":
             rungs=work.rungs,
         )
         with tempfile.TemporaryDirectory(prefix="medembed-train-") as scratch:
-            trainer = build_trainer(encoder, columns, config, plan, reporter, scratch, adapter, known)
-            del columns  # the trainer has them as Arrow: a third of the memory
+            trainer = build_trainer(encoder, texts, config, plan, reporter, scratch, adapter)
+            del texts  # the trainer has them as Arrow: a third of the memory
             reporter.restore = _restore(trainer, folder, state, workers) if folder else None
             trainer.train(resume_from_checkpoint=str(folder) if folder else None)
             finish_reporting(config.report_to)

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback, set_seed
 
-from medembed.training.batches import to_columns
+from medembed.training.batches import TrainingTexts, to_columns
 from medembed.training.config import TrainingConfig
 from medembed.training.loop import arrange_rows, build_trainer, load_student, read_together
 from medembed.training.order import Plan, Position
@@ -65,7 +65,7 @@ def start(
     stream = read_together(len(columns["label"]), config, 1, arrange_rows(columns, config))
     position = [Position(), *(reached for _, reached in itertools.islice(stream.walk(Position()), done))][-1]
     plan = Plan(stream, steps - done, steps, position, done, done)
-    return build_trainer(encoder, columns, config, plan, SaveAt(*save_at), str(scratch), adapter)
+    return build_trainer(encoder, TrainingTexts(columns), config, plan, SaveAt(*save_at), str(scratch), adapter)
 
 
 def resume(trainer: Any, checkpoint: Path) -> None:

@@ -16,6 +16,23 @@ from medembed.training.losses.nested import Nested
 from medembed.training.losses.ranking import MatryoshkaRankingLoss
 
 ROWS, WIDTH = 8, 12
+
+
+class Joined:
+    """Stands in for what holds long texts: four of them whatever the number of workers; the start has other vectors."""
+
+    weight = 3.0
+
+    def read(self, rows: int, step: int, device: torch.device) -> dict[str, Tensor]:
+        own = 4 * rows // ROWS
+        texts = torch.randn(4, WIDTH, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
+        first = own * (dist.get_rank() if dist.is_initialized() else 0)
+        return {"x": texts[first : first + own]}
+
+    def embed(self, features: dict[str, Tensor]) -> Tensor:
+        return (features["x"] * 2 - 1).roll(1, dims=1)
+
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "symmetric": {"symmetric": True},
@@ -23,6 +40,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "cached and symmetric": {"symmetric": True, "mini_batch_size": 3},
     "pairs known beforehand": {"symmetric": True, "pairs": torch.tensor([[0, 12], [4, 15], [5, 14], [9, 9]])},
     "some dimensions": {"per_step": 2},
+    "held": {"symmetric": True, "hold": Joined()},
+    "held and cached": {"symmetric": True, "hold": Joined(), "mini_batch_size": 3},
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import set_seed
 
-from medembed.training.batches import Columns, to_columns, to_scored_columns, to_triplets
+from medembed.training.batches import Columns, TrainingTexts, to_columns, to_scored_columns, to_triplets
 from medembed.training.config import TrainingConfig
 from medembed.training.loop import build_trainer, load_student, plan_run
 from medembed.training.loss_config import LossConfig
@@ -42,7 +42,7 @@ def train(folder: Path, scratch: Path, columns: Columns, **settings: Any) -> Any
     set_seed(0)
     encoder, adapter = load_student(str(folder), config)
     plan = plan_run(columns, config, TrainingState(1), 1)
-    trainer = build_trainer(encoder, columns, config, plan, SaveAt(), str(scratch), adapter)
+    trainer = build_trainer(encoder, TrainingTexts(columns), config, plan, SaveAt(), str(scratch), adapter)
     trainer.train()
     return trainer
 

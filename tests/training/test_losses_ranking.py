@@ -16,7 +16,7 @@ from medembed.training.losses.make import make_loss
 from medembed.training.losses.nested import Nested
 from medembed.training.losses.ranking import MatryoshkaRankingLoss
 from tests.tiny import make_encoder
-from tests.training.test_distributed import SETTINGS, Alike, Linear, batch, step
+from tests.training.test_distributed import SETTINGS, Alike, Joined, Linear, batch, step
 
 EXAMPLES = [
     {"query": f"{sign} {number}", "positive_id": sign, "positive": f"the {sign}", "negative_ids": ["x"],
@@ -86,14 +86,29 @@ def test_a_guide_masks_what_it_finds_closer_than_the_positive():
     assert closer.sum() > 20
 
 
+def test_what_holds_joined_texts_is_their_mean_cosine_distance_to_the_start_at_each_dimension():
+    columns, labels = batch()
+    joined = Joined().read(len(labels), 3, labels.device)
+    now = joined["x"] @ Linear().weight.detach()
+    before = Joined().embed(joined)
+    distance = 0.0
+    for dimension, share in ((12, 1.0), (4, 2.0), (7, 0.5)):
+        cosines = F.cosine_similarity(now[:, :dimension], before[:, :dimension])
+        distance += share / 3.5 * (1 - cosines).mean().item()
+    plain = step(columns, labels, "symmetric")[0]
+    assert distance > 0.1
+    assert step(columns, labels, "held")[0] == pytest.approx(plain + 3 * distance, abs=1e-12)
+
+
 @pytest.mark.parametrize("mini_batch_size", [1, 3, 8, 100])
-@pytest.mark.parametrize("name", ["plain", "symmetric"])
+@pytest.mark.parametrize("name", ["plain", "symmetric", "held"])
 def test_cached_gradients_equal_uncached_ones(name: str, mini_batch_size: int):
     value, gradient = step(*batch(), name)
-    model, settings = Linear(), SETTINGS[name]
-    loss = MatryoshkaRankingLoss(
-        model, Nested.of((12, 4, 7), (1.0, 2.0, 0.5)), 0.1, mini_batch_size=mini_batch_size, **settings
-    )
+    model = Linear()
+    nested = Nested.of((12, 4, 7), (1.0, 2.0, 0.5))
+    settings = SETTINGS[name] | {"mini_batch_size": mini_batch_size}
+    loss = MatryoshkaRankingLoss(model, nested, 0.1, **settings)
+    loss.step = 3
     found = loss([{"x": column} for column in batch()[0]], batch()[1])
     (found * 2).backward()  # as a gradient scaler would
     assert found.item() == pytest.approx(value, abs=1e-12)
@@ -109,7 +124,7 @@ def test_cached_gradients_belong_to_the_dropout_of_the_first_pass(encoder_folder
         model = SentenceTransformer(str(encoder_folder), device="cpu").train()
         config = TrainingConfig(dimensions=(32, 8), select_dimension=8, loss=loss_config)
         columns = to_columns(EXAMPLES)
-        loss = make_loss(config, model, columns["label"])
+        loss = make_loss(config, model, columns["label"], ["an itching eye", "the skin bleeds"])
         torch.manual_seed(3)
         features = [model.preprocess(columns[name]) for name in ("query", "positive", "negative_0")]
         value = loss(features, torch.tensor(columns["label"]))

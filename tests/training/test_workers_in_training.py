@@ -13,7 +13,7 @@ import torch.multiprocessing as mp
 from transformers import set_seed
 
 from medembed.encoding.encoder import Encoder, Role
-from medembed.training.batches import to_columns
+from medembed.training.batches import TrainingTexts, to_columns
 from medembed.training.config import TrainingConfig
 from medembed.training.loop import build_trainer, load_student, plan_run
 from medembed.training.state import TrainingState
@@ -43,7 +43,9 @@ def train(rank: int, world: int, model: str, folder: str, data: str) -> None:
             module.p = 0.0  # each worker draws its own
     columns = to_columns(make_examples())
     plan = plan_run(columns, config, TrainingState(world), world)
-    trainer = build_trainer(encoder, columns, config, plan, SaveAt(), f"{folder}/{world}-{rank}", adapter)
+    trainer = build_trainer(
+        encoder, TrainingTexts(columns), config, plan, SaveAt(), f"{folder}/{world}-{rank}", adapter
+    )
     trainer.train()
     names = ("loss", "loss/32", "loss/16", "loss/8", "learning_rate", "grad_norm")
     logged = [[entry.get(name, -1.0) for name in names] for entry in trainer.state.log_history if "loss" in entry]

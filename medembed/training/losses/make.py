@@ -14,6 +14,7 @@ from medembed.encoding.reading import Role
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import RANKING
 from medembed.training.losses.guide import Guide
+from medembed.training.losses.hold import Hold
 from medembed.training.losses.nested import Nested
 from medembed.training.losses.prefixes import EmbeddingLoss, MatryoshkaPrefixLoss, margin_mse, mse
 from medembed.training.losses.ranking import MatryoshkaRankingLoss
@@ -21,13 +22,19 @@ from medembed.training.losses.ranking import MatryoshkaRankingLoss
 _ROLES: tuple[Role, ...] = ("query", "document")
 
 
-def make_loss(config: TrainingConfig, model: Any, known: Sequence[Sequence[int]] | None = None) -> nn.Module:
+def make_loss(
+    config: TrainingConfig,
+    model: Any,
+    known: Sequence[Sequence[int]] | None = None,
+    documents: Sequence[str] = (),
+) -> nn.Module:
     """The loss `config.loss` of a SentenceTransformer, called as loss(features, labels).
 
     It has `step`, to be set to the trainer's global step, and `by_dimension`, the last loss of each dimension.
     `known` begins with (query id, document id) in each entry, as `known_pairs` gives them: every positive that a
-    ranking loss must not take for a negative. None: it knows those of the batch. Raises ModelError if a guide does not
-    load.
+    ranking loss must not take for a negative. None: it knows those of the batch. `documents` are those that
+    `loss.hold` joins; the model has the weights of the start still, of which it keeps a copy. Raises ModelError if a
+    guide does not load.
     """
     loss = config.loss
     nested = Nested.of(config.dimensions, config.weights, loss.dimensions_per_step, config.seed)
@@ -41,6 +48,7 @@ def make_loss(config: TrainingConfig, model: Any, known: Sequence[Sequence[int]]
             guide=_load_guide(loss.guide, model, config) if loss.guide else None,
             guide_margin=loss.guide_margin,
             pairs=None if known is None else torch.tensor([entry[:2] for entry in known]),
+            hold=_make_hold(config, model, documents) if loss.hold and documents else None,
         )
     return MatryoshkaPrefixLoss(model, _PREFIX_LOSSES[loss.name](config, model), nested)
 
@@ -69,6 +77,11 @@ _PREFIX_LOSSES: dict[str, Callable[[TrainingConfig, Any], EmbeddingLoss]] = {
     "margin_mse": lambda config, model: margin_mse,
     "mse": lambda config, model: mse,
 }
+
+
+def _make_hold(config: TrainingConfig, model: Any, documents: Sequence[str]) -> Hold:
+    prompt = Encoder(model, EncodingConfig(cpus_per_worker=config.cpus_per_worker)).prompt("document")
+    return Hold(model, documents, config.loss.hold, prompt=prompt, seed=config.seed)
 
 
 def _load_guide(uri: str, model: Any, config: TrainingConfig) -> Guide:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from medembed.training.batches import NO_DOCUMENT
 from medembed.training.collective import gather, gather_with_gradients, world
 from medembed.training.losses.guide import Guide
+from medembed.training.losses.hold import Hold, distance_by_dimension
 from medembed.training.losses.info_nce import MaskRows, info_nce_by_dimension
 from medembed.training.losses.known import find_known
 from medembed.training.losses.nested import Nested
@@ -44,6 +45,9 @@ class MatryoshkaRankingLoss(CachedLossMixin, nn.Module):
     guide: no negatives are documents that the guide finds closer to the query than its positive less `guide_margin`
     (GISTEmbed, Solatorio 2024, arXiv:2402.16829; between queries and documents, as the rest of this loss).
 
+    hold: `hold.weight` times the mean cosine distance between the vectors of joined texts and those that the model of
+    the start gives them is added at each dimension.
+
     `step`, which the trainer sets, decides the dimensions that are drawn; `by_dimension` then has the loss of each.
     """
 
@@ -58,10 +62,12 @@ class MatryoshkaRankingLoss(CachedLossMixin, nn.Module):
         guide: Guide | None = None,
         guide_margin: float = 0.0,
         pairs: Tensor | None = None,
+        hold: Hold | None = None,
     ) -> None:
         super().__init__()
         self.model, self.nested, self.temperature = model, nested, temperature
         self.symmetric, self.guide, self.guide_margin = symmetric, guide, guide_margin
+        self.hold = hold
         self.uses_gradient_cache = mini_batch_size is not None
         self.mini_batch_size = mini_batch_size or 0
         self.register_buffer("pairs", None if pairs is None else pairs.unique(dim=0), persistent=False)
@@ -70,20 +76,31 @@ class MatryoshkaRankingLoss(CachedLossMixin, nn.Module):
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         features = list(sentence_features)
         guided = None if self.guide is None else self.guide.embed(features)
+        start = None
+        if self.hold is not None:  # joined texts are a column more, which the model embeds as it does the others
+            joined = self.hold.read(len(labels), self.step, labels.device)
+            start = self.hold.embed(joined)
+            features.append(joined)
+        labels = (labels, guided, start)
         if self.uses_gradient_cache:
-            return self.forward_cached(features, (labels, guided))
-        return self.calculate_loss(
-            [[self.model(column)["sentence_embedding"]] for column in features], (labels, guided)
-        )
+            return self.forward_cached(features, labels)
+        return self.calculate_loss([[self.model(column)["sentence_embedding"]] for column in features], labels)
 
     def calculate_loss(self, reps: list[list[Tensor]], labels: Any = None, *, with_backward: bool = False) -> Tensor:
-        """The loss of embeddings in parts: a list for each column. `labels` are (ids, guide's embeddings)."""
+        """The loss of embeddings in parts: a list for each column.
+
+        `labels` are (ids, guide's embeddings, start's vectors of the joined texts, which are the last column then).
+        """
         embeddings = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in reps]
-        ids, guided = labels
+        ids, guided, start = labels
+        joined = None if start is None else embeddings.pop()
         total, losses = self._loss(embeddings, ids, guided)
         if self.symmetric:
             reverse, others = self._loss(embeddings, ids, guided, reverse=True)
             total, losses = (total + reverse) / 2, (losses + others) / 2
+        if joined is not None:
+            held, distances = self._held(joined, start)
+            total, losses = total + held, losses + distances
         drawn = [dimension for dimension, _ in self.nested.draw(self.step)]
         self.by_dimension = dict(zip(drawn, losses.detach(), strict=True))
         if with_backward:
@@ -120,6 +137,14 @@ class MatryoshkaRankingLoss(CachedLossMixin, nn.Module):
             temperature=self.temperature,
         )
         return total * (sum(weight for _, weight in drawn) / self.nested.whole), losses
+
+    def _held(self, joined: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        """(what joined texts pay for leaving their place, its parts by dimension)."""
+        assert self.hold is not None
+        drawn = self.nested.draw(self.step)
+        parts = self.hold.weight * distance_by_dimension(joined, start, [dimension for dimension, _ in drawn])
+        weights = parts.new_tensor([weight for _, weight in drawn])
+        return (parts * weights).sum() / self.nested.whole, parts
 
     def _mask(self, own: _Side, others: _Side, pairs: Tensor, targets: Tensor) -> MaskRows:
         known = find_known(own.ids, others.ids, pairs, targets)

@@ -1,0 +1,101 @@
+"""What holds the vectors of long texts where the model of the start has them, so that less is unlearned.
+
+Training reads short texts and moves what they have in common; what the model makes of longer ones moves along, and no
+loss says that it is wrong. So documents are joined to long texts, which ask for nothing, and whose vectors shall stay.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medembed.training.collective import world
+
+_ROWS_PER_TEXT = 8  # of a batch, for each joined text
+_LONGER = 8  # times the mean document, at most
+_EPSILON = 1e-12  # the least norm, as torch.nn.functional.normalize has it
+
+
+class Hold:
+    """Long texts joined from documents, and the vectors that the model of the start gives them.
+
+    No torch module, so that no trainer trains, moves or saves its copy of the start.
+    """
+
+    def __init__(self, model: Any, documents: Sequence[str], weight: float, *, prompt: str, seed: int) -> None:
+        """`model` is the SentenceTransformer to train, with the weights of the start still; `prompt` that of documents.
+
+        Raises ValueError if there is no document.
+        """
+        if not documents:
+            raise ValueError("no documents to join")
+        self.start = copy.deepcopy(model).eval().requires_grad_(False)
+        self.documents = documents
+        self.weight = weight
+        self.prompt = prompt
+        self.seed = seed
+        self._lengths = [len(tokens) for tokens in self._count(documents)]
+        self._longest = _LONGER * sum(self._lengths) // len(documents)
+        if self.start.max_seq_length is not None:
+            self._longest = min(self._longest, int(self.start.max_seq_length))
+
+    def read(self, rows: int, step: int, device: torch.device) -> dict[str, Any]:
+        """The features of the joined texts for a batch of so many rows, as the model reads documents."""
+        inputs = self.start.preprocess(self.join(rows, step), prompt=self.prompt, task="document")
+        moved = {name: value.to(device) for name, value in inputs.items() if isinstance(value, Tensor)}
+        return {**inputs, **moved, "task": "document"}
+
+    def embed(self, features: Mapping[str, Any]) -> Tensor:
+        """Return the start's vectors, float32 [texts, D]."""
+        with torch.no_grad():
+            vectors: Tensor = self.start(dict(features))["sentence_embedding"]
+        return vectors.float()
+
+    def join(self, rows: int, step: int) -> list[str]:
+        """A text for every eighth row: documents in a row, until they are long enough.
+
+        Seed and step decide which, and how long: up to eight mean documents, or what the model reads. All workers draw
+        the same texts for the joined batch, and each takes its share.
+        """
+        rank, workers = world()
+        count = max(1, rows // _ROWS_PER_TEXT)
+        random = np.random.default_rng((self.seed, step))
+        lengths = random.integers(self._longest // 2, self._longest, size=count * workers, endpoint=True)
+        texts = [self._join(int(length), random) for length in lengths]
+        return texts[rank * count : (rank + 1) * count]
+
+    def _join(self, tokens: int, random: np.random.Generator) -> str:
+        """Documents one after another, drawn until they have so many tokens together."""
+        parts: list[str] = []
+        while tokens > 0 or not parts:
+            line = int(random.integers(len(self.documents)))
+            parts.append(self.documents[line])
+            tokens -= max(1, self._lengths[line])
+        return " ".join(parts)
+
+    def _count(self, documents: Sequence[str]) -> list[list[int]]:
+        settings = {"truncation": True, "max_length": self.start.max_seq_length, "add_special_tokens": False}
+        return list(self.start.tokenizer(list(documents), **settings)["input_ids"])
+
+
+def distance_by_dimension(vectors: Tensor, start: Tensor, dimensions: Sequence[int]) -> Tensor:
+    """Return the mean cosine distance between both at each prefix, [dimensions].
+
+    vectors and start [N, D], a row a text, not normalised; the prefixes are nested, so that all of them cost one pass.
+    Feature distillation toward the model itself as it was (Romero et al. 2014, arXiv:1412.6550; for continued training
+    Li and Hoiem 2016, arXiv:1606.09282).
+    """
+    ends = sorted(dimensions)
+    products = _sums(vectors * start, ends)
+    lengths = _sums(vectors * vectors, ends) * _sums(start * start, ends)
+    distances = 1 - (products / lengths.clamp_min(_EPSILON**2).sqrt()).mean(0)
+    return distances[[ends.index(dimension) for dimension in dimensions]]
+
+
+def _sums(values: Tensor, ends: Sequence[int]) -> Tensor:
+    """[N, ends]: the sum of each row up to each end."""
+    blocks = zip([0, *ends], ends, strict=False)
+    return torch.stack([values[:, first:end].sum(1) for first, end in blocks], dim=1).cumsum(1)
