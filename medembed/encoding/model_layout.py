@@ -99,6 +99,11 @@ class Module:
         return [self.folder / name for name in names]
 
 
+def is_plain_transformer(folder: Path) -> bool:
+    """Whether a model is no sentence-transformers model: nothing ever trained its vectors to be compared."""
+    return not (folder / "modules.json").is_file()
+
+
 def list_modules(folder: Path) -> list[Module]:
     """The modules of a model in order, a router's own in its place. Raises ModelError for a folder that holds none."""
     if (folder / "modules.json").is_file():

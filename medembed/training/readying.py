@@ -4,6 +4,8 @@ import torch
 
 from medembed.data.dataset import open_dataset
 from medembed.encoding.encoder import Encoder
+from medembed.encoding.model_files import fetch_model
+from medembed.encoding.model_layout import is_plain_transformer
 from medembed.evaluation.sample import Vectors
 from medembed.mining.examples import open_examples
 from medembed.training.adapters import Adapter
@@ -56,5 +58,7 @@ def _read_texts(work: Work) -> TrainingTexts:
     columns = make_material(work.config, dataset, examples)
     if work.config.loss.name not in RANKING:
         return TrainingTexts(columns)
-    documents = draw_documents(dataset, work.config.seed) if work.config.loss.hold else []
-    return TrainingTexts(columns, known_pairs(examples, dataset.qrels()), documents)
+    known = known_pairs(examples, dataset.qrels())
+    if not work.config.loss.hold or is_plain_transformer(fetch_model(work.model)):
+        return TrainingTexts(columns, known)
+    return TrainingTexts(columns, known, draw_documents(dataset, work.config.seed))

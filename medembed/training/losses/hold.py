@@ -6,6 +6,7 @@ loss says that it is wrong. So documents are joined to long texts, which ask for
 
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,19 @@ class Hold:
     No torch module, so that no trainer trains, moves or saves its copy of the start.
     """
 
-    def __init__(self, model: Any, documents: Sequence[str], weight: float, *, prompt: str, seed: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        documents: Sequence[str],
+        weight: float,
+        *,
+        prompt: str,
+        seed: int,
+        precision: str = "float32",
+    ) -> None:
         """`model` is the SentenceTransformer to train, with the weights of the start still; `prompt` that of documents.
 
-        Raises ValueError if there is no document.
+        The start multiplies in the same `precision` as the model in training. Raises ValueError if there is no document.
         """
         if not documents:
             raise ValueError("no documents to join")
@@ -37,6 +47,7 @@ class Hold:
         self.weight = weight
         self.prompt = prompt
         self.seed = seed
+        self.precision = precision
         self._lengths = [len(tokens) for tokens in self._count(documents)]
         self._longest = _LONGER * sum(self._lengths) // len(documents)
         if self.start.max_seq_length is not None:
@@ -50,9 +61,14 @@ class Hold:
 
     def embed(self, features: Mapping[str, Any]) -> Tensor:
         """Return the start's vectors, float32 [texts, D]."""
-        with torch.no_grad():
+        with torch.no_grad(), self._autocast():
             vectors: Tensor = self.start(dict(features))["sentence_embedding"]
         return vectors.float()
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.start.device.type, dtype=getattr(torch, self.precision))
 
     def join(self, rows: int, step: int) -> list[str]:
         """A text for every eighth row: documents in a row, until they are long enough.

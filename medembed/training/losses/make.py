@@ -18,6 +18,7 @@ from medembed.training.losses.hold import Hold
 from medembed.training.losses.nested import Nested
 from medembed.training.losses.prefixes import EmbeddingLoss, MatryoshkaPrefixLoss, margin_mse, mse
 from medembed.training.losses.ranking import MatryoshkaRankingLoss
+from medembed.training.precision import choose_precision, find_device
 
 _ROLES: tuple[Role, ...] = ("query", "document")
 
@@ -81,7 +82,8 @@ _PREFIX_LOSSES: dict[str, Callable[[TrainingConfig, Any], EmbeddingLoss]] = {
 
 def _make_hold(config: TrainingConfig, model: Any, documents: Sequence[str]) -> Hold:
     prompt = Encoder(model, EncodingConfig(cpus_per_worker=config.cpus_per_worker)).prompt("document")
-    return Hold(model, documents, config.loss.hold, prompt=prompt, seed=config.seed)
+    precision = choose_precision(config.precision, find_device(config.use_gpu))
+    return Hold(model, documents, config.loss.hold, prompt=prompt, seed=config.seed, precision=precision)
 
 
 def _load_guide(uri: str, model: Any, config: TrainingConfig) -> Guide:
