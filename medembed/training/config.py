@@ -5,10 +5,12 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from medembed.spread import WorkerCount
-from medembed.training.loss_config import LossConfig
+from medembed.training.loss_config import RANKING, LossConfig
 from medembed.training.options import TrainingOptions
 
-HALF = 0.5  # keeps most of both: of the gain in domain, and of what the start could elsewhere
+# Weights of what was trained in its average with the start that keep most of both: of the gain in domain, and of what
+# the start could elsewhere. A training that holds long texts has lost less, and gives up less.
+_OF_HELD, _OF_OTHERS = 0.8, 0.5
 
 
 class TrainingConfig(TrainingOptions):
@@ -86,7 +88,10 @@ class TrainingConfig(TrainingOptions):
         """The weights of what was trained that are measured; a teacher's space has nothing of the start in it."""
         if self.average is not None:
             return (self.average,)
-        return (1.0,) if self.loss.name == "mse" else (HALF, 1.0)
+        if self.loss.name == "mse":
+            return (1.0,)
+        is_held = self.loss.hold and self.loss.name in RANKING
+        return (_OF_HELD if is_held else _OF_OTHERS, 1.0)
 
     @property
     def most_workers(self) -> int:

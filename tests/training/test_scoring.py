@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from medembed.evaluation.config import RetentionConfig
 from medembed.evaluation.sample import Sample
 from medembed.training.average import Average, average_folder
 from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import LossConfig
 from medembed.training.samples import Elsewhere, Samples
 from medembed.training.scoring import Scorer
 from medembed.training.trial import Rungs
@@ -90,7 +92,15 @@ def test_a_checkpoint_is_scored_as_the_average_that_is_published(encoder_folder:
     assert alone["score"] < metrics["score"]
 
 
-BOTH = CONFIG.model_copy(update={"average": None})
+BOTH = CONFIG.model_copy(update={"average": None, "loss": LossConfig(hold=0)})
+
+
+@pytest.mark.parametrize(
+    ("loss", "shares"),
+    [({}, (0.8, 1.0)), ({"hold": 0}, (0.5, 1.0)), ({"name": "cosent"}, (0.5, 1.0))],
+)
+def test_a_training_that_holds_long_texts_keeps_more_of_what_it_learned(loss: Any, shares: tuple[float, ...]):
+    assert TrainingConfig(loss=LossConfig(**loss)).shares == shares
 
 
 def test_the_average_counts_where_training_has_gone_too_far(encoder_folder: Path):

@@ -38,7 +38,7 @@ class Hold:
     ) -> None:
         """`model` is the SentenceTransformer to train, with the weights of the start still; `prompt` that of documents.
 
-        The start multiplies in the same `precision` as the model in training. Raises ValueError if there is no document.
+        The start multiplies in the `precision` of the training. Raises ValueError if there is no document.
         """
         if not documents:
             raise ValueError("no documents to join")
