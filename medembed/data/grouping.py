@@ -14,7 +14,7 @@ from medembed.data.kinds import Kinds
 from medembed.data.splits import DOCUMENT, KEY, QUERY, UNKNOWN, Graph, assign_splits, components
 from medembed.errors import DataError
 from medembed.privacy import show_id
-from medembed.schema import GROUPS, SPLITS, content_hash
+from medembed.schema import ALL_SPLITS, GROUPS, HELD_BACK, SPLITS, content_hash
 
 JOINS = "joins groups of different splits"
 LEAK = "shares a text with another of the source's own splits"
@@ -34,7 +34,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Placement:
-    """Splits (positions in SPLITS, after them HELD_BACK, below 0 for none) of texts, and what is held out of all.
+    """Splits (positions in ALL_SPLITS, below 0 for none) of texts, and what is held out of all.
 
     `group_ids` name each query's group by its smallest document id; `groups` is the memory for the next data set.
     """
@@ -210,7 +210,7 @@ def _hold_out(
     held = Counter(f"query, {query_reason[i]}" for i in np.flatnonzero(query_held & had).tolist())
     alone = judgment_held & ~query_held[judged.query]
     held[f"judgment, {JOINS}"] += int(alone.sum())
-    query_split[kinds.is_back & measures] = len(SPLITS)
+    query_split[kinds.is_back & measures] = ALL_SPLITS.index(HELD_BACK)
     inside = edges[(assigned[edges[:, 0]] == assigned[edges[:, 1]])]
     is_split = assigned >= 0
     splits = pa.array(SPLITS).take(pa.array(assigned[is_split]))

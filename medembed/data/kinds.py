@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medembed.data.config import HoldBackConfig, SplitConfig
-from medembed.data.duplicates import Flags, Texts
+from medembed.data.config import HoldBackConfig
+from medembed.data.duplicates import Flags, Ints, Texts
 from medembed.errors import DataError
-from medembed.schema import WEAK
+from medembed.schema import ALL_SPLITS, HELD_BACK, SPLITS, WEAK
 
 FEWEST_HELD_BACK = 10  # test queries; fewer say nothing
 _SHOWN = 8
@@ -64,25 +64,26 @@ def weak_queries(queries: Texts, weak: Flags) -> Flags:
     return ~real
 
 
-def check_held_back(kinds: Kinds, splits: Mapping[str, Flags], config: SplitConfig) -> None:
-    """Raises DataError if what is held back leaves nothing to train on, or is too little to measure.
+def check_held_back(kinds: Kinds, split: Ints, kept: Flags, measurable: Flags, config: HoldBackConfig) -> None:
+    """Raises DataError if what is held back leaves a split empty, or is too little to measure.
 
-    `splits` are flags [Q]: "train" of those left, "unused" of those taken from training, "held_back" of those that
-    measure.
+    `split` [Q] are positions in ALL_SPLITS; `kept` [Q] queries stay, and `measurable` [Q] of them have a positive.
     """
-    named = ", ".join(f"splits.hold_back.{kind}={value}" for kind, value in config.hold_back if value)
-    taken = int(splits["unused"].sum())
-    if taken and not splits["train"].any():
-        raise DataError(
-            f"{named}: nothing is left to train on, as all {taken:,} queries outside the test split are of that kind; "
-            "hold back another."
-        )
+    named = ", ".join(f"splits.hold_back.{kind}={getattr(config, kind)}" for kind in kinds.back)
+    for position, name in enumerate(SPLITS):
+        is_of = split == (ALL_SPLITS.index(HELD_BACK) if name == "test" else position)
+        count = int((kinds.is_back & is_of).sum())
+        if count and not (kept & (split == position)).any():
+            raise DataError(
+                f"{named}: no query is left in the {name} split, as all {count:,} of it are of that kind; hold back "
+                "another."
+            )
     for kind, flags in kinds.back.items():
-        count = int((flags & splits["held_back"]).sum())
+        count = int((flags & measurable & (split == ALL_SPLITS.index(HELD_BACK))).sum())
         if count < FEWEST_HELD_BACK:
             raise DataError(
-                f"splits.hold_back.{kind}={getattr(config.hold_back, kind)}: {count} queries of that kind fall into "
-                f"the test split, expected {FEWEST_HELD_BACK} or more; raise splits.test, or hold back another."
+                f"splits.hold_back.{kind}={getattr(config, kind)}: {count} queries of that kind fall into the test "
+                f"split, expected {FEWEST_HELD_BACK} or more; raise splits.test, or hold back another."
             )
 
 

@@ -14,11 +14,9 @@ from medembed.data.config import SplitConfig
 from medembed.data.duplicates import ABSENT, Flags, Ints, Place, Texts, distinct_texts, positions
 from medembed.data.grouping import Memory, Placement, place_texts
 from medembed.data.judgments import Judged, Staged, join_judgments
-from medembed.data.kinds import Kinds, check_held_back, find_kinds, has_tag
+from medembed.data.kinds import check_held_back, find_kinds, has_tag
 from medembed.errors import DataError
-from medembed.schema import HELD_BACK, HELD_OUT, QRELS, SPLITS, WEAK
-
-_NAMES = (*SPLITS, HELD_BACK)  # by the codes of a placement
+from medembed.schema import ALL_SPLITS, HELD_OUT, QRELS, WEAK
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,9 @@ def resolve(
     asked[judged.query[judged.links]] = True
     dropped["query without a positive"] += int((~asked).sum())
     keep_queries = asked & ~placed.query_held
-    _check_kinds(kinds, judged, asked, placed, config)
+    has_positive = np.zeros(len(queries.ids), dtype=bool)
+    has_positive[judged.query[(judged.score > 0) & ~placed.judgment_held]] = True
+    check_held_back(kinds, placed.query_split, keep_queries, keep_queries & has_positive, config.hold_back)
     keep_documents = ~several
     if not keep_documents.any():
         raise DataError(f"no usable row found; left out: {dict(+dropped) or 'nothing'}.")
@@ -79,18 +79,6 @@ def resolve(
         _count_splits(placed.query_split[keep_queries]),
         +dropped,
     )
-
-
-def _check_kinds(kinds: Kinds, judged: Judged, asked: Flags, placed: Placement, config: SplitConfig) -> None:
-    """Raises DataError if too little is held back to measure, or too much to train."""
-    has_positive = np.zeros_like(asked)
-    has_positive[judged.query[(judged.score > 0) & ~placed.judgment_held]] = True
-    splits = {
-        "train": asked & ~placed.query_held & (placed.query_split == SPLITS.index("train")),
-        "unused": asked & placed.query_held & kinds.is_back,
-        "held_back": has_positive & ~placed.query_held & (placed.query_split == _NAMES.index(HELD_BACK)),
-    }
-    check_held_back(kinds, splits, config)
 
 
 def _several_labels(rows: pa.Table, documents: Texts) -> Flags:
@@ -170,9 +158,9 @@ def _held_out(judged: Judged, queries: Texts, documents: Texts, placed: Placemen
 
 
 def _split_names(codes: Ints) -> pa.Array:
-    names = pa.array(_NAMES)
+    names = pa.array(ALL_SPLITS)
     return names.take(pa.array(codes, mask=codes < 0))
 
 
 def _count_splits(codes: Ints) -> dict[str, int]:
-    return {name: int((codes == code).sum()) for code, name in enumerate(_NAMES) if (codes == code).any()}
+    return {name: int((codes == code).sum()) for code, name in enumerate(ALL_SPLITS) if (codes == code).any()}

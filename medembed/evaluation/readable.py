@@ -8,7 +8,6 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -25,7 +24,9 @@ class Reader:
         self._tokenizer = Tokenizer.from_str(tokenizer)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._unknown = _unknown_token(json.loads(tokenizer)["model"])
+        model = json.loads(tokenizer)["model"]
+        token = model.get("unk_token")  # a vocabulary of bytes has none
+        self._unknown: int | None = self._tokenizer.token_to_id(token) if token else model.get("unk_id")
 
     def reads(self, text: str) -> bool:
         """Whether it knows most letters of the text; true of a text without letters.
@@ -40,10 +41,10 @@ class Reader:
         # A sign is in several tokens where these are its bytes, or the parts of a Korean syllable.
         times = Counter(place for span in spans for place in span)
         known: set[int] = set()
-        for span, token in zip(spans, tokens.tokens, strict=True):
+        for span, number in zip(spans, tokens.ids, strict=True):
             signs = [place for place in span if _is_letter(text[place])]
             is_word = len(signs) > 1 or any(times[place] == 1 and _stands_alone(text[place]) for place in signs)
-            if is_word and token != self._unknown:
+            if is_word and number != self._unknown:
                 known.update(signs)
         return len(known & letters) >= _FEWEST_READ * len(letters)
 
@@ -68,14 +69,6 @@ def _count_unread(texts: dict[str, Sequence[str]], reader: Reader) -> Iterator[s
         unread = sum(not reader.reads(text[:_CHARACTERS]) for text in looked_at)
         if unread >= _UNREAD_TEXTS * len(looked_at) and unread:
             yield f"{unread} of {len(looked_at)} {kind}"
-
-
-def _unknown_token(model: dict[str, Any]) -> str | None:
-    """The token for what is not in the vocabulary; None for a vocabulary of bytes."""
-    if model["type"] == "Unigram":
-        number = model.get("unk_id")
-        return None if number is None else str(model["vocab"][number][0])
-    return model.get("unk_token")
 
 
 def _is_letter(sign: str) -> bool:
