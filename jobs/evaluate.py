@@ -70,7 +70,7 @@ def run(job: EvaluateJob) -> Summary:
     references = (job.model, *job.baselines)
     dataset, models = open_inputs(job, references, bm25=job.bm25)
     given = job.retention.model_copy(update={"made": False})  # one made of what is measured on says nothing new
-    sets = open_retention(given, output, dataset)
+    sets = open_retention(given, output, dataset, models[0])
     contenders = enter_models(job, references, models, dataset)
     found = compare_models(
         dataset,

@@ -45,9 +45,9 @@ def run(job: PreflightJob) -> Summary:
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
     training = resolve_guide(job.training, job.registry)
     given = job.retention.model_copy(update={"made": False})
-    open_retention(given, storage.absolute(job.output), dataset)  # a set that is none is found out now
+    sets = open_retention(given, storage.absolute(job.output), dataset, model)  # what is no set is found out now
     found = preflight(dataset, model, job.preflight, job.encoding, job.mining, training)
-    warnings = advise(found, job.preflight, job.encoding, job.training, job.retention)
+    warnings = advise(found, job.preflight, job.encoding, job.training, sets)
     return {
         "output": storage.absolute(job.output),
         "dataset": {"uri": dataset.uri, "fingerprint": dataset.fingerprint},

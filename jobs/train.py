@@ -49,7 +49,7 @@ def run(job: TrainJob) -> Summary:
     examples = None if job.examples is None else open_examples(storage.absolute(job.examples))
     training = resolve_guide(job.training, job.registry)
     beside = _above(job.output)
-    sets = open_retention(job.retention, beside, dataset)
+    sets = open_retention(job.retention, beside, dataset, model)
     elsewhere = draw_elsewhere(sets, job.retention)
     checkpoint = train(dataset, examples, model, storage.absolute(job.output), training, elsewhere=elsewhere)
     tags = tag_data(dataset, examples if checkpoint.manifest["examples"] else None)

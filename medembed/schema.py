@@ -80,6 +80,8 @@ EXAMPLE_ROWS = pa.schema(
     ]
 )
 SPLITS = ("train", "dev", "test")
+HELD_BACK = "held_back"  # split of queries that nothing trains on, and that show what a model keeps elsewhere
+ALL_SPLITS = (*SPLITS, HELD_BACK)
 WEAK = "weak"  # tag of a query that was made from a document's structure; never in the test split
 CHUNK_MARK = "#chunk-"
 

@@ -108,6 +108,18 @@ class SourceConfig(Config):
         return self
 
 
+class HoldBackConfig(Config):
+    """Queries of a kind that nothing trains on: what a model keeps is measured on those of the test split."""
+
+    tag: str | None = Field(
+        default=None,
+        min_length=1,
+        description="hold back the queries with this tag, e.g. lay; weak: titles, names and headings; to hold back a "
+        "source, name its column in source.columns.tags",
+    )
+    language: str | None = Field(default=None, min_length=2, description="hold back the queries in this language")
+
+
 class SplitConfig(Config):
     """Shares of the splits; the rest trains. Decided per group by a stable hash."""
 
@@ -124,6 +136,7 @@ class SplitConfig(Config):
         default=None, description="data set made from the data before it grew: its rows keep their split"
     )
     own: bool = Field(default=True, description="keep to the splits that the source comes with, where it does")
+    hold_back: HoldBackConfig = HoldBackConfig()
     on_leak: Literal["error", "hold_out"] = Field(
         default="error",
         description="a text in several of the source's own splits: stop, or leave out the queries of all but the last "

@@ -28,6 +28,12 @@ class Dataset:
     def fingerprint(self) -> str:
         return str(self.manifest["fingerprint"])
 
+    @property
+    def hold_back(self) -> dict[str, str]:
+        """{"tag" or "language": which} of the queries that were held back from training when it was prepared."""
+        kinds = self.manifest.get("config", {}).get("splits", {}).get("hold_back", {})
+        return {kind: value for kind, value in kinds.items() if value is not None}
+
     def corpus_files(self) -> list[tuple[str, int]]:
         """(URI, number of rows) of the corpus files, in corpus order."""
         rows = self.manifest["rows"]

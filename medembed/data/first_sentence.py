@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from medembed.artifact import NewOutput, find_output, place
+from medembed.artifact import find_output, place
 from medembed.data.cleaning import clean_text
 from medembed.data.dataset import KIND, Dataset, to_table
+from medembed.data.small import Tables, write_small
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash, fingerprint
 from medembed.spelling import words_key
 
@@ -70,23 +71,12 @@ def make_first_sentences(
     if len(chosen) < FEWEST:
         return None
     asked = chosen[:queries]
-    counts = {"documents": len(chosen), "queries": len(asked), "judgments": len(asked)}
-    with NewOutput(output, KIND, key) as target:
-        target.write_parquet("corpus/part-00000.parquet", to_table(list(map(_document, chosen)), CORPUS))
-        target.write_parquet("queries/part-00000.parquet", to_table(list(map(_query, asked)), QUERIES))
-        target.write_parquet("qrels/part-00000.parquet", to_table(list(map(_judgment, asked)), QRELS))
-        entries = {
-            "fingerprint": key,
-            "source": source,
-            "format": "first sentences",
-            "licence": licence,
-            "counts": counts,
-            "rows": {target.files[0]: len(chosen)},
-            "splits": {"test": len(asked)},
-            "dropped": {},
-            "held_out": 0,
-        }
-        return Dataset(output, target.commit(entries))
+    tables = Tables(
+        to_table([_document(asking) for asking in chosen], CORPUS),
+        to_table([_query(asking) for asking in asked], QUERIES),
+        to_table([_judgment(asking) for asking in asked], QRELS),
+    )
+    return write_small(output, key, tables, form="first sentences", source=source, licence=licence)
 
 
 def _choose(texts: Iterable[Text], count: int) -> Iterator[Asking]:

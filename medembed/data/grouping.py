@@ -10,14 +10,16 @@ import pyarrow.compute as pc
 from medembed.data.config import SplitConfig
 from medembed.data.duplicates import ABSENT, Flags, Ints, Texts, encode, positions, ranks
 from medembed.data.judgments import Judged, Staged
+from medembed.data.kinds import Kinds
 from medembed.data.splits import DOCUMENT, KEY, QUERY, UNKNOWN, Graph, assign_splits, components
 from medembed.errors import DataError
 from medembed.privacy import show_id
-from medembed.schema import GROUPS, SPLITS, content_hash
+from medembed.schema import ALL_SPLITS, GROUPS, HELD_BACK, SPLITS, content_hash
 
 JOINS = "joins groups of different splits"
 LEAK = "shares a text with another of the source's own splits"
 WEAK_TEST = "weak query in the test split"
+HELD = "of a kind that is held back from training"
 _SHOWN = 5
 
 
@@ -32,7 +34,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Placement:
-    """Splits (positions in SPLITS, below 0 for none) of texts, and what is held out of all.
+    """Splits (positions in ALL_SPLITS, below 0 for none) of texts, and what is held out of all.
 
     `group_ids` name each query's group by its smallest document id; `groups` is the memory for the next data set.
     """
@@ -60,9 +62,11 @@ class _Nodes:
 
 
 def place_texts(
-    staged: Staged, queries: Texts, documents: Texts, judged: Judged, config: SplitConfig, memory: Memory, weak: Flags
+    staged: Staged, queries: Texts, documents: Texts, judged: Judged, config: SplitConfig, memory: Memory, kinds: Kinds
 ) -> Placement:
-    """Assigns splits to groups and holds out what would straddle them; `weak` [Q] queries are held out of test.
+    """Assigns splits to groups and holds out what would straddle them; weak queries are held out of test.
+
+    Queries that are held back stay where they would be in test, and are held out elsewhere.
 
     Raises DataError if the source's own splits leak into each other or contradict `memory`.
     """
@@ -82,7 +86,7 @@ def place_texts(
             "set splits.own=false."
         )
     assigned = assign_splits(Graph(nodes.names, edges, np.where(high >= 0, high, known)), config)
-    return _hold_out(assigned, nodes, queries, documents, judged, edges, leaked, weak)
+    return _hold_out(assigned, nodes, queries, documents, judged, edges, leaked, kinds)
 
 
 def _name_nodes(staged: Staged, queries: Texts, documents: Texts) -> _Nodes:
@@ -177,7 +181,7 @@ def _check_leaks(
 
 def _hold_out(
     assigned: Ints, nodes: _Nodes, queries: Texts, documents: Texts, judged: Judged, edges: Ints, leaked: Flags,
-    weak: Flags,
+    kinds: Kinds,
 ) -> Placement:  # fmt: skip
     """Turns the splits of nodes into those of texts, and lists what straddles them."""
     query_split, document_split = assigned[nodes.query], assigned[nodes.document]
@@ -185,8 +189,10 @@ def _hold_out(
     keyed, key = nodes.query_keys[:, 0], nodes.query_keys[:, 1]
     foreign_key[keyed[assigned[key] != query_split[keyed]]] = True
     joins = (query_split < 0) | foreign_key
-    in_test = weak & (query_split == SPLITS.index("test")) & ~joins & ~leaked
-    query_held = joins | leaked | in_test
+    measures = query_split == SPLITS.index("test")
+    in_test = kinds.weak & measures & ~joins & ~leaked
+    unused = kinds.is_back & ~measures & ~joins & ~leaked
+    query_held = joins | leaked | in_test | unused
     straddles = judged.links & (document_split[judged.document] != query_split[judged.query])
     judgment_held = (query_held[judged.query] & judged.links) | straddles
     # A query whose every positive went is held out with them.
@@ -196,7 +202,7 @@ def _hold_out(
     had[judged.query[judged.links]] = True
     bare = had & ~left & ~query_held
     query_held |= bare
-    query_reason = np.select([leaked, in_test], [LEAK, WEAK_TEST], JOINS)
+    query_reason = np.select([leaked, in_test, unused], [LEAK, WEAK_TEST, HELD], JOINS)
     reasons = {
         row: str(query_reason[judged.query[row]]) if query_held[judged.query[row]] else JOINS
         for row in np.flatnonzero(judgment_held).tolist()
@@ -204,6 +210,7 @@ def _hold_out(
     held = Counter(f"query, {query_reason[i]}" for i in np.flatnonzero(query_held & had).tolist())
     alone = judgment_held & ~query_held[judged.query]
     held[f"judgment, {JOINS}"] += int(alone.sum())
+    query_split[kinds.is_back & measures] = ALL_SPLITS.index(HELD_BACK)
     inside = edges[(assigned[edges[:, 0]] == assigned[edges[:, 1]])]
     is_split = assigned >= 0
     splits = pa.array(SPLITS).take(pa.array(assigned[is_split]))

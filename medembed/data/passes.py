@@ -32,6 +32,7 @@ from medembed.data.mapping import Mapping
 from medembed.data.parts import Part, Source
 from medembed.data.resolve import Resolved, resolve
 from medembed.data.stage import PLACES_KEPT, SCHEMAS, StagePart
+from medembed.errors import DataError
 from medembed.progress import track
 from medembed.schema import content_hash, fingerprint
 from medembed.spread import spread
@@ -121,11 +122,20 @@ def tidy(dataset: Dataset) -> None:
         storage.delete_folder(storage.join(dataset.uri, STAGING))
 
 
-def remember(previous: str | None) -> Memory:
-    """What the data set `splits.previous` knew; nothing for None."""
-    if previous is None:
+def remember(splits: SplitConfig) -> Memory:
+    """What the data set `splits.previous` knew; nothing for None.
+
+    Raises DataError if it has held queries back that would train or choose checkpoints now.
+    """
+    if splits.previous is None:
         return Memory()
-    dataset = open_dataset(storage.absolute(previous))
+    dataset = open_dataset(storage.absolute(splits.previous))
+    for kind, value in dataset.hold_back.items():
+        if getattr(splits.hold_back, kind) != value:
+            raise DataError(
+                f"splits.hold_back.{kind}: found {getattr(splits.hold_back, kind) or 'none'}, but {dataset.uri}, from "
+                f"which the data grows, holds back {value}; set splits.hold_back.{kind}={value}."
+            )
     return Memory(dataset.document_ids(), dataset.query_ids(), dataset.groups())
 
 
@@ -153,7 +163,7 @@ def _resolve(plan: Plan, staging: str, staged: list[dict[str, Any]]) -> Resolved
     resolved = resolve(
         Staged(**{kind: found.table.filter(pa.array(found.stands)) for kind, found in keys.items()}),
         plan.splits,
-        remember(plan.splits.previous),
+        remember(plan.splits),
         None if plan.source.skip_bad_rows else places,
         is_listing=all(one is None or one.shape in ("classes", "documents") for one in plan.mappings.values()),
     )

@@ -14,8 +14,9 @@ from medembed.data.config import SplitConfig
 from medembed.data.duplicates import ABSENT, Flags, Ints, Place, Texts, distinct_texts, positions
 from medembed.data.grouping import Memory, Placement, place_texts
 from medembed.data.judgments import Judged, Staged, join_judgments
+from medembed.data.kinds import check_held_back, find_kinds, has_tag
 from medembed.errors import DataError
-from medembed.schema import HELD_OUT, QRELS, SPLITS, WEAK
+from medembed.schema import ALL_SPLITS, HELD_OUT, QRELS, WEAK
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def resolve(
     id with two texts, a leak in the source's own splits, or a source without a usable row.
     """
     dropped: Counter[str] = Counter()
-    weak = _has_tag(staged.queries["tags"], WEAK)
+    weak = has_tag(staged.queries["tags"], WEAK)
     none = np.zeros(staged.documents.num_rows, dtype=bool)
     faults = places or (None, None)
     documents, merged = distinct_texts(staged.documents, "document", memory.document_ids, none, faults[0])
@@ -55,13 +56,17 @@ def resolve(
     several = _several_labels(staged.documents, documents)
     dropped["text with several classes"] += int(several.sum())
     judged = join_judgments(staged.judgments, queries, documents, dropped)
-    placed = place_texts(staged, queries, documents, judged, config, memory, weak_queries(queries, weak))
+    kinds = find_kinds(staged.queries, queries, config.hold_back)
+    placed = place_texts(staged, queries, documents, judged, config, memory, kinds)
     for reason, count in placed.held.items():
         dropped[f"held out: {reason}"] += count
     asked = np.zeros(len(queries.ids), dtype=bool)
     asked[judged.query[judged.links]] = True
     dropped["query without a positive"] += int((~asked).sum())
     keep_queries = asked & ~placed.query_held
+    has_positive = np.zeros(len(queries.ids), dtype=bool)
+    has_positive[judged.query[(judged.score > 0) & ~placed.judgment_held]] = True
+    check_held_back(kinds, placed.query_split, keep_queries, keep_queries & has_positive, config.hold_back)
     keep_documents = ~several
     if not keep_documents.any():
         raise DataError(f"no usable row found; left out: {dict(+dropped) or 'nothing'}.")
@@ -76,13 +81,6 @@ def resolve(
     )
 
 
-def weak_queries(queries: Texts, weak: Flags) -> Flags:
-    """[Q] whether every row of a query is weak; one real one makes it real."""
-    real = np.zeros(len(queries.ids), dtype=bool)
-    real[queries.of_row[~weak]] = True
-    return ~real
-
-
 def _several_labels(rows: pa.Table, documents: Texts) -> Flags:
     """[D] whether a text comes with different classes: nobody can learn from it."""
     labels, text = positions(rows["label"], pc.drop_null(pc.unique(rows["label"]))), documents.of_row
@@ -91,13 +89,6 @@ def _several_labels(rows: pa.Table, documents: Texts) -> Flags:
     np.minimum.at(low, text[has_one], labels[has_one])
     np.maximum.at(high, text[has_one], labels[has_one])
     return np.asarray(high > low)
-
-
-def _has_tag(tags: pa.ChunkedArray, tag: str) -> Flags:
-    """[R] whether each row's list of tags holds this one."""
-    found = np.zeros(len(tags), dtype=bool)
-    found[pc.list_parent_indices(tags).filter(pc.equal(pc.list_flatten(tags), tag)).to_numpy()] = True
-    return found
 
 
 def _document_lines(documents: Texts, keep: Flags, placed: Placement) -> pa.Table:
@@ -167,9 +158,9 @@ def _held_out(judged: Judged, queries: Texts, documents: Texts, placed: Placemen
 
 
 def _split_names(codes: Ints) -> pa.Array:
-    names = pa.array(SPLITS)
+    names = pa.array(ALL_SPLITS)
     return names.take(pa.array(codes, mask=codes < 0))
 
 
 def _count_splits(codes: Ints) -> dict[str, int]:
-    return {name: int((codes == code).sum()) for code, name in enumerate(SPLITS) if (codes == code).any()}
+    return {name: int((codes == code).sum()) for code, name in enumerate(ALL_SPLITS) if (codes == code).any()}

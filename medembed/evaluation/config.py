@@ -17,7 +17,7 @@ class EvaluationConfig(Config):
         default=(),
         description="Matryoshka dimensions to measure; empty: those that the model was trained for, or its width",
     )
-    split: str | None = Field(default="test", description="train, dev or test; null: all queries")
+    split: str | None = Field(default="test", description="train, dev, test, or held_back; null: all queries")
     tag: str | None = Field(default=None, description="only queries with this tag, e.g. lay")
     k: tuple[Depth, ...] = Field(
         default=(1, 3, 5, 10, 100),
@@ -60,7 +60,8 @@ class RetentionConfig(Config):
     documents: int = Field(default=800, ge=10, description="documents that they are ranked against, positives included")
     made: bool = Field(
         default=True,
-        description="without sets, make one of the corpus that is trained on: first sentences ask for the rest",
+        description="without sets, and where the data set holds nothing back, make one of the corpus that is trained "
+        "on: first sentences ask for the rest",
     )
 
     @field_validator("sets", mode="before")

@@ -13,6 +13,7 @@ from medembed.evaluation.evaluate import evaluate
 from medembed.evaluation.result import Evaluation, baseline_dimensions
 from medembed.evaluation.retained import METRIC, Against, Retention, Scores, judge_retained
 from medembed.evaluation.retention import RetentionSet, place_of
+from medembed.schema import content_hash
 
 _DEPTH = 10
 _NEAR = 0.05  # NDCG@10 above chance, under which a model is said to find nothing
@@ -78,6 +79,7 @@ def compare_scores(sets: Sequence[RetentionSet], scores: AllScores, config: Rete
         documents = kept.dataset.manifest["counts"]["documents"]
         sizes[kept.name] = (_count(scores[model][kept.name]), documents)
         notes += [f"{kept.name} is {kept.worth}"] if kept.worth else []
+        notes += [kept.unread] if kept.unread else []
         notes += note_chance(kept.name, base, max(means[kept.name][base].values()), documents)
     return Retention(model, config.tolerance, means, against, sizes, tuple(notes))
 
@@ -102,7 +104,8 @@ def _evaluate(
 ) -> Evaluation:
     """On the whole set; queries that are left out are measured all the same, so that others find the numbers again."""
     dataset = kept.dataset
-    name = "made" if kept.worth else dataset.fingerprint  # one that is made anew shares most texts with the last
+    # One that is made anew shares most texts with the last.
+    name = f"made-{content_hash(kept.name)[:8]}" if kept.worth else dataset.fingerprint
     place = place_of(output, f"tables/{name}-{{key}}.lance")
     table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model.place, place, encoding)
     measured = EvaluationConfig(dimensions=dimensions, split=kept.split, k=(_DEPTH,))

@@ -1,12 +1,13 @@
 """The data sets on which a model must not lose what it could: opened, and made sure to be from elsewhere.
 
 Retention means little on what a model was trained on. So queries that are training queries are left out and counted,
-and documents that the training corpus has as well are counted. Where nobody gives a set, one is made of the corpus.
+and documents that the training corpus has as well are counted. Queries that the data set has held back make sets, too.
+Where there is none, one is made of the corpus.
 """
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,9 +16,12 @@ from medembed import storage
 from medembed.data.collection import open_collection
 from medembed.data.dataset import Dataset
 from medembed.data.first_sentence import FEWEST, Text, make_first_sentences
+from medembed.encoding.model_files import read_tokenizer
 from medembed.errors import DataError, StorageError
 from medembed.evaluation.config import RetentionConfig
+from medembed.evaluation.held_back import make_held_back
 from medembed.evaluation.questions import find_measurable
+from medembed.evaluation.readable import explain_unread
 from medembed.evaluation.sample import Sample, draw_sample
 from medembed.privacy import without_passwords
 from medembed.schema import content_hash, document_of
@@ -42,7 +46,8 @@ class RetentionSet:
     dataset: Dataset
     split: str | None
     left_out: frozenset[str] = frozenset()
-    worth: str = ""  # what must be known of it
+    worth: str = ""  # what must be known of one that was made
+    unread: str = ""  # a warning, if the model cannot read its texts
 
     def draw(self, config: RetentionConfig) -> Sample:
         """The sample by which checkpoints are compared."""
@@ -56,17 +61,23 @@ class RetentionSet:
         )
 
 
-def open_retention(config: RetentionConfig, output: str, trained: Dataset | None) -> tuple[RetentionSet, ...]:
+def open_retention(
+    config: RetentionConfig, output: str, trained: Dataset | None, model: str | None = None
+) -> tuple[RetentionSet, ...]:
     """The sets of a job whose output is `output` and that trains on `trained`, in order; those from BEIR in a copy.
 
-    Without any, and unless `config.made` is off, one is made of the corpus that is trained on. Raises DataError or
-    StorageError for a set that is not there, has no judgments, or is not from elsewhere.
+    After them the queries that `trained` has held back. Without any, and unless `config.made` is off, one is made of
+    the corpus that is trained on. Warns of a set that the `model` cannot read. Raises DataError or StorageError for a
+    set that is not there, has no judgments, or is not from elsewhere.
     """
     asked = _training_queries(trained) if trained is not None and config.sets else frozenset[str]()
     opened = [_open(name, place, output, trained, asked) for name, place in config.sets.items()]
+    if trained is not None:
+        opened += _hold_back(trained, output)
     if not opened and config.made and trained is not None:
         opened = list(_make(trained, output))
-    return tuple(opened)
+    tokenizer = read_tokenizer(model) if model is not None else None
+    return tuple(opened if tokenizer is None else [_check_read(kept, config, tokenizer) for kept in opened])
 
 
 def place_of(output: str, name: str) -> str:
@@ -140,6 +151,24 @@ def _make(trained: Dataset, output: str) -> Iterator[RetentionSet]:
         return
     logger.info("no retention set is given; one of %d queries is %s", dataset.manifest["counts"]["queries"], WORTH)
     yield RetentionSet(MADE, dataset, "test", worth=WORTH)
+
+
+def _hold_back(trained: Dataset, output: str) -> Iterator[RetentionSet]:
+    """The sets of queries that are in no training pair, since the data set has held them back."""
+    for name, dataset, worth in make_held_back(trained, place_of(output, "data/{key}")):
+        logger.info("retention set %r: %d queries, %s", name, dataset.manifest["counts"]["queries"], worth)
+        yield RetentionSet(name, dataset, "test", worth=worth)
+
+
+def _check_read(kept: RetentionSet, config: RetentionConfig, tokenizer: str) -> RetentionSet:
+    """The set with a warning, which is logged too, if a model with this tokenizer.json cannot read it."""
+    sample = kept.draw(config)
+    queries = [text for _, text in sample.queries]
+    documents = [text for _, text in sample.documents]
+    unread = explain_unread(f"retention set {kept.name!r}", queries, documents, tokenizer)
+    if unread:
+        logger.warning("%s", unread)
+    return replace(kept, unread=unread)
 
 
 def _texts(trained: Dataset) -> Iterator[Text]:

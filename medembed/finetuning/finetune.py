@@ -91,7 +91,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         for line in describe(dataset):
             logger.info("%s", line)
         check_queries(dataset, config)
-        sets = open_retention(config.retention, run.root, dataset)
+        sets = open_retention(config.retention, run.root, dataset, config.model)
     with run.stage("encode with the base model"):
         base_table = run.encode(dataset, config.model)
         check_dimensions(dimensions, base_table.info.width)

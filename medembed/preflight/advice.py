@@ -1,10 +1,11 @@
 """What is wrong with the data or the resources: one sentence each, with the number and what to do. Pure."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from medembed.data.grouping import HELD
 from medembed.encoding.config import EncodingConfig
-from medembed.evaluation.config import RetentionConfig
+from medembed.evaluation.retention import RetentionSet
 from medembed.preflight.config import PreflightConfig
 from medembed.preflight.preflight import Preflight
 from medembed.training.config import TrainingConfig
@@ -21,13 +22,13 @@ def advise(
     config: PreflightConfig,
     encoding: EncodingConfig,
     training: TrainingConfig,
-    retention: RetentionConfig,
+    sets: Sequence[RetentionSet],
 ) -> list[str]:
     """The warnings, those about the data first."""
     return [
         *_about_queries(found),
         *_about_texts(found),
-        *_about_retention(retention),
+        *_about_retention(sets),
         *_about_resources(found, config, encoding, training),
     ]
 
@@ -62,7 +63,7 @@ def _about_queries(found: Preflight) -> Iterator[str]:
             f"One group holds {data.largest_group / total:.0%} of the queries ({data.largest_group:,}) and falls into "
             "one split: look for a text or key that joins what does not belong together."
         )
-    lost = _dropped(found, lambda rule: "query" in rule and not _REPEATED.search(rule))
+    lost = _dropped(found, lambda rule: "query" in rule and HELD not in rule and not _REPEATED.search(rule))
     if lost > _MANY_QUERIES_LOST * (lost + total):
         yield f"{lost:,} queries were left out, beside {total:,} kept: see the rules under 'left out'."
 
@@ -83,12 +84,13 @@ def _about_texts(found: Preflight) -> Iterator[str]:
         )
 
 
-def _about_retention(retention: RetentionConfig) -> Iterator[str]:
-    if not retention.sets:
+def _about_retention(sets: Sequence[RetentionSet]) -> Iterator[str]:
+    if not sets:
         yield (
             "No retention set is given, so that nobody will see what the model loses on other topics, kinds of "
             "question or languages: give data sets that are not trained on, retention=[...]."
         )
+    yield from (kept.unread for kept in sets if kept.unread)
 
 
 def _about_resources(

@@ -120,7 +120,7 @@ class Stages:
         return checkpoint, tags, {"new": len(new), "replayed": len(old)}
 
     def open_retention(self, dataset: Dataset) -> tuple[RetentionSet, ...]:
-        return open_retention(self.config.retention, self.root, dataset)
+        return open_retention(self.config.retention, self.root, dataset, self.champion.model)
 
     def judge(self, dataset: Dataset, table: Table, checkpoint: Checkpoint, sets: Sequence[RetentionSet]) -> Judged:
         """The candidate against the champion: on the dev sample, then on all test queries over the whole corpus, and

@@ -86,7 +86,7 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
     check_trainable(model, config.training)
     check_dimensions(config.training.dimensions, model_width(fetch_model(model)) or max(config.training.dimensions))
     draw_dev_sample(dataset, config.training)  # fails here, in a second, rather than in each trial
-    sets = open_retention(config.retention, output, dataset)
+    sets = open_retention(config.retention, output, dataset, model)
     pool = _plan_pool(config, axes)
     wanted = (("train", None), ("dev", config.training.dev_tag))
     require_queries(dataset, wanted, "a search trains on queries, and compares on others")

@@ -2,8 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from medembed.data.dataset import Dataset
+from medembed.data.grouping import HELD
 from medembed.encoding.config import EncodingConfig
-from medembed.evaluation.config import RetentionConfig
+from medembed.evaluation.retention import RetentionSet
 from medembed.preflight.advice import advise
 from medembed.preflight.config import PreflightConfig
 from medembed.preflight.estimate import Interval
@@ -52,11 +54,13 @@ FOUND = Preflight(
 )  # fmt: skip
 
 
+SET = RetentionSet("elsewhere", Dataset("elsewhere", {}), "test")
+
+
 def warnings(
     found: Preflight, encoding: EncodingConfig | None = None, training: TrainingConfig | None = None
 ) -> list[str]:
-    given = RetentionConfig(sets={"elsewhere": "elsewhere"})
-    return advise(found, PreflightConfig(), encoding or EncodingConfig(), training or TrainingConfig(), given)
+    return advise(found, PreflightConfig(), encoding or EncodingConfig(), training or TrainingConfig(), [SET])
 
 
 def screen(found: Preflight) -> str:
@@ -173,6 +177,20 @@ def test_durations_have_two_units(seconds: float, shown: str):
 
 
 def test_a_job_without_a_retention_set_is_warned_that_a_loss_would_go_unseen():
-    told = advise(FOUND, PreflightConfig(), EncodingConfig(), TrainingConfig(), RetentionConfig())
+    told = advise(FOUND, PreflightConfig(), EncodingConfig(), TrainingConfig(), [])
     assert [line for line in told if line.startswith("No retention set is given")]
     assert not [line for line in warnings(FOUND) if "retention" in line]
+
+
+def test_a_set_that_the_model_cannot_read_is_a_warning():
+    told = advise(
+        FOUND, PreflightConfig(), EncodingConfig(), TrainingConfig(), [SET, replace(SET, unread="cannot read 9 of 10")]
+    )
+    assert told[-1:] == ["cannot read 9 of 10"]
+
+
+def test_queries_that_are_held_back_on_purpose_are_no_loss_to_warn_of():
+    dropped = {f"held out: query, {HELD}": 9_000}
+    assert warnings(replace(FOUND, data=replace(FOUND.data, dropped=dropped))) == []
+    lost = {"held out: query, for another reason": 9_000}
+    assert warnings(replace(FOUND, data=replace(FOUND.data, dropped=lost))) != []

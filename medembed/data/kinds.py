@@ -1,0 +1,97 @@
+"""Kinds of queries, by tag or language: which may not measure, and which are held back from training. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medembed.data.config import HoldBackConfig
+from medembed.data.duplicates import Flags, Ints, Texts
+from medembed.errors import DataError
+from medembed.schema import ALL_SPLITS, HELD_BACK, SPLITS, WEAK
+
+FEWEST_HELD_BACK = 10  # test queries; fewer say nothing
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Flags [Q]: `weak` queries have no place in the test split, and those of a kind in `back` none in training."""
+
+    weak: Flags
+    back: Mapping[str, Flags]  # by the key of `splits.hold_back`
+
+    @property
+    def is_back(self) -> Flags:
+        """[Q] whether a query is of any kind that is held back."""
+        return np.any([np.zeros_like(self.weak), *self.back.values()], axis=0)
+
+
+def find_kinds(rows: pa.Table, queries: Texts, config: HoldBackConfig) -> Kinds:
+    """The kinds of the queries; `rows` are the staged ones, with tags and language.
+
+    Of several rows that ask the same, one with the tag is enough to hold it back, and all must be weak to make it weak.
+    Raises DataError if no query is of a kind that is to be held back.
+    """
+    weak = weak_queries(queries, has_tag(rows["tags"], WEAK))
+    back: dict[str, Flags] = {}
+    if config.tag is not None:
+        back["tag"] = np.zeros(len(queries.ids), dtype=bool)
+        back["tag"][queries.of_row[has_tag(rows["tags"], config.tag)]] = True
+    if config.language is not None:
+        languages = rows["language"].take(pa.array(queries.row))
+        back["language"] = pc.equal(languages, config.language).to_numpy()
+    for kind, flags in back.items():
+        if not flags.any():
+            raise DataError(_explain_unknown(kind, rows, config))
+    return Kinds(weak & ~back["tag"] if config.tag == WEAK else weak, back)
+
+
+def has_tag(tags: pa.ChunkedArray, tag: str) -> Flags:
+    """[R] whether each row's list of tags holds this one."""
+    tagged = np.zeros(len(tags), dtype=bool)
+    tagged[pc.list_parent_indices(tags).filter(pc.equal(pc.list_flatten(tags), tag)).to_numpy()] = True
+    return tagged
+
+
+def weak_queries(queries: Texts, weak: Flags) -> Flags:
+    """[Q] whether every row of a query is weak; one real one makes it real."""
+    real = np.zeros(len(queries.ids), dtype=bool)
+    real[queries.of_row[~weak]] = True
+    return ~real
+
+
+def check_held_back(kinds: Kinds, split: Ints, kept: Flags, measurable: Flags, config: HoldBackConfig) -> None:
+    """Raises DataError if what is held back leaves a split empty, or is too little to measure.
+
+    `split` [Q] are positions in ALL_SPLITS; `kept` [Q] queries stay, and `measurable` [Q] of them have a positive.
+    """
+    named = ", ".join(f"splits.hold_back.{kind}={getattr(config, kind)}" for kind in kinds.back)
+    for position, name in enumerate(SPLITS):
+        is_of = split == (ALL_SPLITS.index(HELD_BACK) if name == "test" else position)
+        count = int((kinds.is_back & is_of).sum())
+        if count and not (kept & (split == position)).any():
+            raise DataError(
+                f"{named}: no query is left in the {name} split, as all {count:,} of it are of that kind; hold back "
+                "another."
+            )
+    for kind, flags in kinds.back.items():
+        count = int((flags & measurable & (split == ALL_SPLITS.index(HELD_BACK))).sum())
+        if count < FEWEST_HELD_BACK:
+            raise DataError(
+                f"splits.hold_back.{kind}={getattr(config, kind)}: {count} queries of that kind fall into the test "
+                f"split, expected {FEWEST_HELD_BACK} or more; raise splits.test, or hold back another."
+            )
+
+
+def _explain_unknown(kind: str, rows: pa.Table, config: HoldBackConfig) -> str:
+    """That no query is of this kind, and which kinds there are."""
+    values = pc.list_flatten(rows["tags"]) if kind == "tag" else rows["language"]
+    counts = Counter(values.to_pylist()).most_common()
+    shown = [f"{value} ({count:,})" for value, count in counts[:_SHOWN]]
+    more = [f"{len(counts) - _SHOWN} more"] if len(counts) > _SHOWN else []
+    there = f"there are {', '.join([*shown, *more])}" if shown else "there is none; source.columns.tags names columns"
+    return f"splits.hold_back.{kind}: no query has the {kind} {getattr(config, kind)!r}; {there}."
