@@ -23,14 +23,17 @@ class Joined:
 
     weight = 3.0
 
-    def read(self, rows: int, step: int, device: torch.device) -> dict[str, Tensor]:
+    def join(self, rows: int, step: int) -> Tensor:
         own = 4 * rows // ROWS
         texts = torch.randn(4, WIDTH, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
         first = own * (dist.get_rank() if dist.is_initialized() else 0)
-        return {"x": texts[first : first + own]}
+        return texts[first : first + own]
 
-    def embed(self, features: dict[str, Tensor]) -> Tensor:
-        return (features["x"] * 2 - 1).roll(1, dims=1)
+    def read(self, texts: Tensor, device: torch.device) -> dict[str, Tensor]:
+        return {"x": texts}
+
+    def embed(self, texts: Tensor, device: torch.device) -> Tensor:
+        return (texts * 2 - 1).roll(1, dims=1)
 
 
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -88,9 +88,9 @@ def test_a_guide_masks_what_it_finds_closer_than_the_positive():
 
 def test_what_holds_joined_texts_is_their_mean_cosine_distance_to_the_start_at_each_dimension():
     columns, labels = batch()
-    joined = Joined().read(len(labels), 3, labels.device)
-    now = joined["x"] @ Linear().weight.detach()
-    before = Joined().embed(joined)
+    joined = Joined().join(len(labels), step=3)
+    now = joined @ Linear().weight.detach()
+    before = Joined().embed(joined, labels.device)
     distance = 0.0
     for dimension, share in ((12, 1.0), (4, 2.0), (7, 0.5)):
         cosines = F.cosine_similarity(now[:, :dimension], before[:, :dimension])

@@ -5,7 +5,7 @@ loss says that it is wrong. So documents are joined to long texts, which ask for
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -17,6 +17,8 @@ from medembed.training.collective import world
 
 _ROWS_PER_TEXT = 8  # of a batch, for each joined text
 _LONGER = 8  # times the mean document, at most
+_CHARACTERS_PER_TOKEN = 8  # more than any language has: what is longer is cut off anyway
+_AT_ONCE = 32  # texts that the start embeds together
 _EPSILON = 1e-12  # the least norm, as torch.nn.functional.normalize has it
 
 
@@ -48,22 +50,22 @@ class Hold:
         self.prompt = prompt
         self.seed = seed
         self.precision = precision
-        self._lengths = [len(tokens) for tokens in self._count(documents)]
-        self._longest = _LONGER * sum(self._lengths) // len(documents)
+        self._longest = _LONGER * sum(map(len, documents)) // len(documents)
         if self.start.max_seq_length is not None:
-            self._longest = min(self._longest, int(self.start.max_seq_length))
+            self._longest = min(self._longest, _CHARACTERS_PER_TOKEN * int(self.start.max_seq_length))
 
-    def read(self, rows: int, step: int, device: torch.device) -> dict[str, Any]:
-        """The features of the joined texts for a batch of so many rows, as the model reads documents."""
-        inputs = self.start.preprocess(self.join(rows, step), prompt=self.prompt, task="document")
+    def read(self, texts: Sequence[str], device: torch.device) -> dict[str, Any]:
+        """The features of texts as the model reads documents, cut at its limit."""
+        inputs = self.start.preprocess(list(texts), prompt=self.prompt, task="document")
         moved = {name: value.to(device) for name, value in inputs.items() if isinstance(value, Tensor)}
         return {**inputs, **moved, "task": "document"}
 
-    def embed(self, features: Mapping[str, Any]) -> Tensor:
+    def embed(self, texts: Sequence[str], device: torch.device) -> Tensor:
         """Return the start's vectors, float32 [texts, D]."""
+        parts = [texts[first : first + _AT_ONCE] for first in range(0, len(texts), _AT_ONCE)]
         with torch.no_grad(), self._autocast():
-            vectors: Tensor = self.start(dict(features))["sentence_embedding"]
-        return vectors.float()
+            vectors = [self.start(self.read(part, device))["sentence_embedding"].float() for part in parts]
+        return torch.cat(vectors)
 
     def _autocast(self) -> AbstractContextManager[None]:
         if self.precision == "float32":
@@ -73,8 +75,8 @@ class Hold:
     def join(self, rows: int, step: int) -> list[str]:
         """A text for every eighth row: documents in a row, until they are long enough.
 
-        Seed and step decide which, and how long: up to eight mean documents, or what the model reads. All workers draw
-        the same texts for the joined batch, and each takes its share.
+        Seed and step decide which, and how long: four to eight mean documents, if the model reads as much. All workers
+        draw the same texts for the joined batch, and each takes its share.
         """
         rank, workers = world()
         count = max(1, rows // _ROWS_PER_TEXT)
@@ -83,18 +85,15 @@ class Hold:
         texts = [self._join(int(length), random) for length in lengths]
         return texts[rank * count : (rank + 1) * count]
 
-    def _join(self, tokens: int, random: np.random.Generator) -> str:
-        """Documents one after another, drawn until they have so many tokens together."""
-        parts: list[str] = []
-        while tokens > 0 or not parts:
-            line = int(random.integers(len(self.documents)))
-            parts.append(self.documents[line])
-            tokens -= max(1, self._lengths[line])
-        return " ".join(parts)
+    def _join(self, characters: int, random: np.random.Generator) -> str:
+        """Documents one after another, drawn until they have so many characters together."""
+        text = self._draw(random)
+        while len(text) < characters:
+            text = f"{text} {self._draw(random)}"
+        return text
 
-    def _count(self, documents: Sequence[str]) -> list[list[int]]:
-        settings = {"truncation": True, "max_length": self.start.max_seq_length, "add_special_tokens": False}
-        return list(self.start.tokenizer(list(documents), **settings)["input_ids"])
+    def _draw(self, random: np.random.Generator) -> str:
+        return self.documents[int(random.integers(len(self.documents)))]
 
 
 def distance_by_dimension(vectors: Tensor, start: Tensor, dimensions: Sequence[int]) -> Tensor:

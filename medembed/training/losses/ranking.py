@@ -78,9 +78,9 @@ class MatryoshkaRankingLoss(CachedLossMixin, nn.Module):
         guided = None if self.guide is None else self.guide.embed(features)
         start = None
         if self.hold is not None:  # joined texts are a column more, which the model embeds as it does the others
-            joined = self.hold.read(len(labels), self.step, labels.device)
-            start = self.hold.embed(joined)
-            features.append(joined)
+            joined = self.hold.join(len(labels), self.step)
+            start = self.hold.embed(joined, labels.device)
+            features.append(self.hold.read(joined, labels.device))
         labels = (labels, guided, start)
         if self.uses_gradient_cache:
             return self.forward_cached(features, labels)
