@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from medembed.artifact import NewOutput, find_output, place
 from medembed.data.cleaning import clean_text
-from medembed.data.dataset import KIND, Dataset, to_table
+from medembed.data.dataset import Dataset, to_table
+from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash, fingerprint
 from medembed.spelling import words_key
 
@@ -63,7 +64,7 @@ def make_first_sentences(
     """
     key = fingerprint(["first sentences", identity, queries, documents])
     output = place(output, key)
-    manifest = find_output(output, KIND, key)
+    manifest = find_output(output, DatasetManifest, key)
     if manifest is not None:
         return Dataset(output, manifest)
     chosen = list(_choose(texts, documents))
@@ -71,22 +72,20 @@ def make_first_sentences(
         return None
     asked = chosen[:queries]
     counts = {"documents": len(chosen), "queries": len(asked), "judgments": len(asked)}
-    with NewOutput(output, KIND, key) as target:
+    with NewOutput(output, key) as target:
         target.write_parquet("corpus/part-00000.parquet", to_table(list(map(_document, chosen)), CORPUS))
         target.write_parquet("queries/part-00000.parquet", to_table(list(map(_query, asked)), QUERIES))
         target.write_parquet("qrels/part-00000.parquet", to_table(list(map(_judgment, asked)), QRELS))
-        entries = {
-            "fingerprint": key,
-            "source": source,
-            "format": "first sentences",
-            "licence": licence,
-            "counts": counts,
-            "rows": {target.files[0]: len(chosen)},
-            "splits": {"test": len(asked)},
-            "dropped": {},
-            "held_out": 0,
-        }
-        return Dataset(output, target.commit(entries))
+        manifest = DatasetManifest(
+            fingerprint=key,
+            source=source,
+            format="first sentences",
+            licence=licence,
+            counts=counts,
+            rows={target.files[0]: len(chosen)},
+            splits={"test": len(asked)},
+        )
+        return Dataset(output, target.commit(manifest))
 
 
 def _choose(texts: Iterable[Text], count: int) -> Iterator[Asking]:

@@ -102,7 +102,7 @@ def _open(
     shared = _count_shared(dataset, trained) if trained is not None else 0
     of_split = f" of the {split} split" if split else ""
     taken = f"{len(left_out)} left out, as they are training queries"
-    beside = f"{shared} of {dataset.manifest['counts']['documents']} documents stand in the training corpus"
+    beside = f"{shared} of {dataset.manifest.document_count} documents stand in the training corpus"
     logger.info("%s: %d queries%s; %s; %s", where, left, of_split, taken, beside)
     return RetentionSet(name, dataset, split, left_out)
 
@@ -128,8 +128,8 @@ def _make(trained: Dataset, output: str) -> Iterator[RetentionSet]:
         _texts(trained),
         place_of(output, "data/{key}"),
         trained.fingerprint,
-        source=str(trained.manifest["source"]),
-        licence=trained.manifest["licence"],
+        source=trained.manifest.source,
+        licence=trained.manifest.licence,
     )
     if dataset is None:
         logger.info(
@@ -138,7 +138,7 @@ def _make(trained: Dataset, output: str) -> Iterator[RetentionSet]:
             FEWEST,
         )
         return
-    logger.info("no retention set is given; one of %d queries is %s", dataset.manifest["counts"]["queries"], WORTH)
+    logger.info("no retention set is given; one of %d queries is %s", dataset.manifest.query_count, WORTH)
     yield RetentionSet(MADE, dataset, "test", worth=WORTH)
 
 
