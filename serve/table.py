@@ -16,11 +16,11 @@ from medembed.config import Config, InputUri
 from medembed.encoding.index import OpenIndex, check_index
 from medembed.encoding.table import Table, read_shard
 from medembed.errors import ConfigError, DataError, StorageError
+from medembed.lineage import DatasetManifest
 from medembed.search.in_memory import RowsInMemory
 from serve.work import TableFacts
 
 DocumentField = Literal["text", "language", "label", "split", "content_hash"]
-_DATA_SET = "data set"
 
 
 class SearchConfig(Config):
@@ -143,12 +143,12 @@ def hold(table: Table, dimensions: Sequence[int] = ()) -> RowsInMemory:
 
 
 def _corpus_files(uri: str) -> list[str]:
-    files = read_manifest(uri, _DATA_SET)["files"]
+    files = read_manifest(uri, DatasetManifest).files
     return [storage.join(uri, name) for name in files if name.startswith("corpus/")]
 
 
 def _fingerprint(uri: str) -> str:
-    return str(read_manifest(uri, _DATA_SET)["fingerprint"])
+    return read_manifest(uri, DatasetManifest).fingerprint
 
 
 def _check_documents(table: Table, uri: str) -> None:

@@ -14,13 +14,14 @@ from medembed.encoding.texts import encode_texts
 from medembed.errors import DataError
 from medembed.evaluation.bm25 import bm25_fingerprint, rank_bm25
 from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.files import KIND, RANKS_KEPT, best_documents, read_evaluation, write_evaluation
+from medembed.evaluation.files import RANKS_KEPT, best_documents, read_evaluation, write_evaluation
 from medembed.evaluation.knn import Labelled, classify, find_labelled
 from medembed.evaluation.measure import judge_cases, measure_questions
 from medembed.evaluation.must_rank import load_cases
 from medembed.evaluation.questions import Questions, find_measurable, find_questions
 from medembed.evaluation.rank import score_rankings
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured
+from medembed.lineage import EvaluationManifest, Origin
 from medembed.matryoshka import check_dimensions
 from medembed.records import Records
 from medembed.schema import fingerprint
@@ -55,7 +56,7 @@ def evaluate(
     output = place(output, key)
     name = name or model
     records = Records.of_output(storage.absolute(output), key)
-    if find_output(output, KIND, key) is not None:
+    if find_output(output, EvaluationManifest, key) is not None:
         logger.info("evaluation %s: unchanged, reused", key)
         records.clear()
         return read_evaluation(output, name)
@@ -77,9 +78,10 @@ def evaluate(
     if labelled is not None:
         documents = classify(table, labelled, dimensions, config.neighbours, workers)
         result = replace(result, documents=documents)
-    with NewOutput(output, KIND, key) as target:
+    with NewOutput(output, key) as target:
         write_evaluation(target, result, best)
-        target.commit(_describe(dataset, config, table.info.encoder))
+        origin = Origin(dataset=dataset.as_source, table=table.as_source)
+        target.commit(EvaluationManifest(origin=origin, encoder=table.info.encoder, config=config.model_dump()))
     records.clear()
     return result
 
@@ -91,7 +93,7 @@ def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Ev
     """
     key = fingerprint([dataset.fingerprint, bm25_fingerprint(), config.model_dump(exclude=_UNUSED)])
     output = place(output, key)
-    if find_output(output, KIND, key) is not None:
+    if find_output(output, EvaluationManifest, key) is not None:
         logger.info("evaluation %s: unchanged, reused", key)
         return read_evaluation(output, BM25)
     asked = find_questions(dataset, config)
@@ -100,14 +102,15 @@ def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Ev
     if not len(lines):
         raise DataError(f"{_explain_nothing(dataset, config)} BM25 ranks documents for queries, nothing else.")
     texts = asked.queries["text"].take(pa.array(lines)).to_pylist()
-    logger.info("BM25: %d queries, %d documents", len(texts), dataset.manifest["counts"]["documents"])
+    logger.info("BM25: %d queries, %d documents", len(texts), dataset.manifest.document_count)
     rankings = {NO_VECTORS: rank_bm25(dataset.corpus_files(), texts, max(*config.k, RANKS_KEPT))}
     ids = [names[line] for line in lines]
     measured = Measured(asked.units(lines, ids), score_rankings(rankings, ids, qrels, config.k), {}, {})
     result = Evaluation(BM25, output, bm25_fingerprint(), measured)
-    with NewOutput(output, KIND, key) as target:
+    with NewOutput(output, key) as target:
         write_evaluation(target, result, best_documents(rankings, ids))
-        target.commit(_describe(dataset, config, result.encoder))
+        origin = Origin(dataset=dataset.as_source)
+        target.commit(EvaluationManifest(origin=origin, encoder=result.encoder, config=config.model_dump()))
     return result
 
 
@@ -124,10 +127,6 @@ def _find_asked(dataset: Dataset, config: EvaluationConfig) -> tuple[Questions, 
     if not asked.queries.num_rows and labelled is None:
         raise DataError(_explain_nothing(dataset, config))
     return asked, labelled
-
-
-def _describe(dataset: Dataset, config: EvaluationConfig, encoder: str) -> dict[str, object]:
-    return {"dataset": dataset.fingerprint, "encoder": encoder, "config": config.model_dump()}
 
 
 def _explain_nothing(dataset: Dataset, config: EvaluationConfig) -> str:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from medembed.artifact import NewOutput
-from medembed.data.dataset import KIND, Dataset, open_dataset, to_table
+from medembed.data.dataset import Dataset, open_dataset, to_table
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
@@ -21,6 +21,7 @@ from medembed.evaluation.files import read_evaluation
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.rank import score_rankings
 from medembed.evaluation.result import NO_VECTORS, Evaluation
+from medembed.lineage import DatasetManifest
 from medembed.matryoshka import truncate
 from medembed.schema import CORPUS, QRELS, QUERIES
 from medembed.search.corpus import top_k
@@ -59,14 +60,14 @@ def write_dataset(root: Path) -> Dataset:
          "group_id": f"g{n // 2}", "split": "test"}
         for n, (name, text) in enumerate(ASKED.items())
     ]  # fmt: skip
-    with NewOutput(str(root), KIND, "small") as output:
+    with NewOutput(str(root), "small") as output:
         for start in range(0, 60, 16):
             output.write_parquet(f"corpus/part-{start:02d}.parquet", to_table(corpus[start : start + 16], CORPUS))
         rows = {name: min(16, 60 - 16 * number) for number, name in enumerate(output.files)}
         output.write_parquet("queries/part-0.parquet", to_table(queries, QUERIES))
         output.write_parquet("qrels/part-0.parquet", to_table(qrels, QRELS))
         counts = {"documents": 60, "queries": 24, "judgments": len(qrels)}
-        output.commit({"fingerprint": "small", "rows": rows, "counts": counts, "source": "made up", "licence": None})
+        output.commit(DatasetManifest(fingerprint="small", rows=rows, counts=counts, source="made up"))
     return open_dataset(str(root))
 
 

@@ -44,7 +44,7 @@ def test_fragments_and_workers_change_no_byte_of_examples_and_report(
         assert len(table.shards()) == -(-whole.rows // rows)
         config = MiningConfig(negatives=3, window=20, margin=0.02)
         examples = mine(dataset, table, model, str(tmp_path / f"out{number}"), config, EncodingConfig(workers=workers))
-        names = [name for name in examples.manifest["files"] if not name.endswith(".png")]
+        names = [name for name in examples.manifest.files if not name.endswith(".png")]
         found.append({name: Path(examples.uri, name).read_bytes() for name in names})
     assert found[0] == found[1]
     assert "mining.json" in found[0]
