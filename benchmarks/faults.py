@@ -23,10 +23,11 @@ import pyarrow as pa
 from benchmarks.killing import Cluster, Job, actors, kill_driver, kill_tree, s3_bucket, two_nodes, wait
 from medembed import storage
 from medembed.artifact import NewOutput
-from medembed.data.dataset import KIND, to_table
+from medembed.data.dataset import to_table
 from medembed.encoding.maintain import list_versions
 from medembed.encoding.table import open_lance
 from medembed.errors import StorageError
+from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, content_hash, fingerprint
 from tests.tiny import SIGNS, SUBJECTS, make_encoder
 
@@ -253,12 +254,12 @@ def write_data(folder: Path, texts: Texts) -> str:
         for name, text in texts.items()
     ]
     sizes = {}
-    with NewOutput(str(folder), KIND, folder.name) as output:
+    with NewOutput(str(folder), folder.name) as output:
         for start in range(0, len(rows), 1024):
             name = f"corpus/part-{start:07d}.parquet"
             output.write_parquet(name, to_table(rows[start : start + 1024], CORPUS))
             sizes[name] = len(rows[start : start + 1024])
-        output.commit({"fingerprint": fingerprint(texts), "rows": sizes})
+        output.commit(DatasetManifest(fingerprint=fingerprint(texts), rows=sizes))
     return str(folder)
 
 

@@ -22,9 +22,10 @@ from benchmarks.faults import KINDS, ROOT, copy, glob, kill, plan
 from benchmarks.killing import Cluster, Job, actors, kill_tree, s3_bucket, two_nodes, wait
 from medembed import storage
 from medembed.artifact import NewOutput
-from medembed.data.dataset import KIND, open_dataset, to_table
+from medembed.data.dataset import open_dataset, to_table
 from medembed.encoding.model_files import model_fingerprint
 from medembed.errors import StorageError
+from medembed.lineage import DatasetManifest
 from medembed.mining.examples import open_examples
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash
 from tests.tables import write_table
@@ -38,14 +39,15 @@ _LEAF = re.compile(r"/search-\w+-\d+-(\d+)-(\d+)\.npz$")
 # The command itself, with items so small that a small corpus has many; it says how many of them it still has to do.
 _MINE = """
 import sys
-from medembed.search import exact, plan
+from medembed.search import lists, plan, shards
+shards._ROWS_HERE = 0
 plan._QUERIES_PER_BLOCK, plan._SCORES_PER_ITEM = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-todo = exact.Lists.todo
-def say(lists):
-    items = todo(lists)
+todo = lists.Lists.todo
+def say(searched):
+    items = todo(searched)
     print("items left:", len(items), flush=True)
     return items
-exact.Lists.todo = say
+lists.Lists.todo = say
 from jobs.mine import main
 main()
 """
@@ -177,7 +179,7 @@ def find_faults(output: str, case: Case) -> list[str]:
         return [str(error)]
     names = sorted(there.keys() | case.files.keys())
     faults = [f"{name} differs" for name in names if there.get(name) != case.files.get(name)]
-    known = {storage.join(output, name) for name in [*open_examples(output).manifest["files"], "manifest.json"]}
+    known = {storage.join(output, name) for name in [*open_examples(output).manifest.files, "manifest.json"]}
     more = set(glob(output, "**")) - known - {storage.join(output, "summary.json")}
     faults += [f"{len(found)} files {where}" for where, found in (("more", more), ("in the records", records(output)))
                if found]  # fmt: skip
@@ -186,7 +188,7 @@ def find_faults(output: str, case: Case) -> list[str]:
 
 def read_files(output: str) -> dict[str, bytes]:
     """{name: bytes} of what the manifest lists, the figure left out."""
-    names = [name for name in open_examples(output).manifest["files"] if not name.endswith(".png")]
+    names = [name for name in open_examples(output).manifest.files if not name.endswith(".png")]
     return {name: storage.read_bytes(storage.join(output, name)) for name in names}
 
 
@@ -217,10 +219,11 @@ def make_case(folder: Path, model: Path, documents: int, queries: int) -> Case:
     size = -(-documents // STRIPES)
     for start in range(0, documents, size):
         tables[f"corpus/part-{start:07d}.parquet"] = to_table(rows[start : start + size], CORPUS)
-    with NewOutput(str(folder / "data"), KIND, "faults") as output:
+    with NewOutput(str(folder / "data"), "faults") as output:
         for name, table in tables.items():
             output.write_parquet(name, table)
-        output.commit({"fingerprint": "faults", "rows": {name: len(table) for name, table in tables.items()}})
+        rows_of = {name: len(table) for name, table in tables.items()}
+        output.commit(DatasetManifest(fingerprint="faults", rows=rows_of))
     vectors = np.random.default_rng(0).standard_normal((documents, WIDTH), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     dataset = open_dataset(str(folder / "data"))

@@ -35,7 +35,7 @@ from medembed.encoding.encode import encode_corpus
 from medembed.encoding.table import Table
 from medembed.evaluation.sample import Sample
 from medembed.mining.config import MiningConfig
-from medembed.mining.examples import KIND, Examples
+from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from medembed.mining.positives import known_positives
 from medembed.schema import EXAMPLES
@@ -75,7 +75,7 @@ def random(work: Work, seed: int) -> Examples:
 def unfiltered(work: Work, seed: int) -> Examples:
     """The pairs with the nearest document that is no known positive by its id, as most miners take it."""
     pairs = work.mine("without", negatives=0)
-    files = [f"{pairs.uri}/{name}" for name in pairs.manifest["files"] if name.endswith(".arrow")]
+    files = [f"{pairs.uri}/{name}" for name in pairs.manifest.files if name.endswith(".arrow")]
     lists = pa.concat_tables([pa.ipc.open_file(pa.memory_map(file)).read_all() for file in files])
     nearest = dict(zip(lists["query_id"].to_pylist(), lists["rows"].to_pylist(), strict=True))
     return with_first(work, "unfiltered", pairs, (nearest[row["query_id"]] for row in pairs.read()))
@@ -90,9 +90,9 @@ def with_first(work: Work, name: str, pairs: Examples, candidates: Iterable[Iter
     for row, ids in zip(pairs.read(), candidates, strict=True):
         chosen = next(row_id for row_id in ids if row_id not in known[row["query_id"]])
         rows.append(row | {"negative_ids": [chosen], "negatives": [text[chosen]]})
-    with NewOutput(f"{work.folder}/{name}", KIND, name) as output:
+    with NewOutput(f"{work.folder}/{name}", name) as output:
         output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
-        return Examples(output.uri, output.commit({**pairs.manifest, "key": name}))
+        return Examples(output.uri, output.commit(pairs.manifest))
 
 
 def filtered(work: Work, seed: int) -> Examples:

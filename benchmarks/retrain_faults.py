@@ -24,6 +24,7 @@ from medembed.registry.catalog import find_versions
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from medembed.schema import content_hash
+from medembed.tags import Lineage
 from tests.retraining.drops import write_drop
 from tests.tiny import make_encoder
 
@@ -79,10 +80,13 @@ def kill_at(folder: Path, stage: str, delay_s: float) -> str:
 def state(folder: Path) -> dict[str, Any]:
     """What people see in the end."""
     registry = open_registry(RegistryConfig(workspace=str(folder)), on_cluster=False)
-    found: dict[str, Any] = {"aliases": registry.aliases("medembed"), "versions": len(find_versions(registry, {}))}
+    found: dict[str, Any] = {
+        "aliases": registry.aliases("medembed"),
+        "versions": len(find_versions(registry, Lineage())),
+    }
     for alias, number in found["aliases"].items():
         tags = registry.resolve(f"models:/medembed/{number}").tags
-        table = find_table(tags["table"], int(tags["table_version"]))
+        table = find_table(tags["table_uri"], int(tags["table_version"]))
         assert table is not None
         fragments = table.keys()
         names = sorted(name for keys in fragments for name in keys.ids.to_pylist())

@@ -24,6 +24,7 @@ import psutil
 from medembed.encoding.model_files import CARD
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, open_registry
+from medembed.tags import Lineage
 from serve.dashboard import Dashboard, read_token, replicas_of
 from tests.children import die_with_parent
 from tests.tiny import make_encoder
@@ -116,7 +117,7 @@ def make_versions(model: str, folder: Path, count: int = 2, noise: float = 0.02)
         place = folder / f"version-{number}"
         encoder.save_pretrained(str(place), create_model_card=False)
         (place / CARD).write_text(json.dumps({"dimensions": [encoder.get_embedding_dimension()]}))
-        registry.register(str(place), params={}, metrics={}, tags={}, artifacts={})
+        registry.register(str(place), params={}, metrics={}, lineage=Lineage(), artifacts={})
         folders.append(str(place))
     return registry, folders
 

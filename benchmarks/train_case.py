@@ -21,12 +21,13 @@ from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import to_table
 from medembed.data.prepare import prepare
 from medembed.errors import StorageError
-from medembed.mining.examples import KIND, open_examples
+from medembed.lineage import CheckpointManifest, ExamplesManifest
+from medembed.mining.examples import open_examples
 from medembed.schema import EXAMPLES, fingerprint
 from medembed.training.config import TrainingConfig
 from medembed.training.loop import count_steps
 from medembed.training.run import SNAPSHOT, latest_checkpoint, run_folder
-from tests.tiny import WIDTH, make_encoder, write_pairs
+from tests.tiny import make_encoder, write_pairs
 
 ROOT = Path(__file__).parent.parent
 PAIRS = 240
@@ -84,7 +85,7 @@ class Case:
     def steps(self, workers: int) -> int:
         """Steps of a run that always has so many workers."""
         config = self.config.model_copy(update={"workers": workers})
-        return count_steps(open_examples(self.examples).manifest["counts"]["examples"], config)
+        return count_steps(open_examples(self.examples).manifest.example_count, config)
 
     def undisturbed(self, folder: Path) -> "Case":
         """The case with what a run that nothing disturbs gives."""
@@ -140,8 +141,8 @@ def last_step(output: str) -> int:
 
 def read_result(output: str) -> tuple[str, dict[str, Any]]:
     """(fingerprint of all weights, dev entries) of a checkpoint."""
-    manifest = read_manifest(output, "checkpoint")
-    return manifest["fingerprint"], manifest["dev"]
+    manifest = read_manifest(output, CheckpointManifest)
+    return manifest.fingerprint, manifest.dev
 
 
 def make_case(folder: Path) -> Case:
@@ -160,7 +161,7 @@ def make_case(folder: Path) -> Case:
                 "positive": texts[positive], "negative_ids": negatives,
                 "negatives": [texts[each] for each in negatives],
             })  # fmt: skip
-    with NewOutput(str(folder / "examples"), KIND, fingerprint(rows)) as output:
+    with NewOutput(str(folder / "examples"), fingerprint(rows)) as output:
         output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
-        output.commit({"width": WIDTH, "counts": {"examples": len(rows)}, "config": {"negatives": 2}})
+        output.commit(ExamplesManifest(counts={"examples": len(rows)}, negatives=2))
     return Case(dataset.uri, str(folder / "examples"), model)

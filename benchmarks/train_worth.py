@@ -39,7 +39,7 @@ from medembed.encoding.encoder import load_model
 from medembed.encoding.model_files import fetch_model
 from medembed.evaluation.sample import Sample
 from medembed.mining.config import MiningConfig
-from medembed.mining.examples import KIND, Examples
+from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from medembed.schema import EXAMPLES, fingerprint
 from medembed.training.config import TrainingConfig
@@ -134,9 +134,9 @@ def one_for_each_document(rows: Rows) -> Rows:
 
 def _write(examples: Examples, rows: Rows, uri: str) -> Examples:
     counts = {"examples": len(rows)}
-    with NewOutput(uri, KIND, fingerprint(rows)) as output:
+    with NewOutput(uri, fingerprint(rows)) as output:
         output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
-        return Examples(uri, output.commit({**examples.manifest, "counts": counts, "key": output.key}))
+        return Examples(uri, output.commit(replace(examples.manifest, counts=counts)))
 
 
 def _train_stock(

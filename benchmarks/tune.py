@@ -120,7 +120,7 @@ def _print_worth(config: TuneConfig, dataset: Dataset, points: dict[str, Point],
             training = training.model_copy(update={"seed": seed, "cpus_per_worker": 2, "checkpoint_steps": 1000})
             checkpoint = train(dataset, examples, config.model, f"{root}/worth/{{key}}", training)
             scores.append(measure(sample, checkpoint.uri))
-            dev = checkpoint.manifest["dev"]
+            dev = checkpoint.manifest.dev
             on_dev[name].append(float(np.mean([dev[f"{training.select_by}/{one}"] for one in OBJECTIVE])))
         found[name] = mean_over_seeds(scores)
     if not seeds:

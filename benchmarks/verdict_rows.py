@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from medembed.artifact import NewOutput
 from medembed.data.dataset import Dataset, to_table
-from medembed.mining.examples import KIND, Examples
+from medembed.lineage import ExamplesManifest, Origin
+from medembed.mining.examples import Examples
 from medembed.mining.pairs import Pair
 from medembed.schema import EXAMPLES, fingerprint
 from medembed.spelling import words_key
@@ -43,10 +44,10 @@ def write_pairs(dataset: Dataset, pairs: Sequence[Pair], uri: str) -> Examples:
     for pair in pairs:
         positive = {"positive_id": pair.positive_id, "positive": text[pair.positive_id]}
         rows.append({"query_id": pair.query_id, "query": pair.query, **positive, "negative_ids": [], "negatives": []})
-    entries = {"dataset": dataset.fingerprint, "config": {"negatives": 0}, "counts": {"examples": len(rows)}}
-    with NewOutput(uri, KIND, fingerprint(rows)) as output:
+    manifest = ExamplesManifest(origin=Origin(dataset=dataset.as_source), counts={"examples": len(rows)})
+    with NewOutput(uri, fingerprint(rows)) as output:
         output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
-        return Examples(uri, output.commit(entries))
+        return Examples(uri, output.commit(manifest))
 
 
 def mix(data: Path) -> Iterator[Row]:

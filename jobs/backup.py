@@ -14,7 +14,7 @@ from medembed.privacy import without_passwords
 from medembed.registry.catalog import all_versions
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
-from medembed.retraining.ledger import FILES, KIND
+from medembed.retraining.ledger import FILES, find_worse
 
 
 class BackupJob(Config):
@@ -40,25 +40,25 @@ def run(job: BackupJob) -> Summary:
     if not versions:
         raise ServiceError(f"models:/{name}: no versions to back up; the jobs train and finetune register them.")
     chosen, to = select_kept(versions, aliases, job.keep), storage.absolute(job.to)
-    runs = dict.fromkeys(registry.find_runs({"kind": KIND, "decision": "worse"}), (FILES,))  # as set_aside asks
+    runs = dict.fromkeys(find_worse(registry), (FILES,))  # as set_aside asks
     manifest, backup = back_up(registry, chosen, aliases, to, [storage.absolute(uri) for uri in job.tables], runs)
-    size = sum(facts["bytes"] for facts in manifest["files"].values())
+    size = sum(copied.bytes for copied in manifest.copies.values())
     lines = [f"cannot be read now, and not backed up: {line}" for line in backup.gone]
     lines += [f"cannot be read now; what an earlier backup has of it stays: {line}" for line in backup.held]
     lines.append(
-        f"{without_passwords(to)}: {len(manifest['versions'])} versions of models:/{name} in "
-        f"{len(manifest['files']):,} files, {size / 2**20:,.1f} MiB; {backup.copied:,} files, "
+        f"{without_passwords(to)}: {len(manifest.versions)} versions of models:/{name} in "
+        f"{len(manifest.copies):,} files, {size / 2**20:,.1f} MiB; {backup.copied:,} files, "
         f"{backup.copied_bytes / 2**20:,.1f} MiB of them new"
     )
     counts = {
-        "files": len(manifest["files"]),
+        "files": len(manifest.copies),
         "bytes": size,
         "new_files": backup.copied,
         "new_bytes": backup.copied_bytes,
         "gone": len(backup.gone),
         "held": len(backup.held),
     }
-    return {"output": to, "versions": sorted(manifest["versions"], key=int), "counts": counts, "gone": backup.gone,
+    return {"output": to, "versions": sorted(manifest.versions, key=int), "counts": counts, "gone": backup.gone,
             "held": backup.held, "lines": lines}  # fmt: skip
 
 

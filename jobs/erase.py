@@ -52,6 +52,10 @@ def run(job: EraseJob) -> Summary:
         f"{found.rows:,} rows {verb} in {len(found.counts):,} places, of {found.places:,} searched; "
         f"{found.nowhere:,} of {named:,} ids were found nowhere"
     )
+    if found.deleted:
+        lines.append(
+            f"{'to be ' if job.dry_run else ''}deleted whole, as their jobs make them again: {', '.join(found.deleted)}"
+        )
     if found.models:
         lines.append(f"trained on erased rows, now or before: {', '.join(found.models)}: retrain or delete them")
     if found.descendants:
@@ -66,6 +70,7 @@ def run(job: EraseJob) -> Summary:
     return {
         "lines": lines,
         "rows": found.rows,
+        "deleted": found.deleted,
         "models": found.models,
         "descendants": found.descendants,
         "nowhere": found.nowhere,

@@ -27,10 +27,12 @@ from medembed.evaluation.side_by_side import (
     enter,
     name_models,
 )
+from medembed.lineage import Source
 from medembed.privacy import without_passwords
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, open_registry, resolve_model
 from medembed.schema import fingerprint
+from medembed.tags import Lineage
 
 
 class MeasureJob(EvaluationConfig):
@@ -89,7 +91,7 @@ def run(job: EvaluateJob) -> Summary:
     lines.append(f"MLflow: {without_passwords(registry.tracking_uri)}, run {run_id}")
     return {
         "output": output,
-        "dataset": {"fingerprint": dataset.fingerprint, "counts": dataset.manifest["counts"]},
+        "dataset": {"fingerprint": dataset.fingerprint, "counts": dataset.manifest.counts},
         "measured": found.measured,
         "evaluations": {one.name: {"uri": one.uri, "encoder": one.encoder} for one in found.evaluations},
         "run_id": run_id,
@@ -149,12 +151,14 @@ def _facts(contenders: Sequence[Contender]) -> list[tuple[str, str]]:
 def _log(registry: Registry, job: EvaluateJob, dataset: Dataset, found: SideBySide) -> str:
     """The MLflow run of this evaluation, found again if nothing changed."""
     config = to_yaml(job)
-    tags = {
-        "kind": "evaluation",
-        "dataset": dataset.fingerprint,
-        "encoder": found.evaluations[0].encoder,
-        "evaluation": fingerprint([config, [one.uri for one in found.evaluations]]),
-    }
+    lineage = Lineage(
+        job="evaluation",
+        dataset=Source(dataset.fingerprint),
+        encoder=found.evaluations[0].encoder,
+        output=storage.absolute(job.output),
+        evaluation=fingerprint([config, [one.uri for one in found.evaluations]]),
+    )
+    tags = lineage.to_tags()
     params = {"model": job.model, "data": job.data, "baseline": ", ".join(job.baselines), "split": job.split}
     safe = {name: without_passwords(str(value)) for name, value in params.items()}
     files = {**found.files, "config.yaml": config}

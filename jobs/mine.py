@@ -7,6 +7,7 @@ from pydantic import Field
 from jobs.beforehand import check_room
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
+from medembed.artifact import to_entries
 from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import format_counts, open_dataset
 from medembed.encoding.config import EncodingConfig
@@ -46,11 +47,11 @@ def run(job: MineJob) -> Summary:
     report = examples.report()
     advice = advise(report)
     lines = [
-        f"examples: {examples.uri}: {format_counts(examples.manifest['counts'])}",
+        f"examples: {examples.uri}: {format_counts(examples.manifest.counts)}",
         f"report:   {storage.join(examples.uri, REPORT)}: {summarize(report)}",
         *([f"warning:  {advice}"] if advice else []),
     ]
-    return {"output": examples.uri, "examples": examples.manifest, "lines": lines}
+    return {"output": examples.uri, "examples": to_entries(examples.manifest), "lines": lines}
 
 
 def resolve_second_opinion(mining: MiningConfig, registry: RegistryConfig) -> MiningConfig:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from jobs.session import Ray, Summary, run_job
 from medembed import storage
+from medembed.artifact import to_entries
 from medembed.config import Config, ModelUri, OutputUri
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import describe
@@ -29,7 +30,7 @@ def run(job: PrepareJob) -> Summary:
     dataset = prepare(job.source, job.splits, storage.absolute(job.output), tokenizer)
     return {
         "output": dataset.uri,
-        "dataset": dataset.manifest,
+        "dataset": to_entries(dataset.manifest),
         "lines": [*describe(dataset), f"data set: {dataset.uri}"],
     }
 

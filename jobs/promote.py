@@ -11,6 +11,7 @@ from medembed.registry.catalog import set_tags
 from medembed.registry.champion import check_candidate, read_champion
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
+from medembed.tags import Lineage
 from serve.promotion import replace_champion
 from serve.swap import ServingConfig
 
@@ -40,7 +41,7 @@ def run(job: PromoteJob) -> Summary:
     seen = read_champion(registry, version.name) if job.force else check_candidate(registry, version)
     lines = replace_champion(registry, version, job.serving, seen)
     if job.reason is not None:
-        set_tags(registry, version, {"reason": job.reason})
+        set_tags(registry, version, Lineage(reason=job.reason))
     return {"lines": lines}
 
 

@@ -8,7 +8,7 @@ from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
 from medembed.config import Config, InputUri
 from medembed.custody.chain import name_of
-from medembed.custody.prune import Leaving, find_leaving, remove
+from medembed.custody.prune import Leaving, find_leaving, remove_versions
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 
@@ -35,7 +35,7 @@ def run(job: PruneJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
     places, numbers = [storage.absolute(uri) for uri in job.places], [str(one) for one in job.keep_versions]
     kept, leaving = find_leaving(registry, job.keep, places, numbers)
-    stayed = [] if job.dry_run else remove(registry, leaving)
+    stayed = [] if job.dry_run else remove_versions(registry, leaving)
     gone = [one for one in leaving if name_of(one.version) not in stayed]
     size = sum({uri: size for one in gone for uri, size in one.sizes.items()}.values())
     verb = "would go" if job.dry_run else "removed"

@@ -20,7 +20,9 @@ from medembed.evaluation.recommend import (
 from medembed.evaluation.result import principal_metrics
 from medembed.evaluation.screen import label
 from medembed.evaluation.search_time import measure_search
+from medembed.lineage import Source
 from medembed.registry.models import open_registry
+from medembed.tags import Lineage
 
 logger = logging.getLogger(__name__)
 
@@ -49,15 +51,21 @@ def run(job: RecommendJob) -> Summary:
     plot = draw_tradeoff(options, choices, objective=objective)
     output = storage.join(output, "recommendation")  # beside what `evaluate` wrote, not over it
     storage.write_bytes(storage.join(output, "tradeoff.png"), plot)
+    lineage = Lineage(
+        job="recommendation",
+        dataset=Source(dataset.fingerprint),
+        encoder=found.encoder,
+        output=storage.absolute(job.output),
+    )
     run_id = registry.log_run(
         params={choice.use: choice.option.dimension for choice in choices},
         metrics={f"search_ms_dim_{option.dimension}": option.search_ms for option in options},
-        tags={"kind": "recommendation", "dataset": dataset.fingerprint, "encoder": found.encoder},
+        tags=lineage.to_tags(),
         artifacts={"tradeoff.png": plot, "config.yaml": to_yaml(job)},
     )
     return {
         "output": output,
-        "dataset": {"fingerprint": dataset.fingerprint, "counts": dataset.manifest["counts"]},
+        "dataset": {"fingerprint": dataset.fingerprint, "counts": dataset.manifest.counts},
         "encoder": found.encoder,
         "objective": objective,
         "options": [asdict(option) for option in options],

@@ -7,6 +7,7 @@ from pydantic import Field
 from jobs.beforehand import check_room
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
+from medembed.artifact import above_key, to_entries
 from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
@@ -15,11 +16,12 @@ from medembed.evaluation.elsewhere import Model, measure_retention
 from medembed.evaluation.retention import open_retention
 from medembed.evaluation.retention_screen import format_retention, lost_to
 from medembed.mining.examples import open_examples
-from medembed.registry.champion import tag_loss
+from medembed.registry.champion import name_loss
 from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model
+from medembed.tags import Lineage
 from medembed.training.config import TrainingConfig
-from medembed.training.register import register_checkpoint, tag_data
+from medembed.training.register import register_checkpoint
 from medembed.training.samples import draw_elsewhere
 from medembed.training.trainer import train
 
@@ -52,20 +54,29 @@ def run(job: TrainJob) -> Summary:
     sets = open_retention(job.retention, beside, dataset, model)
     elsewhere = draw_elsewhere(sets, job.retention)
     checkpoint = train(dataset, examples, model, storage.absolute(job.output), training, elsewhere=elsewhere)
-    tags = tag_data(dataset, examples if checkpoint.manifest["examples"] else None)
     models = (Model("trained", checkpoint.uri), Model("base model", model))
     kept = measure_retention(sets, models, beside, training.dimensions, job.retention, EncodingConfig())
-    tags |= tag_loss(lost_to(kept))
+    lineage = Lineage(
+        dataset=dataset.as_source,
+        examples=examples.as_source if examples and checkpoint.manifest.origin.examples else None,
+        output=above_key(storage.absolute(job.output)),
+        lost_elsewhere=name_loss(lost_to(kept)),
+    )
     metrics = kept.metrics if kept else {}
-    version, _ = register_checkpoint(registry, checkpoint, job, metrics=metrics, tags=tags, artifacts={})
+    version, _ = register_checkpoint(registry, checkpoint, job, metrics=metrics, lineage=lineage, artifacts={})
     lines = [
         *format_retention(kept),
-        f"checkpoint: {checkpoint.uri}, dev score {checkpoint.manifest['dev']['score']:.4f}",
+        f"checkpoint: {checkpoint.uri}, {checkpoint.describe_score()}",
         f"registered: models:/{version.name}/{version.version}; make it the champion with: "
         + command(job.registry, "promote", f"model=models:/{version.name}/{version.version}"),
     ]
     numbers = kept and kept.numbers
-    return {"output": checkpoint.uri, "checkpoint": checkpoint.manifest, "retention": numbers, "lines": lines}
+    return {
+        "output": checkpoint.uri,
+        "checkpoint": to_entries(checkpoint.manifest),
+        "retention": numbers,
+        "lines": lines,
+    }
 
 
 def _above(output: str) -> str:

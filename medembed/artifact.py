@@ -5,25 +5,74 @@ fingerprint of all that determines it; the same key is found again instead of be
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import pyarrow as pa
+from pydantic import TypeAdapter, ValidationError
 
 from medembed import storage
 from medembed.errors import StorageError
+from medembed.lineage import KINDS, Manifest
 
 MANIFEST = "manifest.json"
+_KIND = "kind"
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}  # by class, as each takes milliseconds to make
+
+M = TypeVar("M", bound=Manifest)
+T = TypeVar("T")
 
 
-def read_manifest(uri: str, kind: str) -> dict[str, Any]:
+def read_manifest(uri: str, kind: type[M]) -> M:
     """The manifest of a finished output. Raises StorageError if there is none, or one of another kind."""
-    manifest = _load(uri)
-    if manifest is None:
-        raise StorageError(f"{uri}: expected a finished {kind}, but found no {MANIFEST} there; give its folder.")
-    if manifest.get("kind") != kind:
-        raise StorageError(f"{uri}: expected a {kind}, but found a {manifest.get('kind')}.")
+    entries = _read(uri)
+    if entries is None:
+        raise StorageError(f"{uri}: expected a finished {kind.kind}, but found no {MANIFEST} there; give its folder.")
+    if entries.get(_KIND) != kind.kind:
+        raise StorageError(f"{uri}: expected a {kind.kind}, but found a {entries.get(_KIND)}.")
+    return _check(kind, entries, uri)
+
+
+def read_any(uri: str) -> Manifest | None:
+    """The manifest of whatever finished output of ours lies there, if one does. Raises StorageError for damage."""
+    entries = _read(uri) or {}
+    kind = KINDS.get(str(entries.get(_KIND)))
+    return _check(kind, entries, uri) if kind else None
+
+
+def _check(kind: type[M], entries: Mapping[str, Any], uri: str) -> M:
+    """The manifest, unless it names a file that lies elsewhere: such a name must be read by nobody."""
+    manifest = parse(kind, entries, storage.join(uri, MANIFEST))
+    for name in manifest.names:
+        storage.join(uri, name)  # refuses a name that leads out of the folder
     return manifest
+
+
+def parse(kind: type[T], entries: Any, place: str) -> T:
+    """JSON as a dataclass. Raises StorageError, with the place, for what it cannot be."""
+    try:
+        if kind not in _ADAPTERS:
+            _ADAPTERS[kind] = TypeAdapter(kind)
+        checked: T = _ADAPTERS[kind].validate_python(entries)
+        return checked
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise StorageError(f"{place}: {where}: {error.errors()[0]['msg']}; the file is damaged.") from None
+
+
+def to_entries(manifest: Manifest) -> dict[str, Any]:
+    """A manifest as JSON has it, its kind first and its files last."""
+    entries = asdict(manifest)
+    files = entries.pop("files")
+    return {_KIND: manifest.kind, **entries, "files": files}
+
+
+def write_manifest(uri: str, manifest: Manifest) -> None:
+    """Writes a manifest, in place of one that may be there, whole or not at all."""
+    text = json.dumps(to_entries(manifest), indent=2, ensure_ascii=False)
+    storage.write_bytes(storage.join(uri, MANIFEST), text.encode())
 
 
 def place(uri: str, key: str) -> str:
@@ -31,32 +80,38 @@ def place(uri: str, key: str) -> str:
     return uri.replace("{key}", key)
 
 
-def find_output(uri: str, kind: str, key: str) -> dict[str, Any] | None:
+def above_key(uri: str) -> str:
+    """The folder in which outputs are made: the one above "{key}", where that is in the URI."""
+    before, key, _ = uri.partition("{key}")
+    return (before.rpartition("/")[0] if key else uri).rstrip("/")
+
+
+def find_output(uri: str, kind: type[M], key: str) -> M | None:
     """The manifest if the output is finished and was made from the same key, None if nothing is there.
 
     Raises StorageError if something else is there: a job overwrites nothing.
     """
-    manifest = _load(uri)
-    if manifest is None:
+    entries = _read(uri)
+    if entries is None:
         return None
-    if (manifest.get("kind"), manifest.get("key")) != (kind, key):
+    if (entries.get(_KIND), entries.get("key")) != (kind.kind, key):
         raise StorageError(
-            f"{uri}: already holds a {manifest.get('kind')} made from other inputs or another config; "
+            f"{uri}: already holds a {entries.get(_KIND)} made from other inputs or another config; "
             "choose a new output, or remove it yourself."
         )
-    return manifest
+    return _check(kind, entries, uri)
 
 
 class NewOutput:
     """Writes an output's files, then its manifest; leaves nothing behind if `commit` is not reached.
 
-    with NewOutput(uri, "examples", key) as output:
+    with NewOutput(uri, key) as output:
         output.write_parquet("part-00000.parquet", table)
-        output.commit({"counts": ...})
+        output.commit(ExamplesManifest(counts=...))
     """
 
-    def __init__(self, uri: str, kind: str, key: str) -> None:
-        self.uri, self.kind, self.key = uri, kind, key
+    def __init__(self, uri: str, key: str) -> None:
+        self.uri, self.key = uri, key
         self.files: list[str] = []
         self.committed = False
 
@@ -71,36 +126,35 @@ class NewOutput:
         self.files.append(name)
         storage.write_bytes(storage.join(self.uri, name), data)
 
-    def commit(self, entries: dict[str, Any]) -> dict[str, Any]:
-        """Makes the output visible; returns its manifest. Raises StorageError if a file of it is gone again."""
+    def commit(self, manifest: M) -> M:
+        """Makes the output visible; returns its manifest, with key and files.
+
+        Raises StorageError if a file of it is gone again.
+        """
         missing = set(self.files) - set(storage.list_files(self.uri)) if self.files else set()
         if missing:  # another run that was making the same, and failed, has removed what both had written
             raise StorageError(f"{storage.join(self.uri, min(missing))}: was removed by another run; run again.")
-        manifest = {"kind": self.kind, "key": self.key, **entries, "files": self.files}
-        text = json.dumps(manifest, indent=2, ensure_ascii=False)
-        storage.write_bytes(storage.join(self.uri, MANIFEST), text.encode())
+        manifest = replace(manifest, key=self.key, files=tuple(self.files))
+        write_manifest(self.uri, manifest)
         self.committed = True
-        return dict(json.loads(text))  # as a reader will find it
+        return manifest
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Nor where another run has finished the same output meanwhile, whose files have these names.
-        if not self.committed and _load(self.uri) is None:
+        if not self.committed and _read(self.uri) is None:
             for name in self.files:
                 storage.delete_file(storage.join(self.uri, name))
 
 
-def _load(uri: str) -> dict[str, Any] | None:
+def _read(uri: str) -> Mapping[str, Any] | None:
+    """What the manifest in a folder says, of whatever kind; None if there is none, empty for what others call so."""
     path = storage.join(uri, MANIFEST)
     if not storage.exists(path):
         return None
     try:
-        manifest = json.loads(storage.read_bytes(path))
+        entries = json.loads(storage.read_bytes(path))
     except ValueError:
         raise StorageError(f"{path}: not JSON; the file is damaged.") from None
-    if not isinstance(manifest, dict):
-        return {}
-    for name in manifest.get("files", ()):
-        storage.join(uri, name)  # refuses a name that leads out of the folder, before anything is read
-    return manifest
+    return entries if isinstance(entries, dict) else {}

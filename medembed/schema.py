@@ -79,6 +79,13 @@ EXAMPLE_ROWS = pa.schema(
         ("negative_second_score", pa.float64()),
     ]
 )
+# Columns of ids in whatever file: of documents, of their rows, or of groups, which bear a document's name; of queries;
+# of pairs, a query and a document joined by a tab.
+DOCUMENT_COLUMNS = frozenset(
+    ["document_id", "document_ids", "row_id", "rows", "positive_id", "negative_id", "negative_ids", "group_id"]
+)
+QUERY_COLUMNS = frozenset({"query_id"})
+PAIR_COLUMNS = frozenset({"pair_id"})
 SPLITS = ("train", "dev", "test")
 HELD_BACK = "held_back"  # split of queries that nothing trains on, and that show what a model keeps elsewhere
 ALL_SPLITS = (*SPLITS, HELD_BACK)

@@ -222,7 +222,7 @@ class Located(NamedTuple):
 
     @classmethod
     def of(cls, version: Version) -> "Located":
-        return cls(version.source, version.version, version.tags.get("dataset_uri"))
+        return cls(version.source, version.version, version.lineage.dataset.uri if version.lineage.dataset else None)
 
 
 def locate(model: str, config: ServeConfig) -> Located:
@@ -238,7 +238,7 @@ def resolve_main(config: ServeConfig, located: Located) -> dict[str, Any]:
     model, version, dataset = located
     folder = fetch_encoder(model)
     width = model_width(folder) or max(config.dimensions, default=0)
-    check_trained(config.dimensions, read_card(folder).get("dimensions", ()), width)
+    check_trained(config.dimensions, read_card(folder).dimensions, width)
     return {
         "model": model,
         "version": version,
@@ -252,7 +252,7 @@ def resolve_extra(located: Located) -> Entry:
     """Of the `user_config` the part of a model beside the main one."""
     model, version, _ = located
     folder = fetch_encoder(model)
-    dimensions = list(read_card(folder).get("dimensions", ()))
+    dimensions = list(read_card(folder).dimensions)
     return {
         "model": model,
         "version": version,

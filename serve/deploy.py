@@ -143,7 +143,7 @@ def describe(url: str, user_config: dict[str, Any], ranker: dict[str, Any] | Non
     """The line that says what is served, and where; `ranker` is the Reranker's `user_config`."""
     folder = fetch_model(user_config["model"])
     width = model_width(folder)
-    trained = read_card(folder).get("dimensions", ())
+    trained = read_card(folder).dimensions
     dimensions = ", ".join(str(one) for one in sorted({*trained, *([width] if width else [])}, reverse=True))
     note = "" if trained else ", not trained for fewer"
     others = "".join(f"; {name} version {one['version']}" for name, one in user_config.get("models", {}).items())

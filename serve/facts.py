@@ -47,15 +47,15 @@ def read_training(folder: Path) -> Training | None:
     Of the model that it began with only a public reference is named: a place on storage is nobody's business.
     """
     card = read_card(folder)
-    parent = card.get("parent")
-    if not isinstance(parent, dict):
+    parent = card.origin.parent
+    if parent is None:
         return None
-    reference = str(parent.get("model"))
-    scores = {name: float(score) for name, score in card.get("dev", {}).items() if "/" in name}
+    scores = {name: score for name, score in card.dev.items() if "/" in name}
+    is_public = parent.uri is not None and parent.uri.startswith(_PUBLIC)
     return {
-        "parent": str(parent["fingerprint"]),
-        "parent_model": reference if reference.startswith(_PUBLIC) else None,
-        "dataset": str(card.get("dataset")),
+        "parent": parent.fingerprint,
+        "parent_model": parent.uri if is_public else None,
+        "dataset": card.origin.dataset.fingerprint if card.origin.dataset else "unknown",
         "dev": {name: score for name, score in scores.items() if math.isfinite(score)},
     }
 

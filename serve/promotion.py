@@ -54,7 +54,7 @@ def _put_back(server: Server, former: UserConfig, registry: Registry, name: str)
 
     try:
         now = registry.resolve(f"models:/{name}@{CHAMPION}")
-        return tell(server, now, now.tags.get("encoder", "unknown"))
+        return tell(server, now, now.lineage.encoder or "unknown")
     except (MedEmbedError, MlflowException):  # no registry, no champion, or one that the server does not take
         try:
             return f"{server.url}: {server.swap(former).replicas} replicas answer as before"

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from medembed.artifact import NewOutput
-from medembed.data.dataset import KIND, Dataset, open_dataset
+from medembed.data.dataset import Dataset, open_dataset
+from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, HELD_OUT, QRELS, QUERIES, content_hash
 
 NOTICE = "Ask your doctor about numbness."  # the same chunk stands in two documents
@@ -68,7 +69,7 @@ def write_chunked(root: Path) -> tuple[Dataset, list[tuple[str, int]]]:
         "held_out/part-00000.parquet": _table(HELD_OUT, _judgments(HELD)),
     }
     files = []
-    with NewOutput(str(root), KIND, "chunked") as output:
+    with NewOutput(str(root), "chunked") as output:
         for name, table in tables.items():
             output.write_parquet(name, table)
         for start in range(0, len(rows), ROWS_PER_FILE):
@@ -78,7 +79,7 @@ def write_chunked(root: Path) -> tuple[Dataset, list[tuple[str, int]]]:
             ]
             output.write_parquet(f"corpus/part-{start:05d}.parquet", _table(CORPUS, part))
             files.append((str(root / output.files[-1]), len(part)))
-        output.commit({"fingerprint": "chunked"})
+        output.commit(DatasetManifest(fingerprint="chunked"))
     return open_dataset(str(root)), files
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.artifact import NewOutput
-from medembed.data.dataset import KIND, Dataset, open_dataset, to_table
+from medembed.data.dataset import Dataset, open_dataset, to_table
 from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.table import Table, TableInfo
+from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, content_hash
 
 Vectors = npt.NDArray[np.float32]
@@ -20,7 +21,7 @@ Vectors = npt.NDArray[np.float32]
 def write_corpus(root: Path, rows: Sequence[Mapping[str, Any]], rows_per_file: int) -> Dataset:
     """A data set with these corpus rows, in files of `rows_per_file`; a row without a text has its id for one."""
     sizes = {}
-    with NewOutput(str(root), KIND, "by hand") as output:
+    with NewOutput(str(root), "by hand") as output:
         for start in range(0, len(rows), rows_per_file):
             part = [{"text": row["document_id"], "language": "en"} | row for row in rows[start : start + rows_per_file]]
             for row in part:
@@ -28,7 +29,7 @@ def write_corpus(root: Path, rows: Sequence[Mapping[str, Any]], rows_per_file: i
             name = f"corpus/part-{start:05d}.parquet"
             output.write_parquet(name, to_table(part, CORPUS))
             sizes[name] = len(part)
-        output.commit({"fingerprint": "by hand", "rows": sizes})
+        output.commit(DatasetManifest(fingerprint="by hand", rows=sizes))
     return open_dataset(str(root))
 
 

@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
-    "errors": 0, "privacy": 0, "config": 0, "uris": 0, "schema": 0, "storage": 0, "artifact": 0, "matryoshka": 0,
+    "errors": 0, "privacy": 0, "config": 0, "uris": 0, "schema": 0, "storage": 0, "artifact": 0,
+    "lineage": 0, "tags": 0, "matryoshka": 0,
     "progress": 0, "plain_yaml": 0, "spelling": 0, "spread": 0, "database": 0, "records": 0,
     "data": 1, "encoding": 1, "search": 1, "registry": 1,
     "mining": 2, "evaluation": 2,
@@ -15,7 +16,7 @@ FLOORS = {
     "finetuning": 4, "preflight": 4, "retraining": 4, "custody": 4, "tuning": 4,
 }  # fmt: skip
 USES_RAY = {
-    "spread", "progress", "search.sharded", "training.worker", "training.callbacks",
+    "spread", "progress", "search.shards", "training.worker", "training.callbacks",
     "training.controller", "training.rendezvous", "training.trainer", "training.held", "retraining.lock",
     "tuning.search", "tuning.trial", "tuning.tell", "tuning.room", "tuning.follow", "tuning.tune",
     "preflight.resources", "preflight.train_probe",

@@ -104,7 +104,7 @@ def test_queries_without_a_positive_give_no_example_and_are_counted(
 ):
     with caplog.at_level(logging.INFO, logger="medembed"):
         examples = mine(chunked.dataset, chunked.table, chunked.model, str(tmp_path), MiningConfig(window=23), ENCODING)
-    assert examples.manifest["counts"]["examples"] == 5
+    assert examples.manifest.example_count == 5
     assert "2 training queries without a positive are not mined" in caplog.messages
 
 

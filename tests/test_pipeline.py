@@ -108,10 +108,10 @@ def test_the_loop_measures_every_dimension_before_and_after_and_registers_a_stoc
     config = RegistryConfig(workspace=str(root / "ws"))
     assert resolve_model("models:/medembed@champion", config, on_cluster=False) == summary["checkpoint"]["uri"]
     tags = open_registry(config, on_cluster=False).resolve("models:/medembed/1").tags
-    assert {name: tags[name] for name in ("dataset_uri", "examples_uri", "table")} == {
+    assert {name: tags[name] for name in ("dataset_uri", "examples_uri", "table_uri")} == {
         "dataset_uri": summary["dataset"]["uri"],
         "examples_uri": summary["examples"]["uri"],
-        "table": summary["tables"]["after"]["uri"],
+        "table_uri": summary["tables"]["after"]["uri"],
     }
     assert (root / "out/report.html").stat().st_size > 10_000
     assert not list(root.rglob("*.run"))

@@ -7,25 +7,25 @@ can be restored.
 import json
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from medembed import storage
-from medembed.artifact import MANIFEST, read_manifest
+from medembed.artifact import MANIFEST, read_manifest, write_manifest
 from medembed.custody.chain import name_of
 from medembed.custody.copies import Stamp, copy_file, stamp_of
 from medembed.custody.items import FOLDERS, Item, items_of, part_of, table_item
 from medembed.errors import StorageError
+from medembed.lineage import BackupManifest, Copied, CopiedRun, CopiedVersion, Source
 from medembed.privacy import without_passwords
 from medembed.progress import track
 from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import list_artifacts, read_artifact, read_run
 from medembed.schema import content_hash, fingerprint
+from medembed.tags import Lineage
 
 logger = logging.getLogger(__name__)
 
-KIND = "backup"
 RUNS = "runs"
 
 
@@ -39,13 +39,13 @@ class Backup:
     """
 
     uri: str
-    before: Mapping[str, Any]
+    before: BackupManifest
     there: Mapping[str, int]
     items: dict[str, Item] = field(default_factory=dict)
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
-    versions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, Copied] = field(default_factory=dict)
+    versions: dict[str, CopiedVersion] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
-    runs: list[dict[str, Any]] = field(default_factory=list)
+    runs: list[CopiedRun] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     copied: int = 0
@@ -53,24 +53,24 @@ class Backup:
 
     def copy(self, source: str, name: str, size: int, modified: int) -> None:
         """A file, unless it is there already: by the last manifest, or whole from a run that was interrupted."""
-        target, known = storage.join(self.uri, name), self.before["files"].get(name)
+        target, known = storage.join(self.uri, name), self.before.copies.get(name)
         is_there = self.there.get(name) == size
-        if is_there and known and (known["bytes"], known["modified"]) == (size, modified):
-            stamp = Stamp(known["hash"], size)
+        if is_there and known and (known.bytes, known.modified) == (size, modified):
+            stamp = Stamp(known.hash, size)
         elif is_there and (stamp := stamp_of(source)) == stamp_of(target):
             pass
         else:
             stamp = copy_file(source, target)
             self.count(stamp.bytes)
-        self.files[name] = asdict(stamp) | {"modified": modified}
+        self.files[name] = Copied(stamp.hash, stamp.bytes, modified)
 
     def write(self, name: str, content: bytes) -> None:
         """A file of these bytes, unless it is there already."""
-        digest, known = content_hash(content), self.before["files"].get(name)
-        if known is None or known["hash"] != digest or self.there.get(name) != len(content):
+        digest, known = content_hash(content), self.before.copies.get(name)
+        if known is None or known.hash != digest or self.there.get(name) != len(content):
             storage.write_bytes(storage.join(self.uri, name), content)
             self.count(len(content))
-        self.files[name] = asdict(Stamp(digest, len(content))) | {"modified": 0}
+        self.files[name] = Copied(digest, len(content))
 
     def count(self, size: int) -> None:
         self.copied += 1
@@ -84,7 +84,7 @@ def back_up(
     to: str,
     tables: Sequence[str] = (),
     runs: Mapping[str, Collection[str]] | None = None,
-) -> tuple[dict[str, Any], Backup]:
+) -> tuple[BackupManifest, Backup]:
     """(the manifest, what was done): copies the versions, their runs, the newest version of further `tables`, and
     further `runs` {id: names of the artifacts that are copied}.
 
@@ -95,7 +95,7 @@ def back_up(
     for version in versions:
         _take(backup, version)
     for uri in tables:
-        item = table_item(uri)
+        item = table_item(Source("", uri))
         if item is None:
             raise StorageError(f"tables: {uri}: no embedding table there.")
         backup.items[item.folder] = item
@@ -103,8 +103,9 @@ def back_up(
     _copy_all(backup)
     for version in versions:
         if version.run_id:
-            backup.versions[version.version]["run"] = _copy_run(backup, registry, version.run_id)
-    known = {one["run_id"] for one in (backup.before["versions"] | backup.versions).values()}
+            run = _copy_run(backup, registry, version.run_id)
+            backup.versions[version.version] = replace(backup.versions[version.version], run=run)
+    known = {one.run_id for one in (backup.before.versions | backup.versions).values()}
     backup.runs = [
         _copy_run(backup, registry, run_id, only) for run_id, only in (runs or {}).items() if run_id not in known
     ]
@@ -112,17 +113,15 @@ def back_up(
 
 
 def _open(registry: Registry, to: str) -> Backup:
-    manifest: dict[str, Any] = {"files": {}, "versions": {}, "tables": {}}
+    manifest = BackupManifest()
     if storage.exists(storage.join(to, MANIFEST)):
-        manifest = read_manifest(to, KIND)
+        manifest = read_manifest(to, BackupManifest)
         check_whole(to, manifest)
         known = {one.version: one.run_id for one in all_versions(registry, registry.config.model_name)}
-        other = [
-            number for number, one in manifest["versions"].items() if known.get(number, one["run_id"]) != one["run_id"]
-        ]
-        if manifest["name"] != registry.config.model_name or other:
+        other = [number for number, one in manifest.versions.items() if known.get(number, one.run_id) != one.run_id]
+        if manifest.name != registry.config.model_name or other:
             raise StorageError(
-                f"{to}: holds a backup of another registry (its models:/{manifest['name']}/{(other or ['...'])[0]} is "
+                f"{to}: holds a backup of another registry (its models:/{manifest.name}/{(other or ['...'])[0]} is "
                 "another); give a new place."
             )
     elif storage.exists(to):
@@ -133,33 +132,33 @@ def _open(registry: Registry, to: str) -> Backup:
     return Backup(to, manifest, {name.removeprefix(prefix): size for name, size, _ in storage.find_files(to)})
 
 
-def check_whole(uri: str, manifest: Mapping[str, Any]) -> None:
+def check_whole(uri: str, manifest: BackupManifest) -> None:
     """Raises StorageError for a backup in which an erasure is not finished."""
-    if manifest.get("erasing"):
+    if manifest.erasing:
         raise StorageError(f"{uri}: an erasure in this backup was interrupted; run the same medembed erase again.")
 
 
 def _take(backup: Backup, version: Version) -> None:
     """Notes a version, what there is of it to copy, and what an earlier backup has of the rest."""
     found, gone = items_of(version)
-    before = backup.before["versions"].get(version.version, {"places": {}, "tags": {}})
-    held = {kind: before["places"][kind] for kind in gone if kind in before["places"]}
-    places, tags = {kind: item.folder for kind, item in found.items()} | held, dict(version.tags)
+    before = backup.before.versions.get(version.version)
+    held = {kind: before.places[kind] for kind in gone if kind in before.places} if before else {}
+    places = dict[str, str]({kind: item.folder for kind, item in found.items()}, **held)
+    tags = dict(version.tags)
     if "checkpoint" not in places:
         raise StorageError(
             f"{name_of(version)}: its checkpoint {version.source} is not there, or cannot be copied; take the version "
             "out (medembed prune), or bring the folder back."
         )
-    if "table" in held and "table_version" in before["tags"]:  # the one that is in that copy
-        tags["table_version"] = before["tags"]["table_version"]
+    if before and "table" in held:  # the version that is in that copy
+        tags |= Lineage(table=Lineage.from_tags(before.tags).table).to_tags()
     for kind, place in gone.items():
         line = without_passwords(f"{name_of(version)}: {kind} {place}")
         (backup.held if kind in held else backup.gone).append(line)
     backup.items |= {item.folder: item for item in found.values()}
-    backup.versions[version.version] = {
-        "version": version.version, "source": version.source, "run_id": version.run_id, "tags": tags,
-        "places": places,
-    }  # fmt: skip
+    backup.versions[version.version] = CopiedVersion(
+        version=version.version, source=version.source, run_id=version.run_id, tags=tags, places=places
+    )
 
 
 def _copy_all(backup: Backup) -> None:
@@ -179,7 +178,7 @@ def _copy_all(backup: Backup) -> None:
         pass
 
 
-def _copy_run(backup: Backup, registry: Registry, run_id: str, only: Collection[str] | None = None) -> dict[str, Any]:
+def _copy_run(backup: Backup, registry: Registry, run_id: str, only: Collection[str] | None = None) -> CopiedRun:
     """A run's facts and its artifacts, by default all, in places named by their hashes."""
     facts = json.dumps(read_run(registry, run_id), indent=1, sort_keys=True).encode()
     folder = f"{RUNS}/{run_id}"
@@ -189,10 +188,10 @@ def _copy_run(backup: Backup, registry: Registry, run_id: str, only: Collection[
         content = read_artifact(registry, run_id, path)
         artifacts[path] = f"{folder}/{content_hash(content)}/{path}"  # by its own name: erase looks for that
         backup.write(artifacts[path], content)
-    return {"facts": described, "artifacts": artifacts}
+    return CopiedRun(described, artifacts)
 
 
-def _commit(backup: Backup, registry: Registry, aliases: Mapping[str, str]) -> dict[str, Any]:
+def _commit(backup: Backup, registry: Registry, aliases: Mapping[str, str]) -> BackupManifest:
     """Writes the manifest, then removes files of ours that it does not name.
 
     Of a part that was copied again all versions name the new copy: what was erased where it lies is in the old one.
@@ -202,27 +201,27 @@ def _commit(backup: Backup, registry: Registry, aliases: Mapping[str, str]) -> d
     def renew(places: Mapping[str, str]) -> dict[str, str]:
         return {name: newest.get(part_of(folder), folder) for name, folder in places.items()}
 
-    found = sorted({**backup.before["versions"], **backup.versions}.items(), key=lambda row: int(row[0]))
-    versions = {number: one | {"places": renew(one["places"])} for number, one in found}
-    tables = renew({**backup.before["tables"], **backup.tables})
-    folders = {*tables.values(), *(folder for one in versions.values() for folder in one["places"].values())}
+    numbered = sorted((backup.before.versions | backup.versions).items(), key=lambda row: int(row[0]))
+    versions = {number: replace(one, places=renew(one.places)) for number, one in numbered}
+    tables = renew(backup.before.tables | backup.tables)
+    folders = {*tables.values(), *(folder for one in versions.values() for folder in one.places.values())}
     staying = tuple(f"{folder}/" for folder in folders - backup.items.keys())
-    runs = {name for one in versions.values() if "run" in one for name in _files_of(one["run"])}
-    files = {
-        name: facts for name, facts in backup.before["files"].items() if name in runs or name.startswith(staying)
+    runs = {name for one in versions.values() if one.run for name in (one.run.facts, *one.run.artifacts.values())}
+    copies = {
+        name: copied for name, copied in backup.before.copies.items() if name in runs or name.startswith(staying)
     } | backup.files
-    manifest = {
-        "kind": KIND, "key": fingerprint({name: facts["hash"] for name, facts in files.items()}),
-        "name": registry.config.model_name,
-        "aliases": {alias: number for alias, number in aliases.items() if number in versions},
-        "versions": versions, "tables": tables, "runs": backup.runs, "gone": backup.gone, "files": files,
-    }  # fmt: skip
-    storage.write_bytes(storage.join(backup.uri, MANIFEST), json.dumps(manifest, indent=1).encode())
-    for name in backup.there.keys() - files.keys():
+    manifest = BackupManifest(
+        key=fingerprint({name: copied.hash for name, copied in copies.items()}),
+        name=registry.config.model_name,
+        aliases={alias: number for alias, number in aliases.items() if number in versions},
+        versions=versions,
+        tables=tables,
+        runs=tuple(backup.runs),
+        gone=tuple(backup.gone),
+        copies=copies,
+    )
+    write_manifest(backup.uri, manifest)
+    for name in backup.there.keys() - copies.keys():
         if name.split("/")[0] in (RUNS, *FOLDERS.values()):
             storage.delete_file(storage.join(backup.uri, name))
     return manifest
-
-
-def _files_of(run: Mapping[str, Any]) -> list[str]:
-    return [run["facts"], *run["artifacts"].values()]

@@ -1,26 +1,26 @@
 """A model and those that it was trained from, as far back as the registry and checkpoints know."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from medembed.custody.places import CHECKPOINT, Places, known_manifest, places_of
+from medembed.custody.inventory import known_manifest
+from medembed.lineage import CheckpointManifest, Origin, Source
 from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry, Version
+from medembed.tags import Lineage
 
 
 @dataclass(frozen=True)
 class Link:
     """One model of a chain. `version` is None for a checkpoint, or base model, that is not registered.
 
-    `manifest` is its checkpoint's, empty where that is gone or was not made here; `parent` (URI, encoder) names what
-    it was trained from, None if nothing says so.
+    `manifest` is its checkpoint's, None where that is gone or was not made here.
     """
 
     version: Version | None
     source: str
     encoder: str | None
-    manifest: Mapping[str, Any] = field(default_factory=dict)
+    manifest: CheckpointManifest | None = None
     aliases: tuple[str, ...] = ()
 
     @property
@@ -29,17 +29,27 @@ class Link:
         return name_of(self.version) if self.version else self.source
 
     @property
-    def places(self) -> Places:
-        """Where its parts lie."""
-        return places_of(self.version) if self.version else Places(self.source, None, None, None, None)
+    def lineage(self) -> Lineage:
+        """What the registry says of it, and where that says nothing its checkpoint."""
+        lineage = self.version.lineage if self.version else Lineage()
+        origin = self.manifest.origin if self.manifest else Origin()
+        return replace(
+            lineage,
+            encoder=self.encoder,
+            dataset=lineage.dataset or origin.dataset,
+            examples=lineage.examples or origin.examples,
+            parent=origin.parent or lineage.parent,
+        )
 
     @property
-    def parent(self) -> tuple[str | None, str] | None:
-        told = self.manifest.get("parent")
-        if told:
-            return told["model"], told["fingerprint"]
-        tagged = self.version.tags.get("parent") if self.version else None
-        return (None, tagged) if tagged else None
+    def places(self) -> list[str]:
+        """Where its checkpoint and its data lie, as far as that is known."""
+        return [self.source, *self.lineage.data]
+
+    @property
+    def parent(self) -> Source | None:
+        """What it was trained from; None if nothing says so."""
+        return self.lineage.parent
 
 
 class Chains:
@@ -51,30 +61,30 @@ class Chains:
 
     def link(self, version: Version) -> Link:
         """A registered version with what its checkpoint says."""
-        manifest = known_manifest(version.source, CHECKPOINT) or {}
+        manifest = known_manifest(version.source, CheckpointManifest)
         named = sorted(alias for alias, number in self.aliases.items() if number == version.version)
-        encoder = version.tags.get("encoder") or manifest.get("fingerprint")
+        encoder = version.lineage.encoder or (manifest.fingerprint if manifest else None)
         return Link(version, version.source, encoder, manifest, tuple(named))
 
     def find(self, encoder: str, before: Version | None = None) -> Version | None:
         """The newest version that this encoder is, of those before another if one is given."""
         older = [one for one in self.versions if before is None or int(one.version) < int(before.version)]
-        tagged = next((one for one in older if one.tags.get("encoder") == encoder), None)
+        tagged = next((one for one in older if one.lineage.encoder == encoder), None)
         if tagged is not None:
             return tagged
-        untagged = (one for one in older if "encoder" not in one.tags)
+        untagged = (one for one in older if not one.lineage.encoder)
         return next((one for one in untagged if self.link(one).encoder == encoder), None)
 
     def parent(self, link: Link) -> Link | None:
         """What it was trained from: a registered version, an unregistered checkpoint, or a base model."""
         if link.parent is None:
             return None
-        uri, encoder = link.parent
-        version = self.find(encoder, link.version)
+        parent = link.parent
+        version = self.find(parent.fingerprint, link.version)
         if version is not None:
             return self.link(version)
-        source = uri or "a model whose place is not recorded"
-        return Link(None, source, encoder, known_manifest(uri, CHECKPOINT) or {})
+        source = parent.uri or "a model whose place is not recorded"
+        return Link(None, source, parent.fingerprint, known_manifest(parent.uri, CheckpointManifest))
 
     def trace(self, start: Link, depth: int | None = None) -> Iterator[Link]:
         """The model, then each one that the one before it was trained from; at most `depth` of them."""
@@ -93,6 +103,6 @@ def name_of(version: Version) -> str:
 
 def describe_versions(versions: Sequence[Version]) -> str:
     """The newest few with their encoders, for an error that says what was found."""
-    shown = [f"{one.version} ({one.tags.get('encoder', 'encoder not recorded')})" for one in versions[:5]]
+    shown = [f"{one.version} ({one.lineage.encoder or 'encoder not recorded'})" for one in versions[:5]]
     more = f" and {len(versions) - 5} older" if len(versions) > 5 else ""
     return ", ".join(shown) + more if shown else "none"

@@ -1,19 +1,21 @@
 """Which models descend from others, by the encoders that versions and runs name. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+
+from medembed.tags import Lineage
 
 
-def find_descent(encoders: Iterable[str], lineage: Iterable[Mapping[str, str]]) -> set[str]:
-    """Encoders that were trained from these, in any number of steps; `lineage` are tags `encoder` and `parent`."""
+def find_descent(encoders: Iterable[str], lineages: Iterable[Lineage]) -> set[str]:
+    """Encoders that were trained from these, in any number of steps."""
     children: dict[str, set[str]] = defaultdict(set)
-    for tags in lineage:
-        if "encoder" in tags and "parent" in tags:
-            children[tags["parent"]].add(tags["encoder"])
-    found: set[str] = set()
+    for lineage in lineages:
+        if lineage.encoder and lineage.parent:
+            children[lineage.parent.fingerprint].add(lineage.encoder)
+    descendants: set[str] = set()
     todo = list(encoders)
     while todo:
-        new = children[todo.pop()] - found
-        found |= new
+        new = children[todo.pop()] - descendants
+        descendants |= new
         todo += new
-    return found
+    return descendants

@@ -9,9 +9,10 @@ from typing import Any
 
 from medembed import storage
 from medembed.custody.chain import Chains, Link, describe_versions
-from medembed.custody.places import CHECKPOINT, known_manifest
+from medembed.custody.inventory import known_manifest
 from medembed.encoding.table import find_newest
 from medembed.errors import ServiceError, StorageError
+from medembed.lineage import CheckpointManifest
 from medembed.registry.models import Registry
 
 _REPLICAS, _MODELS = "/health/replicas", "/v1/models"
@@ -41,10 +42,10 @@ def find(of: str, registry: Registry) -> Found:
 
 
 def _look_at(uri: str, chains: Chains) -> Found:
-    manifest = known_manifest(uri, CHECKPOINT)
+    manifest = known_manifest(uri, CheckpointManifest)
     if manifest is not None:
         version = next((one for one in chains.versions if one.source.rstrip("/") == uri.rstrip("/")), None)
-        return Found((chains.link(version) if version else Link(None, uri, manifest["fingerprint"], manifest),))
+        return Found((chains.link(version) if version else Link(None, uri, manifest.fingerprint, manifest),))
     table = find_newest(uri)
     if table is None:
         raise StorageError(

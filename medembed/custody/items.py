@@ -5,16 +5,20 @@ from typing import Any, Literal
 
 from medembed import storage
 from medembed.artifact import MANIFEST
-from medembed.custody.places import CHECKPOINT, known_manifest, known_table, places_of
+from medembed.custody.inventory import known_manifest, known_table
 from medembed.custody.remove import MARK
-from medembed.data.dataset import KIND as DATASET
 from medembed.encoding.table import open_lance
-from medembed.mining.examples import KIND as EXAMPLES
+from medembed.lineage import CheckpointManifest, DatasetManifest, ExamplesManifest, Manifest, Source
 from medembed.registry.models import Version
 from medembed.schema import fingerprint
 
 Kind = Literal["checkpoint", "dataset", "examples", "table"]
 FOLDERS: dict[Kind, str] = {"checkpoint": "models", "dataset": "data", "examples": "examples", "table": "tables"}
+_MANIFESTS: dict[Kind, type[Manifest]] = {
+    "checkpoint": CheckpointManifest,
+    "dataset": DatasetManifest,
+    "examples": ExamplesManifest,
+}
 _COPIED = ("file", "package", *storage.REMOTE)
 
 
@@ -41,53 +45,53 @@ def part_of(folder: str) -> str:
 
 def items_of(version: Version) -> tuple[dict[Kind, Item], dict[Kind, str]]:
     """(what there is of a version, what is recorded and gone or cannot be read)."""
-    places, gone = places_of(version), dict[Kind, str]()
-    found: dict[Kind, Item] = {}
-    named: dict[Kind, str | None] = {
-        "checkpoint": places.checkpoint, "dataset": places.dataset, "examples": places.examples,
-    }  # fmt: skip
-    for kind, uri in named.items():
-        item = _folder_item(kind, uri) if uri and storage.scheme(uri) in _COPIED else None
+    lineage = version.lineage
+    named: dict[Kind, Source | None] = {
+        "checkpoint": Source(lineage.encoder or "", version.source),
+        "dataset": lineage.dataset,
+        "examples": lineage.examples,
+        "table": lineage.table,
+    }
+    there, gone = dict[Kind, Item](), dict[Kind, str]()
+    for kind, source in named.items():
+        if source is None or source.uri is None:
+            continue
+        item = table_item(source) if kind == "table" else _folder_item(kind, source.uri)
         if item is not None:
-            found[kind] = item
-        elif uri:
-            gone[kind] = uri
-    if places.table:
-        item = table_item(places.table, places.table_version)
-        if item is not None:
-            found["table"] = item
+            there[kind] = item
         else:
-            gone["table"] = f"{places.table} version {places.table_version}"
-    return found, gone
+            gone[kind] = f"{source.uri} version {source.version}" if kind == "table" else source.uri
+    return there, gone
 
 
-def table_item(uri: str, number: int | None = None) -> Item | None:
+def table_item(source: Source) -> Item | None:
     """The files of one version of a table, by default the newest, as Lance lists them; None if one is gone."""
-    table = known_table(uri, number)
+    table = known_table(source)
     if table is None:
         return None
-    rows = open_lance(uri, table.version).tracked_files(min_version=table.version).read_all()
-    needed = {
-        row["path"] for row in rows.select(["version", "path"]).to_pylist() if row["version"] == table.version
-    }  # fmt: skip
-    files = {name: facts for name, facts in _listed(uri).items() if name in needed}
-    return Item("table", uri, files, sorted(files)) if files.keys() == needed else None
+    rows = open_lance(table.uri, table.version).tracked_files(min_version=table.version).read_all()
+    tracked = rows.select(["version", "path"]).to_pylist()
+    needed = {row["path"] for row in tracked if row["version"] == table.version}
+    files = {name: facts for name, facts in _listed(table.uri).items() if name in needed}
+    return Item("table", table.uri, files, sorted(files)) if files.keys() == needed else None
 
 
 def _folder_item(kind: Kind, uri: str) -> Item | None:
     """The files that a folder's manifest names, and the manifest; of a model without one, all files."""
+    if storage.scheme(uri) not in _COPIED:
+        return None
     files = _listed(uri)
     if MARK in files:  # a removal has begun
         return None
-    manifest = known_manifest(uri, {"checkpoint": CHECKPOINT, "dataset": DATASET, "examples": EXAMPLES}[kind])
+    manifest = known_manifest(uri, _MANIFESTS[kind])
     if manifest is not None:
-        wanted = {*manifest["files"], MANIFEST}
+        wanted = {*manifest.files, MANIFEST}
         if wanted - files.keys():
             return None
         files = {name: facts for name, facts in files.items() if name in wanted}
     elif kind != "checkpoint" or not files:
         return None
-    return Item(kind, uri, files, manifest and manifest["key"])
+    return Item(kind, uri, files, manifest and manifest.key)
 
 
 def _listed(uri: str) -> dict[str, tuple[int, int]]:

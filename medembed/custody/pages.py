@@ -1,31 +1,11 @@
-"""Erased ids in what people read: JSON, where an entry that names one goes, and pages, which cannot be taken apart."""
+"""Erased ids in pages that people read, which cannot be taken apart: one that shows such an id is replaced."""
 
-from collections import Counter
-from collections.abc import Collection
+from datetime import UTC, datetime
 from html.parser import HTMLParser
-from typing import Any
 
-from medembed.custody.rewrite import today
 from medembed.custody.wanted import Wanted
 from medembed.privacy import show_id
 from medembed.schema import document_of
-
-_NAMES = ("query_id", "document_id", "document", "row_id", "positive_id", "negative_id")
-
-
-def without_ids(value: Any, wanted: Wanted, gone: Collection[str], counts: Counter[str]) -> Any:
-    """JSON without entries of lists that are an erased document or a query in `gone`, or that name one."""
-
-    def goes(entry: Any) -> bool:
-        names = [entry.get(name) for name in _NAMES] if isinstance(entry, dict) else [entry]
-        return any(isinstance(name, str) and (name in gone or wanted.has_row(name)) for name in names)
-
-    if isinstance(value, dict):
-        return {name: without_ids(one, wanted, gone, counts) for name, one in value.items()}
-    if not isinstance(value, list):
-        return value
-    counts["entries of a report"] += sum(map(goes, value))
-    return [without_ids(one, wanted, gone, counts) for one in value if not goes(one)]
 
 
 def clean_page(page: bytes, wanted: Wanted) -> bytes | None:
@@ -46,6 +26,11 @@ def texts_of(page: bytes) -> set[str]:
     shown.feed(page.decode(errors="replace"))
     shown.close()
     return shown.names
+
+
+def today() -> str:
+    """The date, as manifests, tags and pages have it."""
+    return datetime.now(UTC).date().isoformat()
 
 
 class _Shown(HTMLParser):

@@ -4,24 +4,24 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from medembed import storage
 from medembed.artifact import read_manifest
-from medembed.custody.backup import KIND, RUNS, check_whole
+from medembed.custody.backup import RUNS, check_whole
 from medembed.custody.copies import PART, Stamp, copy_file, stamp_of
-from medembed.custody.items import FOLDERS, Kind
+from medembed.custody.items import FOLDERS
 from medembed.errors import ServiceError, StorageError
+from medembed.lineage import BackupManifest, Copied, CopiedRun
 from medembed.progress import track
 from medembed.registry.catalog import all_versions, delete_version
 from medembed.registry.models import Registry
 from medembed.registry.runs import write_run
+from medembed.tags import move
 
 logger = logging.getLogger(__name__)
 
 _BEGUN = "restoring"  # tag of a registered model: the backup that is being restored into it
 _PLACEHOLDER = "placeholder"  # tag of a version that only takes a number which the backup does not have
-_TAGS: dict[Kind, str] = {"dataset": "dataset_uri", "examples": "examples_uri", "table": "table"}
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,16 @@ def restore(backup: str, output: str, registry: Registry) -> Restored:
     Interrupted, the same call goes on. Raises StorageError for a file that is not what the backup's manifest says, here
     or at `output`, ServiceError if the registry has this model already.
     """
-    manifest = read_manifest(backup, KIND)
+    manifest = read_manifest(backup, BackupManifest)
     check_whole(backup, manifest)
     registry.check_output(output)
     check_registry(registry, manifest)
-    files = {name: facts for name, facts in manifest["files"].items() if not name.startswith(f"{RUNS}/")}
+    files = {name: facts for name, facts in manifest.copies.items() if not name.startswith(f"{RUNS}/")}
     _check_names(backup, files)
     copied = _copy_all(backup, output, files)
     _register(registry, backup, output, manifest)
-    size = sum(facts["bytes"] for facts in files.values())
-    return Restored(len(manifest["versions"]), len(files), size, copied)
+    size = sum(copied.bytes for copied in files.values())
+    return Restored(len(manifest.versions), len(files), size, copied)
 
 
 def _check_names(backup: str, names: Iterable[str]) -> None:
@@ -62,17 +62,17 @@ def _check_names(backup: str, names: Iterable[str]) -> None:
         )
 
 
-def check_registry(registry: Registry, manifest: Mapping[str, Any]) -> None:
+def check_registry(registry: Registry, manifest: BackupManifest) -> None:
     """Raises ServiceError if the model is registered, but for what a restoration of the same state has begun."""
     name = registry.config.model_name
-    if name != manifest["name"]:
+    if name != manifest.name:
         raise ServiceError(
-            f"registry.model_name: found {name!r}, but the backup holds {manifest['name']!r}; give "
-            f"registry.model_name={manifest['name']}."
+            f"registry.model_name: found {name!r}, but the backup holds {manifest.name!r}; give "
+            f"registry.model_name={manifest.name}."
         )
     found = registry.client.search_registered_models(filter_string=f"name = '{name}'")
-    begun = found[0].tags.get(_BEGUN) if found else manifest["key"]
-    if begun != manifest["key"]:
+    begun = found[0].tags.get(_BEGUN) if found else manifest.key
+    if begun != manifest.key:
         state = (
             f"is registered already, with {len(all_versions(registry, name))} versions" if begun is None
             else "a restoration into this registry was interrupted, and the backup has changed since"
@@ -83,20 +83,20 @@ def check_registry(registry: Registry, manifest: Mapping[str, Any]) -> None:
         )
 
 
-def _copy_all(backup: str, output: str, files: Mapping[str, Mapping[str, Any]]) -> int:
+def _copy_all(backup: str, output: str, files: Mapping[str, Copied]) -> int:
     """How many files were copied; those that are there and right are not, and nothing is written over."""
     prefix = output.rstrip("/") + "/"
     found = {name.removeprefix(prefix): size for name, size, _ in storage.find_files(output)}
     there = {name for name in found if name.split("/")[0] in FOLDERS.values() and not name.endswith(PART)}
     for name in sorted(there):
-        if name not in files or files[name]["bytes"] != found[name]:
+        if name not in files or files[name].bytes != found[name]:
             raise _other(output, name)
 
     def copies() -> Iterator[tuple[int, bool]]:
         done = 0
         for name, facts in files.items():
             source, target = storage.join(backup, name), storage.join(output, name)
-            wanted = Stamp(facts["hash"], facts["bytes"])
+            wanted = Stamp(facts.hash, facts.bytes)
             is_new = name not in there
             if not is_new and stamp_of(target) != wanted:
                 raise _other(output, name)
@@ -108,7 +108,7 @@ def _copy_all(backup: str, output: str, files: Mapping[str, Mapping[str, Any]]) 
             before, done = done, done + wanted.bytes
             yield (done >> 20) - (before >> 20), is_new
 
-    total = sum(facts["bytes"] for facts in files.values())
+    total = sum(copied.bytes for copied in files.values())
     return sum(track(copies(), total >> 20, "restore", "MiB"))
 
 
@@ -119,21 +119,22 @@ def _other(output: str, name: str) -> StorageError:
     )
 
 
-def _register(registry: Registry, backup: str, output: str, manifest: Mapping[str, Any]) -> None:
+def _register(registry: Registry, backup: str, output: str, manifest: BackupManifest) -> None:
     """Registers versions in the order of their numbers; gaps are filled by placeholders, which then go."""
-    name, versions = manifest["name"], manifest["versions"]
+    name, versions = manifest.name, manifest.versions
     if not registry.client.search_registered_models(filter_string=f"name = '{name}'"):
-        registry.client.create_registered_model(name, tags={_BEGUN: manifest["key"]})
+        registry.client.create_registered_model(name, tags={_BEGUN: manifest.key})
     first = max((int(one.version) for one in all_versions(registry, name)), default=0) + 1
     for number in range(first, max(map(int, versions), default=0) + 1):
         one = versions.get(str(number))
         if one is None:
-            any_source = storage.join(output, next(iter(versions.values()))["places"]["checkpoint"])
+            any_source = storage.join(output, next(iter(versions.values())).places["checkpoint"])
             made = registry.client.create_model_version(name, source=any_source, tags={_PLACEHOLDER: "true"})
         else:
-            tags = move_tags(one, output)
-            run_id = _restore_run(registry, backup, one["run"], tags, manifest) if one["run_id"] else None
-            source = storage.join(output, one["places"]["checkpoint"])
+            places = {kind: storage.join(output, folder) for kind, folder in one.places.items()}
+            tags = move(one.tags, places)
+            run_id = _restore_run(registry, backup, one.run, places, manifest) if one.run else None
+            source = storage.join(output, one.places["checkpoint"])
             made = registry.client.create_model_version(name, source=source, run_id=run_id, tags=tags)
         if str(made.version) != str(number):
             raise ServiceError(
@@ -143,33 +144,24 @@ def _register(registry: Registry, backup: str, output: str, manifest: Mapping[st
     for version in all_versions(registry, name):
         if _PLACEHOLDER in version.tags:
             delete_version(registry, version)
-    for run in manifest.get("runs", ()):  # older backups have none
+    for run in manifest.runs:
         _restore_run(registry, backup, run, {}, manifest)
-    for alias, number in manifest["aliases"].items():
-        registry.client.set_registered_model_alias(name, alias, number)
+    for alias, champion in manifest.aliases.items():
+        registry.client.set_registered_model_alias(name, alias, champion)
     registry.client.delete_registered_model_tag(name, _BEGUN)
 
 
-def move_tags(version: Mapping[str, Any], output: str) -> dict[str, str]:
-    """A version's tags with the new places of what the backup has of it."""
-    places = {kind: storage.join(output, folder) for kind, folder in version["places"].items()}
-    return version["tags"] | {tag: places[kind] for kind, tag in _TAGS.items() if kind in places}
-
-
 def _restore_run(
-    registry: Registry, backup: str, run: Mapping[str, Any], tags: Mapping[str, str], manifest: Mapping[str, Any]
+    registry: Registry, backup: str, run: CopiedRun, places: Mapping[str, str], manifest: BackupManifest
 ) -> str:
-    """Writes a run, with the new places among these tags; returns its id."""
+    """Writes a run, whose tags name these new places; returns its id."""
 
     def read(name: str) -> bytes:
-        uri, wanted = storage.join(backup, name), manifest["files"][name]
-        if stamp_of(uri) != Stamp(wanted["hash"], wanted["bytes"]):
+        uri, wanted = storage.join(backup, name), manifest.copies[name]
+        if stamp_of(uri) != Stamp(wanted.hash, wanted.bytes):
             raise StorageError(f"{uri}: damaged: it is not what the backup's manifest says.")
         return storage.read_bytes(uri)
 
-    artifacts = {path: read(name) for path, name in run["artifacts"].items()}
-    moved = {tag: tags[tag] for tag in (*_TAGS.values(), "table_version") if tag in tags}
-    return write_run(registry, json.loads(read(run["facts"])), moved, artifacts)
-
-
-assert set(FOLDERS) >= set(_TAGS)
+    artifacts = {path: read(name) for path, name in run.artifacts.items()}
+    facts = json.loads(read(run.facts))
+    return write_run(registry, facts, move(facts["tags"], places), artifacts)

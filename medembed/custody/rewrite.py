@@ -1,111 +1,134 @@
-"""Files of a finished output changed: a reader sees all the changes or none, and what is replaced is gone afterwards.
+"""Erased rows taken out of a data set: a reader sees all the changes or none, and what is replaced is gone afterwards.
 
-Object stores have no rename. So a changed file gets a new name, the manifest is swapped in one write, and then the old
-files go; the manifest lists those that are about to go, so that a run after a death between the two removes them.
+Object stores have no rename. So a changed file gets a new name, the manifest is swapped in one write, and then all
+files go that it does not name; a run after a death between the two finds them, and removes them.
 """
 
-import json
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
 from medembed import storage
-from medembed.artifact import MANIFEST
-from medembed.errors import StorageError
-from medembed.schema import content_hash
+from medembed.artifact import write_manifest
+from medembed.custody.pages import today
+from medembed.custody.wanted import Wanted
+from medembed.data.dataset import Dataset, leftovers, tidy
+from medembed.lineage import DatasetManifest, Erased
+from medembed.privacy import show_id
+from medembed.schema import content_hash, document_of
 
-LEAVING = "leaving"  # names of files that the manifest names no more and that are to be removed
-ERASED = "erased"  # how many rows were removed, and when last
 _SUFFIX = re.compile(r"-e[0-9a-f]{8}(?=\.\w+$)")
+_WITH_ROWS = ("corpus", "queries", "qrels", "held_out")
 
 
-class Rewrite:
-    """The changes of one output, `manifest` being what it has."""
+@dataclass
+class _Changes:
+    """What erasing changes: counts of rows by folder, of queries by split, and the files that come in place of others.
 
-    def __init__(self, uri: str, manifest: Mapping[str, Any]) -> None:
-        self.uri, self.manifest = uri, dict(manifest)
-        self.new: dict[str, str | None] = {}
-        self.rows: dict[str, int] = {}
+    `renamed` {file: the file in its place}, None for one that has no row left; `rows` {new file: its rows}.
+    """
 
-    def replace(self, name: str, table: pa.Table) -> None:
-        """Writes a table in the place of a Parquet file; one without rows takes the file away."""
-        if table.num_rows == 0:
-            self.new[name] = None
-            return
-        buffer = storage.parquet_bytes(table)
-        self.replace_bytes(name, buffer)
-        self.rows[name] = table.num_rows
-
-    def replace_bytes(self, name: str, data: bytes) -> None:
-        """Writes bytes in the place of a file."""
-        stem, dot, ending = _SUFFIX.sub("", name).rpartition(".")
-        new = f"{stem}-e{content_hash(data)[:8]}{dot}{ending}"
-        storage.write_bytes(storage.join(self.uri, new), data)
-        self.new[name] = new
-
-    def commit(self, entries: Mapping[str, Any]) -> None:
-        """Swaps the manifest, with these entries in it, and removes what it no longer names."""
-        gone = [name for name, new in self.new.items() if new != name]
-        names = [self.new.get(name, name) for name in self.manifest["files"]]
-        manifest = self.manifest | {"files": [name for name in names if name]}
-        if isinstance(manifest.get("rows"), dict):  # a data set's, by file
-            sizes = ((self.new.get(name, name), self.rows.get(name, size)) for name, size in manifest["rows"].items())
-            manifest["rows"] = {name: size for name, size in sizes if name}
-        write_manifest(self.uri, manifest | dict(entries) | {LEAVING: gone})
-        finish(self.uri, manifest | dict(entries) | {LEAVING: gone})
+    counts: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)
+    documents: set[str] = field(default_factory=set)
+    renamed: dict[str, str | None] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
 
 
-def is_unfinished(manifest: Mapping[str, Any]) -> bool:
-    """Whether a run died between swapping the manifest and removing what it no longer names."""
-    return LEAVING in manifest
+def erase_from_dataset(dataset: Dataset, wanted: Wanted, *, write: bool) -> Counter[str]:
+    """Counts documents, judgments of them, and queries that are named or left without a positive; `write` erases."""
+    left = leftovers(dataset)
+    if write and left:
+        tidy(dataset)
+    changes = _Changes()
+    for name in dataset.manifest.files:
+        folder = name.partition("/")[0]
+        if folder not in _WITH_ROWS:
+            continue
+        before, seen = storage.read_parquet(storage.join(dataset.uri, name)), changes.counts.total()
+        after = _change(folder, before, dataset.fingerprint, wanted, changes)
+        changes.counts[folder] += before.num_rows - after.num_rows
+        if write and changes.counts.total() != seen:
+            _write(dataset.uri, name, after, changes)
+    if changes.renamed:
+        manifest = _describe(dataset.manifest, wanted, changes)
+        write_manifest(dataset.uri, manifest)
+        tidy(Dataset(dataset.uri, manifest))
+    if not write and left:
+        changes.counts["files that an interrupted run left"] += 1
+    return +changes.counts
 
 
-def finish(uri: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Removes what is leaving, and new files that no manifest came to name; returns the manifest."""
-    manifest = dict(manifest)
-    named, leaving = set(manifest["files"]), set(manifest.pop(LEAVING, ()))
-    for name in storage.list_files(uri):
-        if name not in named and (name in leaving or _SUFFIX.search(name)):
-            storage.delete_file(storage.join(uri, name))
-    write_manifest(uri, manifest)
-    return manifest
+def _change(folder: str, table: pa.Table, dataset: str, wanted: Wanted, changes: _Changes) -> pa.Table:
+    """The rows that stay; a group that bears an erased document's id gets another name."""
+    if folder == "corpus":
+        new = wanted.without_rows(table)
+        gone = map(document_of, table["document_id"].to_pylist())
+        changes.documents |= set(gone).difference(map(document_of, new["document_id"].to_pylist()))
+        return new
+    table_left = wanted.without_queries(table, dataset)
+    if folder != "queries":
+        return wanted.without_rows(table_left)
+    changes.splits += Counter(table["split"].to_pylist()) - Counter(table_left["split"].to_pylist())
+    names = table_left["group_id"].to_pylist()
+    renamed = [wanted.group(name) for name in names]
+    changes.counts["group names"] += sum(one != other for one, other in zip(names, renamed, strict=True))
+    place = table_left.column_names.index("group_id")
+    return table_left.set_column(place, table_left.schema.field(place), pa.array(renamed, pa.string()))
 
 
-def write_manifest(uri: str, manifest: Mapping[str, Any]) -> None:
-    """Puts a manifest in the place of the one that is there, whole or not at all."""
-    text = json.dumps(manifest, indent=2, ensure_ascii=False)
-    storage.write_bytes(storage.join(uri, MANIFEST), text.encode())
+def _write(uri: str, name: str, table: pa.Table, changes: _Changes) -> None:
+    if table.num_rows == 0:
+        changes.renamed[name] = None
+        return
+    data = storage.parquet_bytes(table)
+    stem, dot, ending = _SUFFIX.sub("", name).rpartition(".")
+    new = f"{stem}-e{content_hash(data)[:8]}{dot}{ending}"
+    storage.write_bytes(storage.join(uri, new), data)
+    changes.renamed[name] = new
+    changes.rows[new] = table.num_rows
 
 
-def read_table(uri: str) -> pa.Table:
-    """A Parquet or Arrow file. Raises StorageError if it is damaged."""
-    if not uri.endswith(".arrow"):
-        return storage.read_parquet(uri)
-    try:
-        return pa.ipc.open_file(pa.BufferReader(storage.read_bytes(uri))).read_all()
-    except pa.ArrowException:
-        raise StorageError(f"{uri}: not a readable Arrow file.") from None
+def _describe(manifest: DatasetManifest, wanted: Wanted, changes: _Changes) -> DatasetManifest:
+    """What the manifest says afterwards."""
+    counts, renamed = changes.counts, changes.renamed
+    less = {"queries": counts["queries"], "judgments": counts["qrels"], "chunks": counts["corpus"]}
+    less["documents"] = len(changes.documents)
+    files = [renamed.get(name, name) for name in manifest.files]
+    rows = {renamed.get(name, name): count for name, count in manifest.rows.items()}
+    rows |= {name: count for name, count in changes.rows.items() if name in rows}
+    before = manifest.erased.rows if manifest.erased else 0
+    lost = wanted.queries_of(manifest.fingerprint) - wanted.queries
+    hashes = {_hash(manifest.fingerprint, name) for name in lost}
+    return replace(
+        manifest,
+        files=tuple(name for name in files if name),
+        rows={name: count for name, count in rows.items() if name},
+        counts={name: count - less.get(name, 0) for name, count in manifest.counts.items()},
+        splits={name: count - changes.splits[name] for name, count in manifest.splits.items()},
+        held_out=manifest.held_out - counts["held_out"],
+        erased=Erased(before + counts.total(), today()),
+        erased_queries=tuple(sorted(hashes.union(manifest.erased_queries))),
+    )
 
 
-def read_json(uri: str) -> Any:
-    """What a JSON file holds. Raises StorageError if it is damaged."""
-    try:
-        return json.loads(storage.read_bytes(uri))
-    except ValueError:
-        raise StorageError(f"{uri}: not JSON; the file is damaged.") from None
+def _hash(dataset: str, query_id: str) -> str:
+    """By which a data set remembers a query that it has lost, so that what is found only later loses it too.
+
+    The hash is one way, but whoever guesses the id can confirm it. A page may name the id, or a hash of it.
+    """
+    return content_hash(f"{dataset}\n{show_id(query_id)}")[:16]
 
 
-def arrow_bytes(table: pa.Table) -> bytes:
-    """A table as an Arrow file."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
-
-
-def today() -> str:
-    """The date, as manifests and tags have it."""
-    return datetime.now(UTC).date().isoformat()
+def recall_lost(datasets: Iterable[DatasetManifest], named: Iterable[str]) -> dict[str, frozenset[str]]:
+    """{fingerprint of a data set: queries that it has lost, of those that something names still}."""
+    names = set(named)
+    lost: dict[str, frozenset[str]] = {}
+    for manifest in datasets:
+        hashes = frozenset(manifest.erased_queries)
+        again = {name for name in names if hashes and _hash(manifest.fingerprint, name) in hashes}
+        lost[manifest.fingerprint] = lost.get(manifest.fingerprint, frozenset()) | again
+    return lost

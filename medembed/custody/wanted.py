@@ -1,6 +1,6 @@
 """Which documents and queries are to be erased, and what is erased with them. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -31,9 +31,22 @@ class Wanted:
                 return True
         return False
 
-    def queries_of(self, dataset: str) -> frozenset[str]:
-        """Queries to erase from what was made of a data set; of one that was not found, those of all."""
-        if dataset in self.lost:
+    def has_query(self, query_id: str, dataset: str | None) -> bool:
+        """Whether a query of a data set is among them, or lost; of one that is not known, whether any has lost it."""
+        if query_id in self.queries:
+            self.met.add(query_id)
+            return True
+        return query_id in self.queries_of(dataset)
+
+    def has_any(self, documents: Iterable[str], queries: Iterable[str], dataset: str | None) -> bool:
+        """Whether any of these is among them."""
+        erased = [name for name in documents if self.has_row(name)]  # no `any`: all are noted as met
+        erased += [name for name in queries if self.has_query(name, dataset)]
+        return bool(erased)
+
+    def queries_of(self, dataset: str | None) -> frozenset[str]:
+        """Queries to erase from what was made of a data set; of one that is not known, those of all."""
+        if dataset is not None and dataset in self.lost:
             return self.queries | self.lost[dataset]
         return self.queries.union(*self.lost.values())
 
@@ -41,15 +54,15 @@ class Wanted:
         """The name of a group of queries, which is the id of one of its documents; another if that is erased."""
         return f"erased-{content_hash(name)[:12]}" if name is not None and self.has_row(name) else name
 
-    def without_queries(self, table: pa.Table, column: str, gone: frozenset[str]) -> pa.Table:
-        """The rows of other queries than these."""
-        names = table[column].to_pylist()
-        self.met.update(self.queries.intersection(names))
-        return table.filter(pa.array([one not in gone for one in names], pa.bool_()))
+    def without_queries(self, table: pa.Table, dataset: str) -> pa.Table:
+        """The rows of other queries."""
+        return table.filter(
+            pa.array([not self.has_query(one, dataset) for one in table["query_id"].to_pylist()], pa.bool_())
+        )
 
-    def without_rows(self, table: pa.Table, column: str = "document_id") -> pa.Table:
+    def without_rows(self, table: pa.Table) -> pa.Table:
         """The rows of other documents."""
-        return table.filter(pa.array([not self.has_row(one) for one in table[column].to_pylist()], pa.bool_()))
+        return table.filter(pa.array([not self.has_row(one) for one in table["document_id"].to_pylist()], pa.bool_()))
 
 
 def find_lost(dataset: Dataset, wanted: Wanted) -> frozenset[str]:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from medembed import storage
 from medembed.artifact import MANIFEST, NewOutput, find_output, place
 from medembed.data.config import SourceConfig
-from medembed.data.dataset import KIND, Dataset, format_counts, open_dataset, to_table
+from medembed.data.dataset import Dataset, format_counts, open_dataset, to_table
 from medembed.data.files import locate, read_part
 from medembed.data.finish import ROWS_PER_FILE
 from medembed.data.language import detect_language
@@ -28,6 +28,7 @@ from medembed.data.rows import BadRow, Record
 from medembed.data.shapes import to_record
 from medembed.data.stage import check_ids
 from medembed.errors import DataError, StorageError
+from medembed.lineage import DatasetManifest
 from medembed.privacy import show_id
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash, fingerprint
 
@@ -50,7 +51,7 @@ def open_collection(uri: str, output: str) -> Dataset:
         raise DataError(f"{error} Or give a data set made by `medembed prepare`.") from None
     key = fingerprint(["as it is", found.fingerprint])
     output = place(output, key)
-    manifest = find_output(output, KIND, key)
+    manifest = find_output(output, DatasetManifest, key)
     if manifest is not None:
         return Dataset(output, manifest)
     _remove(output)  # what a run that was killed has left
@@ -64,7 +65,7 @@ def open_collection(uri: str, output: str) -> Dataset:
 def _copy(parts: tuple[Part, ...], source: SourceConfig, output: str, key: str) -> Dataset:
     items = [{"number": number, "part": asdict(part)} for number, part in enumerate(_of_kind(parts, "corpus"))]
     written = run_parts(items, CopyCorpus, {"source": source, "output": output}, "read")
-    with NewOutput(output, KIND, key) as target:
+    with NewOutput(output, key) as target:
         rows = {file["name"]: int(file["rows"]) for row in written for file in row["files"]}
         target.files += rows
         known = _document_ids(source.path, output, list(rows))
@@ -79,12 +80,16 @@ def _copy(parts: tuple[Part, ...], source: SourceConfig, output: str, key: str) 
         logger.info("%s: as it is, %s; left out: %s", source.path, format_counts(counts), left_out)
         if elsewhere:
             logger.info("%d judged documents are not in the corpus: never found, as trec_eval has it", elsewhere)
-        entries = {
-            "fingerprint": key, "source": source.path, "format": "beir", "licence": None, "counts": counts,
-            "rows": rows, "splits": dict(Counter(row["split"] for row in queries)), "dropped": dict(judged.dropped),
-            "held_out": 0,
-        }  # fmt: skip
-        return Dataset(output, target.commit(entries))
+        manifest = DatasetManifest(
+            fingerprint=key,
+            source=source.path,
+            format="beir",
+            counts=counts,
+            rows=rows,
+            splits=dict(Counter(row["split"] for row in queries)),
+            dropped=dict(judged.dropped),
+        )
+        return Dataset(output, target.commit(manifest))
 
 
 def _remove(output: str) -> None:

@@ -10,9 +10,11 @@ import pyarrow.compute as pc
 from medembed import storage
 from medembed.artifact import read_manifest
 from medembed.errors import DataError
+from medembed.lineage import DatasetManifest, Source, TextFacts
 from medembed.schema import CHUNK_MARK, CORPUS, GROUPS, HELD_OUT, QRELS, QUERIES
 
-KIND = "data set"
+STAGING = "_staging"
+FOLDERS = (STAGING, "corpus", "queries", "qrels", "held_out", "groups")
 _BAD_ROWS_SHOWN = 3
 _LANGUAGES_SHOWN = 4
 
@@ -22,21 +24,26 @@ class Dataset:
     """A finished data set: where it lies and what its manifest says."""
 
     uri: str
-    manifest: dict[str, Any]
+    manifest: DatasetManifest
 
     @property
     def fingerprint(self) -> str:
-        return str(self.manifest["fingerprint"])
+        return self.manifest.fingerprint
+
+    @property
+    def as_source(self) -> Source:
+        """This data set, as what is made of it names it."""
+        return Source(self.fingerprint, self.uri)
 
     @property
     def hold_back(self) -> dict[str, str]:
         """{"tag" or "language": which} of the queries that were held back from training when it was prepared."""
-        kinds = self.manifest.get("config", {}).get("splits", {}).get("hold_back", {})
+        kinds = self.manifest.config.get("splits", {}).get("hold_back", {})
         return {kind: value for kind, value in kinds.items() if value is not None}
 
     def corpus_files(self) -> list[tuple[str, int]]:
         """(URI, number of rows) of the corpus files, in corpus order."""
-        rows = self.manifest["rows"]
+        rows = self.manifest.rows
         return [(storage.join(self.uri, name), rows[name]) for name in sorted(rows) if name.startswith("corpus/")]
 
     def corpus(self) -> pa.Table:
@@ -107,14 +114,29 @@ class Dataset:
     def _files(self, folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """An empty table, so that there is one, then each file of the folder."""
         yield schema.empty_table().select(columns or schema.names)
-        for name in self.manifest["files"]:
+        for name in self.manifest.files:
             if name.startswith(folder):
                 yield storage.read_parquet(storage.join(self.uri, name), columns)
 
 
 def open_dataset(uri: str) -> Dataset:
     """The data set at `uri`. Raises StorageError if there is no finished one."""
-    return Dataset(uri, read_manifest(uri, KIND))
+    return Dataset(uri, read_manifest(uri, DatasetManifest))
+
+
+def leftovers(dataset: Dataset) -> set[str]:
+    """Names of what runs have left in a finished data set's folders, those too that were killed."""
+    left = set(storage.list_files(dataset.uri)).difference(dataset.manifest.files)
+    return {name for name in left if name.partition("/")[0] in FOLDERS}
+
+
+def tidy(dataset: Dataset) -> None:
+    """Removes the leftovers."""
+    left = leftovers(dataset)
+    for name in left:
+        storage.delete_file(storage.join(dataset.uri, name))
+    if any(name.startswith(f"{STAGING}/") for name in left):
+        storage.delete_folder(storage.join(dataset.uri, STAGING))
 
 
 def require_queries(dataset: Dataset, wanted: Sequence[tuple[str | None, str | None]], use: str) -> None:
@@ -131,24 +153,25 @@ def require_queries(dataset: Dataset, wanted: Sequence[tuple[str | None, str | N
 def describe(dataset: Dataset) -> list[str]:
     """Lines for people: what was kept, what was left out by which rule, what the texts are like."""
     about = dataset.manifest
-    lengths = about["lengths"]
     lines = [
-        f"data set {dataset.fingerprint}: read {about['rows_read']:,} rows, kept {format_counts(about['counts'])}"
-        + (f" (queries: {format_counts(about['splits'])})" if about["splits"] else ""),
-        f"left out: {format_counts(about['dropped'], ': ') or 'nothing'}",
+        f"data set {dataset.fingerprint}: read {about.rows_read:,} rows, kept {format_counts(about.counts)}"
+        + (f" (queries: {format_counts(about.splits)})" if about.splits else ""),
+        f"left out: {format_counts(about.dropped, ': ') or 'nothing'}",
     ]
-    for kind in ("documents", "queries"):
-        if about["languages"][kind]:
-            longest = lengths[kind]
-            sampled = f" of every {lengths['every']}th text" if lengths["every"] > 1 else ""
-            lines.append(
-                f"{kind}: {_format_languages(about['languages'][kind])}; {lengths['unit']} p50 {longest['p50']:,}, "
-                f"p95 {longest['p95']:,}, longest {longest['p100']:,}{sampled}"
-            )
-    if about["held_out"]:
-        lines.append(f"held out of all splits: {about['held_out']:,} judgments, listed by id in held_out/")
-    lines += [f"malformed: {place}" for place in about["bad_rows"][:_BAD_ROWS_SHOWN]]
+    sampled = f" of every {about.length_every}th text" if about.length_every > 1 else ""
+    for kind, texts in (("documents", about.documents), ("queries", about.queries)):
+        if texts.languages:
+            lengths = _format_lengths(texts)
+            lines.append(f"{kind}: {_format_languages(texts.languages)}; {about.length_unit} {lengths}{sampled}")
+    if about.held_out:
+        lines.append(f"held out of all splits: {about.held_out:,} judgments, listed by id in held_out/")
+    lines += [f"malformed: {place}" for place in about.bad_rows[:_BAD_ROWS_SHOWN]]
     return lines
+
+
+def _format_lengths(texts: TextFacts) -> str:
+    lengths = texts.lengths
+    return f"p50 {lengths[50]:,}, p95 {lengths[95]:,}, longest {lengths[100]:,}"
 
 
 def _format_languages(counts: dict[str, int]) -> str:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from medembed.artifact import find_output, place
 from medembed.data.cleaning import clean_text
-from medembed.data.dataset import KIND, Dataset, to_table
+from medembed.data.dataset import Dataset, to_table
 from medembed.data.small import Tables, write_small
+from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash, fingerprint
 from medembed.spelling import words_key
 
@@ -64,7 +65,7 @@ def make_first_sentences(
     """
     key = fingerprint(["first sentences", identity, queries, documents])
     output = place(output, key)
-    manifest = find_output(output, KIND, key)
+    manifest = find_output(output, DatasetManifest, key)
     if manifest is not None:
         return Dataset(output, manifest)
     chosen = list(_choose(texts, documents))

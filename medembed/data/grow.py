@@ -56,12 +56,12 @@ def grow(
     read_as = Counter(one.describe() if one else "by fixed columns, or without rows" for one in mappings.values())
     for described, count in read_as.items():
         logger.info("%d files: %s", count, described)
-    taken = {**(previous.manifest.get("taken", {}) if previous else {}), **{name: _last(uri) for uri, name in files}}
-    entries = {"taken": taken, "previous": previous and {"uri": previous.uri, "fingerprint": previous.fingerprint}}
+    taken = {**(previous.manifest.taken if previous else {}), **{name: _last(uri) for uri, name in files}}
+    grown_from = previous.as_source if previous else None
     splits = splits.model_copy(update={"previous": previous.uri if previous else splits.previous})
     plan = Plan(
         Source(form, (*old, *new), ""), mappings, source, splits, output, key, tokenizer, generations(old, new),
-        entries, is_small=_is_small(previous, files), check=partial(_check_unchanged, files),
+        grown_from, taken, is_small=_is_small(previous, files), check=partial(_check_unchanged, files),
     )  # fmt: skip
     return make(plan)
 
@@ -89,7 +89,7 @@ def _check_unchanged(files: Sequence[tuple[str, str]]) -> None:
 
 def _is_small(previous: Dataset | None, files: Sequence[tuple[str, str]]) -> bool:
     """Whether workers would take longer to start than one process needs for all of it."""
-    rows = sum(previous.manifest["counts"].values()) if previous else 0
+    rows = sum(previous.manifest.counts.values()) if previous else 0
     return rows <= _FEW_ROWS and sum(size for uri, _ in files for _, size, _ in storage.find_files(uri)) <= PART_BYTES
 
 
@@ -99,9 +99,9 @@ def _last(uri: str) -> str:
 
 def describe_growth(previous: Dataset | None, dataset: Dataset) -> str:
     """What is new, in a line for people."""
-    before = previous.manifest["counts"] if previous else {}
-    dropped = dataset.manifest["dropped"]
-    added = {name: count - before.get(name, 0) for name, count in dataset.manifest["counts"].items()}
+    before = previous.manifest.counts if previous else {}
+    dropped = dataset.manifest.dropped
+    added = {name: count - before.get(name, 0) for name, count in dataset.manifest.counts.items()}
     edited = {kind: dropped.get(f"{kind} text edited", 0) for kind in ("document", "query")}
     told = [f"{count:+,} {name}" for name, count in added.items() if count]
     told += [f"{count:,} {kind} texts edited" for kind, count in edited.items() if count]

@@ -20,7 +20,7 @@ _DIGITS = 5
 
 def parts_of(dataset: Dataset) -> tuple[Part, ...]:
     """Its parts: the texts as they were cut when it was made, then all judgments."""
-    prefixed = [name.removeprefix(prefix) for name in dataset.manifest["files"] for prefix in _TEXTS
+    prefixed = [name.removeprefix(prefix) for name in dataset.manifest.files for prefix in _TEXTS
                 if name.startswith(prefix)]  # fmt: skip
     numbers = sorted({int(name[:_DIGITS]) for name in prefixed})
     texts = [Part(dataset.uri, DATASET, "rows", number, number + 1) for number in numbers]
@@ -43,14 +43,14 @@ def read_again(part: Part) -> Iterator[Record]:
 
 
 def _rows(dataset: Dataset, prefix: str) -> Iterator[dict[str, Any]]:
-    for name in sorted(dataset.manifest["files"]):
+    for name in sorted(dataset.manifest.files):
         if name.startswith(prefix):
             yield from storage.read_parquet(storage.join(dataset.uri, name)).to_pylist()
 
 
 def _documents(dataset: Dataset, number: int) -> Iterator[Document]:
     """Whole documents: rows of one document follow each other."""
-    overlap = int(dataset.manifest.get("config", {}).get("source", {}).get("chunk_overlap", 0))
+    overlap = dataset.manifest.chunk_overlap
     waiting: Document | None = None
     for row in _rows(dataset, f"corpus/part-{number:0{_DIGITS}d}-"):
         name, text = document_of(row["document_id"]), row["text"]

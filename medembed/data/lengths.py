@@ -32,9 +32,9 @@ class LengthSample:
         return len(text.split()) if self._tokenizer is None else len(self._tokenizer.encode(text).ids)
 
 
-def percentiles(lengths: Sequence[int]) -> dict[str, int]:
-    """{"p50": ..., "p100": ...}: the length that so many percent of texts do not exceed; empty for no texts."""
+def percentiles(lengths: Sequence[int]) -> dict[int, int]:
+    """{50: ..., 100: ...}: the length that so many percent of texts do not exceed; empty for no texts."""
     if not len(lengths):
         return {}
     values = np.percentile(np.asarray(lengths), PERCENTILES, method="inverted_cdf")
-    return {f"p{name}": int(value) for name, value in zip(PERCENTILES, values, strict=True)}
+    return dict(zip(PERCENTILES, map(int, values), strict=True))

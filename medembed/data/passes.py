@@ -20,7 +20,7 @@ from medembed import storage
 from medembed.artifact import NewOutput
 from medembed.data.columns import complete
 from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.dataset import KIND, Dataset, open_dataset
+from medembed.data.dataset import Dataset, open_dataset, tidy
 from medembed.data.duplicates import Flags, Ints
 from medembed.data.files import locate
 from medembed.data.finish import LINES, FinishPart, add_hashes, hash_rows
@@ -33,14 +33,14 @@ from medembed.data.parts import Part, Source
 from medembed.data.resolve import Resolved, resolve
 from medembed.data.stage import PLACES_KEPT, SCHEMAS, StagePart
 from medembed.errors import DataError
+from medembed.lineage import DatasetManifest, Origin, TextFacts
+from medembed.lineage import Source as MadeFrom
 from medembed.progress import track
 from medembed.schema import content_hash, fingerprint
 from medembed.spread import spread
 
 logger = logging.getLogger(__name__)
 
-STAGING = "_staging"
-FOLDERS = (STAGING, "corpus", "queries", "qrels", "held_out", "groups")
 _ROWS_PER_FILE = 100_000  # of the tables that the driver writes: keys, no texts
 
 
@@ -49,8 +49,8 @@ class Plan:
     """What goes into a data set, and where it goes. `tokenizer` is a tokenizer.json as text.
 
     `mappings` are those of the source's files by URI. `generation` [parts] says of a data set that grows which parts
-    are newer, and `entries` join its manifest. One that `is_small` is read here: workers would take longer to start.
-    `check` raises if what was read is not what was meant.
+    are newer; its manifest names what it was `grown_from`, and the landed files `taken`. One that `is_small` is read
+    here: workers would take longer to start. `check` raises if what was read is not what was meant.
     """
 
     found: Source
@@ -61,7 +61,8 @@ class Plan:
     key: str
     tokenizer: str | None
     generation: Ints | None = None
-    entries: dict[str, Any] = field(default_factory=dict)
+    grown_from: MadeFrom | None = None
+    taken: dict[str, str] = field(default_factory=dict)
     is_small: bool = False
     check: Callable[[], None] = lambda: None
 
@@ -79,14 +80,14 @@ def run_passes(plan: Plan, staging: str) -> Dataset:
     arguments = {"source": plan.source, "staging": staging, "output": plan.output, "tokenizer": plan.tokenizer}
     items = [{"number": row["number"], "files": list(row["files"])} for row in staged]
     written = run_parts(items, FinishPart, arguments | {"every": _every(resolved)}, "write", here=plan.is_small)
-    with NewOutput(plan.output, KIND, plan.key) as target:
+    with NewOutput(plan.output, plan.key) as target:
         target.files += [file["name"] for row in written for file in row["files"]]
         judged = _write_table(target, "qrels", resolved.qrels)
         _write_table(target, "held_out", resolved.held_out)
         _write_table(target, "groups", resolved.groups)
         identity = [*(_total_hash(written, kind) for kind in LINES), f"{judged:064x}"]
-        entries = {"fingerprint": fingerprint(identity), **_describe(plan, resolved, staged, written), **plan.entries}
-        dataset = Dataset(plan.output, target.commit(entries))
+        manifest = _describe(plan, resolved, staged, written, fingerprint(identity))
+        dataset = Dataset(plan.output, target.commit(manifest))
     tidy(dataset)
     return dataset
 
@@ -110,16 +111,6 @@ def _read(plan: Plan, staging: str) -> tuple[Plan, list[dict[str, Any]]]:
     anew = run_parts(todo, StagePart, reading, "read again", here=plan.is_small) if todo else []
     by_number = {row["number"]: row for row in [*staged, *anew]}
     return replace(plan, mappings=mappings), [by_number[row["number"]] for row in staged]
-
-
-def tidy(dataset: Dataset) -> None:
-    """Removes what runs have left in a finished data set's folders, those too that were killed."""
-    left = set(storage.list_files(dataset.uri)) - set(dataset.manifest["files"])
-    for name in left:
-        if name.partition("/")[0] in FOLDERS:
-            storage.delete_file(storage.join(dataset.uri, name))
-    if any(name.startswith(f"{STAGING}/") for name in left):
-        storage.delete_folder(storage.join(dataset.uri, STAGING))
 
 
 def remember(splits: SplitConfig) -> Memory:
@@ -226,41 +217,61 @@ def _is_old(plan: Plan, part: int) -> bool:
 
 
 def _describe(
-    plan: Plan, resolved: Resolved, staged: list[dict[str, Any]], written: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """The manifest's entries: what was read, kept, left out and why, and what the texts are like."""
+    plan: Plan,
+    resolved: Resolved,
+    staged: list[dict[str, Any]],
+    written: list[dict[str, Any]],
+    name: str,
+) -> DatasetManifest:
+    """What was read, kept, left out and why, and what the texts are like; `name` is the fingerprint."""
     dropped = Counter(resolved.dropped)
     for row in staged:
         dropped.update({entry["rule"]: int(entry["count"]) for entry in row["dropped"]})
-    sizes = {file["name"]: int(file["rows"]) for row in written for file in row["files"]}
-    unit = "words" if plan.tokenizer is None else "tokens"
-    rows = {folder: sum(n for name, n in sizes.items() if name.startswith(folder)) for folder in ("corpus", "queries")}
-    entries: dict[str, Any] = {
-        "source": plan.source.path,
-        "format": plan.found.format,
-        "shape": plan.mapping.shape if plan.mapping else plan.found.format,
-        "columns": {role: paths for role, paths in plan.mapping.columns if paths} if plan.mapping else {},
-        "licence": plan.source.licence,
-        "validated_by": plan.source.validated_by,
-        "rows_read": sum(int(row["rows"]) for row in staged if not _is_old(plan, row["number"])),
-        "counts": {"documents": rows["corpus"], "queries": rows["queries"], "judgments": resolved.qrels.num_rows},
-        "splits": resolved.splits,
-        "held_out": resolved.held_out.num_rows,
-        "dropped": {rule: count for rule, count in sorted(dropped.items()) if count},
-        "bad_rows": [place for row in staged for place in row["bad"]][:PLACES_KEPT],
-        "rows": sizes,
-        "lengths": {"unit": unit, "every": _every(resolved)},
-        "config": {"source": plan.source.model_dump(), "splits": plan.splits.model_dump()},
-    }
-    for kind in LINES:
-        languages: Counter[str] = Counter()
-        for row in written:
-            languages.update({entry["language"]: int(entry["count"]) for entry in row[f"{kind}_languages"]})
-        entries.setdefault("languages", {})[kind] = dict(languages.most_common())
-        entries["lengths"][kind] = percentiles([n for row in written for n in row[f"{kind}_lengths"]])
-    if plan.tokenizer is not None:
-        entries["lengths"]["tokenizer"] = content_hash(plan.tokenizer)[:16]
+    bad_rows = [place for row in staged for place in row["bad"]]
+    mapping = plan.mapping
+    rows = {file["name"]: int(file["rows"]) for row in written for file in row["files"]}
+    return DatasetManifest(
+        origin=Origin(dataset=plan.grown_from),
+        fingerprint=name,
+        source=plan.source.path,
+        format=plan.found.format,
+        shape=mapping.shape if mapping else plan.found.format,
+        columns={role: paths for role, paths in mapping.columns if paths} if mapping else {},
+        licence=plan.source.licence,
+        validated_by=plan.source.validated_by,
+        rows_read=sum(int(row["rows"]) for row in staged if not _is_old(plan, row["number"])),
+        counts=_count(plan, resolved, rows),
+        splits=resolved.splits,
+        held_out=resolved.held_out.num_rows,
+        dropped={rule: count for rule, count in sorted(dropped.items()) if count},
+        bad_rows=tuple(bad_rows[:PLACES_KEPT]),
+        rows=rows,
+        length_unit="words" if plan.tokenizer is None else "tokens",
+        length_every=_every(resolved),
+        tokenizer=None if plan.tokenizer is None else content_hash(plan.tokenizer)[:16],
+        documents=_describe_texts(written, "documents"),
+        queries=_describe_texts(written, "queries"),
+        chunk_overlap=plan.source.chunk_overlap,
+        config={"source": plan.source.model_dump(), "splits": plan.splits.model_dump()},
+        taken=plan.taken,
+    )
+
+
+def _count(plan: Plan, resolved: Resolved, rows: dict[str, int]) -> dict[str, int]:
+    """How many documents, queries and judgments were kept; of documents in chunks these too."""
+    corpus = sum(count for name, count in rows.items() if name.startswith("corpus"))
+    queries = sum(count for name, count in rows.items() if name.startswith("queries"))
+    counts = {"documents": corpus, "queries": queries, "judgments": resolved.qrels.num_rows}
     if plan.source.chunk_words is not None:
-        entries["counts"]["chunks"] = rows["corpus"]
-        entries["counts"]["documents"] = int(np.count_nonzero(resolved.documents["keep"].to_numpy()))
-    return entries
+        counts["chunks"] = corpus
+        counts["documents"] = int(np.count_nonzero(resolved.documents["keep"].to_numpy()))
+    return counts
+
+
+def _describe_texts(written: list[dict[str, Any]], kind: str) -> TextFacts:
+    languages: Counter[str] = Counter()
+    lengths: list[int] = []
+    for row in written:
+        languages.update({entry["language"]: int(entry["count"]) for entry in row[f"{kind}_languages"]})
+        lengths += row[f"{kind}_lengths"]
+    return TextFacts(dict(languages.most_common()), percentiles(lengths))

@@ -9,13 +9,14 @@ from medembed.artifact import find_output, place
 from medembed.data.column_names import SOURCE, explain_absent
 from medembed.data.columns import Seen, look
 from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.dataset import KIND, Dataset, open_dataset
+from medembed.data.dataset import FOLDERS, STAGING, Dataset, open_dataset, tidy
 from medembed.data.files import TABLES, locate, read_part
 from medembed.data.mapping import BEIR_ROLES, Mapping, find_mapping
 from medembed.data.parts import Part, Source, find_parts
-from medembed.data.passes import FOLDERS, STAGING, Plan, run_passes, tidy
+from medembed.data.passes import Plan, run_passes
 from medembed.data.rows import BadRow
 from medembed.errors import DataError, StorageError
+from medembed.lineage import DatasetManifest
 from medembed.schema import content_hash, fingerprint
 
 logger = logging.getLogger(__name__)
@@ -41,15 +42,16 @@ def prepare(source: SourceConfig, splits: SplitConfig, output: str, tokenizer: s
     mapping = choose_mapping(found, source)
     logger.info("%s: %s", source.path, mapping.describe() if mapping else f"{found.format}, by its fixed columns")
     mappings: dict[str, Mapping | None] = dict.fromkeys((part.uri for part in found.parts), mapping)
-    return make(Plan(found, mappings, source, splits, output, key, tokenizer))
+    previous = open_dataset(storage.absolute(splits.previous)).as_source if splits.previous else None
+    return make(Plan(found, mappings, source, splits, output, key, tokenizer, grown_from=previous))
 
 
 def find_made(output: str, key: str) -> Dataset | None:
     """The data set if it was made before; does what a run that died right after its commit has not done."""
-    manifest = find_output(output, KIND, key)
+    manifest = find_output(output, DatasetManifest, key)
     if manifest is None:
         return None
-    logger.info("data set %s: unchanged, reused", manifest["fingerprint"])
+    logger.info("data set %s: unchanged, reused", manifest.fingerprint)
     dataset = Dataset(output, manifest)
     tidy(dataset)
     return dataset
@@ -62,7 +64,7 @@ def make(plan: Plan) -> Dataset:
     try:
         return run_passes(plan, staging)
     except BaseException as error:
-        manifest = find_output(plan.output, KIND, plan.key)
+        manifest = find_output(plan.output, DatasetManifest, plan.key)
         if manifest is not None and isinstance(error, Exception):  # another run has made it meanwhile, and tidied up
             return Dataset(plan.output, manifest)
         storage.delete_folder(staging)

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medembed.artifact import NewOutput
-from medembed.data.dataset import KIND, Dataset
+from medembed.data.dataset import Dataset
+from medembed.lineage import DatasetManifest
 from medembed.schema import document_of
 
 
@@ -22,22 +23,21 @@ def write_small(output: str, key: str, tables: Tables, *, form: str, source: str
     """Write a data set at `output` whose fingerprint is `key`; all its queries are in the test split."""
     assert pc.all(pc.equal(tables.queries["split"], "test")).as_py()
     documents = {document_of(name) for name in tables.corpus["document_id"].to_pylist()}
-    with NewOutput(output, KIND, key) as target:
+    with NewOutput(output, key) as target:
         for folder, table in tables._asdict().items():
             target.write_parquet(f"{folder}/part-00000.parquet", table)
-        entries = {
-            "fingerprint": key,
-            "source": source,
-            "format": form,
-            "licence": licence,
-            "counts": {
-                "documents": len(documents),
-                "queries": tables.queries.num_rows,
-                "judgments": tables.qrels.num_rows,
-            },
-            "rows": {target.files[0]: tables.corpus.num_rows},
-            "splits": {"test": tables.queries.num_rows},
-            "dropped": {},
-            "held_out": 0,
+        counts = {
+            "documents": len(documents),
+            "queries": tables.queries.num_rows,
+            "judgments": tables.qrels.num_rows,
         }
-        return Dataset(output, target.commit(entries))
+        manifest = DatasetManifest(
+            fingerprint=key,
+            source=source,
+            format=form,
+            licence=licence,
+            counts=counts,
+            rows={target.files[0]: tables.corpus.num_rows},
+            splits={"test": tables.queries.num_rows},
+        )
+        return Dataset(output, target.commit(manifest))

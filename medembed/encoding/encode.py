@@ -262,7 +262,7 @@ def _check(
     if base is None:
         _check_free(output)
         if dimensions is not None:
-            check_trained([dimensions], read_card(folder).get("dimensions", ()), model_width(folder) or dimensions)
+            check_trained([dimensions], read_card(folder).dimensions, model_width(folder) or dimensions)
         return
     check_encoder(base, encoder)
     found, asked = (base.info.storage, base.info.width), (storage_type or base.info.storage, dimensions)

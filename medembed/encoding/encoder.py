@@ -68,7 +68,7 @@ class Encoder:
             model,
             config,
             fingerprint=fingerprint,
-            dimensions=[int(dimension) for dimension in read_card(folder).get("dimensions", ())],
+            dimensions=list(read_card(folder).dimensions),
             backend=None if settles_later and config.backend == "auto" else choose_backend(model, config),
         )
 

@@ -8,12 +8,11 @@ from medembed import storage
 from medembed.artifact import NewOutput, find_output, place
 from medembed.encoding.table import Table, read_shard
 from medembed.errors import StorageError
+from medembed.lineage import ExportManifest, Origin
 from medembed.matryoshka import check_dimensions, truncate
 from medembed.progress import track
 from medembed.schema import fingerprint
 from medembed.spread import spread
-
-KIND = "exported embeddings"
 
 
 class ExportShard:
@@ -43,13 +42,12 @@ def export(table: Table, output: str, dimensions: int | None, workers: int) -> s
     check_dimensions([dimensions], table.info.width)
     key = fingerprint([table.info.encoder, table.info.dataset, table.version, dimensions])
     output = place(output, key)
-    if find_output(output, KIND, key) is not None:
+    if find_output(output, ExportManifest, key) is not None:
         return output
     items = [{"number": number, "shard": shard, "rows": shard["rows"]} for number, shard in enumerate(table.shards())]
     arguments = {"output": output, "dimensions": dimensions}
-    with NewOutput(output, KIND, key) as target:
+    with NewOutput(output, key) as target:
         results = ((int(row["rows"]), row) for row in spread(items, ExportShard, arguments, workers=workers))
         target.files += sorted(row["name"] for row in track(results, table.rows, "export", "documents"))
-        target.commit({"encoder": table.info.encoder, "dataset": table.info.dataset, "dimensions": dimensions,
-                       "rows": table.rows})  # fmt: skip
+        target.commit(ExportManifest(origin=Origin(table=table.as_source), dimensions=dimensions, rows=table.rows))
     return output

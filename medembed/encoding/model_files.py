@@ -6,17 +6,21 @@ carries, or hf://organisation/name[@revision] for the Hugging Face hub.
 
 import fnmatch
 import hashlib
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from medembed import storage
+from medembed.artifact import parse
 from medembed.encoding.model_layout import Module, check_file, check_settings, list_modules, read_json, shared_settings
 from medembed.encoding.model_weights import check_types, hash_tensors, read_tensors
-from medembed.errors import MedEmbedError, ModelError
+from medembed.errors import MedEmbedError, ModelError, StorageError
+from medembed.lineage import CheckpointManifest
 from medembed.privacy import silence_telemetry
 from medembed.schema import fingerprint
 
@@ -57,10 +61,24 @@ def fetch_model(reference: str) -> Path:
     return folder
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """What MedEmbed wrote beside a checkpoint it trained; empty for a stock model."""
+def read_card(folder: Path) -> CheckpointManifest:
+    """What MedEmbed wrote beside a checkpoint that it trained; a stock model has trained no dimensions.
+
+    Raises ModelError for a card that is damaged.
+    """
     card = read_json(folder / CARD)
-    return card if isinstance(card, dict) else {}
+    try:
+        return parse(CheckpointManifest, card if isinstance(card, dict) else {}, str(folder / CARD))
+    except StorageError as error:
+        raise ModelError(str(error)) from None
+
+
+def save_card(folder: Path, manifest: CheckpointManifest) -> None:
+    """Writes the card of a checkpoint: its manifest, without what concerns its folder and its training."""
+    entries = asdict(manifest)
+    for name in ("key", "files", "config"):
+        del entries[name]
+    (folder / CARD).write_text(json.dumps(entries, indent=2))
 
 
 def read_tokenizer(reference: str) -> str | None:

@@ -20,6 +20,7 @@ from medembed.encoding.changes import Keys
 from medembed.encoding.codec import Codec, Storage
 from medembed.encoding.quantize import Ranges
 from medembed.errors import StorageError
+from medembed.lineage import Source
 from medembed.privacy import show_id
 
 METADATA_KEY, RANGES_KEY = b"medembed", b"medembed.ranges"
@@ -62,6 +63,11 @@ class Table:
     rows: int
     info: TableInfo
     is_unseen: bool = False
+
+    @property
+    def as_source(self) -> Source:
+        """This version of the table, as what is made of it names it."""
+        return Source(self.info.encoder, self.uri, self.version)
 
     def shards(self) -> list[Shard]:
         """The table's fragments, in table order."""

@@ -76,7 +76,7 @@ def compare_scores(sets: Sequence[RetentionSet], scores: AllScores, config: Rete
     sizes: dict[str, tuple[int, int]] = {}
     notes: list[str] = []
     for kept in sets:
-        documents = kept.dataset.manifest["counts"]["documents"]
+        documents = kept.dataset.manifest.document_count
         sizes[kept.name] = (_count(scores[model][kept.name]), documents)
         notes += [f"{kept.name} is {kept.worth}"] if kept.worth else []
         notes += [kept.unread] if kept.unread else []

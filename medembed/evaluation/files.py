@@ -12,9 +12,9 @@ from medembed.artifact import NewOutput, read_manifest
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.must_rank import Outcome
 from medembed.evaluation.result import Evaluation, Measured, Scored, Units
-from medembed.search.topk import Ranking
+from medembed.lineage import EvaluationManifest
+from medembed.search.ranking import Ranking
 
-KIND = "evaluation"
 RANKS_KEPT = 10
 BEST = pa.schema(
     [
@@ -24,7 +24,8 @@ BEST = pa.schema(
         ("scores", pa.list_(pa.float32())),
     ]
 )
-_UNITS = ["id", "group_id", "language", "tags", "dimension"]
+_IDS = {"queries": "query_id", "documents": "document_id", "pairs": "pair_id"}
+_UNITS = ["group_id", "language", "tags", "dimension"]  # after the column of ids
 _WEIGHT, _COSINE = "weight of ", "cosine of best "
 
 
@@ -37,11 +38,11 @@ def write_evaluation(target: NewOutput, result: Evaluation, best: Sequence[pa.Ta
     target.write_bytes("slices.json", to_json(nest_slices(result)))
     for name, family in (("queries", result.queries), ("documents", result.documents)):
         if family is not None:
-            target.write_parquet(f"{name}.parquet", _to_table(family))
+            target.write_parquet(f"{name}.parquet", _to_table(family, _IDS[name]))
     if result.pairs is not None:
         scored = Measured(result.pairs.units, {d: {"cosine": row} for d, row in result.pairs.cosines.items()},
                           {"cosine": result.pairs.similarity}, {})  # fmt: skip
-        target.write_parquet("pairs.parquet", _to_table(scored))
+        target.write_parquet("pairs.parquet", _to_table(scored, _IDS["pairs"]))
     if best:
         target.write_parquet("best.parquet", pa.concat_tables(best))
     if result.must_rank:
@@ -51,20 +52,20 @@ def write_evaluation(target: NewOutput, result: Evaluation, best: Sequence[pa.Ta
 
 def read_evaluation(uri: str, name: str) -> Evaluation:
     """The finished evaluation at `uri`, called `name`. Raises StorageError if there is none."""
-    manifest = read_manifest(uri, KIND)
+    manifest = read_manifest(uri, EvaluationManifest)
     families: dict[str, Any] = {
         family: _from_table(storage.read_parquet(storage.join(uri, f"{family}.parquet")))
-        for family in ("queries", "documents", "pairs")
-        if f"{family}.parquet" in manifest["files"]
+        for family in _IDS
+        if f"{family}.parquet" in manifest.files
     }
     if "pairs" in families:
         pairs: Measured = families["pairs"]
         cosines = {d: row["cosine"] for d, row in pairs.values.items()}
         families["pairs"] = Scored(pairs.units, pairs.weights["cosine"], cosines)
-    if "must_rank.json" in manifest["files"]:
+    if "must_rank.json" in manifest.files:
         read = json.loads(storage.read_bytes(storage.join(uri, "must_rank.json")))
         families["must_rank"] = {int(d): tuple(Outcome(**one) for one in row) for d, row in read.items()}
-    return Evaluation(name, uri, manifest["encoder"], **families)
+    return Evaluation(name, uri, manifest.encoder, **families)
 
 
 def best_documents(rankings: Mapping[int, Ranking], query_ids: Sequence[str]) -> list[pa.Table]:
@@ -98,13 +99,13 @@ def _best(rankings: Mapping[int, Ranking], query_ids: Sequence[str]) -> Iterator
             }
 
 
-def _to_table(family: Measured) -> pa.Table:
+def _to_table(family: Measured, ids: str) -> pa.Table:
     """A row per unit and dimension: the unit's columns, then a column per metric, weight and cosine."""
     units = family.units
     parts = []
     for dimension, values in family.values.items():
         columns: dict[str, Any] = {
-            "id": pa.array(units.ids, pa.string()),
+            ids: pa.array(units.ids, pa.string()),
             "group_id": pa.array(units.groups, pa.string()),
             "language": pa.array(units.languages, pa.string()),
             "tags": pa.array(units.tags, pa.list_(pa.string())),
@@ -125,8 +126,8 @@ def _from_table(rows: pa.Table) -> Measured:
     units = rows.slice(0, 0)
     for dimension in dict.fromkeys(dimensions.tolist()):
         part = rows.filter(pa.array(dimensions == dimension))
-        units = part.select(_UNITS[:-1])
-        for name in part.column_names[len(_UNITS) :]:
+        units = part
+        for name in part.column_names[1 + len(_UNITS) :]:
             column = part[name].to_numpy().astype(np.float64)
             if name.startswith(_WEIGHT):
                 weights[name.removeprefix(_WEIGHT)] = column
@@ -134,7 +135,7 @@ def _from_table(rows: pa.Table) -> Measured:
                 cosines.setdefault(dimension, {})[name.removeprefix(_COSINE)] = column
             else:
                 values.setdefault(dimension, {})[name] = column
-    ids, groups, languages, tags = (units[name].to_pylist() for name in _UNITS[:-1])
+    ids, groups, languages, tags = (units.column(number).to_pylist() for number in range(len(_UNITS)))
     about = Units(tuple(ids), tuple(groups), tuple(languages), tuple(tuple(row) for row in tags))
     return Measured(about, values, weights, cosines)
 

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medembed.artifact import find_output, place
-from medembed.data.dataset import KIND, Dataset
+from medembed.data.dataset import Dataset
 from medembed.data.small import Tables, write_small
 from medembed.evaluation.sample import draw_sample
+from medembed.lineage import DatasetManifest
 from medembed.schema import HELD_BACK, fingerprint
 
 _QUERIES, _DOCUMENTS = 300, 1000  # at most, but for documents that are judged
@@ -37,7 +38,7 @@ def make_held_back(trained: Dataset, output: str) -> Iterator[HeldBack]:
 def _make(trained: Dataset, kind: str, value: str, output: str) -> Dataset:
     key = fingerprint([HELD_BACK, trained.fingerprint, kind, value, _QUERIES, _DOCUMENTS])
     output = place(output, key)
-    manifest = find_output(output, KIND, key)
+    manifest = find_output(output, DatasetManifest, key)
     if manifest is not None:
         return Dataset(output, manifest)
     queries = trained.queries(HELD_BACK, value if kind == "tag" else None)
@@ -55,7 +56,7 @@ def _make(trained: Dataset, kind: str, value: str, output: str) -> Dataset:
         queries.set_column(queries.column_names.index("split"), "split", split),
         trained.judgments(asked),
     )
-    source, licence = str(trained.manifest["source"]), trained.manifest["licence"]
+    source, licence = trained.manifest.source, trained.manifest.licence
     return write_small(output, key, tables, form="held back", source=source, licence=licence)
 
 

@@ -113,7 +113,7 @@ def _open(
     shared = _count_shared(dataset, trained) if trained is not None else 0
     of_split = f" of the {split} split" if split else ""
     taken = f"{len(left_out)} left out, as they are training queries"
-    beside = f"{shared} of {dataset.manifest['counts']['documents']} documents stand in the training corpus"
+    beside = f"{shared} of {dataset.manifest.document_count} documents stand in the training corpus"
     logger.info("%s: %d queries%s; %s; %s", where, left, of_split, taken, beside)
     return RetentionSet(name, dataset, split, left_out)
 
@@ -139,8 +139,8 @@ def _make(trained: Dataset, output: str) -> Iterator[RetentionSet]:
         _texts(trained),
         place_of(output, "data/{key}"),
         trained.fingerprint,
-        source=str(trained.manifest["source"]),
-        licence=trained.manifest["licence"],
+        source=trained.manifest.source,
+        licence=trained.manifest.licence,
     )
     if dataset is None:
         logger.info(
@@ -149,14 +149,14 @@ def _make(trained: Dataset, output: str) -> Iterator[RetentionSet]:
             FEWEST,
         )
         return
-    logger.info("no retention set is given; one of %d queries is %s", dataset.manifest["counts"]["queries"], WORTH)
+    logger.info("no retention set is given; one of %d queries is %s", dataset.manifest.query_count, WORTH)
     yield RetentionSet(MADE, dataset, "test", worth=WORTH)
 
 
 def _hold_back(trained: Dataset, output: str) -> Iterator[RetentionSet]:
     """The sets of queries that are in no training pair, since the data set has held them back."""
     for name, dataset, worth in make_held_back(trained, place_of(output, "data/{key}")):
-        logger.info("retention set %r: %d queries, %s", name, dataset.manifest["counts"]["queries"], worth)
+        logger.info("retention set %r: %d queries, %s", name, dataset.manifest.query_count, worth)
         yield RetentionSet(name, dataset, "test", worth=worth)
 
 

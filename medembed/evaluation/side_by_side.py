@@ -213,9 +213,9 @@ def describe_data(dataset: Dataset, config: EvaluationConfig) -> list[tuple[str,
     """(name, value) lines about what was measured on."""
     about = dataset.manifest
     return [
-        ("data set", f"{dataset.fingerprint}, {format_counts(about['counts'])}"),
-        ("source", str(about["source"])),
-        ("licence", str(about["licence"] or "not named")),
+        ("data set", f"{dataset.fingerprint}, {format_counts(about.counts)}"),
+        ("source", about.source),
+        ("licence", about.licence or "not named"),
         ("measured on", f"split {config.split or 'all'}, tag {config.tag or 'any'}"),
     ]
 

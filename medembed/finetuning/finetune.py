@@ -7,7 +7,7 @@ run, or one after Ctrl-C, does only what is not done.
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from medembed import storage
@@ -39,14 +39,15 @@ from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from medembed.progress import stage
-from medembed.registry.champion import crown, read_champion, tag_loss
+from medembed.registry.champion import crown, name_loss, read_champion
 from medembed.registry.models import Registry, Version
+from medembed.tags import Lineage
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
 from medembed.training.dev_sample import draw_dev_sample
 from medembed.training.enough import check_enough
 from medembed.training.loss_config import ON_EXAMPLES
-from medembed.training.register import register_checkpoint, tag_data
+from medembed.training.register import register_checkpoint
 from medembed.training.samples import Elsewhere, draw_elsewhere
 from medembed.training.trainable import check_trainable
 from medembed.training.trainer import train
@@ -107,9 +108,15 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         lost = lost_to(retention)
     with run.stage("report and register"):
         compared = run.compare(dataset, checkpoint, (base_table, before), (table, after), retention)
-        tags = {"base": base_table.info.encoder, "table": table.uri, "table_version": str(table.version)}
-        tags |= tag_data(dataset, examples) | tag_loss(lost)
-        report, version, is_new = run.publish(registry, checkpoint, compared, tags)
+        lineage = Lineage(
+            dataset=dataset.as_source,
+            examples=examples.as_source if examples else None,
+            base=base_table.info.encoder,
+            table=table.as_source,
+            output=run.root,
+            lost_elsewhere=name_loss(lost),
+        )
+        report, version, is_new = run.publish(registry, checkpoint, compared, lineage)
         comparison = compared.comparisons[0]
         gain = comparison.differences[comparison.objective][config.training.select_dimension]
         is_promoted = config.promote and gain.low > 0 and not lost and (is_new or not registry.has_alias())
@@ -165,12 +172,12 @@ class Run:
                 with self.stage("mine hard negatives" + which):
                     place = self.place("examples/{key}")
                     examples = mine(dataset, table, model, place, mining, self.config.encoding)
-                    logger.info("examples: %s", format_counts(examples.manifest["counts"]))
+                    logger.info("examples: %s", format_counts(examples.manifest.counts))
             with self.stage("train" + which):
                 place = self.place("models/{key}")
                 checkpoint = train(dataset, examples, model, place, self.config.training, elsewhere=elsewhere)
-                logger.info("best checkpoint: step %(step)d, dev score %(score).4f", checkpoint.manifest["dev"])
-            if best and checkpoint.manifest["dev"]["score"] <= best[1].manifest["dev"]["score"]:
+                logger.info("best checkpoint: %s", checkpoint.describe_score())
+            if best and checkpoint.manifest.score <= best[1].manifest.score:
                 logger.info("round %d has no higher dev score; the model of round %d is kept", number, number - 1)
                 break
             with self.stage("encode with the new model" + which):
@@ -219,21 +226,22 @@ class Run:
         return measure_retention(sets, models, self.root, dimensions, self.config.retention, self.config.encoding)
 
     def publish(
-        self, registry: Registry, checkpoint: Checkpoint, compared: SideBySide, tags: dict[str, str]
+        self, registry: Registry, checkpoint: Checkpoint, compared: SideBySide, lineage: Lineage
     ) -> tuple[str, Version, bool]:
         """Writes the report, registers the checkpoint with it: (the report's place, the version, whether it is new).
 
-        `tags` say where the model comes from and where its table lies.
+        `lineage` says where the model comes from and where its table lies.
         """
         compared.write(self.root)
         version, is_new = register_checkpoint(
-            registry, checkpoint, self.config, metrics=compared.metrics, tags=tags, artifacts=compared.files
+            registry, checkpoint, self.config, metrics=compared.metrics, lineage=lineage, artifacts=compared.files
         )
         return self.place("report.html"), version, is_new
 
 
 def summarize(result: Finetuned) -> dict[str, Any]:
     """The run as summary.json has it: inputs, outputs, fingerprints, counts, metrics, seconds."""
+    parent = result.checkpoint.manifest.origin.parent
     return {
         "headline": headline(result.comparison),
         "metrics": {
@@ -244,17 +252,22 @@ def summarize(result: Finetuned) -> dict[str, Any]:
         "retention": result.compared.page.retention and result.compared.page.retention.numbers,
         "dataset": {
             "uri": result.dataset.uri,
-            **_select(result.dataset.manifest, "fingerprint", "counts", "splits", "dropped"),
+            "fingerprint": result.dataset.fingerprint,
+            "counts": result.dataset.manifest.counts,
+            "splits": result.dataset.manifest.splits,
+            "dropped": result.dataset.manifest.dropped,
         },
         "examples": result.examples
         and {
             "uri": result.examples.uri,
             "fingerprint": result.examples.fingerprint,
-            "counts": result.examples.manifest["counts"],
+            "counts": result.examples.manifest.counts,
         },
         "checkpoint": {
             "uri": result.checkpoint.uri,
-            **_select(result.checkpoint.manifest, "fingerprint", "parent", "dev"),
+            "fingerprint": result.checkpoint.fingerprint,
+            "parent": parent and asdict(parent),
+            "dev": result.checkpoint.manifest.dev,
         },
         "tables": {
             name: {"uri": table.uri, "version": table.version, "encoder": table.info.encoder}
@@ -268,7 +281,3 @@ def summarize(result: Finetuned) -> dict[str, Any]:
         "report": result.report,
         "seconds": {name: round(spent, 1) for name, spent in result.seconds.items()},
     }
-
-
-def _select(manifest: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: manifest[name] for name in names}

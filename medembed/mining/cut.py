@@ -1,14 +1,16 @@
 """Fewer negatives of a wider margin, out of examples that were mined once: the same as mining them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from medembed.artifact import NewOutput, find_output, place
 from medembed.errors import DataError
+from medembed.lineage import ExamplesManifest
 from medembed.mining.config import MiningConfig
-from medembed.mining.examples import KIND, Examples
+from medembed.mining.examples import Examples
 from medembed.mining.rules import highest_score
 from medembed.schema import EXAMPLES, fingerprint
 
@@ -32,10 +34,10 @@ def pool_of(config: MiningConfig, margins: list[float | None]) -> MiningConfig:
 
 def cut_examples(pool: Examples, output: str, negatives: int, margin: float | None) -> Examples:
     """The examples at `output`, in which {key} becomes their fingerprint: as if mined with these two settings."""
-    config = pool.manifest["config"] | {"negatives": negatives, "margin": margin}
+    config = pool.manifest.config | {"negatives": negatives, "margin": margin}
     key = fingerprint([pool.fingerprint, negatives, margin])
     output = place(output, key)
-    manifest = find_output(output, KIND, key)
+    manifest = find_output(output, ExamplesManifest, key)
     if manifest is not None:
         return Examples(output, manifest)
     rows = list(_cut(pool, MiningConfig.model_validate(config)))
@@ -44,10 +46,10 @@ def cut_examples(pool: Examples, output: str, negatives: int, margin: float | No
         "pairs with fewer negatives than asked": sum(len(row["negatives"]) < negatives for row in rows),
         "examples": len(rows),
     }
-    kept = {name: value for name, value in pool.manifest.items() if name not in ("kind", "key", "files")}
-    with NewOutput(output, KIND, key) as target:
+    with NewOutput(output, key) as target:
         target.write_parquet("part-00000.parquet", pa.Table.from_pylist(rows, EXAMPLES))
-        return Examples(output, target.commit(kept | {"config": config, "counts": counts, "pool": pool.fingerprint}))
+        manifest = replace(pool.manifest, config=config, counts=counts, negatives=negatives, pool=pool.fingerprint)
+        return Examples(output, target.commit(manifest))
 
 
 def _cut(pool: Examples, config: MiningConfig) -> Iterator[dict[str, Any]]:

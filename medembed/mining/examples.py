@@ -9,12 +9,12 @@ from medembed import storage
 from medembed.artifact import NewOutput, read_manifest
 from medembed.data.dataset import to_table
 from medembed.errors import DataError
+from medembed.lineage import ExamplesManifest, Source
 from medembed.mining.negatives import Negative
 from medembed.mining.positives import Positive
 from medembed.mining.texts import CorpusRows
 from medembed.schema import EXAMPLE_ROWS, EXAMPLES
 
-KIND = "examples"
 REPORT = "mining.json"
 _ROWS_PER_FILE = 8192  # examples; so many texts are in memory at once
 
@@ -34,15 +34,20 @@ class Examples:
     """Finished training examples: where they lie and what their manifest says."""
 
     uri: str
-    manifest: dict[str, Any]
+    manifest: ExamplesManifest
 
     @property
     def fingerprint(self) -> str:
-        return str(self.manifest["key"])
+        return self.manifest.key
+
+    @property
+    def as_source(self) -> Source:
+        """These examples, as what is made of them names them."""
+        return Source(self.fingerprint, self.uri)
 
     def check_lists(self) -> None:
         """Raises DataError if each negative has a row of its own: training reads a pair's negatives together."""
-        if self.manifest["config"].get("format", "lists") != "lists":
+        if not self.manifest.is_lists:
             raise DataError(
                 f"{self.uri}: examples with a row for each negative, but training reads lists; mine with "
                 "mining.format=lists."
@@ -52,7 +57,7 @@ class Examples:
         """All rows, columns `schema.EXAMPLES` or, in the format rows, `schema.EXAMPLE_ROWS`."""
         return [
             row
-            for name in self.manifest["files"]
+            for name in self.manifest.files
             if name.endswith(".parquet")
             for row in storage.read_parquet(storage.join(self.uri, name)).to_pylist()
         ]
@@ -64,7 +69,7 @@ class Examples:
 
 def open_examples(uri: str) -> Examples:
     """The examples at `uri`. Raises StorageError if there are none."""
-    return Examples(uri, read_manifest(uri, KIND))
+    return Examples(uri, read_manifest(uri, ExamplesManifest))
 
 
 def write_examples(examples: Sequence[Example], rows: CorpusRows, form: str, target: NewOutput) -> None:

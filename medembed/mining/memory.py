@@ -5,9 +5,8 @@ one that is computed again by another backend may differ in its last bits; then 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +18,11 @@ from medembed.artifact import NewOutput
 from medembed.encoding.delta import Delta, changes_since
 from medembed.encoding.table import Table
 from medembed.errors import DataError
+from medembed.lineage import Searched
 from medembed.mining.examples import Examples
 from medembed.mining.nearest import Known, Nearest, still_known
 from medembed.schema import content_hash, document_of
-from medembed.search.precise import Vectors
+from medembed.search.float64_scores import Vectors
 
 _FOLDER = "nearest/"
 _QUERIES_PER_FILE = 8192
@@ -61,16 +61,16 @@ class Memory:
         return Nearest([document_of(row) for row in rows], rows, scores, self.rows["is_whole"][line].as_py())
 
 
-def what_was_searched(table: Table, dimensions: int) -> dict[str, Any]:
-    """What decides scores: vectors made or kept otherwise, or cut elsewhere, cannot stand in one list."""
+def what_was_searched(table: Table, dimensions: int) -> Searched:
+    """What decides scores in this table at these dimensions."""
     ranges = table.codec().ranges
-    return {
-        "encoder": table.info.encoder,
-        "storage": table.info.storage,
-        "width": table.info.width,
-        "ranges": ranges and ranges.fingerprint,
-        "dimensions": dimensions,
-    }
+    return Searched(
+        encoder=table.info.encoder,
+        storage=table.info.storage,
+        width=table.info.width,
+        ranges=ranges.fingerprint if ranges else None,
+        dimensions=dimensions,
+    )
 
 
 def remember(queries: Mapping[str, str], vectors: Vectors, nearest: Sequence[Nearest], target: NewOutput) -> None:
@@ -101,26 +101,26 @@ def recall(previous: Examples, table: Table, dimensions: int, scratch: Path) -> 
 
     Raises DataError if they come from another table, or from other vectors.
     """
-    manifest, asked = previous.manifest, what_was_searched(table, dimensions) | {"table": table.uri}
-    if "searched" not in manifest:
-        raise DataError(
-            f"mining.previous {previous.uri}: remembers no search, as an older version mined it; leave it out."
-        )
-    found = manifest["searched"] | {"table": manifest["table"]["uri"]}
+    manifest = previous.manifest
+    searched, mined_from = manifest.searched, manifest.origin.table
+    if searched is None or mined_from is None or mined_from.version is None:
+        raise DataError(f"mining.previous {previous.uri}: remembers no search; leave it out.")
+    before = asdict(searched) | {"table": mined_from.uri}
+    asked = asdict(what_was_searched(table, dimensions)) | {"table": table.uri}
     for name, value in asked.items():
-        if found.get(name) != value:
+        if before[name] != value:
             raise DataError(
-                f"mining.previous {previous.uri}: mined with {name} {found.get(name)}, but this run has {value}; "
+                f"mining.previous {previous.uri}: mined with {name} {before[name]}, but this run has {value}; "
                 "leave mining.previous out, and all queries are searched anew."
             )
-    files = [name for name in manifest["files"] if name.startswith(_FOLDER)]
+    files = [name for name in manifest.files if name.startswith(_FOLDER)]
     parts = [
         _map(storage.join(previous.uri, name), scratch / f"previous-{number}.arrow")
         for number, name in enumerate(files)
     ]
     rows = pa.concat_tables(parts)
     line = {name: number for number, name in enumerate(rows["query_id"].to_pylist())}
-    delta = changes_since(table, manifest["table"]["files"], int(manifest["table"]["version"]))
+    delta = changes_since(table, manifest.table_files, mined_from.version)
     listed = pc.unique(pc.list_flatten(rows["rows"])).to_pylist()
     return Memory(rows, line, delta, delta.still_there(listed))
 

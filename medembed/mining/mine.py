@@ -5,7 +5,7 @@ import logging
 import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from medembed.encoding.delta import NO_DELTA, list_files
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table, check_encoder
 from medembed.errors import DataError
+from medembed.lineage import ExamplesManifest, Origin
 from medembed.matryoshka import check_trained
 from medembed.mining.config import MiningConfig, check_window
-from medembed.mining.examples import KIND, REPORT, Examples, open_examples, write_examples
+from medembed.mining.examples import REPORT, Examples, open_examples, write_examples
 from medembed.mining.memory import recall, remember, what_was_searched
 from medembed.mining.nearest import Nearest, Scope, find_nearest
 from medembed.mining.pairs import Pair, select_pairs
@@ -34,7 +35,7 @@ from medembed.mining.texts import CorpusRows, gather_rows
 from medembed.privacy import without_passwords
 from medembed.records import Records
 from medembed.schema import fingerprint
-from medembed.search.precise import Vectors
+from medembed.search.float64_scores import Vectors
 
 logger = logging.getLogger(__name__)
 
@@ -82,29 +83,30 @@ def mine(
     # A table that lacks documents which crash the encoder bears no data set's name; its files tell which it has.
     bytes_of = fingerprint(files) if not table.info.dataset else ""
     chosen = [] if only is None else [sorted(only)]
-    key = fingerprint([dataset.fingerprint, searched, bytes_of, _determining(config), *chosen])
+    key = fingerprint([dataset.fingerprint, asdict(searched), bytes_of, _determining(config), *chosen])
     output = storage.absolute(place(output, key))
-    records = Records(f"{output.rstrip('/')}.run-{key}")
+    records = Records.of_output(output, key)
     material = Material(dataset, table, model, config, encoding, records, only)
     _check(material)
-    manifest = find_output(output, KIND, key)
+    manifest = find_output(output, ExamplesManifest, key)
     if manifest is not None:
         logger.info("examples %s: unchanged, reused", key)
         records.clear()
         return Examples(output, manifest)
-    with tempfile.TemporaryDirectory(prefix="medembed-mine-") as scratch, NewOutput(output, KIND, key) as target:
+    with tempfile.TemporaryDirectory(prefix="medembed-mine-") as scratch, NewOutput(output, key) as target:
         report = _write(material, Path(scratch), target)
         _log(report)
-        entries = {
-            "dataset": dataset.fingerprint,
-            "encoder": table.info.encoder,
-            "width": table.info.width,
-            "searched": searched,
-            "table": {"uri": table.uri, "version": table.version, "files": files},
-            "counts": _counts(report, config),
-            "config": json.loads(without_passwords(config.model_dump_json())),
-        }
-        manifest = target.commit(entries)
+        manifest = target.commit(
+            ExamplesManifest(
+                origin=Origin(dataset=dataset.as_source, table=table.as_source),
+                counts=_counts(report, config),
+                searched=searched,
+                table_files=files,
+                negatives=config.negatives,
+                is_lists=config.format == "lists",
+                config=json.loads(without_passwords(config.model_dump_json())),
+            )
+        )
     records.clear()
     return Examples(output, manifest)
 
@@ -218,7 +220,7 @@ def _mine_pairs(
 
 
 def _corpus_files(dataset: Dataset) -> list[str]:
-    return [storage.join(dataset.uri, name) for name in dataset.manifest["files"] if name.startswith("corpus/")]
+    return [storage.join(dataset.uri, name) for name in dataset.manifest.files if name.startswith("corpus/")]
 
 
 def _by_query(

@@ -34,7 +34,7 @@ def count_data(
     weak = {row["query_id"] for row in asked if WEAK in row["tags"]}
     pairs = select_pairs(dataset, mining.model_copy(update={"max_pairs": None}))
     examples = pairs[: mining.max_pairs]
-    dropped = dict(sorted(dataset.manifest["dropped"].items(), key=lambda entry: (-entry[1], entry[0])))
+    dropped = dict(sorted(dataset.manifest.dropped.items(), key=lambda entry: (-entry[1], entry[0])))
     facts = DataFacts(
         queries={split: splits[split] for split in SPLITS},
         without_positive=len(rows) - len(asked),

@@ -56,7 +56,7 @@ def read_corpus(dataset: Dataset, forced: Collection[str], extra: Collection[str
     """One pass, file by file; in memory are the rows that are kept and one file."""
     files = dataset.corpus_files()
     rows = track(_read_files(files), sum(count for _, count in files), "read corpus", "rows")
-    return draw_corpus(rows, int(dataset.manifest["counts"]["documents"]), forced, extra, size)
+    return draw_corpus(rows, dataset.manifest.document_count, forced, extra, size)
 
 
 def draw_corpus(

@@ -1,8 +1,7 @@
 """All versions of registered models, and what is changed of one after it was made."""
 
-from collections.abc import Mapping
-
 from medembed.registry.models import Registry, Version
+from medembed.tags import Lineage
 
 _PER_PAGE = 200
 
@@ -28,18 +27,30 @@ def _search(registry: Registry, wanted: str | None) -> list[Version]:
             return found
 
 
-def find_versions(registry: Registry, tags: Mapping[str, str]) -> list[Version]:
-    """The versions of the registry's own model that have these tags, newest first."""
+def find_versions(registry: Registry, lineage: Lineage) -> list[Version]:
+    """The versions of the registry's own model that say all that this lineage says, newest first."""
+    tags = lineage.to_tags()
     found = all_versions(registry, registry.config.model_name)
     return [version for version in found if tags.items() <= version.tags.items()]
 
 
-def set_tags(registry: Registry, version: Version, tags: Mapping[str, str]) -> None:
-    """Sets tags of a version and of its run, as `Registry.register` gives both the same."""
-    for key, value in tags.items():
+def find_version(registry: Registry, checkpoint: str, lineage: Lineage) -> Version | None:
+    """The newest version with this source that says all that this lineage says, if there is one."""
+    return next((one for one in find_versions(registry, lineage) if one.source == checkpoint), None)
+
+
+def set_tags(registry: Registry, version: Version, lineage: Lineage) -> None:
+    """Has a version and its run say this too, as `Registry.register` gives both the same tags."""
+    for key, value in lineage.to_tags().items():
         registry.client.set_model_version_tag(version.name, version.version, key, value)
-        if version.run_id:
-            registry.client.set_tag(version.run_id, key, value)
+    if version.run_id:
+        set_run_tags(registry, version.run_id, lineage)
+
+
+def set_run_tags(registry: Registry, run_id: str, lineage: Lineage) -> None:
+    """Has a run say this too."""
+    for key, value in lineage.to_tags().items():
+        registry.client.set_tag(run_id, key, value)
 
 
 def delete_version(registry: Registry, version: Version) -> None:

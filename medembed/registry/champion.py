@@ -6,17 +6,16 @@ from medembed.errors import ServiceError
 from medembed.registry.catalog import set_tags
 from medembed.registry.config import command
 from medembed.registry.models import CHAMPION, Registry, Version
+from medembed.tags import NONE, Lineage
 
 PREVIOUS = "previous"
-PROMOTED = "promoted"  # tag with the time
 REFUSED = ("not better", "worse")  # decisions of a gate
-LOST = "lost_elsewhere"  # tag that says what a version surely lost on retention sets, or NOTHING
-NOTHING = "nothing"
+NOTHING = "nothing"  # what a version surely lost on retention sets, where it was measured and lost nothing
 
 
-def tag_loss(lost: str | None) -> dict[str, str]:
-    """The tag of a version by the sentence that says what it lost, empty if nothing; none where it was not measured."""
-    return {} if lost is None else {LOST: lost or NOTHING}
+def name_loss(lost: str | None) -> str | None:
+    """What a lineage says of a loss, by a sentence that is empty if nothing was lost; None if it was not measured."""
+    return None if lost is None else lost or NOTHING
 
 
 def read_champion(registry: Registry, name: str) -> str | None:
@@ -42,8 +41,8 @@ def crown(registry: Registry, version: Version, seen: str | None) -> None:
 
 def _mark(registry: Registry, version: Version) -> None:
     """Has a version say since when it was champion first."""
-    if PROMOTED not in version.tags:
-        set_tags(registry, version, {PROMOTED: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
+    if version.lineage.promoted is None:
+        set_tags(registry, version, Lineage(promoted=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"))
 
 
 def check_unmoved(registry: Registry, name: str, seen: str | None) -> str | None:
@@ -64,22 +63,22 @@ def check_candidate(registry: Registry, version: Version) -> str | None:
 
     One that was champion before may always be so again, and so may one that no comparison is known of.
     """
-    tags, aliases = version.tags, registry.aliases(version.name)
+    lineage, aliases = version.lineage, registry.aliases(version.name)
     current, was = aliases.get(CHAMPION), {aliases.get(CHAMPION), aliases.get(PREVIOUS)}
-    reference, decision = f"models:/{version.name}/{version.version}", tags.get("decision")
-    if PROMOTED in tags or version.version in was:
+    reference = f"models:/{version.name}/{version.version}"
+    if lineage.promoted or version.version in was:
         return current
-    if tags.get(LOST, NOTHING) != NOTHING:
-        raise ServiceError(f"{reference}: {tags[LOST]} To promote it still: force=true reason='...'.")
-    if "compared_with" not in tags:
+    if lineage.lost_elsewhere not in (None, NOTHING):
+        raise ServiceError(f"{reference}: {lineage.lost_elsewhere} To promote it still: force=true reason='...'.")
+    if lineage.compared_with is None:
         return current
-    if decision in REFUSED:
+    if lineage.decision in REFUSED:
         raise ServiceError(
-            f"{reference}: its retraining said {decision!r}; to promote it still: force=true reason='...'."
+            f"{reference}: its retraining said {lineage.decision!r}; to promote it still: force=true reason='...'."
         )
-    if tags["compared_with"] != (current or "none"):
+    if lineage.compared_with != (current or NONE):
         raise ServiceError(
-            f"{reference}: was compared with version {tags['compared_with']}, but the champion is {current or 'none'} "
+            f"{reference}: was compared with version {lineage.compared_with}, but the champion is {current or NONE} "
             "now, and nobody knows which is better: run `medembed retrain` again, or give force=true reason='...'."
         )
     return current

@@ -18,6 +18,7 @@ from medembed import storage
 from medembed.errors import ServiceError
 from medembed.privacy import silence_telemetry, without_passwords
 from medembed.registry.config import RegistryConfig
+from medembed.tags import Lineage
 
 CHAMPION = "champion"
 _METRIC_NAME = re.compile(r"[^\w.-]")  # MLflow takes no @
@@ -38,6 +39,11 @@ class Version:
     source: str
     run_id: str
     tags: Mapping[str, str]
+
+    @property
+    def lineage(self) -> Lineage:
+        """What its tags say."""
+        return Lineage.from_tags(self.tags)
 
 
 @dataclass(frozen=True)
@@ -65,21 +71,22 @@ class Registry:
         *,
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
-        tags: Mapping[str, str],
+        lineage: Lineage,
         artifacts: Mapping[str, str | bytes],
         history: Sequence[tuple[str, int, float]] = (),
     ) -> Version:
         """Logs a run and registers its checkpoint as a new version.
 
-        `artifacts` are file names with their content. `tags` carry the lineage and mark both run and version.
+        `artifacts` are file names with their content. `lineage` is what both run and version say of themselves.
         `history` is (metric, step, value) of what was logged on the way.
         """
         name = self.config.model_name
+        tags = lineage.to_tags()
         run_id = self.log_run(params=params, metrics=metrics, tags=tags, artifacts=artifacts, history=history)
         if not self.client.search_registered_models(filter_string=f"name = '{name}'"):
             self.client.create_registered_model(name)
-        made = self.client.create_model_version(name, source=checkpoint, run_id=run_id, tags=dict(tags))
-        return Version(name, str(made.version), checkpoint, run_id, dict(tags))
+        made = self.client.create_model_version(name, source=checkpoint, run_id=run_id, tags=tags)
+        return Version(name, str(made.version), checkpoint, run_id, tags)
 
     def log_run(
         self,
@@ -141,13 +148,6 @@ class Registry:
         """Whether some version of the model bears the alias."""
         found = self.client.search_registered_models(filter_string=f"name = '{self.config.model_name}'")
         return any(alias in entry.aliases for entry in found)
-
-    def find(self, checkpoint: str, tags: Mapping[str, str]) -> Version | None:
-        """The newest version with this source and these tags, if there is one."""
-        for entry in self.client.search_model_versions(f"name = '{self.config.model_name}'"):
-            if entry.source == checkpoint and all(entry.tags.get(key) == value for key, value in tags.items()):
-                return Version(entry.name, str(entry.version), entry.source, entry.run_id, entry.tags)
-        return None
 
     def set_alias(self, version: Version, alias: str = CHAMPION) -> None:
         """Points the alias at this version; whoever asks for the alias from now on gets it."""

@@ -9,11 +9,10 @@ from typing import Any
 from medembed.errors import ServiceError
 from medembed.privacy import without_passwords
 from medembed.registry.models import Registry
+from medembed.tags import OF_MODELS, Lineage
 
 _PER_BATCH = {"metrics": 1000, "params": 100}  # MLflow takes no more at once
 _PER_PAGE = 200
-_OF_MODELS = "tags.dataset != '' and tags.encoder != ''"
-ORIGIN = "restored_run"  # tag of a run that was written here: the id that it had
 
 
 def read_run(registry: Registry, run_id: str) -> dict[str, Any]:
@@ -31,11 +30,11 @@ def read_run(registry: Registry, run_id: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def model_runs(registry: Registry) -> dict[str, dict[str, str]]:
-    """{id: tags} of every run, of any experiment, that made or measured a model of ours, newest first."""
+def model_runs(registry: Registry) -> dict[str, Lineage]:
+    """{id: lineage} of every run, of any experiment, that made or measured a model of ours, newest first."""
     experiments = [one.experiment_id for one in _pages(registry.client.search_experiments)]
-    runs = _pages(registry.client.search_runs, experiment_ids=experiments, filter_string=_OF_MODELS)
-    return {str(run.info.run_id): dict(run.data.tags) for run in runs}
+    runs = _pages(registry.client.search_runs, experiment_ids=experiments, filter_string=OF_MODELS)
+    return {str(run.info.run_id): Lineage.from_tags(run.data.tags) for run in runs}
 
 
 def list_artifacts(registry: Registry, run_id: str, folder: str = "") -> Iterator[str]:
@@ -72,17 +71,17 @@ def write_artifact(registry: Registry, run_id: str, path: str, content: bytes) -
 def write_run(
     registry: Registry, facts: Mapping[str, Any], tags: Mapping[str, str], artifacts: Mapping[str, bytes]
 ) -> str:
-    """Writes a run that was read elsewhere, these tags over its own; returns its id here.
+    """Writes a run that was read elsewhere, with these tags; returns its id here.
 
     Found again if it is there; one that a death left half written is removed first.
     """
     experiment = registry.experiment_id()
-    known = registry.client.search_runs([experiment], f"tags.{ORIGIN} = '{facts['run_id']}'")
+    known = registry.client.search_runs([experiment], f"tags.restored_run = '{facts['run_id']}'")
     for run in known:
         if run.data.tags.get("restored") == "whole":
             return str(run.info.run_id)
         registry.client.delete_run(run.info.run_id)
-    own = {**facts["tags"], **tags, ORIGIN: facts["run_id"]}
+    own = {**tags, **Lineage(restored_run=facts["run_id"]).to_tags()}
     made = registry.client.create_run(experiment, start_time=facts["start"], run_name=facts["name"], tags=own)
     run_id = str(made.info.run_id)
     _log(registry, run_id, facts)

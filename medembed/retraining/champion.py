@@ -14,6 +14,7 @@ from medembed.errors import MedEmbedError, ModelError, StorageError
 from medembed.registry.champion import read_champion
 from medembed.registry.models import CHAMPION, Registry, Version
 from medembed.retraining.config import RetrainConfig
+from medembed.tags import Lineage
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Champion:
     @property
     def taken(self) -> Mapping[str, str]:
         """{content hash: name} of the files that its data set was made from."""
-        return dict(self.dataset.manifest.get("taken", {})) if self.dataset else {}
+        return self.dataset.manifest.taken if self.dataset else {}
 
     def is_full_due(self, full_every: int | None) -> bool:
         """Whether the next training begins anew: the first one, and one of so many in a row."""
@@ -54,9 +55,9 @@ class Champion:
 def read_taken(config: RetrainConfig, registry: Registry) -> Mapping[str, str]:
     """{content hash: name} of the files that the champion knows, without a look at its model."""
     number, name = read_champion(registry, registry.config.model_name), registry.config.model_name
-    tags = registry.resolve(f"models:/{name}/{number}").tags if number else {}
-    dataset = _dataset(tags, config)
-    return dict(dataset.manifest.get("taken", {})) if dataset else {}
+    lineage = registry.resolve(f"models:/{name}/{number}").lineage if number else Lineage()
+    dataset = _dataset(lineage, config)
+    return dataset.manifest.taken if dataset else {}
 
 
 def read_current(config: RetrainConfig, registry: Registry) -> Champion:
@@ -64,11 +65,16 @@ def read_current(config: RetrainConfig, registry: Registry) -> Champion:
     number = read_champion(registry, registry.config.model_name)
     if number is None:
         model = storage.absolute(config.model)
-        return Champion(None, model, model_fingerprint(fetch_model(model)), _dataset({}, config), None, 0)
+        return Champion(None, model, model_fingerprint(fetch_model(model)), _dataset(Lineage(), config), None, 0)
     version = registry.resolve(f"models:/{registry.config.model_name}/{number}")
-    encoder, tags = _check_loads(version), version.tags
+    encoder, lineage = _check_loads(version), version.lineage
     return Champion(
-        version, version.source, encoder, _dataset(tags, config), _table(tags, encoder), int(tags.get("increments", 0))
+        version=version,
+        model=version.source,
+        encoder=encoder,
+        dataset=_dataset(lineage, config),
+        table=_table(lineage, encoder),
+        increments=int(lineage.increments or 0),
     )
 
 
@@ -82,7 +88,7 @@ def _check_loads(version: Version) -> str:
             f"models:/{version.name}@{CHAMPION}, version {version.version}, does not load: {error} Make another one "
             "champion (medembed rollback, medembed promote); nothing was changed."
         ) from None
-    registered = version.tags.get("encoder", encoder.fingerprint)
+    registered = version.lineage.encoder or encoder.fingerprint
     if registered != encoder.fingerprint:
         raise ModelError(
             f"models:/{version.name}@{CHAMPION}: {version.source} holds {encoder.fingerprint}, but {registered} was "
@@ -91,19 +97,18 @@ def _check_loads(version: Version) -> str:
     return encoder.fingerprint
 
 
-def _dataset(tags: Mapping[str, str], config: RetrainConfig) -> Dataset | None:
-    uri = tags.get("dataset_uri", "none")
-    if uri != "none":
-        return open_dataset(uri)
+def _dataset(lineage: Lineage, config: RetrainConfig) -> Dataset | None:
+    if lineage.dataset is not None and lineage.dataset.uri is not None:
+        return open_dataset(lineage.dataset.uri)
     return open_dataset(storage.absolute(config.data)) if config.data else None
 
 
-def _table(tags: Mapping[str, str], encoder: str) -> Table | None:
-    uri, number = tags.get("table", "none"), tags.get("table_version", "none")
-    if uri == "none" or number == "none":
+def _table(lineage: Lineage, encoder: str) -> Table | None:
+    named = lineage.table
+    if named is None or named.uri is None or named.version is None:
         return None
     try:
-        table = find_table(uri, int(number))
+        table = find_table(named.uri, named.version)
     except StorageError as error:
         logger.warning("the champion's table cannot be had, the corpus is encoded anew: %s", error)
         return None

@@ -1,6 +1,7 @@
 """What the registry remembers of retrainings: which files were tried with which outcome, and what was mined."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +10,14 @@ from medembed.errors import MedEmbedError
 from medembed.mining.examples import open_examples
 from medembed.mining.memory import what_was_searched
 from medembed.registry.catalog import find_versions
-from medembed.registry.champion import PREVIOUS, PROMOTED, REFUSED
+from medembed.registry.champion import PREVIOUS, REFUSED
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import find_artifact
 from medembed.retraining.champion import Champion
 from medembed.retraining.config import RetrainConfig
 from medembed.retraining.landing import Landing
 from medembed.schema import fingerprint
+from medembed.tags import NONE, Lineage
 
 KIND = "retrain"
 CANDIDATE = "candidate"  # alias of the newest one that has passed
@@ -35,32 +37,34 @@ class Attempt:
     key: str
     compared_with: str
 
-    @property
-    def tags(self) -> dict[str, str]:
-        return {"attempt": self.key, "compared_with": self.compared_with}
-
     @classmethod
     def of(cls, config: RetrainConfig, champion: Champion, landing: Landing) -> "Attempt":
         known = champion.dataset.fingerprint if champion.dataset else None
         files = sorted(file.content for file in landing.new)
         settings = config.model_dump(mode="json", include=set(RetrainConfig.model_fields), exclude=_PLACES)
         key = fingerprint([champion.encoder, known, files, settings])
-        return cls(key, champion.number or "none")
+        return cls(key, champion.number or NONE)
 
 
 def find_earlier(registry: Registry, attempt: Attempt) -> Version | None:
     """The version of the same attempt, if it was refused, or promoted and replaced since: somebody rolled it back."""
     previous = registry.aliases(registry.config.model_name).get(PREVIOUS)
-    for version in find_versions(registry, {"kind": KIND, "attempt": attempt.key}):
-        if version.tags.get("decision") in REFUSED or PROMOTED in version.tags or version.version == previous:
+    for version in find_versions(registry, Lineage(job=KIND, attempt=attempt.key)):
+        lineage = version.lineage
+        if lineage.decision in REFUSED or lineage.promoted or version.version == previous:
             return version
     return None
+
+
+def find_worse(registry: Registry) -> Iterator[str]:
+    """Ids of the runs of surely worse candidates; their versions may have been pruned."""
+    return registry.find_runs(Lineage(job=KIND, decision="worse").to_tags())
 
 
 def set_aside(registry: Registry) -> set[str]:
     """Content hashes of files that a surely worse candidate was trained on."""
     aside: set[str] = set()
-    for run_id in registry.find_runs({"kind": KIND, "decision": "worse"}):  # versions may have been pruned
+    for run_id in find_worse(registry):
         listed = find_artifact(registry, run_id, FILES)
         aside |= set(json.loads(listed)) if listed else set()
     return aside
@@ -69,11 +73,15 @@ def set_aside(registry: Registry) -> set[str]:
 def find_mined(registry: Registry, table: Table, config: RetrainConfig) -> str | None:
     """The newest examples that were mined from this table with the same model, whose search can be remembered."""
     searched = what_was_searched(table, config.mining.dimensions or table.info.width)
-    for version in find_versions(registry, {"kind": KIND, "mined_by": table.info.encoder}):
+    for version in find_versions(registry, Lineage(job=KIND, mined_by=table.info.encoder)):
+        mined = version.lineage.examples
         try:
-            examples = open_examples(version.tags["examples_uri"])
-        except (KeyError, MedEmbedError):
-            continue  # removed meanwhile: all is searched anew
-        if examples.manifest.get("searched") == searched and examples.manifest["table"]["uri"] == table.uri:
+            examples = open_examples(mined.uri) if mined and mined.uri else None
+        except MedEmbedError:
+            examples = None  # removed meanwhile: all is searched anew
+        if examples is None:
+            continue
+        mined_from = examples.manifest.origin.table
+        if examples.manifest.searched == searched and mined_from is not None and mined_from.uri == table.uri:
             return examples.uri
     return None

@@ -22,8 +22,9 @@ from medembed.retraining.delta import find_new
 from medembed.retraining.gate import Decision
 from medembed.retraining.landing import Landing, look
 from medembed.retraining.ledger import Attempt, find_earlier, set_aside
-from medembed.retraining.stages import Stages, check_queries, place_of
+from medembed.retraining.stages import Stages, check_queries
 from medembed.retraining.told import show_decision, show_power
+from medembed.tags import Lineage
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def retrain(config: RetrainConfig, registry: Registry, publish: Publish) -> Retr
     attempt = Attempt.of(config, champion, landing)
     earlier = find_earlier(registry, attempt)
     if earlier is not None and not config.gate.force:
-        decision = earlier.tags["decision"]
+        decision = str(earlier.lineage.decision)
         was = decision if decision in REFUSED else "promoted, and replaced since"
         told = f"the same files were tried before: {was} (models:/{earlier.name}/{earlier.version})"
         return Retrained(was, (f"{told}; more files, or another config, make a new attempt.",), landing)
@@ -87,9 +88,9 @@ def _attempt(stages: Stages, publish: Publish) -> Retrained:
         table = stages.encode(dataset, champion.model, champion.table, is_unseen=True)
     if not new:
         return _add_documents(stages, dataset, publish)
-    checkpoint, tags, counts = stages.train(dataset, table, new, sets)
+    checkpoint, lineage, counts = stages.train(dataset, table, new, sets)
     judged = stages.judge(dataset, table, checkpoint, sets)
-    version = stages.register(dataset, checkpoint, judged, tags)
+    version = stages.register(checkpoint, judged, lineage)
     lines = [f"data set: {describe_growth(before, dataset)}", *show_decision(judged.decision, champion.describe())]
     outcome: str = judged.decision.outcome
     passes = outcome == "better" or stages.config.gate.force
@@ -113,8 +114,8 @@ def _add_documents(stages: Stages, dataset: Dataset, publish: Publish) -> Retrai
     grown = describe_growth(champion.dataset, dataset)
     lines = [f"data set: {grown}; no new training pair, so that the champion stays, with the new documents"]
     table = stages.encode(dataset, champion.model, champion.table)
-    # The data set's place last: it says which files are taken.
-    tags = place_of(table) | {"dataset": dataset.fingerprint, "dataset_uri": dataset.uri}
-    lines += publish(replace(version, tags={**version.tags, **tags}), champion.number)
-    set_tags(stages.registry, version, tags)
+    grown_lineage = Lineage(table=table.as_source, dataset=dataset.as_source)
+    lines += publish(replace(version, tags={**version.tags, **grown_lineage.to_tags()}), champion.number)
+    set_tags(stages.registry, version, Lineage(table=table.as_source))
+    set_tags(stages.registry, version, Lineage(dataset=dataset.as_source))  # last: it says which files are taken
     return Retrained("documents added", tuple(lines), stages.landing, dataset, version, seconds=stages.seconds)

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from medembed import storage
 from medembed.data.dataset import Dataset, describe, require_queries
@@ -33,11 +33,12 @@ from medembed.retraining.landing import Landing
 from medembed.retraining.ledger import CANDIDATE, FILES, KIND, PASSED, Attempt, find_mined
 from medembed.retraining.told import show_decision
 from medembed.retraining.trial import try_out
+from medembed.tags import Lineage
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
 from medembed.training.dev_sample import draw_dev_sample
 from medembed.training.enough import check_enough, check_enough_new
-from medembed.training.register import register_checkpoint, tag_data
+from medembed.training.register import register_checkpoint
 from medembed.training.samples import draw_elsewhere
 
 logger = logging.getLogger(__name__)
@@ -95,8 +96,8 @@ class Stages:
 
     def train(
         self, dataset: Dataset, table: Table, new: Collection[str], sets: Sequence[RetentionSet]
-    ) -> tuple[Checkpoint, dict[str, str], dict[str, int]]:
-        """(the candidate, its tags, how many queries of which kind it was trained on)."""
+    ) -> tuple[Checkpoint, Lineage, dict[str, int]]:
+        """(the candidate, what it was made from, how many queries of which kind it was trained on)."""
         config, champion = self.config, self.champion
         full = champion.is_full_due(config.increment.full_every)
         previous = find_mined(self.registry, table, config)
@@ -112,12 +113,14 @@ class Stages:
             elsewhere = draw_elsewhere(sets, config.retention)
             place = self.place("models/{key}")
             checkpoint = train_candidate(dataset, examples, champion, config, place, elsewhere, full=full)
-            logger.info("best checkpoint: step %(step)d, dev score %(score).4f", checkpoint.manifest["dev"])
-        tags = tag_data(dataset, examples) | {
-            "mined_by": champion.encoder,
-            "increments": str(0 if full else champion.increments + 1),
-        }
-        return checkpoint, tags, {"new": len(new), "replayed": len(old)}
+            logger.info("best checkpoint: %s", checkpoint.describe_score())
+        lineage = Lineage(
+            dataset=dataset.as_source,
+            examples=examples.as_source,
+            mined_by=champion.encoder,
+            increments=str(0 if full else champion.increments + 1),
+        )
+        return checkpoint, lineage, {"new": len(new), "replayed": len(old)}
 
     def open_retention(self, dataset: Dataset) -> tuple[RetentionSet, ...]:
         return open_retention(self.config.retention, self.root, dataset, self.champion.model)
@@ -196,20 +199,26 @@ class Stages:
         compared.write(self.root)
         return compared
 
-    def register(self, dataset: Dataset, checkpoint: Checkpoint, judged: Judged, tags: dict[str, str]) -> Version:
+    def register(self, checkpoint: Checkpoint, judged: Judged, lineage: Lineage) -> Version:
         """The candidate as a version, with the decision and the files that it was made from."""
         decision, compared = judged.decision, judged.compared
         outcome = "forced" if self.config.gate.force else decision.outcome
-        tags = tags | place_of(judged.table) | self.attempt.tags
-        tags |= {"kind": KIND, "decision": outcome}
-        if self.config.gate.reason:
-            tags["reason"] = self.config.gate.reason
+        lineage = replace(
+            lineage,
+            job=KIND,
+            table=judged.table.as_source if judged.table else None,
+            output=self.root,
+            attempt=self.attempt.key,
+            compared_with=self.attempt.compared_with,
+            decision=outcome,
+            reason=self.config.gate.reason,
+        )
         version, _ = register_checkpoint(
             self.registry,
             checkpoint,
             self.config,
             metrics=compared.metrics if compared else {},
-            tags=tags,
+            lineage=lineage,
             artifacts={
                 **(compared.files if compared else {}),
                 "gate.json": json.dumps(asdict(decision), indent=2),
@@ -220,11 +229,6 @@ class Stages:
         if outcome in PASSED:
             self.registry.set_alias(version, CANDIDATE)
         return version
-
-
-def place_of(table: Table | None) -> dict[str, str]:
-    """A table as the tags of a version name it."""
-    return {"table": table.uri if table else "none", "table_version": str(table.version) if table else "none"}
 
 
 def check_queries(dataset: Dataset, new: Collection[str], champion: Champion, config: RetrainConfig) -> None:

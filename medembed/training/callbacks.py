@@ -1,7 +1,6 @@
 """What happens between training steps: progress, checkpoints, the dev sample, and the reasons to stop."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import Any
 import ray.train
 from transformers import TrainerCallback
 
-from medembed.encoding.model_files import CARD
+from medembed.encoding.model_files import save_card
+from medembed.lineage import CheckpointManifest
 from medembed.training.collective import world
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import write_dev_values
@@ -95,7 +95,7 @@ class Reporter(TrainerCallback):
         if world()[0] == 0:
             self.check()
             self.state.write(folder)
-            (folder / CARD).write_text(json.dumps({"dimensions": sorted(self.config.dimensions, reverse=True)}))
+            save_card(folder, CheckpointManifest(dimensions=tuple(sorted(self.config.dimensions, reverse=True))))
             record_dev(state, folder, metrics)
             if metrics:
                 write_dev_values(folder, self.scorer.dev_values)

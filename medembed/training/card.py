@@ -2,14 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from medembed.config import to_yaml
 from medembed.data.dataset import format_counts
 from medembed.evaluation.screen import label
+from medembed.lineage import CheckpointManifest, DatasetManifest, ExamplesManifest
 from medembed.privacy import without_passwords
 from medembed.training.config import TrainingConfig
 from medembed.training.curves import CURVES, draw_curves
@@ -23,36 +23,36 @@ _FRAMEWORKS = ("medembed", "sentence-transformers", "transformers", "torch", "ra
 
 def describe_checkpoint(
     folder: Path,
-    entries: Mapping[str, Any],
+    checkpoint: CheckpointManifest,
     config: TrainingConfig,
-    dataset: Mapping[str, Any],
-    examples: Mapping[str, Any] | None,
+    dataset: DatasetManifest,
+    examples: ExamplesManifest | None,
     history: Sequence[Entry],
 ) -> None:
-    """Writes the three files into a checkpoint's folder; `dataset` and `examples` are manifests, if any."""
+    """Writes the three files into a checkpoint's folder."""
     (folder / HISTORY).write_text(json.dumps(list(history)))
-    curves = draw_curves(history, int(entries["dev"]["step"]))
+    curves = draw_curves(history, checkpoint.step)
     if curves is not None:
         (folder / CURVES).write_bytes(curves)
-    text = write_card(entries, config, dataset, examples, has_curves=curves is not None)
+    text = write_card(checkpoint, config, dataset, examples, has_curves=curves is not None)
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def write_card(
-    entries: Mapping[str, Any],
+    checkpoint: CheckpointManifest,
     config: TrainingConfig,
-    dataset: Mapping[str, Any],
-    examples: Mapping[str, Any] | None,
+    dataset: DatasetManifest,
+    examples: ExamplesManifest | None,
     *,
     has_curves: bool,
 ) -> str:
     """The model card, Markdown with the front matter that model hubs read."""
     sections = [
         _front_matter(dataset),
-        f"# Embedding model {entries['fingerprint']}",
-        _origin(entries, config),
-        "## Use\n\n" + _usage(entries["dimensions"]),
-        "## Dev sample\n\n" + _scores(entries["dev"], config) + (f"\n\n![Curves]({CURVES})" if has_curves else ""),
+        f"# Embedding model {checkpoint.fingerprint}",
+        _origin(checkpoint, config),
+        "## Use\n\n" + _usage(checkpoint.dimensions),
+        "## Dev sample\n\n" + _scores(checkpoint, config) + (f"\n\n![Curves]({CURVES})" if has_curves else ""),
         "## Data\n\n" + "\n".join(f"- {line}" for line in _data(dataset, examples)),
         "## Training\n\n" + _training(config),
         "## Made with\n\n" + ", ".join(f"{name} {found}" for name, found in framework_versions().items()) + ".",
@@ -71,9 +71,9 @@ def framework_versions() -> dict[str, str]:
     return found
 
 
-def _front_matter(dataset: Mapping[str, Any]) -> str:
+def _front_matter(dataset: DatasetManifest) -> str:
     lines = ["library_name: sentence-transformers", "pipeline_tag: sentence-similarity"]
-    languages = sorted({name for kind in dataset.get("languages", {}).values() for name in kind})
+    languages = sorted({*dataset.documents.languages, *dataset.queries.languages})
     known = [name for name in languages if _LANGUAGE.fullmatch(name)]
     if known:
         lines.append(f"language: [{', '.join(json.dumps(name) for name in known)}]")
@@ -81,14 +81,17 @@ def _front_matter(dataset: Mapping[str, Any]) -> str:
     return "\n".join(["---", *lines, "---"])
 
 
-def _origin(entries: Mapping[str, Any], config: TrainingConfig) -> str:
-    parent = entries["parent"]
+def _origin(checkpoint: CheckpointManifest, config: TrainingConfig) -> str:
+    origin = checkpoint.origin
+    assert origin.parent is not None
+    assert origin.parent.uri is not None
+    assert origin.dataset is not None
     kind = config.adapter.kind
-    mined = f" (examples {entries['examples']})" if entries["examples"] else ""
+    mined = f" (examples {origin.examples.fingerprint})" if origin.examples else ""
     how = f" Trained by {kind.upper()}, merged: this is a whole model." if kind else ""
     return (
-        f"Fine-tuned by MedEmbed from `{without_passwords(parent['model'])}` (encoder {parent['fingerprint']}) on data "
-        f"set {entries['dataset']}{mined}.{how} It turns queries and documents into vectors "
+        f"Fine-tuned by MedEmbed from `{without_passwords(origin.parent.uri)}` (encoder {origin.parent.fingerprint}) "
+        f"on data set {origin.dataset.fingerprint}{mined}.{how} It turns queries and documents into vectors "
         "whose cosine says how well they fit; it gives no medical advice."
     )
 
@@ -105,29 +108,31 @@ def _usage(dimensions: Sequence[int]) -> str:
     )
 
 
-def _scores(dev: Mapping[str, float], config: TrainingConfig) -> str:
+def _scores(checkpoint: CheckpointManifest, config: TrainingConfig) -> str:
     rows = {
-        int(name.rpartition("/")[2]): value for name, value in dev.items() if name.startswith(f"{config.select_by}/")
+        int(name.rpartition("/")[2]): value
+        for name, value in checkpoint.dev.items()
+        if name.startswith(f"{config.select_by}/")
     }
     table = "\n".join(f"| {dimension} | {value:.4f} |" for dimension, value in sorted(rows.items(), reverse=True))
     return (
         f"| dimensions | {label(config.select_by)} |\n|---|---|\n{table}\n\n"
         f"At most {config.dev_queries:,} queries against about {config.dev_documents:,} documents of the dev split. "
-        f"This checkpoint, step {int(dev['step']):,}, was chosen by the row of {config.select_dimension} dimensions, "
+        f"This checkpoint, step {checkpoint.step:,}, was chosen by the row of {config.select_dimension} dimensions, "
         "so these scores flatter it: a test set has the last word."
     )
 
 
-def _data(dataset: Mapping[str, Any], examples: Mapping[str, Any] | None) -> Iterator[str]:
-    yield f"data set: {format_counts(dataset['counts'])}"
-    if dataset.get("splits"):
-        yield f"queries by split: {format_counts(dataset['splits'])}"
+def _data(dataset: DatasetManifest, examples: ExamplesManifest | None) -> Iterator[str]:
+    yield f"data set: {format_counts(dataset.counts)}"
+    if dataset.splits:
+        yield f"queries by split: {format_counts(dataset.splits)}"
     if examples:
-        yield f"training: {format_counts(examples['counts'])}"
-    for kind, languages in dataset.get("languages", {}).items():
-        if languages:
-            yield f"languages of {kind}: {format_counts(languages)}"
-    yield f"licence of the data: {dataset.get('licence') or 'not named'}"
+        yield f"training: {format_counts(examples.counts)}"
+    for kind, texts in (("documents", dataset.documents), ("queries", dataset.queries)):
+        if texts.languages:
+            yield f"languages of {kind}: {format_counts(texts.languages)}"
+    yield f"licence of the data: {dataset.licence or 'not named'}"
 
 
 def _training(config: TrainingConfig) -> str:

@@ -1,7 +1,7 @@
 """A trained model on storage, and how a run's best checkpoint becomes one: without what only the trainer reads."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,12 @@ import pyarrow.fs as pafs
 
 from medembed import storage
 from medembed.artifact import NewOutput
+from medembed.lineage import CheckpointManifest
 from medembed.training.adapters import ADAPTER_STATE
 from medembed.training.config import TrainingConfig
 from medembed.training.history import TRAINER_STATE, Entry, clean_history
 from medembed.training.state import FILE as TRAINING_STATE
 
-KIND = "checkpoint"
 # What a trainer keeps beside the model to resume from: pickles, and of no use to whoever loads it.
 _TRAINING_STATE = (
     "optimizer", "scheduler", "rng_state", "scaler", "training_args", ".metadata", TRAINER_STATE, TRAINING_STATE,
@@ -27,15 +27,19 @@ class Checkpoint:
     """A trained model on storage: a stock sentence-transformers folder with our card and a manifest."""
 
     uri: str
-    manifest: dict[str, Any]
+    manifest: CheckpointManifest
 
     @property
     def fingerprint(self) -> str:
-        return str(self.manifest["fingerprint"])
+        return self.manifest.fingerprint
+
+    def describe_score(self) -> str:
+        """ "step 120, dev score 0.8123"."""
+        return f"step {self.manifest.step:,}, dev score {self.manifest.score:.4f}"
 
     def read(self, *names: str) -> dict[str, bytes]:
         """{file name: content} of those of these files that it has."""
-        found = [name for name in names if name in self.manifest["files"]]
+        found = [name for name in names if name in self.manifest.files]
         return {name: storage.read_bytes(storage.join(self.uri, name)) for name in found}
 
 
@@ -53,11 +57,11 @@ def download_model(best: Any, folder: Path) -> None:
             path.unlink()
 
 
-def publish(folder: Path, output: str, key: str, entries: dict[str, Any], config: TrainingConfig) -> Checkpoint:
-    """The files of a folder as the checkpoint at `output`, with these entries in its manifest."""
-    with NewOutput(output, KIND, key) as target:
+def publish(folder: Path, output: str, key: str, manifest: CheckpointManifest, config: TrainingConfig) -> Checkpoint:
+    """The files of a folder as the checkpoint at `output`, whose manifest has the config too."""
+    with NewOutput(output, key) as target:
         write_folder(target, folder)
-        return Checkpoint(output, target.commit(entries | {"config": config.model_dump()}))
+        return Checkpoint(output, target.commit(replace(manifest, config=config.model_dump())))
 
 
 def write_folder(target: NewOutput, folder: Path) -> None:

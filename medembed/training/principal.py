@@ -17,11 +17,11 @@ from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_model
 from medembed.encoding.model_files import fetch_model, read_card
+from medembed.lineage import Start, StartManifest
 from medembed.training.checkpoint import write_folder
 from medembed.training.config import TrainingConfig
 from medembed.training.prompts import set_prompts
 
-KIND = "start of a training"
 _SAMPLE = 2048  # documents; the axes of 1,024 rank as well at 64 dimensions (MiniLM), wider models want more
 _PREFIX = "start-"
 
@@ -31,7 +31,7 @@ def turns(model: str, config: TrainingConfig) -> bool:
 
     A model that MedEmbed trained keeps its axes, and so does one that learns a teacher's vectors, whose axes they are.
     """
-    return config.principal_axes and config.loss.name != "mse" and not read_card(fetch_model(model)).get("dimensions")
+    return config.principal_axes and config.loss.name != "mse" and not read_card(fetch_model(model)).dimensions
 
 
 def find_start(run: str) -> str | None:
@@ -52,18 +52,17 @@ def write_start(model: str, vectors: npt.NDArray[np.float32], config: TrainingCo
     turned = load_model(fetch_model(model), EncodingConfig(cpus_per_worker=config.cpus_per_worker), "cpu")
     set_prompts(turned, config.prompts)
     turn(turned, axes)
-    held = {str(dimension): float(shares[:dimension].sum()) for dimension in config.dimensions}
-    with TemporaryDirectory() as scratch, NewOutput(output, KIND, "") as target:
+    held = {dimension: float(shares[:dimension].sum()) for dimension in config.dimensions}
+    with TemporaryDirectory() as scratch, NewOutput(output, "") as target:
         turned.save_pretrained(scratch, create_model_card=False)
         write_folder(target, Path(scratch))
-        target.commit({"documents": len(vectors), "held": held})
+        target.commit(StartManifest(start=Start(len(vectors), held)))
 
 
-def read_start(run: str) -> dict[str, Any] | None:
-    """{"documents": number, "held": {dimension: share of their squared length in that prefix}}; None: not turned."""
+def read_start(run: str) -> Start | None:
+    """How the model was turned before this run; None if it was not."""
     start = find_start(run)
-    manifest = read_manifest(start, KIND) if start else None
-    return manifest and {"documents": manifest["documents"], "held": manifest["held"]}
+    return read_manifest(start, StartManifest).start if start else None
 
 
 def principal_axes(embeddings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:

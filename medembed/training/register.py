@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from medembed.config import Config, to_yaml
-from medembed.data.dataset import Dataset
-from medembed.mining.examples import Examples
+from medembed.lineage import Source
+from medembed.registry.catalog import find_version
 from medembed.registry.models import Registry, Version
+from medembed.tags import Lineage
 from medembed.training.card import HISTORY
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.curves import CURVES
@@ -19,36 +21,30 @@ def register_checkpoint(
     config: Config,
     *,
     metrics: Mapping[str, float],
-    tags: Mapping[str, str],
+    lineage: Lineage,
     artifacts: Mapping[str, str | bytes],
 ) -> tuple[Version, bool]:
-    """(its version, whether it is new); `metrics` join the dev scores, `tags` the lineage."""
+    """(its version, whether it is new); `metrics` join the dev scores, what its manifest says joins the lineage."""
     manifest = checkpoint.manifest
-    lineage = {
-        "dataset": manifest["dataset"],
-        "examples": manifest["examples"] or "none",
-        "parent": manifest["parent"]["fingerprint"],
-        "encoder": checkpoint.fingerprint,
-    }
-    tags = lineage | dict(tags)
-    existing = registry.find(checkpoint.uri, tags)
+    lineage = replace(lineage, encoder=checkpoint.fingerprint, parent=_without_place(manifest.origin.parent))
+    existing = find_version(registry, checkpoint.uri, lineage)
     if existing is not None:
         return existing, False
-    scores = {**metrics, **{f"dev_{name}": float(value) for name, value in manifest["dev"].items()}}
+    scores = {**metrics, **{f"dev_{name}": float(value) for name, value in manifest.dev.items()}}
     version = registry.register(
         checkpoint.uri,
-        params=_flatten(manifest["config"]),
+        params=_flatten(manifest.config),
         metrics=scores,
-        tags=tags,
+        lineage=lineage,
         artifacts={**checkpoint.read(CURVES, HISTORY), **artifacts, "config.yaml": to_yaml(config)},
         history=_steps_of(checkpoint),
     )
     return version, True
 
 
-def tag_data(dataset: Dataset, examples: Examples | None) -> dict[str, str]:
-    """Tags that say where a model's data lies, beside the fingerprints that say what it is."""
-    return {"dataset_uri": dataset.uri, "examples_uri": examples.uri if examples else "none"}
+def _without_place(source: Source | None) -> Source | None:
+    """A parent by its fingerprint: where it lies, the checkpoint's manifest says."""
+    return replace(source, uri=None) if source else None
 
 
 def _steps_of(checkpoint: Checkpoint) -> list[tuple[str, int, float]]:

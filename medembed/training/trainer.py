@@ -1,6 +1,5 @@
 """Examples -> the best checkpoint: Ray Train around the loop, then a stock folder that holds no pickle."""
 
-import json
 import logging
 import os
 import tempfile
@@ -13,15 +12,16 @@ from medembed import storage
 from medembed.artifact import find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.model_files import CARD, fetch_model, model_fingerprint, model_width
+from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width, save_card
 from medembed.errors import DataError, MedEmbedError, TrainingError, WorkersLost
+from medembed.lineage import CheckpointManifest, Origin, Source
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.progress import watch
 from medembed.schema import fingerprint
 from medembed.training.adapters import check_adapter
 from medembed.training.card import describe_checkpoint
-from medembed.training.checkpoint import KIND, Checkpoint, download_model, publish, read_history
+from medembed.training.checkpoint import Checkpoint, download_model, publish, read_history
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample
 from medembed.training.enough import check_filled
@@ -72,9 +72,9 @@ def train(
     inputs |= trial.rungs.inputs() if trial else {}
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
-    run, manifest = storage.absolute(run_folder(output)), find_output(output, KIND, key)
+    run, manifest = storage.absolute(run_folder(output)), find_output(output, CheckpointManifest, key)
     if manifest is not None:
-        logger.info("checkpoint %s: unchanged, reused", manifest["fingerprint"])
+        logger.info("checkpoint %s: unchanged, reused", manifest.fingerprint)
         remove_run(run)  # of a driver that died between the two
         return Checkpoint(output, manifest)
     logs = f"{output.rstrip('/')}.logs"
@@ -94,8 +94,8 @@ def train(
         folder = Path(scratch)
         download_model(best, folder)
         _average(folder, metrics[SHARE], work)
-        entries = _describe(folder, work, inputs, dataset, examples, (metrics, history))
-        checkpoint = publish(folder, output, key, entries, config)
+        manifest = _describe(folder, work, inputs, dataset, examples, (metrics, history))
+        checkpoint = publish(folder, output, key, manifest, config)
     remove_run(run)
     return checkpoint
 
@@ -128,21 +128,20 @@ def _describe(
     dataset: Dataset,
     examples: Examples | None,
     measured: tuple[dict[str, float], list[Entry]],
-) -> dict[str, Any]:
-    """Writes the model's cards and curves beside it, from (dev metrics, history); the entries of its manifest."""
+) -> CheckpointManifest:
+    """Writes the model's cards and curves beside it, from (dev metrics, history); returns what its manifest says."""
     config, (metrics, history) = work.config, measured
-    entries = {
-        "fingerprint": model_fingerprint(folder),
-        "parent": {"model": work.model, "fingerprint": inputs["model"]},
-        "dataset": dataset.fingerprint,
-        "examples": examples and examples.fingerprint,
-        "dimensions": sorted(config.dimensions, reverse=True),
-        "dev": metrics,
-        "start": read_start(work.run),
-    }
-    (folder / CARD).write_text(json.dumps(entries, indent=2))
-    describe_checkpoint(folder, entries, config, dataset.manifest, examples.manifest if examples else None, history)
-    return entries
+    mined = Source(examples.fingerprint) if examples else None  # without places: cards travel with models
+    manifest = CheckpointManifest(
+        origin=Origin(Source(dataset.fingerprint), mined, parent=Source(inputs["model"], work.model)),
+        fingerprint=model_fingerprint(folder),
+        dimensions=tuple(sorted(config.dimensions, reverse=True)),
+        dev=metrics,
+        start=read_start(work.run),
+    )
+    save_card(folder, manifest)
+    describe_checkpoint(folder, manifest, config, dataset.manifest, examples.manifest if examples else None, history)
+    return manifest
 
 
 def _check_inputs(dataset: Dataset, examples: Examples | None, model: str, config: TrainingConfig) -> Examples | None:
@@ -156,9 +155,10 @@ def _check_inputs(dataset: Dataset, examples: Examples | None, model: str, confi
     if examples is None:
         raise DataError(f"examples: none given, but loss {config.loss.name} reads them; mine some by medembed mine.")
     examples.check_lists()
-    if examples.manifest.get("dataset", dataset.fingerprint) != dataset.fingerprint:
+    mined_from = examples.manifest.origin.dataset
+    if mined_from is not None and mined_from.fingerprint != dataset.fingerprint:
         raise DataError(
-            f"{examples.uri}: mined from data set {examples.manifest['dataset']}, but data is {dataset.fingerprint} "
+            f"{examples.uri}: mined from data set {mined_from.fingerprint}, but data is {dataset.fingerprint} "
             f"({dataset.uri}); mine again, or give the data set that they are from."
         )
     return examples
@@ -189,12 +189,13 @@ def _count_steps(dataset: Dataset, examples: Examples | None, config: TrainingCo
     Raises DataError if loss and data do not fit, or if there is no whole step.
     """
     if examples and config.loss.name in RANKING:  # they take all examples as they are, which need not be read for it
-        count = int(examples.manifest["counts"]["examples"])
+        count = examples.manifest.example_count
     else:
         count = check_fits(config, dataset, examples.read() if examples else [])
     steps, stream = count_steps(count, config), read_together(count, config, config.most_workers)
     check_filled((examples or dataset).uri, count, config)
-    for line in describe_start(stream, steps, int(examples.manifest["config"]["negatives"]) if examples else 0, config):
+    negatives = examples.manifest.negatives if examples else 0
+    for line in describe_start(stream, steps, negatives, config):
         logger.info("%s", line)
     return steps, stream
 

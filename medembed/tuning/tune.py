@@ -20,6 +20,7 @@ from medembed.evaluation.elsewhere import Model, measure_retention
 from medembed.evaluation.retained import Retention
 from medembed.evaluation.retention import open_retention
 from medembed.evaluation.retention_screen import lost_to
+from medembed.lineage import CheckpointManifest
 from medembed.matryoshka import check_dimensions
 from medembed.mining.config import MiningConfig
 from medembed.mining.cut import pool_of
@@ -28,15 +29,16 @@ from medembed.mining.mine import mine
 from medembed.mining.pairs import select_pairs
 from medembed.privacy import without_passwords
 from medembed.progress import stage
-from medembed.registry.champion import tag_loss
+from medembed.registry.champion import name_loss
 from medembed.registry.models import Registry, Version
 from medembed.schema import fingerprint
-from medembed.training.checkpoint import KIND, Checkpoint
+from medembed.tags import Lineage
+from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample
 from medembed.training.enough import check_corpus
 from medembed.training.loss_config import ON_EXAMPLES
-from medembed.training.register import register_checkpoint, tag_data
+from medembed.training.register import register_checkpoint
 from medembed.training.run import claim_run
 from medembed.training.trainable import check_trainable
 from medembed.tuning.config import TuneConfig
@@ -99,7 +101,7 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
     with stage("encode and mine once", seconds):
         examples = _mine_pool(config, dataset, model, output, pool) if pool else None
         if examples is not None:
-            fitted = _fit_pairs(fitted, examples.uri, int(examples.manifest["counts"]["examples"]))
+            fitted = _fit_pairs(fitted, examples.uri, examples.manifest.example_count)
         place = examples.uri if examples else None
         shared = Shared(fitted, output, model, dataset.uri, place, sets)
     records = Records.read(output)
@@ -149,7 +151,7 @@ def _mine_pool(config: TuneConfig, dataset: Dataset, model: str, output: str, po
     place = storage.join(output, "tables", "{key}.lance")
     table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, config.encoding)
     examples = mine(dataset, table, model, storage.join(output, "pool", "{key}"), pool, config.encoding)
-    logger.info("pool of negatives: %s", format_counts(examples.manifest["counts"]))
+    logger.info("pool of negatives: %s", format_counts(examples.manifest.counts))
     return examples
 
 
@@ -229,7 +231,7 @@ def _publish(
 ) -> tuple[Version, Checkpoint, str, str]:
     """(the registered winner, its checkpoint, places of the report and of its config)."""
     config, place = shared.config, place_of(shared, best.number)
-    checkpoint = Checkpoint(place, read_manifest(place, KIND))
+    checkpoint = Checkpoint(place, read_manifest(place, CheckpointManifest))
     training, examples = best_settings(shared, best.point)
     _, mining = config.settings(best.point)
     files = {
@@ -238,10 +240,18 @@ def _publish(
     }
     for name, content in files.items():
         storage.write_bytes(storage.join(shared.output, name), content.encode())
-    tags = tag_data(dataset, examples) | {"search": shared.output, "trial": str(best.number)}
-    tags |= tag_loss(lost_to(kept))
+    lineage = Lineage(
+        dataset=dataset.as_source,
+        examples=examples.as_source if examples else None,
+        output=shared.output,
+        search=shared.output,
+        trial=str(best.number),
+        lost_elsewhere=name_loss(lost_to(kept)),
+    )
     metrics = {OBJECTIVE: best.score} | (kept.metrics if kept else {})
-    version, is_new = register_checkpoint(registry, checkpoint, config, metrics=metrics, tags=tags, artifacts=files)
+    version, is_new = register_checkpoint(
+        registry, checkpoint, config, metrics=metrics, lineage=lineage, artifacts=files
+    )
     if not is_new:  # the same winner, of more trials
         registry.add_artifacts(version.run_id, files)
     _log_trials(registry, version, records.all(), config)
@@ -271,7 +281,7 @@ def _log_trials(registry: Registry, winner: Version, records: Sequence[Record], 
     for record in records:
         if not record.is_over:
             continue
-        trial = {"mlflow.parentRunId": winner.run_id, "trial": str(record.number)}
+        trial = {"mlflow.parentRunId": winner.run_id} | Lineage(trial=str(record.number)).to_tags()
         if registry.find_run(trial) is not None:
             continue
         course = [(OBJECTIVE, one.examples, one.objective) for one in record.course]
@@ -280,7 +290,7 @@ def _log_trials(registry: Registry, winner: Version, records: Sequence[Record], 
         registry.log_run(
             params=record.point | {"pairs": config.pairs},
             metrics={"best_objective": record.score} if math.isfinite(record.score) else {},
-            tags=tags | ({"reason": record.reason} if record.reason else {}),
+            tags=tags | Lineage(reason=record.reason or None).to_tags(),
             artifacts={},
             history=course,
         )

@@ -31,7 +31,7 @@ def content(uri: str) -> dict[str, bytes]:
 
 
 def vectors(version: Version) -> dict[str, Any]:
-    table = find_table(version.tags["table"], int(version.tags["table_version"]))
+    table = find_table(version.tags["table_uri"], int(version.tags["table_version"]))
     assert table is not None
     return {name: row.tolist() for name, row in table.find([f"d{n}" for n in range(8)]).items()}
 
@@ -52,7 +52,7 @@ def check_equal(before: Registry, after: Registry, numbers: list[str]) -> None:
         assert content(old.source) == content(new.source)
         assert vectors(old) == vectors(new)
         assert len(vectors(new)) == 7, "d1 has chunks"
-        moved = {"dataset_uri", "examples_uri", "table"}
+        moved = {"dataset_uri", "examples_uri", "table_uri", "output"}
         assert {k: v for k, v in old.tags.items() if k not in moved} == {
             k: v for k, v in new.tags.items() if k not in moved
         }

@@ -16,10 +16,12 @@ from medembed.custody.backup import back_up
 from medembed.custody.kept import select_kept
 from medembed.custody.remove import MARK
 from medembed.errors import ServiceError, StorageError
+from medembed.lineage import Source
 from medembed.registry.catalog import all_versions, set_tags
 from medembed.registry.models import Version
 from medembed.registry.runs import list_artifacts, read_artifact, write_artifact
 from medembed.retraining.ledger import set_aside
+from medembed.tags import Lineage
 from tests.custody.backups import backup, check_equal, content, encoded, restore, vectors
 from tests.custody.conftest import NewRegistry
 from tests.custody.world import TEXTS, World, write_dataset
@@ -58,14 +60,14 @@ def test_a_second_backup_copies_only_what_is_new_and_keeps_what_it_has(world: Wo
     world.add(1)
     assert backup(world, to)["counts"]["new_files"] > 10
     assert backup(world, to)["counts"]["new_files"] == 0
-    set_tags(world.registry, world.versions[0], {"note": "changed"})
+    set_tags(world.registry, world.versions[0], Lineage(reason="changed"))
     assert backup(world, to)["counts"]["new_files"] == 1, "the run's facts"
     world.add(2)
     done = backup(world, to, "keep=1", f"tables=[{world.place('tables', '1.lance')}]")
     assert done["versions"] == ["1", "2"]
     manifest = json.loads(storage.read_bytes(storage.join(to, "manifest.json")))
     there = set(storage.list_files(to)) - {"manifest.json"}
-    assert there == set(manifest["files"]), "nothing is left that the manifest does not name"
+    assert there == set(manifest["copies"]), "nothing is left that the manifest does not name"
 
 
 def test_gaps_in_the_numbers_stay_and_versions_out_of_retention_are_left_out(
@@ -80,17 +82,20 @@ def test_gaps_in_the_numbers_stay_and_versions_out_of_retention_are_left_out(
     assert {one.version: one.tags["encoder"] for one in all_versions(registry, "medembed")} == {
         one.version: one.tags["encoder"] for one in (world.versions[1], world.versions[3])
     }
-    assert registry.register("/m", params={}, metrics={}, tags={}, artifacts={}).version == "5", "numbers go on"
+    assert registry.register("/m", params={}, metrics={}, lineage=Lineage(), artifacts={}).version == "5", (
+        "numbers go on"
+    )
 
 
 def test_what_was_set_aside_stays_so_after_a_restoration_whether_its_version_is_kept_or_not(
     world: World, new_registry: NewRegistry, tmp_path: Path
 ):
-    tags = {"kind": "retrain", "decision": "worse"}
+    worse = Lineage(job="retrain", decision="worse")
+    tags = worse.to_tags()
     files = {"files.json": '{"hash": "s3://landing/poisoned.jsonl"}', "report.html": "not needed"}
     world.registry.log_run(params={}, metrics={}, tags=tags, artifacts=files)
     version, to = world.add(1), str(tmp_path / "backup")
-    set_tags(world.registry, version, tags)
+    set_tags(world.registry, version, worse)
     write_artifact(world.registry, version.run_id, "files.json", b'{"another": "s3://landing/other.jsonl"}')
     backup(world, to)
     assert backup(world, to)["counts"]["new_files"] == 0
@@ -120,7 +125,7 @@ def test_until_a_second_backup_is_finished_the_first_is_restored_byte_for_byte(
     backup(world, to)
     before = content(to)
     data, artifact = version.tags["dataset_uri"], "report.html"
-    changed = json.loads(storage.read_bytes(storage.join(data, "manifest.json"))) | {"erased": 1}
+    changed = json.loads(storage.read_bytes(storage.join(data, "manifest.json"))) | {"held_out": 2}
     storage.write_bytes(storage.join(data, "manifest.json"), json.dumps(changed).encode())
     write_artifact(world.registry, version.run_id, artifact, b"another")
     (Path(version.source) / "model.safetensors").touch()
@@ -140,7 +145,7 @@ def test_until_a_second_backup_is_finished_the_first_is_restored_byte_for_byte(
 
 def test_a_text_that_was_erased_where_it_lies_goes_from_the_next_backup(world: World, tmp_path: Path):
     to, (first, second) = str(tmp_path / "backup"), (world.add(1), world.add(2))
-    set_tags(world.registry, second, {"dataset_uri": first.tags["dataset_uri"]})
+    set_tags(world.registry, second, Lineage(dataset=first.lineage.dataset))
     world.registry.set_alias(first)
     backup(world, to, "keep=1")
     world.registry.set_alias(second)
@@ -163,8 +168,8 @@ def test_what_a_backup_has_of_a_data_set_stays_where_another_came_in_its_place(
     data = first.tags["dataset_uri"]
     before = content(data)
     storage.delete_folder(data)
-    shutil.move(write_dataset(f"{data}-new", {}).uri, data)
-    set_tags(world.registry, second, {"dataset_uri": data})
+    shutil.move(write_dataset(f"{data}-new").uri, data)
+    set_tags(world.registry, second, Lineage(dataset=first.lineage.dataset))
     backup(world, to, "keep=1")
     restore(to, str(tmp_path / "out"), registry := new_registry("other"))
     restored = {one.version: content(one.tags["dataset_uri"]) for one in all_versions(registry, "medembed")}
@@ -183,25 +188,25 @@ def test_what_is_gone_is_named_but_a_checkpoint_must_be_there(world: World, tmp_
 
 def test_what_people_read_has_no_passwords(world: World, tmp_path: Path):
     version, to = world.add(1), str(tmp_path / "backup")
-    set_tags(world.registry, version, {"examples_uri": "hf://me:secret@host/examples"})
+    set_tags(world.registry, version, Lineage(examples=Source("e", "hf://me:secret@host/examples")))
     done = backup(world, to)
     assert done["gone"] == ["models:/medembed/1: examples hf://host/examples"]
     assert json.loads(storage.read_bytes(storage.join(to, "manifest.json")))["gone"] == done["gone"]
     assert "secret" not in "".join(done["lines"])
 
 
-@pytest.mark.parametrize("part", ["checkpoint", "dataset_uri", "examples_uri", "table", "rows"])
+@pytest.mark.parametrize("part", ["checkpoint", "dataset_uri", "examples_uri", "table_uri", "rows"])
 def test_what_an_earlier_backup_has_of_a_part_that_cannot_be_read_now_stays_and_is_said(
     part: str, world: World, new_registry: NewRegistry, tmp_path: Path
 ):
     version, to = world.add(1), str(tmp_path / "backup")
     backup(world, to)
     before, versions = content(to), all_versions(world.registry, "medembed")
-    uri = {"checkpoint": version.source, "rows": version.tags["table"]}.get(part) or version.tags[part]
+    uri = {"checkpoint": version.source, "rows": version.tags["table_uri"]}.get(part) or version.tags[part]
     lost = Path(uri) if part != "rows" else next(Path(uri).glob("data/*"))
     lost.rename(tmp_path / "lost")
-    if part == "table":
-        set_tags(world.registry, version, {"table_version": "9"})
+    if part == "table_uri":
+        set_tags(world.registry, version, Lineage(table=Source("e", uri, 9)))
     done = backup(world, to)
     assert (done["counts"]["held"], done["counts"]["gone"], len(done["held"])) == (1, 0, 1)
     assert done["lines"][0].startswith("cannot be read now; what an earlier backup has of it stays: models:/medembed/1")
@@ -210,7 +215,7 @@ def test_what_an_earlier_backup_has_of_a_part_that_cannot_be_read_now_stays_and_
     assert {name for name in before if not name.startswith(("runs", "manifest"))} <= set(storage.list_files(to))
     restore(to, str(tmp_path / "out"), registry := new_registry("other"))
     (tmp_path / "lost").rename(lost)
-    set_tags(world.registry, version, {"table_version": versions[0].tags["table_version"]})
+    set_tags(world.registry, version, Lineage(table=versions[0].lineage.table))
     check_equal(world.registry, registry, ["1"])
 
 

@@ -1,10 +1,13 @@
-"""Descent by tags."""
+"""Descent by lineages."""
 
 from medembed.custody.descent import find_descent
+from medembed.lineage import Source
+from medembed.tags import Lineage
 
 
 def test_descent_goes_over_any_number_of_steps_and_ends_in_a_circle():
-    lineage = [{"parent": "a", "encoder": "b"}, {"parent": "b", "encoder": "c"}, {"parent": "c", "encoder": "b"},
-               {"parent": "x", "encoder": "y"}, {"encoder": "z"}, {"parent": "a"}]  # fmt: skip
-    assert find_descent(["a"], lineage) == {"b", "c"}
-    assert find_descent([], lineage) == set()
+    pairs = [("a", "b"), ("b", "c"), ("c", "b"), ("x", "y")]
+    lineages = [Lineage(parent=Source(parent), encoder=encoder) for parent, encoder in pairs]
+    lineages += [Lineage(encoder="z"), Lineage(parent=Source("a"))]
+    assert find_descent(["a"], lineages) == {"b", "c"}
+    assert find_descent([], lineages) == set()

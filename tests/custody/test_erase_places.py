@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,36 +11,42 @@ import pyarrow as pa
 import pytest
 
 from medembed import storage
-from medembed.artifact import MANIFEST
-from medembed.custody.spots import search
+from medembed.artifact import MANIFEST, NewOutput, to_entries
+from medembed.custody.inventory import search
 from medembed.data.dataset import open_dataset
 from medembed.encoding.codec import Codec
 from medembed.encoding.commit import write_fragment
 from medembed.encoding.table import find_table
 from medembed.errors import StorageError
-from medembed.mining.examples import open_examples
+from medembed.lineage import ExamplesManifest, Source
 from medembed.registry.catalog import all_versions, delete_version
 from medembed.registry.models import Registry
-from medembed.registry.runs import write_artifact
+from medembed.tags import Lineage
 from tests.custody.conftest import NewRegistry
 from tests.custody.erasing import ASKED, GONE, erase, naming, state
 from tests.custody.test_backup import backup, restore
-from tests.custody.world import QUERIES_TOLD, TEXTS, WIDTH, World, write_dataset, write_examples, write_table
+from tests.custody.world import QUERIES_TOLD, REPORT, TEXTS, WIDTH, World, write_dataset, write_examples, write_table
 
 
-def test_what_mining_reports_keeps_no_erased_id(erasable: World):
-    before = open_examples(erasable.place("examples/1")).report()
-    lines = erase(erasable, *ASKED)["lines"]
-    after = open_examples(erasable.place("examples/1")).report()
-    suspects = [row["query_id"] for row in after["likely_false_negatives"]]
-    assert suspects == ["q0", "q3", "q6"], "q4's document is d2"
-    assert after["queries_with_too_few"] == {"count": 2, "ids": ["q3"]}
-    assert after["counts"] == before["counts"]
-    assert any(line.startswith(f"{erasable.place('examples/1')}: 5 entries of a report, ") for line in lines)
+def test_examples_whose_report_alone_names_an_erased_id_go_too(erasable: World):
+    uri = erasable.place("pool")
+    with NewOutput(uri, "key") as output:
+        output.write_bytes("mining.json", json.dumps(REPORT).encode())
+        output.commit(ExamplesManifest(counts={"pairs": 0, "examples": 0}))
+    done = erase(erasable, *ASKED)
+    assert f"{uri}: 5 rows erased" in done["lines"]
+    assert not storage.exists(uri)
+
+
+def test_what_names_nothing_that_is_erased_stays_whole(erasable: World):
+    before = {kind: state(erasable.place(kind)) for kind in ("data", "examples", "evaluations", "tables")}
+    done = erase(erasable, "document_ids=[nobody]")
+    assert (done["rows"], done["deleted"]) == (0, [])
+    assert {kind: state(erasable.place(kind)) for kind in before} == before
 
 
 def test_what_versions_do_not_name_is_found_below_the_outputs_of_runs(erasable: World):
-    dataset = write_dataset(erasable.place("data", "grown"), {})
+    dataset = write_dataset(erasable.place("data", "grown"))
     write_examples(erasable.place("pool", "key"), dataset, erasable.place("tables", "base.lance"))
     died = erasable.place("data", "died")
     shutil.copytree(dataset.uri, died)
@@ -56,7 +63,7 @@ def test_what_versions_do_not_name_is_found_below_the_outputs_of_runs(erasable: 
     done = erase(erasable, *ASKED)
     assert naming(erasable.root, *GONE) == []
     assert not storage.exists(torn)
-    assert storage.read_parquet(erasable.place("search", "results.parquet"))["query_id"].to_pylist() == ["q4"]
+    assert not storage.exists(erasable.place("search", "results.parquet"))
     assert storage.exists(foreign)
     assert storage.exists(f"{died}/groups/part-00000.parquet"), "only what holds erased rows goes"
     assert not [line for line in done["lines"] if line.startswith("not searched")]
@@ -99,7 +106,7 @@ def test_places_of_a_removed_version_are_told_by_its_run_and_what_these_were_mad
 ):
     far = World(str(tmp_path / "far"), erasable.registry, erasable.base)
     version = far.add(7)
-    write_artifact(far.registry, version.run_id, "config.yaml", b"epochs: 1\n")
+    far.registry.client.delete_tag(version.run_id, "output")
     delete_version(far.registry, version)
     dataset = open_dataset(version.tags["dataset_uri"])
     mined_from = write_table(far.place("tables", "base.lance"), dataset, "encoder", 1).uri  # by the examples' manifest
@@ -138,10 +145,9 @@ def test_what_is_found_later_loses_the_queries_that_were_lost_before(erasable: W
                         "row_id": ["d3", "d4"], "score": [0.9, 0.7]})  # fmt: skip
     storage.write_parquet(str(later / "results.parquet"), results)
     erase(erasable, "document_ids=[d2]")
-    assert "q2" not in json.dumps(open_dataset(erasable.place("data/1")).manifest)
+    assert "q2" not in json.dumps(to_entries(open_dataset(erasable.place("data/1")).manifest))
     erase(erasable, "document_ids=[d2]", f"places=[{later}]")
     assert naming(str(later), "d2", "q2", TEXTS["d2"], QUERIES_TOLD["q2"]) == []
-    assert naming(str(later), "q3")
     assert "q2" not in (later / "report.html").read_text()
     assert erase(erasable, "document_ids=[d2]", f"places=[{later}]")["rows"] == 0
 
@@ -167,18 +173,18 @@ def test_models_of_any_name_are_found_with_all_that_were_trained_from_them(erasa
     other = Registry(
         erasable.registry.tracking_uri, erasable.registry.config.model_copy(update={"model_name": "other"})
     )
-    clean = {"dataset": "another", "dataset_uri": str(tmp_path), "examples": "none"}
+    clean = Lineage(dataset=Source("another", str(tmp_path)))
     for parent, encoder in ((second.tags["encoder"], "gone"), ("gone", "grandchild"), ("base", "stranger")):
         made = other.register(
             str(erasable.base),
             params={},
             metrics={},
             artifacts={},
-            tags={**clean, "parent": parent, "encoder": encoder},
+            lineage=replace(clean, parent=Source(parent), encoder=encoder),
         )
         if encoder == "gone":
             delete_version(other, made)
-    trained = other.register(first.source, params={}, metrics={}, artifacts={}, tags=first.tags)
+    trained = other.register(first.source, params={}, metrics={}, artifacts={}, lineage=first.lineage)
     other.log_run(params={}, metrics={}, artifacts={}, tags={"dataset": first.tags["dataset"], "encoder": "stranger"})
     for _ in range(2):
         done = erase(erasable, *ASKED)

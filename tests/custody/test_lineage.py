@@ -64,7 +64,7 @@ def test_a_model_leads_back_over_its_parent_to_the_base_model_and_every_data_set
     names = re.findall(r"^  (\w+(?: set)?) ", newest, re.M)
     assert names == ["table", "checkpoint", "run", "examples", "data set"], "newest part first"
     for expected in (
-        f"{second.tags['table']} version 2: 9 rows",
+        f"{second.tags['table_uri']} version 2: 9 rows",
         f"{second.source}: encoder {second.tags['encoder']}; dimensions 32, 8; dev score 0.5000 at step 3",
         f"MLflow {second.run_id}, made by retrain",
         f"{second.tags['examples_uri']}: {second.tags['examples']}, 7 pairs",
@@ -86,8 +86,8 @@ def test_depth_limits_the_chain_and_says_so(two: World):
 
 def test_a_table_and_a_checkpoint_lead_to_the_version_that_made_them(two: World):
     first = two.versions[0]
-    lines = lineage(two, first.tags["table"])
-    assert lines[0] == f"{first.tags['table']}: table at version 2, 9 rows, encoder {first.tags['encoder']}"
+    lines = lineage(two, first.tags["table_uri"])
+    assert lines[0] == f"{first.tags['table_uri']}: table at version 2, 9 rows, encoder {first.tags['encoder']}"
     assert "models:/medembed/1 (previous)" in lines
     assert lineage(two, first.source)[0] == "models:/medembed/1 (previous)"
 

@@ -8,8 +8,10 @@ import jobs.prune
 from medembed import storage
 from medembed.config import load_config
 from medembed.errors import ServiceError
+from medembed.lineage import Source
 from medembed.registry.catalog import all_versions, set_tags
 from medembed.registry.models import Registry
+from medembed.tags import Lineage
 from tests.custody.world import World
 
 
@@ -60,7 +62,7 @@ def test_what_a_kept_version_names_stays_whosoever_it_was(world: World):
     for number in (1, 2, 3):
         world.add(number)
     first, _, last = world.versions
-    set_tags(world.registry, last, {"table": first.tags["table"], "examples_uri": first.tags["examples_uri"]})
+    set_tags(world.registry, last, Lineage(table=first.lineage.table, examples=first.lineage.examples))
     world.registry.client.create_model_version("medembed", source=first.source, run_id=None)
     done = prune(world, "keep=2")
     assert done["versions"] == ["models:/medembed/1"]
@@ -114,7 +116,7 @@ def test_what_a_version_given_an_alias_meanwhile_names_stays_too(world: World, m
     for number in range(1, 5):
         world.add(number)
     first, second, *_ = world.versions
-    set_tags(world.registry, second, {"table": first.tags["table"]})
+    set_tags(world.registry, second, Lineage(table=first.lineage.table))
     original = jobs.prune.find_leaving
 
     def promoted_meanwhile(*arguments: Any) -> Any:
@@ -133,8 +135,8 @@ def test_what_versions_of_another_model_need_stays(world: World):
         world.add(number)
     first, second, *_ = world.versions
     other = Registry(world.registry.tracking_uri, world.registry.config.model_copy(update={"model_name": "other"}))
-    tags = {"parent": first.tags["encoder"], "encoder": "child", "table": second.tags["table"]}
-    other.register(str(world.base), params={}, metrics={}, tags=tags, artifacts={})
+    lineage = Lineage(parent=Source(str(first.lineage.encoder)), encoder="child", table=second.lineage.table)
+    other.register(str(world.base), params={}, metrics={}, lineage=lineage, artifacts={})
     assert prune(world, "keep=1")["versions"] == ["models:/medembed/2"], "1 is the parent of another model's"
     assert there(world, "models") == {"1", "3", "4"}
     assert "2" in there(world, "tables"), "which another model's version names"
@@ -156,3 +158,16 @@ def test_a_model_from_elsewhere_loses_its_entry_and_keeps_its_folder(world: Worl
     assert "models:/medembed/2" in done["versions"]
     assert f"  its checkpoint {world.base} was not made here: it stays" in done["lines"]
     assert storage.list_files(str(world.base)) == before
+
+
+def test_what_others_put_into_a_folder_that_goes_stays_there(world: World):
+    for number in (1, 2, 3):
+        world.add(number)
+    notes = world.place("evaluations/1/notes.txt")
+    storage.write_bytes(notes, b"mine")
+    again = world.registry.register(
+        world.place("models/gone"), params={}, metrics={}, lineage=world.versions[0].lineage, artifacts={}
+    )
+    world.add(4)
+    assert f"models:/medembed/{again.version}" in prune(world, "keep=1")["versions"], "of the same encoder"
+    assert storage.list_files(world.place("evaluations/1")) == ["notes.txt"]

@@ -87,7 +87,7 @@ def test_a_backup_writes_nothing_outside_its_own_folders_and_over_no_file(
     backup(world, str(tmp_path / "backup"))
     path = tmp_path / "backup/manifest.json"
     manifest = json.loads(path.read_text())
-    manifest["files"] |= {name: {"hash": content_hash("evil"), "bytes": 4}}
+    manifest["copies"] |= {name: {"hash": content_hash("evil"), "bytes": 4}}
     path.write_text(json.dumps(manifest))
     mine = [tmp_path / "evilrc", tmp_path / "out/evilrc"]
     for place in mine:

@@ -4,10 +4,8 @@ Document d1 has two chunks; query q<n> asks for d<n>, q0 for d0 and d6 too. Each
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,12 +20,21 @@ from medembed.encoding.model_files import model_fingerprint
 from medembed.encoding.table import Table, TableInfo
 from medembed.evaluation.files import BEST, write_evaluation
 from medembed.evaluation.result import Evaluation, Measured, Scored, Units
+from medembed.lineage import (
+    CheckpointManifest,
+    DatasetManifest,
+    EvaluationManifest,
+    ExamplesManifest,
+    Origin,
+    Source,
+)
 from medembed.matryoshka import truncate
 from medembed.mining.examples import Examples, open_examples
 from medembed.mining.memory import remember
 from medembed.mining.nearest import Nearest
 from medembed.registry.models import Registry, Version
 from medembed.schema import CORPUS, EXAMPLES, GROUPS, HELD_OUT, QRELS, QUERIES, content_hash
+from medembed.tags import Lineage
 
 WIDTH = 32
 DOCUMENTS = 8
@@ -61,23 +68,30 @@ class World:
 
     def add(self, number: int, *, previous: bool = False) -> Version:
         """Data set, examples, checkpoint, table, evaluation `number`, registered; its parent is the one before."""
-        dataset = write_dataset(self.place("data", str(number)), self.grown_from(number) if previous else {})
+        grown = self.grown_from(number) if previous else DatasetManifest()
+        dataset = write_dataset(self.place("data", str(number)), grown)
         parent = self.versions[-1] if self.versions else None
         model = parent.source if parent else str(self.base)
         told = parent.tags["encoder"] if parent else model_fingerprint(self.base)
         examples = write_examples(self.place("examples", str(number)), dataset, self.place("tables", "base.lance"))
-        entries = {"parent": {"model": model, "fingerprint": told}, "dataset": dataset.fingerprint}
+        origin = Origin(
+            dataset=Source(dataset.fingerprint), examples=Source(examples.fingerprint), parent=Source(told, model)
+        )
         source = self.place("models", str(number))
-        encoder = write_checkpoint(source, self.base, number, entries | {"examples": examples.fingerprint})
+        encoder = write_checkpoint(source, self.base, number, origin)
         table = write_table(self.place("tables", f"{number}.lance"), dataset, encoder, number)
         write_measured(self.place("evaluations", str(number)), dataset, encoder)
-        tags = {
-            "dataset": dataset.fingerprint, "dataset_uri": dataset.uri, "examples": examples.fingerprint,
-            "examples_uri": examples.uri, "parent": told, "encoder": encoder, "table": table.uri,
-            "table_version": str(table.version), "kind": "retrain",
-        }  # fmt: skip
+        lineage = Lineage(
+            job="retrain",
+            dataset=dataset.as_source,
+            examples=examples.as_source,
+            parent=Source(told),
+            encoder=encoder,
+            table=table.as_source,
+            output=self.root,
+        )
         version = self.registry.register(
-            source, params={"epochs": 1}, metrics={"ndcg@10_dim_32": 0.5 + number / 100}, tags=tags,
+            source, params={"epochs": 1}, metrics={"ndcg@10_dim_32": 0.5 + number / 100}, lineage=lineage,
             artifacts={
                 "report.html": f"<th>q2<b>{QUERIES_TOLD['q2']}</b></th><th>q3</th>",
                 "config.yaml": f"output: {self.root}\n",
@@ -87,13 +101,14 @@ class World:
         self.versions.append(version)
         return version
 
-    def grown_from(self, number: int) -> dict[str, Any]:
-        uri = self.place("data", str(number - 1))
-        previous = {"uri": uri, "fingerprint": open_dataset(uri).fingerprint}
-        return {"previous": previous, "taken": {content_hash(str(number)): f"day-{number}.jsonl"}}
+    def grown_from(self, number: int) -> DatasetManifest:
+        previous = open_dataset(self.place("data", str(number - 1))).as_source
+        taken = {content_hash(str(number)): f"day-{number}.jsonl"}
+        return DatasetManifest(origin=Origin(dataset=previous), taken=taken)
 
 
-def write_dataset(uri: str, entries: Mapping[str, Any]) -> Dataset:
+def write_dataset(uri: str, grown: DatasetManifest = DatasetManifest()) -> Dataset:  # noqa: B008 (frozen)
+    """A data set; `grown` says what it grew from."""
     texts = [*TEXTS.items()]
     corpus = [
         {"document_id": name, "text": text, "language": "en", "content_hash": content_hash(text), "split": "train"}
@@ -114,13 +129,21 @@ def write_dataset(uri: str, entries: Mapping[str, Any]) -> Dataset:
         "held_out/part-00000.parquet": to_table(held, HELD_OUT),
         "groups/part-00000.parquet": to_table([{"name": "document:abc", "split": "train"}], GROUPS),
     }
-    with NewOutput(uri, "data set", f"by hand {uri}") as output:
+    with NewOutput(uri, f"by hand {uri}") as output:
         for name, table in tables.items():
             output.write_parquet(name, table)
         rows = {name: tables[name].num_rows for name in tables if name.startswith(("corpus", "queries"))}
         counts = {"documents": DOCUMENTS, "queries": DOCUMENTS, "judgments": len(qrels), "chunks": len(corpus)}
-        output.commit({"fingerprint": content_hash(uri)[:16], "counts": counts, "splits": {"train": DOCUMENTS},
-                       "rows": rows, "held_out": 1, **entries})  # fmt: skip
+        output.commit(
+            replace(
+                grown,
+                fingerprint=content_hash(uri)[:16],
+                counts=counts,
+                splits={"train": DOCUMENTS},
+                rows=rows,
+                held_out=1,
+            )
+        )
     return open_dataset(uri)
 
 
@@ -149,16 +172,20 @@ def write_examples(uri: str, dataset: Dataset, table: str) -> Examples:
         })  # fmt: skip
     vectors = np.random.default_rng(1).normal(size=(len(QUERIES_TOLD), WIDTH)).astype(np.float32)
     near = [Nearest(ids[:5], ids[:5], np.linspace(0.9, 0.5, 5), False) for _ in QUERIES_TOLD]
-    with NewOutput(uri, "examples", content_hash(uri)[:16]) as output:
+    with NewOutput(uri, content_hash(uri)[:16]) as output:
         remember(QUERIES_TOLD, vectors, near, output)
         output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
         output.write_bytes("mining.json", json.dumps(REPORT).encode())
-        output.commit({"dataset": dataset.fingerprint, "counts": {"pairs": len(rows), "examples": len(rows)},
-                       "table": {"uri": table, "version": 1, "files": {}}, "config": {"format": "lists"}})  # fmt: skip
+        output.commit(
+            ExamplesManifest(
+                origin=Origin(dataset=dataset.as_source, table=Source("base", table, 1)),
+                counts={"pairs": len(rows), "examples": len(rows)},
+            )
+        )
     return open_examples(uri)
 
 
-def write_checkpoint(uri: str, base: Path, seed: int, entries: Mapping[str, Any]) -> str:
+def write_checkpoint(uri: str, base: Path, seed: int, origin: Origin) -> str:
     """The base model with weights that a seed has moved a little; returns its encoder's fingerprint."""
     import tempfile
 
@@ -172,12 +199,15 @@ def write_checkpoint(uri: str, base: Path, seed: int, entries: Mapping[str, Any]
             else:
                 target.write_bytes(path.read_bytes())
         encoder = model_fingerprint(Path(folder))
-        with NewOutput(uri, "checkpoint", encoder) as output:
+        with NewOutput(uri, encoder) as output:
             for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
                 output.write_bytes(str(path.relative_to(folder)), path.read_bytes())
             output.write_bytes("medembed.json", json.dumps({"dimensions": [WIDTH, 8]}).encode())
-            output.commit({"fingerprint": encoder, "dimensions": [WIDTH, 8], "dev": {"score": 0.5, "step": 3},
-                           "config": {}, **entries})  # fmt: skip
+            output.commit(
+                CheckpointManifest(
+                    origin=origin, fingerprint=encoder, dimensions=(WIDTH, 8), dev={"score": 0.5, "step": 3}
+                )
+            )
     return encoder
 
 
@@ -201,6 +231,6 @@ def write_measured(uri: str, dataset: Dataset, encoder: str) -> None:
         {"query_id": name, "dimension": WIDTH, "document_ids": ["d2", "d3", "d1"], "scores": [0.9, 0.8, 0.7]}
         for name in QUERIES_TOLD
     ]
-    with NewOutput(uri, "evaluation", content_hash(uri)[:16]) as output:
+    with NewOutput(uri, content_hash(uri)[:16]) as output:
         write_evaluation(output, result, [pa.Table.from_pylist(best, schema=BEST)])
-        output.commit({"dataset": dataset.fingerprint, "encoder": encoder, "config": {}})
+        output.commit(EvaluationManifest(origin=Origin(dataset=dataset.as_source), encoder=encoder))

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from medembed.artifact import to_entries
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.prepare import prepare
 from medembed.errors import DataError, MedEmbedError, StorageError
+from medembed.lineage import DatasetManifest
 
 PAIR = b'{"query": "SECRET question", "document": "SECRET answer"}\n'
 OTHER = b'{"query": "SECRET other", "document": "SECRET reply"}\n'
@@ -30,8 +32,8 @@ def fail(path: Path, output: Path, **settings: Any) -> MedEmbedError:
     return caught.value
 
 
-def succeed(path: Path, output: Path, **settings: Any) -> dict[str, Any]:
+def succeed(path: Path, output: Path, **settings: Any) -> DatasetManifest:
     """The manifest of preparing a source, after checking that it quotes no text."""
     manifest = prepare(config(path, settings), SplitConfig(), str(output)).manifest
-    assert "SECRET" not in json.dumps(manifest)
+    assert "SECRET" not in json.dumps(to_entries(manifest))
     return manifest

@@ -99,9 +99,9 @@ def test_judged_queries_stay_with_all_their_judgments_and_what_is_left_out_is_co
     ]
     assert dataset.qrels() == {"q1": {"d1": 2.0, "d2": 1.0, "gone": 1.0}, "q2": {"5": 1.0, "d4": 0.0, "d3": 0.0}}
     about = dataset.manifest
-    assert about["counts"] == {"documents": 5, "queries": 2, "judgments": 6}
-    assert about["dropped"] == {"queries without a judgment": 1, "judgments of an unknown query": 2}
-    assert about["splits"] == {"test": 2}
+    assert about.counts == {"documents": 5, "queries": 2, "judgments": 6}
+    assert about.dropped == {"queries without a judgment": 1, "judgments of an unknown query": 2}
+    assert about.splits == {"test": 2}
     assert "1 judged documents are not in the corpus: never found, as trec_eval has it" in caplog.messages
     assert "5 documents, 2 queries, 6 judgments; left out: 1 queries without a judgment" in caplog.text
 
@@ -112,12 +112,12 @@ def test_each_query_is_in_the_split_that_judges_it_and_test_goes_first(tmp_path:
     splits = dict(zip(*(dataset.queries()[name].to_pylist() for name in ("query_id", "split")), strict=True))
     assert splits == {"q1": "test", "q2": "dev", "q3": "train"}
     assert dataset.qrels() == {"q1": {"d3": 2.0}, "q2": {"d2": 1.0, "d1": 1.0}, "q3": {"d3": 1.0}}
-    assert dataset.manifest["dropped"] == {"judgments of another split's query": 2}
+    assert dataset.manifest.dropped == {"judgments of another split's query": 2}
 
 
 def test_a_folder_without_a_usable_judgment_has_documents_and_no_query(tmp_path: Path):
     dataset = open_collection(write(tmp_path / "beir", qrels={"test": "nobody d1 1"}), str(tmp_path / "out"))
-    assert dataset.manifest["counts"] == {"documents": 5, "queries": 0, "judgments": 0}
+    assert dataset.manifest.counts == {"documents": 5, "queries": 0, "judgments": 0}
     assert (dataset.queries().num_rows, dataset.qrels()) == (0, {})
 
 
@@ -190,7 +190,7 @@ def test_what_a_killed_run_left_is_gone_from_the_next_one(tmp_path: Path, monkey
     assert (output / "corpus/part-00007-00000.parquet").exists()
     dataset = open_collection(folder, str(output))
     found = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
-    assert found == {"manifest.json", *dataset.manifest["files"]}
+    assert found == {"manifest.json", *dataset.manifest.files}
     assert list(texts(dataset)) == ["d1", "d2", "d3", "d4", "5"]
 
 

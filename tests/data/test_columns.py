@@ -70,9 +70,9 @@ def negatives(dataset: Dataset) -> int:
 
 def assert_whole(dataset: Dataset) -> None:
     """All that `full` rows 100 to 159 say has arrived, beside 100 pairs."""
-    assert dataset.manifest["counts"] == {"documents": 220, "queries": 160, "judgments": 220}
-    assert dataset.manifest["shape"] == "triplets"
-    assert dataset.manifest["dropped"] == {}
+    assert dataset.manifest.counts == {"documents": 220, "queries": 160, "judgments": 220}
+    assert dataset.manifest.shape == "triplets"
+    assert dataset.manifest.dropped == {}
     assert negatives(dataset) == 60
     tested = {row["query_id"] for row in dataset.queries("test").to_pylist()}
     assert {f"q{number}" for number in range(100, 160)} <= tested
@@ -199,7 +199,7 @@ def test_late_columns_of_two_parts_that_contradict_each_other_stop_with_a_place(
 
 def test_what_is_said_outright_needs_no_second_thought(tmp_path: Path):
     path = write(tmp_path / "p.jsonl", [pair(1)] * 120 + [pair(2, score=0.5)])
-    assert make(path, tmp_path / "out", shape="pairs").manifest["counts"]["judgments"] == 2
+    assert make(path, tmp_path / "out", shape="pairs").manifest.counts["judgments"] == 2
 
 
 def test_late_columns_that_mean_nothing_are_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -214,7 +214,7 @@ def test_late_columns_that_mean_nothing_are_named_in_the_log(tmp_path: Path, cap
 def test_keys_that_differ_from_row_to_row_are_noted_up_to_a_limit(tmp_path: Path):
     rows = [pair(number, **{f"key{chr(97 + number % 26)}{number}": 1, "\ud800": number}) for number in range(400)]
     dataset = make(write(tmp_path / "p.jsonl", [*rows, full(400)]), tmp_path / "out")
-    assert dataset.manifest["counts"]["queries"] == 401
+    assert dataset.manifest.counts["queries"] == 401
     assert negatives(dataset) == 1
 
 
@@ -253,7 +253,7 @@ def test_of_a_beir_folder_too_a_declared_column_that_no_row_has_is_refused(tmp_p
     (tmp_path / "in/qrels").mkdir()
     (tmp_path / "in/qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
     declared = ColumnsConfig(group="patient", language="lang")
-    assert make(tmp_path / "in", tmp_path / "out", columns=declared).manifest["counts"]["judgments"] == 1
+    assert make(tmp_path / "in", tmp_path / "out", columns=declared).manifest.counts["judgments"] == 1
     message = refuse(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(group="patientid"))
     assert "source.columns.group names 'patientid'; found no such column, but " in message
     message = refuse(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(query="ask"))

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from medembed.artifact import NewOutput
-from medembed.data.dataset import KIND, Dataset, open_dataset, to_table
+from medembed.data.dataset import Dataset, open_dataset, to_table
+from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, QRELS
 
 JUDGED = [
@@ -22,7 +23,7 @@ LABELLED = [
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    with NewOutput(str(tmp_path), KIND, "key") as output:
+    with NewOutput(str(tmp_path), "key") as output:
         for number, rows in enumerate(JUDGED):
             names = ("query_id", "document_id", "score", "similarity")
             table = to_table([dict(zip(names, row, strict=True)) for row in rows], QRELS)
@@ -31,7 +32,7 @@ def dataset(tmp_path: Path) -> Dataset:
             names = ("document_id", "language", "label", "split")
             table = to_table([dict(zip(names, row, strict=True)) for row in rows], CORPUS)
             output.write_parquet(f"corpus/part-{number:05d}.parquet", table)
-        output.commit({})
+        output.commit(DatasetManifest())
     return open_dataset(str(tmp_path))
 
 
@@ -58,8 +59,8 @@ def test_rows_that_have_a_class_come_in_corpus_order_without_their_texts(dataset
 
 
 def test_a_data_set_without_corpus_or_judgments_has_none(tmp_path: Path):
-    with NewOutput(str(tmp_path), KIND, "key") as output:
-        output.commit({})
+    with NewOutput(str(tmp_path), "key") as output:
+        output.commit(DatasetManifest())
     dataset = open_dataset(str(tmp_path))
     assert dataset.judgments(pa.array(["q1"])).equals(QRELS.empty_table())
     assert dataset.labels().equals(CORPUS.empty_table().select(["document_id", "language", "label", "split"]))

@@ -48,7 +48,7 @@ def texts(count: int, start: int = 0) -> list[Text]:
 def test_each_text_asks_for_itself(tmp_path: Path):
     made = make_first_sentences(texts(130), str(tmp_path / "{key}"), "x", source="here", queries=110, documents=120)
     assert made is not None
-    assert made.manifest["counts"] == {"documents": 120, "queries": 110, "judgments": 110}
+    assert made.manifest.counts == {"documents": 120, "queries": 110, "judgments": 110}
     queries, corpus = made.queries("test").to_pylist(), made.corpus().to_pylist()
     assert queries[3]["text"] == f"{SIGNS[3].capitalize()} of the {SUBJECTS[3]}, case 3."
     assert corpus[3]["text"] == f"The {SUBJECTS[3]} shows it, and 3 days later it is gone for good."
@@ -61,7 +61,7 @@ def test_texts_that_say_the_same_are_no_two_questions(tmp_path: Path):
     twice = [*texts(120), *(text._replace(id=f"again-{text.id}") for text in texts(120))]
     made = make_first_sentences(twice, str(tmp_path / "{key}"), "x", source="here")
     assert made is not None
-    assert made.manifest["counts"]["documents"] == 120
+    assert made.manifest.counts["documents"] == 120
 
 
 def test_of_too_few_texts_none_is_made(tmp_path: Path):

@@ -58,8 +58,8 @@ def test_a_data_set_that_grew_is_the_one_prepared_from_all_rows_at_once(tmp_path
             assert describe_growth(before, data).startswith("+11 documents, +12 queries, +12 judgments")
     assert before is not None
     assert data is not None
-    assert set(data.manifest["taken"].values()) == {"0.jsonl", "1.jsonl", "2.jsonl"}
-    assert data.manifest["previous"] == {"uri": before.uri, "fingerprint": before.fingerprint}
+    assert set(data.manifest.taken.values()) == {"0.jsonl", "1.jsonl", "2.jsonl"}
+    assert data.manifest.origin.dataset == before.as_source
     split_of = {row["query_id"]: row["split"] for row in data.queries().to_pylist()}
     assert all(split_of[row["query_id"]] == row["split"] for row in before.queries().to_pylist())
 
@@ -80,7 +80,7 @@ def test_the_newest_file_has_the_last_word_on_an_id_and_its_judgments_stay(tmp_p
     texts = {row["document_id"]: row["text"] for row in second.corpus().to_pylist()}
     assert texts == {f"d{n}": "new text" if n == 3 else f"old text {n}" for n in range(20)}
     assert second.qrels() == first.qrels()
-    assert second.manifest["dropped"]["document text edited"] == 1
+    assert second.manifest.dropped["document text edited"] == 1
     assert "1 document texts edited" in describe_growth(first, second)
 
 
@@ -97,7 +97,7 @@ def test_files_of_one_drop_may_have_other_columns(tmp_path: Path):
     ]
     data = grown(None, files, tmp_path / "a")
     assert {"leaflet0", "leaflet3"} <= set(data.document_ids().to_pylist())
-    assert data.manifest["counts"] == {"documents": 30 + 4 + 2, "queries": 30, "judgments": 30}
+    assert data.manifest.counts == {"documents": 30 + 4 + 2, "queries": 30, "judgments": 30}
 
 
 def test_a_file_that_is_written_to_meanwhile_is_refused_and_leaves_nothing(tmp_path: Path):
@@ -160,7 +160,7 @@ def test_a_drop_that_would_leak_test_texts_into_training_is_held_out_or_refused(
     both = [{"question": "one about both", "answer": of[split][0]} for split in ("train", "test")]
     second = grown(first, [drop(tmp_path, "both.jsonl", both)], tmp_path / "b")
     assert second.fingerprint == first.fingerprint
-    assert second.manifest["dropped"]["held out: query, joins groups of different splits"] == 1
+    assert second.manifest.dropped["held out: query, joins groups of different splits"] == 1
     moved = [{"question": "asked in training", "answer": of["test"][0], "split": "train"}]
     with pytest.raises(DataError, match=r"splits: \d+ texts stand in another split than in splits.previous"):
         grown(first, [drop(tmp_path, "moved.jsonl", moved)], tmp_path / "c")

@@ -104,7 +104,7 @@ def test_a_table_without_a_header_is_read_by_number(tmp_path: Path):
     assert {row["query_id"]: row["text"] for row in dataset.queries().to_pylist()} == {
         "1": "what is it", "2": "what was it",
     }  # fmt: skip
-    assert dataset.manifest["rows_read"] == 2
+    assert dataset.manifest.rows_read == 2
 
 
 def test_numbers_of_columns_may_be_typed_as_such():
@@ -118,7 +118,7 @@ def test_the_sts_benchmark_is_read_with_rows_that_have_more_cells(tmp_path: Path
         write(tmp_path / "sts.tsv", STS), tmp_path / "out", header=False, columns=columns, score_range=(0, 5)
     )
     assert sorted(dataset.similarities()) == pytest.approx([0.2, 0.76, 1.0])
-    assert dataset.manifest["shape"] == "scores"
+    assert dataset.manifest.shape == "scores"
     texts = set(dataset.corpus()["text"].to_pylist())
     assert texts == {"An air plane is taking off.", "A man plays a bamboo flute.", "The men had a fight."}
 

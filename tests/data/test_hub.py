@@ -69,7 +69,7 @@ def test_a_saved_data_set_has_its_classes_by_name_and_none_where_they_are_withhe
     with pytest.raises(DataError, match=f"^{tmp_path}/d:3: missing or empty 'label'"):
         prepare_here(tmp_path / "d", tmp_path / "out")
     dataset = prepare_here(tmp_path / "d", tmp_path / "out", skip_bad_rows=True)
-    assert dataset.manifest["shape"] == "classes"
+    assert dataset.manifest.shape == "classes"
     assert {row["text"]: row["label"] for row in dataset.corpus().to_pylist()} == {"x": "cardiology", "y": "oncology"}
 
 
@@ -79,7 +79,7 @@ def test_a_label_that_judges_two_sentences_keeps_its_number(tmp_path: Path):
     save(tmp_path / "glue", train=make(columns, classes))
     assert [(row["label"], row["kind"]) for _, _, row in read_all(tmp_path / "glue")] == [(1, "x"), (0, "y")]
     dataset = prepare_here(tmp_path / "glue", tmp_path / "out")
-    assert dataset.manifest["shape"] == "scores"
+    assert dataset.manifest.shape == "scores"
     assert [list(judged.values()) for judged in dataset.qrels().values()] == [[1.0], [0.0]]
 
 

@@ -26,5 +26,5 @@ def test_only_every_nth_text_is_measured():
 
 
 def test_percentiles_are_lengths_that_occur():
-    assert percentiles(range(1, 101)) == {"p50": 50, "p90": 90, "p95": 95, "p99": 99, "p100": 100}
+    assert percentiles(range(1, 101)) == {50: 50, 90: 90, 95: 95, 99: 99, 100: 100}
     assert percentiles([]) == {}

@@ -137,9 +137,9 @@ def test_a_bad_row_is_an_error_that_names_it_or_a_counted_drop(case: tuple[str, 
     assert message.startswith(f"{path}:{line}: {fault}")
     assert message.endswith(SKIP)
     manifest = succeed(path, tmp_path / "out", skip_bad_rows=True)
-    assert manifest["dropped"]["malformed row"] == 1
-    assert manifest["bad_rows"] == [message.removesuffix(SKIP)]
-    assert manifest["rows_read"] >= 1
+    assert manifest.dropped["malformed row"] == 1
+    assert manifest.bad_rows == (message.removesuffix(SKIP),)
+    assert manifest.rows_read >= 1
 
 
 def long_line(size: int) -> bytes:
@@ -198,12 +198,12 @@ def test_what_is_odd_but_clear_is_read_and_what_is_left_out_is_counted(
     name, content, settings, documents, queries, dropped = case
     (tmp_path / name).write_bytes(content)
     manifest = succeed(tmp_path / name, tmp_path / "out", **settings)
-    assert {kind: manifest["counts"][kind] for kind in ("documents", "queries")} == {
+    assert {kind: manifest.counts[kind] for kind in ("documents", "queries")} == {
         "documents": documents,
         "queries": queries,
     }
-    assert manifest["dropped"] == dropped
-    assert manifest["bad_rows"] == []
+    assert manifest.dropped == dropped
+    assert manifest.bad_rows == ()
 
 
 @pytest.mark.parametrize("kind", ["document", "query"])
@@ -214,7 +214,7 @@ def test_one_id_with_two_texts_is_an_error_with_both_places_or_a_counted_drop(ki
     error = fail(path, tmp_path / "out")
     assert str(error).startswith(f"{path}:2: {kind} id 'x1' stands for another text in {path}:1 (1 such rows in all); ")
     manifest = succeed(path, tmp_path / "out", skip_bad_rows=True)
-    assert manifest["dropped"][f"{kind} id that stands for two texts"] == 1
+    assert manifest.dropped[f"{kind} id that stands for two texts"] == 1
 
 
 def test_what_only_malformed_rows_are_left_of_is_an_error(tmp_path: Path):
@@ -227,8 +227,8 @@ def test_places_of_bad_rows_are_kept_up_to_a_limit_while_all_are_counted(tmp_pat
     path = tmp_path / "p.jsonl"
     path.write_bytes(PAIR + b'{"query": "SECRET"}\n' * 50)
     manifest = succeed(path, tmp_path / "out", skip_bad_rows=True)
-    assert manifest["dropped"] == {"malformed row": 50}
-    assert [place.split(": ")[0] for place in manifest["bad_rows"]] == [f"{path}:{line}" for line in range(2, 22)]
+    assert manifest.dropped == {"malformed row": 50}
+    assert [place.split(": ")[0] for place in manifest.bad_rows] == [f"{path}:{line}" for line in range(2, 22)]
 
 
 def test_an_id_that_is_a_text_is_not_shown(tmp_path: Path):

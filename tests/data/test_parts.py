@@ -111,7 +111,7 @@ def test_the_data_set_does_not_depend_on_the_cuts(tmp_path: Path, monkeypatch: p
     for size in (50, 97, 1000):
         monkeypatch.setattr(parts, "PART_BYTES", size)
         cut = prepare(settings(tmp_path / "p.jsonl"), SplitConfig(), str(tmp_path / f"cut-{size}"))
-        assert cut.manifest["counts"] == whole.manifest["counts"] == {"documents": 7, "queries": 40, "judgments": 40}
+        assert cut.manifest.counts == whole.manifest.counts == {"documents": 7, "queries": 40, "judgments": 40}
         assert cut.fingerprint == whole.fingerprint
 
 
@@ -182,7 +182,7 @@ def test_a_beir_folder_becomes_a_data_set_with_its_own_splits(tmp_path: Path, on
     write_beir(str(tmp_path / "beir"))
     storage.write_bytes(str(tmp_path / "beir/qrels/validation.tsv"), b"query-id\tcorpus-id\tscore\nq1\td1\t1\n")
     dataset = prepare(settings(tmp_path / "beir"), SplitConfig(on_leak="hold_out"), str(tmp_path / "out"))
-    assert dataset.manifest["shape"] == "beir"
+    assert dataset.manifest.shape == "beir"
     assert {row["document_id"]: row["text"] for row in dataset.corpus().to_pylist()} == {"d1": "T D", "d2": "E"}
     assert dataset.qrels() == {"q1": {"d1": 1.0}, "q2": {"d1": 2.0, "d2": 0.0}}
     assert set(dataset.queries()["split"].to_pylist()) == {"test"}

@@ -29,15 +29,15 @@ def everything(dataset: Dataset) -> list[object]:
 def test_a_data_set_holds_every_kept_row_and_its_manifest_counts_them(pairs_file: Path, tmp_path: Path):
     made = make(pairs_file, tmp_path / "d", licence="CC0", validated_by="Dr A", document_language="en")
     dataset = open_dataset(made.uri)
-    assert dataset.manifest["counts"] == {"documents": 120, "queries": 240, "judgments": 240}
-    assert dataset.manifest["rows_read"] == 240
-    assert sum(dataset.manifest["splits"].values()) == dataset.queries().num_rows == 240
+    assert dataset.manifest.counts == {"documents": 120, "queries": 240, "judgments": 240}
+    assert dataset.manifest.rows_read == 240
+    assert sum(dataset.manifest.splits.values()) == dataset.queries().num_rows == 240
     assert dataset.corpus().num_rows == sum(rows for _, rows in dataset.corpus_files()) == 120
     assert set(dataset.qrels()) == set(dataset.queries()["query_id"].to_pylist())
-    assert (dataset.manifest["licence"], dataset.manifest["validated_by"]) == ("CC0", "Dr A")
-    assert dataset.manifest["columns"] == {"query": ["question"], "document": ["answer"]}
-    assert dataset.manifest["languages"]["documents"] == {"en": 120}
-    assert dataset.manifest["lengths"]["documents"]["p50"] == 7
+    assert (dataset.manifest.licence, dataset.manifest.validated_by) == ("CC0", "Dr A")
+    assert dataset.manifest.columns == {"query": ("question",), "document": ("answer",)}
+    assert dataset.manifest.documents.languages == {"en": 120}
+    assert dataset.manifest.documents.lengths[50] == 7
     assert "120 documents" in "\n".join(describe(dataset))
     assert not [name for name in storage.list_files(made.uri) if name.startswith("_")], "no staging is left"
 
@@ -129,7 +129,7 @@ def test_rows_keep_their_split_when_the_data_grows(tmp_path: Path):
     assert splits(new) == splits(old)
     held = {(query_id, name) for query_id, judged in new.held_out().items() for name in judged}
     assert f"held out of all splits: {len(held)} judgments, listed by id in held_out/" in describe(new)
-    assert 0 < len(held) == new.manifest["dropped"]["held out: judgment, joins groups of different splits"]
+    assert 0 < len(held) == new.manifest.dropped["held out: judgment, joins groups of different splits"]
     alone = make(grown, tmp_path / "d3", SplitConfig(dev=0.3, test=0.3))
     assert splits(alone) != splits(old), "without the earlier data set, groups that join may move"
 
@@ -144,9 +144,9 @@ def test_texts_that_differ_in_a_sign_are_all_kept_in_splits_of_their_own(tmp_pat
     dataset = prepare(
         SourceConfig(path=str(tmp_path / "p.jsonl"), query_language="en"), SplitConfig(), str(tmp_path / "d")
     )
-    assert dataset.manifest["counts"] == {"documents": 13, "queries": 13, "judgments": 13}
-    assert dataset.manifest["dropped"] == {}
-    assert dataset.manifest["splits"] == {"train": 7, "test": 6}
+    assert dataset.manifest.counts == {"documents": 13, "queries": 13, "judgments": 13}
+    assert dataset.manifest.dropped == {}
+    assert dataset.manifest.splits == {"train": 7, "test": 6}
 
 
 def test_triplets_become_positives_and_judged_negatives(tmp_path: Path):
@@ -172,7 +172,7 @@ def test_texts_with_classes_become_labelled_documents_with_splits(tmp_path: Path
     corpus = dataset.corpus().to_pylist()
     assert {row["label"] for row in corpus} == {"0", "1"}
     assert {row["split"] for row in corpus} == {"train", "dev", "test"}
-    assert dataset.manifest["counts"] == {"documents": 40, "queries": 0, "judgments": 0}
+    assert dataset.manifest.counts == {"documents": 40, "queries": 0, "judgments": 0}
 
 
 def test_documents_without_questions_ask_for_themselves_but_never_in_the_test_split(tmp_path: Path):
@@ -183,7 +183,7 @@ def test_documents_without_questions_ask_for_themselves_but_never_in_the_test_sp
     queries = dataset.queries().to_pylist()
     assert {row["split"] for row in queries} == {"train", "dev"}
     assert all(row["tags"] == [WEAK] for row in queries)
-    assert dataset.manifest["dropped"]["held out: query, weak query in the test split"] == 80 - len(queries)
+    assert dataset.manifest.dropped["held out: query, weak query in the test split"] == 80 - len(queries)
     assert dataset.corpus().num_rows == 40
 
 
@@ -199,7 +199,7 @@ def test_chosen_fields_are_encoded_and_long_documents_are_cut_into_chunks(tmp_pa
     assert corpus[0]["text"].startswith("Head: w0 w1")
     assert "Copyright" not in str(corpus)
     assert {document_of(row["document_id"]) for row in corpus} == set(*dataset.qrels().values()) == {"d1"}
-    assert dataset.manifest["counts"] == {"documents": 1, "queries": 1, "judgments": 1, "chunks": 4}
+    assert dataset.manifest.counts == {"documents": 1, "queries": 1, "judgments": 1, "chunks": 4}
 
 
 @pytest.mark.ray
@@ -216,7 +216,7 @@ def test_a_beir_folder_is_read_whole_with_its_splits(tmp_path: Path):
     assert dataset.qrels() == {"q0": {"d0": 2.0, "d1": 0.0}, "q2": {"d2": 1.0}}
     assert {row["query_id"]: row["split"] for row in dataset.queries().to_pylist()} == {"q0": "train", "q2": "test"}
     assert dataset.corpus()["text"].to_pylist()[0] == "T0 text 0"
-    assert dataset.manifest["dropped"] == {"judgment of an absent row": 1, "query without a positive": 1}
+    assert dataset.manifest.dropped == {"judgment of an absent row": 1, "query without a positive": 1}
 
 
 def test_from_s3_to_s3_it_is_the_same_data_set(pairs_file: Path, bucket: str, tmp_path: Path):

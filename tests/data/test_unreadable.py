@@ -176,8 +176,8 @@ def test_qrels_are_read_with_a_header_or_without_as_trec_has_them(name: str, con
 
 def test_qrels_that_name_absent_ids_are_counted(beir: Path, tmp_path: Path):
     manifest = succeed(beir, tmp_path / "out")
-    assert manifest["counts"] == {"documents": 1, "queries": 1, "judgments": 1}
-    assert manifest["dropped"] == {"judgment of an absent row": 2}
+    assert manifest.counts == {"documents": 1, "queries": 1, "judgments": 1}
+    assert manifest.dropped == {"judgment of an absent row": 2}
 
 
 BEIR_FAULTS = {

@@ -22,6 +22,7 @@ from benchmarks.serving import Running
 from medembed import storage
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
+from medembed.tags import Lineage
 from tests.cross import make_cross_encoder
 from tests.docs.pages import ROOT
 from tests.evaluation.test_retention import write_set
@@ -167,7 +168,7 @@ def make_world(root: Path, model: Path, registry: Path) -> World:
     for name in ("workspace", "elsewhere", "new"):
         shutil.copytree(registry, root / name)
     cardio = open_registry(RegistryConfig(workspace=str(root / "workspace"), model_name="cardio"), on_cluster=False)
-    cardio.set_alias(cardio.register(f"{root}/models/tiny", params={}, metrics={}, tags={}, artifacts={}))
+    cardio.set_alias(cardio.register(f"{root}/models/tiny", params={}, metrics={}, lineage=Lineage(), artifacts={}))
     for name in ("serve", "deploy", "docs", "cluster.yaml", "pyproject.toml"):
         (root / name).symlink_to(ROOT / name)
     (root / "jobs").mkdir()

@@ -76,7 +76,7 @@ def test_what_is_held_back_is_part_of_what_identifies_the_data_set(tmp_path: Pat
         make(tmp_path, "language", hold_back(language="fr")),
     ]
     assert len({dataset.fingerprint for dataset in datasets}) == 3
-    splits = [dataset.manifest["splits"] for dataset in datasets]
+    splits = [dataset.manifest.splits for dataset in datasets]
     assert {of["test"] + of.get(HELD_BACK, 0) for of in splits} == {splits[0]["test"]}
 
 

@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed.artifact import NewOutput
-from medembed.data.dataset import KIND, Dataset, open_dataset, to_table
+from medembed.data.dataset import Dataset, open_dataset, to_table
 from medembed.errors import MedEmbedError
 from medembed.evaluation.config import RetentionConfig
 from medembed.evaluation.retention import MADE, open_retention
+from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash
 from tests.tiny import SIGNS, SUBJECTS
 
@@ -22,7 +23,7 @@ def write_set(
     place: Path, rows: Sequence[tuple[str, str, str]] = ROWS, split: str = "test", *, judged: bool = True
 ) -> Dataset:
     """A data set with a query and a document of each row."""
-    with NewOutput(str(place), KIND, place.name) as output:
+    with NewOutput(str(place), place.name) as output:
         documents = [
             {"document_id": f"d-{name}", "text": text, "language": "en", "content_hash": content_hash(text)}
             for name, _, text in rows
@@ -37,8 +38,7 @@ def write_set(
         output.write_parquet("qrels/part-0.parquet", to_table(qrels, QRELS))
         counts = {"documents": len(rows), "queries": len(rows), "judgments": len(rows)}
         rows_of = {"corpus/part-0.parquet": len(rows)}
-        about = {"fingerprint": place.name, "counts": counts, "source": "here", "licence": None, "rows": rows_of}
-        output.commit(about)
+        output.commit(DatasetManifest(fingerprint=place.name, counts=counts, source="here", rows=rows_of))
     return open_dataset(str(place))
 
 
@@ -106,7 +106,7 @@ def test_without_a_set_one_is_made_of_documents_that_were_not_trained_on_where_t
 ):
     trained = write_set(tmp_path / "trained", long_rows(400), "train")
     (kept,) = open_retention(RetentionConfig(), str(tmp_path / "out"), trained)
-    assert (kept.name, kept.dataset.manifest["counts"]["queries"]) == (MADE, 300)
+    assert (kept.name, kept.dataset.manifest.query_count) == (MADE, 300)
     assert "give sets of your own" in kept.worth
     assert open_retention(RetentionConfig(), str(tmp_path / "out"), trained) == (kept,)
     assert open_retention(RetentionConfig(made=False), str(tmp_path / "out"), trained) == ()

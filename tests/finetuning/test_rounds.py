@@ -42,12 +42,14 @@ def test_a_second_round_mines_with_the_first_rounds_model_and_trains_it_on(
     caplog.set_level(logging.INFO)
     run, dataset, base = prepared(pairs_file, encoder_folder, tmp_path, learning_rate=1e-3)
     examples, checkpoint, table = run.improve(dataset, base, Elsewhere())
-    parent = checkpoint.manifest["parent"]
-    mined = {open_examples(str(folder)).manifest["encoder"] for folder in (tmp_path / "out/examples").iterdir()}
-    assert mined == {base.info.encoder, parent["fingerprint"]}
+    parent = checkpoint.manifest.origin.parent
+    mined = {
+        open_examples(str(folder)).manifest.origin.table.fingerprint for folder in (tmp_path / "out/examples").iterdir()
+    }
+    assert mined == {base.info.encoder, parent.fingerprint}
     assert len(mined) == 2
     assert parent["model"].startswith(str(tmp_path / "out/models"))
-    assert examples.manifest["encoder"] == parent["fingerprint"]
+    assert examples.manifest.origin.table.fingerprint == parent.fingerprint
     assert table.info.encoder == checkpoint.fingerprint
     assert list(run.seconds)[-1] == "encode with the new model, round 2 of 2"
 

@@ -9,7 +9,7 @@ def test_both_sets_are_made_of_what_is_packaged_and_found_again(tmp_path: Path):
     assert list(places) == [COMMENTS, PYTHON]
     for place in places.values():
         made = open_dataset(place)
-        assert made.manifest["counts"] == {"documents": 400, "queries": 300, "judgments": 300}
+        assert made.manifest.counts == {"documents": 400, "queries": 300, "judgments": 300}
         assert max(len(text.split()) for text in made.corpus()["text"].to_pylist()) <= 45
     assert make_demo_sets(str(tmp_path)) == places
 

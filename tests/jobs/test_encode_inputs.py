@@ -6,6 +6,7 @@ import logging
 import resource
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def table(tmp_path: Path, encoder_folder: Path) -> Table:
     """Version 1 of tmp_path/t.lance: OLD, by the tiny encoder's name with vectors by hand."""
     vectors = truncate(np.random.default_rng(0).normal(size=(len(OLD), WIDTH)).astype(np.float32), WIDTH)
     dataset = write_corpus(tmp_path / "old", [{"document_id": name, "text": OLD[name]} for name in OLD], ROWS)
-    dataset = Dataset(dataset.uri, dataset.manifest | {"fingerprint": "old"})
+    dataset = Dataset(dataset.uri, replace(dataset.manifest, fingerprint="old"))
     return write_table(tmp_path / "t.lance", dataset, vectors, encoder=model_fingerprint(encoder_folder))
 
 

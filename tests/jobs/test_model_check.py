@@ -11,6 +11,7 @@ from medembed.config import load_config
 from medembed.errors import ModelError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
+from medembed.tags import Lineage
 from medembed.uris import list_models
 
 # The keys of each job that name a model, and what else it needs.
@@ -44,7 +45,7 @@ def test_a_registered_version_whose_folder_is_gone_is_named(empty_registry: Path
     workspace = shutil.copytree(empty_registry, tmp_path / "ws")
     place = RegistryConfig(workspace=str(workspace), model_name="m")
     registry = open_registry(place, on_cluster=False)
-    registry.register(str(tmp_path / "gone"), params={}, metrics={}, tags={}, artifacts={})
+    registry.register(str(tmp_path / "gone"), params={}, metrics={}, lineage=Lineage(), artifacts={})
     arguments = ["model=models:/m/1", "data=d", "output=o", f"registry.workspace={workspace}"]
     with pytest.raises(ModelError, match=f"^model: models:/m/1: {tmp_path}/gone: no such folder"):
         check_models(load_config(job_config("encode"), arguments))

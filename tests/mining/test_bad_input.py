@@ -1,5 +1,6 @@
 """What `mine` refuses, before any worker starts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_a_table_of_another_model_is_refused(small: tuple[Dataset, Table, str], 
 
 
 def test_a_table_of_another_data_set_is_refused(small: tuple[Dataset, Table, str], tmp_path: Path):
-    other = Dataset(small[0].uri, small[0].manifest | {"fingerprint": "another"})
+    other = Dataset(small[0].uri, replace(small[0].manifest, fingerprint="another"))
     refuse((other, *small[1:]), tmp_path, "made from data set by hand, but .* is another")
 
 

@@ -34,10 +34,10 @@ def test_cut_from_a_pool_are_the_examples_that_mining_would_have_given(
         cut = cut_examples(pool, f"{tmp_path}/cut/{{key}}", negatives, margin)
         assert cut.read() == mined.read()
         found[margin] = sum(len(row["negatives"]) for row in cut.read())
-        for name in ("config", "dataset"):
-            assert cut.manifest[name] == mined.manifest[name]
+        assert cut.manifest.config == mined.manifest.config
+        assert cut.manifest.origin.dataset == mined.manifest.origin.dataset
         counted = "pairs with fewer negatives than asked"
-        assert cut.manifest["counts"][counted] == mined.manifest["counts"][counted]
+        assert cut.manifest.counts[counted] == mined.manifest.counts[counted]
         assert cut_examples(pool, f"{tmp_path}/cut/{{key}}", negatives, margin) == cut
     assert found[0.0] > found[middle] > 0  # the margin decides about some of them
 

@@ -5,8 +5,9 @@ from datasets import load_dataset
 
 from medembed.artifact import NewOutput
 from medembed.errors import DataError
+from medembed.lineage import ExamplesManifest
 from medembed.mining import examples as room
-from medembed.mining.examples import KIND, Example, open_examples, write_examples
+from medembed.mining.examples import Example, open_examples, write_examples
 from medembed.mining.negatives import Negative
 from medembed.mining.positives import Positive
 from tests.mining.corpus import corpus_rows
@@ -23,10 +24,10 @@ SECOND = [Example("q1", "my heart hurts", Positive("p", 0.9, 0.99), (Negative("a
 def written(root: Path, examples: list[Example], form: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(room, "_ROWS_PER_FILE", 2)
     (root / "texts").mkdir()
-    with NewOutput(str(root / "out"), KIND, "k") as target:
+    with NewOutput(str(root / "out"), "k") as target:
         write_examples(examples, corpus_rows(TEXTS, root / "texts"), form, target)
         target.write_bytes(room.REPORT, b"{}")
-        target.commit({"config": {"format": form}})
+        target.commit(ExamplesManifest(is_lists=form == "lists"))
     return sorted(str(path) for path in (root / "out").glob("*.parquet"))
 
 

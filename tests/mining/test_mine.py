@@ -61,7 +61,7 @@ def test_examples_equal_a_brute_force_search_and_load_as_parquet(
         assert not set(row["negative_ids"]) & set(qrels[row["query_id"]])
     files = [str(path) for path in (tmp_path / "examples").glob("*.parquet")]
     loaded = load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
-    assert loaded.num_rows == examples.manifest["counts"]["examples"] == len(select_pairs(dataset, config))
+    assert loaded.num_rows == examples.manifest.example_count == len(select_pairs(dataset, config))
     assert np.ndim(loaded[0]["negatives"]) == 1
 
 

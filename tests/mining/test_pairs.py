@@ -1,7 +1,8 @@
 from pathlib import Path
 
 from medembed.artifact import NewOutput
-from medembed.data.dataset import KIND, Dataset, open_dataset, to_table
+from medembed.data.dataset import Dataset, open_dataset, to_table
+from medembed.lineage import DatasetManifest
 from medembed.mining.config import MiningConfig
 from medembed.mining.pairs import select_pairs
 from medembed.schema import QRELS, QUERIES
@@ -24,10 +25,10 @@ def write(root: Path) -> Dataset:
         for query_id, grades in (JUDGED | {"held": {"z": 1.0}}).items()
         for name, score in grades.items()
     ]
-    with NewOutput(str(root), KIND, "k") as output:
+    with NewOutput(str(root), "k") as output:
         output.write_parquet("queries/part-00000.parquet", to_table(queries, QUERIES))
         output.write_parquet("qrels/part-00000.parquet", to_table(qrels, QRELS))
-        output.commit({"fingerprint": "k"})
+        output.commit(DatasetManifest(fingerprint="k"))
     return open_dataset(str(root))
 
 

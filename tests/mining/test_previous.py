@@ -53,7 +53,7 @@ def mined(dataset: Dataset, table: Table, model: Path, output: Path, **settings:
 
 def written(examples: Examples) -> dict[str, bytes]:
     """What training and people read; not what the next run remembers, whose lists may be of other lengths."""
-    names = [name for name in examples.manifest["files"] if name.endswith((".parquet", ".json"))]
+    names = [name for name in examples.manifest.files if name.endswith((".parquet", ".json"))]
     return {name: Path(examples.uri, name).read_bytes() for name in names}
 
 
@@ -93,7 +93,7 @@ def test_only_queries_near_which_something_changed_are_searched_again_and_no_byt
     anew = mined(dataset, table, encoder_folder, root / "anew")
     assert written(mended) == written(anew)
     assert any(name.startswith("new") for row in anew.read() for name in row["negative_ids"])
-    assert mended.manifest["key"] == anew.manifest["key"], "how it was searched is no part of what was found"
+    assert mended.manifest.key == anew.manifest.key, "how it was searched is no part of what was found"
 
 
 CHANGE = st.tuples(st.sampled_from(["add", "edit", "copy", "delete", "ask", "reword", "drop"]), st.integers(0, 999))

@@ -25,8 +25,14 @@ def dataset(pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Datas
 
 @pytest.mark.parametrize(("storage", "dimensions"), [("int8", 16)])
 def test_fragments_and_workers_change_no_byte_of_examples_and_report(
-    dataset: Dataset, encoder_folder: Path, tmp_path: Path, storage: Storage, dimensions: int | None
+    dataset: Dataset,
+    encoder_folder: Path,
+    tmp_path: Path,
+    storage: Storage,
+    dimensions: int | None,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr("medembed.search.shards._ROWS_HERE", 0)  # on workers, however small
     model, files = str(encoder_folder), dataset.corpus_files()
     whole = update_table(
         files, dataset.fingerprint, model, str(tmp_path / "whole.lance"), EncodingConfig(workers=1),
@@ -38,7 +44,7 @@ def test_fragments_and_workers_change_no_byte_of_examples_and_report(
         assert len(table.shards()) == -(-whole.rows // rows)
         config = MiningConfig(negatives=3, window=20, margin=0.02)
         examples = mine(dataset, table, model, str(tmp_path / f"out{number}"), config, EncodingConfig(workers=workers))
-        names = [name for name in examples.manifest["files"] if not name.endswith(".png")]
+        names = [name for name in examples.manifest.files if not name.endswith(".png")]
         found.append({name: Path(examples.uri, name).read_bytes() for name in names})
     assert found[0] == found[1]
     assert "mining.json" in found[0]

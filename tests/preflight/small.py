@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow as pa
 
 from medembed.artifact import NewOutput
-from medembed.data.dataset import KIND, Dataset, open_dataset
+from medembed.data.dataset import Dataset, open_dataset
+from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash
 from tests.tiny import SIGNS, SUBJECTS
 
@@ -40,7 +41,7 @@ def write_small(root: Path, *, has_queries: bool = True) -> Dataset:
         {"document_id": name, "text": text, "language": "en", "content_hash": content_hash(text), "label": "sign"}
         for name, text in DOCUMENTS.items()
     ]
-    with NewOutput(str(root), KIND, "small") as output:
+    with NewOutput(str(root), "small") as output:
         counts: dict[str, int] = {}
         for start in range(0, len(rows), 20):
             name = f"corpus/part-{start:05d}.parquet"
@@ -49,12 +50,12 @@ def write_small(root: Path, *, has_queries: bool = True) -> Dataset:
         output.write_parquet("queries/part-00000.parquet", _table(QUERIES, queries))
         output.write_parquet("qrels/part-00000.parquet", _table(QRELS, qrels))
         output.commit(
-            {
-                "fingerprint": "small",
-                "counts": {"documents": len(rows), "queries": len(queries), "judgments": len(qrels)},
-                "rows": counts,
-                "dropped": {"empty query": 3, "query repeated": 40},
-            }
+            DatasetManifest(
+                fingerprint="small",
+                counts={"documents": len(rows), "queries": len(queries), "judgments": len(qrels)},
+                rows=counts,
+                dropped={"empty query": 3, "query repeated": 40},
+            )
         )
     return open_dataset(str(root))
 

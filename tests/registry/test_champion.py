@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from medembed.errors import ServiceError
-from medembed.registry.champion import PROMOTED, check_candidate, crown, find_previous, read_champion, tag_loss
+from medembed.registry.champion import check_candidate, crown, find_previous, name_loss, read_champion
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, Version, open_registry
+from medembed.tags import Lineage
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,9 @@ def registry(empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("champion") / "ws")
     made = open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
     for number in range(3):
-        made.register(f"/models/{number + 1}", params={}, metrics={"dev_score": number / 10}, tags={}, artifacts={})
+        made.register(
+            f"/models/{number + 1}", params={}, metrics={"dev_score": number / 10}, lineage=Lineage(), artifacts={}
+        )
     return made
 
 
@@ -33,7 +36,7 @@ def test_the_former_champion_is_kept_and_going_back_twice_changes_nothing(regist
         crown(registry, version(registry, number), seen)
         seen = str(number)
     assert registry.aliases("medembed") == {"champion": "3", "previous": "2"}
-    assert all(PROMOTED in version(registry, number).tags for number in (1, 2, 3))
+    assert all(version(registry, number).lineage.promoted for number in (1, 2, 3))
     for expected in ({"champion": "2", "previous": "3"}, {"champion": "3", "previous": "2"}):
         crown(registry, find_previous(registry, "medembed"), read_champion(registry, "medembed"))
         assert registry.aliases("medembed") == expected
@@ -47,18 +50,18 @@ def test_a_champion_that_somebody_moved_meanwhile_is_left_alone(registry: Regist
 
 
 def test_a_candidate_that_was_refused_or_compared_with_another_champion_is_not_promoted_unasked(registry: Registry):
-    def candidate(**tags: str) -> Version:
-        return Version("medembed", "9", "/models/9", "", tags)
+    def candidate(**said: str | None) -> Version:
+        return Version("medembed", "9", "/models/9", "", Lineage(**said).to_tags())
 
     check_candidate(registry, candidate(decision="better"))  # nobody compared it
     check_candidate(registry, candidate(decision="better", compared_with="3"))
     check_candidate(registry, candidate(decision="better", compared_with="1", promoted="2026-01-01T00:00:00Z"))
     check_candidate(registry, replace(candidate(decision="worse", compared_with="1"), version="2"))  # @previous
-    check_candidate(registry, candidate(**tag_loss("")))
-    check_candidate(registry, candidate(**tag_loss(None)))
-    check_candidate(registry, candidate(**tag_loss("It lost."), promoted="2026-01-01T00:00:00Z"))
+    check_candidate(registry, candidate(lost_elsewhere=name_loss("")))
+    check_candidate(registry, candidate(lost_elsewhere=name_loss(None)))
+    check_candidate(registry, candidate(lost_elsewhere=name_loss("It lost."), promoted="2026-01-01T00:00:00Z"))
     with pytest.raises(ServiceError, match=r"^models:/medembed/9: It lost. To promote it still: force=true"):
-        check_candidate(registry, candidate(**tag_loss("It lost.")))
+        check_candidate(registry, candidate(lost_elsewhere=name_loss("It lost.")))
     with pytest.raises(ServiceError, match=r"was compared with version 1, but the champion is 3 now"):
         check_candidate(registry, candidate(decision="better", compared_with="1"))
     with pytest.raises(ServiceError, match=r"its retraining said 'worse'"):

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from medembed.errors import ServiceError
+from medembed.lineage import Source
+from medembed.registry.catalog import find_version
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, explain, open_registry, resolve_model
+from medembed.tags import Lineage
+
+ABC = Lineage(dataset=Source("abc"))
 
 
 @pytest.fixture
@@ -21,7 +26,7 @@ def config(empty_registry: Path, tmp_path: Path) -> RegistryConfig:
 
 def register(registry: Registry, source: str = "/models/one") -> object:
     return registry.register(
-        source, params={"lr": 1e-4}, metrics={"ndcg": 0.5}, tags={"dataset": "abc"}, artifacts={"report.html": "<p>"}
+        source, params={"lr": 1e-4}, metrics={"ndcg": 0.5}, lineage=ABC, artifacts={"report.html": "<p>"}
     )
 
 
@@ -47,9 +52,9 @@ def test_the_run_keeps_parameters_metrics_lineage_and_artifacts_inside_the_works
 def test_a_registered_checkpoint_is_found_by_its_place_and_lineage(config: RegistryConfig):
     registry = open_registry(config, on_cluster=False)
     version = register(registry)
-    assert registry.find("/models/one", {"dataset": "abc"}) == version
-    assert registry.find("/models/two", {}) is None
-    assert registry.find("/models/one", {"dataset": "other"}) is None
+    assert find_version(registry, "/models/one", ABC) == version
+    assert find_version(registry, "/models/two", Lineage()) is None
+    assert find_version(registry, "/models/one", Lineage(dataset=Source("other"))) is None
 
 
 def test_an_alias_is_there_once_it_is_set(config: RegistryConfig):

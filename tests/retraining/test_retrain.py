@@ -21,6 +21,7 @@ from medembed.registry.models import Registry, Version
 from medembed.registry.runs import find_artifact
 from medembed.retraining.lock import Busy, hold
 from medembed.retraining.retrain import Retrained, retrain
+from medembed.tags import Lineage
 from serve.promotion import replace_champion
 from serve.swap import ServingConfig
 from tests.retraining.drops import make_config, write_drop
@@ -107,7 +108,7 @@ def test_a_first_drop_makes_the_first_champion_also_after_a_death_before_the_fli
     assert "checkpoint" in caplog.text
     assert "unchanged, reused" in caplog.text
     assert result.landing.left == {"2.jsonl": "its last line breaks off"}
-    assert len(find_versions(place.registry, {"kind": "retrain"})) == 1
+    assert len(find_versions(place.registry, Lineage(job="retrain"))) == 1
     assert result.decision is not None
     assert result.decision.outcome == "better"
     (place.root / "landing/2.jsonl").unlink()
@@ -132,7 +133,7 @@ def test_a_poisoned_drop_is_set_aside_and_the_champion_goes_on_serving(place: Pl
     assert {answer.headers["x-model-version"] for answer in answers} == {"1"}
     assert place.champion == "1"
     assert place.registry.resolve("models:/medembed/1") == before
-    newest, last = find_newest(before.tags["table"]), find_table(before.tags["table"])
+    newest, last = find_newest(before.tags["table_uri"]), find_table(before.tags["table_uri"])
     assert newest is not None
     assert last is not None
     assert (newest.version, newest.info.dataset) == (int(before.tags["table_version"]), before.tags["dataset"])
@@ -157,7 +158,7 @@ def test_documents_without_questions_join_the_champions_table_and_are_found(plac
     assert search(server, rows[0]["text"], k=100) & {"new0"}
     assert (result.outcome, place.champion) == ("documents added", "1")
     tags = place.registry.resolve("models:/medembed/1").tags
-    table = find_table(tags["table"], int(tags["table_version"]))
+    table = find_table(tags["table_uri"], int(tags["table_version"]))
     assert table is not None
     assert set(table.find(["new0", "new4"])) == {"new0", "new4"}
     assert result.dataset is not None
@@ -195,7 +196,7 @@ def test_a_server_goes_with_the_alias_where_somebody_else_moved_it_first(
     place: Place, server: Running, monkeypatch: pytest.MonkeyPatch
 ):
     other = find_previous(place.registry, "medembed")
-    third = place.registry.register(other.source, params={}, metrics={}, tags=other.tags, artifacts={})
+    third = place.registry.register(other.source, params={}, metrics={}, lineage=other.lineage, artifacts={})
 
     def crown_late(registry: Registry, version: Version, seen: str | None) -> None:
         monkeypatch.undo()

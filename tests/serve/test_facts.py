@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from medembed.encoding.model_files import CARD, model_fingerprint
+from medembed.encoding.model_files import CARD, model_fingerprint, save_card
+from medembed.lineage import CheckpointManifest, Origin, Source
 from serve.answer import Served
 from serve.app import ServeConfig, resolve
 from serve.facts import read_training
@@ -30,13 +31,13 @@ DEV = {"step": 400, "score": 0.5, "ndcg@10/32": 0.5, "ndcg@10/8": math.nan}
 def test_a_card_names_the_parent_by_fingerprint_and_only_public_places(
     tmp_path: Path, reference: str, named: str | None
 ):
-    card = {"parent": {"model": reference, "fingerprint": "f0"}, "dataset": "d0", "dev": DEV}
-    (tmp_path / CARD).write_text(json.dumps(card))
+    origin = Origin(dataset=Source("d0"), parent=Source("f0", reference))
+    save_card(tmp_path, CheckpointManifest(origin=origin, dev=DEV))
     expected = {"parent": "f0", "parent_model": named, "dataset": "d0", "dev": {"ndcg@10/32": 0.5}}
     assert read_training(tmp_path) == expected
 
 
-@pytest.mark.parametrize("card", [None, {"dimensions": [32, 8]}, {"parent": None}])
+@pytest.mark.parametrize("card", [None, {"dimensions": [32, 8]}, {"origin": {"parent": None}}])
 def test_a_model_without_a_card_that_names_its_parent_has_no_training(tmp_path: Path, card: Any):
     if card is not None:
         (tmp_path / CARD).write_text(json.dumps(card))
@@ -55,8 +56,8 @@ def test_prompts_roles_and_pooling_are_the_loaded_models(trained: Served, stock:
 def test_the_served_model_says_which_of_the_others_it_was_trained_from(encoder_folder: Path, tmp_path: Path):
     base = model_fingerprint(encoder_folder)
     tuned = make_encoder(tmp_path / "tuned", prompts=PROMPTS)
-    card = {"parent": {"model": str(encoder_folder), "fingerprint": base}, "dataset": "d0", "dev": {}}
-    (tuned / CARD).write_text(json.dumps(card))
+    origin = Origin(dataset=Source("d0"), parent=Source(base, str(encoder_folder)))
+    save_card(tuned, CheckpointManifest(origin=origin))
     user_config = resolve(ServeConfig(model=str(tuned), models={"base": str(encoder_folder)}))
     training = {"parent": base, "parent_model": None, "dataset": "d0", "dev": {}}
     assert user_config["training"] == training

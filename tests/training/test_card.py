@@ -1,36 +1,36 @@
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from medembed.lineage import CheckpointManifest, DatasetManifest, ExamplesManifest, Origin, Source, TextFacts
 from medembed.training.card import describe_checkpoint, framework_versions, write_card
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.options import AdapterConfig
 
-ENTRIES: dict[str, Any] = {
-    "fingerprint": "f0",
-    "parent": {"model": "s3://user:secret@host/base", "fingerprint": "p0"},
-    "dataset": "d0",
-    "examples": "e0",
-    "dimensions": [384, 64],
-    "dev": {"step": 40, "score": 0.5, "ndcg@10/384": 0.61, "ndcg@10/64": 0.5},
-}
-DATASET: dict[str, Any] = {
-    "counts": {"documents": 1200, "queries": 900},
-    "splits": {"train": 800, "dev": 100},
-    "languages": {"documents": {"en": 1000, "fr": 200}, "queries": {"en": 900}, "unsure": {}},
-    "licence": "CC BY 4.0",
-}
-EXAMPLES: dict[str, Any] = {"counts": {"pairs": 800, "examples": 800}}
+CHECKPOINT = CheckpointManifest(
+    origin=Origin(dataset=Source("d0"), examples=Source("e0"), parent=Source("p0", "s3://user:secret@host/base")),
+    fingerprint="f0",
+    dimensions=(384, 64),
+    dev={"step": 40, "score": 0.5, "ndcg@10/384": 0.61, "ndcg@10/64": 0.5},
+)
+DATASET = DatasetManifest(
+    counts={"documents": 1200, "queries": 900},
+    splits={"train": 800, "dev": 100},
+    documents=TextFacts({"en": 1000, "fr": 200}),
+    queries=TextFacts({"en": 900}),
+    licence="CC BY 4.0",
+)
+EXAMPLES = ExamplesManifest(counts={"pairs": 800, "examples": 800})
 CONFIG = TrainingConfig(
     dimensions=(384, 64), weights=(1.0, 2.0), accumulation_steps=2, adapter=AdapterConfig(kind="lora")
 )
 
 
 def test_the_card_says_where_the_model_comes_from_and_how_good_it_is():
-    card = write_card(ENTRIES, CONFIG, DATASET, EXAMPLES, has_curves=True)
+    card = write_card(CHECKPOINT, CONFIG, DATASET, EXAMPLES, has_curves=True)
     _, front, _ = card.split("---\n", 2)
     assert yaml.safe_load(front)["language"] == ["en", "fr"]
     for fact in (
@@ -46,29 +46,30 @@ def test_the_card_says_where_the_model_comes_from_and_how_good_it_is():
 
 
 def test_what_is_not_known_is_said_to_be_so():
-    bare = {"counts": {"documents": 3}, "licence": None}
-    card = write_card(ENTRIES, TrainingConfig(), bare, EXAMPLES, has_curves=False)
+    bare = DatasetManifest(counts={"documents": 3})
+    card = write_card(CHECKPOINT, TrainingConfig(), bare, EXAMPLES, has_curves=False)
     assert "licence of the data: not named" in card
     assert "language" not in card.split("---\n", 2)[1]
     assert "curves.png" not in card
 
 
 def test_norway_stays_a_language():
-    card = write_card(ENTRIES, CONFIG, DATASET | {"languages": {"d": {"no": 1}}}, EXAMPLES, has_curves=False)
+    dataset = replace(DATASET, documents=TextFacts({"no": 1}), queries=TextFacts())
+    card = write_card(CHECKPOINT, CONFIG, dataset, EXAMPLES, has_curves=False)
     assert yaml.safe_load(card.split("---\n", 2)[1])["language"] == ["no"]
 
 
 def test_history_and_curves_lie_beside_the_card(tmp_path: Path):
     history = [{"step": 1.0, "loss": 2.0, "learning_rate": 1e-4}, {"step": 2.0, "loss": 1.0, "learning_rate": 0.0}]
-    describe_checkpoint(tmp_path, ENTRIES, CONFIG, DATASET, EXAMPLES, history)
+    describe_checkpoint(tmp_path, CHECKPOINT, CONFIG, DATASET, EXAMPLES, history)
     assert {path.name for path in tmp_path.iterdir()} == {"README.md", "history.json", "curves.png"}
     assert json.loads((tmp_path / "history.json").read_text()) == history
     (tmp_path / "curves.png").unlink()
-    describe_checkpoint(tmp_path, ENTRIES, CONFIG, DATASET, EXAMPLES, [])
+    describe_checkpoint(tmp_path, CHECKPOINT, CONFIG, DATASET, EXAMPLES, [])
     assert not (tmp_path / "curves.png").exists()
 
 
 def test_only_a_ranking_loss_is_said_to_see_other_examples():
     config = TrainingConfig(dimensions=(384, 64), loss=LossConfig(name="cosent"))
-    card = write_card(ENTRIES, config, DATASET, EXAMPLES, has_curves=False)
+    card = write_card(CHECKPOINT, config, DATASET, EXAMPLES, has_curves=False)
     assert "Loss cosent at every dimension, weights {384: 1, 64: 1}; 64 change the weights together" in card

@@ -5,6 +5,7 @@ import pytest
 
 from medembed.errors import DataError
 from medembed.evaluation.sample import Sample
+from medembed.lineage import CheckpointManifest
 from medembed.schema import document_of
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
@@ -61,7 +62,7 @@ def test_a_sample_is_measured_by_documents():
 
 def test_what_each_dev_query_was_worth_comes_back_as_its_mean_over_the_dimensions_asked_for(tmp_path: Path):
     write_dev_values(tmp_path, {32: np.array([1.0, 0.5]), 8: np.array([0.0, 0.25])})
-    checkpoint = Checkpoint(str(tmp_path), {"files": {DEV_VALUES: {}}})
+    checkpoint = Checkpoint(str(tmp_path), CheckpointManifest(files=(DEV_VALUES,)))
     assert read_dev_values(checkpoint, (32, 8)).tolist() == [0.5, 0.375]
     assert read_dev_values(checkpoint, (8,)).tolist() == [0.0, 0.25]
     assert read_dev_values(checkpoint, (32, 16)) is None

@@ -6,8 +6,9 @@ import pytest
 
 from medembed.artifact import NewOutput
 from medembed.config import load_config
-from medembed.data.dataset import KIND, Dataset, open_dataset, to_table
+from medembed.data.dataset import Dataset, open_dataset, to_table
 from medembed.errors import ConfigError, DataError
+from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, QRELS, QUERIES
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
@@ -42,12 +43,12 @@ def write(folder: Path, corpus: dict[str, tuple[Any, ...]], judged: list[tuple[A
         for key in ("q1", "q2", "q3")
     ]
     judgments = [dict(zip(QRELS.names, row, strict=True)) for row in judged]
-    with NewOutput(str(folder), KIND, "key") as output:
+    with NewOutput(str(folder), "key") as output:
         for name, rows, schema in (
             ("corpus", documents, CORPUS), ("queries", queries, QUERIES), ("qrels", judgments, QRELS)
         ):  # fmt: skip
             output.write_parquet(f"{name}/part-00000.parquet", to_table(rows, schema))
-        output.commit({"fingerprint": "f"})
+        output.commit(DatasetManifest(fingerprint="f"))
     return open_dataset(str(folder))
 
 

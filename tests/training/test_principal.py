@@ -107,8 +107,8 @@ def test_a_start_is_found_once_it_is_whole_and_says_what_prefixes_hold(encoder_f
     assert find_start(run) == f"{run}/start-1"
     found = read_start(run)
     assert found is not None
-    assert found["documents"] == len(TEXTS)
-    assert found["held"]["8"] < found["held"][str(WIDTH)] == pytest.approx(1)
+    assert found.documents == len(TEXTS)
+    assert found.held[8] < found.held[WIDTH] == pytest.approx(1)
     assert Encoder.load(f"{run}/start-1", EncodingConfig()).prompt("query") == "ask: "
 
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
 from medembed.errors import DataError, ModelError, StorageError, TrainingError, WorkersLost
+from medembed.lineage import Origin
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import open_examples
 from medembed.mining.mine import Examples, mine
@@ -110,7 +112,7 @@ def test_killed_workers_resume_and_the_result_is_that_of_an_undisturbed_run(
     with killed_after_a_checkpoint(tmp_path) as killed:
         resumed = train(*work, str(tmp_path / "b"), CONFIG)
     assert killed
-    assert resumed.manifest["dev"] == undisturbed[1].manifest["dev"]
+    assert resumed.manifest.dev == undisturbed[1].manifest.dev
     assert resumed.fingerprint == undisturbed[1].fingerprint
     assert losses(resumed) == losses(undisturbed[1]), (
         "the best checkpoint may be older than the death, the losses go on"
@@ -140,7 +142,7 @@ def test_the_checkpoint_is_a_stock_folder_without_pickles_or_training_texts(
     encoder = Encoder.load(checkpoint.uri, EncodingConfig())
     assert abs(encoder.encode(probe) - stock).max() < 1e-6
     assert encoder.dimensions == (32, 8)
-    assert encoder.fingerprint == checkpoint.fingerprint != examples.manifest["encoder"]
+    assert encoder.fingerprint == checkpoint.fingerprint != examples.manifest.origin.table.fingerprint
     assert train(*work, str(folder), CONFIG) == checkpoint
     assert [path.name for path in folder.parent.iterdir()] == ["m"], "no state of the run is left beside it"
 
@@ -151,7 +153,7 @@ def test_the_dev_sample_that_workers_encode_together_scores_as_in_one_process(
 ):
     encoder = Encoder.load(str(undisturbed[0]), EncodingConfig())
     alone = measure_dev_sample(draw_dev_sample(work[0], CONFIG), encoder.encode, CONFIG)
-    dev = undisturbed[1].manifest["dev"]
+    dev = undisturbed[1].manifest.dev
     assert {8, 32} == set(alone)
     assert all(abs(dev[f"ndcg@10/{dimension}"] - value) < 1e-6 for dimension, value in alone.items())
     of_queries = read_dev_values(undisturbed[1], (32, 8))
@@ -175,9 +177,9 @@ def poisoned(work: tuple[Dataset, Examples, str], tmp_path: Path) -> tuple[Datas
     rows = examples.read()
     assert not [row for row in rows if "#" in row["query"] + row["positive"] + "".join(row["negatives"])]
     rows[Stream(len(rows), 8, CONFIG.seed).order(0)[13 * 8]]["query"] += " #"
-    with NewOutput(str(tmp_path / "examples"), "examples", "poisoned") as output:
+    with NewOutput(str(tmp_path / "examples"), "poisoned") as output:
         output.write_parquet("part-00000.parquet", pa.Table.from_pylist(rows, schema=EXAMPLES))
-        output.commit({name: examples.manifest[name] for name in ("width", "counts", "config")})
+        output.commit(replace(examples.manifest, origin=Origin()))
     return dataset, open_examples(str(tmp_path / "examples")), str(tmp_path / "poisoned")
 
 
@@ -214,7 +216,7 @@ def test_what_cannot_train_is_refused_before_any_worker_starts(work: tuple[Datas
     with pytest.raises(ModelError, match="from 1 to 32"):
         train(*work, str(tmp_path), CONFIG.model_copy(update={"dimensions": (64,)}))
     with pytest.raises(DataError, match=r"mined from data set \w+, but data is other .*; mine again"):
-        train(Dataset(work[0].uri, work[0].manifest | {"fingerprint": "other"}), *work[1:], str(tmp_path), CONFIG)
+        train(Dataset(work[0].uri, replace(work[0].manifest, fingerprint="other")), *work[1:], str(tmp_path), CONFIG)
     with pytest.raises(DataError, match="loss multiple_negatives reads them; mine some"):
         train(work[0], None, work[2], str(tmp_path), CONFIG)
     with pytest.raises(DataError, match="do not fill one batch of 4096"):

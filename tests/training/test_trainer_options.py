@@ -62,7 +62,7 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
     assert [entry["step"] for entry in history if "loss" in entry] == list(range(1, steps + 1))
     measured = {int(entry["step"]): entry["dev_ndcg@10/8"] for entry in history if "dev_ndcg@10/8" in entry}
     assert sorted(measured) == sorted({*range(3, steps + 1, 3), steps})
-    assert measured[checkpoint.manifest["dev"]["step"]] == max(measured.values())
+    assert measured[checkpoint.manifest.step] == max(measured.values())
     assert all(0 < entry["padding"] < 1 for entry in history if "loss" in entry)
     assert Image.open(folder / "curves.png").size == (920, 1320)
     assert list((tmp_path / "m.logs" / "tensorboard").glob("events.out.tfevents.*"))

@@ -1,0 +1,291 @@
+"""What each kind of output is and what it was made from: the only place that spells it.
+
+`manifest.json`, the tags of registered versions and the card in a checkpoint are renderings of these classes. A new
+kind of output is a class here: backup, restore, prune and erase ask it.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Source:
+    """What something was made from: its fingerprint, where it lay, and of a table which version.
+
+    The fingerprint of a table is that of the encoder whose vectors it holds.
+    """
+
+    fingerprint: str
+    uri: str | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """All that an output was made from; None: nothing of that kind, or nothing says so.
+
+    `parent` is the model that training began with. The `dataset` of a data set is the one that it grew from.
+    """
+
+    dataset: Source | None = None
+    examples: Source | None = None
+    table: Source | None = None
+    parent: Source | None = None
+
+
+@dataclass(frozen=True)
+class Erased:
+    """How many rows were erased from an output, and on which day the last of them."""
+
+    rows: int
+    date: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What the manifest of any output says.
+
+    `key` is the fingerprint of all that determined it; `files` are the names of its files. A kind that `is_rewritten`
+    is kept when rows are erased from it, since no job makes it again from the same inputs.
+    """
+
+    kind: ClassVar[str]
+    is_rewritten: ClassVar[bool] = False
+
+    key: str = ""
+    origin: Origin = Origin()
+    files: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all its files."""
+        return self.files
+
+
+@dataclass(frozen=True)
+class TextFacts:
+    """The texts of one kind: how many are in each language, and how long they are, as {percent: length}."""
+
+    languages: dict[str, int] = field(default_factory=dict)
+    lengths: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetManifest(Manifest):
+    """A data set: corpus, queries and judgments.
+
+    `rows` {file: its rows} are those of corpus and queries; `dropped` {rule: rows}; `columns` {role: columns of the
+    source}. Lengths are counted in `length_unit` of every `length_every`-th text. `taken` {content hash: name} are the
+    landed files that it, and those that it grew from, were made from. `erased_queries` are hashes of the queries that
+    it lost by erasures.
+    """
+
+    kind: ClassVar[str] = "data set"
+    is_rewritten: ClassVar[bool] = True
+
+    fingerprint: str = ""
+    source: str = ""
+    format: str = ""
+    shape: str = ""
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    licence: str | None = None
+    validated_by: str | None = None
+    rows_read: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    splits: dict[str, int] = field(default_factory=dict)
+    held_out: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    bad_rows: tuple[str, ...] = ()
+    rows: dict[str, int] = field(default_factory=dict)
+    length_unit: str = "words"
+    length_every: int = 1
+    tokenizer: str | None = None
+    documents: TextFacts = TextFacts()
+    queries: TextFacts = TextFacts()
+    chunk_overlap: int = 0
+    config: dict[str, Any] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
+    erased: Erased | None = None
+    erased_queries: tuple[str, ...] = ()
+
+    @property
+    def document_count(self) -> int:
+        """The number of documents; chunks of one count once."""
+        return self.counts["documents"]
+
+    @property
+    def query_count(self) -> int:
+        """The number of queries."""
+        return self.counts["queries"]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What decides scores: vectors that were made or kept otherwise, or cut elsewhere, cannot stand in one list."""
+
+    encoder: str
+    storage: str
+    width: int
+    ranges: str | None
+    dimensions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamplesManifest(Manifest):
+    """Training examples: pairs with their negatives.
+
+    `table_files` {data files: which of their rows were deleted} are those of the table when it was searched, so that a
+    later run finds what has changed since. `pool` is the fingerprint of the examples that these were cut from.
+    """
+
+    kind: ClassVar[str] = "examples"
+
+    counts: dict[str, int] = field(default_factory=dict)
+    searched: Searched | None = None
+    table_files: dict[str, str] = field(default_factory=dict)
+    negatives: int = 0
+    is_lists: bool = True
+    pool: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def example_count(self) -> int:
+        """The number of rows that training reads."""
+        return self.counts["examples"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationManifest(Manifest):
+    """An evaluation: means, and the values of every query, text and pair. Its `encoder` was measured."""
+
+    kind: ClassVar[str] = "evaluation"
+
+    encoder: str
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportManifest(Manifest):
+    """Embeddings of a table as Parquet, cut to `dimensions`."""
+
+    kind: ClassVar[str] = "exported embeddings"
+
+    dimensions: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a model was turned before its training.
+
+    `held` {dimension: share of the squared length of vectors in that prefix}, by the vectors of so many documents.
+    """
+
+    documents: int
+    held: dict[int, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartManifest(Manifest):
+    """A model that was turned to the principal axes of a corpus, which a training begins with."""
+
+    kind: ClassVar[str] = "start of a training"
+
+    start: Start
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointManifest(Manifest):
+    """A trained model. `dev` {metric: value} has the scores on the dev sample, and the step.
+
+    `fingerprint` is its encoder's; `dimensions` those that it was trained for, widest first.
+    """
+
+    kind: ClassVar[str] = "checkpoint"
+    is_rewritten: ClassVar[bool] = True
+
+    fingerprint: str = ""
+    dimensions: tuple[int, ...] = ()
+    dev: dict[str, float] = field(default_factory=dict)
+    start: Start | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float:
+        """The score that chose this checkpoint among those of its training."""
+        return self.dev["score"]
+
+    @property
+    def step(self) -> int:
+        """The step of its training at which it was taken."""
+        return int(self.dev["step"])
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A file in a backup: its hash as `schema.content_hash`, its size, and when its original was last changed."""
+
+    hash: str
+    bytes: int
+    modified: int = 0
+
+
+@dataclass(frozen=True)
+class CopiedRun:
+    """An MLflow run in a backup: the name of the file with its facts, and {artifact: the name of its copy}."""
+
+    facts: str
+    artifacts: dict[str, str]
+
+
+@dataclass(frozen=True)
+class CopiedVersion:
+    """A registered version in a backup. `places` {kind: folder in the backup} are those of its parts."""
+
+    version: str
+    source: str
+    run_id: str
+    tags: dict[str, str]
+    places: dict[str, str]
+    run: CopiedRun | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupManifest(Manifest):
+    """A backup of the registered model `name`.
+
+    `copies` are its files by name; `tables` {URI: folder} and `runs` those that no version names; `gone` are lines on
+    what could not be read. `erasing` are the folders in which an erasure is not finished.
+    """
+
+    kind: ClassVar[str] = "backup"
+    is_rewritten: ClassVar[bool] = True
+
+    name: str = ""
+    aliases: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, CopiedVersion] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
+    runs: tuple[CopiedRun, ...] = ()
+    gone: tuple[str, ...] = ()
+    copies: dict[str, Copied] = field(default_factory=dict)
+    erasing: tuple[str, ...] | None = None
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all its files."""
+        return self.copies
+
+
+KINDS: dict[str, type[Manifest]] = {
+    kind.kind: kind
+    for kind in (
+        DatasetManifest,
+        ExamplesManifest,
+        EvaluationManifest,
+        ExportManifest,
+        StartManifest,
+        CheckpointManifest,
+        BackupManifest,
+    )
+}
