@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from medembed.search.precise import unit_rows
+from medembed.search.float64_scores import unit_rows
 from serve.bodies import Body
 from serve.errors import RequestError
 from serve.guard import LimitsConfig

@@ -22,7 +22,7 @@ from medembed.errors import DataError
 from medembed.mining.examples import Examples
 from medembed.mining.nearest import Known, Nearest, still_known
 from medembed.schema import content_hash, document_of
-from medembed.search.precise import Vectors
+from medembed.search.float64_scores import Vectors
 
 _FOLDER = "nearest/"
 _QUERIES_PER_FILE = 8192

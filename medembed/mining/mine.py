@@ -34,7 +34,7 @@ from medembed.mining.texts import CorpusRows, gather_rows
 from medembed.privacy import without_passwords
 from medembed.records import Records
 from medembed.schema import fingerprint
-from medembed.search.precise import Vectors
+from medembed.search.float64_scores import Vectors
 
 logger = logging.getLogger(__name__)
 

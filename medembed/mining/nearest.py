@@ -15,8 +15,8 @@ from medembed.mining.rules import Floats
 from medembed.records import Records
 from medembed.schema import document_of
 from medembed.search.exact import nearest_rows
+from medembed.search.float64_scores import Vectors
 from medembed.search.neighbours import Neighbours
-from medembed.search.precise import Vectors
 
 logger = logging.getLogger(__name__)
 

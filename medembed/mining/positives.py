@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from medembed.encoding.table import Table
 from medembed.mining.texts import CorpusRows
-from medembed.search.precise import pair_scores, unit_rows
+from medembed.search.float64_scores import pair_scores, unit_rows
 
 _PAIRS = 16_384  # judged pairs whose vectors are in memory together
 

@@ -10,7 +10,7 @@ from medembed.encoding.texts import encode_queries
 from medembed.mining.memory import Memory
 from medembed.records import Records
 from medembed.schema import content_hash
-from medembed.search.precise import Vectors
+from medembed.search.float64_scores import Vectors
 
 _AT_ONCE = 65_536  # in the driver's memory together
 

@@ -18,10 +18,10 @@ from medembed.matryoshka import check_dimensions
 from medembed.progress import track
 from medembed.records import Records
 from medembed.schema import content_hash
+from medembed.search.float64_scores import Vectors, unit_rows
 from medembed.search.multiply import Library, with_numpy, with_torch
 from medembed.search.neighbours import Corpus, Neighbours, find_neighbours, merge_neighbours, nobody
 from medembed.search.plan import Plan, plan_work
-from medembed.search.precise import Vectors, unit_rows
 from medembed.search.sharded import ReadShard, Shard
 from medembed.spread import Workers, spread
 

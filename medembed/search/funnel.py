@@ -20,7 +20,7 @@ from medembed.errors import ConfigError
 from medembed.matryoshka import check_dimensions, truncate
 from medembed.progress import track
 from medembed.schema import document_of
-from medembed.search.precise import pair_scores
+from medembed.search.float64_scores import pair_scores
 from medembed.search.sharded import ReadShard, Shard, run_items, search_shards
 from medembed.search.topk import Ranking
 

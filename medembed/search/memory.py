@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from medembed.errors import DataError
 from medembed.matryoshka import check_dimensions, truncate
+from medembed.search.float64_scores import Numbers, Vectors, error_bound, pair_scores
 from medembed.search.funnel import Funnel
 from medembed.search.multiply import Floats
-from medembed.search.precise import Numbers, Vectors, error_bound, pair_scores
 from medembed.search.topk import Ranking, Rows
 
 Places = npt.NDArray[np.int32]

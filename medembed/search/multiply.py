@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from medembed.search.precise import Numbers, Vectors
+from medembed.search.float64_scores import Numbers, Vectors
 
 Floats = npt.NDArray[np.float32]
 Hits = tuple[Numbers, Numbers, Floats]

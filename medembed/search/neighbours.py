@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from medembed.errors import StorageError
 from medembed.privacy import show_id
+from medembed.search.float64_scores import Numbers, Scores, Vectors, unit_rows
 from medembed.search.multiply import Library, with_numpy
 from medembed.search.nominate import best_rows, keep_best
-from medembed.search.precise import Numbers, Scores, Vectors, unit_rows
 from medembed.search.topk import Rows
 
 Names = npt.NDArray[np.str_]

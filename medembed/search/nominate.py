@@ -10,8 +10,8 @@ chunk that gives the true score lies within 2e of the document's best.
 import numpy as np
 import numpy.typing as npt
 
+from medembed.search.float64_scores import Numbers, Scores, Vectors, error_bound, pair_scores
 from medembed.search.multiply import Floats, Multiply
-from medembed.search.precise import Numbers, Scores, Vectors, error_bound, pair_scores
 
 Best = tuple[Numbers, Scores]
 _SLACK = 128  # places beyond 2 k for each query

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from medembed.errors import ConfigError, DataError, ModelError
 from medembed.matryoshka import truncate
 from medembed.schema import document_of
+from medembed.search.float64_scores import pair_scores
 from medembed.search.funnel import Funnel
 from medembed.search.memory import HeldRows
-from medembed.search.precise import pair_scores
 from medembed.search.topk import top_k
 
 WIDTH = 16

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from medembed.errors import StorageError
 from medembed.schema import document_of
 from medembed.search import neighbours, nominate
+from medembed.search.float64_scores import error_bound, unit_rows
 from medembed.search.multiply import Library, Multiply, NumpyProducts, with_numpy, with_torch
 from medembed.search.neighbours import Corpus, Neighbours, find_neighbours, merge_neighbours
 from medembed.search.nominate import Nominees, best_rows
-from medembed.search.precise import error_bound, unit_rows
-from tests.search.test_precise import add_up
+from tests.search.test_float64_scores import add_up
 
 Vectors = np.ndarray
 Found = list[list[tuple[str, str, float]]]

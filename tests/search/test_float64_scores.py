@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medembed.matryoshka import truncate
-from medembed.search.precise import error_bound, pair_scores, unit_rows
+from medembed.search.float64_scores import error_bound, pair_scores, unit_rows
 
 
 def add_up(products: list[float]) -> float:

@@ -1,4 +1,4 @@
-"""Scores that no machine changes: float64, added in one order; and how far from them a float32 multiply may lie."""
+"""Score pairs in float64, added in one order that no machine changes; bound how far a float32 multiply may err."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ _PAIRS_AT_ONCE = 256  # 0.8 MB of products at 384 dimensions: they stay in a cor
 
 
 def error_bound(dimensions: int) -> float:
-    """How far a float32 product of two rows of `unit_rows` may lie from their `pair_scores`, whoever computes it.
+    """Bound how far a float32 product of two rows of `unit_rows` lies from their `pair_scores`, whoever computes it.
 
     In any order of summation, with fused multiply-add or without, |fl(x.y) - x.y| <= gamma |x||y|, gamma = d u / (1 -
     d u), u = 2^-24 (Higham 2002, Accuracy and Stability of Numerical Algorithms, eq. 3.5). One per cent more covers
@@ -27,7 +27,7 @@ def error_bound(dimensions: int) -> float:
 
 
 def unit_rows(vectors: Vectors, dimensions: int) -> tuple[Vectors, Numbers]:
-    """(`truncate`d rows float32 [n, dimensions], numbers of the rows that are no use).
+    """Return the `truncate`d rows float32 [n, dimensions], and the numbers of the rows that are no use.
 
     Those are rows that hold NaN or infinity anywhere, or numbers so large or small that their length cannot be
     computed. Rows of zeros are fine and stay zeros.
@@ -44,7 +44,7 @@ def unit_rows(vectors: Vectors, dimensions: int) -> tuple[Vectors, Numbers]:
 
 
 def pair_scores(queries: Vectors, lines: Numbers, documents: Vectors, rows: Numbers) -> Scores:
-    """float64 [P]: the dot product of queries[lines[p]] and documents[rows[p]], the same bits on every machine.
+    """Return the dot products of queries[lines[p]] and documents[rows[p]], float64 [P], the same bits on every machine.
 
     The product of two float32 is exact in float64. Columns of 64 products are added one after the other, then the
     second half of the 64 sums to the first, until one is left. Each step adds whole arrays element by element, which
@@ -53,10 +53,13 @@ def pair_scores(queries: Vectors, lines: Numbers, documents: Vectors, rows: Numb
     """
     for numbers, vectors in ((lines, queries), (rows, documents)):
         assert not len(numbers) or 0 <= numbers.min() <= numbers.max() < len(vectors)
-    queries, documents = np.ascontiguousarray(queries), np.ascontiguousarray(documents)
-    scores, size = np.empty(len(lines)), min(_PAIRS_AT_ONCE, len(lines))
+    queries = np.ascontiguousarray(queries)
+    documents = np.ascontiguousarray(documents)
+    scores = np.empty(len(lines))
+    size = min(_PAIRS_AT_ONCE, len(lines))
     # Made once: fresh pages for every part cost as much as the sums.
-    values, products = (np.empty((size, queries.shape[1]), kind) for kind in (np.float32, np.float64))
+    values = np.empty((size, queries.shape[1]), dtype=np.float32)
+    products = np.empty((size, queries.shape[1]), dtype=np.float64)
     for start in range(0, len(lines), _PAIRS_AT_ONCE):
         part = slice(start, start + size)
         here = slice(0, len(lines[part]))
@@ -69,7 +72,7 @@ def pair_scores(queries: Vectors, lines: Numbers, documents: Vectors, rows: Numb
 
 
 def _add_up(products: Scores) -> Scores:
-    """The sum of each row of products [P, d]."""
+    """Sum each row of products [P, d]."""
     lanes = products[:, :_LANES].copy()
     for start in range(_LANES, products.shape[1], _LANES):
         column = products[:, start : start + _LANES]
