@@ -38,14 +38,15 @@ _LEAF = re.compile(r"/search-\w+-\d+-(\d+)-(\d+)\.npz$")
 # The command itself, with items so small that a small corpus has many; it says how many of them it still has to do.
 _MINE = """
 import sys
-from medembed.search import exact, plan
+from medembed.search import lists, plan, shards
+shards._ROWS_HERE = 0
 plan._QUERIES_PER_BLOCK, plan._SCORES_PER_ITEM = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-todo = exact.Lists.todo
-def say(lists):
-    items = todo(lists)
+todo = lists.Lists.todo
+def say(searched):
+    items = todo(searched)
     print("items left:", len(items), flush=True)
     return items
-exact.Lists.todo = say
+lists.Lists.todo = say
 from jobs.mine import main
 main()
 """

@@ -28,8 +28,8 @@ from benchmarks.search import ROWS_PER_FRAGMENT, write_parts
 from jobs.session import ray_session
 from medembed.encoding.table import Shard, Table, read_shard
 from medembed.records import Records
-from medembed.search import exact
-from medembed.search.neighbours import Neighbours
+from medembed.search import shards as searching
+from medembed.search.ranking import Ranking
 
 _SERIES = (0.25, 0.5, 0.75, 1.0)
 _SHARE, _SPEED, _MEMORY = 0.7, 0.9, 0.2  # of the multiply rate; and of theirs
@@ -181,10 +181,17 @@ def search(table: Table, shards: Sequence[Shard], queries: Vectors, k: int, work
     def spread(items: list[dict[str, Any]], stage: type, arguments: dict[str, Any], **_: Any) -> Iterator[Any]:
         return deal(actors, items, stage, arguments)
 
-    def run(asked: Vectors, some: Sequence[tuple[Shard, int]], folder: str) -> Iterable[Neighbours]:
-        return exact.nearest_rows(some, read_shard, asked, k, width, Records(folder), by_document=True, workers=workers)
+    def run(asked: Vectors, some: Sequence[tuple[Shard, int]], folder: str) -> Iterable[Ranking]:
+        answers = searching.search_shards(
+            some, read_shard, asked, k, [width], by_document=True, records=Records(folder), workers=workers
+        )
+        return (answer.rankings[width] for answer in answers)
 
-    with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch, patch.object(exact, "spread", spread):
+    with (
+        tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch,
+        patch.object(searching, "spread", spread),
+        patch.object(searching, "_ROWS_HERE", 0),
+    ):
         for number in range(workers):  # each actor has its turn
             list(run(queries[number : number + 64], sized[:1], f"{scratch}/{number}"))
             actors.append(actors.pop(0))
@@ -231,7 +238,7 @@ def deal(
         yield ray.get(done)
 
 
-def check(found: Neighbours, shards: Sequence[Shard], query: Vectors) -> None:
+def check(found: Ranking, shards: Sequence[Shard], query: Vectors) -> None:
     """The first query's scores are those of all its products, sorted."""
     products = np.concatenate([read_shard(shard)[1] @ query for shard in shards])
     best = np.sort(products)[::-1][: found.scores.shape[1]]

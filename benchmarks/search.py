@@ -1,4 +1,4 @@
-"""Search by the vector index and by the funnel, against exact search; and the index against NumPy in memory.
+"""Search by the vector index and by the funnel, against exact search; and the index against rows in memory.
 
 On the ontology's definitions, asked by terms' names, and on made-up rows: each a blend of two definitions with noise,
 so that neighbours are as close as real ones, asked by more of the kind. Ray is up, but each exact search and each
@@ -26,10 +26,11 @@ from medembed.encoding.encoder import Encoder
 from medembed.encoding.index import IndexKind, OpenIndex, build_index, check_index
 from medembed.encoding.table import Table, TableInfo, read_shard
 from medembed.search.funnel import Funnel, funnel_search
+from medembed.search.in_memory import RowsInMemory
 from medembed.search.indexed import index_search
 from medembed.search.quality import recall_of
-from medembed.search.sharded import search_shards
-from medembed.search.topk import Ranking, top_k
+from medembed.search.ranking import Ranking
+from medembed.search.shards import rank_shards
 
 Vectors = npt.NDArray[np.float32]
 _K, _FUNNEL = 10, (64, 200)
@@ -66,11 +67,11 @@ def main(model: str, rows: int, queries: int, pairs: int, kind: IndexKind, probe
 def run(name: str, table: Table, vectors: Vectors, queries: Vectors, index: OpenIndex, pairs: int) -> None:
     """All queries at once by each way, and one by the index and in memory."""
     shards, width = [(shard, shard["rows"]) for shard in table.shards()], queries.shape[1]
-    ids = np.array([f"d{number}" for number in range(len(vectors))])
+    in_memory = RowsInMemory([f"d{number}" for number in range(len(vectors))], [vectors], width)
     funnel = Funnel(_FUNNEL[0], width, _FUNNEL[1])
 
     def exact() -> Ranking:
-        return search_shards(shards, read_shard, queries, _K, [width])[width]
+        return rank_shards(shards, read_shard, queries, _K, [width])[width]
 
     def by_funnel() -> Ranking:
         return funnel_search(shards, read_shard, queries, _K, funnel)
@@ -84,9 +85,9 @@ def run(name: str, table: Table, vectors: Vectors, queries: Vectors, index: Open
         print(f"{name}, {way}: recall@{_K} {recall_of(search(), best):.3f}", flush=True)
         compare(f"{name}, {len(queries)} queries, {way} against exact search", search, exact, pairs)
     compare(
-        f"{name}, 1 query, index against NumPy in memory",
+        f"{name}, 1 query, index against rows in memory",
         lambda: index_search(index, queries[:1], _K),
-        lambda: top_k(queries[:1], ids, vectors, _K),
+        lambda: in_memory.search(queries[:1], _K, width),
         4 * pairs,
     )
 

@@ -4,7 +4,6 @@ import json
 import sys
 import urllib.request
 from collections.abc import Sequence
-from functools import reduce
 from pathlib import Path
 from typing import Self
 
@@ -18,9 +17,8 @@ from medembed import storage
 from medembed.encoding.table import Table, read_shard
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.finetune import Finetuned, summarize
-from medembed.matryoshka import truncate
 from medembed.schema import document_of
-from medembed.search.topk import merge, top_k
+from medembed.search.shards import rank_shards
 from serve.run import find_port, serving
 
 CONFIG = Path(__file__).with_name("demo.yaml")
@@ -73,11 +71,9 @@ def _ask(url: str, question: str, dimensions: int, table: Table) -> str:
     with urllib.request.urlopen(request, timeout=60) as response:
         embedding = json.load(response)["data"][0]["embedding"]
     query = np.array([embedding], dtype=np.float32)
-    rankings = (
-        top_k(query, np.asarray(ids), truncate(documents, dimensions), k=1)
-        for ids, documents in map(read_shard, table.shards())
-    )
-    return str(reduce(lambda best, part: merge(best, part, 1), rankings).ids[0, 0])
+    shards = [(shard, shard["rows"]) for shard in table.shards()]
+    best = rank_shards(shards, read_shard, query, 1, [dimensions])[dimensions]
+    return str(best.ids[0, 0])
 
 
 def _show(answers: list[tuple[str, int, str]], result: Finetuned) -> list[str]:

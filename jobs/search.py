@@ -29,8 +29,8 @@ from medembed.registry.models import resolve_model
 from medembed.search.funnel import Funnel, funnel_search
 from medembed.search.indexed import index_search
 from medembed.search.quality import SearchQuality, measure_search
-from medembed.search.sharded import search_shards
-from medembed.search.topk import Ranking
+from medembed.search.ranking import Ranking
+from medembed.search.shards import rank_shards
 
 _QUERIES_SHOWN = 5
 _CHARACTERS_SHOWN = 100
@@ -129,7 +129,7 @@ def search(
     nearest = OpenIndex(table, job.probes, job.refine) if job.use_index else None
 
     def exact(asked: npt.NDArray[np.float32]) -> Ranking:
-        return search_shards(shards, read_shard, asked, job.k, [dimensions], **how)[dimensions]
+        return rank_shards(shards, read_shard, asked, job.k, [dimensions], **how)[dimensions]
 
     def find(asked: npt.NDArray[np.float32]) -> Ranking:
         if nearest is not None:

@@ -1,4 +1,4 @@
-"""Finished parts of long work, by name, in a folder on storage: a run after any death takes them up.
+"""Keep finished parts of long work, by name, in a folder on storage: a run after any death takes them up.
 
 A part appears whole or not at all. Names say all that decides a part, so that one is never taken for another.
 """
@@ -19,14 +19,32 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 _ENDING = ".npz"
 
 
+def pack(arrays: Arrays) -> bytes:
+    """Return one NumPy archive without pickles."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def unpack(packed: bytes) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of `pack`."""
+    with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
 @dataclass(frozen=True)
 class Records:
     """The parts in the folder `uri`, each a few arrays without pickles. Workers write them, a driver removes them."""
 
     uri: str
 
+    @classmethod
+    def of_output(cls, output: str, key: str) -> "Records":
+        """Return the parts of the run that makes the output with this key, in a folder beside it."""
+        return cls(f"{output.rstrip('/')}.run-{key}")
+
     def names(self) -> set[str]:
-        """All parts that are there."""
+        """Return all parts that are there."""
         if not storage.exists(self.uri):
             return set()
         return {name.removesuffix(_ENDING) for name in storage.list_files(self.uri) if name.endswith(_ENDING)}
@@ -35,16 +53,13 @@ class Records:
         return storage.exists(self._place(name))
 
     def write(self, name: str, arrays: Arrays) -> None:
-        """Keeps a part; the same name twice means the same part."""
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        storage.write_bytes(self._place(name), buffer.getvalue())
+        """Keep a part; the same name twice means the same part."""
+        storage.write_bytes(self._place(name), pack(arrays))
 
     def read(self, name: str) -> dict[str, npt.NDArray[Any]]:
-        """A part's arrays. Raises StorageError if it is not there, or damaged."""
+        """Return a part's arrays. Raises StorageError if it is not there, or damaged."""
         try:
-            with np.load(io.BytesIO(storage.read_bytes(self._place(name))), allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
+            return unpack(storage.read_bytes(self._place(name)))
         except (zipfile.BadZipFile, ValueError, KeyError, EOFError):
             raise StorageError(
                 f"{self._place(name)}: damaged, expected what an unfinished run has left; remove {self.uri} and run "
@@ -52,14 +67,15 @@ class Records:
             ) from None
 
     def once(self, name: str, make: Callable[[], Arrays]) -> dict[str, npt.NDArray[Any]]:
-        """A part's arrays, made now if they are not there."""
+        """Return a part's arrays, made now if they are not there."""
         if self.has(name):
             return self.read(name)
-        self.write(name, made := make())
+        made = make()
+        self.write(name, made)
         return dict(made)
 
     def clear(self) -> None:
-        """Removes the folder."""
+        """Remove the folder."""
         if storage.exists(self.uri):
             storage.delete_folder(self.uri)
 

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.matryoshka import truncate
+from medembed.search.in_memory import RowsInMemory
 from medembed.search.indexed import index_search
-from medembed.search.memory import HeldRows
-from medembed.search.topk import Ranking
+from medembed.search.ranking import Ranking
 from serve.answer import Served, count
 from serve.errors import RequestError
 from serve.search_work import Found, Hit, Plan, SearchWork, plan_search
@@ -46,7 +46,7 @@ def find(served: Served, plan: Plan, queries: npt.NDArray[np.float32], tokens: i
 
 
 def _rank(table: SearchTable, plan: Plan, queries: npt.NDArray[np.float32]) -> Ranking:
-    if not isinstance(table.rows, HeldRows):
+    if not isinstance(table.rows, RowsInMemory):
         return index_search(table.rows, queries, plan.k, by_document=True)
     among = table.documents.match(plan.wanted) if table.documents and plan.wanted else None
     if plan.funnel:
@@ -59,7 +59,7 @@ def _hits(table: SearchTable, ranking: Ranking, line: int) -> list[Hit]:
     count = int((ranking.ids[line] != "").sum())
     ids = ranking.ids[line][:count].tolist()
     rows = ranking.row_ids[line][:count].tolist()
-    scores = ranking.scores[line][:count].tolist()
+    scores = ranking.scores[line][:count].astype(np.float32).tolist()
     fields = table.documents.find(rows) if table.documents else [{} for _ in rows]
     return [Hit(*hit) for hit in zip(ids, scores, rows, fields, strict=True)]
 

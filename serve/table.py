@@ -16,7 +16,7 @@ from medembed.config import Config, InputUri
 from medembed.encoding.index import OpenIndex, check_index
 from medembed.encoding.table import Table, read_shard
 from medembed.errors import ConfigError, DataError, StorageError
-from medembed.search.memory import HeldRows
+from medembed.search.in_memory import RowsInMemory
 from serve.work import TableFacts
 
 DocumentField = Literal["text", "language", "label", "split", "content_hash"]
@@ -46,7 +46,7 @@ class SearchConfig(Config):
 class Documents:
     """Fields of corpus rows by row id. A class, so that the columns are read once."""
 
-    def __init__(self, uri: str, fields: tuple[str, ...], held: HeldRows | None = None) -> None:
+    def __init__(self, uri: str, fields: tuple[str, ...], held: RowsInMemory | None = None) -> None:
         """`held` are the rows that `match` chooses among.
 
         Raises StorageError if there is no such data set, or a file of it cannot be read.
@@ -78,7 +78,7 @@ class SearchTable:
     """A version of a table, ready to be searched: its rows in memory, or its index; and its documents, if any."""
 
     table: Table
-    rows: HeldRows | OpenIndex
+    rows: RowsInMemory | OpenIndex
     documents: Documents | None
 
     def facts(self) -> TableFacts:
@@ -88,7 +88,7 @@ class SearchTable:
             rows=self.table.rows,
             fingerprint=self.table.info.encoder,
             width=self.table.info.width,
-            by="memory" if isinstance(self.rows, HeldRows) else "index",
+            by="memory" if isinstance(self.rows, RowsInMemory) else "index",
             fields=self.documents.rows.column_names if self.documents else [],
         )
 
@@ -124,20 +124,20 @@ def load_search(table: Table, config: SearchConfig, dimensions: Iterable[int] = 
     check_search(table, config)
     width = table.info.width
     quick = [one for one in dimensions if one <= width]
-    rows: HeldRows | OpenIndex = OpenIndex(table) if config.by == "index" else hold(table, quick)
+    rows: RowsInMemory | OpenIndex = OpenIndex(table) if config.by == "index" else hold(table, quick)
     if isinstance(rows, OpenIndex):
         rows(np.eye(1, width, dtype=np.float32), 1)  # reads it now, rather than while the first caller waits
-    held = rows if isinstance(rows, HeldRows) else None
+    held = rows if isinstance(rows, RowsInMemory) else None
     documents = Documents(storage.absolute(config.documents), config.fields, held) if config.documents else None
     return SearchTable(table, rows, documents)
 
 
-def hold(table: Table, dimensions: Sequence[int] = ()) -> HeldRows:
+def hold(table: Table, dimensions: Sequence[int] = ()) -> RowsInMemory:
     """All rows of this version in memory. Raises DataError for vectors that are no numbers."""
     fragments = table.keys()
     ids = [name for keys in fragments for name in keys.ids.to_pylist()]
     try:
-        return HeldRows(ids, (read_shard(shard)[1] for shard in table.shards()), table.info.width, dimensions)
+        return RowsInMemory(ids, (read_shard(shard)[1] for shard in table.shards()), table.info.width, dimensions)
     except DataError as error:
         raise DataError(f"{table.uri} version {table.version}: {error}") from None
 

@@ -8,7 +8,7 @@ import pytest
 
 ROOMS = ("data.passes", "encoding.encode", "encoding.export", "encoding.texts", "encoding.verify", "mining.second",
          "preflight.encode_probe",
-         "search.exact", "search.sharded")  # fmt: skip
+         "search.shards")  # fmt: skip
 
 
 def _alone(

@@ -15,7 +15,7 @@ FLOORS = {
     "finetuning": 4, "preflight": 4, "retraining": 4, "custody": 4, "tuning": 4,
 }  # fmt: skip
 USES_RAY = {
-    "spread", "progress", "search.sharded", "training.worker", "training.callbacks",
+    "spread", "progress", "search.shards", "training.worker", "training.callbacks",
     "training.controller", "training.rendezvous", "training.trainer", "training.held", "retraining.lock",
     "tuning.search", "tuning.trial", "tuning.tell", "tuning.room", "tuning.follow", "tuning.tune",
     "preflight.resources", "preflight.train_probe",

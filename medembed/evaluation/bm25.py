@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed import storage
-from medembed.schema import document_of, fingerprint
-from medembed.search.topk import Ranking
+from medembed.schema import fingerprint
+from medembed.search.ranking import Ranking, Rows
 from medembed.spelling import words
 
 METHOD, K1, B = "lucene", 1.5, 0.75  # the last two as bm25s has them
@@ -27,10 +27,9 @@ _COLUMNS = ["document_id", "text"]
 
 @dataclass(frozen=True)
 class _Corpus:
-    """Rows in order of (document, row id): row ids [N], documents [D] with their first rows [D], numbered words."""
+    """Rows in the order in which ties fall, the first of each document [D], and their words, numbered."""
 
-    row_ids: npt.NDArray[np.str_]
-    documents: npt.NDArray[np.str_]
+    rows: Rows
     starts: npt.NDArray[np.int64]
     vocabulary: dict[str, int]
     index: bm25s.BM25
@@ -42,13 +41,12 @@ def bm25_fingerprint() -> str:
 
 
 def rank_bm25(corpus_files: Sequence[tuple[str, int]], queries: Sequence[str], k: int) -> Ranking:
-    """The k documents with the highest BM25 score per query, by (score down, document id up).
+    """Return the k documents with the highest BM25 score per query, by (score down, document id up).
 
-    `corpus_files` are those of a data set: (URI of Parquet with document_id and text, number of rows). Returns ids
-    [Q, k] and scores float32 [Q, k]; documents that share no word with the query are not retrieved, and leave ""
-    and -inf. A document in chunks scores as its best chunk does, `rows` [Q, k] then says which one that was, and
-    words are counted by chunk. How rows are spread over files does not matter. Raises StorageError for a file that
-    cannot be read.
+    `corpus_files` are those of a data set: (URI of Parquet with document_id and text, number of rows). Documents that
+    share no word with the query are not retrieved. A document in chunks scores as its best chunk does, and words are
+    counted by chunk. How rows are spread over files does not matter. Raises StorageError for a file that cannot be
+    read.
 
     A word is a run of letters and digits, case folded; accents stay, and single letters count (vitamin C). There is
     no list of stop words, since texts are in several languages: IDF gives such words next to nothing. A language
@@ -58,16 +56,14 @@ def rank_bm25(corpus_files: Sequence[tuple[str, int]], queries: Sequence[str], k
     60 words take 1.6 GiB (0.7 once indexed) and 70 s on one core, then 20 ms per query; 200,000 take 0.5 GiB and 11 s.
     """
     corpus = _index(*_read(corpus_files))
-    ids = np.full((len(queries), k), "", dtype=corpus.row_ids.dtype)
-    rows = ids.copy()
-    best = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    places = np.full((len(queries), k), -1)
+    best = np.full((len(queries), k), -np.inf)
     for number, query in enumerate(queries):
         scores = _score(corpus, query)
-        found, kept = _best_documents(scores, corpus, k)
-        ids[number, : len(found)] = corpus.documents[found]
-        rows[number, : len(found)] = corpus.row_ids[kept]
-        best[number, : len(found)] = scores[kept]
-    return Ranking(ids, best, rows if (corpus.row_ids[corpus.starts] != corpus.documents).any() else None)
+        rows = _best_rows(scores, corpus, k)
+        places[number, : len(rows)] = rows
+        best[number, : len(rows)] = scores[rows]
+    return corpus.rows.rank(places, best)
 
 
 def _read(corpus_files: Sequence[tuple[str, int]]) -> tuple[list[str], list[Words], dict[str, int]]:
@@ -84,40 +80,40 @@ def _read(corpus_files: Sequence[tuple[str, int]]) -> tuple[list[str], list[Word
 
 
 def _index(ids: list[str], texts: list[Words], vocabulary: dict[str, int]) -> _Corpus:
-    """The corpus in order of (document, row id), so that ties need no second look at ids."""
-    row_ids = np.asarray(ids, dtype=np.str_)
-    owners = np.asarray([document_of(name) for name in ids], dtype=np.str_)
-    order = np.lexsort((row_ids, owners))
-    documents, starts = np.unique(owners[order], return_index=True)
+    """Sort the corpus, so that ties need no second look at ids."""
+    rows = Rows.of(np.asarray(ids, dtype=np.str_), by_document=True)
+    starts = np.arange(len(ids))
+    if rows.document is not None:
+        starts = np.flatnonzero(np.diff(rows.document, prepend=-1))
     # SciPy's builder sorts in linear time and needs half the memory of bm25s's own.
     index = bm25s.BM25(k1=K1, b=B, method=METHOD, csc_backend="scipy")
     if vocabulary:
         # Rather than index(), which logs below the level that the job has set.
         index.scores = index.build_index_from_ids(
-            list(vocabulary.values()), [texts[row] for row in order], show_progress=False
+            list(vocabulary.values()), [texts[row] for row in np.argsort(rows.place)], show_progress=False
         )
-    return _Corpus(row_ids[order], documents, starts, vocabulary, index)
+    return _Corpus(rows, starts, vocabulary, index)
 
 
 def _score(corpus: _Corpus, query: str) -> npt.NDArray[np.float32]:
     """float32 [N]: the score of each row. A word that stands twice in the query counts twice, as in Lucene."""
     known = [corpus.vocabulary[word] for word in words(query) if word in corpus.vocabulary]
     if not known:
-        return np.zeros(len(corpus.row_ids), dtype=np.float32)
+        return np.zeros(len(corpus.rows.ids), dtype=np.float32)
     return corpus.index.get_scores_from_ids(known)
 
 
-def _best_documents(
-    scores: npt.NDArray[np.float32], corpus: _Corpus, k: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(documents, rows): the k best documents with a word of the query, and the first row that has their score."""
+def _best_rows(scores: npt.NDArray[np.float32], corpus: _Corpus, k: int) -> npt.NDArray[np.int64]:
+    """Return the first rows that have the scores of the k best documents with a word of the query, best first."""
     if not len(scores):
-        return corpus.starts, corpus.starts
+        return corpus.starts
     best = np.maximum.reduceat(scores, corpus.starts)
-    found = np.flatnonzero(best)
-    if len(found) > k:
-        found = found[best[found] >= np.partition(best[found], -k)[-k]]
-    found = found[np.argsort(-best[found], kind="stable")[:k]]  # stable: ties stay in order of their ids
-    ends = np.append(corpus.starts[1:], len(scores))
-    rows = [corpus.starts[n] + int(scores[corpus.starts[n] : ends[n]].argmax()) for n in found]
-    return found, np.asarray(rows, dtype=np.int64)
+    documents = np.flatnonzero(best)
+    if len(documents) > k:
+        documents = documents[best[documents] >= np.partition(best[documents], -k)[-k]]
+    # Stable: ties stay in the order of their ids.
+    documents = documents[np.argsort(-best[documents], kind="stable")[:k]]
+    starts = corpus.starts[documents]
+    ends = np.append(corpus.starts[1:], len(scores))[documents]
+    rows = [start + int(scores[start:end].argmax()) for start, end in zip(starts, ends, strict=True)]
+    return np.asarray(rows, dtype=np.int64)

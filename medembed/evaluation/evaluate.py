@@ -1,10 +1,11 @@
-"""A model on a data set -> what was measured, at every dimension in one pass over the embedding table, on storage."""
+"""Measure a model on a data set, at every dimension in one pass over the embedding table; keep it on storage."""
 
 import logging
 from dataclasses import replace
 
 import pyarrow as pa
 
+from medembed import storage
 from medembed.artifact import NewOutput, find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
@@ -14,13 +15,14 @@ from medembed.errors import DataError
 from medembed.evaluation.bm25 import bm25_fingerprint, rank_bm25
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.files import KIND, RANKS_KEPT, best_documents, read_evaluation, write_evaluation
-from medembed.evaluation.knn import classify, find_labelled
+from medembed.evaluation.knn import Labelled, classify, find_labelled
 from medembed.evaluation.measure import judge_cases, measure_questions
 from medembed.evaluation.must_rank import load_cases
-from medembed.evaluation.questions import find_measurable, find_questions
+from medembed.evaluation.questions import Questions, find_measurable, find_questions
 from medembed.evaluation.rank import score_rankings
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured
 from medembed.matryoshka import check_dimensions
+from medembed.records import Records
 from medembed.schema import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -39,46 +41,51 @@ def evaluate(
     *,
     name: str | None = None,
 ) -> Evaluation:
-    """Ranks the corpus for each query, scores judged pairs and classifies labelled texts; found again if unchanged.
+    """Rank the corpus for each query, score judged pairs and classify labelled texts; find the same again.
 
-    Queries without a positive are not ranked for, and counted. Raises DataError if there is nothing to measure,
-    ModelError for a dimension above the table's width.
+    Queries without a positive are not ranked for, and counted. What a run finishes lies in `<output>.run-<key>` until
+    the end, where the same call finds it after any death. Raises DataError if there is nothing to measure, ModelError
+    for a dimension above the table's width.
     """
     dimensions = tuple(sorted(set(config.dimensions or table.info.dimensions or (table.info.width,)), reverse=True))
     check_dimensions(dimensions, table.info.width)
     cases = load_cases(config.must_rank) if config.must_rank else ()
     told = [case.model_dump() for case in cases]
     key = fingerprint([dataset.fingerprint, table.info.encoder, config.model_dump(exclude=_UNUSED), dimensions, told])
-    output, name = place(output, key), name or model
+    output = place(output, key)
+    name = name or model
+    records = Records.of_output(storage.absolute(output), key)
     if find_output(output, KIND, key) is not None:
         logger.info("evaluation %s: unchanged, reused", key)
+        records.clear()
         return read_evaluation(output, name)
-    asked = find_questions(dataset, config)
-    labelled = None if config.tag else find_labelled(dataset, config.split)  # tags are queries'
-    if not asked.queries.num_rows and labelled is None:
-        raise DataError(_explain_nothing(dataset, config))
+    asked, labelled = _find_asked(dataset, config)
     texts = [text for case in cases for text in (case.above, case.below) if isinstance(text, str)]
     queries = [*asked.queries["text"].to_pylist(), *(case.query for case in cases)]
     vectors = encode_texts({"query": queries, "document": texts}, model, encoding)
-    result, best = Evaluation(name, output, table.info.encoder), []
+    result = Evaluation(name, output, table.info.encoder)
+    best = []
+    workers = encoding.most_workers
     if asked.queries.num_rows:
-        parts = measure_questions(asked, table, vectors["query"], dimensions, config, encoding.most_workers)
-        result, best = replace(result, queries=parts[0], pairs=parts[1]), parts[2]
+        parts = measure_questions(asked, table, vectors["query"], dimensions, config, workers, records)
+        result = replace(result, queries=parts[0], pairs=parts[1])
+        best = parts[2]
     if cases:
         case_queries = vectors["query"][asked.queries.num_rows :]
-        outcomes = judge_cases(cases, case_queries, vectors["document"], table, dimensions, encoding.most_workers)
+        outcomes = judge_cases(cases, case_queries, vectors["document"], table, dimensions, workers)
         result = replace(result, must_rank=outcomes)
     if labelled is not None:
-        documents = classify(table, labelled, dimensions, config.neighbours, encoding.most_workers)
+        documents = classify(table, labelled, dimensions, config.neighbours, workers)
         result = replace(result, documents=documents)
     with NewOutput(output, KIND, key) as target:
         write_evaluation(target, result, best)
         target.commit(_describe(dataset, config, table.info.encoder))
+    records.clear()
     return result
 
 
 def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Evaluation:
-    """BM25 on the same queries, as the floor: an evaluation whose only dimension is NO_VECTORS.
+    """Measure BM25 on the same queries, as the floor: an evaluation whose only dimension is NO_VECTORS.
 
     Raises DataError if no query has a positive.
     """
@@ -105,11 +112,18 @@ def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Ev
 
 
 def check_measurable(dataset: Dataset, config: EvaluationConfig) -> bool:
-    """Whether any query has a positive. Raises DataError if there is nothing to measure at all."""
-    asked = find_questions(dataset, config)
-    if not asked.queries.num_rows and (config.tag or find_labelled(dataset, config.split) is None):
-        raise DataError(_explain_nothing(dataset, config))
+    """Return whether any query has a positive. Raises DataError if there is nothing to measure at all."""
+    asked, _ = _find_asked(dataset, config)
     return bool((asked.scores > 0).any())
+
+
+def _find_asked(dataset: Dataset, config: EvaluationConfig) -> tuple[Questions, Labelled | None]:
+    """Return the queries and the labelled texts to measure. Raises DataError if there are neither."""
+    asked = find_questions(dataset, config)
+    labelled = None if config.tag else find_labelled(dataset, config.split)  # tags are queries'
+    if not asked.queries.num_rows and labelled is None:
+        raise DataError(_explain_nothing(dataset, config))
+    return asked, labelled
 
 
 def _describe(dataset: Dataset, config: EvaluationConfig, encoder: str) -> dict[str, object]:

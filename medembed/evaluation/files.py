@@ -12,7 +12,7 @@ from medembed.artifact import NewOutput, read_manifest
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.must_rank import Outcome
 from medembed.evaluation.result import Evaluation, Measured, Scored, Units
-from medembed.search.topk import Ranking
+from medembed.search.ranking import Ranking
 
 KIND = "evaluation"
 RANKS_KEPT = 10

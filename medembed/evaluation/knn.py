@@ -1,4 +1,4 @@
-"""Labelled texts: does a vote of the nearest ones name a text's class? (Cover and Hart 1967)."""
+"""Classify labelled texts by a vote of the nearest ones (Cover and Hart 1967)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from medembed.evaluation.metrics import Values
 from medembed.evaluation.questions import UNKNOWN
 from medembed.evaluation.result import Measured, Units
 from medembed.schema import document_of
-from medembed.search.sharded import search_shards
-from medembed.search.topk import Ranking
+from medembed.search.ranking import Ranking
+from medembed.search.shards import rank_shards
 
 _TEXTS_PER_PASS = 4096
 
@@ -44,7 +44,7 @@ class ReadVoters:
 
 
 def find_labelled(dataset: Dataset, split: str | None) -> Labelled | None:
-    """The labelled texts of a split; those of train vote, or where there are none all but the text itself."""
+    """Return the labelled texts of a split; those of train vote, or where there are none all but the text itself."""
     rows = dataset.labels()
     asked = rows if split is None else rows.filter(pc.fill_null(pc.equal(rows["split"], split), False))
     if not asked.num_rows:
@@ -60,7 +60,7 @@ def find_labelled(dataset: Dataset, split: str | None) -> Labelled | None:
 
 
 def classify(table: Table, asked: Labelled, dimensions: Sequence[int], neighbours: int, workers: int) -> Measured:
-    """`knn_accuracy` of each text: 1 if the `neighbours` nearest documents that vote name its class, else 0.
+    """Measure `knn_accuracy` of each text: 1 if the `neighbours` nearest documents that vote name its class, else 0.
 
     A document is as near as its nearest chunk. Raises ModelError for a dimension above the table's width.
     """
@@ -68,11 +68,16 @@ def classify(table: Table, asked: Labelled, dimensions: Sequence[int], neighbour
     parts: dict[int, list[Values]] = {dimension: [] for dimension in dimensions}
     for start in range(0, len(asked.ids), _TEXTS_PER_PASS):
         ids = asked.ids[start : start + _TEXTS_PER_PASS]
-        found = search_shards(
-            shards, ReadVoters(asked.voters), table.lookup(ids), neighbours + 1, dimensions, by_document=True,
+        rankings = rank_shards(
+            shards,
+            ReadVoters(asked.voters),
+            table.lookup(ids),
+            neighbours + 1,
+            dimensions,
+            by_document=True,
             workers=workers,
-        )  # fmt: skip
-        for dimension, ranking in found.items():
+        )
+        for dimension, ranking in rankings.items():
             parts[dimension].append(vote(ranking, ids, asked.labels, neighbours))
     values = {dimension: {"knn_accuracy": np.concatenate(rows)} for dimension, rows in parts.items()}
     groups = tuple(document_of(name) for name in asked.ids)
@@ -80,13 +85,16 @@ def classify(table: Table, asked: Labelled, dimensions: Sequence[int], neighbour
 
 
 def vote(ranking: Ranking, ids: Sequence[str], labels: Mapping[str, str], neighbours: int) -> Values:
-    """1 where the class that most of the nearest have is the text's own, else 0 [n]; of equal votes the nearer wins.
+    """Return 1 where the class that most of the nearest have is the text's own, else 0 [n].
+
+    Of equal votes the nearer wins.
 
     `ranking` holds documents, one more than `neighbours`: a text's own document may be among them, and has no vote, so
     that no chunk is classified by the next one of the same document. `labels` are the documents'.
     """
     right = np.zeros(len(ids))
-    for line, (own, names) in enumerate(zip(map(document_of, ids), ranking.ids.tolist(), strict=True)):
+    owners = map(document_of, ids)
+    for line, (own, names) in enumerate(zip(owners, ranking.ids.tolist(), strict=True)):
         votes = Counter([labels[name] for name in names if name and name != own][:neighbours])
         right[line] = bool(votes) and votes.most_common(1)[0][0] == labels[own]  # keeps the order of first votes
     return right

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from medembed.encoding.table import Table, read_shard
@@ -17,11 +16,12 @@ from medembed.evaluation.rank import best_others, score_judged, score_rankings
 from medembed.evaluation.result import Measured, Scored, join
 from medembed.matryoshka import truncate
 from medembed.privacy import show_id
-from medembed.search.sharded import Pairs, Scan, scan_shards
-from medembed.search.topk import Ranking
-
-Vectors = npt.NDArray[np.float32]
-_RANKED_PER_PASS = 1 << 19  # queries x depth: bounds what worker and driver hold of best lists
+from medembed.records import Records
+from medembed.search.corpus import Pairs
+from medembed.search.float64_scores import Vectors
+from medembed.search.lists import Answer
+from medembed.search.ranking import Ranking
+from medembed.search.shards import search_shards
 
 
 def measure_questions(
@@ -31,44 +31,59 @@ def measure_questions(
     dimensions: Sequence[int],
     config: EvaluationConfig,
     workers: int,
+    records: Records,
 ) -> tuple[Measured | None, Scored | None, list[pa.Table]]:
-    """(metrics of the queries that have a positive, the scored pairs, what each query found first).
+    """Return the metrics of queries that have a positive, the scored pairs, and what each query found first.
 
-    `queries` float32 [asked and more, D] are the embeddings of what is asked, in order.
+    `queries` float32 [asked and more, D] are the embeddings of what is asked, in order. `records` keep what a rerun
+    need not search again.
     """
     measured: list[Measured] = []
-    cosines: list[Mapping[int, Values]] = []
     best: list[pa.Table] = []
-    start, depth = 0, max(*config.k, RANKS_KEPT)
-    for block in asked.blocks(_RANKED_PER_PASS // depth):
-        rows, pairs = block.queries.num_rows, Pairs(block.lines, block.documents)
-        scan = scan_shards(
-            [(shard, shard["rows"]) for shard in table.shards()], read_shard, queries[start : start + rows], depth,
-            dimensions, pairs=pairs, by_document=True, workers=workers,
-        )  # fmt: skip
-        measured += measure_block(block, scan, config.k)
-        best += best_documents(scan.rankings, block.ids)
-        cosines.append(scan.cosines)
-        start += rows
-    every = {dimension: np.concatenate([part[dimension] for part in cosines]) for dimension in dimensions}
-    return join(measured) if measured else None, _score_pairs(asked, every), best
+    cosines = {dimension: np.full(len(asked.lines), np.nan) for dimension in dimensions}
+    answers = search_shards(
+        [(shard, shard["rows"]) for shard in table.shards()],
+        read_shard,
+        queries[: asked.queries.num_rows],
+        max(*config.k, RANKS_KEPT),
+        dimensions,
+        pairs=Pairs(asked.lines, asked.documents),
+        by_document=True,
+        records=records,
+        workers=workers,
+    )
+    for answer in answers:
+        block = asked.within(answer.start, answer.stop)
+        measured += measure_block(block, answer, config.k)
+        best += best_documents(answer.rankings, block.ids)
+        here = (asked.lines >= answer.start) & (asked.lines < answer.stop)
+        for dimension, ranking in answer.pairs.items():
+            cosines[dimension][here] = pair_cosines(ranking)
+    return join(measured) if measured else None, _score_pairs(asked, cosines), best
 
 
-def measure_block(asked: Questions, scan: Scan, depths: Sequence[int]) -> list[Measured]:
-    """The metrics of the queries that have a positive, if there are any."""
-    qrels, names, count = asked.qrels, asked.ids, asked.queries.num_rows
+def pair_cosines(ranking: Ranking) -> Values:
+    """Return the scores [P] of pairs as `Answer` has them, NaN where the corpus lacks the document."""
+    scores = ranking.scores[:, 0]
+    return np.where(np.isfinite(scores), scores, np.nan)
+
+
+def measure_block(asked: Questions, answer: Answer, depths: Sequence[int]) -> list[Measured]:
+    """Return the metrics of the queries that have a positive, if there are any."""
+    qrels = asked.qrels
+    names = asked.ids
+    count = asked.queries.num_rows
     lines = find_measurable(list(qrels.values()))
     if not len(lines):
         return []
     ids = [names[line] for line in lines]
-    rankings = {
-        dimension: Ranking(ranking.ids[lines], ranking.scores[lines]) for dimension, ranking in scan.rankings.items()
-    }
+    rankings = {dimension: ranking.take(lines) for dimension, ranking in answer.rankings.items()}
     values = score_rankings(rankings, ids, qrels, depths)
     cosines: dict[int, dict[str, Values]] = {}
     weights: dict[str, Values] = {}
     for dimension, ranking in rankings.items():
-        best, share, triplets = score_judged(asked.lines, asked.scores, scan.cosines[dimension], count)
+        judged = pair_cosines(answer.pairs[dimension])
+        best, share, triplets = score_judged(asked.lines, asked.scores, judged, count)
         best["other"] = np.full(count, np.nan)
         best["other"][lines] = best_others(ranking, ids, qrels)
         cosines[dimension] = {name: row[lines] for name, row in best.items()}
@@ -81,7 +96,7 @@ def measure_block(asked: Questions, scan: Scan, depths: Sequence[int]) -> list[M
 def judge_cases(
     cases: Sequence[Case], queries: Vectors, texts: Vectors, table: Table, dimensions: Sequence[int], workers: int
 ) -> dict[int, tuple[Outcome, ...]]:
-    """The outcome of each must-rank case at each dimension.
+    """Return the outcome of each must-rank case at each dimension.
 
     queries float32 [cases, D]; texts are the embeddings of those documents that the cases give as texts, in order.
     Raises DataError for a document id that the corpus lacks.
@@ -92,11 +107,20 @@ def judge_cases(
     names = np.asarray([side.id for side in sides if isinstance(side, DocumentId)], dtype=np.str_)
     named: Mapping[int, Values] = {}
     if len(names):
-        shards = [(shard, shard["rows"]) for shard in table.shards()]
-        pairs = Pairs(owner[is_named], names)
-        named = scan_shards(
-            shards, read_shard, queries, 1, dimensions, pairs=pairs, by_document=True, workers=workers
-        ).cosines
+        answers = search_shards(
+            [(shard, shard["rows"]) for shard in table.shards()],
+            read_shard,
+            queries,
+            0,
+            dimensions,
+            pairs=Pairs(owner[is_named], names),
+            by_document=True,
+            workers=workers,
+        )
+        parts = [answer.pairs for answer in answers]  # in the order of the pairs, as their queries are
+        named = {
+            dimension: np.concatenate([pair_cosines(part[dimension]) for part in parts]) for dimension in dimensions
+        }
         missing = names[np.isnan(named[dimensions[0]])]
         if len(missing):
             raise DataError(
@@ -114,7 +138,7 @@ def judge_cases(
 
 
 def _score_pairs(asked: Questions, cosines: Mapping[int, Values]) -> Scored | None:
-    """The judged pairs that came with a similarity and whose document the corpus has."""
+    """Return the judged pairs that came with a similarity and whose document the corpus has."""
     similarity = asked.judgments["similarity"].to_numpy().astype(np.float64)
     kept = ~np.isnan(similarity) & ~np.isnan(next(iter(cosines.values())))
     if not kept.any():

@@ -1,7 +1,7 @@
 """The queries that something is judged for, with their judgments."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,13 +61,11 @@ class Questions:
         languages = tuple(language or UNKNOWN for language in rows["language"].to_pylist())
         return Units(tuple(ids), groups, languages, tuple(tuple(tags) for tags in rows["tags"].to_pylist()))
 
-    def blocks(self, size: int) -> Iterator["Questions"]:
-        """The same in parts of at most `size` queries."""
-        for start in range(0, self.queries.num_rows, size):
-            here = (self.lines >= start) & (self.lines < start + size)
-            yield Questions(
-                self.queries.slice(start, size), self.judgments.filter(pa.array(here)), self.lines[here] - start
-            )
+    def within(self, start: int, stop: int) -> "Questions":
+        """Return those from `start` to `stop`, with their judgments in the same order."""
+        here = (self.lines >= start) & (self.lines < stop)
+        queries = self.queries.slice(start, stop - start)
+        return Questions(queries, self.judgments.filter(pa.array(here)), self.lines[here] - start)
 
 
 def find_questions(dataset: Dataset, config: EvaluationConfig) -> Questions:

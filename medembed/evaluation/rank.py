@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.evaluation.metrics import Values, measure, negative_accuracy, triplet_accuracy
-from medembed.search.topk import Ranking
+from medembed.search.ranking import Ranking
 
 Qrels = Mapping[str, Mapping[str, float]]  # {query_id: {document_id: score}}; 0 is judged not relevant
 

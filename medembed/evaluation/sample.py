@@ -12,9 +12,8 @@ from medembed.errors import DataError
 from medembed.evaluation.metrics import Values, parse_metric
 from medembed.evaluation.questions import find_measurable
 from medembed.evaluation.rank import score_rankings
-from medembed.matryoshka import truncate
 from medembed.schema import content_hash, document_of
-from medembed.search.topk import top_k
+from medembed.search.corpus import top_k
 
 Vectors = npt.NDArray[np.float32]
 Encode = Callable[[list[str], Role], Vectors]
@@ -80,11 +79,10 @@ def score_sample(
 
     The embeddings are float32 [queries, D] and [documents, D], unit rows, in the order of the sample.
     """
-    ids = np.array([name for name, _ in sample.documents])
+    ids = [name for name, _ in sample.documents]
     depth = parse_metric(metric)[1]
     rankings = {
-        dimension: top_k(truncate(queries, dimension), ids, truncate(documents, dimension), depth, by_document=True)
-        for dimension in dimensions
+        dimension: top_k(queries, ids, documents, depth, dimension, by_document=True) for dimension in dimensions
     }
     measured = score_rankings(rankings, [name for name, _ in sample.queries], sample.qrels, (depth,))
     return {dimension: values[metric] for dimension, values in measured.items()}

@@ -84,7 +84,7 @@ def mine(
     chosen = [] if only is None else [sorted(only)]
     key = fingerprint([dataset.fingerprint, searched, bytes_of, _determining(config), *chosen])
     output = storage.absolute(place(output, key))
-    records = Records(f"{output.rstrip('/')}.run-{key}")
+    records = Records.of_output(output, key)
     material = Material(dataset, table, model, config, encoding, records, only)
     _check(material)
     manifest = find_output(output, KIND, key)

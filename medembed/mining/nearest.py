@@ -1,4 +1,4 @@
-"""The documents nearest to each query: searched in the whole corpus, or, after a change, only where that may matter."""
+"""Find the documents nearest to each query: in the whole corpus, or, after a change, only where that may matter."""
 
 import logging
 from collections import defaultdict
@@ -14,9 +14,9 @@ from medembed.encoding.table import Shard, Table, read_shard
 from medembed.mining.rules import Floats
 from medembed.records import Records
 from medembed.schema import document_of
-from medembed.search.exact import nearest_rows
 from medembed.search.float64_scores import Vectors
-from medembed.search.neighbours import Neighbours
+from medembed.search.ranking import Ranking
+from medembed.search.shards import search_shards
 
 logger = logging.getLogger(__name__)
 
@@ -60,20 +60,18 @@ class Scope:
 def find_nearest(
     queries: Vectors, needs: Sequence[int], window: int, scope: Scope, known: Mapping[int, Known], delta: Delta
 ) -> list[Nearest]:
-    """At least `needs` documents for each query [Q, D], as many as there are in a smaller corpus.
+    """Find at least `needs` documents for each query [Q, D], as many as there are in a smaller corpus.
 
     A need is the `window` and what a query's known positives take. `known` has lines of queries whose lists of an
     earlier run hold for all but the fragments that `delta` added. Lists are as long as places of a few sizes ask for:
     a query with very many positives makes its own list long, not all.
     """
     depths = [min(window + places_of(need - window), scope.table.rows) for need in needs]
-    near = {line: one for line, one in known.items() if one.nearest.is_whole or len(one.nearest.rows) >= needs[line]}
+    near = {line: one for line, one in known.items() if _reaches(one, needs[line])}
     found: dict[int, Nearest] = {}
     if near:
-        logger.info(
-            "%d of %d queries have lists that hold but for %d new rows",
-            len(near), len(needs), sum(shard["rows"] for shard in delta.added),
-        )  # fmt: skip
+        new = sum(shard["rows"] for shard in delta.added)
+        logger.info("%d of %d queries have lists that hold but for %d new rows", len(near), len(needs), new)
         for line, more in _search(queries, sorted(near), depths, delta.added, scope):
             found[line] = join(near[line], more, depths[line])
     rest = [line for line in range(len(needs)) if line not in near]
@@ -81,8 +79,13 @@ def find_nearest(
     return [found[line] for line in range(len(needs))]
 
 
+def _reaches(known: Known, need: int) -> bool:
+    """Return whether a list has so many documents, or all that there are."""
+    return known.nearest.is_whole or len(known.nearest.rows) >= need
+
+
 def places_of(known: int) -> int:
-    """How many documents beyond the window a query with so many known positives is given."""
+    """Return how many documents beyond the window a query with so many known positives is given."""
     places = _EXTRA
     while places < known + _RESERVE:
         places *= _STEP
@@ -90,14 +93,12 @@ def places_of(known: int) -> int:
 
 
 def join(known: Known, more: Nearest, depth: int) -> Nearest:
-    """The best of what was known and of what is new, as far down as nothing else can stand between; `depth` at most."""
-    pairs = [
-        (-float(score), document, row)
-        for found in (known.nearest, more)
-        for document, row, score in zip(found.documents, found.rows, found.scores, strict=True)
-    ]
+    """Return the best of what was known and of what is new, as far down as nothing else can stand between.
+
+    They are `depth` at most.
+    """
     best: dict[str, tuple[float, str, str]] = {}
-    for entry in sorted(pairs):
+    for entry in sorted([*_entries(known.nearest), *_entries(more)]):
         best.setdefault(entry[1], entry)
     entries = list(best.values())
     if not known.nearest.is_whole and known.last is not None:
@@ -113,40 +114,61 @@ def join(known: Known, more: Nearest, depth: int) -> Nearest:
     )
 
 
+def _entries(nearest: Nearest) -> Iterator[tuple[float, str, str]]:
+    """Give (score turned round, document, row) of each, in the order in which the best come first."""
+    for document, row, score in zip(nearest.documents, nearest.rows, nearest.scores, strict=True):
+        yield -float(score), document, row
+
+
 def still_known(nearest: Nearest, there: frozenset[str]) -> Known | None:
-    """What a list still says of the rows that are still there, None if nothing: another chunk of a document whose best
-    one is gone may be near, and the list does not know it."""
-    last = None if nearest.is_whole or not nearest.rows else (float(nearest.scores[-1]), nearest.documents[-1])
+    """Return what a list still says of the rows that are still there, None if nothing.
+
+    Another chunk of a document whose best one is gone may be near, and the list does not know it.
+    """
+    last = None
+    if nearest.rows and not nearest.is_whole:
+        last = (float(nearest.scores[-1]), nearest.documents[-1])
     gone = [place for place, row in enumerate(nearest.rows) if row not in there]
     if not gone:
         return Known(nearest, last)
     if any(document_of(nearest.rows[place]) != nearest.rows[place] for place in gone):
         return None
     left = sorted(set(range(len(nearest.rows))) - set(gone))
-    documents, rows = ([found[place] for place in left] for found in (nearest.documents, nearest.rows))
+    documents = [nearest.documents[place] for place in left]
+    rows = [nearest.rows[place] for place in left]
     return Known(Nearest(documents, rows, nearest.scores[left], nearest.is_whole), last)
 
 
 def _search(
     queries: Vectors, lines: Sequence[int], depths: Sequence[int], shards: Sequence[Shard], scope: Scope
 ) -> Iterator[tuple[int, Nearest]]:
-    """(line, its nearest documents in these shards), as many as its depth."""
+    """Give each line with its nearest documents in these shards, as many as its depth."""
     of_depth: dict[int, list[int]] = defaultdict(list)
     for line in lines:
         of_depth[depths[line]].append(line)
     sized = [(shard, shard["rows"]) for shard in shards]
     total = sum(rows for _, rows in sized)
     for depth, group in sorted(of_depth.items()):
-        asked = queries if len(group) == len(queries) else _pick(queries, group, scope.scratch / f"{depth}.npy")
-        blocks = nearest_rows(
-            sized, read_shard, asked, depth, scope.dimensions, scope.records, by_document=True,
-            workers=scope.encoding.workers, gpus=scope.encoding.gpus_per_worker,
-        )  # fmt: skip
-        yield from zip(group, (answer for block in blocks for answer in _unfold(block, total)), strict=True)
+        is_all = len(group) == len(queries)
+        asked = queries if is_all else _pick(queries, group, scope.scratch / f"{depth}.npy")
+        answers = search_shards(
+            sized,
+            read_shard,
+            asked,
+            depth,
+            [scope.dimensions],
+            by_document=True,
+            records=scope.records,
+            workers=scope.encoding.workers,
+            gpus=scope.encoding.gpus_per_worker,
+        )
+        for answer in answers:
+            lists = _unfold(answer.rankings[scope.dimensions], total)
+            yield from zip(group[answer.start : answer.stop], lists, strict=True)
 
 
 def _pick(queries: Vectors, lines: Sequence[int], path: Path) -> Vectors:
-    """These lines in a file, as they may be too many for memory."""
+    """Write these lines to a file, as they may be too many for memory."""
     picked = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(lines), queries.shape[1]))
     for start in range(0, len(lines), _QUERIES_AT_ONCE):
         part = slice(start, start + _QUERIES_AT_ONCE)
@@ -154,12 +176,14 @@ def _pick(queries: Vectors, lines: Sequence[int], path: Path) -> Vectors:
     return picked
 
 
-def _unfold(block: Neighbours, rows: int) -> Iterator[Nearest]:
-    """The list of each query of a block, which so many rows were searched for."""
-    names = block.names.tolist()  # strings that all queries share
-    owners = names if block.owners is None else block.owners.tolist()
-    depth = block.places.shape[1]
-    for places, scores in zip(block.places, block.scores, strict=True):
-        found = places[places >= 0].tolist()
-        documents, row_ids = [owners[place] for place in found], [names[place] for place in found]
-        yield Nearest(documents, row_ids, scores[: len(found)], len(found) < depth or depth >= rows)
+def _unfold(ranking: Ranking, rows: int) -> Iterator[Nearest]:
+    """Give the list of each query, which so many rows were searched for."""
+    names = ranking.names.tolist()  # strings that all queries share
+    owners = names if ranking.owners is None else ranking.owners.tolist()
+    depth = ranking.places.shape[1]
+    for line, scores in zip(ranking.places, ranking.scores, strict=True):
+        places = line[line >= 0].tolist()
+        documents = [owners[place] for place in places]
+        row_ids = [names[place] for place in places]
+        is_whole = len(places) < depth or depth >= rows
+        yield Nearest(documents, row_ids, scores[: len(places)], is_whole)

@@ -11,10 +11,9 @@ from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.rank import score_rankings
 from medembed.evaluation.sample import Sample, Vectors
-from medembed.matryoshka import truncate
 from medembed.retraining.config import GateConfig
 from medembed.retraining.gate import ALL, Row
-from medembed.search.topk import top_k
+from medembed.search.corpus import top_k
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
 from medembed.training.dev_sample import draw_dev_sample, read_dev_values
@@ -80,15 +79,12 @@ def _score(
     training: TrainingConfig,
 ) -> Values:
     """Of each query the mean over dimensions [Q]; a narrower model stands with its own width."""
-    names = np.array([sample.documents[place][0] for place in kept])
+    names = [sample.documents[place][0] for place in kept]
     depth = int(training.select_by.rpartition("@")[2])
     widest = min(queries.shape[1], documents.shape[1])
     rankings = {
-        dimension: top_k(
-            truncate(queries, min(dimension, widest)), names, truncate(documents, min(dimension, widest)), depth,
-            by_document=True,
-        )
+        dimension: top_k(queries, names, documents, depth, min(dimension, widest), by_document=True)
         for dimension in dimensions
-    }  # fmt: skip
+    }
     measured = score_rankings(rankings, [name for name, _ in sample.queries], sample.qrels, (depth,))
     return np.asarray(np.mean([values[training.select_by] for values in measured.values()], axis=0))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.schema import document_of
-from medembed.search.topk import Ranking
+from medembed.search.ranking import Ranking
 
 Hits = list[tuple[list[str], npt.NDArray[np.float32]]]
 Nearest = Callable[[npt.NDArray[np.float32], int], Hits]
@@ -14,7 +14,7 @@ _MORE = 4
 
 
 def index_search(nearest: Nearest, queries: npt.NDArray[np.float32], k: int, *, by_document: bool = False) -> Ranking:
-    """The k best rows of each query [Q, D] among those that `nearest` gives, or with `by_document` the k documents.
+    """Return the k best rows of each query [Q, D] that `nearest` gives, or with `by_document` the k documents.
 
     `nearest(queries, n)` gives n rows of each query, ids and cosines with the best first, or all that there are. Each
     document ranks by its best chunk. Where n rows belong to fewer than k documents, four times as many are asked for,
@@ -22,27 +22,37 @@ def index_search(nearest: Nearest, queries: npt.NDArray[np.float32], k: int, *, 
     between the last row given and those left out.
     """
     best: list[list[tuple[str, str, float]]] = [[] for _ in range(len(queries))]
-    todo, rows = np.arange(len(queries)), k
+    todo = np.arange(len(queries))
+    rows = k
     while len(todo):
         short = []
         for line, (names, scores) in zip(todo.tolist(), nearest(queries[todo], rows), strict=True):
             best[line] = _rank(names, scores, by_document)[:k]
             if len(best[line]) < k and len(names) >= rows:
                 short.append(line)
-        todo, rows = np.array(short, dtype=np.int64), rows * _MORE
+        todo = np.array(short, dtype=np.int64)
+        rows *= _MORE
     return _to_ranking(best, k, has_rows=by_document)
 
 
 def _rank(names: Sequence[str], scores: npt.NDArray[np.float32], by_document: bool) -> list[tuple[str, str, float]]:
-    """(id, row id, cosine), best first; of each document only its best row. Ties to smaller ids."""
-    found: dict[str, tuple[str, float]] = {}
+    """Return (id, row id, cosine), best first; of each document only its best row. Ties to smaller ids."""
+    best: dict[str, tuple[str, float]] = {}
     for score, name in sorted(zip((-scores).tolist(), names, strict=True)):
-        found.setdefault(document_of(name) if by_document else name, (name, -score))
-    return sorted(((key, row, score) for key, (row, score) in found.items()), key=lambda one: (-one[2], one[0]))
+        best.setdefault(document_of(name) if by_document else name, (name, -score))
+    hits = [(name, row, score) for name, (row, score) in best.items()]
+    return sorted(hits, key=lambda hit: (-hit[2], hit[0]))
 
 
 def _to_ranking(best: Sequence[Sequence[tuple[str, str, float]]], k: int, *, has_rows: bool) -> Ranking:
-    filled = [[*of_query, *[("", "", -np.inf)] * (k - len(of_query))] for of_query in best]
-    ids, rows = (np.array([[one[n] for one in line] for line in filled], np.str_).reshape(-1, k) for n in (0, 1))
-    scores = np.array([[one[2] for one in line] for line in filled], np.float32).reshape(-1, k)
-    return Ranking(ids, scores, rows if has_rows else None)
+    ids = []
+    rows = []
+    scores = []
+    for of_query in best:
+        missing = k - len(of_query)
+        ids.append([name for name, _, _ in of_query] + [""] * missing)
+        rows.append([row for _, row, _ in of_query] + [""] * missing)
+        scores.append([score for _, _, score in of_query] + [-np.inf] * missing)
+    shape = (len(best), k)
+    row_ids = np.array(rows, np.str_).reshape(shape) if has_rows else None
+    return Ranking.of(np.array(ids, np.str_).reshape(shape), np.array(scores).reshape(shape), row_ids)

@@ -2,19 +2,25 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from medembed.search.float64_scores import Numbers, Vectors
+from medembed.search.float64_scores import Numbers, Scores, Vectors, pair_scores
 
 Floats = npt.NDArray[np.float32]
-Hits = tuple[Numbers, Numbers, Floats]
 # 1024 queries x 1024 rows: 4 MB of scores, which the comparison still finds in the cache.
-_BLOCK = 1024
-_DEVICE_BLOCK = 16 * _BLOCK  # a step costs a GPU a wait, whatever its size
+BLOCK = 1024
+_DEVICE_BLOCK = 16 * BLOCK  # a step costs a GPU a wait, whatever its size
+
+
+class Hits(NamedTuple):
+    """Products above a floor: lines int64 [P], rows int64 [P] and values float32 [P], by line, then by row."""
+
+    lines: Numbers
+    rows: Numbers
+    values: Floats
 
 
 class Products(Protocol):
@@ -23,46 +29,70 @@ class Products(Protocol):
     block: int
 
     def first(self) -> Floats:
-        """Those with the first rows, [Q, at most 1024]."""
+        """Return those with the first rows, [Q, at most 1024]."""
 
     def above(self, start: int, floor: Floats) -> Hits:
-        """(lines, rows, values) of those with the block of rows from `start` on that reach the line's floor [Q].
-
-        They come by line, then by row.
-        """
+        """Return those with the block of rows from `start` on that reach the line's floor [Q]."""
 
 
-Multiply = Callable[[Vectors], Products]  # takes queries float32 [Q, d]
-Library = Callable[[Vectors], Multiply]  # takes rows float32 [n, d]
+class Matrix(Protocol):
+    """Unit rows [n, d] that can be multiplied with queries of unit length [Q, d]."""
+
+    def __len__(self) -> int: ...
+
+    def products(self, queries: Vectors) -> Products: ...
+
+    def scores(self, queries: Vectors, lines: Numbers, rows: Numbers) -> Scores:
+        """Return the exact scores [P] of the pairs of a query's line and a row, as `pair_scores` has them."""
 
 
-def with_numpy(vectors: Vectors, block: int = _BLOCK) -> Multiply:
-    """Multiplies with these rows by NumPy."""
-    return partial(NumpyProducts, vectors, block)
+Library = Callable[[Vectors], Matrix]  # takes unit rows float32 [n, d]
 
 
-def with_torch(vectors: Vectors, block: int | None = None, device: str = "cpu") -> Multiply:
-    """Multiplies with these rows by torch on a device, to which they go once."""
-    import torch
+class NumpyMatrix:
+    """A `Matrix` that NumPy multiplies with."""
 
-    return partial(
-        TorchProducts,
-        torch.from_numpy(vectors).to(device),
-        block or (_BLOCK if device == "cpu" else _DEVICE_BLOCK),
-    )
+    def __init__(self, vectors: Vectors, block: int = BLOCK) -> None:
+        self.vectors = vectors
+        self.block = block
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def products(self, queries: Vectors) -> Products:
+        return NumpyProducts(self.vectors, self.block, queries)
+
+    def scores(self, queries: Vectors, lines: Numbers, rows: Numbers) -> Scores:
+        return pair_scores(queries, lines, self.vectors, rows)
+
+
+class TorchMatrix(NumpyMatrix):
+    """A `Matrix` that torch multiplies with, on a device to which the rows go once."""
+
+    def __init__(self, vectors: Vectors, block: int | None = None, device: str = "cpu") -> None:
+        import torch
+
+        super().__init__(vectors, block or (BLOCK if device == "cpu" else _DEVICE_BLOCK))
+        self.on_device = torch.from_numpy(vectors).to(device)
+
+    def products(self, queries: Vectors) -> Products:
+        return TorchProducts(self.on_device, self.block, queries)
 
 
 class NumpyProducts:
     """`Products` of vectors [n, d] and queries [Q, d] by NumPy."""
 
     def __init__(self, vectors: Vectors, block: int, queries: Vectors) -> None:
-        self.queries, self.vectors, self.block = queries, vectors, block
+        self.queries = queries
+        self.vectors = vectors
+        self.block = block
         self.scores = np.empty((len(queries), block), dtype=np.float32)
         self.is_hit = np.empty((len(queries), block), dtype=np.bool_)
-        self.held = (0, 0), self.scores
+        self.bounds = (0, 0)  # of the rows that `made` is about
+        self.made: Floats = self.scores
 
     def first(self) -> Floats:
-        return self._multiply(0, min(self.block, _BLOCK))
+        return self._multiply(0, min(self.block, BLOCK))
 
     def above(self, start: int, floor: Floats) -> Hits:
         scores = self._multiply(start, start + self.block)
@@ -72,19 +102,25 @@ class NumpyProducts:
             np.greater_equal(scores, floor[:, None], out=is_hit)
         hits = np.flatnonzero(is_hit)
         lines = hits // width
-        return lines, hits - lines * width + start, scores.ravel()[hits]
+        return Hits(lines, hits - lines * width + start, scores.ravel()[hits])
 
     def _multiply(self, start: int, stop: int) -> Floats:
-        if self.held[0] != (start, stop):
-            part = self.vectors[start:stop]
-            out = self.scores if len(part) == self.block else np.empty((len(self.queries), len(part)), dtype=np.float32)
-            self.held = (start, stop), np.matmul(self.queries, part.T, out=out)
-        return self.held[1]
+        if self.bounds != (start, stop):
+            width = min(stop, len(self.vectors)) - start
+            is_whole = width == self.block
+            self.made = self.scores if is_whole else np.empty((len(self.queries), width), np.float32)
+            self._write(self.made, start, start + width)
+            self.bounds = (start, stop)
+        return self.made
+
+    def _write(self, out: Floats, start: int, stop: int) -> None:
+        """Write the products with the rows from `start` to `stop` into `out`."""
+        np.matmul(self.queries, self.vectors[start:stop].T, out=out)
 
 
 @contextmanager
 def _line_by_line(width: int) -> Iterator[None]:
-    """NumPy's loops inside take no more than a line at once.
+    """Let NumPy's loops inside take no more than a line at once.
 
     Else they take 8192 numbers, and first write each line's floor so many times as the line is long: a comparison takes
     twice as long.
@@ -102,12 +138,14 @@ class TorchProducts:
     def __init__(self, vectors: Any, block: int, queries: Vectors) -> None:
         import torch
 
-        self.vectors, self.block = vectors, block
+        self.vectors = vectors
+        self.block = block
         self.queries = torch.tensor(queries, device=vectors.device)
-        self.held: tuple[tuple[int, int], Any] = (0, 0), None
+        self.bounds = (0, 0)  # of the rows that `made` is about
+        self.made: Any = None
 
     def first(self) -> Floats:
-        return self._multiply(0, min(self.block, _BLOCK)).cpu().numpy()
+        return self._multiply(0, min(self.block, BLOCK)).cpu().numpy()
 
     def above(self, start: int, floor: Floats) -> Hits:
         import torch
@@ -116,18 +154,19 @@ class TorchProducts:
         limits = torch.from_numpy(floor).to(scores.device)
         lines, columns = torch.nonzero(scores >= limits[:, None], as_tuple=True)
         values = scores[lines, columns]
-        return lines.cpu().numpy(), columns.cpu().numpy() + start, values.cpu().numpy()
+        return Hits(lines.cpu().numpy(), columns.cpu().numpy() + start, values.cpu().numpy())
 
     def _multiply(self, start: int, stop: int) -> Any:
-        if self.held[0] != (start, stop):
+        if self.bounds != (start, stop):
             with _full_precision():
-                self.held = (start, stop), self.queries @ self.vectors[start:stop].T
-        return self.held[1]
+                self.made = self.queries @ self.vectors[start:stop].T
+            self.bounds = (start, stop)
+        return self.made
 
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """No TF32 and no bfloat16 inside: `error_bound` does not hold for them."""
+    """Allow no TF32 and no bfloat16 inside: `error_bound` does not hold for them."""
     import torch
 
     before = torch.get_float32_matmul_precision()

@@ -10,41 +10,40 @@ chunk that gives the true score lies within 2e of the document's best.
 import numpy as np
 import numpy.typing as npt
 
-from medembed.search.float64_scores import Numbers, Scores, Vectors, error_bound, pair_scores
-from medembed.search.multiply import Floats, Multiply
+from medembed.search.float64_scores import Numbers, Scores, Vectors, error_bound
+from medembed.search.multiply import Floats, Matrix
 
 Best = tuple[Numbers, Scores]
 _SLACK = 128  # places beyond 2 k for each query
 _CROWDED_AT_ONCE = 256
+_ROUNDINGS = 16  # of lengths that products are divided by, counted as dimensions of the error bound
+_LOWEST = np.finfo(np.float32).min  # a product of -inf is that of a row that must not be found
 
 
-def best_rows(
-    queries: Vectors, vectors: Vectors, k: int, multiply: Multiply, document: Numbers | None, worst: Scores
-) -> Best:
-    """(rows int64 [Q, k], scores float64 [Q, k]), best first; -1 and -inf where there are fewer.
+def best_rows(queries: Vectors, matrix: Matrix, k: int, document: Numbers | None, worst: Scores) -> Best:
+    """Return (rows int64 [Q, k], scores float64 [Q, k]), best first; -1 and -inf where there are fewer.
 
-    queries [Q, d] and vectors [n, d] are those of `unit_rows`; `multiply` multiplies with these vectors. Equal scores
-    stand in the order of their rows. Of rows with one number in `document` [n], which does not fall, only the best
-    counts. Rows whose score is below their query's `worst` [Q] may be left out. Memory does not grow with ties: queries
-    with too many rows in their window go over the rows again, and these are scored as they come.
+    queries [Q, d] and the matrix [n, d] are those of `unit_rows`. Equal scores stand in the order of their rows. Of
+    rows with one number in `document` [n], which does not fall, only the best counts. Rows whose score is below their
+    query's `worst` [Q] may be left out. Memory does not grow with ties: queries with too many rows in their window go
+    over the rows again, and these are scored as they come.
     """
-    bound = error_bound(queries.shape[1])
-    floor = _below(worst, bound)
-    if not len(vectors):
+    if not len(matrix):
         return np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf)
-    products = multiply(queries)
-    nominees = Nominees(len(queries), k, 2 * bound, document, floor)
+    bound = error_bound(queries.shape[1] + _ROUNDINGS)
+    nominees = Nominees(len(queries), k, 2 * bound, document, np.maximum(_below(worst, bound), _LOWEST))
+    products = matrix.products(queries)
     nominees.raise_floor(products.first())
-    for start in range(0, len(vectors), products.block):
+    for start in range(0, len(matrix), products.block):
         nominees.add(*products.above(start, nominees.limits()))
     lines, rows = nominees.finish()
-    found = _best_of(queries, vectors, lines, rows, k, document)
+    best, scores = best_of(queries, matrix, lines, rows, k, document)
     crowded = np.flatnonzero(nominees.crowded)
     for start in range(0, len(crowded), _CROWDED_AT_ONCE):
         part = crowded[start : start + _CROWDED_AT_ONCE]
-        again = _search_crowded(queries[part], vectors, k, multiply, document, nominees.floor[part])
-        found[0][part], found[1][part] = again
-    return found
+        again = _search_crowded(queries[part], matrix, k, document, nominees.floor[part])
+        best[part], scores[part] = again
+    return best, scores
 
 
 class Nominees:
@@ -55,7 +54,10 @@ class Nominees:
     """
 
     def __init__(self, queries: int, k: int, window: float, document: Numbers | None, floor: Floats) -> None:
-        self.k, self.window, self.document, self.floor = k, window, document, floor
+        self.k = k
+        self.window = window
+        self.document = document
+        self.floor = floor
         self.size = 2 * k + _SLACK
         self.values = np.full((queries, self.size), -np.inf, dtype=np.float32)
         self.rows = np.zeros((queries, self.size), dtype=np.int32)
@@ -63,11 +65,11 @@ class Nominees:
         self.crowded = np.zeros(queries, dtype=np.bool_)
 
     def limits(self) -> Floats:
-        """The floor, out of reach for crowded queries."""
+        """Return the floor, out of reach for crowded queries."""
         return np.where(self.crowded, np.float32(np.inf), self.floor)
 
     def raise_floor(self, scores: Floats) -> None:
-        """By scores [Q, n] of the first rows: without it, all of them would be candidates."""
+        """Raise it by scores [Q, n] of the first rows: without that, all of them would be candidates."""
         if self.document is not None:
             document = self.document[: scores.shape[1]]
             starts = np.flatnonzero(np.diff(document, prepend=document[:1] - 1))
@@ -75,40 +77,46 @@ class Nominees:
         self.floor = np.maximum(self.floor, _below(_kth(scores, self.k), self.window))
 
     def add(self, lines: Numbers, rows: Numbers, values: Floats) -> None:
-        """Takes in candidates [P] of rows beyond all former ones, sorted by line, then row."""
+        """Take in candidates [P] of rows beyond all former ones, sorted by line, then row."""
         new = np.bincount(lines, minlength=len(self.count))
         is_full = self.count + new > self.size
         if is_full.any():
             is_there = is_full[lines]
             # Half of what is beyond k stays free; else every block would find the query full again.
             most = (self.k + self.size) // 2
-            self._compact(np.flatnonzero(is_full), lines[is_there], rows[is_there], values[is_there], most)
-            lines, rows, values = lines[~is_there], rows[~is_there], values[~is_there]
+            full = np.flatnonzero(is_full)
+            self._compact(full, lines[is_there], rows[is_there], values[is_there], most)
+            lines = lines[~is_there]
+            rows = rows[~is_there]
+            values = values[~is_there]
             new[is_full] = 0
         # Numbers in the flat arrays: two index arrays for each of them would take twice as long.
         first = np.arange(len(new)) * self.size + self.count - (new.cumsum() - new)
         places = first[lines] + np.arange(len(lines))
-        self.values.ravel()[places], self.rows.ravel()[places] = values, rows
+        self.values.ravel()[places] = values
+        self.rows.ravel()[places] = rows
         self.count += new
 
     def finish(self) -> tuple[Numbers, Numbers]:
-        """(lines, rows) of all that may be among the best, by line, then row; none of crowded queries."""
+        """Return (lines, rows) of all that may be among the best, by line, then row; none of crowded queries."""
         nothing = np.zeros(0, dtype=np.int64)
         self._compact(np.flatnonzero(~self.crowded), nothing, nothing, np.zeros(0, dtype=np.float32), self.size)
         lines, places = np.nonzero(self.values > -np.inf)
         return lines, self.rows[lines, places].astype(np.int64)
 
     def _compact(self, full: Numbers, lines: Numbers, rows: Numbers, values: Floats, most: int) -> None:
-        """Raises the floor of the queries `full` by what they have and get, and keeps what reaches it, if few do."""
+        """Raise the floor of the queries `full` by what they have and get, and keep what reaches it, if few do."""
         number = np.zeros(len(self.count), dtype=np.int64)
         number[full] = np.arange(len(full))
         new = np.bincount(number[lines], minlength=len(full))
         width = int(max(self.size, (self.count[full] + new).max(initial=0)))
         wide = np.full((len(full), width), -np.inf, dtype=np.float32)
         wide_rows = np.zeros((len(full), width), dtype=np.int32)
-        wide[:, : self.size], wide_rows[:, : self.size] = self.values[full], self.rows[full]
-        places = self.count[lines] + _ranks(new)
-        wide[number[lines], places], wide_rows[number[lines], places] = values, rows
+        wide[:, : self.size] = self.values[full]
+        wide_rows[:, : self.size] = self.rows[full]
+        places = (number[lines], self.count[lines] + ranks(new))
+        wide[places] = values
+        wide_rows[places] = rows
         self._keep(full, wide, wide_rows, most)
 
     def _keep(self, full: Numbers, wide: Floats, wide_rows: npt.NDArray[np.int32], most: int) -> None:
@@ -119,14 +127,18 @@ class Nominees:
         self.crowded[full] = count > most
         kept[self.crowded[full]] = False
         count[self.crowded[full]] = 0
-        self.values[full], self.count[full] = -np.inf, count
+        self.values[full] = -np.inf
+        self.count[full] = count
         lines, columns = np.nonzero(kept)
-        places = _ranks(count)
-        self.values[full[lines], places] = wide[lines, columns]
-        self.rows[full[lines], places] = wide_rows[lines, columns]
+        places = (full[lines], ranks(count))
+        self.values[places] = wide[lines, columns]
+        self.rows[places] = wide_rows[lines, columns]
 
     def _limits_of(self, wide: Floats, wide_rows: npt.NDArray[np.int32]) -> tuple[Floats, Floats]:
-        """(k-th largest score [L], that of documents where rows are chunks; what each must reach in its document)."""
+        """Return the k-th largest score [L], and what each row must reach in its document.
+
+        Where rows are chunks, the k-th largest score is that of documents.
+        """
         if self.document is None:
             return _kth(wide, self.k), np.full((1, 1), -np.inf, dtype=np.float32)
         owners = np.where(wide > -np.inf, self.document[wide_rows], -1)
@@ -139,49 +151,54 @@ class Nominees:
         return _kth(of_documents, self.k), limit
 
 
-def _search_crowded(
-    queries: Vectors, vectors: Vectors, k: int, multiply: Multiply, document: Numbers | None, floor: Floats
-) -> Best:
-    """As `best_rows`, but each row above the floor is scored at once, and the exact k best so far raise the floor."""
-    bound, products = error_bound(queries.shape[1]), multiply(queries)
-    rows, scores = np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf)
-    for start in range(0, len(vectors), products.block):
-        lines, hits, _ = products.above(start, floor)
-        more = _best_of(queries, vectors, lines, hits, k, document)
-        rows, scores = keep_best(np.hstack([rows, more[0]]), np.hstack([scores, more[1]]), k, document)
+def _search_crowded(queries: Vectors, matrix: Matrix, k: int, document: Numbers | None, floor: Floats) -> Best:
+    """Do what `best_rows` does, but score each row above the floor at once; the exact k best so far raise the floor."""
+    bound = error_bound(queries.shape[1] + _ROUNDINGS)
+    products = matrix.products(queries)
+    rows = np.full((len(queries), k), -1)
+    scores = np.full((len(queries), k), -np.inf)
+    for start in range(0, len(matrix), products.block):
+        hits = products.above(start, floor)
+        more, more_scores = best_of(queries, matrix, hits.lines, hits.rows, k, document)
+        rows, scores = keep_best(np.hstack([rows, more]), np.hstack([scores, more_scores]), k, document)
         floor = np.maximum(floor, _below(scores[:, -1], bound))
     return rows, scores
 
 
-def _best_of(
-    queries: Vectors, vectors: Vectors, lines: Numbers, rows: Numbers, k: int, document: Numbers | None
-) -> Best:
-    """The best of these pairs [P], sorted by line, then row, by their float64 scores."""
+def best_of(queries: Vectors, matrix: Matrix, lines: Numbers, rows: Numbers, k: int, document: Numbers | None) -> Best:
+    """Return the best of these pairs [P] as `best_rows` does; they are sorted by line, then row."""
     count = np.bincount(lines, minlength=len(queries))
-    places = (lines, _ranks(count))
+    places = (lines, ranks(count))
     shape = (len(queries), max(k, int(count.max(initial=0))))
-    wide_rows, wide = np.full(shape, -1), np.full(shape, -np.inf)
-    wide_rows[places], wide[places] = rows, pair_scores(queries, lines, vectors, rows)
+    wide_rows = np.full(shape, -1)
+    wide = np.full(shape, -np.inf)
+    wide_rows[places] = rows
+    wide[places] = matrix.scores(queries, lines, rows)
     return keep_best(wide_rows, wide, k, document)
 
 
 def keep_best(rows: Numbers, scores: Scores, k: int, document: Numbers | None) -> Best:
-    """The k best of each line [Q, n], best first; of a document only the best. n is at least k.
+    """Return the k best of each line [Q, n], best first; of a document only the best. n is at least k.
 
     Equal scores stay in the order in which they come.
     """
-    order = np.argsort(-scores, axis=1, kind="stable")
-    rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    rows, scores = _sort(rows, scores)
     if document is not None:
         lines, columns = np.nonzero(_is_repeated(np.where(rows >= 0, document[rows], -1)))
-        rows[lines, columns], scores[lines, columns] = -1, -np.inf
-        order = np.argsort(-scores, axis=1, kind="stable")
-        rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        rows[lines, columns] = -1
+        scores[lines, columns] = -np.inf
+        rows, scores = _sort(rows, scores)
     return rows[:, :k], scores[:, :k]
 
 
+def _sort(rows: Numbers, scores: Scores) -> Best:
+    """Sort each line by falling score; equal scores stay in their order."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
 def _is_repeated(numbers: Numbers) -> npt.NDArray[np.bool_]:
-    """Where a line [Q, n] has a number that stands before in the same line."""
+    """Return where a line [Q, n] has a number that stands before in the same line."""
     order = np.argsort(numbers, axis=1, kind="stable")
     ordered = np.take_along_axis(numbers, order, axis=1)
     repeated = np.zeros(numbers.shape, dtype=np.bool_)
@@ -190,7 +207,7 @@ def _is_repeated(numbers: Numbers) -> npt.NDArray[np.bool_]:
 
 
 def _kth(scores: Floats, k: int) -> Floats:
-    """The k-th largest of each line [Q, n]; -inf where there are fewer than k."""
+    """Return the k-th largest of each line [Q, n]; -inf where there are fewer than k."""
     surplus = scores.shape[1] - k
     if surplus < 0:
         return np.full(len(scores), -np.inf, dtype=np.float32)
@@ -198,10 +215,10 @@ def _kth(scores: Floats, k: int) -> Floats:
 
 
 def _below(values: npt.NDArray[np.floating], window: float) -> Floats:
-    """float32 values that are no larger than values - window."""
+    """Return float32 values that are no larger than values - window."""
     return np.nextafter((values.astype(np.float64) - window).astype(np.float32), np.float32(-np.inf))
 
 
-def _ranks(counts: Numbers) -> Numbers:
-    """0, 1, ... within each group of so many: [3, 0, 2] gives [0, 1, 2, 0, 1]."""
+def ranks(counts: Numbers) -> Numbers:
+    """Count 0, 1, ... within each group of so many: [3, 0, 2] gives [0, 1, 2, 0, 1]."""
     return np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)

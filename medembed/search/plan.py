@@ -1,4 +1,4 @@
-"""How an exact search is cut up: into stripes of the corpus and blocks of queries. Pure.
+"""Cut an exact search into stripes of the corpus and blocks of queries. Pure.
 
 It decides cost and memory, and changes no result.
 """
@@ -25,13 +25,12 @@ class Plan:
     blocks: list[tuple[int, int]]
 
 
-def plan_work(shards: Sequence[tuple[Any, int]], queries: tuple[int, ...], k: int, workers: int) -> Plan:
-    """How a search for queries [Q, D] is cut up; it decides cost and memory, and changes no result.
+def plan_work(shards: Sequence[tuple[Any, int]], count: int, width: int, k: int, workers: int) -> Plan:
+    """Cut up a search for so many queries, for the k best of each; `width` is how many values of a row are compared.
 
     Each item reads its stripe, unless its worker still has it; each stripe scores k candidates of each query again.
     The cheapest number of stripes is taken that leaves some items for each worker.
     """
-    count, width = queries
     rows = sum(size for _, size in shards)
     part_rows = max(1, _PART_BYTES // (4 * width))
     most = max(1, min(_QUERIES_PER_BLOCK, _SCORES_PER_BLOCK // k))
@@ -48,17 +47,18 @@ def plan_work(shards: Sequence[tuple[Any, int]], queries: tuple[int, ...], k: in
     if 1 in reads and rows <= part_rows:  # it stays with the workers
         reads[1] = min(reads[1], workers)
     stripes = min(choices, key=lambda n: reads[n] * rows / n * _READ_COST + count * k * n)
-    groups = cut(shards, -(-rows // stripes))
+    size = sizes[stripes]
     return Plan(
-        [[[shard for shard, _ in part] for part in cut(group, part_rows)] for group in groups],
-        [(start, min(count, start + sizes[stripes])) for start in range(0, count, sizes[stripes])],
+        [_parts(group, part_rows) for group in cut(shards, -(-rows // stripes))],
+        [(start, min(count, start + size)) for start in range(0, max(1, count), size)],
     )
 
 
 def cut(shards: Sequence[tuple[Any, int]], rows: int) -> list[list[tuple[Any, int]]]:
-    """Consecutive shards in groups of about so many rows; a shard is never cut."""
+    """Put consecutive shards into groups of about so many rows; a shard is never cut."""
     groups: list[list[tuple[Any, int]]] = []
-    done, total = 0, 0
+    done = 0
+    total = 0
     for shard, size in shards:
         if not groups or total + size / 2 > done + rows:
             done = total
@@ -66,3 +66,8 @@ def cut(shards: Sequence[tuple[Any, int]], rows: int) -> list[list[tuple[Any, in
         groups[-1].append((shard, size))
         total += size
     return groups
+
+
+def _parts(group: Sequence[tuple[Any, int]], rows: int) -> list[list[Any]]:
+    """Return the shards of a stripe in parts of about so many rows."""
+    return [[shard for shard, _ in part] for part in cut(group, rows)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from medembed.search.topk import Ranking
+from medembed.search.ranking import Ranking
 
 Search = Callable[[npt.NDArray[np.float32]], Ranking]
 

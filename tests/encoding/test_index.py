@@ -22,7 +22,7 @@ from medembed.encoding.maintain import compact, list_versions, open_table, rollb
 from medembed.encoding.table import Table, open_lance
 from medembed.errors import ConfigError, MedEmbedError, StorageError
 from medembed.matryoshka import truncate
-from medembed.search.topk import top_k
+from medembed.search.corpus import top_k
 from tests.tables import rows_at, write_corpus, write_table
 
 Vectors = npt.NDArray[np.float32]
@@ -47,7 +47,7 @@ def nearest(table: Table, k: int = 8) -> list[list[str]]:
 
 
 def exact(vectors: dict[str, Vectors], k: int = 8) -> list[list[str]]:
-    found: list[list[str]] = top_k(QUERIES, np.array([*vectors]), np.stack([*vectors.values()]), k).ids.tolist()
+    found: list[list[str]] = top_k(QUERIES, [*vectors], np.stack([*vectors.values()]), k).ids.tolist()
     return found
 
 
@@ -73,7 +73,7 @@ def recode(table: Table, values: pa.DataType) -> Table:
 def test_an_index_gives_exact_searchs_rows_and_cosines_where_it_looks_everywhere(tmp_path: Path, kind: IndexKind):
     table = build_index(make(tmp_path), kind, partitions=1 if "HNSW" in kind else 6)
     found = OpenIndex(table, ALL, refine=50)(QUERIES, 8)
-    wanted = top_k(QUERIES, np.array(NAMES), VECTORS, 8)
+    wanted = top_k(QUERIES, NAMES, VECTORS, 8)
     assert [names for names, _ in found] == wanted.ids.tolist()
     assert np.allclose([scores for _, scores in found], wanted.scores, atol=1e-6)
     index = check_index(table)
@@ -134,7 +134,7 @@ def test_measured_recall_is_the_share_of_the_nearest_rows_that_the_index_finds(t
     table = build_index(make(tmp_path, draw(600, width=64)), partitions=60)
     rows = np.linspace(0, 599, 7).astype(int)
     own = draw(600, width=64)
-    wanted = top_k(own[rows], np.array(NAMES), own, 20).ids.tolist()
+    wanted = top_k(own[rows], NAMES, own, 20).ids.tolist()
     found = [names for names, _ in OpenIndex(table)(own[rows], 20)]
     by_hand = np.mean([len({*one} & {*best}) / 20 for one, best in zip(found, wanted, strict=True)])
     assert measure_recall(table, k=20, sample=7) == pytest.approx(by_hand)

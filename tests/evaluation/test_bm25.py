@@ -56,7 +56,7 @@ def listed(ids: np.ndarray, scores: np.ndarray) -> list[tuple[str, float]]:
 def test_scores_and_order_are_those_of_the_formula(tmp_path):
     queries = ["aspirin pain", "the BLOOD", "blood blood oxygen", "douleur soulagée", "C"]
     ranking = rank_bm25(write(tmp_path, CORPUS), queries, 3)
-    assert (ranking.ids.shape, ranking.scores.dtype, ranking.rows) == ((5, 3), np.float32, None)
+    assert (ranking.ids.shape, ranking.owners) == ((5, 3), None)
     for number, query in enumerate(queries):
         expected = textbook(CORPUS, query)[:3]
         found = listed(ranking.ids[number], ranking.scores[number])

@@ -15,7 +15,6 @@ from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.table import Table
 from medembed.errors import DataError
-from medembed.evaluation import measure
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.evaluate import BM25, evaluate, evaluate_bm25
 from medembed.evaluation.files import read_evaluation
@@ -24,7 +23,7 @@ from medembed.evaluation.rank import score_rankings
 from medembed.evaluation.result import NO_VECTORS, Evaluation
 from medembed.matryoshka import truncate
 from medembed.schema import CORPUS, QRELS, QUERIES
-from medembed.search.topk import top_k
+from medembed.search.corpus import top_k
 from tests.alone import alone
 from tests.tiny import SIGNS, SUBJECTS
 
@@ -102,8 +101,9 @@ def test_every_metric_is_that_of_all_documents_ranked(measured, dimension: int):
     ids = [name for name in ASKED if any(grade > 0 for grade in qrels[name].values())]
     assert list(result.queries.units.ids) == ids
     assert len(ids) == 22
-    asked, documents = (truncate(np.stack([vectors[name] for name in names]), dimension) for names in (ids, TEXTS))
-    expected = score_rankings({1: top_k(asked, np.array(list(TEXTS)), documents, 100)}, ids, qrels, (1, 3, 5, 10, 100))
+    asked, documents = (np.stack([vectors[name] for name in names]) for names in (ids, TEXTS))
+    ranking = top_k(asked, list(TEXTS), documents, 100, dimension)
+    expected = score_rankings({1: ranking}, ids, qrels, (1, 3, 5, 10, 100))
     for name, values in expected[1].items():
         assert result.queries.values[dimension][name] == pytest.approx(values, nan_ok=True), name
     assert result.metrics[dimension]["ndcg@10"] == pytest.approx(expected[1]["ndcg@10"].mean())
@@ -182,14 +182,39 @@ def test_how_fragments_are_dealt_to_workers_and_queries_to_blocks_changes_nothin
     measured, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     dataset, table, result, _ = measured
-    assert len(table.shards()) == 15, "8 items for two workers, 5 for one"
-    monkeypatch.setattr(measure, "_RANKED_PER_PASS", 13 * 100)
+    assert len(table.shards()) == 15
+    monkeypatch.setattr("medembed.search.shards._ROWS_HERE", 0)
+    monkeypatch.setattr("medembed.search.plan._QUERIES_PER_BLOCK", 7)
+    monkeypatch.setattr("medembed.search.plan._FEWEST_QUERIES", 2)
+    monkeypatch.setattr("medembed.search.plan._SCORES_PER_ITEM", 100)
     config, fewer = EvaluationConfig(dimensions=DIMENSIONS), EncodingConfig(workers=1)
     other = evaluate(dataset, table, str(encoder_folder), str(tmp_path), config, fewer)
     for dimension in DIMENSIONS:
         for name, values in result.queries.values[dimension].items():
             assert np.array_equal(other.queries.values[dimension][name], values, equal_nan=True), name
         assert np.array_equal(other.pairs.cosines[dimension], result.pairs.cosines[dimension])
+
+
+@pytest.mark.usefixtures("no_actors")
+def test_a_run_that_dies_after_its_search_does_not_search_again(
+    measured, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    dataset, table, result, _ = measured
+    monkeypatch.setattr("medembed.search.shards._ROWS_HERE", 0)
+    config = EvaluationConfig(dimensions=DIMENSIONS)
+    arguments = (dataset, table, str(encoder_folder), str(tmp_path / "out"), config, ENCODING)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("medembed.evaluation.evaluate.write_evaluation", die)
+        evaluate(*arguments)
+    with monkeypatch.context() as patch:
+        patch.setattr("medembed.evaluation.measure.read_shard", die)
+        again = evaluate(*arguments)
+    assert again.queries.values[8]["ndcg@10"].tolist() == result.queries.values[8]["ndcg@10"].tolist()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_bm25_is_measured_on_the_same_queries_and_has_no_dimension(measured, tmp_path: Path):

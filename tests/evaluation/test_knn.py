@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from medembed.errors import ModelError
 from medembed.evaluation.knn import ReadVoters, classify, find_labelled, vote
 from medembed.matryoshka import truncate
-from medembed.search.topk import Ranking
+from medembed.search.ranking import Ranking
 from tests.tables import write_corpus, write_table
 
 LABELS = {"a": "cardiology", "b": "cardiology", "c": "oncology", "d": "oncology", "e": "urology", "f": "urology"}
@@ -19,7 +19,7 @@ LABELS = {"a": "cardiology", "b": "cardiology", "c": "oncology", "d": "oncology"
 def rank(*rows: str) -> Ranking:
     """A ranking of one-letter documents; "-" is a place with nothing."""
     ids = np.array([[name.strip("-") for name in row] for row in rows])
-    return Ranking(ids, np.where(ids == "", -np.inf, 0.5).astype(np.float32))
+    return Ranking.of(ids, np.where(ids == "", -np.inf, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_class_of_most_of_the_nearest_wins_and_of_equal_ones_that_of_the_nea
 
 
 def test_a_chunk_is_not_classified_by_another_one_of_its_document():
-    ranking = Ranking(np.array([["d7", "d8", "d9"]]), np.array([[0.9, 0.8, 0.7]], np.float32))
+    ranking = Ranking.of(np.array([["d7", "d8", "d9"]]), np.array([[0.9, 0.8, 0.7]], np.float32))
     labels = {"d7": "x", "d8": "y", "d9": "y"}
     assert vote(ranking, ["d7#chunk-2"], labels, 1).tolist() == [0.0]
     assert vote(ranking, ["d8#chunk-0"], labels | {"d7": "y"}, 1).tolist() == [1.0]

@@ -23,7 +23,7 @@ from medembed.evaluation.metrics import (
     triplet_accuracy,
 )
 from medembed.evaluation.rank import score_rankings
-from medembed.search.topk import top_k
+from medembed.search.corpus import top_k
 
 GRADES = np.array([[0.0, 2.0, 0.0, 1.0]])
 JUDGED = [[2.0, 1.0, 1.0]]
@@ -85,7 +85,7 @@ def runs(draw: st.DrawFn, top_grade: int) -> tuple[np.ndarray, dict[str, dict[st
 
 
 def rank(scores: np.ndarray, depth: int = 100):
-    ids = np.array([f"d{n}" for n in range(scores.shape[1])])
+    ids = [f"d{n}" for n in range(scores.shape[1])]
     return top_k(scores, ids, np.eye(scores.shape[1], dtype=np.float32), depth)
 
 

@@ -2,16 +2,17 @@ import numpy as np
 import pytest
 
 from medembed.evaluation.rank import best_others, score_judged, score_rankings
-from medembed.search.topk import Ranking, top_k
+from medembed.search.corpus import top_k
+from medembed.search.ranking import Ranking
 
 QRELS = {"q1": {"a": 0.0, "b": 2.0}, "q5": {"a": 0.5}}
 
 
 def test_a_document_behind_one_of_three_chunks_is_second():
     """Judged by rows, the positive would be fourth: reciprocal rank 1/4."""
-    ids = np.asarray(["a#chunk-0", "a#chunk-1", "a#chunk-2", "b#chunk-0", "b#chunk-1"])
-    rows = np.asarray([[0.9], [0.8], [0.7], [0.6], [0.5]], dtype=np.float32)
-    ranking = top_k(np.ones((1, 1), np.float32), ids, rows, 100, by_document=True)
+    ids = ["a#chunk-0", "a#chunk-1", "a#chunk-2", "b#chunk-0", "b#chunk-1"]
+    rows = np.asarray([[9, 1], [8, 2], [7, 3], [6, 4], [5, 5]], dtype=np.float32)
+    ranking = top_k(np.array([[1, 0]], np.float32), ids, rows, 100, by_document=True)
     values = score_rankings({1: ranking}, ["q1"], QRELS, (10,))[1]
     assert values["mrr@10"][0] == pytest.approx(1 / 2)
     assert values["ndcg@10"][0] == pytest.approx(1 / np.log2(3))
@@ -19,11 +20,11 @@ def test_a_document_behind_one_of_three_chunks_is_second():
 
 
 def test_negative_accuracy_is_about_queries_with_a_judged_negative_alone():
-    ranking = Ranking(np.array([["a", "b"], ["b", "a"]]), np.array([[0.9, 0.8], [0.9, 0.8]], np.float32))
+    ranking = Ranking.of(np.array([["a", "b"], ["b", "a"]]), np.array([[0.9, 0.8], [0.9, 0.8]], np.float32))
     values = score_rankings({2: ranking}, ["q1", "q5"], QRELS, (1, 2))[2]
     assert values["negative_accuracy@1"][0] == 1
     assert np.isnan(values["negative_accuracy@1"][1])
-    without = score_rankings({2: Ranking(ranking.ids[1:], ranking.scores[1:])}, ["q5"], QRELS, (1,))[2]
+    without = score_rankings({2: ranking.take(np.array([1]))}, ["q5"], QRELS, (1,))[2]
     assert "negative_accuracy@1" not in without
 
 
@@ -42,7 +43,7 @@ def test_judged_cosines_are_the_best_of_each_kind_and_documents_that_the_corpus_
 
 def test_the_best_other_is_the_first_that_is_no_positive():
     scores = np.array([[0.9, 0.8, 0.7], [0.6, 0.5, -np.inf]], np.float32)
-    ranking = Ranking(np.array([["b", "x", "a"], ["a", "x", ""]]), scores)
+    ranking = Ranking.of(np.array([["b", "x", "a"], ["a", "x", ""]]), scores)
     assert best_others(ranking, ["q1", "q5"], QRELS) == pytest.approx([0.8, 0.5])
-    alone = Ranking(np.array([["a", ""]]), np.array([[0.6, -np.inf]], np.float32))
+    alone = Ranking.of(np.array([["a", ""]]), np.array([[0.6, -np.inf]], np.float32))
     assert np.isnan(best_others(alone, ["q5"], QRELS)[0])

@@ -6,7 +6,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,8 +18,7 @@ from medembed.encoding.index import build_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table
 from medembed.errors import ConfigError, ModelError, StorageError
-from medembed.matryoshka import truncate
-from medembed.search.topk import top_k
+from medembed.search.corpus import top_k
 from tests.tables import write_corpus, write_table
 from tests.tiny import SIGNS, SUBJECTS, WIDTH
 
@@ -49,8 +47,7 @@ class Searched:
         self.job = SearchJob(table=str(root / "tables"), model=model, queries=str(file), k=4)
 
     def exact(self, dimensions: int, k: int = 4) -> list[list[str]]:
-        queries, documents = truncate(self.queries, dimensions), truncate(self.vectors, dimensions)
-        return top_k(queries, np.asarray(list(TEXTS)), documents, k, by_document=True).row_ids.tolist()
+        return top_k(self.queries, list(TEXTS), self.vectors, k, dimensions, by_document=True).row_ids.tolist()
 
 
 @pytest.fixture(scope="module")

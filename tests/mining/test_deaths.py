@@ -15,7 +15,7 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.table import find_table
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
-from medembed.search import plan
+from medembed.search import plan, shards
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 _END_S = 240
@@ -40,6 +40,7 @@ def test_a_run_that_loses_a_worker_ends_with_the_same_examples(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     output = str(tmp_path / "out")
+    monkeypatch.setattr(shards, "_ROWS_HERE", 0)
     monkeypatch.setattr(plan, "_QUERIES_PER_BLOCK", case.sizes[0])
     monkeypatch.setattr(plan, "_SCORES_PER_ITEM", case.sizes[1])
     killed: list[int] = []

@@ -25,8 +25,14 @@ def dataset(pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Datas
 
 @pytest.mark.parametrize(("storage", "dimensions"), [("int8", 16)])
 def test_fragments_and_workers_change_no_byte_of_examples_and_report(
-    dataset: Dataset, encoder_folder: Path, tmp_path: Path, storage: Storage, dimensions: int | None
+    dataset: Dataset,
+    encoder_folder: Path,
+    tmp_path: Path,
+    storage: Storage,
+    dimensions: int | None,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr("medembed.search.shards._ROWS_HERE", 0)  # on workers, however small
     model, files = str(encoder_folder), dataset.corpus_files()
     whole = update_table(
         files, dataset.fingerprint, model, str(tmp_path / "whole.lance"), EncodingConfig(workers=1),

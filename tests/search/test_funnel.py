@@ -1,5 +1,3 @@
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
 
@@ -7,9 +5,8 @@ from medembed.errors import ConfigError, ModelError
 from medembed.matryoshka import truncate
 from medembed.schema import document_of
 from medembed.search import funnel as module
-from medembed.search.funnel import Candidates, Funnel, ScoreCandidates, funnel_search
-from medembed.search.topk import top_k
-from tests.alone import alone
+from medembed.search.corpus import top_k
+from medembed.search.funnel import Funnel, funnel_search
 
 Vectors = np.ndarray
 SIZES = (40, 0, 33, 27)
@@ -51,27 +48,20 @@ def by_hand(queries: Vectors, ids: list[str], vectors: Vectors, k: int, funnel: 
     return found
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
-def test_few_dimensions_choose_and_many_dimensions_rank_whatever_the_workers():
+def test_few_dimensions_choose_and_many_dimensions_rank():
     ids, vectors, queries = [f"d{number:03d}" for number in range(100)], draw(100), draw(6, seed=1)
     read, funnel = Reader(ids, vectors), Funnel(4, 12, 9)
     expected = by_hand(queries, ids, vectors, 5, funnel)
-    exact = top_k(truncate(queries, 12), np.asarray(ids), truncate(vectors, 12), 5)
+    exact = top_k(queries, ids, vectors, 5, 12)
     assert expected != exact.ids.tolist()  # nine candidates by four dimensions miss some
-    for workers, where in ((1, alone()), (2, nullcontext())):
-        with where:
-            found = funnel_search(read.shards, read, queries, 5, funnel, workers=workers)
-        assert found.ids.tolist() == expected
-        assert found.rows is None
-    with alone():
-        everything = funnel_search(read.shards, read, queries, 5, Funnel(4, 12, 100))
+    found = funnel_search(read.shards, read, queries, 5, funnel)
+    assert found.ids.tolist() == expected
+    assert found.owners is None
+    everything = funnel_search(read.shards, read, queries, 5, Funnel(4, 12, 100))
     assert everything.ids.tolist() == exact.ids.tolist()
-    assert np.allclose(everything.scores, exact.scores, atol=1e-6)
+    assert everything.scores.tobytes() == exact.scores.tobytes()
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_a_document_is_nominated_by_one_chunk_and_ranked_by_its_best_one_wherever_it_lies():
     ids = ["a#chunk-0", "b", "c#chunk-0", "a#chunk-1", "c#chunk-1", "d", "e"]
     rows = np.array(
@@ -88,8 +78,6 @@ def test_a_document_is_nominated_by_one_chunk_and_ranked_by_its_best_one_whereve
     assert np.allclose(found.scores, [[1.0, 1.0, 0.48, 0.0]], atol=1e-6)
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_local", "no_actors")
 def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pytest.MonkeyPatch):
     """Queries in parts of two, repeated vectors, documents of one to many rows, k above the documents."""
     generator = np.random.default_rng(5)
@@ -99,22 +87,12 @@ def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pyte
     queries, read, funnel = draw(5, seed=3), Reader(ids, vectors), Funnel(3, 16, 60)
     monkeypatch.setattr(module, "_CANDIDATES_AT_ONCE", 2 * funnel.candidates)
     found = funnel_search(read.shards, read, queries, 60, funnel, by_document=True)
-    exact = top_k(queries, np.asarray(ids), vectors, 60, by_document=True)
+    exact = top_k(queries, ids, vectors, 60, by_document=True)
     assert len({document_of(name) for name in ids}) < 60
     assert found.ids.tolist() == exact.ids.tolist()
     assert found.row_ids.tolist() == exact.row_ids.tolist()
-    assert np.allclose(found.scores, exact.scores, atol=1e-6)
+    assert found.scores.tobytes() == exact.scores.tobytes()
     assert found.ids[0, -1] == ""
-
-
-def test_a_stage_holds_candidates_rows_only_and_scores_no_other():
-    ids, vectors, queries = [f"d{number}" for number in range(5)], draw(5), draw(2, seed=1)
-    candidates = Candidates(np.array([0, 1, 1]), np.array(["d3", "d3", "elsewhere"]))
-    stage = ScoreCandidates(Reader(ids, vectors, (5,)), truncate(queries, 8), candidates, by_document=True)
-    found = module._unpack(stage({"shards": [0], "rows": 5})["scored"])
-    assert found.pairs.tolist() == [0, 1]
-    assert found.rows.tolist() == ["d3", "d3"]
-    assert np.allclose(found.scores, truncate(queries, 8) @ truncate(vectors, 8)[3], atol=1e-6)
 
 
 @pytest.mark.parametrize(

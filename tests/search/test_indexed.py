@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from medembed.search.corpus import top_k
 from medembed.search.indexed import Hits, index_search
-from medembed.search.topk import top_k
 from tests.search.test_funnel import draw
 
 Vectors = npt.NDArray[np.float32]
@@ -16,13 +16,13 @@ class Nearest:
 
     def __init__(self, ids: list[str], vectors: Vectors, missing: tuple[str, ...] = ()) -> None:
         kept = [row for row, name in enumerate(ids) if name not in missing]
-        self.ids, self.vectors = np.array(ids)[kept], vectors[kept]
+        self.ids, self.vectors = [ids[row] for row in kept], vectors[kept]
         self.asked: list[tuple[int, int]] = []
 
     def __call__(self, queries: Vectors, rows: int) -> Hits:
         self.asked.append((len(queries), rows))
         found = top_k(queries, self.ids, self.vectors, min(rows, len(self.ids)))
-        return [(ids, scores) for ids, scores in zip(found.ids.tolist(), found.scores, strict=True)]
+        return list(zip(found.ids.tolist(), found.scores.astype(np.float32), strict=True))
 
 
 def test_documents_rank_by_their_best_chunk_and_more_rows_are_asked_for_where_chunks_crowd_them_out():
@@ -32,7 +32,7 @@ def test_documents_rank_by_their_best_chunk_and_more_rows_are_asked_for_where_ch
     queries = np.array([[1, 0], [-1, 0]], np.float32)
     nearest = Nearest(ids, vectors)
     found = index_search(nearest, queries, 3, by_document=True)
-    exact = top_k(queries, np.array(ids), vectors, 3, by_document=True)
+    exact = top_k(queries, ids, vectors, 3, by_document=True)
     assert found.ids.tolist() == exact.ids.tolist() == [["a", "c", "b"], ["d", "c", "b"]]
     assert found.row_ids.tolist() == [["a#chunk-0", "c#chunk-1", "b"], ["d", "c#chunk-0", "b"]]
     assert np.allclose(found.scores, [[0.99, 0.6, 0.5], [0.2, -0.4, -0.5]])
@@ -44,10 +44,10 @@ def test_fewer_rows_than_wanted_leave_empty_places_and_no_endless_search(by_docu
     ids, vectors, queries = ["b#chunk-0", "b#chunk-1", "a"], draw(3), draw(2, seed=1)
     nearest = Nearest(ids, vectors)
     found = index_search(nearest, queries, 5, by_document=by_document)
-    exact = top_k(queries, np.array(ids), vectors, 5, by_document=by_document)
+    exact = top_k(queries, ids, vectors, 5, by_document=by_document)
     assert found.ids.tolist() == exact.ids.tolist()
     assert found.row_ids.tolist() == exact.row_ids.tolist()
-    assert found.scores.tolist() == exact.scores.tolist()
+    assert found.scores.tolist() == exact.scores.astype(np.float32).tolist()
     assert nearest.asked == [(2, 5)]
     assert index_search(nearest, queries[:0], 5, by_document=by_document).ids.shape == (0, 5)
 

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medembed.errors import StorageError
 from medembed.schema import document_of
-from medembed.search import neighbours, nominate
+from medembed.search import corpus as searching
+from medembed.search import nominate
+from medembed.search.corpus import Corpus, search_corpus
 from medembed.search.float64_scores import error_bound, unit_rows
-from medembed.search.multiply import Library, Multiply, NumpyProducts, with_numpy, with_torch
-from medembed.search.neighbours import Corpus, Neighbours, find_neighbours, merge_neighbours
+from medembed.search.multiply import Library, NumpyMatrix, NumpyProducts, Products, TorchMatrix
 from medembed.search.nominate import Nominees, best_rows
+from medembed.search.ranking import Ranking, merge
 from tests.search.test_float64_scores import add_up
 
 Vectors = np.ndarray
@@ -25,18 +26,19 @@ Found = list[list[tuple[str, str, float]]]
 class Erring(NumpyProducts):
     """Products that err, at random and now and then by nearly all that the bound allows."""
 
-    def _multiply(self, start: int, stop: int) -> Vectors:
+    def _write(self, out: Vectors, start: int, stop: int) -> None:
         exact = self.queries.astype(np.float64) @ self.vectors[start:stop].astype(np.float64).T
         drawn = np.random.default_rng([start, stop])
         error = 0.85 * error_bound(self.queries.shape[1])  # float32 itself adds the rest
-        return (exact + error * np.clip(drawn.normal(size=exact.shape), -1, 1)).astype(np.float32)
+        out[:] = exact + error * np.clip(drawn.normal(size=exact.shape), -1, 1)
 
 
-def erring(vectors: Vectors, block: int) -> Multiply:
-    return partial(Erring, vectors, block)
+class ErringMatrix(NumpyMatrix):
+    def products(self, queries: Vectors) -> Products:
+        return Erring(self.vectors, self.block, queries)
 
 
-LIBRARIES: dict[str, Library] = {"NumPy": with_numpy, "torch": with_torch, "erring": erring}
+LIBRARIES: dict[str, Library] = {"NumPy": NumpyMatrix, "torch": TorchMatrix, "erring": ErringMatrix}
 
 
 def draw_corpus(rows: int, width: int, seed: int, *, chunks: bool) -> tuple[list[str], Vectors]:
@@ -80,22 +82,22 @@ def by_hand(
     return found
 
 
-def listed(found: Neighbours) -> Found:
+def listed(found: Ranking) -> Found:
     lines = zip(found.ids.tolist(), found.row_ids.tolist(), found.scores.tolist(), strict=True)
     return [[one for one in zip(*line, strict=True) if one[0]] for line in lines]
 
 
 def search(
     queries: Vectors, ids: list[str], vectors: Vectors, k: int, shards: int, library: Library, chunks: bool
-) -> Neighbours:
+) -> Ranking:
     """Shard after shard; unless there are two, with the worst score so far as floor."""
     asked, width = unit_rows(queries, queries.shape[1])[0], vectors.shape[1]
     best = None
     for part in np.array_split(np.arange(len(ids)), shards):
-        corpus = Corpus.of([([ids[row] for row in part], vectors[part])], width, by_document=chunks)
-        worst = None if best is None or shards == 2 else best.scores[:, -1]
-        found = find_neighbours(asked, corpus, k, worst=worst, library=library)
-        best = found if best is None else merge_neighbours(best, found, k, by_document=chunks)
+        corpus = Corpus.of([([ids[row] for row in part], vectors[part])], [width], by_document=chunks)
+        worst = None if shards == 2 else best
+        found = search_corpus(asked, corpus, k, worst=worst, library=library)
+        best = found if best is None else merge(best, found, k, by_document=chunks)
     assert best is not None
     return best
 
@@ -127,7 +129,7 @@ def test_shards_blocks_libraries_and_any_error_within_the_bound_change_nothing(
 ):
     ids, vectors = draw_corpus(rows, width, seed, chunks=chunks)
     queries = np.concatenate([vectors[:2], draw_corpus(3, width, seed + 1, chunks=False)[1]])
-    with patch.object(neighbours, "_QUERIES_AT_ONCE", at_once), patch.object(nominate, "_SLACK", slack):
+    with patch.object(searching, "_QUERIES_AT_ONCE", at_once), patch.object(nominate, "_SLACK", slack):
         found = search(queries, ids, vectors, k, shards, partial(LIBRARIES[library], block=block), chunks)
     assert listed(found) == by_hand(queries, ids, vectors, k, by_document=chunks)
 
@@ -188,55 +190,7 @@ def test_of_chunks_those_near_their_documents_best_stay_and_documents_count_once
 def test_scores_below_the_worst_that_counts_may_be_left_out_but_equal_ones_are_not():
     vectors = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
     query = np.array([[1, 0]], np.float32)
-    rows, scores = best_rows(query, vectors, 3, with_numpy(vectors), None, np.array([float(vectors[1, 0])]))
+    rows, scores = best_rows(query, NumpyMatrix(vectors), 3, None, np.array([float(vectors[1, 0])]))
     assert rows.tolist() == [[0, 1, -1]]
     assert scores.tolist() == [[1.0, float(np.float32(0.6)), -np.inf]]
     assert error_bound(2) < 1e-6
-
-
-def test_a_comparison_leaves_numpys_buffers_as_it_found_them():
-    before, rows = np.getbufsize(), np.eye(3, dtype=np.float32)
-    lines, columns, values = with_numpy(rows)(rows).above(0, np.array([0.5, 0, 2], np.float32))
-    assert (lines.tolist(), columns.tolist(), values.tolist()) == ([0, 1, 1, 1], [0, 0, 1, 2], [1, 0, 1, 0])
-    assert np.getbufsize() == before
-
-
-def test_torch_multiplies_in_full_float32_whatever_the_process_allows():
-    import torch
-
-    seen = []
-    multiply, before = torch.Tensor.__matmul__, torch.get_float32_matmul_precision()
-
-    def watch(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        seen.append(torch.get_float32_matmul_precision())
-        return multiply(one, other)
-
-    torch.set_float32_matmul_precision("medium")
-    try:
-        with patch.object(torch.Tensor, "__matmul__", watch):
-            with_torch(np.eye(3, dtype=np.float32))(np.eye(3, dtype=np.float32)).first()
-        assert (seen, torch.get_float32_matmul_precision()) == (["highest"], "medium")
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def test_no_rows_and_no_queries_give_empty_lists():
-    nothing, one = np.zeros((0, 4), np.float32), np.ones((1, 4), np.float32)
-    corpus = Corpus.of([([], nothing)], 4, by_document=True)
-    found = find_neighbours(unit_rows(one, 4)[0], corpus, 3)
-    assert found.ids.tolist() == [["", "", ""]]
-    assert found.scores.tolist() == [[-np.inf] * 3]
-    full = find_neighbours(unit_rows(one, 4)[0], Corpus.of([(["a"], one)], 4, by_document=True), 3)
-    for merged in (
-        merge_neighbours(found, full, 3, by_document=True),
-        merge_neighbours(full, found, 3, by_document=True),
-    ):
-        assert merged.ids.tolist() == [["a", "", ""]]
-    assert find_neighbours(nothing, Corpus.of([(["a"], one)], 4, by_document=False), 3).ids.shape == (0, 3)
-
-
-def test_a_row_that_is_not_finite_is_named():
-    vectors = np.ones((3, 4), np.float32)
-    vectors[1, 2] = np.nan
-    with pytest.raises(StorageError, match=r"row 'b': .* \(1 of 3 rows"):
-        Corpus.of([(["a", "b", "c"], vectors)], 4, by_document=False)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from medembed.search.quality import measure_search, recall_of
-from medembed.search.topk import Ranking
+from medembed.search.ranking import Ranking
 
 
 def test_recall_counts_ids_that_exact_search_has_and_no_empty_places():
-    exact = Ranking(np.array([["a", "b"], ["c", ""], ["", ""]]), np.zeros((3, 2), np.float32))
-    found = Ranking(np.array([["b", "x"], ["", "c"], ["y", ""]]), np.zeros((3, 2), np.float32))
+    exact = Ranking.of(np.array([["a", "b"], ["c", ""], ["", ""]]), np.zeros((3, 2), np.float32))
+    found = Ranking.of(np.array([["b", "x"], ["", "c"], ["y", ""]]), np.zeros((3, 2), np.float32))
     assert recall_of(found, exact) == pytest.approx((0.5 + 1 + 1) / 3)
 
 
@@ -18,11 +18,11 @@ def test_both_searches_get_the_same_sample_and_what_is_missed_is_a_mean_over_it(
 
     def exact(queries: np.ndarray) -> Ranking:
         asked.append(queries)
-        return Ranking(np.array([["a", "b"]] * len(queries)), np.zeros((len(queries), 2), np.float32))
+        return Ranking.of(np.array([["a", "b"]] * len(queries)), np.zeros((len(queries), 2), np.float32))
 
     def search(queries: np.ndarray) -> Ranking:
         asked.append(queries)
-        return Ranking(np.array([["b", "a"], ["a", "x"], ["x", "y"]]), np.zeros((3, 2), np.float32))
+        return Ranking.of(np.array([["b", "a"], ["a", "x"], ["x", "y"]]), np.zeros((3, 2), np.float32))
 
     queries = np.arange(16, dtype=np.float32).reshape(8, 2)
     found = measure_search(search, exact, queries, sample=3)

@@ -16,9 +16,8 @@ from medembed.encoding.commit import commit_table
 from medembed.encoding.index import build_index
 from medembed.encoding.table import find_table
 from medembed.errors import MedEmbedError
-from medembed.matryoshka import truncate
 from medembed.schema import document_of
-from medembed.search.topk import top_k
+from medembed.search.corpus import top_k
 from serve.answer import Served
 from serve.app import build
 from serve.search import search
@@ -58,9 +57,9 @@ def test_documents_come_as_exact_search_ranks_them_with_their_fields(
 ):
     found = ask(client, query=QUESTION, k=7, dimensions=dimensions)
     encoder, width = searched.encoder, dimensions or 32
-    query = truncate(encoder.encode([QUESTION], "query"), width)
-    rows = truncate(encoder.encode([*ROWS.values()]), width)
-    wanted = top_k(query, np.array([*ROWS]), rows, 7, by_document=True)
+    query = encoder.encode([QUESTION], "query")
+    rows = encoder.encode([*ROWS.values()])
+    wanted = top_k(query, [*ROWS], rows, 7, width, by_document=True)
     assert ids(found) == wanted.ids[0].tolist()
     assert np.abs(np.array([entry["score"] for entry in found["data"]]) - wanted.scores[0]).max() < 1e-5
     for entry, row in zip(found["data"], wanted.row_ids[0].tolist(), strict=True):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medembed.data.dataset import open_dataset
-from medembed.search.topk import top_k
+from medembed.search.corpus import top_k
 from serve.answer import Served
 from tests.serve.conftest import ROWS, Client, Replica, load
 from tests.serve.test_search import QUESTION, ask, ids
@@ -57,7 +57,7 @@ def test_a_filter_gives_the_best_of_those_that_match(
         return all(entry["fields"][name] in value for name, value in (wanted or {}).items())
 
     among = [number for number in range(len(ROWS)) if matches({"fields": fields_of(number)})]
-    names, vectors = np.array([*ROWS])[among], bilingual.encoder.encode([*ROWS.values()])[among]
+    names, vectors = np.array([*ROWS])[among].tolist(), bilingual.encoder.encode([*ROWS.values()])[among]
     query = bilingual.encoder.encode([QUESTION], "query")
     found = ask(client, query=QUESTION, k=7, filter=wanted, **funnel)
     best = top_k(query, names, vectors, 7, by_document=True) if among else None

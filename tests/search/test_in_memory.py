@@ -1,4 +1,4 @@
-"""Search in a matrix that is held: what brute force in float64 gives, to the bit, and what `top_k` gives."""
+"""Search in a matrix that is held: what brute force in float64 gives, to the bit."""
 
 import threading
 
@@ -12,8 +12,7 @@ from medembed.matryoshka import truncate
 from medembed.schema import document_of
 from medembed.search.float64_scores import pair_scores
 from medembed.search.funnel import Funnel
-from medembed.search.memory import HeldRows
-from medembed.search.topk import top_k
+from medembed.search.in_memory import RowsInMemory
 
 WIDTH = 16
 
@@ -30,8 +29,8 @@ def make(rows: int, seed: int, *, chunks: int = 1) -> tuple[list[str], np.ndarra
     return [ids[row] for row in order], vectors[order], queries
 
 
-def hold(ids: list[str], vectors: np.ndarray) -> HeldRows:
-    return HeldRows(ids, np.array_split(vectors, 3), WIDTH, dimensions=(4, 8))
+def hold(ids: list[str], vectors: np.ndarray) -> RowsInMemory:
+    return RowsInMemory(ids, np.array_split(vectors, 3), WIDTH, dimensions=(4, 8))
 
 
 def brute_force(
@@ -40,7 +39,7 @@ def brute_force(
     """(document, row, score) of the k best documents, by sorting all rows."""
     rows = truncate(vectors, dimensions)
     lines = np.zeros(len(rows), dtype=np.int64)
-    scores = pair_scores(truncate(query[None], dimensions), lines, rows, np.arange(len(rows))).astype(np.float32)
+    scores = pair_scores(truncate(query[None], dimensions), lines, rows, np.arange(len(rows)))
     best: dict[str, tuple[str, float]] = {}
     for score, document, row in sorted(zip((-scores).tolist(), map(document_of, ids), ids, strict=True)):
         if among is None or document in among:
@@ -76,7 +75,7 @@ def test_among_some_rows_the_best_are_those_of_a_matrix_of_these_rows_alone(
     chosen = np.random.default_rng(seed).random(rows) < share
     held = hold(ids, vectors)
     among = np.isin(held.rows.ids, np.array(ids)[chosen])
-    alone = HeldRows(np.array(ids)[chosen].tolist(), [vectors[chosen]], WIDTH)
+    alone = RowsInMemory(np.array(ids)[chosen].tolist(), [vectors[chosen]], WIDTH)
     funnel = Funnel(max(1, dimensions - 1), dimensions, k + 2)
     pairs = [
         (held.search(queries, k, dimensions, among), alone.search(queries, k, dimensions)),
@@ -86,25 +85,6 @@ def test_among_some_rows_the_best_are_those_of_a_matrix_of_these_rows_alone(
         pairs.append((held.funnel(queries, k, funnel, among), alone.funnel(queries, k, funnel)))
     for found, wanted in pairs:
         assert [listed(found, line) for line in range(3)] == [listed(wanted, line) for line in range(3)]
-
-
-@given(
-    st.integers(1, 90), st.integers(1, 12), st.sampled_from([2, 5, 8, WIDTH]), st.integers(1, 3), st.integers(0, 999)
-)
-def test_top_k_gives_the_same_but_for_the_rounding_of_its_products(
-    rows: int, k: int, dimensions: int, chunks: int, seed: int
-):
-    ids, vectors, queries = make(rows, seed, chunks=chunks)
-    found = hold(ids, vectors).search(queries, k, dimensions)
-    asked, documents = truncate(queries, dimensions), truncate(vectors, dimensions)
-    wanted = top_k(asked, np.array(ids), documents, k + 1, by_document=True)
-    scores = np.maximum(wanted.scores, -9)  # no place with nothing is infinite
-    assert np.abs(np.maximum(found.scores, -9) - scores[:, :k]).max() < 1e-6
-    # Where the scores are equal or well apart, the one that just missed included, no rounding can change the order.
-    steps = -np.diff(scores, axis=1)
-    clear = ~((steps > 0) & (steps < 1e-5)).any(axis=1)
-    assert np.array_equal(found.ids[clear], wanted.ids[clear, :k])
-    assert np.array_equal(found.row_ids[clear], wanted.row_ids[clear, :k])
 
 
 @given(st.integers(1, 80), st.integers(1, 5), st.integers(1, 3), st.integers(0, 1000))
@@ -133,11 +113,11 @@ def test_a_row_is_found_alike_alone_and_in_company_and_from_many_threads():
 
 
 def test_rows_of_zeros_score_zero_and_no_rows_give_no_documents():
-    held = HeldRows(["a", "b"], [np.zeros((1, WIDTH), np.float32), np.eye(1, WIDTH, dtype=np.float32)], WIDTH)
+    held = RowsInMemory(["a", "b"], [np.zeros((1, WIDTH), np.float32), np.eye(1, WIDTH, dtype=np.float32)], WIDTH)
     found = held.search(np.eye(1, WIDTH, dtype=np.float32), 3, 4)
     assert found.ids.tolist() == [["b", "a", ""]]
     assert found.scores.tolist() == [[1, 0, -np.inf]]
-    nothing = HeldRows([], [], WIDTH).search(np.eye(2, WIDTH, dtype=np.float32), 3, 4)
+    nothing = RowsInMemory([], [], WIDTH).search(np.eye(2, WIDTH, dtype=np.float32), 3, 4)
     assert nothing.ids.tolist() == [["", "", ""]] * 2
 
 
@@ -147,7 +127,7 @@ def test_what_cannot_be_searched_is_said():
     with pytest.raises(ModelError, match="dimensions"):
         held.search(queries, 3, WIDTH + 1)
     with pytest.raises(ModelError, match="dimensions"):
-        HeldRows(ids, [vectors], WIDTH, dimensions=(WIDTH + 1,))
+        RowsInMemory(ids, [vectors], WIDTH, dimensions=(WIDTH + 1,))
     with pytest.raises(ConfigError, match="candidates"):
         held.funnel(queries, 9, Funnel(4, 8, candidates=8))
     vectors[3] = np.nan

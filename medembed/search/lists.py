@@ -1,0 +1,133 @@
+"""Best lists of a search in stripes of the corpus and blocks of queries: recorded, merged, found again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from medembed.records import Arrays, Records, pack
+from medembed.search.plan import Plan
+from medembed.search.ranking import Ranking, merge
+
+_PAIR = "pair "
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is searched for: the `k` best at each dimension, documents or rows; k is 0 if only pairs are asked for."""
+
+    k: int
+    dimensions: tuple[int, ...]
+    by_document: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the queries from `start` to `stop` found, by dimension: their best lists, and the rows of their pairs.
+
+    The pairs are a ranking [P, 1], whose score is the pair's; its place is empty if the corpus lacks the document.
+    """
+
+    start: int
+    stop: int
+    rankings: Mapping[int, Ranking]
+    pairs: Mapping[int, Ranking]
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The best lists of the search `name`: for a block of queries, those in the stripes [first, last).
+
+    Without `records` nothing is kept of them.
+    """
+
+    records: Records | None
+    name: str
+    plan: Plan
+    asked: Asked
+
+    def has(self, block: int, first: int, last: int, names: set[str] | None = None) -> bool:
+        """Return whether they are recorded; `names` are those of all records, if the caller has asked for them."""
+        if self.records is None:
+            return False
+        name = self._name(block, first, last)
+        return self.records.has(name) if names is None else name in names
+
+    def keep(self, block: int, first: int, last: int, answer: Answer) -> bytes:
+        """Record the lists. Return them packed where nothing is recorded."""
+        arrays = _to_arrays(answer)
+        if self.records is None:
+            return pack(arrays)
+        self.records.write(self._name(block, first, last), arrays)
+        return b""
+
+    def read(self, block: int, first: int, last: int) -> Answer:
+        """Return those of the stripes together, merged here as far as nobody has done so."""
+        assert self.records is not None
+        if last - first > 1 and not self.has(block, first, last):
+            middle = (first + last) // 2
+            return self.merge(self.read(block, first, middle), self.read(block, middle, last))
+        return self.unpacked(block, self.records.read(self._name(block, first, last)))
+
+    def unpacked(self, block: int, arrays: Arrays) -> Answer:
+        """Return the lists of a block that `keep` has made these arrays of."""
+        fields: dict[str, dict[str, Any]] = {}
+        for name, array in arrays.items():
+            ranking, _, field = name.rpartition(" ")
+            fields.setdefault(ranking, {})[field] = array
+        made = {name: Ranking(**values) for name, values in fields.items()}
+        start, stop = self.plan.blocks[block]
+        return Answer(
+            start,
+            stop,
+            {int(name): ranking for name, ranking in made.items() if not name.startswith(_PAIR)},
+            {int(name.removeprefix(_PAIR)): ranking for name, ranking in made.items() if name.startswith(_PAIR)},
+        )
+
+    def merge(self, one: Answer, other: Answer) -> Answer:
+        """Return what the same queries found in two parts of the corpus together."""
+        rankings = {
+            dimension: merge(ranking, other.rankings[dimension], self.asked.k, by_document=self.asked.by_document)
+            for dimension, ranking in one.rankings.items()
+        }
+        pairs = {
+            dimension: merge(ranking, other.pairs[dimension], 1, by_document=False)
+            for dimension, ranking in one.pairs.items()
+        }
+        return Answer(one.start, one.stop, rankings, pairs)
+
+    def todo(self) -> list[dict[str, int]]:
+        """Return {block, stripe} of what neither is recorded nor part of what is."""
+        names = self.records.names() if self.records else set()
+        stripes = len(self.plan.stripes)
+        items = []
+        for block in range(len(self.plan.blocks)):
+            for stripe in range(stripes):
+                nodes = [(stripe, stripe + 1), *parents(stripe, stripes)]
+                if not any(self.has(block, *node, names) for node in nodes):
+                    items.append({"block": block, "stripe": stripe})
+        return items
+
+    def _name(self, block: int, first: int, last: int) -> str:
+        return f"{self.name}-{block:06d}-{first:06d}-{last:06d}"
+
+
+def parents(stripe: int, stripes: int) -> list[tuple[int, int]]:
+    """Return the nodes [first, last) above a stripe, from its own parent up to the root; children are halves."""
+    first = 0
+    last = stripes
+    above = []
+    while last - first > 1:
+        above.append((first, last))
+        middle = (first + last) // 2
+        first, last = (first, middle) if stripe < middle else (middle, last)
+    return above[::-1]
+
+
+def _to_arrays(answer: Answer) -> dict[str, Any]:
+    """Return the arrays of all rankings, by dimension and field."""
+    arrays: dict[str, Any] = {}
+    for dimension, ranking in answer.rankings.items():
+        arrays |= {f"{dimension} {name}": array for name, array in ranking.to_arrays().items()}
+    for dimension, ranking in answer.pairs.items():
+        arrays |= {f"{_PAIR}{dimension} {name}": array for name, array in ranking.to_arrays().items()}
+    return arrays

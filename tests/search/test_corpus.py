@@ -1,0 +1,66 @@
+"""Search in memory: what is found by value, and which rows and pairs have no place."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medembed.errors import StorageError
+from medembed.schema import document_of
+from medembed.search.corpus import Corpus, Pairs, score_pairs, search_corpus, top_k
+from medembed.search.float64_scores import unit_rows
+from medembed.search.ranking import merge
+from tests.search.test_nominate import by_hand, draw_corpus
+
+
+def test_a_documents_score_is_its_best_chunks_and_its_other_chunks_take_no_place():
+    ids = ["a#chunk-0", "a#chunk-1", "a#chunk-2", "b", "c#chunk-0"]
+    rows = np.array([[0, 1], [4, 3], [4, 3], [3, 4], [-1, 0]], np.float32)
+    ranking = top_k(np.array([[2, 0]], np.float32), ids, rows, 2, by_document=True)
+    assert ranking.ids.tolist() == [["a", "b"]]
+    assert ranking.row_ids.tolist() == [["a#chunk-1", "b"]]
+    assert ranking.scores.tolist() == [[float(np.float32(0.8)), float(np.float32(0.6))]]
+
+
+def test_fewer_dimensions_are_the_first_ones_at_unit_length():
+    rows = np.array([[3, 4, 12], [1, 0, 0]], np.float32)
+    ranking = top_k(np.array([[1, 0, 0]], np.float32), ["a", "b"], rows, 3, 2)
+    assert ranking.ids.tolist() == [["b", "a", ""]]
+    assert ranking.scores.tolist() == [[1.0, float(np.float32(0.6)), -np.inf]]
+
+
+def test_no_rows_and_no_queries_give_empty_lists():
+    nothing, one = np.zeros((0, 4), np.float32), np.ones((1, 4), np.float32)
+    empty = Corpus.of([([], nothing)], [4], by_document=True)
+    found = search_corpus(unit_rows(one, 4)[0], empty, 3)
+    assert found.ids.tolist() == [["", "", ""]]
+    assert found.scores.tolist() == [[-np.inf] * 3]
+    full = Corpus.of([(["a"], one)], [4], by_document=True)
+    best = search_corpus(unit_rows(one, 4)[0], full, 3)
+    assert merge(found, best, 3, by_document=True).ids.tolist() == [["a", "", ""]]
+    assert merge(best, found, 3, by_document=True).ids.tolist() == [["a", "", ""]]
+    assert search_corpus(nothing, full, 3).ids.shape == (0, 3)
+
+
+def test_a_row_that_is_not_finite_is_named():
+    vectors = np.ones((3, 4), np.float32)
+    vectors[1, 2] = np.nan
+    with pytest.raises(StorageError, match=r"row 'b': .* \(1 of 3 rows"):
+        Corpus.of([(["a", "b", "c"], vectors)], [4], by_document=False)
+
+
+@given(st.integers(1, 60), st.booleans(), st.integers(0, 1000))
+def test_a_pairs_score_is_that_of_its_documents_best_row_however_low_it_ranks(rows: int, chunks: bool, seed: int):
+    ids, vectors = draw_corpus(rows, 9, seed, chunks=chunks)
+    queries = draw_corpus(4, 9, seed + 1, chunks=False)[1]
+    documents = [*{document_of(name) for name in ids}, "nowhere"]
+    lines = np.random.default_rng(seed).integers(0, 4, size=len(documents))
+    corpus = Corpus.of([(ids, vectors)], [9], by_document=chunks)
+    pairs = Pairs(lines, np.array(documents))
+    ranking = score_pairs(unit_rows(queries, 9)[0], corpus, pairs)
+    expected = by_hand(queries, ids, vectors, len(ids), by_document=chunks)
+    for line, document, row, score in zip(
+        lines, documents, ranking.row_ids[:, 0].tolist(), ranking.scores[:, 0].tolist(), strict=True
+    ):
+        found = {name: (best, value) for name, best, value in expected[line]}
+        assert (row, score) == found.get(document, ("", -np.inf))
