@@ -44,8 +44,7 @@ def run_job(
     *,
     ray: Ray | Callable[[SomeConfig], Ray] = "any",
 ) -> NoReturn:
-    """Runs a job's body under its config and exits: 0, 2 for what the user can mend, 130 for Ctrl-C, 143 for SIGTERM,
-    129 for SIGHUP.
+    """Runs a job's body under its config and exits: 0, 2 for what the user can mend, else 128 and the signal's number.
 
     The body's summary is printed as its last lines and written to summary.json in the job's output. `ray` says
     whether the body needs Ray, and whether RAY_ADDRESS may name one that is there already; where that depends on

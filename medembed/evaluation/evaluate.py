@@ -54,17 +54,16 @@ def evaluate(
     told = [case.model_dump() for case in cases]
     key = fingerprint([dataset.fingerprint, table.info.encoder, config.model_dump(exclude=_UNUSED), dimensions, told])
     output = place(output, key)
-    name = name or model
     records = Records.of_output(storage.absolute(output), key)
     if find_output(output, EvaluationManifest, key) is not None:
         logger.info("evaluation %s: unchanged, reused", key)
         records.clear()
-        return read_evaluation(output, name)
+        return read_evaluation(output, name or model)
     asked, labelled = _find_asked(dataset, config)
     texts = [text for case in cases for text in (case.above, case.below) if isinstance(text, str)]
     queries = [*asked.queries["text"].to_pylist(), *(case.query for case in cases)]
     vectors = encode_texts({"query": queries, "document": texts}, model, encoding)
-    result = Evaluation(name, output, table.info.encoder)
+    result = Evaluation(name or model, output, table.info.encoder)
     best = []
     workers = encoding.most_workers
     if asked.queries.num_rows:
@@ -80,10 +79,14 @@ def evaluate(
         result = replace(result, documents=documents)
     with NewOutput(output, key) as target:
         write_evaluation(target, result, best)
-        origin = Origin(dataset=dataset.as_source, table=table.as_source)
-        target.commit(EvaluationManifest(origin=origin, encoder=table.info.encoder, config=config.model_dump()))
+        target.commit(_describe(dataset, table, config))
     records.clear()
     return result
+
+
+def _describe(dataset: Dataset, table: Table, config: EvaluationConfig) -> EvaluationManifest:
+    origin = Origin(dataset=dataset.as_source, table=table.as_source)
+    return EvaluationManifest(origin=origin, encoder=table.info.encoder, config=config.model_dump())
 
 
 def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Evaluation:

@@ -82,8 +82,7 @@ def mine(
     files = list_files(table)
     # A table that lacks documents which crash the encoder bears no data set's name; its files tell which it has.
     bytes_of = fingerprint(files) if not table.info.dataset else ""
-    chosen = [] if only is None else [sorted(only)]
-    key = fingerprint([dataset.fingerprint, asdict(searched), bytes_of, _determining(config), *chosen])
+    key = fingerprint([dataset.fingerprint, asdict(searched), bytes_of, _determining(config), only and sorted(only)])
     output = storage.absolute(place(output, key))
     records = Records.of_output(output, key)
     material = Material(dataset, table, model, config, encoding, records, only)
@@ -96,17 +95,16 @@ def mine(
     with tempfile.TemporaryDirectory(prefix="medembed-mine-") as scratch, NewOutput(output, key) as target:
         report = _write(material, Path(scratch), target)
         _log(report)
-        manifest = target.commit(
-            ExamplesManifest(
-                origin=Origin(dataset=dataset.as_source, table=table.as_source),
-                counts=_counts(report, config),
-                searched=searched,
-                table_files=files,
-                negatives=config.negatives,
-                is_lists=config.format == "lists",
-                config=json.loads(without_passwords(config.model_dump_json())),
-            )
+        described = ExamplesManifest(
+            origin=Origin(dataset=dataset.as_source, table=table.as_source),
+            counts=_counts(report, config),
+            searched=searched,
+            table_files=files,
+            negatives=config.negatives,
+            is_lists=config.format == "lists",
+            config=json.loads(without_passwords(config.model_dump_json())),
         )
+        manifest = target.commit(described)
     records.clear()
     return Examples(output, manifest)
 
