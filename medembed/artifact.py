@@ -137,7 +137,7 @@ class NewOutput:
         manifest = replace(manifest, key=self.key, files=tuple(self.files))
         write_manifest(self.uri, manifest)
         self.committed = True
-        return manifest
+        return _check(type(manifest), json.loads(json.dumps(to_entries(manifest))), self.uri)  # as a reader finds it
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
