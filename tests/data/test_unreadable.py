@@ -171,7 +171,7 @@ def beir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_qrels_are_read_with_a_header_or_without_as_trec_has_them(name: str, content: str, beir: Path, tmp_path: Path):
     (beir / "qrels/test.tsv").unlink()
     (beir / "qrels" / name).write_text(content)
-    assert succeed(beir, tmp_path / "out")["counts"] == {"documents": 1, "queries": 1, "judgments": 1}
+    assert succeed(beir, tmp_path / "out").counts == {"documents": 1, "queries": 1, "judgments": 1}
 
 
 def test_qrels_that_name_absent_ids_are_counted(beir: Path, tmp_path: Path):
