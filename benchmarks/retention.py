@@ -53,11 +53,11 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "plain, one direction": {"loss": {"symmetric": False, "hold": 0.0}},
 }
 WAYS = {
-    "ours": Way("held", 0.7),
+    "ours": Way("held", 0.8),
     "ours, no average": Way("held", 1.0),
     "ours, not held": Way("plain", 0.5),
-    "ours, one pass": Way("held, one pass", 0.7),
-    "ours, one direction": Way("held, one direction", 0.7),
+    "ours, one pass": Way("held, one pass", 0.8),
+    "ours, one direction": Way("held, one direction", 0.8),
     "ours, neither": Way("plain, one direction", 1.0),
     "stock, good settings": Way(STOCK, 1.0),
     "stock, averaged": Way(STOCK, 0.5),

@@ -10,7 +10,7 @@ from medembed.training.options import TrainingOptions
 
 # Weights of what was trained in its average with the start that keep most of both: of the gain in domain, and of what
 # the start could elsewhere. A training that holds long texts has lost less, and gives up less.
-_OF_HELD, _OF_OTHERS = 0.7, 0.5
+_OF_HELD, _OF_OTHERS = 0.8, 0.5
 
 
 class TrainingConfig(TrainingOptions):

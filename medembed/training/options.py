@@ -78,7 +78,7 @@ class TrainingOptions(Config):
         gt=0,
         le=1,
         description="weight of what was trained in an average with the weights that it started from, which keeps what "
-        "the model could before; 1: no average; null: each checkpoint is measured with 0.7 (0.5 where loss.hold holds "
+        "the model could before; 1: no average; null: each checkpoint is measured with 0.8 (0.5 where loss.hold holds "
         "nothing) and with 1, and the better one counts",
     )
     schedule: Literal["linear", "cosine", "constant"] = Field(

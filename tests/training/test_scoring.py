@@ -97,7 +97,7 @@ BOTH = CONFIG.model_copy(update={"average": None, "loss": LossConfig(hold=0)})
 
 @pytest.mark.parametrize(
     ("loss", "shares"),
-    [({}, (0.7, 1.0)), ({"hold": 0}, (0.5, 1.0)), ({"name": "cosent"}, (0.5, 1.0))],
+    [({}, (0.8, 1.0)), ({"hold": 0}, (0.5, 1.0)), ({"name": "cosent"}, (0.5, 1.0))],
 )
 def test_a_training_that_holds_long_texts_keeps_more_of_what_it_learned(loss: Any, shares: tuple[float, ...]):
     assert TrainingConfig(loss=LossConfig(**loss)).shares == shares
