@@ -117,6 +117,9 @@ def step_speed(batch: int = 64, tokens: int = 48) -> None:
         return work
 
     compare(f"step at batch {batch}, MiniLM, {tokens} tokens", step(make_loss(config, model)), step(stock), 7)
+    documents = model.tokenizer.batch_decode(features[1]["input_ids"])
+    held = make_loss(config, model, documents=documents)
+    compare("the same with held texts, beside ours without", step(held), step(make_loss(config, model)), 7)
     inputs = [torch.randn(batch, max(dimensions), requires_grad=True) for _ in range(2)]
     share = {way: _median(_step(loss, inputs, labels)) for way, loss in _losses_alone(dimensions).items()}
     whole = _median(step(make_loss(config, model)))
