@@ -36,7 +36,7 @@ ROOT = Path(__file__).parent.parent
 SETTINGS = [
     "training.dimensions=[32,8]", "training.select_dimension=8", "training.batch_size=16", "training.epochs=4",
     "training.learning_rate=5e-3", "training.checkpoint_steps=20", "training.cpus_per_worker=1",
-    "training.dev_documents=60", "encoding.workers=2", "mining.margin=0", "splits.test=0.3",
+    "training.dev_documents=60", "training.loss.hold=0", "encoding.workers=2", "mining.margin=0", "splits.test=0.3",
 ]  # fmt: skip
 
 

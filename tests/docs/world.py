@@ -73,7 +73,7 @@ SUBSTITUTIONS = {
 _TRAINING = {
     "training.dimensions": "[32,16,8]", "training.select_dimension": "8", "training.batch_size": "8",
     "training.cpus_per_worker": "1", "training.dev_queries": "20", "training.dev_documents": "40",
-    "training.checkpoint_steps": "1000", "training.average": "1",
+    "training.checkpoint_steps": "1000", "training.average": "1", "training.loss.hold": "0",
 }  # fmt: skip
 _MINING = {"mining.window": "5", "encoding.backend": "torch"}
 _EVALUATION = {"encoding.backend": "torch", "bootstrap_samples": "200"}

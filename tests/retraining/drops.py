@@ -42,5 +42,6 @@ def make_config(root: Path, model: Path, *arguments: str, kind: type[Any] = Retr
         "training.learning_rate=0.003", "training.checkpoint_steps=100", "training.cpus_per_worker=1",
         "training.dev_documents=100", "encoding.workers=1", "mining.window=5", "evaluation.bootstrap_samples=500",
         "gate.tolerance=0.05", "gate.min_queries=20", "increment.learning_rate_share=1", "training.average=1",
+        "training.loss.hold=0",
         *arguments,
     ])  # fmt: skip
