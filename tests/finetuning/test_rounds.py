@@ -48,7 +48,7 @@ def test_a_second_round_mines_with_the_first_rounds_model_and_trains_it_on(
     }
     assert mined == {base.info.encoder, parent.fingerprint}
     assert len(mined) == 2
-    assert parent["model"].startswith(str(tmp_path / "out/models"))
+    assert parent.uri.startswith(str(tmp_path / "out/models"))
     assert examples.manifest.origin.table.fingerprint == parent.fingerprint
     assert table.info.encoder == checkpoint.fingerprint
     assert list(run.seconds)[-1] == "encode with the new model, round 2 of 2"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medembed.data.config import SourceConfig, SplitConfig
-from medembed.data.dataset import Dataset
+from medembed.data.dataset import Dataset, open_dataset
 from medembed.data.prepare import prepare
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.delta import changes_since, list_files
@@ -145,7 +145,7 @@ def test_after_any_changes_what_is_mended_is_what_is_mined_anew(
 
 def test_lists_of_other_vectors_are_refused(first: tuple[Path, Table], encoder_folder: Path, tmp_path: Path):
     root, table = first
-    dataset = Dataset(str(root / "1/data"), json.loads((root / "1/data/manifest.json").read_text()))
+    dataset = open_dataset(str(root / "1/data"))
     with pytest.raises(
         DataError, match="mining.previous .*examples: mined with dimensions 32, but this run has 8; leave"
     ):

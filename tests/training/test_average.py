@@ -76,6 +76,6 @@ def test_without_an_average_the_model_stays_what_it_is(encoder_folder: Path):
 
 
 def test_both_the_average_and_what_was_trained_are_measured_unless_the_config_says_which():
-    assert TrainingConfig().shares == (0.5, 1.0)
+    assert TrainingConfig().shares == (0.8, 1.0)
     assert TrainingConfig(average=0.8).shares == (0.8,)
     assert TrainingConfig(loss={"name": "mse", "guide": "teacher"}).shares == (1.0,), "the start is of another space"

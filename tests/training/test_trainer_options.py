@@ -21,6 +21,7 @@ from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
+from medembed.tags import Lineage
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.options import AdapterConfig, PromptsConfig
@@ -68,7 +69,7 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
     assert list((tmp_path / "m.logs" / "tensorboard").glob("events.out.tfevents.*"))
     where = RegistryConfig(workspace=str(shutil.copytree(empty_registry, tmp_path / "ws")))
     registry = open_registry(where, on_cluster=False)
-    version, _ = register_checkpoint(registry, checkpoint, CONFIG, metrics={}, tags={}, artifacts={})
+    version, _ = register_checkpoint(registry, checkpoint, CONFIG, metrics={}, lineage=Lineage(), artifacts={})
     named = TrainingConfig(loss=LossConfig(name="guided", guide=f"models:/{version.name}/{version.version}"))
     assert resolve_guide(named, where).loss.guide == checkpoint.uri
     logged = registry.client.get_metric_history(version.run_id, "train_loss")

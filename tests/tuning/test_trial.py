@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
+from medembed.lineage import CheckpointManifest
 from medembed.training.card import HISTORY
 from medembed.training.checkpoint import Checkpoint
 from medembed.training.history import TRAINER_STATE, clean_history, record_dev
@@ -41,7 +42,7 @@ def course(base: Path, words: list[str], elsewhere: Elsewhere, folder: Path) -> 
     record_dev(state, folder, metrics)
     logged = json.loads((folder / TRAINER_STATE).read_text())["log_history"]
     (folder / HISTORY).write_text(json.dumps(clean_history(logged)))
-    checkpoint = Checkpoint(str(folder), {"files": {HISTORY: 0}})
+    checkpoint = Checkpoint(str(folder), CheckpointManifest(files=(HISTORY,)))
     return max(float(measured[OBJECTIVE]) for measured in measurements(checkpoint, {}, TUNE))
 
 
