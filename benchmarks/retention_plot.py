@@ -29,7 +29,8 @@ def draw_front(rows: list[Front]) -> bytes:
                     look = ways.index(row.way)
                     colour, marker = COLOURS[look % len(COLOURS)], MARKERS[look % len(MARKERS)]
                     label = row.way if dimension == dimensions[0] else None
-                    panel.plot(row.gained, row.kept, marker, color=colour, markersize=7, label=label)
+                    filled = "full" if look < len(COLOURS) else "none"
+                    panel.plot(row.gained, row.kept, marker, color=colour, markersize=7, fillstyle=filled, label=label)
             panel.axhline(0, color="#94a3b8", linewidth=0.8)
             panel.grid()
             panel.set_ylabel(f"elsewhere, {dimension}")
