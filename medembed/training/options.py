@@ -53,8 +53,8 @@ class TrainingOptions(Config):
     preset: Preset | None = Field(
         default=None,
         description="settings to start from; keys that you name win. published: the published recipe for "
-        "multilingual-e5-large; quick: minutes on two cores; large-batch: 1,024 rows together by cached gradients; lora: small "
-        "added matrices alone",
+        "multilingual-e5-large; quick: minutes on two cores; large-batch: 1,024 rows together by cached gradients; "
+        "lora: small added matrices alone",
     )
     prompts: PromptsConfig = PromptsConfig()
     principal_axes: bool = Field(
