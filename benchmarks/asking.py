@@ -1,4 +1,6 @@
-"""Callers of the benchmark of faults: each asks on a connection of its own, and keeps what came of it and when."""
+"""Callers of the benchmark of faults: each asks on a connection of its own, and keeps what came of
+it and when.
+"""
 
 import threading
 import time
@@ -24,12 +26,16 @@ class Answer(NamedTuple):
     end: float
 
 
-def ask(url: str, body: bytes | None = REQUEST, key: str = "", timeout_s: float = _PATIENCE_S) -> Answer:
+def ask(
+    url: str, body: bytes | None = REQUEST, key: str = "", timeout_s: float = _PATIENCE_S
+) -> Answer:
     """Send a request on a connection of its own."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     start = time.monotonic()
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=timeout_s) as response:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, body, headers), timeout=timeout_s
+        ) as response:
             response.read()
             what = str(response.status)
     except urllib.error.HTTPError as error:
@@ -44,9 +50,16 @@ def ask(url: str, body: bytes | None = REQUEST, key: str = "", timeout_s: float 
 
 @contextmanager
 def asking(
-    url: str, body: bytes | None = REQUEST, key: str = "", *, every_s: float, timeout_s: float = _PATIENCE_S
+    url: str,
+    body: bytes | None = REQUEST,
+    key: str = "",
+    *,
+    every_s: float,
+    timeout_s: float = _PATIENCE_S,
 ) -> Iterator[list[Answer]]:
-    """Ask every so many seconds, whatever comes back, while the block lasts; the list is complete after it."""
+    """Ask every so many seconds, whatever comes back, while the block lasts; the list is complete
+    after it.
+    """
     answers: list[Answer] = []
     is_over = threading.Event()
 
@@ -66,13 +79,18 @@ def asking(
 
 def tell(answers: Sequence[Answer]) -> str:
     """Count answers by what they were; the slowest, and how long the server was out of reach."""
-    counts = ", ".join(f"{count} x {what}" for what, count in sorted(Counter(each.what for each in answers).items()))
+    counts = ", ".join(
+        f"{count} x {what}"
+        for what, count in sorted(Counter(each.what for each in answers).items())
+    )
     slowest = max((each.end - each.start for each in answers), default=0)
     return f"{counts}; slowest {slowest:.1f} s, out of reach {out_of_reach_s(answers):.1f} s"
 
 
 def out_of_reach_s(answers: Sequence[Answer]) -> float:
-    """Return the longest time from a request without any answer to the begin of one that has one."""
+    """Return the longest time from a request without any answer to the begin of one that has
+    one.
+    """
     longest, lost = 0.0, None
     for each in sorted(answers, key=lambda answer: answer.start):
         if each.what in _NO_ANSWER and lost is None:

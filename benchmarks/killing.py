@@ -1,5 +1,5 @@
-"""What dies in the fault benchmarks and in tests: a driver, a node of two on this machine, an actor that works; and the
-bucket that those nodes share.
+"""What dies in the fault benchmarks and in tests: a driver, a node of two on this machine, an actor
+that works; and the bucket that those nodes share.
 """
 
 import logging
@@ -19,7 +19,8 @@ from pathlib import Path
 import psutil
 
 Job = subprocess.Popen[bytes]
-_WORKERS = ("EncodeRows", "SearchStripe", "RayTrainWorker")  # as Ray names the processes of their actors
+# as Ray names the processes of their actors
+_WORKERS = ("EncodeRows", "SearchStripe", "RayTrainWorker")
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,29 @@ class Cluster:
             place = ["--head", f"--port={self.port}", "--include-dashboard=false"]
             place.append(f"--ray-client-server-port={_free_port()}")
         command = [
-            str(Path(sys.executable).with_name("ray")), "start", *place, "--num-cpus=1", "--block",
-            "--object-store-memory=200000000", "--disable-usage-stats", "--dashboard-agent-listen-port=0",
-        ]  # fmt: skip
+            str(Path(sys.executable).with_name("ray")),
+            "start",
+            *place,
+            "--num-cpus=1",
+            "--block",
+            "--object-store-memory=200000000",
+            "--disable-usage-stats",
+            "--dashboard-agent-listen-port=0",
+        ]
         # Six missed beats of half a second, not a quarter of a minute, until a node counts as lost.
         health = {"initial_delay_ms": "0", "period_ms": "500", "failure_threshold": "6"}
-        environment = os.environ | self.environment | {f"RAY_health_check_{key}": each for key, each in health.items()}
+        environment = (
+            os.environ
+            | self.environment
+            | {f"RAY_health_check_{key}": each for key, each in health.items()}
+        )
         environment["PYTHONUNBUFFERED"] = "1"
         environment.pop("RAY_ADDRESS")
         file = self.folder / f"node-{secrets.token_hex(4)}.log"
         with open(file, "wb") as log:
-            self.nodes.append(subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log))
+            self.nodes.append(
+                subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
+            )
         wait(self.nodes[-1], lambda: "Ray runtime started" in file.read_text(), every_s=0.1)
         assert self.nodes[-1].poll() is None, file.read_text()
 
@@ -60,18 +73,26 @@ class Cluster:
     def announce_loss(self, in_s: int) -> None:
         """Tells Ray, as a cloud's agent does, that the second node is about to be taken away."""
         raylet = next(each for each in _tree(self.nodes[1]) if each.name() == "raylet")
-        name = next(word.partition("=")[2] for word in raylet.cmdline() if word.startswith("--node_id="))
+        name = next(
+            word.partition("=")[2] for word in raylet.cmdline() if word.startswith("--node_id=")
+        )
         command = [
-            str(Path(sys.executable).with_name("ray")), "drain-node", f"--address={self.environment['RAY_ADDRESS']}",
-            f"--node-id={name}", "--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=spot",
+            str(Path(sys.executable).with_name("ray")),
+            "drain-node",
+            f"--address={self.environment['RAY_ADDRESS']}",
+            f"--node-id={name}",
+            "--reason=DRAIN_NODE_REASON_PREEMPTION",
+            "--reason-message=spot",
             f"--deadline-remaining-seconds={in_s}",
-        ]  # fmt: skip
+        ]
         subprocess.run(command, env=os.environ | self.environment, check=True, capture_output=True)
 
 
 @contextmanager
 def s3_bucket() -> Iterator[str]:
-    """URI of a new bucket on an S3 server of its own, which the environment of this process then names."""
+    """URI of a new bucket on an S3 server of its own, which the environment of this process then
+    names.
+    """
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -79,9 +100,11 @@ def s3_bucket() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     os.environ |= {
-        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()), "AWS_ACCESS_KEY_ID": "bench",
-        "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1",
-    }  # fmt: skip
+        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
     boto3.client("s3").create_bucket(Bucket="faults")
     try:
         yield "s3://faults"
@@ -94,9 +117,11 @@ def two_nodes(folder: Path, bucket: str) -> Iterator[Cluster]:
     """The cluster; the environment of this process reaches the bucket."""
     port = _free_port()
     environment = {
-        "RAY_ADDRESS": f"{socket.gethostbyname(socket.gethostname())}:{port}", "RAY_TMPDIR": str(folder),
-        "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    }  # fmt: skip
+        "RAY_ADDRESS": f"{socket.gethostbyname(socket.gethostname())}:{port}",
+        "RAY_TMPDIR": str(folder),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
     cluster = Cluster(folder, bucket, port, environment, [])
     try:
         cluster.add_node()
@@ -108,11 +133,13 @@ def two_nodes(folder: Path, bucket: str) -> Iterator[Cluster]:
 
 
 def kill_driver(job: Job) -> None:
-    """Kills the driver alone; returns when its actors have ended by themselves, and removes what its private Ray left.
+    """Kills the driver alone; returns when its actors have ended by themselves, and removes what
+    its private Ray left.
 
     Ray's agents need a minute to see that they are alone, and nobody removes the folder.
     """
-    job.send_signal(signal.SIGSTOP)  # at this instant, though it takes some time to find all that is below
+    # at this instant, though it takes some time to find all that is below
+    job.send_signal(signal.SIGSTOP)
     below, folders = _tree(job)[1:], set()
     for each in below:
         with suppress(psutil.Error):

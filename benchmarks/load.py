@@ -1,4 +1,5 @@
-"""HTTP load on an embeddings server: closed loop (so many at a time) and open loop (so many a second, whatever comes).
+"""HTTP load on an embeddings server: closed loop (so many at a time) and open loop (so many a
+second, whatever comes).
 
 Latencies are those that the client sees, its own work included.
 """
@@ -16,16 +17,47 @@ import numpy as np
 from pydantic_core import to_json
 
 _WORDS = (
-    "fever", "cough", "pain", "chest", "heart", "skin", "rash", "kidney", "liver", "blood", "bone", "brain", "nerve",
-    "muscle", "joint", "lung", "throat", "stomach", "chronic", "acute", "severe", "mild", "sudden", "recurrent",
-    "bleeding", "swelling", "treatment", "diagnosis", "symptoms", "causes", "prognosis", "risk",
-)  # fmt: skip
+    "fever",
+    "cough",
+    "pain",
+    "chest",
+    "heart",
+    "skin",
+    "rash",
+    "kidney",
+    "liver",
+    "blood",
+    "bone",
+    "brain",
+    "nerve",
+    "muscle",
+    "joint",
+    "lung",
+    "throat",
+    "stomach",
+    "chronic",
+    "acute",
+    "severe",
+    "mild",
+    "sudden",
+    "recurrent",
+    "bleeding",
+    "swelling",
+    "treatment",
+    "diagnosis",
+    "symptoms",
+    "causes",
+    "prognosis",
+    "risk",
+)
 _HEADERS = {"content-type": "application/json"}
 
 
 @dataclass
 class Load:
-    """What a client saw: milliseconds of each answer that was a 200, how often which status came, wall time."""
+    """What a client saw: milliseconds of each answer that was a 200, how often which status came,
+    wall time.
+    """
 
     latencies_ms: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -38,26 +70,38 @@ class Load:
 
     def percentile(self, percent: float) -> float:
         """Milliseconds."""
-        return float(np.percentile(self.latencies_ms, percent)) if self.latencies_ms else float("nan")
+        return (
+            float(np.percentile(self.latencies_ms, percent)) if self.latencies_ms else float("nan")
+        )
 
 
 def make_bodies(count: int, texts: int, words: int, model: str) -> list[bytes]:
     """Bodies as OpenAI's clients send them (base64), each of other texts, the same in each run."""
     draw = random.Random(0)
     return [
-        to_json({
-            "model": model, "encoding_format": "base64",
-            "input": [" ".join(draw.choices(_WORDS, k=words)) for _ in range(texts)],
-        })
+        to_json(
+            {
+                "model": model,
+                "encoding_format": "base64",
+                "input": [" ".join(draw.choices(_WORDS, k=words)) for _ in range(texts)],
+            }
+        )
         for _ in range(count)
-    ]  # fmt: skip
+    ]
 
 
-async def closed_loop(url: str, bodies: Sequence[bytes | None], concurrency: int, seconds: float) -> Load:
-    """`concurrency` callers, each of which asks again once it has its answer; a body of None is a GET."""
+async def closed_loop(
+    url: str, bodies: Sequence[bytes | None], concurrency: int, seconds: float
+) -> Load:
+    """`concurrency` callers, each of which asks again once it has its answer; a body of None is a
+    GET.
+    """
     load, upcoming = Load(), itertools.cycle(bodies)
     async with _session() as session:
-        await asyncio.gather(*(_ask(session, url, next(upcoming), Load()) for _ in range(concurrency)))  # connections
+        # connections
+        await asyncio.gather(
+            *(_ask(session, url, next(upcoming), Load()) for _ in range(concurrency))
+        )
         start = time.perf_counter()
 
         async def call_until(end: float) -> None:
@@ -73,7 +117,9 @@ async def open_loop(url: str, bodies: Sequence[bytes], per_second: float, second
     """Requests at random moments (Poisson), whether earlier ones are answered or not."""
     load, start = Load(), time.perf_counter()
     async with _session() as session, asyncio.TaskGroup() as tasks:
-        for body, moment in zip(itertools.cycle(bodies), _moments(per_second, seconds), strict=False):
+        for body, moment in zip(
+            itertools.cycle(bodies), _moments(per_second, seconds), strict=False
+        ):
             await asyncio.sleep(max(0.0, start + moment - time.perf_counter()))
             tasks.create_task(_ask(session, url, body, load))
     load.seconds = time.perf_counter() - start
@@ -88,7 +134,9 @@ def _moments(per_second: float, seconds: float) -> Iterator[float]:
 
 def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=120), headers=_HEADERS
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=120),
+        headers=_HEADERS,
     )
 
 

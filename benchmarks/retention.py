@@ -1,10 +1,14 @@
-"""What is gained in domain, and what is lost elsewhere: ours beside stock classes, held and averaged or not.
+"""What is gained in domain, and what is lost elsewhere: ours beside stock classes, held and
+averaged or not.
 
-Trained on one data set, every model is ranked on its test queries and on sets that no model here was trained on:
-- ontology: trained on the Human Phenotype Ontology; elsewhere MedQuAD's test questions and TICO-19 (French -> English);
-- medquad: trained on MedQuAD; elsewhere the ontology's lay test queries and TICO-19.
-The references are the base model and the base model turned to the principal axes of the training documents, whose
-prefixes rank better before anything is learned. What is measured stays in --folder, so that a run goes on.
+Trained on one data set, every model is ranked on its test queries and on sets that no model here
+was trained on:
+- ontology: trained on the Human Phenotype Ontology; elsewhere MedQuAD's test questions and TICO-19
+  (French -> English);
+- medquad: trained on MedQuAD; elsewhere the ontology's lay test queries and TICO-19. The references
+are the base model and the base model turned to the principal axes of the training documents, whose
+prefixes rank better before anything is learned. What is measured stays in --folder, so that a run
+goes on.
 """
 
 import logging
@@ -68,17 +72,23 @@ Measured = dict[str, Scores]  # {set: NDCG@10 of each query at each dimension}
 
 
 def turned_base(material: Material, folder: Path, seed: int) -> str:
-    """The base model turned to the axes that a training on this material starts from, with this seed."""
+    """The base model turned to the axes that a training on this material starts from, with this
+    seed.
+    """
     place = folder / f"{material.name}-turned-{seed}"
     if not place.exists():
         model = load_model(fetch_model(material.model), EncodingConfig(), "cpu")
-        vectors = Encoder(model, EncodingConfig()).encode(draw_documents(material.dataset, seed), "document")
+        vectors = Encoder(model, EncodingConfig()).encode(
+            draw_documents(material.dataset, seed), "document"
+        )
         turn(model, principal_axes(vectors)[0])
         model.save_pretrained(str(place), create_model_card=False)
     return str(place)
 
 
-def train_and_measure(material: Material, sets: Mapping[str, Sample], name: str, seed: int, precision: str) -> Measured:
+def train_and_measure(
+    material: Material, sets: Mapping[str, Sample], name: str, seed: int, precision: str
+) -> Measured:
     """The scores of one way with one seed on all sets, from the folder if they are there."""
     way = WAYS[name]
     queries = {one: sample.queries for one, sample in sets.items()}
@@ -103,7 +113,9 @@ def _train(material: Material, training: str, seed: int, precision: str) -> str:
         with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
             output = str(Path(scratch) / "model")
             if training == STOCK:
-                Stock({**STOCK_SETTINGS, "bf16": precision == "bfloat16"}).train(material, seed, output)
+                Stock({**STOCK_SETTINGS, "bf16": precision == "bfloat16"}).train(
+                    material, seed, output
+                )
             else:
                 Ours({**TRAININGS[training], "precision": precision}).train(material, seed, output)
             shutil.move(output, kept)
@@ -115,7 +127,9 @@ def measure_all(sets: Mapping[str, Sample], model: str, threads: int) -> Measure
 
 
 def save(place: Path, measured: Measured) -> None:
-    rows = {f"{name}|{d}": values for name, scores in measured.items() for d, values in scores.items()}
+    rows = {
+        f"{name}|{d}": values for name, scores in measured.items() for d, values in scores.items()
+    }
     np.savez(place, allow_pickle=False, **rows)
 
 
@@ -129,12 +143,19 @@ def read(place: Path) -> Measured:
 
 
 def print_table(measured: Mapping[str, Measured]) -> None:
-    """NDCG@10 of each way on each set at 384 / 128 / 64 dimensions, then what it is above the turned base model."""
+    """NDCG@10 of each way on each set at 384 / 128 / 64 dimensions, then what it is above the
+    turned base model.
+    """
     sets = list(next(iter(measured.values())))
     print("\n| way | " + " | ".join(sets) + " |\n|---|" + "---|" * len(sets))
     for way, scores in measured.items():
         print(f"| {way} | " + " | ".join(_cell(scores[name]) for name in sets) + " |")
-    print("\n| way, less the turned base model | " + " | ".join(sets) + " |\n|---|" + "---|" * len(sets))
+    print(
+        "\n| way, less the turned base model | "
+        + " | ".join(sets)
+        + " |\n|---|"
+        + "---|" * len(sets)
+    )
     for way, scores in measured.items():
         if way not in (BASE, TURNED):
             cells = [_difference(scores[name], measured[TURNED][name]) for name in sets]
@@ -159,12 +180,16 @@ def fronts(measured: Mapping[str, Measured]) -> list[Front]:
             continue
         for dimension in (384, 64):
             gained = scores[own][dimension].mean() - base[own][dimension].mean()
-            kept = [scores[name][dimension].mean() - base[name][dimension].mean() for name in others]
+            kept = [
+                scores[name][dimension].mean() - base[name][dimension].mean() for name in others
+            ]
             rows.append(Front(way, dimension, float(gained), float(np.mean(kept))))
     return rows
 
 
-def read_sets(material: Material, others: Mapping[str, Dataset], queries: int, documents: int) -> dict[str, Sample]:
+def read_sets(
+    material: Material, others: Mapping[str, Dataset], queries: int, documents: int
+) -> dict[str, Sample]:
     """A sample of the test queries of the training's data set, first, and of each other set."""
     sizes = {"queries": queries, "documents": documents}
     own = draw_sample(material.dataset, "test", material.tag, **sizes)
@@ -176,18 +201,26 @@ def read_sets(material: Material, others: Mapping[str, Dataset], queries: int, d
 
 
 @click.command()
-@click.option("--data", type=click.Choice(["ontology", "medquad"]), default="ontology", show_default=True)
+@click.option(
+    "--data", type=click.Choice(["ontology", "medquad"]), default="ontology", show_default=True
+)
 @click.option("--medquad", required=True, help="MedQuAD's JSON lines, e.g. medquad/*.jsonl")
 @click.option("--tico", required=True, help="TICO-19 as a BEIR folder")
 @click.option("--way", multiple=True, help="only these, by name; default: all")
 @click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2), show_default=True)
 @click.option("--pairs", default=None, type=int, help="of training; default: 4,800 and 1,500")
 @click.option("--queries", default=500, show_default=True, help="of each set")
-@click.option("--documents", default=1500, show_default=True, help="of each set, their positives included")
-@click.option("--precision", default="float32", show_default=True, help="of training, of all ways alike")
+@click.option(
+    "--documents", default=1500, show_default=True, help="of each set, their positives included"
+)
+@click.option(
+    "--precision", default="float32", show_default=True, help="of training, of all ways alike"
+)
 @click.option("--threads", default=2, show_default=True, help="of a training")
 @click.option("--plot", type=click.Path(path_type=Path), help="PNG of what is gained and lost")
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="what is measured stays there")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), required=True, help="what is measured stays there"
+)
 def main(
     data: str,
     medquad: str,
@@ -208,7 +241,10 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     ways: Sequence[str] = way or tuple(WAYS)
     with ray_session(None):
-        ontology, questions = read_ontology(folder, "test", threads), read_medquad(folder, "test", threads, medquad)
+        ontology, questions = (
+            read_ontology(folder, "test", threads),
+            read_medquad(folder, "test", threads, medquad),
+        )
         material, other = (ontology, questions) if data == "ontology" else (questions, ontology)
         material = replace(material, pairs=pairs or (4800 if data == "ontology" else 1500))
         elsewhere = {other.name: other.dataset, "tico": open_collection(tico, f"{folder}/tico")}
@@ -220,7 +256,10 @@ def main(
         for name in ways:
             runs = [train_and_measure(material, sets, name, seed, precision) for seed in seeds]
             measured[name] = {one: mean_over_seeds([run[one] for run in runs]) for one in sets}
-            print(f"{name}: " + "; ".join(f"{one} {_cell(measured[name][one])}" for one in sets), flush=True)
+            print(
+                f"{name}: " + "; ".join(f"{one} {_cell(measured[name][one])}" for one in sets),
+                flush=True,
+            )
     print_table(measured)
     if plot is not None:
         plot.write_bytes(draw_front(fronts(measured)))

@@ -1,4 +1,6 @@
-"""What is gained in domain against what is lost elsewhere, as a picture: a point for each way and dimension."""
+"""What is gained in domain against what is lost elsewhere, as a picture: a point for each way and
+dimension.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +9,9 @@ from medembed.evaluation.canvas import COLOURS, MARKERS, STYLE, start_figure, to
 
 @dataclass(frozen=True)
 class Front:
-    """A way of training at a dimension: NDCG@10 above the turned base model, in domain and elsewhere."""
+    """A way of training at a dimension: NDCG@10 above the turned base model, in domain and
+    elsewhere.
+    """
 
     way: str
     dimension: int
@@ -30,7 +34,15 @@ def draw_front(rows: list[Front]) -> bytes:
                     colour, marker = COLOURS[look % len(COLOURS)], MARKERS[look % len(MARKERS)]
                     label = row.way if dimension == dimensions[0] else None
                     filled = "full" if look < len(COLOURS) else "none"
-                    panel.plot(row.gained, row.kept, marker, color=colour, markersize=7, fillstyle=filled, label=label)
+                    panel.plot(
+                        row.gained,
+                        row.kept,
+                        marker,
+                        color=colour,
+                        markersize=7,
+                        fillstyle=filled,
+                        label=label,
+                    )
             panel.axhline(0, color="#94a3b8", linewidth=0.8)
             panel.grid()
             panel.set_ylabel(f"elsewhere, {dimension}")

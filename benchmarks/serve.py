@@ -1,11 +1,13 @@
-"""The embeddings API over HTTP against infinity-emb, on the same model and cores, the client's work included.
+"""The embeddings API over HTTP against infinity-emb, on the same model and cores, the client's work
+included.
 
-Each server is started alone, in turn, and asked by a client on the same machine: four-word queries by 1, 8 and 32
-callers at a time and 64 texts a request by 4 (closed loop), and queries at random moments (open loop). Torch against
-torch, and our best. What Serve and HTTP cost without a model is measured by a route that does nothing.
+Each server is started alone, in turn, and asked by a client on the same machine: four-word queries
+by 1, 8 and 32 callers at a time and 64 texts a request by 4 (closed loop), and queries at random
+moments (open loop). Torch against torch, and our best. What Serve and HTTP cost without a model is
+measured by a route that does nothing.
 
-infinity needs a virtual environment of its own:
-    python3.11 -m venv infinity && infinity/bin/pip install torch==2.13.0 'infinity-emb[torch,server]==0.0.78'
+infinity needs a virtual environment of its own: python3.11 -m venv infinity && infinity/bin/pip
+    install torch==2.13.0 'infinity-emb[torch,server]==0.0.78'
 """
 
 import asyncio
@@ -31,7 +33,12 @@ from medembed.encoding.model_files import fetch_model
 
 NAME = "medembed"
 # name -> (texts of a request, callers)
-CASES = {"1 caller": (1, 1), "8 callers": (1, 8), "32 callers": (1, 32), "64 texts, 4 callers": (64, 4)}
+CASES = {
+    "1 caller": (1, 1),
+    "8 callers": (1, 8),
+    "32 callers": (1, 32),
+    "64 texts, 4 callers": (64, 4),
+}
 IDLE = "32 callers of a route that does nothing"
 Start = Callable[[], AbstractContextManager[str]]  # of a server; gives the URL that embeds
 
@@ -52,12 +59,29 @@ def infinity(binary: str) -> Iterator[str]:
     """infinity-emb with torch on CPUs."""
     (port,) = free_ports(1)
     command = [
-        binary, "v2", "--model-id", str(fetch_model(MINILM)), "--served-model-name", NAME, "--engine", "torch",
-        "--device", "cpu", "--no-bettertransformer", "--no-model-warmup", "--host", "127.0.0.1", "--port", str(port),
-    ]  # fmt: skip
+        binary,
+        "v2",
+        "--model-id",
+        str(fetch_model(MINILM)),
+        "--served-model-name",
+        NAME,
+        "--engine",
+        "torch",
+        "--device",
+        "cpu",
+        "--no-bettertransformer",
+        "--no-model-warmup",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     quiet = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
     url = f"http://127.0.0.1:{port}/embeddings"
-    with tempfile.TemporaryDirectory(prefix="medembed-bench-") as folder, open(f"{folder}/log", "wb") as log:
+    with (
+        tempfile.TemporaryDirectory(prefix="medembed-bench-") as folder,
+        open(f"{folder}/log", "wb") as log,
+    ):
         job = subprocess.Popen(command, cwd=folder, env=os.environ | quiet, stdout=log, stderr=log)
         try:
             _wait(url, job, Path(log.name))
@@ -81,7 +105,9 @@ def _wait(url: str, job: "subprocess.Popen[bytes]", log: Path) -> None:
 
 
 async def measure(url: str, seconds: float, rate: float) -> dict[str, Load]:
-    """Each case for so many seconds, after a warm-up, and an open loop of so many requests a second."""
+    """Each case for so many seconds, after a warm-up, and an open loop of so many requests a
+    second.
+    """
     bodies = {texts: make_bodies(400, texts, 4, NAME) for texts in (1, 64)}
     await closed_loop(url, bodies[1], 8, 2.0)
     await closed_loop(url, bodies[64], 2, 1.0)
@@ -90,22 +116,37 @@ async def measure(url: str, seconds: float, rate: float) -> dict[str, Load]:
         found[name] = await closed_loop(url, bodies[texts], callers, seconds)
     found[f"open loop, {rate:.0f} a second"] = await open_loop(url, bodies[1], rate, seconds)
     if "/v1/" in url:
-        found[IDLE] = await closed_loop(url.replace("/v1/embeddings", "/health/live"), [None], 32, seconds)
+        found[IDLE] = await closed_loop(
+            url.replace("/v1/embeddings", "/health/live"), [None], 32, seconds
+        )
     return found
 
 
 def table(rounds: Sequence[Mapping[str, Mapping[str, Load]]], against: str) -> str:
-    """Medians over the rounds in Markdown: requests/s, p50, p99, and the ratio to `against` within each round."""
-    lines = ["| load | server | requests/s | p50 ms | p99 ms | times as many |", "|---|---|---|---|---|---|"]
+    """Medians over the rounds in Markdown: requests/s, p50, p99, and the ratio to `against` within
+    each round.
+    """
+    lines = [
+        "| load | server | requests/s | p50 ms | p99 ms | times as many |",
+        "|---|---|---|---|---|---|",
+    ]
     cases = dict.fromkeys(case for loads in rounds[0].values() for case in loads)
     for case, server in itertools.product(cases, rounds[0]):
         if case in rounds[0][server]:
             loads = [each[server][case] for each in rounds]
-            least = [each[against][case].per_second if case in each[against] else math.nan for each in rounds]
+            least = [
+                each[against][case].per_second if case in each[against] else math.nan
+                for each in rounds
+            ]
             ratios = [load.per_second / other for load, other in zip(loads, least, strict=True)]
-            refused = sum(count for load in loads for status, count in load.statuses.items() if status != 200)
+            refused = sum(
+                count for load in loads for status, count in load.statuses.items() if status != 200
+            )
             cells = [statistics.median(load.per_second for load in loads)]
-            cells += [statistics.median(load.percentile(percent) for load in loads) for percent in (50, 99)]
+            cells += [
+                statistics.median(load.percentile(percent) for load in loads)
+                for percent in (50, 99)
+            ]
             numbers = " | ".join(f"{cell:,.1f}" for cell in cells)
             note = f", {refused} failed" if refused else ""
             spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
@@ -114,7 +155,9 @@ def table(rounds: Sequence[Mapping[str, Mapping[str, Load]]], against: str) -> s
 
 
 @click.command()
-@click.option("--infinity", "binary", help="infinity_emb of its own virtual environment; default: ours alone")
+@click.option(
+    "--infinity", "binary", help="infinity_emb of its own virtual environment; default: ours alone"
+)
 @click.option("--seconds", default=10.0, show_default=True, help="of each case")
 @click.option("--rounds", default=3, show_default=True, help="each starts every server once")
 @click.option("--rate", default=40.0, show_default=True, help="requests a second of the open loop")

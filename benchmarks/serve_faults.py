@@ -1,8 +1,9 @@
-"""A bad day of the server: its parts break one after another, and each line says what callers and operator then see.
+"""A bad day of the server: its parts break one after another, and each line says what callers and
+operator then see.
 
-It measures the tree in which it lies: to compare with another version, copy this file, benchmarks/asking.py and
-tests/serve/hangups.py there.
-Out of reach is the longest time in which every request was refused, reset or left without an answer.
+It measures the tree in which it lies: to compare with another version, copy this file,
+benchmarks/asking.py and tests/serve/hangups.py there. Out of reach is the longest time in which
+every request was refused, reset or left without an answer.
 """
 
 import hashlib
@@ -45,7 +46,9 @@ cd "$0" && exec "$@" 2> /tmp/serve.log
 
 
 @contextmanager
-def serving(scratch: Path, *arguments: str, replicas: int = 2, disk: bool = False) -> Iterator[Running]:
+def serving(
+    scratch: Path, *arguments: str, replicas: int = 2, disk: bool = False
+) -> Iterator[Running]:
     """A `medembed serve` of a tiny model; all of it ends with the block, however it takes that."""
     port, dashboard_port = free_ports(2)
     command = [
@@ -67,8 +70,12 @@ def serving(scratch: Path, *arguments: str, replicas: int = 2, disk: bool = Fals
     process = psutil.Process(started.pid)
     try:
         if not started.stdout.readline():
-            raise SystemExit(f"the server did not start: {(scratch / 'serve.log').read_text()[-500:]}")
-        yield Running(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", scratch, process)
+            raise SystemExit(
+                f"the server did not start: {(scratch / 'serve.log').read_text()[-500:]}"
+            )
+        yield Running(
+            f"http://127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", scratch, process
+        )
     finally:
         left: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
@@ -104,9 +111,13 @@ def lost_model(scratch: Path) -> Iterator[str]:
 
 
 def reason(scratch: Path, word: str) -> str:
-    """Count the lines of the server's log with this word, and quote the last, without folders of this run."""
+    """Count the lines of the server's log with this word, and quote the last, without folders of
+    this run.
+    """
     lines = [line for line in (scratch / "serve.log").read_text().splitlines() if word in line]
-    return f"{len(lines)} lines: {lines[-1].replace(str(scratch), '')[:300]}" if lines else "no line"
+    return (
+        f"{len(lines)} lines: {lines[-1].replace(str(scratch), '')[:300]}" if lines else "no line"
+    )
 
 
 def until_answered(running: Running, key: str = "", patience_s: float = 120) -> float:
@@ -171,9 +182,18 @@ def bad_starts(scratch: Path) -> Iterator[str]:
 def failed_start(scratch: Path, arguments: Sequence[str]) -> str:
     """Return how a start ended, after how long, and its last line."""
     port, dashboard_port = free_ports(2)
-    command = [sys.executable, "-m", "jobs.serve", f"port={port}", f"dashboard_port={dashboard_port}", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "jobs.serve",
+        f"port={port}",
+        f"dashboard_port={dashboard_port}",
+        *arguments,
+    ]
     start = time.monotonic()
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             _, said = process.communicate(timeout=_START_S)
         except subprocess.TimeoutExpired:
@@ -182,7 +202,9 @@ def failed_start(scratch: Path, arguments: Sequence[str]) -> str:
     lines = said.strip().splitlines() or ["nothing"]
     seconds = time.monotonic() - start
     last = lines[-1].replace(str(scratch), "")[:300]
-    return f"status {process.returncode} after {seconds:.1f} s, {len(lines)} lines, the last: {last}"
+    return (
+        f"status {process.returncode} after {seconds:.1f} s, {len(lines)} lines, the last: {last}"
+    )
 
 
 def lost_haproxy(scratch: Path) -> Iterator[str]:

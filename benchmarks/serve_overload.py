@@ -1,8 +1,9 @@
 """Three times what the server can do, for two minutes; then a replica killed under load.
 
-Exits with 1 if it breaks one of these: refusals are 429 or 503 with Retry-After and in OpenAI's shape; the p99 of what
-was accepted is within the time-out; memory stays flat; a request is answered within 5 s of the overload's end; a killed
-replica is replaced, and costs nothing but 503s with Retry-After.
+Exits with 1 if it breaks one of these: refusals are 429 or 503 with Retry-After and in OpenAI's
+shape; the p99 of what was accepted is within the time-out; memory stays flat; a request is answered
+within 5 s of the overload's end; a killed replica is replaced, and costs nothing but 503s with
+Retry-After.
 """
 
 import sys
@@ -32,18 +33,27 @@ from benchmarks.serving import (
 )
 from tests.tiny import SIGNS, SUBJECTS
 
-TEXT = " and ".join(f"{sign} of the {part}" for sign, part in zip(SIGNS, SUBJECTS, strict=False))  # 50 tokens
+# 50 tokens
+TEXT = " and ".join(f"{sign} of the {part}" for sign, part in zip(SIGNS, SUBJECTS, strict=False))
 INPUTS = [[f"{number} {TEXT}"] for number in range(16)]
-_COMMANDS = {"Embedder": EMBEDDER, "Api": REPLICAS + "Api", "proxy": "ray::ProxyActor", "HAProxy": "haproxy.cfg"}
+_COMMANDS = {
+    "Embedder": EMBEDDER,
+    "Api": REPLICAS + "Api",
+    "proxy": "ray::ProxyActor",
+    "HAProxy": "haproxy.cfg",
+}
 _TIMEOUT_S, _RECOVERY_S = 30, 5
 _SETTLE_S = 5  # from a replica that serves to requests that reach it, and to an empty queue
-# Of resident memory, from the first third of the overload to the last; allocators breathe, and small ones by buffers.
+# Of resident memory, from the first third of the overload to the last; allocators breathe, and
+# small ones by buffers.
 _GROWTH, _BUFFERS_MIB = 0.10, 10
 
 
 @dataclass
 class Memory:
-    """Resident bytes of the processes that requests go through, a row each second, while a `with` block lasts."""
+    """Resident bytes of the processes that requests go through, a row each second, while a `with`
+    block lasts.
+    """
 
     running: Running
     rows: list[dict[str, int]] = field(default_factory=list)
@@ -61,7 +71,9 @@ class Memory:
     def _watch(self) -> None:
         found = _processes(self.running)
         while not self._stop.wait(1):
-            self.rows.append({name: sum(one.memory_info().rss for one in each) for name, each in found.items()})
+            self.rows.append(
+                {name: sum(one.memory_info().rss for one in each) for name, each in found.items()}
+            )
 
     def growth(self, name: str) -> tuple[float, float]:
         """Medians in MiB of the first and of the last third."""
@@ -74,16 +86,30 @@ class Memory:
 @click.option("--replicas", default=2, show_default=True)
 @ingress_option
 @click.option("--times", default=3.0, show_default=True, help="the capacity")
-@click.option("--model", default=MINILM, show_default=True, help="or tiny, for a random one of two layers")
+@click.option(
+    "--model", default=MINILM, show_default=True, help="or tiny, for a random one of two layers"
+)
 def main(seconds: int, replicas: int, ingress: str, times: float, model: str) -> None:
     """Prints what happened, and what of it must not."""
-    limits = [f"limits.request_timeout_s={_TIMEOUT_S}", "limits.max_queued_requests=32", f"ingress={ingress}"]
+    limits = [
+        f"limits.request_timeout_s={_TIMEOUT_S}",
+        "limits.max_queued_requests=32",
+        f"ingress={ingress}",
+    ]
     with (
         tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch,
-        served(Path(scratch), f"model={find_model(model, Path(scratch))}", f"replicas={replicas}", *limits) as running,
+        served(
+            Path(scratch),
+            f"model={find_model(model, Path(scratch))}",
+            f"replicas={replicas}",
+            *limits,
+        ) as running,
     ):
         capacity = _capacity(running)
-        faults = [*_overload(running, capacity * times, seconds), *_kill(running, capacity / 2, replicas)]
+        faults = [
+            *_overload(running, capacity * times, seconds),
+            *_kill(running, capacity / 2, replicas),
+        ]
     print("\n".join(f"VIOLATION: {fault}" for fault in faults) or "all kept")
     sys.exit(bool(faults))
 
@@ -95,7 +121,10 @@ def _capacity(running: Running) -> float:
     with Load(running.url, INPUTS, 16) as load:
         time.sleep(15)
     rate = len(load.answers) / 15
-    print(f"capacity: {rate:.1f} requests of 50 tokens a second; {latencies(load.answers)}", flush=True)
+    print(
+        f"capacity: {rate:.1f} requests of 50 tokens a second; {latencies(load.answers)}",
+        flush=True,
+    )
     return rate
 
 
@@ -106,8 +135,14 @@ def _overload(running: Running, rate: float, seconds: int) -> list[str]:
         end = time.monotonic()
         load.stop()
         recovered = _recovery(running, end)
-    print(f"overload: {rate:.0f} requests a second for {seconds} s: by status {statuses(load.answers)}")
-    print(f"accepted: {latencies(load.answers)}; an answer in less than a second again {recovered:.1f} s after its end")
+    print(
+        f"overload: {rate:.0f} requests a second for {seconds} s: by status "
+        f"{statuses(load.answers)}"
+    )
+    print(
+        f"accepted: {latencies(load.answers)}; an answer in less than a second again "
+        f"{recovered:.1f} s after its end"
+    )
     faults = _refusals(load.answers)
     times = [one.end - one.start for one in load.answers if one.status == 200]
     if not times or np.percentile(times, 99) > _TIMEOUT_S:
@@ -116,7 +151,9 @@ def _overload(running: Running, rate: float, seconds: int) -> list[str]:
         faults.append(f"recovery took {recovered:.1f} s")
     for name in processes:
         first, last = memory.growth(name)
-        print(f"resident memory of {name}: {first:.0f} MiB in the first third, {last:.0f} in the last")
+        print(
+            f"resident memory of {name}: {first:.0f} MiB in the first third, {last:.0f} in the last"
+        )
         if last > first * (1 + _GROWTH) and last > first + _BUFFERS_MIB:
             faults.append(f"memory of {name} grew")
     if _processes(running) != processes:
@@ -127,7 +164,11 @@ def _overload(running: Running, rate: float, seconds: int) -> list[str]:
 def _processes(running: Running) -> dict[str, list[psutil.Process]]:
     """What requests go through, by name, as far as it is there: behind HAProxy there is no Api."""
     found = {name: running.find(command) for name, command in _COMMANDS.items()}
-    return {name: sorted(processes, key=lambda one: one.pid) for name, processes in found.items() if processes}
+    return {
+        name: sorted(processes, key=lambda one: one.pid)
+        for name, processes in found.items()
+        if processes
+    }
 
 
 def _recovery(running: Running, end: float) -> float:
@@ -137,7 +178,9 @@ def _recovery(running: Running, end: float) -> float:
             if time.monotonic() - end > _TIMEOUT_S:
                 return time.monotonic() - end
             time.sleep(0.05)
-    return min(one.end for one in probe.answers if one.status == 200 and one.end - one.start < 1) - end
+    return (
+        min(one.end for one in probe.answers if one.status == 200 and one.end - one.start < 1) - end
+    )
 
 
 def _kill(running: Running, rate: float, replicas: int) -> list[str]:
@@ -151,9 +194,11 @@ def _kill(running: Running, rate: float, replicas: int) -> list[str]:
         serves = time.monotonic()
         time.sleep(_SETTLE_S + 10)
     late = [one for one in load.answers if one.start > serves + _SETTLE_S]
-    print(f"a replica killed at half the capacity: noticed after {noticed:.1f} s, another serves after "
-          f"{serves - killed:.1f} s; by status {statuses(load.answers)}, of the last 10 s {statuses(late)}; "
-          f"{latencies(load.answers)}")  # fmt: skip
+    print(
+        f"a replica killed at half the capacity: noticed after {noticed:.1f} s, another serves "
+        f"after {serves - killed:.1f} s; by status {statuses(load.answers)}, of the last 10 s "
+        f"{statuses(late)}; {latencies(load.answers)}"
+    )
     faults = _refusals(load.answers)
     if set(statuses(late)) != {200}:
         faults.append("requests fail after the killed replica was replaced")
@@ -174,12 +219,19 @@ def _refusals(answers: Sequence[Answer]) -> list[str]:
     wrong = [one for one in refused if one.status not in (429, 503)]
     bare = [one for one in refused if one.status in (429, 503) and not _is_proper(one)]
     faults = [f"{len(wrong)} answers with status {statuses(wrong)}"] if wrong else []
-    return [*faults, *([f"{len(bare)} refusals without Retry-After or OpenAI's shape"] if bare else [])]
+    return [
+        *faults,
+        *([f"{len(bare)} refusals without Retry-After or OpenAI's shape"] if bare else []),
+    ]
 
 
 def _is_proper(answer: Answer) -> bool:
     error = answer.body.get("error")
-    return "retry-after" in answer.headers and isinstance(error, dict) and set(error) >= {"message", "type", "code"}
+    return (
+        "retry-after" in answer.headers
+        and isinstance(error, dict)
+        and set(error) >= {"message", "type", "code"}
+    )
 
 
 if __name__ == "__main__":

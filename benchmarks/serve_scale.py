@@ -1,4 +1,5 @@
-"""Replicas that follow load, 0 -> 1 -> 2 -> 1 -> 0: seconds of each step, and the first request at no replica.
+"""Replicas that follow load, 0 -> 1 -> 2 -> 1 -> 0: seconds of each step, and the first request at
+no replica.
 
 Exits with 1 if a request fails, or a step is not taken in time.
 """
@@ -11,7 +12,17 @@ from pathlib import Path
 
 import click
 
-from benchmarks.serving import MINILM, Answer, Load, Running, find_model, ingress_option, latencies, served, statuses
+from benchmarks.serving import (
+    MINILM,
+    Answer,
+    Load,
+    Running,
+    find_model,
+    ingress_option,
+    latencies,
+    served,
+    statuses,
+)
 from tests.tiny import SIGNS, SUBJECTS
 
 TEXTS = [f"{sign} of the {part}" for sign in SIGNS for part in SUBJECTS]
@@ -19,22 +30,37 @@ _LIMIT_S = 120
 
 
 @click.command()
-@click.option("--clients", default=24, show_default=True, help="of the load step, each with a request in flight")
-@click.option("--delay", default=5, show_default=True, help="seconds of less load before a replica goes")
+@click.option(
+    "--clients",
+    default=24,
+    show_default=True,
+    help="of the load step, each with a request in flight",
+)
+@click.option(
+    "--delay", default=5, show_default=True, help="seconds of less load before a replica goes"
+)
 @ingress_option
-@click.option("--model", default=MINILM, show_default=True, help="or tiny, for a random one of two layers")
+@click.option(
+    "--model", default=MINILM, show_default=True, help="or tiny, for a random one of two layers"
+)
 def main(clients: int, delay: int, ingress: str, model: str) -> None:
     """Prints when replicas came and went."""
     scaling = [
-        "replicas=[0,2]", "autoscaling.target_requests=4", "autoscaling.look_back_s=5", "autoscaling.upscale_delay_s=1",
+        "replicas=[0,2]",
+        "autoscaling.target_requests=4",
+        "autoscaling.look_back_s=5",
+        "autoscaling.upscale_delay_s=1",
         f"autoscaling.downscale_delay_s={delay}",
-    ]  # fmt: skip
+    ]
     inputs = [TEXTS[start : start + 8] for start in range(0, len(TEXTS), 8)]
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
         arguments = [f"model={find_model(model, Path(scratch))}", f"ingress={ingress}", *scaling]
         with served(Path(scratch), *arguments) as running:
             answers, step = _follow(running, inputs, clients, delay)
-    print(f"{len(answers):,} requests: by status {statuses(answers)}; of the load step {latencies(step)}")
+    print(
+        f"{len(answers):,} requests: by status {statuses(answers)}; of the load step "
+        f"{latencies(step)}"
+    )
     sys.exit(any(answer.status != 200 for answer in answers))
 
 
@@ -42,9 +68,11 @@ def _follow(
     running: Running, inputs: Sequence[Sequence[str]], clients: int, delay: int
 ) -> tuple[list[Answer], list[Answer]]:
     """All answers, and of these those to the clients of the load step."""
-    _wait(running, 0, "a start without requests")  # behind HAProxy the start itself asks a replica, which goes again
+    # behind HAProxy the start itself asks a replica, which goes again
+    _wait(running, 0, "a start without requests")
     started = time.monotonic()
-    with Load(running.url, inputs, rate=1) as trickle:  # a request a second, which one replica answers
+    # a request a second, which one replica answers
+    with Load(running.url, inputs, rate=1) as trickle:
         _wait(running, 1, "0 -> 1, by a first request")
         while not trickle.answers:
             time.sleep(0.05)

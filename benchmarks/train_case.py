@@ -1,4 +1,6 @@
-"""What the fault benchmark of training trains: a tiny encoder on examples drawn by number, and what must come out."""
+"""What the fault benchmark of training trains: a tiny encoder on examples drawn by number, and what
+must come out.
+"""
 
 import json
 import math
@@ -32,9 +34,17 @@ from tests.tiny import make_encoder, write_pairs
 ROOT = Path(__file__).parent.parent
 PAIRS = 240
 CONFIG = TrainingConfig(
-    dimensions=(32, 8), select_dimension=8, batch_size=8, workers=2, cpus_per_worker=1, epochs=12, learning_rate=5e-3,
-    checkpoint_steps=10, dev_queries=20, dev_documents=40,
-)  # fmt: skip
+    dimensions=(32, 8),
+    select_dimension=8,
+    batch_size=8,
+    workers=2,
+    cpus_per_worker=1,
+    epochs=12,
+    learning_rate=5e-3,
+    checkpoint_steps=10,
+    dev_queries=20,
+    dev_documents=40,
+)
 # Long enough for a notice to run out, with no usual checkpoint before.
 LONG = CONFIG.model_copy(update={"epochs": 60, "checkpoint_steps": 500})
 PATIENCE_S = 600.0
@@ -52,13 +62,16 @@ logging.basicConfig(level=logging.INFO)
 trainer.LOOKS_FOR_NODES_S = 5
 with ray_session(os.environ.get("RAY_ADDRESS")):
     for output, config in json.loads(runs).items():
-        trainer.train(open_dataset(data), open_examples(examples), model, output, TrainingConfig(**config))
+        settings = TrainingConfig(**config)
+        trainer.train(open_dataset(data), open_examples(examples), model, output, settings)
 """
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained from, and what undisturbed runs gave: weights' fingerprint and dev entries, or a least score."""
+    """What is trained from, and what undisturbed runs gave: weights' fingerprint and dev entries,
+    or a least score.
+    """
 
     data: str
     examples: str
@@ -71,12 +84,18 @@ class Case:
         """A driver of it; without RAY_ADDRESS in the environment in a Ray of its own."""
         return self._start({output: self.config}, log, environment or {})
 
-    def _start(self, runs: dict[str, TrainingConfig], log: Path, environment: dict[str, str]) -> Job:
+    def _start(
+        self, runs: dict[str, TrainingConfig], log: Path, environment: dict[str, str]
+    ) -> Job:
         """A driver that trains to each output by its config, one after another."""
-        configs = json.dumps({output: config.model_dump(mode="json") for output, config in runs.items()})
+        configs = json.dumps(
+            {output: config.model_dump(mode="json") for output, config in runs.items()}
+        )
         command = [sys.executable, "-c", _TRAIN, self.data, self.examples, self.model, configs]
         with open(log, "ab") as stream:
-            return subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=stream, stderr=stream)
+            return subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | environment, stdout=stream, stderr=stream
+            )
 
     def evaluations(self) -> int:
         """How many checkpoints a run reports before its last step."""
@@ -89,14 +108,21 @@ class Case:
 
     def undisturbed(self, folder: Path) -> "Case":
         """The case with what a run that nothing disturbs gives."""
-        return replace(self, result=self._finish({str(folder / "undisturbed"): self.config}, folder)[0])
+        return replace(
+            self, result=self._finish({str(folder / "undisturbed"): self.config}, folder)[0]
+        )
 
     def measure_seeds(self, folder: Path) -> list[float]:
         """Dev scores of undisturbed runs with other seeds."""
-        runs = {str(folder / f"seed-{seed}"): self.config.model_copy(update={"seed": seed}) for seed in _SEEDS}
+        runs = {
+            str(folder / f"seed-{seed}"): self.config.model_copy(update={"seed": seed})
+            for seed in _SEEDS
+        }
         return [dev["score"] for _, dev in self._finish(runs, folder)]
 
-    def _finish(self, runs: dict[str, TrainingConfig], folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    def _finish(
+        self, runs: dict[str, TrainingConfig], folder: Path
+    ) -> list[tuple[str, dict[str, Any]]]:
         folder.mkdir()
         if self._start(runs, folder / "log", {}).wait(PATIENCE_S * len(runs)):
             raise SystemExit((folder / "log").read_text())
@@ -109,12 +135,18 @@ class Case:
         if self.result is not None:
             faults += [] if weights == self.result[0] else ["weights differ"]
             faults += [] if dev == self.result[1] else [f"dev {dev} for {self.result[1]}"]
-        faults += [] if dev["score"] >= self.least else [f"dev score {dev['score']:.3f} below {self.least:.3f}"]
+        faults += (
+            []
+            if dev["score"] >= self.least
+            else [f"dev score {dev['score']:.3f} below {self.least:.3f}"]
+        )
         return faults + (["its run's folder is left"] if storage.exists(run_folder(output)) else [])
 
 
 def least_expected(scores: Sequence[float]) -> float:
-    """What one more score like these is above with 97.5%: the lower end of Student's prediction interval."""
+    """What one more score like these is above with 97.5%: the lower end of Student's prediction
+    interval.
+    """
     wide = t.ppf(0.975, len(scores) - 1) * math.sqrt(1 + 1 / len(scores))
     return statistics.mean(scores) - float(wide) * statistics.stdev(scores)
 
@@ -122,7 +154,11 @@ def least_expected(scores: Sequence[float]) -> float:
 def reports(output: str) -> int:
     """Checkpoints that a run has reported so far."""
     with suppress(StorageError, ValueError):
-        return int(json.loads(storage.read_bytes(storage.join(run_folder(output), SNAPSHOT)))["current_report_index"])
+        return int(
+            json.loads(storage.read_bytes(storage.join(run_folder(output), SNAPSHOT)))[
+                "current_report_index"
+            ]
+        )
     return 0
 
 
@@ -136,7 +172,10 @@ def latest_step(output: str) -> int:
 
 def last_step(output: str) -> int:
     """The last step of a run that has ended."""
-    return max(int(entry["step"]) for entry in json.loads(storage.read_bytes(storage.join(output, "history.json"))))
+    return max(
+        int(entry["step"])
+        for entry in json.loads(storage.read_bytes(storage.join(output, "history.json")))
+    )
 
 
 def read_result(output: str) -> tuple[str, dict[str, Any]]:
@@ -149,18 +188,31 @@ def make_case(folder: Path) -> Case:
     """A tiny encoder, pairs, and examples with two negatives each, drawn by number."""
     model = str(make_encoder(folder / "tiny"))
     dataset = prepare(
-        SourceConfig(path=str(write_pairs(folder / "pairs.jsonl", PAIRS))), SplitConfig(), str(folder / "data")
+        SourceConfig(path=str(write_pairs(folder / "pairs.jsonl", PAIRS))),
+        SplitConfig(),
+        str(folder / "data"),
     )
-    texts = dict(zip(*(dataset.corpus()[name].to_pylist() for name in ("document_id", "text")), strict=True))
+    texts = dict(
+        zip(*(dataset.corpus()[name].to_pylist() for name in ("document_id", "text")), strict=True)
+    )
     ids, rows = sorted(texts), []
     for number, query in enumerate(dataset.queries("train").to_pylist()):
         for positive in sorted(dataset.qrels()[query["query_id"]]):
-            negatives = [name for name in (ids[number % len(ids)], ids[-1 - number % len(ids)]) if name != positive]
-            rows.append({
-                "query_id": query["query_id"], "query": query["text"], "positive_id": positive,
-                "positive": texts[positive], "negative_ids": negatives,
-                "negatives": [texts[each] for each in negatives],
-            })  # fmt: skip
+            negatives = [
+                name
+                for name in (ids[number % len(ids)], ids[-1 - number % len(ids)])
+                if name != positive
+            ]
+            rows.append(
+                {
+                    "query_id": query["query_id"],
+                    "query": query["text"],
+                    "positive_id": positive,
+                    "positive": texts[positive],
+                    "negative_ids": negatives,
+                    "negatives": [texts[each] for each in negatives],
+                }
+            )
     with NewOutput(str(folder / "examples"), fingerprint(rows)) as output:
         output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
         output.commit(ExamplesManifest(counts={"examples": len(rows)}, negatives=2))

@@ -1,15 +1,17 @@
-"""Training under kill -9: workers, nodes and drivers die at seeded random moments, then the weights are compared.
+"""Training under kill -9: workers, nodes and drivers die at seeded random moments, then the weights
+are compared.
 
-A run whose worker or node died goes on by itself, once another node is there; a dead driver's command runs again. Then
-weights must be those of a run that nothing disturbed, bit for bit, the dev score too, and the run's folder gone. The
-same where Ray was told beforehand that the node will be taken away ("preempt"); the checkpoint that this asks for must
-be there before the node is gone.
+A run whose worker or node died goes on by itself, once another node is there; a dead driver's
+command runs again. Then weights must be those of a run that nothing disturbed, bit for bit, the dev
+score too, and the run's folder gone. The same where Ray was told beforehand that the node will be
+taken away ("preempt"); the checkpoint that this asks for must be there before the node is gone.
 
-An elastic run goes on with one worker where no other node comes ("shrink"), and with two once a second one joins
-("grow"), as the number of its steps must say: one worker's are half as large. Its weights are others. The dev score of
-a run that shrank must be no lower than other seeds explain: above the lower end of a 95% prediction interval for one
-more undisturbed run of two workers, from five of them. A higher score is no fault, as it has made more steps. Exits
-with 1 if anything is wrong.
+An elastic run goes on with one worker where no other node comes ("shrink"), and with two once a
+second one joins ("grow"), as the number of its steps must say: one worker's are half as large. Its
+weights are others. The dev score of a run that shrank must be no lower than other seeds explain:
+above the lower end of a 95% prediction interval for one more undisturbed run of two workers, from
+five of them. A higher score is no fault, as it has made more steps. Exits with 1 if anything is
+wrong.
 """
 
 import os
@@ -26,7 +28,16 @@ from pathlib import Path
 import click
 
 from benchmarks.faults import copy, plan
-from benchmarks.killing import Cluster, Job, actors, kill_driver, kill_tree, s3_bucket, two_nodes, wait
+from benchmarks.killing import (
+    Cluster,
+    Job,
+    actors,
+    kill_driver,
+    kill_tree,
+    s3_bucket,
+    two_nodes,
+    wait,
+)
 from benchmarks.train_case import (
     CONFIG,
     LONG,
@@ -65,10 +76,15 @@ def main(kills: int, seed: int, kind: tuple[str, ...]) -> None:
         print(f"{time.monotonic() - start:.0f} s: undisturbed runs are there", flush=True)
         for number, (what, moment) in enumerate(plan(kills, kind, draw, ("end", "end"))):
             share = moment if isinstance(moment, float) else 1.0
-            line, faults = kill_once(what, share, cases[what], folder / f"{number:03}", bucket, draw)
+            line, faults = kill_once(
+                what, share, cases[what], folder / f"{number:03}", bucket, draw
+            )
             wrong += bool(faults)
             print(f"{number + 1:3} {line}: {'; '.join(faults) or 'right'}", flush=True)
-    print(f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} runs ended right, {wrong} not")
+    print(
+        f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} runs ended right, "
+        f"{wrong} not"
+    )
     sys.exit(wrong > 0)
 
 
@@ -84,7 +100,10 @@ def make_cases(folder: Path, kinds: tuple[str, ...]) -> dict[str, Case]:
         scores = case.measure_seeds(folder / "seeds")
         cases["shrink"] = replace(case, config=elastic(CONFIG), least=least_expected(scores))
         found = ", ".join(f"{score:.3f}" for score in scores)
-        print(f"dev scores of other seeds: {found}; expected of another one: {cases['shrink'].least:.3f} or more")
+        print(
+            f"dev scores of other seeds: {found}; expected of another one: "
+            f"{cases['shrink'].least:.3f} or more"
+        )
     if "grow" in kinds:
         longer = CONFIG.model_copy(update={"epochs": 120})
         cases["grow"] = replace(case, config=elastic(longer))
@@ -94,13 +113,19 @@ def make_cases(folder: Path, kinds: tuple[str, ...]) -> dict[str, Case]:
 def kill_once(
     kind: str, moment: float, case: Case, folder: Path, bucket: str, draw: random.Random
 ) -> tuple[str, list[str]]:
-    """(what was done, what is wrong then). Nodes die in a cluster of two; workers and drivers in a Ray of their own."""
+    """(what was done, what is wrong then). Nodes die in a cluster of two; workers and drivers in a
+    Ray of their own.
+    """
     folder.mkdir()
     if kind in IN_PRIVATE:
         return kill_and_finish(kind, moment, case, str(folder / "m"), folder, draw, None)
     place = f"{bucket}/{folder.name}"
     moved = replace(
-        case, **{name: copy(getattr(case, name), f"{place}/{name}") for name in ("data", "examples", "model")}
+        case,
+        **{
+            name: copy(getattr(case, name), f"{place}/{name}")
+            for name in ("data", "examples", "model")
+        },
     )
     with two_nodes(folder, bucket) as cluster:
         if kind == "grow":
@@ -109,7 +134,13 @@ def kill_once(
 
 
 def kill_and_finish(
-    kind: str, moment: float, case: Case, output: str, folder: Path, draw: random.Random, cluster: Cluster | None
+    kind: str,
+    moment: float,
+    case: Case,
+    output: str,
+    folder: Path,
+    draw: random.Random,
+    cluster: Cluster | None,
 ) -> tuple[str, list[str]]:
     """Starts, kills at the moment, and starts again what does not go on by itself."""
     environment, log = cluster.environment if cluster else {}, folder / "log"
@@ -137,14 +168,17 @@ def kill_and_finish(
     return f"{line}, dev {read_result(output)[1]['score']:.3f}", faults + case.find_faults(output)
 
 
-def wait_for(kind: str, moment: float, job: Job, case: Case, output: str, cluster: Cluster | None) -> None:
-    """Returns when that share of the checkpoints is there, and something that trains; for a notice, seconds after the
-    start, before any usual checkpoint."""
+def wait_for(
+    kind: str, moment: float, job: Job, case: Case, output: str, cluster: Cluster | None
+) -> None:
+    """Returns when that share of the checkpoints is there, and something that trains; for a notice,
+    seconds after the start, before any usual checkpoint."""
     if kind == "preempt":
         wait(job, lambda: has_begun(output), every_s=0.2)
         time.sleep(moment * _NOTICE_S)
         return
-    share = 0.2 if kind == "grow" else 1.0  # half a minute goes by until Ray has seen a node that joined
+    # half a minute goes by until Ray has seen a node that joined
+    share = 0.2 if kind == "grow" else 1.0
     wait(job, lambda: reports(output) >= int(moment * share * case.evaluations()))
     wait(job, lambda: bool(actors(cluster.nodes[-1] if cluster else job)))
 
@@ -179,7 +213,9 @@ def grow(job: Job, output: str, cluster: Cluster) -> list[str]:
 
 
 def preempt(job: Job, output: str, cluster: Cluster) -> list[str]:
-    """The second node is killed when a notice has run out, and another one comes; what is wrong with the checkpoint."""
+    """The second node is killed when a notice has run out, and another one comes; what is wrong
+    with the checkpoint.
+    """
     cluster.announce_loss(_NOTICE_S)
     gone = time.monotonic() + _NOTICE_S
     cluster.add_node()
@@ -189,7 +225,11 @@ def preempt(job: Job, output: str, cluster: Cluster) -> list[str]:
     cluster.lose_node()
     if job.poll() is not None:
         return ["ended before the node was gone"]
-    return [] if step % LONG.checkpoint_steps else ["no checkpoint between the notice and the node's end"]
+    return (
+        []
+        if step % LONG.checkpoint_steps
+        else ["no checkpoint between the notice and the node's end"]
+    )
 
 
 def has_begun(output: str) -> bool:

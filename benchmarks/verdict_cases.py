@@ -1,4 +1,6 @@
-"""The data sets, models and trainings whose gain is known, by which preflight's verdicts are checked."""
+"""The data sets, models and trainings whose gain is known, by which preflight's verdicts are
+checked.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,8 @@ _DOCUMENTS = 1500
 class Case:
     """A data set with a base model and how it is trained.
 
-    `after` names the case whose trained model is the base; then `pairs` are others than those it was trained on.
+    `after` names the case whose trained model is the base; then `pairs` are others than those it
+    was trained on.
     """
 
     name: str
@@ -50,7 +53,15 @@ CASES = (
     Case("MedQuAD, at 384 alone", "medquad", "MiniLM", 1024, 128, (384,)),
     Case("MedQuAD's NHLBI pages", "nhlbi", "MiniLM", 1024, 128, batch_size=32),
     Case("MedQuAD's MedlinePlus pages", "medlineplus", "MiniLM", 1024, 128, batch_size=32),
-    Case("MedQuAD's MedlinePlus pages, at 384 alone", "medlineplus", "MiniLM", 1024, 128, (384,), batch_size=32),
+    Case(
+        "MedQuAD's MedlinePlus pages, at 384 alone",
+        "medlineplus",
+        "MiniLM",
+        1024,
+        128,
+        (384,),
+        batch_size=32,
+    ),
     Case("French codes and MedQuAD", "mixed", "e5-small", 1500, 128),
     Case("French codes and MedQuAD, at 384 alone", "mixed", "e5-small", 1500, 128, (384,)),
     Case("diseases", "diseases", "MiniLM", 1024, 64),
@@ -85,10 +96,14 @@ class Place:
             file = "*" if name == "medquad" else name
             tagged = {"tags": ["question_type", "source"]}
             source = {"path": f"{self.data}/medquad/{file}.jsonl", "columns": tagged, **english}
-        return prepare(SourceConfig.model_validate(source), SplitConfig(), f"{self.folder}/data/{name}")
+        return prepare(
+            SourceConfig.model_validate(source), SplitConfig(), f"{self.folder}/data/{name}"
+        )
 
     def key(self, case: Case) -> str:
-        """What the trained model and the measured scores hang on: other code may split the data set otherwise."""
+        """What the trained model and the measured scores hang on: other code may split the data set
+        otherwise.
+        """
         return f"{case.training}-{self.dataset(case.data).fingerprint}"
 
     def model(self, case: Case) -> str:
@@ -97,18 +112,32 @@ class Place:
             return self.trained(_earlier(case))
         cut = self.folder / "models" / f"{case.model}-{case.tokens}"
         if not cut.exists():
-            model = load_model(fetch_model(MODEL if case.model == "MiniLM" else self.e5), EncodingConfig(), "cpu")
+            model = load_model(
+                fetch_model(MODEL if case.model == "MiniLM" else self.e5), EncodingConfig(), "cpu"
+            )
             model.max_seq_length = case.tokens
             model.save_pretrained(str(cut), create_model_card=False)
         return str(cut)
 
     def material(self, case: Case) -> Material:
-        """What the training takes: the pairs, and the test queries that base and trained model are measured on."""
+        """What the training takes: the pairs, and the test queries that base and trained model are
+        measured on.
+        """
         dataset = self.dataset(case.data)
         drawn = TrainingConfig(dimensions=DIMENSIONS, dev_queries=1000, dev_documents=_DOCUMENTS)
         sample = draw_dev_sample(dataset, drawn, "test")
         base = self.model(case)
-        return Material(case.training, dataset, base, case.pairs, None, case.tokens, sample, self.folder, self.threads)
+        return Material(
+            case.training,
+            dataset,
+            base,
+            case.pairs,
+            None,
+            case.tokens,
+            sample,
+            self.folder,
+            self.threads,
+        )
 
     def trained(self, case: Case) -> str:
         """The model that training makes, from the folder if it is there."""
@@ -116,7 +145,9 @@ class Place:
         if not (output / "modules.json").exists():
             material = self.material(case)
             config = Ours({"batch_size": case.batch_size}).config(material, 0)
-            examples = write_pairs(material.dataset, self._pairs(case, material.dataset), f"{output}-examples")
+            examples = write_pairs(
+                material.dataset, self._pairs(case, material.dataset), f"{output}-examples"
+            )
             train(material.dataset, examples, material.model, str(output), config)
         return str(output)
 

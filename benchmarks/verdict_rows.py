@@ -1,4 +1,6 @@
-"""What preflight's verdicts are checked with: raw rows made from public files, and training pairs."""
+"""What preflight's verdicts are checked with: raw rows made from public files, and training
+pairs.
+"""
 
 import csv
 import gzip
@@ -24,7 +26,8 @@ Row = dict[str, str]  # query, document
 
 _CODES, _QUESTIONS = 2000, 3000  # rows of each kind in the mixed data set
 _DISEASES = 6000
-_WORDS = 15  # shorter descriptions are mostly made by a template: "Narcolepsy that occurs in sheep."
+# shorter descriptions are mostly made by a template: "Narcolepsy that occurs in sheep."
+_WORDS = 15
 
 
 def write_rows(name: str, data: Path, output: Path) -> str:
@@ -43,17 +46,31 @@ def write_pairs(dataset: Dataset, pairs: Sequence[Pair], uri: str) -> Examples:
     rows = []
     for pair in pairs:
         positive = {"positive_id": pair.positive_id, "positive": text[pair.positive_id]}
-        rows.append({"query_id": pair.query_id, "query": pair.query, **positive, "negative_ids": [], "negatives": []})
-    manifest = ExamplesManifest(origin=Origin(dataset=dataset.as_source), counts={"examples": len(rows)})
+        rows.append(
+            {
+                "query_id": pair.query_id,
+                "query": pair.query,
+                **positive,
+                "negative_ids": [],
+                "negatives": [],
+            }
+        )
+    manifest = ExamplesManifest(
+        origin=Origin(dataset=dataset.as_source), counts={"examples": len(rows)}
+    )
     with NewOutput(uri, fingerprint(rows)) as output:
         output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
         return Examples(uri, output.commit(manifest))
 
 
 def mix(data: Path) -> Iterator[Row]:
-    """Pairs of French questions for French and for English labels of ICD-10, and MedQuAD's in English."""
+    """Pairs of French questions for French and for English labels of ICD-10, and MedQuAD's in
+    English.
+    """
     english = dict(_read_english(data / "icd_10_v2019.xml"))
-    french = {row["code"]: row for row in _read_french(data / "cim10.csv.gz") if row["code"] in english}
+    french = {
+        row["code"]: row for row in _read_french(data / "cim10.csv.gz") if row["code"] in english
+    }
     codes = sorted(french, key=_hash)
     for code in codes[:_CODES]:
         yield {"query": french[code]["long"], "document": english[code]}
@@ -66,7 +83,9 @@ def mix(data: Path) -> Iterator[Row]:
 
 
 def describe_diseases(data: Path) -> Iterator[Row]:
-    """One name of each of some diseases of MONDO, with its description, in which this name does not stand."""
+    """One name of each of some diseases of MONDO, with its description, in which this name does not
+    stand.
+    """
     (path,) = data.glob("MONDO-ontology-*.json.zst")
     terms = json.load(pa.input_stream(str(path), compression="zstd"))
     written = 0
@@ -83,7 +102,9 @@ def describe_diseases(data: Path) -> Iterator[Row]:
 
 
 def shuffle_diseases(data: Path) -> Iterator[Row]:
-    """The same diseases, each with the description of the next: what a join by a wrong key gives."""
+    """The same diseases, each with the description of the next: what a join by a wrong key
+    gives.
+    """
     rows = list(describe_diseases(data))
     for row, other in zip(rows, [*rows[1:], rows[0]], strict=True):
         yield {"query": row["query"], "document": other["document"]}
@@ -107,5 +128,7 @@ def _read_french(path: Path) -> Iterator[Row]:
 def _read_english(path: Path) -> Iterator[tuple[str, str]]:
     """(code without its dot, label) of categories and subcategories."""
     text = path.read_text(encoding="utf-8-sig")
-    for code, label in re.findall(r"<name>([A-Z]\d\d(?:\.\d)?)</name>\s*<description>([^<]+)</description>", text):
+    for code, label in re.findall(
+        r"<name>([A-Z]\d\d(?:\.\d)?)</name>\s*<description>([^<]+)</description>", text
+    ):
         yield code.replace(".", ""), label

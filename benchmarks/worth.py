@@ -1,4 +1,6 @@
-"""What a way of training is worth: models ranked on one fixed sample, query by query, with paired intervals."""
+"""What a way of training is worth: models ranked on one fixed sample, query by query, with paired
+intervals.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +24,9 @@ def measure(sample: Sample, model: str, threads: int = 2) -> Scores:
 
 
 def mean_over_seeds(runs: Sequence[Scores]) -> Scores:
-    return {dimension: np.mean([run[dimension] for run in runs], axis=0) for dimension in DIMENSIONS}
+    return {
+        dimension: np.mean([run[dimension] for run in runs], axis=0) for dimension in DIMENSIONS
+    }
 
 
 def spread_of_seeds(runs: Sequence[Scores]) -> float:
@@ -38,12 +42,18 @@ def print_table(found: Mapping[str, Scores], groups: Sequence[str], ours: str = 
     """NDCG@10 of each way, then what `ours` adds to it, with 95% intervals."""
     print("\n| way | " + " | ".join(map(str, DIMENSIONS)) + " |\n|---|" + "---|" * len(DIMENSIONS))
     for name, scores in found.items():
-        print(f"| {name} | " + " | ".join(f"{scores[dimension].mean():.3f}" for dimension in DIMENSIONS) + " |")
+        print(
+            f"| {name} | "
+            + " | ".join(f"{scores[dimension].mean():.3f}" for dimension in DIMENSIONS)
+            + " |"
+        )
     for name, scores in found.items():
         if ours in found and name != ours:
             gains = [
                 compare(scores[dimension], found[ours][dimension], groups, samples=10_000, seed=0)
                 for dimension in DIMENSIONS
             ]
-            cells = " | ".join(f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" for gain in gains)
+            cells = " | ".join(
+                f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" for gain in gains
+            )
             print(f"| {ours} - {name} | {cells} |")

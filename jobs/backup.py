@@ -1,4 +1,6 @@
-"""Copy registered models with their tables, data sets, examples and runs to another place, each file by its hash."""
+"""Copy registered models with their tables, data sets, examples and runs to another place, each
+file by its hash.
+"""
 
 from collections.abc import Sequence
 
@@ -21,15 +23,19 @@ class BackupJob(Config):
     """Config of `medembed backup`; a second one to the same place copies only what is new."""
 
     to: OutputUri = Field(
-        description="folder, s3:// or gs:// of the backup; a new one, or an earlier one of this registry"
+        description="folder, s3:// or gs:// of the backup; a new one, or an earlier one of this "
+        "registry"
     )
     keep: int | None = Field(
         default=5,
         ge=1,
-        description="the newest versions, beside those with an alias as champion and previous; null: all",
+        description="the newest versions, beside those with an alias as champion and previous; "
+        "null: all",
     )
     tables: tuple[InputUri, ...] = Field(
-        default=(), description="embedding tables to copy at their newest version, beside those that versions name"
+        default=(),
+        description="embedding tables to copy at their newest version, beside those that "
+        "versions name",
     )
     registry: RegistryConfig = RegistryConfig()
 
@@ -38,13 +44,20 @@ def run(job: BackupJob) -> Summary:
     registry, name = open_registry(job.registry, on_cluster=is_submitted()), job.registry.model_name
     versions, aliases = all_versions(registry, name), registry.aliases(name)
     if not versions:
-        raise ServiceError(f"models:/{name}: no versions to back up; the jobs train and finetune register them.")
+        raise ServiceError(
+            f"models:/{name}: no versions to back up; the jobs train and finetune register them."
+        )
     chosen, to = select_kept(versions, aliases, job.keep), storage.absolute(job.to)
     runs = dict.fromkeys(find_worse(registry), (FILES,))  # as set_aside asks
-    manifest, backup = back_up(registry, chosen, aliases, to, [storage.absolute(uri) for uri in job.tables], runs)
+    manifest, backup = back_up(
+        registry, chosen, aliases, to, [storage.absolute(uri) for uri in job.tables], runs
+    )
     size = sum(copied.bytes for copied in manifest.copies.values())
     lines = [f"cannot be read now, and not backed up: {line}" for line in backup.gone]
-    lines += [f"cannot be read now; what an earlier backup has of it stays: {line}" for line in backup.held]
+    lines += [
+        f"cannot be read now; what an earlier backup has of it stays: {line}"
+        for line in backup.held
+    ]
     lines.append(
         f"{without_passwords(to)}: {len(manifest.versions)} versions of models:/{name} in "
         f"{len(manifest.copies):,} files, {size / 2**20:,.1f} MiB; {backup.copied:,} files, "
@@ -58,8 +71,14 @@ def run(job: BackupJob) -> Summary:
         "gone": len(backup.gone),
         "held": len(backup.held),
     }
-    return {"output": to, "versions": sorted(manifest.versions, key=int), "counts": counts, "gone": backup.gone,
-            "held": backup.held, "lines": lines}  # fmt: skip
+    return {
+        "output": to,
+        "versions": sorted(manifest.versions, key=int),
+        "counts": counts,
+        "gone": backup.gone,
+        "held": backup.held,
+        "lines": lines,
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,22 +11,33 @@ from medembed.uris import list_uris
 
 
 def check_outputs(config: Config) -> None:
-    """Raises ConfigError if an output on this machine's disk cannot be a folder that this user writes to."""
+    """Raises ConfigError if an output on this machine's disk cannot be a folder that this user
+    writes to.
+    """
     for key, role, uri in list_uris(config):
         if role != "output" or not storage.is_local(uri):
             continue
         place = storage.local_path(uri)
         there = next(each for each in (place, *place.parents) if each.exists())
         if not there.is_dir():
-            raise ConfigError(f"{key}: {there} is a file, expected a folder or a new one; choose another {key}.")
+            raise ConfigError(
+                f"{key}: {there} is a file, expected a folder or a new one; choose another {key}."
+            )
         if not os.access(there, os.W_OK):
-            raise ConfigError(f"{key}: {there} cannot be written to; choose another {key}, or change its permissions.")
+            raise ConfigError(
+                f"{key}: {there} cannot be written to; choose another {key}, or change its "
+                "permissions."
+            )
 
 
-def check_room(encoding: EncodingConfig | None = None, training: TrainingConfig | None = None) -> None:
-    """Raises ConfigError if this machine's own Ray lacks the CPUs or GPUs of the workers: they would wait for ever.
+def check_room(
+    encoding: EncodingConfig | None = None, training: TrainingConfig | None = None
+) -> None:
+    """Raises ConfigError if this machine's own Ray lacks the CPUs or GPUs of the workers: they
+    would wait for ever.
 
-    Of encoding one worker must have room, of training the fewest. A cluster may grow, and is not asked.
+    Of encoding one worker must have room, of training the fewest. A cluster may grow, and is not
+    asked.
     """
     if os.environ.get("RAY_ADDRESS"):
         return
@@ -43,7 +54,8 @@ def _check(name: str, workers: int, cpus: float, gpus: float) -> None:
     have = ray.cluster_resources()
     if workers * cpus > have.get("CPU", 0) or workers * gpus > have.get("GPU", 0):
         raise ConfigError(
-            f"{name}: {workers} workers with {cpus:g} CPUs and {gpus:g} GPUs each, but this machine has room for "
-            f"{have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs; lower {name}.workers or what each takes, "
-            "or set RAY_ADDRESS to a cluster that has them."
+            f"{name}: {workers} workers with {cpus:g} CPUs and {gpus:g} GPUs each, but this "
+            f"machine has room for {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs; "
+            f"lower {name}.workers or what each takes, or set RAY_ADDRESS to a cluster that has "
+            "them."
         )

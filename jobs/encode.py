@@ -1,4 +1,6 @@
-"""Encode a corpus with a model into an embedding table: a data set, or files of your own with id and text."""
+"""Encode a corpus with a model into an embedding table: a data set, or files of your own with id
+and text.
+"""
 
 import time
 from collections.abc import Sequence
@@ -29,19 +31,23 @@ class EncodeJob(Config):
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
     data: InputUri = Field(
-        description="data set made by `medembed prepare`, or a file, folder or pattern of JSON lines, CSV or Parquet "
-        "with id and text"
+        description="data set made by `medembed prepare`, or a file, folder or pattern of JSON "
+        "lines, CSV or Parquet with id and text"
     )
     output: OutputUri = Field(
-        description="URI of the embedding table, e.g. table.lance; {key} becomes the encoder's fingerprint"
+        description="URI of the embedding table, e.g. table.lance; {key} becomes the encoder's "
+        "fingerprint"
     )
     storage: Storage | None = Field(
         default=None,
-        description="numbers that a new table keeps: float32, float16 (half the space), or int8 (a quarter; ranges are "
-        "measured once and stored); null: as the table is, float32 for a new one",
+        description="numbers that a new table keeps: float32, float16 (half the space), or int8 "
+        "(a quarter; ranges are measured once and stored); null: as the table is, float32 for a "
+        "new one",
     )
     dimensions: int | None = Field(
-        default=None, ge=1, description="trained dimension that a new table keeps of each vector; null: all"
+        default=None,
+        ge=1,
+        description="trained dimension that a new table keeps of each vector; null: all",
     )
     columns: TextColumns = TextColumns()
     encoding: EncodingConfig = EncodingConfig()
@@ -59,9 +65,14 @@ def run(job: EncodeJob, copies: list[str] | None = None) -> Summary:
         copies.append(scratch)
     with open_corpus(storage.absolute(job.data), job.columns, scratch) as corpus:
         found = update_table(
-            corpus.files, corpus.fingerprint, model, output, job.encoding,
-            storage_type=job.storage, dimensions=job.dimensions,
-        )  # fmt: skip
+            corpus.files,
+            corpus.fingerprint,
+            model,
+            output,
+            job.encoding,
+            storage_type=job.storage,
+            dimensions=job.dimensions,
+        )
     return {
         "output": found.table.uri,
         "corpus": corpus.counts,

@@ -1,4 +1,6 @@
-"""Erase documents and queries from data, tables, examples, reports and backups; name the models trained on them."""
+"""Erase documents and queries from data, tables, examples, reports and backups; name the models
+trained on them.
+"""
 
 from collections.abc import Sequence
 
@@ -18,18 +20,24 @@ class EraseJob(Config):
     """Config of `medembed erase`; interrupted, the same command goes on."""
 
     document_ids: tuple[str, ...] = Field(
-        default=(), description="documents to erase, all chunks of each; quote an id that has a comma or #"
+        default=(),
+        description="documents to erase, all chunks of each; quote an id that has a comma or #",
     )
-    document_ids_file: InputUri | None = Field(default=None, description="the same from a file, one id a line")
+    document_ids_file: InputUri | None = Field(
+        default=None, description="the same from a file, one id a line"
+    )
     query_ids: tuple[str, ...] = Field(
-        default=(), description="queries to erase; those that lose their last positive go by themselves"
+        default=(),
+        description="queries to erase; those that lose their last positive go by themselves",
     )
     places: tuple[InputUri, ...] = Field(
         default=(),
-        description="folders to search for all that holds rows, beside what registered versions and their runs name, "
-        "and the outputs of those runs",
+        description="folders to search for all that holds rows, beside what registered versions "
+        "and their runs name, and the outputs of those runs",
     )
-    backups: tuple[InputUri, ...] = Field(default=(), description="folders made by `medembed backup` to erase from too")
+    backups: tuple[InputUri, ...] = Field(
+        default=(), description="folders made by `medembed backup` to erase from too"
+    )
     dry_run: bool = Field(default=True, description="only count; false erases, for good")
     registry: RegistryConfig = RegistryConfig()
 
@@ -37,9 +45,14 @@ class EraseJob(Config):
 def run(job: EraseJob) -> Summary:
     wanted = Wanted(frozenset(read_ids(job)), frozenset(job.query_ids))
     if not wanted.documents and not wanted.queries:
-        raise ConfigError("document_ids: missing; give document_ids=[...], document_ids_file=... or query_ids=[...].")
+        raise ConfigError(
+            "document_ids: missing; give document_ids=[...], document_ids_file=... or "
+            "query_ids=[...]."
+        )
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    places, backups = ([storage.absolute(uri) for uri in uris] for uris in (job.places, job.backups))
+    places, backups = (
+        [storage.absolute(uri) for uri in uris] for uris in (job.places, job.backups)
+    )
     eraser = Eraser(wanted, registry, places, backups)
     found = eraser.report()
     if not job.dry_run:
@@ -49,21 +62,29 @@ def run(job: EraseJob) -> Summary:
     lines += [f"not searched: {line}" for line in found.unsearched]
     named = len(wanted.documents | wanted.queries)
     lines.append(
-        f"{found.rows:,} rows {verb} in {len(found.counts):,} places, of {found.places:,} searched; "
-        f"{found.nowhere:,} of {named:,} ids were found nowhere"
+        f"{found.rows:,} rows {verb} in {len(found.counts):,} places, of {found.places:,} "
+        f"searched; {found.nowhere:,} of {named:,} ids were found nowhere"
     )
     if found.deleted:
         lines.append(
-            f"{'to be ' if job.dry_run else ''}deleted whole, as their jobs make them again: {', '.join(found.deleted)}"
+            f"{'to be ' if job.dry_run else ''}deleted whole, as their jobs make them again: "
+            f"{', '.join(found.deleted)}"
         )
     if found.models:
-        lines.append(f"trained on erased rows, now or before: {', '.join(found.models)}: retrain or delete them")
+        lines.append(
+            f"trained on erased rows, now or before: {', '.join(found.models)}: retrain or "
+            "delete them"
+        )
     if found.descendants:
-        lines.append(f"descends from such a model: {', '.join(found.descendants)}: retrain or delete these too")
+        lines.append(
+            f"descends from such a model: {', '.join(found.descendants)}: retrain or delete "
+            "these too"
+        )
     if found.tables:
         lines.append(
-            f"of {len(found.tables):,} tables only a new version {'will be' if job.dry_run else 'is'} left: servers of "
-            "them must then be deployed anew, as they name one that is gone"
+            f"of {len(found.tables):,} tables only a new version "
+            f"{'will be' if job.dry_run else 'is'} left: servers of them must then be deployed "
+            "anew, as they name one that is gone"
         )
     if job.dry_run:
         lines.append("nothing has changed; dry_run=false erases for good")

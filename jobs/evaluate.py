@@ -1,4 +1,6 @@
-"""Measure a model on a data set or BEIR folder at every dimension, beside any number of others; report in HTML."""
+"""Measure a model on a data set or BEIR folder at every dimension, beside any number of others;
+report in HTML.
+"""
 
 from collections.abc import Sequence
 
@@ -41,7 +43,9 @@ class MeasureJob(EvaluationConfig):
     model: ModelUri = Field(
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
-    data: InputUri = Field(description="data set made by `medembed prepare`, or a BEIR folder, taken as it is")
+    data: InputUri = Field(
+        description="data set made by `medembed prepare`, or a BEIR folder, taken as it is"
+    )
     output: OutputUri = Field(description="folder for metrics.json, report.html, plots and tables")
     encoding: EncodingConfig = EncodingConfig()
     registry: RegistryConfig = RegistryConfig()
@@ -49,14 +53,18 @@ class MeasureJob(EvaluationConfig):
     @property
     def evaluation(self) -> EvaluationConfig:
         """What is measured, without what is compared and where."""
-        return EvaluationConfig(**{name: getattr(self, name) for name in EvaluationConfig.model_fields})
+        return EvaluationConfig(
+            **{name: getattr(self, name) for name in EvaluationConfig.model_fields}
+        )
 
 
 class EvaluateJob(MeasureJob):
     """Config of `medembed evaluate`."""
 
     baseline: ModelUri | tuple[ModelUri, ...] = Field(
-        default=(), description="models to compare with, one or a list; at the same dimensions, and at their full width"
+        default=(),
+        description="models to compare with, one or a list; at the same dimensions, and at their "
+        "full width",
     )
     bm25: bool = Field(default=False, description="compare with BM25 too: what words alone find")
     retention: RetentionConfig = RetentionConfig()
@@ -71,7 +79,8 @@ def run(job: EvaluateJob) -> Summary:
     output = storage.absolute(job.output)
     references = (job.model, *job.baselines)
     dataset, models = open_inputs(job, references, bm25=job.bm25)
-    given = job.retention.model_copy(update={"made": False})  # one made of what is measured on says nothing new
+    # one made of what is measured on says nothing new
+    given = job.retention.model_copy(update={"made": False})
     sets = open_retention(given, output, dataset, models[0])
     contenders = enter_models(job, references, models, dataset)
     found = compare_models(
@@ -87,26 +96,37 @@ def run(job: EvaluateJob) -> Summary:
     )
     found.write(output)
     run_id = _log(registry, job, dataset, found)
-    lines = [*_tables(found), *format_retention(found.page.retention), f"report: {storage.join(output, 'report.html')}"]
+    lines = [
+        *_tables(found),
+        *format_retention(found.page.retention),
+        f"report: {storage.join(output, 'report.html')}",
+    ]
     lines.append(f"MLflow: {without_passwords(registry.tracking_uri)}, run {run_id}")
     return {
         "output": output,
         "dataset": {"fingerprint": dataset.fingerprint, "counts": dataset.manifest.counts},
         "measured": found.measured,
-        "evaluations": {one.name: {"uri": one.uri, "encoder": one.encoder} for one in found.evaluations},
+        "evaluations": {
+            one.name: {"uri": one.uri, "encoder": one.encoder} for one in found.evaluations
+        },
         "run_id": run_id,
         **found.numbers,
         "lines": lines,
     }
 
 
-def open_inputs(job: MeasureJob, references: Sequence[str], *, bm25: bool = False) -> tuple[Dataset, list[str]]:
+def open_inputs(
+    job: MeasureJob, references: Sequence[str], *, bm25: bool = False
+) -> tuple[Dataset, list[str]]:
     """(the data set, the models by references that workers can load).
 
     What is wrong with models or data is found out here, before anything is encoded.
     """
     check_room(job.encoding)
-    models = [resolve_model(reference, job.registry, on_cluster=is_on_cluster()) for reference in references]
+    models = [
+        resolve_model(reference, job.registry, on_cluster=is_on_cluster())
+        for reference in references
+    ]
     check_request(job.evaluation, models)
     output = storage.absolute(job.output)
     dataset = open_collection(storage.absolute(job.data), storage.join(output, "data", "{key}"))
@@ -117,7 +137,9 @@ def open_inputs(job: MeasureJob, references: Sequence[str], *, bm25: bool = Fals
 def enter_models(
     job: MeasureJob, references: Sequence[str], models: Sequence[str], dataset: Dataset
 ) -> list[Contender]:
-    """The models, which people call by these references, with their embedding tables, found again if they are made."""
+    """The models, which people call by these references, with their embedding tables, found again
+    if they are made.
+    """
     output = storage.absolute(job.output)
     named = zip(name_models(references), models, strict=True)
     return [enter(dataset, name, model, output, job.encoding) for name, model in named]
@@ -145,7 +167,10 @@ def _tables(found: SideBySide) -> list[str]:
 
 
 def _facts(contenders: Sequence[Contender]) -> list[tuple[str, str]]:
-    return [(f"model {one.name}", f"{without_passwords(one.model)} ({one.table.info.encoder})") for one in contenders]
+    return [
+        (f"model {one.name}", f"{without_passwords(one.model)} ({one.table.info.encoder})")
+        for one in contenders
+    ]
 
 
 def _log(registry: Registry, job: EvaluateJob, dataset: Dataset, found: SideBySide) -> str:
@@ -159,10 +184,17 @@ def _log(registry: Registry, job: EvaluateJob, dataset: Dataset, found: SideBySi
         evaluation=fingerprint([config, [one.uri for one in found.evaluations]]),
     )
     tags = lineage.to_tags()
-    params = {"model": job.model, "data": job.data, "baseline": ", ".join(job.baselines), "split": job.split}
+    params = {
+        "model": job.model,
+        "data": job.data,
+        "baseline": ", ".join(job.baselines),
+        "split": job.split,
+    }
     safe = {name: without_passwords(str(value)) for name, value in params.items()}
     files = {**found.files, "config.yaml": config}
-    return registry.find_run(tags) or registry.log_run(params=safe, metrics=found.metrics, tags=tags, artifacts=files)
+    return registry.find_run(tags) or registry.log_run(
+        params=safe, metrics=found.metrics, tags=tags, artifacts=files
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,11 +1,13 @@
-"""Has a private Ray start without processes that nobody asks on a Ray of one machine: they cost memory and CPU time.
-And its node and its dashboard start side by side: Ray would wait for the one before it begins with the other.
+"""Has a private Ray start without processes that nobody asks on a Ray of one machine: they cost
+memory and CPU time. And its node and its dashboard start side by side: Ray would wait for the one
+before it begins with the other.
 
-Ray has no setting for them. What is replaced here, for as long as `ray.init` takes, was read in Ray 2.60:
-`Node.start_monitor` starts an autoscaler, which has no nodes to add. `Node.start_log_monitor` starts a process that
-reads what workers print, for a driver that was told not to show it. The dashboard loads a process for each of ten
-modules; deployments need two of them. `Node.start_head_processes` calls `start_api_server`, which waits for the
-dashboard, and after it comes `start_ray_processes`, which starts the node and waits for nothing.
+Ray has no setting for them. What is replaced here, for as long as `ray.init` takes, was read in Ray
+2.60: `Node.start_monitor` starts an autoscaler, which has no nodes to add. `Node.start_log_monitor`
+starts a process that reads what workers print, for a driver that was told not to show it. The
+dashboard loads a process for each of ten modules; deployments need two of them.
+`Node.start_head_processes` calls `start_api_server`, which waits for the dashboard, and after it
+comes `start_ray_processes`, which starts the node and waits for nothing.
 """
 
 from collections.abc import Iterator
@@ -18,7 +20,9 @@ _MODULES = ("ServeHead", "JobHead")  # deployments, and the version that a clien
 
 @contextmanager
 def few_processes() -> Iterator[None]:
-    """Leave these processes out of a Ray that is started meanwhile, and start its node before its dashboard."""
+    """Leave these processes out of a Ray that is started meanwhile, and start its node before its
+    dashboard.
+    """
     from ray._private import services
     from ray._private.node import Node
 
@@ -27,7 +31,9 @@ def few_processes() -> Iterator[None]:
     dashboards: list[dict[str, Any]] = []
 
     def start(command: list[str], process_type: str, *arguments: Any, **options: Any) -> Any:
-        return own_start(_with_few_modules(command, process_type), process_type, *arguments, **options)
+        return own_start(
+            _with_few_modules(command, process_type), process_type, *arguments, **options
+        )
 
     def start_both(node: Any) -> None:
         # In this thread, as the kernel ends the dashboard with the thread that started it.

@@ -1,4 +1,6 @@
-"""Do the whole loop: prepare, encode, measure, mine, train, measure again, register, promote if better."""
+"""Do the whole loop: prepare, encode, measure, mine, train, measure again, register, promote if
+better.
+"""
 
 from collections.abc import Sequence
 
@@ -24,7 +26,11 @@ class FinetuneJob(FinetuneConfig):
 
 def run(job: FinetuneJob) -> Summary:
     result, registry = run_loop(job)
-    return {"output": storage.absolute(job.output), **summarize(result), "lines": result_lines(result, registry)}
+    return {
+        "output": storage.absolute(job.output),
+        **summarize(result),
+        "lines": result_lines(result, registry),
+    }
 
 
 def run_loop(job: FinetuneConfig) -> tuple[Finetuned, Registry]:

@@ -1,7 +1,9 @@
-"""Keeps what Ray prints of its own accord from the screen: "(raylet) A worker died ..." and the like.
+"""Keeps what Ray prints of its own accord from the screen: "(raylet) A worker died ..." and the
+like.
 
-Ray's driver has a thread that prints such messages of its processes on standard output; no setting stops it (read in
-Ray 2.60, `ray._private.worker.listen_error_messages`). What goes wrong for a job is raised there anyway.
+Ray's driver has a thread that prints such messages of its processes on standard output; no setting
+stops it (read in Ray 2.60, `ray._private.worker.listen_error_messages`). What goes wrong for a job
+is raised there anyway.
 """
 
 import logging

@@ -1,4 +1,6 @@
-"""Print where a model, table or endpoint comes from: data set, mined examples, run, checkpoint, table, deployment."""
+"""Print where a model, table or endpoint comes from: data set, mined examples, run, checkpoint,
+table, deployment.
+"""
 
 import itertools
 import sys
@@ -19,10 +21,13 @@ class LineageJob(Config):
     """Config of `medembed lineage`; it writes nothing."""
 
     of: InputUri = Field(
-        description="models:/<name>@<alias> or models:/<name>/<version>, an embedding table's URI, a checkpoint's "
-        "folder, or a server's http:// URL; may stand alone in front: medembed lineage models:/medembed@champion"
+        description="models:/<name>@<alias> or models:/<name>/<version>, an embedding table's "
+        "URI, a checkpoint's folder, or a server's http:// URL; may stand alone in front: "
+        "medembed lineage models:/medembed@champion"
     )
-    depth: int | None = Field(default=None, ge=1, description="models to show, each trained from the next; null: all")
+    depth: int | None = Field(
+        default=None, ge=1, description="models to show, each trained from the next; null: all"
+    )
     registry: RegistryConfig = RegistryConfig()
 
 
@@ -33,7 +38,10 @@ def run(job: LineageJob) -> Summary:
         name = link.version.name if link.version else job.registry.model_name
         most = None if job.depth is None else job.depth + 1
         chain = list(itertools.islice(Chains(registry, name).trace(link), most))
-        lines += ["", *draw(chain[: job.depth], is_cut=job.depth is not None and len(chain) > job.depth)]
+        lines += [
+            "",
+            *draw(chain[: job.depth], is_cut=job.depth is not None and len(chain) > job.depth),
+        ]
     return {"lines": [*found.lines, *lines[0 if found.lines else 1 :]]}
 
 

@@ -28,8 +28,12 @@ class MineJob(Config):
         description="folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
     )
     data: InputUri = Field(description="data set made by `medembed prepare`")
-    table: OutputUri = Field(description="embedding table of the corpus by this model; made if it is not there")
-    output: OutputUri = Field(description="folder of the examples; {key} in it becomes the fingerprint of their inputs")
+    table: OutputUri = Field(
+        description="embedding table of the corpus by this model; made if it is not there"
+    )
+    output: OutputUri = Field(
+        description="folder of the examples; {key} in it becomes the fingerprint of their inputs"
+    )
     mining: MiningConfig = MiningConfig()
     encoding: EncodingConfig = EncodingConfig()
     registry: RegistryConfig = RegistryConfig()

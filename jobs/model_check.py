@@ -1,4 +1,6 @@
-"""Looks at the models that a config names before Ray starts, so that a damaged one costs a second."""
+"""Looks at the models that a config names before Ray starts, so that a damaged one costs a
+second.
+"""
 
 import os
 
@@ -14,7 +16,8 @@ from medembed.uris import list_models
 def check_models(config: Config) -> None:
     """Raises a MedEmbedError that names the key of a model that is not there, or not whole.
 
-    A model on an object store is looked at when its job fetches it; so is one in the registry of a cluster.
+    A model on an object store is looked at when its job fetches it; so is one in the registry of a
+    cluster.
     """
     registry = getattr(config, "registry", None)
     for key, reference in list_models(config):

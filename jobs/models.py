@@ -1,4 +1,6 @@
-"""List the versions of a registered model: when each was made, its aliases, its scores on the dev sample."""
+"""List the versions of a registered model: when each was made, its aliases, its scores on the dev
+sample.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,17 +35,25 @@ def show(name: str, listed: Sequence[Listed], aliases: Mapping[str, str]) -> Ite
         return
     yield "version   made               aliases              dev sample"
     for one in listed:
-        named = ", ".join(sorted(alias for alias, version in aliases.items() if version == one.version.version))
-        line = f"{one.version.version:>7}   {one.made:%Y-%m-%d %H:%M}   {named:<20} {_scores(one.metrics)}"
+        named = ", ".join(
+            sorted(alias for alias, version in aliases.items() if version == one.version.version)
+        )
+        line = (
+            f"{one.version.version:>7}   {one.made:%Y-%m-%d %H:%M}   {named:<20} "
+            f"{_scores(one.metrics)}"
+        )
         yield line.rstrip()
 
 
 def _scores(metrics: Mapping[str, float]) -> str:
     """ "ndcg_10 at 384: 0.633, at 64: 0.634", of the dev sample."""
     found = sorted(
-        ((match["metric"], -int(match["dimension"]), value) for key, value in metrics.items()
-         if (match := _DEV.fullmatch(key))),
-    )  # fmt: skip
+        (
+            (match["metric"], -int(match["dimension"]), value)
+            for key, value in metrics.items()
+            if (match := _DEV.fullmatch(key))
+        )
+    )
     parts = {metric: [] for metric, _, _ in found}  # type: dict[str, list[str]]
     for metric, dimension, value in found:
         parts[metric].append(f"{-dimension}: {value:.3f}")

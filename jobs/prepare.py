@@ -20,9 +20,12 @@ class PrepareJob(Config):
     source: SourceConfig
     splits: SplitConfig = SplitConfig()
     tokenizer: ModelUri | None = Field(
-        default=None, description="model by whose tokens lengths are counted in the manifest; null: by words"
+        default=None,
+        description="model by whose tokens lengths are counted in the manifest; null: by words",
     )
-    output: OutputUri = Field(description="folder of the data set; {key} in it becomes the fingerprint of its inputs")
+    output: OutputUri = Field(
+        description="folder of the data set; {key} in it becomes the fingerprint of its inputs"
+    )
 
 
 def run(job: PrepareJob) -> Summary:
@@ -36,7 +39,9 @@ def run(job: PrepareJob) -> Summary:
 
 
 def _ray(job: PrepareJob) -> Ray:
-    """A source of one part is read by this process alone; a missing source is found out before Ray starts."""
+    """A source of one part is read by this process alone; a missing source is found out before Ray
+    starts.
+    """
     return "any" if check_source(job.source, job.splits) > 1 else "none"
 
 

@@ -1,7 +1,8 @@
-"""A Ray of this job's own: its folder, its token, and the switches that keep it on this machine and quiet.
+"""A Ray of this job's own: its folder, its token, and the switches that keep it on this machine and
+quiet.
 
-Ray reads most of these switches when it is imported. So no module of `jobs` imports Ray, directly or through others,
-when it is imported itself, and `private_ray` sets them before anything does.
+Ray reads most of these switches when it is imported. So no module of `jobs` imports Ray, directly
+or through others, when it is imported itself, and `private_ray` sets them before anything does.
 """
 
 import fcntl
@@ -20,16 +21,19 @@ PREFIX = "medembed-ray-"
 _ROOT = Path("/tmp")  # short: Ray puts socket paths below it
 _LOCK = "alive"  # a file that the job has locked as long as it lives, however it ends
 _SETTLES_S = 60.0  # after which a new folder has its lock, and a dead job's processes have ended
-# Quiet workers: the job's own lines say what is going on. Nobody takes this machine away as a cloud takes spot nodes,
-# and the actor that watches for it costs each training a process (two seconds of CPU time).
+# Quiet workers: the job's own lines say what is going on. Nobody takes this machine away as a cloud
+# takes spot nodes, and the actor that watches for it costs each training a process (two seconds of
+# CPU time).
 _SWITCHES = {
     "RAY_AUTH_MODE": "token",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_worker_maximum_startup_concurrency": str(max(8, os.cpu_count() or 1)),  # it warns at four times as many
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # to Ray: a node of its own, which listens on 127.0.0.1 alone
+    # it warns at four times as many
+    "RAY_worker_maximum_startup_concurrency": str(max(8, os.cpu_count() or 1)),
+    # to Ray: a node of its own, which listens on 127.0.0.1 alone
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
 if sys.platform == "linux":  # workers of a training meet on loopback, too
     _SWITCHES |= {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
@@ -45,7 +49,8 @@ def no_more(_: str) -> Environment:
 def private_ray(more: Callable[[str], Environment] = no_more) -> Iterator[None]:
     """Sets the environment of a private Ray, which has a folder until the `with` block ends.
 
-    `more` gives further switches, for that folder. What dead jobs of this user left is removed first.
+    `more` gives further switches, for that folder. What dead jobs of this user left is removed
+    first.
     """
     remove_dead()
     scratch = tempfile.mkdtemp(prefix=PREFIX, dir=_ROOT)
@@ -72,13 +77,16 @@ def remove_dead(root: Path = _ROOT, settles_s: float = _SETTLES_S) -> list[Path]
 
 
 def _is_dead(folder: Path, settles_s: float) -> bool:
-    """Whether it is a folder of this user's, no link, old enough, with a file in it that was locked and is no more."""
+    """Whether it is a folder of this user's, no link, old enough, with a file in it that was locked
+    and is no more.
+    """
     try:
         status = folder.lstat()
         is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
         if not is_ours or time.time() - status.st_mtime < settles_s:
             return False
-        with open(folder / _LOCK, "r+") as lock:  # which is there: without it, nobody can say that the job is dead
+        # which is there: without it, nobody can say that the job is dead
+        with open(folder / _LOCK, "r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # it lives, has no such file, or is gone meanwhile
         return False

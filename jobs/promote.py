@@ -22,9 +22,12 @@ class PromoteJob(Config):
     model: str = Field(description="models:/<name>/<version> or models:/<name>@<alias>")
     force: bool = Field(
         default=False,
-        description="promote a candidate too that its retraining refused, or compared with another champion",
+        description="promote a candidate too that its retraining refused, or compared with "
+        "another champion",
     )
-    reason: str | None = Field(default=None, min_length=3, description="why it was forced, kept with the version")
+    reason: str | None = Field(
+        default=None, min_length=3, description="why it was forced, kept with the version"
+    )
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
 
@@ -38,7 +41,9 @@ class PromoteJob(Config):
 def run(job: PromoteJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
     version = registry.resolve(job.model)
-    seen = read_champion(registry, version.name) if job.force else check_candidate(registry, version)
+    seen = (
+        read_champion(registry, version.name) if job.force else check_candidate(registry, version)
+    )
     lines = replace_champion(registry, version, job.serving, seen)
     if job.reason is not None:
         set_tags(registry, version, Lineage(reason=job.reason))

@@ -1,4 +1,6 @@
-"""Remove registered versions that are past keeping, with checkpoints, tables and evaluations that only they need."""
+"""Remove registered versions that are past keeping, with checkpoints, tables and evaluations that
+only they need.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,21 +21,31 @@ class PruneJob(Config):
     keep: int = Field(
         default=5,
         ge=1,
-        description="the newest versions stay, beside those with an alias as champion and previous, and their parents",
+        description="the newest versions stay, beside those with an alias as champion and "
+        "previous, and their parents",
     )
     keep_versions: tuple[int, ...] = Field(
-        default=(), description="numbers of versions that stay too, as of those that a server was deployed with"
+        default=(),
+        description="numbers of versions that stay too, as of those that a server was deployed "
+        "with",
     )
     places: tuple[InputUri, ...] = Field(
-        default=(), description="folders to search for evaluations, beside those that lie next to the checkpoints"
+        default=(),
+        description="folders to search for evaluations, beside those that lie next to the "
+        "checkpoints",
     )
-    dry_run: bool = Field(default=True, description="only say what would go; false removes it, for good")
+    dry_run: bool = Field(
+        default=True, description="only say what would go; false removes it, for good"
+    )
     registry: RegistryConfig = RegistryConfig()
 
 
 def run(job: PruneJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    places, numbers = [storage.absolute(uri) for uri in job.places], [str(one) for one in job.keep_versions]
+    places, numbers = (
+        [storage.absolute(uri) for uri in job.places],
+        [str(one) for one in job.keep_versions],
+    )
     kept, leaving = find_leaving(registry, job.keep, places, numbers)
     stayed = [] if job.dry_run else remove_versions(registry, leaving)
     gone = [one for one in leaving if name_of(one.version) not in stayed]
@@ -41,7 +53,9 @@ def run(job: PruneJob) -> Summary:
     verb = "would go" if job.dry_run else "removed"
     lines = [line for one in gone for line in show(one)]
     lines += [f"{name} has been given an alias meanwhile: it stays" for name in stayed]
-    lines.append(f"{len(gone)} versions {verb}, {size / 2**20:,.1f} MiB; {len(kept) + len(stayed)} stay")
+    lines.append(
+        f"{len(gone)} versions {verb}, {size / 2**20:,.1f} MiB; {len(kept) + len(stayed)} stay"
+    )
     if job.dry_run and gone:
         lines.append("nothing has changed; dry_run=false removes them for good")
     return {"versions": [name_of(one.version) for one in gone], "bytes": size, "lines": lines}

@@ -1,4 +1,6 @@
-"""Recommend a dimension for each use (best, balanced, light, fastest) from measured quality, bytes and search time."""
+"""Recommend a dimension for each use (best, balanced, light, fastest) from measured quality, bytes
+and search time.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -28,7 +30,9 @@ logger = logging.getLogger(__name__)
 
 
 class RecommendJob(MeasureJob):
-    """Config of `medembed recommend`: what `medembed evaluate` measures, and what each use may give up."""
+    """Config of `medembed recommend`: what `medembed evaluate` measures, and what each use may give
+    up.
+    """
 
     recommend: RecommendConfig = RecommendConfig()
 
@@ -44,10 +48,14 @@ def run(job: RecommendJob) -> Summary:
     found = evaluate(dataset, one.table, one.model, place, config, job.encoding, name=one.name)
     vectors = one.table.head(settings.search_vectors)
     logger.info("timing exact search among %d documents, one query at a time", len(vectors))
-    times = measure_search(vectors, vectors[: settings.search_queries], found.dimensions, repeats=settings.repeats)
+    times = measure_search(
+        vectors, vectors[: settings.search_queries], found.dimensions, repeats=settings.repeats
+    )
     options = weigh(found, times, config)
     choices = choose(options, settings)
-    objective = label(principal_metrics([name for row in found.metrics.values() for name in row])[0])
+    objective = label(
+        principal_metrics([name for row in found.metrics.values() for name in row])[0]
+    )
     plot = draw_tradeoff(options, choices, objective=objective)
     output = storage.join(output, "recommendation")  # beside what `evaluate` wrote, not over it
     storage.write_bytes(storage.join(output, "tradeoff.png"), plot)
@@ -69,7 +77,10 @@ def run(job: RecommendJob) -> Summary:
         "encoder": found.encoder,
         "objective": objective,
         "options": [asdict(option) for option in options],
-        "choices": {choice.use: {"dimension": choice.option.dimension, "why": choice.reason} for choice in choices},
+        "choices": {
+            choice.use: {"dimension": choice.option.dimension, "why": choice.reason}
+            for choice in choices
+        },
         "searched": len(vectors),
         "run_id": run_id,
         "lines": [

@@ -1,4 +1,6 @@
-"""Bring a backup to a new place and register its models, with their numbers and aliases, in an empty registry."""
+"""Bring a backup to a new place and register its models, with their numbers and aliases, in an
+empty registry.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,18 +20,26 @@ class RestoreJob(Config):
     """Config of `medembed restore`; interrupted, the same command goes on."""
 
     backup: InputUri = Field(description="folder made by `medembed backup`")
-    output: OutputUri = Field(description="folder, s3:// or gs:// for models, tables, data sets and examples")
+    output: OutputUri = Field(
+        description="folder, s3:// or gs:// for models, tables, data sets and examples"
+    )
     registry: RegistryConfig = RegistryConfig()
 
 
 def run(job: RestoreJob) -> Summary:
-    registry, output = open_registry(job.registry, on_cluster=is_submitted()), storage.absolute(job.output)
+    registry, output = (
+        open_registry(job.registry, on_cluster=is_submitted()),
+        storage.absolute(job.output),
+    )
     done = restore(storage.absolute(job.backup), output, registry)
     name = job.registry.model_name
-    aliases = ", ".join(f"@{alias} is {number}" for alias, number in sorted(registry.aliases(name).items()))
+    aliases = ", ".join(
+        f"@{alias} is {number}" for alias, number in sorted(registry.aliases(name).items())
+    )
     line = (
-        f"models:/{name}: {done.versions} versions registered ({aliases or 'no alias'}); {done.files:,} files, "
-        f"{done.bytes / 2**20:,.1f} MiB, all hashes right; {done.copied:,} files copied to {without_passwords(output)}"
+        f"models:/{name}: {done.versions} versions registered ({aliases or 'no alias'}); "
+        f"{done.files:,} files, {done.bytes / 2**20:,.1f} MiB, all hashes right; {done.copied:,} "
+        f"files copied to {without_passwords(output)}"
     )
     return {"output": output, "restored": asdict(done), "lines": [line]}
 

@@ -1,4 +1,6 @@
-"""Make the next model from files that landed, prove that it is better, and put it in place, or say why not."""
+"""Make the next model from files that landed, prove that it is better, and put it in place, or say
+why not.
+"""
 
 import logging
 import time
@@ -32,7 +34,9 @@ BUSY = "busy"
 class RetrainJob(RetrainConfig):
     """Config of `medembed retrain`; `source.path` is the place where files land."""
 
-    watch: bool = Field(default=False, description="look again and again, until interrupted; see trigger")
+    watch: bool = Field(
+        default=False, description="look again and again, until interrupted; see trigger"
+    )
     trigger: TriggerConfig = TriggerConfig()
     serving: ServingConfig = ServingConfig()
 
@@ -47,7 +51,9 @@ def run(job: RetrainJob) -> Summary:
     }
     job = job.model_copy(update=resolved)
     check_settings(job.training, job.mining, job.output)
-    check_request(job.evaluation, [resolve_model(job.model, job.registry, on_cluster=is_on_cluster())])
+    check_request(
+        job.evaluation, [resolve_model(job.model, job.registry, on_cluster=is_on_cluster())]
+    )
     return _watch(job, registry) if job.watch else _once(job, registry)
 
 
@@ -57,11 +63,17 @@ def _once(job: RetrainJob, registry: Registry) -> Summary:
             result = retrain(job, registry, partial(_publish, registry, job.serving))
     except Busy as busy:
         return {"outcome": BUSY, "lines": [str(busy)]}
-    return {"output": storage.absolute(job.output), **_summarize(result), "lines": _lines(result, registry)}
+    return {
+        "output": storage.absolute(job.output),
+        **_summarize(result),
+        "lines": _lines(result, registry),
+    }
 
 
 def _watch(job: RetrainJob, registry: Registry) -> Summary:
-    """Until it is interrupted. A fault of ours, of storage or of the registry ends a round, not the watch."""
+    """Until it is interrupted. A fault of ours, of storage or of the registry ends a round, not the
+    watch.
+    """
     from mlflow.exceptions import MlflowException
 
     watch = Watch(job, registry, job.trigger)
@@ -84,7 +96,9 @@ def _watch(job: RetrainJob, registry: Registry) -> Summary:
         time.sleep(job.trigger.every_s)
 
 
-def _publish(registry: Registry, serving: ServingConfig, version: Version, seen: str | None) -> list[str]:
+def _publish(
+    registry: Registry, serving: ServingConfig, version: Version, seen: str | None
+) -> list[str]:
     return replace_champion(registry, version, serving, seen)
 
 
@@ -94,7 +108,8 @@ def _summarize(result: Retrained) -> Summary:
         "outcome": result.outcome,
         "files": {file.content: without_passwords(file.uri) for file in result.landing.new},
         "left": dict(result.landing.left),
-        "dataset": result.dataset and {"uri": result.dataset.uri, "fingerprint": result.dataset.fingerprint},
+        "dataset": result.dataset
+        and {"uri": result.dataset.uri, "fingerprint": result.dataset.fingerprint},
         "model": version and f"models:/{version.name}/{version.version}",
         "gate": result.decision and asdict(result.decision),
         "queries": result.counts,

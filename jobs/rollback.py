@@ -20,7 +20,9 @@ class RollbackJob(Config):
 
 def run(job: RollbackJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    return {"lines": promote(registry, find_previous(registry, job.registry.model_name), job.serving)}
+    return {
+        "lines": promote(registry, find_previous(registry, job.registry.model_name), job.serving)
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:

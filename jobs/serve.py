@@ -33,21 +33,27 @@ class ServeJob(ServeConfig):
 
     host: str = Field(
         default=HOST,
-        description="IPv4 address on which callers reach the server: of this machine, 0.0.0.0 for all; another than "
-        "loopback only with keys, or without_keys. Plain HTTP: put TLS in front",
+        description="IPv4 address on which callers reach the server: of this machine, 0.0.0.0 "
+        "for all; another than loopback only with keys, or without_keys. Plain HTTP: put TLS in "
+        "front",
     )
     port: int = Field(default=8000, ge=1, le=65535, description="HTTP port on host")
     prefix: str = Field(
         default="",
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
-        description="path before all routes, e.g. /embed for a proxy that passes it on: /embed/v1/embeddings",
+        description="path before all routes, e.g. /embed for a proxy that passes it on: "
+        "/embed/v1/embeddings",
     )
     dashboard_port: int = Field(
-        default=8265, ge=1, le=65535, description="port of the private Ray's dashboard, which medembed promote needs"
+        default=8265,
+        ge=1,
+        le=65535,
+        description="port of the private Ray's dashboard, which medembed promote needs",
     )
     start_timeout_s: float = Field(default=600, gt=0, description="seconds that the start may take")
     workspace: str = Field(
-        default="workspace", description="local folder with the MLflow file when no server is named, and the token"
+        default="workspace",
+        description="local folder with the MLflow file when no server is named, and the token",
     )
 
 
@@ -58,12 +64,13 @@ def run(job: ServeJob) -> Summary:
 
 
 def _switches(job: ServeJob, door: Door, scratch: str) -> Environment:
-    """What a private Ray must know when it starts: the priority of its workers, the pipe of the log, whom to wait for
-    how long, and HAProxy, for which this opens the door.
+    """What a private Ray must know when it starts: the priority of its workers, the pipe of the
+    log, whom to wait for how long, and HAProxy, for which this opens the door.
 
     Nothing of HAProxy where auto finds none. Raises ConfigError where it was asked for.
     """
-    # Ray's own is 15: on a busy machine replicas and HAProxy, which are workers to it, would start and answer last.
+    # Ray's own is 15: on a busy machine replicas and HAProxy, which are workers to it, would start
+    # and answer last.
     own = {"RAY_worker_niceness": "0", PIPE: make_pipe(scratch)}
     return {**own, **IMPATIENT, **_haproxy_switches(job, door, scratch)}
 
@@ -76,11 +83,18 @@ def _haproxy_switches(job: ServeJob, door: Door, scratch: str) -> Environment:
     except ConfigError as error:
         if job.ingress == "haproxy":
             raise
-        print(f"behind Serve's own proxy, several times slower: {str(error).removeprefix('ingress: ')}", flush=True)
+        print(
+            (
+                "behind Serve's own proxy, several times slower: "
+                f"{str(error).removeprefix('ingress: ')}"
+            ),
+            flush=True,
+        )
         return {}
     hosts = [ANYWHERE] if job.host == ANYWHERE else sorted({HOST, job.host})
     front = {DOOR: door.open(scratch, hosts, job.port)}
-    # Ray's own choice is the same for all servers of a machine: of two that start together, one would find it taken.
+    # Ray's own choice is the same for all servers of a machine: of two that start together, one
+    # would find it taken.
     ports = {variable: os.environ.get(variable) or str(find_port(None)) for variable in PORTS}
     return environment | front | ports
 
@@ -90,14 +104,18 @@ def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
     ranker = resolve_ranker(config)
     arguments, started = to_arguments(config), time.monotonic()
     door = Door()
-    with _dashboard(job, address, door) as dashboard, deployed(
-        arguments,
-        host=job.host,
-        port=job.port,
-        prefix=job.prefix,
-        start_timeout_s=job.start_timeout_s,
-        dashboard=dashboard,
-    ) as url, closing(door):  # fmt: skip
+    with (
+        _dashboard(job, address, door) as dashboard,
+        deployed(
+            arguments,
+            host=job.host,
+            port=job.port,
+            prefix=job.prefix,
+            start_timeout_s=job.start_timeout_s,
+            dashboard=dashboard,
+        ) as url,
+        closing(door),
+    ):
         print(describe(url, user_config, ranker), flush=True)
         if warning := warn_of_table(config, user_config):
             print(warning, flush=True)
@@ -106,14 +124,19 @@ def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
 
 
 def _checked(job: ServeJob) -> ServeConfig:
-    """The application's part of the config. Raises a MedEmbedError for what can be known before Ray starts."""
+    """The application's part of the config. Raises a MedEmbedError for what can be known before Ray
+    starts.
+    """
     given = job.model_dump(exclude_unset=True)
     own = {name: value for name, value in given.items() if name in ServeConfig.model_fields}
     has_keys = read_keys(job.keys) != ValidKeys()
     is_open = check_host(job.host, has_keys, job.without_keys)
     check_origins(job.cors, has_keys)
     find_port(job.port, job.host)
-    if any(one.startswith("models:/") for one in (job.model, *job.models.values(), job.rerank.model or "")):
+    if any(
+        one.startswith("models:/")
+        for one in (job.model, *job.models.values(), job.rerank.model or "")
+    ):
         place = RegistryConfig(workspace=job.workspace, tracking_uri=job.tracking_uri)
         own["tracking_uri"] = open_registry(place, on_cluster=is_submitted()).tracking_uri
     if not os.environ.get("RAY_ADDRESS"):
@@ -122,7 +145,13 @@ def _checked(job: ServeJob) -> ServeConfig:
     config = ServeConfig.model_validate(own)
     if is_open:
         asked = "with a key" if has_keys else "without a key"
-        print(f"listens on {job.host}: other machines may ask, {asked}, over plain HTTP; put TLS in front", flush=True)
+        print(
+            (
+                f"listens on {job.host}: other machines may ask, {asked}, over plain HTTP; put "
+                "TLS in front"
+            ),
+            flush=True,
+        )
     return config
 
 

@@ -1,4 +1,6 @@
-"""What every job shares: reads its config, connects to Ray, prints one-line errors, writes summary.json."""
+"""What every job shares: reads its config, connects to Ray, prints one-line errors, writes
+summary.json.
+"""
 
 import atexit
 import json
@@ -30,8 +32,8 @@ Ray = Literal["any", "private", "none"]
 logger = logging.getLogger("medembed")
 SPARE_CPUS = 2  # that a private Ray has beyond those of the machine, for actors that mostly wait
 _SEEN = (
-    "an argument has a password in it, which every user of this machine can see meanwhile (ps); give it in a YAML file "
-    "or an environment variable, such as MLFLOW_TRACKING_URI"
+    "an argument has a password in it, which every user of this machine can see meanwhile (ps); "
+    "give it in a YAML file or an environment variable, such as MLFLOW_TRACKING_URI"
 )
 _TERMINATED = 128 + signal.SIGTERM
 _HUNG_UP = 128 + signal.SIGHUP
@@ -44,17 +46,23 @@ def run_job(
     *,
     ray: Ray | Callable[[SomeConfig], Ray] = "any",
 ) -> NoReturn:
-    """Runs a job's body under its config and exits: 0, 2 for what the user can mend, else 128 and the signal's number.
+    """Runs a job's body under its config and exits: 0, 2 for what the user can mend, else 128 and
+    the signal's number.
 
-    The body's summary is printed as its last lines and written to summary.json in the job's output. `ray` says
-    whether the body needs Ray, and whether RAY_ADDRESS may name one that is there already; where that depends on
-    the config, it is a function of it.
+    The body's summary is printed as its last lines and written to summary.json in the job's output.
+    `ray` says whether the body needs Ray, and whether RAY_ADDRESS may name one that is there
+    already; where that depends on the config, it is a function of it.
     """
     silence_telemetry()
     close_files()
     atexit.register(_mute)  # first in, last out
     exit_on_signals()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(asctime)s %(message)s",
+        datefmt="%H:%M:%S",
+        stream=sys.stderr,
+    )
     for handler in logging.getLogger().handlers:
         handler.addFilter(_mask)
     logger.setLevel(logging.INFO)
@@ -80,7 +88,9 @@ def run_job(
     except (KeyboardInterrupt, SystemExit) as stop:  # Ray Train turns Ctrl-C into SystemExit
         code = getattr(stop, "code", None)
         status = code if code in (_TERMINATED, _HUNG_UP) else 130
-        _fail("interrupted; what was finished stays, and the same command goes on from there.", status)
+        _fail(
+            "interrupted; what was finished stays, and the same command goes on from there.", status
+        )
     except Exception as error:
         known = find_known(error) or _of_mlflow(error)
         if known is None:
@@ -90,7 +100,9 @@ def run_job(
 
 
 def is_submitted() -> bool:
-    """Whether this process is the entrypoint of a Ray job, whose working directory Ray deletes afterwards."""
+    """Whether this process is the entrypoint of a Ray job, whose working directory Ray deletes
+    afterwards.
+    """
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
@@ -102,28 +114,37 @@ def is_on_many_nodes() -> bool:
 
 
 def is_on_cluster() -> bool:
-    """Whether what lies on this node's disk may be out of reach for others, or gone when the job ends."""
+    """Whether what lies on this node's disk may be out of reach for others, or gone when the job
+    ends.
+    """
     return is_submitted() or is_on_many_nodes()
 
 
 def check_places(config: Config) -> None:
-    """Raises ConfigError if the config names a place on one node's disk; for jobs that run on a cluster."""
+    """Raises ConfigError if the config names a place on one node's disk; for jobs that run on a
+    cluster.
+    """
     for key, role, uri in list_uris(config):
         if storage.is_local(uri):
             raise ConfigError(
-                f"{key}: found local {role} {uri!r}, but nodes share no disk and Ray deletes a job's folder; "
+                f"{key}: found local {role} {uri!r}, but nodes share no disk and Ray deletes a "
+                "job's folder; "
                 "give s3://, gs://" + (", package:// or hf://." if role == "input" else ".")
             )
 
 
 @contextmanager
 def ray_session(
-    address: str | None, dashboard_port: int | None = None, more: Callable[[str], Environment] = no_more
+    address: str | None,
+    dashboard_port: int | None = None,
+    more: Callable[[str], Environment] = no_more,
 ) -> Iterator[str]:
-    """Connects to the Ray at `address`, or starts a private one that ends with the job; yields its dashboard's address.
+    """Connects to the Ray at `address`, or starts a private one that ends with the job; yields its
+    dashboard's address.
 
-    The private one has a folder and a token of its own, so that it never meets another Ray of this user; and a
-    dashboard, on loopback and behind that token, if a port for it is given. `more` gives its folder's own switches.
+    The private one has a folder and a token of its own, so that it never meets another Ray of this
+    user; and a dashboard, on loopback and behind that token, if a port for it is given. `more`
+    gives its folder's own switches.
     """
     if address:
         check_head(address)
@@ -139,13 +160,17 @@ def ray_session(
 
 
 def _mute() -> None:
-    """Ends standard error: what comes now is what DuckDB's bindings say at times of objects that nobody freed."""
+    """Ends standard error: what comes now is what DuckDB's bindings say at times of objects that
+    nobody freed.
+    """
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def exit_on_signals() -> None:
-    """Have SIGTERM end this job in good order, and SIGHUP, as of a terminal that closes, unless nohup ignores it."""
+    """Have SIGTERM end this job in good order, and SIGHUP, as of a terminal that closes, unless
+    nohup ignores it.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: sys.exit(_HUNG_UP))
@@ -153,7 +178,9 @@ def exit_on_signals() -> None:
 
 @contextmanager
 def _mute_native_output() -> Iterator[None]:
-    """Hides what native code writes to standard error meanwhile: Ray announces there that its log level was set."""
+    """Hides what native code writes to standard error meanwhile: Ray announces there that its log
+    level was set.
+    """
     sys.stderr.flush()
     saved = os.dup(2)
     with open(os.devnull, "w") as nowhere:
@@ -170,9 +197,14 @@ def _connect(address: str | None, dashboard_port: int | None) -> str:
     import ray
 
     hush_raylet()
-    # Read when a job imports ray.data, which takes a second: that logs workers' tracebacks, which we raise anyway.
+    # Read when a job imports ray.data, which takes a second: that logs workers' tracebacks, which
+    # we raise anyway.
     os.environ["RAY_DATA_LOG_LEVEL"] = "CRITICAL"
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
+    quiet: dict[str, Any] = {
+        "logging_level": logging.ERROR,
+        "log_to_driver": False,
+        "configure_logging": False,
+    }
     if not address:
         try:
             context = _start(dashboard_port, quiet)
@@ -180,7 +212,8 @@ def _connect(address: str | None, dashboard_port: int | None) -> str:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ServiceError(f"a private Ray did not start: {reason}") from error
         return str(context.dashboard_url)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray hears no signal while it connects; there is nothing to clean up
+    # Ray hears no signal while it connects; there is nothing to clean up
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     runtime = {} if is_submitted() else {"runtime_env": {"py_modules": _own_packages()}}
     try:
         with _mute_native_output():

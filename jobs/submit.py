@@ -1,4 +1,6 @@
-"""Submits a job to a Ray cluster and follows its log: `ray job submit --working-dir . -- python -m jobs.<job> ...`."""
+"""Submits a job to a Ray cluster and follows its log: `ray job submit --working-dir . -- python -m
+jobs.<job> ...`.
+"""
 
 import asyncio
 import shlex
@@ -17,9 +19,11 @@ PACKAGES = ("jobs", "medembed", "serve")
 
 
 def submit_job(name: str, arguments: Sequence[str], model: type[Config], address: str) -> int:
-    """Exit status of the job on the cluster: 0 if it succeeded, 1 if it failed, 130 if Ctrl-C let go of it.
+    """Exit status of the job on the cluster: 0 if it succeeded, 1 if it failed, 130 if Ctrl-C let
+    go of it.
 
-    Raises ConfigError before anything is sent if the config is wrong or names a place that nodes do not share.
+    Raises ConfigError before anything is sent if the config is wrong or names a place that nodes do
+    not share.
     """
     check_places(load_config(model, arguments))
     travelling = [*PACKAGES, *(argument for argument in arguments[:1] if "=" not in argument)]
@@ -32,8 +36,8 @@ def submit_job(name: str, arguments: Sequence[str], model: type[Config], address
         asyncio.run(_follow(client, job_id))
     except KeyboardInterrupt:
         print(
-            f"\nlet go of {job_id}; it goes on. Follow: ray job logs --follow --address {address} {job_id}\n"
-            f"Stop: ray job stop --address {address} {job_id}",
+            f"\nlet go of {job_id}; it goes on. Follow: ray job logs --follow --address {address} "
+            f"{job_id}\nStop: ray job stop --address {address} {job_id}",
             file=sys.stderr,
         )
         return 130
@@ -49,25 +53,36 @@ def _check_package(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         if not (folder / name).resolve().is_relative_to(folder) or not (folder / name).exists():
             raise ConfigError(
-                f"{name}: not in {folder}; submit from the repository's root, with the config file below it."
+                f"{name}: not in {folder}; submit from the repository's root, with the config "
+                "file below it."
             )
-    files = [path for name in names for path in [folder / name, *(folder / name).rglob("*")] if path.is_file()]
+    files = [
+        path
+        for name in names
+        for path in [folder / name, *(folder / name).rglob("*")]
+        if path.is_file()
+    ]
     size = sum(path.stat().st_size for path in files)
     if size > MAX_PACKAGE_BYTES:
         raise ConfigError(
-            f"{folder}: {size >> 20} MiB to send, at most {MAX_PACKAGE_BYTES >> 20}; move data to storage."
+            f"{folder}: {size >> 20} MiB to send, at most {MAX_PACKAGE_BYTES >> 20}; move data "
+            "to storage."
         )
 
 
 def _submit(address: str, entrypoint: str, names: Sequence[str]) -> tuple[Any, str]:
-    """(client, job id). Sends these names and nothing beside them: the folder may hold data, too."""
+    """(client, job id). Sends these names and nothing beside them: the folder may hold data,
+    too.
+    """
     from ray.exceptions import RayError
     from ray.job_submission import JobSubmissionClient
 
     excludes = ["/*", *(f"!/{name}" for name in names)]
     try:
         client = JobSubmissionClient(address)
-        return client, client.submit_job(entrypoint=entrypoint, runtime_env={"working_dir": ".", "excludes": excludes})
+        return client, client.submit_job(
+            entrypoint=entrypoint, runtime_env={"working_dir": ".", "excludes": excludes}
+        )
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ServiceError(f"--address {address}: cannot submit to the cluster: {reason}") from None

@@ -34,9 +34,12 @@ class TrainJob(Config):
     )
     data: InputUri = Field(description="data set made by `medembed prepare`")
     examples: InputUri | None = Field(
-        default=None, description="examples made by `medembed mine`; null: none, for losses that read data alone"
+        default=None,
+        description="examples made by `medembed mine`; null: none, for losses that read data alone",
     )
-    output: OutputUri = Field(description="folder of the checkpoint; {key} in it becomes the fingerprint of its inputs")
+    output: OutputUri = Field(
+        description="folder of the checkpoint; {key} in it becomes the fingerprint of its inputs"
+    )
     training: TrainingConfig = TrainingConfig()
     retention: RetentionConfig = RetentionConfig()
     registry: RegistryConfig = RegistryConfig()
@@ -53,9 +56,13 @@ def run(job: TrainJob) -> Summary:
     beside = _above(job.output)
     sets = open_retention(job.retention, beside, dataset, model)
     elsewhere = draw_elsewhere(sets, job.retention)
-    checkpoint = train(dataset, examples, model, storage.absolute(job.output), training, elsewhere=elsewhere)
+    checkpoint = train(
+        dataset, examples, model, storage.absolute(job.output), training, elsewhere=elsewhere
+    )
     models = (Model("trained", checkpoint.uri), Model("base model", model))
-    kept = measure_retention(sets, models, beside, training.dimensions, job.retention, EncodingConfig())
+    kept = measure_retention(
+        sets, models, beside, training.dimensions, job.retention, EncodingConfig()
+    )
     lineage = Lineage(
         dataset=dataset.as_source,
         examples=examples.as_source if examples and checkpoint.manifest.origin.examples else None,
@@ -63,7 +70,9 @@ def run(job: TrainJob) -> Summary:
         lost_elsewhere=name_loss(lost_to(kept)),
     )
     metrics = kept.metrics if kept else {}
-    version, _ = register_checkpoint(registry, checkpoint, job, metrics=metrics, lineage=lineage, artifacts={})
+    version, _ = register_checkpoint(
+        registry, checkpoint, job, metrics=metrics, lineage=lineage, artifacts={}
+    )
     lines = [
         *format_retention(kept),
         f"checkpoint: {checkpoint.uri}, {checkpoint.describe_score()}",
@@ -80,7 +89,9 @@ def run(job: TrainJob) -> Summary:
 
 
 def _above(output: str) -> str:
-    """The folder that the checkpoint's folder is made in; what was measured has no place in a model."""
+    """The folder that the checkpoint's folder is made in; what was measured has no place in a
+    model.
+    """
     return storage.absolute(output).rstrip("/").rpartition("/")[0].partition("{key}")[0]
 
 

@@ -1,4 +1,6 @@
-"""Search the learning rate, the weight of each dimension and other settings within a budget of trials or hours."""
+"""Search the learning rate, the weight of each dimension and other settings within a budget of
+trials or hours.
+"""
 
 import os
 import sys
@@ -32,21 +34,24 @@ class TuneJob(TuneConfig):
 
     resume: InputUri | None = Field(
         default=None,
-        description="output of a search that was interrupted, or is to have more trials: its config counts, with "
-        "what you give besides; trials that are over are not repeated",
+        description="output of a search that was interrupted, or is to have more trials: its "
+        "config counts, with what you give besides; trials that are over are not repeated",
     )
 
 
 def run(job: TuneJob) -> Summary:
     if job.resume and storage.absolute(job.resume) != storage.absolute(job.output):
         raise ConfigError(
-            f"resume: found {job.resume!r}, but output {job.output!r}; a search goes on where it lies, without output "
-            f"and given on the command line: {command(job.registry, 'tune', f'resume={job.resume}')}"
+            f"resume: found {job.resume!r}, but output {job.output!r}; a search goes on where it "
+            "lies, without output and given on the command line: "
+            f"{command(job.registry, 'tune', f'resume={job.resume}')}"
         )
     check_room(job.encoding)
     job = map_uris(job, storage.absolute)  # so that `resume` finds them from any folder
     workspace = storage.absolute(job.registry.workspace)
-    job = job.model_copy(update={"registry": job.registry.model_copy(update={"workspace": workspace})})
+    job = job.model_copy(
+        update={"registry": job.registry.model_copy(update={"workspace": workspace})}
+    )
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     registry.check_output(job.output)
     resolved = {
@@ -58,12 +63,20 @@ def run(job: TuneJob) -> Summary:
     check_settings(job.training, job.mining, job.output)
     spare = 0 if os.environ.get("RAY_ADDRESS") else SPARE_CPUS
     found = tune(job, open_dataset(storage.absolute(job.data)), model, registry, spare)
-    return {"output": storage.absolute(job.output), **_summarize(found), "lines": _lines(job, found)}
+    return {
+        "output": storage.absolute(job.output),
+        **_summarize(found),
+        "lines": _lines(job, found),
+    }
 
 
 def _summarize(found: Tuned) -> Summary:
     return {
-        "best": {"trial": found.best.number, "score": found.best.score, "settings": found.best.point},
+        "best": {
+            "trial": found.best.number,
+            "score": found.best.score,
+            "settings": found.best.point,
+        },
         "trials": [
             {
                 "trial": one.number,
@@ -87,18 +100,28 @@ def _lines(job: TuneJob, found: Tuned) -> list[str]:
     test = (f"model={name}", f"data={job.data}", f"output={evaluation}")
     states = [one.state for one in found.records]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    default = next((one for one in found.records if one.number == 0 and one.state == "complete"), None)
-    gain = f", {found.best.score - default.score:+.4f} to the default" if default and default != found.best else ""
+    default = next(
+        (one for one in found.records if one.number == 0 and one.state == "complete"), None
+    )
+    gain = (
+        f", {found.best.score - default.score:+.4f} to the default"
+        if default and default != found.best
+        else ""
+    )
     return [
         *format_retention(found.retention),
         f"trials:  {len(states)}: {counts}",
         f"best:    trial {found.best.number}: {describe(found.best, found.examples)}{gain}",
-        *(f"         {key} = {value:.4g}" if isinstance(value, float) else f"         {key} = {value}"
-          for key, value in found.best.point.items()),
+        *(
+            f"         {key} = {value:.4g}"
+            if isinstance(value, float)
+            else f"         {key} = {value}"
+            for key, value in found.best.point.items()
+        ),
         f"train:   {command(RegistryConfig(), 'train', found.best_config)}",
         f"model:   {name}; compare on test: {command(job.registry, 'evaluate', *test)}",
         f"report:  {found.report}",
-    ]  # fmt: skip
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -108,7 +131,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 @contextmanager
 def _resumed(given: list[str]) -> Iterator[list[str]]:
-    """The arguments, with the config of the search that `resume` names in front, wherever it lies by now."""
+    """The arguments, with the config of the search that `resume` names in front, wherever it lies
+    by now.
+    """
     resume = next((one.removeprefix("resume=") for one in given if one.startswith("resume=")), None)
     if not resume:
         yield given

@@ -1,4 +1,5 @@
-"""A folder on storage that appears whole or not at all: its manifest is written last, and names its files.
+"""A folder on storage that appears whole or not at all: its manifest is written last, and names its
+files.
 
 Object stores have no rename, so readers believe only what a manifest lists. An output's key is the
 fingerprint of all that determines it; the same key is found again instead of being made again.
@@ -26,24 +27,33 @@ T = TypeVar("T")
 
 
 def read_manifest(uri: str, kind: type[M]) -> M:
-    """The manifest of a finished output. Raises StorageError if there is none, or one of another kind."""
+    """The manifest of a finished output. Raises StorageError if there is none, or one of another
+    kind.
+    """
     entries = _read(uri)
     if entries is None:
-        raise StorageError(f"{uri}: expected a finished {kind.kind}, but found no {MANIFEST} there; give its folder.")
+        raise StorageError(
+            f"{uri}: expected a finished {kind.kind}, but found no {MANIFEST} there; give its "
+            "folder."
+        )
     if entries.get(_KIND) != kind.kind:
         raise StorageError(f"{uri}: expected a {kind.kind}, but found a {entries.get(_KIND)}.")
     return _check(kind, entries, uri)
 
 
 def read_any(uri: str) -> Manifest | None:
-    """The manifest of whatever finished output of ours lies there, if one does. Raises StorageError for damage."""
+    """The manifest of whatever finished output of ours lies there, if one does. Raises StorageError
+    for damage.
+    """
     entries = _read(uri) or {}
     kind = KINDS.get(str(entries.get(_KIND)))
     return _check(kind, entries, uri) if kind else None
 
 
 def _check(kind: type[M], entries: Mapping[str, Any], uri: str) -> M:
-    """The manifest, unless it names a file that lies elsewhere: such a name must be read by nobody."""
+    """The manifest, unless it names a file that lies elsewhere: such a name must be read by
+    nobody.
+    """
     manifest = parse(kind, entries, storage.join(uri, MANIFEST))
     for name in manifest.names:
         storage.join(uri, name)  # refuses a name that leads out of the folder
@@ -59,7 +69,9 @@ def parse(kind: type[T], entries: Any, place: str) -> T:
         return checked
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise StorageError(f"{place}: {where}: {error.errors()[0]['msg']}; the file is damaged.") from None
+        raise StorageError(
+            f"{place}: {where}: {error.errors()[0]['msg']}; the file is damaged."
+        ) from None
 
 
 def to_entries(manifest: Manifest) -> dict[str, Any]:
@@ -76,7 +88,9 @@ def write_manifest(uri: str, manifest: Manifest) -> None:
 
 
 def place(uri: str, key: str) -> str:
-    """Where an output goes: "{key}" in the URI becomes the key, so that one URI serves any inputs and config."""
+    """Where an output goes: "{key}" in the URI becomes the key, so that one URI serves any inputs
+    and config.
+    """
     return uri.replace("{key}", key)
 
 
@@ -87,7 +101,8 @@ def above_key(uri: str) -> str:
 
 
 def find_output(uri: str, kind: type[M], key: str) -> M | None:
-    """The manifest if the output is finished and was made from the same key, None if nothing is there.
+    """The manifest if the output is finished and was made from the same key, None if nothing is
+    there.
 
     Raises StorageError if something else is there: a job overwrites nothing.
     """
@@ -96,14 +111,15 @@ def find_output(uri: str, kind: type[M], key: str) -> M | None:
         return None
     if (entries.get(_KIND), entries.get("key")) != (kind.kind, key):
         raise StorageError(
-            f"{uri}: already holds a {entries.get(_KIND)} made from other inputs or another config; "
-            "choose a new output, or remove it yourself."
+            f"{uri}: already holds a {entries.get(_KIND)} made from other inputs or another "
+            "config; choose a new output, or remove it yourself."
         )
     return _check(kind, entries, uri)
 
 
 class NewOutput:
-    """Writes an output's files, then its manifest; leaves nothing behind if `commit` is not reached.
+    """Writes an output's files, then its manifest; leaves nothing behind if `commit` is not
+    reached.
 
     with NewOutput(uri, key) as output:
         output.write_parquet("part-00000.parquet", table)
@@ -132,24 +148,34 @@ class NewOutput:
         Raises StorageError if a file of it is gone again.
         """
         missing = set(self.files) - set(storage.list_files(self.uri)) if self.files else set()
-        if missing:  # another run that was making the same, and failed, has removed what both had written
-            raise StorageError(f"{storage.join(self.uri, min(missing))}: was removed by another run; run again.")
+        # another run that was making the same, and failed, has removed what both had written
+        if missing:
+            raise StorageError(
+                f"{storage.join(self.uri, min(missing))}: was removed by another run; run again."
+            )
         manifest = replace(manifest, key=self.key, files=tuple(self.files))
         write_manifest(self.uri, manifest)
         self.committed = True
-        return _check(type(manifest), json.loads(json.dumps(to_entries(manifest))), self.uri)  # as a reader finds it
+        # as a reader finds it
+        return _check(type(manifest), json.loads(json.dumps(to_entries(manifest))), self.uri)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
-        # Nor where another run has finished the same output meanwhile, whose files have these names.
+        # Nor where another run has finished the same output meanwhile, whose files have these
+        # names.
         if not self.committed and _read(self.uri) is None:
             for name in self.files:
                 storage.delete_file(storage.join(self.uri, name))
 
 
 def _read(uri: str) -> Mapping[str, Any] | None:
-    """What the manifest in a folder says, of whatever kind; None if there is none, empty for what others call so."""
+    """What the manifest in a folder says, of whatever kind; None if there is none, empty for what
+    others call so.
+    """
     path = storage.join(uri, MANIFEST)
     if not storage.exists(path):
         return None

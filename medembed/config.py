@@ -23,7 +23,9 @@ class Config(BaseModel):
     A text or a list in place of a config's keys is the value of its `short_key`, if it has one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True
+    )
     short_key: ClassVar[str | None] = None
 
     @model_validator(mode="before")
@@ -36,7 +38,9 @@ class Config(BaseModel):
 
 @dataclass(frozen=True)
 class UriRole:
-    """Marks a config value that names a place on storage; a cluster job may not name a node's own disk."""
+    """Marks a config value that names a place on storage; a cluster job may not name a node's own
+    disk.
+    """
 
     role: str
     is_model: bool = False
@@ -62,9 +66,11 @@ class Key:
 
 
 def load_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig:
-    """The config of `[config.yaml] [key=value ...]`. Raises ConfigError that names every fault, on one line.
+    """The config of `[config.yaml] [key=value ...]`. Raises ConfigError that names every fault, on
+    one line.
 
-    Where a key's type is text, what is typed is the text, in a file too; numbers and switches are read by pydantic.
+    Where a key's type is text, what is typed is the text, in a file too; numbers and switches are
+    read by pydantic.
     """
     values: dict[str, Any] = {}
     overrides = list(arguments)
@@ -73,13 +79,16 @@ def load_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig
     for override in overrides:
         key, mark, text = override.partition("=")
         if not mark:
-            raise ConfigError(f"{override!r}: expected key=value; a config file comes first, and only one.")
+            raise ConfigError(
+                f"{override!r}: expected key=value; a config file comes first, and only one."
+            )
         values = merge(values, _override(model, key, text))
     return validate(model, values)
 
 
 def from_values(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
-    """The config of {key: value}: keys may be dotted; texts are read as on a command line, other values as they are.
+    """The config of {key: value}: keys may be dotted; texts are read as on a command line, other
+    values as they are.
 
     Raises ConfigError.
     """
@@ -113,20 +122,27 @@ def list_keys(model: type[Config], prefix: str = "") -> Iterator[Key]:
     for name, field in model.model_fields.items():
         nested = _nested_config(field.annotation)
         if nested is None:
-            yield Key(prefix + name, _type_name(field), _default_text(field), field.description or "")
+            yield Key(
+                prefix + name, _type_name(field), _default_text(field), field.description or ""
+            )
         else:
             yield from list_keys(nested, f"{prefix}{name}.")
 
 
 def to_yaml(config: Config) -> str:
     """The resolved config as YAML that `load_config` reads back, passwords in URIs left out."""
-    return without_passwords(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    return without_passwords(
+        yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    )
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
     file = Path(path)
     if file.suffix not in (".yaml", ".yml"):
-        raise ConfigError(f"{path}: expected key=value or a .yaml file; data goes into a key, e.g. source.path={path}")
+        raise ConfigError(
+            f"{path}: expected key=value or a .yaml file; data goes into a key, e.g. "
+            f"source.path={path}"
+        )
     if not file.is_file():
         raise ConfigError(f"{path}: no such config file; give a YAML file or key=value.")
     try:
@@ -154,7 +170,9 @@ def _override(model: type[Config], key: str, value: Any) -> dict[str, Any]:
 
 
 def _in_full(annotation: Any, values: Any) -> Any:
-    """The values with every short form written out, so that those of file and command line can be merged."""
+    """The values with every short form written out, so that those of file and command line can be
+    merged.
+    """
     config = _nested_config(annotation)
     if config is None:
         return values
@@ -163,11 +181,16 @@ def _in_full(annotation: Any, values: Any) -> Any:
     if not isinstance(values, Mapping):
         return values
     fields = config.model_fields
-    return {key: _in_full(fields[key].annotation if key in fields else Any, value) for key, value in values.items()}
+    return {
+        key: _in_full(fields[key].annotation if key in fields else Any, value)
+        for key, value in values.items()
+    }
 
 
 def _find_key(annotation: Any, key: str) -> tuple[list[str], Any]:
-    """(the names of a dotted key, the type of its value). A name in a mapping of values may have dots itself."""
+    """(the names of a dotted key, the type of its value). A name in a mapping of values may have
+    dots itself.
+    """
     name, dot, rest = key.partition(".")
     config = _nested_config(annotation)
     inner: Any = Any
@@ -197,8 +220,8 @@ def _read_value(key: str, text: str, annotation: Any) -> Any:
         return parse_texts(text) if takes_texts else parse_yaml(text)
     except yaml.YAMLError:
         raise ConfigError(
-            f"{key}: cannot be read; in a list or mapping, put what has a comma, bracket, colon, # or quote into "
-            f"quotes: '{key}=[\"a, b\",c]'."
+            f"{key}: cannot be read; in a list or mapping, put what has a comma, bracket, colon, # "
+            f"or quote into quotes: '{key}=[\"a, b\",c]'."
         ) from None
 
 
@@ -216,7 +239,9 @@ def _options(annotation: Any) -> Iterator[Any]:
 def _explain(model: type[Config], fault: ErrorDetails) -> str:
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(key, [known.name for known in list_keys(model)], n=1, cutoff=0.0)
+        nearest = difflib.get_close_matches(
+            key, [known.name for known in list_keys(model)], n=1, cutoff=0.0
+        )
         shown = key if len(key) <= _LONGEST_KEY else "a key"  # it might be a text rather than a key
         return f"{shown}: unknown key; the nearest known key is {nearest[0]!r} (--help lists all)"
     if fault["type"] == "missing":

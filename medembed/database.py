@@ -1,4 +1,6 @@
-"""A DuckDB on local disk: joins and sorts of keys, so many as there are, in a fixed share of memory."""
+"""A DuckDB on local disk: joins and sorts of keys, so many as there are, in a fixed share of
+memory.
+"""
 
 import tempfile
 from collections.abc import Iterator
@@ -24,15 +26,20 @@ _ROWS_PER_READ = 1 << 16
 
 @contextmanager
 def open_database() -> Iterator[Database]:
-    """An empty database, gone with the block. Raises StorageError if local disk or memory do not suffice."""
+    """An empty database, gone with the block. Raises StorageError if local disk or memory do not
+    suffice.
+    """
     with tempfile.TemporaryDirectory(prefix="medembed-keys-") as folder:
         try:
-            with duckdb.connect(f"{folder}/keys.db", config={**SETTINGS, "temp_directory": folder}) as database:
+            with duckdb.connect(
+                f"{folder}/keys.db", config={**SETTINGS, "temp_directory": folder}
+            ) as database:
                 yield database
         except duckdb.Error as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise StorageError(
-                f"comparing keys in {tempfile.gettempdir()}: {reason}; free space there, or set TMPDIR."
+                f"comparing keys in {tempfile.gettempdir()}: {reason}; free space there, or "
+                "set TMPDIR."
             ) from None
 
 

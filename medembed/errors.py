@@ -1,8 +1,12 @@
-"""Errors that a caller can handle: one line that says where, what was found, what was expected, what to do."""
+"""Errors that a caller can handle: one line that says where, what was found, what was expected,
+what to do.
+"""
 
 
 class MedEmbedError(Exception):
-    """Something outside the code is wrong; a job prints the message alone and exits with status 2."""
+    """Something outside the code is wrong; a job prints the message alone and exits with status
+    2.
+    """
 
 
 class ConfigError(MedEmbedError):
@@ -30,4 +34,6 @@ class TrainingError(MedEmbedError):
 
 
 class WorkersLost(TrainingError):
-    """Workers died, failed, or found no room too often; the same call goes on from the last checkpoint."""
+    """Workers died, failed, or found no room too often; the same call goes on from the last
+    checkpoint.
+    """

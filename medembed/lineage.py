@@ -1,7 +1,7 @@
 """What each kind of output is and what it was made from: the only place that spells it.
 
-`manifest.json`, the tags of registered versions and the card in a checkpoint are renderings of these classes. A new
-kind of output is a class here: backup, restore, prune and erase ask it.
+`manifest.json`, the tags of registered versions and the card in a checkpoint are renderings of
+these classes. A new kind of output is a class here: backup, restore, prune and erase ask it.
 """
 
 from collections.abc import Collection
@@ -25,7 +25,8 @@ class Source:
 class Origin:
     """All that an output was made from; None: nothing of that kind, or nothing says so.
 
-    `parent` is the model that training began with. The `dataset` of a data set is the one that it grew from.
+    `parent` is the model that training began with. The `dataset` of a data set is the one that it
+    grew from.
     """
 
     dataset: Source | None = None
@@ -46,8 +47,9 @@ class Erased:
 class Manifest:
     """What the manifest of any output says.
 
-    `key` is the fingerprint of all that determined it; `files` are the names of its files. A kind that `is_rewritten`
-    is kept when rows are erased from it, since no job makes it again from the same inputs.
+    `key` is the fingerprint of all that determined it; `files` are the names of its files. A kind
+    that `is_rewritten` is kept when rows are erased from it, since no job makes it again from the
+    same inputs.
     """
 
     kind: ClassVar[str]
@@ -65,7 +67,9 @@ class Manifest:
 
 @dataclass(frozen=True)
 class TextFacts:
-    """The texts of one kind: how many are in each language, and how long they are, as {percent: length}."""
+    """The texts of one kind: how many are in each language, and how long they are, as {percent:
+    length}.
+    """
 
     languages: dict[str, int] = field(default_factory=dict)
     lengths: dict[int, int] = field(default_factory=dict)
@@ -75,10 +79,10 @@ class TextFacts:
 class DatasetManifest(Manifest):
     """A data set: corpus, queries and judgments.
 
-    `rows` {file: its rows} are those of corpus and queries; `dropped` {rule: rows}; `columns` {role: columns of the
-    source}. Lengths are counted in `length_unit` of every `length_every`-th text. `taken` {content hash: name} are the
-    landed files that it, and those that it grew from, were made from. `erased_queries` are hashes of the queries that
-    it lost by erasures.
+    `rows` {file: its rows} are those of corpus and queries; `dropped` {rule: rows}; `columns`
+    {role: columns of the source}. Lengths are counted in `length_unit` of every `length_every`-th
+    text. `taken` {content hash: name} are the landed files that it, and those that it grew from,
+    were made from. `erased_queries` are hashes of the queries that it lost by erasures.
     """
 
     kind: ClassVar[str] = "data set"
@@ -122,7 +126,9 @@ class DatasetManifest(Manifest):
 
 @dataclass(frozen=True)
 class Searched:
-    """What decides scores: vectors that were made or kept otherwise, or cut elsewhere, cannot stand in one list."""
+    """What decides scores: vectors that were made or kept otherwise, or cut elsewhere, cannot stand
+    in one list.
+    """
 
     encoder: str
     storage: str
@@ -135,8 +141,9 @@ class Searched:
 class ExamplesManifest(Manifest):
     """Training examples: pairs with their negatives.
 
-    `table_files` {data files: which of their rows were deleted} are those of the table when it was searched, so that a
-    later run finds what has changed since. `pool` is the fingerprint of the examples that these were cut from.
+    `table_files` {data files: which of their rows were deleted} are those of the table when it was
+    searched, so that a later run finds what has changed since. `pool` is the fingerprint of the
+    examples that these were cut from.
     """
 
     kind: ClassVar[str] = "examples"
@@ -157,7 +164,9 @@ class ExamplesManifest(Manifest):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationManifest(Manifest):
-    """An evaluation: means, and the values of every query, text and pair. Its `encoder` was measured."""
+    """An evaluation: means, and the values of every query, text and pair. Its `encoder` was
+    measured.
+    """
 
     kind: ClassVar[str] = "evaluation"
 
@@ -179,7 +188,8 @@ class ExportManifest(Manifest):
 class Start:
     """How a model was turned before its training.
 
-    `held` {dimension: share of the squared length of vectors in that prefix}, by the vectors of so many documents.
+    `held` {dimension: share of the squared length of vectors in that prefix}, by the vectors of so
+    many documents.
     """
 
     documents: int
@@ -224,7 +234,9 @@ class CheckpointManifest(Manifest):
 
 @dataclass(frozen=True)
 class Copied:
-    """A file in a backup: its hash as `schema.content_hash`, its size, and when its original was last changed."""
+    """A file in a backup: its hash as `schema.content_hash`, its size, and when its original was
+    last changed.
+    """
 
     hash: str
     bytes: int
@@ -233,7 +245,9 @@ class Copied:
 
 @dataclass(frozen=True)
 class CopiedRun:
-    """An MLflow run in a backup: the name of the file with its facts, and {artifact: the name of its copy}."""
+    """An MLflow run in a backup: the name of the file with its facts, and {artifact: the name of
+    its copy}.
+    """
 
     facts: str
     artifacts: dict[str, str]
@@ -241,7 +255,9 @@ class CopiedRun:
 
 @dataclass(frozen=True)
 class CopiedVersion:
-    """A registered version in a backup. `places` {kind: folder in the backup} are those of its parts."""
+    """A registered version in a backup. `places` {kind: folder in the backup} are those of its
+    parts.
+    """
 
     version: str
     source: str
@@ -255,8 +271,9 @@ class CopiedVersion:
 class BackupManifest(Manifest):
     """A backup of the registered model `name`.
 
-    `copies` are its files by name; `tables` {URI: folder} and `runs` those that no version names; `gone` are lines on
-    what could not be read. `erasing` are the folders in which an erasure is not finished.
+    `copies` are its files by name; `tables` {URI: folder} and `runs` those that no version names;
+    `gone` are lines on what could not be read. `erasing` are the folders in which an erasure is not
+    finished.
     """
 
     kind: ClassVar[str] = "backup"

@@ -1,4 +1,6 @@
-"""`truncate`: what it means to use the first dimensions of a Matryoshka embedding. The only definition."""
+"""`truncate`: what it means to use the first dimensions of a Matryoshka embedding. The only
+definition.
+"""
 
 from collections.abc import Sequence
 
@@ -26,11 +28,15 @@ def check_dimensions(dimensions: Sequence[int], width: int) -> None:
     """Raises ModelError if a dimension is below 1 or above the model's width."""
     wrong = sorted({dimension for dimension in dimensions if not 1 <= dimension <= width})
     if wrong:
-        raise ModelError(f"dimensions: found {wrong}, but the model has {width}; choose values from 1 to {width}.")
+        raise ModelError(
+            f"dimensions: found {wrong}, but the model has {width}; choose values from 1 to "
+            f"{width}."
+        )
 
 
 def check_trained(dimensions: Sequence[int], trained: Sequence[int], width: int) -> None:
-    """Raises ModelError for dimensions above the width, or that a Matryoshka checkpoint was not trained for.
+    """Raises ModelError for dimensions above the width, or that a Matryoshka checkpoint was not
+    trained for.
 
     A stock model, which has no trained dimensions, takes any.
     """
@@ -38,4 +44,7 @@ def check_trained(dimensions: Sequence[int], trained: Sequence[int], width: int)
     allowed = sorted({*trained, width}, reverse=True)
     wrong = sorted(set(dimensions) - set(allowed))
     if trained and wrong:
-        raise ModelError(f"dimensions: found {wrong}, but this model was trained for {allowed}; choose among these.")
+        raise ModelError(
+            f"dimensions: found {wrong}, but this model was trained for {allowed}; choose "
+            "among these."
+        )

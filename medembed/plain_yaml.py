@@ -1,4 +1,6 @@
-"""Reads YAML whose scalars stay the texts that somebody typed: 007, no, 1e-4 and 2024-01-01 mean what a key says."""
+"""Reads YAML whose scalars stay the texts that somebody typed: 007, no, 1e-4 and 2024-01-01 mean
+what a key says.
+"""
 
 from collections.abc import Hashable
 from typing import Any

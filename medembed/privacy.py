@@ -1,4 +1,6 @@
-"""What must not leave a job: telemetry of the libraries underneath, passwords, ids that are texts, open files."""
+"""What must not leave a job: telemetry of the libraries underneath, passwords, ids that are texts,
+open files.
+"""
 
 import hashlib
 import os
@@ -30,31 +32,42 @@ def silence_telemetry() -> None:
 
 
 def close_files() -> None:
-    """Has this process, and those it starts, make files that their owner alone reads: they may hold patients' texts.
+    """Has this process, and those it starts, make files that their owner alone reads: they may hold
+    patients' texts.
 
-    A folder with a default ACL (`setfacl -d`) says otherwise for all that is made in it; folders and files that are
-    there keep their mode.
+    A folder with a default ACL (`setfacl -d`) says otherwise for all that is made in it; folders
+    and files that are there keep their mode.
     """
     os.umask(0o077)
 
 
 def own_folder(folder: Path) -> None:
-    """Makes a folder that this user alone may enter. Raises ConfigError for another user's, or a link."""
+    """Makes a folder that this user alone may enter. Raises ConfigError for another user's, or a
+    link.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise ConfigError(f"{folder}: found a link or another user's folder, expected one of your own; name another.")
+        raise ConfigError(
+            f"{folder}: found a link or another user's folder, expected one of your own; name "
+            "another."
+        )
     folder.chmod(0o700)
 
 
 def check_secret(file: Path) -> None:
-    """Raises ConfigError for a file with a secret that other users of this machine can read; it need not be there."""
+    """Raises ConfigError for a file with a secret that other users of this machine can read; it
+    need not be there.
+    """
     file = file.resolve()
     if not file.is_file():
         return
     is_reached = all(folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
     if is_reached and file.stat().st_mode & stat.S_IROTH:
-        raise ConfigError(f"{file}: every user of this machine can read this secret; chmod 600 it, or make a new one.")
+        raise ConfigError(
+            f"{file}: every user of this machine can read this secret; chmod 600 it, or make a "
+            "new one."
+        )
 
 
 def without_passwords(text: str) -> str:
@@ -65,8 +78,8 @@ def without_passwords(text: str) -> str:
 def show_id(name: str) -> str:
     """An id as a message or a report names it: itself, or a hash of one that may be a text.
 
-    Whoever has the data finds the row: the hash is the first 12 digits of the id's SHA-256, for a chunk that of its
-    document's id. Shown once more it stays as it is.
+    Whoever has the data finds the row: the hash is the first 12 digits of the id's SHA-256, for a
+    chunk that of its document's id. Shown once more it stays as it is.
     """
     if _ID.fullmatch(name):
         return name

@@ -15,7 +15,10 @@ logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 _LOG_INTERVAL_S = 10.0
 _FOLLOW_INTERVAL_S = 2.0
-_LOG_FORMAT = "  {desc}: {n_fmt} of {total_fmt}{unit} ({percentage:.0f}%), {rate_fmt}, ETA {remaining}{postfix}\n"
+_LOG_FORMAT = (
+    "  {desc}: {n_fmt} of {total_fmt}{unit} ({percentage:.0f}%), {rate_fmt}, ETA "
+    "{remaining}{postfix}\n"
+)
 
 
 @contextmanager
@@ -29,7 +32,11 @@ def stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 
 def track(
-    items: Iterable[tuple[int, Item]], total: int, name: str, unit: str, tokens: Callable[[Item], int] | None = None
+    items: Iterable[tuple[int, Item]],
+    total: int,
+    name: str,
+    unit: str,
+    tokens: Callable[[Item], int] | None = None,
 ) -> Iterator[Item]:
     """The items, each given with how many units it finishes, while a bar counts them up to `total`.
 
@@ -46,7 +53,9 @@ def track(
 
 
 def _token_rate(tokens: int, bar: Any, units: int) -> str:
-    """Tokens per second: as many as the units so far have had, at the rate at which the bar counts units now."""
+    """Tokens per second: as many as the units so far have had, at the rate at which the bar counts
+    units now.
+    """
     state = bar.format_dict
     finished = state["n"] + units
     rate = state["rate"] or finished / max(state["elapsed"], 1e-9)
@@ -68,7 +77,9 @@ class Report:
 
 @contextmanager
 def watch(total: int, name: str, unit: str) -> Iterator[Any]:
-    """Yields the handle of a Report that a worker may `write.remote(done, note)` to; a bar here follows it."""
+    """Yields the handle of a Report that a worker may `write.remote(done, note)` to; a bar here
+    follows it.
+    """
     import ray
 
     report = ray.remote(num_cpus=0)(Report).remote()
@@ -77,7 +88,8 @@ def watch(total: int, name: str, unit: str) -> Iterator[Any]:
     def show(bar: Any) -> None:
         try:
             done, note = ray.get(report.read.remote())
-        except ray.exceptions.RayError:  # the actor's node is gone; the work may go on elsewhere, unseen
+        # the actor's node is gone; the work may go on elsewhere, unseen
+        except ray.exceptions.RayError:
             return
         bar.set_postfix_str(note, refresh=False)
         if done > bar.n:
@@ -101,4 +113,6 @@ def watch(total: int, name: str, unit: str) -> Iterator[Any]:
 def _bar(total: int, name: str, unit: str) -> Any:
     if sys.stderr.isatty():
         return tqdm(total=total, desc=f"  {name}", unit=f" {unit}", mininterval=0.2)
-    return tqdm(total=total, desc=name, unit=f" {unit}", bar_format=_LOG_FORMAT, mininterval=_LOG_INTERVAL_S)
+    return tqdm(
+        total=total, desc=name, unit=f" {unit}", bar_format=_LOG_FORMAT, mininterval=_LOG_INTERVAL_S
+    )

@@ -1,6 +1,8 @@
-"""Keep finished parts of long work, by name, in a folder on storage: a run after any death takes them up.
+"""Keep finished parts of long work, by name, in a folder on storage: a run after any death takes
+them up.
 
-A part appears whole or not at all. Names say all that decides a part, so that one is never taken for another.
+A part appears whole or not at all. Names say all that decides a part, so that one is never taken
+for another.
 """
 
 import io
@@ -34,20 +36,28 @@ def unpack(packed: bytes) -> dict[str, npt.NDArray[Any]]:
 
 @dataclass(frozen=True)
 class Records:
-    """The parts in the folder `uri`, each a few arrays without pickles. Workers write them, a driver removes them."""
+    """The parts in the folder `uri`, each a few arrays without pickles. Workers write them, a
+    driver removes them.
+    """
 
     uri: str
 
     @classmethod
     def of_output(cls, output: str, key: str) -> "Records":
-        """Return the parts of the run that makes the output with this key, in a folder beside it."""
+        """Return the parts of the run that makes the output with this key, in a folder beside
+        it.
+        """
         return cls(f"{output.rstrip('/')}.run-{key}")
 
     def names(self) -> set[str]:
         """Return all parts that are there."""
         if not storage.exists(self.uri):
             return set()
-        return {name.removesuffix(_ENDING) for name in storage.list_files(self.uri) if name.endswith(_ENDING)}
+        return {
+            name.removesuffix(_ENDING)
+            for name in storage.list_files(self.uri)
+            if name.endswith(_ENDING)
+        }
 
     def has(self, name: str) -> bool:
         return storage.exists(self._place(name))
@@ -62,8 +72,8 @@ class Records:
             return unpack(storage.read_bytes(self._place(name)))
         except (zipfile.BadZipFile, ValueError, KeyError, EOFError):
             raise StorageError(
-                f"{self._place(name)}: damaged, expected what an unfinished run has left; remove {self.uri} and run "
-                "again."
+                f"{self._place(name)}: damaged, expected what an unfinished run has left; remove "
+                f"{self.uri} and run again."
             ) from None
 
     def once(self, name: str, make: Callable[[], Arrays]) -> dict[str, npt.NDArray[Any]]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-# One row is what is encoded: a whole document, or a chunk of one (its id then says so, see `document_of`).
-# `label` is a text's class; `split` is that of the document's group.
+# One row is what is encoded: a whole document, or a chunk of one (its id then says so, see
+# `document_of`). `label` is a text's class; `split` is that of the document's group.
 CORPUS = pa.schema(
     [
         ("document_id", pa.string()),
@@ -28,7 +28,8 @@ QUERIES = pa.schema(
         ("split", pa.string()),
     ]
 )
-# Judgments of whole documents. `similarity` is what a scored pair came with, from 0 to 1; null elsewhere.
+# Judgments of whole documents. `similarity` is what a scored pair came with, from 0 to 1; null
+# elsewhere.
 QRELS = pa.schema(
     [
         ("query_id", pa.string()),
@@ -37,15 +38,21 @@ QRELS = pa.schema(
         ("similarity", pa.float32()),
     ]
 )
-# Judgments that no split may use; still true, so that mining takes none of these documents for a negative.
+# Judgments that no split may use; still true, so that mining takes none of these documents for a
+# negative.
 HELD_OUT = pa.schema(
-    [("query_id", pa.string()), ("document_id", pa.string()), ("score", pa.float32()), ("reason", pa.string())]
+    [
+        ("query_id", pa.string()),
+        ("document_id", pa.string()),
+        ("score", pa.float32()),
+        ("reason", pa.string()),
+    ]
 )
 # The memory of splits: which split a text or user key has, by the hash of its words.
 GROUPS = pa.schema([("name", pa.string()), ("split", pa.string())])
-# positive_id and negative_ids name corpus rows, which is what a model encodes: a document's chunk where it has some.
-# Ranks count from 0 without the known positives; null for a judged negative outside the window. `second` scores are a
-# teacher's or cross-encoder's, null without one.
+# positive_id and negative_ids name corpus rows, which is what a model encodes: a document's chunk
+# where it has some. Ranks count from 0 without the known positives; null for a judged negative
+# outside the window. `second` scores are a teacher's or cross-encoder's, null without one.
 EXAMPLES = pa.schema(
     [
         ("query_id", pa.string()),
@@ -79,15 +86,25 @@ EXAMPLE_ROWS = pa.schema(
         ("negative_second_score", pa.float64()),
     ]
 )
-# Columns of ids in whatever file: of documents, of their rows, or of groups, which bear a document's name; of queries;
-# of pairs, a query and a document joined by a tab.
+# Columns of ids in whatever file: of documents, of their rows, or of groups, which bear a
+# document's name; of queries; of pairs, a query and a document joined by a tab.
 DOCUMENT_COLUMNS = frozenset(
-    ["document_id", "document_ids", "row_id", "rows", "positive_id", "negative_id", "negative_ids", "group_id"]
+    [
+        "document_id",
+        "document_ids",
+        "row_id",
+        "rows",
+        "positive_id",
+        "negative_id",
+        "negative_ids",
+        "group_id",
+    ]
 )
 QUERY_COLUMNS = frozenset({"query_id"})
 PAIR_COLUMNS = frozenset({"pair_id"})
 SPLITS = ("train", "dev", "test")
-HELD_BACK = "held_back"  # split of queries that nothing trains on, and that show what a model keeps elsewhere
+# split of queries that nothing trains on, and that show what a model keeps elsewhere
+HELD_BACK = "held_back"
 ALL_SPLITS = (*SPLITS, HELD_BACK)
 WEAK = "weak"  # tag of a query that was made from a document's structure; never in the test split
 CHUNK_MARK = "#chunk-"
@@ -111,10 +128,14 @@ def document_of(row_id: str) -> str:
 
 def content_hash(content: str | bytes) -> str:
     """Identifies a text or a file: the first 32 hexadecimal digits of its SHA-256."""
-    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:32]
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[
+        :32
+    ]
 
 
 def fingerprint(value: Any) -> str:
     """Identifies a JSON-like value, whatever the order of its keys: 16 hexadecimal digits."""
-    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    canonical = json.dumps(
+        value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

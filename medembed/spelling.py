@@ -1,20 +1,22 @@
-"""Which texts are one: the keys by which texts are compared, from the narrowest to the widest. Pure.
+"""Which texts are one: the keys by which texts are compared, from the narrowest to the widest.
+Pure.
 
 1. Content (`schema.content_hash` of a clean text): the same text, sign by sign.
-2. `spelling_key`: the same but for what keyboards, editors and Unicode vary, and for punctuation around the text.
-   Such texts are duplicates.
-3. `words_key`: the same words and signs. Such texts stay in one split, and mining takes none for a negative of
-   another.
+2. `spelling_key`: the same but for what keyboards, editors and Unicode vary, and for punctuation
+   around the text. Such texts are duplicates.
+3. `words_key`: the same words and signs. Such texts stay in one split, and mining takes none for a
+   negative of another.
 4. `words`: what BM25 counts.
 
-Each key is made from the one before, so that duplicates always share their words. A sign with a meaning is never
-dropped from 1 to 3: HER2-, HER2+ and HER2 are three texts, and so are 10⁹ and 109.
+Each key is made from the one before, so that duplicates always share their words. A sign with a
+meaning is never dropped from 1 to 3: HER2-, HER2+ and HER2 are three texts, and so are 10⁹ and 109.
 """
 
 import re
 import unicodedata
 
-# What is typed for one sign. Hyphen, dash and minus are one, as nobody sees which of them was meant.
+# What is typed for one sign. Hyphen, dash and minus are one, as nobody sees which of them was
+# meant.
 _VARIANTS = (
     dict.fromkeys(map(ord, "’‘‛ʼʹ′´`"), "'")
     | dict.fromkeys(map(ord, "“”„‟«»″"), '"')
@@ -35,7 +37,8 @@ _OPERATOR = re.compile(r"([<>=≤≥≠≈±×÷/~°%‰])")
 class _Folding(dict[int, str]):
     """Each character as it is compared, worked out when it is first met; for `str.translate`.
 
-    Case folded, and in its plain form (full-width, ligature, micro sign for mu) unless the form has a meaning.
+    Case folded, and in its plain form (full-width, ligature, micro sign for mu) unless the form has
+    a meaning.
     """
 
     def __missing__(self, code: int) -> str:
@@ -52,8 +55,9 @@ _FOLDING = _Folding(_VARIANTS | dict.fromkeys(_UNSEEN, ""))
 def spelling_key(text: str) -> str:
     """Equal for texts that differ in no more than spelling.
 
-    That is: case, composed and decomposed accents, apostrophes, quotes and dashes of any form, invisible characters,
-    white space, a bullet before the text, quotes around it and punctuation after it.
+    That is: case, composed and decomposed accents, apostrophes, quotes and dashes of any form,
+    invisible characters, white space, a bullet before the text, quotes around it and punctuation
+    after it.
     """
     if text.isascii():
         folded = text.casefold().replace("`", "'")
@@ -78,7 +82,9 @@ def both_keys(text: str) -> tuple[str, str]:
 
 
 def words(text: str) -> list[str]:
-    """The runs of letters and digits of a text, as `spelling_key` folds them, superscripts as digits; no signs."""
+    """The runs of letters and digits of a text, as `spelling_key` folds them, superscripts as
+    digits; no signs.
+    """
     return re.findall(r"\w+", unicodedata.normalize("NFKC", spelling_key(text)))
 
 

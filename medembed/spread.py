@@ -8,18 +8,25 @@ from pydantic import BeforeValidator
 from medembed.errors import MedEmbedError
 
 Workers = int | tuple[int, int]  # a number of actors, or [fewest, most]
-# Up to so many items an actor has none in advance: of two items, the actor that is ready first would take both. With
-# more, one in advance hides the way to the actor (20 ms), and an end at which some idle weighs little.
+# Up to so many items an actor has none in advance: of two items, the actor that is ready first
+# would take both. With more, one in advance hides the way to the actor (20 ms), and an end at which
+# some idle weighs little.
 _FEW_ITEMS_PER_WORKER = 16
-# Share of actors that are busy from which a pool grows, those that still start counted: while items wait, to its most.
-# Ray's own threshold needs items in advance, and adds one actor after the other.
+# Share of actors that are busy from which a pool grows, those that still start counted: while items
+# wait, to its most. Ray's own threshold needs items in advance, and adds one actor after the other.
 _GROW_FROM = 0.5
 
 
 def _check_workers(value: object) -> Workers:
     bounds = list(value) if isinstance(value, list | tuple) else [value]
-    numbers = [int(bound) if isinstance(bound, str) and bound.isdecimal() else bound for bound in bounds]
-    counts = [count for count in numbers if isinstance(count, int) and not isinstance(count, bool) and count >= 1]
+    numbers = [
+        int(bound) if isinstance(bound, str) and bound.isdecimal() else bound for bound in bounds
+    ]
+    counts = [
+        count
+        for count in numbers
+        if isinstance(count, int) and not isinstance(count, bool) and count >= 1
+    ]
     if len(counts) < len(bounds) or len(counts) not in (1, 2) or counts != sorted(counts):
         raise ValueError("expected a number from 1, or two of them, [fewest,most]")
     return counts[0] if len(set(counts)) == 1 else (counts[0], counts[1])
@@ -39,9 +46,9 @@ def spread(
 ) -> Iterator[dict[str, Any]]:
     """What `stage(**arguments)(item)` returns for each item, in the order in which items finish.
 
-    `stage` is a class, so that what it loads is loaded once per actor. Actors that die are replaced and
-    their item is done again; an exception in the stage ends the run. `workers` [fewest, most] start as the fewest and
-    grow while items wait and the cluster has room; None takes every CPU.
+    `stage` is a class, so that what it loads is loaded once per actor. Actors that die are replaced
+    and their item is done again; an exception in the stage ends the run. `workers` [fewest, most]
+    start as the fewest and grow while items wait and the cluster has room; None takes every CPU.
     """
     import ray
     import ray.data
@@ -49,13 +56,18 @@ def spread(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.raise_original_map_exception = True  # so that a worker's one-line error reaches the user as such
+    # so that a worker's one-line error reaches the user as such
+    context.raise_original_map_exception = True
     context.autoscaling_config.actor_pool_util_upscaling_threshold = _GROW_FROM
     rows = ray.data.from_items(list(items), override_num_blocks=len(items))
     fewest, most = _bounds(workers or int(ray.cluster_resources().get("CPU", 1)), len(items))
     in_flight = 1 if len(items) <= _FEW_ITEMS_PER_WORKER * most else 2
-    pool = ray.data.ActorPoolStrategy(min_size=fewest, max_size=most, max_tasks_in_flight_per_actor=in_flight)
-    results = rows.map(stage, fn_constructor_kwargs=arguments, compute=pool, num_cpus=cpus, num_gpus=gpus)
+    pool = ray.data.ActorPoolStrategy(
+        min_size=fewest, max_size=most, max_tasks_in_flight_per_actor=in_flight
+    )
+    results = rows.map(
+        stage, fn_constructor_kwargs=arguments, compute=pool, num_cpus=cpus, num_gpus=gpus
+    )
     try:
         yield from results.iter_rows()
     except ray.exceptions.RayTaskError as error:

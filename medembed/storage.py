@@ -1,8 +1,9 @@
-"""Files by URI: a local path, s3://, gs://, or package:// for what an installed Python package carries.
+"""Files by URI: a local path, s3://, gs://, or package:// for what an installed Python package
+carries.
 
 The only place that turns credentials into the forms that pyarrow and Lance want. They come from the
-usual environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ..., GOOGLE_APPLICATION_CREDENTIALS), which MLflow's
-artifact stores read as it is.
+usual environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ..., GOOGLE_APPLICATION_CREDENTIALS), which
+MLflow's artifact stores read as it is.
 """
 
 import contextlib
@@ -44,35 +45,45 @@ def is_local(uri: str) -> bool:
 def join(uri: str, *names: str) -> str:
     """Return the URI of something below `uri`.
 
-    Names come from manifests too, which another may have written: one that leads out of `uri` is a StorageError.
+    Names come from manifests too, which another may have written: one that leads out of `uri` is a
+    StorageError.
     """
     for name in names:
         if ".." in name.split("/") or "\0" in name:
             raise StorageError(
-                f"{uri}: found the name {name!r}, which leads out of this folder; expected one below it. What names "
-                "it was damaged or forged: do not use it."
+                f"{uri}: found the name {name!r}, which leads out of this folder; expected one "
+                "below it. What names it was damaged or forged: do not use it."
             )
     return "/".join([uri.rstrip("/"), *names])
 
 
 def absolute(uri: str) -> str:
-    """A local path made absolute, so that workers with another working directory find it; others unchanged."""
+    """A local path made absolute, so that workers with another working directory find it; others
+    unchanged.
+    """
     return str(local_path(uri)) if is_local(uri) else uri
 
 
 def local_path(uri: str) -> Path:
-    """The path behind a local or package URI. Raises StorageError if the package is not installed."""
+    """The path behind a local or package URI. Raises StorageError if the package is not
+    installed.
+    """
     if scheme(uri) == "package":
         package, _, inside = uri.removeprefix("package://").partition("/")
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise StorageError(f"{uri}: Python package {package!r} is not installed here; install it on every node.")
+            raise StorageError(
+                f"{uri}: Python package {package!r} is not installed here; install it on every "
+                "node."
+            )
         return Path(spec.submodule_search_locations[0]) / inside
     return Path(os.path.abspath(os.path.expanduser(uri.removeprefix("file://"))))
 
 
 def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """(pyarrow file system, path in it) of a URI. Raises StorageError for a scheme that it does not know."""
+    """(pyarrow file system, path in it) of a URI. Raises StorageError for a scheme that it does not
+    know.
+    """
     if scheme(uri) in ("file", "package"):
         return pafs.LocalFileSystem(), str(local_path(uri))
     if scheme(uri) in ("http", "https"):
@@ -86,7 +97,9 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
 
 
 def lance_options(uri: str) -> dict[str, str]:
-    """The `storage_options` that Lance needs for the URI, beyond the credentials that it reads itself."""
+    """The `storage_options` that Lance needs for the URI, beyond the credentials that it reads
+    itself.
+    """
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if scheme(uri) != "s3" or not endpoint:
         return {}
@@ -105,7 +118,8 @@ def exists(uri: str) -> bool:
 
 
 def find_files(pattern: str) -> list[tuple[str, int, int]]:
-    """(URI, bytes, modification time in ns) of a file, of all files below a folder, or of those that match * and ?.
+    """(URI, bytes, modification time in ns) of a file, of all files below a folder, or of those
+    that match * and ?.
 
     Sorted by URI; * does not cross a folder, ** does. Empty if there are none.
     """
@@ -117,7 +131,9 @@ def find_files(pattern: str) -> list[tuple[str, int, int]]:
         info = filesystem.get_file_info(path)
         if info.type == pafs.FileType.File:
             return [(pattern, info.size, info.mtime_ns or 0)] if wild is None else []
-        infos = filesystem.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
+        infos = filesystem.get_file_info(
+            pafs.FileSelector(path, recursive=True, allow_not_found=True)
+        )
     except OSError as error:
         raise StorageError(f"{pattern}: cannot list it: {_first_line(error)}") from None
     prefix = path.rstrip("/") + "/"
@@ -144,7 +160,8 @@ def read_bytes(uri: str) -> bytes:
     """A whole file. Raises StorageError if it is not there or cannot be read."""
     filesystem, path = open_filesystem(uri)
     try:
-        with filesystem.open_input_stream(path, compression=None) as stream:  # as it is, whatever its name
+        # as it is, whatever its name
+        with filesystem.open_input_stream(path, compression=None) as stream:
             return bytes(stream.read())
     except FileNotFoundError:
         raise StorageError(f"{uri}: no such file.") from None
@@ -153,7 +170,9 @@ def read_bytes(uri: str) -> bytes:
 
 
 def write_bytes(uri: str, data: bytes) -> None:
-    """A file that appears whole or not at all: renamed into place locally, one put on an object store."""
+    """A file that appears whole or not at all: renamed into place locally, one put on an object
+    store.
+    """
     filesystem, path = open_filesystem(uri)
     target = path
     try:
@@ -185,7 +204,9 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """One Parquet file, or only some columns of it. Raises StorageError if it is absent or damaged."""
+    """One Parquet file, or only some columns of it. Raises StorageError if it is absent or
+    damaged.
+    """
     try:
         if columns is None:
             return pq.read_table(pa.BufferReader(read_bytes(uri)))
@@ -234,15 +255,18 @@ def list_files(uri: str) -> list[str]:
     except OSError as error:
         raise StorageError(f"{uri}: cannot list it: {_first_line(error)}") from None
     prefix = path.rstrip("/") + "/"
-    return sorted(info.path.removeprefix(prefix) for info in infos if info.type == pafs.FileType.File)
+    return sorted(
+        info.path.removeprefix(prefix) for info in infos if info.type == pafs.FileType.File
+    )
 
 
 def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) -> Path:
-    """A folder as local files: itself if it is local, else a private copy made once per node and content.
+    """A folder as local files: itself if it is local, else a private copy made once per node and
+    content.
 
-    `is_wanted` says of a path below a remote folder whether it is copied. The copy is keyed by names and sizes and
-    modification times of the remote files, lies in a folder that only this user can read, and appears whole by rename,
-    so that workers can fetch side by side.
+    `is_wanted` says of a path below a remote folder whether it is copied. The copy is keyed by
+    names and sizes and modification times of the remote files, lies in a folder that only this user
+    can read, and appears whole by rename, so that workers can fetch side by side.
     """
     if scheme(uri) not in REMOTE:
         path = local_path(uri)
@@ -269,7 +293,9 @@ def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) ->
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)
             if not target.is_dir():
-                raise StorageError(f"{uri}: cannot copy it to this node: {_first_line(error)}") from None
+                raise StorageError(
+                    f"{uri}: cannot copy it to this node: {_first_line(error)}"
+                ) from None
     return target
 
 
@@ -277,7 +303,10 @@ def _matches(uri: str, pattern: str) -> bool:
     """Whether a pattern with *, ** and ? fits a whole URI."""
     tokens = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    return re.fullmatch("".join(tokens.get(part) or re.escape(part) for part in parts), uri) is not None
+    return (
+        re.fullmatch("".join(tokens.get(part) or re.escape(part) for part in parts), uri)
+        is not None
+    )
 
 
 def _explain_web(uri: str) -> str:

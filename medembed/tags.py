@@ -1,4 +1,6 @@
-"""What a registered version, or a run, says of itself; MLflow's tags are its rendering, spelled nowhere else."""
+"""What a registered version, or a run, says of itself; MLflow's tags are its rendering, spelled
+nowhere else.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -7,23 +9,27 @@ from typing import Self
 from medembed.lineage import Source
 
 NONE = "none"
-OF_MODELS = "tags.dataset != '' and tags.encoder != ''"  # MLflow's filter of runs that made or measured a model
+# MLflow's filter of runs that made or measured a model
+OF_MODELS = "tags.dataset != '' and tags.encoder != ''"
 _URI, _VERSION = "_uri", "_version"
 _SOURCES = ("dataset", "examples", "parent", "table")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
-    """Each field is a tag of its name; a source is up to three: fingerprint, _uri and _version. None is no tag.
+    """Each field is a tag of its name; a source is up to three: fingerprint, _uri and _version.
+    None is no tag.
 
-    What the model is: `encoder`, its fingerprint. What it was made from: `dataset`, `examples`, `parent`, and `base`,
-    the encoder that mined. `table` is the embedding table of its corpus. How it was made: by which `job`, into which
-    folder `output`; by a search of `medembed tune` its folder `search` and the `trial`.
+    What the model is: `encoder`, its fingerprint. What it was made from: `dataset`, `examples`,
+    `parent`, and `base`, the encoder that mined. `table` is the embedding table of its corpus. How
+    it was made: by which `job`, into which folder `output`; by a search of `medembed tune` its
+    folder `search` and the `trial`.
 
-    Of a retraining: `attempt` names files and config, `compared_with` the champion's number or NONE, `increments` how
-    often in a row it was trained on, `mined_by` an encoder, `decision` the gate's, `reason` why it was forced.
-    What came later: since when it was champion, `promoted`; what it surely lost on retention sets; what was `erased` of
-    its rows; in a registry that was restored the id of the run before, `restored_run`.
+    Of a retraining: `attempt` names files and config, `compared_with` the champion's number or
+    NONE, `increments` how often in a row it was trained on, `mined_by` an encoder, `decision` the
+    gate's, `reason` why it was forced. What came later: since when it was champion, `promoted`;
+    what it surely lost on retention sets; what was `erased` of its rows; in a registry that was
+    restored the id of the run before, `restored_run`.
     """
 
     job: str | None = None
@@ -51,7 +57,11 @@ class Lineage:
     @property
     def data(self) -> list[str]:
         """Where data set, examples and table lie, as far as that is known."""
-        return [one.uri for one in (self.dataset, self.examples, self.table) if one is not None and one.uri]
+        return [
+            one.uri
+            for one in (self.dataset, self.examples, self.table)
+            if one is not None and one.uri
+        ]
 
     def to_tags(self) -> dict[str, str]:
         """The tags of all that is known."""
@@ -62,22 +72,30 @@ class Lineage:
             value = getattr(self, field.name)
             if isinstance(value, Source):
                 parts = {"": value.fingerprint, _URI: value.uri, _VERSION: value.version}
-                yield from ((field.name + end, str(part)) for end, part in parts.items() if part not in (None, ""))
+                yield from (
+                    (field.name + end, str(part))
+                    for end, part in parts.items()
+                    if part not in (None, "")
+                )
             elif value is not None:
                 yield field.name, str(value)
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
         """What these tags say; others are left out."""
-        texts = {field.name: tags.get(field.name) for field in fields(cls) if field.name not in _SOURCES}
+        texts = {
+            field.name: tags.get(field.name) for field in fields(cls) if field.name not in _SOURCES
+        }
         dataset, examples, parent, table = (_read_source(tags, name) for name in _SOURCES)
         return cls(dataset=dataset, examples=examples, parent=parent, table=table, **texts)
 
 
 def move(tags: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
-    """Tags of a model that was copied: `places` {dataset, examples or table: URI} of what was copied with it.
+    """Tags of a model that was copied: `places` {dataset, examples or table: URI} of what was
+    copied with it.
 
-    What was not copied is known by its fingerprint alone: its old place, and the old `output`, are another registry's.
+    What was not copied is known by its fingerprint alone: its old place, and the old `output`, are
+    another registry's.
     """
     lineage = Lineage.from_tags(tags)
     others = {name: value for name, value in tags.items() if name not in lineage.to_tags()}

@@ -42,7 +42,12 @@ def _list_marked(config: Config, prefix: str = "") -> Iterator[tuple[str, UriRol
             yield from _list_marked(value, f"{prefix}{name}.")
             continue
         marks = {mark for mark in _marks(field) if isinstance(mark, UriRole)}
-        yield from ((prefix + name, mark, uri) for mark in marks for uri in _values(value) if isinstance(uri, str))
+        yield from (
+            (prefix + name, mark, uri)
+            for mark in marks
+            for uri in _values(value)
+            if isinstance(uri, str)
+        )
 
 
 def _values(value: Any) -> Iterable[Any]:
@@ -59,7 +64,9 @@ def _changed(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _marks(field: FieldInfo) -> list[Any]:
-    """Annotations of a field, those inside `InputUri | None` and `tuple[InputUri, ...]` included."""
+    """Annotations of a field, those inside `InputUri | None` and `tuple[InputUri, ...]`
+    included.
+    """
     return [*field.metadata, *_inner_marks(field.annotation)]
 
 

@@ -1,4 +1,6 @@
-"""The access log: one JSON line per request. Never a text, a key, or a path that a caller made up."""
+"""The access log: one JSON line per request. Never a text, a key, or a path that a caller made
+up.
+"""
 
 import json
 import logging
@@ -30,7 +32,8 @@ def facts_of(scope: Scope) -> dict[str, Any]:
 
 
 def log_request(scope: Scope, status: int, seconds: float) -> None:
-    """Writes the line of a request that has ended: time, method, route, status, ms, request_id, facts.
+    """Writes the line of a request that has ended: time, method, route, status, ms, request_id,
+    facts.
 
     The request id is the `x-request-id` that Serve makes, or takes from the caller, and sends back.
     """

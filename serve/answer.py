@@ -1,4 +1,6 @@
-"""A loaded model, its answer to a request, and forward passes that requests share. No Serve in here."""
+"""A loaded model, its answer to a request, and forward passes that requests share. No Serve in
+here.
+"""
 
 import asyncio
 import time
@@ -37,7 +39,8 @@ from serve.work import (
 class Served:
     """An encoder and its table, one immutable pair: swapped together.
 
-    `model` is how clients see them; `ranges` of int8 codes are there if a table gave any, `table` if it is searched.
+    `model` is how clients see them; `ranges` of int8 codes are there if a table gave any, `table`
+    if it is searched.
     """
 
     encoder: Encoder
@@ -66,7 +69,8 @@ class Part:
         return self.encoder is other.encoder and self.tokens.fits(other.tokens)
 
 
-# A tokenizer takes 0.05 ms for four words and about 1 ms for 10,000 characters; a thread costs 0.1 ms and more.
+# A tokenizer takes 0.05 ms for four words and about 1 ms for 10,000 characters; a thread costs 0.1
+# ms and more.
 _FEW, _SHORT = 8, 1000
 MOST_COUNTED = 1_000_000  # characters: 0.1 s and some 25 MB for their tokens
 Compute = Callable[[Part], Awaitable[npt.NDArray[np.float32]]]  # unit rows [n, D], or scores [n, 1]
@@ -74,7 +78,9 @@ Compute = Callable[[Part], Awaitable[npt.NDArray[np.float32]]]  # unit rows [n, 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """A request that is fine: its inputs as the model reads them, which of them were cut, and its dimensions."""
+    """A request that is fine: its inputs as the model reads them, which of them were cut, and its
+    dimensions.
+    """
 
     tokens: Tokens
     truncated: list[bool]
@@ -82,19 +88,26 @@ class _Inputs:
 
 
 def load_served(user_config: dict[str, Any], encoding: EncodingConfig) -> Served:
-    """The model of {"model": <folder URI>, "name", "version", "training", "table": <URI or None>, "table_version",
-    "search"}, warm.
+    """The model of {"model": <folder URI>, "name", "version", "training", "table": <URI or None>,
+    "table_version", "search"}, warm.
 
-    It answers by plain torch until the faster backend is ready, some seconds later (`settle_later`).
+    It answers by plain torch until the faster backend is ready, some seconds later
+    (`settle_later`).
 
-    Without a table's version its newest is taken. Raises ModelError, or StorageError, ConfigError or DataError for a
-    table that is not this model's or cannot be searched as `search`, a SearchConfig, wants.
+    Without a table's version its newest is taken. Raises ModelError, or StorageError, ConfigError
+    or DataError for a table that is not this model's or cannot be searched as `search`, a
+    SearchConfig, wants.
     """
     encoder = Encoder.load(user_config["model"], encoding, settles_later=True)
     ranges, searched = None, None
     if user_config.get("table") is not None:
-        table = open_table_of(user_config["table"], encoder.fingerprint, user_config.get("table_version"))
-        ranges, config = table.codec().ranges, SearchConfig.model_validate(user_config.get("search", {}))
+        table = open_table_of(
+            user_config["table"], encoder.fingerprint, user_config.get("table_version")
+        )
+        ranges, config = (
+            table.codec().ranges,
+            SearchConfig.model_validate(user_config.get("search", {})),
+        )
         searched = load_search(table, config, encoder.dimensions) if config.enabled else None
     encoder.encode(["warm up"], "query")
     named = (user_config["name"], user_config["version"])
@@ -103,12 +116,15 @@ def load_served(user_config: dict[str, Any], encoding: EncodingConfig) -> Served
     return Served(encoder, model, ranges, searched)
 
 
-async def answer(work: Work, served: Served, compute: Compute, batch_tokens: int) -> Embedded | Refused:
-    """The embeddings of one request by this pair, whatever is swapped meanwhile, or why it was refused.
+async def answer(
+    work: Work, served: Served, compute: Compute, batch_tokens: int
+) -> Embedded | Refused:
+    """The embeddings of one request by this pair, whatever is swapped meanwhile, or why it was
+    refused.
 
-    Tokenised in a thread unless a thread costs more: the event loop has others to hear. A large request is computed
-    part by part, each at most `batch_tokens` or one input, so that small ones that come meanwhile wait for one part
-    only. It ends early if it cannot be in time.
+    Tokenised in a thread unless a thread costs more: the event loop has others to hear. A large
+    request is computed part by part, each at most `batch_tokens` or one input, so that small ones
+    that come meanwhile wait for one part only. It ends early if it cannot be in time.
     """
     inputs = _read(served, work) if is_short(work) else await asyncio.to_thread(_read, served, work)
     if isinstance(inputs, Refused):
@@ -118,7 +134,9 @@ async def answer(work: Work, served: Served, compute: Compute, batch_tokens: int
     except RequestError as error:
         return Refused(error, served.model)
     embeddings = convert(rows, inputs.dimensions, work.output_dtype, served.ranges)
-    return Embedded(embeddings, inputs.dimensions, inputs.tokens.lengths, inputs.truncated, served.model)
+    return Embedded(
+        embeddings, inputs.dimensions, inputs.tokens.lengths, inputs.truncated, served.model
+    )
 
 
 async def compute_in_time(
@@ -208,7 +226,9 @@ def _too_long(served: Served, work: Work, number: int) -> RequestError:
 
 
 def count(served: Served, work: Work, number: int) -> int | None:
-    """Return the tokens of a whole input, were nothing cut; None if it is so long that counting takes too much."""
+    """Return the tokens of a whole input, were nothing cut; None if it is so long that counting
+    takes too much.
+    """
     given = work.inputs[number]
     if not isinstance(given, str):
         return len(given)
@@ -218,7 +238,9 @@ def count(served: Served, work: Work, number: int) -> int | None:
 
 
 def tokenize(served: Served, work: Work) -> tuple[Tokens, list[bool]]:
-    """(the inputs as the model reads them, whether each was cut). Token ids are taken as they are."""
+    """(the inputs as the model reads them, whether each was cut). Token ids are taken as they
+    are.
+    """
     texts = [one for one in work.inputs if isinstance(one, str)]
     if texts:
         return served.encoder.tokenize_and_mark(texts, work.role, work.prompt_name)

@@ -55,9 +55,12 @@ _PROBED_FOR_S = 1.0  # an answer to a probe serves all that come so soon after i
 routes = APIRouter(responses=ERRORS)
 
 
-def make_app(embedder: Any, front: Front, reranker: Any = None, *, most: int | None = None) -> FastAPI:
+def make_app(
+    embedder: Any, front: Front, reranker: Any = None, *, most: int | None = None
+) -> FastAPI:
     """The HTTP application over a handle with `embed.remote(Work)`, `search.remote(SearchWork)`,
-    `describe_all.remote()`, and one with `rerank.remote(RerankWork)`. `most` requests are taken at a time.
+    `describe_all.remote()`, and one with `rerank.remote(RerankWork)`. `most` requests are taken at
+    a time.
     """
     app = FastAPI(title="MedEmbed", docs_url=None, redoc_url=None, redirect_slashes=False)
     keys = front.open_keys()
@@ -79,7 +82,9 @@ def make_app(embedder: Any, front: Front, reranker: Any = None, *, most: int | N
         require_key(app, OPEN)
     app.add_exception_handler(HTTPException, _refuse_route)
     open_paths = page.PATHS if front.has_page else ()
-    app.add_middleware(Guard, limits=front.limits, keys=keys, open_paths=open_paths, hosts=front.hosts, most=most)
+    app.add_middleware(
+        Guard, limits=front.limits, keys=keys, open_paths=open_paths, hosts=front.hosts, most=most
+    )
     if front.origins:
         cors.let_in(app, front.origins)
     app.add_middleware(Ended, records=(log_request, RequestMetrics().record))
@@ -87,27 +92,39 @@ def make_app(embedder: Any, front: Front, reranker: Any = None, *, most: int | N
 
 
 @routes.post(
-    "/v1/embeddings", openapi_extra=body_of(EmbeddingRequest), responses=answers(EmbeddingAnswer, of_dimensions=True)
+    "/v1/embeddings",
+    openapi_extra=body_of(EmbeddingRequest),
+    responses=answers(EmbeddingAnswer, of_dimensions=True),
 )
 async def embeddings(request: Request) -> Response:
     """Embeddings of the inputs, in their order."""
     asked = await read_body(request, EmbeddingRequest)
     work = to_work(asked, request.app.state.limits)
-    note(request.scope, items=len(work.inputs), dimensions=work.dimensions, output_dtype=work.output_dtype)
+    note(
+        request.scope,
+        items=len(work.inputs),
+        dimensions=work.dimensions,
+        output_dtype=work.output_dtype,
+    )
     result = await _embed(request, work)
     note(request.scope, tokens=sum(result.tokens), dimensions=result.dimensions)
-    # 2,048 embeddings of 384 dimensions as floats: 0.06 s; the standard library's json takes 0.44 s.
+    # 2,048 embeddings of 384 dimensions as floats: 0.06 s; the standard library's json takes 0.44
+    # s.
     body = to_json(embedding_response(result, asked, cuts=work.cuts))
     return Response(body, media_type="application/json", headers=embedding_headers(result))
 
 
 @routes.post("/v1/tokenize", openapi_extra=body_of(TokensRequest), responses=answers(TokensAnswer))
 async def tokenize(request: Request) -> Response:
-    """What the model reads of each input: token ids, prompt included, and how many there are. No text comes back."""
+    """What the model reads of each input: token ids, prompt included, and how many there are. No
+    text comes back.
+    """
     asked = await read_body(request, TokensRequest)
     work = to_tokens_work(asked, request.app.state.limits)
     note(request.scope, items=len(work.inputs))
-    result: Tokenized | Refused = await call(request, _choose(request, work.model).tokenize.remote, work)
+    result: Tokenized | Refused = await call(
+        request, _choose(request, work.model).tokenize.remote, work
+    )
     tokenized = accept(request, result, result.model)
     body = to_json(tokens_response(tokenized))
     return Response(body, media_type="application/json", headers=model_headers(tokenized.model))
@@ -117,7 +134,9 @@ async def tokenize(request: Request) -> Response:
 async def list_models(request: Request) -> Response:
     """The served models: version, fingerprint, width, trained dimensions."""
     models = await _describe(request)
-    return JSONResponse({"object": "list", "data": list(map(model_entry, models))}, headers=model_headers(models[0]))
+    return JSONResponse(
+        {"object": "list", "data": list(map(model_entry, models))}, headers=model_headers(models[0])
+    )
 
 
 @routes.get("/v1/models/{name:path}", responses=answers(ModelEntry))
@@ -142,7 +161,9 @@ async def live() -> Response:
 
 @routes.get("/health/ready", responses=answers(Ready))
 async def ready(request: Request) -> Response:
-    """200 if a replica has made an embedding, and one a score where there is a cross-encoder, in the last second."""
+    """200 if a replica has made an embedding, and one a score where there is a cross-encoder, in
+    the last second.
+    """
     result: Embedded | Refused = await call(request, request.app.state.ready.get)
     result = accept(request, result, result.model)
     body = {"status": "ready", "fingerprint": result.model["fingerprint"]}
@@ -150,7 +171,9 @@ async def ready(request: Request) -> Response:
 
 
 async def _probe(embedder: Any, reranker: Any) -> Embedded | Refused:
-    """What becomes of a made-up text; raises what goes wrong with a made-up pair, where there is a cross-encoder."""
+    """What becomes of a made-up text; raises what goes wrong with a made-up pair, where there is a
+    cross-encoder.
+    """
     embedded: Embedded | Refused = await embedder.embed.remote(_READY)
     if reranker is not None:
         ranked: Ranked | Refused = await reranker.rerank.remote(_READY_PAIR)
@@ -160,8 +183,12 @@ async def _probe(embedder: Any, reranker: Any) -> Embedded | Refused:
 
 
 async def _embed(request: Request, work: Work) -> Embedded:
-    """The replica's answer. Raises RequestError, which names the model if it was the model that refused."""
-    result: Embedded | Refused = await call(request, _choose(request, work.model).embed.remote, work)
+    """The replica's answer. Raises RequestError, which names the model if it was the model that
+    refused.
+    """
+    result: Embedded | Refused = await call(
+        request, _choose(request, work.model).embed.remote, work
+    )
     return accept(request, result, result.model)
 
 
@@ -186,11 +213,14 @@ async def _refuse_route(_: Request, error: Exception) -> Response:
     return error_response(RequestError(status, str(error.detail), headers=headers))
 
 
-# More than wait for replicas, so that it is the queue in here that refuses, in OpenAI's shape, and not Serve's proxy.
+# More than wait for replicas, so that it is the queue in here that refuses, in OpenAI's shape, and
+# not Serve's proxy.
 @ray_serve.deployment(max_ongoing_requests=4096)
 @ray_serve.ingress()
 class Api:
-    """Serve's ingress around `make_app`, which is built in the replica, so that nothing of it is pickled."""
+    """Serve's ingress around `make_app`, which is built in the replica, so that nothing of it is
+    pickled.
+    """
 
     def __init__(self, embedder: Any, front: Front, most: int, reranker: Any = None) -> None:
         stay_on_loopback()

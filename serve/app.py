@@ -1,4 +1,5 @@
-"""The Serve application: `serve run serve.app:build model=...` to try a model out, serve/config.yaml to operate.
+"""The Serve application: `serve run serve.app:build model=...` to try a model out,
+serve/config.yaml to operate.
 
 `build` resolves models:/ names in the process that deploys, so that replicas need storage alone.
 """
@@ -50,7 +51,8 @@ class ServeConfig(Config):
     """Arguments of `build`."""
 
     model: str = Field(
-        default="models:/medembed@champion", description="models:/name@alias, a folder, s3://, gs://, package://"
+        default="models:/medembed@champion",
+        description="models:/name@alias, a folder, s3://, gs://, package://",
     )
     name: str = Field(default="medembed", description="model name that clients send")
     tracking_uri: str | None = Field(
@@ -58,72 +60,85 @@ class ServeConfig(Config):
     )
     table: InputUri | None = Field(
         default=None,
-        description="embedding table of this model, or the folder that keeps one for each encoder: POST /v1/search "
-        "searches it; one stored as int8 gives int8 and uint8 outputs",
+        description="embedding table of this model, or the folder that keeps one for each "
+        "encoder: POST /v1/search searches it; one stored as int8 gives int8 and uint8 outputs",
     )
     search: SearchConfig = SearchConfig()
-    page: bool = Field(default=True, description="a page at / to try the model and its search out; needs no key itself")
+    page: bool = Field(
+        default=True,
+        description="a page at / to try the model and its search out; needs no key itself",
+    )
     examples: tuple[str, ...] = Field(
         default=(),
-        description="questions that the page offers when it opens, which need no key; none: three general ones. Give "
-        "such as the table answers, never a patient's text",
+        description="questions that the page offers when it opens, which need no key; none: "
+        "three general ones. Give such as the table answers, never a patient's text",
     )
     limits: LimitsConfig = LimitsConfig()
     keys: KeysConfig = KeysConfig()
     allowed_hosts: tuple[str, ...] = Field(
         default=(),
-        description="domains by which callers may name a server without keys, e.g. [embed.example.org]; addresses, and "
-        "names without a dot, always may: no web page elsewhere can take one of these",
+        description="domains by which callers may name a server without keys, e.g. "
+        "[embed.example.org]; addresses, and names without a dot, always may: no web page "
+        "elsewhere can take one of these",
     )
     cors: tuple[str, ...] = Field(
         default=(),
-        description='origins of web pages elsewhere that may ask, e.g. [https://app.example.org]; ["*"] for all, only '
+        description="origins of web pages elsewhere that may ask, e.g. "
+        '[https://app.example.org]; ["*"] for all, only '
         "with keys",
     )
     access_log: Target = Field(
         default="stderr",
-        description="a JSON line for each request on standard error or standard output, or none; never a text or a "
-        "key. Of `medembed serve`, elsewhere of each replica; warnings and errors go the same way",
+        description="a JSON line for each request on standard error or standard output, or none; "
+        "never a text or a key. Of `medembed serve`, elsewhere of each replica; warnings and "
+        "errors go the same way",
     )
     ingress: Ingress = Field(
         default="auto",
-        description="haproxy: HAProxy, and the API in each replica, on a Ray that was started for it; serve: Serve's "
-        "own proxy, and an API beside the replicas, several times slower, on any Ray; auto: haproxy where it can be",
+        description="haproxy: HAProxy, and the API in each replica, on a Ray that was started "
+        "for it; serve: Serve's own proxy, and an API beside the replicas, several times slower, "
+        "on any Ray; auto: haproxy where it can be",
     )
     without_token: bool = Field(
         default=False,
-        description="serve on a Ray cluster that asks for no token, where whoever reaches Ray's ports runs code",
+        description="serve on a Ray cluster that asks for no token, where whoever reaches Ray's "
+        "ports runs code",
     )
     without_keys: bool = Field(
         default=False,
-        description="listen to other machines without keys: whoever reaches the port may ask, as behind a gateway that "
-        "knows its callers",
+        description="listen to other machines without keys: whoever reaches the port may ask, as "
+        "behind a gateway that knows its callers",
     )
     backend: Literal["auto", "torch", "openvino"] = Field(
         default="auto", description="what computes on CPUs; auto: whichever is faster there"
     )
     dimensions: tuple[int, ...] = Field(
         default=(),
-        description="dimensions that clients rely on: no start, and no promotion, of a model not trained for them",
+        description="dimensions that clients rely on: no start, and no promotion, of a model not "
+        "trained for them",
     )
     models: dict[str, str] = Field(
         default={},
-        description="models beside the main one, {name that clients send: models:/..., a folder, ...}; no table",
+        description="models beside the main one, {name that clients send: models:/..., a folder, "
+        "...}; no table",
     )
     rerank: RerankConfig = RerankConfig()
     models_per_replica: int = Field(
-        default=2, ge=1, description="of these, how many a replica holds; the least recently used makes room"
+        default=2,
+        ge=1,
+        description="of these, how many a replica holds; the least recently used makes room",
     )
     replicas: ReplicaCount = Field(
-        default=1, description="replicas that hold the model, or [fewest,most] by load; fewest may be 0"
+        default=1,
+        description="replicas that hold the model, or [fewest,most] by load; fewest may be 0",
     )
     autoscaling: AutoscalingConfig = AutoscalingConfig()
     cpus_per_replica: int = Field(default=1, ge=1, description="CPU cores and threads of one")
     batch_tokens: int | None = Field(
         default=None,
         ge=64,
-        description="tokens of a batch that requests share; a request waits for one such batch at most before its own "
-        "turn. null: 2,048 on CPUs, 16,384 on a GPU",
+        description="tokens of a batch that requests share; a request waits for one such batch "
+        "at most before its own turn. null: 2,048 on CPUs, 16,384 on a GPU",
     )
     gpus_per_replica: float = Field(default=0, ge=0, description="GPUs of one")
 
@@ -134,7 +149,9 @@ class ServeConfig(Config):
 
 
 def build(args: dict[str, Any]) -> "Application":
-    """The application for these arguments (see ServeConfig). Raises a MedEmbedError of one line before it starts."""
+    """The application for these arguments (see ServeConfig). Raises a MedEmbedError of one line
+    before it starts.
+    """
     silence_telemetry()
     from serve.api import Api  # Ray is imported only here: a job's config needs none of it
     from serve.embedder import Embedder
@@ -150,9 +167,12 @@ def build(args: dict[str, Any]) -> "Application":
     user_config = resolve(config)
     ranker = resolve_ranker(config)
     encoding = EncodingConfig(
-        cpus_per_worker=config.cpus_per_replica, gpus_per_worker=config.gpus_per_replica, backend=config.backend
+        cpus_per_worker=config.cpus_per_replica,
+        gpus_per_worker=config.gpus_per_replica,
+        backend=config.backend,
     )
-    embedder, api, whole = (cast(Any, each) for each in (Embedder, Api, Whole))  # as Serve's decorators made them
+    # as Serve's decorators made them
+    embedder, api, whole = (cast(Any, each) for each in (Embedder, Api, Whole))
     replicas = replica_options(config, config.autoscaling, user_config)
     model = (encoding.model_dump(), config.tokens_at_once, config.models_per_replica)
     front = Front(
@@ -173,9 +193,13 @@ def build(args: dict[str, Any]) -> "Application":
     held = embedder.options(**replicas, max_queued_requests=config.limits.max_queued_requests).bind(
         *model, config.access_log
     )
-    # What replicas have in hand and what may wait for them: the API takes no more, and refuses the rest unread.
+    # What replicas have in hand and what may wait for them: the API takes no more, and refuses the
+    # rest unread.
     most = config.limits.max_queued_requests + ONGOING * most_replicas(config.replicas)
-    return cast("Application", api.options(ray_actor_options={"num_cpus": 0}).bind(held, front, most, reranker))
+    return cast(
+        "Application",
+        api.options(ray_actor_options={"num_cpus": 0}).bind(held, front, most, reranker),
+    )
 
 
 def _bind_reranker(config: ServeConfig, user_config: dict[str, Any]) -> Any:
@@ -183,15 +207,21 @@ def _bind_reranker(config: ServeConfig, user_config: dict[str, Any]) -> Any:
     from serve.reranker import Reranker
 
     own = config.rerank
-    encoding = EncodingConfig(cpus_per_worker=own.cpus_per_replica, gpus_per_worker=own.gpus_per_replica)
+    encoding = EncodingConfig(
+        cpus_per_worker=own.cpus_per_replica, gpus_per_worker=own.gpus_per_replica
+    )
     options = replica_options(own, config.autoscaling, user_config)
     waiting = config.limits.max_queued_requests
     reranker = cast(Any, Reranker).options(**options, max_queued_requests=waiting)
-    return reranker.bind(encoding.model_dump(), batch_tokens_on(own.gpus_per_replica), config.access_log)
+    return reranker.bind(
+        encoding.model_dump(), batch_tokens_on(own.gpus_per_replica), config.access_log
+    )
 
 
 def resolve(config: ServeConfig) -> dict[str, Any]:
-    """The Embedder's `user_config`. Raises a MedEmbedError, on one line, for what cannot be served."""
+    """The Embedder's `user_config`. Raises a MedEmbedError, on one line, for what cannot be
+    served.
+    """
     main = resolve_main(config, locate(config.model, config))
     if not config.models:
         return main
@@ -202,7 +232,9 @@ def resolve(config: ServeConfig) -> dict[str, Any]:
 
 
 def resolve_ranker(config: ServeConfig) -> dict[str, Any] | None:
-    """The Reranker's `user_config`; None where there is no cross-encoder. Raises a MedEmbedError, as `resolve` does."""
+    """The Reranker's `user_config`; None where there is no cross-encoder. Raises a MedEmbedError,
+    as `resolve` does.
+    """
     if config.rerank.model is None:
         return None
     name = config.rerank.name
@@ -222,19 +254,27 @@ class Located(NamedTuple):
 
     @classmethod
     def of(cls, version: Version) -> "Located":
-        return cls(version.source, version.version, version.lineage.dataset.uri if version.lineage.dataset else None)
+        return cls(
+            version.source,
+            version.version,
+            version.lineage.dataset.uri if version.lineage.dataset else None,
+        )
 
 
 def locate(model: str, config: ServeConfig) -> Located:
     """Where a model by reference is. Raises ServiceError for one that is not in the registry."""
     if not model.startswith("models:/"):
         return Located(storage.absolute(model), "unregistered")
-    registry = open_registry(RegistryConfig(tracking_uri=config.tracking_uri), on_cluster="RAY_ADDRESS" in os.environ)
+    registry = open_registry(
+        RegistryConfig(tracking_uri=config.tracking_uri), on_cluster="RAY_ADDRESS" in os.environ
+    )
     return Located.of(registry.resolve(model))
 
 
 def resolve_main(config: ServeConfig, located: Located) -> dict[str, Any]:
-    """Of the `user_config` the part of the main model: where it is, what it is called, and its table."""
+    """Of the `user_config` the part of the main model: where it is, what it is called, and its
+    table.
+    """
     model, version, dataset = located
     folder = fetch_encoder(model)
     width = model_width(folder) or max(config.dimensions, default=0)
@@ -264,24 +304,33 @@ def resolve_extra(located: Located) -> Entry:
 
 
 def pin_table(config: ServeConfig, folder: Path, dataset: str | None = None) -> dict[str, Any]:
-    """Of the Embedder's `user_config` the table of the model in this folder: a version, so that all replicas have one.
+    """Of the Embedder's `user_config` the table of the model in this folder: a version, so that all
+    replicas have one.
 
-    `search.documents` names the data set of the first champion; of those after it the lineage names theirs, `dataset`.
-    Raises StorageError or ConfigError for a table that is not there, not this model's, or cannot be searched so.
+    `search.documents` names the data set of the first champion; of those after it the lineage names
+    theirs, `dataset`. Raises StorageError or ConfigError for a table that is not there, not this
+    model's, or cannot be searched so.
     """
     if config.table is None:
         return {"table": None}
     table = open_table_of(storage.absolute(config.table), model_fingerprint(folder))
     search = config.search
     if search.documents is not None:
-        search = search.model_copy(update={"documents": find_documents(table, search.documents, dataset)})
+        search = search.model_copy(
+            update={"documents": find_documents(table, search.documents, dataset)}
+        )
     if search.enabled:
         check_search(table, search)
-    return {"table": table.uri, "table_version": table.version, "search": search.model_dump(mode="json")}
+    return {
+        "table": table.uri,
+        "table_version": table.version,
+        "search": search.model_dump(mode="json"),
+    }
 
 
 def read_arguments(arguments: Mapping[str, Any]) -> ServeConfig:
-    """The config of `build`'s arguments: texts under dotted keys of `serve run`, or a YAML file's values, nested.
+    """The config of `build`'s arguments: texts under dotted keys of `serve run`, or a YAML file's
+    values, nested.
 
     Raises ConfigError.
     """

@@ -1,4 +1,6 @@
-"""What a request's body may be: JSON of known fields. Its faults are said in one line, never with its values."""
+"""What a request's body may be: JSON of known fields. Its faults are said in one line, never with
+its values.
+"""
 
 import difflib
 import re
@@ -13,27 +15,32 @@ from serve.errors import RequestError
 
 _KEY = re.compile(r"[A-Za-z_]{1,40}")
 _MOST_COST = 1 << 20
-# A string, or what is left of one that never ends: so that no body makes the search begin anew at each of its quotes.
+# A string, or what is left of one that never ends: so that no body makes the search begin anew at
+# each of its quotes.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 class Body(BaseModel):
     """Base of every body. Unknown fields are refused, so that a misspelt one is never ignored.
 
-    Strict: true is no number, "8" neither. Lone surrogates, which no tokenizer takes, are refused as JSON.
+    Strict: true is no number, "8" neither. Lone surrogates, which no tokenizer takes, are refused
+    as JSON.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
     sample: ClassVar[str] = "{...}"  # what a body looks like
-    expected: ClassVar[Mapping[str, str]] = {}  # of fields of which pydantic's own words say too little
+    # of fields of which pydantic's own words say too little
+    expected: ClassVar[Mapping[str, str]] = {}
 
 
 SomeBody = TypeVar("SomeBody", bound=Body)
 
 
 async def read_body(request: Request, kind: type[SomeBody]) -> SomeBody:
-    """The body of a request. Raises RequestError: 415 for anything but JSON, 400 for what `kind` does not take."""
+    """The body of a request. Raises RequestError: 415 for anything but JSON, 400 for what `kind`
+    does not take.
+    """
     _check_content_type(request)
     return parse_body(await request.body(), kind)
 
@@ -41,10 +48,13 @@ async def read_body(request: Request, kind: type[SomeBody]) -> SomeBody:
 def parse_body(body: bytes, kind: type[SomeBody]) -> SomeBody:
     """The request in a body. Raises RequestError 400 that names the field, never its value.
 
-    It is parsed in one step from its bytes: json.loads would let NaN, lone surrogates and deep nests through.
+    It is parsed in one step from its bytes: json.loads would let NaN, lone surrogates and deep
+    nests through.
     """
     if not is_cheap(body):
-        raise RequestError(400, "the body has too many values, or lists in lists; send fewer inputs at a time.")
+        raise RequestError(
+            400, "the body has too many values, or lists in lists; send fewer inputs at a time."
+        )
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
@@ -52,10 +62,11 @@ def parse_body(body: bytes, kind: type[SomeBody]) -> SomeBody:
 
 
 def is_cheap(body: bytes) -> bool:
-    """Return whether a body takes at most about a tenth of a second to read, while the event loop stands still.
+    """Return whether a body takes at most about a tenth of a second to read, while the event loop
+    stands still.
 
-    8 MiB of "[1]," would take two seconds. Strings, which may hold any signs, are left out only where counting them
-    too says no.
+    8 MiB of "[1]," would take two seconds. Strings, which may hold any signs, are left out only
+    where counting them too says no.
     """
     return _cost(body) <= _MOST_COST or _cost(_STRING.sub(b"", body)) <= _MOST_COST
 
@@ -67,14 +78,22 @@ def _cost(body: bytes) -> int:
 
 
 def _check_content_type(request: Request) -> None:
-    """Raises RequestError 415 for anything but JSON: a web page may send other types to a server on this machine."""
+    """Raises RequestError 415 for anything but JSON: a web page may send other types to a server on
+    this machine.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise RequestError(415, "expected the header Content-Type: application/json.", code="unsupported_media_type")
+        raise RequestError(
+            415,
+            "expected the header Content-Type: application/json.",
+            code="unsupported_media_type",
+        )
 
 
 def _explain(fault: ErrorDetails, kind: type[Body]) -> RequestError:
-    """A fault of pydantic's as one line. A field's name is shown only if it looks like one: it may be a text."""
+    """A fault of pydantic's as one line. A field's name is shown only if it looks like one: it may
+    be a text.
+    """
     found, path = fault["type"], fault["loc"]
     if found == "json_invalid":
         return RequestError(400, f"the body is not valid JSON: {fault['ctx']['error']}")
@@ -91,4 +110,6 @@ def _explain(fault: ErrorDetails, kind: type[Body]) -> RequestError:
 def _unknown_field(name: str, known: Sequence[str]) -> RequestError:
     nearest = difflib.get_close_matches(name[:40], known, n=1, cutoff=0.0)[0]
     shown = name if _KEY.fullmatch(name) else None
-    return RequestError(400, f"{shown or 'a field'}: unknown; the nearest known field is {nearest!r}.", shown)
+    return RequestError(
+        400, f"{shown or 'a field'}: unknown; the nearest known field is {nearest!r}.", shown
+    )

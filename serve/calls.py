@@ -14,12 +14,15 @@ from serve.work import Model, Refused
 Answer = TypeVar("Answer")
 # What a route may answer besides 200, for the OpenAPI document.
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 404, 405, 409, 413, 415, 422, 429, 500, 503, 504)
+    status: {"model": ErrorBody}
+    for status in (400, 401, 404, 405, 409, 413, 415, 422, 429, 500, 503, 504)
 }
 
 
 async def call(request: Request, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-    """A replica's result. Its errors are explained here: Serve would answer some of them itself, in plain text."""
+    """A replica's result. Its errors are explained here: Serve would answer some of them itself, in
+    plain text.
+    """
     try:
         return await method(*arguments)
     except Exception as error:
@@ -27,7 +30,9 @@ async def call(request: Request, method: Callable[..., Awaitable[Any]], *argumen
 
 
 def accept(request: Request, result: Answer | Refused, model: Model) -> Answer:
-    """The result of a model. Raises RequestError, which names the model, if it was the model that refused."""
+    """The result of a model. Raises RequestError, which names the model, if it was the model that
+    refused.
+    """
     note_model(request, model)
     if isinstance(result, Refused):
         result.error.headers |= model_headers(model)

@@ -13,25 +13,36 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:
 _METHODS = ("GET", "POST")
 _HEADERS = ("authorization", "content-type")
 # Beside those that every page may read.
-_SHOWN = ("x-model-version", "x-model-fingerprint", "x-dimensions-trained", "x-request-id", "retry-after")
+_SHOWN = (
+    "x-model-version",
+    "x-model-fingerprint",
+    "x-dimensions-trained",
+    "x-request-id",
+    "retry-after",
+)
 
 
 def check_origins(origins: Sequence[str], has_keys: bool) -> None:
-    """Raises ConfigError for what no browser calls an origin, and for all origins where nobody needs a key."""
+    """Raises ConfigError for what no browser calls an origin, and for all origins where nobody
+    needs a key.
+    """
     for origin in origins:
         if origin == EVERYWHERE and not has_keys:
             raise ConfigError(
-                "cors: found *, and this server has no keys, so any web page could read what it answers; list the "
-                "origins, or set keys."
+                "cors: found *, and this server has no keys, so any web page could read what it "
+                "answers; list the origins, or set keys."
             )
         if origin != EVERYWHERE and not _ORIGIN.fullmatch(origin):
             raise ConfigError(
-                f"cors: found {origin!r}, expected an origin such as https://app.example.org, without a path, or *."
+                f"cors: found {origin!r}, expected an origin such as https://app.example.org, "
+                "without a path, or *."
             )
 
 
 def let_in(app: FastAPI, origins: Sequence[str]) -> None:
-    """Has the application answer pages of these origins. A browser asks first, without a key, whether it may."""
+    """Has the application answer pages of these origins. A browser asks first, without a key,
+    whether it may.
+    """
     app.add_middleware(
         CORSMiddleware,
         allow_origins=[origin.lower() for origin in origins],

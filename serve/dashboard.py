@@ -1,4 +1,6 @@
-"""Serve's declarative API on a Ray cluster's dashboard: what is deployed there, and another config in its place."""
+"""Serve's declarative API on a Ray cluster's dashboard: what is deployed there, and another config
+in its place.
+"""
 
 import copy
 from pathlib import Path
@@ -18,12 +20,16 @@ class Dashboard:
     """A connection. Raises ServiceError, on one line, for whatever it cannot do."""
 
     def __init__(self, address: str, token: str | None = None) -> None:
-        """Without a token, Ray's own places are asked for one: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray."""
+        """Without a token, Ray's own places are asked for one: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH,
+        ~/.ray.
+        """
         from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
         self.address = address.rstrip("/")
         headers = {"Authorization": f"Bearer {token}"} if token else None
-        self.client = self._try("cannot connect", ServeSubmissionClient, self.address, headers=headers)
+        self.client = self._try(
+            "cannot connect", ServeSubmissionClient, self.address, headers=headers
+        )
 
     def details(self) -> dict[str, Any]:
         """Serve's state: options, and per application its config, status and replicas."""
@@ -39,7 +45,13 @@ class Dashboard:
 
         try:
             return call(*arguments, **named)
-        except (ConnectionError, RuntimeError, ValueError, RayError, requests.RequestException) as error:
+        except (
+            ConnectionError,
+            RuntimeError,
+            ValueError,
+            RayError,
+            requests.RequestException,
+        ) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ServiceError(f"Ray's dashboard at {self.address}: {what}: {reason}") from None
 
@@ -56,26 +68,33 @@ def read_token(workspace: str, address: str) -> str | None:
 
 
 def deployed_app(details: dict[str, Any], name: str) -> dict[str, Any]:
-    """The config of our application of this name. Raises ServiceError if it is not there, or not deployed so."""
+    """The config of our application of this name. Raises ServiceError if it is not there, or not
+    deployed so.
+    """
     app = details["applications"].get(name)
     if app is None:
         found = ", ".join(details["applications"]) or "none"
-        raise ServiceError(f"serving.app {name}: not deployed there; found: {found}. Deploy it, or name another.")
+        raise ServiceError(
+            f"serving.app {name}: not deployed there; found: {found}. Deploy it, or name another."
+        )
     config = app.get("deployed_app_config")
     if config is None or config.get("import_path") != IMPORT_PATH:
         raise ServiceError(
-            f"serving.app {name}: not deployed from a config with import_path {IMPORT_PATH}, so its model cannot be "
-            "swapped; deploy it with medembed serve or serve deploy."
+            f"serving.app {name}: not deployed from a config with import_path {IMPORT_PATH}, so "
+            "its model cannot be swapped; deploy it with medembed serve or serve deploy."
         )
     return dict(config)
 
 
 def with_user_config(details: dict[str, Any], name: str, user_config: Any) -> dict[str, Any]:
-    """The whole config that is deployed, with another `user_config` of this application's Embedder."""
+    """The whole config that is deployed, with another `user_config` of this application's
+    Embedder.
+    """
     apps = {
         app: copy.deepcopy(state["deployed_app_config"])
         for app, state in details["applications"].items()
-        if state.get("deployed_app_config") is not None  # the others were not deployed from configs: Serve leaves them
+        # the others were not deployed from configs: Serve leaves them
+        if state.get("deployed_app_config") is not None
     }
     deployments = apps[name].setdefault("deployments", [])
     embedder = next((one for one in deployments if one["name"] == EMBEDDER), None)
@@ -88,8 +107,12 @@ def with_user_config(details: dict[str, Any], name: str, user_config: Any) -> di
 
 
 def deployed_user_config(config: dict[str, Any]) -> Any:
-    """The Embedder's `user_config` in an application's config; None where it is what `build` made."""
-    found = (one.get("user_config") for one in config.get("deployments", []) if one["name"] == EMBEDDER)
+    """The Embedder's `user_config` in an application's config; None where it is what `build`
+    made.
+    """
+    found = (
+        one.get("user_config") for one in config.get("deployments", []) if one["name"] == EMBEDDER
+    )
     return next(found, None)
 
 
@@ -101,7 +124,9 @@ def replicas_of(details: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def server_url(details: dict[str, Any], config: dict[str, Any], address: str) -> str:
-    """Where the application answers, by what Serve was started with; on all interfaces, at the dashboard's host."""
+    """Where the application answers, by what Serve was started with; on all interfaces, at the
+    dashboard's host.
+    """
     options = details.get("http_options") or {}
     host = options.get("host", "127.0.0.1")
     if host in ("0.0.0.0", "::"):

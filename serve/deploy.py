@@ -1,4 +1,6 @@
-"""Deploys an application declaratively for as long as a `with` block lasts, so that promotion can swap its model."""
+"""Deploys an application declaratively for as long as a `with` block lasts, so that promotion can
+swap its model.
+"""
 
 import contextlib
 import io
@@ -31,7 +33,9 @@ _RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)+([A-Za-z_]\w*: )")  # module and clas
 
 
 def to_arguments(config: ServeConfig) -> dict[str, Any]:
-    """The config as arguments of `build`, which another process with another working directory understands."""
+    """The config as arguments of `build`, which another process with another working directory
+    understands.
+    """
     given = config.model_dump(mode="json", exclude_unset=True)
     _set_absolute(given, "model", "table")
     _set_absolute(given.get("search", {}), "documents")
@@ -53,23 +57,25 @@ def deployed(
 ) -> Iterator[str]:
     """Yields the base URL of the application, which answers there; ends Serve afterwards.
 
-    Callers reach it on `host`: where this process lends its port to HAProxy, Serve itself stays on loopback.
+    Callers reach it on `host`: where this process lends its port to HAProxy, Serve itself stays on
+    loopback.
 
-    `ray.init` comes first. Raises ServiceError if Serve runs there already, or the application does not come up;
-    ConfigError if that Ray asks for no token.
+    `ray.init` comes first. Raises ServiceError if Serve runs there already, or the application does
+    not come up; ConfigError if that Ray asks for no token.
     """
     import ray
     from ray import serve
 
     if serve.status().proxies:
         raise ServiceError(
-            "Serve runs on this Ray cluster already, with options of its own: deploy there with serve deploy "
-            "serve/config.yaml, or give RAY_ADDRESS of another cluster."
+            "Serve runs on this Ray cluster already, with options of its own: deploy there with "
+            "serve deploy serve/config.yaml, or give RAY_ADDRESS of another cluster."
         )
     check_dashboard(dashboard.address, bool(arguments.get("without_token")))
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Ours ends a request sooner, in OpenAI's shape; this ends one that waits in a proxy for a replica that never comes.
+    # Ours ends a request sooner, in OpenAI's shape; this ends one that waits in a proxy for a
+    # replica that never comes.
     timeout_s = read_arguments(arguments).limits.request_timeout_s + _PROXY_WAITS_S
     listens = HOST if DOOR in os.environ else host
     options = {"host": listens, "port": port, "request_timeout_s": timeout_s}
@@ -79,7 +85,12 @@ def deployed(
         # HAProxy takes seconds to start: the application is built, and its model loaded, meanwhile.
         started = starter.submit(_start, options)
         _wait_for_controller(started)
-        app = {"name": APP, "route_prefix": prefix or "/", "import_path": IMPORT_PATH, "args": arguments}
+        app = {
+            "name": APP,
+            "route_prefix": prefix or "/",
+            "import_path": IMPORT_PATH,
+            "args": arguments,
+        }
         environment = dict(ray.get_runtime_context().runtime_env)
         if environment:  # how this repository's code came to the cluster
             app["runtime_env"] = environment
@@ -95,7 +106,9 @@ def deployed(
 
 
 def _start(options: dict[str, Any]) -> None:
-    """Start Serve. Raises ServiceError if it does not come up, as where another program took a port meanwhile."""
+    """Start Serve. Raises ServiceError if it does not come up, as where another program took a port
+    meanwhile.
+    """
     from ray import serve
     from ray.exceptions import RayError
 
@@ -106,7 +119,9 @@ def _start(options: dict[str, Any]) -> None:
 
 
 def _wait_for_controller(started: Future[None]) -> None:
-    """Returns when Serve's controller is there, which `_start` makes first. Raises what that raised."""
+    """Returns when Serve's controller is there, which `_start` makes first. Raises what that
+    raised.
+    """
     import ray
     from ray.serve.context import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 
@@ -119,15 +134,23 @@ def _wait_for_controller(started: Future[None]) -> None:
 
 
 def reason_of_start(error: BaseException) -> str:
-    """The line in which HAProxy names the fault, which comes amid others, or the last one of the error."""
-    lines = [line.strip() for line in str(getattr(error, "cause", None) or error).splitlines() if line.strip()]
+    """The line in which HAProxy names the fault, which comes amid others, or the last one of the
+    error.
+    """
+    lines = [
+        line.strip()
+        for line in str(getattr(error, "cause", None) or error).splitlines()
+        if line.strip()
+    ]
     alerts = [line.partition(": ")[2] for line in lines if "cannot bind socket" in line]
     return [type(error).__name__, *lines, *alerts[:1]][-1]
 
 
 @contextmanager
 def kept_token(workspace: str, address: str) -> Iterator[Path]:
-    """The file with this session's token, for `medembed promote` and Ray's own tools; none but its owner reads it."""
+    """The file with this session's token, for `medembed promote` and Ray's own tools; none but its
+    owner reads it.
+    """
     file = token_file(workspace, address)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
@@ -144,29 +167,35 @@ def describe(url: str, user_config: dict[str, Any], ranker: dict[str, Any] | Non
     folder = fetch_model(user_config["model"])
     width = model_width(folder)
     trained = read_card(folder).dimensions
-    dimensions = ", ".join(str(one) for one in sorted({*trained, *([width] if width else [])}, reverse=True))
+    dimensions = ", ".join(
+        str(one) for one in sorted({*trained, *([width] if width else [])}, reverse=True)
+    )
     note = "" if trained else ", not trained for fewer"
-    others = "".join(f"; {name} version {one['version']}" for name, one in user_config.get("models", {}).items())
+    others = "".join(
+        f"; {name} version {one['version']}" for name, one in user_config.get("models", {}).items()
+    )
     ranks = f"; reranks with {ranker['name']} version {ranker['version']}" if ranker else ""
     main = f"{user_config['name']} version {user_config['version']}"
     return f"{url} serves {main}, dimensions {dimensions}{note}{others}{ranks}"
 
 
 def warn_of_table(config: ServeConfig, user_config: dict[str, Any]) -> str | None:
-    """The line for a server whose table fits one version of a model that may be promoted; None where all is well."""
+    """The line for a server whose table fits one version of a model that may be promoted; None
+    where all is well.
+    """
     if config.table is None or user_config["table"] != storage.absolute(config.table):
         return None  # a folder, or a pattern, has one for each encoder
     if not config.model.startswith("models:/"):
         return None
     return (
-        f"table: {config.table} is of one encoder; a promotion or rollback to a model with another is "
-        "refused: give the folder that keeps a table for each, as medembed encode makes it"
+        f"table: {config.table} is of one encoder; a promotion or rollback to a model with another "
+        "is refused: give the folder that keeps a table for each, as medembed encode makes it"
     )
 
 
 def _wait_until_up(url: str, timeout_s: float, started: Future[None]) -> None:
-    """Returns when the application runs and its HTTP port answers. Raises ServiceError if it does not come up, or what
-    the start of Serve raised.
+    """Returns when the application runs and its HTTP port answers. Raises ServiceError if it does
+    not come up, or what the start of Serve raised.
     """
     from ray import serve
 
@@ -193,7 +222,8 @@ def _answers(url: str) -> bool:
 
 
 def reason_of(app: Any) -> str:
-    """Why an application does not run: what its first deployment with a message raised, or its own last line.
+    """Why an application does not run: what its first deployment with a message raised, or its own
+    last line.
 
     `app` is an ApplicationStatusOverview of Serve's.
     """

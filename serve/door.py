@@ -1,6 +1,8 @@
-"""The server's port, which `medembed serve` holds and lends to HAProxy: callers wait while a dead one is replaced.
+"""The server's port, which `medembed serve` holds and lends to HAProxy: callers wait while a dead
+one is replaced.
 
-A port that HAProxy alone had would be closed when it dies, and callers refused until Ray has started another.
+A port that HAProxy alone had would be closed when it dies, and callers refused until Ray has
+started another.
 """
 
 import os
@@ -16,14 +18,17 @@ _PATIENCE_S = 5.0
 
 
 class Door:
-    """Listening sockets, and one more that gives them to each process of this user that connects."""
+    """Listening sockets, and one more that gives them to each process of this user that
+    connects.
+    """
 
     def __init__(self) -> None:
         self.listeners: list[socket.socket] = []
         self.lender: socket.socket | None = None
 
     def open(self, folder: str, hosts: Sequence[str], port: int) -> str:
-        """Listen on these addresses, and return the path below a folder where `borrow` gets the sockets.
+        """Listen on these addresses, and return the path below a folder where `borrow` gets the
+        sockets.
 
         Raises OSError for an address that cannot be listened on.
         """
@@ -55,7 +60,9 @@ class Door:
 
 
 def borrow(path: str) -> list[int]:
-    """Return descriptors of a port's sockets, which a program that takes this process's place inherits."""
+    """Return descriptors of a port's sockets, which a program that takes this process's place
+    inherits.
+    """
     with socket.socket(socket.AF_UNIX) as lender:
         lender.settimeout(_PATIENCE_S)
         lender.connect(path)

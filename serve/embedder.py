@@ -17,10 +17,16 @@ from serve.work import Embedded, Model, Refused, Tokenized, Work, find_name
 
 
 class Replica(Holder[Served]):
-    """Encodes inputs, and searches the model's table. `user_config`, see `load_served`, chooses both."""
+    """Encodes inputs, and searches the model's table. `user_config`, see `load_served`, chooses
+    both.
+    """
 
     def __init__(
-        self, encoding: dict[str, Any], batch_tokens: int, most_extras: int = 1, log: Target | None = None
+        self,
+        encoding: dict[str, Any],
+        batch_tokens: int,
+        most_extras: int = 1,
+        log: Target | None = None,
     ) -> None:
         super().__init__(encoding, batch_tokens, log)
         self.extras = Extras(self.config, most_extras)
@@ -77,4 +83,6 @@ class Replica(Holder[Served]):
         return served
 
 
-Embedder = serve.deployment(name="Embedder", max_ongoing_requests=ONGOING, health_check_period_s=5)(Replica)
+Embedder = serve.deployment(name="Embedder", max_ongoing_requests=ONGOING, health_check_period_s=5)(
+    Replica
+)

@@ -10,7 +10,8 @@ Record = Callable[[Scope, int, float], None]  # (scope, status, seconds)
 
 
 class Ended:
-    """ASGI middleware that calls each `Record` when an answer is complete, or failed, or nobody waits for it.
+    """ASGI middleware that calls each `Record` when an answer is complete, or failed, or nobody
+    waits for it.
 
     HEAD is answered, and counted, as GET.
     """

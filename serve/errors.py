@@ -1,4 +1,6 @@
-"""Errors as OpenAI's API says them: {"error": {message, type, param, code}}, one line, never the text of an input."""
+"""Errors as OpenAI's API says them: {"error": {message, type, param, code}}, one line, never the
+text of an input.
+"""
 
 import traceback
 from collections.abc import Mapping
@@ -13,13 +15,19 @@ from starlette.responses import JSONResponse
 from medembed.errors import MedEmbedError
 
 _CODES = {
-    401: "invalid_api_key", 405: "method_not_allowed", 413: "body_too_large", 429: "overloaded", 500: "server_error",
-    503: "replica_lost", 504: "timed_out",
-}  # fmt: skip
+    401: "invalid_api_key",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    429: "overloaded",
+    500: "server_error",
+    503: "replica_lost",
+    504: "timed_out",
+}
 
 
 class RequestError(Exception):
-    """A request that cannot be answered. `param` names the field at fault; `headers` go with the response.
+    """A request that cannot be answered. `param` names the field at fault; `headers` go with the
+    response.
 
     All of it is positional, so that it survives the way from a replica to the API.
     """
@@ -41,7 +49,9 @@ class RequestError(Exception):
         kind = "rate_limit_error" if self.status == 429 else "invalid_request_error"
         if self.status >= 500:
             kind = "server_error"
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        return {
+            "error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        }
 
 
 class ErrorDetails(BaseModel):
@@ -72,15 +82,21 @@ def explain(error: BaseException, retry_after_s: int) -> RequestError:
     if isinstance(error, RequestError):
         return error
     if isinstance(error, BackPressureError):
-        return RequestError(429, f"the queue is full; try again in {retry_after_s} s.", headers=retry)
+        return RequestError(
+            429, f"the queue is full; try again in {retry_after_s} s.", headers=retry
+        )
     if isinstance(error, _lost()):
         message = f"the replica that held this request went away; try again in {retry_after_s} s."
         return RequestError(503, message, headers=retry)
     if isinstance(error, TimeoutError):
-        return RequestError(504, "no answer within limits.request_timeout_s; send fewer inputs, or try again later.")
+        return RequestError(
+            504, "no answer within limits.request_timeout_s; send fewer inputs, or try again later."
+        )
     if isinstance(error, ClientDisconnect):
         return RequestError(400, "the connection closed before the body was complete.")
-    return RequestError(500, "the server failed on this request; its log has a line under this x-request-id.")
+    return RequestError(
+        500, "the server failed on this request; its log has a line under this x-request-id."
+    )
 
 
 @cache
@@ -102,7 +118,9 @@ def _lost() -> tuple[type[BaseException], ...]:
 
 
 def log_line(error: BaseException) -> str:
-    """One line for the log: type and place of an exception. Its message only if it is ours, which hold no texts."""
+    """One line for the log: type and place of an exception. Its message only if it is ours, which
+    hold no texts.
+    """
     cause = getattr(error, "cause", None) or error  # Ray wraps what a replica raised
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
@@ -111,7 +129,9 @@ def log_line(error: BaseException) -> str:
 
 
 def hide_places(line: str, user_config: Mapping[str, Any]) -> str:
-    """The line with the names of settings in place of where models and tables are: that is nobody's business."""
+    """The line with the names of settings in place of where models and tables are: that is nobody's
+    business.
+    """
     for key, value in user_config.items():
         if isinstance(value, Mapping):
             line = hide_places(line, value)

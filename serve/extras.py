@@ -1,4 +1,6 @@
-"""Models beside the main one in a replica: each loaded when it is first asked for, so many at a time."""
+"""Models beside the main one in a replica: each loaded when it is first asked for, so many at a
+time.
+"""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -11,7 +13,15 @@ from serve.answer import Served, load_served
 from serve.work import Training
 
 # What of a Model only a replica knows that has loaded it.
-UNKNOWN = ("prompts", "has_roles", "pooling", "max_input_tokens", "vocabulary", "int8_ranges", "table")
+UNKNOWN = (
+    "prompts",
+    "has_roles",
+    "pooling",
+    "max_input_tokens",
+    "vocabulary",
+    "int8_ranges",
+    "table",
+)
 
 
 class Entry(TypedDict):
@@ -34,13 +44,16 @@ class _Slot:
 
 
 class Extras:
-    """`entries` are {name: Entry}; the least recently used model goes where another is asked for."""
+    """`entries` are {name: Entry}; the least recently used model goes where another is asked
+    for.
+    """
 
     def __init__(self, encoding: EncodingConfig, most: int) -> None:
         from ray import serve
 
         self.encoding, self.entries = encoding, dict[str, Entry]()
-        self._slots: WeakValueDictionary[str, _Slot] = WeakValueDictionary()  # those that Serve still keeps
+        # those that Serve still keeps
+        self._slots: WeakValueDictionary[str, _Slot] = WeakValueDictionary()
 
         async def load(model_id: str) -> _Slot:
             return await self._load(model_id)
@@ -56,8 +69,14 @@ class Extras:
         return slot.served
 
     async def reload(self, entries: Mapping[str, Entry]) -> dict[str, Served]:
-        """Of the models that are loaded those that change with these entries, loaded anew; nothing is swapped yet."""
-        changed = [name for name, slot in self._slots.items() if name in entries and entries[name] != slot.entry]
+        """Of the models that are loaded those that change with these entries, loaded anew; nothing
+        is swapped yet.
+        """
+        changed = [
+            name
+            for name, slot in self._slots.items()
+            if name in entries and entries[name] != slot.entry
+        ]
         return {name: await self._read(name, entries[name]) for name in changed}
 
     def swap(self, entries: Mapping[str, Entry], loaded: Mapping[str, Served]) -> None:
@@ -69,7 +88,9 @@ class Extras:
                 slot.entry, slot.served = entries[name], served
 
     def describe(self) -> Iterator[dict[str, Any]]:
-        """Each model as clients see it; None for what only a replica that has loaded it knows: all say the same."""
+        """Each model as clients see it; None for what only a replica that has loaded it knows: all
+        say the same.
+        """
         unknown = {**dict.fromkeys(UNKNOWN), "capabilities": ["embed"]}
         for name, entry in self.entries.items():
             known: dict[str, Any] = {**entry, **unknown, "name": name}

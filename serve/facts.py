@@ -31,7 +31,8 @@ def describe_model(
         "width": encoder.width,
         "dimensions": list(encoder.dimensions),
         "prompts": reader.prompts,
-        "has_roles": reader.tells_roles_apart or reader.prompt("query") != reader.prompt("document"),
+        "has_roles": reader.tells_roles_apart
+        or reader.prompt("query") != reader.prompt("document"),
         "pooling": _pooling_modes(encoder.model),
         "max_input_tokens": encoder.max_length,
         "vocabulary": reader.vocabulary,
@@ -44,7 +45,8 @@ def describe_model(
 def read_training(folder: Path) -> Training | None:
     """Return what the card in a checkpoint's folder says of its training; None for a stock model.
 
-    Of the model that it began with only a public reference is named: a place on storage is nobody's business.
+    Of the model that it began with only a public reference is named: a place on storage is nobody's
+    business.
     """
     card = read_card(folder)
     parent = card.origin.parent

@@ -1,4 +1,6 @@
-"""One answer for all who ask at about the same time: probes cost the same however many there are."""
+"""One answer for all who ask at about the same time: probes cost the same however many there
+are.
+"""
 
 import asyncio
 import time
@@ -9,7 +11,9 @@ Answer = TypeVar("Answer")
 
 
 class Fresh(Generic[Answer]):
-    """The result of a call, or its exception, for all who ask while it runs and for so many seconds after it began."""
+    """The result of a call, or its exception, for all who ask while it runs and for so many seconds
+    after it began.
+    """
 
     def __init__(self, make: Callable[[], Awaitable[Answer]], seconds: float) -> None:
         self.make = make

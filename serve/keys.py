@@ -1,4 +1,6 @@
-"""API keys: read by their hashes, read again while the server runs, told apart by name in the log."""
+"""API keys: read by their hashes, read again while the server runs, told apart by name in the
+log.
+"""
 
 import asyncio
 import hashlib
@@ -20,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
-# One space, as every client sends it: a gateway that counts by this header must see one spelling for a key.
+# One space, as every client sends it: a gateway that counts by this header must see one spelling
+# for a key.
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] ([\x21-\x7e\x80-\xff]+)")
 _FRESH_FOR_S = 10.0
 _READ_TIMEOUT_S = 5.0
@@ -28,18 +31,22 @@ _UNNAMED = 8  # digits of a hash that stand for a key without a name
 
 
 class KeysConfig(Config):
-    """Where the sha256 hashes of valid API keys are; without a place, anyone who reaches the port may ask.
+    """Where the sha256 hashes of valid API keys are; without a place, anyone who reaches the port
+    may ask.
 
-    A key is any random text. Its hash: `printf %s "$KEY" | sha256sum`. The key itself is kept nowhere.
+    A key is any random text. Its hash: `printf %s "$KEY" | sha256sum`. The key itself is kept
+    nowhere.
     """
 
     file: InputUri | None = Field(
         default=None,
-        description='file with one hash a line, as `printf %s "$KEY" | sha256sum` prints it, and a name behind it for '
+        description='file with one hash a line, as `printf %s "$KEY" | sha256sum` prints it, '
+        "and a name behind it for "
         "the log; # begins a comment. Read again every 10 s: add and revoke keys there",
     )
     variable: str | None = Field(
-        default=None, description="name of an environment variable with such lines, separated by commas"
+        default=None,
+        description="name of an environment variable with such lines, separated by commas",
     )
 
 
@@ -51,7 +58,9 @@ class Entry(NamedTuple):
 
 
 class ValidKeys(NamedTuple):
-    """The keys of a deployment, and the file that they are read from again; without one they are fixed."""
+    """The keys of a deployment, and the file that they are read from again; without one they are
+    fixed.
+    """
 
     file: str | None = None
     of_file: tuple[Entry, ...] = ()
@@ -88,7 +97,8 @@ def read_file(uri: str) -> list[Entry]:
 class Keys:
     """The keys that a server takes. Their file is read again when it was read more than 10 s ago.
 
-    A file that cannot be read leaves the keys as they were, with a line in the log; one that is empty lets nobody in.
+    A file that cannot be read leaves the keys as they were, with a line in the log; one that is
+    empty lets nobody in.
     """
 
     def __init__(self, valid: ValidKeys) -> None:
@@ -100,7 +110,8 @@ class Keys:
         self.fault = ""
 
     async def find(self, authorizations: list[str]) -> str | None:
-        """Return the name of the key in the Authorization headers of a request; None if it is not valid.
+        """Return the name of the key in the Authorization headers of a request; None if it is not
+        valid.
 
         Takes the same time whichever key it is, and if it is none.
         """
@@ -116,7 +127,8 @@ class Keys:
         if time.monotonic() - self.read_at >= _FRESH_FOR_S and self.reading is None:
             self.reading = asyncio.create_task(self._read(self.file))
         if self.reading is not None:
-            await asyncio.shield(self.reading)  # a caller that leaves does not end what others wait for
+            # a caller that leaves does not end what others wait for
+            await asyncio.shield(self.reading)
 
     async def _read(self, file: str) -> None:
         try:
@@ -142,7 +154,9 @@ def _require(keys: Iterable[Entry], place: str) -> tuple[Entry, ...]:
 
 
 def _parse(text: str, place: str) -> Iterator[Entry]:
-    """Yield the key of each line. Raises ConfigError that names line numbers only: a line may be a key by mistake."""
+    """Yield the key of each line. Raises ConfigError that names line numbers only: a line may be a
+    key by mistake.
+    """
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.partition("#")[0].split()
         if not words:
@@ -156,6 +170,7 @@ def _parse(text: str, place: str) -> Iterator[Entry]:
         named = words[1] if len(words) > 1 and words[1] != "-" else digest[:_UNNAMED]
         if not _NAME.fullmatch(named):
             raise ConfigError(
-                f"{place}: entry {number} has no plain name; expected letters, digits and ._@- (at most 64)."
+                f"{place}: entry {number} has no plain name; expected letters, digits and ._@- "
+                "(at most 64)."
             )
         yield Entry(digest, named)

@@ -1,8 +1,10 @@
-"""What replicas log: JSON lines, on the standard error of `medembed serve`, or of each replica on a cluster.
+"""What replicas log: JSON lines, on the standard error of `medembed serve`, or of each replica on a
+cluster.
 
-A replica is a process of Ray's, whose own standard error is a file below Ray's temporary folder. `medembed serve` gives
-its replicas a named pipe instead, and copies what comes to where its caller looks. A request never waits for the log:
-lines that nobody takes, as on a full disk, are lost and counted.
+A replica is a process of Ray's, whose own standard error is a file below Ray's temporary folder.
+`medembed serve` gives its replicas a named pipe instead, and copies what comes to where its caller
+looks. A request never waits for the log: lines that nobody takes, as on a full disk, are lost and
+counted.
 """
 
 import json
@@ -15,7 +17,8 @@ from datetime import UTC, datetime
 from typing import BinaryIO, Literal
 
 Target = Literal["stderr", "stdout", "off"]
-PIPE = "MEDEMBED_LOG_PIPE"  # the pipe's path, in the environment of the Ray that `medembed serve` starts
+# the pipe's path, in the environment of the Ray that `medembed serve` starts
+PIPE = "MEDEMBED_LOG_PIPE"
 _DESCRIPTORS = {"stdout": 1, "stderr": 2, "off": 2}
 _ACCESS = "serve.access"
 _OURS = ("serve", "medembed")
@@ -58,7 +61,9 @@ def now() -> str:
 
 
 def start_logs(target: Target) -> None:
-    """Send the access log, unless it is off, and our warnings and errors where `target` or the pipe says."""
+    """Send the access log, unless it is off, and our warnings and errors where `target` or the pipe
+    says.
+    """
     handler = LineWriter(_open_pipe() or _DESCRIPTORS[target])
     handler.setFormatter(JsonLines())
     for name in _OURS:
@@ -105,6 +110,7 @@ def copied(pipe: str, stream: BinaryIO) -> Iterator[None]:
 
 def _copy(reader: int, stream: BinaryIO) -> None:
     while block := os.read(reader, 1 << 16):
-        with suppress(OSError, ValueError):  # a full disk, or a stream that was closed: read on, so that replicas can
+        # a full disk, or a stream that was closed: read on, so that replicas can
+        with suppress(OSError, ValueError):
             stream.write(block)
             stream.flush()

@@ -20,26 +20,33 @@ _TokenIds = Annotated[list[_TokenId], Field(min_length=1, fail_fast=True)]
 _ListsOfTokenIds = Annotated[list[_TokenIds], Field(min_length=1, fail_fast=True)]
 
 _EXPECTED_INPUT = (
-    "expected a string, a list of strings, a list of token ids, or a list of such lists; none of them empty, ids "
-    "whole numbers from 0"
+    "expected a string, a list of strings, a list of token ids, or a list of such lists; none of "
+    "them empty, ids whole numbers from 0"
 )
 
 
 class EmbeddingRequest(Body):
-    """Body of POST /v1/embeddings. OpenAI's: input, model, dimensions, encoding_format, user. Ours: the rest."""
+    """Body of POST /v1/embeddings. OpenAI's: input, model, dimensions, encoding_format, user. Ours:
+    the rest.
+    """
 
     sample: ClassVar[str] = '{"input": ..., "model": ...}'
     expected: ClassVar[Mapping[str, str]] = {"input": _EXPECTED_INPUT}
 
     input: _Text | _Texts | _TokenIds | _ListsOfTokenIds = Field(
-        description="a text, several, or token ids of the served model as they are, if limits.token_ids allows"
+        description="a text, several, or token ids of the served model as they are, if "
+        "limits.token_ids allows"
     )
     model: str = Field(description="a name from GET /v1/models, with or without /<version>")
     dimensions: int | None = Field(
-        default=None, ge=1, le=2**20, description="truncated to these first, then scaled to unit length; null: all"
+        default=None,
+        ge=1,
+        le=2**20,
+        description="truncated to these first, then scaled to unit length; null: all",
     )
     encoding_format: Literal["float", "base64"] | None = Field(
-        default=None, description="base64: of little-endian float32; codes are lists either way; null: float"
+        default=None,
+        description="base64: of little-endian float32; codes are lists either way; null: float",
     )
     user: str | None = Field(default=None, description="accepted, not used")
     input_type: Literal["query", "document"] | None = Field(
@@ -50,15 +57,20 @@ class EmbeddingRequest(Body):
     )
     truncate: Literal["error", "end"] | None = Field(
         default=None,
-        description='of an input that is too long; "end" cuts it, and says so by `truncated`; null: limits.truncate',
+        description=(
+            'of an input that is too long; "end" cuts it, and says so by '
+            "`truncated`; null: limits.truncate"
+        ),
     )
     output_dtype: OutputType | None = Field(
         default=None,
-        description="int8, uint8: a byte per dimension by the served table's ranges; binary, ubinary: a bit; "
-        "null: float",
+        description="int8, uint8: a byte per dimension by the served table's ranges; binary, "
+        "ubinary: a bit; null: float",
     )
     expected_fingerprint: str | None = Field(
-        default=None, description="409 unless the served model has this fingerprint: never mix models in one index"
+        default=None,
+        description="409 unless the served model has this fingerprint: never mix models in one "
+        "index",
     )
 
     def inputs(self) -> list[str] | list[list[int]]:
@@ -69,13 +81,19 @@ class EmbeddingRequest(Body):
 
 
 class TokensRequest(Body):
-    """Body of POST /v1/tokenize, which answers with what the model reads of each input, prompt included."""
+    """Body of POST /v1/tokenize, which answers with what the model reads of each input, prompt
+    included.
+    """
 
     sample: ClassVar[str] = '{"input": ...}'
-    expected: ClassVar[Mapping[str, str]] = {"input": "expected a string, or a list of strings, none of them empty"}
+    expected: ClassVar[Mapping[str, str]] = {
+        "input": "expected a string, or a list of strings, none of them empty"
+    }
 
     input: _Text | _Texts = Field(description="a text, or several")
-    model: str | None = Field(default=None, description="a name from GET /v1/models; null: the main one")
+    model: str | None = Field(
+        default=None, description="a name from GET /v1/models; null: the main one"
+    )
     input_type: Literal["query", "document"] | None = Field(
         default=None, description="whose prompt goes in front of a text; null: query"
     )
@@ -128,22 +146,28 @@ def _check_inputs(inputs: Sequence[Any], limits: LimitsConfig) -> None:
     if len(inputs) > limits.max_items:
         raise RequestError(
             400,
-            f"input: has {len(inputs)} items; at most {limits.max_items} are taken (limits.max_items): send fewer at "
-            "a time.",
+            f"input: has {len(inputs)} items; at most {limits.max_items} are taken "
+            "(limits.max_items): send fewer at a time.",
             "input",
         )
 
 
 def _check_prompt(request: EmbeddingRequest | TokensRequest) -> None:
     if request.prompt_name is not None and request.input_type is not None:
-        raise RequestError(400, "prompt_name, input_type: expected one of them at most.", "prompt_name")
+        raise RequestError(
+            400, "prompt_name, input_type: expected one of them at most.", "prompt_name"
+        )
 
 
-def embedding_response(result: Embedded, request: EmbeddingRequest, *, cuts: bool) -> EmbeddingAnswer:
+def embedding_response(
+    result: Embedded, request: EmbeddingRequest, *, cuts: bool
+) -> EmbeddingAnswer:
     """The answer, in input order. Entries have `truncated` where inputs may be cut."""
     data: list[EmbeddingEntry] = [
         {"object": "embedding", "index": index, "embedding": embedding}
-        for index, embedding in enumerate(render(result.embeddings, request.encoding_format or "float"))
+        for index, embedding in enumerate(
+            render(result.embeddings, request.encoding_format or "float")
+        )
     ]
     if cuts:
         for entry, truncated in zip(data, result.truncated, strict=True):
@@ -192,7 +216,9 @@ def model_headers(model: Model) -> dict[str, str]:
 
 
 def embedding_headers(result: Embedded) -> dict[str, str]:
-    """`model_headers`, and whether the model was trained for these dimensions; its full width counts as such."""
+    """`model_headers`, and whether the model was trained for these dimensions; its full width
+    counts as such.
+    """
     trained = result.dimensions in (result.model["width"], *result.model["dimensions"])
     return {**model_headers(result.model), "x-dimensions-trained": str(trained).lower()}
 
@@ -201,10 +227,15 @@ def _check_token_ids(request: EmbeddingRequest, limits: LimitsConfig) -> None:
     if not limits.token_ids:
         raise RequestError(
             400,
-            "input: token ids are not taken here, as clients send those of another tokenizer; send texts (LangChain: "
-            "check_embedding_ctx_length=False), or have the operator set limits.token_ids=true.",
+            "input: token ids are not taken here, as clients send those of another tokenizer; "
+            "send texts (LangChain: check_embedding_ctx_length=False), or have the operator set "
+            "limits.token_ids=true.",
             "input",
         )
     for name in ("input_type", "prompt_name"):
         if getattr(request, name) is not None:
-            raise RequestError(400, f"{name}: token ids are taken as they are, no prompt is added; leave it out.", name)
+            raise RequestError(
+                400,
+                f"{name}: token ids are taken as they are, no prompt is added; leave it out.",
+                name,
+            )

@@ -1,6 +1,7 @@
 """What Prometheus reads, through Ray's own metrics: Ray puts `ray_` in front of these names.
 
-Every label has few values: those that a served model, the routes or HTTP define, never one that a caller made up.
+Every label has few values: those that a served model, the routes or HTTP define, never one that a
+caller made up.
 """
 
 from collections.abc import Sequence
@@ -30,21 +31,30 @@ class RequestMetrics:
 
     def __init__(self) -> None:
         labels = ("model", "route", "status")
-        self.requests = Counter("medembed_requests", description="Requests answered.", tag_keys=(*labels, "dimensions"))
+        self.requests = Counter(
+            "medembed_requests", description="Requests answered.", tag_keys=(*labels, "dimensions")
+        )
         self.latency_ms = Histogram(
             "medembed_request_latency_ms",
             description="From a request's first byte to the end of its answer.",
             boundaries=list(_MILLISECONDS),
             tag_keys=labels,
         )
-        self.tokens = Counter("medembed_tokens", description="Tokens that models read.", tag_keys=("model", "route"))
+        self.tokens = Counter(
+            "medembed_tokens", description="Tokens that models read.", tag_keys=("model", "route")
+        )
 
     def record(self, scope: Scope, status: int, seconds: float) -> None:
         """Counts a request that has ended."""
         facts, model = facts_of(scope), scope.get(_MODEL)
-        own = {"model": model["name"] if model else _OTHER, "route": getattr(scope.get("route"), "path", _OTHER)}
+        own = {
+            "model": model["name"] if model else _OTHER,
+            "route": getattr(scope.get("route"), "path", _OTHER),
+        }
         labels = {**own, "status": str(status)}
-        self.requests.inc(tags={**labels, "dimensions": _dimensions(facts.get("dimensions"), model)})
+        self.requests.inc(
+            tags={**labels, "dimensions": _dimensions(facts.get("dimensions"), model)}
+        )
         self.latency_ms.observe(seconds * 1000, tags=labels)
         if facts.get("tokens"):
             self.tokens.inc(facts["tokens"], tags=own)
@@ -62,9 +72,12 @@ class ReplicaMetrics:
             description="Tokens of a batch of requests, in percent of batch_tokens.",
             boundaries=list(_PERCENT),
         )
-        self.computed = Counter("medembed_batch_tokens", description="Tokens that forward passes computed.")
+        self.computed = Counter(
+            "medembed_batch_tokens", description="Tokens that forward passes computed."
+        )
         self.padding = Counter(
-            "medembed_padding_tokens", description="Tokens that forward passes computed to fill up short inputs."
+            "medembed_padding_tokens",
+            description="Tokens that forward passes computed to fill up short inputs.",
         )
         self.model = Gauge(
             "medembed_model_info",
@@ -101,7 +114,9 @@ class ReplicaMetrics:
 
 
 def _dimensions(asked: int | None, model: Model | None) -> str:
-    """Those that the model is made for by their number, any others together: callers choose them."""
+    """Those that the model is made for by their number, any others together: callers choose
+    them.
+    """
     if asked is None:
         return _NONE
     known = (model["width"], *model["dimensions"]) if model else ()

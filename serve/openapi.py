@@ -4,14 +4,19 @@ from typing import Any, Literal, NotRequired
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, with_config
-from typing_extensions import TypedDict  # typing's own, before Python 3.12, is none that pydantic reads
+
+# typing's own, before Python 3.12, is none that pydantic reads
+from typing_extensions import TypedDict
 
 from serve.work import Capability, TableFacts, Training
 
 REPLICAS = "/health/replicas"  # the route that a promotion asks
 _exact = with_config(ConfigDict(extra="forbid"))
 _MODEL_HEADERS = {
-    "x-model-version": {"description": "version of the model that answered", "schema": {"type": "string"}},
+    "x-model-version": {
+        "description": "version of the model that answered",
+        "schema": {"type": "string"},
+    },
     "x-model-fingerprint": {"description": "its fingerprint", "schema": {"type": "string"}},
 }
 _TRAINED_HEADER = {
@@ -32,7 +37,9 @@ class Usage(TypedDict):
 
 @_exact
 class EmbeddingEntry(TypedDict):
-    """The embedding of one input: numbers, or base64. `truncated` is there with "truncate": "end"."""
+    """The embedding of one input: numbers, or base64. `truncated` is there with "truncate":
+    "end".
+    """
 
     object: Literal["embedding"]
     index: int
@@ -52,7 +59,9 @@ class EmbeddingAnswer(TypedDict):
 
 @_exact
 class TokensEntry(TypedDict):
-    """The token ids that the model reads of one input; `count` are those of the whole input, were it not truncated."""
+    """The token ids that the model reads of one input; `count` are those of the whole input, were
+    it not truncated.
+    """
 
     index: int
     ids: list[int]
@@ -73,13 +82,15 @@ class TokensAnswer(TypedDict):
 
 @_exact
 class ModelEntry(TypedDict):
-    """A served model. `trained` says whether there are trained dimensions, or any is taken as it comes.
+    """A served model. `trained` says whether there are trained dimensions, or any is taken as it
+    comes.
 
-    `prompts` are its prompts by name. `has_roles`: a text has another embedding as a document than as a query.
-    `training`: fingerprints of the model that it began with (`parent`, which may be had as `parent_model`) and of the
-    data set, and scores of the dev sample; null for a stock model.
+    `prompts` are its prompts by name. `has_roles`: a text has another embedding as a document than
+    as a query. `training`: fingerprints of the model that it began with (`parent`, which may be had
+    as `parent_model`) and of the data set, and scores of the dev sample; null for a stock model.
 
-    What is null of a model beside the main one is known only where it is loaded. One that can `rerank` has no width.
+    What is null of a model beside the main one is known only where it is loaded. One that can
+    `rerank` has no width.
     """
 
     id: str
@@ -143,7 +154,8 @@ class RerankAnswer(TypedDict):
 
 @_exact
 class HitEntry(TypedDict):
-    """A document found; `row_id` is there where one of its chunks gave the score, `fields` where there are any.
+    """A document found; `row_id` is there where one of its chunks gave the score, `fields` where
+    there are any.
 
     `relevance_score`, by which documents are then ordered, is there with `rerank`.
     """
@@ -174,7 +186,9 @@ class SearchedTable(TypedDict):
 
 @_exact
 class SearchAnswer(TypedDict):
-    """Documents, the best first; of several queries a list of documents for each, in their order."""
+    """Documents, the best first; of several queries a list of documents for each, in their
+    order.
+    """
 
     object: Literal["list"]
     data: list[HitEntry] | list[ResultEntry]
@@ -188,7 +202,8 @@ class SearchAnswer(TypedDict):
 class ReplicaEntry(TypedDict):
     """What a replica serves, if it could load a model.
 
-    `config`, `refused`: fingerprints of the user_config that it took, and could not take, for this `reason`.
+    `config`, `refused`: fingerprints of the user_config that it took, and could not take, for this
+    `reason`.
     """
 
     replica: str
@@ -222,15 +237,26 @@ class Ready(TypedDict):
     fingerprint: str
 
 
-def answers(shape: Any, *, of_model: bool = True, of_dimensions: bool = False) -> dict[int | str, dict[str, Any]]:
-    """A route's `responses` for 200: a body of this shape, and the headers that name the model behind it."""
+def answers(
+    shape: Any, *, of_model: bool = True, of_dimensions: bool = False
+) -> dict[int | str, dict[str, Any]]:
+    """A route's `responses` for 200: a body of this shape, and the headers that name the model
+    behind it.
+    """
     headers = (_MODEL_HEADERS if of_model else {}) | (_TRAINED_HEADER if of_dimensions else {})
-    return {200: {"model": shape, "description": shape.__doc__.partition(".")[0], "headers": headers}}
+    return {
+        200: {"model": shape, "description": shape.__doc__.partition(".")[0], "headers": headers}
+    }
 
 
 def body_of(shape: type[BaseModel]) -> dict[str, Any]:
     """Return a route's `openapi_extra`: it reads a body of this shape itself."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": shape.model_json_schema()}}}}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": shape.model_json_schema()}},
+        }
+    }
 
 
 def require_key(app: FastAPI, open_paths: tuple[str, ...]) -> None:

@@ -14,13 +14,16 @@ NEED_RANGES: tuple[OutputType, ...] = ("int8", "uint8")
 
 
 def convert(
-    embeddings: npt.NDArray[np.float32], dimensions: int, output_dtype: OutputType, ranges: Ranges | None = None
+    embeddings: npt.NDArray[np.float32],
+    dimensions: int,
+    output_dtype: OutputType,
+    ranges: Ranges | None = None,
 ) -> npt.NDArray[Any]:
     """Rows in input order, from full embeddings float32 [n, D]:
 
     float           float32 [n, dimensions], truncated, then scaled to unit length
     int8, uint8     codes [n, dimensions]: those of the full embedding by stored `ranges`, cut
-    ubinary         uint8 [n, ceil(dimensions / 8)]: numpy.packbits of value > 0, the last byte filled up with zeros
+    ubinary         uint8 [n, ceil(dimensions / 8)]: numpy.packbits of value > 0, filled with zeros
     binary          int8, the bytes of ubinary less 128, as in sentence-transformers
     """
     match output_dtype:
@@ -38,7 +41,8 @@ def convert(
 def render(rows: npt.NDArray[Any], encoding_format: Literal["float", "base64"]) -> list[Any]:
     """Return each row as JSON takes it: a list of numbers, or base64 of little-endian float32.
 
-    Codes are always lists: OpenAI's client asks for base64 unless told otherwise, and reads any as float32.
+    Codes are always lists: OpenAI's client asks for base64 unless told otherwise, and reads any as
+    float32.
     """
     if encoding_format == "float" or rows.dtype != np.float32:
         return rows.tolist()

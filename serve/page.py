@@ -1,4 +1,6 @@
-"""The page at /: a model and its search, tried out in a browser. Files only; it asks the API as any client does."""
+"""The page at /: a model and its search, tried out in a browser. Files only; it asks the API as any
+client does.
+"""
 
 from pathlib import Path
 
@@ -9,14 +11,26 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 _FOLDER = Path(__file__).parent / "page"
 _SCRIPTS = (
-    "api.js", "compare.js", "dom.js", "examples.js", "facts.js", "link.js", "matrix.js", "page.js", "ranks.js",
-    "search.js", "share.js", "snippets.js", "strings.js",
-)  # fmt: skip
+    "api.js",
+    "compare.js",
+    "dom.js",
+    "examples.js",
+    "facts.js",
+    "link.js",
+    "matrix.js",
+    "page.js",
+    "ranks.js",
+    "search.js",
+    "share.js",
+    "snippets.js",
+    "strings.js",
+)
 _TYPES = {"index.html": "text/html", "page.css": "text/css", "icon.svg": "image/svg+xml"}
 _TYPES |= dict.fromkeys(_SCRIPTS, "text/javascript")
 # Nothing from elsewhere, nothing inline, no frame around it, no form that leaves the page.
 _HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",

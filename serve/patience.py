@@ -1,9 +1,10 @@
-"""Ends connections on which no request comes, in Serve's own HTTP servers: its proxies, and replicas behind HAProxy.
+"""Ends connections on which no request comes, in Serve's own HTTP servers: its proxies, and
+replicas behind HAProxy.
 
-uvicorn 0.54 waits for the rest of a request's head as long as the caller likes, and neither it nor Ray Serve 2.60 has a
-setting for that. Some thousand of these take all the files that a process may open: then nobody is let in. Serve calls
-`limit_waiting` in each such process before it listens, if Ray was started with `serve.haproxy.IMPATIENT` in its
-environment.
+uvicorn 0.54 waits for the rest of a request's head as long as the caller likes, and neither it nor
+Ray Serve 2.60 has a setting for that. Some thousand of these take all the files that a process may
+open: then nobody is let in. Serve calls `limit_waiting` in each such process before it listens, if
+Ray was started with `serve.haproxy.IMPATIENT` in its environment.
 """
 
 import asyncio
@@ -14,9 +15,11 @@ LOOKS_EVERY_S = 15.0  # so that a caller has this long, and at most twice
 
 
 class Impatient(auto.AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # uvicorn chooses one of two classes at run time
-    """A connection of uvicorn's that ends if two looks at it find the same state, and nobody at work.
+    """A connection of uvicorn's that ends if two looks at it find the same state, and nobody at
+    work.
 
-    A request in work is the guard's to end; a connection that waits for a further one has uvicorn's own time-out.
+    A request in work is the guard's to end; a connection that waits for a further one has uvicorn's
+    own time-out.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:

@@ -1,4 +1,5 @@
-"""Promotion: a version is loaded here, then taken by all replicas of a running server, then made champion.
+"""Promotion: a version is loaded here, then taken by all replicas of a running server, then made
+champion.
 
 In this order, so that the alias never names what does not load, or what a server refused.
 """
@@ -20,12 +21,14 @@ def promote(registry: Registry, version: Version, serving: ServingConfig) -> lis
     return replace_champion(registry, version, serving, read_champion(registry, version.name))
 
 
-def replace_champion(registry: Registry, version: Version, serving: ServingConfig, seen: str | None) -> list[str]:
+def replace_champion(
+    registry: Registry, version: Version, serving: ServingConfig, seen: str | None
+) -> list[str]:
     """Makes the version champion, and the former one `previous`; says on each line what is so now.
 
-    `seen` is the champion that the version was compared with: no other one is replaced.
-    Raises ModelError for one that cannot be loaded, StorageError for a table that is not the model's, ServiceError
-    for a server that did not take it: alias and server are then as they were.
+    `seen` is the champion that the version was compared with: no other one is replaced. Raises
+    ModelError for one that cannot be loaded, StorageError for a table that is not the model's,
+    ServiceError for a server that did not take it: alias and server are then as they were.
     """
     from mlflow.exceptions import MlflowException
 
@@ -36,26 +39,37 @@ def replace_champion(registry: Registry, version: Version, serving: ServingConfi
     told = [tell(server, version, fingerprint)] if server else []
     try:
         crown(registry, version, seen)
-    except (ServiceError, MlflowException) as error:  # somebody else was quicker, or the registry is gone
+    # somebody else was quicker, or the registry is gone
+    except (ServiceError, MlflowException) as error:
         if server is None:
             raise
-        reason = str(error) if isinstance(error, ServiceError) else f"the registry fails ({type(error).__name__});"
-        raise ServiceError(f"{reason} {_put_back(server, before, registry, version.name)}") from None
+        reason = (
+            str(error)
+            if isinstance(error, ServiceError)
+            else f"the registry fails ({type(error).__name__});"
+        )
+        raise ServiceError(
+            f"{reason} {_put_back(server, before, registry, version.name)}"
+        ) from None
     former = "" if seen in (None, version.version) else f", before it {seen}"
-    lines = [f"models:/{version.name}@{CHAMPION} is now version {version.version}{former}: {version.source}"]
+    lines = [
+        f"models:/{version.name}@{CHAMPION} is now version {version.version}{former}: "
+        f"{version.source}"
+    ]
     hint = f"a running server is told by serving.address=<its Ray dashboard>, e.g. {EXAMPLE}"
     return [*lines, *(told or [hint])]
 
 
 def _put_back(server: Server, former: UserConfig, registry: Registry, name: str) -> str:
-    """Has the server answer with the champion of now, of which it may have heard before this promotion, or with what it
-    had before where there is none to be read; a line that says so."""
+    """Has the server answer with the champion of now, of which it may have heard before this
+    promotion, or with what it had before where there is none to be read; a line that says so."""
     from mlflow.exceptions import MlflowException
 
     try:
         now = registry.resolve(f"models:/{name}@{CHAMPION}")
         return tell(server, now, now.lineage.encoder or "unknown")
-    except (MedEmbedError, MlflowException):  # no registry, no champion, or one that the server does not take
+    # no registry, no champion, or one that the server does not take
+    except (MedEmbedError, MlflowException):
         try:
             return f"{server.url}: {server.swap(former).replicas} replicas answer as before"
         except ServiceError as error:
@@ -67,26 +81,30 @@ EXAMPLE = "http://127.0.0.1:8265"
 
 def check_loads(version: Version) -> str:
     """The fingerprint of the version's model, which was loaded and has encoded a text."""
-    encoder = Encoder.load(version.source, EncodingConfig(backend="torch"))  # no conversion for a text
+    # no conversion for a text
+    encoder = Encoder.load(version.source, EncodingConfig(backend="torch"))
     encoder.encode(["warm up"], "query")
     return encoder.fingerprint
 
 
 def tell(server: Server, version: Version, fingerprint: str) -> str:
-    """Has the server serve the version; a line that says since when. Raises ServiceError if it does not."""
+    """Has the server serve the version; a line that says since when. Raises ServiceError if it does
+    not.
+    """
     current = server.current()
     config = read_arguments(server.app.get("args", {}))
     swapped = server.swap(current | change(config, current, version))
     if not swapped.replicas:
         return f"{server.url}: no replica runs now; the next one loads version {version.version}"
     return (
-        f"{server.url}: all replicas ({swapped.replicas}) answer with version {version.version}, fingerprint "
-        f"{fingerprint}, after {swapped.seconds:.1f} s"
+        f"{server.url}: all replicas ({swapped.replicas}) answer with version {version.version}, "
+        f"fingerprint {fingerprint}, after {swapped.seconds:.1f} s"
     )
 
 
 def change(config: ServeConfig, current: UserConfig, version: Version) -> UserConfig:
-    """What changes in a server's `user_config` where this version becomes champion; the rest stays as it runs.
+    """What changes in a server's `user_config` where this version becomes champion; the rest stays
+    as it runs.
 
     Raises ServiceError if the server serves nothing of this registered model.
     """
@@ -99,12 +117,15 @@ def change(config: ServeConfig, current: UserConfig, version: Version) -> UserCo
     if not changed:
         served: Sequence[str] = [config.model, *config.models.values()]
         raise ServiceError(
-            f"the server was deployed with {', '.join(served)}; expected models:/{version.name}@{CHAMPION} or a "
-            "version of it: promote what it serves, or deploy it anew."
+            f"the server was deployed with {', '.join(served)}; expected "
+            f"models:/{version.name}@{CHAMPION} or a version of it: promote what it serves, or "
+            "deploy it anew."
         )
     return changed
 
 
 def follows(model: str, version: Version) -> bool:
     """Whether a server's `model` is the champion, or some version, of this registered model."""
-    return model == f"models:/{version.name}@{CHAMPION}" or model.startswith(f"models:/{version.name}/")
+    return model == f"models:/{version.name}@{CHAMPION}" or model.startswith(
+        f"models:/{version.name}/"
+    )

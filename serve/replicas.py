@@ -1,4 +1,6 @@
-"""What each replica serves, asked of all of them at once: how a promotion learns that it has been taken."""
+"""What each replica serves, asked of all of them at once: how a promotion learns that it has been
+taken.
+"""
 
 from typing import Any
 
@@ -24,7 +26,9 @@ async def ask_all(embedder: Any) -> list[ReplicaEntry]:
     from ray.serve.exceptions import DeploymentUnavailableError
 
     try:
-        answers = await embedder.broadcast("report").results_async(timeout_s=_TIMEOUT_S, return_exceptions=True)
+        answers = await embedder.broadcast("report").results_async(
+            timeout_s=_TIMEOUT_S, return_exceptions=True
+        )
     except DeploymentUnavailableError:  # how Serve says that no replica runs
         return []
     return [answer for answer in answers if not isinstance(answer, BaseException)]

@@ -1,4 +1,6 @@
-"""Documents of one request ranked by a cross-encoder, which reads each together with the query. No Serve in here."""
+"""Documents of one request ranked by a cross-encoder, which reads each together with the query. No
+Serve in here.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,7 +27,8 @@ class RerankConfig(Config):
 
     model: str | None = Field(
         default=None,
-        description="cross-encoder that ranks documents at POST /v1/rerank, by reference like `model`; null: none",
+        description="cross-encoder that ranks documents at POST /v1/rerank, by reference like "
+        "`model`; null: none",
     )
     name: str = Field(default="reranker", description="model name that clients send")
     replicas: ReplicaCount = Field(
@@ -37,7 +40,9 @@ class RerankConfig(Config):
 
 @dataclass(frozen=True)
 class RerankWork:
-    """The documents of one request. `cuts`: what is too long is cut rather than refused; `top_n`: None for all."""
+    """The documents of one request. `cuts`: what is too long is cut rather than refused; `top_n`:
+    None for all.
+    """
 
     field: ClassVar[str] = "documents"
     query: str
@@ -60,7 +65,9 @@ class RankedDocument:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The documents, best first; of like scores the first sent comes first. `tokens` are those of all pairs."""
+    """The documents, best first; of like scores the first sent comes first. `tokens` are those of
+    all pairs.
+    """
 
     documents: list[RankedDocument]
     tokens: int
@@ -86,24 +93,36 @@ def describe_ranker(user_config: dict[str, Any]) -> Model:
     """What is known of a cross-encoder before it is loaded, as clients see it."""
     facts: dict[str, Any] = dict.fromkeys(UNKNOWN)
     facts |= {name: str(user_config[name]) for name in ("name", "version", "fingerprint")}
-    return cast(Model, facts | {"capabilities": ["rerank"], "width": None, "dimensions": [], "training": None})
+    return cast(
+        Model,
+        facts | {"capabilities": ["rerank"], "width": None, "dimensions": [], "training": None},
+    )
 
 
-async def rerank(work: RerankWork, ranker: Ranker, compute: Compute, batch_tokens: int) -> Ranked | Refused:
-    """The documents of one request, best first, or why it was refused; computed part by part, as `answer` does."""
+async def rerank(
+    work: RerankWork, ranker: Ranker, compute: Compute, batch_tokens: int
+) -> Ranked | Refused:
+    """The documents of one request, best first, or why it was refused; computed part by part, as
+    `answer` does.
+    """
     try:
         check_model(work.model, ranker.model)
         tokens, cut = await asyncio.to_thread(_read, work, ranker)
         scores = await compute_in_time(tokens, ranker.encoder, work, compute, batch_tokens)
     except RequestError as error:
         return Refused(error, ranker.model)
-    documents = [RankedDocument(*each) for each in zip(range(len(cut)), scores[:, 0].tolist(), cut, strict=True)]
+    documents = [
+        RankedDocument(*each)
+        for each in zip(range(len(cut)), scores[:, 0].tolist(), cut, strict=True)
+    ]
     documents.sort(key=lambda each: -each.score)  # a stable sort
     return Ranked(documents[: work.top_n], sum(tokens.lengths), ranker.model)
 
 
 def _read(work: RerankWork, ranker: Ranker) -> tuple[Tokens, list[bool]]:
-    """(the pairs as the model reads them, whether each was cut). Raises RequestError for too many tokens."""
+    """(the pairs as the model reads them, whether each was cut). Raises RequestError for too many
+    tokens.
+    """
     read: list[Tokens] = []
     lengths: list[int] = []
     cut: list[bool] = []
@@ -122,7 +141,8 @@ def _read(work: RerankWork, ranker: Ranker) -> tuple[Tokens, list[bool]]:
 def _too_long(number: int, ranker: Ranker) -> RequestError:
     return RequestError(
         400,
-        f"documents[{number}]: with the query, has more than the {ranker.encoder.max_length} tokens that this model "
+        f"documents[{number}]: with the query, has more than the {ranker.encoder.max_length} "
+        "tokens that this model "
         'reads of both; shorten them, or send "truncate": "end" to have them cut.',
         "documents",
         "context_length_exceeded",

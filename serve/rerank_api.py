@@ -1,4 +1,6 @@
-"""The HTTP route that ranks documents by a cross-encoder. Texts never reach a log or an error message."""
+"""The HTTP route that ranks documents by a cross-encoder. Texts never reach a log or an error
+message.
+"""
 
 from fastapi import APIRouter
 from pydantic_core import to_json
@@ -31,12 +33,17 @@ async def rerank(request: Request) -> Response:
 
 
 async def rank(request: Request, work: RerankWork) -> Ranked:
-    """What the cross-encoder makes of it. Raises RequestError 404 where there is none, or if it refused."""
+    """What the cross-encoder makes of it. Raises RequestError 404 where there is none, or if it
+    refused.
+    """
     reranker = request.app.state.reranker
     if reranker is None:
         raise RequestError(
             404,
-            "there is nothing to rerank with here; the operator sets rerank.model=<a cross-encoder>.",
+            (
+                "there is nothing to rerank with here; the operator sets rerank.model=<a "
+                "cross-encoder>."
+            ),
             code="no_reranker",
         )
     result: Ranked | Refused = await call(request, reranker.rerank.remote, work)

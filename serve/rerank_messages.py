@@ -28,15 +28,21 @@ class RerankRequest(Body):
         description="texts to rank; limits.max_items bounds how many"
     )
     model: str | None = Field(
-        default=None, description='a name from GET /v1/models that can "rerank", with or without /<version>; null: it'
+        default=None,
+        description=(
+            'a name from GET /v1/models that can "rerank", with or without /<version>; null: it'
+        ),
     )
     top_n: Annotated[int, Field(ge=1, le=2**31)] | None = Field(
         default=None, description="the best so many come back; null: all of them"
     )
-    return_documents: bool | None = Field(default=None, description="whether texts come back; null: false")
+    return_documents: bool | None = Field(
+        default=None, description="whether texts come back; null: false"
+    )
     truncate: Literal["error", "end"] | None = Field(
         default=None,
-        description='of a query and a document that are too long together; "end" cuts the longer one, and says so by '
+        description='of a query and a document that are too long together; "end" cuts the '
+        "longer one, and says so by "
         "`truncated`; null: limits.truncate",
     )
 
@@ -46,8 +52,8 @@ def to_rerank_work(request: RerankRequest, limits: LimitsConfig) -> RerankWork:
     if len(request.documents) > limits.max_items:
         raise RequestError(
             400,
-            f"documents: found {len(request.documents)}; at most {limits.max_items} are taken (limits.max_items): send "
-            "fewer at a time.",
+            f"documents: found {len(request.documents)}; at most {limits.max_items} are taken "
+            "(limits.max_items): send fewer at a time.",
             "documents",
         )
     return RerankWork(

@@ -1,8 +1,8 @@
 """The replica that holds the cross-encoder, a deployment of its own.
 
-One request costs as much as hundreds of embeddings: with cores and replicas of its own it takes none from those, and
-no embedder holds its weights. It costs a process more, and some milliseconds on the way, of a request that takes tenths
-of a second.
+One request costs as much as hundreds of embeddings: with cores and replicas of its own it takes
+none from those, and no embedder holds its weights. It costs a process more, and some milliseconds
+on the way, of a request that takes tenths of a second.
 """
 
 import asyncio
@@ -26,4 +26,6 @@ class RankingReplica(Holder[Ranker]):
         return await rerank(work, self._serving(), self._compute, self.batch_tokens)
 
 
-Reranker = serve.deployment(name="Reranker", max_ongoing_requests=ONGOING, health_check_period_s=5)(RankingReplica)
+Reranker = serve.deployment(name="Reranker", max_ongoing_requests=ONGOING, health_check_period_s=5)(
+    RankingReplica
+)

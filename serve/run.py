@@ -14,7 +14,8 @@ from serve.host import HOST
 
 @contextmanager
 def serving(arguments: dict[str, Any], port: int | None = None) -> Iterator[str]:
-    """Yields the base URL of the application that `build(arguments)` makes; on a free port if none is given.
+    """Yields the base URL of the application that `build(arguments)` makes; on a free port if none
+    is given.
 
     Raises ServiceError if the port is in use or the application does not come up.
     """
@@ -26,10 +27,17 @@ def serving(arguments: dict[str, Any], port: int | None = None) -> Iterator[str]
     application = build(arguments)
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    serve.start(http_options={"host": HOST, "port": chosen}, logging_config={"enable_access_log": False})
+    serve.start(
+        http_options={"host": HOST, "port": chosen}, logging_config={"enable_access_log": False}
+    )
     try:
         try:
-            serve.run(application, name="medembed", route_prefix="/", logging_config={"enable_access_log": False})
+            serve.run(
+                application,
+                name="medembed",
+                route_prefix="/",
+                logging_config={"enable_access_log": False},
+            )
         except RuntimeError as error:
             raise ServiceError(f"serving did not start: {str(error).splitlines()[0]}") from error
         yield f"http://{HOST}:{chosen}"
@@ -40,13 +48,16 @@ def serving(arguments: dict[str, Any], port: int | None = None) -> Iterator[str]
 
 
 def find_port(port: int | None, host: str = HOST) -> int:
-    """Return the port if it is free, or a free one for None. Raises ServiceError if it cannot be listened on."""
+    """Return the port if it is free, or a free one for None. Raises ServiceError if it cannot be
+    listened on.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port or 0))
         except OSError as error:
             raise ServiceError(
-                f"port {port} on {host}: {error.strerror}; stop what listens there or choose another port or host."
+                f"port {port} on {host}: {error.strerror}; stop what listens there or choose "
+                "another port or host."
             ) from None
         return int(probe.getsockname()[1])

@@ -1,4 +1,6 @@
-"""How many replicas hold a model, on which resources: a number, or bounds between which load decides."""
+"""How many replicas hold a model, on which resources: a number, or bounds between which load
+decides.
+"""
 
 import os
 from typing import Annotated, Any, Protocol
@@ -9,17 +11,31 @@ from medembed.config import Config
 from medembed.errors import ConfigError
 from serve.logs import is_piped
 
-# A core reads some thousand tokens a second: a batch should be over in the time that a person does not notice.
+# A core reads some thousand tokens a second: a batch should be over in the time that a person does
+# not notice.
 _TOKENS_ON_CPU, _TOKENS_ON_GPU = 2048, 16_384
 Replicas = int | tuple[int, int]
 
 
 def _check_replicas(value: object) -> Replicas:
     bounds = list(value) if isinstance(value, list | tuple) else [value]
-    numbers = [int(bound) if isinstance(bound, str) and bound.isdecimal() else bound for bound in bounds]
-    counts = [count for count in numbers if isinstance(count, int) and not isinstance(count, bool) and count >= 0]
-    if len(counts) < len(bounds) or len(counts) not in (1, 2) or counts != sorted(counts) or counts[-1] < 1:
-        raise ValueError("expected a number from 1, or two of them, [fewest,most], of which fewest may be 0")
+    numbers = [
+        int(bound) if isinstance(bound, str) and bound.isdecimal() else bound for bound in bounds
+    ]
+    counts = [
+        count
+        for count in numbers
+        if isinstance(count, int) and not isinstance(count, bool) and count >= 0
+    ]
+    if (
+        len(counts) < len(bounds)
+        or len(counts) not in (1, 2)
+        or counts != sorted(counts)
+        or counts[-1] < 1
+    ):
+        raise ValueError(
+            "expected a number from 1, or two of them, [fewest,most], of which fewest may be 0"
+        )
     return counts[0] if len(set(counts)) == 1 else (counts[0], counts[1])
 
 
@@ -30,14 +46,22 @@ class AutoscalingConfig(Config):
     """When replicas are added and taken away; for `replicas=[fewest,most]`."""
 
     target_requests: float = Field(
-        default=8, gt=0, description="requests in work or waiting for each replica; more add replicas"
+        default=8,
+        gt=0,
+        description="requests in work or waiting for each replica; more add replicas",
     )
-    look_back_s: float = Field(default=10, gt=0, description="seconds over which these are averaged")
+    look_back_s: float = Field(
+        default=10, gt=0, description="seconds over which these are averaged"
+    )
     upscale_delay_s: float = Field(
-        default=5, ge=0, description="seconds that load lasts before replicas are added; the first comes at once"
+        default=5,
+        ge=0,
+        description="seconds that load lasts before replicas are added; the first comes at once",
     )
     downscale_delay_s: float = Field(
-        default=300, ge=0, description="seconds of less load before one is taken away: a model takes seconds to load"
+        default=300,
+        ge=0,
+        description="seconds of less load before one is taken away: a model takes seconds to load",
     )
 
 
@@ -55,15 +79,17 @@ class Replicated(Protocol):
 
 
 def check_room(config: Replicated, rerank: Replicated | None = None) -> None:
-    """Raises ConfigError if this machine has not the cores for the fewest replicas: they would wait for ever."""
+    """Raises ConfigError if this machine has not the cores for the fewest replicas: they would wait
+    for ever.
+    """
     cores = os.cpu_count() or 1
     needed = _fewest_cores(config)
     ranking = _fewest_cores(rerank) if rerank else 0
     if needed + ranking > cores:
         also = f", and {ranking} for rerank.replicas" if ranking else ""
         raise ConfigError(
-            f"replicas: need {needed} CPU cores (replicas x cpus_per_replica){also}, but this machine has {cores}; "
-            "take fewer."
+            f"replicas: need {needed} CPU cores (replicas x cpus_per_replica){also}, but this "
+            f"machine has {cores}; take fewer."
         )
 
 
@@ -82,13 +108,19 @@ def batch_tokens_on(gpus: float) -> int:
     return _TOKENS_ON_GPU if gpus else _TOKENS_ON_CPU
 
 
-def replica_options(config: Replicated, autoscaling: AutoscalingConfig, user_config: dict[str, Any]) -> dict[str, Any]:
+def replica_options(
+    config: Replicated, autoscaling: AutoscalingConfig, user_config: dict[str, Any]
+) -> dict[str, Any]:
     """Options of a Serve deployment of this many replicas, on these resources."""
     options = scale_options(config.replicas, autoscaling) | {
-        "ray_actor_options": {"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica},
+        "ray_actor_options": {
+            "num_cpus": config.cpus_per_replica,
+            "num_gpus": config.gpus_per_replica,
+        },
         "user_config": user_config,
     }
-    if is_piped():  # a Ray of `medembed serve` alone has no other node, where a load that failed might not fail
+    # a Ray of `medembed serve` alone has no other node, where a load that failed might not fail
+    if is_piped():
         options["max_constructor_retry_count"] = 1
     return options
 

@@ -1,6 +1,7 @@
 """GET /metrics: what every node of the Ray cluster counts, as one page for Prometheus.
 
-Each node's agent exports its own series on a port that Ray chooses, so that a Prometheus elsewhere finds none of them.
+Each node's agent exports its own series on a port that Ray chooses, so that a Prometheus elsewhere
+finds none of them.
 """
 
 import asyncio
@@ -33,21 +34,29 @@ routes = APIRouter(responses=ERRORS)
 
 @routes.get(PATH, response_class=Response, responses=_PAGE)
 async def metrics(request: Request) -> Response:
-    """Metrics of all nodes, those of Ray included. One reading serves all that ask within five seconds."""
+    """Metrics of all nodes, those of Ray included. One reading serves all that ask within five
+    seconds.
+    """
     return Response(await request.app.state.metrics.get(), media_type=_TEXT)
 
 
 async def read_cluster() -> str:
-    """Return the metrics of the nodes that are alive. Raises RequestError 503 if none can be read."""
+    """Return the metrics of the nodes that are alive. Raises RequestError 503 if none can be
+    read.
+    """
     try:
         nodes = await asyncio.wait_for(asyncio.to_thread(list_nodes), _TIMEOUT_S)
     except TimeoutError:
-        raise RequestError(503, f"metrics: Ray did not name its nodes within {_TIMEOUT_S:g} s.") from None
+        raise RequestError(
+            503, f"metrics: Ray did not name its nodes within {_TIMEOUT_S:g} s."
+        ) from None
     return await read_nodes(nodes)
 
 
 def list_nodes() -> list[str]:
-    """Return host:port of the agents of all nodes that are alive. Raises RequestError 503 without a Ray."""
+    """Return host:port of the agents of all nodes that are alive. Raises RequestError 503 without a
+    Ray.
+    """
     import ray
 
     if not ray.is_initialized():
@@ -66,9 +75,16 @@ async def read_nodes(nodes: Sequence[str], timeout_s: float = _TIMEOUT_S) -> str
         pages = await asyncio.gather(*(_read(session, node) for node in nodes))
     read = [page for page in pages if page is not None]
     if not read:
-        raise RequestError(503, f"metrics: none of {len(nodes)} nodes gave theirs within {timeout_s:g} s.")
-    states = [f'{_UP}{{node="{node}"}} {int(page is not None)}' for node, page in zip(nodes, pages, strict=True)]
-    head = f"# HELP {_UP} 1 for a node whose metrics are on this page, else 0.\n# TYPE {_UP} gauge\n"
+        raise RequestError(
+            503, f"metrics: none of {len(nodes)} nodes gave theirs within {timeout_s:g} s."
+        )
+    states = [
+        f'{_UP}{{node="{node}"}} {int(page is not None)}'
+        for node, page in zip(nodes, pages, strict=True)
+    ]
+    head = (
+        f"# HELP {_UP} 1 for a node whose metrics are on this page, else 0.\n# TYPE {_UP} gauge\n"
+    )
     return merge([*read, head + "\n".join(states)])
 
 
@@ -83,7 +99,8 @@ async def _read(session: aiohttp.ClientSession, node: str) -> str | None:
 
 
 def merge(pages: Sequence[str]) -> str:
-    """Return one page of several, where the lines of a metric stand together, below one HELP and one TYPE.
+    """Return one page of several, where the lines of a metric stand together, below one HELP and
+    one TYPE.
 
     What agents count of themselves is left out: the same series on each page.
     """

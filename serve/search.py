@@ -1,4 +1,6 @@
-"""One search in a replica: the query's embedding, the documents near it, their fields. No Serve in here."""
+"""One search in a replica: the query's embedding, the documents near it, their fields. No Serve in
+here.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,8 +24,8 @@ Embed = Callable[[Work], Awaitable[Embedded | Refused]]
 async def search(work: SearchWork, serving: Callable[[], Served], embed: Embed) -> Found | Refused:
     """What the served table has near the query, or why it was refused.
 
-    `embed` is the replica's own, so that a query shares forward passes with all that arrives. Where models were
-    swapped before it answered, the search begins again: model and table are one pair.
+    `embed` is the replica's own, so that a query shares forward passes with all that arrives. Where
+    models were swapped before it answered, the search begins again: model and table are one pair.
     """
     while True:
         served = serving()
@@ -55,7 +57,9 @@ def _rank(table: SearchTable, plan: Plan, queries: npt.NDArray[np.float32]) -> R
 
 
 def _hits(table: SearchTable, ranking: Ranking, line: int) -> list[Hit]:
-    """The documents of one query, best first; a ranking has empty places behind them where there are fewer than k."""
+    """The documents of one query, best first; a ranking has empty places behind them where there
+    are fewer than k.
+    """
     count = int((ranking.ids[line] != "").sum())
     ids = ranking.ids[line][:count].tolist()
     rows = ranking.row_ids[line][:count].tolist()
@@ -64,8 +68,12 @@ def _hits(table: SearchTable, ranking: Ranking, line: int) -> list[Hit]:
     return [Hit(*hit) for hit in zip(ids, scores, rows, fields, strict=True)]
 
 
-async def _embed(work: SearchWork, served: Served, embed: Embed) -> tuple[npt.NDArray[np.float32], int] | None:
-    """(the queries' embeddings [Q, D], their tokens); None if another model made them. Raises RequestError."""
+async def _embed(
+    work: SearchWork, served: Served, embed: Embed
+) -> tuple[npt.NDArray[np.float32], int] | None:
+    """(the queries' embeddings [Q, D], their tokens); None if another model made them. Raises
+    RequestError.
+    """
     if isinstance(work.asked, np.ndarray):
         return work.asked, 0
     asked = Work(work.asked, work.role, cuts=True, max_tokens=work.max_tokens)
@@ -77,5 +85,10 @@ async def _embed(work: SearchWork, served: Served, embed: Embed) -> tuple[npt.ND
     if any(embedded.truncated):
         number = embedded.truncated.index(True)
         tokens = await asyncio.to_thread(count, served, asked, number)
-        raise too_long(f"query[{number}]" if len(work.asked) > 1 else "query", tokens, served.model, "shorten it")
+        raise too_long(
+            f"query[{number}]" if len(work.asked) > 1 else "query",
+            tokens,
+            served.model,
+            "shorten it",
+        )
     return embedded.embeddings, sum(embedded.tokens)

@@ -1,4 +1,5 @@
-"""The HTTP route that searches the embedding table, and ranks anew what it found where a request asks for it.
+"""The HTTP route that searches the embedding table, and ranks anew what it found where a request
+asks for it.
 
 Texts never reach a log or an error message.
 """
@@ -47,17 +48,27 @@ async def search(request: Request) -> Response:
         assert isinstance(work.asked, list), "embeddings are refused"
         found = await _rerank(request, work.asked, found, k_of(asked, request.app.state.limits))
         note_model(request, found.model)
-    note(request.scope, tokens=found.tokens, dimensions=found.dimensions, table_version=found.table["version"])
+    note(
+        request.scope,
+        tokens=found.tokens,
+        dimensions=found.dimensions,
+        table_version=found.table["version"],
+    )
     body = to_json(search_response(found, for_many=is_for_many(asked)))
     return Response(body, media_type="application/json", headers=model_headers(found.model))
 
 
 async def _rerank(request: Request, queries: Sequence[str], found: Found, k: int) -> Found:
-    """The k documents of each query that the cross-encoder likes best, by the text of the row that was found."""
+    """The k documents of each query that the cross-encoder likes best, by the text of the row that
+    was found.
+    """
     if "text" not in found.table["fields"]:
         raise RequestError(
             400,
-            "rerank: this server has no texts; the operator sets search.documents, and text among search.fields.",
+            (
+                "rerank: this server has no texts; the operator sets search.documents, and text "
+                "among search.fields."
+            ),
             "rerank",
         )
     pairs = zip(queries, found.hits, strict=True)
@@ -66,7 +77,9 @@ async def _rerank(request: Request, queries: Sequence[str], found: Found, k: int
     return replace(found, hits=[hits for hits, _ in ranked], tokens=tokens)
 
 
-async def _rank_hits(request: Request, query: str, hits: Sequence[Hit], k: int) -> tuple[list[Hit], int]:
+async def _rank_hits(
+    request: Request, query: str, hits: Sequence[Hit], k: int
+) -> tuple[list[Hit], int]:
     """(the best k hits of one query, the tokens that were read for it)."""
     if not hits:
         return [], 0
@@ -80,5 +93,7 @@ async def _rank_hits(request: Request, query: str, hits: Sequence[Hit], k: int) 
         within_s=limits.request_timeout_s,
     )
     ranked = await rank(request, work)
-    best = [replace(hits[document.index], relevance=document.score) for document in ranked.documents]
+    best = [
+        replace(hits[document.index], relevance=document.score) for document in ranked.documents
+    ]
     return best, ranked.tokens

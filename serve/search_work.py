@@ -19,9 +19,11 @@ CANDIDATES = 200  # of the funnel, unless a request says otherwise
 
 @dataclass(frozen=True, eq=False)
 class SearchWork:
-    """One search: by texts or by embeddings float32 [Q, D], for `k` documents each; None asks for nothing special.
+    """One search: by texts or by embeddings float32 [Q, D], for `k` documents each; None asks for
+    nothing special.
 
-    `role` is that of the texts. `wanted` are the values that fields of a document may have, all of these fields.
+    `role` is that of the texts. `wanted` are the values that fields of a document may have, all of
+    these fields.
     """
 
     asked: Sequence[str] | npt.NDArray[np.float32]
@@ -38,7 +40,8 @@ class SearchWork:
 
 @dataclass(frozen=True)
 class Hit:
-    """A document, its cosine, its row that gave it (itself, or its best chunk), and the fields of that row.
+    """A document, its cosine, its row that gave it (itself, or its best chunk), and the fields of
+    that row.
 
     `relevance` is the score by a cross-encoder, if one was asked.
     """
@@ -52,7 +55,9 @@ class Hit:
 
 @dataclass(frozen=True)
 class Found:
-    """The documents that each query found, best first, and who found them: one table and the model that made it."""
+    """The documents that each query found, best first, and who found them: one table and the model
+    that made it.
+    """
 
     hits: list[list[Hit]]
     dimensions: int
@@ -79,11 +84,14 @@ def plan_search(work: SearchWork, model: Model) -> Plan:
     _check_width(work.asked, table, model)
     _check_filter(work.wanted, table)
     dimensions = _check_dimensions("dimensions", work.dimensions or table["width"], table, model)
-    if table["by"] == "index" and (dimensions < table["width"] or work.first_dimensions is not None):
+    if table["by"] == "index" and (
+        dimensions < table["width"] or work.first_dimensions is not None
+    ):
         raise RequestError(
             400,
-            f"{'dimensions' if work.first_dimensions is None else 'first_dimensions'}: this server searches by an "
-            f"index, which has all {table['width']} dimensions; leave them out.",
+            f"{'dimensions' if work.first_dimensions is None else 'first_dimensions'}: this "
+            f"server searches by an index, which has all {table['width']} dimensions; leave them "
+            "out.",
             "dimensions" if work.first_dimensions is None else "first_dimensions",
         )
     if work.first_dimensions is None:
@@ -102,8 +110,8 @@ def check_table(model: Model) -> TableFacts:
     if model["table"] is None:
         raise RequestError(
             404,
-            "there is nothing to search here; the operator sets table=<embedding table of this model>, and "
-            "search.enabled=true.",
+            "there is nothing to search here; the operator sets table=<embedding table of this "
+            "model>, and search.enabled=true.",
             code="no_table",
         )
     return model["table"]
@@ -123,20 +131,29 @@ def _check_filter(wanted: Mapping[str, Sequence[str]], table: TableFacts) -> Non
         return
     if table["by"] == "index":
         raise RequestError(
-            400, "filter: this server searches by an index, which has no fields; leave it out.", "filter"
+            400,
+            "filter: this server searches by an index, which has no fields; leave it out.",
+            "filter",
         )
     unknown = [name for name in wanted if name not in table["fields"]]
     if unknown:
-        fields = ", ".join(table["fields"]) or "none (the operator sets search.documents and search.fields)"
-        raise RequestError(400, f"filter: found {len(unknown)} unknown fields; known here: {fields}.", "filter")
+        fields = (
+            ", ".join(table["fields"])
+            or "none (the operator sets search.documents and search.fields)"
+        )
+        raise RequestError(
+            400, f"filter: found {len(unknown)} unknown fields; known here: {fields}.", "filter"
+        )
 
 
-def _check_width(asked: Sequence[str] | npt.NDArray[np.float32], table: TableFacts, model: Model) -> None:
+def _check_width(
+    asked: Sequence[str] | npt.NDArray[np.float32], table: TableFacts, model: Model
+) -> None:
     widths = sorted({table["width"], model["width"]})
     if isinstance(asked, np.ndarray) and asked.shape[1] not in widths:
         raise RequestError(
             400,
-            f"embedding: has {asked.shape[1]} values, expected {' or '.join(map(str, widths))}: a whole embedding "
-            "of this model; `dimensions` cuts it.",
+            f"embedding: has {asked.shape[1]} values, expected {' or '.join(map(str, widths))}: a "
+            "whole embedding of this model; `dimensions` cuts it.",
             "embedding",
         )

@@ -1,4 +1,6 @@
-"""Changes what a running server serves, and waits until every replica answers with it, or puts the old one back."""
+"""Changes what a running server serves, and waits until every replica answers with it, or puts the
+old one back.
+"""
 
 import json
 import time
@@ -13,7 +15,15 @@ from pydantic import Field
 from medembed.config import Config
 from medembed.errors import ServiceError
 from medembed.schema import fingerprint
-from serve.dashboard import EMBEDDER, Dashboard, deployed_app, read_token, replicas_of, server_url, with_user_config
+from serve.dashboard import (
+    EMBEDDER,
+    Dashboard,
+    deployed_app,
+    read_token,
+    replicas_of,
+    server_url,
+    with_user_config,
+)
 from serve.openapi import REPLICAS, ReplicaEntry
 from serve.token import check_dashboard
 
@@ -26,14 +36,21 @@ class ServingConfig(Config):
     """The running server that is told of a promotion."""
 
     address: str | None = Field(
-        default=None, description="Ray dashboard of the server, e.g. http://127.0.0.1:8265; null: no server is told"
+        default=None,
+        description="Ray dashboard of the server, e.g. http://127.0.0.1:8265; null: no server is "
+        "told",
     )
     app: str = Field(default="medembed", description="name of its Serve application")
     url: str | None = Field(
-        default=None, description="where the server answers, to ask its replicas; null: where the dashboard says"
+        default=None,
+        description="where the server answers, to ask its replicas; null: where the dashboard says",
     )
-    without_token: bool = Field(default=False, description="tell a server on a Ray cluster that asks for no token")
-    timeout_s: float = Field(default=600, gt=0, description="seconds that its replicas may take to load the model")
+    without_token: bool = Field(
+        default=False, description="tell a server on a Ray cluster that asks for no token"
+    )
+    timeout_s: float = Field(
+        default=600, gt=0, description="seconds that its replicas may take to load the model"
+    )
 
 
 @dataclass(frozen=True)
@@ -48,7 +65,9 @@ class Server:
     """A deployed application, as its dashboard and its replicas tell of it."""
 
     def __init__(self, config: ServingConfig, workspace: str) -> None:
-        """`workspace` may hold the token of a `medembed serve`. Raises ServiceError for what is not there."""
+        """`workspace` may hold the token of a `medembed serve`. Raises ServiceError for what is not
+        there.
+        """
         assert config.address is not None
         self.config = config
         check_dashboard(config.address, config.without_token, "serving.without_token")
@@ -62,32 +81,44 @@ class Server:
         deployments = self.dashboard.details()["applications"][self.config.app]["deployments"]
         found = deployments.get(EMBEDDER, {}).get("deployment_config", {}).get("user_config")
         if not found:
-            raise ServiceError(f"serving.app {self.config.app}: is not up yet, or failed; see serve status.")
+            raise ServiceError(
+                f"serving.app {self.config.app}: is not up yet, or failed; see serve status."
+            )
         return dict(found)
 
     def put(self, user_config: UserConfig) -> None:
-        """Has Serve reconfigure the replicas, which goes on when this returns: Serve has begun, and says so itself."""
-        self.dashboard.deploy(with_user_config(self.dashboard.details(), self.config.app, user_config))
+        """Has Serve reconfigure the replicas, which goes on when this returns: Serve has begun, and
+        says so itself.
+        """
+        self.dashboard.deploy(
+            with_user_config(self.dashboard.details(), self.config.app, user_config)
+        )
         for found in _until(self.current, _BEGIN_S):
             if found == user_config:
                 return
         raise ServiceError(
-            f"serving.app {self.config.app}: did not begin to swap within {_BEGIN_S:g} s; see serve status."
+            f"serving.app {self.config.app}: did not begin to swap within {_BEGIN_S:g} s; see "
+            "serve status."
         )
 
     def reports(self) -> list[ReplicaEntry]:
-        """What each replica says that it serves. Raises ServiceError if the server does not answer."""
+        """What each replica says that it serves. Raises ServiceError if the server does not
+        answer.
+        """
         try:
             with urllib.request.urlopen(f"{self.url}{REPLICAS}", timeout=30) as response:
                 found: list[ReplicaEntry] = json.load(response)["replicas"]
                 return found
         except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
             raise ServiceError(
-                f"{self.url}{REPLICAS}: cannot ask the replicas: {error}; if it answers elsewhere, give serving.url."
+                f"{self.url}{REPLICAS}: cannot ask the replicas: {error}; if it answers "
+                "elsewhere, give serving.url."
             ) from None
 
     def swap(self, user_config: UserConfig) -> Swapped:
-        """Serves this from now on. Raises ServiceError if a replica refused it or time ran out: the former is back."""
+        """Serves this from now on. Raises ServiceError if a replica refused it or time ran out: the
+        former is back.
+        """
         former, started = self.current(), time.monotonic()
         self._look()  # a server that cannot be asked would leave us in the dark half-way
         try:
@@ -101,15 +132,20 @@ class Server:
         return Swapped(replicas, time.monotonic() - started)
 
     def _look(self) -> tuple[dict[str, str], list[ReplicaEntry]]:
-        """Where there is no replica none is asked: behind HAProxy the request would wait until one has started."""
+        """Where there is no replica none is asked: behind HAProxy the request would wait until one
+        has started.
+        """
         states = replicas_of(self.dashboard.details(), self.config.app)
         return states, self.reports() if states else []
 
 
 def wait_until_taken(
-    look: Callable[[], tuple[dict[str, str], list[ReplicaEntry]]], user_config: UserConfig, timeout_s: float
+    look: Callable[[], tuple[dict[str, str], list[ReplicaEntry]]],
+    user_config: UserConfig,
+    timeout_s: float,
 ) -> int:
-    """How many replicas serve this; all of them do. `look()` gives ({replica: Serve's state}, what each reports).
+    """How many replicas serve this; all of them do. `look()` gives ({replica: Serve's state}, what
+    each reports).
 
     Raises ServiceError if one refused it, or if some do not serve it after `timeout_s`.
     """
@@ -117,21 +153,32 @@ def wait_until_taken(
     for states, reports in _until(look, timeout_s):
         reasons = [report["reason"] for report in reports if report["refused"] == wanted]
         if reasons:
-            raise ServiceError(f"{len(reasons)} of {len(states)} replicas could not load it: {reasons[0]}")
+            raise ServiceError(
+                f"{len(reasons)} of {len(states)} replicas could not load it: {reasons[0]}"
+            )
         serving = {report["replica"] for report in reports if report["config"] == wanted}
-        missing = [replica for replica, state in states.items() if state != "RUNNING" or replica not in serving]
+        missing = [
+            replica
+            for replica, state in states.items()
+            if state != "RUNNING" or replica not in serving
+        ]
         if not missing:
             return len(states)
     raise ServiceError(
-        f"{len(missing)} of {len(states)} replicas do not serve it after {timeout_s:g} s (serving.timeout_s)"
+        f"{len(missing)} of {len(states)} replicas do not serve it after {timeout_s:g} s "
+        "(serving.timeout_s)"
     )
 
 
 def name_changed(user_config: UserConfig, other: UserConfig) -> str:
     """ "medembed version 3, cardio version 2": the models that the other config has otherwise."""
     models = [{one["name"]: one, **one.get("models", {})} for one in (user_config, other)]
-    facts = [{name: (one["model"], one["version"]) for name, one in found.items()} for found in models]
-    changed = [name for name in facts[0] if facts[0][name] != facts[1].get(name)] or [str(user_config["name"])]
+    facts = [
+        {name: (one["model"], one["version"]) for name, one in found.items()} for found in models
+    ]
+    changed = [name for name in facts[0] if facts[0][name] != facts[1].get(name)] or [
+        str(user_config["name"])
+    ]
     return ", ".join(f"{name} version {facts[0][name][1]}" for name in changed)
 
 

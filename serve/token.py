@@ -1,4 +1,6 @@
-"""Refuses a Ray cluster that asks for no token: whoever reaches its ports runs code as its user, API keys or not."""
+"""Refuses a Ray cluster that asks for no token: whoever reaches its ports runs code as its user,
+API keys or not.
+"""
 
 import logging
 import os
@@ -12,12 +14,15 @@ _TIMEOUT_S = 10
 
 
 def check_ray(allowed: bool) -> None:
-    """Raises ConfigError if the Ray that this process belongs to asks for no token, and that is not `allowed`.
+    """Raises ConfigError if the Ray that this process belongs to asks for no token, and that is not
+    `allowed`.
 
     Nothing is to be checked where there is no Ray, as in `serve build`.
     """
     import ray
-    from ray._private.authentication.authentication_utils import is_token_auth_enabled  # there is no public way
+
+    # there is no public way
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
 
     if ray.is_initialized() and not is_token_auth_enabled():
         _refuse("this Ray cluster", "without_token", allowed)
@@ -25,7 +30,8 @@ def check_ray(allowed: bool) -> None:
 
 
 def check_dashboard(address: str, allowed: bool, key: str = "without_token") -> None:
-    """Raises ConfigError if the Ray of this dashboard asks for no token; ServiceError if it cannot be asked.
+    """Raises ConfigError if the Ray of this dashboard asks for no token; ServiceError if it cannot
+    be asked.
 
     `key` is the config key that allows it.
     """
@@ -45,19 +51,25 @@ def check_dashboard(address: str, allowed: bool, key: str = "without_token") -> 
 
 
 def check_token_file() -> None:
-    """Raises ConfigError if the token that Ray would send lies in a file that other users of this machine can read.
+    """Raises ConfigError if the token that Ray would send lies in a file that other users of this
+    machine can read.
 
     Ray 2.60 writes ~/.ray/auth_token for everybody, unless the umask says otherwise.
     """
     if os.environ.get("RAY_AUTH_MODE") == "token" and "RAY_AUTH_TOKEN" not in os.environ:
-        check_secret(Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser())
+        check_secret(
+            Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+        )
 
 
 def _refuse(where: str, key: str, allowed: bool) -> None:
     if allowed:
-        logger.warning("%s asks for no token: whoever reaches its ports runs code there (%s=true)", where, key)
+        logger.warning(
+            "%s asks for no token: whoever reaches its ports runs code there (%s=true)", where, key
+        )
         return
     raise ConfigError(
-        f"{where} asks for no token, so whoever reaches its ports runs code there, API keys or not; start Ray on each "
-        f"node with RAY_AUTH_MODE=token and a token (docs/serving.md), or say {key}=true."
+        f"{where} asks for no token, so whoever reaches its ports runs code there, API keys or "
+        "not; start Ray on each node with RAY_AUTH_MODE=token and a token (docs/serving.md), or "
+        f"say {key}=true."
     )

@@ -1,8 +1,18 @@
-"""What a model reads of texts, without computing embeddings: to cut documents and count costs as it does."""
+"""What a model reads of texts, without computing embeddings: to cut documents and count costs as it
+does.
+"""
 
 from serve.answer import MOST_COUNTED, Served, count, tokenize
 from serve.errors import RequestError
-from serve.work import Refused, Tokenized, Work, check_fingerprint, check_model, check_prompt, check_total
+from serve.work import (
+    Refused,
+    Tokenized,
+    Work,
+    check_fingerprint,
+    check_model,
+    check_prompt,
+    check_total,
+)
 
 
 def read_tokens(work: Work, served: Served) -> Tokenized | Refused:
@@ -26,6 +36,11 @@ def _count(served: Served, work: Work, number: int) -> int:
     tokens = count(served, work, number)
     if tokens is None:
         raise RequestError(
-            400, f"input[{number}]: has more than {MOST_COUNTED:,} characters; count its parts one by one.", "input"
+            400,
+            (
+                f"input[{number}]: has more than {MOST_COUNTED:,} characters; count its parts one "
+                "by one."
+            ),
+            "input",
         )
     return tokens

@@ -43,10 +43,17 @@ class Here:
 @serve.deployment(name="Embedder", max_ongoing_requests=4096, health_check_period_s=5)
 @serve.ingress()
 class Whole(Replica):
-    """The Embedder that takes HTTP itself. Its app is built in the replica, so that nothing of it is pickled."""
+    """The Embedder that takes HTTP itself. Its app is built in the replica, so that nothing of it
+    is pickled.
+    """
 
     def __init__(
-        self, encoding: dict[str, Any], batch_tokens: int, most_extras: int, front: Front, reranker: Any = None
+        self,
+        encoding: dict[str, Any],
+        batch_tokens: int,
+        most_extras: int,
+        front: Front,
+        reranker: Any = None,
     ) -> None:
         """`reranker`: a handle to the replicas of the cross-encoder, if there are any."""
         front.check_serve()

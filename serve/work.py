@@ -1,6 +1,7 @@
 """What the API asks of a replica, what it gets back, and what a model refuses. Pure.
 
-The replica checks, not the API: it alone knows which model answers, at the moment when models are swapped.
+The replica checks, not the API: it alone knows which model answers, at the moment when models are
+swapped.
 """
 
 from collections.abc import Collection, Sequence
@@ -8,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy.typing as npt
-from typing_extensions import TypedDict  # typing's own, before Python 3.12, is none that pydantic reads
+
+# typing's own, before Python 3.12, is none that pydantic reads
+from typing_extensions import TypedDict
 
 from medembed.encoding.reading import Role
 from medembed.errors import ModelError
@@ -18,7 +21,9 @@ from serve.outputs import NEED_RANGES, OutputType
 
 
 class TableFacts(TypedDict):
-    """The table that is searched: which version, who made it, the fields that come with what is found."""
+    """The table that is searched: which version, who made it, the fields that come with what is
+    found.
+    """
 
     version: int
     rows: int
@@ -29,7 +34,8 @@ class TableFacts(TypedDict):
 
 
 class Training(TypedDict):
-    """How a model was trained: fingerprints of the model that it began with and of the data set, and dev scores.
+    """How a model was trained: fingerprints of the model that it began with and of the data set,
+    and dev scores.
 
     `parent_model` is where the parent can be had, if that is public; `dev` is {"ndcg@10/64": ...}.
     """
@@ -44,10 +50,11 @@ Capability = Literal["embed", "rerank"]
 
 
 class Model(TypedDict):
-    """The served model, as clients see it. `dimensions` are the trained ones, none for a stock model.
+    """The served model, as clients see it. `dimensions` are the trained ones, none for a stock
+    model.
 
-    `prompts` are its prompts by name. `has_roles`: a text has another embedding as a document than as a query.
-    `training` is None for a stock model, `table` where there is nothing to search.
+    `prompts` are its prompts by name. `has_roles`: a text has another embedding as a document than
+    as a query. `training` is None for a stock model, `table` where there is nothing to search.
     """
 
     name: str
@@ -80,10 +87,12 @@ class Bounded(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """The inputs of one request, texts or token ids, and what it asks of the model; None asks for nothing special.
+    """The inputs of one request, texts or token ids, and what it asks of the model; None asks for
+    nothing special.
 
-    `prompt_name`: another prompt than the role's. `cuts`: too long an input is cut rather than refused. `max_tokens`
-    bounds what all inputs have together, `within_s` the seconds that they may take.
+    `prompt_name`: another prompt than the role's. `cuts`: too long an input is cut rather than
+    refused. `max_tokens` bounds what all inputs have together, `within_s` the seconds that they may
+    take.
     """
 
     field: ClassVar[str] = "input"
@@ -101,7 +110,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Embedded:
-    """One request's rows in input order (`serve.outputs.convert` gives shape and type), and the model that made them.
+    """One request's rows in input order (`serve.outputs.convert` gives shape and type), and the
+    model that made them.
 
     `tokens` are those that the model read of each input, special tokens and prompt included.
     """
@@ -115,7 +125,9 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Tokenized:
-    """The token ids that a model reads of each input, the tokens of the whole inputs, and which were cut."""
+    """The token ids that a model reads of each input, the tokens of the whole inputs, and which
+    were cut.
+    """
 
     tokens: list[list[int]]
     counts: list[int]
@@ -125,7 +137,9 @@ class Tokenized:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why the model that would have answered did not. A value, so that it fails no other request of its batch."""
+    """Why the model that would have answered did not. A value, so that it fails no other request of
+    its batch.
+    """
 
     error: RequestError
     model: Model
@@ -137,7 +151,9 @@ def model_names(model: Model) -> set[str]:
 
 
 def find_name(asked: str | None, names: Collection[str]) -> str | None:
-    """Which of these names a request means by "name" or "name/version"; names may have slashes themselves."""
+    """Which of these names a request means by "name" or "name/version"; names may have slashes
+    themselves.
+    """
     if asked is None or asked in names:
         return asked
     name = asked.rpartition("/")[0]
@@ -147,7 +163,9 @@ def find_name(asked: str | None, names: Collection[str]) -> str | None:
 def check_model(name: str | None, model: Model) -> None:
     """Raises RequestError 404 if a request means another model."""
     if name is not None and name not in model_names(model):
-        raise RequestError(404, f"model: not served here; served: {model['name']!r}.", "model", "model_not_found")
+        raise RequestError(
+            404, f"model: not served here; served: {model['name']!r}.", "model", "model_not_found"
+        )
 
 
 def check_fingerprint(expected: str | None, model: Model) -> None:
@@ -155,8 +173,9 @@ def check_fingerprint(expected: str | None, model: Model) -> None:
     if expected not in (None, model["fingerprint"]):
         raise RequestError(
             409,
-            f"expected_fingerprint: the served model is {model['fingerprint']}; vectors of different models are never "
-            "compared: encode the corpus with this model, or ask the server that has yours.",
+            f"expected_fingerprint: the served model is {model['fingerprint']}; vectors of "
+            "different models are never compared: encode the corpus with this model, or ask the "
+            "server that has yours.",
             "expected_fingerprint",
             "fingerprint_mismatch",
         )
@@ -169,8 +188,9 @@ def check_request(work: Work, model: Model) -> int:
     if work.output_dtype in NEED_RANGES and model["int8_ranges"] is None:
         raise RequestError(
             400,
-            f"output_dtype: {work.output_dtype} needs the ranges of an embedding table that is stored as int8, and "
-            "this server has none; the operator sets table=<such a table of this model>.",
+            f"output_dtype: {work.output_dtype} needs the ranges of an embedding table that is "
+            "stored as int8, and this server has none; the operator sets table=<such a table of "
+            "this model>.",
             "output_dtype",
         )
     check_prompt(work.prompt_name, model)
@@ -186,7 +206,9 @@ def check_prompt(name: str | None, model: Model) -> None:
     """Raises RequestError 400 if the model has no prompt of this name."""
     if name is not None and name not in model["prompts"]:
         known = ", ".join(map(repr, model["prompts"])) or "none"
-        raise RequestError(400, f"prompt_name: not a prompt of this model; it has: {known}.", "prompt_name")
+        raise RequestError(
+            400, f"prompt_name: not a prompt of this model; it has: {known}.", "prompt_name"
+        )
 
 
 def check_vocabulary(tokens: Sequence[Sequence[int]], model: Model) -> None:
@@ -195,8 +217,9 @@ def check_vocabulary(tokens: Sequence[Sequence[int]], model: Model) -> None:
         if min(ids) < 0 or max(ids) >= model["vocabulary"]:
             raise RequestError(
                 400,
-                f"input[{number}]: a token id is out of range; this model's are 0 to {model['vocabulary'] - 1}. Ids of "
-                "another tokenizer, such as tiktoken, mean nothing here: send texts.",
+                f"input[{number}]: a token id is out of range; this model's are 0 to "
+                f"{model['vocabulary'] - 1}. Ids of another tokenizer, such as tiktoken, mean "
+                "nothing here: send texts.",
                 "input",
             )
 
@@ -209,7 +232,10 @@ def too_long(field: str, tokens: int | None, model: Model, remedy: str) -> Reque
     most = model["max_input_tokens"]
     return RequestError(
         400,
-        f"{field}: has {tokens or 'very many'} tokens; at most {most} are read by this model; {remedy}.",
+        (
+            f"{field}: has {tokens or 'very many'} tokens; at most {most} are read by this model; "
+            f"{remedy}."
+        ),
         field.partition("[")[0],
         "context_length_exceeded",
     )
@@ -221,23 +247,26 @@ def check_total(lengths: Sequence[int], work: Bounded) -> None:
     if work.max_tokens is not None and total > work.max_tokens:
         raise RequestError(
             400,
-            f"{work.field}: has {total} tokens in all; at most {work.max_tokens} are taken (limits.max_tokens): send "
-            "fewer at a time.",
+            f"{work.field}: has {total} tokens in all; at most {work.max_tokens} are taken "
+            "(limits.max_tokens): send fewer at a time.",
             work.field,
         )
 
 
 def check_pace(read: int, total: int, elapsed_s: float, work: Bounded) -> None:
-    """Raises RequestError once the tokens that a request has had read tell that the rest will not be in time.
+    """Raises RequestError once the tokens that a request has had read tell that the rest will not
+    be in time.
 
-    What a CPU reads within a time-out depends on model, machine and load: no number of tokens would be right.
+    What a CPU reads within a time-out depends on model, machine and load: no number of tokens would
+    be right.
     """
     takes_s = elapsed_s * total / read
     if work.within_s is not None and takes_s > _LATE * work.within_s:
         raise RequestError(
             400,
-            f"{work.field}: its {total} tokens would take {takes_s:.0f} s as the server is now, and a request may take "
-            f"{work.within_s:g} s (limits.request_timeout_s): send fewer at a time.",
+            f"{work.field}: its {total} tokens would take {takes_s:.0f} s as the server is now, "
+            f"and a request may take {work.within_s:g} s (limits.request_timeout_s): send fewer "
+            "at a time.",
             work.field,
             "too_slow",
         )

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-ROOMS = ("data.passes", "encoding.encode", "encoding.export", "encoding.texts", "encoding.verify", "mining.second",
-         "preflight.encode_probe",
-         "search.shards")  # fmt: skip
+ROOMS = (
+    "data.passes",
+    "encoding.encode",
+    "encoding.export",
+    "encoding.texts",
+    "encoding.verify",
+    "mining.second",
+    "preflight.encode_probe",
+    "search.shards",
+)
 
 
 def _alone(

@@ -38,7 +38,8 @@ _HTTP = [
     ("POST", "/get_runtime_envs_info", {}),
     ("POST", "/report_events", []),
 ]
-# Calls of Ray's services that read, run or end something; and of Serve's replicas, which unpickle what they take.
+# Calls of Ray's services that read, run or end something; and of Serve's replicas, which unpickle
+# what they take.
 _RAYS = [
     "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
     "/ray.rpc.InternalKVGcsService/InternalKVKeys",
@@ -54,7 +55,10 @@ _RAYS = [
     "/ray.rpc.LogService/ListLogs",
     "/ray.rpc.events.EventAggregatorService/AddEvents",
 ]
-_SERVES = ["/ray.serve.ASGIService/HandleRequestWithRejection", "/ray.serve.ASGIService/HandleRequest"]
+_SERVES = [
+    "/ray.serve.ASGIService/HandleRequestWithRejection",
+    "/ray.serve.ASGIService/HandleRequest",
+]
 _PICKLE = b"cposix\nsystem\n(S'touch %s'\ntR."
 _ABOUT_A_PROCESS = ("environ", "mem", "maps", "fd", "cwd", "root", "io", "stack")
 
@@ -137,7 +141,8 @@ def _answers(method: str, url: str, body: Any) -> bool:
 
 
 def calls(ports: list[int], mark: str, host: str = "127.0.0.1") -> dict[str, list[str]]:
-    """{how it ended: calls of Ray's without a token}; UNAUTHENTICATED is a refusal, UNIMPLEMENTED is no such call.
+    """{how it ended: calls of Ray's without a token}; UNAUTHENTICATED is a refusal, UNIMPLEMENTED
+    is no such call.
 
     `mark` is a file that is made if a replica unpickles what comes.
     """
@@ -145,7 +150,9 @@ def calls(ports: list[int], mark: str, host: str = "127.0.0.1") -> dict[str, lis
     sent = dict.fromkeys(_RAYS, b"") | dict.fromkeys(_SERVES, b"\x0a%c%b" % (len(pickle), pickle))
     ended: dict[str, list[str]] = {}
     for port in ports:
-        with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        with grpc.insecure_channel(
+            f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]
+        ) as channel:
             for name, body in sent.items():
                 code = _call(channel, name, body)
                 ended.setdefault(code, []).append(f"{port} {name}")
@@ -163,9 +170,15 @@ def _call(channel: Any, name: str, body: bytes) -> str:
 
 
 def hold_half_requests(ports: list[int], count: int, within_s: float) -> list[int]:
-    """The ports that after so many seconds still hold one of `count` requests of which half a head was sent."""
+    """The ports that after so many seconds still hold one of `count` requests of which half a head
+    was sent.
+    """
     started, held = time.monotonic(), set()
-    clients = [socket.create_connection(("127.0.0.1", port), timeout=30) for port in ports for _ in range(count)]
+    clients = [
+        socket.create_connection(("127.0.0.1", port), timeout=30)
+        for port in ports
+        for _ in range(count)
+    ]
     for client in clients:
         client.sendall(b"POST /v1/embeddings HTTP/1.1\r\nHost: he")
     for client in clients:
@@ -203,7 +216,9 @@ def _at_once(count: int, url: str, body: bytes | None, headers: dict[str, str]) 
 
 def _status(url: str, body: bytes | None, headers: dict[str, str]) -> int:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60) as response:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, body, headers), timeout=60
+        ) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code

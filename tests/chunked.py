@@ -13,9 +13,20 @@ from medembed.schema import CORPUS, HELD_OUT, QRELS, QUERIES, content_hash
 
 NOTICE = "Ask your doctor about numbness."  # the same chunk stands in two documents
 CHUNKS = {
-    "heart": ["Pain in the heart.", "Heart weakness at night.", "Tremor of the hand, then heart pain.", "Bleeding 1."],
+    "heart": [
+        "Pain in the heart.",
+        "Heart weakness at night.",
+        "Tremor of the hand, then heart pain.",
+        "Bleeding 1.",
+    ],
     "kidney": ["Kidney swelling.", "Kidney pain and bleeding.", NOTICE],
-    "lung": ["Lung bleeding.", "The lung, stiffness and pain.", "Lung weakness.", "Lung swelling.", "Lung rash."],
+    "lung": [
+        "Lung bleeding.",
+        "The lung, stiffness and pain.",
+        "Lung weakness.",
+        "Lung swelling.",
+        "Lung rash.",
+    ],
     "skin": ["Skin rash.", "Itching skin, burning skin.", NOTICE],
     "eye": ["Burning eye.", "Itching of the eye."],
     "brain": ["Brain tremor.", "Weakness and numbness of the brain."],
@@ -48,8 +59,14 @@ ROWS_PER_FILE = 7
 
 
 def write_chunked(root: Path) -> tuple[Dataset, list[tuple[str, int]]]:
-    """(the data set, its corpus files with their numbers of rows); a document's chunks lie in different files."""
-    corpus = [(f"{name}#chunk-{n}", text) for name, chunks in CHUNKS.items() for n, text in enumerate(chunks)]
+    """(the data set, its corpus files with their numbers of rows); a document's chunks lie in
+    different files.
+    """
+    corpus = [
+        (f"{name}#chunk-{n}", text)
+        for name, chunks in CHUNKS.items()
+        for n, text in enumerate(chunks)
+    ]
     rows = sorted([*corpus, *WHOLE.items()], key=lambda row: content_hash(row[0]))
     tables = {
         "queries/part-00000.parquet": _table(
@@ -65,7 +82,9 @@ def write_chunked(root: Path) -> tuple[Dataset, list[tuple[str, int]]]:
                 for name, (text, split, _) in QUERIES_BY_ID.items()
             ),
         ),
-        "qrels/part-00000.parquet": _table(QRELS, _judgments({key: row[2] for key, row in QUERIES_BY_ID.items()})),
+        "qrels/part-00000.parquet": _table(
+            QRELS, _judgments({key: row[2] for key, row in QUERIES_BY_ID.items()})
+        ),
         "held_out/part-00000.parquet": _table(HELD_OUT, _judgments(HELD)),
     }
     files = []
@@ -74,7 +93,12 @@ def write_chunked(root: Path) -> tuple[Dataset, list[tuple[str, int]]]:
             output.write_parquet(name, table)
         for start in range(0, len(rows), ROWS_PER_FILE):
             part = [
-                {"document_id": name, "text": text, "language": "en", "content_hash": content_hash(text)}
+                {
+                    "document_id": name,
+                    "text": text,
+                    "language": "en",
+                    "content_hash": content_hash(text),
+                }
                 for name, text in rows[start : start + ROWS_PER_FILE]
             ]
             output.write_parquet(f"corpus/part-{start:05d}.parquet", _table(CORPUS, part))
@@ -84,7 +108,9 @@ def write_chunked(root: Path) -> tuple[Dataset, list[tuple[str, int]]]:
 
 
 def rank_documents(query: np.ndarray, rows: dict[str, np.ndarray]) -> list[tuple[str, float, str]]:
-    """(document, its best row's score, that row) of all documents, best first, by looking at every row."""
+    """(document, its best row's score, that row) of all documents, best first, by looking at every
+    row.
+    """
     best: dict[str, tuple[float, str]] = {}
     for row_id, vector in sorted(rows.items()):
         document, score = row_id.split("#chunk-")[0], float(vector @ query)

@@ -19,7 +19,8 @@ os.environ |= {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # as a job's private Ray has it: a process less for each training
+    # as a job's private Ray has it: a process less for each training
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_NUM_THREADS": "1",
@@ -52,7 +53,9 @@ _LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+    items.sort(
+        key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG)
+    )
 
 
 # Files that ask the server which `url` in tests/serve starts.
@@ -93,8 +96,12 @@ def prompted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """A browser's path. It is a system's package, which pip cannot bring: CI installs it, other machines may skip."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    """A browser's path. It is a system's package, which pip cannot bring: CI installs it, other
+    machines may skip.
+    """
+    found = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     return found or pytest.skip("no chromium or google-chrome on PATH")
 
 
@@ -110,9 +117,13 @@ def ray_local() -> Iterator[None]:
     import ray
 
     ray.init(
-        address="local", num_cpus=4, include_dashboard=False, object_store_memory=2 << 27,
-        log_to_driver=False, logging_level="ERROR",
-    )  # fmt: skip
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        object_store_memory=2 << 27,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
     yield
     ray.shutdown()
 
@@ -133,7 +144,9 @@ def no_actors() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with an MLflow file that holds nothing, to be copied: making one takes seconds."""
+    """A workspace with an MLflow file that holds nothing, to be copied: making one takes
+    seconds.
+    """
     from medembed.registry.config import RegistryConfig
     from medembed.registry.models import open_registry
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 
 def make_cross_encoder(folder: Path, encoder: Path, labels: int = 1) -> Path:
-    """A BERT with a score for a pair, of the tiny encoder's shape and vocabulary, as transformers saves it."""
+    """A BERT with a score for a pair, of the tiny encoder's shape and vocabulary, as transformers
+    saves it.
+    """
     import torch
     from transformers import AutoConfig, AutoTokenizer, BertForSequenceClassification
 
@@ -17,7 +19,9 @@ def make_cross_encoder(folder: Path, encoder: Path, labels: int = 1) -> Path:
 
 
 def make_language_model_ranker(folder: Path, encoder: Path) -> Path:
-    """A Qwen3 that is asked in its chat template for a yes or a no, as sentence-transformers saves it."""
+    """A Qwen3 that is asked in its chat template for a yes or a no, as sentence-transformers saves
+    it.
+    """
     import torch
     from sentence_transformers import CrossEncoder
     from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
@@ -31,7 +35,9 @@ def make_language_model_ranker(folder: Path, encoder: Path) -> Path:
         model_max_length=64,
     )
     tokenizer.add_tokens(["yes", "no"])
-    tokenizer.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }} {% endfor %}answer:"
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }} {% endfor %}answer:"
+    )
     shape = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=32,

@@ -1,4 +1,6 @@
-"""Tiny models of the kinds that sentence-transformers knows, each from the same tiny transformer."""
+"""Tiny models of the kinds that sentence-transformers knows, each from the same tiny
+transformer.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,8 @@ from sentence_transformers.sentence_transformer.modules import (
 from tests.tiny import WIDTH
 
 PROMPTS = {"query": "query: ", "document": "passage: "}
-# What a tokenizer may read in its own way: capitals, lines, nothing, too much, few tokens of many characters.
+# What a tokenizer may read in its own way: capitals, lines, nothing, too much, few tokens of many
+# characters.
 TEXTS = [
     "Heart PAIN",
     "a",
@@ -49,7 +52,11 @@ def routed(folder: Path) -> list[Any]:
 
 
 def routed_late(folder: Path) -> list[Any]:
-    return [read(folder), Pooling(WIDTH, "mean"), Router.for_query_document([Dense(WIDTH, 16)], [Dense(WIDTH, 16)])]
+    return [
+        read(folder),
+        Pooling(WIDTH, "mean"),
+        Router.for_query_document([Dense(WIDTH, 16)], [Dense(WIDTH, 16)]),
+    ]
 
 
 def static(folder: Path) -> list[Any]:
@@ -76,7 +83,8 @@ def typed(folder: Path) -> list[Any]:
     own = module.tokenizer
     inner = own.backend_tokenizer
     inner.post_processor = TemplateProcessing(
-        single="[CLS]:1 $A:0 [SEP]:1", special_tokens=[("[CLS]", own.cls_token_id), ("[SEP]", own.sep_token_id)]
+        single="[CLS]:1 $A:0 [SEP]:1",
+        special_tokens=[("[CLS]", own.cls_token_id), ("[SEP]", own.sep_token_id)],
     )
     module.processor = PreTrainedTokenizerFast(
         tokenizer_object=inner,
@@ -90,12 +98,20 @@ def typed(folder: Path) -> list[Any]:
 
 def weighted_words(folder: Path) -> list[Any]:
     module = read(folder)
-    return [module, WordWeights(list(module.tokenizer.get_vocab()), {"heart": 3.0}), Pooling(WIDTH, "mean")]
+    return [
+        module,
+        WordWeights(list(module.tokenizer.get_vocab()), {"heart": 3.0}),
+        Pooling(WIDTH, "mean"),
+    ]
 
 
 def weighted_layers(folder: Path) -> list[Any]:
     module = read(folder, config_kwargs={"output_hidden_states": True})
-    return [module, WeightedLayerPooling(WIDTH, num_hidden_layers=2, layer_start=1), Pooling(WIDTH, "mean")]
+    return [
+        module,
+        WeightedLayerPooling(WIDTH, num_hidden_layers=2, layer_start=1),
+        Pooling(WIDTH, "mean"),
+    ]
 
 
 def chat(folder: Path) -> list[Any]:
@@ -106,7 +122,9 @@ def chat(folder: Path) -> list[Any]:
         modality_config={"message": ways | {"format": "flat"}, "text": ways},
         module_output_name="token_embeddings",
     )
-    module.tokenizer.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }} {% endfor %}"
+    module.tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }} {% endfor %}"
+    )
     return [module, Pooling(WIDTH, "mean")]
 
 
@@ -119,14 +137,19 @@ def unbounded(folder: Path) -> list[Any]:
         tokenizer = read(folder).tokenizer
         tokenizer.model_max_length = int(1e30)
         tokenizer.save_pretrained(raw)
-        shape = T5Config(vocab_size=len(tokenizer), d_model=WIDTH, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+        shape = T5Config(
+            vocab_size=len(tokenizer), d_model=WIDTH, d_kv=8, d_ff=64, num_layers=2, num_heads=4
+        )
         T5EncoderModel(shape).save_pretrained(raw)
     return [Transformer(str(raw)), Pooling(WIDTH, "mean")]
 
 
 KINDS: dict[str, Callable[[Path], list[Any]]] = {
     **{f"pooling {mode}": pooled(mode) for mode in Pooling.POOLING_MODES},
-    **{f"pooling {mode} without the prompt": pooled(mode, include_prompt=False) for mode in Pooling.POOLING_MODES},
+    **{
+        f"pooling {mode} without the prompt": pooled(mode, include_prompt=False)
+        for mode in Pooling.POOLING_MODES
+    },
     "two poolings": pooled(("mean", "max")),
     "router": routed,
     "router behind the transformer": routed_late,
@@ -136,10 +159,18 @@ KINDS: dict[str, Callable[[Path], list[Any]]] = {
     "token types": typed,
     "weighted words": weighted_words,
     "weighted layers": weighted_layers,
-    "layer norm and dropout": lambda folder: [*pooled("mean")(folder), LayerNorm(WIDTH), Dropout(0.2), Normalize()],
+    "layer norm and dropout": lambda folder: [
+        *pooled("mean")(folder),
+        LayerNorm(WIDTH),
+        Dropout(0.2),
+        Normalize(),
+    ],
     "residual": lambda folder: [*pooled("mean")(folder), Dense(WIDTH, 16, use_residual=True)],
     "lower case": lambda folder: [read(folder, do_lower_case=True), Pooling(WIDTH, "mean")],
-    "lengths by role": lambda folder: [read(folder, query_length=8, document_length=20), Pooling(WIDTH, "mean")],
+    "lengths by role": lambda folder: [
+        read(folder, query_length=8, document_length=20),
+        Pooling(WIDTH, "mean"),
+    ],
     "chat template": chat,
     "no maximum length": unbounded,
 }

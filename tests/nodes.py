@@ -1,4 +1,6 @@
-"""A Ray cluster of two nodes on this machine, each with one CPU, processes and a working folder of its own."""
+"""A Ray cluster of two nodes on this machine, each with one CPU, processes and a working folder of
+its own.
+"""
 
 import contextlib
 import os
@@ -19,7 +21,9 @@ from tests.children import die_with_parent
 
 @dataclass(frozen=True)
 class Cluster:
-    """RAY_ADDRESS, dashboard URL, the processes of its nodes, head first, and where Ray's own files are."""
+    """RAY_ADDRESS, dashboard URL, the processes of its nodes, head first, and where Ray's own files
+    are.
+    """
 
     address: str
     dashboard: str
@@ -29,26 +33,41 @@ class Cluster:
 
 @contextmanager
 def two_node_cluster(root: Path) -> Iterator[Cluster]:
-    """Yields the cluster, started as docs/serving.md says; logs and working folders lie below `root`."""
+    """Yields the cluster, started as docs/serving.md says; logs and working folders lie below
+    `root`.
+    """
     address = f"{socket.gethostbyname(socket.gethostname())}:{free_port()}"
     dashboard = free_port()
     binary = str(Path(sys.executable).with_name("ray"))
     common = ["--num-cpus=1", "--object-store-memory=200000000", "--disable-usage-stats", "--block"]
-    common.append("--dashboard-agent-listen-port=0")  # its default port may be another Ray's: then no job is taken
+    # its default port may be another Ray's: then no job is taken
+    common.append("--dashboard-agent-listen-port=0")
     head = [
-        binary, "start", "--head", f"--port={address.split(':')[1]}", f"--dashboard-port={dashboard}",
-        f"--ray-client-server-port={free_port()}", *common,
-    ]  # fmt: skip
+        binary,
+        "start",
+        "--head",
+        f"--port={address.split(':')[1]}",
+        f"--dashboard-port={dashboard}",
+        f"--ray-client-server-port={free_port()}",
+        *common,
+    ]
     nodes: list[subprocess.Popen[bytes]] = []
     scratch = root / "ray"
     scratch.mkdir(mode=0o700)
     try:
-        for number, command in enumerate([head, [binary, "start", f"--address={address}", *common]]):
+        for number, command in enumerate(
+            [head, [binary, "start", f"--address={address}", *common]]
+        ):
             folder = root / f"node{number}"
             folder.mkdir()
             path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
             with open(folder / "log", "wb") as log:
-                own = {"PATH": path, "TMPDIR": str(folder), "RAY_TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
+                own = {
+                    "PATH": path,
+                    "TMPDIR": str(folder),
+                    "RAY_TMPDIR": str(scratch),
+                    "PYTHONUNBUFFERED": "1",
+                }
                 node = subprocess.Popen(
                     command,
                     cwd=folder,
@@ -78,7 +97,9 @@ def stop(node: subprocess.Popen[bytes]) -> None:
 def kill(nodes: list[subprocess.Popen[bytes]]) -> None:
     """Ends nodes with all their processes at once; asked politely, a head takes half a minute."""
     running = [node for node in nodes if node.poll() is None]
-    family = [process for node in running for process in psutil.Process(node.pid).children(recursive=True)]
+    family = [
+        process for node in running for process in psutil.Process(node.pid).children(recursive=True)
+    ]
     for process in [*running, *family]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -104,7 +125,9 @@ def wait_until_started(node: subprocess.Popen[bytes], log: Path) -> None:
 def wait_for_nodes(address: str, count: int) -> None:
     code = f"import ray; ray.init({address!r}, logging_level='ERROR', log_to_driver=False); print(len(ray.nodes()))"
     for _ in range(30):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        )
         if done.returncode == 0 and int(done.stdout.split()[-1]) >= count:
             return
         time.sleep(1)

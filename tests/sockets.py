@@ -30,7 +30,10 @@ def listeners(process: psutil.Process) -> set[Listener]:
 def _of(process: psutil.Process) -> set[Listener]:
     command = " ".join(process.cmdline())
     sockets = [each for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
-    return {Listener(each.laddr.ip.removeprefix("::ffff:"), each.laddr.port, command) for each in sockets}
+    return {
+        Listener(each.laddr.ip.removeprefix("::ffff:"), each.laddr.port, command)
+        for each in sockets
+    }
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""Runs an attack as another user of this machine, who has no groups and nothing of our environment."""
+"""Runs an attack as another user of this machine, who has no groups and nothing of our
+environment.
+"""
 
 import contextlib
 import json
@@ -45,12 +47,16 @@ def attack(name: str, *arguments: Any) -> Any:
 
 
 def attack_sockets(name: str, *arguments: Any) -> Any:
-    """The same of a function about ports, as this user where no other can be made: a port does not tell them apart."""
+    """The same of a function about ports, as this user where no other can be made: a port does not
+    tell them apart.
+    """
     return attack(name, *arguments) if os.getuid() == 0 else getattr(attacks, name)(*arguments)
 
 
 def attack_listeners(found: Collection[Listener], host: str, mark: Path) -> set[str]:
-    """Return the services of Ray's that refuse him, of all that listen on a machine whose address is `host`."""
+    """Return the services of Ray's that refuse him, of all that listen on a machine whose address
+    is `host`.
+    """
     everywhere = ("0.0.0.0", "::")
     refused: set[str] = set()
     for address in {host if each.address in everywhere else each.address for each in found}:
@@ -65,7 +71,8 @@ def attack_listeners(found: Collection[Listener], host: str, mark: Path) -> set[
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """Yields a folder to which everybody comes, as to a home folder of Debian's; pytest's own are closed.
+    """Yields a folder to which everybody comes, as to a home folder of Debian's; pytest's own are
+    closed.
 
     Its name is short, as Ray puts sockets below it.
     """

@@ -1,4 +1,6 @@
-"""A data set and its embedding table written by hand: texts whose vectors are known, without a model."""
+"""A data set and its embedding table written by hand: texts whose vectors are known, without a
+model.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,11 +21,16 @@ Vectors = npt.NDArray[np.float32]
 
 
 def write_corpus(root: Path, rows: Sequence[Mapping[str, Any]], rows_per_file: int) -> Dataset:
-    """A data set with these corpus rows, in files of `rows_per_file`; a row without a text has its id for one."""
+    """A data set with these corpus rows, in files of `rows_per_file`; a row without a text has its
+    id for one.
+    """
     sizes = {}
     with NewOutput(str(root), "by hand") as output:
         for start in range(0, len(rows), rows_per_file):
-            part = [{"text": row["document_id"], "language": "en"} | row for row in rows[start : start + rows_per_file]]
+            part = [
+                {"text": row["document_id"], "language": "en"} | row
+                for row in rows[start : start + rows_per_file]
+            ]
             for row in part:
                 row["content_hash"] = content_hash(row["text"])
             name = f"corpus/part-{start:05d}.parquet"
@@ -34,7 +41,12 @@ def write_corpus(root: Path, rows: Sequence[Mapping[str, Any]], rows_per_file: i
 
 
 def write_table(
-    uri: Path, dataset: Dataset, vectors: Vectors, prompt: str = "", max_length: int = 48, encoder: str = "by hand"
+    uri: Path,
+    dataset: Dataset,
+    vectors: Vectors,
+    prompt: str = "",
+    max_length: int = 48,
+    encoder: str = "by hand",
 ) -> Table:
     """The embedding table of the data set with these rows, float32 [N, D], in corpus order."""
     corpus, fragments, start = dataset.corpus(), [], 0

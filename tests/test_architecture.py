@@ -1,4 +1,6 @@
-"""The house rules that a reader relies on: imports point down, Ray stays at the edges, files stay small."""
+"""The house rules that a reader relies on: imports point down, Ray stays at the edges, files stay
+small.
+"""
 
 import ast
 from pathlib import Path
@@ -7,21 +9,58 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
-    "errors": 0, "privacy": 0, "config": 0, "uris": 0, "schema": 0, "storage": 0, "artifact": 0,
-    "lineage": 0, "tags": 0, "matryoshka": 0,
-    "progress": 0, "plain_yaml": 0, "spelling": 0, "spread": 0, "database": 0, "records": 0,
-    "data": 1, "encoding": 1, "search": 1, "registry": 1,
-    "mining": 2, "evaluation": 2,
+    "errors": 0,
+    "privacy": 0,
+    "config": 0,
+    "uris": 0,
+    "schema": 0,
+    "storage": 0,
+    "artifact": 0,
+    "lineage": 0,
+    "tags": 0,
+    "matryoshka": 0,
+    "progress": 0,
+    "plain_yaml": 0,
+    "spelling": 0,
+    "spread": 0,
+    "database": 0,
+    "records": 0,
+    "data": 1,
+    "encoding": 1,
+    "search": 1,
+    "registry": 1,
+    "mining": 2,
+    "evaluation": 2,
     "training": 3,
-    "finetuning": 4, "preflight": 4, "retraining": 4, "custody": 4, "tuning": 4,
-}  # fmt: skip
+    "finetuning": 4,
+    "preflight": 4,
+    "retraining": 4,
+    "custody": 4,
+    "tuning": 4,
+}
 USES_RAY = {
-    "spread", "progress", "search.shards", "training.worker", "training.callbacks",
-    "training.controller", "training.rendezvous", "training.trainer", "training.held", "retraining.lock",
-    "tuning.search", "tuning.trial", "tuning.tell", "tuning.room", "tuning.follow", "tuning.tune",
-    "preflight.resources", "preflight.train_probe",
-}  # fmt: skip
-SOURCES = sorted(path for room in ("medembed", "serve", "jobs") for path in (ROOT / room).rglob("*.py"))
+    "spread",
+    "progress",
+    "search.shards",
+    "training.worker",
+    "training.callbacks",
+    "training.controller",
+    "training.rendezvous",
+    "training.trainer",
+    "training.held",
+    "retraining.lock",
+    "tuning.search",
+    "tuning.trial",
+    "tuning.tell",
+    "tuning.room",
+    "tuning.follow",
+    "tuning.tune",
+    "preflight.resources",
+    "preflight.train_probe",
+}
+SOURCES = sorted(
+    path for room in ("medembed", "serve", "jobs") for path in (ROOT / room).rglob("*.py")
+)
 
 
 def imported(path: Path) -> set[str]:
@@ -48,7 +87,8 @@ def test_every_room_has_a_floor():
     found = {
         path.relative_to(ROOT / "medembed").with_suffix("").parts[0]
         for path in SOURCES
-        if path.parts[-2:] != ("medembed", "__init__.py") and "medembed" in path.relative_to(ROOT).parts[:1]
+        if path.parts[-2:] != ("medembed", "__init__.py")
+        and "medembed" in path.relative_to(ROOT).parts[:1]
     }
     assert found == set(FLOORS)
 
@@ -66,7 +106,9 @@ def test_imports_point_down_and_siblings_do_not_import_each_other():
 
 
 def test_serve_imports_only_encoding_search_registry_and_the_ground_floor():
-    allowed = {"encoding", "search", "registry"} | {room for room, floor in FLOORS.items() if floor == 0}
+    allowed = {"encoding", "search", "registry"} | {
+        room for room, floor in FLOORS.items() if floor == 0
+    }
     assert not [
         f"{dotted(path)}: {rooms(path) - allowed}"
         for path in SOURCES
@@ -84,7 +126,8 @@ def test_ray_stays_at_the_edges():
     users = {
         dotted(path).removeprefix("medembed.")
         for path in SOURCES
-        if dotted(path).startswith("medembed") and any(name.split(".")[0] == "ray" for name in imported(path))
+        if dotted(path).startswith("medembed")
+        and any(name.split(".")[0] == "ray" for name in imported(path))
     }
     assert users == USES_RAY
 

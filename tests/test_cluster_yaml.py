@@ -10,7 +10,10 @@ FILE = Path(__file__).parent.parent / "cluster.yaml"
 def test_nodes_send_no_usage_statistics_and_what_they_mount_exists():
     config = yaml.safe_load(FILE.read_text())
     starts = [
-        c for key in ("head_start_ray_commands", "worker_start_ray_commands") for c in config[key] if "ray start" in c
+        c
+        for key in ("head_start_ray_commands", "worker_start_ray_commands")
+        for c in config[key]
+        if "ray start" in c
     ]
     assert len(starts) == 2
     assert all("--disable-usage-stats" in command for command in starts)
@@ -29,12 +32,18 @@ def test_nobody_gets_into_the_cluster_without_a_token_or_reads_what_its_nodes_wr
 
 @pytest.mark.parametrize("name", ["README.md", "docs/serving.md"])
 def test_where_the_docs_start_or_use_a_cluster_they_set_the_token_first(name: str):
-    blocks = re.findall(r"^```\w*\n(.*?)^```", (FILE.parent / name).read_text(), re.MULTILINE | re.DOTALL)
-    starts = [block for block in blocks if re.search(r"^(?!#).*\bray (start|up)\b", block, re.MULTILINE)]
+    blocks = re.findall(
+        r"^```\w*\n(.*?)^```", (FILE.parent / name).read_text(), re.MULTILINE | re.DOTALL
+    )
+    starts = [
+        block for block in blocks if re.search(r"^(?!#).*\bray (start|up)\b", block, re.MULTILINE)
+    ]
     assert starts
     for block in starts:
         assert "RAY_AUTH_MODE=token" in re.split(r"\bray (?:start|up)\b", block)[0]
     made = [block for block in blocks if "ray get-auth-token" in block]
     assert made
     for block in made:
-        assert "umask 077" in block.split("ray get-auth-token")[0], "Ray writes it for all users to read"
+        assert "umask 077" in block.split("ray get-auth-token")[0], (
+            "Ray writes it for all users to read"
+        )

@@ -7,7 +7,15 @@ from pydantic import Field, field_validator
 
 from jobs.cli import JOBS, job_config
 from jobs.session import check_places
-from medembed.config import Config, InputUri, OutputUri, from_values, list_keys, load_config, to_yaml
+from medembed.config import (
+    Config,
+    InputUri,
+    OutputUri,
+    from_values,
+    list_keys,
+    load_config,
+    to_yaml,
+)
 from medembed.errors import ConfigError
 from medembed.uris import list_uris, map_uris
 
@@ -49,7 +57,10 @@ def test_the_resolved_config_reads_back_as_itself(tmp_path: Path):
         (["missing.yaml"], "no such config file"),
         (["notes.csv"], "expected key=value or a .yaml file"),
         (
-            ["model=a", "Mrs Smith has had a headache for two days, and since Monday a fever too=1"],
+            [
+                "model=a",
+                "Mrs Smith has had a headache for two days, and since Monday a fever too=1",
+            ],
             "^a key: unknown key",
         ),
         (["model=a", "loose"], "expected key=value"),
@@ -80,7 +91,10 @@ def test_passwords_are_left_out_of_what_is_saved():
 
 def test_keys_are_listed_with_type_bound_and_default():
     keys = {key.name: key for key in list_keys(Outer)}
-    assert (keys["training.learning_rate"].type, keys["training.learning_rate"].default) == ("float, > 0", "0.1")
+    assert (keys["training.learning_rate"].type, keys["training.learning_rate"].default) == (
+        "float, > 0",
+        "0.1",
+    )
     assert keys["model"].default == "required"
 
 
@@ -112,7 +126,11 @@ def test_each_of_a_list_of_storage_places_is_found_by_its_mark():
 
 
 def test_a_cluster_is_refused_any_local_place_of_a_list():
-    check_places(Several(baseline=("s3://b/one", "models:/medembed@champion", "hf://o/m"), outputs=("gs://b/o",)))
+    check_places(
+        Several(
+            baseline=("s3://b/one", "models:/medembed@champion", "hf://o/m"), outputs=("gs://b/o",)
+        )
+    )
     with pytest.raises(ConfigError, match=r"^several.baseline: found local input '/models/two'"):
         check_places(Nested(several=Several(baseline=("s3://b/one", "/models/two"))))
     with pytest.raises(ConfigError, match=r"^outputs: found local output 'o'"):
@@ -182,8 +200,8 @@ def test_null_and_nothing_are_null_where_a_text_may_be_null_and_a_place_is_never
 def test_a_file_says_texts_as_they_are_written(tmp_path: Path):
     file = tmp_path / "c.yaml"
     file.write_text(
-        "output: 2024\ntag: no\nnames: [7, 007, yes]\ncount: 010\nswitch: yes\nweights: {384: 1e-1}\n"
-        "models: {acme/tiny: a, tiny-v1.5: 1.0, 007: on}\n"
+        "output: 2024\ntag: no\nnames: [7, 007, yes]\ncount: 010\nswitch: yes\nweights: {384: "
+        "1e-1}\nmodels: {acme/tiny: a, tiny-v1.5: 1.0, 007: on}\n"
     )
     assert load_config(Typed, [str(file)]) == Typed(
         output="2024",
@@ -195,11 +213,19 @@ def test_a_file_says_texts_as_they_are_written(tmp_path: Path):
         models={"acme/tiny": "a", "tiny-v1.5": "1.0", "007": "on"},
     )
     (tmp_path / "null.yaml").write_text("tag: null\noutput: 'null'\n")
-    assert load_config(Typed, [str(tmp_path / "null.yaml"), "count=2"]) == Typed(tag=None, output="null", count=2)
+    assert load_config(Typed, [str(tmp_path / "null.yaml"), "count=2"]) == Typed(
+        tag=None, output="null", count=2
+    )
 
 
 def test_numbers_and_switches_of_a_command_line_are_numbers_and_switches():
-    given = ["count=12", "switch=true", "dimensions=[384, 64]", "weights.384=2.5", "weights={64: 1}"]
+    given = [
+        "count=12",
+        "switch=true",
+        "dimensions=[384, 64]",
+        "weights.384=2.5",
+        "weights={64: 1}",
+    ]
     config = load_config(Typed, given)
     assert (config.count, config.switch, config.dimensions) == (12, True, (384, 64))
     assert config.weights == {384: 2.5, 64: 1.0}
@@ -221,11 +247,19 @@ def test_a_value_that_cannot_be_read_is_told_with_its_key(argument: str, message
 
 
 def test_values_of_a_deployment_are_read_as_a_command_line_s_and_names_may_have_dots_and_slashes():
-    given = {"output": "2024", "models": {"acme/tiny": "a #1", "tiny-v1.5": "b"}, "dimensions": "[8,4]", "count": 3}
+    given = {
+        "output": "2024",
+        "models": {"acme/tiny": "a #1", "tiny-v1.5": "b"},
+        "dimensions": "[8,4]",
+        "count": 3,
+    }
     assert from_values(Typed, given) == Typed(
         output="2024", models={"acme/tiny": "a #1", "tiny-v1.5": "b"}, dimensions=(8, 4), count=3
     )
-    assert from_values(Outer, {"model": "m", "training.learning_rate": 0.5}).training.learning_rate == 0.5
+    assert (
+        from_values(Outer, {"model": "m", "training.learning_rate": 0.5}).training.learning_rate
+        == 0.5
+    )
     assert from_values(Outer, {"model": "m", "baseline": None}).baseline is None
 
 

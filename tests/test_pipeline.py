@@ -1,4 +1,6 @@
-"""The whole loop in three places: a folder, a two-node cluster whose nodes share only S3, and S3 from here."""
+"""The whole loop in three places: a folder, a two-node cluster whose nodes share only S3, and S3
+from here.
+"""
 
 import importlib
 import json
@@ -34,23 +36,44 @@ from tests.stranger import attack, attack_listeners, everything_below, open_fold
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parent.parent
 SETTINGS = [
-    "training.dimensions=[32,8]", "training.select_dimension=8", "training.batch_size=16", "training.epochs=4",
-    "training.learning_rate=5e-3", "training.checkpoint_steps=20", "training.cpus_per_worker=1",
-    "training.dev_documents=60", "training.loss.hold=0", "encoding.workers=2", "mining.margin=0", "splits.test=0.3",
-]  # fmt: skip
+    "training.dimensions=[32,8]",
+    "training.select_dimension=8",
+    "training.batch_size=16",
+    "training.epochs=4",
+    "training.learning_rate=5e-3",
+    "training.checkpoint_steps=20",
+    "training.cpus_per_worker=1",
+    "training.dev_documents=60",
+    "training.loss.hold=0",
+    "encoding.workers=2",
+    "mining.margin=0",
+    "splits.test=0.3",
+]
 
 
 def run(job: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"jobs.{job}", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=600
+    )
 
 
-def finetune(source: str, model: str, output: str, *more: str, **environment: str) -> tuple[str, dict[str, Any]]:
+def finetune(
+    source: str, model: str, output: str, *more: str, **environment: str
+) -> tuple[str, dict[str, Any]]:
     done = run(
-        "finetune", f"source.path={source}", f"model={model}", f"output={output}", *SETTINGS, *more, **environment
+        "finetune",
+        f"source.path={source}",
+        f"model={model}",
+        f"output={output}",
+        *SETTINGS,
+        *more,
+        **environment,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr, json.loads(storage.read_bytes(storage.join(output, "summary.json")))
+    return done.stdout + done.stderr, json.loads(
+        storage.read_bytes(storage.join(output, "summary.json"))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +85,21 @@ def in_folder(
     (root / "demo.yaml").write_text("questions: [my heart pain]\nanswer_dimensions: [32, 8]\n")
     places = [f"source.path={pairs_file}", f"model={encoder_folder}", f"output={root}/out"]
     redirected = ("HF_HOME", "MPLCONFIGDIR")  # the tests' own; a user has none
-    environment = {name: value for name, value in os.environ.items() if name not in redirected} | {"HOME": str(home)}
+    environment = {name: value for name, value in os.environ.items() if name not in redirected} | {
+        "HOME": str(home)
+    }
     command = [sys.executable, "-m", "jobs.demo", str(root / "demo.yaml"), *places, *SETTINGS]
     command.append(f"registry.workspace={root}/ws")
     demo = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, umask=0o022,
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        umask=0o022,
         preexec_fn=die_with_parent,
-    )  # fmt: skip
+    )
     with watched(demo.pid) as seen:
         stdout, stderr = demo.communicate(timeout=600)
     assert demo.returncode == 0, stderr
@@ -83,14 +114,18 @@ def in_folder(
 
 @pytest.fixture(scope="module")
 def s3(s3_environment: dict[str, str], pairs_file: Path, encoder_folder: Path) -> Iterator[str]:
-    """A bucket that holds the source and the model, with this process's environment pointing at it."""
+    """A bucket that holds the source and the model, with this process's environment pointing at
+    it.
+    """
     before = dict(os.environ)
     os.environ.update(s3_environment)
     boto3.client("s3").create_bucket(Bucket="pipeline")
     storage.write_bytes("s3://pipeline/pairs.jsonl", pairs_file.read_bytes())
     for path in encoder_folder.rglob("*"):
         if path.is_file():
-            storage.write_bytes(f"s3://pipeline/model/{path.relative_to(encoder_folder)}", path.read_bytes())
+            storage.write_bytes(
+                f"s3://pipeline/model/{path.relative_to(encoder_folder)}", path.read_bytes()
+            )
     yield "s3://pipeline"
     os.environ.clear()
     os.environ.update(before)
@@ -103,10 +138,18 @@ def test_the_loop_measures_every_dimension_before_and_after_and_registers_a_stoc
     for moment in ("before", "after"):
         assert set(summary["metrics"][moment]) == {"32", "8"}
         assert {"ndcg@10", "recall@10"} <= set(summary["metrics"][moment]["32"])
-    assert SentenceTransformer(summary["checkpoint"]["uri"], device="cpu").encode("heart").shape == (32,)
-    assert (summary["registered"]["model"], summary["registered"]["champion"]) == ("models:/medembed/1", True)
+    assert SentenceTransformer(summary["checkpoint"]["uri"], device="cpu").encode(
+        "heart"
+    ).shape == (32,)
+    assert (summary["registered"]["model"], summary["registered"]["champion"]) == (
+        "models:/medembed/1",
+        True,
+    )
     config = RegistryConfig(workspace=str(root / "ws"))
-    assert resolve_model("models:/medembed@champion", config, on_cluster=False) == summary["checkpoint"]["uri"]
+    assert (
+        resolve_model("models:/medembed@champion", config, on_cluster=False)
+        == summary["checkpoint"]["uri"]
+    )
     tags = open_registry(config, on_cluster=False).resolve("models:/medembed/1").tags
     assert {name: tags[name] for name in ("dataset_uri", "examples_uri", "table_uri")} == {
         "dataset_uri": summary["dataset"]["uri"],
@@ -121,13 +164,18 @@ def test_the_served_model_answers_at_each_dimension_with_a_document_of_the_corpu
     in_folder: tuple[Path, dict[str, Any]],
 ):
     answers = in_folder[1]["answers"]
-    assert [(row["question"], row["dimensions"]) for row in answers] == [("my heart pain", 32), ("my heart pain", 8)]
+    assert [(row["question"], row["dimensions"]) for row in answers] == [
+        ("my heart pain", 32),
+        ("my heart pain", 8),
+    ]
     assert all(row["document_id"].startswith("d-") for row in answers)
 
 
 def test_what_a_job_writes_is_readable_for_its_owner_alone(in_folder: tuple[Path, dict[str, Any]]):
     root, _ = in_folder
-    written = [path for folder in ("out", "ws") for path in ((root / folder), *(root / folder).rglob("*"))]
+    written = [
+        path for folder in ("out", "ws") for path in ((root / folder), *(root / folder).rglob("*"))
+    ]
     names = {path.name for path in written}
     assert {"summary.json", "mlflow.db", "model.safetensors", "manifest.json"} <= names
     assert [path for path in written if path.stat().st_mode & 0o077] == []
@@ -141,9 +189,13 @@ def test_training_teaches_the_model(in_folder: tuple[Path, dict[str, Any]]):
 
 
 def finish(name: str, arguments: list[str]) -> dict[str, Any]:
-    """A job's summary, in this process and on the tests' Ray: five processes would take a minute to start."""
+    """A job's summary, in this process and on the tests' Ray: five processes would take a minute to
+    start.
+    """
     job = importlib.import_module(f"jobs.{name}")
-    summary: dict[str, Any] = job.run(load_config(getattr(job, f"{name.capitalize()}Job"), arguments))
+    summary: dict[str, Any] = job.run(
+        load_config(getattr(job, f"{name.capitalize()}Job"), arguments)
+    )
     return summary
 
 
@@ -155,7 +207,10 @@ def next_command(summary: dict[str, Any]) -> tuple[str, list[str]]:
 
 
 def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
-    in_folder: tuple[Path, dict[str, Any]], encoder_folder: Path, empty_registry: Path, ray_local: None
+    in_folder: tuple[Path, dict[str, Any]],
+    encoder_folder: Path,
+    empty_registry: Path,
+    ray_local: None,
 ):
     root, summary = in_folder
     out, data = root / "jobs", summary["dataset"]["uri"]
@@ -165,11 +220,37 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
     places = [f"data={data}", f"table={out}/t.lance", f"output={out}/examples"]
     steps = [
         ("mine", [model, *places, "mining.margin=0", workspace]),
-        ("train", [model, f"data={data}", f"examples={out}/examples", f"output={out}/model", *training, workspace]),
-        ("evaluate", ["model=models:/medembed@champion", f"baseline={encoder_folder}", f"data={data}",
-                      f"output={out}/evaluation", workspace]),
-        ("recommend", ["model=models:/medembed@champion", f"data={data}", f"output={out}/evaluation", workspace]),
-    ]  # fmt: skip
+        (
+            "train",
+            [
+                model,
+                f"data={data}",
+                f"examples={out}/examples",
+                f"output={out}/model",
+                *training,
+                workspace,
+            ],
+        ),
+        (
+            "evaluate",
+            [
+                "model=models:/medembed@champion",
+                f"baseline={encoder_folder}",
+                f"data={data}",
+                f"output={out}/evaluation",
+                workspace,
+            ],
+        ),
+        (
+            "recommend",
+            [
+                "model=models:/medembed@champion",
+                f"data={data}",
+                f"output={out}/evaluation",
+                workspace,
+            ],
+        ),
+    ]
     done: dict[str, dict[str, Any]] = {}
     with alone():
         for name, arguments in steps:
@@ -188,17 +269,27 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
 
 @pytest.mark.usefixtures("ray_local")
 def test_a_second_run_reuses_every_stage_and_says_so(
-    in_folder: tuple[Path, dict[str, Any]], pairs_file: Path, encoder_folder: Path, caplog: pytest.LogCaptureFixture
+    in_folder: tuple[Path, dict[str, Any]],
+    pairs_file: Path,
+    encoder_folder: Path,
+    caplog: pytest.LogCaptureFixture,
 ):
     root, first = in_folder
     caplog.set_level(logging.INFO)
-    made = ", ".join(str(file.parent) for file in sorted(root.glob("out/retention/[cp]*/*/manifest.json")))
+    made = ", ".join(
+        str(file.parent) for file in sorted(root.glob("out/retention/[cp]*/*/manifest.json"))
+    )
     sets = f"retention.sets={{comments: {made.replace(', ', ', python: ')}}}"
     places = [f"source.path={pairs_file}", f"model={encoder_folder}", f"output={root}/out"]
-    again = json.loads(json.dumps(finish("finetune", [*places, sets, *SETTINGS, f"registry.workspace={root}/ws"])))
-    assert caplog.text.count("unchanged, reused") == 7 + 8  # tables and evaluations of two models on two sets
+    again = json.loads(
+        json.dumps(finish("finetune", [*places, sets, *SETTINGS, f"registry.workspace={root}/ws"]))
+    )
+    # tables and evaluations of two models on two sets
+    assert caplog.text.count("unchanged, reused") == 7 + 8
     assert again["metrics"] == first["metrics"]
-    assert again["registered"] == first["registered"] | {"champion": False}, "nobody asked for the alias again"
+    assert again["registered"] == first["registered"] | {"champion": False}, (
+        "nobody asked for the alias again"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -217,22 +308,37 @@ class TwoNodes:
 
 @pytest.fixture(scope="module")
 def two_nodes(
-    cluster: Cluster, s3: str, pairs_file: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster,
+    s3: str,
+    pairs_file: Path,
+    empty_registry: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> TwoNodes:
     workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("two-nodes") / "ws")
     _, summary = finetune(
-        f"{s3}/pairs.jsonl", f"{s3}/model", f"{s3}/out",
+        f"{s3}/pairs.jsonl",
+        f"{s3}/model",
+        f"{s3}/out",
         f"registry.tracking_uri=sqlite:///{workspace}/mlflow/mlflow.db",
-        "training.workers=2", "training.batch_size=8", RAY_ADDRESS=cluster.address,
+        "training.workers=2",
+        "training.batch_size=8",
+        RAY_ADDRESS=cluster.address,
         RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="1",  # as it is on a cluster
-    )  # fmt: skip
-    refused = run("finetune", f"source.path={pairs_file}", "output=s3://pipeline/never", RAY_ADDRESS=cluster.address)
+    )
+    refused = run(
+        "finetune",
+        f"source.path={pairs_file}",
+        "output=s3://pipeline/never",
+        RAY_ADDRESS=cluster.address,
+    )
     return TwoNodes(summary, refused)
 
 
 @pytest.fixture(scope="module")
 def head(cluster: Cluster, two_nodes: TwoNodes) -> Cluster:
-    """The head alone: two nodes on one machine share Ray's folder, and one cleans up what jobs of the other use."""
+    """The head alone: two nodes on one machine share Ray's folder, and one cleans up what jobs of
+    the other use.
+    """
     stop(cluster.nodes.pop())
     return cluster
 
@@ -253,15 +359,24 @@ def test_a_local_path_given_to_a_cluster_of_several_nodes_is_refused(two_nodes: 
     assert two_nodes.refused.stderr.strip().startswith("error: source.path: found local input")
 
 
-def test_another_user_opens_nothing_of_two_nodes_and_gets_no_call_through(two_nodes: TwoNodes, cluster: Cluster):
+def test_another_user_opens_nothing_of_two_nodes_and_gets_no_call_through(
+    two_nodes: TwoNodes, cluster: Cluster
+):
     found = {each for node in cluster.nodes for each in listeners(psutil.Process(node.pid))}
-    refused = attack_listeners(found, cluster.address.partition(":")[0], cluster.scratch.parent / "mark")
-    assert refused >= {f"ray.rpc.{name}" for name in ("NodeInfoGcsService", "NodeManagerService", "CoreWorkerService")}
+    refused = attack_listeners(
+        found, cluster.address.partition(":")[0], cluster.scratch.parent / "mark"
+    )
+    assert refused >= {
+        f"ray.rpc.{name}"
+        for name in ("NodeInfoGcsService", "NodeManagerService", "CoreWorkerService")
+    }
     if os.getuid() == 0:
         assert attack("open_files", everything_below(cluster.scratch)) == []
 
 
-def test_the_model_that_two_nodes_left_on_s3_is_a_stock_one_with_its_evaluation(two_nodes: TwoNodes):
+def test_the_model_that_two_nodes_left_on_s3_is_a_stock_one_with_its_evaluation(
+    two_nodes: TwoNodes,
+):
     checkpoint = two_nodes.summary["checkpoint"]
     fetched = storage.fetch_folder(checkpoint["uri"])
     assert SentenceTransformer(str(fetched), device="cpu").encode("heart").shape == (32,)
@@ -270,11 +385,24 @@ def test_the_model_that_two_nodes_left_on_s3_is_a_stock_one_with_its_evaluation(
 
 def test_ray_job_submit_runs_a_job(head: Cluster, two_nodes: TwoNodes, s3: str):
     command = [
-        str(Path(sys.executable).with_name("ray")), "job", "submit", "--address", head.dashboard, "--working-dir", ".",
-        "--", "python", "-m", "jobs.prepare", f"source.path={s3}/pairs.jsonl", f"output={s3}/submitted",
+        str(Path(sys.executable).with_name("ray")),
+        "job",
+        "submit",
+        "--address",
+        head.dashboard,
+        "--working-dir",
+        ".",
+        "--",
+        "python",
+        "-m",
+        "jobs.prepare",
+        f"source.path={s3}/pairs.jsonl",
+        f"output={s3}/submitted",
         "splits.test=0.3",
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     manifest = json.loads(storage.read_bytes(f"{s3}/submitted/manifest.json"))
     assert manifest["fingerprint"] == two_nodes.summary["dataset"]["fingerprint"]
@@ -282,17 +410,39 @@ def test_ray_job_submit_runs_a_job(head: Cluster, two_nodes: TwoNodes, s3: str):
 
 def test_medembed_with_an_address_follows_the_job_and_fails_when_it_fails(head: Cluster, s3: str):
     binary = str(Path(sys.executable).with_name("medembed"))
-    command = [binary, "prepare", f"source.path={s3}/none.jsonl", f"output={s3}/none", "--address", head.dashboard]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    command = [
+        binary,
+        "prepare",
+        f"source.path={s3}/none.jsonl",
+        f"output={s3}/none",
+        "--address",
+        head.dashboard,
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 1
     assert "none.jsonl: no such file" in done.stdout
 
 
-def test_a_server_without_keys_is_not_deployed_where_serve_listens_to_other_machines(head: Cluster, s3: str):
+def test_a_server_without_keys_is_not_deployed_where_serve_listens_to_other_machines(
+    head: Cluster, s3: str
+):
     dashboard = Dashboard(head.dashboard)
-    app = {"name": "medembed", "route_prefix": "/", "import_path": IMPORT_PATH, "args": {"model": f"{s3}/model"}}
+    app = {
+        "name": "medembed",
+        "route_prefix": "/",
+        "import_path": IMPORT_PATH,
+        "args": {"model": f"{s3}/model"},
+    }
     options = {"host": "0.0.0.0", "port": free_port()}
     dashboard.deploy({"proxy_location": "HeadOnly", "http_options": options, "applications": [app]})
-    while (state := dashboard.details()["applications"].get("medembed", {})).get("status") in (None, "DEPLOYING"):
+    while (state := dashboard.details()["applications"].get("medembed", {})).get("status") in (
+        None,
+        "DEPLOYING",
+    ):
         time.sleep(0.5)
-    assert "http_options.host: 0.0.0.0 is open to other machines, and this server has no keys" in state["message"]
+    assert (
+        "http_options.host: 0.0.0.0 is open to other machines, and this server has no keys"
+        in state["message"]
+    )

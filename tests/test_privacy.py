@@ -1,4 +1,6 @@
-"""What is written is its owner's alone, unless a folder says otherwise; an id that may be a text is not shown."""
+"""What is written is its owner's alone, unless a folder says otherwise; an id that may be a text is
+not shown.
+"""
 
 import hashlib
 import os
@@ -15,7 +17,13 @@ from tests.stranger import attack, needs_root, open_folder
 
 # Entries of an ACL, as Linux keeps them: (tag, permissions, id).
 OWNER, GROUP, ONE_GROUP, MOST, OTHERS, NOBODY = 0x01, 0x04, 0x08, 0x10, 0x20, 0xFFFFFFFF
-SHARED = ((OWNER, 7, NOBODY), (GROUP, 5, NOBODY), (ONE_GROUP, 5, 65534), (MOST, 5, NOBODY), (OTHERS, 0, NOBODY))
+SHARED = (
+    (OWNER, 7, NOBODY),
+    (GROUP, 5, NOBODY),
+    (ONE_GROUP, 5, 65534),
+    (MOST, 5, NOBODY),
+    (OTHERS, 0, NOBODY),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +37,10 @@ def closed() -> Iterator[None]:
 def modes(folder: Path) -> list[int]:
     (folder / "below").mkdir()
     (folder / "below" / "file").write_text("a patient's text")
-    return [path.stat().st_mode & 0o777 for path in (folder, folder / "below", folder / "below" / "file")]
+    return [
+        path.stat().st_mode & 0o777
+        for path in (folder, folder / "below", folder / "below" / "file")
+    ]
 
 
 def test_new_files_are_their_owners_alone_and_a_folder_that_is_there_keeps_its_mode(tmp_path: Path):
@@ -79,12 +90,18 @@ def test_a_secret_that_another_user_reads_is_refused_and_one_that_he_does_not_is
     with open_folder() as root:
         secret, closed = root / "token", root / "closed"
         closed.mkdir(mode=0o700)
-        for file, mode, is_read in ((secret, 0o644, True), (secret, 0o640, False), (closed / "token", 0o644, False)):
+        for file, mode, is_read in (
+            (secret, 0o644, True),
+            (secret, 0o640, False),
+            (closed / "token", 0o644, False),
+        ):
             file.write_text("a token")
             file.chmod(mode)
             assert attack("open_files", [str(file)]) == [str(file)] * is_read
             if is_read:
-                with pytest.raises(ConfigError, match="every user of this machine can read this secret; chmod 600"):
+                with pytest.raises(
+                    ConfigError, match="every user of this machine can read this secret; chmod 600"
+                ):
                     check_secret(file)
             else:
                 check_secret(file)
@@ -93,14 +110,33 @@ def test_a_secret_that_another_user_reads_is_refused_and_one_that_he_does_not_is
 
 @pytest.mark.parametrize(
     "name",
-    ["d-4f3a", "HP:0034518", "17", "a/b.txt#section-2", "PMC123#chunk-0", "étude_7", "https://x.org/a?b=1", "x" * 64],
+    [
+        "d-4f3a",
+        "HP:0034518",
+        "17",
+        "a/b.txt#section-2",
+        "PMC123#chunk-0",
+        "étude_7",
+        "https://x.org/a?b=1",
+        "x" * 64,
+    ],
 )
 def test_what_looks_like_an_id_is_shown(name: str):
     assert show_id(name) == name
 
 
 @pytest.mark.parametrize(
-    "name", ["Anna Muster, HIV positive", "one\ttwo", "x" * 65, "line\nend", "it's", 'say "ah"', "a;b", "<b>"]
+    "name",
+    [
+        "Anna Muster, HIV positive",
+        "one\ttwo",
+        "x" * 65,
+        "line\nend",
+        "it's",
+        'say "ah"',
+        "a;b",
+        "<b>",
+    ],
 )
 def test_what_may_be_a_text_is_shown_as_its_hash_and_stays_so(name: str):
     assert show_id(name) == hashed(name)

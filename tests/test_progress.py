@@ -24,13 +24,16 @@ def test_a_log_line_has_the_rates_of_units_and_of_tokens_and_the_time_left(
     assert shown.startswith("  encode: 200 of 400 documents (50%), ")
     assert "ETA 00:0" in shown
     documents, tokens = (
-        float(shown.split(unit)[0].split()[-1].replace(",", "")) for unit in (" documents/s", " tokens/s")
+        float(shown.split(unit)[0].split()[-1].replace(",", ""))
+        for unit in (" documents/s", " tokens/s")
     )
     assert 100 < documents <= 500
     assert tokens == pytest.approx(20 * documents, rel=0.3)
 
 
-def test_without_tokens_there_is_one_rate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_without_tokens_there_is_one_rate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(progress, "_LOG_INTERVAL_S", 0.0)
     assert list(track([(1, "a"), (1, "b")], 2, "read", "parts")) == ["a", "b"]
     shown = capsys.readouterr().err

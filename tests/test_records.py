@@ -18,7 +18,12 @@ def test_a_part_is_made_once_and_found_again_until_the_folder_is_cleared(tmp_pat
     for _ in range(2):
         found = records.once("part", make)
         assert (found["numbers"].tolist(), found["names"].tolist()) == ([0, 1, 2], ["a", "bc"])
-    assert (len(made), records.names(), records.has("part"), records.has("par")) == (1, {"part"}, True, False)
+    assert (len(made), records.names(), records.has("part"), records.has("par")) == (
+        1,
+        {"part"},
+        True,
+        False,
+    )
     records.clear()
     records.clear()
     assert not (tmp_path / "run").exists()

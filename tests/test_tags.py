@@ -23,7 +23,12 @@ def test_a_lineage_is_read_from_its_tags_as_it_was_written_and_nothing_unknown_i
 def test_tags_of_a_copy_name_the_new_places_and_no_old_one():
     tags = move(FULL.to_tags() | {"note": "mine"}, {"dataset": "/out/data", "table": "/out/table"})
     moved = Lineage.from_tags(tags)
-    assert (moved.dataset, moved.table) == (Source("d1", "/out/data"), Source("e1", "/out/table", 7))
-    assert (moved.examples, moved.output) == (Source("x1"), None), "known by its fingerprint; the old place is not ours"
+    assert (moved.dataset, moved.table) == (
+        Source("d1", "/out/data"),
+        Source("e1", "/out/table", 7),
+    )
+    assert (moved.examples, moved.output) == (Source("x1"), None), (
+        "known by its fingerprint; the old place is not ours"
+    )
     assert (tags["note"], moved.encoder, moved.increments) == ("mine", "e1", "2")
     assert "s3://a" not in "".join(tags.values())

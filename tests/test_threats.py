@@ -10,7 +10,11 @@ NAMED = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", (ROOT / "docs/threats.md
 
 
 def test_each_threat_has_a_test():
-    rows = [line for line in (ROOT / "docs/threats.md").read_text().splitlines() if line.startswith("| ")]
+    rows = [
+        line
+        for line in (ROOT / "docs/threats.md").read_text().splitlines()
+        if line.startswith("| ")
+    ]
     assert len(NAMED) == len(rows) - 1, "all rows but the head"
 
 

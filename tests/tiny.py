@@ -1,16 +1,44 @@
-"""A real but tiny encoder and a synthetic data set with something to learn, both made in a second."""
+"""A real but tiny encoder and a synthetic data set with something to learn, both made in a
+second.
+"""
 
 import json
 import random
 from pathlib import Path
 
 WIDTH = 32
-SUBJECTS = ["heart", "kidney", "liver", "lung", "skin", "bone", "eye", "ear", "nose", "hand", "foot", "brain"]
-SIGNS = ["pain", "swelling", "bleeding", "weakness", "rash", "stiffness", "tremor", "numbness", "itching", "burning"]
+SUBJECTS = [
+    "heart",
+    "kidney",
+    "liver",
+    "lung",
+    "skin",
+    "bone",
+    "eye",
+    "ear",
+    "nose",
+    "hand",
+    "foot",
+    "brain",
+]
+SIGNS = [
+    "pain",
+    "swelling",
+    "bleeding",
+    "weakness",
+    "rash",
+    "stiffness",
+    "tremor",
+    "numbness",
+    "itching",
+    "burning",
+]
 
 
 def make_encoder(folder: Path, *, prompts: dict[str, str] | None = None) -> Path:
-    """A 2-layer random BERT with a character-level WordPiece vocabulary, saved by sentence-transformers."""
+    """A 2-layer random BERT with a character-level WordPiece vocabulary, saved by
+    sentence-transformers.
+    """
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Transformer
@@ -32,13 +60,19 @@ def make_encoder(folder: Path, *, prompts: dict[str, str] | None = None) -> Path
     ]
     raw = folder.with_name(folder.name + "-bert")
     raw.mkdir(parents=True)
-    tokenizer = BertTokenizerFast(vocab={word: number for number, word in enumerate(words)}, do_lower_case=True)
+    tokenizer = BertTokenizerFast(
+        vocab={word: number for number, word in enumerate(words)}, do_lower_case=True
+    )
     assert tokenizer.tokenize("heart pain 12") == ["heart", "pain", "1", "##2"]
     tokenizer.save_pretrained(raw)
     shape = BertConfig(
-        vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        vocab_size=len(words),
+        hidden_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
         max_position_embeddings=64,
-    )  # fmt: skip
+    )
     BertModel(shape).save_pretrained(raw)
     transformer = Transformer(str(raw), max_seq_length=48)
     model = SentenceTransformer(
@@ -49,21 +83,31 @@ def make_encoder(folder: Path, *, prompts: dict[str, str] | None = None) -> Path
 
 
 def write_pairs(path: Path, count: int = 240, seed: int = 0) -> Path:
-    """JSONL pairs "sign of the subject N" -> a sentence that has both words, several queries to a document."""
+    """JSONL pairs "sign of the subject N" -> a sentence that has both words, several queries to a
+    document.
+    """
     generator = random.Random(seed)
     rows = []
     for number in range(count):
-        subject, sign = SUBJECTS[number % len(SUBJECTS)], SIGNS[(number // len(SUBJECTS)) % len(SIGNS)]
+        subject, sign = (
+            SUBJECTS[number % len(SUBJECTS)],
+            SIGNS[(number // len(SUBJECTS)) % len(SIGNS)],
+        )
         document = f"{sign.capitalize()} that affects the {subject}, grade {number // 2 % 60}."
         rows.append(
-            {"question": f"{generator.choice(['my', 'the', 'a'])} {subject} {sign} {number}", "answer": document}
+            {
+                "question": f"{generator.choice(['my', 'the', 'a'])} {subject} {sign} {number}",
+                "answer": document,
+            }
         )
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
 def make_xlm_roberta(folder: Path) -> Path:
-    """A 2-layer random XLM-R with a character-level SentencePiece vocabulary: what multilingual E5 models are."""
+    """A 2-layer random XLM-R with a character-level SentencePiece vocabulary: what multilingual E5
+    models are.
+    """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Transformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
@@ -77,22 +121,42 @@ def make_xlm_roberta(folder: Path) -> Path:
     signs = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("▁0123456789éè.,'?-#:")
     words = [f"▁{word}" for word in [*SUBJECTS, *SIGNS, "query", "passage"]]
-    vocabulary = [(sign, 0.0) for sign in signs] + [(word, -2.0) for word in words] + [(sign, -5.0) for sign in letters]
+    vocabulary = (
+        [(sign, 0.0) for sign in signs]
+        + [(word, -2.0) for word in words]
+        + [(sign, -5.0) for sign in letters]
+    )
     tokenizer = Tokenizer(Unigram(vocabulary, unk_id=3))
     tokenizer.pre_tokenizer = Metaspace()
-    tokenizer.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
     raw = folder.with_name(folder.name + "-xlm")
     raw.mkdir(parents=True)
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>",
-        mask_token="<mask>", model_input_names=["input_ids", "attention_mask"],
-    ).save_pretrained(raw)  # fmt: skip
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+        model_input_names=["input_ids", "attention_mask"],
+    ).save_pretrained(raw)
     shape = XLMRobertaConfig(
-        vocab_size=len(vocabulary), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=64, max_position_embeddings=66, pad_token_id=1, bos_token_id=0, eos_token_id=2,
-    )  # fmt: skip
+        vocab_size=len(vocabulary),
+        hidden_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=66,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+    )
     XLMRobertaModel(shape).save_pretrained(raw)
     transformer = Transformer(str(raw), max_seq_length=48)
-    model = SentenceTransformer(modules=[transformer, Pooling(WIDTH, "mean"), Normalize()], device="cpu")
+    model = SentenceTransformer(
+        modules=[transformer, Pooling(WIDTH, "mean"), Normalize()], device="cpu"
+    )
     model.save_pretrained(str(folder), create_model_card=False)
     return folder

@@ -1,7 +1,8 @@
-"""Registered models with all that they need -> a folder elsewhere, whose manifest comes last and has every hash.
+"""Registered models with all that they need -> a folder elsewhere, whose manifest comes last and
+has every hash.
 
-What has changed gets a new place, and the old one goes after the new manifest is there: until then the former backup
-can be restored.
+What has changed gets a new place, and the old one goes after the new manifest is there: until then
+the former backup can be restored.
 """
 
 import json
@@ -33,9 +34,9 @@ RUNS = "runs"
 class Backup:
     """A backup while it is made.
 
-    `items` {folder: what is copied there}, `files` {name below the backup: its stamp and the modification time of what
-    was copied}; further `tables` {URI: folder} and `runs`; `gone` and `held`: lines on what cannot be read now, of the
-    latter an earlier backup has a copy.
+    `items` {folder: what is copied there}, `files` {name below the backup: its stamp and the
+    modification time of what was copied}; further `tables` {URI: folder} and `runs`; `gone` and
+    `held`: lines on what cannot be read now, of the latter an earlier backup has a copy.
     """
 
     uri: str
@@ -52,7 +53,9 @@ class Backup:
     copied_bytes: int = 0
 
     def copy(self, source: str, name: str, size: int, modified: int) -> None:
-        """A file, unless it is there already: by the last manifest, or whole from a run that was interrupted."""
+        """A file, unless it is there already: by the last manifest, or whole from a run that was
+        interrupted.
+        """
         target, known = storage.join(self.uri, name), self.before.copies.get(name)
         is_there = self.there.get(name) == size
         if is_there and known and (known.bytes, known.modified) == (size, modified):
@@ -85,11 +88,12 @@ def back_up(
     tables: Sequence[str] = (),
     runs: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[BackupManifest, Backup]:
-    """(the manifest, what was done): copies the versions, their runs, the newest version of further `tables`, and
-    further `runs` {id: names of the artifacts that are copied}.
+    """(the manifest, what was done): copies the versions, their runs, the newest version of further
+    `tables`, and further `runs` {id: names of the artifacts that are copied}.
 
-    Copies only what `to` has not; what is there of versions that are not among these, or cannot be read now, stays.
-    Raises StorageError if something else lies there, or if a checkpoint is gone that `to` has not.
+    Copies only what `to` has not; what is there of versions that are not among these, or cannot be
+    read now, stays. Raises StorageError if something else lies there, or if a checkpoint is gone
+    that `to` has not.
     """
     backup = _open(registry, to)
     for version in versions:
@@ -107,7 +111,9 @@ def back_up(
             backup.versions[version.version] = replace(backup.versions[version.version], run=run)
     known = {one.run_id for one in (backup.before.versions | backup.versions).values()}
     backup.runs = [
-        _copy_run(backup, registry, run_id, only) for run_id, only in (runs or {}).items() if run_id not in known
+        _copy_run(backup, registry, run_id, only)
+        for run_id, only in (runs or {}).items()
+        if run_id not in known
     ]
     return _commit(backup, registry, aliases), backup
 
@@ -117,25 +123,41 @@ def _open(registry: Registry, to: str) -> Backup:
     if storage.exists(storage.join(to, MANIFEST)):
         manifest = read_manifest(to, BackupManifest)
         check_whole(to, manifest)
-        known = {one.version: one.run_id for one in all_versions(registry, registry.config.model_name)}
-        other = [number for number, one in manifest.versions.items() if known.get(number, one.run_id) != one.run_id]
+        known = {
+            one.version: one.run_id for one in all_versions(registry, registry.config.model_name)
+        }
+        other = [
+            number
+            for number, one in manifest.versions.items()
+            if known.get(number, one.run_id) != one.run_id
+        ]
         if manifest.name != registry.config.model_name or other:
             raise StorageError(
-                f"{to}: holds a backup of another registry (its models:/{manifest.name}/{(other or ['...'])[0]} is "
-                "another); give a new place."
+                f"{to}: holds a backup of another registry (its "
+                f"models:/{manifest.name}/{(other or ['...'])[0]} is another); give a new place."
             )
     elif storage.exists(to):
-        foreign = [name for name in storage.list_files(to) if name.split("/")[0] not in (RUNS, *FOLDERS.values())]
+        foreign = [
+            name
+            for name in storage.list_files(to)
+            if name.split("/")[0] not in (RUNS, *FOLDERS.values())
+        ]
         if foreign:
-            raise StorageError(f"{to}: expected nothing or a backup, found {foreign[0]!r}; give another place.")
+            raise StorageError(
+                f"{to}: expected nothing or a backup, found {foreign[0]!r}; give another place."
+            )
     prefix = to.rstrip("/") + "/"
-    return Backup(to, manifest, {name.removeprefix(prefix): size for name, size, _ in storage.find_files(to)})
+    return Backup(
+        to, manifest, {name.removeprefix(prefix): size for name, size, _ in storage.find_files(to)}
+    )
 
 
 def check_whole(uri: str, manifest: BackupManifest) -> None:
     """Raises StorageError for a backup in which an erasure is not finished."""
     if manifest.erasing:
-        raise StorageError(f"{uri}: an erasure in this backup was interrupted; run the same medembed erase again.")
+        raise StorageError(
+            f"{uri}: an erasure in this backup was interrupted; run the same medembed erase again."
+        )
 
 
 def _take(backup: Backup, version: Version) -> None:
@@ -147,8 +169,8 @@ def _take(backup: Backup, version: Version) -> None:
     tags = dict(version.tags)
     if "checkpoint" not in places:
         raise StorageError(
-            f"{name_of(version)}: its checkpoint {version.source} is not there, or cannot be copied; take the version "
-            "out (medembed prune), or bring the folder back."
+            f"{name_of(version)}: its checkpoint {version.source} is not there, or cannot be "
+            "copied; take the version out (medembed prune), or bring the folder back."
         )
     if before and "table" in held:  # the version that is in that copy
         tags |= Lineage(table=Lineage.from_tags(before.tags).table).to_tags()
@@ -157,7 +179,11 @@ def _take(backup: Backup, version: Version) -> None:
         (backup.held if kind in held else backup.gone).append(line)
     backup.items |= {item.folder: item for item in found.values()}
     backup.versions[version.version] = CopiedVersion(
-        version=version.version, source=version.source, run_id=version.run_id, tags=tags, places=places
+        version=version.version,
+        source=version.source,
+        run_id=version.run_id,
+        tags=tags,
+        places=places,
     )
 
 
@@ -178,15 +204,20 @@ def _copy_all(backup: Backup) -> None:
         pass
 
 
-def _copy_run(backup: Backup, registry: Registry, run_id: str, only: Collection[str] | None = None) -> CopiedRun:
+def _copy_run(
+    backup: Backup, registry: Registry, run_id: str, only: Collection[str] | None = None
+) -> CopiedRun:
     """A run's facts and its artifacts, by default all, in places named by their hashes."""
     facts = json.dumps(read_run(registry, run_id), indent=1, sort_keys=True).encode()
     folder = f"{RUNS}/{run_id}"
     described, artifacts = f"{folder}/run-{content_hash(facts)}.json", dict[str, str]()
     backup.write(described, facts)
-    for path in sorted(path for path in list_artifacts(registry, run_id) if only is None or path in only):
+    for path in sorted(
+        path for path in list_artifacts(registry, run_id) if only is None or path in only
+    ):
         content = read_artifact(registry, run_id, path)
-        artifacts[path] = f"{folder}/{content_hash(content)}/{path}"  # by its own name: erase looks for that
+        # by its own name: erase looks for that
+        artifacts[path] = f"{folder}/{content_hash(content)}/{path}"
         backup.write(artifacts[path], content)
     return CopiedRun(described, artifacts)
 
@@ -194,21 +225,34 @@ def _copy_run(backup: Backup, registry: Registry, run_id: str, only: Collection[
 def _commit(backup: Backup, registry: Registry, aliases: Mapping[str, str]) -> BackupManifest:
     """Writes the manifest, then removes files of ours that it does not name.
 
-    Of a part that was copied again all versions name the new copy: what was erased where it lies is in the old one.
+    Of a part that was copied again all versions name the new copy: what was erased where it lies is
+    in the old one.
     """
     newest = {part_of(folder): folder for folder in backup.items}
 
     def renew(places: Mapping[str, str]) -> dict[str, str]:
         return {name: newest.get(part_of(folder), folder) for name, folder in places.items()}
 
-    numbered = sorted((backup.before.versions | backup.versions).items(), key=lambda row: int(row[0]))
+    numbered = sorted(
+        (backup.before.versions | backup.versions).items(), key=lambda row: int(row[0])
+    )
     versions = {number: replace(one, places=renew(one.places)) for number, one in numbered}
     tables = renew(backup.before.tables | backup.tables)
-    folders = {*tables.values(), *(folder for one in versions.values() for folder in one.places.values())}
+    folders = {
+        *tables.values(),
+        *(folder for one in versions.values() for folder in one.places.values()),
+    }
     staying = tuple(f"{folder}/" for folder in folders - backup.items.keys())
-    runs = {name for one in versions.values() if one.run for name in (one.run.facts, *one.run.artifacts.values())}
+    runs = {
+        name
+        for one in versions.values()
+        if one.run
+        for name in (one.run.facts, *one.run.artifacts.values())
+    }
     copies = {
-        name: copied for name, copied in backup.before.copies.items() if name in runs or name.startswith(staying)
+        name: copied
+        for name, copied in backup.before.copies.items()
+        if name in runs or name.startswith(staying)
     } | backup.files
     manifest = BackupManifest(
         key=fingerprint({name: copied.hash for name, copied in copies.items()}),

@@ -12,7 +12,8 @@ from medembed.tags import Lineage
 
 @dataclass(frozen=True)
 class Link:
-    """One model of a chain. `version` is None for a checkpoint, or base model, that is not registered.
+    """One model of a chain. `version` is None for a checkpoint, or base model, that is not
+    registered.
 
     `manifest` is its checkpoint's, None where that is gone or was not made here.
     """
@@ -68,7 +69,9 @@ class Chains:
 
     def find(self, encoder: str, before: Version | None = None) -> Version | None:
         """The newest version that this encoder is, of those before another if one is given."""
-        older = [one for one in self.versions if before is None or int(one.version) < int(before.version)]
+        older = [
+            one for one in self.versions if before is None or int(one.version) < int(before.version)
+        ]
         tagged = next((one for one in older if one.lineage.encoder == encoder), None)
         if tagged is not None:
             return tagged
@@ -76,7 +79,9 @@ class Chains:
         return next((one for one in untagged if self.link(one).encoder == encoder), None)
 
     def parent(self, link: Link) -> Link | None:
-        """What it was trained from: a registered version, an unregistered checkpoint, or a base model."""
+        """What it was trained from: a registered version, an unregistered checkpoint, or a base
+        model.
+        """
         if link.parent is None:
             return None
         parent = link.parent
@@ -84,10 +89,14 @@ class Chains:
         if version is not None:
             return self.link(version)
         source = parent.uri or "a model whose place is not recorded"
-        return Link(None, source, parent.fingerprint, known_manifest(parent.uri, CheckpointManifest))
+        return Link(
+            None, source, parent.fingerprint, known_manifest(parent.uri, CheckpointManifest)
+        )
 
     def trace(self, start: Link, depth: int | None = None) -> Iterator[Link]:
-        """The model, then each one that the one before it was trained from; at most `depth` of them."""
+        """The model, then each one that the one before it was trained from; at most `depth` of
+        them.
+        """
         seen: set[tuple[str, str | None]] = set()
         link: Link | None = start
         while link is not None and len(seen) != depth and (link.source, link.encoder) not in seen:
@@ -103,6 +112,8 @@ def name_of(version: Version) -> str:
 
 def describe_versions(versions: Sequence[Version]) -> str:
     """The newest few with their encoders, for an error that says what was found."""
-    shown = [f"{one.version} ({one.lineage.encoder or 'encoder not recorded'})" for one in versions[:5]]
+    shown = [
+        f"{one.version} ({one.lineage.encoder or 'encoder not recorded'})" for one in versions[:5]
+    ]
     more = f" and {len(versions) - 5} older" if len(versions) > 5 else ""
     return ", ".join(shown) + more if shown else "none"

@@ -20,7 +20,9 @@ _BLOCK = 1 << 24
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a file holds, by its first 32 hexadecimal digits of SHA-256 (as `schema.content_hash`), and its size."""
+    """What a file holds, by its first 32 hexadecimal digits of SHA-256 (as `schema.content_hash`),
+    and its size.
+    """
 
     hash: str
     bytes: int
@@ -54,7 +56,9 @@ def _pour(source: str, stream: Any) -> Stamp:
 
 @contextmanager
 def _new_file(uri: str) -> Iterator[Any]:
-    """A stream into a file: renamed into place locally; on an object store one upload, removed if it breaks off."""
+    """A stream into a file: renamed into place locally; on an object store one upload, removed if
+    it breaks off.
+    """
     filesystem, path = storage.open_filesystem(uri)
     is_local = isinstance(filesystem, pafs.LocalFileSystem)
     target = f"{path}.{uuid.uuid4().hex}{PART}" if is_local else path

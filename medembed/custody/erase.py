@@ -1,8 +1,9 @@
-"""Documents and queries taken out of all that was made of them, and the models named that learned from them.
+"""Documents and queries taken out of all that was made of them, and the models named that learned
+from them.
 
-Data sets and tables are written anew without them; what a job makes again from the same inputs goes whole. What was
-made of a data set goes first and the data set last, as it alone says which queries lose their last positive; so the
-same command finishes what an interrupted one began.
+Data sets and tables are written anew without them; what a job makes again from the same inputs goes
+whole. What was made of a data set goes first and the data set last, as it alone says which queries
+lose their last positive; so the same command finishes what an interrupted one began.
 """
 
 import logging
@@ -50,9 +51,9 @@ logger = logging.getLogger(__name__)
 class Erasure:
     """What there is to erase, or what was erased, by place.
 
-    `deleted` are outputs that go whole; of `tables` only a new version is left. `models` were trained on erased rows,
-    `descendants` from these. `nowhere` counts ids that were found in no place; `unsearched` are lines on what was not
-    looked through.
+    `deleted` are outputs that go whole; of `tables` only a new version is left. `models` were
+    trained on erased rows, `descendants` from these. `nowhere` counts ids that were found in no
+    place; `unsearched` are lines on what was not looked through.
     """
 
     counts: Mapping[str, Counter[str]]
@@ -72,8 +73,12 @@ class Erasure:
 class Eraser:
     """One erasure: where to look, what was found there. Nothing changes before `erase`."""
 
-    def __init__(self, wanted: Wanted, registry: Registry, places: Sequence[str], backups: Sequence[str]) -> None:
-        """Raises StorageError for a place that is not there, or in which something cannot be read."""
+    def __init__(
+        self, wanted: Wanted, registry: Registry, places: Sequence[str], backups: Sequence[str]
+    ) -> None:
+        """Raises StorageError for a place that is not there, or in which something cannot be
+        read.
+        """
         missing = [uri for uri in places if not storage.exists(uri)]
         if missing:
             raise StorageError(f"places: {missing[0]} is not there.")
@@ -82,7 +87,11 @@ class Eraser:
         self.places = self.reach.places
         self.backups = [Reseal(uri) for uri in self.reach.backups]
         self.wanted = replace(wanted, lost=self._find_lost(wanted))
-        self.counts = {place.uri: counts for place in self.places if (counts := self._erase(place, write=False))}
+        self.counts = {
+            place.uri: counts
+            for place in self.places
+            if (counts := self._erase(place, write=False))
+        }
         self.pages = self._find_pages()
 
     def report(self) -> Erasure:
@@ -90,7 +99,8 @@ class Eraser:
         models, descendants = self._find_models()
         touched = [place for place in self.places if place.uri in self.counts]
         return Erasure(
-            counts=self.counts | {f"MLflow run {run_id}": Counter(reports=1) for run_id, _ in self.pages},
+            counts=self.counts
+            | {f"MLflow run {run_id}": Counter(reports=1) for run_id, _ in self.pages},
             deleted=[place.uri for place in touched if place.is_made_again],
             models=models,
             descendants=descendants,
@@ -104,10 +114,14 @@ class Eraser:
         """Erases it. Raises StorageError; interrupted, the same call on what is left finishes."""
         self._tag()  # first: what is erased tells no more whose it was
         for backup in self.backups:
-            told = {one.version: told for one in backup.versions if (told := self._tell(one.lineage))}
+            told = {
+                one.version: told for one in backup.versions if (told := self._tell(one.lineage))
+            }
             backup.begin(self.counts, told)
         todo = [place for place in self.places if place.uri in self.counts]
-        self._erase_all([place for place in todo if not isinstance(place.manifest, DatasetManifest)])
+        self._erase_all(
+            [place for place in todo if not isinstance(place.manifest, DatasetManifest)]
+        )
         for run_id, path in self.pages:
             page = clean_page(read_artifact(self.registry, run_id, path), self.wanted)
             if page is not None:
@@ -117,21 +131,35 @@ class Eraser:
             backup.finish()
 
     def _find_models(self) -> tuple[list[str], list[str]]:
-        """(versions that were trained on erased rows, now or before; others that were trained from one of these)."""
+        """(versions that were trained on erased rows, now or before; others that were trained from
+        one of these).
+        """
         versions = {name_of(one): one for one in self.reach.versions}
         for backup in self.backups:
             versions |= {
-                f"{name_of(one)} in {backup.uri}": one for one in backup.versions if name_of(one) not in versions
+                f"{name_of(one)} in {backup.uri}": one
+                for one in backup.versions
+                if name_of(one) not in versions
             }
         lineages = [*(one.lineage for one in versions.values()), *self.reach.made.values()]
         learned = [lineage for lineage in lineages if lineage.erased or self._rows_of(lineage)]
-        descent = find_descent([lineage.encoder for lineage in learned if lineage.encoder], lineages)
+        descent = find_descent(
+            [lineage.encoder for lineage in learned if lineage.encoder], lineages
+        )
         named = [name for name, one in versions.items() if one.lineage in learned]
-        return named, [name for name, one in versions.items() if name not in named and one.lineage.encoder in descent]
+        return named, [
+            name
+            for name, one in versions.items()
+            if name not in named and one.lineage.encoder in descent
+        ]
 
     def _find_lost(self, wanted: Wanted) -> dict[str, frozenset[str]]:
         """{fingerprint of a data set: its queries that lose their last positive, now or before}."""
-        datasets = [Dataset(one.uri, one.manifest) for one in self.places if isinstance(one.manifest, DatasetManifest)]
+        datasets = [
+            Dataset(one.uri, one.manifest)
+            for one in self.places
+            if isinstance(one.manifest, DatasetManifest)
+        ]
         named: Iterable[str] = ()
         if any(dataset.manifest.erased_queries for dataset in datasets):
             pages = (texts_of(read_artifact(self.registry, *page)) for page in self.reach.pages)
@@ -142,7 +170,9 @@ class Eraser:
         return lost
 
     def _tag(self) -> None:
-        """Has versions and runs say how many rows that they were trained on are erased, and when, once a day."""
+        """Has versions and runs say how many rows that they were trained on are erased, and when,
+        once a day.
+        """
         for version in self.reach.versions:
             if told := self._tell(version.lineage):
                 set_tags(self.registry, version, told)
@@ -161,7 +191,9 @@ class Eraser:
     def _erase_all(self, places: Iterable[Place]) -> None:
         for place in places:
             self._erase(place, write=True)
-            logger.info("erased from %s %s: %s", place.kind, place.uri, describe(self.counts[place.uri]))
+            logger.info(
+                "erased from %s %s: %s", place.kind, place.uri, describe(self.counts[place.uri])
+            )
 
     def _erase(self, place: Place, *, write: bool) -> Counter[str]:
         """Counts what there is to erase in a place; `write` erases it."""
@@ -185,23 +217,31 @@ class Eraser:
         return +counts
 
     def _count_rows(self, uri: str, place: Place) -> int:
-        """Rows of a file that name what is erased; a torn file, which may hold anything, counts as one."""
+        """Rows of a file that name what is erased; a torn file, which may hold anything, counts as
+        one.
+        """
         if PART.search(uri):
             return int(storage.exists(uri))
-        if not storage.exists(uri) or (place.kind == FILE and not uri.endswith(".json") and not is_ours(uri)):
+        if not storage.exists(uri) or (
+            place.kind == FILE and not uri.endswith(".json") and not is_ours(uri)
+        ):
             return 0
         return sum(self.wanted.has_any(*names, place.dataset) for names in names_in(uri))
 
     def _erase_from_table(self, uri: str, *, write: bool) -> Counter[str]:
         erasable = find_erasable(uri, self.wanted.has_row)
         counts = count_uncommitted(uri, self.wanted.has_row)
-        counts.update({"rows": len(erasable.rows), "old versions half removed": int(erasable.is_torn)})
+        counts.update(
+            {"rows": len(erasable.rows), "old versions half removed": int(erasable.is_torn)}
+        )
         if write:
             erase_rows(uri, erasable.rows, self._move_tags)
         return +counts
 
     def _erase_page(self, uri: str, *, write: bool) -> Counter[str]:
-        """A page that names an erased document or query is replaced by one line: pages cannot be taken apart."""
+        """A page that names an erased document or query is replaced by one line: pages cannot be
+        taken apart.
+        """
         new = clean_page(storage.read_bytes(uri), self.wanted)
         if new is None:
             return Counter()
@@ -217,14 +257,19 @@ class Eraser:
                 set_tags(self.registry, version, Lineage(table=table.as_source))
 
     def _rows_of(self, lineage: Lineage) -> int:
-        """How many rows are found in what a version was trained on, by its place or by its data set's fingerprint."""
+        """How many rows are found in what a version was trained on, by its place or by its data
+        set's fingerprint.
+        """
         learned = set(map(plain, lineage.data))
         dataset = lineage.dataset.fingerprint if lineage.dataset else None
         rows = 0
         for place in self.places:
             manifest = place.manifest
             is_its_data = isinstance(manifest, DatasetManifest) and manifest.fingerprint == dataset
-            is_named = isinstance(manifest, DatasetManifest | ExamplesManifest) and place.uri.rstrip("/") in learned
+            is_named = (
+                isinstance(manifest, DatasetManifest | ExamplesManifest)
+                and place.uri.rstrip("/") in learned
+            )
             if (is_its_data or is_named) and place.uri in self.counts:
                 rows += self.counts[place.uri].total()
         return rows

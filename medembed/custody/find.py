@@ -1,4 +1,6 @@
-"""What a person names, a model, a table or a running server -> the registered versions behind it."""
+"""What a person names, a model, a table or a running server -> the registered versions behind
+it.
+"""
 
 import json
 import urllib.error
@@ -21,14 +23,17 @@ _TIMEOUT_S = 30
 
 @dataclass(frozen=True)
 class Found:
-    """Models to begin with, and lines that say where they were found, e.g. which replicas serve them."""
+    """Models to begin with, and lines that say where they were found, e.g. which replicas serve
+    them.
+    """
 
     links: tuple[Link, ...]
     lines: tuple[str, ...] = ()
 
 
 def find(of: str, registry: Registry) -> Found:
-    """The models behind models:/..., a checkpoint's folder, a table's URI or a server's http(s) URL.
+    """The models behind models:/..., a checkpoint's folder, a table's URI or a server's http(s)
+    URL.
 
     Raises ServiceError or StorageError that says what was found instead.
     """
@@ -44,20 +49,28 @@ def find(of: str, registry: Registry) -> Found:
 def _look_at(uri: str, chains: Chains) -> Found:
     manifest = known_manifest(uri, CheckpointManifest)
     if manifest is not None:
-        version = next((one for one in chains.versions if one.source.rstrip("/") == uri.rstrip("/")), None)
-        return Found((chains.link(version) if version else Link(None, uri, manifest.fingerprint, manifest),))
+        version = next(
+            (one for one in chains.versions if one.source.rstrip("/") == uri.rstrip("/")), None
+        )
+        return Found(
+            (chains.link(version) if version else Link(None, uri, manifest.fingerprint, manifest),)
+        )
     table = find_newest(uri)
     if table is None:
         raise StorageError(
             f"{uri}: neither an embedding table nor a checkpoint; give models:/<name>@<alias>, "
             "models:/<name>/<version>, a table's URI or a server's http:// URL."
         )
-    line = f"{uri}: table at version {table.version}, {table.rows:,} rows, encoder {table.info.encoder}"
+    line = (
+        f"{uri}: table at version {table.version}, {table.rows:,} rows, encoder "
+        f"{table.info.encoder}"
+    )
     version = chains.find(table.info.encoder)
     if version is None:
         raise ServiceError(
-            f"{line}, data set {table.info.dataset or 'not recorded'}; no registered version has this encoder, as that "
-            f"of a base model has none; registered: {describe_versions(chains.versions)}."
+            f"{line}, data set {table.info.dataset or 'not recorded'}; no registered version has "
+            "this encoder, as that of a base model has none; registered: "
+            f"{describe_versions(chains.versions)}."
         )
     return Found((chains.link(version),), (line,))
 
@@ -75,7 +88,11 @@ def _ask_server(url: str, chains: Chains) -> Found:
         serving[(model["version"], model["fingerprint"], table)] = 0
     links, lines = [], []
     for (number, encoder, table), count in serving.most_common():
-        of = f"{count} of {len(replicas)} replicas" if replicas else "no replica runs; when asked, one"
+        of = (
+            f"{count} of {len(replicas)} replicas"
+            if replicas
+            else "no replica runs; when asked, one"
+        )
         serves = "serve" if count > 1 else "serves"
         searched = f", table version {table}" if table is not None else ", no table"
         lines.append(f"{url}: {of} {serves} version {number}, encoder {encoder}{searched}")
@@ -87,7 +104,8 @@ def _ask_server(url: str, chains: Chains) -> Found:
         if link is None:
             raise ServiceError(
                 f"{lines[-1]}; no registered version has this encoder; registered: "
-                f"{describe_versions(chains.versions)}. Is this the registry that the server was started with?"
+                f"{describe_versions(chains.versions)}. Is this the registry that the server was "
+                "started with?"
             )
         links.append(link)
     return Found(tuple({link.name: link for link in links}.values()), tuple(lines))
@@ -98,6 +116,13 @@ def _get(url: str, name: str) -> list[dict[str, Any]]:
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
             return list(json.load(response)[name])
-    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError, KeyError, TypeError) as error:
+    except (
+        urllib.error.URLError,
+        TimeoutError,
+        ConnectionError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ) as error:
         told = f"no {name!r} in its answer" if isinstance(error, KeyError) else error
         raise ServiceError(f"{url}: expected a MedEmbed server there: {told}.") from None

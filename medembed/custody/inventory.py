@@ -1,4 +1,6 @@
-"""Places that may hold rows: finished outputs, tables, reports, and files of rows that no manifest names."""
+"""Places that may hold rows: finished outputs, tables, reports, and files of rows that no manifest
+names.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,9 +17,16 @@ from medembed.evaluation.retention import FOLDER as RETENTION
 from medembed.lineage import CheckpointManifest, Manifest, Source, StartManifest
 from medembed.mining.examples import REPORT as MINING
 
-# FILE: of an output that died, or of one that has no manifest. FRAGMENTS: a table that died before it was one.
-# LEAVING: an output of which a removal that died has left a part.
-TABLE, REPORT, FILE, FRAGMENTS, LEAVING, RUN = "table", "report", "file", "fragments", "half removed", "unfinished run"
+# FILE: of an output that died, or of one that has no manifest. FRAGMENTS: a table that died before
+# it was one. LEAVING: an output of which a removal that died has left a part.
+TABLE, REPORT, FILE, FRAGMENTS, LEAVING, RUN = (
+    "table",
+    "report",
+    "file",
+    "fragments",
+    "half removed",
+    "unfinished run",
+)
 M = TypeVar("M", bound=Manifest)
 _WITHOUT_ROWS = (CheckpointManifest, StartManifest)
 PART = re.compile(r"\.[0-9a-f]{32}\.part$")  # what a process that died has left of a write
@@ -28,7 +37,9 @@ _RUN = re.compile(r".+?\.run(?:-[0-9a-f]{16})?(?=/)")
 
 @dataclass(frozen=True)
 class Place:
-    """A finished output with its manifest; or a table, a file, or the folder of a run that is not finished."""
+    """A finished output with its manifest; or a table, a file, or the folder of a run that is not
+    finished.
+    """
 
     uri: str
     kind: str
@@ -48,7 +59,11 @@ class Place:
     @property
     def files(self) -> list[str]:
         """URIs of its files, or itself."""
-        return [storage.join(self.uri, name) for name in self.manifest.names] if self.manifest else [self.uri]
+        return (
+            [storage.join(self.uri, name) for name in self.manifest.names]
+            if self.manifest
+            else [self.uri]
+        )
 
     @property
     def named(self) -> list[str]:
@@ -59,7 +74,8 @@ class Place:
 
 
 def search(folder: str) -> Iterator[Place]:
-    """All such places below a folder, or the folder itself; of a folder within an output, all of that.
+    """All such places below a folder, or the folder itself; of a folder within an output, all of
+    that.
 
     Raises StorageError for what cannot be read: nothing is skipped in silence.
     """
@@ -109,7 +125,9 @@ def is_reached(uri: str) -> bool:
 
 
 def known_manifest(uri: str | None, kind: type[M]) -> M | None:
-    """The manifest of a finished output of this kind; None if it is not recorded, gone, or cannot be read here."""
+    """The manifest of a finished output of this kind; None if it is not recorded, gone, or cannot
+    be read here.
+    """
     if uri is None:
         return None
     try:
@@ -119,17 +137,25 @@ def known_manifest(uri: str | None, kind: type[M]) -> M | None:
 
 
 def known_table(source: Source | None) -> Table | None:
-    """A table at a version, by default the newest; None if it is not recorded, gone, or cannot be read here."""
+    """A table at a version, by default the newest; None if it is not recorded, gone, or cannot be
+    read here.
+    """
     if source is None or source.uri is None:
         return None
     try:
-        return find_newest(source.uri) if source.version is None else find_table(source.uri, source.version)
+        return (
+            find_newest(source.uri)
+            if source.version is None
+            else find_table(source.uri, source.version)
+        )
     except StorageError:
         return None
 
 
 def is_table(uri: str) -> bool:
-    """Whether an embedding table of ours lies there; what others made with Lance is none. Raises StorageError."""
+    """Whether an embedding table of ours lies there; what others made with Lance is none. Raises
+    StorageError.
+    """
     if not storage.find_files(storage.join(uri, "_versions", "*.manifest")):
         return False
     return METADATA_KEY in (open_lance(uri).schema.metadata or {})
@@ -139,7 +165,9 @@ def queries_named(place: Place) -> Iterator[str]:
     """Ids of queries that a place names which loses those that its data set has lost."""
     if place.is_made_again or place.kind in (FILE, REPORT):
         for uri in place.files:
-            if not PART.search(uri) and (place.kind != FILE or uri.endswith(".json") or is_ours(uri)):
+            if not PART.search(uri) and (
+                place.kind != FILE or uri.endswith(".json") or is_ours(uri)
+            ):
                 yield from queries_in(uri)
 
 

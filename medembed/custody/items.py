@@ -1,4 +1,6 @@
-"""What a registered version consists of, file by file: what a backup copies, and what prune may delete."""
+"""What a registered version consists of, file by file: what a backup copies, and what prune may
+delete.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +15,12 @@ from medembed.registry.models import Version
 from medembed.schema import fingerprint
 
 Kind = Literal["checkpoint", "dataset", "examples", "table"]
-FOLDERS: dict[Kind, str] = {"checkpoint": "models", "dataset": "data", "examples": "examples", "table": "tables"}
+FOLDERS: dict[Kind, str] = {
+    "checkpoint": "models",
+    "dataset": "data",
+    "examples": "examples",
+    "table": "tables",
+}
 _MANIFESTS: dict[Kind, type[Manifest]] = {
     "checkpoint": CheckpointManifest,
     "dataset": DatasetManifest,
@@ -24,8 +31,8 @@ _COPIED = ("file", "package", *storage.REMOTE)
 
 @dataclass(frozen=True)
 class Item:
-    """A folder of a version: its files {relative name: (bytes, modification time in ns)}; `made_from` tells it from
-    others that lay, or will lie, at its URI."""
+    """A folder of a version: its files {relative name: (bytes, modification time in ns)};
+    `made_from` tells it from others that lay, or will lie, at its URI."""
 
     kind: Kind
     uri: str
@@ -34,8 +41,11 @@ class Item:
 
     @property
     def folder(self) -> str:
-        """Its place in a backup: a new one once any file has changed, so that no copy is ever written over."""
-        return f"{FOLDERS[self.kind]}/{fingerprint([self.uri, self.made_from])}-{fingerprint(self.files)}"
+        """Its place in a backup: a new one once any file has changed, so that no copy is ever
+        written over.
+        """
+        source = fingerprint([self.uri, self.made_from])
+        return f"{FOLDERS[self.kind]}/{source}-{fingerprint(self.files)}"
 
 
 def part_of(folder: str) -> str:
@@ -65,7 +75,9 @@ def items_of(version: Version) -> tuple[dict[Kind, Item], dict[Kind, str]]:
 
 
 def table_item(source: Source) -> Item | None:
-    """The files of one version of a table, by default the newest, as Lance lists them; None if one is gone."""
+    """The files of one version of a table, by default the newest, as Lance lists them; None if one
+    is gone.
+    """
     table = known_table(source)
     if table is None:
         return None
@@ -77,7 +89,9 @@ def table_item(source: Source) -> Item | None:
 
 
 def _folder_item(kind: Kind, uri: str) -> Item | None:
-    """The files that a folder's manifest names, and the manifest; of a model without one, all files."""
+    """The files that a folder's manifest names, and the manifest; of a model without one, all
+    files.
+    """
     if storage.scheme(uri) not in _COPIED:
         return None
     files = _listed(uri)
@@ -96,4 +110,7 @@ def _folder_item(kind: Kind, uri: str) -> Item | None:
 
 def _listed(uri: str) -> dict[str, tuple[int, int]]:
     prefix = storage.absolute(uri).rstrip("/") + "/"
-    return {name.removeprefix(prefix): (size, modified) for name, size, modified in storage.find_files(uri)}
+    return {
+        name.removeprefix(prefix): (size, modified)
+        for name, size, modified in storage.find_files(uri)
+    }

@@ -1,4 +1,6 @@
-"""Which documents and queries a file names: by columns of a table, entries of JSON, or texts of a page."""
+"""Which documents and queries a file names: by columns of a table, entries of JSON, or texts of a
+page.
+"""
 
 import json
 from collections.abc import Iterator
@@ -27,8 +29,21 @@ from medembed.schema import (
 _MEASURED = {"group_id", "language", "tags", "dimension"}
 # All columns of a file tell ours from those that others put there.
 _LAYOUTS: list[set[str]] = [
-    *(set(one.names) for one in (CORPUS, QUERIES, QRELS, HELD_OUT, EXAMPLES, EXAMPLE_ROWS, BEST, *STAGED.values())),
-    {"query_id", "content_hash", "embedding", "rows", "scores", "is_whole"},  # what mining remembers
+    *(
+        set(one.names)
+        for one in (
+            CORPUS,
+            QUERIES,
+            QRELS,
+            HELD_OUT,
+            EXAMPLES,
+            EXAMPLE_ROWS,
+            BEST,
+            *STAGED.values(),
+        )
+    ),
+    # what mining remembers
+    {"query_id", "content_hash", "embedding", "rows", "scores", "is_whole"},
     {"document_id", "content_hash", "text", "line"},  # texts of one's own while they are encoded
     {"query_id", "rank", "document_id", "row_id", "score"},  # results of a search
     {"document_id", "embedding"},
@@ -43,7 +58,9 @@ class Names(NamedTuple):
 
 
 def names_in(uri: str) -> Iterator[Names]:
-    """The ids in each row of a table, each entry of JSON; none for files of other kinds. Raises StorageError."""
+    """The ids in each row of a table, each entry of JSON; none for files of other kinds. Raises
+    StorageError.
+    """
     if uri.endswith(".json"):
         yield from _entries(read_json(uri))
     elif uri.endswith((".parquet", ".arrow")):
@@ -51,7 +68,9 @@ def names_in(uri: str) -> Iterator[Names]:
 
 
 def is_ours(uri: str) -> bool:
-    """Whether a table that no manifest names has columns as we write them. Raises StorageError if it is damaged."""
+    """Whether a table that no manifest names has columns as we write them. Raises StorageError if
+    it is damaged.
+    """
     columns = _columns_of(uri)
     return columns in _LAYOUTS or columns >= _MEASURED
 
@@ -74,7 +93,8 @@ def read_json(uri: str) -> Any:
 
 def _rows(uri: str) -> Iterator[Names]:
     table = _read_table(uri)
-    of_queries = uri.endswith("/queries.parquet") or "/queries/" in uri  # staged rows have a column `id`
+    # staged rows have a column `id`
+    of_queries = uri.endswith("/queries.parquet") or "/queries/" in uri
     rows = [Names([], []) for _ in range(table.num_rows)]
     for column in table.column_names:
         is_document = column in DOCUMENT_COLUMNS or (column == "id" and not of_queries)
@@ -93,10 +113,14 @@ def _rows(uri: str) -> Iterator[Names]:
 
 
 def _entries(value: Any) -> Iterator[Names]:
-    """Of JSON: the ids among the entries of each object, and each text in a list, which may be an id."""
+    """Of JSON: the ids among the entries of each object, and each text in a list, which may be an
+    id.
+    """
     if isinstance(value, dict):
         named = {name: entry for name, entry in value.items() if isinstance(entry, str)}
-        documents = [entry for name, entry in named.items() if name in DOCUMENT_COLUMNS or name == "document"]
+        documents = [
+            entry for name, entry in named.items() if name in DOCUMENT_COLUMNS or name == "document"
+        ]
         yield Names(documents, [entry for name, entry in named.items() if name in QUERY_COLUMNS])
         for entry in value.values():
             yield from _entries(entry)
@@ -115,7 +139,9 @@ def _columns_of(uri: str) -> set[str]:
         with storage.open_input(uri) as stream:
             return set(pq.read_schema(stream).names)
     except (pa.ArrowException, OSError):
-        raise StorageError(f"{uri}: not a readable Parquet file; mend it, or move it elsewhere.") from None
+        raise StorageError(
+            f"{uri}: not a readable Parquet file; mend it, or move it elsewhere."
+        ) from None
 
 
 def _read_table(uri: str) -> pa.Table:

@@ -1,4 +1,6 @@
-"""Erased ids in pages that people read, which cannot be taken apart: one that shows such an id is replaced."""
+"""Erased ids in pages that people read, which cannot be taken apart: one that shows such an id is
+replaced.
+"""
 
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -21,7 +23,9 @@ def clean_page(page: bytes, wanted: Wanted) -> bytes | None:
 
 
 def texts_of(page: bytes) -> set[str]:
-    """Texts of a page that may be ids: those that stand alone in an element, a number only where ids stand."""
+    """Texts of a page that may be ids: those that stand alone in an element, a number only where
+    ids stand.
+    """
     shown = _Shown()
     shown.feed(page.decode(errors="replace"))
     shown.close()

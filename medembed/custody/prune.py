@@ -1,4 +1,6 @@
-"""Registered versions that nobody needs any more, and what only they refer to: named first, removed only when told."""
+"""Registered versions that nobody needs any more, and what only they refer to: named first, removed
+only when told.
+"""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -20,7 +22,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Leaving:
-    """A version that goes, and what goes with it, {URI: bytes}, in this order; `notes` say what stays, and why."""
+    """A version that goes, and what goes with it, {URI: bytes}, in this order; `notes` say what
+    stays, and why.
+    """
 
     version: Version
     sizes: dict[str, int]
@@ -33,7 +37,8 @@ class Leaving:
 
 @dataclass
 class _Needed:
-    """What kept versions refer to. Of their parents that is not the parents' parents, or nothing would ever go.
+    """What kept versions refer to. Of their parents that is not the parents' parents, or nothing
+    would ever go.
 
     `named` are the places of all versions, kept or not.
     """
@@ -46,24 +51,32 @@ class _Needed:
 def find_leaving(
     registry: Registry, keep: int, places: Sequence[str] = (), keep_versions: Collection[str] = ()
 ) -> tuple[list[Version], list[Leaving]]:
-    """(versions kept, versions that go with what only they refer to), newest first; changes nothing.
+    """(versions kept, versions that go with what only they refer to), newest first; changes
+    nothing.
 
-    Kept are those with an alias, as champion and previous, the newest `keep`, those with the numbers `keep_versions`,
-    and the models that these, or versions of any other registered model, were trained from; with all that those of
-    others refer to. Evaluations are looked for beside the checkpoints and in `places`. Raises ServiceError if no
-    version has one of these numbers.
+    Kept are those with an alias, as champion and previous, the newest `keep`, those with the
+    numbers `keep_versions`, and the models that these, or versions of any other registered model,
+    were trained from; with all that those of others refer to. Evaluations are looked for beside the
+    checkpoints and in `places`. Raises ServiceError if no version has one of these numbers.
     """
     name = registry.config.model_name
     chains = Chains(registry, name)
     missing = set(keep_versions) - {one.version for one in chains.versions}
     if missing:
-        raise ServiceError(f"keep_versions: models:/{name}/{min(missing)} is not in the registry; see medembed models.")
+        raise ServiceError(
+            f"keep_versions: models:/{name}/{min(missing)} is not in the registry; see "
+            "medembed models."
+        )
     selected = select_kept(chains.versions, chains.aliases, keep)
     kept = [one for one in chains.versions if one in selected or one.version in keep_versions]
     links = [chains.link(version) for version in kept]
     parents = [link for one in links if (link := chains.parent(one)) is not None]
     others = [chains.link(version) for version in all_models(registry) if version.name != name]
-    parents += [chains.link(found) for one in others if one.parent and (found := chains.find(one.parent.fingerprint))]
+    parents += [
+        chains.link(found)
+        for one in others
+        if one.parent and (found := chains.find(one.parent.fingerprint))
+    ]
     needed = _Needed({uri for version in chains.versions for uri in _places_of(version)})
     numbers = {one.version for one in kept}
     for link in [*links, *others]:
@@ -77,13 +90,15 @@ def find_leaving(
 
 
 def remove_versions(registry: Registry, leaving: Sequence[Leaving]) -> list[str]:
-    """Removes versions with what only they refer to, each one's registry entry last, so that a run after a death finds
-    it and finishes; returns the names of those that have been given an alias meanwhile, which stay with what they name.
+    """Removes versions with what only they refer to, each one's registry entry last, so that a run
+    after a death finds it and finishes; returns the names of those that have been given an alias
+    meanwhile, which stay with what they name.
     """
     stayed = []
     for one in leaving:
         name = name_of(one.version)
-        aliased = set(registry.aliases(one.version.name).values())  # read again before each: promotions go on
+        # read again before each: promotions go on
+        aliased = set(registry.aliases(one.version.name).values())
         if one.version.version in aliased:
             stayed.append(name)
             continue
@@ -140,7 +155,11 @@ def _find_evaluations(link: Link, needed: _Needed, places: Sequence[str]) -> lis
     for folder in folders:
         for uri in outputs_in(folder, MANIFEST):
             evaluation = known_manifest(uri, EvaluationManifest)
-            if evaluation and evaluation.encoder == link.encoder and link.encoder not in needed.encoders:
+            if (
+                evaluation
+                and evaluation.encoder == link.encoder
+                and link.encoder not in needed.encoders
+            ):
                 found[uri] = None
         found |= dict.fromkeys(outputs_in(folder, MARK))
     return [uri for uri in found if plain(uri) not in needed.named]

@@ -12,7 +12,9 @@ IsWanted = Callable[[str], bool]
 
 
 def erase_fragments(uri: str, is_wanted: IsWanted, *, write: bool) -> Counter[str]:
-    """Counts wanted rows of a table whose first run died; `write` removes all of it, as what names them needs all."""
+    """Counts wanted rows of a table whose first run died; `write` removes all of it, as what names
+    them needs all.
+    """
     counts = _count_rows(_data_files(uri), is_wanted)
     if write and counts:
         storage.delete_folder(storage.join(uri, STAGING))
@@ -30,7 +32,9 @@ def count_uncommitted(uri: str, is_wanted: IsWanted) -> Counter[str]:
                 named.update(files_of(fragment)[0].split(" "))
         except (OSError, ValueError, RuntimeError, StorageError):
             continue  # half removed by an erasure that died
-    return _count_rows([name for name in _data_files(uri) if name.rpartition("/")[2] not in named], is_wanted)
+    return _count_rows(
+        [name for name in _data_files(uri) if name.rpartition("/")[2] not in named], is_wanted
+    )
 
 
 def _data_files(table: str) -> list[str]:
@@ -44,7 +48,9 @@ def _count_rows(files: list[str], is_wanted: IsWanted) -> Counter[str]:
     counts = Counter[str]()
     for uri in files:
         try:
-            reader = LanceFileReader(uri, storage_options=storage.lance_options(uri), columns=["document_id"])
+            reader = LanceFileReader(
+                uri, storage_options=storage.lance_options(uri), columns=["document_id"]
+            )
             names = reader.read_all().to_table()["document_id"].to_pylist()
         except (OSError, ValueError, RuntimeError):
             counts["torn files"] += 1

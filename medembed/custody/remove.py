@@ -1,4 +1,6 @@
-"""Outputs removed so that a death leaves no half of one that passes for whole, and the next run finishes."""
+"""Outputs removed so that a death leaves no half of one that passes for whole, and the next run
+finishes.
+"""
 
 import json
 
@@ -20,7 +22,8 @@ def is_leaving(uri: str) -> bool:
 
 
 def remove(uri: str) -> None:
-    """Removes a finished output, its manifest first, or a table, its versions first; or finishes such a removal.
+    """Removes a finished output, its manifest first, or a table, its versions first; or finishes
+    such a removal.
 
     Of an output go the files that its manifest names; what others put there stays.
     """
@@ -36,9 +39,15 @@ def remove(uri: str) -> None:
 
 
 def _names_of(uri: str) -> list[str]:
-    """The files of an output or a table, in the order in which they go; none where neither is there any more."""
+    """The files of an output or a table, in the order in which they go; none where neither is there
+    any more.
+    """
     manifest = read_any(uri)
     if manifest is not None:
         return [MANIFEST, _BESIDE, *manifest.names]
     is_table = storage.exists(storage.join(uri, "_versions"))
-    return sorted(storage.list_files(uri), key=lambda name: not name.startswith("_versions/")) if is_table else []
+    return (
+        sorted(storage.list_files(uri), key=lambda name: not name.startswith("_versions/"))
+        if is_table
+        else []
+    )

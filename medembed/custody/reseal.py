@@ -1,4 +1,5 @@
-"""A backup in which something is erased: what is about to change is written into it first, hashes are made anew last.
+"""A backup in which something is erased: what is about to change is written into it first, hashes
+are made anew last.
 
 Between the two it is not restored.
 """
@@ -27,12 +28,16 @@ class Reseal:
         """The versions that it holds."""
         name = self.manifest.name
         return [
-            Version(name, number, storage.join(self.uri, one.places["checkpoint"]), one.run_id, one.tags)
+            Version(
+                name, number, storage.join(self.uri, one.places["checkpoint"]), one.run_id, one.tags
+            )
             for number, one in self.manifest.versions.items()
         ]
 
     def begin(self, changing: Iterable[str], told: Mapping[str, Lineage]) -> None:
-        """Writes into the manifest which of these places it holds, and what versions are told {number: lineage}."""
+        """Writes into the manifest which of these places it holds, and what versions are told
+        {number: lineage}.
+        """
         prefix = self.uri.rstrip("/") + "/"
         touched = {place.removeprefix(prefix) for place in changing if place.startswith(prefix)}
         touched.update(self.manifest.erasing or ())
@@ -41,11 +46,14 @@ class Reseal:
                 number: replace(one, tags=one.tags | told.get(number, Lineage()).to_tags())
                 for number, one in self.manifest.versions.items()
             }
-            self.manifest = replace(self.manifest, erasing=tuple(sorted(touched)), versions=versions)
+            self.manifest = replace(
+                self.manifest, erasing=tuple(sorted(touched)), versions=versions
+            )
             write_manifest(self.uri, self.manifest)
 
     def finish(self) -> None:
-        """Gives the manifest the hashes of what has changed, and the numbers of the tables' versions.
+        """Gives the manifest the hashes of what has changed, and the numbers of the tables'
+        versions.
 
         What was deleted is in no version any more.
         """
@@ -54,10 +62,19 @@ class Reseal:
             return
         copies = self._restamp(touched)
         there = {name.rpartition("/")[0] for name in copies}
-        gone = {folder for folder in touched if not any(f"{one}/".startswith(f"{folder}/") for one in there)}
-        versions = {number: self._renew(one, touched, gone) for number, one in self.manifest.versions.items()}
+        gone = {
+            folder
+            for folder in touched
+            if not any(f"{one}/".startswith(f"{folder}/") for one in there)
+        }
+        versions = {
+            number: self._renew(one, touched, gone)
+            for number, one in self.manifest.versions.items()
+        }
         tables = {uri: folder for uri, folder in self.manifest.tables.items() if folder not in gone}
-        self.manifest = replace(self.manifest, erasing=None, copies=copies, versions=versions, tables=tables)
+        self.manifest = replace(
+            self.manifest, erasing=None, copies=copies, versions=versions, tables=tables
+        )
         write_manifest(self.uri, self.manifest)
 
     def _restamp(self, touched: Collection[str]) -> dict[str, Copied]:
@@ -74,11 +91,17 @@ class Reseal:
                 copies[uri.removeprefix(prefix)] = Copied(stamp.hash, stamp.bytes)
         return copies
 
-    def _renew(self, version: CopiedVersion, touched: Collection[str], gone: Collection[str]) -> CopiedVersion:
+    def _renew(
+        self, version: CopiedVersion, touched: Collection[str], gone: Collection[str]
+    ) -> CopiedVersion:
         """A version without what is gone, and with the new number of its table's version."""
         places = {kind: folder for kind, folder in version.places.items() if folder not in gone}
         folder = places.get("table")
-        table = known_table(Source("", storage.join(self.uri, folder))) if folder and folder in touched else None
+        table = (
+            known_table(Source("", storage.join(self.uri, folder)))
+            if folder and folder in touched
+            else None
+        )
         named = Lineage.from_tags(version.tags).table
         moved = replace(named, version=table.version) if named and table else None
         return replace(version, places=places, tags=version.tags | Lineage(table=moved).to_tags())

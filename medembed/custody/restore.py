@@ -1,4 +1,6 @@
-"""A backup -> its files at a new place, every hash checked, and its versions in an empty registry, as they were."""
+"""A backup -> its files at a new place, every hash checked, and its versions in an empty registry,
+as they were.
+"""
 
 import json
 import logging
@@ -21,7 +23,8 @@ from medembed.tags import move
 logger = logging.getLogger(__name__)
 
 _BEGUN = "restoring"  # tag of a registered model: the backup that is being restored into it
-_PLACEHOLDER = "placeholder"  # tag of a version that only takes a number which the backup does not have
+# tag of a version that only takes a number which the backup does not have
+_PLACEHOLDER = "placeholder"
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,16 @@ class Restored:
 def restore(backup: str, output: str, registry: Registry) -> Restored:
     """Brings a backup to `output` and registers its versions under the same numbers, aliases last.
 
-    Interrupted, the same call goes on. Raises StorageError for a file that is not what the backup's manifest says, here
-    or at `output`, ServiceError if the registry has this model already.
+    Interrupted, the same call goes on. Raises StorageError for a file that is not what the backup's
+    manifest says, here or at `output`, ServiceError if the registry has this model already.
     """
     manifest = read_manifest(backup, BackupManifest)
     check_whole(backup, manifest)
     registry.check_output(output)
     check_registry(registry, manifest)
-    files = {name: facts for name, facts in manifest.copies.items() if not name.startswith(f"{RUNS}/")}
+    files = {
+        name: facts for name, facts in manifest.copies.items() if not name.startswith(f"{RUNS}/")
+    }
     _check_names(backup, files)
     copied = _copy_all(backup, output, files)
     _register(registry, backup, output, manifest)
@@ -57,13 +62,15 @@ def _check_names(backup: str, names: Iterable[str]) -> None:
     foreign = next((name for name in names if name.split("/")[0] not in FOLDERS.values()), None)
     if foreign is not None:
         raise StorageError(
-            f"{backup}: its manifest names {foreign!r}; expected names below {', '.join(FOLDERS.values())}: it was "
-            "damaged or forged; nothing is restored."
+            f"{backup}: its manifest names {foreign!r}; expected names below "
+            f"{', '.join(FOLDERS.values())}: it was damaged or forged; nothing is restored."
         )
 
 
 def check_registry(registry: Registry, manifest: BackupManifest) -> None:
-    """Raises ServiceError if the model is registered, but for what a restoration of the same state has begun."""
+    """Raises ServiceError if the model is registered, but for what a restoration of the same state
+    has begun.
+    """
     name = registry.config.model_name
     if name != manifest.name:
         raise ServiceError(
@@ -74,20 +81,27 @@ def check_registry(registry: Registry, manifest: BackupManifest) -> None:
     begun = found[0].tags.get(_BEGUN) if found else manifest.key
     if begun != manifest.key:
         state = (
-            f"is registered already, with {len(all_versions(registry, name))} versions" if begun is None
-            else "a restoration into this registry was interrupted, and the backup has changed since"
-        )  # fmt: skip
+            f"is registered already, with {len(all_versions(registry, name))} versions"
+            if begun is None
+            else (
+                "a restoration into this registry was interrupted, and the backup has changed since"
+            )
+        )
         raise ServiceError(
-            f"models:/{name}: {state}; restore into another registry (registry.workspace or registry.tracking_uri), so "
-            "that no number means two models."
+            f"models:/{name}: {state}; restore into another registry (registry.workspace or "
+            "registry.tracking_uri), so that no number means two models."
         )
 
 
 def _copy_all(backup: str, output: str, files: Mapping[str, Copied]) -> int:
-    """How many files were copied; those that are there and right are not, and nothing is written over."""
+    """How many files were copied; those that are there and right are not, and nothing is written
+    over.
+    """
     prefix = output.rstrip("/") + "/"
     found = {name.removeprefix(prefix): size for name, size, _ in storage.find_files(output)}
-    there = {name for name in found if name.split("/")[0] in FOLDERS.values() and not name.endswith(PART)}
+    there = {
+        name for name in found if name.split("/")[0] in FOLDERS.values() and not name.endswith(PART)
+    }
     for name in sorted(there):
         if name not in files or files[name].bytes != found[name]:
             raise _other(output, name)
@@ -103,7 +117,8 @@ def _copy_all(backup: str, output: str, files: Mapping[str, Copied]) -> int:
             if is_new and copy_file(source, target) != wanted:
                 storage.delete_file(target)
                 raise StorageError(
-                    f"{source}: damaged: it is not what the backup's manifest says; nothing is registered."
+                    f"{source}: damaged: it is not what the backup's manifest says; nothing is "
+                    "registered."
                 )
             before, done = done, done + wanted.bytes
             yield (done >> 20) - (before >> 20), is_new
@@ -114,13 +129,15 @@ def _copy_all(backup: str, output: str, files: Mapping[str, Copied]) -> int:
 
 def _other(output: str, name: str) -> StorageError:
     return StorageError(
-        f"{output}: found {name}, which this backup does not have, or not with this content; give a new output, or "
-        "remove that folder if it is what an interrupted restoration has left."
+        f"{output}: found {name}, which this backup does not have, or not with this content; give "
+        "a new output, or remove that folder if it is what an interrupted restoration has left."
     )
 
 
 def _register(registry: Registry, backup: str, output: str, manifest: BackupManifest) -> None:
-    """Registers versions in the order of their numbers; gaps are filled by placeholders, which then go."""
+    """Registers versions in the order of their numbers; gaps are filled by placeholders, which then
+    go.
+    """
     name, versions = manifest.name, manifest.versions
     if not registry.client.search_registered_models(filter_string=f"name = '{name}'"):
         registry.client.create_registered_model(name, tags={_BEGUN: manifest.key})
@@ -129,17 +146,22 @@ def _register(registry: Registry, backup: str, output: str, manifest: BackupMani
         one = versions.get(str(number))
         if one is None:
             any_source = storage.join(output, next(iter(versions.values())).places["checkpoint"])
-            made = registry.client.create_model_version(name, source=any_source, tags={_PLACEHOLDER: "true"})
+            made = registry.client.create_model_version(
+                name, source=any_source, tags={_PLACEHOLDER: "true"}
+            )
         else:
             places = {kind: storage.join(output, folder) for kind, folder in one.places.items()}
             tags = move(one.tags, places)
             run_id = _restore_run(registry, backup, one.run, places, manifest) if one.run else None
             source = storage.join(output, one.places["checkpoint"])
-            made = registry.client.create_model_version(name, source=source, run_id=run_id, tags=tags)
+            made = registry.client.create_model_version(
+                name, source=source, run_id=run_id, tags=tags
+            )
         if str(made.version) != str(number):
             raise ServiceError(
-                f"models:/{name}: the registry gave number {made.version} instead of {number}; somebody else registers "
-                "there, or it has had this model before: restore into an empty registry."
+                f"models:/{name}: the registry gave number {made.version} instead of {number}; "
+                "somebody else registers there, or it has had this model before: restore into an "
+                "empty registry."
             )
     for version in all_versions(registry, name):
         if _PLACEHOLDER in version.tags:
@@ -152,7 +174,11 @@ def _register(registry: Registry, backup: str, output: str, manifest: BackupMani
 
 
 def _restore_run(
-    registry: Registry, backup: str, run: CopiedRun, places: Mapping[str, str], manifest: BackupManifest
+    registry: Registry,
+    backup: str,
+    run: CopiedRun,
+    places: Mapping[str, str],
+    manifest: BackupManifest,
 ) -> str:
     """Writes a run, whose tags name these new places; returns its id."""
 

@@ -1,7 +1,9 @@
-"""Erased rows taken out of a data set: a reader sees all the changes or none, and what is replaced is gone afterwards.
+"""Erased rows taken out of a data set: a reader sees all the changes or none, and what is replaced
+is gone afterwards.
 
-Object stores have no rename. So a changed file gets a new name, the manifest is swapped in one write, and then all
-files go that it does not name; a run after a death between the two finds them, and removes them.
+Object stores have no rename. So a changed file gets a new name, the manifest is swapped in one
+write, and then all files go that it does not name; a run after a death between the two finds them,
+and removes them.
 """
 
 import re
@@ -26,9 +28,11 @@ _WITH_ROWS = ("corpus", "queries", "qrels", "held_out")
 
 @dataclass
 class _Changes:
-    """What erasing changes: counts of rows by folder, of queries by split, and the files that come in place of others.
+    """What erasing changes: counts of rows by folder, of queries by split, and the files that come
+    in place of others.
 
-    `renamed` {file: the file in its place}, None for one that has no row left; `rows` {new file: its rows}.
+    `renamed` {file: the file in its place}, None for one that has no row left; `rows` {new file:
+    its rows}.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -39,7 +43,9 @@ class _Changes:
 
 
 def erase_from_dataset(dataset: Dataset, wanted: Wanted, *, write: bool) -> Counter[str]:
-    """Counts documents, judgments of them, and queries that are named or left without a positive; `write` erases."""
+    """Counts documents, judgments of them, and queries that are named or left without a positive;
+    `write` erases.
+    """
     left = leftovers(dataset)
     if write and left:
         tidy(dataset)
@@ -62,7 +68,9 @@ def erase_from_dataset(dataset: Dataset, wanted: Wanted, *, write: bool) -> Coun
     return +changes.counts
 
 
-def _change(folder: str, table: pa.Table, dataset: str, wanted: Wanted, changes: _Changes) -> pa.Table:
+def _change(
+    folder: str, table: pa.Table, dataset: str, wanted: Wanted, changes: _Changes
+) -> pa.Table:
     """The rows that stay; a group that bears an erased document's id gets another name."""
     if folder == "corpus":
         new = wanted.without_rows(table)
@@ -75,9 +83,13 @@ def _change(folder: str, table: pa.Table, dataset: str, wanted: Wanted, changes:
     changes.splits += Counter(table["split"].to_pylist()) - Counter(table_left["split"].to_pylist())
     names = table_left["group_id"].to_pylist()
     renamed = [wanted.group(name) for name in names]
-    changes.counts["group names"] += sum(one != other for one, other in zip(names, renamed, strict=True))
+    changes.counts["group names"] += sum(
+        one != other for one, other in zip(names, renamed, strict=True)
+    )
     place = table_left.column_names.index("group_id")
-    return table_left.set_column(place, table_left.schema.field(place), pa.array(renamed, pa.string()))
+    return table_left.set_column(
+        place, table_left.schema.field(place), pa.array(renamed, pa.string())
+    )
 
 
 def _write(uri: str, name: str, table: pa.Table, changes: _Changes) -> None:
@@ -116,15 +128,21 @@ def _describe(manifest: DatasetManifest, wanted: Wanted, changes: _Changes) -> D
 
 
 def _hash(dataset: str, query_id: str) -> str:
-    """By which a data set remembers a query that it has lost, so that what is found only later loses it too.
+    """By which a data set remembers a query that it has lost, so that what is found only later
+    loses it too.
 
-    The hash is one way, but whoever guesses the id can confirm it. A page may name the id, or a hash of it.
+    The hash is one way, but whoever guesses the id can confirm it. A page may name the id, or a
+    hash of it.
     """
     return content_hash(f"{dataset}\n{show_id(query_id)}")[:16]
 
 
-def recall_lost(datasets: Iterable[DatasetManifest], named: Iterable[str]) -> dict[str, frozenset[str]]:
-    """{fingerprint of a data set: queries that it has lost, of those that something names still}."""
+def recall_lost(
+    datasets: Iterable[DatasetManifest], named: Iterable[str]
+) -> dict[str, frozenset[str]]:
+    """{fingerprint of a data set: queries that it has lost, of those that something names
+    still}.
+    """
     names = set(named)
     lost: dict[str, frozenset[str]] = {}
     for manifest in datasets:

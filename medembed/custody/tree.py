@@ -1,4 +1,6 @@
-"""A chain of models as lines for people: newest first, each model above the one that it was trained from."""
+"""A chain of models as lines for people: newest first, each model above the one that it was trained
+from.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,7 +19,9 @@ def draw(links: Sequence[Link], *, is_cut: bool = False) -> Iterator[str]:
     for number, link in enumerate(links):
         named = f" ({', '.join(link.aliases)})" if link.aliases else ""
         registered = "" if link.version else ", not registered"
-        yield without_passwords(f"{'trained from ' if number else ''}{link.name}{named}{registered}")
+        yield without_passwords(
+            f"{'trained from ' if number else ''}{link.name}{named}{registered}"
+        )
         for name, value in _facts(link):
             yield without_passwords(f"  {name:<11} {value}")
     if is_cut:
@@ -32,7 +36,11 @@ def _facts(link: Link) -> Iterator[tuple[str, str]]:
     yield "table", _describe_table(link)
     yield "checkpoint", _describe_checkpoint(link)
     made = f", made by {link.lineage.job}" if link.lineage.job else ""
-    yield "run", (f"MLflow {link.version.run_id}" if link.version and link.version.run_id else _UNKNOWN) + made
+    yield (
+        "run",
+        (f"MLflow {link.version.run_id}" if link.version and link.version.run_id else _UNKNOWN)
+        + made,
+    )
     yield "examples", _describe_examples(link)
     yield from _dataset_lines(link)
     if link.lineage.erased:
@@ -80,7 +88,11 @@ def _describe_examples(link: Link) -> str:
     examples = link.lineage.examples
     if examples is None:
         is_made_here = link.manifest is not None or link.lineage.dataset is not None
-        return "none; its loss reads the data set alone" if is_made_here else f"place {_UNKNOWN}: {_UNKNOWN}"
+        return (
+            "none; its loss reads the data set alone"
+            if is_made_here
+            else f"place {_UNKNOWN}: {_UNKNOWN}"
+        )
     manifest = known_manifest(examples.uri, ExamplesManifest)
     line = _name(examples)
     if manifest is None:

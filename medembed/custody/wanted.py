@@ -11,7 +11,8 @@ from medembed.schema import content_hash, document_of
 
 @dataclass(frozen=True)
 class Wanted:
-    """Ids to erase; `lost` {fingerprint of a data set: its queries that are left without a positive}.
+    """Ids to erase; `lost` {fingerprint of a data set: its queries that are left without a
+    positive}.
 
     `met` collects those that were found anywhere.
     """
@@ -32,37 +33,55 @@ class Wanted:
         return False
 
     def has_query(self, query_id: str, dataset: str | None) -> bool:
-        """Whether a query of a data set is among them, or lost; of one that is not known, whether any has lost it."""
+        """Whether a query of a data set is among them, or lost; of one that is not known, whether
+        any has lost it.
+        """
         if query_id in self.queries:
             self.met.add(query_id)
             return True
         return query_id in self.queries_of(dataset)
 
-    def has_any(self, documents: Iterable[str], queries: Iterable[str], dataset: str | None) -> bool:
+    def has_any(
+        self, documents: Iterable[str], queries: Iterable[str], dataset: str | None
+    ) -> bool:
         """Whether any of these is among them."""
-        erased = [name for name in documents if self.has_row(name)]  # no `any`: all are noted as met
+        # no `any`: all are noted as met
+        erased = [name for name in documents if self.has_row(name)]
         erased += [name for name in queries if self.has_query(name, dataset)]
         return bool(erased)
 
     def queries_of(self, dataset: str | None) -> frozenset[str]:
-        """Queries to erase from what was made of a data set; of one that is not known, those of all."""
+        """Queries to erase from what was made of a data set; of one that is not known, those of
+        all.
+        """
         if dataset is not None and dataset in self.lost:
             return self.queries | self.lost[dataset]
         return self.queries.union(*self.lost.values())
 
     def group(self, name: str | None) -> str | None:
-        """The name of a group of queries, which is the id of one of its documents; another if that is erased."""
-        return f"erased-{content_hash(name)[:12]}" if name is not None and self.has_row(name) else name
+        """The name of a group of queries, which is the id of one of its documents; another if that
+        is erased.
+        """
+        return (
+            f"erased-{content_hash(name)[:12]}" if name is not None and self.has_row(name) else name
+        )
 
     def without_queries(self, table: pa.Table, dataset: str) -> pa.Table:
         """The rows of other queries."""
         return table.filter(
-            pa.array([not self.has_query(one, dataset) for one in table["query_id"].to_pylist()], pa.bool_())
+            pa.array(
+                [not self.has_query(one, dataset) for one in table["query_id"].to_pylist()],
+                pa.bool_(),
+            )
         )
 
     def without_rows(self, table: pa.Table) -> pa.Table:
         """The rows of other documents."""
-        return table.filter(pa.array([not self.has_row(one) for one in table["document_id"].to_pylist()], pa.bool_()))
+        return table.filter(
+            pa.array(
+                [not self.has_row(one) for one in table["document_id"].to_pylist()], pa.bool_()
+            )
+        )
 
 
 def find_lost(dataset: Dataset, wanted: Wanted) -> frozenset[str]:

@@ -5,7 +5,8 @@ import unicodedata
 
 
 def clean_text(text: str) -> str:
-    """NFC, so that an accent has one spelling; control characters and runs of white space become one space.
+    """NFC, so that an accent has one spelling; control characters and runs of white space become
+    one space.
 
     Letters, ligatures, apostrophes and case stay as they are.
     """
@@ -25,10 +26,14 @@ def fault_of(text: str, max_characters: int) -> str | None:
 
 
 def chunk(text: str, words: int | None, overlap: int) -> list[str]:
-    """The text in pieces of so many words, neighbours sharing `overlap`; itself where it is short enough."""
+    """The text in pieces of so many words, neighbours sharing `overlap`; itself where it is short
+    enough.
+    """
     parts = text.split(" ") if words else []
     if words is None or len(parts) <= words:
         return [text]
     step = words - overlap
     # A last piece that would only repeat the overlap is none.
-    return [" ".join(parts[start : start + words]) for start in range(0, len(parts) - overlap, step)]
+    return [
+        " ".join(parts[start : start + words]) for start in range(0, len(parts) - overlap, step)
+    ]

@@ -1,7 +1,8 @@
 """What an evaluation runs on: a data set, or a BEIR folder as it is.
 
-Numbers on a public test collection (Thakur et al. 2021, arXiv:2104.08663) can be compared with others' only if nothing
-is cleaned, merged or held out: every document is ranked, empty and repeated ones too, and every judgment counts.
+Numbers on a public test collection (Thakur et al. 2021, arXiv:2104.08663) can be compared with
+others' only if nothing is cleaned, merged or held out: every document is ranked, empty and repeated
+ones too, and every judgment counts.
 """
 
 import itertools
@@ -38,9 +39,11 @@ _SPLITS = ("test", "dev", "train")  # a query judged in several files belongs to
 
 
 def open_collection(uri: str, output: str) -> Dataset:
-    """The data set at `uri`. A BEIR folder becomes one at `output` first, found again if its files are unchanged.
+    """The data set at `uri`. A BEIR folder becomes one at `output` first, found again if its files
+    are unchanged.
 
-    Raises StorageError or DataError if it is neither, or if a row cannot be read or an id stands twice.
+    Raises StorageError or DataError if it is neither, or if a row cannot be read or an id stands
+    twice.
     """
     if storage.exists(storage.join(uri, MANIFEST)):
         return open_dataset(uri)
@@ -63,7 +66,10 @@ def open_collection(uri: str, output: str) -> Dataset:
 
 
 def _copy(parts: tuple[Part, ...], source: SourceConfig, output: str, key: str) -> Dataset:
-    items = [{"number": number, "part": asdict(part)} for number, part in enumerate(_of_kind(parts, "corpus"))]
+    items = [
+        {"number": number, "part": asdict(part)}
+        for number, part in enumerate(_of_kind(parts, "corpus"))
+    ]
     written = run_parts(items, CopyCorpus, {"source": source, "output": output}, "read")
     with NewOutput(output, key) as target:
         rows = {file["name"]: int(file["rows"]) for row in written for file in row["files"]}
@@ -74,12 +80,21 @@ def _copy(parts: tuple[Part, ...], source: SourceConfig, output: str, key: str) 
         qrels = judged.to_rows({row["query_id"] for row in queries})
         target.write_parquet("queries/part-00000.parquet", to_table(queries, QUERIES))
         target.write_parquet("qrels/part-00000.parquet", qrels)
-        elsewhere = pc.sum(pc.invert(pc.is_in(qrels["document_id"], value_set=known)), min_count=0).as_py()
-        counts = {"documents": sum(rows.values()), "queries": len(queries), "judgments": qrels.num_rows}
+        elsewhere = pc.sum(
+            pc.invert(pc.is_in(qrels["document_id"], value_set=known)), min_count=0
+        ).as_py()
+        counts = {
+            "documents": sum(rows.values()),
+            "queries": len(queries),
+            "judgments": qrels.num_rows,
+        }
         left_out = format_counts(judged.dropped) or "nothing"
         logger.info("%s: as it is, %s; left out: %s", source.path, format_counts(counts), left_out)
         if elsewhere:
-            logger.info("%d judged documents are not in the corpus: never found, as trec_eval has it", elsewhere)
+            logger.info(
+                "%d judged documents are not in the corpus: never found, as trec_eval has it",
+                elsewhere,
+            )
         manifest = DatasetManifest(
             fingerprint=key,
             source=source.path,
@@ -98,7 +113,8 @@ def _remove(output: str) -> None:
 
 
 class CopyCorpus:
-    """Turns {number, part} into {number, files: [{name, rows}]}: corpus rows in files of our schema.
+    """Turns {number, part} into {number, files: [{name, rows}]}: corpus rows in files of our
+    schema.
 
     A text is title and text joined by a space, and stripped, as BEIR's own loader has it.
     """
@@ -108,12 +124,20 @@ class CopyCorpus:
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         files: list[dict[str, Any]] = []
-        documents = (one for _, record in read_records(Part(**item["part"]), self.source) for one in record.documents)
+        documents = (
+            one
+            for _, record in read_records(Part(**item["part"]), self.source)
+            for one in record.documents
+        )
         rows = (
-            {"document_id": one.document_id, "text": one.text.strip(), "language": one.language,
-             "content_hash": content_hash(one.text.strip())}
+            {
+                "document_id": one.document_id,
+                "text": one.text.strip(),
+                "language": one.language,
+                "content_hash": content_hash(one.text.strip()),
+            }
             for one in documents
-        )  # fmt: skip
+        )
         while block := list(itertools.islice(rows, ROWS_PER_FILE)):
             name = f"corpus/part-{item['number']:05d}-{len(files):05d}.parquet"
             storage.write_parquet(storage.join(self.output, name), to_table(block, CORPUS))
@@ -122,7 +146,9 @@ class CopyCorpus:
 
 
 def read_records(part: Part, source: SourceConfig) -> Iterator[tuple[int, Record]]:
-    """The records of a BEIR file's part with their lines. Raises DataError for a row that is none."""
+    """The records of a BEIR file's part with their lines. Raises DataError for a row that is
+    none.
+    """
     mapping = beir_mapping(part.kind, source)
     for line, fields in read_part(part, source):
         try:
@@ -131,13 +157,17 @@ def read_records(part: Part, source: SourceConfig) -> Iterator[tuple[int, Record
             record = to_record(fields, mapping, source, part.split)
             check_ids(record)
         except ValueError as fault:
-            raise DataError(f"{locate(part, line)}: {fault} Fix it: a test collection is read whole.") from None
+            raise DataError(
+                f"{locate(part, line)}: {fault} Fix it: a test collection is read whole."
+            ) from None
         yield line, record
 
 
 @dataclass
 class _Judged:
-    """The judgments of each split, {split: {query_id: {document_id: score}}}, and what was left out, counted."""
+    """The judgments of each split, {split: {query_id: {document_id: score}}}, and what was left
+    out, counted.
+    """
 
     splits: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -162,16 +192,27 @@ class _Judged:
                 name = str(query.query_id)
                 if name in seen:
                     raise DataError(
-                        f"{locate(part, line)}: query id {show_id(name)!r} stands twice; ids name one text each."
+                        f"{locate(part, line)}: query id {show_id(name)!r} stands twice; ids "
+                        "name one text each."
                     )
                 seen.add(name)
-                split = next((split for split in _SPLITS if name in self.splits.get(split, {})), None)
+                split = next(
+                    (split for split in _SPLITS if name in self.splits.get(split, {})), None
+                )
                 if split is None:
                     self.dropped["queries without a judgment"] += 1
                     continue
                 language = query.language or detect_language(" ".join(query.text.split()))
-                rows.append({"query_id": name, "text": query.text, "language": language, "tags": list(query.tags),
-                             "group_id": name, "split": split})  # fmt: skip
+                rows.append(
+                    {
+                        "query_id": name,
+                        "text": query.text,
+                        "language": language,
+                        "tags": list(query.tags),
+                        "group_id": name,
+                        "split": split,
+                    }
+                )
         return rows
 
     def to_rows(self, query_ids: set[str]) -> pa.Table:
@@ -185,7 +226,10 @@ class _Judged:
                     self.dropped[f"judgments {kind}"] += len(grades)
                     continue
                 seen.add(query_id)
-                rows += [{"query_id": query_id, "document_id": name, "score": score} for name, score in grades.items()]
+                rows += [
+                    {"query_id": query_id, "document_id": name, "score": score}
+                    for name, score in grades.items()
+                ]
         return to_table(rows, QRELS)
 
 
@@ -195,7 +239,10 @@ def _of_kind(parts: tuple[Part, ...], kind: str) -> list[Part]:
 
 def _document_ids(uri: str, output: str, files: list[str]) -> pa.Array:
     """All document ids. Raises DataError if there is none, or one stands twice."""
-    columns = [storage.read_parquet(storage.join(output, name), ["document_id"])["document_id"] for name in files]
+    columns = [
+        storage.read_parquet(storage.join(output, name), ["document_id"])["document_id"]
+        for name in files
+    ]
     if not columns:
         raise DataError(f"{uri}: corpus.jsonl is empty; expected a document a line.")
     ids = pa.concat_arrays([chunk for column in columns for chunk in column.chunks])

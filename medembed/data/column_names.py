@@ -1,4 +1,6 @@
-"""Names of columns: those in use across tools, and how a message speaks of columns that may be data."""
+"""Names of columns: those in use across tools, and how a message speaks of columns that may be
+data.
+"""
 
 import difflib
 import re
@@ -7,17 +9,56 @@ from dataclasses import dataclass
 
 # Names by role, the likeliest first. An empty part of a source config is filled from here.
 NAMES: dict[str, tuple[str, ...]] = {
-    "query": ("query", "question", "anchor", "prompt", "sentence_0", "sentence1", "sentence_A", "text1", "premise"),
+    "query": (
+        "query",
+        "question",
+        "anchor",
+        "prompt",
+        "sentence_0",
+        "sentence1",
+        "sentence_A",
+        "text1",
+        "premise",
+    ),
     "document": (
-        "document", "positive", "pos", "positives", "answer", "passage", "response", "completion", "sentence_1",
-        "sentence2", "sentence_B", "text2", "hypothesis", "context", "positive_passages",
+        "document",
+        "positive",
+        "pos",
+        "positives",
+        "answer",
+        "passage",
+        "response",
+        "completion",
+        "sentence_1",
+        "sentence2",
+        "sentence_B",
+        "text2",
+        "hypothesis",
+        "context",
+        "positive_passages",
     ),
     "negative": (
-        "negative", "neg", "negatives", "hard_negative", "hard_negatives", "sentence_2", "negative_passages",
+        "negative",
+        "neg",
+        "negatives",
+        "hard_negative",
+        "hard_negatives",
+        "sentence_2",
+        "negative_passages",
     ),
     "score": ("score", "similarity", "similarity_score", "relevance"),
     "label": ("label", "class", "category", "label_text", "intent"),
-    "text": ("text", "body", "content", "contents", "abstract", "definition", "description", "document", "passage"),
+    "text": (
+        "text",
+        "body",
+        "content",
+        "contents",
+        "abstract",
+        "definition",
+        "description",
+        "document",
+        "passage",
+    ),
     "title": ("title", "term", "name", "heading", "headline"),
     "synonyms": ("synonyms", "synonym", "aliases", "alt_labels"),
     "query_id": ("query_id", "qid", "query-id"),
@@ -26,11 +67,13 @@ NAMES: dict[str, tuple[str, ...]] = {
     "group": ("group_id",),
     "split": ("split",),
     "language": ("language", "lang"),
-}  # fmt: skip
-NUMBERED_NEGATIVE = re.compile(r"(hard_)?neg(ative)?_?\d+")  # as sentence-transformers writes: negative_1, ...
+}
+# as sentence-transformers writes: negative_1, ...
+NUMBERED_NEGATIVE = re.compile(r"(hard_)?neg(ative)?_?\d+")
 CHAT_FIELDS = {"messages", "input", "preferred_output", "non_preferred_output"}
 _KNOWN = {name.lower() for names in NAMES.values() for name in names} | CHAT_FIELDS
-_FINDINGS = {"positive", "negative", "pos", "neg"}  # names in use that are cells of many a table of tests, too
+# names in use that are cells of many a table of tests, too
+_FINDINGS = {"positive", "negative", "pos", "neg"}
 _LONGEST_NAME = 40
 _LISTED = 20
 _SAME_WORD = 0.8  # likeness from which a name is a declared one but for a slip of the fingers
@@ -50,16 +93,20 @@ OWN_TEXTS = Keys("columns", "columns.header", "columns.id=1 columns.text=2")
 
 
 def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] = ()) -> str:
-    """Return names of columns for a message. What may be data instead of a name is counted and not shown.
+    """Return names of columns for a message. What may be data instead of a name is counted and not
+    shown.
 
-    That is every unknown name in the first row of a table (`is_header`), and in other rows if one of them does not
-    look like a name, as in a file that was converted from a table without a header. `more` are shown in any case.
+    That is every unknown name in the first row of a table (`is_header`), and in other rows if one
+    of them does not look like a name, as in a file that was converted from a table without a
+    header. `more` are shown in any case.
     """
     if list(names) == by_number(len(names)):
         return f"1 to {len(names)}" if names else "(none)"
     are_names = not is_header and all(_is_name(name) for name in names)
     has_header = not is_header or are_known(names)
-    shown = [name for name in names if are_names or name in more or (has_header and is_known(name))][:_LISTED]
+    shown = [
+        name for name in names if are_names or name in more or (has_header and is_known(name))
+    ][:_LISTED]
     rest = len(names) - len(shown)
     if not shown:
         return f"({rest}, names not shown)"
@@ -76,7 +123,9 @@ def are_known(names: Sequence[str]) -> bool:
     return any(is_known(name) for name in names if name.lower() not in _FINDINGS)
 
 
-def explain_absent(role: str, path: str, names: Sequence[str], keys: Keys, *, is_header: bool) -> str:
+def explain_absent(
+    role: str, path: str, names: Sequence[str], keys: Keys, *, is_header: bool
+) -> str:
     """Say that no row has a declared column, and what there is."""
     nearest = difflib.get_close_matches(path, names, n=1, cutoff=_SAME_WORD)
     shown = show_columns(names, is_header=is_header, more=nearest)
@@ -85,10 +134,12 @@ def explain_absent(role: str, path: str, names: Sequence[str], keys: Keys, *, is
 
 
 def ask_for_header(names: Sequence[str], keys: Keys) -> str:
-    """Ask whether a table's first row, which has no known name, is its header, and say what to do if not."""
+    """Ask whether a table's first row, which has no known name, is its header, and say what to do
+    if not.
+    """
     return (
-        f"the first row has {len(names)} cells, none of them a known name; is there a header? If not, "
-        f"{keys.header}=false and columns by number, e.g. {keys.example}."
+        f"the first row has {len(names)} cells, none of them a known name; is there a header? If "
+        f"not, {keys.header}=false and columns by number, e.g. {keys.example}."
     )
 
 
@@ -99,4 +150,7 @@ def is_known(name: str) -> bool:
 
 def _is_name(name: str) -> bool:
     """Whether it looks like the name of a column: one word, no date, no number and no id."""
-    return len(name) <= _LONGEST_NAME and re.fullmatch(r"[^\W\d](?:[\w.-](?!\d{3}))*", name) is not None
+    return (
+        len(name) <= _LONGEST_NAME
+        and re.fullmatch(r"[^\W\d](?:[\w.-](?!\d{3}))*", name) is not None
+    )

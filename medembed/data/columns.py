@@ -1,7 +1,8 @@
 """Which columns a source has: seen in its first rows, and completed by those that later rows bring.
 
-JSON rows may have columns that no row before has, and so may the next file. The first rows give a mapping before any
-work; the pass over the source then reports every name that the mapping does not know.
+JSON rows may have columns that no row before has, and so may the next file. The first rows give a
+mapping before any work; the pass over the source then reports every name that the mapping does not
+know.
 """
 
 import itertools
@@ -23,13 +24,16 @@ from medembed.data.rows import BadRow, Fields
 from medembed.errors import DataError
 
 _ROWS_PER_FILE = 100
-_MOST_UNKNOWN = 100  # columns of unknown names that a part notes: rows whose keys are data have one each
+# columns of unknown names that a part notes: rows whose keys are data have one each
+_MOST_UNKNOWN = 100
 _FILES = 16  # whose first rows are looked at; each costs a request to an object store
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Names of columns in the order in which rows have them, and the wanted paths that no row has a value for."""
+    """Names of columns in the order in which rows have them, and the wanted paths that no row has a
+    value for.
+    """
 
     names: tuple[str, ...]
     absent: tuple[str, ...]
@@ -38,7 +42,8 @@ class Seen:
 def look(parts: Sequence[Part], source: SourceConfig, wanted: Sequence[str] = ()) -> Seen:
     """Return what the first rows of the first files have.
 
-    While there is no row yet, or a wanted path is in none of them, all rows are read up to one that has it.
+    While there is no row yet, or a wanted path is in none of them, all rows are read up to one that
+    has it.
     """
     names: dict[str, None] = {}
     absent = dict.fromkeys(wanted)
@@ -57,7 +62,9 @@ def look(parts: Sequence[Part], source: SourceConfig, wanted: Sequence[str] = ()
 
 
 class LateColumns:
-    """Columns of a part's rows that its mapping does not know: `lines` {column: the first line that has it}."""
+    """Columns of a part's rows that its mapping does not know: `lines` {column: the first line that
+    has it}.
+    """
 
     def __init__(self, mapping: Columns, part: Part, source: SourceConfig) -> None:
         self.mapping, self.part, self.source = mapping, part, source
@@ -65,7 +72,9 @@ class LateColumns:
         self._met = set(mapping.names)
 
     def check(self, row: Fields, line: int) -> None:
-        """Notes what is new in the row. Raises DataError, with the place, if it asks for rows to be read otherwise."""
+        """Notes what is new in the row. Raises DataError, with the place, if it asks for rows to be
+        read otherwise.
+        """
         if not self._met or self._met.issuperset(row):
             return
         for name in row:
@@ -79,21 +88,30 @@ class LateColumns:
                 self._met.add(name)
 
     def describe(self, row: Fields) -> str:
-        """Return a sentence for an error about columns that the mapping does not know; "" if it knows all."""
+        """Return a sentence for an error about columns that the mapping does not know; "" if it
+        knows all.
+        """
         names = [name for name in row if self._met and name not in self.mapping.names]
         if not names:
             return ""
-        return f" The row has columns that the first rows lack: {show_columns(names, is_header=False)}."
+        return (
+            " The row has columns that the first rows lack: "
+            f"{show_columns(names, is_header=False)}."
+        )
 
 
 def complete(
-    mappings: Mapping[str, Columns | None], late: Mapping[int, Mapping[str, int]], parts: Sequence[Part],
+    mappings: Mapping[str, Columns | None],
+    late: Mapping[int, Mapping[str, int]],
+    parts: Sequence[Part],
     source: SourceConfig,
-) -> tuple[dict[str, Columns | None], set[int]]:  # fmt: skip
-    """Return the mappings {URI: mapping} with what came `late`, and the parts whose rows they read otherwise.
+) -> tuple[dict[str, Columns | None], set[int]]:
+    """Return the mappings {URI: mapping} with what came `late`, and the parts whose rows they read
+    otherwise.
 
-    `late` {part: {column: line of the first row that has it}} are columns that the part's mapping does not know. Files
-    that are read alike stay so. Raises DataError, with the place, if a column asks for rows to be read otherwise.
+    `late` {part: {column: line of the first row that has it}} are columns that the part's mapping
+    does not know. Files that are read alike stay so. Raises DataError, with the place, if a column
+    asks for rows to be read otherwise.
     """
     completed = dict(mappings)
     for mapping in dict.fromkeys(one for one in mappings.values() if one is not None):
@@ -104,7 +122,9 @@ def complete(
             if part.uri in alike:
                 wider = _widen(wider, late[number], part, source)
         completed |= dict.fromkeys(alike, wider)
-    again = {number for number, columns in late.items() if _reads(completed[parts[number].uri], columns)}
+    again = {
+        number for number, columns in late.items() if _reads(completed[parts[number].uri], columns)
+    }
     return completed, again
 
 
@@ -112,14 +132,18 @@ def _reads(mapping: Columns | None, columns: Mapping[str, int]) -> bool:
     return mapping is not None and not mapping.used.isdisjoint(columns)
 
 
-def _widen(mapping: Columns, columns: Mapping[str, int], part: Part, source: SourceConfig) -> Columns:
+def _widen(
+    mapping: Columns, columns: Mapping[str, int], part: Part, source: SourceConfig
+) -> Columns:
     for name, line in columns.items():
         if name in mapping.names:
             continue
         try:
             mapping = widen_mapping(mapping, [name], source)
         except DataError as fault:
-            raise DataError(f"{locate(part, line)}: no row before has the column {name!r}: {fault}") from None
+            raise DataError(
+                f"{locate(part, line)}: no row before has the column {name!r}: {fault}"
+            ) from None
     return mapping
 
 
@@ -143,11 +167,17 @@ def _first_rows(part: Part, source: SourceConfig) -> Iterator[Fields]:
 
 
 def _rows_with(paths: Mapping[str, None], part: Part, source: SourceConfig) -> Iterator[Fields]:
-    """The rows of a part that may have one of the paths; if its schema or its header says that none does, the first."""
+    """The rows of a part that may have one of the paths; if its schema or its header says that none
+    does, the first.
+    """
     if part.format == "parquet":
         names = set(_schema_names(part.uri))
-        return _rows(part, source) if any(path.split(".")[0] in names for path in paths) else iter(())
-    return itertools.islice(_rows(part, source), 1 if part.format in TABLES and source.header else None)
+        return (
+            _rows(part, source) if any(path.split(".")[0] in names for path in paths) else iter(())
+        )
+    return itertools.islice(
+        _rows(part, source), 1 if part.format in TABLES and source.header else None
+    )
 
 
 def _schema_names(uri: str) -> list[str]:

@@ -1,7 +1,8 @@
 """What is encoded: a data set's corpus, or files of one's own with ids and texts.
 
-Texts of one's own are cleaned and hashed as `prepare` does it, so that one text has one content hash wherever it comes
-from. Workers need them in Parquet: a copy lies in a scratch folder while they are at it, and goes with the run.
+Texts of one's own are cleaned and hashed as `prepare` does it, so that one text has one content
+hash wherever it comes from. Workers need them in Parquet: a copy lies in a scratch folder while
+they are at it, and goes with the run.
 """
 
 import hashlib
@@ -36,7 +37,8 @@ _FORMATS = ("jsonl", "csv", "tsv", "parquet")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Parquet files with document_id, text and content_hash, each with its number of rows, and what identifies them.
+    """Parquet files with document_id, text and content_hash, each with its number of rows, and what
+    identifies them.
 
     `counts` are documents and what was left out by which rule.
     """
@@ -48,11 +50,13 @@ class Corpus:
 
 @contextmanager
 def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus]:
-    """The corpus of a data set, or of files of one's own: JSON lines, CSV or Parquet with an id and a text in each row.
+    """The corpus of a data set, or of files of one's own: JSON lines, CSV or Parquet with an id and
+    a text in each row.
 
-    Of files of one's own `scratch` holds a copy until the block ends, however it ends; one that a killed run has left
-    goes with the next that succeeds. Raises DataError or StorageError for what cannot be read, rows without an id, or
-    an id with two texts; an id that comes twice with one text counts once.
+    Of files of one's own `scratch` holds a copy until the block ends, however it ends; one that a
+    killed run has left goes with the next that succeeds. Raises DataError or StorageError for what
+    cannot be read, rows without an id, or an id with two texts; an id that comes twice with one
+    text counts once.
     """
     if storage.exists(storage.join(uri, MANIFEST)):
         dataset = open_dataset(uri)
@@ -78,34 +82,50 @@ def _find(source: SourceConfig) -> Source:
         raise DataError(f"{error} Or give a data set made by `medembed prepare`.") from None
     if found.format not in _FORMATS:
         raise DataError(
-            f"{source.path}: looks like {found.format}; expected a data set made by `medembed prepare`, or JSON lines, "
-            "CSV or Parquet with id and text: name such files."
+            f"{source.path}: looks like {found.format}; expected a data set made by `medembed "
+            "prepare`, or JSON lines, CSV or Parquet with id and text: name such files."
         )
     return found
 
 
 def _copy(found: Source, source: SourceConfig, chosen: Chosen, texts: str) -> Corpus:
     items = [{"number": number, "part": asdict(part)} for number, part in enumerate(found.parts)]
-    written = run_parts(items, CopyTexts, {"source": source, "chosen": chosen, "texts": texts}, "read")
+    written = run_parts(
+        items, CopyTexts, {"source": source, "chosen": chosen, "texts": texts}, "read"
+    )
     nameless = sum(int(row["nameless"]) for row in written)
     if nameless:
         place = next(row["first_nameless"] for row in written if row["nameless"])
         raise DataError(
-            f"{place}: no {' or '.join(chosen.columns.id)}; {nameless} rows of {source.path} lack the id, which names "
-            "a document from one run to the next: give each its own, or name another column with columns.id=..."
+            f"{place}: no {' or '.join(chosen.columns.id)}; {nameless} rows of {source.path} lack "
+            "the id, which names a document from one run to the next: give each its own, or name "
+            "another column with columns.id=..."
         )
-    files = [(storage.join(texts, file["name"]), int(file["rows"])) for row in written for file in row["files"]]
+    files = [
+        (storage.join(texts, file["name"]), int(file["rows"]))
+        for row in written
+        for file in row["files"]
+    ]
     owners = [found.parts[int(row["number"])] for row in written for _ in row["files"]]
     left_out = Counter({"empty text": sum(int(row["empty"]) for row in written)})
     if not files:
-        raise DataError(f"{source.path}: {format_counts(+left_out) or 'empty'}; expected rows with an id and a text.")
+        raise DataError(
+            f"{source.path}: {format_counts(+left_out) or 'empty'}; expected rows with an id "
+            "and a text."
+        )
     with open_database() as database:
-        database.execute("CREATE TABLE keys (file BIGINT, row BIGINT, id VARCHAR, hash VARCHAR, line BIGINT)")
+        database.execute(
+            "CREATE TABLE keys (file BIGINT, row BIGINT, id VARCHAR, hash VARCHAR, line BIGINT)"
+        )
         for number, (uri, rows) in enumerate(files):
             places = [pa.array(np.full(rows, number)), pa.array(np.arange(rows))]
             keys = storage.read_parquet(uri, KEYS)
             names = ["file", "row", *KEYS]
-            insert(database, "keys", pa.Table.from_arrays([*places, *(keys[name] for name in KEYS)], names=names))
+            insert(
+                database,
+                "keys",
+                pa.Table.from_arrays([*places, *(keys[name] for name in KEYS)], names=names),
+            )
         _check_ids(database, owners)
         repeated = _find_repeated(database)
         identity, documents = _identify(database)
@@ -122,27 +142,34 @@ def _check_ids(database: Database, owners: list[Part]) -> None:
     if not count:
         return
     places = database.execute(
-        "SELECT min((file, row, line)) FROM keys WHERE id = ? GROUP BY hash ORDER BY 1 LIMIT 2", [name]
+        "SELECT min((file, row, line)) FROM keys WHERE id = ? GROUP BY hash ORDER BY 1 LIMIT 2",
+        [name],
     ).fetchall()
     first, second = (locate(owners[file], line) for ((file, _, line),) in places)
     raise DataError(
-        f"{second}: id {show_id(name)!r} names another text at {first}; {count} ids name several: give each document "
-        "an id of its own."
+        f"{second}: id {show_id(name)!r} names another text at {first}; {count} ids name several: "
+        "give each document an id of its own."
     )
 
 
 def _find_repeated(database: Database) -> dict[int, list[int]]:
     """{file: its rows with the id and text of a row before}."""
     found: dict[int, list[int]] = {}
-    query = "SELECT file, row, row_number() OVER (PARTITION BY id ORDER BY file, row) AS turn FROM keys"
-    for batch in read_batches(database, f"SELECT file, row FROM ({query}) WHERE turn > 1 ORDER BY file, row"):
+    query = (
+        "SELECT file, row, row_number() OVER (PARTITION BY id ORDER BY file, row) AS turn FROM keys"
+    )
+    for batch in read_batches(
+        database, f"SELECT file, row FROM ({query}) WHERE turn > 1 ORDER BY file, row"
+    ):
         for entry in batch.to_pylist():
             found.setdefault(entry["file"], []).append(entry["row"])
     return found
 
 
 def _identify(database: Database) -> tuple[str, int]:
-    """(fingerprint of ids and texts, whatever files they stand in, in whatever order; how many documents)."""
+    """(fingerprint of ids and texts, whatever files they stand in, in whatever order; how many
+    documents).
+    """
     digest, documents = hashlib.sha256(), 0
     for batch in read_batches(database, "SELECT DISTINCT id, hash FROM keys ORDER BY id"):
         documents += batch.num_rows

@@ -37,14 +37,20 @@ class Dataset:
 
     @property
     def hold_back(self) -> dict[str, str]:
-        """{"tag" or "language": which} of the queries that were held back from training when it was prepared."""
+        """{"tag" or "language": which} of the queries that were held back from training when it was
+        prepared.
+        """
         kinds = self.manifest.config.get("splits", {}).get("hold_back", {})
         return {kind: value for kind, value in kinds.items() if value is not None}
 
     def corpus_files(self) -> list[tuple[str, int]]:
         """(URI, number of rows) of the corpus files, in corpus order."""
         rows = self.manifest.rows
-        return [(storage.join(self.uri, name), rows[name]) for name in sorted(rows) if name.startswith("corpus/")]
+        return [
+            (storage.join(self.uri, name), rows[name])
+            for name in sorted(rows)
+            if name.startswith("corpus/")
+        ]
 
     def corpus(self) -> pa.Table:
         """All documents, columns `schema.CORPUS`."""
@@ -55,7 +61,9 @@ class Dataset:
         return self._read("corpus/", CORPUS, ["document_id", "content_hash"])
 
     def queries(self, split: str | None = None, tag: str | None = None) -> pa.Table:
-        """Queries of a split (all of them for None), columns `schema.QUERIES`; with a tag, only those that bear it."""
+        """Queries of a split (all of them for None), columns `schema.QUERIES`; with a tag, only
+        those that bear it.
+        """
         table = self._read("queries/", QUERIES)
         keep = [
             split in (None, row["split"]) and (tag is None or tag in row["tags"])
@@ -68,25 +76,37 @@ class Dataset:
         return self._judgments("qrels/", QRELS)
 
     def judgments(self, query_ids: pa.Array) -> pa.Table:
-        """The judgments of these queries, columns `schema.QRELS`, sorted; files are read one by one."""
+        """The judgments of these queries, columns `schema.QRELS`, sorted; files are read one by
+        one.
+        """
         parts = [
-            table.filter(pc.is_in(table["query_id"], value_set=query_ids)) for table in self._files("qrels/", QRELS)
+            table.filter(pc.is_in(table["query_id"], value_set=query_ids))
+            for table in self._files("qrels/", QRELS)
         ]
-        return pa.concat_tables(parts).sort_by([("query_id", "ascending"), ("document_id", "ascending")])
+        return pa.concat_tables(parts).sort_by(
+            [("query_id", "ascending"), ("document_id", "ascending")]
+        )
 
     def labels(self) -> pa.Table:
-        """Corpus rows that have a class: document_id, language, label, split; in corpus order, without texts."""
+        """Corpus rows that have a class: document_id, language, label, split; in corpus order,
+        without texts.
+        """
         columns = ["document_id", "language", "label", "split"]
         return pa.concat_tables(
-            part.filter(part["label"].is_valid()) for part in self._files("corpus/", CORPUS, columns)
+            part.filter(part["label"].is_valid())
+            for part in self._files("corpus/", CORPUS, columns)
         )
 
     def similarities(self) -> list[float]:
-        """The similarities, from 0 to 1, of all scored pairs, in the order of the qrels; [] if there are none."""
+        """The similarities, from 0 to 1, of all scored pairs, in the order of the qrels; [] if
+        there are none.
+        """
         return pc.drop_null(self._read("qrels/", QRELS)["similarity"]).to_pylist()
 
     def held_out(self) -> dict[str, dict[str, float]]:
-        """query_id -> {document_id: score} of the judgments that no split may use; {} if there are none."""
+        """query_id -> {document_id: score} of the judgments that no split may use; {} if there are
+        none.
+        """
         return self._judgments("held_out/", HELD_OUT)
 
     def _judgments(self, folder: str, schema: pa.Schema) -> dict[str, dict[str, float]]:
@@ -108,10 +128,14 @@ class Dataset:
         """The memory of splits, columns `schema.GROUPS`."""
         return self._read("groups/", GROUPS)
 
-    def _read(self, folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    def _read(
+        self, folder: str, schema: pa.Schema, columns: Sequence[str] | None = None
+    ) -> pa.Table:
         return pa.concat_tables(self._files(folder, schema, columns))
 
-    def _files(self, folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    def _files(
+        self, folder: str, schema: pa.Schema, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.Table]:
         """An empty table, so that there is one, then each file of the folder."""
         yield schema.empty_table().select(columns or schema.names)
         for name in self.manifest.files:
@@ -139,14 +163,18 @@ def tidy(dataset: Dataset) -> None:
         storage.delete_folder(storage.join(dataset.uri, STAGING))
 
 
-def require_queries(dataset: Dataset, wanted: Sequence[tuple[str | None, str | None]], use: str) -> None:
-    """Raises DataError if a split has no query, or none with a tag: `wanted` are (split, tag), `use` is what for."""
+def require_queries(
+    dataset: Dataset, wanted: Sequence[tuple[str | None, str | None]], use: str
+) -> None:
+    """Raises DataError if a split has no query, or none with a tag: `wanted` are (split, tag),
+    `use` is what for.
+    """
     for split, tag in wanted:
         if not dataset.queries(split, tag).num_rows:
             tagged = f" with tag {tag}" if tag else ""
             raise DataError(
-                f"{dataset.uri}: no {split} query{tagged}, but {use}; add some, enlarge splits.dev or splits.test, or "
-                "measure on another evaluation.split."
+                f"{dataset.uri}: no {split} query{tagged}, but {use}; add some, enlarge splits.dev "
+                "or splits.test, or measure on another evaluation.split."
             )
 
 
@@ -154,7 +182,8 @@ def describe(dataset: Dataset) -> list[str]:
     """Lines for people: what was kept, what was left out by which rule, what the texts are like."""
     about = dataset.manifest
     lines = [
-        f"data set {dataset.fingerprint}: read {about.rows_read:,} rows, kept {format_counts(about.counts)}"
+        f"data set {dataset.fingerprint}: read {about.rows_read:,} rows, kept "
+        f"{format_counts(about.counts)}"
         + (f" (queries: {format_counts(about.splits)})" if about.splits else ""),
         f"left out: {format_counts(about.dropped, ': ') or 'nothing'}",
     ]
@@ -162,9 +191,14 @@ def describe(dataset: Dataset) -> list[str]:
     for kind, texts in (("documents", about.documents), ("queries", about.queries)):
         if texts.languages:
             lengths = _format_lengths(texts)
-            lines.append(f"{kind}: {_format_languages(texts.languages)}; {about.length_unit} {lengths}{sampled}")
+            lines.append(
+                f"{kind}: {_format_languages(texts.languages)}; {about.length_unit} "
+                f"{lengths}{sampled}"
+            )
     if about.held_out:
-        lines.append(f"held out of all splits: {about.held_out:,} judgments, listed by id in held_out/")
+        lines.append(
+            f"held out of all splits: {about.held_out:,} judgments, listed by id in held_out/"
+        )
     lines += [f"malformed: {place}" for place in about.bad_rows[:_BAD_ROWS_SHOWN]]
     return lines
 

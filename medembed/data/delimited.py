@@ -16,7 +16,8 @@ from medembed.errors import DataError
 _EXCEL = re.compile(r'"?sep=(.)"?\s*')  # the first line by which Excel knows the delimiter
 _QRELS = ["query-id", "corpus-id", "score"]
 _TREC = ["query-id", "", "corpus-id", "score"]  # a column without a name is not read
-_CR = "\udc0d"  # for one within a line, which the csv module refuses outside quotes; no decoded text has it
+# for one within a line, which the csv module refuses outside quotes; no decoded text has it
+_CR = "\udc0d"
 _RAW = "source.quoting=none (encode: columns.quoting=none; search: quoting=none)"
 
 
@@ -29,7 +30,9 @@ class _Row(NamedTuple):
 
 
 def read_table(part: Part, source: SourceConfig) -> Rows:
-    """The rows of a CSV or TSV. Raises DataError, naming the line, for a table whose quotes do not fit."""
+    """The rows of a CSV or TSV. Raises DataError, naming the line, for a table whose quotes do not
+    fit.
+    """
     with TextFile(part) as file:
         before, first, lines = _skip_blank(file.text_lines())
         excel = _EXCEL.fullmatch(first)
@@ -86,7 +89,9 @@ def _split_quoted(lines: Iterable[str], delimiter: str, before: int, uri: str) -
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise DataError(f"{uri}:{number}: not valid CSV: {error}; {_mend_quotes(taken)}") from None
+            raise DataError(
+                f"{uri}:{number}: not valid CSV: {error}; {_mend_quotes(taken)}"
+            ) from None
         if cells is None:
             return
         if cells:
@@ -98,19 +103,24 @@ def _split_quoted(lines: Iterable[str], delimiter: str, before: int, uri: str) -
 def _mend_quotes(lines: Iterable[str]) -> str:
     if any('\\"' in line for line in lines):
         return "double the quotes in quoted cells instead of escaping them (R: qmethod='double')."
-    return f"check the quotes from this line on, or set {_RAW} if quotes are characters like any other."
+    return (
+        f"check the quotes from this line on, or set {_RAW} if quotes are characters like "
+        "any other."
+    )
 
 
 def _refuse_merged(rows: Iterator[_Row], uri: str) -> Iterator[_Row]:
-    """The rows. Raises DataError where lines of a raw TSV may have become one row, between two stray quotes."""
+    """The rows. Raises DataError where lines of a raw TSV may have become one row, between two
+    stray quotes.
+    """
     width = 0
     for row in rows:
         width = width or row.lines[0].count("\t")
         if len(row.lines) > 1 and all(line.count("\t") == width for line in row.lines):
             raise DataError(
-                f"{uri}:{row.number}: a quote opens a cell that goes over {len(row.lines)} lines, each of which would "
-                f"be a row by itself; set {_RAW} if quotes are characters like any other, quoting=minimal if the "
-                "cell is one."
+                f"{uri}:{row.number}: a quote opens a cell that goes over {len(row.lines)} lines, "
+                f"each of which would be a row by itself; set {_RAW} if quotes are characters like "
+                "any other, quoting=minimal if the cell is one."
             )
         yield row
 
@@ -133,7 +143,9 @@ def _name_cells(rows: Iterator[_Row], part: Part, source: SourceConfig, file: Te
 
 
 def _names_without_header(first: list[str], part: Part, source: SourceConfig) -> list[str]:
-    """The names of columns where the first row holds none; [] where it does. Qrels have fixed ones, by their count."""
+    """The names of columns where the first row holds none; [] where it does. Qrels have fixed ones,
+    by their count.
+    """
     if part.kind == "rows":
         return [] if source.header else by_number(len(first))
     is_data = "query-id" not in first and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", first[-1])
@@ -142,7 +154,9 @@ def _names_without_header(first: list[str], part: Part, source: SourceConfig) ->
 
 def _are_qrels(first: list[str]) -> bool:
     """Whether a table begins with BEIR's header of judgments, or with a row as TREC writes them."""
-    return first[:2] == _QRELS[:2] or (len(first) == 4 and first[1] in ("0", "Q0") and first[3].strip().isdecimal())
+    return first[:2] == _QRELS[:2] or (
+        len(first) == 4 and first[1] in ("0", "Q0") and first[3].strip().isdecimal()
+    )
 
 
 def _header(names: list[str], place: str, file: TextFile) -> list[str]:
@@ -152,13 +166,15 @@ def _header(names: list[str], place: str, file: TextFile) -> list[str]:
     named = [name for name in names if name]
     if len(set(named)) < len(named):
         raise DataError(
-            f"{place}: the header has a name twice; give each of its {len(names)} columns its own, or say that there "
-            "is none (header=false)."
+            f"{place}: the header has a name twice; give each of its {len(names)} columns its own, "
+            "or say that there is none (header=false)."
         )
     return names
 
 
-def _to_fields(names: list[str], cells: list[str], position: int, file: TextFile) -> Fields | BadRow:
+def _to_fields(
+    names: list[str], cells: list[str], position: int, file: TextFile
+) -> Fields | BadRow:
     """A row by the names of its columns; `position` counts rows from 1."""
     if len(cells) != len(names):
         are_named = len(cells) == len(names) + 1 and cells[0] == str(position)
@@ -170,7 +186,9 @@ def _to_fields(names: list[str], cells: list[str], position: int, file: TextFile
 
 
 def _bytes_not_utf8(cells: list[str]) -> bytes | None:
-    """The bytes of cells of which some are not UTF-8 and were marked by `TextFile.text_lines`; None if all are."""
+    """The bytes of cells of which some are not UTF-8 and were marked by `TextFile.text_lines`; None
+    if all are.
+    """
     joined = " ".join(cells)
     try:
         joined.encode()

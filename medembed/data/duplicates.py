@@ -22,8 +22,9 @@ ABSENT = -1
 class Texts:
     """Distinct texts of one kind.
 
-    `ids` [T] (strings) are the ids that stay; `row` [T] the staged row of each; `of_row` [R] the text of every
-    staged row. `met` [M] are all ids, those merged into another included, and `of_met` [M] their texts.
+    `ids` [T] (strings) are the ids that stay; `row` [T] the staged row of each; `of_row` [R] the
+    text of every staged row. `met` [M] are all ids, those merged into another included, and
+    `of_met` [M] their texts.
     """
 
     ids: pa.Array
@@ -35,17 +36,21 @@ class Texts:
     def find(self, ids: pa.ChunkedArray) -> Ints:
         """The texts of ids, ABSENT for one that was never met."""
         position = positions(ids, self.met)
-        return np.where(position == ABSENT, ABSENT, self.of_met[position] if len(self.of_met) else ABSENT)
+        return np.where(
+            position == ABSENT, ABSENT, self.of_met[position] if len(self.of_met) else ABSENT
+        )
 
 
 def distinct_texts(
     rows: pa.Table, kind: str, known: pa.Array, second_choice: Flags, place: Place | None
 ) -> tuple[Texts, Counter[str]]:
-    """The distinct texts of staged rows (columns id, content, spelling), and what was merged, counted by rule.
+    """The distinct texts of staged rows (columns id, content, spelling), and what was merged,
+    counted by rule.
 
-    Rows with one id are one text; ids whose texts differ in spelling alone become one: of those not marked in
-    `second_choice` [R] and `known` from before, the smallest id. Raises DataError if one id stands for two texts;
-    without `place` such rows are counted instead, and the first text stays.
+    Rows with one id are one text; ids whose texts differ in spelling alone become one: of those not
+    marked in `second_choice` [R] and `known` from before, the smallest id. Raises DataError if one
+    id stands for two texts; without `place` such rows are counted instead, and the first text
+    stays.
     """
     id_of_row, ids = encode(rows["id"])
     first = np.unique(id_of_row, return_index=True)[1]
@@ -54,9 +59,9 @@ def distinct_texts(
     if len(clash) and place is not None:
         row = int(clash[0])
         raise DataError(
-            f"{place(row)}: {kind} id {show_id(ids[id_of_row[row]].as_py())!r} stands for another text in "
-            f"{place(int(first[id_of_row[row]]))} ({len(clash):,} such rows in all); give each text an id of its own, "
-            "or keep the first with source.skip_bad_rows=true."
+            f"{place(row)}: {kind} id {show_id(ids[id_of_row[row]].as_py())!r} stands for another "
+            f"text in {place(int(first[id_of_row[row]]))} ({len(clash):,} such rows in all); give "
+            "each text an id of its own, or keep the first with source.skip_bad_rows=true."
         )
     spellings, _ = encode(rows["spelling"].take(pa.array(first)))
     order = np.lexsort((ranks(ids), positions(ids, known) == ABSENT, second_choice[first]))
@@ -93,4 +98,6 @@ def ranks(values: pa.Array) -> Ints:
 
 def positions(values: pa.Array | pa.ChunkedArray, among: pa.Array) -> Ints:
     """Position of each value in an array of distinct ones, ABSENT where it is not there."""
-    return np.asarray(pc.fill_null(pc.index_in(values, value_set=among), ABSENT).to_numpy(), dtype=np.int64)
+    return np.asarray(
+        pc.fill_null(pc.index_in(values, value_set=among), ABSENT).to_numpy(), dtype=np.int64
+    )

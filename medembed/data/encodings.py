@@ -1,4 +1,6 @@
-"""What a file is by its bytes, and what to do about one that is not text in UTF-8. Never quotes it."""
+"""What a file is by its bytes, and what to do about one that is not text in UTF-8. Never quotes
+it.
+"""
 
 import re
 
@@ -11,24 +13,34 @@ _MARKS = {
 }
 _NO_TEXT = {
     rb"\x1f\x8b": "compressed by gzip; give it a name that ends in .gz.",
-    rb"BZh[1-9]1AY&SY|\xfd7zXZ\0|\x28\xb5\x2f\xfd": "compressed; unpack it, or compress it by gzip.",
-    rb"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV UTF-8.",
+    rb"BZh[1-9]1AY&SY|\xfd7zXZ\0|\x28\xb5\x2f\xfd": (
+        "compressed; unpack it, or compress it by gzip."
+    ),
+    rb"PK\x03\x04": (
+        "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV UTF-8."
+    ),
     rb"\xd0\xcf\x11\xe0": "an Excel or Word file; save it as CSV UTF-8.",
     rb"PAR1\x15": "Parquet; give it a name that ends in .parquet.",
-    rb"version https://git-lfs\.": "a Git LFS pointer instead of the file; fetch that with git lfs pull.",
+    rb"version https://git-lfs\.": (
+        "a Git LFS pointer instead of the file; fetch that with git lfs pull."
+    ),
     rb"(?i)\s*<(!doctype )?html": "a web page instead of the file; download that itself.",
 }
 _CONVERT = "convert the file: iconv -f {encoding} -t UTF-8."
-# Signs of Western European texts; of other encodings' bytes, read as WINDOWS-1252, most are none of them.
+# Signs of Western European texts; of other encodings' bytes, read as WINDOWS-1252, most are none of
+# them.
 _LETTERS = set("àâäáãåæçèéêëìíîïñòóôõöøùúûüýÿß")
 _WESTERN = _LETTERS | set("œº°µ±²³«»‹›’‘“”–—…€§·¼½¾×÷¿¡ª†‰™®©\xa0")
 _WESTERN_SHARE = 0.2  # of bytes beyond ASCII, at most
-# In GB18030, GBK and GB2312 the 3,755 commonest characters begin with the bytes B0 to D7. Korean ends at C8.
+# In GB18030, GBK and GB2312 the 3,755 commonest characters begin with the bytes B0 to D7. Korean
+# ends at C8.
 _CHINESE, _NOT_KOREAN = (0xB0, 0xD7), (0xC9, 0xD7)
 
 
 def explain_start(start: bytes) -> str | None:
-    """Say what is wrong with a file that starts like this, and what to do; None if it may be text in UTF-8."""
+    """Say what is wrong with a file that starts like this, and what to do; None if it may be text
+    in UTF-8.
+    """
     for mark, encoding in _MARKS.items():
         if start.startswith(mark):
             return f"{encoding}; expected UTF-8: {_CONVERT.format(encoding=encoding)}"
@@ -44,31 +56,45 @@ def explain_start(start: bytes) -> str | None:
 
 
 def explain_row(row: bytes, start: bytes, place: str = "") -> str:
-    """Say what to do about a row that is not UTF-8 in a file that starts like this; `place` is one within the row.
+    """Say what to do about a row that is not UTF-8 in a file that starts like this; `place` is one
+    within the row.
 
-    In a file whose other rows are UTF-8 the row alone is damaged, and to convert the file would damage the others.
+    In a file whose other rows are UTF-8 the row alone is damaged, and to convert the file would
+    damage the others.
     """
     evidence = row if _is_utf8(start) else start
     if _is_mostly_utf8(start) or _is_mostly_utf8(evidence):
         return f"not UTF-8{place}, as the file is otherwise; mend this row where it comes from."
     encoding = guess_encoding(evidence)
     if encoding is None:
-        return f"not UTF-8{place}; find out its encoding (file -i), then {_CONVERT.format(encoding='ENCODING')}"
+        return (
+            f"not UTF-8{place}; find out its encoding (file -i), then "
+            f"{_CONVERT.format(encoding='ENCODING')}"
+        )
     return f"not UTF-8{place}; looks like {encoding}: {_CONVERT.format(encoding=encoding)}"
 
 
 def guess_encoding(sample: bytes) -> str | None:
-    """Name the encoding of bytes that are not UTF-8, as iconv has it; None where it cannot be told."""
+    """Name the encoding of bytes that are not UTF-8, as iconv has it; None where it cannot be
+    told.
+    """
     text = sample.decode("cp1252", "replace")
     beyond = [character.lower() for character in text if not character.isascii()]
-    letters = sum(character in _LETTERS for character in beyond)  # most: in DOS and Macintosh texts none are
-    if len(beyond) <= _WESTERN_SHARE * len(text) and _WESTERN.issuperset(beyond) and letters > len(beyond) / 2:
+    # most: in DOS and Macintosh texts none are
+    letters = sum(character in _LETTERS for character in beyond)
+    if (
+        len(beyond) <= _WESTERN_SHARE * len(text)
+        and _WESTERN.issuperset(beyond)
+        and letters > len(beyond) / 2
+    ):
         return "WINDOWS-1252"
     return "GB18030" if _is_chinese(sample) else None
 
 
 def _is_chinese(sample: bytes) -> bool:
-    """Whether nearly all characters are common ones of GB18030, and enough of them are none of Korean or Japanese."""
+    """Whether nearly all characters are common ones of GB18030, and enough of them are none of
+    Korean or Japanese.
+    """
     try:
         text = sample.decode("gb18030")
     except UnicodeDecodeError as error:
@@ -82,7 +108,9 @@ def _is_chinese(sample: bytes) -> bool:
 
 
 def _wide_encoding(start: bytes) -> str | None:
-    """UTF-16LE or UTF-16BE of a text without a mark: its ASCII characters have a zero on one side alone."""
+    """UTF-16LE or UTF-16BE of a text without a mark: its ASCII characters have a zero on one side
+    alone.
+    """
     even, odd = start[0::2].count(0), start[1::2].count(0)
     if max(even, odd) <= len(start) / 5 or min(even, odd) > max(even, odd) / 4:
         return None
@@ -99,7 +127,9 @@ def _is_utf8(sample: bytes) -> bool:
 
 
 def _is_mostly_utf8(sample: bytes) -> bool:
-    """Whether characters of several bytes are more than what is none, as in UTF-8 with a damaged character."""
+    """Whether characters of several bytes are more than what is none, as in UTF-8 with a damaged
+    character.
+    """
     text = sample.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
     return sum(not character.isascii() for character in text) > 2 * damaged

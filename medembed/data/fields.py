@@ -1,4 +1,6 @@
-"""A value inside a source row: by name, by path through objects, by heading of a list of sections."""
+"""A value inside a source row: by name, by path through objects, by heading of a list of
+sections.
+"""
 
 import re
 from collections.abc import Sequence
@@ -42,7 +44,8 @@ def texts_at(fields: Fields, paths: Sequence[str], role: str, join: str) -> list
 
 
 def objects_at(fields: Fields, paths: Sequence[str]) -> list[Fields] | None:
-    """Return the objects of the one list that all paths lead into, as in "passages.text"; None if there is none.
+    """Return the objects of the one list that all paths lead into, as in "passages.text"; None if
+    there is none.
 
     Raises ValueError if the list holds anything else beside them.
     """
@@ -59,12 +62,17 @@ def objects_at(fields: Fields, paths: Sequence[str]) -> list[Fields] | None:
     if objects and not any(names & item.keys() for item in objects):
         return None
     if len(objects) < len(items):
-        raise ValueError(f"{path!r} is a list of {len(items)} items, {len(objects)} of them objects; expected all.")
+        raise ValueError(
+            f"{path!r} is a list of {len(items)} items, {len(objects)} of them objects; "
+            "expected all."
+        )
     return objects
 
 
 def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
-    """An id or another short value as a string; None where there is none. Raises ValueError for objects."""
+    """An id or another short value as a string; None where there is none. Raises ValueError for
+    objects.
+    """
     value = next((found for path in paths if (found := value_at(fields, path)) is not None), None)
     if value is None or value == "":
         return None
@@ -76,7 +84,9 @@ def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
 
 
 def language_at(fields: Fields, paths: Sequence[str]) -> str | None:
-    """A language's code. Raises ValueError for anything else: languages stand in logs, metrics and reports."""
+    """A language's code. Raises ValueError for anything else: languages stand in logs, metrics and
+    reports.
+    """
     value = key_at(fields, paths)
     if value is not None and not _LANGUAGE.fullmatch(value):
         raise ValueError(f"{paths[0]!r} holds no language code such as en, fr or pt-BR.")
@@ -84,28 +94,39 @@ def language_at(fields: Fields, paths: Sequence[str]) -> str | None:
 
 
 def tags_at(fields: Fields, paths: Sequence[str]) -> tuple[str, ...]:
-    """Tags of several fields, lists flattened. Raises ValueError for a text: tags stand in metrics and reports."""
+    """Tags of several fields, lists flattened. Raises ValueError for a text: tags stand in metrics
+    and reports.
+    """
     values = [value_at(fields, path) for path in paths]
     flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    tags = tuple(valid_text(str(item), paths[0]) for item in flat if isinstance(item, str | int) and str(item).strip())
+    tags = tuple(
+        valid_text(str(item), paths[0])
+        for item in flat
+        if isinstance(item, str | int) and str(item).strip()
+    )
     longest = max(tags, key=len, default="")
     if len(longest) > _LONGEST_TAG:
         raise ValueError(
-            f"a tag in {' or '.join(map(repr, paths))} has {len(longest)} characters, at most {_LONGEST_TAG} fit: it "
-            "names a kind of query in metrics and reports, so tag by a column of kinds, not of texts."
+            f"a tag in {' or '.join(map(repr, paths))} has {len(longest)} characters, at most "
+            f"{_LONGEST_TAG} fit: it names a kind of query in metrics and reports, so tag by a "
+            "column of kinds, not of texts."
         )
     return tags
 
 
 def sections_of(text: str) -> list[tuple[str, str]]:
-    """(heading, text) of a Markdown text; what stands before the first heading has the heading ""."""
+    """(heading, text) of a Markdown text; what stands before the first heading has the heading
+    "".
+    """
     parts = re.split(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", text, flags=re.MULTILINE)
     headings, bodies = ["", *parts[1::2]], parts[0::2]
     return [(heading, body) for heading, body in zip(headings, bodies, strict=True) if body.strip()]
 
 
 def _in_list(items: list[Any], step: str) -> Any:
-    """Of objects that have this field, its values; of sections, the text of the first one with this heading."""
+    """Of objects that have this field, its values; of sections, the text of the first one with this
+    heading.
+    """
     rows = [item for item in items if isinstance(item, dict)]
     values = [row[step] for row in rows if step in row]
     if values:
@@ -118,7 +139,9 @@ def _in_list(items: list[Any], step: str) -> Any:
 
 def _check(value: Any, path: str, role: str) -> str:
     if isinstance(value, dict):
-        raise ValueError(f"{path!r} is an object; name a field in it, e.g. source.columns.{role}={path}.text.")
+        raise ValueError(
+            f"{path!r} is an object; name a field in it, e.g. source.columns.{role}={path}.text."
+        )
     if not isinstance(value, str):
         raise ValueError(f"{path!r} is a {_type(value)}; expected text for the {role}.")
     return valid_text(value, path)
@@ -129,7 +152,9 @@ def valid_text(text: str, path: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{path!r} holds half of a surrogate pair; expected valid Unicode.") from None
+        raise ValueError(
+            f"{path!r} holds half of a surrogate pair; expected valid Unicode."
+        ) from None
     return text
 
 

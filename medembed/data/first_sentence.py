@@ -1,7 +1,8 @@
 """Texts that ask for themselves: the first sentence of each is a query, what follows its document.
 
-Where nobody has asked for a text, this is the only question that it brings along. It is an easy one, since both speak
-of the same in the same words; so it measures whether a model still matches plain texts, not whether it answers people.
+Where nobody has asked for a text, this is the only question that it brings along. It is an easy
+one, since both speak of the same in the same words; so it measures whether a model still matches
+plain texts, not whether it answers people.
 """
 
 import re
@@ -41,7 +42,9 @@ class Asking(NamedTuple):
 
 
 def cut_first_sentence(text: str) -> tuple[str, str] | None:
-    """(its first sentence, the rest) of a clean text; None if one of them is too short to ask or to answer."""
+    """(its first sentence, the rest) of a clean text; None if one of them is too short to ask or to
+    answer.
+    """
     for end in _END.finditer(text):
         first, rest = text[: end.start()], text[end.end() :]
         if len(first.split()) >= _FIRST_WORDS:
@@ -59,9 +62,11 @@ def make_first_sentences(
     queries: int = _QUERIES,
     documents: int = _DOCUMENTS,
 ) -> Dataset | None:
-    """A data set at `output` of the first texts that can be cut, or the one that is there; None of fewer than FEWEST.
+    """A data set at `output` of the first texts that can be cut, or the one that is there; None of
+    fewer than FEWEST.
 
-    `identity` says what the texts are; of the documents, the first `queries` are asked for, all in the test split.
+    `identity` says what the texts are; of the documents, the first `queries` are asked for, all in
+    the test split.
     """
     key = fingerprint(["first sentences", identity, queries, documents])
     output = place(output, key)
@@ -81,7 +86,9 @@ def make_first_sentences(
 
 
 def _choose(texts: Iterable[Text], count: int) -> Iterator[Asking]:
-    """The first `count` that can be cut; one whose sentence or rest was there before is left out."""
+    """The first `count` that can be cut; one whose sentence or rest was there before is left
+    out.
+    """
     seen: Counter[str] = Counter()
     for text in texts:
         cut = cut_first_sentence(clean_text(text.text))

@@ -25,7 +25,9 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Memory:
-    """What an earlier data set knew: its ids, and the split of every text and key by the hash of its words."""
+    """What an earlier data set knew: its ids, and the split of every text and key by the hash of
+    its words.
+    """
 
     document_ids: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
     query_ids: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
@@ -36,7 +38,8 @@ class Memory:
 class Placement:
     """Splits (positions in ALL_SPLITS, below 0 for none) of texts, and what is held out of all.
 
-    `group_ids` name each query's group by its smallest document id; `groups` is the memory for the next data set.
+    `group_ids` name each query's group by its smallest document id; `groups` is the memory for the
+    next data set.
     """
 
     query_split: Ints
@@ -51,7 +54,9 @@ class Placement:
 
 @dataclass(frozen=True)
 class _Nodes:
-    """The graph's nodes by what they stand for: node of each query text, document text, and keyed staged row."""
+    """The graph's nodes by what they stand for: node of each query text, document text, and keyed
+    staged row.
+    """
 
     names: pa.Array
     memory_names: pa.Array
@@ -62,9 +67,16 @@ class _Nodes:
 
 
 def place_texts(
-    staged: Staged, queries: Texts, documents: Texts, judged: Judged, config: SplitConfig, memory: Memory, kinds: Kinds
+    staged: Staged,
+    queries: Texts,
+    documents: Texts,
+    judged: Judged,
+    config: SplitConfig,
+    memory: Memory,
+    kinds: Kinds,
 ) -> Placement:
-    """Assigns splits to groups and holds out what would straddle them; weak queries are held out of test.
+    """Assigns splits to groups and holds out what would straddle them; weak queries are held out of
+    test.
 
     Queries that are held back stay where they would be in test, and are held out elsewhere.
 
@@ -72,18 +84,22 @@ def place_texts(
     """
     nodes = _name_nodes(staged, queries, documents)
     links = judged.links
-    pairs = np.stack([nodes.query[judged.query[links]], nodes.document[judged.document[links]]], axis=1)
+    pairs = np.stack(
+        [nodes.query[judged.query[links]], nodes.document[judged.document[links]]], axis=1
+    )
     edges = np.concatenate([pairs, nodes.keyed])
     own = _own_splits(staged, queries, config)
-    labelled = _codes(staged.documents["split"]) if config.own else np.full(len(documents.of_row), UNKNOWN)
+    labelled = (
+        _codes(staged.documents["split"]) if config.own else np.full(len(documents.of_row), UNKNOWN)
+    )
     low, high = _touched(own, labelled, judged, documents, nodes)
     leaked = _check_leaks(low, high, own, judged, queries, nodes, config)
     known = _remembered(memory, nodes)
     moved = (known >= 0) & (high >= 0) & (known != high)
     if moved.any():
         raise DataError(
-            f"splits: {int(moved.sum()):,} texts stand in another split than in splits.previous; keep them there, or "
-            "set splits.own=false."
+            f"splits: {int(moved.sum()):,} texts stand in another split than in splits.previous; "
+            "keep them there, or set splits.own=false."
         )
     assigned = assign_splits(Graph(nodes.names, edges, np.where(high >= 0, high, known)), config)
     return _hold_out(assigned, nodes, queries, documents, judged, edges, leaked, kinds)
@@ -95,13 +111,20 @@ def _name_nodes(staged: Staged, queries: Texts, documents: Texts) -> _Nodes:
         staged.documents["words"].take(pa.array(documents.row)),
         staged.queries["words"].take(pa.array(queries.row)),
     ]
-    node, distinct = encode(pa.chunked_array([chunk for column in words for chunk in column.chunks], pa.string()))
+    node, distinct = encode(
+        pa.chunked_array([chunk for column in words for chunk in column.chunks], pa.string())
+    )
     document, query = node[: len(documents.row)], node[len(documents.row) :]
     keys: dict[str, int] = {}
     keyed, query_keys = [], []
-    for rows, texts, node_of in ((staged.documents, documents, document), (staged.queries, queries, query)):
+    for rows, texts, node_of in (
+        (staged.documents, documents, document),
+        (staged.queries, queries, query),
+    ):
         has_key = np.flatnonzero(pc.is_valid(rows["group"]).to_numpy())
-        for position, key in zip(has_key.tolist(), rows["group"].take(pa.array(has_key)).to_pylist(), strict=True):
+        for position, key in zip(
+            has_key.tolist(), rows["group"].take(pa.array(has_key)).to_pylist(), strict=True
+        ):
             number = len(distinct) + keys.setdefault(content_hash(key), len(keys))
             text = int(texts.of_row[position])
             keyed.append((int(node_of[text]), number))
@@ -112,7 +135,8 @@ def _name_nodes(staged: Staged, queries: Texts, documents: Texts) -> _Nodes:
     kinds = pa.array(np.where(is_document, DOCUMENT, QUERY))
     named = pa.array(list(keys), pa.string())
     names = pa.concat_arrays([_prefixed(kinds, distinct), _prefixed(KEY, named)])
-    # A text that is a document today may be a query tomorrow: the memory knows it by its words alone.
+    # A text that is a document today may be a query tomorrow: the memory knows it by its words
+    # alone.
     memory_names = pa.concat_arrays([_prefixed("text:", distinct), _prefixed("key:", named)])
     return _Nodes(names, memory_names, query, document, _pairs(keyed), _pairs(query_keys))
 
@@ -136,8 +160,12 @@ def _own_splits(staged: Staged, queries: Texts, config: SplitConfig) -> Ints:
     return np.stack([low, high], axis=1)
 
 
-def _touched(own: Ints, labelled: Ints, judged: Judged, documents: Texts, nodes: _Nodes) -> tuple[Ints, Ints]:
-    """[N] lowest and highest of the source's own splits at each node; (len(SPLITS), UNKNOWN) where there is none."""
+def _touched(
+    own: Ints, labelled: Ints, judged: Judged, documents: Texts, nodes: _Nodes
+) -> tuple[Ints, Ints]:
+    """[N] lowest and highest of the source's own splits at each node; (len(SPLITS), UNKNOWN) where
+    there is none.
+    """
     low, high = np.full(len(nodes.names), len(SPLITS)), np.full(len(nodes.names), UNKNOWN)
     links = judged.links
     everyone = np.arange(len(own))
@@ -156,9 +184,17 @@ def _touched(own: Ints, labelled: Ints, judged: Judged, documents: Texts, nodes:
 
 
 def _check_leaks(
-    low: Ints, high: Ints, own: Ints, judged: Judged, queries: Texts, nodes: _Nodes, config: SplitConfig
+    low: Ints,
+    high: Ints,
+    own: Ints,
+    judged: Judged,
+    queries: Texts,
+    nodes: _Nodes,
+    config: SplitConfig,
 ) -> Flags:
-    """[Q] queries to hold out because a text of theirs is in a later split too. Raises DataError unless so asked."""
+    """[Q] queries to hold out because a text of theirs is in a later split too. Raises DataError
+    unless so asked.
+    """
     leaks = (high >= 0) & (low < high)
     links = judged.links
     last = np.where(leaks, high, UNKNOWN)
@@ -168,21 +204,29 @@ def _check_leaks(
     touching = (reach >= 0) & (own[:, 1] >= 0)
     if leaks.any() and config.on_leak == "error":
         shown = [
-            f"{show_id(queries.ids[i].as_py())!r} ({'/'.join(SPLITS[code] for code in sorted(set(own[i].tolist())))})"
+            f"{show_id(queries.ids[i].as_py())!r} "
+            f"({'/'.join(SPLITS[code] for code in sorted(set(own[i].tolist())))})"
             for i in np.flatnonzero(touching)[:_SHOWN].tolist()
         ]
         raise DataError(
-            f"the source's own splits leak: {int(leaks.sum()):,} texts stand in several, which {int(touching.sum()):,} "
-            f"queries share, first {', '.join(shown) or 'texts with classes'}; mend them, hold out the queries of the "
+            f"the source's own splits leak: {int(leaks.sum()):,} texts stand in several, which "
+            f"{int(touching.sum()):,} queries share, first "
+            f"{', '.join(shown) or 'texts with classes'}; mend them, hold out the queries of the "
             "earlier splits with splits.on_leak=hold_out, or split anew with splits.own=false."
         )
     return np.asarray(touching & (own[:, 1] < reach))
 
 
 def _hold_out(
-    assigned: Ints, nodes: _Nodes, queries: Texts, documents: Texts, judged: Judged, edges: Ints, leaked: Flags,
+    assigned: Ints,
+    nodes: _Nodes,
+    queries: Texts,
+    documents: Texts,
+    judged: Judged,
+    edges: Ints,
+    leaked: Flags,
     kinds: Kinds,
-) -> Placement:  # fmt: skip
+) -> Placement:
     """Turns the splits of nodes into those of texts, and lists what straddles them."""
     query_split, document_split = assigned[nodes.query], assigned[nodes.document]
     foreign_key = np.zeros(len(queries.ids), dtype=bool)
@@ -216,13 +260,21 @@ def _hold_out(
     splits = pa.array(SPLITS).take(pa.array(assigned[is_split]))
     groups = pa.table([nodes.memory_names.filter(pa.array(is_split)), splits], schema=GROUPS)
     return Placement(
-        query_split, document_split, query_held, judgment_held, reasons,
-        _name_groups(components(len(assigned), inside), nodes, documents, queries), groups, held,
-    )  # fmt: skip
+        query_split,
+        document_split,
+        query_held,
+        judgment_held,
+        reasons,
+        _name_groups(components(len(assigned), inside), nodes, documents, queries),
+        groups,
+        held,
+    )
 
 
 def _name_groups(groups: Ints, nodes: _Nodes, documents: Texts, queries: Texts) -> pa.Array:
-    """[Q] the smallest document id in each query's group; null for a query that no document is left for."""
+    """[Q] the smallest document id in each query's group; null for a query that no document is left
+    for.
+    """
     rank = ranks(documents.ids)
     smallest = np.full(len(nodes.names), len(rank), dtype=np.int64)
     np.minimum.at(smallest, groups[nodes.document], rank)

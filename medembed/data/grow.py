@@ -1,4 +1,6 @@
-"""A data set and files that came since -> the next data set: its rows, with what is new and what was edited."""
+"""A data set and files that came since -> the next data set: its rows, with what is new and what
+was edited.
+"""
 
 import logging
 from collections import Counter
@@ -31,20 +33,26 @@ def grow(
     output: str,
     tokenizer: str | None = None,
 ) -> Dataset:
-    """The data set of `previous` and of files as (URI, content hash), oldest first, at `output`; found again.
+    """The data set of `previous` and of files as (URI, content hash), oldest first, at `output`;
+    found again.
 
-    Rows of `previous` keep their ids and splits. Where a file gives an id of before another text, the newest file's
-    counts, as an edit: judgments of the id stay. Each file has columns of its own: questions may come in one, documents
-    in another. Its manifest names `previous`, and in `taken` the content hashes of all files that it and those before
-    it were made from. Raises what `prepare` raises, DataError for files that hold no rows, or other bytes by now.
+    Rows of `previous` keep their ids and splits. Where a file gives an id of before another text,
+    the newest file's counts, as an edit: judgments of the id stay. Each file has columns of its
+    own: questions may come in one, documents in another. Its manifest names `previous`, and in
+    `taken` the content hashes of all files that it and those before it were made from. Raises what
+    `prepare` raises, DataError for files that hold no rows, or other bytes by now.
     """
     parts = {uri: find_parts(source.model_copy(update={"path": uri})) for uri, _ in files}
     for uri, found in parts.items():
         if found.format not in _AS_ROWS:
-            raise DataError(f"{uri}: looks like {found.format}; expected rows: {', '.join(_AS_ROWS)}.")
+            raise DataError(
+                f"{uri}: looks like {found.format}; expected rows: {', '.join(_AS_ROWS)}."
+            )
     settings = [source.model_dump(exclude={"path"}), splits.model_dump(exclude={"previous"})]
     before = previous.fingerprint if previous else None
-    key = fingerprint([before, [name for _, name in files], settings, content_hash(tokenizer or "")])
+    key = fingerprint(
+        [before, [name for _, name in files], settings, content_hash(tokenizer or "")]
+    )
     output = place(output, key)
     made = find_made(output, key)
     if made is not None:
@@ -53,26 +61,47 @@ def grow(
     old = parts_of(previous) if previous else ()
     form = next(iter(parts.values())).format
     mappings = _choose_mappings(parts, source)
-    read_as = Counter(one.describe() if one else "by fixed columns, or without rows" for one in mappings.values())
+    read_as = Counter(
+        one.describe() if one else "by fixed columns, or without rows" for one in mappings.values()
+    )
     for described, count in read_as.items():
         logger.info("%d files: %s", count, described)
-    taken = {**(previous.manifest.taken if previous else {}), **{name: _last(uri) for uri, name in files}}
+    taken = {
+        **(previous.manifest.taken if previous else {}),
+        **{name: _last(uri) for uri, name in files},
+    }
     grown_from = previous.as_source if previous else None
     splits = splits.model_copy(update={"previous": previous.uri if previous else splits.previous})
     plan = Plan(
-        Source(form, (*old, *new), ""), mappings, source, splits, output, key, tokenizer, generations(old, new),
-        grown_from, taken, is_small=_is_small(previous, files), check=partial(_check_unchanged, files),
-    )  # fmt: skip
+        Source(form, (*old, *new), ""),
+        mappings,
+        source,
+        splits,
+        output,
+        key,
+        tokenizer,
+        generations(old, new),
+        grown_from,
+        taken,
+        is_small=_is_small(previous, files),
+        check=partial(_check_unchanged, files),
+    )
     return make(plan)
 
 
-def _choose_mappings(parts: Mapping[str, Source], source: SourceConfig) -> dict[str, Columns | None]:
-    """Of each file by itself; one that has no row needs none, as long as another has some. Raises DataError."""
+def _choose_mappings(
+    parts: Mapping[str, Source], source: SourceConfig
+) -> dict[str, Columns | None]:
+    """Of each file by itself; one that has no row needs none, as long as another has some. Raises
+    DataError.
+    """
     found: dict[str, Columns | None] = {}
     empty: list[NoRows] = []
     for uri, of_file in parts.items():
         try:
-            found[uri] = choose_mapping(of_file, source.model_copy(update={"path": uri}), is_whole=False)
+            found[uri] = choose_mapping(
+                of_file, source.model_copy(update={"path": uri}), is_whole=False
+            )
         except NoRows as fault:
             empty.append(fault)
     if not found:
@@ -84,13 +113,18 @@ def _check_unchanged(files: Sequence[tuple[str, str]]) -> None:
     """Raises DataError if a file is not what it was when it was chosen."""
     changed = [uri for uri, content in files if hash_file(uri) != content]
     if changed:
-        raise DataError(f"{changed[0]}: was written to while it was read; run again when it is complete.")
+        raise DataError(
+            f"{changed[0]}: was written to while it was read; run again when it is complete."
+        )
 
 
 def _is_small(previous: Dataset | None, files: Sequence[tuple[str, str]]) -> bool:
     """Whether workers would take longer to start than one process needs for all of it."""
     rows = sum(previous.manifest.counts.values()) if previous else 0
-    return rows <= _FEW_ROWS and sum(size for uri, _ in files for _, size, _ in storage.find_files(uri)) <= PART_BYTES
+    return (
+        rows <= _FEW_ROWS
+        and sum(size for uri, _ in files for _, size, _ in storage.find_files(uri)) <= PART_BYTES
+    )
 
 
 def _last(uri: str) -> str:

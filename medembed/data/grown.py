@@ -1,4 +1,6 @@
-"""Reading a data set again as the source of the next one, and telling which of two texts of an id is the newer one."""
+"""Reading a data set again as the source of the next one, and telling which of two texts of an id
+is the newer one.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,15 +22,20 @@ _DIGITS = 5
 
 def parts_of(dataset: Dataset) -> tuple[Part, ...]:
     """Its parts: the texts as they were cut when it was made, then all judgments."""
-    prefixed = [name.removeprefix(prefix) for name in dataset.manifest.files for prefix in _TEXTS
-                if name.startswith(prefix)]  # fmt: skip
+    prefixed = [
+        name.removeprefix(prefix)
+        for name in dataset.manifest.files
+        for prefix in _TEXTS
+        if name.startswith(prefix)
+    ]
     numbers = sorted({int(name[:_DIGITS]) for name in prefixed})
     texts = [Part(dataset.uri, DATASET, "rows", number, number + 1) for number in numbers]
     return (*texts, Part(dataset.uri, DATASET, "qrels"))
 
 
 def read_again(part: Part) -> Iterator[Record]:
-    """The texts of a part with their ids, chunks joined to whole documents; or the judgments, those held out too.
+    """The texts of a part with their ids, chunks joined to whole documents; or the judgments, those
+    held out too.
 
     A query's group, whatever key once made it, holds its queries together under its name.
     """
@@ -38,7 +45,9 @@ def read_again(part: Part) -> Iterator[Record]:
         return
     yield from (Record(documents=(one,)) for one in _documents(dataset, part.start))
     for row in _rows(dataset, f"queries/part-{part.start:0{_DIGITS}d}-"):
-        query = Query(row["text"], row["query_id"], row["language"], tuple(row["tags"]), group=row["group_id"])
+        query = Query(
+            row["text"], row["query_id"], row["language"], tuple(row["tags"]), group=row["group_id"]
+        )
         yield Record(queries=(query,))
 
 
@@ -65,7 +74,13 @@ def _documents(dataset: Dataset, number: int) -> Iterator[Document]:
 
 def _judgments(dataset: Dataset) -> Iterator[Record]:
     for row in _rows(dataset, "qrels/"):
-        yield Record(qrels=(Qrel(row["query_id"], row["document_id"], row["score"], similarity=row["similarity"]),))
+        yield Record(
+            qrels=(
+                Qrel(
+                    row["query_id"], row["document_id"], row["score"], similarity=row["similarity"]
+                ),
+            )
+        )
     asked = set(dataset.query_ids().to_pylist())
     for row in _rows(dataset, "held_out/"):
         if row["query_id"] in asked:
@@ -73,13 +88,16 @@ def _judgments(dataset: Dataset) -> Iterator[Record]:
 
 
 def find_standing(rows: pa.Table, generation: Ints) -> Flags:
-    """[R] whether a staged row (columns id, content) stands: not where a later generation gives its id another text.
+    """[R] whether a staged row (columns id, content) stands: not where a later generation gives its
+    id another text.
 
-    Rows of one generation that contradict each other all stand: that is an error, for others to find.
+    Rows of one generation that contradict each other all stand: that is an error, for others to
+    find.
     """
     number, _ = encode(rows["id"])
     content, _ = encode(rows["content"])
-    order = np.lexsort((-np.arange(len(number)), generation))  # the first row of the last generation comes last
+    # the first row of the last generation comes last
+    order = np.lexsort((-np.arange(len(number)), generation))
     newest = np.zeros(int(number.max(initial=-1)) + 1, dtype=np.int64)
     newest[number[order]] = order
     latest = newest[number]
@@ -87,7 +105,9 @@ def find_standing(rows: pa.Table, generation: Ints) -> Flags:
 
 
 def with_rows_left_out(lines: pa.Table, stands: Flags) -> pa.Table:
-    """Lines of the rows that stand [n], as lines of all rows [R]: those of the others say that they are not kept."""
+    """Lines of the rows that stand [n], as lines of all rows [R]: those of the others say that they
+    are not kept.
+    """
     place = np.cumsum(stands) - 1
     wide = lines.take(pa.array(np.maximum(place, 0), mask=~stands))
     kept = pa.array(np.asarray(wide["keep"].fill_null(False)))
@@ -95,6 +115,10 @@ def with_rows_left_out(lines: pa.Table, stands: Flags) -> pa.Table:
 
 
 def generations(old: Sequence[Part], new: Sequence[Part]) -> Ints:
-    """Of each part: 0 for what was there before, then one number for each file, in the order of the parts."""
-    files = {uri: number for number, uri in enumerate(dict.fromkeys(part.uri for part in new), start=1)}
+    """Of each part: 0 for what was there before, then one number for each file, in the order of the
+    parts.
+    """
+    files = {
+        uri: number for number, uri in enumerate(dict.fromkeys(part.uri for part in new), start=1)
+    }
     return np.array([0] * len(old) + [files[part.uri] for part in new], dtype=np.int64)

@@ -27,7 +27,8 @@ def is_saved_dataset(path: str) -> bool:
 
 
 def hub_parts(config: SourceConfig) -> tuple[list[tuple[int, int, str | None]], str]:
-    """((first row, end, split) of every part, fingerprint). Several splits are the user's own; one is none.
+    """((first row, end, split) of every part, fingerprint). Several splits are the user's own; one
+    is none.
 
     Raises DataError if there is no such data set, configuration or split.
     """
@@ -41,12 +42,20 @@ def hub_parts(config: SourceConfig) -> tuple[list[tuple[int, int, str | None]], 
     return parts, fingerprint({name: rows._fingerprint for name, rows in splits.items()})
 
 
-def read_hub(config: SourceConfig, start: int, end: int | None, split: str | None) -> Iterator[tuple[int, Fields]]:
-    """Rows [start, end) of a split, numbered from 1; class labels by name, except those that judge a pair."""
+def read_hub(
+    config: SourceConfig, start: int, end: int | None, split: str | None
+) -> Iterator[tuple[int, Fields]]:
+    """Rows [start, end) of a split, numbered from 1; class labels by name, except those that judge
+    a pair.
+    """
     splits = _load(config)
     rows = splits[split] if split else next(iter(splits.values()))
     judging = _judging(list(rows.features), config)
-    names = {name: kind for name, kind in rows.features.items() if hasattr(kind, "int2str") and name not in judging}
+    names = {
+        name: kind
+        for name, kind in rows.features.items()
+        if hasattr(kind, "int2str") and name not in judging
+    }
     plain = rows.with_format(None).select(range(start, len(rows) if end is None else end))
     for number, row in enumerate(plain, start=1):
         for name, kind in names.items():
@@ -75,15 +84,24 @@ def _load(config: SourceConfig) -> dict[str, Any]:
         else:
             name, revision = _name(config.path)
             loaded = datasets.load_dataset(name, config.subset, revision=revision)
-    except (OSError, ValueError, RuntimeError, LookupError, datasets.exceptions.DatasetsError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        datasets.exceptions.DatasetsError,
+    ) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{config.path}: cannot load it as a Hugging Face data set: {reason}") from None
+        raise DataError(
+            f"{config.path}: cannot load it as a Hugging Face data set: {reason}"
+        ) from None
     splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
     if config.hub_split is None:
         return splits
     if config.hub_split not in splits:
         raise DataError(
-            f"{config.path}: no split {config.hub_split!r}; expected source.hub_split to be one of {', '.join(splits)}."
+            f"{config.path}: no split {config.hub_split!r}; expected source.hub_split to be "
+            f"one of {', '.join(splits)}."
         )
     return {config.hub_split: splits[config.hub_split]}
 
@@ -94,5 +112,7 @@ def _name(path: str) -> tuple[str, str | None]:
         return str(folder), None
     name, _, revision = path.removeprefix("hf://").removeprefix("datasets/").partition("@")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
-        raise DataError(f"{path}: expected hf://organisation/name, or hf://organisation/name@revision.")
+        raise DataError(
+            f"{path}: expected hf://organisation/name, or hf://organisation/name@revision."
+        )
     return name, revision or None

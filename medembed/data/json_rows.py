@@ -11,11 +11,15 @@ from medembed.data.rows import BadRow, Fields, Rows
 
 _KNOWN = {name.lower() for names in NAMES.values() for name in names} | {"messages", "input"}
 _EXPECTED = "Expected one object a line:"
-_BY_COLUMNS = f"a table by columns. {_EXPECTED} pandas writes them by to_json(orient='records', lines=True)."
+_BY_COLUMNS = (
+    f"a table by columns. {_EXPECTED} pandas writes them by to_json(orient='records', lines=True)."
+)
 
 
 def read_json(part: Part, source: SourceConfig) -> Rows:
-    """The rows of JSON lines, or of an array of up to 64 MiB; of another document one fault that says what to do."""
+    """The rows of JSON lines, or of an array of up to 64 MiB; of another document one fault that
+    says what to do.
+    """
     with TextFile(part) as file:
         whole = _read_whole(file)
         fault = _explain_object(whole, source) if isinstance(whole, dict) else None
@@ -75,12 +79,18 @@ def _parse(line: bytes, file: TextFile) -> Fields | BadRow:
 def _as_row(value: Any) -> Fields | BadRow:
     if isinstance(value, dict):
         return value
-    advice = " Expected one object a line, as jq -c '.[]' writes them." if isinstance(value, list) else ""
+    advice = (
+        " Expected one object a line, as jq -c '.[]' writes them."
+        if isinstance(value, list)
+        else ""
+    )
     return BadRow(f"expected a JSON object, found {type(value).__name__}.{advice}")
 
 
 def _one_a_line(line: bytes) -> str:
-    """What to do about a JSON document over several lines, and about what only looks like JSON lines."""
+    """What to do about a JSON document over several lines, and about what only looks like JSON
+    lines.
+    """
     if line.lstrip().startswith(b"["):
         return " Expected one object a line, as jq -c '.[]' writes them."
     if line.strip() == b"{":
@@ -91,14 +101,19 @@ def _one_a_line(line: bytes) -> str:
 
 
 def _explain_object(document: Fields, source: SourceConfig) -> str | None:
-    """What to do about a file of one object that holds rows instead of being one; None if it is one."""
+    """What to do about a file of one object that holds rows instead of being one; None if it is
+    one.
+    """
     declared = {path.split(".")[0] for _, paths in source.columns for path in paths}
     if _are_columns(document) or ("columns" in document and isinstance(document.get("data"), list)):
         return _BY_COLUMNS
     if any(name in declared or name.lower() in _KNOWN for name in document):
         return None
     if document and all(isinstance(value, dict) for value in document.values()):
-        return f"one object of {len(document):,} objects. {_EXPECTED} jq -c 'to_entries[] | {{id: .key}} + .value'."
+        return (
+            f"one object of {len(document):,} objects. {_EXPECTED} jq -c 'to_entries[] | "
+            f"{{id: .key}} + .value'."
+        )
     if any(_is_list_of_rows(value) for value in document.values()):
         return f"one object that has its rows in a list. {_EXPECTED} jq -c '.[] | arrays[]'."
     return None
@@ -107,7 +122,8 @@ def _explain_object(document: Fields, source: SourceConfig) -> str | None:
 def _are_columns(document: Fields) -> bool:
     """Whether each value is {"0": ..., "1": ...}, as pandas writes a table."""
     return bool(document) and all(
-        isinstance(value, dict) and value and all(key.isdecimal() for key in value) for value in document.values()
+        isinstance(value, dict) and value and all(key.isdecimal() for key in value)
+        for value in document.values()
     )
 
 

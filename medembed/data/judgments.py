@@ -21,7 +21,9 @@ class Staged:
 
 @dataclass(frozen=True)
 class Judged:
-    """Distinct judgments between texts: query and document [J], score float64, similarity float64 (NaN: none)."""
+    """Distinct judgments between texts: query and document [J], score float64, similarity float64
+    (NaN: none).
+    """
 
     query: Ints
     document: Ints
@@ -30,12 +32,18 @@ class Judged:
 
     @property
     def links(self) -> npt.NDArray[np.bool_]:
-        """Judgments that tie their texts into one group: positives, and scored pairs whatever their score."""
+        """Judgments that tie their texts into one group: positives, and scored pairs whatever their
+        score.
+        """
         return np.asarray((self.score > 0) | ~np.isnan(self.similarity))
 
 
-def join_judgments(rows: pa.Table, queries: Texts, documents: Texts, dropped: Counter[str]) -> Judged:
-    """Judgments by text; of several between the same two, the highest score stays. Counts in `dropped` what goes."""
+def join_judgments(
+    rows: pa.Table, queries: Texts, documents: Texts, dropped: Counter[str]
+) -> Judged:
+    """Judgments by text; of several between the same two, the highest score stays. Counts in
+    `dropped` what goes.
+    """
     query, document = queries.find(rows["query_id"]), documents.find(rows["document_id"])
     found = (query != ABSENT) & (document != ABSENT)
     dropped["judgment of an absent row"] += int((~found).sum())

@@ -1,4 +1,6 @@
-"""Kinds of queries, by tag or language: which may not measure, and which are held back from training. Pure."""
+"""Kinds of queries, by tag or language: which may not measure, and which are held back from
+training. Pure.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,7 +21,9 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Kinds:
-    """Flags [Q]: `weak` queries have no place in the test split, and those of a kind in `back` none in training."""
+    """Flags [Q]: `weak` queries have no place in the test split, and those of a kind in `back` none
+    in training.
+    """
 
     weak: Flags
     back: Mapping[str, Flags]  # by the key of `splits.hold_back`
@@ -33,8 +37,8 @@ class Kinds:
 def find_kinds(rows: pa.Table, queries: Texts, config: HoldBackConfig) -> Kinds:
     """The kinds of the queries; `rows` are the staged ones, with tags and language.
 
-    Of several rows that ask the same, one with the tag is enough to hold it back, and all must be weak to make it weak.
-    Raises DataError if no query is of a kind that is to be held back.
+    Of several rows that ask the same, one with the tag is enough to hold it back, and all must be
+    weak to make it weak. Raises DataError if no query is of a kind that is to be held back.
     """
     weak = weak_queries(queries, has_tag(rows["tags"], WEAK))
     back: dict[str, Flags] = {}
@@ -53,7 +57,9 @@ def find_kinds(rows: pa.Table, queries: Texts, config: HoldBackConfig) -> Kinds:
 def has_tag(tags: pa.ChunkedArray, tag: str) -> Flags:
     """[R] whether each row's list of tags holds this one."""
     tagged = np.zeros(len(tags), dtype=bool)
-    tagged[pc.list_parent_indices(tags).filter(pc.equal(pc.list_flatten(tags), tag)).to_numpy()] = True
+    tagged[pc.list_parent_indices(tags).filter(pc.equal(pc.list_flatten(tags), tag)).to_numpy()] = (
+        True
+    )
     return tagged
 
 
@@ -64,10 +70,13 @@ def weak_queries(queries: Texts, weak: Flags) -> Flags:
     return ~real
 
 
-def check_held_back(kinds: Kinds, split: Ints, kept: Flags, measurable: Flags, config: HoldBackConfig) -> None:
+def check_held_back(
+    kinds: Kinds, split: Ints, kept: Flags, measurable: Flags, config: HoldBackConfig
+) -> None:
     """Raises DataError if what is held back leaves a split empty, or is too little to measure.
 
-    `split` [Q] are positions in ALL_SPLITS; `kept` [Q] queries stay, and `measurable` [Q] of them have a positive.
+    `split` [Q] are positions in ALL_SPLITS; `kept` [Q] queries stay, and `measurable` [Q] of them
+    have a positive.
     """
     named = ", ".join(f"splits.hold_back.{kind}={getattr(config, kind)}" for kind in kinds.back)
     for position, name in enumerate(SPLITS):
@@ -75,15 +84,16 @@ def check_held_back(kinds: Kinds, split: Ints, kept: Flags, measurable: Flags, c
         count = int((kinds.is_back & is_of).sum())
         if count and not (kept & (split == position)).any():
             raise DataError(
-                f"{named}: no query is left in the {name} split, as all {count:,} of it are of that kind; hold back "
-                "another."
+                f"{named}: no query is left in the {name} split, as all {count:,} of it are of "
+                "that kind; hold back another."
             )
     for kind, flags in kinds.back.items():
         count = int((flags & measurable & (split == ALL_SPLITS.index(HELD_BACK))).sum())
         if count < FEWEST_HELD_BACK:
             raise DataError(
-                f"splits.hold_back.{kind}={getattr(config, kind)}: {count} queries of that kind fall into the test "
-                f"split, expected {FEWEST_HELD_BACK} or more; raise splits.test, or hold back another."
+                f"splits.hold_back.{kind}={getattr(config, kind)}: {count} queries of that kind "
+                f"fall into the test split, expected {FEWEST_HELD_BACK} or more; raise "
+                "splits.test, or hold back another."
             )
 
 
@@ -93,5 +103,9 @@ def _explain_unknown(kind: str, rows: pa.Table, config: HoldBackConfig) -> str:
     counts = Counter(values.to_pylist()).most_common()
     shown = [f"{value} ({count:,})" for value, count in counts[:_SHOWN]]
     more = [f"{len(counts) - _SHOWN} more"] if len(counts) > _SHOWN else []
-    there = f"there are {', '.join([*shown, *more])}" if shown else "there is none; source.columns.tags names columns"
+    there = (
+        f"there are {', '.join([*shown, *more])}"
+        if shown
+        else "there is none; source.columns.tags names columns"
+    )
     return f"splits.hold_back.{kind}: no query has the {kind} {getattr(config, kind)!r}; {there}."

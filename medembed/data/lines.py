@@ -17,7 +17,9 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class TextFile:
-    """An open file, and the lines of a part of it. Raises DataError for a file that is no text in UTF-8."""
+    """An open file, and the lines of a part of it. Raises DataError for a file that is no text in
+    UTF-8.
+    """
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -54,11 +56,14 @@ class TextFile:
         return self._read_on(lambda: self._stream.read(size_bytes), 0)
 
     def lines(self) -> Iterator[tuple[int, bytes | BadRow]]:
-        """The lines that start in the part, numbered from 1, without line ends and byte order mark."""
+        """The lines that start in the part, numbered from 1, without line ends and byte order
+        mark.
+        """
         part, stream = self.part, self._stream
         stream.seek(max(part.start - 1, 0))
         if part.start:
-            self._skip_line()  # the rest of a line that starts in the part before, or its line end alone
+            # the rest of a line that starts in the part before, or its line end alone
+            self._skip_line()
         position = stream.tell() if part.end is not None else 0
         number = 0
         while part.end is None or position < part.end:
@@ -71,17 +76,23 @@ class TextFile:
                 position += self._skip_line()
                 yield number, BadRow(f"longer than {LONGEST_LINE >> 20} MiB.")
                 continue
-            yield number, (_without_mark(line) if number == 1 and not part.start else line).rstrip(b"\r\n")
+            yield (
+                number,
+                (_without_mark(line) if number == 1 and not part.start else line).rstrip(b"\r\n"),
+            )
 
     def text_lines(self) -> Iterator[str]:
-        """All lines with their ends, as the csv module wants them; bytes that are not UTF-8 are surrogates."""
+        """All lines with their ends, as the csv module wants them; bytes that are not UTF-8 are
+        surrogates.
+        """
         self._stream.seek(0)
         number = 0
         while line := self._next_line(number):
             number += 1
             if _is_cut(line):
                 raise DataError(
-                    f"{self.part.uri}:{number}: longer than {LONGEST_LINE >> 20} MiB; expected rows of text."
+                    f"{self.part.uri}:{number}: longer than {LONGEST_LINE >> 20} MiB; expected "
+                    "rows of text."
                 )
             yield (_without_mark(line) if number == 1 else line).decode("utf-8", "surrogateescape")
 
@@ -97,16 +108,21 @@ class TextFile:
         return skipped
 
     def _read_on(self, read: Callable[[], bytes], number: int) -> bytes:
-        """What `read` returns after line `number`. Raises DataError or StorageError that names the file."""
+        """What `read` returns after line `number`. Raises DataError or StorageError that names the
+        file.
+        """
         try:
             return read()
         except (EOFError, gzip.BadGzipFile, zlib.error):
             raise DataError(
-                f"{self.part.uri}: truncated or damaged gzip file after line {number}; fetch it again."
+                f"{self.part.uri}: truncated or damaged gzip file after line {number}; fetch "
+                "it again."
             ) from None
         except OSError as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise StorageError(f"{self.part.uri}: cannot read it after line {number}: {reason}") from None
+            raise StorageError(
+                f"{self.part.uri}: cannot read it after line {number}: {reason}"
+            ) from None
 
 
 def _without_mark(line: bytes) -> bytes:

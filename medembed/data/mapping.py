@@ -17,28 +17,50 @@ from medembed.data.column_names import (
 from medembed.data.config import ColumnsConfig, SourceConfig
 from medembed.errors import DataError
 
-# Lists of objects with docid, title and text, as Tevatron has them: which fields of each object are read.
+# Lists of objects with docid, title and text, as Tevatron has them: which fields of each object are
+# read.
 _NESTED: dict[tuple[str, ...], tuple[str, ...]] = {
     ("positive_passages",): ("positive_passages.title", "positive_passages.text"),
     ("negative_passages",): ("negative_passages.title", "negative_passages.text"),
 }
-_NESTED_IDS: dict[tuple[str, ...], tuple[str, ...]] = {("positive_passages",): ("positive_passages.docid",)}
+_NESTED_IDS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("positive_passages",): ("positive_passages.docid",)
+}
 # A misspelt one of these would go unseen, and a group that is not read is a leak between splits.
-_IN_EVERY_ROW = ("query", "document", "score", "label", "query_id", "document_id", "group", "split", "language")
+_IN_EVERY_ROW = (
+    "query",
+    "document",
+    "score",
+    "label",
+    "query_id",
+    "document_id",
+    "group",
+    "split",
+    "language",
+)
 _NEEDS: dict[str, tuple[str, ...]] = {
-    "pairs": ("query", "document"), "triplets": ("query", "document", "negative"),
-    "scores": ("query", "document", "score"), "classes": ("document", "label"), "documents": ("document",), "chat": (),
-}  # fmt: skip
+    "pairs": ("query", "document"),
+    "triplets": ("query", "document", "negative"),
+    "scores": ("query", "document", "score"),
+    "classes": ("document", "label"),
+    "documents": ("document",),
+    "chat": (),
+}
 _USES = {
-    "pairs": ("query_id", "group", "split", "language"), "triplets": ("query_id", "group", "split", "language"),
-    "scores": ("query_id", "group", "split", "language"), "classes": ("group", "split", "language"),
-    "documents": ("title", "synonyms", "group", "split", "language"), "chat": ("group", "split", "language"),
-}  # fmt: skip
+    "pairs": ("query_id", "group", "split", "language"),
+    "triplets": ("query_id", "group", "split", "language"),
+    "scores": ("query_id", "group", "split", "language"),
+    "classes": ("group", "split", "language"),
+    "documents": ("title", "synonyms", "group", "split", "language"),
+    "chat": ("group", "split", "language"),
+}
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """A source's shape, the fields of each role, and the names of all fields that rows were seen to have."""
+    """A source's shape, the fields of each role, and the names of all fields that rows were seen to
+    have.
+    """
 
     shape: str
     columns: ColumnsConfig
@@ -64,7 +86,8 @@ class Mapping:
 
 
 def find_mapping(names: Sequence[str], source: SourceConfig, *, is_header: bool = False) -> Mapping:
-    """Return the mapping for rows with these field names; `is_header`: they are the first row of a table.
+    """Return the mapping for rows with these field names; `is_header`: they are the first row of a
+    table.
 
     Raises DataError if they fit no shape, or not the declared one.
     """
@@ -77,8 +100,9 @@ def find_mapping(names: Sequence[str], source: SourceConfig, *, is_header: bool 
     missing = [role for role in _NEEDS[shape] if not fields[role]]
     if missing:
         raise DataError(
-            f"{source.path}: columns {show_columns(names, is_header=is_header)} lack the {' and '.join(missing)} of "
-            f"{shape}; name it, e.g. source.columns.{missing[0]}=your_column."
+            f"{source.path}: columns {show_columns(names, is_header=is_header)} lack the "
+            f"{' and '.join(missing)} of {shape}; name it, e.g. "
+            f"source.columns.{missing[0]}=your_column."
         )
     allowed = {*_NEEDS[shape], *_USES[shape], "document_id", "tags"}
     kept = {role: paths for role, paths in fields.items() if role in allowed}
@@ -88,16 +112,21 @@ def find_mapping(names: Sequence[str], source: SourceConfig, *, is_header: bool 
 def widen_mapping(mapping: Mapping, late: Sequence[str], source: SourceConfig) -> Mapping:
     """Return the mapping with columns that only later rows have.
 
-    Rows without these columns say the same by both. Raises DataError that gives no place if they would not: if another
-    shape fits now, or a role would be another column's.
+    Rows without these columns say the same by both. Raises DataError that gives no place if they
+    would not: if another shape fits now, or a role would be another column's.
     """
     wider = find_mapping([*mapping.names, *late], source)
-    same_shape = wider.shape == mapping.shape or (mapping.shape, wider.shape) == ("pairs", "triplets")
-    if same_shape and all(set(paths) <= set(getattr(wider.columns, role)) for role, paths in mapping.columns):
+    same_shape = wider.shape == mapping.shape or (mapping.shape, wider.shape) == (
+        "pairs",
+        "triplets",
+    )
+    if same_shape and all(
+        set(paths) <= set(getattr(wider.columns, role)) for role, paths in mapping.columns
+    ):
         return wider
     raise DataError(
-        f"with it rows would be {wider.describe()}; those before are {mapping.describe()}. Say which: name the "
-        "columns, e.g. source.columns.document=..., or set source.shape."
+        f"with it rows would be {wider.describe()}; those before are {mapping.describe()}. Say "
+        "which: name the columns, e.g. source.columns.document=..., or set source.shape."
     )
 
 
@@ -105,22 +134,33 @@ BEIR_ROLES = ("document", "language", "group", "tags")  # that can be declared
 
 
 def beir_mapping(kind: str, source: SourceConfig) -> Mapping:
-    """The fixed mapping of a BEIR file; of a document, title and text are joined unless the config says otherwise."""
+    """The fixed mapping of a BEIR file; of a document, title and text are joined unless the config
+    says otherwise.
+    """
     shared = {"language": source.columns.language, "group": source.columns.group}
     if kind == "corpus":
-        columns = ColumnsConfig(document=source.columns.document or ("title", "text"), document_id=("_id",))
+        columns = ColumnsConfig(
+            document=source.columns.document or ("title", "text"), document_id=("_id",)
+        )
         return Mapping("corpus", columns.model_copy(update=shared))
     if kind == "queries":
         columns = ColumnsConfig(query=("text",), query_id=("_id",), tags=source.columns.tags)
         return Mapping("queries", columns.model_copy(update=shared))
-    return Mapping("qrels", ColumnsConfig(query_id=("query-id",), document_id=("corpus-id",), score=("score",)))
+    return Mapping(
+        "qrels", ColumnsConfig(query_id=("query-id",), document_id=("corpus-id",), score=("score",))
+    )
 
 
 def _check_declared(
-    names: Sequence[str], declared: dict[str, tuple[str, ...]], source: SourceConfig, is_header: bool
+    names: Sequence[str],
+    declared: dict[str, tuple[str, ...]],
+    source: SourceConfig,
+    is_header: bool,
 ) -> None:
     for role, paths in declared.items():
-        if role in _IN_EVERY_ROW and not any(path in names or path.split(".")[0] in names for path in paths):
+        if role in _IN_EVERY_ROW and not any(
+            path in names or path.split(".")[0] in names for path in paths
+        ):
             absent = explain_absent(role, paths[0], names, SOURCE, is_header=is_header)
             raise DataError(f"{source.path}: {absent}")
 
@@ -128,16 +168,21 @@ def _check_declared(
 def _explain_no_shape(names: Sequence[str], source: SourceConfig, is_header: bool) -> str:
     if is_header and not are_known(names):
         asked = ask_for_header(names, SOURCE)
-        return f"{source.path}: {asked} If there is, name yours, e.g. source.columns.query=your_column."
+        return (
+            f"{source.path}: {asked} If there is, name yours, e.g. "
+            "source.columns.query=your_column."
+        )
     example = "your_column" if source.header else "1"
     return (
-        f"{source.path}: columns {show_columns(names, is_header=is_header)} fit no shape; expected query and document, "
-        "triplets, sentence pairs with a score, text and label, or title and text. Name yours, e.g. "
-        f"source.columns.query={example}."
+        f"{source.path}: columns {show_columns(names, is_header=is_header)} fit no shape; expected "
+        "query and document, triplets, sentence pairs with a score, text and label, or title and "
+        f"text. Name yours, e.g. source.columns.query={example}."
     )
 
 
-def _shape(names: Sequence[str], declared: dict[str, tuple[str, ...]], source: SourceConfig) -> str | None:
+def _shape(
+    names: Sequence[str], declared: dict[str, tuple[str, ...]], source: SourceConfig
+) -> str | None:
     if {"messages"} <= set(names) or {"input", "preferred_output"} <= set(names):
         return "chat"
     if source.format == "openai" and "prompt" not in names:
@@ -145,7 +190,9 @@ def _shape(names: Sequence[str], declared: dict[str, tuple[str, ...]], source: S
     return _shape_of_columns(names, declared, source) if source.shape == "auto" else source.shape
 
 
-def _shape_of_columns(names: Sequence[str], declared: dict[str, tuple[str, ...]], source: SourceConfig) -> str | None:
+def _shape_of_columns(
+    names: Sequence[str], declared: dict[str, tuple[str, ...]], source: SourceConfig
+) -> str | None:
     def has(role: str) -> bool:
         return role in declared or bool(_find_fields(role, names))
 
@@ -155,15 +202,23 @@ def _shape_of_columns(names: Sequence[str], declared: dict[str, tuple[str, ...]]
         if has("score"):
             return "scores"
         taken = {path for paths in declared.values() for path in paths}
-        label = next((name for name in names if name.lower() == "label" and name not in taken), None)
+        label = next(
+            (name for name in names if name.lower() == "label" and name not in taken), None
+        )
         if label is None:
             return "pairs"
-        # Two sentences with a label are a pair with a judgment (paraphrase or not): a score of 0 or 1.
-        if "query" not in declared and _first("query", names)[0].lower() in ("sentence1", "sentence_a", "text1"):
+        # Two sentences with a label are a pair with a judgment (paraphrase or not): a score of 0 or
+        # 1.
+        if "query" not in declared and _first("query", names)[0].lower() in (
+            "sentence1",
+            "sentence_a",
+            "text1",
+        ):
             return "scores"
         raise DataError(
-            f"{source.path}: {label!r} beside query and document may judge the pair or be its class; set "
-            f"source.columns.score={label} if it is a score, or source.shape=pairs if every row is a positive pair."
+            f"{source.path}: {label!r} beside query and document may judge the pair or be its "
+            f"class; set source.columns.score={label} if it is a score, or source.shape=pairs if "
+            "every row is a positive pair."
         )
     if has("text") or "document" in declared:
         return "classes" if has("label") else "documents"
@@ -184,7 +239,9 @@ def _choose_fields(
         fields["score"] = _first("label", names)
     if shape in ("pairs", "triplets", "scores"):
         fields["document"] = fields["document"] or _first("text", names)
-        fields.setdefault("document_id", _NESTED_IDS.get(fields["document"], _first("document_id", names)))
+        fields.setdefault(
+            "document_id", _NESTED_IDS.get(fields["document"], _first("document_id", names))
+        )
     return {role: _NESTED.get(paths, paths) for role, paths in fields.items()}
 
 
@@ -198,6 +255,11 @@ def _first(role: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _negatives(names: Sequence[str]) -> tuple[str, ...]:
-    """A column of negatives, and the numbered ones that sentence-transformers writes (negative_1, ...)."""
+    """A column of negatives, and the numbered ones that sentence-transformers writes (negative_1,
+    ...).
+    """
     numbered = [name for name in names if NUMBERED_NEGATIVE.fullmatch(name.lower())]
-    return (*_first("negative", names), *sorted(numbered, key=lambda name: int(re.findall(r"\d+", name)[0])))
+    return (
+        *_first("negative", names),
+        *sorted(numbered, key=lambda name: int(re.findall(r"\d+", name)[0])),
+    )

@@ -1,8 +1,9 @@
 """An ontology in OBO format -> rows: definitions are the documents, names and synonyms the queries.
 
 What gives the answer away stays out. A document is a term's definition alone, without its name, its
-synonyms or comments: with them, a synonym query would find its own words. And a query that stands word
-for word in the definition of its term is left out and counted, since matching strings would answer it.
+synonyms or comments: with them, a synonym query would find its own words. And a query that stands
+word for word in the definition of its term is left out and counted, since matching strings would
+answer it.
 
 Format: OBO 1.4 flat file, "Term" stanzas with the tags id, name, def, synonym, is_obsolete.
 """
@@ -21,7 +22,12 @@ from medembed.schema import WEAK
 from medembed.spelling import words_key
 
 LAY = "lay"
-_TAGS = {"layperson": LAY, "abbreviation": "abbreviation", "uk_spelling": "uk_spelling", "plural_form": "plural_form"}
+_TAGS = {
+    "layperson": LAY,
+    "abbreviation": "abbreviation",
+    "uk_spelling": "uk_spelling",
+    "plural_form": "plural_form",
+}
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _SYNONYM = re.compile(r'"((?:[^"\\]|\\.)*)"\s+(?:EXACT|BROAD|NARROW|RELATED)\s+(\S*)\s*\[')
 
@@ -29,11 +35,12 @@ Stanza = dict[str, list[str]]
 
 
 def read_ontology(uri: str, source: SourceConfig) -> Iterator[Record]:
-    """A record of every term that has a definition; obsolete terms and terms without one are counted as dropped.
+    """A record of every term that has a definition; obsolete terms and terms without one are
+    counted as dropped.
 
-    A query is tagged "name" or "synonym", and with its synonym type where the file gives one ("lay", ...).
-    All but lay synonyms are weak: they come from the ontology's structure, while lay ones were collected to
-    be what people ask.
+    A query is tagged "name" or "synonym", and with its synonym type where the file gives one
+    ("lay", ...). All but lay synonyms are weak: they come from the ontology's structure, while lay
+    ones were collected to be what people ask.
     """
     try:
         content = storage.read_bytes(uri)
@@ -41,7 +48,9 @@ def read_ontology(uri: str, source: SourceConfig) -> Iterator[Record]:
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise DataError(f"{uri}: truncated or damaged gzip file; fetch it again.") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{uri}: not UTF-8 at byte {error.start}; expected an OBO text file.") from None
+        raise DataError(
+            f"{uri}: not UTF-8 at byte {error.start}; expected an OBO text file."
+        ) from None
     found = False
     for term in _stanzas(text):
         found = True
@@ -80,7 +89,9 @@ def _to_record(term: Stanza, source: SourceConfig) -> Record:
             dropped.append("query contained in its definition")
         else:
             weak = () if LAY in tags else (WEAK,)
-            queries.append(Query(text, f"{term_id}#{len(seen)}", source.query_language, (*tags, *weak)))
+            queries.append(
+                Query(text, f"{term_id}#{len(seen)}", source.query_language, (*tags, *weak))
+            )
         seen.add(normalized)
     judgments = tuple(Judgment(number, 0) for number in range(len(queries)))
     document = Document(answer, term_id, source.document_language)
@@ -88,9 +99,15 @@ def _to_record(term: Stanza, source: SourceConfig) -> Record:
 
 
 def _labels(term: Stanza) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Lay synonyms first: where a label stands twice, the copy with the tag is the one that is kept."""
+    """Lay synonyms first: where a label stands twice, the copy with the tag is the one that is
+    kept.
+    """
     synonyms = [match for value in term.get("synonym", []) if (match := _SYNONYM.match(value))]
-    tagged = [(_unescape(match[1]), ("synonym", _TAGS[match[2]])) for match in synonyms if match[2] in _TAGS]
+    tagged = [
+        (_unescape(match[1]), ("synonym", _TAGS[match[2]]))
+        for match in synonyms
+        if match[2] in _TAGS
+    ]
     yield from sorted(tagged, key=lambda label: LAY not in label[1])
     yield from ((_unescape(name), ("name",)) for name in term.get("name", []))
     yield from ((_unescape(match[1]), ("synonym",)) for match in synonyms if match[2] not in _TAGS)

@@ -1,4 +1,6 @@
-"""Rows of one's own files, part by part: their ids, and their texts as `prepare` cleans and hashes them."""
+"""Rows of one's own files, part by part: their ids, and their texts as `prepare` cleans and hashes
+them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +13,14 @@ from pydantic import Field
 from medembed import storage
 from medembed.config import Config
 from medembed.data.cleaning import clean_text
-from medembed.data.column_names import NAMES, OWN_TEXTS, are_known, ask_for_header, explain_absent, show_columns
+from medembed.data.column_names import (
+    NAMES,
+    OWN_TEXTS,
+    are_known,
+    ask_for_header,
+    explain_absent,
+    show_columns,
+)
 from medembed.data.columns import Seen, look
 from medembed.data.config import Fields, Quoting, SourceConfig
 from medembed.data.fields import key_at, valid_text, value_at
@@ -25,7 +34,10 @@ from medembed.errors import DataError
 from medembed.schema import content_hash
 
 KEYS = ["document_id", "content_hash", "line"]
-_TEXTS = pa.schema([(name, pa.string()) for name in ("document_id", "text", "content_hash")] + [("line", pa.int64())])
+_TEXTS = pa.schema(
+    [(name, pa.string()) for name in ("document_id", "text", "content_hash")]
+    + [("line", pa.int64())]
+)
 _ACCEPTED = {"id": NAMES["own_id"], "text": NAMES["text"]}
 _BYTES_PER_FILE = 16 << 20
 
@@ -34,22 +46,27 @@ class TextColumns(Config):
     """Which columns of files of one's own mean what; empty: found by the names in use."""
 
     id: Fields = Field(
-        default=(), description=f"files of your own: column of the id; else {', '.join(NAMES['own_id'])}"
+        default=(),
+        description=f"files of your own: column of the id; else {', '.join(NAMES['own_id'])}",
     )
     text: Fields = Field(
         default=(),
-        description="files of your own: column of the text, or several to join, e.g. [title,body]; else text",
+        description="files of your own: column of the text, or several to join, e.g. "
+        "[title,body]; else text",
     )
     header: bool = Field(
         default=True,
-        description="CSV and TSV of your own: whether the first row names the columns; false: they are 1, 2, ...",
+        description="CSV and TSV of your own: whether the first row names the columns; false: "
+        "they are 1, 2, ...",
     )
     quoting: Quoting = "auto"
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The columns of id and text, which of the two were found by their names, and all names in the first rows."""
+    """The columns of id and text, which of the two were found by their names, and all names in the
+    first rows.
+    """
 
     columns: TextColumns
     by_name: tuple[str, ...]
@@ -57,9 +74,13 @@ class Chosen:
 
 
 def choose_columns(found: Source, source: SourceConfig, columns: TextColumns) -> Chosen:
-    """Return the columns as declared, or by the names in use. Raises DataError that lists what the first rows have."""
+    """Return the columns as declared, or by the names in use. Raises DataError that lists what the
+    first rows have.
+    """
     if not columns.header and found.format not in TABLES:
-        raise DataError(f"{source.path}: columns.header=false is for CSV and TSV; found {found.format}.")
+        raise DataError(
+            f"{source.path}: columns.header=false is for CSV and TSV; found {found.format}."
+        )
     seen = look(found.parts, source, [*columns.id, *columns.text])
     is_header = found.format in TABLES and columns.header
     chosen = TextColumns(
@@ -68,7 +89,9 @@ def choose_columns(found: Source, source: SourceConfig, columns: TextColumns) ->
         header=columns.header,
         quoting=columns.quoting,
     )
-    return Chosen(chosen, tuple(role for role in _ACCEPTED if not getattr(columns, role)), seen.names)
+    return Chosen(
+        chosen, tuple(role for role in _ACCEPTED if not getattr(columns, role)), seen.names
+    )
 
 
 def _choose(
@@ -100,9 +123,9 @@ def _by_name(role: str, names: Sequence[str]) -> tuple[str, ...]:
 class CopyTexts:
     """Turns {number, part} into {number, files: [{name, rows}], nameless, first_nameless, empty}.
 
-    The files hold document_id, the clean text, content_hash and the line in the part; rows without an id and empty
-    texts are counted. Raises DataError for a row that cannot be read, or that has columns which the first rows lack
-    and no text, or an id or text by a likelier name.
+    The files hold document_id, the clean text, content_hash and the line in the part; rows without
+    an id and empty texts are counted. Raises DataError for a row that cannot be read, or that has
+    columns which the first rows lack and no text, or an id or text by a likelier name.
     """
 
     def __init__(self, source: SourceConfig, chosen: Chosen, texts: str) -> None:
@@ -122,15 +145,27 @@ class CopyTexts:
             elif not text:
                 empty += 1
             else:
-                rows.append({"document_id": name, "text": text, "content_hash": content_hash(text), "line": line})
+                rows.append(
+                    {
+                        "document_id": name,
+                        "text": text,
+                        "content_hash": content_hash(text),
+                        "line": line,
+                    }
+                )
                 size += len(text)
             if len(rows) >= ROWS_PER_FILE or size > _BYTES_PER_FILE:
                 files.append(self._write(rows, item["number"], len(files)))
                 rows, size = [], 0
         if rows:
             files.append(self._write(rows, item["number"], len(files)))
-        return {"number": item["number"], "files": files, "nameless": nameless, "first_nameless": first_nameless,
-                "empty": empty}  # fmt: skip
+        return {
+            "number": item["number"],
+            "files": files,
+            "nameless": nameless,
+            "first_nameless": first_nameless,
+            "empty": empty,
+        }
 
     def _read(self, part: Part, line: int, fields: Row | BadRow) -> tuple[str | None, str]:
         """(id or None, clean text) of a row."""
@@ -147,25 +182,33 @@ class CopyTexts:
         return name, text
 
     def _check_late(self, fields: Row) -> None:
-        """Raises ValueError if columns that the first rows lack may be what the id or the text is in."""
+        """Raises ValueError if columns that the first rows lack may be what the id or the text is
+        in.
+        """
         late = [name for name in fields if name not in self.known]
         for role in self.chosen.by_name:
             paths = getattr(self.columns, role)
             is_absent = all(value_at(fields, path) is None for path in paths)
             if is_absent or _by_name(role, [*self.chosen.names, *late]) != paths:
                 raise ValueError(
-                    f"the row has columns that the first rows lack: {show_columns(late, is_header=False)}; in those "
-                    f"the {role} is {' + '.join(paths)}. Say which it is: columns.{role}=..., several if rows differ."
+                    "the row has columns that the first rows lack: "
+                    f"{show_columns(late, is_header=False)}; in those the {role} is "
+                    f"{' + '.join(paths)}. Say which it is: columns.{role}=..., several if rows "
+                    "differ."
                 )
 
     def _write(self, rows: list[dict[str, Any]], number: int, position: int) -> dict[str, Any]:
         name = f"{number:05d}-{position:05d}.parquet"
-        storage.write_parquet(storage.join(self.texts, name), pa.Table.from_pylist(rows, schema=_TEXTS))
+        storage.write_parquet(
+            storage.join(self.texts, name), pa.Table.from_pylist(rows, schema=_TEXTS)
+        )
         return {"name": name, "rows": len(rows)}
 
 
 class DropRows:
-    """Writes {number, file, target, drop}: the target has the file's rows without those at these places."""
+    """Writes {number, file, target, drop}: the target has the file's rows without those at these
+    places.
+    """
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         rows = storage.read_parquet(item["file"])
@@ -179,5 +222,8 @@ def _text_at(fields: Row, path: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise ValueError(f"{path!r} is a {type(value).__name__}; expected text: columns.text=... names another column.")
+        raise ValueError(
+            f"{path!r} is a {type(value).__name__}; expected text: columns.text=... names "
+            "another column."
+        )
     return valid_text(value, path)

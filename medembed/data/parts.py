@@ -1,4 +1,6 @@
-"""A source -> parts: the units that workers read, cut by the source alone and not by who reads them."""
+"""A source -> parts: the units that workers read, cut by the source alone and not by who reads
+them.
+"""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -17,21 +19,28 @@ from medembed.schema import SPLITS, fingerprint
 Kind = Literal["rows", "corpus", "queries", "qrels"]
 PART_BYTES = 16 << 20
 _ROWS_PER_PART = 20_000
-_HASHED_BYTES = 256 << 20  # sources up to this size are known by content, larger ones by name, size and time
+# sources up to this size are known by content, larger ones by name, size and time
+_HASHED_BYTES = 256 << 20
 _SUFFIXES = {
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
     ".obo": "ontology",
-}  # fmt: skip
+}
 _QRELS = ("tsv", "qrels", "qrel", "trec")  # suffixes of BEIR's and TREC's judgments
 ONLY_QRELS = (
-    "judgments by id, without texts; give the folder that holds them as qrels/test.tsv (TREC's form or BEIR's) beside "
-    "corpus.jsonl and queries.jsonl."
+    "judgments by id, without texts; give the folder that holds them as qrels/test.tsv (TREC's "
+    "form or BEIR's) beside corpus.jsonl and queries.jsonl."
 )
 
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a source: bytes [start, end) of lines, row groups or rows [start, end) of a table, or a whole file.
+    """A piece of a source: bytes [start, end) of lines, row groups or rows [start, end) of a table,
+    or a whole file.
 
     `split` is what the source itself says about all of its rows.
     """
@@ -54,19 +63,31 @@ class Source:
 
 
 def find_parts(config: SourceConfig) -> Source:
-    """The parts of a source. Raises StorageError if there is nothing, DataError for files of unknown format."""
+    """The parts of a source. Raises StorageError if there is nothing, DataError for files of
+    unknown format.
+    """
     is_hub = config.path.startswith("hf://") or config.format == "huggingface"
     if is_hub or (config.format == "auto" and is_saved_dataset(config.path)):
         rows, identity = hub_parts(config)
-        parts = tuple(Part(config.path, "huggingface", "rows", start, end, split) for start, end, split in rows)
+        parts = tuple(
+            Part(config.path, "huggingface", "rows", start, end, split)
+            for start, end, split in rows
+        )
         return Source("huggingface", parts, identity)
-    files = [file for file in storage.find_files(config.path) if not is_hidden(file[0], config.path)]
+    files = [
+        file for file in storage.find_files(config.path) if not is_hidden(file[0], config.path)
+    ]
     if not files:
         raise StorageError(f"{config.path}: no such file.")
-    if config.format == "beir" or (config.format == "auto" and _is_beir([uri for uri, _, _ in files])):
+    if config.format == "beir" or (
+        config.format == "auto" and _is_beir([uri for uri, _, _ in files])
+    ):
         parts = tuple(part for uri, size, _ in files for part in _beir_parts(uri, size))
         if {part.kind for part in parts} != {"corpus", "queries", "qrels"}:
-            raise DataError(f"{config.path}: expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/*.tsv.")
+            raise DataError(
+                f"{config.path}: expected a BEIR folder with corpus.jsonl, queries.jsonl and "
+                "qrels/*.tsv."
+            )
         return Source("beir", parts, _identity(files, config.path))
     form = _format(config, [uri for uri, _, _ in files])
     parts = tuple(part for uri, size, _ in files for part in _cut(Part(uri, form), size))
@@ -78,28 +99,37 @@ def _format(config: SourceConfig, uris: list[str]) -> str:
         return "jsonl" if config.format == "openai" else config.format
     formats = {uri: _SUFFIXES.get(_suffix(uri)) for uri in uris}
     unknown = [uri for uri, form in formats.items() if form is None]
-    if unknown and (_suffix(unknown[0]).removeprefix(".") in _QRELS or "qrel" in unknown[0].rpartition("/")[2].lower()):
+    if unknown and (
+        _suffix(unknown[0]).removeprefix(".") in _QRELS
+        or "qrel" in unknown[0].rpartition("/")[2].lower()
+    ):
         raise DataError(f"{unknown[0]}: {ONLY_QRELS}")
     if unknown:
         raise DataError(
-            f"{unknown[0]}: unknown file type; expected {', '.join(_SUFFIXES)} (or .gz of them): name the files, e.g. "
-            "folder/*.jsonl, or source.format."
+            f"{unknown[0]}: unknown file type; expected {', '.join(_SUFFIXES)} (or .gz of them): "
+            "name the files, e.g. folder/*.jsonl, or source.format."
         )
     if len(set(formats.values())) > 1:
         raise DataError(
-            f"{config.path}: files of several formats ({', '.join(sorted({str(f) for f in formats.values()}))}); "
-            "name those of one, e.g. folder/*.jsonl."
+            f"{config.path}: files of several formats "
+            f"({', '.join(sorted({str(f) for f in formats.values()}))}); name those of one, e.g. "
+            "folder/*.jsonl."
         )
     return str(formats[uris[0]])
 
 
 def _cut(whole: Part, size: int) -> list[Part]:
-    """Plain lines are cut by bytes, Parquet by row groups; what is compressed or quoted over lines is one piece."""
+    """Plain lines are cut by bytes, Parquet by row groups; what is compressed or quoted over lines
+    is one piece.
+    """
     if whole.format == "parquet":
         return [replace(whole, start=start, end=end) for start, end in row_groups(whole.uri)]
     if whole.format != "jsonl" or is_gzip(whole.uri) or size <= PART_BYTES or _is_array(whole.uri):
         return [whole]
-    return [replace(whole, start=start, end=min(start + PART_BYTES, size)) for start in range(0, size, PART_BYTES)]
+    return [
+        replace(whole, start=start, end=min(start + PART_BYTES, size))
+        for start in range(0, size, PART_BYTES)
+    ]
 
 
 def _is_array(uri: str) -> bool:
@@ -109,7 +139,9 @@ def _is_array(uri: str) -> bool:
 
 
 def row_groups(uri: str) -> list[tuple[int, int]]:
-    """[first, end) of consecutive row groups of a Parquet file, about _ROWS_PER_PART rows together."""
+    """[first, end) of consecutive row groups of a Parquet file, about _ROWS_PER_PART rows
+    together.
+    """
     try:
         with storage.open_input(uri) as stream:
             about = pq.ParquetFile(stream).metadata
@@ -140,7 +172,9 @@ def _beir_parts(uri: str, size: int) -> list[Part]:
     if stem in ("corpus.jsonl", "queries.jsonl"):
         return _cut(Part(uri, "jsonl", "corpus" if stem == "corpus.jsonl" else "queries"), size)
     split, _, suffix = stem.rpartition(".")
-    if folder.endswith("/qrels") and (suffix.lower() in _QRELS or (suffix == "txt" and split in SPLITS)):
+    if folder.endswith("/qrels") and (
+        suffix.lower() in _QRELS or (suffix == "txt" and split in SPLITS)
+    ):
         return [Part(uri, "tsv", "qrels", split=split)]
     return []
 
@@ -165,7 +199,9 @@ def _suffix(uri: str) -> str:
 
 
 def is_hidden(uri: str, path: str) -> bool:
-    """Whether what a folder holds is of the tools that wrote it (.DS_Store, _SUCCESS, .git/), as Spark and Arrow do."""
+    """Whether what a folder holds is of the tools that wrote it (.DS_Store, _SUCCESS, .git/), as
+    Spark and Arrow do.
+    """
     inside = uri.removeprefix(path.rstrip("/")) if uri.startswith(path) else ""
     return any(step.startswith((".", "_")) for step in inside.split("/"))
 

@@ -1,8 +1,9 @@
 """The two passes over a source's parts with Ray Data; texts are never all in one memory.
 
-First every part is read, cleaned and staged; then the driver, from keys alone, merges duplicates and assigns
-splits; then every part is written out. Parts are cut by the source, so the data set does not depend on how
-many workers there are. A source of one part needs no workers and is read here.
+First every part is read, cleaned and staged; then the driver, from keys alone, merges duplicates
+and assigns splits; then every part is written out. Parts are cut by the source, so the data set
+does not depend on how many workers there are. A source of one part needs no workers and is read
+here.
 """
 
 import logging
@@ -48,9 +49,10 @@ _ROWS_PER_FILE = 100_000  # of the tables that the driver writes: keys, no texts
 class Plan:
     """What goes into a data set, and where it goes. `tokenizer` is a tokenizer.json as text.
 
-    `mappings` are those of the source's files by URI. `generation` [parts] says of a data set that grows which parts
-    are newer; its manifest names what it was `grown_from`, and the landed files `taken`. One that `is_small` is read
-    here: workers would take longer to start. `check` raises if what was read is not what was meant.
+    `mappings` are those of the source's files by URI. `generation` [parts] says of a data set that
+    grows which parts are newer; its manifest names what it was `grown_from`, and the landed files
+    `taken`. One that `is_small` is read here: workers would take longer to start. `check` raises if
+    what was read is not what was meant.
     """
 
     found: Source
@@ -73,13 +75,22 @@ class Plan:
 
 
 def run_passes(plan: Plan, staging: str) -> Dataset:
-    """Writes and commits the data set; `staging` is for this run alone. Raises DataError for what is wrong."""
+    """Writes and commits the data set; `staging` is for this run alone. Raises DataError for what
+    is wrong.
+    """
     plan, staged = _read(plan, staging)
     plan.check()
     resolved = _resolve(plan, staging, staged)
-    arguments = {"source": plan.source, "staging": staging, "output": plan.output, "tokenizer": plan.tokenizer}
+    arguments = {
+        "source": plan.source,
+        "staging": staging,
+        "output": plan.output,
+        "tokenizer": plan.tokenizer,
+    }
     items = [{"number": row["number"], "files": list(row["files"])} for row in staged]
-    written = run_parts(items, FinishPart, arguments | {"every": _every(resolved)}, "write", here=plan.is_small)
+    written = run_parts(
+        items, FinishPart, arguments | {"every": _every(resolved)}, "write", here=plan.is_small
+    )
     with NewOutput(plan.output, plan.key) as target:
         target.files += [file["name"] for row in written for file in row["files"]]
         judged = _write_table(target, "qrels", resolved.qrels)
@@ -97,15 +108,27 @@ def _read(plan: Plan, staging: str) -> tuple[Plan, list[dict[str, Any]]]:
 
     A part with columns that the first rows lack is read again if they mean something.
     """
-    items = [{"number": number, "part": asdict(part)} for number, part in enumerate(plan.found.parts)]
+    items = [
+        {"number": number, "part": asdict(part)} for number, part in enumerate(plan.found.parts)
+    ]
     reading = {"source": plan.source, "mappings": plan.mappings, "staging": staging}
     staged = run_parts(items, StagePart, reading, "read", here=plan.is_small)
-    late = {row["number"]: {entry["column"]: entry["line"] for entry in row["late"]} for row in staged if row["late"]}
+    late = {
+        row["number"]: {entry["column"]: entry["line"] for entry in row["late"]}
+        for row in staged
+        if row["late"]
+    }
     if not late:
         return plan, staged
     mappings, again = complete(plan.mappings, late, plan.found.parts, plan.source)
-    for mapping in dict.fromkeys(mappings[uri] for uri in mappings if mappings[uri] != plan.mappings[uri]):
-        logger.info("%s: columns came after the first rows: %s", plan.source.path, mapping and mapping.describe())
+    for mapping in dict.fromkeys(
+        mappings[uri] for uri in mappings if mappings[uri] != plan.mappings[uri]
+    ):
+        logger.info(
+            "%s: columns came after the first rows: %s",
+            plan.source.path,
+            mapping and mapping.describe(),
+        )
     reading["mappings"] = mappings
     todo = [item for item in items if item["number"] in again]
     anew = run_parts(todo, StagePart, reading, "read again", here=plan.is_small) if todo else []
@@ -124,15 +147,18 @@ def remember(splits: SplitConfig) -> Memory:
     for kind, value in dataset.hold_back.items():
         if getattr(splits.hold_back, kind) != value:
             raise DataError(
-                f"splits.hold_back.{kind}: found {getattr(splits.hold_back, kind) or 'none'}, but {dataset.uri}, from "
-                f"which the data grows, holds back {value}; set splits.hold_back.{kind}={value}."
+                f"splits.hold_back.{kind}: found {getattr(splits.hold_back, kind) or 'none'}, but "
+                f"{dataset.uri}, from which the data grows, holds back {value}; set "
+                f"splits.hold_back.{kind}={value}."
             )
     return Memory(dataset.document_ids(), dataset.query_ids(), dataset.groups())
 
 
 @dataclass(frozen=True)
 class _Keys:
-    """The staged rows of one kind without texts: how many each staged file has, and which of them stand [R]."""
+    """The staged rows of one kind without texts: how many each staged file has, and which of them
+    stand [R].
+    """
 
     table: pa.Table
     sizes: list[int]
@@ -146,17 +172,26 @@ class _Keys:
 
 
 def _resolve(plan: Plan, staging: str, staged: list[dict[str, Any]]) -> Resolved:
-    """Resolves the staged keys, and leaves for every staged file a file of lines that say what becomes of its rows."""
+    """Resolves the staged keys, and leaves for every staged file a file of lines that say what
+    becomes of its rows.
+    """
     names = [(row["number"], name) for row in staged for name in row["files"]]
     owners = [plan.found.parts[number] for number, _ in names]
     keys = {kind: _read_keys(plan, storage.join(staging, kind), names, kind) for kind in SCHEMAS}
-    places = (partial(keys["documents"].place, owners=owners), partial(keys["queries"].place, owners=owners))
+    places = (
+        partial(keys["documents"].place, owners=owners),
+        partial(keys["queries"].place, owners=owners),
+    )
     resolved = resolve(
-        Staged(**{kind: found.table.filter(pa.array(found.stands)) for kind, found in keys.items()}),
+        Staged(
+            **{kind: found.table.filter(pa.array(found.stands)) for kind, found in keys.items()}
+        ),
         plan.splits,
         remember(plan.splits),
         None if plan.source.skip_bad_rows else places,
-        is_listing=all(one is None or one.shape in ("classes", "documents") for one in plan.mappings.values()),
+        is_listing=all(
+            one is None or one.shape in ("classes", "documents") for one in plan.mappings.values()
+        ),
     )
     lines = {"documents": resolved.documents, "queries": resolved.queries}
     for kind in LINES:
@@ -164,22 +199,36 @@ def _resolve(plan: Plan, staging: str, staged: list[dict[str, Any]]) -> Resolved
         resolved.dropped.update({f"{kind[:-1]} text edited": edited} if edited else {})
         lines[kind], start = with_rows_left_out(lines[kind], keys[kind].stands), 0
         for (_, name), size in zip(names, keys[kind].sizes, strict=True):
-            storage.write_parquet(storage.join(staging, LINES[kind], f"{name}.parquet"), lines[kind].slice(start, size))
+            storage.write_parquet(
+                storage.join(staging, LINES[kind], f"{name}.parquet"),
+                lines[kind].slice(start, size),
+            )
             start += size
     return replace(resolved, **lines)
 
 
 def _read_keys(plan: Plan, folder: str, names: list[tuple[int, str]], kind: str) -> _Keys:
     columns = [column for column in SCHEMAS[kind].names if column != "text"]
-    parts = [storage.read_parquet(storage.join(folder, f"{name}.parquet"), columns) for _, name in names]
+    parts = [
+        storage.read_parquet(storage.join(folder, f"{name}.parquet"), columns) for _, name in names
+    ]
     table, sizes = pa.concat_tables(parts), [part.num_rows for part in parts]
     if plan.generation is None or kind not in LINES:
         return _Keys(table, sizes, np.ones(table.num_rows, dtype=np.bool_))
-    return _Keys(table, sizes, find_standing(table, np.repeat(plan.generation[[number for number, _ in names]], sizes)))
+    return _Keys(
+        table,
+        sizes,
+        find_standing(table, np.repeat(plan.generation[[number for number, _ in names]], sizes)),
+    )
 
 
 def run_parts(
-    items: list[dict[str, Any]], stage: type, arguments: dict[str, Any], label: str, *, here: bool = False
+    items: list[dict[str, Any]],
+    stage: type,
+    arguments: dict[str, Any],
+    label: str,
+    *,
+    here: bool = False,
 ) -> list[dict[str, Any]]:
     """What the stage returns for every item, in the order of the items; `here` or by workers."""
     if here or len(items) == 1:
@@ -223,7 +272,9 @@ def _describe(
     written: list[dict[str, Any]],
     name: str,
 ) -> DatasetManifest:
-    """What was read, kept, left out and why, and what the texts are like; `name` is the fingerprint."""
+    """What was read, kept, left out and why, and what the texts are like; `name` is the
+    fingerprint.
+    """
     dropped = Counter(resolved.dropped)
     for row in staged:
         dropped.update({entry["rule"]: int(entry["count"]) for entry in row["dropped"]})
@@ -272,6 +323,8 @@ def _describe_texts(written: list[dict[str, Any]], kind: str) -> TextFacts:
     languages: Counter[str] = Counter()
     lengths: list[int] = []
     for row in written:
-        languages.update({entry["language"]: int(entry["count"]) for entry in row[f"{kind}_languages"]})
+        languages.update(
+            {entry["language"]: int(entry["count"]) for entry in row[f"{kind}_languages"]}
+        )
         lengths += row[f"{kind}_lengths"]
     return TextFacts(dict(languages.most_common()), percentiles(lengths))

@@ -26,11 +26,14 @@ class NoRows(DataError):
     """A source without a row that can be read."""
 
 
-def prepare(source: SourceConfig, splits: SplitConfig, output: str, tokenizer: str | None = None) -> Dataset:
+def prepare(
+    source: SourceConfig, splits: SplitConfig, output: str, tokenizer: str | None = None
+) -> Dataset:
     """The data set of a source at `output`; found again if source and config are unchanged.
 
-    `tokenizer` is a tokenizer.json as text, by which the manifest counts lengths; None counts words. Raises
-    DataError for malformed rows, an empty source or a leak, StorageError for places out of reach.
+    `tokenizer` is a tokenizer.json as text, by which the manifest counts lengths; None counts
+    words. Raises DataError for malformed rows, an empty source or a leak, StorageError for places
+    out of reach.
     """
     source = _located(source)
     found = find_parts(source)
@@ -40,14 +43,22 @@ def prepare(source: SourceConfig, splits: SplitConfig, output: str, tokenizer: s
     if made is not None:
         return made
     mapping = choose_mapping(found, source)
-    logger.info("%s: %s", source.path, mapping.describe() if mapping else f"{found.format}, by its fixed columns")
+    logger.info(
+        "%s: %s",
+        source.path,
+        mapping.describe() if mapping else f"{found.format}, by its fixed columns",
+    )
     mappings: dict[str, Mapping | None] = dict.fromkeys((part.uri for part in found.parts), mapping)
-    previous = open_dataset(storage.absolute(splits.previous)).as_source if splits.previous else None
+    previous = (
+        open_dataset(storage.absolute(splits.previous)).as_source if splits.previous else None
+    )
     return make(Plan(found, mappings, source, splits, output, key, tokenizer, grown_from=previous))
 
 
 def find_made(output: str, key: str) -> Dataset | None:
-    """The data set if it was made before; does what a run that died right after its commit has not done."""
+    """The data set if it was made before; does what a run that died right after its commit has not
+    done.
+    """
     manifest = find_output(output, DatasetManifest, key)
     if manifest is None:
         return None
@@ -58,14 +69,17 @@ def find_made(output: str, key: str) -> Dataset | None:
 
 
 def make(plan: Plan) -> Dataset:
-    """Makes the data set, whole or not at all; several runs that make the same at once all end with it."""
+    """Makes the data set, whole or not at all; several runs that make the same at once all end with
+    it.
+    """
     _check_free(plan.output)
     staging = storage.join(plan.output, STAGING, secrets.token_hex(8))
     try:
         return run_passes(plan, staging)
     except BaseException as error:
         manifest = find_output(plan.output, DatasetManifest, plan.key)
-        if manifest is not None and isinstance(error, Exception):  # another run has made it meanwhile, and tidied up
+        # another run has made it meanwhile, and tidied up
+        if manifest is not None and isinstance(error, Exception):
             return Dataset(plan.output, manifest)
         storage.delete_folder(staging)
         if manifest is None and not _is_being_made(plan.output):
@@ -76,7 +90,8 @@ def make(plan: Plan) -> Dataset:
 def check_source(source: SourceConfig, splits: SplitConfig) -> int:
     """The number of parts that workers can read side by side; quick.
 
-    Raises StorageError or DataError if the source or `splits.previous` is not there, or its columns fit no shape.
+    Raises StorageError or DataError if the source or `splits.previous` is not there, or its columns
+    fit no shape.
     """
     source = _located(source)
     found = find_parts(source)
@@ -86,21 +101,33 @@ def check_source(source: SourceConfig, splits: SplitConfig) -> int:
     return len(found.parts)
 
 
-def source_key(found: Source, source: SourceConfig, splits: SplitConfig, tokenizer: str | None) -> str:
-    """Fingerprint of all that determines the data set: the source's content, its reading, the split."""
-    previous = open_dataset(storage.absolute(splits.previous)).fingerprint if splits.previous else None
-    settings = {"source": source.model_dump(exclude={"path"}), "splits": splits.model_dump() | {"previous": previous}}
+def source_key(
+    found: Source, source: SourceConfig, splits: SplitConfig, tokenizer: str | None
+) -> str:
+    """Fingerprint of all that determines the data set: the source's content, its reading, the
+    split.
+    """
+    previous = (
+        open_dataset(storage.absolute(splits.previous)).fingerprint if splits.previous else None
+    )
+    settings = {
+        "source": source.model_dump(exclude={"path"}),
+        "splits": splits.model_dump() | {"previous": previous},
+    }
     return fingerprint([settings, found.fingerprint, content_hash(tokenizer or "")])
 
 
 def choose_mapping(found: Source, source: SourceConfig, *, is_whole: bool = True) -> Mapping | None:
-    """Return the mapping of the source's columns by its first rows; None for formats that say it themselves.
+    """Return the mapping of the source's columns by its first rows; None for formats that say it
+    themselves.
 
-    If it `is_whole`, each declared column is in some row; what comes in drops may lack some. Raises DataError, as
-    NoRows where there is none.
+    If it `is_whole`, each declared column is in some row; what comes in drops may lack some. Raises
+    DataError, as NoRows where there is none.
     """
     if is_whole and not source.header and found.format not in TABLES:
-        raise DataError(f"{source.path}: source.header=false is for CSV and TSV; found {found.format}.")
+        raise DataError(
+            f"{source.path}: source.header=false is for CSV and TSV; found {found.format}."
+        )
     if found.format == "ontology":
         return None
     wanted = {path: role for role, paths in source.columns for path in paths}
@@ -118,22 +145,30 @@ def choose_mapping(found: Source, source: SourceConfig, *, is_whole: bool = True
 
 
 def _check_beir(found: Source, source: SourceConfig, wanted: dict[str, str]) -> None:
-    """Raises DataError for a declared column that BEIR's files do not have, or that is not read of them."""
+    """Raises DataError for a declared column that BEIR's files do not have, or that is not read of
+    them.
+    """
     unread = [role for role in wanted.values() if role not in BEIR_ROLES]
     if unread:
         raise DataError(
-            f"{source.path}: a BEIR folder has columns of its own; found source.columns.{unread[0]}, expected none but "
-            f"{', '.join(BEIR_ROLES)}."
+            f"{source.path}: a BEIR folder has columns of its own; found "
+            f"source.columns.{unread[0]}, expected none but {', '.join(BEIR_ROLES)}."
         )
-    seen = look([part for part in found.parts if part.kind in ("corpus", "queries")], source, list(wanted))
+    seen = look(
+        [part for part in found.parts if part.kind in ("corpus", "queries")], source, list(wanted)
+    )
     if seen.absent:
         raise _absent(seen, wanted, source, is_header=False)
 
 
-def _absent(seen: Seen, wanted: dict[str, str], source: SourceConfig, *, is_header: bool) -> DataError:
+def _absent(
+    seen: Seen, wanted: dict[str, str], source: SourceConfig, *, is_header: bool
+) -> DataError:
     path = seen.absent[0]
     absent = explain_absent(wanted[path], path, seen.names, SOURCE, is_header=is_header)
-    return DataError(f"{source.path}: {absent} No row has a value there: mend the name, or leave it out.")
+    return DataError(
+        f"{source.path}: {absent} No row has a value there: mend the name, or leave it out."
+    )
 
 
 def _explain_nothing(parts: Sequence[Part], source: SourceConfig) -> str:
@@ -156,12 +191,16 @@ def _check_free(output: str) -> None:
         return
     foreign = [name for name in storage.list_files(output) if name.split("/")[0] not in FOLDERS]
     if foreign:
-        raise StorageError(f"{output}: expected nothing or a data set, found {foreign[0]!r}; choose another place.")
+        raise StorageError(
+            f"{output}: expected nothing or a data set, found {foreign[0]!r}; choose another place."
+        )
 
 
 def _is_being_made(output: str) -> bool:
     """Whether another run is at work there; one that was killed looks the same."""
-    return storage.exists(output) and any(name.startswith(f"{STAGING}/") for name in storage.list_files(output))
+    return storage.exists(output) and any(
+        name.startswith(f"{STAGING}/") for name in storage.list_files(output)
+    )
 
 
 def _remove_output(output: str) -> None:

@@ -18,15 +18,18 @@ _ACCEPTED = ", ".join(["query", "question", "text"])
 
 
 def read_queries(uri: str, quoting: Quoting = "auto") -> dict[str, str]:
-    """{id: text} of queries in any format that `prepare` reads, or one a line; without an id, the row's number.
+    """{id: text} of queries in any format that `prepare` reads, or one a line; without an id, the
+    row's number.
 
-    A TSV whose first line names no query has an id and a text in each line. Raises DataError naming file and line,
-    never the text.
+    A TSV whose first line names no query has an id and a text in each line. Raises DataError naming
+    file and line, never the text.
     """
     queries: dict[str, str] = {}
     for place, name, text in _read(uri, quoting):
         if name in queries:
-            raise DataError(f"{place}: its query id stands in a row before, too; ids name one query each.")
+            raise DataError(
+                f"{place}: its query id stands in a row before, too; ids name one query each."
+            )
         queries[name] = text
     if not queries:
         raise DataError(f"{uri}: no query there; expected one a line, or rows with a query.")
@@ -74,18 +77,24 @@ def _read_lines(part: Part) -> Iterator[tuple[str, str, str]]:
 
 
 def _has_header(part: Part, source: SourceConfig) -> bool:
-    """Whether a table's first row names its columns. Raises DataError where nothing tells which are the queries."""
+    """Whether a table's first row names its columns. Raises DataError where nothing tells which are
+    the queries.
+    """
     if part.format not in TABLES:
         return True
-    first = next((row for _, row in read_part(part, source.model_copy(update={"header": False}))), {})
-    cells = [] if isinstance(first, BadRow) else [str(cell).strip().lower() for cell in first.values()]
+    first = next(
+        (row for _, row in read_part(part, source.model_copy(update={"header": False}))), {}
+    )
+    cells = (
+        [] if isinstance(first, BadRow) else [str(cell).strip().lower() for cell in first.values()]
+    )
     if not cells or any(name.lower() in cells for name in _TEXT_NAMES):
         return True
     if part.format == "tsv" and len(cells) == 2:
         return False
     raise DataError(
-        f"{part.uri}: its first line names no column of queries ({_ACCEPTED}) among {len(cells)}; put such names above "
-        "the rows, or give a TSV of ids and texts."
+        f"{part.uri}: its first line names no column of queries ({_ACCEPTED}) among {len(cells)}; "
+        "put such names above the rows, or give a TSV of ids and texts."
     )
 
 

@@ -23,7 +23,8 @@ from medembed.schema import ALL_SPLITS, HELD_OUT, QRELS, WEAK
 class Resolved:
     """What the second pass writes.
 
-    `documents` and `queries` have a line per staged row: keep (bool), split, and for queries group_id and tags.
+    `documents` and `queries` have a line per staged row: keep (bool), split, and for queries
+    group_id and tags.
     """
 
     documents: pa.Table
@@ -36,18 +37,26 @@ class Resolved:
 
 
 def resolve(
-    staged: Staged, config: SplitConfig, memory: Memory, places: tuple[Place, Place] | None, *, is_listing: bool
+    staged: Staged,
+    config: SplitConfig,
+    memory: Memory,
+    places: tuple[Place, Place] | None,
+    *,
+    is_listing: bool,
 ) -> Resolved:
     """Merges duplicates, joins judgments, assigns splits. `is_listing`: each row is one document.
 
-    `places` name staged document and query rows for errors; None counts faults instead. Raises DataError for an
-    id with two texts, a leak in the source's own splits, or a source without a usable row.
+    `places` name staged document and query rows for errors; None counts faults instead. Raises
+    DataError for an id with two texts, a leak in the source's own splits, or a source without a
+    usable row.
     """
     dropped: Counter[str] = Counter()
     weak = has_tag(staged.queries["tags"], WEAK)
     none = np.zeros(staged.documents.num_rows, dtype=bool)
     faults = places or (None, None)
-    documents, merged = distinct_texts(staged.documents, "document", memory.document_ids, none, faults[0])
+    documents, merged = distinct_texts(
+        staged.documents, "document", memory.document_ids, none, faults[0]
+    )
     dropped += merged
     if is_listing:
         dropped["document repeated"] += staged.documents.num_rows - len(documents.met)
@@ -66,7 +75,9 @@ def resolve(
     keep_queries = asked & ~placed.query_held
     has_positive = np.zeros(len(queries.ids), dtype=bool)
     has_positive[judged.query[(judged.score > 0) & ~placed.judgment_held]] = True
-    check_held_back(kinds, placed.query_split, keep_queries, keep_queries & has_positive, config.hold_back)
+    check_held_back(
+        kinds, placed.query_split, keep_queries, keep_queries & has_positive, config.hold_back
+    )
     keep_documents = ~several
     if not keep_documents.any():
         raise DataError(f"no usable row found; left out: {dict(+dropped) or 'nothing'}.")
@@ -83,7 +94,10 @@ def resolve(
 
 def _several_labels(rows: pa.Table, documents: Texts) -> Flags:
     """[D] whether a text comes with different classes: nobody can learn from it."""
-    labels, text = positions(rows["label"], pc.drop_null(pc.unique(rows["label"]))), documents.of_row
+    labels, text = (
+        positions(rows["label"], pc.drop_null(pc.unique(rows["label"]))),
+        documents.of_row,
+    )
     has_one = labels != ABSENT
     low, high = np.full(len(documents.ids), len(labels)), np.full(len(documents.ids), ABSENT)
     np.minimum.at(low, text[has_one], labels[has_one])
@@ -112,8 +126,12 @@ def _query_lines(rows: pa.Table, queries: Texts, keep: Flags, placed: Placement)
 
 
 def _tags(tags: pa.ChunkedArray, queries: Texts) -> pa.Array:
-    """Every row's tags, with those of other rows of the same query; one that somebody asked is not weak."""
-    shared = np.flatnonzero(np.bincount(queries.of_row, minlength=len(queries.ids))[queries.of_row] > 1)
+    """Every row's tags, with those of other rows of the same query; one that somebody asked is not
+    weak.
+    """
+    shared = np.flatnonzero(
+        np.bincount(queries.of_row, minlength=len(queries.ids))[queries.of_row] > 1
+    )
     own = [set(row) for row in tags.take(pa.array(shared)).to_pylist()]
     union: dict[int, set[str]] = {}
     asked: set[int] = set()
@@ -121,7 +139,10 @@ def _tags(tags: pa.ChunkedArray, queries: Texts) -> pa.Array:
         union.setdefault(text, set()).update(row)
         if WEAK not in row:
             asked.add(text)
-    merged = [sorted(union[text] - ({WEAK} if text in asked else set())) for text in queries.of_row[shared].tolist()]
+    merged = [
+        sorted(union[text] - ({WEAK} if text in asked else set()))
+        for text in queries.of_row[shared].tolist()
+    ]
     source = np.arange(len(tags))
     source[shared] = len(tags) + np.arange(len(shared))
     both = pa.concat_arrays([*tags.chunks, pa.array(merged, tags.type)])
@@ -129,7 +150,12 @@ def _tags(tags: pa.ChunkedArray, queries: Texts) -> pa.Array:
 
 
 def _qrels(
-    judged: Judged, queries: Texts, documents: Texts, keep_queries: Flags, keep_documents: Flags, placed: Placement
+    judged: Judged,
+    queries: Texts,
+    documents: Texts,
+    keep_queries: Flags,
+    keep_documents: Flags,
+    placed: Placement,
 ) -> pa.Table:
     stays = keep_queries[judged.query] & keep_documents[judged.document] & ~placed.judgment_held
     similarity = judged.similarity[stays]
@@ -163,4 +189,8 @@ def _split_names(codes: Ints) -> pa.Array:
 
 
 def _count_splits(codes: Ints) -> dict[str, int]:
-    return {name: int((codes == code).sum()) for code, name in enumerate(ALL_SPLITS) if (codes == code).any()}
+    return {
+        name: int((codes == code).sum())
+        for code, name in enumerate(ALL_SPLITS)
+        if (codes == code).any()
+    }

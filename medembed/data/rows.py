@@ -1,4 +1,6 @@
-"""What readers yield: records of documents, queries and judgments, and rows that they could not read."""
+"""What readers yield: records of documents, queries and judgments, and rows that they could not
+read.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Document:
-    """A text that can be found. `group` is a key that the user names; `split` one that the source comes with.
+    """A text that can be found. `group` is a key that the user names; `split` one that the source
+    comes with.
 
     Without an id it gets one from its text.
     """
@@ -47,7 +50,9 @@ class Judgment:
 
 @dataclass(frozen=True)
 class Qrel:
-    """A judgment that stands in a row of its own and names both sides by id. `split` is that of its file."""
+    """A judgment that stands in a row of its own and names both sides by id. `split` is that of its
+    file.
+    """
 
     query_id: str
     document_id: str

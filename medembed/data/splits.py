@@ -1,12 +1,13 @@
 """Which queries train, which choose checkpoints, which measure. Pure: arrays in, arrays out.
 
-Texts are nodes. A query, its positive documents and the key that the user names belong together, and so do
-texts with the same words and signs; such a group is never cut. Its split is a hash of the group: of its user keys if
-it has any, else of its documents' words, so that further queries about them change nothing.
+Texts are nodes. A query, its positive documents and the key that the user names belong together,
+and so do texts with the same words and signs; such a group is never cut. Its split is a hash of the
+group: of its user keys if it has any, else of its documents' words, so that further queries about
+them change nothing.
 
-Data that grows can join groups that had different splits. What is known from before (the data set that
-`splits.previous` names, or splits that the source comes with) never moves; a new row that joins groups of
-different splits belongs to none.
+Data that grows can join groups that had different splits. What is known from before (the data set
+that `splits.previous` names, or splits that the source comes with) never moves; a new row that
+joins groups of different splits belongs to none.
 """
 
 import hashlib
@@ -31,8 +32,8 @@ KEY, DOCUMENT, QUERY = "0", "1", "2"  # kinds of node, by which a group's hash p
 class Graph:
     """Texts and user keys as nodes [N], with the edges between them.
 
-    `names` [N] are kind + hash; `edges` [E, 2] positions of nodes; `known` [N] the split that a node had
-    before, UNKNOWN for a new one.
+    `names` [N] are kind + hash; `edges` [E, 2] positions of nodes; `known` [N] the split that a
+    node had before, UNKNOWN for a new one.
     """
 
     names: pa.Array
@@ -57,7 +58,10 @@ def assign_splits(graph: Graph, config: SplitConfig) -> Ints:
     inner = is_new[one] & is_new[other]
     groups = components(len(assigned), graph.edges[inner])
     # The splits that a group of new nodes touches: lowest and highest differ if there are several.
-    low, high = np.full(len(assigned), len(SPLITS), dtype=np.int64), np.full(len(assigned), -1, dtype=np.int64)
+    low, high = (
+        np.full(len(assigned), len(SPLITS), dtype=np.int64),
+        np.full(len(assigned), -1, dtype=np.int64),
+    )
     for new, old in ((one, other), (other, one)):
         touching = is_new[new] & ~is_new[old]
         np.minimum.at(low, groups[new[touching]], assigned[old[touching]])
@@ -73,7 +77,9 @@ def assign_splits(graph: Graph, config: SplitConfig) -> Ints:
 
 def components(count: int, edges: Ints) -> Ints:
     """[count] number of each node's connected component."""
-    links = coo_array((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    links = coo_array(
+        (np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(count, count)
+    )
     return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
 
 

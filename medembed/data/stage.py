@@ -1,4 +1,6 @@
-"""First pass, one part per call: rows -> clean texts with the keys by which they are compared, staged as Parquet."""
+"""First pass, one part per call: rows -> clean texts with the keys by which they are compared,
+staged as Parquet.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,8 +26,18 @@ from medembed.privacy import show_id
 from medembed.schema import CHUNK_MARK, content_hash
 from medembed.spelling import both_keys
 
-_KEYS = [("id", pa.string()), ("content", pa.string()), ("spelling", pa.string()), ("words", pa.string())]
-_TEXT = [("text", pa.string()), ("language", pa.string()), ("group", pa.string()), ("split", pa.string())]
+_KEYS = [
+    ("id", pa.string()),
+    ("content", pa.string()),
+    ("spelling", pa.string()),
+    ("words", pa.string()),
+]
+_TEXT = [
+    ("text", pa.string()),
+    ("language", pa.string()),
+    ("group", pa.string()),
+    ("split", pa.string()),
+]
 DOCUMENTS = pa.schema([*_KEYS, *_TEXT, ("label", pa.string()), ("line", pa.int64())])
 QUERIES = pa.schema([*_KEYS, *_TEXT, ("tags", pa.list_(pa.string())), ("line", pa.int64())])
 JUDGMENTS = pa.schema(
@@ -48,13 +60,17 @@ PLACES_KEPT = 20
 class _Batch:
     """Staged rows that are not yet written."""
 
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in SCHEMAS})
+    rows: dict[str, list[dict[str, Any]]] = field(
+        default_factory=lambda: {name: [] for name in SCHEMAS}
+    )
     size: int = 0
 
 
 @dataclass
 class _Noted:
-    """What is said of a part beside its rows: what was left out, where bad rows stand, columns that came late."""
+    """What is said of a part beside its rows: what was left out, where bad rows stand, columns that
+    came late.
+    """
 
     dropped: Counter[str] = field(default_factory=Counter)
     bad: list[str] = field(default_factory=list)
@@ -62,12 +78,15 @@ class _Noted:
 
 
 class StagePart:
-    """Turns {number, part} into {number, files, rows, dropped, bad, late}. A class, as `spread` wants it.
+    """Turns {number, part} into {number, files, rows, dropped, bad, late}. A class, as `spread`
+    wants it.
 
     `late` are columns that the part's mapping does not know.
     """
 
-    def __init__(self, source: SourceConfig, mappings: dict[str, Mapping | None], staging: str) -> None:
+    def __init__(
+        self, source: SourceConfig, mappings: dict[str, Mapping | None], staging: str
+    ) -> None:
         self.source, self.mappings, self.staging = source, mappings, staging
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
@@ -113,9 +132,14 @@ class StagePart:
                 check_ids(record)
                 yield line, record
             except ValueError as fault:
-                what = f"{locate(part, line)}: {fault}{'' if isinstance(fields, BadRow) else late.describe(fields)}"
+                what = (
+                    f"{locate(part, line)}: "
+                    f"{fault}{'' if isinstance(fields, BadRow) else late.describe(fields)}"
+                )
                 if not self.source.skip_bad_rows:
-                    raise DataError(f"{what} Fix it, or leave such rows out with source.skip_bad_rows=true.") from None
+                    raise DataError(
+                        f"{what} Fix it, or leave such rows out with source.skip_bad_rows=true."
+                    ) from None
                 noted.dropped["malformed row"] += 1
                 if len(noted.bad) < PLACES_KEPT:
                     noted.bad.append(what)
@@ -130,17 +154,30 @@ class StagePart:
                 dropped["judgment of a text that was left out"] += 1
                 continue
             judged.append(
-                {"query_id": query_id, "document_id": document_id, "score": row.score, "similarity": row.similarity,
-                 "line": line}
-            )  # fmt: skip
+                {
+                    "query_id": query_id,
+                    "document_id": document_id,
+                    "score": row.score,
+                    "similarity": row.similarity,
+                    "line": line,
+                }
+            )
         batch.size += _BYTES_PER_ROW * (len(record.judgments) + len(record.qrels))
         judged.extend(
-            {"query_id": row.query_id, "document_id": row.document_id, "score": row.score,
-             "similarity": row.similarity, "split": row.split, "line": line}
+            {
+                "query_id": row.query_id,
+                "document_id": row.document_id,
+                "score": row.score,
+                "similarity": row.similarity,
+                "split": row.split,
+                "line": line,
+            }
             for row in record.qrels
-        )  # fmt: skip
+        )
 
-    def _keep(self, row: Document | Query, kind: str, line: int, batch: _Batch, dropped: Counter[str]) -> str | None:
+    def _keep(
+        self, row: Document | Query, kind: str, line: int, batch: _Batch, dropped: Counter[str]
+    ) -> str | None:
         """Stages one text and returns its id; None if a rule leaves it out."""
         text = clean_text(row.text)
         fault = fault_of(text, self.source.max_characters)
@@ -159,10 +196,19 @@ class StagePart:
         language = row.language or detect_language(text, self.source.languages)
         spelling, words = both_keys(text)
         rows.append(
-            {"id": name, "content": content, "spelling": content_hash(spelling),
-             "words": content_hash(words), "text": text, "language": language, "group": row.group,
-             "split": row.split, "line": line, **own}
-        )  # fmt: skip
+            {
+                "id": name,
+                "content": content,
+                "spelling": content_hash(spelling),
+                "words": content_hash(words),
+                "text": text,
+                "language": language,
+                "group": row.group,
+                "split": row.split,
+                "line": line,
+                **own,
+            }
+        )
         batch.size += len(text) + _BYTES_PER_ROW
         return name
 
@@ -180,5 +226,6 @@ def check_ids(record: Record) -> None:
     for row in record.documents:
         if row.document_id and CHUNK_MARK in row.document_id:
             raise ValueError(
-                f"document id {show_id(row.document_id)!r} holds {CHUNK_MARK!r}, which marks chunks; rename it."
+                f"document id {show_id(row.document_id)!r} holds {CHUNK_MARK!r}, which marks "
+                "chunks; rename it."
             )

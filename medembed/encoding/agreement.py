@@ -1,4 +1,6 @@
-"""Does the encoder give the vectors that sentence-transformers gives? Asked when a model is loaded, on three texts."""
+"""Does the encoder give the vectors that sentence-transformers gives? Asked when a model is loaded,
+on three texts.
+"""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -14,8 +16,13 @@ from medembed.errors import ModelError
 logger = logging.getLogger(__name__)
 
 LARGEST_DIFFERENCE = 1e-4
-# Of three lengths, so that one batch has padding; capitals and two lines, which a tokenizer may read in its own way.
-_TEXTS = ("Fever", "Pain in the left knee", "A dry cough, HER2 positive,\nand 39 degrees since Monday.")
+# Of three lengths, so that one batch has padding; capitals and two lines, which a tokenizer may
+# read in its own way.
+_TEXTS = (
+    "Fever",
+    "Pain in the left knee",
+    "A dry cough, HER2 positive,\nand 39 degrees since Monday.",
+)
 _agreed: set[str] = set()  # fingerprints of the models that were compared in this process
 
 Vectors = npt.NDArray[np.float32]
@@ -24,7 +31,8 @@ Vectors = npt.NDArray[np.float32]
 def check_agreement(
     encode: Callable[[Sequence[str], Role], Vectors], model: Any, fingerprint: str, reference: str
 ) -> None:
-    """Raises ModelError if `encode` gives a role's texts other unit vectors than the loaded model gives by itself.
+    """Raises ModelError if `encode` gives a role's texts other unit vectors than the loaded model
+    gives by itself.
 
     Once per process for a fingerprint.
     """
@@ -36,9 +44,9 @@ def check_agreement(
         difference = np.abs(ours - stock).max() if ours.shape == stock.shape else np.inf
         if not difference <= LARGEST_DIFFERENCE:
             raise ModelError(
-                f"model {reference}: as a {role} a text's vector differs by {difference:.1e} from that of "
-                f"sentence-transformers, expected at most {LARGEST_DIFFERENCE:.0e}; likely by {_suspect(model, role)}. "
-                "Encode with another model, and report this one."
+                f"model {reference}: as a {role} a text's vector differs by {difference:.1e} from "
+                f"that of sentence-transformers, expected at most {LARGEST_DIFFERENCE:.0e}; likely "
+                f"by {_suspect(model, role)}. Encode with another model, and report this one."
             )
     _agreed.add(fingerprint)
 
@@ -46,20 +54,25 @@ def check_agreement(
 def _encode_by_stock(model: Any, role: Role, reference: str) -> Vectors:
     """float32 [3, D], unit rows, of `encode_query` or `encode_document`.
 
-    A document's prompt under another name counts, though `encode_document` reads `document` first, which is never
-    missing: sentence-transformers gives every model an empty one.
+    A document's prompt under another name counts, though `encode_document` reads `document` first,
+    which is never missing: sentence-transformers gives every model an empty one.
     """
     prompts = model.prompts or {}
     name = next((name for name in PROMPT_NAMES[role] if prompts.get(name)), role)
     options: dict[str, Any] = {} if name == role else {"prompt_name": name}
     if options:
         logger.info(
-            "model %s: its document prompt is named %s, which encode_document of sentence-transformers leaves out",
+            (
+                "model %s: its document prompt is named %s, which encode_document of "
+                "sentence-transformers leaves out"
+            ),
             reference,
             name,
         )
     encode = model.encode_query if role == "query" else model.encode_document
-    vectors: Vectors = encode(list(_TEXTS), normalize_embeddings=True, show_progress_bar=False, **options)
+    vectors: Vectors = encode(
+        list(_TEXTS), normalize_embeddings=True, show_progress_bar=False, **options
+    )
     return vectors
 
 

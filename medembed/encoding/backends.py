@@ -1,8 +1,8 @@
 """What computes the vectors: torch on a GPU, torch or OpenVINO on a CPU, whichever is faster there.
 
-Backends of one encoder fingerprint agree: OpenVINO, and linear layers by oneDNN in torch, are used only where their
-unit vectors are within 1e-5 of plain torch's in every number (measured: MiniLM-L6 within 2.6e-7), half precision only
-where its cosine to float32 is at least 0.9999.
+Backends of one encoder fingerprint agree: OpenVINO, and linear layers by oneDNN in torch, are used
+only where their unit vectors are within 1e-5 of plain torch's in every number (measured: MiniLM-L6
+within 2.6e-7), half precision only where its cosine to float32 is at least 0.9999.
 """
 
 import copy
@@ -27,16 +27,22 @@ LARGEST_DIFFERENCE = 1e-5
 LOWEST_COSINE = 0.9999
 # Of fewer parameters, embeddings included, a model computes so little that changing it never pays.
 _SMALLEST_TO_CONVERT = 2_000_000
-# Torch must be that much faster to be chosen, so that noise does not give two workers different backends.
+# Torch must be that much faster to be chosen, so that noise does not give two workers different
+# backends.
 _MARGIN = 1.1
 _TIMED_FOR_S = 1.0
-_PROBE = "The patient has a fever of 39 degrees, a dry cough and pain in the chest when breathing in. "
+_PROBE = (
+    "The patient has a fever of 39 degrees, a dry cough and pain in the chest when breathing in. "
+)
 _PROBE_REPEATS = (1, 1, 2, 2, 3, 3, 4, 4)
-_chosen: dict[tuple[int, ...], str] = {}  # what calibration found in this process, by the model's shape and threads
+# what calibration found in this process, by the model's shape and threads
+_chosen: dict[tuple[int, ...], str] = {}
 
 
 class Backend(Protocol):
-    """Writes sentence vectors, not normalised, to the rows of an array; `at_once` batches are computed side by side."""
+    """Writes sentence vectors, not normalised, to the rows of an array; `at_once` batches are
+    computed side by side.
+    """
 
     name: str
     at_once: int
@@ -48,7 +54,8 @@ class TorchBackend:
     """The model's vectors from torch, on the device and in the precision that the model has.
 
     `output` is the model's own name for them; a cross-encoder's are `scores`, of one number each.
-    Follows the model: weights that training changes, and the device that it is moved to, count at once.
+    Follows the model: weights that training changes, and the device that it is moved to, count at
+    once.
     """
 
     name = "torch"
@@ -59,7 +66,9 @@ class TorchBackend:
         self.output = output
 
     def embed(self, batches: Iterable[Batch], into: npt.NDArray[np.float32]) -> None:
-        """Writes the vector of each text of each batch to its row of `into`, float32 [texts, width]."""
+        """Writes the vector of each text of each batch to its row of `into`, float32 [texts,
+        width].
+        """
         import torch
 
         device, found = self.model.device, []
@@ -69,18 +78,21 @@ class TorchBackend:
                 for name, values in batch.features.items():
                     features[name] = torch.from_numpy(values).to(device, non_blocking=True)
                 found.append((batch.positions, self.model(features)[self.output].float()))
-            for rows, vectors in found:  # read at the end, so that a GPU never waits for this thread
-                into[rows] = vectors.cpu().numpy()[:, : into.shape[1]]  # fewer where the model says `truncate_dim`
+            # read at the end, so that a GPU never waits for this thread
+            for rows, vectors in found:
+                # fewer where the model says `truncate_dim`
+                into[rows] = vectors.cpu().numpy()[:, : into.shape[1]]
 
 
 def choose_backend(model: Any, config: EncodingConfig) -> Backend:
-    """The backend for a loaded sentence-transformers model; on a CPU, "auto" times both for about a second.
+    """The backend for a loaded sentence-transformers model; on a CPU, "auto" times both for about a
+    second.
 
-    The weights must not change afterwards: both keep them in an order of their own, and torch's linear layers are no
-    longer those that were loaded. The choice is logged, and made once per process
-    for models of one shape. A model that OpenVINO cannot convert, or converts wrongly, gets torch, and so does one that
-    reads more than padded token ids, or reads queries otherwise than documents. Raises ConfigError if openvino was
-    asked for and is not installed.
+    The weights must not change afterwards: both keep them in an order of their own, and torch's
+    linear layers are no longer those that were loaded. The choice is logged, and made once per
+    process for models of one shape. A model that OpenVINO cannot convert, or converts wrongly, gets
+    torch, and so does one that reads more than padded token ids, or reads queries otherwise than
+    documents. Raises ConfigError if openvino was asked for and is not installed.
     """
     plain = TorchBackend(model)
     if model.device.type != "cpu":
@@ -112,7 +124,9 @@ def choose_backend(model: Any, config: EncodingConfig) -> Backend:
 
 
 def calibrate(plain: Backend, converted: Backend, batches: Sequence[Batch], width: int) -> str:
-    """The name of the faster backend on these batches: `converted`, unless `plain` is clearly faster."""
+    """The name of the faster backend on these batches: `converted`, unless `plain` is clearly
+    faster.
+    """
     into = np.zeros((max(len(batch.positions) for batch in batches), width), dtype=np.float32)
     times: dict[str, list[float]] = {plain.name: [], converted.name: []}
     start = time.perf_counter()
@@ -130,10 +144,11 @@ def calibrate(plain: Backend, converted: Backend, batches: Sequence[Batch], widt
 
 
 def in_precision(model: Any, precision: Precision) -> Any:
-    """The model in the precision asked for, if its vectors keep a cosine of 0.9999 to float32; else as it is.
+    """The model in the precision asked for, if its vectors keep a cosine of 0.9999 to float32; else
+    as it is.
 
-    "auto" tries float16, which has the finer steps, then bfloat16, which does not overflow. Made-up texts are
-    measured, on the model's device. A new model; the old one is unchanged.
+    "auto" tries float16, which has the finer steps, then bfloat16, which does not overflow. Made-up
+    texts are measured, on the model's device. A new model; the old one is unchanged.
     """
     import torch
 
@@ -143,17 +158,26 @@ def in_precision(model: Any, precision: Precision) -> Any:
         if name == "float32":
             return model
         candidate = copy.deepcopy(model).to(getattr(torch, name))
-        cosine = float((unit_vectors(TorchBackend(candidate), probe, exact.shape[1]) * exact).sum(axis=1).min())
+        cosine = float(
+            (unit_vectors(TorchBackend(candidate), probe, exact.shape[1]) * exact).sum(axis=1).min()
+        )
         if cosine >= LOWEST_COSINE:  # False for NaN
             logger.info("encoding precision: %s (lowest cosine to float32 %.6f)", name, cosine)
             return candidate
-        logger.warning("encoding precision: %s has cosine %.6f to float32, below %s", name, cosine, LOWEST_COSINE)
+        logger.warning(
+            "encoding precision: %s has cosine %.6f to float32, below %s",
+            name,
+            cosine,
+            LOWEST_COSINE,
+        )
     logger.warning("encoding precision: float32")
     return model
 
 
 def make_probe(model: Any) -> list[Batch]:
-    """A batch of made-up texts of eight to a hundred tokens; one for each role if the model reads those differently."""
+    """A batch of made-up texts of eight to a hundred tokens; one for each role if the model reads
+    those differently.
+    """
     reader = Reader(model)
     batches = []
     for role in ROLES if reader.tells_roles_apart else ROLES[:1]:
@@ -179,7 +203,9 @@ def normalize(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _pack(plain: TorchBackend, probe: Sequence[Batch]) -> Callable[[], None]:
-    """Have the model's linear layers computed by oneDNN if they compute the same there. Returns what undoes it."""
+    """Have the model's linear layers computed by oneDNN if they compute the same there. Returns
+    what undoes it.
+    """
     width = int(plain.model.get_embedding_dimension() or 0)
     exact = unit_vectors(plain, probe, width)
     try:
@@ -190,16 +216,22 @@ def _pack(plain: TorchBackend, probe: Sequence[Batch]) -> Callable[[], None]:
     difference = np.abs(unit_vectors(plain, probe, width) - exact).max()
     if not difference <= LARGEST_DIFFERENCE:
         undo()
-        logger.warning("encoding backend: torch without oneDNN (its vectors differ by %.1e)", difference)
+        logger.warning(
+            "encoding backend: torch without oneDNN (its vectors differ by %.1e)", difference
+        )
     return undo
 
 
-def _convert(plain: TorchBackend, probe: Sequence[Batch], config: EncodingConfig) -> OpenVinoBackend | None:
+def _convert(
+    plain: TorchBackend, probe: Sequence[Batch], config: EncodingConfig
+) -> OpenVinoBackend | None:
     """The model in OpenVINO if it computes the same there, else None and a line in the log."""
     width = int(plain.model.get_embedding_dimension() or 0)
     try:
         converted = OpenVinoBackend(plain.model, probe[0], config.cpus_per_worker)
-        difference = np.abs(unit_vectors(converted, probe, width) - unit_vectors(plain, probe, width)).max()
+        difference = np.abs(
+            unit_vectors(converted, probe, width) - unit_vectors(plain, probe, width)
+        ).max()
     except ImportError:
         if config.backend == "openvino":
             raise ConfigError(
@@ -209,7 +241,9 @@ def _convert(plain: TorchBackend, probe: Sequence[Batch], config: EncodingConfig
         logger.info("encoding backend: torch (openvino is not installed)")
         return None
     except Exception as error:  # of any type: it traces and converts code that we do not know
-        logger.warning("encoding backend: torch (OpenVINO cannot convert the model: %s)", type(error).__name__)
+        logger.warning(
+            "encoding backend: torch (OpenVINO cannot convert the model: %s)", type(error).__name__
+        )
         return None
     if not difference <= LARGEST_DIFFERENCE:
         logger.warning("encoding backend: torch (OpenVINO's vectors differ by %.1e)", difference)

@@ -1,4 +1,6 @@
-"""Small batches by tokens, not rows: texts of like length together, so that little padding is computed."""
+"""Small batches by tokens, not rows: texts of like length together, so that little padding is
+computed.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,10 +28,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a model reads of some texts: `features` as it takes them, and the texts' positions in their window.
+    """What a model reads of some texts: `features` as it takes them, and the texts' positions in
+    their window.
 
-    Padded: int64 [B, longest] each, with an `attention_mask`. Flat: `input_ids` int64 [tokens] and `offsets` int64 [B].
-    `shared` are settings that go with all texts, such as their task.
+    Padded: int64 [B, longest] each, with an `attention_mask`. Flat: `input_ids` int64 [tokens] and
+    `offsets` int64 [B]. `shared` are settings that go with all texts, such as their task.
     """
 
     positions: list[int]
@@ -45,8 +48,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Texts as a model reads them. `columns` has a list of numbers for each text: its token ids, and what stands beside
-    them. Texts with the same layout and the same `shared` settings fit into one batch.
+    """Texts as a model reads them. `columns` has a list of numbers for each text: its token ids,
+    and what stands beside them. Texts with the same layout and the same `shared` settings fit into
+    one batch.
     """
 
     columns: dict[str, list[list[int]]]
@@ -91,8 +95,8 @@ class Tokens:
 def batch_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     """Positions of texts in batches of at most `max_tokens`, padding included, longest first.
 
-    A batch costs its row count times its longest text; a text longer than the budget goes alone. Ties keep
-    their order, so the same lengths always give the same batches.
+    A batch costs its row count times its longest text; a text longer than the budget goes alone.
+    Ties keep their order, so the same lengths always give the same batches.
     """
     batches: list[list[int]] = []
     longest = 0
@@ -114,8 +118,9 @@ def make_batches(tokens: Tokens, max_tokens: int) -> Iterator[Batch]:
 def make_steady_batches(tokens: Tokens) -> Iterator[Batch]:
     """Batches in which a text's vector has the same bits whatever other texts there are.
 
-    The last bits depend on a batch's shape: here all batches of texts of one length have one, without padding, and a
-    last one is filled up with its first text. Longer texts come in smaller batches.
+    The last bits depend on a batch's shape: here all batches of texts of one length have one,
+    without padding, and a last one is filled up with its first text. Longer texts come in smaller
+    batches.
     """
     of_length: dict[int, list[int]] = {}
     for position, length in enumerate(tokens.lengths):

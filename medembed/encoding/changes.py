@@ -1,7 +1,7 @@
 """What must be done so that an embedding table equals a corpus again, from keys alone.
 
-DuckDB joins the keys of both, on disk where they outgrow a fixed share of memory, so that a driver's memory does not
-grow with the corpus.
+DuckDB joins the keys of both, on disk where they outgrow a fixed share of memory, so that a
+driver's memory does not grow with the corpus.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -51,9 +51,11 @@ class Keys:
 
 
 class Changes:
-    """Rows to be encoded, each text once; rows whose vector the table holds under another id; rows to be deleted.
+    """Rows to be encoded, each text once; rows whose vector the table holds under another id; rows
+    to be deleted.
 
-    `counts` are rows added, changed, deleted and unchanged, and texts to be encoded; `rows` are those to be written.
+    `counts` are rows added, changed, deleted and unchanged, and texts to be encoded; `rows` are
+    those to be written.
     """
 
     def __init__(self, database: Database) -> None:
@@ -63,16 +65,20 @@ class Changes:
         self.rows = self.counts["added"] + self.counts["changed"]
 
     def dead(self) -> Iterator[tuple[int, list[str]]]:
-        """(fragment, by place among the table's, ids) of table rows that the corpus lacks, or has with another text."""
+        """(fragment, by place among the table's, ids) of table rows that the corpus lacks, or has
+        with another text.
+        """
         rows = self._read("SELECT fragment, id FROM dead ORDER BY fragment, id")
         for fragment, of_one in groupby(rows, key=lambda row: row["fragment"]):
             yield fragment, [row["id"] for row in of_one]
 
     def deal(self, files: Sequence[tuple[str, int]], most: int) -> Iterator[dict[str, Any]]:
-        """Items {number, rows} of at most so many texts with the work of each, which depend on corpus and table alone.
+        """Items {number, rows} of at most so many texts with the work of each, which depend on
+        corpus and table alone.
 
-        To encode: `parts` [{file, ranges: [[start, end)]}] of new rows and `twins` [{row, document_id}] that share the
-        text of the item's `row`; to copy: `ids` and `hashes`. A file's rows stay together where they fit.
+        To encode: `parts` [{file, ranges: [[start, end)]}] of new rows and `twins` [{row,
+        document_id}] that share the text of the item's `row`; to copy: `ids` and `hashes`. A file's
+        rows stay together where they fit.
         """
         for number, item in enumerate(chain(self._deal_new(files, most), self._deal_copies(most))):
             yield {"number": number} | item
@@ -84,9 +90,14 @@ class Changes:
             places = np.concatenate([places for _, _, places in item])
             named = []
             while twin is not None and twin["first"] <= places[-1]:
-                named.append({"row": int(np.searchsorted(places, twin["first"])), "document_id": twin["id"]})
+                named.append(
+                    {"row": int(np.searchsorted(places, twin["first"])), "document_id": twin["id"]}
+                )
                 twin = next(twins, None)
-            parts = [{"file": files[owner][0], "ranges": _runs(rows - start)} for owner, start, rows in item]
+            parts = [
+                {"file": files[owner][0], "ranges": _runs(rows - start)}
+                for owner, start, rows in item
+            ]
             yield {"rows": len(places) + len(named), "parts": parts, "twins": named}
 
     def _new_by_file(self, files: Sequence[tuple[str, int]]) -> Iterator[tuple[int, int, Places]]:
@@ -96,7 +107,9 @@ class Changes:
         for owner, (_, rows) in enumerate(files):
             start, end = end, end + rows
             parts = [waiting]
-            while (not len(waiting) or waiting[-1] < end) and (batch := next(batches, None)) is not None:
+            while (not len(waiting) or waiting[-1] < end) and (
+                batch := next(batches, None)
+            ) is not None:
                 waiting = batch["place"].to_numpy()
                 parts.append(waiting)
             found = np.concatenate(parts)
@@ -108,7 +121,11 @@ class Changes:
     def _deal_copies(self, most: int) -> Iterator[dict[str, Any]]:
         rows = self._read("SELECT id, hash FROM copies ORDER BY place")
         while block := list(islice(rows, most)):
-            yield {"rows": len(block), "ids": [row["id"] for row in block], "hashes": [row["hash"] for row in block]}
+            yield {
+                "rows": len(block),
+                "ids": [row["id"] for row in block],
+                "hashes": [row["hash"] for row in block],
+            }
 
     def _read(self, query: str) -> Iterator[dict[str, Any]]:
         for batch in read_batches(self._database, query):
@@ -117,10 +134,11 @@ class Changes:
 
 @contextmanager
 def compare(corpus: Iterable[Keys], table: Iterable[Keys]) -> Iterator[Changes]:
-    """What makes a table, whose fragments have these keys, equal to a corpus, whose files have those.
+    """What makes a table, whose fragments have these keys, equal to a corpus, whose files have
+    those.
 
-    Raises DataError if the corpus has an id twice, a row without one, or no rows; StorageError if the local disk, where
-    keys that do not fit into memory lie meanwhile, is full.
+    Raises DataError if the corpus has an id twice, a row without one, or no rows; StorageError if
+    the local disk, where keys that do not fit into memory lie meanwhile, is full.
     """
     with open_database() as database:
         _fill_corpus(database, corpus)
@@ -137,7 +155,9 @@ def count_repeated(table: Iterable[Keys]) -> int:
 
 
 def items_of(rows: int, most: int) -> int:
-    """How many rows an item has, for so many rows to encode: it follows them alone, never the number of workers."""
+    """How many rows an item has, for so many rows to encode: it follows them alone, never the
+    number of workers.
+    """
     return int(np.clip(-(-rows // _ITEMS_OF_A_SMALL_CORPUS), _FEWEST_PER_ITEM, most))
 
 
@@ -154,26 +174,33 @@ def _fill_held(database: Database, table: Iterable[Keys]) -> None:
     database.execute("CREATE TABLE held (fragment BIGINT, id VARCHAR, hash VARCHAR)")
     for fragment, keys in enumerate(table):
         numbers = pa.array(np.full(len(keys.ids), fragment))
-        insert(database, "held", pa.table({"fragment": numbers, "id": keys.ids, "hash": keys.hashes}))
+        insert(
+            database, "held", pa.table({"fragment": numbers, "id": keys.ids, "hash": keys.hashes})
+        )
 
 
 def _check_ids(database: Database) -> None:
-    rows, missing = read_one(database, "SELECT count(*), count(*) FILTER (coalesce(id, '') = '') FROM corpus")
+    rows, missing = read_one(
+        database, "SELECT count(*), count(*) FILTER (coalesce(id, '') = '') FROM corpus"
+    )
     if not rows:
         raise DataError("corpus: no documents; there is nothing to encode.")
     if missing:
         raise DataError(f"corpus: {missing} documents have no id; give each one of its own.")
     repeated, example = read_one(
-        database, "SELECT count(*), min(id) FROM (SELECT id FROM corpus GROUP BY id HAVING count(*) > 1)"
+        database,
+        "SELECT count(*), min(id) FROM (SELECT id FROM corpus GROUP BY id HAVING count(*) > 1)",
     )
     if repeated:
         raise DataError(
-            f"corpus: {repeated} ids stand more than once, e.g. {show_id(example)!r}; give each document "
-            "an id of its own."
+            f"corpus: {repeated} ids stand more than once, e.g. {show_id(example)!r}; give each "
+            "document an id of its own."
         )
 
 
-def _pack(parts: Iterable[tuple[int, int, Places]], rows_per_item: int) -> Iterator[list[tuple[int, int, Places]]]:
+def _pack(
+    parts: Iterable[tuple[int, int, Places]], rows_per_item: int
+) -> Iterator[list[tuple[int, int, Places]]]:
     """Parts of files joined while they fit into an item, larger ones cut."""
     waiting: list[tuple[int, int, Places]] = []
     size = 0

@@ -1,4 +1,6 @@
-"""How a table keeps vectors: float32, float16, or int8 by stored ranges; whole, or the first dimensions of each."""
+"""How a table keeps vectors: float32, float16, or int8 by stored ranges; whole, or the first
+dimensions of each.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,21 +15,29 @@ from medembed.matryoshka import truncate
 Storage = Literal["float32", "float16", "int8"]
 Vectors = npt.NDArray[np.float32]
 
-TYPES: dict[Storage, pa.DataType] = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}
+TYPES: dict[Storage, pa.DataType] = {
+    "float32": pa.float32(),
+    "float16": pa.float16(),
+    "int8": pa.int8(),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """Between an encoder's vectors and a table's column; `ranges` are those of full vectors, for int8."""
+    """Between an encoder's vectors and a table's column; `ranges` are those of full vectors, for
+    int8.
+    """
 
     width: int
     storage: Storage = "float32"
     ranges: Ranges | None = None
 
     def write(self, vectors: Vectors) -> pa.FixedSizeListArray:
-        """The column of an encoder's full vectors, float32 [n, D] of unit rows: [n, width] values of `storage`.
+        """The column of an encoder's full vectors, float32 [n, D] of unit rows: [n, width] values
+        of `storage`.
 
-        Codes are those of full vectors, cut: see `quantize`. Raises ModelError for vectors narrower than `width`.
+        Codes are those of full vectors, cut: see `quantize`. Raises ModelError for vectors narrower
+        than `width`.
         """
         values: npt.NDArray[Any]
         if self.storage == "int8":
@@ -41,7 +51,9 @@ class Codec:
         return pa.FixedSizeListArray.from_arrays(pa.array(flat, TYPES[self.storage]), self.width)
 
     def count_beyond(self, vectors: Vectors) -> int:
-        """How many full vectors, float32 [n, D], have values beyond the ranges, of which int8 keeps the ends."""
+        """How many full vectors, float32 [n, D], have values beyond the ranges, of which int8 keeps
+        the ends.
+        """
         if self.storage != "int8":
             return 0
         assert self.ranges is not None
@@ -49,7 +61,9 @@ class Codec:
         return int(is_beyond[:, : self.width].any(axis=1).sum())
 
     def read(self, column: pa.ChunkedArray | pa.FixedSizeListArray) -> Vectors:
-        """float32 [n, width] of a column: what was written if that was float32, else unit rows near it."""
+        """float32 [n, width] of a column: what was written if that was float32, else unit rows near
+        it.
+        """
         whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         flat = whole.flatten().to_numpy(zero_copy_only=False).reshape(len(whole), self.width)
         if self.storage == "int8":

@@ -1,4 +1,6 @@
-"""Changing an embedding table: workers write fragments that nobody sees, the driver commits them in one step."""
+"""Changing an embedding table: workers write fragments that nobody sees, the driver commits them in
+one step.
+"""
 
 import json
 import re
@@ -27,20 +29,30 @@ from medembed.errors import StorageError
 
 
 def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -> str:
-    """Writes one uncommitted fragment, which no reader sees; returns its description for `commit_table`.
+    """Writes one uncommitted fragment, which no reader sees; returns its description for
+    `commit_table`.
 
     `corpus` has columns document_id and content_hash; `vectors` come from a `Codec`.
     """
     from lance.fragment import write_fragments
 
-    columns = [corpus["document_id"].combine_chunks(), corpus["content_hash"].combine_chunks(), vectors]
+    columns = [
+        corpus["document_id"].combine_chunks(),
+        corpus["content_hash"].combine_chunks(),
+        vectors,
+    ]
     names = schema.embeddings(vectors.type.list_size, vectors.type.value_type)
     try:
         fragments = write_fragments(
-            pa.Table.from_arrays(columns, schema=names), uri, mode="append", storage_options=storage.lance_options(uri)
+            pa.Table.from_arrays(columns, schema=names),
+            uri,
+            mode="append",
+            storage_options=storage.lance_options(uri),
         )
     except OSError as error:  # a full disk, a bucket that is gone
-        raise StorageError(f"{uri}: cannot write vectors: {_reason(error)} The table is unchanged.") from None
+        raise StorageError(
+            f"{uri}: cannot write vectors: {_reason(error)} The table is unchanged."
+        ) from None
     return json.dumps([fragment.to_json() for fragment in fragments])
 
 
@@ -54,15 +66,20 @@ def commit_table(
     dead: Iterable[tuple[int, Sequence[str]]] = (),
     is_unseen: bool = False,
 ) -> Table:
-    """Makes a new version, in one step: what `base` has without the rows `dead`, then fragments in this order.
+    """Makes a new version, in one step: what `base` has without the rows `dead`, then fragments in
+    this order.
 
-    One that `is_unseen` is found by its number alone. `dead` are (place of a fragment in the base, ids of rows). Of a
-    base all of `info` but the data set stays. Raises StorageError, and changes nothing, if another run has committed
-    since `base`.
+    One that `is_unseen` is found by its number alone. `dead` are (place of a fragment in the base,
+    ids of rows). Of a base all of `info` but the data set stays. Raises StorageError, and changes
+    nothing, if another run has committed since `base`.
     """
     import lance
 
-    new = [lance.FragmentMetadata.from_json(_as_json(one)) for text in fragments for one in json.loads(text)]
+    new = [
+        lance.FragmentMetadata.from_json(_as_json(one))
+        for text in fragments
+        for one in json.loads(text)
+    ]
     operation = _replace(new, info, ranges) if base is None else _update(base, new, dead)
     newest = find_table(uri)
     seen, there = base and base.version, newest and newest.version
@@ -71,13 +88,20 @@ def commit_table(
     try:
         if seen != there:  # Lance lets an overwrite go over versions that it has not seen
             raise OSError("conflict")
-        dataset = lance.LanceDataset.commit(uri, transaction, max_retries=0, storage_options=storage.lance_options(uri))
+        dataset = lance.LanceDataset.commit(
+            uri, transaction, max_retries=0, storage_options=storage.lance_options(uri)
+        )
     except (OSError, RuntimeError) as error:
         # To replace what nobody saw, Lance looks for a version 0, if there is a table by now.
-        if "conflict" not in str(error).lower() and not (base is None and "/0.manifest" in str(error)):
-            raise StorageError(f"{uri}: cannot commit: {_reason(error)} The table is unchanged.") from None
+        if "conflict" not in str(error).lower() and not (
+            base is None and "/0.manifest" in str(error)
+        ):
+            raise StorageError(
+                f"{uri}: cannot commit: {_reason(error)} The table is unchanged."
+            ) from None
         raise StorageError(
-            f"{uri}: another run has changed the table since version {seen or 0}; this one changed nothing: run again."
+            f"{uri}: another run has changed the table since version {seen or 0}; this one "
+            "changed nothing: run again."
         ) from None
     return Table(uri, dataset.version, dataset.count_rows(), info, is_unseen)
 
@@ -93,7 +117,9 @@ def show(table: Table) -> Table:
 
 @contextmanager
 def explained(uri: str, what: str) -> Iterator[None]:
-    """Turns Lance's errors within the block into a StorageError that says what could not be done."""
+    """Turns Lance's errors within the block into a StorageError that says what could not be
+    done.
+    """
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
@@ -101,7 +127,9 @@ def explained(uri: str, what: str) -> Iterator[None]:
 
 
 def tag_version(table: Table, *, is_new: bool = True) -> None:
-    """Names the version by its data set and encoder, so that people find it again; an old one if none has that name."""
+    """Names the version by its data set and encoder, so that people find it again; an old one if
+    none has that name.
+    """
     dataset = open_lance(table.uri)
     name = re.sub(r"[^\w.-]", "-", f"{table.info.dataset}.{table.info.encoder}")
     with explained(table.uri, "tag the version"):
@@ -125,8 +153,8 @@ def _replace(new: list[Any], info: TableInfo, ranges: Ranges | None) -> Any:
 def _update(base: Table, new: list[Any], dead: Iterable[tuple[int, Sequence[str]]]) -> Any:
     """The operation that takes these rows from the base and adds fragments.
 
-    The first fragment is always among those touched: Lance joins two updates that touch different ones, each of which
-    may hold the same new document. So they conflict.
+    The first fragment is always among those touched: Lance joins two updates that touch different
+    ones, each of which may hold the same new document. So they conflict.
     """
     import lance
 

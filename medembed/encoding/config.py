@@ -10,9 +10,10 @@ from medembed.spread import WorkerCount
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 # Measured: a CPU's caches hold a small batch's activations; a GPU needs a large one to be busy.
 _TOKENS_ON_CPU, _TOKENS_ON_GPU = 512, 65536
-_TEXTS_ON_CPU, _TEXTS_ON_GPU = 1024, 16384  # seconds of work, beside which an item's own cost is small
-# Up to so many texts nothing is converted. A load with OpenVINO takes 2.7 s of a core more, and saves 0.5 ms of each
-# short query (MiniLM-L6).
+# seconds of work, beside which an item's own cost is small
+_TEXTS_ON_CPU, _TEXTS_ON_GPU = 1024, 16384
+# Up to so many texts nothing is converted. A load with OpenVINO takes 2.7 s of a core more, and
+# saves 0.5 ms of each short query (MiniLM-L6).
 _TOO_FEW_TO_CONVERT = 1024
 
 
@@ -22,16 +23,18 @@ class EncodingConfig(Config):
     max_tokens_per_batch: int | None = Field(
         default=None,
         ge=64,
-        description=f"tokens in one forward pass, padding included; null: {_TOKENS_ON_CPU} on a CPU, "
-        f"{_TOKENS_ON_GPU} on a GPU",
+        description=f"tokens in one forward pass, padding included; null: {_TOKENS_ON_CPU} on a "
+        f"CPU, {_TOKENS_ON_GPU} on a GPU",
     )
     max_failed: int = Field(
-        default=10, ge=0, description="documents that may crash the encoder: left out and listed; more end the run"
+        default=10,
+        ge=0,
+        description="documents that may crash the encoder: left out and listed; more end the run",
     )
     workers: WorkerCount = Field(
         default=2,
-        description="encoding actors: a number, or [fewest,most], e.g. [1,8], which starts with the fewest and adds "
-        "more while work waits and there is room; the table is the same",
+        description="encoding actors: a number, or [fewest,most], e.g. [1,8], which starts with "
+        "the fewest and adds more while work waits and there is room; the table is the same",
     )
     cpus_per_worker: int = Field(default=1, ge=1, description="CPU cores and threads of one actor")
     gpus_per_worker: float = Field(
@@ -39,18 +42,21 @@ class EncodingConfig(Config):
     )
     backend: Literal["auto", "torch", "openvino"] = Field(
         default="auto",
-        description="what computes; auto: on a CPU what a second's calibration finds faster, else torch, "
-        f"as for up to {_TOO_FEW_TO_CONVERT:,} texts",
+        description="what computes; auto: on a CPU what a second's calibration finds faster, "
+        f"else torch, as for up to {_TOO_FEW_TO_CONVERT:,} texts",
     )
     precision: Precision = Field(
         default="auto",
-        description="numbers on a GPU; auto: the first of float16 and bfloat16 with cosine >= 0.9999 to float32",
+        description="numbers on a GPU; auto: the first of float16 and bfloat16 with cosine >= "
+        "0.9999 to float32",
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.backend == "openvino" and self.gpus_per_worker:
-            raise ValueError("backend openvino computes on CPUs; set gpus_per_worker=0, or choose torch")
+            raise ValueError(
+                "backend openvino computes on CPUs; set gpus_per_worker=0, or choose torch"
+            )
         return self
 
     @property
@@ -66,7 +72,9 @@ class EncodingConfig(Config):
     @property
     def batch_tokens(self) -> int:
         """`max_tokens_per_batch`, or what suits the device."""
-        return self.max_tokens_per_batch or (_TOKENS_ON_GPU if self.gpus_per_worker else _TOKENS_ON_CPU)
+        return self.max_tokens_per_batch or (
+            _TOKENS_ON_GPU if self.gpus_per_worker else _TOKENS_ON_CPU
+        )
 
     def suited_to(self, texts: int) -> Self:
         """These settings for so many texts: of few, "auto" means torch."""

@@ -8,18 +8,25 @@ import pyarrow as pa
 from medembed import storage
 from medembed.encoding.changes import Keys
 
-CorpusFile = tuple[str, int]  # (URI of a Parquet file with columns schema.CORPUS, its number of rows)
+# (URI of a Parquet file with columns schema.CORPUS, its number of rows)
+CorpusFile = tuple[str, int]
 
 
 def read_keys(corpus: Sequence[CorpusFile]) -> Iterator[Keys]:
     """Ids and content hashes of each file's rows; texts are not read."""
     for uri, _ in corpus:
         rows = storage.read_parquet(uri, ["document_id", "content_hash"])
-        yield Keys(*(pa.concat_arrays(rows[name].chunks) for name in ("document_id", "content_hash")))
+        yield Keys(
+            *(pa.concat_arrays(rows[name].chunks) for name in ("document_id", "content_hash"))
+        )
 
 
-def sample_texts(corpus: Sequence[CorpusFile], rows: int, files: int) -> tuple[list[str], list[str]]:
-    """(ids, texts) of at least so many rows, if there are so many, from at most `files` evenly spaced files."""
+def sample_texts(
+    corpus: Sequence[CorpusFile], rows: int, files: int
+) -> tuple[list[str], list[str]]:
+    """(ids, texts) of at least so many rows, if there are so many, from at most `files` evenly
+    spaced files.
+    """
     chosen = evenly(len(corpus), files)
     ids: list[str] = []
     texts: list[str] = []

@@ -1,4 +1,6 @@
-"""`CrossEncoder`: pairs of query and document -> scores, as stock sentence-transformers predicts them."""
+"""`CrossEncoder`: pairs of query and document -> scores, as stock sentence-transformers predicts
+them.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,17 +25,23 @@ _KNOWN = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout"
 # Each keeps the order of what it is given.
 _ACTIVATIONS = ("Identity", "Sigmoid", "Tanh")
 _PROBE = (("a", "b"), ("a dry cough", "fever and pain in the chest"))
-# Of several lengths, so that a batch has padding; capitals and two lines, which a tokenizer may read in its own way.
-_PAIRS = (*((MADE_UP[0], text) for text in MADE_UP), ("HER2 positive,\nand 39 degrees", "A dry Cough."))
+# Of several lengths, so that a batch has padding; capitals and two lines, which a tokenizer may
+# read in its own way.
+_PAIRS = (
+    *((MADE_UP[0], text) for text in MADE_UP),
+    ("HER2 positive,\nand 39 degrees", "A dry Cough."),
+)
 
 Pair = tuple[str, str]
 Scores = npt.NDArray[np.float32]
 
 
 class CrossEncoder:
-    """A loaded model that reads a query and a document together, and gives the pair a score: the higher, the better.
+    """A loaded model that reads a query and a document together, and gives the pair a score: the
+    higher, the better.
 
-    A score is what the model's own activation gives: 0 to 1 by a sigmoid, unless its settings name another.
+    A score is what the model's own activation gives: 0 to 1 by a sigmoid, unless its settings name
+    another.
     """
 
     def __init__(self, model: Any, config: EncodingConfig, fingerprint: str = "") -> None:
@@ -47,9 +55,11 @@ class CrossEncoder:
 
     @classmethod
     def load(cls, reference: str, config: EncodingConfig) -> Self:
-        """The cross-encoder of a model folder, package:// or hf:// reference, which has scored made-up pairs.
+        """The cross-encoder of a model folder, package:// or hf:// reference, which has scored
+        made-up pairs.
 
-        Raises ModelError for one that is not whole, or does not give pairs the scores of stock sentence-transformers.
+        Raises ModelError for one that is not whole, or does not give pairs the scores of stock
+        sentence-transformers.
         """
         folder = fetch_cross_encoder(reference)
         with unchanged(folder):
@@ -63,7 +73,9 @@ class CrossEncoder:
         return type(self.model.activation_fn).__name__
 
     def score(self, pairs: Sequence[Pair]) -> Scores:
-        """float32 [len(pairs)] in the order of the pairs; a pair that is too long is cut, the longer text first."""
+        """float32 [len(pairs)] in the order of the pairs; a pair that is too long is cut, the
+        longer text first.
+        """
         return self.encode_tokens(self.tokenize(pairs)[0])[:, 0]
 
     def tokenize(self, pairs: Sequence[Pair]) -> tuple[Tokens, list[bool]]:
@@ -71,7 +83,9 @@ class CrossEncoder:
         return self.form.read(pairs)
 
     def encode_tokens(self, tokens: Tokens) -> Scores:
-        """float32 [len(tokens), 1], the scores of pairs given as `tokenize` gives them, in this order."""
+        """float32 [len(tokens), 1], the scores of pairs given as `tokenize` gives them, in this
+        order.
+        """
         import torch
 
         logits = np.zeros((len(tokens), 1), dtype=np.float32)
@@ -80,8 +94,9 @@ class CrossEncoder:
         broken = int((~np.isfinite(scores)).sum())
         if broken:
             raise ModelError(
-                f"the cross-encoder gives {broken} of {len(scores)} pairs scores that are no numbers (NaN or "
-                "infinite); its weights are damaged, or training diverged: take another checkpoint."
+                f"the cross-encoder gives {broken} of {len(scores)} pairs scores that are no "
+                "numbers (NaN or infinite); its weights are damaged, or training diverged: take "
+                "another checkpoint."
             )
         return scores
 
@@ -90,41 +105,48 @@ class CrossEncoder:
         return self.config.batch_tokens
 
     def _check(self, reference: str) -> None:
-        """Raises ModelError if made-up pairs get scores that are alike, no numbers, or not those of stock."""
+        """Raises ModelError if made-up pairs get scores that are alike, no numbers, or not those of
+        stock.
+        """
         try:
             stock = self.model.predict(list(_PAIRS), show_progress_bar=False)
         except Exception as error:  # of any type: whatever a damaged model raises
             reason = explain(error, Path(reference))
-            raise ModelError(f"cross-encoder {reference}: cannot score a made-up pair: {reason}") from None
+            raise ModelError(
+                f"cross-encoder {reference}: cannot score a made-up pair: {reason}"
+            ) from None
         scores = self.score(_PAIRS)
         if np.ptp(scores) == 0:
             raise ModelError(
-                f"cross-encoder {reference}: gives {len(_PAIRS)} made-up pairs the same score; its head is empty or "
-                "damaged: take another checkpoint."
+                f"cross-encoder {reference}: gives {len(_PAIRS)} made-up pairs the same score; its "
+                "head is empty or damaged: take another checkpoint."
             )
         difference = np.abs(scores - stock).max()
         if not difference <= LARGEST_DIFFERENCE:
             raise ModelError(
-                f"cross-encoder {reference}: a pair's score differs by {difference:.1e} from that of "
-                f"sentence-transformers, expected at most {LARGEST_DIFFERENCE:.0e}; likely by its tokenizer. Take "
-                "another model, and report this one."
+                f"cross-encoder {reference}: a pair's score differs by {difference:.1e} from that "
+                f"of sentence-transformers, expected at most {LARGEST_DIFFERENCE:.0e}; likely by "
+                "its tokenizer. Take another model, and report this one."
             )
 
 
 def fetch_cross_encoder(reference: str) -> Path:
-    """`fetch_model` of a cross-encoder. Raises ModelError for another kind, or one with code of its own."""
+    """`fetch_model` of a cross-encoder. Raises ModelError for another kind, or one with code of its
+    own.
+    """
     folder = fetch_model(reference)
     if not is_cross_encoder(folder):
         raise ModelError(
-            f"model {reference}: expected a CrossEncoder, with architectures=[...ForSequenceClassification] in its "
-            "config.json, as CrossEncoder.save_pretrained(...) writes it."
+            f"model {reference}: expected a CrossEncoder, with "
+            "architectures=[...ForSequenceClassification] in its config.json, as "
+            "CrossEncoder.save_pretrained(...) writes it."
         )
     check_kinds(folder, reference, _KNOWN)
     for path in _stated_activations(folder):
         if not path.startswith("torch.nn.") or path.rpartition(".")[2] not in _ACTIVATIONS:
             raise ModelError(
-                f"model {reference}: its activation {path!r} is not one that MedEmbed runs; expected that of "
-                f"torch.nn: {', '.join(_ACTIVATIONS)}."
+                f"model {reference}: its activation {path!r} is not one that MedEmbed runs; "
+                f"expected that of torch.nn: {', '.join(_ACTIVATIONS)}."
             )
     return folder
 
@@ -141,7 +163,9 @@ def is_cross_encoder(folder: Path) -> bool:
 
 
 def _stated_activations(folder: Path) -> list[str]:
-    """The dotted names in the places where sentence-transformers 6.2 looks for an activation, which it would call."""
+    """The dotted names in the places where sentence-transformers 6.2 looks for an activation, which
+    it would call.
+    """
     config = _read(folder / "config.json")
     own = config.get("sentence_transformers")
     stated = [
@@ -153,13 +177,15 @@ def _stated_activations(folder: Path) -> list[str]:
 
 
 def _load_model(folder: Path, config: EncodingConfig) -> Any:
-    """The stock CrossEncoder of a folder, safetensors only, in evaluation mode. Raises ModelError."""
+    """The stock CrossEncoder of a folder, safetensors only, in evaluation mode. Raises
+    ModelError.
+    """
     model = load_stock("CrossEncoder", folder, config, "cuda" if config.gpus_per_worker else "cpu")
     check_parts(model, folder)
     if model.num_labels != 1:
         raise ModelError(
-            f"cross-encoder {folder}: gives {model.num_labels} numbers for a pair; expected one, its score: take a "
-            "CrossEncoder with one label."
+            f"cross-encoder {folder}: gives {model.num_labels} numbers for a pair; expected one, "
+            "its score: take a CrossEncoder with one label."
         )
     cut_to_positions(model)
     return model.eval()

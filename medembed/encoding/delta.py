@@ -1,7 +1,9 @@
-"""What a table has had since examples were mined from it, told by its files: the same file has the same bytes.
+"""What a table has had since examples were mined from it, told by its files: the same file has the
+same bytes.
 
-Neither keys nor version numbers would do. A text that was deleted and came back has its old key, and a vector whose
-last bits may differ; a table that was removed and made again counts its versions from 1.
+Neither keys nor version numbers would do. A text that was deleted and came back has its old key,
+and a vector whose last bits may differ; a table that was removed and made again counts its versions
+from 1.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,13 +19,17 @@ from medembed.errors import StorageError
 
 @dataclass(frozen=True)
 class Delta:
-    """`added`: fragments that have a row which was not there before. `same`: those all of whose rows were."""
+    """`added`: fragments that have a row which was not there before. `same`: those all of whose
+    rows were.
+    """
 
     added: list[Shard]
     same: list[Shard]
 
     def still_there(self, row_ids: Collection[str]) -> frozenset[str]:
-        """Which of these rows are where they were; the ids of one fragment are in memory at a time."""
+        """Which of these rows are where they were; the ids of one fragment are in memory at a
+        time.
+        """
         wanted = pa.array(sorted(row_ids), pa.string())
         found: set[str] = set()
         for shard in self.same:
@@ -36,21 +42,27 @@ NO_DELTA = Delta([], [])
 
 
 def list_files(table: Table) -> dict[str, str]:
-    """{data files of a fragment: which of its rows are deleted}, by names that no two writes share."""
-    return dict(files_of(fragment) for fragment in open_lance(table.uri, table.version).get_fragments())
+    """{data files of a fragment: which of its rows are deleted}, by names that no two writes
+    share.
+    """
+    return dict(
+        files_of(fragment) for fragment in open_lance(table.uri, table.version).get_fragments()
+    )
 
 
 def changes_since(table: Table, files: Mapping[str, str], version: int) -> Delta:
     """What is different from when the table, in that version, had these files.
 
-    A fragment in which a deletion was taken back, by a rollback, counts as added; so does one of which that cannot be
-    told any more, as the version is gone.
+    A fragment in which a deletion was taken back, by a rollback, counts as added; so does one of
+    which that cannot be told any more, as the version is gone.
     """
     now = open_lance(table.uri, table.version)
     delta = Delta([], [])
     for shard in table.shards():
         names, deleted = files_of(fragment := now.get_fragment(shard["fragment"]))
-        is_same = files.get(names) == deleted or (names in files and _only_lost(table, fragment, names, version))
+        is_same = files.get(names) == deleted or (
+            names in files and _only_lost(table, fragment, names, version)
+        )
         (delta.same if is_same else delta.added).append(shard)
     return delta
 

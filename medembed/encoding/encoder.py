@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from medembed.encoding.agreement import check_agreement
-from medembed.encoding.backends import Backend, TorchBackend, choose_backend, in_precision, normalize
+from medembed.encoding.backends import (
+    Backend,
+    TorchBackend,
+    choose_backend,
+    in_precision,
+    normalize,
+)
 from medembed.encoding.batching import Tokens, make_batches, make_steady_batches
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import model_fingerprint, read_card, unchanged
@@ -22,15 +28,17 @@ from medembed.encoding.reading import Reader, Role
 from medembed.errors import ModelError
 from medembed.privacy import silence_telemetry
 
-# Sorted by length together; more would pad little less, and hold their tokens in memory. A GPU, which waits for the
-# first window's tokens, gets smaller ones; a core that tokenises ahead would only take time from the computing.
+# Sorted by length together; more would pad little less, and hold their tokens in memory. A GPU,
+# which waits for the first window's tokens, gets smaller ones; a core that tokenises ahead would
+# only take time from the computing.
 _TEXTS_PER_WINDOW, _TEXTS_PER_WINDOW_ON_GPU = 4096, 256
 
 
 class Encoder:
     """A loaded model. Hold one per process: loading takes seconds, encoding a query milliseconds.
 
-    `width` is the full dimension; `dimensions` are those it was trained for (empty for a stock model).
+    `width` is the full dimension; `dimensions` are those it was trained for (empty for a stock
+    model).
     """
 
     def __init__(
@@ -42,7 +50,9 @@ class Encoder:
         dimensions: Sequence[int] = (),
         backend: Backend | None = None,
     ) -> None:
-        """Around a loaded model; without a `backend`, torch, which follows weights that training changes."""
+        """Around a loaded model; without a `backend`, torch, which follows weights that training
+        changes.
+        """
         self.model, self.config, self.backend = model, config, backend or TorchBackend(model)
         self.reader = Reader(model)
         self.max_length = self.reader.max_length
@@ -51,11 +61,12 @@ class Encoder:
 
     @classmethod
     def load(cls, reference: str, config: EncodingConfig, *, settles_later: bool = False) -> Self:
-        """The encoder of a model folder, package:// or hf:// reference, on the backend of `choose_backend`.
+        """The encoder of a model folder, package:// or hf:// reference, on the backend of
+        `choose_backend`.
 
-        `settles_later`: for the backend "auto", on plain torch until `settle` is called. Its weights are final:
-        training takes `Encoder(load_model(...), config)`. Raises ModelError, or ConfigError for a backend that is not
-        installed.
+        `settles_later`: for the backend "auto", on plain torch until `settle` is called. Its
+        weights are final: training takes `Encoder(load_model(...), config)`. Raises ModelError, or
+        ConfigError for a backend that is not installed.
         """
         folder = fetch_encoder(reference)
         with unchanged(folder):
@@ -69,14 +80,18 @@ class Encoder:
             config,
             fingerprint=fingerprint,
             dimensions=list(read_card(folder).dimensions),
-            backend=None if settles_later and config.backend == "auto" else choose_backend(model, config),
+            backend=None
+            if settles_later and config.backend == "auto"
+            else choose_backend(model, config),
         )
 
     def settle(self) -> None:
-        """Compute by the backend of `choose_backend` from now on, after `load(..., settles_later=True)`.
+        """Compute by the backend of `choose_backend` from now on, after `load(...,
+        settles_later=True)`.
 
-        It takes seconds, in which other threads may encode. Trying a backend changes a model's layers, so a second
-        model is tried that shares the weights. OpenVINO has weights of its own: the model's are freed.
+        It takes seconds, in which other threads may encode. Trying a backend changes a model's
+        layers, so a second model is tried that shares the weights. OpenVINO has weights of its own:
+        the model's are freed.
         """
         if self.config.backend != "auto":
             return
@@ -105,20 +120,30 @@ class Encoder:
         lengths: list[int] = []
         for tokens in self._tokenize_windows(texts, role):
             window = embeddings[len(lengths) : len(lengths) + len(tokens)]
-            batches = make_steady_batches(tokens) if steadily else make_batches(tokens, self.config.batch_tokens)
+            batches = (
+                make_steady_batches(tokens)
+                if steadily
+                else make_batches(tokens, self.config.batch_tokens)
+            )
             self.backend.embed(batches, window)
             lengths += tokens.lengths
         return _finish(embeddings), lengths
 
     def encode_tokens(self, tokens: Tokens) -> npt.NDArray[np.float32]:
-        """float32 [len(tokens), width], unit rows, of texts given as `tokenize` gives them, in this order."""
+        """float32 [len(tokens), width], unit rows, of texts given as `tokenize` gives them, in this
+        order.
+        """
         embeddings = np.zeros((len(tokens), self.width), dtype=np.float32)
         if len(tokens):
-            self.backend.embed(make_batches(tokens, self.tokens_of_batch(tokens.lengths)), embeddings)
+            self.backend.embed(
+                make_batches(tokens, self.tokens_of_batch(tokens.lengths)), embeddings
+            )
         return _finish(embeddings)
 
     def tokens_of_batch(self, lengths: Sequence[int]) -> int:
-        """Most tokens of a batch of `encode_tokens`: few texts are dealt out to all that computes at the same time."""
+        """Most tokens of a batch of `encode_tokens`: few texts are dealt out to all that computes
+        at the same time.
+        """
         padded = max(lengths) * len(lengths)
         return min(self.config.batch_tokens, -(-padded // self.backend.at_once))
 
@@ -129,7 +154,9 @@ class Encoder:
     def tokenize_and_mark(
         self, texts: Sequence[str], role: Role = "document", prompt_name: str | None = None
     ) -> tuple[Tokens, list[bool]]:
-        """(what `tokenize` gives, whether each text was cut). `prompt_name`: a prompt of the model, not the role's."""
+        """(what `tokenize` gives, whether each text was cut). `prompt_name`: a prompt of the model,
+        not the role's.
+        """
         asked = None if self.max_length == self.reader.max_length else self.max_length
         return self.reader.read(texts, role, asked, prompt_name)
 
@@ -159,14 +186,16 @@ def _finish(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
     if broken:
         raise ModelError(
-            f"the model gives {broken} of {len(embeddings)} texts vectors that are no numbers (NaN or infinite); its "
-            "weights are damaged, or training diverged: take another checkpoint."
+            f"the model gives {broken} of {len(embeddings)} texts vectors that are no numbers (NaN "
+            "or infinite); its weights are damaged, or training diverged: take another checkpoint."
         )
     return embeddings
 
 
 def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
-    """The stock SentenceTransformer of a folder, in evaluation mode. Raises ModelError if it does not load."""
+    """The stock SentenceTransformer of a folder, in evaluation mode. Raises ModelError if it does
+    not load.
+    """
     model = load_stock("SentenceTransformer", folder, config, device)
     check_loaded(model, folder)
     cut_to_positions(model)
@@ -174,9 +203,13 @@ def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
 
 
 def load_stock(
-    kind: Literal["SentenceTransformer", "CrossEncoder"], folder: Path, config: EncodingConfig, device: str
+    kind: Literal["SentenceTransformer", "CrossEncoder"],
+    folder: Path,
+    config: EncodingConfig,
+    device: str,
 ) -> Any:
-    """The model that this class of sentence-transformers makes of a folder: safetensors only, no code of its own.
+    """The model that this class of sentence-transformers makes of a folder: safetensors only, no
+    code of its own.
 
     Raises ModelError if it makes none.
     """
@@ -195,18 +228,23 @@ def load_stock(
             device=device,
             trust_remote_code=False,
             local_files_only=True,
-            # Mapped weights change with their file, under one fingerprint; a file that is cut off ends the process.
+            # Mapped weights change with their file, under one fingerprint; a file that is cut off
+            # ends the process.
             model_kwargs={"use_safetensors": True, "dtype": torch.float32, "disable_mmap": True},
         )
     except Exception as error:  # of any type: whatever a damaged folder makes it raise
         reason = explain(error, folder)
         what = "model" if kind == "SentenceTransformer" else "cross-encoder"
-        raise ModelError(f"{what} {folder}: sentence-transformers cannot load it: {reason}") from None
+        raise ModelError(
+            f"{what} {folder}: sentence-transformers cannot load it: {reason}"
+        ) from None
 
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Looks for no garbage meanwhile: importing makes a million objects, which all stay, and would take 15% longer."""
+    """Looks for no garbage meanwhile: importing makes a million objects, which all stay, and would
+    take 15% longer.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:

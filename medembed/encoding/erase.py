@@ -1,4 +1,6 @@
-"""Rows taken out of an embedding table for good: afterwards no version, data file or index has their vectors."""
+"""Rows taken out of an embedding table for good: afterwards no version, data file or index has
+their vectors.
+"""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -15,14 +17,17 @@ from medembed.errors import StorageError
 
 @dataclass(frozen=True)
 class Erasable:
-    """Ids of rows to erase; `is_torn`: an erasure died while it removed old versions, whose rows cannot be told."""
+    """Ids of rows to erase; `is_torn`: an erasure died while it removed old versions, whose rows
+    cannot be told.
+    """
 
     rows: set[str]
     is_torn: bool
 
 
 def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
-    """The wanted rows in any version of a table, those included that are marked as deleted and lie in its files still.
+    """The wanted rows in any version of a table, those included that are marked as deleted and lie
+    in its files still.
 
     Raises StorageError if the newest version cannot be read.
     """
@@ -34,35 +39,46 @@ def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
             for fragment in open_lance(uri, entry["version"]).get_fragments():
                 files = files_of(fragment)[0]
                 if files not in read:  # the same file has the same rows
-                    rows = fragment.scanner(columns=["document_id"], with_row_id=True, include_deleted_rows=True)
+                    rows = fragment.scanner(
+                        columns=["document_id"], with_row_id=True, include_deleted_rows=True
+                    )
                     found.update(filter(is_wanted, rows.to_table()["document_id"].to_pylist()))
                     read.add(files)
         except (OSError, ValueError, RuntimeError, StorageError):
             if entry["version"] == newest:
-                raise StorageError(f"{uri}: its newest version cannot be read; restore it from a backup.") from None
+                raise StorageError(
+                    f"{uri}: its newest version cannot be read; restore it from a backup."
+                ) from None
             is_torn = True
     return Erasable(found, is_torn)
 
 
 def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], None]) -> Table:
-    """The only version that is left of a table, without these rows; `prepare` is told of it before others go.
+    """The only version that is left of a table, without these rows; `prepare` is told of it before
+    others go.
 
-    A vector index goes with them: build it anew. Interrupted, the same call finishes. Let no run write to the table
-    meanwhile: what it has not committed is removed. Raises StorageError.
+    A vector index goes with them: build it anew. Interrupted, the same call finishes. Let no run
+    write to the table meanwhile: what it has not committed is removed. Raises StorageError.
     """
     table = settle(uri)
     if drop_index(table):
         table = open_table(uri)
     wanted = set(row_ids)
-    dead = [(place, sorted(wanted.intersection(keys.ids.to_pylist()))) for place, keys in enumerate(table.keys())]
+    dead = [
+        (place, sorted(wanted.intersection(keys.ids.to_pylist())))
+        for place, keys in enumerate(table.keys())
+    ]
     dead = [(place, ids) for place, ids in dead if ids]
     if dead:
         table = commit_table(uri, [], table.info, base=table, dead=dead)
     with explained(uri, "rewrite files that have deleted rows"):
         optimize = open_lance(uri, table.version).optimize
-        optimize.compact_files(target_rows_per_fragment=ROWS_PER_FRAGMENT, materialize_deletions_threshold=0.0)
+        optimize.compact_files(
+            target_rows_per_fragment=ROWS_PER_FRAGMENT, materialize_deletions_threshold=0.0
+        )
     after = open_table(uri)
-    last = commit_table(uri, [], after.info, base=after)  # names the data set, which versions that go have named
+    # names the data set, which versions that go have named
+    last = commit_table(uri, [], after.info, base=after)
     prepare(last)
     _forget_others(last)
     return last

@@ -16,7 +16,9 @@ from medembed.spread import spread
 
 
 class ExportShard:
-    """Turns {number, shard, rows} into {number, rows, name}: a Parquet file of document_id and embedding."""
+    """Turns {number, shard, rows} into {number, rows, name}: a Parquet file of document_id and
+    embedding.
+    """
 
     def __init__(self, output: str, dimensions: int) -> None:
         self.output, self.dimensions = output, dimensions
@@ -24,7 +26,9 @@ class ExportShard:
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         ids, vectors = read_shard(item["shard"])
         short = truncate(vectors, self.dimensions)
-        column = pa.FixedSizeListArray.from_arrays(pa.array(short.ravel(), pa.float32()), self.dimensions)
+        column = pa.FixedSizeListArray.from_arrays(
+            pa.array(short.ravel(), pa.float32()), self.dimensions
+        )
         name = f"vectors/part-{item['number']:05d}.parquet"
         rows = pa.table({"document_id": pa.array(ids, pa.string()), "embedding": column})
         storage.write_parquet(storage.join(self.output, name), rows)
@@ -32,22 +36,38 @@ class ExportShard:
 
 
 def export(table: Table, output: str, dimensions: int | None, workers: int) -> str:
-    """Writes the table's vectors, truncated and normalised, to a folder with a manifest; returns the folder.
+    """Writes the table's vectors, truncated and normalised, to a folder with a manifest; returns
+    the folder.
 
-    Found again if it is there. Raises ModelError for dimensions that the table lacks, StorageError for an empty table.
+    Found again if it is there. Raises ModelError for dimensions that the table lacks, StorageError
+    for an empty table.
     """
     if not table.rows:
-        raise StorageError(f"{table.uri}: the embedding table is empty; there is nothing to export.")
+        raise StorageError(
+            f"{table.uri}: the embedding table is empty; there is nothing to export."
+        )
     dimensions = dimensions or table.info.width
     check_dimensions([dimensions], table.info.width)
     key = fingerprint([table.info.encoder, table.info.dataset, table.version, dimensions])
     output = place(output, key)
     if find_output(output, ExportManifest, key) is not None:
         return output
-    items = [{"number": number, "shard": shard, "rows": shard["rows"]} for number, shard in enumerate(table.shards())]
+    items = [
+        {"number": number, "shard": shard, "rows": shard["rows"]}
+        for number, shard in enumerate(table.shards())
+    ]
     arguments = {"output": output, "dimensions": dimensions}
     with NewOutput(output, key) as target:
-        results = ((int(row["rows"]), row) for row in spread(items, ExportShard, arguments, workers=workers))
-        target.files += sorted(row["name"] for row in track(results, table.rows, "export", "documents"))
-        target.commit(ExportManifest(origin=Origin(table=table.as_source), dimensions=dimensions, rows=table.rows))
+        results = (
+            (int(row["rows"]), row)
+            for row in spread(items, ExportShard, arguments, workers=workers)
+        )
+        target.files += sorted(
+            row["name"] for row in track(results, table.rows, "export", "documents")
+        )
+        target.commit(
+            ExportManifest(
+                origin=Origin(table=table.as_source), dimensions=dimensions, rows=table.rows
+            )
+        )
     return output

@@ -9,7 +9,8 @@ from medembed.encoding.batching import Layout, Tokens
 Input = str | tuple[str, str]  # a text, or a pair of query and document
 Inputs = Sequence[Input]
 UNBOUNDED = 1 << 20  # the maximum length of a model that states none
-_CHARACTERS_PER_TOKEN = 32  # far above any language's average; only guards the tokenizer from a 10 MB text
+# far above any language's average; only guards the tokenizer from a 10 MB text
+_CHARACTERS_PER_TOKEN = 32
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Form:
         prompt: str = "",
         is_apart: bool = False,
     ) -> Self:
-        """How the model itself batches a probe, two inputs of different length: columns and padding.
+        """How the model itself batches a probe, two inputs of different length: columns and
+        padding.
 
         `is_apart`: inputs of this task or prompt do not fit into one batch with others.
         """
@@ -63,14 +65,20 @@ class Form:
         return cls(model, task, prompt, Layout(pads, is_left=not bool(own[0, 0])), shared)
 
     def read(self, inputs: Inputs, max_length: int | None = None) -> tuple[Tokens, list[bool]]:
-        """(the inputs behind the prompt, cut at `max_length` or the model's own length; whether each was cut).
+        """(the inputs behind the prompt, cut at `max_length` or the model's own length; whether
+        each was cut).
 
-        A tokenizer that is not a "fast" one does not say what it cut: there, an input that fills the maximum counts.
+        A tokenizer that is not a "fast" one does not say what it cut: there, an input that fills
+        the maximum counts.
         """
         limit = (max_length or self.max_length) * _CHARACTERS_PER_TOKEN
         tokens, cut = self._read([_shorten(each, limit) for each in inputs], max_length)
         # So many spaces, or one word without end, may be few tokens.
-        rest = [number for number, each in enumerate(inputs) if _is_longer(each, limit) and not cut[number]]
+        rest = [
+            number
+            for number, each in enumerate(inputs)
+            if _is_longer(each, limit) and not cut[number]
+        ]
         if rest:
             whole, marks = self._read([inputs[number] for number in rest], max_length)
             for place, number in enumerate(rest):
@@ -89,7 +97,9 @@ class Form:
             return tokens, [bool(mark.overflowing) for mark in marks]
         return tokens, [length >= (max_length or self.max_length) for length in tokens.lengths]
 
-    def preprocess(self, inputs: Inputs, options: dict[str, Any] | None = None, max_length: int | None = None) -> Any:
+    def preprocess(
+        self, inputs: Inputs, options: dict[str, Any] | None = None, max_length: int | None = None
+    ) -> Any:
         """What the model's own preprocessing gives; `options` are the tokenizer's."""
         text = {"padding": False, "return_attention_mask": False} | (options or {})
         if "token_type_ids" not in self.layout.pads:

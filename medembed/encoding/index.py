@@ -1,11 +1,13 @@
 """Lance's vector index over an embedding table: built, looked at, asked for the nearest rows.
 
-The default kind is IVF_RQ: rows in partitions by k-means, in each the codes of RaBitQ (Gao and Long 2024,
-arXiv:2405.12497), of which the best are compared again by their whole vectors. Of the kinds offered it builds fast and
-answers fastest: IVF_SQ and IVF_FLAT answer slower, IVF_HNSW_SQ builds many times slower.
+The default kind is IVF_RQ: rows in partitions by k-means, in each the codes of RaBitQ (Gao and Long
+2024, arXiv:2405.12497), of which the best are compared again by their whole vectors. Of the kinds
+offered it builds fast and answers fastest: IVF_SQ and IVF_FLAT answer slower, IVF_HNSW_SQ builds
+many times slower.
 
-An index belongs to versions of the table. A later version keeps it, without rows deleted since; rows added since are
-compared exactly by each search until the index is built anew. A table that is written whole loses it.
+An index belongs to versions of the table. A later version keeps it, without rows deleted since;
+rows added since are compared exactly by each search until the index is built anew. A table that is
+written whole loses it.
 """
 
 import logging
@@ -25,7 +27,8 @@ from medembed.errors import ConfigError, StorageError
 logger = logging.getLogger(__name__)
 
 IndexKind = Literal["IVF_RQ", "IVF_SQ", "IVF_FLAT", "IVF_HNSW_SQ"]
-Hits: TypeAlias = list[tuple[list[str], npt.NDArray[np.float32]]]  # of each query: row ids and cosines, best first
+# of each query: row ids and cosines, best first
+Hits: TypeAlias = list[tuple[list[str], npt.NDArray[np.float32]]]
 REFINE = 5  # rows compared again by their whole vectors, for each row wanted
 _NAME = "vector"
 _QUERIES_AT_ONCE = 256
@@ -34,7 +37,9 @@ _RQ_BLOCK = 8
 
 @dataclass(frozen=True)
 class VectorIndex:
-    """The index that a version of a table has: its kind, the live rows that it covers, its bytes on storage."""
+    """The index that a version of a table has: its kind, the live rows that it covers, its bytes on
+    storage.
+    """
 
     kind: str
     rows: int
@@ -62,18 +67,20 @@ def check_index(table: Table) -> VectorIndex:
     found = find_index(table)
     if found is None:
         raise StorageError(
-            f"{table.uri} version {table.version}: no vector index; search without use_index, or build one by: "
-            f"medembed table index {shlex.quote(f'table={table.uri}')}"
+            f"{table.uri} version {table.version}: no vector index; search without use_index, or "
+            f"build one by: medembed table index {shlex.quote(f'table={table.uri}')}"
         )
     return found
 
 
 def build_index(table: Table, kind: IndexKind = "IVF_RQ", partitions: int | None = None) -> Table:
-    """Builds the index anew over all rows, by cosine at full width; returns the version that has it.
+    """Builds the index anew over all rows, by cosine at full width; returns the version that has
+    it.
 
-    `partitions` None leaves their number to Lance, by rows. K-means starts at random rows and takes no seed: two builds
-    differ a little. The tag of data set and encoder moves to the new version, whose rows are the same. Raises
-    ConfigError for what the table cannot have, StorageError if another run has changed the table meanwhile.
+    `partitions` None leaves their number to Lance, by rows. K-means starts at random rows and takes
+    no seed: two builds differ a little. The tag of data set and encoder moves to the new version,
+    whose rows are the same. Raises ConfigError for what the table cannot have, StorageError if
+    another run has changed the table meanwhile.
     """
     from lance.commit import CommitConflictError
 
@@ -81,9 +88,14 @@ def build_index(table: Table, kind: IndexKind = "IVF_RQ", partitions: int | None
     _check(table, dataset.schema.field("embedding").type.value_type, kind, partitions)
     try:
         dataset.create_index(
-            "embedding", kind, name=_NAME, metric="cosine", replace=True, num_partitions=partitions,
+            "embedding",
+            kind,
+            name=_NAME,
+            metric="cosine",
+            replace=True,
+            num_partitions=partitions,
             progress_callback=_log_stage,
-        )  # fmt: skip
+        )
     except OSError as error:
         reason = str(error).splitlines()[0]
         if isinstance(error, CommitConflictError):
@@ -98,38 +110,50 @@ def build_index(table: Table, kind: IndexKind = "IVF_RQ", partitions: int | None
 class OpenIndex:
     """Finds the nearest rows of one version of a table by its index.
 
-    A class, so that the index is read once. Rows that it does not cover are compared exactly, deleted ones never found.
+    A class, so that the index is read once. Rows that it does not cover are compared exactly,
+    deleted ones never found.
     """
 
     def __init__(self, table: Table, probes: int | None = None, refine: int = REFINE) -> None:
-        """`probes` partitions are searched, None: as many as Lance finds fit; `refine` times the rows wanted are
-        compared by their whole vectors. Raises StorageError if there is no index."""
+        """`probes` partitions are searched, None: as many as Lance finds fit; `refine` times the
+        rows wanted are compared by their whole vectors. Raises StorageError if there is no index.
+        """
         check_index(table)
         self.dataset = open_lance(table.uri, table.version)
         self.options: dict[str, Any] = {"refine_factor": refine}
-        if probes is not None:  # effort 0 begins at this number; Lance goes on if fewer rows than wanted are there
+        # effort 0 begins at this number; Lance goes on if fewer rows than wanted are there
+        if probes is not None:
             self.options |= {"minimum_nprobes": probes, "search_effort": 0.0}
 
     def __call__(self, queries: npt.NDArray[np.float32], rows: int) -> Hits:
-        """Of each query [Q, width]: the ids of `rows` rows, or of all if there are fewer, with their cosines."""
+        """Of each query [Q, width]: the ids of `rows` rows, or of all if there are fewer, with
+        their cosines.
+        """
         return _nearest(self.dataset, queries, rows, self.options)
 
 
 def measure_recall(table: Table, k: int = 10, sample: int = 100) -> float:
-    """The share of the k nearest rows that the index finds: a mean over rows of the table itself, evenly spaced.
+    """The share of the k nearest rows that the index finds: a mean over rows of the table itself,
+    evenly spaced.
 
     Exact are Lance's own cosines without the index. Raises StorageError if there is no index.
     """
-    places = np.unique(np.linspace(0, table.rows - 1, min(sample, table.rows)).astype(np.int64)).tolist()
+    places = np.unique(
+        np.linspace(0, table.rows - 1, min(sample, table.rows)).astype(np.int64)
+    ).tolist()
     dataset = open_lance(table.uri, table.version)
     queries = table.lookup(dataset.take(places, columns=["document_id"])["document_id"].to_pylist())
     exact = _nearest(dataset, queries, k, {"use_index": False})
     found = OpenIndex(table)(queries, k)
-    shares = [len({*one} & {*best}) / len(best) for (one, _), (best, _) in zip(found, exact, strict=True)]
+    shares = [
+        len({*one} & {*best}) / len(best) for (one, _), (best, _) in zip(found, exact, strict=True)
+    ]
     return float(np.mean(shares))
 
 
-def _nearest(dataset: Any, queries: npt.NDArray[np.float32], rows: int, options: dict[str, Any]) -> Hits:
+def _nearest(
+    dataset: Any, queries: npt.NDArray[np.float32], rows: int, options: dict[str, Any]
+) -> Hits:
     hits: Hits = []
     for start in range(0, len(queries), _QUERIES_AT_ONCE):
         part = queries[start : start + _QUERIES_AT_ONCE]
@@ -146,17 +170,23 @@ def _nearest(dataset: Any, queries: npt.NDArray[np.float32], rows: int, options:
 
 def _check(table: Table, values: pa.DataType, kind: IndexKind, partitions: int | None) -> None:
     if not table.rows:
-        raise ConfigError(f"{table.uri}: the embedding table is empty; encode a corpus into it before an index.")
+        raise ConfigError(
+            f"{table.uri}: the embedding table is empty; encode a corpus into it before an index."
+        )
     if not pa.types.is_floating(values):
         raise ConfigError(
-            f"{table.uri}: an index needs float32 or float16 vectors, found {values}; encode into such a table."
+            f"{table.uri}: an index needs float32 or float16 vectors, found {values}; encode "
+            "into such a table."
         )
     if kind == "IVF_RQ" and table.info.width % _RQ_BLOCK:
         raise ConfigError(
-            f"kind: IVF_RQ needs a width divisible by {_RQ_BLOCK}, found {table.info.width}; choose kind=IVF_SQ."
+            f"kind: IVF_RQ needs a width divisible by {_RQ_BLOCK}, found {table.info.width}; "
+            "choose kind=IVF_SQ."
         )
     if partitions is not None and partitions > table.rows:
-        raise ConfigError(f"partitions: found {partitions:,}, expected at most the table's {table.rows:,} rows.")
+        raise ConfigError(
+            f"partitions: found {partitions:,}, expected at most the table's {table.rows:,} rows."
+        )
 
 
 def _log_stage(event: Any) -> None:

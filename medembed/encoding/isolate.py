@@ -1,8 +1,9 @@
-"""Documents that crash the encoder, by an exception or by ending its process, are set aside and named.
+"""Documents that crash the encoder, by an exception or by ending its process, are set aside and
+named.
 
-An exception is narrowed down by halves, and a document is blamed only if the encoder can still encode a made-up text. A
-process that dies leaves a note of what it was at: the item is tried again in smaller and smaller steps, until the note
-names one document.
+An exception is narrowed down by halves, and a document is blamed only if the encoder can still
+encode a made-up text. A process that dies leaves a note of what it was at: the item is tried again
+in smaller and smaller steps, until the note names one document.
 """
 
 import json
@@ -29,15 +30,19 @@ _ATTEMPTS = 5  # after so many even the largest item goes row by row
 
 
 class Attempts:
-    """How often a run began an item, what it was at when its process died, and which of its rows crash, with what.
+    """How often a run began an item, what it was at when its process died, and which of its rows
+    crash, with what.
 
-    A process may die for other reasons: a driver's death is not counted, and a row is blamed at its second death alone.
+    A process may die for other reasons: a driver's death is not counted, and a row is blamed at its
+    second death alone.
     """
 
     def __init__(self, staging: Staging, number: int, run: str) -> None:
         """`run` names this run of the driver."""
         self.uri, self.run = storage.join(staging.uri, f"{number:07d}.attempts"), run
-        state: dict[str, Any] = json.loads(storage.read_bytes(self.uri)) if storage.exists(self.uri) else {}
+        state: dict[str, Any] = (
+            json.loads(storage.read_bytes(self.uri)) if storage.exists(self.uri) else {}
+        )
         is_same = state.get("run") == run
         self.count = int(state["count"]) + 1 if is_same else 1
         self.failed = {int(row): str(reason) for row, reason in state.get("failed", {}).items()}
@@ -51,13 +56,20 @@ class Attempts:
         self.note([])
 
     def step(self, rows: int) -> int:
-        """How many of so many rows to encode at a time: all in the first attempt, a 16th in the second, ..."""
+        """How many of so many rows to encode at a time: all in the first attempt, a 16th in the
+        second, ...
+        """
         return -(-rows // _SMALLER ** min(self.count - 1, _ATTEMPTS))
 
     def note(self, rows: Sequence[int]) -> None:
         """Leaves word of what is tried now, in case nobody comes back to tell."""
-        state = {"run": self.run, "count": self.count, "failed": self.failed, "suspects": self.suspects,
-                 "at": list(rows)}  # fmt: skip
+        state = {
+            "run": self.run,
+            "count": self.count,
+            "failed": self.failed,
+            "suspects": self.suspects,
+            "at": list(rows),
+        }
         storage.write_bytes(self.uri, json.dumps(state).encode())
 
 
@@ -66,12 +78,14 @@ def encode_apart(
 ) -> tuple[npt.NDArray[np.float32], list[int], list[int]]:
     """(embeddings of the rows that can be encoded, their tokens, those rows).
 
-    Raises DataError if more than `limit` rows crash the encoder, ModelError if a made-up text does so, too.
+    Raises DataError if more than `limit` rows crash the encoder, ModelError if a made-up text does
+    so, too.
     """
     _check_limit(attempts.failed, limit)
     waiting = [row for row in range(len(texts)) if row not in attempts.failed]
     step = max(attempts.step(len(waiting)), 1)
-    blocks = [[row] for row in waiting if row in attempts.suspects]  # alone and first, so that it is soon known
+    # alone and first, so that it is soon known
+    blocks = [[row] for row in waiting if row in attempts.suspects]
     others = [row for row in waiting if row not in attempts.suspects]
     blocks += [others[start : start + step] for start in range(0, len(others), step)]
     done: dict[int, tuple[npt.NDArray[np.float32], int]] = {}
@@ -104,12 +118,14 @@ def collect_failed(parts: Sequence[Mapping[str, str]], limit: int) -> dict[str, 
     failed = dict(ChainMap(*map(dict, parts)))
     if len(failed) > limit:
         raise DataError(
-            f"corpus: {len(failed)} documents crash the encoder ({_join(failed.values())}), e.g. id "
-            f"{show_id(min(failed))!r}; more than encoding.max_failed={limit}: mend them, or raise the limit. What is "
-            "encoded is kept for the next run."
+            f"corpus: {len(failed)} documents crash the encoder ({_join(failed.values())}), e.g. "
+            f"id {show_id(min(failed))!r}; more than encoding.max_failed={limit}: mend them, or "
+            "raise the limit. What is encoded is kept for the next run."
         )
     if failed:
-        logger.warning("%d documents crash the encoder and are left out: %s", len(failed), list_failed(failed))
+        logger.warning(
+            "%d documents crash the encoder and are left out: %s", len(failed), list_failed(failed)
+        )
     return dict(sorted(failed.items()))
 
 
@@ -119,7 +135,9 @@ def list_failed(failed: Mapping[str, str]) -> str:
 
 
 def _check_encoder(encode: Encode, error: Exception) -> None:
-    """Raises ModelError if it is not the row that crashes the encoder: memory or a GPU may be gone by now."""
+    """Raises ModelError if it is not the row that crashes the encoder: memory or a GPU may be gone
+    by now.
+    """
     try:
         encode([_MADE_UP])
     except Exception as again:
@@ -132,8 +150,8 @@ def _check_encoder(encode: Encode, error: Exception) -> None:
 def _check_limit(failed: Mapping[int, str], limit: int) -> None:
     if len(failed) > limit:
         raise DataError(
-            f"{len(failed)} documents of one item crash the encoder ({_join(failed.values())}), more than "
-            f"encoding.max_failed={limit}: mend them, or raise the limit."
+            f"{len(failed)} documents of one item crash the encoder ({_join(failed.values())}), "
+            f"more than encoding.max_failed={limit}: mend them, or raise the limit."
         ) from None
 
 

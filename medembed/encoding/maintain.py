@@ -16,7 +16,9 @@ ROWS_PER_FRAGMENT = 65_536  # a worker reads one whole: 0.1 GB at 384 dimensions
 
 @dataclass(frozen=True)
 class TableVersion:
-    """One version: what it was made from, its size, when, the tags that name it, and its vector index if any."""
+    """One version: what it was made from, its size, when, the tags that name it, and its vector
+    index if any.
+    """
 
     version: int
     dataset: str
@@ -30,7 +32,9 @@ class TableVersion:
 
 
 def open_table(uri: str, version: int | str | None = None) -> Table:
-    """The table at a version or tag, by default the newest. Raises StorageError if there is none."""
+    """The table at a version or tag, by default the newest. Raises StorageError if there is
+    none.
+    """
     found = None
     if storage.exists(uri):
         found = find_newest(uri) if version is None else find_table(uri, _resolve(uri, version))
@@ -52,16 +56,23 @@ def list_versions(uri: str) -> list[TableVersion]:
         named = tuple(sorted(tags.get(table.version, [])))
         found.append(
             TableVersion(
-                table.version, table.info.dataset, table.info.encoder, table.rows,
-                int(entry["metadata"]["total_fragments"]), entry["timestamp"], named, find_index(table),
+                table.version,
+                table.info.dataset,
+                table.info.encoder,
+                table.rows,
+                int(entry["metadata"]["total_fragments"]),
+                entry["timestamp"],
+                named,
+                find_index(table),
                 table.is_unseen,
             )
-        )  # fmt: skip
+        )
     return found
 
 
 def rollback(uri: str, version: int | str) -> Table:
-    """Makes a new version that is what `version` (a number or tag) was; those between stay readable.
+    """Makes a new version that is what `version` (a number or tag) was; those between stay
+    readable.
 
     Raises StorageError if there is no such version.
     """
@@ -74,30 +85,36 @@ def rollback(uri: str, version: int | str) -> Table:
 
 
 def settle(uri: str) -> Table:
-    """The newest version, made the last one: what a run keeps to itself behind it is left behind."""
+    """The newest version, made the last one: what a run keeps to itself behind it is left
+    behind.
+    """
     newest, last = open_table(uri), find_table(uri)
     return newest if newest == last else rollback(uri, newest.version)
 
 
 def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
-    """(the newest version, counts): joins small fragments, drops deleted rows for good, removes versions older than
-    `keep_days` that no tag names, and what runs that died have left.
+    """(the newest version, counts): joins small fragments, drops deleted rows for good, removes
+    versions older than `keep_days` that no tag names, and what runs that died have left.
 
-    Rows and vectors stay the same, and so does what a vector index covers; the tag of data set and encoder moves to the
-    new version. Let no run write to the table meanwhile: what it has not committed is removed.
+    Rows and vectors stay the same, and so does what a vector index covers; the tag of data set and
+    encoder moves to the new version. Let no run write to the table meanwhile: what it has not
+    committed is removed.
     """
     before = settle(uri)
     dataset = open_lance(uri, before.version)
     with explained(uri, "compact"):
         metrics = dataset.optimize.compact_files(target_rows_per_fragment=ROWS_PER_FRAGMENT)
-    # Names the data set again, before older versions go; and moves the tag, which would keep what was joined.
+    # Names the data set again, before older versions go; and moves the tag, which would keep what
+    # was joined.
     after = open_table(uri)
     tag_version(commit_table(uri, [], after.info, base=after))
     storage.delete_folder(storage.join(uri, FOLDER))  # before the fragments that its records name
     dataset = open_lance(uri, None)
     with explained(uri, "remove old versions"):
         removed = dataset.cleanup_old_versions(
-            older_than=timedelta(days=keep_days), delete_unverified=True, error_if_tagged_old_versions=False
+            older_than=timedelta(days=keep_days),
+            delete_unverified=True,
+            error_if_tagged_old_versions=False,
         )
     counts = {
         "fragments_removed": int(metrics.fragments_removed),

@@ -1,7 +1,8 @@
-"""A model by reference -> a local folder that is safe to load, and the fingerprint of what it computes.
+"""A model by reference -> a local folder that is safe to load, and the fingerprint of what it
+computes.
 
-References: a folder (local path, s3://, gs://), package://name/folder for a model that a Python package
-carries, or hf://organisation/name[@revision] for the Hugging Face hub.
+References: a folder (local path, s3://, gs://), package://name/folder for a model that a Python
+package carries, or hf://organisation/name[@revision] for the Hugging Face hub.
 """
 
 import fnmatch
@@ -17,7 +18,14 @@ from typing import Any, NamedTuple
 
 from medembed import storage
 from medembed.artifact import parse
-from medembed.encoding.model_layout import Module, check_file, check_settings, list_modules, read_json, shared_settings
+from medembed.encoding.model_layout import (
+    Module,
+    check_file,
+    check_settings,
+    list_modules,
+    read_json,
+    shared_settings,
+)
 from medembed.encoding.model_weights import check_types, hash_tensors, read_tensors
 from medembed.errors import MedEmbedError, ModelError, StorageError
 from medembed.lineage import CheckpointManifest
@@ -26,25 +34,46 @@ from medembed.schema import fingerprint
 
 CARD = "medembed.json"
 _VOLATILE_KEYS = {  # that say who saved the model rather than what it computes
-    "__version__", "transformers_version", "_name_or_path", "torch_dtype", "dtype", "truncation", "padding",
-}  # fmt: skip
-# Of a model on storage or the hub. Nothing in the folders left out is loaded, and they may be large.
-_FETCHED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.spm", "*.tiktoken", "*.tokenizer", "*.codes"]
+    "__version__",
+    "transformers_version",
+    "_name_or_path",
+    "torch_dtype",
+    "dtype",
+    "truncation",
+    "padding",
+}
+# Of a model on storage or the hub. Nothing in the folders left out is loaded, and they may be
+# large.
+_FETCHED = [
+    "*.safetensors",
+    "*.json",
+    "*.txt",
+    "*.model",
+    "*.jinja",
+    "*.spm",
+    "*.tiktoken",
+    "*.tokenizer",
+    "*.codes",
+]
 _LEFT_OUT = ["onnx/*", "openvino/*", "checkpoint-*/*", "global_step*/*", "runs/*", "original/*"]
-_PARSED_BYTES = 1 << 20  # a larger tokenizer takes seconds to parse: of it only the ends are looked at
+# a larger tokenizer takes seconds to parse: of it only the ends are looked at
+_PARSED_BYTES = 1 << 20
 _ENDS = 64
 _SETTLES_NS = 1_000_000_000
 
 
 def fetch_model(reference: str) -> Path:
-    """A local folder with a whole model. Raises ModelError for a reference that names none, or holds pickles.
+    """A local folder with a whole model. Raises ModelError for a reference that names none, or
+    holds pickles.
 
     Only what loading reads is looked at, by its headers: this takes milliseconds.
     """
     if reference.startswith("hf://"):
         folder = _fetch_from_hub(reference)
     elif storage.scheme(reference) == "models":
-        raise ModelError(f"{reference}: registry names are resolved by jobs; give the model's folder here.")
+        raise ModelError(
+            f"{reference}: registry names are resolved by jobs; give the model's folder here."
+        )
     else:
         folder = _fetch_from_storage(reference)
     try:
@@ -62,7 +91,8 @@ def fetch_model(reference: str) -> Path:
 
 
 def read_card(folder: Path) -> CheckpointManifest:
-    """What MedEmbed wrote beside a checkpoint that it trained; a stock model has trained no dimensions.
+    """What MedEmbed wrote beside a checkpoint that it trained; a stock model has trained no
+    dimensions.
 
     Raises ModelError for a card that is damaged.
     """
@@ -74,7 +104,9 @@ def read_card(folder: Path) -> CheckpointManifest:
 
 
 def save_card(folder: Path, manifest: CheckpointManifest) -> None:
-    """Writes the card of a checkpoint: its manifest, without what concerns its folder and its training."""
+    """Writes the card of a checkpoint: its manifest, without what concerns its folder and its
+    training.
+    """
     entries = asdict(manifest)
     for name in ("key", "files", "config"):
         del entries[name]
@@ -88,7 +120,9 @@ def read_tokenizer(reference: str) -> str | None:
 
 
 def model_width(folder: Path) -> int | None:
-    """The model's full dimension by its settings, without loading it; None where they do not say."""
+    """The model's full dimension by its settings, without loading it; None where they do not
+    say.
+    """
     width: int | None = None
     for module in list_modules(folder):
         settings = read_json(module.folder / "config.json") or {}
@@ -100,16 +134,18 @@ def model_width(folder: Path) -> int | None:
 def model_fingerprint(folder: Path) -> str:
     """Identifies what the encoder computes, without loading it.
 
-    Weights by tensor name, type, shape and bytes, whatever files hold them; tokenizer, pooling, normalisation,
-    prompts and maximum length by their files; numeric class "full" (float32). Files that loading does not read do
-    not count.
+    Weights by tensor name, type, shape and bytes, whatever files hold them; tokenizer, pooling,
+    normalisation, prompts and maximum length by their files; numeric class "full" (float32). Files
+    that loading does not read do not count.
     """
     files: dict[str, Any] = {path.name: _read_settings(path) for path in shared_settings(folder)}
     weights: list[_Weights] = []
     for module in list_modules(folder):
         weights.append(_Weights(module.path, tuple(_look_at(path) for path in module.weights)))
         files |= {f"{module.path}/{path.name}": _read_settings(path) for path in module.settings}
-    return fingerprint({"weights": _hash_weights(tuple(weights)), "files": files, "numeric": "full"})
+    return fingerprint(
+        {"weights": _hash_weights(tuple(weights)), "files": files, "numeric": "full"}
+    )
 
 
 class _File(NamedTuple):
@@ -137,14 +173,16 @@ def _look_at(path: Path) -> _File:
 def _hash_weights(weights: tuple[_Weights, ...]) -> str:
     """The SHA-256 of all modules' tensors, remembered for files that have lain still.
 
-    A clock's tick later the same file may have other bytes under the same time, so a fresh one is read each time.
+    A clock's tick later the same file may have other bytes under the same time, so a fresh one is
+    read each time.
     """
     newest_ns = max((file.changed_ns for _, files in weights for file in files), default=0)
     is_fresh = time.time_ns() - newest_ns < _SETTLES_NS
     return _read_hash.__wrapped__(weights) if is_fresh else _read_hash(weights)
 
 
-@lru_cache(maxsize=16)  # a retraining asks twenty times for three models, 0.4 s of a core each (MiniLM-L6)
+# a retraining asks twenty times for three models, 0.4 s of a core each (MiniLM-L6)
+@lru_cache(maxsize=16)
 def _read_hash(weights: tuple[_Weights, ...]) -> str:
     digest = hashlib.sha256()
     for module, files in weights:
@@ -155,17 +193,22 @@ def _read_hash(weights: tuple[_Weights, ...]) -> str:
 
 @contextmanager
 def unchanged(folder: Path) -> Iterator[None]:
-    """Raises ModelError if a file of the model is written meanwhile: what is loaded would not be what is hashed."""
+    """Raises ModelError if a file of the model is written meanwhile: what is loaded would not be
+    what is hashed.
+    """
     before = _marks(folder)
     yield
     if _marks(folder) != before:
         raise ModelError(
-            f"model {folder}: its files changed while they were loaded; load it when they are all written."
+            f"model {folder}: its files changed while they were loaded; load it when they are "
+            "all written."
         )
 
 
 def _marks(folder: Path) -> list[tuple[str, int, int]]:
-    """(path, file, time of its last change) of all that loading reads; no program can set that time."""
+    """(path, file, time of its last change) of all that loading reads; no program can set that
+    time.
+    """
     paths = shared_settings(folder)
     for module in list_modules(folder):
         paths = [*paths, *module.settings, *module.weights]
@@ -177,7 +220,11 @@ def _fetch_from_storage(reference: str) -> Path:
     try:
         return storage.fetch_folder(reference, _is_fetched)
     except MedEmbedError as error:
-        hint = f" For the Hugging Face hub, write hf://{reference}." if reference.count("/") == 1 else ""
+        hint = (
+            f" For the Hugging Face hub, write hf://{reference}."
+            if reference.count("/") == 1
+            else ""
+        )
         raise ModelError(f"model {error} Expected a sentence-transformers folder.{hint}") from None
 
 
@@ -188,10 +235,14 @@ def _fetch_from_hub(reference: str) -> Path:
 
     name, _, revision = reference.removeprefix("hf://").partition("@")
     try:
-        folder = snapshot_download(name, revision=revision or None, allow_patterns=_FETCHED, ignore_patterns=_LEFT_OUT)
+        folder = snapshot_download(
+            name, revision=revision or None, allow_patterns=_FETCHED, ignore_patterns=_LEFT_OUT
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise ModelError(f"model {reference}: not in the local cache and not to be had: {reason}.") from None
+        raise ModelError(
+            f"model {reference}: not in the local cache and not to be had: {reason}."
+        ) from None
     return Path(folder)
 
 

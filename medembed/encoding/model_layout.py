@@ -15,36 +15,69 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 # What tokenizers of transformers 5.23 call their vocabularies.
 _VOCABULARIES = (
-    "tokenizer.json", "vocab*.json", "vocab*.txt", "merges.txt", "*.model", "*.spm", "*.tiktoken", "*.tokenizer",
-    "*.codes", "dict.txt", "entity_vocab.json", "emoji.json", "byte_maps.json",
-)  # fmt: skip
+    "tokenizer.json",
+    "vocab*.json",
+    "vocab*.txt",
+    "merges.txt",
+    "*.model",
+    "*.spm",
+    "*.tiktoken",
+    "*.tokenizer",
+    "*.codes",
+    "dict.txt",
+    "entity_vocab.json",
+    "emoji.json",
+    "byte_maps.json",
+)
 _READ_BYTES = {"ByT5Tokenizer", "CanineTokenizer"}  # tokenizers without a vocabulary
 # What else the modules of sentence-transformers 6.2 read.
 _SETTINGS = (
-    "config.json", "sentence_*_config.json", "router_config.json", "lstm_config.json", "cnn_config.json",
-    "wordembedding_config.json", "whitespacetokenizer_config.json", "phrasetokenizer_config.json",
-    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "processor_config.json",
-    "preprocessor_config.json", "*.jinja", *_VOCABULARIES,
-)  # fmt: skip
+    "config.json",
+    "sentence_*_config.json",
+    "router_config.json",
+    "lstm_config.json",
+    "cnn_config.json",
+    "wordembedding_config.json",
+    "whitespacetokenizer_config.json",
+    "phrasetokenizer_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "*.jinja",
+    *_VOCABULARIES,
+)
 _SHARED_SETTINGS = ("modules.json", "config_sentence_transformers.json")
-# The settings without which a module cannot be made. Of other modules a folder may be missing: Git keeps no empty one.
+# The settings without which a module cannot be made. Of other modules a folder may be missing: Git
+# keeps no empty one.
 _NEEDED = {
-    "LSTM": "lstm_config.json", "CNN": "cnn_config.json", "WordEmbeddings": "wordembedding_config.json",
+    "LSTM": "lstm_config.json",
+    "CNN": "cnn_config.json",
+    "WordEmbeddings": "wordembedding_config.json",
     "StaticEmbedding": "tokenizer.json",
 } | dict.fromkeys(
-    ("Transformer", "Pooling", "Dense", "LayerNorm", "WeightedLayerPooling", "LogitScore"), "config.json"
-)  # fmt: skip
+    ("Transformer", "Pooling", "Dense", "LayerNorm", "WeightedLayerPooling", "LogitScore"),
+    "config.json",
+)
 _WITH_WEIGHTS = {*_NEEDED} - {"Pooling", "LogitScore"}
 # Keys by which a module would load other files than those that are checked and hashed here.
 _ELSEWHERE = {
-    "tokenizer_name_or_path", "transformers_weights", "variant", "gguf_file", "subfolder", "tokenizer_file",
+    "tokenizer_name_or_path",
+    "transformers_weights",
+    "variant",
+    "gguf_file",
+    "subfolder",
+    "tokenizer_file",
     "vocab_file",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
 class Module:
-    """A module of the model in `root`: its folder's path below it, "" for the model's own, and its class in Python."""
+    """A module of the model in `root`: its folder's path below it, "" for the model's own, and its
+    class in Python.
+    """
 
     root: Path
     path: str
@@ -61,7 +94,9 @@ class Module:
 
     @property
     def weights(self) -> list[Path]:
-        """The safetensors files that loading reads. Raises ModelError if some are missing, or are pickles."""
+        """The safetensors files that loading reads. Raises ModelError if some are missing, or are
+        pickles.
+        """
         if (self.folder / WEIGHTS).is_file():
             return [self.folder / WEIGHTS]
         if (self.folder / INDEX).is_file():
@@ -69,8 +104,9 @@ class Module:
         pickles = sorted(path.name for path in self.folder.glob("*") if path.suffix in PICKLES)
         if pickles:
             raise ModelError(
-                f"{self.folder}: found pickle weights ({', '.join(pickles[:3])}) and no {WEIGHTS} beside them; a "
-                "pickle can run any code: save the model again with model.save_pretrained(...)."
+                f"{self.folder}: found pickle weights ({', '.join(pickles[:3])}) and no {WEIGHTS} "
+                "beside them; a pickle can run any code: save the model again with "
+                "model.save_pretrained(...)."
             )
         if self.kind in _WITH_WEIGHTS:
             raise ModelError(f"{self.folder}: no .safetensors weights there; expected {WEIGHTS}.")
@@ -87,34 +123,53 @@ class Module:
         if not isinstance(parts, dict) or not parts:
             raise ModelError(f"{self.folder / INDEX}: no weight_map; the model folder is damaged.")
         names = sorted({str(part) for part in parts.values()})
-        strange = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
+        strange = [
+            name for name in names if Path(name).name != name or not name.endswith(".safetensors")
+        ]
         if strange:
-            raise ModelError(f"{self.folder / INDEX}: names {strange[0]!r}; expected .safetensors files beside it.")
+            raise ModelError(
+                f"{self.folder / INDEX}: names {strange[0]!r}; expected .safetensors files "
+                "beside it."
+            )
         missing = [name for name in names if not (self.folder / name).is_file()]
         if missing:
             raise ModelError(
-                f"{self.folder / INDEX}: {len(missing)} of the {len(names)} files that it names are not there "
-                f"({missing[0]}); copy the whole model."
+                f"{self.folder / INDEX}: {len(missing)} of the {len(names)} files that it names "
+                f"are not there ({missing[0]}); copy the whole model."
             )
         return [self.folder / name for name in names]
 
 
 def is_plain_transformer(folder: Path) -> bool:
-    """Whether a model is no sentence-transformers model: nothing ever trained its vectors to be compared."""
+    """Whether a model is no sentence-transformers model: nothing ever trained its vectors to be
+    compared.
+    """
     return not (folder / "modules.json").is_file()
 
 
 def list_modules(folder: Path) -> list[Module]:
-    """The modules of a model in order, a router's own in its place. Raises ModelError for a folder that holds none."""
+    """The modules of a model in order, a router's own in its place. Raises ModelError for a folder
+    that holds none.
+    """
     if (folder / "modules.json").is_file():
         named = read_json(folder / "modules.json")
-        if not isinstance(named, list) or not named or not all(isinstance(entry, dict) for entry in named):
-            raise ModelError(f"{folder}/modules.json: expected a list of modules; the model folder is damaged.")
+        if (
+            not isinstance(named, list)
+            or not named
+            or not all(isinstance(entry, dict) for entry in named)
+        ):
+            raise ModelError(
+                f"{folder}/modules.json: expected a list of modules; the model folder is damaged."
+            )
         places = [(str(entry.get("path", "")), str(entry.get("type", ""))) for entry in named]
     elif (folder / "config.json").is_file():
-        places = [("", _TRANSFORMER)]  # a plain transformer, to which sentence-transformers adds a pooling
+        # a plain transformer, to which sentence-transformers adds a pooling
+        places = [("", _TRANSFORMER)]
     else:
-        raise ModelError(f"{folder}: no modules.json or config.json there; expected a sentence-transformers folder.")
+        raise ModelError(
+            f"{folder}: no modules.json or config.json there; expected a sentence-transformers "
+            "folder."
+        )
     modules: list[Module] = []
     for path, type_ in places:
         modules += _expand(folder, path, type_)
@@ -130,15 +185,22 @@ def check_settings(module: Module) -> None:
     """Raises ModelError for a module without the settings, or the vocabulary, that it needs."""
     needed = _NEEDED.get(module.kind)
     if needed and not (module.folder / needed).is_file():
-        raise ModelError(f"{module.folder}: no {needed} there, which modules.json asks for; copy the whole model.")
+        raise ModelError(
+            f"{module.folder}: no {needed} there, which modules.json asks for; copy the whole "
+            "model."
+        )
     if module.kind != "Transformer":
         return
     if (module.folder / "adapter_config.json").is_file():
-        raise ModelError(f"{module.folder}: holds an adapter of another model; merge it into that model and save both.")
+        raise ModelError(
+            f"{module.folder}: holds an adapter of another model; merge it into that model and "
+            "save both."
+        )
     if not _matching(module.folder, _VOCABULARIES) and not _reads_bytes(module):
         raise ModelError(
-            f"{module.folder}: no tokenizer there (tokenizer.json, vocab.txt, *.model, ...): every text would become "
-            "[UNK]; copy the whole model, or save its tokenizer with tokenizer.save_pretrained(...)."
+            f"{module.folder}: no tokenizer there (tokenizer.json, vocab.txt, *.model, ...): every "
+            "text would become [UNK]; copy the whole model, or save its tokenizer with "
+            "tokenizer.save_pretrained(...)."
         )
     for path in module.settings:
         if path.name == "config.json" or fnmatch.fnmatch(path.name, "sentence_*_config.json"):
@@ -146,13 +208,17 @@ def check_settings(module: Module) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raises ModelError for a file that is empty, or that stands for one which Git LFS has not fetched."""
+    """Raises ModelError for a file that is empty, or that stands for one which Git LFS has not
+    fetched.
+    """
     with path.open("rb") as stream:
         begin = stream.read(len(_LFS_POINTER))
     if not begin:
         raise ModelError(f"{path}: empty; copy the whole model.")
     if begin == _LFS_POINTER:
-        raise ModelError(f"{path}: a Git LFS pointer, not the file itself; fetch it with git lfs pull.")
+        raise ModelError(
+            f"{path}: a Git LFS pointer, not the file itself; fetch it with git lfs pull."
+        )
 
 
 def read_json(path: Path) -> Any:
@@ -169,14 +235,20 @@ def read_json(path: Path) -> Any:
 def _expand(folder: Path, path: str, type_: str) -> list[Module]:
     """The module in a folder; of a router, those that it leads to as well."""
     if path.startswith("/") or ".." in Path(path).parts:
-        raise ModelError(f"{folder}/modules.json: names the folder {path!r}; expected one below the model's own.")
+        raise ModelError(
+            f"{folder}/modules.json: names the folder {path!r}; expected one below the model's own."
+        )
     module = Module(folder, Path(path).as_posix().removeprefix("."), type_)
     if module.kind not in ("Router", "Asym"):
         return [module]
-    routes = read_json(module.folder / "router_config.json") or read_json(module.folder / "config.json")
+    routes = read_json(module.folder / "router_config.json") or read_json(
+        module.folder / "config.json"
+    )
     types = routes.get("types") if isinstance(routes, dict) else None
     if not isinstance(types, dict):
-        raise ModelError(f"{module.folder}: no router_config.json that lists its modules; copy the whole model.")
+        raise ModelError(
+            f"{module.folder}: no router_config.json that lists its modules; copy the whole model."
+        )
     modules = [module]
     for below, type_below in types.items():
         modules += _expand(folder, f"{path}/{below}" if path else str(below), str(type_below))
@@ -188,12 +260,18 @@ def _check_keys(path: Path) -> None:
     if not isinstance(settings, dict):
         raise ModelError(f"{path}: expected keys and values; the model folder is damaged.")
     if "quantization_config" in settings:
-        raise ModelError(f"{path}: the weights are quantised (quantization_config); take the model's float weights.")
+        raise ModelError(
+            f"{path}: the weights are quantised (quantization_config); take the model's float "
+            "weights."
+        )
     nested = [value for value in settings.values() if isinstance(value, dict)]
-    led = sorted(key for values in (settings, *nested) for key in _ELSEWHERE & values.keys() if values[key])
+    led = sorted(
+        key for values in (settings, *nested) for key in _ELSEWHERE & values.keys() if values[key]
+    )
     if led:
         raise ModelError(
-            f"{path}: {led[0]} leads to other files; save the model again with model.save_pretrained(...)."
+            f"{path}: {led[0]} leads to other files; save the model again with "
+            "model.save_pretrained(...)."
         )
 
 
@@ -204,4 +282,6 @@ def _reads_bytes(module: Module) -> bool:
 
 def _matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
     names = [path for path in sorted(folder.glob("*")) if path.is_file()]
-    return [path for path in names if any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns)]
+    return [
+        path for path in names if any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns)
+    ]

@@ -1,7 +1,7 @@
 """Tries a model that was just loaded, before a document is blamed for its faults.
 
-Its tensors are those of its files, its tokenizer fits its embedding matrix, and made-up texts get vectors that are
-numbers and differ. Milliseconds for a model that takes seconds to load.
+Its tensors are those of its files, its tokenizer fits its embedding matrix, and made-up texts get
+vectors that are numbers and differ. Milliseconds for a model that takes seconds to load.
 """
 
 from collections.abc import Iterator
@@ -22,43 +22,50 @@ _LONGEST_REASON = 300
 
 
 def check_loaded(model: Any, folder: Path) -> None:
-    """Raises ModelError, on one line, for a SentenceTransformer whose weights or tokenizer are not whole."""
+    """Raises ModelError, on one line, for a SentenceTransformer whose weights or tokenizer are not
+    whole.
+    """
     check_parts(model, folder)
     _check_vectors(model, folder)
 
 
 def check_parts(model: Any, folder: Path) -> None:
-    """Raises ModelError for weights or a tokenizer that are not whole, of an encoder or a cross-encoder."""
+    """Raises ModelError for weights or a tokenizer that are not whole, of an encoder or a
+    cross-encoder.
+    """
     _check_tensors(model, folder)
     _check_tokenizer(model, folder)
 
 
 def _check_tensors(model: Any, folder: Path) -> None:
-    """Raises ModelError if loading made up a tensor, left one of a layer aside, or read one that is no number.
+    """Raises ModelError if loading made up a tensor, left one of a layer aside, or read one that is
+    no number.
 
     Stock loads such a model with a warning, and with random numbers for what is missing.
     """
     for missing, unexpected in _differences(model, folder):
         if missing:
             raise ModelError(
-                f"model {folder}: {_names(missing)} in its architecture but not in its weights file: loading would "
-                "take random numbers for them; copy the whole model."
+                f"model {folder}: {_names(missing)} in its architecture but not in its weights "
+                "file: loading would take random numbers for them; copy the whole model."
             )
         if unexpected:
             raise ModelError(
-                f"model {folder}: {_names(unexpected)} in its weights file but not in its architecture; config.json "
-                "is another model's, or damaged: copy the whole model."
+                f"model {folder}: {_names(unexpected)} in its weights file but not in its "
+                "architecture; config.json is another model's, or damaged: copy the whole model."
             )
     broken = [name for name, parameter in model.named_parameters() if _has_no_number(parameter)]
     if broken:
         raise ModelError(
-            f"model {folder}: its weights are damaged: NaN or infinite numbers in {_names(broken)}; copy it again, or "
-            "take another checkpoint."
+            f"model {folder}: its weights are damaged: NaN or infinite numbers in "
+            f"{_names(broken)}; copy it again, or take another checkpoint."
         )
 
 
 def explain(error: Exception, folder: Path) -> str:
-    """What made loading fail: the type of the error and its first line; tensors by name where shapes differ."""
+    """What made loading fail: the type of the error and its first line; tensors by name where
+    shapes differ.
+    """
     if "ignore_mismatched_sizes" in str(error):
         return f"tensors whose shapes are not those that config.json says{_misshapen(folder)}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -66,10 +73,12 @@ def explain(error: Exception, folder: Path) -> str:
 
 
 def _differences(model: Any, folder: Path) -> Iterator[tuple[list[str], list[str]]]:
-    """(tensors that no file has, tensors of a layer that the model has not) for each transformer of the folder.
+    """(tensors that no file has, tensors of a layer that the model has not) for each transformer of
+    the folder.
 
-    Loads once more without any data: sentence-transformers gives the outcome of its own loading to nobody. Its private
-    `_load_model` chooses the class, as seen in 6.2. Other modules raise an error themselves.
+    Loads once more without any data: sentence-transformers gives the outcome of its own loading to
+    nobody. Its private `_load_model` chooses the class, as seen in 6.2. Other modules raise an
+    error themselves.
     """
     from sentence_transformers.base.modules import Transformer
     from transformers import AutoConfig
@@ -80,21 +89,32 @@ def _differences(model: Any, folder: Path) -> Iterator[tuple[list[str], list[str
             continue
         config = AutoConfig.from_pretrained(module.folder, local_files_only=True)
         shell, outcome = loaded[0]._load_model(
-            str(module.folder), loaded[0].transformer_task, config, "torch", False,
-            device_map="meta", output_loading_info=True, use_safetensors=True, local_files_only=True,
-        )  # fmt: skip
+            str(module.folder),
+            loaded[0].transformer_task,
+            config,
+            "torch",
+            False,
+            device_map="meta",
+            output_loading_info=True,
+            use_safetensors=True,
+            local_files_only=True,
+        )
         missing = [name for name in outcome["missing_keys"] if _is_used(name, loaded[0])]
         # Those of a head, such as a cross-encoder's, and those of the model below it.
         layers = {name for name, _ in (*shell.named_children(), *shell.base_model.named_children())}
         prefix = f"{shell.base_model_prefix}."
         unexpected = [
-            name for name in outcome["unexpected_keys"] if name.removeprefix(prefix).partition(".")[0] in layers
+            name
+            for name in outcome["unexpected_keys"]
+            if name.removeprefix(prefix).partition(".")[0] in layers
         ]
         yield sorted(missing), sorted(unexpected)
 
 
 def _is_used(tensor: str, transformer: Any) -> bool:
-    """Whether vectors depend on a tensor: not on a BERT's pooler, where token vectors are pooled."""
+    """Whether vectors depend on a tensor: not on a BERT's pooler, where token vectors are
+    pooled.
+    """
     outputs = [entry["method_output_name"] for entry in transformer.modality_config.values()]
     return "pooler_output" in outputs or not tensor.startswith("pooler.")
 
@@ -102,13 +122,21 @@ def _is_used(tensor: str, transformer: Any) -> bool:
 def _misshapen(folder: Path) -> str:
     from transformers import AutoModel, AutoModelForSequenceClassification
 
-    transformers = [module.folder for module in list_modules(folder) if module.kind == "Transformer"]
+    transformers = [
+        module.folder for module in list_modules(folder) if module.kind == "Transformer"
+    ]
     for place, kind in product(transformers, (AutoModel, AutoModelForSequenceClassification)):
         _, outcome = kind.from_pretrained(
-            place, device_map="meta", output_loading_info=True, use_safetensors=True, local_files_only=True,
+            place,
+            device_map="meta",
+            output_loading_info=True,
+            use_safetensors=True,
+            local_files_only=True,
             ignore_mismatched_sizes=True,
-        )  # fmt: skip
-        names = [f"{name} {tuple(in_file)}" for name, in_file, _ in sorted(outcome["mismatched_keys"])]
+        )
+        names = [
+            f"{name} {tuple(in_file)}" for name, in_file, _ in sorted(outcome["mismatched_keys"])
+        ]
         if names:
             return f": {', '.join(names[:_SHOWN])}"
     return ""
@@ -120,10 +148,16 @@ def _check_tokenizer(model: Any, folder: Path) -> None:
 
     for module in model.modules():
         if isinstance(module, StaticEmbedding):
-            _check_rows(module.tokenizer.get_vocab_size() - 1, module.embedding.num_embeddings, folder)
+            _check_rows(
+                module.tokenizer.get_vocab_size() - 1, module.embedding.num_embeddings, folder
+            )
         elif isinstance(module, Transformer) and module.tokenizer is not None:
             tokenizer = module.tokenizer
-            added = [number for number, token in tokenizer.added_tokens_decoder.items() if not token.special]
+            added = [
+                number
+                for number, token in tokenizer.added_tokens_decoder.items()
+                if not token.special
+            ]
             rows = int(module.model.get_input_embeddings().weight.shape[0])
             _check_rows(max([tokenizer.vocab_size - 1, *added]), rows, folder)
             _check_words(tokenizer, folder)
@@ -132,12 +166,13 @@ def _check_tokenizer(model: Any, folder: Path) -> None:
 def _check_rows(last: int, rows: int, folder: Path) -> None:
     """Raises ModelError if the highest token number has no row in the embedding matrix.
 
-    Special tokens do not count: EmbeddingGemma has one for images, of which its matrix knows nothing.
+    Special tokens do not count: EmbeddingGemma has one for images, of which its matrix knows
+    nothing.
     """
     if last >= rows:
         raise ModelError(
-            f"model {folder}: its tokenizer gives numbers up to {last:,}, but its embedding matrix has {rows:,} rows; "
-            "the two are of different models: copy the whole model."
+            f"model {folder}: its tokenizer gives numbers up to {last:,}, but its embedding matrix "
+            f"has {rows:,} rows; the two are of different models: copy the whole model."
         )
 
 
@@ -145,8 +180,8 @@ def _check_words(tokenizer: Any, folder: Path) -> None:
     known = {number for ids in _tokenize(tokenizer) for number in ids} - {tokenizer.unk_token_id}
     if not known:
         raise ModelError(
-            f"model {folder}: its tokenizer knows no word, so that every text would be the same; its vocabulary is "
-            "missing or damaged: copy the whole model."
+            f"model {folder}: its tokenizer knows no word, so that every text would be the same; "
+            "its vocabulary is missing or damaged: copy the whole model."
         )
 
 
@@ -157,14 +192,19 @@ def _tokenize(tokenizer: Any) -> list[list[int]]:
 
 def _check_vectors(model: Any, folder: Path) -> None:
     try:
-        vectors = model.encode_document(list(MADE_UP), convert_to_numpy=True, show_progress_bar=False)
+        vectors = model.encode_document(
+            list(MADE_UP), convert_to_numpy=True, show_progress_bar=False
+        )
     except Exception as error:  # of any type: whatever a damaged model raises
-        raise ModelError(f"model {folder}: cannot encode a made-up text: {explain(error, folder)}") from None
+        raise ModelError(
+            f"model {folder}: cannot encode a made-up text: {explain(error, folder)}"
+        ) from None
     width = int(model.get_embedding_dimension() or 0)
     if width and vectors.shape[1] != width:
         raise ModelError(
-            f"model {folder}: its settings promise {width} dimensions, its vectors have {vectors.shape[1]}; a "
-            "config.json is another model's, or damaged: copy the whole model."
+            f"model {folder}: its settings promise {width} dimensions, its vectors have "
+            f"{vectors.shape[1]}; a config.json is another model's, or damaged: copy the whole "
+            "model."
         )
     if not np.isfinite(vectors).all():
         fault = "vectors that are no numbers (NaN or infinite)"
@@ -175,8 +215,8 @@ def _check_vectors(model: Any, folder: Path) -> None:
     else:
         return
     raise ModelError(
-        f"model {folder}: gives {len(vectors)} made-up texts {fault}; its weights are damaged, or training diverged: "
-        "take another checkpoint."
+        f"model {folder}: gives {len(vectors)} made-up texts {fault}; its weights are damaged, or "
+        "training diverged: take another checkpoint."
     )
 
 
@@ -188,5 +228,7 @@ def _names(tensors: list[str]) -> str:
 
 
 def _has_no_number(parameter: Any) -> bool:
-    """Whether a tensor holds NaN or infinity. Its sum tells of nearly all that they do not, in less time and memory."""
+    """Whether a tensor holds NaN or infinity. Its sum tells of nearly all that they do not, in less
+    time and memory.
+    """
     return not bool(parameter.sum().isfinite()) and not bool(parameter.isfinite().all())

@@ -1,4 +1,6 @@
-"""Reads safetensors files without loading them: checks that they are whole, and hashes what they hold."""
+"""Reads safetensors files without loading them: checks that they are whole, and hashes what they
+hold.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -44,17 +46,22 @@ def read_tensors(files: Sequence[Path]) -> list[Tensor]:
 
 
 def check_types(tensors: Sequence[Tensor]) -> None:
-    """Raises ModelError for matrices in integers or 8-bit floats: loading would take them for plain numbers."""
+    """Raises ModelError for matrices in integers or 8-bit floats: loading would take them for plain
+    numbers.
+    """
     quantised = [tensor for tensor in tensors if _is_matrix(tensor) and tensor.dtype not in _FLOATS]
     if quantised:
         raise ModelError(
-            f"{quantised[0].file}: {len(quantised)} matrices are {quantised[0].dtype}, so quantised "
-            f"({quantised[0].name}); expected float32, float16 or bfloat16: take the model's float weights."
+            f"{quantised[0].file}: {len(quantised)} matrices are {quantised[0].dtype}, so "
+            f"quantised ({quantised[0].name}); expected float32, float16 or bfloat16: take the "
+            "model's float weights."
         )
 
 
 def hash_tensors(tensors: Sequence[Tensor], digest: Any) -> None:
-    """Feeds tensors by name, type, shape and bytes; neither the files' free metadata nor their number count."""
+    """Feeds tensors by name, type, shape and bytes; neither the files' free metadata nor their
+    number count.
+    """
     for tensor in tensors:
         digest.update(f"{tensor.name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         for block in tensor.blocks():
@@ -66,7 +73,9 @@ def _read_header(path: Path) -> list[Tensor]:
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(_LENGTH), "little")
         if size < _LENGTH or length > min(size - _LENGTH, _LARGEST_HEADER):
-            raise ModelError(f"{path}: cut off, or no safetensors file ({size:,} bytes); copy it again.")
+            raise ModelError(
+                f"{path}: cut off, or no safetensors file ({size:,} bytes); copy it again."
+            )
         header = stream.read(length)
     data = _LENGTH + length
     try:
@@ -77,13 +86,17 @@ def _read_header(path: Path) -> list[Tensor]:
         raise ModelError(f"{path}: its header is damaged; copy it again.") from None
     end = max((tensor.end for tensor in tensors), default=data)
     if end != size:
-        raise ModelError(f"{path}: found {size:,} bytes, expected {end:,} by its header; copy it again.")
+        raise ModelError(
+            f"{path}: found {size:,} bytes, expected {end:,} by its header; copy it again."
+        )
     return tensors
 
 
 def _to_tensor(name: str, entry: dict[str, Any], path: Path, data: int) -> Tensor:
     start, end = entry["data_offsets"]
-    return Tensor(name, str(entry["dtype"]), tuple(entry["shape"]), path, data + int(start), data + int(end))
+    return Tensor(
+        name, str(entry["dtype"]), tuple(entry["shape"]), path, data + int(start), data + int(end)
+    )
 
 
 def _is_matrix(tensor: Tensor) -> bool:

@@ -30,35 +30,45 @@ _POSITIONS = ("position_embeddings", "position_embedding", "wpe")
 
 
 def fetch_encoder(reference: str) -> Path:
-    """`fetch_model` of a model that encodes texts. Raises ModelError if it is of a kind that does not work here."""
+    """`fetch_model` of a model that encodes texts. Raises ModelError if it is of a kind that does
+    not work here.
+    """
     folder = fetch_model(reference)
     check_modules(folder, reference)
     return folder
 
 
 def check_modules(folder: Path, reference: str) -> None:
-    """Raises ModelError for a model that is no embedding model, or has a module that does not work here.
+    """Raises ModelError for a model that is no embedding model, or has a module that does not work
+    here.
 
-    Of the modules that sentence-transformers has, CNN makes a text's vector depend on the texts beside it, BoW,
-    WordEmbeddings and LSTM read words instead of tokens, and the others make sparse or many vectors.
+    Of the modules that sentence-transformers has, CNN makes a text's vector depend on the texts
+    beside it, BoW, WordEmbeddings and LSTM read words instead of tokens, and the others make sparse
+    or many vectors.
     """
-    kind = (read_json(folder / "config_sentence_transformers.json") or {}).get("model_type", "SentenceTransformer")
+    kind = (read_json(folder / "config_sentence_transformers.json") or {}).get(
+        "model_type", "SentenceTransformer"
+    )
     if kind != "SentenceTransformer":
         raise ModelError(f"model {reference}: it is a {kind}; expected a SentenceTransformer.")
     check_kinds(folder, reference, _KNOWN)
 
 
 def check_kinds(folder: Path, reference: str, known: Sequence[str]) -> None:
-    """Raises ModelError for a model with a module that is none of these of sentence-transformers."""
+    """Raises ModelError for a model with a module that is none of these of
+    sentence-transformers.
+    """
     names = ", ".join(known)
     for module in list_modules(folder):
         if not module.type.startswith(_PACKAGE):
             raise ModelError(
-                f"model {reference}: its module {module.type} is code of its own, which MedEmbed does not run; "
-                f"expected modules of sentence-transformers: {names}."
+                f"model {reference}: its module {module.type} is code of its own, which MedEmbed "
+                f"does not run; expected modules of sentence-transformers: {names}."
             )
         if module.kind not in known:
-            raise ModelError(f"model {reference}: its module {module.kind} does not work here; expected {names}.")
+            raise ModelError(
+                f"model {reference}: its module {module.kind} does not work here; expected {names}."
+            )
 
 
 def has_router(model: Any) -> bool:
@@ -78,19 +88,25 @@ def input_modules(model: Any) -> list[Any]:
     from sentence_transformers.base.modules import Router
 
     first = model[0]
-    return [route[0] for route in first.sub_modules.values()] if isinstance(first, Router) else [first]
+    return (
+        [route[0] for route in first.sub_modules.values()] if isinstance(first, Router) else [first]
+    )
 
 
 def cut_to_positions(model: Any) -> None:
     """Lowers the maximum length of a loaded model to what its position tables hold, and logs it.
 
-    In RoBERTa and its kin the first position stands behind the padding's, so that two of them are never used.
+    In RoBERTa and its kin the first position stands behind the padding's, so that two of them are
+    never used.
     """
     for module in input_modules(model):
         limit = min(_tables(module), default=None)
         if limit is not None and (module.max_seq_length or 0) > limit:
             logger.warning(
-                "model: its maximum length is %s, but it has positions for %s tokens; longer texts are cut there",
+                (
+                    "model: its maximum length is %s, but it has positions for %s tokens; longer "
+                    "texts are cut there"
+                ),
                 module.max_seq_length,
                 limit,
             )

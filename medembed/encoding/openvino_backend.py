@@ -27,7 +27,8 @@ class OpenVinoBackend:
     def __init__(self, model: Any, example: Batch, threads: int) -> None:
         """Converts a sentence-transformers model, `example` being any batch for it; takes seconds.
 
-        Raises ImportError without the package, and whatever OpenVINO raises for a model that it cannot convert.
+        Raises ImportError without the package, and whatever OpenVINO raises for a model that it
+        cannot convert.
         """
         self.at_once = threads
         openvino = _import_openvino()
@@ -35,15 +36,20 @@ class OpenVinoBackend:
         settings = {
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
-            "ENABLE_CPU_PINNING": False,  # else every single-threaded worker of a machine is pinned to core 0
+            # else every single-threaded worker of a machine is pinned to core 0
+            "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 on CPUs that have it
         }
-        self._queue = openvino.AsyncInferQueue(openvino.Core().compile_model(graph, "CPU", settings), threads)
+        self._queue = openvino.AsyncInferQueue(
+            openvino.Core().compile_model(graph, "CPU", settings), threads
+        )
         self._queue.set_callback(_store)
         self._lock = threading.Lock()  # `wait_all` would else wait for another thread's texts
 
     def embed(self, batches: Iterable[Batch], into: npt.NDArray[np.float32]) -> None:
-        """Writes the vector of each text of each batch to its row of `into`, float32 [texts, width]."""
+        """Writes the vector of each text of each batch to its row of `into`, float32 [texts,
+        width].
+        """
         with self._lock:
             for batch in batches:
                 inputs = [batch.features["input_ids"], batch.features["attention_mask"]]
@@ -52,7 +58,8 @@ class OpenVinoBackend:
 
 
 def _import_openvino() -> Any:
-    # Importing it starts a process that looks for a statistics host, unless the sender is not to be found.
+    # Importing it starts a process that looks for a statistics host, unless the sender is not to be
+    # found.
     modules: dict[str, Any] = sys.modules  # None is how Python marks a module as not to be found
     modules.setdefault("openvino_telemetry", None)
     import openvino
@@ -64,7 +71,9 @@ def _convert(openvino: Any, model: Any, example: Batch) -> Any:
     import torch
 
     class Sentence(torch.nn.Module):
-        """Ids and mask, int64 [B, T] -> the sentence vectors of all the model's modules, float32 [B, D]."""
+        """Ids and mask, int64 [B, T] -> the sentence vectors of all the model's modules, float32
+        [B, D].
+        """
 
         def __init__(self) -> None:
             super().__init__()
@@ -74,9 +83,12 @@ def _convert(openvino: Any, model: Any, example: Batch) -> Any:
             features = example.shared | {"input_ids": input_ids, "attention_mask": attention_mask}
             return self.model(features)["sentence_embedding"]
 
-    inputs = {name: torch.from_numpy(example.features[name]) for name in ("input_ids", "attention_mask")}
+    inputs = {
+        name: torch.from_numpy(example.features[name]) for name in ("input_ids", "attention_mask")
+    }
     with warnings.catch_warnings(), _logging_kept(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the tracer's, about branches; `choose_backend` compares the vectors
+        # the tracer's, about branches; `choose_backend` compares the vectors
+        warnings.simplefilter("ignore")
         return openvino.convert_model(Sentence().eval(), example_input=inputs)
 
 

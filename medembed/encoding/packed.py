@@ -1,6 +1,8 @@
-"""Linear layers by oneDNN, with weights in its own order, for a torch model that only encodes, on a CPU.
+"""Linear layers by oneDNN, with weights in its own order, for a torch model that only encodes, on a
+CPU.
 
-torch gives float32 products on CPUs to MKL, which on AMD leaves AVX-512 unused. The numbers are the same to 1e-6.
+torch gives float32 products on CPUs to MKL, which on AMD leaves AVX-512 unused. The numbers are the
+same to 1e-6.
 """
 
 from collections.abc import Callable
@@ -8,7 +10,8 @@ from typing import Any
 
 
 def pack(model: Any) -> Callable[[], None]:
-    """The model, changed: its linear layers compute by oneDNN. Their weights can neither be trained nor saved any more.
+    """The model, changed: its linear layers compute by oneDNN. Their weights can neither be trained
+    nor saved any more.
 
     Returns what undoes it. Raises RuntimeError where this torch or processor has no oneDNN.
     """

@@ -1,18 +1,21 @@
-"""Vectors in a byte or a bit per dimension, by ranges that are measured once, stored and named. Pure.
+"""Vectors in a byte or a bit per dimension, by ranges that are measured once, stored and named.
+Pure.
 
-Ranges taken from the batch at hand give one text other codes in other company, and a text alone nothing but zeros
-(sentence-transformers#2837). Here they are measured on a corpus, kept beside its vectors, and named by a fingerprint.
+Ranges taken from the batch at hand give one text other codes in other company, and a text alone
+nothing but zeros (sentence-transformers#2837). Here they are measured on a corpus, kept beside its
+vectors, and named by a fingerprint.
 
-Quantise first, truncate second: codes are those of full vectors, and the first codes of a row are those of its
-Matryoshka prefix before that is scaled back to unit length. So one set of ranges and one set of codes serve every
-dimension; `from_int8` scales what it gives to unit length, as `medembed.matryoshka.truncate` does. Ranges of a
-prefix's own would gain nothing: recall@10 of exact search 0.993 instead of 0.992 at 64 of 384 dimensions.
+Quantise first, truncate second: codes are those of full vectors, and the first codes of a row are
+those of its Matryoshka prefix before that is scaled back to unit length. So one set of ranges and
+one set of codes serve every dimension; `from_int8` scales what it gives to unit length, as
+`medembed.matryoshka.truncate` does. Ranges of a prefix's own would gain nothing: recall@10 of exact
+search 0.993 instead of 0.992 at 64 of 384 dimensions.
 
-Ranges are lowest and highest value, over all vectors. On 16,449 definitions encoded by MiniLM, recall@10 is 0.996
-(0.998 once fine-tuned) and no cosine to the original is below 0.9999. Cutting off 0.01% at either end gains nothing
-sure, 1% loses: 0.982; ranges of a sample of 1,000 give 0.995, and cosines down to 0.993, as texts to come may lie
-outside. Bits are for a first pass only: of exact search's best 10, the best 10 by bits hold 6 or 7, the best 100 by
-bits 98%.
+Ranges are lowest and highest value, over all vectors. On 16,449 definitions encoded by MiniLM,
+recall@10 is 0.996 (0.998 once fine-tuned) and no cosine to the original is below 0.9999. Cutting
+off 0.01% at either end gains nothing sure, 1% loses: 0.982; ranges of a sample of 1,000 give 0.995,
+and cosines down to 0.993, as texts to come may lie outside. Bits are for a first pass only: of
+exact search's best 10, the best 10 by bits hold 6 or 7, the best 100 by bits 98%.
 """
 
 import math
@@ -47,7 +50,9 @@ class Ranges:
 
     @property
     def steps(self) -> Vectors:
-        """What one code is worth in each dimension, float32 [D]; 0 where all values are the same."""
+        """What one code is worth in each dimension, float32 [D]; 0 where all values are the
+        same.
+        """
         return np.asarray((self.high - self.low) / _STEPS, dtype=np.float32)
 
     @property
@@ -56,15 +61,20 @@ class Ranges:
         return fingerprint([self.low.tolist(), self.high.tolist()])
 
     def widen(self, share: float) -> Self:
-        """The same with that share of each range added at both ends, for vectors that the sample did not hold."""
+        """The same with that share of each range added at both ends, for vectors that the sample
+        did not hold.
+        """
         margin = (self.high - self.low) * np.float32(share)
         return type(self)(self.low - margin, self.high + margin, self.count)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads back to the bit."""
         return {
-            "low": self.low.tolist(), "high": self.high.tolist(), "count": self.count, "fingerprint": self.fingerprint,
-        }  # fmt: skip
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+            "count": self.count,
+            "fingerprint": self.fingerprint,
+        }
 
     @classmethod
     def from_json(cls, entries: Mapping[str, Any]) -> Self:
@@ -73,10 +83,13 @@ class Ranges:
             low, high = _bounds(entries["low"]), _bounds(entries["high"])
             ranges, name = cls(low, high, int(entries["count"])), entries["fingerprint"]
         except (KeyError, TypeError, ValueError):
-            raise ModelError("int8 ranges: expected low, high, count and fingerprint; calibrate again.") from None
+            raise ModelError(
+                "int8 ranges: expected low, high, count and fingerprint; calibrate again."
+            ) from None
         if low.shape != high.shape or not np.all(low <= high) or ranges.fingerprint != name:
             raise ModelError(
-                f"int8 ranges {name}: the values are not those that this name stands for; calibrate again."
+                f"int8 ranges {name}: the values are not those that this name stands for; "
+                "calibrate again."
             )
         return ranges
 
@@ -100,9 +113,14 @@ class RunningRanges:
         self._widen(other.low, other.high, other.count)
 
     def ranges(self) -> Ranges:
-        """The ranges so far. Raises ModelError for fewer than 2 vectors, whose ranges would have no width."""
+        """The ranges so far. Raises ModelError for fewer than 2 vectors, whose ranges would have no
+        width.
+        """
         if self.count < _FEWEST:
-            raise ModelError(f"int8 ranges: found {self.count} vectors, expected at least {_FEWEST}, better 1,000.")
+            raise ModelError(
+                f"int8 ranges: found {self.count} vectors, expected at least {_FEWEST}, better "
+                "1,000."
+            )
         return Ranges(self.low.copy(), self.high.copy(), self.count)
 
     def _widen(self, low: Vectors, high: Vectors, count: int) -> None:
@@ -111,21 +129,27 @@ class RunningRanges:
 
 
 def calibrate(vectors: Vectors) -> Ranges:
-    """The ranges of vectors float32 [n, D], full width and unit rows. Raises ModelError for n < 2 and for NaN."""
+    """The ranges of vectors float32 [n, D], full width and unit rows. Raises ModelError for n < 2
+    and for NaN.
+    """
     running = RunningRanges(vectors.shape[1])
     running.add(vectors)
     return running.ranges()
 
 
 def to_uint8(vectors: Vectors, ranges: Ranges) -> npt.NDArray[np.uint8]:
-    """Codes 0 to 255, uint8 [n, D], of full vectors float32 [n, D]: the 255 equal steps of each range.
+    """Codes 0 to 255, uint8 [n, D], of full vectors float32 [n, D]: the 255 equal steps of each
+    range.
 
-    Values outside a range get its end; a dimension whose range has no width gets code 0 at and below its value. Equal
-    to sentence-transformers' `quantize_embeddings(..., ranges=...)`, bit for bit. Raises ModelError for NaN, infinity,
-    and another width: truncated vectors are scaled up, so truncate codes instead.
+    Values outside a range get its end; a dimension whose range has no width gets code 0 at and
+    below its value. Equal to sentence-transformers' `quantize_embeddings(..., ranges=...)`, bit for
+    bit. Raises ModelError for NaN, infinity, and another width: truncated vectors are scaled up, so
+    truncate codes instead.
     """
     _check(vectors, ranges.width)
-    codes = np.floor((vectors - ranges.low) / np.where(ranges.steps == 0, np.float32(1), ranges.steps))
+    codes = np.floor(
+        (vectors - ranges.low) / np.where(ranges.steps == 0, np.float32(1), ranges.steps)
+    )
     return np.clip(codes, 0, _STEPS).astype(np.uint8)
 
 
@@ -135,15 +159,20 @@ def to_int8(vectors: Vectors, ranges: Ranges) -> npt.NDArray[np.int8]:
 
 
 def from_uint8(codes: npt.NDArray[np.uint8], ranges: Ranges) -> Vectors:
-    """Unit rows float32 [n, d] near those that the codes [n, d] came from; d < D gives the Matryoshka prefix.
+    """Unit rows float32 [n, d] near those that the codes [n, d] came from; d < D gives the
+    Matryoshka prefix.
 
-    Each code stands for the middle of its step, so that a value inside its range is off by half a step at most
-    before rows are scaled to unit length. Raises ModelError for d > D.
+    Each code stands for the middle of its step, so that a value inside its range is off by half a
+    step at most before rows are scaled to unit length. Raises ModelError for d > D.
     """
     width = codes.shape[1]
     if width > ranges.width:
-        raise ModelError(f"int8 codes: found {width} dimensions, but the ranges have {ranges.width}.")
-    middle = (codes.astype(np.float32) + np.float32(0.5)) * ranges.steps[:width] + ranges.low[:width]
+        raise ModelError(
+            f"int8 codes: found {width} dimensions, but the ranges have {ranges.width}."
+        )
+    middle = (codes.astype(np.float32) + np.float32(0.5)) * ranges.steps[:width] + ranges.low[
+        :width
+    ]
     return truncate(middle, width)
 
 
@@ -153,9 +182,11 @@ def from_int8(codes: npt.NDArray[np.int8], ranges: Ranges) -> Vectors:
 
 
 def to_ubinary(vectors: Vectors) -> npt.NDArray[np.uint8]:
-    """One bit per dimension, set where the value is above 0: uint8 [n, ceil(D / 8)], first dimension highest.
+    """One bit per dimension, set where the value is above 0: uint8 [n, ceil(D / 8)], first
+    dimension highest.
 
-    The last byte is filled up with zeros. As sentence-transformers' "ubinary". Raises ModelError for NaN, infinity.
+    The last byte is filled up with zeros. As sentence-transformers' "ubinary". Raises ModelError
+    for NaN, infinity.
     """
     _check(vectors, vectors.shape[1])
     return np.packbits(vectors > 0, axis=1)
@@ -169,13 +200,14 @@ def to_binary(vectors: Vectors) -> npt.NDArray[np.int8]:
 def _check(vectors: Vectors, width: int) -> None:
     if vectors.shape[1] != width:
         raise ModelError(
-            f"quantise: found vectors of {vectors.shape[1]} dimensions, expected {width}; quantise full vectors, then "
-            "cut the codes."
+            f"quantise: found vectors of {vectors.shape[1]} dimensions, expected {width}; quantise "
+            "full vectors, then cut the codes."
         )
     if not np.isfinite(vectors).all():
         broken = int((~np.isfinite(vectors).all(axis=1)).sum())
         raise ModelError(
-            f"quantise: {broken} of {len(vectors)} vectors hold NaN or infinity; encode those texts again."
+            f"quantise: {broken} of {len(vectors)} vectors hold NaN or infinity; encode those "
+            "texts again."
         )
 
 

@@ -1,4 +1,6 @@
-"""How a model reads queries and documents, each behind its role's prompt, before they are batched."""
+"""How a model reads queries and documents, each behind its role's prompt, before they are
+batched.
+"""
 
 from collections.abc import Sequence
 from itertools import product
@@ -11,14 +13,18 @@ from medembed.encoding.modules import has_router, input_modules, leaves_out_prom
 Role = Literal["query", "document"]
 ROLES: tuple[Role, ...] = ("query", "document")
 # sentence-transformers looks for a document's prompt under these names, in this order.
-PROMPT_NAMES: dict[str, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
+PROMPT_NAMES: dict[str, tuple[str, ...]] = {
+    "query": ("query",),
+    "document": ("document", "passage", "corpus"),
+}
 _PROBE = ("a", "a dry cough, fever and pain in the chest")
 
 
 class Reader:
     """Turns texts into what a loaded sentence-transformers model reads, as `model.preprocess` does.
 
-    `max_length` is the model's own. `tells_roles_apart`: queries and documents do not fit into one batch.
+    `max_length` is the model's own. `tells_roles_apart`: queries and documents do not fit into one
+    batch.
     """
 
     def __init__(self, model: Any) -> None:
@@ -28,7 +34,9 @@ class Reader:
         # All now: threads that tokenise may not meet at the tokenizer's settings for padding.
         prompts = {"", *(model.prompts or {}).values()}
         self._forms = {
-            (role, prompt): Form.look(model, _PROBE, task=role, prompt=prompt, is_apart=self.tells_roles_apart)
+            (role, prompt): Form.look(
+                model, _PROBE, task=role, prompt=prompt, is_apart=self.tells_roles_apart
+            )
             for role, prompt in product(ROLES, prompts)
         }
 
@@ -36,7 +44,9 @@ class Reader:
     def vocabulary(self) -> int:
         """How many token ids the model knows; with several tokenizers, those that all know."""
         tokenizers = [module.tokenizer for module in input_modules(self.model)]
-        return min(len(each) if hasattr(each, "__len__") else each.get_vocab_size() for each in tokenizers)
+        return min(
+            len(each) if hasattr(each, "__len__") else each.get_vocab_size() for each in tokenizers
+        )
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -44,19 +54,26 @@ class Reader:
         return dict(sorted((self.model.prompts or {}).items()))
 
     def prompt(self, role: Role, name: str | None = None) -> str:
-        """The text that the checkpoint wants in front of a query or a document, or has under a name; often empty."""
+        """The text that the checkpoint wants in front of a query or a document, or has under a
+        name; often empty.
+        """
         prompts: dict[str, str] = self.model.prompts or {}
         if name is not None:
             return prompts[name]
         return next((prompts[name] for name in PROMPT_NAMES[role] if prompts.get(name)), "")
 
     def read(
-        self, texts: Sequence[str], role: Role, max_length: int | None = None, prompt_name: str | None = None
+        self,
+        texts: Sequence[str],
+        role: Role,
+        max_length: int | None = None,
+        prompt_name: str | None = None,
     ) -> tuple[Tokens, list[bool]]:
-        """(the texts behind their prompt, cut at `max_length` or the model's own length; whether each was cut).
+        """(the texts behind their prompt, cut at `max_length` or the model's own length; whether
+        each was cut).
 
-        `prompt_name`: a name in `prompts`, not the role's. A tokenizer that is not a "fast" one does not say what it
-        cut: there, a text that fills the maximum counts.
+        `prompt_name`: a name in `prompts`, not the role's. A tokenizer that is not a "fast" one
+        does not say what it cut: there, a text that fills the maximum counts.
         """
         form = self._forms[role, self.prompt(role, prompt_name)]
         return form.read(texts, max_length)
@@ -64,8 +81,8 @@ class Reader:
     def count(self, texts: Sequence[str], role: Role, prompt_name: str | None = None) -> list[int]:
         """Tokens of each text behind its prompt, special tokens included, as if nothing were cut.
 
-        A "fast" tokenizer cuts, and its pieces are counted: to switch that off would change it for threads that
-        tokenise meanwhile.
+        A "fast" tokenizer cuts, and its pieces are counted: to switch that off would change it for
+        threads that tokenise meanwhile.
         """
         form = self._forms[role, self.prompt(role, prompt_name)]
         features = form.preprocess(texts)
@@ -79,11 +96,17 @@ class Reader:
     def given(self, ids: list[list[int]], role: Role) -> Tokens:
         """Texts given as token ids, taken as they are: no prompt, no special tokens."""
         form = self._forms[role, ""]
-        columns = {name: [[0] * len(text) for text in ids] for name in form.layout.pads} | {"input_ids": ids}
+        columns = {name: [[0] * len(text) for text in ids] for name in form.layout.pads} | {
+            "input_ids": ids
+        }
         return Tokens(columns, form.layout, form.shared)
 
 
 def _count_pieces(first: Any) -> int:
-    """Tokens of an encoding and of what was cut off it, whose pieces each have the special tokens again."""
+    """Tokens of an encoding and of what was cut off it, whose pieces each have the special tokens
+    again.
+    """
     pieces = [first, *first.overflowing]
-    return sum(first.special_tokens_mask) + sum(piece.special_tokens_mask.count(0) for piece in pieces)
+    return sum(first.special_tokens_mask) + sum(
+        piece.special_tokens_mask.count(0) for piece in pieces
+    )

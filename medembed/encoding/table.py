@@ -1,7 +1,8 @@
-"""The embedding table: a Lance data set whose metadata says which encoder made it, and how it keeps vectors.
+"""The embedding table: a Lance data set whose metadata says which encoder made it, and how it keeps
+vectors.
 
-A reader sees one version, whole. A change of the corpus adds fragments and marks rows of others as deleted, in one
-commit, whose properties name the data set.
+A reader sees one version, whole. A change of the corpus adds fragments and marks rows of others as
+deleted, in one commit, whose properties name the data set.
 """
 
 import json
@@ -33,7 +34,9 @@ _SOURCE_LINE = re.compile(r", /\S+:\d+:\d+$")  # of Lance's own code, behind its
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What an embedding table was made from, and how it keeps vectors: `width` values of type `storage` each."""
+    """What an embedding table was made from, and how it keeps vectors: `width` values of type
+    `storage` each.
+    """
 
     encoder: str
     dataset: str
@@ -56,7 +59,9 @@ class Shard(TypedDict):
 
 @dataclass(frozen=True)
 class Table:
-    """One version of an embedding table. One that `is_unseen` is for the run that made it: it is no one's newest."""
+    """One version of an embedding table. One that `is_unseen` is for the run that made it: it is no
+    one's newest.
+    """
 
     uri: str
     version: int
@@ -75,7 +80,9 @@ class Table:
         for fragment in open_lance(self.uri, self.version).get_fragments():
             place, files = fragment.fragment_id, " ".join(files_of(fragment))
             rows = fragment.count_rows()
-            found.append(Shard(uri=self.uri, version=self.version, fragment=place, rows=rows, files=files))
+            found.append(
+                Shard(uri=self.uri, version=self.version, fragment=place, rows=rows, files=files)
+            )
         return found
 
     def head(self, rows: int) -> npt.NDArray[np.float32]:
@@ -89,12 +96,15 @@ class Table:
         return np.concatenate(parts)
 
     def lookup(self, document_ids: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Embeddings of these documents, float32 [n, width], in this order. Raises StorageError if one is absent."""
+        """Embeddings of these documents, float32 [n, width], in this order. Raises StorageError if
+        one is absent.
+        """
         found = self.find(document_ids)
         missing = set(document_ids) - found.keys()
         if missing:
             raise StorageError(
-                f"{self.uri}: {len(missing)} documents are not in the table, e.g. id {show_id(min(missing))!r}."
+                f"{self.uri}: {len(missing)} documents are not in the table, e.g. id "
+                f"{show_id(min(missing))!r}."
             )
         return np.stack([found[key] for key in document_ids])
 
@@ -106,9 +116,12 @@ class Table:
         for start in range(0, len(wanted), _IDS_PER_QUERY):
             with _reading(self.uri):
                 rows = open_lance(self.uri, self.version).to_table(
-                    columns=["document_id", "embedding"], filter=among(wanted[start : start + _IDS_PER_QUERY])
+                    columns=["document_id", "embedding"],
+                    filter=among(wanted[start : start + _IDS_PER_QUERY]),
                 )
-            found.update(zip(rows["document_id"].to_pylist(), codec.read(rows["embedding"]), strict=True))
+            found.update(
+                zip(rows["document_id"].to_pylist(), codec.read(rows["embedding"]), strict=True)
+            )
         return found
 
     def keys(self) -> Iterator[Keys]:
@@ -124,7 +137,9 @@ class Table:
 
 
 def find_table(uri: str, version: int | None = None) -> Table | None:
-    """A version, by default the last; None if there is no table. Raises StorageError for a foreign Lance data set."""
+    """A version, by default the last; None if there is no table. Raises StorageError for a foreign
+    Lance data set.
+    """
     if not storage.find_files(storage.join(uri, "_versions", "*.manifest")):
         return None  # the folder alone is what a run left that died at its first commit
     opened = open_lance(uri, version)
@@ -134,7 +149,9 @@ def find_table(uri: str, version: int | None = None) -> Table | None:
 
 
 def find_newest(uri: str) -> Table | None:
-    """What readers take who name no version: the last one that they may see; the last one where they may see none."""
+    """What readers take who name no version: the last one that they may see; the last one where
+    they may see none.
+    """
     last = find_table(uri)
     if last is None or not last.is_unseen:
         return last
@@ -144,27 +161,33 @@ def find_newest(uri: str) -> Table | None:
 
 
 def check_encoder(table: Table, encoder: str) -> None:
-    """Raises StorageError if the table's vectors come from another encoder: they cannot be compared."""
+    """Raises StorageError if the table's vectors come from another encoder: they cannot be
+    compared.
+    """
     if table.info.encoder != encoder:
         raise StorageError(
-            f"{table.uri}: made by encoder {table.info.encoder}, but this one is {encoder}; vectors of different "
-            "encoders are never compared: encode the corpus with this model."
+            f"{table.uri}: made by encoder {table.info.encoder}, but this one is {encoder}; "
+            "vectors of different encoders are never compared: encode the corpus with this model."
         )
 
 
 def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
     """The table at `uri`, or this encoder's in the folder `uri`; by default its newest version.
 
-    In a folder a restored table has another name than `<encoder>.lance`: there its metadata tell whose it is.
-    Raises StorageError if there is none, if it is empty, if another encoder made it, or if several could be meant.
+    In a folder a restored table has another name than `<encoder>.lance`: there its metadata tell
+    whose it is. Raises StorageError if there is none, if it is empty, if another encoder made it,
+    or if several could be meant.
     """
     uri = artifact.place(uri, encoder)
     places = (uri, storage.join(uri, f"{encoder}.lance"))
-    found = (find_newest(place) if version is None else find_table(place, version) for place in places)
+    found = (
+        find_newest(place) if version is None else find_table(place, version) for place in places
+    )
     table = next(filter(None, found), None) or _find_below(uri, encoder, version)
     if table is None:
         raise StorageError(
-            f"{uri}: no embedding table there, nor one of encoder {encoder} below it; make one with `medembed encode`."
+            f"{uri}: no embedding table there, nor one of encoder {encoder} below it; make one "
+            "with `medembed encode`."
         )
     check_encoder(table, encoder)
     if not table.rows:
@@ -174,14 +197,20 @@ def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
 
 
 def _check_files(table: Table) -> None:
-    """Raises StorageError if a file of this version is gone, or has another size than its commit says."""
+    """Raises StorageError if a file of this version is gone, or has another size than its commit
+    says.
+    """
     files = storage.find_files(storage.join(table.uri, "data", "*"))
     sizes = {uri.rpartition("/")[2]: size_bytes for uri, size_bytes, _ in files}
     for fragment in open_lance(table.uri, table.version).get_fragments():
         for file in fragment.metadata.files:
             found, expected = sizes.get(file.path), file.file_size_bytes
             if found is None or expected not in (None, found):
-                there = "no such file" if found is None else f"found {found:,} bytes, expected {expected:,}"
+                there = (
+                    "no such file"
+                    if found is None
+                    else f"found {found:,} bytes, expected {expected:,}"
+                )
                 raise StorageError(f"{table.uri}: data/{file.path}: {there}; {_REPAIR}.")
 
 
@@ -192,18 +221,26 @@ def _reading(uri: str) -> Iterator[None]:
         yield
     except (ValueError, OSError, RuntimeError) as error:
         reason = _SOURCE_LINE.sub("", str(error).splitlines()[0])
-        raise StorageError(f"{uri}: the embedding table cannot be read: {reason}; {_REPAIR}.") from None
+        raise StorageError(
+            f"{uri}: the embedding table cannot be read: {reason}; {_REPAIR}."
+        ) from None
 
 
 def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
-    """The one table of this encoder right below a folder, whatever its name. Raises StorageError if there are more."""
+    """The one table of this encoder right below a folder, whatever its name. Raises StorageError if
+    there are more.
+    """
     manifests = storage.find_files(storage.join(uri, "*", "_versions", "*.manifest"))
     places = sorted({manifest.rpartition("/_versions/")[0] for manifest, _, _ in manifests})
-    tables = (find_newest(place) if version is None else find_table(place, version) for place in places)
+    tables = (
+        find_newest(place) if version is None else find_table(place, version) for place in places
+    )
     own = [table for table in tables if table is not None and table.info.encoder == encoder]
     if len(own) > 1:
         names = ", ".join(table.uri.rpartition("/")[2] for table in own)
-        raise StorageError(f"{uri}: {len(own)} tables of encoder {encoder} ({names}); give the path of one.")
+        raise StorageError(
+            f"{uri}: {len(own)} tables of encoder {encoder} ({names}); give the path of one."
+        )
     return own[0] if own else None
 
 
@@ -211,19 +248,25 @@ def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
     """(document ids, embeddings float32 [n, width]) of one fragment."""
     dataset = open_lance(shard["uri"], shard["version"])
     with _reading(shard["uri"]):
-        rows = dataset.get_fragment(shard["fragment"]).to_table(columns=["document_id", "embedding"])
+        rows = dataset.get_fragment(shard["fragment"]).to_table(
+            columns=["document_id", "embedding"]
+        )
     return rows["document_id"].to_pylist(), _codec_of(dataset).read(rows["embedding"])
 
 
 def files_of(fragment: Any) -> tuple[str, str]:
-    """(its data files, its deletions): names that Lance draws by chance for each write, "" for no deletions."""
+    """(its data files, its deletions): names that Lance draws by chance for each write, "" for no
+    deletions.
+    """
     deletions = fragment.metadata.to_json()["deletion_file"]
     written = f"{deletions['read_version']}-{deletions['id']}" if deletions else ""
     return " ".join(file.path for file in fragment.metadata.files), written
 
 
 def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeListArray:
-    """Vectors of texts by their content hashes, as the table keeps them, in this order; the table has them all."""
+    """Vectors of texts by their content hashes, as the table keeps them, in this order; the table
+    has them all.
+    """
     quoted = ", ".join(f"'{name}'" for name in sorted(set(hashes)))
     with _reading(uri):
         rows = open_lance(uri, version).to_table(
@@ -234,18 +277,22 @@ def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeLi
 
 
 def _read_metadata(dataset: Any) -> dict[str, Any]:
-    """The entries of TableInfo that no commit changes. Raises StorageError for a foreign Lance data set."""
+    """The entries of TableInfo that no commit changes. Raises StorageError for a foreign Lance data
+    set.
+    """
     metadata = (dataset.schema.metadata or {}).get(METADATA_KEY)
     if metadata is None:
-        raise StorageError(f"{dataset.uri}: a Lance data set that MedEmbed did not write; choose another place.")
+        raise StorageError(
+            f"{dataset.uri}: a Lance data set that MedEmbed did not write; choose another place."
+        )
     entries: dict[str, Any] = {"storage": "float32"} | json.loads(metadata)
     entries.pop("dataset", None)  # older tables name it here; now each commit does
     return entries | {"dimensions": tuple(entries["dimensions"])}
 
 
 def _read_commit(dataset: Any) -> dict[str, str]:
-    """What the commit says that a version comes from: which data set, who may see it; after a rollback, the commit it
-    went back to.
+    """What the commit says that a version comes from: which data set, who may see it; after a
+    rollback, the commit it went back to.
 
     Empty if that commit's record is gone: then the next run compares all keys.
     """
@@ -255,12 +302,16 @@ def _read_commit(dataset: Any) -> dict[str, str]:
     while version > 0:
         try:
             transaction = dataset.read_transaction(version)
-        except TypeError:  # Lance 14 cannot read the record of a compaction that moved an index; rows are the same
+        # Lance 14 cannot read the record of a compaction that moved an index; rows are the same
+        except TypeError:
             version -= 1
             continue
         except (OSError, ValueError, RuntimeError) as error:
-            if "not found" not in str(error).lower():  # else who may see the version would be anybody's guess
-                raise StorageError(f"{dataset.uri}: the record of version {version} cannot be read.") from None
+            # else who may see the version would be anybody's guess
+            if "not found" not in str(error).lower():
+                raise StorageError(
+                    f"{dataset.uri}: the record of version {version} cannot be read."
+                ) from None
             return {}
         if transaction is None:
             return {}
@@ -274,7 +325,11 @@ def _read_commit(dataset: Any) -> dict[str, str]:
 def _codec_of(dataset: Any) -> Codec:
     entries = _read_metadata(dataset)
     stored = dataset.schema.metadata.get(RANGES_KEY)
-    return Codec(entries["width"], entries["storage"], Ranges.from_json(json.loads(stored)) if stored else None)
+    return Codec(
+        entries["width"],
+        entries["storage"],
+        Ranges.from_json(json.loads(stored)) if stored else None,
+    )
 
 
 def among(document_ids: Sequence[str]) -> str:
@@ -289,10 +344,14 @@ def _joined(column: pa.ChunkedArray) -> pa.Array:
 
 
 def open_lance(uri: str, version: int | None = None) -> Any:
-    """The Lance data set under a table, at a version, by default the newest. Raises StorageError."""
+    """The Lance data set under a table, at a version, by default the newest. Raises
+    StorageError.
+    """
     import lance
 
     try:
         return lance.dataset(uri, version=version, storage_options=storage.lance_options(uri))
     except (ValueError, OSError) as error:
-        raise StorageError(f"{uri}: cannot open the embedding table: {str(error).splitlines()[0]}") from None
+        raise StorageError(
+            f"{uri}: cannot open the embedding table: {str(error).splitlines()[0]}"
+        ) from None

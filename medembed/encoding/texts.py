@@ -18,35 +18,59 @@ _TEXTS_PER_ITEM = 1024
 def encode_queries(
     texts: Sequence[str], model: str, config: EncodingConfig, *, steadily: bool = False
 ) -> npt.NDArray[np.float32]:
-    """float32 [len(texts), width], unit rows, in the order of `texts`, behind the model's query prompt."""
+    """float32 [len(texts), width], unit rows, in the order of `texts`, behind the model's query
+    prompt.
+    """
     return encode_texts({"query": texts}, model, config, steadily=steadily)["query"]
 
 
 def encode_texts(
-    texts: Mapping[Role, Sequence[str]], model: str, config: EncodingConfig, *, steadily: bool = False
+    texts: Mapping[Role, Sequence[str]],
+    model: str,
+    config: EncodingConfig,
+    *,
+    steadily: bool = False,
 ) -> dict[Role, npt.NDArray[np.float32]]:
-    """{role: float32 [texts, width]}, unit rows in the order of the texts, behind each role's prompt; `steadily` as in
-    `Encoder.encode`.
+    """{role: float32 [texts, width]}, unit rows in the order of the texts, behind each role's
+    prompt; `steadily` as in `Encoder.encode`.
 
-    As many as one item holds are encoded here, unless on a GPU: an actor loads Python, torch and the model anew.
+    As many as one item holds are encoded here, unless on a GPU: an actor loads Python, torch and
+    the model anew.
     """
     total = sum(map(len, texts.values()))
     if 0 < total <= _TEXTS_PER_ITEM and not config.gpus_per_worker:
         encoder = Encoder.load(model, config.suited_to(total))
-        return {role: encoder.encode(of_role, role, steadily=steadily) for role, of_role in texts.items()}
+        return {
+            role: encoder.encode(of_role, role, steadily=steadily)
+            for role, of_role in texts.items()
+        }
     items = [
         {"role": role, "number": start, "texts": list(of_role[start : start + _TEXTS_PER_ITEM])}
         for role, of_role in texts.items()
         for start in range(0, len(of_role), _TEXTS_PER_ITEM)
     ]
-    results = spread(
-        items, EncodeTexts, {"model": model, "config": config, "steadily": steadily},
-        workers=config.workers, cpus=config.cpus_per_worker, gpus=config.gpus_per_worker,
-    ) if items else ()  # fmt: skip
+    results = (
+        spread(
+            items,
+            EncodeTexts,
+            {"model": model, "config": config, "steadily": steadily},
+            workers=config.workers,
+            cpus=config.cpus_per_worker,
+            gpus=config.gpus_per_worker,
+        )
+        if items
+        else ()
+    )
     counted = ((int(row["rows"]), row) for row in results)
-    done = {(row["role"], row["number"]): row["embeddings"] for row in track(counted, total, "encode texts", "texts")}
+    done = {
+        (row["role"], row["number"]): row["embeddings"]
+        for row in track(counted, total, "encode texts", "texts")
+    }
     parts = {role: [done[key] for key in sorted(done) if key[0] == role] for role in texts}
-    return {role: np.concatenate(found) if found else np.zeros((0, 0), np.float32) for role, found in parts.items()}
+    return {
+        role: np.concatenate(found) if found else np.zeros((0, 0), np.float32)
+        for role, found in parts.items()
+    }
 
 
 class EncodeTexts:
@@ -57,4 +81,9 @@ class EncodeTexts:
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         embeddings = self.encoder.encode(list(item["texts"]), item["role"], steadily=self.steadily)
-        return {"role": item["role"], "number": item["number"], "rows": len(embeddings), "embeddings": embeddings}
+        return {
+            "role": item["role"],
+            "number": item["number"],
+            "rows": len(embeddings),
+            "embeddings": embeddings,
+        }

@@ -1,4 +1,6 @@
-"""Is an embedding table what it says? Ids, widths, norms, numbers; against its data set; against its encoder."""
+"""Is an embedding table what it says? Ids, widths, norms, numbers; against its data set; against
+its encoder.
+"""
 
 import itertools
 from collections.abc import Sequence
@@ -19,7 +21,8 @@ from medembed.spread import spread
 
 _SAMPLE, _FILES = 200, 8  # documents encoded again, and the files that they come from
 _NORM = 1e-3  # how far a norm may be from 1
-# Of a vector to the same text's, encoded again. Codes are half a step off, and those beyond the ranges more.
+# Of a vector to the same text's, encoded again. Codes are half a step off, and those beyond the
+# ranges more.
 _COSINES = {"float32": 0.9999, "float16": 0.9999, "int8": 0.99}
 
 
@@ -34,7 +37,9 @@ class Verified:
 
 
 class CheckShard:
-    """Turns {shard, rows} into {rows, read, nan, norm}: ids of vectors that are no numbers, or not of length 1."""
+    """Turns {shard, rows} into {rows, read, nan, norm}: ids of vectors that are no numbers, or not
+    of length 1.
+    """
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         ids, vectors = read_shard(item["shard"])
@@ -42,16 +47,28 @@ class CheckShard:
         broken = ~np.isfinite(norms)
         off = ~broken & (np.abs(norms - 1) > _NORM)
         names = np.asarray(ids, dtype=object)
-        return {"rows": item["rows"], "read": len(ids), "nan": _listed(names[broken]), "norm": _listed(names[off])}
+        return {
+            "rows": item["rows"],
+            "read": len(ids),
+            "nan": _listed(names[broken]),
+            "norm": _listed(names[off]),
+        }
 
 
-def verify(table: Table, corpus: Sequence[CorpusFile] | None, model: str | None, config: EncodingConfig) -> Verified:
-    """Checks every vector; ids and hashes against the corpus, if given; with a model, a sample encoded again."""
+def verify(
+    table: Table, corpus: Sequence[CorpusFile] | None, model: str | None, config: EncodingConfig
+) -> Verified:
+    """Checks every vector; ids and hashes against the corpus, if given; with a model, a sample
+    encoded again.
+    """
     items = [{"shard": shard, "rows": shard["rows"]} for shard in table.shards()]
-    results = ((int(row["rows"]), row) for row in spread(items, CheckShard, {}, workers=config.workers))
+    results = (
+        (int(row["rows"]), row) for row in spread(items, CheckShard, {}, workers=config.workers)
+    )
     rows = list(track(results, table.rows, "verify", "documents"))
     faults = [
-        f"{sum(len(ids) for ids in found)} vectors {what}, e.g. id {show_id(next(itertools.chain(*found)))!r}"
+        f"{sum(len(ids) for ids in found)} vectors {what}, e.g. id "
+        f"{show_id(next(itertools.chain(*found)))!r}"
         for key, what in (("nan", "are no numbers"), ("norm", "have no unit norm"))
         if any(found := [list(row[key]) for row in rows])
     ]
@@ -62,21 +79,32 @@ def verify(table: Table, corpus: Sequence[CorpusFile] | None, model: str | None,
             counts = changes.counts
         told = {name: counts[name] for name in ("added", "changed", "deleted") if counts[name]}
         if told:
-            faults.append("against the data set: " + ", ".join(f"{count:,} {name}" for name, count in told.items()))
+            faults.append(
+                "against the data set: "
+                + ", ".join(f"{count:,} {name}" for name, count in told.items())
+            )
     again, cosine = 0, None
     if corpus is not None and model is not None and not faults:
         again, cosine = _encode_again(table, corpus, model, config)
         expected = _COSINES[table.info.storage]
         if cosine < expected:
-            faults.append(f"a sample encoded again has cosine {cosine:.4f} at the lowest; expected {expected}")
+            faults.append(
+                f"a sample encoded again has cosine {cosine:.4f} at the lowest; expected {expected}"
+            )
     return Verified(sum(int(row["read"]) for row in rows), again, cosine, tuple(faults))
 
 
-def _encode_again(table: Table, corpus: Sequence[CorpusFile], model: str, config: EncodingConfig) -> tuple[int, float]:
-    """(documents, the lowest cosine between their vectors and new ones), from files evenly spaced over the corpus."""
+def _encode_again(
+    table: Table, corpus: Sequence[CorpusFile], model: str, config: EncodingConfig
+) -> tuple[int, float]:
+    """(documents, the lowest cosine between their vectors and new ones), from files evenly spaced
+    over the corpus.
+    """
     ids, texts = sample_texts(corpus, _SAMPLE, _FILES)
     vectors = encode_texts({"document": texts}, model, config)["document"]
-    return len(ids), float((truncate(vectors, table.info.width) * table.lookup(ids)).sum(axis=1).min())
+    return len(ids), float(
+        (truncate(vectors, table.info.width) * table.lookup(ids)).sum(axis=1).min()
+    )
 
 
 def _listed(ids: Any) -> list[str]:

@@ -1,8 +1,8 @@
 """BM25, the floor of every comparison: what words alone find, without a model. Pure.
 
 The method is Robertson and Zaragoza 2009 (doi:10.1561/1500000019), in Lucene's variant: its IDF,
-log(1 + (N - n + 0.5) / (n + 0.5)), is positive for any word, so that a score of 0 means no word in common.
-Computed by bm25s (Lu 2024, arXiv:2407.03618).
+log(1 + (N - n + 0.5) / (n + 0.5)), is positive for any word, so that a score of 0 means no word in
+common. Computed by bm25s (Lu 2024, arXiv:2407.03618).
 """
 
 from array import array
@@ -27,7 +27,9 @@ _COLUMNS = ["document_id", "text"]
 
 @dataclass(frozen=True)
 class _Corpus:
-    """Rows in the order in which ties fall, the first of each document [D], and their words, numbered."""
+    """Rows in the order in which ties fall, the first of each document [D], and their words,
+    numbered.
+    """
 
     rows: Rows
     starts: npt.NDArray[np.int64]
@@ -36,24 +38,28 @@ class _Corpus:
 
 
 def bm25_fingerprint() -> str:
-    """Identifies how texts are ranked: method, parameters, what a word is, version of the library."""
+    """Identifies how texts are ranked: method, parameters, what a word is, version of the
+    library.
+    """
     return fingerprint(["bm25s", version("bm25s"), METHOD, K1, B, _WORDS])
 
 
 def rank_bm25(corpus_files: Sequence[tuple[str, int]], queries: Sequence[str], k: int) -> Ranking:
-    """Return the k documents with the highest BM25 score per query, by (score down, document id up).
+    """Return the k documents with the highest BM25 score per query, by (score down, document id
+    up).
 
-    `corpus_files` are those of a data set: (URI of Parquet with document_id and text, number of rows). Documents that
-    share no word with the query are not retrieved. A document in chunks scores as its best chunk does, and words are
-    counted by chunk. How rows are spread over files does not matter. Raises StorageError for a file that cannot be
-    read.
+    `corpus_files` are those of a data set: (URI of Parquet with document_id and text, number of
+    rows). Documents that share no word with the query are not retrieved. A document in chunks
+    scores as its best chunk does, and words are counted by chunk. How rows are spread over files
+    does not matter. Raises StorageError for a file that cannot be read.
 
-    A word is a run of letters and digits, case folded; accents stay, and single letters count (vitamin C). There is
-    no list of stop words, since texts are in several languages: IDF gives such words next to nothing. A language
-    written without spaces needs another floor.
+    A word is a run of letters and digits, case folded; accents stay, and single letters count
+    (vitamin C). There is no list of stop words, since texts are in several languages: IDF gives
+    such words next to nothing. A language written without spaces needs another floor.
 
-    Texts are read file by file; their words, as numbers, and the index lie in this process. A million documents of
-    60 words take 1.6 GiB (0.7 once indexed) and 70 s on one core, then 20 ms per query; 200,000 take 0.5 GiB and 11 s.
+    Texts are read file by file; their words, as numbers, and the index lie in this process. A
+    million documents of 60 words take 1.6 GiB (0.7 once indexed) and 70 s on one core, then 20 ms
+    per query; 200,000 take 0.5 GiB and 11 s.
     """
     corpus = _index(*_read(corpus_files))
     places = np.full((len(queries), k), -1)
@@ -75,7 +81,12 @@ def _read(corpus_files: Sequence[tuple[str, int]]) -> tuple[list[str], list[Word
         table = storage.read_parquet(uri, _COLUMNS)
         ids += table["document_id"].to_pylist()
         for text in table["text"]:
-            texts.append(array("i", [vocabulary.setdefault(word, len(vocabulary)) for word in words(text.as_py())]))
+            texts.append(
+                array(
+                    "i",
+                    [vocabulary.setdefault(word, len(vocabulary)) for word in words(text.as_py())],
+                )
+            )
     return ids, texts, vocabulary
 
 
@@ -90,13 +101,17 @@ def _index(ids: list[str], texts: list[Words], vocabulary: dict[str, int]) -> _C
     if vocabulary:
         # Rather than index(), which logs below the level that the job has set.
         index.scores = index.build_index_from_ids(
-            list(vocabulary.values()), [texts[row] for row in np.argsort(rows.place)], show_progress=False
+            list(vocabulary.values()),
+            [texts[row] for row in np.argsort(rows.place)],
+            show_progress=False,
         )
     return _Corpus(rows, starts, vocabulary, index)
 
 
 def _score(corpus: _Corpus, query: str) -> npt.NDArray[np.float32]:
-    """float32 [N]: the score of each row. A word that stands twice in the query counts twice, as in Lucene."""
+    """float32 [N]: the score of each row. A word that stands twice in the query counts twice, as in
+    Lucene.
+    """
     known = [corpus.vocabulary[word] for word in words(query) if word in corpus.vocabulary]
     if not known:
         return np.zeros(len(corpus.rows.ids), dtype=np.float32)
@@ -104,7 +119,9 @@ def _score(corpus: _Corpus, query: str) -> npt.NDArray[np.float32]:
 
 
 def _best_rows(scores: npt.NDArray[np.float32], corpus: _Corpus, k: int) -> npt.NDArray[np.int64]:
-    """Return the first rows that have the scores of the k best documents with a word of the query, best first."""
+    """Return the first rows that have the scores of the k best documents with a word of the query,
+    best first.
+    """
     if not len(scores):
         return corpus.starts
     best = np.maximum.reduceat(scores, corpus.starts)
@@ -115,5 +132,7 @@ def _best_rows(scores: npt.NDArray[np.float32], corpus: _Corpus, k: int) -> npt.
     documents = documents[np.argsort(-best[documents], kind="stable")[:k]]
     starts = corpus.starts[documents]
     ends = np.append(corpus.starts[1:], len(scores))[documents]
-    rows = [start + int(scores[start:end].argmax()) for start, end in zip(starts, ends, strict=True)]
+    rows = [
+        start + int(scores[start:end].argmax()) for start, end in zip(starts, ends, strict=True)
+    ]
     return np.asarray(rows, dtype=np.int64)

@@ -1,4 +1,6 @@
-"""Paired bootstrap over groups: how sure each of many differences is, alone and all together. Pure."""
+"""Paired bootstrap over groups: how sure each of many differences is, alone and all together.
+Pure.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,8 @@ SURE = 0.95
 _REACH_OF_ONE = float(special.ndtri((1 + SURE) / 2))  # standard errors of a normal
 FEWEST_GROUPS = 10  # of fewer, percentiles are of a handful of numbers, and nothing is sure
 _CHUNK = 64  # resamples drawn at once: bounds memory at 64 x groups
-_ROUNDING = 1e-12  # a spread under this is none; metrics, and ranks scaled to variance 1, are of the order of 1
+# a spread under this is none; metrics, and ranks scaled to variance 1, are of the order of 1
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,17 @@ class Grouping:
 
     def sums(self, *columns: Values) -> Values:
         """Each column's sum over each group: [n] each -> float64 [count, columns]."""
-        return np.stack([np.bincount(self.position, weights=c, minlength=self.count) for c in columns], axis=1)
+        return np.stack(
+            [np.bincount(self.position, weights=c, minlength=self.count) for c in columns], axis=1
+        )
 
 
 @dataclass(frozen=True)
 class Cell:
     """One difference between two models as a function of sums over groups.
 
-    `sums` float64 [groups, columns], a group's weight first; `statistic` takes totals [draws, columns] to differences
-    [draws]. `limit` is the largest difference that the metric allows.
+    `sums` float64 [groups, columns], a group's weight first; `statistic` takes totals [draws,
+    columns] to differences [draws]. `limit` is the largest difference that the metric allows.
     """
 
     before: float
@@ -73,8 +78,9 @@ class Interval(NamedTuple):
 def mean_cell(before: Values, after: Values, weights: Values, grouping: Grouping) -> Cell | None:
     """The weighted mean of `after - before`; float64 [n] each. None where no unit counts.
 
-    A unit that is NaN in either does not count. Totals and weights are drawn together, so that each draw weighs its
-    own units alike whatever the groups' sizes (ratio estimator: Cochran 1977, chapter 6).
+    A unit that is NaN in either does not count. Totals and weights are drawn together, so that each
+    draw weighs its own units alike whatever the groups' sizes (ratio estimator: Cochran 1977,
+    chapter 6).
     """
     gain = after - before
     counts = np.where(np.isnan(gain), 0.0, weights)
@@ -83,8 +89,16 @@ def mean_cell(before: Values, after: Values, weights: Values, grouping: Grouping
     measured = np.stack([before[counts > 0], after[counts > 0]])
     means = measured @ counts[counts > 0] / counts.sum()
     sums = grouping.sums(counts, counts * np.nan_to_num(gain))
-    limit = max(1.0, float(np.ptp(measured)))  # metrics go from 0 to 1; other values as far as they were seen to
-    return Cell(float(means[0]), float(means[1]), int(np.count_nonzero(counts)), limit, sums, _difference_of_means)
+    # metrics go from 0 to 1; other values as far as they were seen to
+    limit = max(1.0, float(np.ptp(measured)))
+    return Cell(
+        float(means[0]),
+        float(means[1]),
+        int(np.count_nonzero(counts)),
+        limit,
+        sums,
+        _difference_of_means,
+    )
 
 
 def _difference_of_means(totals: Values) -> Values:
@@ -92,21 +106,28 @@ def _difference_of_means(totals: Values) -> Values:
         return totals[:, 1] / totals[:, 0]
 
 
-def spearman_cell(before: Values, after: Values, similarity: Values, grouping: Grouping) -> Cell | None:
-    """The difference between two rank correlations with `similarity`; float64 [n] each. None where one is not defined.
+def spearman_cell(
+    before: Values, after: Values, similarity: Values, grouping: Grouping
+) -> Cell | None:
+    """The difference between two rank correlations with `similarity`; float64 [n] each. None where
+    one is not defined.
 
-    Ranks are taken once, over all pairs, not anew per draw: a draw is then a function of sums over groups, and the
-    difference itself is that of the textbook.
+    Ranks are taken once, over all pairs, not anew per draw: a draw is then a function of sums over
+    groups, and the difference itself is that of the textbook.
     """
     if len(similarity) < 3 or not all(np.ptp(values) > 0 for values in (before, after, similarity)):
         return None
     x, z, y = (stats.zscore(stats.rankdata(values)) for values in (before, after, similarity))
     sums = grouping.sums(np.ones(len(y)), y, y * y, x, x * x, x * y, z, z * z, z * y)
-    return Cell(float(np.mean(x * y)), float(np.mean(z * y)), len(y), 2.0, sums, _difference_of_correlations)
+    return Cell(
+        float(np.mean(x * y)), float(np.mean(z * y)), len(y), 2.0, sums, _difference_of_correlations
+    )
 
 
 def _difference_of_correlations(totals: Values) -> Values:
-    """Of totals of 1, y, yy, x, xx, xy, z, zz, zy [draws, 9]: r(z, y) - r(x, y); NaN where one of them is constant."""
+    """Of totals of 1, y, yy, x, xx, xy, z, zz, zy [draws, 9]: r(z, y) - r(x, y); NaN where one of
+    them is constant.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         y, yy, x, xx, xy, z, zz, zy = (totals[:, 1:] / totals[:, :1]).T
     variances = np.stack([yy - y * y, xx - x * x, zz - z * z])
@@ -117,9 +138,9 @@ def _difference_of_correlations(totals: Values) -> Values:
 def draw_differences(cells: Sequence[Cell], *, samples: int, seed: int) -> Values:
     """Every cell's difference in every resample: float64 [samples, cells].
 
-    Whole groups are drawn with replacement, since units of one group are not independent (Field and Welsh 2007), and
-    the same draws serve all cells, which keeps their correlation. A draw without any of a cell's groups says nothing,
-    and stands at the cell's own difference.
+    Whole groups are drawn with replacement, since units of one group are not independent (Field and
+    Welsh 2007), and the same draws serve all cells, which keeps their correlation. A draw without
+    any of a cell's groups says nothing, and stands at the cell's own difference.
     """
     sums = np.concatenate([cell.sums for cell in cells], axis=1)
     ends = np.cumsum([cell.sums.shape[1] for cell in cells])[:-1]
@@ -130,16 +151,24 @@ def draw_differences(cells: Sequence[Cell], *, samples: int, seed: int) -> Value
     for start in range(0, samples, _CHUNK):
         drawn = _draw(generator, min(_CHUNK, samples - start), count)
         totals = np.split(drawn @ sums, ends, axis=1)
-        rows.append(np.stack([cell.statistic(part) for cell, part in zip(cells, totals, strict=True)], axis=1))
+        rows.append(
+            np.stack(
+                [cell.statistic(part) for cell, part in zip(cells, totals, strict=True)], axis=1
+            )
+        )
     differences = np.concatenate(rows)
     return np.where(np.isnan(differences), means, differences)
 
 
 def _draw(generator: np.random.Generator, rows: int, count: int) -> Values:
-    """How often each of `count` groups is drawn: float64 [rows, count]; in a third of the time of multinomial()."""
+    """How often each of `count` groups is drawn: float64 [rows, count]; in a third of the time of
+    multinomial().
+    """
     drawn = generator.integers(count, size=(rows, count))
     drawn += np.arange(rows)[:, None] * count
-    return np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+    return (
+        np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+    )
 
 
 def intervals(cells: Sequence[Cell], differences: Values) -> list[Interval]:
@@ -154,10 +183,11 @@ def intervals(cells: Sequence[Cell], differences: Values) -> list[Interval]:
 
 
 def _reach_of_all(deviations: Values) -> float:
-    """How many standard errors hold all cells at once in 95% of draws: float64 [samples, cells] in standard errors.
+    """How many standard errors hold all cells at once in 95% of draws: float64 [samples, cells] in
+    standard errors.
 
-    Single-step max-t (Westfall and Young 1993): unlike Bonferroni's it knows that metrics and dimensions
-    move together.
+    Single-step max-t (Westfall and Young 1993): unlike Bonferroni's it knows that metrics and
+    dimensions move together.
     """
     if not deviations.size:
         return _REACH_OF_ONE
@@ -165,32 +195,42 @@ def _reach_of_all(deviations: Values) -> float:
 
 
 def _interval(cell: Cell, drawn: Values, error: float, reach: float) -> Interval:
-    """Expanded percentiles (Hesterberg 2014, arXiv:1411.5279), and `reach` standard errors expanded alike.
+    """Expanded percentiles (Hesterberg 2014, arXiv:1411.5279), and `reach` standard errors expanded
+    alike.
 
-    With fewer than FEWEST_GROUPS, Student's interval, and nothing is sure: all that the metric allows. So is the
-    interval alone of one group, or of so few that all changed alike: they show no spread.
+    With fewer than FEWEST_GROUPS, Student's interval, and nothing is sure: all that the metric
+    allows. So is the interval alone of one group, or of so few that all changed alike: they show no
+    spread.
     """
     few = cell.groups < FEWEST_GROUPS
     if few and (cell.groups < 2 or error <= _ROUNDING):
         return Interval(-cell.limit, cell.limit, -cell.limit, cell.limit)
     alone = _expanded(_REACH_OF_ONE, cell.effective_groups)
     if few:
-        low, high = np.clip([cell.mean - alone * error, cell.mean + alone * error], -cell.limit, cell.limit)
+        low, high = np.clip(
+            [cell.mean - alone * error, cell.mean + alone * error], -cell.limit, cell.limit
+        )
         return Interval(float(low), float(high), -cell.limit, cell.limit)
     low, high = np.quantile(drawn, special.ndtr([-alone, alone]))
     beyond = _expanded(reach, cell.effective_groups) * error
-    sure = min(low, max(cell.mean - beyond, -cell.limit)), max(high, min(cell.mean + beyond, cell.limit))
+    sure = (
+        min(low, max(cell.mean - beyond, -cell.limit)),
+        max(high, min(cell.mean + beyond, cell.limit)),
+    )
     return Interval(float(low), float(high), float(sure[0]), float(sure[1]))
 
 
 def _expanded(reach: float, groups: float) -> float:
-    """`reach` standard errors of a normal, as many as Student's distribution needs when groups are few.
+    """`reach` standard errors of a normal, as many as Student's distribution needs when groups are
+    few.
 
-    A bootstrap's standard error is too small by sqrt((groups - 1) / groups). On data like NDCG, 20 groups of very
-    unequal size, plain 95% percentiles held the truth in 91%, expanded by the number of groups in 93%, and by their
-    effective number in 97%; with 200 groups in 92%, 93% and 94%.
+    A bootstrap's standard error is too small by sqrt((groups - 1) / groups). On data like NDCG, 20
+    groups of very unequal size, plain 95% percentiles held the truth in 91%, expanded by the number
+    of groups in 93%, and by their effective number in 97%; with 200 groups in 92%, 93% and 94%.
     """
-    return float(np.sqrt(groups / (groups - 1)) * -special.stdtrit(groups - 1, special.ndtr(-reach)))
+    return float(
+        np.sqrt(groups / (groups - 1)) * -special.stdtrit(groups - 1, special.ndtr(-reach))
+    )
 
 
 class OneSided(NamedTuple):
@@ -201,10 +241,11 @@ class OneSided(NamedTuple):
 
 
 def one_sided(cell: Cell, drawn: Values, level: float) -> OneSided:
-    """Bounds that each hold in `level` of cases, from a cell's differences in each resample [samples].
+    """Bounds that each hold in `level` of cases, from a cell's differences in each resample
+    [samples].
 
-    Student's, with the resamples' standard error and as many degrees of freedom as the groups tell, as in `intervals`.
-    With fewer than FEWEST_GROUPS nothing is sure: all that the metric allows.
+    Student's, with the resamples' standard error and as many degrees of freedom as the groups tell,
+    as in `intervals`. With fewer than FEWEST_GROUPS nothing is sure: all that the metric allows.
     """
     if cell.groups < FEWEST_GROUPS:
         return OneSided(-cell.limit, cell.limit)
@@ -215,7 +256,8 @@ def one_sided(cell: Cell, drawn: Values, level: float) -> OneSided:
 
 
 def chance_of_no_more(cell: Cell, drawn: Values, loss: float) -> float:
-    """Return the p-value of the cell's difference if the true one is `-loss`: how rarely so low a one is measured.
+    """Return the p-value of the cell's difference if the true one is `-loss`: how rarely so low a
+    one is measured.
 
     Student's, as in `one_sided`. With fewer than FEWEST_GROUPS nothing is sure: 1.
     """

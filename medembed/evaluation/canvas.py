@@ -1,4 +1,6 @@
-"""What all figures of the report share: size, style, colours, the scale of dimensions, PNG bytes. Pure."""
+"""What all figures of the report share: size, style, colours, the scale of dimensions, PNG bytes.
+Pure.
+"""
 
 import io
 import math
@@ -15,28 +17,47 @@ INK, MUTED, TEAL, RED = "#0f172a", "#475569", "#0f766e", "#b91c1c"
 COLOURS = (TEAL, "#64748b", "#b45309", "#4338ca", "#9d174d")  # model, then baselines
 LINES, MARKERS = ("-", "--", ":", "-.", "--"), "osD^v"
 STYLE: Any = {
-    "figure.constrained_layout.use": True, "font.size": 10.5, "text.parse_math": False,
-    "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": "#94a3b8", "xtick.color": MUTED,
-    "ytick.color": MUTED, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "grid.color": "#e2e8f0", "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
-    "legend.frameon": False, "legend.fontsize": 10, "lines.markersize": 5,
-}  # fmt: skip
+    "figure.constrained_layout.use": True,
+    "font.size": 10.5,
+    "text.parse_math": False,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": "#94a3b8",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#e2e8f0",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "lines.markersize": 5,
+}
 
 
 def draw_curve(axes: "Axes", place: int, name: str, x: Sequence[float], y: Sequence[float]) -> None:
-    """A model's line, in the colour, dashes and marker of its place: it is told apart in black and white too."""
+    """A model's line, in the colour, dashes and marker of its place: it is told apart in black and
+    white too.
+    """
     axes.plot(x, y, color=COLOURS[place], linestyle=LINES[place], marker=MARKERS[place], label=name)
 
 
 def over_widths(axes: "Axes", dimensions: Set[int], size: int) -> None:
-    """A logarithmic scale with a tick per dimension (`size` 1), or its bytes (`size` of a value) above its GiB per
-    million vectors; of two ticks too near each other the wider."""
+    """A logarithmic scale with a tick per dimension (`size` 1), or its bytes (`size` of a value)
+    above its GiB per million vectors; of two ticks too near each other the wider."""
     axes.set_xscale("log", base=2)
     ticks: list[int] = []
     for dimension in sorted(dimensions, reverse=True):
-        if not ticks or math.log(ticks[-1] / dimension) > 0.1 * math.log(max(dimensions) / min(dimensions)):
+        if not ticks or math.log(ticks[-1] / dimension) > 0.1 * math.log(
+            max(dimensions) / min(dimensions)
+        ):
             ticks.append(dimension)
-    names = [f"{d * size:,}\n{d * size * GIB_PER_MILLION:.2g}" if size > 1 else str(d) for d in ticks]
+    names = [
+        f"{d * size:,}\n{d * size * GIB_PER_MILLION:.2g}" if size > 1 else str(d) for d in ticks
+    ]
     axes.set_xticks([d * size for d in ticks], names)
     axes.minorticks_off()
     axes.grid(axis="y")
@@ -49,12 +70,18 @@ def draw_legend(axes: "Axes") -> None:
 
 
 def short(name: str, room: int = 36) -> str:
-    """The name, or its end where it is longer than `room`: models of one folder differ at the end."""
+    """The name, or its end where it is longer than `room`: models of one folder differ at the
+    end.
+    """
     return name if len(name) <= room else f"…{name[1 - room :]}"
 
 
-def start_figure(rows: int = 1, columns: int = 1, height: float = 3.2) -> "tuple[Figure, list[Axes]]":
-    """A figure 4.6 inches wide with rows x columns of axes, in one list; those of a row share the y scale."""
+def start_figure(
+    rows: int = 1, columns: int = 1, height: float = 3.2
+) -> "tuple[Figure, list[Axes]]":
+    """A figure 4.6 inches wide with rows x columns of axes, in one list; those of a row share the y
+    scale.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6, height))

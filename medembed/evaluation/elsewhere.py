@@ -1,4 +1,6 @@
-"""Models on retention sets: each measured on all of every set, the first one compared with each of the others."""
+"""Models on retention sets: each measured on all of every set, the first one compared with each of
+the others.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -52,8 +54,8 @@ def score_models(
 ) -> AllScores:
     """Each model on all of every set; tables and evaluations lie in `output`, and are found again.
 
-    A model that is narrower than a dimension is measured at its own width in its place. Raises the errors of
-    `evaluate`.
+    A model that is narrower than a dimension is measured at its own width in its place. Raises the
+    errors of `evaluate`.
     """
     scores: dict[str, dict[str, Scores]] = {}
     for model in models:
@@ -62,17 +64,24 @@ def score_models(
         if width is not None and width < max(wanted):
             wanted = baseline_dimensions(wanted, width)
         scores[model.name] = {
-            kept.name: _scores(kept, _evaluate(kept, model, output, wanted, encoding)) for kept in sets
+            kept.name: _scores(kept, _evaluate(kept, model, output, wanted, encoding))
+            for kept in sets
         }
     return scores
 
 
-def compare_scores(sets: Sequence[RetentionSet], scores: AllScores, config: RetentionConfig) -> Retention:
+def compare_scores(
+    sets: Sequence[RetentionSet], scores: AllScores, config: RetentionConfig
+) -> Retention:
     """The first model of `scores` against each of the others, the base model last."""
     model, *baselines = scores
     base = baselines[-1] if baselines else model
-    against = tuple(Against(name, judge_retained(scores[name], scores[model], config)) for name in baselines)
-    means = {kept.name: {name: _means(of[kept.name]) for name, of in scores.items()} for kept in sets}
+    against = tuple(
+        Against(name, judge_retained(scores[name], scores[model], config)) for name in baselines
+    )
+    means = {
+        kept.name: {name: _means(of[kept.name]) for name, of in scores.items()} for kept in sets
+    }
     sizes: dict[str, tuple[int, int]] = {}
     notes: list[str] = []
     for kept in sets:
@@ -87,22 +96,29 @@ def compare_scores(sets: Sequence[RetentionSet], scores: AllScores, config: Rete
 def note_chance(name: str, model: str, mean: float, documents: int) -> list[str]:
     """A warning about a set on which a model's NDCG@10 is hardly better than chance; [] else.
 
-    By chance the one relevant document stands at each of the first ten ranks once in so many documents.
+    By chance the one relevant document stands at each of the first ten ranks once in so many
+    documents.
     """
     ranks = np.arange(1, min(_DEPTH, documents) + 1)
     chance = float(np.sum(1 / np.log2(ranks + 1))) / documents
     if mean >= chance + _NEAR:
         return []
     return [
-        f"{name}: {model} finds next to nothing there (NDCG@10 {mean:.3f}, {chance:.3f} by chance), and what it cannot "
-        "do it cannot lose; is the set in a language that it reads?"
+        f"{name}: {model} finds next to nothing there (NDCG@10 {mean:.3f}, {chance:.3f} by "
+        "chance), and what it cannot do it cannot lose; is the set in a language that it reads?"
     ]
 
 
 def _evaluate(
-    kept: RetentionSet, model: Model, output: str, dimensions: tuple[int, ...], encoding: EncodingConfig
+    kept: RetentionSet,
+    model: Model,
+    output: str,
+    dimensions: tuple[int, ...],
+    encoding: EncodingConfig,
 ) -> Evaluation:
-    """On the whole set; queries that are left out are measured all the same, so that others find the numbers again."""
+    """On the whole set; queries that are left out are measured all the same, so that others find
+    the numbers again.
+    """
     dataset = kept.dataset
     # One that is made anew shares most texts with the last.
     name = f"made-{content_hash(kept.name)[:8]}" if kept.worth else dataset.fingerprint
@@ -118,12 +134,16 @@ def _scores(kept: RetentionSet, evaluation: Evaluation) -> Scores:
     measured = evaluation.queries
     assert measured is not None, "a set without a relevant document was refused"
     is_left_out = np.array([name in kept.left_out for name in measured.units.ids], dtype=np.bool_)
-    values = {d: np.where(is_left_out, np.nan, named[METRIC]) for d, named in measured.values.items()}
+    values = {
+        d: np.where(is_left_out, np.nan, named[METRIC]) for d, named in measured.values.items()
+    }
     return Scores(values, measured.units.groups)
 
 
 def _means(scores: Scores) -> dict[int, float]:
-    return {d: float(np.nanmean(values)) for d, values in sorted(scores.values.items(), reverse=True)}
+    return {
+        d: float(np.nanmean(values)) for d, values in sorted(scores.values.items(), reverse=True)
+    }
 
 
 def _count(scores: Scores) -> int:

@@ -1,4 +1,6 @@
-"""Measure a model on a data set, at every dimension in one pass over the embedding table; keep it on storage."""
+"""Measure a model on a data set, at every dimension in one pass over the embedding table; keep it
+on storage.
+"""
 
 import logging
 from dataclasses import replace
@@ -29,7 +31,8 @@ from medembed.schema import fingerprint
 logger = logging.getLogger(__name__)
 
 BM25 = "bm25"
-_UNUSED = {"dimensions", "must_rank", "bootstrap_samples", "seed", "show_text"}  # change nothing that is measured
+# change nothing that is measured
+_UNUSED = {"dimensions", "must_rank", "bootstrap_samples", "seed", "show_text"}
 
 
 def evaluate(
@@ -42,17 +45,28 @@ def evaluate(
     *,
     name: str | None = None,
 ) -> Evaluation:
-    """Rank the corpus for each query, score judged pairs and classify labelled texts; find the same again.
+    """Rank the corpus for each query, score judged pairs and classify labelled texts; find the same
+    again.
 
-    Queries without a positive are not ranked for, and counted. What a run finishes lies in `<output>.run-<key>` until
-    the end, where the same call finds it after any death. Raises DataError if there is nothing to measure, ModelError
-    for a dimension above the table's width.
+    Queries without a positive are not ranked for, and counted. What a run finishes lies in
+    `<output>.run-<key>` until the end, where the same call finds it after any death. Raises
+    DataError if there is nothing to measure, ModelError for a dimension above the table's width.
     """
-    dimensions = tuple(sorted(set(config.dimensions or table.info.dimensions or (table.info.width,)), reverse=True))
+    dimensions = tuple(
+        sorted(set(config.dimensions or table.info.dimensions or (table.info.width,)), reverse=True)
+    )
     check_dimensions(dimensions, table.info.width)
     cases = load_cases(config.must_rank) if config.must_rank else ()
     told = [case.model_dump() for case in cases]
-    key = fingerprint([dataset.fingerprint, table.info.encoder, config.model_dump(exclude=_UNUSED), dimensions, told])
+    key = fingerprint(
+        [
+            dataset.fingerprint,
+            table.info.encoder,
+            config.model_dump(exclude=_UNUSED),
+            dimensions,
+            told,
+        ]
+    )
     output = place(output, key)
     records = Records.of_output(storage.absolute(output), key)
     if find_output(output, EvaluationManifest, key) is not None:
@@ -67,7 +81,9 @@ def evaluate(
     best = []
     workers = encoding.most_workers
     if asked.queries.num_rows:
-        parts = measure_questions(asked, table, vectors["query"], dimensions, config, workers, records)
+        parts = measure_questions(
+            asked, table, vectors["query"], dimensions, config, workers, records
+        )
         result = replace(result, queries=parts[0], pairs=parts[1])
         best = parts[2]
     if cases:
@@ -90,7 +106,8 @@ def _describe(dataset: Dataset, table: Table, config: EvaluationConfig) -> Evalu
 
 
 def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Evaluation:
-    """Measure BM25 on the same queries, as the floor: an evaluation whose only dimension is NO_VECTORS.
+    """Measure BM25 on the same queries, as the floor: an evaluation whose only dimension is
+    NO_VECTORS.
 
     Raises DataError if no query has a positive.
     """
@@ -103,28 +120,38 @@ def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Ev
     qrels, names = asked.qrels, asked.ids
     lines = find_measurable(list(qrels.values()))
     if not len(lines):
-        raise DataError(f"{_explain_nothing(dataset, config)} BM25 ranks documents for queries, nothing else.")
+        raise DataError(
+            f"{_explain_nothing(dataset, config)} BM25 ranks documents for queries, nothing else."
+        )
     texts = asked.queries["text"].take(pa.array(lines)).to_pylist()
     logger.info("BM25: %d queries, %d documents", len(texts), dataset.manifest.document_count)
     rankings = {NO_VECTORS: rank_bm25(dataset.corpus_files(), texts, max(*config.k, RANKS_KEPT))}
     ids = [names[line] for line in lines]
-    measured = Measured(asked.units(lines, ids), score_rankings(rankings, ids, qrels, config.k), {}, {})
+    measured = Measured(
+        asked.units(lines, ids), score_rankings(rankings, ids, qrels, config.k), {}, {}
+    )
     result = Evaluation(BM25, output, bm25_fingerprint(), measured)
     with NewOutput(output, key) as target:
         write_evaluation(target, result, best_documents(rankings, ids))
         origin = Origin(dataset=dataset.as_source)
-        target.commit(EvaluationManifest(origin=origin, encoder=result.encoder, config=config.model_dump()))
+        target.commit(
+            EvaluationManifest(origin=origin, encoder=result.encoder, config=config.model_dump())
+        )
     return result
 
 
 def check_measurable(dataset: Dataset, config: EvaluationConfig) -> bool:
-    """Return whether any query has a positive. Raises DataError if there is nothing to measure at all."""
+    """Return whether any query has a positive. Raises DataError if there is nothing to measure at
+    all.
+    """
     asked, _ = _find_asked(dataset, config)
     return bool((asked.scores > 0).any())
 
 
 def _find_asked(dataset: Dataset, config: EvaluationConfig) -> tuple[Questions, Labelled | None]:
-    """Return the queries and the labelled texts to measure. Raises DataError if there are neither."""
+    """Return the queries and the labelled texts to measure. Raises DataError if there are
+    neither.
+    """
     asked = find_questions(dataset, config)
     labelled = None if config.tag else find_labelled(dataset, config.split)  # tags are queries'
     if not asked.queries.num_rows and labelled is None:
@@ -134,6 +161,6 @@ def _find_asked(dataset: Dataset, config: EvaluationConfig) -> tuple[Questions, 
 
 def _explain_nothing(dataset: Dataset, config: EvaluationConfig) -> str:
     return (
-        f"{dataset.uri}: with split={config.split} and tag={config.tag} no query has a positive or a scored pair, "
-        "and no text has a class; nothing to measure."
+        f"{dataset.uri}: with split={config.split} and tag={config.tag} no query has a positive or "
+        "a scored pair, and no text has a class; nothing to measure."
     )

@@ -30,7 +30,8 @@ _WEIGHT, _COSINE = "weight of ", "cosine of best "
 
 
 def write_evaluation(target: NewOutput, result: Evaluation, best: Sequence[pa.Table]) -> None:
-    """Writes metrics.json {dimension: {metric: mean}}, slices.json, and a Parquet file of each family that is there.
+    """Writes metrics.json {dimension: {metric: mean}}, slices.json, and a Parquet file of each
+    family that is there.
 
     `best` are tables of columns BEST: what each query found first.
     """
@@ -40,8 +41,12 @@ def write_evaluation(target: NewOutput, result: Evaluation, best: Sequence[pa.Ta
         if family is not None:
             target.write_parquet(f"{name}.parquet", _to_table(family, _IDS[name]))
     if result.pairs is not None:
-        scored = Measured(result.pairs.units, {d: {"cosine": row} for d, row in result.pairs.cosines.items()},
-                          {"cosine": result.pairs.similarity}, {})  # fmt: skip
+        scored = Measured(
+            result.pairs.units,
+            {d: {"cosine": row} for d, row in result.pairs.cosines.items()},
+            {"cosine": result.pairs.similarity},
+            {},
+        )
         target.write_parquet("pairs.parquet", _to_table(scored, _IDS["pairs"]))
     if best:
         target.write_parquet("best.parquet", pa.concat_tables(best))
@@ -64,7 +69,9 @@ def read_evaluation(uri: str, name: str) -> Evaluation:
         families["pairs"] = Scored(pairs.units, pairs.weights["cosine"], cosines)
     if "must_rank.json" in manifest.files:
         read = json.loads(storage.read_bytes(storage.join(uri, "must_rank.json")))
-        families["must_rank"] = {int(d): tuple(Outcome(**one) for one in row) for d, row in read.items()}
+        families["must_rank"] = {
+            int(d): tuple(Outcome(**one) for one in row) for d, row in read.items()
+        }
     return Evaluation(name, uri, manifest.encoder, **families)
 
 
@@ -100,7 +107,9 @@ def _best(rankings: Mapping[int, Ranking], query_ids: Sequence[str]) -> Iterator
 
 
 def _to_table(family: Measured, ids: str) -> pa.Table:
-    """A row per unit and dimension: the unit's columns, then a column per metric, weight and cosine."""
+    """A row per unit and dimension: the unit's columns, then a column per metric, weight and
+    cosine.
+    """
     units = family.units
     parts = []
     for dimension, values in family.values.items():
@@ -113,7 +122,9 @@ def _to_table(family: Measured, ids: str) -> pa.Table:
         }
         columns |= {name: _column(row) for name, row in values.items()}
         columns |= {_WEIGHT + name: _column(row) for name, row in family.weights.items()}
-        columns |= {_COSINE + name: _column(row) for name, row in family.cosines.get(dimension, {}).items()}
+        columns |= {
+            _COSINE + name: _column(row) for name, row in family.cosines.get(dimension, {}).items()
+        }
         parts.append(pa.table(columns))
     return pa.concat_tables(parts)
 
@@ -135,7 +146,9 @@ def _from_table(rows: pa.Table) -> Measured:
                 cosines.setdefault(dimension, {})[name.removeprefix(_COSINE)] = column
             else:
                 values.setdefault(dimension, {})[name] = column
-    ids, groups, languages, tags = (units.column(number).to_pylist() for number in range(len(_UNITS)))
+    ids, groups, languages, tags = (
+        units.column(number).to_pylist() for number in range(len(_UNITS))
+    )
     about = Units(tuple(ids), tuple(groups), tuple(languages), tuple(tuple(row) for row in tags))
     return Measured(about, values, weights, cosines)
 

@@ -1,7 +1,8 @@
-"""Retention sets of the queries that a data set has held back from training (`splits.hold_back`), one of each kind.
+"""Retention sets of the queries that a data set has held back from training (`splits.hold_back`),
+one of each kind.
 
-They are asked of the same corpus as those that are trained on. A sample of it goes with them, so that a large corpus
-is not encoded twice.
+They are asked of the same corpus as those that are trained on. A sample of it goes with them, so
+that a large corpus is not encoded twice.
 """
 
 from collections.abc import Iterator
@@ -29,7 +30,9 @@ class HeldBack(NamedTuple):
 
 
 def make_held_back(trained: Dataset, output: str) -> Iterator[HeldBack]:
-    """What the data set that is trained on has held back, at `output` with a {key}; found again if nothing changed."""
+    """What the data set that is trained on has held back, at `output` with a {key}; found again if
+    nothing changed.
+    """
     for kind, value in trained.hold_back.items():
         name = f"held back {kind} {value}"
         yield HeldBack(name, _make(trained, kind, value, output), _explain_worth(kind, value))
@@ -45,7 +48,9 @@ def _make(trained: Dataset, kind: str, value: str, output: str) -> Dataset:
     if kind == "language":
         queries = queries.filter(pc.equal(queries["language"], value))
     others = set(trained.query_ids().to_pylist()).difference(queries["query_id"].to_pylist())
-    sample = draw_sample(trained, HELD_BACK, None, queries=_QUERIES, documents=_DOCUMENTS, left_out=others)
+    sample = draw_sample(
+        trained, HELD_BACK, None, queries=_QUERIES, documents=_DOCUMENTS, left_out=others
+    )
     asked = pa.array([name for name, _ in sample.queries], pa.string())
     rows = pa.array([name for name, _ in sample.documents], pa.string())
     corpus = trained.corpus()
@@ -63,7 +68,7 @@ def _make(trained: Dataset, kind: str, value: str, output: str) -> Dataset:
 def _explain_worth(kind: str, value: str) -> str:
     which = f"with the tag {value}" if kind == "tag" else f"in the language {value}"
     return (
-        f"made of the queries {which}, which nothing was trained on, and of documents of the same corpus: it shows "
-        "whether the model still answers a kind of question that it was not trained on, not what is lost on other "
-        "topics"
+        f"made of the queries {which}, which nothing was trained on, and of documents of the same "
+        "corpus: it shows whether the model still answers a kind of question that it was not "
+        "trained on, not what is lost on other topics"
     )

@@ -39,14 +39,22 @@ class ReadVoters:
 
     def __call__(self, shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
         ids, vectors = read_shard(shard)
-        kept = pc.is_in(pa.array(ids, pa.string()), value_set=self.voters).to_numpy(zero_copy_only=False)
-        return [name for name, is_kept in zip(ids, kept.tolist(), strict=True) if is_kept], vectors[kept]
+        kept = pc.is_in(pa.array(ids, pa.string()), value_set=self.voters).to_numpy(
+            zero_copy_only=False
+        )
+        return [name for name, is_kept in zip(ids, kept.tolist(), strict=True) if is_kept], vectors[
+            kept
+        ]
 
 
 def find_labelled(dataset: Dataset, split: str | None) -> Labelled | None:
-    """Return the labelled texts of a split; those of train vote, or where there are none all but the text itself."""
+    """Return the labelled texts of a split; those of train vote, or where there are none all but
+    the text itself.
+    """
     rows = dataset.labels()
-    asked = rows if split is None else rows.filter(pc.fill_null(pc.equal(rows["split"], split), False))
+    asked = (
+        rows if split is None else rows.filter(pc.fill_null(pc.equal(rows["split"], split), False))
+    )
     if not asked.num_rows:
         return None
     asked = asked.sort_by("document_id")
@@ -55,14 +63,20 @@ def find_labelled(dataset: Dataset, split: str | None) -> Labelled | None:
     labels = dict(zip(documents, rows["label"].to_pylist(), strict=True))
     ids = tuple(asked["document_id"].to_pylist())
     languages = tuple(language or UNKNOWN for language in asked["language"].to_pylist())
-    voters = rows.filter(pc.fill_null(pc.equal(rows["split"], "train"), False)) if has_train else rows
+    voters = (
+        rows.filter(pc.fill_null(pc.equal(rows["split"], "train"), False)) if has_train else rows
+    )
     return Labelled(ids, languages, labels, voters["document_id"].combine_chunks())
 
 
-def classify(table: Table, asked: Labelled, dimensions: Sequence[int], neighbours: int, workers: int) -> Measured:
-    """Measure `knn_accuracy` of each text: 1 if the `neighbours` nearest documents that vote name its class, else 0.
+def classify(
+    table: Table, asked: Labelled, dimensions: Sequence[int], neighbours: int, workers: int
+) -> Measured:
+    """Measure `knn_accuracy` of each text: 1 if the `neighbours` nearest documents that vote name
+    its class, else 0.
 
-    A document is as near as its nearest chunk. Raises ModelError for a dimension above the table's width.
+    A document is as near as its nearest chunk. Raises ModelError for a dimension above the table's
+    width.
     """
     shards = [(shard, shard["rows"]) for shard in table.shards()]
     parts: dict[int, list[Values]] = {dimension: [] for dimension in dimensions}
@@ -79,22 +93,28 @@ def classify(table: Table, asked: Labelled, dimensions: Sequence[int], neighbour
         )
         for dimension, ranking in rankings.items():
             parts[dimension].append(vote(ranking, ids, asked.labels, neighbours))
-    values = {dimension: {"knn_accuracy": np.concatenate(rows)} for dimension, rows in parts.items()}
+    values = {
+        dimension: {"knn_accuracy": np.concatenate(rows)} for dimension, rows in parts.items()
+    }
     groups = tuple(document_of(name) for name in asked.ids)
     return Measured(Units(asked.ids, groups, asked.languages, ((),) * len(groups)), values, {}, {})
 
 
-def vote(ranking: Ranking, ids: Sequence[str], labels: Mapping[str, str], neighbours: int) -> Values:
+def vote(
+    ranking: Ranking, ids: Sequence[str], labels: Mapping[str, str], neighbours: int
+) -> Values:
     """Return 1 where the class that most of the nearest have is the text's own, else 0 [n].
 
     Of equal votes the nearer wins.
 
-    `ranking` holds documents, one more than `neighbours`: a text's own document may be among them, and has no vote, so
-    that no chunk is classified by the next one of the same document. `labels` are the documents'.
+    `ranking` holds documents, one more than `neighbours`: a text's own document may be among them,
+    and has no vote, so that no chunk is classified by the next one of the same document. `labels`
+    are the documents'.
     """
     right = np.zeros(len(ids))
     owners = map(document_of, ids)
     for line, (own, names) in enumerate(zip(owners, ranking.ids.tolist(), strict=True)):
         votes = Counter([labels[name] for name in names if name and name != own][:neighbours])
-        right[line] = bool(votes) and votes.most_common(1)[0][0] == labels[own]  # keeps the order of first votes
+        # keeps the order of first votes
+        right[line] = bool(votes) and votes.most_common(1)[0][0] == labels[own]
     return right

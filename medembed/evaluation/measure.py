@@ -1,4 +1,6 @@
-"""One pass over an embedding table -> metrics of queries, cosines of scored pairs, outcomes of must-rank cases."""
+"""One pass over an embedding table -> metrics of queries, cosines of scored pairs, outcomes of
+must-rank cases.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -33,10 +35,11 @@ def measure_questions(
     workers: int,
     records: Records,
 ) -> tuple[Measured | None, Scored | None, list[pa.Table]]:
-    """Return the metrics of queries that have a positive, the scored pairs, and what each query found first.
+    """Return the metrics of queries that have a positive, the scored pairs, and what each query
+    found first.
 
-    `queries` float32 [asked and more, D] are the embeddings of what is asked, in order. `records` keep what a rerun
-    need not search again.
+    `queries` float32 [asked and more, D] are the embeddings of what is asked, in order. `records`
+    keep what a rerun need not search again.
     """
     measured: list[Measured] = []
     best: list[pa.Table] = []
@@ -63,7 +66,9 @@ def measure_questions(
 
 
 def pair_cosines(ranking: Ranking) -> Values:
-    """Return the scores [P] of pairs as `Answer` has them, NaN where the corpus lacks the document."""
+    """Return the scores [P] of pairs as `Answer` has them, NaN where the corpus lacks the
+    document.
+    """
     scores = ranking.scores[:, 0]
     return np.where(np.isfinite(scores), scores, np.nan)
 
@@ -94,12 +99,17 @@ def measure_block(asked: Questions, answer: Answer, depths: Sequence[int]) -> li
 
 
 def judge_cases(
-    cases: Sequence[Case], queries: Vectors, texts: Vectors, table: Table, dimensions: Sequence[int], workers: int
+    cases: Sequence[Case],
+    queries: Vectors,
+    texts: Vectors,
+    table: Table,
+    dimensions: Sequence[int],
+    workers: int,
 ) -> dict[int, tuple[Outcome, ...]]:
     """Return the outcome of each must-rank case at each dimension.
 
-    queries float32 [cases, D]; texts are the embeddings of those documents that the cases give as texts, in order.
-    Raises DataError for a document id that the corpus lacks.
+    queries float32 [cases, D]; texts are the embeddings of those documents that the cases give as
+    texts, in order. Raises DataError for a document id that the corpus lacks.
     """
     sides = [side for case in cases for side in (case.above, case.below)]
     owner = np.arange(len(sides)) // 2
@@ -117,14 +127,17 @@ def judge_cases(
             by_document=True,
             workers=workers,
         )
-        parts = [answer.pairs for answer in answers]  # in the order of the pairs, as their queries are
+        # in the order of the pairs, as their queries are
+        parts = [answer.pairs for answer in answers]
         named = {
-            dimension: np.concatenate([pair_cosines(part[dimension]) for part in parts]) for dimension in dimensions
+            dimension: np.concatenate([pair_cosines(part[dimension]) for part in parts])
+            for dimension in dimensions
         }
         missing = names[np.isnan(named[dimensions[0]])]
         if len(missing):
             raise DataError(
-                f"must_rank: document id {show_id(str(missing[0]))!r} is not in the corpus; name one that is."
+                f"must_rank: document id {show_id(str(missing[0]))!r} is not in the corpus; "
+                "name one that is."
             )
     above: dict[int, Values] = {}
     below: dict[int, Values] = {}
@@ -146,4 +159,6 @@ def _score_pairs(asked: Questions, cosines: Mapping[int, Values]) -> Scored | No
     lines = asked.lines[kept]
     queries, documents = asked.ids, asked.documents[kept].tolist()
     ids = [f"{queries[line]}\t{name}" for line, name in zip(lines.tolist(), documents, strict=True)]
-    return Scored(asked.units(lines, ids), similarity[kept], {d: row[kept] for d, row in cosines.items()})
+    return Scored(
+        asked.units(lines, ids), similarity[kept], {d: row[kept] for d, row in cosines.items()}
+    )

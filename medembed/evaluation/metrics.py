@@ -1,4 +1,5 @@
-"""Ranking metrics per query, from the grades of its ranked documents, as trec_eval defines them. Pure.
+"""Ranking metrics per query, from the grades of its ranked documents, as trec_eval defines them.
+Pure.
 
 `grades` float [Q, depth]: the judged score of the document at each rank, 0 where it is not judged.
 `judged` are each query's positive grades, all of them, found or not; a query has at least one.
@@ -17,7 +18,9 @@ Judged = Sequence[Sequence[float]]
 def ndcg(grades: Grades, judged: Judged, k: int) -> Values:
     """NDCG@k with linear gain and log2 discount (Järvelin and Kekäläinen 2002)."""
     discounts = 1 / np.log2(np.arange(2, k + 2))
-    ideal = np.array([np.dot(sorted(row, reverse=True)[:k], discounts[: min(k, len(row))]) for row in judged])
+    ideal = np.array(
+        [np.dot(sorted(row, reverse=True)[:k], discounts[: min(k, len(row))]) for row in judged]
+    )
     return np.asarray(grades[:, :k] @ discounts[: grades[:, :k].shape[1]] / ideal)
 
 
@@ -45,7 +48,8 @@ def mrr(grades: Grades, judged: Judged, k: int) -> Values:
 def average_precision(grades: Grades, judged: Judged, k: int) -> Values:
     """Mean over all positives of the precision at their rank, 0 for those past k.
 
-    As trec_eval's map_cut and BEIR have it; sentence-transformers divides by min(k, positives) instead.
+    As trec_eval's map_cut and BEIR have it; sentence-transformers divides by min(k, positives)
+    instead.
     """
     hits = _hits(grades, k)
     at_rank = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
@@ -70,7 +74,9 @@ METRICS: dict[str, Callable[[Grades, Judged, int], Values]] = {
 
 def measure(grades: Grades, judged: Judged, depths: Sequence[int]) -> dict[str, Values]:
     """{"ndcg@10": a value per query, ...}: every metric at every depth."""
-    return {f"{name}@{k}": metric(grades, judged, k) for name, metric in METRICS.items() for k in depths}
+    return {
+        f"{name}@{k}": metric(grades, judged, k) for name, metric in METRICS.items() for k in depths
+    }
 
 
 def is_lower_better(name: str) -> bool:
@@ -82,7 +88,10 @@ def parse_metric(name: str) -> tuple[str, int]:
     """("ndcg", 10) of "ndcg@10". Raises ValueError for what is no metric at a depth."""
     metric, _, depth = name.partition("@")
     if metric not in METRICS or not depth.isdecimal() or not 1 <= int(depth) <= 1000:
-        raise ValueError(f"expected a metric at a depth from 1 to 1000, e.g. ndcg@10; metrics are {', '.join(METRICS)}")
+        raise ValueError(
+            "expected a metric at a depth from 1 to 1000, e.g. ndcg@10; metrics are "
+            f"{', '.join(METRICS)}"
+        )
     return metric, int(depth)
 
 
@@ -94,14 +103,22 @@ def negative_accuracy(negatives: npt.NDArray[np.bool_], k: int) -> Values:
     return np.asarray(negatives[:, :k].any(axis=1), dtype=np.float64)
 
 
-def triplet_accuracy(positives: Sequence[Values], negatives: Sequence[Values]) -> tuple[Values, Values]:
-    """(share of a query's triplets whose positive has the higher cosine [Q], its triplets [Q]); NaN without any.
+def triplet_accuracy(
+    positives: Sequence[Values], negatives: Sequence[Values]
+) -> tuple[Values, Values]:
+    """(share of a query's triplets whose positive has the higher cosine [Q], its triplets [Q]); NaN
+    without any.
 
-    A triplet is a query, one of its positives and one of its judged negatives, all combinations; equal cosines are
-    not right. `positives` and `negatives` are each query's cosines.
+    A triplet is a query, one of its positives and one of its judged negatives, all combinations;
+    equal cosines are not right. `positives` and `negatives` are each query's cosines.
     """
-    right = np.array([_below(low, high).sum() for high, low in zip(positives, negatives, strict=True)], dtype=float)
-    triplets = np.array([len(high) * len(low) for high, low in zip(positives, negatives, strict=True)], dtype=float)
+    right = np.array(
+        [_below(low, high).sum() for high, low in zip(positives, negatives, strict=True)],
+        dtype=float,
+    )
+    triplets = np.array(
+        [len(high) * len(low) for high, low in zip(positives, negatives, strict=True)], dtype=float
+    )
     return np.divide(right, triplets, out=np.full(len(right), np.nan), where=triplets > 0), triplets
 
 

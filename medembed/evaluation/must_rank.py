@@ -1,7 +1,8 @@
-"""Must-rank cases: for this query this document stands above that one, whatever the averages say. Pure.
+"""Must-rank cases: for this query this document stands above that one, whatever the averages say.
+Pure.
 
-A case is a promise to users that a mean over queries does not see broken, such as "MI treatment": myocardial
-infarction above Michigan (behavioural tests; Ribeiro et al. 2020, arXiv:2005.04118).
+A case is a promise to users that a mean over queries does not see broken, such as "MI treatment":
+myocardial infarction above Michigan (behavioural tests; Ribeiro et al. 2020, arXiv:2005.04118).
 """
 
 import difflib
@@ -32,7 +33,9 @@ class DocumentId(Config):
 
 
 class Case(Config):
-    """For `query`, `above` must have the higher cosine than `below`; each is a text or a document of the corpus."""
+    """For `query`, `above` must have the higher cosine than `below`; each is a text or a document
+    of the corpus.
+    """
 
     name: Text
     query: Text
@@ -60,10 +63,11 @@ class Outcome:
 
 
 def load_cases(uri: str) -> tuple[Case, ...]:
-    """The cases of a YAML file, in its order: a list of query, above and below, each with a name if you like.
+    """The cases of a YAML file, in its order: a list of query, above and below, each with a name if
+    you like.
 
-    A case without a name is called "case 3" by its place. Raises DataError that names file, case and key and quotes no
-    text, StorageError if the file cannot be read.
+    A case without a name is called "case 3" by its place. Raises DataError that names file, case
+    and key and quotes no text, StorageError if the file cannot be read.
     """
     rows = _parse(uri)
     cases = tuple(_check(uri, number, row) for number, row in enumerate(rows, start=1))
@@ -71,9 +75,13 @@ def load_cases(uri: str) -> tuple[Case, ...]:
     for number, case in enumerate(cases, start=1):
         first = places.setdefault(case.name, number)
         if first != number:
-            raise DataError(f"{uri}: case {number}: name: the same as that of case {first}; give each its own.")
+            raise DataError(
+                f"{uri}: case {number}: name: the same as that of case {first}; give each its own."
+            )
         if case.above == case.below:
-            raise DataError(f"{uri}: case {number}: above and below are the same; no model can rank them apart.")
+            raise DataError(
+                f"{uri}: case {number}: above and below are the same; no model can rank them apart."
+            )
     return cases
 
 
@@ -100,12 +108,18 @@ def _parse(uri: str) -> list[Any]:
         mark = getattr(error, "problem_mark", None)
         place = f"{uri}:{mark.line + 1}" if mark else uri
         if isinstance(error, RepeatedKeyError):
-            raise DataError(f"{place}: a key stands twice in one case; start each case with a dash.") from None
+            raise DataError(
+                f"{place}: a key stands twice in one case; start each case with a dash."
+            ) from None
         # The parser's own message would quote the file.
-        raise DataError(f"{place}: not valid YAML; put texts that have a colon or # into quotes.") from None
+        raise DataError(
+            f"{place}: not valid YAML; put texts that have a colon or # into quotes."
+        ) from None
     if not isinstance(rows, list) or not rows:
         found = "nothing" if not rows else "one value" if not isinstance(rows, dict) else "keys"
-        raise DataError(f"{uri}: found {found} at the top; expected a list of cases, each '- query: ...'.")
+        raise DataError(
+            f"{uri}: found {found} at the top; expected a list of cases, each '- query: ...'."
+        )
     return rows
 
 
@@ -115,7 +129,8 @@ def _check(uri: str, number: int, row: Any) -> Case:
     try:
         return Case.model_validate({"name": f"case {number}"} | row)
     except ValidationError as error:
-        faults = {str(fault["loc"][0]): fault for fault in reversed(error.errors())}  # the first of each key
+        # the first of each key
+        faults = {str(fault["loc"][0]): fault for fault in reversed(error.errors())}
         told = "; ".join(_explain(key, faults[key]) for key in sorted(faults, key=_place))
         raise DataError(f"{uri}: case {number}: {told}.") from None
 
@@ -126,7 +141,10 @@ def _place(key: str) -> int:
 
 def _explain(key: str, fault: ErrorDetails) -> str:
     if key in _EXPECTED:
-        return f"{key}: {'missing' if fault['type'] == 'missing' else 'not usable'}; expected {_EXPECTED[key]}"
+        return (
+            f"{key}: {'missing' if fault['type'] == 'missing' else 'not usable'}; expected "
+            f"{_EXPECTED[key]}"
+        )
     nearest = difflib.get_close_matches(key, _EXPECTED, n=1)
     if nearest:
         return f"{key}: unknown key; the nearest known key is {nearest[0]!r}"

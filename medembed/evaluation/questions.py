@@ -21,7 +21,8 @@ UNKNOWN = "und"  # ISO 639 for a language that nobody named
 
 @dataclass(frozen=True)
 class Questions:
-    """Queries by id, columns `schema.QUERIES`, each with a positive or a scored pair; judgments `schema.QRELS`.
+    """Queries by id, columns `schema.QUERIES`, each with a positive or a scored pair; judgments
+    `schema.QRELS`.
 
     `lines` int64 [P] are the judgments' queries by position.
     """
@@ -49,7 +50,10 @@ class Questions:
         ids = self.ids
         qrels: dict[str, dict[str, float]] = {name: {} for name in ids}
         for line, document_id, score in zip(
-            self.lines.tolist(), self.judgments["document_id"].to_pylist(), self.scores.tolist(), strict=True
+            self.lines.tolist(),
+            self.judgments["document_id"].to_pylist(),
+            self.scores.tolist(),
+            strict=True,
         ):
             qrels[ids[line]][document_id] = score
         return qrels
@@ -59,7 +63,9 @@ class Questions:
         rows = self.queries.take(pa.array(lines))
         groups = tuple(rows["group_id"].to_pylist())
         languages = tuple(language or UNKNOWN for language in rows["language"].to_pylist())
-        return Units(tuple(ids), groups, languages, tuple(tuple(tags) for tags in rows["tags"].to_pylist()))
+        return Units(
+            tuple(ids), groups, languages, tuple(tuple(tags) for tags in rows["tags"].to_pylist())
+        )
 
     def within(self, start: int, stop: int) -> "Questions":
         """Return those from `start` to `stop`, with their judgments in the same order."""
@@ -69,19 +75,32 @@ class Questions:
 
 
 def find_questions(dataset: Dataset, config: EvaluationConfig) -> Questions:
-    """The queries of the split and tag that have a positive or a scored pair; logs how many have neither."""
-    queries = dataset.queries(config.split, config.tag).sort_by("query_id")  # whatever order the source had
+    """The queries of the split and tag that have a positive or a scored pair; logs how many have
+    neither.
+    """
+    # whatever order the source had
+    queries = dataset.queries(config.split, config.tag).sort_by("query_id")
     judgments = dataset.judgments(queries["query_id"])
     counts = pc.or_(pc.greater(judgments["score"], 0), judgments["similarity"].is_valid())
-    asked = queries.filter(pc.is_in(queries["query_id"], value_set=judgments.filter(counts)["query_id"]))
+    asked = queries.filter(
+        pc.is_in(queries["query_id"], value_set=judgments.filter(counts)["query_id"])
+    )
     if asked.num_rows < queries.num_rows:
-        logger.info("%d queries without a positive are not measured", queries.num_rows - asked.num_rows)
+        logger.info(
+            "%d queries without a positive are not measured", queries.num_rows - asked.num_rows
+        )
     judgments = judgments.filter(pc.is_in(judgments["query_id"], value_set=asked["query_id"]))
-    lines = pc.index_in(judgments["query_id"], value_set=asked["query_id"]).to_numpy().astype(np.int64)
+    lines = (
+        pc.index_in(judgments["query_id"], value_set=asked["query_id"]).to_numpy().astype(np.int64)
+    )
     return Questions(asked, judgments, lines)
 
 
 def find_measurable(judged: Sequence[Mapping[str, float]]) -> npt.NDArray[np.int64]:
-    """Positions of the queries that have a positive, from the judgments of each: for others the ideal DCG is 0."""
-    lines = [line for line, grades in enumerate(judged) if any(grade > 0 for grade in grades.values())]
+    """Positions of the queries that have a positive, from the judgments of each: for others the
+    ideal DCG is 0.
+    """
+    lines = [
+        line for line, grades in enumerate(judged) if any(grade > 0 for grade in grades.values())
+    ]
     return np.asarray(lines, dtype=np.int64)

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from medembed.evaluation.metrics import Values, measure, negative_accuracy, triplet_accuracy
 from medembed.search.ranking import Ranking
 
-Qrels = Mapping[str, Mapping[str, float]]  # {query_id: {document_id: score}}; 0 is judged not relevant
+# {query_id: {document_id: score}}; 0 is judged not relevant
+Qrels = Mapping[str, Mapping[str, float]]
 
 
 def score_rankings(
@@ -16,10 +17,13 @@ def score_rankings(
 ) -> dict[int, dict[str, Values]]:
     """{dimension: {metric: a value per query}} of ranked documents; each query has a positive.
 
-    `negative_accuracy@k` is there if any query has a document judged not relevant, NaN for those that have none.
+    `negative_accuracy@k` is there if any query has a document judged not relevant, NaN for those
+    that have none.
     """
     judged = [[grade for grade in qrels[query_id].values() if grade > 0] for query_id in query_ids]
-    has_negative = np.array([any(grade <= 0 for grade in qrels[query_id].values()) for query_id in query_ids])
+    has_negative = np.array(
+        [any(grade <= 0 for grade in qrels[query_id].values()) for query_id in query_ids]
+    )
     scored: dict[int, dict[str, Values]] = {}
     for dimension, ranking in sorted(rankings.items(), reverse=True):
         grades = _grades(ranking, query_ids, qrels)
@@ -34,10 +38,11 @@ def score_rankings(
 def score_judged(
     lines: npt.NDArray[np.int64], scores: Values, cosines: Values, queries: int
 ) -> tuple[dict[str, Values], Values, Values]:
-    """(the cosines of each query's best positive and best judged negative [Q], its share of right triplets, how many).
+    """(the cosines of each query's best positive and best judged negative [Q], its share of right
+    triplets, how many).
 
-    `lines` [P] are the judgments' queries by position, `scores` and `cosines` [P] theirs; a judged document that the
-    corpus lacks has cosine NaN and does not count.
+    `lines` [P] are the judgments' queries by position, `scores` and `cosines` [P] theirs; a judged
+    document that the corpus lacks has cosine NaN and does not count.
     """
     known = ~np.isnan(cosines)
     best: dict[str, Values] = {}
@@ -52,7 +57,9 @@ def score_judged(
 
 
 def best_others(ranking: Ranking, query_ids: Sequence[str], qrels: Qrels) -> Values:
-    """The score of each query's best document that is no positive [Q]; NaN if all that are ranked are."""
+    """The score of each query's best document that is no positive [Q]; NaN if all that are ranked
+    are.
+    """
     grades = np.nan_to_num(_grades(ranking, query_ids, qrels))
     is_other = (grades <= 0) & np.isfinite(ranking.scores)
     first = is_other.argmax(axis=1)[:, None]
@@ -61,7 +68,9 @@ def best_others(ranking: Ranking, query_ids: Sequence[str], qrels: Qrels) -> Val
 
 
 def _grades(ranking: Ranking, query_ids: Sequence[str], qrels: Qrels) -> Values:
-    """The judged score of the document at each rank [Q, k], NaN where it is not judged or there is none."""
+    """The judged score of the document at each rank [Q, k], NaN where it is not judged or there is
+    none.
+    """
     return np.array(
         [
             [qrels[query_id].get(name, np.nan) for name in names]

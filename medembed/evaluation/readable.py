@@ -1,7 +1,9 @@
-"""Whether a model's tokenizer can read texts: how many of their letters it knows as words or parts of words.
+"""Whether a model's tokenizer can read texts: how many of their letters it knows as words or parts
+of words.
 
-An English vocabulary knows 93% of the letters of French, 85% of Turkish, 54% of Chinese, 33% of Japanese, and 15% to
-20% of Arabic, Greek and Russian, whose letters it knows one by one (MiniLM, messages of programs in 34 languages).
+An English vocabulary knows 93% of the letters of French, 85% of Turkish, 54% of Chinese, 33% of
+Japanese, and 15% to 20% of Arabic, Greek and Russian, whose letters it knows one by one (MiniLM,
+messages of programs in 34 languages).
 """
 
 import json
@@ -26,12 +28,15 @@ class Reader:
         self._tokenizer.no_padding()
         model = json.loads(tokenizer)["model"]
         token = model.get("unk_token")  # a vocabulary of bytes has none
-        self._unknown: int | None = self._tokenizer.token_to_id(token) if token else model.get("unk_id")
+        self._unknown: int | None = (
+            self._tokenizer.token_to_id(token) if token else model.get("unk_id")
+        )
 
     def reads(self, text: str) -> bool:
         """Whether it knows most letters of the text; true of a text without letters.
 
-        A letter is known in a token of two letters or more; a Chinese character or a Korean syllable also alone.
+        A letter is known in a token of two letters or more; a Chinese character or a Korean
+        syllable also alone.
         """
         letters = {place for place, sign in enumerate(text) if sign.isalpha()}
         if not letters:
@@ -43,22 +48,28 @@ class Reader:
         known: set[int] = set()
         for span, number in zip(spans, tokens.ids, strict=True):
             signs = [place for place in span if _is_letter(text[place])]
-            is_word = len(signs) > 1 or any(times[place] == 1 and _stands_alone(text[place]) for place in signs)
+            is_word = len(signs) > 1 or any(
+                times[place] == 1 and _stands_alone(text[place]) for place in signs
+            )
             if is_word and number != self._unknown:
                 known.update(signs)
         return len(known & letters) >= _FEWEST_READ * len(letters)
 
 
-def explain_unread(where: str, queries: Sequence[str], documents: Sequence[str], tokenizer: str) -> str:
-    """Return a warning about a set of texts that the model cannot read; empty if it can read most."""
+def explain_unread(
+    where: str, queries: Sequence[str], documents: Sequence[str], tokenizer: str
+) -> str:
+    """Return a warning about a set of texts that the model cannot read; empty if it can read
+    most.
+    """
     reader = Reader(tokenizer)
     counted = list(_count_unread({"queries": queries, "documents": documents}, reader))
     if not counted:
         return ""
     return (
-        f"{where}: the model's tokenizer cannot read {' and '.join(counted)}: it knows less than {_FEWEST_READ:.0%} of "
-        "their letters as words or parts of words; what a model cannot read it cannot lose: give a set in a language "
-        "that it reads, or take a multilingual model."
+        f"{where}: the model's tokenizer cannot read {' and '.join(counted)}: it knows less than "
+        f"{_FEWEST_READ:.0%} of their letters as words or parts of words; what a model cannot read "
+        "it cannot lose: give a set in a language that it reads, or take a multilingual model."
     )
 
 

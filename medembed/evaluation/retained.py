@@ -1,7 +1,9 @@
-"""What a model has lost elsewhere, from the scores of each query before and after: which losses are sure. Pure.
+"""What a model has lost elsewhere, from the scores of each query before and after: which losses are
+sure. Pure.
 
-A loss is sure where the paired bootstrap over groups leaves no doubt that a set loses more than the tolerance at a
-dimension, all sets and dimensions in view (Holm 1979): of many cells one would fall by chance.
+A loss is sure where the paired bootstrap over groups leaves no doubt that a set loses more than the
+tolerance at a dimension, all sets and dimensions in view (Holm 1979): of many cells one would fall
+by chance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +29,9 @@ SAMPLES = 2000  # resamples of each set
 
 @dataclass(frozen=True)
 class Scores:
-    """NDCG@10 of each query of a set at each dimension, {dimension: float64 [n]}, and the group of each query [n]."""
+    """NDCG@10 of each query of a set at each dimension, {dimension: float64 [n]}, and the group of
+    each query [n].
+    """
 
     values: Mapping[int, Values]
     groups: Sequence[str]
@@ -39,9 +43,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class Retained:
-    """A set at a dimension, before and after: `low` and `high` each bound the difference from one side.
+    """A set at a dimension, before and after: `low` and `high` each bound the difference from one
+    side.
 
-    `chance` is the p-value against a loss of no more than the tolerance; `is_lost` where it is sure to be more.
+    `chance` is the p-value against a loss of no more than the tolerance; `is_lost` where it is sure
+    to be more.
     """
 
     set: str
@@ -72,7 +78,8 @@ class Against:
 
 @dataclass(frozen=True)
 class Retention:
-    """What a model keeps elsewhere. `means` {set: {model: {dimension: NDCG@10}}}; `notes` are what to know of the sets.
+    """What a model keeps elsewhere. `means` {set: {model: {dimension: NDCG@10}}}; `notes` are what
+    to know of the sets.
 
     `sizes` {set: (queries, documents)}.
     """
@@ -90,13 +97,17 @@ class Retention:
         return {
             "tolerance": self.tolerance,
             METRIC: self.means,
-            "against": {entry.baseline: [asdict(row) for row in entry.rows] for entry in self.against},
+            "against": {
+                entry.baseline: [asdict(row) for row in entry.rows] for entry in self.against
+            },
             "notes": list(self.notes),
         }
 
     @property
     def metrics(self) -> dict[str, float]:
-        """By name: retention_clinic_ndcg@10_dim_64 of the model, and the difference to the first baseline."""
+        """By name: retention_clinic_ndcg@10_dim_64 of the model, and the difference to the first
+        baseline.
+        """
         named: dict[str, float] = {}
         for name, models in self.means.items():
             for dimension, value in models[self.model].items():
@@ -107,9 +118,14 @@ class Retention:
 
 
 def judge_retained(
-    before: Mapping[str, Scores], after: Mapping[str, Scores], config: RetentionConfig, *, seed: int = 0
+    before: Mapping[str, Scores],
+    after: Mapping[str, Scores],
+    config: RetentionConfig,
+    *,
+    seed: int = 0,
 ) -> tuple[Retained, ...]:
-    """Each set of `after`, in order, at each of its dimensions, widest first; both hold the same queries in order.
+    """Each set of `after`, in order, at each of its dimensions, widest first; both hold the same
+    queries in order.
 
     Queries that are NaN in either do not count. A set without any that counts is left out.
     """
@@ -121,17 +137,21 @@ def judge_retained(
         if of_set:
             drawn += list(draw_differences(list(of_set.values()), samples=SAMPLES, seed=seed).T)
     chances = [
-        chance_of_no_more(cell, draws, config.tolerance) for (_, _, cell), draws in zip(cells, drawn, strict=True)
+        chance_of_no_more(cell, draws, config.tolerance)
+        for (_, _, cell), draws in zip(cells, drawn, strict=True)
     ]
     lost = reject(chances, 1 - config.confidence)
     return tuple(
         _row(name, dimension, cell, draws, chance, is_lost, config.confidence)
-        for (name, dimension, cell), draws, chance, is_lost in zip(cells, drawn, chances, lost, strict=True)
+        for (name, dimension, cell), draws, chance, is_lost in zip(
+            cells, drawn, chances, lost, strict=True
+        )
     )
 
 
 def how_far_lost(rows: Sequence[Retained], tolerance: float) -> float:
-    """How far the sets fall beyond the tolerance, at their dimensions, sure or not: 0 where none does.
+    """How far the sets fall beyond the tolerance, at their dimensions, sure or not: 0 where none
+    does.
 
     The mean over dimensions of a set, and the worst set: what an objective pays for it.
     """
@@ -142,9 +162,11 @@ def how_far_lost(rows: Sequence[Retained], tolerance: float) -> float:
 
 
 def reject(chances: Sequence[float], level: float) -> list[bool]:
-    """Which hypotheses fall by their p-values, so that the risk of one wrong among all is at most `level` (Holm 1979).
+    """Which hypotheses fall by their p-values, so that the risk of one wrong among all is at most
+    `level` (Holm 1979).
 
-    Step down: the smallest p-value must be under level / n, the next under level / (n - 1), until one is not.
+    Step down: the smallest p-value must be under level / n, the next under level / (n - 1), until
+    one is not.
     """
     fallen = [False] * len(chances)
     for rank, number in enumerate(np.argsort(chances, kind="stable").tolist()):
@@ -160,14 +182,22 @@ def _cells(before: Scores, after: Scores) -> dict[int, Cell]:
     grouping = Grouping(position, len(names))
     cells: dict[int, Cell] = {}
     for dimension in sorted(after.values, reverse=True):
-        cell = mean_cell(before.at(dimension), after.values[dimension], np.ones(len(position)), grouping)
+        cell = mean_cell(
+            before.at(dimension), after.values[dimension], np.ones(len(position)), grouping
+        )
         if cell is not None:
             cells[dimension] = cell
     return cells
 
 
 def _row(
-    name: str, dimension: int, cell: Cell, drawn: Values, chance: float, is_lost: bool, confidence: float
+    name: str,
+    dimension: int,
+    cell: Cell,
+    drawn: Values,
+    chance: float,
+    is_lost: bool,
+    confidence: float,
 ) -> Retained:
     bound = one_sided(cell, drawn, confidence)
     return Retained(

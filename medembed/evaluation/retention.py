@@ -1,8 +1,9 @@
-"""The data sets on which a model must not lose what it could: opened, and made sure to be from elsewhere.
+"""The data sets on which a model must not lose what it could: opened, and made sure to be from
+elsewhere.
 
-Retention means little on what a model was trained on. So queries that are training queries are left out and counted,
-and documents that the training corpus has as well are counted. Queries that the data set has held back make sets, too.
-Where there is none, one is made of the corpus.
+Retention means little on what a model was trained on. So queries that are training queries are left
+out and counted, and documents that the training corpus has as well are counted. Queries that the
+data set has held back make sets, too. Where there is none, one is made of the corpus.
 """
 
 import logging
@@ -31,8 +32,9 @@ logger = logging.getLogger(__name__)
 
 MADE = "first sentences"
 WORTH = (
-    "made of documents of the corpus, whose first sentences ask for the rest: it shows when plain matching of texts is "
-    "unlearned, not what is lost on other topics or in other languages; give sets of your own with retention=[...]"
+    "made of documents of the corpus, whose first sentences ask for the rest: it shows when plain "
+    "matching of texts is unlearned, not what is lost on other topics or in other languages; give "
+    "sets of your own with retention=[...]"
 )
 _FEWEST_QUERIES = 10
 FOLDER = "retention"  # in the output of a job
@@ -40,7 +42,9 @@ FOLDER = "retention"  # in the output of a job
 
 @dataclass(frozen=True)
 class RetentionSet:
-    """A data set from elsewhere with the split that measures, all queries for None, less those that are `left_out`."""
+    """A data set from elsewhere with the split that measures, all queries for None, less those that
+    are `left_out`.
+    """
 
     name: str
     dataset: Dataset
@@ -64,11 +68,13 @@ class RetentionSet:
 def open_retention(
     config: RetentionConfig, output: str, trained: Dataset | None, model: str | None = None
 ) -> tuple[RetentionSet, ...]:
-    """The sets of a job whose output is `output` and that trains on `trained`, in order; those from BEIR in a copy.
+    """The sets of a job whose output is `output` and that trains on `trained`, in order; those from
+    BEIR in a copy.
 
-    After them the queries that `trained` has held back. Without any, and unless `config.made` is off, one is made of
-    the corpus that is trained on. Warns of a set that the `model` cannot read. Raises DataError or StorageError for a
-    set that is not there, has no judgments, or is not from elsewhere.
+    After them the queries that `trained` has held back. Without any, and unless `config.made` is
+    off, one is made of the corpus that is trained on. Warns of a set that the `model` cannot read.
+    Raises DataError or StorageError for a set that is not there, has no judgments, or is not from
+    elsewhere.
     """
     asked = _training_queries(trained) if trained is not None and config.sets else frozenset[str]()
     opened = [_open(name, place, output, trained, asked) for name, place in config.sets.items()]
@@ -77,7 +83,9 @@ def open_retention(
     if not opened and config.made and trained is not None:
         opened = list(_make(trained, output))
     tokenizer = read_tokenizer(model) if model is not None else None
-    return tuple(opened if tokenizer is None else [_check_read(kept, config, tokenizer) for kept in opened])
+    return tuple(
+        opened if tokenizer is None else [_check_read(kept, config, tokenizer) for kept in opened]
+    )
 
 
 def place_of(output: str, name: str) -> str:
@@ -99,16 +107,24 @@ def _open(
     rows = dataset.queries().to_pylist()
     split = "test" if any(row["split"] == "test" for row in rows) else None
     rows = [row for row in rows if split in (None, row["split"])]
-    measurable = [rows[line] for line in find_measurable([qrels.get(row["query_id"], {}) for row in rows])]
+    measurable = [
+        rows[line] for line in find_measurable([qrels.get(row["query_id"], {}) for row in rows])
+    ]
     if not measurable:
         which = f"{split} query" if split else "query"
-        raise DataError(f"{where}: no {which} with a relevant document; a set needs queries, documents and judgments.")
-    left_out = frozenset(row["query_id"] for row in measurable if words_key(row["text"]) in training_queries)
+        raise DataError(
+            f"{where}: no {which} with a relevant document; a set needs queries, documents and "
+            "judgments."
+        )
+    left_out = frozenset(
+        row["query_id"] for row in measurable if words_key(row["text"]) in training_queries
+    )
     left = len(measurable) - len(left_out)
     if left < _FEWEST_QUERIES:
         raise DataError(
-            f"{where}: {left} queries with a relevant document that are no training queries ({len(left_out)} are), "
-            f"expected {_FEWEST_QUERIES} or more; give a set from elsewhere, or a larger one."
+            f"{where}: {left} queries with a relevant document that are no training queries "
+            f"({len(left_out)} are), expected {_FEWEST_QUERIES} or more; give a set from "
+            "elsewhere, or a larger one."
         )
     shared = _count_shared(dataset, trained) if trained is not None else 0
     of_split = f" of the {split} split" if split else ""
@@ -144,12 +160,14 @@ def _make(trained: Dataset, output: str) -> Iterator[RetentionSet]:
     )
     if dataset is None:
         logger.info(
-            "no retention set is given, and none is made: fewer than %d documents have a second sentence; what a model "
-            "loses elsewhere is not measured",
+            "no retention set is given, and none is made: fewer than %d documents have a second "
+            "sentence; what a model loses elsewhere is not measured",
             FEWEST,
         )
         return
-    logger.info("no retention set is given; one of %d queries is %s", dataset.manifest.query_count, WORTH)
+    logger.info(
+        "no retention set is given; one of %d queries is %s", dataset.manifest.query_count, WORTH
+    )
     yield RetentionSet(MADE, dataset, "test", worth=WORTH)
 
 
@@ -161,7 +179,9 @@ def _hold_back(trained: Dataset, output: str) -> Iterator[RetentionSet]:
 
 
 def _check_read(kept: RetentionSet, config: RetentionConfig, tokenizer: str) -> RetentionSet:
-    """The set with a warning, which is logged too, if a model with this tokenizer.json cannot read it."""
+    """The set with a warning, which is logged too, if a model with this tokenizer.json cannot read
+    it.
+    """
     sample = kept.draw(config)
     queries = [text for _, text in sample.queries]
     documents = [text for _, text in sample.documents]
@@ -172,7 +192,9 @@ def _check_read(kept: RetentionSet, config: RetentionConfig, tokenizer: str) -> 
 
 
 def _texts(trained: Dataset) -> Iterator[Text]:
-    """The corpus in the order of a hash, of a document in chunks the first; those in a training pair come last."""
+    """The corpus in the order of a hash, of a document in chunks the first; those in a training
+    pair come last.
+    """
     queries = frozenset(trained.queries("train")["query_id"].to_pylist())
     pairs = (grades for name, grades in trained.qrels().items() if name in queries)
     taught = {document_id for grades in pairs for document_id in grades}

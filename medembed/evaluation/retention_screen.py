@@ -7,7 +7,9 @@ from medembed.evaluation.screen import counted, format_columns, label, listed, n
 
 
 def format_retention(retention: Retention | None) -> list[str]:
-    """A table against each baseline, or of the model alone, the sentence, and what to know of the sets."""
+    """A table against each baseline, or of the model alone, the sentence, and what to know of the
+    sets.
+    """
     if retention is None:
         return []
     lines: list[str] = []
@@ -15,9 +17,17 @@ def format_retention(retention: Retention | None) -> list[str]:
         models = [entry.baseline, retention.model]
         head = ["elsewhere", "queries", "dimensions", *models, "difference", "each side 95%", ""]
         rows = [_row(row) for row in entry.rows]
-        lines += ["", f"{label(METRIC)} on what was not trained on", *format_columns([head, *_once(rows)])]
+        lines += [
+            "",
+            f"{label(METRIC)} on what was not trained on",
+            *format_columns([head, *_once(rows)]),
+        ]
     if not retention.against:
-        lines += ["", f"{label(METRIC)} on what was not trained on", *format_columns(list(_alone(retention)))]
+        lines += [
+            "",
+            f"{label(METRIC)} on what was not trained on",
+            *format_columns(list(_alone(retention))),
+        ]
     return [*lines, retention_headline(retention), *(f"note: {note}" for note in retention.notes)]
 
 
@@ -26,7 +36,8 @@ def retention_headline(retention: Retention) -> str:
     return (
         " ".join(
             explain_losses(entry.lost, retention.model, entry.baseline, retention.tolerance)
-            or f"Elsewhere ({listed(list(retention.means))}) {retention.model} has no sure loss of more than "
+            or f"Elsewhere ({listed(list(retention.means))}) {retention.model} has no sure "
+            "loss of more than "
             f"{retention.tolerance:g} against {entry.baseline}, at any dimension."
             for entry in retention.against
         )
@@ -35,7 +46,9 @@ def retention_headline(retention: Retention) -> str:
 
 
 def lost_to(retention: Retention | None) -> str | None:
-    """What the model surely lost against its first baseline, in a sentence, empty if nothing; None if not measured."""
+    """What the model surely lost against its first baseline, in a sentence, empty if nothing; None
+    if not measured.
+    """
     if retention is None or not retention.against:
         return None
     entry = retention.against[0]
@@ -43,7 +56,9 @@ def lost_to(retention: Retention | None) -> str | None:
 
 
 def explain_losses(lost: Iterable[Retained], model: str, baseline: str, tolerance: float) -> str:
-    """A sentence that names each set with its dimensions and its largest loss; empty where nothing is lost."""
+    """A sentence that names each set with its dimensions and its largest loss; empty where nothing
+    is lost.
+    """
     by_set: dict[str, list[Retained]] = {}
     for row in lost:
         by_set.setdefault(row.set, []).append(row)
@@ -53,8 +68,14 @@ def explain_losses(lost: Iterable[Retained], model: str, baseline: str, toleranc
     for name, rows in by_set.items():
         worst = min(rows, key=lambda row: row.mean)
         dimensions = listed([row.dimension for row in rows])
-        told.append(f"{name} at {dimensions} dimensions ({worst.before:.3f} -> {worst.after:.3f} at {worst.dimension})")
-    return f"{model} surely loses more than {tolerance:g} elsewhere against {baseline}: {listed(told)}."
+        told.append(
+            f"{name} at {dimensions} dimensions ({worst.before:.3f} -> {worst.after:.3f} at "
+            f"{worst.dimension})"
+        )
+    return (
+        f"{model} surely loses more than {tolerance:g} elsewhere against {baseline}: "
+        f"{listed(told)}."
+    )
 
 
 def _row(row: Retained) -> list[str]:

@@ -1,4 +1,6 @@
-"""A small fixed sample of a data set's queries and documents, by which models are compared again and again."""
+"""A small fixed sample of a data set's queries and documents, by which models are compared again
+and again.
+"""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ Encode = Callable[[list[str], Role], Vectors]
 
 @dataclass(frozen=True)
 class Sample:
-    """Queries as (id, text) with the group of each, documents as (row id, text), a row per chunk, and the judgments."""
+    """Queries as (id, text) with the group of each, documents as (row id, text), a row per chunk,
+    and the judgments.
+    """
 
     queries: tuple[tuple[str, str], ...]
     documents: tuple[tuple[str, str], ...]
@@ -40,23 +44,30 @@ def draw_sample(
 ) -> Sample:
     """The sample that a hash of ids decides, so every run and worker draws the same one.
 
-    All rows of judged documents are in it, past `documents` if need be; queries `left_out` are not. Raises DataError
-    if no such query has a positive.
+    All rows of judged documents are in it, past `documents` if need be; queries `left_out` are not.
+    Raises DataError if no such query has a positive.
     """
     qrels = dataset.qrels()
-    asked = [row for row in dataset.queries(split, tag).to_pylist() if row["query_id"] not in left_out]
-    measurable = [asked[line] for line in find_measurable([qrels.get(row["query_id"], {}) for row in asked])]
+    asked = [
+        row for row in dataset.queries(split, tag).to_pylist() if row["query_id"] not in left_out
+    ]
+    measurable = [
+        asked[line] for line in find_measurable([qrels.get(row["query_id"], {}) for row in asked])
+    ]
     if not measurable:
         which = f"{split} query" if split else "query"
         raise DataError(
-            f"{dataset.uri}: no {which} with tag {tag} has a positive; models cannot be compared on a sample."
+            f"{dataset.uri}: no {which} with tag {tag} has a positive; models cannot be "
+            "compared on a sample."
         )
     chosen = sorted(measurable, key=lambda row: content_hash(row["query_id"]))[:queries]
     judged = {row["query_id"]: qrels[row["query_id"]] for row in chosen}
     named = {document_id for grades in judged.values() for document_id in grades}
     corpus = dataset.corpus().select(["document_id", "text"]).to_pylist()
     answers = {row["document_id"] for row in corpus if document_of(row["document_id"]) in named}
-    corpus.sort(key=lambda row: (row["document_id"] not in answers, content_hash(row["document_id"])))
+    corpus.sort(
+        key=lambda row: (row["document_id"] not in answers, content_hash(row["document_id"]))
+    )
     size = max(documents, len(answers))
     return Sample(
         tuple((row["query_id"], row["text"]) for row in chosen),
@@ -77,12 +88,16 @@ def score_sample(
 ) -> dict[int, Values]:
     """{dimension: the metric of each query, float64 [queries]}.
 
-    The embeddings are float32 [queries, D] and [documents, D], unit rows, in the order of the sample.
+    The embeddings are float32 [queries, D] and [documents, D], unit rows, in the order of the
+    sample.
     """
     ids = [name for name, _ in sample.documents]
     depth = parse_metric(metric)[1]
     rankings = {
-        dimension: top_k(queries, ids, documents, depth, dimension, by_document=True) for dimension in dimensions
+        dimension: top_k(queries, ids, documents, depth, dimension, by_document=True)
+        for dimension in dimensions
     }
-    measured = score_rankings(rankings, [name for name, _ in sample.queries], sample.qrels, (depth,))
+    measured = score_rankings(
+        rankings, [name for name, _ in sample.queries], sample.qrels, (depth,)
+    )
     return {dimension: values[metric] for dimension, values in measured.items()}

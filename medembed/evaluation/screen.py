@@ -9,15 +9,25 @@ from medembed.evaluation.result import NO_VECTORS, Evaluation, principal_metrics
 GAIN, LOSS, UNSURE = "gain", "loss", "unsure"
 NO_NUMBER = "–"  # in place of what is not defined; NaN is no word for a reader
 NO_INTERVAL = "[too few for an interval]"
-_NAMES = {"ndcg": "NDCG", "mrr": "MRR", "map": "MAP", "f1": "F1", "knn_accuracy": "kNN accuracy"} | {
-    name: name.capitalize() for name in ("spearman", "pearson")
+_NAMES = {
+    "ndcg": "NDCG",
+    "mrr": "MRR",
+    "map": "MAP",
+    "f1": "F1",
+    "knn_accuracy": "kNN accuracy",
+} | {name: name.capitalize() for name in ("spearman", "pearson")}
+_UNITS = {
+    "knn_accuracy": "labelled documents",
+    "spearman": "scored pairs",
+    "pearson": "scored pairs",
 }
-_UNITS = {"knn_accuracy": "labelled documents", "spearman": "scored pairs", "pearson": "scored pairs"}
 _SIDE_METRICS = ("mrr@", "map@", "accuracy@1", "recall@100", "pearson")
 
 
 def label(metric: str) -> str:
-    """A metric's name as people write it: "ndcg@10" -> "NDCG@10", "knn_accuracy" -> "kNN accuracy"."""
+    """A metric's name as people write it: "ndcg@10" -> "NDCG@10", "knn_accuracy" -> "kNN
+    accuracy".
+    """
     stem, at, depth = metric.partition("@")
     return _NAMES.get(stem, stem.replace("_", " ")) + at + depth
 
@@ -46,7 +56,9 @@ def interval(difference: Difference) -> str:
 
 
 def verdict(difference: Difference) -> str:
-    """GAIN or LOSS where the interval that holds for all compared differences at once excludes 0, else UNSURE."""
+    """GAIN or LOSS where the interval that holds for all compared differences at once excludes 0,
+    else UNSURE.
+    """
     if difference.sure_low <= 0 <= difference.sure_high:
         return UNSURE
     return GAIN if (difference.mean > 0) != difference.is_lower_better else LOSS
@@ -59,20 +71,30 @@ def listed(names: Sequence[object]) -> str:
 
 
 def format_table(comparison: Comparison) -> str:
-    """The comparison, one line per dimension: before, after, difference and interval of each metric."""
+    """The comparison, one line per dimension: before, after, difference and interval of each
+    metric.
+    """
     metrics = list(comparison.differences)
     dimensions = sorted({d for rows in comparison.differences.values() for d in rows}, reverse=True)
     rows = [
-        [_dimension(comparison, dimension), *(_cell(comparison.differences[m].get(dimension)) for m in metrics)]
+        [
+            _dimension(comparison, dimension),
+            *(_cell(comparison.differences[m].get(dimension)) for m in metrics),
+        ]
         for dimension in dimensions
     ]
-    head = ["dimensions", *(f"{label(metric)}: before, after, difference [95%]" for metric in metrics)]
+    head = [
+        "dimensions",
+        *(f"{label(metric)}: before, after, difference [95%]" for metric in metrics),
+    ]
     names = f"before: {comparison.baseline}, after: {comparison.model}"
     return "\n".join([names, *format_columns([head, *rows]), _counts(comparison)])
 
 
 def format_slices(comparison: Comparison) -> str:
-    """The objective per language and tag at the widest dimension, one line each; empty where there are none."""
+    """The objective per language and tag at the widest dimension, one line each; empty where there
+    are none.
+    """
     if not comparison.slices:
         return ""
     rows = [
@@ -81,12 +103,19 @@ def format_slices(comparison: Comparison) -> str:
         for found in [differences[max(differences)]]
     ]
     metric = label(comparison.objective)
-    head = ["of these", units_of(comparison.objective), "groups", f"{metric}: before, after, difference [95%]"]
+    head = [
+        "of these",
+        units_of(comparison.objective),
+        "groups",
+        f"{metric}: before, after, difference [95%]",
+    ]
     return "\n".join(format_columns([head, *rows]))
 
 
 def format_metrics(evaluation: Evaluation) -> list[str]:
-    """One model alone: a line of names, then one per dimension with the principal metrics and a few more."""
+    """One model alone: a line of names, then one per dimension with the principal metrics and a few
+    more.
+    """
     metrics = evaluation.metrics
     measured = list(dict.fromkeys(name for row in metrics.values() for name in row))
     shown = principal_metrics(measured)
@@ -110,17 +139,24 @@ def _cell(found: Difference | None) -> str:
     if found is None:
         return NO_NUMBER
     mark = {GAIN: " *", LOSS: " *", UNSURE: "  "}[verdict(found)]
-    return f"{number(found.before)}  {number(found.after)}  {number(found.mean, '+.3f')} {interval(found)}{mark}"
+    return (
+        f"{number(found.before)}  {number(found.after)}  {number(found.mean, '+.3f')} "
+        f"{interval(found)}{mark}"
+    )
 
 
 def format_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """The rows as lines, each column as wide as its widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["   ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "   ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _counts(comparison: Comparison) -> str:
     return (
-        f"({counted(comparison.units, units_of(comparison.objective))} in {counted(comparison.groups, 'groups')}; "
-        "each interval resamples groups, for that difference alone; * sure among all differences compared at once)"
+        f"({counted(comparison.units, units_of(comparison.objective))} in "
+        f"{counted(comparison.groups, 'groups')}; each interval resamples groups, for that "
+        "difference alone; * sure among all differences compared at once)"
     )

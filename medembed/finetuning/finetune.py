@@ -1,7 +1,8 @@
-"""The whole loop: prepare, encode, measure, mine, train, encode, measure again, report, register, promote.
+"""The whole loop: prepare, encode, measure, mine, train, encode, measure again, report, register,
+promote.
 
-Each stage leaves an output named by the fingerprint of its inputs; the same call finds it again, so a second
-run, or one after Ctrl-C, does only what is not done.
+Each stage leaves an output named by the fingerprint of its inputs; the same call finds it again, so
+a second run, or one after Ctrl-C, does only what is not done.
 """
 
 import logging
@@ -88,7 +89,9 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
     check_dimensions(dimensions, model_width(fetch_model(config.model)) or max(dimensions))
     check_request(run.measurement, [config.model])
     with run.stage("prepare"):
-        dataset = prepare(config.source, config.splits, run.place("data/{key}"), read_tokenizer(config.model))
+        dataset = prepare(
+            config.source, config.splits, run.place("data/{key}"), read_tokenizer(config.model)
+        )
         for line in describe(dataset):
             logger.info("%s", line)
         check_queries(dataset, config)
@@ -98,9 +101,13 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         check_dimensions(dimensions, base_table.info.width)
     with run.stage("measure before"):
         measured = run.measurement.dimensions
-        same = run.measurement.model_copy(update={"dimensions": baseline_dimensions(measured, base_table.info.width)})
+        same = run.measurement.model_copy(
+            update={"dimensions": baseline_dimensions(measured, base_table.info.width)}
+        )
         before = run.measure(dataset, base_table, config.model, same, "base model")
-    examples, checkpoint, table = run.improve(dataset, base_table, draw_elsewhere(sets, config.retention))
+    examples, checkpoint, table = run.improve(
+        dataset, base_table, draw_elsewhere(sets, config.retention)
+    )
     with run.stage("measure after"):
         after = run.measure(dataset, table, checkpoint.uri, run.measurement, "fine-tuned")
     with run.stage("measure elsewhere"):
@@ -119,12 +126,24 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         report, version, is_new = run.publish(registry, checkpoint, compared, lineage)
         comparison = compared.comparisons[0]
         gain = comparison.differences[comparison.objective][config.training.select_dimension]
-        is_promoted = config.promote and gain.low > 0 and not lost and (is_new or not registry.has_alias())
+        is_promoted = (
+            config.promote and gain.low > 0 and not lost and (is_new or not registry.has_alias())
+        )
         if is_promoted:
             crown(registry, version, read_champion(registry, version.name))
     tables = (base_table, table)
     return Finetuned(
-        dataset, tables, examples, checkpoint, before, after, compared, version, is_promoted, report, run.seconds
+        dataset,
+        tables,
+        examples,
+        checkpoint,
+        before,
+        after,
+        compared,
+        version,
+        is_promoted,
+        report,
+        run.seconds,
     )
 
 
@@ -132,7 +151,9 @@ def check_queries(dataset: Dataset, config: FinetuneConfig) -> None:
     """Raises DataError if a split lacks what a later stage needs: now rather than after an hour."""
     measured = config.evaluation
     wanted = (("train", None), ("dev", config.training.dev_tag), (measured.split, measured.tag))
-    require_queries(dataset, wanted, "fine-tuning trains, chooses checkpoints and measures on queries")
+    require_queries(
+        dataset, wanted, "fine-tuning trains, chooses checkpoints and measures on queries"
+    )
     check_enough(dataset, config.mining, config.training)
     check_data(dataset, config.evaluation, bm25=False)
     draw_dev_sample(dataset, config.training)
@@ -155,15 +176,27 @@ class Run:
 
     def encode(self, dataset: Dataset, model: str) -> Table:
         place = self.place("tables/{key}.lance")
-        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, self.config.encoding)
-        logger.info("embedding table: %d rows x %d, encoder %s", table.rows, table.info.width, table.info.encoder)
+        table = encode_corpus(
+            dataset.corpus_files(), dataset.fingerprint, model, place, self.config.encoding
+        )
+        logger.info(
+            "embedding table: %d rows x %d, encoder %s",
+            table.rows,
+            table.info.width,
+            table.info.encoder,
+        )
         return table
 
     def improve(
         self, dataset: Dataset, base_table: Table, elsewhere: Elsewhere
     ) -> tuple[Examples | None, Checkpoint, Table]:
         """The best round's examples and checkpoint, and the embedding table of that checkpoint."""
-        model, table, mining, rounds = self.config.model, base_table, self.config.mining, self.config.rounds
+        model, table, mining, rounds = (
+            self.config.model,
+            base_table,
+            self.config.mining,
+            self.config.rounds,
+        )
         best: tuple[Examples | None, Checkpoint, Table] | None = None
         examples = None
         for number in range(1, rounds + 1):
@@ -175,10 +208,16 @@ class Run:
                     logger.info("examples: %s", format_counts(examples.manifest.counts))
             with self.stage("train" + which):
                 place = self.place("models/{key}")
-                checkpoint = train(dataset, examples, model, place, self.config.training, elsewhere=elsewhere)
+                checkpoint = train(
+                    dataset, examples, model, place, self.config.training, elsewhere=elsewhere
+                )
                 logger.info("best checkpoint: %s", checkpoint.describe_score())
             if best and checkpoint.manifest.score <= best[1].manifest.score:
-                logger.info("round %d has no higher dev score; the model of round %d is kept", number, number - 1)
+                logger.info(
+                    "round %d has no higher dev score; the model of round %d is kept",
+                    number,
+                    number - 1,
+                )
                 break
             with self.stage("encode with the new model" + which):
                 model, table = checkpoint.uri, self.encode(dataset, checkpoint.uri)
@@ -191,10 +230,16 @@ class Run:
         self, dataset: Dataset, table: Table, model: str, measurement: EvaluationConfig, name: str
     ) -> Evaluation:
         place = self.place("evaluations/{key}")
-        result = evaluate(dataset, table, model, place, measurement, self.config.encoding, name=name)
+        result = evaluate(
+            dataset, table, model, place, measurement, self.config.encoding, name=name
+        )
         objective = principal_metrics([name for row in result.metrics.values() for name in row])[0]
-        scores = ", ".join(f"{dimension}: {values[objective]:.3f}" for dimension, values in result.metrics.items())
-        logger.info("%s on the %s split, by dimension: %s", label(objective), self.measurement.split, scores)
+        scores = ", ".join(
+            f"{dimension}: {values[objective]:.3f}" for dimension, values in result.metrics.items()
+        )
+        logger.info(
+            "%s on the %s split, by dimension: %s", label(objective), self.measurement.split, scores
+        )
         return result
 
     def compare(
@@ -215,26 +260,43 @@ class Run:
             Contender("base model", self.config.model, *before),
         ]
         return compare_models(
-            dataset, contenders, self.root, self.measurement, self.config.encoding,
-            title="Before and after fine-tuning", facts=facts, plots=checkpoint.read(CURVES), retention=retention,
-        )  # fmt: skip
+            dataset,
+            contenders,
+            self.root,
+            self.measurement,
+            self.config.encoding,
+            title="Before and after fine-tuning",
+            facts=facts,
+            plots=checkpoint.read(CURVES),
+            retention=retention,
+        )
 
-    def look_elsewhere(self, sets: Sequence[RetentionSet], checkpoint: Checkpoint) -> Retention | None:
+    def look_elsewhere(
+        self, sets: Sequence[RetentionSet], checkpoint: Checkpoint
+    ) -> Retention | None:
         """What the new model keeps of what the base model could, on retention sets."""
         models = (Model("fine-tuned", checkpoint.uri), Model("base model", self.config.model))
         dimensions = self.measurement.dimensions
-        return measure_retention(sets, models, self.root, dimensions, self.config.retention, self.config.encoding)
+        return measure_retention(
+            sets, models, self.root, dimensions, self.config.retention, self.config.encoding
+        )
 
     def publish(
         self, registry: Registry, checkpoint: Checkpoint, compared: SideBySide, lineage: Lineage
     ) -> tuple[str, Version, bool]:
-        """Writes the report, registers the checkpoint with it: (the report's place, the version, whether it is new).
+        """Writes the report, registers the checkpoint with it: (the report's place, the version,
+        whether it is new).
 
         `lineage` says where the model comes from and where its table lies.
         """
         compared.write(self.root)
         version, is_new = register_checkpoint(
-            registry, checkpoint, self.config, metrics=compared.metrics, lineage=lineage, artifacts=compared.files
+            registry,
+            checkpoint,
+            self.config,
+            metrics=compared.metrics,
+            lineage=lineage,
+            artifacts=compared.files,
         )
         return self.place("report.html"), version, is_new
 
@@ -245,7 +307,9 @@ def summarize(result: Finetuned) -> dict[str, Any]:
     return {
         "headline": headline(result.comparison),
         "metrics": {
-            "before": {str(dimension): values for dimension, values in result.before.metrics.items()},
+            "before": {
+                str(dimension): values for dimension, values in result.before.metrics.items()
+            },
             "after": {str(dimension): values for dimension, values in result.after.metrics.items()},
             "differences": differences_of(result.comparison),
         },

@@ -1,4 +1,6 @@
-"""Fewer negatives of a wider margin, out of examples that were mined once: the same as mining them."""
+"""Fewer negatives of a wider margin, out of examples that were mined once: the same as mining
+them.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,26 +16,36 @@ from medembed.mining.examples import Examples
 from medembed.mining.rules import highest_score
 from medembed.schema import EXAMPLES, fingerprint
 
-_LISTS = ("negative_ids", "negatives", "negative_scores", "negative_ranks", "negative_judged", "negative_second_scores")
+_LISTS = (
+    "negative_ids",
+    "negatives",
+    "negative_scores",
+    "negative_ranks",
+    "negative_judged",
+    "negative_second_scores",
+)
 MOST = 64  # negatives that a pool may hold for each pair
 
 
 def pool_of(config: MiningConfig, margins: list[float | None]) -> MiningConfig:
-    """What to mine so that `cut_examples` finds there what any of these margins keeps: all that the narrowest keeps.
+    """What to mine so that `cut_examples` finds there what any of these margins keeps: all that the
+    narrowest keeps.
 
     Exact up to a window of 64 ranks. Raises DataError for choices that do not begin at the nearest.
     """
     if config.choice != "hardest" or config.format != "lists":
         raise DataError(
-            f"mining: found choice={config.choice}, format={config.format}; negatives and margin are cut from one "
-            "pool, which needs choice=hardest and format=lists."
+            f"mining: found choice={config.choice}, format={config.format}; negatives and margin "
+            "are cut from one pool, which needs choice=hardest and format=lists."
         )
     narrowest = None if None in margins else min(margin for margin in margins if margin is not None)
     return config.model_copy(update={"negatives": min(config.window, MOST), "margin": narrowest})
 
 
 def cut_examples(pool: Examples, output: str, negatives: int, margin: float | None) -> Examples:
-    """The examples at `output`, in which {key} becomes their fingerprint: as if mined with these two settings."""
+    """The examples at `output`, in which {key} becomes their fingerprint: as if mined with these
+    two settings.
+    """
     config = pool.manifest.config | {"negatives": negatives, "margin": margin}
     key = fingerprint([pool.fingerprint, negatives, margin])
     output = place(output, key)
@@ -43,12 +55,16 @@ def cut_examples(pool: Examples, output: str, negatives: int, margin: float | No
     rows = list(_cut(pool, MiningConfig.model_validate(config)))
     counts = {
         "pairs": len(rows),
-        "pairs with fewer negatives than asked": sum(len(row["negatives"]) < negatives for row in rows),
+        "pairs with fewer negatives than asked": sum(
+            len(row["negatives"]) < negatives for row in rows
+        ),
         "examples": len(rows),
     }
     with NewOutput(output, key) as target:
         target.write_parquet("part-00000.parquet", pa.Table.from_pylist(rows, EXAMPLES))
-        manifest = replace(pool.manifest, config=config, counts=counts, negatives=negatives, pool=pool.fingerprint)
+        manifest = replace(
+            pool.manifest, config=config, counts=counts, negatives=negatives, pool=pool.fingerprint
+        )
         return Examples(output, target.commit(manifest))
 
 
@@ -57,6 +73,11 @@ def _cut(pool: Examples, config: MiningConfig) -> Iterator[dict[str, Any]]:
     for row in pool.read():
         most = highest_score(row[f"positive_{judged_by}score"], config)
         scores = row[f"negative_{judged_by}scores"]
-        is_kept = [judged or score <= most for judged, score in zip(row["negative_judged"], scores, strict=True)]
+        is_kept = [
+            judged or score <= most
+            for judged, score in zip(row["negative_judged"], scores, strict=True)
+        ]
         places = [number for number, kept in enumerate(is_kept) if kept][: config.negatives]
-        yield row | {name: row[name] and [row[name][number] for number in places] for name in _LISTS}
+        yield row | {
+            name: row[name] and [row[name][number] for number in places] for name in _LISTS
+        }

@@ -46,11 +46,13 @@ class Examples:
         return Source(self.fingerprint, self.uri)
 
     def check_lists(self) -> None:
-        """Raises DataError if each negative has a row of its own: training reads a pair's negatives together."""
+        """Raises DataError if each negative has a row of its own: training reads a pair's negatives
+        together.
+        """
         if not self.manifest.is_lists:
             raise DataError(
-                f"{self.uri}: examples with a row for each negative, but training reads lists; mine with "
-                "mining.format=lists."
+                f"{self.uri}: examples with a row for each negative, but training reads lists; "
+                "mine with mining.format=lists."
             )
 
     def read(self) -> list[dict[str, Any]]:
@@ -72,7 +74,9 @@ def open_examples(uri: str) -> Examples:
     return Examples(uri, read_manifest(uri, ExamplesManifest))
 
 
-def write_examples(examples: Sequence[Example], rows: CorpusRows, form: str, target: NewOutput) -> None:
+def write_examples(
+    examples: Sequence[Example], rows: CorpusRows, form: str, target: NewOutput
+) -> None:
     """Parquet files of examples in this order, in the format `lists` or `rows`."""
     schema = EXAMPLES if form == "lists" else EXAMPLE_ROWS
     for number, start in enumerate(range(0, len(examples), _ROWS_PER_FILE)):
@@ -92,7 +96,9 @@ def to_lists(example: Example, rows: CorpusRows) -> dict[str, Any]:
         "negative_scores": [negative.score for negative in negatives],
         "negative_ranks": [negative.rank for negative in negatives],
         "negative_judged": [negative.judged for negative in negatives],
-        "negative_second_scores": [negative.second for negative in negatives] if has_second else None,
+        "negative_second_scores": [negative.second for negative in negatives]
+        if has_second
+        else None,
     }
 
 

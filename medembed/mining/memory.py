@@ -1,7 +1,9 @@
-"""What examples remember of the search that made them: each query's vector and its nearest documents.
+"""What examples remember of the search that made them: each query's vector and its nearest
+documents.
 
-The next run takes both, and searches again only what a change of the corpus may have touched. Vectors are kept because
-one that is computed again by another backend may differ in its last bits; then its scores would, too.
+The next run takes both, and searches again only what a change of the corpus may have touched.
+Vectors are kept because one that is computed again by another backend may differ in its last bits;
+then its scores would, too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,14 +32,18 @@ _QUERIES_PER_FILE = 8192
 
 @dataclass(frozen=True)
 class Memory:
-    """What an earlier run remembers; its files are mapped from `scratch`, not read. `line` {query id: its line}."""
+    """What an earlier run remembers; its files are mapped from `scratch`, not read. `line` {query
+    id: its line}.
+    """
 
     rows: pa.Table
     line: Mapping[str, int]
     delta: Delta
     there: frozenset[str]  # rows in its lists that are where they were
 
-    def vectors(self, query_ids: Sequence[str], texts: Sequence[str]) -> dict[int, npt.NDArray[np.float32]]:
+    def vectors(
+        self, query_ids: Sequence[str], texts: Sequence[str]
+    ) -> dict[int, npt.NDArray[np.float32]]:
         """{place in these lists: vector} of the queries that it remembers with this text."""
         return {
             place: np.asarray(self.rows["embedding"][line].values, dtype=np.float32)
@@ -45,8 +51,13 @@ class Memory:
         }
 
     def known(self, query_ids: Sequence[str], texts: Sequence[str]) -> dict[int, Known]:
-        """{place in these lists: what is still known} of the queries whose lists still say something."""
-        found = {place: still_known(self._nearest(line), self.there) for place, line in self._lines(query_ids, texts)}
+        """{place in these lists: what is still known} of the queries whose lists still say
+        something.
+        """
+        found = {
+            place: still_known(self._nearest(line), self.there)
+            for place, line in self._lines(query_ids, texts)
+        }
         return {place: known for place, known in found.items() if known is not None}
 
     def _lines(self, query_ids: Sequence[str], texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -58,7 +69,9 @@ class Memory:
     def _nearest(self, line: int) -> Nearest:
         rows = self.rows["rows"][line].as_py()
         scores = np.asarray(self.rows["scores"][line].values, dtype=np.float64)
-        return Nearest([document_of(row) for row in rows], rows, scores, self.rows["is_whole"][line].as_py())
+        return Nearest(
+            [document_of(row) for row in rows], rows, scores, self.rows["is_whole"][line].as_py()
+        )
 
 
 def what_was_searched(table: Table, dimensions: int) -> Searched:
@@ -73,8 +86,12 @@ def what_was_searched(table: Table, dimensions: int) -> Searched:
     )
 
 
-def remember(queries: Mapping[str, str], vectors: Vectors, nearest: Sequence[Nearest], target: NewOutput) -> None:
-    """Writes Arrow files of the queries {id: text} with their vectors [Q, D] and lists, in this order."""
+def remember(
+    queries: Mapping[str, str], vectors: Vectors, nearest: Sequence[Nearest], target: NewOutput
+) -> None:
+    """Writes Arrow files of the queries {id: text} with their vectors [Q, D] and lists, in this
+    order.
+    """
     names, texts = list(queries), list(queries.values())
     for number, start in enumerate(range(0, len(names), _QUERIES_PER_FILE)):
         part = slice(start, start + _QUERIES_PER_FILE)
@@ -110,8 +127,8 @@ def recall(previous: Examples, table: Table, dimensions: int, scratch: Path) -> 
     for name, value in asked.items():
         if before[name] != value:
             raise DataError(
-                f"mining.previous {previous.uri}: mined with {name} {before[name]}, but this run has {value}; "
-                "leave mining.previous out, and all queries are searched anew."
+                f"mining.previous {previous.uri}: mined with {name} {before[name]}, but this run "
+                f"has {value}; leave mining.previous out, and all queries are searched anew."
             )
     files = [name for name in manifest.files if name.startswith(_FOLDER)]
     parts = [

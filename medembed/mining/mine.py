@@ -1,4 +1,6 @@
-"""Training queries -> examples: (query, positive, hard negatives) as Parquet beside a manifest and a report."""
+"""Training queries -> examples: (query, positive, hard negatives) as Parquet beside a manifest and
+a report.
+"""
 
 import json
 import logging
@@ -42,7 +44,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Material:
-    """What mining reads: a data set, its embedding table, the model that made it; and how; for which queries."""
+    """What mining reads: a data set, its embedding table, the model that made it; and how; for
+    which queries.
+    """
 
     dataset: Dataset
     table: Table
@@ -67,22 +71,33 @@ def mine(
     *,
     only: Collection[str] | None = None,
 ) -> Examples:
-    """Examples of the data set's training pairs with negatives from `table`; found again if nothing changed.
+    """Examples of the data set's training pairs with negatives from `table`; found again if nothing
+    changed.
 
-    `only` names the queries to mine for; None: all that train.
-    Ranks and window count documents; of one in chunks the query's best chunk stands in the example. A pair for which
-    the rules leave too few is kept with those that there are, and counted: often the model ranks its positive badly,
-    and it is what training needs most. Beside the examples lie mining.json and mining.png.
-    What a run finishes lies in `<output>.run-<key>` until the end, where the same call finds it after any death.
-    Raises DataError if there is no training pair, or the table is another data set's, or `config.previous` another
-    search's; StorageError if the table is another model's or has vectors that are no numbers, ModelError for dimensions
-    that the model does not have, ConfigError for a window above the corpus.
+    `only` names the queries to mine for; None: all that train. Ranks and window count documents; of
+    one in chunks the query's best chunk stands in the example. A pair for which the rules leave too
+    few is kept with those that there are, and counted: often the model ranks its positive badly,
+    and it is what training needs most. Beside the examples lie mining.json and mining.png. What a
+    run finishes lies in `<output>.run-<key>` until the end, where the same call finds it after any
+    death. Raises DataError if there is no training pair, or the table is another data set's, or
+    `config.previous` another search's; StorageError if the table is another model's or has vectors
+    that are no numbers, ModelError for dimensions that the model does not have, ConfigError for a
+    window above the corpus.
     """
     searched = what_was_searched(table, config.dimensions or table.info.width)
     files = list_files(table)
-    # A table that lacks documents which crash the encoder bears no data set's name; its files tell which it has.
+    # A table that lacks documents which crash the encoder bears no data set's name; its files tell
+    # which it has.
     bytes_of = fingerprint(files) if not table.info.dataset else ""
-    key = fingerprint([dataset.fingerprint, asdict(searched), bytes_of, _determining(config), only and sorted(only)])
+    key = fingerprint(
+        [
+            dataset.fingerprint,
+            asdict(searched),
+            bytes_of,
+            _determining(config),
+            only and sorted(only),
+        ]
+    )
     output = storage.absolute(place(output, key))
     records = Records.of_output(output, key)
     material = Material(dataset, table, model, config, encoding, records, only)
@@ -92,7 +107,10 @@ def mine(
         logger.info("examples %s: unchanged, reused", key)
         records.clear()
         return Examples(output, manifest)
-    with tempfile.TemporaryDirectory(prefix="medembed-mine-") as scratch, NewOutput(output, key) as target:
+    with (
+        tempfile.TemporaryDirectory(prefix="medembed-mine-") as scratch,
+        NewOutput(output, key) as target,
+    ):
         report = _write(material, Path(scratch), target)
         _log(report)
         described = ExamplesManifest(
@@ -115,8 +133,8 @@ def _check(material: Material) -> None:
     check_encoder(table, model_fingerprint(fetch_model(material.model)))
     if table.info.dataset not in ("", dataset.fingerprint):
         raise DataError(
-            f"{table.uri}: made from data set {table.info.dataset}, but {dataset.uri} is {dataset.fingerprint}; encode "
-            "this data set into the table."
+            f"{table.uri}: made from data set {table.info.dataset}, but {dataset.uri} is "
+            f"{dataset.fingerprint}; encode this data set into the table."
         )
     check_trained([material.dimensions], table.info.dimensions, table.info.width)
     check_window(material.config, table.uri, table.rows)
@@ -127,21 +145,28 @@ def _check(material: Material) -> None:
 
 
 def _determining(config: MiningConfig) -> dict[str, Any]:
-    """The config, with what the second opinion computes in place of where it lies, and without what only saves time."""
+    """The config, with what the second opinion computes in place of where it lies, and without what
+    only saves time.
+    """
     second = config.second_opinion
     values = config.model_dump(exclude={"previous"})
     return values | {"second_opinion": second and model_fingerprint(fetch_model(second))}
 
 
 def _write(material: Material, scratch: Path, target: NewOutput) -> dict[str, Any]:
-    """Mines and writes examples, report, figure and what the next run may remember; returns the report."""
+    """Mines and writes examples, report, figure and what the next run may remember; returns the
+    report.
+    """
     dataset, config = material.dataset, material.config
-    pairs, asked = select_pairs(dataset, config, material.only), dataset.queries("train")["query_id"].to_pylist()
+    pairs, asked = (
+        select_pairs(dataset, config, material.only),
+        dataset.queries("train")["query_id"].to_pylist(),
+    )
     asked = asked if material.only is None else [name for name in asked if name in material.only]
     if not pairs:
         raise DataError(
-            f"{dataset.uri}: no training pair, as none of {len(asked)} training queries has a positive; add pairs, or "
-            "lower splits.dev and splits.test."
+            f"{dataset.uri}: no training pair, as none of {len(asked)} training queries has a "
+            "positive; add pairs, or lower splits.dev and splits.test."
         )
     queries = {pair.query_id: pair.query for pair in pairs}
     known = known_positives(dataset.qrels(), dataset.held_out())
@@ -154,7 +179,9 @@ def _write(material: Material, scratch: Path, target: NewOutput) -> dict[str, An
         examples.append(outcome.example)
     write_examples(examples, rows, config.format, target)
     qrels = dataset.qrels()
-    unanswered = sum(all(grade <= 0 for grade in qrels.get(query_id, {}).values()) for query_id in asked)
+    unanswered = sum(
+        all(grade <= 0 for grade in qrels.get(query_id, {}).values()) for query_id in asked
+    )
     report = tally.report(unanswered, len(pairs) - len(examples))
     target.write_bytes(REPORT, json.dumps(report, indent=2, ensure_ascii=False).encode())
     target.write_bytes(FIGURE, draw_report(report))
@@ -162,7 +189,10 @@ def _write(material: Material, scratch: Path, target: NewOutput) -> dict[str, An
 
 
 def _look(
-    queries: Mapping[str, str], known: Mapping[str, Collection[str]], material: Material, scratch: Path
+    queries: Mapping[str, str],
+    known: Mapping[str, Collection[str]],
+    material: Material,
+    scratch: Path,
 ) -> tuple[Vectors, list[Nearest]]:
     """(vectors [Q, width], nearest documents) of the queries {id: text}, in their order."""
     config, table, encoding = material.config, material.table, material.encoding
@@ -170,11 +200,15 @@ def _look(
     if config.previous is not None:
         memory = recall(open_examples(config.previous), table, material.dimensions, scratch)
     names, texts = list(queries), list(queries.values())
-    vectors = query_vectors(names, texts, table.info.width, material.model, encoding, memory, material.records, scratch)
+    vectors = query_vectors(
+        names, texts, table.info.width, material.model, encoding, memory, material.records, scratch
+    )
     scope = Scope(table, material.dimensions, encoding, material.records, scratch)
     needs = [config.window + len(known[name]) for name in names]
     lists = memory.known(names, texts) if memory else {}
-    return vectors, find_nearest(vectors, needs, config.window, scope, lists, memory.delta if memory else NO_DELTA)
+    return vectors, find_nearest(
+        vectors, needs, config.window, scope, lists, memory.delta if memory else NO_DELTA
+    )
 
 
 def _mine_pairs(
@@ -187,10 +221,15 @@ def _mine_pairs(
 ) -> tuple[CorpusRows, Iterator[Outcome]]:
     """(the corpus rows that were looked at, the outcome of each pair in order)."""
     dataset, config = material.dataset, material.config
-    line = {query_id: number for number, query_id in enumerate(dict.fromkeys(pair.query_id for pair in pairs))}
+    line = {
+        query_id: number
+        for number, query_id in enumerate(dict.fromkeys(pair.query_id for pair in pairs))
+    }
     judged = judged_negatives(dataset.qrels(), known, line) if config.judged else []
     windows = {
-        query_id: take_window(near.documents, near.rows, near.scores, known[query_id], config.window)
+        query_id: take_window(
+            near.documents, near.rows, near.scores, known[query_id], config.window
+        )
         for query_id, near in zip(line, nearest, strict=True)
     }
     named = {name for query_id in line for name in known[query_id]} | {name for _, name in judged}
@@ -198,13 +237,22 @@ def _mine_pairs(
     rows = gather_rows(_corpus_files(dataset), found_by, named, scratch)
     asked = [(pair.query_id, pair.positive_id) for pair in pairs] + judged
     best = best_rows(
-        vectors, [line[name] for name, _ in asked], [name for _, name in asked], rows, material.table,
+        vectors,
+        [line[name] for name, _ in asked],
+        [name for _, name in asked],
+        rows,
+        material.table,
         material.dimensions,
-    )  # fmt: skip
+    )
     of_pairs, of_judged = best[: len(pairs)], _by_query(judged, best[len(pairs) :])
-    answered = [(pair, Positive(*found)) for pair, found in zip(pairs, of_pairs, strict=True) if found]
+    answered = [
+        (pair, Positive(*found)) for pair, found in zip(pairs, of_pairs, strict=True) if found
+    ]
     if not answered:
-        raise DataError(f"{material.table.uri}: has the positive of none of {len(pairs)} pairs; encode the data set.")
+        raise DataError(
+            f"{material.table.uri}: has the positive of none of {len(pairs)} pairs; encode the "
+            "data set."
+        )
     around = {}
     for query_id, window in windows.items():
         answers = rows.present(rows.rows_of(sorted(known[query_id])))
@@ -218,7 +266,11 @@ def _mine_pairs(
 
 
 def _corpus_files(dataset: Dataset) -> list[str]:
-    return [storage.join(dataset.uri, name) for name in dataset.manifest.files if name.startswith("corpus/")]
+    return [
+        storage.join(dataset.uri, name)
+        for name in dataset.manifest.files
+        if name.startswith("corpus/")
+    ]
 
 
 def _by_query(
@@ -248,8 +300,13 @@ def _ask(
         wanted[pair.query_id][positive.row_id] = None
     asked = {pair.query_id: list(wanted[pair.query_id]) for pair, _ in answered}
     queries = {pair.query_id: pair.query for pair, _ in answered}
-    scores = score_again(asked, queries, rows, config.second_opinion, material.encoding, material.records, scratch)
-    return {query_id: dict(zip(asked[query_id], found.tolist(), strict=True)) for query_id, found in scores.items()}
+    scores = score_again(
+        asked, queries, rows, config.second_opinion, material.encoding, material.records, scratch
+    )
+    return {
+        query_id: dict(zip(asked[query_id], found.tolist(), strict=True))
+        for query_id, found in scores.items()
+    }
 
 
 def _log(report: dict[str, Any]) -> None:

@@ -1,4 +1,6 @@
-"""Find the documents nearest to each query: in the whole corpus, or, after a change, only where that may matter."""
+"""Find the documents nearest to each query: in the whole corpus, or, after a change, only where
+that may matter.
+"""
 
 import logging
 from collections import defaultdict
@@ -20,14 +22,16 @@ from medembed.search.shards import search_shards
 
 logger = logging.getLogger(__name__)
 
-_RESERVE = 8  # documents beyond what a query needs, so that some may be deleted before it must be searched again
+# documents beyond what a query needs, so that some may be deleted before it must be searched again
+_RESERVE = 8
 _EXTRA, _STEP = 16, 4  # places for known positives and reserve: 16, 64, 256, ...
 _QUERIES_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """A query's nearest documents, best first: ids, the rows by which they were found, and scores float64, [n] each.
+    """A query's nearest documents, best first: ids, the rows by which they were found, and scores
+    float64, [n] each.
 
     `is_whole`: the corpus has no other document.
     """
@@ -40,7 +44,9 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Known:
-    """What an earlier run found near a query, less what is gone; `last` (score, document) is where its sight ended."""
+    """What an earlier run found near a query, less what is gone; `last` (score, document) is where
+    its sight ended.
+    """
 
     nearest: Nearest
     last: tuple[float, str] | None
@@ -58,20 +64,29 @@ class Scope:
 
 
 def find_nearest(
-    queries: Vectors, needs: Sequence[int], window: int, scope: Scope, known: Mapping[int, Known], delta: Delta
+    queries: Vectors,
+    needs: Sequence[int],
+    window: int,
+    scope: Scope,
+    known: Mapping[int, Known],
+    delta: Delta,
 ) -> list[Nearest]:
-    """Find at least `needs` documents for each query [Q, D], as many as there are in a smaller corpus.
+    """Find at least `needs` documents for each query [Q, D], as many as there are in a smaller
+    corpus.
 
-    A need is the `window` and what a query's known positives take. `known` has lines of queries whose lists of an
-    earlier run hold for all but the fragments that `delta` added. Lists are as long as places of a few sizes ask for:
-    a query with very many positives makes its own list long, not all.
+    A need is the `window` and what a query's known positives take. `known` has lines of queries
+    whose lists of an earlier run hold for all but the fragments that `delta` added. Lists are as
+    long as places of a few sizes ask for: a query with very many positives makes its own list long,
+    not all.
     """
     depths = [min(window + places_of(need - window), scope.table.rows) for need in needs]
     near = {line: one for line, one in known.items() if _reaches(one, needs[line])}
     found: dict[int, Nearest] = {}
     if near:
         new = sum(shard["rows"] for shard in delta.added)
-        logger.info("%d of %d queries have lists that hold but for %d new rows", len(near), len(needs), new)
+        logger.info(
+            "%d of %d queries have lists that hold but for %d new rows", len(near), len(needs), new
+        )
         for line, more in _search(queries, sorted(near), depths, delta.added, scope):
             found[line] = join(near[line], more, depths[line])
     rest = [line for line in range(len(needs)) if line not in near]
@@ -93,7 +108,8 @@ def places_of(known: int) -> int:
 
 
 def join(known: Known, more: Nearest, depth: int) -> Nearest:
-    """Return the best of what was known and of what is new, as far down as nothing else can stand between.
+    """Return the best of what was known and of what is new, as far down as nothing else can stand
+    between.
 
     They are `depth` at most.
     """
@@ -115,7 +131,9 @@ def join(known: Known, more: Nearest, depth: int) -> Nearest:
 
 
 def _entries(nearest: Nearest) -> Iterator[tuple[float, str, str]]:
-    """Give (score turned round, document, row) of each, in the order in which the best come first."""
+    """Give (score turned round, document, row) of each, in the order in which the best come
+    first.
+    """
     for document, row, score in zip(nearest.documents, nearest.rows, nearest.scores, strict=True):
         yield -float(score), document, row
 
@@ -140,7 +158,11 @@ def still_known(nearest: Nearest, there: frozenset[str]) -> Known | None:
 
 
 def _search(
-    queries: Vectors, lines: Sequence[int], depths: Sequence[int], shards: Sequence[Shard], scope: Scope
+    queries: Vectors,
+    lines: Sequence[int],
+    depths: Sequence[int],
+    shards: Sequence[Shard],
+    scope: Scope,
 ) -> Iterator[tuple[int, Nearest]]:
     """Give each line with its nearest documents in these shards, as many as its depth."""
     of_depth: dict[int, list[int]] = defaultdict(list)
@@ -169,7 +191,9 @@ def _search(
 
 def _pick(queries: Vectors, lines: Sequence[int], path: Path) -> Vectors:
     """Write these lines to a file, as they may be too many for memory."""
-    picked = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(lines), queries.shape[1]))
+    picked = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.float32, shape=(len(lines), queries.shape[1])
+    )
     for start in range(0, len(lines), _QUERIES_AT_ONCE):
         part = slice(start, start + _QUERIES_AT_ONCE)
         picked[part] = queries[lines[part]]

@@ -1,4 +1,6 @@
-"""The negatives of a pair: judged ones first, then a choice among the candidates that the rules kept. Pure."""
+"""The negatives of a pair: judged ones first, then a choice among the candidates that the rules
+kept. Pure.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,9 +14,11 @@ from medembed.mining.rules import KEPT, Candidates, Floats, Verdicts
 
 @dataclass(frozen=True)
 class Negative:
-    """A chosen corpus row with its scores by the model and, if one was asked, by the second opinion.
+    """A chosen corpus row with its scores by the model and, if one was asked, by the second
+    opinion.
 
-    `rank` counts from 0 among the documents that are no known positive; None for a judged one outside the window.
+    `rank` counts from 0 among the documents that are no known positive; None for a judged one
+    outside the window.
     """
 
     row_id: str
@@ -24,17 +28,22 @@ class Negative:
     second: float | None = None
 
 
-def choose(kept: Sequence[int], rows: Sequence[str], query_id: str, config: MiningConfig, room: int) -> list[int]:
-    """At most `room` of the ranks `kept`, in order of rank; `rows` [n] names what stands at each rank.
+def choose(
+    kept: Sequence[int], rows: Sequence[str], query_id: str, config: MiningConfig, room: int
+) -> list[int]:
+    """At most `room` of the ranks `kept`, in order of rank; `rows` [n] names what stands at each
+    rank.
 
-    sample: those whose hash with seed and query is smallest, so that neither order nor shards nor the number of
-    workers matter. spread: the first of each of `room` equal parts.
+    sample: those whose hash with seed and query is smallest, so that neither order nor shards nor
+    the number of workers matter. spread: the first of each of `room` equal parts.
     """
     count = min(room, len(kept))
     if config.choice == "spread":
         return [kept[part * len(kept) // count] for part in range(count)]
     if config.choice == "sample":
-        return sorted(sorted(kept, key=lambda rank: _draw(config.seed, query_id, rows[rank]))[:count])
+        return sorted(
+            sorted(kept, key=lambda rank: _draw(config.seed, query_id, rows[rank]))[:count]
+        )
     return list(kept[:count])
 
 
@@ -46,7 +55,8 @@ def choose_negatives(
     judged: Sequence[Negative],
     config: MiningConfig,
 ) -> tuple[Negative, ...]:
-    """Up to `config.negatives`: the judged ones by score, highest first, then a choice of the candidates that are KEPT.
+    """Up to `config.negatives`: the judged ones by score, highest first, then a choice of the
+    candidates that are KEPT.
 
     verdicts [n] are `sift`'s; `seconds` float64 [n] the second opinion's scores.
     """
@@ -58,7 +68,9 @@ def choose_negatives(
 
 def first_judged(judged: Sequence[Negative], config: MiningConfig) -> list[Negative]:
     """Those of a query's judged negatives that are taken, by score, highest first."""
-    return sorted(judged, key=lambda negative: (-negative.score, negative.row_id))[: config.negatives]
+    return sorted(judged, key=lambda negative: (-negative.score, negative.row_id))[
+        : config.negatives
+    ]
 
 
 def _mined(candidates: Candidates, rank: int, seconds: Floats | None) -> Negative:

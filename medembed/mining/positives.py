@@ -17,7 +17,9 @@ _PAIRS = 16_384  # judged pairs whose vectors are in memory together
 
 @dataclass(frozen=True)
 class Positive:
-    """The corpus row of a positive document that its query scores highest, with its scores as `Negative` has them."""
+    """The corpus row of a positive document that its query scores highest, with its scores as
+    `Negative` has them.
+    """
 
     row_id: str
     score: float
@@ -28,7 +30,9 @@ Judgments = Mapping[str, Mapping[str, float]]  # query_id -> {document_id: score
 
 
 def known_positives(*judgments: Judgments) -> dict[str, set[str]]:
-    """query_id -> documents that any of these judgments say answer it; those that no split may use count too."""
+    """query_id -> documents that any of these judgments say answer it; those that no split may use
+    count too.
+    """
     known: dict[str, set[str]] = defaultdict(set)
     for judged in judgments:
         for query_id, grades in judged.items():
@@ -39,8 +43,8 @@ def known_positives(*judgments: Judgments) -> dict[str, set[str]]:
 def judged_negatives(
     qrels: Judgments, known: Mapping[str, Collection[str]], queries: Iterable[str]
 ) -> list[tuple[str, str]]:
-    """(query_id, document_id) of what is judged not to answer these queries and no `known` positive, in the
-    order of the queries, then of documents."""
+    """(query_id, document_id) of what is judged not to answer these queries and no `known`
+    positive, in the order of the queries, then of documents."""
     return [
         (query_id, name)
         for query_id in queries
@@ -57,10 +61,12 @@ def best_rows(
     table: Table,
     dimensions: int,
 ) -> list[tuple[str, float] | None]:
-    """(row id, score) of each document's row that its query scores highest; ties to the smaller row id.
+    """(row id, score) of each document's row that its query scores highest; ties to the smaller row
+    id.
 
-    queries float32 [Q, D]; `lines` [n] and `documents` [n] are pairs of a query's line and a document. Scores
-    are those of the search to the last bit. None for a document of which the table has no row: it crashes the encoder.
+    queries float32 [Q, D]; `lines` [n] and `documents` [n] are pairs of a query's line and a
+    document. Scores are those of the search to the last bit. None for a document of which the table
+    has no row: it crashes the encoder.
     """
     found: list[tuple[str, float] | None] = []
     for start in range(0, len(documents), _PAIRS):
@@ -80,5 +86,10 @@ def _best_of(
     query_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     vector_of = np.array([line[name] for group in groups for name in group], dtype=np.int64)
     vectors = np.stack(list(held.values())) if held else np.zeros((0, queries.shape[1]), np.float32)
-    scores = iter(pair_scores(queries, query_of, unit_rows(vectors, dimensions)[0], vector_of).tolist())
-    return [max(zip(group, scores, strict=False), key=itemgetter(1)) if group else None for group in groups]
+    scores = iter(
+        pair_scores(queries, query_of, unit_rows(vectors, dimensions)[0], vector_of).tolist()
+    )
+    return [
+        max(zip(group, scores, strict=False), key=itemgetter(1)) if group else None
+        for group in groups
+    ]

@@ -1,4 +1,6 @@
-"""The vectors of the queries that are mined, in a file on this node: they may be too many for the driver's memory."""
+"""The vectors of the queries that are mined, in a file on this node: they may be too many for the
+driver's memory.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,21 +27,30 @@ def query_vectors(
     records: Records,
     scratch: Path,
 ) -> Vectors:
-    """float32 [Q, width], mapped from a file in `scratch`: remembered, recorded by a run that died, or encoded.
+    """float32 [Q, width], mapped from a file in `scratch`: remembered, recorded by a run that died,
+    or encoded.
 
     `width` is the table's: of a longer vector its first numbers, which `truncate` makes a unit row.
     """
-    vectors = np.lib.format.open_memmap(scratch / "queries.npy", mode="w+", dtype=np.float32, shape=(len(texts), width))
+    vectors = np.lib.format.open_memmap(
+        scratch / "queries.npy", mode="w+", dtype=np.float32, shape=(len(texts), width)
+    )
     remembered = memory.vectors(query_ids, texts) if memory else {}
     for place, vector in remembered.items():
         vectors[place] = vector
     left = [place for place in range(len(texts)) if place not in remembered]
     for start in range(0, len(left), _AT_ONCE):
         part = left[start : start + _AT_ONCE]
-        vectors[part] = _encode([texts[place] for place in part], model, encoding, records)[:, :width]
+        vectors[part] = _encode([texts[place] for place in part], model, encoding, records)[
+            :, :width
+        ]
     return vectors
 
 
-def _encode(texts: Sequence[str], model: str, encoding: EncodingConfig, records: Records) -> Vectors:
+def _encode(
+    texts: Sequence[str], model: str, encoding: EncodingConfig, records: Records
+) -> Vectors:
     name = f"queries-{content_hash(repr(texts))}"
-    return records.once(name, lambda: {"vectors": encode_queries(texts, model, encoding, steadily=True)})["vectors"]
+    return records.once(
+        name, lambda: {"vectors": encode_queries(texts, model, encoding, steadily=True)}
+    )["vectors"]

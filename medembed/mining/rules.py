@@ -23,15 +23,18 @@ RULES = (
 )
 KNOWN_POSITIVE = "known positive"  # by id: no candidate, and takes no rank
 KEPT, JUDGED = -1, -2  # what no rule refuses; what is a negative already, as somebody judged it
-SAME_CONTENT, SAME_WORDS, REPEATED, BEFORE_FIRST, ABOVE_MARGIN, ABOVE_MAX, BELOW_MIN = range(len(RULES))
+SAME_CONTENT, SAME_WORDS, REPEATED, BEFORE_FIRST, ABOVE_MARGIN, ABOVE_MAX, BELOW_MIN = range(
+    len(RULES)
+)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """A query's nearest documents that are no known positive, best first: the place in these lists is the rank.
+    """A query's nearest documents that are no known positive, best first: the place in these lists
+    is the rank.
 
-    `rows` are the corpus rows by which they were found (themselves, or their best chunks), `scores` float64 [n].
-    `known` counts the known positives among the documents looked at.
+    `rows` are the corpus rows by which they were found (themselves, or their best chunks), `scores`
+    float64 [n]. `known` counts the known positives among the documents looked at.
     """
 
     documents: Sequence[str]
@@ -41,31 +44,46 @@ class Candidates:
 
 
 def take_window(
-    documents: Sequence[str], rows: Sequence[str], scores: Floats, positives: Collection[str], window: int
+    documents: Sequence[str],
+    rows: Sequence[str],
+    scores: Floats,
+    positives: Collection[str],
+    window: int,
 ) -> Candidates:
     """The first `window` documents that are no known positive by id. All [n], best first.
 
-    A copy of a positive under another id keeps its rank: what it says is not known before texts are read.
+    A copy of a positive under another id keeps its rank: what it says is not known before texts are
+    read.
     """
     others = [place for place, name in enumerate(documents) if name not in positives]
     kept = others[:window]
     looked_at = kept[-1] + 1 if len(kept) == window else len(documents)
     return Candidates(
-        [documents[place] for place in kept], [rows[place] for place in kept], scores[kept], looked_at - len(kept)
+        [documents[place] for place in kept],
+        [rows[place] for place in kept],
+        scores[kept],
+        looked_at - len(kept),
     )
 
 
-def find_copies(content: Ints, words: Ints, positive_content: Ints, positive_words: Ints) -> Verdicts:
-    """SAME_CONTENT, SAME_WORDS or KEPT for each candidate [n], against all texts of the query's known positives [m].
+def find_copies(
+    content: Ints, words: Ints, positive_content: Ints, positive_words: Ints
+) -> Verdicts:
+    """SAME_CONTENT, SAME_WORDS or KEPT for each candidate [n], against all texts of the query's
+    known positives [m].
 
-    Texts come as numbers: equal texts have equal `content`, texts of the same words and signs equal `words`.
+    Texts come as numbers: equal texts have equal `content`, texts of the same words and signs equal
+    `words`.
     """
     copies = np.where(np.isin(words, positive_words), SAME_WORDS, KEPT)
     return np.where(np.isin(content, positive_content), SAME_CONTENT, copies).astype(np.int8)
 
 
-def find_repeats(content: Ints, words: Ints, judged_content: Ints, judged_words: Ints) -> npt.NDArray[np.bool_]:
-    """Which candidates [n], nearest first, say what a nearer one or a judged negative [m] says: one is enough.
+def find_repeats(
+    content: Ints, words: Ints, judged_content: Ints, judged_words: Ints
+) -> npt.NDArray[np.bool_]:
+    """Which candidates [n], nearest first, say what a nearer one or a judged negative [m] says: one
+    is enough.
 
     Numbers as in `find_copies`.
     """
@@ -78,10 +96,12 @@ def find_repeats(content: Ints, words: Ints, judged_content: Ints, judged_words:
 
 
 def highest_score(positive: float, config: MiningConfig) -> float:
-    """What a negative of a positive with this score may score at most, by the margins; infinity without any.
+    """What a negative of a positive with this score may score at most, by the margins; infinity
+    without any.
 
-    Relative: positive - margin x |positive| (Moreira et al. 2024, arXiv:2407.15831, there score < 0.95 positive, which
-    would let a negative stand above a positive whose score is negative; the absolute value mends that).
+    Relative: positive - margin x |positive| (Moreira et al. 2024, arXiv:2407.15831, there score <
+    0.95 positive, which would let a negative stand above a positive whose score is negative; the
+    absolute value mends that).
     """
     limits = [np.inf]
     limits += [positive - config.margin * abs(positive)] if config.margin is not None else []
@@ -92,8 +112,8 @@ def highest_score(positive: float, config: MiningConfig) -> float:
 def sift(scores: Floats, known: Verdicts, positive: float, config: MiningConfig) -> Verdicts:
     """For each candidate [n] of a pair the first rule that refuses it, or KEPT.
 
-    `known` is what holds for all pairs of the query (a copy of a positive, REPEATED, JUDGED, or KEPT).
-    `scores` are those that judge, and `positive` is the positive's by the same model.
+    `known` is what holds for all pairs of the query (a copy of a positive, REPEATED, JUDGED, or
+    KEPT). `scores` are those that judge, and `positive` is the positive's by the same model.
     """
     above = np.inf if config.max_score is None else config.max_score
     below = -np.inf if config.min_score is None else config.min_score

@@ -1,4 +1,6 @@
-"""A second opinion: another model scores the texts that the first one found, for margins and for distillation."""
+"""A second opinion: another model scores the texts that the first one found, for margins and for
+distillation.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -35,10 +37,10 @@ def score_again(
 ) -> dict[str, Floats]:
     """{query id: the model's scores of its `asked` rows, float64 in their order}.
 
-    `queries` {query id: text}. A sentence-transformers encoder gives cosines, a CrossEncoder what its own activation
-    gives. Texts are computed in an order that ids decide: neither shards nor the number of workers change a score.
-    What is done goes to `records`, where a rerun finds it. Raises ModelError for a model that does not load, or gives
-    no numbers.
+    `queries` {query id: text}. A sentence-transformers encoder gives cosines, a CrossEncoder what
+    its own activation gives. Texts are computed in an order that ids decide: neither shards nor the
+    number of workers change a score. What is done goes to `records`, where a rerun finds it. Raises
+    ModelError for a model that does not load, or gives no numbers.
     """
     if is_cross_encoder(fetch_model(model)):
         return _cross_scores(asked, queries, rows, model, encoding, records)
@@ -61,14 +63,20 @@ def _cosines(
     left = vectors = np.zeros((0, 0), np.float32)
     for start in range(0, len(names), _TEXTS_AT_ONCE):
         part = names[start : start + _TEXTS_AT_ONCE]
-        found = _encode({**texts, "document": [rows.text(name) for name in part]}, model, encoding, records)
+        found = _encode(
+            {**texts, "document": [rows.text(name) for name in part]}, model, encoding, records
+        )
         if start == 0:  # with the queries, so that actors start once less
             left, texts = found["query"], {}
             shape = len(names), left.shape[1]
-            vectors = np.lib.format.open_memmap(scratch / "second.npy", mode="w+", dtype=np.float32, shape=shape)
+            vectors = np.lib.format.open_memmap(
+                scratch / "second.npy", mode="w+", dtype=np.float32, shape=shape
+            )
         vectors[start : start + len(part)] = found["document"]
     return {
-        query_id: (vectors[[line[name] for name in asked[query_id]]].astype(np.float64) * vector).sum(axis=1)
+        query_id: (
+            vectors[[line[name] for name in asked[query_id]]].astype(np.float64) * vector
+        ).sum(axis=1)
         for query_id, vector in zip(ids, left.astype(np.float64), strict=True)
     }
 
@@ -78,13 +86,16 @@ def _encode(
 ) -> dict[Role, npt.NDArray[np.float32]]:
     """As `encode_texts`, recorded."""
     found = records.once(
-        _name(model, texts), lambda: {str(role): found for role, found in encode_texts(texts, model, encoding).items()}
+        _name(model, texts),
+        lambda: {str(role): found for role, found in encode_texts(texts, model, encoding).items()},
     )
     return {role: found[role] for role in texts}
 
 
 def _name(model: str, texts: Any) -> str:
-    """Names scores by texts and by where the model lies; records of other weights lie in another folder."""
+    """Names scores by texts and by where the model lies; records of other weights lie in another
+    folder.
+    """
     return f"second-{content_hash(repr((model, texts)))}"
 
 
@@ -97,7 +108,9 @@ def _cross_scores(
     records: Records,
 ) -> dict[str, Floats]:
     pairs = [(query_id, name) for query_id in sorted(asked) for name in asked[query_id]]
-    scores = np.concatenate([np.zeros(0), *_score_parts(pairs, queries, rows, model, encoding, records)])
+    scores = np.concatenate(
+        [np.zeros(0), *_score_parts(pairs, queries, rows, model, encoding, records)]
+    )
     ends = np.cumsum([len(asked[query_id]) for query_id in sorted(asked)])[:-1]
     return dict(zip(sorted(asked), np.split(scores, ends), strict=True))
 
@@ -117,7 +130,9 @@ def _score_parts(
         yield records.once(_name(model, texts), partial(_score, texts, model, encoding))["scores"]
 
 
-def _score(texts: Sequence[tuple[str, str]], model: str, encoding: EncodingConfig) -> dict[str, Floats]:
+def _score(
+    texts: Sequence[tuple[str, str]], model: str, encoding: EncodingConfig
+) -> dict[str, Floats]:
     items = [
         {
             "number": start,
@@ -127,11 +142,18 @@ def _score(texts: Sequence[tuple[str, str]], model: str, encoding: EncodingConfi
         for start in range(0, len(texts), _PAIRS_PER_ITEM)
     ]
     results = spread(
-        items, ScorePairs, {"model": model, "config": encoding},
-        workers=encoding.workers, cpus=encoding.cpus_per_worker, gpus=encoding.gpus_per_worker,
-    )  # fmt: skip
+        items,
+        ScorePairs,
+        {"model": model, "config": encoding},
+        workers=encoding.workers,
+        cpus=encoding.cpus_per_worker,
+        gpus=encoding.gpus_per_worker,
+    )
     counted = ((len(row["scores"]), row) for row in results)
-    done = {row["number"]: row["scores"] for row in track(counted, len(texts), "second opinion", "pairs")}
+    done = {
+        row["number"]: row["scores"]
+        for row in track(counted, len(texts), "second opinion", "pairs")
+    }
     return {"scores": np.concatenate([done[number] for number in sorted(done)])}
 
 

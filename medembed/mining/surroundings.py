@@ -1,4 +1,6 @@
-"""What is around a query: its nearest documents and its judged negatives, and the example that a pair makes of them."""
+"""What is around a query: its nearest documents and its judged negatives, and the example that a
+pair makes of them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,8 +29,9 @@ from medembed.schema import document_of
 
 @dataclass(frozen=True)
 class Surroundings:
-    """A query's candidates [n] with what holds of each for all its pairs: `known`, a copy of a positive, JUDGED,
-    REPEATED, or KEPT. `judged` are the negatives that somebody judged, those that copy a positive left out.
+    """A query's candidates [n] with what holds of each for all its pairs: `known`, a copy of a
+    positive, JUDGED, REPEATED, or KEPT. `judged` are the negatives that somebody judged, those that
+    copy a positive left out.
     """
 
     candidates: Candidates
@@ -40,12 +43,16 @@ class Surroundings:
         free = np.flatnonzero(self.known == KEPT)
         ranks = free[free >= config.first_rank].tolist()
         judged = first_judged(self.judged, config)
-        return [negative.row_id for negative in judged] + [self.candidates.rows[rank] for rank in ranks]
+        return [negative.row_id for negative in judged] + [
+            self.candidates.rows[rank] for rank in ranks
+        ]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An example, and what was decided of each candidate [n]; `seconds` by the second opinion (NaN: not asked)."""
+    """An example, and what was decided of each candidate [n]; `seconds` by the second opinion (NaN:
+    not asked).
+    """
 
     example: Example
     candidates: Candidates
@@ -54,9 +61,14 @@ class Outcome:
 
 
 def look_around(
-    candidates: Candidates, positives: Sequence[str], judged: Sequence[tuple[str, float]], rows: CorpusRows
+    candidates: Candidates,
+    positives: Sequence[str],
+    judged: Sequence[tuple[str, float]],
+    rows: CorpusRows,
 ) -> Surroundings:
-    """`positives` are all rows of the query's known positives, `judged` the judged negatives as (row, score)."""
+    """`positives` are all rows of the query's known positives, `judged` the judged negatives as
+    (row, score).
+    """
     copies = _copies(candidates.rows, positives, rows)
     rank_of = {name: rank for rank, name in enumerate(candidates.documents)} if judged else {}
     of_judged = _copies([row_id for row_id, _ in judged], positives, rows)
@@ -70,19 +82,27 @@ def look_around(
     is_judged = np.array([name in taken for name in candidates.documents], dtype=np.bool_)
     known = np.where(is_judged & (copies == KEPT), JUDGED, copies)
     here, of_kept = rows.lines(candidates.rows), rows.lines([negative.row_id for negative in kept])
-    repeats = find_repeats(rows.content[here], rows.words[here], rows.content[of_kept], rows.words[of_kept])
+    repeats = find_repeats(
+        rows.content[here], rows.words[here], rows.content[of_kept], rows.words[of_kept]
+    )
     known = np.where((known == KEPT) & repeats, REPEATED, known)
     return Surroundings(candidates, known.astype(np.int8), kept)
 
 
 def make_example(
-    pair: Pair, positive: Positive, around: Surroundings, second: Mapping[str, float] | None, config: MiningConfig
+    pair: Pair,
+    positive: Positive,
+    around: Surroundings,
+    second: Mapping[str, float] | None,
+    config: MiningConfig,
 ) -> Outcome:
     """The pair's example; `second` {row: score by the second opinion} if one was asked."""
     if second is None:
         seconds, judged = None, around.judged
     else:
-        seconds = np.array([second.get(name, np.nan) for name in around.candidates.rows], dtype=np.float64)
+        seconds = np.array(
+            [second.get(name, np.nan) for name in around.candidates.rows], dtype=np.float64
+        )
         taken = first_judged(around.judged, config)
         judged = tuple(replace(negative, second=second[negative.row_id]) for negative in taken)
         positive = replace(positive, second=second[positive.row_id])
@@ -90,8 +110,15 @@ def make_example(
     if seconds is not None and positive.second is not None and config.second_judges:
         judging, limit_of = seconds, positive.second
     verdicts = sift(judging, around.known, limit_of, config)
-    negatives = choose_negatives(pair.query_id, around.candidates, verdicts, seconds, judged, config)
-    return Outcome(Example(pair.query_id, pair.query, positive, negatives), around.candidates, verdicts, seconds)
+    negatives = choose_negatives(
+        pair.query_id, around.candidates, verdicts, seconds, judged, config
+    )
+    return Outcome(
+        Example(pair.query_id, pair.query, positive, negatives),
+        around.candidates,
+        verdicts,
+        seconds,
+    )
 
 
 def _distinct(judged: Sequence[Negative], rows: CorpusRows) -> tuple[Negative, ...]:
@@ -99,7 +126,9 @@ def _distinct(judged: Sequence[Negative], rows: CorpusRows) -> tuple[Negative, .
     judged = sorted(judged, key=lambda negative: (-negative.score, negative.row_id))
     here, nobody = rows.lines([negative.row_id for negative in judged]), np.zeros(0, dtype=np.int64)
     repeats = find_repeats(rows.content[here], rows.words[here], nobody, nobody)
-    return tuple(negative for negative, repeat in zip(judged, repeats.tolist(), strict=True) if not repeat)
+    return tuple(
+        negative for negative, repeat in zip(judged, repeats.tolist(), strict=True) if not repeat
+    )
 
 
 def _copies(row_ids: Sequence[str], positives: Sequence[str], rows: CorpusRows) -> Verdicts:

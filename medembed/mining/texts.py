@@ -1,4 +1,6 @@
-"""The corpus rows that mining looks at: texts on this node's disk, ids and what tells copies in memory."""
+"""The corpus rows that mining looks at: texts on this node's disk, ids and what tells copies in
+memory.
+"""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -25,8 +27,9 @@ _STORED = pa.schema([("text", pa.string())])
 class CorpusRows:
     """Rows of a corpus by their ids. `line` is a row's place in what follows.
 
-    `content` int64 [rows] numbers distinct texts, `words` int64 [rows] texts of distinct words and signs.
-    `chunks` {document: its rows, by id} has the documents in chunks. `batches` are mapped from disk, not read.
+    `content` int64 [rows] numbers distinct texts, `words` int64 [rows] texts of distinct words and
+    signs. `chunks` {document: its rows, by id} has the documents in chunks. `batches` are mapped
+    from disk, not read.
     """
 
     line: Mapping[str, int]
@@ -42,8 +45,8 @@ class CorpusRows:
             return np.array([self.line[name] for name in row_ids], dtype=np.int64)
         except KeyError as error:
             raise DataError(
-                f"corpus: row id {show_id(str(error.args[0]))!r} is in the embedding table, but not in the data "
-                "set; encode it again."
+                f"corpus: row id {show_id(str(error.args[0]))!r} is in the embedding table, but "
+                "not in the data set; encode it again."
             ) from None
 
     def text(self, row_id: str) -> str:
@@ -53,7 +56,9 @@ class CorpusRows:
         return str(self.batches[batch].column(0)[line - self.starts[batch]].as_py())
 
     def rows_of(self, documents: Iterable[str]) -> list[str]:
-        """All rows of these documents: themselves, or their chunks; of one that the corpus does not have, itself."""
+        """All rows of these documents: themselves, or their chunks; of one that the corpus does not
+        have, itself.
+        """
         return [row_id for name in documents for row_id in self.chunks.get(name, (name,))]
 
     def present(self, row_ids: Iterable[str]) -> list[str]:
@@ -64,7 +69,8 @@ class CorpusRows:
 def gather_rows(
     files: Iterable[str], row_ids: Collection[str], documents: Collection[str], scratch: Path
 ) -> CorpusRows:
-    """These rows of a corpus, and all rows of these documents, out of its Parquet files, one in memory at a time.
+    """These rows of a corpus, and all rows of these documents, out of its Parquet files, one in
+    memory at a time.
 
     Their texts go to a file in `scratch`, which must stay as long as the result is used.
     """
@@ -77,7 +83,9 @@ def gather_rows(
         for file in files:
             table = storage.read_parquet(file, ["document_id", "text", "content_hash"])
             owner = pc.list_element(pc.split_pattern(table["document_id"], CHUNK_MARK), 0)
-            wanted = pc.or_(pc.is_in(table["document_id"], value_set=rows), pc.is_in(owner, value_set=owners))
+            wanted = pc.or_(
+                pc.is_in(table["document_id"], value_set=rows), pc.is_in(owner, value_set=owners)
+            )
             for batch in table.filter(wanted).to_batches():
                 writer.write_batch(pa.record_batch([batch["text"]], schema=_STORED))
                 ids += batch["document_id"].to_pylist()

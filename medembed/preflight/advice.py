@@ -1,4 +1,6 @@
-"""What is wrong with the data or the resources: one sentence each, with the number and what to do. Pure."""
+"""What is wrong with the data or the resources: one sentence each, with the number and what to do.
+Pure.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -42,30 +44,40 @@ def _about_queries(found: Preflight) -> Iterator[str]:
             "training and measuring need pairs of query and document; add some."
         )
     elif not sample.queries:
-        yield f"No {sample.split} query has a positive document: raise splits.{sample.split} or add pairs."
+        yield (
+            f"No {sample.split} query has a positive document: raise splits.{sample.split} "
+            "or add pairs."
+        )
     if total and data.queries["test"] < _FEW_TEST_QUERIES:
         yield (
-            f"{data.queries['test']} test queries: under {_FEW_TEST_QUERIES} a gain can hardly be told from chance; "
-            "raise splits.test or add pairs."
+            f"{data.queries['test']} test queries: under {_FEW_TEST_QUERIES} a gain can hardly be "
+            "told from chance; raise splits.test or add pairs."
         )
     if sample.are_weak:
         yield (
-            f"All {sample.split} queries were made from titles, names or headings, which are easier than what people "
-            "ask: add real queries before you trust the recall."
+            f"All {sample.split} queries were made from titles, names or headings, which are "
+            "easier than what people ask: add real queries before you trust the recall."
         )
     if 2 * data.weak_pairs > data.pairs:
         yield (
-            f"{data.weak_pairs:,} of {data.pairs:,} training pairs ({data.weak_pairs / data.pairs:.0%}) were made from "
-            "titles, names or headings: add real queries."
+            f"{data.weak_pairs:,} of {data.pairs:,} training pairs "
+            f"({data.weak_pairs / data.pairs:.0%}) were made from titles, names or headings: add "
+            "real queries."
         )
     if data.largest_group > _LARGE_GROUP * total:
         yield (
-            f"One group holds {data.largest_group / total:.0%} of the queries ({data.largest_group:,}) and falls into "
-            "one split: look for a text or key that joins what does not belong together."
+            f"One group holds {data.largest_group / total:.0%} of the queries "
+            f"({data.largest_group:,}) and falls into one split: look for a text or key that joins "
+            "what does not belong together."
         )
-    lost = _dropped(found, lambda rule: "query" in rule and HELD not in rule and not _REPEATED.search(rule))
+    lost = _dropped(
+        found, lambda rule: "query" in rule and HELD not in rule and not _REPEATED.search(rule)
+    )
     if lost > _MANY_QUERIES_LOST * (lost + total):
-        yield f"{lost:,} queries were left out, beside {total:,} kept: see the rules under 'left out'."
+        yield (
+            f"{lost:,} queries were left out, beside {total:,} kept: see the rules under "
+            "'left out'."
+        )
 
 
 def _about_texts(found: Preflight) -> Iterator[str]:
@@ -73,22 +85,24 @@ def _about_texts(found: Preflight) -> Iterator[str]:
     repeated = _dropped(found, lambda rule: bool(_REPEATED.search(rule)))
     if repeated > _MANY_REPEATED * (repeated + kept):
         yield (
-            f"{repeated:,} rows repeated others ({repeated / (repeated + kept):.0%}) and were left out: "
-            "there is less to learn from than the source's size says."
+            f"{repeated:,} rows repeated others ({repeated / (repeated + kept):.0%}) and were left "
+            "out: there is less to learn from than the source's size says."
         )
     cut = next(cut for cut in found.cuts if cut.max_length == found.own_length)
     if cut.tokens > _MUCH_TEXT_LOST:
         yield (
-            f"{cut.tokens:.0%} of the text lies past the model's {found.own_length} tokens and is never read: "
-            "cut documents into chunks (source.chunk_words), or take a model that reads more."
+            f"{cut.tokens:.0%} of the text lies past the model's {found.own_length} tokens and is "
+            "never read: cut documents into chunks (source.chunk_words), or take a model that "
+            "reads more."
         )
 
 
 def _about_retention(sets: Sequence[RetentionSet]) -> Iterator[str]:
     if not sets:
         yield (
-            "No retention set is given, so that nobody will see what the model loses on other topics, kinds of "
-            "question or languages: give data sets that are not trained on, retention=[...]."
+            "No retention set is given, so that nobody will see what the model loses on other "
+            "topics, kinds of question or languages: give data sets that are not trained on, "
+            "retention=[...]."
         )
     yield from (kept.unread for kept in sets if kept.unread)
 
@@ -105,13 +119,22 @@ def _about_resources(
         )
     if train.is_timed and train.examples and not train.steps:
         together = train.batch_size * train.workers * training.accumulation_steps
-        yield f"{train.examples:,} examples do not fill one batch of {together:,}: lower training.batch_size."
-    if train.is_timed and train.examples and train.seconds_per_step is None:
-        yield f"A batch of {train.batch_size} does not fit in memory: lower training.batch_size or training.max_length."
-    if (train.seconds or 0) > _LONG_S and 2 * found.typical_length <= (training.max_length or found.own_length):
         yield (
-            f"95% of the texts have at most {found.typical_length} tokens, but a batch takes as long as its longest "
-            f"text: training.max_length={found.typical_length} makes training shorter."
+            f"{train.examples:,} examples do not fill one batch of {together:,}: lower "
+            "training.batch_size."
+        )
+    if train.is_timed and train.examples and train.seconds_per_step is None:
+        yield (
+            f"A batch of {train.batch_size} does not fit in memory: lower "
+            "training.batch_size or training.max_length."
+        )
+    if (train.seconds or 0) > _LONG_S and 2 * found.typical_length <= (
+        training.max_length or found.own_length
+    ):
+        yield (
+            f"95% of the texts have at most {found.typical_length} tokens, but a batch takes as "
+            f"long as its longest text: training.max_length={found.typical_length} makes training "
+            "shorter."
         )
     too_wide = [dimension for dimension in training.dimensions if dimension > found.width]
     if too_wide:
@@ -121,16 +144,31 @@ def _about_resources(
         )
     resources = found.resources
     for name, plan, asked, cpus, gpus in (
-        ("encoding", found.encode, encoding.most_workers, encoding.cpus_per_worker, encoding.gpus_per_worker),
-        ("training", train, training.most_workers, training.cpus_per_worker, float(training.use_gpu)),
+        (
+            "encoding",
+            found.encode,
+            encoding.most_workers,
+            encoding.cpus_per_worker,
+            encoding.gpus_per_worker,
+        ),
+        (
+            "training",
+            train,
+            training.most_workers,
+            training.cpus_per_worker,
+            float(training.use_gpu),
+        ),
     ):
         fitting = resources.fit(asked, cpus, gpus)
         if fitting < asked:
-            yield f"{name}.workers: {asked} asked for, Ray has room for {fitting}: ask for {fitting}, or wait for ever."
+            yield (
+                f"{name}.workers: {asked} asked for, Ray has room for {fitting}: ask for "
+                f"{fitting}, or wait for ever."
+            )
         if not plan.capacity_bytes and asked * plan.memory_bytes > resources.memory_bytes:
             yield (
-                f"{name}: {asked} x {plan.memory_bytes / 2**30:.1f} GiB for its workers do not fit in Ray's "
-                f"{resources.memory_bytes / 2**30:.1f} GiB: ask for fewer workers."
+                f"{name}: {asked} x {plan.memory_bytes / 2**30:.1f} GiB for its workers do not fit "
+                f"in Ray's {resources.memory_bytes / 2**30:.1f} GiB: ask for fewer workers."
             )
 
 

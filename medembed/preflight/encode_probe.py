@@ -21,7 +21,9 @@ _ROWS_PER_ITEM = 1024
 
 @dataclass(frozen=True)
 class Encoded:
-    """The sample at one maximum length: float32 [queries, D] and [documents, D], unit rows, in order."""
+    """The sample at one maximum length: float32 [queries, D] and [documents, D], unit rows, in
+    order.
+    """
 
     max_length: int
     queries: npt.NDArray[np.float32]
@@ -30,7 +32,9 @@ class Encoded:
 
 @dataclass(frozen=True)
 class EncodeCost:
-    """What one actor needed for the documents at the model's own length; `capacity_bytes` 0 where there is no GPU."""
+    """What one actor needed for the documents at the model's own length; `capacity_bytes` 0 where
+    there is no GPU.
+    """
 
     rows: int
     tokens: int
@@ -41,7 +45,9 @@ class EncodeCost:
 
 @dataclass(frozen=True)
 class EncodeProbe:
-    """The sample encoded at the model's own length, first, and at others; tokens of each document before any cut."""
+    """The sample encoded at the model's own length, first, and at others; tokens of each document
+    before any cut.
+    """
 
     encoded: tuple[Encoded, ...]
     lengths: npt.NDArray[np.int64]
@@ -56,12 +62,18 @@ def probe_encoding(
     workers: int,
     config: EncodingConfig,
 ) -> EncodeProbe:
-    """Encodes both at the model's own maximum length and at each of `max_lengths`, on so many actors."""
+    """Encodes both at the model's own maximum length and at each of `max_lengths`, on so many
+    actors.
+    """
     items = list(_make_items(queries, documents, max_lengths, workers))
     results = spread(
-        items, EncodeItem, {"model": model, "config": config}, workers=workers, cpus=config.cpus_per_worker,
+        items,
+        EncodeItem,
+        {"model": model, "config": config},
+        workers=workers,
+        cpus=config.cpus_per_worker,
         gpus=config.gpus_per_worker,
-    )  # fmt: skip
+    )
     counted = ((len(row["embeddings"]), row) for row in results)
     total = sum(len(item["texts"]) for item in items)
     done = {row["number"]: row for row in track(counted, total, "encode sample", "texts")}
@@ -77,14 +89,19 @@ def probe_encoding(
     )
     lengths = np.concatenate([np.asarray(row["lengths"], dtype=np.int64) for row in timed])
     encoded = tuple(
-        Encoded(int(next(row["max_length"] for row in rows if row["asked"] == asked)), *_join(rows, asked))
+        Encoded(
+            int(next(row["max_length"] for row in rows if row["asked"] == asked)),
+            *_join(rows, asked),
+        )
         for asked in dict.fromkeys(item["asked"] for item in items)
     )
     return EncodeProbe(encoded, lengths, cost)
 
 
 class EncodeItem:
-    """Turns {number, role, asked, texts} into their embeddings cut at `asked` tokens (0: the model's own length)."""
+    """Turns {number, role, asked, texts} into their embeddings cut at `asked` tokens (0: the
+    model's own length).
+    """
 
     def __init__(self, model: str, config: EncodingConfig) -> None:
         self.encoder = Encoder.load(model, config)
@@ -116,19 +133,23 @@ def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int
     """Tokens of each text behind its prompt as if nothing were cut."""
     counts = encoder.reader.count([text[:_COUNTED] for text in texts], role)
     return [
-        count * max(len(text), 1) // max(min(len(text), _COUNTED), 1) for count, text in zip(counts, texts, strict=True)
+        count * max(len(text), 1) // max(min(len(text), _COUNTED), 1)
+        for count, text in zip(counts, texts, strict=True)
     ]
 
 
 def _make_items(
     queries: Sequence[str], documents: Sequence[str], max_lengths: Sequence[int], workers: int
 ) -> Iterator[dict[str, Any]]:
-    """Items of one length each, the model's own first; as many for the documents as there are workers, or more."""
+    """Items of one length each, the model's own first; as many for the documents as there are
+    workers, or more.
+    """
     size = min(-(-len(documents) // workers), _ROWS_PER_ITEM)
     number = 0
     for asked in (0, *max_lengths):
         parts: list[tuple[Role, Sequence[str]]] = [
-            ("document", documents[start : start + size]) for start in range(0, len(documents), size)
+            ("document", documents[start : start + size])
+            for start in range(0, len(documents), size)
         ]
         if queries:  # Ray cannot carry an array without rows
             parts.append(("query", queries))
@@ -137,11 +158,15 @@ def _make_items(
             number += 1
 
 
-def _join(rows: Sequence[dict[str, Any]], asked: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _join(
+    rows: Sequence[dict[str, Any]], asked: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """(embeddings of queries, of documents) at one length, in order."""
     parts: dict[str, list[npt.NDArray[np.float32]]] = {"query": [], "document": []}
     for row in rows:
         if row["asked"] == asked:
             parts[row["role"]].append(row["embeddings"])
     documents = np.concatenate(parts["document"])
-    return np.concatenate([np.zeros((0, documents.shape[1]), dtype=np.float32), *parts["query"]]), documents
+    return np.concatenate(
+        [np.zeros((0, documents.shape[1]), dtype=np.float32), *parts["query"]]
+    ), documents

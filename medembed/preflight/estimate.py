@@ -1,21 +1,23 @@
 """Recall@10 and NDCG@10 on the whole corpus, estimated from a sample of its documents. Pure.
 
-Measured on the sample itself they would be far too high: fewer documents, fewer that beat the positive. On
-the Human Phenotype Ontology (16,449 documents, recall@10 0.68) a sample of 2,000 says 0.86. Metrics of a
-sample are no metrics of the whole (Krichene and Rendle 2020, doi 10.1145/3394486.3403226).
+Measured on the sample itself they would be far too high: fewer documents, fewer that beat the
+positive. On the Human Phenotype Ontology (16,449 documents, recall@10 0.68) a sample of 2,000 says
+0.86. Metrics of a sample are no metrics of the whole (Krichene and Rendle 2020, doi
+10.1145/3394486.3403226).
 
-So each positive's rank is taken as what the sample shows plus what it does not. Shown are the positives of all
-sampled queries, which are in the sample on purpose, and the drawn documents. Not shown are `unseen` others,
-of which each beats the positive with the chance that a drawn one does, since the drawn are a fair sample of
-them; the number that does is Poisson, and recall and NDCG are expectations over it. With nothing unseen both
-are exact. That chance is a share where at least TAIL drawn documents beat the positive. Nearer to the top a
-share is too coarse (where one document in nine is drawn, a positive that none beats may have rank 1 or 20), so
-the scores above the TAIL-th best are taken as a generalised Pareto tail (Pickands 1975), its scale each
-query's own, its shape that of all queries together.
+So each positive's rank is taken as what the sample shows plus what it does not. Shown are the
+positives of all sampled queries, which are in the sample on purpose, and the drawn documents. Not
+shown are `unseen` others, of which each beats the positive with the chance that a drawn one does,
+since the drawn are a fair sample of them; the number that does is Poisson, and recall and NDCG are
+expectations over it. With nothing unseen both are exact. That chance is a share where at least TAIL
+drawn documents beat the positive. Nearer to the top a share is too coarse (where one document in
+nine is drawn, a positive that none beats may have rank 1 or 20), so the scores above the TAIL-th
+best are taken as a generalised Pareto tail (Pickands 1975), its scale each query's own, its shape
+that of all queries together.
 
-Measured on that ontology, on MedQuAD (2,502 documents, recall 0.94) and on random vectors, four draws each:
-with 4 to 70 documents for one drawn, the estimate was 0.000 to 0.025 too low in the mean. Scaling up the count
-of drawn documents alone was between 0.05 too low and 0.12 too high.
+Measured on that ontology, on MedQuAD (2,502 documents, recall 0.94) and on random vectors, four
+draws each: with 4 to 70 documents for one drawn, the estimate was 0.000 to 0.025 too low in the
+mean. Scaling up the count of drawn documents alone was between 0.05 too low and 0.12 too high.
 """
 
 import math
@@ -30,7 +32,8 @@ from medembed.schema import document_of
 
 K = 10
 TAIL = 20  # best drawn documents, on which the tail is fitted
-SAMPLING_ERROR = 0.03  # of an estimate from a sample of documents, beyond the choice of queries: see above
+# of an estimate from a sample of documents, beyond the choice of queries: see above
+SAMPLING_ERROR = 0.03
 _UNSURE = 0.05  # of a 95% interval
 
 Floats = npt.NDArray[np.float64]
@@ -68,9 +71,10 @@ def estimate(
 ) -> Estimates:
     """Estimate how well each query finds its positives in the whole corpus, at document level.
 
-    queries [Q, D] and rows [n, D] have unit rows; the last `drawn` rows are those of drawn documents. A document
-    scores as its best row; ties go to the smaller id. positives [Q] are {document_id: grade above 0}; one that
-    has no row counts as not found, behind all others. `unseen` is the number of documents that have no row here.
+    queries [Q, D] and rows [n, D] have unit rows; the last `drawn` rows are those of drawn
+    documents. A document scores as its best row; ties go to the smaller id. positives [Q] are
+    {document_id: grade above 0}; one that has no row counts as not found, behind all others.
+    `unseen` is the number of documents that have no row here.
     """
     names, owner = np.unique([document_of(row_id) for row_id in row_ids], return_inverse=True)
     scores = np.full((len(names), len(queries)), -np.inf, dtype=np.float32)
@@ -99,9 +103,11 @@ def estimate(
 
 
 def fit_shape(scores: Floats) -> float:
-    """The shape of the tail that all queries share, by moments (Hosking and Wallis 1987); 0 is exponential.
+    """The shape of the tail that all queries share, by moments (Hosking and Wallis 1987); 0 is
+    exponential.
 
-    scores [Q, n], highest first. A tail's second moment over its squared mean is 2 (1 - shape) / (1 - 2 shape).
+    scores [Q, n], highest first. A tail's second moment over its squared mean is 2 (1 - shape) / (1
+    - 2 shape).
     """
     depth = min(TAIL, scores.shape[1] - 1)
     if depth < 2:
@@ -111,12 +117,15 @@ def fit_shape(scores: Floats) -> float:
     if squares <= 0:
         return 0.0
     ratio = float(np.square(excesses).sum() / squares)
-    ratio = ratio * (1 - 1 / depth) / (1 - ratio / depth) if ratio < depth else math.inf  # a mean of few varies itself
+    # a mean of few varies itself
+    ratio = ratio * (1 - 1 / depth) / (1 - ratio / depth) if ratio < depth else math.inf
     return 0.4 if ratio == math.inf else min(max((ratio - 2) / max(2 * ratio - 2, 1e-9), -1.0), 0.4)
 
 
 def share_above(scores: Floats, threshold: float, shape: float) -> float:
-    """Share of the documents behind a sample that score above the threshold; `scores` of the sample, highest first."""
+    """Share of the documents behind a sample that score above the threshold; `scores` of the
+    sample, highest first.
+    """
     depth = min(TAIL, len(scores) - 1)
     if depth < 1 or threshold <= scores[depth]:
         return float((scores > threshold).mean()) if len(scores) else 0.0
@@ -129,21 +138,28 @@ def share_above(scores: Floats, threshold: float, shape: float) -> float:
     return depth / len(scores) * max(1 + shape * height, 0.0) ** (-1 / shape)
 
 
-def interval(values: Floats, groups: Sequence[str], *, is_sampled: bool, together: int = 1) -> Interval:
+def interval(
+    values: Floats, groups: Sequence[str], *, is_sampled: bool, together: int = 1
+) -> Interval:
     """The mean with Wilson's interval (1927) for as many trials as there are groups.
 
-    Queries of one group are not independent, so a group counts once: too wide rather than too narrow. Shares of
-    positives vary less than yes and no, which widens it too. Where documents are a sample, SAMPLING_ERROR is added.
-    `together` such intervals hold at once in 95% of all draws (Bonferroni).
+    Queries of one group are not independent, so a group counts once: too wide rather than too
+    narrow. Shares of positives vary less than yes and no, which widens it too. Where documents are
+    a sample, SAMPLING_ERROR is added. `together` such intervals hold at once in 95% of all draws
+    (Bonferroni).
     """
     count, mean, z = len(set(groups)), float(values.mean()), reach(together)
     centre = (mean + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(mean * (1 - mean) / count + z * z / (4 * count * count))
+    half = (
+        z / (1 + z * z / count) * math.sqrt(mean * (1 - mean) / count + z * z / (4 * count * count))
+    )
     margin = SAMPLING_ERROR if is_sampled else 0.0
     return Interval(mean, max(centre - half - margin, 0.0), min(centre + half + margin, 1.0))
 
 
-def ratio_interval(values: Floats, to: Floats, groups: Sequence[str], *, together: int = 1) -> Interval:
+def ratio_interval(
+    values: Floats, to: Floats, groups: Sequence[str], *, together: int = 1
+) -> Interval:
     """The ratio of two means over the same queries, with its 95% interval (Cochran 1977, 6.3).
 
     Groups vary, not queries. What makes a query hard for both values cancels out.
@@ -151,7 +167,9 @@ def ratio_interval(values: Floats, to: Floats, groups: Sequence[str], *, togethe
     names, position = np.unique(np.asarray(groups), return_inverse=True)
     ratio = float(values.sum() / to.sum())
     rest = np.bincount(position, weights=values - ratio * to)
-    error = math.sqrt(len(names) / (len(names) - 1) * float(np.square(rest).sum())) / float(to.sum())
+    error = math.sqrt(len(names) / (len(names) - 1) * float(np.square(rest).sum())) / float(
+        to.sum()
+    )
     half = reach(together) * error
     return Interval(ratio, max(ratio - half, 0.0), ratio + half)
 
@@ -166,7 +184,9 @@ _FACTORIALS = np.array([math.factorial(count) for count in range(K)], dtype=np.f
 
 
 def _rank_chances(ahead: int, expected: float) -> Floats:
-    """[K] chance of each rank when `ahead` documents are sure to be in front and Poisson(expected) more."""
+    """[K] chance of each rank when `ahead` documents are sure to be in front and Poisson(expected)
+    more.
+    """
     chances = np.zeros(K)
     if ahead < K:
         counts = np.arange(K - ahead)

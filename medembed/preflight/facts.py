@@ -13,7 +13,9 @@ from medembed.schema import SPLITS, WEAK
 
 @dataclass(frozen=True)
 class DataFacts:
-    """Counts; `queries` are those with a positive, by split, and `examples` what is left of `pairs` to train on."""
+    """Counts; `queries` are those with a positive, by split, and `examples` what is left of `pairs`
+    to train on.
+    """
 
     queries: dict[str, int]
     without_positive: int
@@ -25,16 +27,25 @@ class DataFacts:
 
 
 def count_data(
-    dataset: Dataset, rows: Sequence[dict[str, Any]], qrels: dict[str, dict[str, float]], mining: MiningConfig
+    dataset: Dataset,
+    rows: Sequence[dict[str, Any]],
+    qrels: dict[str, dict[str, float]],
+    mining: MiningConfig,
 ) -> tuple[DataFacts, list[Pair]]:
-    """(the counts, the pairs that will be trained on); `rows` are all queries, columns `schema.QUERIES`."""
-    asked = [row for row in rows if any(grade > 0 for grade in qrels.get(row["query_id"], {}).values())]
+    """(the counts, the pairs that will be trained on); `rows` are all queries, columns
+    `schema.QUERIES`.
+    """
+    asked = [
+        row for row in rows if any(grade > 0 for grade in qrels.get(row["query_id"], {}).values())
+    ]
     splits = Counter(row["split"] for row in asked)
     groups = Counter(row["group_id"] for row in asked)
     weak = {row["query_id"] for row in asked if WEAK in row["tags"]}
     pairs = select_pairs(dataset, mining.model_copy(update={"max_pairs": None}))
     examples = pairs[: mining.max_pairs]
-    dropped = dict(sorted(dataset.manifest.dropped.items(), key=lambda entry: (-entry[1], entry[0])))
+    dropped = dict(
+        sorted(dataset.manifest.dropped.items(), key=lambda entry: (-entry[1], entry[0]))
+    )
     facts = DataFacts(
         queries={split: splits[split] for split in SPLITS},
         without_positive=len(rows) - len(asked),

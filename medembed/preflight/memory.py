@@ -6,10 +6,14 @@ from typing import Any
 
 
 def peak_memory(device: Any) -> tuple[int, int]:
-    """(bytes at the peak, bytes that the device has): a GPU's own memory, else the process's; 0 for unknown."""
+    """(bytes at the peak, bytes that the device has): a GPU's own memory, else the process's; 0 for
+    unknown.
+    """
     if device.type == "cuda":
         import torch
 
-        return int(torch.cuda.max_memory_allocated(device)), int(torch.cuda.get_device_properties(device).total_memory)
+        return int(torch.cuda.max_memory_allocated(device)), int(
+            torch.cuda.get_device_properties(device).total_memory
+        )
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, 0

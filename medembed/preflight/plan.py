@@ -1,4 +1,6 @@
-"""From what a sample cost to what the whole will: time and memory of encoding and of training. Pure."""
+"""From what a sample cost to what the whole will: time and memory of encoding and of training.
+Pure.
+"""
 
 from dataclasses import dataclass
 
@@ -20,7 +22,9 @@ Lengths = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Cut:
-    """What a maximum length cuts off: the share of rows that are longer, and of all tokens past it."""
+    """What a maximum length cuts off: the share of rows that are longer, and of all tokens past
+    it.
+    """
 
     max_length: int
     rows: float
@@ -29,7 +33,9 @@ class Cut:
 
 @dataclass(frozen=True)
 class EncodePlan:
-    """Encoding the corpus twice, before training and after; rates are those of all workers together."""
+    """Encoding the corpus twice, before training and after; rates are those of all workers
+    together.
+    """
 
     workers: int
     cpus: float  # of each
@@ -43,7 +49,9 @@ class EncodePlan:
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """Training on all examples; times are None where there was no example, or where a batch did not fit in memory."""
+    """Training on all examples; times are None where there was no example, or where a batch did not
+    fit in memory.
+    """
 
     workers: int
     cpus: float  # of each
@@ -61,18 +69,26 @@ class TrainPlan:
 
     @property
     def is_timed(self) -> bool:
-        """Whether steps of this loss are timed: the examples at hand are those of ranking losses alone."""
+        """Whether steps of this loss are timed: the examples at hand are those of ranking losses
+        alone.
+        """
         return self.loss in RANKING
 
 
 def row_weights(corpus: Corpus) -> Floats:
-    """[rows of the sample] how many rows of the corpus each stands for: forced ones for themselves alone."""
+    """[rows of the sample] how many rows of the corpus each stands for: forced ones for themselves
+    alone.
+    """
     rest = corpus.rows - len(corpus.forced)
-    return np.concatenate([np.ones(len(corpus.forced)), np.full(len(corpus.drawn), rest / max(len(corpus.drawn), 1))])
+    return np.concatenate(
+        [np.ones(len(corpus.forced)), np.full(len(corpus.drawn), rest / max(len(corpus.drawn), 1))]
+    )
 
 
 def measure_cut(lengths: Lengths, weights: Floats, max_length: int) -> Cut:
-    """What `max_length` cuts off a corpus of which `lengths` [n] are a sample with these weights [n]."""
+    """What `max_length` cuts off a corpus of which `lengths` [n] are a sample with these weights
+    [n].
+    """
     lost = np.maximum(lengths - max_length, 0)
     return Cut(
         max_length,
@@ -82,16 +98,25 @@ def measure_cut(lengths: Lengths, weights: Floats, max_length: int) -> Cut:
 
 
 def typical_length(lengths: Lengths, weights: Floats) -> int:
-    """Tokens that 95% of the corpus' rows do not exceed; `lengths` [n] are a sample with these weights [n]."""
+    """Tokens that 95% of the corpus' rows do not exceed; `lengths` [n] are a sample with these
+    weights [n].
+    """
     order = np.argsort(lengths, kind="stable")
     reached = np.cumsum(weights[order]) / weights.sum()
     return int(lengths[order][np.searchsorted(reached, 0.95)])
 
 
 def plan_encoding(
-    cost: EncodeCost, lengths: Lengths, weights: Floats, max_length: int, workers: int, encoding: EncodingConfig
+    cost: EncodeCost,
+    lengths: Lengths,
+    weights: Floats,
+    max_length: int,
+    workers: int,
+    encoding: EncodingConfig,
 ) -> EncodePlan:
-    """On so many workers. Time grows with the tokens that are read, which the sample's rows tell."""
+    """On so many workers. Time grows with the tokens that are read, which the sample's rows
+    tell.
+    """
     tokens = float((weights * np.minimum(lengths, max_length)).sum())
     rate = cost.tokens / cost.seconds * workers
     return EncodePlan(
@@ -106,7 +131,9 @@ def plan_encoding(
     )
 
 
-def plan_training(cost: TrainCost | None, examples: int, mining: MiningConfig, training: TrainingConfig) -> TrainPlan:
+def plan_training(
+    cost: TrainCost | None, examples: int, mining: MiningConfig, training: TrainingConfig
+) -> TrainPlan:
     """All steps at the measured time of one; None for `cost` if there was no example."""
     steps = count_steps(examples, training)
     per_step = cost.seconds_per_step if cost else None

@@ -1,4 +1,6 @@
-"""Looks at a data set and a base model before anything is spent on them: counts, measures a sample, decides."""
+"""Looks at a data set and a base model before anything is spent on them: counts, measures a sample,
+decides.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -40,7 +42,8 @@ _USUAL_LENGTHS = (128, 256, 512)
 
 @dataclass(frozen=True)
 class SampleFacts:
-    """What was looked at: documents of how many, of them those that a hash drew, and queries with their groups.
+    """What was looked at: documents of how many, of them those that a hash drew, and queries with
+    their groups.
 
     Queries that were added for a slice alone do not count.
     """
@@ -66,7 +69,8 @@ class Preflight:
     own_length: int
     typical_length: int  # tokens that 95% of the rows do not exceed
     width: int
-    quality: tuple[Quality, ...]  # at the model's own length first; empty where no query measures it
+    # at the model's own length first; empty where no query measures it
+    quality: tuple[Quality, ...]
     survey: Survey | None  # at the model's own length
     cuts: tuple[Cut, ...]
     encode: EncodePlan
@@ -82,30 +86,46 @@ def preflight(
     mining: MiningConfig,
     training: TrainingConfig,
 ) -> Preflight:
-    """Counts the data set, encodes a sample and makes a few training steps on the resources at hand.
+    """Counts the data set, encodes a sample and makes a few training steps on the resources at
+    hand.
 
-    Raises ConfigError if Ray has no room for one worker, or for a length that is more than the model reads.
+    Raises ConfigError if Ray has no room for one worker, or for a length that is more than the
+    model reads.
     """
     resources = find_resources()
     most, cpus = encoding.most_workers, encoding.cpus_per_worker
     encoders = check_fit("encoding", resources, most, cpus, encoding.gpus_per_worker)
-    check_fit("training", resources, training.most_workers, training.cpus_per_worker, int(training.use_gpu))
+    check_fit(
+        "training",
+        resources,
+        training.most_workers,
+        training.cpus_per_worker,
+        int(training.use_gpu),
+    )
     check_lengths(fetch_encoder(model), config.max_lengths)
     rows, qrels = dataset.queries().to_pylist(), dataset.qrels()
     data, pairs = count_data(dataset, rows, qrels, mining)
     queries = _draw_queries(dataset, rows, qrels, config)
     timed = pairs[: training.batch_size * (config.train_steps + 1)]
     judged = {name for grades in queries.positives for name in grades}
-    corpus = read_corpus(dataset, judged, {pair.positive_id for pair in timed}, config.sample_documents)
+    corpus = read_corpus(
+        dataset, judged, {pair.positive_id for pair in timed}, config.sample_documents
+    )
     texts = [text for _, text in (*corpus.forced, *corpus.drawn)]
     probe = probe_encoding(queries.texts, texts, model, config.max_lengths, encoders, encoding)
     own, width = probe.encoded[0].max_length, probe.encoded[0].documents.shape[1]
-    quality = tuple(measure_quality(encoded, queries, corpus) for encoded in probe.encoded) if queries.ids else ()
+    quality = (
+        tuple(measure_quality(encoded, queries, corpus) for encoded in probe.encoded)
+        if queries.ids
+        else ()
+    )
     served = _clip(training, width)
     surveyed = survey(probe.encoded[0], queries, corpus, served.dimensions) if queries.ids else None
     steps = _time_training(timed, corpus, model, config, mining, served)
     weights = row_weights(corpus)
-    cuts = [measure_cut(probe.lengths, weights, length) for length in _lengths(own, config, training)]
+    cuts = [
+        measure_cut(probe.lengths, weights, length) for length in _lengths(own, config, training)
+    ]
     return Preflight(
         decide(data.pairs, surveyed, config.split),
         data,
@@ -123,7 +143,10 @@ def preflight(
 
 
 def _draw_queries(
-    dataset: Dataset, rows: Sequence[dict[str, Any]], qrels: dict[str, dict[str, float]], config: PreflightConfig
+    dataset: Dataset,
+    rows: Sequence[dict[str, Any]],
+    qrels: dict[str, dict[str, float]],
+    config: PreflightConfig,
 ) -> Queries:
     """The queries of the split that measure; `rows` are all queries."""
     measuring = [row for row in rows if row["split"] == config.split]
@@ -150,9 +173,13 @@ def _lengths(own: int, config: PreflightConfig, training: TrainingConfig) -> lis
 
 
 def _clip(training: TrainingConfig, width: int) -> TrainingConfig:
-    """The config without dimensions above the model's width; training would refuse them, timing need not."""
+    """The config without dimensions above the model's width; training would refuse them, timing
+    need not.
+    """
     weights = training.weights or (1.0,) * len(training.dimensions)
-    kept = [pair for pair in zip(training.dimensions, weights, strict=True) if pair[0] <= width] or [(width, 1.0)]
+    kept = [
+        pair for pair in zip(training.dimensions, weights, strict=True) if pair[0] <= width
+    ] or [(width, 1.0)]
     dimensions, weights = zip(*kept, strict=True)
     return training.model_copy(update={"dimensions": dimensions, "weights": weights})
 
@@ -166,7 +193,10 @@ def _time_training(
     training: TrainingConfig,
 ) -> TrainCost | None:
     if training.loss.name not in RANKING:
-        logger.info("train: not timed: loss %s is no ranking loss, whose steps alone are timed", training.loss.name)
+        logger.info(
+            "train: not timed: loss %s is no ranking loss, whose steps alone are timed",
+            training.loss.name,
+        )
         return None
     examples = make_examples(pairs, corpus, mining.negatives)
     if not examples:

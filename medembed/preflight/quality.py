@@ -1,4 +1,6 @@
-"""How well the base model finds documents, at each dimension, for all queries and in each slice. Pure."""
+"""How well the base model finds documents, at each dimension, for all queries and in each slice.
+Pure.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +10,14 @@ import numpy as np
 
 from medembed.matryoshka import truncate
 from medembed.preflight.encode_probe import Encoded
-from medembed.preflight.estimate import Estimates, Floats, Interval, estimate, interval, ratio_interval
+from medembed.preflight.estimate import (
+    Estimates,
+    Floats,
+    Interval,
+    estimate,
+    interval,
+    ratio_interval,
+)
 from medembed.preflight.queries import SMALLEST_SLICE, Queries, Slice
 from medembed.preflight.sample import Corpus
 
@@ -41,7 +50,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Kept:
-    """The share of the full width's recall@10 that a dimension keeps over all queries, as sure as a cell."""
+    """The share of the full width's recall@10 that a dimension keeps over all queries, as sure as a
+    cell.
+    """
 
     dimension: int
     share: Interval
@@ -95,7 +106,9 @@ def survey(encoded: Encoded, queries: Queries, corpus: Corpus, dimensions: Seque
     if full.any():
         for width, recall in zip(widths[1:], narrower, strict=True):
             kept.append(Kept(width, ratio_interval(recall, full, groups, together=together)))
-    outranked = ratio_interval(found[widths[0]].outranked[: queries.core], np.ones(queries.core), groups)
+    outranked = ratio_interval(
+        found[widths[0]].outranked[: queries.core], np.ones(queries.core), groups
+    )
     return Survey(cells, tuple(kept), queries.few, outranked)
 
 
@@ -128,6 +141,8 @@ def _recall(found: Estimates, queries: Queries, entry: Slice) -> Floats:
     shares = []
     for line in entry.lines:
         chances = found.chances[line]
-        counted = [chances[name] for name in chances if queries.languages[name] == entry.document_language]
+        counted = [
+            chances[name] for name in chances if queries.languages[name] == entry.document_language
+        ]
         shares.append(sum(counted) / len(counted))
     return np.array(shares)

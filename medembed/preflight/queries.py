@@ -1,4 +1,6 @@
-"""Which queries measure the base model: a sample of all, and enough of each slice to judge it. Pure."""
+"""Which queries measure the base model: a sample of all, and enough of each slice to judge it.
+Pure.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,7 +52,9 @@ class Asked(NamedTuple):
     positives: dict[str, float]
 
 
-def find_positives(rows: Iterable[Mapping[str, Any]], qrels: Mapping[str, dict[str, float]]) -> set[str]:
+def find_positives(
+    rows: Iterable[Mapping[str, Any]], qrels: Mapping[str, dict[str, float]]
+) -> set[str]:
     """Documents that answer one of the queries."""
     grades = [qrels.get(row["query_id"], {}) for row in rows]
     return {name for row in grades for name in _positives(row)}
@@ -112,7 +116,9 @@ def name_slices(asked: Sequence[Asked], languages: Mapping[str, str]) -> list[Sl
     for line, (row, _) in enumerate(asked):
         for language in sorted(answers[line]):
             pairs.setdefault((row["language"], language), []).append(line)
-        for name in dict.fromkeys([f"language {row['language']}", *(f"tag {tag}" for tag in row["tags"])]):
+        for name in dict.fromkeys(
+            [f"language {row['language']}", *(f"tag {tag}" for tag in row["tags"])]
+        ):
             others.setdefault(name, []).append(line)
     slices = []
     for (query, document), lines in pairs.items():
@@ -140,7 +146,9 @@ class _Sample:
         self.needed: set[str] = set()
 
     def add(self, lines: Iterable[int]) -> None:
-        """Take these in turn until one's positives find no room; the first of all is taken anyhow."""
+        """Take these in turn until one's positives find no room; the first of all is taken
+        anyhow.
+        """
         for line in lines:
             more = self.asked[line].positives.keys() - self.needed
             if self.lines and len(self.needed) + len(more) > self.room:
@@ -155,7 +163,10 @@ def _fill(wanted: Slice, sample: _Sample, core: int) -> list[int]:
     Only these are a fair sample of the slice: what other slices added is not.
     """
     size = sum(line < core for line in wanted.lines)
-    while size < len(wanted.lines) and _count_groups(sample.asked, wanted.lines[:size]) < SMALLEST_SLICE:
+    while (
+        size < len(wanted.lines)
+        and _count_groups(sample.asked, wanted.lines[:size]) < SMALLEST_SLICE
+    ):
         size += 1
     sample.add(wanted.lines[:size])
     return list(takewhile(sample.lines.__contains__, wanted.lines[:size]))

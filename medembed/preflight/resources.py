@@ -32,16 +32,20 @@ def find_resources() -> Resources:
     }
     cores = os.cpu_count() or 1
     if len(ray.nodes()) == 1 and not largest:
-        found["CPU"] = min(found["CPU"], cores)  # a job's own Ray says more than there are, for actors that wait
+        # a job's own Ray says more than there are, for actors that wait
+        found["CPU"] = min(found["CPU"], cores)
     return Resources(found["CPU"], found["GPU"], found["memory"])
 
 
 def check_fit(name: str, resources: Resources, workers: int, cpus: float, gpus: float) -> int:
-    """How many of `workers` have room. Raises ConfigError if not even one has: Ray would wait for ever."""
+    """How many of `workers` have room. Raises ConfigError if not even one has: Ray would wait for
+    ever.
+    """
     fitting = resources.fit(workers, cpus, gpus)
     if fitting < 1:
         raise ConfigError(
-            f"{name}: one worker asks for {cpus:g} CPUs and {gpus:g} GPUs, but Ray has {resources.cpus:g} and "
-            f"{resources.gpus:g}; ask for less, or set RAY_ADDRESS to a cluster that has them."
+            f"{name}: one worker asks for {cpus:g} CPUs and {gpus:g} GPUs, but Ray has "
+            f"{resources.cpus:g} and {resources.gpus:g}; ask for less, or set RAY_ADDRESS to a "
+            "cluster that has them."
         )
     return fitting

@@ -1,4 +1,6 @@
-"""A sample of documents and training pairs that a hash of ids decides, read in one pass over the corpus."""
+"""A sample of documents and training pairs that a hash of ids decides, read in one pass over the
+corpus.
+"""
 
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -19,8 +21,9 @@ CorpusRow = tuple[str, str, str | None]  # (row id, text, class)
 class Corpus:
     """What one pass over the corpus kept and counted.
 
-    `forced` are the rows of documents that were asked for by id, `drawn` those of documents that a hash chose
-    among all others, `extra` one row of each document that training pairs need. `documents` counts whole documents.
+    `forced` are the rows of documents that were asked for by id, `drawn` those of documents that a
+    hash chose among all others, `extra` one row of each document that training pairs need.
+    `documents` counts whole documents.
     """
 
     forced: tuple[Row, ...]
@@ -37,11 +40,17 @@ class Corpus:
     @property
     def unseen(self) -> int:
         """Documents that are in neither `forced` nor `drawn`."""
-        return self.documents - self.drawn_documents - len({document_of(row_id) for row_id, _ in self.forced})
+        return (
+            self.documents
+            - self.drawn_documents
+            - len({document_of(row_id) for row_id, _ in self.forced})
+        )
 
 
 def read_languages(dataset: Dataset, names: Collection[str]) -> dict[str, str]:
-    """Read {document_id: language} of these documents by their first rows; "und" where there is none."""
+    """Read {document_id: language} of these documents by their first rows; "und" where there is
+    none.
+    """
     languages: dict[str, str] = {}
     for uri, _ in dataset.corpus_files():
         table = storage.read_parquet(uri, ["document_id", "language"])
@@ -52,7 +61,9 @@ def read_languages(dataset: Dataset, names: Collection[str]) -> dict[str, str]:
     return {name: languages.get(name, "und") for name in names}
 
 
-def read_corpus(dataset: Dataset, forced: Collection[str], extra: Collection[str], size: int) -> Corpus:
+def read_corpus(
+    dataset: Dataset, forced: Collection[str], extra: Collection[str], size: int
+) -> Corpus:
     """One pass, file by file; in memory are the rows that are kept and one file."""
     files = dataset.corpus_files()
     rows = track(_read_files(files), sum(count for _, count in files), "read corpus", "rows")
@@ -60,16 +71,22 @@ def read_corpus(dataset: Dataset, forced: Collection[str], extra: Collection[str
 
 
 def draw_corpus(
-    rows: Iterable[CorpusRow], documents: int, forced: Collection[str], extra: Collection[str], size: int
+    rows: Iterable[CorpusRow],
+    documents: int,
+    forced: Collection[str],
+    extra: Collection[str],
+    size: int,
 ) -> Corpus:
-    """All rows of `forced` documents, and of those others that have the smallest hashes, `size` documents in all.
+    """All rows of `forced` documents, and of those others that have the smallest hashes, `size`
+    documents in all.
 
-    At least half of `size` is drawn. `documents` is how many the rows belong to; in whatever order they come, the
-    same documents are drawn.
+    At least half of `size` is drawn. `documents` is how many the rows belong to; in whatever order
+    they come, the same documents are drawn.
     """
     room = max(size - len(forced), size // 2)
     kept: dict[str, list[Row]] = {}
-    largest: list[tuple[int, str]] = []  # of what is drawn, negated hashes: the next to go comes first
+    # of what is drawn, negated hashes: the next to go comes first
+    largest: list[tuple[int, str]] = []
     asked: list[Row] = []
     needed: dict[str, Row] = {}
     count = labelled = 0
@@ -92,7 +109,8 @@ def draw_corpus(
 
 
 def make_examples(pairs: Sequence[Pair], corpus: Corpus, negatives: int) -> list[dict[str, Any]]:
-    """Training examples of the pairs whose positive is in `corpus.extra`, columns as training reads them.
+    """Training examples of the pairs whose positive is in `corpus.extra`, columns as training reads
+    them.
 
     Negatives are drawn documents in turn: for time and memory it does not matter how hard they are.
     """
@@ -102,7 +120,11 @@ def make_examples(pairs: Sequence[Pair], corpus: Corpus, negatives: int) -> list
         if pair.positive_id not in corpus.extra:
             continue
         start = len(examples) * negatives
-        chosen = [others[(start + offset) % len(others)] for offset in range(negatives)] if others else []
+        chosen = (
+            [others[(start + offset) % len(others)] for offset in range(negatives)]
+            if others
+            else []
+        )
         row_id, text = corpus.extra[pair.positive_id]
         examples.append(
             {

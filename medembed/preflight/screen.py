@@ -21,7 +21,9 @@ _HEADLINES = {
 
 
 def format_screen(found: Preflight, warnings: Sequence[str]) -> list[str]:
-    """Lines of at most 100 columns: the verdict with its reasons, the measures, then the warnings."""
+    """Lines of at most 100 columns: the verdict with its reasons, the measures, then the
+    warnings.
+    """
     lines = [_HEADLINES[found.verdict.answer]]
     for reason in found.verdict.reasons:
         lines += _wrap("  ", reason)
@@ -43,7 +45,9 @@ def format_screen(found: Preflight, warnings: Sequence[str]) -> list[str]:
 
 
 def _wrap(label: str, text: str) -> list[str]:
-    """Lines with the label in front of the first; no-break spaces hold together what belongs together."""
+    """Lines with the label in front of the first; no-break spaces hold together what belongs
+    together.
+    """
     lines = textwrap.wrap(text, _WIDTH, initial_indent=label, subsequent_indent=" " * len(label))
     return [line.replace("\u00a0", " ") for line in lines]
 
@@ -69,22 +73,34 @@ def _quality(found: Preflight) -> list[str]:
 
 
 def _slices(survey: Survey) -> list[str]:
-    """Recall@10 of all queries and the worst slices by dimension, then slices too small to judge."""
+    """Recall@10 of all queries and the worst slices by dimension, then slices too small to
+    judge.
+    """
     rows: dict[str, list[Cell]] = {}
     for cell in survey.cells:
         rows.setdefault(cell.name, []).append(cell)
     worst = sorted(rows, key=lambda name: (name != ALL, min(cell.sure.high for cell in rows[name])))
-    lines = ["recall@10 (queries)".ljust(_NAME) + "".join(f"{cell.dimension:>7}" for cell in rows[ALL])]
+    lines = [
+        "recall@10 (queries)".ljust(_NAME) + "".join(f"{cell.dimension:>7}" for cell in rows[ALL])
+    ]
     for name in worst[: 1 + _SLICES]:
-        label = textwrap.shorten(name, _NAME - 8, placeholder="...") + f" ({rows[name][0].queries:,})"
-        lines.append(label.ljust(_NAME) + "".join(f"{cell.recall.value:>7.3f}" for cell in rows[name]))
+        label = (
+            textwrap.shorten(name, _NAME - 8, placeholder="...") + f" ({rows[name][0].queries:,})"
+        )
+        lines.append(
+            label.ljust(_NAME) + "".join(f"{cell.recall.value:>7.3f}" for cell in rows[name])
+        )
     more = len(worst) - 1 - _SLICES
     if more > 0:
         lines.append(f"and {_count(more, 'slice')} that did better: summary.json has them")
     if survey.few:
-        shown = [_unbroken(f"{name} ({count:,})") for name, count in list(survey.few.items())[:_SLICES]]
+        shown = [
+            _unbroken(f"{name} ({count:,})") for name, count in list(survey.few.items())[:_SLICES]
+        ]
         rest = f" and {len(survey.few) - _SLICES} more" if len(survey.few) > _SLICES else ""
-        lines.append(f"not judged, as under {SMALLEST_SLICE} groups (queries): " + ", ".join(shown) + rest)
+        lines.append(
+            f"not judged, as under {SMALLEST_SLICE} groups (queries): " + ", ".join(shown) + rest
+        )
     return lines
 
 
@@ -95,7 +111,9 @@ def _truncation(found: Preflight) -> list[str]:
         quality = measured.get(cut.max_length)
         scores = f"{quality.recall.value:>11.3f}{quality.ndcg:>10.3f}" if quality else ""
         own = "   the model's own" if cut.max_length == found.own_length else ""
-        lines.append(f"{cut.max_length:>10,}{cut.rows:>12.1%}{cut.tokens:>14.1%} {scores or '-':>21}{own}")
+        lines.append(
+            f"{cut.max_length:>10,}{cut.rows:>12.1%}{cut.tokens:>14.1%} {scores or '-':>21}{own}"
+        )
     return lines
 
 
@@ -105,7 +123,9 @@ def _data(found: Preflight) -> list[str]:
     rows = f" in {sample.all_rows:,} chunks" if sample.all_rows > sample.all_documents else ""
     rules = [f"{count:,} {rule}" for rule, count in data.dropped.items()]
     more = len(rules) - _RULES
-    rest = [f"{sum(list(data.dropped.values())[_RULES:]):,} by {more} more rules"] if more > 0 else []
+    rest = (
+        [f"{sum(list(data.dropped.values())[_RULES:]):,} by {more} more rules"] if more > 0 else []
+    )
     return [
         f"{sample.all_documents:,} documents{rows}; queries with a positive: {splits}; "
         f"without: {data.without_positive:,}",
@@ -116,8 +136,8 @@ def _data(found: Preflight) -> list[str]:
 def _encode(found: Preflight) -> list[str]:
     plan = found.encode
     return [
-        f"{_duration(plan.seconds)} for the corpus, before and after training, at {plan.rows_per_s:,.0f} texts/s or "
-        f"{plan.tokens_per_s:,.0f} tokens/s",
+        f"{_duration(plan.seconds)} for the corpus, before and after training, at "
+        f"{plan.rows_per_s:,.0f} texts/s or {plan.tokens_per_s:,.0f} tokens/s",
         _workers(plan),
     ]
 
@@ -127,14 +147,18 @@ def _train(found: Preflight) -> list[str]:
     if not plan.is_timed:
         return [f"not timed: loss {plan.loss} is no ranking loss"]
     negatives = (
-        f"{plan.negatives:,} negatives per query: batch {plan.batch_size:,} x {_count(plan.workers, 'worker')}, "
-        f"{plan.mined} mined for each"
+        f"{plan.negatives:,} negatives per query: batch {plan.batch_size:,} x "
+        f"{_count(plan.workers, 'worker')}, {plan.mined} mined for each"
     )
     if plan.seconds_per_step is None or plan.seconds is None:
-        return ["not timed: " + ("a batch does not fit in memory" if plan.examples else "no training pair"), negatives]
+        return [
+            "not timed: "
+            + ("a batch does not fit in memory" if plan.examples else "no training pair"),
+            negatives,
+        ]
     return [
-        f"{_duration(plan.seconds)} for {plan.examples:,} examples in {_count(plan.steps, 'step')} of "
-        f"{plan.seconds_per_step:.2g} s",
+        f"{_duration(plan.seconds)} for {plan.examples:,} examples in "
+        f"{_count(plan.steps, 'step')} of {plan.seconds_per_step:.2g} s",
         _workers(plan),
         negatives,
     ]

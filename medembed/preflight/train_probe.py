@@ -1,4 +1,6 @@
-"""Makes a few real training steps on the resources of one training worker, and says what they cost."""
+"""Makes a few real training steps on the resources of one training worker, and says what they
+cost.
+"""
 
 import logging
 import tempfile
@@ -16,33 +18,46 @@ from medembed.training.order import Plan
 
 logger = logging.getLogger(__name__)
 
-_LONG_ENOUGH_S = 60.0  # after which no further step begins: minutes a step are told well enough by one or two
+# after which no further step begins: minutes a step are told well enough by one or two
+_LONG_ENOUGH_S = 60.0
 
 
 @dataclass(frozen=True)
 class TrainCost:
-    """What a step costs one worker; `seconds_per_step` None where the batch did not fit in memory."""
+    """What a step costs one worker; `seconds_per_step` None where the batch did not fit in
+    memory.
+    """
 
     seconds_per_step: float | None
     memory_bytes: int
     capacity_bytes: int
 
 
-def probe_training(examples: Sequence[dict[str, Any]], model: str, steps: int, config: TrainingConfig) -> TrainCost:
-    """Times `steps` steps after one that warms up, on one worker with the CPUs and GPU that training would give it.
+def probe_training(
+    examples: Sequence[dict[str, Any]], model: str, steps: int, config: TrainingConfig
+) -> TrainCost:
+    """Times `steps` steps after one that warms up, on one worker with the CPUs and GPU that
+    training would give it.
 
-    Fewer where steps are slow, and examples are repeated where they do not fill the batches. Exchange between
-    workers is not in the time.
+    Fewer where steps are slow, and examples are repeated where they do not fill the batches.
+    Exchange between workers is not in the time.
     """
     import ray
 
-    logger.info("train: timing %d steps of %d examples", steps, config.batch_size * config.accumulation_steps)
+    logger.info(
+        "train: timing %d steps of %d examples",
+        steps,
+        config.batch_size * config.accumulation_steps,
+    )
     needed = config.batch_size * config.accumulation_steps * (steps + 1)
     filled = [examples[number % len(examples)] for number in range(needed)]
-    task = ray.remote(num_cpus=config.cpus_per_worker, num_gpus=int(config.use_gpu), max_retries=0)(time_steps)
+    task = ray.remote(num_cpus=config.cpus_per_worker, num_gpus=int(config.use_gpu), max_retries=0)(
+        time_steps
+    )
     try:
         seconds, memory, capacity = ray.get(task.remote(filled, model, steps, config))
-    except (ray.exceptions.OutOfMemoryError, ray.exceptions.WorkerCrashedError):  # the system ended the process
+    # the system ended the process
+    except (ray.exceptions.OutOfMemoryError, ray.exceptions.WorkerCrashedError):
         return TrainCost(None, 0, 0)
     return TrainCost(seconds, memory, capacity)
 
@@ -50,7 +65,9 @@ def probe_training(examples: Sequence[dict[str, Any]], model: str, steps: int, c
 def time_steps(
     examples: Sequence[dict[str, Any]], model: str, steps: int, config: TrainingConfig
 ) -> tuple[float | None, int, int]:
-    """(seconds per step, or None if the GPU's memory did not suffice; peak memory; the GPU's memory)."""
+    """(seconds per step, or None if the GPU's memory did not suffice; peak memory; the GPU's
+    memory).
+    """
     silence_telemetry()
     import torch
     from transformers import TrainerCallback, set_seed

@@ -1,4 +1,5 @@
-"""Whether fine-tuning is worth it: the published rules, applied wherever the model will be used. Pure.
+"""Whether fine-tuning is worth it: the published rules, applied wherever the model will be used.
+Pure.
 
 The published rules: 1,000 training pairs or more and a base model whose recall@10 is under 70%:
 fine-tune. Under 500 pairs, or a base model that does well: do not. Between, or where the
@@ -24,8 +25,8 @@ from medembed.preflight.quality import ALL, Cell, Kept, Survey
 
 ENOUGH_PAIRS, TOO_FEW_PAIRS, GOOD_RECALL, GOOD_KEPT = 1000, 500, 0.70, 0.90
 # The share of the other documents before a positive: 0.5 by chance, in wrong pairs or unreadable
-# texts. With right pairs it was 0.00 to 0.05, also with a model for English asked in French, and 0.13
-# at most at 32 dimensions.
+# texts. With right pairs it was 0.00 to 0.05, also with a model for English asked in French, and
+# 0.13 at most at 32 dimensions.
 CHANCE = 0.40
 
 Answer = Literal["fine-tune", "do not", "marginal"]
@@ -49,16 +50,27 @@ class _Finding(NamedTuple):
 def decide(pairs: int, found: Survey | None, split: str) -> Verdict:
     """The answer from the number of training pairs and the base model's recall@10.
 
-    `found` is None where no query measures it. Too few pairs settle it alone, and so does an order by
-    chance. Of what is said about recall, the worst counts.
+    `found` is None where no query measures it. Too few pairs settle it alone, and so does an order
+    by chance. Of what is said about recall, the worst counts.
     """
     needed = [_judge_pairs(pairs)]
-    findings = [_Finding("marginal", f"The base model cannot be measured: no {split} query has a positive document.")]
+    findings = [
+        _Finding(
+            "marginal",
+            f"The base model cannot be measured: no {split} query has a positive document.",
+        )
+    ]
     if found is not None:
         needed += _judge_order(found.outranked)
-        findings = [_judge_mean(found.cells[0], split), *_judge_cells(found), *_judge_kept(found.kept)]
+        findings = [
+            _judge_mean(found.cells[0], split),
+            *_judge_cells(found),
+            *_judge_kept(found.kept),
+        ]
     recall = _first(("fine-tune", "marginal", "do not"), [finding.answer for finding in findings])
-    answer = _first(("do not", "marginal", "fine-tune"), [*(finding.answer for finding in needed), recall])
+    answer = _first(
+        ("do not", "marginal", "fine-tune"), [*(finding.answer for finding in needed), recall]
+    )
     return Verdict(answer, tuple(finding.reason for finding in (*needed, *findings)))
 
 
@@ -71,7 +83,10 @@ def _judge_pairs(pairs: int) -> _Finding:
         meaning = f"under {TOO_FEW_PAIRS} there is too little to learn from; add some"
         return _Finding("do not", f"{pairs:,} training pairs: {meaning}.")
     if pairs < ENOUGH_PAIRS:
-        return _Finding("marginal", f"{pairs:,} training pairs: {TOO_FEW_PAIRS} can be enough, {ENOUGH_PAIRS:,} are.")
+        return _Finding(
+            "marginal",
+            f"{pairs:,} training pairs: {TOO_FEW_PAIRS} can be enough, {ENOUGH_PAIRS:,} are.",
+        )
     return _Finding("fine-tune", f"{pairs:,} training pairs: {ENOUGH_PAIRS:,} are enough.")
 
 
@@ -80,9 +95,10 @@ def _judge_order(outranked: Interval | None) -> Iterator[_Finding]:
     if outranked is not None and outranked.low > CHANCE:
         yield _Finding(
             "do not",
-            f"{outranked.value:.0%} of all documents rank before a query's positive ({outranked.low:.0%} to "
-            f"{outranked.high:.0%}; by chance 50%). Training does not mend that: look whether the columns hold "
-            "queries and their answers; if they do, take a model that reads these texts.",
+            f"{outranked.value:.0%} of all documents rank before a query's positive "
+            f"({outranked.low:.0%} to {outranked.high:.0%}; by chance 50%). Training does not "
+            "mend that: look whether the columns hold queries and their answers; if they do, "
+            "take a model that reads these texts.",
         )
 
 

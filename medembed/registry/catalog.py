@@ -20,15 +20,22 @@ def _search(registry: Registry, wanted: str | None) -> list[Version]:
     found, token = [], None
     order = ["name ASC", "version_number DESC"]
     while True:
-        page = registry.client.search_model_versions(wanted, order_by=order, max_results=_PER_PAGE, page_token=token)
-        found += [Version(one.name, str(one.version), one.source, one.run_id or "", dict(one.tags)) for one in page]
+        page = registry.client.search_model_versions(
+            wanted, order_by=order, max_results=_PER_PAGE, page_token=token
+        )
+        found += [
+            Version(one.name, str(one.version), one.source, one.run_id or "", dict(one.tags))
+            for one in page
+        ]
         token = page.token
         if not token:
             return found
 
 
 def find_versions(registry: Registry, lineage: Lineage) -> list[Version]:
-    """The versions of the registry's own model that say all that this lineage says, newest first."""
+    """The versions of the registry's own model that say all that this lineage says, newest
+    first.
+    """
     tags = lineage.to_tags()
     found = all_versions(registry, registry.config.model_name)
     return [version for version in found if tags.items() <= version.tags.items()]

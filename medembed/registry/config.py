@@ -12,14 +12,18 @@ class RegistryConfig(Config):
     """MLflow's place and the name under which models are registered."""
 
     workspace: str = Field(
-        default="workspace", description="local folder that holds the MLflow file when no server is named"
+        default="workspace",
+        description="local folder that holds the MLflow file when no server is named",
     )
     tracking_uri: str | None = Field(
         default=None,
-        description="MLflow server; null: MLFLOW_TRACKING_URI, else <workspace>/mlflow/mlflow.db for local runs",
+        description="MLflow server; null: MLFLOW_TRACKING_URI, else <workspace>/mlflow/mlflow.db "
+        "for local runs",
     )
     experiment: str = Field(default="medembed", description="MLflow experiment of the runs")
-    model_name: str = Field(default="medembed", pattern=r"^[^/:@'\"]+$", description="registered model, without / : @")
+    model_name: str = Field(
+        default="medembed", pattern=r"^[^/:@'\"]+$", description="registered model, without / : @"
+    )
 
 
 def command(registry: RegistryConfig, *arguments: str) -> str:
@@ -29,7 +33,9 @@ def command(registry: RegistryConfig, *arguments: str) -> str:
     """
     names = type(registry).model_fields
     changed = {
-        name: getattr(registry, name) for name, field in names.items() if getattr(registry, name) != field.default
+        name: getattr(registry, name)
+        for name, field in names.items()
+        if getattr(registry, name) != field.default
     }
     own = [f"registry.{name}={value}" for name, value in changed.items()]
     return shlex.join(["medembed", *map(without_passwords, [*arguments, *own])])

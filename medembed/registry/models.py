@@ -48,8 +48,8 @@ class Version:
 
 @dataclass(frozen=True)
 class Listed:
-    """A registered version, when it was made, and the metrics of its run, if it has one; those of the dev sample begin
-    with dev_."""
+    """A registered version, when it was made, and the metrics of its run, if it has one; those of
+    the dev sample begin with dev_."""
 
     version: Version
     made: datetime
@@ -77,12 +77,14 @@ class Registry:
     ) -> Version:
         """Logs a run and registers its checkpoint as a new version.
 
-        `artifacts` are file names with their content. `lineage` is what both run and version say of themselves.
-        `history` is (metric, step, value) of what was logged on the way.
+        `artifacts` are file names with their content. `lineage` is what both run and version say of
+        themselves. `history` is (metric, step, value) of what was logged on the way.
         """
         name = self.config.model_name
         tags = lineage.to_tags()
-        run_id = self.log_run(params=params, metrics=metrics, tags=tags, artifacts=artifacts, history=history)
+        run_id = self.log_run(
+            params=params, metrics=metrics, tags=tags, artifacts=artifacts, history=history
+        )
         if not self.client.search_registered_models(filter_string=f"name = '{name}'"):
             self.client.create_registered_model(name)
         made = self.client.create_model_version(name, source=checkpoint, run_id=run_id, tags=tags)
@@ -102,8 +104,12 @@ class Registry:
 
         run_id = str(self.client.create_run(self.experiment_id(), tags=dict(tags)).info.run_id)
         now = int(time.time() * 1000)
-        numbers = [Metric(_METRIC_NAME.sub("_", key), number, now, 0) for key, number in metrics.items()]
-        numbers += [Metric(_METRIC_NAME.sub("_", key), number, now, step) for key, step, number in history]
+        numbers = [
+            Metric(_METRIC_NAME.sub("_", key), number, now, 0) for key, number in metrics.items()
+        ]
+        numbers += [
+            Metric(_METRIC_NAME.sub("_", key), number, now, step) for key, step, number in history
+        ]
         settings = [Param(key, str(value)) for key, value in params.items()]
         for start in range(0, max(len(numbers), len(settings)), _PER_BATCH):
             batch = slice(start, start + _PER_BATCH)
@@ -123,12 +129,19 @@ class Registry:
 
     def find_runs(self, tags: Mapping[str, str]) -> Iterator[str]:
         """The ids of all finished runs with these tags, newest first."""
-        # MLflow's filters have no way to write a quote: values that are not plain are compared here.
-        plain = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if _PLAIN.fullmatch(key + value)]
+        # MLflow's filters have no way to write a quote: values that are not plain are compared
+        # here.
+        plain = [
+            f"tags.`{key}` = '{value}'"
+            for key, value in tags.items()
+            if _PLAIN.fullmatch(key + value)
+        ]
         wanted = " and ".join([*plain, "attributes.status = 'FINISHED'"])
         experiment, token = self.experiment_id(), None
         while True:
-            found = self.client.search_runs([experiment], wanted, max_results=_RUNS_PER_PAGE, page_token=token)
+            found = self.client.search_runs(
+                [experiment], wanted, max_results=_RUNS_PER_PAGE, page_token=token
+            )
             for run in found:
                 if all(run.data.tags.get(key) == value for key, value in tags.items()):
                     yield str(run.info.run_id)
@@ -140,13 +153,15 @@ class Registry:
         """Raises ServiceError where a checkpoint at `output` could not be registered."""
         if storage.is_local(output) and self.tracking_uri.startswith("http"):
             raise ServiceError(
-                f"output: found local {output!r}, but an MLflow server refuses models on a client's disk; "
-                "give s3:// or gs://, or leave registry.tracking_uri out."
+                f"output: found local {output!r}, but an MLflow server refuses models on a "
+                "client's disk; give s3:// or gs://, or leave registry.tracking_uri out."
             )
 
     def has_alias(self, alias: str = CHAMPION) -> bool:
         """Whether some version of the model bears the alias."""
-        found = self.client.search_registered_models(filter_string=f"name = '{self.config.model_name}'")
+        found = self.client.search_registered_models(
+            filter_string=f"name = '{self.config.model_name}'"
+        )
         return any(alias in entry.aliases for entry in found)
 
     def set_alias(self, version: Version, alias: str = CHAMPION) -> None:
@@ -165,7 +180,9 @@ class Registry:
         )
         return [
             Listed(
-                Version(entry.name, str(entry.version), entry.source, entry.run_id or "", entry.tags),
+                Version(
+                    entry.name, str(entry.version), entry.source, entry.run_id or "", entry.tags
+                ),
                 datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
                 self.client.get_run(entry.run_id).data.metrics if entry.run_id else {},
             )
@@ -173,7 +190,9 @@ class Registry:
         ]
 
     def resolve(self, reference: str) -> Version:
-        """The version behind models:/<name>@<alias> or models:/<name>/<version>. Raises ServiceError."""
+        """The version behind models:/<name>@<alias> or models:/<name>/<version>. Raises
+        ServiceError.
+        """
         from mlflow.exceptions import MlflowException
 
         path = reference.removeprefix("models:/").lstrip("/")
@@ -187,20 +206,25 @@ class Registry:
         except MlflowException as error:
             reason = str(error).splitlines()[0]
             raise ServiceError(
-                f"{reference}: not in the registry at {without_passwords(self.tracking_uri)}: {reason} "
-                "Expected models:/<name>@<alias> or models:/<name>/<version>; train or promote a model first."
+                f"{reference}: not in the registry at {without_passwords(self.tracking_uri)}: "
+                f"{reason} Expected models:/<name>@<alias> or models:/<name>/<version>; train or "
+                "promote a model first."
             ) from None
         return Version(entry.name, str(entry.version), entry.source, entry.run_id, entry.tags)
 
     def experiment_id(self) -> str:
-        """The experiment's id. Beside a SQLite file its artifacts lie there too, never in ./mlruns."""
+        """The experiment's id. Beside a SQLite file its artifacts lie there too, never in
+        ./mlruns.
+        """
         found = self.client.get_experiment_by_name(self.config.experiment)
         if found is not None:
             return str(found.experiment_id)
         location = None
         if self.tracking_uri.startswith(_SQLITE):
             location = (Path(self.tracking_uri.removeprefix(_SQLITE)).parent / "artifacts").as_uri()
-        return str(self.client.create_experiment(self.config.experiment, artifact_location=location))
+        return str(
+            self.client.create_experiment(self.config.experiment, artifact_location=location)
+        )
 
     def _log_artifact(self, run_id: str, file: str, content: str | bytes) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -212,19 +236,22 @@ class Registry:
 def open_registry(config: RegistryConfig, *, on_cluster: bool) -> Registry:
     """The registry that the config, MLFLOW_TRACKING_URI or, for local runs, the workspace names.
 
-    Raises ServiceError if it cannot be used, or if a cluster job would get a file on one node's disk.
+    Raises ServiceError if it cannot be used, or if a cluster job would get a file on one node's
+    disk.
     """
     uri = config.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri and (on_cluster or not storage.is_local(config.workspace)):
         raise ServiceError(
-            "no MLflow server: on a cluster, or with a workspace on an object store, a SQLite file cannot work; "
-            "set MLFLOW_TRACKING_URI or registry.tracking_uri."
+            "no MLflow server: on a cluster, or with a workspace on an object store, a SQLite "
+            "file cannot work; set MLFLOW_TRACKING_URI or registry.tracking_uri."
         )
     return Registry(uri or f"sqlite:///{config.workspace}/mlflow/mlflow.db", config)
 
 
 def resolve_model(reference: str, config: RegistryConfig, *, on_cluster: bool) -> str:
-    """The folder behind models:/..., which any node can load; a local path made absolute; others unchanged."""
+    """The folder behind models:/..., which any node can load; a local path made absolute; others
+    unchanged.
+    """
     if reference.startswith("models:/"):
         return open_registry(config, on_cluster=on_cluster).resolve(reference).source
     return storage.absolute(reference)
@@ -258,19 +285,24 @@ def _connect(tracking_uri: str) -> Any:
         return client
     except (MlflowException, SQLAlchemyError, OSError, sqlite3.Error, ImportError) as error:
         raise ServiceError(
-            f"MLflow at {without_passwords(tracking_uri)}: cannot be used: {_first_line(error)} Give another "
-            "registry.tracking_uri, or bring that one back: medembed restore makes one anew from a backup."
+            f"MLflow at {without_passwords(tracking_uri)}: cannot be used: {_first_line(error)} "
+            "Give another registry.tracking_uri, or bring that one back: medembed restore makes "
+            "one anew from a backup."
         ) from None
 
 
 def _check_sqlite(file: Path) -> None:
-    """Raises sqlite3.Error for what is no such file at all: MLflow would try for minutes to open it."""
+    """Raises sqlite3.Error for what is no such file at all: MLflow would try for minutes to open
+    it.
+    """
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("SELECT count(*) FROM sqlite_master")
 
 
 def explain(error: BaseException) -> ServiceError | None:
-    """What is wrong with MLflow, where that is what this error says: its server went away, or its file is damaged."""
+    """What is wrong with MLflow, where that is what this error says: its server went away, or its
+    file is damaged.
+    """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -1,4 +1,6 @@
-"""A run as a value: read from one MLflow, written to another, with every parameter, metric, tag and artifact."""
+"""A run as a value: read from one MLflow, written to another, with every parameter, metric, tag and
+artifact.
+"""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +18,9 @@ _PER_PAGE = 200
 
 
 def read_run(registry: Registry, run_id: str) -> dict[str, Any]:
-    """A run as JSON has it: params, metrics [[name, value, ms, step]], tags, name, status, start and end in ms."""
+    """A run as JSON has it: params, metrics [[name, value, ms, step]], tags, name, status, start
+    and end in ms.
+    """
     with _explained(run_id):
         run = registry.client.get_run(run_id)
         metrics = [
@@ -25,13 +29,21 @@ def read_run(registry: Registry, run_id: str) -> dict[str, Any]:
             for one in registry.client.get_metric_history(run_id, name)
         ]
     return {
-        "run_id": run_id, "name": run.info.run_name, "status": run.info.status, "start": run.info.start_time,
-        "end": run.info.end_time, "params": dict(run.data.params), "metrics": metrics, "tags": dict(run.data.tags),
-    }  # fmt: skip
+        "run_id": run_id,
+        "name": run.info.run_name,
+        "status": run.info.status,
+        "start": run.info.start_time,
+        "end": run.info.end_time,
+        "params": dict(run.data.params),
+        "metrics": metrics,
+        "tags": dict(run.data.tags),
+    }
 
 
 def model_runs(registry: Registry) -> dict[str, Lineage]:
-    """{id: lineage} of every run, of any experiment, that made or measured a model of ours, newest first."""
+    """{id: lineage} of every run, of any experiment, that made or measured a model of ours, newest
+    first.
+    """
     experiments = [one.experiment_id for one in _pages(registry.client.search_experiments)]
     runs = _pages(registry.client.search_runs, experiment_ids=experiments, filter_string=OF_MODELS)
     return {str(run.info.run_id): Lineage.from_tags(run.data.tags) for run in runs}
@@ -56,7 +68,9 @@ def read_artifact(registry: Registry, run_id: str, path: str) -> bytes:
 
 def find_artifact(registry: Registry, run_id: str, path: str) -> bytes | None:
     """A file of a run; None if it has none there."""
-    return read_artifact(registry, run_id, path) if path in list_artifacts(registry, run_id) else None
+    return (
+        read_artifact(registry, run_id, path) if path in list_artifacts(registry, run_id) else None
+    )
 
 
 def write_artifact(registry: Registry, run_id: str, path: str, content: bytes) -> None:
@@ -69,7 +83,10 @@ def write_artifact(registry: Registry, run_id: str, path: str, content: bytes) -
 
 
 def write_run(
-    registry: Registry, facts: Mapping[str, Any], tags: Mapping[str, str], artifacts: Mapping[str, bytes]
+    registry: Registry,
+    facts: Mapping[str, Any],
+    tags: Mapping[str, str],
+    artifacts: Mapping[str, bytes],
 ) -> str:
     """Writes a run that was read elsewhere, with these tags; returns its id here.
 
@@ -82,7 +99,9 @@ def write_run(
             return str(run.info.run_id)
         registry.client.delete_run(run.info.run_id)
     own = {**tags, **Lineage(restored_run=facts["run_id"]).to_tags()}
-    made = registry.client.create_run(experiment, start_time=facts["start"], run_name=facts["name"], tags=own)
+    made = registry.client.create_run(
+        experiment, start_time=facts["start"], run_name=facts["name"], tags=own
+    )
     run_id = str(made.info.run_id)
     _log(registry, run_id, facts)
     for path, content in artifacts.items():
@@ -112,7 +131,9 @@ def _explained(run_id: str) -> Iterator[None]:
         yield
     except (MlflowException, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ServiceError(without_passwords(f"MLflow run {run_id}: cannot be read: {reason}")) from None
+        raise ServiceError(
+            without_passwords(f"MLflow run {run_id}: cannot be read: {reason}")
+        ) from None
 
 
 def _log(registry: Registry, run_id: str, facts: Mapping[str, Any]) -> None:

@@ -17,9 +17,16 @@ from medembed.training.trainer import train
 
 
 def choose_replay(
-    dataset: Dataset, new: Collection[str], champion: Champion, table: Table, config: RetrainConfig, examples: str
+    dataset: Dataset,
+    new: Collection[str],
+    champion: Champion,
+    table: Table,
+    config: RetrainConfig,
+    examples: str,
 ) -> tuple[list[str], str | None]:
-    """(old training queries to train again, the examples of all queries if they had to be mined for the choice)."""
+    """(old training queries to train again, the examples of all queries if they had to be mined for
+    the choice).
+    """
     texts = {row["query_id"]: row["text"] for row in dataset.queries("train").to_pylist()}
     old = sorted(set(texts) - set(new))
     count = min(round(config.increment.replay * len(new)), len(old))
@@ -29,7 +36,9 @@ def choose_replay(
         return choose_uniform(old, count, config.increment.seed), None
     if config.increment.strategy == "at_risk":
         asked = [*old, *sorted(new)]
-        vectors = encode_texts({"query": [texts[name] for name in asked]}, champion.model, config.encoding)["query"]
+        vectors = encode_texts(
+            {"query": [texts[name] for name in asked]}, champion.model, config.encoding
+        )["query"]
         return choose_at_risk(old, vectors[: len(old)], vectors[len(old) :], count), None
     mined = mine(dataset, table, champion.model, examples, config.mining, config.encoding)
     known = set(old)
@@ -68,7 +77,9 @@ def train_candidate(
     """The best checkpoint of a training from the champion, or of one from the start."""
     training = config.training
     if full:
-        return train(dataset, examples, storage.absolute(config.model), models, training, elsewhere=elsewhere)
+        return train(
+            dataset, examples, storage.absolute(config.model), models, training, elsewhere=elsewhere
+        )
     rate = training.learning_rate * config.increment.learning_rate_share
     slower = training.model_copy(update={"learning_rate": rate})
     return train(dataset, examples, champion.model, models, slower, elsewhere=elsewhere)

@@ -1,4 +1,6 @@
-"""The champion and what the lineage says about it: its data set, its embedding table, how it came to be."""
+"""The champion and what the lineage says about it: its data set, its embedding table, how it came
+to be.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -21,10 +23,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Champion:
-    """The model that a candidate must beat; without a `version` it is the one that a first training starts from.
+    """The model that a candidate must beat; without a `version` it is the one that a first training
+    starts from.
 
-    `dataset` is what it knows, `table` the embedding table that is served with it, `increments` how often it was
-    trained on since it was trained anew.
+    `dataset` is what it knows, `table` the embedding table that is served with it, `increments` how
+    often it was trained on since it was trained anew.
     """
 
     version: Version | None
@@ -45,10 +48,16 @@ class Champion:
 
     def is_full_due(self, full_every: int | None) -> bool:
         """Whether the next training begins anew: the first one, and one of so many in a row."""
-        return self.version is None or (full_every is not None and self.increments + 1 >= full_every)
+        return self.version is None or (
+            full_every is not None and self.increments + 1 >= full_every
+        )
 
     def describe(self) -> str:
-        name = f"models:/{self.version.name}/{self.version.version}" if self.version else f"none yet: {self.model}"
+        name = (
+            f"models:/{self.version.name}/{self.version.version}"
+            if self.version
+            else f"none yet: {self.model}"
+        )
         return f"champion {name} ({self.encoder})"
 
 
@@ -61,11 +70,15 @@ def read_taken(config: RetrainConfig, registry: Registry) -> Mapping[str, str]:
 
 
 def read_current(config: RetrainConfig, registry: Registry) -> Champion:
-    """Raises ModelError for a champion that does not load, StorageError for a data set of it that is gone."""
+    """Raises ModelError for a champion that does not load, StorageError for a data set of it that
+    is gone.
+    """
     number = read_champion(registry, registry.config.model_name)
     if number is None:
         model = storage.absolute(config.model)
-        return Champion(None, model, model_fingerprint(fetch_model(model)), _dataset(Lineage(), config), None, 0)
+        return Champion(
+            None, model, model_fingerprint(fetch_model(model)), _dataset(Lineage(), config), None, 0
+        )
     version = registry.resolve(f"models:/{registry.config.model_name}/{number}")
     encoder, lineage = _check_loads(version), version.lineage
     return Champion(
@@ -81,18 +94,20 @@ def read_current(config: RetrainConfig, registry: Registry) -> Champion:
 def _check_loads(version: Version) -> str:
     """The fingerprint of a version's model, which was loaded and has encoded a text."""
     try:
-        encoder = Encoder.load(version.source, EncodingConfig(backend="torch"))  # no conversion for a text
+        # no conversion for a text
+        encoder = Encoder.load(version.source, EncodingConfig(backend="torch"))
         encoder.encode(["warm up"], "query")
     except MedEmbedError as error:
         raise ModelError(
-            f"models:/{version.name}@{CHAMPION}, version {version.version}, does not load: {error} Make another one "
-            "champion (medembed rollback, medembed promote); nothing was changed."
+            f"models:/{version.name}@{CHAMPION}, version {version.version}, does not load: {error} "
+            "Make another one champion (medembed rollback, medembed promote); nothing was changed."
         ) from None
     registered = version.lineage.encoder or encoder.fingerprint
     if registered != encoder.fingerprint:
         raise ModelError(
-            f"models:/{version.name}@{CHAMPION}: {version.source} holds {encoder.fingerprint}, but {registered} was "
-            "registered; restore it from a backup, or make another version champion."
+            f"models:/{version.name}@{CHAMPION}: {version.source} holds {encoder.fingerprint}, but "
+            f"{registered} was registered; restore it from a backup, or make another version "
+            "champion."
         )
     return encoder.fingerprint
 

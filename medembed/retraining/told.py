@@ -1,4 +1,6 @@
-"""What a test set can show, and what was decided by it, as people read it in a terminal and in MLflow."""
+"""What a test set can show, and what was decided by it, as people read it in a terminal and in
+MLflow.
+"""
 
 import math
 from collections import Counter
@@ -10,18 +12,25 @@ from medembed.evaluation.retention_screen import format_retention
 from medembed.evaluation.screen import label
 from medembed.retraining.gate import Decision, Row
 
-# Standard deviation of the difference in NDCG@10 between a champion and its successor, from one question to another.
+# Standard deviation of the difference in NDCG@10 between a champion and its successor, from one
+# question to another.
 _SPREAD_OF_A_QUESTION = 0.16
 _SAID = {"better": "PASSED", "not better": "NOT PROMOTED", "worse": "REFUSED"}
 
 
 def show_power(languages: Sequence[str], confidence: float) -> str:
-    """Return which loss test questions can show, all together and in each language; `languages` has each question's."""
+    """Return which loss test questions can show, all together and in each language; `languages` has
+    each question's.
+    """
     counts = Counter(languages)
     smallest = [
-        f"{count:,} in {language} of {_loss_shown(count, confidence)}" for language, count in counts.most_common()
+        f"{count:,} in {language} of {_loss_shown(count, confidence)}"
+        for language, count in counts.most_common()
     ]
-    together = f"{len(languages):,} test questions can show a loss of {_loss_shown(len(languages), confidence)} points"
+    together = (
+        f"{len(languages):,} test questions can show a loss of "
+        f"{_loss_shown(len(languages), confidence)} points"
+    )
     return together if len(counts) == 1 else f"{together}; {', '.join(smallest)}"
 
 
@@ -51,7 +60,11 @@ def show_decision(decision: Decision, champion: str) -> list[str]:
         f"{label(decision.metric)} against {champion}",
         *lines,
         *format_retention(decision.retention),
-        *([verdict] if not decision.reasons else [f"{verdict}: {reason}" for reason in decision.reasons]),
+        *(
+            [verdict]
+            if not decision.reasons
+            else [f"{verdict}: {reason}" for reason in decision.reasons]
+        ),
     ]
 
 
@@ -72,4 +85,7 @@ def _row(row: Row) -> list[str]:
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,4 +1,6 @@
-"""The cheap gate: candidate and champion on the dev sample, before the whole corpus is encoded anew."""
+"""The cheap gate: candidate and champion on the dev sample, before the whole corpus is encoded
+anew.
+"""
 
 import numpy as np
 
@@ -30,14 +32,18 @@ def try_out(
     gate: GateConfig,
     measured: EvaluationConfig,
 ) -> Row:
-    """The difference of the mean of `training.select_by` over the served dimensions; "fail" if it surely loses more
-    than the gate tolerates.
+    """The difference of the mean of `training.select_by` over the served dimensions; "fail" if it
+    surely loses more than the gate tolerates.
 
-    The champion's documents are looked up in its table, and the candidate was measured when it was trained: as a rule
-    only the champion's queries are encoded. Where a document crashes the encoder, both rank the others.
+    The champion's documents are looked up in its table, and the candidate was measured when it was
+    trained: as a rule only the champion's queries are encoded. Where a document crashes the
+    encoder, both rank the others.
     """
     sample = draw_dev_sample(dataset, training)
-    queries, documents = [text for _, text in sample.queries], [text for _, text in sample.documents]
+    queries, documents = (
+        [text for _, text in sample.queries],
+        [text for _, text in sample.documents],
+    )
     model, table = champion
     held = table.find([name for name, _ in sample.documents])  # less those that crash the encoder
     kept = [place for place, (name, _) in enumerate(sample.documents) if name in held]
@@ -48,7 +54,9 @@ def try_out(
     after = read_dev_values(candidate, dimensions) if len(kept) == len(documents) else None
     if after is None:
         vectors = encode_texts({"query": queries, "document": documents}, candidate.uri, encoding)
-        after = _score(sample, kept, vectors["query"], vectors["document"][kept], dimensions, training)
+        after = _score(
+            sample, kept, vectors["query"], vectors["document"][kept], dimensions, training
+        )
     names, position = np.unique(sample.groups, return_inverse=True)
     cell = mean_cell(before, after, np.ones(len(before)), Grouping(position, len(names)))
     assert cell is not None
@@ -86,5 +94,7 @@ def _score(
         dimension: top_k(queries, names, documents, depth, min(dimension, widest), by_document=True)
         for dimension in dimensions
     }
-    measured = score_rankings(rankings, [name for name, _ in sample.queries], sample.qrels, (depth,))
+    measured = score_rankings(
+        rankings, [name for name, _ in sample.queries], sample.qrels, (depth,)
+    )
     return np.asarray(np.mean([values[training.select_by] for values in measured.values()], axis=0))

@@ -24,8 +24,8 @@ class Due:
 
 
 class Watch:
-    """Looks at the landing place. Files that an attempt has judged wait for others, and do not count with them; after a
-    fault they are due again, ever later while it lasts."""
+    """Looks at the landing place. Files that an attempt has judged wait for others, and do not
+    count with them; after a fault they are due again, ever later while it lasts."""
 
     def __init__(self, config: RetrainConfig, registry: Registry, trigger: TriggerConfig) -> None:
         self.config, self.registry, self.trigger = config, registry, trigger
@@ -51,9 +51,15 @@ class Watch:
             return None
         rows, age = sum(map(count_rows, fresh)), now - min(file.written for file in fresh)
         if rows >= self.trigger.min_rows:
-            reason = f"{rows:,} rows in {len(fresh)} new files, trigger.min_rows is {self.trigger.min_rows:,}"
+            reason = (
+                f"{rows:,} rows in {len(fresh)} new files, trigger.min_rows is "
+                f"{self.trigger.min_rows:,}"
+            )
         elif age >= self.trigger.max_age_s:
-            reason = f"the oldest new file landed {age:,.0f} s ago, trigger.max_age_s is {self.trigger.max_age_s:g}"
+            reason = (
+                f"the oldest new file landed {age:,.0f} s ago, trigger.max_age_s is "
+                f"{self.trigger.max_age_s:g}"
+            )
         else:
             return None
         return Due(reason, frozenset(file.content for file in new))
@@ -66,7 +72,9 @@ class Watch:
     def put_off(self, now: float | None = None) -> float:
         """It could not be made; returns the seconds until it is tried again."""
         now = time.time() if now is None else now
-        wait = min(self.trigger.every_s * 2**self._faults, max(_LONGEST_WAIT_S, self.trigger.every_s))
+        wait = min(
+            self.trigger.every_s * 2**self._faults, max(_LONGEST_WAIT_S, self.trigger.every_s)
+        )
         self._faults = min(self._faults + 1, _MOST_DOUBLINGS)
         self._not_before = now + wait
         return wait

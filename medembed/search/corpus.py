@@ -1,4 +1,6 @@
-"""Exact search in rows that are in memory: the k best of each query, and the score of each pair that is asked for."""
+"""Exact search in rows that are in memory: the k best of each query, and the score of each pair
+that is asked for.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,14 +29,18 @@ class Pairs:
     documents: Names
 
     def within(self, start: int, stop: int) -> "Pairs":
-        """Return the pairs of the queries from `start` to `stop`, which are counted from `start`."""
+        """Return the pairs of the queries from `start` to `stop`, which are counted from
+        `start`.
+        """
         here = (self.lines >= start) & (self.lines < stop)
         return Pairs(self.lines[here] - start, self.documents[here])
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Rows of a corpus in the order in which ties fall, and their first values as `unit_rows` at some dimensions."""
+    """Rows of a corpus in the order in which ties fall, and their first values as `unit_rows` at
+    some dimensions.
+    """
 
     rows: Rows
     vectors: Mapping[int, Vectors]
@@ -47,7 +53,9 @@ class Corpus:
         *,
         by_document: bool,
     ) -> "Corpus":
-        """Sort and truncate the rows of (ids, embeddings [n, D]). Raises StorageError that names a row of no use."""
+        """Sort and truncate the rows of (ids, embeddings [n, D]). Raises StorageError that names a
+        row of no use.
+        """
         names: list[str] = []
         blocks = {dimension: [np.zeros((0, dimension), np.float32)] for dimension in dimensions}
         for ids, vectors in parts:
@@ -55,7 +63,9 @@ class Corpus:
                 blocks[dimension].append(_check(ids, *unit_rows(vectors, dimension)))
             names += ids
         rows = Rows.of(np.asarray(names, dtype=np.str_), by_document=by_document)
-        return cls(rows, {dimension: _sort(blocks.pop(dimension), rows) for dimension in dimensions})
+        return cls(
+            rows, {dimension: _sort(blocks.pop(dimension), rows) for dimension in dimensions}
+        )
 
 
 def top_k(
@@ -67,7 +77,8 @@ def top_k(
     *,
     by_document: bool = False,
 ) -> Ranking:
-    """Return the k rows nearest to each query by their first `dimensions`, or with `by_document` the k documents.
+    """Return the k rows nearest to each query by their first `dimensions`, or with `by_document`
+    the k documents.
 
     queries [Q, D] and vectors [N, D]; None takes all dimensions.
     """
@@ -86,8 +97,8 @@ def search_corpus(
 ) -> Ranking:
     """Return the k best rows of each query, or documents, by `pair_scores`.
 
-    queries [Q, d] are `unit_rows` of a dimension that the corpus has. What ranks behind all k of `worst`, found
-    elsewhere, may be left out.
+    queries [Q, d] are `unit_rows` of a dimension that the corpus has. What ranks behind all k of
+    `worst`, found elsewhere, may be left out.
     """
     matrix = library(corpus.vectors[queries.shape[1]])
     places = np.empty((len(queries), k), dtype=np.int64)
@@ -102,9 +113,11 @@ def search_corpus(
 
 
 def score_pairs(queries: Vectors, corpus: Corpus, pairs: Pairs) -> Ranking:
-    """Return the row of each pair's document that its query scores highest, as a ranking [P, 1]; ties to smaller ids.
+    """Return the row of each pair's document that its query scores highest, as a ranking [P, 1];
+    ties to smaller ids.
 
-    queries [Q, d] are `unit_rows` of a dimension that the corpus has. A document that is not here has an empty place.
+    queries [Q, d] are `unit_rows` of a dimension that the corpus has. A document that is not here
+    has an empty place.
     """
     owners = corpus.rows.ids if corpus.rows.owners is None else corpus.rows.owners
     first = np.searchsorted(owners, pairs.documents, "left")
@@ -126,8 +139,8 @@ def _check(ids: Sequence[str], rows: Vectors, useless: Numbers) -> Vectors:
     if len(useless):
         raise StorageError(
             f"row {show_id(str(ids[useless[0]]))!r}: its embedding is not finite or has no length "
-            f"({len(useless)} of {len(ids)} rows of its shard), expected finite numbers; find all with "
-            "`medembed table verify`, and encode them again."
+            f"({len(useless)} of {len(ids)} rows of its shard), expected finite numbers; find all "
+            "with `medembed table verify`, and encode them again."
         )
     return rows
 

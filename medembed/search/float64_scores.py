@@ -1,4 +1,6 @@
-"""Score pairs in float64, added in one order that no machine changes; bound how far a float32 multiply may err."""
+"""Score pairs in float64, added in one order that no machine changes; bound how far a float32
+multiply may err.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,22 +17,24 @@ _PAIRS_AT_ONCE = 256  # 0.8 MB of products at 384 dimensions: they stay in a cor
 
 
 def error_bound(dimensions: int) -> float:
-    """Bound how far a float32 product of two rows of `unit_rows` lies from their `pair_scores`, whoever computes it.
+    """Bound how far a float32 product of two rows of `unit_rows` lies from their `pair_scores`,
+    whoever computes it.
 
-    In any order of summation, with fused multiply-add or without, |fl(x.y) - x.y| <= gamma |x||y|, gamma = d u / (1 -
-    d u), u = 2^-24 (Higham 2002, Accuracy and Stability of Numerical Algorithms, eq. 3.5). One per cent more covers
-    lengths that rounding leaves above 1, numbers that underflow, and the rounding of float64. It does not hold for
-    TF32, bfloat16 or Strassen's algorithm.
+    In any order of summation, with fused multiply-add or without, |fl(x.y) - x.y| <= gamma |x||y|,
+    gamma = d u / (1 - d u), u = 2^-24 (Higham 2002, Accuracy and Stability of Numerical Algorithms,
+    eq. 3.5). One per cent more covers lengths that rounding leaves above 1, numbers that underflow,
+    and the rounding of float64. It does not hold for TF32, bfloat16 or Strassen's algorithm.
     """
     error = dimensions * _UNIT_ROUNDOFF
     return 1.01 * error / (1 - error)
 
 
 def unit_rows(vectors: Vectors, dimensions: int) -> tuple[Vectors, Numbers]:
-    """Return the `truncate`d rows float32 [n, dimensions], and the numbers of the rows that are no use.
+    """Return the `truncate`d rows float32 [n, dimensions], and the numbers of the rows that are no
+    use.
 
-    Those are rows that hold NaN or infinity anywhere, or numbers so large or small that their length cannot be
-    computed. Rows of zeros are fine and stay zeros.
+    Those are rows that hold NaN or infinity anywhere, or numbers so large or small that their
+    length cannot be computed. Rows of zeros are fine and stay zeros.
     """
     with np.errstate(all="ignore"):
         rows = truncate(np.ascontiguousarray(vectors), dimensions)
@@ -44,12 +48,13 @@ def unit_rows(vectors: Vectors, dimensions: int) -> tuple[Vectors, Numbers]:
 
 
 def pair_scores(queries: Vectors, lines: Numbers, documents: Vectors, rows: Numbers) -> Scores:
-    """Return the dot products of queries[lines[p]] and documents[rows[p]], float64 [P], the same bits on every machine.
+    """Return the dot products of queries[lines[p]] and documents[rows[p]], float64 [P], the same
+    bits on every machine.
 
-    The product of two float32 is exact in float64. Columns of 64 products are added one after the other, then the
-    second half of the 64 sums to the first, until one is left. Each step adds whole arrays element by element, which
-    IEEE 754 defines to the last bit, and the steps follow from the width alone. NumPy's `sum`, `dot` and `einsum`
-    promise no order.
+    The product of two float32 is exact in float64. Columns of 64 products are added one after the
+    other, then the second half of the 64 sums to the first, until one is left. Each step adds whole
+    arrays element by element, which IEEE 754 defines to the last bit, and the steps follow from the
+    width alone. NumPy's `sum`, `dot` and `einsum` promise no order.
     """
     for numbers, vectors in ((lines, queries), (rows, documents)):
         assert not len(numbers) or 0 <= numbers.min() <= numbers.max() < len(vectors)

@@ -1,11 +1,14 @@
-"""Search in two passes: few dimensions nominate candidates, many dimensions rank them; and what that misses.
+"""Search in two passes: few dimensions nominate candidates, many dimensions rank them; and what
+that misses.
 
-Adaptive retrieval (Kusupati et al. 2022, arXiv:2205.13147): a Matryoshka prefix is good enough to find what might be
-relevant, and the whole vector to order it. Vectors are read twice, so that no memory holds those of all candidates.
+Adaptive retrieval (Kusupati et al. 2022, arXiv:2205.13147): a Matryoshka prefix is good enough to
+find what might be relevant, and the whole vector to order it. Vectors are read twice, so that no
+memory holds those of all candidates.
 
-The multiply gets cheaper, reading and keeping lists of candidates do not. With 65,536 vectors in memory and 64 first
-dimensions, 200 candidates for each of 50 queries take 0.7 of exact search's CPU time at 384 dimensions, 0.3 at 1,024;
-for 500 queries 1.3 and 0.5. So it is for wide models and many rows: `measure_search` says what it gains and misses.
+The multiply gets cheaper, reading and keeping lists of candidates do not. With 65,536 vectors in
+memory and 64 first dimensions, 200 candidates for each of 50 queries take 0.7 of exact search's CPU
+time at 384 dimensions, 0.3 at 1,024; for 500 queries 1.3 and 0.5. So it is for wide models and many
+rows: `measure_search` says what it gains and misses.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,14 +38,19 @@ class Funnel:
     candidates: int = 200
 
     def check(self, k: int, width: int) -> None:
-        """Raises ModelError for dimensions above the width, ConfigError for what makes no funnel."""
+        """Raises ModelError for dimensions above the width, ConfigError for what makes no
+        funnel.
+        """
         check_dimensions([self.first_dimensions, self.dimensions], width)
         if self.first_dimensions >= self.dimensions:
             raise ConfigError(
-                f"first_dimensions: found {self.first_dimensions}, expected fewer than the {self.dimensions} that rank."
+                f"first_dimensions: found {self.first_dimensions}, expected fewer than the "
+                f"{self.dimensions} that rank."
             )
         if self.candidates < k:
-            raise ConfigError(f"candidates: found {self.candidates}, expected at least the k={k} wanted.")
+            raise ConfigError(
+                f"candidates: found {self.candidates}, expected at least the k={k} wanted."
+            )
 
 
 def funnel_search(
@@ -57,8 +65,8 @@ def funnel_search(
 ) -> Ranking:
     """Return the k best candidates of each query [Q, D], by their cosines at `funnel.dimensions`.
 
-    Arguments, scores and order are those of `search_shards`. Each document ranks by its best chunk at those dimensions,
-    whichever chunk nominated it. Raises the errors of `Funnel.check`.
+    Arguments, scores and order are those of `search_shards`. Each document ranks by its best chunk
+    at those dimensions, whichever chunk nominated it. Raises the errors of `Funnel.check`.
     """
     funnel.check(k, queries.shape[1])
     search = partial(search_shards, shards, read, by_document=by_document, workers=workers)

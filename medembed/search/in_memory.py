@@ -1,10 +1,12 @@
-"""Exact search over rows that a process holds in one matrix: quick for one query, and no copy of the matrix.
+"""Exact search over rows that a process holds in one matrix: quick for one query, and no copy of
+the matrix.
 
-At any dimension a row's cosine is the product of its first values with the query's, over their length. The product
-reads the matrix where it lies; the lengths are kept. Rows that may be among the best are truncated and scored again,
-so that scores are those of every other search, on any machine.
+At any dimension a row's cosine is the product of its first values with the query's, over their
+length. The product reads the matrix where it lies; the lengths are kept. Rows that may be among the
+best are truncated and scored again, so that scores are those of every other search, on any machine.
 
-The matrix is cut into column blocks at the dimensions that are asked for most, so that 64 values of 384 are read alone.
+The matrix is cut into column blocks at the dimensions that are asked for most, so that 64 values of
+384 are read alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +24,8 @@ from medembed.search.multiply import BLOCK, Floats, NumpyProducts, Products
 from medembed.search.nominate import Best, best_of, best_rows, ranks
 from medembed.search.ranking import Ranking, Rows
 
-Among = npt.NDArray[np.bool_]  # [N], in the order of `RowsInMemory.rows`: whether a row may be found
+# [N], in the order of `RowsInMemory.rows`: whether a row may be found
+Among = npt.NDArray[np.bool_]
 _LENGTHS_KEPT = 16  # dimensions whose lengths are kept: 4 bytes a row each
 _LENGTHS_AT_ONCE = 65_536
 _PRODUCTS_AT_ONCE = 1 << 20  # of all queries together
@@ -31,9 +34,11 @@ _PAIRS_AT_ONCE = 16_384  # copied and truncated: 25 MB of 384 values
 
 
 class RowsInMemory:
-    """Rows of documents in the order in which ties fall: by document, then by row. Documents are ranked, not chunks.
+    """Rows of documents in the order in which ties fall: by document, then by row. Documents are
+    ranked, not chunks.
 
-    A class, so that the matrix and the lengths of its rows are made once. Any number of threads may search.
+    A class, so that the matrix and the lengths of its rows are made once. Any number of threads may
+    search.
     """
 
     def __init__(
@@ -45,8 +50,8 @@ class RowsInMemory:
     ) -> None:
         """Hold the vectors of `ids`, which `parts` have in this order, float32 [n, width] each.
 
-        One part at a time is in memory beside the matrix. `dimensions` make searches at these quick. Raises DataError
-        for NaN or infinity, ModelError for dimensions above the width.
+        One part at a time is in memory beside the matrix. `dimensions` make searches at these
+        quick. Raises DataError for NaN or infinity, ModelError for dimensions above the width.
         """
         check_dimensions(dimensions, width)
         self.width = width
@@ -59,15 +64,20 @@ class RowsInMemory:
     def __len__(self) -> int:
         return len(self.rows.ids)
 
-    def search(self, queries: Vectors, k: int, dimensions: int, among: Among | None = None) -> Ranking:
+    def search(
+        self, queries: Vectors, k: int, dimensions: int, among: Among | None = None
+    ) -> Ranking:
         """Return the k best documents of each query [Q, D] by the first `dimensions`.
 
         With `among` as if there were no rows but these. Raises ModelError for dimensions above D.
         """
         return self.rows.rank(*self._find(queries, k, dimensions, among))
 
-    def funnel(self, queries: Vectors, k: int, funnel: Funnel, among: Among | None = None) -> Ranking:
-        """Return what `funnel_search` finds for each query [Q, D], with `among` in these rows alone.
+    def funnel(
+        self, queries: Vectors, k: int, funnel: Funnel, among: Among | None = None
+    ) -> Ranking:
+        """Return what `funnel_search` finds for each query [Q, D], with `among` in these rows
+        alone.
 
         Raises the errors of `Funnel.check`.
         """
@@ -82,7 +92,9 @@ class RowsInMemory:
         return self.rows.rank(*best_of(asked, matrix, lines, rows, k, self.rows.document))
 
     def _find(self, queries: Vectors, k: int, dimensions: int, among: Among | None) -> Best:
-        """Return (rows int64 [Q, k], scores float64 [Q, k]) of the k best documents, as `best_rows` does."""
+        """Return (rows int64 [Q, k], scores float64 [Q, k]) of the k best documents, as `best_rows`
+        does.
+        """
         check_dimensions([dimensions], self.width)
         asked = truncate(queries, dimensions)
         matrix = self._matrix(dimensions, among)
@@ -91,11 +103,15 @@ class RowsInMemory:
         for start in range(0, len(asked), _QUERIES_AT_ONCE):
             part = slice(start, start + _QUERIES_AT_ONCE)
             floor = np.full(len(asked[part]), -np.inf)
-            places[part], scores[part] = best_rows(asked[part], matrix, k, self.rows.document, floor)
+            places[part], scores[part] = best_rows(
+                asked[part], matrix, k, self.rows.document, floor
+            )
         return places, scores
 
     def _rows_beside(self, places: Numbers) -> tuple[Numbers, Numbers]:
-        """Return (lines, rows) of all rows of the documents that these rows [Q, n] belong to, by line, then by row."""
+        """Return (lines, rows) of all rows of the documents that these rows [Q, n] belong to, by
+        line, then by row.
+        """
         places = np.sort(places, axis=1)
         lines, columns = np.nonzero(places >= 0)
         rows = places[lines, columns]
@@ -116,7 +132,9 @@ class RowsInMemory:
         return Prefixes(blocks, self._inverse_lengths(dimensions), among)
 
     def _measure_inverse_lengths(self, dimensions: int) -> Floats:
-        """Return 1 / length of each row's first values, float32 [N]; a number for zeros too, so that they score 0."""
+        """Return 1 / length of each row's first values, float32 [N]; a number for zeros too, so
+        that they score 0.
+        """
         squares = np.zeros(len(self), dtype=np.float32)
         for start in range(0, len(self), _LENGTHS_AT_ONCE):
             here = slice(start, start + _LENGTHS_AT_ONCE)
@@ -134,7 +152,9 @@ class Prefixes:
     They lie in `blocks` of columns [N, n] each. Rows that are not `among` these are not found.
     """
 
-    def __init__(self, blocks: Sequence[Vectors], inverse_lengths: Floats, among: Among | None) -> None:
+    def __init__(
+        self, blocks: Sequence[Vectors], inverse_lengths: Floats, among: Among | None
+    ) -> None:
         self.blocks = blocks
         self.inverse_lengths = inverse_lengths
         self.is_out = None if among is None else ~among
@@ -157,7 +177,9 @@ class Prefixes:
 
 
 class PrefixProducts(NumpyProducts):
-    """`Products` of such rows and queries [Q, d]. A multiply takes a block's first columns as they lie."""
+    """`Products` of such rows and queries [Q, d]. A multiply takes a block's first columns as they
+    lie.
+    """
 
     def __init__(self, matrix: Prefixes, block: int, queries: Vectors) -> None:
         super().__init__(matrix.blocks[0], block, queries)
@@ -177,16 +199,22 @@ class PrefixProducts(NumpyProducts):
 
 
 def _place(rows: Rows, parts: Iterable[Vectors], cuts: Sequence[int]) -> list[Vectors]:
-    """Put the vectors in the order of the sorted rows, in blocks [N, n] of the columns between two cuts.
+    """Put the vectors in the order of the sorted rows, in blocks [N, n] of the columns between two
+    cuts.
 
     Raises DataError for NaN or infinity.
     """
-    blocks = [np.empty((len(rows.ids), last - first), dtype=np.float32) for first, last in pairwise(cuts)]
+    blocks = [
+        np.empty((len(rows.ids), last - first), dtype=np.float32) for first, last in pairwise(cuts)
+    ]
     start = 0
     for part in parts:
         broken = int((~np.isfinite(part).all(axis=1)).sum())
         if broken:
-            raise DataError(f"{broken} of {len(part)} vectors hold NaN or infinity; encode their documents again.")
+            raise DataError(
+                f"{broken} of {len(part)} vectors hold NaN or infinity; encode their documents "
+                "again."
+            )
         places = rows.place[start : start + len(part)]
         for block, first in zip(blocks, cuts, strict=False):
             block[places] = part[:, first : first + block.shape[1]]

@@ -13,13 +13,17 @@ Nearest = Callable[[npt.NDArray[np.float32], int], Hits]
 _MORE = 4
 
 
-def index_search(nearest: Nearest, queries: npt.NDArray[np.float32], k: int, *, by_document: bool = False) -> Ranking:
-    """Return the k best rows of each query [Q, D] that `nearest` gives, or with `by_document` the k documents.
+def index_search(
+    nearest: Nearest, queries: npt.NDArray[np.float32], k: int, *, by_document: bool = False
+) -> Ranking:
+    """Return the k best rows of each query [Q, D] that `nearest` gives, or with `by_document` the k
+    documents.
 
-    `nearest(queries, n)` gives n rows of each query, ids and cosines with the best first, or all that there are. Each
-    document ranks by its best chunk. Where n rows belong to fewer than k documents, four times as many are asked for,
-    until they suffice or there are no more: so chunks cost time, but no documents. Ties go to the smaller id, except
-    between the last row given and those left out.
+    `nearest(queries, n)` gives n rows of each query, ids and cosines with the best first, or all
+    that there are. Each document ranks by its best chunk. Where n rows belong to fewer than k
+    documents, four times as many are asked for, until they suffice or there are no more: so chunks
+    cost time, but no documents. Ties go to the smaller id, except between the last row given and
+    those left out.
     """
     best: list[list[tuple[str, str, float]]] = [[] for _ in range(len(queries))]
     todo = np.arange(len(queries))
@@ -35,8 +39,12 @@ def index_search(nearest: Nearest, queries: npt.NDArray[np.float32], k: int, *, 
     return _to_ranking(best, k, has_rows=by_document)
 
 
-def _rank(names: Sequence[str], scores: npt.NDArray[np.float32], by_document: bool) -> list[tuple[str, str, float]]:
-    """Return (id, row id, cosine), best first; of each document only its best row. Ties to smaller ids."""
+def _rank(
+    names: Sequence[str], scores: npt.NDArray[np.float32], by_document: bool
+) -> list[tuple[str, str, float]]:
+    """Return (id, row id, cosine), best first; of each document only its best row. Ties to smaller
+    ids.
+    """
     best: dict[str, tuple[str, float]] = {}
     for score, name in sorted(zip((-scores).tolist(), names, strict=True)):
         best.setdefault(document_of(name) if by_document else name, (name, -score))
@@ -44,7 +52,9 @@ def _rank(names: Sequence[str], scores: npt.NDArray[np.float32], by_document: bo
     return sorted(hits, key=lambda hit: (-hit[2], hit[0]))
 
 
-def _to_ranking(best: Sequence[Sequence[tuple[str, str, float]]], k: int, *, has_rows: bool) -> Ranking:
+def _to_ranking(
+    best: Sequence[Sequence[tuple[str, str, float]]], k: int, *, has_rows: bool
+) -> Ranking:
     ids = []
     rows = []
     scores = []
@@ -55,4 +65,6 @@ def _to_ranking(best: Sequence[Sequence[tuple[str, str, float]]], k: int, *, has
         scores.append([score for _, _, score in of_query] + [-np.inf] * missing)
     shape = (len(best), k)
     row_ids = np.array(rows, np.str_).reshape(shape) if has_rows else None
-    return Ranking.of(np.array(ids, np.str_).reshape(shape), np.array(scores).reshape(shape), row_ids)
+    return Ranking.of(
+        np.array(ids, np.str_).reshape(shape), np.array(scores).reshape(shape), row_ids
+    )

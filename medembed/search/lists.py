@@ -1,4 +1,6 @@
-"""Best lists of a search in stripes of the corpus and blocks of queries: recorded, merged, found again."""
+"""Best lists of a search in stripes of the corpus and blocks of queries: recorded, merged, found
+again.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ _PAIR = "pair "
 
 @dataclass(frozen=True)
 class Asked:
-    """What is searched for: the `k` best at each dimension, documents or rows; k is 0 if only pairs are asked for."""
+    """What is searched for: the `k` best at each dimension, documents or rows; k is 0 if only pairs
+    are asked for.
+    """
 
     k: int
     dimensions: tuple[int, ...]
@@ -22,9 +26,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the queries from `start` to `stop` found, by dimension: their best lists, and the rows of their pairs.
+    """What the queries from `start` to `stop` found, by dimension: their best lists, and the rows
+    of their pairs.
 
-    The pairs are a ranking [P, 1], whose score is the pair's; its place is empty if the corpus lacks the document.
+    The pairs are a ranking [P, 1], whose score is the pair's; its place is empty if the corpus
+    lacks the document.
     """
 
     start: int
@@ -35,7 +41,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Lists:
-    """The best lists of the search `name`: for a block of queries, those in the stripes [first, last).
+    """The best lists of the search `name`: for a block of queries, those in the stripes [first,
+    last).
 
     Without `records` nothing is kept of them.
     """
@@ -46,7 +53,9 @@ class Lists:
     asked: Asked
 
     def has(self, block: int, first: int, last: int, names: set[str] | None = None) -> bool:
-        """Return whether they are recorded; `names` are those of all records, if the caller has asked for them."""
+        """Return whether they are recorded; `names` are those of all records, if the caller has
+        asked for them.
+        """
         if self.records is None:
             return False
         name = self._name(block, first, last)
@@ -80,13 +89,19 @@ class Lists:
             start,
             stop,
             {int(name): ranking for name, ranking in made.items() if not name.startswith(_PAIR)},
-            {int(name.removeprefix(_PAIR)): ranking for name, ranking in made.items() if name.startswith(_PAIR)},
+            {
+                int(name.removeprefix(_PAIR)): ranking
+                for name, ranking in made.items()
+                if name.startswith(_PAIR)
+            },
         )
 
     def merge(self, one: Answer, other: Answer) -> Answer:
         """Return what the same queries found in two parts of the corpus together."""
         rankings = {
-            dimension: merge(ranking, other.rankings[dimension], self.asked.k, by_document=self.asked.by_document)
+            dimension: merge(
+                ranking, other.rankings[dimension], self.asked.k, by_document=self.asked.by_document
+            )
             for dimension, ranking in one.rankings.items()
         }
         pairs = {
@@ -112,7 +127,9 @@ class Lists:
 
 
 def parents(stripe: int, stripes: int) -> list[tuple[int, int]]:
-    """Return the nodes [first, last) above a stripe, from its own parent up to the root; children are halves."""
+    """Return the nodes [first, last) above a stripe, from its own parent up to the root; children
+    are halves.
+    """
     first = 0
     last = stripes
     above = []
@@ -129,5 +146,7 @@ def _to_arrays(answer: Answer) -> dict[str, Any]:
     for dimension, ranking in answer.rankings.items():
         arrays |= {f"{dimension} {name}": array for name, array in ranking.to_arrays().items()}
     for dimension, ranking in answer.pairs.items():
-        arrays |= {f"{_PAIR}{dimension} {name}": array for name, array in ranking.to_arrays().items()}
+        arrays |= {
+            f"{_PAIR}{dimension} {name}": array for name, array in ranking.to_arrays().items()
+        }
     return arrays

@@ -1,4 +1,6 @@
-"""Float32 products of queries and rows, block by block, of which only those above a floor are given: NumPy or torch."""
+"""Float32 products of queries and rows, block by block, of which only those above a floor are
+given: NumPy or torch.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +18,9 @@ _DEVICE_BLOCK = 16 * BLOCK  # a step costs a GPU a wait, whatever its size
 
 
 class Hits(NamedTuple):
-    """Products above a floor: lines int64 [P], rows int64 [P] and values float32 [P], by line, then by row."""
+    """Products above a floor: lines int64 [P], rows int64 [P] and values float32 [P], by line, then
+    by row.
+    """
 
     lines: Numbers
     rows: Numbers
@@ -43,7 +47,9 @@ class Matrix(Protocol):
     def products(self, queries: Vectors) -> Products: ...
 
     def scores(self, queries: Vectors, lines: Numbers, rows: Numbers) -> Scores:
-        """Return the exact scores [P] of the pairs of a query's line and a row, as `pair_scores` has them."""
+        """Return the exact scores [P] of the pairs of a query's line and a row, as `pair_scores`
+        has them.
+        """
 
 
 Library = Callable[[Vectors], Matrix]  # takes unit rows float32 [n, d]
@@ -108,7 +114,9 @@ class NumpyProducts:
         if self.bounds != (start, stop):
             width = min(stop, len(self.vectors)) - start
             is_whole = width == self.block
-            self.made = self.scores if is_whole else np.empty((len(self.queries), width), np.float32)
+            self.made = (
+                self.scores if is_whole else np.empty((len(self.queries), width), np.float32)
+            )
             self._write(self.made, start, start + width)
             self.bounds = (start, stop)
         return self.made
@@ -122,8 +130,8 @@ class NumpyProducts:
 def _line_by_line(width: int) -> Iterator[None]:
     """Let NumPy's loops inside take no more than a line at once.
 
-    Else they take 8192 numbers, and first write each line's floor so many times as the line is long: a comparison takes
-    twice as long.
+    Else they take 8192 numbers, and first write each line's floor so many times as the line is
+    long: a comparison takes twice as long.
     """
     before = np.setbufsize(max(16, width // 16 * 16))
     try:
@@ -133,7 +141,9 @@ def _line_by_line(width: int) -> Iterator[None]:
 
 
 class TorchProducts:
-    """`Products` of a tensor [n, d] and queries [Q, d]; scores stay on its device, survivors leave it."""
+    """`Products` of a tensor [n, d] and queries [Q, d]; scores stay on its device, survivors leave
+    it.
+    """
 
     def __init__(self, vectors: Any, block: int, queries: Vectors) -> None:
         import torch

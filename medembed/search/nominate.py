@@ -1,10 +1,12 @@
-"""The k best rows or documents per query by float64 score: a float32 multiply nominates, `pair_scores` decides.
+"""The k best rows or documents per query by float64 score: a float32 multiply nominates,
+`pair_scores` decides.
 
-Let e be the error bound and s the k-th largest float32 score of a query. k documents have s or more, hence a true
-score of s - e or more; a document below s - 2e has a true score below that and is not among the k best. So all rows
-from s - 2e on are kept, and they alone are scored again. While rows go by, the k-th score so far is at most s, so that
-its window is no narrower. A document's float32 score is its best chunk's, which lies within e of its true score; the
-chunk that gives the true score lies within 2e of the document's best.
+Let e be the error bound and s the k-th largest float32 score of a query. k documents have s or
+more, hence a true score of s - e or more; a document below s - 2e has a true score below that and
+is not among the k best. So all rows from s - 2e on are kept, and they alone are scored again. While
+rows go by, the k-th score so far is at most s, so that its window is no narrower. A document's
+float32 score is its best chunk's, which lies within e of its true score; the chunk that gives the
+true score lies within 2e of the document's best.
 """
 
 import numpy as np
@@ -20,18 +22,24 @@ _ROUNDINGS = 16  # of lengths that products are divided by, counted as dimension
 _LOWEST = np.finfo(np.float32).min  # a product of -inf is that of a row that must not be found
 
 
-def best_rows(queries: Vectors, matrix: Matrix, k: int, document: Numbers | None, worst: Scores) -> Best:
-    """Return (rows int64 [Q, k], scores float64 [Q, k]), best first; -1 and -inf where there are fewer.
+def best_rows(
+    queries: Vectors, matrix: Matrix, k: int, document: Numbers | None, worst: Scores
+) -> Best:
+    """Return (rows int64 [Q, k], scores float64 [Q, k]), best first; -1 and -inf where there are
+    fewer.
 
-    queries [Q, d] and the matrix [n, d] are those of `unit_rows`. Equal scores stand in the order of their rows. Of
-    rows with one number in `document` [n], which does not fall, only the best counts. Rows whose score is below their
-    query's `worst` [Q] may be left out. Memory does not grow with ties: queries with too many rows in their window go
-    over the rows again, and these are scored as they come.
+    queries [Q, d] and the matrix [n, d] are those of `unit_rows`. Equal scores stand in the order
+    of their rows. Of rows with one number in `document` [n], which does not fall, only the best
+    counts. Rows whose score is below their query's `worst` [Q] may be left out. Memory does not
+    grow with ties: queries with too many rows in their window go over the rows again, and these are
+    scored as they come.
     """
     if not len(matrix):
         return np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf)
     bound = error_bound(queries.shape[1] + _ROUNDINGS)
-    nominees = Nominees(len(queries), k, 2 * bound, document, np.maximum(_below(worst, bound), _LOWEST))
+    nominees = Nominees(
+        len(queries), k, 2 * bound, document, np.maximum(_below(worst, bound), _LOWEST)
+    )
     products = matrix.products(queries)
     nominees.raise_floor(products.first())
     for start in range(0, len(matrix), products.block):
@@ -49,11 +57,13 @@ def best_rows(queries: Vectors, matrix: Matrix, k: int, document: Numbers | None
 class Nominees:
     """Running candidates of Q queries, in the order of their rows: at most 2 k and some for each.
 
-    `floor` float32 [Q] is what a row must reach, and only rises. A query whose window holds too many is `crowded`: its
-    candidates are given up, its floor stays.
+    `floor` float32 [Q] is what a row must reach, and only rises. A query whose window holds too
+    many is `crowded`: its candidates are given up, its floor stays.
     """
 
-    def __init__(self, queries: int, k: int, window: float, document: Numbers | None, floor: Floats) -> None:
+    def __init__(
+        self, queries: int, k: int, window: float, document: Numbers | None, floor: Floats
+    ) -> None:
         self.k = k
         self.window = window
         self.document = document
@@ -69,7 +79,9 @@ class Nominees:
         return np.where(self.crowded, np.float32(np.inf), self.floor)
 
     def raise_floor(self, scores: Floats) -> None:
-        """Raise it by scores [Q, n] of the first rows: without that, all of them would be candidates."""
+        """Raise it by scores [Q, n] of the first rows: without that, all of them would be
+        candidates.
+        """
         if self.document is not None:
             document = self.document[: scores.shape[1]]
             starts = np.flatnonzero(np.diff(document, prepend=document[:1] - 1))
@@ -98,14 +110,26 @@ class Nominees:
         self.count += new
 
     def finish(self) -> tuple[Numbers, Numbers]:
-        """Return (lines, rows) of all that may be among the best, by line, then row; none of crowded queries."""
+        """Return (lines, rows) of all that may be among the best, by line, then row; none of
+        crowded queries.
+        """
         nothing = np.zeros(0, dtype=np.int64)
-        self._compact(np.flatnonzero(~self.crowded), nothing, nothing, np.zeros(0, dtype=np.float32), self.size)
+        self._compact(
+            np.flatnonzero(~self.crowded),
+            nothing,
+            nothing,
+            np.zeros(0, dtype=np.float32),
+            self.size,
+        )
         lines, places = np.nonzero(self.values > -np.inf)
         return lines, self.rows[lines, places].astype(np.int64)
 
-    def _compact(self, full: Numbers, lines: Numbers, rows: Numbers, values: Floats, most: int) -> None:
-        """Raise the floor of the queries `full` by what they have and get, and keep what reaches it, if few do."""
+    def _compact(
+        self, full: Numbers, lines: Numbers, rows: Numbers, values: Floats, most: int
+    ) -> None:
+        """Raise the floor of the queries `full` by what they have and get, and keep what reaches
+        it, if few do.
+        """
         number = np.zeros(len(self.count), dtype=np.int64)
         number[full] = np.arange(len(full))
         new = np.bincount(number[lines], minlength=len(full))
@@ -119,7 +143,9 @@ class Nominees:
         wide_rows[places] = rows
         self._keep(full, wide, wide_rows, most)
 
-    def _keep(self, full: Numbers, wide: Floats, wide_rows: npt.NDArray[np.int32], most: int) -> None:
+    def _keep(
+        self, full: Numbers, wide: Floats, wide_rows: npt.NDArray[np.int32], most: int
+    ) -> None:
         kth, limit = self._limits_of(wide, wide_rows)
         self.floor[full] = np.maximum(self.floor[full], _below(kth, self.window))
         kept = (wide >= np.maximum(limit, self.floor[full][:, None])) & (wide > -np.inf)
@@ -144,15 +170,23 @@ class Nominees:
         owners = np.where(wide > -np.inf, self.document[wide_rows], -1)
         is_first = np.ones(wide.shape, dtype=np.bool_)
         is_first[:, 1:] = owners[:, 1:] != owners[:, :-1]
-        best = np.maximum.reduceat(wide.ravel(), np.flatnonzero(is_first)) if wide.size else wide.ravel()
+        best = (
+            np.maximum.reduceat(wide.ravel(), np.flatnonzero(is_first))
+            if wide.size
+            else wide.ravel()
+        )
         of_documents = np.full(wide.shape, -np.inf, dtype=np.float32)
         of_documents[is_first] = best
         limit = _below(best, self.window)[is_first.ravel().cumsum() - 1].reshape(wide.shape)
         return _kth(of_documents, self.k), limit
 
 
-def _search_crowded(queries: Vectors, matrix: Matrix, k: int, document: Numbers | None, floor: Floats) -> Best:
-    """Do what `best_rows` does, but score each row above the floor at once; the exact k best so far raise the floor."""
+def _search_crowded(
+    queries: Vectors, matrix: Matrix, k: int, document: Numbers | None, floor: Floats
+) -> Best:
+    """Do what `best_rows` does, but score each row above the floor at once; the exact k best so far
+    raise the floor.
+    """
     bound = error_bound(queries.shape[1] + _ROUNDINGS)
     products = matrix.products(queries)
     rows = np.full((len(queries), k), -1)
@@ -160,12 +194,21 @@ def _search_crowded(queries: Vectors, matrix: Matrix, k: int, document: Numbers 
     for start in range(0, len(matrix), products.block):
         hits = products.above(start, floor)
         more, more_scores = best_of(queries, matrix, hits.lines, hits.rows, k, document)
-        rows, scores = keep_best(np.hstack([rows, more]), np.hstack([scores, more_scores]), k, document)
+        rows, scores = keep_best(
+            np.hstack([rows, more]), np.hstack([scores, more_scores]), k, document
+        )
         floor = np.maximum(floor, _below(scores[:, -1], bound))
     return rows, scores
 
 
-def best_of(queries: Vectors, matrix: Matrix, lines: Numbers, rows: Numbers, k: int, document: Numbers | None) -> Best:
+def best_of(
+    queries: Vectors,
+    matrix: Matrix,
+    lines: Numbers,
+    rows: Numbers,
+    k: int,
+    document: Numbers | None,
+) -> Best:
     """Return the best of these pairs [P] as `best_rows` does; they are sorted by line, then row."""
     count = np.bincount(lines, minlength=len(queries))
     places = (lines, ranks(count))
@@ -178,7 +221,8 @@ def best_of(queries: Vectors, matrix: Matrix, lines: Numbers, rows: Numbers, k: 
 
 
 def keep_best(rows: Numbers, scores: Scores, k: int, document: Numbers | None) -> Best:
-    """Return the k best of each line [Q, n], best first; of a document only the best. n is at least k.
+    """Return the k best of each line [Q, n], best first; of a document only the best. n is at least
+    k.
 
     Equal scores stay in the order in which they come.
     """
@@ -216,7 +260,9 @@ def _kth(scores: Floats, k: int) -> Floats:
 
 def _below(values: npt.NDArray[np.floating], window: float) -> Floats:
     """Return float32 values that are no larger than values - window."""
-    return np.nextafter((values.astype(np.float64) - window).astype(np.float32), np.float32(-np.inf))
+    return np.nextafter(
+        (values.astype(np.float64) - window).astype(np.float32), np.float32(-np.inf)
+    )
 
 
 def ranks(counts: Numbers) -> Numbers:

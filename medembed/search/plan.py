@@ -19,17 +19,23 @@ _READ_COST = 5  # of a row, read and sorted: as much as so many candidates that 
 
 @dataclass(frozen=True)
 class Plan:
-    """Stripes of the corpus, each a list of parts, each a list of shards; bounds of the query blocks."""
+    """Stripes of the corpus, each a list of parts, each a list of shards; bounds of the query
+    blocks.
+    """
 
     stripes: list[list[list[Any]]]
     blocks: list[tuple[int, int]]
 
 
-def plan_work(shards: Sequence[tuple[Any, int]], count: int, width: int, k: int, workers: int) -> Plan:
-    """Cut up a search for so many queries, for the k best of each; `width` is how many values of a row are compared.
+def plan_work(
+    shards: Sequence[tuple[Any, int]], count: int, width: int, k: int, workers: int
+) -> Plan:
+    """Cut up a search for so many queries, for the k best of each; `width` is how many values of a
+    row are compared.
 
-    Each item reads its stripe, unless its worker still has it; each stripe scores k candidates of each query again.
-    The cheapest number of stripes is taken that leaves some items for each worker.
+    Each item reads its stripe, unless its worker still has it; each stripe scores k candidates of
+    each query again. The cheapest number of stripes is taken that leaves some items for each
+    worker.
     """
     rows = sum(size for _, size in shards)
     part_rows = max(1, _PART_BYTES // (4 * width))
@@ -42,7 +48,10 @@ def plan_work(shards: Sequence[tuple[Any, int]], count: int, width: int, k: int,
     )
     last = max(1, len(shards))
     choices = range(min(fewest, last), min(max(items, fewest), last) + 1)
-    sizes = {stripes: min(most, max(_FEWEST_QUERIES, -(-count * stripes // items))) for stripes in choices}
+    sizes = {
+        stripes: min(most, max(_FEWEST_QUERIES, -(-count * stripes // items)))
+        for stripes in choices
+    }
     reads = {stripes: stripes * -(-count // size) for stripes, size in sizes.items()}
     if 1 in reads and rows <= part_rows:  # it stays with the workers
         reads[1] = min(reads[1], workers)

@@ -14,7 +14,8 @@ Search = Callable[[npt.NDArray[np.float32]], Ranking]
 
 @dataclass(frozen=True)
 class SearchQuality:
-    """What a search finds of exact search's best k, a mean over queries, and seconds of both for those queries.
+    """What a search finds of exact search's best k, a mean over queries, and seconds of both for
+    those queries.
 
     Seconds are those of the whole search: workers that start and shards that are read included.
     """
@@ -28,8 +29,12 @@ class SearchQuality:
 def measure_search(
     search: Search, exact: Search, queries: npt.NDArray[np.float32], *, sample: int = 200
 ) -> SearchQuality:
-    """Runs exact search, then the other, for at most `sample` of the queries [Q, D], evenly spaced among them."""
-    chosen = queries[np.unique(np.linspace(0, len(queries) - 1, min(sample, len(queries))).astype(np.int64))]
+    """Runs exact search, then the other, for at most `sample` of the queries [Q, D], evenly spaced
+    among them.
+    """
+    chosen = queries[
+        np.unique(np.linspace(0, len(queries) - 1, min(sample, len(queries))).astype(np.int64))
+    ]
     start = time.perf_counter()
     best = exact(chosen)
     middle = time.perf_counter()
@@ -39,7 +44,9 @@ def measure_search(
 
 
 def recall_of(found: Ranking, exact: Ranking) -> float:
-    """The share of the exact ranking's ids that are found, a mean over queries; 1 for a query that has none."""
+    """The share of the exact ranking's ids that are found, a mean over queries; 1 for a query that
+    has none.
+    """
     shares = []
     for names, wanted in zip(found.ids.tolist(), exact.ids.tolist(), strict=True):
         best = {name for name in wanted if name}

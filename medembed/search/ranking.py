@@ -1,8 +1,10 @@
-"""Best lists of queries, and how two of the same queries are put together; in which order equal scores stand.
+"""Best lists of queries, and how two of the same queries are put together; in which order equal
+scores stand.
 
-A document scores as its best chunk does (MaxP; Dai and Callan 2019, arXiv:1905.09217). Cutting lists of documents at k
-and merging them stays exact: before a document's best score stand only documents that beat it in the whole corpus too,
-so that it is cut only if k of them do; its lower scores fall out beside the best one.
+A document scores as its best chunk does (MaxP; Dai and Callan 2019, arXiv:1905.09217). Cutting
+lists of documents at k and merging them stays exact: before a document's best score stand only
+documents that beat it in the whole corpus too, so that it is cut only if k of them do; its lower
+scores fall out beside the best one.
 """
 
 from collections.abc import Sequence
@@ -24,8 +26,9 @@ Places = npt.NDArray[np.int32]
 class Ranking:
     """The best rows of each query, or documents by their best rows: score falling, then id rising.
 
-    `names` [n] are ids of rows; `places` int32 [Q, k] point to them, -1 for none; `scores` float64 [Q, k] are -inf
-    there. `owners` [n] are the rows' documents, set where documents are ranked of which some are in chunks.
+    `names` [n] are ids of rows; `places` int32 [Q, k] point to them, -1 for none; `scores` float64
+    [Q, k] are -inf there. `owners` [n] are the rows' documents, set where documents are ranked of
+    which some are in chunks.
     """
 
     names: Names
@@ -34,7 +37,9 @@ class Ranking:
     owners: Names | None = None
 
     @classmethod
-    def of(cls, ids: Names, scores: npt.NDArray[np.floating], row_ids: Names | None = None) -> "Ranking":
+    def of(
+        cls, ids: Names, scores: npt.NDArray[np.floating], row_ids: Names | None = None
+    ) -> "Ranking":
         """Return the ranking of these `ids`, `scores` and `row_ids` [Q, k]; "" is for none."""
         rows = ids if row_ids is None else row_ids
         names, numbers = np.unique(rows, return_inverse=True)
@@ -72,10 +77,12 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows in the order in which ties fall: ids [N] sorted, by document first where documents are ranked.
+    """Rows in the order in which ties fall: ids [N] sorted, by document first where documents are
+    ranked.
 
-    `place` int64 [N] is where each row as it came stands in that order. Where documents have several rows, `owners` [N]
-    are the sorted rows' documents, and `document` int64 [N] their numbers.
+    `place` int64 [N] is where each row as it came stands in that order. Where documents have
+    several rows, `owners` [N] are the sorted rows' documents, and `document` int64 [N] their
+    numbers.
     """
 
     ids: Names

@@ -1,9 +1,11 @@
-"""Exact search over a cluster: the same bytes however the corpus is cut into shards, blocks and workers.
+"""Exact search over a cluster: the same bytes however the corpus is cut into shards, blocks and
+workers.
 
-Work is cut both ways: into stripes of the corpus and blocks of queries. A worker goes through the shards of a stripe
-with a block's running best lists. Where results are recorded, whoever finds the other half of two stripes recorded
-merges the two, as in a tree, and a rerun does only what is not recorded; else the driver merges what workers send. No
-process has all embeddings or all scores in memory.
+Work is cut both ways: into stripes of the corpus and blocks of queries. A worker goes through the
+shards of a stripe with a block's running best lists. Where results are recorded, whoever finds the
+other half of two stripes recorded merges the two, as in a tree, and a rerun does only what is not
+recorded; else the driver merges what workers send. No process has all embeddings or all scores in
+memory.
 """
 
 import hashlib
@@ -46,15 +48,17 @@ def search_shards(
     device: str | None = None,
     gpus: float = 0,
 ) -> Iterator[Answer]:
-    """Search for the k best rows of each query [Q, D], or documents by their best rows, block after block of queries.
+    """Search for the k best rows of each query [Q, D], or documents by their best rows, block after
+    block of queries.
 
-    `shards` are (shard, its rows), `read` gives a shard's ids and embeddings [n, D], on the workers. At each dimension
-    both sides are truncated. Order: float64 score (`pair_scores`) falling, then id rising. `pairs` are scored in the
-    same pass. Workers multiply with NumPy, or with torch on `device`; with `gpus` for each, on these. What they find
-    goes to `records`, if there are any, where a rerun for the same shards and queries, with as many workers, finds it.
+    `shards` are (shard, its rows), `read` gives a shard's ids and embeddings [n, D], on the
+    workers. At each dimension both sides are truncated. Order: float64 score (`pair_scores`)
+    falling, then id rising. `pairs` are scored in the same pass. Workers multiply with NumPy, or
+    with torch on `device`; with `gpus` for each, on these. What they find goes to `records`, if
+    there are any, where a rerun for the same shards and queries, with as many workers, finds it.
 
-    Raises ModelError for dimensions above D, ConfigError for k below 1 where no pairs are asked for, DataError for a
-    query and StorageError for a row that is not finite.
+    Raises ModelError for dimensions above D, ConfigError for k below 1 where no pairs are asked
+    for, DataError for a query and StorageError for a row that is not finite.
     """
     check_dimensions(dimensions, queries.shape[1])
     if k < 1 and pairs is None:
@@ -91,10 +95,17 @@ def rank_shards(
     by_document: bool = False,
     workers: Workers = 2,
 ) -> dict[int, Ranking]:
-    """Return what all queries find, by dimension: for so many that their lists may be in memory together."""
-    found = search_shards(shards, read, queries, k, dimensions, by_document=by_document, workers=workers)
+    """Return what all queries find, by dimension: for so many that their lists may be in memory
+    together.
+    """
+    found = search_shards(
+        shards, read, queries, k, dimensions, by_document=by_document, workers=workers
+    )
     answers = list(found)
-    return {dimension: stack([answer.rankings[dimension] for answer in answers]) for dimension in dimensions}
+    return {
+        dimension: stack([answer.rankings[dimension] for answer in answers])
+        for dimension in dimensions
+    }
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,9 @@ def _digest(blocks: Blocks) -> str:
     return digest.hexdigest()
 
 
-def _search(lists: Lists, read: ReadShard[Any], blocks: Blocks, device: str | None, do: Do) -> Iterator[Answer]:
+def _search(
+    lists: Lists, read: ReadShard[Any], blocks: Blocks, device: str | None, do: Do
+) -> Iterator[Answer]:
     plan = lists.plan
     if not plan.stripes:
         yield from (_nobody(blocks(number), lists.asked) for number in range(len(plan.blocks)))
@@ -141,7 +154,11 @@ def _search(lists: Lists, read: ReadShard[Any], blocks: Blocks, device: str | No
                 answer = lists.unpacked(block, unpack(row["lists"]))
                 best = unrecorded.get(block)
                 unrecorded[block] = answer if best is None else lists.merge(best, answer)
-        yield unrecorded.pop(number) if number in unrecorded else lists.read(number, 0, len(plan.stripes))
+        yield (
+            unrecorded.pop(number)
+            if number in unrecorded
+            else lists.read(number, 0, len(plan.stripes))
+        )
     for _ in tracked:  # so that the bar ends
         pass
 
@@ -160,7 +177,9 @@ def _nobody(block: Block, asked: Asked) -> Answer:
     return Answer(block.start, block.start + count, rankings, pairs)
 
 
-def _do_here(todo: Sequence[dict[str, int]], blocks: Blocks, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _do_here(
+    todo: Sequence[dict[str, int]], blocks: Blocks, arguments: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     """Do the items in this process."""
     return map(SearchStripe(blocks=blocks, **arguments), todo)
 

@@ -1,4 +1,6 @@
-"""Search a stripe of the corpus for a block of queries: what a worker does, and one process for a small search."""
+"""Search a stripe of the corpus for a block of queries: what a worker does, and one process for a
+small search.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,22 +25,21 @@ class Block(NamedTuple):
 
 
 class SearchStripe:
-    """Does {block, stripe}: finds the block's best lists in that stripe, records them and what can be merged with them.
+    """Does {block, stripe}: finds the block's best lists in that stripe, records them and what can
+    be merged with them.
 
     Gives {block, stripe, lists}, the last packed if nothing is recorded.
     """
 
     def __init__(
-        self,
-        read: ReadShard[Any],
-        lists: Lists,
-        blocks: Callable[[int], Block],
-        device: str | None,
+        self, read: ReadShard[Any], lists: Lists, blocks: Callable[[int], Block], device: str | None
     ) -> None:
         self.read = read
         self.lists = lists
         self.blocks = blocks
-        self.library: Library = NumpyMatrix if device is None else partial(TorchMatrix, device=device)
+        self.library: Library = (
+            NumpyMatrix if device is None else partial(TorchMatrix, device=device)
+        )
         self.shards: Sequence[Any] | None = None  # those of `corpus`, the part that was read last
         self.corpus: Corpus | None = None
 
@@ -47,7 +48,9 @@ class SearchStripe:
         stripe = int(item["stripe"])
         packed = b""
         if not self.lists.has(block, stripe, stripe + 1):
-            packed = self.lists.keep(block, stripe, stripe + 1, self._find(self.blocks(block), stripe))
+            packed = self.lists.keep(
+                block, stripe, stripe + 1, self._find(self.blocks(block), stripe)
+            )
         if self.lists.records is not None:
             self._climb(block, stripe)
         return {"block": block, "stripe": stripe, "lists": packed}
@@ -64,14 +67,18 @@ class SearchStripe:
                 pairs[dimension] = score_pairs(rows, corpus, block.pairs)
                 if asked.k:
                     worst = None if best is None else best.rankings[dimension]
-                    rankings[dimension] = search_corpus(rows, corpus, asked.k, worst=worst, library=self.library)
+                    rankings[dimension] = search_corpus(
+                        rows, corpus, asked.k, worst=worst, library=self.library
+                    )
             answer = Answer(block.start, block.start + len(block.queries), rankings, pairs)
             best = answer if best is None else self.lists.merge(best, answer)
         assert best is not None, "a stripe has shards"
         return best
 
     def _climb(self, block: int, stripe: int) -> None:
-        """Merge while the other half is there. Of two workers that end together one at least sees both."""
+        """Merge while the other half is there. Of two workers that end together one at least sees
+        both.
+        """
         for first, last in parents(stripe, len(self.lists.plan.stripes)):
             middle = (first + last) // 2
             if not (self.lists.has(block, first, middle) and self.lists.has(block, middle, last)):
@@ -95,7 +102,7 @@ def prepare(block: Block, dimensions: int) -> Vectors:
     rows, useless = unit_rows(block.queries, dimensions)
     if len(useless):
         raise DataError(
-            f"query {block.start + int(useless[0])}: its embedding is not finite or has no length, expected finite "
-            "numbers; encode it again."
+            f"query {block.start + int(useless[0])}: its embedding is not finite or has no length, "
+            "expected finite numbers; encode it again."
         )
     return rows

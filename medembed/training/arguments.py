@@ -17,7 +17,8 @@ def training_arguments(
 
     Texts of a column stand behind the prompt of its role, and take its route in a router.
 
-    Raises TrainingError if the device lacks the precision, ModelError if the model has no layers to tell apart.
+    Raises TrainingError if the device lacks the precision, ModelError if the model has no layers to
+    tell apart.
     """
     from sentence_transformers import SentenceTransformerTrainingArguments
 
@@ -30,8 +31,12 @@ def training_arguments(
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.accumulation_steps,
         learning_rate=config.learning_rate,
-        learning_rate_mapping=learning_rates(encoder.model, config.learning_rate, config.layer_decay),
-        lr_scheduler_type="constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        learning_rate_mapping=learning_rates(
+            encoder.model, config.learning_rate, config.layer_decay
+        ),
+        lr_scheduler_type="constant_with_warmup"
+        if config.schedule == "constant"
+        else config.schedule,
         warmup_steps=config.warmup,
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,

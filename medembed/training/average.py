@@ -1,7 +1,9 @@
-"""The average of trained weights with those that the training started from: what is learned, without what is lost.
+"""The average of trained weights with those that the training started from: what is learned,
+without what is lost.
 
-Interpolation in weight space (Wortsman et al. 2022, WiSE-FT, arXiv:2109.01903; for embedding models Xiao et al. 2023,
-LM-Cocktail, arXiv:2311.13534). It costs nothing when the model is used: the average is a stock model like its parents.
+Interpolation in weight space (Wortsman et al. 2022, WiSE-FT, arXiv:2109.01903; for embedding models
+Xiao et al. 2023, LM-Cocktail, arXiv:2311.13534). It costs nothing when the model is used: the
+average is a stock model like its parents.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +22,8 @@ class Average:
     """A model in training beside its weights of the start."""
 
     def __init__(self, model: Any, shares: Sequence[float]) -> None:
-        """Keeps a copy of what is trained, on the CPU; none where no share is under 1, or an adapter has all changes.
+        """Keeps a copy of what is trained, on the CPU; none where no share is under 1, or an
+        adapter has all changes.
 
         `shares` are the weights of what was trained that will be asked for.
         """
@@ -32,7 +35,9 @@ class Average:
 
     @contextmanager
     def applied(self, share: float) -> Iterator[None]:
-        """The model has the average's weights inside, and bit for bit those of the training again after it."""
+        """The model has the average's weights inside, and bit for bit those of the training again
+        after it.
+        """
         if share == 1:
             yield
             return
@@ -45,7 +50,8 @@ class Average:
             self._restore(trained, scales)
 
     def _average(self, share: float) -> None:
-        for module in self._adapters:  # W + scale B A: from the start to what was trained it is the scale's way
+        # W + scale B A: from the start to what was trained it is the scale's way
+        for module in self._adapters:
             module.scaling = {name: scale * share for name, scale in module.scaling.items()}
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
@@ -62,7 +68,8 @@ class Average:
 
 
 def average_folder(start: Path, trained: Path, share: float, encoding: EncodingConfig) -> None:
-    """Makes the model in the folder `trained` the average of both, with a `share` of its own weights.
+    """Makes the model in the folder `trained` the average of both, with a `share` of its own
+    weights.
 
     Both are stock sentence-transformers folders of one architecture.
     """

@@ -1,4 +1,6 @@
-"""What happens between training steps: progress, checkpoints, the dev sample, and the reasons to stop."""
+"""What happens between training steps: progress, checkpoints, the dev sample, and the reasons to
+stop.
+"""
 
 import dataclasses
 import math
@@ -33,10 +35,12 @@ class Diverged:
 
 
 class Reporter(TrainerCallback):
-    """Hands checkpoints with everything to resume from to Ray Train, and decides, alike on all ranks, when to stop.
+    """Hands checkpoints with everything to resume from to Ray Train, and decides, alike on all
+    ranks, when to stop.
 
-    `restore` is called when the first batch is there, right before its forward pass: random numbers that reading data
-    takes at a start would else be missing from a resumed run. `check` raises where the run is another's by now.
+    `restore` is called when the first batch is there, right before its forward pass: random numbers
+    that reading data takes at a start would else be missing from a resumed run. `check` raises
+    where the run is another's by now.
     """
 
     def __init__(
@@ -76,13 +80,17 @@ class Reporter(TrainerCallback):
             control.should_save = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
-        """Stops at a loss or gradient that is no number; Ray would train again from the checkpoint to the same end."""
+        """Stops at a loss or gradient that is no number; Ray would train again from the checkpoint
+        to the same end.
+        """
         watched = {"loss": "loss", "grad_norm": "gradient norm"}
         if args.fp16:  # a gradient that overflows is skipped, and its scale halved
             del watched["grad_norm"]
         for name, what in watched.items():
             if not math.isfinite(logs.get(name, 0.0)):
-                self.diverged = Diverged(state.global_step, what, logs[name], logs.get("learning_rate", math.nan))
+                self.diverged = Diverged(
+                    state.global_step, what, logs[name], logs.get("learning_rate", math.nan)
+                )
                 control.should_training_stop, control.should_save = True, False
                 return
         if "loss" in logs and self.progress is not None and world()[0] == 0:
@@ -95,7 +103,10 @@ class Reporter(TrainerCallback):
         if world()[0] == 0:
             self.check()
             self.state.write(folder)
-            save_card(folder, CheckpointManifest(dimensions=tuple(sorted(self.config.dimensions, reverse=True))))
+            save_card(
+                folder,
+                CheckpointManifest(dimensions=tuple(sorted(self.config.dimensions, reverse=True))),
+            )
             record_dev(state, folder, metrics)
             if metrics:
                 write_dev_values(folder, self.scorer.dev_values)
@@ -111,7 +122,8 @@ class Reporter(TrainerCallback):
 
     def _must_leave(self) -> bool:
         """Whether Ray now says of a node with workers that it is about to be taken away."""
-        notice = ray.train.get_preemption_info() if self.heeds_preemption else None  # the same answer on all ranks
+        # the same answer on all ranks
+        notice = ray.train.get_preemption_info() if self.heeds_preemption else None
         nodes = frozenset(notice.preempted_node_ids) if notice else frozenset()
         is_news, self._leaving = not nodes <= self._leaving, self._leaving | nodes
         return is_news
@@ -125,8 +137,12 @@ class Reporter(TrainerCallback):
         return metrics
 
     def _note(self, state: Any, logs: Mapping[str, Any]) -> str:
-        parts = [f"{name[5:]}: {value:.2f}" for name, value in logs.items() if name.startswith("loss/")]
+        parts = [
+            f"{name[5:]}: {value:.2f}" for name, value in logs.items() if name.startswith("loss/")
+        ]
         by_dimension = f" ({', '.join(parts)})" if parts else ""
-        note = f"step {state.global_step} of {state.max_steps}, loss {logs['loss']:.2f}{by_dimension}"
+        note = (
+            f"step {state.global_step} of {state.max_steps}, loss {logs['loss']:.2f}{by_dimension}"
+        )
         step = max(self.scores, default=None)
         return note if step is None else f"{note}, dev {self.scores[step]:.3f} at step {step}"

@@ -1,4 +1,6 @@
-"""What a checkpoint says about itself: README.md, history.json, curves.png. Counts and settings, never a row's text."""
+"""What a checkpoint says about itself: README.md, history.json, curves.png. Counts and settings,
+never a row's text.
+"""
 
 import json
 import re
@@ -52,10 +54,14 @@ def write_card(
         f"# Embedding model {checkpoint.fingerprint}",
         _origin(checkpoint, config),
         "## Use\n\n" + _usage(checkpoint.dimensions),
-        "## Dev sample\n\n" + _scores(checkpoint, config) + (f"\n\n![Curves]({CURVES})" if has_curves else ""),
+        "## Dev sample\n\n"
+        + _scores(checkpoint, config)
+        + (f"\n\n![Curves]({CURVES})" if has_curves else ""),
         "## Data\n\n" + "\n".join(f"- {line}" for line in _data(dataset, examples)),
         "## Training\n\n" + _training(config),
-        "## Made with\n\n" + ", ".join(f"{name} {found}" for name, found in framework_versions().items()) + ".",
+        "## Made with\n\n"
+        + ", ".join(f"{name} {found}" for name, found in framework_versions().items())
+        + ".",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -90,9 +96,10 @@ def _origin(checkpoint: CheckpointManifest, config: TrainingConfig) -> str:
     mined = f" (examples {origin.examples.fingerprint})" if origin.examples else ""
     how = f" Trained by {kind.upper()}, merged: this is a whole model." if kind else ""
     return (
-        f"Fine-tuned by MedEmbed from `{without_passwords(origin.parent.uri)}` (encoder {origin.parent.fingerprint}) "
-        f"on data set {origin.dataset.fingerprint}{mined}.{how} It turns queries and documents into vectors "
-        "whose cosine says how well they fit; it gives no medical advice."
+        f"Fine-tuned by MedEmbed from `{without_passwords(origin.parent.uri)}` (encoder "
+        f"{origin.parent.fingerprint}) on data set {origin.dataset.fingerprint}{mined}.{how} It "
+        "turns queries and documents into vectors whose cosine says how well they fit; it gives "
+        "no medical advice."
     )
 
 
@@ -102,9 +109,9 @@ def _usage(dimensions: Sequence[int]) -> str:
         f"Matryoshka dimensions: {shown}. Truncate first, then normalise:\n\n"
         "```python\nfrom sentence_transformers import SentenceTransformer\n"
         f'model = SentenceTransformer("<this folder>", truncate_dim={dimensions[-1]})\n'
-        "queries = model.encode_query(questions, normalize_embeddings=True)   # with the model's own prompts\n"
-        "documents = model.encode_document(texts, normalize_embeddings=True)\n"
-        "scores = queries @ documents.T\n```"
+        "queries = model.encode_query(questions, normalize_embeddings=True)   # with the model's "
+        "own prompts\ndocuments = model.encode_document(texts, normalize_embeddings=True)\nscores "
+        "= queries @ documents.T\n```"
     )
 
 
@@ -114,12 +121,15 @@ def _scores(checkpoint: CheckpointManifest, config: TrainingConfig) -> str:
         for name, value in checkpoint.dev.items()
         if name.startswith(f"{config.select_by}/")
     }
-    table = "\n".join(f"| {dimension} | {value:.4f} |" for dimension, value in sorted(rows.items(), reverse=True))
+    table = "\n".join(
+        f"| {dimension} | {value:.4f} |" for dimension, value in sorted(rows.items(), reverse=True)
+    )
     return (
-        f"| dimensions | {label(config.select_by)} |\n|---|---|\n{table}\n\n"
-        f"At most {config.dev_queries:,} queries against about {config.dev_documents:,} documents of the dev split. "
-        f"This checkpoint, step {checkpoint.step:,}, was chosen by the row of {config.select_dimension} dimensions, "
-        "so these scores flatter it: a test set has the last word."
+        f"| dimensions | {label(config.select_by)} |\n|---|---|\n{table}\n\nAt most "
+        f"{config.dev_queries:,} queries against about {config.dev_documents:,} documents of the "
+        f"dev split. This checkpoint, step {checkpoint.step:,}, was chosen by the row of "
+        f"{config.select_dimension} dimensions, so these scores flatter it: a test set has the "
+        "last word."
     )
 
 
@@ -138,7 +148,10 @@ def _data(dataset: DatasetManifest, examples: ExamplesManifest | None) -> Iterat
 def _training(config: TrainingConfig) -> str:
     together = config.batch_size * config.most_workers
     weights = config.weights or (1.0,) * len(config.dimensions)
-    shares = ", ".join(f"{dimension}: {weight:g}" for dimension, weight in zip(config.dimensions, weights, strict=True))
+    shares = ", ".join(
+        f"{dimension}: {weight:g}"
+        for dimension, weight in zip(config.dimensions, weights, strict=True)
+    )
     seen = f"{together} examples see each other, " if config.loss.name in RANKING else ""
     return (
         f"Loss {config.loss.name} at every dimension, weights {{{shares}}}; {seen}"

@@ -1,4 +1,6 @@
-"""A trained model on storage, and how a run's best checkpoint becomes one: without what only the trainer reads."""
+"""A trained model on storage, and how a run's best checkpoint becomes one: without what only the
+trainer reads.
+"""
 
 import json
 from dataclasses import dataclass, replace
@@ -17,14 +19,23 @@ from medembed.training.state import FILE as TRAINING_STATE
 
 # What a trainer keeps beside the model to resume from: pickles, and of no use to whoever loads it.
 _TRAINING_STATE = (
-    "optimizer", "scheduler", "rng_state", "scaler", "training_args", ".metadata", TRAINER_STATE, TRAINING_STATE,
+    "optimizer",
+    "scheduler",
+    "rng_state",
+    "scaler",
+    "training_args",
+    ".metadata",
+    TRAINER_STATE,
+    TRAINING_STATE,
     ADAPTER_STATE,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model on storage: a stock sentence-transformers folder with our card and a manifest."""
+    """A trained model on storage: a stock sentence-transformers folder with our card and a
+    manifest.
+    """
 
     uri: str
     manifest: CheckpointManifest
@@ -57,7 +68,9 @@ def download_model(best: Any, folder: Path) -> None:
             path.unlink()
 
 
-def publish(folder: Path, output: str, key: str, manifest: CheckpointManifest, config: TrainingConfig) -> Checkpoint:
+def publish(
+    folder: Path, output: str, key: str, manifest: CheckpointManifest, config: TrainingConfig
+) -> Checkpoint:
     """The files of a folder as the checkpoint at `output`, whose manifest has the config too."""
     with NewOutput(output, key) as target:
         write_folder(target, folder)

@@ -1,4 +1,6 @@
-"""Work that all ranks do together: tensors joined, texts encoded in shares, a value that rank 0 decides."""
+"""Work that all ranks do together: tensors joined, texts encoded in shares, a value that rank 0
+decides.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -21,11 +23,17 @@ if TYPE_CHECKING:
 
 def world() -> tuple[int, int]:
     """(rank, number of ranks); (0, 1) outside a process group."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
+    return (
+        (dist.get_rank(), dist.get_world_size())
+        if dist.is_available() and dist.is_initialized()
+        else (0, 1)
+    )
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """[ranks x rows, ...] from [rows, ...] of each rank, without gradients. All must have as many rows."""
+    """[ranks x rows, ...] from [rows, ...] of each rank, without gradients. All must have as many
+    rows.
+    """
     ranks = world()[1]
     if ranks == 1:
         return tensor
@@ -42,10 +50,11 @@ def gather_with_gradients(tensor: Tensor) -> Tensor:
 def encode_in_shares(
     encode: "Encode", texts: Sequence[str], role: Role, device: torch.device
 ) -> npt.NDArray[np.float32]:
-    """float32 [len(texts), width] on every rank, in the order of `texts`; each rank encodes its share.
+    """float32 [len(texts), width] on every rank, in the order of `texts`; each rank encodes its
+    share.
 
-    All ranks must call it with the same texts. Sorted by length and dealt out in turn, so that shares take alike long.
-    `device` is where the process group's tensors must be: a GPU for NCCL.
+    All ranks must call it with the same texts. Sorted by length and dealt out in turn, so that
+    shares take alike long. `device` is where the process group's tensors must be: a GPU for NCCL.
     """
     rank, ranks = world()
     if ranks == 1:
@@ -62,10 +71,12 @@ def encode_in_shares(
 
 
 def agreed(work: Callable[[], Result], device: torch.device) -> Result:
-    """What `work` gives on this rank, once all ranks are done with it; it must not talk to other ranks.
+    """What `work` gives on this rank, once all ranks are done with it; it must not talk to other
+    ranks.
 
-    So that none waits in vain for one that failed. Raises AllRefused if it failed on all ranks alike, which trying
-    again would not mend; else this rank's own error, or TrainingError where another one failed.
+    So that none waits in vain for one that failed. Raises AllRefused if it failed on all ranks
+    alike, which trying again would not mend; else this rank's own error, or TrainingError where
+    another one failed.
     """
     error: MedEmbedError | None = None
     try:
@@ -76,7 +87,9 @@ def agreed(work: Callable[[], Result], device: torch.device) -> Result:
     if error is not None:
         raise AllRefused(error) if failed == world()[1] else error
     if failed:
-        raise TrainingError(f"{failed} of {world()[1]} workers could not prepare; their own messages say why.")
+        raise TrainingError(
+            f"{failed} of {world()[1]} workers could not prepare; their own messages say why."
+        )
     return result
 
 
@@ -91,7 +104,8 @@ class AllRefused(Exception):
 def name_from_rank_zero(find: Callable[[], str | None], device: torch.device) -> str | None:
     """What `find` gives on rank 0, on every rank; no name is empty.
 
-    As numbers: PyTorch's own way to send objects unpickles what comes, and who joins a training could send that.
+    As numbers: PyTorch's own way to send objects unpickles what comes, and who joins a training
+    could send that.
     """
     name = (find() or "").encode() if world()[0] == 0 else b""
     (length,) = from_rank_zero([len(name)], device)

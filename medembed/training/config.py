@@ -8,8 +8,9 @@ from medembed.spread import WorkerCount
 from medembed.training.loss_config import RANKING, LossConfig
 from medembed.training.options import TrainingOptions
 
-# Weights of what was trained in its average with the start that keep most of both: of the gain in domain, and of what
-# the start could elsewhere. A training that holds long texts has lost less, and gives up less.
+# Weights of what was trained in its average with the start that keep most of both: of the gain in
+# domain, and of what the start could elsewhere. A training that holds long texts has lost less, and
+# gives up less.
 _OF_HELD, _OF_OTHERS = 0.8, 0.5
 
 
@@ -23,69 +24,104 @@ class TrainingConfig(TrainingOptions):
         default=None, description="weight of each dimension's loss; null: all alike"
     )
     loss: LossConfig = LossConfig()
-    learning_rate: float = Field(default=1e-4, gt=0, lt=1, description="peak learning rate, after a linear warm-up")
+    learning_rate: float = Field(
+        default=1e-4, gt=0, lt=1, description="peak learning rate, after a linear warm-up"
+    )
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of steps that warm up")
     epochs: float = Field(default=1.0, gt=0, description="passes over the examples")
     batch_size: int = Field(default=64, ge=2, description="examples of a batch, per worker")
     temperature: float = Field(default=0.05, gt=0, description="divides the cosines in the loss")
     max_length: int | None = Field(
-        default=None, ge=8, description="tokens kept of a text in training; null: as many as the model reads"
+        default=None,
+        ge=8,
+        description="tokens kept of a text in training; null: as many as the model reads",
     )
     seed: int = Field(default=0, ge=0, description="seed of shuffling and dropout")
     checkpoint_steps: int = Field(
         default=25, ge=1, description="steps between checkpoints, each measured on the dev sample"
     )
-    select_by: str = Field(default="ndcg@10", description="dev metric that the best checkpoint has highest")
-    select_dimension: int = Field(default=64, ge=1, description="dimension at which select_by is measured")
+    select_by: str = Field(
+        default="ndcg@10", description="dev metric that the best checkpoint has highest"
+    )
+    select_dimension: int = Field(
+        default=64, ge=1, description="dimension at which select_by is measured"
+    )
     dev_queries: int = Field(default=300, ge=1, description="queries of the fixed dev sample")
     dev_documents: int = Field(
         default=1000, ge=1, description="documents that they are ranked against, positives included"
     )
-    dev_tag: str | None = Field(default=None, description="only dev queries with this tag, e.g. lay")
+    dev_tag: str | None = Field(
+        default=None, description="only dev queries with this tag, e.g. lay"
+    )
     patience: int | None = Field(
         default=None,
         ge=1,
-        description="stop early after so many evaluations in a row (one each checkpoint_steps) without a gain in "
-        "select_by at select_dimension; null: never",
+        description="stop early after so many evaluations in a row (one each checkpoint_steps) "
+        "without a gain in select_by at select_dimension; null: never",
     )
     min_gain: float = Field(
-        default=0.0, ge=0, description="what the dev score must rise by above its best to count as a gain for patience"
+        default=0.0,
+        ge=0,
+        description="what the dev score must rise by above its best to count as a gain for "
+        "patience",
     )
     workers: WorkerCount = Field(
         default=1,
-        description="training workers, whose in-batch negatives are shared: a number, or [fewest,most], e.g. [1,8], "
-        "which goes on with fewer when a node is lost and with more when one joins",
+        description="training workers, whose in-batch negatives are shared: a number, or "
+        "[fewest,most], e.g. [1,8], which goes on with fewer when a node is lost and with more "
+        "when one joins",
     )
     cpus_per_worker: int = Field(default=2, ge=1, description="CPU cores and threads of one worker")
     use_gpu: bool = Field(default=False, description="one GPU per worker")
-    max_failures: int = Field(default=2, ge=0, description="times that workers may die before training gives up")
+    max_failures: int = Field(
+        default=2, ge=0, description="times that workers may die before training gives up"
+    )
 
     @model_validator(mode="after")
     def _check_dimensions(self) -> Self:
-        if not self.dimensions or min(self.dimensions) < 1 or len(set(self.dimensions)) != len(self.dimensions):
-            raise ValueError(f"dimensions: found {list(self.dimensions)}, expected different numbers of at least 1")
+        if (
+            not self.dimensions
+            or min(self.dimensions) < 1
+            or len(set(self.dimensions)) != len(self.dimensions)
+        ):
+            raise ValueError(
+                f"dimensions: found {list(self.dimensions)}, expected different numbers of at "
+                "least 1"
+            )
         if self.weights is not None and len(self.weights) != len(self.dimensions):
-            raise ValueError(f"weights: found {len(self.weights)}, expected {len(self.dimensions)}, one per dimension")
+            raise ValueError(
+                f"weights: found {len(self.weights)}, expected {len(self.dimensions)}, one per "
+                "dimension"
+            )
         if self.weights is not None and min(self.weights) <= 0:
             raise ValueError(f"weights: found {list(self.weights)}, expected numbers above 0")
         if self.select_dimension not in self.dimensions:
             raise ValueError(
-                f"select_dimension: found {self.select_dimension}, expected one of {list(self.dimensions)}"
+                f"select_dimension: found {self.select_dimension}, expected one of "
+                f"{list(self.dimensions)}"
             )
         per_step = self.loss.dimensions_per_step
         if per_step is not None and per_step > len(self.dimensions):
-            raise ValueError(f"loss.dimensions_per_step: found {per_step}, expected at most {len(self.dimensions)}")
+            raise ValueError(
+                f"loss.dimensions_per_step: found {per_step}, expected at most "
+                f"{len(self.dimensions)}"
+            )
         if self.loss.name == "batch_hard" and (self.batch_size < 4 or self.batch_size % 2):
-            raise ValueError(f"batch_size: found {self.batch_size}, but loss batch_hard needs an even one from 4")
+            raise ValueError(
+                f"batch_size: found {self.batch_size}, but loss batch_hard needs an even one from 4"
+            )
         if self.loss.name == "batch_hard" and self.length_grouped:
             raise ValueError(
-                "length_grouped: loss batch_hard has an order of its own, by classes; leave one of them out"
+                "length_grouped: loss batch_hard has an order of its own, by classes; leave "
+                "one of them out"
             )
         return self
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The weights of what was trained that are measured; a teacher's space has nothing of the start in it."""
+        """The weights of what was trained that are measured; a teacher's space has nothing of the
+        start in it.
+        """
         if self.average is not None:
             return (self.average,)
         if self.loss.name == "mse":

@@ -12,15 +12,20 @@ from medembed.training.run import SNAPSHOT, WHOLE_SNAPSHOT
 class Trainer(TorchTrainer):
     """A trainer without two processes of Ray Train, each two seconds of CPU time.
 
-    One is for data sets: workers read files themselves. The other waits for its controller's death to free what the
-    workers held. It asks Ray's dashboard for that, so it does nothing in a job's private Ray, which has none and ends
-    with the job, and of a stopped trial it would stay for the rest of the search: `held` frees what a trial held.
+    One is for data sets: workers read files themselves. The other waits for its controller's death
+    to free what the workers held. It asks Ray's dashboard for that, so it does nothing in a job's
+    private Ray, which has none and ends with the job, and of a stopped trial it would stay for the
+    rest of the search: `held` frees what a trial held.
     """
 
     unused = frozenset({"DatasetsCallback", "PlacementGroupCleanerCallback"})
 
     def _create_default_callbacks(self) -> list[Any]:
-        return [each for each in super()._create_default_callbacks() if type(each).__name__ not in self.unused]
+        return [
+            each
+            for each in super()._create_default_callbacks()
+            if type(each).__name__ not in self.unused
+        ]
 
 
 class ClusterTrainer(Trainer):
@@ -30,11 +35,15 @@ class ClusterTrainer(Trainer):
 
 
 class KeepWholeSnapshot(UserCallback):
-    """Copies Ray Train's list of checkpoints, whole or not at all, each time that it has written it."""
+    """Copies Ray Train's list of checkpoints, whole or not at all, each time that it has written
+    it.
+    """
 
     def __init__(self, run: str) -> None:
         self.run = run
 
-    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+    def after_report(
+        self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any
+    ) -> None:
         whole = storage.read_bytes(storage.join(self.run, SNAPSHOT))
         storage.write_bytes(storage.join(self.run, WHOLE_SNAPSHOT), whole)

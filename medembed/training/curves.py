@@ -1,9 +1,22 @@
-"""A run's course as one PNG: loss, learning rate, and the dev metric of each dimension over its steps. Pure."""
+"""A run's course as one PNG: loss, learning rate, and the dev metric of each dimension over its
+steps. Pure.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from medembed.evaluation.canvas import COLOURS, INK, LINES, MARKERS, MUTED, RED, STYLE, TEAL, start_figure, to_png
+from medembed.evaluation.canvas import (
+    COLOURS,
+    INK,
+    LINES,
+    MARKERS,
+    MUTED,
+    RED,
+    STYLE,
+    TEAL,
+    start_figure,
+    to_png,
+)
 from medembed.evaluation.screen import label
 from medembed.training.history import DEV, Entry, dev_names, loss_names, series
 
@@ -19,7 +32,9 @@ _LOOKS = [*zip(COLOURS, LINES, MARKERS, strict=True), ("#0369a1", ":", "X")]
 
 
 def draw_curves(history: Sequence[Entry], best_step: int | None = None) -> bytes | None:
-    """The PNG, 4.6 inches wide at 200 dpi, panels below each other; `best_step` is marked. None without a loss."""
+    """The PNG, 4.6 inches wide at 200 dpi, panels below each other; `best_step` is marked. None
+    without a loss.
+    """
     from matplotlib import rc_context
     from matplotlib.ticker import MaxNLocator
 
@@ -58,14 +73,23 @@ def _draw_loss(axes: "Axes", history: Sequence[Entry]) -> None:
     steps, values = series(history, "loss")
     over = max(1, len(values) // _SMOOTHED)
     axes.plot(steps, values, color="#94a3b8", linewidth=0.7)
-    axes.plot(steps, smooth(values, over), color=INK if loss_names(history) else TEAL, linewidth=1.8)
+    axes.plot(
+        steps, smooth(values, over), color=INK if loss_names(history) else TEAL, linewidth=1.8
+    )
     drawn = list(values)
     for place, name in enumerate(loss_names(history)):
         colour, line, _ = _LOOKS[place % len(_LOOKS)]
         places, parts = series(history, name)
         parts = smooth(parts, over)
         drawn += parts
-        axes.plot(places, parts, color=colour, linestyle=line, linewidth=0.9, label=name.rpartition("/")[2])
+        axes.plot(
+            places,
+            parts,
+            color=colour,
+            linestyle=line,
+            linewidth=0.9,
+            label=name.rpartition("/")[2],
+        )
     ordered = sorted(drawn)
     highest = ordered[int(0.99 * (len(ordered) - 1))]  # a single spike would flatten all the rest
     axes.set_ylim(min(0.0, ordered[0]), 1.1 * highest or 1.0)
@@ -86,8 +110,15 @@ def _draw_dev(axes: "Axes", history: Sequence[Entry]) -> None:
         colour, line, marker = _LOOKS[place % len(_LOOKS)]
         steps, values = series(history, name)
         axes.plot(
-            steps, values, color=colour, linestyle=line, marker=marker, markersize=4, linewidth=1.3,
-            markevery=(0, max(1, len(steps) // _MARKERS)), label=name.rpartition("/")[2],
-        )  # fmt: skip
+            steps,
+            values,
+            color=colour,
+            linestyle=line,
+            marker=marker,
+            markersize=4,
+            linewidth=1.3,
+            markevery=(0, max(1, len(steps) // _MARKERS)),
+            label=name.rpartition("/")[2],
+        )
     metric = names[0].removeprefix(DEV).rpartition("/")[0]
     axes.set_title(f"{label(metric)} on the dev sample, by dimension")

@@ -1,4 +1,6 @@
-"""Orders of a pass that bring alike rows together: of like length for less padding, of one class in pairs. Pure."""
+"""Orders of a pass that bring alike rows together: of like length for less padding, of one class in
+pairs. Pure.
+"""
 
 from collections.abc import Sequence
 
@@ -7,14 +9,17 @@ import numpy.typing as npt
 
 Indices = npt.NDArray[np.int64]
 
-_STEPS_PER_WINDOW = 50  # rows are sorted within so many steps: longer windows pad little less, and mix less
+# rows are sorted within so many steps: longer windows pad little less, and mix less
+_STEPS_PER_WINDOW = 50
 
 
 def group_by_length(lengths: Sequence[int], size: int, generator: np.random.Generator) -> Indices:
-    """int64 [len(lengths)]: row numbers, of which each `size` in turn, a step's, are of like length.
+    """int64 [len(lengths)]: row numbers, of which each `size` in turn, a step's, are of like
+    length.
 
-    Rows are shuffled, then sorted within windows of 50 steps; the steps' order is shuffled, and the rows of a step too,
-    so that no worker gets the long ones. The last rows, which fill no step, stay as the shuffle left them.
+    Rows are shuffled, then sorted within windows of 50 steps; the steps' order is shuffled, and the
+    rows of a step too, so that no worker gets the long ones. The last rows, which fill no step,
+    stay as the shuffle left them.
     """
     order = generator.permutation(len(lengths))
     whole = len(order) // size * size
@@ -28,7 +33,8 @@ def group_by_length(lengths: Sequence[int], size: int, generator: np.random.Gene
 
 
 def pair_by_class(labels: Sequence[int], generator: np.random.Generator) -> Indices:
-    """int64 [count_paired(labels)]: row numbers in pairs of one class, so that in batches of even size none is alone.
+    """int64 [count_paired(labels)]: row numbers in pairs of one class, so that in batches of even
+    size none is alone.
 
     A class with an odd number of rows leaves one of them out, another in each pass.
     """

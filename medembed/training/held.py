@@ -1,7 +1,8 @@
-"""What the workers of a search's trial hold of a Ray cluster, written down so that it can be taken from a dead one.
+"""What the workers of a search's trial hold of a Ray cluster, written down so that it can be taken
+from a dead one.
 
-Ray Train keeps it, where a controller died with its trial, until Ray's dashboard says so, and for ever without one:
-the trials to come, or the same one tried again, would wait for it.
+Ray Train keeps it, where a controller died with its trial, until Ray's dashboard says so, and for
+ever without one: the trials to come, or the same one tried again, would wait for it.
 """
 
 from medembed import storage
@@ -19,7 +20,9 @@ def note_held(run: str) -> None:
 
 
 def free_held(run: str) -> None:
-    """Frees what the last workers of the run held, and ends them, if there are any; harmless where they are gone."""
+    """Frees what the last workers of the run held, and ends them, if there are any; harmless where
+    they are gone.
+    """
     from ray import PlacementGroupID
     from ray.util.placement_group import PlacementGroup, remove_placement_group
 

@@ -1,6 +1,8 @@
-"""What a run logged: loss, learning rate and padding of its steps, and the dev metric of its checkpoints.
+"""What a run logged: loss, learning rate and padding of its steps, and the dev metric of its
+checkpoints.
 
-It travels in each checkpoint's trainer_state.json, so that a run that was interrupted keeps what it logged before.
+It travels in each checkpoint's trainer_state.json, so that a run that was interrupted keeps what it
+logged before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +24,8 @@ Entry = dict[str, float]
 def record_dev(state: Any, folder: Path, metrics: Mapping[str, float]) -> None:
     """Adds what was measured to the trainer's state at this step, in memory and in its checkpoint.
 
-    metrics: "score", "average", "ndcg@10/64" of the dev sample, and "elsewhere/<set>/64" of retention sets.
+    metrics: "score", "average", "ndcg@10/64" of the dev sample, and "elsewhere/<set>/64" of
+        retention sets.
     """
     if not metrics:
         return
@@ -38,14 +41,17 @@ def _name(metric: str) -> str:
 def clean_history(logged: Sequence[Mapping[str, Any]]) -> list[Entry]:
     """One entry per step with what is worth a curve; of a step that was run twice the later.
 
-    At most about 1,000 steps are kept: means of neighbours stand for them. Entries with dev metrics all stay.
+    At most about 1,000 steps are kept: means of neighbours stand for them. Entries with dev metrics
+    all stay.
     """
     steps: dict[int, Entry] = {}
     dev: dict[int, Entry] = {}
     for entry in logged:
         step = int(entry["step"])
         measured = {
-            name: float(value) for name, value in entry.items() if name.startswith((DEV, ELSEWHERE, SCORE, SHARE))
+            name: float(value)
+            for name, value in entry.items()
+            if name.startswith((DEV, ELSEWHERE, SCORE, SHARE))
         }
         values = {name: float(value) for name, value in entry.items() if _is_series(name, value)}
         if measured:
@@ -71,7 +77,11 @@ def loss_names(history: Sequence[Entry]) -> list[str]:
 
 def dev_names(history: Sequence[Entry]) -> list[str]:
     """Names of the dev metrics, as dev_<metric>/<dimension>, widest first."""
-    return sorted({name for entry in history for name in entry if name.startswith(DEV)}, key=_number, reverse=True)
+    return sorted(
+        {name for entry in history for name in entry if name.startswith(DEV)},
+        key=_number,
+        reverse=True,
+    )
 
 
 def _is_series(name: str, value: Any) -> bool:
@@ -97,4 +107,6 @@ def _mean(group: list[Entry]) -> Entry:
     for row in group:
         for name, value in row.items():
             values.setdefault(name, []).append(value)
-    return {name: sum(found) / len(found) for name, found in values.items()} | {"step": group[-1]["step"]}
+    return {name: sum(found) / len(found) for name, found in values.items()} | {
+        "step": group[-1]["step"]
+    }

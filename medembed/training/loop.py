@@ -1,4 +1,6 @@
-"""What a training makes of examples and config: a plan of steps, and the trainer that takes them."""
+"""What a training makes of examples and config: a plan of steps, and the trainer that takes
+them.
+"""
 
 from functools import partial
 from typing import Any
@@ -20,12 +22,20 @@ from medembed.training.state import TrainingState
 
 def count_steps(examples: int, config: TrainingConfig) -> int:
     """Optimiser steps of a run that always has its most workers."""
-    return read_together(examples, config, config.most_workers).steps_left(Position(), config.epochs)
+    return read_together(examples, config, config.most_workers).steps_left(
+        Position(), config.epochs
+    )
 
 
-def read_together(examples: int, config: TrainingConfig, workers: int, arrange: Arrange | None = None) -> Stream:
-    """How so many workers read the examples: a step's rows are those of all its accumulated batches."""
-    return Stream(examples, config.batch_size * workers * config.accumulation_steps, config.seed, arrange)
+def read_together(
+    examples: int, config: TrainingConfig, workers: int, arrange: Arrange | None = None
+) -> Stream:
+    """How so many workers read the examples: a step's rows are those of all its accumulated
+    batches.
+    """
+    return Stream(
+        examples, config.batch_size * workers * config.accumulation_steps, config.seed, arrange
+    )
 
 
 def arrange_rows(columns: Columns, config: TrainingConfig) -> Arrange | None:
@@ -39,7 +49,9 @@ def arrange_rows(columns: Columns, config: TrainingConfig) -> Arrange | None:
         return None
     texts = [column for name, column in columns.items() if name != "label"]
     lengths = [sum(map(len, row)) for row in zip(*texts, strict=True)]
-    return partial(group_by_length, lengths, read_together(len(lengths), config, config.most_workers).rows)
+    return partial(
+        group_by_length, lengths, read_together(len(lengths), config, config.most_workers).rows
+    )
 
 
 def plan_run(columns: Columns, config: TrainingConfig, state: TrainingState, workers: int) -> Plan:
@@ -59,7 +71,9 @@ def plan_run(columns: Columns, config: TrainingConfig, state: TrainingState, wor
 
 
 def load_student(model: str, config: TrainingConfig) -> tuple[Encoder, Adapter | None]:
-    """(the encoder that is trained, its adapter if the config asks for one), frozen and prompted as the config says."""
+    """(the encoder that is trained, its adapter if the config asks for one), frozen and prompted as
+    the config says.
+    """
     encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker)
     device = "cuda" if config.use_gpu else "cpu"
     loaded, adapter = load_for_training(fetch_model(model), encoding, config.adapter, device)
@@ -80,7 +94,8 @@ def build_trainer(
 ) -> Any:
     """A SentenceTransformerTrainer that takes the plan's steps on the encoder's model.
 
-    Without known pairs a ranking loss knows the positives that the columns name; without documents it holds none.
+    Without known pairs a ranking loss knows the positives that the columns name; without documents
+    it holds none.
     """
     from datasets import Dataset as RowDataset
 
@@ -93,7 +108,9 @@ def build_trainer(
         plan=plan,
         adapter=adapter,
         model=encoder.model,
-        args=training_arguments(config, plan.done + plan.steps, scratch, encoder, roles_of(columns, config.loss.name)),
+        args=training_arguments(
+            config, plan.done + plan.steps, scratch, encoder, roles_of(columns, config.loss.name)
+        ),
         train_dataset=RowDataset.from_dict(columns),
         loss=make_loss(config, encoder.model, texts.known or columns["label"], texts.documents),
         callbacks=[callback],

@@ -1,4 +1,6 @@
-"""What a loss reads: examples, judged pairs or texts -> the trainer's columns, checked before training."""
+"""What a loss reads: examples, judged pairs or texts -> the trainer's columns, checked before
+training.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,11 +21,15 @@ from medembed.training.loss_config import ON_EXAMPLES, ON_SCORED_PAIRS
 Rows = Sequence[dict[str, Any]]
 
 _BINARY = ("contrastive", "online_contrastive")
-_ON_EXAMPLES: dict[str, Callable[[Rows], Columns]] = {"triplet": to_triplets, "margin_mse": to_scored_columns}
+_ON_EXAMPLES: dict[str, Callable[[Rows], Columns]] = {
+    "triplet": to_triplets,
+    "margin_mse": to_scored_columns,
+}
 
 
 def check_fits(config: TrainingConfig, dataset: Dataset, examples: Rows) -> int:
-    """How many rows the loss `config.loss` reads in a pass. Raises DataError if it and the data do not fit.
+    """How many rows the loss `config.loss` reads in a pass. Raises DataError if it and the data do
+    not fit.
 
     examples: rows as `schema.EXAMPLES` has them.
     """
@@ -31,19 +37,24 @@ def check_fits(config: TrainingConfig, dataset: Dataset, examples: Rows) -> int:
     if name in ON_EXAMPLES:
         return _check_examples(name, examples)
     if name in ON_SCORED_PAIRS:
-        return _check_scores(name, [score for _, _, score in _scored_pairs(name, dataset)], dataset.uri)
+        return _check_scores(
+            name, [score for _, _, score in _scored_pairs(name, dataset)], dataset.uri
+        )
     if name == "batch_hard":
         return _check_classes([label for _, label in _classed_texts(dataset)], dataset.uri)
-    return _check_any(len(texts_by_role(dataset)), f"{dataset.uri}: no training text, but loss mse reads them.")
+    return _check_any(
+        len(texts_by_role(dataset)), f"{dataset.uri}: no training text, but loss mse reads them."
+    )
 
 
 def make_material(config: TrainingConfig, dataset: Dataset, examples: Rows) -> Columns:
     """{column: values} for the trainer, `label` last; it puts the prompts in front of the texts.
 
-    Ranking losses, triplet and margin_mse read the examples. Contrastive losses, cosine_similarity, cosent and angle
-    read the judged pairs of the training queries: the similarity that a pair came with, else its score; 0 or 1 for the
-    contrastive ones. Of a document in chunks the first stands for it. batch_hard reads the texts of the training split
-    that have a class. `check_fits` says whether they fit. What mse reads needs a teacher: `teaching`.
+    Ranking losses, triplet and margin_mse read the examples. Contrastive losses, cosine_similarity,
+    cosent and angle read the judged pairs of the training queries: the similarity that a pair came
+    with, else its score; 0 or 1 for the contrastive ones. Of a document in chunks the first stands
+    for it. batch_hard reads the texts of the training split that have a class. `check_fits` says
+    whether they fit. What mse reads needs a teacher: `teaching`.
     """
     name = config.loss.name
     if name in ON_EXAMPLES:
@@ -57,16 +68,17 @@ def make_material(config: TrainingConfig, dataset: Dataset, examples: Rows) -> C
         }
     texts = _classed_texts(dataset)
     numbers = {label: number for number, label in enumerate(sorted({label for _, label in texts}))}
-    return {
-        "text": [text for text, _ in texts],
-        "label": [numbers[label] for _, label in texts],
-    }
+    return {"text": [text for text, _ in texts], "label": [numbers[label] for _, label in texts]}
 
 
 def texts_by_role(dataset: Dataset) -> list[tuple[str, Role]]:
     """What loss mse reads: the texts of the training split, and the training queries."""
-    documents: list[tuple[str, Role]] = [(row["text"], "document") for row in _training_texts(dataset)]
-    queries: list[tuple[str, Role]] = [(text, "query") for text in dataset.queries("train")["text"].to_pylist()]
+    documents: list[tuple[str, Role]] = [
+        (row["text"], "document") for row in _training_texts(dataset)
+    ]
+    queries: list[tuple[str, Role]] = [
+        (text, "query") for text in dataset.queries("train")["text"].to_pylist()
+    ]
     return documents + queries
 
 
@@ -78,49 +90,68 @@ def _check_any(count: int, fault: str) -> int:
 
 def _check_examples(name: str, examples: Rows) -> int:
     if name not in _ON_EXAMPLES:
-        return _check_any(len(examples), f"examples: none found, but loss {name} reads them; mine some.")
+        return _check_any(
+            len(examples), f"examples: none found, but loss {name} reads them; mine some."
+        )
     judged = [row for row in examples if row["negatives"]]
-    _check_any(len(judged), f"examples: none has a negative, but loss {name} compares with negatives; mine some.")
+    _check_any(
+        len(judged),
+        f"examples: none has a negative, but loss {name} compares with negatives; mine some.",
+    )
     if name == "triplet":
         return sum(len(row["negatives"]) for row in judged)
     lacking = [row["query_id"] for row in judged if not _has_second_scores(row)]
     if lacking:
         raise DataError(
-            f"examples: {len(lacking)} of {len(judged)} have no scores of a second opinion, such as that of query "
-            f"{lacking[0]}, but loss {name} learns them; mine with mining.second_opinion=<model>."
+            f"examples: {len(lacking)} of {len(judged)} have no scores of a second opinion, such "
+            f"as that of query {lacking[0]}, but loss {name} learns them; mine with "
+            "mining.second_opinion=<model>."
         )
     return len(judged)
 
 
 def _has_second_scores(row: dict[str, Any]) -> bool:
     found = [row["positive_second_score"], *(row["negative_second_scores"] or [None])]
-    return len(found) == 1 + len(row["negatives"]) and all(score is not None and np.isfinite(score) for score in found)
+    return len(found) == 1 + len(row["negatives"]) and all(
+        score is not None and np.isfinite(score) for score in found
+    )
 
 
 def _check_scores(name: str, scores: Sequence[float], place: str) -> int:
-    _check_any(len(scores), f"{place}: no training query has a judgment, but loss {name} reads judged pairs.")
+    _check_any(
+        len(scores),
+        f"{place}: no training query has a judgment, but loss {name} reads judged pairs.",
+    )
     if min(scores) == max(scores):
-        wanted = "pairs judged not relevant (score 0) beside positives" if name in _BINARY else "different scores"
+        wanted = (
+            "pairs judged not relevant (score 0) beside positives"
+            if name in _BINARY
+            else "different scores"
+        )
         raise DataError(
-            f"{place}: all {len(scores)} judged training pairs have score {scores[0]:g}, but loss {name} needs "
-            f"{wanted}; add some, or choose loss.name=multiple_negatives."
+            f"{place}: all {len(scores)} judged training pairs have score {scores[0]:g}, but loss "
+            f"{name} needs {wanted}; add some, or choose loss.name=multiple_negatives."
         )
     if name == "cosine_similarity" and not (min(scores) >= -1 and max(scores) <= 1):
         raise DataError(
-            f"{place}: scores from {min(scores):g} to {max(scores):g}, but loss {name} compares them with cosines; "
-            "bring them to 0 to 1 (source.score_range), or choose loss.name=cosent, which reads their order alone."
+            f"{place}: scores from {min(scores):g} to {max(scores):g}, but loss {name} compares "
+            "them with cosines; bring them to 0 to 1 (source.score_range), or choose "
+            "loss.name=cosent, which reads their order alone."
         )
     return len(scores)
 
 
 def _check_classes(labels: Sequence[str], place: str) -> int:
     counts = Counter(labels)
-    _check_any(len(counts), f"{place}: no training text has a class, but loss batch_hard tells classes apart.")
+    _check_any(
+        len(counts),
+        f"{place}: no training text has a class, but loss batch_hard tells classes apart.",
+    )
     several = sorted(label for label, count in counts.items() if count > 1)
     if len(several) < 2:
         raise DataError(
-            f"{place}: found {len(counts)} classes of training texts, {len(several)} of them with two texts or more, "
-            "but loss batch_hard needs at least two such classes."
+            f"{place}: found {len(counts)} classes of training texts, {len(several)} of them with "
+            "two texts or more, but loss batch_hard needs at least two such classes."
         )
     return count_paired(labels)
 
@@ -157,4 +188,6 @@ def _training_texts(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def _classed_texts(dataset: Dataset) -> list[tuple[str, str]]:
-    return [(row["text"], row["label"]) for row in _training_texts(dataset) if row["label"] is not None]
+    return [
+        (row["text"], row["label"]) for row in _training_texts(dataset) if row["label"] is not None
+    ]

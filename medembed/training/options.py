@@ -1,4 +1,6 @@
-"""Options of a run around its loss: presets, prompts, what is trained, how a step is computed, where it is logged."""
+"""Options of a run around its loss: presets, prompts, what is trained, how a step is computed,
+where it is logged.
+"""
 
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,31 +21,49 @@ class PromptsConfig(Config):
     query: str | None = Field(
         default=None,
         description="in front of each query, e.g. 'query: ' for E5, with its space; null: as the "
-        "model's folder says; the checkpoint keeps it, so that encoding and serving put it there too",
+        "model's folder says; the checkpoint keeps it, so that encoding and serving put it there "
+        "too",
     )
-    document: str | None = Field(default=None, description="in front of each document, e.g. 'passage: '")
+    document: str | None = Field(
+        default=None, description="in front of each document, e.g. 'passage: '"
+    )
 
 
 class AdapterConfig(Config):
-    """A few small matrices that are trained in place of the whole model, and merged into it afterwards."""
+    """A few small matrices that are trained in place of the whole model, and merged into it
+    afterwards.
+    """
 
     kind: Literal["lora", "qlora"] | None = Field(
         default=None,
-        description="lora: train low-rank additions to the model's matrices, the rest stays; qlora: the same over "
-        "weights held in 4 bits, on CUDA; null: train all weights",
+        description="lora: train low-rank additions to the model's matrices, the rest stays; "
+        "qlora: the same over weights held in 4 bits, on CUDA; null: train all weights",
     )
-    rank: int = Field(default=16, ge=1, description="rank of an addition: more can learn more and costs more memory")
+    rank: int = Field(
+        default=16,
+        ge=1,
+        description="rank of an addition: more can learn more and costs more memory",
+    )
     alpha: float = Field(default=32.0, gt=0, description="additions are scaled by alpha / rank")
-    dropout: float = Field(default=0.05, ge=0, lt=1, description="share of an addition's inputs dropped in training")
+    dropout: float = Field(
+        default=0.05, ge=0, lt=1, description="share of an addition's inputs dropped in training"
+    )
     target_modules: tuple[str, ...] | Literal["all-linear"] = Field(
-        default="all-linear", description="names of the matrices that get an addition, e.g. [query, value]"
+        default="all-linear",
+        description="names of the matrices that get an addition, e.g. [query, value]",
     )
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
-        given = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+        given = [
+            name
+            for name, field in type(self).model_fields.items()
+            if getattr(self, name) != field.default
+        ]
         if self.kind is None and given:
-            raise ValueError(f"{given[0]}: only an adapter has it; set adapter.kind to lora or qlora")
+            raise ValueError(
+                f"{given[0]}: only an adapter has it; set adapter.kind to lora or qlora"
+            )
         return self
 
 
@@ -52,65 +72,83 @@ class TrainingOptions(Config):
 
     preset: Preset | None = Field(
         default=None,
-        description="settings to start from; keys that you name win. published: the published recipe for "
-        "multilingual-e5-large; quick: minutes on two cores; large-batch: 1,024 rows together by cached gradients; "
-        "lora: small added matrices alone",
+        description="settings to start from; keys that you name win. published: the published "
+        "recipe for multilingual-e5-large; quick: minutes on two cores; large-batch: 1,024 rows "
+        "together by cached gradients; lora: small added matrices alone",
     )
     prompts: PromptsConfig = PromptsConfig()
     principal_axes: bool = Field(
         default=True,
-        description="before training, turn the model so that its first dimensions hold the most of the documents' "
-        "vectors: full width ranks as before, few dimensions far better; adds one square matrix behind the model; a "
-        "model with trained dimensions keeps its axes",
+        description="before training, turn the model so that its first dimensions hold the most "
+        "of the documents' vectors: full width ranks as before, few dimensions far better; adds "
+        "one square matrix behind the model; a model with trained dimensions keeps its axes",
     )
     adapter: AdapterConfig = AdapterConfig()
     freeze: int | None = Field(
         default=None,
         ge=0,
-        description="so many of the lowest transformer layers stay as they are, and the token embeddings below them; "
-        "0: the embeddings alone; null: all is trained",
+        description="so many of the lowest transformer layers stay as they are, and the token "
+        "embeddings below them; 0: the embeddings alone; null: all is trained",
     )
     layer_decay: float = Field(
-        default=1.0, gt=0, le=1, description="learning rate of each lower layer as a share of the one above it"
+        default=1.0,
+        gt=0,
+        le=1,
+        description="learning rate of each lower layer as a share of the one above it",
     )
     average: float | None = Field(
         default=None,
         gt=0,
         le=1,
-        description="weight of what was trained in an average with the weights that it started from, which keeps what "
-        "the model could before; 1: no average; null: each checkpoint is measured with 0.8 (0.5 where loss.hold holds "
-        "nothing) and with 1, and the better one counts",
+        description="weight of what was trained in an average with the weights that it started "
+        "from, which keeps what the model could before; 1: no average; null: each checkpoint is "
+        "measured with 0.8 (0.5 where loss.hold holds nothing) and with 1, and the better one "
+        "counts",
     )
     schedule: Literal["linear", "cosine", "constant"] = Field(
-        default="linear", description="how the learning rate falls to 0 after the warm-up; constant: not at all"
+        default="linear",
+        description="how the learning rate falls to 0 after the warm-up; constant: not at all",
     )
     accumulation_steps: int = Field(
         default=1,
         ge=1,
-        description="batches whose gradients are added up before the weights change; this adds no negatives: "
-        "a query still sees its own batch alone",
+        description="batches whose gradients are added up before the weights change; this adds "
+        "no negatives: a query still sees its own batch alone",
     )
-    max_grad_norm: float = Field(default=1.0, ge=0, description="longer gradients are cut to this length; 0: never")
+    max_grad_norm: float = Field(
+        default=1.0, ge=0, description="longer gradients are cut to this length; 0: never"
+    )
     weight_decay: float = Field(
-        default=0.01, ge=0, lt=1, description="pull of the matrices towards 0; biases and norms are left alone"
+        default=0.01,
+        ge=0,
+        lt=1,
+        description="pull of the matrices towards 0; biases and norms are left alone",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
-        description="number type of the multiplications; weights stay float32. auto: on CUDA bfloat16, or float16 "
-        "where it is older; on a CPU float32. What the device can only emulate is refused",
+        description="number type of the multiplications; weights stay float32. auto: on CUDA "
+        "bfloat16, or float16 where it is older; on a CPU float32. What the device can only "
+        "emulate is refused",
     )
     compile: bool = Field(
-        default=False, description="compile the model by torch.compile: minutes at the start, faster steps on CUDA"
+        default=False,
+        description="compile the model by torch.compile: minutes at the start, faster steps on "
+        "CUDA",
     )
     activation_checkpointing: bool = Field(
-        default=False, description="compute activations again in the backward pass: less memory, one more forward pass"
+        default=False,
+        description="compute activations again in the backward pass: less memory, one more "
+        "forward pass",
     )
     length_grouped: bool = Field(
-        default=False, description="batches of rows of like length: less padding, but likelier negatives of like length"
+        default=False,
+        description="batches of rows of like length: less padding, but likelier negatives of "
+        "like length",
     )
     report_to: tuple[Literal["wandb", "tensorboard"], ...] = Field(
         default=(),
-        description="follow a run there too, besides MLflow; wandb stays offline unless your environment says not",
+        description="follow a run there too, besides MLflow; wandb stays offline unless your "
+        "environment says not",
     )
 
     @model_validator(mode="before")
@@ -119,14 +157,19 @@ class TrainingOptions(Config):
         if not isinstance(values, dict) or values.get("preset") not in list_presets():
             return values  # pydantic explains what is wrong with the name
         below, named = read_preset(values["preset"]), values.get("loss")
-        if isinstance(named, dict) and named.get("name") not in (None, below.get("loss", {}).get("name")):
+        if isinstance(named, dict) and named.get("name") not in (
+            None,
+            below.get("loss", {}).get("name"),
+        ):
             below.pop("loss", None)  # its keys are those of another loss
         return merge(below, values)
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:
         if self.adapter.target_modules == ():
-            raise ValueError("adapter.target_modules: found [], expected names of matrices or all-linear")
+            raise ValueError(
+                "adapter.target_modules: found [], expected names of matrices or all-linear"
+            )
         return self
 
 
@@ -136,8 +179,12 @@ def list_presets() -> list[str]:
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """What a preset sets, nested as `training` is. Raises ConfigError if there is none of this name."""
+    """What a preset sets, nested as `training` is. Raises ConfigError if there is none of this
+    name.
+    """
     file = PRESETS / f"{name}.yaml"
     if not file.is_file():
-        raise ConfigError(f"training.preset: found {name!r}, expected one of {', '.join(list_presets())}.")
+        raise ConfigError(
+            f"training.preset: found {name!r}, expected one of {', '.join(list_presets())}."
+        )
     return dict(yaml.safe_load(file.read_text(encoding="utf-8")))

@@ -1,7 +1,8 @@
-"""The order in which training reads its examples: a new one each pass, known from the seed alone. Pure.
+"""The order in which training reads its examples: a new one each pass, known from the seed alone.
+Pure.
 
-Where a run stands is told by examples, not by steps, so that it goes on with any number of workers: they read on from
-the same example, in steps of another size.
+Where a run stands is told by examples, not by steps, so that it goes on with any number of workers:
+they read on from the same example, in steps of another size.
 """
 
 import itertools
@@ -28,8 +29,9 @@ class Position:
 class Stream:
     """Passes over `count` examples, of which a step of all workers together takes `rows`.
 
-    What does not fill a last step of its own is left out of that pass; as each pass has an order of its own, other
-    examples are left out of the next. `arrange` makes a pass's order from its generator; None: a permutation.
+    What does not fill a last step of its own is left out of that pass; as each pass has an order of
+    its own, other examples are left out of the next. `arrange` makes a pass's order from its
+    generator; None: a permutation.
     """
 
     count: int
@@ -43,12 +45,18 @@ class Stream:
         return self.count % self.rows
 
     def order(self, epoch: int) -> Indices:
-        """int64 [count]: the examples in the order of a pass. PCG64 gives the same on every machine."""
+        """int64 [count]: the examples in the order of a pass. PCG64 gives the same on every
+        machine.
+        """
         generator = np.random.default_rng((self.seed, epoch))
-        return generator.permutation(self.count) if self.arrange is None else self.arrange(generator)
+        return (
+            generator.permutation(self.count) if self.arrange is None else self.arrange(generator)
+        )
 
     def steps_left(self, position: Position, epochs: float) -> int:
-        """Steps from a position to the end of so many passes, of which the last may be a part of one."""
+        """Steps from a position to the end of so many passes, of which the last may be a part of
+        one.
+        """
         whole = math.floor(epochs)
         if position.epoch >= whole:
             share = epochs - position.epoch
@@ -58,7 +66,9 @@ class Stream:
         return rest + (whole - position.epoch - 1) * per_pass + _ceil((epochs - whole) * per_pass)
 
     def walk(self, position: Position) -> Iterator[tuple[Indices, Position]]:
-        """(int64 [rows], position after it) of each step from a position on, without end. Needs `rows` <= `count`."""
+        """(int64 [rows], position after it) of each step from a position on, without end. Needs
+        `rows` <= `count`.
+        """
         epoch, offset = position.epoch, position.offset
         order = self.order(epoch)
         while True:
@@ -72,10 +82,12 @@ class Stream:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run, or what is left of one after `done` steps: `steps` more, which read `stream` from `start` on.
+    """A run, or what is left of one after `done` steps: `steps` more, which read `stream` from
+    `start` on.
 
-    The learning rate follows the `total` steps of a run that always has its most workers. `scheduled` of those are
-    done, and each step counts for `pace` of them, so that it falls with the examples left, whatever number of workers.
+    The learning rate follows the `total` steps of a run that always has its most workers.
+    `scheduled` of those are done, and each step counts for `pace` of them, so that it falls with
+    the examples left, whatever number of workers.
     """
 
     stream: Stream
@@ -92,7 +104,9 @@ class Plan:
 
 
 class Batches:
-    """The batches of a plan in turn, one for each worker and step: lists of row numbers, for a DataLoader."""
+    """The batches of a plan in turn, one for each worker and step: lists of row numbers, for a
+    DataLoader.
+    """
 
     drop_last = True
 

@@ -38,7 +38,9 @@ class PaddingLog(TrainerCallback):
 
 
 def count_padding(trainer: Any) -> TokenCounter:
-    """Counts the tokens of a SentenceTransformerTrainer's batches on this rank, from when this process started."""
+    """Counts the tokens of a SentenceTransformerTrainer's batches on this rank, from when this
+    process started.
+    """
     counter = TokenCounter(trainer.data_collator.preprocess_fn)
     trainer.data_collator.preprocess_fn = counter
     trainer.add_callback(PaddingLog(counter))

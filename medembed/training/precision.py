@@ -1,4 +1,6 @@
-"""The number type of a run's multiplications: what was asked, if the device computes it natively."""
+"""The number type of a run's multiplications: what was asked, if the device computes it
+natively.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,13 +8,16 @@ from typing import Any
 
 from medembed.errors import TrainingError
 
-# A CPU with either multiplies bfloat16 by itself; every other one converts each number, 4 to 400 times slower.
+# A CPU with either multiplies bfloat16 by itself; every other one converts each number, 4 to 400
+# times slower.
 _CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 
 
 @dataclass(frozen=True)
 class Device:
-    """What a worker computes on: "cpu" or "cuda", and the types narrower than float32 that it computes natively."""
+    """What a worker computes on: "cpu" or "cuda", and the types narrower than float32 that it
+    computes natively.
+    """
 
     kind: str
     native: frozenset[str]
@@ -26,7 +31,8 @@ def find_device(use_gpu: bool) -> Device:
         return Device("cpu", native_cpu_types(torch.cpu.get_capabilities()))
     if not torch.cuda.is_available():
         raise TrainingError(
-            "training.use_gpu: found no CUDA device in this worker; install a torch with CUDA there, or leave it out."
+            "training.use_gpu: found no CUDA device in this worker; install a torch with CUDA "
+            "there, or leave it out."
         )
     # Without the switch torch says yes to emulation as well.
     has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -34,12 +40,15 @@ def find_device(use_gpu: bool) -> Device:
 
 
 def native_cpu_types(capabilities: Mapping[str, Any]) -> frozenset[str]:
-    """The types of a CPU with these `torch.cpu.get_capabilities()`; float16 never: its gradients need scaling."""
+    """The types of a CPU with these `torch.cpu.get_capabilities()`; float16 never: its gradients
+    need scaling.
+    """
     return frozenset({"bfloat16"} if any(capabilities.get(name) for name in _CPU_BFLOAT16) else ())
 
 
 def choose_precision(asked: str, device: Device) -> str:
-    """float32, bfloat16 or float16. `auto` is float32 on every CPU, so that a run has the same numbers on all.
+    """float32, bfloat16 or float16. `auto` is float32 on every CPU, so that a run has the same
+    numbers on all.
 
     Raises TrainingError if the device would only emulate what was asked.
     """
@@ -48,13 +57,15 @@ def choose_precision(asked: str, device: Device) -> str:
         return next((name for name in order if name in device.native), "float32")
     if asked != "float32" and asked not in device.native:
         raise TrainingError(
-            f"training.precision: found {asked}, but this {device.kind} device computes natively only "
-            f"{', '.join(['float32', *sorted(device.native)])}; choose one of these, or auto."
+            f"training.precision: found {asked}, but this {device.kind} device computes natively "
+            f"only {', '.join(['float32', *sorted(device.native)])}; choose one of these, or auto."
         )
     return asked
 
 
 def precision_arguments(asked: str, use_gpu: bool) -> dict[str, bool]:
-    """The trainer's arguments for the asked precision on this process's device. Raises as `choose_precision` does."""
+    """The trainer's arguments for the asked precision on this process's device. Raises as
+    `choose_precision` does.
+    """
     chosen = choose_precision(asked, find_device(use_gpu))
     return {"bf16": chosen == "bfloat16", "fp16": chosen == "float16"}

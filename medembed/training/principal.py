@@ -1,7 +1,9 @@
-"""Where a Matryoshka training starts: the model turned so that its first dimensions hold the most of its vectors.
+"""Where a Matryoshka training starts: the model turned so that its first dimensions hold the most
+of its vectors.
 
-A stock model's prefixes are arbitrary axes. Turned to the principal axes of the corpus (Hotelling 1933) its full width
-ranks as before, since cosines do not see a rotation, and its prefixes rank far better before the first step.
+A stock model's prefixes are arbitrary axes. Turned to the principal axes of the corpus (Hotelling
+1933) its full width ranks as before, since cosines do not see a rotation, and its prefixes rank far
+better before the first step.
 """
 
 from pathlib import Path
@@ -22,34 +24,50 @@ from medembed.training.checkpoint import write_folder
 from medembed.training.config import TrainingConfig
 from medembed.training.prompts import set_prompts
 
-_SAMPLE = 2048  # documents; the axes of 1,024 rank as well at 64 dimensions (MiniLM), wider models want more
+# documents; the axes of 1,024 rank as well at 64 dimensions (MiniLM), wider models want more
+_SAMPLE = 2048
 _PREFIX = "start-"
 
 
 def turns(model: str, config: TrainingConfig) -> bool:
     """Whether a training of this model starts at principal axes.
 
-    A model that MedEmbed trained keeps its axes, and so does one that learns a teacher's vectors, whose axes they are.
+    A model that MedEmbed trained keeps its axes, and so does one that learns a teacher's vectors,
+    whose axes they are.
     """
-    return config.principal_axes and config.loss.name != "mse" and not read_card(fetch_model(model)).dimensions
+    return (
+        config.principal_axes
+        and config.loss.name != "mse"
+        and not read_card(fetch_model(model)).dimensions
+    )
 
 
 def find_start(run: str) -> str | None:
     """The turned model that an unfinished training has, a stock folder; None if it has none yet."""
     names = [name.split("/") for name in storage.list_files(run)]
-    found = sorted(name[0] for name in names if name[0].startswith(_PREFIX) and name[1:] == [MANIFEST])
+    found = sorted(
+        name[0] for name in names if name[0].startswith(_PREFIX) and name[1:] == [MANIFEST]
+    )
     return storage.join(run, found[0]) if found else None
 
 
 def place_start(run: str, attempt: str) -> str:
-    """Where an attempt writes it: in a folder of its own, since the one before may not be quite dead."""
+    """Where an attempt writes it: in a folder of its own, since the one before may not be quite
+    dead.
+    """
     return storage.join(run, f"{_PREFIX}{attempt}")
 
 
-def write_start(model: str, vectors: npt.NDArray[np.float32], config: TrainingConfig, output: str) -> None:
-    """Writes the model turned to the principal axes of `vectors` [N, D]; the manifest says what prefixes then hold."""
+def write_start(
+    model: str, vectors: npt.NDArray[np.float32], config: TrainingConfig, output: str
+) -> None:
+    """Writes the model turned to the principal axes of `vectors` [N, D]; the manifest says what
+    prefixes then hold.
+    """
     axes, shares = principal_axes(vectors)
-    turned = load_model(fetch_model(model), EncodingConfig(cpus_per_worker=config.cpus_per_worker), "cpu")
+    turned = load_model(
+        fetch_model(model), EncodingConfig(cpus_per_worker=config.cpus_per_worker), "cpu"
+    )
     set_prompts(turned, config.prompts)
     turn(turned, axes)
     held = {dimension: float(shares[:dimension].sum()) for dimension in config.dimensions}
@@ -65,11 +83,15 @@ def read_start(run: str) -> Start | None:
     return read_manifest(start, StartManifest).start if start else None
 
 
-def principal_axes(embeddings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """(axes [D, D], an axis a row, those that hold the most first; the share [D] of the squared length on each).
+def principal_axes(
+    embeddings: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """(axes [D, D], an axis a row, those that hold the most first; the share [D] of the squared
+    length on each).
 
-    embeddings [N, D]. The vectors are not centred, so that the axes fit cosines, and each axis points to where its
-    largest component is positive, so that the same vectors always give the same axes.
+    embeddings [N, D]. The vectors are not centred, so that the axes fit cosines, and each axis
+    points to where its largest component is positive, so that the same vectors always give the same
+    axes.
     """
     vectors = embeddings.astype(np.float64)
     lengths, columns = np.linalg.eigh(vectors.T @ vectors)
@@ -79,7 +101,9 @@ def principal_axes(embeddings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.
 
 
 def turn(model: Any, axes: npt.NDArray[np.float32]) -> None:
-    """Adds the rotation `axes` [D, D] to a SentenceTransformer, before a normalisation at its end if it has one."""
+    """Adds the rotation `axes` [D, D] to a SentenceTransformer, before a normalisation at its end
+    if it has one.
+    """
     import torch
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
@@ -98,18 +122,27 @@ def turn(model: Any, axes: npt.NDArray[np.float32]) -> None:
 
 
 def draw_documents(dataset: Dataset, seed: int) -> list[str]:
-    """Texts of a few thousand rows that training may read, the same ones for a seed; [] if there are none.
+    """Texts of a few thousand rows that training may read, the same ones for a seed; [] if there
+    are none.
 
-    Files are read one by one, and first without texts, so that memory does not grow with the corpus.
+    Files are read one by one, and first without texts, so that memory does not grow with the
+    corpus.
     """
     files = [uri for uri, _ in dataset.corpus_files()]
     splits = [storage.read_parquet(uri, ["split"])["split"].to_pylist() for uri in files]
     rows = [
-        (file, line) for file, own in enumerate(splits) for line, split in enumerate(own) if split in (None, "train")
+        (file, line)
+        for file, own in enumerate(splits)
+        for line, split in enumerate(own)
+        if split in (None, "train")
     ]
-    chosen = sorted(rows[number] for number in np.random.default_rng(seed).permutation(len(rows))[:_SAMPLE])
+    chosen = sorted(
+        rows[number] for number in np.random.default_rng(seed).permutation(len(rows))[:_SAMPLE]
+    )
     texts: list[str] = []
     for file, uri in enumerate(files):
         lines = [line for number, line in chosen if number == file]
-        texts += storage.read_parquet(uri, ["text"])["text"].take(lines).to_pylist() if lines else []
+        texts += (
+            storage.read_parquet(uri, ["text"])["text"].take(lines).to_pylist() if lines else []
+        )
     return texts

@@ -1,4 +1,6 @@
-"""SentenceTransformerTrainer as we use it: our order of examples, loss by dimension, whole checkpoints, no pickles."""
+"""SentenceTransformerTrainer as we use it: our order of examples, loss by dimension, whole
+checkpoints, no pickles.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,14 +16,17 @@ from medembed.training.order import Batches, Plan
 
 
 class PrivateTrainer(SentenceTransformerTrainer):
-    """Without the generated model card, which would quote training texts; reads the examples as its plan says.
+    """Without the generated model card, which would quote training texts; reads the examples as its
+    plan says.
 
-    With an adapter its checkpoints are the merged model, and it goes on from the adapter's own matrices beside it.
+    With an adapter its checkpoints are the merged model, and it goes on from the adapter's own
+    matrices beside it.
     """
 
     def __init__(self, *, plan: Plan, adapter: Adapter | None = None, **arguments: Any) -> None:
         self.plan, self.adapter = plan, adapter
-        self._parts: dict[int, list[Tensor]] = {}  # by dimension, the losses of the batches of this step
+        # by dimension, the losses of the batches of this step
+        self._parts: dict[int, list[Tensor]] = {}
         super().__init__(**arguments)
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
@@ -39,13 +44,17 @@ class PrivateTrainer(SentenceTransformerTrainer):
         super().log(logs | self._take_parts() if "loss" in logs else logs, start_time)
 
     def _take_parts(self) -> dict[str, float]:
-        """{"loss/64": mean over the step's batches and all workers}, widest first; only what the step computed."""
+        """{"loss/64": mean over the step's batches and all workers}, widest first; only what the
+        step computed.
+        """
         parts, self._parts = sorted(self._parts.items(), reverse=True), {}
         if not parts:
             return {}
         own = torch.stack([torch.stack(losses).mean() for _, losses in parts])
         means = gather(own[None]).mean(0).tolist()
-        return {f"loss/{dimension}": mean for (dimension, _), mean in zip(parts, means, strict=True)}
+        return {
+            f"loss/{dimension}": mean for (dimension, _), mean in zip(parts, means, strict=True)
+        }
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         if self.adapter is None:
@@ -59,7 +68,9 @@ class PrivateTrainer(SentenceTransformerTrainer):
         else:
             self.adapter.restore(self.model, Path(checkpoint_path))
 
-    def get_batch_sampler(self, dataset: Any, batch_size: int, drop_last: bool, *_: Any, **__: Any) -> Any:
+    def get_batch_sampler(
+        self, dataset: Any, batch_size: int, drop_last: bool, *_: Any, **__: Any
+    ) -> Any:
         return Batches(self.plan, batch_size)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:

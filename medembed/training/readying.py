@@ -1,4 +1,6 @@
-"""What all ranks do before the first step: load the model, turn it to its axes, read the rows. They agree or refuse."""
+"""What all ranks do before the first step: load the model, turn it to its axes, read the rows. They
+agree or refuse.
+"""
 
 import torch
 
@@ -21,7 +23,9 @@ from medembed.training.worker import Work
 
 
 def load_model_to_train(work: Work, device: torch.device) -> tuple[Encoder, Adapter | None]:
-    """The model to train, turned to principal axes if the work says so: all ranks encode, rank 0 writes it, once."""
+    """The model to train, turned to principal axes if the work says so: all ranks encode, rank 0
+    writes it, once.
+    """
     encoder, adapter = agreed(lambda: load_student(work.model, work.config), device)
     if not work.turns:
         return encoder, adapter

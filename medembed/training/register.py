@@ -24,9 +24,13 @@ def register_checkpoint(
     lineage: Lineage,
     artifacts: Mapping[str, str | bytes],
 ) -> tuple[Version, bool]:
-    """(its version, whether it is new); `metrics` join the dev scores, what its manifest says joins the lineage."""
+    """(its version, whether it is new); `metrics` join the dev scores, what its manifest says joins
+    the lineage.
+    """
     manifest = checkpoint.manifest
-    lineage = replace(lineage, encoder=checkpoint.fingerprint, parent=_without_place(manifest.origin.parent))
+    lineage = replace(
+        lineage, encoder=checkpoint.fingerprint, parent=_without_place(manifest.origin.parent)
+    )
     existing = find_version(registry, checkpoint.uri, lineage)
     if existing is not None:
         return existing, False
@@ -61,5 +65,9 @@ def _steps_of(checkpoint: Checkpoint) -> list[tuple[str, int, float]]:
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+        flat |= (
+            _flatten(value, f"{prefix}{name}.")
+            if isinstance(value, Mapping)
+            else {prefix + name: value}
+        )
     return flat

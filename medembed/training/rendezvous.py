@@ -1,8 +1,8 @@
 """Where a training's workers meet: in a file of their own where they all are on this machine.
 
-PyTorch's store listens on all addresses and asks for no token: who reaches it reads and changes by what addresses the
-workers find each other. Neither PyTorch 2.13 nor Ray Train 2.60 has a setting for that. GPUs' NCCL and gloo have one
-for theirs: NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME.
+PyTorch's store listens on all addresses and asks for no token: who reaches it reads and changes by
+what addresses the workers find each other. Neither PyTorch 2.13 nor Ray Train 2.60 has a setting
+for that. GPUs' NCCL and gloo have one for theirs: NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME.
 """
 
 import importlib
@@ -36,7 +36,9 @@ class _Backend(_TorchBackend):
 
 @dataclass
 class Rendezvous(TorchConfig):
-    """Ray Train's set-up of PyTorch, with a store that no other user reaches if all workers are on this machine."""
+    """Ray Train's set-up of PyTorch, with a store that no other user reaches if all workers are on
+    this machine.
+    """
 
     @property
     def backend_cls(self) -> type[_TorchBackend]:
@@ -44,7 +46,9 @@ class Rendezvous(TorchConfig):
 
 
 def make_folder() -> str | None:
-    """A folder that this user alone enters; None if this worker's node may have others beside it."""
+    """A folder that this user alone enters; None if this worker's node may have others beside
+    it.
+    """
     return mkdtemp(prefix="medembed-store-") if ray.util.get_node_ip_address() == LOOPBACK else None
 
 

@@ -1,4 +1,6 @@
-"""Weights & Biases and TensorBoard, where a run asks for them: checked first, and nothing is sent by default."""
+"""Weights & Biases and TensorBoard, where a run asks for them: checked first, and nothing is sent
+by default.
+"""
 
 import importlib.util
 import os
@@ -10,7 +12,8 @@ from medembed.errors import ConfigError
 _PACKAGES = {"wandb": ("wandb",), "tensorboard": ("tensorboard", "tensorboardX")}
 # Where one of these is set, its owner has decided where Weights & Biases sends things.
 _DECIDED = ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_DISABLED")
-# Numbers alone: no model, no source code or uncommitted change, nothing that a worker prints, no crash report.
+# Numbers alone: no model, no source code or uncommitted change, nothing that a worker prints, no
+# crash report.
 _NUMBERS_ALONE = {
     "WANDB_WATCH": "false",
     "WANDB_LOG_MODEL": "false",
@@ -22,46 +25,58 @@ _NUMBERS_ALONE = {
 
 
 def check_reporting(report_to: tuple[str, ...], folder: str) -> None:
-    """Raises ConfigError if a package is missing, or if its files would stay behind on a node's disk.
+    """Raises ConfigError if a package is missing, or if its files would stay behind on a node's
+    disk.
 
-    `folder` is where a tool's files go; on an object store only tools that write there, or online, are of use.
+    `folder` is where a tool's files go; on an object store only tools that write there, or online,
+    are of use.
     """
     for tool in report_to:
         if not any(importlib.util.find_spec(package) for package in _PACKAGES[tool]):
             raise ConfigError(
-                f"training.report_to: found {tool}, but the package {_PACKAGES[tool][0]} is not installed; "
-                f"pip install {_PACKAGES[tool][0]}, or leave it out."
+                f"training.report_to: found {tool}, but the package {_PACKAGES[tool][0]} is not "
+                f"installed; pip install {_PACKAGES[tool][0]}, or leave it out."
             )
         if tool == "wandb" and not storage.is_local(folder) and not _is_decided(os.environ):
             raise ConfigError(
-                "training.report_to: found wandb offline with an output on an object store, where its files would stay "
-                "on a node's disk; set WANDB_API_KEY on the nodes, or leave it out."
+                "training.report_to: found wandb offline with an output on an object store, where "
+                "its files would stay on a node's disk; set WANDB_API_KEY on the nodes, or leave "
+                "it out."
             )
 
 
-def reporting_environment(report_to: tuple[str, ...], folder: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """What a worker's environment lacks so that the tools write below `folder` and, if nobody decided, send nothing."""
+def reporting_environment(
+    report_to: tuple[str, ...], folder: str, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """What a worker's environment lacks so that the tools write below `folder` and, if nobody
+    decided, send nothing.
+    """
     wanted: dict[str, str] = {}
     if "tensorboard" in report_to:
         wanted["TENSORBOARD_LOGGING_DIR"] = storage.join(folder, "tensorboard")
     if "wandb" in report_to:
         wanted |= _NUMBERS_ALONE | {"WANDB_PROJECT": "medembed"}
         if storage.is_local(folder):
-            wanted |= {"WANDB_DIR": folder, "WANDB_CACHE_DIR": folder}  # else its logs go to the home folder
+            # else its logs go to the home folder
+            wanted |= {"WANDB_DIR": folder, "WANDB_CACHE_DIR": folder}
         if not _is_decided(environment):
             wanted["WANDB_MODE"] = "offline"
     return {name: value for name, value in wanted.items() if name not in environment}
 
 
 def prepare_reporting(report_to: tuple[str, ...], folder: str) -> None:
-    """Sets this worker's environment for the trainer's own callbacks; nothing where `report_to` is empty."""
+    """Sets this worker's environment for the trainer's own callbacks; nothing where `report_to` is
+    empty.
+    """
     os.environ.update(reporting_environment(report_to, folder, os.environ))
     if report_to and storage.is_local(folder):
         os.makedirs(folder, exist_ok=True)
 
 
 def finish_reporting(report_to: tuple[str, ...]) -> None:
-    """Ends this worker's run, so that it counts as finished and its last steps are there: Ray ends workers at once."""
+    """Ends this worker's run, so that it counts as finished and its last steps are there: Ray ends
+    workers at once.
+    """
     if "wandb" in report_to:
         import wandb
 

@@ -1,4 +1,6 @@
-"""What checkpoints are measured on: the dev sample, and samples from elsewhere that must not be lost."""
+"""What checkpoints are measured on: the dev sample, and samples from elsewhere that must not be
+lost.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +23,10 @@ class Elsewhere:
         """What a checkpoint depends on besides those of any training."""
         if not self.samples:
             return {}
-        texts = {name: fingerprint([one.queries, one.documents, one.qrels]) for name, one in self.samples.items()}
+        texts = {
+            name: fingerprint([one.queries, one.documents, one.qrels])
+            for name, one in self.samples.items()
+        }
         return {"retention": [texts, self.config.tolerance, self.config.confidence]}
 
 

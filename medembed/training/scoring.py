@@ -1,4 +1,6 @@
-"""What a model in training is worth: its score on the dev sample, less what it lost elsewhere since the start."""
+"""What a model in training is worth: its score on the dev sample, less what it lost elsewhere since
+the start.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,19 +20,27 @@ from medembed.training.history import ELSEWHERE, SCORE, SHARE
 from medembed.training.samples import Samples
 from medembed.training.trial import Rungs
 
-_BROKEN = 1.0  # more than a score can be: what surely loses elsewhere stands behind all that does not
-# What weights without an average must be better by where nothing from elsewhere is measured: they lose out of sight.
+# more than a score can be: what surely loses elsewhere stands behind all that does not
+_BROKEN = 1.0
+# What weights without an average must be better by where nothing from elsewhere is measured: they
+# lose out of sight.
 _UNSEEN = 0.03
 
 
 class Scorer:
-    """Measures the model in training, averaged with its start as it will be published. All ranks call it together.
+    """Measures the model in training, averaged with its start as it will be published. All ranks
+    call it together.
 
     Rank 0 alone decides: machines that round differently might not agree on when to stop.
     """
 
     def __init__(
-        self, encoder: Encoder, samples: Samples, config: TrainingConfig, device: torch.device, average: Average
+        self,
+        encoder: Encoder,
+        samples: Samples,
+        config: TrainingConfig,
+        device: torch.device,
+        average: Average,
     ) -> None:
         """`encoder` has the weights of the start still, by which losses elsewhere are judged."""
         self.encoder = encoder
@@ -38,16 +48,19 @@ class Scorer:
         self.config = config
         self.device = device
         self.average = average
-        self.dev_values: Mapping[int, Values] = {}  # by dimension, of each query: of the share that counted last
+        # by dimension, of each query: of the share that counted last
+        self.dev_values: Mapping[int, Values] = {}
         self._by_share: dict[float, Mapping[int, Values]] = {}
         self._start = self._measure_elsewhere()
 
     def measure(self, rungs: Rungs | None = None) -> dict[str, float]:
-        """{"score": value, "average": share, "ndcg@10/64": value, "elsewhere/tico/64": value, ...}, as on all ranks.
+        """{"score": value, "average": share, "ndcg@10/64": value, "elsewhere/tico/64": value, ...},
+        as on all ranks.
 
-        The score is that of the dev sample at `select_dimension`, or what `rungs` make of all dimensions, less what is
-        lost elsewhere. Of the shares that the config asks for it is the better one's. A loss only lowers a score, so
-        elsewhere is measured from the best dev score down, until no other share can win.
+        The score is that of the dev sample at `select_dimension`, or what `rungs` make of all
+        dimensions, less what is lost elsewhere. Of the shares that the config asks for it is the
+        better one's. A loss only lowers a score, so elsewhere is measured from the best dev score
+        down, until no other share can win.
         """
         best: dict[str, float] | None = None
         measured = [self._measure_dev(share, rungs) for share in self.config.shares]
@@ -60,7 +73,9 @@ class Scorer:
         return best
 
     def _value(self, metrics: Mapping[str, float]) -> tuple[float, float]:
-        """By what averages are compared: unseen losses count, too; of equals the one nearer to the start is better."""
+        """By what averages are compared: unseen losses count, too; of equals the one nearer to the
+        start is better.
+        """
         is_unseen = not self.samples.elsewhere.samples and metrics[SHARE] == 1
         return metrics[SCORE] - (_UNSEEN if is_unseen else 0.0), -metrics[SHARE]
 
@@ -73,16 +88,22 @@ class Scorer:
         score = rungs.score(means) if rungs else means[self.config.select_dimension]
         metrics = {SCORE: score, SHARE: share}
         return self._agree(
-            metrics | {f"{self.config.select_by}/{dimension}": mean for dimension, mean in means.items()}
+            metrics
+            | {f"{self.config.select_by}/{dimension}": mean for dimension, mean in means.items()}
         )
 
     def _less_losses(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """The metrics of a share with those from elsewhere, and their losses taken from the score."""
+        """The metrics of a share with those from elsewhere, and their losses taken from the
+        score.
+        """
         with self.average.applied(metrics[SHARE]):
             elsewhere = self._measure_elsewhere()
         complete = {**metrics, SCORE: metrics[SCORE] - self._lost(elsewhere)}
         for name, scores in elsewhere.items():
-            complete |= {f"{ELSEWHERE}{name}/{d}": float(values.mean()) for d, values in scores.values.items()}
+            complete |= {
+                f"{ELSEWHERE}{name}/{d}": float(values.mean())
+                for d, values in scores.values.items()
+            }
         return self._agree(complete)
 
     def _agree(self, metrics: Mapping[str, float]) -> dict[str, float]:
@@ -90,14 +111,19 @@ class Scorer:
         return dict(zip(metrics, from_rank_zero(list(metrics.values()), self.device), strict=True))
 
     def _lost(self, elsewhere: Mapping[str, Scores]) -> float:
-        """What is taken from the score: what the worst set lost, and more than any score where a loss is sure."""
+        """What is taken from the score: what the worst set lost, and more than any score where a
+        loss is sure.
+        """
         config = self.samples.elsewhere.config
         rows = judge_retained(self._start, elsewhere, config, seed=self.config.seed)
         is_sure = any(row.is_lost for row in rows)
         return how_far_lost(rows, config.tolerance) + (_BROKEN if is_sure else 0.0)
 
     def _measure_elsewhere(self) -> dict[str, Scores]:
-        return {name: self._score(sample, METRIC) for name, sample in self.samples.elsewhere.samples.items()}
+        return {
+            name: self._score(sample, METRIC)
+            for name, sample in self.samples.elsewhere.samples.items()
+        }
 
     def _score(self, sample: Sample, metric: str) -> Scores:
         """Of each query at each dimension; zeros on ranks that do not decide."""
@@ -107,7 +133,9 @@ class Scorer:
         if world()[0] == 0:
             values = score_sample(sample, queries, documents, self.config.dimensions, metric)
         else:
-            values = {dimension: queries[:, 0].astype(float) * 0 for dimension in self.config.dimensions}
+            values = {
+                dimension: queries[:, 0].astype(float) * 0 for dimension in self.config.dimensions
+            }
         return Scores(values, sample.groups)
 
     def _encode(self, texts: list[str], role: Role) -> Vectors:

@@ -1,4 +1,6 @@
-"""What a checkpoint holds beside weights, optimizer and random numbers: where the run stands and what it has seen."""
+"""What a checkpoint holds beside weights, optimizer and random numbers: where the run stands and
+what it has seen.
+"""
 
 import dataclasses
 import json
@@ -19,8 +21,9 @@ FILE = "training_state.json"
 class TrainingState:
     """After `step` optimiser steps by `workers`.
 
-    `scheduled` are the steps that the learning rate's schedule counts: as many as `step`, unless the number of workers
-    was another at times. `best` is the highest dev score, `stale` the evaluations since without a gain.
+    `scheduled` are the steps that the learning rate's schedule counts: as many as `step`, unless
+    the number of workers was another at times. `best` is the highest dev score, `stale` the
+    evaluations since without a gain.
     """
 
     workers: int
@@ -42,12 +45,15 @@ def read_state(folder: Path) -> TrainingState:
         return TrainingState(**values | {"position": Position(**values["position"])})
     except (OSError, ValueError, TypeError, KeyError):
         raise TrainingError(
-            f"{folder / FILE}: not the state of a training; another release made it: delete the run and train again."
+            f"{folder / FILE}: not the state of a training; another release made it: delete "
+            "the run and train again."
         ) from None
 
 
 def after_evaluation(state: TrainingState, score: float, min_gain: float) -> TrainingState:
-    """The state with one more evaluation: a gain is a score of at least `min_gain`, and not 0, above the best."""
+    """The state with one more evaluation: a gain is a score of at least `min_gain`, and not 0,
+    above the best.
+    """
     if state.best is None or (score > state.best and score >= state.best + min_gain):
         return dataclasses.replace(state, best=score, stale=0)
     return dataclasses.replace(state, stale=state.stale + 1)
@@ -59,7 +65,9 @@ def is_over(state: TrainingState, patience: int | None) -> bool:
 
 
 def reseed(seed: int, state: TrainingState, rank: int) -> None:
-    """New random numbers for a worker that no checkpoint has any for: as many workers as now it was not made by."""
+    """New random numbers for a worker that no checkpoint has any for: as many workers as now it was
+    not made by.
+    """
     import torch
 
     number = int(content_hash(f"{seed} {state.step} {rank}")[:8], 16)

@@ -1,4 +1,6 @@
-"""Which models can be trained with which options, by the model's folder: known before the first stage."""
+"""Which models can be trained with which options, by the model's folder: known before the first
+stage.
+"""
 
 from medembed.encoding.model_layout import Module, list_modules, read_json
 from medembed.encoding.modules import fetch_encoder
@@ -7,11 +9,13 @@ from medembed.training.config import TrainingConfig
 
 
 def check_trainable(model: str, config: TrainingConfig) -> None:
-    """Raises ConfigError if an option does not work with the model's modules, ModelError if no option does.
+    """Raises ConfigError if an option does not work with the model's modules, ModelError if no
+    option does.
 
-    An adapter, frozen layers and layer_decay are for a model of one transformer: a router has several, a static model
-    none. A guide reads the student's tokens, and cached gradients split batches: a static model's have no rows. In loss
-    mse one column has queries and documents, which must be read alike.
+    An adapter, frozen layers and layer_decay are for a model of one transformer: a router has
+    several, a static model none. A guide reads the student's tokens, and cached gradients split
+    batches: a static model's have no rows. In loss mse one column has queries and documents, which
+    must be read alike.
     """
     modules = list_modules(fetch_encoder(model))
     names = {module.kind for module in modules}
@@ -28,10 +32,16 @@ def check_trainable(model: str, config: TrainingConfig) -> None:
     }
     refused = [option for option, is_refused in options.items() if is_refused]
     if refused:
-        kind = "a Router" if is_routed else "a StaticEmbedding" if is_static else "a Pooling without the prompt"
+        kind = (
+            "a Router"
+            if is_routed
+            else "a StaticEmbedding"
+            if is_static
+            else "a Pooling without the prompt"
+        )
         raise ConfigError(
-            f"training.{refused[0]}: does not work with model {model}, which has {kind}; leave it out, or choose a "
-            "model that is one transformer and reads queries and documents alike."
+            f"training.{refused[0]}: does not work with model {model}, which has {kind}; leave it "
+            "out, or choose a model that is one transformer and reads queries and documents alike."
         )
 
 

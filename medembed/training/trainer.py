@@ -1,4 +1,6 @@
-"""Examples -> the best checkpoint: Ray Train around the loop, then a stock folder that holds no pickle."""
+"""Examples -> the best checkpoint: Ray Train around the loop, then a stock folder that holds no
+pickle.
+"""
 
 import logging
 import os
@@ -33,7 +35,13 @@ from medembed.training.material import check_fits
 from medembed.training.order import Stream
 from medembed.training.principal import find_start, read_start, turns
 from medembed.training.reporting import check_reporting
-from medembed.training.run import claim_run, latest_checkpoint, mend_snapshot, remove_run, run_folder
+from medembed.training.run import (
+    claim_run,
+    latest_checkpoint,
+    mend_snapshot,
+    remove_run,
+    run_folder,
+)
 from medembed.training.samples import Elsewhere, Samples
 from medembed.training.start_line import describe_start
 from medembed.training.trainable import check_trainable
@@ -44,7 +52,8 @@ logger = logging.getLogger(__name__)
 
 # Ray tries a minute at a time to find room for workers: time for a cloud to replace a node.
 _STARTS_WITHOUT_ROOM = 5
-# How often an elastic training looks for nodes that joined; to take them in it starts anew from its last checkpoint.
+# How often an elastic training looks for nodes that joined; to take them in it starts anew from its
+# last checkpoint.
 LOOKS_FOR_NODES_S = 60.0
 
 
@@ -59,12 +68,13 @@ def train(
 ) -> Checkpoint:
     """The checkpoint with the best dev score at `output`; found again if nothing changed.
 
-    `examples` may be None for a loss that reads the judged pairs or texts of the data set. A `trial` of a search is
-    measured when it wants, not each `checkpoint_steps`. `elsewhere` are samples on which a checkpoint must not lose.
-    A lost worker restarts from the last reported checkpoint, and so does the same call after the driver was lost:
-    unfinished state lies beside `output` until the end.
-    Raises WorkersLost when failures exceed `max_failures`, in a trial at the first, TrainingError if the loss was no
-    number, DataError if no step would be made, or if the loss and the data do not fit.
+    `examples` may be None for a loss that reads the judged pairs or texts of the data set. A
+    `trial` of a search is measured when it wants, not each `checkpoint_steps`. `elsewhere` are
+    samples on which a checkpoint must not lose. A lost worker restarts from the last reported
+    checkpoint, and so does the same call after the driver was lost: unfinished state lies beside
+    `output` until the end. Raises WorkersLost when failures exceed `max_failures`, in a trial at
+    the first, TrainingError if the loss was no number, DataError if no step would be made, or if
+    the loss and the data do not fit.
     """
     examples = _check_inputs(dataset, examples, model, config)
     elsewhere = elsewhere or Elsewhere()
@@ -72,7 +82,10 @@ def train(
     inputs |= trial.rungs.inputs() if trial else {}
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
-    run, manifest = storage.absolute(run_folder(output)), find_output(output, CheckpointManifest, key)
+    run, manifest = (
+        storage.absolute(run_folder(output)),
+        find_output(output, CheckpointManifest, key),
+    )
     if manifest is not None:
         logger.info("checkpoint %s: unchanged, reused", manifest.fingerprint)
         remove_run(run)  # of a driver that died between the two
@@ -81,14 +94,25 @@ def train(
     check_adapter(config.adapter, config.use_gpu)
     check_reporting(config.report_to, logs)
     steps, stream = _count_steps(dataset, examples, config)
-    samples = Samples(draw_dev_sample(dataset, config), elsewhere)  # fails here, in a second, rather than in a worker
+    # fails here, in a second, rather than in a worker
+    samples = Samples(draw_dev_sample(dataset, config), elsewhere)
     attempt = _begin(run, key, inputs, trial)
     rows = examples.uri if examples else None
     with watch(steps * stream.rows, "train", "examples") as progress:
         work = Work(
-            model, dataset.uri, rows, samples, config, run, attempt, logs, progress, _is_ray_shared(), inputs["turned"],
+            model,
+            dataset.uri,
+            rows,
+            samples,
+            config,
+            run,
+            attempt,
+            logs,
+            progress,
+            _is_ray_shared(),
+            inputs["turned"],
             trial.rungs if trial else None,
-        )  # fmt: skip
+        )
         best, metrics, history = _fit(work, trial)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -101,12 +125,19 @@ def train(
 
 
 def _average(trained: Path, share: float, work: Work) -> None:
-    """Makes the model in this folder its average with the one that the training started from, as it was measured."""
+    """Makes the model in this folder its average with the one that the training started from, as it
+    was measured.
+    """
     if share < 1:
         from medembed.training.average import average_folder
 
         start = find_start(work.run) or work.model
-        average_folder(fetch_model(start), trained, share, EncodingConfig(cpus_per_worker=work.config.cpus_per_worker))
+        average_folder(
+            fetch_model(start),
+            trained,
+            share,
+            EncodingConfig(cpus_per_worker=work.config.cpus_per_worker),
+        )
 
 
 def _begin(run: str, key: str, inputs: dict[str, Any], trial: Trial | None) -> str:
@@ -115,7 +146,11 @@ def _begin(run: str, key: str, inputs: dict[str, Any], trial: Trial | None) -> s
     if claim_run(run, key, inputs, attempt):
         mend_snapshot(run)
         latest = latest_checkpoint(run)
-        logger.info("train: goes on with %s%s", run, f", from step {latest[1]}" if latest else ", from its start")
+        logger.info(
+            "train: goes on with %s%s",
+            run,
+            f", from step {latest[1]}" if latest else ", from its start",
+        )
     if trial is not None:
         free_held(run)  # of an attempt whose trial died
     return attempt
@@ -129,37 +164,52 @@ def _describe(
     examples: Examples | None,
     measured: tuple[dict[str, float], list[Entry]],
 ) -> CheckpointManifest:
-    """Writes the model's cards and curves beside it, from (dev metrics, history); returns what its manifest says."""
+    """Writes the model's cards and curves beside it, from (dev metrics, history); returns what its
+    manifest says.
+    """
     config, (metrics, history) = work.config, measured
-    mined = Source(examples.fingerprint) if examples else None  # without places: cards travel with models
+    # without places: cards travel with models
+    mined = Source(examples.fingerprint) if examples else None
     manifest = CheckpointManifest(
-        origin=Origin(Source(dataset.fingerprint), mined, parent=Source(inputs["model"], work.model)),
+        origin=Origin(
+            Source(dataset.fingerprint), mined, parent=Source(inputs["model"], work.model)
+        ),
         fingerprint=model_fingerprint(folder),
         dimensions=tuple(sorted(config.dimensions, reverse=True)),
         dev=metrics,
         start=read_start(work.run),
     )
     save_card(folder, manifest)
-    describe_checkpoint(folder, manifest, config, dataset.manifest, examples.manifest if examples else None, history)
+    describe_checkpoint(
+        folder, manifest, config, dataset.manifest, examples.manifest if examples else None, history
+    )
     return manifest
 
 
-def _check_inputs(dataset: Dataset, examples: Examples | None, model: str, config: TrainingConfig) -> Examples | None:
-    """The examples, None where the loss reads none. Raises ModelError for dimensions that the model has not, DataError
-    for examples that the loss cannot read or that were mined from another data set."""
+def _check_inputs(
+    dataset: Dataset, examples: Examples | None, model: str, config: TrainingConfig
+) -> Examples | None:
+    """The examples, None where the loss reads none. Raises ModelError for dimensions that the model
+    has not, DataError for examples that the loss cannot read or that were mined from another data
+    set."""
     check_trainable(model, config)
     folder = fetch_model(model)
-    check_dimensions(config.dimensions, model_width(folder) or max(config.dimensions))  # workers look again
+    # workers look again
+    check_dimensions(config.dimensions, model_width(folder) or max(config.dimensions))
     if config.loss.name not in ON_EXAMPLES:
         return None
     if examples is None:
-        raise DataError(f"examples: none given, but loss {config.loss.name} reads them; mine some by medembed mine.")
+        raise DataError(
+            f"examples: none given, but loss {config.loss.name} reads them; mine some by "
+            "medembed mine."
+        )
     examples.check_lists()
     mined_from = examples.manifest.origin.dataset
     if mined_from is not None and mined_from.fingerprint != dataset.fingerprint:
         raise DataError(
-            f"{examples.uri}: mined from data set {mined_from.fingerprint}, but data is {dataset.fingerprint} "
-            f"({dataset.uri}); mine again, or give the data set that they are from."
+            f"{examples.uri}: mined from data set {mined_from.fingerprint}, but data is "
+            f"{dataset.fingerprint} ({dataset.uri}); mine again, or give the data set that they "
+            "are from."
         )
     return examples
 
@@ -169,9 +219,12 @@ def fingerprint_inputs(
 ) -> dict[str, Any]:
     """What a checkpoint depends on, by name. Models count by what they are, not by where they lie.
 
-    What changes no weight is left out: a run that lost too many workers goes on with a higher limit.
+    What changes no weight is left out: a run that lost too many workers goes on with a higher
+    limit.
     """
-    settings = config.model_dump(exclude={"max_failures": True, "preset": True, "report_to": True, "loss": {"guide"}})
+    settings = config.model_dump(
+        exclude={"max_failures": True, "preset": True, "report_to": True, "loss": {"guide"}}
+    )
     guide = config.loss.guide
     return {
         "dataset": dataset.fingerprint,
@@ -183,12 +236,15 @@ def fingerprint_inputs(
     }
 
 
-def _count_steps(dataset: Dataset, examples: Examples | None, config: TrainingConfig) -> tuple[int, Stream]:
+def _count_steps(
+    dataset: Dataset, examples: Examples | None, config: TrainingConfig
+) -> tuple[int, Stream]:
     """(steps, how they read the rows); logs what is about to run.
 
     Raises DataError if loss and data do not fit, or if there is no whole step.
     """
-    if examples and config.loss.name in RANKING:  # they take all examples as they are, which need not be read for it
+    # they take all examples as they are, which need not be read for it
+    if examples and config.loss.name in RANKING:
         count = examples.manifest.example_count
     else:
         count = check_fits(config, dataset, examples.read() if examples else [])
@@ -201,12 +257,16 @@ def _count_steps(dataset: Dataset, examples: Examples | None, config: TrainingCo
 
 
 def _is_ray_shared() -> bool:
-    """Whether Ray outlives the job, and looks out for nodes about to be taken away: a private Ray has that off."""
+    """Whether Ray outlives the job, and looks out for nodes about to be taken away: a private Ray
+    has that off.
+    """
     return os.environ.get("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1") not in ("0", "false", "False")
 
 
 def _fit(work: Work, trial: Trial | None) -> tuple[Any, dict[str, float], list[Entry]]:
-    """(best Ray Train checkpoint, its metrics, what the run logged); continues the run if it was begun before."""
+    """(best Ray Train checkpoint, its metrics, what the run logged); continues the run if it was
+    begun before.
+    """
     import ray.train
 
     try:
@@ -221,9 +281,15 @@ def _fit(work: Work, trial: Trial | None) -> tuple[Any, dict[str, float], list[E
         raise TrainingError(_explain(result.return_value, work.run))
     measured = [entry for entry in result.best_checkpoints or () if "score" in entry[1]]
     if not measured:
-        raise TrainingError(f"{work.run}: training ended without a checkpoint; raise training.epochs.")
+        raise TrainingError(
+            f"{work.run}: training ended without a checkpoint; raise training.epochs."
+        )
     best, metrics = max(measured, key=lambda entry: (entry[1]["score"], -entry[1]["step"]))
-    metrics = {name: value for name, value in metrics.items() if name in ("step", SCORE, SHARE) or "/" in name}
+    metrics = {
+        name: value
+        for name, value in metrics.items()
+        if name in ("step", SCORE, SHARE) or "/" in name
+    }
     return best, metrics, read_history(result.checkpoint or best)
 
 
@@ -233,7 +299,8 @@ def _torch_trainer(work: Work, trial: Trial | None) -> Any:
     from medembed.training.controller import ClusterTrainer, KeepWholeSnapshot, Trainer
     from medembed.training.rendezvous import Rendezvous
 
-    # Ray Train looks every 2 seconds whether workers have news, four times one after another at the start and the end.
+    # Ray Train looks every 2 seconds whether workers have news, four times one after another at the
+    # start and the end.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")
     parent, _, name = work.run.rpartition("/")
     config = work.config
@@ -254,8 +321,8 @@ def _torch_trainer(work: Work, trial: Trial | None) -> Any:
             storage_path=parent,
             callbacks=[KeepWholeSnapshot(work.run), *(trial.callbacks if trial else ())],
             failure_config=ray.train.FailureConfig(
-                # What a stopped trial's workers hold is taken away while its controller lives, which must not take it
-                # again: Ray Tune tries a trial anew.
+                # What a stopped trial's workers hold is taken away while its controller lives,
+                # which must not take it again: Ray Tune tries a trial anew.
                 max_failures=0 if trial else config.max_failures,
                 controller_failure_limit=_STARTS_WITHOUT_ROOM,
             ),
@@ -269,25 +336,32 @@ def _torch_trainer(work: Work, trial: Trial | None) -> Any:
 def _explain(diverged: Any, run: str) -> str:
     """Why training stopped at a number that is none, and what is left of it."""
     reason = (
-        f"{diverged.what} is {diverged.value} at step {diverged.step}, learning rate {diverged.learning_rate:.2g}; "
-        "lower training.learning_rate"
+        f"{diverged.what} is {diverged.value} at step {diverged.step}, learning rate "
+        f"{diverged.learning_rate:.2g}; lower training.learning_rate"
     )
     latest = latest_checkpoint(run)
     if latest is None:
         remove_run(run)
         return f"{reason}. There was no checkpoint yet."
     return (
-        f"{reason} and train again, to a new output or after removing {run}. The checkpoint of step {latest[1]} is "
-        f"kept there: model={latest[0]} uses it."
+        f"{reason} and train again, to a new output or after removing {run}. The checkpoint of "
+        f"step {latest[1]} is kept there: model={latest[0]} uses it."
     )
 
 
 def _root_cause(error: BaseException) -> str:
-    """Why a training failed, in a line: what a worker says itself rather than that its peers lost it."""
+    """Why a training failed, in a line: what a worker says itself rather than that its peers lost
+    it.
+    """
     failures = getattr(error, "worker_failures", None) or {0: error}
     causes = [_innermost(failure) for failure in failures.values()]
     lost = ("connection", "socket", "rendezvous")
-    causes.sort(key=lambda one: (not isinstance(one, MedEmbedError), any(word in str(one).lower() for word in lost)))
+    causes.sort(
+        key=lambda one: (
+            not isinstance(one, MedEmbedError),
+            any(word in str(one).lower() for word in lost),
+        )
+    )
     lines = [line for line in str(causes[0]).splitlines() if line.strip()]
     return lines[0].strip() if lines else type(causes[0]).__name__
 

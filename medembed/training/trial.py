@@ -1,4 +1,6 @@
-"""What a search of settings adds to a training: when it is measured, by what, who is told, on which share of a GPU."""
+"""What a search of settings adds to a training: when it is measured, by what, who is told, on which
+share of a GPU.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Rungs:
-    """After how many examples a training is measured, besides its end, and {dimension: weight} of what counts.
+    """After how many examples a training is measured, besides its end, and {dimension: weight} of
+    what counts.
 
-    The mean of `select_by` over these dimensions, by these weights, is the dev score that chooses the checkpoint.
+    The mean of `select_by` over these dimensions, by these weights, is the dev score that chooses
+    the checkpoint.
     """
 
     examples: tuple[int, ...]
@@ -26,12 +30,16 @@ class Rungs:
     def score(self, metrics: Mapping[int, float]) -> float:
         """The weighted mean of {dimension: value}."""
         total = sum(self.objective.values())
-        return sum(weight * metrics[dimension] for dimension, weight in self.objective.items()) / total
+        return (
+            sum(weight * metrics[dimension] for dimension, weight in self.objective.items()) / total
+        )
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of a search. `callbacks` are Ray Train's, made in the process that calls `train`."""
+    """One training of a search. `callbacks` are Ray Train's, made in the process that calls
+    `train`.
+    """
 
     rungs: Rungs
     callbacks: Sequence[Any] = ()

@@ -48,10 +48,11 @@ class Refused:
 
 
 def train_worker(work: Work) -> "Diverged | Refused | None":
-    """Trains from the latest reported checkpoint, or from the start; reports every `checkpoint_steps`.
+    """Trains from the latest reported checkpoint, or from the start; reports every
+    `checkpoint_steps`.
 
-    Returns where the loss was no number, or what all ranks refuse: raised, it would be tried `max_failures` times
-    again.
+    Returns where the loss was no number, or what all ranks refuse: raised, it would be tried
+    `max_failures` times again.
     """
     silence_telemetry()
     from medembed.training.collective import AllRefused

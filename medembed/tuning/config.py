@@ -14,75 +14,98 @@ from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
 from medembed.tuning.space import Axis, Point, read_axes, settings
 
-_STEP = ("training.batch_size", "training.accumulation_steps")  # how many examples a step reads, and how often
+# how many examples a step reads, and how often
+_STEP = ("training.batch_size", "training.accumulation_steps")
 
 
 class TuneConfig(Config):
     """A base configuration, the keys that are searched, the budget, the objective."""
 
     model: ModelUri = Field(
-        description="base model: folder, s3://, gs://, package://, hf://organisation/name or models:/name@alias"
+        description="base model: folder, s3://, gs://, package://, hf://organisation/name or "
+        "models:/name@alias"
     )
     data: InputUri = Field(description="data set made by `medembed prepare`")
-    output: OutputUri = Field(description="folder for all that the search makes; the same command goes on there")
-    training: TrainingConfig = Field(default=TrainingConfig(), description="trial 0; what is not searched stays so")
+    output: OutputUri = Field(
+        description="folder for all that the search makes; the same command goes on there"
+    )
+    training: TrainingConfig = Field(
+        default=TrainingConfig(), description="trial 0; what is not searched stays so"
+    )
     mining: MiningConfig = MiningConfig()
     encoding: EncodingConfig = EncodingConfig()
     retention: RetentionConfig = RetentionConfig()
     registry: RegistryConfig = RegistryConfig()
     search: dict[str, dict[str, Any]] = Field(
         default={},
-        description="what is searched, such as {training.learning_rate: {log_uniform: [1e-6, 1e-4]}}: a key of "
-        "training, mining.negatives or mining.margin, and one of uniform, log_uniform, integer, log_integer: [lowest, "
-        "highest], choice: [values]; for training.weights also simplex: [lowest share of a dimension]",
+        description="what is searched, such as {training.learning_rate: {log_uniform: [1e-6, "
+        "1e-4]}}: a key of training, mining.negatives or mining.margin, and one of uniform, "
+        "log_uniform, integer, log_integer: [lowest, highest], choice: [values]; for "
+        "training.weights also simplex: [lowest share of a dimension]",
     )
     trials: int = Field(default=20, ge=1, description="configurations to try, trial 0 included")
     hours: float | None = Field(
         default=None, gt=0, description="of a run, after which no trial goes on; null: no limit"
     )
-    pairs: int = Field(default=2400, ge=2, description="training pairs of each trial, a sample by stable hash")
+    pairs: int = Field(
+        default=2400, ge=2, description="training pairs of each trial, a sample by stable hash"
+    )
     halving: int | None = Field(
         default=2,
         ge=2,
-        description="asynchronous successive halving (ASHA): at each rung a trial goes on if it is among the best "
-        "1/halving that came so far; null: every trial is trained to its end",
+        description="asynchronous successive halving (ASHA): at each rung a trial goes on if it "
+        "is among the best 1/halving that came so far; null: every trial is trained to its end",
     )
     rungs: int = Field(
         default=3,
         ge=1,
         le=10,
-        description="rungs, each at 1/halving of the examples of the next; [300, 600, 1200] of 2,400 pairs; trials are "
-        "measured there, and at their end",
+        description="rungs, each at 1/halving of the examples of the next; [300, 600, 1200] of "
+        "2,400 pairs; trials are measured there, and at their end",
     )
     objective: dict[int, float] = Field(
         default={},
-        description="{dimension that you will serve: weight}: the weighted mean of training.select_by over these on "
-        "the dev sample is what a trial is worth; empty: all of training.dimensions alike",
+        description="{dimension that you will serve: weight}: the weighted mean of "
+        "training.select_by over these on the dev sample is what a trial is worth; empty: all of "
+        "training.dimensions alike",
     )
     several: bool = Field(
         default=False,
-        description="each dimension of the objective counts for itself: the search spreads over the best trade-offs, "
-        "without halving; the winner is still by the weighted mean",
+        description="each dimension of the objective counts for itself: the search spreads over "
+        "the best trade-offs, without halving; the winner is still by the weighted mean",
     )
     warm_start: InputUri | None = Field(
-        default=None, description="output of an earlier search: its best three configurations come right after trial 0"
+        default=None,
+        description="output of an earlier search: its best three configurations come right after "
+        "trial 0",
     )
-    concurrent: int | None = Field(default=None, ge=1, description="trials at a time; null: as many as fit")
-    trials_per_gpu: int = Field(default=1, ge=1, description="trials that share a GPU, where each has one worker")
-    seed: int = Field(default=0, ge=0, description="of the search; that of the trainings is training.seed")
+    concurrent: int | None = Field(
+        default=None, ge=1, description="trials at a time; null: as many as fit"
+    )
+    trials_per_gpu: int = Field(
+        default=1, ge=1, description="trials that share a GPU, where each has one worker"
+    )
+    seed: int = Field(
+        default=0, ge=0, description="of the search; that of the trainings is training.seed"
+    )
 
     @field_validator("search", mode="before")
     @classmethod
     def _flatten(cls, values: Any) -> Any:
-        """Nested as a command line gives it, {"training": {"seed": {"choice": ...}}}, or by dotted keys."""
+        """Nested as a command line gives it, {"training": {"seed": {"choice": ...}}}, or by dotted
+        keys.
+        """
         return dict(_dotted(values)) if isinstance(values, Mapping) else values
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        unknown = [dimension for dimension in self.objective if dimension not in self.training.dimensions]
+        unknown = [
+            dimension for dimension in self.objective if dimension not in self.training.dimensions
+        ]
         if unknown:
             raise ValueError(
-                f"objective: found dimension {unknown[0]}, expected some of {list(self.training.dimensions)}"
+                f"objective: found dimension {unknown[0]}, expected some of "
+                f"{list(self.training.dimensions)}"
             )
         if any(weight <= 0 for weight in self.objective.values()):
             raise ValueError("objective: found a weight of 0 or less, expected weights above 0")
@@ -91,7 +114,10 @@ class TuneConfig(Config):
         if self.training.patience is not None:
             raise ValueError("training.patience: leave it out; halving ends trials early")
         if not isinstance(self.training.workers, int):
-            raise ValueError("training.workers: found a range, but trials are compared at equal steps; give one number")
+            raise ValueError(
+                "training.workers: found a range, but trials are compared at equal steps; "
+                "give one number"
+            )
         self.check_budget()
         return self
 
@@ -107,7 +133,9 @@ class TuneConfig(Config):
 
     @property
     def rung_examples(self) -> tuple[int, ...]:
-        """After how many examples trials are compared, the end left out; [300, 600, 1200] of 2,400 by halves."""
+        """After how many examples trials are compared, the end left out; [300, 600, 1200] of 2,400
+        by halves.
+        """
         factor = self.halving or 2
         places = [self.examples // factor**number for number in range(self.rungs, 0, -1)]
         return tuple(dict.fromkeys(place for place in places if place > 0))
@@ -121,28 +149,33 @@ class TuneConfig(Config):
         return settings(point, self.training, self.mining)
 
     def check_budget(self) -> None:
-        """Raises ValueError if a trial of the largest batches makes no step, or none by the first rung."""
+        """Raises ValueError if a trial of the largest batches makes no step, or none by the first
+        rung.
+        """
         highest = {axis.name: max(axis.values) for axis in self.axes() if axis.name in _STEP}
         batch_size = highest.get("training.batch_size", self.training.batch_size)
         steps = highest.get("training.accumulation_steps", self.training.accumulation_steps)
         rows = batch_size * steps * self.training.most_workers
         if rows > self.pairs:
             raise ValueError(
-                f"pairs: found {self.pairs}, but a step of batch size {batch_size} reads {rows}; raise pairs, or lower "
-                "training.batch_size"
+                f"pairs: found {self.pairs}, but a step of batch size {batch_size} reads {rows}; "
+                "raise pairs, or lower training.batch_size"
             )
         first = self.rung_examples[0] if self.rung_examples else 0
         if self.halving and not self.several and first < rows:
             raise ValueError(
-                f"pairs: found {self.pairs}, whose first rung is at {first} examples, but a step of batch size "
-                f"{batch_size} reads {rows}; raise pairs, or lower rungs, halving or training.batch_size"
+                f"pairs: found {self.pairs}, whose first rung is at {first} examples, but a step "
+                f"of batch size {batch_size} reads {rows}; raise pairs, or lower rungs, halving or "
+                "training.batch_size"
             )
 
 
 def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted key, {kind: values}) of each searched key."""
     for key, value in values.items():
-        if isinstance(value, Mapping) and any(isinstance(inner, Mapping) for inner in value.values()):
+        if isinstance(value, Mapping) and any(
+            isinstance(inner, Mapping) for inner in value.values()
+        ):
             yield from _dotted(value, f"{prefix}{key}.")
         else:
             yield prefix + key, _typed(value)

@@ -18,14 +18,20 @@ _SETTLES_S = 30.0  # after which no worker of a stopped trial writes any more
 
 
 class Follow(Callback):
-    """Writes down each trial's course and end, logs a line at its end, and keeps no model but the best."""
+    """Writes down each trial's course and end, logs a line at its end, and keeps no model but the
+    best.
+    """
 
     def __init__(self, records: Records, shared: Shared) -> None:
         self.records, self.shared, self.config = records, shared, shared.config
         self.began: dict[int, float] = {}
-        self.start, self.first = time.monotonic(), len([record for record in records.all() if record.is_over])
+        self.start, self.first = (
+            time.monotonic(),
+            len([record for record in records.all() if record.is_over]),
+        )
         self.done: set[int] = set()  # trials that have a checkpoint
-        # Trials whose files are to be removed, and since when; what an earlier driver left of them is as good as gone.
+        # Trials whose files are to be removed, and since when; what an earlier driver left of them
+        # is as good as gone.
         self.ended = {one.number: 0.0 for one in records.all() if one.is_over}
 
     def started(self, number: int, point: Point) -> None:
@@ -34,7 +40,9 @@ class Follow(Callback):
         known = self.records.known.get(number)
         self.records.write(known or Record(number, point))
 
-    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
         number = int(trial.config["number"])
         if FAILED in result:
             self.records.change(number, reason=str(result[FAILED]))
@@ -42,15 +50,24 @@ class Follow(Callback):
         if DONE in result:
             self.done.add(number)
             return
-        metrics = {name: value for name, value in result.items() if name.startswith(self.config.training.select_by)}
+        metrics = {
+            name: value
+            for name, value in result.items()
+            if name.startswith(self.config.training.select_by)
+        }
         measured = Measured(int(result[EXAMPLES]), float(result[OBJECTIVE]), metrics)
         known = {one.examples: one for one in self.records.known[number].course}
         if known.get(measured.examples) == measured:
             return  # told once more
         course = known | {measured.examples: measured}
         self.records.change(number, course=tuple(course[examples] for examples in sorted(course)))
-        logger.info("trial %d: dev score %.4f at %s of %s examples", number, measured.objective,
-                    f"{measured.examples:,}", f"{self.config.examples:,}")  # fmt: skip
+        logger.info(
+            "trial %d: dev score %.4f at %s of %s examples",
+            number,
+            measured.objective,
+            f"{measured.examples:,}",
+            f"{self.config.examples:,}",
+        )
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         number = int(trial.config["number"])
@@ -63,7 +80,8 @@ class Follow(Callback):
             self._end(number, "stopped")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        reason = f"its process died ({type(trial.get_error()).__name__})"  # no message: it might hold a text
+        # no message: it might hold a text
+        reason = f"its process died ({type(trial.get_error()).__name__})"
         self._end(int(trial.config["number"]), "failed", reason=reason)
 
     def suspend(self) -> None:
@@ -77,7 +95,9 @@ class Follow(Callback):
         """Removes what trials left that are over, but for the best one's model."""
         best, now = self.records.best(), time.monotonic()
         for number, ended in list(self.ended.items()):
-            if (best is not None and number == best.number) or (now - ended < _SETTLES_S and not everything):
+            if (best is not None and number == best.number) or (
+                now - ended < _SETTLES_S and not everything
+            ):
                 continue
             model = self._model(number)
             remove_run(run_folder(model))
@@ -104,7 +124,10 @@ class Follow(Callback):
         left = self.config.trials - done
         each = (time.monotonic() - self.start) / max(done - self.first, 1)
         best = self.records.best()
-        parts = [f"trial {record.number} ({done} of {self.config.trials}): {describe(record, self.config.examples)}"]
+        parts = [
+            f"trial {record.number} ({done} of {self.config.trials}): "
+            f"{describe(record, self.config.examples)}"
+        ]
         parts += [f"best {best.score:.4f} (trial {best.number})"] if best else []
         parts += [f"ETA {each * left / 60:.0f} min"] if left else []
         return "; ".join(parts)

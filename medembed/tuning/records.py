@@ -1,4 +1,6 @@
-"""What is known of each trial, as JSON beside the search's output: what a search that was interrupted goes on from."""
+"""What is known of each trial, as JSON beside the search's output: what a search that was
+interrupted goes on from.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +16,9 @@ FOLDER, FILE, MODEL = "trials", "trial.json", "model"
 
 @dataclass(frozen=True)
 class Measured:
-    """A trial's dev score after so many examples, and the metrics of each dimension, {"ndcg@10/64": value}."""
+    """A trial's dev score after so many examples, and the metrics of each dimension, {"ndcg@10/64":
+    value}.
+    """
 
     examples: int
     objective: float
@@ -91,7 +95,9 @@ class Records:
         return self.known[number]
 
     def best(self) -> Record | None:
-        """Of those that were trained to their end the one with the highest dev score, the earliest of equals."""
+        """Of those that were trained to their end the one with the highest dev score, the earliest
+        of equals.
+        """
         complete = [record for record in self.all() if record.state == "complete"]
         return max(complete, key=lambda record: (record.score, -record.number), default=None)
 

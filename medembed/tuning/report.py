@@ -14,14 +14,34 @@ from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Record
 from medembed.tuning.space import Axis
 
-_COLOURS = {"complete": "#0f766e", "stopped": "#94a3b8", "failed": "#b91c1c", "running": "#94a3b8", "best": "#b45309"}
+_COLOURS = {
+    "complete": "#0f766e",
+    "stopped": "#94a3b8",
+    "failed": "#b91c1c",
+    "running": "#94a3b8",
+    "best": "#b45309",
+}
 _STYLE = """
-body { font-family: system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #1f2937 }
-h2 { margin-top: 2.5rem } table { border-collapse: collapse; font-size: .9rem } .wide { overflow-x: auto }
-td, th { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #e5e7eb; white-space: nowrap }
-th { color: #6b7280; font-weight: 500 } .best td { font-weight: 600; background: #fffbeb } p.note { color: #6b7280 }
+body {
+  font-family: system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem;
+  color: #1f2937
+}
+h2 { margin-top: 2.5rem }
+table { border-collapse: collapse; font-size: .9rem }
+.wide { overflow-x: auto }
+td, th {
+  padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #e5e7eb; white-space: nowrap
+}
+th { color: #6b7280; font-weight: 500 }
+.best td { font-weight: 600; background: #fffbeb }
+p.note { color: #6b7280 }
 """
-_LAYOUT = {"title": None, "template": "plotly_white", "height": 430, "margin": {"l": 60, "r": 30, "t": 30, "b": 50}}
+_LAYOUT = {
+    "title": None,
+    "template": "plotly_white",
+    "height": 430,
+    "margin": {"l": 60, "r": 30, "t": 30, "b": 50},
+}
 
 
 def draw_report(
@@ -32,12 +52,20 @@ def draw_report(
     objective: str,
     kept: Retention | None = None,
 ) -> str:
-    """The page: the winner against trial 0, what it keeps elsewhere, parallel coordinates, importance, learning curves,
-    Pareto front, trials."""
+    """The page: the winner against trial 0, what it keeps elsewhere, parallel coordinates,
+    importance, learning curves, Pareto front, trials."""
     figures = [
-        ("Settings and score", _parallel(records, axes), "Each line is a trial that was trained to its end."),
+        (
+            "Settings and score",
+            _parallel(records, axes),
+            "Each line is a trial that was trained to its end.",
+        ),
         ("Which settings matter", _importance(records, axes), _IMPORTANCE),
-        ("Learning curves", _curves(records, best, objective), "Grey: stopped at a rung. Click a trial to hide it."),
+        (
+            "Learning curves",
+            _curves(records, best, objective),
+            "Grey: stopped at a rung. Click a trial to hide it.",
+        ),
         ("Few dimensions against full width", _pareto(records, best, config), _PARETO),
     ]
     shown, is_first = [], True
@@ -49,19 +77,24 @@ def draw_report(
         shown.append(f"<h2>{html.escape(title)}</h2><p class=note>{html.escape(note)}</p>{drawn}")
         is_first = False
     counts = ", ".join(
-        f"{sum(record.state == state for record in records)} {state}" for state in ("complete", "stopped", "failed")
+        f"{sum(record.state == state for record in records)} {state}"
+        for state in ("complete", "stopped", "failed")
     )
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Search of settings</title><style>{_STYLE}</style>"
-        f"<h1>Search of settings</h1><p>{html.escape(objective)}. {len(records)} trials: {counts}.</p>"
-        f"<p><b>{html.escape(_headline(records, best))}</b></p>"
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Search of "
+        f"settings</title><style>{_STYLE}</style><h1>Search of "
+        f"settings</h1><p>{html.escape(objective)}. {len(records)} trials: "
+        f"{counts}.</p><p><b>{html.escape(_headline(records, best))}</b></p>"
         + _elsewhere(kept)
         + "".join(shown)
         + f"<h2>Trials</h2><div class=wide>{_table(records, best, axes)}</div></html>"
     )
 
 
-_IMPORTANCE = "Share of the scores' variance that a setting explains (PED-ANOVA); a hint from few trials, no proof."
+_IMPORTANCE = (
+    "Share of the scores' variance that a setting explains (PED-ANOVA); a hint "
+    "from few trials, no proof."
+)
 _PARETO = "Trials trained to their end; the line joins those that no other beats in both."
 
 
@@ -78,12 +111,15 @@ def _headline(records: Sequence[Record], best: Record) -> str:
         return f"No trial has a higher dev score than the default configuration, {best.score:.4f}."
     gain = best.score - default.score
     return (
-        f"Trial {best.number} has the highest dev score, {best.score:.4f}, {gain:.4f} above the default configuration. "
-        "The highest of many on a sample is flattered: compare both on test before you rely on it."
+        f"Trial {best.number} has the highest dev score, {best.score:.4f}, {gain:.4f} above the "
+        "default configuration. The highest of many on a sample is flattered: compare both on "
+        "test before you rely on it."
     )
 
 
-def _study(records: Sequence[Record], axes: Sequence[Axis], values: Any, directions: int = 1) -> Any:
+def _study(
+    records: Sequence[Record], axes: Sequence[Axis], values: Any, directions: int = 1
+) -> Any:
     """Optuna's study of the trials that were trained to their end."""
     import optuna
 
@@ -91,7 +127,11 @@ def _study(records: Sequence[Record], axes: Sequence[Axis], values: Any, directi
     study = optuna.create_study(directions=["maximize"] * directions)
     space = {axis.name: axis.distribution() for axis in axes}
     for record in records:
-        study.add_trial(optuna.trial.create_trial(values=values(record), params=record.point, distributions=space))
+        study.add_trial(
+            optuna.trial.create_trial(
+                values=values(record), params=record.point, distributions=space
+            )
+        )
     return study
 
 
@@ -130,15 +170,20 @@ def _curves(records: Sequence[Record], best: Record, objective: str) -> Any:
         if record.course:
             colour = _COLOURS["best" if record.number == best.number else record.state]
             figure.add_scatter(
-                x=[one.examples for one in record.course], y=[one.objective for one in record.course],
-                mode="lines+markers", name=f"trial {record.number}", line={"color": colour},
-            )  # fmt: skip
+                x=[one.examples for one in record.course],
+                y=[one.objective for one in record.course],
+                mode="lines+markers",
+                name=f"trial {record.number}",
+                line={"color": colour},
+            )
     figure.update_layout(xaxis_title="training examples", yaxis_title=objective.partition(",")[0])
     return figure
 
 
 def _pareto(records: Sequence[Record], best: Record, config: TuneConfig) -> Any:
-    """The score at the objective's smallest dimension against that at full width; None if only one is trained."""
+    """The score at the objective's smallest dimension against that at full width; None if only one
+    is trained.
+    """
     import plotly.graph_objects as go
 
     few, full = min(config.weights), max(config.training.dimensions)
@@ -147,33 +192,60 @@ def _pareto(records: Sequence[Record], best: Record, config: TuneConfig) -> Any:
     if few == full or not complete:
         return None
     names = [f"{config.training.select_by}/{dimension}" for dimension in (few, full)]
-    points = {record.number: tuple(record.best.metrics[name] for name in names) for record in complete if record.best}
-    front = sorted(number for number, point in points.items() if not _is_beaten(point, list(points.values())))
+    points = {
+        record.number: tuple(record.best.metrics[name] for name in names)
+        for record in complete
+        if record.best
+    }
+    front = sorted(
+        number for number, point in points.items() if not _is_beaten(point, list(points.values()))
+    )
     front.sort(key=lambda number: points[number])
     figure = go.Figure()
     line = {"color": _COLOURS["complete"], "dash": "dot"}
     figure.add_scatter(
-        x=[points[number][0] for number in front], y=[points[number][1] for number in front], mode="lines",
-        name="front", line=line,
-    )  # fmt: skip
+        x=[points[number][0] for number in front],
+        y=[points[number][1] for number in front],
+        mode="lines",
+        name="front",
+        line=line,
+    )
     figure.add_scatter(
-        x=[point[0] for point in points.values()], y=[point[1] for point in points.values()],
-        mode="markers+text", text=[f"{number}" for number in points], textposition="top center", name="trials",
-        marker={"color": [_COLOURS["best" if number == best.number else "complete"] for number in points], "size": 10},
-    )  # fmt: skip
+        x=[point[0] for point in points.values()],
+        y=[point[1] for point in points.values()],
+        mode="markers+text",
+        text=[f"{number}" for number in points],
+        textposition="top center",
+        name="trials",
+        marker={
+            "color": [
+                _COLOURS["best" if number == best.number else "complete"] for number in points
+            ],
+            "size": 10,
+        },
+    )
     figure.update_layout(xaxis_title=names[0], yaxis_title=names[1])
     return figure
 
 
 def _is_beaten(point: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
     return any(
-        all(theirs >= ours for theirs, ours in zip(other, point, strict=True)) and tuple(other) != tuple(point)
+        all(theirs >= ours for theirs, ours in zip(other, point, strict=True))
+        and tuple(other) != tuple(point)
         for other in others
     )
 
 
 def _table(records: Sequence[Record], best: Record, axes: Sequence[Axis]) -> str:
-    head = ["trial", "state", "dev score", "examples", "seconds", *(axis.name for axis in axes), "why"]
+    head = [
+        "trial",
+        "state",
+        "dev score",
+        "examples",
+        "seconds",
+        *(axis.name for axis in axes),
+        "why",
+    ]
     rows = [
         f"<tr{' class=best' if record.number == best.number else ''}>"
         + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(record, axes))
@@ -186,7 +258,13 @@ def _table(records: Sequence[Record], best: Record, axes: Sequence[Axis]) -> str
 
 def _cells(record: Record, axes: Sequence[Axis]) -> list[str]:
     score = f"{record.score:.4f}" if record.course else ""
-    numbers = [f"{record.number}", record.state, score, f"{record.examples:,}", f"{record.seconds:,.0f}"]
+    numbers = [
+        f"{record.number}",
+        record.state,
+        score,
+        f"{record.examples:,}",
+        f"{record.seconds:,.0f}",
+    ]
     return [*numbers, *(_show(record.point.get(axis.name)) for axis in axes), record.reason]
 
 

@@ -1,4 +1,6 @@
-"""Optuna's search and Ray Tune's halving, begun from what is known of a search that was interrupted."""
+"""Optuna's search and Ray Tune's halving, begun from what is known of a search that was
+interrupted.
+"""
 
 import logging
 import warnings
@@ -14,21 +16,30 @@ from medembed.tuning.records import Measured, Record
 from medembed.tuning.space import Axis, Point
 from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE
 
-_AGAIN = "The reported value is ignored because this `step="  # by a trial that tells its course once more
+# by a trial that tells its course once more
+_AGAIN = "The reported value is ignored because this `step="
 Started = Callable[[int, Point], None]
 
 
 class Search(OptunaSearch):
-    """Multivariate TPE whose draws depend on seed, trial number and history alone (Bergstra et al. 2011).
+    """Multivariate TPE whose draws depend on seed, trial number and history alone (Bergstra et al.
+    2011).
 
-    A trial that halving stops is told to Optuna as pruned, with what it had reached, not as a full result.
+    A trial that halving stops is told to Optuna as pruned, with what it had reached, not as a full
+    result.
     """
 
     def __init__(
-        self, config: TuneConfig, axes: Sequence[Axis], planned: Sequence[Point], records: Iterable[Record],
-        started: Started, scheduler: TrialScheduler | None = None,
-    ) -> None:  # fmt: skip
-        """`planned` come first, from trial 0 on; `records` are known: those that are over are not tried again.
+        self,
+        config: TuneConfig,
+        axes: Sequence[Axis],
+        planned: Sequence[Point],
+        records: Iterable[Record],
+        started: Started,
+        scheduler: TrialScheduler | None = None,
+    ) -> None:
+        """`planned` come first, from trial 0 on; `records` are known: those that are over are not
+        tried again.
 
         `scheduler` is told what a trial had reached that goes on.
         """
@@ -40,9 +51,10 @@ class Search(OptunaSearch):
         metrics = objectives(config)
         space = {axis.name: axis.distribution() for axis in axes}
         super().__init__(
-            space, metric=metrics if len(metrics) > 1 else metrics[0],
+            space,
+            metric=metrics if len(metrics) > 1 else metrics[0],
             mode=["max"] * len(metrics) if len(metrics) > 1 else "max",
-        )  # fmt: skip
+        )
         self.config, self.started, self.scheduler = config, started, scheduler
         # A quarter of the trials are drawn by chance before the model of good settings is asked.
         self.by_chance = max(3, config.trials // 4)
@@ -73,7 +85,9 @@ class Search(OptunaSearch):
         if FAILED not in result and DONE not in result and not isinstance(self.metric, list):
             self._ot_trials[trial_id].report(result[self.metric], int(result[EXAMPLES]))
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         failed = error or not result or FAILED in result
         is_complete = result is not None and DONE in result
         super().on_trial_complete(trial_id, result if is_complete else None, error=failed)
@@ -82,7 +96,10 @@ class Search(OptunaSearch):
         from optuna.trial import TrialState
 
         waiting = self._ot_study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        return min((trial.number for trial in waiting), default=len(self._ot_study.get_trials(deepcopy=False)))
+        return min(
+            (trial.number for trial in waiting),
+            default=len(self._ot_study.get_trials(deepcopy=False)),
+        )
 
     def _recall(self, record: Record, space: dict[str, Any]) -> None:
         from optuna.trial import TrialState, create_trial
@@ -90,7 +107,11 @@ class Search(OptunaSearch):
         if not record.is_over:
             self._ot_study.enqueue_trial(record.point)
             return
-        states = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+        states = {
+            "complete": TrialState.COMPLETE,
+            "stopped": TrialState.PRUNED,
+            "failed": TrialState.FAIL,
+        }
         metrics, values, course = objectives(self.config), None, {}
         if len(metrics) == 1:
             course = {one.examples: one.objective for one in record.course}
@@ -100,10 +121,13 @@ class Search(OptunaSearch):
             values = [record.best.metrics[name] for name in metrics]
         self._ot_study.add_trial(
             create_trial(
-                state=states[record.state], values=values, params=record.point, distributions=space,
+                state=states[record.state],
+                values=values,
+                params=record.point,
+                distributions=space,
                 intermediate_values=course,
             )
-        )  # fmt: skip
+        )
 
 
 def objectives(config: TuneConfig) -> list[str]:
@@ -114,7 +138,8 @@ def objectives(config: TuneConfig) -> list[str]:
 
 
 class Halving(ASHAScheduler):
-    """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934) that lets trial 0 come to its end.
+    """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934) that lets trial 0 come to
+    its end.
 
     The search is worth what its winner gains on it.
     """
@@ -133,9 +158,14 @@ def make_scheduler(config: TuneConfig, records: Iterable[Record] = ()) -> TrialS
         return FIFOScheduler()
     rungs = config.rung_examples
     scheduler = Halving(
-        time_attr=EXAMPLES, metric=OBJECTIVE, mode="max", grace_period=rungs[0], max_t=rungs[-1] + 1,
-        reduction_factor=config.halving, stop_last_trials=False,
-    )  # fmt: skip
+        time_attr=EXAMPLES,
+        metric=OBJECTIVE,
+        mode="max",
+        grace_period=rungs[0],
+        max_t=rungs[-1] + 1,
+        reduction_factor=config.halving,
+        stop_last_trials=False,
+    )
     for record in records:
         if record.is_over:
             recall(scheduler, record, f"recorded-{record.number}")
@@ -148,14 +178,18 @@ def recall(scheduler: TrialScheduler, record: Record, trial_id: str) -> None:
 
 
 def replay(scheduler: TrialScheduler, record: Record) -> int:
-    """Tells a scheduler of a trial's whole course; after how many examples it would have stopped it, or its end."""
+    """Tells a scheduler of a trial's whole course; after how many examples it would have stopped
+    it, or its end.
+    """
     for measured, decision in _tell(scheduler, record, f"recorded-{record.number}"):
         if decision == TrialScheduler.STOP:
             return measured.examples
     return record.examples
 
 
-def _tell(scheduler: TrialScheduler, record: Record, trial_id: str) -> Iterator[tuple[Measured, str]]:
+def _tell(
+    scheduler: TrialScheduler, record: Record, trial_id: str
+) -> Iterator[tuple[Measured, str]]:
     controller: Any = None
     trial: Any = SimpleNamespace(trial_id=trial_id, config={"number": record.number})
     scheduler.on_trial_add(controller, trial)

@@ -1,4 +1,6 @@
-"""What is searched: each key as one or more axes, a point on them as settings, settings as a point. Pure."""
+"""What is searched: each key as one or more axes, a point on them as settings, settings as a point.
+Pure.
+"""
 
 import difflib
 import math
@@ -16,21 +18,37 @@ Kind = Literal["uniform", "log_uniform", "integer", "log_integer", "choice", "si
 Point = dict[str, Any]  # {name of an axis: value}
 KINDS: tuple[str, ...] = get_args(Kind)
 WEIGHTS = "training.weights"
-CUT = ("mining.negatives", "mining.margin")  # cut from one pool; other keys of mining would have to be mined anew
-# What trials are compared by, or computed with: another value would make another comparison, not another model.
+# cut from one pool; other keys of mining would have to be mined anew
+CUT = ("mining.negatives", "mining.margin")
+# What trials are compared by, or computed with: another value would make another comparison, not
+# another model.
 _FIXED = (
-    "training.dimensions", "training.epochs", "training.preset", "training.checkpoint_steps", "training.select_by",
-    "training.select_dimension", "training.dev_queries", "training.dev_documents", "training.dev_tag",
-    "training.patience", "training.min_gain", "training.workers", "training.cpus_per_worker", "training.use_gpu",
-    "training.max_failures", "training.report_to",
-)  # fmt: skip
-_INSIDE = 0.381966  # of the way between two bounds: no whole number, which a key of whole numbers would be refused
+    "training.dimensions",
+    "training.epochs",
+    "training.preset",
+    "training.checkpoint_steps",
+    "training.select_by",
+    "training.select_dimension",
+    "training.dev_queries",
+    "training.dev_documents",
+    "training.dev_tag",
+    "training.patience",
+    "training.min_gain",
+    "training.workers",
+    "training.cpus_per_worker",
+    "training.use_gpu",
+    "training.max_failures",
+    "training.report_to",
+)
+# of the way between two bounds: no whole number, which a key of whole numbers would be refused
+_INSIDE = 0.381966
 _EDGE = 1e-3  # of the unit interval that becomes a share
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One number or choice. `name` is the key, behind it the dimension where a key has several, as in weights/64.
+    """One number or choice. `name` is the key, behind it the dimension where a key has several, as
+    in weights/64.
 
     `values` are the bounds, both included, or the choices; `default` is trial 0's.
     """
@@ -67,30 +85,37 @@ def read_axes(
 ) -> tuple[Axis, ...]:
     """The axes of `search`, {key: {kind: values}}, whose defaults are the values of these configs.
 
-    Raises ValueError for a key that does not exist or is not searched, for values that it cannot have, and for a
-    search without trial 0.
+    Raises ValueError for a key that does not exist or is not searched, for values that it cannot
+    have, and for a search without trial 0.
     """
     if not search:
         raise ValueError(
-            "search: empty; name a key to search, such as training.learning_rate: {log_uniform: [1e-6, 1e-4]}"
+            "search: empty; name a key to search, such as training.learning_rate: "
+            "{log_uniform: [1e-6, 1e-4]}"
         )
     known = [key.name for key in list_keys(TrainingConfig, "training.")] + list(CUT)
     axes: list[Axis] = []
     for key, spec in search.items():
         _check_key(key, known)
         if len(spec) != 1 or next(iter(spec)) not in KINDS:
-            raise ValueError(f"search.{key}: found {sorted(spec)}, expected one of {', '.join(KINDS)}")
+            raise ValueError(
+                f"search.{key}: found {sorted(spec)}, expected one of {', '.join(KINDS)}"
+            )
         ((kind, values),) = spec.items()
         made = list(_make_axes(key, cast(Kind, kind), values, training, mining))
         for axis in made:
             if not axis.holds(axis.default):
                 raise ValueError(
-                    f"search.{axis.name}: trial 0 has {axis.default!r}, which {kind} {list(values)} leaves out; take "
-                    f"it in, or set {key} to one of these"
+                    f"search.{axis.name}: trial 0 has {axis.default!r}, which {kind} "
+                    f"{list(values)} leaves out; take it in, or set {key} to one of these"
                 )
         axes += made
     for axis in axes:
-        within = [axis.values[0] + _INSIDE * (axis.values[1] - axis.values[0])] if "uniform" in axis.kind else []
+        within = (
+            [axis.values[0] + _INSIDE * (axis.values[1] - axis.values[0])]
+            if "uniform" in axis.kind
+            else []
+        )
         for value in (*axis.values, *within):
             _check_value(axis, value, {one.name: one.default for one in axes}, training, mining)
     return tuple(axes)
@@ -101,8 +126,12 @@ def default_point(axes: Sequence[Axis]) -> Point:
     return {axis.name: axis.default for axis in axes}
 
 
-def settings(point: Point, training: TrainingConfig, mining: MiningConfig) -> tuple[TrainingConfig, MiningConfig]:
-    """The configs with what a point says. Raises ValidationError for values that do not go together."""
+def settings(
+    point: Point, training: TrainingConfig, mining: MiningConfig
+) -> tuple[TrainingConfig, MiningConfig]:
+    """The configs with what a point says. Raises ValidationError for values that do not go
+    together.
+    """
     nested: dict[str, Any] = {"training": training.model_dump(), "mining": mining.model_dump()}
     weights: dict[str, float] = {}
     for name, value in point.items():
@@ -117,19 +146,33 @@ def settings(point: Point, training: TrainingConfig, mining: MiningConfig) -> tu
         place[last] = value
     if weights:
         nested["training"]["weights"] = _to_weights(weights, training.dimensions)
-    return TrainingConfig.model_validate(nested["training"]), MiningConfig.model_validate(nested["mining"])
+    return TrainingConfig.model_validate(nested["training"]), MiningConfig.model_validate(
+        nested["mining"]
+    )
 
 
 def _check_key(key: str, known: Sequence[str]) -> None:
     if key in _FIXED:
-        raise ValueError(f"search.{key}: trials are compared or computed by it; set it instead of searching it")
+        raise ValueError(
+            f"search.{key}: trials are compared or computed by it; set it instead of searching it"
+        )
     if key not in known:
-        nearest = difflib.get_close_matches(key, [name for name in known if name not in _FIXED], n=1, cutoff=0.0)
-        note = f" (of mining only {' and '.join(CUT)} can be searched)" if key.startswith("mining.") else ""
-        raise ValueError(f"search.{key}: unknown key; the nearest that can be searched is {nearest[0]!r}{note}")
+        nearest = difflib.get_close_matches(
+            key, [name for name in known if name not in _FIXED], n=1, cutoff=0.0
+        )
+        note = (
+            f" (of mining only {' and '.join(CUT)} can be searched)"
+            if key.startswith("mining.")
+            else ""
+        )
+        raise ValueError(
+            f"search.{key}: unknown key; the nearest that can be searched is {nearest[0]!r}{note}"
+        )
 
 
-def _make_axes(key: str, kind: Kind, values: Any, training: TrainingConfig, mining: MiningConfig) -> Iterator[Axis]:
+def _make_axes(
+    key: str, kind: Kind, values: Any, training: TrainingConfig, mining: MiningConfig
+) -> Iterator[Axis]:
     given = tuple(values) if isinstance(values, list | tuple) else (values,)
     if key == WEIGHTS:
         yield from _weight_axes(kind, given, training)
@@ -138,7 +181,10 @@ def _make_axes(key: str, kind: Kind, values: Any, training: TrainingConfig, mini
         raise ValueError(f"search.{key}: simplex shares out weights; only {WEIGHTS} takes it")
     if kind == "choice":
         if not given or any(isinstance(value, list | dict) for value in given):
-            raise ValueError(f"search.{key}: found choice {list(given)}, expected a list of numbers, names or null")
+            raise ValueError(
+                f"search.{key}: found choice {list(given)}, expected a list of numbers, names "
+                "or null"
+            )
     else:
         _check_bounds(key, kind, given)
     default = _look_up({"training": training.model_dump(), "mining": mining.model_dump()}, key)
@@ -155,23 +201,30 @@ def _weight_axes(kind: str, values: tuple[Any, ...], training: TrainingConfig) -
         return
     if kind != "simplex" or len(values) != 1 or not 0 <= values[0] * len(dimensions) < 1:
         raise ValueError(
-            f"search.{WEIGHTS}: found {kind} {list(values)}, expected log_uniform: [lowest, highest], or simplex: [the "
-            f"lowest share of a dimension, below 1/{len(dimensions)}]"
+            f"search.{WEIGHTS}: found {kind} {list(values)}, expected log_uniform: [lowest, "
+            f"highest], or simplex: [the lowest share of a dimension, below 1/{len(dimensions)}]"
         )
     for dimension, weight in zip(dimensions, weights, strict=True):
         share = (weight / sum(weights) - values[0]) / (1 - len(dimensions) * values[0])
         yield Axis(
-            f"{WEIGHTS}/{dimension}/{values[0]}", "uniform", (_EDGE, 1 - _EDGE), math.exp(-share * len(dimensions))
+            f"{WEIGHTS}/{dimension}/{values[0]}",
+            "uniform",
+            (_EDGE, 1 - _EDGE),
+            math.exp(-share * len(dimensions)),
         )
 
 
 def _to_weights(given: Mapping[str, float], dimensions: Sequence[int]) -> tuple[float, ...]:
-    """Weights whose mean is 1, so that they change how dimensions share the loss, not how large it is.
+    """Weights whose mean is 1, so that they change how dimensions share the loss, not how large it
+    is.
 
-    A share of the simplex is -log u of u in (0, 1), scaled: uniform over all that add up to 1 (Devroye, Non-Uniform
-    Random Variate Generation, 1986, chapter XI.4).
+    A share of the simplex is -log u of u in (0, 1), scaled: uniform over all that add up to 1
+    (Devroye, Non-Uniform Random Variate Generation, 1986, chapter XI.4).
     """
-    by_dimension = {int(name.partition("/")[0]): (name.partition("/")[2], value) for name, value in given.items()}
+    by_dimension = {
+        int(name.partition("/")[0]): (name.partition("/")[2], value)
+        for name, value in given.items()
+    }
     lowest = {text for text, _ in by_dimension.values()}
     raw = [by_dimension[dimension][1] for dimension in dimensions]
     if lowest != {""}:
@@ -186,12 +239,19 @@ def _check_bounds(key: str, kind: str, values: Sequence[Any]) -> None:
     wanted = int if "integer" in kind else (int, float)
     are_numbers = all(isinstance(value, wanted) and not isinstance(value, bool) for value in values)
     if len(values) != 2 or not are_numbers or values[0] >= values[1]:
-        raise ValueError(f"search.{key}: found {kind} {list(values)}, expected [lowest, highest], two rising numbers")
+        raise ValueError(
+            f"search.{key}: found {kind} {list(values)}, expected [lowest, highest], two "
+            "rising numbers"
+        )
     if kind.startswith("log") and values[0] <= 0:
-        raise ValueError(f"search.{key}: found {kind} from {values[0]}, expected a lowest value above 0")
+        raise ValueError(
+            f"search.{key}: found {kind} from {values[0]}, expected a lowest value above 0"
+        )
 
 
-def _check_value(axis: Axis, value: Any, defaults: Point, training: TrainingConfig, mining: MiningConfig) -> None:
+def _check_value(
+    axis: Axis, value: Any, defaults: Point, training: TrainingConfig, mining: MiningConfig
+) -> None:
     try:
         settings(defaults | {axis.name: value}, training, mining)
     except ValidationError as error:

@@ -14,7 +14,9 @@ class TellTune(TuneReportCallback):
         super().__init__()
         self.rows = rows
 
-    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+    def after_report(
+        self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any
+    ) -> None:
         found = metrics[0]
         if "score" in found:
             told = {name: value for name, value in found.items() if "/" in name}

@@ -35,8 +35,9 @@ OBJECTIVE, EXAMPLES, FAILED, DONE = "objective", "examples", "failed", "checkpoi
 class Shared:
     """What all trials have in common; places are URIs that every node can reach.
 
-    `pool` holds the examples that negatives are cut from; None where the loss reads none. On the retention
-    `sets` no trial may lose; each draws its samples itself, since Ray Tune writes what is here to a node's disk.
+    `pool` holds the examples that negatives are cut from; None where the loss reads none. On the
+    retention `sets` no trial may lose; each draws its samples itself, since Ray Tune writes what is
+    here to a node's disk.
     """
 
     config: TuneConfig
@@ -48,9 +49,11 @@ class Shared:
 
 
 def run_trial(asked: dict[str, Any], shared: Shared) -> None:
-    """Ray Tune's function: trains trial `asked["number"]` at `asked["point"]`; goes on where it died.
+    """Ray Tune's function: trains trial `asked["number"]` at `asked["point"]`; goes on where it
+    died.
 
-    What cannot be trained, or diverges, is reported as failed and not tried again; other deaths are.
+    What cannot be trained, or diverges, is reported as failed and not tried again; other deaths
+    are.
     """
     silence_telemetry()
     from ray import tune
@@ -66,8 +69,15 @@ def run_trial(asked: dict[str, Any], shared: Shared) -> None:
         raise
     except MedEmbedError as error:
         tune.report({OBJECTIVE: math.nan, EXAMPLES: 0, FAILED: str(error)})
-    except ValueError as error:  # settings that do not go together; pydantic's message would hold values
-        tune.report({OBJECTIVE: math.nan, EXAMPLES: 0, FAILED: f"settings that do not go together: {_summary(error)}"})
+    # settings that do not go together; pydantic's message would hold values
+    except ValueError as error:
+        tune.report(
+            {
+                OBJECTIVE: math.nan,
+                EXAMPLES: 0,
+                FAILED: f"settings that do not go together: {_summary(error)}",
+            }
+        )
 
 
 def train_trial(number: int, point: Point, shared: Shared) -> Checkpoint:
@@ -80,16 +90,26 @@ def train_trial(number: int, point: Point, shared: Shared) -> Checkpoint:
     trial = Trial(_rungs(config), [TellTune(rows_of(training))], needs(config)[1].get("GPU", 1.0))
     elsewhere = draw_elsewhere(shared.sets, config.retention)
     place = place_of(shared, number)
-    return train(open_dataset(shared.dataset), examples, shared.model, place, training, trial, elsewhere)
+    return train(
+        open_dataset(shared.dataset), examples, shared.model, place, training, trial, elsewhere
+    )
 
 
-def measurements(checkpoint: Checkpoint, point: Point, config: TuneConfig) -> Iterator[dict[str, Any]]:
+def measurements(
+    checkpoint: Checkpoint, point: Point, config: TuneConfig
+) -> Iterator[dict[str, Any]]:
     """What a trial reported at each rung and at its end, from its checkpoint's history."""
     training = config.settings(point)[0]
     for entry in json.loads(checkpoint.read(HISTORY)[HISTORY]):
-        metrics = {name.removeprefix(DEV): value for name, value in entry.items() if name.startswith(DEV)}
+        metrics = {
+            name.removeprefix(DEV): value for name, value in entry.items() if name.startswith(DEV)
+        }
         if metrics:
-            yield {OBJECTIVE: entry[SCORE], EXAMPLES: int(entry["step"]) * rows_of(training), **metrics}
+            yield {
+                OBJECTIVE: entry[SCORE],
+                EXAMPLES: int(entry["step"]) * rows_of(training),
+                **metrics,
+            }
 
 
 def rows_of(training: TrainingConfig) -> int:
@@ -121,4 +141,8 @@ def best_settings(shared: Shared, point: Point) -> tuple[TrainingConfig, Example
 
 
 def _summary(error: ValueError) -> str:
-    return str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else type(error).__name__
+    return (
+        str(error.errors()[0]["msg"])
+        if isinstance(error, ValidationError)
+        else type(error).__name__
+    )

@@ -52,13 +52,25 @@ from medembed.tuning.warm_start import warm_starts
 logger = logging.getLogger(__name__)
 CONFIG, BEST, REPORT, RUN = "tune.yaml", "best.yaml", "report.html", "search"
 # With other values of these it is the same search; data and model count by what they are.
-_NO_MATTER = {"output", "trials", "hours", "concurrent", "trials_per_gpu", "registry", "data", "model"}
-# No banner, no CSV and TensorBoard files; a trial that failed reports no metric; Ctrl-C ends the job, where Ray Tune
-# would end the trials and let the search come to its end as if it had been meant to.
+_NO_MATTER = {
+    "output",
+    "trials",
+    "hours",
+    "concurrent",
+    "trials_per_gpu",
+    "registry",
+    "data",
+    "model",
+}
+# No banner, no CSV and TensorBoard files; a trial that failed reports no metric; Ctrl-C ends the
+# job, where Ray Tune would end the trials and let the search come to its end as if it had been
+# meant to.
 _SWITCHES = {
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
-}  # fmt: skip
+}
 _RETRIES = 3  # of a trial whose process or node died
 
 
@@ -77,16 +89,22 @@ class Tuned:
     retention: Retention | None  # the winner against the base model
 
 
-def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, spare_cpus: float = 0) -> Tuned:
+def tune(
+    config: TuneConfig, dataset: Dataset, model: str, registry: Registry, spare_cpus: float = 0
+) -> Tuned:
     """Runs the search, or goes on with it; `model` is a reference that workers can load.
 
-    `spare_cpus` of each node are not for trials. Raises ConfigError before anything starts if no trial fits,
-    StorageError if another search's files are at `output`, TrainingError if no trial came to its end.
+    `spare_cpus` of each node are not for trials. Raises ConfigError before anything starts if no
+    trial fits, StorageError if another search's files are at `output`, TrainingError if no trial
+    came to its end.
     """
     output, seconds = storage.absolute(config.output), dict[str, float]()
     room, axes = count_room(config, find_nodes(), spare_cpus), config.axes()
     check_trainable(model, config.training)
-    check_dimensions(config.training.dimensions, model_width(fetch_model(model)) or max(config.training.dimensions))
+    check_dimensions(
+        config.training.dimensions,
+        model_width(fetch_model(model)) or max(config.training.dimensions),
+    )
     draw_dev_sample(dataset, config.training)  # fails here, in a second, rather than in each trial
     sets = open_retention(config.retention, output, dataset, model)
     pool = _plan_pool(config, axes)
@@ -109,12 +127,19 @@ def tune(config: TuneConfig, dataset: Dataset, model: str, registry: Registry, s
         _search(shared, axes, planned[: config.trials], records, room)
     best = records.best()
     if best is None:
-        reasons = "; ".join(sorted({record.reason for record in records.all() if record.reason})) or "time was up"
-        raise TrainingError(f"{output}: none of {len(records.known)} trials was trained to its end: {reasons}")
+        reasons = (
+            "; ".join(sorted({record.reason for record in records.all() if record.reason}))
+            or "time was up"
+        )
+        raise TrainingError(
+            f"{output}: none of {len(records.known)} trials was trained to its end: {reasons}"
+        )
     with stage("measure elsewhere", seconds):
         models = (Model("winner", place_of(shared, best.number)), Model("base model", model))
         dimensions = best_settings(shared, best.point)[0].dimensions
-        kept = measure_retention(sets, models, output, dimensions, config.retention, config.encoding)
+        kept = measure_retention(
+            sets, models, output, dimensions, config.retention, config.encoding
+        )
     with stage("report and register", seconds):
         found = _publish(shared, records, best, axes, dataset, registry, kept)
     return Tuned(records.all(), best, *found, shared.config.examples, seconds, kept)
@@ -124,14 +149,20 @@ def read_config(output: str) -> bytes:
     """The config of the search at `output`, as YAML. Raises StorageError if there is none."""
     place = storage.join(storage.absolute(output), CONFIG)
     if not storage.exists(place):
-        raise StorageError(f"{output}: expected the output of medembed tune, but found no {CONFIG} there.")
+        raise StorageError(
+            f"{output}: expected the output of medembed tune, but found no {CONFIG} there."
+        )
     return storage.read_bytes(place)
 
 
 def _claim(config: TuneConfig, dataset: Dataset, model: str, output: str) -> None:
     """Makes the output this search's, or goes on with it."""
     given = config.model_dump(mode="json", include=set(TuneConfig.model_fields) - _NO_MATTER)
-    inputs = {"dataset": dataset.fingerprint, "model": model_fingerprint(fetch_model(model)), **given}
+    inputs = {
+        "dataset": dataset.fingerprint,
+        "model": model_fingerprint(fetch_model(model)),
+        **given,
+    }
     if claim_run(storage.join(output, RUN), fingerprint(inputs), inputs, uuid.uuid4().hex):
         logger.info("search: goes on in %s", output)
     storage.write_bytes(storage.join(output, CONFIG), to_yaml(config).encode())
@@ -146,21 +177,32 @@ def _plan_pool(config: TuneConfig, axes: Sequence[Axis]) -> MiningConfig | None:
     return pool_of(mining, list(searched.get("mining.margin", [config.mining.margin])))
 
 
-def _mine_pool(config: TuneConfig, dataset: Dataset, model: str, output: str, pool: MiningConfig) -> Examples:
+def _mine_pool(
+    config: TuneConfig, dataset: Dataset, model: str, output: str, pool: MiningConfig
+) -> Examples:
     """Where all trials find their negatives."""
     place = storage.join(output, "tables", "{key}.lance")
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, config.encoding)
-    examples = mine(dataset, table, model, storage.join(output, "pool", "{key}"), pool, config.encoding)
+    table = encode_corpus(
+        dataset.corpus_files(), dataset.fingerprint, model, place, config.encoding
+    )
+    examples = mine(
+        dataset, table, model, storage.join(output, "pool", "{key}"), pool, config.encoding
+    )
     logger.info("pool of negatives: %s", format_counts(examples.manifest.counts))
     return examples
 
 
 def _fit_pairs(config: TuneConfig, place: str, count: int) -> TuneConfig:
-    """The config with as many pairs as there are. Raises DataError if they are too few for a trial."""
+    """The config with as many pairs as there are. Raises DataError if they are too few for a
+    trial.
+    """
     if count >= config.pairs:
         return config
-    logger.warning("pairs: %d asked, the data set has %d for training; trials see and are compared at these",
-                   config.pairs, count)  # fmt: skip
+    logger.warning(
+        "pairs: %d asked, the data set has %d for training; trials see and are compared at these",
+        config.pairs,
+        count,
+    )
     config = config.model_copy(update={"pairs": count})
     try:
         config.check_budget()
@@ -169,8 +211,12 @@ def _fit_pairs(config: TuneConfig, place: str, count: int) -> TuneConfig:
     return config
 
 
-def _search(shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], records: Records, room: int) -> None:
-    """Runs the trials that are not over. What Ray Tune pickles is never read, and removed at the end."""
+def _search(
+    shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], records: Records, room: int
+) -> None:
+    """Runs the trials that are not over. What Ray Tune pickles is never read, and removed at the
+    end.
+    """
     from ray import tune
     from ray.tune.logger import JsonLoggerCallback
 
@@ -180,15 +226,24 @@ def _search(shared: Shared, axes: Sequence[Axis], planned: Sequence[Point], reco
     config, follow = shared.config, Follow(records, shared)
     over = [record for record in records.all() if record.is_over]
     left = config.trials - len(over)
-    logger.info("%d trials, %d over; %d at a time; rungs at %s of %d examples; objective: %s",
-                config.trials, len(over), room, ", ".join(map(str, config.rung_examples)), config.examples,
-                describe_objective(config))  # fmt: skip
+    logger.info(
+        "%d trials, %d over; %d at a time; rungs at %s of %d examples; objective: %s",
+        config.trials,
+        len(over),
+        room,
+        ", ".join(map(str, config.rung_examples)),
+        config.examples,
+        describe_objective(config),
+    )
     if left <= 0:
         return
     scheduler = make_scheduler(config, records.all())
     search = Search(config, axes, planned, records.all(), follow.started, scheduler)
-    # A trial holds nothing itself, its workers do: it could wait for ever for what others of its kind hold.
-    function = tune.with_resources(tune.with_parameters(run_trial, shared=shared), {"CPU": 0, "memory": 1})
+    # A trial holds nothing itself, its workers do: it could wait for ever for what others of its
+    # kind hold.
+    function = tune.with_resources(
+        tune.with_parameters(run_trial, shared=shared), {"CPU": 0, "memory": 1}
+    )
     os.environ |= _SWITCHES
     tuner = tune.Tuner(
         function,
@@ -216,7 +271,10 @@ def describe_objective(config: TuneConfig) -> str:
     """ "ndcg@10 on the dev sample, mean over 384, 64"."""
     weights = config.weights
     alike = len(set(weights.values())) == 1
-    parts = [str(dimension) if alike else f"{dimension} x {weight:g}" for dimension, weight in weights.items()]
+    parts = [
+        str(dimension) if alike else f"{dimension} x {weight:g}"
+        for dimension, weight in weights.items()
+    ]
     return f"{config.training.select_by} on the dev sample, mean over {', '.join(parts)}"
 
 
@@ -255,13 +313,23 @@ def _publish(
     if not is_new:  # the same winner, of more trials
         registry.add_artifacts(version.run_id, files)
     _log_trials(registry, version, records.all(), config)
-    return version, checkpoint, storage.join(shared.output, REPORT), storage.join(shared.output, BEST)
+    return (
+        version,
+        checkpoint,
+        storage.join(shared.output, REPORT),
+        storage.join(shared.output, BEST),
+    )
 
 
-def _to_train(shared: Shared, training: TrainingConfig, mining: MiningConfig, examples: str | None) -> str:
+def _to_train(
+    shared: Shared, training: TrainingConfig, mining: MiningConfig, examples: str | None
+) -> str:
     """A config of `medembed train` with the best settings; how to mine for it is a comment."""
     margin = "null" if mining.margin is None else f"{mining.margin:g}"
-    comment = f"# {shared.config.pairs:,} pairs. For all of them mine with mining.negatives={mining.negatives} "
+    comment = (
+        f"# {shared.config.pairs:,} pairs. For all of them mine with "
+        f"mining.negatives={mining.negatives} "
+    )
     comment += f"mining.margin={margin}, and give their examples here.\n"
     wanted = {
         "model": shared.config.model,
@@ -276,8 +344,12 @@ def _to_train(shared: Shared, training: TrainingConfig, mining: MiningConfig, ex
     return without_passwords((comment if examples else "") + text)
 
 
-def _log_trials(registry: Registry, winner: Version, records: Sequence[Record], config: TuneConfig) -> None:
-    """Each trial that is over as a child of the winner's run in MLflow, with its course; those that are there stay."""
+def _log_trials(
+    registry: Registry, winner: Version, records: Sequence[Record], config: TuneConfig
+) -> None:
+    """Each trial that is over as a child of the winner's run in MLflow, with its course; those that
+    are there stay.
+    """
     for record in records:
         if not record.is_over:
             continue
@@ -285,7 +357,11 @@ def _log_trials(registry: Registry, winner: Version, records: Sequence[Record], 
         if registry.find_run(trial) is not None:
             continue
         course = [(OBJECTIVE, one.examples, one.objective) for one in record.course]
-        course += [(name, one.examples, value) for one in record.course for name, value in one.metrics.items()]
+        course += [
+            (name, one.examples, value)
+            for one in record.course
+            for name, value in one.metrics.items()
+        ]
         tags = trial | {"state": record.state}
         registry.log_run(
             params=record.point | {"pairs": config.pairs},

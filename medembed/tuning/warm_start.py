@@ -15,14 +15,20 @@ _MOST = 3
 
 
 def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
-    """The best points of an earlier search that lie on these axes; what it did not search stays as in trial 0."""
+    """The best points of an earlier search that lie on these axes; what it did not search stays as
+    in trial 0.
+    """
     if config.warm_start is None:
         return []
     earlier = [
-        record for record in Records.read(storage.absolute(config.warm_start)).all() if record.state == "complete"
+        record
+        for record in Records.read(storage.absolute(config.warm_start)).all()
+        if record.state == "complete"
     ]
     if not earlier:
-        raise StorageError(f"warm_start: {config.warm_start} holds no search with a trial that came to its end.")
+        raise StorageError(
+            f"warm_start: {config.warm_start} holds no search with a trial that came to its end."
+        )
     found: list[Point] = []
     for record in sorted(earlier, key=lambda one: -one.score):
         point = {axis.name: record.point.get(axis.name, axis.default) for axis in axes}
@@ -30,5 +36,7 @@ def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
         if is_new and all(axis.holds(point[axis.name]) for axis in axes):
             found.append(point)
     if not found:
-        logger.warning("warm_start: none of the best configurations there lies on what is searched here")
+        logger.warning(
+            "warm_start: none of the best configurations there lies on what is searched here"
+        )
     return found[:_MOST]

@@ -22,7 +22,11 @@ def backup(world: World, to: str, *more: str) -> dict[str, Any]:
 
 
 def restore(source: str, output: str, registry: Registry) -> dict[str, Any]:
-    places = [f"backup={source}", f"output={output}", f"registry.workspace={registry.config.workspace}"]
+    places = [
+        f"backup={source}",
+        f"output={output}",
+        f"registry.workspace={registry.config.workspace}",
+    ]
     return jobs.restore.run(load_config(jobs.restore.RestoreJob, places))
 
 
@@ -56,11 +60,17 @@ def check_equal(before: Registry, after: Registry, numbers: list[str]) -> None:
         assert {k: v for k, v in old.tags.items() if k not in moved} == {
             k: v for k, v in new.tags.items() if k not in moved
         }
-        runs = [read_run(registry, version.run_id) for registry, version in ((before, old), (after, new))]
+        runs = [
+            read_run(registry, version.run_id)
+            for registry, version in ((before, old), (after, new))
+        ]
         for name in ("params", "metrics", "name", "status", "start", "end"):
             assert runs[0][name] == runs[1][name]
         artifacts = [
-            {path: read_artifact(registry, run["run_id"], path) for path in list_artifacts(registry, run["run_id"])}
+            {
+                path: read_artifact(registry, run["run_id"], path)
+                for path in list_artifacts(registry, run["run_id"])
+            }
             for registry, run in zip((before, after), runs, strict=True)
         ]
         assert artifacts[0] == artifacts[1] != {}

@@ -15,8 +15,12 @@ NewRegistry = Callable[[str], Registry]
 
 
 @pytest.fixture(scope="module")
-def two(empty_registry: Path, encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Two models, the second retrained from the first on a grown data set; the second is champion. To be read only."""
+def two(
+    empty_registry: Path, encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> World:
+    """Two models, the second retrained from the first on a grown data set; the second is champion.
+    To be read only.
+    """
     root = tmp_path_factory.mktemp("two")
     shutil.copytree(empty_registry, root / "ws")
     registry = open_registry(RegistryConfig(workspace=str(root / "ws")), on_cluster=False)
@@ -45,7 +49,9 @@ def world(new_registry: NewRegistry, encoder_folder: Path, tmp_path: Path) -> Wo
 
 @pytest.fixture
 def erasable(world: World) -> World:
-    """Two models; d2 is the only positive of q2 and judged for q3, q0 asks for d0 and d6, d1 has two chunks."""
+    """Two models; d2 is the only positive of q2 and judged for q3, q0 asks for d0 and d6, d1 has
+    two chunks.
+    """
     world.add(1)
     world.add(2, previous=True)
     return world

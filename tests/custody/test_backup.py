@@ -1,4 +1,6 @@
-"""`medembed backup` and `restore`: what comes back elsewhere is what was there, and damage is found."""
+"""`medembed backup` and `restore`: what comes back elsewhere is what was there, and damage is
+found.
+"""
 
 import json
 import shutil
@@ -34,11 +36,15 @@ def test_what_is_restored_elsewhere_has_the_same_bytes_vectors_runs_numbers_and_
     assert done["versions"] == ["1", "2"]
     registry = new_registry("other")
     restored = restore(str(tmp_path / "backup"), str(tmp_path / "elsewhere"), registry)
-    assert restored["lines"][0].startswith("models:/medembed: 2 versions registered (@champion is 2, @previous is 1)")
+    assert restored["lines"][0].startswith(
+        "models:/medembed: 2 versions registered (@champion is 2, @previous is 1)"
+    )
     check_equal(two.registry, registry, ["2", "1"])
     champions = [one.resolve("models:/medembed@champion") for one in (two.registry, registry)]
     np.testing.assert_array_equal(*map(encoded, champions))
-    assert two.root not in json.dumps([dict(one.tags) for one in all_versions(registry, "medembed")])
+    assert two.root not in json.dumps(
+        [dict(one.tags) for one in all_versions(registry, "medembed")]
+    )
     with pytest.raises(ServiceError, match="is registered already, with 2 versions"):
         restore(str(tmp_path / "backup"), str(tmp_path / "third"), registry)
 
@@ -52,10 +58,15 @@ def test_a_backup_goes_to_s3_and_comes_back_from_there(
     old, new = (one.resolve("models:/medembed@champion") for one in (two.registry, registry))
     assert content(old.source) == content(new.source)
     assert vectors(old) == vectors(new)
-    assert back_up(two.registry, two.versions[1:], {"champion": "2"}, f"{bucket}/backup")[1].copied == 0
+    assert (
+        back_up(two.registry, two.versions[1:], {"champion": "2"}, f"{bucket}/backup")[1].copied
+        == 0
+    )
 
 
-def test_a_second_backup_copies_only_what_is_new_and_keeps_what_it_has(world: World, tmp_path: Path):
+def test_a_second_backup_copies_only_what_is_new_and_keeps_what_it_has(
+    world: World, tmp_path: Path
+):
     to = str(tmp_path / "backup")
     world.add(1)
     assert backup(world, to)["counts"]["new_files"] > 10
@@ -82,9 +93,10 @@ def test_gaps_in_the_numbers_stay_and_versions_out_of_retention_are_left_out(
     assert {one.version: one.tags["encoder"] for one in all_versions(registry, "medembed")} == {
         one.version: one.tags["encoder"] for one in (world.versions[1], world.versions[3])
     }
-    assert registry.register("/m", params={}, metrics={}, lineage=Lineage(), artifacts={}).version == "5", (
-        "numbers go on"
-    )
+    assert (
+        registry.register("/m", params={}, metrics={}, lineage=Lineage(), artifacts={}).version
+        == "5"
+    ), "numbers go on"
 
 
 def test_what_was_set_aside_stays_so_after_a_restoration_whether_its_version_is_kept_or_not(
@@ -96,7 +108,9 @@ def test_what_was_set_aside_stays_so_after_a_restoration_whether_its_version_is_
     world.registry.log_run(params={}, metrics={}, tags=tags, artifacts=files)
     version, to = world.add(1), str(tmp_path / "backup")
     set_tags(world.registry, version, worse)
-    write_artifact(world.registry, version.run_id, "files.json", b'{"another": "s3://landing/other.jsonl"}')
+    write_artifact(
+        world.registry, version.run_id, "files.json", b'{"another": "s3://landing/other.jsonl"}'
+    )
     backup(world, to)
     assert backup(world, to)["counts"]["new_files"] == 0
     restore(to, str(tmp_path / "out"), registry := new_registry("other"))
@@ -105,17 +119,23 @@ def test_what_was_set_aside_stays_so_after_a_restoration_whether_its_version_is_
     assert sorted(artifacts) == [["config.yaml", "files.json", "report.html"], ["files.json"]]
 
 
-def test_an_interrupted_backup_is_none_and_goes_on(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupted_backup_is_none_and_goes_on(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     world.add(1)
     to = str(tmp_path / "backup")
     with monkeypatch.context() as patch:
-        patch.setattr("medembed.custody.backup._commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr(
+            "medembed.custody.backup._commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt())
+        )
         with pytest.raises(KeyboardInterrupt):
             backup(world, to)
     with pytest.raises(StorageError, match="expected a finished backup"):
         restore(to, str(tmp_path / "out"), world.registry)
     done = backup(world, to)["counts"]
-    assert (done["new_files"], done["files"] > 10) == (3, True), "only the run is written again: facts, two artifacts"
+    assert (done["new_files"], done["files"] > 10) == (3, True), (
+        "only the run is written again: facts, two artifacts"
+    )
 
 
 def test_until_a_second_backup_is_finished_the_first_is_restored_byte_for_byte(
@@ -130,7 +150,9 @@ def test_until_a_second_backup_is_finished_the_first_is_restored_byte_for_byte(
     write_artifact(world.registry, version.run_id, artifact, b"another")
     (Path(version.source) / "model.safetensors").touch()
     with monkeypatch.context() as patch:
-        patch.setattr("medembed.custody.backup._commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr(
+            "medembed.custody.backup._commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt())
+        )
         with pytest.raises(KeyboardInterrupt):
             backup(world, to)
     after = content(to)
@@ -143,21 +165,27 @@ def test_until_a_second_backup_is_finished_the_first_is_restored_byte_for_byte(
     assert read_artifact(registry, restored.run_id, artifact) == b"another"
 
 
-def test_a_text_that_was_erased_where_it_lies_goes_from_the_next_backup(world: World, tmp_path: Path):
+def test_a_text_that_was_erased_where_it_lies_goes_from_the_next_backup(
+    world: World, tmp_path: Path
+):
     to, (first, second) = str(tmp_path / "backup"), (world.add(1), world.add(2))
     set_tags(world.registry, second, Lineage(dataset=first.lineage.dataset))
     world.registry.set_alias(first)
     backup(world, to, "keep=1")
     world.registry.set_alias(second)
     workspace = f"registry.workspace={world.registry.config.workspace}"
-    jobs.erase.run(load_config(jobs.erase.EraseJob, [workspace, "dry_run=false", "document_ids=[d2]"]))
+    jobs.erase.run(
+        load_config(jobs.erase.EraseJob, [workspace, "dry_run=false", "document_ids=[d2]"])
+    )
     backup(world, to, "keep=1")
     texts = [
         text
         for uri, _, _ in storage.find_files(storage.join(to, "data", "**", "corpus", "*.parquet"))
         for text in storage.read_parquet(uri)["text"].to_pylist()
     ]
-    assert sorted(texts) == sorted(set(TEXTS.values()) - {TEXTS["d2"]}), "one copy, also for the first version"
+    assert sorted(texts) == sorted(set(TEXTS.values()) - {TEXTS["d2"]}), (
+        "one copy, also for the first version"
+    )
 
 
 def test_what_a_backup_has_of_a_data_set_stays_where_another_came_in_its_place(
@@ -172,7 +200,9 @@ def test_what_a_backup_has_of_a_data_set_stays_where_another_came_in_its_place(
     set_tags(world.registry, second, Lineage(dataset=first.lineage.dataset))
     backup(world, to, "keep=1")
     restore(to, str(tmp_path / "out"), registry := new_registry("other"))
-    restored = {one.version: content(one.tags["dataset_uri"]) for one in all_versions(registry, "medembed")}
+    restored = {
+        one.version: content(one.tags["dataset_uri"]) for one in all_versions(registry, "medembed")
+    }
     assert restored == {"1": before, "2": content(data)}
 
 
@@ -202,17 +232,23 @@ def test_what_an_earlier_backup_has_of_a_part_that_cannot_be_read_now_stays_and_
     version, to = world.add(1), str(tmp_path / "backup")
     backup(world, to)
     before, versions = content(to), all_versions(world.registry, "medembed")
-    uri = {"checkpoint": version.source, "rows": version.tags["table_uri"]}.get(part) or version.tags[part]
+    uri = {"checkpoint": version.source, "rows": version.tags["table_uri"]}.get(
+        part
+    ) or version.tags[part]
     lost = Path(uri) if part != "rows" else next(Path(uri).glob("data/*"))
     lost.rename(tmp_path / "lost")
     if part == "table_uri":
         set_tags(world.registry, version, Lineage(table=Source("e", uri, 9)))
     done = backup(world, to)
     assert (done["counts"]["held"], done["counts"]["gone"], len(done["held"])) == (1, 0, 1)
-    assert done["lines"][0].startswith("cannot be read now; what an earlier backup has of it stays: models:/medembed/1")
+    assert done["lines"][0].startswith(
+        "cannot be read now; what an earlier backup has of it stays: models:/medembed/1"
+    )
     assert uri in done["lines"][0]
     backup(world, to)
-    assert {name for name in before if not name.startswith(("runs", "manifest"))} <= set(storage.list_files(to))
+    assert {name for name in before if not name.startswith(("runs", "manifest"))} <= set(
+        storage.list_files(to)
+    )
     restore(to, str(tmp_path / "out"), registry := new_registry("other"))
     (tmp_path / "lost").rename(lost)
     set_tags(world.registry, version, Lineage(table=versions[0].lineage.table))
@@ -227,7 +263,9 @@ def test_a_folder_that_is_being_removed_is_not_backed_up(world: World, tmp_path:
     assert backup(world, to)["held"] == [f"models:/medembed/1: checkpoint {version.source}"]
 
 
-def test_a_backup_goes_neither_over_other_files_nor_over_another_registry(two: World, world: World, tmp_path: Path):
+def test_a_backup_goes_neither_over_other_files_nor_over_another_registry(
+    two: World, world: World, tmp_path: Path
+):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("mine")
     with pytest.raises(StorageError, match=r"expected nothing or a backup, found 'notes.txt'"):

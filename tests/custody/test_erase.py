@@ -1,4 +1,6 @@
-"""`medembed erase`: no place holds an erased document or query afterwards, and the models are named."""
+"""`medembed erase`: no place holds an erased document or query afterwards, and the models are
+named.
+"""
 
 import json
 import os
@@ -30,7 +32,9 @@ def test_a_dry_run_counts_and_changes_nothing(erasable: World):
     assert done["models"] == ["models:/medembed/2", "models:/medembed/1"]
     assert done["lines"][-1] == "nothing has changed; dry_run=false erases for good"
     counted = dict(line.split(": ", 1) for line in done["lines"] if line.startswith(erasable.root))
-    assert counted[erasable.place("data/1")] == "3 corpus, 1 group names, 3 queries, 4 qrels to erase"
+    assert (
+        counted[erasable.place("data/1")] == "3 corpus, 1 group names, 3 queries, 4 qrels to erase"
+    )
     assert counted[erasable.place("tables/1.lance")] == "3 rows to erase"
     assert any("MLflow run" in line and "1 reports" in line for line in done["lines"])
 
@@ -41,8 +45,8 @@ def test_nothing_holds_an_erased_document_or_query_afterwards_and_models_are_nam
     done = erase(erasable, *ASKED)
     assert naming(erasable.root, *GONE) == []
     assert (
-        "trained on erased rows, now or before: models:/medembed/2, models:/medembed/1: retrain or delete them"
-        in (done["lines"])
+        "trained on erased rows, now or before: models:/medembed/2, models:/medembed/1: "
+        "retrain or delete them" in (done["lines"])
     )
     assert done["lines"][-1].startswith(
         "of 2 tables only a new version is left: servers of them must then be deployed anew"
@@ -52,13 +56,22 @@ def test_nothing_holds_an_erased_document_or_query_afterwards_and_models_are_nam
     assert data.manifest.counts == {"documents": 6, "queries": 5, "judgments": 5, "chunks": 6}
     assert data.corpus().num_rows == sum(rows for _, rows in data.corpus_files()) == 6
     assert data.qrels()["q0"] == {"d0": 1.0, "d6": 1.0}
-    assert set(data.queries()["query_id"].to_pylist()) == {"q0", "q3", "q4", "q6", "q7"}, "q7's positive is held out"
+    assert set(data.queries()["query_id"].to_pylist()) == {"q0", "q3", "q4", "q6", "q7"}, (
+        "q7's positive is held out"
+    )
     assert data.manifest.erased is not None
-    assert not {"d1", "d2", "q5"} & set(json.dumps(to_entries(data.manifest)).replace('"', " ").split())
-    derived = [erasable.place(kind, number) for number in "12" for kind in ("evaluations", "examples")]
+    assert not {"d1", "d2", "q5"} & set(
+        json.dumps(to_entries(data.manifest)).replace('"', " ").split()
+    )
+    derived = [
+        erasable.place(kind, number) for number in "12" for kind in ("evaluations", "examples")
+    ]
     assert sorted(done["deleted"]) == sorted(derived)
     assert not [uri for uri in derived if storage.exists(uri)], "what jobs make again goes whole"
-    assert f"deleted whole, as their jobs make them again: {', '.join(done['deleted'])}" in done["lines"]
+    assert (
+        f"deleted whole, as their jobs make them again: {', '.join(done['deleted'])}"
+        in done["lines"]
+    )
     for version in all_versions(erasable.registry, "medembed"):
         table = find_table(version.tags["table_uri"], int(version.tags["table_version"]))
         assert table, "a version names the table's version that is left"
@@ -72,7 +85,8 @@ def test_nothing_holds_an_erased_document_or_query_afterwards_and_models_are_nam
 
 
 @pytest.mark.parametrize(
-    ("call", "step"), [("write_bytes", 2), ("write_bytes", 5), ("delete_file", 1), ("delete_file", 12)]
+    ("call", "step"),
+    [("write_bytes", 2), ("write_bytes", 5), ("delete_file", 1), ("delete_file", 12)],
 )
 def test_after_a_death_at_any_step_the_same_command_finishes(
     call: str, step: int, world: World, monkeypatch: pytest.MonkeyPatch
@@ -97,14 +111,19 @@ def test_after_a_death_at_any_step_the_same_command_finishes(
     assert not leftovers(open_dataset(world.place("data/1")))
 
 
-def test_a_backup_is_cleaned_and_can_be_restored(erasable: World, new_registry: NewRegistry, tmp_path: Path):
+def test_a_backup_is_cleaned_and_can_be_restored(
+    erasable: World, new_registry: NewRegistry, tmp_path: Path
+):
     to = str(tmp_path / "backup")
     backup(erasable, to)
     assert naming(to, *GONE)
     erase(erasable, *ASKED, f"backups=[{to}]")
     assert naming(to, *GONE) == []
-    assert not [name for name in storage.list_files(to) if name.endswith(".html") and b"q2" in storage.read_bytes(
-        storage.join(to, name))]  # fmt: skip
+    assert not [
+        name
+        for name in storage.list_files(to)
+        if name.endswith(".html") and b"q2" in storage.read_bytes(storage.join(to, name))
+    ]
     registry = new_registry("other")
     restore(to, str(tmp_path / "out"), registry)
     for version in all_versions(registry, "medembed"):
@@ -113,7 +132,9 @@ def test_a_backup_is_cleaned_and_can_be_restored(erasable: World, new_registry: 
         assert table.rows == 6
 
 
-def test_a_backup_that_lies_in_a_place_is_cleaned_as_one(erasable: World, new_registry: NewRegistry, tmp_path: Path):
+def test_a_backup_that_lies_in_a_place_is_cleaned_as_one(
+    erasable: World, new_registry: NewRegistry, tmp_path: Path
+):
     backup(erasable, str(tmp_path / "place/backup"))
     erase(erasable, *ASKED, f"places=[{tmp_path}/place/]")
     assert naming(str(tmp_path / "place"), *GONE) == []
@@ -126,7 +147,10 @@ def test_a_backup_in_which_an_erasure_broke_off_is_not_restored_until_it_is_fini
     to = str(tmp_path / "backup")
     backup(erasable, to)
     with monkeypatch.context() as patch:
-        patch.setattr("medembed.custody.reseal.Reseal._restamp", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr(
+            "medembed.custody.reseal.Reseal._restamp",
+            lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()),
+        )
         with pytest.raises(KeyboardInterrupt):
             erase(erasable, *ASKED, f"backups=[{to}]")
     registry = new_registry("other")
@@ -137,7 +161,9 @@ def test_a_backup_in_which_an_erasure_broke_off_is_not_restored_until_it_is_fini
     assert naming(str(tmp_path / "out"), *GONE) == []
 
 
-def test_places_beside_the_registry_are_searched_and_a_report_that_shows_an_id_goes(erasable: World, tmp_path: Path):
+def test_places_beside_the_registry_are_searched_and_a_report_that_shows_an_id_goes(
+    erasable: World, tmp_path: Path
+):
     other = tmp_path / "other"
     other.mkdir()
     (other / "report.html").write_text("<td>d2</td>")
@@ -162,7 +188,9 @@ def test_a_numeric_id_is_seen_where_a_report_lists_ids_and_nowhere_else():
     page = b"""<p>ndcg 0.12 at 64 dimensions, 12 queries</p><tr><th scope="row">64<span>256 B</span></th><td>12</td>
     <td>0.5</td></tr><dd>12 documents, 0.12</dd>"""
     assert clean_page(page, wanted) is None
-    assert clean_page(page + b'<th scope="row" class="id">12<span class="text">a text</span></th>', wanted)
+    assert clean_page(
+        page + b'<th scope="row" class="id">12<span class="text">a text</span></th>', wanted
+    )
     assert clean_page(b'<th scope="row" class="id">64#chunk-3</th>', wanted)
 
 
@@ -172,7 +200,10 @@ def test_what_cannot_be_searched_is_said(world: World):
     world.registry.client.create_model_version("medembed", source=str(world.base), run_id=None)
     lines = erase(world, "document_ids=[d2]", dry_run=True)["lines"]
     assert f"not searched: {gone}: is not there any more" in lines
-    assert "not searched: models:/medembed/2: where its data lies is not recorded; give it in places" in lines
+    assert (
+        "not searched: models:/medembed/2: where its data lies is not recorded; give it in places"
+        in lines
+    )
 
 
 def test_ids_come_from_a_file_one_a_line_and_none_is_an_error(erasable: World, tmp_path: Path):
@@ -181,4 +212,5 @@ def test_ids_come_from_a_file_one_a_line_and_none_is_an_error(erasable: World, t
     assert done["nowhere"] == 1
     with pytest.raises(ConfigError, match="document_ids: missing"):
         erase(erasable)
-    assert erase(erasable, "document_ids=[007,d2]", dry_run=True)["nowhere"] == 1  # 007 is no 7, and a text
+    # 007 is no 7, and a text
+    assert erase(erasable, "document_ids=[007,d2]", dry_run=True)["nowhere"] == 1

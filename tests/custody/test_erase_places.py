@@ -25,7 +25,16 @@ from medembed.tags import Lineage
 from tests.custody.conftest import NewRegistry
 from tests.custody.erasing import ASKED, GONE, erase, naming, state
 from tests.custody.test_backup import backup, restore
-from tests.custody.world import QUERIES_TOLD, REPORT, TEXTS, WIDTH, World, write_dataset, write_examples, write_table
+from tests.custody.world import (
+    QUERIES_TOLD,
+    REPORT,
+    TEXTS,
+    WIDTH,
+    World,
+    write_dataset,
+    write_examples,
+    write_table,
+)
 
 
 def test_examples_whose_report_alone_names_an_erased_id_go_too(erasable: World):
@@ -39,7 +48,9 @@ def test_examples_whose_report_alone_names_an_erased_id_go_too(erasable: World):
 
 
 def test_what_names_nothing_that_is_erased_stays_whole(erasable: World):
-    before = {kind: state(erasable.place(kind)) for kind in ("data", "examples", "evaluations", "tables")}
+    before = {
+        kind: state(erasable.place(kind)) for kind in ("data", "examples", "evaluations", "tables")
+    }
     done = erase(erasable, "document_ids=[nobody]")
     assert (done["rows"], done["deleted"]) == (0, [])
     assert {kind: state(erasable.place(kind)) for kind in before} == before
@@ -53,8 +64,15 @@ def test_what_versions_do_not_name_is_found_below_the_outputs_of_runs(erasable: 
     shutil.copytree(erasable.place("examples", "1"), erasable.place("examples", "died"))
     for uri in (died, erasable.place("examples", "died")):
         os.remove(f"{uri}/{MANIFEST}")
-    results = pa.table({"query_id": ["q2", "q3", "q4"], "rank": [1, 1, 1], "document_id": ["d3", "d1", "d4"],
-                        "row_id": ["d3", "d1#chunk-0", "d4"], "score": [0.9, 0.8, 0.7]})  # fmt: skip
+    results = pa.table(
+        {
+            "query_id": ["q2", "q3", "q4"],
+            "rank": [1, 1, 1],
+            "document_id": ["d3", "d1", "d4"],
+            "row_id": ["d3", "d1#chunk-0", "d4"],
+            "score": [0.9, 0.8, 0.7],
+        }
+    )
     storage.write_parquet(erasable.place("search", "results.parquet"), results)
     foreign = erasable.place("mine.parquet")
     storage.write_parquet(foreign, pa.table({"document_id": ["d0"], "mine": [1]}))
@@ -87,7 +105,9 @@ def test_vectors_that_a_dead_run_left_go_whether_or_not_there_is_a_table(erasabl
     assert erase(erasable, "document_ids=[d2]", dry_run=True)["rows"] == 0
 
 
-def test_on_an_object_store_all_of_it_goes_too(new_registry: NewRegistry, encoder_folder: Path, bucket: str):
+def test_on_an_object_store_all_of_it_goes_too(
+    new_registry: NewRegistry, encoder_folder: Path, bucket: str
+):
     world = World(f"{bucket}/world", new_registry("ws"), encoder_folder)
     corpus = open_dataset(world.add(1).tags["dataset_uri"]).corpus()
     vectors = Codec(WIDTH).write(np.zeros((len(corpus), WIDTH), np.float32))
@@ -109,7 +129,8 @@ def test_places_of_a_removed_version_are_told_by_its_run_and_what_these_were_mad
     far.registry.client.delete_tag(version.run_id, "output")
     delete_version(far.registry, version)
     dataset = open_dataset(version.tags["dataset_uri"])
-    mined_from = write_table(far.place("tables", "base.lance"), dataset, "encoder", 1).uri  # by the examples' manifest
+    # by the examples' manifest
+    mined_from = write_table(far.place("tables", "base.lance"), dataset, "encoder", 1).uri
     erase(erasable, *ASKED)
     left = naming(far.root, *GONE)
     assert left
@@ -127,7 +148,9 @@ def test_what_cannot_be_read_is_an_error_and_an_unfinished_run_a_line(erasable: 
     run = erasable.place("models", "3.run")
     storage.write_bytes(f"{run}/run.json", b"{}")
     lines = erase(erasable, *ASKED, dry_run=True)["lines"]
-    assert f"not searched: {run}: a run that is not finished; finish it, or remove the folder" in lines
+    assert (
+        f"not searched: {run}: a run that is not finished; finish it, or remove the folder" in lines
+    )
     with pytest.raises(StorageError, match="places: /nowhere is not there"):
         erase(erasable, *ASKED, "places=[/nowhere]")
     for name, _, _ in storage.find_files(erasable.place("tables/1.lance/_versions")):
@@ -136,13 +159,22 @@ def test_what_cannot_be_read_is_an_error_and_an_unfinished_run_a_line(erasable: 
         erase(erasable, *ASKED, dry_run=True)
 
 
-def test_what_is_found_later_loses_the_queries_that_were_lost_before(erasable: World, tmp_path: Path):
+def test_what_is_found_later_loses_the_queries_that_were_lost_before(
+    erasable: World, tmp_path: Path
+):
     later = tmp_path / "later"
     for name in ("examples", "evaluations"):
         shutil.copytree(erasable.place(name, "1"), later / name)
     (later / "report.html").write_text("<td>q2</td>")
-    results = pa.table({"query_id": ["q2", "q3"], "rank": [1, 1], "document_id": ["d3", "d4"],
-                        "row_id": ["d3", "d4"], "score": [0.9, 0.7]})  # fmt: skip
+    results = pa.table(
+        {
+            "query_id": ["q2", "q3"],
+            "rank": [1, 1],
+            "document_id": ["d3", "d4"],
+            "row_id": ["d3", "d4"],
+            "score": [0.9, 0.7],
+        }
+    )
     storage.write_parquet(str(later / "results.parquet"), results)
     erase(erasable, "document_ids=[d2]")
     assert "q2" not in json.dumps(to_entries(open_dataset(erasable.place("data/1")).manifest))
@@ -164,17 +196,29 @@ def test_an_erasure_in_a_restored_copy_leaves_the_original_alone_and_says_so(
     assert naming(out, *GONE) == []
     assert state(erasable.root) == original
     told = [line for line in lines if line.startswith("not searched: ")]
-    assert any(line.startswith(f"not searched: {erasable.place('data/1')}, named by {out}/data/") for line in told)
-    assert any(line.startswith("not searched: outputs of 2 runs that were restored") for line in told)
+    assert any(
+        line.startswith(f"not searched: {erasable.place('data/1')}, named by {out}/data/")
+        for line in told
+    )
+    assert any(
+        line.startswith("not searched: outputs of 2 runs that were restored") for line in told
+    )
 
 
-def test_models_of_any_name_are_found_with_all_that_were_trained_from_them(erasable: World, tmp_path: Path):
+def test_models_of_any_name_are_found_with_all_that_were_trained_from_them(
+    erasable: World, tmp_path: Path
+):
     first, second = erasable.versions
     other = Registry(
-        erasable.registry.tracking_uri, erasable.registry.config.model_copy(update={"model_name": "other"})
+        erasable.registry.tracking_uri,
+        erasable.registry.config.model_copy(update={"model_name": "other"}),
     )
     clean = Lineage(dataset=Source("another", str(tmp_path)))
-    for parent, encoder in ((second.tags["encoder"], "gone"), ("gone", "grandchild"), ("base", "stranger")):
+    for parent, encoder in (
+        (second.tags["encoder"], "gone"),
+        ("gone", "grandchild"),
+        ("base", "stranger"),
+    ):
         made = other.register(
             str(erasable.base),
             params={},
@@ -184,15 +228,29 @@ def test_models_of_any_name_are_found_with_all_that_were_trained_from_them(erasa
         )
         if encoder == "gone":
             delete_version(other, made)
-    trained = other.register(first.source, params={}, metrics={}, artifacts={}, lineage=first.lineage)
-    other.log_run(params={}, metrics={}, artifacts={}, tags={"dataset": first.tags["dataset"], "encoder": "stranger"})
+    trained = other.register(
+        first.source, params={}, metrics={}, artifacts={}, lineage=first.lineage
+    )
+    other.log_run(
+        params={},
+        metrics={},
+        artifacts={},
+        tags={"dataset": first.tags["dataset"], "encoder": "stranger"},
+    )
     for _ in range(2):
         done = erase(erasable, *ASKED)
-        assert set(done["models"]) == {"models:/medembed/2", "models:/medembed/1", f"models:/other/{trained.version}"}
+        assert set(done["models"]) == {
+            "models:/medembed/2",
+            "models:/medembed/1",
+            f"models:/other/{trained.version}",
+        }
         assert done["descendants"] == ["models:/other/2"], (
             "an evaluation of the stranger on that data set is no training"
         )
-        assert any(line.startswith("descends from such a model: models:/other/2: ") for line in done["lines"])
+        assert any(
+            line.startswith("descends from such a model: models:/other/2: ")
+            for line in done["lines"]
+        )
 
 
 def test_versions_that_only_a_backup_has_are_named_and_marked(
@@ -205,4 +263,7 @@ def test_versions_that_only_a_backup_has_are_named_and_marked(
     assert done["models"] == ["models:/medembed/2", f"models:/medembed/1 in {to}"]
     registry = new_registry("other")
     restore(to, str(tmp_path / "out"), registry)
-    assert ["rows on" in one.tags["erased"] for one in all_versions(registry, "medembed")] == [True, True]
+    assert ["rows on" in one.tags["erased"] for one in all_versions(registry, "medembed")] == [
+        True,
+        True,
+    ]

@@ -57,15 +57,19 @@ def test_a_model_leads_back_over_its_parent_to_the_base_model_and_every_data_set
     heads = [number for number, line in enumerate(lines) if not line.startswith(" ")]
     first, second = two.versions
     assert [lines[number] for number in heads] == [
-        "models:/medembed/2 (champion)", "trained from models:/medembed/1 (previous)",
+        "models:/medembed/2 (champion)",
+        "trained from models:/medembed/1 (previous)",
         f"trained from {two.base}, not registered",
-    ]  # fmt: skip
+    ]
     newest = "\n".join(lines[: heads[1]])
     names = re.findall(r"^  (\w+(?: set)?) ", newest, re.M)
     assert names == ["table", "checkpoint", "run", "examples", "data set"], "newest part first"
     for expected in (
         f"{second.tags['table_uri']} version 2: 9 rows",
-        f"{second.source}: encoder {second.tags['encoder']}; dimensions 32, 8; dev score 0.5000 at step 3",
+        (
+            f"{second.source}: encoder {second.tags['encoder']}; dimensions 32, 8; dev score "
+            "0.5000 at step 3"
+        ),
         f"MLflow {second.run_id}, made by retrain",
         f"{second.tags['examples_uri']}: {second.tags['examples']}, 7 pairs",
         f"{second.tags['dataset_uri']}: {second.tags['dataset']}, 8 documents, 8 queries",
@@ -79,22 +83,30 @@ def test_a_model_leads_back_over_its_parent_to_the_base_model_and_every_data_set
 def test_depth_limits_the_chain_and_says_so(two: World):
     lines = lineage(two, "models:/medembed/2", "depth=1")
     assert [line for line in lines if not line.startswith(" ")] == [
-        "models:/medembed/2 (champion)", "... and what that was trained from; raise depth to see it",
-    ]  # fmt: skip
+        "models:/medembed/2 (champion)",
+        "... and what that was trained from; raise depth to see it",
+    ]
     assert "raise depth" not in "".join(lineage(two, "models:/medembed/2", "depth=3"))
 
 
 def test_a_table_and_a_checkpoint_lead_to_the_version_that_made_them(two: World):
     first = two.versions[0]
     lines = lineage(two, first.tags["table_uri"])
-    assert lines[0] == f"{first.tags['table_uri']}: table at version 2, 9 rows, encoder {first.tags['encoder']}"
+    assert (
+        lines[0]
+        == f"{first.tags['table_uri']}: table at version 2, 9 rows, encoder {first.tags['encoder']}"
+    )
     assert "models:/medembed/1 (previous)" in lines
     assert lineage(two, first.source)[0] == "models:/medembed/1 (previous)"
 
 
 def test_an_endpoint_shows_which_replicas_serve_which_version(two: World):
     first, second = (one.tags["encoder"] for one in two.versions)
-    swapping = {"/health/replicas": {"replicas": [replica("2", second), replica("1", first), replica("2", second)]}}
+    swapping = {
+        "/health/replicas": {
+            "replicas": [replica("2", second), replica("1", first), replica("2", second)]
+        }
+    }
     with answering(swapping) as url:
         lines = lineage(two, url, "depth=1")
         assert lines[:2] == [
@@ -102,33 +114,55 @@ def test_an_endpoint_shows_which_replicas_serve_which_version(two: World):
             f"{url}: 1 of 3 replicas serves version 1, encoder {first}, table version 2",
         ]
         assert {"models:/medembed/2 (champion)", "models:/medembed/1 (previous)"} <= set(lines)
-    asleep = {"/health/replicas": {"replicas": []}, "/v1/models": {"data": [replica("1", first) | {"table": None}]}}
+    asleep = {
+        "/health/replicas": {"replicas": []},
+        "/v1/models": {"data": [replica("1", first) | {"table": None}]},
+    }
     with answering(asleep) as url:
         assert (
             lineage(two, url)[0]
             == f"{url}: no replica runs; when asked, one serves version 1, encoder {first}, no table"
         )
     unknown = {"/health/replicas": {"replicas": [replica("2", "f00d", None)]}}
-    with answering({"/health/replicas": {}}) as url, pytest.raises(ServiceError, match="no 'replicas' in its answer"):
+    with (
+        answering({"/health/replicas": {}}) as url,
+        pytest.raises(ServiceError, match="no 'replicas' in its answer"),
+    ):
         lineage(two, url)
-    empty = {**replica("", ""), "version": None, "fingerprint": None, "reason": "ModelError: model: no such folder."}
+    empty = {
+        **replica("", ""),
+        "version": None,
+        "fingerprint": None,
+        "reason": "ModelError: model: no such folder.",
+    }
     with (
         answering({"/health/replicas": {"replicas": [empty]}}) as url,
-        pytest.raises(ServiceError, match="no replica could load its model: ModelError: model: no such folder"),
+        pytest.raises(
+            ServiceError, match="no replica could load its model: ModelError: model: no such folder"
+        ),
     ):
         lineage(two, url)
     with answering({"/health/replicas": {"replicas": [empty, replica("1", first)]}}) as url:
-        assert lineage(two, url)[0].startswith(f"{url}: 1 of 2 replicas serves version 1, encoder {first}")
-    with answering(unknown) as url, pytest.raises(ServiceError, match=r"encoder f00d.*registered: 2 \(.*1 \("):
+        assert lineage(two, url)[0].startswith(
+            f"{url}: 1 of 2 replicas serves version 1, encoder {first}"
+        )
+    with (
+        answering(unknown) as url,
+        pytest.raises(ServiceError, match=r"encoder f00d.*registered: 2 \(.*1 \("),
+    ):
         lineage(two, url)
 
 
 def test_a_model_from_elsewhere_is_not_recorded_and_what_is_gone_is_said_to_be(world: World):
     version = world.add(1)
-    foreign = world.registry.client.create_model_version("medembed", source=str(world.base), run_id=None)
+    foreign = world.registry.client.create_model_version(
+        "medembed", source=str(world.base), run_id=None
+    )
     lines = lineage(world, f"models:/medembed/{foreign.version}")
     assert lines[0] == "models:/medembed/2"
-    assert [line.split(None, 1)[1] for line in lines if line.split()[0] in ("table", "run")] == ["not recorded"] * 2
+    assert [line.split(None, 1)[1] for line in lines if line.split()[0] in ("table", "run")] == [
+        "not recorded"
+    ] * 2
     storage.delete_folder(version.tags["dataset_uri"])
     lines = lineage(world, "models:/medembed/1")
     assert any("data set" in line and "not there any more" in line for line in lines)
@@ -142,7 +176,9 @@ def test_a_model_from_elsewhere_is_not_recorded_and_what_is_gone_is_said_to_be(w
         ("http://127.0.0.1:9", ServiceError, "expected a MedEmbed server"),
     ],
 )
-def test_what_is_not_there_is_one_clear_line(of: str, error: type[MedEmbedError], told: str, world: World):
+def test_what_is_not_there_is_one_clear_line(
+    of: str, error: type[MedEmbedError], told: str, world: World
+):
     with pytest.raises(error, match=told) as caught:
         lineage(world, of)
     assert "\n" not in str(caught.value)

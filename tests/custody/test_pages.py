@@ -14,8 +14,18 @@ def test_a_page_that_shows_an_id_or_its_hash_is_replaced_and_the_id_counts_as_fo
             assert clean_page(page(shown), wanted) is not None
             assert wanted.met == {name}
         assert clean_page(page(show_id(name)), Wanted(frozenset(), frozenset([name]))) is not None
-        assert clean_page(page(show_id(name)), Wanted(frozenset(["d2"]), lost={"data": frozenset([name])})) is not None
+        assert (
+            clean_page(
+                page(show_id(name)), Wanted(frozenset(["d2"]), lost={"data": frozenset([name])})
+            )
+            is not None
+        )
 
 
 def test_a_page_that_shows_others_stays():
-    assert clean_page(page(show_id("Anna Muster")), Wanted(frozenset(["Anna", "d1"]), frozenset(["q"]))) is None
+    assert (
+        clean_page(
+            page(show_id("Anna Muster")), Wanted(frozenset(["Anna", "d1"]), frozenset(["q"]))
+        )
+        is None
+    )

@@ -16,7 +16,11 @@ from tests.custody.world import World
 
 
 def prune(world: World, *more: str, dry_run: bool = False) -> dict[str, Any]:
-    arguments = [f"registry.workspace={world.registry.config.workspace}", f"dry_run={dry_run}", *more]
+    arguments = [
+        f"registry.workspace={world.registry.config.workspace}",
+        f"dry_run={dry_run}",
+        *more,
+    ]
     return jobs.prune.run(load_config(jobs.prune.PruneJob, arguments))
 
 
@@ -40,9 +44,13 @@ def five(world: World) -> World:
 
 
 def test_what_goes_is_named_with_sizes_and_only_goes_when_told(five: World):
-    before = {kind: there(five, kind) for kind in ("models", "tables", "evaluations", "data", "examples")}
+    before = {
+        kind: there(five, kind) for kind in ("models", "tables", "evaluations", "data", "examples")
+    }
     done = prune(five, "keep=1", dry_run=True)
-    assert done["versions"] == ["models:/medembed/1"], "2 is the champion's parent, 4 the newest one's"
+    assert done["versions"] == ["models:/medembed/1"], (
+        "2 is the champion's parent, 4 the newest one's"
+    )
     assert done["lines"][0].startswith("models:/medembed/1, 0.")
     for kind, name in (("models", "1"), ("evaluations", "1"), ("tables", "1.lance")):
         assert any(line.startswith(f"  {five.place(kind, name)}, ") for line in done["lines"])
@@ -62,7 +70,9 @@ def test_what_a_kept_version_names_stays_whosoever_it_was(world: World):
     for number in (1, 2, 3):
         world.add(number)
     first, _, last = world.versions
-    set_tags(world.registry, last, Lineage(table=first.lineage.table, examples=first.lineage.examples))
+    set_tags(
+        world.registry, last, Lineage(table=first.lineage.table, examples=first.lineage.examples)
+    )
     world.registry.client.create_model_version("medembed", source=first.source, run_id=None)
     done = prune(world, "keep=2")
     assert done["versions"] == ["models:/medembed/1"]
@@ -72,7 +82,9 @@ def test_what_a_kept_version_names_stays_whosoever_it_was(world: World):
 
 
 @pytest.mark.parametrize("step", [4, 20])
-def test_after_a_death_the_same_command_finishes(step: int, world: World, monkeypatch: pytest.MonkeyPatch):
+def test_after_a_death_the_same_command_finishes(
+    step: int, world: World, monkeypatch: pytest.MonkeyPatch
+):
     for number in (1, 2, 3):
         world.add(number)
     deletes: list[str] = []
@@ -88,14 +100,18 @@ def test_after_a_death_the_same_command_finishes(step: int, world: World, monkey
         patch.setattr(storage, "delete_file", die)
         with pytest.raises(KeyboardInterrupt):
             prune(world, "keep=1")
-    assert numbers(world) == ["3", "2", "1"], "the entry goes last, so that what is left is found again"
+    assert numbers(world) == ["3", "2", "1"], (
+        "the entry goes last, so that what is left is found again"
+    )
     assert prune(world, "keep=1")["versions"] == ["models:/medembed/1"]
     assert numbers(world) == ["3", "2"]
     for kind in ("models", "tables", "evaluations"):
         assert there(world, kind) == {"2", "3"}
 
 
-def test_a_version_that_is_given_an_alias_meanwhile_stays(world: World, monkeypatch: pytest.MonkeyPatch):
+def test_a_version_that_is_given_an_alias_meanwhile_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
     for number in (1, 2, 3):
         world.add(number)
     original = jobs.prune.find_leaving
@@ -112,7 +128,9 @@ def test_a_version_that_is_given_an_alias_meanwhile_stays(world: World, monkeypa
     assert there(world, "models") == {"1", "2", "3"}
 
 
-def test_what_a_version_given_an_alias_meanwhile_names_stays_too(world: World, monkeypatch: pytest.MonkeyPatch):
+def test_what_a_version_given_an_alias_meanwhile_names_stays_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
     for number in range(1, 5):
         world.add(number)
     first, second, *_ = world.versions
@@ -134,17 +152,26 @@ def test_what_versions_of_another_model_need_stays(world: World):
     for number in range(1, 5):
         world.add(number)
     first, second, *_ = world.versions
-    other = Registry(world.registry.tracking_uri, world.registry.config.model_copy(update={"model_name": "other"}))
-    lineage = Lineage(parent=Source(str(first.lineage.encoder)), encoder="child", table=second.lineage.table)
+    other = Registry(
+        world.registry.tracking_uri,
+        world.registry.config.model_copy(update={"model_name": "other"}),
+    )
+    lineage = Lineage(
+        parent=Source(str(first.lineage.encoder)), encoder="child", table=second.lineage.table
+    )
     other.register(str(world.base), params={}, metrics={}, lineage=lineage, artifacts={})
-    assert prune(world, "keep=1")["versions"] == ["models:/medembed/2"], "1 is the parent of another model's"
+    assert prune(world, "keep=1")["versions"] == ["models:/medembed/2"], (
+        "1 is the parent of another model's"
+    )
     assert there(world, "models") == {"1", "3", "4"}
     assert "2" in there(world, "tables"), "which another model's version names"
 
 
 def test_versions_that_are_named_stay(five: World):
     assert prune(five, "keep=1", "keep_versions=[1]")["versions"] == []
-    with pytest.raises(ServiceError, match=r"keep_versions: models:/medembed/9 is not in the registry"):
+    with pytest.raises(
+        ServiceError, match=r"keep_versions: models:/medembed/9 is not in the registry"
+    ):
         prune(five, "keep=1", "keep_versions=[9]")
 
 
@@ -166,8 +193,14 @@ def test_what_others_put_into_a_folder_that_goes_stays_there(world: World):
     notes = world.place("evaluations/1/notes.txt")
     storage.write_bytes(notes, b"mine")
     again = world.registry.register(
-        world.place("models/gone"), params={}, metrics={}, lineage=world.versions[0].lineage, artifacts={}
+        world.place("models/gone"),
+        params={},
+        metrics={},
+        lineage=world.versions[0].lineage,
+        artifacts={},
     )
     world.add(4)
-    assert f"models:/medembed/{again.version}" in prune(world, "keep=1")["versions"], "of the same encoder"
+    assert f"models:/medembed/{again.version}" in prune(world, "keep=1")["versions"], (
+        "of the same encoder"
+    )
     assert storage.list_files(world.place("evaluations/1")) == ["notes.txt"]

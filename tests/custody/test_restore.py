@@ -16,7 +16,11 @@ from tests.custody.world import World
 
 @pytest.mark.parametrize("step", ["versions", "aliases"])
 def test_an_interrupted_restoration_goes_on(
-    step: str, two: World, new_registry: NewRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str,
+    two: World,
+    new_registry: NewRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     backup(two, str(tmp_path / "backup"))
     registry = new_registry("other")
@@ -34,7 +38,10 @@ def test_an_interrupted_restoration_goes_on(
         patch.setattr(client, broken, die_at_the_second)
         with pytest.raises(KeyboardInterrupt):
             restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
-    assert restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)["restored"]["copied"] == 0
+    assert (
+        restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)["restored"]["copied"]
+        == 0
+    )
     check_equal(two.registry, registry, ["2", "1"])
     runs = registry.client.search_runs([registry.experiment_id()])
     assert len(runs) == 2, "none is written twice"
@@ -56,7 +63,9 @@ def test_nothing_is_restored_over_what_was_changed_since_a_restoration(
         path.write_bytes(old + b" " if change == "erased" else old.replace(b"8", b"7"))
     before = content(out)
     registry = new_registry("other")
-    with pytest.raises(StorageError, match=r"found data/.*give a new output, or remove that folder"):
+    with pytest.raises(
+        StorageError, match=r"found data/.*give a new output, or remove that folder"
+    ):
         restore(to, out, registry)
     assert content(out) == before
     assert all_versions(registry, version.name) == []
@@ -69,14 +78,22 @@ def test_a_restoration_that_was_interrupted_before_the_backup_changed_says_what_
     world.add(1)
     backup(world, to)
     with monkeypatch.context() as patch:
-        patch.setattr("medembed.custody.restore._restore_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr(
+            "medembed.custody.restore._restore_run",
+            lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()),
+        )
         with pytest.raises(KeyboardInterrupt):
             restore(to, out, registry)
     world.add(2)
     backup(world, to)
-    with pytest.raises(ServiceError, match="was interrupted, and the backup has changed since; restore into another"):
+    with pytest.raises(
+        ServiceError,
+        match="was interrupted, and the backup has changed since; restore into another",
+    ):
         restore(to, out, registry)
-    assert restore(to, out, new_registry("third"))["restored"]["versions"] == 2, "what is there is right"
+    assert restore(to, out, new_registry("third"))["restored"]["versions"] == 2, (
+        "what is there is right"
+    )
 
 
 @pytest.mark.parametrize("name", ["../evilrc", "models/../../evilrc", "evilrc", "/evilrc"])
@@ -102,7 +119,9 @@ def test_a_backup_writes_nothing_outside_its_own_folders_and_over_no_file(
     assert not registry.client.search_registered_models()
 
 
-def test_damage_is_found_before_anything_is_registered(two: World, new_registry: NewRegistry, tmp_path: Path):
+def test_damage_is_found_before_anything_is_registered(
+    two: World, new_registry: NewRegistry, tmp_path: Path
+):
     backup(two, str(tmp_path / "backup"))
     weights = next((tmp_path / "backup").glob("models/*/model.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")

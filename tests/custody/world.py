@@ -1,6 +1,8 @@
-"""A small world by hand, in any storage: data sets, tables, examples, evaluations, checkpoints, registered versions.
+"""A small world by hand, in any storage: data sets, tables, examples, evaluations, checkpoints,
+registered versions.
 
-Document d1 has two chunks; query q<n> asks for d<n>, q0 for d0 and d6 too. Each model has its own checkpoint and table.
+Document d1 has two chunks; query q<n> asks for d<n>, q0 for d0 and d6 too. Each model has its own
+checkpoint and table.
 """
 
 import json
@@ -46,7 +48,12 @@ QUERIES_TOLD = {f"q{n}": f"my question {n}" for n in range(DOCUMENTS)}
 REPORT = {
     "counts": {"pairs": DOCUMENTS - 1},
     "likely_false_negatives": [
-        {"query_id": f"q{n}", "document": "d2" if n == 4 else "d3", "score": 0.8, "positive_id": f"d{n}"}
+        {
+            "query_id": f"q{n}",
+            "document": "d2" if n == 4 else "d3",
+            "score": 0.8,
+            "positive_id": f"d{n}",
+        }
         for n in range(DOCUMENTS - 1)
     ],
     "queries_with_too_few": {"count": 2, "ids": ["q2", "q3"]},
@@ -67,15 +74,21 @@ class World:
         return storage.join(self.root, *parts)
 
     def add(self, number: int, *, previous: bool = False) -> Version:
-        """Data set, examples, checkpoint, table, evaluation `number`, registered; its parent is the one before."""
+        """Data set, examples, checkpoint, table, evaluation `number`, registered; its parent is the
+        one before.
+        """
         grown = self.grown_from(number) if previous else DatasetManifest()
         dataset = write_dataset(self.place("data", str(number)), grown)
         parent = self.versions[-1] if self.versions else None
         model = parent.source if parent else str(self.base)
         told = parent.tags["encoder"] if parent else model_fingerprint(self.base)
-        examples = write_examples(self.place("examples", str(number)), dataset, self.place("tables", "base.lance"))
+        examples = write_examples(
+            self.place("examples", str(number)), dataset, self.place("tables", "base.lance")
+        )
         origin = Origin(
-            dataset=Source(dataset.fingerprint), examples=Source(examples.fingerprint), parent=Source(told, model)
+            dataset=Source(dataset.fingerprint),
+            examples=Source(examples.fingerprint),
+            parent=Source(told, model),
         )
         source = self.place("models", str(number))
         encoder = write_checkpoint(source, self.base, number, origin)
@@ -91,13 +104,16 @@ class World:
             output=self.root,
         )
         version = self.registry.register(
-            source, params={"epochs": 1}, metrics={"ndcg@10_dim_32": 0.5 + number / 100}, lineage=lineage,
+            source,
+            params={"epochs": 1},
+            metrics={"ndcg@10_dim_32": 0.5 + number / 100},
+            lineage=lineage,
             artifacts={
                 "report.html": f"<th>q2<b>{QUERIES_TOLD['q2']}</b></th><th>q3</th>",
                 "config.yaml": f"output: {self.root}\n",
             },
             history=[("train_loss", step, 1.0 / step) for step in (1, 2)],
-        )  # fmt: skip
+        )
         self.versions.append(version)
         return version
 
@@ -111,16 +127,42 @@ def write_dataset(uri: str, grown: DatasetManifest = DatasetManifest()) -> Datas
     """A data set; `grown` says what it grew from."""
     texts = [*TEXTS.items()]
     corpus = [
-        {"document_id": name, "text": text, "language": "en", "content_hash": content_hash(text), "split": "train"}
+        {
+            "document_id": name,
+            "text": text,
+            "language": "en",
+            "content_hash": content_hash(text),
+            "split": "train",
+        }
         for name, text in texts
     ]
     queries = [
-        {"query_id": name, "text": text, "language": "en", "tags": [], "group_id": GROUPS_TOLD[name], "split": "train"}
+        {
+            "query_id": name,
+            "text": text,
+            "language": "en",
+            "tags": [],
+            "group_id": GROUPS_TOLD[name],
+            "split": "train",
+        }
         for name, text in QUERIES_TOLD.items()
     ]
-    pairs = [(f"q{n}", f"d{n}", 1.0) for n in range(DOCUMENTS - 1)] + [("q0", "d6", 1.0), ("q3", "d2", 0.0)]
-    qrels = [{"query_id": query, "document_id": document, "score": score} for query, document, score in pairs]
-    held = [{"query_id": "q7", "document_id": "d7", "score": 1.0, "reason": "joins groups of different splits"}]
+    pairs = [(f"q{n}", f"d{n}", 1.0) for n in range(DOCUMENTS - 1)] + [
+        ("q0", "d6", 1.0),
+        ("q3", "d2", 0.0),
+    ]
+    qrels = [
+        {"query_id": query, "document_id": document, "score": score}
+        for query, document, score in pairs
+    ]
+    held = [
+        {
+            "query_id": "q7",
+            "document_id": "d7",
+            "score": 1.0,
+            "reason": "joins groups of different splits",
+        }
+    ]
     tables = {
         "corpus/part-00000-00000.parquet": to_table(corpus[:4], CORPUS),
         "corpus/part-00000-00001.parquet": to_table(corpus[4:], CORPUS),
@@ -132,8 +174,15 @@ def write_dataset(uri: str, grown: DatasetManifest = DatasetManifest()) -> Datas
     with NewOutput(uri, f"by hand {uri}") as output:
         for name, table in tables.items():
             output.write_parquet(name, table)
-        rows = {name: tables[name].num_rows for name in tables if name.startswith(("corpus", "queries"))}
-        counts = {"documents": DOCUMENTS, "queries": DOCUMENTS, "judgments": len(qrels), "chunks": len(corpus)}
+        rows = {
+            name: tables[name].num_rows for name in tables if name.startswith(("corpus", "queries"))
+        }
+        counts = {
+            "documents": DOCUMENTS,
+            "queries": DOCUMENTS,
+            "judgments": len(qrels),
+            "chunks": len(corpus),
+        }
         output.commit(
             replace(
                 grown,
@@ -149,12 +198,18 @@ def write_dataset(uri: str, grown: DatasetManifest = DatasetManifest()) -> Datas
 
 def write_table(uri: str, dataset: Dataset, encoder: str, seed: int) -> Table:
     """Two versions: the first without the rows of the second corpus file."""
-    vectors = truncate(np.random.default_rng(seed).normal(size=(len(TEXTS), WIDTH)).astype(np.float32), WIDTH)
+    vectors = truncate(
+        np.random.default_rng(seed).normal(size=(len(TEXTS), WIDTH)).astype(np.float32), WIDTH
+    )
     corpus, codec = dataset.corpus(), Codec(WIDTH)
     info = TableInfo(encoder, dataset.fingerprint, WIDTH, (WIDTH, 8), "", 48)
-    first = commit_table(uri, [write_fragment(uri, corpus.slice(0, 4), codec.write(vectors[:4]))], info)
+    first = commit_table(
+        uri, [write_fragment(uri, corpus.slice(0, 4), codec.write(vectors[:4]))], info
+    )
     tag_version(first)
-    table = commit_table(uri, [write_fragment(uri, corpus.slice(4), codec.write(vectors[4:]))], info, base=first)
+    table = commit_table(
+        uri, [write_fragment(uri, corpus.slice(4), codec.write(vectors[4:]))], info, base=first
+    )
     tag_version(table)
     return table
 
@@ -165,11 +220,20 @@ def write_examples(uri: str, dataset: Dataset, table: str) -> Examples:
     for n in range(DOCUMENTS - 1):
         positive = "d1#chunk-0" if n == 1 else f"d{n}"
         negatives = [name for name in ids if name != positive][n % 3 : n % 3 + 2]
-        rows.append({
-            "query_id": f"q{n}", "query": QUERIES_TOLD[f"q{n}"], "positive_id": positive, "positive": TEXTS[positive],
-            "negative_ids": negatives, "negatives": [TEXTS[name] for name in negatives], "positive_score": 0.9,
-            "negative_scores": [0.5, 0.4], "negative_ranks": [0, None], "negative_judged": [False, True],
-        })  # fmt: skip
+        rows.append(
+            {
+                "query_id": f"q{n}",
+                "query": QUERIES_TOLD[f"q{n}"],
+                "positive_id": positive,
+                "positive": TEXTS[positive],
+                "negative_ids": negatives,
+                "negatives": [TEXTS[name] for name in negatives],
+                "positive_score": 0.9,
+                "negative_scores": [0.5, 0.4],
+                "negative_ranks": [0, None],
+                "negative_judged": [False, True],
+            }
+        )
     vectors = np.random.default_rng(1).normal(size=(len(QUERIES_TOLD), WIDTH)).astype(np.float32)
     near = [Nearest(ids[:5], ids[:5], np.linspace(0.9, 0.5, 5), False) for _ in QUERIES_TOLD]
     with NewOutput(uri, content_hash(uri)[:16]) as output:
@@ -186,7 +250,9 @@ def write_examples(uri: str, dataset: Dataset, table: str) -> Examples:
 
 
 def write_checkpoint(uri: str, base: Path, seed: int, origin: Origin) -> str:
-    """The base model with weights that a seed has moved a little; returns its encoder's fingerprint."""
+    """The base model with weights that a seed has moved a little; returns its encoder's
+    fingerprint.
+    """
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -194,7 +260,10 @@ def write_checkpoint(uri: str, base: Path, seed: int, origin: Origin) -> str:
             target = Path(folder) / path.relative_to(base)
             target.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix == ".safetensors":
-                weights = {name: value * np.float32(1 + seed / 1000) for name, value in load_file(path).items()}
+                weights = {
+                    name: value * np.float32(1 + seed / 1000)
+                    for name, value in load_file(path).items()
+                }
                 save_file(weights, target)
             else:
                 target.write_bytes(path.read_bytes())
@@ -205,7 +274,10 @@ def write_checkpoint(uri: str, base: Path, seed: int, origin: Origin) -> str:
             output.write_bytes("medembed.json", json.dumps({"dimensions": [WIDTH, 8]}).encode())
             output.commit(
                 CheckpointManifest(
-                    origin=origin, fingerprint=encoder, dimensions=(WIDTH, 8), dev={"score": 0.5, "step": 3}
+                    origin=origin,
+                    fingerprint=encoder,
+                    dimensions=(WIDTH, 8),
+                    dev={"score": 0.5, "step": 3},
                 )
             )
     return encoder
@@ -224,11 +296,20 @@ def write_measured(uri: str, dataset: Dataset, encoder: str) -> None:
     queries = units(list(QUERIES_TOLD), list(GROUPS_TOLD.values()))
     pairs = units(["q2\td2", "q3\td3", "q4\td4"], ["q2", "q3", "q4"])
     result = Evaluation(
-        "m", uri, encoder, measured(queries), measured(units(["d2", "d3", "d4"], ["d2", "d3", "d4"])),
+        "m",
+        uri,
+        encoder,
+        measured(queries),
+        measured(units(["d2", "d3", "d4"], ["d2", "d3", "d4"])),
         Scored(pairs, np.array([0.1, 0.5, 0.9]), {WIDTH: np.array([0.2, 0.4, 0.8])}),
-    )  # fmt: skip
+    )
     best = [
-        {"query_id": name, "dimension": WIDTH, "document_ids": ["d2", "d3", "d1"], "scores": [0.9, 0.8, 0.7]}
+        {
+            "query_id": name,
+            "dimension": WIDTH,
+            "document_ids": ["d2", "d3", "d1"],
+            "scores": [0.9, 0.8, 0.7],
+        }
         for name in QUERIES_TOLD
     ]
     with NewOutput(uri, content_hash(uri)[:16]) as output:

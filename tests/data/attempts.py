@@ -22,7 +22,9 @@ def config(path: Path, settings: dict[str, Any]) -> SourceConfig:
 
 
 def fail(path: Path, output: Path, **settings: Any) -> MedEmbedError:
-    """The error of preparing a source, after checking that it is one line, quotes no text and leaves nothing."""
+    """The error of preparing a source, after checking that it is one line, quotes no text and
+    leaves nothing.
+    """
     with pytest.raises((DataError, StorageError)) as caught:
         prepare(config(path, settings), SplitConfig(), str(output))
     assert "SECRET" not in str(caught.value)

@@ -27,19 +27,28 @@ def turn(role: str, content: Any, **more: Any) -> dict[str, Any]:
 
 def test_a_chat_keeps_its_group_split_language_and_tags():
     row = {
-        "messages": [turn("user", "q"), turn("assistant", "a")], "group_id": 3, "split": "test", "lang": "fr",
+        "messages": [turn("user", "q"), turn("assistant", "a")],
+        "group_id": 3,
+        "split": "test",
+        "lang": "fr",
         "ward": "x",
-    }  # fmt: skip
+    }
     assert _read(row, columns=ColumnsConfig(tags="ward")) == Record(
-        (Document("a", language="fr"),), (Query("q", None, "fr", ("x",), "3", "test"),), (Judgment(0, 0),)
+        (Document("a", language="fr"),),
+        (Query("q", None, "fr", ("x",), "3", "test"),),
+        (Judgment(0, 0),),
     )
 
 
 def test_every_answer_of_a_chat_is_a_document_for_the_question_before_it():
     messages = [
-        turn("system", "Be kind."), turn("user", "q1"), turn("assistant", "a1"), turn("user", "q2"),
-        turn("assistant", "a2"), turn("user", "q3"),
-    ]  # fmt: skip
+        turn("system", "Be kind."),
+        turn("user", "q1"),
+        turn("assistant", "a1"),
+        turn("user", "q2"),
+        turn("assistant", "a2"),
+        turn("user", "q3"),
+    ]
     assert chat({"messages": messages}, document_language="en", query_language="fr") == Record(
         (Document("a1", language="en"), Document("a2", language="en")),
         (Query("q1", language="fr"), Query("q2", language="fr")),
@@ -48,17 +57,27 @@ def test_every_answer_of_a_chat_is_a_document_for_the_question_before_it():
 
 
 def test_answers_of_weight_0_are_left_out_and_contents_in_parts_joined():
-    parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {}}, {"type": "text", "text": "here"}]
+    parts = [
+        {"type": "text", "text": "look"},
+        {"type": "image_url", "image_url": {}},
+        {"type": "text", "text": "here"},
+    ]
     messages = [
-        turn("user", "q1"), turn("assistant", "a1", weight=0), turn("user", parts), turn("assistant", "a2", weight=1),
-    ]  # fmt: skip
+        turn("user", "q1"),
+        turn("assistant", "a1", weight=0),
+        turn("user", parts),
+        turn("assistant", "a2", weight=1),
+    ]
     record = chat({"messages": messages, "input": "none of ours"})
     assert (record.documents, record.queries) == ((Document("a2"),), (Query("look here"),))
 
 
 def test_a_preferred_answer_is_a_positive_and_the_other_a_negative():
     row = {
-        "input": {"messages": [turn("user", "first"), turn("assistant", "yes?"), turn("user", "q")], "tools": []},
+        "input": {
+            "messages": [turn("user", "first"), turn("assistant", "yes?"), turn("user", "q")],
+            "tools": [],
+        },
         "preferred_output": [turn("assistant", "good")],
         "non_preferred_output": [turn("assistant", "bad")],
         "thread": "t1",
@@ -74,10 +93,22 @@ def test_a_preferred_answer_is_a_positive_and_the_other_a_negative():
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"messages": []}, "no user message followed by an assistant's; expected messages with role and content."),
-        ({"messages": "hello"}, "no user message followed by an assistant's; expected messages with"),
-        ({"messages": [turn("assistant", "a"), turn("user", "q")]}, "no user message followed by an assistant's"),
-        ({"input": "q", "preferred_output": [turn("assistant", "a")]}, "no user message; expected messages with"),
+        (
+            {"messages": []},
+            "no user message followed by an assistant's; expected messages with role and content.",
+        ),
+        (
+            {"messages": "hello"},
+            "no user message followed by an assistant's; expected messages with",
+        ),
+        (
+            {"messages": [turn("assistant", "a"), turn("user", "q")]},
+            "no user message followed by an assistant's",
+        ),
+        (
+            {"input": "q", "preferred_output": [turn("assistant", "a")]},
+            "no user message; expected messages with",
+        ),
         (
             {"input": {"messages": [turn("user", "q")]}, "preferred_output": []},
             "no assistant message; expected messages with role and content.",

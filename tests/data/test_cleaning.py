@@ -17,13 +17,17 @@ def test_empty_and_over_long_texts_are_left_out():
 
 
 @given(st.lists(st.text("ab", min_size=1), max_size=60), st.integers(16, 30), st.integers(0, 15))
-def test_chunks_cover_every_word_overlap_as_asked_and_none_only_repeats(words: list[str], size: int, overlap: int):
+def test_chunks_cover_every_word_overlap_as_asked_and_none_only_repeats(
+    words: list[str], size: int, overlap: int
+):
     pieces = [piece.split(" ") for piece in chunk(" ".join(words), size, overlap)]
     joined = pieces[0] + [word for piece in pieces[1:] for word in piece[overlap:]]
     assert joined == (words or [""])
     assert all(len(piece) <= size for piece in pieces)
     assert all(len(piece) > overlap for piece in pieces[1:])
-    assert all(one[len(one) - overlap :] == other[:overlap] for one, other in itertools.pairwise(pieces))
+    assert all(
+        one[len(one) - overlap :] == other[:overlap] for one, other in itertools.pairwise(pieces)
+    )
 
 
 def test_a_short_text_and_one_without_a_limit_stay_whole():

@@ -1,4 +1,6 @@
-"""A BEIR folder as it is: every document, every judgment of a known query, nothing cleaned or merged."""
+"""A BEIR folder as it is: every document, every judgment of a known query, nothing cleaned or
+merged.
+"""
 
 import gzip
 import json
@@ -43,10 +45,14 @@ def write(
     end: str = "",
     qrels: Mapping[str, str] = {"test": TEST},
 ) -> str:
-    files = {f"{name}.jsonl": "".join(json.dumps(row) + "\n" for row in rows)
-             for name, rows in (("corpus", corpus), ("queries", queries))}  # fmt: skip
+    files = {
+        f"{name}.jsonl": "".join(json.dumps(row) + "\n" for row in rows)
+        for name, rows in (("corpus", corpus), ("queries", queries))
+    }
     for split, text in qrels.items():
-        files[f"qrels/{split}.tsv"] = "query-id\tcorpus-id\tscore\n" + text.replace(" ", "\t") + "\n"
+        files[f"qrels/{split}.tsv"] = (
+            "query-id\tcorpus-id\tscore\n" + text.replace(" ", "\t") + "\n"
+        )
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / (name + end)).write_bytes(gzip.compress(text.encode()) if end else text.encode())
@@ -68,17 +74,26 @@ def beir_text(document: Mapping[str, Any]) -> str:
 def test_every_document_stays_in_order_repeated_and_empty_ones_too(tmp_path: Path, end: str):
     dataset = open_collection(write(tmp_path / "beir", end=end), str(tmp_path / "out"))
     assert list(texts(dataset).items()) == [
-        ("d1", "Heart Pain in the chest."), ("d2", "Pain in the chest."), ("d3", "Pain in the chest."), ("d4", ""),
+        ("d1", "Heart Pain in the chest."),
+        ("d2", "Pain in the chest."),
+        ("d3", "Pain in the chest."),
+        ("d4", ""),
         ("5", "Skin    Itching\tskin"),
-    ]  # fmt: skip
-    assert dataset.corpus()["content_hash"].to_pylist() == [content_hash(text) for text in texts(dataset).values()]
+    ]
+    assert dataset.corpus()["content_hash"].to_pylist() == [
+        content_hash(text) for text in texts(dataset).values()
+    ]
     assert dataset.corpus_files() == [(f"{tmp_path}/out/corpus/part-00000-00000.parquet", 5)]
 
 
 words = st.text(st.sampled_from("ab é\t\u00a0\u2003"), max_size=5)
 
 
-@given(st.lists(st.fixed_dictionaries({"text": words}, optional={"title": words}), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.fixed_dictionaries({"text": words}, optional={"title": words}), min_size=1, max_size=8
+    )
+)
 def test_a_documents_text_is_what_beir_itself_encodes(
     tmp_path_factory: pytest.TempPathFactory, documents: list[dict[str, str]]
 ):
@@ -94,29 +109,51 @@ def test_judged_queries_stay_with_all_their_judgments_and_what_is_left_out_is_co
     with caplog.at_level(logging.INFO, logger="medembed"):
         dataset = open_collection(write(tmp_path / "beir"), str(tmp_path / "out"))
     assert dataset.queries().to_pylist() == [
-        {"query_id": name, "text": text, "language": language, "tags": [], "group_id": name, "split": "test"}
-        for name, text, language in (("q1", QUERIES[0]["text"], "en"), ("q2", QUERIES[1]["text"], "fr"))
+        {
+            "query_id": name,
+            "text": text,
+            "language": language,
+            "tags": [],
+            "group_id": name,
+            "split": "test",
+        }
+        for name, text, language in (
+            ("q1", QUERIES[0]["text"], "en"),
+            ("q2", QUERIES[1]["text"], "fr"),
+        )
     ]
-    assert dataset.qrels() == {"q1": {"d1": 2.0, "d2": 1.0, "gone": 1.0}, "q2": {"5": 1.0, "d4": 0.0, "d3": 0.0}}
+    assert dataset.qrels() == {
+        "q1": {"d1": 2.0, "d2": 1.0, "gone": 1.0},
+        "q2": {"5": 1.0, "d4": 0.0, "d3": 0.0},
+    }
     about = dataset.manifest
     assert about.counts == {"documents": 5, "queries": 2, "judgments": 6}
     assert about.dropped == {"queries without a judgment": 1, "judgments of an unknown query": 2}
     assert about.splits == {"test": 2}
-    assert "1 judged documents are not in the corpus: never found, as trec_eval has it" in caplog.messages
-    assert "5 documents, 2 queries, 6 judgments; left out: 1 queries without a judgment" in caplog.text
+    assert (
+        "1 judged documents are not in the corpus: never found, as trec_eval has it"
+        in caplog.messages
+    )
+    assert (
+        "5 documents, 2 queries, 6 judgments; left out: 1 queries without a judgment" in caplog.text
+    )
 
 
 def test_each_query_is_in_the_split_that_judges_it_and_test_goes_first(tmp_path: Path):
     qrels = {"train": "q1 d1 1\nq3 d3 1", "dev": "q1 d2 1\nq2 d2 1\nq2 d1 1", "test": "q1 d3 2"}
     dataset = open_collection(write(tmp_path / "beir", qrels=qrels), str(tmp_path / "out"))
-    splits = dict(zip(*(dataset.queries()[name].to_pylist() for name in ("query_id", "split")), strict=True))
+    splits = dict(
+        zip(*(dataset.queries()[name].to_pylist() for name in ("query_id", "split")), strict=True)
+    )
     assert splits == {"q1": "test", "q2": "dev", "q3": "train"}
     assert dataset.qrels() == {"q1": {"d3": 2.0}, "q2": {"d2": 1.0, "d1": 1.0}, "q3": {"d3": 1.0}}
     assert dataset.manifest.dropped == {"judgments of another split's query": 2}
 
 
 def test_a_folder_without_a_usable_judgment_has_documents_and_no_query(tmp_path: Path):
-    dataset = open_collection(write(tmp_path / "beir", qrels={"test": "nobody d1 1"}), str(tmp_path / "out"))
+    dataset = open_collection(
+        write(tmp_path / "beir", qrels={"test": "nobody d1 1"}), str(tmp_path / "out")
+    )
     assert dataset.manifest.counts == {"documents": 5, "queries": 0, "judgments": 0}
     assert (dataset.queries().num_rows, dataset.qrels()) == (0, {})
 
@@ -124,17 +161,26 @@ def test_a_folder_without_a_usable_judgment_has_documents_and_no_query(tmp_path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"corpus": [*CORPUS, *CORPUS[2:4]]}, r"/beir: 2 document ids of corpus.jsonl .* e.g. 'd3'; ids name one text"),
+        (
+            {"corpus": [*CORPUS, *CORPUS[2:4]]},
+            r"/beir: 2 document ids of corpus.jsonl .* e.g. 'd3'; ids name one text",
+        ),
         ({"corpus": []}, r"/beir: corpus.jsonl is empty"),
         ({"queries": [*QUERIES, QUERIES[0]]}, r"queries.jsonl:4: query id 'q1' stands twice"),
         ({"queries": [*QUERIES, QUERIES[2]]}, r"queries.jsonl:4: query id 'q3' stands twice"),
         ({"corpus": [*CORPUS, {"text": "SECRET"}]}, r"corpus.jsonl:6: missing '_id'"),
-        ({"corpus": [*CORPUS, {"_id": "d6", "text": ["SECRET"]}]}, r"corpus.jsonl:6: 'text' is a list"),
+        (
+            {"corpus": [*CORPUS, {"_id": "d6", "text": ["SECRET"]}]},
+            r"corpus.jsonl:6: 'text' is a list",
+        ),
         (
             {"corpus": [*CORPUS, {"_id": "d6", "body": "SECRET"}]},
             r"corpus.jsonl:6: no document: expected 'title' or 't",
         ),
-        ({"corpus": [*CORPUS, {"_id": "d#chunk-1", "text": ""}]}, r"corpus.jsonl:6: document id .* marks chunks"),
+        (
+            {"corpus": [*CORPUS, {"_id": "d#chunk-1", "text": ""}]},
+            r"corpus.jsonl:6: document id .* marks chunks",
+        ),
         ({"queries": [*QUERIES, {"text": "SECRET"}]}, r"queries.jsonl:4: missing '_id'"),
         ({"qrels": {"test": "q1 d1 SECRET"}}, r"qrels/test.tsv:2: 'score' is not a number"),
         ({"qrels": {"test": "q1 d1"}}, r"qrels/test.tsv:2: found 2 cells, expected 3"),
@@ -152,12 +198,16 @@ def test_a_row_that_is_no_row_is_one_line_without_its_text_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_broken_line_after_files_that_are_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_broken_line_after_files_that_are_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(collection, "ROWS_PER_FILE", 2)
     folder = write(tmp_path / "beir")
     with (tmp_path / "beir/corpus.jsonl").open("a") as file:
         file.write('{"_id": "d6", "text": "SECRET')
-    with pytest.raises(DataError, match=r"corpus.jsonl:6: not valid JSON at column 23: [^\n]* read whole\.$") as caught:
+    with pytest.raises(
+        DataError, match=r"corpus.jsonl:6: not valid JSON at column 23: [^\n]* read whole\.$"
+    ) as caught:
         open_collection(folder, str(tmp_path / "out"))
     assert "SECRET" not in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -169,7 +219,11 @@ def test_the_same_folder_is_found_again_and_a_changed_file_makes_a_new_one(tmp_p
     written = Path(first.uri, "manifest.json").stat().st_mtime_ns
     assert open_collection(folder, output) == first
     assert Path(first.uri, "manifest.json").stat().st_mtime_ns == written
-    for changes in ({"corpus": CORPUS[:4]}, {"queries": QUERIES[:2]}, {"qrels": {"test": "q1 d1 1"}}):
+    for changes in (
+        {"corpus": CORPUS[:4]},
+        {"queries": QUERIES[:2]},
+        {"qrels": {"test": "q1 d1 1"}},
+    ):
         again = open_collection(write(tmp_path / "beir", **changes), output)
         assert (again.uri, again.fingerprint) != (first.uri, first.fingerprint)
         write(tmp_path / "beir")
@@ -177,7 +231,9 @@ def test_the_same_folder_is_found_again_and_a_changed_file_makes_a_new_one(tmp_p
         open_collection(write(tmp_path / "beir", CORPUS[:4]), first.uri)
 
 
-def test_what_a_killed_run_left_is_gone_from_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_a_killed_run_left_is_gone_from_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     folder, output = write(tmp_path / "beir"), tmp_path / "out"
     (output / "corpus").mkdir(parents=True)
     (output / "corpus/part-00007-00000.parquet").write_bytes(b"half")
@@ -195,19 +251,29 @@ def test_what_a_killed_run_left_is_gone_from_the_next_one(tmp_path: Path, monkey
 
 
 def test_a_data_set_is_opened_as_it_is(tmp_path: Path):
-    (tmp_path / "pairs.jsonl").write_text('{"query": "heart pain", "document": "Pain of the heart."}\n')
-    made = prepare(SourceConfig(path=str(tmp_path / "pairs.jsonl")), SplitConfig(), str(tmp_path / "made"))
+    (tmp_path / "pairs.jsonl").write_text(
+        '{"query": "heart pain", "document": "Pain of the heart."}\n'
+    )
+    made = prepare(
+        SourceConfig(path=str(tmp_path / "pairs.jsonl")), SplitConfig(), str(tmp_path / "made")
+    )
     assert open_collection(made.uri, str(tmp_path / "out")) == made
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("names", ["", "notes.txt", "corpus.jsonl queries.jsonl", "queries.jsonl qrels/test.tsv"])
+@pytest.mark.parametrize(
+    "names", ["", "notes.txt", "corpus.jsonl queries.jsonl", "queries.jsonl qrels/test.tsv"]
+)
 def test_a_folder_that_is_neither_is_told_what_was_expected(tmp_path: Path, names: str):
     write(tmp_path / "all")
     for name in names.split():
         file = tmp_path / "beir" / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes((tmp_path / "all" / name).read_bytes() if "." in name and "notes" not in name else b"SECRET")
+        file.write_bytes(
+            (tmp_path / "all" / name).read_bytes()
+            if "." in name and "notes" not in name
+            else b"SECRET"
+        )
     with pytest.raises(MedEmbedError, match=f"^{tmp_path}/beir: .*`medembed prepare`.$") as caught:
         open_collection(str(tmp_path / "beir"), str(tmp_path / "out"))
     expected = "corpus.jsonl, queries.jsonl and qrels/*.tsv" if names else "no such file"
@@ -218,9 +284,12 @@ def test_a_folder_that_is_neither_is_told_what_was_expected(tmp_path: Path, name
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
-def test_a_corpus_of_many_parts_is_the_same_as_one_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_corpus_of_many_parts_is_the_same_as_one_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(collection, "ROWS_PER_FILE", 4)
-    long = {"_id": "long", "title": "", "text": "long " * 60}  # over several parts, so that some hold no line
+    # over several parts, so that some hold no line
+    long = {"_id": "long", "title": "", "text": "long " * 60}
     corpus = [{"_id": f"d{n}", "title": f"T{n}", "text": f"Text {n % 5}"} for n in range(20)]
     folder = write(tmp_path / "beir", [*corpus[:10], long, *corpus[10:]])
     whole = open_collection(folder, str(tmp_path / "whole"))

@@ -1,4 +1,6 @@
-"""Columns that the first rows, the first file or the first split do not have: read, or named with their place."""
+"""Columns that the first rows, the first file or the first split do not have: read, or named with
+their place.
+"""
 
 import json
 import logging
@@ -25,7 +27,9 @@ Row = Mapping[str, Any]
 @pytest.fixture(autouse=True)
 def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts are read one after the other here, instead of by Ray's workers."""
-    monkeypatch.setattr(passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items))
+    monkeypatch.setattr(
+        passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
+    )
 
 
 def pair(number: int, **more: Any) -> Row:
@@ -34,7 +38,13 @@ def pair(number: int, **more: Any) -> Row:
 
 def full(number: int) -> Row:
     """A pair with all that a row may have."""
-    return pair(number, neg=[f"it is not {number}"], split="test", group_id=f"g{number // 2}", query_id=f"q{number}")
+    return pair(
+        number,
+        neg=[f"it is not {number}"],
+        split="test",
+        group_id=f"g{number // 2}",
+        query_id=f"q{number}",
+    )
 
 
 def write(path: Path, rows: Iterable[Row]) -> Path:
@@ -79,7 +89,9 @@ def assert_whole(dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-@pytest.mark.parametrize("settings", [{}, {"columns": ColumnsConfig(group="group_id")}], ids=["by name", "declared"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"columns": ColumnsConfig(group="group_id")}], ids=["by name", "declared"]
+)
 def test_columns_of_a_later_file_are_read(suffix: str, settings: dict[str, Any], tmp_path: Path):
     write(tmp_path / f"in/a.{suffix}", map(pair, range(100)))
     write(tmp_path / f"in/b.{suffix}", map(full, range(100, 160)))
@@ -101,7 +113,9 @@ def test_columns_of_a_later_csv_file_are_read(tmp_path: Path):
     (tmp_path / "in").mkdir()
     rows = "".join(f"what is {number},it is {number}\n" for number in range(100))
     (tmp_path / "in/a.csv").write_text(f"query,document\n{rows}")
-    rows = "".join(f"it is {n},what is {n},it is not {n},g{n // 2},test,q{n}\n" for n in range(100, 160))
+    rows = "".join(
+        f"it is {n},what is {n},it is not {n},g{n // 2},test,q{n}\n" for n in range(100, 160)
+    )
     (tmp_path / "in/b.csv").write_text(f"document,query,negative,group_id,split,query_id\n{rows}")
     assert_whole(make(tmp_path / "in", tmp_path / "out"))
 
@@ -114,7 +128,9 @@ def test_columns_of_a_later_split_of_a_hugging_face_data_set_are_read(tmp_path: 
     assert_whole(make(tmp_path / "in", tmp_path / "out"))
 
 
-def test_only_parts_with_columns_that_came_late_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_only_parts_with_columns_that_came_late_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(parts, "PART_BYTES", 1000)
     path = write(tmp_path / "p.jsonl", [*map(pair, range(100)), *map(full, range(100, 160))])
     read: list[int] = []
@@ -153,32 +169,64 @@ def test_a_drop_is_read_whole_too(tmp_path: Path):
 # rows after 120 pairs or texts -> the error after the file's name
 CONTRADICTIONS: dict[str, tuple[Row, Row, str]] = {
     "a score": (
-        pair(1), pair(2, score=0.5),
-        "121: no row before has the column 'score': with it rows would be read as scores: query = query, document = "
-        "pos, score = score; those before are read as pairs: query = query, document = pos. Say which: name the "
-        "columns, e.g. source.columns.document=..., or set source.shape.",
+        pair(1),
+        pair(2, score=0.5),
+        "121: no row before has the column 'score': with it rows would be read as scores: query "
+        "= query, document = pos, score = score; those before are read as pairs: query = query, "
+        "document = pos. Say which: name the columns, e.g. source.columns.document=..., or set "
+        "source.shape.",
     ),
-    "a class": ({"text": "a"}, {"text": "b", "label": "x"}, "121: no row before has the column 'label': with it rows"),
+    "a class": (
+        {"text": "a"},
+        {"text": "b", "label": "x"},
+        "121: no row before has the column 'label': with it rows",
+    ),
     "a likelier document": (
-        {"question": "q", "context": "c"}, {"question": "r", "context": "d", "answer": "a"},
-        "121: no row before has the column 'answer': with it rows would be read as pairs: query = question, document",
+        {"question": "q", "context": "c"},
+        {"question": "r", "context": "d", "answer": "a"},
+        (
+            "121: no row before has the column 'answer': with it rows would be read as pairs: "
+            "query = question, document"
+        ),
     ),
-    "a likelier text": ({"abstract": "a"}, {"abstract": "b", "text": "t"}, "121: no row before has the column 'text':"),
-    "a chat": (pair(1), pair(2, messages=[]), "121: no row before has the column 'messages': with it rows would be"),
-    "a label that may judge": (pair(1), pair(2, label=1), "121: no row before has the column 'label': "),
+    "a likelier text": (
+        {"abstract": "a"},
+        {"abstract": "b", "text": "t"},
+        "121: no row before has the column 'text':",
+    ),
+    "a chat": (
+        pair(1),
+        pair(2, messages=[]),
+        "121: no row before has the column 'messages': with it rows would be",
+    ),
+    "a label that may judge": (
+        pair(1),
+        pair(2, label=1),
+        "121: no row before has the column 'label': ",
+    ),
     "all other columns": (
-        pair(1), {"ask": "SECRET", "reply": "SECRET"},
-        "121: no document: expected 'pos'. The row has columns that the first rows lack: ask, reply. Fix it, or leave",
+        pair(1),
+        {"ask": "SECRET", "reply": "SECRET"},
+        (
+            "121: no document: expected 'pos'. The row has columns that the first rows lack: "
+            "ask, reply. Fix it, or leave"
+        ),
     ),
     "keys that are data": (
-        pair(1), {"SECRET Anna": "SECRET", "SECRET b": 1},
-        "121: no document: expected 'pos'. The row has columns that the first rows lack: (2, names not shown). Fix it",
+        pair(1),
+        {"SECRET Anna": "SECRET", "SECRET b": 1},
+        (
+            "121: no document: expected 'pos'. The row has columns that the first rows lack: (2, "
+            "names not shown). Fix it"
+        ),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_a_late_column_that_changes_how_rows_are_read_stops_with_its_place(case: tuple[Row, Row, str], tmp_path: Path):
+def test_a_late_column_that_changes_how_rows_are_read_stops_with_its_place(
+    case: tuple[Row, Row, str], tmp_path: Path
+):
     first, late, expected = case
     path = write(tmp_path / "p.jsonl", [first] * 120 + [late])
     assert refuse(path, tmp_path / "out").startswith(f"{path}:{expected}")
@@ -192,7 +240,9 @@ def test_late_columns_of_two_parts_that_contradict_each_other_stop_with_a_place(
     write(tmp_path / "in/b.jsonl", [pair(6), pair(7, neg="no")])
     last = write(tmp_path / "in/c.jsonl", [pair(8), pair(9, negative="never")])
     message = refuse(tmp_path / "in", tmp_path / "out")
-    assert message.startswith(f"{last}:2: no row before has the column 'negative': with it rows would be read as")
+    assert message.startswith(
+        f"{last}:2: no row before has the column 'negative': with it rows would be read as"
+    )
     both = ColumnsConfig(negative=("negative", "neg"))
     assert negatives(make(tmp_path / "in", tmp_path / "both", columns=both)) == 2
 
@@ -202,17 +252,25 @@ def test_what_is_said_outright_needs_no_second_thought(tmp_path: Path):
     assert make(path, tmp_path / "out", shape="pairs").manifest.counts["judgments"] == 2
 
 
-def test_late_columns_that_mean_nothing_are_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_late_columns_that_mean_nothing_are_named_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     caplog.set_level(logging.INFO)
     path = write(tmp_path / "p.jsonl", [pair(1)] * 120 + [pair(2, note="SECRET", ward=3)])
     make(path, tmp_path / "out")
-    assert "columns came after the first rows: read as pairs: query = query, document = pos; not used: " in caplog.text
+    assert (
+        "columns came after the first rows: read as pairs: query = query, document = pos; not "
+        "used: " in caplog.text
+    )
     assert "note" in caplog.text
     assert "SECRET" not in caplog.text
 
 
 def test_keys_that_differ_from_row_to_row_are_noted_up_to_a_limit(tmp_path: Path):
-    rows = [pair(number, **{f"key{chr(97 + number % 26)}{number}": 1, "\ud800": number}) for number in range(400)]
+    rows = [
+        pair(number, **{f"key{chr(97 + number % 26)}{number}": 1, "\ud800": number})
+        for number in range(400)
+    ]
     dataset = make(write(tmp_path / "p.jsonl", [*rows, full(400)]), tmp_path / "out")
     assert dataset.manifest.counts["queries"] == 401
     assert negatives(dataset) == 1
@@ -220,18 +278,34 @@ def test_keys_that_differ_from_row_to_row_are_noted_up_to_a_limit(tmp_path: Path
 
 # declared columns -> what is named as absent
 ABSENT: dict[str, tuple[dict[str, Any], str]] = {
-    "a group": ({"group": "patientid"}, "source.columns.group names 'patientid'; found no such column, but query, pos"),
-    "a tag": ({"tags": "servce"}, "source.columns.tags names 'servce'; found no such column, but query, pos, service"),
+    "a group": (
+        {"group": "patientid"},
+        "source.columns.group names 'patientid'; found no such column, but query, pos",
+    ),
+    "a tag": (
+        {"tags": "servce"},
+        "source.columns.tags names 'servce'; found no such column, but query, pos, service",
+    ),
     "a negative": ({"negative": "ngatives"}, "source.columns.negative names 'ngatives'"),
-    "a group in an object": ({"group": "meta.patientid"}, "source.columns.group names 'meta.patientid'"),
-    "one of several joined": ({"document": ["pos", "abstrakt"]}, "source.columns.document names 'abstrakt'"),
-}  # fmt: skip
+    "a group in an object": (
+        {"group": "meta.patientid"},
+        "source.columns.group names 'meta.patientid'",
+    ),
+    "one of several joined": (
+        {"document": ["pos", "abstrakt"]},
+        "source.columns.document names 'abstrakt'",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", ABSENT.values(), ids=ABSENT)
-def test_a_declared_column_that_no_row_has_is_refused_before_any_work(case: tuple[dict[str, Any], str], tmp_path: Path):
+def test_a_declared_column_that_no_row_has_is_refused_before_any_work(
+    case: tuple[dict[str, Any], str], tmp_path: Path
+):
     declared, expected = case
-    path = write(tmp_path / "p.jsonl", [pair(n, service="x", meta={"patient": "SECRET"}) for n in range(200)])
+    path = write(
+        tmp_path / "p.jsonl", [pair(n, service="x", meta={"patient": "SECRET"}) for n in range(200)]
+    )
     source = config(path, columns=ColumnsConfig(**declared))
     with pytest.raises(DataError) as caught:
         check_source(source, SplitConfig())
@@ -239,7 +313,11 @@ def test_a_declared_column_that_no_row_has_is_refused_before_any_work(case: tupl
 
 
 def test_a_declared_column_is_found_wherever_it_begins(tmp_path: Path):
-    rows = [*map(pair, range(150)), pair(150, meta={"patient": "p1"}, servce="x"), pair(151, meta={"patient": "p1"})]
+    rows = [
+        *map(pair, range(150)),
+        pair(150, meta={"patient": "p1"}, servce="x"),
+        pair(151, meta={"patient": "p1"}),
+    ]
     declared = ColumnsConfig(group="meta.patient", tags="servce")
     dataset = make(write(tmp_path / "p.jsonl", rows), tmp_path / "out", columns=declared)
     asked = {row["text"]: row for row in dataset.queries().to_pylist()}
@@ -253,8 +331,12 @@ def test_of_a_beir_folder_too_a_declared_column_that_no_row_has_is_refused(tmp_p
     (tmp_path / "in/qrels").mkdir()
     (tmp_path / "in/qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
     declared = ColumnsConfig(group="patient", language="lang")
-    assert make(tmp_path / "in", tmp_path / "out", columns=declared).manifest.counts["judgments"] == 1
+    assert (
+        make(tmp_path / "in", tmp_path / "out", columns=declared).manifest.counts["judgments"] == 1
+    )
     message = refuse(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(group="patientid"))
     assert "source.columns.group names 'patientid'; found no such column, but " in message
     message = refuse(tmp_path / "in", tmp_path / "no", columns=ColumnsConfig(query="ask"))
-    assert "found source.columns.query, expected none but document, language, group, tags." in message
+    assert (
+        "found source.columns.query, expected none but document, language, group, tags." in message
+    )

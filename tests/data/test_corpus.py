@@ -1,4 +1,6 @@
-"""Files of one's own made ready to be encoded: what is copied, what identifies it, what is refused."""
+"""Files of one's own made ready to be encoded: what is copied, what identifies it, what is
+refused.
+"""
 
 import gzip
 import json
@@ -26,7 +28,9 @@ CLEAN = {"d1": "Chest pain.", "d2": "Fièvre élevée", "7": "A rash, itching."}
 @pytest.fixture(autouse=True)
 def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts are read one after the other here, instead of by Ray's workers."""
-    monkeypatch.setattr(passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items))
+    monkeypatch.setattr(
+        passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
+    )
 
 
 def rows_of(texts: Mapping[str, str], key: str = "id", text: str = "text") -> list[dict[str, Any]]:
@@ -43,7 +47,9 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
     return str(path)
 
 
-def read(uri: str, tmp_path: Path, columns: TextColumns | None = None) -> tuple[Corpus, dict[str, tuple[str, str]]]:
+def read(
+    uri: str, tmp_path: Path, columns: TextColumns | None = None
+) -> tuple[Corpus, dict[str, tuple[str, str]]]:
     """(the corpus, {id: (text, content hash)} of what its files hold)."""
     with open_corpus(uri, columns or TextColumns(), f"{tmp_path}/t.lance.texts") as corpus:
         tables = [storage.read_parquet(file) for file, _ in corpus.files]
@@ -66,21 +72,32 @@ def refuse(uri: str, tmp_path: Path, columns: TextColumns | None = None) -> str:
 
 def test_a_raw_tsv_is_read_as_it_stands_if_so_asked(tmp_path: Path):
     (tmp_path / "raw.tsv").write_text('id\ttext\nd1\t"HER2-\nd2\t5\'"\n')
-    assert "raw.tsv:2: a quote opens a cell that goes over 2 lines" in refuse(f"{tmp_path}/raw.tsv", tmp_path)
+    assert "raw.tsv:2: a quote opens a cell that goes over 2 lines" in refuse(
+        f"{tmp_path}/raw.tsv", tmp_path
+    )
     _, found = read(f"{tmp_path}/raw.tsv", tmp_path, TextColumns(quoting="none"))
     assert {name: text for name, (text, _) in found.items()} == {"d1": '"HER2-', "d2": "5'\""}
 
 
 def test_one_text_has_one_content_hash_by_whatever_way_it_comes(tmp_path: Path):
-    prepared = prepare(SourceConfig(path=write(tmp_path / "p.jsonl", rows_of(TEXTS))), SplitConfig(), f"{tmp_path}/p")
-    expected = dict(
-        zip(*(prepared.corpus()[name].to_pylist() for name in ("document_id", "content_hash")), strict=True)
+    prepared = prepare(
+        SourceConfig(path=write(tmp_path / "p.jsonl", rows_of(TEXTS))),
+        SplitConfig(),
+        f"{tmp_path}/p",
     )
-    forms = {
-        "a.jsonl": "id", "b.jsonl.gz": "_id", "c.parquet": "doc_id", "d.ndjson": "Document_ID",
-    }  # fmt: skip
-    found = [read(write(tmp_path / name, rows_of(TEXTS, key)), tmp_path) for name, key in forms.items()]
-    (tmp_path / "e.csv").write_text('id;text\nd1;Chest pain.\nd2;Fièvre élevée\n7;"A rash, itching."\n')
+    expected = dict(
+        zip(
+            *(prepared.corpus()[name].to_pylist() for name in ("document_id", "content_hash")),
+            strict=True,
+        )
+    )
+    forms = {"a.jsonl": "id", "b.jsonl.gz": "_id", "c.parquet": "doc_id", "d.ndjson": "Document_ID"}
+    found = [
+        read(write(tmp_path / name, rows_of(TEXTS, key)), tmp_path) for name, key in forms.items()
+    ]
+    (tmp_path / "e.csv").write_text(
+        'id;text\nd1;Chest pain.\nd2;Fièvre élevée\n7;"A rash, itching."\n'
+    )
     found.append(read(f"{tmp_path}/e.csv", tmp_path))
     for corpus, rows in found:
         assert rows == {name: (text, content_hash(text)) for name, text in CLEAN.items()}
@@ -105,13 +122,25 @@ def test_the_fingerprint_is_that_of_ids_and_texts_whatever_files_parts_and_order
     assert len(whole.files) > 15
     assert cut.fingerprint == whole.fingerprint
     assert {name: text for name, (text, _) in rows.items()} == texts
-    for other in (texts | {"d5": "another"}, {"e5" if name == "d5" else name: text for name, text in texts.items()}):
-        assert read(write(tmp_path / "b.jsonl", rows_of(other)), tmp_path)[0].fingerprint != whole.fingerprint
+    for other in (
+        texts | {"d5": "another"},
+        {"e5" if name == "d5" else name: text for name, text in texts.items()},
+    ):
+        assert (
+            read(write(tmp_path / "b.jsonl", rows_of(other)), tmp_path)[0].fingerprint
+            != whole.fingerprint
+        )
 
 
-def test_rows_that_come_twice_count_once_and_empty_texts_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_rows_that_come_twice_count_once_and_empty_texts_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(own_texts, "ROWS_PER_FILE", 2)
-    twice = [*rows_of(TEXTS), *rows_of({"d1": " Chest\tpain. ", "d3": " \n", "d2": TEXTS["d2"]}), {"id": "d4"}]
+    twice = [
+        *rows_of(TEXTS),
+        *rows_of({"d1": " Chest\tpain. ", "d3": " \n", "d2": TEXTS["d2"]}),
+        {"id": "d4"},
+    ]
     (tmp_path / "in").mkdir()
     write(tmp_path / "in/a.jsonl", twice)
     write(tmp_path / "in/b.jsonl", rows_of({"7": TEXTS["7"]}))
@@ -119,57 +148,100 @@ def test_rows_that_come_twice_count_once_and_empty_texts_are_left_out(tmp_path: 
     corpus, rows = read(f"{tmp_path}/in", tmp_path)
     assert {name: text for name, (text, _) in rows.items()} == CLEAN
     assert corpus.counts == {"documents": 3, "empty text": 2, "row repeated": 3}
-    assert corpus.fingerprint == read(write(tmp_path / "plain.jsonl", rows_of(CLEAN)), tmp_path)[0].fingerprint
+    assert (
+        corpus.fingerprint
+        == read(write(tmp_path / "plain.jsonl", rows_of(CLEAN)), tmp_path)[0].fingerprint
+    )
 
 
 def test_columns_may_be_named_joined_and_lie_inside_others(tmp_path: Path):
-    row = {"meta": {"key": 7.0}, "titre": "Heart", "corps": "Pain.", "id": "unused", "text": "unused"}
+    row = {
+        "meta": {"key": 7.0},
+        "titre": "Heart",
+        "corps": "Pain.",
+        "id": "unused",
+        "text": "unused",
+    }
     columns = TextColumns(id=("meta.key",), text=("titre", "corps"))
     assert read(write(tmp_path / "a.jsonl", [row]), tmp_path, columns)[1] == {
         "7": ("Heart Pain.", content_hash("Heart Pain."))
     }
 
 
-def test_an_id_with_two_texts_is_refused_with_both_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_id_with_two_texts_is_refused_with_both_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(parts, "PART_BYTES", 100)
     rows = rows_of({f"d{n}": f"SECRET {n}" for n in range(20)})
-    uri = write(tmp_path / "a.jsonl", [*rows, {"id": "d5", "text": "SECRET other"}, {"id": "d7", "text": "SECRET o"}])
+    uri = write(
+        tmp_path / "a.jsonl",
+        [*rows, {"id": "d5", "text": "SECRET other"}, {"id": "d7", "text": "SECRET o"}],
+    )
     message = refuse(uri, tmp_path)
     assert message == (
-        f"{uri}:21: id 'd5' names another text at {uri}:6; 2 ids name several: give each document an id of its own."
+        f"{uri}:21: id 'd5' names another text at {uri}:6; 2 ids name several: give each "
+        "document an id of its own."
     )
 
 
 FAULTS: dict[str, tuple[str, bytes, str]] = {
     "no column for the id": (
-        "a.jsonl", b'{"key": "d1", "text": "SECRET"}\n',
-        "a.jsonl: no column for the id (document_id, doc_id, docid, _id, id); found key, text. Name yours: "
-        "columns.id=...",
+        "a.jsonl",
+        b'{"key": "d1", "text": "SECRET"}\n',
+        "a.jsonl: no column for the id (document_id, doc_id, docid, _id, id); found key, text. "
+        "Name yours: columns.id=...",
     ),
     "no column for the text": (
-        "a.jsonl", b'{"id": "d1", "note": "SECRET"}\n', "definition, description, document, passage); found id, note.",
+        "a.jsonl",
+        b'{"id": "d1", "note": "SECRET"}\n',
+        "definition, description, document, passage); found id, note.",
     ),
     "rows without an id": (
-        "a.jsonl", b'{"id": "d1", "text": "t"}\n{"text": "SECRET"}\n{"id": "", "text": "SECRET"}\n',
+        "a.jsonl",
+        b'{"id": "d1", "text": "t"}\n{"text": "SECRET"}\n{"id": "", "text": "SECRET"}\n',
         "a.jsonl:2: no id; 2 rows of ",
     ),
-    "a broken line": ("a.jsonl", b'{"id": "d1", "text": "t"}\n{"id": "d2", "text": "SECRET', "a.jsonl:2: not valid"),
-    "nothing but a broken line": ("a.jsonl", b'{"id": "d2", "text": "SECRET', "a.jsonl:1: not valid JSON"),
-    "a text that is a list": ("a.jsonl", b'{"id": "d1", "text": ["SECRET"]}\n', "a.jsonl:1: 'text' is a list;"),
+    "a broken line": (
+        "a.jsonl",
+        b'{"id": "d1", "text": "t"}\n{"id": "d2", "text": "SECRET',
+        "a.jsonl:2: not valid",
+    ),
+    "nothing but a broken line": (
+        "a.jsonl",
+        b'{"id": "d2", "text": "SECRET',
+        "a.jsonl:1: not valid JSON",
+    ),
+    "a text that is a list": (
+        "a.jsonl",
+        b'{"id": "d1", "text": ["SECRET"]}\n',
+        "a.jsonl:1: 'text' is a list;",
+    ),
     "an id that would pass for a chunk's": (
-        "a.jsonl", b'{"id": "d1#chunk-2", "text": "SECRET"}\n', "a.jsonl:1: document id 'd1#chunk-2' holds",
+        "a.jsonl",
+        b'{"id": "d1#chunk-2", "text": "SECRET"}\n',
+        "a.jsonl:1: document id 'd1#chunk-2' holds",
     ),
     "a header that is missing": (
-        "a.csv", b"SECRET,7\nSECRET,8\n",
-        "a.csv: the first row has 2 cells, none of them a known name; is there a header? If not, columns.header=false "
-        "and columns by number, e.g. columns.id=1 columns.text=2. If there is, name yours: columns.id=...",
+        "a.csv",
+        b"SECRET,7\nSECRET,8\n",
+        "a.csv: the first row has 2 cells, none of them a known name; is there a header? If not, "
+        "columns.header=false and columns by number, e.g. columns.id=1 columns.text=2. If there "
+        "is, name yours: columns.id=...",
     ),
     "an empty file": ("a.jsonl", b"", "a.jsonl: empty; expected rows with an id and a text."),
-    "empty texts alone": ("a.jsonl", b'{"id": "d1", "text": " "}\n', "a.jsonl: 1 empty text; expected rows"),
+    "empty texts alone": (
+        "a.jsonl",
+        b'{"id": "d1", "text": " "}\n',
+        "a.jsonl: 1 empty text; expected rows",
+    ),
     "a damaged Parquet file": ("a.parquet", b"SECRET", "a.parquet: not a readable Parquet file"),
-    "files of another kind": ("a.obo", b"", "a.obo: looks like ontology; expected a data set made by `medembed"),
+    "files of another kind": (
+        "a.obo",
+        b"",
+        "a.obo: looks like ontology; expected a data set made by `medembed",
+    ),
     "an unknown kind of file": ("a.txt", b"SECRET", "a.txt: unknown file type;"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -182,17 +254,24 @@ def test_a_fault_is_named_with_its_place_and_nothing_is_left(name: str, tmp_path
 # a row after 120 with id and text -> what is said of it
 LATE: dict[str, tuple[dict[str, Any], str]] = {
     "a text by another name": (
-        {"id": "d", "body": "SECRET"}, "that the first rows lack: body; in those the text is text. Say which it is",
+        {"id": "d", "body": "SECRET"},
+        "that the first rows lack: body; in those the text is text. Say which it is",
     ),
     "an id by a likelier name": (
-        {"id": "d", "doc_id": "SECRET", "text": "SECRET"}, "first rows lack: doc_id; in those the id is id. Say which",
+        {"id": "d", "doc_id": "SECRET", "text": "SECRET"},
+        "first rows lack: doc_id; in those the id is id. Say which",
     ),
-    "other columns": ({"key": "SECRET", "note": "SECRET"}, "the first rows lack: key, note; in those the id is id."),
-}  # fmt: skip
+    "other columns": (
+        {"key": "SECRET", "note": "SECRET"},
+        "the first rows lack: key, note; in those the id is id.",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", LATE)
-def test_columns_that_come_late_stop_where_they_may_be_the_id_or_the_text(name: str, tmp_path: Path):
+def test_columns_that_come_late_stop_where_they_may_be_the_id_or_the_text(
+    name: str, tmp_path: Path
+):
     row, message = LATE[name]
     uri = write(tmp_path / "a.jsonl", [*rows_of({f"d{n}": f"text {n}" for n in range(120)}), row])
     assert message in refuse(uri, tmp_path)
@@ -201,7 +280,9 @@ def test_columns_that_come_late_stop_where_they_may_be_the_id_or_the_text(name: 
 
 def test_columns_that_come_late_are_read_where_they_are_declared_or_mean_nothing(tmp_path: Path):
     rows = rows_of({f"d{n}": f"text {n}" for n in range(120)})
-    uri = write(tmp_path / "a.jsonl", [*rows, {"id": "e", "text": "late", "abstract": "x", "note": "y"}])
+    uri = write(
+        tmp_path / "a.jsonl", [*rows, {"id": "e", "text": "late", "abstract": "x", "note": "y"}]
+    )
     assert read(uri, tmp_path)[1]["e"][0] == "late"
     uri = write(tmp_path / "b.jsonl", [*rows, {"note_id": "e", "body": "late"}])
     columns = TextColumns(id=("id", "note_id"), text=("text", "body"))

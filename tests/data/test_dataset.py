@@ -36,16 +36,24 @@ def dataset(tmp_path: Path) -> Dataset:
     return open_dataset(str(tmp_path))
 
 
-@pytest.mark.parametrize("queries", [pa.array(["q3", "q1", "none"]), pa.chunked_array([["q1"], ["none", "q3", "q1"]])])
-def test_judgments_of_some_queries_are_sorted_whatever_file_they_are_in(dataset: Dataset, queries: pa.Array):
+@pytest.mark.parametrize(
+    "queries", [pa.array(["q3", "q1", "none"]), pa.chunked_array([["q1"], ["none", "q3", "q1"]])]
+)
+def test_judgments_of_some_queries_are_sorted_whatever_file_they_are_in(
+    dataset: Dataset, queries: pa.Array
+):
     found = dataset.judgments(queries)
     assert found.schema.equals(QRELS)
     assert [tuple(row.values()) for row in found.to_pylist()] == [
-        ("q1", "d1", 2.0, None), ("q1", "d2", 0.0, None), ("q3", "d1", 1.0, 0.75),
-    ]  # fmt: skip
+        ("q1", "d1", 2.0, None),
+        ("q1", "d2", 0.0, None),
+        ("q3", "d1", 1.0, 0.75),
+    ]
 
 
-@pytest.mark.parametrize("queries", [pa.array([], pa.string()), pa.chunked_array([], pa.string()), pa.array(["none"])])
+@pytest.mark.parametrize(
+    "queries", [pa.array([], pa.string()), pa.chunked_array([], pa.string()), pa.array(["none"])]
+)
 def test_no_query_has_no_judgment(dataset: Dataset, queries: pa.Array):
     assert dataset.judgments(queries).equals(QRELS.empty_table())
 
@@ -63,4 +71,6 @@ def test_a_data_set_without_corpus_or_judgments_has_none(tmp_path: Path):
         output.commit(DatasetManifest())
     dataset = open_dataset(str(tmp_path))
     assert dataset.judgments(pa.array(["q1"])).equals(QRELS.empty_table())
-    assert dataset.labels().equals(CORPUS.empty_table().select(["document_id", "language", "label", "split"]))
+    assert dataset.labels().equals(
+        CORPUS.empty_table().select(["document_id", "language", "label", "split"])
+    )

@@ -54,14 +54,21 @@ def test_of_a_raw_tsv_no_two_rows_become_one_by_default_and_every_cell_is_read_i
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
 ):
     path = tmp_path_factory.getbasetemp() / "raw.tsv"
-    path.write_bytes("".join("\t".join(row) + "\n" for row in [["query", "document"], *rows]).encode())
+    path.write_bytes(
+        "".join("\t".join(row) + "\n" for row in [["query", "document"], *rows]).encode()
+    )
     assert cells(path, quoting="none") == rows
     with contextlib.suppress(DataError):
         assert [number for number, _ in read(path)] == list(range(2, len(rows) + 2))
 
 
 def test_a_tsv_of_pandas_is_read_as_it_was_written(tmp_path: Path):
-    table = pd.DataFrame({"query": ['a "b"', "of\ntwo lines", '"', "tab\there"], "document": ["5' end", "", "x", 'y"']})
+    table = pd.DataFrame(
+        {
+            "query": ['a "b"', "of\ntwo lines", '"', "tab\there"],
+            "document": ["5' end", "", "x", 'y"'],
+        }
+    )
     table.to_csv(tmp_path / "p.tsv", sep="\t", index=False)
     assert [row for _, row in read(tmp_path / "p.tsv")] == table.to_dict("records")
     assert [number for number, _ in read(tmp_path / "p.tsv")] == [2, 3, 5, 6]
@@ -70,7 +77,9 @@ def test_a_tsv_of_pandas_is_read_as_it_was_written(tmp_path: Path):
 def test_a_tsv_of_r_and_one_of_excel_are_read(tmp_path: Path):
     (tmp_path / "r.tsv").write_text('"query"\t"document"\n"say ""so"""\t"a\nb"\n')
     assert cells(tmp_path / "r.tsv") == [['say "so"', "a\nb"]]
-    (tmp_path / "excel.tsv").write_bytes('\ufeffquery\tdocument\r\n"say ""so"""\t"a\nb"\r\n'.encode())
+    (tmp_path / "excel.tsv").write_bytes(
+        '\ufeffquery\tdocument\r\n"say ""so"""\t"a\nb"\r\n'.encode()
+    )
     assert cells(tmp_path / "excel.tsv") == [['say "so"', "a\nb"]]
 
 
@@ -80,7 +89,8 @@ def test_quotes_inside_a_cell_that_is_not_quoted_stay(tmp_path: Path):
 
 
 MERGED = (
-    "a quote opens a cell that goes over {lines} lines, each of which would be a row by itself; set source.quoting="
+    "a quote opens a cell that goes over {lines} lines, each of which would be a row by "
+    "itself; set source.quoting="
 )
 STRAY = {  # content of a TSV: line and fault
     'q\td\nSECRET\t"x\ny"\tSECRET\n': (2, MERGED.format(lines=2)),
@@ -90,8 +100,14 @@ STRAY = {  # content of a TSV: line and fault
         2,
         "not valid CSV: unexpected end of data; check the quotes from this line on, or set",
     ),
-    'q\td\na\t"SECRET" b\n': (2, "not valid CSV: '\t' expected after '\"'; check the quotes from this line on, or set"),
-    'q\td\na\t"SECRET \\"b\\""\n': (2, "not valid CSV: '\t' expected after '\"'; double the quotes in quoted cells"),
+    'q\td\na\t"SECRET" b\n': (
+        2,
+        "not valid CSV: '\t' expected after '\"'; check the quotes from this line on, or set",
+    ),
+    'q\td\na\t"SECRET \\"b\\""\n': (
+        2,
+        "not valid CSV: '\t' expected after '\"'; double the quotes in quoted cells",
+    ),
 }
 
 
@@ -118,14 +134,18 @@ def test_a_csv_is_taken_as_it_stands_too_if_told(tmp_path: Path):
 
 
 @pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "\ufeffsep=;", "\nsep=;"])
-def test_the_line_by_which_excel_knows_the_delimiter_is_heeded_and_is_no_row(first: str, tmp_path: Path):
+def test_the_line_by_which_excel_knows_the_delimiter_is_heeded_and_is_no_row(
+    first: str, tmp_path: Path
+):
     (tmp_path / "p.csv").write_text(f"{first}\r\nquery;a,b,c\r\n1;2\r\n", newline="")
     assert [row for _, row in read(tmp_path / "p.csv")] == [{"query": "1", "a,b,c": "2"}]
     assert read(tmp_path / "p.csv")[0][0] == first.count("\n") + 3
 
 
 def test_the_row_names_of_r_are_told_apart_from_cells_too_many(tmp_path: Path):
-    (tmp_path / "p.tsv").write_text('"query"\t"document"\n"1"\t"a"\t"b"\n"2"\t"c"\t"d"\n"x"\t"c"\t"d"\n')
+    (tmp_path / "p.tsv").write_text(
+        '"query"\t"document"\n"1"\t"a"\t"b"\n"2"\t"c"\t"d"\n"x"\t"c"\t"d"\n'
+    )
     advice = " Leave out the row names (R: row.names=FALSE)."
     fault = "found 3 cells, expected 2 as in the header."
     assert [row for _, row in read(tmp_path / "p.tsv")] == [

@@ -39,29 +39,54 @@ TRADITIONAL = "患者主訴發熱三天，伴咳嗽。體溫三十九度。\n"
         ("query,document\ndose,5 µg …\n", "cp1252", None),
     ],
 )
-def test_an_encoding_is_named_where_it_is_sure_and_never_a_wrong_one(text: str, written: str, told: str | None):
+def test_an_encoding_is_named_where_it_is_sure_and_never_a_wrong_one(
+    text: str, written: str, told: str | None
+):
     assert guess_encoding(text.encode(written)) == told
 
 
 def test_a_sample_that_ends_within_a_character_is_known_all_the_same():
     assert guess_encoding(CHINESE.encode("gb18030")[:-2]) == "GB18030"
-    assert explain_row("fièvre".encode("latin-1"), ("a" * 9 + "é").encode()[:-1]).startswith("not UTF-8; looks like W")
+    assert explain_row("fièvre".encode("latin-1"), ("a" * 9 + "é").encode()[:-1]).startswith(
+        "not UTF-8; looks like W"
+    )
 
 
 @pytest.mark.parametrize(
     ("start", "fault"),
     [
-        ("a,b\n".encode("utf-16"), "UTF-16; expected UTF-8: convert the file: iconv -f UTF-16 -t UTF-8."),
-        ("a,b\n".encode("utf-32"), "UTF-32; expected UTF-8: convert the file: iconv -f UTF-32 -t UTF-8."),
-        (FRENCH.encode("utf-16-le"), "UTF-16LE without a mark; expected UTF-8: convert the file: iconv -f UTF-16LE"),
-        (f'{{"query": "{CHINESE[:9]}"}}\n'.encode("utf-16-be"), "UTF-16BE without a mark; expected UTF-8: convert"),
-        (b"query,document\rq,d\rr,e\r", "lines end as on old Macintoshes (CR); convert them: tr '\\r' '\\n' < old"),
-        (b"PK\x03\x04....", "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV UTF-8."),
+        (
+            "a,b\n".encode("utf-16"),
+            "UTF-16; expected UTF-8: convert the file: iconv -f UTF-16 -t UTF-8.",
+        ),
+        (
+            "a,b\n".encode("utf-32"),
+            "UTF-32; expected UTF-8: convert the file: iconv -f UTF-32 -t UTF-8.",
+        ),
+        (
+            FRENCH.encode("utf-16-le"),
+            "UTF-16LE without a mark; expected UTF-8: convert the file: iconv -f UTF-16LE",
+        ),
+        (
+            f'{{"query": "{CHINESE[:9]}"}}\n'.encode("utf-16-be"),
+            "UTF-16BE without a mark; expected UTF-8: convert",
+        ),
+        (
+            b"query,document\rq,d\rr,e\r",
+            "lines end as on old Macintoshes (CR); convert them: tr '\\r' '\\n' < old",
+        ),
+        (
+            b"PK\x03\x04....",
+            "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV UTF-8.",
+        ),
         (b"\xd0\xcf\x11\xe0\xa1", "an Excel or Word file; save it as CSV UTF-8."),
         (b"PAR1\x15\x04", "Parquet; give it a name that ends in .parquet."),
         (b"\x28\xb5\x2f\xfd", "compressed; unpack it, or compress it by gzip."),
         (b"BZh91AY&SY", "compressed; unpack it, or compress it by gzip."),
-        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer instead of the file; fetch that with"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "a Git LFS pointer instead of the file; fetch that with",
+        ),
         (b"\n<!DOCTYPE html>\n<html>", "a web page instead of the file; download that itself."),
     ],
 )
@@ -71,9 +96,19 @@ def test_a_file_that_is_no_text_in_utf8_is_told_as_what_it_is(start: bytes, faul
 
 @pytest.mark.parametrize(
     "start",
-    [b"", b"a", b"PAR1,BZh\n", b"a,b\r\nc,d\r\n", b"one line\r", b"a\0b,c\n" * 3, FRENCH.encode(), CHINESE.encode(),
-     b'\xef\xbb\xbf"a"\r\n', b'a,"b\rc"\n'],
-)  # fmt: skip
+    [
+        b"",
+        b"a",
+        b"PAR1,BZh\n",
+        b"a,b\r\nc,d\r\n",
+        b"one line\r",
+        b"a\0b,c\n" * 3,
+        FRENCH.encode(),
+        CHINESE.encode(),
+        b'\xef\xbb\xbf"a"\r\n',
+        b'a,"b\rc"\n',
+    ],
+)
 def test_text_in_utf8_is_none_of_these(start: bytes):
     assert explain_start(start) is None
 
@@ -85,5 +120,6 @@ def test_a_damaged_row_among_rows_in_utf8_is_to_be_mended_alone():
     assert explain_row(latin, FRENCH.encode() + latin, " at byte 4") == told
     assert explain_row(FRENCH.encode() + b"\xc3", b"ascii", " at byte 4") == told
     assert explain_row(RUSSIAN.encode("cp1251"), b"a,b\n") == (
-        "not UTF-8; find out its encoding (file -i), then convert the file: iconv -f ENCODING -t UTF-8."
+        "not UTF-8; find out its encoding (file -i), then convert the file: iconv -f ENCODING "
+        "-t UTF-8."
     )

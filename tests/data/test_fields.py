@@ -26,13 +26,25 @@ ROW: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("a.b", "whole name"), ("a.c.d", 1), ("a.c", {"d": 1}), ("a.none", None), ("a.none.more", None),
-        ("absent", None), ("a.absent", None), ("a.c.d.e", None), ("answers.text", ["one", "two"]),
-        ("answers.start", [1, 3]), ("answers.absent", None), ("sections.Causes", "A virus."),
-        ("sections.Treatment", "Rest."), ("sections.Empty", None), ("deep.list.x", [{"y": "z"}]),
-        ("deep.list.x.y", ["z"]), ("false", False),
+        ("a.b", "whole name"),
+        ("a.c.d", 1),
+        ("a.c", {"d": 1}),
+        ("a.none", None),
+        ("a.none.more", None),
+        ("absent", None),
+        ("a.absent", None),
+        ("a.c.d.e", None),
+        ("answers.text", ["one", "two"]),
+        ("answers.start", [1, 3]),
+        ("answers.absent", None),
+        ("sections.Causes", "A virus."),
+        ("sections.Treatment", "Rest."),
+        ("sections.Empty", None),
+        ("deep.list.x", [{"y": "z"}]),
+        ("deep.list.x.y", ["z"]),
+        ("false", False),
     ],
-)  # fmt: skip
+)
 def test_a_value_is_found_by_name_path_or_heading(path: str, value: Any):
     assert value_at(ROW, path) == value
 
@@ -40,11 +52,17 @@ def test_a_value_is_found_by_name_path_or_heading(path: str, value: Any):
 @pytest.mark.parametrize(
     ("paths", "texts"),
     [
-        (["answers.text"], ["one", "two"]), (["a.b"], ["whole name"]), (["a.b", "a.c.absent"], ["whole name"]),
-        (["a.b", "sections.Treatment"], ["whole name|Rest."]), (["absent"], []), ([], []),
+        (["answers.text"], ["one", "two"]),
+        (["a.b"], ["whole name"]),
+        (["a.b", "a.c.absent"], ["whole name"]),
+        (["a.b", "sections.Treatment"], ["whole name|Rest."]),
+        (["absent"], []),
+        ([], []),
     ],
-)  # fmt: skip
-def test_the_items_of_one_list_are_texts_while_several_fields_make_one(paths: list[str], texts: list[str]):
+)
+def test_the_items_of_one_list_are_texts_while_several_fields_make_one(
+    paths: list[str], texts: list[str]
+):
     assert texts_at(ROW, paths, "document", "|") == texts
 
 
@@ -65,7 +83,10 @@ def test_blank_texts_are_seen_as_such_and_left_out_of_joins():
         (b"t", "'x' is a bytes; expected text for the query."),
         ({"text": "t"}, "'x' is an object; name a field in it, e.g. source.columns.query=x.text."),
         ([["t"]], "'x' is a list; expected text for the query."),
-        ([{"text": "t"}], "'x' is an object; name a field in it, e.g. source.columns.query=x.text."),
+        (
+            [{"text": "t"}],
+            "'x' is an object; name a field in it, e.g. source.columns.query=x.text.",
+        ),
         ("\udcff", "'x' holds half of a surrogate pair; expected valid Unicode."),
         (["ok", "\ud800"], "'x' holds half of a surrogate pair; expected valid Unicode."),
     ],
@@ -78,13 +99,24 @@ def test_what_is_no_text_is_at_fault(value: Any, fault: str):
 
 @pytest.mark.parametrize(
     ("value", "key"),
-    [("k", "k"), (" k ", " k "), (7, "7"), (0, "0"), (7.0, "7"), (2**70, str(2**70)), ("", None), (None, None)],
+    [
+        ("k", "k"),
+        (" k ", " k "),
+        (7, "7"),
+        (0, "0"),
+        (7.0, "7"),
+        (2**70, str(2**70)),
+        ("", None),
+        (None, None),
+    ],
 )
 def test_a_key_is_a_string_or_an_integer(value: Any, key: str | None):
     assert key_at({"x": value}, ["x"]) == key
 
 
-@pytest.mark.parametrize("value", [7.5, float("nan"), float("inf"), True, ["k"], {"k": 1}, "\ud800"])
+@pytest.mark.parametrize(
+    "value", [7.5, float("nan"), float("inf"), True, ["k"], {"k": 1}, "\ud800"]
+)
 def test_anything_else_is_no_key(value: Any):
     with pytest.raises(ValueError, match=r"^'x' (is a|holds half)"):
         key_at({"x": value}, ["x"])
@@ -106,14 +138,22 @@ def test_keys_are_gathered_from_values_and_lists():
 def test_sections_have_their_heading_and_the_text_below_it():
     text = "Intro\n# One \nfirst\n\n## Two ##\nsecond # no heading\n#tag is none\n### Empty\n\n#### Last\nend"
     assert [(heading, body.strip()) for heading, body in sections_of(text)] == [
-        ("", "Intro"), ("One", "first"), ("Two", "second # no heading\n#tag is none"), ("Last", "end"),
-    ]  # fmt: skip
+        ("", "Intro"),
+        ("One", "first"),
+        ("Two", "second # no heading\n#tag is none"),
+        ("Last", "end"),
+    ]
     assert sections_of("no heading") == [("", "no heading")]
     assert sections_of(" \n") == []
 
 
 @given(
-    st.lists(st.tuples(st.from_regex(r"[A-Z][a-z]{0,5}", fullmatch=True), st.sampled_from(["x", "y\nz"])), max_size=5)
+    st.lists(
+        st.tuples(
+            st.from_regex(r"[A-Z][a-z]{0,5}", fullmatch=True), st.sampled_from(["x", "y\nz"])
+        ),
+        max_size=5,
+    )
 )
 def test_sections_that_are_put_together_come_apart_again(sections: list[tuple[str, str]]):
     text = "".join(f"# {heading}\n{body}\n" for heading, body in sections)
@@ -122,7 +162,9 @@ def test_sections_that_are_put_together_come_apart_again(sections: list[tuple[st
 
 def test_a_text_is_no_tag_and_the_fault_does_not_quote_it():
     assert tags_at({"kind": "heart and vessels"}, ["kind"]) == ("heart and vessels",)
-    with pytest.raises(ValueError, match="a tag in 'kind' has 47 characters, at most 40 fit") as caught:
+    with pytest.raises(
+        ValueError, match="a tag in 'kind' has 47 characters, at most 40 fit"
+    ) as caught:
         tags_at({"kind": ["lay", "Mrs Muster has had a headache since last Monday"]}, ["kind"])
     assert "Muster" not in str(caught.value)
 

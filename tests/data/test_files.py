@@ -1,4 +1,6 @@
-"""Parts of files -> rows: nothing is lost, doubled or misplaced, however a file is written and cut."""
+"""Parts of files -> rows: nothing is lost, doubled or misplaced, however a file is written and
+cut.
+"""
 
 import csv
 import gzip
@@ -46,15 +48,26 @@ lines = st.lists(
 )
 
 
-@given(lines, st.sampled_from(["", '{"a": 2}']), st.booleans(), st.sets(st.integers(1, 120), max_size=5))
+@given(
+    lines,
+    st.sampled_from(["", '{"a": 2}']),
+    st.booleans(),
+    st.sets(st.integers(1, 120), max_size=5),
+)
 def test_lines_cut_anywhere_are_the_lines_of_the_whole_and_keep_their_numbers(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], last: str, mark: bool, cuts: set[int]
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, str]],
+    last: str,
+    mark: bool,
+    cuts: set[int],
 ):
     path = tmp_path_factory.getbasetemp() / "cut.jsonl"
     texts = [text for text, _ in rows] + [last]
     if mark:
         texts[0] = "\ufeff" + texts[0]
-    content = "".join(text + end for text, end in zip(texts, [*(end for _, end in rows), ""], strict=True))
+    content = "".join(
+        text + end for text, end in zip(texts, [*(end for _, end in rows), ""], strict=True)
+    )
     path.write_bytes(content.encode())
     texts[0] = texts[0].removeprefix("\ufeff")  # a mark is one at the start of a file alone
     borders = [0, *sorted(cut for cut in cuts if cut < path.stat().st_size), path.stat().st_size]
@@ -69,7 +82,10 @@ def test_lines_cut_anywhere_are_the_lines_of_the_whole_and_keep_their_numbers(
     ]
 
 
-@given(st.lists(st.sampled_from([0, 9, 10, 11, 25, 60]), max_size=8), st.sets(st.integers(1, 200), max_size=3))
+@given(
+    st.lists(st.sampled_from([0, 9, 10, 11, 25, 60]), max_size=8),
+    st.sets(st.integers(1, 200), max_size=3),
+)
 def test_a_line_too_long_is_one_bad_row_wherever_the_cuts_are(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], cuts: set[int]
 ):
@@ -81,9 +97,14 @@ def test_a_line_too_long_is_one_bad_row_wherever_the_cuts_are(
         patch.setattr(data_lines, "LONGEST_LINE", 10)
         for start, end in itertools.pairwise(borders):
             part = Part(str(path), "jsonl", start=start, end=end)
-            found += [(locate(part, number), row) for number, row in read_part(part, SourceConfig(path=str(path)))]
+            found += [
+                (locate(part, number), row)
+                for number, row in read_part(part, SourceConfig(path=str(path)))
+            ]
     assert [(place, row.fault.startswith("longer than")) for place, row in found] == [
-        (f"{path}:{number}", length > 10) for number, length in enumerate(lengths, start=1) if length
+        (f"{path}:{number}", length > 10)
+        for number, length in enumerate(lengths, start=1)
+        if length
     ]
 
 
@@ -99,7 +120,9 @@ def write_csv(path: Path, **dialect: Any) -> Path:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_csv_of_any_delimiter_has_its_quoted_newlines_and_quotes(delimiter: str, end: str, tmp_path: Path):
+def test_csv_of_any_delimiter_has_its_quoted_newlines_and_quotes(
+    delimiter: str, end: str, tmp_path: Path
+):
     path = write_csv(tmp_path / "p.csv", delimiter=delimiter, lineterminator=end)
     assert read_all(path) == [(2, ROWS[0]), (4, ROWS[1])]
 
@@ -115,17 +138,23 @@ def test_a_column_without_a_name_is_not_read(tmp_path: Path):
 
 
 def test_gzip_is_read_as_what_is_inside(tmp_path: Path):
-    (tmp_path / "p.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in ROWS).encode()))
+    (tmp_path / "p.jsonl.gz").write_bytes(
+        gzip.compress("".join(json.dumps(row) + "\n" for row in ROWS).encode())
+    )
     (tmp_path / "p.tsv.gz").write_bytes(gzip.compress(b"a\tb\n1\t2\n"))
     assert read_all(tmp_path / "p.jsonl.gz") == [(1, ROWS[0]), (2, ROWS[1])]
     assert read_all(write_csv(tmp_path / "p.csv.gz")) == [(2, ROWS[0]), (4, ROWS[1])]
     assert read_all(tmp_path / "p.tsv.gz") == [(2, {"a": "1", "b": "2"})]
 
 
-def test_a_csv_line_too_long_is_an_error_and_never_two_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_csv_line_too_long_is_an_error_and_never_two_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(data_lines, "LONGEST_LINE", 10)
     (tmp_path / "p.csv").write_text("a,b\n1,2\n12345,67890,1\n")
-    with pytest.raises(DataError, match=f"^{tmp_path}/p.csv:3: longer than 0 MiB; expected rows of text.$"):
+    with pytest.raises(
+        DataError, match=f"^{tmp_path}/p.csv:3: longer than 0 MiB; expected rows of text.$"
+    ):
         read_all(tmp_path / "p.csv")
 
 
@@ -139,7 +168,9 @@ def test_a_file_that_breaks_off_while_it_is_read_is_named(monkeypatch: pytest.Mo
     monkeypatch.setattr(storage, "open_input", lambda uri: Broken(b'{"a": 1}\n{"a": 2}\n'))
     rows = read_part(Part("s3://b/p.jsonl", "jsonl"), SourceConfig(path="s3://b/p.jsonl"))
     assert [next(rows), next(rows)] == [(1, {"a": 1}), (2, {"a": 2})]
-    with pytest.raises(StorageError, match="^s3://b/p.jsonl: cannot read it after line 2: the line went dead$"):
+    with pytest.raises(
+        StorageError, match="^s3://b/p.jsonl: cannot read it after line 2: the line went dead$"
+    ):
         next(rows)
 
 
@@ -147,11 +178,17 @@ def test_a_format_that_is_named_comes_before_the_files_name(tmp_path: Path):
     (tmp_path / "p.txt").write_text('{"a": 1}\n')
     assert read_all(tmp_path / "p.txt", format="jsonl") == [(1, {"a": 1})]
     assert read_all(tmp_path / "p.txt", format="openai") == [(1, {"a": 1})]
-    assert read_all(write_csv(tmp_path / "p.tsv", delimiter="\t"), format="csv") == [(2, ROWS[0]), (4, ROWS[1])]
+    assert read_all(write_csv(tmp_path / "p.tsv", delimiter="\t"), format="csv") == [
+        (2, ROWS[0]),
+        (4, ROWS[1]),
+    ]
 
 
 def test_parquet_is_read_by_row_groups_with_the_rows_numbers_and_values(tmp_path: Path):
-    rows = [{"a": number, "b": {"c": [str(number)]}, "d": None if number % 2 else 0.5} for number in range(1, 26)]
+    rows = [
+        {"a": number, "b": {"c": [str(number)]}, "d": None if number % 2 else 0.5}
+        for number in range(1, 26)
+    ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet", row_group_size=4)
     source = SourceConfig(path=str(tmp_path / "p.parquet"))
     found = []

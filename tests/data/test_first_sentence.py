@@ -10,26 +10,43 @@ from tests.tiny import SIGNS, SUBJECTS
     ("text", "cut"),
     [
         (
-            "A tumour of the skin is found. It grows from cells that make colour and can spread far.",
-            ("A tumour of the skin is found.", "It grows from cells that make colour and can spread far."),
+            (
+                "A tumour of the skin is found. It grows from cells that make colour and can "
+                "spread far."
+            ),
+            (
+                "A tumour of the skin is found.",
+                "It grows from cells that make colour and can spread far.",
+            ),
         ),
         (
-            "Some drugs, e.g. aspirin, thin the blood! Élever la dose est dangereux pour des patients âgés.",
+            (
+                "Some drugs, e.g. aspirin, thin the blood! Élever la dose est dangereux pour des "
+                "patients âgés."
+            ),
             (
                 "Some drugs, e.g. aspirin, thin the blood!",
                 "Élever la dose est dangereux pour des patients âgés.",
             ),
         ),
         (
-            "See Dr. Smith about the dose. 12 mg a day are enough for most of the people who take it.",
-            ("See Dr. Smith about the dose.", "12 mg a day are enough for most of the people who take it."),
+            (
+                "See Dr. Smith about the dose. 12 mg a day are enough for most of the people who "
+                "take it."
+            ),
+            (
+                "See Dr. Smith about the dose.",
+                "12 mg a day are enough for most of the people who take it.",
+            ),
         ),
         ("No second sentence is here, only a long first one that goes on and on.", None),
         ("The rest of this text is too short. It ends.", None),
         ("", None),
     ],
 )
-def test_a_text_is_cut_after_its_first_sentence_if_both_parts_say_something(text: str, cut: tuple[str, str] | None):
+def test_a_text_is_cut_after_its_first_sentence_if_both_parts_say_something(
+    text: str, cut: tuple[str, str] | None
+):
     assert cut_first_sentence(text) == cut
 
 
@@ -37,8 +54,8 @@ def texts(count: int, start: int = 0) -> list[Text]:
     return [
         Text(
             f"d{n}",
-            f"{SIGNS[n % 10].capitalize()} of the {SUBJECTS[n % 12]}, case {n}.\n The {SUBJECTS[n % 12]} shows it, and "
-            f"{n} days later it is gone for good.",
+            f"{SIGNS[n % 10].capitalize()} of the {SUBJECTS[n % 12]}, case {n}.\n The "
+            f"{SUBJECTS[n % 12]} shows it, and {n} days later it is gone for good.",
             "en",
         )
         for n in range(start, start + count)
@@ -46,14 +63,18 @@ def texts(count: int, start: int = 0) -> list[Text]:
 
 
 def test_each_text_asks_for_itself(tmp_path: Path):
-    made = make_first_sentences(texts(130), str(tmp_path / "{key}"), "x", source="here", queries=110, documents=120)
+    made = make_first_sentences(
+        texts(130), str(tmp_path / "{key}"), "x", source="here", queries=110, documents=120
+    )
     assert made is not None
     assert made.manifest.counts == {"documents": 120, "queries": 110, "judgments": 110}
     queries, corpus = made.queries("test").to_pylist(), made.corpus().to_pylist()
     assert queries[3]["text"] == f"{SIGNS[3].capitalize()} of the {SUBJECTS[3]}, case 3."
     assert corpus[3]["text"] == f"The {SUBJECTS[3]} shows it, and 3 days later it is gone for good."
     assert made.qrels() == {f"d{n}": {f"d{n}": 1.0} for n in range(110)}
-    again = make_first_sentences([], str(tmp_path / "{key}"), "x", source="here", queries=110, documents=120)
+    again = make_first_sentences(
+        [], str(tmp_path / "{key}"), "x", source="here", queries=110, documents=120
+    )
     assert again == made
 
 

@@ -31,17 +31,27 @@ def pairs(first: int, last: int) -> list[dict[str, object]]:
 
 
 def grown(
-    previous: Dataset | None, files: Sequence[tuple[str, str]], output: Path, source: SourceConfig = SOURCE
+    previous: Dataset | None,
+    files: Sequence[tuple[str, str]],
+    output: Path,
+    source: SourceConfig = SOURCE,
 ) -> Dataset:
     return grow(previous, files, source, SplitConfig(), str(output))
 
 
 def test_a_data_set_that_grew_is_the_one_prepared_from_all_rows_at_once(tmp_path: Path):
-    """Repeated rows, new questions about old documents and chunked documents included; splits are those of before."""
+    """Repeated rows, new questions about old documents and chunked documents included; splits are
+    those of before.
+    """
     source = SourceConfig(path="drops", chunk_words=16, chunk_overlap=4)
     long = {"question": "what is long", "answer": " ".join(f"word{n}" for n in range(45))}
-    other = {"question": "what is other", "answer": " ".join(f"other{n}" for n in range(50))}  # never sent again
-    rows = [[*pairs(0, 60), long, other], [*pairs(50, 71), {**long, "question": "is it long"}], pairs(70, 90)]
+    # never sent again
+    other = {"question": "what is other", "answer": " ".join(f"other{n}" for n in range(50))}
+    rows = [
+        [*pairs(0, 60), long, other],
+        [*pairs(50, 71), {**long, "question": "is it long"}],
+        pairs(70, 90),
+    ]
     files = [drop(tmp_path, f"{number}.jsonl", some) for number, some in enumerate(rows)]
     data = None
     for number, file in enumerate(files):
@@ -55,7 +65,9 @@ def test_a_data_set_that_grew_is_the_one_prepared_from_all_rows_at_once(tmp_path
             )
             assert everything(data) == everything(whole)
             assert data.fingerprint == whole.fingerprint
-            assert describe_growth(before, data).startswith("+11 documents, +12 queries, +12 judgments")
+            assert describe_growth(before, data).startswith(
+                "+11 documents, +12 queries, +12 judgments"
+            )
     assert before is not None
     assert data is not None
     assert set(data.manifest.taken.values()) == {"0.jsonl", "1.jsonl", "2.jsonl"}
@@ -66,11 +78,21 @@ def test_a_data_set_that_grew_is_the_one_prepared_from_all_rows_at_once(tmp_path
 
 def test_the_newest_file_has_the_last_word_on_an_id_and_its_judgments_stay(tmp_path: Path):
     def row(name: int, text: str) -> dict[str, object]:
-        return {"query_id": f"q{name}", "question": f"question {name}", "document_id": f"d{name}", "answer": text}
+        return {
+            "query_id": f"q{name}",
+            "question": f"question {name}",
+            "document_id": f"d{name}",
+            "answer": text,
+        }
 
-    source = SourceConfig(path="drops", columns={"query_id": "query_id", "document_id": "document_id"})
+    source = SourceConfig(
+        path="drops", columns={"query_id": "query_id", "document_id": "document_id"}
+    )
     first = grown(
-        None, [drop(tmp_path, "0.jsonl", [row(n, f"old text {n}") for n in range(20)])], tmp_path / "a", source
+        None,
+        [drop(tmp_path, "0.jsonl", [row(n, f"old text {n}") for n in range(20)])],
+        tmp_path / "a",
+        source,
     )
     newer = [
         drop(tmp_path, "1.jsonl", [row(3, "middle text")]),
@@ -86,7 +108,9 @@ def test_the_newest_file_has_the_last_word_on_an_id_and_its_judgments_stay(tmp_p
 
 def test_files_of_one_drop_may_have_other_columns(tmp_path: Path):
     """Questions in one file, leaflets in another, a table of texts with classes in a third."""
-    leaflets = [{"document_id": f"leaflet{n}", "text": f"Leaflet {n} on {SIGNS[n]}."} for n in range(4)]
+    leaflets = [
+        {"document_id": f"leaflet{n}", "text": f"Leaflet {n} on {SIGNS[n]}."} for n in range(4)
+    ]
     classes = tmp_path / "classes.csv"
     classes.write_text("text,label\nA text about the heart,heart\nOne about the skin,skin\n")
     files = [
@@ -108,8 +132,12 @@ def test_a_file_that_is_written_to_meanwhile_is_refused_and_leaves_nothing(tmp_p
     assert not (tmp_path / "a").exists()
 
 
-def test_two_runs_that_make_the_same_data_set_at_once_both_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The second begins and ends while the first is between its two passes, and takes its scratch away."""
+def test_two_runs_that_make_the_same_data_set_at_once_both_end_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The second begins and ends while the first is between its two passes, and takes its scratch
+    away.
+    """
     file = drop(tmp_path, "0.jsonl", pairs(0, 30))
     second: list[Dataset] = []
 
@@ -124,7 +152,9 @@ def test_two_runs_that_make_the_same_data_set_at_once_both_end_with_it(tmp_path:
     assert not (tmp_path / "a/_staging").exists()
 
 
-def test_a_run_that_fails_leaves_alone_what_another_one_is_making(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_that_fails_leaves_alone_what_another_one_is_making(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     file = drop(tmp_path, "0.jsonl", pairs(0, 30))
 
     def fail(files: Sequence[tuple[str, str]]) -> None:
@@ -154,7 +184,11 @@ def test_a_drop_that_would_leak_test_texts_into_training_is_held_out_or_refused(
     rows = first.queries().to_pylist()
     answers = {row["document_id"]: row["text"] for row in first.corpus().to_pylist()}
     of = {
-        split: [answers[next(iter(first.qrels()[row["query_id"]]))] for row in rows if row["split"] == split]
+        split: [
+            answers[next(iter(first.qrels()[row["query_id"]]))]
+            for row in rows
+            if row["split"] == split
+        ]
         for split in ("train", "test")
     }
     both = [{"question": "one about both", "answer": of[split][0]} for split in ("train", "test")]
@@ -162,7 +196,9 @@ def test_a_drop_that_would_leak_test_texts_into_training_is_held_out_or_refused(
     assert second.fingerprint == first.fingerprint
     assert second.manifest.dropped["held out: query, joins groups of different splits"] == 1
     moved = [{"question": "asked in training", "answer": of["test"][0], "split": "train"}]
-    with pytest.raises(DataError, match=r"splits: \d+ texts stand in another split than in splits.previous"):
+    with pytest.raises(
+        DataError, match=r"splits: \d+ texts stand in another split than in splits.previous"
+    ):
         grown(first, [drop(tmp_path, "moved.jsonl", moved)], tmp_path / "c")
 
 
@@ -173,7 +209,11 @@ def test_what_is_held_out_stays_so(tmp_path: Path):
     asked = next(row for row in rows if row["split"] == "train")
     tested = next(row for row in rows if row["split"] == "test")
     answer = answers[next(iter(first.qrels()[tested["query_id"]]))]
-    second = grown(first, [drop(tmp_path, "1.jsonl", [{"question": asked["text"], "answer": answer}])], tmp_path / "b")
+    second = grown(
+        first,
+        [drop(tmp_path, "1.jsonl", [{"question": asked["text"], "answer": answer}])],
+        tmp_path / "b",
+    )
     assert list(second.held_out()) == [asked["query_id"]]
     third = grown(second, [drop(tmp_path, "2.jsonl", pairs(60, 64))], tmp_path / "c")
     assert third.held_out() == second.held_out()

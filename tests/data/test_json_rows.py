@@ -39,13 +39,21 @@ def test_an_array_is_not_cut_however_large(tmp_path: Path, monkeypatch: pytest.M
 def test_what_is_no_object_in_an_array_is_a_bad_row(tmp_path: Path):
     (tmp_path / "p.json").write_text(json.dumps([ROWS[0], ["SECRET"], None]))
     assert read(tmp_path / "p.json")[1:] == [
-        (2, BadRow("expected a JSON object, found list. Expected one object a line, as jq -c '.[]' writes them.")),
+        (
+            2,
+            BadRow(
+                "expected a JSON object, found list. Expected one object a line, as jq -c "
+                "'.[]' writes them."
+            ),
+        ),
         (3, BadRow("expected a JSON object, found NoneType.")),
     ]
 
 
 ENTRIES = "Expected one object a line: jq -c 'to_entries[] | {id: .key} + .value'."
-LISTED = "one object that has its rows in a list. Expected one object a line: jq -c '.[] | arrays[]'."
+LISTED = (
+    "one object that has its rows in a list. Expected one object a line: jq -c '.[] | arrays[]'."
+)
 PANDAS = "a table by columns. Expected one object a line: pandas writes them by to_json(orient='records', lines=True)."
 
 
@@ -53,13 +61,19 @@ PANDAS = "a table by columns. Expected one object a line: pandas writes them by 
 @pytest.mark.parametrize(
     ("document", "fault"),
     [
-        ({f"SECRET {number}": row for number, row in enumerate(ROWS)}, f"one object of 3 objects. {ENTRIES}"),
+        (
+            {f"SECRET {number}": row for number, row in enumerate(ROWS)},
+            f"one object of 3 objects. {ENTRIES}",
+        ),
         ({"a": ROWS[0]}, f"one object of 1 objects. {ENTRIES}"),
         ({"version": "1", "data": ROWS}, LISTED),
         ({"SECRET": ROWS}, LISTED),
         (json.loads(pd.DataFrame(ROWS).to_json()), PANDAS),
         (json.loads(pd.DataFrame(ROWS).to_json(orient="split")), PANDAS),
-        (json.loads(pd.DataFrame(ROWS).to_json(orient="index")), f"one object of 3 objects. {ENTRIES}"),
+        (
+            json.loads(pd.DataFrame(ROWS).to_json(orient="index")),
+            f"one object of 3 objects. {ENTRIES}",
+        ),
     ],
 )
 def test_an_object_that_holds_the_rows_is_told_how_to_become_rows(
@@ -97,7 +111,11 @@ def test_one_row_whose_columns_are_declared_is_a_row(tmp_path: Path):
         ('{"query": "SECRET"},', " No comma stands between lines."),
     ],
 )
-def test_what_only_looks_like_json_lines_is_told_what_to_mend(line: str, advice: str, tmp_path: Path):
+def test_what_only_looks_like_json_lines_is_told_what_to_mend(
+    line: str, advice: str, tmp_path: Path
+):
     (tmp_path / "p.jsonl").write_text(f"{line}\n{line}\n")
     faults = [row.fault for _, row in read(tmp_path / "p.jsonl")]
-    assert [fault.startswith("not valid JSON at column ") and fault.endswith(advice) for fault in faults] == [True] * 2
+    assert [
+        fault.startswith("not valid JSON at column ") and fault.endswith(advice) for fault in faults
+    ] == [True] * 2

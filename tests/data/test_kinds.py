@@ -1,4 +1,6 @@
-"""Queries of a kind are held back from training, and those of the test split measure what is kept."""
+"""Queries of a kind are held back from training, and those of the test split measure what is
+kept.
+"""
 
 import pyarrow as pa
 import pytest
@@ -42,7 +44,9 @@ def test_queries_with_the_tag_measure_where_they_would_test_and_are_held_out_els
     expected |= {name: HELD_BACK for name, of in before.items() if name in lay and of == "test"}
     assert query_splits(rows, resolved) == expected
     unused = {name for name in lay if before[name] != "test"}
-    assert {(row["query_id"], row["reason"]) for row in resolved.held_out.to_pylist()} == {(q, HELD) for q in unused}
+    assert {(row["query_id"], row["reason"]) for row in resolved.held_out.to_pylist()} == {
+        (q, HELD) for q in unused
+    }
     assert resolved.dropped[f"held out: query, {HELD}"] == len(unused)
     assert resolved.splits[HELD_BACK] == len(lay) - len(unused) >= 10
 
@@ -60,7 +64,9 @@ def test_tag_and_language_may_both_be_held_back():
 def test_one_row_with_the_tag_holds_a_query_back_that_others_ask_too():
     rows = staged(LAY)
     again = rows.queries.set_column(
-        rows.queries.column_names.index("tags"), "tags", pa.array([["expert"]] * len(ROWS), pa.list_(pa.string()))
+        rows.queries.column_names.index("tags"),
+        "tags",
+        pa.array([["expert"]] * len(ROWS), pa.list_(pa.string())),
     )
     twice = Staged(rows.documents, pa.concat_tables([rows.queries, again]), rows.judgments)
     one, both = split(rows, hold_back(tag="lay")), split(twice, hold_back(tag="lay"))
@@ -82,11 +88,27 @@ def test_titles_measure_if_they_are_held_back_and_never_else():
 @pytest.mark.parametrize(
     ("kinds", "tags", "message"),
     [
-        ({"tag": "lai"}, LAY, r"hold_back\.tag: no query has the tag 'lai'; there are lay \(60\)\."),
-        ({"tag": "lay"}, {}, "no query has the tag 'lay'; there is none; source.columns.tags names columns"),
+        (
+            {"tag": "lai"},
+            LAY,
+            r"hold_back\.tag: no query has the tag 'lai'; there are lay \(60\)\.",
+        ),
+        (
+            {"tag": "lay"},
+            {},
+            "no query has the tag 'lay'; there is none; source.columns.tags names columns",
+        ),
         ({"language": "fr"}, {}, r"no query has the language 'fr'; there are en \(120\)\."),
-        ({"language": "en"}, {}, "hold_back.language=en: no query is left in the train split, as all "),
-        ({"tag": "lay"}, {i: ["lay"] for i in range(0, 40, 4)}, r"tag=lay: \d queries of that kind .* expected 10"),
+        (
+            {"language": "en"},
+            {},
+            "hold_back.language=en: no query is left in the train split, as all ",
+        ),
+        (
+            {"tag": "lay"},
+            {i: ["lay"] for i in range(0, 40, 4)},
+            r"tag=lay: \d queries of that kind .* expected 10",
+        ),
     ],
 )
 def test_what_cannot_be_held_back_is_refused_in_one_line(
@@ -99,8 +121,15 @@ def test_what_cannot_be_held_back_is_refused_in_one_line(
 
 def test_a_kind_that_is_all_of_the_test_split_leaves_nothing_to_measure_the_gain_on():
     rows = staged({})
-    tested = [i for i, name in zip(range(0, 240, 2), query_splits(rows, split(rows, CONFIG)).values(), strict=True)
-              if name == "test"]  # fmt: skip
+    tested = [
+        i
+        for i, name in zip(
+            range(0, 240, 2), query_splits(rows, split(rows, CONFIG)).values(), strict=True
+        )
+        if name == "test"
+    ]
     rows = staged({i: ["lay"] for i in tested})
-    with pytest.raises(DataError, match=f"no query is left in the test split, as all {len(tested)} of it"):
+    with pytest.raises(
+        DataError, match=f"no query is left in the test split, as all {len(tested)} of it"
+    ):
         split(rows, hold_back(tag="lay"))

@@ -22,8 +22,12 @@ def test_the_language_is_the_likeliest_of_those_named_or_undetermined(
 
 
 def test_the_language_of_a_long_text_is_that_of_most_of_it_and_not_of_its_first_lines():
-    english = "This letter was written by the department of cardiology on behalf of the patient. " * 8
-    french = "Le patient se plaint de douleurs dans la poitrine qui irradient vers le bras gauche. " * 40
+    english = (
+        "This letter was written by the department of cardiology on behalf of the patient. " * 8
+    )
+    french = (
+        "Le patient se plaint de douleurs dans la poitrine qui irradient vers le bras gauche. " * 40
+    )
     assert detect_language(english + french) == "fr"
     assert detect_language(french[:200] + english * 5) == "en"
     assert detect_language(english + french, ("en", "fr")) == "fr"

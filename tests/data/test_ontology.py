@@ -38,7 +38,9 @@ name: part of
 @pytest.fixture
 def records(tmp_path: Path) -> list[Record]:
     (tmp_path / "t.obo").write_text(OBO)
-    return list(read_ontology(str(tmp_path / "t.obo"), SourceConfig(path="t.obo", document_language="en")))
+    return list(
+        read_ontology(str(tmp_path / "t.obo"), SourceConfig(path="t.obo", document_language="en"))
+    )
 
 
 def test_a_document_is_the_definition_alone(records: list[Record]):
@@ -57,8 +59,12 @@ def test_queries_are_names_and_synonyms_and_all_but_lay_ones_are_weak(records: l
 
 
 def test_labels_that_differ_in_a_sign_are_all_queries(tmp_path: Path):
-    synonyms = "".join(f'synonym: "{name}" EXACT []\n' for name in ("HER2-", "HER2", "HER2+", "her2 −", "CD4+"))
-    (tmp_path / "t.obo").write_text(f'[Term]\nid: T:1\nname: x\ndef: "Cells that lack HER2, not CD4-." []\n{synonyms}')
+    synonyms = "".join(
+        f'synonym: "{name}" EXACT []\n' for name in ("HER2-", "HER2", "HER2+", "her2 −", "CD4+")
+    )
+    (tmp_path / "t.obo").write_text(
+        f'[Term]\nid: T:1\nname: x\ndef: "Cells that lack HER2, not CD4-." []\n{synonyms}'
+    )
     (record,) = read_ontology(str(tmp_path / "t.obo"), SourceConfig(path="t.obo"))
     assert [query.text for query in record.queries] == ["x", "HER2-", "HER2+", "her2 −", "CD4+"]
     assert record.dropped == ("query contained in its definition",)

@@ -20,13 +20,19 @@ from medembed.errors import DataError
 @pytest.fixture
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts are read one after the other here, instead of by Ray's workers."""
-    monkeypatch.setattr(passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items))
+    monkeypatch.setattr(
+        passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
+    )
 
 
 @pytest.fixture(params=["folder", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A place on a local disk, and one on a real S3 server."""
-    return str(tmp_path) if request.param == "folder" else f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+    return (
+        str(tmp_path)
+        if request.param == "folder"
+        else f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+    )
 
 
 def put(root: str, names: str) -> None:
@@ -41,11 +47,22 @@ def found(path: str, root: str) -> list[str]:
 def test_files_folders_and_patterns_are_found_in_order_of_name(root: str):
     put(root, "b.jsonl a.jsonl sub/c.jsonl sub/deep/d.jsonl sub/e.json")
     assert found(f"{root}/a.jsonl", root) == ["a.jsonl"]
-    assert found(root, root) == ["a.jsonl", "b.jsonl", "sub/c.jsonl", "sub/deep/d.jsonl", "sub/e.json"]
+    assert found(root, root) == [
+        "a.jsonl",
+        "b.jsonl",
+        "sub/c.jsonl",
+        "sub/deep/d.jsonl",
+        "sub/e.json",
+    ]
     assert found(f"{root}/sub/", root) == ["sub/c.jsonl", "sub/deep/d.jsonl", "sub/e.json"]
     assert found(f"{root}/*.jsonl", root) == ["a.jsonl", "b.jsonl"]
     assert found(f"{root}/?.jsonl", root) == ["a.jsonl", "b.jsonl"]
-    assert found(f"{root}/**.jsonl", root) == ["a.jsonl", "b.jsonl", "sub/c.jsonl", "sub/deep/d.jsonl"]
+    assert found(f"{root}/**.jsonl", root) == [
+        "a.jsonl",
+        "b.jsonl",
+        "sub/c.jsonl",
+        "sub/deep/d.jsonl",
+    ]
     assert found(f"{root}/sub/*/d.*", root) == ["sub/deep/d.jsonl"]
 
 
@@ -64,24 +81,39 @@ def test_a_hidden_folder_above_the_source_hides_nothing(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "form"),
     [
-        ("p.jsonl", "jsonl"), ("p.ndjson", "jsonl"), ("p.json", "jsonl"), ("P.JSONL", "jsonl"), ("p.v2.csv", "csv"),
-        ("p.csv.gz", "csv"), ("p.tsv", "tsv"), ("p.obo", "ontology"),
+        ("p.jsonl", "jsonl"),
+        ("p.ndjson", "jsonl"),
+        ("p.json", "jsonl"),
+        ("P.JSONL", "jsonl"),
+        ("p.v2.csv", "csv"),
+        ("p.csv.gz", "csv"),
+        ("p.tsv", "tsv"),
+        ("p.obo", "ontology"),
     ],
-)  # fmt: skip
+)
 def test_the_format_goes_by_the_name(name: str, form: str, tmp_path: Path):
     (tmp_path / name).write_text("x")
     source = find_parts(SourceConfig(path=str(tmp_path / name)))
     assert (source.format, source.parts) == (form, (Part(str(tmp_path / name), form),))
 
 
-def test_lines_are_cut_by_bytes_and_what_cannot_be_cut_is_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_lines_are_cut_by_bytes_and_what_cannot_be_cut_is_one_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(parts, "PART_BYTES", 100)
     for name, size in (("a.jsonl", 100), ("b.jsonl", 201), ("c.jsonl", 0)):
         (tmp_path / name).write_bytes(b"x" * size)
-    cuts = [(part.uri[-7:], part.start, part.end) for part in find_parts(SourceConfig(path=str(tmp_path))).parts]
+    cuts = [
+        (part.uri[-7:], part.start, part.end)
+        for part in find_parts(SourceConfig(path=str(tmp_path))).parts
+    ]
     assert cuts == [
-        ("a.jsonl", 0, None), ("b.jsonl", 0, 100), ("b.jsonl", 100, 200), ("b.jsonl", 200, 201), ("c.jsonl", 0, None),
-    ]  # fmt: skip
+        ("a.jsonl", 0, None),
+        ("b.jsonl", 0, 100),
+        ("b.jsonl", 100, 200),
+        ("b.jsonl", 200, 201),
+        ("c.jsonl", 0, None),
+    ]
     for name in ("d.csv", "d.tsv", "d.jsonl.gz"):
         (tmp_path / name).write_bytes(b"x" * 500)
         (part,) = find_parts(SourceConfig(path=str(tmp_path / name))).parts
@@ -91,12 +123,18 @@ def test_lines_are_cut_by_bytes_and_what_cannot_be_cut_is_one_part(tmp_path: Pat
 def test_parquet_is_cut_between_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(parts, "_ROWS_PER_PART", 5)
     pq.write_table(pa.table({"a": list(range(17))}), tmp_path / "p.parquet", row_group_size=3)
-    cuts = [(part.start, part.end) for part in find_parts(SourceConfig(path=str(tmp_path / "p.parquet"))).parts]
+    cuts = [
+        (part.start, part.end)
+        for part in find_parts(SourceConfig(path=str(tmp_path / "p.parquet"))).parts
+    ]
     assert cuts == [(0, 2), (2, 4), (4, 6)]
 
 
 def write_pairs(path: Path, count: int, **more: object) -> list[str]:
-    lines = [json.dumps({"query": f"é {n}", "document": f"d {n % 7}"} | more) + "\r\n" for n in range(count)]
+    lines = [
+        json.dumps({"query": f"é {n}", "document": f"d {n % 7}"} | more) + "\r\n"
+        for n in range(count)
+    ]
     path.write_bytes("".join(lines).encode())
     return lines
 
@@ -105,13 +143,19 @@ def settings(path: Path) -> SourceConfig:
     return SourceConfig(path=str(path), query_language="en", document_language="en")
 
 
-def test_the_data_set_does_not_depend_on_the_cuts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_process: None):
+def test_the_data_set_does_not_depend_on_the_cuts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_process: None
+):
     write_pairs(tmp_path / "p.jsonl", 40)
     whole = prepare(settings(tmp_path / "p.jsonl"), SplitConfig(), str(tmp_path / "whole"))
     for size in (50, 97, 1000):
         monkeypatch.setattr(parts, "PART_BYTES", size)
         cut = prepare(settings(tmp_path / "p.jsonl"), SplitConfig(), str(tmp_path / f"cut-{size}"))
-        assert cut.manifest.counts == whole.manifest.counts == {"documents": 7, "queries": 40, "judgments": 40}
+        assert (
+            cut.manifest.counts
+            == whole.manifest.counts
+            == {"documents": 7, "queries": 40, "judgments": 40}
+        )
         assert cut.fingerprint == whole.fingerprint
 
 
@@ -138,7 +182,9 @@ def test_both_places_of_an_id_with_two_texts_are_right_in_whatever_part_they_are
     for line in (13, 34):
         lines[line - 1] = json.dumps(json.loads(lines[line - 1]) | {"query_id": "x"}) + "\n"
     path.write_bytes("".join(lines).encode())
-    with pytest.raises(DataError, match=f"^{path}:34: query id 'x' stands for another text in {path}:13 "):
+    with pytest.raises(
+        DataError, match=f"^{path}:34: query id 'x' stands for another text in {path}:13 "
+    ):
         prepare(settings(path), SplitConfig(), str(tmp_path / "out"))
 
 
@@ -148,7 +194,11 @@ def test_a_bad_row_in_a_later_row_group_is_named_by_its_row(
     monkeypatch.setattr(parts, "_ROWS_PER_PART", 5)
     path = tmp_path / "p.parquet"
     scores = [1.0] * 12 + [float("nan")]
-    pq.write_table(pa.table({"query": ["q"] * 13, "document": ["d"] * 13, "score": scores}), path, row_group_size=3)
+    pq.write_table(
+        pa.table({"query": ["q"] * 13, "document": ["d"] * 13, "score": scores}),
+        path,
+        row_group_size=3,
+    )
     with pytest.raises(DataError, match=f"^{path}:13: 'score' is not a finite number"):
         prepare(settings(path), SplitConfig(), str(tmp_path / "out"))
 
@@ -180,10 +230,17 @@ def test_a_beir_folder_is_known_by_its_files_and_each_is_read_as_what_it_is(root
 
 def test_a_beir_folder_becomes_a_data_set_with_its_own_splits(tmp_path: Path, one_process: None):
     write_beir(str(tmp_path / "beir"))
-    storage.write_bytes(str(tmp_path / "beir/qrels/validation.tsv"), b"query-id\tcorpus-id\tscore\nq1\td1\t1\n")
-    dataset = prepare(settings(tmp_path / "beir"), SplitConfig(on_leak="hold_out"), str(tmp_path / "out"))
+    storage.write_bytes(
+        str(tmp_path / "beir/qrels/validation.tsv"), b"query-id\tcorpus-id\tscore\nq1\td1\t1\n"
+    )
+    dataset = prepare(
+        settings(tmp_path / "beir"), SplitConfig(on_leak="hold_out"), str(tmp_path / "out")
+    )
     assert dataset.manifest.shape == "beir"
-    assert {row["document_id"]: row["text"] for row in dataset.corpus().to_pylist()} == {"d1": "T D", "d2": "E"}
+    assert {row["document_id"]: row["text"] for row in dataset.corpus().to_pylist()} == {
+        "d1": "T D",
+        "d2": "E",
+    }
     assert dataset.qrels() == {"q1": {"d1": 1.0}, "q2": {"d1": 2.0, "d2": 0.0}}
     assert set(dataset.queries()["split"].to_pylist()) == {"test"}
 
@@ -191,11 +248,15 @@ def test_a_beir_folder_becomes_a_data_set_with_its_own_splits(tmp_path: Path, on
 def test_a_folder_without_corpus_or_queries_is_no_beir_folder(tmp_path: Path):
     put(str(tmp_path), "queries.jsonl other.jsonl")
     assert find_parts(SourceConfig(path=str(tmp_path))).format == "jsonl"
-    with pytest.raises(DataError, match="expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/"):
+    with pytest.raises(
+        DataError, match="expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/"
+    ):
         find_parts(SourceConfig(path=str(tmp_path), format="beir"))
 
 
-def test_the_fingerprint_goes_by_content_and_by_what_names_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_fingerprint_goes_by_content_and_by_what_names_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     def fingerprint(name: str) -> str:
         return find_parts(SourceConfig(path=str(tmp_path / name))).fingerprint
 
@@ -208,7 +269,8 @@ def test_the_fingerprint_goes_by_content_and_by_what_names_mean(tmp_path: Path, 
     assert fingerprint("dev") == before["dev"]
     corpus.write_text(text.replace("T", "S"))
     assert fingerprint("dev") != before["dev"]
-    monkeypatch.setattr(parts, "_HASHED_BYTES", 10)  # larger ones are not read: by name, size and time
+    # larger ones are not read: by name, size and time
+    monkeypatch.setattr(parts, "_HASHED_BYTES", 10)
     before["test"] = fingerprint("test")
     assert fingerprint("test") == before["test"]
     os.utime(tmp_path / "test/corpus.jsonl", (1, 1))

@@ -16,7 +16,9 @@ def write(path: Path, rows: list[dict[str, object]]) -> Path:
     return path
 
 
-def make(path: Path | str, output: Path | str, splits: SplitConfig | None = None, **source: object) -> Dataset:
+def make(
+    path: Path | str, output: Path | str, splits: SplitConfig | None = None, **source: object
+) -> Dataset:
     return prepare(SourceConfig(path=str(path), **source), splits or SplitConfig(), str(output))
 
 
@@ -26,8 +28,12 @@ def everything(dataset: Dataset) -> list[object]:
     return [sorted(map(str, table.to_pylist())) for table in tables] + [dataset.qrels()]
 
 
-def test_a_data_set_holds_every_kept_row_and_its_manifest_counts_them(pairs_file: Path, tmp_path: Path):
-    made = make(pairs_file, tmp_path / "d", licence="CC0", validated_by="Dr A", document_language="en")
+def test_a_data_set_holds_every_kept_row_and_its_manifest_counts_them(
+    pairs_file: Path, tmp_path: Path
+):
+    made = make(
+        pairs_file, tmp_path / "d", licence="CC0", validated_by="Dr A", document_language="en"
+    )
     dataset = open_dataset(made.uri)
     assert dataset.manifest.counts == {"documents": 120, "queries": 240, "judgments": 240}
     assert dataset.manifest.rows_read == 240
@@ -39,7 +45,9 @@ def test_a_data_set_holds_every_kept_row_and_its_manifest_counts_them(pairs_file
     assert dataset.manifest.documents.languages == {"en": 120}
     assert dataset.manifest.documents.lengths[50] == 7
     assert "120 documents" in "\n".join(describe(dataset))
-    assert not [name for name in storage.list_files(made.uri) if name.startswith("_")], "no staging is left"
+    assert not [name for name in storage.list_files(made.uri) if name.startswith("_")], (
+        "no staging is left"
+    )
 
 
 def test_the_fingerprint_depends_on_content_and_not_on_order(pairs_file: Path, tmp_path: Path):
@@ -48,7 +56,9 @@ def test_the_fingerprint_depends_on_content_and_not_on_order(pairs_file: Path, t
     (tmp_path / "shorter.jsonl").write_text("\n".join(lines[:-1]))
     prints = [
         make(path, tmp_path / f"d{number}").fingerprint
-        for number, path in enumerate([pairs_file, tmp_path / "reversed.jsonl", tmp_path / "shorter.jsonl"])
+        for number, path in enumerate(
+            [pairs_file, tmp_path / "reversed.jsonl", tmp_path / "shorter.jsonl"]
+        )
     ]
     assert prints[0] == prints[1] != prints[2]
 
@@ -80,7 +90,9 @@ def test_a_bad_row_in_a_later_part_is_named_by_its_line_in_the_file_and_leaves_n
     assert not (tmp_path / "d").exists()
 
 
-def test_the_same_call_finds_it_again_and_another_source_is_refused(pairs_file: Path, tmp_path: Path):
+def test_the_same_call_finds_it_again_and_another_source_is_refused(
+    pairs_file: Path, tmp_path: Path
+):
     make(pairs_file, tmp_path / "d")
     stamp = (tmp_path / "d/manifest.json").stat().st_mtime_ns
     make(pairs_file, tmp_path / "d")
@@ -89,7 +101,9 @@ def test_the_same_call_finds_it_again_and_another_source_is_refused(pairs_file: 
         make(pairs_file, tmp_path / "d", SplitConfig(dev=0.2))
 
 
-def test_what_a_killed_run_left_is_replaced_and_what_others_left_is_refused(pairs_file: Path, tmp_path: Path):
+def test_what_a_killed_run_left_is_replaced_and_what_others_left_is_refused(
+    pairs_file: Path, tmp_path: Path
+):
     (tmp_path / "d/corpus").mkdir(parents=True)
     (tmp_path / "d/corpus/part-99999-00000.parquet").write_bytes(b"half")
     dataset = make(pairs_file, tmp_path / "d")
@@ -108,7 +122,9 @@ def test_a_source_with_no_usable_row_leaves_nothing_behind(tmp_path: Path):
     assert not (tmp_path / "d").exists()
 
 
-def test_a_missing_source_and_a_missing_earlier_data_set_are_named_before_any_work(pairs_file: Path, tmp_path: Path):
+def test_a_missing_source_and_a_missing_earlier_data_set_are_named_before_any_work(
+    pairs_file: Path, tmp_path: Path
+):
     with pytest.raises(StorageError, match="no such file"):
         check_source(SourceConfig(path=str(tmp_path / "none.jsonl")), SplitConfig())
     with pytest.raises(StorageError, match="expected a finished data set"):
@@ -128,21 +144,47 @@ def test_rows_keep_their_split_when_the_data_grows(tmp_path: Path):
 
     assert splits(new) == splits(old)
     held = {(query_id, name) for query_id, judged in new.held_out().items() for name in judged}
-    assert f"held out of all splits: {len(held)} judgments, listed by id in held_out/" in describe(new)
-    assert 0 < len(held) == new.manifest.dropped["held out: judgment, joins groups of different splits"]
+    assert f"held out of all splits: {len(held)} judgments, listed by id in held_out/" in describe(
+        new
+    )
+    assert (
+        0
+        < len(held)
+        == new.manifest.dropped["held out: judgment, joins groups of different splits"]
+    )
     alone = make(grown, tmp_path / "d3", SplitConfig(dev=0.3, test=0.3))
     assert splits(alone) != splits(old), "without the earlier data set, groups that join may move"
 
 
 def test_texts_that_differ_in_a_sign_are_all_kept_in_splits_of_their_own(tmp_path: Path):
-    texts = ["HER2-", "HER2", "HER2+", "Rh-", "Rh", "CD4-", "CD4", "β-", "β", "10⁹", "109", "pH < 7", "pH > 7"]
+    texts = [
+        "HER2-",
+        "HER2",
+        "HER2+",
+        "Rh-",
+        "Rh",
+        "CD4-",
+        "CD4",
+        "β-",
+        "β",
+        "10⁹",
+        "109",
+        "pH < 7",
+        "pH > 7",
+    ]
     lines = [
-        {"query": f"{text} tumour {text}", "document": f"about {text}", "split": ("train", "test")[number % 2]}
+        {
+            "query": f"{text} tumour {text}",
+            "document": f"about {text}",
+            "split": ("train", "test")[number % 2],
+        }
         for number, text in enumerate(texts)
     ]
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     dataset = prepare(
-        SourceConfig(path=str(tmp_path / "p.jsonl"), query_language="en"), SplitConfig(), str(tmp_path / "d")
+        SourceConfig(path=str(tmp_path / "p.jsonl"), query_language="en"),
+        SplitConfig(),
+        str(tmp_path / "d"),
     )
     assert dataset.manifest.counts == {"documents": 13, "queries": 13, "judgments": 13}
     assert dataset.manifest.dropped == {}
@@ -152,23 +194,33 @@ def test_texts_that_differ_in_a_sign_are_all_kept_in_splits_of_their_own(tmp_pat
 def test_triplets_become_positives_and_judged_negatives(tmp_path: Path):
     rows = [{"anchor": "q", "positive": "yes", "negative_1": "no", "negative_2": "never"}]
     dataset = make(write(tmp_path / "t.jsonl", rows), tmp_path / "d")
-    texts = dict(zip(*dataset.corpus().select(["document_id", "text"]).to_pydict().values(), strict=True))
+    texts = dict(
+        zip(*dataset.corpus().select(["document_id", "text"]).to_pydict().values(), strict=True)
+    )
     (judged,) = dataset.qrels().values()
-    assert {texts[name]: score for name, score in judged.items()} == {"yes": 1.0, "no": 0.0, "never": 0.0}
+    assert {texts[name]: score for name, score in judged.items()} == {
+        "yes": 1.0,
+        "no": 0.0,
+        "never": 0.0,
+    }
 
 
 def test_scored_pairs_keep_their_similarity_and_count_as_positives_from_a_threshold(tmp_path: Path):
     rows = [{"sentence1": f"a {n}", "sentence2": f"b {n}", "score": n} for n in range(6)]
-    dataset = make(write(tmp_path / "s.jsonl", rows), tmp_path / "d", score_range=(0, 5), positive_from=0.6)
-    assert sorted(score for judged in dataset.qrels().values() for score in judged.values()) == pytest.approx(
-        [0, 0, 0, 0.6, 0.8, 1]
+    dataset = make(
+        write(tmp_path / "s.jsonl", rows), tmp_path / "d", score_range=(0, 5), positive_from=0.6
     )
+    assert sorted(
+        score for judged in dataset.qrels().values() for score in judged.values()
+    ) == pytest.approx([0, 0, 0, 0.6, 0.8, 1])
     assert sorted(dataset.similarities()) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
 
 
 def test_texts_with_classes_become_labelled_documents_with_splits(tmp_path: Path):
     rows = [{"text": f"note {n}", "label": n % 2} for n in range(40)]
-    dataset = make(write(tmp_path / "c.jsonl", rows), tmp_path / "d", SplitConfig(dev=0.3, test=0.3))
+    dataset = make(
+        write(tmp_path / "c.jsonl", rows), tmp_path / "d", SplitConfig(dev=0.3, test=0.3)
+    )
     corpus = dataset.corpus().to_pylist()
     assert {row["label"] for row in corpus} == {"0", "1"}
     assert {row["split"] for row in corpus} == {"train", "dev", "test"}
@@ -177,28 +229,44 @@ def test_texts_with_classes_become_labelled_documents_with_splits(tmp_path: Path
 
 def test_documents_without_questions_ask_for_themselves_but_never_in_the_test_split(tmp_path: Path):
     rows = [
-        {"id": f"d{n}", "title": f"Title {n}", "abstract": f"Body {n}.", "synonyms": [f"Name {n}"]} for n in range(40)
+        {"id": f"d{n}", "title": f"Title {n}", "abstract": f"Body {n}.", "synonyms": [f"Name {n}"]}
+        for n in range(40)
     ]
-    dataset = make(write(tmp_path / "c.jsonl", rows), tmp_path / "d", SplitConfig(dev=0.3, test=0.3))
+    dataset = make(
+        write(tmp_path / "c.jsonl", rows), tmp_path / "d", SplitConfig(dev=0.3, test=0.3)
+    )
     queries = dataset.queries().to_pylist()
     assert {row["split"] for row in queries} == {"train", "dev"}
     assert all(row["tags"] == [WEAK] for row in queries)
-    assert dataset.manifest.dropped["held out: query, weak query in the test split"] == 80 - len(queries)
+    assert dataset.manifest.dropped["held out: query, weak query in the test split"] == 80 - len(
+        queries
+    )
     assert dataset.corpus().num_rows == 40
 
 
 def test_chosen_fields_are_encoded_and_long_documents_are_cut_into_chunks(tmp_path: Path):
     body = " ".join(f"w{n}" for n in range(50))
-    rows = [{"q": "why", "doc": {"head": "Head", "body": body, "boilerplate": "Copyright"}, "key": "d1"}]
+    rows = [
+        {"q": "why", "doc": {"head": "Head", "body": body, "boilerplate": "Copyright"}, "key": "d1"}
+    ]
     columns = ColumnsConfig(query="q", document=("doc.head", "doc.body"), document_id="key")
     dataset = make(
-        write(tmp_path / "c.jsonl", rows), tmp_path / "d", columns=columns, join=": ", chunk_words=20, chunk_overlap=5
+        write(tmp_path / "c.jsonl", rows),
+        tmp_path / "d",
+        columns=columns,
+        join=": ",
+        chunk_words=20,
+        chunk_overlap=5,
     )
     corpus = dataset.corpus().to_pylist()
     assert [row["document_id"] for row in corpus] == [f"d1{CHUNK_MARK}{n}" for n in range(4)]
     assert corpus[0]["text"].startswith("Head: w0 w1")
     assert "Copyright" not in str(corpus)
-    assert {document_of(row["document_id"]) for row in corpus} == set(*dataset.qrels().values()) == {"d1"}
+    assert (
+        {document_of(row["document_id"]) for row in corpus}
+        == set(*dataset.qrels().values())
+        == {"d1"}
+    )
     assert dataset.manifest.counts == {"documents": 1, "queries": 1, "judgments": 1, "chunks": 4}
 
 
@@ -207,16 +275,25 @@ def test_chosen_fields_are_encoded_and_long_documents_are_cut_into_chunks(tmp_pa
 def test_a_beir_folder_is_read_whole_with_its_splits(tmp_path: Path):
     folder = tmp_path / "beir"
     (folder / "qrels").mkdir(parents=True)
-    write(folder / "corpus.jsonl", [{"_id": f"d{n}", "title": f"T{n}", "text": f"text {n}"} for n in range(4)])
+    write(
+        folder / "corpus.jsonl",
+        [{"_id": f"d{n}", "title": f"T{n}", "text": f"text {n}"} for n in range(4)],
+    )
     write(folder / "queries.jsonl", [{"_id": f"q{n}", "text": f"question {n}"} for n in range(3)])
     header = "query-id\tcorpus-id\tscore\n"
     (folder / "qrels/train.tsv").write_text(f"{header}q0\td0\t2\nq0\td1\t0\nq1\tnone\t1\n")
     (folder / "qrels/test.tsv").write_text(f"{header}q2\td2\t1\n")
     dataset = make(folder, tmp_path / "d")
     assert dataset.qrels() == {"q0": {"d0": 2.0, "d1": 0.0}, "q2": {"d2": 1.0}}
-    assert {row["query_id"]: row["split"] for row in dataset.queries().to_pylist()} == {"q0": "train", "q2": "test"}
+    assert {row["query_id"]: row["split"] for row in dataset.queries().to_pylist()} == {
+        "q0": "train",
+        "q2": "test",
+    }
     assert dataset.corpus()["text"].to_pylist()[0] == "T0 text 0"
-    assert dataset.manifest.dropped == {"judgment of an absent row": 1, "query without a positive": 1}
+    assert dataset.manifest.dropped == {
+        "judgment of an absent row": 1,
+        "query without a positive": 1,
+    }
 
 
 def test_from_s3_to_s3_it_is_the_same_data_set(pairs_file: Path, bucket: str, tmp_path: Path):

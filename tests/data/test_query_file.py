@@ -25,7 +25,9 @@ def test_jsonl_rows_bring_their_ids_under_the_usual_names(tmp_path: Path):
         {"_id": 7, "text": "two\u2028still two"},
         {"question": "three", "tags": []},
     ]
-    uri = write(tmp_path, "q.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    uri = write(
+        tmp_path, "q.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    )
     assert read_queries(uri) == {"a": "one", "7": "two\u2028still two", "3": "three"}
 
 
@@ -41,13 +43,25 @@ def write_as(folder: Path, name: str) -> str:
     elif ".json" in name:
         table.to_json(path, orient="records", lines=".jsonl" in name)
     else:
-        table.to_csv(path, sep="\t" if ".tsv" in name else ";", index=False, header="no-header" not in name)
+        table.to_csv(
+            path, sep="\t" if ".tsv" in name else ";", index=False, header="no-header" not in name
+        )
     return path
 
 
 @pytest.mark.parametrize(
     "name",
-    ["q.jsonl", "q.jsonl.gz", "q.json", "q.parquet", "q.csv", "q.tsv", "q.tsv.gz", "no-header.tsv", "q.JSONL.GZ"],
+    [
+        "q.jsonl",
+        "q.jsonl.gz",
+        "q.json",
+        "q.parquet",
+        "q.csv",
+        "q.tsv",
+        "q.tsv.gz",
+        "no-header.tsv",
+        "q.JSONL.GZ",
+    ],
 )
 def test_queries_of_every_format_keep_their_ids_and_texts(tmp_path: Path, name: str):
     uri = write_as(tmp_path, name)
@@ -79,13 +93,33 @@ def test_of_a_beir_folder_the_queries_are_read(tmp_path: Path):
     ("name", "content", "message"),
     [
         ("q.jsonl", '{"query": "SECRET', "q.jsonl:1: not valid JSON"),
-        ("q.jsonl", '{"query": "a"}\n{"title": "SECRET"}', "q.jsonl:2: missing or empty query; accepted names: query"),
+        (
+            "q.jsonl",
+            '{"query": "a"}\n{"title": "SECRET"}',
+            "q.jsonl:2: missing or empty query; accepted names: query",
+        ),
         ("q.jsonl", '{"query": ["SECRET"]}', "q.jsonl:1: missing or empty query"),
         ("q.jsonl", '["SECRET"]', "q.jsonl:1: expected a JSON object, found str"),
-        ("q.json", '{"q1": {"query": "SECRET"}, "q2": {"query": "b"}}', "q.json:1: one object of 2 objects. Expected"),
-        ("q.csv", "SECRET,SECRET b\n1,c\n", "q.csv: its first line names no column of queries .* among 2; put such"),
-        ("q.tsv", "SECRET\nb\n", "q.tsv: its first line names no column of queries .* among 1; put such"),
-        ("q.tsv", "1\tSECRET\n2\tb\tSECRET\n", "q.tsv:2: found 3 cells; expected an id and a text."),
+        (
+            "q.json",
+            '{"q1": {"query": "SECRET"}, "q2": {"query": "b"}}',
+            "q.json:1: one object of 2 objects. Expected",
+        ),
+        (
+            "q.csv",
+            "SECRET,SECRET b\n1,c\n",
+            "q.csv: its first line names no column of queries .* among 2; put such",
+        ),
+        (
+            "q.tsv",
+            "SECRET\nb\n",
+            "q.tsv: its first line names no column of queries .* among 1; put such",
+        ),
+        (
+            "q.tsv",
+            "1\tSECRET\n2\tb\tSECRET\n",
+            "q.tsv:2: found 3 cells; expected an id and a text.",
+        ),
         ("q.tsv", "1\tSECRET\n2\t \n", "q.tsv:2: missing or empty query"),
         ("q.tsv", '1\t"SECRET\n2\tb"\n', "q.tsv:1: a quote opens a cell that goes over 2 lines"),
         ("q.obo", "[Term]", "q.obo: an ontology; expected queries."),
@@ -94,7 +128,11 @@ def test_of_a_beir_folder_the_queries_are_read(tmp_path: Path):
             '{"id": "x", "query": "a"}\n{"id": "x", "query": "SECRET"}',
             "q.jsonl:2: its query id stands in a row before",
         ),
-        ("q.txt", b"SECRET \xe9", "q.txt:1: not UTF-8; looks like WINDOWS-1252: convert the file: iconv"),
+        (
+            "q.txt",
+            b"SECRET \xe9",
+            "q.txt:1: not UTF-8; looks like WINDOWS-1252: convert the file: iconv",
+        ),
         ("q.txt", "\n \n", "q.txt: no query there"),
     ],
 )

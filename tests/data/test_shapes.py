@@ -24,14 +24,23 @@ def fault(row: dict[str, Any], **settings: Any) -> str:
 
 
 def test_a_pair_is_a_query_a_document_and_their_judgment():
-    assert read({"question": "q", "answer": "d"}) == Record((Document("d"),), (Query("q"),), (Judgment(0, 0),))
+    assert read({"question": "q", "answer": "d"}) == Record(
+        (Document("d"),), (Query("q"),), (Judgment(0, 0),)
+    )
 
 
 def test_a_pair_keeps_its_ids_group_language_split_and_tags():
     row = {
-        "question": "q", "answer": "d", "query_id": 7, "document_id": "d7", "patient": 12, "lang": "fr",
-        "split": "validation", "kind": ["lay", 3, None, " "], "level": "easy",
-    }  # fmt: skip
+        "question": "q",
+        "answer": "d",
+        "query_id": 7,
+        "document_id": "d7",
+        "patient": 12,
+        "lang": "fr",
+        "split": "validation",
+        "kind": ["lay", 3, None, " "],
+        "level": "easy",
+    }
     columns = ColumnsConfig(group="patient", tags=("kind", "level", "absent"))
     assert read(row, columns=columns) == Record(
         (Document("d", "d7", "fr", group="12"),),
@@ -65,11 +74,24 @@ def test_answers_are_found_in_a_nested_field_as_in_squad():
 
 
 TEVATRON = {
-    "query_id": "q1", "query": "q", "answers": ["x"],
-    "positive_passages": [{"docid": "d1", "title": "T", "text": "one"}, {"docid": 2, "title": "", "text": "two"}],
-    "negative_passages": [{"docid": "d3", "title": "text", "text": "three"}, {"docid": "d4", "text": "four"}],
-}  # fmt: skip
-FOUR = (Document("T one", "d1"), Document("two", "2"), Document("text three", "d3"), Document("four", "d4"))
+    "query_id": "q1",
+    "query": "q",
+    "answers": ["x"],
+    "positive_passages": [
+        {"docid": "d1", "title": "T", "text": "one"},
+        {"docid": 2, "title": "", "text": "two"},
+    ],
+    "negative_passages": [
+        {"docid": "d3", "title": "text", "text": "three"},
+        {"docid": "d4", "text": "four"},
+    ],
+}
+FOUR = (
+    Document("T one", "d1"),
+    Document("two", "2"),
+    Document("text three", "d3"),
+    Document("four", "d4"),
+)
 JUDGED = (Judgment(0, 0, 1.0), Judgment(0, 1, 1.0), Judgment(0, 2, 0.0), Judgment(0, 3, 0.0))
 
 
@@ -85,24 +107,37 @@ def test_objects_of_a_list_are_read_by_path_with_their_ids():
     expected = tuple(Document(text, name) for text, name in zip(texts, ids, strict=True))
     assert read(TEVATRON, columns=columns).documents == expected
     row = {
-        "ask": "q", "good": [{"key": 1, "body": "one"}, {"key": 2, "body": "two"}], "bad": [{"key": 3, "body": "no"}],
-    }  # fmt: skip
-    columns = ColumnsConfig(query="ask", document="good.body", negative="bad.body", document_id="good.key")
-    assert read(row, columns=columns).documents == (Document("one", "1"), Document("two", "2"), Document("no", "3"))
+        "ask": "q",
+        "good": [{"key": 1, "body": "one"}, {"key": 2, "body": "two"}],
+        "bad": [{"key": 3, "body": "no"}],
+    }
+    columns = ColumnsConfig(
+        query="ask", document="good.body", negative="bad.body", document_id="good.key"
+    )
+    assert read(row, columns=columns).documents == (
+        Document("one", "1"),
+        Document("two", "2"),
+        Document("no", "3"),
+    )
     assert [
-        document.document_id for document in read(row, columns=columns.model_copy(update={"document_id": ()})).documents
+        document.document_id
+        for document in read(row, columns=columns.model_copy(update={"document_id": ()})).documents
     ] == [None] * 3
 
 
 def test_an_object_without_a_text_is_an_empty_document_and_never_takes_anothers_id():
-    row = TEVATRON | {"positive_passages": [{"docid": "d1"}, None, {"text": "two"}, {"docid": "d3", "text": None}]}
+    row = TEVATRON | {
+        "positive_passages": [{"docid": "d1"}, None, {"text": "two"}, {"docid": "d3", "text": None}]
+    }
     assert read(row).documents[:3] == (Document("", "d1"), Document("two"), Document("", "d3"))
     assert read(row | {"positive_passages": []}).documents[0] == Document("")
 
 
 def test_objects_beside_texts_in_a_list_are_at_fault():
     row = TEVATRON | {"positive_passages": ["SECRET", {"docid": "d1", "text": "SECRET"}]}
-    assert fault(row) == "'positive_passages' is a list of 2 items, 1 of them objects; expected all."
+    assert (
+        fault(row) == "'positive_passages' is a list of 2 items, 1 of them objects; expected all."
+    )
     row = TEVATRON | {"positive_passages": [{"docid": ["SECRET"], "text": "SECRET"}]}
     assert fault(row).endswith("is a list; expected a string or an integer.")
 
@@ -123,7 +158,9 @@ def test_fields_are_joined_in_the_order_named_and_blank_or_absent_ones_left_out(
     columns = ColumnsConfig(document=("title", "abstract", "notes", "absent"))
     row = {"question": "q", "abstract": "A.", "title": "T", "notes": " "}
     assert read(row, columns=columns, join="\n").documents == (Document("T\nA."),)
-    assert read({"question": "q", "abstract": None, "title": ""}, columns=columns).documents == (Document(""),)
+    assert read({"question": "q", "abstract": None, "title": ""}, columns=columns).documents == (
+        Document(""),
+    )
 
 
 def test_a_row_that_lacks_every_joined_field_is_at_fault():
@@ -158,14 +195,16 @@ def test_a_scored_pair_is_positive_from_its_threshold_and_keeps_its_similarity(
 def test_a_score_outside_its_range_is_at_fault(score: Any):
     row = {"sentence1": "q", "sentence2": "d", "score": score}
     assert fault(row) == (
-        f"score {score} is outside 0 to 1; name the scale, e.g. source.score_range=[0,5], or set source.shape=pairs "
-        "if it is no similarity."
+        f"score {score} is outside 0 to 1; name the scale, e.g. source.score_range=[0,5], or set "
+        "source.shape=pairs if it is no similarity."
     )
 
 
 @pytest.mark.parametrize("score", ["4,5", "", None, [1], True, "nan", float("inf"), 10**400])
 def test_a_score_that_is_no_finite_number_is_at_fault(score: Any):
-    assert fault({"sentence1": "q", "sentence2": "d", "score": score}).startswith("'score' is not a ")
+    assert fault({"sentence1": "q", "sentence2": "d", "score": score}).startswith(
+        "'score' is not a "
+    )
 
 
 def test_a_text_with_its_class_is_a_document_alone():
@@ -176,7 +215,14 @@ def test_a_text_with_its_class_is_a_document_alone():
 
 
 def test_titles_and_other_names_of_a_document_are_weak_queries():
-    row = {"id": "d1", "term": "T", "definition": "D", "synonyms": ["S", "", " "], "split": "val", "group_id": "g"}
+    row = {
+        "id": "d1",
+        "term": "T",
+        "definition": "D",
+        "synonyms": ["S", "", " "],
+        "split": "val",
+        "group_id": "g",
+    }
     assert read(row, document_language="en", query_language="fr") == Record(
         (Document("D", "d1", "en", group="g", split="dev"),),
         (Query("T", None, "fr", ("weak",), "g"), Query("S", None, "fr", ("weak",), "g")),
@@ -190,21 +236,28 @@ ARTICLE = "Preface.\n# Causes\nA virus.\n\n## Empty\n\n## Treatment ##\nRest.\n"
 
 def test_sections_of_a_markdown_document_are_documents_which_their_headings_ask_for():
     record = read({"id": "d1", "title": "Flu", "text": ARTICLE}, by_section=True)
-    assert [(document.document_id, document.text.strip(), document.group) for document in record.documents] == [
-        ("d1#section-0", "Preface.", "d1"), ("d1#section-1", "A virus.", "d1"), ("d1#section-2", "Rest.", "d1"),
-    ]  # fmt: skip
+    assert [
+        (document.document_id, document.text.strip(), document.group)
+        for document in record.documents
+    ] == [
+        ("d1#section-0", "Preface.", "d1"),
+        ("d1#section-1", "A virus.", "d1"),
+        ("d1#section-2", "Rest.", "d1"),
+    ]
     assert [(query.text, query.tags, query.group) for query in record.queries] == [
-        ("Flu ", ("weak",), "d1"), ("Flu Causes", ("weak",), "d1"), ("Flu Treatment", ("weak",), "d1"),
-    ]  # fmt: skip
+        ("Flu ", ("weak",), "d1"),
+        ("Flu Causes", ("weak",), "d1"),
+        ("Flu Treatment", ("weak",), "d1"),
+    ]
     assert record.judgments == (Judgment(0, 0), Judgment(1, 1), Judgment(2, 2))
 
 
 def test_sections_without_ids_and_titles_stay_together_and_what_has_no_heading_is_not_asked_for():
     record = read({"text": ARTICLE, "split": "train"}, by_section=True)
     group = content_hash(ARTICLE)
-    assert [(document.document_id, document.group, document.split) for document in record.documents] == [
-        (None, group, "train")
-    ] * 3
+    assert [
+        (document.document_id, document.group, document.split) for document in record.documents
+    ] == [(None, group, "train")] * 3
     assert [query.text for query in record.queries] == ["Causes", "Treatment"]
     assert record.judgments == (Judgment(0, 1), Judgment(1, 2))
     assert read({"text": ARTICLE}).documents == (Document(ARTICLE),)
@@ -214,7 +267,10 @@ def test_sections_without_ids_and_titles_stay_together_and_what_has_no_heading_i
 
 
 def test_a_section_is_chosen_by_its_heading():
-    sections = [{"heading": "Causes", "text": "A virus."}, {"heading": "Treatment", "text": "Rest."}]
+    sections = [
+        {"heading": "Causes", "text": "A virus."},
+        {"heading": "Treatment", "text": "Rest."},
+    ]
     columns = ColumnsConfig(query="title", document="sections.Treatment")
     assert read({"title": "Flu", "sections": sections}, columns=columns) == Record(
         (Document("Rest."),), (Query("Flu"),), (Judgment(0, 0),)
@@ -225,37 +281,59 @@ def test_a_section_is_chosen_by_its_heading():
 
 
 def test_languages_that_are_declared_for_a_side_come_before_those_of_the_row():
-    record = read({"question": "q", "answer": "d", "language": "de"}, query_language="fr", document_language="en")
+    record = read(
+        {"question": "q", "answer": "d", "language": "de"},
+        query_language="fr",
+        document_language="en",
+    )
     assert (record.queries[0].language, record.documents[0].language) == ("fr", "en")
 
 
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [
-        ("train", "train"), ("training", "train"), ("dev", "dev"), ("validation", "dev"), ("valid", "dev"),
-        ("val", "dev"), ("Validation", "dev"), ("eval", "dev"), ("test", "test"), ("testing", "test"), ("TEST", "test"),
+        ("train", "train"),
+        ("training", "train"),
+        ("dev", "dev"),
+        ("validation", "dev"),
+        ("valid", "dev"),
+        ("val", "dev"),
+        ("Validation", "dev"),
+        ("eval", "dev"),
+        ("test", "test"),
+        ("testing", "test"),
+        ("TEST", "test"),
     ],
-)  # fmt: skip
+)
 def test_splits_of_other_tools_have_other_names(theirs: str, ours: str):
     assert read({"question": "q", "answer": "d", "split": theirs}).queries[0].split == ours
     assert read({"question": "q", "answer": "d"}, split=theirs).queries[0].split == ours
 
 
 def test_a_rows_own_split_comes_before_that_of_its_file_and_may_be_absent():
-    assert read({"question": "q", "answer": "d", "split": "dev"}, split="test").queries[0].split == "dev"
-    assert read({"question": "q", "answer": "d", "split": ""}, split="test").queries[0].split == "test"
+    assert (
+        read({"question": "q", "answer": "d", "split": "dev"}, split="test").queries[0].split
+        == "dev"
+    )
+    assert (
+        read({"question": "q", "answer": "d", "split": ""}, split="test").queries[0].split == "test"
+    )
     assert read({"question": "q", "answer": "d", "split": None}).queries[0].split is None
 
 
 def test_the_three_files_of_beir():
-    source = SourceConfig(path="p", columns=ColumnsConfig(tags="metadata.kind"), query_language="en")
+    source = SourceConfig(
+        path="p", columns=ColumnsConfig(tags="metadata.kind"), query_language="en"
+    )
     corpus, queries, qrels = (beir_mapping(kind, source) for kind in ("corpus", "queries", "qrels"))
-    assert to_record({"_id": 4, "title": "T", "text": "D", "metadata": {}}, corpus, source) == Record(
-        (Document("T D", "4"),)
-    )
-    assert to_record({"_id": "q1", "text": "Q", "metadata": {"kind": "lay"}}, queries, source) == Record(
-        queries=(Query("Q", "q1", "en", ("lay",)),)
-    )
+    assert to_record(
+        {"_id": 4, "title": "T", "text": "D", "metadata": {}}, corpus, source
+    ) == Record((Document("T D", "4"),))
+    assert to_record(
+        {"_id": "q1", "text": "Q", "metadata": {"kind": "lay"}}, queries, source
+    ) == Record(queries=(Query("Q", "q1", "en", ("lay",)),))
     for score, grade in (("2", 2.0), ("0", 0.0), ("-1", 0.0)):
         row = {"query-id": "q1", "corpus-id": "4", "score": score}
-        assert to_record(row, qrels, source, "validation") == Record(qrels=(Qrel("q1", "4", grade, "dev"),))
+        assert to_record(row, qrels, source, "validation") == Record(
+            qrels=(Qrel("q1", "4", grade, "dev"),)
+        )

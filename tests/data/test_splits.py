@@ -17,15 +17,21 @@ from medembed.schema import SPLITS, content_hash
 
 CONFIG = SplitConfig(dev=0.3, test=0.3)
 
-# A row is (query number, document number, key number or None): query i asks "text i//2", so that some share words.
+# A row is (query number, document number, key number or None): query i asks "text i//2", so that
+# some share words.
 Row = tuple[int, int, int | None]
 rows_of_pairs = st.lists(
-    st.tuples(st.integers(0, 12), st.integers(0, 12), st.one_of(st.none(), st.none(), st.integers(0, 3))),
-    min_size=1, max_size=30,
-)  # fmt: skip
+    st.tuples(
+        st.integers(0, 12), st.integers(0, 12), st.one_of(st.none(), st.none(), st.integers(0, 3))
+    ),
+    min_size=1,
+    max_size=30,
+)
 
 
-def stage(rows: list[Row], own: dict[int, str] | None = None, weak: frozenset[int] = frozenset()) -> Staged:
+def stage(
+    rows: list[Row], own: dict[int, str] | None = None, weak: frozenset[int] = frozenset()
+) -> Staged:
     """Staged keys of pairs; `own` gives some queries a split of the source's own."""
     documents, queries, judgments = [], [], []
     for line, (i, j, key) in enumerate(rows):
@@ -33,8 +39,12 @@ def stage(rows: list[Row], own: dict[int, str] | None = None, weak: frozenset[in
         documents.append(_text(f"d{j:02}", f"document {j}", f"document {j}", line))
         query = _text(f"q{i:02}", f"Text {i // 2}!{'?' * (i % 2)}#{i}", f"text {i // 2}", line)
         split = (own or {}).get(i)
-        queries.append(query | {"group": group, "split": split, "tags": ["weak"] if i in weak else []})
-        judgments.append({"query_id": f"q{i:02}", "document_id": f"d{j:02}", "score": 1.0, "line": line})
+        queries.append(
+            query | {"group": group, "split": split, "tags": ["weak"] if i in weak else []}
+        )
+        judgments.append(
+            {"query_id": f"q{i:02}", "document_id": f"d{j:02}", "score": 1.0, "line": line}
+        )
     return Staged(
         pa.Table.from_pylist(documents, DOCUMENTS).drop_columns("text"),
         pa.Table.from_pylist(queries, QUERIES).drop_columns("text"),
@@ -44,9 +54,13 @@ def stage(rows: list[Row], own: dict[int, str] | None = None, weak: frozenset[in
 
 def _text(name: str, text: str, words: str, line: int) -> dict[str, object]:
     return {
-        "id": name, "content": content_hash(text), "spelling": content_hash(text), "words": content_hash(words),
-        "language": "en", "line": line,
-    }  # fmt: skip
+        "id": name,
+        "content": content_hash(text),
+        "spelling": content_hash(text),
+        "words": content_hash(words),
+        "language": "en",
+        "line": line,
+    }
 
 
 def split(staged: Staged, config: SplitConfig = CONFIG, memory: Memory | None = None) -> Resolved:
@@ -61,7 +75,9 @@ def query_splits(staged: Staged, resolved: Resolved) -> dict[str, str]:
 
 def remember(staged: Staged, resolved: Resolved) -> Memory:
     documents = staged.documents["id"].combine_chunks().unique()
-    return Memory(documents, pa.array(list(query_splits(staged, resolved)), pa.string()), resolved.groups)
+    return Memory(
+        documents, pa.array(list(query_splits(staged, resolved)), pa.string()), resolved.groups
+    )
 
 
 def check_no_group_straddles(rows: list[Row], staged: Staged, resolved: Resolved) -> None:
@@ -92,7 +108,9 @@ def test_from_scratch_no_group_straddles_splits_and_nothing_is_held_out(rows: li
 
 @settings(max_examples=150)
 @given(rows_of_pairs, rows_of_pairs, rows_of_pairs)
-def test_growth_never_moves_a_row_and_no_group_straddles(first: list[Row], second: list[Row], third: list[Row]):
+def test_growth_never_moves_a_row_and_no_group_straddles(
+    first: list[Row], second: list[Row], third: list[Row]
+):
     rows, memory, before = [], Memory(), {}
     for more in (first, second, third):  # new rows may join groups of different splits
         rows = rows + more
@@ -113,7 +131,9 @@ def test_neither_order_nor_repetition_matters(old: list[Row], new: list[Row], ra
     random.shuffle(shuffled)
     one, other = split(stage(rows), memory=memory), split(stage(shuffled), memory=memory)
     assert query_splits(stage(rows), one) == query_splits(stage(shuffled), other)
-    assert sorted(map(str, one.held_out.to_pylist())) == sorted(map(str, other.held_out.to_pylist()))
+    assert sorted(map(str, one.held_out.to_pylist())) == sorted(
+        map(str, other.held_out.to_pylist())
+    )
 
 
 def rows_in_different_splits() -> tuple[Row, Row]:
@@ -132,7 +152,9 @@ def test_a_new_row_that_joins_groups_of_different_splits_is_held_out_counted_and
     staged = stage([train, test, *joining])
     resolved = split(staged, memory=memory)
     assert set(query_splits(staged, resolved)) == {f"q{train[0]:02}", f"q{test[0]:02}"}
-    assert [(row["query_id"], row["reason"]) for row in resolved.held_out.to_pylist()] == [("q20", JOINS)] * 2
+    assert [(row["query_id"], row["reason"]) for row in resolved.held_out.to_pylist()] == [
+        ("q20", JOINS)
+    ] * 2
     assert resolved.dropped[f"held out: query, {JOINS}"] == 1
 
 
@@ -170,19 +192,28 @@ def test_further_queries_about_known_documents_change_nothing_even_without_memor
 
 def test_shares_are_met():
     found = np.array([split_of(f"1{number}", SplitConfig()) for number in range(20_000)])
-    assert [(found == code).mean() for code in range(3)] == pytest.approx([0.8, 0.1, 0.1], abs=0.008)
+    assert [(found == code).mean() for code in range(3)] == pytest.approx(
+        [0.8, 0.1, 0.1], abs=0.008
+    )
 
 
 def test_a_leak_in_the_sources_own_splits_is_an_error_with_counts_and_ids_and_no_text():
-    staged = stage([(0, 0, None), (2, 0, None), (4, 1, None)], own={0: "train", 2: "test", 4: "dev"})
+    staged = stage(
+        [(0, 0, None), (2, 0, None), (4, 1, None)], own={0: "train", 2: "test", 4: "dev"}
+    )
     with pytest.raises(DataError) as caught:
         split(staged)
-    assert "1 texts stand in several, which 2 queries share, first 'q00' (train), 'q02' (test)" in str(caught.value)
+    assert (
+        "1 texts stand in several, which 2 queries share, first 'q00' (train), 'q02' (test)"
+        in str(caught.value)
+    )
     assert "document" not in str(caught.value)
 
 
 def test_a_leak_can_be_held_out_so_that_the_last_split_stays_clean():
-    staged = stage([(0, 0, None), (2, 0, None), (4, 1, None)], own={0: "train", 2: "test", 4: "dev"})
+    staged = stage(
+        [(0, 0, None), (2, 0, None), (4, 1, None)], own={0: "train", 2: "test", 4: "dev"}
+    )
     resolved = split(staged, SplitConfig(on_leak="hold_out"))
     assert query_splits(staged, resolved) == {"q02": "test", "q04": "dev"}
     assert resolved.dropped[f"held out: query, {LEAK}"] == 1

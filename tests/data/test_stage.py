@@ -26,7 +26,9 @@ def run(
     staging = str(path.parent / "staging")
     result = StagePart(source, {part.uri: mapping}, staging)({"number": 3, "part": asdict(part)})
     tables = {
-        kind: pa.concat_tables([storage.read_parquet(f"{staging}/{kind}/{name}.parquet") for name in result["files"]])
+        kind: pa.concat_tables(
+            [storage.read_parquet(f"{staging}/{kind}/{name}.parquet") for name in result["files"]]
+        )
         for kind in SCHEMAS
     }
     return result, tables
@@ -43,28 +45,58 @@ def keys(text: str) -> dict[str, str]:
 
 def test_a_text_is_staged_clean_with_its_keys_its_line_and_an_id_of_its_own(tmp_path: Path):
     path = tmp_path / "p.csv"
-    path.write_text("question,answer,document_id,split\n  A  question?,An\u00a0answer,d7,val\n ,An answer,,\n")
-    result, tables = run(path, Part(str(path), "csv"), ["question", "answer", "document_id", "split"])
+    path.write_text(
+        "question,answer,document_id,split\n  A  question?,An\u00a0answer,d7,val\n ,An answer,,\n"
+    )
+    result, tables = run(
+        path, Part(str(path), "csv"), ["question", "answer", "document_id", "split"]
+    )
     assert result == {
-        "number": 3, "files": ["00003-0000"], "rows": 2, "bad": [], "late": [],
+        "number": 3,
+        "files": ["00003-0000"],
+        "rows": 2,
+        "bad": [],
+        "late": [],
         "dropped": [
-            {"rule": "empty query", "count": 1}, {"rule": "judgment of a text that was left out", "count": 1},
+            {"rule": "empty query", "count": 1},
+            {"rule": "judgment of a text that was left out", "count": 1},
         ],
-    }  # fmt: skip
-    query_id, hashed = f"q-{content_hash('A question?')[:16]}", f"d-{content_hash('An answer')[:16]}"
+    }
+    query_id, hashed = (
+        f"q-{content_hash('A question?')[:16]}",
+        f"d-{content_hash('An answer')[:16]}",
+    )
     document = keys("An answer") | {"language": "en", "group": None, "split": None, "label": None}
     assert tables["documents"].to_pylist() == [
-        {"id": "d7", **document, "line": 2}, {"id": hashed, **document, "line": 3},
-    ]  # fmt: skip
+        {"id": "d7", **document, "line": 2},
+        {"id": hashed, **document, "line": 3},
+    ]
     assert tables["queries"].to_pylist() == [
-        {"id": query_id, **keys("A question?"), "language": "fr", "group": None, "split": "dev", "tags": [], "line": 2},
-    ]  # fmt: skip
+        {
+            "id": query_id,
+            **keys("A question?"),
+            "language": "fr",
+            "group": None,
+            "split": "dev",
+            "tags": [],
+            "line": 2,
+        }
+    ]
     assert tables["judgments"].to_pylist() == [
-        {"query_id": query_id, "document_id": "d7", "score": 1.0, "similarity": None, "split": None, "line": 2},
-    ]  # fmt: skip
+        {
+            "query_id": query_id,
+            "document_id": "d7",
+            "score": 1.0,
+            "similarity": None,
+            "split": None,
+            "line": 2,
+        }
+    ]
 
 
-def test_a_worker_holds_a_bounded_number_of_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_worker_holds_a_bounded_number_of_rows_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(stage, "_BYTES_PER_FILE", 5_000)
     path = tmp_path / "p"
     path.write_text(('{"text": "' + "word " * 100 + '"}\n') * 50)
@@ -82,5 +114,7 @@ def test_the_places_of_bad_rows_are_kept_up_to_a_limit_while_all_are_counted(tmp
     path.write_text('{"text": 1}\n' * (PLACES_KEPT + 5))
     result, tables = run(path, Part(str(path), "jsonl"), ["text"], skip_bad_rows=True)
     assert result["dropped"] == [{"rule": "malformed row", "count": PLACES_KEPT + 5}]
-    assert [place.split(": ")[0] for place in result["bad"]] == [f"{path}:{n}" for n in range(1, PLACES_KEPT + 1)]
+    assert [place.split(": ")[0] for place in result["bad"]] == [
+        f"{path}:{n}" for n in range(1, PLACES_KEPT + 1)
+    ]
     assert tables["documents"].num_rows == result["rows"] == 0

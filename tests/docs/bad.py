@@ -1,4 +1,6 @@
-"""What goes wrong with rows and requests that carry sentinels: commands that fail, and requests that are refused."""
+"""What goes wrong with rows and requests that carry sentinels: commands that fail, and requests
+that are refused.
+"""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +12,9 @@ from tests.docs.world import World, pairs, write_csv, write_lines
 
 
 def bad_commands(world: World) -> Iterator[str]:
-    """Writes a source with one fault each, and gives the command that meets it; exit status 2, one line."""
+    """Writes a source with one fault each, and gives the command that meets it; exit status 2, one
+    line.
+    """
     for name, rows in _bad_rows(world).items():
         write_lines(world.root / f"bad/{name}.jsonl", rows)
         more = "source.columns.tags=[kind]" if name == "tag" else ""
@@ -23,22 +27,30 @@ def bad_commands(world: World) -> Iterator[str]:
     asked = [{"query_id": f"{world.sentinel()} asked", "query": "heart"}] * 2
     write_lines(world.root / "bad/twice.jsonl", asked)
     yield "medembed search table=workspace/tables model=models:/medembed@champion queries=bad/twice.jsonl"
-    case = {"query": world.sentinel(), "above": {"id": f"{world.sentinel()} about"}, "below": world.sentinel()}
+    case = {
+        "query": world.sentinel(),
+        "above": {"id": f"{world.sentinel()} about"},
+        "below": world.sentinel(),
+    }
     (world.root / "bad/cases.yaml").write_text(json.dumps([case]))
     yield (
-        "medembed evaluate model=models/tiny data=workspace/data output=bad/evaluation must_rank=bad/cases.yaml "
-        "dimensions=[8]"
+        "medembed evaluate model=models/tiny data=workspace/data output=bad/evaluation "
+        "must_rank=bad/cases.yaml dimensions=[8]"
     )
     (world.root / "bad/wrong.yaml").write_text(json.dumps([case | {"abov": world.sentinel()}]))
     yield (
-        "medembed evaluate model=models/tiny data=workspace/data output=bad/evaluation must_rank=bad/wrong.yaml "
-        "dimensions=[8]"
+        "medembed evaluate model=models/tiny data=workspace/data output=bad/evaluation "
+        "must_rank=bad/wrong.yaml dimensions=[8]"
     )
 
 
 def _headless(world: World) -> dict[str, str]:
     """Two rows of a file without a header, as a reader takes the first for one."""
-    return {f"Anna Muster {world.sentinel()}": "b", f"HIV positive {world.sentinel()}": "c", "1956-03-02": "1970-01-01"}
+    return {
+        f"Anna Muster {world.sentinel()}": "b",
+        f"HIV positive {world.sentinel()}": "c",
+        "1956-03-02": "1970-01-01",
+    }
 
 
 def _bad_rows(world: World) -> dict[str, list[dict[str, Any]]]:
@@ -49,7 +61,11 @@ def _bad_rows(world: World) -> dict[str, list[dict[str, Any]]]:
         "number": [*good, good[0] | {"answer": 3, "query_id": own}],
         "object": [*good, good[0] | {"answer": {world.sentinel(): world.sentinel()}}],
         "score": [good[0] | {"score": world.sentinel()}],
-        "tag": [*good, good[1] | {"kind": f"{world.sentinel()} has had a headache since last Monday, says Mrs Muster"}],
+        "tag": [
+            *good,
+            good[1]
+            | {"kind": f"{world.sentinel()} has had a headache since last Monday, says Mrs Muster"},
+        ],
         "language": [*good, good[1] | {"language": world.sentinel()}],
         "split": [*good, good[1] | {"split": world.sentinel()}],
         "id": [{"document_id": own, "text": world.sentinel(), "title": "a"} for _ in range(2)],
@@ -65,12 +81,24 @@ def bad_requests(world: World) -> Iterator[tuple[str, bytes]]:
     body = {"model": "medembed", "input": word}
     yield "/v1/embeddings", f'{{"input": "{word}'.encode()
     for change in (
-        {"input": [word, 3]}, {"input": {word: word}}, {"model": word}, {word: word}, {"dimensions": word},
-        {"encoding_format": word}, {"input_type": word}, {"input": word * 1000}, {"expected_fingerprint": word},
+        {"input": [word, 3]},
+        {"input": {word: word}},
+        {"model": word},
+        {word: word},
+        {"dimensions": word},
+        {"encoding_format": word},
+        {"input_type": word},
+        {"input": word * 1000},
+        {"expected_fingerprint": word},
         {"user": [word]},
-    ):  # fmt: skip
+    ):
         yield "/v1/embeddings", json.dumps(body | change).encode()
-    for question in ({"query": [word, 3]}, {"query": word, "k": word}, {"query": word, word: 1}, {"embedding": word}):
+    for question in (
+        {"query": [word, 3]},
+        {"query": word, "k": word},
+        {"query": word, word: 1},
+        {"embedding": word},
+    ):
         yield "/v1/search", json.dumps(question).encode()
     yield f"/v1/models/{word}", b""
     yield f"/{word}?{word}", b""
@@ -79,13 +107,18 @@ def bad_requests(world: World) -> Iterator[tuple[str, bytes]]:
 def ask_badly(world: World) -> list[int]:
     """The statuses that the server gives to bad requests, and to good ones with sentinels."""
     words = world.sentinel()
-    good = [("/v1/embeddings", {"model": "medembed", "input": words}), ("/v1/search", {"query": words})]
+    good = [
+        ("/v1/embeddings", {"model": "medembed", "input": words}),
+        ("/v1/search", {"query": words}),
+    ]
     asked = [*bad_requests(world), *((path, json.dumps(body).encode()) for path, body in good)]
     return [_status(world.url + path, body) for path, body in asked]
 
 
 def _status(url: str, body: bytes) -> int:
-    request = Request(url, body or None, {"Content-Type": "application/json", "x-request-id": "bad"})
+    request = Request(
+        url, body or None, {"Content-Type": "application/json", "x-request-id": "bad"}
+    )
     try:
         with urlopen(request, timeout=60) as response:
             return int(response.status)

@@ -1,4 +1,6 @@
-"""What is checked of a command that cannot run in a test: its config, its schema, its places, its options."""
+"""What is checked of a command that cannot run in a test: its config, its schema, its places, its
+options.
+"""
 
 import importlib
 import re
@@ -44,7 +46,9 @@ def check_server(world: World, text: str) -> None:
     """All that is known before Ray starts: model, weights, table, room, ports."""
     words = shlex.split(text.removesuffix("&"))
     given = [word for word in words[2:] if word != "serve.app:build"]
-    job = load_config(ServeJob, [*given, f"port={find_port(None)}", f"dashboard_port={find_port(None)}"])
+    job = load_config(
+        ServeJob, [*given, f"port={find_port(None)}", f"dashboard_port={find_port(None)}"]
+    )
     config = _checked(job)
     resolve(config)
     resolve_ranker(config)
@@ -81,7 +85,10 @@ def check_cluster(world: World, text: str) -> None:
 
 def check_extra(world: World, text: str) -> None:
     extra = re.findall(r"medembed\[(\w+)\]", text)[0]
-    if extra not in tomllib.loads(Path("pyproject.toml").read_text())["project"]["optional-dependencies"]:
+    if (
+        extra
+        not in tomllib.loads(Path("pyproject.toml").read_text())["project"]["optional-dependencies"]
+    ):
         raise Fault(f"no extra {extra}")
 
 

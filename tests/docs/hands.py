@@ -1,4 +1,6 @@
-"""Types what the docs say, command by command, in one process and on one Ray, and writes down what came of it."""
+"""Types what the docs say, command by command, in one process and on one Ray, and writes down what
+came of it.
+"""
 
 import contextlib
 import logging
@@ -44,7 +46,9 @@ Hand = Callable[[World, str], None]
 
 
 def type_all(world: World, commands: Sequence[Command]) -> Iterator[Typed]:
-    """Runs or checks each command in turn; one that was typed before has the outcome that it had."""
+    """Runs or checks each command in turn; one that was typed before has the outcome that it
+    had.
+    """
     typed: dict[str, Typed] = {}
     for command in sorted(commands, key=_place):
         text = world.settle(command.text)
@@ -93,7 +97,8 @@ def listening(path: Path) -> Iterator[None]:
     with open(path, "w", buffering=1) as file:
         saved = os.dup(1), os.dup(2)
         handler = logging.StreamHandler(file)
-        handler.addFilter(lambda record: record.name != "werkzeug")  # the tests' S3, which answers in this process
+        # the tests' S3, which answers in this process
+        handler.addFilter(lambda record: record.name != "werkzeug")
         logging.getLogger().addHandler(handler)
         for number in (1, 2):
             os.dup2(file.fileno(), number)
@@ -124,7 +129,9 @@ def _run_cron(world: World, text: str) -> None:
 
 
 def start_server(world: World, text: str) -> None:
-    """The one server that all others ask, in a process of its own; the world ends it. Others add a cross-encoder."""
+    """The one server that all others ask, in a process of its own; the world ends it. Others add a
+    cross-encoder.
+    """
     given = [*shlex.split(text)[2:], f"rerank.model={world.root}/models/cross", "access_log=stderr"]
     running = world.until_the_end(served(world.root / "workspace", *given))
     world.url, world.dashboard, world.server = running.url, running.dashboard, running
@@ -164,22 +171,36 @@ def _run_haproxy(world: World, text: str) -> None:
 # Made right before a command that has this in it, as its page takes it for granted.
 FIRST = {
     "table=workspace/tables": (
-        "medembed encode model=models:/medembed@champion data=workspace/data output=workspace/tables/{key}.lance",
+        (
+            "medembed encode model=models:/medembed@champion data=workspace/data "
+            "output=workspace/tables/{key}.lance"
+        ),
     ),
     "workspace/int8.lance": (
-        "medembed encode model=models:/medembed@champion data=workspace/data storage=int8 output=workspace/int8.lance",
+        (
+            "medembed encode model=models:/medembed@champion data=workspace/data storage=int8 "
+            "output=workspace/int8.lance"
+        ),
     ),
     "model=models:/medembed/3": (
-        "medembed encode model=models:/medembed/3 data=workspace/data output=workspace/tables/{key}.lance",
+        (
+            "medembed encode model=models:/medembed/3 data=workspace/data "
+            "output=workspace/tables/{key}.lance"
+        ),
     ),
     "workspace/data-2": (
-        "medembed prepare source.path='notes/*.csv' splits.previous=workspace/data output=workspace/data-2",
+        (
+            "medembed prepare source.path='notes/*.csv' splits.previous=workspace/data "
+            "output=workspace/data-2"
+        ),
     ),
 }
 
 
 class Kind(NamedTuple):
-    """Lines that begin like `pattern`, what types or checks them, and for a check why they are not run."""
+    """Lines that begin like `pattern`, what types or checks them, and for a check why they are not
+    run.
+    """
 
     pattern: str
     hand: Hand
@@ -187,7 +208,11 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind(r"medembed \w+ .*--address", checks.check_submission, "test_pipeline submits jobs to a cluster"),
+    Kind(
+        r"medembed \w+ .*--address",
+        checks.check_submission,
+        "test_pipeline submits jobs to a cluster",
+    ),
     Kind(r"medembed retrain .*watch=true", checks.check_config, "it looks until it is interrupted"),
     Kind(
         r"medembed (finetune|preflight|train|retrain) jobs/\w+\.yaml( (source|serving)\S+)*$",
@@ -195,7 +220,11 @@ KINDS = (
         "a page runs the same job",
     ),
     Kind(r"medembed serve .* table=", start_server),
-    Kind(r"(medembed serve|serve run serve\.app:build) ", checks.check_server, "one server answers all who ask"),
+    Kind(
+        r"(medembed serve|serve run serve\.app:build) ",
+        checks.check_server,
+        "one server answers all who ask",
+    ),
     Kind(r"serve deploy \S+\.yaml", checks.check_deployment, "likewise"),
     Kind(r"medembed \w+", run_medembed),
     Kind(r"(\d+ \S+ \S+ \S+ \d+)  medembed ", _run_cron),
@@ -205,7 +234,11 @@ KINDS = (
     Kind(r"make \w+", checks.check_make, "it is what sets these tests up"),
     Kind(r"python -m benchmarks\.\w+", checks.check_benchmark, "it takes minutes to hours"),
     Kind(r"ray (up|dashboard) cluster.yaml", checks.check_cluster, "it needs a cloud"),
-    Kind(r"ray job submit .* python -m jobs\.\w+", checks.check_module, "test_pipeline runs it on a cluster"),
+    Kind(
+        r"ray job submit .* python -m jobs\.\w+",
+        checks.check_module,
+        "test_pipeline runs it on a cluster",
+    ),
     Kind(r"prometheus --config\.file=", checks.check_file, "it is no Python package"),
     Kind(r"pip install 'medembed\[\w+\]'", checks.check_extra, "it needs a network"),
     Kind(

@@ -1,4 +1,6 @@
-"""What the docs tell people to type: commands and snippets, collected from the pages and config files themselves."""
+"""What the docs tell people to type: commands and snippets, collected from the pages and config
+files themselves.
+"""
 
 import re
 from collections.abc import Iterator
@@ -6,8 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-# Pages in the order in which one follows them: a page uses what those before it have made. Others come after these.
-ORDER = ("README", "data", "mining", "training", "evaluation", "tables", "search", "tuning", "retraining", "serving")
+# Pages in the order in which one follows them: a page uses what those before it have made. Others
+# come after these.
+ORDER = (
+    "README",
+    "data",
+    "mining",
+    "training",
+    "evaluation",
+    "tables",
+    "search",
+    "tuning",
+    "retraining",
+    "serving",
+)
 COMMANDS = "sh"
 
 
@@ -26,7 +40,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A line to type, continued lines joined and without its comment; or a whole snippet of Python."""
+    """A line to type, continued lines joined and without its comment; or a whole snippet of
+    Python.
+    """
 
     page: str
     line: int
@@ -62,7 +78,9 @@ def blocks() -> Iterator[Block]:
 
 
 def commands() -> list[Command]:
-    """Every command and snippet of every page, then the commands that the comments of jobs/*.yaml name."""
+    """Every command and snippet of every page, then the commands that the comments of jobs/*.yaml
+    name.
+    """
     told: list[Command] = []
     for block in blocks():
         if block.language == COMMANDS:
@@ -72,15 +90,27 @@ def commands() -> list[Command]:
     for path in sorted((ROOT / "jobs").glob("*.yaml")):
         for number, line in enumerate(path.read_text().splitlines(), start=1):
             page = str(path.relative_to(ROOT))
-            told += [Command(page, number, text) for text in re.findall(r"\bmedembed \w[^;,]*", line.partition("#")[2])]
+            told += [
+                Command(page, number, text)
+                for text in re.findall(r"\bmedembed \w[^;,]*", line.partition("#")[2])
+            ]
     return told
 
 
 def inline_code() -> Iterator[Command]:
     """Every piece of code inside a sentence, and those in comments of config files."""
-    configs = [ROOT / "cluster.yaml", ROOT / "serve/config.yaml", *sorted((ROOT / "jobs").glob("*.yaml"))]
+    configs = [
+        ROOT / "cluster.yaml",
+        ROOT / "serve/config.yaml",
+        *sorted((ROOT / "jobs").glob("*.yaml")),
+    ]
     for path in [*pages(), ROOT / "benchmarks/README.md", *configs]:
-        text = re.sub(r"^```.*?^```$", lambda match: "\n" * match[0].count("\n"), path.read_text(), flags=re.M | re.S)
+        text = re.sub(
+            r"^```.*?^```$",
+            lambda match: "\n" * match[0].count("\n"),
+            path.read_text(),
+            flags=re.M | re.S,
+        )
         for match in re.finditer(r"`([^`]+)`", text):
             line = text.count("\n", 0, match.start()) + 1
             yield Command(str(path.relative_to(ROOT)), line, " ".join(match[1].split()))

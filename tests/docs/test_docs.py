@@ -1,4 +1,6 @@
-"""Every command of the docs does what they say, and nothing that it leaves behind has a row's text."""
+"""Every command of the docs does what they say, and nothing that it leaves behind has a row's
+text.
+"""
 
 import contextlib
 import json
@@ -29,7 +31,9 @@ COMMANDS = commands()
 
 @dataclass(frozen=True)
 class Done:
-    """What came of the docs' commands, of those that must fail, of the requests; where a sentinel stands after it."""
+    """What came of the docs' commands, of those that must fail, of the requests; where a sentinel
+    stands after it.
+    """
 
     typed: dict[str, Typed]
     failed: list[Typed]
@@ -68,13 +72,19 @@ def _do(world: World) -> Done:
     statuses = ask_badly(world)
     logs = [Path(os.environ["RAY_TMPDIR"], "ray"), world.server_scratch()]
     # A server's answer has ids as the data have them.
-    printed = {one.text: one.output for one in [*typed.values(), *failed] if not one.text.startswith("curl ")}
+    printed = {
+        one.text: one.output
+        for one in [*typed.values(), *failed]
+        if not one.text.startswith("curl ")
+    }
     traces = find_traces(world, logs, printed | {"metrics": read_metrics(world.url)})
     return Done(typed, failed, statuses, traces)
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("name", list(map(str, COMMANDS)), ids=[f"{one.page}:{one.line}" for one in COMMANDS])
+@pytest.mark.parametrize(
+    "name", list(map(str, COMMANDS)), ids=[f"{one.page}:{one.line}" for one in COMMANDS]
+)
 def test_each_command_of_the_docs_runs_as_printed(name: str, done: Done):
     outcome = done.typed[name]
     assert not outcome.fault, f"{outcome.text}\n{outcome.fault}\n{outcome.output[-2000:]}"
@@ -102,7 +112,9 @@ def test_every_block_is_of_a_kind_that_is_checked():
     assert {block.language for block in blocks()} == {"sh", "python", "yaml", "json", "text"}
 
 
-@pytest.mark.parametrize("block", [block for block in blocks() if block.language == "yaml"], ids=Block.name)
+@pytest.mark.parametrize(
+    "block", [block for block in blocks() if block.language == "yaml"], ids=Block.name
+)
 def test_each_yaml_of_the_docs_is_a_config_of_a_job_or_cases(block: Block, tmp_path: Path):
     file = tmp_path / "docs.yaml"
     file.write_text(block.text)
@@ -117,7 +129,9 @@ def _faults(job: str, file: Path) -> str:
     """What the job says of a config, apart from required keys that a part of one lacks."""
     required = [key.name for key in list_keys(job_config(job)) if key.default == "required"]
     try:
-        load_config(job_config(job), [str(file), *(f"{name}={_ANY.get(name, 'a')}" for name in required)])
+        load_config(
+            job_config(job), [str(file), *(f"{name}={_ANY.get(name, 'a')}" for name in required)]
+        )
     except ConfigError as error:
         return str(error)
     return ""
@@ -129,7 +143,9 @@ _ANY = {"action": "log"}
 @pytest.mark.ray
 def test_the_answers_in_the_docs_have_the_fields_of_real_ones(done: Done):
     shown = [json.loads(block.text) for block in blocks() if block.language == "json"]
-    asked = [one for one in done.typed.values() if re.search("/v1/(tokenize|search|rerank)", one.text)]
+    asked = [
+        one for one in done.typed.values() if re.search("/v1/(tokenize|search|rerank)", one.text)
+    ]
     real = [json.loads(one.output) for one in asked]
     assert list(map(_fields, real)) == list(map(_fields, shown))
 
@@ -147,14 +163,18 @@ _FILE = re.compile(r"(jobs|serve|deploy|docs|benchmarks)/[\w/]+\.\w+$")
 _NAMED = re.compile(rf"(medembed|make) \w|python -m |{_FILE.pattern}")
 
 
-@pytest.mark.parametrize("code", sorted({one.text for one in inline_code() if _NAMED.match(one.text)}))
+@pytest.mark.parametrize(
+    "code", sorted({one.text for one in inline_code() if _NAMED.match(one.text)})
+)
 def test_a_command_in_a_sentence_names_what_is_there(code: str):
     words = code.split()
     if re.match(r"medembed \w", code):
         assert words[1] in JOBS
         assert words[1] != "table" or words[2] in ACTIONS
         keys = {key.name for key in list_keys(job_config(words[1]))}
-        assert {word.partition("=")[0] for word in words[2:] if "=" in word and "<" not in word} <= keys
+        assert {
+            word.partition("=")[0] for word in words[2:] if "=" in word and "<" not in word
+        } <= keys
     if match := re.match(r"python -m (benchmarks\.\w+|jobs\.\w+)", code):
         assert (ROOT / f"{match[1].replace('.', '/')}.py").is_file()
     if re.match(r"make \w+$", code):
@@ -163,7 +183,9 @@ def test_a_command_in_a_sentence_names_what_is_there(code: str):
         assert (ROOT / code).is_file()
 
 
-@pytest.mark.parametrize("line", ["kubectl apply -f deploy", "medembedd prepare", "before: base model, after: ours"])
+@pytest.mark.parametrize(
+    "line", ["kubectl apply -f deploy", "medembedd prepare", "before: base model, after: ours"]
+)
 def test_a_line_of_a_kind_that_nobody_thought_of_is_a_fault(line: str):
     with pytest.raises(Fault, match="no kind"):
         find_hand(line)

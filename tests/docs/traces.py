@@ -1,4 +1,6 @@
-"""Where a sentinel of the data may stand after all the work, and where it does: a row's text outside of the data."""
+"""Where a sentinel of the data may stand after all the work, and where it does: a row's text
+outside of the data.
+"""
 
 import re
 import time
@@ -21,7 +23,9 @@ _AROUND = 60
 
 def find_traces(world: World, logs: Sequence[Path], said: Mapping[str, str]) -> list[str]:
     """Each place outside of the data that has a sentinel, with what stands around it."""
-    return [trace for name, content in _places(world, logs, said) for trace in _traces(name, content)]
+    return [
+        trace for name, content in _places(world, logs, said) for trace in _traces(name, content)
+    ]
 
 
 def read_metrics(url: str) -> str:
@@ -39,7 +43,9 @@ def _scrape(address: str) -> str:
         return str(response.read().decode())
 
 
-def _places(world: World, logs: Sequence[Path], said: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
+def _places(
+    world: World, logs: Sequence[Path], said: Mapping[str, str]
+) -> Iterator[tuple[str, bytes]]:
     yield from ((f"said by {name}", text.encode()) for name, text in said.items())
     for path in filter(Path.is_file, world.root.rglob("*")):
         name = str(path.relative_to(world.root))
@@ -56,7 +62,10 @@ def _places(world: World, logs: Sequence[Path], said: Mapping[str, str]) -> Iter
                 name = entry["Key"]
                 yield f"name of {bucket}/{name}", name.encode()
                 if not _HOLDS_ROWS.search(name) and not _BROUGHT.search(name):
-                    yield f"{bucket}/{name}", client.get_object(Bucket=bucket, Key=name)["Body"].read()
+                    yield (
+                        f"{bucket}/{name}",
+                        client.get_object(Bucket=bucket, Key=name)["Body"].read(),
+                    )
 
 
 def _traces(name: str, content: bytes) -> Iterator[str]:

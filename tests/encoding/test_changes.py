@@ -11,13 +11,18 @@ from medembed.encoding import changes as module
 from medembed.encoding.changes import Keys, compare, count_repeated, items_of
 from medembed.errors import DataError, StorageError
 
-STATES = st.dictionaries(st.integers(0, 30).map(str), st.integers(0, 8).map(lambda n: f"text{n}"), max_size=30)
+STATES = st.dictionaries(
+    st.integers(0, 30).map(str), st.integers(0, 8).map(lambda n: f"text{n}"), max_size=30
+)
 
 
 def keys(state: dict[str, str], size: int = 50) -> list[Keys]:
     names, texts = list(state), list(state.values())
     return [
-        Keys(pa.array(names[start : start + size], pa.string()), pa.array(texts[start : start + size], pa.string()))
+        Keys(
+            pa.array(names[start : start + size], pa.string()),
+            pa.array(texts[start : start + size], pa.string()),
+        )
         for start in range(0, len(names), size)
     ]
 
@@ -28,7 +33,10 @@ def test_what_stays_and_what_is_written_is_the_corpus_and_no_text_is_encoded_twi
     old, new, rows_per_item: int, rows_per_file: int, rows_per_fragment: int
 ):
     names = list(new)
-    files = [(f"f{start}", len(names[start : start + rows_per_file])) for start in range(0, len(names), rows_per_file)]
+    files = [
+        (f"f{start}", len(names[start : start + rows_per_file]))
+        for start in range(0, len(names), rows_per_file)
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "items_of", lambda rows, most: rows_per_item)
         patch.setattr(database, "_ROWS_PER_READ", 3)
@@ -50,8 +58,10 @@ def test_what_stays_and_what_is_written_is_the_corpus_and_no_text_is_encoded_twi
         else:
             here = [
                 names[int(part["file"][1:]) + row]
-                for part in item["parts"] for start, end in part["ranges"] for row in range(start, end)
-            ]  # fmt: skip
+                for part in item["parts"]
+                for start, end in part["ranges"]
+                for row in range(start, end)
+            ]
             assert len(here) <= rows_per_item
             encoded += [new[name] for name in here]
             rows = {name: new[name] for name in here}
@@ -73,19 +83,27 @@ def test_a_new_corpus_makes_an_item_of_each_file():
     corpus = keys({f"d{n}": f"text {n}" for n in range(300)}, 100)
     with compare(corpus, []) as found:
         items = list(found.deal([("a", 100), ("b", 100), ("c", 100)], 1024))
-    assert [item["parts"] for item in items] == [[{"file": name, "ranges": [[0, 100]]}] for name in "abc"]
+    assert [item["parts"] for item in items] == [
+        [{"file": name, "ranges": [[0, 100]]}] for name in "abc"
+    ]
 
 
-@pytest.mark.parametrize(("rows", "expected"), [(1, 128), (4096, 128), (16_000, 500), (32_768, 1024), (10**8, 1024)])
+@pytest.mark.parametrize(
+    ("rows", "expected"), [(1, 128), (4096, 128), (16_000, 500), (32_768, 1024), (10**8, 1024)]
+)
 def test_a_small_corpus_is_dealt_in_smaller_items(rows: int, expected: int):
     assert items_of(rows, 1024) == expected
 
 
 @pytest.mark.parametrize(
     ("ids", "expected"),
-    [(["a", "b", "a"], "1 ids stand more than once, e.g. 'a'"), (["a", None], "1 documents have no id"),
-     (["", "a"], "1 documents have no id"), ([], "no documents; there is nothing to encode")],
-)  # fmt: skip
+    [
+        (["a", "b", "a"], "1 ids stand more than once, e.g. 'a'"),
+        (["a", None], "1 documents have no id"),
+        (["", "a"], "1 documents have no id"),
+        ([], "no documents; there is nothing to encode"),
+    ],
+)
 def test_ids_that_are_missing_or_stand_twice_and_an_empty_corpus_are_refused(ids, expected: str):
     bad = Keys(pa.array(ids, pa.string()), pa.array(["x", "y", "z"][: len(ids)], pa.string()))
     with pytest.raises(DataError, match=expected), compare([bad], []):
@@ -103,7 +121,12 @@ def test_keys_that_outgrow_memory_lie_on_disk_and_too_little_of_either_is_a_one_
 ):
     rows = 200_000  # 15 MB of keys
     hashes = np.random.default_rng(0).permutation(rows)
-    corpus = [Keys(pa.array([f"document-{n:030}" for n in range(rows)]), pa.array([f"{n:032x}" for n in hashes]))]
+    corpus = [
+        Keys(
+            pa.array([f"document-{n:030}" for n in range(rows)]),
+            pa.array([f"{n:032x}" for n in hashes]),
+        )
+    ]
     for limit, does_fit in (("40MB", True), ("10MB", False)):
         monkeypatch.setattr(database, "SETTINGS", database.SETTINGS | {"memory_limit": limit})
         if does_fit:

@@ -14,8 +14,12 @@ RANGES = calibrate(VECTORS)
 
 
 @pytest.mark.parametrize("width", [24, 8])
-@pytest.mark.parametrize(("storage", "lowest_cosine"), [("float32", 1 - 1e-6), ("float16", 1 - 1e-6), ("int8", 0.9995)])
-def test_what_is_read_are_unit_rows_near_the_truncated_vectors(storage: Storage, lowest_cosine: float, width: int):
+@pytest.mark.parametrize(
+    ("storage", "lowest_cosine"), [("float32", 1 - 1e-6), ("float16", 1 - 1e-6), ("int8", 0.9995)]
+)
+def test_what_is_read_are_unit_rows_near_the_truncated_vectors(
+    storage: Storage, lowest_cosine: float, width: int
+):
     codec = Codec(width, storage, RANGES if storage == "int8" else None)
     column = codec.write(VECTORS)
     assert column.type == pa.list_(

@@ -1,4 +1,6 @@
-"""Pairs get the scores of stock sentence-transformers; a cross-encoder that is not whole is refused."""
+"""Pairs get the scores of stock sentence-transformers; a cross-encoder that is not whole is
+refused.
+"""
 
 import json
 import shutil
@@ -18,7 +20,8 @@ from medembed.encoding.model_files import model_fingerprint
 from medembed.errors import ModelError
 from tests.cross import make_cross_encoder, make_language_model_ranker
 
-CONFIG = EncodingConfig(max_tokens_per_batch=64)  # so that some pairs fill a batch, and some share one
+# so that some pairs fill a batch, and some share one
+CONFIG = EncodingConfig(max_tokens_per_batch=64)
 PAIRS = [
     ("my heart pain", "Pain in the heart."),
     ("kidney", "Lung bleeding " * 40),
@@ -66,13 +69,18 @@ def test_a_score_is_the_sigmoid_of_what_the_head_gives(cross: Path):
     inputs = stock.tokenizer(list(queries), list(texts), padding=True, return_tensors="pt")
     with torch.inference_mode():
         logits = stock.model(**inputs).logits[:, 0]
-    assert CrossEncoder.load(str(cross), CONFIG).score(PAIRS[3:]) == pytest.approx(torch.sigmoid(logits), abs=1e-5)
+    assert CrossEncoder.load(str(cross), CONFIG).score(PAIRS[3:]) == pytest.approx(
+        torch.sigmoid(logits), abs=1e-5
+    )
 
 
 def test_a_pair_that_just_fits_is_not_cut(cross: Path):
     model = CrossEncoder.load(str(cross), CONFIG)
     room = model.max_length - model.tokenize([("heart", "heart")])[0].lengths[0] + 1
-    assert model.tokenize([("heart", "heart " * room), ("heart", "heart " * (room + 1))])[1] == [False, True]
+    assert model.tokenize([("heart", "heart " * room), ("heart", "heart " * (room + 1))])[1] == [
+        False,
+        True,
+    ]
 
 
 def test_a_cross_encoder_is_told_by_its_settings_however_it_was_saved(
@@ -93,7 +101,9 @@ def test_the_fingerprint_is_of_what_it_computes(cross: Path, tmp_path: Path):
 
 
 def without(*beginnings: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    return lambda weights: {name: each for name, each in weights.items() if not name.startswith(beginnings)}
+    return lambda weights: {
+        name: each for name, each in weights.items() if not name.startswith(beginnings)
+    }
 
 
 def with_nan(weights: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +128,10 @@ DAMAGED = {
         lambda weights: weights | {"classifier.weight": torch.ones(1, 16)},
         r"shapes are not those that config.json says: classifier.weight \(1, 16\)",
     ),
-    "no number": (with_nan, r"NaN or infinite numbers in 1 tensor \(0.model.bert.encoder.layer.0.output.dense.weight"),
+    "no number": (
+        with_nan,
+        r"NaN or infinite numbers in 1 tensor \(0.model.bert.encoder.layer.0.output.dense.weight",
+    ),
     "a head of zeros": (
         lambda weights: weights | {"classifier.weight": torch.zeros(1, 32)},
         "gives 6 made-up pairs the same score; its head is empty",
@@ -145,12 +158,18 @@ def test_damaged_weights_are_refused_by_name(damage: str, cross: Path, tmp_path:
     ("settings", "message"),
     [
         ({"num_hidden_layers": 1}, "16 tensors .* in its weights file but not in its architecture"),
-        ({"sbert_ce_default_activation_function": "evil.Run"}, "activation 'evil.Run' is not one that MedEmbed runs"),
+        (
+            {"sbert_ce_default_activation_function": "evil.Run"},
+            "activation 'evil.Run' is not one that MedEmbed runs",
+        ),
         (
             {"sentence_transformers": {"activation_fn": "torch.utils.collect_env.main"}},
             "its activation 'torch.utils.collect_env.main' is not one",
         ),
-        ({"sentence_transformers": {"activation_fn": "torch.nn.no.Tanh"}}, "cannot load it: ModuleNotFoundError"),
+        (
+            {"sentence_transformers": {"activation_fn": "torch.nn.no.Tanh"}},
+            "cannot load it: ModuleNotFoundError",
+        ),
     ],
 )
 def test_settings_of_another_model_or_that_name_code_are_refused(
@@ -168,19 +187,28 @@ def test_pickles_and_modules_of_its_own_are_refused_unread(cross: Path, tmp_path
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     own = shutil.copytree(cross, tmp_path / "own")
     (own / "config_sentence_transformers.json").write_text('{"model_type": "CrossEncoder"}')
-    (own / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]')
-    for folder, message in ((pickled, "a pickle can run any code"), (own, "evil.Module is code of its own")):
+    (own / "modules.json").write_text(
+        '[{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]'
+    )
+    for folder, message in (
+        (pickled, "a pickle can run any code"),
+        (own, "evil.Module is code of its own"),
+    ):
         with pytest.raises(ModelError, match=message):
             CrossEncoder.load(str(folder), CONFIG)
 
 
-def test_a_model_with_more_than_one_score_to_a_pair_is_refused(encoder_folder: Path, tmp_path: Path):
+def test_a_model_with_more_than_one_score_to_a_pair_is_refused(
+    encoder_folder: Path, tmp_path: Path
+):
     three = make_cross_encoder(tmp_path / "three", encoder_folder, labels=3)
     with pytest.raises(ModelError, match="gives 3 numbers for a pair; expected one"):
         CrossEncoder.load(str(three), CONFIG)
 
 
-def test_a_model_that_is_read_otherwise_than_by_stock_is_refused(cross: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_model_that_is_read_otherwise_than_by_stock_is_refused(
+    cross: Path, monkeypatch: pytest.MonkeyPatch
+):
     columns = CrossEncoder.load(str(cross), CONFIG).form.columns
 
     def forget(_: Any, features: Any) -> dict[str, list[list[int]]]:
@@ -188,5 +216,8 @@ def test_a_model_that_is_read_otherwise_than_by_stock_is_refused(cross: Path, mo
         return found | {"token_type_ids": [[0] * len(ids) for ids in found["input_ids"]]}
 
     monkeypatch.setattr("medembed.encoding.form.Form.columns", forget)
-    with pytest.raises(ModelError, match=r"a pair's score differs by \d\.\de-0\d from that of sentence-transformers"):
+    with pytest.raises(
+        ModelError,
+        match=r"a pair's score differs by \d\.\de-0\d from that of sentence-transformers",
+    ):
         CrossEncoder.load(str(cross), CONFIG)

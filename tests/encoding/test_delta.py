@@ -51,7 +51,9 @@ def test_nothing_has_changed_in_the_same_version_and_after_a_commit_without_rows
 
 
 def test_a_changed_text_is_added_and_no_longer_what_it_was(table: Table, tmp_path: Path):
-    new = write_corpus(tmp_path / "new", [{"document_id": "d1", "text": "changed"}, {"document_id": "n"}], 9)
+    new = write_corpus(
+        tmp_path / "new", [{"document_id": "d1", "text": "changed"}, {"document_id": "n"}], 9
+    )
     assert since(change(table, [1, 4, 5], new), table) == (["d1", "n"], ["d0", "d2", "d3"])
 
 
@@ -72,7 +74,9 @@ def test_after_a_compaction_nothing_is_known(table: Table):
     assert delta.still_there(NAMES) == frozenset()
 
 
-def test_a_table_made_anew_at_the_same_place_shares_nothing_with_the_old_one(table: Table, tmp_path: Path):
+def test_a_table_made_anew_at_the_same_place_shares_nothing_with_the_old_one(
+    table: Table, tmp_path: Path
+):
     files = list_files(table)
     shutil.rmtree(table.uri)
     again = remake(tmp_path / "again")

@@ -42,11 +42,14 @@ def test_the_table_holds_each_documents_embedding_whatever_the_number_of_workers
     expected = Encoder.load(str(encoder_folder), CONFIG).encode(corpus["text"].to_pylist())
     tables = [
         encode_corpus(
-            dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), str(tmp_path / f"t{workers}.lance"),
+            dataset.corpus_files(),
+            dataset.fingerprint,
+            str(encoder_folder),
+            str(tmp_path / f"t{workers}.lance"),
             EncodingConfig(workers=workers),
         )
         for workers in (1, 2)
-    ]  # fmt: skip
+    ]
     rows = [lance.dataset(table.uri).to_table() for table in tables]
     assert rows[0].equals(rows[1])
     assert rows[0]["document_id"].to_pylist() == corpus["document_id"].to_pylist()
@@ -67,11 +70,19 @@ def test_an_unchanged_corpus_is_found_again_and_another_encoder_is_refused(
         encode_corpus(*arguments, str(prompted_folder), place, CONFIG)
 
 
-def test_a_folder_that_holds_something_else_is_refused_and_kept(dataset: Dataset, encoder_folder: Path, tmp_path: Path):
+def test_a_folder_that_holds_something_else_is_refused_and_kept(
+    dataset: Dataset, encoder_folder: Path, tmp_path: Path
+):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
     with pytest.raises(StorageError, match=r"found 'thesis.txt'"):
-        encode_corpus(dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), str(tmp_path / "mine"), CONFIG)
+        encode_corpus(
+            dataset.corpus_files(),
+            dataset.fingerprint,
+            str(encoder_folder),
+            str(tmp_path / "mine"),
+            CONFIG,
+        )
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
 
 
@@ -94,14 +105,28 @@ def test_a_run_that_dies_leaves_no_table_and_the_next_goes_on_from_there(
     with alone():
         found = update_table(*arguments)
     assert found.resumed == 100
-    assert found.counts == {"added": 120, "changed": 0, "deleted": 0, "unchanged": 0, "encoded": 120}
+    assert found.counts == {
+        "added": 120,
+        "changed": 0,
+        "deleted": 0,
+        "unchanged": 0,
+        "encoded": 120,
+    }
     assert not list((tmp_path / "t.lance").glob("_staging/*"))
-    expected = Encoder.load(str(encoder_folder), CONFIG).encode(dataset.corpus()["text"].to_pylist())
-    assert np.abs(found.table.lookup(dataset.corpus()["document_id"].to_pylist()) - expected).max() < 1e-6
+    expected = Encoder.load(str(encoder_folder), CONFIG).encode(
+        dataset.corpus()["text"].to_pylist()
+    )
+    assert (
+        np.abs(found.table.lookup(dataset.corpus()["document_id"].to_pylist()) - expected).max()
+        < 1e-6
+    )
 
 
 def write_corpus_file(path: Path, texts: dict[str, str]) -> tuple[str, int]:
-    rows = [{"document_id": name, "text": text, "content_hash": content_hash(text)} for name, text in texts.items()]
+    rows = [
+        {"document_id": name, "text": text, "content_hash": content_hash(text)}
+        for name, text in texts.items()
+    ]
     pa.parquet.write_table(to_table(rows, CORPUS), path)
     return str(path), len(rows)
 
@@ -109,7 +134,11 @@ def write_corpus_file(path: Path, texts: dict[str, str]) -> tuple[str, int]:
 def read_hashes(table: Table) -> dict[str, str]:
     """{id: content hash} of a table in which no id stands twice."""
     blocks = list(table.keys())
-    pairs = [pair for keys in blocks for pair in zip(keys.ids.to_pylist(), keys.hashes.to_pylist(), strict=True)]
+    pairs = [
+        pair
+        for keys in blocks
+        for pair in zip(keys.ids.to_pylist(), keys.hashes.to_pylist(), strict=True)
+    ]
     assert len(dict(pairs)) == len(pairs)
     return dict(pairs)
 
@@ -123,8 +152,10 @@ def test_only_texts_that_the_table_lacks_are_encoded_and_the_table_equals_the_co
     first = update_table([write_corpus_file(tmp_path / "a", old)], "one", model, place, CONFIG)
     new = {name: text for name, text in old.items() if name not in ("d3", "d4")}
     new |= {"d5": "a rash", "e'0": "heart pain 7", "e1": "new", "e2": "new", "e3": "a rash"}
-    files = [write_corpus_file(tmp_path / "b", dict(list(new.items())[:10])),
-             write_corpus_file(tmp_path / "c", dict(list(new.items())[10:]))]  # fmt: skip
+    files = [
+        write_corpus_file(tmp_path / "b", dict(list(new.items())[:10])),
+        write_corpus_file(tmp_path / "c", dict(list(new.items())[10:])),
+    ]
     second = update_table(files, "two", model, place, CONFIG)
     assert second.counts == {"added": 4, "changed": 1, "deleted": 2, "unchanged": 27, "encoded": 2}
     assert second.table.version == first.table.version + 1
@@ -134,8 +165,9 @@ def test_only_texts_that_the_table_lacks_are_encoded_and_the_table_equals_the_co
     assert sorted(read_hashes(first.table)) == sorted(old)
     assert np.array_equal(second.table.lookup(["d9"]), first.table.lookup(["d9"]))
     assert {name: entry["version"] for name, entry in lance.dataset(place).tags.list().items()} == {
-        f"one.{first.table.info.encoder}": 1, f"two.{first.table.info.encoder}": 2
-    }  # fmt: skip
+        f"one.{first.table.info.encoder}": 1,
+        f"two.{first.table.info.encoder}": 2,
+    }
 
 
 @pytest.mark.usefixtures("no_actors")
@@ -146,15 +178,34 @@ def test_an_int8_table_of_fewer_dimensions_keeps_its_ranges_when_texts_come_and_
     place, model = str(tmp_path / "t.lance"), str(encoder_folder)
     old = {f"d{n}": f"heart pain {n}" for n in range(30)}
     first = update_table(
-        [write_corpus_file(tmp_path / "a", old)], "one", model, place, CONFIG, storage_type="int8", dimensions=8
+        [write_corpus_file(tmp_path / "a", old)],
+        "one",
+        model,
+        place,
+        CONFIG,
+        storage_type="int8",
+        dimensions=8,
     ).table
     new = {name: text for name, text in old.items() if not "d10" <= name <= "d19"}
     new |= {"e0": "heart pain 31", "e1": "heart pain 7"}
-    with pytest.raises(StorageError, match="keeps 8 dimensions as int8, but 8 as float16 were asked for"):
-        update_table([write_corpus_file(tmp_path / "b", new)], "two", model, place, CONFIG, storage_type="float16")
+    with pytest.raises(
+        StorageError, match="keeps 8 dimensions as int8, but 8 as float16 were asked for"
+    ):
+        update_table(
+            [write_corpus_file(tmp_path / "b", new)],
+            "two",
+            model,
+            place,
+            CONFIG,
+            storage_type="float16",
+        )
     second = update_table([write_corpus_file(tmp_path / "b", new)], "two", model, place, CONFIG)
     assert second.counts == {"added": 2, "changed": 0, "deleted": 10, "unchanged": 20, "encoded": 1}
-    assert (first.info.storage, first.info.width) == (second.table.info.storage, second.table.info.width) == ("int8", 8)
+    assert (
+        (first.info.storage, first.info.width)
+        == (second.table.info.storage, second.table.info.width)
+        == ("int8", 8)
+    )
     ranges = [table.codec().ranges for table in (first, second.table)]
     assert ranges[0].fingerprint == ranges[1].fingerprint
     rows = lance.dataset(place).to_table().to_pylist()
@@ -184,16 +235,27 @@ def test_a_run_that_was_overtaken_changes_nothing(
     place, files = str(tmp_path / "t.lance"), dataset.corpus_files()
     stale = encode_corpus(files, dataset.fingerprint, str(encoder_folder), place, CONFIG)
     other = encode_corpus(files[:2], "other data", str(encoder_folder), place, CONFIG)
-    with pytest.raises(StorageError, match="another run has changed the table since version 1; this one"):
-        commit_table(place, [], stale.info, base=stale, dead=[(0, next(stale.keys()).ids.to_pylist()[:1])])
-    with pytest.raises(StorageError, match="another run has changed the table since version 0; this one"):
+    with pytest.raises(
+        StorageError, match="another run has changed the table since version 1; this one"
+    ):
+        commit_table(
+            place, [], stale.info, base=stale, dead=[(0, next(stale.keys()).ids.to_pylist()[:1])]
+        )
+    with pytest.raises(
+        StorageError, match="another run has changed the table since version 0; this one"
+    ):
         commit_table(place, [], stale.info)
-    monkeypatch.setattr("medembed.encoding.commit.find_table", lambda uri: stale)  # it commits just after our look
-    with pytest.raises(StorageError, match="another run has changed the table since version 1; this one"):
+    # it commits just after our look
+    monkeypatch.setattr("medembed.encoding.commit.find_table", lambda uri: stale)
+    with pytest.raises(
+        StorageError, match="another run has changed the table since version 1; this one"
+    ):
         commit_table(place, [], stale.info, base=stale)
     assert find_table(place) == other
     monkeypatch.setattr("medembed.encoding.commit.find_table", lambda uri: None)
-    with pytest.raises(StorageError, match="another run has changed the table since version 0; this one"):
+    with pytest.raises(
+        StorageError, match="another run has changed the table since version 0; this one"
+    ):
         commit_table(place, [], stale.info)
     found = find_table(place)
     assert found is not None
@@ -210,24 +272,39 @@ def test_after_a_rollback_a_table_is_its_older_data_sets_and_the_newer_one_is_br
     back = rollback(place, 1)
     assert (back.info.dataset, back.rows) == ("older", 100)
     again = update_table(files, "newer", model, place, CONFIG)
-    assert (again.counts["added"], again.counts["unchanged"], again.table.info) == (20, 100, newer.info)
+    assert (again.counts["added"], again.counts["unchanged"], again.table.info) == (
+        20,
+        100,
+        newer.info,
+    )
     assert read_hashes(again.table) == read_hashes(newer)
 
 
 @pytest.mark.usefixtures("no_actors")
-def test_lookup_keeps_the_order_that_is_asked_for(dataset: Dataset, encoder_folder: Path, tmp_path: Path):
+def test_lookup_keeps_the_order_that_is_asked_for(
+    dataset: Dataset, encoder_folder: Path, tmp_path: Path
+):
     table = encode_corpus(
-        dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), str(tmp_path / "t.lance"), CONFIG
+        dataset.corpus_files(),
+        dataset.fingerprint,
+        str(encoder_folder),
+        str(tmp_path / "t.lance"),
+        CONFIG,
     )
     ids = dataset.corpus()["document_id"].to_pylist()
     chosen = [ids[70], ids[3], ids[70]]
     texts = [dataset.corpus()["text"][ids.index(name)].as_py() for name in chosen]
-    assert np.abs(table.lookup(chosen) - Encoder.load(str(encoder_folder), CONFIG).encode(texts)).max() < 1e-6
+    assert (
+        np.abs(table.lookup(chosen) - Encoder.load(str(encoder_folder), CONFIG).encode(texts)).max()
+        < 1e-6
+    )
     with pytest.raises(StorageError, match="1 documents are not in the table, e.g. id 'absent'"):
         table.lookup(["absent"])
 
 
-def test_queries_come_back_in_order_behind_their_prompt(prompted_folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_queries_come_back_in_order_behind_their_prompt(
+    prompted_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("medembed.encoding.texts._TEXTS_PER_ITEM", 3)
     texts = [f"heart pain {number}" for number in range(8)]
     expected = Encoder.load(str(prompted_folder), CONFIG).encode(texts, "query")
@@ -248,10 +325,17 @@ def test_a_worker_that_dies_is_replaced_and_no_row_is_lost_or_doubled(
 
     monkeypatch.setattr("medembed.encoding.encode.EncodeRows", Mortal)
     table = encode_corpus(
-        dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), str(tmp_path / "t.lance"), CONFIG
+        dataset.corpus_files(),
+        dataset.fingerprint,
+        str(encoder_folder),
+        str(tmp_path / "t.lance"),
+        CONFIG,
     )
     assert marker.exists()
-    assert lance.dataset(table.uri).to_table()["document_id"].to_pylist() == dataset.corpus()["document_id"].to_pylist()
+    assert (
+        lance.dataset(table.uri).to_table()["document_id"].to_pylist()
+        == dataset.corpus()["document_id"].to_pylist()
+    )
 
 
 @pytest.mark.usefixtures("no_actors")

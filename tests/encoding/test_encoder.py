@@ -12,13 +12,21 @@ from medembed.encoding.encoder import Encoder, load_model
 from medembed.errors import ModelError
 
 CONFIG = EncodingConfig(max_tokens_per_batch=128)
-TEXTS = ["heart pain", "a", "swelling of the left knee, grade 3 " * 20, "skin rash", "été: douleur à l'oreille"]
+TEXTS = [
+    "heart pain",
+    "a",
+    "swelling of the left knee, grade 3 " * 20,
+    "skin rash",
+    "été: douleur à l'oreille",
+]
 
 
 def test_embeddings_equal_those_of_stock_sentence_transformers_in_order(encoder_folder: Path):
     from sentence_transformers import SentenceTransformer
 
-    stock = SentenceTransformer(str(encoder_folder), device="cpu").encode(TEXTS, normalize_embeddings=True)
+    stock = SentenceTransformer(str(encoder_folder), device="cpu").encode(
+        TEXTS, normalize_embeddings=True
+    )
     ours = Encoder.load(str(encoder_folder), CONFIG).encode(TEXTS)
     assert np.abs(ours - stock).max() < 1e-6
 
@@ -28,7 +36,9 @@ def test_prompts_stand_in_front_as_in_stock_sentence_transformers(prompted_folde
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(prompted_folder), device="cpu")
-    stock = (model.encode_query if role == "query" else model.encode_document)(TEXTS, normalize_embeddings=True)
+    stock = (model.encode_query if role == "query" else model.encode_document)(
+        TEXTS, normalize_embeddings=True
+    )
     ours = Encoder.load(str(prompted_folder), CONFIG).encode(TEXTS, role)
     assert np.abs(ours - stock).max() < 1e-6
 
@@ -41,11 +51,15 @@ def test_steadily_no_bit_depends_on_the_other_texts(encoder_folder: Path, backen
     assert np.abs(whole - encoder.encode(texts, "query")).max() < 1e-6
     for some in (range(1), range(4, 70, 3), reversed(range(85))):
         places = list(some)
-        assert np.array_equal(encoder.encode([texts[n] for n in places], "query", steadily=True), whole[places])
+        assert np.array_equal(
+            encoder.encode([texts[n] for n in places], "query", steadily=True), whole[places]
+        )
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
-def test_a_loaded_model_does_not_change_with_its_files(encoder_folder: Path, tmp_path: Path, backend: str):
+def test_a_loaded_model_does_not_change_with_its_files(
+    encoder_folder: Path, tmp_path: Path, backend: str
+):
     weights = shutil.copytree(encoder_folder, tmp_path / "m") / "model.safetensors"
     encoder = Encoder.load(str(weights.parent), EncodingConfig(backend=backend))
     before = encoder.encode(TEXTS)
@@ -79,7 +93,9 @@ def test_no_texts_give_no_rows_of_the_full_width(encoder_folder: Path):
 
 
 def test_tokens_are_counted_after_truncation_at_the_models_own_length(encoder_folder: Path):
-    _, tokens = Encoder.load(str(encoder_folder), CONFIG).encode_and_count(["heart", "heart " * 100])
+    _, tokens = Encoder.load(str(encoder_folder), CONFIG).encode_and_count(
+        ["heart", "heart " * 100]
+    )
     assert tokens == [3, 48]
 
 
@@ -87,13 +103,17 @@ def test_weights_saved_in_half_precision_are_computed_in_full(encoder_folder: Pa
     import torch
     from sentence_transformers import SentenceTransformer
 
-    half = SentenceTransformer(str(encoder_folder), device="cpu", model_kwargs={"dtype": torch.bfloat16})
+    half = SentenceTransformer(
+        str(encoder_folder), device="cpu", model_kwargs={"dtype": torch.bfloat16}
+    )
     half.save_pretrained(str(tmp_path / "half"), create_model_card=False)
     model = Encoder.load(str(tmp_path / "half"), CONFIG).model
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
-def test_windows_of_texts_change_no_vector_and_no_count(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_windows_of_texts_change_no_vector_and_no_count(
+    encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
     encoder = Encoder.load(str(encoder_folder), CONFIG)
     whole, lengths = encoder.encode_and_count(TEXTS)
     monkeypatch.setattr("medembed.encoding.encoder._TEXTS_PER_WINDOW", 2)
@@ -120,7 +140,14 @@ def test_a_model_whose_vectors_are_no_numbers_is_a_one_line_error(encoder_folder
 def test_a_text_is_marked_as_cut_only_if_a_token_is_missing(encoder_folder: Path):
     encoder = Encoder.load(str(encoder_folder), CONFIG)
     # Of so many spaces, or one word without end, all is read: they are few tokens.
-    texts = ["heart", "heart " * 46, "heart " * 47, " " * 10_000 + "liver", "acgt" * 9999 + " skin", "heart " * 1000]
+    texts = [
+        "heart",
+        "heart " * 46,
+        "heart " * 47,
+        " " * 10_000 + "liver",
+        "acgt" * 9999 + " skin",
+        "heart " * 1000,
+    ]
     tokens, cut = encoder.tokenize_and_mark(texts)
     assert tokens.lengths == [3, 48, 48, 3, 4, 48]
     assert cut == [False, False, True, False, False, True]
@@ -128,12 +155,16 @@ def test_a_text_is_marked_as_cut_only_if_a_token_is_missing(encoder_folder: Path
 
 def test_token_ids_are_encoded_as_their_texts_are(encoder_folder: Path):
     encoder = Encoder.load(str(encoder_folder), CONFIG)
-    assert np.abs(encoder.encode_tokens(encoder.tokenize(TEXTS)) - encoder.encode(TEXTS)).max() < 1e-6
+    assert (
+        np.abs(encoder.encode_tokens(encoder.tokenize(TEXTS)) - encoder.encode(TEXTS)).max() < 1e-6
+    )
     assert encoder.encode_tokens(encoder.tokenize(TEXTS).take(0, 0)).shape == (0, 32)
 
 
 def test_few_texts_are_dealt_out_to_all_that_computes_at_once(encoder_folder: Path):
-    encoder = Encoder.load(str(encoder_folder), EncodingConfig(backend="openvino", cpus_per_worker=2))
+    encoder = Encoder.load(
+        str(encoder_folder), EncodingConfig(backend="openvino", cpus_per_worker=2)
+    )
     assert encoder.tokens_of_batch([6, 5, 4]) == 9  # half of three times 6
     assert encoder.tokens_of_batch([200] * 20) == encoder.config.batch_tokens
     assert encoder.tokens_of_batch([4] * 6) == 12
@@ -141,10 +172,22 @@ def test_few_texts_are_dealt_out_to_all_that_computes_at_once(encoder_folder: Pa
     assert alone.tokens_of_batch([6, 5, 4]) == 18, "torch's threads share each batch"
 
 
-def test_tokens_are_counted_as_if_nothing_were_cut_and_no_setting_of_the_tokenizer_changes(encoder_folder: Path):
+def test_tokens_are_counted_as_if_nothing_were_cut_and_no_setting_of_the_tokenizer_changes(
+    encoder_folder: Path,
+):
     encoder = Encoder.load(str(encoder_folder), EncodingConfig())
-    texts = ["heart", "heart " * 46, "heart " * 47, "skin rash 12 " * 200, "", "heart [SEP] pain " * 30]
-    whole = [len(encoder.model.tokenizer(text, truncation=False, verbose=False)["input_ids"]) for text in texts]
+    texts = [
+        "heart",
+        "heart " * 46,
+        "heart " * 47,
+        "skin rash 12 " * 200,
+        "",
+        "heart [SEP] pain " * 30,
+    ]
+    whole = [
+        len(encoder.model.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        for text in texts
+    ]
     assert encoder.tokenize(["heart " * 99]).lengths == [48]
     before = encoder.model.tokenizer.backend_tokenizer.truncation
     assert encoder.reader.count(texts, "document") == whole

@@ -1,4 +1,6 @@
-"""Rows erased from a table: no version, file or index has them afterwards, and the rest is what it was."""
+"""Rows erased from a table: no version, file or index has them afterwards, and the rest is what it
+was.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +26,9 @@ def among(*names: str) -> Callable[[str], bool]:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
-    """The second version of a table of 90 rows, 30 to a fragment, without d1, which its files still hold."""
+    """The second version of a table of 90 rows, 30 to a fragment, without d1, which its files still
+    hold.
+    """
     dataset = write_corpus(tmp_path / "data", [{"document_id": f"d{n}"} for n in range(90)], 30)
     first = write_table(tmp_path / "t.lance", dataset, VECTORS)
     tag_version(first)
@@ -33,16 +37,23 @@ def table(tmp_path: Path) -> Table:
 
 def files_with(folder: str, vector: npt.NDArray[np.float32]) -> list[str]:
     """Files below a folder that hold a vector's bytes."""
-    return [str(path) for path in Path(folder).rglob("*") if path.is_file() and vector.tobytes() in path.read_bytes()]
+    return [
+        str(path)
+        for path in Path(folder).rglob("*")
+        if path.is_file() and vector.tobytes() in path.read_bytes()
+    ]
 
 
 def test_no_file_or_version_has_an_erased_vector_and_the_rest_is_what_it_was(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("medembed.encoding.erase.ROWS_PER_FRAGMENT", 1)  # nothing is rewritten but for its deletions
+    # nothing is rewritten but for its deletions
+    monkeypatch.setattr("medembed.encoding.erase.ROWS_PER_FRAGMENT", 1)
     build_index(table, "IVF_FLAT", 1)
     found = find_erasable(table.uri, among("d1", "d35", "nobody"))
-    assert (found.rows, found.is_torn) == ({"d1", "d35"}, False), "one that is only marked as deleted is there still"
+    assert (found.rows, found.is_torn) == ({"d1", "d35"}, False), (
+        "one that is only marked as deleted is there still"
+    )
     assert files_with(table.uri, VECTORS[35]), "else this test could not fail"
     told: list[Table] = []
     last = erase_rows(table.uri, found.rows, told.append)
@@ -54,7 +65,9 @@ def test_no_file_or_version_has_an_erased_vector_and_the_rest_is_what_it_was(
     ]
     assert find_erasable(table.uri, among("d1", "d35")).rows == set()
     left = [n for n in range(90) if n not in (1, 35)]
-    np.testing.assert_array_equal(open_table(table.uri).lookup([f"d{n}" for n in left]), VECTORS[left])
+    np.testing.assert_array_equal(
+        open_table(table.uri).lookup([f"d{n}" for n in left]), VECTORS[left]
+    )
 
 
 def test_a_death_before_old_versions_go_is_seen_and_the_next_call_finishes(table: Table):

@@ -1,4 +1,6 @@
-"""A table's vector index: what it finds, also when the table has changed since; by hand-made vectors."""
+"""A table's vector index: what it finds, also when the table has changed since; by hand-made
+vectors.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +32,9 @@ NAMES = [f"d{number:03d}" for number in range(600)]
 
 
 def draw(count: int, width: int = 16, seed: int = 0) -> Vectors:
-    return truncate(np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32), width)
+    return truncate(
+        np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32), width
+    )
 
 
 VECTORS, QUERIES = draw(len(NAMES)), draw(5, seed=1)
@@ -47,12 +51,16 @@ def nearest(table: Table, k: int = 8) -> list[list[str]]:
 
 
 def exact(vectors: dict[str, Vectors], k: int = 8) -> list[list[str]]:
-    found: list[list[str]] = top_k(QUERIES, [*vectors], np.stack([*vectors.values()]), k).ids.tolist()
+    found: list[list[str]] = top_k(
+        QUERIES, [*vectors], np.stack([*vectors.values()]), k
+    ).ids.tolist()
     return found
 
 
 def change(table: Table, dead: list[int], new: dict[str, Vectors]) -> Table:
-    """A version without the rows at these places and with new ones, as `medembed encode` commits it."""
+    """A version without the rows at these places and with new ones, as `medembed encode` commits
+    it.
+    """
     rows = pa.table({"document_id": [*new], "content_hash": [*new]})
     fragment = write_fragment(table.uri, rows, Codec(16).write(np.stack([*new.values()])))
     return commit_table(table.uri, [fragment], table.info, base=table, dead=rows_at(table, dead))
@@ -63,14 +71,18 @@ def recode(table: Table, values: pa.DataType) -> Table:
     import lance
 
     rows = open_lance(table.uri).to_table()
-    codes = (rows["embedding"].combine_chunks().flatten().to_numpy() * 100).astype(values.to_pandas_dtype())
+    codes = (rows["embedding"].combine_chunks().flatten().to_numpy() * 100).astype(
+        values.to_pandas_dtype()
+    )
     column = pa.FixedSizeListArray.from_arrays(pa.array(codes, values), table.info.width)
     lance.write_dataset(rows.set_column(2, "embedding", column), table.uri, mode="overwrite")
     return open_table(table.uri)
 
 
 @pytest.mark.parametrize("kind", ["IVF_RQ", "IVF_SQ", "IVF_FLAT", "IVF_HNSW_SQ"])
-def test_an_index_gives_exact_searchs_rows_and_cosines_where_it_looks_everywhere(tmp_path: Path, kind: IndexKind):
+def test_an_index_gives_exact_searchs_rows_and_cosines_where_it_looks_everywhere(
+    tmp_path: Path, kind: IndexKind
+):
     table = build_index(make(tmp_path), kind, partitions=1 if "HNSW" in kind else 6)
     found = OpenIndex(table, ALL, refine=50)(QUERIES, 8)
     wanted = top_k(QUERIES, NAMES, VECTORS, 8)
@@ -86,11 +98,16 @@ def test_rows_deleted_after_the_index_was_built_are_never_found_and_new_ones_are
     best = [NAMES.index(names[0]) for names in nearest(built)]
     new = {"n0": QUERIES[0], "n1": -QUERIES[1]}
     changed = change(built, best, new)
-    left = {name: vector for name, vector in zip(NAMES, VECTORS, strict=True) if NAMES.index(name) not in best} | new
+    left = {
+        name: vector
+        for name, vector in zip(NAMES, VECTORS, strict=True)
+        if NAMES.index(name) not in best
+    } | new
     assert nearest(changed) == exact(left)
     assert nearest(changed)[0][0] == "n0"
     assert check_index(changed).rows == len(left) - 2
-    assert nearest(built) == exact(dict(zip(NAMES, VECTORS, strict=True)))  # a version stays what it was
+    # a version stays what it was
+    assert nearest(built) == exact(dict(zip(NAMES, VECTORS, strict=True)))
 
     compacted, _ = compact(changed.uri, keep_days=0)
     assert nearest(compacted) == exact(left)
@@ -100,7 +117,9 @@ def test_rows_deleted_after_the_index_was_built_are_never_found_and_new_ones_are
     assert check_index(again).rows == len(left)
 
 
-def test_a_rollback_brings_back_the_index_of_that_version_and_one_that_has_none_says_so(tmp_path: Path):
+def test_a_rollback_brings_back_the_index_of_that_version_and_one_that_has_none_says_so(
+    tmp_path: Path,
+):
     plain = make(tmp_path)
     built = build_index(plain, partitions=6)
     changed = change(built, [0, 1], {"n0": QUERIES[0]})
@@ -110,7 +129,10 @@ def test_a_rollback_brings_back_the_index_of_that_version_and_one_that_has_none_
     assert nearest(back) == exact(dict(zip(NAMES, VECTORS, strict=True)))
     forward = change(rollback(plain.uri, changed.version), [2], {"n1": QUERIES[1]})
     assert [names[0] for names in nearest(forward)[:2]] == ["n0", "n1"]
-    with pytest.raises(StorageError, match=r"version 8: no vector index; .* build one by: medembed table index table="):
+    with pytest.raises(
+        StorageError,
+        match=r"version 8: no vector index; .* build one by: medembed table index table=",
+    ):
         OpenIndex(rollback(plain.uri, plain.version))
 
 
@@ -142,7 +164,9 @@ def test_measured_recall_is_the_share_of_the_nearest_rows_that_the_index_finds(t
     assert measure_recall(build_index(table, "IVF_FLAT", partitions=1), k=20) == 1
 
 
-def test_an_index_gives_all_rows_if_fewer_are_there_than_asked_for_whatever_its_probes(tmp_path: Path):
+def test_an_index_gives_all_rows_if_fewer_are_there_than_asked_for_whatever_its_probes(
+    tmp_path: Path,
+):
     table = build_index(make(tmp_path), partitions=20)
     for probes in (None, 1):
         assert [len(names) for names, _ in OpenIndex(table, probes)(QUERIES, 700)] == [600] * 5
@@ -154,15 +178,23 @@ def test_half_precision_is_indexed_and_codes_are_refused(tmp_path: Path):
     assert [names[0] for names in nearest(table)] == [
         names[0] for names in exact(dict(zip(NAMES, VECTORS, strict=True)))
     ]
-    with pytest.raises(ConfigError, match=r"needs float32 or float16 vectors, found int8; encode into"):
+    with pytest.raises(
+        ConfigError, match=r"needs float32 or float16 vectors, found int8; encode into"
+    ):
         build_index(recode(table, pa.int8()))
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda root: build_index(make(root, draw(30, width=12))), "divisible by 8, found 12; choose kind=IVF_SQ"),
-        (lambda root: build_index(make(root, draw(30)), partitions=31), "found 31, expected at most the table's 30"),
+        (
+            lambda root: build_index(make(root, draw(30, width=12))),
+            "divisible by 8, found 12; choose kind=IVF_SQ",
+        ),
+        (
+            lambda root: build_index(make(root, draw(30)), partitions=31),
+            "found 31, expected at most the table's 30",
+        ),
         (lambda root: build_index(make(root, draw(0))), "the embedding table is empty"),
         (lambda root: OpenIndex(make(root)), "no vector index"),
     ],
@@ -178,6 +210,8 @@ def test_an_index_over_what_was_rolled_back_meanwhile_is_refused(tmp_path: Path)
     first = make(tmp_path)
     second = change(first, [0], {"n0": QUERIES[0]})
     back = rollback(first.uri, first.version)
-    with pytest.raises(StorageError, match="another run has changed the table since version 2; run again"):
+    with pytest.raises(
+        StorageError, match="another run has changed the table since version 2; run again"
+    ):
         build_index(second)
     assert open_table(first.uri) == back

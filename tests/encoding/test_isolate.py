@@ -28,7 +28,11 @@ def encoder(bad: set[int], deadly: set[int]):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
-@given(st.integers(1, 80), st.sets(st.integers(0, 79), max_size=3), st.sets(st.integers(0, 79), max_size=2))
+@given(
+    st.integers(1, 80),
+    st.sets(st.integers(0, 79), max_size=3),
+    st.sets(st.integers(0, 79), max_size=2),
+)
 def test_every_row_but_those_that_crash_is_encoded_however_often_the_process_dies(
     tmp_path_factory: pytest.TempPathFactory, rows: int, bad: set[int], deadly: set[int]
 ):
@@ -50,7 +54,9 @@ def test_every_row_but_those_that_crash_is_encoded_however_often_the_process_die
 def test_more_than_the_limit_is_an_error_that_shows_no_text(tmp_path: Path):
     attempts = Attempts(Staging(str(tmp_path), 0, "key"), 0, "run")
     with pytest.raises(DataError, match="max_failed=2") as caught:
-        encode_apart(encoder(set(range(9)), set()), [str(row) for row in range(9)], attempts, limit=2)
+        encode_apart(
+            encoder(set(range(9)), set()), [str(row) for row in range(9)], attempts, limit=2
+        )
     assert "secret" not in str(caught.value)
 
 
@@ -58,8 +64,13 @@ def test_a_document_is_named_with_the_type_of_its_error(tmp_path: Path):
     attempts = Attempts(Staging(str(tmp_path), 0, "key"), 0, "run")
     encode_apart(encoder({1}, set()), ["0", "1", "2"], attempts, limit=2)
     assert attempts.failed == {1: "RuntimeError"}
-    assert collect_failed([{"d1": "RuntimeError"}, {"a": "IndexError"}], 2) == {"a": "IndexError", "d1": "RuntimeError"}
-    with pytest.raises(DataError, match=r"2 documents crash the encoder \(IndexError, RuntimeError\), e.g. id 'a'"):
+    assert collect_failed([{"d1": "RuntimeError"}, {"a": "IndexError"}], 2) == {
+        "a": "IndexError",
+        "d1": "RuntimeError",
+    }
+    with pytest.raises(
+        DataError, match=r"2 documents crash the encoder \(IndexError, RuntimeError\), e.g. id 'a'"
+    ):
         collect_failed([{"d1": "RuntimeError"}, {"a": "IndexError"}], 1)
 
 
@@ -68,7 +79,9 @@ def test_no_document_is_blamed_where_a_made_up_text_fails_too(tmp_path: Path):
         raise MemoryError(texts[0])
 
     attempts = Attempts(Staging(str(tmp_path), 0, "key"), 0, "run")
-    with pytest.raises(ModelError, match="failed with MemoryError, and fails on a made-up text too") as caught:
+    with pytest.raises(
+        ModelError, match="failed with MemoryError, and fails on a made-up text too"
+    ) as caught:
         encode_apart(encode, ["secret"] * 3, attempts, limit=10)
     assert not attempts.failed
     assert "secret" not in str(caught.value)
@@ -76,10 +89,15 @@ def test_no_document_is_blamed_where_a_made_up_text_fails_too(tmp_path: Path):
 
 def test_a_limit_holds_for_documents_that_end_the_process_too(tmp_path: Path):
     staging, texts = Staging(str(tmp_path), 0, "key"), [str(row) for row in range(9)]
-    with pytest.raises(DataError, match=r"3 documents of one item crash the encoder \(its process ended\), more than"):
+    with pytest.raises(
+        DataError,
+        match=r"3 documents of one item crash the encoder \(its process ended\), more than",
+    ):
         for _ in range(20):
             with contextlib.suppress(Died):
-                encode_apart(encoder(set(), set(range(9))), texts, Attempts(staging, 0, "run"), limit=2)
+                encode_apart(
+                    encoder(set(), set(range(9))), texts, Attempts(staging, 0, "run"), limit=2
+                )
 
 
 def test_the_first_attempt_encodes_all_at_once_and_leaves_its_note_alone(tmp_path: Path):
@@ -96,8 +114,11 @@ def test_the_first_attempt_encodes_all_at_once_and_leaves_its_note_alone(tmp_pat
 
 def test_a_row_is_not_blamed_for_the_death_of_its_driver(tmp_path: Path):
     staging, texts = Staging(str(tmp_path), 0, "key"), [str(row) for row in range(17)]
-    for run in ("one", "two", "three"):  # each dies twice: all at once first, then, by chance, at the last row alone
+    # each dies twice: all at once first, then, by chance, at the last row alone
+    for run in ("one", "two", "three"):
         for deadly in (set(range(17)), {16}):
             with pytest.raises(Died):
                 encode_apart(encoder(set(), deadly), texts, Attempts(staging, 0, run), limit=0)
-    assert encode_apart(encoder(set(), set()), texts, Attempts(staging, 0, "four"), limit=0)[2] == list(range(17))
+    assert encode_apart(encoder(set(), set()), texts, Attempts(staging, 0, "four"), limit=0)[
+        2
+    ] == list(range(17))

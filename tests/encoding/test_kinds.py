@@ -27,18 +27,27 @@ def largest_difference(folder: Path, backend: Any = "torch", **options: Any) -> 
         SentenceTransformer(str(folder), device="cpu"),
         Encoder.load(str(folder), EncodingConfig(backend=backend)),
     )
-    pairs = [(encoder.encode(TEXTS, role), stock_vectors(stock, TEXTS, role, **options)) for role in ROLES]
+    pairs = [
+        (encoder.encode(TEXTS, role), stock_vectors(stock, TEXTS, role, **options))
+        for role in ROLES
+    ]
     return max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_model_gives_the_vectors_of_stock(kind: str, encoder_folder: Path, tmp_path: Path):
+def test_each_kind_of_model_gives_the_vectors_of_stock(
+    kind: str, encoder_folder: Path, tmp_path: Path
+):
     folder = save_kind(tmp_path / "model", KINDS[kind](encoder_folder))
     assert largest_difference(folder) < 1e-6
 
 
-@pytest.mark.parametrize("kind", ["router", "pooling mean without the prompt", "static", "token types"])
-def test_what_openvino_cannot_be_told_is_computed_by_torch(kind: str, encoder_folder: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    "kind", ["router", "pooling mean without the prompt", "static", "token types"]
+)
+def test_what_openvino_cannot_be_told_is_computed_by_torch(
+    kind: str, encoder_folder: Path, tmp_path: Path
+):
     folder = save_kind(tmp_path / "model", KINDS[kind](encoder_folder))
     assert Encoder.load(str(folder), EncodingConfig(backend="openvino")).backend.name == "torch"
     assert largest_difference(folder, "openvino") < 1e-6
@@ -72,11 +81,18 @@ def test_roles_share_no_batch_where_they_are_read_differently(encoder_folder: Pa
     assert plain.tokenize(["heart"]).fits(plain.reader.given([[5]], "query"))
 
 
-@pytest.mark.parametrize("kind", ["pooling mean", "pooling mean without the prompt", "left padding without the prompt"])
-def test_a_prompt_by_name_gives_the_vectors_of_stock(kind: str, encoder_folder: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    "kind", ["pooling mean", "pooling mean without the prompt", "left padding without the prompt"]
+)
+def test_a_prompt_by_name_gives_the_vectors_of_stock(
+    kind: str, encoder_folder: Path, tmp_path: Path
+):
     prompts = {"query": "query: ", "topic": "skin rash of the left knee: ", "none": ""}
     folder = save_kind(tmp_path / "model", KINDS[kind](encoder_folder), prompts=prompts)
-    encoder, stock = Encoder.load(str(folder), EncodingConfig()), SentenceTransformer(str(folder), device="cpu")
+    encoder, stock = (
+        Encoder.load(str(folder), EncodingConfig()),
+        SentenceTransformer(str(folder), device="cpu"),
+    )
     for name in encoder.reader.prompts:
         tokens, _ = encoder.tokenize_and_mark(TEXTS, "query", name)
         expected = stock.encode(TEXTS, prompt_name=name, normalize_embeddings=True)
@@ -84,11 +100,15 @@ def test_a_prompt_by_name_gives_the_vectors_of_stock(kind: str, encoder_folder: 
     assert list(encoder.reader.prompts) == ["document", "none", "query", "topic"]
 
 
-@pytest.mark.parametrize("kind", ["router", "static queries", "token types", "lengths by role", "chat template"])
+@pytest.mark.parametrize(
+    "kind", ["router", "static queries", "token types", "lengths by role", "chat template"]
+)
 def test_each_kind_of_model_counts_what_it_would_read_if_it_cut_nothing(
     kind: str, encoder_folder: Path, tmp_path: Path
 ):
-    encoder = Encoder.load(str(save_kind(tmp_path / "model", KINDS[kind](encoder_folder))), EncodingConfig())
+    encoder = Encoder.load(
+        str(save_kind(tmp_path / "model", KINDS[kind](encoder_folder))), EncodingConfig()
+    )
     for role in ROLES:
         texts = ["heart", "heart heart", "heart " * 300]
         tokens, cut = encoder.tokenize_and_mark(texts, role)
@@ -101,15 +121,22 @@ def test_each_kind_of_model_counts_what_it_would_read_if_it_cut_nothing(
 def test_token_ids_have_no_prompt_that_would_be_left_out(encoder_folder: Path, tmp_path: Path):
     modules = pooled("mean", include_prompt=False)(encoder_folder)
     folder = save_kind(tmp_path / "model", modules)
-    encoder, stock = Encoder.load(str(folder), EncodingConfig()), SentenceTransformer(str(folder), device="cpu")
+    encoder, stock = (
+        Encoder.load(str(folder), EncodingConfig()),
+        SentenceTransformer(str(folder), device="cpu"),
+    )
     ids = stock.tokenizer(["heart pain"])["input_ids"]
     expected = stock.encode(["heart pain"], prompt="", normalize_embeddings=True)
     assert np.abs(encoder.encode_tokens(encoder.reader.given(ids, "query")) - expected).max() < 1e-6
 
 
-def test_a_model_without_a_maximum_length_cuts_nothing_and_counts_all(encoder_folder: Path, tmp_path: Path):
+def test_a_model_without_a_maximum_length_cuts_nothing_and_counts_all(
+    encoder_folder: Path, tmp_path: Path
+):
     for kind in ("no maximum length", "static"):
-        encoder = Encoder.load(str(save_kind(tmp_path / kind, KINDS[kind](encoder_folder))), EncodingConfig())
+        encoder = Encoder.load(
+            str(save_kind(tmp_path / kind, KINDS[kind](encoder_folder))), EncodingConfig()
+        )
         tokens, cut = encoder.tokenize_and_mark(["heart " * 3000, "heart"], "query")
         long, short = tokens.lengths
         assert (encoder.max_length, long - short, cut) == (UNBOUNDED, 2999, [False, False])
@@ -121,15 +148,25 @@ def test_a_text_is_cut_where_the_positions_end(tmp_path: Path, caplog: pytest.Lo
     source = make_xlm_roberta(tmp_path / "xlm")
     folder = save_kind(tmp_path / "model", pooled("mean")(source), prompts={})
     settings = folder / "tokenizer_config.json"
-    settings.write_text(settings.read_text().replace('"model_max_length": 48', '"model_max_length": 66'))
+    settings.write_text(
+        settings.read_text().replace('"model_max_length": 48', '"model_max_length": 66')
+    )
     encoder = Encoder.load(str(folder), EncodingConfig())
-    assert "its maximum length is 66, but it has positions for 64 tokens; longer texts are cut there" in caplog.text
+    assert (
+        "its maximum length is 66, but it has positions for 64 tokens; longer texts are cut there"
+        in caplog.text
+    )
     whole, cut = " ".join(["pain"] * 62), " ".join(["pain"] * 63)
     tokens, marks = encoder.tokenize_and_mark([whole, cut])
     assert (encoder.max_length, tokens.lengths, marks) == (64, [64, 64], [False, True])
     stock = SentenceTransformer(str(folder), device="cpu")
     stock.max_seq_length = 64
-    assert np.abs(encoder.encode([whole, cut]) - stock.encode([whole, cut], normalize_embeddings=True)).max() < 1e-6
+    assert (
+        np.abs(
+            encoder.encode([whole, cut]) - stock.encode([whole, cut], normalize_embeddings=True)
+        ).max()
+        < 1e-6
+    )
 
 
 def test_a_document_prompt_under_another_name_is_used_and_the_load_says_that_stock_leaves_it_out(
@@ -140,7 +177,8 @@ def test_a_document_prompt_under_another_name_is_used_and_the_load_says_that_sto
     with caplog.at_level("INFO"):
         encoder = Encoder.load(str(folder), EncodingConfig())
     assert (
-        "its document prompt is named passage, which encode_document of sentence-transformers leaves out" in caplog.text
+        "its document prompt is named passage, which encode_document of sentence-transformers "
+        "leaves out" in caplog.text
     )
     stock = SentenceTransformer(str(folder), device="cpu")
     named = stock_vectors(stock, TEXTS, "document", prompt_name="passage")
@@ -150,13 +188,19 @@ def test_a_document_prompt_under_another_name_is_used_and_the_load_says_that_sto
 
 def test_a_module_that_does_not_work_here_is_refused_by_name(encoder_folder: Path, tmp_path: Path):
     folder = save_kind(tmp_path / "model", with_cnn(encoder_folder))
-    with pytest.raises(ModelError, match=r"model mine: its module CNN does not work here; expected Transformer, "):
+    with pytest.raises(
+        ModelError, match=r"model mine: its module CNN does not work here; expected Transformer, "
+    ):
         check_modules(folder, "mine")
     routed = save_kind(tmp_path / "routed", KINDS["router"](encoder_folder))
     check_modules(routed, "mine")
     config = routed / "router_config.json"
-    config.write_text(config.read_text().replace("sentence_transformers.base.modules.dense.Dense", "acme.Dense"))
-    with pytest.raises(ModelError, match=r"its module acme.Dense is code of its own, which MedEmbed does not run"):
+    config.write_text(
+        config.read_text().replace("sentence_transformers.base.modules.dense.Dense", "acme.Dense")
+    )
+    with pytest.raises(
+        ModelError, match=r"its module acme.Dense is code of its own, which MedEmbed does not run"
+    ):
         check_modules(routed, "mine")
 
 
@@ -165,6 +209,8 @@ def test_another_kind_of_model_is_refused_and_not_converted(encoder_folder: Path
     from sentence_transformers.sparse_encoder.modules import SpladePooling
 
     modules = [read(encoder_folder), SpladePooling("max")]
-    SparseEncoder(modules=modules, device="cpu").save_pretrained(str(tmp_path / "sparse"), create_model_card=False)
+    SparseEncoder(modules=modules, device="cpu").save_pretrained(
+        str(tmp_path / "sparse"), create_model_card=False
+    )
     with pytest.raises(ModelError, match=r"it is a SparseEncoder; expected a SentenceTransformer"):
         Encoder.load(str(tmp_path / "sparse"), EncodingConfig())

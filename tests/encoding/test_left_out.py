@@ -19,7 +19,10 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 
 
 def test_documents_that_crash_the_encoder_are_left_out_and_named(
-    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    encoder_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     class Fragile(EncodeRows):
         def __init__(self, **arguments: Any) -> None:
@@ -62,8 +65,14 @@ def test_a_corpus_of_which_no_document_can_be_encoded_makes_no_table(
         return encode(self, texts, role, **options)
 
     monkeypatch.setattr(Encoder, "encode_and_count", crash)
-    files, place = [write_corpus_file(tmp_path / "a", {"d0": "pain 0", "d1": "pain 1"})], tmp_path / "t.lance"
-    with pytest.raises(DataError, match=r"all its documents crash the encoder, d0 \(IndexError\), d1 \(IndexError\)"):
+    files, place = (
+        [write_corpus_file(tmp_path / "a", {"d0": "pain 0", "d1": "pain 1"})],
+        tmp_path / "t.lance",
+    )
+    with pytest.raises(
+        DataError,
+        match=r"all its documents crash the encoder, d0 \(IndexError\), d1 \(IndexError\)",
+    ):
         update_table(files, "one", str(encoder_folder), str(place), CONFIG)
     assert find_table(str(place)) is None
     monkeypatch.undo()

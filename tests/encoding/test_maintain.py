@@ -1,4 +1,6 @@
-"""A table's versions: listed, gone back to, compacted, verified, exported; by hand-made vectors, without a model."""
+"""A table's versions: listed, gone back to, compacted, verified, exported; by hand-made vectors,
+without a model.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,7 +40,9 @@ def written(tmp_path: Path) -> tuple[Dataset, Table, Table]:
     return dataset, first, second
 
 
-def test_versions_are_listed_and_one_can_be_gone_back_to_by_number_or_tag(written: tuple[Dataset, Table, Table]):
+def test_versions_are_listed_and_one_can_be_gone_back_to_by_number_or_tag(
+    written: tuple[Dataset, Table, Table],
+):
     _, first, second = written
     listed = list_versions(first.uri)
     assert [(one.version, one.rows, one.fragments) for one in listed] == [(1, 9, 3), (2, 7, 3)]
@@ -47,7 +51,9 @@ def test_versions_are_listed_and_one_can_be_gone_back_to_by_number_or_tag(writte
     assert (back.version, back.rows) == (3, 9)
     assert rollback(first.uri, "by-hand.by-hand").rows == second.rows == 7
     assert open_table(first.uri, 3).rows == 9
-    with pytest.raises(StorageError, match="no version or tag '9'; there are 1, 2, 3, 4, by-hand.by-hand"):
+    with pytest.raises(
+        StorageError, match="no version or tag '9'; there are 1, 2, 3, 4, by-hand.by-hand"
+    ):
         rollback(first.uri, 9)
     with pytest.raises(StorageError, match="no embedding table there"):
         open_table(first.uri + "x")
@@ -57,7 +63,9 @@ def rows_of(table: Table) -> tuple[pa.Table, pa.FixedSizeListArray]:
     """What `write_fragment` takes to write a table's rows again."""
     fragments = table.keys()
     names = [name for keys in fragments for name in keys.ids.to_pylist()]
-    return pa.table({"document_id": names, "content_hash": names}), Codec(8).write(table.lookup(names))
+    return pa.table({"document_id": names, "content_hash": names}), Codec(8).write(
+        table.lookup(names)
+    )
 
 
 @pytest.fixture
@@ -65,12 +73,16 @@ def kept_back(written: tuple[Dataset, Table, Table]) -> tuple[Table, Table]:
     """(what all see, 7 rows; a version behind it with 5, unseen)."""
     _, _, seen = written
     info = replace(seen.info, dataset="not decided")
-    return seen, commit_table(seen.uri, [], info, base=seen, dead=[(0, ["d0"]), (2, ["d8"])], is_unseen=True)
+    return seen, commit_table(
+        seen.uri, [], info, base=seen, dead=[(0, ["d0"]), (2, ["d8"])], is_unseen=True
+    )
 
 
 def test_an_unseen_version_is_nobodys_newest_until_it_is_shown(kept_back: tuple[Table, Table]):
     seen, unseen = kept_back
-    assert open_table(seen.uri) == find_newest(seen.uri) == open_table_of(seen.uri, "by hand") == seen
+    assert (
+        open_table(seen.uri) == find_newest(seen.uri) == open_table_of(seen.uri, "by hand") == seen
+    )
     assert open_table(seen.uri, unseen.version) == find_table(seen.uri) == unseen
     assert [one.is_unseen for one in list_versions(seen.uri)] == [False, False, True]
     shown = show(unseen)
@@ -78,7 +90,9 @@ def test_an_unseen_version_is_nobodys_newest_until_it_is_shown(kept_back: tuple[
     assert show(shown) == shown
 
 
-def test_where_all_is_unseen_the_last_version_is_taken(tmp_path: Path, kept_back: tuple[Table, Table]):
+def test_where_all_is_unseen_the_last_version_is_taken(
+    tmp_path: Path, kept_back: tuple[Table, Table]
+):
     _, unseen = kept_back
     shard = [write_fragment(str(tmp_path / "u.lance"), *rows_of(unseen))]
     only = commit_table(str(tmp_path / "u.lance"), shard, unseen.info, is_unseen=True)
@@ -86,7 +100,9 @@ def test_where_all_is_unseen_the_last_version_is_taken(tmp_path: Path, kept_back
 
 
 @pytest.mark.parametrize("change", ["settle", "compact", "erase", "back to seen", "back to unseen"])
-def test_what_changes_a_table_leaves_an_unseen_version_behind_or_shows_it(kept_back: tuple[Table, Table], change: str):
+def test_what_changes_a_table_leaves_an_unseen_version_behind_or_shows_it(
+    kept_back: tuple[Table, Table], change: str
+):
     seen, unseen = kept_back
     changes: dict[str, Callable[[], object]] = {
         "settle": lambda: settle(seen.uri),
@@ -115,7 +131,9 @@ def test_where_storage_fails_nobody_guesses_who_may_see_a_version(
         open_table(kept_back[0].uri)
 
 
-def test_compacting_keeps_rows_and_facts_and_drops_old_versions(written: tuple[Dataset, Table, Table]):
+def test_compacting_keeps_rows_and_facts_and_drops_old_versions(
+    written: tuple[Dataset, Table, Table],
+):
     _, first, second = written
     (Path(first.uri) / "_staging/old").mkdir(parents=True)
     table, counts = compact(first.uri, keep_days=0)
@@ -128,17 +146,24 @@ def test_compacting_keeps_rows_and_facts_and_drops_old_versions(written: tuple[D
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
-def test_a_sound_table_verifies_and_each_fault_is_named(written: tuple[Dataset, Table, Table], tmp_path: Path):
+def test_a_sound_table_verifies_and_each_fault_is_named(
+    written: tuple[Dataset, Table, Table], tmp_path: Path
+):
     dataset, first, second = written
     config = EncodingConfig(workers=2)
     with alone():
         assert verify(first, dataset.corpus_files(), None, config).faults == ()
-        assert verify(second, dataset.corpus_files(), None, config).faults == ("against the data set: 2 added",)
+        assert verify(second, dataset.corpus_files(), None, config).faults == (
+            "against the data set: 2 added",
+        )
     broken = VECTORS.copy()
     broken[2, 0], broken[5] = np.nan, broken[5] * 2
     found = verify(write_table(tmp_path / "b.lance", dataset, broken), None, None, config)
     assert found.rows == 9
-    assert found.faults == ("1 vectors are no numbers, e.g. id 'd2'", "1 vectors have no unit norm, e.g. id 'd5'")
+    assert found.faults == (
+        "1 vectors are no numbers, e.g. id 'd2'",
+        "1 vectors have no unit norm, e.g. id 'd5'",
+    )
 
 
 @pytest.mark.ray
@@ -148,7 +173,9 @@ def test_an_export_is_parquet_with_ids_and_truncated_unit_vectors(
 ):
     _, first, _ = written
     folder = export(first, str(tmp_path / "out"), 4, 2)
-    rows = pq.read_table(f"{folder}/vectors", columns=["document_id", "embedding"]).sort_by("document_id")
+    rows = pq.read_table(f"{folder}/vectors", columns=["document_id", "embedding"]).sort_by(
+        "document_id"
+    )
     assert rows["document_id"].to_pylist() == NAMES
     assert np.array_equal(np.array(rows["embedding"].to_pylist(), np.float32), truncate(VECTORS, 4))
     assert export(first, str(tmp_path / "out"), 4, 2) == folder

@@ -24,7 +24,9 @@ def test_a_model_folder_with_pickle_weights_is_refused(encoder_folder: Path, tmp
         fetch_model(str(folder))
 
 
-@pytest.mark.parametrize("reference", ["/no/such/folder", "some/name", "hf://no-such/model", "s3x://bucket/model"])
+@pytest.mark.parametrize(
+    "reference", ["/no/such/folder", "some/name", "hf://no-such/model", "s3x://bucket/model"]
+)
 def test_a_reference_that_names_no_model_is_a_one_line_error(reference: str):
     with pytest.raises(ModelError, match=reference.removeprefix("/")) as caught:
         fetch_model(reference)
@@ -49,7 +51,9 @@ def test_a_hub_model_is_loaded_from_the_local_cache(
     assert fetch_model("hf://org/tiny").samefile(snapshot)
 
 
-def test_the_fingerprint_follows_what_is_computed_and_ignores_who_saved_it(encoder_folder: Path, tmp_path: Path):
+def test_the_fingerprint_follows_what_is_computed_and_ignores_who_saved_it(
+    encoder_folder: Path, tmp_path: Path
+):
     base = model_fingerprint(encoder_folder)
     folder = shutil.copytree(encoder_folder, tmp_path / "m")
     (folder / "README.md").write_text("other words")
@@ -72,7 +76,8 @@ def test_weights_that_have_lain_still_are_read_once_and_new_bytes_in_the_same_fi
 
     monkeypatch.setattr(model_files, "hash_tensors", note)
     file = shutil.copytree(encoder_folder, tmp_path / "m") / "model.safetensors"
-    monkeypatch.setattr(model_files, "_SETTLES_NS", 1 << 62)  # all files are fresh: a tick may hide another writer
+    # all files are fresh: a tick may hide another writer
+    monkeypatch.setattr(model_files, "_SETTLES_NS", 1 << 62)
     before = model_fingerprint(file.parent)
     assert before == model_fingerprint(file.parent) == model_fingerprint(encoder_folder)
     assert len(reads) == 3
@@ -99,7 +104,9 @@ def test_the_maximum_length_is_part_of_the_fingerprint(encoder_folder: Path, tmp
     assert model_fingerprint(folder) != model_fingerprint(encoder_folder)
 
 
-def test_a_pickle_in_one_module_is_refused_even_beside_safe_weights_in_another(encoder_folder: Path, tmp_path: Path):
+def test_a_pickle_in_one_module_is_refused_even_beside_safe_weights_in_another(
+    encoder_folder: Path, tmp_path: Path
+):
     folder = shutil.copytree(encoder_folder, tmp_path / "m")
     modules = json.loads((folder / "modules.json").read_text())
     kind = "sentence_transformers.base.modules.dense.Dense"
@@ -127,20 +134,35 @@ def cut(file: Path, length: int) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda m: cut(m / "model.safetensors", 50_000), r"model.safetensors: found 50,000 bytes, expected 99,960"),
-        (lambda m: cut(m / "model.safetensors", 100), r"model.safetensors: cut off, or no safetensors file"),
+        (
+            lambda m: cut(m / "model.safetensors", 50_000),
+            r"model.safetensors: found 50,000 bytes, expected 99,960",
+        ),
+        (
+            lambda m: cut(m / "model.safetensors", 100),
+            r"model.safetensors: cut off, or no safetensors file",
+        ),
         (lambda m: cut(m / "model.safetensors", 0), r"model.safetensors: empty"),
         (
             lambda m: (m / "model.safetensors").write_text(POINTER),
             r"model.safetensors: a Git LFS pointer.*git lfs pull",
         ),
-        (lambda m: (m / "tokenizer.json").write_text(POINTER), r"tokenizer.json: a Git LFS pointer.*git lfs pull"),
+        (
+            lambda m: (m / "tokenizer.json").write_text(POINTER),
+            r"tokenizer.json: a Git LFS pointer.*git lfs pull",
+        ),
         (lambda m: cut(m / "tokenizer.json", 1000), r"tokenizer.json: not JSON"),
         (lambda m: (m / "tokenizer.json").unlink(), r"no tokenizer there"),
         (lambda m: cut(m / "modules.json", 0), r"modules.json: empty"),
-        (lambda m: shutil.rmtree(m / "1_Pooling"), r"1_Pooling: no config.json there, which modules.json asks for"),
+        (
+            lambda m: shutil.rmtree(m / "1_Pooling"),
+            r"1_Pooling: no config.json there, which modules.json asks for",
+        ),
         (lambda m: (m / "config.json").write_text("[]"), r"config.json: expected keys and values"),
-        (lambda m: (m / "config.json").write_text('{"quantization_config": {}}'), r"config.json: .* quantised"),
+        (
+            lambda m: (m / "config.json").write_text('{"quantization_config": {}}'),
+            r"config.json: .* quantised",
+        ),
         (
             lambda m: (m / "config.json").write_text('{"transformers_weights": "b.safetensors"}'),
             r"config.json: transformers_weights leads",
@@ -188,7 +210,13 @@ def test_files_that_loading_does_not_read_are_neither_refused_nor_part_of_the_fi
     ):
         (folder / name).parent.mkdir()
         (folder / name).write_bytes(b"x")
-    for name in ("optimizer.pt", "training_args.bin", "rng_state.pth", "trainer_state.json", "notes.txt"):
+    for name in (
+        "optimizer.pt",
+        "training_args.bin",
+        "rng_state.pth",
+        "trainer_state.json",
+        "notes.txt",
+    ):
         (folder / name).write_bytes(b"x")
     assert model_fingerprint(fetch_model(str(folder))) == model_fingerprint(encoder_folder)
 
@@ -196,13 +224,17 @@ def test_files_that_loading_does_not_read_are_neither_refused_nor_part_of_the_fi
 @pytest.mark.parametrize(
     "name", ["1_Pooling/config.json", "sentence_bert_config.json", "vocab.txt", "added_tokens.json"]
 )
-def test_a_file_that_loading_reads_is_part_of_the_fingerprint(encoder_folder: Path, tmp_path: Path, name: str):
+def test_a_file_that_loading_reads_is_part_of_the_fingerprint(
+    encoder_folder: Path, tmp_path: Path, name: str
+):
     folder = shutil.copytree(encoder_folder, tmp_path / "m")
     (folder / name).write_text('{"a": 1}')
     assert model_fingerprint(folder) != model_fingerprint(encoder_folder)
 
 
-def test_weights_in_several_files_are_the_same_model_and_a_missing_one_is_named(encoder_folder: Path, tmp_path: Path):
+def test_weights_in_several_files_are_the_same_model_and_a_missing_one_is_named(
+    encoder_folder: Path, tmp_path: Path
+):
     folder = shutil.copytree(encoder_folder, tmp_path / "m")
     AutoModel.from_pretrained(folder).save_pretrained(folder, max_shard_size="50KB")
     (folder / "model.safetensors").unlink()
@@ -211,22 +243,33 @@ def test_weights_in_several_files_are_the_same_model_and_a_missing_one_is_named(
     assert model_fingerprint(fetch_model(str(folder))) == model_fingerprint(encoder_folder)
     shards[1].unlink()
     with pytest.raises(
-        ModelError, match=rf"1 of the {len(shards)} files that it names are not there \({shards[1].name}"
+        ModelError,
+        match=rf"1 of the {len(shards)} files that it names are not there \({shards[1].name}",
     ):
         fetch_model(str(folder))
 
 
-def test_integers_in_the_place_of_weights_are_refused_and_half_floats_are_not(encoder_folder: Path, tmp_path: Path):
+def test_integers_in_the_place_of_weights_are_refused_and_half_floats_are_not(
+    encoder_folder: Path, tmp_path: Path
+):
     folder = shutil.copytree(encoder_folder, tmp_path / "m")
     weights = load_file(folder / "model.safetensors")
-    save_file({name: values.astype(np.float16) for name, values in weights.items()}, folder / "model.safetensors")
+    save_file(
+        {name: values.astype(np.float16) for name, values in weights.items()},
+        folder / "model.safetensors",
+    )
     assert fetch_model(str(folder)) == folder
-    save_file({name: values.astype(np.int8) for name, values in weights.items()}, folder / "model.safetensors")
+    save_file(
+        {name: values.astype(np.int8) for name, values in weights.items()},
+        folder / "model.safetensors",
+    )
     with pytest.raises(ModelError, match="matrices are I8, so quantised"):
         fetch_model(str(folder))
 
 
-def test_a_model_on_storage_is_fetched_without_what_loading_does_not_read(bucket: str, encoder_folder: Path):
+def test_a_model_on_storage_is_fetched_without_what_loading_does_not_read(
+    bucket: str, encoder_folder: Path
+):
     uri = f"{bucket}/fetched"
     for path in encoder_folder.rglob("*"):
         if path.is_file():

@@ -25,7 +25,9 @@ from medembed.matryoshka import truncate
 def draw(rows: int, width: int = 24, seed: int = 0) -> np.ndarray:
     """Unit rows whose dimensions have unlike spreads and centres."""
     generator = np.random.default_rng(seed)
-    values = generator.normal(generator.normal(size=width), generator.uniform(0.1, 2, size=width), (rows, width))
+    values = generator.normal(
+        generator.normal(size=width), generator.uniform(0.1, 2, size=width), (rows, width)
+    )
     return truncate(values.astype(np.float32), width)
 
 
@@ -37,14 +39,20 @@ RANGES = calibrate(VECTORS)
 def test_codes_are_those_of_sentence_transformers_bit_for_bit(seed: int):
     vectors = draw(300, seed=seed)
     bounds = np.stack([RANGES.low, RANGES.high])
-    assert np.array_equal(to_int8(vectors, RANGES), quantize_embeddings(vectors, "int8", ranges=bounds))
-    assert np.array_equal(to_uint8(vectors, RANGES), quantize_embeddings(vectors, "uint8", ranges=bounds))
+    assert np.array_equal(
+        to_int8(vectors, RANGES), quantize_embeddings(vectors, "int8", ranges=bounds)
+    )
+    assert np.array_equal(
+        to_uint8(vectors, RANGES), quantize_embeddings(vectors, "uint8", ranges=bounds)
+    )
     assert np.array_equal(to_binary(vectors), quantize_embeddings(vectors, "binary"))
     assert np.array_equal(to_ubinary(vectors), quantize_embeddings(vectors, "ubinary"))
     assert [to_int8(vectors, RANGES).dtype, to_binary(vectors).dtype] == [np.int8, np.int8]
 
 
-def test_ranges_are_those_that_sentence_transformers_takes_from_calibration_vectors(caplog: pytest.LogCaptureFixture):
+def test_ranges_are_those_that_sentence_transformers_takes_from_calibration_vectors(
+    caplog: pytest.LogCaptureFixture,
+):
     with caplog.at_level(logging.ERROR):
         expected = quantize_embeddings(draw(5, seed=9), "int8", calibration_embeddings=VECTORS)
     assert np.array_equal(to_int8(draw(5, seed=9), RANGES), expected)
@@ -52,9 +60,17 @@ def test_ranges_are_those_that_sentence_transformers_takes_from_calibration_vect
 
 def test_codes_by_hand_with_both_ends_and_beyond():
     ranges = Ranges(np.array([0, -127.5], np.float32), np.array([255, 127.5], np.float32), 2)
-    vectors = np.array([[0, -127.5], [255, 127.5], [-3, -200], [300, 200], [7.9, 0]], dtype=np.float32)
+    vectors = np.array(
+        [[0, -127.5], [255, 127.5], [-3, -200], [300, 200], [7.9, 0]], dtype=np.float32
+    )
     assert to_uint8(vectors, ranges).tolist() == [[0, 0], [255, 255], [0, 0], [255, 255], [7, 127]]
-    assert to_int8(vectors, ranges).tolist() == [[-128, -128], [127, 127], [-128, -128], [127, 127], [-121, -1]]
+    assert to_int8(vectors, ranges).tolist() == [
+        [-128, -128],
+        [127, 127],
+        [-128, -128],
+        [127, 127],
+        [-121, -1],
+    ]
 
 
 def test_a_text_has_the_same_code_alone_and_in_any_company():
@@ -78,13 +94,23 @@ def test_any_split_of_the_corpus_gives_the_same_ranges(rows: int, parts: int, se
 
 def test_ranges_come_back_from_json_to_the_bit_under_the_same_name():
     back = Ranges.from_json(json.loads(json.dumps(RANGES.to_json())))
-    assert (back.low.tobytes(), back.high.tobytes(), back.count) == (RANGES.low.tobytes(), RANGES.high.tobytes(), 200)
+    assert (back.low.tobytes(), back.high.tobytes(), back.count) == (
+        RANGES.low.tobytes(),
+        RANGES.high.tobytes(),
+        200,
+    )
     assert back.fingerprint == RANGES.fingerprint != calibrate(draw(200, seed=1)).fingerprint
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"low": [0.0] * 24}, {"high": [1.0] * 23}, {"low": [float("nan")] * 24}, {"count": None}, {"fingerprint": "x"}],
+    [
+        {"low": [0.0] * 24},
+        {"high": [1.0] * 23},
+        {"low": [float("nan")] * 24},
+        {"count": None},
+        {"fingerprint": "x"},
+    ],
 )
 def test_damaged_ranges_are_refused(change: dict[str, object]):
     with pytest.raises(ModelError, match="calibrate again"):
@@ -116,7 +142,9 @@ def test_a_dimension_that_is_the_same_everywhere_comes_back_exactly():
     assert to_int8(vectors, ranges)[:, 0].tolist() == [-128] * 3
     decoded = from_int8(to_int8(vectors, ranges), ranges)
     assert np.allclose(decoded[:, 0] / decoded[:, 1], vectors[:, 0] / vectors[:, 1], rtol=0.05)
-    assert np.array_equal(to_int8(vectors, ranges), quantize_embeddings(vectors, "int8", ranges=_bounds(ranges)))
+    assert np.array_equal(
+        to_int8(vectors, ranges), quantize_embeddings(vectors, "int8", ranges=_bounds(ranges))
+    )
 
 
 def test_vectors_that_are_all_the_same_decode_to_themselves():

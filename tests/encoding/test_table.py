@@ -22,12 +22,16 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
     """Seven rows in fragments of 3, 3 and 1."""
     root = tmp_path_factory.mktemp("table")
     return write_table(
-        root / "t.lance", write_corpus(root / "data", [{"document_id": f"d{n}"} for n in range(7)], 3), VECTORS
+        root / "t.lance",
+        write_corpus(root / "data", [{"document_id": f"d{n}"} for n in range(7)], 3),
+        VECTORS,
     )
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3, 4, 7, 100])
-def test_the_head_is_the_first_rows_in_table_order_over_as_many_fragments_as_it_takes(table: Table, rows: int):
+def test_the_head_is_the_first_rows_in_table_order_over_as_many_fragments_as_it_takes(
+    table: Table, rows: int
+):
     head = table.head(rows)
     assert np.array_equal(head, VECTORS[:rows])
     assert (head.dtype, head.shape[1]) == (np.float32, 4)
@@ -50,9 +54,18 @@ def test_lookup_gives_documents_in_the_order_asked_and_names_an_absent_one(table
 
 
 def test_a_table_that_names_its_data_set_in_its_metadata_is_read_and_compared_whole(tmp_path: Path):
-    facts = {"encoder": "e", "dataset": "old", "width": 2, "dimensions": [2], "prompt": "", "max_length": 8}
+    facts = {
+        "encoder": "e",
+        "dataset": "old",
+        "width": 2,
+        "dimensions": [2],
+        "prompt": "",
+        "max_length": 8,
+    }
     columns = schema.embeddings(2, pa.float32()).with_metadata({"medembed": json.dumps(facts)})
-    rows = pa.table([["a"], ["x"], pa.array([[0.6, 0.8]], columns.field("embedding").type)], schema=columns)
+    rows = pa.table(
+        [["a"], ["x"], pa.array([[0.6, 0.8]], columns.field("embedding").type)], schema=columns
+    )
     lance.write_dataset(rows, tmp_path / "t.lance")
     found = find_table(str(tmp_path / "t.lance"))
     assert found is not None
@@ -72,7 +85,9 @@ def test_in_a_folder_a_table_with_another_name_is_found_by_the_encoder_that_made
     with pytest.raises(StorageError, match="no embedding table there, nor one of encoder three"):
         open_table_of(folder, "three")
     write_table(tmp_path / "tables/another", data, row, encoder="two")
-    with pytest.raises(StorageError, match=r"2 tables of encoder two \(9a0b-12, another\); give the path of one"):
+    with pytest.raises(
+        StorageError, match=r"2 tables of encoder two \(9a0b-12, another\); give the path of one"
+    ):
         open_table_of(folder, "two")
 
 
@@ -95,10 +110,18 @@ def _overwrite(file: Path) -> None:
         (_cut, r"found 500 bytes, expected [\d,]+; it is damaged"),
         (_empty, r"found 0 bytes, expected [\d,]+; it is damaged"),
         (Path.unlink, "no such file; it is damaged"),
-        (_overwrite, "cannot be read: .*; it is damaged: copy it again, or encode the corpus into a new table"),
+        (
+            _overwrite,
+            (
+                "cannot be read: .*; it is damaged: copy it again, or encode the corpus into a "
+                "new table"
+            ),
+        ),
     ],
 )
-def test_a_damaged_file_of_a_table_is_told_with_its_name(damage: Callable[[Path], None], reason: str, tmp_path: Path):
+def test_a_damaged_file_of_a_table_is_told_with_its_name(
+    damage: Callable[[Path], None], reason: str, tmp_path: Path
+):
     corpus = write_corpus(tmp_path / "data", [{"document_id": f"d{n}"} for n in range(7)], 3)
     uri = write_table(tmp_path / "t.lance", corpus, VECTORS).uri
     damage(max(Path(uri, "data").iterdir()))

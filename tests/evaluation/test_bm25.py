@@ -46,11 +46,16 @@ def textbook(corpus: dict[str, str], query: str) -> list[tuple[str, float]]:
             score += idf * counts[word] / (counts[word] + K1 * (1 - B + B * len(words) / mean))
         document = document_of(name)
         scores[document] = max(scores.get(document, 0.0), score)
-    return sorted(((name, score) for name, score in scores.items() if score > 0), key=lambda row: (-row[1], row[0]))
+    return sorted(
+        ((name, score) for name, score in scores.items() if score > 0),
+        key=lambda row: (-row[1], row[0]),
+    )
 
 
 def listed(ids: np.ndarray, scores: np.ndarray) -> list[tuple[str, float]]:
-    return [(name, score) for name, score in zip(ids.tolist(), scores.tolist(), strict=True) if name]
+    return [
+        (name, score) for name, score in zip(ids.tolist(), scores.tolist(), strict=True) if name
+    ]
 
 
 def test_scores_and_order_are_those_of_the_formula(tmp_path):
@@ -61,7 +66,9 @@ def test_scores_and_order_are_those_of_the_formula(tmp_path):
         expected = textbook(CORPUS, query)[:3]
         found = listed(ranking.ids[number], ranking.scores[number])
         assert [name for name, _ in found] == [name for name, _ in expected]
-        assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=1e-6)
+        assert [score for _, score in found] == pytest.approx(
+            [score for _, score in expected], rel=1e-6
+        )
 
 
 def test_documents_without_a_word_of_the_query_are_not_retrieved_however_large_k(tmp_path):
@@ -80,14 +87,23 @@ def test_equal_scores_come_in_order_of_document_ids_also_where_k_cuts_them(tmp_p
 
 
 def test_a_document_scores_as_its_best_chunk_which_is_named(tmp_path):
-    corpus = {"d7#chunk-0": "rash", "d8": "heart rash heart", "d7#chunk-2": "heart", "d7#chunk-1": "heart", "d9": "no"}
+    corpus = {
+        "d7#chunk-0": "rash",
+        "d8": "heart rash heart",
+        "d7#chunk-2": "heart",
+        "d7#chunk-1": "heart",
+        "d9": "no",
+    }
     ranking = rank_bm25(write(tmp_path, corpus), ["heart", "rash"], 5)
     for number, query in enumerate(["heart", "rash"]):
         expected = textbook(corpus, query)
         assert listed(ranking.ids[number], ranking.scores[number]) == [
             (name, pytest.approx(score, rel=1e-6)) for name, score in expected
         ]
-    assert ranking.row_ids.tolist() == [["d7#chunk-1", "d8", "", "", ""], ["d7#chunk-0", "d8", "", "", ""]]
+    assert ranking.row_ids.tolist() == [
+        ["d7#chunk-1", "d8", "", "", ""],
+        ["d7#chunk-0", "d8", "", "", ""],
+    ]
 
 
 @given(
@@ -96,7 +112,9 @@ def test_a_document_scores_as_its_best_chunk_which_is_named(tmp_path):
     files=st.integers(min_value=1, max_value=4),
 )
 def test_how_rows_are_spread_over_files_changes_nothing(tmp_path_factory, texts, query, files):
-    corpus = {f"d{number // 2}#chunk-{number % 2}": " ".join(words) for number, words in enumerate(texts)}
+    corpus = {
+        f"d{number // 2}#chunk-{number % 2}": " ".join(words) for number, words in enumerate(texts)
+    }
     folder = tmp_path_factory.mktemp("corpus")
     one = rank_bm25(write(folder, corpus), [" ".join(query)], 3)
     many = rank_bm25(write(folder, corpus, files=files), [" ".join(query)], 3)

@@ -28,7 +28,9 @@ def units(prefix: str) -> Units:
 
 
 def ranked(name: str, dimensions: Mapping[int, float], *, seed: int) -> Evaluation:
-    """Queries at the dimensions given, each with the mean of its NDCG; recall, and triplets of some queries."""
+    """Queries at the dimensions given, each with the mean of its NDCG; recall, and triplets of some
+    queries.
+    """
     generator = default_rng(seed)
     triplets = np.where(np.arange(COUNT) < 30, generator.uniform(size=COUNT), np.nan)
     values = {
@@ -47,7 +49,10 @@ def ranked(name: str, dimensions: Mapping[int, float], *, seed: int) -> Evaluati
 def scored(evaluation: Evaluation, *dimensions: int, seed: int) -> Evaluation:
     similarity, *cosines = default_rng(seed).uniform(size=(1 + len(dimensions), COUNT))
     similarity = np.linspace(0, 1, COUNT)
-    return replace(evaluation, pairs=Scored(units("p"), similarity, dict(zip(dimensions, cosines, strict=True))))
+    return replace(
+        evaluation,
+        pairs=Scored(units("p"), similarity, dict(zip(dimensions, cosines, strict=True))),
+    )
 
 
 @pytest.fixture
@@ -60,10 +65,14 @@ def tuned() -> Evaluation:
     return scored(ranked("tuned", {64: 0.7, 32: 0.6, 16: 0.5}, seed=1), 64, 32, 16, seed=11)
 
 
-def gains(before: Evaluation, after: Evaluation, metric: str, dimensions: tuple[int, int]) -> Values:
+def gains(
+    before: Evaluation, after: Evaluation, metric: str, dimensions: tuple[int, int]
+) -> Values:
     assert before.queries is not None
     assert after.queries is not None
-    return after.queries.values[dimensions[1]][metric] - before.queries.values[dimensions[0]][metric]
+    return (
+        after.queries.values[dimensions[1]][metric] - before.queries.values[dimensions[0]][metric]
+    )
 
 
 def test_groups_of_one_give_the_textbook_interval_of_a_mean():
@@ -82,7 +91,9 @@ def test_copies_of_a_query_in_one_group_do_not_narrow_the_interval():
     gain = generator.normal(0, 0.1, size=60)
     groups = np.sort([str(n) for n in range(60)]).tolist()
     once = compare(np.zeros(60), gain, groups, samples=2000, seed=1)
-    copies = compare(np.zeros(600), np.repeat(gain, 10), np.repeat(groups, 10).tolist(), samples=2000, seed=1)
+    copies = compare(
+        np.zeros(600), np.repeat(gain, 10), np.repeat(groups, 10).tolist(), samples=2000, seed=1
+    )
     assert (copies.units, copies.groups) == (600, 60)
     assert astuple(copies)[:7] == pytest.approx(astuple(once)[:7])
 
@@ -96,14 +107,18 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
 
 def test_weights_say_how_much_a_unit_counts_and_nan_does_not():
     before, after = np.array([0.0, 0.5, np.nan]), np.array([1.0, 0.5, 1.0])
-    row = compare(before, after, ["a", "b", "c"], samples=100, seed=0, weights=np.array([3.0, 1.0, 5.0]))
+    row = compare(
+        before, after, ["a", "b", "c"], samples=100, seed=0, weights=np.array([3.0, 1.0, 5.0])
+    )
     assert (row.before, row.after, row.mean) == pytest.approx((0.125, 0.875, 0.75))
     assert (row.units, row.groups) == (2, 2)
     with pytest.raises(DataError, match="none counts in both"):
         compare(before, np.full(3, np.nan), ["a", "b", "c"], samples=100, seed=0)
 
 
-def test_differences_are_those_of_the_means_that_both_evaluations_show(base: Evaluation, tuned: Evaluation):
+def test_differences_are_those_of_the_means_that_both_evaluations_show(
+    base: Evaluation, tuned: Evaluation
+):
     found = compare_evaluations(base, tuned, CONFIG)
     assert (found.model, found.baseline, found.objective) == ("tuned", "base", "ndcg@10")
     assert list(found.differences) == ["ndcg@10", "recall@10", "spearman", "triplet_accuracy"]
@@ -118,10 +133,16 @@ def test_differences_are_those_of_the_means_that_both_evaluations_show(base: Eva
     assert found.differences["triplet_accuracy"][64].units == 30
 
 
-def test_a_dimension_that_the_baseline_lacks_is_compared_with_its_widest(base: Evaluation, tuned: Evaluation):
+def test_a_dimension_that_the_baseline_lacks_is_compared_with_its_widest(
+    base: Evaluation, tuned: Evaluation
+):
     found = compare_evaluations(base, tuned, CONFIG)
     for rows in found.differences.values():
-        assert {dimension: row.dimension for dimension, row in rows.items()} == {64: 64, 32: 64, 16: 16}
+        assert {dimension: row.dimension for dimension, row in rows.items()} == {
+            64: 64,
+            32: 64,
+            16: 16,
+        }
 
 
 def test_a_ranking_without_vectors_stands_beside_every_dimension(tuned: Evaluation):
@@ -166,10 +187,23 @@ def test_equal_evaluations_differ_by_nothing_and_are_sure_of_it(tuned: Evaluatio
     assert [bound for row in rows for bound in astuple(row)[2:7]] == pytest.approx([0] * 60)
 
 
-def test_every_further_baseline_makes_sure_intervals_wider_and_leaves_the_others(base: Evaluation, tuned: Evaluation):
-    others = [scored(ranked(f"other{n}", {64: 0.5, 16: 0.4}, seed=20 + n), 64, 16, seed=30 + n) for n in range(3)]
-    alone, together = compare_evaluations(base, tuned, CONFIG), compare_all([base, *others], tuned, CONFIG)
-    assert [comparison.baseline for comparison in together] == ["base", "other0", "other1", "other2"]
+def test_every_further_baseline_makes_sure_intervals_wider_and_leaves_the_others(
+    base: Evaluation, tuned: Evaluation
+):
+    others = [
+        scored(ranked(f"other{n}", {64: 0.5, 16: 0.4}, seed=20 + n), 64, 16, seed=30 + n)
+        for n in range(3)
+    ]
+    alone, together = (
+        compare_evaluations(base, tuned, CONFIG),
+        compare_all([base, *others], tuned, CONFIG),
+    )
+    assert [comparison.baseline for comparison in together] == [
+        "base",
+        "other0",
+        "other1",
+        "other2",
+    ]
     one, all_ = alone.differences["ndcg@10"][64], together[0].differences["ndcg@10"][64]
     assert (one.mean, one.low, one.high) == pytest.approx((all_.mean, all_.low, all_.high))
     assert all_.sure_low < one.sure_low
@@ -181,7 +215,9 @@ def test_a_family_that_no_baseline_has_changes_no_draw(tuned: Evaluation):
     assert tuned.pairs is not None
     renamed = replace(tuned.pairs.units, groups=tuple(f"other{n}" for n in range(COUNT)))
     elsewhere = replace(tuned, pairs=replace(tuned.pairs, units=renamed))
-    assert compare_all([bm25], elsewhere, CONFIG) == compare_all([bm25], replace(tuned, pairs=None), CONFIG)
+    assert compare_all([bm25], elsewhere, CONFIG) == compare_all(
+        [bm25], replace(tuned, pairs=None), CONFIG
+    )
 
 
 def test_nothing_to_compare_is_an_error_that_names_both(base: Evaluation, tuned: Evaluation):
@@ -199,9 +235,15 @@ def test_evaluations_of_other_units_are_our_bug(base: Evaluation, tuned: Evaluat
 
 def test_a_difference_says_where_lower_is_better():
     units = Units(tuple("abcd"), tuple("abcd"), ("en",) * 4, ((),) * 4)
-    values = {8: {"ndcg@10": np.array([0.1, 0.2, 0.3, 0.4]), "negative_accuracy@10": np.array([0.0, 1.0, 1.0, 0.0])}}
+    values = {
+        8: {
+            "ndcg@10": np.array([0.1, 0.2, 0.3, 0.4]),
+            "negative_accuracy@10": np.array([0.0, 1.0, 1.0, 0.0]),
+        }
+    }
     one = Evaluation("one", "", "e", Measured(units, values, {}, {}))
     found = compare_evaluations(one, one, EvaluationConfig(bootstrap_samples=100)).differences
     assert {name: rows[8].is_lower_better for name, rows in found.items()} == {
-        "ndcg@10": False, "negative_accuracy@10": True
-    }  # fmt: skip
+        "ndcg@10": False,
+        "negative_accuracy@10": True,
+    }

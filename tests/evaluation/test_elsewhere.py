@@ -18,7 +18,11 @@ from tests.tiny import SIGNS, SUBJECTS
 
 ENCODING = EncodingConfig(workers=1)
 ROWS = [
-    (f"q{n}", f"my {SUBJECTS[n % 12]} {SIGNS[n // 12]}", f"{SIGNS[n // 12]} of the {SUBJECTS[n % 12]}")
+    (
+        f"q{n}",
+        f"my {SUBJECTS[n % 12]} {SIGNS[n // 12]}",
+        f"{SIGNS[n // 12]} of the {SUBJECTS[n % 12]}",
+    )
     for n in range(96)
 ]
 
@@ -31,7 +35,11 @@ def forgetful(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 def forget(model: Path, to: Path) -> Path:
     shutil.copytree(model, to)
-    (weights,) = [path for path in to.rglob("*.safetensors") if "word_embeddings" in str(load_file(path).keys())]
+    (weights,) = [
+        path
+        for path in to.rglob("*.safetensors")
+        if "word_embeddings" in str(load_file(path).keys())
+    ]
     tensors = load_file(weights)
     name = next(name for name in tensors if "word_embeddings" in name)
     tensors[name] = np.tile(tensors[name][:1], (len(tensors[name]), 1))
@@ -66,7 +74,10 @@ def test_a_model_that_has_unlearned_its_words_surely_loses_at_every_dimension(
     assert kept.against[0].rows[0].after < 0.15
     lines = format_retention(kept)
     assert lines[1] == "NDCG@10 on what was not trained on"
-    assert "new surely loses more than 0.005 elsewhere against base: clinic at 32 and 8 dimensions" in lines[-1]
+    assert (
+        "new surely loses more than 0.005 elsewhere against base: clinic at 32 and 8 dimensions"
+        in lines[-1]
+    )
     assert kept.metrics["retention_clinic_ndcg@10_dim_8"] == kept.means["clinic"]["new"][8]
 
 

@@ -1,4 +1,6 @@
-"""One pass gives what encoding all texts with sentence-transformers and looking at every pair does."""
+"""One pass gives what encoding all texts with sentence-transformers and looking at every pair
+does.
+"""
 
 import json
 from pathlib import Path
@@ -41,7 +43,9 @@ CASES = """
 
 
 def write_dataset(root: Path) -> Dataset:
-    """Queries with grades, judged negatives and similarities; documents with classes; languages and tags."""
+    """Queries with grades, judged negatives and similarities; documents with classes; languages and
+    tags.
+    """
     generator = np.random.default_rng(5)
     qrels = []
     for number, query_id in enumerate(ASKED):
@@ -49,25 +53,48 @@ def write_dataset(root: Path) -> Dataset:
         grades = [2.0, 1.0, 0.0, 0.0] if number % 3 else [1.0]
         for place, grade in enumerate(grades if number < 22 else [0.0]):
             similarity = float(generator.uniform()) if number % 2 else None
-            qrels.append({"query_id": query_id, "document_id": names[place], "score": grade, "similarity": similarity})
+            qrels.append(
+                {
+                    "query_id": query_id,
+                    "document_id": names[place],
+                    "score": grade,
+                    "similarity": similarity,
+                }
+            )
     corpus = [
-        {"document_id": name, "text": text, "language": "en", "content_hash": name, "label": name[-1],
-         "split": "test" if n % 4 == 0 else "train"}
+        {
+            "document_id": name,
+            "text": text,
+            "language": "en",
+            "content_hash": name,
+            "label": name[-1],
+            "split": "test" if n % 4 == 0 else "train",
+        }
         for n, (name, text) in enumerate(TEXTS.items())
-    ]  # fmt: skip
+    ]
     queries = [
-        {"query_id": name, "text": text, "language": "fr" if n % 2 else "en", "tags": ["lay"] * (n % 3 == 0),
-         "group_id": f"g{n // 2}", "split": "test"}
+        {
+            "query_id": name,
+            "text": text,
+            "language": "fr" if n % 2 else "en",
+            "tags": ["lay"] * (n % 3 == 0),
+            "group_id": f"g{n // 2}",
+            "split": "test",
+        }
         for n, (name, text) in enumerate(ASKED.items())
-    ]  # fmt: skip
+    ]
     with NewOutput(str(root), "small") as output:
         for start in range(0, 60, 16):
-            output.write_parquet(f"corpus/part-{start:02d}.parquet", to_table(corpus[start : start + 16], CORPUS))
+            output.write_parquet(
+                f"corpus/part-{start:02d}.parquet", to_table(corpus[start : start + 16], CORPUS)
+            )
         rows = {name: min(16, 60 - 16 * number) for number, name in enumerate(output.files)}
         output.write_parquet("queries/part-0.parquet", to_table(queries, QUERIES))
         output.write_parquet("qrels/part-0.parquet", to_table(qrels, QRELS))
         counts = {"documents": 60, "queries": 24, "judgments": len(qrels)}
-        output.commit(DatasetManifest(fingerprint="small", rows=rows, counts=counts, source="made up"))
+        output.commit(
+            DatasetManifest(fingerprint="small", rows=rows, counts=counts, source="made up")
+        )
     return open_dataset(str(root))
 
 
@@ -82,16 +109,31 @@ def measured(
     config = EvaluationConfig(dimensions=DIMENSIONS, must_rank=str(root / "cases.yaml"))
     with alone(), pytest.MonkeyPatch.context() as patch:
         patch.setattr("medembed.encoding.changes.items_of", lambda rows, most: 4)
-        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "table.lance"), ENCODING)
-        result = evaluate(dataset, table, model, str(root / "evaluation"), config, ENCODING, name="tiny")
+        table = encode_corpus(
+            dataset.corpus_files(), dataset.fingerprint, model, str(root / "table.lance"), ENCODING
+        )
+        result = evaluate(
+            dataset, table, model, str(root / "evaluation"), config, ENCODING, name="tiny"
+        )
     encoder = Encoder.load(model, EncodingConfig())
-    texts = {**TEXTS, **ASKED, **{text: text for text in ("heart pain", "skin rash", "ear pain")},
-             **{text: text for text in ("Pain of the heart.", "Rash of the foot.")}}  # fmt: skip
-    return dataset, table, result, dict(zip(texts, encoder.encode(list(texts.values())), strict=True))
+    texts = {
+        **TEXTS,
+        **ASKED,
+        **{text: text for text in ("heart pain", "skin rash", "ear pain")},
+        **{text: text for text in ("Pain of the heart.", "Rash of the foot.")},
+    }
+    return (
+        dataset,
+        table,
+        result,
+        dict(zip(texts, encoder.encode(list(texts.values())), strict=True)),
+    )
 
 
 def cosines(vectors: dict[str, np.ndarray], pairs: list[tuple[str, str]], dimension: int) -> Values:
-    left, right = (truncate(np.stack([vectors[pair[side]] for pair in pairs]), dimension) for side in (0, 1))
+    left, right = (
+        truncate(np.stack([vectors[pair[side]] for pair in pairs]), dimension) for side in (0, 1)
+    )
     return (left.astype(float) * right).sum(axis=1)
 
 
@@ -126,11 +168,19 @@ def test_every_metric_is_that_of_all_documents_ranked(measured, dimension: int):
 @pytest.mark.parametrize("dimension", DIMENSIONS)
 def test_scored_pairs_correlate_as_scipy_says(measured, dimension: int):
     dataset, _, result, vectors = measured
-    rows = [row for row in dataset.judgments(pa.array(list(ASKED))).to_pylist() if row["similarity"] is not None]
+    rows = [
+        row
+        for row in dataset.judgments(pa.array(list(ASKED))).to_pylist()
+        if row["similarity"] is not None
+    ]
     found = cosines(vectors, [(row["query_id"], row["document_id"]) for row in rows], dimension)
     given = [row["similarity"] for row in rows]
-    assert result.metrics[dimension]["spearman"] == pytest.approx(stats.spearmanr(given, found)[0], abs=1e-6)
-    assert result.metrics[dimension]["pearson"] == pytest.approx(stats.pearsonr(given, found)[0], abs=1e-6)
+    assert result.metrics[dimension]["spearman"] == pytest.approx(
+        stats.spearmanr(given, found)[0], abs=1e-6
+    )
+    assert result.metrics[dimension]["pearson"] == pytest.approx(
+        stats.pearsonr(given, found)[0], abs=1e-6
+    )
 
 
 def test_means_are_also_per_language_and_tag(measured):
@@ -138,7 +188,9 @@ def test_means_are_also_per_language_and_tag(measured):
     french = np.array([name == "fr" for name in result.queries.units.languages])
     slices = result.slices()
     assert list(slices) == [("language", "en"), ("language", "fr"), ("tag", "lay")]
-    assert slices["language", "fr"][8]["ndcg@10"] == result.queries.values[8]["ndcg@10"][french].mean()
+    assert (
+        slices["language", "fr"][8]["ndcg@10"] == result.queries.values[8]["ndcg@10"][french].mean()
+    )
     lay = np.array(["lay" in tags for tags in result.queries.units.tags])
     assert slices["tag", "lay"][32]["recall@5"] == result.queries.values[32]["recall@5"][lay].mean()
 
@@ -146,10 +198,16 @@ def test_means_are_also_per_language_and_tag(measured):
 def test_must_rank_cases_are_judged_by_text_and_by_document_id(measured):
     _, _, result, vectors = measured
     above = [("heart pain", "Pain of the heart."), ("skin rash", "d000"), ("ear pain", "d007")]
-    below = [("heart pain", "Rash of the foot."), ("skin rash", "d017"), ("ear pain", "Rash of the foot.")]
+    below = [
+        ("heart pain", "Rash of the foot."),
+        ("skin rash", "d017"),
+        ("ear pain", "Rash of the foot."),
+    ]
     for dimension in DIMENSIONS:
         margins = cosines(vectors, above, dimension) - cosines(vectors, below, dimension)
-        assert [one.margin for one in result.must_rank[dimension]] == pytest.approx(margins, abs=1e-6)
+        assert [one.margin for one in result.must_rank[dimension]] == pytest.approx(
+            margins, abs=1e-6
+        )
     assert [one.name for one in result.must_rank[8]] == ["by text", "by id", "both"]
 
 
@@ -170,11 +228,14 @@ def test_it_is_found_again_as_it_was_written_and_json_has_the_means(measured):
     assert again.slices() == result.slices()
     assert again.must_rank == result.must_rank
     assert again.queries.units == result.queries.units
-    assert np.array_equal(again.queries.cosines[8]["other"], result.queries.cosines[8]["other"], equal_nan=True)
+    assert np.array_equal(
+        again.queries.cosines[8]["other"], result.queries.cosines[8]["other"], equal_nan=True
+    )
     written = json.loads((Path(result.uri) / "metrics.json").read_text())
     assert written["8"] == result.metrics[8]
     best = pa.parquet.read_table(Path(result.uri) / "best.parquet").to_pylist()
-    assert {row["query_id"] for row in best} == ASKED.keys() - {"q22"}  # it has no positive and no scored pair
+    # it has no positive and no scored pair
+    assert {row["query_id"] for row in best} == ASKED.keys() - {"q22"}
     assert [len(row["document_ids"]) for row in best] == [10] * 2 * 23
 
 
@@ -192,7 +253,9 @@ def test_how_fragments_are_dealt_to_workers_and_queries_to_blocks_changes_nothin
     other = evaluate(dataset, table, str(encoder_folder), str(tmp_path), config, fewer)
     for dimension in DIMENSIONS:
         for name, values in result.queries.values[dimension].items():
-            assert np.array_equal(other.queries.values[dimension][name], values, equal_nan=True), name
+            assert np.array_equal(other.queries.values[dimension][name], values, equal_nan=True), (
+                name
+            )
         assert np.array_equal(other.pairs.cosines[dimension], result.pairs.cosines[dimension])
 
 
@@ -214,7 +277,9 @@ def test_a_run_that_dies_after_its_search_does_not_search_again(
     with monkeypatch.context() as patch:
         patch.setattr("medembed.evaluation.measure.read_shard", die)
         again = evaluate(*arguments)
-    assert again.queries.values[8]["ndcg@10"].tolist() == result.queries.values[8]["ndcg@10"].tolist()
+    assert (
+        again.queries.values[8]["ndcg@10"].tolist() == result.queries.values[8]["ndcg@10"].tolist()
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -225,17 +290,30 @@ def test_bm25_is_measured_on_the_same_queries_and_has_no_dimension(measured, tmp
     assert list(floor.metrics) == [NO_VECTORS]
     assert (
         floor.metrics[NO_VECTORS]["ndcg@10"]
-        == evaluate_bm25(dataset, str(tmp_path / "{key}"), EvaluationConfig()).metrics[NO_VECTORS]["ndcg@10"]
+        == evaluate_bm25(dataset, str(tmp_path / "{key}"), EvaluationConfig()).metrics[NO_VECTORS][
+            "ndcg@10"
+        ]
     )
     assert floor.name == BM25
 
 
 @pytest.mark.usefixtures("no_actors")
-def test_nothing_to_measure_is_an_error_that_says_what_was_looked_for(measured, encoder_folder: Path, tmp_path: Path):
+def test_nothing_to_measure_is_an_error_that_says_what_was_looked_for(
+    measured, encoder_folder: Path, tmp_path: Path
+):
     dataset, table, _, _ = measured
     with pytest.raises(DataError, match="split=dev and tag=None no query has a positive"):
-        evaluate(dataset, table, str(encoder_folder), str(tmp_path), EvaluationConfig(split="dev"), ENCODING)
-    (tmp_path / "cases.yaml").write_text("- {query: heart pain, above: {id: nowhere}, below: Rash.}")
+        evaluate(
+            dataset,
+            table,
+            str(encoder_folder),
+            str(tmp_path),
+            EvaluationConfig(split="dev"),
+            ENCODING,
+        )
+    (tmp_path / "cases.yaml").write_text(
+        "- {query: heart pain, above: {id: nowhere}, below: Rash.}"
+    )
     config = EvaluationConfig(must_rank=str(tmp_path / "cases.yaml"))
     with pytest.raises(DataError, match="'nowhere' is not in the corpus"):
         evaluate(dataset, table, str(encoder_folder), str(tmp_path / "x"), config, ENCODING)

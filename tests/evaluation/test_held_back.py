@@ -32,7 +32,9 @@ def make(root: Path, name: str, splits: SplitConfig) -> Dataset:
         for n in range(240)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source = SourceConfig(path=str(path), columns=ColumnsConfig(tags=("source",), language=("language",)))
+    source = SourceConfig(
+        path=str(path), columns=ColumnsConfig(tags=("source",), language=("language",))
+    )
     return prepare(source, splits, str(root / name))
 
 
@@ -45,15 +47,22 @@ def test_a_source_that_is_held_back_is_in_no_training_pair_and_makes_a_set(
 ):
     dataset = make(tmp_path, "data", hold_back(tag="forum"))
     tags = {row["query_id"]: row["tags"] for row in dataset.queries().to_pylist()}
-    assert {tag for pair in select_pairs(dataset, MiningConfig()) for tag in tags[pair.query_id]} == {"ward"}
+    assert {
+        tag for pair in select_pairs(dataset, MiningConfig()) for tag in tags[pair.query_id]
+    } == {"ward"}
     assert {tag for row in dataset.queries("dev").to_pylist() for tag in row["tags"]} == {"ward"}
     with caplog.at_level(logging.INFO):
         (kept,) = open_retention(RetentionConfig(made=False), str(tmp_path / "out"), dataset)
     back = dataset.queries(HELD_BACK)["query_id"].to_pylist()
     assert (kept.name, kept.split, kept.left_out) == ("held back tag forum", "test", frozenset())
     assert kept.dataset.query_ids().to_pylist() == back
-    assert {name: len(grades) for name, grades in kept.dataset.qrels().items()} == dict.fromkeys(back, 1)
-    assert f"'held back tag forum': {len(back)} queries, made of the queries with the tag forum, which" in caplog.text
+    assert {name: len(grades) for name, grades in kept.dataset.qrels().items()} == dict.fromkeys(
+        back, 1
+    )
+    assert (
+        f"'held back tag forum': {len(back)} queries, made of the queries with the tag forum, which"
+        in caplog.text
+    )
     assert "not what is lost on other topics" in kept.worth
     assert open_retention(RetentionConfig(), str(tmp_path / "out"), dataset) == (kept,)
 
@@ -62,10 +71,17 @@ def test_each_kind_is_a_set_beside_those_that_are_given(tmp_path: Path):
     dataset = make(tmp_path, "data", hold_back(tag="forum", language="fr"))
     write_set(tmp_path / "clinic")
     config = RetentionConfig(sets={"clinic": str(tmp_path / "clinic")})
-    sets = {kept.name: kept.dataset for kept in open_retention(config, str(tmp_path / "out"), dataset)}
+    sets = {
+        kept.name: kept.dataset for kept in open_retention(config, str(tmp_path / "out"), dataset)
+    }
     assert list(sets) == ["clinic", "held back tag forum", "held back language fr"]
-    assert {row["language"] for row in sets["held back language fr"].queries().to_pylist()} == {"fr"}
-    assert {row["language"] for row in sets["held back tag forum"].queries().to_pylist()} == {"en", "fr"}
+    assert {row["language"] for row in sets["held back language fr"].queries().to_pylist()} == {
+        "fr"
+    }
+    assert {row["language"] for row in sets["held back tag forum"].queries().to_pylist()} == {
+        "en",
+        "fr",
+    }
     assert MADE not in sets
 
 

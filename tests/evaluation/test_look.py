@@ -1,4 +1,6 @@
-"""A look at the corpus: which documents are sampled, how alike they are, how much of them is read."""
+"""A look at the corpus: which documents are sampled, how alike they are, how much of them is
+read.
+"""
 
 from pathlib import Path
 
@@ -15,7 +17,9 @@ from tests.tables import Vectors, write_corpus, write_table
 
 
 def write_model(folder: Path, *, special: bool = False) -> Path:
-    """What stands in a model's folder, with a tokenizer to which a word is a token, and no weights to speak of."""
+    """What stands in a model's folder, with a tokenizer to which a word is a token, and no weights
+    to speak of.
+    """
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2}, "[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     if special:
@@ -60,7 +64,8 @@ def test_files_rows_and_what_is_shown_are_evenly_spaced_with_their_own_texts_and
 ):
     for name, value in (("_FILES", 3), ("_SAMPLE", 6), ("_SHOWN", 4)):
         monkeypatch.setattr(look, name, value)
-    rows = [{"document_id": f"d{n:02}", "text": "word " * n} for n in range(23)]  # files of 5, 5, 5, 5 and 3 rows
+    # files of 5, 5, 5, 5 and 3 rows
+    rows = [{"document_id": f"d{n:02}", "text": "word " * n} for n in range(23)]
     vectors = unit(np.random.default_rng(0).normal(size=(23, 8)))
     dataset = write_corpus(tmp_path / "data", rows, 5)
     table = write_table(tmp_path / "t.lance", dataset, vectors, max_length=12)
@@ -70,7 +75,9 @@ def test_files_rows_and_what_is_shown_are_evenly_spaced_with_their_own_texts_and
     assert found.ids == ("d00", "d04", "d14", "d22")
     assert np.allclose(found.similarities, cosines[np.ix_([0, 1, 3, 5], [0, 1, 3, 5])], atol=1e-6)
     pairs = [cosines[i, j] for i in range(6) for j in range(i)]
-    assert (found.mean_cosine, found.spread) == pytest.approx((np.mean(pairs), np.std(pairs)), abs=1e-6)
+    assert (found.mean_cosine, found.spread) == pytest.approx(
+        (np.mean(pairs), np.std(pairs)), abs=1e-6
+    )
     assert found.truncation == look.Truncation(6, 12, 3 / 6, (2 + 8 + 10) / sum(sampled))
     assert look_at(dataset, table, str(tmp_path / "model")).ids == found.ids
 
@@ -79,7 +86,12 @@ def test_a_corpus_of_one_document_has_no_pair(tmp_path: Path):
     dataset = write_corpus(tmp_path / "data", [{"document_id": "a"}], 1)
     table = write_table(tmp_path / "t.lance", dataset, unit([[0, 1]]))
     found = look_at(dataset, table, str(write_model(tmp_path / "model")))
-    assert (found.ids, found.similarities.tolist(), found.mean_cosine, found.spread) == (("a",), [[1]], 0, 0)
+    assert (found.ids, found.similarities.tolist(), found.mean_cosine, found.spread) == (
+        ("a",),
+        [[1]],
+        0,
+        0,
+    )
 
 
 TEXTS = ["one two", "", "1 2 3 4 5", "1 2 3 4 5 6 7 8"]

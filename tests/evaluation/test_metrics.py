@@ -71,7 +71,9 @@ def test_what_is_no_metric_at_a_depth_is_refused(name: str):
 
 @st.composite
 def runs(draw: st.DrawFn, top_grade: int) -> tuple[np.ndarray, dict[str, dict[str, float]]]:
-    """(scores [queries, documents] with many ties, judgments: each query has a positive, some judged zeros)."""
+    """(scores [queries, documents] with many ties, judgments: each query has a positive, some
+    judged zeros).
+    """
     queries, documents = draw(st.integers(1, 4)), draw(st.integers(2, 30))
     generator = np.random.default_rng(draw(st.integers(0, 10_000)))
     scores = generator.integers(-5, 6, size=(queries, documents)).astype(np.float32) / 5
@@ -90,13 +92,24 @@ def rank(scores: np.ndarray, depth: int = 100):
 
 
 @given(runs(top_grade=4))
-def test_every_metric_equals_pytrec_evals_on_any_graded_run(run: tuple[np.ndarray, dict[str, dict[str, float]]]):
+def test_every_metric_equals_pytrec_evals_on_any_graded_run(
+    run: tuple[np.ndarray, dict[str, dict[str, float]]],
+):
     scores, qrels = run
     ranking = rank(scores)
     ours = score_rankings({1: ranking}, list(qrels), qrels, DEPTHS)[1]
-    theirs = {"ndcg": "ndcg_cut", "recall": "recall", "precision": "P", "map": "map_cut", "accuracy": "success"}
+    theirs = {
+        "ndcg": "ndcg_cut",
+        "recall": "recall",
+        "precision": "P",
+        "map": "map_cut",
+        "accuracy": "success",
+    }
     evaluator = pytrec_eval.RelevanceEvaluator(
-        {name: {document: int(grade) for document, grade in grades.items()} for name, grades in qrels.items()},
+        {
+            name: {document: int(grade) for document, grade in grades.items()}
+            for name, grades in qrels.items()
+        },
         {f"{measure}.{','.join(map(str, DEPTHS))}" for measure in theirs.values()} | {"recip_rank"},
     )
     # Its own rule for ties is another, so that our order is exported as scores.
@@ -109,7 +122,9 @@ def test_every_metric_equals_pytrec_evals_on_any_graded_run(run: tuple[np.ndarra
         for k in DEPTHS:
             values = [expected[name][f"{their_name}_{k}"] for name in qrels]
             assert ours[f"{metric}@{k}"] == pytest.approx(values, abs=1e-6)
-    assert ours["mrr@100"] == pytest.approx([expected[name]["recip_rank"] for name in qrels], abs=1e-6)
+    assert ours["mrr@100"] == pytest.approx(
+        [expected[name]["recip_rank"] for name in qrels], abs=1e-6
+    )
 
 
 @given(runs(top_grade=1), st.integers(0, 100))
@@ -117,18 +132,40 @@ def test_every_metric_equals_information_retrieval_evaluators_on_binary_runs_wit
     run: tuple[np.ndarray, dict[str, dict[str, float]]], seed: int
 ):
     scores, qrels = run
-    scores = np.random.default_rng(seed).permuted(np.arange(scores.size, dtype=np.float32)).reshape(scores.shape)
-    relevant = {name: {document for document, grade in grades.items() if grade} for name, grades in qrels.items()}
+    scores = (
+        np.random.default_rng(seed)
+        .permuted(np.arange(scores.size, dtype=np.float32))
+        .reshape(scores.shape)
+    )
+    relevant = {
+        name: {document for document, grade in grades.items() if grade}
+        for name, grades in qrels.items()
+    }
     depths = list(DEPTHS)
     evaluator = InformationRetrievalEvaluator(
-        dict.fromkeys(qrels, ""), {f"d{n}": "" for n in range(scores.shape[1])}, relevant, write_csv=False,
-        accuracy_at_k=depths, precision_recall_at_k=depths, mrr_at_k=depths, ndcg_at_k=depths, map_at_k=depths,
-    )  # fmt: skip
-    found = [[{"corpus_id": f"d{n}", "score": score} for n, score in enumerate(row)] for row in scores.tolist()]
+        dict.fromkeys(qrels, ""),
+        {f"d{n}": "" for n in range(scores.shape[1])},
+        relevant,
+        write_csv=False,
+        accuracy_at_k=depths,
+        precision_recall_at_k=depths,
+        mrr_at_k=depths,
+        ndcg_at_k=depths,
+        map_at_k=depths,
+    )
+    found = [
+        [{"corpus_id": f"d{n}", "score": score} for n, score in enumerate(row)]
+        for row in scores.tolist()
+    ]
     theirs = evaluator.compute_metrics(found)
     ours = score_rankings({1: rank(scores)}, list(qrels), qrels, DEPTHS)[1]
-    names = {"ndcg": "ndcg@k", "mrr": "mrr@k", "accuracy": "accuracy@k", "precision": "precision@k",
-             "recall": "recall@k"}  # fmt: skip
+    names = {
+        "ndcg": "ndcg@k",
+        "mrr": "mrr@k",
+        "accuracy": "accuracy@k",
+        "precision": "precision@k",
+        "recall": "recall@k",
+    }
     for metric, their_name in names.items():
         for k in DEPTHS:
             assert ours[f"{metric}@{k}"].mean() == pytest.approx(theirs[their_name][k], abs=1e-6)

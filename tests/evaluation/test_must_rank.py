@@ -43,18 +43,48 @@ def test_the_example_of_the_documentation_is_valid():
         ("secret", "found one value at the top"),
         (GOOD + "- secret", "case 2: expected query, above and below; found no keys"),
         ("- query: secret\n  above: a\n", "case 1: below: missing; expected a text"),
-        ("- query: secret\n  abov: a\n  below: b\n", "abov: unknown key; the nearest known key is 'above'"),
-        (GOOD + "  secret of a patient: 1\n", "case 1: an unknown key; known are name, query, above, below"),
-        ("- query: null\n  above: a\n  below: b\n", "query: not usable; expected a text that is not empty"),
+        (
+            "- query: secret\n  abov: a\n  below: b\n",
+            "abov: unknown key; the nearest known key is 'above'",
+        ),
+        (
+            GOOD + "  secret of a patient: 1\n",
+            "case 1: an unknown key; known are name, query, above, below",
+        ),
+        (
+            "- query: null\n  above: a\n  below: b\n",
+            "query: not usable; expected a text that is not empty",
+        ),
         ("- query: ' '\n  above: a\n  below: b\n", "query: not usable"),
-        ("- query: secret\n  above: {id: null}\n  below: {di: d}\n", "above: not usable; expected a text"),
-        ("- query: secret\n  above: {id: null}\n  below: {di: d}\n", "below: not usable; expected a text"),
-        ("- query: secret\n  above: secret\n  below: secret\n", "case 1: above and below are the same"),
-        ("- query: a\n  above: b\n  below: secret\n  query: secret\n", "cases.yaml:4: a key stands twice in one case"),
-        ("- query: a\n  above: secret: secret\n", "cases.yaml:2: not valid YAML; put texts that have a colon"),
+        (
+            "- query: secret\n  above: {id: null}\n  below: {di: d}\n",
+            "above: not usable; expected a text",
+        ),
+        (
+            "- query: secret\n  above: {id: null}\n  below: {di: d}\n",
+            "below: not usable; expected a text",
+        ),
+        (
+            "- query: secret\n  above: secret\n  below: secret\n",
+            "case 1: above and below are the same",
+        ),
+        (
+            "- query: a\n  above: b\n  below: secret\n  query: secret\n",
+            "cases.yaml:4: a key stands twice in one case",
+        ),
+        (
+            "- query: a\n  above: secret: secret\n",
+            "cases.yaml:2: not valid YAML; put texts that have a colon",
+        ),
         ("- query: !secret a\n", "cases.yaml:1: not valid YAML"),
-        ("- {name: a, query: a, above: a, below: b}\n" * 2, "case 2: name: the same as that of case 1"),
-        ("- {name: case 2, query: a, above: a, below: b}\n" + GOOD, "case 2: name: the same as that of case 1"),
+        (
+            "- {name: a, query: a, above: a, below: b}\n" * 2,
+            "case 2: name: the same as that of case 1",
+        ),
+        (
+            "- {name: case 2, query: a, above: a, below: b}\n" + GOOD,
+            "case 2: name: the same as that of case 1",
+        ),
     ],
 )
 def test_a_fault_is_one_line_with_file_case_and_key_and_no_text(tmp_path, text, told):

@@ -14,11 +14,19 @@ from medembed.evaluation.report import render_report
 from tests.evaluation.pages import make_page
 
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--window-size=1300,900",
-]  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--window-size=1300,900",
+]
 DESKTOP, PHONE = 1200, 360
-# A window is at least 500 pixels wide, so the page sits in frames of both widths; the script measures each frame.
+# A window is at least 500 pixels wide, so the page sits in frames of both widths; the script
+# measures each frame.
 OUTER = """<!doctype html><body>{frames}<script>
 function backgroundOf(node) {{
   for (; node; node = node.parentElement) {{
@@ -66,11 +74,18 @@ def measured(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> dict[in
     page = make_page(count=120, groups=90)
     report = html.escape(render_report(page, draw_plots(page)))
     frames = "".join(
-        f'<iframe style="width:{w}px;height:800px;border:0" srcdoc="{report}"></iframe>' for w in (DESKTOP, PHONE)
+        f'<iframe style="width:{w}px;height:800px;border:0" srcdoc="{report}"></iframe>'
+        for w in (DESKTOP, PHONE)
     )
     folder: Path = tmp_path_factory.mktemp("browser")
     (folder / "outer.html").write_text(OUTER.format(frames=frames), encoding="utf-8")
-    command = [chromium, *FLAGS, f"--user-data-dir={folder}/profile", "--dump-dom", f"file://{folder}/outer.html"]
+    command = [
+        chromium,
+        *FLAGS,
+        f"--user-data-dir={folder}/profile",
+        "--dump-dom",
+        f"file://{folder}/outer.html",
+    ]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     found = re.search('<pre id="measured">(.*?)</pre>', dom)
     assert found, f"nothing was measured in {len(dom)} characters"
@@ -95,7 +110,9 @@ def test_text_is_large_and_dark_enough_to_read(measured: dict[int, dict[str, Any
     assert measured[width]["contrast"] >= 4.5
 
 
-def test_figures_are_side_by_side_on_a_desktop_and_below_each_other_on_a_phone(measured: dict[int, dict[str, Any]]):
+def test_figures_are_side_by_side_on_a_desktop_and_below_each_other_on_a_phone(
+    measured: dict[int, dict[str, Any]],
+):
     assert measured[DESKTOP]["lefts"][0] + 400 < measured[DESKTOP]["lefts"][1]
     assert measured[PHONE]["lefts"][0] == measured[PHONE]["lefts"][1]
 

@@ -49,14 +49,30 @@ def test_the_figures_are_pngs_whose_bytes_do_not_change_and_wide_enough_for_a_sh
         (PAGE, "dimensions bytes slices gains scores similarity similarity_baseline"),
         (Page("", [make_ranking("alone", 0.5, WIDTHS, UNITS)]), "dimensions bytes scores"),
         (Page("", [make_ranking("BM25", 0.5, (0,), UNITS)]), ""),
-        (compared(make_classes("new", 0.8, UNITS), make_classes("old", 0.7, UNITS)), "dimensions bytes slices gains"),
-        (compared(make_pairs("new", 0.1, UNITS), make_pairs("old", 0.3, UNITS)), "dimensions bytes slices pairs"),
+        (
+            compared(make_classes("new", 0.8, UNITS), make_classes("old", 0.7, UNITS)),
+            "dimensions bytes slices gains",
+        ),
+        (
+            compared(make_pairs("new", 0.1, UNITS), make_pairs("old", 0.3, UNITS)),
+            "dimensions bytes slices pairs",
+        ),
         (compared(*[make_ranking("m", 0.5, (8,), make_units(1, 1))] * 2), "gains scores"),
-        (compared(make_ranking("new", 0.5, (8,), UNITS), make_ranking("old", 0.5, (32,), UNITS)),
-         "dimensions slices gains scores"),
+        (
+            compared(make_ranking("new", 0.5, (8,), UNITS), make_ranking("old", 0.5, (32,), UNITS)),
+            "dimensions slices gains scores",
+        ),
     ],
-    ids=["all", "alone", "without vectors", "classes", "scored pairs", "one query, identical", "one dimension each"],
-)  # fmt: skip
+    ids=[
+        "all",
+        "alone",
+        "without vectors",
+        "classes",
+        "scored pairs",
+        "one query, identical",
+        "one dimension each",
+    ],
+)
 @pytest.mark.filterwarnings("error")
 def test_a_page_gets_the_figures_that_it_has_data_for(page: Page, names: str):
     assert list(draw_plots(page)) == [f"{name}.png" for name in names.split()]
@@ -68,7 +84,9 @@ def test_the_curve_shows_every_models_means_and_a_ranking_without_vectors_as_a_l
     lines = {str(line.get_label()): line for line in figure.axes[0].lines}
     for model in PAGE.evaluations[:2]:
         assert list(lines[model.name].get_xdata()) == list(WIDTHS)
-        assert list(lines[model.name].get_ydata()) == [row["ndcg@10"] for row in model.metrics.values()]
+        assert list(lines[model.name].get_ydata()) == [
+            row["ndcg@10"] for row in model.metrics.values()
+        ]
     level = PAGE.evaluations[2].metrics[0]["ndcg@10"]
     assert list(lines["BM25, no vectors"].get_ydata()) == [level, level]
 
@@ -89,7 +107,9 @@ def test_the_cost_is_four_bytes_a_value_and_quality_the_share_of_each_models_own
     line = figure.axes[0].lines[1]
     baseline = [row["ndcg@10"] for row in PAGE.evaluations[1].metrics.values()]
     assert list(line.get_xdata()) == [1536, 1024, 512, 256, 128]
-    assert list(line.get_ydata()) == pytest.approx([100 * value / max(baseline) for value in baseline])
+    assert list(line.get_ydata()) == pytest.approx(
+        [100 * value / max(baseline) for value in baseline]
+    )
     assert figure.axes[0].get_xticklabels()[0].get_text() == "1,536\n1.4"
 
 
@@ -108,7 +128,10 @@ def test_a_dot_is_filled_only_where_the_difference_is_sure():
     figure = draw_slices(PAGE)
     assert figure is not None
     comparison = PAGE.comparisons[0]
-    rows = [comparison.differences["ndcg@10"][384], *(found[384] for found in comparison.slices.values())]
+    rows = [
+        comparison.differences["ndcg@10"][384],
+        *(found[384] for found in comparison.slices.values()),
+    ]
     dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     filled = [dot.get_markerfacecolor() != "white" for dot in dots]
     assert filled == [row.sure_low > 0 or row.sure_high < 0 for row in rows]
@@ -128,7 +151,9 @@ def test_score_histograms_count_every_query_once_per_kind_that_it_has():
     figure = draw_scores(PAGE)
     assert figure is not None
     assert len(figure.axes) == 2  # BM25 has no cosines
-    bars = dict(zip(("other document", "judged negative", "positive"), figure.axes[0].patches, strict=True))
+    bars = dict(
+        zip(("other document", "judged negative", "positive"), figure.axes[0].patches, strict=True)
+    )
     assert list(bars) == figure.axes[0].get_legend_handles_labels()[1]
     heights = {kind: sum(patch.get_xy()[1:81:2, 1]) for kind, patch in bars.items()}
     assert heights == {"other document": 120, "judged negative": 60, "positive": 120}

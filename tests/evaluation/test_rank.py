@@ -20,7 +20,9 @@ def test_a_document_behind_one_of_three_chunks_is_second():
 
 
 def test_negative_accuracy_is_about_queries_with_a_judged_negative_alone():
-    ranking = Ranking.of(np.array([["a", "b"], ["b", "a"]]), np.array([[0.9, 0.8], [0.9, 0.8]], np.float32))
+    ranking = Ranking.of(
+        np.array([["a", "b"], ["b", "a"]]), np.array([[0.9, 0.8], [0.9, 0.8]], np.float32)
+    )
     values = score_rankings({2: ranking}, ["q1", "q5"], QRELS, (1, 2))[2]
     assert values["negative_accuracy@1"][0] == 1
     assert np.isnan(values["negative_accuracy@1"][1])

@@ -1,4 +1,6 @@
-"""A set in a script that the model's tokenizer does not know is said before training, any other is not."""
+"""A set in a script that the model's tokenizer does not know is said before training, any other is
+not.
+"""
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -33,12 +35,16 @@ def english() -> str:
 
 @pytest.fixture(scope="module")
 def in_bytes() -> str:
-    """A vocabulary of pieces of bytes, as multilingual decoders have one, that has seen all of these texts."""
+    """A vocabulary of pieces of bytes, as multilingual decoders have one, that has seen all of
+    these texts.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=4000, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator([text for name, text in TEXTS.items() if name != "hi"] * 2, trainer)
+    tokenizer.train_from_iterator(
+        [text for name, text in TEXTS.items() if name != "hi"] * 2, trainer
+    )
     return tokenizer.to_str()
 
 
@@ -54,11 +60,19 @@ def test_a_vocabulary_that_has_seen_a_language_reads_it(in_bytes: str, language:
 
 
 def test_bytes_of_a_script_that_was_never_seen_are_not_read(in_bytes: str):
-    assert not Reader(in_bytes).reads("პაციენტი უჩივის გულმკერდის ტკივილს და ქოშინს გუშინდელი დღიდან.")
+    assert not Reader(in_bytes).reads(
+        "პაციენტი უჩივის გულმკერდის ტკივილს და ქოშინს გუშინდელი დღიდან."
+    )
 
 
 def test_an_unknown_piece_of_many_letters_is_no_word():
-    pieces = [("<unk>", 0.0), ("▁", -1.0), *((letter, -2.0) for letter in "aeinorst"), ("▁no", -1.5), ("te", -1.5)]
+    pieces = [
+        ("<unk>", 0.0),
+        ("▁", -1.0),
+        *((letter, -2.0) for letter in "aeinorst"),
+        ("▁no", -1.5),
+        ("te", -1.5),
+    ]
     reader = Reader(Tokenizer(models.Unigram(pieces, unk_id=0)).to_str())
     assert reader.reads("▁note")
     assert not reader.reads("胸痛和呼吸困难")
@@ -72,9 +86,14 @@ def test_a_text_without_letters_is_no_reason_to_warn(english: str, text: str):
 def test_the_warning_counts_what_is_not_read_and_says_what_to_do(english: str):
     queries, documents = [TEXTS["ar"]] * 3 + [TEXTS["en"]] * 9, [TEXTS["en"]] * 20
     told = explain_unread("retention set 'clinic'", queries, documents, english)
-    assert told.startswith("retention set 'clinic': the model's tokenizer cannot read 3 of 12 queries: it knows less")
+    assert told.startswith(
+        "retention set 'clinic': the model's tokenizer cannot read 3 of 12 queries: it knows less"
+    )
     assert "give a set in a language that it reads" in told
     assert "\n" not in told
     assert not any(word in told for word in TEXTS["ar"].split())
     assert explain_unread("clinic", [TEXTS["ar"], *[TEXTS["en"]] * 9], [TEXTS["fr"]], english) == ""
-    assert explain_unread("clinic", [TEXTS["en"]], [TEXTS["zh"]], english).count("1 of 1 documents") == 1
+    assert (
+        explain_unread("clinic", [TEXTS["en"]], [TEXTS["zh"]], english).count("1 of 1 documents")
+        == 1
+    )

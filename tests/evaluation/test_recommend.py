@@ -25,7 +25,10 @@ MS = {384: 4.0, 128: 1.5, 32: 0.5}
 def options(*rows: tuple[int, float, float, float, float]) -> list[Option]:
     """Of (dimension, quality, low, high, ms)."""
     best = max(quality for _, quality, *_ in rows)
-    return [Option(d, quality, quality / best, low, high, 4 * d, ms) for d, quality, low, high, ms in rows]
+    return [
+        Option(d, quality, quality / best, low, high, 4 * d, ms)
+        for d, quality, low, high, ms in rows
+    ]
 
 
 TYPICAL = options(
@@ -40,7 +43,9 @@ TYPICAL = options(
 
 
 def chosen(rows: list[Option], config: RecommendConfig | None = None) -> dict[str, int]:
-    return {choice.use: choice.option.dimension for choice in choose(rows, config or RecommendConfig())}
+    return {
+        choice.use: choice.option.dimension for choice in choose(rows, config or RecommendConfig())
+    }
 
 
 def reasons(rows: list[Option]) -> dict[str, str]:
@@ -49,9 +54,11 @@ def reasons(rows: list[Option]) -> dict[str, str]:
 
 def units(number: int, groups: int) -> Units:
     return Units(
-        tuple(f"u{n}" for n in range(number)), tuple(f"g{n % groups}" for n in range(number)),
-        ("en",) * number, ((),) * number,
-    )  # fmt: skip
+        tuple(f"u{n}" for n in range(number)),
+        tuple(f"g{n % groups}" for n in range(number)),
+        ("en",) * number,
+        ((),) * number,
+    )
 
 
 def test_each_use_gets_the_dimension_of_its_rule():
@@ -83,7 +90,9 @@ def test_balanced_goes_by_the_interval_and_not_by_the_mean():
 
 
 def test_where_no_narrower_dimension_qualifies_the_nearest_is_named():
-    rows = options((384, 0.6, 0.0, 0.0, 4.0), (64, 0.5, -0.12, -0.08, 0.7), (32, 0.3, -0.4, -0.2, 0.5))
+    rows = options(
+        (384, 0.6, 0.0, 0.0, 4.0), (64, 0.5, -0.12, -0.08, 0.7), (32, 0.3, -0.4, -0.2, 0.5)
+    )
     assert set(chosen(rows).values()) == {384}
     assert reasons(rows) == {
         "best": "the highest quality, 0.600; every narrower one is surely worse",
@@ -92,8 +101,9 @@ def test_where_no_narrower_dimension_qualifies_the_nearest_is_named():
         "fastest": "none narrower keeps 90% of the quality; the nearest is 64 (83.3%)",
     }
     assert set(reasons(rows[:1]).values()) == {
-        "the highest quality, 0.600; nothing narrower was measured", "nothing narrower was measured",
-    }  # fmt: skip
+        "the highest quality, 0.600; nothing narrower was measured",
+        "nothing narrower was measured",
+    }
 
 
 def test_of_equal_quality_the_narrower_dimension_is_best():
@@ -114,8 +124,11 @@ def test_the_terminal_shows_every_option_every_use_and_what_they_share():
     ]
     assert lines[0].split()[:3] == ["dimensions", "bytes/vector", "NDCG@10"]
     assert [line.split()[:2] for line in lines[3:7]] == [
-        ["best:", "384"], ["balanced:", "384"], ["light:", "32"], ["fastest:", "32"],
-    ]  # fmt: skip
+        ["best:", "384"],
+        ["balanced:", "384"],
+        ["light:", "32"],
+        ["fastest:", "32"],
+    ]
     assert lines[7:] == [
         "384 dimensions serve best and balanced alike.",
         "32 dimensions serve light and fastest alike.",
@@ -136,12 +149,17 @@ def test_options_of_queries_have_means_shares_and_the_paired_interval_to_the_bes
     base = generator.uniform(0.2, 0.8, size=120)
     values = {384: base - 0.01, 128: base + 0.0, 32: base - generator.uniform(0, 0.2, size=120)}
     measured = Measured(
-        units(120, 40), {d: {"ndcg@10": row, "recall@10": 1 - row} for d, row in values.items()}, {}, {}
+        units(120, 40),
+        {d: {"ndcg@10": row, "recall@10": 1 - row} for d, row in values.items()},
+        {},
+        {},
     )
     found = weigh(Evaluation("m", "u", "e", queries=measured), MS, CONFIG)
     assert [(row.dimension, row.bytes_per_vector, row.search_ms) for row in found] == [
-        (384, 1536, 4.0), (128, 512, 1.5), (32, 128, 0.5),
-    ]  # fmt: skip
+        (384, 1536, 4.0),
+        (128, 512, 1.5),
+        (32, 128, 0.5),
+    ]
     for row in found:
         assert row.quality == pytest.approx(values[row.dimension].mean())
         assert row.kept == pytest.approx(values[row.dimension].mean() / base.mean())
@@ -166,7 +184,9 @@ def test_a_language_that_a_chosen_dimension_fails_is_named_beside_the_mean_that_
     assert (worst.name, worst.units, worst.kept) == ("language fr", 20, pytest.approx(0.6))
     lines = format_choices(found, choose(found, RecommendConfig()), objective="NDCG@10")
     (warning,) = [line for line in lines if line.startswith("!")]
-    assert warning.startswith("! 64 dimensions keep 96% in the mean, but 60% of language fr: NDCG@10")
+    assert warning.startswith(
+        "! 64 dimensions keep 96% in the mean, but 60% of language fr: NDCG@10"
+    )
     fair = replace(measured, values={384: {"ndcg@10": full}, 64: {"ndcg@10": full * 0.97}})
     assert weigh(Evaluation("m", "u", "e", queries=fair), MS | {64: 1.0}, CONFIG)[1].worst is None
 
@@ -186,7 +206,10 @@ def test_weights_and_queries_that_a_metric_does_not_apply_to_are_counted_as_in_i
 def test_scored_pairs_are_weighed_by_their_rank_correlation():
     generator = np.random.default_rng(2)
     similarity = generator.uniform(size=80)
-    cosines = {64: similarity + generator.normal(0, 0.1, 80), 8: similarity + generator.normal(0, 1.0, 80)}
+    cosines = {
+        64: similarity + generator.normal(0, 0.1, 80),
+        8: similarity + generator.normal(0, 1.0, 80),
+    }
     scored = Scored(units(80, 40), similarity, cosines)
     found = weigh(Evaluation("m", "u", "e", pairs=scored), {64: 1.0, 8: 0.5}, CONFIG)
     expected = [stats.spearmanr(similarity, cosines[d])[0] for d in (64, 8)]

@@ -41,17 +41,23 @@ def make_comparison(
     same: dict[int, Difference], narrow: dict[int, Difference] | None = None, groups: int = 50
 ) -> Comparison:
     """Of "new" against "old": at the same dimension, and against the baseline at its widest."""
-    return Comparison("new", "old", "ndcg@10", {"ndcg@10": same}, narrow or {}, {}, units=100, groups=groups)
+    return Comparison(
+        "new", "old", "ndcg@10", {"ndcg@10": same}, narrow or {}, {}, units=100, groups=groups
+    )
 
 
 GAIN_AT_64 = {64: make_difference(0.4, 0.5, at=64)}
 
 
 def test_the_headline_names_the_smallest_dimension_that_surely_beats_the_full_width_before():
-    narrow = {d: make_difference(0.4, after, at=64) for d, after in ((64, 0.5), (32, 0.48), (16, 0.45), (8, 0.42))}
+    narrow = {
+        d: make_difference(0.4, after, at=64)
+        for d, after in ((64, 0.5), (32, 0.48), (16, 0.45), (8, 0.42))
+    }
     assert narrow[8].low == pytest.approx(0)
     assert headline(make_comparison(GAIN_AT_64, narrow)) == (
-        "16 dimensions of new (NDCG@10 0.450) beat 64 of old (0.400): 4 times less to store and search."
+        "16 dimensions of new (NDCG@10 0.450) beat 64 of old (0.400): 4 times less to store "
+        "and search."
     )
 
 
@@ -69,7 +75,10 @@ def test_the_headline_does_not_call_it_smaller_when_only_the_same_or_a_wider_dim
 
 def test_the_headline_says_plainly_where_the_model_is_worse():
     rows = {64: make_difference(0.5, 0.4, at=64), 32: make_difference(0.4, 0.4, at=32)}
-    assert headline(make_comparison(rows)) == "new is worse than old at 64 dimensions: NDCG@10 0.400 against 0.500."
+    assert (
+        headline(make_comparison(rows))
+        == "new is worse than old at 64 dimensions: NDCG@10 0.400 against 0.500."
+    )
     mixed = {64: make_difference(0.4, 0.5, at=64), 32: make_difference(0.4, 0.3, at=32)}
     assert headline(make_comparison(mixed)) == (
         "new is better than old at 64 dimensions: NDCG@10 0.500 against 0.400. "
@@ -80,18 +89,23 @@ def test_the_headline_says_plainly_where_the_model_is_worse():
 def test_the_headline_claims_nothing_that_is_not_sure_of_all_differences_together():
     rows = {64: make_difference(0.4, 0.5, alone=0.02, sure=0.11, at=64)}
     assert headline(make_comparison(rows, rows)) == (
-        "No sure difference between new and old: NDCG@10 0.500 against 0.400 at the widest dimension, "
-        "difference +0.100 [+0.080, +0.120]."
+        "No sure difference between new and old: NDCG@10 0.500 against 0.400 at the widest "
+        "dimension, difference +0.100 [+0.080, +0.120]."
     )
 
 
 def test_the_headline_says_when_there_are_too_few_groups_to_be_sure():
     rows = {64: make_difference(0.4, 0.5, alone=math.inf, sure=math.inf, at=64)}
-    assert headline(make_comparison(rows, groups=3)).endswith("Nothing is sure with fewer than 10 groups (here 3).")
+    assert headline(make_comparison(rows, groups=3)).endswith(
+        "Nothing is sure with fewer than 10 groups (here 3)."
+    )
 
 
 def test_the_headline_against_a_ranking_without_vectors_speaks_of_no_dimensions_of_it():
-    rows = {64: make_difference(0.4, 0.5, at=NO_VECTORS), 32: make_difference(0.4, 0.45, at=NO_VECTORS)}
+    rows = {
+        64: make_difference(0.4, 0.5, at=NO_VECTORS),
+        32: make_difference(0.4, 0.45, at=NO_VECTORS),
+    }
     assert headline(make_comparison(rows, rows)) == (
         "new is better than old at every dimension: NDCG@10 0.500 against 0.400 at 64."
     )
@@ -118,7 +132,10 @@ def test_sure_losses_beside_the_objective_are_warned_of_and_only_sure_ones():
         make_comparison(rows, rows),
         differences={"ndcg@10": rows, "recall@10": {64: make_difference(0.7, 0.6, at=64)}},
         slices={
-            ("language", "fr"): {64: make_difference(0.5, 0.49, at=64), 32: make_difference(0.5, 0.4, at=32)},
+            ("language", "fr"): {
+                64: make_difference(0.5, 0.49, at=64),
+                32: make_difference(0.5, 0.4, at=32),
+            },
             ("tag", "lay"): {64: make_difference(0.5, 0.45, alone=0.01, sure=0.06, at=64)},
         },
     )
@@ -138,13 +155,22 @@ def test_of_many_losses_a_warning_names_five_and_counts_the_rest():
 
 
 def test_failing_cases_alike_texts_and_cut_texts_are_warned_of_for_the_model_judged():
-    cases = {d: (Outcome("fever & rash", 0.4, 0.5 if d < 256 else 0.3), Outcome("holds", 0.6, 0.1)) for d in WIDTHS}
+    cases = {
+        d: (Outcome("fever & rash", 0.4, 0.5 if d < 256 else 0.3), Outcome("holds", 0.6, 0.1))
+        for d in WIDTHS
+    }
     page = Page("", [ranked("m")], looks={"m": make_look(0.8, cut=0.4)}, must_rank={"m": cases})
     failing, alike, cut = warnings(page)
     assert failing == "Must-rank case “fever & rash” fails at 128, 64 and 32 dimensions."
     assert alike.startswith("Documents look alike to m: two different ones have a cosine of 0.8")
-    assert cut == "40% of the texts are longer than the 256 tokens that m reads; 13% of all tokens are never seen."
-    assert warnings(dataclasses.replace(page, looks={"m": make_look(0.1)}, must_rank={"other": cases})) == []
+    assert (
+        cut
+        == "40% of the texts are longer than the 256 tokens that m reads; 13% of all tokens are never seen."
+    )
+    assert (
+        warnings(dataclasses.replace(page, looks={"m": make_look(0.1)}, must_rank={"other": cases}))
+        == []
+    )
 
 
 def test_gains_are_the_objective_per_query_largest_first_and_counted():
@@ -175,16 +201,26 @@ def test_the_page_is_self_contained_and_escaped():
     assert not re.search(r'(?:src|href)="(?!data:)|<script|<link|@import|url\(', html)
     assert "Before and after &lt;fine-tuning&gt; &amp; more" in html
     assert "f00d &lt;b&gt;x&lt;/b&gt;" in html
-    assert html.count("data:image/png;base64,iVBOR") == len(draw_plots(PAGE)) == html.count("<img alt=")
+    assert (
+        html.count("data:image/png;base64,iVBOR")
+        == len(draw_plots(PAGE))
+        == html.count("<img alt=")
+    )
 
 
 def test_the_page_shows_every_difference_with_its_interval():
     shown = re.sub(r"\s+", " ", HTML)
     for comparison in PAGE.comparisons:
-        for rows in (*comparison.differences.values(), comparison.narrow, *comparison.slices.values()):
+        for rows in (
+            *comparison.differences.values(),
+            comparison.narrow,
+            *comparison.slices.values(),
+        ):
             for found in rows.values():
                 interval = re.escape(f"[{found.low:+.3f}, {found.high:+.3f}]")
-                assert re.search(rf"{re.escape(f'{found.mean:+.3f}')}(?: ▲| ▼)?<span[^>]*>{interval}", shown)
+                assert re.search(
+                    rf"{re.escape(f'{found.mean:+.3f}')}(?: ▲| ▼)?<span[^>]*>{interval}", shown
+                )
                 assert f"<b>{found.after:.3f}</b>" in shown
 
 
@@ -210,7 +246,9 @@ def test_the_page_holds_texts_only_where_they_may_be_shown():
     assert found is not None
     best = found.ids[0]
     assert '<span class="text">' not in HTML
-    html = render_report(dataclasses.replace(PAGE, texts={best: "fever < 3 days", "query-none": "unseen"}), {})
+    html = render_report(
+        dataclasses.replace(PAGE, texts={best: "fever < 3 days", "query-none": "unseen"}), {}
+    )
     assert '<span class="text">fever &lt; 3 days</span>' in html
     assert html.count('<span class="text">') == 1
 
@@ -224,8 +262,11 @@ def test_few_groups_are_said_to_be_few():
 
 SINGLE = make_units(1, 1)
 BOTH, SLICES, SINGLES, ALIKE = (
-    "Before and after", "Per language and tag", "Gain and loss, one by one", "Do texts look alike to the model?",
-)  # fmt: skip
+    "Before and after",
+    "Per language and tag",
+    "Gain and loss, one by one",
+    "Do texts look alike to the model?",
+)
 METRICS, READING = "All metrics", "How to read this"
 NO_TOKENIZER = dataclasses.replace(make_look(0.1), truncation=None)
 
@@ -234,20 +275,52 @@ NO_TOKENIZER = dataclasses.replace(make_look(0.1), truncation=None)
     ("page", "sections"),
     [
         (Page("", [ranked("alone")], looks={"alone": make_look(0.1)}), [SLICES, ALIKE, METRICS]),
-        (Page("", [make_ranking("BM25", 0.5, (0,), UNITS)], facts=[("a", "b")]), [SLICES, METRICS, "Facts"]),
-        (compared(make_classes("new", 0.8, UNITS), make_classes("old", 0.7, UNITS)),
-         [BOTH, SLICES, SINGLES, METRICS, READING]),
-        (compared(make_pairs("new", 0.1, UNITS), make_pairs("old", 0.3, UNITS)), [BOTH, SLICES, METRICS, READING]),
+        (
+            Page("", [make_ranking("BM25", 0.5, (0,), UNITS)], facts=[("a", "b")]),
+            [SLICES, METRICS, "Facts"],
+        ),
+        (
+            compared(make_classes("new", 0.8, UNITS), make_classes("old", 0.7, UNITS)),
+            [BOTH, SLICES, SINGLES, METRICS, READING],
+        ),
+        (
+            compared(make_pairs("new", 0.1, UNITS), make_pairs("old", 0.3, UNITS)),
+            [BOTH, SLICES, METRICS, READING],
+        ),
         (Page("", [make_pairs("one pair", 0.1, SINGLE)]), [METRICS]),
-        (compared(ranked("new", 0.6, SINGLE), ranked("old", 0.5, SINGLE)), [BOTH, SINGLES, METRICS, READING]),
+        (
+            compared(ranked("new", 0.6, SINGLE), ranked("old", 0.5, SINGLE)),
+            [BOTH, SINGLES, METRICS, READING],
+        ),
         (compared(ranked("same"), ranked("same")), [BOTH, SLICES, SINGLES, METRICS, READING]),
-        (compared(ranked("new"), make_ranking("BM25", 0.4, (0,), UNITS), must_rank={"new": {8: (Outcome("x", 1, 0),)}}),
-         [BOTH, SLICES, SINGLES, "Cases that must rank", METRICS, READING]),
-        (Page("", [ranked("m")], looks={"m": NO_TOKENIZER}, must_rank={"m": {}}), [SLICES, ALIKE, METRICS]),
+        (
+            compared(
+                ranked("new"),
+                make_ranking("BM25", 0.4, (0,), UNITS),
+                must_rank={"new": {8: (Outcome("x", 1, 0),)}},
+            ),
+            [BOTH, SLICES, SINGLES, "Cases that must rank", METRICS, READING],
+        ),
+        (
+            Page("", [ranked("m")], looks={"m": NO_TOKENIZER}, must_rank={"m": {}}),
+            [SLICES, ALIKE, METRICS],
+        ),
     ],
-    ids=["alone", "bm25", "classes", "pairs", "one pair", "one query", "identical", "against bm25", "no tokenizer"],
-)  # fmt: skip
-def test_sections_without_content_are_left_out_and_no_number_is_undefined(page: Page, sections: list[str]):
+    ids=[
+        "alone",
+        "bm25",
+        "classes",
+        "pairs",
+        "one pair",
+        "one query",
+        "identical",
+        "against bm25",
+        "no tokenizer",
+    ],
+)
+def test_sections_without_content_are_left_out_and_no_number_is_undefined(
+    page: Page, sections: list[str]
+):
     html = render_report(page, {})
     assert re.findall("<h2>(.*?)</h2>", html) == sections
     assert not re.search(r"\b(?:nan|inf|None|Undefined)\b", html)
@@ -262,7 +335,9 @@ def test_the_course_of_a_training_is_shown_where_there_is_one():
 def test_what_is_lost_elsewhere_is_a_warning_and_a_table():
     kept = make_retention({"clinic <a>": {384: 0.02}, "french": {384: 0.0}}, notes=("one & all",))
     page = dataclasses.replace(PAGE, retention=kept)
-    assert "new surely loses more than 0.005 elsewhere against base: clinic <a> at 384" in " ".join(warnings(page))
+    assert "new surely loses more than 0.005 elsewhere against base: clinic <a> at 384" in " ".join(
+        warnings(page)
+    )
     html = render_report(page, {})
     assert "Elsewhere: what was not trained on" in html
     assert "clinic &lt;a&gt;" in html

@@ -10,7 +10,10 @@ CONFIG = RetentionConfig()
 
 def scores(*columns: np.ndarray) -> Scores:
     """Of a group to each query, at 384 dimensions and at 64."""
-    return Scores(dict(zip((384, 64), columns, strict=False)), [f"g{number}" for number in range(len(columns[0]))])
+    return Scores(
+        dict(zip((384, 64), columns, strict=False)),
+        [f"g{number}" for number in range(len(columns[0]))],
+    )
 
 
 def test_a_set_that_falls_by_more_than_the_tolerance_is_lost_at_that_dimension_alone():
@@ -18,7 +21,12 @@ def test_a_set_that_falls_by_more_than_the_tolerance_is_lost_at_that_dimension_a
     was = scores(np.full(200, 0.8), np.full(200, 0.7))
     now = scores(0.8 + noise - noise.mean(), 0.67 + noise - noise.mean())
     wide, narrow = judge_retained({"elsewhere": was}, {"elsewhere": now}, CONFIG)
-    assert (wide.dimension, wide.is_lost, narrow.dimension, narrow.is_lost) == (384, False, 64, True)
+    assert (wide.dimension, wide.is_lost, narrow.dimension, narrow.is_lost) == (
+        384,
+        False,
+        64,
+        True,
+    )
     assert narrow.mean == pytest.approx(-0.03)
     assert narrow.low < -0.03 < narrow.high < -0.005
 
@@ -59,7 +67,9 @@ def test_a_narrower_baseline_stands_with_its_own_width():
 
 
 def test_p_values_fall_one_after_the_other_as_holm_has_it():
-    """Holm's own example: 0.005, 0.011, 0.02, 0.04, 0.13 at 0.05 against 0.01, 0.0125, 0.0167, ..."""
+    """Holm's own example: 0.005, 0.011, 0.02, 0.04, 0.13 at 0.05 against 0.01, 0.0125, 0.0167,
+    ...
+    """
     assert reject([0.02, 0.011, 0.13, 0.005, 0.04], 0.05) == [False, True, False, True, False]
     assert reject([], 0.05) == []
 
@@ -71,10 +81,15 @@ def test_of_no_true_loss_in_nine_cells_one_is_called_sure_in_five_percent_of_cas
     wrong = 0
     for _ in range(100):
         after = {
-            name: Scores({d: before - 0.005 + generator.normal(0, 0.1, 60) for d in (3, 2, 1)}, groups)
+            name: Scores(
+                {d: before - 0.005 + generator.normal(0, 0.1, 60) for d in (3, 2, 1)}, groups
+            )
             for name in "abc"
         }
-        wrong += any(row.is_lost for row in judge_retained(dict.fromkeys("abc", scores(before)), after, CONFIG))
+        wrong += any(
+            row.is_lost
+            for row in judge_retained(dict.fromkeys("abc", scores(before)), after, CONFIG)
+        )
     assert wrong / 100 == pytest.approx(0.05, abs=0.04)
 
 

@@ -16,29 +16,53 @@ from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash
 from tests.tiny import SIGNS, SUBJECTS
 
-ROWS = [(f"q{n}", f"my {SUBJECTS[n % 12]} {SIGNS[n % 10]} {n}", f"The {SUBJECTS[n % 12]}, case {n}") for n in range(24)]
+ROWS = [
+    (f"q{n}", f"my {SUBJECTS[n % 12]} {SIGNS[n % 10]} {n}", f"The {SUBJECTS[n % 12]}, case {n}")
+    for n in range(24)
+]
 
 
 def write_set(
-    place: Path, rows: Sequence[tuple[str, str, str]] = ROWS, split: str = "test", *, judged: bool = True
+    place: Path,
+    rows: Sequence[tuple[str, str, str]] = ROWS,
+    split: str = "test",
+    *,
+    judged: bool = True,
 ) -> Dataset:
     """A data set with a query and a document of each row."""
     with NewOutput(str(place), place.name) as output:
         documents = [
-            {"document_id": f"d-{name}", "text": text, "language": "en", "content_hash": content_hash(text)}
+            {
+                "document_id": f"d-{name}",
+                "text": text,
+                "language": "en",
+                "content_hash": content_hash(text),
+            }
             for name, _, text in rows
         ]
         queries = [
-            {"query_id": name, "text": text, "language": "en", "tags": [], "group_id": name, "split": split}
+            {
+                "query_id": name,
+                "text": text,
+                "language": "en",
+                "tags": [],
+                "group_id": name,
+                "split": split,
+            }
             for name, text, _ in rows
         ]
-        qrels = [{"query_id": name, "document_id": f"d-{name}", "score": float(judged)} for name, _, _ in rows]
+        qrels = [
+            {"query_id": name, "document_id": f"d-{name}", "score": float(judged)}
+            for name, _, _ in rows
+        ]
         output.write_parquet("corpus/part-0.parquet", to_table(documents, CORPUS))
         output.write_parquet("queries/part-0.parquet", to_table(queries, QUERIES))
         output.write_parquet("qrels/part-0.parquet", to_table(qrels, QRELS))
         counts = {"documents": len(rows), "queries": len(rows), "judgments": len(rows)}
         rows_of = {"corpus/part-0.parquet": len(rows)}
-        output.commit(DatasetManifest(fingerprint=place.name, counts=counts, source="here", rows=rows_of))
+        output.commit(
+            DatasetManifest(fingerprint=place.name, counts=counts, source="here", rows=rows_of)
+        )
     return open_dataset(str(place))
 
 
@@ -50,13 +74,15 @@ def test_training_queries_are_left_out_whatever_their_case_and_shared_documents_
     trained = write_set(tmp_path / "trained", taught, "train")
     with caplog.at_level(logging.INFO):
         (kept,) = open_retention(
-            RetentionConfig(sets={"clinic": str(tmp_path / "clinic")}), str(tmp_path / "out"), trained
+            RetentionConfig(sets={"clinic": str(tmp_path / "clinic")}),
+            str(tmp_path / "out"),
+            trained,
         )
     assert kept.left_out == {name for name, _, _ in ROWS[:6]}
     assert kept.split == "test"
     assert (
-        "18 queries of the test split; 6 left out, as they are training queries; 6 of 24 documents stand in"
-        in caplog.text
+        "18 queries of the test split; 6 left out, as they are training queries; 6 of 24 "
+        "documents stand in" in caplog.text
     )
     sample = kept.draw(RetentionConfig(queries=10, documents=12))
     assert len(sample.queries) == 10
@@ -78,7 +104,10 @@ def test_what_is_no_set_from_elsewhere_is_refused_in_one_line(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     for name, message in (
         ("refused", "no test query with a relevant document"),
-        ("known", r"0 queries with a relevant document that are no training queries \(24 are\), expected 10 or more"),
+        (
+            "known",
+            r"0 queries with a relevant document that are no training queries \(24 are\), expected 10 or more",
+        ),
         ("trained", "is the data set that is trained on"),
         ("empty", "empty"),
         ("absent", "absent"),
@@ -95,7 +124,10 @@ def long_rows(count: int) -> list[tuple[str, str, str]]:
         (
             f"q{n}",
             f"what of {n}",
-            f"Case {n} is about the {SUBJECTS[n % 12]}. It was seen with {SIGNS[n % 10]} on day {n} of the stay.",
+            (
+                f"Case {n} is about the {SUBJECTS[n % 12]}. It was seen with {SIGNS[n % 10]} on "
+                f"day {n} of the stay."
+            ),
         )
         for n in range(count)
     ]
@@ -122,7 +154,9 @@ def test_documents_in_no_training_pair_ask_first(tmp_path: Path):
     trained = write_set(tmp_path / "trained", rows, "train")
     untaught = frozenset(name for name, _, _ in rows[:310])
     qrels = [
-        {"query_id": name, "document_id": f"d-{name}", "score": 1.0} for name, _, _ in rows if name not in untaught
+        {"query_id": name, "document_id": f"d-{name}", "score": 1.0}
+        for name, _, _ in rows
+        if name not in untaught
     ]
     pq.write_table(to_table(qrels, QRELS), tmp_path / "trained/qrels/part-0.parquet")
     (kept,) = open_retention(RetentionConfig(), str(tmp_path / "out"), trained)

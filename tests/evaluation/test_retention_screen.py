@@ -7,28 +7,41 @@ import numpy as np
 
 from medembed.evaluation.config import RetentionConfig
 from medembed.evaluation.retained import Against, Retention, Scores, judge_retained
-from medembed.evaluation.retention_screen import explain_losses, format_retention, lost_to, retention_headline
+from medembed.evaluation.retention_screen import (
+    explain_losses,
+    format_retention,
+    lost_to,
+    retention_headline,
+)
 
 LOST = (
-    "new surely loses more than 0.005 elsewhere against base: clinic at 384 and 64 dimensions (0.800 -> 0.770 at 64)."
+    "new surely loses more than 0.005 elsewhere against base: clinic at 384 and 64 dimensions "
+    "(0.800 -> 0.770 at 64)."
 )
 GROUPS = [str(n) for n in range(40)]
 
 
 def make_retention(losses: Mapping[str, Mapping[int, float]], **more: Any) -> Retention:
     """40 queries of each set at 0.8 before; {set: {dimension: loss}}."""
-    before = {name: Scores({d: np.full(40, 0.8) for d in rows}, GROUPS) for name, rows in losses.items()}
+    before = {
+        name: Scores({d: np.full(40, 0.8) for d in rows}, GROUPS) for name, rows in losses.items()
+    }
     after = {
-        name: Scores({d: np.full(40, 0.8 - loss) for d, loss in rows.items()}, GROUPS) for name, rows in losses.items()
+        name: Scores({d: np.full(40, 0.8 - loss) for d, loss in rows.items()}, GROUPS)
+        for name, rows in losses.items()
     }
     rows = judge_retained(before, after, RetentionConfig())
-    means = {name: {"new": {d: 0.8 - loss for d, loss in rows.items()}} for name, rows in losses.items()}
+    means = {
+        name: {"new": {d: 0.8 - loss for d, loss in rows.items()}} for name, rows in losses.items()
+    }
     sizes = dict.fromkeys(losses, (40, 1200))
     return Retention("new", 0.005, means, (Against("base", rows),), sizes, **more)
 
 
 def test_each_set_has_a_line_per_dimension_and_sure_losses_are_marked():
-    kept = make_retention({"clinic": {384: 0.02, 64: 0.03}, "french": {384: 0.0, 64: -0.01}}, notes=("look at it",))
+    kept = make_retention(
+        {"clinic": {384: 0.02, 64: 0.03}, "french": {384: 0.0, 64: -0.01}}, notes=("look at it",)
+    )
     assert format_retention(kept) == [
         "",
         "NDCG@10 on what was not trained on",
@@ -52,7 +65,9 @@ def test_where_nothing_is_lost_the_sets_are_named():
 
 
 def test_a_model_alone_is_shown_with_the_sizes_of_sets():
-    kept = Retention("new", 0.005, {"clinic": {"new": {384: 0.8, 64: 0.7}}}, (), {"clinic": (40, 1200)})
+    kept = Retention(
+        "new", 0.005, {"clinic": {"new": {384: 0.8, 64: 0.7}}}, (), {"clinic": (40, 1200)}
+    )
     assert format_retention(kept)[2:] == [
         "elsewhere                          size     384      64",
         "   clinic   40 queries, 1,200 documents   0.800   0.700",

@@ -21,7 +21,14 @@ from medembed.evaluation.screen import (
     units_of,
     verdict,
 )
-from tests.evaluation.pages import CONFIG, WIDTHS, make_difference, make_pairs, make_ranking, make_units
+from tests.evaluation.pages import (
+    CONFIG,
+    WIDTHS,
+    make_difference,
+    make_pairs,
+    make_ranking,
+    make_units,
+)
 
 UNITS = make_units(30, 20)
 
@@ -48,13 +55,17 @@ def test_numbers_that_are_not_defined_are_shown_as_a_dash():
 
 def test_counts_and_lists_read_as_in_a_sentence():
     assert [counted(1, "queries"), counted(1, "groups"), counted(1, "scored pairs")] == [
-        "1 query", "1 group", "1 scored pair",
-    ]  # fmt: skip
+        "1 query",
+        "1 group",
+        "1 scored pair",
+    ]
     assert counted(12345, "queries") == "12,345 queries"
     assert [listed([1]), listed([1, 2]), listed([1, 2, 3])] == ["1", "1 and 2", "1, 2 and 3"]
     assert [units_of(m) for m in ("ndcg@10", "knn_accuracy", "pearson")] == [
-        "queries", "labelled documents", "scored pairs",
-    ]  # fmt: skip
+        "queries",
+        "labelled documents",
+        "scored pairs",
+    ]
 
 
 def test_a_verdict_goes_by_the_interval_that_holds_for_all_differences_at_once():
@@ -76,15 +87,29 @@ def test_an_interval_that_is_not_finite_is_said_to_be_none():
     assert interval(make_difference(0.4, 0.5, alone=math.nan)) == NO_INTERVAL
 
 
-def make_comparison(rows: dict[int, Difference], slices: dict[tuple[str, str], dict[int, Difference]]) -> Comparison:
-    return Comparison("new", "old", "ndcg@10", {"ndcg@10": rows}, rows, slices, units=1204, groups=300)
+def make_comparison(
+    rows: dict[int, Difference], slices: dict[tuple[str, str], dict[int, Difference]]
+) -> Comparison:
+    return Comparison(
+        "new", "old", "ndcg@10", {"ndcg@10": rows}, rows, slices, units=1204, groups=300
+    )
 
 
 def test_the_table_has_a_line_per_dimension_widest_first_and_marks_what_is_sure():
-    rows = {32: make_difference(0.3, 0.31, alone=0.02, sure=0.05), 64: make_difference(0.4, 0.5, 0.02, 0.04, at=64)}
+    rows = {
+        32: make_difference(0.3, 0.31, alone=0.02, sure=0.05),
+        64: make_difference(0.4, 0.5, 0.02, 0.04, at=64),
+    }
     lines = format_table(make_comparison(rows, {})).splitlines()
     assert lines[0] == "before: old, after: new"
-    assert lines[1].split() == ["dimensions", "NDCG@10:", "before,", "after,", "difference", "[95%]"]
+    assert lines[1].split() == [
+        "dimensions",
+        "NDCG@10:",
+        "before,",
+        "after,",
+        "difference",
+        "[95%]",
+    ]
     assert lines[2].split() == ["64", "0.400", "0.500", "+0.100", "[+0.080,", "+0.120]", "*"]
     assert lines[3].split() == ["32", "0.300", "0.310", "+0.010", "[-0.010,", "+0.030]"]
     assert lines[4].startswith("(1,204 queries in 300 groups; each interval resamples groups")
@@ -94,14 +119,30 @@ def test_the_table_has_a_line_per_dimension_widest_first_and_marks_what_is_sure(
 def test_the_table_says_when_the_baseline_stands_at_another_dimension():
     lines = format_table(make_comparison({64: make_difference(0.3, 0.4, at=384)}, {})).splitlines()
     assert lines[2].split()[:3] == ["64", "to", "384"]
-    lines = format_table(make_comparison({64: make_difference(0.3, 0.4, at=NO_VECTORS)}, {})).splitlines()
+    lines = format_table(
+        make_comparison({64: make_difference(0.3, 0.4, at=NO_VECTORS)}, {})
+    ).splitlines()
     assert lines[2].split()[:2] == ["64", "0.300"]
 
 
 def test_slices_are_shown_at_the_widest_dimension_with_their_counts():
-    rows = {32: make_difference(0.1, 0.2), 64: make_difference(0.3, 0.2, 0.01, 0.02, units=7, groups=5)}
+    rows = {
+        32: make_difference(0.1, 0.2),
+        64: make_difference(0.3, 0.2, 0.01, 0.02, units=7, groups=5),
+    }
     lines = format_slices(make_comparison(rows, {("language", "fr"): rows})).splitlines()
-    assert lines[1].split() == ["language", "fr", "7", "5", "0.300", "0.200", "-0.100", "[-0.110,", "-0.090]", "*"]
+    assert lines[1].split() == [
+        "language",
+        "fr",
+        "7",
+        "5",
+        "0.300",
+        "0.200",
+        "-0.100",
+        "[-0.110,",
+        "-0.090]",
+        "*",
+    ]
     assert format_slices(make_comparison(rows, {})) == ""
 
 
@@ -110,7 +151,10 @@ def test_one_model_alone_has_a_line_per_dimension_with_its_means():
     names, *lines = format_metrics(model)
     assert names.split() == ["dimensions", "NDCG@10", "recall@10", "MRR@10"]
     for line, (dimension, row) in zip(lines, model.metrics.items(), strict=True):
-        assert line.split() == [str(dimension), *(f"{row[m]:.3f}" for m in ("ndcg@10", "recall@10", "mrr@10"))]
+        assert line.split() == [
+            str(dimension),
+            *(f"{row[m]:.3f}" for m in ("ndcg@10", "recall@10", "mrr@10")),
+        ]
 
 
 def test_a_ranking_without_vectors_and_a_metric_that_is_not_defined_are_dashes():

@@ -8,12 +8,16 @@ from medembed.evaluation.shrink import risks_of_loss, shrink
 
 
 def test_cells_that_differ_by_chance_alone_are_believed_to_be_near_their_mean():
-    """Four cells of independent questions: the closed form is a weighted mean of cell and grand mean."""
+    """Four cells of independent questions: the closed form is a weighted mean of cell and grand
+    mean.
+    """
     means = np.array([0.02, 0.01, 0.0, 0.01])
     error = 0.02
     posterior = shrink(means, np.eye(4) * error**2, list("abcd"))
     own_share = 0.01**2 / (0.01**2 + error**2)
-    assert posterior.means == pytest.approx(own_share * means + (1 - own_share) * means.mean(), abs=1e-5)
+    assert posterior.means == pytest.approx(
+        own_share * means + (1 - own_share) * means.mean(), abs=1e-5
+    )
     assert (posterior.errors < error).all()
 
 
@@ -41,7 +45,9 @@ def test_another_dimension_of_the_same_questions_tells_more_than_other_questions
 
 def cell_of(gain: np.ndarray, count: int, start: int):
     position = np.arange(start, start + len(gain))
-    cell = mean_cell(np.full(len(gain), 0.5), 0.5 + gain, np.ones(len(gain)), Grouping(position, count))
+    cell = mean_cell(
+        np.full(len(gain), 0.5), 0.5 + gain, np.ones(len(gain)), Grouping(position, count)
+    )
     assert cell is not None
     return cell
 
@@ -49,7 +55,9 @@ def cell_of(gain: np.ndarray, count: int, start: int):
 def test_a_risk_is_that_of_a_loss_beyond_the_margin_and_of_too_few_groups_it_is_one():
     noise = np.random.default_rng(0).normal(0, 0.05, 200)
     noise -= noise.mean()
-    cells = [cell_of(gain + noise, 609, start) for gain, start in ((0.05, 0), (0.05, 200), (-0.10, 400))]
+    cells = [
+        cell_of(gain + noise, 609, start) for gain, start in ((0.05, 0), (0.05, 200), (-0.10, 400))
+    ]
     cells.append(cell_of(np.full(9, 0.5), 609, 600))
     drawn = draw_differences(cells, samples=500, seed=0)
     risks = risks_of_loss(cells, drawn, list("abcd"), margin=0.01)

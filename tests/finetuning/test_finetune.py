@@ -19,10 +19,17 @@ from medembed.finetuning.finetune import check_queries
     ],
 )
 def test_a_split_without_queries_is_found_out_before_anything_is_encoded(
-    splits: SplitConfig, more: dict[str, object], missing: str | None, pairs_file: Path, tmp_path: Path
+    splits: SplitConfig,
+    more: dict[str, object],
+    missing: str | None,
+    pairs_file: Path,
+    tmp_path: Path,
 ):
     source = SourceConfig(path=str(pairs_file))
-    dataset, config = prepare(source, splits, str(tmp_path / "d")), FinetuneConfig(source=source, **more)
+    dataset, config = (
+        prepare(source, splits, str(tmp_path / "d")),
+        FinetuneConfig(source=source, **more),
+    )
     if missing is None:
         check_queries(dataset, config)
     else:

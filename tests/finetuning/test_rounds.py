@@ -21,16 +21,28 @@ from medembed.training.samples import Elsewhere
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 
 
-def prepared(pairs: Path, model: Path, root: Path, **settings: object) -> tuple[Run, Dataset, Table]:
+def prepared(
+    pairs: Path, model: Path, root: Path, **settings: object
+) -> tuple[Run, Dataset, Table]:
     """A loop with a data set and the base model's table."""
     training = TrainingConfig(
-        dimensions=(32, 8), select_dimension=8, batch_size=16, checkpoint_steps=100, cpus_per_worker=1,
-        dev_documents=60, **settings,
-    )  # fmt: skip
+        dimensions=(32, 8),
+        select_dimension=8,
+        batch_size=16,
+        checkpoint_steps=100,
+        cpus_per_worker=1,
+        dev_documents=60,
+        **settings,
+    )
     config = FinetuneConfig(
-        model=str(model), output=str(root / "out"), source=SourceConfig(path=str(pairs)), rounds=2, training=training,
-        encoding=EncodingConfig(workers=1), mining=MiningConfig(margin=0, max_pairs=64),
-    )  # fmt: skip
+        model=str(model),
+        output=str(root / "out"),
+        source=SourceConfig(path=str(pairs)),
+        rounds=2,
+        training=training,
+        encoding=EncodingConfig(workers=1),
+        mining=MiningConfig(margin=0, max_pairs=64),
+    )
     run = Run(config, config.output)
     dataset = prepare(config.source, config.splits, run.place("data"))
     return run, dataset, run.encode(dataset, str(model))
@@ -44,7 +56,8 @@ def test_a_second_round_mines_with_the_first_rounds_model_and_trains_it_on(
     examples, checkpoint, table = run.improve(dataset, base, Elsewhere())
     parent = checkpoint.manifest.origin.parent
     mined = {
-        open_examples(str(folder)).manifest.origin.table.fingerprint for folder in (tmp_path / "out/examples").iterdir()
+        open_examples(str(folder)).manifest.origin.table.fingerprint
+        for folder in (tmp_path / "out/examples").iterdir()
     }
     assert mined == {base.info.encoder, parent.fingerprint}
     assert len(mined) == 2
@@ -57,7 +70,9 @@ def test_a_second_round_mines_with_the_first_rounds_model_and_trains_it_on(
 def test_a_loss_that_reads_no_examples_is_trained_without_mining(
     pairs_file: Path, encoder_folder: Path, tmp_path: Path
 ):
-    run, dataset, base = prepared(pairs_file, encoder_folder, tmp_path, loss={"name": "contrastive"})
+    run, dataset, base = prepared(
+        pairs_file, encoder_folder, tmp_path, loss={"name": "contrastive"}
+    )
     with pytest.raises(DataError, match="loss contrastive needs pairs judged not relevant"):
         run.improve(dataset, base, Elsewhere())
     assert not (tmp_path / "out/examples").exists()

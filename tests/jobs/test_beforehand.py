@@ -32,7 +32,9 @@ def test_an_output_that_is_a_file_or_below_one_is_named_by_its_key(tmp_path: Pat
 @pytest.mark.ray
 def test_workers_that_this_machine_has_no_room_for_are_refused_rather_than_awaited(ray_local: None):
     check_room(EncodingConfig(workers=500), TrainingConfig(workers=(1, 500), cpus_per_worker=1))
-    with pytest.raises(ConfigError, match=r"training: 64 workers with 1 CPUs and 0 GPUs each, but this machine has"):
+    with pytest.raises(
+        ConfigError, match=r"training: 64 workers with 1 CPUs and 0 GPUs each, but this machine has"
+    ):
         check_room(training=TrainingConfig(workers=64, cpus_per_worker=1))
     with pytest.raises(ConfigError, match=r"training: 1 workers .* and 1 GPUs each, .* and 0 GPUs"):
         check_room(training=TrainingConfig(use_gpu=True))
@@ -48,10 +50,14 @@ def test_workers_that_this_machine_has_no_room_for_are_refused_rather_than_await
         ({"adapter": {"kind": "qlora"}}, {}, "found qlora with training.use_gpu=false"),
     ],
 )
-def test_what_a_later_stage_would_miss_is_told(training: dict[str, object], mining: dict[str, object], message: str):
+def test_what_a_later_stage_would_miss_is_told(
+    training: dict[str, object], mining: dict[str, object], message: str
+):
     check_settings(TrainingConfig(), MiningConfig(), "out")
     with pytest.raises(MedEmbedError, match=message):
-        check_settings(TrainingConfig.model_validate(training), MiningConfig.model_validate(mining), "out")
+        check_settings(
+            TrainingConfig.model_validate(training), MiningConfig.model_validate(mining), "out"
+        )
 
 
 @pytest.mark.parametrize("name", ["acme/tiny", "a:b", "it's", "a@b", ""])

@@ -27,9 +27,12 @@ def test_help_lists_every_job_with_what_it_does():
 
 
 def test_help_of_a_job_lists_its_keys_with_default_and_bound():
-    text = " ".join(CliRunner().invoke(main, ["train", "--help"], terminal_width=200).output.split())
+    text = " ".join(
+        CliRunner().invoke(main, ["train", "--help"], terminal_width=200).output.split()
+    )
     assert (
-        "training.learning_rate peak learning rate, after a linear warm-up [float, > 0, < 1; default: 0.0001]" in text
+        "training.learning_rate peak learning rate, after a linear warm-up [float, > 0, < 1; "
+        "default: 0.0001]" in text
     )
 
 
@@ -42,7 +45,11 @@ def test_every_job_has_a_module_and_a_yaml_beside_it():
 
 @pytest.mark.parametrize(
     ("data", "output", "key"),
-    [("data.jsonl", "s3://b/o", "data"), ("s3://b/d", "/tmp/o", "output"), ("~/d", "s3://b/o", "data")],
+    [
+        ("data.jsonl", "s3://b/o", "data"),
+        ("s3://b/d", "/tmp/o", "output"),
+        ("~/d", "s3://b/o", "data"),
+    ],
 )
 def test_submitting_refuses_what_nodes_do_not_share(data: str, output: str, key: str):
     with pytest.raises(ConfigError, match=f"^{key}: found local"):
@@ -56,9 +63,13 @@ def test_packages_hubs_and_object_stores_are_shared():
 
 def test_help_imports_neither_torch_nor_ray():
     code = "import sys, jobs.cli\ntry: jobs.cli.main(['{}', '--help'])\nexcept SystemExit: pass\n"
-    code += "assert not {{'torch', 'ray', 'mlflow', 'transformers'}} & set(sys.modules), 'heavy import'"
+    code += (
+        "assert not {{'torch', 'ray', 'mlflow', 'transformers'}} & set(sys.modules), 'heavy import'"
+    )
     for name in ("train", "prepare", "evaluate"):
-        assert subprocess.run([sys.executable, "-c", code.format(name)], check=False).returncode == 0
+        assert (
+            subprocess.run([sys.executable, "-c", code.format(name)], check=False).returncode == 0
+        )
 
 
 class Watched(Config):
@@ -75,10 +86,14 @@ def test_no_line_of_a_job_has_a_password():
         "    return {'lines': [job.source]}\n"
         "run_job(Watched, body, ['source=http://you:hidden@there/landing'], ray='none')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert done.stdout.splitlines()[0] == "http://there/landing"
     assert "watching http://there/landing" in done.stderr
-    assert "an argument has a password in it, which every user of this machine can see" in done.stderr
+    assert (
+        "an argument has a password in it, which every user of this machine can see" in done.stderr
+    )
     assert "hidden" not in done.stdout + done.stderr
 
 
@@ -96,7 +111,12 @@ def test_a_promotion_is_forced_with_a_reason_alone(alone: str):
         ("evaluate", ["model=m", "data=d", "output=y5 #2"], "output", "y5 #2"),
         ("prepare", ["source.path=notes #1.jsonl", "output=2024"], "output", "2024"),
         ("prepare", ["source.path=notes #1.jsonl", "output=o"], "source.path", "notes #1.jsonl"),
-        ("prepare", ["source.path=p", "output=o", "source.query_language=no"], "source.query_language", "no"),
+        (
+            "prepare",
+            ["source.path=p", "output=o", "source.query_language=no"],
+            "source.query_language",
+            "no",
+        ),
         (
             "prepare",
             ["source.path=p", "output=o", "source.columns.query=Frage: lang"],
@@ -114,7 +134,9 @@ def test_a_promotion_is_forced_with_a_reason_alone(alone: str):
         ),
     ],
 )
-def test_a_job_takes_texts_as_they_were_typed(job: str, arguments: list[str], key: str, value: object):
+def test_a_job_takes_texts_as_they_were_typed(
+    job: str, arguments: list[str], key: str, value: object
+):
     found: object = load_config(job_config(job), arguments)
     for name in key.split("."):
         found = getattr(found, name)

@@ -1,4 +1,6 @@
-"""`medembed evaluate` with bad input: one line before anything is encoded, exit status 2, nothing written."""
+"""`medembed evaluate` with bad input: one line before anything is encoded, exit status 2, nothing
+written.
+"""
 
 import contextlib
 import logging
@@ -41,13 +43,21 @@ def beir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fail(
-    tmp_path: Path, encoder_folder: Path, beir: Path, tracking_uri: str, quiet_logger: None,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> Fail:  # fmt: skip
-    """Runs the job with these keys in place of good ones, without a Ray; returns its last line of standard error."""
+    tmp_path: Path,
+    encoder_folder: Path,
+    beir: Path,
+    tracking_uri: str,
+    quiet_logger: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Fail:
+    """Runs the job with these keys in place of good ones, without a Ray; returns its last line of
+    standard error.
+    """
     monkeypatch.setattr("jobs.session.ray_session", lambda _: contextlib.nullcontext())
     monkeypatch.setattr("jobs.session.exit_on_signals", lambda: None)
-    monkeypatch.setattr("jobs.beforehand._check", lambda *_: None)  # it asks the Ray that there is none of
+    # it asks the Ray that there is none of
+    monkeypatch.setattr("jobs.beforehand._check", lambda *_: None)
 
     def run(**changes: str) -> str:
         keys = {
@@ -74,10 +84,14 @@ def test_data_that_is_not_there_is_named(fail: Fail, tmp_path: Path):
     assert f"{tmp_path}/none: no such file." in fail(data=f"{tmp_path}/none")
 
 
-def test_a_folder_that_is_neither_data_set_nor_beir_is_told_what_was_expected(fail: Fail, beir: Path):
+def test_a_folder_that_is_neither_data_set_nor_beir_is_told_what_was_expected(
+    fail: Fail, beir: Path
+):
     (beir / "queries.jsonl").unlink()
     line = fail()
-    assert f"{beir}: expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/*.tsv." in line
+    assert (
+        f"{beir}: expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/*.tsv." in line
+    )
     assert "`medembed prepare`" in line
 
 
@@ -100,14 +114,20 @@ def test_bad_values_are_named_by_their_key(fail: Fail):
     assert "bootstrap_samples: " in fail(bootstrap_samples="5")
 
 
-def test_a_must_rank_file_that_is_not_there_or_wrong_is_found_before_anything_is_encoded(fail: Fail, tmp_path: Path):
+def test_a_must_rank_file_that_is_not_there_or_wrong_is_found_before_anything_is_encoded(
+    fail: Fail, tmp_path: Path
+):
     assert f"{tmp_path}/cases.yaml: no such file." in fail(must_rank=f"{tmp_path}/cases.yaml")
     (tmp_path / "cases.yaml").write_text(CASES)
-    assert "case 1: abov: unknown key; the nearest known key is 'above'" in fail(must_rank=f"{tmp_path}/cases.yaml")
+    assert "case 1: abov: unknown key; the nearest known key is 'above'" in fail(
+        must_rank=f"{tmp_path}/cases.yaml"
+    )
 
 
 @pytest.mark.parametrize("dimensions", ["[64,8]", "[0]", "[-1]"])
-def test_a_dimension_that_the_model_lacks_is_found_before_anything_is_encoded(fail: Fail, dimensions: str):
+def test_a_dimension_that_the_model_lacks_is_found_before_anything_is_encoded(
+    fail: Fail, dimensions: str
+):
     assert "the model has 32; choose values from 1 to 32." in fail(dimensions=dimensions)
 
 
@@ -115,5 +135,9 @@ def test_a_model_or_baseline_that_is_not_there_is_found_before_anything_is_encod
     fail: Fail, tmp_path: Path, encoder_folder: Path
 ):
     assert f"model: {tmp_path}/none: no such folder." in fail(model=f"{tmp_path}/none")
-    assert f"baseline: {tmp_path}/none: no such folder." in fail(baseline=f"[{encoder_folder},{tmp_path}/none]")
-    assert "models:/medembed@champion: not in the registry" in fail(baseline="models:/medembed@champion")
+    assert f"baseline: {tmp_path}/none: no such folder." in fail(
+        baseline=f"[{encoder_folder},{tmp_path}/none]"
+    )
+    assert "models:/medembed@champion: not in the registry" in fail(
+        baseline="models:/medembed@champion"
+    )

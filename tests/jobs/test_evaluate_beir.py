@@ -1,4 +1,6 @@
-"""`medembed evaluate` on a BEIR folder with grades, beside another model and BM25: numbers, files, MLflow, no texts."""
+"""`medembed evaluate` on a BEIR folder with grades, beside another model and BM25: numbers, files,
+MLflow, no texts.
+"""
 
 import json
 import shutil
@@ -44,10 +46,16 @@ def evaluated(
     write_collection(root / "beir", documents=150, queries=40)
     write_set(root / "clinic", ROWS)
     job = EvaluateJob(
-        model=MODEL, baseline=str(encoder_folder), bm25=True, data=str(root / "beir"),
-        output=str(root / "out"), dimensions=DIMENSIONS, encoding=ENCODING, retention=[str(root / "clinic")],
+        model=MODEL,
+        baseline=str(encoder_folder),
+        bm25=True,
+        data=str(root / "beir"),
+        output=str(root / "out"),
+        dimensions=DIMENSIONS,
+        encoding=ENCODING,
+        retention=[str(root / "clinic")],
         registry=RegistryConfig(tracking_uri=f"sqlite:///{workspace}/mlflow/mlflow.db"),
-    )  # fmt: skip
+    )
     with alone():
         return root / "beir", root / "out", run(job), job
 
@@ -56,8 +64,10 @@ def evaluated(
 def vectors(evaluated) -> tuple[np.ndarray, np.ndarray]:
     """float32 [queries, 384] and [documents, 384], by the model itself."""
     encoder = Encoder.load(MODEL, ENCODING)
-    queries, corpus = (encoder.encode(list(read_lines(evaluated[0] / name).values()))
-                       for name in ("queries.jsonl", "corpus.jsonl"))  # fmt: skip
+    queries, corpus = (
+        encoder.encode(list(read_lines(evaluated[0] / name).values()))
+        for name in ("queries.jsonl", "corpus.jsonl")
+    )
     return queries, corpus
 
 
@@ -71,11 +81,19 @@ def test_ndcg_is_that_of_pytrec_eval_on_the_folder_as_it_is(evaluated, vectors, 
         qrels.setdefault(query_id, {})[document_id] = int(grade)
     asked, documents = (truncate(rows, dimension) for rows in vectors)
     rows = (asked @ documents.T).tolist()
-    scored = {name: dict(zip(corpus, row, strict=True)) for name, row in zip(queries, rows, strict=True)}
-    expected = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "map_cut.100"}).evaluate(scored)
+    scored = {
+        name: dict(zip(corpus, row, strict=True)) for name, row in zip(queries, rows, strict=True)
+    }
+    expected = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "map_cut.100"}).evaluate(
+        scored
+    )
     found = json.loads((out / "metrics.json").read_text())[str(dimension)]
-    assert found["ndcg@10"] == pytest.approx(np.mean([row["ndcg_cut_10"] for row in expected.values()]), abs=1e-4)
-    assert found["map@100"] == pytest.approx(np.mean([row["map_cut_100"] for row in expected.values()]), abs=1e-4)
+    assert found["ndcg@10"] == pytest.approx(
+        np.mean([row["ndcg_cut_10"] for row in expected.values()]), abs=1e-4
+    )
+    assert found["map@100"] == pytest.approx(
+        np.mean([row["map_cut_100"] for row in expected.values()]), abs=1e-4
+    )
 
 
 def test_each_other_model_is_compared_and_counted(evaluated):
@@ -83,7 +101,8 @@ def test_each_other_model_is_compared_and_counted(evaluated):
     tiny, floor = summary["differences"]
     assert (Path(tiny).name, floor) == ("tiny", "bm25")
     assert summary["baselines"]["bm25"].keys() == {"0"}
-    assert summary["baselines"][tiny].keys() == {"32", "16"}  # it is narrower, and stands at its full width too
+    # it is narrower, and stands at its full width too
+    assert summary["baselines"][tiny].keys() == {"32", "16"}
     assert summary["differences"][tiny]["ndcg@10"]["384"]["dimension"] == 32
     assert summary["measured"] == {"queries": 40}
     assert summary["dataset"]["counts"]["documents"] == 150
@@ -98,13 +117,20 @@ def test_retention_sets_are_measured_under_each_model_and_stand_in_all_outputs(e
     _, out, summary, job = evaluated
     (tiny,) = summary["retention"]["against"]
     rows = summary["retention"]["against"][tiny]
-    assert [(row["set"], row["dimension"], row["queries"]) for row in rows] == [("clinic", 384, 96), ("clinic", 16, 96)]
+    assert [(row["set"], row["dimension"], row["queries"]) for row in rows] == [
+        ("clinic", 384, 96),
+        ("clinic", 16, 96),
+    ]
     means = summary["retention"]["ndcg@10"]["clinic"]
     assert rows[0]["before"] == pytest.approx(means[tiny][32])  # the narrower model's own width
-    assert json.loads((out / "metrics.json").read_text())["retention"] == json.loads(json.dumps(summary["retention"]))
+    assert json.loads((out / "metrics.json").read_text())["retention"] == json.loads(
+        json.dumps(summary["retention"])
+    )
     assert "Elsewhere: what was not trained on" in (out / "report.html").read_text()
     assert any(line.startswith("Elsewhere (clinic)") for line in summary["lines"])
-    metrics = MlflowClient(tracking_uri=job.registry.tracking_uri).get_run(summary["run_id"]).data.metrics
+    metrics = (
+        MlflowClient(tracking_uri=job.registry.tracking_uri).get_run(summary["run_id"]).data.metrics
+    )
     assert metrics["retention_clinic_ndcg_10_dim_16"] == rows[1]["after"]
 
 
@@ -124,7 +150,9 @@ def test_page_plots_and_numbers_are_in_mlflow_too_and_the_same_job_finds_its_run
 def test_texts_of_queries_are_on_the_page_only_if_asked_for(evaluated):
     beir, out, _, job = evaluated
     texts = read_lines(beir / "queries.jsonl").values()
-    assert not [text for text in texts if text in (out / "report.html").read_text() and len(text) > 12]
+    assert not [
+        text for text in texts if text in (out / "report.html").read_text() and len(text) > 12
+    ]
     run(job.model_copy(update={"show_text": True}))
     assert sum(text in (out / "report.html").read_text() for text in texts) >= 10
 

@@ -43,10 +43,14 @@ def test_the_dashboard_is_told_of_two_modules_that_it_has(monkeypatch: pytest.Mo
     from ray._private import services
 
     commands = list[list[str]]()
-    monkeypatch.setattr(services, "start_ray_process", lambda command, process_type: commands.append(command))
+    monkeypatch.setattr(
+        services, "start_ray_process", lambda command, process_type: commands.append(command)
+    )
     with few_processes():
         services.start_ray_process(["dashboard.py"], "dashboard")
-        services.start_ray_process(["dashboard.py", "--modules-to-load=UsageStatsHead"], "dashboard")
+        services.start_ray_process(
+            ["dashboard.py", "--modules-to-load=UsageStatsHead"], "dashboard"
+        )
         services.start_ray_process(["raylet"], "raylet")
     assert commands[1:] == [["dashboard.py", "--modules-to-load=UsageStatsHead"], ["raylet"]]
     assert commands[0] == ["dashboard.py", "--modules-to-load=ServeHead,JobHead"]

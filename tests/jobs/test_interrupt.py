@@ -1,4 +1,5 @@
-"""A job beside others on a machine: it listens to nobody else, and after Ctrl-C it leaves nothing behind.
+"""A job beside others on a machine: it listens to nobody else, and after Ctrl-C it leaves nothing
+behind.
 
 Exit status 130, no process left, nothing half-written, and the next run goes on from there.
 """
@@ -35,18 +36,38 @@ def descendants(pid: int, name: str) -> list[psutil.Process]:
 @pytest.mark.ray
 @pytest.mark.parametrize(("moment", "worker"), [("train: ", "ray::RayTrainWorker")])
 def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no_half_written_output(
-    pairs_file: Path, encoder_folder: Path, empty_registry: Path, opened: Path, tmp_path: Path, moment: str, worker: str
+    pairs_file: Path,
+    encoder_folder: Path,
+    empty_registry: Path,
+    opened: Path,
+    tmp_path: Path,
+    moment: str,
+    worker: str,
 ):
     output, log = opened / "out", tmp_path / "log"
     shutil.copytree(empty_registry, tmp_path / "ws")
     command = [
-        sys.executable, "-m", "jobs.finetune", f"source.path={pairs_file}", f"model={encoder_folder}",
-        f"output={output}", f"registry.workspace={tmp_path}/ws", "training.dimensions=[32,8]",
-        "training.select_dimension=8", "training.batch_size=16", "training.epochs=2000", "training.workers=2",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "jobs.finetune",
+        f"source.path={pairs_file}",
+        f"model={encoder_folder}",
+        f"output={output}",
+        f"registry.workspace={tmp_path}/ws",
+        "training.dimensions=[32,8]",
+        "training.select_dimension=8",
+        "training.batch_size=16",
+        "training.epochs=2000",
+        "training.workers=2",
+    ]
     with open(log, "wb") as stream:
         job = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ, stderr=stream, start_new_session=True, preexec_fn=die_with_parent
+            command,
+            cwd=ROOT,
+            env=os.environ,
+            stderr=stream,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
         )
     while moment not in log.read_text():
         assert job.poll() is None, log.read_text()
@@ -54,7 +75,9 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
     while not (children := descendants(job.pid, worker)):
         assert job.poll() is None, log.read_text()
         time.sleep(0.1)
-    (scratch,) = {Path(child.environ()["RAY_TMPDIR"]) for child in children if "raylet" in child.name()}
+    (scratch,) = {
+        Path(child.environ()["RAY_TMPDIR"]) for child in children if "raylet" in child.name()
+    }
     while not list(scratch.glob("medembed-store-*/*")):  # until its workers have met
         assert job.poll() is None, log.read_text()
         time.sleep(0.1)
@@ -76,10 +99,20 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
     _, alive = psutil.wait_procs(children, timeout=15)
     assert alive == []
     assert not (output / "summary.json").exists()
-    folders = [folder for kind in ("data", "examples", "evaluations", "models") for folder in (output / kind).glob("*")]
-    assert all((folder / "manifest.json").is_file() for folder in folders if folder.suffix != ".run")
-    for table in (output / "tables").glob("*"):  # what is encoded stays for the next run, and no reader sees it
-        assert (table / "_versions").is_dir() or not {path.name for path in table.iterdir()} - {"data", "_staging"}
+    folders = [
+        folder
+        for kind in ("data", "examples", "evaluations", "models")
+        for folder in (output / kind).glob("*")
+    ]
+    assert all(
+        (folder / "manifest.json").is_file() for folder in folders if folder.suffix != ".run"
+    )
+    # what is encoded stays for the next run, and no reader sees it
+    for table in (output / "tables").glob("*"):
+        assert (table / "_versions").is_dir() or not {path.name for path in table.iterdir()} - {
+            "data",
+            "_staging",
+        }
 
 
 ENDS = """
@@ -94,7 +127,12 @@ signal.raise_signal(signal.Signals[sys.argv[1]])
 
 @pytest.mark.parametrize(
     ("name", "started_by", "status"),
-    [("SIGTERM", "shell", 143), ("SIGHUP", "shell", 129), ("SIGTERM", "nohup", 143), ("SIGHUP", "nohup", 0)],
+    [
+        ("SIGTERM", "shell", 143),
+        ("SIGHUP", "shell", 129),
+        ("SIGTERM", "nohup", 143),
+        ("SIGHUP", "nohup", 0),
+    ],
 )
 def test_a_terminal_that_closes_ends_a_job_as_sigterm_does_unless_nohup_ignores_it(
     name: str, started_by: str, status: int

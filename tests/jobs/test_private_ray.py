@@ -1,4 +1,6 @@
-"""A job's folder in /tmp goes with it; what a killed one left goes with the next, and nothing else ever does."""
+"""A job's folder in /tmp goes with it; what a killed one left goes with the next, and nothing else
+ever does.
+"""
 
 import fcntl
 import os
@@ -44,7 +46,9 @@ def test_of_folders_in_tmp_those_of_dead_jobs_go_and_all_others_stay(tmp_path: P
     with open(living / "alive", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert remove_dead(tmp_path) == [dead]
-        assert sorted(tmp_path.iterdir()) == sorted([unknown, young, other, elsewhere, link, file, living])
+        assert sorted(tmp_path.iterdir()) == sorted(
+            [unknown, young, other, elsewhere, link, file, living]
+        )
         assert (living / "file").exists()
     assert remove_dead(tmp_path) == [living]
 
@@ -60,15 +64,18 @@ def test_another_users_folder_stays(tmp_path: Path):
 
 def test_what_a_killed_job_left_goes_when_the_next_begins_and_a_job_that_ends_leaves_nothing():
     code = (
-        "import os, sys, time; from jobs.private_ray import private_ray\n"
-        "with private_ray():\n print(os.environ['RAY_TMPDIR'], flush=True)\n time.sleep(float(sys.argv[1]))"
+        "import os, sys, time; from jobs.private_ray import private_ray\nwith private_ray():\n "
+        "print(os.environ['RAY_TMPDIR'], flush=True)\n time.sleep(float(sys.argv[1]))"
     )
 
     def start(seconds: str) -> tuple["subprocess.Popen[str]", Path]:
         job = subprocess.Popen(
             [sys.executable, "-c", code, seconds],
-            cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent,
-        )  # fmt: skip
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=die_with_parent,
+        )
         assert job.stdout is not None
         return job, Path(job.stdout.readline().strip())
 

@@ -35,7 +35,10 @@ class Searched:
 
     def __init__(self, root: Path, model: str) -> None:
         encoder = Encoder.load(model, EncodingConfig())
-        self.vectors, self.queries = encoder.encode(list(TEXTS.values())), encoder.encode(list(QUERIES.values()))
+        self.vectors, self.queries = (
+            encoder.encode(list(TEXTS.values())),
+            encoder.encode(list(QUERIES.values())),
+        )
         self.dataset: Dataset = write_corpus(
             root / "data", [{"document_id": name, "text": text} for name, text in TEXTS.items()], 20
         )
@@ -43,11 +46,17 @@ class Searched:
         place = root / "tables" / f"{self.fingerprint}.lance"
         self.table: Table = write_table(place, self.dataset, self.vectors, encoder=self.fingerprint)
         file = root / "queries.jsonl"
-        file.write_text("".join(json.dumps({"_id": name, "text": text}) + "\n" for name, text in QUERIES.items()))
+        file.write_text(
+            "".join(
+                json.dumps({"_id": name, "text": text}) + "\n" for name, text in QUERIES.items()
+            )
+        )
         self.job = SearchJob(table=str(root / "tables"), model=model, queries=str(file), k=4)
 
     def exact(self, dimensions: int, k: int = 4) -> list[list[str]]:
-        return top_k(self.queries, list(TEXTS), self.vectors, k, dimensions, by_document=True).row_ids.tolist()
+        return top_k(
+            self.queries, list(TEXTS), self.vectors, k, dimensions, by_document=True
+        ).row_ids.tolist()
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +71,17 @@ def printed(lines: list[str]) -> list[str]:
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local", "no_actors")
-def test_the_nearest_documents_are_printed_for_each_query_and_kept_only_if_asked(searched: Searched, tmp_path: Path):
+def test_the_nearest_documents_are_printed_for_each_query_and_kept_only_if_asked(
+    searched: Searched, tmp_path: Path
+):
     summary = run(searched.job.model_copy(update={"dimensions": 16}))
     expected = searched.exact(16)
     assert printed(summary["lines"]) == [name for names in expected for name in names]
     assert summary["lines"][0].endswith("46 rows: exact search at 16 dimensions")
     assert summary["output"] is None
-    assert not [text for text in [*TEXTS.values(), *QUERIES.values()] if text in "\n".join(summary["lines"])]
+    assert not [
+        text for text in [*TEXTS.values(), *QUERIES.values()] if text in "\n".join(summary["lines"])
+    ]
 
     kept = run(searched.job.model_copy(update={"dimensions": 16, "output": str(tmp_path / "out")}))
     rows = pq.read_table(tmp_path / "out/results.parquet").to_pylist()
@@ -86,9 +99,10 @@ def test_texts_are_printed_beside_their_ids_only_if_asked_for(searched: Searched
     summary = run(job.model_copy(update={"show_text": True, "data": searched.dataset.uri}))
     best = searched.exact(WIDTH)[1]
     assert printed(summary["lines"]) == best
-    assert [line.partition(name)[2].strip() for line, name in zip(summary["lines"][1:], best, strict=True)] == [
-        TEXTS[name] for name in best
-    ]
+    assert [
+        line.partition(name)[2].strip()
+        for line, name in zip(summary["lines"][1:], best, strict=True)
+    ] == [TEXTS[name] for name in best]
 
 
 @pytest.mark.ray
@@ -99,12 +113,16 @@ def test_a_funnel_of_all_documents_finds_what_exact_search_finds_and_says_so(sea
     assert printed(summary["lines"]) == [name for names in searched.exact(WIDTH) for name in names]
     assert "40 candidates by 4 dimensions, ranked by 32" in summary["lines"][0]
     assert summary["quality"]["recall"] == 1
-    assert summary["lines"][-1].startswith("the funnel finds 100.0% of exact search's best 4 (3 queries), in ")
+    assert summary["lines"][-1].startswith(
+        "the funnel finds 100.0% of exact search's best 4 (3 queries), in "
+    )
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local", "no_actors")
-def test_an_index_that_is_searched_whole_finds_what_exact_search_finds_and_says_so(searched: Searched, tmp_path: Path):
+def test_an_index_that_is_searched_whole_finds_what_exact_search_finds_and_says_so(
+    searched: Searched, tmp_path: Path
+):
     copied = tmp_path / f"{searched.fingerprint}.lance"
     shutil.copytree(searched.table.uri, copied)
     build_index(replace(searched.table, uri=str(copied)), partitions=3)
@@ -114,18 +132,26 @@ def test_an_index_that_is_searched_whole_finds_what_exact_search_finds_and_says_
     assert summary["lines"][0].endswith("46 rows: index IVF_RQ")
     assert summary["index"]["rows"] == 46
     assert summary["quality"]["recall"] == 1
-    assert summary["lines"][-1].startswith("the index finds 100.0% of exact search's best 4 (3 queries), in ")
+    assert summary["lines"][-1].startswith(
+        "the index finds 100.0% of exact search's best 4 (3 queries), in "
+    )
 
 
 def test_an_index_that_is_not_there_or_not_of_these_dimensions_is_refused(searched: Searched):
-    with pytest.raises(StorageError, match="no vector index; .* build one by: medembed table index table=/"):
+    with pytest.raises(
+        StorageError, match="no vector index; .* build one by: medembed table index table=/"
+    ):
         run(searched.job.model_copy(update={"use_index": True}))
-    with pytest.raises(ConfigError, match="dimensions: found 16, but the index has all 32; leave out dimensions or"):
+    with pytest.raises(
+        ConfigError, match="dimensions: found 16, but the index has all 32; leave out dimensions or"
+    ):
         run(searched.job.model_copy(update={"use_index": True, "dimensions": 16}))
 
 
 def test_a_query_from_another_encoder_is_refused(searched: Searched, prompted_folder: Path):
-    job = searched.job.model_copy(update={"model": str(prompted_folder), "table": searched.table.uri})
+    job = searched.job.model_copy(
+        update={"model": str(prompted_folder), "table": searched.table.uri}
+    )
     with pytest.raises(StorageError, match="never compared"):
         run(job)
 

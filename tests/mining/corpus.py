@@ -1,4 +1,6 @@
-"""Corpus rows as mining has them, made from texts in memory, and a slow obvious version of the rules."""
+"""Corpus rows as mining has them, made from texts in memory, and a slow obvious version of the
+rules.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +18,10 @@ def corpus_rows(texts: Mapping[str, str], scratch: Path) -> CorpusRows:
     """{row id: text}, all of them wanted, by way of two Parquet files."""
     names, files = list(texts), []
     for number, part in enumerate((names[::2], names[1::2])):
-        rows = [{"document_id": name, "text": texts[name], "content_hash": content_hash(texts[name])} for name in part]
+        rows = [
+            {"document_id": name, "text": texts[name], "content_hash": content_hash(texts[name])}
+            for name in part
+        ]
         files.append(str(scratch / f"{number}.parquet"))
         storage.write_parquet(files[-1], pa.Table.from_pylist(rows, schema=CORPUS))
     return gather_rows(files, names, [], scratch)
@@ -30,13 +35,18 @@ def slow_negatives(
     positive_score: float,
     config: MiningConfig,
 ) -> list[tuple[str, int | None, bool]]:
-    """(row, rank, is judged) for `choice=hardest`: every rule one after the other, as a person would check them."""
+    """(row, rank, is judged) for `choice=hardest`: every rule one after the other, as a person
+    would check them.
+    """
     answers = [text for name, text in texts.items() if document_of(name) in positives]
 
     def copies(name: str) -> bool:
         return any(words_key(texts[name]) == words_key(answer) for answer in answers)
 
-    rank = {name: place for place, (name, _) in enumerate([row for row in ranked if row[0] not in positives])}
+    rank = {
+        name: place
+        for place, (name, _) in enumerate([row for row in ranked if row[0] not in positives])
+    }
     window = {name: place for name, place in rank.items() if place < config.window}
     found: list[tuple[str, int | None, bool]] = []
     if config.judged:
@@ -52,9 +62,16 @@ def slow_negatives(
         words = words_key(texts[name])
         is_repeat = words in seen
         seen.add(words)
-        if is_repeat or copies(name) or window[name] < config.first_rank or (config.judged and name in judged):
+        if (
+            is_repeat
+            or copies(name)
+            or window[name] < config.first_rank
+            or (config.judged and name in judged)
+        ):
             continue
-        if config.margin is not None and score > positive_score - config.margin * abs(positive_score):
+        if config.margin is not None and score > positive_score - config.margin * abs(
+            positive_score
+        ):
             continue
         if config.margin_absolute is not None and score > positive_score - config.margin_absolute:
             continue

@@ -10,7 +10,10 @@ from medembed.mining.config import MiningConfig
     ("arguments", "message"),
     [
         (["first_rank=30"], "first_rank: found 30, expected less than window 30"),
-        (["min_score=0.5", "max_score=0.4"], "min_score: found 0.5, expected at most max_score 0.4"),
+        (
+            ["min_score=0.5", "max_score=0.4"],
+            "min_score: found 0.5, expected at most max_score 0.4",
+        ),
         (["choice=random"], "choice: Input should be 'hardest', 'sample' or 'spread'"),
         (["max_score=inf"], "max_score: Input should be a finite number"),
         (["margin=-0.1"], "margin: Input should be greater than or equal to 0"),

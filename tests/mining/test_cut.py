@@ -21,16 +21,25 @@ def test_cut_from_a_pool_are_the_examples_that_mining_would_have_given(
 ):
     encoding, model = EncodingConfig(workers=1), str(encoder_folder)
     dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding)
+    table = encode_corpus(
+        dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding
+    )
     base = MiningConfig(max_pairs=60, window=20)
     pool = mine(dataset, table, model, f"{tmp_path}/pool", pool_of(base, [0.5, 0.0]), encoding)
-    gaps = [1 - score / row["positive_score"] for row in pool.read() for score in row["negative_scores"]]
-    middle, found = float(np.median(gaps)), {}  # which half of the pool's negatives are too near for
+    gaps = [
+        1 - score / row["positive_score"] for row in pool.read() for score in row["negative_scores"]
+    ]
+    # which half of the pool's negatives are too near for
+    middle, found = float(np.median(gaps)), {}
     for negatives, margin in ((3, 0.0), (3, middle)):
         mined = mine(
-            dataset, table, model, f"{tmp_path}/{{key}}",
-            base.model_copy(update={"negatives": negatives, "margin": margin}), encoding,
-        )  # fmt: skip
+            dataset,
+            table,
+            model,
+            f"{tmp_path}/{{key}}",
+            base.model_copy(update={"negatives": negatives, "margin": margin}),
+            encoding,
+        )
         cut = cut_examples(pool, f"{tmp_path}/cut/{{key}}", negatives, margin)
         assert cut.read() == mined.read()
         found[margin] = sum(len(row["negatives"]) for row in cut.read())
@@ -44,9 +53,10 @@ def test_cut_from_a_pool_are_the_examples_that_mining_would_have_given(
 
 def test_a_pool_holds_all_that_the_narrowest_margin_keeps():
     config = MiningConfig(window=40, margin=0.1)
-    assert pool_of(config, [0.1, 0.03]).model_dump() == config.model_copy(
-        update={"negatives": 40, "margin": 0.03}
-    ).model_dump()  # fmt: skip
+    assert (
+        pool_of(config, [0.1, 0.03]).model_dump()
+        == config.model_copy(update={"negatives": 40, "margin": 0.03}).model_dump()
+    )
     assert pool_of(config, [0.1, None]).margin is None
 
 

@@ -1,4 +1,6 @@
-"""Mining after kill -9 of a worker; benchmarks/faults_mining.py kills drivers and nodes too, at many moments."""
+"""Mining after kill -9 of a worker; benchmarks/faults_mining.py kills drivers and nodes too, at
+many moments.
+"""
 
 import threading
 import time
@@ -8,7 +10,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.faults_mining import ITEMS, SETTINGS, Case, find_faults, leaves, make_case, read_files
+from benchmarks.faults_mining import (
+    ITEMS,
+    SETTINGS,
+    Case,
+    find_faults,
+    leaves,
+    make_case,
+    read_files,
+)
 from benchmarks.killing import actors
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
@@ -23,7 +33,9 @@ _END_S = 240
 
 @pytest.fixture(scope="module")
 def case(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> Case:
-    """6,000 documents and 400 queries, and the files of a search in one item, by one worker, that nobody disturbs."""
+    """6,000 documents and 400 queries, and the files of a search in one item, by one worker, that
+    nobody disturbs.
+    """
     folder = tmp_path_factory.mktemp("deaths")
     case = make_case(folder, encoder_folder, 6000, 400)
     return replace(case, files=read_files(run(case, str(folder / "undisturbed"), workers=1)))
@@ -33,7 +45,9 @@ def run(case: Case, output: str, workers: int) -> str:
     table = find_table(case.table)
     assert table is not None
     config = MiningConfig.model_validate(SETTINGS)
-    return mine(open_dataset(case.data), table, case.model, output, config, EncodingConfig(workers=workers)).uri
+    return mine(
+        open_dataset(case.data), table, case.model, output, config, EncodingConfig(workers=workers)
+    ).uri
 
 
 def test_a_run_that_loses_a_worker_ends_with_the_same_examples(
@@ -54,7 +68,9 @@ def test_a_run_that_loses_a_worker_ends_with_the_same_examples(
 
 
 def kill_a_searcher(output: str, killed: list[int]) -> None:
-    """Kills one of this run's two search actors when the first item is done; adds how many were done then."""
+    """Kills one of this run's two search actors when the first item is done; adds how many were
+    done then.
+    """
     started, others = time.time(), {each.pid for each in actors(psutil.Process())}
     while not leaves(output):
         if time.time() > started + _END_S:

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.delta import NO_DELTA
-from medembed.mining.nearest import Known, Nearest, Scope, find_nearest, join, places_of, still_known
+from medembed.mining.nearest import (
+    Known,
+    Nearest,
+    Scope,
+    find_nearest,
+    join,
+    places_of,
+    still_known,
+)
 from medembed.records import Records
 from medembed.schema import document_of
 from tests.tables import write_corpus, write_table
@@ -20,7 +28,9 @@ Corpus = dict[str, float]  # row id -> score with the one query
 def look(corpus: Corpus, depth: int) -> Nearest:
     """The nearest documents by brute force: each by its best row, ties by document, then row."""
     best: dict[str, tuple[float, str, str]] = {}
-    for score, document, row in sorted((-score, document_of(row), row) for row, score in corpus.items()):
+    for score, document, row in sorted(
+        (-score, document_of(row), row) for row, score in corpus.items()
+    ):
         best.setdefault(document, (score, document, row))
     entries = sorted(best.values())
     found = entries[:depth]
@@ -52,7 +62,10 @@ def test_a_mended_list_is_what_the_whole_corpus_gives_as_far_as_it_goes(
     found, whole = join(known, look(added, depth), depth), look(now, depth)
     count = len(found.rows)
     assert count >= min(depth, len(known.nearest.rows))
-    assert (list(found.rows), list(found.documents)) == (list(whole.rows[:count]), list(whole.documents[:count]))
+    assert (list(found.rows), list(found.documents)) == (
+        list(whole.rows[:count]),
+        list(whole.documents[:count]),
+    )
     assert found.scores.tolist() == whole.scores[:count].tolist()
     if found.is_whole:
         assert whole.is_whole
@@ -64,7 +77,9 @@ def test_a_list_that_lost_nothing_is_as_long_as_before():
     assert known is not None
     assert known.nearest.rows == ["a", "b"]
     assert join(known, look({}, 4), 4).rows == ["a", "b"]
-    assert join(known, look({"d": 0.3, "e": 0.1}, 4), 4).rows == ["a", "d", "b"], "e may stand behind what was not seen"
+    assert join(known, look({"d": 0.3, "e": 0.1}, 4), 4).rows == ["a", "d", "b"], (
+        "e may stand behind what was not seen"
+    )
 
 
 def test_lists_have_places_of_a_few_sizes_so_that_one_query_makes_not_all_of_them_long():
@@ -75,15 +90,22 @@ def test_lists_have_places_of_a_few_sizes_so_that_one_query_makes_not_all_of_the
 @pytest.mark.usefixtures("ray_local", "no_actors")
 def test_a_query_with_many_positives_alone_gets_a_long_list(tmp_path: Path):
     vectors = np.random.default_rng(0).standard_normal((90, 8), dtype=np.float32)
-    dataset = write_corpus(tmp_path / "data", [{"document_id": f"d{number:02d}"} for number in range(90)], 40)
+    dataset = write_corpus(
+        tmp_path / "data", [{"document_id": f"d{number:02d}"} for number in range(90)], 40
+    )
     table = write_table(tmp_path / "t.lance", dataset, vectors)
     scope = Scope(table, 8, EncodingConfig(workers=1), Records(str(tmp_path / "run")), tmp_path)
     found = find_nearest(vectors[:3], [6, 25, 7], 5, scope, {}, NO_DELTA)
     assert [len(one.rows) for one in found] == [21, 69, 21]
     assert [one.rows[0] for one in found] == ["d00", "d01", "d02"]
     assert not any(one.is_whole for one in found)
-    known = {line: Known(Nearest(["x"] * 10, ["x"] * 10, np.ones(10), False), (1.0, "x")) for line in (0, 1)}
+    known = {
+        line: Known(Nearest(["x"] * 10, ["x"] * 10, np.ones(10), False), (1.0, "x"))
+        for line in (0, 1)
+    }
     mended = find_nearest(vectors[:3], [6, 25, 7], 5, scope, known, NO_DELTA)
-    assert [one.rows[0] for one in mended] == ["x", "d01", "d02"], "a list that is too short is made anew"
+    assert [one.rows[0] for one in mended] == ["x", "d01", "d02"], (
+        "a list that is too short is made anew"
+    )
     (whole,) = find_nearest(vectors[:1], [90], 5, scope, {}, NO_DELTA)
     assert (len(whole.rows), whole.is_whole) == (90, True)

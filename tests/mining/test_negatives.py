@@ -11,7 +11,9 @@ ROWS = [f"d{number}" for number in range(40)]
 CANDIDATES = Candidates(ROWS, ROWS, np.linspace(0.9, 0.1, 40), 0)
 
 
-def pick(choice: str, room: int, query_id: str = "q", seed: int = 0, kept: range = range(40)) -> list[int]:
+def pick(
+    choice: str, room: int, query_id: str = "q", seed: int = 0, kept: range = range(40)
+) -> list[int]:
     return choose(kept, ROWS, query_id, MiningConfig(choice=choice, seed=seed), room)
 
 
@@ -20,13 +22,18 @@ def test_the_hardest_are_the_first():
 
 
 @pytest.mark.parametrize(
-    ("room", "expected"), [(1, [0]), (2, [0, 20]), (4, [0, 10, 20, 30]), (3, [0, 13, 26]), (40, list(range(40)))]
+    ("room", "expected"),
+    [(1, [0]), (2, [0, 20]), (4, [0, 10, 20, 30]), (3, [0, 13, 26]), (40, list(range(40)))],
 )
 def test_spread_takes_the_first_of_equal_parts_of_the_ranks(room: int, expected: list[int]):
     assert pick("spread", room) == expected
 
 
-@given(st.integers(0, 50), st.sampled_from(["hardest", "sample", "spread"]), st.sets(st.integers(0, 39)))
+@given(
+    st.integers(0, 50),
+    st.sampled_from(["hardest", "sample", "spread"]),
+    st.sets(st.integers(0, 39)),
+)
 def test_every_choice_gives_as_many_as_there_are_room_and_candidates_for_each_once(
     room: int, choice: str, kept: set[int]
 ):
@@ -38,11 +45,16 @@ def test_every_choice_gives_as_many_as_there_are_room_and_candidates_for_each_on
 
 @given(st.sets(st.integers(0, 39), min_size=1), st.integers(0, 10))
 def test_a_sample_knows_only_seed_query_and_documents(kept: set[int], room: int):
-    """Whatever stands at other ranks, and in whatever order queries come: of the same candidates the same are drawn."""
+    """Whatever stands at other ranks, and in whatever order queries come: of the same candidates
+    the same are drawn.
+    """
     config = MiningConfig(choice="sample")
     drawn = [ROWS[rank] for rank in choose(sorted(kept), ROWS, "q", config, room)]
     shifted = ["x", "y", *ROWS]
-    again = [shifted[rank] for rank in choose(sorted(rank + 2 for rank in kept), shifted, "q", config, room)]
+    again = [
+        shifted[rank]
+        for rank in choose(sorted(rank + 2 for rank in kept), shifted, "q", config, room)
+    ]
     backwards = [ROWS[rank] for rank in choose(sorted(kept, reverse=True), ROWS, "q", config, room)]
     assert drawn == again == backwards
 
@@ -50,7 +62,9 @@ def test_a_sample_knows_only_seed_query_and_documents(kept: set[int], room: int)
 def test_samples_differ_between_queries_and_seeds_and_favour_no_rank():
     assert pick("sample", 5) != pick("sample", 5, query_id="r")
     assert pick("sample", 5) != pick("sample", 5, seed=1)
-    drawn = np.bincount(np.concatenate([pick("sample", 4, query_id=f"q{number}") for number in range(2000)]))
+    drawn = np.bincount(
+        np.concatenate([pick("sample", 4, query_id=f"q{number}") for number in range(2000)])
+    )
     assert len(drawn) == 40
     assert drawn.min() > 140, "of 200 expected, standard deviation 13"
     assert drawn.max() < 260
@@ -74,7 +88,9 @@ def test_judged_negatives_come_first_highest_score_first_and_leave_the_rest_to_t
 def test_a_mined_negative_has_both_its_scores_and_its_rank():
     verdicts = np.zeros(40, np.int8)
     verdicts[7] = KEPT
-    found = choose_negatives("q", CANDIDATES, verdicts, np.arange(40.0), [], MiningConfig(negatives=4))
+    found = choose_negatives(
+        "q", CANDIDATES, verdicts, np.arange(40.0), [], MiningConfig(negatives=4)
+    )
     assert found == (Negative("d7", float(CANDIDATES.scores[7]), 7, second=7.0),)
 
 

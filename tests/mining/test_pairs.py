@@ -18,7 +18,11 @@ JUDGED = {
 def write(root: Path) -> Dataset:
     queries = [
         {"query_id": name, "text": f"text of {name}", "tags": [name], "split": split}
-        for name, split in [*((name, "train") for name in JUDGED), ("unjudged", "train"), ("held", "test")]
+        for name, split in [
+            *((name, "train") for name in JUDGED),
+            ("unjudged", "train"),
+            ("held", "test"),
+        ]
     ]
     qrels = [
         {"query_id": query_id, "document_id": name, "score": score}
@@ -33,21 +37,37 @@ def write(root: Path) -> Dataset:
 
 
 def chosen(dataset: Dataset, **settings: object) -> list[tuple[str, str]]:
-    return [(pair.query_id, pair.positive_id) for pair in select_pairs(dataset, MiningConfig(**settings))]
+    return [
+        (pair.query_id, pair.positive_id)
+        for pair in select_pairs(dataset, MiningConfig(**settings))
+    ]
 
 
-def test_every_positive_of_a_training_query_is_a_pair_in_an_order_that_no_cut_changes(tmp_path: Path):
+def test_every_positive_of_a_training_query_is_a_pair_in_an_order_that_no_cut_changes(
+    tmp_path: Path,
+):
     dataset = write(tmp_path)
     pairs = chosen(dataset)
-    expected = {("several", "good"), ("several", "best"), ("even", "one"), ("even", "two"), ("lay", "y")}
+    expected = {
+        ("several", "good"),
+        ("several", "best"),
+        ("even", "one"),
+        ("even", "two"),
+        ("lay", "y"),
+    }
     assert len(pairs) == len(expected)
     assert set(pairs) == expected
     assert chosen(dataset, max_pairs=3) == pairs[:3]
-    assert chosen(dataset, prefer_tag="lay") == [("lay", "y"), *(pair for pair in pairs if pair[0] != "lay")]
+    assert chosen(dataset, prefer_tag="lay") == [
+        ("lay", "y"),
+        *(pair for pair in pairs if pair[0] != "lay"),
+    ]
 
 
 def test_best_leaves_each_query_its_highest_judged_positive(tmp_path: Path):
     pairs = chosen(write(tmp_path), positives="best")
     assert sorted(query_id for query_id, _ in pairs) == ["even", "lay", "several"]
     assert ("several", "best") in pairs
-    assert pairs == [pair for pair in chosen(write(tmp_path / "again")) if pair in pairs], "in the same order"
+    assert pairs == [pair for pair in chosen(write(tmp_path / "again")) if pair in pairs], (
+        "in the same order"
+    )

@@ -53,8 +53,14 @@ def test_known_positives_are_judged_above_zero_in_any_split_or_held_out(tmp_path
 
 
 def test_judged_negatives_are_judged_zero_or_below_and_answer_the_query_nowhere():
-    qrels = {"a": {"y": 0.0, "x": -1.0, "p": 1.0, "held": 0.0}, "b": {"x": 0.0}, "not asked": {"x": 0.0}}
-    found = judged_negatives(qrels, known_positives(qrels, {"a": {"held": 1.0}}), ["b", "none", "a"])
+    qrels = {
+        "a": {"y": 0.0, "x": -1.0, "p": 1.0, "held": 0.0},
+        "b": {"x": 0.0},
+        "not asked": {"x": 0.0},
+    }
+    found = judged_negatives(
+        qrels, known_positives(qrels, {"a": {"held": 1.0}}), ["b", "none", "a"]
+    )
     assert found == [("b", "x"), ("a", "x"), ("a", "y")]
 
 
@@ -70,10 +76,15 @@ def test_the_best_row_is_that_of_each_query_and_ties_go_to_the_smaller_id(
 
 
 def test_at_fewer_dimensions_both_sides_are_cut_and_scaled_back(table: Table, rows: CorpusRows):
-    assert best_rows(np.array([[0.6, 0.8]], np.float32), [0], ["b"], rows, table, 1) == [("b", pytest.approx(1))]
+    assert best_rows(np.array([[0.6, 0.8]], np.float32), [0], ["b"], rows, table, 1) == [
+        ("b", pytest.approx(1))
+    ]
 
 
 def test_a_document_without_a_row_in_the_table_has_no_best_one(table: Table, rows: CorpusRows):
     queries = np.array([[0.6, 0.8]], np.float32)
-    assert best_rows(queries, [0, 0], ["gone", "b"], rows, table, 2) == [None, ("b", pytest.approx(1))]
+    assert best_rows(queries, [0, 0], ["gone", "b"], rows, table, 2) == [
+        None,
+        ("b", pytest.approx(1)),
+    ]
     assert best_rows(queries, [0], ["gone"], rows, table, 2) == [None]

@@ -1,4 +1,6 @@
-"""After the corpus changed, what is mined with an earlier run's memory is what is mined anew, byte for byte."""
+"""After the corpus changed, what is mined with an earlier run's memory is what is mined anew, byte
+for byte.
+"""
 
 import json
 import logging
@@ -30,8 +32,12 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")
 QUESTIONS = {f"q{n}": f"{SUBJECTS[n % 7]} {SIGNS[n % 5]} {n}" for n in range(QUERIES)}
 
 
-def write_data(root: Path, texts: Mapping[str, str], questions: Mapping[str, str] = QUESTIONS) -> Dataset:
-    """A data set with these documents, and training queries that the documents of the same number answer."""
+def write_data(
+    root: Path, texts: Mapping[str, str], questions: Mapping[str, str] = QUESTIONS
+) -> Dataset:
+    """A data set with these documents, and training queries that the documents of the same number
+    answer.
+    """
     (root / "source/qrels").mkdir(parents=True)
     rows = [json.dumps({"_id": name, "text": text}) for name, text in texts.items()]
     (root / "source/corpus.jsonl").write_text("\n".join(rows))
@@ -43,27 +49,40 @@ def write_data(root: Path, texts: Mapping[str, str], questions: Mapping[str, str
 
 
 def texts_of(count: int) -> dict[str, str]:
-    return {f"d{n}": f"{SIGNS[n % 6]} that affects the {SUBJECTS[n % 11]}, grade {n}." for n in range(count)}
+    return {
+        f"d{n}": f"{SIGNS[n % 6]} that affects the {SUBJECTS[n % 11]}, grade {n}."
+        for n in range(count)
+    }
 
 
-def mined(dataset: Dataset, table: Table, model: Path, output: Path, **settings: object) -> Examples:
+def mined(
+    dataset: Dataset, table: Table, model: Path, output: Path, **settings: object
+) -> Examples:
     config = MiningConfig.model_validate({"negatives": 3, "window": 6, "margin": None} | settings)
     return mine(dataset, table, str(model), str(output), config, ENCODING)
 
 
 def written(examples: Examples) -> dict[str, bytes]:
-    """What training and people read; not what the next run remembers, whose lists may be of other lengths."""
+    """What training and people read; not what the next run remembers, whose lists may be of other
+    lengths.
+    """
     names = [name for name in examples.manifest.files if name.endswith((".parquet", ".json"))]
     return {name: Path(examples.uri, name).read_bytes() for name in names}
 
 
 @pytest.fixture(scope="module")
-def first(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> tuple[Path, Table]:
+def first(
+    encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
+) -> tuple[Path, Table]:
     """A folder with a table of 150 documents and examples from it."""
     root = tmp_path_factory.mktemp("grow")
     dataset = write_data(root / "1", texts_of(150))
     table = encode_corpus(
-        dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), str(root / "t.lance"), ENCODING
+        dataset.corpus_files(),
+        dataset.fingerprint,
+        str(encoder_folder),
+        str(root / "t.lance"),
+        ENCODING,
     )
     mined(dataset, table, encoder_folder, root / "examples")
     return root, table
@@ -75,14 +94,20 @@ def test_only_queries_near_which_something_changed_are_searched_again_and_no_byt
     root, before = first
     texts = texts_of(150)
     nearest = open_examples(str(root / "examples")).read()[0]["negative_ids"]
-    gone = [name for name in nearest if int(name[1:]) >= QUERIES]  # a query's negatives that answer no other
+    # a query's negatives that answer no other
+    gone = [name for name in nearest if int(name[1:]) >= QUERIES]
     for name in gone:
         del texts[name]
     texts["d149"] = texts["d0"]  # the same document twice: one stays
     texts["d148"] = "Another text altogether."
-    texts |= {f"new{n}": f"{SIGNS[n % 6]} that affects the {SUBJECTS[n % 11]}, grade {n}, again." for n in range(9)}
+    texts |= {
+        f"new{n}": f"{SIGNS[n % 6]} that affects the {SUBJECTS[n % 11]}, grade {n}, again."
+        for n in range(9)
+    }
     dataset = write_data(root / "2", texts)
-    table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), before.uri, ENCODING)
+    table = encode_corpus(
+        dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), before.uri, ENCODING
+    )
     delta = changes_since(table, list_files(before), before.version)
     assert gone
     assert delta.still_there(texts_of(150)) == texts_of(150).keys() - {"d148", "d149", *gone}
@@ -93,10 +118,14 @@ def test_only_queries_near_which_something_changed_are_searched_again_and_no_byt
     anew = mined(dataset, table, encoder_folder, root / "anew")
     assert written(mended) == written(anew)
     assert any(name.startswith("new") for row in anew.read() for name in row["negative_ids"])
-    assert mended.manifest.key == anew.manifest.key, "how it was searched is no part of what was found"
+    assert mended.manifest.key == anew.manifest.key, (
+        "how it was searched is no part of what was found"
+    )
 
 
-CHANGE = st.tuples(st.sampled_from(["add", "edit", "copy", "delete", "ask", "reword", "drop"]), st.integers(0, 999))
+CHANGE = st.tuples(
+    st.sampled_from(["add", "edit", "copy", "delete", "ask", "reword", "drop"]), st.integers(0, 999)
+)
 
 
 def change(texts: dict[str, str], questions: dict[str, str], kind: str, n: int) -> None:
@@ -123,7 +152,9 @@ def change(texts: dict[str, str], questions: dict[str, str], kind: str, n: int) 
 @settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(rounds=st.lists(st.lists(CHANGE, min_size=1, max_size=12), min_size=1, max_size=2))
 def test_after_any_changes_what_is_mended_is_what_is_mined_anew(
-    encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, rounds: list[list[tuple[str, int]]]
+    encoder_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    rounds: list[list[tuple[str, int]]],
 ):
     root, previous = tmp_path_factory.mktemp("changes"), None
     texts, questions = texts_of(60), dict(QUESTIONS)
@@ -132,22 +163,38 @@ def test_after_any_changes_what_is_mended_is_what_is_mined_anew(
             change(texts, questions, kind, n)
         dataset = write_data(root / str(number), texts, questions)
         table = encode_corpus(
-            dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), str(root / "t.lance"), ENCODING
+            dataset.corpus_files(),
+            dataset.fingerprint,
+            str(encoder_folder),
+            str(root / "t.lance"),
+            ENCODING,
         )
         anew = mined(dataset, table, encoder_folder, root / f"anew{number}")
         if previous is not None:
-            mended = mined(dataset, table, encoder_folder, root / f"mended{number}", previous=previous.uri)
+            mended = mined(
+                dataset, table, encoder_folder, root / f"mended{number}", previous=previous.uri
+            )
             assert written(mended) == written(anew), changes
             previous = mended
         else:
             previous = anew
 
 
-def test_lists_of_other_vectors_are_refused(first: tuple[Path, Table], encoder_folder: Path, tmp_path: Path):
+def test_lists_of_other_vectors_are_refused(
+    first: tuple[Path, Table], encoder_folder: Path, tmp_path: Path
+):
     root, table = first
     dataset = open_dataset(str(root / "1/data"))
     with pytest.raises(
-        DataError, match="mining.previous .*examples: mined with dimensions 32, but this run has 8; leave"
+        DataError,
+        match="mining.previous .*examples: mined with dimensions 32, but this run has 8; leave",
     ):
-        mined(dataset, table, encoder_folder, tmp_path / "out", previous=str(root / "examples"), dimensions=8)
+        mined(
+            dataset,
+            table,
+            encoder_folder,
+            tmp_path / "out",
+            previous=str(root / "examples"),
+            dimensions=8,
+        )
     assert not (tmp_path / "out").exists()

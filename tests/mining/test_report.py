@@ -37,17 +37,33 @@ def outcome(
     verdicts = np.array([verdict for _, verdict in decided.values()], np.int8)
     candidates = Candidates(list(decided), list(decided), scores, known)
     judged = None if seconds is None else np.array(seconds)
-    return Outcome(Example(query_id, "secret text", positive, negatives), candidates, verdicts, judged)
+    return Outcome(
+        Example(query_id, "secret text", positive, negatives), candidates, verdicts, judged
+    )
 
 
 OUTCOMES = [
-    outcome("q1", Positive("p", 0.9), {"a": (0.95, ABOVE_MARGIN), "b": (0.9, SAME_WORDS), "c": (0.5, KEPT),
-            "d": (0.4, KEPT)}, (Negative("c", 0.5, 2), Negative("d", 0.4, 3)), known=2),
-    outcome("q1", Positive("p2", 0.7), {"a": (0.95, ABOVE_MARGIN), "b": (0.9, SAME_WORDS), "c": (0.5, KEPT),
-            "d": (0.4, JUDGED)}, (Negative("d", 0.4, 3, judged=True), Negative("c", 0.5, 2)), known=2),
-    outcome("q0", Positive("p", 0.2), {"e": (0.99, ABOVE_MARGIN), "f": (0.3, ABOVE_MARGIN), "g": (0.1, SAME_CONTENT)},
-            ()),
-]  # fmt: skip
+    outcome(
+        "q1",
+        Positive("p", 0.9),
+        {"a": (0.95, ABOVE_MARGIN), "b": (0.9, SAME_WORDS), "c": (0.5, KEPT), "d": (0.4, KEPT)},
+        (Negative("c", 0.5, 2), Negative("d", 0.4, 3)),
+        known=2,
+    ),
+    outcome(
+        "q1",
+        Positive("p2", 0.7),
+        {"a": (0.95, ABOVE_MARGIN), "b": (0.9, SAME_WORDS), "c": (0.5, KEPT), "d": (0.4, JUDGED)},
+        (Negative("d", 0.4, 3, judged=True), Negative("c", 0.5, 2)),
+        known=2,
+    ),
+    outcome(
+        "q0",
+        Positive("p", 0.2),
+        {"e": (0.99, ABOVE_MARGIN), "f": (0.3, ABOVE_MARGIN), "g": (0.1, SAME_CONTENT)},
+        (),
+    ),
+]
 
 
 @pytest.fixture
@@ -60,26 +76,42 @@ def report() -> dict:
 
 def test_counts_are_those_of_a_count_by_hand(report: dict):
     assert report["counts"] == {
-        "pairs": 3, "documents looked at": 16, "kept": 3, "judged": 1, "negatives": 4, "judged negatives": 1,
-        "pairs with fewer candidates than the window": 1, "pairs with fewer negatives than asked": 1,
-    }  # fmt: skip
+        "pairs": 3,
+        "documents looked at": 16,
+        "kept": 3,
+        "judged": 1,
+        "negatives": 4,
+        "judged negatives": 1,
+        "pairs with fewer candidates than the window": 1,
+        "pairs with fewer negatives than asked": 1,
+    }
     assert report["dropped"] == {
-        "known positive": 5, "same content as a positive": 1, "same words as a positive": 2,
-        "same words as a nearer document": 0, "before first_rank": 0,
-        "above the margin": 4, "above max_score": 0, "below min_score": 0,
-    }  # fmt: skip
+        "known positive": 5,
+        "same content as a positive": 1,
+        "same words as a positive": 2,
+        "same words as a nearer document": 0,
+        "before first_rank": 0,
+        "above the margin": 4,
+        "above max_score": 0,
+        "below min_score": 0,
+    }
     assert sum(report["dropped"].values()) + 3 + 1 == 16, "each document looked at has one fate"
     assert report["queries_without_positive"] == 7
     assert report["queries_with_too_few"] == {"count": 1, "ids": ["q0"]}
 
 
 def test_likely_false_negatives_are_named_once_the_highest_first(report: dict):
-    assert [(row["query_id"], row["document"], row["score"]) for row in report["likely_false_negatives"]] == [
-        ("q0", "e", 0.99), ("q1", "a", 0.95), ("q0", "f", 0.3)
-    ]  # fmt: skip
+    assert [
+        (row["query_id"], row["document"], row["score"]) for row in report["likely_false_negatives"]
+    ] == [("q0", "e", 0.99), ("q1", "a", 0.95), ("q0", "f", 0.3)]
     assert report["likely_false_negatives"][1] == {
-        "query_id": "q1", "document": "a", "score": 0.95, "rank": 0, "positive_id": "p", "positive_score": 0.9
-    }  # fmt: skip
+        "query_id": "q1",
+        "document": "a",
+        "score": 0.95,
+        "rank": 0,
+        "positive_id": "p",
+        "positive_score": 0.9,
+    }
 
 
 def test_histograms_share_their_bins_and_count_every_score(report: dict):
@@ -96,8 +128,9 @@ def test_the_report_names_no_text(report: dict):
 
 def test_one_line_says_it_all(report: dict):
     assert summarize(report) == (
-        "16 documents looked at for 3 pairs: 5 known positive, 1 same content as a positive, 2 same words "
-        "as a positive, 4 above the margin; 4 negatives (1 judged), 1 queries with too few"
+        "16 documents looked at for 3 pairs: 5 known positive, 1 same content as a positive, 2 "
+        "same words as a positive, 4 above the margin; 4 negatives (1 judged), 1 queries with too "
+        "few"
     )
 
 
@@ -115,9 +148,20 @@ def test_no_more_suspects_are_listed_than_a_person_reads_and_they_are_the_highes
 def test_where_the_second_opinion_judges_it_orders_the_suspects():
     tally = Tally(MiningConfig(second_opinion="teacher"))
     decided = {"a": (0.9, BEFORE_FIRST), "b": (0.8, ABOVE_MARGIN), "c": (0.7, ABOVE_MARGIN)}
-    tally.add(outcome("q", Positive("p", 0.6, 0.1), decided, (Negative("d", 0.1, 3, second=-2.0),), [np.nan, 3.0, 5.0]))
+    tally.add(
+        outcome(
+            "q",
+            Positive("p", 0.6, 0.1),
+            decided,
+            (Negative("d", 0.1, 3, second=-2.0),),
+            [np.nan, 3.0, 5.0],
+        )
+    )
     report = tally.report(0, 0)
-    assert [(row["document"], row["second_score"]) for row in report["likely_false_negatives"]] == [("c", 5), ("b", 3)]
+    assert [(row["document"], row["second_score"]) for row in report["likely_false_negatives"]] == [
+        ("c", 5),
+        ("b", 3),
+    ]
     assert report["second_scores"]["edges"][0] == -2.0
     assert sum(report["second_scores"]["negatives"]) == 1
 
@@ -137,7 +181,9 @@ def test_scores_that_are_all_equal_are_drawn(report: dict):
 
 def nearest(positive: float, *scores: float, verdict: int = ABOVE_MARGIN) -> Outcome:
     """A pair without a negative, whose candidates have these scores."""
-    return outcome("q", Positive("p", positive), {str(score): (score, verdict) for score in scores}, ())
+    return outcome(
+        "q", Positive("p", positive), {str(score): (score, verdict) for score in scores}, ()
+    )
 
 
 def advice_of(outcomes: list[Outcome], **config: Any) -> str | None:
@@ -150,11 +196,14 @@ def advice_of(outcomes: list[Outcome], **config: Any) -> str | None:
 def test_where_the_margin_leaves_most_pairs_without_negatives_one_is_named_that_keeps_some():
     close = [nearest(0.8, 0.79, 0.7845), nearest(0.5, 0.49), nearest(0.5, 0.6)]
     assert "0 negatives for 3 pairs" in str(advice_of(close))
-    assert "; mining.margin=0.019 would keep some" in str(advice_of(close[:1]))  # (.8 - .7845) / .8, rounded down
+    # (.8 - .7845) / .8, rounded down
+    assert "; mining.margin=0.019 would keep some" in str(advice_of(close[:1]))
     assert "; mining.margin=0.02 would" in str(advice_of([nearest(0.5, 0.495, 0.4899)]))
     assert "; mining.margin=null would" in str(advice_of([nearest(0.5, 0.6)]))
     both = {"margin": 0.1, "margin_absolute": 0.5}
-    assert "; mining.margin=0.02 mining.margin_absolute=0.01 would" in str(advice_of([nearest(0.5, 0.4899)], **both))
+    assert "; mining.margin=0.02 mining.margin_absolute=0.01 would" in str(
+        advice_of([nearest(0.5, 0.4899)], **both)
+    )
 
 
 def test_no_margin_is_named_where_it_is_not_the_margin_or_most_pairs_have_negatives():

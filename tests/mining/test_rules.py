@@ -25,15 +25,21 @@ FREE = np.full(4, KEPT, np.int8)
 
 
 def test_ranks_count_documents_that_are_no_known_positive():
-    window = take_window(NAMES, [f"{name}#chunk-1" for name in NAMES], SCORES, {"positive", "other positive"}, 4)
+    window = take_window(
+        NAMES, [f"{name}#chunk-1" for name in NAMES], SCORES, {"positive", "other positive"}, 4
+    )
     assert window.documents == ["a", "b", "c", "d"]
     assert window.rows == ["a#chunk-1", "b#chunk-1", "c#chunk-1", "d#chunk-1"]
     assert window.scores.tolist() == [0.95, 0.88, 0.8, 0.1]
     assert window.known == 2
 
 
-@pytest.mark.parametrize(("window", "documents", "known"), [(1, ["a"], 0), (2, ["a", "b"], 1), (3, ["a", "b", "c"], 1)])
-def test_known_positives_behind_the_window_are_not_looked_at(window: int, documents: list[str], known: int):
+@pytest.mark.parametrize(
+    ("window", "documents", "known"), [(1, ["a"], 0), (2, ["a", "b"], 1), (3, ["a", "b", "c"], 1)]
+)
+def test_known_positives_behind_the_window_are_not_looked_at(
+    window: int, documents: list[str], known: int
+):
     found = take_window(NAMES, NAMES, SCORES, {"positive", "other positive"}, window)
     assert (found.documents, found.known) == (documents, known)
 
@@ -62,16 +68,33 @@ def test_a_copy_is_known_by_its_content_first_then_by_its_words():
         ({"margin": None}, 0.8, np.inf),
     ],
 )
-def test_the_margins_say_what_a_negative_may_score(settings: dict[str, float], positive: float, limit: float):
+def test_the_margins_say_what_a_negative_may_score(
+    settings: dict[str, float], positive: float, limit: float
+):
     assert highest_score(positive, MiningConfig(**settings)) == pytest.approx(limit)
 
 
 def test_a_candidate_counts_under_the_first_rule_that_refuses_it():
     config = MiningConfig(margin=0.1, max_score=0.85, min_score=0.2, first_rank=1)
-    assert sift(SCORES[[0, 2, 3, 5]], FREE, 1.0, config).tolist() == [BEFORE_FIRST, ABOVE_MAX, KEPT, BELOW_MIN]
-    assert sift(SCORES[[0, 2, 3, 5]], FREE, 0.9, config).tolist() == [BEFORE_FIRST, ABOVE_MARGIN, KEPT, BELOW_MIN]
+    assert sift(SCORES[[0, 2, 3, 5]], FREE, 1.0, config).tolist() == [
+        BEFORE_FIRST,
+        ABOVE_MAX,
+        KEPT,
+        BELOW_MIN,
+    ]
+    assert sift(SCORES[[0, 2, 3, 5]], FREE, 0.9, config).tolist() == [
+        BEFORE_FIRST,
+        ABOVE_MARGIN,
+        KEPT,
+        BELOW_MIN,
+    ]
     known = np.array([SAME_WORDS, JUDGED, SAME_CONTENT, KEPT], np.int8)
-    assert sift(SCORES[[0, 2, 3, 5]], known, 0.9, config).tolist() == [SAME_WORDS, JUDGED, SAME_CONTENT, BELOW_MIN]
+    assert sift(SCORES[[0, 2, 3, 5]], known, 0.9, config).tolist() == [
+        SAME_WORDS,
+        JUDGED,
+        SAME_CONTENT,
+        BELOW_MIN,
+    ]
 
 
 def test_what_scores_exactly_the_limit_is_kept():
@@ -84,7 +107,9 @@ def test_no_negative_scores_above_the_positive_less_its_margin_negative_scores_i
     positive: float, scores: list[float], margin: float
 ):
     values = np.array(sorted(scores, reverse=True))
-    verdicts = sift(values, np.full(len(values), KEPT, np.int8), positive, MiningConfig(margin=margin))
+    verdicts = sift(
+        values, np.full(len(values), KEPT, np.int8), positive, MiningConfig(margin=margin)
+    )
     assert [bool(verdict == KEPT) for verdict in verdicts] == [
         score <= positive - margin * abs(positive) for score in values
     ]

@@ -1,4 +1,6 @@
-"""One embedding table gives the same examples, byte for byte, however it is cut into fragments, on any workers."""
+"""One embedding table gives the same examples, byte for byte, however it is cut into fragments, on
+any workers.
+"""
 
 from pathlib import Path
 
@@ -20,7 +22,11 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 
 @pytest.fixture(scope="module")
 def dataset(pairs_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path_factory.mktemp("bytes") / "data"))
+    return prepare(
+        SourceConfig(path=str(pairs_file)),
+        SplitConfig(),
+        str(tmp_path_factory.mktemp("bytes") / "data"),
+    )
 
 
 @pytest.mark.parametrize(("storage", "dimensions"), [("int8", 16)])
@@ -35,15 +41,27 @@ def test_fragments_and_workers_change_no_byte_of_examples_and_report(
     monkeypatch.setattr("medembed.search.shards._ROWS_HERE", 0)  # on workers, however small
     model, files = str(encoder_folder), dataset.corpus_files()
     whole = update_table(
-        files, dataset.fingerprint, model, str(tmp_path / "whole.lance"), EncodingConfig(workers=1),
-        storage_type=storage, dimensions=dimensions,
-    ).table  # fmt: skip
+        files,
+        dataset.fingerprint,
+        model,
+        str(tmp_path / "whole.lance"),
+        EncodingConfig(workers=1),
+        storage_type=storage,
+        dimensions=dimensions,
+    ).table
     found = []
     for number, (rows, workers) in enumerate(((1000, 1), (7, 2))):
         table = recut(whole, str(tmp_path / f"{number}.lance"), rows)
         assert len(table.shards()) == -(-whole.rows // rows)
         config = MiningConfig(negatives=3, window=20, margin=0.02)
-        examples = mine(dataset, table, model, str(tmp_path / f"out{number}"), config, EncodingConfig(workers=workers))
+        examples = mine(
+            dataset,
+            table,
+            model,
+            str(tmp_path / f"out{number}"),
+            config,
+            EncodingConfig(workers=workers),
+        )
         names = [name for name in examples.manifest.files if not name.endswith(".png")]
         found.append({name: Path(examples.uri, name).read_bytes() for name in names})
     assert found[0] == found[1]

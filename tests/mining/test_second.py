@@ -15,8 +15,12 @@ TEXTS = ["Pain in the heart.", "Lung bleeding.", "Itching skin.", "Ear pain, itc
 
 def test_the_pairs_of_an_item_get_the_cross_encoders_scores(encoder_folder: Path, tmp_path: Path):
     cross = make_cross_encoder(tmp_path / "cross", encoder_folder)
-    result = ScorePairs(str(cross), EncodingConfig())({"number": 7, "queries": QUERIES, "texts": TEXTS})
-    expected = CrossEncoder.load(str(cross), EncodingConfig()).score(list(zip(QUERIES, TEXTS, strict=True)))
+    result = ScorePairs(str(cross), EncodingConfig())(
+        {"number": 7, "queries": QUERIES, "texts": TEXTS}
+    )
+    expected = CrossEncoder.load(str(cross), EncodingConfig()).score(
+        list(zip(QUERIES, TEXTS, strict=True))
+    )
     assert result["number"] == 7
     assert result["scores"].dtype == np.float64
     assert result["scores"].tolist() == expected.tolist()

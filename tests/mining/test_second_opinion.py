@@ -26,21 +26,34 @@ ENCODING = EncodingConfig(workers=1)
 
 @pytest.fixture(scope="module")
 def work(
-    pairs_file: Path, encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
+    pairs_file: Path,
+    encoder_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    ray_local: None,
 ) -> tuple[Dataset, Table, str]:
     root, model = tmp_path_factory.mktemp("work"), str(encoder_folder)
     dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(root / "data"))
     with alone():
-        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(root / "t.lance"), ENCODING)
+        table = encode_corpus(
+            dataset.corpus_files(), dataset.fingerprint, model, str(root / "t.lance"), ENCODING
+        )
     return dataset, table, model
 
 
 def mine_some(work: tuple[Dataset, Table, str], second: Path, output: Path) -> Examples:
-    """Of 8 pairs, with a window as large as the corpus, one negative to a row, at fewer dimensions."""
+    """Of 8 pairs, with a window as large as the corpus, one negative to a row, at fewer
+    dimensions.
+    """
     config = MiningConfig(
-        negatives=3, window=work[1].rows - 1, margin=0, second_opinion=str(second), format="rows", choice="sample",
-        max_pairs=8, dimensions=8,
-    )  # fmt: skip
+        negatives=3,
+        window=work[1].rows - 1,
+        margin=0,
+        second_opinion=str(second),
+        format="rows",
+        choice="sample",
+        max_pairs=8,
+        dimensions=8,
+    )
     examples = mine(*work, str(output), config, ENCODING)
     report = examples.report()
     assert report["counts"]["pairs"] == 8
@@ -52,14 +65,20 @@ def mine_some(work: tuple[Dataset, Table, str], second: Path, output: Path) -> E
 
 
 def test_an_encoder_gives_its_cosines_with_its_own_prompts(
-    work: tuple[Dataset, Table, str], prompted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    work: tuple[Dataset, Table, str],
+    prompted_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr("medembed.mining.second._TEXTS_AT_ONCE", 70)
     assert work[1].rows > 70
     rows = mine_some(work, prompted_folder, tmp_path / "out").read()
     assert rows
     assert all(row["negative_second_score"] <= row["positive_second_score"] for row in rows)
-    for column, model, dimensions in (("second_score", str(prompted_folder), 32), ("score", work[2], 8)):
+    for column, model, dimensions in (
+        ("second_score", str(prompted_folder), 32),
+        ("score", work[2], 8),
+    ):
         encoder = Encoder.load(model, ENCODING)
         left = truncate(encoder.encode([row["query"] for row in rows], "query"), dimensions)
         for side in ("positive", "negative"):
@@ -68,7 +87,9 @@ def test_an_encoder_gives_its_cosines_with_its_own_prompts(
             np.testing.assert_allclose(found, (left * right).sum(axis=1), atol=1e-5)
 
 
-def test_a_cross_encoder_gives_its_own_scores(work: tuple[Dataset, Table, str], encoder_folder: Path, tmp_path: Path):
+def test_a_cross_encoder_gives_its_own_scores(
+    work: tuple[Dataset, Table, str], encoder_folder: Path, tmp_path: Path
+):
     second = make_cross_encoder(tmp_path / "cross", encoder_folder)
     rows = mine_some(work, second, tmp_path / "out").read()
     assert rows

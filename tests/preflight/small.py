@@ -19,7 +19,9 @@ _SPLITS = ("train", "train", "train", "dev", "test")
 
 
 def write_small(root: Path, *, has_queries: bool = True) -> Dataset:
-    """60 documents in three files, each with a query of its own; every seventh query has a second positive."""
+    """60 documents in three files, each with a query of its own; every seventh query has a second
+    positive.
+    """
     numbers = range(60) if has_queries else range(0)
     queries = [
         {
@@ -35,10 +37,18 @@ def write_small(root: Path, *, has_queries: bool = True) -> Dataset:
     qrels = [
         {"query_id": f"q{number}", "document_id": name, "score": score}
         for number in numbers
-        for name, score in [(f"d{number}", 2.0), (f"d{(number + 30) % 60}", 1.0)][: 1 + (number % 7 == 0)]
+        for name, score in [(f"d{number}", 2.0), (f"d{(number + 30) % 60}", 1.0)][
+            : 1 + (number % 7 == 0)
+        ]
     ]
     rows = [
-        {"document_id": name, "text": text, "language": "en", "content_hash": content_hash(text), "label": "sign"}
+        {
+            "document_id": name,
+            "text": text,
+            "language": "en",
+            "content_hash": content_hash(text),
+            "label": "sign",
+        }
         for name, text in DOCUMENTS.items()
     ]
     with NewOutput(str(root), "small") as output:

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from medembed.evaluation.metrics import ndcg, recall
-from medembed.preflight.estimate import TAIL, estimate, fit_shape, interval, ratio_interval, reach, share_above
+from medembed.preflight.estimate import (
+    TAIL,
+    estimate,
+    fit_shape,
+    interval,
+    ratio_interval,
+    reach,
+    share_above,
+)
 from medembed.preflight.sample import draw_corpus
 
 
@@ -14,7 +22,9 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 def angles(*degrees: float) -> np.ndarray:
     """Unit vectors [n, 2]: their dot product with (1, 0) falls as the angle grows."""
-    return np.array([[math.cos(math.radians(d)), math.sin(math.radians(d))] for d in degrees], dtype=np.float32)
+    return np.array(
+        [[math.cos(math.radians(d)), math.sin(math.radians(d))] for d in degrees], dtype=np.float32
+    )
 
 
 def test_with_nothing_unseen_recall_and_ndcg_are_those_counted_by_hand():
@@ -30,15 +40,17 @@ def test_with_nothing_unseen_recall_and_ndcg_are_those_counted_by_hand():
 def test_the_tenth_document_counts_and_the_eleventh_does_not():
     row_ids = [f"r{number:02d}" for number in range(11)]
     rows = angles(*range(0, 55, 5))
-    assert [estimate(angles(0), rows, row_ids, 0, [{name: 1.0}], unseen=0).recall[0] for name in ("r09", "r10")] == [
-        1.0,
-        0.0,
-    ]
+    assert [
+        estimate(angles(0), rows, row_ids, 0, [{name: 1.0}], unseen=0).recall[0]
+        for name in ("r09", "r10")
+    ] == [1.0, 0.0]
 
 
 def test_a_tie_goes_to_the_smaller_id_as_in_a_search():
     row_ids = [f"r{number:02d}" for number in range(12)]
-    found = estimate(angles(0, 0), angles(*[30] * 12), row_ids, 0, [{"r09": 1.0}, {"r10": 1.0}], unseen=0)
+    found = estimate(
+        angles(0, 0), angles(*[30] * 12), row_ids, 0, [{"r09": 1.0}, {"r10": 1.0}], unseen=0
+    )
     assert found.recall.tolist() == [1.0, 0.0]
 
 
@@ -46,7 +58,9 @@ def test_a_document_in_chunks_is_found_by_its_best_one_and_counts_once_against_o
     row_ids = ["a#chunk-0", "a#chunk-1", *[f"b#chunk-{number}" for number in range(20)]]
     rows = angles(80, 10, *[5] * 20)
     found = estimate(angles(0), rows, row_ids, 0, [{"a": 1.0}], unseen=0)
-    assert found.ndcg[0] == pytest.approx(1 / math.log2(3)), "b is one document, and only b is nearer"
+    assert found.ndcg[0] == pytest.approx(1 / math.log2(3)), (
+        "b is one document, and only b is nearer"
+    )
 
 
 def test_a_sample_that_is_the_corpus_gives_the_metrics_of_the_full_ranking():
@@ -54,11 +68,16 @@ def test_a_sample_that_is_the_corpus_gives_the_metrics_of_the_full_ranking():
     queries, documents = unit(generator.normal(size=(30, 8))), unit(generator.normal(size=(80, 8)))
     names = [f"d{number:03d}" for number in range(80)]
     positives = [
-        {f"d{p:03d}": float(g) for p, g in zip(generator.choice(80, 4, replace=False), (1, 1, 2, 3), strict=True)}
+        {
+            f"d{p:03d}": float(g)
+            for p, g in zip(generator.choice(80, 4, replace=False), (1, 1, 2, 3), strict=True)
+        }
         for _ in range(30)
     ]
     ranked = [[names[n] for n in np.argsort(-(documents @ query))] for query in queries]
-    grades = np.array([[of.get(name, 0.0) for name in row] for row, of in zip(ranked, positives, strict=True)])
+    grades = np.array(
+        [[of.get(name, 0.0) for name in row] for row, of in zip(ranked, positives, strict=True)]
+    )
     judged = [list(of.values()) for of in positives]
     found = estimate(queries, documents, names, 60, positives, unseen=0)
     assert found.recall == pytest.approx(recall(grades, judged, 10))
@@ -85,7 +104,9 @@ def test_from_one_document_in_ten_the_recall_of_all_is_estimated_where_the_sampl
 
 
 @pytest.mark.parametrize(("noise", "share"), [(0.22, 0.002), (1.0, 0.25), (1000.0, 0.5)])
-def test_the_share_before_a_positive_is_estimated_from_a_sample_and_is_half_by_chance(noise: float, share: float):
+def test_the_share_before_a_positive_is_estimated_from_a_sample_and_is_half_by_chance(
+    noise: float, share: float
+):
     generator = np.random.default_rng(1)
     documents = unit(generator.normal(size=(4000, 16)))
     queries = unit(documents[:200] + noise * generator.normal(size=(200, 16)))
@@ -93,7 +114,9 @@ def test_the_share_before_a_positive_is_estimated_from_a_sample_and_is_half_by_c
     positives = [{name: 1.0} for name in names[:200]]
     exact = estimate(queries, documents, names, 0, positives, unseen=0).outranked.mean()
     assert exact == pytest.approx(share, abs=0.03)
-    sampled = estimate(queries, documents[:600], names[:600], 400, positives, unseen=3400).outranked.mean()
+    sampled = estimate(
+        queries, documents[:600], names[:600], 400, positives, unseen=3400
+    ).outranked.mean()
     assert sampled == pytest.approx(exact, abs=0.01)
 
 
@@ -110,7 +133,9 @@ def test_the_tail_is_a_share_where_many_are_above_and_pareto_beyond():
     assert share_above(scores, bend, 0.0) == pytest.approx(TAIL / 81)
     assert share_above(scores, bend + excess, 0.0) == pytest.approx(TAIL / 81 / math.e)
     assert share_above(scores, bend + excess, 1e-5) == pytest.approx(TAIL / 81 / math.e, rel=1e-3)
-    assert share_above(scores, bend + excess, -1.0) == pytest.approx(TAIL / 81 / 2), "a uniform tail ends at 2 x mean"
+    assert share_above(scores, bend + excess, -1.0) == pytest.approx(TAIL / 81 / 2), (
+        "a uniform tail ends at 2 x mean"
+    )
     assert share_above(scores, bend + 2.1 * excess, -1.0) == 0
 
 
@@ -131,7 +156,9 @@ def test_the_interval_is_wilsons_over_groups():
     found = interval(values, [f"g{number}" for number in range(20)], is_sampled=False)
     assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.2993, 0.7007), abs=1e-4)
     wider = interval(values, [f"g{number // 2}" for number in range(20)], is_sampled=False)
-    assert (wider.low, wider.high) == pytest.approx((0.2366, 0.7634), abs=1e-4), "ten groups, ten trials"
+    assert (wider.low, wider.high) == pytest.approx((0.2366, 0.7634), abs=1e-4), (
+        "ten groups, ten trials"
+    )
     sampled = interval(values, [f"g{number}" for number in range(20)], is_sampled=True)
     assert (found.low - sampled.low, sampled.high - found.high) == pytest.approx((0.03, 0.03))
 
@@ -142,8 +169,13 @@ def test_an_interval_of_certainties_has_a_width_and_stays_a_share():
 
 
 def test_intervals_that_hold_together_are_as_wide_as_bonferroni_has_them():
-    assert (reach(1), reach(10)) == (pytest.approx(1.95996, abs=1e-5), pytest.approx(2.80703, abs=1e-5))
-    found = interval(np.array([1.0, 0.0] * 10), list(map(str, range(20))), is_sampled=False, together=10)
+    assert (reach(1), reach(10)) == (
+        pytest.approx(1.95996, abs=1e-5),
+        pytest.approx(2.80703, abs=1e-5),
+    )
+    found = interval(
+        np.array([1.0, 0.0] * 10), list(map(str, range(20))), is_sampled=False, together=10
+    )
     assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.2342, 0.7658), abs=1e-4)
 
 

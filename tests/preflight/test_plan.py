@@ -4,14 +4,22 @@ import pytest
 from medembed.encoding.config import EncodingConfig
 from medembed.mining.config import MiningConfig
 from medembed.preflight.encode_probe import EncodeCost
-from medembed.preflight.plan import measure_cut, plan_encoding, plan_training, row_weights, typical_length
+from medembed.preflight.plan import (
+    measure_cut,
+    plan_encoding,
+    plan_training,
+    row_weights,
+    typical_length,
+)
 from medembed.preflight.sample import Corpus
 from medembed.preflight.train_probe import TrainCost, seconds_per_step
 from medembed.training.config import TrainingConfig
 
 
 def test_a_drawn_row_stands_for_the_rest_of_the_corpus_and_a_forced_one_for_itself():
-    corpus = Corpus((("a", ""), ("b", "")), (("c", ""), ("d", "")), {}, documents=12, rows=12, labelled=0)
+    corpus = Corpus(
+        (("a", ""), ("b", "")), (("c", ""), ("d", "")), {}, documents=12, rows=12, labelled=0
+    )
     assert row_weights(corpus).tolist() == [1, 1, 5, 5]
 
 
@@ -28,8 +36,12 @@ def test_the_typical_length_is_that_of_95_in_100_rows():
 
 def test_encoding_takes_the_time_of_all_tokens_twice_shared_by_the_workers():
     cost = EncodeCost(rows=100, tokens=2000, seconds=4.0, memory_bytes=7, capacity_bytes=0)
-    plan = plan_encoding(cost, np.array([10, 50]), np.array([100.0, 10.0]), 40, 2, EncodingConfig(cpus_per_worker=3))
-    assert (plan.rows_per_s, plan.tokens_per_s) == (50, 1000), "25 rows and 500 tokens a second each"
+    plan = plan_encoding(
+        cost, np.array([10, 50]), np.array([100.0, 10.0]), 40, 2, EncodingConfig(cpus_per_worker=3)
+    )
+    assert (plan.rows_per_s, plan.tokens_per_s) == (50, 1000), (
+        "25 rows and 500 tokens a second each"
+    )
     assert plan.seconds == pytest.approx(2 * (100 * 10 + 10 * 40) / 1000)
     assert (plan.workers, plan.cpus, plan.memory_bytes) == (2, 3, 7)
 

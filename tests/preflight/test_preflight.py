@@ -29,7 +29,10 @@ def job(dataset: Dataset, model: Path, output: Path, workers: int = 2) -> Prefli
 
 
 def test_a_data_set_is_measured_as_a_full_evaluation_would_and_no_text_leaves_it(
-    encoder_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    encoder_folder: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ):
     caplog.set_level(logging.INFO)
     dataset = write_small(tmp_path / "data")
@@ -47,7 +50,9 @@ def test_a_data_set_is_measured_as_a_full_evaluation_would_and_no_text_leaves_it
         )
         ranked = [[names[number] for number in np.argsort(-row, kind="stable")] for row in scores]
         of = [qrels[row["query_id"]] for row in queries]
-        grades = np.array([[grade.get(name, 0.0) for name in row] for row, grade in zip(ranked, of, strict=True)])
+        grades = np.array(
+            [[grade.get(name, 0.0) for name in row] for row, grade in zip(ranked, of, strict=True)]
+        )
         judged = [list(grade.values()) for grade in of]
         assert quality["max_length"] == length
         assert quality["recall"]["value"] == pytest.approx(recall(grades, judged, 10).mean())
@@ -55,7 +60,9 @@ def test_a_data_set_is_measured_as_a_full_evaluation_would_and_no_text_leaves_it
 
     survey = found["survey"]
     assert survey["cells"][0]["recall"] == found["quality"][0]["recall"]
-    assert [(cell["name"], cell["dimension"]) for cell in survey["cells"]] == [("all queries", encoder.width)]
+    assert [(cell["name"], cell["dimension"]) for cell in survey["cells"]] == [
+        ("all queries", encoder.width)
+    ]
     assert survey["few"] == {"others": 12}, "six English and six French queries"
     assert lines[0].startswith("DO NOT")
     assert found["data"]["pairs"] == found["train"]["examples"] == 42
@@ -66,7 +73,8 @@ def test_a_data_set_is_measured_as_a_full_evaluation_would_and_no_text_leaves_it
     assert [cut["max_length"] for cut in found["cuts"]] == [8, 48, 128, 256, 512]
     assert found["cuts"][0]["rows"] == 1.0
     assert any(
-        "training would refuse [384, 256, 128, 64]" in " ".join(warning.split()) for warning in found["warnings"]
+        "training would refuse [384, 256, 128, 64]" in " ".join(warning.split())
+        for warning in found["warnings"]
     )
 
     shown = capfd.readouterr()
@@ -77,7 +85,9 @@ def test_a_data_set_is_measured_as_a_full_evaluation_would_and_no_text_leaves_it
     assert not [word for word in ("heart", "tremor", "affects") if word in everything]
 
 
-def test_documents_without_a_query_or_a_pair_get_an_answer_too(encoder_folder: Path, tmp_path: Path):
+def test_documents_without_a_query_or_a_pair_get_an_answer_too(
+    encoder_folder: Path, tmp_path: Path
+):
     dataset = write_small(tmp_path / "data", has_queries=False)
     found = run(job(dataset, encoder_folder, tmp_path / "out", workers=1))
     assert found["verdict"]["answer"] == "do not"

@@ -16,7 +16,9 @@ from medembed.preflight.resources import Resources, check_fit
 from medembed.training.config import TrainingConfig
 
 
-def test_tokens_are_counted_past_the_maximum_length_and_extrapolated_past_what_is_read(prompted_folder: Path):
+def test_tokens_are_counted_past_the_maximum_length_and_extrapolated_past_what_is_read(
+    prompted_folder: Path,
+):
     encoder = Encoder.load(str(prompted_folder), EncodingConfig())
     short, long = "heart " * 100, "heart " * 60_000
     assert encoder.tokenize([short]).lengths == [encoder.max_length]
@@ -40,10 +42,14 @@ def test_a_roberta_has_fewer_positions_than_its_config_says(tmp_path: Path):
 
     model = RobertaModel(
         RobertaConfig(
-            vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+            vocab_size=9,
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            intermediate_size=8,
             max_position_embeddings=20,
         )
-    )  # fmt: skip
+    )
     model(torch.full((1, 18), 5))
     with pytest.raises((IndexError, RuntimeError)):
         model(torch.full((1, 19), 5))
@@ -58,15 +64,24 @@ def test_a_model_that_names_no_positions_has_no_limit(tmp_path: Path):
 
 def test_workers_fit_as_often_as_all_that_they_ask_for_is_there():
     resources = Resources(cpus=16, gpus=1, memory_bytes=0)
-    assert [resources.fit(4, *asked) for asked in ((1, 0), (6, 0), (1, 0.5), (1, 2))] == [4, 2, 2, 0]
+    assert [resources.fit(4, *asked) for asked in ((1, 0), (6, 0), (1, 0.5), (1, 2))] == [
+        4,
+        2,
+        2,
+        0,
+    ]
     assert check_fit("encoding", resources, 4, 6, 0) == 2
-    with pytest.raises(ConfigError, match="encoding: one worker asks for 1 CPUs and 2 GPUs, but Ray has 16 and 1"):
+    with pytest.raises(
+        ConfigError, match="encoding: one worker asks for 1 CPUs and 2 GPUs, but Ray has 16 and 1"
+    ):
         check_fit("encoding", resources, 4, 1, 2)
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
-def test_a_step_that_the_system_kills_for_its_memory_is_an_answer_and_no_error(monkeypatch: pytest.MonkeyPatch):
+def test_a_step_that_the_system_kills_for_its_memory_is_an_answer_and_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+):
     def killed(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -54,14 +54,18 @@ def test_a_hash_chooses_queries_and_they_stop_where_positives_fill_half_of_the_d
 
 
 def test_a_language_of_a_few_percent_is_filled_up_beside_a_sample_that_stays_fair():
-    rows = [query(f"q{number}", language="fr" if number % 20 == 0 else "en") for number in range(2000)]
+    rows = [
+        query(f"q{number}", language="fr" if number % 20 == 0 else "en") for number in range(2000)
+    ]
     qrels = {f"q{number}": {f"d{number}": 1.0} for number in range(2000)}
     chosen = choose(rows, qrels)
     ordered = sorted(qrels, key=content_hash)
     french = [name for name in ordered if int(name[1:]) % 20 == 0]
     assert list(chosen.ids[: chosen.core]) == ordered[:300]
     assert slices(chosen)["fr -> en"] == french[:SMALLEST_SLICE]
-    assert len(chosen.ids) < 300 + SMALLEST_SLICE, "those that the fair sample has are not taken again"
+    assert len(chosen.ids) < 300 + SMALLEST_SLICE, (
+        "those that the fair sample has are not taken again"
+    )
 
 
 def test_what_another_slice_added_does_not_count_in_a_slice():
@@ -75,7 +79,9 @@ def test_what_another_slice_added_does_not_count_in_a_slice():
     small = [str(row["query_id"]) for row in rows if "small" in row["tags"]]
     assert found["tag small"] == sorted(small, key=content_hash)[:SMALLEST_SLICE]
     both = set(found["tag large"]) & set(small)
-    assert not both <= set(found["tag small"]), "the larger slice needs more queries for as many groups"
+    assert not both <= set(found["tag small"]), (
+        "the larger slice needs more queries for as many groups"
+    )
 
 
 def test_a_slice_needs_groups_and_small_ones_are_named_with_their_queries():

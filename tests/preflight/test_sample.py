@@ -18,17 +18,19 @@ ROWS = [
 def test_the_documents_with_the_smallest_hashes_are_drawn_whole_beside_those_asked_for():
     corpus = draw_corpus(ROWS, 50, {"d7", "d8"}, set(), 12)
     smallest = sorted(set(NAMES) - {"d7", "d8"}, key=content_hash)[:10]
-    assert [row_id for row_id, _ in corpus.forced] == [f"d{n}#chunk-{piece}" for n in (7, 8) for piece in range(3)]
+    assert [row_id for row_id, _ in corpus.forced] == [
+        f"d{n}#chunk-{piece}" for n in (7, 8) for piece in range(3)
+    ]
     assert [row_id for row_id, _ in corpus.drawn] == [
         f"{name}#chunk-{piece}" for name in smallest for piece in range(3)
     ]
-    assert (corpus.documents, corpus.rows, corpus.labelled, corpus.drawn_documents, corpus.unseen) == (
-        50,
-        150,
-        3,
-        10,
-        38,
-    )
+    assert (
+        corpus.documents,
+        corpus.rows,
+        corpus.labelled,
+        corpus.drawn_documents,
+        corpus.unseen,
+    ) == (50, 150, 3, 10, 38)
 
 
 def test_the_order_of_rows_changes_nothing_even_if_chunks_lie_apart():
@@ -54,7 +56,11 @@ def test_reading_a_data_set_file_by_file_keeps_its_texts(tmp_path: Path):
 
 def test_a_document_s_language_is_that_of_its_rows(tmp_path: Path):
     dataset = write_small(tmp_path / "data")
-    assert read_languages(dataset, {"d1", "d59", "absent"}) == {"d1": "en", "d59": "en", "absent": "und"}
+    assert read_languages(dataset, {"d1", "d59", "absent"}) == {
+        "d1": "en",
+        "d59": "en",
+        "absent": "und",
+    }
 
 
 @pytest.mark.parametrize("negatives", [0, 2])
@@ -67,4 +73,6 @@ def test_examples_have_as_many_negatives_as_asked(negatives: int):
         "d9#chunk-0",
         "text 0 of d9",
     )
-    assert list(zip(example["negative_ids"], example["negatives"], strict=True)) == list(corpus.drawn[:negatives])
+    assert list(zip(example["negative_ids"], example["negatives"], strict=True)) == list(
+        corpus.drawn[:negatives]
+    )

@@ -35,23 +35,25 @@ SURVEY = Survey(
 FOUND = Preflight(
     verdict=decide(27_570, SURVEY, "dev"),
     data=DataFacts(
-        queries={"train": 27_570, "dev": 3_593, "test": 640}, without_positive=0, pairs=27_570, weak_pairs=0,
-        examples=27_570, largest_group=20, dropped={"obsolete term": 450},
+        queries={"train": 27_570, "dev": 3_593, "test": 640},
+        without_positive=0,
+        pairs=27_570,
+        weak_pairs=0,
+        examples=27_570,
+        largest_group=20,
+        dropped={"obsolete term": 450},
     ),
     sample=SampleFacts("dev", 300, 225, False, 2_000, 1_775, 16_449, 16_449, 0),
     own_length=256,
     typical_length=200,
     width=384,
-    quality=(
-        Quality(256, RECALL, 0.355),
-        Quality(128, Interval(0.5, 0.4, 0.6), 0.34),
-    ),
+    quality=(Quality(256, RECALL, 0.355), Quality(128, Interval(0.5, 0.4, 0.6), 0.34)),
     survey=SURVEY,
     cuts=(Cut(128, 0.013, 0.021), Cut(256, 0.001, 0.006), Cut(512, 0, 0)),
     encode=EncodePlan(2, 1, 0, 212.4, 8_012, 155.0, GIB, 0),
     train=TrainPlan(1, 2, 0, 64, 1, 127, 27_570, 430, 4.2, 1_806.0, 3 * GIB, 0),
     resources=Resources(4, 0, 16 * GIB),
-)  # fmt: skip
+)
 
 
 SET = RetentionSet("elsewhere", Dataset("elsewhere", {}), "test")
@@ -60,7 +62,9 @@ SET = RetentionSet("elsewhere", Dataset("elsewhere", {}), "test")
 def warnings(
     found: Preflight, encoding: EncodingConfig | None = None, training: TrainingConfig | None = None
 ) -> list[str]:
-    return advise(found, PreflightConfig(), encoding or EncodingConfig(), training or TrainingConfig(), [SET])
+    return advise(
+        found, PreflightConfig(), encoding or EncodingConfig(), training or TrainingConfig(), [SET]
+    )
 
 
 def screen(found: Preflight) -> str:
@@ -68,7 +72,9 @@ def screen(found: Preflight) -> str:
 
 
 def test_steps_of_a_loss_that_does_not_rank_are_said_not_to_be_timed():
-    untimed = replace(FOUND, train=replace(FOUND.train, loss="cosent", seconds_per_step=None, seconds=None))
+    untimed = replace(
+        FOUND, train=replace(FOUND.train, loss="cosent", seconds_per_step=None, seconds=None)
+    )
     assert "not timed: loss cosent is no ranking loss" in screen(untimed)
     assert "negatives per query" not in screen(untimed)
     assert warnings(untimed) == []
@@ -86,32 +92,51 @@ def test_a_sound_data_set_gives_no_warning():
         ({"sample.are_weak": True}, "All dev queries were made from titles"),
         ({"data.weak_pairs": 20_000}, "20,000 of 27,570 training pairs (73%)"),
         ({"data.largest_group": 15_902}, "One group holds 50% of the queries (15,902)"),
-        ({"data.dropped": {"query without a positive": 4_000}}, "4,000 queries were left out, beside 31,803 kept"),
+        (
+            {"data.dropped": {"query without a positive": 4_000}},
+            "4,000 queries were left out, beside 31,803 kept",
+        ),
         ({"data.dropped": {"document repeated": 4_000}}, "4,000 rows repeated others (8%)"),
         ({"cuts": (Cut(256, 0.3, 0.12),)}, "12% of the text lies past the model's 256 tokens"),
         ({"sample.drawn": 100}, "One sampled document stands for 144"),
         ({"train.steps": 0, "train.examples": 40}, "40 examples do not fill one batch of 64"),
-        ({"train.seconds_per_step": None, "train.seconds": None}, "A batch of 64 does not fit in memory"),
+        (
+            {"train.seconds_per_step": None, "train.seconds": None},
+            "A batch of 64 does not fit in memory",
+        ),
         ({"typical_length": 60}, "95% of the texts have at most 60 tokens"),
         ({"width": 256}, "The model has 256 dimensions, and training would refuse [384]"),
         ({"resources.cpus": 1}, "encoding.workers: 2 asked for, Ray has room for 1"),
-        ({"train.memory_bytes": 17 * GIB}, "training: 1 x 17.0 GiB for its workers do not fit in Ray's 16.0 GiB"),
+        (
+            {"train.memory_bytes": 17 * GIB},
+            "training: 1 x 17.0 GiB for its workers do not fit in Ray's 16.0 GiB",
+        ),
     ],
 )
 def test_what_is_wrong_gives_a_sentence_with_its_number(changes: dict[str, object], start: str):
     found = FOUND
     for key, value in changes.items():
         part, _, name = key.partition(".")
-        found = replace(found, **{part: replace(getattr(found, part), **{name: value}) if name else value})
+        found = replace(
+            found, **{part: replace(getattr(found, part), **{name: value}) if name else value}
+        )
     assert warnings(found)[0].startswith(start)
 
 
 def test_texts_with_classes_alone_are_named_as_what_they_are():
-    data = replace(FOUND.data, queries={"train": 0, "dev": 0, "test": 0}, pairs=0, examples=0, largest_group=0)
+    data = replace(
+        FOUND.data, queries={"train": 0, "dev": 0, "test": 0}, pairs=0, examples=0, largest_group=0
+    )
     sample = replace(FOUND.sample, queries=0, groups=0, labelled_rows=16_449)
     train = replace(FOUND.train, examples=0, steps=0, seconds=None, seconds_per_step=None)
     found = replace(
-        FOUND, data=data, sample=sample, quality=(), survey=None, train=train, verdict=decide(0, None, "dev")
+        FOUND,
+        data=data,
+        sample=sample,
+        quality=(),
+        survey=None,
+        train=train,
+        verdict=decide(0, None, "dev"),
     )
     assert warnings(found) == [
         "16,449 texts have a class and no query asks for any: "
@@ -124,7 +149,12 @@ def test_texts_with_classes_alone_are_named_as_what_they_are():
 
 
 def test_the_screen_is_one_screen_and_says_what_was_found():
-    found = replace(FOUND, sample=replace(FOUND.sample, are_weak=True), width=256, resources=Resources(1, 0, GIB))
+    found = replace(
+        FOUND,
+        sample=replace(FOUND.sample, are_weak=True),
+        width=256,
+        resources=Resources(1, 0, GIB),
+    )
     text = screen(found)
     assert len(text.splitlines()) <= 40
     assert max(map(len, text.splitlines())) <= 100
@@ -169,7 +199,8 @@ def test_a_sample_that_is_the_corpus_is_not_called_an_estimate():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.2, "under 1 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3_725, "1 h 2 min")]
+    ("seconds", "shown"),
+    [(0.2, "under 1 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3_725, "1 h 2 min")],
 )
 def test_durations_have_two_units(seconds: float, shown: str):
     found = replace(FOUND, encode=replace(FOUND.encode, seconds=seconds))
@@ -184,7 +215,11 @@ def test_a_job_without_a_retention_set_is_warned_that_a_loss_would_go_unseen():
 
 def test_a_set_that_the_model_cannot_read_is_a_warning():
     told = advise(
-        FOUND, PreflightConfig(), EncodingConfig(), TrainingConfig(), [SET, replace(SET, unread="cannot read 9 of 10")]
+        FOUND,
+        PreflightConfig(),
+        EncodingConfig(),
+        TrainingConfig(),
+        [SET, replace(SET, unread="cannot read 9 of 10")],
     )
     assert told[-1:] == ["cannot read 9 of 10"]
 

@@ -7,10 +7,16 @@ from medembed.preflight.estimate import Interval, interval
 from medembed.preflight.quality import ALL, Cell, Kept, Survey
 from medembed.preflight.verdict import decide
 
-LOW, UNSURE, HIGH = Interval(0.50, 0.45, 0.55), Interval(0.68, 0.62, 0.73), Interval(0.80, 0.75, 0.84)
+LOW, UNSURE, HIGH = (
+    Interval(0.50, 0.45, 0.55),
+    Interval(0.68, 0.62, 0.73),
+    Interval(0.80, 0.75, 0.84),
+)
 
 
-def cell(recall: Interval, name: str = ALL, dimension: int = 384, sure: Interval | None = None) -> Cell:
+def cell(
+    recall: Interval, name: str = ALL, dimension: int = 384, sure: Interval | None = None
+) -> Cell:
     return Cell(name, dimension, 40, 40, recall, sure or recall)
 
 
@@ -35,7 +41,9 @@ def survey(*cells: Cell, kept: tuple[Kept, ...] = ()) -> Survey:
         (0, None, "do not"),
     ],
 )
-def test_at_full_width_alone_the_published_rules_decide(pairs: int, recall: Interval | None, answer: str):
+def test_at_full_width_alone_the_published_rules_decide(
+    pairs: int, recall: Interval | None, answer: str
+):
     assert decide(pairs, recall and survey(cell(recall)), "dev").answer == answer
 
 
@@ -57,7 +65,9 @@ def test_a_good_mean_hides_neither_a_dimension_nor_a_slice(other: Cell, answer: 
     assert found.answer == answer
     assert f"is {other.name} at {other.dimension} dimensions" in found.reasons[2]
     assert decide(499, survey(cell(HIGH), other), "dev").answer == "do not"
-    assert decide(700, survey(cell(HIGH), other), "dev").answer == ("do not" if answer == "do not" else "marginal")
+    assert decide(700, survey(cell(HIGH), other), "dev").answer == (
+        "do not" if answer == "do not" else "marginal"
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,10 +82,14 @@ def test_a_good_mean_hides_neither_a_dimension_nor_a_slice(other: Cell, answer: 
 def test_a_dimension_that_loses_a_tenth_of_the_full_width_is_worth_training_though_its_recall_is_good(
     share: Interval, answer: str
 ):
-    found = survey(cell(HIGH), cell(HIGH, dimension=64), kept=(Kept(128, Interval(1, 1, 1)), Kept(64, share)))
+    found = survey(
+        cell(HIGH), cell(HIGH, dimension=64), kept=(Kept(128, Interval(1, 1, 1)), Kept(64, share))
+    )
     verdict = decide(1000, found, "dev")
     assert verdict.answer == answer
-    assert verdict.reasons[3].startswith(f"64 dimensions keep {share.value:.0%} of the full width's recall")
+    assert verdict.reasons[3].startswith(
+        f"64 dimensions keep {share.value:.0%} of the full width's recall"
+    )
 
 
 def test_the_worst_is_the_surest_and_not_the_lowest_by_chance():
@@ -83,8 +97,9 @@ def test_the_worst_is_the_surest_and_not_the_lowest_by_chance():
     sure = cell(Interval(0.55, 0.50, 0.60), "fr -> en", sure=Interval(0.55, 0.46, 0.64))
     reasons = decide(1000, survey(cell(HIGH), small, sure), "dev").reasons
     assert reasons[2] == (
-        "The worst of 3 cells (dimension x slice) is fr -> en at 384 dimensions: 0.55 in 40 queries (0.46 to 0.64, "
-        "wide enough for all cells at once): surely under 0.70, there is room to improve."
+        "The worst of 3 cells (dimension x slice) is fr -> en at 384 dimensions: 0.55 in 40 "
+        "queries (0.46 to 0.64, wide enough for all cells at once): surely under 0.70, there is "
+        "room to improve."
     )
 
 
@@ -105,7 +120,11 @@ def test_where_a_model_surely_orders_by_chance_no_number_of_pairs_says_fine_tune
     missed = replace(survey(cell(Interval(0.01, 0.0, 0.04))), outranked=outranked)
     verdict = decide(100_000, missed, "dev")
     assert verdict.answer == answer
-    said = [reason for reason in verdict.reasons if "of all documents rank before a query's positive" in reason]
+    said = [
+        reason
+        for reason in verdict.reasons
+        if "of all documents rank before a query's positive" in reason
+    ]
     assert len(said) == (answer == "do not")
 
 
@@ -118,7 +137,13 @@ def test_chance_in_many_slices_of_a_good_model_hardly_ever_says_fine_tune():
         for number in range(40):
             values = generator.binomial(1, 0.80, 30).astype(np.float64)
             own = interval(values, groups, is_sampled=False)
-            cells.append(cell(own, f"tag {number}", sure=interval(values, groups, is_sampled=False, together=41)))
+            cells.append(
+                cell(
+                    own,
+                    f"tag {number}",
+                    sure=interval(values, groups, is_sampled=False, together=41),
+                )
+            )
         answers.append(decide(1000, survey(*cells), "dev").answer)
     assert answers.count("fine-tune") <= 8, "at most 2.5%"
 
@@ -126,8 +151,8 @@ def test_chance_in_many_slices_of_a_good_model_hardly_ever_says_fine_tune():
 def test_the_reasons_carry_the_numbers():
     assert decide(1234, survey(cell(LOW)), "dev").reasons == (
         "1,234 training pairs: 1,000 are enough.",
-        "The base model's recall@10 on dev, with all 384 dimensions, is 0.50 (95% interval 0.45 to 0.55): under 0.70 "
-        "there is room to improve.",
+        "The base model's recall@10 on dev, with all 384 dimensions, is 0.50 (95% interval 0.45 "
+        "to 0.55): under 0.70 there is room to improve.",
     )
 
 

@@ -26,7 +26,11 @@ def config(empty_registry: Path, tmp_path: Path) -> RegistryConfig:
 
 def register(registry: Registry, source: str = "/models/one") -> object:
     return registry.register(
-        source, params={"lr": 1e-4}, metrics={"ndcg": 0.5}, lineage=ABC, artifacts={"report.html": "<p>"}
+        source,
+        params={"lr": 1e-4},
+        metrics={"ndcg": 0.5},
+        lineage=ABC,
+        artifacts={"report.html": "<p>"},
     )
 
 
@@ -34,7 +38,11 @@ def test_a_registered_model_is_found_by_version_and_by_alias(config: RegistryCon
     registry = open_registry(config, on_cluster=False)
     version = register(registry)
     registry.set_alias(version)
-    assert registry.resolve("models:/medembed/1") == version == registry.resolve("models:/medembed@champion")
+    assert (
+        registry.resolve("models:/medembed/1")
+        == version
+        == registry.resolve("models:/medembed@champion")
+    )
     assert resolve_model("models:/medembed@champion", config, on_cluster=False) == "/models/one"
 
 
@@ -44,7 +52,11 @@ def test_the_run_keeps_parameters_metrics_lineage_and_artifacts_inside_the_works
     monkeypatch.chdir(tmp_path)
     registry = open_registry(config, on_cluster=False)
     run = registry.client.get_run(register(registry).run_id)
-    assert (run.data.params, run.data.metrics, run.data.tags["dataset"]) == ({"lr": "0.0001"}, {"ndcg": 0.5}, "abc")
+    assert (run.data.params, run.data.metrics, run.data.tags["dataset"]) == (
+        {"lr": "0.0001"},
+        {"ndcg": 0.5},
+        "abc",
+    )
     assert (run.info.status, len(list((tmp_path / "ws").rglob("report.html")))) == ("FINISHED", 1)
     assert [path.name for path in tmp_path.iterdir()] == ["ws"]
 
@@ -74,7 +86,9 @@ def test_a_local_checkpoint_and_an_mlflow_server_do_not_go_together(config: Regi
     registry.check_output("s3://bucket/models")
 
 
-@pytest.mark.parametrize("reference", ["models:/medembed@champion", "models:/medembed/7", "models:/other/1"])
+@pytest.mark.parametrize(
+    "reference", ["models:/medembed@champion", "models:/medembed/7", "models:/other/1"]
+)
 def test_a_reference_to_nothing_is_a_one_line_error(config: RegistryConfig, reference: str):
     with pytest.raises(ServiceError, match="not in the registry") as caught:
         resolve_model(reference, config, on_cluster=False)
@@ -87,17 +101,22 @@ def test_a_sqlite_file_is_refused_on_a_cluster_and_for_a_remote_workspace(config
             open_registry(wrong, on_cluster=on_cluster)
 
 
-def test_a_server_that_does_not_answer_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_does_not_answer_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(ServiceError, match="127.0.0.1:9") as caught:
-        open_registry(RegistryConfig(tracking_uri="http://user:secret@127.0.0.1:9"), on_cluster=True)
+        open_registry(
+            RegistryConfig(tracking_uri="http://user:secret@127.0.0.1:9"), on_cluster=True
+        )
     assert "secret" not in str(caught.value)
 
 
 def test_two_processes_can_open_an_empty_registry_together(tmp_path: Path):
     code = (
-        "from medembed.registry.config import RegistryConfig; from medembed.registry.models import open_registry; "
-        f"open_registry(RegistryConfig(workspace={str(tmp_path)!r}), on_cluster=False)"
+        "from medembed.registry.config import RegistryConfig; from medembed.registry.models "
+        f"import open_registry; open_registry(RegistryConfig(workspace={str(tmp_path)!r}), "
+        "on_cluster=False)"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait(120) for process in processes] == [0, 0]
@@ -119,17 +138,23 @@ def log(registry: Registry, **tags: str) -> str:
     return registry.log_run(params={}, metrics={}, tags=tags, artifacts={})
 
 
-def test_a_run_holds_any_number_of_metrics_and_parameters_and_its_files_as_they_are(runs: Registry, tmp_path: Path):
+def test_a_run_holds_any_number_of_metrics_and_parameters_and_its_files_as_they_are(
+    runs: Registry, tmp_path: Path
+):
     params, metrics = {f"p{n}": n for n in range(130)}, {f"m{n}": n / 7 for n in range(1050)}
     files = {"plot.png": b"\x89PNG\r\n\x00\xff", "report.html": "<p>é</p>\r\n"}
-    run_id = runs.log_run(params=params, metrics=metrics, tags={"kind": "evaluation"}, artifacts=files)
+    run_id = runs.log_run(
+        params=params, metrics=metrics, tags={"kind": "evaluation"}, artifacts=files
+    )
     run = runs.client.get_run(run_id)
     assert run.data.metrics == metrics
     assert run.data.params == {name: str(value) for name, value in params.items()}
     assert (run.info.status, run.data.tags["kind"]) == ("FINISHED", "evaluation")
     for name, content in files.items():
         path = runs.client.download_artifacts(run_id, name, str(tmp_path))
-        assert Path(path).read_bytes() == (content.encode() if isinstance(content, str) else content)
+        assert Path(path).read_bytes() == (
+            content.encode() if isinstance(content, str) else content
+        )
 
 
 def test_the_newest_finished_run_with_all_the_tags_is_found(runs: Registry):
@@ -153,10 +178,14 @@ def test_the_newest_finished_run_with_all_the_tags_is_found(runs: Registry):
 QUOTED = ["it's", 'a "b"', "'", '"', "\\", "`a`", "a' or tags.kind = 'x", "100%_", "a\nb", "%", ""]
 
 
-def test_tags_are_compared_as_they_are_whatever_quotes_they_hold(runs: Registry, monkeypatch: pytest.MonkeyPatch):
+def test_tags_are_compared_as_they_are_whatever_quotes_they_hold(
+    runs: Registry, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("medembed.registry.models._RUNS_PER_PAGE", 3)
     made = {value: log(runs, kind="evaluation", model=value) for value in QUOTED}
-    assert {value: runs.find_run({"kind": "evaluation", "model": value}) for value in QUOTED} == made
+    assert {
+        value: runs.find_run({"kind": "evaluation", "model": value}) for value in QUOTED
+    } == made
     assert runs.find_run({"kind": "evaluation", "model": "it''s"}) is None
 
 
@@ -164,9 +193,7 @@ def test_a_server_that_is_not_there_is_told_in_seconds(monkeypatch: pytest.Monke
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     before = dict(os.environ)
     started = time.monotonic()
-    refused = (
-        r"MLflow at http://127.0.0.1:1: cannot be used: Failed to establish .*: \[Errno 111\] Connection refused\. Give"
-    )
+    refused = r"MLflow at http://127.0.0.1:1: cannot be used: Failed to establish .*: \[Errno 111\] Connection refused\. Give"
     with pytest.raises(ServiceError, match=refused):
         open_registry(RegistryConfig(tracking_uri="http://127.0.0.1:1"), on_cluster=False)
     assert time.monotonic() - started < 20
@@ -200,11 +227,15 @@ def damage(kind: str, good: bytes, file: Path) -> None:
         ("drop table registered_models", "migration in unexpected state|no such table"),
     ],
 )
-def test_a_damaged_file_is_one_line_in_seconds(kind: str, says: str, empty_registry: Path, tmp_path: Path):
+def test_a_damaged_file_is_one_line_in_seconds(
+    kind: str, says: str, empty_registry: Path, tmp_path: Path
+):
     damage(kind, (empty_registry / "mlflow/mlflow.db").read_bytes(), tmp_path / "mlflow.db")
     started = time.monotonic()
     with pytest.raises(ServiceError, match=says) as caught:
-        open_registry(RegistryConfig(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db"), on_cluster=False)
+        open_registry(
+            RegistryConfig(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db"), on_cluster=False
+        )
     assert "\n" not in str(caught.value)
     assert "mlflow.db: cannot be used" in str(caught.value)
     assert time.monotonic() - started < 20

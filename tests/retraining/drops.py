@@ -13,7 +13,9 @@ HEADS = ["my", "the", "a", "his", "her"]
 
 
 def write_drop(path: Path, grades: range, *, shuffled: bool = False) -> Path:
-    """JSON lines: for each grade and subject a question and its document; `shuffled` gives each another's document."""
+    """JSON lines: for each grade and subject a question and its document; `shuffled` gives each
+    another's document.
+    """
     rows = []
     for grade in grades:
         for number, subject in enumerate(SUBJECTS):
@@ -35,13 +37,34 @@ def write_drop(path: Path, grades: range, *, shuffled: bool = False) -> Path:
 
 def make_config(root: Path, model: Path, *arguments: str, kind: type[Any] = RetrainConfig) -> Any:
     """For files in `root`/landing; 32 and 8 dimensions, a quarter of the queries to test on."""
-    return load_config(kind, [
-        f"source.path={root}/landing", f"model={model}", f"output={root}/out", f"registry.workspace={root}",
-        "settle_s=0", "splits.dev=0.15", "splits.test=0.25", "source.query_language=en", "source.document_language=en",
-        "training.dimensions=[32,8]", "training.select_dimension=8", "training.batch_size=16", "training.epochs=3",
-        "training.learning_rate=0.003", "training.checkpoint_steps=100", "training.cpus_per_worker=1",
-        "training.dev_documents=100", "encoding.workers=1", "mining.window=5", "evaluation.bootstrap_samples=500",
-        "gate.tolerance=0.05", "gate.min_queries=20", "increment.learning_rate_share=1", "training.average=1",
-        "training.loss.hold=0",
-        *arguments,
-    ])  # fmt: skip
+    return load_config(
+        kind,
+        [
+            f"source.path={root}/landing",
+            f"model={model}",
+            f"output={root}/out",
+            f"registry.workspace={root}",
+            "settle_s=0",
+            "splits.dev=0.15",
+            "splits.test=0.25",
+            "source.query_language=en",
+            "source.document_language=en",
+            "training.dimensions=[32,8]",
+            "training.select_dimension=8",
+            "training.batch_size=16",
+            "training.epochs=3",
+            "training.learning_rate=0.003",
+            "training.checkpoint_steps=100",
+            "training.cpus_per_worker=1",
+            "training.dev_documents=100",
+            "encoding.workers=1",
+            "mining.window=5",
+            "evaluation.bootstrap_samples=500",
+            "gate.tolerance=0.05",
+            "gate.min_queries=20",
+            "increment.learning_rate_share=1",
+            "training.average=1",
+            "training.loss.hold=0",
+            *arguments,
+        ],
+    )

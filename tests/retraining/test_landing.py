@@ -74,8 +74,14 @@ def test_what_is_not_complete_is_left_and_told(tmp_path: Path):
         "name.jsonl.part": "its name says that it is being written",
     }
     land(tmp_path, "half.csv", 'question,answer\nq,"an answer that', age_s=7200)
-    assert "half.csv" not in seen(tmp_path).left, "nobody writes to it any more: its row is named when it is read"
-    rows = {Path(file.uri).name: count_rows(file) for file in found.new if not file.uri.endswith((".csv", ".json"))}
+    assert "half.csv" not in seen(tmp_path).left, (
+        "nobody writes to it any more: its row is named when it is read"
+    )
+    rows = {
+        Path(file.uri).name: count_rows(file)
+        for file in found.new
+        if not file.uri.endswith((".csv", ".json"))
+    }
     assert rows == {"good.parquet": 1, "good.jsonl.gz": 1000, "good.jsonl": 1}
 
 

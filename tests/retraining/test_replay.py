@@ -31,6 +31,10 @@ def test_at_risk_are_the_old_queries_nearest_to_any_new_one():
 @pytest.mark.parametrize(("full_every", "full"), [(None, []), (1, [0, 1, 2, 3]), (3, [2, 3])])
 def test_one_of_so_many_retrainings_begins_anew(full_every: int | None, full: list[int]):
     version = Version("medembed", "1", "/models/1", "", {})
-    champions = [Champion(version, "/models/1", "e", None, None, increments) for increments in range(4)]
+    champions = [
+        Champion(version, "/models/1", "e", None, None, increments) for increments in range(4)
+    ]
     assert [one.increments for one in champions if one.is_full_due(full_every)] == full
-    assert Champion(None, "/models/1", "e", None, None, 0).is_full_due(full_every), "there is nothing to train on from"
+    assert Champion(None, "/models/1", "e", None, None, 0).is_full_due(full_every), (
+        "there is nothing to train on from"
+    )

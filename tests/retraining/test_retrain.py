@@ -1,4 +1,6 @@
-"""Retraining from drop to drop, under a running server: what is taken, refused, promoted, and what stays as it was."""
+"""Retraining from drop to drop, under a running server: what is taken, refused, promoted, and what
+stays as it was.
+"""
 
 import json
 import logging
@@ -57,15 +59,23 @@ class Place:
 def place(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     root = tmp_path_factory.mktemp("retrain")
     config = make_config(root, encoder_folder)
-    return Place(root, encoder_folder, Registry(f"sqlite:///{root}/mlflow/mlflow.db", config.registry))
+    return Place(
+        root, encoder_folder, Registry(f"sqlite:///{root}/mlflow/mlflow.db", config.registry)
+    )
 
 
 @pytest.fixture(scope="module")
 def server(place: Place) -> Iterator[Running]:
-    """Serves the first champion with its table and texts, behind Serve's own proxy, and is told of what follows."""
+    """Serves the first champion with its table and texts, behind Serve's own proxy, and is told of
+    what follows.
+    """
     documents = place.registry.resolve("models:/medembed/1").tags["dataset_uri"]
     with served(
-        place.root, f"table={place.root}/out/tables", f"search.documents={documents}", "page=false", "ingress=serve"
+        place.root,
+        f"table={place.root}/out/tables",
+        f"search.documents={documents}",
+        "page=false",
+        "ingress=serve",
     ) as running:
         assert not running.find("haproxy.cfg")
         place.serving = ServingConfig(address=running.dashboard)
@@ -84,7 +94,9 @@ def asked(server: Running) -> Iterator[list[Answer]]:
 def search(server: Running, text: str, k: int) -> set[str]:
     """Ids of the documents that the server finds."""
     body = json.dumps({"query": text, "k": k}).encode()
-    with urlopen(Request(f"{server.url}/v1/search", body, {"Content-Type": "application/json"}), timeout=60) as answer:
+    with urlopen(
+        Request(f"{server.url}/v1/search", body, {"Content-Type": "application/json"}), timeout=60
+    ) as answer:
         return {hit["id"] for hit in json.load(answer)["data"]}
 
 
@@ -124,7 +136,9 @@ def test_files_sent_again_under_other_names_are_nothing_new(place: Place):
     some.unlink()
 
 
-def test_a_poisoned_drop_is_set_aside_and_the_champion_goes_on_serving(place: Place, server: Running):
+def test_a_poisoned_drop_is_set_aside_and_the_champion_goes_on_serving(
+    place: Place, server: Running
+):
     before = place.registry.resolve("models:/medembed/1")
     poisoned = place.land("poisoned.jsonl", range(20, 40), shuffled=True)
     with asked(server) as answers:
@@ -136,9 +150,14 @@ def test_a_poisoned_drop_is_set_aside_and_the_champion_goes_on_serving(place: Pl
     newest, last = find_newest(before.tags["table_uri"]), find_table(before.tags["table_uri"])
     assert newest is not None
     assert last is not None
-    assert (newest.version, newest.info.dataset) == (int(before.tags["table_version"]), before.tags["dataset"])
+    assert (newest.version, newest.info.dataset) == (
+        int(before.tags["table_version"]),
+        before.tags["dataset"],
+    )
     assert result.dataset is not None
-    assert (last.is_unseen, last.info.dataset) == (True, result.dataset.fingerprint), "the next attempt has its vectors"
+    assert (last.is_unseen, last.info.dataset) == (True, result.dataset.fingerprint), (
+        "the next attempt has its vectors"
+    )
     assert result.version is not None
     assert place.registry.aliases("medembed").get("candidate") == "1"
     with pytest.raises(ServiceError, match="its retraining said 'worse'"):
@@ -149,9 +168,16 @@ def test_a_poisoned_drop_is_set_aside_and_the_champion_goes_on_serving(place: Pl
     poisoned.unlink()
 
 
-def test_documents_without_questions_join_the_champions_table_and_are_found(place: Place, server: Running):
-    rows = [{"document_id": f"new{n}", "text": f"A leaflet about heart pain, page {n}."} for n in range(5)]
-    (place.root / "landing/leaflets.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+def test_documents_without_questions_join_the_champions_table_and_are_found(
+    place: Place, server: Running
+):
+    rows = [
+        {"document_id": f"new{n}", "text": f"A leaflet about heart pain, page {n}."}
+        for n in range(5)
+    ]
+    (place.root / "landing/leaflets.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows)
+    )
     assert not search(server, rows[0]["text"], k=100) & {"new0"}
     with asked(server):
         result = place.retrain()
@@ -166,12 +192,17 @@ def test_documents_without_questions_join_the_champions_table_and_are_found(plac
     assert place.retrain().outcome == "nothing new"
 
 
-def test_an_increment_trains_on_new_and_old_queries_and_can_be_forced_and_rolled_back(place: Place, server: Running):
+def test_an_increment_trains_on_new_and_old_queries_and_can_be_forced_and_rolled_back(
+    place: Place, server: Running
+):
     place.land("3.jsonl", range(40, 60))
     how = ("increment.strategy=hardest", "training.average=0.7")
     with asked(server) as answers:
         result = place.retrain("gate.force=true", "gate.reason=a test", *how)
-    assert (result.outcome, place.champion) == ("promoted", result.version.version if result.version else None)
+    assert (result.outcome, place.champion) == (
+        "promoted",
+        result.version.version if result.version else None,
+    )
     assert result.version is not None
     assert answers[-1].headers["x-model-version"] == result.version.version
     tags = result.version.tags
@@ -196,7 +227,9 @@ def test_a_server_goes_with_the_alias_where_somebody_else_moved_it_first(
     place: Place, server: Running, monkeypatch: pytest.MonkeyPatch
 ):
     other = find_previous(place.registry, "medembed")
-    third = place.registry.register(other.source, params={}, metrics={}, lineage=other.lineage, artifacts={})
+    third = place.registry.register(
+        other.source, params={}, metrics={}, lineage=other.lineage, artifacts={}
+    )
 
     def crown_late(registry: Registry, version: Version, seen: str | None) -> None:
         monkeypatch.undo()
@@ -204,12 +237,19 @@ def test_a_server_goes_with_the_alias_where_somebody_else_moved_it_first(
         crown(registry, version, seen)
 
     monkeypatch.setattr("serve.promotion.crown", crown_late)
-    with asked(server) as answers, pytest.raises(ServiceError, match=r"somebody else moved it .* answer with version"):
+    with (
+        asked(server) as answers,
+        pytest.raises(ServiceError, match=r"somebody else moved it .* answer with version"),
+    ):
         place.publish(third, place.champion)
     assert third.version in {answer.headers["x-model-version"] for answer in answers}
     with asked(server) as answers:
         time.sleep(1)
-    assert {answer.headers["x-model-version"] for answer in answers} == {place.champion} == {other.version}
+    assert (
+        {answer.headers["x-model-version"] for answer in answers}
+        == {place.champion}
+        == {other.version}
+    )
     place.publish(place.registry.resolve("models:/medembed/1"), place.champion)
 
 
@@ -218,7 +258,9 @@ def test_a_champion_that_does_not_load_is_one_line_and_changes_nothing(place: Pl
     content = weights.read_bytes()
     weights.write_bytes(content[: len(content) // 2])
     try:
-        with pytest.raises(ModelError, match=r"models:/medembed@champion, version 1, does not load") as caught:
+        with pytest.raises(
+            ModelError, match=r"models:/medembed@champion, version 1, does not load"
+        ) as caught:
             place.retrain()
         assert "\n" not in str(caught.value)
     finally:

@@ -20,11 +20,17 @@ def land(root: Path, name: str, grades: range, age_s: float) -> None:
     os.utime(path, (NOW - age_s, NOW - age_s))
 
 
-def test_rows_or_age_of_files_that_were_not_judged_start_a_retraining(empty_registry: Path, tmp_path: Path):
+def test_rows_or_age_of_files_that_were_not_judged_start_a_retraining(
+    empty_registry: Path, tmp_path: Path
+):
     (tmp_path / "landing").mkdir()
     workspace = shutil.copytree(empty_registry, tmp_path / "ws")
     registry = open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
-    watch = Watch(make_config(tmp_path, tmp_path / "model"), registry, TriggerConfig(min_rows=24, max_age_s=3600))
+    watch = Watch(
+        make_config(tmp_path, tmp_path / "model"),
+        registry,
+        TriggerConfig(min_rows=24, max_age_s=3600),
+    )
     assert watch.look(NOW) is None
     land(tmp_path, "1.jsonl", range(1), age_s=100)
     assert watch.look(NOW) is None, "12 rows of 24, and young"
@@ -43,11 +49,15 @@ def test_rows_or_age_of_files_that_were_not_judged_start_a_retraining(empty_regi
     assert more.files > due.files, "those that wait are tried with them"
 
 
-def test_a_fault_puts_the_same_files_off_ever_longer_up_to_an_hour(empty_registry: Path, tmp_path: Path):
+def test_a_fault_puts_the_same_files_off_ever_longer_up_to_an_hour(
+    empty_registry: Path, tmp_path: Path
+):
     workspace = shutil.copytree(empty_registry, tmp_path / "ws")
     registry = open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
     land(tmp_path, "1.jsonl", range(2), age_s=100)
-    watch = Watch(make_config(tmp_path, tmp_path / "model"), registry, TriggerConfig(min_rows=24, every_s=600))
+    watch = Watch(
+        make_config(tmp_path, tmp_path / "model"), registry, TriggerConfig(min_rows=24, every_s=600)
+    )
     due = watch.look(NOW)
     assert due is not None
     assert [watch.put_off(NOW) for _ in range(5)] == [600, 1200, 2400, 3600, 3600]
@@ -59,16 +69,27 @@ def test_a_fault_puts_the_same_files_off_ever_longer_up_to_an_hour(empty_registr
 
 
 def test_a_watch_outlives_faults_and_waits_for_others(
-    empty_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    empty_registry: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
-    """Busy: due again at the next look. A fault of ours or of storage: later. One that nobody knows ends it."""
+    """Busy: due again at the next look. A fault of ours or of storage: later. One that nobody knows
+    ends it.
+    """
     workspace = shutil.copytree(empty_registry, tmp_path / "ws")
     registry = open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
     land(tmp_path, "1.jsonl", range(2), age_s=100)
-    job = make_config(tmp_path, tmp_path / "model", "trigger.min_rows=1", "trigger.every_s=0.01", kind=RetrainJob)
+    job = make_config(
+        tmp_path, tmp_path / "model", "trigger.min_rows=1", "trigger.every_s=0.01", kind=RetrainJob
+    )
     outcomes: list[Exception | str] = [
-        "busy", StorageError("a bucket is gone"), OSError("row text"), "not better", AssertionError("row text"),
-    ]  # fmt: skip
+        "busy",
+        StorageError("a bucket is gone"),
+        OSError("row text"),
+        "not better",
+        AssertionError("row text"),
+    ]
 
     def once(job: RetrainJob, registry: Registry) -> dict[str, object]:
         outcome = outcomes.pop(0)

@@ -50,7 +50,9 @@ def test_a_row_that_is_not_finite_is_named():
 
 
 @given(st.integers(1, 60), st.booleans(), st.integers(0, 1000))
-def test_a_pairs_score_is_that_of_its_documents_best_row_however_low_it_ranks(rows: int, chunks: bool, seed: int):
+def test_a_pairs_score_is_that_of_its_documents_best_row_however_low_it_ranks(
+    rows: int, chunks: bool, seed: int
+):
     ids, vectors = draw_corpus(rows, 9, seed, chunks=chunks)
     queries = draw_corpus(4, 9, seed + 1, chunks=False)[1]
     documents = [*{document_of(name) for name in ids}, "nowhere"]

@@ -18,20 +18,34 @@ def add_up(products: list[float]) -> float:
     while len(lanes) > 1:
         half = (len(lanes) + 1) // 2
         rest = lanes[half:]
-        lanes = [left + right for left, right in zip(lanes, rest, strict=False)] + lanes[len(rest) : half]
+        lanes = [left + right for left, right in zip(lanes, rest, strict=False)] + lanes[
+            len(rest) : half
+        ]
     return lanes[0]
 
 
 def sums(products: np.ndarray) -> list[float]:
     """float32 sums in several orders: front to back, back to front, by size, in halves."""
-    orders = (products, products[::-1], np.sort(products), np.sort(products)[::-1], np.sort(np.abs(products)))
+    orders = (
+        products,
+        products[::-1],
+        np.sort(products),
+        np.sort(products)[::-1],
+        np.sort(np.abs(products)),
+    )
     front = [float(np.cumsum(one, dtype=np.float32)[-1]) for one in orders[:4]]
     return [*front, float(products.sum(dtype=np.float32))]
 
 
-@given(st.sampled_from([1, 2, 3, 7, 31, 64, 384, 1024]), st.integers(0, 10_000), st.sampled_from([0.0, 1.0, 3.0, 12.0]))
+@given(
+    st.sampled_from([1, 2, 3, 7, 31, 64, 384, 1024]),
+    st.integers(0, 10_000),
+    st.sampled_from([0.0, 1.0, 3.0, 12.0]),
+)
 def test_no_order_of_summation_leaves_the_bound(width: int, seed: int, spread: float):
-    """Numbers of one size and of many, of mixed signs and of one: where sums cancel, and where errors add up."""
+    """Numbers of one size and of many, of mixed signs and of one: where sums cancel, and where
+    errors add up.
+    """
     drawn = np.random.default_rng(seed)
     rows = drawn.normal(size=(4, width)) * 10 ** (-spread * drawn.random((4, width)))
     rows[2:] = np.abs(rows[2:])
@@ -40,7 +54,11 @@ def test_no_order_of_summation_leaves_the_bound(width: int, seed: int, spread: f
     for one, other in itertools.product(range(4), repeat=2):
         exact = pair_scores(rows, np.array([one]), rows, np.array([other]))[0]
         products = rows[one] * rows[other]
-        found = [*sums(products), float(rows[one] @ rows[other]), float((rows[one : one + 1] @ rows.T)[0, other])]
+        found = [
+            *sums(products),
+            float(rows[one] @ rows[other]),
+            float((rows[one : one + 1] @ rows.T)[0, other]),
+        ]
         assert max(abs(value - exact) for value in found) <= error_bound(width)
 
 
@@ -61,7 +79,9 @@ def test_the_bound_is_gamma_and_one_per_cent():
 
 
 @given(st.integers(1, 200), st.integers(0, 10_000))
-def test_a_pairs_score_is_the_promised_sum_of_exact_products_whatever_stands_beside_it(width: int, seed: int):
+def test_a_pairs_score_is_the_promised_sum_of_exact_products_whatever_stands_beside_it(
+    width: int, seed: int
+):
     drawn = np.random.default_rng(seed)
     queries, documents = (drawn.normal(size=(size, width)).astype(np.float32) for size in (5, 40))
     lines, rows = drawn.integers(0, 5, size=300), drawn.integers(0, 40, size=300)
@@ -71,15 +91,22 @@ def test_a_pairs_score_is_the_promised_sum_of_exact_products_whatever_stands_bes
         products = [one * other for one, other in zip(left, right, strict=True)]
         assert scores[pair] == add_up(products)
         assert scores[pair] == pytest.approx(math.fsum(products), abs=1e-13)
-        alone = pair_scores(queries, lines[pair : pair + 1], documents[rows[pair] :], np.zeros(1, np.int64))
+        alone = pair_scores(
+            queries, lines[pair : pair + 1], documents[rows[pair] :], np.zeros(1, np.int64)
+        )
         assert alone[0] == scores[pair]
     # Other strides, other places in memory, other neighbours.
     odd = np.concatenate([np.zeros((40, 1), np.float32), documents], axis=1)[:, 1:]
-    assert pair_scores(np.asfortranarray(queries), lines[3:], odd, rows[3:]).tobytes() == scores[3:].tobytes()
+    assert (
+        pair_scores(np.asfortranarray(queries), lines[3:], odd, rows[3:]).tobytes()
+        == scores[3:].tobytes()
+    )
 
 
 @given(st.integers(1, 60), st.integers(1, 40), st.integers(0, 10_000))
-def test_a_rows_prefix_has_the_same_bits_alone_and_among_others(rows: int, dimensions: int, seed: int):
+def test_a_rows_prefix_has_the_same_bits_alone_and_among_others(
+    rows: int, dimensions: int, seed: int
+):
     vectors = np.random.default_rng(seed).normal(size=(rows, 40)).astype(np.float32)
     together = unit_rows(vectors, dimensions)[0]
     for row in (0, rows // 2, rows - 1):
@@ -90,7 +117,9 @@ def test_a_rows_prefix_has_the_same_bits_alone_and_among_others(rows: int, dimen
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, 1e-25])
 @pytest.mark.parametrize("place", [0, 3])
-def test_rows_without_a_usable_length_are_found_and_zeros_are_none_of_them(value: float, place: int):
+def test_rows_without_a_usable_length_are_found_and_zeros_are_none_of_them(
+    value: float, place: int
+):
     vectors = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     vectors[1] = 0
     vectors[3] = 0

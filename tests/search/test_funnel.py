@@ -29,15 +29,27 @@ class Reader:
 
 
 def draw(rows: int, width: int = 16, seed: int = 0) -> Vectors:
-    return truncate(np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32), width)
+    return truncate(
+        np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32), width
+    )
 
 
-def by_hand(queries: Vectors, ids: list[str], vectors: Vectors, k: int, funnel: Funnel) -> list[list[str]]:
-    """Best rows by document at the first dimensions, then all rows of those documents at the others."""
+def by_hand(
+    queries: Vectors, ids: list[str], vectors: Vectors, k: int, funnel: Funnel
+) -> list[list[str]]:
+    """Best rows by document at the first dimensions, then all rows of those documents at the
+    others.
+    """
     found = []
-    few, many = ((truncate(queries, d), truncate(vectors, d)) for d in (funnel.first_dimensions, funnel.dimensions))
+    few, many = (
+        (truncate(queries, d), truncate(vectors, d))
+        for d in (funnel.first_dimensions, funnel.dimensions)
+    )
     for line in range(len(queries)):
-        scores = [dict(zip(ids, (one[line] @ other.T).tolist(), strict=True)) for one, other in (few, many)]
+        scores = [
+            dict(zip(ids, (one[line] @ other.T).tolist(), strict=True))
+            for one, other in (few, many)
+        ]
         best: list[dict[str, float]] = [{}, {}]
         for of_rows, of_documents in zip(scores, best, strict=True):
             for name, score in of_rows.items():
@@ -65,10 +77,17 @@ def test_few_dimensions_choose_and_many_dimensions_rank():
 def test_a_document_is_nominated_by_one_chunk_and_ranked_by_its_best_one_wherever_it_lies():
     ids = ["a#chunk-0", "b", "c#chunk-0", "a#chunk-1", "c#chunk-1", "d", "e"]
     rows = np.array(
-        [[0.9, -0.4, 0.2], [0.8, 0.6, 0.0], [0.7, 0.1, 0.7], [0.6, 0.0, 0.8], [0.6, 0.0, 0.8], [0.0, 1.0, 0.0],
-         [-1.0, 0.0, 0.0]],
+        [
+            [0.9, -0.4, 0.2],
+            [0.8, 0.6, 0.0],
+            [0.7, 0.1, 0.7],
+            [0.6, 0.0, 0.8],
+            [0.6, 0.0, 0.8],
+            [0.0, 1.0, 0.0],
+            [-1.0, 0.0, 0.0],
+        ],
         dtype=np.float32,
-    )  # fmt: skip
+    )
     read = Reader(ids, truncate(rows, 3), (3, 2, 2))
     query = truncate(np.array([[0.6, 0.0, 0.8]], dtype=np.float32), 3)
     found = funnel_search(read.shards, read, query, 4, Funnel(2, 3, 4), by_document=True)
@@ -79,10 +98,15 @@ def test_a_document_is_nominated_by_one_chunk_and_ranked_by_its_best_one_whereve
 
 
 def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pytest.MonkeyPatch):
-    """Queries in parts of two, repeated vectors, documents of one to many rows, k above the documents."""
+    """Queries in parts of two, repeated vectors, documents of one to many rows, k above the
+    documents.
+    """
     generator = np.random.default_rng(5)
     owners = generator.integers(0, 12, size=100)
-    ids = [f"d{owner}#chunk-{number}" if owner % 3 else f"w{number}" for number, owner in enumerate(owners)]
+    ids = [
+        f"d{owner}#chunk-{number}" if owner % 3 else f"w{number}"
+        for number, owner in enumerate(owners)
+    ]
     vectors = draw(30, seed=2)[generator.integers(0, 30, size=100)]
     queries, read, funnel = draw(5, seed=3), Reader(ids, vectors), Funnel(3, 16, 60)
     monkeypatch.setattr(module, "_CANDIDATES_AT_ONCE", 2 * funnel.candidates)
@@ -103,6 +127,8 @@ def test_chunks_ties_and_too_few_documents_come_out_as_by_hand(monkeypatch: pyte
         (Funnel(4, 16, 9), ConfigError, "candidates: found 9, expected at least the k=10"),
     ],
 )
-def test_what_makes_no_funnel_is_refused_before_anything_starts(funnel: Funnel, kind: type, message: str):
+def test_what_makes_no_funnel_is_refused_before_anything_starts(
+    funnel: Funnel, kind: type, message: str
+):
     with pytest.raises(kind, match=message):
         funnel_search([(0, 1)], lambda _: ([], draw(0)), draw(1), 10, funnel)

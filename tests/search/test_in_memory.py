@@ -22,7 +22,10 @@ def make(rows: int, seed: int, *, chunks: int = 1) -> tuple[list[str], np.ndarra
     generator = np.random.default_rng(seed)
     kinds = truncate(generator.normal(size=(max(1, rows // 3), WIDTH)).astype(np.float32), WIDTH)
     vectors = kinds[generator.integers(len(kinds), size=rows)]
-    ids = [f"d{row // chunks}" + (f"#chunk-{row % chunks}" if chunks > 1 else "") for row in range(rows)]
+    ids = [
+        f"d{row // chunks}" + (f"#chunk-{row % chunks}" if chunks > 1 else "")
+        for row in range(rows)
+    ]
     queries = truncate(generator.normal(size=(3, WIDTH)).astype(np.float32), WIDTH)
     queries[0] = vectors[0]
     order = generator.permutation(rows)
@@ -34,26 +37,43 @@ def hold(ids: list[str], vectors: np.ndarray) -> RowsInMemory:
 
 
 def brute_force(
-    ids: list[str], vectors: np.ndarray, query: np.ndarray, k: int, dimensions: int, among: set[str] | None = None
+    ids: list[str],
+    vectors: np.ndarray,
+    query: np.ndarray,
+    k: int,
+    dimensions: int,
+    among: set[str] | None = None,
 ) -> list[tuple[str, str, float]]:
     """(document, row, score) of the k best documents, by sorting all rows."""
     rows = truncate(vectors, dimensions)
     lines = np.zeros(len(rows), dtype=np.int64)
     scores = pair_scores(truncate(query[None], dimensions), lines, rows, np.arange(len(rows)))
     best: dict[str, tuple[str, float]] = {}
-    for score, document, row in sorted(zip((-scores).tolist(), map(document_of, ids), ids, strict=True)):
+    for score, document, row in sorted(
+        zip((-scores).tolist(), map(document_of, ids), ids, strict=True)
+    ):
         if among is None or document in among:
             best.setdefault(document, (row, -score))
-    return sorted(((name, *found) for name, found in best.items()), key=lambda one: (-one[2], one[0]))[:k]
+    return sorted(
+        ((name, *found) for name, found in best.items()), key=lambda one: (-one[2], one[0])
+    )[:k]
 
 
 def listed(ranking, line: int) -> list[tuple[str, str, float]]:
-    found = zip(ranking.ids[line], ranking.row_ids[line], ranking.scores[line].tolist(), strict=True)
+    found = zip(
+        ranking.ids[line], ranking.row_ids[line], ranking.scores[line].tolist(), strict=True
+    )
     return [(str(name), str(row), score) for name, row, score in found if name]
 
 
 @settings(max_examples=50)
-@given(st.integers(1, 90), st.integers(1, 12), st.integers(1, WIDTH), st.integers(1, 4), st.integers(0, 10_000))
+@given(
+    st.integers(1, 90),
+    st.integers(1, 12),
+    st.integers(1, WIDTH),
+    st.integers(1, 4),
+    st.integers(0, 10_000),
+)
 def test_the_best_are_those_of_sorting_all_rows_with_ties_to_smaller_ids(
     rows: int, k: int, dimensions: int, chunks: int, seed: int
 ):
@@ -65,9 +85,13 @@ def test_the_best_are_those_of_sorting_all_rows_with_ties_to_smaller_ids(
 
 @settings(max_examples=50)
 @given(
-    st.integers(1, 60), st.integers(1, 12), st.integers(1, WIDTH), st.integers(1, 4), st.floats(0, 1),
+    st.integers(1, 60),
+    st.integers(1, 12),
+    st.integers(1, WIDTH),
+    st.integers(1, 4),
+    st.floats(0, 1),
     st.integers(0, 10_000),
-)  # fmt: skip
+)
 def test_among_some_rows_the_best_are_those_of_a_matrix_of_these_rows_alone(
     rows: int, k: int, dimensions: int, chunks: int, share: float, seed: int
 ):
@@ -84,11 +108,15 @@ def test_among_some_rows_the_best_are_those_of_a_matrix_of_these_rows_alone(
     if dimensions > 1:
         pairs.append((held.funnel(queries, k, funnel, among), alone.funnel(queries, k, funnel)))
     for found, wanted in pairs:
-        assert [listed(found, line) for line in range(3)] == [listed(wanted, line) for line in range(3)]
+        assert [listed(found, line) for line in range(3)] == [
+            listed(wanted, line) for line in range(3)
+        ]
 
 
 @given(st.integers(1, 80), st.integers(1, 5), st.integers(1, 3), st.integers(0, 1000))
-def test_a_funnel_ranks_all_rows_of_its_candidates_by_more_dimensions(rows: int, k: int, chunks: int, seed: int):
+def test_a_funnel_ranks_all_rows_of_its_candidates_by_more_dimensions(
+    rows: int, k: int, chunks: int, seed: int
+):
     ids, vectors, queries = make(rows, seed, chunks=chunks)
     found = hold(ids, vectors).funnel(queries, k, Funnel(4, 12, candidates=8))
     for line, query in enumerate(queries):
@@ -113,7 +141,9 @@ def test_a_row_is_found_alike_alone_and_in_company_and_from_many_threads():
 
 
 def test_rows_of_zeros_score_zero_and_no_rows_give_no_documents():
-    held = RowsInMemory(["a", "b"], [np.zeros((1, WIDTH), np.float32), np.eye(1, WIDTH, dtype=np.float32)], WIDTH)
+    held = RowsInMemory(
+        ["a", "b"], [np.zeros((1, WIDTH), np.float32), np.eye(1, WIDTH, dtype=np.float32)], WIDTH
+    )
     found = held.search(np.eye(1, WIDTH, dtype=np.float32), 3, 4)
     assert found.ids.tolist() == [["b", "a", ""]]
     assert found.scores.tolist() == [[1, 0, -np.inf]]

@@ -1,4 +1,6 @@
-"""Search by an index, of which only the promise matters: the first n rows of each query, best first."""
+"""Search by an index, of which only the promise matters: the first n rows of each query, best
+first.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +38,8 @@ def test_documents_rank_by_their_best_chunk_and_more_rows_are_asked_for_where_ch
     assert found.ids.tolist() == exact.ids.tolist() == [["a", "c", "b"], ["d", "c", "b"]]
     assert found.row_ids.tolist() == [["a#chunk-0", "c#chunk-1", "b"], ["d", "c#chunk-0", "b"]]
     assert np.allclose(found.scores, [[0.99, 0.6, 0.5], [0.2, -0.4, -0.5]])
-    assert nearest.asked == [(2, 3), (1, 12)]  # the second query's first rows are of three documents
+    # the second query's first rows are of three documents
+    assert nearest.asked == [(2, 3), (1, 12)]
 
 
 @pytest.mark.parametrize("by_document", [False, True])

@@ -17,7 +17,9 @@ from tests.search.test_nominate import draw_corpus
 
 
 def joined(answers: list[Answer]) -> list[object]:
-    """What a caller would write: ids, rows and the bits of scores, query by query and pair by pair."""
+    """What a caller would write: ids, rows and the bits of scores, query by query and pair by
+    pair.
+    """
     written: list[object] = []
     for answer in answers:
         for ranking in [*answer.rankings.values(), *answer.pairs.values()]:
@@ -37,7 +39,9 @@ class Counting(Reader):
         return super().__call__(shard)
 
 
-def draw_lists(folder: Path, stripes: int, *, chunks: bool = False) -> tuple[Lists, SearchStripe, Counting]:
+def draw_lists(
+    folder: Path, stripes: int, *, chunks: bool = False
+) -> tuple[Lists, SearchStripe, Counting]:
     """A search of 3 queries in so many stripes of 41 rows and more, whose worker is at hand."""
     ids, vectors = draw_corpus(700, 16, 7, chunks=chunks)
     read = Counting(ids, vectors, (700 - 41 * (stripes - 1), *[41] * (stripes - 1)))
@@ -62,7 +66,9 @@ def test_stripes_are_merged_in_a_tree_by_whoever_ends_last(chunks: bool, tmp_pat
     merged = lists.read(0, 0, 5)
     assert joined([merged]) == joined([expected.read(0, 0, 1)])
     for ranking in merged.rankings.values():
-        assert set(ranking.names) == set(ranking.row_ids.ravel()), "no name of what is in no list any more"
+        assert set(ranking.names) == set(ranking.row_ids.ravel()), (
+            "no name of what is in no list any more"
+        )
 
 
 def test_a_rerun_does_only_what_is_not_recorded(tmp_path: Path):
@@ -93,8 +99,12 @@ def test_best_lists_are_recorded_or_sent_as_they_are(tmp_path: Path):
     queries, pairs = draw(3, 8), Pairs(np.array([0, 2]), np.array([ids[4], "nowhere"]))
     for chunks in (True, False):
         corpus = Corpus.of([(ids, vectors)], [8], by_document=chunks)
-        answer = Answer(3, 6, {8: search_corpus(queries, corpus, 60)}, {8: score_pairs(queries, corpus, pairs)})
-        recorded = Lists(Records(str(tmp_path / str(chunks))), "search", plan, Asked(60, (8,), chunks))
+        answer = Answer(
+            3, 6, {8: search_corpus(queries, corpus, 60)}, {8: score_pairs(queries, corpus, pairs)}
+        )
+        recorded = Lists(
+            Records(str(tmp_path / str(chunks))), "search", plan, Asked(60, (8,), chunks)
+        )
         assert recorded.keep(1, 0, 1, answer) == b""
         sent = Lists(None, "", plan, Asked(60, (8,), chunks))
         for again in (recorded.read(1, 0, 1), sent.unpacked(1, unpack(sent.keep(1, 0, 1, answer)))):

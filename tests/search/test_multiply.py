@@ -7,8 +7,14 @@ from medembed.search.multiply import NumpyMatrix, TorchMatrix
 
 def test_a_comparison_leaves_numpys_buffers_as_it_found_them():
     before, rows = np.getbufsize(), np.eye(3, dtype=np.float32)
-    lines, columns, values = NumpyMatrix(rows).products(rows).above(0, np.array([0.5, 0, 2], np.float32))
-    assert (lines.tolist(), columns.tolist(), values.tolist()) == ([0, 1, 1, 1], [0, 0, 1, 2], [1, 0, 1, 0])
+    lines, columns, values = (
+        NumpyMatrix(rows).products(rows).above(0, np.array([0.5, 0, 2], np.float32))
+    )
+    assert (lines.tolist(), columns.tolist(), values.tolist()) == (
+        [0, 1, 1, 1],
+        [0, 0, 1, 2],
+        [1, 0, 1, 0],
+    )
     assert np.getbufsize() == before
 
 

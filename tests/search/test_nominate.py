@@ -42,8 +42,8 @@ LIBRARIES: dict[str, Library] = {"NumPy": NumpyMatrix, "torch": TorchMatrix, "er
 
 
 def draw_corpus(rows: int, width: int, seed: int, *, chunks: bool) -> tuple[list[str], Vectors]:
-    """Repeated rows, rows one unit in the last place or about the bound from another, opposite rows and zeros, in no
-    order of ids."""
+    """Repeated rows, rows one unit in the last place or about the bound from another, opposite rows
+    and zeros, in no order of ids."""
     drawn = np.random.default_rng(seed)
     distinct = drawn.normal(size=(max(1, rows // 4), width)).astype(np.float32)
     vectors = distinct[drawn.integers(0, len(distinct), size=rows)]
@@ -51,7 +51,9 @@ def draw_corpus(rows: int, width: int, seed: int, *, chunks: bool) -> tuple[list
     place = drawn.integers(0, width, size=len(nudged))
     vectors[nudged, place] = np.nextafter(vectors[nudged, place], np.float32(np.inf))
     moved = np.flatnonzero(drawn.random(rows) < 0.4)
-    vectors[moved] += 10.0 ** -drawn.integers(5, 8, size=(len(moved), 1)) * drawn.normal(size=(len(moved), width))
+    vectors[moved] += 10.0 ** -drawn.integers(5, 8, size=(len(moved), 1)) * drawn.normal(
+        size=(len(moved), width)
+    )
     vectors[drawn.random(rows) < 0.1] *= -1
     vectors[drawn.random(rows) < 0.05] = 0
     numbers = drawn.permutation(rows).tolist()
@@ -59,13 +61,21 @@ def draw_corpus(rows: int, width: int, seed: int, *, chunks: bool) -> tuple[list
         return [f"d{number}" for number in numbers], vectors
     # "!" stands before "#": the order of documents is not that of their rows.
     owners = drawn.integers(0, max(1, rows // 3), size=rows).tolist()
-    ids = [f"d{number}" if number % 5 == 0 else f"d{'!' * (owner % 9)}{owner}#chunk-{number}" for number, owner in
-           zip(numbers, owners, strict=True)]  # fmt: skip
+    ids = [
+        f"d{number}" if number % 5 == 0 else f"d{'!' * (owner % 9)}{owner}#chunk-{number}"
+        for number, owner in zip(numbers, owners, strict=True)
+    ]
     return ids, vectors
 
 
 def by_hand(
-    queries: Vectors, ids: list[str], vectors: Vectors, k: int, *, by_document: bool, dimensions: int | None = None
+    queries: Vectors,
+    ids: list[str],
+    vectors: Vectors,
+    k: int,
+    *,
+    by_document: bool,
+    dimensions: int | None = None,
 ) -> Found:
     """(ranked id, row id, score) of every query's k best, by sorting all."""
     dimensions = dimensions or vectors.shape[1]
@@ -88,13 +98,21 @@ def listed(found: Ranking) -> Found:
 
 
 def search(
-    queries: Vectors, ids: list[str], vectors: Vectors, k: int, shards: int, library: Library, chunks: bool
+    queries: Vectors,
+    ids: list[str],
+    vectors: Vectors,
+    k: int,
+    shards: int,
+    library: Library,
+    chunks: bool,
 ) -> Ranking:
     """Shard after shard; unless there are two, with the worst score so far as floor."""
     asked, width = unit_rows(queries, queries.shape[1])[0], vectors.shape[1]
     best = None
     for part in np.array_split(np.arange(len(ids)), shards):
-        corpus = Corpus.of([([ids[row] for row in part], vectors[part])], [width], by_document=chunks)
+        corpus = Corpus.of(
+            [([ids[row] for row in part], vectors[part])], [width], by_document=chunks
+        )
         worst = None if shards == 2 else best
         found = search_corpus(asked, corpus, k, worst=worst, library=library)
         best = found if best is None else merge(best, found, k, by_document=chunks)
@@ -129,21 +147,30 @@ def test_shards_blocks_libraries_and_any_error_within_the_bound_change_nothing(
 ):
     ids, vectors = draw_corpus(rows, width, seed, chunks=chunks)
     queries = np.concatenate([vectors[:2], draw_corpus(3, width, seed + 1, chunks=False)[1]])
-    with patch.object(searching, "_QUERIES_AT_ONCE", at_once), patch.object(nominate, "_SLACK", slack):
-        found = search(queries, ids, vectors, k, shards, partial(LIBRARIES[library], block=block), chunks)
+    with (
+        patch.object(searching, "_QUERIES_AT_ONCE", at_once),
+        patch.object(nominate, "_SLACK", slack),
+    ):
+        found = search(
+            queries, ids, vectors, k, shards, partial(LIBRARIES[library], block=block), chunks
+        )
     assert listed(found) == by_hand(queries, ids, vectors, k, by_document=chunks)
 
 
 @pytest.mark.parametrize("chunks", [False, True])
 @pytest.mark.parametrize("library", sorted(LIBRARIES))
 @pytest.mark.parametrize("apart", [0.0, 2e-7])
-def test_a_thousand_equal_or_nearly_equal_documents_fill_no_memory(library: str, apart: float, chunks: bool):
+def test_a_thousand_equal_or_nearly_equal_documents_fill_no_memory(
+    library: str, apart: float, chunks: bool
+):
     drawn = np.random.default_rng(3)
     vectors = drawn.normal(size=(1300, 24)).astype(np.float32)
     equal = drawn.permutation(1300)[:1000]
     vectors[equal] = vectors[equal[0]] + (apart * drawn.normal(size=(1000, 24))).astype(np.float32)
     ids = [f"d{number:04d}" + ("#chunk-0" if chunks else "") for number in drawn.permutation(1300)]
-    queries = np.concatenate([vectors[equal[:1]], -vectors[equal[:1]], drawn.normal(size=(2, 24)).astype(np.float32)])
+    queries = np.concatenate(
+        [vectors[equal[:1]], -vectors[equal[:1]], drawn.normal(size=(2, 24)).astype(np.float32)]
+    )
     crowded = []
     search_crowded = nominate._search_crowded
 
@@ -166,7 +193,13 @@ def test_the_float32_order_alone_would_be_wrong():
     exact = by_hand(vectors[:20], ids, vectors, 50, by_document=False)
     scores = rows[:20] @ rows[order].T
     plain = np.asarray(ids)[order][np.argsort(-scores, axis=1, kind="stable")[:, :50]]
-    assert sum([name for name, _, _ in one] != other for one, other in zip(exact, plain.tolist(), strict=True)) > 5
+    assert (
+        sum(
+            [name for name, _, _ in one] != other
+            for one, other in zip(exact, plain.tolist(), strict=True)
+        )
+        > 5
+    )
 
 
 def test_a_row_in_the_window_is_kept_and_one_below_it_is_not():

@@ -12,11 +12,14 @@ def test_work_is_cut_by_queries_where_they_are_many_and_by_rows_where_these_are(
     assert shape(plan_work(shards, 1_000_000, 384, 100, 2)) == (1, 62, 16_384)
     assert shape(plan_work(shards, 50_000, 384, 1000, 2)) == (1, 13, 4000)  # 4 million scores
     assert shape(plan_work(shards, 100, 384, 10, 2)) == (4, 1, 100)
-    stripes, blocks, _ = shape(plan_work(shards, 10_000, 384, 100, 64))  # not 64 workers that read all
+    # not 64 workers that read all
+    stripes, blocks, _ = shape(plan_work(shards, 10_000, 384, 100, 64))
     assert 1 < stripes < blocks
     plan = plan_work([(number, 8192) for number in range(123)], 2000, 384, 100, 2)
     assert shape(plan) == (4, 1, 2000)
-    assert [shard for stripe in plan.stripes for part in stripe for shard in part] == list(range(123))
+    assert [shard for stripe in plan.stripes for part in stripe for shard in part] == list(
+        range(123)
+    )
     assert {len(stripe) for stripe in plan.stripes} == {3}  # parts
     huge = plan_work([(number, 1_000_000) for number in range(100)], 1_000_000, 384, 100, 2)
     assert shape(huge)[0] == 100  # an item of minutes, not of hours

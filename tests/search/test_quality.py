@@ -18,11 +18,15 @@ def test_both_searches_get_the_same_sample_and_what_is_missed_is_a_mean_over_it(
 
     def exact(queries: np.ndarray) -> Ranking:
         asked.append(queries)
-        return Ranking.of(np.array([["a", "b"]] * len(queries)), np.zeros((len(queries), 2), np.float32))
+        return Ranking.of(
+            np.array([["a", "b"]] * len(queries)), np.zeros((len(queries), 2), np.float32)
+        )
 
     def search(queries: np.ndarray) -> Ranking:
         asked.append(queries)
-        return Ranking.of(np.array([["b", "a"], ["a", "x"], ["x", "y"]]), np.zeros((3, 2), np.float32))
+        return Ranking.of(
+            np.array([["b", "a"], ["a", "x"], ["x", "y"]]), np.zeros((3, 2), np.float32)
+        )
 
     queries = np.arange(16, dtype=np.float32).reshape(8, 2)
     found = measure_search(search, exact, queries, sample=3)

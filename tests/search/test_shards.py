@@ -31,7 +31,9 @@ def test_workers_stripes_blocks_libraries_and_records_change_no_byte(
     queries = np.concatenate([draw(20, seed=1), vectors[:3]])
     read = Reader(ids, vectors, SIZES)
     pairs = Pairs(np.array([2, 9, 21]), np.array([ids[450], "nowhere", ids[3]]))
-    here = list(search_shards(read.shards, read, queries, 15, [12, 5], pairs=pairs, by_document=chunks))
+    here = list(
+        search_shards(read.shards, read, queries, 15, [12, 5], pairs=pairs, by_document=chunks)
+    )
     for dimension in (12, 5):
         expected = by_hand(queries, ids, vectors, 15, by_document=chunks, dimensions=dimension)
         assert [line for part in here for line in listed(part.rankings[dimension])] == expected
@@ -47,7 +49,15 @@ def test_workers_stripes_blocks_libraries_and_records_change_no_byte(
     records = Records(str(tmp_path)) if is_recorded else None
     answers = list(
         search_shards(
-            read.shards, read, queries, 15, [12, 5], pairs=pairs, by_document=chunks, records=records, device="cpu"
+            read.shards,
+            read,
+            queries,
+            15,
+            [12, 5],
+            pairs=pairs,
+            by_document=chunks,
+            records=records,
+            device="cpu",
         )
     )
     assert [(answer.start, answer.stop) for answer in answers] == plan.blocks
@@ -77,7 +87,9 @@ def test_a_corpus_without_rows_has_no_neighbours_and_needs_no_cluster():
     assert answer.rankings[16].ids.tolist() == [["", "", ""]] * 2
     assert answer.rankings[16].scores.tolist() == [[-np.inf] * 3] * 2
     assert answer.pairs[16].ids.tolist() == [[""]]
-    assert rank_shards([(0, 2)], lambda _: (["a", "b"], draw(2)), draw(0), 3, [16])[16].ids.shape == (0, 3)
+    assert rank_shards([(0, 2)], lambda _: (["a", "b"], draw(2)), draw(0), 3, [16])[
+        16
+    ].ids.shape == (0, 3)
 
 
 def test_what_cannot_be_searched_is_refused_before_anything_starts():
@@ -89,21 +101,36 @@ def test_what_cannot_be_searched_is_refused_before_anything_starts():
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local", "no_actors")
-def test_recorded_lists_answer_the_same_search_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_recorded_lists_answer_the_same_search_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(searching, "_ROWS_HERE", 0)
     ids, vectors = draw_corpus(700, 16, 7, chunks=False)
     read = Reader(ids, vectors, SIZES)
     records = Records(str(tmp_path))
 
-    def search(queries: np.ndarray, k: int, dimensions: int, pairs: Pairs | None = None) -> list[object]:
-        return joined(list(search_shards(read.shards, read, queries, k, [dimensions], pairs=pairs, records=records)))
+    def search(
+        queries: np.ndarray, k: int, dimensions: int, pairs: Pairs | None = None
+    ) -> list[object]:
+        return joined(
+            list(
+                search_shards(
+                    read.shards, read, queries, k, [dimensions], pairs=pairs, records=records
+                )
+            )
+        )
 
     first = search(draw(3), 5, 16)
     names = records.names()
     assert search(draw(3), 5, 16) == first
     assert records.names() == names
     pairs = Pairs(np.array([1]), np.array(["d1"]))
-    for other in ((draw(3, seed=2), 5, 16), (draw(3), 6, 16), (draw(3), 5, 8), (draw(3), 5, 16, pairs)):
+    for other in (
+        (draw(3, seed=2), 5, 16),
+        (draw(3), 6, 16),
+        (draw(3), 5, 8),
+        (draw(3), 5, 16, pairs),
+    ):
         search(*other)
         assert not records.names() <= names
         names = records.names()
@@ -130,7 +157,9 @@ def test_the_cosine_of_any_pair_is_found_however_low_it_ranks():
 
 def test_a_documents_chunks_in_different_shards_count_once():
     ids = ["a#chunk-0", "b#chunk-0", "c", "b#chunk-1", "a#chunk-1", "d"]
-    rows = np.array([[0.6, 0.8], [0.8, 0.6], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0], [-0.6, 0.8]], dtype=np.float32)
+    rows = np.array(
+        [[0.6, 0.8], [0.8, 0.6], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0], [-0.6, 0.8]], dtype=np.float32
+    )
     read = Reader(ids, rows, (2, 2, 2))
     query = np.array([[1.0, 0.0]], dtype=np.float32)
     asked = Pairs(np.zeros(4, np.int64), np.array(["b", "d", "nowhere", "a"]))
@@ -141,7 +170,8 @@ def test_a_documents_chunks_in_different_shards_count_once():
     assert found[2].ids.tolist() == [["b", "a", "c"]]
     assert found[2].row_ids.tolist() == [["b#chunk-1", "a#chunk-0", "c"]]
     assert np.allclose(found[2].scores, [[1.0, 0.6, 0.0]])
-    assert found[1].row_ids.tolist() == [["a#chunk-0", "b#chunk-0", "c"]]  # all 1 or 0: ties go to smaller ids
+    # all 1 or 0: ties go to smaller ids
+    assert found[1].row_ids.tolist() == [["a#chunk-0", "b#chunk-0", "c"]]
 
 
 def test_all_lists_are_put_together_in_the_order_of_the_queries(monkeypatch: pytest.MonkeyPatch):

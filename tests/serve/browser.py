@@ -1,4 +1,6 @@
-"""Headless Chromium, driven by its own protocol: goes to a page, types, presses keys, measures, takes screenshots."""
+"""Headless Chromium, driven by its own protocol: goes to a page, types, presses keys, measures,
+takes screenshots.
+"""
 
 import asyncio
 import base64
@@ -14,9 +16,16 @@ import aiohttp
 from tests.children import die_with_parent
 
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0",
-]  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--remote-debugging-port=0",
+]
 _WAIT_S = 60
 
 
@@ -38,7 +47,9 @@ class Page:
 
     async def run(self, script: str) -> Any:
         """The value of a JavaScript expression."""
-        found = await self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        found = await self.send(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
@@ -52,12 +63,18 @@ class Page:
 
     async def go(self, url: str) -> None:
         await self.send("Page.navigate", url=url)
-        await self.wait("document.readyState === 'complete' && [...document.forms].some(form => !form.hidden)")
+        await self.wait(
+            "document.readyState === 'complete' && [...document.forms].some(form => !form.hidden)"
+        )
 
     async def look(self, width: int, *, is_dark: bool = False, language: str = "en-GB") -> None:
         """From now on the page is so wide, light or dark, and its reader speaks this language."""
         await self.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 700
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=width < 700,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         await self.send("Emulation.setEmulatedMedia", features=[scheme])
@@ -72,7 +89,9 @@ class Page:
     async def press(self, key: str, code: int, text: str = "") -> None:
         for kind in ("keyDown", "keyUp"):
             sent = {"text": text} if text and kind == "keyDown" else {}
-            await self.send("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **sent)
+            await self.send(
+                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **sent
+            )
 
     async def screenshot(self, path: Path) -> None:
         shot = await self.send("Page.captureScreenshot", captureBeyondViewport=True)
@@ -97,7 +116,9 @@ async def open_page(chromium: str, folder: Path) -> AsyncIterator[Page]:
         port = await _find_port(folder / "profile" / "DevToolsActivePort")
         async with aiohttp.ClientSession() as session:
             async with session.get(f"http://127.0.0.1:{port}/json/list") as response:
-                address = next(one for one in await response.json() if one["type"] == "page")["webSocketDebuggerUrl"]
+                address = next(one for one in await response.json() if one["type"] == "page")[
+                    "webSocketDebuggerUrl"
+                ]
             async with session.ws_connect(address, max_msg_size=0) as socket:
                 page = Page(socket)
                 for domain in ("Page", "Runtime", "Log"):

@@ -1,4 +1,6 @@
-"""A tiny real model behind the routes, in this process: what a replica's handle answers, without Serve."""
+"""A tiny real model behind the routes, in this process: what a replica's handle answers, without
+Serve.
+"""
 
 import asyncio
 import hashlib
@@ -56,8 +58,8 @@ class Method:
 
 @dataclass
 class Replica:
-    """As Serve's handle of an Embedder; `seen` are the requests that reached it, `beside` the models beside the main
-    one."""
+    """As Serve's handle of an Embedder; `seen` are the requests that reached it, `beside` the
+    models beside the main one."""
 
     served: Served
     beside: tuple[Served, ...] = ()
@@ -86,14 +88,20 @@ class Replica:
         return [self.served.model, *(each.model for each in self.beside)]
 
     def options(self, multiplexed_model_id: str) -> "Replica":
-        return Replica(next(each for each in self.beside if each.model["name"] == multiplexed_model_id))
+        return Replica(
+            next(each for each in self.beside if each.model["name"] == multiplexed_model_id)
+        )
 
     def broadcast(self, _: str) -> "Replica":
         return self
 
     async def results_async(self, **_: Any) -> list[ReplicaEntry]:
         model = self.served.model
-        named = {"version": model["version"], "fingerprint": model["fingerprint"], "table_version": None}
+        named = {
+            "version": model["version"],
+            "fingerprint": model["fingerprint"],
+            "table_version": None,
+        }
         return [{"replica": "r1", "config": "c1", "refused": None, "reason": None, **named}]
 
 
@@ -144,7 +152,9 @@ def keys_of(*hashes: str) -> ValidKeys:
 
 
 def load(folder: Path, **user_config: Any) -> Served:
-    return load_served({"model": str(folder), "name": "medembed", "version": "3", **user_config}, EncodingConfig())
+    return load_served(
+        {"model": str(folder), "name": "medembed", "version": "3", **user_config}, EncodingConfig()
+    )
 
 
 @pytest.fixture(scope="session")
@@ -164,12 +174,17 @@ def trained(trained_folder: Path) -> Served:
 def stock(encoder_folder: Path) -> Served:
     """A stock model, with ranges measured on a few texts."""
     plain = load(encoder_folder)
-    ranges = calibrate(plain.encoder.encode(["heart pain", "skin rash", "brain", "a tremor of the left hand"]))
+    ranges = calibrate(
+        plain.encoder.encode(["heart pain", "skin rash", "brain", "a tremor of the left hand"])
+    )
     return Served(plain.encoder, describe_model(plain.encoder, "medembed", "3", ranges), ranges)
 
 
 # Documents of one row, but for d0, which has three chunks.
-DOCUMENTS = {f"d{row}": f"{sign} of the {part}" for row, (sign, part) in enumerate(product(SIGNS[:4], SUBJECTS))}
+DOCUMENTS = {
+    f"d{row}": f"{sign} of the {part}"
+    for row, (sign, part) in enumerate(product(SIGNS[:4], SUBJECTS))
+}
 DOCUMENTS["d-markup"] = "<img src=x onerror='document.title=1'> heart & <b>hand</b>"
 ROWS = {f"d0#chunk-{number}": f"{text} {number}" for number, text in enumerate(SUBJECTS[:3])} | {
     name: text for name, text in DOCUMENTS.items() if name != "d0"
@@ -208,12 +223,16 @@ def cross_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def ranker(cross_folder: Path) -> Ranker:
-    return load_ranker({"model": str(cross_folder), "name": "reranker", "version": "7"}, EncodingConfig())
+    return load_ranker(
+        {"model": str(cross_folder), "name": "reranker", "version": "7"}, EncodingConfig()
+    )
 
 
 @pytest.fixture
 def client_of() -> Iterator[Client]:
-    """client_of(handle, reranker=..., hashes=..., has_page=..., **limits) -> a client of the HTTP application."""
+    """client_of(handle, reranker=..., hashes=..., has_page=..., **limits) -> a client of the HTTP
+    application.
+    """
     opened: list[TestClient] = []
 
     def make(
@@ -225,7 +244,13 @@ def client_of() -> Iterator[Client]:
         **limits: Any,
     ) -> TestClient:
         model = reranker.ranker.model if reranker else None
-        front = Front(LimitsConfig(**limits), keys_of(*hashes), has_page=has_page, origins=origins, ranker=model)
+        front = Front(
+            LimitsConfig(**limits),
+            keys_of(*hashes),
+            has_page=has_page,
+            origins=origins,
+            ranker=model,
+        )
         client = TestClient(make_app(handle, front, reranker))
         opened.append(client)
         return client.__enter__()  # one event loop for all its requests
@@ -264,13 +289,18 @@ def url(
     ray_local: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
-    """The trained model, its table and a cross-encoder behind Ray Serve over HTTP; KEY is the key."""
+    """The trained model, its table and a cross-encoder behind Ray Serve over HTTP; KEY is the
+    key.
+    """
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(hashlib.sha256(KEY.encode()).hexdigest())
     arguments = {
-        "model": str(trained_folder), "keys.file": str(keys), "limits": {"max_body_bytes": 100_000},
-        "table": str(table), "search": {"documents": str(documents), "fields": ["text", "language"]},
+        "model": str(trained_folder),
+        "keys.file": str(keys),
+        "limits": {"max_body_bytes": 100_000},
+        "table": str(table),
+        "search": {"documents": str(documents), "fields": ["text", "language"]},
         "rerank": {"model": str(cross_folder)},
-    }  # fmt: skip
+    }
     with serving(arguments) as address:
         yield address

@@ -47,18 +47,25 @@ def hang_up(port: int, times: int) -> None:
 
 
 def connections(process: psutil.Process, port: int) -> int:
-    """Connections to this port that it and the processes below it hold, also those whose clients have left."""
+    """Connections to this port that it and the processes below it hold, also those whose clients
+    have left.
+    """
     count = 0
     for each in (process, *process.children(recursive=True)):
-        with contextlib.suppress(psutil.Error):  # gone meanwhile, as HAProxy is when Ray starts it anew
-            count += sum(1 for one in each.net_connections("tcp") if one.raddr and one.laddr.port == port)
+        # gone meanwhile, as HAProxy is when Ray starts it anew
+        with contextlib.suppress(psutil.Error):
+            count += sum(
+                1 for one in each.net_connections("tcp") if one.raddr and one.laddr.port == port
+            )
     return count
 
 
 def latency_s(url: str) -> float:
     """Until a small request has its answer."""
     body = json.dumps({"model": "medembed", "input": "skin rash"}).encode()
-    request = urllib.request.Request(f"{url}/v1/embeddings", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        f"{url}/v1/embeddings", body, {"Content-Type": "application/json"}
+    )
     started = time.monotonic()
     with urllib.request.urlopen(request, timeout=60) as response:
         response.read()
@@ -66,7 +73,9 @@ def latency_s(url: str) -> float:
 
 
 def cpu_s(processes: list[psutil.Process], seconds: float) -> float:
-    """CPU seconds that these processes spend in so many seconds from now on; HAProxy may be started anew meanwhile."""
+    """CPU seconds that these processes spend in so many seconds from now on; HAProxy may be started
+    anew meanwhile.
+    """
     before = [(process, _cpu_s(process)) for process in processes]
     time.sleep(seconds)
     return sum(max(0.0, _cpu_s(process) - spent) for process, spent in before)

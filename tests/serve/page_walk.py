@@ -1,4 +1,6 @@
-"""A walk through the page in headless Chromium: what a reader of a desktop and of a phone does, and then sees."""
+"""A walk through the page in headless Chromium: what a reader of a desktop and of a phone does, and
+then sees.
+"""
 
 import asyncio
 import json
@@ -15,19 +17,37 @@ from tests.serve.conftest import KEY
 DESKTOP, PHONE = 1200, 360
 QUESTION = "pain of the heart"
 FUNNEL = {
-    "query": QUESTION, "dimensions": "32", "k": "3", "role": "document", "first_dimensions": "8", "candidates": "4",
-}  # fmt: skip
+    "query": QUESTION,
+    "dimensions": "32",
+    "k": "3",
+    "role": "document",
+    "first_dimensions": "8",
+    "candidates": "4",
+}
 ROWS = ["pain of the heart", r"""it's "skin" \ \n $HOME `id` $(id) 37 °C < ${x} 😀"""]
 COLUMNS = ["rash of the hand", "heart", "brain"]
 COMPARED = {
-    "rows": "\n".join(ROWS), "columns": "\n \n".join(COLUMNS), "columns_role": "document", "dimensions": "8",
+    "rows": "\n".join(ROWS),
+    "columns": "\n \n".join(COLUMNS),
+    "columns_role": "document",
+    "dimensions": "8",
     "beside": "base",
-}  # fmt: skip
+}
 # {what was measured: the width of the screen}
 SCREENS = {
-    "locked": DESKTOP, "empty": DESKTOP, "desktop": DESKTOP, "dark": DESKTOP, "phone": PHONE, "full width": PHONE,
-    "funnel": PHONE, "beside": PHONE, "beside, dark": DESKTOP, "opened": DESKTOP, "plain": PHONE, "compared": PHONE,
-}  # fmt: skip
+    "locked": DESKTOP,
+    "empty": DESKTOP,
+    "desktop": DESKTOP,
+    "dark": DESKTOP,
+    "phone": PHONE,
+    "full width": PHONE,
+    "funnel": PHONE,
+    "beside": PHONE,
+    "beside, dark": DESKTOP,
+    "opened": DESKTOP,
+    "plain": PHONE,
+    "compared": PHONE,
+}
 HAS_ERROR = "document.getElementById('error').checkVisibility()"
 # What can be seen of the page; contrast and sizes as WCAG 2.2 wants them (1.4.3, 2.5.8).
 MEASURE = """(() => {
@@ -130,7 +150,9 @@ async def _search(way: Walk) -> None:
     page = way.page
     await ask(page, "document.querySelector('#example-list button').click()")
     await way.measure("desktop")
-    way.seen["kept"] = await page.run("JSON.stringify([document.cookie, localStorage.length, sessionStorage.length])")
+    way.seen["kept"] = await page.run(
+        "JSON.stringify([document.cookie, localStorage.length, sessionStorage.length])"
+    )
     await page.look(DESKTOP, is_dark=True)
     await way.measure("dark")
     await page.look(PHONE)
@@ -166,8 +188,8 @@ async def _compare(way: Walk) -> None:
 async def _be_attacked(way: Walk) -> None:
     """A script that something put into the page does not run."""
     way.seen["hacked"] = await way.page.run(
-        "(() => { const node = document.createElement('script'); node.textContent = 'window.hacked = 1';"
-        "document.body.append(node); return window.hacked ?? null; })()"
+        "(() => { const node = document.createElement('script'); node.textContent = "
+        "'window.hacked = 1';document.body.append(node); return window.hacked ?? null; })()"
     )
     way.seen["blocked"] = way.page.errors
     way.page.errors = []
@@ -175,10 +197,14 @@ async def _be_attacked(way: Walk) -> None:
 
 async def _open_link(way: Walk) -> None:
     page = way.page
-    await page.go(way.seen["search"]["link"].replace("#", "?opened#"))  # anew, as somebody else opens it
+    # anew, as somebody else opens it
+    await page.go(way.seen["search"]["link"].replace("#", "?opened#"))
     await ask(
         page,
-        f"(() => {{ const key = document.getElementById('key'); key.value = '{KEY}';key.form.requestSubmit(); }})()",
+        (
+            "(() => "
+            f"{{ const key = document.getElementById('key'); key.value = '{KEY}';key.form.requestSubmit(); }})()"
+        ),
     )
     await way.measure("opened")
     await page.run("location.hash = 'view=search&query=heart&dimensions=7'")
@@ -212,7 +238,9 @@ async def fill(page: Page, view: str, values: Mapping[str, str]) -> None:
     """Fills a view's form as its readers do, each choice told to the page, and asks."""
     for name, value in values.items():
         field = f"document.getElementById('{view}-form').elements['{name}']"
-        await page.run(f"{field}.value = {json.dumps(value)}; {field}.dispatchEvent(new Event('change'))")
+        await page.run(
+            f"{field}.value = {json.dumps(value)}; {field}.dispatchEvent(new Event('change'))"
+        )
     await ask(page, f"document.getElementById('{view}-form').requestSubmit()")
 
 
@@ -225,7 +253,12 @@ async def take(page: Page) -> dict[str, str]:
         taken[f"{language} text"] = text
         environment = os.environ | {"MEDEMBED_KEY": KEY}
         run = await asyncio.to_thread(
-            subprocess.run, [*command, text], env=environment, capture_output=True, text=True, timeout=60
+            subprocess.run,
+            [*command, text],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert run.returncode == 0, run.stderr
         taken[language] = run.stdout

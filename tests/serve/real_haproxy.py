@@ -62,7 +62,9 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Proxy:
-    """HAProxy's folder and configuration, where callers, replicas and it itself listen, and who lends it its port."""
+    """HAProxy's folder and configuration, where callers, replicas and it itself listen, and who
+    lends it its port.
+    """
 
     folder: Path
     config: str
@@ -78,7 +80,10 @@ class Proxy:
         file.write_text(config)
         command = [Path(sys.executable).with_name("medembed-haproxy"), "-db", "-f", str(file)]
         process = subprocess.Popen(
-            command, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent, env=os.environ | {DOOR: self.door}
+            command,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
+            env=os.environ | {DOOR: self.door},
         )
         try:
             for _ in range(100):
@@ -98,13 +103,24 @@ def held_port(tmp_path: Path) -> Iterator[Proxy]:
     """A HAProxy that can be started, whose port this process holds."""
     folder = tmp_path / "haproxy"
     folder.mkdir(mode=0o755)
-    (folder / "500.http").write_text("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+    (folder / "500.http").write_text(
+        "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+    )
     with closing(Door()) as door:
         metrics, front, dead, stats, fallback = free_ports(5)
         path = door.open(str(tmp_path), ["127.0.0.1", "127.0.0.2"], front)
-        config = CONFIG.format(folder=tmp_path, metrics=metrics, front=front, dead=dead, stats=stats, proxy=fallback)
+        config = CONFIG.format(
+            folder=tmp_path, metrics=metrics, front=front, dead=dead, stats=stats, proxy=fallback
+        )
         with plain_text_proxy(fallback):
-            yield Proxy(folder, config, f"http://127.0.0.1:{front}", dead, f"http://127.0.0.1:{metrics}", path)
+            yield Proxy(
+                folder,
+                config,
+                f"http://127.0.0.1:{front}",
+                dead,
+                f"http://127.0.0.1:{metrics}",
+                path,
+            )
 
 
 @contextmanager
@@ -129,7 +145,9 @@ def plain_text_proxy(port: int) -> Iterator[None]:
 
 @contextmanager
 def hasty_replica(port: int) -> Iterator[None]:
-    """A replica that answers as soon as it has headers, as one without room does, and reads no body."""
+    """A replica that answers as soon as it has headers, as one without room does, and reads no
+    body.
+    """
 
     def answer(caller: socket.socket) -> None:
         with suppress(OSError):

@@ -1,4 +1,6 @@
-"""Requests that arrive together share forward passes; each gets its own rows, whatever its company asks for."""
+"""Requests that arrive together share forward passes; each gets its own rows, whatever its company
+asks for.
+"""
 
 import asyncio
 from pathlib import Path
@@ -21,7 +23,9 @@ BATCH_TOKENS = 256
 
 
 def together(served: Served, works: list[Work]) -> tuple[list[Embedded | Refused], list[int]]:
-    """(results, inputs of each forward pass) of requests whose parts are computed once all wait for theirs."""
+    """(results, inputs of each forward pass) of requests whose parts are computed once all wait for
+    theirs.
+    """
     passes: list[int] = []
 
     async def run() -> list[Embedded | Refused]:
@@ -37,7 +41,9 @@ def together(served: Served, works: list[Work]) -> tuple[list[Embedded | Refused
             batch, waiting[:] = list(waiting), []
             if batch:
                 passes.append(sum(len(part.tokens) for part, _ in batch))
-                for (_, future), rows in zip(batch, compute_together([part for part, _ in batch]), strict=True):
+                for (_, future), rows in zip(
+                    batch, compute_together([part for part, _ in batch]), strict=True
+                ):
                     future.set_result(rows)
         return [task.result() for task in tasks]
 
@@ -59,13 +65,21 @@ def test_one_pass_answers_roles_dimensions_types_and_refusals_together(stock: Se
         ],
     )
     assert sum(passes) == 5
-    assert [type(one) for one in results] == [Embedded, Refused, Embedded, Refused, Embedded, Refused]
+    assert [type(one) for one in results] == [
+        Embedded,
+        Refused,
+        Embedded,
+        Refused,
+        Embedded,
+        Refused,
+    ]
     assert [one.error.status for one in results if isinstance(one, Refused)] == [404, 400, 400]
     first, _, second, _, third, _ = results
     assert np.abs(first.embeddings - truncate(stock.encoder.encode(texts), 8)).max() < 1e-6
     assert np.abs(second.embeddings - stock.encoder.encode(["skin rash"])).max() < 1e-6
     codes = to_uint8(stock.encoder.encode(["heart " * 100, "ear"]), stock.ranges)
-    assert np.abs(third.embeddings.astype(int) - codes.astype(int)).max() <= 1  # a batch's company may move a step
+    # a batch's company may move a step
+    assert np.abs(third.embeddings.astype(int) - codes.astype(int)).max() <= 1
     assert (third.truncated, third.tokens) == ([True, False], [48, 3])
 
 
@@ -79,18 +93,24 @@ def test_a_large_request_is_computed_part_by_part_and_lets_others_in_between(sto
     assert max(passes) <= BATCH_TOKENS // 3
 
 
-def test_parts_of_two_models_in_one_batch_are_computed_by_their_own(stock: Served, encoder_folder: Path):
+def test_parts_of_two_models_in_one_batch_are_computed_by_their_own(
+    stock: Served, encoder_folder: Path
+):
     config = EncodingConfig()
     changed = load_model(encoder_folder, config, "cpu")
     with torch.no_grad():
         for parameter in changed.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.1)
+            parameter.add_(
+                torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.1
+            )
     old, new = stock.encoder, Encoder(changed, config)
     tokens = old.tokenize(["heart pain", "ear"])
     parts = [Part(old, tokens), Part(new, tokens.take(0, 1)), Part(old, tokens.take(1, 2))]
     rows = compute_together(parts)
     apart = [part.encoder.encode_tokens(part.tokens) for part in parts]
-    assert np.abs(apart[0][:1] - apart[1]).max() > 0.01, "else it could not be told which model computed what"
+    assert np.abs(apart[0][:1] - apart[1]).max() > 0.01, (
+        "else it could not be told which model computed what"
+    )
     for found, expected in zip(rows, apart, strict=True):
         assert np.abs(found - expected).max() < 1e-5
 
@@ -112,7 +132,9 @@ def test_only_refusals_compute_nothing(stock: Served):
     assert isinstance(asyncio.run(answer_alone(Work(["a"]), stock)), Embedded)
 
 
-def test_a_request_that_cannot_be_in_time_is_refused_after_its_first_part_and_one_that_can_is_not(stock: Served):
+def test_a_request_that_cannot_be_in_time_is_refused_after_its_first_part_and_one_that_can_is_not(
+    stock: Served,
+):
     texts = [f"heart pain {number}" for number in range(200)]
     (large, small, patient), passes = together(
         stock, [Work(texts, within_s=1e-6), Work(["ear"], within_s=600), Work(texts, within_s=600)]

@@ -50,26 +50,39 @@ def test_an_openai_client_gets_the_vectors_of_the_stock_model(
     client: openai.OpenAI, trained_folder: Path, dimensions: int, encoding: str | None
 ):
     chosen = {} if encoding is None else {"encoding_format": encoding}
-    answer = client.embeddings.create(model="medembed", input=TEXTS, dimensions=dimensions, **chosen)
+    answer = client.embeddings.create(
+        model="medembed", input=TEXTS, dimensions=dimensions, **chosen
+    )
     rows = [
-        np.frombuffer(base64.b64decode(row.embedding), "<f4") if isinstance(row.embedding, str) else row.embedding
+        np.frombuffer(base64.b64decode(row.embedding), "<f4")
+        if isinstance(row.embedding, str)
+        else row.embedding
         for row in answer.data
     ]
     stock = SentenceTransformer(str(trained_folder), device="cpu", truncate_dim=dimensions)
-    assert np.abs(np.array(rows) - stock.encode_query(TEXTS, normalize_embeddings=True)).max() < 1e-5
+    assert (
+        np.abs(np.array(rows) - stock.encode_query(TEXTS, normalize_embeddings=True)).max() < 1e-5
+    )
     assert [row.index for row in answer.data] == [0, 1, 2]
     assert answer.usage.prompt_tokens == answer.usage.total_tokens > len(TEXTS) * 3
 
 
-def test_an_openai_client_that_asks_for_bits_gets_those_of_the_stock_model(client: openai.OpenAI, trained_folder: Path):
-    answer = client.embeddings.create(model="medembed", input=TEXTS, extra_body={"output_dtype": "ubinary"})
+def test_an_openai_client_that_asks_for_bits_gets_those_of_the_stock_model(
+    client: openai.OpenAI, trained_folder: Path
+):
+    answer = client.embeddings.create(
+        model="medembed", input=TEXTS, extra_body={"output_dtype": "ubinary"}
+    )
     stock = SentenceTransformer(str(trained_folder), device="cpu").encode_query(TEXTS)
     assert [row.embedding for row in answer.data] == np.packbits(stock > 0, axis=1).tolist()
 
 
 def test_documents_get_the_documents_prompt(client: openai.OpenAI, trained_folder: Path):
     answer = client.embeddings.create(
-        model="medembed", input=TEXTS[0], encoding_format="float", extra_body={"input_type": "document"}
+        model="medembed",
+        input=TEXTS[0],
+        encoding_format="float",
+        extra_body={"input_type": "document"},
     )
     stock = SentenceTransformer(str(trained_folder), device="cpu")
     expected = stock.encode_document([TEXTS[0]], normalize_embeddings=True)
@@ -93,10 +106,14 @@ def test_requests_that_arrive_together_get_their_own_answers(client: openai.Open
 
     texts = [f"heart pain {number}" for number in range(24)]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda text: post(url, {"model": "medembed", "input": text})[1], texts))
+        together = list(
+            pool.map(lambda text: post(url, {"model": "medembed", "input": text})[1], texts)
+        )
     alone = client.embeddings.create(model="medembed", input=texts, encoding_format="float").data
     for one, other in zip(together, alone, strict=True):
-        assert np.abs(np.array(one["data"][0]["embedding"]) - np.array(other.embedding)).max() < 1e-5
+        assert (
+            np.abs(np.array(one["data"][0]["embedding"]) - np.array(other.embedding)).max() < 1e-5
+        )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +132,11 @@ def test_errors_have_openais_shape_name_the_field_and_never_the_text(
     url: str, body: Any, status: int, param: str | None
 ):
     code, answer = post(url, body)
-    assert (code, answer["error"]["type"], answer["error"]["param"]) == (status, "invalid_request_error", param)
+    assert (code, answer["error"]["type"], answer["error"]["param"]) == (
+        status,
+        "invalid_request_error",
+        param,
+    )
     assert "SECRET" not in json.dumps(answer)
 
 
@@ -124,18 +145,29 @@ def test_a_search_finds_what_the_same_replica_finds_in_process(url: str, searche
     request = urllib.request.Request(f"{url}/v1/search", json.dumps(body).encode(), HEADERS)
     with urllib.request.urlopen(request, timeout=30) as response:
         found = json.load(response)
-    assert found == TestClient(make_app(Replica(searched), Front())).post("/v1/search", json=body).json()
+    assert (
+        found
+        == TestClient(make_app(Replica(searched), Front())).post("/v1/search", json=body).json()
+    )
     with urllib.request.urlopen(url, timeout=30) as response:
         assert b"<title>MedEmbed</title>" in response.read()
 
 
-def test_documents_are_ranked_by_the_scores_of_the_stock_cross_encoder(url: str, cross_folder: Path):
+def test_documents_are_ranked_by_the_scores_of_the_stock_cross_encoder(
+    url: str, cross_folder: Path
+):
     request = urllib.request.Request(
-        f"{url}/v1/rerank", json.dumps({"query": "pain", "documents": TEXTS, "model": "reranker"}).encode(), HEADERS
+        f"{url}/v1/rerank",
+        json.dumps({"query": "pain", "documents": TEXTS, "model": "reranker"}).encode(),
+        HEADERS,
     )
     with urllib.request.urlopen(request, timeout=30) as response:
-        found = {entry["index"]: entry["relevance_score"] for entry in json.load(response)["results"]}
-    stock = CrossEncoder(str(cross_folder), device="cpu").predict([("pain", text) for text in TEXTS])
+        found = {
+            entry["index"]: entry["relevance_score"] for entry in json.load(response)["results"]
+        }
+    stock = CrossEncoder(str(cross_folder), device="cpu").predict(
+        [("pain", text) for text in TEXTS]
+    )
     assert list(found) == np.argsort(-stock, kind="stable").tolist()
     assert np.abs([found[index] for index in range(len(TEXTS))] - stock).max() < 1e-4
 
@@ -144,7 +176,9 @@ def test_ready_means_that_a_forward_pass_succeeded(url: str):
     with urllib.request.urlopen(f"{url}/health/ready", timeout=30) as response:
         assert json.load(response)["status"] == "ready"
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(urllib.request.Request(f"{url}/nowhere", headers=HEADERS), timeout=30)
+        urllib.request.urlopen(
+            urllib.request.Request(f"{url}/nowhere", headers=HEADERS), timeout=30
+        )
     assert caught.value.code == 404
     assert json.load(caught.value)["error"]["type"] == "invalid_request_error"
 
@@ -165,7 +199,9 @@ def test_probes_of_another_user_without_a_key_take_no_places_from_who_has_one(ur
 
 def test_a_request_id_is_made_or_sent_back_once(url: str):
     for own, sent in (({}, None), ({"x-request-id": "mine-1"}, "mine-1")):
-        status, headers, _ = raw(url, json.dumps({"model": "medembed", "input": "heart"}).encode(), own)
+        status, headers, _ = raw(
+            url, json.dumps({"model": "medembed", "input": "heart"}).encode(), own
+        )
         (found,) = headers.get_all("x-request-id") or []
         assert (status, found) == (200, sent or found)
         assert len(found) > 4
@@ -176,7 +212,9 @@ def test_a_body_without_a_length_is_stopped_at_the_limit(url: str):
     assert (status, answer["error"]["code"]) == (413, "body_too_large")
 
 
-def raw(url: str, body: Any, headers: dict[str, str] | None = None) -> tuple[int, Any, dict[str, Any]]:
+def raw(
+    url: str, body: Any, headers: dict[str, str] | None = None
+) -> tuple[int, Any, dict[str, Any]]:
     """An iterator as a body is sent in chunks."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
     connection.request("POST", "/v1/embeddings", body, HEADERS | (headers or {}))
@@ -193,5 +231,8 @@ def test_a_port_in_use_is_a_one_line_error():
 
 
 def test_a_model_that_cannot_be_loaded_starts_nothing(tmp_path: Path):
-    with pytest.raises(ModelError, match="no such folder"), serving({"model": str(tmp_path / "none")}):
+    with (
+        pytest.raises(ModelError, match="no such folder"),
+        serving({"model": str(tmp_path / "none")}),
+    ):
         pass

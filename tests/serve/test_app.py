@@ -34,7 +34,9 @@ def test_a_wrong_argument_is_one_line(encoder_folder: Path, arguments: dict[str,
     assert "\n" not in str(caught.value)
 
 
-def test_arguments_of_a_command_line_and_of_a_file_mean_the_same(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_arguments_of_a_command_line_and_of_a_file_mean_the_same(
+    encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
     seen: list[Any] = []
     monkeypatch.setattr("serve.app.read_keys", lambda keys: seen.append(keys) or [])
     build({"model": str(encoder_folder), "keys.variable": "K", "table": None})
@@ -53,7 +55,9 @@ def test_an_int8_table_of_the_model_gives_its_ranges_and_another_models_is_refus
     ranges, uri = calibrate(vectors), str(tmp_path / "table")
     corpus = pa.table({"document_id": ["a", "b", "c"], "content_hash": ["1", "2", "3"]})
     fragment = write_fragment(uri, corpus, Codec(32, "int8", ranges).write(vectors))
-    commit_table(uri, [fragment], TableInfo(encoder.fingerprint, "d", 32, (), "", 48, "int8"), ranges=ranges)
+    commit_table(
+        uri, [fragment], TableInfo(encoder.fingerprint, "d", 32, (), "", 48, "int8"), ranges=ranges
+    )
     served = load(encoder_folder, table=uri)
     assert served.ranges is not None
     assert np.array_equal(served.ranges.low, ranges.low)

@@ -31,6 +31,8 @@ def test_only_what_stands_in_strings_may_have_any_number_of_signs(body: bytes, i
 
 def test_a_body_of_too_many_values_is_told_so(client: TestClient):
     content = b'{"model": "medembed", "input": [' + b"[1]," * MANY + b"[1]]}"
-    response = client.post("/v1/embeddings", content=content, headers={"content-type": "application/json"})
+    response = client.post(
+        "/v1/embeddings", content=content, headers={"content-type": "application/json"}
+    )
     assert response.status_code == 400
     assert "too many values" in response.json()["error"]["message"]

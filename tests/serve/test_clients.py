@@ -31,7 +31,9 @@ def is_close(rows: list[list[float]], wanted: np.ndarray) -> bool:
     return bool(np.abs(np.array(rows) - wanted).max() < 1e-5)
 
 
-def test_openais_client_gets_vectors_by_its_default_encoding_sync_and_async(url: str, trained: Served):
+def test_openais_client_gets_vectors_by_its_default_encoding_sync_and_async(
+    url: str, trained: Served
+):
     with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY) as client:
         answer = client.embeddings.create(model="medembed", input=TEXTS, dimensions=8)
 
@@ -63,8 +65,12 @@ def test_langchain_embeds_queries_and_documents_with_their_prompts(url: str, tra
 def test_the_docs_curl_line_gets_vectors(url: str, trained: Served):
     if shutil.which("curl") is None:  # a system's package, which pip cannot bring
         pytest.skip("no curl on PATH")
-    line = next(re.finditer(r"^curl .*?/v1/embeddings.*?'$", DOCS.read_text(), re.MULTILINE | re.DOTALL)).group()
+    line = next(
+        re.finditer(r"^curl .*?/v1/embeddings.*?'$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
+    ).group()
     line = line.replace("localhost:8000", url).replace('"dimensions": 64', '"dimensions": 8')
-    done = subprocess.run(["bash", "-c", line], env=os.environ | {"KEY": KEY}, capture_output=True, timeout=60)
+    done = subprocess.run(
+        ["bash", "-c", line], env=os.environ | {"KEY": KEY}, capture_output=True, timeout=60
+    )
     answer = json.loads(done.stdout)
     assert is_close([entry["embedding"] for entry in answer["data"]], expected(trained))

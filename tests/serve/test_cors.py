@@ -1,4 +1,6 @@
-"""Web pages of other origins: none may ask unless listed, and what these may is no more than a key allows."""
+"""Web pages of other origins: none may ask unless listed, and what these may is no more than a key
+allows.
+"""
 
 import hashlib
 
@@ -23,7 +25,9 @@ def asks(origin: str) -> dict[str, str]:
     }
 
 
-def test_a_listed_page_may_ask_with_a_key_and_read_which_model_answered(trained: Served, client_of: Client):
+def test_a_listed_page_may_ask_with_a_key_and_read_which_model_answered(
+    trained: Served, client_of: Client
+):
     client = client_of(Replica(trained), hashes=HASHES, origins=(PAGE, "http://localhost:3000"))
     before = client.options("/v1/embeddings", headers=asks(PAGE))
     assert (before.status_code, before.headers["access-control-allow-origin"]) == (200, PAGE)
@@ -40,12 +44,24 @@ def test_pages_that_are_not_listed_may_not(trained: Served, client_of: Client):
     client = client_of(Replica(trained), hashes=HASHES, origins=(PAGE,))
     for origin in ("https://example.org", "http://app.example.org", f"{PAGE}.evil.example", "null"):
         assert client.options("/v1/embeddings", headers=asks(origin)).status_code == 400
-        answer = client.post("/v1/embeddings", json=BODY, headers={"origin": origin, "authorization": f"Bearer {KEY}"})
+        answer = client.post(
+            "/v1/embeddings",
+            json=BODY,
+            headers={"origin": origin, "authorization": f"Bearer {KEY}"},
+        )
         assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize(
-    "origin", ["app.example.org", "https://app.example.org/", "https://app.example.org/x", "https://*.org", "null", ""]
+    "origin",
+    [
+        "app.example.org",
+        "https://app.example.org/",
+        "https://app.example.org/x",
+        "https://*.org",
+        "null",
+        "",
+    ],
 )
 def test_what_is_no_origin_is_refused_at_the_start(origin: str):
     with pytest.raises(ConfigError, match="expected an origin such as"):

@@ -8,7 +8,13 @@ import pytest
 
 from medembed.errors import ServiceError
 from serve.app import ServeConfig
-from serve.deploy import _wait_for_controller, _wait_until_up, reason_of, reason_of_start, warn_of_table
+from serve.deploy import (
+    _wait_for_controller,
+    _wait_until_up,
+    reason_of,
+    reason_of_start,
+    warn_of_table,
+)
 
 RAISED = """A replica failed to start with exception. Retrying. Error:
 Traceback (most recent call last):
@@ -20,30 +26,40 @@ medembed.errors.ModelError: /models/one: weights are damaged; copy them again.
 @pytest.mark.parametrize(
     ("messages", "reason"),
     [
-        ({"Api": "", "Embedder": RAISED}, "ModelError: /models/one: weights are damaged; copy them again."),
+        (
+            {"Api": "", "Embedder": RAISED},
+            "ModelError: /models/one: weights are damaged; copy them again.",
+        ),
         ({"Embedder": "ValueError: no\n\n"}, "ValueError: no"),
         ({"Embedder": ""}, "Failed to update the deployments ['Embedder']."),
         ({}, "Failed to update the deployments ['Embedder']."),
     ],
 )
-def test_a_start_that_failed_is_told_by_what_a_replica_raised(messages: dict[str, str], reason: str):
+def test_a_start_that_failed_is_told_by_what_a_replica_raised(
+    messages: dict[str, str], reason: str
+):
     deployments = {name: SimpleNamespace(message=message) for name, message in messages.items()}
-    app: Any = SimpleNamespace(message="Failed to update the deployments ['Embedder'].", deployments=deployments)
+    app: Any = SimpleNamespace(
+        message="Failed to update the deployments ['Embedder'].", deployments=deployments
+    )
     assert reason_of(app) == reason
 
 
 def test_a_serve_that_did_not_start_is_told_in_one_line_with_the_port_that_was_taken():
     crash = (
-        "HAProxy crashed during startup: [NOTICE]   (17318) : haproxy version is 2.8.25\n"
-        "[ALERT]    (17318) : Binding [/x/haproxy.cfg:47] for frontend prometheus: cannot bind socket "
-        "(Address already in use) for [127.0.0.1:9101]\n"
-        "[ALERT]    (17318) : Some protocols failed to start their listeners! Exiting.\n"
+        "HAProxy crashed during startup: [NOTICE]   (17318) : haproxy version is 2.8.25\n[ALERT]  "
+        "  (17318) : Binding [/x/haproxy.cfg:47] for frontend prometheus: cannot bind socket "
+        "(Address already in use) for [127.0.0.1:9101]\n[ALERT]    (17318) : Some protocols "
+        "failed to start their listeners! Exiting.\n"
     )
     wrapped: Any = RuntimeError("ray::HAProxyManager.ready()\n  File ...\n" + crash)
     wrapped.cause = RuntimeError(crash)
     taken = "Binding [/x/haproxy.cfg:47] for frontend prometheus: cannot bind socket (Address already in use) for "
     assert reason_of_start(wrapped) == f"{taken}[127.0.0.1:9101]"
-    assert reason_of_start(TimeoutError("proxies not available after 60s.")) == "proxies not available after 60s."
+    assert (
+        reason_of_start(TimeoutError("proxies not available after 60s."))
+        == "proxies not available after 60s."
+    )
     assert reason_of_start(TimeoutError()) == "TimeoutError"
 
 

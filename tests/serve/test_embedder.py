@@ -41,7 +41,11 @@ def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(
             with pytest.raises(ModelError, match="no such folder"):
                 await replica.reconfigure(config_of(tmp_path / "none", "0"))
         seen = []
-        for folder, version in ((trained_folder, "1"), (tmp_path / "none", "2"), (encoder_folder, "3")):
+        for folder, version in (
+            (trained_folder, "1"),
+            (tmp_path / "none", "2"),
+            (encoder_folder, "3"),
+        ):
             await replica.reconfigure(config_of(folder, version))
             refused.append(replica.refused == fingerprint(config_of(folder, version)))
             seen.append((await replica.describe())["version"])
@@ -54,7 +58,10 @@ def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(
 
 
 def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once_and_serves_when_it_is_back(
-    trained_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    trained_folder: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr("serve.holder.is_deploying", lambda: False)
     pauses = []
@@ -108,6 +115,11 @@ def test_a_caller_of_the_api_beside_the_replicas_is_told_the_same():
 
     with pytest.raises(RequestError) as refused:
         asyncio.run(refuse())
-    sent: Any = RayTaskError("describe", "", refused.value).as_instanceof_cause()  # as it comes from another process
+    # as it comes from another process
+    sent: Any = RayTaskError("describe", "", refused.value).as_instanceof_cause()
     told = explain(sent, retry_after_s=9)
-    assert (told.status, told.body(), told.headers) == (503, refused.value.body(), {"retry-after": "1"})
+    assert (told.status, told.body(), told.headers) == (
+        503,
+        refused.value.body(),
+        {"retry-after": "1"},
+    )

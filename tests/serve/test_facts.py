@@ -53,7 +53,9 @@ def test_prompts_roles_and_pooling_are_the_loaded_models(trained: Served, stock:
     assert facts_of(stock.model) == ({"document": "", "query": ""}, False, ["mean"])
 
 
-def test_the_served_model_says_which_of_the_others_it_was_trained_from(encoder_folder: Path, tmp_path: Path):
+def test_the_served_model_says_which_of_the_others_it_was_trained_from(
+    encoder_folder: Path, tmp_path: Path
+):
     base = model_fingerprint(encoder_folder)
     tuned = make_encoder(tmp_path / "tuned", prompts=PROMPTS)
     origin = Origin(dataset=Source("d0"), parent=Source(base, str(encoder_folder)))
@@ -61,5 +63,8 @@ def test_the_served_model_says_which_of_the_others_it_was_trained_from(encoder_f
     user_config = resolve(ServeConfig(model=str(tuned), models={"base": str(encoder_folder)}))
     training = {"parent": base, "parent_model": None, "dataset": "d0", "dev": {}}
     assert user_config["training"] == training
-    assert (user_config["models"]["base"]["fingerprint"], user_config["models"]["base"]["training"]) == (base, None)
+    assert (
+        user_config["models"]["base"]["fingerprint"],
+        user_config["models"]["base"]["training"],
+    ) == (base, None)
     assert load(tuned, training=training).model["training"] == training

@@ -1,4 +1,6 @@
-"""Any body gets an answer of 200 or an error in OpenAI's shape, never a 500, never its own text back."""
+"""Any body gets an answer of 200 or an error in OpenAI's shape, never a 500, never its own text
+back.
+"""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +23,9 @@ MARK = "zqxjkv"
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 likely: dict[str, st.SearchStrategy[Any]] = {
@@ -39,7 +43,11 @@ likely: dict[str, st.SearchStrategy[Any]] = {
 }
 bodies = st.fixed_dictionaries(
     {"input": likely["input"], "model": st.just("medembed")},
-    optional={name: likely.get(name, json_values) | json_values for name in FIELDS if name not in ("input", "model")},
+    optional={
+        name: likely.get(name, json_values) | json_values
+        for name in FIELDS
+        if name not in ("input", "model")
+    },
 )
 ASCII = st.booleans()
 
@@ -47,12 +55,16 @@ ASCII = st.booleans()
 @pytest.fixture(scope="module")
 def fuzzed(trained: Served) -> Iterator[TestClient]:
     """Exceptions that leave the application would fail the test."""
-    with TestClient(make_app(Replica(trained), Front(LimitsConfig(token_ids=True, max_items=3)))) as client:
+    with TestClient(
+        make_app(Replica(trained), Front(LimitsConfig(token_ids=True, max_items=3)))
+    ) as client:
         yield client
 
 
 def check(client: TestClient, body: bytes) -> int:
-    response = client.post("/v1/embeddings", content=body, headers={"content-type": "application/json"})
+    response = client.post(
+        "/v1/embeddings", content=body, headers={"content-type": "application/json"}
+    )
     if response.status_code == 200:
         assert response.json()["object"] == "list"
     else:
@@ -72,7 +84,10 @@ def test_requests_that_look_right(fuzzed: TestClient, body: dict[str, Any], asci
 
 
 @settings(max_examples=100)
-@given(body=st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=9), json_values, max_size=5) | json_values)
+@given(
+    body=st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=9), json_values, max_size=5)
+    | json_values
+)
 def test_any_json(fuzzed: TestClient, body: Any):
     assert check(fuzzed, json.dumps(body).encode()) != 200 or body["model"] == "medembed"
 
@@ -112,4 +127,9 @@ def test_hostile_bodies_are_refused(fuzzed: TestClient, body: bytes):
 
 def test_control_characters_and_long_texts_are_texts(fuzzed: TestClient):
     for text in ("\x00\x01 heart", "\u202e heart", "a" * 200_000, "👩‍⚕️" * 50, " "):
-        assert check(fuzzed, json.dumps({"model": "medembed", "input": text, "truncate": "end"}).encode()) == 200
+        assert (
+            check(
+                fuzzed, json.dumps({"model": "medembed", "input": text, "truncate": "end"}).encode()
+            )
+            == 200
+        )

@@ -44,11 +44,17 @@ def gateway(url: str, stock: Served, tmp_path_factory: pytest.TempPathFactory) -
     port, file = find_port(None), tmp_path_factory.mktemp("gateway") / "gateway.cfg"
     with running(canary) as canary_url:
         changed = CONFIG.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace("600", str(QUOTA))
-        changed = changed.replace("server stable 127.0.0.1:8000", f"server stable {url.removeprefix('http://')}")
-        changed = changed.replace("server canary 127.0.0.1:8000", f"server canary {canary_url.removeprefix('http://')}")
+        changed = changed.replace(
+            "server stable 127.0.0.1:8000", f"server stable {url.removeprefix('http://')}"
+        )
+        changed = changed.replace(
+            "server canary 127.0.0.1:8000", f"server canary {canary_url.removeprefix('http://')}"
+        )
         file.write_text(changed)
         process = subprocess.Popen(
-            [get_haproxy_binary(), "-db", "-f", str(file)], stderr=subprocess.DEVNULL, preexec_fn=die_with_parent
+            [get_haproxy_binary(), "-db", "-f", str(file)],
+            stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
         )
         for _ in range(200):
             with socket.socket() as probe:
@@ -63,7 +69,9 @@ def gateway(url: str, stock: Served, tmp_path_factory: pytest.TempPathFactory) -
 def ask(
     gateway: str, path: str = "/v1/models", key: str = KEY, scheme: str = "Bearer "
 ) -> tuple[int, Any, dict[str, Any]]:
-    request = urllib.request.Request(f"{gateway}{path}", headers={"Authorization": f"{scheme}{key}"})
+    request = urllib.request.Request(
+        f"{gateway}{path}", headers={"Authorization": f"{scheme}{key}"}
+    )
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return response.status, response.headers, json.load(response)
@@ -89,9 +97,15 @@ def test_a_key_always_asks_the_same_model(gateway: str, trained: Served, stock: 
         ("/v1/models", "unknown", 401, "invalid_api_key"),
     ],
 )
-def test_what_goes_wrong_is_said_in_openais_shape(gateway: str, path: str, key: str, status: int, code: str | None):
+def test_what_goes_wrong_is_said_in_openais_shape(
+    gateway: str, path: str, key: str, status: int, code: str | None
+):
     found, _, body = ask(gateway, path, key)
-    assert (found, set(body["error"]), body["error"]["code"]) == (status, {"message", "type", "param", "code"}, code)
+    assert (found, set(body["error"]), body["error"]["code"]) == (
+        status,
+        {"message", "type", "param", "code"},
+        code,
+    )
 
 
 def test_a_key_that_asks_too_often_is_told_when_to_come_back(gateway: str):
@@ -106,4 +120,6 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back(gateway: str):
 def test_every_reply_of_the_gateway_itself_has_openais_shape():
     bodies = re.findall(r"string '(.*?)'", CONFIG)
     assert len(bodies) == CONFIG.count(" string ")
-    assert all(set(json.loads(one)["error"]) == {"message", "type", "param", "code"} for one in bodies)
+    assert all(
+        set(json.loads(one)["error"]) == {"message", "type", "param", "code"} for one in bodies
+    )

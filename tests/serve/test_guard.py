@@ -35,9 +35,12 @@ BODY = {"model": "medembed", "input": "SECRET"}
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", KEY, f"Bearer {KEY}x", f"Basic {KEY}", "Bearer", f"Bearer {HASH}", "Bearer é"]
+    "header",
+    [None, "", KEY, f"Bearer {KEY}x", f"Basic {KEY}", "Bearer", f"Bearer {HASH}", "Bearer é"],
 )
-def test_who_has_no_valid_key_reads_nothing_but_health(trained: Served, client_of: Client, header: str | None):
+def test_who_has_no_valid_key_reads_nothing_but_health(
+    trained: Served, client_of: Client, header: str | None
+):
     replica = Replica(trained)
     client = client_of(replica, hashes=(OTHER, HASH))
     headers = {} if header is None else {"authorization": header.encode("latin-1")}
@@ -58,10 +61,15 @@ def test_who_has_no_valid_key_reads_nothing_but_health(trained: Served, client_o
 def test_who_has_a_key_is_answered(trained: Served, client_of: Client):
     client = client_of(Replica(trained), hashes=(OTHER, HASH))
     for header in (f"Bearer {KEY}", f"bearer {KEY}"):
-        assert client.post("/v1/embeddings", json=BODY, headers={"authorization": header}).status_code == 200
+        assert (
+            client.post("/v1/embeddings", json=BODY, headers={"authorization": header}).status_code
+            == 200
+        )
 
 
-def test_two_keys_in_a_request_are_none_as_a_gateway_might_count_the_other(trained: Served, client_of: Client):
+def test_two_keys_in_a_request_are_none_as_a_gateway_might_count_the_other(
+    trained: Served, client_of: Client
+):
     client = client_of(Replica(trained), hashes=(OTHER, HASH))
     headers = [("authorization", f"Bearer {KEY}"), ("authorization", "Bearer other")]
     assert client.post("/v1/embeddings", json=BODY, headers=headers).status_code == 401
@@ -93,7 +101,9 @@ def test_a_server_without_keys_answers_to_no_domain_that_a_page_elsewhere_may_po
         assert client.get("/v1/models", headers=headers).status_code == 200
 
 
-def test_probes_cost_one_embedding_a_second_however_many_there_are(trained: Served, client_of: Client):
+def test_probes_cost_one_embedding_a_second_however_many_there_are(
+    trained: Served, client_of: Client
+):
     replica = Replica(trained)
     client = client_of(replica, hashes=(HASH,))
     statuses = {client.get("/health/ready").status_code for _ in range(20)}
@@ -170,18 +180,30 @@ def test_a_replica_that_is_too_slow_is_a_504_in_time(client_of: Client):
         (BackPressureError(5, 5), 429, "overloaded"),
         (ActorDiedError(), 503, "replica_lost"),
         (ActorUnavailableError("away", None), 503, "replica_lost"),
-        (RayTaskError("embed", "SECRET traceback", ActorDiedError()).as_instanceof_cause(), 503, "replica_lost"),
+        (
+            RayTaskError("embed", "SECRET traceback", ActorDiedError()).as_instanceof_cause(),
+            503,
+            "replica_lost",
+        ),
         (RequestCancelledError("1"), 503, "replica_lost"),
         (TimeoutError(), 504, "timed_out"),
         (KeyError("SECRET"), 500, "server_error"),
-        (RayTaskError("embed", "SECRET traceback", ValueError("SECRET")).as_instanceof_cause(), 500, "server_error"),
+        (
+            RayTaskError("embed", "SECRET traceback", ValueError("SECRET")).as_instanceof_cause(),
+            500,
+            "server_error",
+        ),
     ],
 )
 def test_a_failing_replica_is_said_in_openais_shape_without_details(
     client_of: Client, error: Exception, status: int, code: str, caplog: pytest.LogCaptureFixture
 ):
     client = client_of(Failing(error), retry_after_s=7)
-    for response in (client.post("/v1/embeddings", json=BODY), client.get("/v1/models"), client.get("/health/ready")):
+    for response in (
+        client.post("/v1/embeddings", json=BODY),
+        client.get("/v1/models"),
+        client.get("/health/ready"),
+    ):
         assert (response.status_code, response.json()["error"]["code"]) == (status, code)
         assert response.headers.get("retry-after") == ("7" if status in (429, 503) else None)
         assert "SECRET" not in response.text
@@ -194,7 +216,9 @@ def test_a_failing_replica_is_said_in_openais_shape_without_details(
 def test_serves_own_answer_to_a_full_queue_is_never_seen():
     app = make_app(Failing(BackPressureError(5, 5)), Front())
     # What Serve does to an application that it is given.
-    app.add_exception_handler(BackPressureError, lambda *_: PlainTextResponse("dropped", status_code=503))
+    app.add_exception_handler(
+        BackPressureError, lambda *_: PlainTextResponse("dropped", status_code=503)
+    )
     with TestClient(app) as client:
         assert client.post("/v1/embeddings", json=BODY).json()["error"]["code"] == "overloaded"
 
@@ -202,7 +226,9 @@ def test_serves_own_answer_to_a_full_queue_is_never_seen():
 def test_the_log_says_what_failed_and_where(client_of: Client, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.ERROR)
     cause = ModelError("the model gives 1 of 3 texts vectors that are no numbers")
-    client_of(Failing(RayTaskError("embed", "...", cause).as_instanceof_cause())).get("/health/ready")
+    client_of(Failing(RayTaskError("embed", "...", cause).as_instanceof_cause())).get(
+        "/health/ready"
+    )
     assert "ModelError" in caplog.text
     assert str(cause) in caplog.text
     assert isinstance(cause, MedEmbedError)
@@ -217,13 +243,16 @@ def test_a_request_error_survives_the_way_from_a_replica():
 
 def test_no_cross_origin_page_is_let_in(client: TestClient):
     response = client.options(
-        "/v1/embeddings", headers={"origin": "https://elsewhere.example", "access-control-request-method": "POST"}
+        "/v1/embeddings",
+        headers={"origin": "https://elsewhere.example", "access-control-request-method": "POST"},
     )
     assert response.status_code == 405
     assert not [name for name in response.headers if name.startswith("access-control")]
 
 
-@pytest.mark.parametrize("path", ["/", "/page/page.js", "/health/live", "/health/ready", "/v1/models"])
+@pytest.mark.parametrize(
+    "path", ["/", "/page/page.js", "/health/live", "/health/ready", "/v1/models"]
+)
 def test_head_is_answered_as_get_without_a_body(client: TestClient, path: str):
     head = client.head(path)
     assert (head.status_code, head.content) == (200, b"")
@@ -255,7 +284,8 @@ def test_more_requests_than_replicas_and_queue_take_are_refused_unread_but_probe
         open_paths = ["/health/live"] * 5
         paths = [*open_paths, "/v1/embeddings", "/v1/embeddings", "/v1/embeddings", "/health/live"]
         asked = [
-            asyncio.create_task(guard({"type": "http", "path": path, "headers": []}, receive, send)) for path in paths
+            asyncio.create_task(guard({"type": "http", "path": path, "headers": []}, receive, send))
+            for path in paths
         ]
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -35,24 +35,31 @@ from tests.serve.real_haproxy import CONFIG, Proxy, hasty_replica, held_port
 
 
 def test_ports_of_haproxy_itself_move_to_loopback_and_others_stay():
-    config = CONFIG.format(folder="/x", metrics=9101, front=8000, dead=30000, stats=8404, proxy=8500)
+    config = CONFIG.format(
+        folder="/x", metrics=9101, front=8000, dead=30000, stats=8404, proxy=8500
+    )
     moved = close_ports(config, "127.0.0.1")
     assert [line.strip() for line in moved.splitlines() if "bind" in line] == [
-        "bind 127.0.0.1:9101", "bind 127.0.0.1:8000", "bind 127.0.0.1:8404",
-    ]  # fmt: skip
+        "bind 127.0.0.1:9101",
+        "bind 127.0.0.1:8000",
+        "bind 127.0.0.1:8404",
+    ]
 
 
 @pytest.fixture(scope="module")
 def rays_own() -> str:
     """The configuration that Ray writes for an application of one replica."""
     code = (
-        "import sys; from ray.serve._private import haproxy as ray; from ray.serve.config import HTTPOptions\n"
-        "servers = [ray.ServerConfig(name='r', host='127.0.0.1', port=30000)]\n"
-        "backend = ray.BackendConfig(name='app', path_prefix='/', app_name='medembed', servers=servers)\n"
-        "options = HTTPOptions(host='127.0.0.1', port=8000)\n"
-        "ray.HAProxyApi(ray.HAProxyConfig(http_options=options), {'app': backend})._generate_config_file_internal()\n"
+        "import sys; from ray.serve._private import haproxy as ray; from ray.serve.config import "
+        "HTTPOptions\nservers = [ray.ServerConfig(name='r', host='127.0.0.1', "
+        "port=30000)]\nbackend = ray.BackendConfig(name='app', path_prefix='/', "
+        "app_name='medembed', servers=servers)\noptions = HTTPOptions(host='127.0.0.1', "
+        "port=8000)\nray.HAProxyApi(ray.HAProxyConfig(http_options=options), {'app': "
+        "backend})._generate_config_file_internal()\n"
     )
-    environment = os.environ | haproxy_environment(tempfile.mkdtemp(prefix="mh-", dir="/tmp"), request_timeout_s=99.5)
+    environment = os.environ | haproxy_environment(
+        tempfile.mkdtemp(prefix="mh-", dir="/tmp"), request_timeout_s=99.5
+    )
     file = Path(environment["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"])
     try:
         subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
@@ -61,31 +68,52 @@ def rays_own() -> str:
         shutil.rmtree(file.parent)
 
 
-def test_of_the_configuration_that_ray_writes_all_is_closed_and_a_caller_who_left_is_forgotten(rays_own: str):
+def test_of_the_configuration_that_ray_writes_all_is_closed_and_a_caller_who_left_is_forgotten(
+    rays_own: str,
+):
     config = end_with_caller(close_socket(close_ports(rays_own, "127.0.0.1")))
     lines = [line.strip() for line in config.splitlines()]
     assert [line for line in lines if line.startswith("bind")] == [
-        "bind 127.0.0.1:9101", "bind 127.0.0.1:8000", "bind 127.0.0.1:8404",
-    ]  # fmt: skip
-    assert [line.split("mode ")[1].split()[0] for line in lines if line.startswith("stats socket")] == ["600"]
+        "bind 127.0.0.1:9101",
+        "bind 127.0.0.1:8000",
+        "bind 127.0.0.1:8404",
+    ]
+    assert [
+        line.split("mode ")[1].split()[0] for line in lines if line.startswith("stats socket")
+    ] == ["600"]
     defaults = config.partition("defaults\n")[2].partition("\nfrontend")[0]
-    times = {line.split()[1]: line.split()[2] for line in defaults.splitlines() if line.strip().startswith("timeout")}
+    times = {
+        line.split()[1]: line.split()[2]
+        for line in defaults.splitlines()
+        if line.strip().startswith("timeout")
+    }
     assert times == {
-        "client-fin": "5s", "server-fin": "5s", "http-request": "10s", "connect": "5s", "client": "30s",
-        "server": "130s", "http-keep-alive": "90s",
-    }  # fmt: skip
+        "client-fin": "5s",
+        "server-fin": "5s",
+        "http-request": "10s",
+        "connect": "5s",
+        "client": "30s",
+        "server": "130s",
+        "http-keep-alive": "90s",
+    }
     assert lines.count("http-request del-header x-request-disconnect-disabled") == 1
     assert "option abortonclose" in config
     assert "splice" not in config
 
 
-def test_callers_reach_haproxy_by_the_sockets_that_it_is_lent_and_wait_while_it_knows_nobody(rays_own: str):
+def test_callers_reach_haproxy_by_the_sockets_that_it_is_lent_and_wait_while_it_knows_nobody(
+    rays_own: str,
+):
     closed = close_ports(rays_own, "127.0.0.1")
     lines = open_front(closed, [7, 9]).splitlines()
     assert [line.split("bind ")[1] for line in lines if line.strip().startswith("bind")] == [
-        "127.0.0.1:9101", "fd@7,fd@9", "127.0.0.1:8404",
-    ]  # fmt: skip
-    assert [line for line in lines if "server r 127.0.0.1:30000" in line], "replicas stay where Serve was told"
+        "127.0.0.1:9101",
+        "fd@7,fd@9",
+        "127.0.0.1:8404",
+    ]
+    assert [line for line in lines if "server r 127.0.0.1:30000" in line], (
+        "replicas stay where Serve was told"
+    )
     starting = re.sub(r"^ *use_backend .*$", "", closed, flags=re.MULTILINE)
     assert "fd@" not in open_front(starting, [7, 9])
     assert ":8000" not in open_front(starting, [7, 9])
@@ -108,10 +136,15 @@ def test_what_haproxy_answers_for_a_lost_replica_is_what_the_api_answers():
 _NOWHERE = 'backend default_backend\n    http-request return status 404 content-type text/plain lf-string "Path"\n'
 
 
-def test_where_nothing_is_deployed_yet_callers_are_told_to_come_again_and_a_path_of_nobody_is_not_found(rays_own: str):
+def test_where_nothing_is_deployed_yet_callers_are_told_to_come_again_and_a_path_of_nobody_is_not_found(
+    rays_own: str,
+):
     deployed = refuse_as_openai(rays_own)
     starting = refuse_as_openai(re.sub(r"^ *use_backend .*$", "", rays_own, flags=re.MULTILINE))
-    returns = [re.findall(r"backend default_backend\n.*return (.*)", config) for config in (deployed, starting)]
+    returns = [
+        re.findall(r"backend default_backend\n.*return (.*)", config)
+        for config in (deployed, starting)
+    ]
     assert [len(lines) for lines in returns] == [1, 1]
     (found,), (nothing,) = returns
     assert found.startswith('status 404 content-type application/json string \'{"error": ')
@@ -128,7 +161,9 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
         yield made
 
 
-def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in_our_shape(proxy: Proxy):
+def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in_our_shape(
+    proxy: Proxy,
+):
     with proxy.started(proxy.config) as process:
         lost = ("replica_lost", 503, "1")
         refusals = [refusal(f"{proxy.url}/{path}") for path in ("v1/models", "waited", "elsewhere")]
@@ -138,7 +173,9 @@ def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in
         assert sorted(listening) == ["127.0.0.1"] * 3 + ["127.0.0.2"]
         assert proxy.folder.stat().st_mode & 0o777 == 0o700
         for path in (proxy.folder / "admin.sock", Path(proxy.door)):
-            assert path.stat().st_mode & 0o777 == 0o600, "who has one sends the traffic elsewhere, or takes it"
+            assert path.stat().st_mode & 0o777 == 0o600, (
+                "who has one sends the traffic elsewhere, or takes it"
+            )
 
 
 _HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: here\r\n"
@@ -161,23 +198,31 @@ def test_a_body_that_breaks_off_is_refused_in_our_shape(proxy: Proxy):
 
 
 def test_what_haproxy_answers_to_bytes_that_are_no_request_is_its_own_html(proxy: Proxy):
-    """It has no stream yet for which a setting could count; where this fails, it has learnt to: give it the shape."""
+    """It has no stream yet for which a setting could count; where this fails, it has learnt to:
+    give it the shape.
+    """
     sent = {
         b"400 no HTTP": b"\x16\x03\x01 no HTTP\r\n\r\n",
         b"400 headers past 16 KiB": _HEAD + b"X-Long: " + b"a" * 20_000 + b"\r\n\r\n",
         b"408 half of the headers": _HEAD,
         b"422 an unknown coding": _HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
     }
-    hasty = proxy.config.replace("    use_backend replicas", "    timeout http-request 500ms\n    use_backend replicas")
+    hasty = proxy.config.replace(
+        "    use_backend replicas", "    timeout http-request 500ms\n    use_backend replicas"
+    )
     with proxy.started(hasty):
         answers = {name: tell(proxy, part) for name, part in sent.items()}
-    assert {name: head.split()[1] for name, (head, _) in answers.items()} == {name: name[:3] for name in sent}
+    assert {name: head.split()[1] for name, (head, _) in answers.items()} == {
+        name: name[:3] for name in sent
+    }
     assert {name for name, (_, body) in answers.items() if body.startswith(b"<html>")} == set(sent)
 
 
 def tell(proxy: Proxy, *parts: bytes) -> tuple[bytes, bytes]:
     """Head and body of what comes back for these bytes."""
-    with socket.create_connection(("127.0.0.1", int(proxy.url.rpartition(":")[2])), timeout=10) as client:
+    with socket.create_connection(
+        ("127.0.0.1", int(proxy.url.rpartition(":")[2])), timeout=10
+    ) as client:
         for part in parts:
             client.sendall(part)
             time.sleep(0.1)  # each part is read alone

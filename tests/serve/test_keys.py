@@ -19,7 +19,9 @@ def find(keys: Keys, *headers: str) -> str | None:
     return asyncio.run(keys.find(list(headers)))
 
 
-def test_hashes_come_from_a_file_and_a_variable_with_names_for_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_hashes_come_from_a_file_and_a_variable_with_names_for_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     file = tmp_path / "keys"
     file.write_text(f"# team\n{HASH.upper()}  -\n\n{OTHER} cardiology # old\n")
     monkeypatch.setenv("MED_KEYS", f"{OTHER} batch, {HASH}")
@@ -41,7 +43,9 @@ def test_hashes_come_from_a_file_and_a_variable_with_names_for_the_log(tmp_path:
         (b"\xff\xfe\x00", "not a text file"),
     ],
 )
-def test_a_key_file_that_is_none_is_one_line_that_never_shows_a_key(tmp_path: Path, content: bytes | None, says: str):
+def test_a_key_file_that_is_none_is_one_line_that_never_shows_a_key(
+    tmp_path: Path, content: bytes | None, says: str
+):
     file = tmp_path / "keys"
     if content is not None:
         file.write_bytes(content)
@@ -78,7 +82,9 @@ def test_without_valid_keys_no_key_is_valid():
     assert find(Keys(keys_of(OTHER))) is None
 
 
-def test_a_key_is_added_and_revoked_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_key_is_added_and_revoked_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     file = tmp_path / "keys"
     file.write_text(f"{HASH} alice\n")
     fixed = hashlib.sha256(b"fixed").hexdigest()
@@ -86,7 +92,9 @@ def test_a_key_is_added_and_revoked_without_a_restart(tmp_path: Path, monkeypatc
     file.write_text(f"{OTHER} bob\n")
     assert find(keys, f"Bearer {KEY}") == "alice", "read less than ten seconds ago"
     monkeypatch.setattr("serve.keys._FRESH_FOR_S", 0.0)
-    assert find(keys, f"Bearer {KEY}") is None, "revoked: the first request after ten seconds sees it"
+    assert find(keys, f"Bearer {KEY}") is None, (
+        "revoked: the first request after ten seconds sees it"
+    )
     assert find(keys, "Bearer other") == "bob"
     file.write_text("")
     assert find(keys, "Bearer other") is None, "an empty file lets nobody in"
@@ -113,7 +121,9 @@ def test_a_file_that_cannot_be_read_leaves_the_keys_and_one_line(
 def test_who_waits_for_the_file_shares_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("serve.keys._FRESH_FOR_S", 0.0)
     readings: list[str] = []
-    monkeypatch.setattr("serve.keys.read_file", lambda uri: readings.append(uri) or [Entry(OTHER, "bob")])
+    monkeypatch.setattr(
+        "serve.keys.read_file", lambda uri: readings.append(uri) or [Entry(OTHER, "bob")]
+    )
     keys = Keys(ValidKeys("somewhere"))
 
     async def ask() -> list[str | None]:

@@ -30,7 +30,9 @@ def log_three() -> None:
     logging.getLogger("medembed.encoding").info("a detail")
 
 
-def test_requests_and_faults_are_json_lines_on_standard_error_or_output(capfd: pytest.CaptureFixture[str]):
+def test_requests_and_faults_are_json_lines_on_standard_error_or_output(
+    capfd: pytest.CaptureFixture[str],
+):
     start_logs("stderr")
     start_logs("stderr")  # again changes nothing
     log_three()
@@ -52,7 +54,9 @@ def test_without_an_access_log_faults_are_still_told(capfd: pytest.CaptureFixtur
     assert "not swapped" in line
 
 
-def test_lines_of_a_replica_come_through_the_pipe_of_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_lines_of_a_replica_come_through_the_pipe_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     pipe = make_pipe(str(tmp_path))
     assert os.stat(pipe).st_mode & 0o777 == 0o600
     monkeypatch.setenv(PIPE, pipe)
@@ -61,7 +65,10 @@ def test_lines_of_a_replica_come_through_the_pipe_of_the_server(tmp_path: Path, 
         start_logs("stderr")
         log_three()
         os.close(logging.getLogger("serve").handlers[0].descriptor)  # as when the replica ends
-    assert [json.loads(line).get("status") for line in stream.getvalue().splitlines()] == [200, None]
+    assert [json.loads(line).get("status") for line in stream.getvalue().splitlines()] == [
+        200,
+        None,
+    ]
 
 
 def test_nobody_waits_for_a_log_that_nobody_reads_and_what_was_lost_is_told(tmp_path: Path):

@@ -15,10 +15,20 @@ from serve.work import Embedded, Model, find_name
 
 ROWS = np.array([[0.6, 0.8], [1.0, 0.0]], dtype=np.float32)
 MODEL: Model = {
-    "name": "m", "version": "1", "fingerprint": "f", "width": 2, "dimensions": [], "prompts": {},
-    "has_roles": False, "pooling": ["mean"], "max_input_tokens": 8, "vocabulary": 9, "int8_ranges": None,
-    "training": None, "table": None,
-}  # fmt: skip
+    "name": "m",
+    "version": "1",
+    "fingerprint": "f",
+    "width": 2,
+    "dimensions": [],
+    "prompts": {},
+    "has_roles": False,
+    "pooling": ["mean"],
+    "max_input_tokens": 8,
+    "vocabulary": 9,
+    "int8_ranges": None,
+    "training": None,
+    "table": None,
+}
 
 
 def request(**values: Any) -> EmbeddingRequest:
@@ -31,7 +41,9 @@ def test_floats_and_base64_carry_the_same_numbers_in_input_order():
     packed = embedding_response(result, request(encoding_format="base64"), cuts=False)
     assert [row["index"] for row in floats["data"]] == [0, 1]
     for one, other in zip(floats["data"], packed["data"], strict=True):
-        assert np.frombuffer(base64.b64decode(other["embedding"]), "<f4").tolist() == one["embedding"]
+        assert (
+            np.frombuffer(base64.b64decode(other["embedding"]), "<f4").tolist() == one["embedding"]
+        )
     assert floats["usage"] == {"prompt_tokens": 7, "total_tokens": 7}
     cut = embedding_response(result, request(), cuts=True)
     assert [row["truncated"] for row in cut["data"]] == [False, True]
@@ -46,12 +58,18 @@ def test_inputs_are_a_list_whatever_their_shape(given: Any, inputs: Any):
     assert list(to_work(request(input=given), LimitsConfig(token_ids=True)).inputs) == inputs
 
 
-@pytest.mark.parametrize(("kind", "body"), [(EmbeddingRequest, {"input": "a", "model": "m"}), (SearchRequest, {})])
-def test_null_is_the_default_of_every_field_that_may_be_left_out(kind: type[Body], body: dict[str, Any]):
+@pytest.mark.parametrize(
+    ("kind", "body"), [(EmbeddingRequest, {"input": "a", "model": "m"}), (SearchRequest, {})]
+)
+def test_null_is_the_default_of_every_field_that_may_be_left_out(
+    kind: type[Body], body: dict[str, Any]
+):
     optional = [name for name, field in kind.model_fields.items() if not field.is_required()]
     assert len(optional) >= 7
     nulls = dict.fromkeys(optional)
-    assert parse_body(json.dumps(body | nulls).encode(), kind) == parse_body(json.dumps(body).encode(), kind)
+    assert parse_body(json.dumps(body | nulls).encode(), kind) == parse_body(
+        json.dumps(body).encode(), kind
+    )
     properties = kind.model_json_schema()["properties"]
     assert [name for name in optional if {"type": "null"} not in properties[name]["anyOf"]] == []
 
@@ -60,7 +78,9 @@ def test_the_defaults_are_floats_errors_for_long_inputs_and_ten_documents():
     work = to_work(request(encoding_format=None, truncate=None, output_dtype=None), LimitsConfig())
     assert (work.cuts, work.output_dtype, work.role) == (False, "float", "query")
     result = Embedded(ROWS, 2, [3, 4], [False, True], MODEL)
-    (first, _) = embedding_response(result, request(encoding_format=None, truncate=None), cuts=False)["data"]
+    (first, _) = embedding_response(
+        result, request(encoding_format=None, truncate=None), cuts=False
+    )["data"]
     assert first == {"object": "embedding", "index": 0, "embedding": ROWS[0].tolist()}
     asked = SearchRequest(query="a", k=None)
     assert to_search_work(asked, LimitsConfig()).k == 10
@@ -69,12 +89,9 @@ def test_the_defaults_are_floats_errors_for_long_inputs_and_ten_documents():
 
 def test_a_name_with_slashes_is_found_with_and_without_its_version():
     names = {"acme", "acme/tiny", "tiny-v1.5"}
-    assert [find_name(asked, names) for asked in ("acme/tiny", "acme/tiny/3", "acme/3", "tiny-v1.5/x")] == [
-        "acme/tiny",
-        "acme/tiny",
-        "acme",
-        "tiny-v1.5",
-    ]
+    assert [
+        find_name(asked, names) for asked in ("acme/tiny", "acme/tiny/3", "acme/3", "tiny-v1.5/x")
+    ] == ["acme/tiny", "acme/tiny", "acme", "tiny-v1.5"]
     assert [find_name(asked, names) for asked in (None, "", "other", "other/acme")] == [None] * 4
 
 
@@ -92,7 +109,12 @@ def test_codes_are_lists_also_in_base64_which_openais_client_asks_for_unless_tol
 
 def test_an_error_has_openais_shape():
     assert RequestError(404, "no", "model", "model_not_found").body() == {
-        "error": {"message": "no", "type": "invalid_request_error", "param": "model", "code": "model_not_found"}
+        "error": {
+            "message": "no",
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+        }
     }
     assert RequestError(429, "no").body()["error"]["type"] == "rate_limit_error"
     assert RequestError(503, "no").body()["error"]["type"] == "server_error"

@@ -1,4 +1,6 @@
-"""The OpenAPI document holds: Schemathesis sends what it allows and what it forbids, to a real tiny model."""
+"""The OpenAPI document holds: Schemathesis sends what it allows and what it forbids, to a real tiny
+model.
+"""
 
 import hashlib
 from typing import Any
@@ -19,12 +21,19 @@ from tests.serve.conftest import KEY, RankingReplica, Replica, keys_of
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 ROUTES = [
-    ("POST", "/v1/embeddings"), ("POST", "/v1/tokenize"), ("POST", "/v1/search"), ("POST", "/v1/rerank"),
+    ("POST", "/v1/embeddings"),
+    ("POST", "/v1/tokenize"),
+    ("POST", "/v1/search"),
+    ("POST", "/v1/rerank"),
     ("GET", "/metrics"),
-    ("GET", "/v1/models"), ("GET", "/v1/models/{name}"),
-    ("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/health/replicas"),
-]  # fmt: skip
-# Also a body that the document allows may be refused: no schema knows a model's dimensions, or reads 8.0 as no integer.
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/{name}"),
+    ("GET", "/health/live"),
+    ("GET", "/health/ready"),
+    ("GET", "/health/replicas"),
+]
+# Also a body that the document allows may be refused: no schema knows a model's dimensions, or
+# reads 8.0 as no integer.
 ALLOWED = ["2xx", "400", "404", "409"]
 
 
@@ -35,10 +44,14 @@ async def read_metrics() -> str:
 @pytest.fixture(scope="module")
 def schema(searched: Served, ranker: Ranker) -> Any:
     hashes = (hashlib.sha256(KEY.encode()).hexdigest(),)
-    front = Front(LimitsConfig(token_ids=True), keys_of(*hashes), has_page=False, ranker=ranker.model)
+    front = Front(
+        LimitsConfig(token_ids=True), keys_of(*hashes), has_page=False, ranker=ranker.model
+    )
     app = make_app(Replica(searched), front, RankingReplica(ranker))
     app.state.metrics = Fresh(read_metrics, 60)  # no Ray here, whose nodes would be asked
-    config = SchemathesisConfig.from_dict({"checks": {"positive_data_acceptance": {"expected-statuses": ALLOWED}}})
+    config = SchemathesisConfig.from_dict(
+        {"checks": {"positive_data_acceptance": {"expected-statuses": ALLOWED}}}
+    )
     return schemathesis.openapi.from_asgi("/openapi.json", app, config=config, headers=HEADERS)
 
 
@@ -49,10 +62,14 @@ def test_all_routes_are_described(schema: Any):
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_every_corner_of_the_document_holds(schema: Any, method: str, path: str):
-    """Bounds, types and required fields, each met and missed; other methods and content types; no key."""
+    """Bounds, types and required fields, each met and missed; other methods and content types; no
+    key.
+    """
     operation = schema[path][method]
     generation = schema.config.generation_for(operation=operation)
-    cases = schema.iter_coverage_cases(operation, generation_modes=list(GenerationMode), generation_config=generation)
+    cases = schema.iter_coverage_cases(
+        operation, generation_modes=list(GenerationMode), generation_config=generation
+    )
     answered = set()
     for case in cases:
         answered.add(case.call_and_validate(headers=HEADERS).status_code)

@@ -26,7 +26,10 @@ def client(trained: Served, client_of: Client) -> TestClient:
 def test_the_page_needs_no_key_and_may_load_nothing_from_elsewhere(client: TestClient, path: str):
     response = client.get(path)
     assert response.status_code == 200
-    policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))
+    policy = dict(
+        part.strip().split(" ", 1)
+        for part in response.headers["content-security-policy"].split(";")
+    )
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert set(policy.values()) == {"'none'", "'self'"}
     assert response.headers["x-content-type-options"] == "nosniff"
@@ -37,7 +40,10 @@ def test_all_files_are_served_and_no_others(client: TestClient):
     headers = {"authorization": f"Bearer {KEY}"}
     for path in ("/page/none.js", "/page/..%2Fapi.py", "/page/", "/page"):
         response = client.get(path, headers=headers)
-        assert (response.status_code, response.json()["error"]["type"]) == (404, "invalid_request_error")
+        assert (response.status_code, response.json()["error"]["type"]) == (
+            404,
+            "invalid_request_error",
+        )
         assert client.get(path).status_code == 401
 
 
@@ -56,15 +62,27 @@ def test_the_page_can_be_switched_off(trained: Served, client_of: Client):
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_nothing_is_inline_or_foreign_and_texts_never_become_markup(file: Path):
     text = file.read_text(encoding="utf-8")
-    for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Storage", ".cookie"):
+    for word in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "Storage",
+        ".cookie",
+    ):
         assert word not in text
-    assert not re.search(r"""https?://(?!www\.w3\.org/2000/svg)|\bon[a-z]+=["']|<style|style=""", text)
+    assert not re.search(
+        r"""https?://(?!www\.w3\.org/2000/svg)|\bon[a-z]+=["']|<style|style=""", text
+    )
     assert len(text.splitlines()) <= 300
 
 
 def test_both_languages_say_the_same_things():
     text = (Path(page.__file__).parent / "page" / "strings.js").read_text(encoding="utf-8")
-    english, french = (re.findall(r"^  (\w+):", part, re.MULTILINE) for part in text.split("const french"))
+    english, french = (
+        re.findall(r"^  (\w+):", part, re.MULTILINE) for part in text.split("const french")
+    )
     assert english == french
     assert len(english) > 30
     assert sorted(set(english)) == sorted(english)

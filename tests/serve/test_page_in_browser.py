@@ -1,4 +1,6 @@
-"""The page as headless Chromium runs it, on a desktop and on a phone, over a real server of a tiny model."""
+"""The page as headless Chromium runs it, on a desktop and on a phone, over a real server of a tiny
+model.
+"""
 
 import asyncio
 import hashlib
@@ -26,9 +28,14 @@ from tests.serve.page_walk import COLUMNS, FUNNEL, QUESTION, ROWS, SCREENS, walk
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
 
 
-def app_of(served: Served, *beside: Served, hashes: Sequence[str] = (), examples: Sequence[str] = ()) -> FastAPI:
+def app_of(
+    served: Served, *beside: Served, hashes: Sequence[str] = (), examples: Sequence[str] = ()
+) -> FastAPI:
     extras = tuple(each.model["name"] for each in beside)
-    return make_app(Replica(served, beside), Front(keys=keys_of(*hashes), extras=extras, examples=tuple(examples)))
+    return make_app(
+        Replica(served, beside),
+        Front(keys=keys_of(*hashes), extras=extras, examples=tuple(examples)),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +47,22 @@ def base(encoder_folder: Path) -> Served:
 def tuned(searched: Served, base: Served) -> Served:
     """The searched model, as if it was trained from the base."""
     dev = {"ndcg@10/32": 0.875, "ndcg@10/8": 0.75}
-    training = {"parent": base.model["fingerprint"], "parent_model": "hf://acme/base", "dataset": "d0d0", "dev": dev}
+    training = {
+        "parent": base.model["fingerprint"],
+        "parent_model": "hf://acme/base",
+        "dataset": "d0d0",
+        "dev": dev,
+    }
     return replace(searched, model=cast(Model, searched.model | {"training": training}))
 
 
 @pytest.fixture(scope="module")
 def seen(
-    chromium: str, tuned: Served, base: Served, trained: Served, tmp_path_factory: pytest.TempPathFactory
+    chromium: str,
+    tuned: Served,
+    base: Served,
+    trained: Served,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
     app = app_of(tuned, base, hashes=[HASH], examples=[QUESTION, "rash"])
     with running(app) as url, running(app_of(trained)) as plain:
@@ -71,10 +87,14 @@ def test_the_empty_view_offers_the_operators_questions_or_three_of_its_own(seen:
     assert seen["plain"]["examples"][2] == "français et anglais"
 
 
-def test_both_lists_are_the_apis_and_say_how_documents_move(seen: dict[str, Any], client: TestClient):
+def test_both_lists_are_the_apis_and_say_how_documents_move(
+    seen: dict[str, Any], client: TestClient
+):
     lists = {}
     for name, dimensions in (("chosen", 8), ("full", 32)):
-        answer = client.post("/v1/search", json={"query": QUESTION, "dimensions": dimensions}).json()["data"]
+        answer = client.post(
+            "/v1/search", json={"query": QUESTION, "dimensions": dimensions}
+        ).json()["data"]
         lists[name] = [entry["id"] for entry in answer]
         assert [entry["id"] for entry in seen["desktop"][name]] == lists[name]
         for entry, shown in zip(answer, seen["desktop"][name], strict=True):
@@ -84,7 +104,9 @@ def test_both_lists_are_the_apis_and_say_how_documents_move(seen: dict[str, Any]
             assert (entry["move"], "not among" in entry["spoken"]) == ("new", True)
             continue
         moved = lists["full"].index(entry["id"]) - place
-        assert entry["move"].replace("−", "-").replace("=", "0") == (f"+{moved}" if moved > 0 else str(moved))
+        assert entry["move"].replace("−", "-").replace("=", "0") == (
+            f"+{moved}" if moved > 0 else str(moved)
+        )
     assert seen["desktop"]["lines"] == [name for name in lists["chosen"] if name in lists["full"]]
     assert seen["desktop"]["titles"] == ["At 8 dimensions", "At full width, 32"]
 
@@ -102,7 +124,10 @@ def test_a_matrix_has_the_cosines_of_both_models_at_the_dimension_and_roles(
     seen: dict[str, Any], tuned: Served, base: Served
 ):
     matrices = seen["beside"]["matrices"]
-    assert [matrix["title"] for matrix in matrices] == ["medembed, 8 dimensions", "base, 8 dimensions"]
+    assert [matrix["title"] for matrix in matrices] == [
+        "medembed, 8 dimensions",
+        "base, 8 dimensions",
+    ]
     for matrix, served in zip(matrices, (tuned, base), strict=True):
         rows = truncate(served.encoder.encode(ROWS, "query"), 8)
         columns = truncate(served.encoder.encode(COLUMNS, "document"), 8)
@@ -141,12 +166,19 @@ def test_a_link_that_the_server_cannot_follow_is_said_and_asks_nothing(seen: dic
     assert "n’offre pas ce que le lien demande : Chercher." in seen["unfit view"]["error"]
 
 
-def test_facts_name_the_model_and_what_it_was_trained_from(seen: dict[str, Any], tuned: Served, base: Served):
+def test_facts_name_the_model_and_what_it_was_trained_from(
+    seen: dict[str, Any], tuned: Served, base: Served
+):
     facts = seen["beside"]["facts"]
     for words in (
-        tuned.model["fingerprint"], f"hf://acme/base · {base.model['fingerprint']} · served here as base", "d0d0",
-        "trained for 32, 8", "0.875 at 32 · 0.750 at 8", "document: “passage: ”; query: “query: ”", "mean",
-    ):  # fmt: skip
+        tuned.model["fingerprint"],
+        f"hf://acme/base · {base.model['fingerprint']} · served here as base",
+        "d0d0",
+        "trained for 32, 8",
+        "0.875 at 32 · 0.750 at 8",
+        "document: “passage: ”; query: “query: ”",
+        "mean",
+    ):
         assert words in facts
 
 
@@ -164,7 +196,9 @@ def test_lists_are_side_by_side_on_a_desktop_and_below_each_other_on_a_phone(see
     assert seen["desktop"]["tops"][0] == seen["desktop"]["tops"][1]
     assert seen["phone"]["tops"][0] < seen["phone"]["tops"][1]
     assert seen["phone"]["lines"] == []
-    assert [entry["move"] for entry in seen["phone"]["chosen"]] == [e["move"] for e in seen["desktop"]["chosen"]]
+    assert [entry["move"] for entry in seen["phone"]["chosen"]] == [
+        e["move"] for e in seen["desktop"]["chosen"]
+    ]
 
 
 def test_at_full_width_there_is_one_list(seen: dict[str, Any]):
@@ -175,7 +209,10 @@ def test_at_full_width_there_is_one_list(seen: dict[str, Any]):
 
 def test_errors_are_said_in_words(seen: dict[str, Any]):
     assert seen["too long"]["error"] == "The text is too long for this model. Shorten it."
-    assert seen["too many"]["error"] == "More than 50 texts on a side make no matrix to read. Take fewer."
+    assert (
+        seen["too many"]["error"]
+        == "More than 50 texts on a side make no matrix to read. Take fewer."
+    )
 
 
 def test_texts_and_scripts_run_nothing(seen: dict[str, Any]):
@@ -184,13 +221,17 @@ def test_texts_and_scripts_run_nothing(seen: dict[str, Any]):
     assert (len(seen["blocked"]), seen["errors"]) == (1, [])
 
 
-def test_without_a_table_texts_are_compared_with_each_other_in_french(seen: dict[str, Any], trained: Served):
+def test_without_a_table_texts_are_compared_with_each_other_in_french(
+    seen: dict[str, Any], trained: Served
+):
     assert seen["plain"]["forms"] == ["compare-form"]
     assert (seen["compared"]["language"], seen["compared"]["status"]) == (
         "fr",
         "Cosinus. En gras : le texte le plus proche de chaque ligne.",
     )
-    vectors = truncate(trained.encoder.encode(["douleur", "pain of the heart", "skin rash"], "query"), 8)
+    vectors = truncate(
+        trained.encoder.encode(["douleur", "pain of the heart", "skin rash"], "query"), 8
+    )
     (matrix,) = seen["compared"]["matrices"]
     assert np.abs(np.array(matrix["cells"]) - vectors @ vectors.T).max() <= 0.00051
     others = vectors @ vectors.T - 2 * np.eye(3)  # a text is no neighbour of itself

@@ -25,7 +25,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         return
     if scope["path"] == "/slow":
         await asyncio.sleep(0.7)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+    )
     await send({"type": "http.response.body", "body": b"ok"})
 
 
@@ -41,7 +43,9 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 def ended_after(port: int, *parts: bytes, every_s: float = 0.0) -> float | None:
-    """Seconds until the server closes a connection on which these parts are sent; None if it has not after 2 s."""
+    """Seconds until the server closes a connection on which these parts are sent; None if it has
+    not after 2 s.
+    """
     with socket.create_connection(("127.0.0.1", port), timeout=2) as client:
         started = time.monotonic()
         for part in parts:
@@ -58,7 +62,15 @@ def ended_after(port: int, *parts: bytes, every_s: float = 0.0) -> float | None:
 
 
 @pytest.mark.parametrize(
-    "parts", [(), (WHOLE[:20],), (WHOLE, WHOLE[:20]), (WHOLE, b"\r\n"), (BODY, b"half"), (BODY, b"half", b"a")]
+    "parts",
+    [
+        (),
+        (WHOLE[:20],),
+        (WHOLE, WHOLE[:20]),
+        (WHOLE, b"\r\n"),
+        (BODY, b"half"),
+        (BODY, b"half", b"a"),
+    ],
 )
 def test_who_sends_nothing_or_half_a_request_is_cut_off(port: int, parts: tuple[bytes, ...]):
     seconds = ended_after(port, *parts, every_s=0.05)

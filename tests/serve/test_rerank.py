@@ -18,7 +18,14 @@ from serve.work import Refused
 from tests.serve.conftest import Client, Failing, RankingReplica, Replica
 
 QUERY = "pain of the heart"
-TEXTS = ["Pain in the heart.", "Pain in the heart.", "Skin rash.", "A tremor of the left hand", "brain", "Heart " * 9]
+TEXTS = [
+    "Pain in the heart.",
+    "Pain in the heart.",
+    "Skin rash.",
+    "A tremor of the left hand",
+    "brain",
+    "Heart " * 9,
+]
 LONG = "heart " * 100
 
 
@@ -26,7 +33,9 @@ LONG = "heart " * 100
 def scores(cross_folder: Any) -> list[float]:
     """What stock sentence-transformers predicts for TEXTS."""
     stock = CrossEncoder(str(cross_folder), device="cpu")
-    predicted: list[float] = stock.predict([(QUERY, text) for text in TEXTS], show_progress_bar=False).tolist()
+    predicted: list[float] = stock.predict(
+        [(QUERY, text) for text in TEXTS], show_progress_bar=False
+    ).tolist()
     return predicted
 
 
@@ -35,7 +44,9 @@ def client(trained: Served, ranker: Ranker, client_of: Client) -> TestClient:
     return client_of(Replica(trained), RankingReplica(ranker))
 
 
-def ask(client: TestClient, status: int = 200, path: str = "/v1/rerank", **body: Any) -> dict[str, Any]:
+def ask(
+    client: TestClient, status: int = 200, path: str = "/v1/rerank", **body: Any
+) -> dict[str, Any]:
     response = client.post(path, json=body)
     assert response.status_code == status, response.text
     return dict(response.json())
@@ -91,28 +102,46 @@ def test_too_long_a_pair_is_refused_or_cut_as_asked(client: TestClient, cross_fo
     results = ask(client, query=QUERY, documents=["heart", LONG], truncate="end")["results"]
     found = {entry["index"]: entry for entry in results}
     assert [found[index]["truncated"] for index in (0, 1)] == [False, True]
-    expected = CrossEncoder(str(cross_folder), device="cpu").predict([(QUERY, LONG)], show_progress_bar=False)
+    expected = CrossEncoder(str(cross_folder), device="cpu").predict(
+        [(QUERY, LONG)], show_progress_bar=False
+    )
     assert abs(found[1]["relevance_score"] - expected[0]) < 1e-4
 
 
-def test_the_operator_may_choose_that_texts_are_cut(trained: Served, ranker: Ranker, client_of: Client):
+def test_the_operator_may_choose_that_texts_are_cut(
+    trained: Served, ranker: Ranker, client_of: Client
+):
     client = client_of(Replica(trained), RankingReplica(ranker), truncate="end")
-    assert [entry["truncated"] for entry in ask(client, query=QUERY, documents=[LONG])["results"]] == [True]
+    assert [
+        entry["truncated"] for entry in ask(client, query=QUERY, documents=[LONG])["results"]
+    ] == [True]
 
 
-def test_documents_and_tokens_of_a_request_are_limited(trained: Served, ranker: Ranker, client_of: Client):
+def test_documents_and_tokens_of_a_request_are_limited(
+    trained: Served, ranker: Ranker, client_of: Client
+):
     replica = RankingReplica(ranker)
     client = client_of(Replica(trained), replica, max_items=6, max_tokens=200)
-    assert "found 7; at most 6" in refused(client, 400, "documents", documents=[*TEXTS, "a"])["message"]
-    assert "at most 200 are taken" in refused(client, 400, "documents", documents=["skin " * 30] * 6)["message"]
+    assert (
+        "found 7; at most 6"
+        in refused(client, 400, "documents", documents=[*TEXTS, "a"])["message"]
+    )
+    assert (
+        "at most 200 are taken"
+        in refused(client, 400, "documents", documents=["skin " * 30] * 6)["message"]
+    )
     assert not replica.passes, "nothing of it is computed"
     assert len(ask_texts(client)) == 6
 
 
-def test_a_request_with_far_too_many_tokens_is_not_read_to_its_end(ranker: Ranker, monkeypatch: pytest.MonkeyPatch):
+def test_a_request_with_far_too_many_tokens_is_not_read_to_its_end(
+    ranker: Ranker, monkeypatch: pytest.MonkeyPatch
+):
     read = []
     tokenize = ranker.encoder.tokenize
-    monkeypatch.setattr(ranker.encoder, "tokenize", lambda pairs: read.append(len(pairs)) or tokenize(pairs))
+    monkeypatch.setattr(
+        ranker.encoder, "tokenize", lambda pairs: read.append(len(pairs)) or tokenize(pairs)
+    )
     work = RerankWork(QUERY, ["skin " * 30] * 2000, cuts=True, max_tokens=1000)
     assert isinstance(asyncio.run(rerank(work, ranker, compute_at_once, 64)), Refused)
     assert sum(read) == 64
@@ -138,19 +167,29 @@ def test_a_request_with_far_too_many_tokens_is_not_read_to_its_end(ranker: Ranke
         ({"truncate": "start"}, "truncate", "'error' or 'end'"),
     ],
 )
-def test_a_fault_names_the_field_and_never_the_text(client: TestClient, body: dict[str, Any], param: str, says: str):
+def test_a_fault_names_the_field_and_never_the_text(
+    client: TestClient, body: dict[str, Any], param: str, says: str
+):
     assert says in refused(client, 400, param, **body)["message"]
 
 
 def test_another_models_name_is_not_found_on_either_side(client: TestClient):
     for name in ("other", "medembed", "reranker/6"):
         error = refused(client, 404, "model", model=name)
-        assert (error["code"], "served: 'reranker'" in error["message"]) == ("model_not_found", True)
+        assert (error["code"], "served: 'reranker'" in error["message"]) == (
+            "model_not_found",
+            True,
+        )
     assert ask(client, query=QUERY, documents=TEXTS, model="reranker/7")["results"]
-    assert ask(client, 404, "/v1/embeddings", model="reranker", input="a")["error"]["code"] == "model_not_found"
+    assert (
+        ask(client, 404, "/v1/embeddings", model="reranker", input="a")["error"]["code"]
+        == "model_not_found"
+    )
 
 
-def test_without_a_cross_encoder_the_route_says_what_the_operator_sets(trained: Served, client_of: Client):
+def test_without_a_cross_encoder_the_route_says_what_the_operator_sets(
+    trained: Served, client_of: Client
+):
     client = client_of(Replica(trained))
     error = refused(client, 404, None)
     assert (error["code"], "rerank.model=" in error["message"]) == ("no_reranker", True)
@@ -173,7 +212,9 @@ def test_answers_and_refusals_name_the_cross_encoder(client: TestClient, ranker:
         assert headers["x-model-fingerprint"] == ranker.encoder.fingerprint
 
 
-def test_a_server_is_ready_only_with_its_cross_encoder(trained: Served, ranker: Ranker, client_of: Client):
+def test_a_server_is_ready_only_with_its_cross_encoder(
+    trained: Served, ranker: Ranker, client_of: Client
+):
     replica = RankingReplica(ranker)
     assert client_of(Replica(trained), replica).get("/health/ready").status_code == 200
     assert replica.passes == [1]
@@ -193,9 +234,16 @@ def test_a_key_is_needed_and_the_log_has_counts_and_no_text(
     refused_body = {"query": QUERY, "documents": TEXTS}
     assert client.post("/v1/rerank", json=refused_body).status_code == 401
     with caplog.at_level(logging.INFO, "serve.access"):
-        client.post("/v1/rerank", json={**refused_body, "top_n": 2}, headers={"Authorization": "Bearer k"})
+        client.post(
+            "/v1/rerank", json={**refused_body, "top_n": 2}, headers={"Authorization": "Bearer k"}
+        )
     line = json.loads(caplog.messages[-1])
-    assert (line["route"], line["items"], line["top_n"], line["model"]) == ("/v1/rerank", 6, 2, "reranker")
+    assert (line["route"], line["items"], line["top_n"], line["model"]) == (
+        "/v1/rerank",
+        6,
+        2,
+        "reranker",
+    )
     assert line["tokens"] > 6
     assert "heart" not in caplog.text
 
@@ -204,7 +252,9 @@ async def compute_at_once(part: Part) -> npt.NDArray[np.float32]:
     return compute_together([part])[0]
 
 
-def test_a_request_is_computed_part_by_part_and_pairs_of_several_share_a_pass(ranker: Ranker, scores: list[float]):
+def test_a_request_is_computed_part_by_part_and_pairs_of_several_share_a_pass(
+    ranker: Ranker, scores: list[float]
+):
     passes: list[int] = []
 
     async def run() -> list[Ranked | Refused]:
@@ -215,15 +265,23 @@ def test_a_request_is_computed_part_by_part_and_pairs_of_several_share_a_pass(ra
             rows: npt.NDArray[np.float32] = await waiting[-1][1]
             return rows
 
-        works = (RerankWork(QUERY, TEXTS), RerankWork(QUERY, TEXTS[:1]), RerankWork("a", ["b"], model="other"))
-        tasks = [asyncio.create_task(rerank(work, ranker, compute, batch_tokens=64)) for work in works]
+        works = (
+            RerankWork(QUERY, TEXTS),
+            RerankWork(QUERY, TEXTS[:1]),
+            RerankWork("a", ["b"], model="other"),
+        )
+        tasks = [
+            asyncio.create_task(rerank(work, ranker, compute, batch_tokens=64)) for work in works
+        ]
         while left := sum(not task.done() for task in tasks):
             if len(waiting) < left:  # some are tokenising, in threads
                 await asyncio.sleep(0.001)
                 continue
             batch, waiting[:] = list(waiting), []
             passes.append(len(batch))
-            for (_, future), rows in zip(batch, compute_together([part for part, _ in batch]), strict=True):
+            for (_, future), rows in zip(
+                batch, compute_together([part for part, _ in batch]), strict=True
+            ):
                 future.set_result(rows)
             await asyncio.sleep(0)
         return [task.result() for task in tasks]
@@ -234,7 +292,10 @@ def test_a_request_is_computed_part_by_part_and_pairs_of_several_share_a_pass(ra
     assert isinstance(other, Refused)
     assert max(passes) == 2
     assert len(passes) > 1
-    assert max(abs(each.score - scores[each.index]) for each in (*large.documents, *small.documents)) < 1e-5
+    assert (
+        max(abs(each.score - scores[each.index]) for each in (*large.documents, *small.documents))
+        < 1e-5
+    )
 
 
 def test_of_a_request_whose_caller_left_nothing_more_is_computed(ranker: Ranker):
@@ -261,6 +322,8 @@ def test_of_a_request_whose_caller_left_nothing_more_is_computed(ranker: Ranker)
 
 
 def test_a_request_that_cannot_be_in_time_is_refused_after_its_first_part(ranker: Ranker):
-    late = asyncio.run(rerank(RerankWork(QUERY, TEXTS * 9, within_s=1e-6), ranker, compute_at_once, 64))
+    late = asyncio.run(
+        rerank(RerankWork(QUERY, TEXTS * 9, within_s=1e-6), ranker, compute_at_once, 64)
+    )
     assert isinstance(late, Refused)
     assert (late.error.code, late.error.param) == ("too_slow", "documents")

@@ -51,12 +51,20 @@ def test_a_string_is_a_query_unless_it_says_otherwise(client: TestClient, traine
     assert np.abs(rows(ask(client, input="heart pain")) - expected).max() < 1e-6
 
 
-@pytest.mark.parametrize("chosen", [{}, {"encoding_format": "float"}, {"encoding_format": "base64"}])
-def test_an_unmodified_openai_client_reads_the_same_numbers(client: TestClient, chosen: dict[str, Any]):
-    theirs = openai.OpenAI(base_url="http://testserver/v1", api_key="any", http_client=client, max_retries=0)
+@pytest.mark.parametrize(
+    "chosen", [{}, {"encoding_format": "float"}, {"encoding_format": "base64"}]
+)
+def test_an_unmodified_openai_client_reads_the_same_numbers(
+    client: TestClient, chosen: dict[str, Any]
+):
+    theirs = openai.OpenAI(
+        base_url="http://testserver/v1", api_key="any", http_client=client, max_retries=0
+    )
     answer = theirs.embeddings.create(model="medembed", input=TEXTS, dimensions=8, **chosen)
     found = [
-        np.frombuffer(base64.b64decode(one.embedding), "<f4") if isinstance(one.embedding, str) else one.embedding
+        np.frombuffer(base64.b64decode(one.embedding), "<f4")
+        if isinstance(one.embedding, str)
+        else one.embedding
         for one in answer.data
     ]
     assert np.abs(np.array(found) - rows(ask(client, dimensions=8))).max() < 1e-7
@@ -112,7 +120,9 @@ def test_token_ids_give_the_vectors_of_their_texts(trained: Served, client_of: C
     assert np.abs(rows(ask(client, input=tokens[0])) - rows(answer)[:1]).max() < 1e-6
 
 
-def test_token_ids_out_of_range_too_long_or_with_a_prompt_are_refused(trained: Served, client_of: Client):
+def test_token_ids_out_of_range_too_long_or_with_a_prompt_are_refused(
+    trained: Served, client_of: Client
+):
     client = client_of(Replica(trained), token_ids=True)
     size = len(trained.encoder.model.tokenizer)
     assert ask(client, input=[[size - 1]])
@@ -132,10 +142,14 @@ def test_a_trained_model_gives_its_trained_dimensions_only(client: TestClient):
     assert (entry["dimensions"], entry["trained"], entry["width"]) == ([32, 8], True, 32)
 
 
-def test_a_stock_model_gives_any_dimensions_and_says_that_they_are_untrained(stock: Served, client_of: Client):
+def test_a_stock_model_gives_any_dimensions_and_says_that_they_are_untrained(
+    stock: Served, client_of: Client
+):
     client = client_of(Replica(stock))
     for dimensions, trained in ((1, "false"), (31, "false"), (32, "true")):
-        response = client.post("/v1/embeddings", json={"model": "medembed", "input": "heart", "dimensions": dimensions})
+        response = client.post(
+            "/v1/embeddings", json={"model": "medembed", "input": "heart", "dimensions": dimensions}
+        )
         assert len(response.json()["data"][0]["embedding"]) == dimensions
         assert response.headers["x-dimensions-trained"] == trained
     refused(client, 400, "dimensions", dimensions=33)
@@ -148,12 +162,20 @@ def test_codes_are_those_of_the_full_vector_by_stored_ranges_whatever_the_compan
 ):
     client = client_of(Replica(stock))
     full = stock.encoder.encode(TEXTS, "query")
-    for name, codes in (("int8", to_int8(full, stock.ranges)), ("uint8", to_uint8(full, stock.ranges))):
-        assert rows(ask(client, dimensions=dimensions, output_dtype=name)).tolist() == codes[:, :dimensions].tolist()
+    for name, codes in (
+        ("int8", to_int8(full, stock.ranges)),
+        ("uint8", to_uint8(full, stock.ranges)),
+    ):
+        assert (
+            rows(ask(client, dimensions=dimensions, output_dtype=name)).tolist()
+            == codes[:, :dimensions].tolist()
+        )
         alone = ask(client, input=TEXTS[1], dimensions=dimensions, output_dtype=name)
         assert rows(alone).tolist() == codes[1:2, :dimensions].tolist()
     bits = np.packbits(full[:, :dimensions] > 0, axis=1)
-    assert rows(ask(client, dimensions=dimensions, output_dtype="ubinary")).tolist() == bits.tolist()
+    assert (
+        rows(ask(client, dimensions=dimensions, output_dtype="ubinary")).tolist() == bits.tolist()
+    )
     binary = ask(client, dimensions=dimensions, output_dtype="binary", encoding_format="base64")
     assert np.array_equal(rows(binary), bits.astype(int) - 128)
 
@@ -165,13 +187,20 @@ def test_codes_without_stored_ranges_are_refused_with_what_is_missing(client: Te
 
 
 def test_another_models_fingerprint_is_a_conflict(client: TestClient, trained: Served):
-    assert trained.model["fingerprint"] in refused(client, 409, "expected_fingerprint", expected_fingerprint="0" * 16)
+    assert trained.model["fingerprint"] in refused(
+        client, 409, "expected_fingerprint", expected_fingerprint="0" * 16
+    )
     ask(client, expected_fingerprint=trained.model["fingerprint"])
 
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/v1/models", 200), ("/v1/models/medembed", 200), ("/v1/models/medembed/3", 200), ("/v1/models/other", 404)],
+    [
+        ("/v1/models", 200),
+        ("/v1/models/medembed", 200),
+        ("/v1/models/medembed/3", 200),
+        ("/v1/models/other", 404),
+    ],
 )
 def test_every_response_that_a_model_stands_behind_names_it(
     client: TestClient, trained: Served, path: str, status: int
@@ -196,7 +225,11 @@ def test_every_response_that_a_model_stands_behind_names_it(
             "dimension",
             "nearest known field is 'dimensions'",
         ),
-        ('{"model": "medembed", "input": "a", "SECRET pneumonia in the left lung": 1}', None, "unknown"),
+        (
+            '{"model": "medembed", "input": "a", "SECRET pneumonia in the left lung": 1}',
+            None,
+            "unknown",
+        ),
         ('{"model": "medembed", "input": "SECRET', None, "not valid JSON"),
         ('{"model": "medembed", "input": "SECRET \\ud800"}', None, "not valid JSON"),
         ('["SECRET"]', None, "no JSON object"),
@@ -210,13 +243,21 @@ def test_every_response_that_a_model_stands_behind_names_it(
         ('{"model": "medembed", "input": "SECRET", "dimensions": NaN}', "dimensions", "integer"),
         ('{"model": "medembed", "input": "SECRET", "dimensions": "8"}', "dimensions", "integer"),
         ('{"model": "medembed", "input": "SECRET", "dimensions": 0}', "dimensions", "greater than"),
-        ('{"model": "medembed", "input": "SECRET", "input_type": "SECRET"}', "input_type", "'query' or 'document'"),
+        (
+            '{"model": "medembed", "input": "SECRET", "input_type": "SECRET"}',
+            "input_type",
+            "'query' or 'document'",
+        ),
         ('{"model": "SECRET", "input": "SECRET"}', "model", "served: 'medembed'"),
         ("[" * 50_000, None, "not valid JSON"),
     ],
 )
-def test_a_fault_names_the_field_and_never_the_text(client: TestClient, body: str, param: str | None, says: str):
-    response = client.post("/v1/embeddings", content=body, headers={"content-type": "application/json"})
+def test_a_fault_names_the_field_and_never_the_text(
+    client: TestClient, body: str, param: str | None, says: str
+):
+    response = client.post(
+        "/v1/embeddings", content=body, headers={"content-type": "application/json"}
+    )
     error = response.json()["error"]
     assert response.status_code == (404 if "served" in says else 400)
     assert (error["type"], error["param"]) == ("invalid_request_error", param)
@@ -226,7 +267,11 @@ def test_a_fault_names_the_field_and_never_the_text(client: TestClient, body: st
 
 
 def test_no_route_no_method_and_no_json_are_said_in_openais_shape(client: TestClient):
-    for method, path, status in (("GET", "/SECRET", 404), ("GET", "/v1/embeddings", 405), ("POST", "/v1/models", 405)):
+    for method, path, status in (
+        ("GET", "/SECRET", 404),
+        ("GET", "/v1/embeddings", 405),
+        ("POST", "/v1/models", 405),
+    ):
         response = client.request(method, path)
         assert response.status_code == status
         assert response.json()["error"]["type"] == "invalid_request_error"
@@ -238,7 +283,9 @@ def test_no_route_no_method_and_no_json_are_said_in_openais_shape(client: TestCl
 
 def test_the_openapi_document_describes_the_body(client: TestClient):
     document = client.get("/openapi.json").json()
-    schema = document["paths"]["/v1/embeddings"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    schema = document["paths"]["/v1/embeddings"]["post"]["requestBody"]["content"][
+        "application/json"
+    ]["schema"]
     assert schema["additionalProperties"] is False
     assert schema["required"] == ["input", "model"]
     assert "truncate" in schema["properties"]

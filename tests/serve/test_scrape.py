@@ -28,7 +28,9 @@ Scrape = dict[str, list[dict[str, str]]]  # labels of each series, by its name
 def ask(url: str, path: str, key: str = KEY, **body: Any) -> int:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     try:
-        request = urllib.request.Request(f"{url}{path}", json.dumps(body).encode() if body else None, headers)
+        request = urllib.request.Request(
+            f"{url}{path}", json.dumps(body).encode() if body else None, headers
+        )
         with urllib.request.urlopen(request, timeout=30) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
@@ -57,25 +59,45 @@ def scrape(url: str) -> Scrape:
     assert ask(url, "/SECRET") == 404
     for _ in range(120):
         found = read(url)
-        # Each process reports when it likes, and series of other tests' processes are there for a while yet.
-        if counted(found) >= EXPECTED and served(url) in named(found) and "ray_medembed_padding_tokens_total" in found:
+        # Each process reports when it likes, and series of other tests' processes are there for a
+        # while yet.
+        if (
+            counted(found) >= EXPECTED
+            and served(url) in named(found)
+            and "ray_medembed_padding_tokens_total" in found
+        ):
             return found
         time.sleep(0.5)
-    pytest.fail(f"not reported after 60 s; missing {EXPECTED - counted(found)}, served {served(url)}, {named(found)}")
+    pytest.fail(
+        f"not reported after 60 s; missing {EXPECTED - counted(found)}, served {served(url)}, "
+        f"{named(found)}"
+    )
 
 
 def served(url: str) -> tuple[str, ...]:
     """(model, version, fingerprint, version of its table, "1.0") as the API says."""
     headers = {"Authorization": f"Bearer {KEY}"}
-    with urllib.request.urlopen(urllib.request.Request(f"{url}/v1/models", headers=headers), timeout=30) as response:
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{url}/v1/models", headers=headers), timeout=30
+    ) as response:
         entry, _cross_encoder = json.load(response)["data"]
-    return entry["id"], entry["version"], entry["fingerprint"], str(entry["table"]["version"]), "1.0"
+    return (
+        entry["id"],
+        entry["version"],
+        entry["fingerprint"],
+        str(entry["table"]["version"]),
+        "1.0",
+    )
 
 
 def named(scrape: Scrape) -> set[tuple[str, ...]]:
     """The same of all replicas that reported."""
     names = ("model", "version", "fingerprint", "table_version", "=")
-    return {tuple(one[name] for name in names) for one in scrape["ray_medembed_model_info"] if "application" in one}
+    return {
+        tuple(one[name] for name in names)
+        for one in scrape["ray_medembed_model_info"]
+        if "application" in one
+    }
 
 
 EXPECTED = {
@@ -108,12 +130,18 @@ def test_the_served_model_is_named_with_version_fingerprint_and_table(scrape: Sc
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
-def test_a_panel_asks_for_metrics_and_labels_that_a_node_exports(scrape: Scrape, panel: dict[str, Any]):
+def test_a_panel_asks_for_metrics_and_labels_that_a_node_exports(
+    scrape: Scrape, panel: dict[str, Any]
+):
     for target in panel["targets"]:
         names = set(re.findall(r"\bray_\w+", target["expr"]))
         assert names
         matched = re.findall(r"(\w+)=~?\"", target["expr"])
-        grouped = [label for group in re.findall(r"by \(([^)]*)\)", target["expr"]) for label in group.split(", ")]
+        grouped = [
+            label
+            for group in re.findall(r"by \(([^)]*)\)", target["expr"])
+            for label in group.split(", ")
+        ]
         shown = re.findall(r"{{(\w+)}}", target["legendFormat"])
         for name in names:
             labels = set().union(*scrape[name]) if name in scrape else gpu_labels(name)
@@ -132,5 +160,7 @@ def test_prometheus_reads_the_page_of_the_server_or_the_file_in_which_ray_lists_
     text = (DEPLOY / "prometheus.yaml").read_text()
     (scraped,) = yaml.safe_load(text)["scrape_configs"]
     assert scraped.get("metrics_path", "/metrics") == scrape_page.PATH
-    assert scraped["static_configs"] == [{"targets": [f"127.0.0.1:{ServeJob.model_fields['port'].default}"]}]
+    assert scraped["static_configs"] == [
+        {"targets": [f"127.0.0.1:{ServeJob.model_fields['port'].default}"]}
+    ]
     assert f"[/tmp/ray/{PROMETHEUS_SERVICE_DISCOVERY_FILE}]" in text

@@ -61,7 +61,9 @@ def agents() -> Iterator[list[str]]:
         yield [*(url.removeprefix("http://") for url in urls), "127.0.0.1:1"]
 
 
-def test_the_metrics_of_all_nodes_are_one_page_and_a_node_that_is_silent_is_told_in_time(agents: list[str]):
+def test_the_metrics_of_all_nodes_are_one_page_and_a_node_that_is_silent_is_told_in_time(
+    agents: list[str],
+):
     started = time.monotonic()
     page = asyncio.run(read_nodes(agents, timeout_s=0.7))
     assert time.monotonic() - started < 3
@@ -69,8 +71,10 @@ def test_the_metrics_of_all_nodes_are_one_page_and_a_node_that_is_silent_is_told
     assert set(families) == {"ray_a", "ray_b_ms", "medembed_node_up"}
     assert [sample.labels["NodeAddress"] for sample in families["ray_a"].samples] == ["n1", "n2"]
     assert {sample.name for sample in families["ray_b_ms"].samples} == {
-        "ray_b_ms_bucket", "ray_b_ms_count", "ray_b_ms_sum",
-    }  # fmt: skip
+        "ray_b_ms_bucket",
+        "ray_b_ms_count",
+        "ray_b_ms_sum",
+    }
     up = {sample.labels["node"]: sample.value for sample in families["medembed_node_up"].samples}
     assert up == dict(zip(agents, [1, 1, 0, 0], strict=True))
 
@@ -93,7 +97,9 @@ def test_each_metric_has_one_head_however_many_pages_name_it():
     assert merge([]) == "\n"
 
 
-def test_metrics_need_a_key_and_a_flood_of_scrapers_costs_one_reading(trained: Served, client_of: Client):
+def test_metrics_need_a_key_and_a_flood_of_scrapers_costs_one_reading(
+    trained: Served, client_of: Client
+):
     client = client_of(Replica(trained), hashes=(hashlib.sha256(KEY.encode()).hexdigest(),))
     readings = []
 
@@ -103,7 +109,9 @@ def test_metrics_need_a_key_and_a_flood_of_scrapers_costs_one_reading(trained: S
 
     client.app.state.metrics = Fresh(read, 60)
     assert client.get("/metrics").status_code == 401
-    answers = [client.get("/metrics", headers={"authorization": f"Bearer {KEY}"}) for _ in range(20)]
+    answers = [
+        client.get("/metrics", headers={"authorization": f"Bearer {KEY}"}) for _ in range(20)
+    ]
     assert {answer.status_code for answer in answers} == {200}
     assert answers[0].headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert answers[0].text == PAGE.format(node="n1")
@@ -118,7 +126,9 @@ def test_an_overloaded_server_still_gives_its_metrics(trained: Served):
         assert client.get("/metrics").status_code == 200
 
 
-def test_a_process_without_ray_says_so(trained: Served, client_of: Client, monkeypatch: pytest.MonkeyPatch):
+def test_a_process_without_ray_says_so(
+    trained: Served, client_of: Client, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     answer = client_of(Replica(trained)).get("/metrics")
     assert answer.status_code == 503

@@ -61,7 +61,10 @@ def test_documents_come_as_exact_search_ranks_them_with_their_fields(
     rows = encoder.encode([*ROWS.values()])
     wanted = top_k(query, [*ROWS], rows, 7, width, by_document=True)
     assert ids(found) == wanted.ids[0].tolist()
-    assert np.abs(np.array([entry["score"] for entry in found["data"]]) - wanted.scores[0]).max() < 1e-5
+    assert (
+        np.abs(np.array([entry["score"] for entry in found["data"]]) - wanted.scores[0]).max()
+        < 1e-5
+    )
     for entry, row in zip(found["data"], wanted.row_ids[0].tolist(), strict=True):
         assert entry.get("row_id", entry["id"]) == row
         assert entry["fields"] == {"text": ROWS[row], "language": "en"}
@@ -83,14 +86,22 @@ def test_several_queries_get_a_list_each_in_their_order(client: TestClient):
     texts = [QUESTION, "skin rash", "a tremor of the left hand"]
     found = ask(client, query=texts, k=4, dimensions=8)
     single = [ask(client, query=text, k=4, dimensions=8) for text in texts]
-    assert found["data"] == [{"index": index, "data": answer["data"]} for index, answer in enumerate(single)]
-    assert found["usage"]["total_tokens"] == sum(answer["usage"]["total_tokens"] for answer in single)
+    assert found["data"] == [
+        {"index": index, "data": answer["data"]} for index, answer in enumerate(single)
+    ]
+    assert found["usage"]["total_tokens"] == sum(
+        answer["usage"]["total_tokens"] for answer in single
+    )
     assert ask(client, query=texts[:1], k=4, dimensions=8)["data"] == found["data"][:1]
     body = {"input": texts, "model": "medembed", "encoding_format": "base64"}
-    vectors = [entry["embedding"] for entry in client.post("/v1/embeddings", json=body).json()["data"]]
+    vectors = [
+        entry["embedding"] for entry in client.post("/v1/embeddings", json=body).json()["data"]
+    ]
     assert ask(client, embedding=vectors, k=4, dimensions=8)["data"] == found["data"]
     numbers = np.frombuffer(base64.b64decode(vectors[0]), "<f4").tolist()
-    assert ask(client, embedding=[numbers, vectors[1]], k=4, dimensions=8)["data"] == found["data"][:2]
+    assert (
+        ask(client, embedding=[numbers, vectors[1]], k=4, dimensions=8)["data"] == found["data"][:2]
+    )
     assert ask(client, embedding=numbers, k=4, dimensions=8)["data"] == single[0]["data"]
 
 
@@ -118,7 +129,9 @@ def test_a_text_as_a_document_finds_documents_like_it(client: TestClient, search
     like = ask(client, query=QUESTION, input_type="document")
     by_vector = ask(client, embedding=[float(value) for value in vector])
     assert ids(like) == ids(by_vector) != ids(ask(client, query=QUESTION))
-    assert ask(client, query=QUESTION, input_type=None)["data"] == ask(client, query=QUESTION)["data"]
+    assert (
+        ask(client, query=QUESTION, input_type=None)["data"] == ask(client, query=QUESTION)["data"]
+    )
     message = refused(client, 400, "input_type", embedding=[1.0] * 32, input_type="document")
     assert "leave it out" in message
 
@@ -142,7 +155,11 @@ def test_the_funnel_with_all_documents_as_candidates_is_exact_search(client: Tes
         ({"query": []}, "query", "string"),
         ({"query": ["SECRET", ""]}, "query", "string"),
         ({"query": ["SECRET"] * 101}, "query", "limits.max_queries"),
-        ({"query": ["heart", "heart " * 99 + "SECRET"]}, "query", "query[1]: has 113 tokens; at most 48"),
+        (
+            {"query": ["heart", "heart " * 99 + "SECRET"]},
+            "query",
+            "query[1]: has 113 tokens; at most 48",
+        ),
         ({"embedding": [[1.0] * 32, [1.0] * 31]}, "embedding", "several lengths"),
         ({"embedding": [[1.0] * 32] * 101}, "embedding", "limits.max_queries"),
         ({"query": "SECRET", "filter": {"SECRET": "x"}}, "filter", "known here: text, language"),
@@ -155,8 +172,16 @@ def test_the_funnel_with_all_documents_as_candidates_is_exact_search(client: Tes
         ({"query": "SECRET", "dimensions": 16}, "dimensions", "[32, 8]"),
         ({"query": "SECRET", "dimensions": 33}, "dimensions", "33"),
         ({"query": "SECRET", "candidates": 9}, "candidates", "first_dimensions"),
-        ({"query": "SECRET", "first_dimensions": 8, "candidates": 9}, "candidates", "at least the k=10"),
-        ({"query": "SECRET", "first_dimensions": 8, "candidates": 10_001}, "candidates", "limits.max_candidates"),
+        (
+            {"query": "SECRET", "first_dimensions": 8, "candidates": 9},
+            "candidates",
+            "at least the k=10",
+        ),
+        (
+            {"query": "SECRET", "first_dimensions": 8, "candidates": 10_001},
+            "candidates",
+            "limits.max_candidates",
+        ),
         ({"query": "SECRET", "first_dimensions": 32}, "first_dimensions", "fewer than"),
         ({"query": "SECRET", "first_dimensions": 9}, "first_dimensions", "[32, 8]"),
         ({"query": "heart " * 99 + "SECRET"}, "query", "has 113 tokens; at most 48"),
@@ -166,7 +191,11 @@ def test_the_funnel_with_all_documents_as_candidates_is_exact_search(client: Tes
         ({"embedding": "SECRET"}, "embedding", "list of numbers"),
         ({"embedding": [0.0] * 32}, "embedding", "no length"),
         ({"embedding": [1e300] * 32}, "embedding", "not finite"),
-        ({"embedding": base64.b64encode(np.full(32, np.nan, "<f4")).decode()}, "embedding", "not finite"),
+        (
+            {"embedding": base64.b64encode(np.full(32, np.nan, "<f4")).decode()},
+            "embedding",
+            "not finite",
+        ),
     ],
 )
 def test_what_cannot_be_searched_names_the_field_and_never_the_text(
@@ -187,7 +216,9 @@ def test_without_a_table_it_is_not_found_and_the_key_is_named(trained: Served, c
     assert client.get("/v1/models").json()["data"][0]["table"] is None
 
 
-def test_texts_are_given_only_where_the_operator_says_so(trained_folder: Path, table: Path, client_of: Client):
+def test_texts_are_given_only_where_the_operator_says_so(
+    trained_folder: Path, table: Path, client_of: Client
+):
     client = client_of(Replica(load(trained_folder, table=str(table))))
     assert all("fields" not in entry for entry in ask(client, query=QUESTION)["data"])
     off = load(trained_folder, table=str(table), search={"enabled": False})
@@ -200,9 +231,15 @@ def test_an_index_searches_at_full_width_alone(
     vectors = searched.encoder.encode([*ROWS.values()])
     uri = tmp_path / "indexed"
     build_index(
-        write_table(uri, open_dataset(str(documents)), vectors, encoder=searched.encoder.fingerprint), "IVF_FLAT", 1
+        write_table(
+            uri, open_dataset(str(documents)), vectors, encoder=searched.encoder.fingerprint
+        ),
+        "IVF_FLAT",
+        1,
     )
-    indexed = client_of(Replica(load(trained_folder, table=str(uri), search={"by": "index", "max_rows": 1})))
+    indexed = client_of(
+        Replica(load(trained_folder, table=str(uri), search={"by": "index", "max_rows": 1}))
+    )
     exact = client_of(Replica(searched))
     assert ids(ask(indexed, query=QUESTION, k=5)) == ids(ask(exact, query=QUESTION, k=5))
     refused(indexed, 400, "dimensions", query="SECRET", dimensions=8)
@@ -241,13 +278,18 @@ def test_a_table_of_another_model_and_documents_of_another_table_start_nothing(
     manifest = json.loads((documents / "manifest.json").read_text())
     (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"fingerprint": "another"}))
     with pytest.raises(MedEmbedError, match="data set another, but .* was made from by hand"):
-        build({"model": str(trained_folder), "table": str(table), "search.documents": str(tmp_path)})
+        build(
+            {"model": str(trained_folder), "table": str(table), "search.documents": str(tmp_path)}
+        )
 
 
-def test_a_swap_while_a_query_is_encoded_begins_again_with_the_new_pair(searched: Served, trained_folder: Path):
+def test_a_swap_while_a_query_is_encoded_begins_again_with_the_new_pair(
+    searched: Served, trained_folder: Path
+):
     other = load(trained_folder, table=searched.table.table.uri)
     newer = Served(other.encoder, other.model | {"version": "4"}, None, other.table)
-    current = [searched, newer, newer, newer]  # as it stands: when asked, when encoded, when asked again, ...
+    # as it stands: when asked, when encoded, when asked again, ...
+    current = [searched, newer, newer, newer]
     seen: list[str] = []
 
     async def embed(work: Work) -> Embedded | Refused:
@@ -265,7 +307,9 @@ def test_the_pinned_version_is_served_whatever_comes_after(
     trained_folder: Path, searched: Served, documents: Path, tmp_path: Path
 ):
     vectors = searched.encoder.encode([*ROWS.values()])
-    first = write_table(tmp_path / "t", open_dataset(str(documents)), vectors, encoder=searched.encoder.fingerprint)
+    first = write_table(
+        tmp_path / "t", open_dataset(str(documents)), vectors, encoder=searched.encoder.fingerprint
+    )
     second = commit_table(first.uri, [], first.info, base=first, dead=rows_at(first, [5, 6]))
     pinned = load(trained_folder, table=first.uri, table_version=first.version)
     newest = load(trained_folder, table=first.uri)
@@ -273,9 +317,18 @@ def test_the_pinned_version_is_served_whatever_comes_after(
     assert find_table(first.uri).version == second.version
 
 
-def test_the_access_log_has_counts_and_no_text(client: TestClient, caplog: pytest.LogCaptureFixture):
+def test_the_access_log_has_counts_and_no_text(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+):
     with caplog.at_level(logging.INFO, logger="serve.access"):
         ask(client, query="SECRET", k=3, dimensions=8)
-    (line,) = [json.loads(record.message) for record in caplog.records if record.name == "serve.access"]
-    assert (line["route"], line["k"], line["dimensions"], line["table_version"]) == ("/v1/search", 3, 8, 1)
+    (line,) = [
+        json.loads(record.message) for record in caplog.records if record.name == "serve.access"
+    ]
+    assert (line["route"], line["k"], line["dimensions"], line["table_version"]) == (
+        "/v1/search",
+        3,
+        8,
+        1,
+    )
     assert "SECRET" not in caplog.text

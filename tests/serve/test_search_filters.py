@@ -19,10 +19,16 @@ def fields_of(row: int) -> dict[str, str | None]:
 
 
 @pytest.fixture(scope="module")
-def bilingual(trained_folder: Path, trained: Served, tmp_path_factory: pytest.TempPathFactory) -> Served:
-    """ROWS of which every third is French and every fifth has a label; of d0 one chunk is French."""
+def bilingual(
+    trained_folder: Path, trained: Served, tmp_path_factory: pytest.TempPathFactory
+) -> Served:
+    """ROWS of which every third is French and every fifth has a label; of d0 one chunk is
+    French.
+    """
     texts = enumerate(ROWS.items())
-    rows = [{"document_id": name, "text": text} | fields_of(number) for number, (name, text) in texts]
+    rows = [
+        {"document_id": name, "text": text} | fields_of(number) for number, (name, text) in texts
+    ]
     folder = tmp_path_factory.mktemp("bilingual")
     write_corpus(folder / "data", rows, 20)
     encoder = trained.encoder
@@ -57,7 +63,10 @@ def test_a_filter_gives_the_best_of_those_that_match(
         return all(entry["fields"][name] in value for name, value in (wanted or {}).items())
 
     among = [number for number in range(len(ROWS)) if matches({"fields": fields_of(number)})]
-    names, vectors = np.array([*ROWS])[among].tolist(), bilingual.encoder.encode([*ROWS.values()])[among]
+    names, vectors = (
+        np.array([*ROWS])[among].tolist(),
+        bilingual.encoder.encode([*ROWS.values()])[among],
+    )
     query = bilingual.encoder.encode([QUESTION], "query")
     found = ask(client, query=QUESTION, k=7, filter=wanted, **funnel)
     best = top_k(query, names, vectors, 7, by_document=True) if among else None

@@ -25,7 +25,9 @@ def search(client: TestClient, status: int = 200, **body: Any) -> dict[str, Any]
     return dict(response.json())
 
 
-def test_a_search_ranks_anew_what_it_found_by_the_text_of_each(searching: TestClient, cross_folder: Any):
+def test_a_search_ranks_anew_what_it_found_by_the_text_of_each(
+    searching: TestClient, cross_folder: Any
+):
     found = search(searching, query=QUERY, k=20)
     ranked = search(searching, query=QUERY, k=4, rerank=20)
     texts = [hit["fields"]["text"] for hit in found["data"]]
@@ -40,10 +42,14 @@ def test_a_search_ranks_anew_what_it_found_by_the_text_of_each(searching: TestCl
     assert "relevance_score" not in found["data"][0]
 
 
-def test_each_of_several_queries_is_ranked_on_its_own_and_one_that_found_nothing_has_nothing(searching: TestClient):
+def test_each_of_several_queries_is_ranked_on_its_own_and_one_that_found_nothing_has_nothing(
+    searching: TestClient,
+):
     queries = [QUERY, "brain"]
     many = search(searching, query=queries, k=3, rerank=9)["data"]
-    assert [each["data"] for each in many] == [search(searching, query=q, k=3, rerank=9)["data"] for q in queries]
+    assert [each["data"] for each in many] == [
+        search(searching, query=q, k=3, rerank=9)["data"] for q in queries
+    ]
     assert search(searching, query=QUERY, rerank=10, filter={"language": "fr"})["data"] == []
     assert len(DOCUMENTS) > 40
     assert len(search(searching, query=QUERY, rerank=40)["data"]) == 10
@@ -67,6 +73,9 @@ def test_without_texts_or_a_cross_encoder_a_search_is_not_ranked_anew(
     searched: Served, trained_folder: Any, table: Any, ranker: Ranker, client_of: Client
 ):
     textless = client_of(Replica(load(trained_folder, table=str(table))), RankingReplica(ranker))
-    assert "text among search.fields" in search(textless, 400, query=QUERY, rerank=10)["error"]["message"]
+    assert (
+        "text among search.fields"
+        in search(textless, 400, query=QUERY, rerank=10)["error"]["message"]
+    )
     alone = client_of(Replica(searched))
     assert search(alone, 404, query=QUERY, rerank=10)["error"]["code"] == "no_reranker"

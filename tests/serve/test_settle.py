@@ -1,4 +1,6 @@
-"""A served model gets its faster backend while it answers, and keeps the one it has where looking fails."""
+"""A served model gets its faster backend while it answers, and keeps the one it has where looking
+fails.
+"""
 
 import logging
 from pathlib import Path
@@ -14,7 +16,9 @@ from serve.settle import settle_later
 TEXTS = ["heart pain", "a tremor of the left hand"]
 
 
-def test_the_faster_backend_takes_over_while_the_model_answers(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_faster_backend_takes_over_while_the_model_answers(
+    encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
     encoder = Encoder.load(str(encoder_folder), EncodingConfig(), settles_later=True)
     exact = encoder.encode(TEXTS)
 

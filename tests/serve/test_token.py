@@ -47,7 +47,10 @@ def test_a_deployment_and_a_promotion_are_refused_where_ray_asks_for_no_token(tm
 
 
 def test_said_aloud_it_is_allowed_and_logged(caplog: pytest.LogCaptureFixture):
-    with dashboard({"authentication_mode": "disabled"}) as address, caplog.at_level(logging.WARNING):
+    with (
+        dashboard({"authentication_mode": "disabled"}) as address,
+        caplog.at_level(logging.WARNING),
+    ):
         check_dashboard(address, allowed=True)
     assert "whoever reaches its ports runs code there (without_token=true)" in caplog.text
 
@@ -55,13 +58,18 @@ def test_said_aloud_it_is_allowed_and_logged(caplog: pytest.LogCaptureFixture):
 def test_a_cluster_with_a_token_is_taken_and_what_is_no_dashboard_is_said():
     with dashboard({"authentication_mode": "token"}) as address:
         check_dashboard(address, allowed=False)
-    with dashboard({"something": "else"}) as address, pytest.raises(ServiceError, match="is it Ray's dashboard"):
+    with (
+        dashboard({"something": "else"}) as address,
+        pytest.raises(ServiceError, match="is it Ray's dashboard"),
+    ):
         check_dashboard(address, allowed=False)
     with pytest.raises(ServiceError, match="cannot ask whether this Ray has a token"):
         check_dashboard(address, allowed=False)
 
 
-def test_a_token_that_every_user_can_read_is_refused_wherever_a_cluster_is_asked(monkeypatch: pytest.MonkeyPatch):
+def test_a_token_that_every_user_can_read_is_refused_wherever_a_cluster_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+):
     with open_folder() as root, dashboard({"authentication_mode": "token"}) as address:
         file = root / "auth_token"
         file.write_text("a token")
@@ -76,7 +84,9 @@ def test_a_token_that_every_user_can_read_is_refused_wherever_a_cluster_is_asked
             lambda: check_ray(allowed=False),
         ]
         for ask in asks:
-            with pytest.raises(ConfigError, match=f"{file}: every user of this machine can read this secret"):
+            with pytest.raises(
+                ConfigError, match=f"{file}: every user of this machine can read this secret"
+            ):
                 ask()
         file.chmod(0o600)
         check_dashboard(address, allowed=False)

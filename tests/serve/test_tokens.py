@@ -1,4 +1,6 @@
-"""POST /v1/tokenize, prompts by name, and what an input that is too long is told, over a real tiny model."""
+"""POST /v1/tokenize, prompts by name, and what an input that is too long is told, over a real tiny
+model.
+"""
 
 import json
 import logging
@@ -21,7 +23,9 @@ def prompted(trained_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """The trained model with a third prompt."""
     folder = shutil.copytree(trained_folder, tmp_path_factory.mktemp("prompted") / "m")
     settings = folder / "config_sentence_transformers.json"
-    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"prompts": PROMPTS | {"cluster": "skin "}}))
+    settings.write_text(
+        json.dumps(json.loads(settings.read_text()) | {"prompts": PROMPTS | {"cluster": "skin "}})
+    )
     return load(folder)
 
 
@@ -44,7 +48,11 @@ def ids_of(served: Served, text: str) -> list[int]:
 
 @pytest.mark.parametrize(
     ("given", "prompt"),
-    [({}, "query: "), ({"input_type": "document"}, "passage: "), ({"prompt_name": "cluster"}, "skin ")],
+    [
+        ({}, "query: "),
+        ({"input_type": "document"}, "passage: "),
+        ({"prompt_name": "cluster"}, "skin "),
+    ],
 )
 def test_tokens_are_those_that_embedding_reads_behind_the_prompt(
     prompted: Served, client_of: Client, given: dict[str, str], prompt: str
@@ -62,9 +70,14 @@ def test_tokens_are_those_that_embedding_reads_behind_the_prompt(
     assert post(client, "/v1/tokenize", input="heart", **given)["data"] == answer["data"][:1]
 
 
-def test_the_ids_of_tokenize_as_input_give_the_embeddings_of_the_texts(prompted: Served, client_of: Client):
+def test_the_ids_of_tokenize_as_input_give_the_embeddings_of_the_texts(
+    prompted: Served, client_of: Client
+):
     client, texts = client_of(Replica(prompted), token_ids=True), ["heart", "skin rash"]
-    ids = [entry["ids"] for entry in post(client, "/v1/tokenize", input=texts, input_type="document")["data"]]
+    ids = [
+        entry["ids"]
+        for entry in post(client, "/v1/tokenize", input=texts, input_type="document")["data"]
+    ]
     by_ids = post(client, "/v1/embeddings", input=ids)["data"]
     by_text = post(client, "/v1/embeddings", input=texts, input_type="document")["data"]
     for one, other in zip(by_ids, by_text, strict=True):
@@ -101,12 +114,16 @@ def test_an_input_that_is_too_long_is_told_its_tokens(prompted: Served, client_o
     count = len(ids_of(prompted, "query: " + LONG))
     told = f"has {count} tokens; at most 48 are read by this model; shorten it"
     param, message = refused(client, "/v1/embeddings", input=["heart", LONG])
-    assert (param, message) == ("input", f'input[1]: {told}, or send "truncate": "end" to have it cut.')
+    assert (param, message) == (
+        "input",
+        f'input[1]: {told}, or send "truncate": "end" to have it cut.',
+    )
     assert "input[0]: has 50 tokens" in refused(client, "/v1/embeddings", input=[[7] * 50])[1]
     endless = refused(client, "/v1/embeddings", input="heart " * 200_000)[1]
     assert "input[0]: has very many tokens; at most 48" in endless
     assert (
-        "input[0]: has more than 1,000,000 characters" in refused(client, "/v1/tokenize", input="heart " * 200_000)[1]
+        "input[0]: has more than 1,000,000 characters"
+        in refused(client, "/v1/tokenize", input="heart " * 200_000)[1]
     )
 
 
@@ -116,8 +133,12 @@ def test_the_server_cuts_what_is_too_long_where_it_was_told_so_unless_a_request_
     client = client_of(Replica(prompted), truncate="end")
     data = post(client, "/v1/embeddings", input=["heart", LONG])["data"]
     assert [entry["truncated"] for entry in data] == [False, True]
-    assert post(client, "/v1/embeddings", input=LONG, truncate="end")["data"] == [data[1] | {"index": 0}]
-    assert "tokens; at most 48" in refused(client, "/v1/embeddings", input=LONG, truncate="error")[1]
+    assert post(client, "/v1/embeddings", input=LONG, truncate="end")["data"] == [
+        data[1] | {"index": 0}
+    ]
+    assert (
+        "tokens; at most 48" in refused(client, "/v1/embeddings", input=LONG, truncate="error")[1]
+    )
 
 
 def test_tokenizing_is_bounded_as_embedding_is_and_logged_without_texts(
@@ -131,4 +152,7 @@ def test_tokenizing_is_bounded_as_embedding_is_and_logged_without_texts(
     assert "/v1/tokenize" in caplog.text
     assert "SECRET" not in caplog.text
     assert client.post("/v1/tokenize", json={"input": "a", "model": "other"}).status_code == 404
-    assert client.post("/v1/tokenize", json={"input": "a", "expected_fingerprint": "f"}).status_code == 409
+    assert (
+        client.post("/v1/tokenize", json={"input": "a", "expected_fingerprint": "f"}).status_code
+        == 409
+    )

@@ -14,7 +14,12 @@ from medembed.training.order import Plan, Position
 from tests.tiny import SIGNS, SUBJECTS
 
 CONFIG = TrainingConfig(
-    dimensions=(32, 8), select_dimension=8, batch_size=8, learning_rate=1e-2, warmup=0, cpus_per_worker=1
+    dimensions=(32, 8),
+    select_dimension=8,
+    batch_size=8,
+    learning_rate=1e-2,
+    warmup=0,
+    cpus_per_worker=1,
 )
 
 
@@ -30,14 +35,18 @@ def make_examples(count: int = 48) -> list[dict[str, Any]]:
                 "positive_id": f"d{number}",
                 "positive": f"{sign} that affects the {subject}" + ", grade two" * (number % 5),
                 "negative_ids": [f"d{(number + 5) % count}"],
-                "negatives": [f"{SIGNS[(number + 5) % 10]} that affects the {SUBJECTS[(number + 5) % 12]}"],
+                "negatives": [
+                    f"{SIGNS[(number + 5) % 10]} that affects the {SUBJECTS[(number + 5) % 12]}"
+                ],
             }
         )
     return rows
 
 
 class SaveAt(TrainerCallback):
-    """Saves a checkpoint after these steps; sets the random numbers of the one that it goes on from."""
+    """Saves a checkpoint after these steps; sets the random numbers of the one that it goes on
+    from.
+    """
 
     def __init__(self, *steps: int) -> None:
         self.steps = steps
@@ -53,7 +62,13 @@ class SaveAt(TrainerCallback):
 
 
 def start(
-    folder: Path, config: TrainingConfig, scratch: Path, *, steps: int = 6, save_at: tuple[int, ...] = (), done: int = 0
+    folder: Path,
+    config: TrainingConfig,
+    scratch: Path,
+    *,
+    steps: int = 6,
+    save_at: tuple[int, ...] = (),
+    done: int = 0,
 ) -> Any:
     """A trainer that has not begun; its model is `trainer.model`, its checkpoints lie in `scratch`.
 
@@ -63,9 +78,14 @@ def start(
     encoder, adapter = load_student(str(folder), config)
     columns = to_columns(make_examples())
     stream = read_together(len(columns["label"]), config, 1, arrange_rows(columns, config))
-    position = [Position(), *(reached for _, reached in itertools.islice(stream.walk(Position()), done))][-1]
+    position = [
+        Position(),
+        *(reached for _, reached in itertools.islice(stream.walk(Position()), done)),
+    ][-1]
     plan = Plan(stream, steps - done, steps, position, done, done)
-    return build_trainer(encoder, TrainingTexts(columns), config, plan, SaveAt(*save_at), str(scratch), adapter)
+    return build_trainer(
+        encoder, TrainingTexts(columns), config, plan, SaveAt(*save_at), str(scratch), adapter
+    )
 
 
 def resume(trainer: Any, checkpoint: Path) -> None:

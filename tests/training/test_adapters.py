@@ -24,7 +24,11 @@ def test_only_the_added_matrices_change_and_they_do(encoder_folder: Path, tmp_pa
     trainer = start(encoder_folder, LORA, tmp_path)
     before = tensors(trainer.model)
     trainer.train()
-    changed = {name for name, tensor in tensors(trainer.model).items() if not torch.equal(tensor, before[name])}
+    changed = {
+        name
+        for name, tensor in tensors(trainer.model).items()
+        if not torch.equal(tensor, before[name])
+    }
     added = {name for name in before if "lora_" in name}
     assert changed
     assert changed <= added
@@ -42,19 +46,28 @@ def test_a_checkpoint_is_a_stock_model_that_gives_the_vectors_of_the_model_in_tr
     live = trainer.model.eval().encode(TEXTS)
     stock = SentenceTransformer(str(folder), device="cpu")
     assert np.abs(stock.encode(TEXTS) - live).max() < 1e-5
-    assert np.abs(SentenceTransformer(str(encoder_folder), device="cpu").encode(TEXTS) - live).max() > 1e-2
-    assert set(stock.state_dict()) == set(load_model(encoder_folder, EncodingConfig(), "cpu").state_dict())
+    assert (
+        np.abs(SentenceTransformer(str(encoder_folder), device="cpu").encode(TEXTS) - live).max()
+        > 1e-2
+    )
+    assert set(stock.state_dict()) == set(
+        load_model(encoder_folder, EncodingConfig(), "cpu").state_dict()
+    )
     assert [path.name for path in folder.rglob("*.safetensors")] == ["model.safetensors"]
     assert not [path.name for path in folder.rglob("*") if "adapter" in path.name]
 
 
-def test_a_resumed_run_ends_with_the_bits_of_one_that_was_not_interrupted(encoder_folder: Path, tmp_path: Path):
+def test_a_resumed_run_ends_with_the_bits_of_one_that_was_not_interrupted(
+    encoder_folder: Path, tmp_path: Path
+):
     whole = start(encoder_folder, LORA, tmp_path / "a", save_at=(3,))
     whole.train()
     resumed = start(encoder_folder, LORA, tmp_path / "b", done=3)
     resume(resumed, tmp_path / "a" / "checkpoint-3")
     expected = tensors(whole.model)
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in tensors(resumed.model).items())
+    assert all(
+        torch.equal(tensor, expected[name]) for name, tensor in tensors(resumed.model).items()
+    )
 
 
 def test_merging_adds_alpha_over_rank_times_b_a(encoder_folder: Path):
@@ -77,13 +90,17 @@ def test_a_run_does_not_resume_from_matrices_of_another_rank(encoder_folder: Pat
     trainer.train()
     other = LORA.model_copy(update={"adapter": AdapterConfig(kind="lora", rank=8)})
     with pytest.raises(TrainingError, match="are not the 26 of this run; resume with the same"):
-        resume(start(encoder_folder, other, tmp_path / "b", done=1), tmp_path / "a" / "checkpoint-1")
+        resume(
+            start(encoder_folder, other, tmp_path / "b", done=1), tmp_path / "a" / "checkpoint-1"
+        )
 
 
 def test_what_cannot_be_is_refused_in_one_line(encoder_folder: Path):
     with pytest.raises(ConfigError, match="4-bit weights need CUDA"):
         check_adapter(AdapterConfig(kind="qlora"), use_gpu=False)
-    with pytest.raises(ConfigError, match="the package bitsandbytes is not installed; pip install bitsandbytes"):
+    with pytest.raises(
+        ConfigError, match="the package bitsandbytes is not installed; pip install bitsandbytes"
+    ):
         check_adapter(AdapterConfig(kind="qlora"), use_gpu=True)
     with pytest.raises(ModelError, match="takes no adapter at .*nothing_like_it"):
         add_adapter(

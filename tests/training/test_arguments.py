@@ -19,7 +19,11 @@ def logged(trainer: Any, name: str) -> list[float]:
 
 @pytest.mark.parametrize(
     ("schedule", "falls"),
-    [("linear", lambda x: 1 - x), ("cosine", lambda x: (1 + math.cos(math.pi * x)) / 2), ("constant", lambda x: 1)],
+    [
+        ("linear", lambda x: 1 - x),
+        ("cosine", lambda x: (1 + math.cos(math.pi * x)) / 2),
+        ("constant", lambda x: 1),
+    ],
 )
 def test_the_rate_rises_to_its_peak_and_falls_as_the_schedule_says(
     encoder_folder: Path, tmp_path: Path, schedule: str, falls: Any
@@ -45,7 +49,9 @@ def test_activation_checkpointing_changes_nothing_but_memory(
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_accumulated_batches_make_one_step_and_their_gradients_a_mean(encoder_folder: Path, tmp_path: Path):
+def test_accumulated_batches_make_one_step_and_their_gradients_a_mean(
+    encoder_folder: Path, tmp_path: Path
+):
     config = CONFIG.model_copy(update={"accumulation_steps": 3, "max_grad_norm": 0.0})
     trainer = start(encoder_folder, config, tmp_path, steps=2)
     model = trainer.model.eval()
@@ -66,7 +72,9 @@ def test_accumulated_batches_make_one_step_and_their_gradients_a_mean(encoder_fo
     assert logged(trainer, "grad_norm")[0] == pytest.approx(norm, rel=1e-4)
 
 
-@pytest.mark.parametrize(("accumulation_steps", "epochs", "steps"), [(1, 2, 20), (4, 2, 4), (4, 1, 2), (16, 1, 0)])
+@pytest.mark.parametrize(
+    ("accumulation_steps", "epochs", "steps"), [(1, 2, 20), (4, 2, 4), (4, 1, 2), (16, 1, 0)]
+)
 def test_a_step_has_all_its_accumulated_batches(accumulation_steps: int, epochs: float, steps: int):
     config = TrainingConfig(batch_size=8, accumulation_steps=accumulation_steps, epochs=epochs)
     assert count_steps(85, config) == steps
@@ -79,7 +87,14 @@ def test_the_start_says_that_accumulation_adds_no_negatives():
     assert "up to 15 negatives per query" in lines[1]
     assert "adds no negatives: a query sees 8 examples, not 128" in lines[2]
     assert lines[3] == "       a pass leaves out 16 examples, others each time"
-    assert len(list(describe_start(read_together(6_400, TrainingConfig(), 1), 100, 1, TrainingConfig()))) == 2
+    assert (
+        len(
+            list(
+                describe_start(read_together(6_400, TrainingConfig(), 1), 100, 1, TrainingConfig())
+            )
+        )
+        == 2
+    )
 
 
 def test_the_start_counts_negatives_only_for_losses_that_rank():

@@ -29,12 +29,17 @@ def move(model, seed: int = 0) -> None:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) / 10)
 
 
-def test_each_weight_is_the_weighted_mean_and_the_folder_still_loads(encoder_folder: Path, tmp_path: Path):
+def test_each_weight_is_the_weighted_mean_and_the_folder_still_loads(
+    encoder_folder: Path, tmp_path: Path
+):
     trained = tmp_path / "trained"
     shutil.copytree(encoder_folder, trained)
     before = load_file(trained / "model.safetensors")
     generator = np.random.default_rng(0)
-    moved = {name: value + generator.normal(size=value.shape).astype(value.dtype) for name, value in before.items()}
+    moved = {
+        name: value + generator.normal(size=value.shape).astype(value.dtype)
+        for name, value in before.items()
+    }
     save_file(moved, trained / "model.safetensors", metadata={"format": "pt"})
     average_folder(encoder_folder, trained, 0.25, EncodingConfig())
     averaged = load_file(trained / "model.safetensors")
@@ -58,7 +63,9 @@ def test_a_model_in_training_is_measured_as_its_average_is_published_and_goes_on
         measured = model.encode(TEXTS)
     assert all(torch.equal(tensor, trained[name]) for name, tensor in model.state_dict().items())
     shell = load(encoder_folder)
-    shell.load_state_dict(merge_weights(model, shell.state_dict()) if adapter else model.state_dict())
+    shell.load_state_dict(
+        merge_weights(model, shell.state_dict()) if adapter else model.state_dict()
+    )
     shell.save_pretrained(str(tmp_path / "published"), create_model_card=False)
     average_folder(encoder_folder, tmp_path / "published", 0.3, EncodingConfig())
     published = load(tmp_path / "published").encode(TEXTS)
@@ -78,4 +85,6 @@ def test_without_an_average_the_model_stays_what_it_is(encoder_folder: Path):
 def test_both_the_average_and_what_was_trained_are_measured_unless_the_config_says_which():
     assert TrainingConfig().shares == (0.8, 1.0)
     assert TrainingConfig(average=0.8).shares == (0.8,)
-    assert TrainingConfig(loss={"name": "mse", "guide": "teacher"}).shares == (1.0,), "the start is of another space"
+    assert TrainingConfig(loss={"name": "mse", "guide": "teacher"}).shares == (1.0,), (
+        "the start is of another space"
+    )

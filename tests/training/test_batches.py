@@ -2,7 +2,13 @@ import math
 
 import torch
 
-from medembed.training.batches import NO_DOCUMENT, known_pairs, to_columns, to_scored_columns, to_triplets
+from medembed.training.batches import (
+    NO_DOCUMENT,
+    known_pairs,
+    to_columns,
+    to_scored_columns,
+    to_triplets,
+)
 from medembed.training.config import TrainingConfig
 from medembed.training.losses.known import find_known
 from medembed.training.losses.make import make_loss
@@ -46,7 +52,9 @@ def test_positives_that_no_example_pairs_with_the_query_are_known_by_the_judgmen
     vectors = [torch.randn(3, 8, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
     features = [{"sentence_embedding": column} for column in vectors]
     ids = torch.tensor([[q1, a], [q2, b], [q1, labels[2][1]]])
-    logits = torch.nn.functional.cosine_similarity(vectors[0][:, None], vectors[1][None], dim=2) / 0.05
+    logits = (
+        torch.nn.functional.cosine_similarity(vectors[0][:, None], vectors[1][None], dim=2) / 0.05
+    )
     logits[0, 2] = logits[2, 0] = logits[1, 0] = -torch.inf  # q1 has a and c, q2 has a too
     expected = torch.nn.functional.cross_entropy(logits, torch.arange(3))
     assert abs(loss(features, ids) - expected) < 1e-5
@@ -54,8 +62,20 @@ def test_positives_that_no_example_pairs_with_the_query_are_known_by_the_judgmen
 
 def test_another_chunk_of_a_positive_document_is_masked_in_the_batch():
     examples = [
-        {"query": "q1", "positive_id": "a#chunk-0", "positive": "A", "negative_ids": ["c#chunk-1"], "negatives": ["C"]},
-        {"query": "q2", "positive_id": "b", "positive": "B", "negative_ids": ["a#chunk-3"], "negatives": ["A3"]},
+        {
+            "query": "q1",
+            "positive_id": "a#chunk-0",
+            "positive": "A",
+            "negative_ids": ["c#chunk-1"],
+            "negatives": ["C"],
+        },
+        {
+            "query": "q2",
+            "positive_id": "b",
+            "positive": "B",
+            "negative_ids": ["a#chunk-3"],
+            "negatives": ["A3"],
+        },
     ]
     ids = torch.tensor(to_columns(examples)["label"])
     masked = find_known(ids[:, 0], ids[:, 1:].T.reshape(-1), ids[:, :2], torch.arange(2)).mask(0, 2)
@@ -76,8 +96,15 @@ def test_triplets_have_a_row_for_each_negative():
 def test_scored_columns_have_the_second_scores_of_positive_and_negatives_and_nan_where_one_is_missing():
     scores = [(0.9, [0.2, 0.1]), (0.8, []), (0.7, [0.3])]
     examples = [
-        row | {"negatives": negatives, "positive_second_score": positive, "negative_second_scores": found}
-        for row, (positive, found), negatives in zip(EXAMPLES, scores, (["B", "D"], [], ["A"]), strict=True)
+        row
+        | {
+            "negatives": negatives,
+            "positive_second_score": positive,
+            "negative_second_scores": found,
+        }
+        for row, (positive, found), negatives in zip(
+            EXAMPLES, scores, (["B", "D"], [], ["A"]), strict=True
+        )
     ]
     columns = to_scored_columns(examples)
     assert list(columns) == ["query", "positive", "negative_0", "negative_1", "label"]

@@ -25,7 +25,9 @@ TEXTS = [f"{sign} of the {subject}" for subject in SUBJECTS for sign in SIGNS[: 
 
 def vectors(texts: list[str], role: str) -> np.ndarray:
     """float32 [len(texts), 3] that tell texts and roles apart."""
-    return np.array([[len(text), ord(text[0]), len(role)] for text in texts], np.float32).reshape(-1, 3)
+    return np.array([[len(text), ord(text[0]), len(role)] for text in texts], np.float32).reshape(
+        -1, 3
+    )
 
 
 def work(rank: int, folder: str) -> None:

@@ -9,14 +9,23 @@ from PIL import Image
 from transformers import TrainerState
 
 from medembed.training.curves import draw_curves, smooth
-from medembed.training.history import TRAINER_STATE, clean_history, dev_names, loss_names, record_dev, series
+from medembed.training.history import (
+    TRAINER_STATE,
+    clean_history,
+    dev_names,
+    loss_names,
+    record_dev,
+    series,
+)
 
 
 def logged(steps: int, every: int = 50) -> list[dict[str, Any]]:
     """What a trainer logs: each step, and a dev metric now and then."""
     found: list[dict[str, Any]] = []
     for step in range(1, steps + 1):
-        found.append({"loss": 3 * math.exp(-step / 100), "learning_rate": 1e-4, "epoch": 0.5, "step": step})
+        found.append(
+            {"loss": 3 * math.exp(-step / 100), "learning_rate": 1e-4, "epoch": 0.5, "step": step}
+        )
         if step % every == 0:
             found.append({"step": step, "dev_ndcg@10/64": 0.4, "dev_ndcg@10/384": step / 1000})
     return found
@@ -32,7 +41,9 @@ def test_history_keeps_what_curves_need_in_order():
 
 
 def test_a_step_that_a_restart_ran_again_counts_once_with_its_later_value():
-    history = clean_history([{"step": 1, "loss": 1.0}, {"step": 2, "loss": 9.0}, {"step": 2, "loss": 2.0}])
+    history = clean_history(
+        [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 9.0}, {"step": 2, "loss": 2.0}]
+    )
     assert series(history, "loss") == ([1, 2], [1.0, 2.0])
 
 
@@ -51,7 +62,10 @@ def test_dev_metrics_travel_in_the_checkpoint_of_their_step(tmp_path: Path):
     found = TrainerState.load_from_json(str(tmp_path / TRAINER_STATE))
     assert found.log_history == [{"step": 7, "loss": 1.0}, {"step": 7, "dev_ndcg@10/64": 0.25}]
     assert (
-        clean_history(json.loads((tmp_path / TRAINER_STATE).read_text())["log_history"])[-1]["dev_ndcg@10/64"] == 0.25
+        clean_history(json.loads((tmp_path / TRAINER_STATE).read_text())["log_history"])[-1][
+            "dev_ndcg@10/64"
+        ]
+        == 0.25
     )
 
 
@@ -60,7 +74,10 @@ def test_a_smoothed_value_is_the_mean_of_the_last_few():
 
 
 def test_the_picture_has_a_panel_for_each_thing_logged_and_is_the_same_for_the_same_run():
-    whole, bare = draw_curves(clean_history(logged(60, 20)), 40), draw_curves(clean_history(logged(10)))
+    whole, bare = (
+        draw_curves(clean_history(logged(60, 20)), 40),
+        draw_curves(clean_history(logged(10))),
+    )
     assert whole is not None
     assert bare is not None
     sizes = [Image.open(io.BytesIO(picture)).size for picture in (whole, bare)]
@@ -71,7 +88,8 @@ def test_the_picture_has_a_panel_for_each_thing_logged_and_is_the_same_for_the_s
 
 def test_losses_of_dimensions_are_drawn_and_kept_by_thinning_though_a_step_computes_some_of_them():
     entries = [
-        {"step": step, "loss": 1.0, "learning_rate": 1e-4, "loss/64": 1.0} | ({"loss/8": 3.0} if step % 3 == 0 else {})
+        {"step": step, "loss": 1.0, "learning_rate": 1e-4, "loss/64": 1.0}
+        | ({"loss/8": 3.0} if step % 3 == 0 else {})
         for step in range(1, 2501)
     ]
     history = clean_history(entries)

@@ -21,11 +21,15 @@ from tests.chunked import CHUNKS, write_chunked
 CONFIG = TrainingConfig(dimensions=(2, 1), select_dimension=2, dev_documents=1, select_by="mrr@10")
 
 
-def test_the_sample_holds_all_chunks_of_judged_documents_and_no_query_without_a_positive(tmp_path: Path):
+def test_the_sample_holds_all_chunks_of_judged_documents_and_no_query_without_a_positive(
+    tmp_path: Path,
+):
     dataset, _ = write_chunked(tmp_path / "d")
     sample = draw_dev_sample(dataset, CONFIG)
     assert [name for name, _ in sample.queries] == ["q-eye"]
-    assert dict(sample.documents) == {f"eye#chunk-{number}": text for number, text in enumerate(CHUNKS["eye"])}
+    assert dict(sample.documents) == {
+        f"eye#chunk-{number}": text for number, text in enumerate(CHUNKS["eye"])
+    }
     larger = draw_dev_sample(dataset, CONFIG.model_copy(update={"dev_documents": 5}))
     assert larger.documents[:2] == sample.documents
     assert {document_of(name) for name, _ in larger.documents[2:]}.isdisjoint({"eye"})
@@ -39,7 +43,9 @@ def test_dev_queries_without_any_positive_cannot_choose_a_checkpoint(tmp_path: P
 
 
 def test_a_sample_is_measured_by_documents():
-    """The other document's two chunks stand before the positive's best chunk: rank 2, by rows it would be 3."""
+    """The other document's two chunks stand before the positive's best chunk: rank 2, by rows it
+    would be 3.
+    """
     vectors = {
         "query": [1.0, 0.0],
         "best other": [1.0, 0.0],
@@ -55,12 +61,17 @@ def test_a_sample_is_measured_by_documents():
     )
     sample = Sample((("q", "query"),), documents, {"q": {"d": 1.0}}, ("q",))
     measured = measure_dev_sample(
-        sample, lambda texts, role: np.array([vectors[text] for text in texts], dtype=np.float32), CONFIG
+        sample,
+        lambda texts, role: np.array([vectors[text] for text in texts], dtype=np.float32),
+        CONFIG,
     )
-    assert measured == {2: 0.5, 1: 1.0}  # at one dimension both documents score 1: the smaller id is first
+    # at one dimension both documents score 1: the smaller id is first
+    assert measured == {2: 0.5, 1: 1.0}
 
 
-def test_what_each_dev_query_was_worth_comes_back_as_its_mean_over_the_dimensions_asked_for(tmp_path: Path):
+def test_what_each_dev_query_was_worth_comes_back_as_its_mean_over_the_dimensions_asked_for(
+    tmp_path: Path,
+):
     write_dev_values(tmp_path, {32: np.array([1.0, 0.5]), 8: np.array([0.0, 0.25])})
     checkpoint = Checkpoint(str(tmp_path), CheckpointManifest(files=(DEV_VALUES,)))
     assert read_dev_values(checkpoint, (32, 8)).tolist() == [0.5, 0.375]

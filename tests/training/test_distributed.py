@@ -1,4 +1,6 @@
-"""The ranking loss over several gloo workers against one process with the joined batch, in value and gradient."""
+"""The ranking loss over several gloo workers against one process with the joined batch, in value
+and gradient.
+"""
 
 import multiprocessing
 from pathlib import Path
@@ -19,13 +21,17 @@ ROWS, WIDTH = 8, 12
 
 
 class Joined:
-    """Stands in for what holds long texts: four of them whatever the number of workers; the start has other vectors."""
+    """Stands in for what holds long texts: four of them whatever the number of workers; the start
+    has other vectors.
+    """
 
     weight = 3.0
 
     def join(self, rows: int, step: int) -> Tensor:
         own = 4 * rows // ROWS
-        texts = torch.randn(4, WIDTH, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
+        texts = torch.randn(
+            4, WIDTH, generator=torch.Generator().manual_seed(step), dtype=torch.float64
+        )
         first = own * (dist.get_rank() if dist.is_initialized() else 0)
         return texts[first : first + own]
 
@@ -41,7 +47,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "symmetric": {"symmetric": True},
     "cached": {"mini_batch_size": 3},
     "cached and symmetric": {"symmetric": True, "mini_batch_size": 3},
-    "pairs known beforehand": {"symmetric": True, "pairs": torch.tensor([[0, 12], [4, 15], [5, 14], [9, 9]])},
+    "pairs known beforehand": {
+        "symmetric": True,
+        "pairs": torch.tensor([[0, 12], [4, 15], [5, 14], [9, 9]]),
+    },
     "some dimensions": {"per_step": 2},
     "held": {"symmetric": True, "hold": Joined()},
     "held and cached": {"symmetric": True, "hold": Joined(), "mini_batch_size": 3},
@@ -54,7 +63,9 @@ class Linear(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        self.weight = torch.nn.Parameter(torch.randn(WIDTH, WIDTH, generator=generator, dtype=torch.float64))
+        self.weight = torch.nn.Parameter(
+            torch.randn(WIDTH, WIDTH, generator=generator, dtype=torch.float64)
+        )
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"sentence_embedding": features["x"] @ self.weight}
@@ -64,12 +75,16 @@ class Alike:
     """Stands in for a guide: embeds every column by a fixed matrix."""
 
     def embed(self, features: list[dict[str, Tensor]]) -> list[Tensor]:
-        matrix = torch.randn(WIDTH, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+        matrix = torch.randn(
+            WIDTH, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64
+        )
         return [torch.nn.functional.normalize(column["x"] @ matrix, dim=1) for column in features]
 
 
 def batch() -> tuple[list[Tensor], Tensor]:
-    """Columns query, positive, negative of ROWS rows, and labels with duplicates, shared queries and a gap."""
+    """Columns query, positive, negative of ROWS rows, and labels with duplicates, shared queries
+    and a gap.
+    """
     generator = torch.Generator().manual_seed(1)
     columns = [torch.randn(ROWS, WIDTH, generator=generator, dtype=torch.float64) for _ in range(3)]
     labels = torch.tensor(
@@ -87,7 +102,9 @@ def batch() -> tuple[list[Tensor], Tensor]:
     return columns, labels
 
 
-def step(columns: list[Tensor], labels: Tensor, name: str = "plain", guide: Any = None) -> tuple[float, Tensor]:
+def step(
+    columns: list[Tensor], labels: Tensor, name: str = "plain", guide: Any = None
+) -> tuple[float, Tensor]:
     """(loss, gradient of the weights), by DistributedDataParallel if there are several workers."""
     inner = Linear()
     model = DistributedDataParallel(inner) if dist.is_initialized() else inner
@@ -103,7 +120,9 @@ def step(columns: list[Tensor], labels: Tensor, name: str = "plain", guide: Any 
 
 def work(rank: int, world: int, folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world
+    )
     columns, labels = batch()
     own = slice(rank * ROWS // world, (rank + 1) * ROWS // world)
     found = {}
@@ -122,7 +141,9 @@ def work(rank: int, world: int, folder: str) -> None:
 @pytest.mark.parametrize("world", [2, 4])
 def test_workers_equal_one_process_with_the_joined_batch(world: int, tmp_path: Path):
     # Workers are forked from a process that has imported what they need, once for both tests.
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["medembed.training.losses.ranking"])
+    multiprocessing.get_context("forkserver").set_forkserver_preload(
+        ["medembed.training.losses.ranking"]
+    )
     mp.start_processes(work, args=(world, str(tmp_path)), nprocs=world, start_method="forkserver")
     found = torch.load(tmp_path / "result.pt")
     for name in SETTINGS:

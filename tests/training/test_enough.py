@@ -24,7 +24,11 @@ def test_a_batch_that_the_pairs_fill_is_fine_and_one_more_is_not(dataset: Datase
     check_enough(dataset, MiningConfig(), TrainingConfig(batch_size=pairs))
     with pytest.raises(DataError, match=f"{pairs} examples do not fill one batch of {pairs + 1}"):
         check_enough(dataset, MiningConfig(), TrainingConfig(batch_size=pairs + 1))
-    check_enough(dataset, MiningConfig(negatives=2), TrainingConfig(batch_size=pairs + 1, loss={"name": "triplet"}))
+    check_enough(
+        dataset,
+        MiningConfig(negatives=2),
+        TrainingConfig(batch_size=pairs + 1, loss={"name": "triplet"}),
+    )
     with pytest.raises(DataError, match="8 examples do not fill"):
         check_enough(dataset, MiningConfig(max_pairs=8), TrainingConfig(batch_size=16))
 
@@ -46,8 +50,16 @@ def test_new_queries_count_with_those_that_are_replayed(dataset: Dataset):
 @pytest.mark.parametrize(
     ("rows", "training", "advice"),
     [
-        (46, {}, "46 examples do not fill one batch of 64; training.batch_size=8 makes some steps."),
-        (46, {"workers": 2, "accumulation_steps": 2}, "one batch of 256; training.batch_size=2 makes some steps."),
+        (
+            46,
+            {},
+            "46 examples do not fill one batch of 64; training.batch_size=8 makes some steps.",
+        ),
+        (
+            46,
+            {"workers": 2, "accumulation_steps": 2},
+            "one batch of 256; training.batch_size=2 makes some steps.",
+        ),
         (7, {}, "7 examples do not fill one batch of 64; add pairs."),
     ],
 )

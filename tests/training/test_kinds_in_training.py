@@ -1,4 +1,6 @@
-"""Models that read queries and documents differently, or have no transformer: trained as stock trains them."""
+"""Models that read queries and documents differently, or have no transformer: trained as stock
+trains them.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -17,23 +19,41 @@ from medembed.training.trainable import check_trainable
 from tests.kinds import KINDS, TEXTS, pooled, save_kind, with_cnn
 from tests.training.small import CONFIG, start
 
-KIND_NAMES = ("pooling mean without the prompt", "router", "router behind the transformer", "static", "static queries")
+KIND_NAMES = (
+    "pooling mean without the prompt",
+    "router",
+    "router behind the transformer",
+    "static",
+    "static queries",
+)
 DIMENSIONS = {"dimensions": (16, 8), "select_dimension": 8}
 
 
 @pytest.mark.parametrize("kind", KIND_NAMES)
-def test_a_checkpoint_gives_the_vectors_of_stock_for_both_roles(kind: str, encoder_folder: Path, tmp_path: Path):
+def test_a_checkpoint_gives_the_vectors_of_stock_for_both_roles(
+    kind: str, encoder_folder: Path, tmp_path: Path
+):
     folder = save_kind(tmp_path / "model", KINDS[kind](encoder_folder))
     trainer = start(folder, CONFIG.model_copy(update=DIMENSIONS), tmp_path, steps=2)
     before = {name: tensor.clone() for name, tensor in trainer.model.named_parameters()}
     trainer.train()
-    moved = {name for name, tensor in trainer.model.named_parameters() if not torch.equal(tensor, before[name])}
+    moved = {
+        name
+        for name, tensor in trainer.model.named_parameters()
+        if not torch.equal(tensor, before[name])
+    }
     assert {name for name in before if "pooler" not in name} <= moved, "both routes are trained"
     checkpoint = str(tmp_path / "trained")
     trainer.model.save_pretrained(checkpoint, create_model_card=False)
-    stock, encoder = SentenceTransformer(checkpoint, device="cpu"), Encoder.load(checkpoint, EncodingConfig())
+    stock, encoder = (
+        SentenceTransformer(checkpoint, device="cpu"),
+        Encoder.load(checkpoint, EncodingConfig()),
+    )
     for role, encode in zip(ROLES, (stock.encode_query, stock.encode_document), strict=True):
-        assert np.abs(encoder.encode(TEXTS, role) - encode(TEXTS, normalize_embeddings=True)).max() < 1e-6
+        assert (
+            np.abs(encoder.encode(TEXTS, role) - encode(TEXTS, normalize_embeddings=True)).max()
+            < 1e-6
+        )
 
 
 def test_what_training_computes_is_what_stock_encodes(encoder_folder: Path, tmp_path: Path):
@@ -57,9 +77,17 @@ def test_what_training_computes_is_what_stock_encodes(encoder_folder: Path, tmp_
         ("router", {"adapter": {"kind": "lora"}}, "adapter: .* has a Router"),
         ("router", {"freeze": 1}, "freeze: .* has a Router"),
         ("static", {"layer_decay": 0.9}, "layer_decay: .* has a StaticEmbedding"),
-        ("static", {"loss": {"name": "cached_multiple_negatives"}}, "cached_multiple_negatives: .* a StaticEmbedding"),
+        (
+            "static",
+            {"loss": {"name": "cached_multiple_negatives"}},
+            "cached_multiple_negatives: .* a StaticEmbedding",
+        ),
         ("router", {"loss": {"name": "guided", "guide": "g"}}, "loss.name=guided: .* has a Router"),
-        ("pooling mean without the prompt", {"loss": {"name": "mse", "guide": "g"}}, "mse: .* a Pooling without the"),
+        (
+            "pooling mean without the prompt",
+            {"loss": {"name": "mse", "guide": "g"}},
+            "mse: .* a Pooling without the",
+        ),
     ],
 )
 def test_an_option_that_does_not_work_with_a_model_is_refused_by_its_folder_alone(
@@ -71,7 +99,9 @@ def test_an_option_that_does_not_work_with_a_model_is_refused_by_its_folder_alon
         check_trainable(folder, TrainingConfig.model_validate(CONFIG.model_dump() | settings))
 
 
-def test_a_model_that_does_not_work_here_is_not_trained_either(encoder_folder: Path, tmp_path: Path):
+def test_a_model_that_does_not_work_here_is_not_trained_either(
+    encoder_folder: Path, tmp_path: Path
+):
     folder = save_kind(tmp_path / "model", with_cnn(encoder_folder))
     with pytest.raises(ModelError, match="its module CNN does not work here"):
         check_trainable(str(folder), CONFIG)

@@ -17,18 +17,31 @@ from medembed.training.losses.nested import Nested
 
 
 def textbook(queries, documents, targets, masked, dimensions, weights, temperature):
-    """The loss as the papers write it: a loop over dimensions, each prefix normalised and multiplied anew."""
+    """The loss as the papers write it: a loop over dimensions, each prefix normalised and
+    multiplied anew.
+    """
     total = 0.0
     for dimension, weight in zip(dimensions, weights, strict=True):
-        q, d = F.normalize(queries[:, :dimension], dim=1), F.normalize(documents[:, :dimension], dim=1)
-        total = total + weight * F.cross_entropy((q @ d.T / temperature).masked_fill(masked, -math.inf), targets)
+        q, d = (
+            F.normalize(queries[:, :dimension], dim=1),
+            F.normalize(documents[:, :dimension], dim=1),
+        )
+        total = total + weight * F.cross_entropy(
+            (q @ d.T / temperature).masked_fill(masked, -math.inf), targets
+        )
     return total / sum(weights)
 
 
-def draw(seed: int, sizes: tuple[int, int] = (5, 12), width: int = 24) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Embeddings of which some are alike, targets in any order, and a mask that leaves the targets."""
+def draw(
+    seed: int, sizes: tuple[int, int] = (5, 12), width: int = 24
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Embeddings of which some are alike, targets in any order, and a mask that leaves the
+    targets.
+    """
     generator = torch.Generator().manual_seed(seed)
-    inputs = [torch.randn(size, width, generator=generator, dtype=torch.float64) * 3 for size in sizes]
+    inputs = [
+        torch.randn(size, width, generator=generator, dtype=torch.float64) * 3 for size in sizes
+    ]
     inputs[0][1], inputs[1][3], inputs[1][4] = inputs[0][0], inputs[1][2], inputs[0][0]  # ties
     targets = torch.randint(sizes[1], (sizes[0],), generator=generator)
     masked = torch.rand(sizes, generator=generator) < 0.2
@@ -38,7 +51,9 @@ def draw(seed: int, sizes: tuple[int, int] = (5, 12), width: int = 24) -> tuple[
 
 def test_one_dimension_of_orthogonal_pairs_matches_its_closed_form():
     pairs, none = torch.eye(4, dtype=torch.float64), torch.zeros(4, 4, dtype=torch.bool)
-    loss = matryoshka_info_nce(pairs, pairs, torch.arange(4), none, dimensions=[4], weights=[1.0], temperature=1.0)
+    loss = matryoshka_info_nce(
+        pairs, pairs, torch.arange(4), none, dimensions=[4], weights=[1.0], temperature=1.0
+    )
     assert loss.item() == pytest.approx(math.log(1 + 3 / math.e))
 
 
@@ -50,14 +65,22 @@ def test_one_dimension_of_orthogonal_pairs_matches_its_closed_form():
     st.integers(0, 10_000),
     st.integers(1, 40),
 )
-def test_value_and_gradient_equal_the_textbook_loop(dimensions, weights, temperature, seed, scores_at_once):
+def test_value_and_gradient_equal_the_textbook_loop(
+    dimensions, weights, temperature, seed, scores_at_once
+):
     inputs, targets, masked = draw(seed)
     weights = weights[: len(dimensions)]
-    with pytest.MonkeyPatch.context() as patch:  # so that the queries come in several parts, the last one short
+    # so that the queries come in several parts, the last one short
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(info_nce, "_SCORES_ON_CPU", scores_at_once)
         patch.setattr(info_nce, "_FEWEST_ROWS", 2)
         ours = matryoshka_info_nce(
-            *inputs, targets, masked, dimensions=dimensions, weights=weights, temperature=temperature
+            *inputs,
+            targets,
+            masked,
+            dimensions=dimensions,
+            weights=weights,
+            temperature=temperature,
         )
     theirs = textbook(*inputs, targets, masked, dimensions, weights, temperature)
     assert ours.item() == pytest.approx(theirs.item(), abs=1e-10)
@@ -80,14 +103,24 @@ def test_an_embedding_of_zeros_has_the_textbook_gradient_too():
 def test_losses_of_dimensions_come_in_the_order_of_the_dimensions():
     inputs, targets, masked = draw(1)
     _, losses = info_nce_by_dimension(
-        *inputs, targets, lambda *rows: masked[slice(*rows)], dimensions=[3, 24, 8], weights=[1, 2, 3], temperature=0.1
+        *inputs,
+        targets,
+        lambda *rows: masked[slice(*rows)],
+        dimensions=[3, 24, 8],
+        weights=[1, 2, 3],
+        temperature=0.1,
     )
-    alone = [textbook(*inputs, targets, masked, [dimension], [1.0], 0.1).item() for dimension in (3, 24, 8)]
+    alone = [
+        textbook(*inputs, targets, masked, [dimension], [1.0], 0.1).item()
+        for dimension in (3, 24, 8)
+    ]
     assert losses.tolist() == pytest.approx(alone)
 
 
 @pytest.mark.parametrize(("autocast", "dtype"), [(False, torch.float32), (True, torch.bfloat16)])
-def test_single_precision_and_autocast_compute_the_logits_in_float32(autocast: bool, dtype: torch.dtype):
+def test_single_precision_and_autocast_compute_the_logits_in_float32(
+    autocast: bool, dtype: torch.dtype
+):
     exact, targets, masked = draw(2)
     settings_ = {"dimensions": [24, 8], "weights": [1.0, 1.0], "temperature": 0.01}
     inputs = [tensor.detach().to(dtype).requires_grad_() for tensor in exact]
@@ -109,7 +142,9 @@ def test_a_value_without_gradient_is_the_same():
     settings_ = {"dimensions": [8, 24], "weights": [1.0, 1.0], "temperature": 0.05}
     with torch.no_grad():
         value = matryoshka_info_nce(*inputs, targets, masked, **settings_)
-    assert value.item() == pytest.approx(textbook(*inputs, targets, masked, *settings_.values()).item(), abs=1e-10)
+    assert value.item() == pytest.approx(
+        textbook(*inputs, targets, masked, *settings_.values()).item(), abs=1e-10
+    )
 
 
 def test_duplicates_and_other_positives_of_a_query_are_masked_and_its_target_is_not():
@@ -132,11 +167,17 @@ def test_duplicates_and_other_positives_of_a_query_are_masked_and_its_target_is_
 def test_known_entries_are_those_of_a_loop_over_all_entries(seed: int):
     generator = np.random.default_rng(seed)
     own, candidates = generator.integers(0, 5, 6), generator.integers(0, 6, 11)
-    pairs, targets = generator.integers(0, 6, (int(generator.integers(1, 9)), 2)), generator.integers(0, 11, 6)
+    pairs, targets = (
+        generator.integers(0, 6, (int(generator.integers(1, 9)), 2)),
+        generator.integers(0, 11, 6),
+    )
     known = find_known(*(torch.from_numpy(values) for values in (own, candidates, pairs, targets)))
     asked = {tuple(pair) for pair in pairs.tolist()}
     expected = [
-        [(query, document) in asked and column != target for column, document in enumerate(candidates.tolist())]
+        [
+            (query, document) in asked and column != target
+            for column, document in enumerate(candidates.tolist())
+        ]
         for query, target in zip(own.tolist(), targets.tolist(), strict=True)
     ]
     masked = known.mask(0, 6)
@@ -149,7 +190,12 @@ def test_a_step_draws_the_same_dimensions_everywhere_always_the_widest_and_weigh
     torch.manual_seed(1)
     assert steps == [nested.draw(step) for step in range(300)]
     assert all(len(drawn) == 2 and drawn[-1] == (64, 1.0) for drawn in steps)
-    sums = {dimension: sum(w for drawn in steps for d, w in drawn if d == dimension) / 300 for dimension in (16, 32, 8)}
+    sums = {
+        dimension: sum(w for drawn in steps for d, w in drawn if d == dimension) / 300
+        for dimension in (16, 32, 8)
+    }
     assert sums == pytest.approx({16: 2.0, 32: 3.0, 8: 4.0}, rel=0.25)
-    assert steps != [Nested.of(nested.dimensions, nested.weights, 2, seed=6).draw(step) for step in range(300)]
+    assert steps != [
+        Nested.of(nested.dimensions, nested.weights, 2, seed=6).draw(step) for step in range(300)
+    ]
     assert Nested.of((64, 8)).draw(3) == [(8, 1.0), (64, 1.0)]

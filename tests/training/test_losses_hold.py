@@ -1,4 +1,6 @@
-"""Long texts joined from documents: what they are made of, and the vectors that the start gives them."""
+"""Long texts joined from documents: what they are made of, and the vectors that the start gives
+them.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -86,5 +88,7 @@ def test_the_distance_is_0_in_place_1_at_a_right_angle_and_2_opposite_whatever_t
     distances = distance_by_dimension(now, start, [4, 2])
     assert distances[1] == pytest.approx(1.0)
     assert distances[0] == pytest.approx(1 - 9 / (10**0.5 * 106**0.5))
-    assert distance_by_dimension(start * 7, start, [2, 4]).tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
+    assert distance_by_dimension(start * 7, start, [2, 4]).tolist() == pytest.approx(
+        [0.0, 0.0], abs=1e-6
+    )
     assert distance_by_dimension(-start, start, [2, 4]).tolist() == pytest.approx([2.0, 2.0])

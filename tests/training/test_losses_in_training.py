@@ -1,4 +1,6 @@
-"""Each kind of loss in a real trainer: its columns pass the collator, its parts are logged, its weights change."""
+"""Each kind of loss in a real trainer: its columns pass the collator, its parts are logged, its
+weights change.
+"""
 
 import math
 from pathlib import Path
@@ -8,7 +10,13 @@ import pytest
 import torch
 from transformers import set_seed
 
-from medembed.training.batches import Columns, TrainingTexts, to_columns, to_scored_columns, to_triplets
+from medembed.training.batches import (
+    Columns,
+    TrainingTexts,
+    to_columns,
+    to_scored_columns,
+    to_triplets,
+)
 from medembed.training.config import TrainingConfig
 from medembed.training.loop import build_trainer, load_student, plan_run
 from medembed.training.loss_config import LossConfig
@@ -31,18 +39,25 @@ CASES: dict[str, Columns] = {
     "cosent": PAIRS | {"label": [number / 17 for number in range(18)]},
     "online_contrastive": PAIRS | {"label": [float(number % 2) for number in range(18)]},
     "batch_hard": {"text": TEXTS, "label": [number % 4 for number in range(18)]},
-    "mse": {"text": TEXTS, "label": [[math.sin(number + place) for place in range(32)] for number in range(18)]},
+    "mse": {
+        "text": TEXTS,
+        "label": [[math.sin(number + place) for place in range(32)] for number in range(18)],
+    },
 }
 
 
 def train(folder: Path, scratch: Path, columns: Columns, **settings: Any) -> Any:
     config = TrainingConfig.model_validate(
-        CONFIG.model_dump() | {"batch_size": 4, "accumulation_steps": 2, "weights": (1.0, 3.0)} | settings
+        CONFIG.model_dump()
+        | {"batch_size": 4, "accumulation_steps": 2, "weights": (1.0, 3.0)}
+        | settings
     )
     set_seed(0)
     encoder, adapter = load_student(str(folder), config)
     plan = plan_run(columns, config, TrainingState(1), 1)
-    trainer = build_trainer(encoder, TrainingTexts(columns), config, plan, SaveAt(), str(scratch), adapter)
+    trainer = build_trainer(
+        encoder, TrainingTexts(columns), config, plan, SaveAt(), str(scratch), adapter
+    )
     trainer.train()
     return trainer
 
@@ -52,7 +67,8 @@ def test_a_loss_trains_and_logs_its_parts_of_which_it_is_the_weighted_mean(
     name: str, encoder_folder: Path, tmp_path: Path
 ):
     before = {
-        key: tensor.clone() for key, tensor in load_student(str(encoder_folder), CONFIG)[0].model.named_parameters()
+        key: tensor.clone()
+        for key, tensor in load_student(str(encoder_folder), CONFIG)[0].model.named_parameters()
     }
     loss = LossConfig(
         name=name,
@@ -66,17 +82,29 @@ def test_a_loss_trains_and_logs_its_parts_of_which_it_is_the_weighted_mean(
         parts = [entry["loss/32"], entry["loss/8"]]
         assert entry["loss"] == pytest.approx((parts[0] + 3 * parts[1]) / 4, abs=2e-4)
         assert list(entry).index("loss/32") < list(entry).index("loss/8")
-    assert any(not torch.equal(tensor, before[key]) for key, tensor in trainer.model.named_parameters())
+    assert any(
+        not torch.equal(tensor, before[key]) for key, tensor in trainer.model.named_parameters()
+    )
 
 
 def test_only_dimensions_that_a_step_computes_are_logged_and_every_run_draws_the_same(
     encoder_folder: Path, tmp_path: Path
 ):
     columns = to_columns(make_examples())
-    settings = {"dimensions": (32, 16, 8), "weights": None, "loss": LossConfig(dimensions_per_step=2)}
+    settings = {
+        "dimensions": (32, 16, 8),
+        "weights": None,
+        "loss": LossConfig(dimensions_per_step=2),
+    }
     runs = [
-        [[name for name in entry if name.startswith("loss/")] for entry in trainer.state.log_history if "loss" in entry]
-        for trainer in (train(encoder_folder, tmp_path / str(seed), columns, **settings) for seed in (0, 1))
+        [
+            [name for name in entry if name.startswith("loss/")]
+            for entry in trainer.state.log_history
+            if "loss" in entry
+        ]
+        for trainer in (
+            train(encoder_folder, tmp_path / str(seed), columns, **settings) for seed in (0, 1)
+        )
     ]
     assert runs[0] == runs[1]
     assert all(len(names) == 2 and names[0] == "loss/32" for names in runs[0])

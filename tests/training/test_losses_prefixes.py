@@ -1,4 +1,6 @@
-"""Losses that are no ranking losses: each equals its plain definition, summed over unit prefixes by weight."""
+"""Losses that are no ranking losses: each equals its plain definition, summed over unit prefixes by
+weight.
+"""
 
 import itertools
 from collections.abc import Callable
@@ -19,7 +21,14 @@ BINARY = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
 CLASSES = torch.tensor([0, 1, 0, 2, 1, 2])
 NAN = float("nan")
 MARGINS = torch.tensor(
-    [[0.9, 0.1, 0.3], [0.5, 0.4, NAN], [0.2, 0.3, 0.1], [1.0, -0.5, NAN], [0.6, 0.2, 0.2], [0, 0, 0]]
+    [
+        [0.9, 0.1, 0.3],
+        [0.5, 0.4, NAN],
+        [0.2, 0.3, 0.1],
+        [1.0, -0.5, NAN],
+        [0.6, 0.2, 0.2],
+        [0, 0, 0],
+    ]
 )
 TEACHER = torch.randn(6, 15, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
 
@@ -41,7 +50,10 @@ def contrastive(columns: list[Tensor], labels: Tensor) -> Tensor:
 def online_contrastive(columns: list[Tensor], labels: Tensor) -> Tensor:
     apart = distance(*columns)
     positives, negatives = apart[labels == 1], apart[labels == 0]
-    hard_positives, hard_negatives = positives[positives > negatives.min()], negatives[negatives < positives.max()]
+    hard_positives, hard_negatives = (
+        positives[positives > negatives.min()],
+        negatives[negatives < positives.max()],
+    )
     return (hard_positives**2).sum() + ((0.5 - hard_negatives).clamp_min(0) ** 2).sum()
 
 
@@ -51,7 +63,9 @@ def cosine_similarity(columns: list[Tensor], labels: Tensor) -> Tensor:
 
 def ordered(similarities: Tensor, labels: Tensor) -> Tensor:
     """log(1 + sum over pairs i below j of exp((s_i - s_j) / temperature))."""
-    below = [(i, j) for i, j in itertools.permutations(range(len(labels)), 2) if labels[i] < labels[j]]
+    below = [
+        (i, j) for i, j in itertools.permutations(range(len(labels)), 2) if labels[i] < labels[j]
+    ]
     return sum(((similarities[i] - similarities[j]) / 0.05).exp() for i, j in below).add(1).log()
 
 
@@ -60,7 +74,9 @@ def cosent(columns: list[Tensor], labels: Tensor) -> Tensor:
 
 
 def angle(columns: list[Tensor], labels: Tensor) -> Tensor:
-    """Similarity of complex vectors whose real parts are the first halves: |Re + Im| of their product."""
+    """Similarity of complex vectors whose real parts are the first halves: |Re + Im| of their
+    product.
+    """
     one, other = (torch.complex(*column.chunk(2, dim=1)) for column in columns)
     product = (one * other.conj()).sum(1)
     return ordered((product.real + product.imag).abs(), labels)
@@ -71,7 +87,11 @@ def batch_hard(columns: list[Tensor], labels: Tensor) -> Tensor:
     apart = 1 - texts @ texts.T
     losses = []
     for row, label in enumerate(labels):
-        same = [apart[row, column] for column in range(len(labels)) if labels[column] == label and column != row]
+        same = [
+            apart[row, column]
+            for column in range(len(labels))
+            if labels[column] == label and column != row
+        ]
         different = [apart[row, column] for column in range(len(labels)) if labels[column] != label]
         losses.append((max(same) - min(different) + 0.2).clamp_min(0))
     return torch.stack(losses).mean()
@@ -80,7 +100,11 @@ def batch_hard(columns: list[Tensor], labels: Tensor) -> Tensor:
 def margin_mse(columns: list[Tensor], labels: Tensor) -> Tensor:
     query, positive, *negatives = columns
     found = [
-        ((query[row] @ positive[row] - query[row] @ negative[row]) - (labels[row, 0] - labels[row, 1 + number])) ** 2
+        (
+            (query[row] @ positive[row] - query[row] @ negative[row])
+            - (labels[row, 0] - labels[row, 1 + number])
+        )
+        ** 2
         for number, negative in enumerate(negatives)
         for row in range(len(query))
         if not labels[row, 1 + number].isnan()
@@ -106,7 +130,9 @@ CASES: list[tuple[Callable[[list[Tensor], Tensor], Tensor], int, Tensor]] = [
 ]
 
 
-@pytest.mark.parametrize(("definition", "columns", "labels"), CASES, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(
+    ("definition", "columns", "labels"), CASES, ids=lambda value: getattr(value, "__name__", "")
+)
 def test_value_and_gradient_equal_the_definition_over_all_dimensions(
     definition: Callable[[list[Tensor], Tensor], Tensor], columns: int, labels: Tensor
 ):
@@ -114,7 +140,10 @@ def test_value_and_gradient_equal_the_definition_over_all_dimensions(
     name = definition.__name__
     guide = "folder" if name == "mse" else None
     config = TrainingConfig(
-        dimensions=DIMENSIONS, weights=WEIGHTS, select_dimension=4, loss=LossConfig(name=name, guide=guide)
+        dimensions=DIMENSIONS,
+        weights=WEIGHTS,
+        select_dimension=4,
+        loss=LossConfig(name=name, guide=guide),
     )
     generator = torch.Generator().manual_seed(8)
     texts = [torch.randn(6, 12, generator=generator, dtype=torch.float64) for _ in range(columns)]
@@ -123,13 +152,26 @@ def test_value_and_gradient_equal_the_definition_over_all_dimensions(
     found = loss([{"x": column} for column in texts], labels)
     embedded = [column @ plain.weight for column in texts]
     losses = {
-        dimension: definition([F.normalize(column[:, :dimension], dim=1) for column in embedded], labels)
+        dimension: definition(
+            [F.normalize(column[:, :dimension], dim=1) for column in embedded], labels
+        )
         for dimension in DIMENSIONS
     }
-    expected = sum(weight * losses[dimension] for dimension, weight in zip(DIMENSIONS, WEIGHTS, strict=True)) / 3.5
+    expected = (
+        sum(
+            weight * losses[dimension]
+            for dimension, weight in zip(DIMENSIONS, WEIGHTS, strict=True)
+        )
+        / 3.5
+    )
     # Some stock losses compare in float32.
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
-    assert loss.by_dimension == pytest.approx({key: value.item() for key, value in losses.items()}, rel=1e-6)
-    gradients = [*torch.autograd.grad(found, model.parameters()), *torch.autograd.grad(expected, plain.parameters())]
+    assert loss.by_dimension == pytest.approx(
+        {key: value.item() for key, value in losses.items()}, rel=1e-6
+    )
+    gradients = [
+        *torch.autograd.grad(found, model.parameters()),
+        *torch.autograd.grad(expected, plain.parameters()),
+    ]
     assert torch.allclose(*gradients, rtol=1e-5, atol=1e-7)
     assert gradients[0].abs().max() > 1e-3

@@ -19,14 +19,23 @@ from tests.tiny import make_encoder
 from tests.training.test_distributed import SETTINGS, Alike, Joined, Linear, batch, step
 
 EXAMPLES = [
-    {"query": f"{sign} {number}", "positive_id": sign, "positive": f"the {sign}", "negative_ids": ["x"],
-     "negatives": ["skin rash"]}
-    for number, sign in enumerate(["heart pain", "lung bleeding", "eye itching", "heart pain", "foot numbness"])
-]  # fmt: skip
+    {
+        "query": f"{sign} {number}",
+        "positive_id": sign,
+        "positive": f"the {sign}",
+        "negative_ids": ["x"],
+        "negatives": ["skin rash"],
+    }
+    for number, sign in enumerate(
+        ["heart pain", "lung bleeding", "eye itching", "heart pain", "foot numbness"]
+    )
+]
 
 
 def loop(masked: torch.Tensor, rows: int, columns: list[int], weight: torch.Tensor) -> float:
-    """The loss of `batch` written out: own rows of one column against all rows of others, at three dimensions."""
+    """The loss of `batch` written out: own rows of one column against all rows of others, at three
+    dimensions.
+    """
     texts = [column @ weight for column in batch()[0]]
     total = 0.0
     for dimension, share in ((12, 1.0), (4, 2.0), (7, 0.5)):
@@ -40,7 +49,10 @@ def loop(masked: torch.Tensor, rows: int, columns: list[int], weight: torch.Tens
 def known(own: list[int], others: list[int], pairs: set[tuple[int, int]]) -> torch.Tensor:
     return torch.tensor(
         [
-            [((one, other) in pairs or other < 0) and column != row for column, other in enumerate(others)]
+            [
+                ((one, other) in pairs or other < 0) and column != row
+                for column, other in enumerate(others)
+            ]
             for row, one in enumerate(own)
         ]
     )
@@ -52,7 +64,9 @@ def test_both_directions_equal_a_loop_that_masks_by_hand():
     pairs = set(zip(queries, positives, strict=True))
     weight = Linear().weight.detach()
     forward = loop(known(queries, positives + negatives, pairs), 0, [1, 2], weight)
-    backward = loop(known(positives, queries, {(document, query) for query, document in pairs}), 1, [0], weight)
+    backward = loop(
+        known(positives, queries, {(document, query) for query, document in pairs}), 1, [0], weight
+    )
     assert step(*batch())[0] == pytest.approx(forward, abs=1e-12)
     assert step(*batch(), "symmetric")[0] == pytest.approx((forward + backward) / 2, abs=1e-12)
 
@@ -75,7 +89,10 @@ def test_a_guide_masks_what_it_finds_closer_than_the_positive():
     q, p, n = Alike().embed([{"x": column} for column in columns])
     for margin in (0.0, 0.3):
         closer = q @ torch.cat([p, n]).T > (q * p).sum(1, keepdim=True) - margin
-        masked = known(queries, positives + negatives, set(zip(queries, positives, strict=True))) | closer
+        masked = (
+            known(queries, positives + negatives, set(zip(queries, positives, strict=True)))
+            | closer
+        )
         masked[torch.arange(8), torch.arange(8)] = False
         model = Linear()
         loss = MatryoshkaRankingLoss(
@@ -118,9 +135,14 @@ def test_cached_gradients_equal_uncached_ones(name: str, mini_batch_size: int):
 
 
 def test_cached_gradients_belong_to_the_dropout_of_the_first_pass(encoder_folder: Path):
-    """A mini-batch as large as the batch draws the same dropout as no caching, if the second pass draws it again."""
+    """A mini-batch as large as the batch draws the same dropout as no caching, if the second pass
+    draws it again.
+    """
     gradients, values = [], []
-    for loss_config in (LossConfig(), LossConfig(name="cached_multiple_negatives", mini_batch_size=5)):
+    for loss_config in (
+        LossConfig(),
+        LossConfig(name="cached_multiple_negatives", mini_batch_size=5),
+    ):
         model = SentenceTransformer(str(encoder_folder), device="cpu").train()
         config = TrainingConfig(dimensions=(32, 8), select_dimension=8, loss=loss_config)
         columns = to_columns(EXAMPLES)
@@ -131,19 +153,26 @@ def test_cached_gradients_belong_to_the_dropout_of_the_first_pass(encoder_folder
         torch.manual_seed(99)
         value.backward()
         values.append(value.item())
-        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+        gradients.append(
+            torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        )
     assert values[0] == pytest.approx(values[1], abs=1e-6)
     assert torch.allclose(*gradients, atol=1e-6)
     assert gradients[0].abs().max() > 0.01
 
 
-def test_a_guide_reads_other_tokens_by_decoding_and_gets_its_own_prompt(prompted_folder: Path, tmp_path: Path):
+def test_a_guide_reads_other_tokens_by_decoding_and_gets_its_own_prompt(
+    prompted_folder: Path, tmp_path: Path
+):
     student = SentenceTransformer(str(prompted_folder), device="cpu")
     guide = SentenceTransformer(str(make_encoder(tmp_path / "guide")), device="cpu")
     prompts, own = {"query": "query: ", "document": "passage: "}, {"query": "", "document": "an "}
     translating = Guide(guide, student, prompts, own)
     texts = ["heart pain", "eye itching"]
-    features = [student.preprocess([prompts[role] + text for text in texts]) for role in ("query", "document")]
+    features = [
+        student.preprocess([prompts[role] + text for text in texts])
+        for role in ("query", "document")
+    ]
     found = translating.embed(features)
     for vectors, role in zip(found, ("query", "document"), strict=True):
         expected = guide.encode([own[role] + text for text in texts], convert_to_tensor=True)
@@ -152,5 +181,7 @@ def test_a_guide_reads_other_tokens_by_decoding_and_gets_its_own_prompt(prompted
     assert direct.reads_tokens
     assert not translating.reads_tokens
     assert torch.allclose(
-        direct.embed([guide.preprocess(texts)])[0], guide.encode(texts, convert_to_tensor=True), atol=1e-6
+        direct.embed([guide.preprocess(texts)])[0],
+        guide.encode(texts, convert_to_tensor=True),
+        atol=1e-6,
     )

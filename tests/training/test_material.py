@@ -16,9 +16,15 @@ from medembed.training.material import check_fits, make_material
 
 PROMPTS = ("q: ", "d: ")
 EXAMPLE: dict[str, Any] = {
-    "query_id": "q1", "query": "one", "positive_id": "a", "positive": "A", "negative_ids": ["b"], "negatives": ["B"],
-    "positive_second_score": 0.9, "negative_second_scores": [0.4],
-}  # fmt: skip
+    "query_id": "q1",
+    "query": "one",
+    "positive_id": "a",
+    "positive": "A",
+    "negative_ids": ["b"],
+    "negatives": ["B"],
+    "positive_second_score": 0.9,
+    "negative_second_scores": [0.4],
+}
 # document_id -> (text, class, split)
 CORPUS_ROWS = {
     "a#chunk-0": ("A0", "x", "train"),
@@ -28,25 +34,41 @@ CORPUS_ROWS = {
     "t": ("T", "x", "test"),
     "n": ("N", None, "train"),
 }
-JUDGED = [("q1", "a", 1.0, 0.8), ("q1", "b", 0.0, None), ("q2", "b", 0.7, 0.7), ("q3", "c", 1.0, None)]
+JUDGED = [
+    ("q1", "a", 1.0, 0.8),
+    ("q1", "b", 0.0, None),
+    ("q2", "b", 0.7, 0.7),
+    ("q3", "c", 1.0, None),
+]
 
 
 def config(name: str, **settings: Any) -> TrainingConfig:
-    return TrainingConfig(dimensions=(4, 2), select_dimension=2, loss=LossConfig(name=name, **settings))
+    return TrainingConfig(
+        dimensions=(4, 2), select_dimension=2, loss=LossConfig(name=name, **settings)
+    )
 
 
-def write(folder: Path, corpus: dict[str, tuple[Any, ...]], judged: list[tuple[Any, ...]]) -> Dataset:
+def write(
+    folder: Path, corpus: dict[str, tuple[Any, ...]], judged: list[tuple[Any, ...]]
+) -> Dataset:
     names = ("document_id", "text", "label", "split")
     documents = [dict(zip(names, (key, *row), strict=True)) for key, row in corpus.items()]
     queries = [
-        {"query_id": key, "text": f"text of {key}", "tags": [], "split": "test" if key == "q3" else "train"}
+        {
+            "query_id": key,
+            "text": f"text of {key}",
+            "tags": [],
+            "split": "test" if key == "q3" else "train",
+        }
         for key in ("q1", "q2", "q3")
     ]
     judgments = [dict(zip(QRELS.names, row, strict=True)) for row in judged]
     with NewOutput(str(folder), "key") as output:
         for name, rows, schema in (
-            ("corpus", documents, CORPUS), ("queries", queries, QUERIES), ("qrels", judgments, QRELS)
-        ):  # fmt: skip
+            ("corpus", documents, CORPUS),
+            ("queries", queries, QUERIES),
+            ("qrels", judgments, QRELS),
+        ):
             output.write_parquet(f"{name}/part-00000.parquet", to_table(rows, schema))
         output.commit(DatasetManifest(fingerprint="f"))
     return open_dataset(str(folder))
@@ -57,7 +79,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return write(tmp_path_factory.mktemp("data") / "d", CORPUS_ROWS, JUDGED)
 
 
-def test_scored_pairs_are_judgments_of_training_queries_by_similarity_and_a_documents_first_chunk(dataset: Dataset):
+def test_scored_pairs_are_judgments_of_training_queries_by_similarity_and_a_documents_first_chunk(
+    dataset: Dataset,
+):
     columns = make_material(config("cosent"), dataset, [])
     assert list(columns) == ["query", "document", "label"]
     assert columns["query"] == ["text of q1", "text of q1", "text of q2"]
@@ -83,7 +107,8 @@ def test_classes_are_numbered_and_only_training_texts_that_have_one_are_read(dat
 def test_losses_on_examples_count_and_read_their_rows(dataset: Dataset):
     examples = [
         EXAMPLE,
-        EXAMPLE | {"negatives": ["B", "C"], "negative_ids": ["b", "c"], "negative_second_scores": [0, 1]},
+        EXAMPLE
+        | {"negatives": ["B", "C"], "negative_ids": ["b", "c"], "negative_second_scores": [0, 1]},
     ]
     assert check_fits(config("multiple_negatives"), dataset, examples) == 2
     assert make_material(config("multiple_negatives"), dataset, examples)["label"][0][-1] == -1
@@ -96,7 +121,11 @@ def test_losses_on_examples_count_and_read_their_rows(dataset: Dataset):
     ("name", "examples", "fault"),
     [
         ("multiple_negatives", [], "examples: none found, but loss multiple_negatives reads them"),
-        ("triplet", [EXAMPLE | {"negatives": []}], "none has a negative, but loss triplet compares with negatives"),
+        (
+            "triplet",
+            [EXAMPLE | {"negatives": []}],
+            "none has a negative, but loss triplet compares with negatives",
+        ),
         (
             "margin_mse",
             [EXAMPLE, EXAMPLE | {"query_id": "q9", "negative_second_scores": None}],
@@ -105,13 +134,19 @@ def test_losses_on_examples_count_and_read_their_rows(dataset: Dataset):
         ("margin_mse", [EXAMPLE | {"negative_second_scores": [math.nan]}], "1 of 1 have no scores"),
     ],
 )
-def test_examples_that_a_loss_cannot_use_are_refused(name: str, examples: Any, fault: str, dataset: Dataset):
+def test_examples_that_a_loss_cannot_use_are_refused(
+    name: str, examples: Any, fault: str, dataset: Dataset
+):
     with pytest.raises(DataError, match=fault):
         check_fits(config(name), dataset, examples)
 
 
 def test_judgments_and_classes_that_a_loss_cannot_use_are_refused(tmp_path: Path):
-    alike = write(tmp_path / "alike", {"a": ("A", "x", "train"), "b": ("B", "x", "train")}, [("q1", "a", 1.0, None)])
+    alike = write(
+        tmp_path / "alike",
+        {"a": ("A", "x", "train"), "b": ("B", "x", "train")},
+        [("q1", "a", 1.0, None)],
+    )
     for name, fault in {
         "cosent": "all 1 judged training pairs have score 1, but loss cosent needs different scores",
         "contrastive": "but loss contrastive needs pairs judged not relevant",
@@ -119,8 +154,14 @@ def test_judgments_and_classes_that_a_loss_cannot_use_are_refused(tmp_path: Path
     }.items():
         with pytest.raises(DataError, match=fault):
             check_fits(config(name), alike, [])
-    graded = write(tmp_path / "graded", {"a": ("A", None, None)}, [("q1", "a", 2.0, None), ("q2", "a", 0.0, None)])
-    with pytest.raises(DataError, match="scores from 0 to 2, but loss cosine_similarity compares them with cosines"):
+    graded = write(
+        tmp_path / "graded",
+        {"a": ("A", None, None)},
+        [("q1", "a", 2.0, None), ("q2", "a", 0.0, None)],
+    )
+    with pytest.raises(
+        DataError, match="scores from 0 to 2, but loss cosine_similarity compares them with cosines"
+    ):
         check_fits(config("cosine_similarity"), graded, [])
     assert check_fits(config("cosent"), graded, []) == 2
     with pytest.raises(DataError, match="no training text has a class"):
@@ -138,8 +179,14 @@ def test_judgments_and_classes_that_a_loss_cannot_use_are_refused(tmp_path: Path
         (["loss.name=cosent", "loss.mini_batch_size=2"], "mini_batch_size: loss cosent takes none"),
         (["loss.name=infonce"], "loss.name"),
         (["loss.dimensions_per_step=6"], "loss.dimensions_per_step: found 6, expected at most 5"),
-        (["loss.name=batch_hard", "batch_size=5"], "batch_size: found 5, but loss batch_hard needs an even one"),
-        (["loss.name=batch_hard", "length_grouped=true"], "length_grouped: loss batch_hard has an order of its own"),
+        (
+            ["loss.name=batch_hard", "batch_size=5"],
+            "batch_size: found 5, but loss batch_hard needs an even one",
+        ),
+        (
+            ["loss.name=batch_hard", "length_grouped=true"],
+            "length_grouped: loss batch_hard has an order of its own",
+        ),
         (["weights=[1,1,0,1,1]"], "weights: found .* expected numbers above 0"),
     ],
 )

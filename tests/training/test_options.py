@@ -54,9 +54,9 @@ def test_a_saved_config_is_read_back_as_it_was(tmp_path: Path):
 def test_a_config_that_was_written_and_read_is_the_same_to_a_fingerprint():
     """A default of 32 for a float would be 32.0 once it was read, and its run be another's."""
     config = TrainingConfig()
-    assert fingerprint(TrainingConfig.model_validate_json(config.model_dump_json()).model_dump()) == fingerprint(
-        config.model_dump()
-    )
+    assert fingerprint(
+        TrainingConfig.model_validate_json(config.model_dump_json()).model_dump()
+    ) == fingerprint(config.model_dump())
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are():

@@ -23,7 +23,10 @@ def test_a_pass_gives_each_example_at_most_once_and_leaves_out_only_what_fills_n
 ):
     count = rows * steps + seed % rows
     stream = Stream(count, rows, seed)
-    taken = [taken for taken, _ in itertools.islice(stream.walk(Position()), stream.steps_left(Position(), 1))]
+    taken = [
+        taken
+        for taken, _ in itertools.islice(stream.walk(Position()), stream.steps_left(Position(), 1))
+    ]
     seen = list(itertools.chain.from_iterable(batch.tolist() for batch in taken))
     assert len(set(seen)) == len(seen) == count - stream.left_out
     assert set(seen) <= set(range(count))
@@ -35,15 +38,21 @@ def test_another_pass_leaves_out_other_examples():
     missing = []
     for epoch in range(8):
         walk = itertools.islice(stream.walk(Position(epoch, 0)), 4)
-        missing.append(frozenset(range(37)) - {index for taken, _ in walk for index in taken.tolist()})
+        missing.append(
+            frozenset(range(37)) - {index for taken, _ in walk for index in taken.tolist()}
+        )
     assert {len(left) for left in missing} == {stream.left_out} == {5}
     assert len(set(missing)) == 8
-    assert len(frozenset.union(*missing)) > 20, "over eight passes most examples miss a turn, none is left out for good"
+    assert len(frozenset.union(*missing)) > 20, (
+        "over eight passes most examples miss a turn, none is left out for good"
+    )
     assert not frozenset.intersection(*missing)
 
 
 @given(st.integers(0, 40), st.sampled_from([0.5, 1.0, 1.1, 2.0, 2.75]))
-def test_a_run_that_stops_anywhere_goes_on_with_the_very_batches_that_were_left(done: int, epochs: float):
+def test_a_run_that_stops_anywhere_goes_on_with_the_very_batches_that_were_left(
+    done: int, epochs: float
+):
     stream = Stream(count=53, rows=8, seed=1)
     total = stream.steps_left(Position(), epochs)
     whole = list(itertools.islice(stream.walk(Position()), total))
@@ -75,7 +84,9 @@ def test_with_another_number_of_workers_the_passes_end_once_and_no_example_comes
 
 
 def test_the_learning_rate_falls_with_the_examples_left_not_with_the_steps():
-    """40 steps of two workers; after 20, one worker has 40 left, which count for half of one each."""
+    """40 steps of two workers; after 20, one worker has 40 left, which count for half of one
+    each.
+    """
     config = CONFIG.model_copy(update={"workers": (1, 2), "epochs": 1, "batch_size": 4})
     state = TrainingState(workers=2, step=20, scheduled=20.0, position=Position(0, 160))
     columns = {"label": [0] * 320}
@@ -83,7 +94,10 @@ def test_the_learning_rate_falls_with_the_examples_left_not_with_the_steps():
     assert (plan.total, plan.steps, plan.pace) == (40, 40, 0.5)
     assert [plan.scheduled_at(step) for step in (20, 30, 60)] == [20.0, 25.0, 40.0]
     same = plan_run(columns, config, state, workers=2)
-    assert (same.steps, [same.scheduled_at(step) for step in (20, 21, 40)]) == (20, [20.0, 21.0, 40.0])
+    assert (same.steps, [same.scheduled_at(step) for step in (20, 21, 40)]) == (
+        20,
+        [20.0, 21.0, 40.0],
+    )
 
 
 def test_batches_are_dealt_to_workers_in_turn_and_make_up_a_step():

@@ -46,7 +46,9 @@ def test_axes_are_a_rotation_that_puts_most_of_the_length_first():
     found = np.square(rows @ axes.T).mean(0)
     assert np.abs(found - shares).max() < 1e-6
     best = np.linalg.svd(rows.astype(np.float64), compute_uv=False)[:4]
-    assert abs(found[:4].sum() - np.square(best).sum() / 200) < 1e-6, "no four axes hold more: Eckart and Young 1936"
+    assert abs(found[:4].sum() - np.square(best).sum() / 200) < 1e-6, (
+        "no four axes hold more: Eckart and Young 1936"
+    )
 
 
 def test_axes_do_not_depend_on_the_order_of_the_vectors_or_the_sign_that_a_library_gives():
@@ -56,7 +58,9 @@ def test_axes_do_not_depend_on_the_order_of_the_vectors_or_the_sign_that_a_libra
     assert (axes[np.arange(12), np.abs(axes).argmax(1)] > 0).all()
 
 
-def test_a_turned_model_gives_the_same_cosines_and_loads_as_a_stock_folder(encoder_folder: Path, tmp_path: Path):
+def test_a_turned_model_gives_the_same_cosines_and_loads_as_a_stock_folder(
+    encoder_folder: Path, tmp_path: Path
+):
     encoding = EncodingConfig()
     model = load_model(encoder_folder, encoding, "cpu")
     before = Encoder(model, encoding).encode(TEXTS)
@@ -72,12 +76,21 @@ def test_a_turned_model_gives_the_same_cosines_and_loads_as_a_stock_folder(encod
     assert held[7] > np.square(before).mean(0).cumsum()[7]
 
 
-def test_a_model_whose_modules_have_names_is_turned_before_its_normalisation(encoder_folder: Path, tmp_path: Path):
+def test_a_model_whose_modules_have_names_is_turned_before_its_normalisation(
+    encoder_folder: Path, tmp_path: Path
+):
     stock = load_model(encoder_folder, EncodingConfig(), "cpu")
-    named = SentenceTransformer(modules=OrderedDict(zip(("transformer", "pooler", "normalizer"), stock, strict=True)))
+    named = SentenceTransformer(
+        modules=OrderedDict(zip(("transformer", "pooler", "normalizer"), stock, strict=True))
+    )
     before = Encoder(stock, EncodingConfig()).encode(TEXTS)
     turn(named, principal_axes(before)[0])
-    assert [type(module).__name__ for module in named] == ["Transformer", "Pooling", "Dense", "Normalize"]
+    assert [type(module).__name__ for module in named] == [
+        "Transformer",
+        "Pooling",
+        "Dense",
+        "Normalize",
+    ]
     named.save_pretrained(str(tmp_path / "m"), create_model_card=False)
     after = Encoder.load(str(tmp_path / "m"), EncodingConfig()).encode(TEXTS)
     assert np.abs(after @ after.T - before @ before.T).max() < 1e-5
@@ -95,14 +108,18 @@ def test_a_model_keeps_its_axes_where_the_config_a_teacher_or_an_earlier_trainin
     assert not turns(str(trained), config)
 
 
-def test_a_start_is_found_once_it_is_whole_and_says_what_prefixes_hold(encoder_folder: Path, tmp_path: Path):
+def test_a_start_is_found_once_it_is_whole_and_says_what_prefixes_hold(
+    encoder_folder: Path, tmp_path: Path
+):
     vectors = Encoder.load(str(encoder_folder), EncodingConfig()).encode(TEXTS)
     run = str(tmp_path)
     (tmp_path / "start-0").mkdir()
     (tmp_path / "start-0" / "model.safetensors").write_bytes(b"half")
     assert find_start(run) is None
     assert read_start(run) is None
-    config = TrainingConfig(dimensions=(WIDTH, 8), select_dimension=8, prompts=PromptsConfig(query="ask: "))
+    config = TrainingConfig(
+        dimensions=(WIDTH, 8), select_dimension=8, prompts=PromptsConfig(query="ask: ")
+    )
     write_start(str(encoder_folder), vectors, config, place_start(run, "1"))
     assert find_start(run) == f"{run}/start-1"
     found = read_start(run)

@@ -1,4 +1,6 @@
-"""E5 models want prefixes that their folders do not name: on a tiny random XLM-R, which is what they are."""
+"""E5 models want prefixes that their folders do not name: on a tiny random XLM-R, which is what
+they are.
+"""
 
 from pathlib import Path
 
@@ -22,16 +24,23 @@ def xlm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_xlm_roberta(tmp_path_factory.mktemp("xlm") / "model")
 
 
-def test_prompts_of_the_config_reach_training_and_every_later_encoding(xlm_folder: Path, tmp_path: Path):
+def test_prompts_of_the_config_reach_training_and_every_later_encoding(
+    xlm_folder: Path, tmp_path: Path
+):
     assert Encoder.load(str(xlm_folder), EncodingConfig()).prompt("query") == ""
-    trainer = start(xlm_folder, CONFIG.model_copy(update={"prompts": PROMPTS}), tmp_path, save_at=(6,))
+    trainer = start(
+        xlm_folder, CONFIG.model_copy(update={"prompts": PROMPTS}), tmp_path, save_at=(6,)
+    )
     batch = next(iter(trainer.get_train_dataloader()))
     for column, prefix in (("query", "query"), ("positive", "passage"), ("negative_0", "passage")):
         first = {row[1] for row in batch[f"{column}_input_ids"].tolist()}
         assert first == {trainer.model.tokenizer.convert_tokens_to_ids(f"▁{prefix}")}
     trainer.train()
     folder = str(tmp_path / "checkpoint-6")
-    encoder, stock = Encoder.load(folder, EncodingConfig()), SentenceTransformer(folder, device="cpu")
+    encoder, stock = (
+        Encoder.load(folder, EncodingConfig()),
+        SentenceTransformer(folder, device="cpu"),
+    )
     for role, prefix, encode in (
         ("query", "query: ", stock.encode_query),
         ("document", "passage: ", stock.encode_document),
@@ -50,8 +59,12 @@ def test_an_xlm_roberta_has_its_layers_above_its_embeddings(xlm_folder: Path):
     assert any("word_embeddings" in name for name in stack.embeddings)
 
 
-def test_a_documents_prompt_under_another_name_is_kept_under_its_own_too_and_a_named_one_replaces_it(xlm_folder: Path):
-    model = SentenceTransformer(str(xlm_folder), device="cpu", prompts={"query": "q ", "passage": "p ", "topic": "t "})
+def test_a_documents_prompt_under_another_name_is_kept_under_its_own_too_and_a_named_one_replaces_it(
+    xlm_folder: Path,
+):
+    model = SentenceTransformer(
+        str(xlm_folder), device="cpu", prompts={"query": "q ", "passage": "p ", "topic": "t "}
+    )
     set_prompts(model, PromptsConfig())
     assert {name: text for name, text in model.prompts.items() if text} == {
         "query": "q ",

@@ -19,7 +19,10 @@ def test_nothing_is_reported_unless_asked_for():
 def test_a_missing_package_is_named_before_training(monkeypatch: pytest.MonkeyPatch):
     check_reporting(("tensorboard", "wandb"), "out.logs")
     monkeypatch.setitem(reporting._PACKAGES, "wandb", ("wandb_of_nobody",))
-    with pytest.raises(ConfigError, match="found wandb, but the package wandb_of_nobody is not installed; pip install"):
+    with pytest.raises(
+        ConfigError,
+        match="found wandb, but the package wandb_of_nobody is not installed; pip install",
+    ):
         check_reporting(("wandb",), "out.logs")
 
 
@@ -32,7 +35,9 @@ def test_wandb_stays_offline_unless_its_owner_decided_otherwise():
 
 
 def test_no_model_is_uploaded_and_what_the_user_set_is_left_alone():
-    found = reporting_environment(("wandb", "tensorboard"), "s3://bucket/out.logs", {"WANDB_PROJECT": "mine"})
+    found = reporting_environment(
+        ("wandb", "tensorboard"), "s3://bucket/out.logs", {"WANDB_PROJECT": "mine"}
+    )
     assert found == {
         "TENSORBOARD_LOGGING_DIR": "s3://bucket/out.logs/tensorboard",
         "WANDB_WATCH": "false",
@@ -53,7 +58,8 @@ def test_a_training_leaves_its_numbers_for_wandb_but_no_text_and_sends_nothing(
     with socket.create_server(("127.0.0.1", 0)) as home:
         for name, value in reporting_environment(("wandb",), str(logs), {}).items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{home.getsockname()[1]}")  # where it would send to
+        # where it would send to
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{home.getsockname()[1]}")
         config = CONFIG.model_copy(update={"report_to": ("wandb",)})
         start(encoder_folder, config, tmp_path / "scratch", steps=2).train()
         finish_reporting(("wandb",))

@@ -19,7 +19,9 @@ INPUTS = {"dataset": "d", "training": {"learning_rate": 1e-4, "dimensions": (8, 
 
 
 def snapshot(name: str, step: int) -> str:
-    return json.dumps({"latest_checkpoint_result": {"checkpoint_dir_name": name, "metrics": {"step": step}}})
+    return json.dumps(
+        {"latest_checkpoint_result": {"checkpoint_dir_name": name, "metrics": {"step": step}}}
+    )
 
 
 def test_a_run_goes_on_with_its_own_key_and_with_no_other(tmp_path: Path):
@@ -29,7 +31,8 @@ def test_a_run_goes_on_with_its_own_key_and_with_no_other(tmp_path: Path):
     assert claim_run(run, "k", INPUTS, "second")
     other = INPUTS | {"training": {"learning_rate": 2e-4, "dimensions": (8, 4)}}
     with pytest.raises(
-        StorageError, match=r"unfinished training .* \(training.learning_rate: 0.0001 there, 0.0002 here\)"
+        StorageError,
+        match=r"unfinished training .* \(training.learning_rate: 0.0001 there, 0.0002 here\)",
     ):
         claim_run(run, "l", other, "third")
     check_claim(run, "second")

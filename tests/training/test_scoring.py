@@ -23,11 +23,15 @@ CPU = torch.device("cpu")
 def ask_for_themselves(texts: list[str]) -> Sample:
     """Each text asks for itself: a model that tells words apart ranks it first."""
     named = tuple((f"t{number:02}", text) for number, text in enumerate(texts))
-    return Sample(named, named, {name: {name: 1.0} for name, _ in named}, tuple(name for name, _ in named))
+    return Sample(
+        named, named, {name: {name: 1.0} for name, _ in named}, tuple(name for name, _ in named)
+    )
 
 
 DEV = ask_for_themselves([f"{sign} {subject}" for sign in SIGNS[:5] for subject in SUBJECTS[:4]])
-OTHER = ask_for_themselves([f"{subject} with {sign}" for sign in SIGNS[5:] for subject in SUBJECTS[4:9]])
+OTHER = ask_for_themselves(
+    [f"{subject} with {sign}" for sign in SIGNS[5:] for subject in SUBJECTS[4:9]]
+)
 
 
 def load(folder: Path) -> Encoder:
@@ -44,7 +48,9 @@ def forget(model, share: float = 1.0) -> None:
 
 def start_scorer(folder: Path, elsewhere: Elsewhere, config: TrainingConfig = CONFIG) -> Scorer:
     encoder = load(folder)
-    return Scorer(encoder, Samples(DEV, elsewhere), config, CPU, Average(encoder.model, config.shares))
+    return Scorer(
+        encoder, Samples(DEV, elsewhere), config, CPU, Average(encoder.model, config.shares)
+    )
 
 
 def test_the_score_is_that_of_the_dev_sample_where_nothing_is_lost(encoder_folder: Path):
@@ -59,11 +65,15 @@ def test_the_score_is_that_of_the_dev_sample_where_nothing_is_lost(encoder_folde
         *(f"{name}/{d}" for name in ("ndcg@10", "elsewhere/other") for d in (32, 8)),
     }
     rungs = Rungs((10,), {32: 3.0, 8: 1.0})
-    assert scorer.measure(rungs)["score"] == pytest.approx((3 * metrics["ndcg@10/32"] + metrics["ndcg@10/8"]) / 4)
+    assert scorer.measure(rungs)["score"] == pytest.approx(
+        (3 * metrics["ndcg@10/32"] + metrics["ndcg@10/8"]) / 4
+    )
 
 
 def test_what_surely_loses_elsewhere_stands_behind_all_that_does_not(encoder_folder: Path):
-    scorer = start_scorer(encoder_folder, Elsewhere({"other": OTHER}), CONFIG.model_copy(update={"average": 1.0}))
+    scorer = start_scorer(
+        encoder_folder, Elsewhere({"other": OTHER}), CONFIG.model_copy(update={"average": 1.0})
+    )
     forget(scorer.encoder.model)
     metrics = scorer.measure()
     assert metrics["elsewhere/other/32"] < 0.5
@@ -79,7 +89,9 @@ def test_a_loss_within_the_tolerance_takes_nothing_from_the_score(encoder_folder
     assert metrics["score"] == metrics["ndcg@10/8"]
 
 
-def test_a_checkpoint_is_scored_as_the_average_that_is_published(encoder_folder: Path, tmp_path: Path):
+def test_a_checkpoint_is_scored_as_the_average_that_is_published(
+    encoder_folder: Path, tmp_path: Path
+):
     scorer = start_scorer(encoder_folder, Elsewhere())
     model = scorer.encoder.model
     forget(model)
@@ -99,7 +111,9 @@ BOTH = CONFIG.model_copy(update={"average": None, "loss": LossConfig(hold=0)})
     ("loss", "shares"),
     [({}, (0.8, 1.0)), ({"hold": 0}, (0.5, 1.0)), ({"name": "cosent"}, (0.5, 1.0))],
 )
-def test_a_training_that_holds_long_texts_keeps_more_of_what_it_learned(loss: Any, shares: tuple[float, ...]):
+def test_a_training_that_holds_long_texts_keeps_more_of_what_it_learned(
+    loss: Any, shares: tuple[float, ...]
+):
     assert TrainingConfig(loss=LossConfig(**loss)).shares == shares
 
 
@@ -109,10 +123,14 @@ def test_the_average_counts_where_training_has_gone_too_far(encoder_folder: Path
     assert scorer.measure()["average"] == 0.5
 
 
-def test_what_was_trained_counts_alone_where_its_average_with_the_start_is_no_model(encoder_folder: Path):
+def test_what_was_trained_counts_alone_where_its_average_with_the_start_is_no_model(
+    encoder_folder: Path,
+):
     trained = load(encoder_folder).model.state_dict()
     start = load(encoder_folder)
-    start.model.load_state_dict({name: -t if "word_embeddings" in name else t for name, t in trained.items()})
+    start.model.load_state_dict(
+        {name: -t if "word_embeddings" in name else t for name, t in trained.items()}
+    )
     scorer = Scorer(start, Samples(DEV), BOTH, CPU, Average(start.model, BOTH.shares))
     start.model.load_state_dict(trained)
     metrics = scorer.measure()
@@ -124,17 +142,23 @@ def test_what_was_trained_counts_alone_where_its_average_with_the_start_is_no_mo
 def test_where_nothing_from_elsewhere_is_measured_a_small_gain_is_no_reason_to_leave_the_average(
     signs: int, share: float, encoder_folder: Path
 ):
-    """In the average two subjects are one word: texts about them with each of so many signs are mixed up."""
+    """In the average two subjects are one word: texts about them with each of so many signs are
+    mixed up.
+    """
     mixed, others = SUBJECTS[:2], SUBJECTS[2:8]
     texts = [f"{sign} {subject}" for sign in SIGNS[:signs] for subject in mixed]
     texts += [f"{sign} {subject}" for sign in SIGNS[:5] for subject in others]
     start, trained = load(encoder_folder), load(encoder_folder).model.state_dict()
     ids = [start.model.tokenizer(subject)["input_ids"][1] for subject in mixed]
     turned = {name: tensor.clone() for name, tensor in trained.items()}
-    (table,) = [tensor for name, tensor in turned.items() if name.endswith("word_embeddings.weight")]
+    (table,) = [
+        tensor for name, tensor in turned.items() if name.endswith("word_embeddings.weight")
+    ]
     table[ids] *= -1
     start.model.load_state_dict(turned)
-    scorer = Scorer(start, Samples(ask_for_themselves(texts)), BOTH, CPU, Average(start.model, BOTH.shares))
+    scorer = Scorer(
+        start, Samples(ask_for_themselves(texts)), BOTH, CPU, Average(start.model, BOTH.shares)
+    )
     start.model.load_state_dict(trained)
     assert scorer.measure()["average"] == share
 
@@ -161,17 +185,22 @@ def test_elsewhere_is_measured_for_one_share_where_no_other_can_win(encoder_fold
 
 
 def test_a_better_dev_score_with_a_loss_elsewhere_is_left_for_the_other_share(encoder_folder: Path):
-    """The average with a start of opposite words is no model: worse on the dev sample, and chosen all the same."""
+    """The average with a start of opposite words is no model: worse on the dev sample, and chosen
+    all the same.
+    """
     trained = load(encoder_folder).model.state_dict()
     start = load(encoder_folder)
-    start.model.load_state_dict({name: -t if "word_embeddings" in name else t for name, t in trained.items()})
+    start.model.load_state_dict(
+        {name: -t if "word_embeddings" in name else t for name, t in trained.items()}
+    )
     elsewhere = Elsewhere({"other": OTHER})
     scorer = Scorer(start, Samples(DEV, elsewhere), BOTH, CPU, Average(start.model, BOTH.shares))
     start.model.load_state_dict(trained)
     dev = {share: scorer._measure_dev(share, None)["score"] for share in BOTH.shares}
     assert dev[1.0] > dev[0.5]
     seen = count_elsewhere(scorer)
-    scorer._lost = lambda scores: 2.0 * (len(seen) == len(OTHER.queries))  # of the first that is measured
+    # of the first that is measured
+    scorer._lost = lambda scores: 2.0 * (len(seen) == len(OTHER.queries))
     metrics = scorer.measure()
     assert (metrics["average"], metrics["score"]) == (0.5, dev[0.5])
     assert scorer.dev_values[8].mean() == dev[0.5]

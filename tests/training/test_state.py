@@ -5,7 +5,14 @@ import torch
 
 from medembed.errors import TrainingError
 from medembed.training.order import Position
-from medembed.training.state import FILE, TrainingState, after_evaluation, is_over, read_state, reseed
+from medembed.training.state import (
+    FILE,
+    TrainingState,
+    after_evaluation,
+    is_over,
+    read_state,
+    reseed,
+)
 
 
 def test_a_state_is_read_as_it_was_written(tmp_path: Path):
@@ -21,7 +28,9 @@ def test_a_state_is_read_as_it_was_written(tmp_path: Path):
     ("min_gain", "stale", "over_after"),
     [(0.0, [0, 1, 0, 1, 2], 5), (0.05, [0, 1, 2, 3, 4], 3), (0.02, [0, 1, 0, 1, 2], 5)],
 )
-def test_evaluations_without_a_gain_are_counted_against_the_best(min_gain: float, stale: list[int], over_after: int):
+def test_evaluations_without_a_gain_are_counted_against_the_best(
+    min_gain: float, stale: list[int], over_after: int
+):
     state, found, over = TrainingState(1), [], []
     for score in (0.50, 0.50, 0.53, 0.51, 0.53):
         state = after_evaluation(state, score, min_gain)

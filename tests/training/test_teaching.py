@@ -24,13 +24,18 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def config(guide: Path, width: int = WIDTH) -> TrainingConfig:
     return TrainingConfig(
-        dimensions=(width,), select_dimension=width, cpus_per_worker=1, loss=LossConfig(name="mse", guide=str(guide))
+        dimensions=(width,),
+        select_dimension=width,
+        cpus_per_worker=1,
+        loss=LossConfig(name="mse", guide=str(guide)),
     )
 
 
 def test_a_teacher_gives_each_text_the_vector_of_its_role(dataset: Dataset):
     def vectors(texts: list[str], role: str) -> np.ndarray:
-        return np.array([[len(texts), len(text), role == "query"] for text in texts], dtype=np.float32)
+        return np.array(
+            [[len(texts), len(text), role == "query"] for text in texts], dtype=np.float32
+        )
 
     spoken = texts_by_role(dataset)
     found = teach(spoken, vectors)
@@ -39,7 +44,9 @@ def test_a_teacher_gives_each_text_the_vector_of_its_role(dataset: Dataset):
     assert found[6].tolist() == [2, 10, 1]
 
 
-def test_a_teacher_that_is_narrower_than_what_is_trained_is_refused(dataset: Dataset, encoder_folder: Path):
+def test_a_teacher_that_is_narrower_than_what_is_trained_is_refused(
+    dataset: Dataset, encoder_folder: Path
+):
     with pytest.raises(AllRefused) as refused:
         learn_from_teacher(dataset.uri, config(encoder_folder, WIDTH + 1), PROMPTS, CPU)
     assert isinstance(refused.value.error, ModelError)

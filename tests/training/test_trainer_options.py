@@ -30,11 +30,21 @@ from medembed.training.trainer import train
 from tests.alone import alone
 
 CONFIG = TrainingConfig(
-    dimensions=(32, 8), select_dimension=8, batch_size=16, learning_rate=1e-2, checkpoint_steps=3, epochs=1,
-    cpus_per_worker=1, dev_queries=20, dev_documents=40, schedule="cosine", length_grouped=True,
-    adapter=AdapterConfig(kind="lora", rank=4), prompts=PromptsConfig(query="query: ", document="passage: "),
+    dimensions=(32, 8),
+    select_dimension=8,
+    batch_size=16,
+    learning_rate=1e-2,
+    checkpoint_steps=3,
+    epochs=1,
+    cpus_per_worker=1,
+    dev_queries=20,
+    dev_documents=40,
+    schedule="cosine",
+    length_grouped=True,
+    adapter=AdapterConfig(kind="lora", rank=4),
+    prompts=PromptsConfig(query="query: ", document="passage: "),
     report_to=("tensorboard",),
-)  # fmt: skip
+)
 
 
 @pytest.mark.ray
@@ -44,24 +54,37 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
     encoding, model = EncodingConfig(workers=1), str(encoder_folder)
     dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
     with alone():
-        table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding)
-        examples = mine(dataset, table, model, str(tmp_path / "examples"), MiningConfig(margin=0), encoding)
+        table = encode_corpus(
+            dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding
+        )
+        examples = mine(
+            dataset, table, model, str(tmp_path / "examples"), MiningConfig(margin=0), encoding
+        )
     with pytest.raises(ConfigError, match="4-bit weights need CUDA"):
         refused = CONFIG.model_copy(update={"adapter": AdapterConfig(kind="qlora")})
         train(dataset, examples, model, str(tmp_path / "m"), refused)
     checkpoint = train(dataset, examples, model, str(tmp_path / "m"), CONFIG)
     folder = tmp_path / "m"
     weights = {str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")}
-    assert weights == {"model.safetensors", "2_Dense/model.safetensors"}, "the transformer, and its principal axes"
+    assert weights == {"model.safetensors", "2_Dense/model.safetensors"}, (
+        "the transformer, and its principal axes"
+    )
     assert not [path.name for path in folder.rglob("*") if "adapter" in path.name]
-    assert model_fingerprint(folder) == checkpoint.fingerprint, "the card and its files do not count"
-    stock, encoder = SentenceTransformer(str(folder), device="cpu"), Encoder.load(str(folder), encoding)
+    assert model_fingerprint(folder) == checkpoint.fingerprint, (
+        "the card and its files do not count"
+    )
+    stock, encoder = (
+        SentenceTransformer(str(folder), device="cpu"),
+        Encoder.load(str(folder), encoding),
+    )
     expected = stock.encode(["query: heart pain"], normalize_embeddings=True)
     assert np.abs(encoder.encode(["heart pain"], "query") - expected).max() < 1e-5
     history = json.loads((folder / "history.json").read_text())
     steps = int(max(entry["step"] for entry in history))
     assert [entry["step"] for entry in history if "loss" in entry] == list(range(1, steps + 1))
-    measured = {int(entry["step"]): entry["dev_ndcg@10/8"] for entry in history if "dev_ndcg@10/8" in entry}
+    measured = {
+        int(entry["step"]): entry["dev_ndcg@10/8"] for entry in history if "dev_ndcg@10/8" in entry
+    }
     assert sorted(measured) == sorted({*range(3, steps + 1, 3), steps})
     assert measured[checkpoint.manifest.step] == max(measured.values())
     assert all(0 < entry["padding"] < 1 for entry in history if "loss" in entry)
@@ -69,9 +92,15 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
     assert list((tmp_path / "m.logs" / "tensorboard").glob("events.out.tfevents.*"))
     where = RegistryConfig(workspace=str(shutil.copytree(empty_registry, tmp_path / "ws")))
     registry = open_registry(where, on_cluster=False)
-    version, _ = register_checkpoint(registry, checkpoint, CONFIG, metrics={}, lineage=Lineage(), artifacts={})
-    named = TrainingConfig(loss=LossConfig(name="guided", guide=f"models:/{version.name}/{version.version}"))
+    version, _ = register_checkpoint(
+        registry, checkpoint, CONFIG, metrics={}, lineage=Lineage(), artifacts={}
+    )
+    named = TrainingConfig(
+        loss=LossConfig(name="guided", guide=f"models:/{version.name}/{version.version}")
+    )
     assert resolve_guide(named, where).loss.guide == checkpoint.uri
     logged = registry.client.get_metric_history(version.run_id, "train_loss")
     assert [entry.step for entry in logged] == list(range(1, steps + 1))
-    assert {"curves.png", "history.json"} <= {entry.path for entry in registry.client.list_artifacts(version.run_id)}
+    assert {"curves.png", "history.json"} <= {
+        entry.path for entry in registry.client.list_artifacts(version.run_id)
+    }

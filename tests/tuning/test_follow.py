@@ -12,10 +12,15 @@ from medembed.tuning.follow import Follow
 from medembed.tuning.records import Records
 from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE, Shared
 
-CONFIG = TuneConfig.model_validate({
-    "model": "m", "data": "d", "output": "o", "trials": 3,
-    "search": {"training.temperature": {"uniform": [0.01, 0.1]}},
-})  # fmt: skip
+CONFIG = TuneConfig.model_validate(
+    {
+        "model": "m",
+        "data": "d",
+        "output": "o",
+        "trials": 3,
+        "search": {"training.temperature": {"uniform": [0.01, 0.1]}},
+    }
+)
 
 
 @pytest.fixture
@@ -45,10 +50,17 @@ def test_a_trial_is_complete_with_its_checkpoint_stopped_without_and_failed_by_i
         for number in range(3):
             end(follow, number)
     found = follow.records.all()
-    assert [(one.state, one.reason) for one in found] == [("complete", ""), ("stopped", ""), ("failed", "loss is nan")]
+    assert [(one.state, one.reason) for one in found] == [
+        ("complete", ""),
+        ("stopped", ""),
+        ("failed", "loss is nan"),
+    ]
     assert [(one.examples, one.objective) for one in found[0].course] == [(320, 0.5), (2368, 0.7)]
     assert found[0].course[0].metrics == {"ndcg@10/64": 0.4}
-    assert "trial 1 (2 of 3): dev score 0.4000, stopped at 320 of 2,400 examples; best 0.7000 (trial 0)" in caplog.text
+    assert (
+        "trial 1 (2 of 3): dev score 0.4000, stopped at 320 of 2,400 examples; best 0.7000 "
+        "(trial 0)" in caplog.text
+    )
 
 
 def test_what_a_driver_had_not_heard_of_before_it_died_finds_its_place_in_the_course(
@@ -62,8 +74,10 @@ def test_what_a_driver_had_not_heard_of_before_it_died_finds_its_place_in_the_co
     tell(follow, 0, **{OBJECTIVE: 0.8, EXAMPLES: 2400, DONE: "uri"})
     end(follow, 0)
     assert [(one.examples, one.objective) for one in follow.records.known[0].course] == [
-        (320, 0.4), (640, 0.8), (2400, 0.7)
-    ]  # fmt: skip
+        (320, 0.4),
+        (640, 0.8),
+        (2400, 0.7),
+    ]
 
 
 def test_a_trial_that_time_runs_out_on_is_not_over_and_holds_nothing(
@@ -93,7 +107,11 @@ def test_what_an_earlier_driver_left_goes_and_the_best_model_stays(follow: Follo
     for number in (1, 2):
         follow.records.change(number, state="complete")
     Follow(Records.read(str(tmp_path)), follow.shared).clean()
-    assert [len(list(tmp_path.glob(f"trials/000{number}/model*"))) for number in range(3)] == [0, 0, 2]
+    assert [len(list(tmp_path.glob(f"trials/000{number}/model*"))) for number in range(3)] == [
+        0,
+        0,
+        2,
+    ]
 
 
 @pytest.mark.ray

@@ -7,27 +7,48 @@ from medembed.tuning.records import Measured, Record, State
 from medembed.tuning.report import draw_report
 from tests.evaluation.test_retention_screen import make_retention
 
-CONFIG = TuneConfig.model_validate({
-    "model": "m", "data": "d", "output": "o", "training": {"dimensions": [384, 64]},
-    "search": {"training.temperature": {"log_uniform": [0.01, 0.1]}, "mining.negatives": {"integer": [0, 4]}},
-})  # fmt: skip
+CONFIG = TuneConfig.model_validate(
+    {
+        "model": "m",
+        "data": "d",
+        "output": "o",
+        "training": {"dimensions": [384, 64]},
+        "search": {
+            "training.temperature": {"log_uniform": [0.01, 0.1]},
+            "mining.negatives": {"integer": [0, 4]},
+        },
+    }
+)
 
 
-def make(number: int, few: float, full: float, state: State = "complete", reason: str = "") -> Record:
+def make(
+    number: int, few: float, full: float, state: State = "complete", reason: str = ""
+) -> Record:
     metrics = {"ndcg@10/64": few, "ndcg@10/384": full}
-    course = () if state == "failed" else (Measured(300, 0.1, metrics), Measured(2400, (few + full) / 2, metrics))
+    course = (
+        ()
+        if state == "failed"
+        else (Measured(300, 0.1, metrics), Measured(2400, (few + full) / 2, metrics))
+    )
     point = {"training.temperature": 0.05 - number / 200, "mining.negatives": number % 5}
     return Record(number, point, state, course, reason)
 
 
 RECORDS = [
-    make(0, 0.5, 0.6), make(1, 0.7, 0.61), make(2, 0.6, 0.7), make(3, 0.4, 0.5), make(4, 0.55, 0.6),
-    make(5, 0.2, 0.3, "stopped"), make(6, 0, 0, "failed", "loss is <nan> at step 1"),
-]  # fmt: skip
+    make(0, 0.5, 0.6),
+    make(1, 0.7, 0.61),
+    make(2, 0.6, 0.7),
+    make(3, 0.4, 0.5),
+    make(4, 0.55, 0.6),
+    make(5, 0.2, 0.3, "stopped"),
+    make(6, 0, 0, "failed", "loss is <nan> at step 1"),
+]
 
 
 def draw(records: list[Record], best: Record, config: TuneConfig = CONFIG) -> str:
-    return draw_report(records, best, config.axes(), config, "ndcg@10 on the dev sample, mean over 384, 64")
+    return draw_report(
+        records, best, config.axes(), config, "ndcg@10 on the dev sample, mean over 384, 64"
+    )
 
 
 def test_the_page_shows_all_that_was_tried_and_loads_nothing():
@@ -40,7 +61,9 @@ def test_the_page_shows_all_that_was_tried_and_loads_nothing():
     ):
         assert f"<h2>{title}" in page
     assert "7 trials: 5 complete, 1 stopped, 1 failed" in page
-    assert "Trial 1 has the highest dev score, 0.6550, 0.1050 above the default configuration" in page
+    assert (
+        "Trial 1 has the highest dev score, 0.6550, 0.1050 above the default configuration" in page
+    )
     assert "loss is &lt;nan&gt; at step 1" in page
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=", page)
 
@@ -48,7 +71,9 @@ def test_the_page_shows_all_that_was_tried_and_loads_nothing():
 @pytest.mark.parametrize("objective", [{}, {64: 1}, {384: 1}])
 def test_the_front_holds_those_that_no_other_beats_in_both(objective: dict[int, float]):
     page = draw(RECORDS, RECORDS[1], CONFIG.model_copy(update={"objective": objective}))
-    front = re.search(r'\{[^{}]*(?:\{[^{}]*\}[^{}]*)*"name":"front"[^{}]*(?:\{[^{}]*\}[^{}]*)*\}', page)
+    front = re.search(
+        r'\{[^{}]*(?:\{[^{}]*\}[^{}]*)*"name":"front"[^{}]*(?:\{[^{}]*\}[^{}]*)*\}', page
+    )
     assert front is not None
     numbers = re.search(r'"x":\[([\d.,]+)\],"y":\[([\d.,]+)\]', front[0])
     assert numbers is not None

@@ -36,7 +36,9 @@ TWO_GPU_NODES = [{"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 2.0}]
         ({"cpus_per_worker": 4}, {"concurrent": 3}, 3),
     ],
 )
-def test_trials_are_packed_by_what_is_short(training: dict[str, Any], changes: dict[str, Any], expected: int):
+def test_trials_are_packed_by_what_is_short(
+    training: dict[str, Any], changes: dict[str, Any], expected: int
+):
     assert count_room(make(training, **changes), TWO_GPU_NODES) == expected
 
 
@@ -45,9 +47,14 @@ def test_cpus_that_are_spare_are_not_counted():
 
 
 def test_a_trial_that_fits_nowhere_is_refused_with_the_numbers():
-    with pytest.raises(ConfigError, match=r"a trial needs 5 workers of CPU 2, GPU 1 each, .* have: CPU 16, GPU 2; CPU"):
+    with pytest.raises(
+        ConfigError,
+        match=r"a trial needs 5 workers of CPU 2, GPU 1 each, .* have: CPU 16, GPU 2; CPU",
+    ):
         count_room(make({"use_gpu": True, "workers": 5}), TWO_GPU_NODES)
-    with pytest.raises(ConfigError, match="1 workers of CPU 3 each, but the cluster's nodes have: CPU 2;"):
+    with pytest.raises(
+        ConfigError, match="1 workers of CPU 3 each, but the cluster's nodes have: CPU 2;"
+    ):
         count_room(make({"cpus_per_worker": 3}), [{"CPU": 2.0}])
     with pytest.raises(ConfigError, match="only trials of one worker can share a GPU"):
         count_room(make({"use_gpu": True, "workers": 2}, trials_per_gpu=2), TWO_GPU_NODES)

@@ -1,4 +1,6 @@
-"""Optuna and ASHA as the search uses them, without a training: scores are a function of the point."""
+"""Optuna and ASHA as the search uses them, without a training: scores are a function of the
+point.
+"""
 
 import warnings
 from types import SimpleNamespace
@@ -16,16 +18,26 @@ from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE
 
 CONFIG = TuneConfig.model_validate(
     {
-        "model": "m", "data": "d", "output": "o", "trials": 8, "pairs": 800,
+        "model": "m",
+        "data": "d",
+        "output": "o",
+        "trials": 8,
+        "pairs": 800,
         "training": {"dimensions": [384, 64]},
-        "search": {"training.temperature": {"log_uniform": [0.01, 0.5]}, "mining.negatives": {"integer": [0, 4]}},
+        "search": {
+            "training.temperature": {"log_uniform": [0.01, 0.5]},
+            "mining.negatives": {"integer": [0, 4]},
+        },
     }
-)  # fmt: skip
+)
 Told = dict[int, Record]
 
 
 def make(
-    known: Told, started: list[int], config: TuneConfig = CONFIG, scheduler: TrialScheduler | None = None
+    known: Told,
+    started: list[int],
+    config: TuneConfig = CONFIG,
+    scheduler: TrialScheduler | None = None,
 ) -> Search:
     axes = config.axes()
 
@@ -50,10 +62,14 @@ def run(search: Search, count: int, known: Told) -> None:
         asked = search.suggest(f"t{len(known)}")
         number, point = asked["number"], asked["point"]
         until = 200 if number % 3 == 2 else 800
-        known[number] = Record(number, point, "stopped" if until == 200 else "complete", course(point, until))
+        known[number] = Record(
+            number, point, "stopped" if until == 200 else "complete", course(point, until)
+        )
         with warnings.catch_warnings(record=True) as warned:
             for one in [*known[number].course] * 2:  # once more, as a trial does at its end
-                search.on_trial_result(f"t{number}", {OBJECTIVE: one.objective, EXAMPLES: one.examples})
+                search.on_trial_result(
+                    f"t{number}", {OBJECTIVE: one.objective, EXAMPLES: one.examples}
+                )
         assert not warned
         last = known[number].course[-1]
         done = {DONE: "uri"} if until == 800 else {}
@@ -75,7 +91,11 @@ def test_what_was_interrupted_goes_on_with_the_same_points_as_if_it_had_not_been
 
 
 def test_a_trial_that_was_running_is_asked_for_again_before_new_ones():
-    known = {0: Record(0, default_point(CONFIG.axes()), "complete", course({"training.temperature": 0.1}))}
+    known = {
+        0: Record(
+            0, default_point(CONFIG.axes()), "complete", course({"training.temperature": 0.1})
+        )
+    }
     point = {"training.temperature": 0.3, "mining.negatives": 2}
     search = make({**known, 1: Record(1, point)}, [])
     assert search.suggest("a") == {"number": 1, "point": point}
@@ -90,12 +110,16 @@ def test_a_stopped_trial_is_pruned_and_a_failed_one_failed_to_optuna_now_and_whe
     search.on_trial_complete("bad", {OBJECTIVE: float("nan"), EXAMPLES: 0, FAILED: "diverged"})
     states = [trial.state.name for trial in search._ot_study.trials]
     assert states == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL"]
-    assert search._ot_study.trials[2].intermediate_values == {100: known[2].course[0].objective,
-                                                              200: known[2].course[1].objective}  # fmt: skip
+    assert search._ot_study.trials[2].intermediate_values == {
+        100: known[2].course[0].objective,
+        200: known[2].course[1].objective,
+    }
     known[3] = Record(3, default_point(CONFIG.axes()), "failed", reason="diverged")
     recalled = make(known, [])._ot_study.trials
     assert [trial.state.name for trial in recalled] == states
-    assert [trial.values for trial in recalled] == [trial.values for trial in search._ot_study.trials]
+    assert [trial.values for trial in recalled] == [
+        trial.values for trial in search._ot_study.trials
+    ]
 
 
 def test_several_objectives_are_told_one_by_one_and_nothing_is_stopped():
@@ -104,20 +128,25 @@ def test_several_objectives_are_told_one_by_one_and_nothing_is_stopped():
     search = make({}, [], config)
     run(search, 1, known)
     assert search._ot_study.directions == [optuna.study.StudyDirection.MAXIMIZE] * 2
-    assert search._ot_study.trials[0].values == [known[0].course[-1].metrics[f"ndcg@10/{one}"] for one in (384, 64)]
+    assert search._ot_study.trials[0].values == [
+        known[0].course[-1].metrics[f"ndcg@10/{one}"] for one in (384, 64)
+    ]
     assert isinstance(make_scheduler(config), FIFOScheduler)
 
 
 def test_halving_stops_the_worse_half_at_a_rung_and_nothing_at_the_end():
     def record(number: int, *scores: float) -> Record:
         places = zip((100, 200, 400, 800), scores, strict=True)
-        return Record(number, {}, "complete", tuple(Measured(at, score, {}) for at, score in places))
+        return Record(
+            number, {}, "complete", tuple(Measured(at, score, {}) for at, score in places)
+        )
 
     scheduler = make_scheduler(CONFIG)
     assert replay(scheduler, record(0, 0.5, 0.6, 0.7, 0.8)) == 800
     assert replay(scheduler, record(1, 0.4, 0.9, 0.9, 0.9)) == 100
     assert replay(scheduler, record(2, 0.6, 0.5, 0.9, 0.9)) == 200
-    assert replay(scheduler, record(3, 0.7, 0.7, 0.8, 0.1)) == 800  # worst at its end, where there is no rung
+    # worst at its end, where there is no rung
+    assert replay(scheduler, record(3, 0.7, 0.7, 0.8, 0.1)) == 800
 
 
 def test_rungs_know_the_trials_of_before_an_interruption():
@@ -128,13 +157,26 @@ def test_rungs_know_the_trials_of_before_an_interruption():
 
 
 def test_a_trial_that_goes_on_stays_on_the_rungs_that_it_had_reached_and_is_not_judged_there_again():
-    running = Record(1, {"training.temperature": 0.3, "mining.negatives": 2}, course=(Measured(100, 0.5, {}),))
-    known = {0: Record(0, default_point(CONFIG.axes()), "complete", (Measured(100, 0.1, {}),)), 1: running}
+    running = Record(
+        1, {"training.temperature": 0.3, "mining.negatives": 2}, course=(Measured(100, 0.5, {}),)
+    )
+    known = {
+        0: Record(0, default_point(CONFIG.axes()), "complete", (Measured(100, 0.1, {}),)),
+        1: running,
+    }
     scheduler = make_scheduler(CONFIG, known.values())
     make(known, [], scheduler=scheduler).suggest("again")
-    trial, told = SimpleNamespace(trial_id="again", config={"number": 1}), {EXAMPLES: 100, OBJECTIVE: 0.0}
+    trial, told = (
+        SimpleNamespace(trial_id="again", config={"number": 1}),
+        {EXAMPLES: 100, OBJECTIVE: 0.0},
+    )
     assert scheduler.on_trial_result(None, trial, told) == TrialScheduler.CONTINUE
-    assert replay(scheduler, Record(2, {}, "complete", (Measured(100, 0.2, {}), Measured(800, 0.3, {})))) == 100
+    assert (
+        replay(
+            scheduler, Record(2, {}, "complete", (Measured(100, 0.2, {}), Measured(800, 0.3, {})))
+        )
+        == 100
+    )
 
 
 def test_trial_0_comes_to_its_end_however_good_the_others_are():
@@ -150,4 +192,6 @@ def test_each_rung_is_measured_at_its_own_step(rows: int):
 
     steps = Rungs(CONFIG.rung_examples, {64: 1}).steps(rows)
     reached = sorted(step * rows for step in steps)
-    assert all(0 <= seen - rung < rows for seen, rung in zip(reached, CONFIG.rung_examples, strict=True))
+    assert all(
+        0 <= seen - rung < rows for seen, rung in zip(reached, CONFIG.rung_examples, strict=True)
+    )

@@ -20,7 +20,13 @@ SEARCH = {
 
 
 def make(**changes: Any) -> TuneConfig:
-    base = {"model": "m", "data": "d", "output": "o", "training": {"dimensions": [384, 64]}, "search": SEARCH}
+    base = {
+        "model": "m",
+        "data": "d",
+        "output": "o",
+        "training": {"dimensions": [384, 64]},
+        "search": SEARCH,
+    }
     return TuneConfig.model_validate(base | changes)
 
 
@@ -34,19 +40,29 @@ def test_trial_0_is_the_configuration_as_it_stands():
     config = make()
     training, mining = config.settings(default_point(config.axes()))
     assert training.weights == pytest.approx((1, 1))
-    assert (training.model_copy(update={"weights": None}), mining) == (config.training, config.mining)
+    assert (training.model_copy(update={"weights": None}), mining) == (
+        config.training,
+        config.mining,
+    )
 
 
 def test_weights_that_were_set_are_trial_0s_up_to_their_scale():
     for spec in ({"simplex": [0.1]}, {"log_uniform": [0.1, 10]}):
-        config = make(training={"dimensions": [384, 64], "weights": [1, 3]}, search={"training.weights": spec})
+        config = make(
+            training={"dimensions": [384, 64], "weights": [1, 3]}, search={"training.weights": spec}
+        )
         training, _ = config.settings(default_point(config.axes()))
         assert training.weights == pytest.approx((0.5, 1.5))
 
 
 def test_a_point_sets_its_keys_and_leaves_the_others():
-    config = make(search={"training.adapter.rank": {"log_integer": [4, 64]}, "mining.margin": {"choice": [None, 0.05]}},
-                  training={"dimensions": [384, 64], "adapter": {"kind": "lora"}})  # fmt: skip
+    config = make(
+        search={
+            "training.adapter.rank": {"log_integer": [4, 64]},
+            "mining.margin": {"choice": [None, 0.05]},
+        },
+        training={"dimensions": [384, 64], "adapter": {"kind": "lora"}},
+    )
     training, mining = config.settings({"training.adapter.rank": 8, "mining.margin": None})
     assert (training.adapter.rank, training.adapter.kind, mining.margin) == (8, "lora", None)
     assert training.learning_rate == config.training.learning_rate
@@ -66,13 +82,22 @@ def test_shares_of_a_simplex_stay_above_the_lowest_and_weights_have_mean_1():
     ("search", "expected"),
     [
         ({}, "search: empty; name a key to search"),
-        ({"training.learning_rat": {"uniform": [0, 1]}}, "nearest that can be searched is 'training.learning_rate'"),
-        ({"mining.window": {"integer": [1, 9]}}, "of mining only mining.negatives and mining.margin"),
+        (
+            {"training.learning_rat": {"uniform": [0, 1]}},
+            "nearest that can be searched is 'training.learning_rate'",
+        ),
+        (
+            {"mining.window": {"integer": [1, 9]}},
+            "of mining only mining.negatives and mining.margin",
+        ),
         ({"training.select_by": {"choice": ["mrr@10"]}}, "trials are compared or computed by it"),
         ({"training.learning_rate": {"log": [1e-5, 1e-3]}}, "expected one of uniform, log_uniform"),
         ({"training.learning_rate": {"log_uniform": [1e-3, 1e-5]}}, "two rising numbers"),
         ({"training.learning_rate": {"log_uniform": [0, 1e-3]}}, "expected a lowest value above 0"),
-        ({"training.learning_rate": {"uniform": [1e-5, 2.0]}}, "cannot be 2.0: Input should be less than 1"),
+        (
+            {"training.learning_rate": {"uniform": [1e-5, 2.0]}},
+            "cannot be 2.0: Input should be less than 1",
+        ),
         (
             {"training.learning_rate": {"uniform": [1e-3, 1e-2]}},
             "trial 0 has 0.0001, which uniform [0.001, 0.01] leaves",
@@ -84,7 +109,9 @@ def test_shares_of_a_simplex_stay_above_the_lowest_and_weights_have_mean_1():
         ({"training.adapter.rank": {"integer": [4, 32]}}, "only an adapter has it"),
     ],
 )
-def test_a_search_that_cannot_be_is_refused_before_anything_starts(search: dict[str, Any], expected: str):
+def test_a_search_that_cannot_be_is_refused_before_anything_starts(
+    search: dict[str, Any], expected: str
+):
     assert expected in refused(search=search)
 
 
@@ -103,13 +130,20 @@ def test_a_budget_below_a_trial_and_an_objective_that_is_not_trained_are_refused
 def test_a_command_line_and_a_file_say_what_is_searched_alike(tmp_path: Path):
     file = tmp_path / "tune.yaml"
     file.write_text(
-        "model: m\ndata: d\noutput: o\nsearch:\n  training.learning_rate: {log_uniform: [1.0e-5, 1.0e-3]}\n"
+        "model: m\ndata: d\noutput: o\nsearch:\n  training.learning_rate: {log_uniform: "
+        "[1.0e-5, 1.0e-3]}\n"
     )
-    given = ["search.training.learning_rate.log_uniform=[1e-5,1e-3]", "search.mining.negatives.integer=[0,3]"]
+    given = [
+        "search.training.learning_rate.log_uniform=[1e-5,1e-3]",
+        "search.mining.negatives.integer=[0,3]",
+    ]
     from_line = load_config(TuneConfig, ["model=m", "data=d", "output=o", *given])
     from_file = load_config(TuneConfig, [str(file), "search.mining.negatives.integer=[0,3]"])
     assert from_line == from_file
-    assert [axis.name for axis in from_line.axes()] == ["training.learning_rate", "mining.negatives"]
+    assert [axis.name for axis in from_line.axes()] == [
+        "training.learning_rate",
+        "mining.negatives",
+    ]
 
 
 def test_rungs_halve_what_a_trial_sees():
@@ -117,7 +151,9 @@ def test_rungs_halve_what_a_trial_sees():
     assert make(halving=4, rungs=2).rung_examples == (150, 600)
     assert make(training={"dimensions": [384, 64], "epochs": 2}).rung_examples == (600, 1200, 2400)
     with pytest.raises(ConfigError, match="log_uniform"):
-        load_config(TuneConfig, ["model=m", "data=d", "output=o", "search.training.seed.logs=[1,2]"])
+        load_config(
+            TuneConfig, ["model=m", "data=d", "output=o", "search.training.seed.logs=[1,2]"]
+        )
 
 
 def test_a_data_set_with_fewer_pairs_than_asked_sets_the_budget_and_too_few_are_refused():

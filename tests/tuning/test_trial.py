@@ -26,18 +26,24 @@ NARROW = {"forgets what is elsewhere": [*SIGNS[5:], *SUBJECTS[4:9]], "learns les
 def forget_words(model, words: list[str]) -> None:
     """Makes the words of these texts one and the same."""
     ids = sorted({token for text in words for token in model.tokenizer(text)["input_ids"][1:-1]})
-    table = next(p for name, p in model.named_parameters() if name.endswith("word_embeddings.weight"))
+    table = next(
+        p for name, p in model.named_parameters() if name.endswith("word_embeddings.weight")
+    )
     with torch.no_grad():
         table[ids] = table[ids].mean(0, keepdim=True)
 
 
 def course(base: Path, words: list[str], elsewhere: Elsewhere, folder: Path) -> float:
-    """The best objective of a trial that forgets these words, from the history that its checkpoint has."""
+    """The best objective of a trial that forgets these words, from the history that its checkpoint
+    has.
+    """
     scorer = start_scorer(base, elsewhere, TRAINING)
     forget_words(scorer.encoder.model, words)
     metrics = scorer.measure(Rungs((10,), TUNE.weights))
     state = SimpleNamespace(global_step=4, log_history=[])
-    state.save_to_json = lambda path: Path(path).write_text(json.dumps({"log_history": state.log_history}))
+    state.save_to_json = lambda path: Path(path).write_text(
+        json.dumps({"log_history": state.log_history})
+    )
     folder.mkdir()
     record_dev(state, folder, metrics)
     logged = json.loads((folder / TRAINER_STATE).read_text())["log_history"]

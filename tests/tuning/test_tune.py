@@ -1,4 +1,6 @@
-"""A search as a user runs it: one trial diverges, one raises, the driver is killed, `resume` goes on."""
+"""A search as a user runs it: one trial diverges, one raises, the driver is killed, `resume` goes
+on.
+"""
 
 import json
 import os
@@ -25,8 +27,8 @@ from tests.children import die_with_parent
 
 ROOT = Path(__file__).parent.parent.parent
 TRIALS = 4
-# A temperature of 1e-40 gives a loss that is no number at the first step; the seed tries it at trial 1. Its trial 2 has
-# settings that do not go together: batch_hard takes even batches.
+# A temperature of 1e-40 gives a loss that is no number at the first step; the seed tries it at
+# trial 1. Its trial 2 has settings that do not go together: batch_hard takes even batches.
 CONFIG = """
 model: {model}
 data: {data}
@@ -91,13 +93,17 @@ def test_a_search_survives_trials_that_fail_and_its_driver_and_repeats_no_trial_
     shutil.copytree(empty_registry, tmp_path / "ws")
     prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
     file = tmp_path / "tune.yaml"
-    file.write_text(CONFIG.format(model=encoder_folder, data=tmp_path / "data", root=tmp_path, trials=TRIALS))
+    file.write_text(
+        CONFIG.format(model=encoder_folder, data=tmp_path / "data", root=tmp_path, trials=TRIALS)
+    )
     kill_after(tmp_path, start(tmp_path, tmp_path, str(file)), {0, 1, 2})
     before, over = records(tmp_path / "out"), are_over(tmp_path / "out")
     assert [before[number]["state"] for number in range(3)] == ["complete", "failed", "failed"]
     assert 3 not in over
     moved = (tmp_path / "out").rename(tmp_path / "moved")
-    assert start(tmp_path, tmp_path / "data", "resume=../moved").wait() == 0, (tmp_path / "log").read_text()
+    assert start(tmp_path, tmp_path / "data", "resume=../moved").wait() == 0, (
+        tmp_path / "log"
+    ).read_text()
     assert not (tmp_path / "out").exists()
     after = records(moved)
     assert {number: after[number] for number in over} == {number: before[number] for number in over}
@@ -114,7 +120,11 @@ def test_a_search_survives_trials_that_fail_and_its_driver_and_repeats_no_trial_
 
     summary = json.loads((moved / "summary.json").read_text())
     best = max((record for record in after.values() if record["state"] == "complete"), key=score)
-    assert summary["best"] == {"trial": best["number"], "score": score(best), "settings": best["point"]}
+    assert summary["best"] == {
+        "trial": best["number"],
+        "score": score(best),
+        "settings": best["point"],
+    }
     models = [path.parent.parent.name for path in (moved / "trials").glob("*/model/manifest.json")]
     assert models == [f"{best['number']:04d}"]
     assert not list((moved / "trials").glob("*/model.run"))

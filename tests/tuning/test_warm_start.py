@@ -12,9 +12,19 @@ from medembed.tuning.warm_start import warm_starts
 
 
 def make(**changes: Any) -> TuneConfig:
-    search = {"training.temperature": {"log_uniform": [0.01, 0.1]}, "mining.negatives": {"integer": [0, 4]}}
+    search = {
+        "training.temperature": {"log_uniform": [0.01, 0.1]},
+        "mining.negatives": {"integer": [0, 4]},
+    }
     return TuneConfig.model_validate(
-        {"model": "m", "data": "d", "output": "o", "training": {"batch_size": 32}, "search": search, **changes}
+        {
+            "model": "m",
+            "data": "d",
+            "output": "o",
+            "training": {"batch_size": 32},
+            "search": search,
+            **changes,
+        }
     )
 
 
@@ -51,7 +61,9 @@ def test_what_is_no_search_is_refused(tmp_path: Path):
     config = make(warm_start=write(tmp_path, (0.9, {"training.temperature": 0.03}, "stopped")))
     with pytest.raises(StorageError, match="holds no search with a trial that came to its end"):
         warm_starts(config, config.axes())
-    with pytest.raises(StorageError, match=r"expected the output of medembed tune, but found no tune\.yaml there"):
+    with pytest.raises(
+        StorageError, match=r"expected the output of medembed tune, but found no tune\.yaml there"
+    ):
         read_config(str(tmp_path))
 
 
@@ -59,8 +71,9 @@ def test_records_are_read_back_as_they_were_written(tmp_path: Path):
     write(tmp_path, (0.5, {"a": 1}, "complete"), (0.25, {"a": None}, "failed"))
     known = Records.read(str(tmp_path))
     assert [(one.number, one.state, one.score, one.examples) for one in known.all()] == [
-        (0, "complete", 0.5, 2400), (1, "failed", 0.25, 2400),
-    ]  # fmt: skip
+        (0, "complete", 0.5, 2400),
+        (1, "failed", 0.25, 2400),
+    ]
     known.change(1, state="complete", course=(Measured(1, 0.5, {}), Measured(2, 0.4, {})))
     again = Records.read(str(tmp_path))
     assert again.known == known.known

@@ -1,4 +1,6 @@
-"""A guide: another model whose similarities tell which in-batch documents may answer a query too."""
+"""A guide: another model whose similarities tell which in-batch documents may answer a query
+too.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,11 +15,14 @@ _TEXTS_AT_ONCE = 64
 class Guide:
     """Embeds the trained model's tokenised batches with a model that stays as it is.
 
-    No torch module, so that no trainer trains, moves or saves it. Where the tokenizers or prompts differ, tokens are
-    decoded, the trained model's prompt is cut off, and the guide's own takes its place.
+    No torch module, so that no trainer trains, moves or saves it. Where the tokenizers or prompts
+    differ, tokens are decoded, the trained model's prompt is cut off, and the guide's own takes its
+    place.
     """
 
-    def __init__(self, guide: Any, model: Any, prompts: Mapping[str, str], own_prompts: Mapping[str, str]) -> None:
+    def __init__(
+        self, guide: Any, model: Any, prompts: Mapping[str, str], own_prompts: Mapping[str, str]
+    ) -> None:
         """Prompts by role, "query" and "document": of the trained model, and the guide's own."""
         self.guide = guide.eval().requires_grad_(False)
         self.tokenizer, self.own_prompts = model.tokenizer, dict(own_prompts)
@@ -28,11 +33,14 @@ class Guide:
             and guide.max_seq_length >= model.max_seq_length
         )
         self.prefixes = {
-            role: self._decode(self.tokenizer([prompt])["input_ids"])[0] for role, prompt in prompts.items()
+            role: self._decode(self.tokenizer([prompt])["input_ids"])[0]
+            for role, prompt in prompts.items()
         }
 
     def embed(self, features: Sequence[Mapping[str, Any]]) -> list[Tensor]:
-        """float32 [B, width] with unit rows for each column; the first holds queries, the others documents."""
+        """float32 [B, width] with unit rows for each column; the first holds queries, the others
+        documents.
+        """
         roles = ["query", *["document"] * (len(features) - 1)]
         with torch.no_grad():
             return [self._embed(column, role) for column, role in zip(features, roles, strict=True)]
@@ -49,7 +57,11 @@ class Guide:
     def _translate(self, tokens: Tensor, role: str) -> dict[str, Any]:
         texts = [text.removeprefix(self.prefixes[role]).lstrip() for text in self._decode(tokens)]
         inputs = self.guide.preprocess(texts, prompt=self.own_prompts[role], task=role)
-        moved = {name: value.to(tokens.device) for name, value in inputs.items() if isinstance(value, Tensor)}
+        moved = {
+            name: value.to(tokens.device)
+            for name, value in inputs.items()
+            if isinstance(value, Tensor)
+        }
         return {**inputs, **moved, "task": role}
 
     def _decode(self, tokens: Any) -> list[str]:
@@ -57,5 +69,11 @@ class Guide:
 
 
 def _rows(value: Any, first: int) -> Any:
-    """Of a tensor the rows that are embedded at once; settings such as the prompt's length go with all of them."""
-    return value[first : first + _TEXTS_AT_ONCE] if isinstance(value, Tensor) and value.dim() else value
+    """Of a tensor the rows that are embedded at once; settings such as the prompt's length go with
+    all of them.
+    """
+    return (
+        value[first : first + _TEXTS_AT_ONCE]
+        if isinstance(value, Tensor) and value.dim()
+        else value
+    )

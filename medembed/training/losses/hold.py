@@ -1,7 +1,9 @@
-"""What holds the vectors of long texts where the model of the start has them, so that less is unlearned.
+"""What holds the vectors of long texts where the model of the start has them, so that less is
+unlearned.
 
-Training reads short texts and moves what they have in common; what the model makes of longer ones moves along, and no
-loss says that it is wrong. So documents are joined to long texts, which ask for nothing, and whose vectors shall stay.
+Training reads short texts and moves what they have in common; what the model makes of longer ones
+moves along, and no loss says that it is wrong. So documents are joined to long texts, which ask for
+nothing, and whose vectors shall stay.
 """
 
 import copy
@@ -38,9 +40,11 @@ class Hold:
         seed: int,
         precision: str = "float32",
     ) -> None:
-        """`model` is the SentenceTransformer to train, with the weights of the start still; `prompt` that of documents.
+        """`model` is the SentenceTransformer to train, with the weights of the start still;
+        `prompt` that of documents.
 
-        The start multiplies in the `precision` of the training. Raises ValueError if there is no document.
+        The start multiplies in the `precision` of the training. Raises ValueError if there is no
+        document.
         """
         if not documents:
             raise ValueError("no documents to join")
@@ -52,19 +56,25 @@ class Hold:
         self.precision = precision
         self._longest = _LONGER * sum(map(len, documents)) // len(documents)
         if self.start.max_seq_length is not None:
-            self._longest = min(self._longest, _CHARACTERS_PER_TOKEN * int(self.start.max_seq_length))
+            self._longest = min(
+                self._longest, _CHARACTERS_PER_TOKEN * int(self.start.max_seq_length)
+            )
 
     def read(self, texts: Sequence[str], device: torch.device) -> dict[str, Any]:
         """The features of texts as the model reads documents, cut at its limit."""
         inputs = self.start.preprocess(list(texts), prompt=self.prompt, task="document")
-        moved = {name: value.to(device) for name, value in inputs.items() if isinstance(value, Tensor)}
+        moved = {
+            name: value.to(device) for name, value in inputs.items() if isinstance(value, Tensor)
+        }
         return {**inputs, **moved, "task": "document"}
 
     def embed(self, texts: Sequence[str], device: torch.device) -> Tensor:
         """Return the start's vectors, float32 [texts, D]."""
         parts = [texts[first : first + _AT_ONCE] for first in range(0, len(texts), _AT_ONCE)]
         with torch.no_grad(), self._autocast():
-            vectors = [self.start(self.read(part, device))["sentence_embedding"].float() for part in parts]
+            vectors = [
+                self.start(self.read(part, device))["sentence_embedding"].float() for part in parts
+            ]
         return torch.cat(vectors)
 
     def _autocast(self) -> AbstractContextManager[None]:
@@ -75,13 +85,15 @@ class Hold:
     def join(self, rows: int, step: int) -> list[str]:
         """A text for every eighth row: documents in a row, until they are long enough.
 
-        Seed and step decide which, and how long: four to eight mean documents, if the model reads as much. All workers
-        draw the same texts for the joined batch, and each takes its share.
+        Seed and step decide which, and how long: four to eight mean documents, if the model reads
+        as much. All workers draw the same texts for the joined batch, and each takes its share.
         """
         rank, workers = world()
         count = max(1, rows // _ROWS_PER_TEXT)
         random = np.random.default_rng((self.seed, step))
-        lengths = random.integers(self._longest // 2, self._longest, size=count * workers, endpoint=True)
+        lengths = random.integers(
+            self._longest // 2, self._longest, size=count * workers, endpoint=True
+        )
         texts = [self._join(int(length), random) for length in lengths]
         return texts[rank * count : (rank + 1) * count]
 
@@ -99,9 +111,9 @@ class Hold:
 def distance_by_dimension(vectors: Tensor, start: Tensor, dimensions: Sequence[int]) -> Tensor:
     """Return the mean cosine distance between both at each prefix, [dimensions].
 
-    vectors and start [N, D], a row a text, not normalised; the prefixes are nested, so that all of them cost one pass.
-    Feature distillation toward the model itself as it was (Romero et al. 2014, arXiv:1412.6550; for continued training
-    Li and Hoiem 2016, arXiv:1606.09282).
+    vectors and start [N, D], a row a text, not normalised; the prefixes are nested, so that all of
+    them cost one pass. Feature distillation toward the model itself as it was (Romero et al. 2014,
+    arXiv:1412.6550; for continued training Li and Hoiem 2016, arXiv:1606.09282).
     """
     ends = sorted(dimensions)
     products = _sums(vectors * start, ends)

@@ -1,4 +1,6 @@
-"""Which documents of a batch are known to answer a query, so that they count as no negatives. Pure."""
+"""Which documents of a batch are known to answer a query, so that they count as no negatives.
+Pure.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +10,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Known:
-    """Entries of a score matrix that are known positives: rows and columns int64 [E], rows ascending."""
+    """Entries of a score matrix that are known positives: rows and columns int64 [E], rows
+    ascending.
+    """
 
     rows: Tensor
     columns: Tensor
@@ -16,7 +20,9 @@ class Known:
 
     def mask(self, first: int, end: int) -> Tensor | None:
         """bool [end - first, width]; None if no entry lies in these rows."""
-        low, high = torch.searchsorted(self.rows, torch.tensor([first, end], device=self.rows.device)).tolist()
+        low, high = torch.searchsorted(
+            self.rows, torch.tensor([first, end], device=self.rows.device)
+        ).tolist()
         if low == high:
             return None
         masked = torch.zeros(end - first, self.width, dtype=torch.bool, device=self.rows.device)
@@ -25,10 +31,12 @@ class Known:
 
 
 def find_known(own: Tensor, candidates: Tensor, pairs: Tensor, targets: Tensor) -> Known:
-    """The entries (row, column) for which `pairs` has (own[row], candidates[column]), the targets excepted.
+    """The entries (row, column) for which `pairs` has (own[row], candidates[column]), the targets
+    excepted.
 
-    own int64 [B] ids of queries and candidates int64 [N] of documents, or the other way round; pairs int64 [P, 2] of
-    such ids; targets int64 [B] columns. Costs no B x N table: matches are found in sorted ids.
+    own int64 [B] ids of queries and candidates int64 [N] of documents, or the other way round;
+    pairs int64 [P, 2] of such ids; targets int64 [B] columns. Costs no B x N table: matches are
+    found in sorted ids.
     """
     pairs = pairs[pairs[:, 0].argsort(stable=True)]
     rows, partners = _join(own, pairs[:, 0].contiguous())
@@ -40,7 +48,9 @@ def find_known(own: Tensor, candidates: Tensor, pairs: Tensor, targets: Tensor) 
 
 
 def _join(keys: Tensor, ascending: Tensor) -> tuple[Tensor, Tensor]:
-    """(numbers of keys, places in `ascending` that hold the same value), for every such match in order of keys."""
+    """(numbers of keys, places in `ascending` that hold the same value), for every such match in
+    order of keys.
+    """
     low = torch.searchsorted(ascending, keys.contiguous())
     count = torch.searchsorted(ascending, keys.contiguous(), right=True) - low
     numbers = torch.arange(len(keys), device=keys.device).repeat_interleave(count)

@@ -31,11 +31,11 @@ def make_loss(
 ) -> nn.Module:
     """The loss `config.loss` of a SentenceTransformer, called as loss(features, labels).
 
-    It has `step`, to be set to the trainer's global step, and `by_dimension`, the last loss of each dimension.
-    `known` begins with (query id, document id) in each entry, as `known_pairs` gives them: every positive that a
-    ranking loss must not take for a negative. None: it knows those of the batch. `documents` are those that
-    `loss.hold` joins; the model has the weights of the start still, of which it keeps a copy. Raises ModelError if a
-    guide does not load.
+    It has `step`, to be set to the trainer's global step, and `by_dimension`, the last loss of each
+    dimension. `known` begins with (query id, document id) in each entry, as `known_pairs` gives
+    them: every positive that a ranking loss must not take for a negative. None: it knows those of
+    the batch. `documents` are those that `loss.hold` joins; the model has the weights of the start
+    still, of which it keeps a copy. Raises ModelError if a guide does not load.
     """
     loss = config.loss
     nested = Nested.of(config.dimensions, config.weights, loss.dimensions_per_step, config.seed)
@@ -63,7 +63,9 @@ _PREFIX_LOSSES: dict[str, Callable[[TrainingConfig, Any], EmbeddingLoss]] = {
     "triplet": lambda config, model: _stock(
         stock.TripletLoss(model, stock.TripletDistanceMetric.COSINE, config.loss.margin_or_default)
     ),
-    "contrastive": lambda config, model: _stock(stock.ContrastiveLoss(model, margin=config.loss.margin_or_default)),
+    "contrastive": lambda config, model: _stock(
+        stock.ContrastiveLoss(model, margin=config.loss.margin_or_default)
+    ),
     "online_contrastive": lambda config, model: _stock(
         stock.OnlineContrastiveLoss(model, margin=config.loss.margin_or_default)
     ),
@@ -72,7 +74,9 @@ _PREFIX_LOSSES: dict[str, Callable[[TrainingConfig, Any], EmbeddingLoss]] = {
     "angle": lambda config, model: _stock(stock.AnglELoss(model, scale=1 / config.temperature)),
     "batch_hard": lambda config, model: _stock(
         stock.BatchHardTripletLoss(
-            model, stock.BatchHardTripletLossDistanceFunction.cosine_distance, config.loss.margin_or_default
+            model,
+            stock.BatchHardTripletLossDistanceFunction.cosine_distance,
+            config.loss.margin_or_default,
         )
     ),
     "margin_mse": lambda config, model: margin_mse,
@@ -81,9 +85,13 @@ _PREFIX_LOSSES: dict[str, Callable[[TrainingConfig, Any], EmbeddingLoss]] = {
 
 
 def _make_hold(config: TrainingConfig, model: Any, documents: Sequence[str]) -> Hold:
-    prompt = Encoder(model, EncodingConfig(cpus_per_worker=config.cpus_per_worker)).prompt("document")
+    prompt = Encoder(model, EncodingConfig(cpus_per_worker=config.cpus_per_worker)).prompt(
+        "document"
+    )
     precision = choose_precision(config.precision, find_device(config.use_gpu))
-    return Hold(model, documents, config.loss.hold, prompt=prompt, seed=config.seed, precision=precision)
+    return Hold(
+        model, documents, config.loss.hold, prompt=prompt, seed=config.seed, precision=precision
+    )
 
 
 def _load_guide(uri: str, model: Any, config: TrainingConfig) -> Guide:
@@ -91,5 +99,8 @@ def _load_guide(uri: str, model: Any, config: TrainingConfig) -> Guide:
     guide = load_model(fetch_model(uri), encoding, str(model.device))
     student, own = Encoder(model, encoding), Encoder(guide, encoding)
     return Guide(
-        guide, model, {role: student.prompt(role) for role in _ROLES}, {role: own.prompt(role) for role in _ROLES}
+        guide,
+        model,
+        {role: student.prompt(role) for role in _ROLES},
+        {role: own.prompt(role) for role in _ROLES},
     )

@@ -28,15 +28,18 @@ class Nested:
 
     @property
     def whole(self) -> float:
-        """What a weighted sum over dimensions is divided by, so that the loss is a weighted mean."""
+        """What a weighted sum over dimensions is divided by, so that the loss is a weighted
+        mean.
+        """
         return sum(self.weights)
 
     def draw(self, step: int) -> list[tuple[int, float]]:
-        """(dimension, weight) of a step, ascending; the same on all ranks, since only seed and step decide.
+        """(dimension, weight) of a step, ascending; the same on all ranks, since only seed and step
+        decide.
 
-        The widest dimension is in every step: the sum of blocks passes it anyway, and users without a wish get it.
-        The others are drawn alike, and weigh as much more as they come seldom, so that the mean over steps is the loss
-        over all dimensions.
+        The widest dimension is in every step: the sum of blocks passes it anyway, and users without
+        a wish get it. The others are drawn alike, and weigh as much more as they come seldom, so
+        that the mean over steps is the loss over all dimensions.
         """
         every = sorted(zip(self.dimensions, self.weights, strict=True))
         if self.per_step is None or self.per_step >= len(every):
@@ -44,4 +47,6 @@ class Nested:
         *others, widest = every
         count = self.per_step - 1
         chosen = np.random.default_rng((self.seed, step)).choice(len(others), count, replace=False)
-        return [(others[line][0], others[line][1] * len(others) / count) for line in sorted(chosen)] + [widest]
+        return [
+            (others[line][0], others[line][1] * len(others) / count) for line in sorted(chosen)
+        ] + [widest]
