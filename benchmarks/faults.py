@@ -22,7 +22,7 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.killing import (
+from benchmarks.fault_injection import (
     Cluster,
     Job,
     actors,

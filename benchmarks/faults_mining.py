@@ -19,8 +19,8 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.fault_injection import Cluster, Job, actors, kill_tree, s3_bucket, two_nodes, wait
 from benchmarks.faults import KINDS, ROOT, copy, glob, kill, plan
-from benchmarks.killing import Cluster, Job, actors, kill_tree, s3_bucket, two_nodes, wait
 from medembed import storage
 from medembed.artifact import NewOutput
 from medembed.data.dataset import open_dataset, to_table

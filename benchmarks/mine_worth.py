@@ -17,7 +17,7 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.worth import (
+from benchmarks.improvement import (
     DIMENSIONS,
     MODEL,
     Scores,
@@ -42,8 +42,8 @@ from medembed.mining.mine import mine
 from medembed.mining.positives import known_positives
 from medembed.schema import EXAMPLES
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import draw_dev_sample
-from medembed.training.trainer import train
+from medembed.training.record.dev_sample import draw_dev_sample
+from medembed.training.train import train
 
 ENCODING = EncodingConfig(workers=2)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.improvement import Scores, measure
 from benchmarks.verdict_cases import CASES, Case, Place
-from benchmarks.worth import Scores, measure
 from jobs.session import ray_session
 from medembed.evaluation.compare import Difference, compare
 from medembed.mining.config import MiningConfig

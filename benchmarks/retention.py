@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 
+from benchmarks.improvement import Scores, mean_over_seeds, measure
 from benchmarks.retention_plot import Front, draw_front
 from benchmarks.train_worth import Material, Ours, Stock, read_medquad, read_ontology
-from benchmarks.worth import Scores, mean_over_seeds, measure
 from jobs.session import ray_session
 from medembed.data.collection import open_collection
 from medembed.data.dataset import Dataset
@@ -33,8 +33,8 @@ from medembed.encoding.encoder import Encoder, load_model
 from medembed.encoding.model_files import fetch_model
 from medembed.evaluation.sample import Sample, draw_sample
 from medembed.schema import fingerprint
-from medembed.training.average import average_folder
-from medembed.training.principal import draw_documents, principal_axes, turn
+from medembed.training.model.average import average_folder
+from medembed.training.model.principal_axes import draw_documents, principal_axes, turn
 
 SHOWN = (384, 128, 64)
 BASE, TURNED = "base model", "base model, turned"

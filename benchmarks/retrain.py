@@ -19,7 +19,7 @@ import click
 import numpy as np
 import yaml
 
-from benchmarks.worth import MODEL
+from benchmarks.improvement import MODEL
 from jobs.session import ray_session
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig

@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from benchmarks.killing import Job, kill_driver, kill_tree
+from benchmarks.fault_injection import Job, kill_driver, kill_tree
 from medembed.encoding.table import find_table
 from medembed.registry.catalog import find_versions
 from medembed.registry.config import RegistryConfig

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.killing import kill_tree
+from benchmarks.fault_injection import kill_tree
 from benchmarks.load import Load, closed_loop, make_bodies, open_loop
 from benchmarks.serving import MINILM, free_ports, served
 from medembed.encoding.model_files import fetch_model

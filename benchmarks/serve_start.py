@@ -22,7 +22,7 @@ from typing import NamedTuple
 import click
 import psutil
 
-from benchmarks.killing import kill_tree
+from benchmarks.fault_injection import kill_tree
 from benchmarks.serving import MINILM, free_ports, served
 from medembed.encoding.model_files import fetch_model
 

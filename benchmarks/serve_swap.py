@@ -29,8 +29,8 @@ from benchmarks.serving import (
 )
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
-from serve.promotion import promote
-from serve.swap import ServingConfig
+from serve.operate.promotion import promote
+from serve.operate.swap import ServingConfig
 from tests.tiny import SIGNS, SUBJECTS
 
 TEXTS = [f"{sign} of the {part}" for sign, part in itertools.product(SIGNS, SUBJECTS)]

@@ -27,7 +27,7 @@ from medembed.encoding.model_files import CARD
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, open_registry
 from medembed.tags import Lineage
-from serve.dashboard import Dashboard, read_token, replicas_of
+from serve.operate.dashboard import Dashboard, read_token, replicas_of
 from tests.children import die_with_parent
 from tests.tiny import make_encoder
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from scipy.stats import t
 
-from benchmarks.killing import Job
+from benchmarks.fault_injection import Job
 from medembed import storage
 from medembed.artifact import NewOutput, read_manifest
 from medembed.data.config import SourceConfig, SplitConfig
@@ -27,8 +27,8 @@ from medembed.lineage import CheckpointManifest, ExamplesManifest
 from medembed.mining.examples import open_examples
 from medembed.schema import EXAMPLES, fingerprint
 from medembed.training.config import TrainingConfig
-from medembed.training.loop import count_steps
-from medembed.training.run import SNAPSHOT, latest_checkpoint, run_folder
+from medembed.training.run.build import count_steps
+from medembed.training.run.run_folder import SNAPSHOT, latest_checkpoint, run_folder
 from tests.tiny import make_encoder, write_pairs
 
 ROOT = Path(__file__).parent.parent
@@ -55,7 +55,7 @@ import json, logging, os, sys
 from jobs.session import ray_session
 from medembed.data.dataset import open_dataset
 from medembed.mining.examples import open_examples
-from medembed.training import trainer
+from medembed.training import train
 from medembed.training.config import TrainingConfig
 data, examples, model, runs = sys.argv[1:]
 logging.basicConfig(level=logging.INFO)
@@ -63,7 +63,7 @@ trainer.LOOKS_FOR_NODES_S = 5
 with ray_session(os.environ.get("RAY_ADDRESS")):
     for output, config in json.loads(runs).items():
         settings = TrainingConfig(**config)
-        trainer.train(open_dataset(data), open_examples(examples), model, output, settings)
+        train.train(open_dataset(data), open_examples(examples), model, output, settings)
 """
 
 

@@ -27,8 +27,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.faults import copy, plan
-from benchmarks.killing import (
+from benchmarks.fault_injection import (
     Cluster,
     Job,
     actors,
@@ -38,6 +37,7 @@ from benchmarks.killing import (
     two_nodes,
     wait,
 )
+from benchmarks.faults import copy, plan
 from benchmarks.train_case import (
     CONFIG,
     LONG,
@@ -52,8 +52,8 @@ from benchmarks.train_case import (
 )
 from medembed.errors import StorageError
 from medembed.training.config import TrainingConfig
-from medembed.training.principal import find_start
-from medembed.training.run import run_folder
+from medembed.training.model.principal_axes import find_start
+from medembed.training.run.run_folder import run_folder
 
 KINDS = ("driver", "node", "worker", "shrink", "preempt", "grow")
 IN_PRIVATE = ("driver", "worker")  # in a Ray of their own; the others in a cluster of two nodes

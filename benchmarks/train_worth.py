@@ -19,8 +19,7 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.train import in_fresh_process
-from benchmarks.worth import (
+from benchmarks.improvement import (
     DIMENSIONS,
     MODEL,
     Scores,
@@ -30,6 +29,7 @@ from benchmarks.worth import (
     print_table,
     spread_of_seeds,
 )
+from benchmarks.train import in_fresh_process
 from jobs.session import ray_session
 from medembed.artifact import NewOutput
 from medembed.data.config import SourceConfig, SplitConfig
@@ -45,8 +45,8 @@ from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from medembed.schema import EXAMPLES, fingerprint
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import draw_dev_sample
-from medembed.training.trainer import train
+from medembed.training.record.dev_sample import draw_dev_sample
+from medembed.training.train import train
 
 Rows = list[dict[str, Any]]
 ENCODING = EncodingConfig(workers=2)

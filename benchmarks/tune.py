@@ -16,8 +16,8 @@ from typing import Any
 import click
 import numpy as np
 
+from benchmarks.improvement import MODEL, mean_over_seeds, measure
 from benchmarks.train_worth import ONTOLOGY
-from benchmarks.worth import MODEL, mean_over_seeds, measure
 from jobs.session import ray_session
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
@@ -25,9 +25,9 @@ from medembed.data.prepare import prepare
 from medembed.evaluation.compare import compare
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
-from medembed.training.dev_sample import draw_dev_sample
-from medembed.training.precision import find_device
-from medembed.training.trainer import train
+from medembed.training.model.precision import find_device
+from medembed.training.record.dev_sample import draw_dev_sample
+from medembed.training.train import train
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Record
 from medembed.tuning.space import Point, default_point

@@ -21,8 +21,16 @@ from pathlib import Path
 import click
 import psutil
 
+from benchmarks.fault_injection import (
+    Cluster,
+    Job,
+    kill_driver,
+    kill_tree,
+    s3_bucket,
+    two_nodes,
+    wait,
+)
 from benchmarks.faults import copy
-from benchmarks.killing import Cluster, Job, kill_driver, kill_tree, s3_bucket, two_nodes, wait
 from medembed import storage
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.prepare import prepare

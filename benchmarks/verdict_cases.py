@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.improvement import DIMENSIONS, MODEL
 from benchmarks.train_worth import ONTOLOGY, Material, Ours
 from benchmarks.verdict_rows import MAKERS, write_pairs, write_rows
-from benchmarks.worth import DIMENSIONS, MODEL
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.prepare import prepare
@@ -18,8 +18,8 @@ from medembed.encoding.model_files import fetch_model
 from medembed.mining.config import MiningConfig
 from medembed.mining.pairs import Pair, select_pairs
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import draw_dev_sample
-from medembed.training.trainer import train
+from medembed.training.record.dev_sample import draw_dev_sample
+from medembed.training.train import train
 
 _DOCUMENTS = 1500
 

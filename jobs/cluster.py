@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 
 from medembed.errors import ConfigError, ServiceError
-from serve.token import check_token_file
+from serve.operate.cluster_token import check_token_file
 
 _TIMEOUT_S = 10.0
 _HEAD = "host:port of the cluster's head, e.g. RAY_ADDRESS=10.0.0.5:6379"

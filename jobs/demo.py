@@ -21,7 +21,7 @@ from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.finetune import Finetuned, summarize
 from medembed.schema import document_of
 from medembed.search.shards import rank_shards
-from serve.run import find_port, serving
+from serve.operate.run import find_port, serving
 
 CONFIG = Path(__file__).with_name("demo.yaml")
 

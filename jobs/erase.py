@@ -10,7 +10,7 @@ from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
 from medembed.config import Config, InputUri
 from medembed.custody.erase import Eraser, describe
-from medembed.custody.wanted import Wanted
+from medembed.custody.erasure_request import Wanted
 from medembed.errors import ConfigError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry

@@ -17,7 +17,7 @@ from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.finetune import Finetuned, finetune, summarize
 from medembed.privacy import without_passwords
 from medembed.registry.models import Registry, open_registry, resolve_model
-from medembed.training.enough import check_settings
+from medembed.training.run.enough import check_settings
 
 
 class FinetuneJob(FinetuneConfig):

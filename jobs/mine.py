@@ -18,7 +18,7 @@ from medembed.mining.mine import mine
 from medembed.mining.report import advise, summarize
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
-from medembed.training.enough import check_corpus
+from medembed.training.run.enough import check_corpus
 
 
 class MineJob(Config):

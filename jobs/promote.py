@@ -12,8 +12,8 @@ from medembed.registry.champion import check_candidate, read_champion
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from medembed.tags import Lineage
-from serve.promotion import replace_champion
-from serve.swap import ServingConfig
+from serve.operate.promotion import replace_champion
+from serve.operate.swap import ServingConfig
 
 
 class PromoteJob(Config):

@@ -22,9 +22,9 @@ from medembed.retraining.config import RetrainConfig, TriggerConfig
 from medembed.retraining.lock import Busy, hold
 from medembed.retraining.retrain import Retrained, retrain
 from medembed.retraining.watch import Watch
-from medembed.training.enough import check_settings
-from serve.promotion import replace_champion
-from serve.swap import ServingConfig
+from medembed.training.run.enough import check_settings
+from serve.operate.promotion import replace_champion
+from serve.operate.swap import ServingConfig
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from medembed.config import Config
 from medembed.registry.champion import find_previous
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
-from serve.promotion import promote
-from serve.swap import ServingConfig
+from serve.operate.promotion import promote
+from serve.operate.swap import ServingConfig
 
 
 class RollbackJob(Config):

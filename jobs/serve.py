@@ -16,16 +16,16 @@ from medembed.errors import ConfigError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from serve.app import ServeConfig, resolve, resolve_ranker
-from serve.cors import check_origins
-from serve.dashboard import Dashboard
-from serve.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
-from serve.door import DOOR, Door
-from serve.haproxy import ANYWHERE, IMPATIENT, PORTS, haproxy_environment
-from serve.host import HOST, check_host
-from serve.keys import ValidKeys, read_keys
+from serve.http.cors import check_origins
+from serve.http.keys import ValidKeys, read_keys
 from serve.logs import PIPE, copied, make_pipe
-from serve.run import find_port
-from serve.scaling import check_room
+from serve.operate.dashboard import Dashboard
+from serve.operate.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
+from serve.operate.door import DOOR, Door
+from serve.operate.haproxy import ANYWHERE, IMPATIENT, PORTS, haproxy_environment
+from serve.operate.host import HOST, check_host
+from serve.operate.run import find_port
+from serve.operate.scaling import check_room
 
 
 class ServeJob(ServeConfig):

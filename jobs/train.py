@@ -21,9 +21,9 @@ from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model
 from medembed.tags import Lineage
 from medembed.training.config import TrainingConfig
-from medembed.training.register import register_checkpoint
-from medembed.training.samples import draw_elsewhere
-from medembed.training.trainer import train
+from medembed.training.record.register import register_checkpoint
+from medembed.training.record.samples import draw_elsewhere
+from medembed.training.train import train
 
 
 class TrainJob(Config):

@@ -22,7 +22,7 @@ from medembed.errors import ConfigError, MedEmbedError
 from medembed.evaluation.retention_screen import format_retention
 from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model
-from medembed.training.enough import check_settings
+from medembed.training.run.enough import check_settings
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import describe
 from medembed.tuning.tune import CONFIG, Tuned, read_config, tune

@@ -23,25 +23,25 @@ from medembed.matryoshka import check_trained
 from medembed.privacy import silence_telemetry
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Version, open_registry
-from serve.cors import check_origins
-from serve.extras import Entry
-from serve.facts import read_training
-from serve.front import Front
-from serve.guard import LimitsConfig
-from serve.haproxy import Ingress, is_behind_haproxy
-from serve.host import check_serve
-from serve.keys import KeysConfig, ValidKeys, read_keys
+from serve.http.cors import check_origins
+from serve.http.keys import KeysConfig, ValidKeys, read_keys
+from serve.http.limits import LimitsConfig
+from serve.http.settings import Front
 from serve.logs import Target
-from serve.rerank import RerankConfig, describe_ranker
-from serve.scaling import (
+from serve.operate.cluster_token import check_ray
+from serve.operate.haproxy import Ingress, is_behind_haproxy
+from serve.operate.host import check_serve
+from serve.operate.scaling import (
     AutoscalingConfig,
     ReplicaCount,
     batch_tokens_on,
     most_replicas,
     replica_options,
 )
-from serve.table import SearchConfig, check_search, find_documents
-from serve.token import check_ray
+from serve.replica.extra_models import Entry
+from serve.replica.facts import read_training
+from serve.replica.rerank import RerankConfig, describe_ranker
+from serve.replica.table import SearchConfig, check_search, find_documents
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -153,10 +153,10 @@ def build(args: dict[str, Any]) -> "Application":
     before it starts.
     """
     silence_telemetry()
-    from serve.api import Api  # Ray is imported only here: a job's config needs none of it
-    from serve.embedder import Embedder
-    from serve.holder import ONGOING
-    from serve.whole import Whole
+    from serve.http.api import Api  # Ray is imported only here: a job's config needs none of it
+    from serve.replica.combined_replica import Whole
+    from serve.replica.embedder import Embedder
+    from serve.replica.model_holder import ONGOING
 
     config = read_arguments(args)
     check_ray(config.without_token)
@@ -204,7 +204,7 @@ def build(args: dict[str, Any]) -> "Application":
 
 def _bind_reranker(config: ServeConfig, user_config: dict[str, Any]) -> Any:
     """The deployment that holds the cross-encoder."""
-    from serve.reranker import Reranker
+    from serve.replica.reranker import Reranker
 
     own = config.rerank
     encoding = EncodingConfig(

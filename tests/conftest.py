@@ -30,7 +30,7 @@ for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL"):
 
 from hypothesis import settings  # noqa: E402
 
-from tests.alone import alone  # noqa: E402
+from tests.inline_spread import alone  # noqa: E402
 from tests.stranger import open_folder  # noqa: E402
 from tests.tiny import make_encoder, write_pairs  # noqa: E402
 

@@ -19,7 +19,6 @@ from medembed.evaluation.evaluate import evaluate
 from medembed.matryoshka import truncate
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
-from tests.alone import alone
 from tests.chunked import (
     CHUNKS,
     HELD,
@@ -30,6 +29,7 @@ from tests.chunked import (
     rank_documents,
     write_chunked,
 )
+from tests.inline_spread import alone
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 ENCODING = EncodingConfig(workers=2)

@@ -26,9 +26,9 @@ from medembed.config import load_config
 from medembed.encoding.model_files import model_fingerprint
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry, resolve_model
-from serve.dashboard import IMPORT_PATH, Dashboard
-from tests.alone import alone
+from serve.operate.dashboard import IMPORT_PATH, Dashboard
 from tests.children import die_with_parent
+from tests.inline_spread import alone
 from tests.nodes import Cluster, free_port, stop, two_node_cluster
 from tests.sockets import elsewhere, listeners, watched
 from tests.stranger import attack, attack_listeners, everything_below, open_folder

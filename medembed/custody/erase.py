@@ -15,6 +15,7 @@ from itertools import chain
 from medembed import storage
 from medembed.custody.chain import name_of
 from medembed.custody.descent import find_descent
+from medembed.custody.erasure_request import Wanted, find_lost
 from medembed.custody.inventory import (
     FILE,
     FRAGMENTS,
@@ -33,7 +34,6 @@ from medembed.custody.remains import count_uncommitted, erase_fragments
 from medembed.custody.remove import remove
 from medembed.custody.reseal import Reseal
 from medembed.custody.rewrite import erase_from_dataset, recall_lost
-from medembed.custody.wanted import Wanted, find_lost
 from medembed.data.dataset import Dataset
 from medembed.encoding.erase import erase_rows, find_erasable
 from medembed.encoding.table import Table

@@ -5,7 +5,7 @@ replaced.
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
-from medembed.custody.wanted import Wanted
+from medembed.custody.erasure_request import Wanted
 from medembed.privacy import show_id
 from medembed.schema import document_of
 

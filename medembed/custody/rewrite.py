@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from medembed import storage
 from medembed.artifact import write_manifest
+from medembed.custody.erasure_request import Wanted
 from medembed.custody.pages import today
-from medembed.custody.wanted import Wanted
 from medembed.data.dataset import Dataset, leftovers, tidy
 from medembed.lineage import DatasetManifest, Erased
 from medembed.privacy import show_id

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from medembed.encoding.batching import Batch
 from medembed.encoding.config import EncodingConfig, Precision
+from medembed.encoding.onednn_linear import pack
 from medembed.encoding.openvino_backend import OpenVinoBackend
-from medembed.encoding.packed import pack
 from medembed.encoding.reading import ROLES, Reader
 from medembed.errors import ConfigError
 

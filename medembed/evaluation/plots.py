@@ -26,7 +26,7 @@ from medembed.evaluation.canvas import (
     to_png,
 )
 from medembed.evaluation.compare import Difference
-from medembed.evaluation.look import Look
+from medembed.evaluation.corpus_sample import Look
 from medembed.evaluation.report import BYTES_PER_VALUE, Page, gains
 from medembed.evaluation.result import NO_VECTORS
 from medembed.evaluation.screen import GAIN, LOSS, UNSURE, label, units_of, verdict

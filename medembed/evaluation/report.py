@@ -13,7 +13,7 @@ import numpy as np
 from medembed.evaluation import screen
 from medembed.evaluation.bootstrap import FEWEST_GROUPS
 from medembed.evaluation.compare import Comparison, Difference
-from medembed.evaluation.look import Look
+from medembed.evaluation.corpus_sample import Look
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.must_rank import Outcome
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, Scored, principal_metrics

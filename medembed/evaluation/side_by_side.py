@@ -17,9 +17,9 @@ from medembed.encoding.table import Table
 from medembed.errors import DataError
 from medembed.evaluation.compare import Comparison, compare_all
 from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.corpus_sample import look_at
 from medembed.evaluation.evaluate import BM25, check_measurable, evaluate, evaluate_bm25
 from medembed.evaluation.files import nest_slices, to_json
-from medembed.evaluation.look import look_at
 from medembed.evaluation.must_rank import Case, DocumentId, load_cases
 from medembed.evaluation.plots import PLOTS, draw_plots
 from medembed.evaluation.report import Page, render_report

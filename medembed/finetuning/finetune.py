@@ -43,15 +43,15 @@ from medembed.progress import stage
 from medembed.registry.champion import crown, name_loss, read_champion
 from medembed.registry.models import Registry, Version
 from medembed.tags import Lineage
-from medembed.training.checkpoint import Checkpoint
-from medembed.training.curves import CURVES
-from medembed.training.dev_sample import draw_dev_sample
-from medembed.training.enough import check_enough
 from medembed.training.loss_config import ON_EXAMPLES
-from medembed.training.register import register_checkpoint
-from medembed.training.samples import Elsewhere, draw_elsewhere
-from medembed.training.trainable import check_trainable
-from medembed.training.trainer import train
+from medembed.training.model.trainable import check_trainable
+from medembed.training.record.checkpoint import Checkpoint
+from medembed.training.record.curves import CURVES
+from medembed.training.record.dev_sample import draw_dev_sample
+from medembed.training.record.register import register_checkpoint
+from medembed.training.record.samples import Elsewhere, draw_elsewhere
+from medembed.training.run.enough import check_enough
+from medembed.training.train import train
 
 logger = logging.getLogger(__name__)
 

@@ -22,17 +22,17 @@ from medembed.encoding.table import Table, check_encoder
 from medembed.errors import DataError
 from medembed.lineage import ExamplesManifest, Origin
 from medembed.matryoshka import check_trained
+from medembed.mining.candidates import Outcome, Surroundings, look_around, make_example
 from medembed.mining.config import MiningConfig, check_window
 from medembed.mining.examples import REPORT, Examples, open_examples, write_examples
-from medembed.mining.memory import recall, remember, what_was_searched
 from medembed.mining.nearest import Nearest, Scope, find_nearest
 from medembed.mining.pairs import Pair, select_pairs
 from medembed.mining.positives import Positive, best_rows, judged_negatives, known_positives
+from medembed.mining.previous_search import recall, remember, what_was_searched
 from medembed.mining.queries import query_vectors
 from medembed.mining.report import FIGURE, Tally, advise, draw_report, summarize
 from medembed.mining.rules import take_window
-from medembed.mining.second import score_again
-from medembed.mining.surroundings import Outcome, Surroundings, look_around, make_example
+from medembed.mining.second_opinion import score_again
 from medembed.mining.texts import CorpusRows, gather_rows
 from medembed.privacy import without_passwords
 from medembed.records import Records

@@ -9,7 +9,7 @@ import numpy as np
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.texts import encode_queries
-from medembed.mining.memory import Memory
+from medembed.mining.previous_search import Memory
 from medembed.records import Records
 from medembed.schema import content_hash
 from medembed.search.float64_scores import Vectors

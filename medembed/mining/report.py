@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medembed.mining.candidates import Outcome
 from medembed.mining.config import MiningConfig
 from medembed.mining.rules import ABOVE_MARGIN, JUDGED, KEPT, KNOWN_POSITIVE, RULES, Floats
-from medembed.mining.surroundings import Outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,8 @@ from medembed.preflight.encode_probe import EncodeCost
 from medembed.preflight.sample import Corpus
 from medembed.preflight.train_probe import TrainCost
 from medembed.training.config import TrainingConfig
-from medembed.training.loop import count_steps
 from medembed.training.loss_config import RANKING
+from medembed.training.run.build import count_steps
 
 Floats = npt.NDArray[np.float64]
 Lengths = npt.NDArray[np.int64]

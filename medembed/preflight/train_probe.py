@@ -11,10 +11,10 @@ from typing import Any
 
 from medembed.preflight.memory import peak_memory
 from medembed.privacy import silence_telemetry
-from medembed.training.batches import TrainingTexts, to_columns
 from medembed.training.config import TrainingConfig
-from medembed.training.loop import build_trainer, load_student, read_together
-from medembed.training.order import Plan
+from medembed.training.rows.batch_columns import TrainingTexts, to_columns
+from medembed.training.rows.order import Plan
+from medembed.training.run.build import build_trainer, load_student, read_together
 
 logger = logging.getLogger(__name__)
 

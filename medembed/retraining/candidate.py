@@ -11,9 +11,9 @@ from medembed.mining.mine import mine
 from medembed.retraining.champion import Champion
 from medembed.retraining.config import RetrainConfig
 from medembed.retraining.replay import choose_at_risk, choose_hardest, choose_uniform
-from medembed.training.checkpoint import Checkpoint
-from medembed.training.samples import Elsewhere
-from medembed.training.trainer import train
+from medembed.training.record.checkpoint import Checkpoint
+from medembed.training.record.samples import Elsewhere
+from medembed.training.train import train
 
 
 def choose_replay(

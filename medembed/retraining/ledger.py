@@ -10,7 +10,7 @@ from typing import Any
 from medembed.encoding.table import Table
 from medembed.errors import MedEmbedError
 from medembed.mining.examples import open_examples
-from medembed.mining.memory import what_was_searched
+from medembed.mining.previous_search import what_was_searched
 from medembed.registry.catalog import find_versions
 from medembed.registry.champion import PREVIOUS, REFUSED
 from medembed.registry.models import Registry, Version

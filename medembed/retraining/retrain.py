@@ -19,12 +19,12 @@ from medembed.registry.config import command
 from medembed.registry.models import Registry, Version
 from medembed.retraining.champion import read_current
 from medembed.retraining.config import RetrainConfig
+from medembed.retraining.decision_text import show_decision, show_power
 from medembed.retraining.delta import find_new
 from medembed.retraining.gate import Decision
 from medembed.retraining.landing import Landing, look
 from medembed.retraining.ledger import Attempt, find_earlier, set_aside
 from medembed.retraining.stages import Stages, check_queries
-from medembed.retraining.told import show_decision, show_power
 from medembed.tags import Lineage
 
 logger = logging.getLogger(__name__)

@@ -29,18 +29,18 @@ from medembed.registry.models import Registry, Version
 from medembed.retraining.candidate import choose_replay, mine_for, train_candidate
 from medembed.retraining.champion import Champion
 from medembed.retraining.config import RetrainConfig
+from medembed.retraining.decision_text import show_decision
 from medembed.retraining.gate import Decision, decide, hold_to_retention
 from medembed.retraining.landing import Landing
 from medembed.retraining.ledger import CANDIDATE, FILES, KIND, PASSED, Attempt, find_mined
-from medembed.retraining.told import show_decision
 from medembed.retraining.trial import try_out
 from medembed.tags import Lineage
-from medembed.training.checkpoint import Checkpoint
-from medembed.training.curves import CURVES
-from medembed.training.dev_sample import draw_dev_sample
-from medembed.training.enough import check_enough, check_enough_new
-from medembed.training.register import register_checkpoint
-from medembed.training.samples import draw_elsewhere
+from medembed.training.record.checkpoint import Checkpoint
+from medembed.training.record.curves import CURVES
+from medembed.training.record.dev_sample import draw_dev_sample
+from medembed.training.record.register import register_checkpoint
+from medembed.training.record.samples import draw_elsewhere
+from medembed.training.run.enough import check_enough, check_enough_new
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from medembed.evaluation.sample import Sample, Vectors
 from medembed.retraining.config import GateConfig
 from medembed.retraining.gate import ALL, Row
 from medembed.search.corpus import top_k
-from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import draw_dev_sample, read_dev_values
+from medembed.training.record.checkpoint import Checkpoint
+from medembed.training.record.dev_sample import draw_dev_sample, read_dev_values
 
 DEV = "dev sample"
 

@@ -7,8 +7,8 @@ from typing import Any
 from ray.tune import Callback
 
 from medembed import storage
-from medembed.training.held import free_held
-from medembed.training.run import remove_run, run_folder
+from medembed.training.run.placement_groups import free_held
+from medembed.training.run.run_folder import remove_run, run_folder
 from medembed.tuning.records import MODEL, Measured, Record, Records, describe
 from medembed.tuning.space import Point
 from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE, Shared

@@ -12,15 +12,15 @@ from medembed import storage
 from medembed.data.dataset import open_dataset
 from medembed.errors import MedEmbedError, WorkersLost
 from medembed.evaluation.retention import RetentionSet
-from medembed.mining.cut import cut_examples
 from medembed.mining.examples import Examples, open_examples
+from medembed.mining.subset import cut_examples
 from medembed.privacy import silence_telemetry
-from medembed.training.card import HISTORY
-from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
-from medembed.training.history import DEV, SCORE
-from medembed.training.samples import draw_elsewhere
-from medembed.training.trainer import train
+from medembed.training.record.card import HISTORY
+from medembed.training.record.checkpoint import Checkpoint
+from medembed.training.record.history import DEV, SCORE
+from medembed.training.record.samples import draw_elsewhere
+from medembed.training.train import train
 from medembed.training.trial import Rungs, Trial
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import FOLDER, MODEL, name_of

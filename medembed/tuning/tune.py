@@ -23,24 +23,24 @@ from medembed.evaluation.retention_screen import lost_to
 from medembed.lineage import CheckpointManifest
 from medembed.matryoshka import check_dimensions
 from medembed.mining.config import MiningConfig
-from medembed.mining.cut import pool_of
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from medembed.mining.pairs import select_pairs
+from medembed.mining.subset import pool_of
 from medembed.privacy import without_passwords
 from medembed.progress import stage
 from medembed.registry.champion import name_loss
 from medembed.registry.models import Registry, Version
 from medembed.schema import fingerprint
 from medembed.tags import Lineage
-from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import draw_dev_sample
-from medembed.training.enough import check_corpus
 from medembed.training.loss_config import ON_EXAMPLES
-from medembed.training.register import register_checkpoint
-from medembed.training.run import claim_run
-from medembed.training.trainable import check_trainable
+from medembed.training.model.trainable import check_trainable
+from medembed.training.record.checkpoint import Checkpoint
+from medembed.training.record.dev_sample import draw_dev_sample
+from medembed.training.record.register import register_checkpoint
+from medembed.training.run.enough import check_corpus
+from medembed.training.run.run_folder import claim_run
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Record, Records
 from medembed.tuning.report import draw_report

@@ -11,8 +11,8 @@ import pytest
 
 from medembed import storage
 from medembed.artifact import to_entries
+from medembed.custody.erasure_request import Wanted
 from medembed.custody.pages import clean_page
-from medembed.custody.wanted import Wanted
 from medembed.data.dataset import leftovers, open_dataset
 from medembed.encoding.table import find_table
 from medembed.errors import ConfigError, StorageError

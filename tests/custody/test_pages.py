@@ -1,5 +1,5 @@
+from medembed.custody.erasure_request import Wanted
 from medembed.custody.pages import clean_page
-from medembed.custody.wanted import Wanted
 from medembed.privacy import show_id
 
 

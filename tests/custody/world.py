@@ -32,8 +32,8 @@ from medembed.lineage import (
 )
 from medembed.matryoshka import truncate
 from medembed.mining.examples import Examples, open_examples
-from medembed.mining.memory import remember
 from medembed.mining.nearest import Nearest
+from medembed.mining.previous_search import remember
 from medembed.registry.models import Registry, Version
 from medembed.schema import CORPUS, EXAMPLES, GROUPS, HELD_OUT, QRELS, QUERIES, content_hash
 from medembed.tags import Lineage

@@ -17,7 +17,7 @@ from jobs.serve import ServeJob, _checked
 from jobs.session import check_places
 from medembed.config import load_config
 from serve.app import ServeConfig, resolve, resolve_ranker
-from serve.run import find_port
+from serve.operate.run import find_port
 from tests.docs.pages import ROOT
 from tests.docs.world import World
 

@@ -18,13 +18,13 @@ from jobs.table import ACTIONS
 from medembed.config import list_keys, load_config
 from medembed.errors import ConfigError
 from medembed.evaluation.must_rank import load_cases
-from tests.alone import alone
 from tests.docs.bad import ask_badly, bad_commands
 from tests.docs.checks import Fault
 from tests.docs.hands import Typed, find_hand, type_all, type_bad
 from tests.docs.pages import ROOT, Block, blocks, commands, inline_code
 from tests.docs.traces import find_traces, read_metrics
 from tests.docs.world import World, make_world
+from tests.inline_spread import alone
 
 COMMANDS = commands()
 

@@ -22,7 +22,7 @@ from medembed.encoding.worker import EncodeRows
 from medembed.errors import StorageError
 from medembed.matryoshka import truncate
 from medembed.schema import CORPUS, content_hash
-from tests.alone import alone
+from tests.inline_spread import alone
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 CONFIG = EncodingConfig(workers=1)

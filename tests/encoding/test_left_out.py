@@ -12,8 +12,8 @@ from medembed.encoding.encoder import Encoder
 from medembed.encoding.table import find_table
 from medembed.encoding.worker import EncodeRows
 from medembed.errors import DataError
-from tests.alone import alone
 from tests.encoding.test_encode import CONFIG, read_hashes, write_corpus_file
+from tests.inline_spread import alone
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 

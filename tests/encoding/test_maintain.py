@@ -23,7 +23,7 @@ from medembed.encoding.table import Table, TableInfo, find_newest, find_table, o
 from medembed.encoding.verify import verify
 from medembed.errors import StorageError
 from medembed.matryoshka import truncate
-from tests.alone import alone
+from tests.inline_spread import alone
 from tests.tables import write_corpus, write_table
 
 NAMES = [f"d{n}" for n in range(9)]

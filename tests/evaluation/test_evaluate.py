@@ -27,7 +27,7 @@ from medembed.lineage import DatasetManifest
 from medembed.matryoshka import truncate
 from medembed.schema import CORPUS, QRELS, QUERIES
 from medembed.search.corpus import top_k
-from tests.alone import alone
+from tests.inline_spread import alone
 from tests.tiny import SIGNS, SUBJECTS
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]

@@ -16,7 +16,7 @@ from medembed.finetuning.finetune import Run
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import open_examples
 from medembed.training.config import TrainingConfig
-from medembed.training.samples import Elsewhere
+from medembed.training.record.samples import Elsewhere
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 

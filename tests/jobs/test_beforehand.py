@@ -13,8 +13,8 @@ from medembed.errors import ConfigError, MedEmbedError
 from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
-from medembed.training.enough import check_settings
 from medembed.training.loss_config import LossConfig
+from medembed.training.run.enough import check_settings
 
 
 def test_an_output_that_is_a_file_or_below_one_is_named_by_its_key(tmp_path: Path):

@@ -22,9 +22,9 @@ from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.side_by_side import check_data
 from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig
-from tests.alone import alone
 from tests.evaluation.test_elsewhere import ROWS
 from tests.evaluation.test_retention import write_set
+from tests.inline_spread import alone
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 ENCODING = EncodingConfig(backend="torch")

@@ -25,9 +25,9 @@ from medembed.encoding.encoder import Encoder
 from medembed.errors import ServiceError
 from medembed.registry.champion import find_previous
 from medembed.registry.models import Registry
-from serve.dashboard import read_token
-from serve.promotion import promote
-from serve.swap import Server, ServingConfig
+from serve.operate.dashboard import read_token
+from serve.operate.promotion import promote
+from serve.operate.swap import Server, ServingConfig
 from tests.serve.hangups import connections, cpu_s, hang_up, latency_s
 from tests.sockets import elsewhere, listeners, speaks_http
 from tests.stranger import (

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks.fault_injection import actors
 from benchmarks.faults_mining import (
     ITEMS,
     SETTINGS,
@@ -19,7 +20,6 @@ from benchmarks.faults_mining import (
     make_case,
     read_files,
 )
-from benchmarks.killing import actors
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.table import find_table

@@ -13,7 +13,7 @@ from medembed.encoding.encoder import Encoder
 from medembed.encoding.table import Table
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine, select_pairs
-from tests.alone import alone
+from tests.inline_spread import alone
 
 ENCODING = EncodingConfig(workers=1)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medembed.mining.candidates import Outcome
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Example
 from medembed.mining.negatives import Negative
@@ -19,7 +20,6 @@ from medembed.mining.rules import (
     SAME_WORDS,
     Candidates,
 )
-from medembed.mining.surroundings import Outcome
 
 CONFIG = MiningConfig(negatives=2, window=4)
 

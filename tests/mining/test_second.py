@@ -6,7 +6,7 @@ import pytest
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.cross_encoder import CrossEncoder
 from medembed.errors import ModelError
-from medembed.mining.second import ScorePairs
+from medembed.mining.second_opinion import ScorePairs
 from tests.cross import make_cross_encoder
 
 QUERIES = ["my heart pain", "kidney", "the skin rash and burning", "ear"]

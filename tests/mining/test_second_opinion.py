@@ -17,8 +17,8 @@ from medembed.matryoshka import truncate
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
-from tests.alone import alone
 from tests.cross import make_cross_encoder
+from tests.inline_spread import alone
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 ENCODING = EncodingConfig(workers=1)
@@ -70,7 +70,7 @@ def test_an_encoder_gives_its_cosines_with_its_own_prompts(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("medembed.mining.second._TEXTS_AT_ONCE", 70)
+    monkeypatch.setattr("medembed.mining.second_opinion._TEXTS_AT_ONCE", 70)
     assert work[1].rows > 70
     rows = mine_some(work, prompted_folder, tmp_path / "out").read()
     assert rows

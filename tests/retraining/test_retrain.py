@@ -24,8 +24,8 @@ from medembed.registry.runs import find_artifact
 from medembed.retraining.lock import Busy, hold
 from medembed.retraining.retrain import Retrained, retrain
 from medembed.tags import Lineage
-from serve.promotion import replace_champion
-from serve.swap import ServingConfig
+from serve.operate.promotion import replace_champion
+from serve.operate.swap import ServingConfig
 from tests.retraining.drops import make_config, write_drop
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
@@ -236,7 +236,7 @@ def test_a_server_goes_with_the_alias_where_somebody_else_moved_it_first(
         registry.set_alias(other)
         crown(registry, version, seen)
 
-    monkeypatch.setattr("serve.promotion.crown", crown_late)
+    monkeypatch.setattr("serve.operate.promotion.crown", crown_late)
     with (
         asked(server) as answers,
         pytest.raises(ServiceError, match=r"somebody else moved it .* answer with version"),

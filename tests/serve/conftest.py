@@ -25,19 +25,19 @@ from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import CARD
 from medembed.encoding.quantize import calibrate
-from serve.answer import Part, Served, answer, compute_together, load_served
-from serve.api import make_app
-from serve.facts import describe_model
-from serve.front import Front
-from serve.guard import LimitsConfig
-from serve.keys import Entry, ValidKeys
-from serve.openapi import ReplicaEntry
-from serve.rerank import Ranked, Ranker, RerankWork, load_ranker, rerank
-from serve.run import find_port, serving
-from serve.search import search
-from serve.search_work import Found, SearchWork
-from serve.tokens import read_tokens
-from serve.work import Embedded, Model, Refused, Tokenized, Work
+from serve.http.api import make_app
+from serve.http.keys import Entry, ValidKeys
+from serve.http.limits import LimitsConfig
+from serve.http.openapi import ReplicaEntry
+from serve.http.settings import Front
+from serve.operate.run import find_port, serving
+from serve.replica.compute import Part, Served, answer, compute_together, load_served
+from serve.replica.facts import describe_model
+from serve.replica.protocol import Embedded, Model, Refused, Tokenized, Work
+from serve.replica.rerank import Ranked, Ranker, RerankWork, load_ranker, rerank
+from serve.replica.search import search
+from serve.replica.search_protocol import Found, SearchWork
+from serve.replica.tokens import read_tokens
 from tests.cross import make_cross_encoder
 from tests.tables import write_corpus, write_table
 from tests.tiny import SIGNS, SUBJECTS, make_encoder

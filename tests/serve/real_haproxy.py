@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from serve.door import DOOR, Door
+from serve.operate.door import DOOR, Door
 from tests.children import die_with_parent
 
 # As Ray writes it, cut to what is changed and what HAProxy needs to start.

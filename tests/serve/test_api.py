@@ -17,10 +17,10 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from starlette.testclient import TestClient
 
 from medembed.errors import ModelError, ServiceError
-from serve.answer import Served
-from serve.api import make_app
-from serve.front import Front
-from serve.run import find_port, serving
+from serve.http.api import make_app
+from serve.http.settings import Front
+from serve.operate.run import find_port, serving
+from serve.replica.compute import Served
 from tests.serve.conftest import KEY, Replica
 from tests.stranger import attack_sockets
 

@@ -15,7 +15,7 @@ from langchain_openai import OpenAIEmbeddings
 
 from medembed.encoding.encoder import Role
 from medembed.matryoshka import truncate
-from serve.answer import Served
+from serve.replica.compute import Served
 from tests.serve.conftest import KEY
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]

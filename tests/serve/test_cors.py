@@ -7,8 +7,8 @@ import hashlib
 import pytest
 
 from medembed.errors import ConfigError
-from serve.answer import Served
-from serve.cors import check_origins
+from serve.http.cors import check_origins
+from serve.replica.compute import Served
 from tests.serve.conftest import KEY, Client, Replica
 
 HASHES = (hashlib.sha256(KEY.encode()).hexdigest(),)

@@ -8,7 +8,7 @@ import pytest
 
 from medembed.errors import ServiceError
 from serve.app import ServeConfig
-from serve.deploy import (
+from serve.operate.deploy import (
     _wait_for_controller,
     _wait_until_up,
     reason_of,
@@ -18,7 +18,7 @@ from serve.deploy import (
 
 RAISED = """A replica failed to start with exception. Retrying. Error:
 Traceback (most recent call last):
-  File "serve/embedder.py", line 60, in reconfigure
+  File "serve/replica/embedder.py", line 60, in reconfigure
 medembed.errors.ModelError: /models/one: weights are damaged; copy them again.
 """
 

@@ -11,9 +11,9 @@ from ray.exceptions import RayTaskError
 from medembed.encoding.config import EncodingConfig
 from medembed.errors import ModelError
 from medembed.schema import fingerprint
-from serve.embedder import Embedder
 from serve.errors import RequestError, explain
-from serve.work import Work
+from serve.replica.embedder import Embedder
+from serve.replica.protocol import Work
 
 
 def config_of(folder: Path, version: str) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(
     async def swap() -> list[str]:
         replica = make_replica()
         with monkeypatch.context() as patch:
-            patch.setattr("serve.holder.is_deploying", lambda: True)
+            patch.setattr("serve.replica.model_holder.is_deploying", lambda: True)
             with pytest.raises(ModelError, match="no such folder"):
                 await replica.reconfigure(config_of(tmp_path / "none", "0"))
         seen = []
@@ -63,7 +63,7 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("serve.holder.is_deploying", lambda: False)
+    monkeypatch.setattr("serve.replica.model_holder.is_deploying", lambda: False)
     pauses = []
 
     async def wait(seconds: float) -> None:
@@ -74,7 +74,7 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
     async def lose_and_find() -> str:
         replica = make_replica()
         with monkeypatch.context() as patch:
-            patch.setattr("serve.holder.asyncio.sleep", wait)
+            patch.setattr("serve.replica.model_holder.asyncio.sleep", wait)
             await replica.reconfigure(config_of(tmp_path / "model", "1"))
             with pytest.raises(RequestError) as refused:
                 await replica.embed(Work(["a"]))
@@ -96,7 +96,7 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
 def test_another_config_ends_the_wait_for_a_model_that_is_gone(
     trained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("serve.holder.is_deploying", lambda: False)
+    monkeypatch.setattr("serve.replica.model_holder.is_deploying", lambda: False)
 
     async def replace() -> tuple[str, bool]:
         replica = make_replica()

@@ -9,10 +9,10 @@ import pytest
 
 from medembed.encoding.model_files import CARD, model_fingerprint, save_card
 from medembed.lineage import CheckpointManifest, Origin, Source
-from serve.answer import Served
 from serve.app import ServeConfig, resolve
-from serve.facts import read_training
-from serve.work import Model
+from serve.replica.compute import Served
+from serve.replica.facts import read_training
+from serve.replica.protocol import Model
 from tests.serve.conftest import PROMPTS, load
 from tests.tiny import make_encoder
 

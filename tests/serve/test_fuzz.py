@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from serve.answer import Served
-from serve.api import make_app
-from serve.front import Front
-from serve.guard import LimitsConfig
-from serve.messages import EmbeddingRequest
+from serve.http.api import make_app
+from serve.http.limits import LimitsConfig
+from serve.http.messages import EmbeddingRequest
+from serve.http.settings import Front
+from serve.replica.compute import Served
 from tests.serve.conftest import Replica
 
 FIELDS = sorted(EmbeddingRequest.model_fields)

@@ -19,10 +19,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from serve.answer import Served
-from serve.api import make_app
-from serve.front import Front
-from serve.run import find_port
+from serve.http.api import make_app
+from serve.http.settings import Front
+from serve.operate.run import find_port
+from serve.replica.compute import Served
 from tests.children import die_with_parent
 from tests.serve.conftest import KEY, Replica, running
 

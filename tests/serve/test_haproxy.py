@@ -20,7 +20,7 @@ from ray.exceptions import RayActorError
 
 from medembed.errors import ConfigError
 from serve.errors import explain
-from serve.haproxy import (
+from serve.operate.haproxy import (
     close_ports,
     close_socket,
     end_with_caller,

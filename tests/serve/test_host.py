@@ -8,8 +8,8 @@ import ray
 from ray.serve import context
 
 from medembed.errors import ConfigError
-from serve.front import Front
-from serve.host import check_host, check_serve
+from serve.http.settings import Front
+from serve.operate.host import check_host, check_serve
 from tests.serve.conftest import keys_of
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from medembed.errors import ConfigError, StorageError
-from serve.keys import Entry, Keys, KeysConfig, ValidKeys, read_keys
+from serve.http.keys import Entry, Keys, KeysConfig, ValidKeys, read_keys
 from tests.serve.conftest import KEY, keys_of
 
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
@@ -91,7 +91,7 @@ def test_a_key_is_added_and_revoked_without_a_restart(
     keys = Keys(ValidKeys(str(file), (Entry(HASH, "alice"),), (Entry(fixed, "ops"),)))
     file.write_text(f"{OTHER} bob\n")
     assert find(keys, f"Bearer {KEY}") == "alice", "read less than ten seconds ago"
-    monkeypatch.setattr("serve.keys._FRESH_FOR_S", 0.0)
+    monkeypatch.setattr("serve.http.keys._FRESH_FOR_S", 0.0)
     assert find(keys, f"Bearer {KEY}") is None, (
         "revoked: the first request after ten seconds sees it"
     )
@@ -104,7 +104,7 @@ def test_a_key_is_added_and_revoked_without_a_restart(
 def test_a_file_that_cannot_be_read_leaves_the_keys_and_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr("serve.keys._FRESH_FOR_S", 0.0)
+    monkeypatch.setattr("serve.http.keys._FRESH_FOR_S", 0.0)
     file = tmp_path / "keys"
     keys = Keys(ValidKeys(str(file), (Entry(OTHER, "bob"),)))
     caplog.set_level(logging.ERROR)
@@ -119,10 +119,10 @@ def test_a_file_that_cannot_be_read_leaves_the_keys_and_one_line(
 
 
 def test_who_waits_for_the_file_shares_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("serve.keys._FRESH_FOR_S", 0.0)
+    monkeypatch.setattr("serve.http.keys._FRESH_FOR_S", 0.0)
     readings: list[str] = []
     monkeypatch.setattr(
-        "serve.keys.read_file", lambda uri: readings.append(uri) or [Entry(OTHER, "bob")]
+        "serve.http.keys.read_file", lambda uri: readings.append(uri) or [Entry(OTHER, "bob")]
     )
     keys = Keys(ValidKeys("somewhere"))
 

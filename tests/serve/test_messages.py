@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve.bodies import Body, parse_body
 from serve.errors import RequestError
-from serve.guard import LimitsConfig
-from serve.messages import EmbeddingRequest, embedding_response, to_work
-from serve.outputs import convert, render
-from serve.search_messages import SearchRequest, to_search_work
-from serve.work import Embedded, Model, find_name
+from serve.http.limits import LimitsConfig
+from serve.http.messages import EmbeddingRequest, embedding_response, to_work
+from serve.http.parse import Body, parse_body
+from serve.http.search_messages import SearchRequest, to_search_work
+from serve.replica.protocol import Embedded, Model, find_name
+from serve.replica.render import convert, render
 
 ROWS = np.array([[0.6, 0.8], [1.0, 0.0]], dtype=np.float32)
 MODEL: Model = {

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 
-from serve.answer import Served
-from serve.api import make_app
-from serve.fresh import Fresh
-from serve.front import Front
-from serve.guard import LimitsConfig
-from serve.rerank import Ranker
+from serve.http.api import make_app
+from serve.http.limits import LimitsConfig
+from serve.http.settings import Front
+from serve.http.shared_answer import Fresh
+from serve.replica.compute import Served
+from serve.replica.rerank import Ranker
 from tests.serve.conftest import KEY, RankingReplica, Replica, keys_of
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from serve import page
-from serve.answer import Served
-from serve.api import make_app
-from serve.front import Front
+from serve.http import page
+from serve.http.api import make_app
+from serve.http.settings import Front
+from serve.replica.compute import Served
 from tests.serve.conftest import KEY, Client, Replica, keys_of
 
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
-FILES = sorted((Path(page.__file__).parent / "page").iterdir())
+FILES = sorted((Path(page.__file__).parent / "page_files").iterdir())
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_nothing_is_inline_or_foreign_and_texts_never_become_markup(file: Path):
 
 
 def test_both_languages_say_the_same_things():
-    text = (Path(page.__file__).parent / "page" / "strings.js").read_text(encoding="utf-8")
+    text = (Path(page.__file__).parent / "page_files" / "strings.js").read_text(encoding="utf-8")
     english, french = (
         re.findall(r"^  (\w+):", part, re.MULTILINE) for part in text.split("const french")
     )

@@ -18,10 +18,10 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from medembed.matryoshka import truncate
-from serve.answer import Served
-from serve.api import make_app
-from serve.front import Front
-from serve.work import Model
+from serve.http.api import make_app
+from serve.http.settings import Front
+from serve.replica.compute import Served
+from serve.replica.protocol import Model
 from tests.serve.conftest import KEY, Replica, keys_of, load, running
 from tests.serve.page_walk import COLUMNS, FUNNEL, QUESTION, ROWS, SCREENS, walk
 

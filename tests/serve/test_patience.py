@@ -10,8 +10,8 @@ from ray._common.utils import import_attr
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http import auto
 
-from serve import patience
-from serve.haproxy import IMPATIENT
+from serve.operate import patience
+from serve.operate.haproxy import IMPATIENT
 from tests.serve.conftest import running
 
 WHOLE = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"

@@ -12,9 +12,9 @@ import pytest
 from sentence_transformers import CrossEncoder
 from starlette.testclient import TestClient
 
-from serve.answer import Part, Served, compute_together
-from serve.rerank import Ranked, Ranker, RerankWork, rerank
-from serve.work import Refused
+from serve.replica.compute import Part, Served, compute_together
+from serve.replica.protocol import Refused
+from serve.replica.rerank import Ranked, Ranker, RerankWork, rerank
 from tests.serve.conftest import Client, Failing, RankingReplica, Replica
 
 QUERY = "pain of the heart"
@@ -233,7 +233,7 @@ def test_a_key_is_needed_and_the_log_has_counts_and_no_text(
     client = client_of(Replica(trained), RankingReplica(ranker), hashes=hashes)
     refused_body = {"query": QUERY, "documents": TEXTS}
     assert client.post("/v1/rerank", json=refused_body).status_code == 401
-    with caplog.at_level(logging.INFO, "serve.access"):
+    with caplog.at_level(logging.INFO, "serve.http.access_log"):
         client.post(
             "/v1/rerank", json={**refused_body, "top_n": 2}, headers={"Authorization": "Bearer k"}
         )

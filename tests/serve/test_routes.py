@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from medembed.encoding.quantize import to_int8, to_uint8
 from medembed.matryoshka import truncate
-from serve.answer import Served
+from serve.replica.compute import Served
 from tests.serve.conftest import PROMPTS, Client, Replica
 
 TEXTS = ["heart pain", "skin rash of the left hand", "brain"]

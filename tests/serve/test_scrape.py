@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 
 from jobs.serve import ServeJob
-from serve import scrape as scrape_page
+from serve.http import scrape as scrape_page
 from tests.serve.conftest import KEY
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]

@@ -14,12 +14,12 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from serve.answer import Served
-from serve.api import make_app
 from serve.errors import RequestError
-from serve.fresh import Fresh
-from serve.front import Front
-from serve.scrape import merge, read_cluster, read_nodes
+from serve.http.api import make_app
+from serve.http.scrape import merge, read_cluster, read_nodes
+from serve.http.settings import Front
+from serve.http.shared_answer import Fresh
+from serve.replica.compute import Served
 from tests.serve.conftest import KEY, Client, Replica, running
 
 PAGE = """# HELP ray_a_total Counted, with a word or two.
@@ -85,8 +85,8 @@ def test_where_no_node_answers_there_is_no_page(agents: list[str]):
 
 
 def test_a_ray_that_hangs_is_told_in_time(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("serve.scrape._TIMEOUT_S", 0.1)
-    monkeypatch.setattr("serve.scrape.list_nodes", lambda: time.sleep(1))
+    monkeypatch.setattr("serve.http.scrape._TIMEOUT_S", 0.1)
+    monkeypatch.setattr("serve.http.scrape.list_nodes", lambda: time.sleep(1))
     with pytest.raises(RequestError, match="did not name its nodes within 0.1 s"):
         asyncio.run(read_cluster())
 

@@ -18,11 +18,11 @@ from medembed.encoding.table import find_table
 from medembed.errors import MedEmbedError
 from medembed.schema import document_of
 from medembed.search.corpus import top_k
-from serve.answer import Served
 from serve.app import build
-from serve.search import search
-from serve.search_work import Found, SearchWork
-from serve.work import Embedded, Refused, Work
+from serve.replica.compute import Served
+from serve.replica.protocol import Embedded, Refused, Work
+from serve.replica.search import search
+from serve.replica.search_protocol import Found, SearchWork
 from tests.serve.conftest import ROWS, Client, Replica, answer_alone, load
 from tests.tables import rows_at, write_table
 
@@ -320,10 +320,12 @@ def test_the_pinned_version_is_served_whatever_comes_after(
 def test_the_access_log_has_counts_and_no_text(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ):
-    with caplog.at_level(logging.INFO, logger="serve.access"):
+    with caplog.at_level(logging.INFO, logger="serve.http.access_log"):
         ask(client, query="SECRET", k=3, dimensions=8)
     (line,) = [
-        json.loads(record.message) for record in caplog.records if record.name == "serve.access"
+        json.loads(record.message)
+        for record in caplog.records
+        if record.name == "serve.http.access_log"
     ]
     assert (line["route"], line["k"], line["dimensions"], line["table_version"]) == (
         "/v1/search",

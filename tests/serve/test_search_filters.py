@@ -8,7 +8,7 @@ import pytest
 
 from medembed.data.dataset import open_dataset
 from medembed.search.corpus import top_k
-from serve.answer import Served
+from serve.replica.compute import Served
 from tests.serve.conftest import ROWS, Client, Replica, load
 from tests.serve.test_search import QUESTION, ask, ids
 from tests.tables import write_corpus, write_table

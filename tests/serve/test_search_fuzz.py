@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from serve.answer import Served
-from serve.api import make_app
-from serve.front import Front
-from serve.search_messages import SearchRequest
+from serve.http.api import make_app
+from serve.http.search_messages import SearchRequest
+from serve.http.settings import Front
+from serve.replica.compute import Served
 from tests.serve.conftest import Replica
 
 

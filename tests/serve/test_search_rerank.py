@@ -7,8 +7,8 @@ import pytest
 from sentence_transformers import CrossEncoder
 from starlette.testclient import TestClient
 
-from serve.answer import Served
-from serve.rerank import Ranker
+from serve.replica.compute import Served
+from serve.replica.rerank import Ranker
 from tests.serve.conftest import DOCUMENTS, Client, RankingReplica, Replica, load
 
 QUERY = "pain of the heart"

@@ -11,7 +11,7 @@ import pytest
 from medembed.encoding import encoder as encoders
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
-from serve.settle import settle_later
+from serve.replica.settle import settle_later
 
 TEXTS = ["heart pain", "a tremor of the left hand"]
 

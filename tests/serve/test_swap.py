@@ -9,10 +9,10 @@ from medembed.errors import ServiceError
 from medembed.registry.models import Version
 from medembed.schema import fingerprint
 from serve.app import ServeConfig
-from serve.dashboard import deployed_app, replicas_of, server_url, with_user_config
-from serve.openapi import ReplicaEntry
-from serve.promotion import change, follows
-from serve.swap import name_changed, wait_until_taken
+from serve.http.openapi import ReplicaEntry
+from serve.operate.dashboard import deployed_app, replicas_of, server_url, with_user_config
+from serve.operate.promotion import change, follows
+from serve.operate.swap import name_changed, wait_until_taken
 
 OLD, NEW = {"model": "m1", "version": "1"}, {"model": "m2", "version": "2"}
 OURS = {

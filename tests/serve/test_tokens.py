@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from serve.answer import Served
+from serve.replica.compute import Served
 from tests.serve.conftest import PROMPTS, Client, Replica, load
 
 LONG = "heart pain " * 30  # 60 words, of which the model reads 48 tokens
@@ -147,7 +147,7 @@ def test_tokenizing_is_bounded_as_embedding_is_and_logged_without_texts(
     client = client_of(Replica(prompted), max_items=2, max_tokens=20)
     assert "limits.max_items" in refused(client, "/v1/tokenize", input=["SECRET"] * 3)[1]
     assert "limits.max_tokens" in refused(client, "/v1/tokenize", input=["heart " * 15] * 2)[1]
-    with caplog.at_level(logging.INFO, logger="serve.access"):
+    with caplog.at_level(logging.INFO, logger="serve.http.access_log"):
         post(client, "/v1/tokenize", input="SECRET")
     assert "/v1/tokenize" in caplog.text
     assert "SECRET" not in caplog.text

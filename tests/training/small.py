@@ -7,10 +7,10 @@ from typing import Any
 
 from transformers import TrainerCallback, set_seed
 
-from medembed.training.batches import TrainingTexts, to_columns
 from medembed.training.config import TrainingConfig
-from medembed.training.loop import arrange_rows, build_trainer, load_student, read_together
-from medembed.training.order import Plan, Position
+from medembed.training.rows.batch_columns import TrainingTexts, to_columns
+from medembed.training.rows.order import Plan, Position
+from medembed.training.run.build import arrange_rows, build_trainer, load_student, read_together
 from tests.tiny import SIGNS, SUBJECTS
 
 CONFIG = TrainingConfig(

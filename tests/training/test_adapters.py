@@ -8,7 +8,12 @@ from sentence_transformers import SentenceTransformer
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_model
 from medembed.errors import ConfigError, ModelError, TrainingError
-from medembed.training.adapters import ADAPTER_STATE, add_adapter, check_adapter, merge_weights
+from medembed.training.model.adapters import (
+    ADAPTER_STATE,
+    add_adapter,
+    check_adapter,
+    merge_weights,
+)
 from medembed.training.options import AdapterConfig
 from tests.training.small import CONFIG, resume, start
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from medembed.training.config import TrainingConfig
-from medembed.training.loop import count_steps, read_together
 from medembed.training.loss_config import LossConfig
 from medembed.training.options import AdapterConfig
-from medembed.training.start_line import describe_start
+from medembed.training.run.build import count_steps, read_together
+from medembed.training.run.start_line import describe_start
 from tests.training.small import CONFIG, start
 
 

@@ -8,9 +8,9 @@ from safetensors.numpy import load_file, save_file
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_model
-from medembed.training.adapters import add_adapter, merge_weights
-from medembed.training.average import Average, average_folder
 from medembed.training.config import TrainingConfig
+from medembed.training.model.adapters import add_adapter, merge_weights
+from medembed.training.model.average import Average, average_folder
 from medembed.training.options import AdapterConfig
 
 TEXTS = ["heart pain", "eye itching", "skin"]

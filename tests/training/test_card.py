@@ -12,10 +12,10 @@ from medembed.lineage import (
     Source,
     TextFacts,
 )
-from medembed.training.card import describe_checkpoint, framework_versions, write_card
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.options import AdapterConfig
+from medembed.training.record.card import describe_checkpoint, framework_versions, write_card
 
 CHECKPOINT = CheckpointManifest(
     origin=Origin(

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from transformers import TrainerState
 
-from medembed.training.curves import draw_curves, smooth
-from medembed.training.history import (
+from medembed.training.record.curves import draw_curves, smooth
+from medembed.training.record.history import (
     TRAINER_STATE,
     clean_history,
     dev_names,

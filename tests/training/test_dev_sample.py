@@ -7,9 +7,9 @@ from medembed.errors import DataError
 from medembed.evaluation.sample import Sample
 from medembed.lineage import CheckpointManifest
 from medembed.schema import document_of
-from medembed.training.checkpoint import Checkpoint
 from medembed.training.config import TrainingConfig
-from medembed.training.dev_sample import (
+from medembed.training.record.checkpoint import Checkpoint
+from medembed.training.record.dev_sample import (
     DEV_VALUES,
     draw_dev_sample,
     measure_dev_sample,

@@ -13,9 +13,9 @@ import torch.multiprocessing as mp
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from medembed.training.batches import NO_DOCUMENT
 from medembed.training.losses.nested import Nested
 from medembed.training.losses.ranking import MatryoshkaRankingLoss
+from medembed.training.rows.batch_columns import NO_DOCUMENT
 
 ROWS, WIDTH = 8, 12
 

@@ -10,7 +10,7 @@ from medembed.data.prepare import prepare
 from medembed.errors import ConfigError, DataError
 from medembed.mining.config import MiningConfig
 from medembed.training.config import TrainingConfig
-from medembed.training.enough import check_enough, check_enough_new, check_filled
+from medembed.training.run.enough import check_enough, check_enough_new, check_filled
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medembed.training.grouping import count_paired, group_by_length, pair_by_class
-from medembed.training.loop import arrange_rows, read_together
-from medembed.training.order import Batches, Plan, Position, Stream
-from medembed.training.padding import TokenCounter
+from medembed.training.rows.grouping import count_paired, group_by_length, pair_by_class
+from medembed.training.rows.order import Batches, Plan, Position, Stream
+from medembed.training.run.build import arrange_rows, read_together
+from medembed.training.run.padding import TokenCounter
 from tests.training.small import CONFIG, resume, start
 
 

@@ -15,7 +15,7 @@ from medembed.encoding.encoder import Encoder
 from medembed.encoding.reading import ROLES
 from medembed.errors import ConfigError, ModelError
 from medembed.training.config import TrainingConfig
-from medembed.training.trainable import check_trainable
+from medembed.training.model.trainable import check_trainable
 from tests.kinds import KINDS, TEXTS, pooled, save_kind, with_cnn
 from tests.training.small import CONFIG, start
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from medembed.training.losses import info_nce
 from medembed.training.losses.info_nce import info_nce_by_dimension, matryoshka_info_nce
-from medembed.training.losses.known import find_known
+from medembed.training.losses.known_positives import find_known
 from medembed.training.losses.nested import Nested
 
 

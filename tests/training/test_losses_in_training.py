@@ -10,17 +10,17 @@ import pytest
 import torch
 from transformers import set_seed
 
-from medembed.training.batches import (
+from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import LossConfig
+from medembed.training.record.progress_state import TrainingState
+from medembed.training.rows.batch_columns import (
     Columns,
     TrainingTexts,
     to_columns,
     to_scored_columns,
     to_triplets,
 )
-from medembed.training.config import TrainingConfig
-from medembed.training.loop import build_trainer, load_student, plan_run
-from medembed.training.loss_config import LossConfig
-from medembed.training.state import TrainingState
+from medembed.training.run.build import build_trainer, load_student, plan_run
 from tests.training.small import CONFIG, SaveAt, make_examples
 
 EXAMPLES = [

@@ -8,13 +8,13 @@ import torch
 from sentence_transformers import SentenceTransformer
 from torch.nn import functional as F
 
-from medembed.training.batches import to_columns
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.losses.guide import Guide
 from medembed.training.losses.make import make_loss
 from medembed.training.losses.nested import Nested
 from medembed.training.losses.ranking import MatryoshkaRankingLoss
+from medembed.training.rows.batch_columns import to_columns
 from tests.tiny import make_encoder
 from tests.training.test_distributed import SETTINGS, Alike, Joined, Linear, batch, step
 

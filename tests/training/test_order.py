@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medembed.training.config import TrainingConfig
-from medembed.training.loop import count_steps, plan_run
-from medembed.training.order import Batches, Plan, Position, Stream
-from medembed.training.state import TrainingState
+from medembed.training.record.progress_state import TrainingState
+from medembed.training.rows.order import Batches, Plan, Position, Stream
+from medembed.training.run.build import count_steps, plan_run
 
 CONFIG = TrainingConfig(dimensions=(8,), select_dimension=8, batch_size=16, epochs=3)
 

@@ -7,7 +7,7 @@ import torch
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_model
 from medembed.errors import ConfigError
-from medembed.training.parameters import find_stack, freeze
+from medembed.training.model.parameters import find_stack, freeze
 from tests.training.small import CONFIG, start
 
 

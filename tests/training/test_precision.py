@@ -1,7 +1,7 @@
 import pytest
 
 from medembed.errors import TrainingError
-from medembed.training.precision import (
+from medembed.training.model.precision import (
     Device,
     choose_precision,
     find_device,

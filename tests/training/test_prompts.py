@@ -10,9 +10,9 @@ from sentence_transformers import SentenceTransformer
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
+from medembed.training.model.parameters import find_stack
+from medembed.training.model.prompts import set_prompts
 from medembed.training.options import PromptsConfig, read_preset
-from medembed.training.parameters import find_stack
-from medembed.training.prompts import set_prompts
 from tests.tiny import make_xlm_roberta
 from tests.training.small import CONFIG, start
 

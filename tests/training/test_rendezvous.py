@@ -11,7 +11,7 @@ import pytest
 import ray
 import torch.distributed as dist
 
-from medembed.training.rendezvous import LOOPBACK, make_folder, meet_in
+from medembed.training.run.rendezvous import LOOPBACK, make_folder, meet_in
 from tests.nodes import free_port
 
 

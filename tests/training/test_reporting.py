@@ -5,9 +5,9 @@ import pytest
 import wandb
 
 from medembed.errors import ConfigError
-from medembed.training import reporting
 from medembed.training.config import TrainingConfig
-from medembed.training.reporting import check_reporting, finish_reporting, reporting_environment
+from medembed.training.run import reporting
+from medembed.training.run.reporting import check_reporting, finish_reporting, reporting_environment
 from tests.training.small import CONFIG, make_examples, start
 
 

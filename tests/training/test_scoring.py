@@ -8,11 +8,11 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, load_model
 from medembed.evaluation.config import RetentionConfig
 from medembed.evaluation.sample import Sample
-from medembed.training.average import Average, average_folder
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
-from medembed.training.samples import Elsewhere, Samples
-from medembed.training.scoring import Scorer
+from medembed.training.model.average import Average, average_folder
+from medembed.training.record.samples import Elsewhere, Samples
+from medembed.training.record.scoring import Scorer
 from medembed.training.trial import Rungs
 from tests.tiny import SIGNS, SUBJECTS
 

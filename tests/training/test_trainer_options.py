@@ -25,9 +25,9 @@ from medembed.tags import Lineage
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.options import AdapterConfig, PromptsConfig
-from medembed.training.register import register_checkpoint
-from medembed.training.trainer import train
-from tests.alone import alone
+from medembed.training.record.register import register_checkpoint
+from medembed.training.train import train
+from tests.inline_spread import alone
 
 CONFIG = TrainingConfig(
     dimensions=(32, 8),

@@ -13,13 +13,13 @@ import torch.multiprocessing as mp
 from transformers import set_seed
 
 from medembed.encoding.encoder import Encoder, Role
-from medembed.training.batches import TrainingTexts, to_columns
 from medembed.training.config import TrainingConfig
-from medembed.training.loop import build_trainer, load_student, plan_run
-from medembed.training.state import TrainingState
-from medembed.training.teaching import learn_from_teacher
+from medembed.training.record.progress_state import TrainingState
+from medembed.training.rows.batch_columns import TrainingTexts, to_columns
+from medembed.training.rows.teacher_vectors import learn_from_teacher
+from medembed.training.run.build import build_trainer, load_student, plan_run
 from tests.training.small import CONFIG, SaveAt, make_examples
-from tests.training.test_material import CORPUS_ROWS, JUDGED, PROMPTS, write
+from tests.training.test_columns import CORPUS_ROWS, JUDGED, PROMPTS, write
 
 SETTINGS: dict[str, Any] = {
     "dimensions": (32, 16, 8),

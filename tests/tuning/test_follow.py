@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from medembed.training.held import free_held, note_held
-from medembed.training.run import run_folder
+from medembed.training.run.placement_groups import free_held, note_held
+from medembed.training.run.run_folder import run_folder
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.follow import Follow
 from medembed.tuning.records import Records

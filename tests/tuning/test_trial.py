@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import torch
 
 from medembed.lineage import CheckpointManifest
-from medembed.training.card import HISTORY
-from medembed.training.checkpoint import Checkpoint
-from medembed.training.history import TRAINER_STATE, clean_history, record_dev
-from medembed.training.samples import Elsewhere
+from medembed.training.record.card import HISTORY
+from medembed.training.record.checkpoint import Checkpoint
+from medembed.training.record.history import TRAINER_STATE, clean_history, record_dev
+from medembed.training.record.samples import Elsewhere
 from medembed.training.trial import Rungs
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.trial import OBJECTIVE, measurements

@@ -18,7 +18,7 @@ from medembed.training.losses.hold import Hold
 from medembed.training.losses.nested import Nested
 from medembed.training.losses.prefixes import EmbeddingLoss, MatryoshkaPrefixLoss, margin_mse, mse
 from medembed.training.losses.ranking import MatryoshkaRankingLoss
-from medembed.training.precision import choose_precision, find_device
+from medembed.training.model.precision import choose_precision, find_device
 
 _ROLES: tuple[Role, ...] = ("query", "document")
 

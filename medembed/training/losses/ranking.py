@@ -10,13 +10,13 @@ import torch
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
 from torch import Tensor, nn
 
-from medembed.training.batches import NO_DOCUMENT
 from medembed.training.collective import gather, gather_with_gradients, world
 from medembed.training.losses.guide import Guide
 from medembed.training.losses.hold import Hold, distance_by_dimension
 from medembed.training.losses.info_nce import MaskRows, info_nce_by_dimension
-from medembed.training.losses.known import find_known
+from medembed.training.losses.known_positives import find_known
 from medembed.training.losses.nested import Nested
+from medembed.training.rows.batch_columns import NO_DOCUMENT
 
 
 @dataclass(frozen=True)

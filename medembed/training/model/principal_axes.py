@@ -1,0 +1,148 @@
+"""Where a Matryoshka training starts: the model turned so that its first dimensions hold the most
+of its vectors.
+
+A stock model's prefixes are arbitrary axes. Turned to the principal axes of the corpus (Hotelling
+1933) its full width ranks as before, since cosines do not see a rotation, and its prefixes rank far
+better before the first step.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medembed import storage
+from medembed.artifact import MANIFEST, NewOutput, read_manifest
+from medembed.data.dataset import Dataset
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import load_model
+from medembed.encoding.model_files import fetch_model, read_card
+from medembed.lineage import Start, StartManifest
+from medembed.training.config import TrainingConfig
+from medembed.training.model.prompts import set_prompts
+from medembed.training.record.checkpoint import write_folder
+
+# documents; the axes of 1,024 rank as well at 64 dimensions (MiniLM), wider models want more
+_SAMPLE = 2048
+_PREFIX = "start-"
+
+
+def turns(model: str, config: TrainingConfig) -> bool:
+    """Whether a training of this model starts at principal axes.
+
+    A model that MedEmbed trained keeps its axes, and so does one that learns a teacher's vectors,
+    whose axes they are.
+    """
+    return (
+        config.principal_axes
+        and config.loss.name != "mse"
+        and not read_card(fetch_model(model)).dimensions
+    )
+
+
+def find_start(run: str) -> str | None:
+    """The turned model that an unfinished training has, a stock folder; None if it has none yet."""
+    names = [name.split("/") for name in storage.list_files(run)]
+    found = sorted(
+        name[0] for name in names if name[0].startswith(_PREFIX) and name[1:] == [MANIFEST]
+    )
+    return storage.join(run, found[0]) if found else None
+
+
+def place_start(run: str, attempt: str) -> str:
+    """Where an attempt writes it: in a folder of its own, since the one before may not be quite
+    dead.
+    """
+    return storage.join(run, f"{_PREFIX}{attempt}")
+
+
+def write_start(
+    model: str, vectors: npt.NDArray[np.float32], config: TrainingConfig, output: str
+) -> None:
+    """Writes the model turned to the principal axes of `vectors` [N, D]; the manifest says what
+    prefixes then hold.
+    """
+    axes, shares = principal_axes(vectors)
+    turned = load_model(
+        fetch_model(model), EncodingConfig(cpus_per_worker=config.cpus_per_worker), "cpu"
+    )
+    set_prompts(turned, config.prompts)
+    turn(turned, axes)
+    held = {dimension: float(shares[:dimension].sum()) for dimension in config.dimensions}
+    with TemporaryDirectory() as scratch, NewOutput(output, "") as target:
+        turned.save_pretrained(scratch, create_model_card=False)
+        write_folder(target, Path(scratch))
+        target.commit(StartManifest(start=Start(len(vectors), held)))
+
+
+def read_start(run: str) -> Start | None:
+    """How the model was turned before this run; None if it was not."""
+    start = find_start(run)
+    return read_manifest(start, StartManifest).start if start else None
+
+
+def principal_axes(
+    embeddings: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """(axes [D, D], an axis a row, those that hold the most first; the share [D] of the squared
+    length on each).
+
+    embeddings [N, D]. The vectors are not centred, so that the axes fit cosines, and each axis
+    points to where its largest component is positive, so that the same vectors always give the same
+    axes.
+    """
+    vectors = embeddings.astype(np.float64)
+    lengths, columns = np.linalg.eigh(vectors.T @ vectors)
+    axes, lengths = columns.T[::-1], lengths[::-1].clip(0)
+    largest = axes[np.arange(len(axes)), np.abs(axes).argmax(1)]
+    return (axes * np.sign(largest)[:, None]).astype(np.float32), lengths / lengths.sum()
+
+
+def turn(model: Any, axes: npt.NDArray[np.float32]) -> None:
+    """Adds the rotation `axes` [D, D] to a SentenceTransformer, before a normalisation at its end
+    if it has one.
+    """
+    import torch
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
+    with model.truncate_embeddings(None):  # a model may give fewer dimensions than it computes
+        width = int(model.get_embedding_dimension())
+    rotation = Dense(width, len(axes), bias=False, activation_function=torch.nn.Identity())
+    with torch.no_grad():
+        rotation.linear.weight.zero_()
+        rotation.linear.weight[:, : len(axes)] = torch.from_numpy(axes)
+    name, last = list(model.named_children())[-1]
+    if isinstance(last, Normalize):
+        delattr(model, name)
+    model.add_module("principal_axes", rotation.to(model.device))
+    if isinstance(last, Normalize):
+        model.add_module(name, last)
+
+
+def draw_documents(dataset: Dataset, seed: int) -> list[str]:
+    """Texts of a few thousand rows that training may read, the same ones for a seed; [] if there
+    are none.
+
+    Files are read one by one, and first without texts, so that memory does not grow with the
+    corpus.
+    """
+    files = [uri for uri, _ in dataset.corpus_files()]
+    splits = [storage.read_parquet(uri, ["split"])["split"].to_pylist() for uri in files]
+    rows = [
+        (file, line)
+        for file, own in enumerate(splits)
+        for line, split in enumerate(own)
+        if split in (None, "train")
+    ]
+    chosen = sorted(
+        rows[number] for number in np.random.default_rng(seed).permutation(len(rows))[:_SAMPLE]
+    )
+    texts: list[str] = []
+    for file, uri in enumerate(files):
+        lines = [line for number, line in chosen if number == file]
+        texts += (
+            storage.read_parquet(uri, ["text"])["text"].take(lines).to_pylist() if lines else []
+        )
+    return texts

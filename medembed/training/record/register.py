@@ -1,0 +1,73 @@
+"""A checkpoint -> a registered version with its run, parameters, metrics and lineage."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from medembed.config import Config, to_yaml
+from medembed.lineage import Source
+from medembed.registry.catalog import find_version
+from medembed.registry.models import Registry, Version
+from medembed.tags import Lineage
+from medembed.training.record.card import HISTORY
+from medembed.training.record.checkpoint import Checkpoint
+from medembed.training.record.curves import CURVES
+
+
+def register_checkpoint(
+    registry: Registry,
+    checkpoint: Checkpoint,
+    config: Config,
+    *,
+    metrics: Mapping[str, float],
+    lineage: Lineage,
+    artifacts: Mapping[str, str | bytes],
+) -> tuple[Version, bool]:
+    """(its version, whether it is new); `metrics` join the dev scores, what its manifest says joins
+    the lineage.
+    """
+    manifest = checkpoint.manifest
+    lineage = replace(
+        lineage, encoder=checkpoint.fingerprint, parent=_without_place(manifest.origin.parent)
+    )
+    existing = find_version(registry, checkpoint.uri, lineage)
+    if existing is not None:
+        return existing, False
+    scores = {**metrics, **{f"dev_{name}": float(value) for name, value in manifest.dev.items()}}
+    version = registry.register(
+        checkpoint.uri,
+        params=_flatten(manifest.config),
+        metrics=scores,
+        lineage=lineage,
+        artifacts={**checkpoint.read(CURVES, HISTORY), **artifacts, "config.yaml": to_yaml(config)},
+        history=_steps_of(checkpoint),
+    )
+    return version, True
+
+
+def _without_place(source: Source | None) -> Source | None:
+    """A parent by its fingerprint: where it lies, the checkpoint's manifest says."""
+    return replace(source, uri=None) if source else None
+
+
+def _steps_of(checkpoint: Checkpoint) -> list[tuple[str, int, float]]:
+    """(metric, step, value) of all that training logged."""
+    logged = json.loads(checkpoint.read(HISTORY).get(HISTORY, b"[]"))
+    return [
+        (f"train_{name}", int(entry["step"]), value)
+        for entry in logged
+        for name, value in entry.items()
+        if name != "step"
+    ]
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= (
+            _flatten(value, f"{prefix}{name}.")
+            if isinstance(value, Mapping)
+            else {prefix + name: value}
+        )
+    return flat

@@ -1,0 +1,127 @@
+"""The order in which training reads its examples: a new one each pass, known from the seed alone.
+Pure.
+
+Where a run stands is told by examples, not by steps, so that it goes on with any number of workers:
+they read on from the same example, in steps of another size.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from medembed.training.rows.grouping import Indices
+
+Arrange = Callable[[np.random.Generator], Indices]
+
+
+@dataclass(frozen=True)
+class Position:
+    """The pass, from 0, and how many of its examples are done."""
+
+    epoch: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Passes over `count` examples, of which a step of all workers together takes `rows`.
+
+    What does not fill a last step of its own is left out of that pass; as each pass has an order of
+    its own, other examples are left out of the next. `arrange` makes a pass's order from its
+    generator; None: a permutation.
+    """
+
+    count: int
+    rows: int
+    seed: int
+    arrange: Arrange | None = field(default=None, compare=False)
+
+    @property
+    def left_out(self) -> int:
+        """Examples that a pass which is read from its beginning leaves out."""
+        return self.count % self.rows
+
+    def order(self, epoch: int) -> Indices:
+        """int64 [count]: the examples in the order of a pass. PCG64 gives the same on every
+        machine.
+        """
+        generator = np.random.default_rng((self.seed, epoch))
+        return (
+            generator.permutation(self.count) if self.arrange is None else self.arrange(generator)
+        )
+
+    def steps_left(self, position: Position, epochs: float) -> int:
+        """Steps from a position to the end of so many passes, of which the last may be a part of
+        one.
+        """
+        whole = math.floor(epochs)
+        if position.epoch >= whole:
+            share = epochs - position.epoch
+            return max(0, _ceil(share * (self.count // self.rows) - position.offset / self.rows))
+        per_pass = self.count // self.rows
+        rest = (self.count - position.offset) // self.rows
+        return rest + (whole - position.epoch - 1) * per_pass + _ceil((epochs - whole) * per_pass)
+
+    def walk(self, position: Position) -> Iterator[tuple[Indices, Position]]:
+        """(int64 [rows], position after it) of each step from a position on, without end. Needs
+        `rows` <= `count`.
+        """
+        epoch, offset = position.epoch, position.offset
+        order = self.order(epoch)
+        while True:
+            if offset + self.rows > self.count:
+                epoch, offset = epoch + 1, 0
+                order = self.order(epoch)
+            taken = order[offset : offset + self.rows]
+            offset += self.rows
+            yield taken, Position(epoch, offset)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, or what is left of one after `done` steps: `steps` more, which read `stream` from
+    `start` on.
+
+    The learning rate follows the `total` steps of a run that always has its most workers.
+    `scheduled` of those are done, and each step counts for `pace` of them, so that it falls with
+    the examples left, whatever number of workers.
+    """
+
+    stream: Stream
+    steps: int
+    total: int
+    start: Position = Position()
+    done: int = 0
+    scheduled: float = 0.0
+    pace: float = 1.0
+
+    def scheduled_at(self, step: int) -> float:
+        """Where in its `total` the learning rate is after so many steps of the whole run."""
+        return min(float(self.total), self.scheduled + (step - self.done) * self.pace)
+
+
+class Batches:
+    """The batches of a plan in turn, one for each worker and step: lists of row numbers, for a
+    DataLoader.
+    """
+
+    drop_last = True
+
+    def __init__(self, plan: Plan, batch_size: int) -> None:
+        self.plan, self.batch_size = plan, batch_size
+
+    def __len__(self) -> int:
+        return self.plan.steps * (self.plan.stream.rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for taken, _ in itertools.islice(self.plan.stream.walk(self.plan.start), self.plan.steps):
+            for first in range(0, len(taken), self.batch_size):
+                yield taken[first : first + self.batch_size].tolist()
+
+
+def _ceil(steps: float) -> int:
+    """The next whole number, where 11.000000000000002 is 11."""
+    return math.ceil(round(steps, 6))

@@ -1,0 +1,90 @@
+"""Whether a data set has rows to mine and to make a training step: known before anything is
+encoded.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+
+from medembed.data.dataset import Dataset
+from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.errors import DataError
+from medembed.mining.config import MiningConfig, check_window
+from medembed.mining.pairs import select_pairs
+from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import ON_EXAMPLES
+from medembed.training.model.adapters import check_adapter
+from medembed.training.rows.columns import check_fits
+from medembed.training.run.build import count_steps
+from medembed.training.run.reporting import check_reporting
+
+_STEPS = 4  # of a pass that an advised batch size leaves
+
+
+def check_settings(training: TrainingConfig, mining: MiningConfig, output: str) -> None:
+    """Raises ConfigError for a package that is missing, ModelError for a guide or second opinion
+    that is not there.
+    """
+    check_adapter(training.adapter, training.use_gpu)
+    check_reporting(training.report_to, output)
+    for model in (training.loss.guide, mining.second_opinion):
+        if model is not None:
+            model_fingerprint(fetch_model(model))
+
+
+def check_enough(dataset: Dataset, mining: MiningConfig, training: TrainingConfig) -> None:
+    """Raises DataError if the training pairs cannot fill a batch, or do not fit the loss;
+    ConfigError for a window of mining that the corpus cannot fill."""
+    if training.loss.name in ON_EXAMPLES:
+        check_corpus(dataset, mining)
+        check_filled(
+            dataset.uri, _most_rows(len(select_pairs(dataset, mining)), mining, training), training
+        )
+    else:
+        check_filled(dataset.uri, check_fits(training, dataset, []), training)
+
+
+def check_enough_new(
+    dataset: Dataset,
+    new: Collection[str],
+    replayed: int,
+    mining: MiningConfig,
+    training: TrainingConfig,
+) -> None:
+    """The same for the new queries and as many others as `replayed`, those with most pairs."""
+    if training.loss.name not in ON_EXAMPLES:
+        return
+    check_corpus(dataset, mining)
+    pairs = select_pairs(dataset, mining.model_copy(update={"max_pairs": None}))
+    counts = Counter(pair.query_id for pair in pairs)
+    old = sorted((count for name, count in counts.items() if name not in new), reverse=True)
+    most = sum(counts[name] for name in new) + sum(old[:replayed])
+    check_filled(
+        dataset.uri, _most_rows(min(most, mining.max_pairs or most), mining, training), training
+    )
+
+
+def check_corpus(dataset: Dataset, mining: MiningConfig) -> None:
+    """Raises ConfigError for a window of mining that the corpus cannot fill."""
+    check_window(mining, dataset.uri, sum(rows for _, rows in dataset.corpus_files()))
+
+
+def check_filled(place: str, rows: int, training: TrainingConfig) -> None:
+    """Raises DataError if so many rows make no step, with a batch size that makes some."""
+    if count_steps(rows, training):
+        return
+    together = training.most_workers * training.accumulation_steps
+    fitting = rows // together // _STEPS
+    advice = (
+        f"training.batch_size={1 << (fitting.bit_length() - 1)} makes some steps"
+        if fitting > 1
+        else "add pairs"
+    )
+    raise DataError(
+        f"{place}: {rows} examples do not fill one batch of {training.batch_size * together}; "
+        f"{advice}."
+    )
+
+
+def _most_rows(pairs: int, mining: MiningConfig, training: TrainingConfig) -> int:
+    """How many rows the loss reads at most: triplet reads each negative by itself."""
+    return pairs * mining.negatives if training.loss.name == "triplet" else pairs

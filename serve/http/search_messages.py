@@ -1,0 +1,248 @@
+"""Requests and responses of POST /v1/search."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from medembed.search.float64_scores import unit_rows
+from serve.errors import RequestError
+from serve.http.limits import LimitsConfig
+from serve.http.openapi import HitEntry, ResultEntry, SearchAnswer
+from serve.http.parse import Body
+from serve.replica.search_protocol import CANDIDATES, Found, Hit, SearchWork
+
+_Dimensions = Annotated[int, Field(ge=1, le=2**20)]
+_Values = Annotated[list[float], Field(min_length=1, fail_fast=True)]
+_Text = Annotated[str, Field(min_length=1)]
+_Value = str | Annotated[list[str], Field(min_length=1, fail_fast=True)]
+_K = 10  # documents that a search finds unless it says otherwise
+_EXPECTED = (
+    "expected a list of numbers, or base64 of little-endian float32, as POST "
+    "/v1/embeddings gives them"
+)
+
+
+class SearchRequest(Body):
+    """Body of POST /v1/search: `query` or `embedding`, not both; a list of them gets a list of
+    documents for each.
+    """
+
+    sample: ClassVar[str] = '{"query": ...}'
+    expected: ClassVar[Mapping[str, str]] = {
+        "query": "expected a string, or a list of strings, none of them empty",
+        "embedding": _EXPECTED,
+        "filter": 'expected {field: text, or a list of texts}, such as {"language": "fr"}',
+    }
+
+    query: _Text | Annotated[list[_Text], Field(min_length=1, fail_fast=True)] | None = Field(
+        default=None, description="what to look for, one or several"
+    )
+    input_type: Literal["query", "document"] | None = Field(
+        default=None,
+        description="whose prompt goes in front of a query; document finds documents like a "
+        "text; null: query",
+    )
+    embedding: (
+        _Values | str | Annotated[list[_Values | str], Field(min_length=1, fail_fast=True)] | None
+    ) = Field(
+        default=None,
+        description="instead of queries: whole embeddings of the served model, numbers or base64 "
+        "of them",
+    )
+    filter: dict[str, _Value] | None = Field(
+        default=None,
+        description="only among documents whose fields have this value, or one of these; null: "
+        "all. The fields are those of the table in GET /v1/models",
+    )
+    k: Annotated[int, Field(ge=1, le=2**20)] | None = Field(
+        default=None,
+        description=f"documents to find; limits.max_k bounds it; null: {_K}, or limits.max_k if "
+        "less",
+    )
+    dimensions: _Dimensions | None = Field(
+        default=None, description="dimensions that rank; null: all of the table"
+    )
+    first_dimensions: _Dimensions | None = Field(
+        default=None,
+        description="switches the funnel on: dimensions that nominate candidates; null: exact "
+        "search",
+    )
+    candidates: _Dimensions | None = Field(
+        default=None,
+        description=f"of the funnel; null: {CANDIDATES}, or k if that is more; "
+        "limits.max_candidates bounds it",
+    )
+    rerank: _Dimensions | None = Field(
+        default=None,
+        description="so many documents are found, and the cross-encoder ranks them anew by their "
+        "`text`; null: none. At least k; limits.max_k bounds it",
+    )
+    model: str | None = Field(
+        default=None, description="a name from GET /v1/models; null: the served one"
+    )
+    expected_fingerprint: str | None = Field(
+        default=None, description="409 unless the served model has this fingerprint"
+    )
+
+
+def to_search_work(request: SearchRequest, limits: LimitsConfig) -> SearchWork:
+    """What a replica is asked to do. Raises RequestError for what the limits do not allow."""
+    asked = _read_asked(request, limits)
+    if request.candidates is not None and request.first_dimensions is None:
+        raise RequestError(
+            400, "candidates: only the funnel has them; give first_dimensions too.", "candidates"
+        )
+    if request.input_type is not None and request.query is None:
+        raise RequestError(
+            400, "input_type: an embedding has no prompt; leave it out.", "input_type"
+        )
+    k = k_of(request, limits)
+    for name, found, most in (
+        ("k", k, limits.max_k),
+        ("candidates", request.candidates or 0, limits.max_candidates),
+    ):
+        if found > most:
+            raise RequestError(
+                400, f"{name}: at most {most} are given here (limits.max_{name}).", name
+            )
+    if request.rerank is not None:
+        _check_rerank(request.rerank, request, len(asked), limits)
+        k = request.rerank
+    return SearchWork(
+        asked=asked,
+        k=k,
+        role=request.input_type or "query",
+        wanted={
+            name: [value] if isinstance(value, str) else value
+            for name, value in (request.filter or {}).items()
+        },
+        max_tokens=limits.max_tokens,
+        dimensions=request.dimensions,
+        first_dimensions=request.first_dimensions,
+        candidates=request.candidates or min(max(CANDIDATES, k), limits.max_candidates),
+        model=request.model,
+        expected_fingerprint=request.expected_fingerprint,
+    )
+
+
+def k_of(request: SearchRequest, limits: LimitsConfig) -> int:
+    """How many documents come back for each query."""
+    return request.k or min(_K, limits.max_k)
+
+
+def is_for_many(request: SearchRequest) -> bool:
+    """Whether a request has a list of queries, of one even, and is answered by a list for each."""
+    if request.embedding is None:
+        return isinstance(request.query, list)
+    return isinstance(request.embedding, list) and not isinstance(request.embedding[0], float)
+
+
+def _check_rerank(depth: int, request: SearchRequest, queries: int, limits: LimitsConfig) -> None:
+    if request.query is None:
+        raise RequestError(
+            400, "rerank: the cross-encoder reads texts; give a query, not an embedding.", "rerank"
+        )
+    k = k_of(request, limits)
+    if not k <= depth <= limits.max_k:
+        raise RequestError(
+            400,
+            f"rerank: found {depth}, expected k ({k}) to {limits.max_k} (limits.max_k).",
+            "rerank",
+        )
+    if queries * depth > limits.max_items:
+        raise RequestError(
+            400,
+            f"rerank: {depth} documents for each of {queries} queries; at most {limits.max_items} "
+            "are ranked in all (limits.max_items): send fewer queries at a time.",
+            "rerank",
+        )
+
+
+def _read_asked(
+    request: SearchRequest, limits: LimitsConfig
+) -> list[str] | npt.NDArray[np.float32]:
+    """The texts, or the embeddings float32 [Q, D]. Raises RequestError."""
+    if (request.query is None) == (request.embedding is None):
+        raise RequestError(400, "query, embedding: expected exactly one of them.", "query")
+    name = "query" if request.embedding is None else "embedding"
+    given: Any = request.query if request.embedding is None else request.embedding
+    asked = given if is_for_many(request) else [given]
+    if len(asked) > limits.max_queries:
+        raise RequestError(
+            400,
+            f"{name}: found {len(asked)}; at most {limits.max_queries} are taken "
+            "(limits.max_queries): send fewer at a time.",
+            name,
+        )
+    if request.embedding is None:
+        return list(asked)
+    vectors = [read_embedding(each) for each in asked]
+    if len(set(map(len, vectors))) > 1:
+        raise RequestError(
+            400, "embedding: found several lengths; all must be whole embeddings.", "embedding"
+        )
+    return np.stack(vectors)
+
+
+def read_embedding(given: list[float] | str) -> npt.NDArray[np.float32]:
+    """float32 [n] of an embedding in a body, of a length that is a number and not 0. Raises
+    RequestError 400.
+    """
+    try:
+        values = (
+            np.frombuffer(base64.b64decode(given, validate=True), "<f4")
+            if isinstance(given, str)
+            else given
+        )
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+            vector = np.array(values, dtype=np.float32)
+    except (binascii.Error, ValueError, OverflowError):
+        raise RequestError(400, f"embedding: {_EXPECTED}.", "embedding") from None
+    _, useless = unit_rows(vector[None], len(vector)) if vector.any() else (vector, [0])
+    if len(useless):
+        raise RequestError(
+            400,
+            (
+                "embedding: is not finite or has no length that can be computed; encode the "
+                "query again."
+            ),
+            "embedding",
+        )
+    return vector
+
+
+def search_response(found: Found, *, for_many: bool) -> SearchAnswer:
+    """The answer, best document first; `for_many`: a list of documents for each query, in their
+    order.
+    """
+    table = found.table
+    results = [[_entry(hit, bool(table["fields"])) for hit in hits] for hits in found.hits]
+    many: list[ResultEntry] = [{"index": index, "data": data} for index, data in enumerate(results)]
+    return {
+        "object": "list",
+        "data": many if for_many else results[0],
+        "dimensions": found.dimensions,
+        "model": found.model["name"],
+        "table": {
+            "version": table["version"],
+            "rows": table["rows"],
+            "fingerprint": table["fingerprint"],
+        },
+        "usage": {"prompt_tokens": found.tokens, "total_tokens": found.tokens},
+    }
+
+
+def _entry(hit: Hit, has_fields: bool) -> HitEntry:
+    entry: HitEntry = {"id": hit.document_id, "score": hit.score}
+    if hit.relevance is not None:
+        entry["relevance_score"] = hit.relevance
+    if hit.row_id != hit.document_id:
+        entry["row_id"] = hit.row_id
+    if has_fields:
+        entry["fields"] = hit.fields
+    return entry

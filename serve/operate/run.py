@@ -1,0 +1,63 @@
+"""Serves an application for as long as a `with` block lasts, on a Ray of this process's own."""
+
+import contextlib
+import io
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from medembed.errors import ServiceError
+from serve.operate.host import HOST
+
+
+@contextmanager
+def serving(arguments: dict[str, Any], port: int | None = None) -> Iterator[str]:
+    """Yields the base URL of the application that `build(arguments)` makes; on a free port if none
+    is given.
+
+    Raises ServiceError if the port is in use or the application does not come up.
+    """
+    from ray import serve
+
+    from serve.app import build
+
+    chosen = find_port(port)
+    application = build(arguments)
+    for name in ("ray.serve", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    serve.start(
+        http_options={"host": HOST, "port": chosen}, logging_config={"enable_access_log": False}
+    )
+    try:
+        try:
+            serve.run(
+                application,
+                name="medembed",
+                route_prefix="/",
+                logging_config={"enable_access_log": False},
+            )
+        except RuntimeError as error:
+            raise ServiceError(f"serving did not start: {str(error).splitlines()[0]}") from error
+        yield f"http://{HOST}:{chosen}"
+    finally:
+        # Ray prints on standard output that the controller's last call died with it, as it should.
+        with contextlib.redirect_stdout(io.StringIO()):
+            serve.shutdown()
+
+
+def find_port(port: int | None, host: str = HOST) -> int:
+    """Return the port if it is free, or a free one for None. Raises ServiceError if it cannot be
+    listened on.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port or 0))
+        except OSError as error:
+            raise ServiceError(
+                f"port {port} on {host}: {error.strerror}; stop what listens there or choose "
+                "another port or host."
+            ) from None
+        return int(probe.getsockname()[1])

@@ -1,0 +1,66 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.prepare import prepare
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_corpus
+from medembed.errors import DataError
+from medembed.mining.config import MiningConfig
+from medembed.mining.mine import mine
+from medembed.mining.subset import cut_examples, pool_of
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local", "no_actors")
+def test_cut_from_a_pool_are_the_examples_that_mining_would_have_given(
+    pairs_file: Path, encoder_folder: Path, tmp_path: Path
+):
+    encoding, model = EncodingConfig(workers=1), str(encoder_folder)
+    dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
+    table = encode_corpus(
+        dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding
+    )
+    base = MiningConfig(max_pairs=60, window=20)
+    pool = mine(dataset, table, model, f"{tmp_path}/pool", pool_of(base, [0.5, 0.0]), encoding)
+    gaps = [
+        1 - score / row["positive_score"] for row in pool.read() for score in row["negative_scores"]
+    ]
+    # which half of the pool's negatives are too near for
+    middle, found = float(np.median(gaps)), {}
+    for negatives, margin in ((3, 0.0), (3, middle)):
+        mined = mine(
+            dataset,
+            table,
+            model,
+            f"{tmp_path}/{{key}}",
+            base.model_copy(update={"negatives": negatives, "margin": margin}),
+            encoding,
+        )
+        cut = cut_examples(pool, f"{tmp_path}/cut/{{key}}", negatives, margin)
+        assert cut.read() == mined.read()
+        found[margin] = sum(len(row["negatives"]) for row in cut.read())
+        assert cut.manifest.config == mined.manifest.config
+        assert cut.manifest.origin.dataset == mined.manifest.origin.dataset
+        counted = "pairs with fewer negatives than asked"
+        assert cut.manifest.counts[counted] == mined.manifest.counts[counted]
+        assert cut_examples(pool, f"{tmp_path}/cut/{{key}}", negatives, margin) == cut
+    assert found[0.0] > found[middle] > 0  # the margin decides about some of them
+
+
+def test_a_pool_holds_all_that_the_narrowest_margin_keeps():
+    config = MiningConfig(window=40, margin=0.1)
+    assert (
+        pool_of(config, [0.1, 0.03]).model_dump()
+        == config.model_copy(update={"negatives": 40, "margin": 0.03}).model_dump()
+    )
+    assert pool_of(config, [0.1, None]).margin is None
+
+
+@pytest.mark.parametrize("other", [{"choice": "sample"}, {"format": "rows"}])
+def test_what_does_not_begin_at_the_nearest_cannot_be_cut(other: dict[str, Any]):
+    with pytest.raises(DataError, match="needs choice=hardest and format=lists"):
+        pool_of(MiningConfig(**other), [0.1])

@@ -1,0 +1,115 @@
+import math
+
+import torch
+
+from medembed.training.config import TrainingConfig
+from medembed.training.losses.known_positives import find_known
+from medembed.training.losses.make import make_loss
+from medembed.training.rows.batch_columns import (
+    NO_DOCUMENT,
+    known_pairs,
+    to_columns,
+    to_scored_columns,
+    to_triplets,
+)
+
+EXAMPLES = [
+    {"query": "q1", "positive_id": "a", "positive": "A", "negative_ids": ["b"], "negatives": ["B"]},
+    {"query": "q2", "positive_id": "b", "positive": "B", "negative_ids": [], "negatives": []},
+    {"query": "q1", "positive_id": "c", "positive": "C", "negative_ids": ["a"], "negatives": ["A"]},
+]
+
+
+def test_columns_are_texts_in_the_trainers_order():
+    columns = to_columns(EXAMPLES)
+    assert list(columns) == ["query", "positive", "negative_0", "label"]
+    assert columns["query"] == ["q1", "q2", "q1"]
+    assert columns["negative_0"] == ["B", "", "A"]
+
+
+def test_labels_give_one_number_to_one_text_and_mark_missing_negatives():
+    labels = to_columns(EXAMPLES)["label"]
+    assert labels[0][0] == labels[2][0] != labels[1][0]
+    assert labels[0][2] == labels[1][1]
+    assert labels[0][1] == labels[2][2]
+    assert labels[1][2] == NO_DOCUMENT
+
+
+def test_examples_without_any_negative_have_two_text_columns():
+    assert list(to_columns([EXAMPLES[1]])) == ["query", "positive", "label"]
+
+
+def test_positives_that_no_example_pairs_with_the_query_are_known_by_the_judgments():
+    rows = [row | {"query_id": row["query"]} for row in EXAMPLES]
+    labels = to_columns(rows)["label"]
+    q1, q2, a, b = labels[0][0], labels[1][0], labels[0][1], labels[1][1]
+    named = {(row[0], row[1]) for row in labels}
+    qrels = {"q2": {"a": 1.0, "b": 1.0, "nowhere": 1.0}, "q1": {"b": 0.0}, "q3": {"a": 1.0}}
+    assert set(known_pairs(rows, qrels)) == named | {(q2, a)}
+    assert (q1, b) not in known_pairs(rows, qrels), "judged not relevant"
+    config = TrainingConfig(dimensions=(8,), select_dimension=8, loss={"symmetric": False})
+    loss = make_loss(config, torch.nn.Identity(), known_pairs(rows, qrels))
+    vectors = [torch.randn(3, 8, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    features = [{"sentence_embedding": column} for column in vectors]
+    ids = torch.tensor([[q1, a], [q2, b], [q1, labels[2][1]]])
+    logits = (
+        torch.nn.functional.cosine_similarity(vectors[0][:, None], vectors[1][None], dim=2) / 0.05
+    )
+    logits[0, 2] = logits[2, 0] = logits[1, 0] = -torch.inf  # q1 has a and c, q2 has a too
+    expected = torch.nn.functional.cross_entropy(logits, torch.arange(3))
+    assert abs(loss(features, ids) - expected) < 1e-5
+
+
+def test_another_chunk_of_a_positive_document_is_masked_in_the_batch():
+    examples = [
+        {
+            "query": "q1",
+            "positive_id": "a#chunk-0",
+            "positive": "A",
+            "negative_ids": ["c#chunk-1"],
+            "negatives": ["C"],
+        },
+        {
+            "query": "q2",
+            "positive_id": "b",
+            "positive": "B",
+            "negative_ids": ["a#chunk-3"],
+            "negatives": ["A3"],
+        },
+    ]
+    ids = torch.tensor(to_columns(examples)["label"])
+    masked = find_known(ids[:, 0], ids[:, 1:].T.reshape(-1), ids[:, :2], torch.arange(2)).mask(0, 2)
+    # Documents of the batch, in order: a#chunk-0, b, c#chunk-1, a#chunk-3.
+    assert masked is not None
+    assert masked.tolist() == [[False, False, False, True], [False, False, False, False]]
+
+
+def test_triplets_have_a_row_for_each_negative():
+    assert to_triplets(EXAMPLES) == {
+        "query": ["q1", "q1"],
+        "positive": ["A", "C"],
+        "negative": ["B", "A"],
+        "label": [0, 0],
+    }
+
+
+def test_scored_columns_have_the_second_scores_of_positive_and_negatives_and_nan_where_one_is_missing():
+    scores = [(0.9, [0.2, 0.1]), (0.8, []), (0.7, [0.3])]
+    examples = [
+        row
+        | {
+            "negatives": negatives,
+            "positive_second_score": positive,
+            "negative_second_scores": found,
+        }
+        for row, (positive, found), negatives in zip(
+            EXAMPLES, scores, (["B", "D"], [], ["A"]), strict=True
+        )
+    ]
+    columns = to_scored_columns(examples)
+    assert list(columns) == ["query", "positive", "negative_0", "negative_1", "label"]
+    assert columns["query"] == ["q1", "q1"]
+    assert columns["negative_1"] == ["D", ""]
+    assert columns["label"][0] == [0.9, 0.2, 0.1]
+    assert columns["label"][1][:2] == [0.7, 0.3]
+    assert math.isnan(columns["label"][1][2])

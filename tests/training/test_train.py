@@ -1,0 +1,326 @@
+import json
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from medembed.artifact import NewOutput
+from medembed.data.config import SourceConfig, SplitConfig
+from medembed.data.dataset import Dataset
+from medembed.data.prepare import prepare
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encode import encode_corpus
+from medembed.encoding.encoder import Encoder
+from medembed.errors import DataError, ModelError, StorageError, TrainingError, WorkersLost
+from medembed.lineage import Origin
+from medembed.mining.config import MiningConfig
+from medembed.mining.examples import open_examples
+from medembed.mining.mine import Examples, mine
+from medembed.schema import EXAMPLES
+from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import LossConfig
+from medembed.training.record.checkpoint import Checkpoint
+from medembed.training.record.dev_sample import draw_dev_sample, measure_dev_sample, read_dev_values
+from medembed.training.rows.order import Stream
+from medembed.training.run.placement_groups import FILE, free_held
+from medembed.training.run.run_folder import latest_checkpoint
+from medembed.training.train import fingerprint_inputs, train
+from medembed.training.trial import Rungs, Trial
+from tests.inline_spread import alone
+
+CONFIG = TrainingConfig(
+    dimensions=(32, 8),
+    select_dimension=8,
+    batch_size=8,
+    workers=2,
+    learning_rate=5e-3,
+    checkpoint_steps=12,
+    epochs=5,
+    cpus_per_worker=1,
+    dev_queries=20,
+    dev_documents=40,
+)
+
+
+@pytest.fixture(scope="module")
+def work(
+    pairs_file: Path,
+    encoder_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    ray_local: None,
+) -> tuple[Dataset, Examples, str]:
+    root = tmp_path_factory.mktemp("work")
+    encoding, model = EncodingConfig(workers=1), str(encoder_folder)
+    dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(root / "data"))
+    with alone():
+        table = encode_corpus(
+            dataset.corpus_files(), dataset.fingerprint, model, str(root / "t.lance"), encoding
+        )
+        return (
+            dataset,
+            mine(dataset, table, model, str(root / "examples"), MiningConfig(margin=0), encoding),
+            model,
+        )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    work: tuple[Dataset, Examples, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Checkpoint]:
+    """(folder, checkpoint) of a training that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "m"
+    return folder, train(*work, str(folder), CONFIG)
+
+
+@contextmanager
+def killed_after_a_checkpoint(root: Path) -> Iterator[list[int]]:
+    """Kills the training worker with SIGKILL once it writes its second checkpoint; yields the pids
+    killed.
+    """
+    killed: list[int] = []
+
+    def kill() -> None:
+        while not killed:
+            time.sleep(0.02)
+            if len(list(root.glob("*.run/checkpoint_*"))) > 1:  # the first one is surely whole
+                for process in psutil.Process().children(recursive=True):
+                    if "RayTrainWorker" in process.name() + " ".join(process.cmdline()):
+                        process.kill()
+                        killed.append(process.pid)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    yield killed
+    killer.join(timeout=10)
+
+
+@contextmanager
+def collected(root: Path) -> Iterator[set[int]]:
+    """Steps of all checkpoints that a run reports meanwhile."""
+    steps, is_over = {0}, threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(0.005):
+            with suppress(OSError, ValueError, TypeError):
+                for run in root.glob("*.run"):
+                    steps.add((latest_checkpoint(str(run)) or ("", 0))[1])
+
+    looker = threading.Thread(target=look, daemon=True)
+    looker.start()
+    yield steps
+    is_over.set()
+    looker.join(timeout=10)
+
+
+@pytest.mark.ray
+def test_killed_workers_resume_and_the_result_is_that_of_an_undisturbed_run(
+    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
+):
+    with killed_after_a_checkpoint(tmp_path) as killed:
+        resumed = train(*work, str(tmp_path / "b"), CONFIG)
+    assert killed
+    assert resumed.manifest.dev == undisturbed[1].manifest.dev
+    assert resumed.fingerprint == undisturbed[1].fingerprint
+    assert losses(resumed) == losses(undisturbed[1]), (
+        "the best checkpoint may be older than the death, the losses go on"
+    )
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".run")]
+
+
+def losses(checkpoint: Checkpoint) -> list[tuple[int, float]]:
+    """(step, loss) of each step of the run; with other random numbers than an undisturbed run's
+    they would differ.
+    """
+    history = json.loads(checkpoint.read("history.json")["history.json"])
+    return [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
+
+
+@pytest.mark.ray
+def test_the_checkpoint_is_a_stock_folder_without_pickles_or_training_texts(
+    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint]
+):
+    examples, (folder, checkpoint) = work[1], undisturbed
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert not [path.name for path in files if path.suffix in (".pt", ".pth", ".bin", ".pkl")]
+    texts = {row["query"] for row in examples.read()} | {row["positive"] for row in examples.read()}
+    assert not [
+        path.name
+        for path in files
+        if path.suffix in (".md", ".json") and any(t in path.read_text() for t in texts)
+    ]
+    probe = ["heart pain", "skin rash"]
+    stock = SentenceTransformer(str(folder), device="cpu").encode(probe, normalize_embeddings=True)
+    encoder = Encoder.load(checkpoint.uri, EncodingConfig())
+    assert abs(encoder.encode(probe) - stock).max() < 1e-6
+    assert encoder.dimensions == (32, 8)
+    assert (
+        encoder.fingerprint == checkpoint.fingerprint != examples.manifest.origin.table.fingerprint
+    )
+    assert train(*work, str(folder), CONFIG) == checkpoint
+    assert [path.name for path in folder.parent.iterdir()] == ["m"], (
+        "no state of the run is left beside it"
+    )
+
+
+@pytest.mark.ray
+def test_the_dev_sample_that_workers_encode_together_scores_as_in_one_process(
+    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint]
+):
+    encoder = Encoder.load(str(undisturbed[0]), EncodingConfig())
+    alone = measure_dev_sample(draw_dev_sample(work[0], CONFIG), encoder.encode, CONFIG)
+    dev = undisturbed[1].manifest.dev
+    assert {8, 32} == set(alone)
+    assert all(
+        abs(dev[f"ndcg@10/{dimension}"] - value) < 1e-6 for dimension, value in alone.items()
+    )
+    of_queries = read_dev_values(undisturbed[1], (32, 8))
+    assert of_queries is not None
+    assert of_queries.mean() == pytest.approx((dev["ndcg@10/32"] + dev["ndcg@10/8"]) / 2)
+
+
+@pytest.fixture
+def poisoned(work: tuple[Dataset, Examples, str], tmp_path: Path) -> tuple[Dataset, Examples, str]:
+    """A model that computes no number for one letter, and examples of which only that of step 14 of
+    one worker has it.
+
+    Its weights are numbers, so that it loads: they are too large to be subtracted from their mean.
+    """
+    dataset, examples, model = work
+    copied = SentenceTransformer(model, device="cpu")
+    letter = copied.tokenizer.convert_tokens_to_ids("#")
+    weights = copied[0].auto_model.embeddings.word_embeddings.weight.data
+    weights[letter] = torch.finfo(torch.float32).max
+    weights[letter, 0] = torch.finfo(torch.float32).min
+    copied.save_pretrained(str(tmp_path / "poisoned"), create_model_card=False)
+    rows = examples.read()
+    assert not [
+        row for row in rows if "#" in row["query"] + row["positive"] + "".join(row["negatives"])
+    ]
+    rows[Stream(len(rows), 8, CONFIG.seed).order(0)[13 * 8]]["query"] += " #"
+    with NewOutput(str(tmp_path / "examples"), "poisoned") as output:
+        output.write_parquet("part-00000.parquet", pa.Table.from_pylist(rows, schema=EXAMPLES))
+        output.commit(replace(examples.manifest, origin=Origin()))
+    return dataset, open_examples(str(tmp_path / "examples")), str(tmp_path / "poisoned")
+
+
+@pytest.mark.ray
+def test_a_loss_that_is_no_number_stops_training_at_once_and_keeps_the_last_good_checkpoint(
+    poisoned: tuple[Dataset, Examples, str], tmp_path: Path
+):
+    config, output = (
+        CONFIG.model_copy(update={"workers": 1, "max_failures": 2}),
+        str(tmp_path / "m"),
+    )
+    with pytest.raises(
+        TrainingError, match="loss is nan at step 14, learning rate 0.00"
+    ) as stopped:
+        train(*poisoned, output, config)
+    assert len(list((tmp_path / "m.run").glob("checkpoint_2*"))) == 1, (
+        "tried again, it would have made another"
+    )
+    named = re.search(
+        r"checkpoint of step 12 is kept there: model=(\S+) uses it", str(stopped.value)
+    )
+    assert named is not None
+    assert np.isfinite(SentenceTransformer(named[1], device="cpu").encode("heart pain")).all()
+    with pytest.raises(
+        StorageError, match="unfinished training .*learning_rate: 0.005 there, 0.001 here"
+    ):
+        train(*poisoned, output, config.model_copy(update={"learning_rate": 1e-3}))
+
+
+@pytest.mark.ray
+def test_a_guide_counts_by_what_it_is_and_not_by_where_it_lies(
+    work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
+):
+    def inputs(guide: str | Path | None) -> dict[str, Any]:
+        loss = LossConfig(name="guided", guide=str(guide)) if guide else LossConfig()
+        return fingerprint_inputs(*work, CONFIG.model_copy(update={"loss": loss}))
+
+    shutil.copytree(work[2], tmp_path / "copy")
+    assert inputs(work[2]) == inputs(tmp_path / "copy") != inputs(undisturbed[0])
+    assert inputs(None)["guide"] is None
+
+
+@pytest.mark.ray
+def test_what_cannot_train_is_refused_before_any_worker_starts(
+    work: tuple[Dataset, Examples, str], tmp_path: Path
+):
+    with pytest.raises(ModelError, match="from 1 to 32"):
+        train(*work, str(tmp_path), CONFIG.model_copy(update={"dimensions": (64,)}))
+    with pytest.raises(
+        DataError, match=r"mined from data set \w+, but data is other .*; mine again"
+    ):
+        train(
+            Dataset(work[0].uri, replace(work[0].manifest, fingerprint="other")),
+            *work[1:],
+            str(tmp_path),
+            CONFIG,
+        )
+    with pytest.raises(DataError, match="loss multiple_negatives reads them; mine some"):
+        train(work[0], None, work[2], str(tmp_path), CONFIG)
+    with pytest.raises(DataError, match="do not fill one batch of 4096"):
+        train(*work, str(tmp_path), CONFIG.model_copy(update={"batch_size": 2048}))
+    with pytest.raises(DataError, match="expected a metric at a depth from 1 to 1000"):
+        train(*work, str(tmp_path), CONFIG.model_copy(update={"select_by": "f1"}))
+
+
+@pytest.mark.ray
+def test_the_dev_sample_is_fixed_and_holds_the_answers(work: tuple[Dataset, Examples, str]):
+    sample = draw_dev_sample(work[0], CONFIG)
+    assert sample == draw_dev_sample(work[0], CONFIG)
+    named = {name for name, _ in sample.documents}
+    assert all(set(grades) <= named for grades in sample.qrels.values())
+    assert len(sample.documents) == 40
+
+
+@pytest.mark.ray
+def test_a_trial_whose_workers_lose_what_they_hold_ends_and_takes_nothing_again(
+    work: tuple[Dataset, Examples, str], tmp_path: Path
+):
+    from ray.util import placement_group_table
+
+    def take() -> None:
+        while not (tmp_path / "m.run" / FILE).exists():
+            time.sleep(0.05)
+        free_held(str(tmp_path / "m.run"))
+
+    taking = threading.Thread(target=take)
+    taking.start()
+    config = CONFIG.model_copy(update={"workers": 1, "epochs": 100})  # ten seconds' work
+    with pytest.raises(WorkersLost):
+        train(*work, str(tmp_path / "m"), config, Trial(Rungs((40,), {8: 1.0})))
+    taking.join()
+    assert {group["state"] for group in placement_group_table().values()} == {"REMOVED"}
+    # Where Ray has no dashboard, this one would stay, and wait for news of a controller that is
+    # gone.
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            assert "PlacementGroupCleaner" not in " ".join(process.cmdline())
+
+
+def test_trainings_start_no_process_that_they_do_not_use():
+    from ray.train.torch import TorchTrainer
+
+    from medembed.training.run.ray_trainer import ClusterTrainer, Trainer
+
+    def made(trainer: type[TorchTrainer]) -> set[str]:
+        return {type(each).__name__ for each in trainer(lambda: None)._create_default_callbacks()}
+
+    assert made(TorchTrainer) - made(ClusterTrainer) == {"DatasetsCallback"}
+    assert made(TorchTrainer) - made(Trainer) == {
+        "DatasetsCallback",
+        "PlacementGroupCleanerCallback",
+    }
