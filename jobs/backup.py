@@ -10,7 +10,7 @@ from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
 from medembed.config import Config, InputUri, OutputUri
 from medembed.custody.backup import back_up
-from medembed.custody.kept import select_kept
+from medembed.custody.chain import select_kept
 from medembed.errors import ServiceError
 from medembed.privacy import without_passwords
 from medembed.registry.catalog import all_versions
@@ -41,42 +41,43 @@ class BackupJob(Config):
 
 
 def run(job: BackupJob) -> Summary:
-    registry, name = open_registry(job.registry, on_cluster=is_submitted()), job.registry.model_name
-    versions, aliases = all_versions(registry, name), registry.aliases(name)
+    registry = open_registry(job.registry, on_cluster=is_submitted())
+    name = job.registry.model_name
+    versions = all_versions(registry, name)
+    aliases = registry.aliases(name)
     if not versions:
         raise ServiceError(
             f"models:/{name}: no versions to back up; the jobs train and finetune register them."
         )
-    chosen, to = select_kept(versions, aliases, job.keep), storage.absolute(job.to)
+    to = storage.absolute(job.to)
     runs = dict.fromkeys(find_worse(registry), (FILES,))  # as set_aside asks
-    manifest, backup = back_up(
-        registry, chosen, aliases, to, [storage.absolute(uri) for uri in job.tables], runs
-    )
+    tables = [storage.absolute(uri) for uri in job.tables]
+    chosen = select_kept(versions, aliases, job.keep)
+    done = back_up(registry, chosen, aliases, to, tables, runs)
+    manifest = done.manifest
     size = sum(copied.bytes for copied in manifest.copies.values())
-    lines = [f"cannot be read now, and not backed up: {line}" for line in backup.gone]
-    lines += [
-        f"cannot be read now; what an earlier backup has of it stays: {line}"
-        for line in backup.held
-    ]
+    lines = [f"cannot be read now, and not backed up: {line}" for line in manifest.gone]
+    for line in done.held:
+        lines.append(f"cannot be read now; what an earlier backup has of it stays: {line}")
     lines.append(
         f"{without_passwords(to)}: {len(manifest.versions)} versions of models:/{name} in "
-        f"{len(manifest.copies):,} files, {size / 2**20:,.1f} MiB; {backup.copied:,} files, "
-        f"{backup.copied_bytes / 2**20:,.1f} MiB of them new"
+        f"{len(manifest.copies):,} files, {size / 2**20:,.1f} MiB; {done.copied:,} files, "
+        f"{done.copied_bytes / 2**20:,.1f} MiB of them new"
     )
     counts = {
         "files": len(manifest.copies),
         "bytes": size,
-        "new_files": backup.copied,
-        "new_bytes": backup.copied_bytes,
-        "gone": len(backup.gone),
-        "held": len(backup.held),
+        "new_files": done.copied,
+        "new_bytes": done.copied_bytes,
+        "gone": len(manifest.gone),
+        "held": len(done.held),
     }
     return {
         "output": to,
-        "versions": sorted(manifest.versions, key=int),
+        "versions": list(manifest.versions),
         "counts": counts,
-        "gone": backup.gone,
-        "held": backup.held,
+        "gone": list(manifest.gone),
+        "held": list(done.held),
         "lines": lines,
     }
 

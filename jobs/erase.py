@@ -2,15 +2,15 @@
 trained on them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
 from jobs.session import Summary, is_submitted, run_job
 from medembed import storage
 from medembed.config import Config, InputUri
-from medembed.custody.erase import Eraser, describe
-from medembed.custody.erasure_request import Wanted
+from medembed.custody.erase import Eraser, Erasure, describe
+from medembed.custody.erasure_request import ErasureRequest
 from medembed.errors import ConfigError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
@@ -43,63 +43,68 @@ class EraseJob(Config):
 
 
 def run(job: EraseJob) -> Summary:
-    wanted = Wanted(frozenset(read_ids(job)), frozenset(job.query_ids))
-    if not wanted.documents and not wanted.queries:
+    request = ErasureRequest(frozenset(read_ids(job)), frozenset(job.query_ids))
+    if not request.documents and not request.queries:
         raise ConfigError(
             "document_ids: missing; give document_ids=[...], document_ids_file=... or "
             "query_ids=[...]."
         )
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    places, backups = (
-        [storage.absolute(uri) for uri in uris] for uris in (job.places, job.backups)
-    )
-    eraser = Eraser(wanted, registry, places, backups)
-    found = eraser.report()
+    places = [storage.absolute(uri) for uri in job.places]
+    backups = [storage.absolute(uri) for uri in job.backups]
+    eraser = Eraser(request, registry, places, backups)
+    erasure = eraser.report()
     if not job.dry_run:
         eraser.erase()
-    verb = "to erase" if job.dry_run else "erased"
-    lines = [f"{uri}: {describe(counts)} {verb}" for uri, counts in found.counts.items()]
-    lines += [f"not searched: {line}" for line in found.unsearched]
-    named = len(wanted.documents | wanted.queries)
-    lines.append(
-        f"{found.rows:,} rows {verb} in {len(found.counts):,} places, of {found.places:,} "
-        f"searched; {found.nowhere:,} of {named:,} ids were found nowhere"
-    )
-    if found.deleted:
-        lines.append(
-            f"{'to be ' if job.dry_run else ''}deleted whole, as their jobs make them again: "
-            f"{', '.join(found.deleted)}"
-        )
-    if found.models:
-        lines.append(
-            f"trained on erased rows, now or before: {', '.join(found.models)}: retrain or "
-            "delete them"
-        )
-    if found.descendants:
-        lines.append(
-            f"descends from such a model: {', '.join(found.descendants)}: retrain or delete "
-            "these too"
-        )
-    if found.tables:
-        lines.append(
-            f"of {len(found.tables):,} tables only a new version "
-            f"{'will be' if job.dry_run else 'is'} left: servers of them must then be deployed "
-            "anew, as they name one that is gone"
-        )
-    if job.dry_run:
-        lines.append("nothing has changed; dry_run=false erases for good")
+    ids = len(request.documents | request.queries)
     return {
-        "lines": lines,
-        "rows": found.rows,
-        "deleted": found.deleted,
-        "models": found.models,
-        "descendants": found.descendants,
-        "nowhere": found.nowhere,
+        "lines": list(describe_erasure(erasure, ids, is_dry=job.dry_run)),
+        "rows": erasure.rows,
+        "deleted": erasure.deleted,
+        "models": erasure.models,
+        "descendants": erasure.descendants,
+        "nowhere": erasure.nowhere,
     }
 
 
+def describe_erasure(erasure: Erasure, ids: int, *, is_dry: bool) -> Iterator[str]:
+    """Yield lines on what goes, or went, from where, and on what it means for models and
+    servers.
+    """
+    verb = "to erase" if is_dry else "erased"
+    for uri, counts in erasure.counts.items():
+        yield f"{uri}: {describe(counts)} {verb}"
+    for line in erasure.unsearched:
+        yield f"not searched: {line}"
+    yield (
+        f"{erasure.rows:,} rows {verb} in {len(erasure.counts):,} places, of {erasure.places:,} "
+        f"searched; {erasure.nowhere:,} of {ids:,} ids were found nowhere"
+    )
+    if erasure.deleted:
+        deleted = "to be deleted" if is_dry else "deleted"
+        yield f"{deleted} whole, as their jobs make them again: {', '.join(erasure.deleted)}"
+    if erasure.models:
+        yield (
+            f"trained on erased rows, now or before: {', '.join(erasure.models)}: retrain or "
+            "delete them"
+        )
+    if erasure.descendants:
+        yield (
+            f"descends from such a model: {', '.join(erasure.descendants)}: retrain or delete "
+            "these too"
+        )
+    if erasure.tables:
+        yield (
+            f"of {len(erasure.tables):,} tables only a new version "
+            f"{'will be' if is_dry else 'is'} left: servers of them must then be deployed "
+            "anew, as they name one that is gone"
+        )
+    if is_dry:
+        yield "nothing has changed; dry_run=false erases for good"
+
+
 def read_ids(job: EraseJob) -> list[str]:
-    """The ids of the config and of its file."""
+    """Return the ids of the config and of its file."""
     if job.document_ids_file is None:
         return [*job.document_ids]
     text = storage.read_bytes(storage.absolute(job.document_ids_file)).decode()

@@ -2,7 +2,6 @@
 table, deployment.
 """
 
-import itertools
 import sys
 from collections.abc import Sequence
 
@@ -25,24 +24,17 @@ class LineageJob(Config):
         "URI, a checkpoint's folder, or a server's http:// URL; may stand alone in front: "
         "medembed lineage models:/medembed@champion"
     )
-    depth: int | None = Field(
-        default=None, ge=1, description="models to show, each trained from the next; null: all"
-    )
     registry: RegistryConfig = RegistryConfig()
 
 
 def run(job: LineageJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    found, lines = find(job.of, registry), list[str]()
-    for link in found.links:
+    origins = find(job.of, registry)
+    lines = list(origins.lines)
+    for link in origins.links:
         name = link.version.name if link.version else job.registry.model_name
-        most = None if job.depth is None else job.depth + 1
-        chain = list(itertools.islice(Chains(registry, name).trace(link), most))
-        lines += [
-            "",
-            *draw(chain[: job.depth], is_cut=job.depth is not None and len(chain) > job.depth),
-        ]
-    return {"lines": [*found.lines, *lines[0 if found.lines else 1 :]]}
+        lines += ["", *draw(list(Chains(registry, name).trace(link)))]
+    return {"lines": lines if origins.lines else lines[1:]}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -50,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def named_first(arguments: list[str]) -> list[str]:
-    """The arguments with a reference that stands alone in front as of=..."""
+    """Return the arguments with a reference that stands alone in front as of=..."""
     if arguments and "=" not in arguments[0] and not arguments[0].endswith((".yaml", ".yml")):
         return [*arguments[1:], f"of={arguments[0]}"]
     return arguments

@@ -42,17 +42,19 @@ class PruneJob(Config):
 
 def run(job: PruneJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    places, numbers = (
-        [storage.absolute(uri) for uri in job.places],
-        [str(one) for one in job.keep_versions],
-    )
+    places = [storage.absolute(uri) for uri in job.places]
+    numbers = [str(number) for number in job.keep_versions]
     kept, leaving = find_leaving(registry, job.keep, places, numbers)
     stayed = [] if job.dry_run else remove_versions(registry, leaving)
     gone = [one for one in leaving if name_of(one.version) not in stayed]
-    size = sum({uri: size for one in gone for uri, size in one.sizes.items()}.values())
-    verb = "would go" if job.dry_run else "removed"
-    lines = [line for one in gone for line in show(one)]
+    lines: list[str] = []
+    sizes: dict[str, int] = {}  # by place, as two versions may have the same
+    for one in gone:
+        lines += show(one)
+        sizes |= one.sizes
     lines += [f"{name} has been given an alias meanwhile: it stays" for name in stayed]
+    size = sum(sizes.values())
+    verb = "would go" if job.dry_run else "removed"
     lines.append(
         f"{len(gone)} versions {verb}, {size / 2**20:,.1f} MiB; {len(kept) + len(stayed)} stay"
     )
@@ -62,7 +64,7 @@ def run(job: PruneJob) -> Summary:
 
 
 def show(one: Leaving) -> Iterator[str]:
-    """A version with what goes with it."""
+    """Yield lines on a version, and what goes with it."""
     yield f"{name_of(one.version)}, {one.bytes / 2**20:,.1f} MiB"
     yield from (f"  {uri}, {size / 2**20:,.1f} MiB" for uri, size in one.sizes.items())
     yield from (f"  {note}" for note in one.notes)

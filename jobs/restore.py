@@ -27,15 +27,12 @@ class RestoreJob(Config):
 
 
 def run(job: RestoreJob) -> Summary:
-    registry, output = (
-        open_registry(job.registry, on_cluster=is_submitted()),
-        storage.absolute(job.output),
-    )
+    registry = open_registry(job.registry, on_cluster=is_submitted())
+    output = storage.absolute(job.output)
     done = restore(storage.absolute(job.backup), output, registry)
     name = job.registry.model_name
-    aliases = ", ".join(
-        f"@{alias} is {number}" for alias, number in sorted(registry.aliases(name).items())
-    )
+    numbers = sorted(registry.aliases(name).items())
+    aliases = ", ".join(f"@{alias} is {number}" for alias, number in numbers)
     line = (
         f"models:/{name}: {done.versions} versions registered ({aliases or 'no alias'}); "
         f"{done.files:,} files, {done.bytes / 2**20:,.1f} MiB, all hashes right; {done.copied:,} "

@@ -6,7 +6,7 @@ fingerprint of all that determines it; the same key is found again instead of be
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from medembed import storage
 from medembed.errors import StorageError
-from medembed.lineage import KINDS, Manifest
+from medembed.lineage import Manifest
 
 MANIFEST = "manifest.json"
 _KIND = "kind"
@@ -41,12 +41,12 @@ def read_manifest(uri: str, kind: type[M]) -> M:
     return _check(kind, entries, uri)
 
 
-def read_any(uri: str) -> Manifest | None:
-    """The manifest of whatever finished output of ours lies there, if one does. Raises StorageError
-    for damage.
+def read_one_of(uri: str, kinds: Sequence[type[Manifest]]) -> Manifest | None:
+    """Return the manifest of an output of one of these kinds, if one lies there. Raises
+    StorageError for damage.
     """
     entries = _read(uri) or {}
-    kind = KINDS.get(str(entries.get(_KIND)))
+    kind = next((kind for kind in kinds if kind.kind == entries.get(_KIND)), None)
     return _check(kind, entries, uri) if kind else None
 
 

@@ -1,12 +1,17 @@
-"""What each kind of output is and what it was made from: the only place that spells it.
+"""Declare what each kind of output is and what it was made from.
 
 `manifest.json`, the tags of registered versions and the card in a checkpoint are renderings of
-these classes. A new kind of output is a class here: backup, restore, prune and erase ask it.
+these classes. A new kind of output is a class here, and a line in `custody.kinds`: then lineage,
+backup, restore, prune and erase know it.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from medembed.schema import BEST, CORPUS, EXAMPLE_ROWS, EXAMPLES, HELD_OUT, QRELS, QUERIES
+
+Columns = frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,12 @@ class Origin:
     table: Source | None = None
     parent: Source | None = None
 
+    @property
+    def data(self) -> list[str]:
+        """Where data set, examples and table lie, as far as that is known."""
+        sources = (self.dataset, self.examples, self.table)
+        return [source.uri for source in sources if source is not None and source.uri]
+
 
 @dataclass(frozen=True)
 class Erased:
@@ -47,13 +58,17 @@ class Erased:
 class Manifest:
     """What the manifest of any output says.
 
-    `key` is the fingerprint of all that determined it; `files` are the names of its files. A kind
-    that `is_rewritten` is kept when rows are erased from it, since no job makes it again from the
-    same inputs.
+    `key` is the fingerprint of all that determined it; `files` are the names of its files.
+
+    Each kind declares: whether its files name documents or queries (`has_rows`); whether it
+    `is_rewritten` when rows are erased, or goes whole, as a job makes it again from the same
+    inputs; and the columns of its tables, by which one is known that no manifest names.
     """
 
     kind: ClassVar[str]
+    has_rows: ClassVar[bool] = True
     is_rewritten: ClassVar[bool] = False
+    tables: ClassVar[tuple[Columns, ...]] = ()
 
     key: str = ""
     origin: Origin = Origin()
@@ -63,6 +78,11 @@ class Manifest:
     def names(self) -> Collection[str]:
         """The names of all its files."""
         return self.files
+
+    @property
+    def identity(self) -> str:
+        """The fingerprint by which what is made of it names it."""
+        return self.key
 
 
 @dataclass(frozen=True)
@@ -87,6 +107,9 @@ class DatasetManifest(Manifest):
 
     kind: ClassVar[str] = "data set"
     is_rewritten: ClassVar[bool] = True
+    tables: ClassVar[tuple[Columns, ...]] = tuple(
+        frozenset(schema.names) for schema in (CORPUS, QUERIES, QRELS, HELD_OUT)
+    )
 
     fingerprint: str = ""
     source: str = ""
@@ -112,6 +135,11 @@ class DatasetManifest(Manifest):
     taken: dict[str, str] = field(default_factory=dict)
     erased: Erased | None = None
     erased_queries: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """The fingerprint by which what is made of it names it."""
+        return self.fingerprint
 
     @property
     def document_count(self) -> int:
@@ -147,6 +175,12 @@ class ExamplesManifest(Manifest):
     """
 
     kind: ClassVar[str] = "examples"
+    tables: ClassVar[tuple[Columns, ...]] = (
+        frozenset(EXAMPLES.names),
+        frozenset(EXAMPLE_ROWS.names),
+        # what the search that mined them remembers
+        frozenset({"query_id", "content_hash", "embedding", "rows", "scores", "is_whole"}),
+    )
 
     counts: dict[str, int] = field(default_factory=dict)
     searched: Searched | None = None
@@ -169,6 +203,7 @@ class EvaluationManifest(Manifest):
     """
 
     kind: ClassVar[str] = "evaluation"
+    tables: ClassVar[tuple[Columns, ...]] = (frozenset(BEST.names),)
 
     encoder: str
     config: dict[str, Any] = field(default_factory=dict)
@@ -179,6 +214,7 @@ class ExportManifest(Manifest):
     """Embeddings of a table as Parquet, cut to `dimensions`."""
 
     kind: ClassVar[str] = "exported embeddings"
+    tables: ClassVar[tuple[Columns, ...]] = (frozenset({"document_id", "embedding"}),)
 
     dimensions: int
     rows: int
@@ -201,6 +237,7 @@ class StartManifest(Manifest):
     """A model that was turned to the principal axes of a corpus, which a training begins with."""
 
     kind: ClassVar[str] = "start of a training"
+    has_rows: ClassVar[bool] = False
 
     start: Start
 
@@ -213,13 +250,18 @@ class CheckpointManifest(Manifest):
     """
 
     kind: ClassVar[str] = "checkpoint"
-    is_rewritten: ClassVar[bool] = True
+    has_rows: ClassVar[bool] = False
 
     fingerprint: str = ""
     dimensions: tuple[int, ...] = ()
     dev: dict[str, float] = field(default_factory=dict)
     start: Start | None = None
     config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """The fingerprint by which what is made of it names it."""
+        return self.fingerprint
 
     @property
     def score(self) -> float:
@@ -230,79 +272,3 @@ class CheckpointManifest(Manifest):
     def step(self) -> int:
         """The step of its training at which it was taken."""
         return int(self.dev["step"])
-
-
-@dataclass(frozen=True)
-class Copied:
-    """A file in a backup: its hash as `schema.content_hash`, its size, and when its original was
-    last changed.
-    """
-
-    hash: str
-    bytes: int
-    modified: int = 0
-
-
-@dataclass(frozen=True)
-class CopiedRun:
-    """An MLflow run in a backup: the name of the file with its facts, and {artifact: the name of
-    its copy}.
-    """
-
-    facts: str
-    artifacts: dict[str, str]
-
-
-@dataclass(frozen=True)
-class CopiedVersion:
-    """A registered version in a backup. `places` {kind: folder in the backup} are those of its
-    parts.
-    """
-
-    version: str
-    source: str
-    run_id: str
-    tags: dict[str, str]
-    places: dict[str, str]
-    run: CopiedRun | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackupManifest(Manifest):
-    """A backup of the registered model `name`.
-
-    `copies` are its files by name; `tables` {URI: folder} and `runs` those that no version names;
-    `gone` are lines on what could not be read. `erasing` are the folders in which an erasure is not
-    finished.
-    """
-
-    kind: ClassVar[str] = "backup"
-    is_rewritten: ClassVar[bool] = True
-
-    name: str = ""
-    aliases: dict[str, str] = field(default_factory=dict)
-    versions: dict[str, CopiedVersion] = field(default_factory=dict)
-    tables: dict[str, str] = field(default_factory=dict)
-    runs: tuple[CopiedRun, ...] = ()
-    gone: tuple[str, ...] = ()
-    copies: dict[str, Copied] = field(default_factory=dict)
-    erasing: tuple[str, ...] | None = None
-
-    @property
-    def names(self) -> Collection[str]:
-        """The names of all its files."""
-        return self.copies
-
-
-KINDS: dict[str, type[Manifest]] = {
-    kind.kind: kind
-    for kind in (
-        DatasetManifest,
-        ExamplesManifest,
-        EvaluationManifest,
-        ExportManifest,
-        StartManifest,
-        CheckpointManifest,
-        BackupManifest,
-    )
-}

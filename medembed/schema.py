@@ -86,6 +86,15 @@ EXAMPLE_ROWS = pa.schema(
         ("negative_second_score", pa.float64()),
     ]
 )
+# What each query of an evaluation found first at each dimension.
+BEST = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("dimension", pa.int32()),
+        ("document_ids", pa.list_(pa.string())),
+        ("scores", pa.list_(pa.float32())),
+    ]
+)
 # Columns of ids in whatever file: of documents, of their rows, or of groups, which bear a
 # document's name; of queries; of pairs, a query and a document joined by a tab.
 DOCUMENT_COLUMNS = frozenset(

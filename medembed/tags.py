@@ -2,28 +2,29 @@
 nowhere else.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
-from medembed.lineage import Source
+from medembed.lineage import Origin, Source
 
 NONE = "none"
 # MLflow's filter of runs that made or measured a model
 OF_MODELS = "tags.dataset != '' and tags.encoder != ''"
-_URI, _VERSION = "_uri", "_version"
-_SOURCES = ("dataset", "examples", "parent", "table")
+_URI = "_uri"
+_VERSION = "_version"
+_SOURCES = tuple(field.name for field in fields(Origin))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lineage:
+class Lineage(Origin):
     """Each field is a tag of its name; a source is up to three: fingerprint, _uri and _version.
     None is no tag.
 
-    What the model is: `encoder`, its fingerprint. What it was made from: `dataset`, `examples`,
-    `parent`, and `base`, the encoder that mined. `table` is the embedding table of its corpus. How
-    it was made: by which `job`, into which folder `output`; by a search of `medembed tune` its
-    folder `search` and the `trial`.
+    What the model was made from says its origin, of which `table` is the embedding table of its
+    corpus; `base` is the encoder that mined. What it is: `encoder`, its fingerprint. How it was
+    made: by which `job`, into which folder `output`; by a search of `medembed tune` its folder
+    `search` and the `trial`.
 
     Of a retraining: `attempt` names files and config, `compared_with` the champion's number or
     NONE, `increments` how often in a row it was trained on, `mined_by` an encoder, `decision` the
@@ -34,11 +35,7 @@ class Lineage:
 
     job: str | None = None
     encoder: str | None = None
-    dataset: Source | None = None
-    examples: Source | None = None
-    parent: Source | None = None
     base: str | None = None
-    table: Source | None = None
     output: str | None = None
     search: str | None = None
     trial: str | None = None
@@ -54,67 +51,58 @@ class Lineage:
     erased: str | None = None
     restored_run: str | None = None
 
-    @property
-    def data(self) -> list[str]:
-        """Where data set, examples and table lie, as far as that is known."""
-        return [
-            one.uri
-            for one in (self.dataset, self.examples, self.table)
-            if one is not None and one.uri
-        ]
-
     def to_tags(self) -> dict[str, str]:
-        """The tags of all that is known."""
-        return dict(self._tags())
-
-    def _tags(self) -> Iterator[tuple[str, str]]:
+        """Return the tags of all that is known."""
+        tags: dict[str, str] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Source):
-                parts = {"": value.fingerprint, _URI: value.uri, _VERSION: value.version}
-                yield from (
-                    (field.name + end, str(part))
-                    for end, part in parts.items()
-                    if part not in (None, "")
-                )
+                tags |= _source_tags(field.name, value)
             elif value is not None:
-                yield field.name, str(value)
+                tags[field.name] = str(value)
+        return tags
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
-        """What these tags say; others are left out."""
-        texts = {
-            field.name: tags.get(field.name) for field in fields(cls) if field.name not in _SOURCES
-        }
-        dataset, examples, parent, table = (_read_source(tags, name) for name in _SOURCES)
-        return cls(dataset=dataset, examples=examples, parent=parent, table=table, **texts)
+        """Read what these tags say; others are left out."""
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            is_source = field.name in _SOURCES
+            values[field.name] = (
+                _read_source(tags, field.name) if is_source else tags.get(field.name)
+            )
+        return cls(**values)
 
 
 def move(tags: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
-    """Tags of a model that was copied: `places` {dataset, examples or table: URI} of what was
-    copied with it.
+    """Return the tags of a model that was copied: `places` {dataset, examples or table: URI} are
+    where what was copied with it lies.
 
     What was not copied is known by its fingerprint alone: its old place, and the old `output`, are
     another registry's.
     """
     lineage = Lineage.from_tags(tags)
     others = {name: value for name, value in tags.items() if name not in lineage.to_tags()}
+    moved = {}
+    for name in ("dataset", "examples", "table"):
+        source: Source | None = getattr(lineage, name)
+        moved[name] = replace(source, uri=places.get(name)) if source else None
+    return others | replace(lineage, output=None, **moved).to_tags()
 
-    def moved(source: Source | None, name: str) -> Source | None:
-        return replace(source, uri=places.get(name)) if source else None
 
-    lineage = replace(
-        lineage,
-        dataset=moved(lineage.dataset, "dataset"),
-        examples=moved(lineage.examples, "examples"),
-        table=moved(lineage.table, "table"),
-        output=None,
-    )
-    return others | lineage.to_tags()
+def _source_tags(name: str, source: Source) -> dict[str, str]:
+    tags = {name: source.fingerprint} if source.fingerprint else {}
+    if source.uri:
+        tags[name + _URI] = source.uri
+    if source.version is not None:
+        tags[name + _VERSION] = str(source.version)
+    return tags
 
 
 def _read_source(tags: Mapping[str, str], name: str) -> Source | None:
-    fingerprint, uri, version = tags.get(name), tags.get(name + _URI), tags.get(name + _VERSION, "")
+    fingerprint = tags.get(name)
+    uri = tags.get(name + _URI)
     if fingerprint is None and uri is None:
         return None
+    version = tags.get(name + _VERSION, "")
     return Source(fingerprint or "", uri, int(version) if version.isdecimal() else None)

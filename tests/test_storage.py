@@ -10,18 +10,22 @@ from medembed import storage
 from medembed.artifact import (
     NewOutput,
     find_output,
-    read_any,
     read_manifest,
     to_entries,
     write_manifest,
 )
-from medembed.errors import StorageError
-from medembed.lineage import (
+from medembed.custody.kinds import (
+    KINDS,
     BackupManifest,
-    CheckpointManifest,
     Copied,
     CopiedRun,
     CopiedVersion,
+    LeavingManifest,
+    read_any,
+)
+from medembed.errors import StorageError
+from medembed.lineage import (
+    CheckpointManifest,
     DatasetManifest,
     EvaluationManifest,
     ExamplesManifest,
@@ -99,7 +103,7 @@ def test_a_manifest_that_says_something_else_than_it_should_names_the_entry(tmp_
 
 def test_every_kind_of_manifest_is_read_as_it_was_written(tmp_path: Path):
     source = Source("f", "s3://b/x", 3)
-    for manifest in (
+    manifests: list[Manifest] = [
         DatasetManifest(
             origin=Origin(dataset=source),
             documents=TextFacts({"en": 1}, {50: 7}),
@@ -113,10 +117,13 @@ def test_every_kind_of_manifest_is_read_as_it_was_written(tmp_path: Path):
             dimensions=(32, 8), dev={"score": 0.5, "step": 3.0}, start=Start(3, {8: 0.5})
         ),
         BackupManifest(
-            versions={"1": CopiedVersion("1", "s", "r", {}, {}, CopiedRun("f", {}))},
+            versions={"1": CopiedVersion("1", "r", {}, {}, CopiedRun("f", {}))},
             erasing=("data/1",),
         ),
-    ):
+        LeavingManifest(files=("a",)),
+    ]
+    assert {type(manifest) for manifest in manifests} == set(KINDS)
+    for manifest in manifests:
         write_manifest(str(tmp_path), manifest)
         assert read_manifest(str(tmp_path), type(manifest)) == read_any(str(tmp_path)) == manifest
 

@@ -1,22 +1,22 @@
-"""Registered models with all that they need -> a folder elsewhere, whose manifest comes last and
-has every hash.
+"""Copy registered models with all that they need to a folder elsewhere, whose manifest comes last
+and has every hash.
 
 What has changed gets a new place, and the old one goes after the new manifest is there: until then
 the former backup can be restored.
 """
 
 import json
-import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from medembed import storage
 from medembed.artifact import MANIFEST, read_manifest, write_manifest
 from medembed.custody.chain import name_of
-from medembed.custody.copies import Stamp, copy_file, stamp_of
-from medembed.custody.items import FOLDERS, Item, items_of, part_of, table_item
+from medembed.custody.copies import CopyTo
+from medembed.custody.items import FOLDERS, Item, find_item, sources_of
+from medembed.custody.kinds import BackupManifest, CopiedRun, CopiedVersion, Part
 from medembed.errors import StorageError
-from medembed.lineage import BackupManifest, Copied, CopiedRun, CopiedVersion, Source
+from medembed.lineage import Source
 from medembed.privacy import without_passwords
 from medembed.progress import track
 from medembed.registry.catalog import all_versions
@@ -25,59 +25,30 @@ from medembed.registry.runs import list_artifacts, read_artifact, read_run
 from medembed.schema import content_hash, fingerprint
 from medembed.tags import Lineage
 
-logger = logging.getLogger(__name__)
-
 RUNS = "runs"
+_OURS = (RUNS, *FOLDERS.values())
+
+
+@dataclass(frozen=True)
+class BackedUp:
+    """A finished backup, and what this run copied of it; `held` are lines on what cannot be read
+    now, of which an earlier backup has a copy.
+    """
+
+    manifest: BackupManifest
+    copied: int
+    copied_bytes: int
+    held: tuple[str, ...]
 
 
 @dataclass
-class Backup:
-    """A backup while it is made.
+class _Taken:
+    """What is taken along: versions by number, items, and lines on what cannot be read now."""
 
-    `items` {folder: what is copied there}, `files` {name below the backup: its stamp and the
-    modification time of what was copied}; further `tables` {URI: folder} and `runs`; `gone` and
-    `held`: lines on what cannot be read now, of the latter an earlier backup has a copy.
-    """
-
-    uri: str
-    before: BackupManifest
-    there: Mapping[str, int]
-    items: dict[str, Item] = field(default_factory=dict)
-    files: dict[str, Copied] = field(default_factory=dict)
     versions: dict[str, CopiedVersion] = field(default_factory=dict)
-    tables: dict[str, str] = field(default_factory=dict)
-    runs: list[CopiedRun] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
-    copied: int = 0
-    copied_bytes: int = 0
-
-    def copy(self, source: str, name: str, size: int, modified: int) -> None:
-        """A file, unless it is there already: by the last manifest, or whole from a run that was
-        interrupted.
-        """
-        target, known = storage.join(self.uri, name), self.before.copies.get(name)
-        is_there = self.there.get(name) == size
-        if is_there and known and (known.bytes, known.modified) == (size, modified):
-            stamp = Stamp(known.hash, size)
-        elif is_there and (stamp := stamp_of(source)) == stamp_of(target):
-            pass
-        else:
-            stamp = copy_file(source, target)
-            self.count(stamp.bytes)
-        self.files[name] = Copied(stamp.hash, stamp.bytes, modified)
-
-    def write(self, name: str, content: bytes) -> None:
-        """A file of these bytes, unless it is there already."""
-        digest, known = content_hash(content), self.before.copies.get(name)
-        if known is None or known.hash != digest or self.there.get(name) != len(content):
-            storage.write_bytes(storage.join(self.uri, name), content)
-            self.count(len(content))
-        self.files[name] = Copied(digest, len(content))
-
-    def count(self, size: int) -> None:
-        self.copied += 1
-        self.copied_bytes += size
 
 
 def back_up(
@@ -87,185 +58,176 @@ def back_up(
     to: str,
     tables: Sequence[str] = (),
     runs: Mapping[str, Collection[str]] | None = None,
-) -> tuple[BackupManifest, Backup]:
-    """(the manifest, what was done): copies the versions, their runs, the newest version of further
-    `tables`, and further `runs` {id: names of the artifacts that are copied}.
+) -> BackedUp:
+    """Copy the versions, their runs, the newest version of further `tables`, and further `runs`
+    {id: names of the artifacts that are copied}.
 
     Copies only what `to` has not; what is there of versions that are not among these, or cannot be
     read now, stays. Raises StorageError if something else lies there, or if a checkpoint is gone
     that `to` has not.
     """
-    backup = _open(registry, to)
+    before = _open(registry, to)
+    files = CopyTo(to, before.copies)
+    taken = _Taken()
     for version in versions:
-        _take(backup, version)
-    for uri in tables:
-        item = table_item(Source("", uri))
-        if item is None:
-            raise StorageError(f"tables: {uri}: no embedding table there.")
-        backup.items[item.folder] = item
-        backup.tables[uri] = item.folder
-    _copy_all(backup)
+        _take(version, before, taken)
+    further = [_take_table(uri, taken) for uri in tables]
+    _copy_items(taken.items, files)
     for version in versions:
         if version.run_id:
-            run = _copy_run(backup, registry, version.run_id)
-            backup.versions[version.version] = replace(backup.versions[version.version], run=run)
-    known = {one.run_id for one in (backup.before.versions | backup.versions).values()}
-    backup.runs = [
-        _copy_run(backup, registry, run_id, only)
-        for run_id, only in (runs or {}).items()
-        if run_id not in known
-    ]
-    return _commit(backup, registry, aliases), backup
-
-
-def _open(registry: Registry, to: str) -> Backup:
-    manifest = BackupManifest()
-    if storage.exists(storage.join(to, MANIFEST)):
-        manifest = read_manifest(to, BackupManifest)
-        check_whole(to, manifest)
-        known = {
-            one.version: one.run_id for one in all_versions(registry, registry.config.model_name)
-        }
-        other = [
-            number
-            for number, one in manifest.versions.items()
-            if known.get(number, one.run_id) != one.run_id
-        ]
-        if manifest.name != registry.config.model_name or other:
-            raise StorageError(
-                f"{to}: holds a backup of another registry (its "
-                f"models:/{manifest.name}/{(other or ['...'])[0]} is another); give a new place."
-            )
-    elif storage.exists(to):
-        foreign = [
-            name
-            for name in storage.list_files(to)
-            if name.split("/")[0] not in (RUNS, *FOLDERS.values())
-        ]
-        if foreign:
-            raise StorageError(
-                f"{to}: expected nothing or a backup, found {foreign[0]!r}; give another place."
-            )
-    prefix = to.rstrip("/") + "/"
-    return Backup(
-        to, manifest, {name.removeprefix(prefix): size for name, size, _ in storage.find_files(to)}
+            run = _copy_run(files, registry, version.run_id)
+            copied = taken.versions[version.version]
+            taken.versions[version.version] = replace(copied, run=run)
+    kept = before.versions | taken.versions
+    of_versions = {copied.run_id for copied in kept.values()}
+    others = []
+    for run_id, artifacts in (runs or {}).items():
+        if run_id not in of_versions:
+            others.append(_copy_run(files, registry, run_id, artifacts))
+    numbers = sorted(kept, key=int)
+    manifest = BackupManifest(
+        name=registry.config.model_name,
+        aliases={alias: number for alias, number in aliases.items() if number in kept},
+        versions={number: kept[number] for number in numbers},
+        folders=before.folders | {item.part: item.folder for item in taken.items},
+        tables=tuple(dict.fromkeys([*before.tables, *further])),
+        runs=tuple(others),
+        gone=tuple(taken.gone),
+        copies=before.copies | files.copies,
     )
+    manifest = _commit(to, manifest, files.there)
+    return BackedUp(manifest, files.new, files.new_bytes, tuple(taken.held))
 
 
 def check_whole(uri: str, manifest: BackupManifest) -> None:
     """Raises StorageError for a backup in which an erasure is not finished."""
-    if manifest.erasing:
+    if manifest.erasing is not None:
         raise StorageError(
             f"{uri}: an erasure in this backup was interrupted; run the same medembed erase again."
         )
 
 
-def _take(backup: Backup, version: Version) -> None:
-    """Notes a version, what there is of it to copy, and what an earlier backup has of the rest."""
-    found, gone = items_of(version)
-    before = backup.before.versions.get(version.version)
-    held = {kind: before.places[kind] for kind in gone if kind in before.places} if before else {}
-    places = dict[str, str]({kind: item.folder for kind, item in found.items()}, **held)
+def _open(registry: Registry, to: str) -> BackupManifest:
+    """Return the manifest of the backup that lies there, an empty one if none does."""
+    if not storage.exists(storage.join(to, MANIFEST)):
+        names = storage.list_files(to) if storage.exists(to) else []
+        foreign = [name for name in names if name.split("/")[0] not in _OURS]
+        if foreign:
+            raise StorageError(
+                f"{to}: expected nothing or a backup, found {foreign[0]!r}; give another place."
+            )
+        return BackupManifest()
+    manifest = read_manifest(to, BackupManifest)
+    check_whole(to, manifest)
+    name = registry.config.model_name
+    others = ["..."] if manifest.name != name else []
+    for version in all_versions(registry, name):
+        copied = manifest.versions.get(version.version)
+        if copied and copied.run_id != version.run_id:
+            others.append(version.version)
+    if others:
+        raise StorageError(
+            f"{to}: holds a backup of another registry (its models:/{manifest.name}/{others[-1]} "
+            "is another); give a new place."
+        )
+    return manifest
+
+
+def _take(version: Version, before: BackupManifest, taken: _Taken) -> None:
+    """Take a version along, with what there is of it, or is in an earlier backup."""
+    earlier = before.versions.get(version.version)
+    parts: dict[Part, str] = {}
     tags = dict(version.tags)
-    if "checkpoint" not in places:
+    for part, source in sources_of(version).items():
+        item = find_item(part, source)
+        if item is not None:
+            parts[part] = item.part
+            taken.items.append(item)
+            continue
+        number = f" version {source.version}" if part == "table" else ""
+        line = without_passwords(f"{name_of(version)}: {part} {source.uri}{number}")
+        if earlier is None or part not in earlier.parts:
+            taken.gone.append(line)
+            continue
+        taken.held.append(line)
+        parts[part] = earlier.parts[part]
+        if part == "table":  # the version that is in that copy
+            tags |= Lineage(table=Lineage.from_tags(earlier.tags).table).to_tags()
+    if "checkpoint" not in parts:
         raise StorageError(
             f"{name_of(version)}: its checkpoint {version.source} is not there, or cannot be "
             "copied; take the version out (medembed prune), or bring the folder back."
         )
-    if before and "table" in held:  # the version that is in that copy
-        tags |= Lineage(table=Lineage.from_tags(before.tags).table).to_tags()
-    for kind, place in gone.items():
-        line = without_passwords(f"{name_of(version)}: {kind} {place}")
-        (backup.held if kind in held else backup.gone).append(line)
-    backup.items |= {item.folder: item for item in found.values()}
-    backup.versions[version.version] = CopiedVersion(
-        version=version.version,
-        source=version.source,
-        run_id=version.run_id,
-        tags=tags,
-        places=places,
-    )
+    taken.versions[version.version] = CopiedVersion(version.version, version.run_id, tags, parts)
 
 
-def _copy_all(backup: Backup) -> None:
-    """Copies the items' files, a manifest after what it names, while a bar counts MiB."""
-    total = sum(size for item in backup.items.values() for size, _ in item.files.values())
+def _take_table(uri: str, taken: _Taken) -> str:
+    item = find_item("table", Source("", uri))
+    if item is None:
+        raise StorageError(f"tables: {uri}: no embedding table there.")
+    taken.items.append(item)
+    return item.part
+
+
+def _copy_items(items: Sequence[Item], files: CopyTo) -> None:
+    """Copy the items' files, a manifest after what it names, while a bar counts them."""
+    by_folder = {item.folder: item for item in items}
+    total = sum(len(item.files) for item in by_folder.values())
 
     def copies() -> Iterator[tuple[int, None]]:
-        done = 0
-        for folder, item in backup.items.items():
+        for folder, item in by_folder.items():
             for name in sorted(item.files, key=lambda name: name == MANIFEST):
-                size, modified = item.files[name]
-                backup.copy(storage.join(item.uri, name), f"{folder}/{name}", size, modified)
-                before, done = done, done + size
-                yield (done >> 20) - (before >> 20), None
+                files.copy(storage.join(item.uri, name), f"{folder}/{name}", item.files[name])
+                yield 1, None
 
-    for _ in track(copies(), total >> 20, "back up", "MiB"):
+    for _ in track(copies(), total, "back up", "files"):
         pass
 
 
 def _copy_run(
-    backup: Backup, registry: Registry, run_id: str, only: Collection[str] | None = None
+    files: CopyTo, registry: Registry, run_id: str, only: Collection[str] | None = None
 ) -> CopiedRun:
-    """A run's facts and its artifacts, by default all, in places named by their hashes."""
-    facts = json.dumps(read_run(registry, run_id), indent=1, sort_keys=True).encode()
+    """Copy a run's facts and its artifacts, by default all, to places named by their hashes."""
     folder = f"{RUNS}/{run_id}"
-    described, artifacts = f"{folder}/run-{content_hash(facts)}.json", dict[str, str]()
-    backup.write(described, facts)
-    for path in sorted(
-        path for path in list_artifacts(registry, run_id) if only is None or path in only
-    ):
-        content = read_artifact(registry, run_id, path)
-        # by its own name: erase looks for that
-        artifacts[path] = f"{folder}/{content_hash(content)}/{path}"
-        backup.write(artifacts[path], content)
+    facts = json.dumps(read_run(registry, run_id), indent=1, sort_keys=True).encode()
+    described = f"{folder}/run-{content_hash(facts)}.json"
+    files.write(described, facts)
+    artifacts: dict[str, str] = {}
+    for path in sorted(list_artifacts(registry, run_id)):
+        if only is None or path in only:
+            content = read_artifact(registry, run_id, path)
+            # by its own name: erase looks for that
+            artifacts[path] = f"{folder}/{content_hash(content)}/{path}"
+            files.write(artifacts[path], content)
     return CopiedRun(described, artifacts)
 
 
-def _commit(backup: Backup, registry: Registry, aliases: Mapping[str, str]) -> BackupManifest:
-    """Writes the manifest, then removes files of ours that it does not name.
+def _commit(to: str, manifest: BackupManifest, there: Collection[str]) -> BackupManifest:
+    """Write the manifest with what its versions, tables and runs need, then remove files of ours
+    that it does not name.
 
-    Of a part that was copied again all versions name the new copy: what was erased where it lies is
+    Of a part that was copied again all versions have the new copy: what was erased where it lies is
     in the old one.
     """
-    newest = {part_of(folder): folder for folder in backup.items}
-
-    def renew(places: Mapping[str, str]) -> dict[str, str]:
-        return {name: newest.get(part_of(folder), folder) for name, folder in places.items()}
-
-    numbered = sorted(
-        (backup.before.versions | backup.versions).items(), key=lambda row: int(row[0])
-    )
-    versions = {number: replace(one, places=renew(one.places)) for number, one in numbered}
-    tables = renew(backup.before.tables | backup.tables)
-    folders = {
-        *tables.values(),
-        *(folder for one in versions.values() for folder in one.places.values()),
-    }
-    staying = tuple(f"{folder}/" for folder in folders - backup.items.keys())
-    runs = {
-        name
-        for one in versions.values()
-        if one.run
-        for name in (one.run.facts, *one.run.artifacts.values())
-    }
+    parts = set(manifest.tables)
+    runs = list(manifest.runs)
+    for version in manifest.versions.values():
+        parts.update(version.parts.values())
+        runs += [version.run] if version.run else []
+    of_runs: set[str] = set()
+    for run in runs:
+        of_runs.update([run.facts, *run.artifacts.values()])
+    folders = {part: manifest.folders[part] for part in sorted(parts)}
+    starts = tuple(f"{folder}/" for folder in folders.values())
     copies = {
         name: copied
-        for name, copied in backup.before.copies.items()
-        if name in runs or name.startswith(staying)
-    } | backup.files
-    manifest = BackupManifest(
-        key=fingerprint({name: copied.hash for name, copied in copies.items()}),
-        name=registry.config.model_name,
-        aliases={alias: number for alias, number in aliases.items() if number in versions},
-        versions=versions,
-        tables=tables,
-        runs=tuple(backup.runs),
-        gone=tuple(backup.gone),
-        copies=copies,
-    )
-    write_manifest(backup.uri, manifest)
-    for name in backup.there.keys() - copies.keys():
-        if name.split("/")[0] in (RUNS, *FOLDERS.values()):
-            storage.delete_file(storage.join(backup.uri, name))
+        for name, copied in manifest.copies.items()
+        if name.startswith(starts) or name in of_runs
+    }
+    key = fingerprint({name: copied.hash for name, copied in copies.items()})
+    manifest = replace(manifest, key=key, folders=folders, copies=copies)
+    write_manifest(to, manifest)
+    for name in there:
+        if name not in copies and name.split("/")[0] in _OURS:
+            storage.delete_file(storage.join(to, name))
     return manifest

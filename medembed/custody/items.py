@@ -1,27 +1,25 @@
-"""What a registered version consists of, file by file: what a backup copies, and what prune may
-delete.
-"""
+"""What a registered version consists of, file by file: what a backup copies."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from medembed import storage
 from medembed.artifact import MANIFEST
-from medembed.custody.inventory import known_manifest, known_table
-from medembed.custody.remove import MARK
+from medembed.custody.inventory import known_manifest, known_table, plain
+from medembed.custody.kinds import Part
+from medembed.custody.remove import is_leaving
 from medembed.encoding.table import open_lance
 from medembed.lineage import CheckpointManifest, DatasetManifest, ExamplesManifest, Manifest, Source
 from medembed.registry.models import Version
 from medembed.schema import fingerprint
 
-Kind = Literal["checkpoint", "dataset", "examples", "table"]
-FOLDERS: dict[Kind, str] = {
+FOLDERS: dict[Part, str] = {
     "checkpoint": "models",
     "dataset": "data",
     "examples": "examples",
     "table": "tables",
 }
-_MANIFESTS: dict[Kind, type[Manifest]] = {
+_MANIFESTS: dict[Part, type[Manifest]] = {
     "checkpoint": CheckpointManifest,
     "dataset": DatasetManifest,
     "examples": ExamplesManifest,
@@ -30,87 +28,83 @@ _COPIED = ("file", "package", *storage.REMOTE)
 
 
 @dataclass(frozen=True)
-class Item:
-    """A folder of a version: its files {relative name: (bytes, modification time in ns)};
-    `made_from` tells it from others that lay, or will lie, at its URI."""
+class File:
+    """A file's size and modification time in ns."""
 
-    kind: Kind
+    bytes: int
+    modified: int
+
+
+@dataclass(frozen=True)
+class Item:
+    """A part of a version: where it lies, and its files by relative names. `made_from` tells it
+    from others that lay, or will lie, at its URI.
+    """
+
+    kind: Part
     uri: str
-    files: dict[str, tuple[int, int]]
+    files: dict[str, File]
     made_from: Any
 
     @property
+    def part(self) -> str:
+        """Its name in a backup, however its files change."""
+        return f"{FOLDERS[self.kind]}/{fingerprint([self.uri, self.made_from])}"
+
+    @property
     def folder(self) -> str:
-        """Its place in a backup: a new one once any file has changed, so that no copy is ever
-        written over.
-        """
-        source = fingerprint([self.uri, self.made_from])
-        return f"{FOLDERS[self.kind]}/{source}-{fingerprint(self.files)}"
+        """Its folder in a backup: another for other files, so that no copy is written over."""
+        files = {name: [file.bytes, file.modified] for name, file in self.files.items()}
+        return f"{self.part}-{fingerprint(files)}"
 
 
-def part_of(folder: str) -> str:
-    """What the places of a part in a backup have in common, however its files changed."""
-    return folder.partition("-")[0]
-
-
-def items_of(version: Version) -> tuple[dict[Kind, Item], dict[Kind, str]]:
-    """(what there is of a version, what is recorded and gone or cannot be read)."""
+def sources_of(version: Version) -> dict[Part, Source]:
+    """Return what is recorded of a version's parts, with their places."""
     lineage = version.lineage
-    named: dict[Kind, Source | None] = {
+    sources: dict[Part, Source | None] = {
         "checkpoint": Source(lineage.encoder or "", version.source),
         "dataset": lineage.dataset,
         "examples": lineage.examples,
         "table": lineage.table,
     }
-    there, gone = dict[Kind, Item](), dict[Kind, str]()
-    for kind, source in named.items():
-        if source is None or source.uri is None:
-            continue
-        item = table_item(source) if kind == "table" else _folder_item(kind, source.uri)
-        if item is not None:
-            there[kind] = item
-        else:
-            gone[kind] = f"{source.uri} version {source.version}" if kind == "table" else source.uri
-    return there, gone
+    return {part: source for part, source in sources.items() if source and source.uri}
 
 
-def table_item(source: Source) -> Item | None:
-    """The files of one version of a table, by default the newest, as Lance lists them; None if one
-    is gone.
-    """
+def find_item(part: Part, source: Source) -> Item | None:
+    """Return a part with its files; None if it is gone, or cannot be read here."""
+    assert source.uri
+    return _find_table(source) if part == "table" else _find_folder(part, source.uri)
+
+
+def _find_table(source: Source) -> Item | None:
+    """Return the files of one version of a table, by default the newest, as Lance lists them."""
     table = known_table(source)
     if table is None:
         return None
     rows = open_lance(table.uri, table.version).tracked_files(min_version=table.version).read_all()
     tracked = rows.select(["version", "path"]).to_pylist()
     needed = {row["path"] for row in tracked if row["version"] == table.version}
-    files = {name: facts for name, facts in _listed(table.uri).items() if name in needed}
-    return Item("table", table.uri, files, sorted(files)) if files.keys() == needed else None
+    return _item("table", table.uri, needed, sorted(needed))
 
 
-def _folder_item(kind: Kind, uri: str) -> Item | None:
-    """The files that a folder's manifest names, and the manifest; of a model without one, all
-    files.
-    """
-    if storage.scheme(uri) not in _COPIED:
+def _find_folder(part: Part, uri: str) -> Item | None:
+    """Return what a folder's manifest names; of a model without one all files."""
+    if storage.scheme(uri) not in _COPIED or is_leaving(uri):
         return None
-    files = _listed(uri)
-    if MARK in files:  # a removal has begun
-        return None
-    manifest = known_manifest(uri, _MANIFESTS[kind])
+    manifest = known_manifest(uri, _MANIFESTS[part])
     if manifest is not None:
-        wanted = {*manifest.files, MANIFEST}
-        if wanted - files.keys():
-            return None
-        files = {name: facts for name, facts in files.items() if name in wanted}
-    elif kind != "checkpoint" or not files:
+        return _item(part, uri, {*manifest.files, MANIFEST}, manifest.key)
+    return _item(part, uri, None, None) if part == "checkpoint" else None
+
+
+def _item(kind: Part, uri: str, needed: set[str] | None, made_from: Any) -> Item | None:
+    """Return these files below a folder, all for None; None if there are none or one is gone."""
+    prefix = plain(uri) + "/"
+    files: dict[str, File] = {}
+    for name, size, modified in storage.find_files(uri):
+        relative = name.removeprefix(prefix)
+        if needed is None or relative in needed:
+            files[relative] = File(size, modified)
+    if not files or (needed is not None and files.keys() != needed):
         return None
-    return Item(kind, uri, files, manifest and manifest.key)
-
-
-def _listed(uri: str) -> dict[str, tuple[int, int]]:
-    prefix = storage.absolute(uri).rstrip("/") + "/"
-    return {
-        name.removeprefix(prefix): (size, modified)
-        for name, size, modified in storage.find_files(uri)
-    }
+    return Item(kind, uri, files, made_from)

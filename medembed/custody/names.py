@@ -1,5 +1,5 @@
-"""Which documents and queries a file names: by columns of a table, entries of JSON, or texts of a
-page.
+"""Read which documents and queries a file names: by the id columns of a table, or the entries of
+JSON.
 """
 
 import json
@@ -10,44 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medembed import storage
-from medembed.custody.pages import texts_of
+from medembed.custody.kinds import KINDS
 from medembed.data.stage import SCHEMAS as STAGED
 from medembed.errors import StorageError
-from medembed.evaluation.files import BEST
-from medembed.schema import (
-    CORPUS,
-    DOCUMENT_COLUMNS,
-    EXAMPLE_ROWS,
-    EXAMPLES,
-    HELD_OUT,
-    PAIR_COLUMNS,
-    QRELS,
-    QUERIES,
-    QUERY_COLUMNS,
-)
+from medembed.schema import DOCUMENT_COLUMNS, PAIR_COLUMNS, QUERY_COLUMNS
 
-_MEASURED = {"group_id", "language", "tags", "dimension"}
-# All columns of a file tell ours from those that others put there.
-_LAYOUTS: list[set[str]] = [
-    *(
-        set(one.names)
-        for one in (
-            CORPUS,
-            QUERIES,
-            QRELS,
-            HELD_OUT,
-            EXAMPLES,
-            EXAMPLE_ROWS,
-            BEST,
-            *STAGED.values(),
-        )
-    ),
-    # what mining remembers
-    {"query_id", "content_hash", "embedding", "rows", "scores", "is_whole"},
-    {"document_id", "content_hash", "text", "line"},  # texts of one's own while they are encoded
-    {"query_id", "rank", "document_id", "row_id", "score"},  # results of a search
-    {"document_id", "embedding"},
-]
+_MEASURED = frozenset({"group_id", "language", "tags", "dimension"})  # metrics follow
+_OF_NO_KIND = (
+    *(frozenset(schema.names) for schema in STAGED.values()),
+    frozenset({"document_id", "content_hash", "text", "line"}),  # texts while they are encoded
+    frozenset({"query_id", "rank", "document_id", "row_id", "score"}),  # results of a search
+)
 
 
 class Names(NamedTuple):
@@ -58,43 +31,29 @@ class Names(NamedTuple):
 
 
 def names_in(uri: str) -> Iterator[Names]:
-    """The ids in each row of a table, each entry of JSON; none for files of other kinds. Raises
-    StorageError.
+    """Yield the ids in each row of a table, each entry of JSON; none for files of other kinds.
+    Raises StorageError for a damaged file.
     """
     if uri.endswith(".json"):
-        yield from _entries(read_json(uri))
+        yield from _entries(_read_json(uri))
     elif uri.endswith((".parquet", ".arrow")):
-        yield from _rows(uri)
+        # staged rows have a column `id`
+        of_queries = uri.endswith("/queries.parquet") or "/queries/" in uri
+        yield from _rows(_read_table(uri), of_queries)
 
 
 def is_ours(uri: str) -> bool:
-    """Whether a table that no manifest names has columns as we write them. Raises StorageError if
-    it is damaged.
+    """Return whether a file that no manifest names is JSON, or has all the columns of a table that
+    we write: other tables are somebody else's. Raises StorageError for a damaged file.
     """
+    if uri.endswith(".json"):
+        return True
     columns = _columns_of(uri)
-    return columns in _LAYOUTS or columns >= _MEASURED
+    layouts = [layout for kind in KINDS for layout in kind.tables]
+    return columns in layouts or columns in _OF_NO_KIND or columns >= _MEASURED
 
 
-def queries_in(uri: str) -> Iterator[str]:
-    """Ids of queries that a file names, or may name."""
-    if uri.endswith(".html"):
-        yield from texts_of(storage.read_bytes(uri))
-    for names in names_in(uri):
-        yield from names.queries
-
-
-def read_json(uri: str) -> Any:
-    """What a JSON file holds. Raises StorageError if it is damaged."""
-    try:
-        return json.loads(storage.read_bytes(uri))
-    except ValueError:
-        raise StorageError(f"{uri}: not JSON; the file is damaged.") from None
-
-
-def _rows(uri: str) -> Iterator[Names]:
-    table = _read_table(uri)
-    # staged rows have a column `id`
-    of_queries = uri.endswith("/queries.parquet") or "/queries/" in uri
+def _rows(table: pa.Table, of_queries: bool) -> Iterator[Names]:
     rows = [Names([], []) for _ in range(table.num_rows)]
     for column in table.column_names:
         is_document = column in DOCUMENT_COLUMNS or (column == "id" and not of_queries)
@@ -107,23 +66,25 @@ def _rows(uri: str) -> Iterator[Names]:
                 query, _, document = value.partition("\t")
                 names.queries.append(query)
                 names.documents.append(document)
+            elif is_document:
+                names.documents.extend(ids)
             else:
-                (names.documents if is_document else names.queries).extend(ids)
+                names.queries.extend(ids)
     yield from rows
 
 
 def _entries(value: Any) -> Iterator[Names]:
-    """Of JSON: the ids among the entries of each object, and each text in a list, which may be an
-    id.
-    """
+    """Yield the ids of each object, and each text in a list, which may be an id."""
     if isinstance(value, dict):
-        named = {name: entry for name, entry in value.items() if isinstance(entry, str)}
-        documents = [
-            entry for name, entry in named.items() if name in DOCUMENT_COLUMNS or name == "document"
-        ]
-        yield Names(documents, [entry for name, entry in named.items() if name in QUERY_COLUMNS])
-        for entry in value.values():
-            yield from _entries(entry)
+        names = Names([], [])
+        for name, entry in value.items():
+            if not isinstance(entry, str):
+                yield from _entries(entry)
+            elif name in DOCUMENT_COLUMNS or name == "document":
+                names.documents.append(entry)
+            elif name in QUERY_COLUMNS:
+                names.queries.append(entry)
+        yield names
     elif isinstance(value, list):
         for entry in value:
             if isinstance(entry, str):
@@ -132,12 +93,19 @@ def _entries(value: Any) -> Iterator[Names]:
                 yield from _entries(entry)
 
 
-def _columns_of(uri: str) -> set[str]:
+def _read_json(uri: str) -> Any:
+    try:
+        return json.loads(storage.read_bytes(uri))
+    except ValueError:
+        raise StorageError(f"{uri}: not JSON; the file is damaged.") from None
+
+
+def _columns_of(uri: str) -> frozenset[str]:
     if uri.endswith(".arrow"):
-        return set(_read_table(uri).column_names)
+        return frozenset(_read_table(uri).column_names)
     try:
         with storage.open_input(uri) as stream:
-            return set(pq.read_schema(stream).names)
+            return frozenset(pq.read_schema(stream).names)
     except (pa.ArrowException, OSError):
         raise StorageError(
             f"{uri}: not a readable Parquet file; mend it, or move it elsewhere."
@@ -145,7 +113,6 @@ def _columns_of(uri: str) -> set[str]:
 
 
 def _read_table(uri: str) -> pa.Table:
-    """A Parquet or Arrow file. Raises StorageError if it is damaged."""
     if not uri.endswith(".arrow"):
         return storage.read_parquet(uri)
     try:

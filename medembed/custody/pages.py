@@ -1,44 +1,42 @@
-"""Erased ids in pages that people read, which cannot be taken apart: one that shows such an id is
-replaced.
+"""Find erased ids in pages that people read; a page that shows one is replaced, as it cannot be
+taken apart.
 """
 
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
-from medembed.custody.erasure_request import Wanted
+from medembed.custody.erasure_request import ErasureRequest
 from medembed.privacy import show_id
 from medembed.schema import document_of
 
 
-def clean_page(page: bytes, wanted: Wanted) -> bytes | None:
-    """What replaces a page that shows an erased id; None for a page that shows none."""
-    names = {show_id(name) for name in texts_of(page)}
+def clean_page(page: bytes, request: ErasureRequest) -> bytes | None:
+    """Return what replaces a page that shows an erased id; None for a page that shows none."""
+    names = {show_id(name) for name in _texts_of(page)}
     rows = names.union(map(document_of, names))
-    documents = {name for name in wanted.documents if show_id(name) in rows}
-    wanted.met.update(documents)
-    queries = wanted.queries.union(*wanted.lost.values())
-    if not documents and names.isdisjoint(map(show_id, queries)):
+    documents = {name for name in request.documents if show_id(name) in rows}
+    request.met.update(documents)
+    queries = not names.isdisjoint(map(show_id, request.queries))
+    if not documents and not queries and not request.has_any([], names, None):
         return None
     return f"<!doctype html><p>This report showed rows that were erased on {today()}.</p>".encode()
 
 
-def texts_of(page: bytes) -> set[str]:
-    """Texts of a page that may be ids: those that stand alone in an element, a number only where
-    ids stand.
-    """
+def today() -> str:
+    """Return the date, as manifests, tags and pages have it."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def _texts_of(page: bytes) -> set[str]:
+    """Return texts that stand alone in an element; a number only where ids stand."""
     shown = _Shown()
     shown.feed(page.decode(errors="replace"))
     shown.close()
     return shown.names
 
 
-def today() -> str:
-    """The date, as manifests, tags and pages have it."""
-    return datetime.now(UTC).date().isoformat()
-
-
 class _Shown(HTMLParser):
-    """Collects what `texts_of` gives."""
+    """Collects what `_texts_of` returns."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Erased rows taken out of a data set: a reader sees all the changes or none, and what is replaced
+"""Take erased rows out of a data set: a reader sees all the changes or none, and what is replaced
 is gone afterwards.
 
 Object stores have no rename. So a changed file gets a new name, the manifest is swapped in one
@@ -8,18 +8,17 @@ and removes them.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
 from medembed import storage
 from medembed.artifact import write_manifest
-from medembed.custody.erasure_request import Wanted
+from medembed.custody.erasure_request import ErasureRequest
 from medembed.custody.pages import today
 from medembed.data.dataset import Dataset, leftovers, tidy
 from medembed.lineage import DatasetManifest, Erased
-from medembed.privacy import show_id
 from medembed.schema import content_hash, document_of
 
 _SUFFIX = re.compile(r"-e[0-9a-f]{8}(?=\.\w+$)")
@@ -27,126 +26,112 @@ _WITH_ROWS = ("corpus", "queries", "qrels", "held_out")
 
 
 @dataclass
-class _Changes:
-    """What erasing changes: counts of rows by folder, of queries by split, and the files that come
-    in place of others.
+class _Left:
+    """What is left of a data set: files, rows by file and folder, queries by split, documents."""
 
-    `renamed` {file: the file in its place}, None for one that has no row left; `rows` {new file:
-    its rows}.
-    """
-
+    files: list[str] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     splits: Counter[str] = field(default_factory=Counter)
     documents: set[str] = field(default_factory=set)
-    renamed: dict[str, str | None] = field(default_factory=dict)
-    rows: dict[str, int] = field(default_factory=dict)
+
+    def add(self, folder: str, name: str, table: pa.Table) -> None:
+        if not table.num_rows:
+            return
+        self.files.append(name)
+        self.rows[name] = table.num_rows
+        self.counts[folder] += table.num_rows
+        if folder == "corpus":
+            self.documents.update(map(document_of, table["document_id"].to_pylist()))
+        elif folder == "queries":
+            self.splits.update(table["split"].to_pylist())
 
 
-def erase_from_dataset(dataset: Dataset, wanted: Wanted, *, write: bool) -> Counter[str]:
-    """Counts documents, judgments of them, and queries that are named or left without a positive;
-    `write` erases.
-    """
-    left = leftovers(dataset)
-    if write and left:
+def erase_from_dataset(dataset: Dataset, request: ErasureRequest, *, write: bool) -> Counter[str]:
+    """Count the rows of a data set that name what is erased; `write` erases them."""
+    erased: Counter[str] = Counter()
+    left = _Left()
+    remains = leftovers(dataset)
+    if remains and write:
         tidy(dataset)
-    changes = _Changes()
     for name in dataset.manifest.files:
         folder = name.partition("/")[0]
         if folder not in _WITH_ROWS:
+            left.files.append(name)
             continue
-        before, seen = storage.read_parquet(storage.join(dataset.uri, name)), changes.counts.total()
-        after = _change(folder, before, dataset.fingerprint, wanted, changes)
-        changes.counts[folder] += before.num_rows - after.num_rows
-        if write and changes.counts.total() != seen:
-            _write(dataset.uri, name, after, changes)
-    if changes.renamed:
-        manifest = _describe(dataset.manifest, wanted, changes)
+        before = storage.read_parquet(storage.join(dataset.uri, name))
+        after = _without(before, folder, dataset.fingerprint, request)
+        changes = Counter({folder: before.num_rows - after.num_rows})
+        if folder == "queries":
+            after, changes["group names"] = _rename_groups(after, request)
+        if write and +changes and after.num_rows:
+            name = _write(dataset.uri, name, after)
+        erased += changes
+        left.add(folder, name, after)
+    if write and erased:
+        manifest = _describe(dataset.manifest, left, request, erased.total())
         write_manifest(dataset.uri, manifest)
         tidy(Dataset(dataset.uri, manifest))
-    if not write and left:
-        changes.counts["files that an interrupted run left"] += 1
-    return +changes.counts
+    if remains and not write:
+        erased["files that an interrupted run left"] = 1
+    return erased
 
 
-def _change(
-    folder: str, table: pa.Table, dataset: str, wanted: Wanted, changes: _Changes
-) -> pa.Table:
-    """The rows that stay; a group that bears an erased document's id gets another name."""
-    if folder == "corpus":
-        new = wanted.without_rows(table)
-        gone = map(document_of, table["document_id"].to_pylist())
-        changes.documents |= set(gone).difference(map(document_of, new["document_id"].to_pylist()))
-        return new
-    table_left = wanted.without_queries(table, dataset)
-    if folder != "queries":
-        return wanted.without_rows(table_left)
-    changes.splits += Counter(table["split"].to_pylist()) - Counter(table_left["split"].to_pylist())
-    names = table_left["group_id"].to_pylist()
-    renamed = [wanted.group(name) for name in names]
-    changes.counts["group names"] += sum(
-        one != other for one, other in zip(names, renamed, strict=True)
-    )
-    place = table_left.column_names.index("group_id")
-    return table_left.set_column(
-        place, table_left.schema.field(place), pa.array(renamed, pa.string())
-    )
+def _without(table: pa.Table, folder: str, dataset: str, request: ErasureRequest) -> pa.Table:
+    """Return the rows of other documents and queries."""
+    if folder != "corpus":
+        table = _drop(table, "query_id", lambda name: request.has_query(name, dataset))
+    return table if folder == "queries" else _drop(table, "document_id", request.has_row)
 
 
-def _write(uri: str, name: str, table: pa.Table, changes: _Changes) -> None:
-    if table.num_rows == 0:
-        changes.renamed[name] = None
-        return
+def _drop(table: pa.Table, column: str, is_erased: Callable[[str], bool]) -> pa.Table:
+    keep = [not is_erased(name) for name in table[column].to_pylist()]
+    return table.filter(pa.array(keep, pa.bool_()))
+
+
+def _rename_groups(queries: pa.Table, request: ErasureRequest) -> tuple[pa.Table, int]:
+    """Rename groups that bear an erased document's id; return how many rows have one."""
+    names = []
+    renamed = 0
+    for name in queries["group_id"].to_pylist():
+        if request.has_row(name):
+            name = f"erased-{content_hash(name)[:12]}"
+            renamed += 1
+        names.append(name)
+    column = queries.column_names.index("group_id")
+    groups = pa.array(names, pa.string())
+    return queries.set_column(column, queries.schema.field(column), groups), renamed
+
+
+def _write(uri: str, name: str, table: pa.Table) -> str:
+    """Write a file under a new name, and return that."""
     data = storage.parquet_bytes(table)
     stem, dot, ending = _SUFFIX.sub("", name).rpartition(".")
     new = f"{stem}-e{content_hash(data)[:8]}{dot}{ending}"
     storage.write_bytes(storage.join(uri, new), data)
-    changes.renamed[name] = new
-    changes.rows[new] = table.num_rows
+    return new
 
 
-def _describe(manifest: DatasetManifest, wanted: Wanted, changes: _Changes) -> DatasetManifest:
-    """What the manifest says afterwards."""
-    counts, renamed = changes.counts, changes.renamed
-    less = {"queries": counts["queries"], "judgments": counts["qrels"], "chunks": counts["corpus"]}
-    less["documents"] = len(changes.documents)
-    files = [renamed.get(name, name) for name in manifest.files]
-    rows = {renamed.get(name, name): count for name, count in manifest.rows.items()}
-    rows |= {name: count for name, count in changes.rows.items() if name in rows}
+def _describe(
+    manifest: DatasetManifest, left: _Left, request: ErasureRequest, erased: int
+) -> DatasetManifest:
+    """Return what the manifest says afterwards."""
+    counts = {
+        "documents": len(left.documents),
+        "queries": left.counts["queries"],
+        "judgments": left.counts["qrels"],
+        "chunks": left.counts["corpus"],
+    }
     before = manifest.erased.rows if manifest.erased else 0
-    lost = wanted.queries_of(manifest.fingerprint) - wanted.queries
-    hashes = {_hash(manifest.fingerprint, name) for name in lost}
     return replace(
         manifest,
-        files=tuple(name for name in files if name),
-        rows={name: count for name, count in rows.items() if name},
-        counts={name: count - less.get(name, 0) for name, count in manifest.counts.items()},
-        splits={name: count - changes.splits[name] for name, count in manifest.splits.items()},
-        held_out=manifest.held_out - counts["held_out"],
-        erased=Erased(before + counts.total(), today()),
-        erased_queries=tuple(sorted(hashes.union(manifest.erased_queries))),
+        files=tuple(left.files),
+        rows={
+            name: left.rows[name] for name in left.files if name.startswith(("corpus/", "queries/"))
+        },
+        counts={name: counts.get(name, count) for name, count in manifest.counts.items()},
+        splits={name: left.splits[name] for name in manifest.splits},
+        held_out=left.counts["held_out"],
+        erased=Erased(before + erased, today()),
+        erased_queries=tuple(sorted(request.lost[manifest.fingerprint])),
     )
-
-
-def _hash(dataset: str, query_id: str) -> str:
-    """By which a data set remembers a query that it has lost, so that what is found only later
-    loses it too.
-
-    The hash is one way, but whoever guesses the id can confirm it. A page may name the id, or a
-    hash of it.
-    """
-    return content_hash(f"{dataset}\n{show_id(query_id)}")[:16]
-
-
-def recall_lost(
-    datasets: Iterable[DatasetManifest], named: Iterable[str]
-) -> dict[str, frozenset[str]]:
-    """{fingerprint of a data set: queries that it has lost, of those that something names
-    still}.
-    """
-    names = set(named)
-    lost: dict[str, frozenset[str]] = {}
-    for manifest in datasets:
-        hashes = frozenset(manifest.erased_queries)
-        again = {name for name in names if hashes and _hash(manifest.fingerprint, name) in hashes}
-        lost[manifest.fingerprint] = lost.get(manifest.fingerprint, frozenset()) | again
-    return lost

@@ -1,4 +1,4 @@
-"""A chain of models as lines for people: newest first, each model above the one that it was trained
+"""Show a chain of models as lines for people: newest first, each above the one that it was trained
 from.
 """
 
@@ -10,41 +10,36 @@ from medembed.data.dataset import format_counts
 from medembed.lineage import DatasetManifest, ExamplesManifest, Source
 from medembed.privacy import without_passwords
 
-_UNKNOWN, _GONE = "not recorded", "not there any more, or out of reach from here"
+_UNKNOWN = "not recorded"
+_GONE = "not there any more, or out of reach from here"
 _GROWN_SHOWN = 5
 
 
-def draw(links: Sequence[Link], *, is_cut: bool = False) -> Iterator[str]:
-    """A block of lines for each model; `is_cut`: the chain goes on beyond the last."""
+def draw(links: Sequence[Link]) -> Iterator[str]:
+    """Yield a block of lines for each model."""
     for number, link in enumerate(links):
-        named = f" ({', '.join(link.aliases)})" if link.aliases else ""
+        aliases = f" ({', '.join(link.aliases)})" if link.aliases else ""
         registered = "" if link.version else ", not registered"
-        yield without_passwords(
-            f"{'trained from ' if number else ''}{link.name}{named}{registered}"
-        )
+        head = f"{'trained from ' if number else ''}{link.name}{aliases}{registered}"
+        yield without_passwords(head)
         for name, value in _facts(link):
             yield without_passwords(f"  {name:<11} {value}")
-    if is_cut:
-        yield "... and what that was trained from; raise depth to see it"
 
 
 def _facts(link: Link) -> Iterator[tuple[str, str]]:
-    """(name, value), the newest part first."""
+    """Yield (name, value), the newest part first."""
     if link.version is None and not link.manifest:
         yield "encoder", link.encoder or _UNKNOWN
         return
-    yield "table", _describe_table(link)
+    lineage = link.lineage
+    yield "table", _describe_table(lineage.table)
     yield "checkpoint", _describe_checkpoint(link)
-    made = f", made by {link.lineage.job}" if link.lineage.job else ""
-    yield (
-        "run",
-        (f"MLflow {link.version.run_id}" if link.version and link.version.run_id else _UNKNOWN)
-        + made,
-    )
+    run = f"MLflow {link.version.run_id}" if link.version and link.version.run_id else _UNKNOWN
+    yield "run", f"{run}, made by {lineage.job}" if lineage.job else run
     yield "examples", _describe_examples(link)
-    yield from _dataset_lines(link)
-    if link.lineage.erased:
-        yield "erased", f"{link.lineage.erased} that it was trained on; retrain or delete it"
+    yield from _dataset_lines(lineage.dataset)
+    if lineage.erased:
+        yield "erased", f"{lineage.erased} that it was trained on; retrain or delete it"
 
 
 def _describe_checkpoint(link: Link) -> str:
@@ -56,15 +51,16 @@ def _describe_checkpoint(link: Link) -> str:
     return "; ".join(parts)
 
 
-def _dataset_lines(link: Link) -> Iterator[tuple[str, str]]:
-    """The data set, and below it those that it grew from."""
-    dataset, name = link.lineage.dataset, "data set"
+def _dataset_lines(dataset: Source | None) -> Iterator[tuple[str, str]]:
+    """Yield the data set, and below it those that it grew from."""
+    name = "data set"
     for _ in range(_GROWN_SHOWN):
         manifest = known_manifest(dataset.uri if dataset else None, DatasetManifest)
         yield name, _describe_dataset(dataset, manifest)
-        dataset, name = manifest.origin.dataset if manifest else None, "  grown from"
-        if dataset is None:
+        if manifest is None or manifest.origin.dataset is None:
             return
+        dataset = manifest.origin.dataset
+        name = "  grown from"
     yield "", "... and older ones"
 
 
@@ -86,13 +82,10 @@ def _describe_dataset(dataset: Source | None, manifest: DatasetManifest | None) 
 
 def _describe_examples(link: Link) -> str:
     examples = link.lineage.examples
+    if examples is None and (link.manifest or link.lineage.dataset):
+        return "none; its loss reads the data set alone"
     if examples is None:
-        is_made_here = link.manifest is not None or link.lineage.dataset is not None
-        return (
-            "none; its loss reads the data set alone"
-            if is_made_here
-            else f"place {_UNKNOWN}: {_UNKNOWN}"
-        )
+        return f"place {_UNKNOWN}: {_UNKNOWN}"
     manifest = known_manifest(examples.uri, ExamplesManifest)
     line = _name(examples)
     if manifest is None:
@@ -102,8 +95,7 @@ def _describe_examples(link: Link) -> str:
     return f"{line}, {format_counts(manifest.counts)}{mined}"
 
 
-def _describe_table(link: Link) -> str:
-    named = link.lineage.table
+def _describe_table(named: Source | None) -> str:
     if named is None:
         return _UNKNOWN
     line = f"{named.uri} version {named.version if named.version is not None else _UNKNOWN}"
@@ -112,5 +104,5 @@ def _describe_table(link: Link) -> str:
 
 
 def _name(source: Source) -> str:
-    """Where something lies, and its fingerprint."""
+    """Return where something lies, and its fingerprint."""
     return f"{source.uri or 'place ' + _UNKNOWN}: {source.fingerprint or 'fingerprint ' + _UNKNOWN}"

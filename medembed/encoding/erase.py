@@ -17,11 +17,12 @@ from medembed.errors import StorageError
 
 @dataclass(frozen=True)
 class Erasable:
-    """Ids of rows to erase; `is_torn`: an erasure died while it removed old versions, whose rows
-    cannot be told.
+    """Ids of rows to erase; `files` are the names of all data files of its versions. `is_torn`: an
+    erasure died while it removed old versions, whose rows cannot be told.
     """
 
     rows: set[str]
+    files: set[str]
     is_torn: bool
 
 
@@ -50,7 +51,7 @@ def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
                     f"{uri}: its newest version cannot be read; restore it from a backup."
                 ) from None
             is_torn = True
-    return Erasable(found, is_torn)
+    return Erasable(found, set(" ".join(read).split(" ")), is_torn)
 
 
 def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], None]) -> Table:

@@ -13,17 +13,10 @@ from medembed.evaluation.metrics import Values
 from medembed.evaluation.must_rank import Outcome
 from medembed.evaluation.result import Evaluation, Measured, Scored, Units
 from medembed.lineage import EvaluationManifest
+from medembed.schema import BEST
 from medembed.search.ranking import Ranking
 
 RANKS_KEPT = 10
-BEST = pa.schema(
-    [
-        ("query_id", pa.string()),
-        ("dimension", pa.int32()),
-        ("document_ids", pa.list_(pa.string())),
-        ("scores", pa.list_(pa.float32())),
-    ]
-)
 _IDS = {"queries": "query_id", "documents": "document_id", "pairs": "pair_id"}
 _UNITS = ["group_id", "language", "tags", "dimension"]  # after the column of ids
 _WEIGHT, _COSINE = "weight of ", "cosine of best "

@@ -13,10 +13,11 @@ import jobs.backup
 import jobs.erase
 import jobs.restore
 from medembed import storage
+from medembed.artifact import write_manifest
 from medembed.config import load_config
 from medembed.custody.backup import back_up
-from medembed.custody.kept import select_kept
-from medembed.custody.remove import MARK
+from medembed.custody.chain import select_kept
+from medembed.custody.kinds import LeavingManifest
 from medembed.errors import ServiceError, StorageError
 from medembed.lineage import Source
 from medembed.registry.catalog import all_versions, set_tags
@@ -258,8 +259,7 @@ def test_what_an_earlier_backup_has_of_a_part_that_cannot_be_read_now_stays_and_
 def test_a_folder_that_is_being_removed_is_not_backed_up(world: World, tmp_path: Path):
     version, to = world.add(1), str(tmp_path / "backup")
     backup(world, to)
-    (Path(version.source) / "manifest.json").unlink()
-    (Path(version.source) / MARK).write_text("[]")
+    write_manifest(version.source, LeavingManifest(files=("model.safetensors",)))
     assert backup(world, to)["held"] == [f"models:/medembed/1: checkpoint {version.source}"]
 
 

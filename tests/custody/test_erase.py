@@ -11,7 +11,7 @@ import pytest
 
 from medembed import storage
 from medembed.artifact import to_entries
-from medembed.custody.erasure_request import Wanted
+from medembed.custody.erasure_request import ErasureRequest
 from medembed.custody.pages import clean_page
 from medembed.data.dataset import leftovers, open_dataset
 from medembed.encoding.table import find_table
@@ -33,7 +33,7 @@ def test_a_dry_run_counts_and_changes_nothing(erasable: World):
     assert done["lines"][-1] == "nothing has changed; dry_run=false erases for good"
     counted = dict(line.split(": ", 1) for line in done["lines"] if line.startswith(erasable.root))
     assert (
-        counted[erasable.place("data/1")] == "3 corpus, 1 group names, 3 queries, 4 qrels to erase"
+        counted[erasable.place("data/1")] == "3 corpus, 3 queries, 1 group names, 4 qrels to erase"
     )
     assert counted[erasable.place("tables/1.lance")] == "3 rows to erase"
     assert any("MLflow run" in line and "1 reports" in line for line in done["lines"])
@@ -148,7 +148,7 @@ def test_a_backup_in_which_an_erasure_broke_off_is_not_restored_until_it_is_fini
     backup(erasable, to)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "medembed.custody.reseal.Reseal._restamp",
+            "medembed.custody.backup_erasure.BackupErasure.finish",
             lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()),
         )
         with pytest.raises(KeyboardInterrupt):
@@ -176,7 +176,7 @@ def test_places_beside_the_registry_are_searched_and_a_report_that_shows_an_id_g
 
 
 def test_an_id_is_seen_in_a_page_as_a_word_alone_and_not_in_pictures():
-    wanted = Wanted(frozenset({"d1"}), frozenset({"a<b"}))
+    wanted = ErasureRequest(frozenset({"d1"}), frozenset({"a<b"}))
     assert clean_page(b"<td>d1</td>", wanted)
     assert clean_page(b"<td>a&lt;b</td>", wanted)
     assert clean_page(b"<td>d12</td> <td>xd1</td>", wanted) is None
@@ -184,7 +184,7 @@ def test_an_id_is_seen_in_a_page_as_a_word_alone_and_not_in_pictures():
 
 
 def test_a_numeric_id_is_seen_where_a_report_lists_ids_and_nowhere_else():
-    wanted = Wanted(frozenset({"12", "64"}), frozenset({"0.5"}))
+    wanted = ErasureRequest(frozenset({"12", "64"}), frozenset({"0.5"}))
     page = b"""<p>ndcg 0.12 at 64 dimensions, 12 queries</p><tr><th scope="row">64<span>256 B</span></th><td>12</td>
     <td>0.5</td></tr><dd>12 documents, 0.12</dd>"""
     assert clean_page(page, wanted) is None

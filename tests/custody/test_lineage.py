@@ -18,9 +18,9 @@ from medembed.errors import MedEmbedError, ServiceError, StorageError
 from tests.custody.world import World
 
 
-def lineage(world: World, of: str, *more: str) -> list[str]:
+def lineage(world: World, of: str) -> list[str]:
     workspace = f"registry.workspace={world.registry.config.workspace}"
-    lines = run(load_config(LineageJob, [f"of={of}", workspace, *more]))["lines"]
+    lines = run(load_config(LineageJob, [f"of={of}", workspace]))["lines"]
     return [str(line) for line in lines]
 
 
@@ -80,15 +80,6 @@ def test_a_model_leads_back_over_its_parent_to_the_base_model_and_every_data_set
     assert lines[-1].split() == ["encoder", model_fingerprint(two.base)]
 
 
-def test_depth_limits_the_chain_and_says_so(two: World):
-    lines = lineage(two, "models:/medembed/2", "depth=1")
-    assert [line for line in lines if not line.startswith(" ")] == [
-        "models:/medembed/2 (champion)",
-        "... and what that was trained from; raise depth to see it",
-    ]
-    assert "raise depth" not in "".join(lineage(two, "models:/medembed/2", "depth=3"))
-
-
 def test_a_table_and_a_checkpoint_lead_to_the_version_that_made_them(two: World):
     first = two.versions[0]
     lines = lineage(two, first.tags["table_uri"])
@@ -108,7 +99,7 @@ def test_an_endpoint_shows_which_replicas_serve_which_version(two: World):
         }
     }
     with answering(swapping) as url:
-        lines = lineage(two, url, "depth=1")
+        lines = lineage(two, url)
         assert lines[:2] == [
             f"{url}: 2 of 3 replicas serve version 2, encoder {second}, table version 2",
             f"{url}: 1 of 3 replicas serves version 1, encoder {first}, table version 2",
@@ -185,6 +176,6 @@ def test_what_is_not_there_is_one_clear_line(
 
 
 def test_a_reference_may_stand_alone_in_front():
-    assert named_first(["models:/m@champion", "depth=2"]) == ["depth=2", "of=models:/m@champion"]
+    assert named_first(["models:/m@champion", "a=2"]) == ["a=2", "of=models:/m@champion"]
     assert named_first(["of=x"]) == ["of=x"]
     assert named_first(["a.yaml", "of=x"]) == ["a.yaml", "of=x"]
