@@ -62,13 +62,13 @@ class Manifest:
 
     Each kind declares: whether its files name documents or queries (`has_rows`); whether it
     `is_rewritten` when rows are erased, or goes whole, as a job makes it again from the same
-    inputs; and the columns of its tables, by which one is known that no manifest names.
+    inputs; and the `layouts` of its tables, by which one is known that no manifest names.
     """
 
     kind: ClassVar[str]
     has_rows: ClassVar[bool] = True
     is_rewritten: ClassVar[bool] = False
-    tables: ClassVar[tuple[Columns, ...]] = ()
+    layouts: ClassVar[tuple[Columns, ...]] = ()
 
     key: str = ""
     origin: Origin = Origin()
@@ -107,7 +107,7 @@ class DatasetManifest(Manifest):
 
     kind: ClassVar[str] = "data set"
     is_rewritten: ClassVar[bool] = True
-    tables: ClassVar[tuple[Columns, ...]] = tuple(
+    layouts: ClassVar[tuple[Columns, ...]] = tuple(
         frozenset(schema.names) for schema in (CORPUS, QUERIES, QRELS, HELD_OUT)
     )
 
@@ -175,7 +175,7 @@ class ExamplesManifest(Manifest):
     """
 
     kind: ClassVar[str] = "examples"
-    tables: ClassVar[tuple[Columns, ...]] = (
+    layouts: ClassVar[tuple[Columns, ...]] = (
         frozenset(EXAMPLES.names),
         frozenset(EXAMPLE_ROWS.names),
         # what the search that mined them remembers
@@ -203,7 +203,7 @@ class EvaluationManifest(Manifest):
     """
 
     kind: ClassVar[str] = "evaluation"
-    tables: ClassVar[tuple[Columns, ...]] = (frozenset(BEST.names),)
+    layouts: ClassVar[tuple[Columns, ...]] = (frozenset(BEST.names),)
 
     encoder: str
     config: dict[str, Any] = field(default_factory=dict)
@@ -214,7 +214,7 @@ class ExportManifest(Manifest):
     """Embeddings of a table as Parquet, cut to `dimensions`."""
 
     kind: ClassVar[str] = "exported embeddings"
-    tables: ClassVar[tuple[Columns, ...]] = (frozenset({"document_id", "embedding"}),)
+    layouts: ClassVar[tuple[Columns, ...]] = (frozenset({"document_id", "embedding"}),)
 
     dimensions: int
     rows: int

@@ -83,11 +83,18 @@ def move(tags: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
     """
     lineage = Lineage.from_tags(tags)
     others = {name: value for name, value in tags.items() if name not in lineage.to_tags()}
-    moved = {}
-    for name in ("dataset", "examples", "table"):
-        source: Source | None = getattr(lineage, name)
-        moved[name] = replace(source, uri=places.get(name)) if source else None
-    return others | replace(lineage, output=None, **moved).to_tags()
+    lineage = replace(
+        lineage,
+        dataset=_move_source(lineage.dataset, places.get("dataset")),
+        examples=_move_source(lineage.examples, places.get("examples")),
+        table=_move_source(lineage.table, places.get("table")),
+        output=None,
+    )
+    return others | lineage.to_tags()
+
+
+def _move_source(source: Source | None, uri: str | None) -> Source | None:
+    return replace(source, uri=uri) if source else None
 
 
 def _source_tags(name: str, source: Source) -> dict[str, str]:

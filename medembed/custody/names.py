@@ -49,7 +49,7 @@ def is_ours(uri: str) -> bool:
     if uri.endswith(".json"):
         return True
     columns = _columns_of(uri)
-    layouts = [layout for kind in KINDS for layout in kind.tables]
+    layouts = [layout for kind in KINDS for layout in kind.layouts]
     return columns in layouts or columns in _OF_NO_KIND or columns >= _MEASURED
 
 

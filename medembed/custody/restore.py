@@ -140,8 +140,8 @@ class _Registration:
                 delete_version(self.registry, version)
         for run in self.manifest.runs:
             self._restore_run(run, {})
-        for alias, number in self.manifest.aliases.items():
-            client.set_registered_model_alias(name, alias, number)
+        for alias, champion in self.manifest.aliases.items():
+            client.set_registered_model_alias(name, alias, champion)
         client.delete_registered_model_tag(name, _BEGUN)
 
     def _register(self, number: str) -> None:
