@@ -1,6 +1,10 @@
 """Backups and restorations of a small world, and what of two registries must be equal."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import pytest
 
 import jobs.backup
 import jobs.erase
@@ -14,6 +18,23 @@ from medembed.registry.catalog import all_versions
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import list_artifacts, read_artifact, read_run
 from tests.custody.world import World
+
+
+@contextmanager
+def dying(patch: pytest.MonkeyPatch, owner: Any, name: str, step: int = 1) -> Iterator[None]:
+    """The block dies at this call of a function, so many calls on."""
+    calls: list[int] = []
+    original = getattr(owner, name)
+
+    def die(*arguments: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) == step:
+            raise KeyboardInterrupt
+        return original(*arguments, **named)
+
+    with patch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(owner, name, die)
+        yield
 
 
 def backup(world: World, to: str, *more: str) -> dict[str, Any]:

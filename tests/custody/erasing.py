@@ -9,6 +9,7 @@ import pyarrow as pa
 import jobs.erase
 from medembed import storage
 from medembed.config import load_config
+from medembed.encoding.table import open_lance
 from tests.custody.world import QUERIES_TOLD, TEXTS, World
 
 
@@ -28,18 +29,11 @@ def tables_below(folder: str) -> Iterator[tuple[str, pa.Table]]:
             yield uri, storage.read_parquet(uri)
         elif uri.endswith(".arrow") and "/_deletions/" not in uri:
             yield uri, pa.ipc.open_file(pa.BufferReader(storage.read_bytes(uri))).read_all()
-    for uri in {
-        uri.partition("/_versions/")[0]
-        for uri, _, _ in storage.find_files(folder)
-        if "/_versions/" in uri
-    }:
-        from medembed.encoding.table import open_lance
-
+    manifests = [uri for uri, _, _ in storage.find_files(folder) if "/_versions/" in uri]
+    for uri in {uri.partition("/_versions/")[0] for uri in manifests}:
         for entry in open_lance(uri).versions():
-            yield (
-                uri,
-                open_lance(uri, entry["version"]).to_table(columns=["document_id", "content_hash"]),
-            )
+            rows = open_lance(uri, entry["version"])
+            yield uri, rows.to_table(columns=["document_id", "content_hash"])
 
 
 def naming(folder: str, *names: str) -> list[str]:

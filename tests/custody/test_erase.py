@@ -5,12 +5,12 @@ named.
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from medembed import storage
 from medembed.artifact import to_entries
+from medembed.custody.backup_erasure import BackupErasure
 from medembed.custody.erasure_request import ErasureRequest
 from medembed.custody.pages import clean_page
 from medembed.data.dataset import leftovers, open_dataset
@@ -18,9 +18,9 @@ from medembed.encoding.table import find_table
 from medembed.errors import ConfigError, StorageError
 from medembed.registry.catalog import all_versions
 from medembed.registry.runs import read_artifact
+from tests.custody.backups import backup, dying, restore
 from tests.custody.conftest import NewRegistry
 from tests.custody.erasing import ASKED, GONE, erase, naming, state
-from tests.custody.test_backup import backup, restore
 from tests.custody.world import QUERIES_TOLD, World
 
 
@@ -92,19 +92,8 @@ def test_after_a_death_at_any_step_the_same_command_finishes(
     call: str, step: int, world: World, monkeypatch: pytest.MonkeyPatch
 ):
     world.add(1)
-    calls: list[str] = []
-    original = getattr(storage, call)
-
-    def die(uri: str, *rest: Any) -> None:
-        calls.append(uri)
-        if len(calls) == step:
-            raise KeyboardInterrupt
-        original(uri, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(storage, call, die)
-        with pytest.raises(KeyboardInterrupt):
-            erase(world, *ASKED)
+    with dying(monkeypatch, storage, call, step):
+        erase(world, *ASKED)
     done = erase(world, *ASKED)
     assert naming(world.root, *GONE) == []
     assert done["models"] == ["models:/medembed/1"]
@@ -146,13 +135,8 @@ def test_a_backup_in_which_an_erasure_broke_off_is_not_restored_until_it_is_fini
 ):
     to = str(tmp_path / "backup")
     backup(erasable, to)
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "medembed.custody.backup_erasure.BackupErasure.finish",
-            lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()),
-        )
-        with pytest.raises(KeyboardInterrupt):
-            erase(erasable, *ASKED, f"backups=[{to}]")
+    with dying(monkeypatch, BackupErasure, "finish"):
+        erase(erasable, *ASKED, f"backups=[{to}]")
     registry = new_registry("other")
     with pytest.raises(StorageError, match="an erasure in this backup was interrupted"):
         restore(to, str(tmp_path / "out"), registry)

@@ -22,9 +22,9 @@ from medembed.lineage import ExamplesManifest, Source
 from medembed.registry.catalog import all_versions, delete_version
 from medembed.registry.models import Registry
 from medembed.tags import Lineage
+from tests.custody.backups import backup, restore
 from tests.custody.conftest import NewRegistry
 from tests.custody.erasing import ASKED, GONE, erase, naming, state
-from tests.custody.test_backup import backup, restore
 from tests.custody.world import (
     QUERIES_TOLD,
     REPORT,

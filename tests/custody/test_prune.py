@@ -12,6 +12,7 @@ from medembed.lineage import Source
 from medembed.registry.catalog import all_versions, set_tags
 from medembed.registry.models import Registry
 from medembed.tags import Lineage
+from tests.custody.backups import dying
 from tests.custody.world import World
 
 
@@ -87,19 +88,8 @@ def test_after_a_death_the_same_command_finishes(
 ):
     for number in (1, 2, 3):
         world.add(number)
-    deletes: list[str] = []
-    original = storage.delete_file
-
-    def die(uri: str) -> None:
-        deletes.append(uri)
-        if len(deletes) == step:
-            raise KeyboardInterrupt
-        original(uri)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(storage, "delete_file", die)
-        with pytest.raises(KeyboardInterrupt):
-            prune(world, "keep=1")
+    with dying(monkeypatch, storage, "delete_file", step):
+        prune(world, "keep=1")
     assert numbers(world) == ["3", "2", "1"], (
         "the entry goes last, so that what is left is found again"
     )

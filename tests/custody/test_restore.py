@@ -2,14 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+import medembed.custody.restore
 from medembed.errors import ServiceError, StorageError
 from medembed.registry.catalog import all_versions
 from medembed.schema import content_hash
-from tests.custody.backups import backup, check_equal, content, restore
+from tests.custody.backups import backup, check_equal, content, dying, restore
 from tests.custody.conftest import NewRegistry
 from tests.custody.world import World
 
@@ -24,24 +24,11 @@ def test_an_interrupted_restoration_goes_on(
 ):
     backup(two, str(tmp_path / "backup"))
     registry = new_registry("other")
-    client = type(registry.client)
     broken = {"versions": "create_model_version", "aliases": "set_registered_model_alias"}[step]
-    original, calls = getattr(client, broken), []
-
-    def die_at_the_second(self: Any, *arguments: Any, **named: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return original(self, *arguments, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(client, broken, die_at_the_second)
-        with pytest.raises(KeyboardInterrupt):
-            restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
-    assert (
-        restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)["restored"]["copied"]
-        == 0
-    )
+    with dying(monkeypatch, type(registry.client), broken, step=2):
+        restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
+    done = restore(str(tmp_path / "backup"), str(tmp_path / "out"), registry)
+    assert done["restored"]["copied"] == 0
     check_equal(two.registry, registry, ["2", "1"])
     runs = registry.client.search_runs([registry.experiment_id()])
     assert len(runs) == 2, "none is written twice"
@@ -77,13 +64,8 @@ def test_a_restoration_that_was_interrupted_before_the_backup_changed_says_what_
     to, out, registry = str(tmp_path / "backup"), str(tmp_path / "out"), new_registry("other")
     world.add(1)
     backup(world, to)
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "medembed.custody.restore._restore_run",
-            lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()),
-        )
-        with pytest.raises(KeyboardInterrupt):
-            restore(to, out, registry)
+    with dying(monkeypatch, medembed.custody.restore, "write_run"):
+        restore(to, out, registry)
     world.add(2)
     backup(world, to)
     with pytest.raises(

@@ -6,6 +6,8 @@ checkpoint and table.
 """
 
 import json
+import shutil
+import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, tag_version, write_fragment
 from medembed.encoding.model_files import model_fingerprint
 from medembed.encoding.table import Table, TableInfo
-from medembed.evaluation.files import BEST, write_evaluation
+from medembed.evaluation.files import write_evaluation
 from medembed.evaluation.result import Evaluation, Measured, Scored, Units
 from medembed.lineage import (
     CheckpointManifest,
@@ -35,7 +37,7 @@ from medembed.mining.examples import Examples, open_examples
 from medembed.mining.nearest import Nearest
 from medembed.mining.previous_search import remember
 from medembed.registry.models import Registry, Version
-from medembed.schema import CORPUS, EXAMPLES, GROUPS, HELD_OUT, QRELS, QUERIES, content_hash
+from medembed.schema import BEST, CORPUS, EXAMPLES, GROUPS, HELD_OUT, QRELS, QUERIES, content_hash
 from medembed.tags import Lineage
 
 WIDTH = 32
@@ -45,17 +47,13 @@ TEXTS = {f"d{n}": f"heart pain of kind {n}" for n in range(DOCUMENTS) if n != 1}
 }
 QUERIES_TOLD = {f"q{n}": f"my question {n}" for n in range(DOCUMENTS)}
 
+SUSPECTS = [
+    {"query_id": f"q{n}", "document": "d2" if n == 4 else "d3", "positive_id": f"d{n}"}
+    for n in range(DOCUMENTS - 1)
+]
 REPORT = {
     "counts": {"pairs": DOCUMENTS - 1},
-    "likely_false_negatives": [
-        {
-            "query_id": f"q{n}",
-            "document": "d2" if n == 4 else "d3",
-            "score": 0.8,
-            "positive_id": f"d{n}",
-        }
-        for n in range(DOCUMENTS - 1)
-    ],
+    "likely_false_negatives": SUSPECTS,
     "queries_with_too_few": {"count": 2, "ids": ["q2", "q3"]},
 }
 GROUPS_TOLD = {name: f"d{name[1:]}" for name in QUERIES_TOLD} | {"q6": "d2"}
@@ -125,44 +123,21 @@ class World:
 
 def write_dataset(uri: str, grown: DatasetManifest = DatasetManifest()) -> Dataset:  # noqa: B008 (frozen)
     """A data set; `grown` says what it grew from."""
-    texts = [*TEXTS.items()]
-    corpus = [
-        {
-            "document_id": name,
-            "text": text,
-            "language": "en",
-            "content_hash": content_hash(text),
-            "split": "train",
-        }
-        for name, text in texts
-    ]
-    queries = [
-        {
-            "query_id": name,
-            "text": text,
-            "language": "en",
-            "tags": [],
-            "group_id": GROUPS_TOLD[name],
-            "split": "train",
-        }
-        for name, text in QUERIES_TOLD.items()
-    ]
-    pairs = [(f"q{n}", f"d{n}", 1.0) for n in range(DOCUMENTS - 1)] + [
-        ("q0", "d6", 1.0),
-        ("q3", "d2", 0.0),
-    ]
-    qrels = [
-        {"query_id": query, "document_id": document, "score": score}
-        for query, document, score in pairs
-    ]
-    held = [
-        {
-            "query_id": "q7",
-            "document_id": "d7",
-            "score": 1.0,
-            "reason": "joins groups of different splits",
-        }
-    ]
+    shared = {"language": "en", "split": "train"}
+    corpus = []
+    for name, text in TEXTS.items():
+        corpus.append(
+            {"document_id": name, "text": text, "content_hash": content_hash(text)} | shared
+        )
+    queries = []
+    for name, text in QUERIES_TOLD.items():
+        group = GROUPS_TOLD[name]
+        queries.append({"query_id": name, "text": text, "tags": [], "group_id": group} | shared)
+    pairs = [(f"q{n}", f"d{n}", 1.0) for n in range(DOCUMENTS - 1)]
+    pairs += [("q0", "d6", 1.0), ("q3", "d2", 0.0)]
+    judgment = ("query_id", "document_id", "score")
+    qrels = [dict(zip(judgment, pair, strict=True)) for pair in pairs]
+    held = [dict(zip(judgment, ("q7", "d7", 1.0), strict=True)) | {"reason": "two splits"}]
     tables = {
         "corpus/part-00000-00000.parquet": to_table(corpus[:4], CORPUS),
         "corpus/part-00000-00001.parquet": to_table(corpus[4:], CORPUS),
@@ -174,43 +149,32 @@ def write_dataset(uri: str, grown: DatasetManifest = DatasetManifest()) -> Datas
     with NewOutput(uri, f"by hand {uri}") as output:
         for name, table in tables.items():
             output.write_parquet(name, table)
-        rows = {
-            name: tables[name].num_rows for name in tables if name.startswith(("corpus", "queries"))
-        }
-        counts = {
-            "documents": DOCUMENTS,
-            "queries": DOCUMENTS,
-            "judgments": len(qrels),
-            "chunks": len(corpus),
-        }
-        output.commit(
-            replace(
-                grown,
-                fingerprint=content_hash(uri)[:16],
-                counts=counts,
-                splits={"train": DOCUMENTS},
-                rows=rows,
-                held_out=1,
-            )
+        counts = {"documents": DOCUMENTS, "queries": DOCUMENTS, "judgments": len(qrels)}
+        manifest = replace(
+            grown,
+            fingerprint=content_hash(uri)[:16],
+            counts=counts | {"chunks": len(corpus)},
+            splits={"train": DOCUMENTS},
+            rows={name: tables[name].num_rows for name in list(tables)[:3]},
+            held_out=1,
         )
+        output.commit(manifest)
     return open_dataset(uri)
 
 
 def write_table(uri: str, dataset: Dataset, encoder: str, seed: int) -> Table:
     """Two versions: the first without the rows of the second corpus file."""
-    vectors = truncate(
-        np.random.default_rng(seed).normal(size=(len(TEXTS), WIDTH)).astype(np.float32), WIDTH
-    )
-    corpus, codec = dataset.corpus(), Codec(WIDTH)
+    drawn = np.random.default_rng(seed).normal(size=(len(TEXTS), WIDTH)).astype(np.float32)
+    vectors = truncate(drawn, WIDTH)
+    corpus = dataset.corpus()
     info = TableInfo(encoder, dataset.fingerprint, WIDTH, (WIDTH, 8), "", 48)
-    first = commit_table(
-        uri, [write_fragment(uri, corpus.slice(0, 4), codec.write(vectors[:4]))], info
-    )
-    tag_version(first)
-    table = commit_table(
-        uri, [write_fragment(uri, corpus.slice(4), codec.write(vectors[4:]))], info, base=first
-    )
-    tag_version(table)
+    table = None
+    for rows in (slice(0, 4), slice(4, len(TEXTS))):
+        part = corpus.slice(rows.start, rows.stop - rows.start)
+        fragment = write_fragment(uri, part, Codec(WIDTH).write(vectors[rows]))
+        table = commit_table(uri, [fragment], info, base=table)
+        tag_version(table)
+    assert table
     return table
 
 
@@ -253,33 +217,24 @@ def write_checkpoint(uri: str, base: Path, seed: int, origin: Origin) -> str:
     """The base model with weights that a seed has moved a little; returns its encoder's
     fingerprint.
     """
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        for path in sorted(path for path in base.rglob("*") if path.is_file()):
-            target = Path(folder) / path.relative_to(base)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".safetensors":
-                weights = {
-                    name: value * np.float32(1 + seed / 1000)
-                    for name, value in load_file(path).items()
-                }
-                save_file(weights, target)
-            else:
-                target.write_bytes(path.read_bytes())
-        encoder = model_fingerprint(Path(folder))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "model")
+        shutil.copytree(base, folder)
+        for path in folder.rglob("*.safetensors"):
+            moved = np.float32(1 + seed / 1000)
+            save_file({name: value * moved for name, value in load_file(path).items()}, path)
+        encoder = model_fingerprint(folder)
+        (folder / "medembed.json").write_text(json.dumps({"dimensions": [WIDTH, 8]}))
         with NewOutput(uri, encoder) as output:
-            for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 output.write_bytes(str(path.relative_to(folder)), path.read_bytes())
-            output.write_bytes("medembed.json", json.dumps({"dimensions": [WIDTH, 8]}).encode())
-            output.commit(
-                CheckpointManifest(
-                    origin=origin,
-                    fingerprint=encoder,
-                    dimensions=(WIDTH, 8),
-                    dev={"score": 0.5, "step": 3},
-                )
+            manifest = CheckpointManifest(
+                origin=origin,
+                fingerprint=encoder,
+                dimensions=(WIDTH, 8),
+                dev={"score": 0.5, "step": 3},
             )
+            output.commit(manifest)
     return encoder
 
 
@@ -303,15 +258,8 @@ def write_measured(uri: str, dataset: Dataset, encoder: str) -> None:
         measured(units(["d2", "d3", "d4"], ["d2", "d3", "d4"])),
         Scored(pairs, np.array([0.1, 0.5, 0.9]), {WIDTH: np.array([0.2, 0.4, 0.8])}),
     )
-    best = [
-        {
-            "query_id": name,
-            "dimension": WIDTH,
-            "document_ids": ["d2", "d3", "d1"],
-            "scores": [0.9, 0.8, 0.7],
-        }
-        for name in QUERIES_TOLD
-    ]
+    lists = {"document_ids": ["d2", "d3", "d1"], "scores": [0.9, 0.8, 0.7]}
+    best = [{"query_id": name, "dimension": WIDTH} | lists for name in QUERIES_TOLD]
     with NewOutput(uri, content_hash(uri)[:16]) as output:
         write_evaluation(output, result, [pa.Table.from_pylist(best, schema=BEST)])
         output.commit(EvaluationManifest(origin=Origin(dataset=dataset.as_source), encoder=encoder))
