@@ -47,10 +47,11 @@ class Reach:
         lineages = [*(version.lineage for version in self.versions), *self.runs.values()]
         outputs = [lineage.output for lineage in lineages if lineage.output]
         roots = [*places, *backups, *filter(is_reached, outputs), *_data_of(lineages)]
+        self._roots = sorted({plain(root) for root in roots})  # a folder before what lies in it
         self._searched: list[str] = []
         self._found: dict[str, Place] = {}
-        for uri in sorted({plain(root) for root in roots}):  # a folder before what lies in it
-            self._search(uri)
+        for root in self._roots:
+            self._search(root)
         for version in self.versions:
             self._note(search_beside(version.source))
         for uri in self._parents_of_own():
@@ -70,7 +71,7 @@ class Reach:
 
     def unsearched(self) -> Iterator[str]:
         """Yield lines on what could not be looked through."""
-        gone = [uri for uri in self._searched if not storage.exists(uri)]
+        gone = [uri for uri in self._roots if not storage.exists(uri)]
         yield from (f"{uri}: is not there any more" for uri in gone)
         for version in self.versions:
             is_ours = version.name == self.model_name or version.lineage.encoder
