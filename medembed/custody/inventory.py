@@ -103,9 +103,12 @@ def search_beside(source: str) -> Iterator[Place]:
 
 
 def outputs_in(folder: str) -> Iterator[Place]:
-    """Yield the finished and the half removed outputs below a folder."""
+    """Yield the finished and the half removed outputs below a folder that can be read here."""
     for uri, _, _ in storage.find_files(storage.join(folder, "**", MANIFEST)):
-        place = _open(uri.removesuffix(f"/{MANIFEST}"))
+        try:
+            place = _open(uri.removesuffix(f"/{MANIFEST}"))
+        except StorageError:
+            continue
         if place is not None:
             yield place
 

@@ -14,7 +14,7 @@ _VERSIONS = "_versions"  # of a table: without them no reader opens it
 
 def is_leaving(uri: str) -> bool:
     """Return whether a run died while it removed this folder."""
-    return storage.scheme(uri) != "models" and isinstance(read_any(uri), LeavingManifest)
+    return isinstance(read_any(uri), LeavingManifest)
 
 
 def remove(uri: str) -> None:
