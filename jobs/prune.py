@@ -46,12 +46,12 @@ def run(job: PruneJob) -> Summary:
     numbers = [str(number) for number in job.keep_versions]
     kept, leaving = find_leaving(registry, job.keep, places, numbers)
     stayed = [] if job.dry_run else remove_versions(registry, leaving)
-    gone = [one for one in leaving if name_of(one.version) not in stayed]
+    gone = [each for each in leaving if name_of(each.version) not in stayed]
     lines: list[str] = []
     sizes: dict[str, int] = {}  # by place, as two versions may have the same
-    for one in gone:
-        lines += show(one)
-        sizes |= one.sizes
+    for each in gone:
+        lines += show(each)
+        sizes |= each.sizes
     lines += [f"{name} has been given an alias meanwhile: it stays" for name in stayed]
     size = sum(sizes.values())
     verb = "would go" if job.dry_run else "removed"
@@ -60,14 +60,14 @@ def run(job: PruneJob) -> Summary:
     )
     if job.dry_run and gone:
         lines.append("nothing has changed; dry_run=false removes them for good")
-    return {"versions": [name_of(one.version) for one in gone], "bytes": size, "lines": lines}
+    return {"versions": [name_of(each.version) for each in gone], "bytes": size, "lines": lines}
 
 
-def show(one: Leaving) -> Iterator[str]:
+def show(leaving: Leaving) -> Iterator[str]:
     """Yield lines on a version, and what goes with it."""
-    yield f"{name_of(one.version)}, {one.bytes / 2**20:,.1f} MiB"
-    yield from (f"  {uri}, {size / 2**20:,.1f} MiB" for uri, size in one.sizes.items())
-    yield from (f"  {note}" for note in one.notes)
+    yield f"{name_of(leaving.version)}, {leaving.bytes / 2**20:,.1f} MiB"
+    yield from (f"  {uri}, {size / 2**20:,.1f} MiB" for uri, size in leaving.sizes.items())
+    yield from (f"  {note}" for note in leaving.notes)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -127,7 +127,8 @@ class NewOutput:
     """
 
     def __init__(self, uri: str, key: str) -> None:
-        self.uri, self.key = uri, key
+        self.uri = uri
+        self.key = key
         self.files: list[str] = []
         self.committed = False
 

@@ -56,7 +56,7 @@ class Learned:
     def find_models(self, versions: Mapping[str, Version], runs: Iterable[Lineage]) -> Models:
         """Find them among {name: version}; `runs` tell of models between that are gone."""
         lineages = [version.lineage for version in versions.values()] + list(runs)
-        learned = [one for one in lineages if one.erased or self._count(one)]
+        learned = [lineage for lineage in lineages if lineage.erased or self._count(lineage)]
         encoders = [lineage.encoder for lineage in learned if lineage.encoder]
         heirs = find_descendants(encoders, lineages)
         models = Models([], [])

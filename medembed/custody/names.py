@@ -49,8 +49,8 @@ def is_ours(uri: str) -> bool:
     if uri.endswith(".json"):
         return True
     columns = _columns_of(uri)
-    layouts = [layout for kind in KINDS for layout in kind.layouts]
-    return columns in layouts or columns in _OF_NO_KIND or columns >= _MEASURED
+    is_of_kind = any(columns in kind.layouts for kind in KINDS)
+    return is_of_kind or columns in _OF_NO_KIND or columns >= _MEASURED
 
 
 def _rows(table: pa.Table, of_queries: bool) -> Iterator[Names]:

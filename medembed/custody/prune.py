@@ -1,7 +1,7 @@
 """Find and remove registered versions that nobody needs any more, and what only they refer to."""
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -90,11 +90,11 @@ def find_leaving(
         )
     selected = select_kept(chains.versions, chains.aliases, keep)
     selected += [version for version in chains.versions if version.version in keep_versions]
-    children = [chains.link(version) for version in selected]
-    children += [chains.link(one) for one in all_models(registry) if one.name != name]
+    others = [version for version in all_models(registry) if version.name != name]
+    children = [chains.link(version) for version in [*selected, *others]]
     # Of their parents not the parents' parents, or nothing would ever go.
     parents = [parent for link in children if (parent := chains.parent(link)) is not None]
-    needed = _Needed({uri for version in chains.versions for uri in _places_of(version)})
+    needed = _Needed(_places_of(chains.versions))
     for link in children:
         needed.add_parent(link)
     kept = set()
@@ -103,7 +103,9 @@ def find_leaving(
         kept.add(link.name)
     staying = [version for version in chains.versions if name_of(version) in kept]
     going = [version for version in chains.versions if name_of(version) not in kept]
-    return Pruning(staying, [_find_parts(chains.link(one), needed, places) for one in going])
+    return Pruning(
+        staying, [_find_parts(chains.link(version), needed, places) for version in going]
+    )
 
 
 def remove_versions(registry: Registry, leaving: Sequence[Leaving]) -> list[str]:
@@ -112,26 +114,28 @@ def remove_versions(registry: Registry, leaving: Sequence[Leaving]) -> list[str]
     meanwhile, which stay with what they name.
     """
     stayed = []
-    for one in leaving:
+    versions = [each.version for each in leaving]
+    for each in leaving:
         # read again before each: promotions go on
-        aliased = set(registry.aliases(one.version.name).values())
-        needed: set[str] = set()
-        for other in leaving:
-            if other.version.version in aliased:
-                needed.update(_places_of(other.version))
-        if one.version.version in aliased:
-            stayed.append(name_of(one.version))
+        numbers = registry.aliases(each.version.name).values()
+        aliased = [version for version in versions if version.version in numbers]
+        if each.version in aliased:
+            stayed.append(name_of(each.version))
             continue
-        for uri in one.sizes:
+        needed = _places_of(aliased)
+        for uri in each.sizes:
             if plain(uri) not in needed:
                 remove(uri)
-        delete_version(registry, one.version)
-        logger.info("%s: removed, %s bytes", name_of(one.version), f"{one.bytes:,}")
+        delete_version(registry, each.version)
+        logger.info("%s: removed, %s bytes", name_of(each.version), f"{each.bytes:,}")
     return stayed
 
 
-def _places_of(version: Version) -> list[str]:
-    return list(map(plain, [version.source, *version.lineage.data]))
+def _places_of(versions: Iterable[Version]) -> set[str]:
+    places: set[str] = set()
+    for version in versions:
+        places.update(map(plain, [version.source, *version.lineage.data]))
+    return places
 
 
 def _find_parts(link: Link, needed: _Needed, places: Sequence[str]) -> Leaving:

@@ -102,8 +102,9 @@ class Reach:
         """Return what the data was made from that this registry's own runs name. Manifests of what
         came from a backup name the original, which may be another registry's.
         """
-        own = set(_data_of(one for one in self.runs.values() if not one.restored_run))
-        own -= set(_data_of(one for one in self.runs.values() if one.restored_run))
+        runs = self.runs.values()
+        own = set(_data_of(lineage for lineage in runs if not lineage.restored_run))
+        own -= set(_data_of(lineage for lineage in runs if lineage.restored_run))
         parents: list[str] = []
         for uri, place in self._found.items():
             parents += place.parents if uri in own else []
