@@ -6,8 +6,7 @@ from typing import Any
 from medembed import storage
 from medembed.artifact import MANIFEST
 from medembed.custody.inventory import known_manifest, known_table, plain
-from medembed.custody.kinds import Part
-from medembed.custody.remove import is_leaving
+from medembed.custody.kinds import LeavingManifest, Part
 from medembed.encoding.table import open_lance
 from medembed.lineage import CheckpointManifest, DatasetManifest, ExamplesManifest, Manifest, Source
 from medembed.registry.models import Version
@@ -89,7 +88,7 @@ def _find_table(source: Source) -> Item | None:
 
 def _find_folder(part: Part, uri: str) -> Item | None:
     """Return what a folder's manifest names; of a model without one all files."""
-    if storage.scheme(uri) not in _COPIED or is_leaving(uri):
+    if storage.scheme(uri) not in _COPIED or known_manifest(uri, LeavingManifest):
         return None
     manifest = known_manifest(uri, _MANIFESTS[part])
     if manifest is not None:

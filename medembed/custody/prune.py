@@ -15,7 +15,7 @@ from medembed.custody.inventory import (
     plain,
 )
 from medembed.custody.kinds import LeavingManifest
-from medembed.custody.remove import is_leaving, remove
+from medembed.custody.remove import remove
 from medembed.errors import ServiceError
 from medembed.lineage import EvaluationManifest, ExamplesManifest, Source
 from medembed.registry.catalog import all_models, delete_version
@@ -144,7 +144,7 @@ def _find_parts(link: Link, needed: _Needed, places: Sequence[str]) -> Leaving:
     parts: list[str] = []
     notes: list[str] = []
     if not needed.has(link.source):
-        if link.manifest or (is_reached(link.source) and is_leaving(link.source)):
+        if link.manifest or known_manifest(link.source, LeavingManifest):
             parts.append(link.source)
         elif is_reached(link.source) and storage.exists(link.source):
             notes.append(f"its checkpoint {link.source} was not made here: it stays")
@@ -163,7 +163,7 @@ def _find_parts(link: Link, needed: _Needed, places: Sequence[str]) -> Leaving:
 
 def _is_free(uri: str, needed: _Needed) -> bool:
     """Return whether a table is half removed, or ours and of no kept version's encoder."""
-    if is_leaving(uri):
+    if known_manifest(uri, LeavingManifest):
         return True
     table = known_table(Source("", uri))
     return table is not None and table.info.encoder not in needed.encoders

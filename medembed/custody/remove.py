@@ -12,11 +12,6 @@ _BESIDE = "summary.json"  # what a job writes beside an output
 _VERSIONS = "_versions"  # of a table: without them no reader opens it
 
 
-def is_leaving(uri: str) -> bool:
-    """Return whether a run died while it removed this folder."""
-    return isinstance(read_any(uri), LeavingManifest)
-
-
 def remove(uri: str) -> None:
     """Remove a finished output or a table, or finish such a removal.
 
