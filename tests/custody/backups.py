@@ -81,17 +81,13 @@ def check_equal(before: Registry, after: Registry, numbers: list[str]) -> None:
         assert {k: v for k, v in old.tags.items() if k not in moved} == {
             k: v for k, v in new.tags.items() if k not in moved
         }
-        runs = [
-            read_run(registry, version.run_id)
-            for registry, version in ((before, old), (after, new))
-        ]
+        runs = [read_run(before, old.run_id), read_run(after, new.run_id)]
         for name in ("params", "metrics", "name", "status", "start", "end"):
             assert runs[0][name] == runs[1][name]
-        artifacts = [
-            {
-                path: read_artifact(registry, run["run_id"], path)
-                for path in list_artifacts(registry, run["run_id"])
-            }
-            for registry, run in zip((before, after), runs, strict=True)
-        ]
-        assert artifacts[0] == artifacts[1] != {}
+        artifacts = artifacts_of(before, old.run_id)
+        assert artifacts == artifacts_of(after, new.run_id) != {}
+
+
+def artifacts_of(registry: Registry, run_id: str) -> dict[str, bytes]:
+    paths = list_artifacts(registry, run_id)
+    return {path: read_artifact(registry, run_id, path) for path in paths}

