@@ -1,5 +1,4 @@
-"""A folder on storage that appears whole or not at all: its manifest is written last, and names its
-files.
+"""Write a folder that appears whole or not at all: its manifest comes last, and names its files.
 
 Object stores have no rename, so readers believe only what a manifest lists. An output's key is the
 fingerprint of all that determines it; the same key is found again instead of being made again.
@@ -27,9 +26,7 @@ T = TypeVar("T")
 
 
 def read_manifest(uri: str, kind: type[M]) -> M:
-    """The manifest of a finished output. Raises StorageError if there is none, or one of another
-    kind.
-    """
+    """Return a finished output's manifest. Raises StorageError if none of this kind is there."""
     entries = _read(uri)
     if entries is None:
         raise StorageError(
@@ -42,18 +39,14 @@ def read_manifest(uri: str, kind: type[M]) -> M:
 
 
 def read_one_of(uri: str, kinds: Sequence[type[Manifest]]) -> Manifest | None:
-    """Return the manifest of an output of one of these kinds, if one lies there. Raises
-    StorageError for damage.
-    """
+    """Return the manifest of an output of one of these kinds. Raises StorageError for damage."""
     entries = _read(uri) or {}
     kind = next((kind for kind in kinds if kind.kind == entries.get(_KIND)), None)
     return _check(kind, entries, uri) if kind else None
 
 
 def _check(kind: type[M], entries: Mapping[str, Any], uri: str) -> M:
-    """The manifest, unless it names a file that lies elsewhere: such a name must be read by
-    nobody.
-    """
+    """Return the manifest. Raises StorageError if it names a file that lies elsewhere."""
     manifest = parse(kind, entries, storage.join(uri, MANIFEST))
     for name in manifest.names:
         storage.join(uri, name)  # refuses a name that leads out of the folder
@@ -61,7 +54,7 @@ def _check(kind: type[M], entries: Mapping[str, Any], uri: str) -> M:
 
 
 def parse(kind: type[T], entries: Any, place: str) -> T:
-    """JSON as a dataclass. Raises StorageError, with the place, for what it cannot be."""
+    """Return JSON as a dataclass. Raises StorageError, with the place, for what it cannot be."""
     try:
         if kind not in _ADAPTERS:
             _ADAPTERS[kind] = TypeAdapter(kind)
@@ -75,33 +68,31 @@ def parse(kind: type[T], entries: Any, place: str) -> T:
 
 
 def to_entries(manifest: Manifest) -> dict[str, Any]:
-    """A manifest as JSON has it, its kind first and its files last."""
+    """Return a manifest as JSON has it, its kind first and its files last."""
     entries = asdict(manifest)
     files = entries.pop("files")
     return {_KIND: manifest.kind, **entries, "files": files}
 
 
 def write_manifest(uri: str, manifest: Manifest) -> None:
-    """Writes a manifest, in place of one that may be there, whole or not at all."""
+    """Write a manifest, in place of one that may be there, whole or not at all."""
     text = json.dumps(to_entries(manifest), indent=2, ensure_ascii=False)
     storage.write_bytes(storage.join(uri, MANIFEST), text.encode())
 
 
 def place(uri: str, key: str) -> str:
-    """Where an output goes: "{key}" in the URI becomes the key, so that one URI serves any inputs
-    and config.
-    """
+    """Return where an output goes: "{key}" in the URI becomes the fingerprint of what made it."""
     return uri.replace("{key}", key)
 
 
 def above_key(uri: str) -> str:
-    """The folder in which outputs are made: the one above "{key}", where that is in the URI."""
+    """Return the folder in which outputs are made: above "{key}", where that is in the URI."""
     before, key, _ = uri.partition("{key}")
     return (before.rpartition("/")[0] if key else uri).rstrip("/")
 
 
 def find_output(uri: str, kind: type[M], key: str) -> M | None:
-    """The manifest if the output is finished and was made from the same key, None if nothing is
+    """Return the manifest of a finished output that was made from this key, None if nothing lies
     there.
 
     Raises StorageError if something else is there: a job overwrites nothing.
@@ -118,8 +109,7 @@ def find_output(uri: str, kind: type[M], key: str) -> M | None:
 
 
 class NewOutput:
-    """Writes an output's files, then its manifest; leaves nothing behind if `commit` is not
-    reached.
+    """Writes an output's files, then its manifest; leaves nothing if `commit` is not reached.
 
     with NewOutput(uri, key) as output:
         output.write_parquet("part-00000.parquet", table)
@@ -144,7 +134,7 @@ class NewOutput:
         storage.write_bytes(storage.join(self.uri, name), data)
 
     def commit(self, manifest: M) -> M:
-        """Makes the output visible; returns its manifest, with key and files.
+        """Make the output visible; return its manifest, with key and files.
 
         Raises StorageError if a file of it is gone again.
         """
@@ -166,17 +156,14 @@ class NewOutput:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Nor where another run has finished the same output meanwhile, whose files have these
-        # names.
+        # Nor where another run has finished the same output meanwhile: its files have these names.
         if not self.committed and _read(self.uri) is None:
             for name in self.files:
                 storage.delete_file(storage.join(self.uri, name))
 
 
 def _read(uri: str) -> Mapping[str, Any] | None:
-    """What the manifest in a folder says, of whatever kind; None if there is none, empty for what
-    others call so.
-    """
+    """Return what a folder's manifest says; None if it has none, empty for what others call so."""
     path = storage.join(uri, MANIFEST)
     if not storage.exists(path):
         return None

@@ -1,6 +1,4 @@
-"""What a registered version, or a run, says of itself; MLflow's tags are its rendering, spelled
-nowhere else.
-"""
+"""Say what a registered version, or a run, is and came from, and render that as MLflow's tags."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace

@@ -1,4 +1,4 @@
-"""Which documents and queries are to be erased, and which queries are lost with them. Pure."""
+"""Say which documents and queries are to be erased, and which queries are lost with them. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

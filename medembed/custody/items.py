@@ -1,4 +1,4 @@
-"""What a registered version consists of, file by file: what a backup copies."""
+"""List what a registered version consists of, file by file, for a backup."""
 
 from dataclasses import dataclass
 from typing import Any

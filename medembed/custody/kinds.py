@@ -1,6 +1,4 @@
-"""All kinds of outputs, those included that only custody writes: a backup, and what is half
-removed.
-"""
+"""List all kinds of outputs, with those that only custody writes: backups and half removed ones."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field

@@ -1,6 +1,4 @@
-"""Where an erasure looks: in given folders and in all that the registry knows of; and where it
-cannot look.
-"""
+"""Find what an erasure looks through: given folders, and all that the registry knows of."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
