@@ -56,7 +56,7 @@ def run(job: BackupJob) -> Summary:
     done = back_up(registry, chosen, aliases, to, tables, runs)
     manifest = done.manifest
     size = sum(copied.bytes for copied in manifest.copies.values())
-    lines = [f"cannot be read now, and not backed up: {line}" for line in manifest.gone]
+    lines = [f"cannot be read now, and not backed up: {line}" for line in done.gone]
     for line in done.held:
         lines.append(f"cannot be read now; what an earlier backup has of it stays: {line}")
     lines.append(
@@ -69,15 +69,15 @@ def run(job: BackupJob) -> Summary:
         "bytes": size,
         "new_files": done.copied,
         "new_bytes": done.copied_bytes,
-        "gone": len(manifest.gone),
+        "gone": len(done.gone),
         "held": len(done.held),
     }
     return {
         "output": to,
         "versions": list(manifest.versions),
         "counts": counts,
-        "gone": list(manifest.gone),
-        "held": list(done.held),
+        "gone": done.gone,
+        "held": done.held,
         "lines": lines,
     }
 

@@ -117,7 +117,7 @@ def test_every_kind_of_manifest_is_read_as_it_was_written(tmp_path: Path):
             dimensions=(32, 8), dev={"score": 0.5, "step": 3.0}, start=Start(3, {8: 0.5})
         ),
         BackupManifest(
-            versions={"1": CopiedVersion("1", "r", {}, {}, CopiedRun("f", {}))},
+            versions={"1": CopiedVersion("r", {}, {}, CopiedRun("f", {}))},
             erasing=("data/1",),
         ),
         LeavingManifest(files=("a",)),

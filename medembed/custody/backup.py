@@ -31,14 +31,15 @@ _OURS = (RUNS, *FOLDERS.values())
 
 @dataclass(frozen=True)
 class BackedUp:
-    """A finished backup, and what this run copied of it; `held` are lines on what cannot be read
-    now, of which an earlier backup has a copy.
+    """A finished backup, what this run copied of it, and lines on what cannot be read now: `gone`,
+    or `held` in an earlier backup.
     """
 
     manifest: BackupManifest
     copied: int
     copied_bytes: int
-    held: tuple[str, ...]
+    gone: list[str]
+    held: list[str]
 
 
 @dataclass
@@ -92,11 +93,10 @@ def back_up(
         folders=before.folders | {item.part: item.folder for item in taken.items},
         tables=tuple(dict.fromkeys([*before.tables, *further])),
         runs=tuple(others),
-        gone=tuple(taken.gone),
         copies=before.copies | files.copies,
     )
     manifest = _commit(to, manifest, files.there)
-    return BackedUp(manifest, files.new, files.new_bytes, tuple(taken.held))
+    return BackedUp(manifest, files.new, files.new_bytes, taken.gone, taken.held)
 
 
 def check_whole(uri: str, manifest: BackupManifest) -> None:
@@ -158,7 +158,7 @@ def _take(version: Version, before: BackupManifest, taken: _Taken) -> None:
             f"{name_of(version)}: its checkpoint {version.source} is not there, or cannot be "
             "copied; take the version out (medembed prune), or bring the folder back."
         )
-    taken.versions[version.version] = CopiedVersion(version.version, version.run_id, tags, parts)
+    taken.versions[version.version] = CopiedVersion(version.run_id, tags, parts)
 
 
 def _take_table(uri: str, taken: _Taken) -> str:

@@ -39,7 +39,6 @@ class CopiedRun:
 class CopiedVersion:
     """A registered version in a backup, and {part: its name there} of what it consists of."""
 
-    version: str
     run_id: str
     tags: dict[str, str]
     parts: dict[Part, str]
@@ -51,9 +50,8 @@ class BackupManifest(Manifest):
     """A backup of the registered model `name`.
 
     `copies` are its files by name. `folders` {part: folder} say where the newest copy of a part
-    lies, for all versions that have it. `tables` are parts, and `runs` runs, that no version names;
-    `gone` are lines on what could not be read. `erasing` are the folders in which an erasure is not
-    finished.
+    lies, for all versions that have it. `tables` are parts, and `runs` runs, that no version names.
+    `erasing` are the folders in which an erasure is not finished.
     """
 
     kind: ClassVar[str] = "backup"
@@ -65,7 +63,6 @@ class BackupManifest(Manifest):
     folders: dict[str, str] = field(default_factory=dict)
     tables: tuple[str, ...] = ()
     runs: tuple[CopiedRun, ...] = ()
-    gone: tuple[str, ...] = ()
     copies: dict[str, Copied] = field(default_factory=dict)
     erasing: tuple[str, ...] | None = None
 

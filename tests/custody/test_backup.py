@@ -221,7 +221,6 @@ def test_what_people_read_has_no_passwords(world: World, tmp_path: Path):
     set_tags(world.registry, version, Lineage(examples=Source("e", "hf://me:secret@host/examples")))
     done = backup(world, to)
     assert done["gone"] == ["models:/medembed/1: examples hf://host/examples"]
-    assert json.loads(storage.read_bytes(storage.join(to, "manifest.json")))["gone"] == done["gone"]
     assert "secret" not in "".join(done["lines"])
 
 
