@@ -15,7 +15,7 @@ from medembed.encoding.table import METADATA_KEY, Table, find_newest, find_table
 from medembed.errors import StorageError
 from medembed.evaluation.retention import FOLDER as RETENTION
 from medembed.lineage import CheckpointManifest, Manifest, Source, StartManifest
-from medembed.mining.examples import REPORT as MINING
+from medembed.mining.examples import COUNTS as MINING
 
 # FILE: of an output that died, or of one that has no manifest. FRAGMENTS: a table that died before
 # it was one. LEAVING: an output of which a removal that died has left a part.

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from medembed.mining.positives import Positive
 
 from medembed.mining.candidates import Outcome, look_around, make_example
 from medembed.mining.config import MiningConfig
 from medembed.mining.negatives import Negative
 from medembed.mining.pairs import Pair
-from medembed.mining.positives import Positive
 from medembed.mining.rules import (
     ABOVE_MARGIN,
     BEFORE_FIRST,

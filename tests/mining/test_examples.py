@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from datasets import load_dataset
+from medembed.mining.positives import Positive
 
 from medembed.artifact import NewOutput
 from medembed.errors import DataError
@@ -9,7 +10,6 @@ from medembed.lineage import ExamplesManifest
 from medembed.mining import examples as room
 from medembed.mining.examples import Example, open_examples, write_examples
 from medembed.mining.negatives import Negative
-from medembed.mining.positives import Positive
 from tests.mining.corpus import corpus_rows
 
 TEXTS = {"p": "Heart pain.", "a": "Lung pain.", "b": "Knee pain.", "c": "Elbow pain."}

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from medembed.mining.positives import best_rows, judged_negatives, known_positives
 
 from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.table import Table, TableInfo
 from medembed.mining import positives
-from medembed.mining.positives import best_rows, judged_negatives, known_positives
 from medembed.mining.texts import CorpusRows
 from tests.chunked import write_chunked
 from tests.mining.corpus import corpus_rows

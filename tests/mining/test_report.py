@@ -3,14 +3,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from medembed.mining.positives import Positive
+from medembed.mining.report import SUSPECTS, Tally, advise, draw_report, summarize
 from PIL import Image
 
 from medembed.mining.candidates import Outcome
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Example
 from medembed.mining.negatives import Negative
-from medembed.mining.positives import Positive
-from medembed.mining.report import SUSPECTS, Tally, advise, draw_report, summarize
 from medembed.mining.rules import (
     ABOVE_MARGIN,
     BEFORE_FIRST,
