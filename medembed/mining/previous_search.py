@@ -1,7 +1,7 @@
 """Keep each query's vector and nearest documents with the examples, for the next run to go on from.
 
 That run searches again only what a change of the corpus may have touched. Vectors are kept because
-one that is computed again by another backend may differ in its last bits; then its scores would, too.
+one that is computed again by another backend may differ in its last bits, and so in its scores.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -30,7 +30,7 @@ SAME_CONTENT, SAME_WORDS, REPEATED, BEFORE_FIRST, ABOVE_MARGIN, ABOVE_MAX, BELOW
 
 @dataclass(frozen=True)
 class Window:
-    """A query's nearest documents that are no known positive, best first: their place is their rank.
+    """A query's nearest documents that are no known positive, best first; the place is the rank.
 
     `rows` are the corpus rows by which they were found (themselves, or their best chunks), `scores`
     float64 [n]. `positives_passed` counts the known positives among the documents looked at.
@@ -68,7 +68,7 @@ def take_window(
 def find_copies(
     content: Ints, words: Ints, positive_content: Ints, positive_words: Ints
 ) -> Verdicts:
-    """Compare candidates [n] with the query's known positives [m]: SAME_CONTENT, SAME_WORDS or KEPT.
+    """Compare candidates [n] with the known positives [m]: SAME_CONTENT, SAME_WORDS or KEPT.
 
     Texts come as numbers: equal texts have equal `content`, texts of the same words and signs equal
     `words`.

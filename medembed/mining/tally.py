@@ -17,7 +17,7 @@ _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class Tally:
-    """Counts pair after pair; keeps the scores of examples and negatives, and the worst suspects."""
+    """Counts pair after pair; keeps all scores of examples, and the worst suspects."""
 
     def __init__(self, config: MiningConfig) -> None:
         self.config = config

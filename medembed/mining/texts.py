@@ -38,7 +38,7 @@ class CorpusRows:
     starts: Sequence[int]
 
     def lines(self, row_ids: Iterable[str]) -> npt.NDArray[np.int64]:
-        """Return the lines of these rows. Raises DataError for one that the corpus does not have."""
+        """Return the lines of these rows. Raises DataError for one that the corpus lacks."""
         try:
             return np.array([self.line[name] for name in row_ids], dtype=np.int64)
         except KeyError as error:
