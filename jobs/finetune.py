@@ -9,9 +9,9 @@ from jobs.session import Summary, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
 from medembed.data.prepare import check_source
-from medembed.evaluation.report import headline
-from medembed.evaluation.retention_screen import format_retention
-from medembed.evaluation.screen import format_table
+from medembed.evaluation.report.headline import headline
+from medembed.evaluation.retention.words import format_retention
+from medembed.evaluation.words import format_table
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.finetune import Finetuned, finetune, summarize
 from medembed.mining.second_opinion import resolve_second_opinion

@@ -14,7 +14,7 @@ from jobs.beforehand import check_room
 from jobs.session import Summary, find_known, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
-from medembed.evaluation.side_by_side import check_request
+from medembed.evaluation.checks import check_request
 from medembed.mining.second_opinion import resolve_second_opinion
 from medembed.privacy import without_passwords
 from medembed.registry.models import Registry, Version, open_registry, resolve_model

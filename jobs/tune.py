@@ -18,7 +18,7 @@ from medembed import storage
 from medembed.config import InputUri
 from medembed.data.dataset import open_dataset
 from medembed.errors import ConfigError, MedEmbedError
-from medembed.evaluation.retention_screen import format_retention
+from medembed.evaluation.retention.words import format_retention
 from medembed.mining.second_opinion import resolve_second_opinion
 from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model

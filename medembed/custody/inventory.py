@@ -13,7 +13,7 @@ from medembed.custody.names import is_ours, queries_in
 from medembed.custody.remove import MARK
 from medembed.encoding.table import METADATA_KEY, Table, find_newest, find_table, open_lance
 from medembed.errors import StorageError
-from medembed.evaluation.retention import FOLDER as RETENTION
+from medembed.evaluation.retention.sets import FOLDER as RETENTION
 from medembed.lineage import CheckpointManifest, Manifest, Source, StartManifest
 from medembed.mining.examples import COUNTS as MINING
 

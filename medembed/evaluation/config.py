@@ -1,4 +1,4 @@
-"""What is measured."""
+"""Say what is measured, and what must not be lost elsewhere."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar

@@ -1,11 +1,11 @@
-"""Ranking metrics per query, from the grades of its ranked documents, as trec_eval defines them.
-Pure.
+"""Compute ranking metrics per query from the grades of its ranking, as trec_eval does. Pure.
 
 `grades` float [Q, depth]: the judged score of the document at each rank, 0 where it is not judged.
 `judged` are each query's positive grades, all of them, found or not; a query has at least one.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -103,28 +103,26 @@ def negative_accuracy(negatives: npt.NDArray[np.bool_], k: int) -> Values:
     return np.asarray(negatives[:, :k].any(axis=1), dtype=np.float64)
 
 
-def triplet_accuracy(
-    positives: Sequence[Values], negatives: Sequence[Values]
-) -> tuple[Values, Values]:
-    """(share of a query's triplets whose positive has the higher cosine [Q], its triplets [Q]); NaN
-    without any.
+class Triplets(NamedTuple):
+    """The share of a query's triplets that are right [Q], NaN without any; and how many [Q]."""
+
+    right_share: Values
+    count: Values
+
+
+def triplet_accuracy(positives: Sequence[Values], negatives: Sequence[Values]) -> Triplets:
+    """Return in how many triplets the positive has the higher cosine.
 
     A triplet is a query, one of its positives and one of its judged negatives, all combinations;
     equal cosines are not right. `positives` and `negatives` are each query's cosines.
     """
-    right = np.array(
-        [_below(low, high).sum() for high, low in zip(positives, negatives, strict=True)],
-        dtype=float,
-    )
-    triplets = np.array(
-        [len(high) * len(low) for high, low in zip(positives, negatives, strict=True)], dtype=float
-    )
-    return np.divide(right, triplets, out=np.full(len(right), np.nan), where=triplets > 0), triplets
-
-
-def _below(negatives: Values, positives: Values) -> npt.NDArray[np.int64]:
-    """How many of the negatives stand below each positive."""
-    return np.searchsorted(np.sort(negatives), positives, side="left")
+    right = np.zeros(len(positives))
+    count = np.zeros(len(positives))
+    for query, (high, low) in enumerate(zip(positives, negatives, strict=True)):
+        right[query] = np.searchsorted(np.sort(low), high, side="left").sum()
+        count[query] = len(high) * len(low)
+    share = np.divide(right, count, out=np.full(len(right), np.nan), where=count > 0)
+    return Triplets(share, count)
 
 
 def _hits(grades: Grades, k: int) -> npt.NDArray[np.bool_]:

@@ -78,7 +78,7 @@ def _cosines(
 ) -> dict[str, Floats]:
     """Encode each text once; the vectors of documents lie on disk."""
     query_ids = sorted(asked)
-    row_ids = sorted(set().union(*asked.values()))
+    row_ids = sorted(set[str]().union(*asked.values()))
     line_of = {row_id: line for line, row_id in enumerate(row_ids)}
     query_texts = [queries[query_id] for query_id in query_ids]
     of_queries = of_documents = np.zeros((0, 0), np.float32)

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from medembed.custody.inventory import search_beside
-from medembed.evaluation.retention import place_of
+from medembed.evaluation.retention.sets import place_of
 from medembed.lineage import DatasetManifest
 from tests.evaluation.test_retention import write_set
 

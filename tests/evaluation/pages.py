@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from medembed.evaluation.compare import Difference, compare_all
 from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.corpus_sample import Look, Truncation
+from medembed.evaluation.inspection import Look, Truncation
 from medembed.evaluation.must_rank import Outcome
-from medembed.evaluation.report import Page
+from medembed.evaluation.report.page import Page
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, Scored, Units
 
 WIDTHS = (384, 256, 128, 64, 32)

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from medembed.encoding.model_files import read_tokenizer
 from medembed.evaluation import corpus_sample
-from medembed.evaluation.corpus_sample import look_at, measure_truncation
+from medembed.evaluation.inspection import look_at, measure_truncation
 from medembed.matryoshka import truncate
 from tests.tables import Vectors, write_corpus, write_table
 

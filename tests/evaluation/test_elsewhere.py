@@ -9,10 +9,10 @@ from safetensors.numpy import load_file, save_file
 
 from medembed.encoding.config import EncodingConfig
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.elsewhere import Model, measure_retention, note_chance
-from medembed.evaluation.retained import Retention
-from medembed.evaluation.retention import RetentionSet, open_retention
-from medembed.evaluation.retention_screen import format_retention, lost_to
+from medembed.evaluation.retention.judge import Retention
+from medembed.evaluation.retention.measure import Model, measure_retention, note_chance
+from medembed.evaluation.retention.sets import RetentionSet, open_retention
+from medembed.evaluation.retention.words import format_retention, lost_to
 from tests.evaluation.test_retention import write_set
 from tests.tiny import SIGNS, SUBJECTS
 

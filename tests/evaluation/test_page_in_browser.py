@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from medembed.evaluation.plots import draw_plots
-from medembed.evaluation.report import render_report
+from medembed.evaluation.report.page import render_report
+from medembed.evaluation.report.plots import draw_plots
 from tests.evaluation.pages import make_page
 
 FLAGS = [

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from medembed.evaluation.compare import compare_all
-from medembed.evaluation.plots import (
+from medembed.evaluation.report.page import Page
+from medembed.evaluation.report.plots import (
     draw_bytes,
     draw_dimensions,
     draw_gains,
@@ -15,7 +16,6 @@ from medembed.evaluation.plots import (
     draw_scores,
     draw_slices,
 )
-from medembed.evaluation.report import Page
 from medembed.evaluation.result import Evaluation
 from tests.evaluation.pages import (
     CONFIG,

@@ -8,8 +8,8 @@ import pytest
 
 from medembed.evaluation.compare import Comparison, Difference, compare_all
 from medembed.evaluation.must_rank import Outcome
-from medembed.evaluation.plots import draw_plots
-from medembed.evaluation.report import LISTED, Page, gains, headline, render_report, warnings
+from medembed.evaluation.report.page import LISTED, Page, gains, headline, render_report, warnings
+from medembed.evaluation.report.plots import draw_plots
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, Units
 from tests.evaluation.pages import (
     CONFIG,

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.retained import Scores, how_far_lost, judge_retained, reject
+from medembed.evaluation.retention.judge import Scores, how_far_lost, judge_retained, reject
 
 CONFIG = RetentionConfig()
 

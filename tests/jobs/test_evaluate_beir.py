@@ -18,8 +18,8 @@ from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import DataError
+from medembed.evaluation.checks import check_data
 from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.side_by_side import check_data
 from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig
 from tests.evaluation.test_elsewhere import ROWS
