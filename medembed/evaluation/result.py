@@ -137,9 +137,10 @@ class Evaluation:
     @property
     def dimensions(self) -> tuple[int, ...]:
         """Those measured, widest first; (NO_VECTORS,) for a ranking without vectors."""
-        return tuple(
-            sorted({d for family in self.families.values() for d in family.means()}, reverse=True)
-        )
+        measured: set[int] = set()
+        for family in self.families.values():
+            measured.update(family.means())
+        return tuple(sorted(measured, reverse=True))
 
     @property
     def metrics(self) -> dict[int, dict[str, float]]:

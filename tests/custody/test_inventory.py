@@ -3,7 +3,7 @@ from pathlib import Path
 from medembed.custody.inventory import search_beside
 from medembed.evaluation.retention.sets import place_of
 from medembed.lineage import DatasetManifest
-from tests.evaluation.test_retention import write_set
+from tests.evaluation.test_retention_sets import write_set
 
 
 def test_a_retention_set_that_a_training_made_beside_its_checkpoint_is_found(tmp_path: Path):

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from medembed.evaluation.report.page import render_report
 from medembed.evaluation.report.plots import draw_plots
+from medembed.evaluation.report.render import render_report
 from tests.evaluation.pages import make_page
 
 FLAGS = [
@@ -99,7 +99,7 @@ def test_the_page_is_never_wider_than_the_screen(measured: dict[int, dict[str, A
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
 def test_every_figure_is_loaded(measured: dict[int, dict[str, Any]], width: int):
-    assert measured[width]["images"] == [920] * 7
+    assert measured[width]["images"] == [920] * 5
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])

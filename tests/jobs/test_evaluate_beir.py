@@ -22,8 +22,8 @@ from medembed.evaluation.checks import check_data
 from medembed.evaluation.config import EvaluationConfig
 from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig
-from tests.evaluation.test_elsewhere import ROWS
-from tests.evaluation.test_retention import write_set
+from tests.evaluation.test_retention_measure import ROWS
+from tests.evaluation.test_retention_sets import write_set
 from tests.inline_spread import alone
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]

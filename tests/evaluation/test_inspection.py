@@ -1,6 +1,4 @@
-"""A look at the corpus: which documents are sampled, how alike they are, how much of them is
-read.
-"""
+"""Which documents of a corpus are inspected, how alike they are, how much of them is read."""
 
 from pathlib import Path
 
@@ -10,8 +8,8 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from medembed.encoding.model_files import read_tokenizer
-from medembed.evaluation import corpus_sample
-from medembed.evaluation.inspection import look_at, measure_truncation
+from medembed.evaluation import inspection
+from medembed.evaluation.inspection import Truncation, inspect_corpus, measure_truncation
 from medembed.matryoshka import truncate
 from tests.tables import Vectors, write_corpus, write_table
 
@@ -40,36 +38,36 @@ def unit(rows: object) -> Vectors:
 def test_mean_and_spread_are_over_pairs_of_different_documents(tmp_path: Path):
     dataset = write_corpus(tmp_path / "data", [{"document_id": name} for name in "abc"], 2)
     table = write_table(tmp_path / "t.lance", dataset, unit([[1, 0], [1, 0], [0, 1]]))
-    found = look_at(dataset, table, str(write_model(tmp_path / "model")))
+    found = inspect_corpus(dataset, table, str(write_model(tmp_path / "model")))
     assert found.ids == ("a", "b", "c")
     assert found.similarities.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
     assert (found.mean_cosine, found.spread) == pytest.approx((1 / 3, np.sqrt(2) / 3))
-    assert not found.look_alike
+    assert not found.is_alike
     assert found.truncation is not None
     assert (found.truncation.texts, found.truncation.max_length) == (3, 48)
 
 
-def test_documents_in_a_narrow_cone_look_alike(tmp_path: Path):
+def test_documents_in_a_narrow_cone_is_alike(tmp_path: Path):
     vectors = unit(np.eye(4) + 1.2)
     dataset = write_corpus(tmp_path / "data", [{"document_id": name} for name in "abcd"], 4)
     table = write_table(tmp_path / "t.lance", dataset, vectors)
-    found = look_at(dataset, table, str(write_model(tmp_path / "model")))
+    found = inspect_corpus(dataset, table, str(write_model(tmp_path / "model")))
     assert found.mean_cosine == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-6)
     assert found.spread == pytest.approx(0, abs=1e-6)
-    assert found.look_alike
+    assert found.is_alike
 
 
 def test_files_rows_and_what_is_shown_are_evenly_spaced_with_their_own_texts_and_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     for name, value in (("_FILES", 3), ("_SAMPLE", 6), ("_SHOWN", 4)):
-        monkeypatch.setattr(corpus_sample, name, value)
+        monkeypatch.setattr(inspection, name, value)
     # files of 5, 5, 5, 5 and 3 rows
     rows = [{"document_id": f"d{n:02}", "text": "word " * n} for n in range(23)]
     vectors = unit(np.random.default_rng(0).normal(size=(23, 8)))
     dataset = write_corpus(tmp_path / "data", rows, 5)
     table = write_table(tmp_path / "t.lance", dataset, vectors, max_length=12)
-    found = look_at(dataset, table, str(write_model(tmp_path / "model")))
+    found = inspect_corpus(dataset, table, str(write_model(tmp_path / "model")))
     sampled = [0, 4, 10, 14, 20, 22]
     cosines = vectors[sampled] @ vectors[sampled].T
     assert found.ids == ("d00", "d04", "d14", "d22")
@@ -78,14 +76,14 @@ def test_files_rows_and_what_is_shown_are_evenly_spaced_with_their_own_texts_and
     assert (found.mean_cosine, found.spread) == pytest.approx(
         (np.mean(pairs), np.std(pairs)), abs=1e-6
     )
-    assert found.truncation == corpus_sample.Truncation(6, 12, 3 / 6, (2 + 8 + 10) / sum(sampled))
-    assert look_at(dataset, table, str(tmp_path / "model")).ids == found.ids
+    assert found.truncation == Truncation(6, 12, 3 / 6, (2 + 8 + 10) / sum(sampled))
+    assert inspect_corpus(dataset, table, str(tmp_path / "model")).ids == found.ids
 
 
 def test_a_corpus_of_one_document_has_no_pair(tmp_path: Path):
     dataset = write_corpus(tmp_path / "data", [{"document_id": "a"}], 1)
     table = write_table(tmp_path / "t.lance", dataset, unit([[0, 1]]))
-    found = look_at(dataset, table, str(write_model(tmp_path / "model")))
+    found = inspect_corpus(dataset, table, str(write_model(tmp_path / "model")))
     assert (found.ids, found.similarities.tolist(), found.mean_cosine, found.spread) == (
         ("a",),
         [[1]],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from medembed.evaluation.side_by_side import name_models
+from medembed.evaluation.evaluate_models import name_models
 
 
 @pytest.mark.parametrize(
