@@ -124,7 +124,6 @@ SMALL: dict[str, dict[str, str]] = {
         "gate.tolerance": "0.5",
     },
     "evaluate": {**_EVALUATION, **_RETENTION},
-    "recommend": _EVALUATION | {"recommend.repeats": "1"},
     "search": {"encoding.backend": "torch"},
     "table": {"encoding.backend": "torch"},
 }
