@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from medembed.mining.positives import Positive
 
-from medembed.mining.candidates import Outcome, look_around, make_example
+from medembed.mining.candidates import Outcome, gather_candidates, make_example
 from medembed.mining.config import MiningConfig
+from medembed.mining.judgments import Positive, ScoredRow
 from medembed.mining.negatives import Negative
 from medembed.mining.pairs import Pair
 from medembed.mining.rules import (
@@ -58,11 +58,11 @@ def decide(
     window = take_window(
         ranked, ranked, np.array([scores[name] for name in ranked]), positives, config.window
     )
-    chosen = (
-        [(name, scores[name]) for name in judged if name not in positives] if config.judged else []
-    )
-    around = look_around(window, sorted(positives), chosen, rows)
-    return make_example(PAIR, Positive("p", scores["p"]), around, second, config)
+    chosen = []
+    if config.judged:
+        chosen = [ScoredRow(name, scores[name]) for name in judged if name not in positives]
+    candidates = gather_candidates(window, sorted(positives), chosen, rows)
+    return make_example(PAIR, Positive("p", scores["p"]), candidates, second, config)
 
 
 def test_each_candidate_is_decided_by_its_own_rule(rows: CorpusRows):
@@ -70,9 +70,9 @@ def test_each_candidate_is_decided_by_its_own_rule(rows: CorpusRows):
     scores |= {"c": 0.7, "far": 0.1, "k": 0.05}
     config = MiningConfig(negatives=3, margin=0.05, window=6)
     found = decide(rows, scores, {"p", "p2"}, ["j", "k", "copy"], config)
-    assert found.candidates.documents == ["copy", "words", "j", "a", "b", "c"]
+    assert found.window.documents == ["copy", "words", "j", "a", "b", "c"]
     assert found.verdicts.tolist() == [SAME_CONTENT, SAME_WORDS, JUDGED, ABOVE_MARGIN, KEPT, KEPT]
-    assert found.candidates.known == 2
+    assert found.window.positives_passed == 2
     assert found.example.positive == Positive("p", 0.9)
     assert found.example.negatives == (
         Negative("j", 0.88, 2, judged=True),
@@ -86,7 +86,7 @@ def test_of_candidates_with_the_same_words_the_nearest_is_taken_and_none_beside_
 ):
     scores = {"p": 0.9, "k2": 0.8, "a2": 0.7, "b": 0.6, "a": 0.5, "k": 0.1}
     found = decide(rows, scores, {"p"}, ["k"], MiningConfig(negatives=4, window=5))
-    assert found.candidates.documents == ["k2", "a2", "b", "a", "k"]
+    assert found.window.documents == ["k2", "a2", "b", "a", "k"]
     assert found.verdicts.tolist() == [REPEATED, KEPT, KEPT, REPEATED, JUDGED]
     assert [negative.row_id for negative in found.example.negatives] == ["k", "a2", "b"]
     found = decide(rows, scores, {"p"}, ["a", "a2", "k2"], MiningConfig(negatives=4, window=5))
@@ -146,10 +146,10 @@ def test_a_second_opinion_is_asked_about_no_copy_and_no_rank_passed_over(rows: C
     config = MiningConfig(window=4, first_rank=1, second_opinion="teacher")
     ranked = sorted(scores, key=lambda name: -scores[name])
     window = take_window(ranked, ranked, np.array(sorted(scores.values(), reverse=True)), {"p"}, 4)
-    around = look_around(window, ["p"], [("k", 0.1)], rows)
-    assert around.to_score(config) == ["k", "b", "c"]
+    candidates = gather_candidates(window, ["p"], [ScoredRow("k", 0.1)], rows)
+    assert candidates.to_score(config) == ["k", "b", "c"]
     found = make_example(
-        PAIR, Positive("p", 0.9), around, {"p": 1.0, "k": 0.3, "b": 0.2, "c": 0.1}, config
+        PAIR, Positive("p", 0.9), candidates, {"p": 1.0, "k": 0.3, "b": 0.2, "c": 0.1}, config
     )
     assert found.verdicts.tolist() == [BEFORE_FIRST, SAME_CONTENT, KEPT, KEPT]
 
@@ -177,7 +177,7 @@ def settings(draw: st.DrawFn) -> MiningConfig:
     st.sets(st.sampled_from(sorted(TEXTS))),
     settings(),
 )
-def test_the_negatives_are_those_that_a_look_at_every_rule_finds(
+def test_the_negatives_are_those_that_every_rule_checked_by_hand_leaves(
     rows: CorpusRows,
     scores: dict[str, float],
     positives: set[str],

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.delta import NO_DELTA
 from medembed.mining.nearest import (
-    Known,
+    EarlierList,
     Nearest,
     Scope,
     find_nearest,
     join,
     places_of,
-    still_known,
+    trim_list,
 )
 from medembed.records import Records
 from medembed.schema import document_of
@@ -55,7 +55,7 @@ def test_a_mended_list_is_what_the_whole_corpus_gives_as_far_as_it_goes(
     old = look(before, old_depth)
     gone = frozenset(deleted | added.keys()) & before.keys()
     now = {row: score for row, score in before.items() if row not in gone} | added
-    known = still_known(old, frozenset(before.keys() - gone))
+    known = trim_list(old, frozenset(before.keys() - gone))
     if known is None:
         assert any("#" in row for row in gone)
         return
@@ -73,7 +73,7 @@ def test_a_mended_list_is_what_the_whole_corpus_gives_as_far_as_it_goes(
 
 
 def test_a_list_that_lost_nothing_is_as_long_as_before():
-    known = still_known(look({"a": 0.5, "b": 0.25, "c": 0.0}, 2), frozenset({"a", "b"}))
+    known = trim_list(look({"a": 0.5, "b": 0.25, "c": 0.0}, 2), frozenset({"a", "b"}))
     assert known is not None
     assert known.nearest.rows == ["a", "b"]
     assert join(known, look({}, 4), 4).rows == ["a", "b"]
@@ -100,7 +100,7 @@ def test_a_query_with_many_positives_alone_gets_a_long_list(tmp_path: Path):
     assert [one.rows[0] for one in found] == ["d00", "d01", "d02"]
     assert not any(one.is_whole for one in found)
     known = {
-        line: Known(Nearest(["x"] * 10, ["x"] * 10, np.ones(10), False), (1.0, "x"))
+        line: EarlierList(Nearest(["x"] * 10, ["x"] * 10, np.ones(10), False), (1.0, "x"))
         for line in (0, 1)
     }
     mended = find_nearest(vectors[:3], [6, 25, 7], 5, scope, known, NO_DELTA)

@@ -5,20 +5,16 @@ from hypothesis import strategies as st
 
 from medembed.mining.config import MiningConfig
 from medembed.mining.negatives import Negative, choose, choose_negatives
-from medembed.mining.rules import KEPT, Candidates
+from medembed.mining.rules import KEPT, Window
 
 ROWS = [f"d{number}" for number in range(40)]
-CANDIDATES = Candidates(ROWS, ROWS, np.linspace(0.9, 0.1, 40), 0)
+WINDOW = Window(ROWS, ROWS, np.linspace(0.9, 0.1, 40), 0)
 
 
 def pick(
     choice: str, room: int, query_id: str = "q", seed: int = 0, kept: range = range(40)
 ) -> list[int]:
     return choose(kept, ROWS, query_id, MiningConfig(choice=choice, seed=seed), room)
-
-
-def test_the_hardest_are_the_first():
-    assert pick("hardest", 3, kept=range(5, 40)) == [5, 6, 7]
 
 
 @pytest.mark.parametrize(
@@ -78,25 +74,15 @@ def test_judged_negatives_come_first_highest_score_first_and_leave_the_rest_to_t
     ]
     verdicts = np.full(40, KEPT, np.int8)
     config = MiningConfig(negatives=4)
-    found = choose_negatives("q", CANDIDATES, verdicts, None, judged, config)
+    found = choose_negatives("q", WINDOW, verdicts, None, judged, config)
     assert [negative.row_id for negative in found] == ["also high", "high", "low", "d0"]
     assert found[-1] == Negative("d0", 0.9, 0)
-    two = choose_negatives("q", CANDIDATES, verdicts, None, judged, MiningConfig(negatives=2))
+    two = choose_negatives("q", WINDOW, verdicts, None, judged, MiningConfig(negatives=2))
     assert [negative.row_id for negative in two] == ["also high", "high"]
 
 
 def test_a_mined_negative_has_both_its_scores_and_its_rank():
     verdicts = np.zeros(40, np.int8)
     verdicts[7] = KEPT
-    found = choose_negatives(
-        "q", CANDIDATES, verdicts, np.arange(40.0), [], MiningConfig(negatives=4)
-    )
-    assert found == (Negative("d7", float(CANDIDATES.scores[7]), 7, second=7.0),)
-
-
-def test_no_negatives_asked_are_none():
-    verdicts = np.full(40, KEPT, np.int8)
-    judged = [Negative("a", 0.1, None, True)]
-    for choice in ("hardest", "sample", "spread"):
-        config = MiningConfig(negatives=0, choice=choice)
-        assert choose_negatives("q", CANDIDATES, verdicts, None, judged, config) == ()
+    found = choose_negatives("q", WINDOW, verdicts, np.arange(40.0), [], MiningConfig(negatives=4))
+    assert found == (Negative("d7", float(WINDOW.scores[7]), 7, second=7.0),)

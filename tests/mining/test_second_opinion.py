@@ -55,12 +55,12 @@ def mine_some(work: tuple[Dataset, Table, str], second: Path, output: Path) -> E
         dimensions=8,
     )
     examples = mine(*work, str(output), config, ENCODING)
-    report = examples.report()
-    assert report["counts"]["pairs"] == 8
-    assert report["counts"]["negatives"] == examples.manifest.example_count == len(examples.read())
-    fates = sum(report["dropped"].values()) + report["counts"]["kept"] + report["counts"]["judged"]
-    assert report["counts"]["documents looked at"] == fates == 8 * work[1].rows
-    assert (output / "mining.png").read_bytes().startswith(b"\x89PNG")
+    counted = examples.read_counts()
+    counts = counted["counts"]
+    assert counts["pairs"] == 8
+    assert counts["negatives"] == examples.manifest.example_count == len(examples.read())
+    fates = sum(counted["dropped"].values()) + counts["kept"] + counts["judged"]
+    assert counts["documents looked at"] == fates == 8 * work[1].rows
     return examples
 
 
