@@ -115,22 +115,6 @@ def test_sure_intervals_of_independent_cells_reach_as_far_as_sidak_says():
     assert reach / drawn.std(axis=0) == pytest.approx(expected, rel=0.03)
 
 
-def test_a_cell_that_is_there_twice_costs_nothing():
-    cell = plain_cell(default_rng(0).normal(0, 0.1, size=100))
-    once = intervals([cell], draw_differences([cell], samples=500, seed=1))
-    twice = intervals([cell, cell], draw_differences([cell, cell], samples=500, seed=1))
-    assert twice[0] == pytest.approx(once[0])
-    assert twice[1] == pytest.approx(once[0])
-
-
-def test_a_single_cell_is_about_as_sure_as_its_own_interval():
-    cell = plain_cell(default_rng(0).normal(0, 0.1, size=300))
-    (row,) = intervals([cell], draw_differences([cell], samples=4000, seed=1))
-    assert (row.sure_low, row.sure_high) == pytest.approx(
-        (row.low, row.high), abs=0.05 * (row.high - row.low)
-    )
-
-
 @given(seed=st.integers(0, 1000), groups=st.integers(1, 40), units=st.integers(1, 80))
 def test_sure_intervals_contain_the_intervals_and_these_the_difference(
     seed: int, groups: int, units: int

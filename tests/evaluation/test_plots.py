@@ -18,7 +18,6 @@ from tests.evaluation.pages import (
     CONFIG,
     WIDTHS,
     make_classes,
-    make_inspection,
     make_page,
     make_pairs,
     make_ranking,
@@ -143,10 +142,3 @@ def test_the_heat_map_shows_the_same_cosines_with_like_documents_side_by_side():
     assert sorted(shown.ravel()) == sorted(inspection.similarities.ravel())
     assert (np.diag(shown) > 0.999).all()
     assert np.diag(shown, 1).mean() > np.diag(inspection.similarities, 1).mean() + 0.3
-
-
-def test_a_single_document_has_no_heat_map():
-    page = Page(
-        "", [make_ranking("m", 0.5, (8,), UNITS)], inspections={"m": make_inspection(0.1, count=1)}
-    )
-    assert draw_similarity(page) is None

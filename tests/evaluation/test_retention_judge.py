@@ -53,13 +53,6 @@ def test_of_fewer_than_ten_groups_no_loss_is_sure():
     assert not row.is_lost
 
 
-def test_a_query_that_is_left_out_does_not_count():
-    before, after = np.full(40, 0.9), np.full(40, 0.9)
-    after[0], before[1] = np.nan, np.nan
-    (row,) = judge_retained({"a": scores(before)}, {"a": scores(after)}, CONFIG)
-    assert (row.queries, row.mean) == (38, 0.0)
-
-
 def test_a_narrower_baseline_stands_with_its_own_width():
     was = Scores({64: np.full(20, 0.5)}, [str(number) for number in range(20)])
     rows = judge_retained({"a": was}, {"a": scores(np.full(20, 0.6), np.full(20, 0.5))}, CONFIG)
