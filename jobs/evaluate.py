@@ -1,6 +1,4 @@
-"""Measure a model on a data set or BEIR folder at every dimension, beside any number of others;
-report in HTML, with the dimension that suits each use.
-"""
+"""Measure a model on a data set or BEIR folder at every dimension, beside others; HTML report."""
 
 from collections.abc import Sequence
 

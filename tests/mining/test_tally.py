@@ -2,7 +2,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from medembed.mining.report import SUSPECTS, Tally, advise, summarize
 
 from medembed.mining.candidates import Outcome
 from medembed.mining.config import MiningConfig
@@ -18,6 +17,7 @@ from medembed.mining.rules import (
     SAME_WORDS,
     Window,
 )
+from medembed.mining.tally import SUSPECTS, Tally, advise, summarize
 
 CONFIG = MiningConfig(negatives=2, window=4)
 
