@@ -34,7 +34,7 @@ def check_data(dataset: Dataset, config: EvaluationConfig, *, bm25: bool) -> Non
         )
     named = set()
     for case in open_cases(config.must_rank):
-        named.update(side.id for side in (case.above, case.below) if isinstance(side, DocumentId))
+        named.update(side.id for side in case.sides if isinstance(side, DocumentId))
     if not named:
         return
     missing = named - set(dataset.document_ids().to_pylist())

@@ -70,7 +70,9 @@ def evaluate(
         records.clear()
         return read_evaluation(output, name or model)
     questions, labelled = _find_units(dataset, config)
-    texts = [side for case in cases for side in (case.above, case.below) if isinstance(side, str)]
+    texts: list[str] = []
+    for case in cases:
+        texts += [side for side in case.sides if isinstance(side, str)]
     queries = [*questions.queries["text"].to_pylist(), *(case.query for case in cases)]
     vectors = encode_texts({"query": queries, "document": texts}, model, encoding)
     workers = encoding.most_workers

@@ -13,7 +13,8 @@ from medembed.encoding.model_files import read_tokenizer
 from medembed.encoding.table import Table
 
 # rows and files, evenly spaced over the corpus, so that it costs the same for any size
-_SAMPLE, _FILES = 2000, 8
+_SAMPLE = 2000
+_FILES = 8
 _SHOWN = 50
 _ALIKE = 0.6
 

@@ -120,7 +120,9 @@ def judge_cases(
     queries float32 [cases, D]; texts are the embeddings of those documents that the cases give as
     texts, in order. Raises DataError for a document id that the corpus lacks.
     """
-    sides = [side for case in cases for side in (case.above, case.below)]
+    sides: list[str | DocumentId] = []
+    for case in cases:
+        sides += case.sides
     owner = np.arange(len(sides)) // 2
     is_named = np.array([isinstance(side, DocumentId) for side in sides])
     ids = [side.id for side in sides if isinstance(side, DocumentId)]
@@ -155,10 +157,12 @@ def _score_named(
         by_document=True,
         workers=workers,
     )
-    parts = [answer.pairs for answer in answers]
+    rankings = [answer.pairs for answer in answers]
     cosines = {}
     for dimension in dimensions:
-        cosines[dimension] = np.concatenate([pair_cosines(part[dimension]) for part in parts])
+        cosines[dimension] = np.concatenate(
+            [pair_cosines(of_pairs[dimension]) for of_pairs in rankings]
+        )
     missing = pairs.documents[np.isnan(cosines[dimensions[0]])]
     if len(missing):
         raise DataError(

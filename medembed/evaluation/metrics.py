@@ -73,10 +73,12 @@ METRICS: dict[str, Callable[[Grades, Judged, int], Values]] = {
 
 
 def measure(grades: Grades, judged: Judged, depths: Sequence[int]) -> dict[str, Values]:
-    """{"ndcg@10": a value per query, ...}: every metric at every depth."""
-    return {
-        f"{name}@{k}": metric(grades, judged, k) for name, metric in METRICS.items() for k in depths
-    }
+    """Return {"ndcg@10": a value per query, ...}: every metric at every depth."""
+    values = {}
+    for name, metric in METRICS.items():
+        for k in depths:
+            values[f"{name}@{k}"] = metric(grades, judged, k)
+    return values
 
 
 def is_lower_better(name: str) -> bool:
@@ -107,7 +109,7 @@ class Triplets(NamedTuple):
     """The share of a query's triplets that are right [Q], NaN without any; and how many [Q]."""
 
     right_share: Values
-    count: Values
+    triplets: Values
 
 
 def triplet_accuracy(positives: Sequence[Values], negatives: Sequence[Values]) -> Triplets:
@@ -117,12 +119,12 @@ def triplet_accuracy(positives: Sequence[Values], negatives: Sequence[Values]) -
     equal cosines are not right. `positives` and `negatives` are each query's cosines.
     """
     right = np.zeros(len(positives))
-    count = np.zeros(len(positives))
+    triplets = np.zeros(len(positives))
     for query, (high, low) in enumerate(zip(positives, negatives, strict=True)):
         right[query] = np.searchsorted(np.sort(low), high, side="left").sum()
-        count[query] = len(high) * len(low)
-    share = np.divide(right, count, out=np.full(len(right), np.nan), where=count > 0)
-    return Triplets(share, count)
+        triplets[query] = len(high) * len(low)
+    share = np.divide(right, triplets, out=np.full(len(right), np.nan), where=triplets > 0)
+    return Triplets(share, triplets)
 
 
 def _hits(grades: Grades, k: int) -> npt.NDArray[np.bool_]:

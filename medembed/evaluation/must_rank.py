@@ -39,6 +39,11 @@ class Case(Config):
     above: Text | DocumentId
     below: Text | DocumentId
 
+    @property
+    def sides(self) -> "tuple[Text | DocumentId, Text | DocumentId]":
+        """The one above, then the one below."""
+        return self.above, self.below
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -96,7 +96,7 @@ def recommend(evaluation: Evaluation, config: EvaluationConfig) -> Recommendatio
     several uses.
     """
     metrics = {d: row for d, row in evaluation.metrics.items() if d != NO_VECTORS}
-    names = principal_metrics([name for row in metrics.values() for name in row])
+    names = principal_metrics(evaluation.metric_names)
     if len(metrics) < 2 or not names:
         return None
     quality = {d: row[names[0]] for d, row in metrics.items() if names[0] in row}

@@ -154,7 +154,10 @@ class Evaluation:
     @property
     def metric_names(self) -> list[str]:
         """Those measured at any dimension."""
-        return list(dict.fromkeys(name for row in self.metrics.values() for name in row))
+        names: dict[str, None] = {}
+        for row in self.metrics.values():
+            names |= dict.fromkeys(row)
+        return list(names)
 
     def slices(self) -> dict[tuple[str, str], dict[int, dict[str, float]]]:
         """Return {(language, "fr"): {dimension: {metric: mean}}, (tag, "lay"): ...}."""
@@ -204,7 +207,10 @@ def _join(
     joined: dict[int, dict[str, Values]] = {}
     for dimension in tables[0]:
         joined[dimension] = {}
-        for name in dict.fromkeys(name for table in tables for name in table[dimension]):
+        names: dict[str, None] = {}
+        for table in tables:
+            names |= dict.fromkeys(table[dimension])
+        for name in names:
             values = []
             for table, size in zip(tables, sizes, strict=True):
                 values.append(table[dimension].get(name, np.full(size, np.nan)))

@@ -41,8 +41,9 @@ def units_of(metric: str) -> str:
 
 def counted(count: int, noun: str) -> str:
     """Write a count with its noun, "1,204 queries" or "1 query"; it is given in the plural."""
-    one = noun.removesuffix("ies") + "y" if noun.endswith("ies") else noun.removesuffix("s")
-    return f"{count:,} {one if count == 1 else noun}"
+    if count == 1:
+        noun = noun.removesuffix("ies") + "y" if noun.endswith("ies") else noun.removesuffix("s")
+    return f"{count:,} {noun}"
 
 
 def number(value: float, form: str = ".3f") -> str:
@@ -73,7 +74,7 @@ def listed(names: Sequence[object]) -> str:
 def format_table(comparison: Comparison) -> str:
     """Write before, after, difference and interval of each metric, one line per dimension."""
     differences = comparison.differences
-    dimensions = {d for rows in differences.values() for d in rows}
+    dimensions = set[int]().union(*differences.values())
     head = [f"{label(metric)}: before, after, difference [95%]" for metric in differences]
     table = [["dimensions", *head]]
     for dimension in sorted(dimensions, reverse=True):

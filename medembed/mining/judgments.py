@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -93,7 +94,7 @@ def _nearest_of(
     queries: npt.NDArray[np.float32], groups: Sequence[Sequence[str]], table: Table, dimensions: int
 ) -> list[ScoredRow | None]:
     """Return the nearest of each group of rows to the query [n, D] beside it."""
-    embeddings = table.find(name for group in groups for name in group)
+    embeddings = table.find(chain.from_iterable(groups))
     line_of = {name: line for line, name in enumerate(embeddings)}
     names: list[str] = []
     query_of: list[int] = []

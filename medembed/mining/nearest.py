@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 # documents beyond what a query needs, so that some may be deleted before it must be searched again
 _RESERVE = 8
-_EXTRA, _STEP = 16, 4  # places for known positives and reserve: 16, 64, 256, ...
+_EXTRA = 16  # places for known positives and reserve: 16, 64, 256, ...
+_STEP = 4
 _QUERIES_AT_ONCE = 65_536
 
 

@@ -67,7 +67,7 @@ def draw_plots(page: Page) -> dict[str, bytes]:
 def draw_dimensions(page: Page) -> "Figure | None":
     """Draw the objective of the first five models; without vectors it is a horizontal line."""
     curves = list(_curves(page))
-    widths = {dimension for curve in curves for dimension in curve.values} - {NO_VECTORS}
+    widths = set[int]().union(*(curve.values for curve in curves)) - {NO_VECTORS}
     if len(widths) < 2:
         return None
     figure, (axes,) = start_figure(height=3.6)
@@ -150,12 +150,10 @@ def draw_scores(page: Page) -> "Figure | None":
             cosines = evaluation.queries.cosines
             widest = cosines[max(cosines)]
             shown[evaluation.name] = {kind: v[np.isfinite(v)] for kind, v in widest.items()}
-    every = [values for kinds in shown.values() for values in kinds.values()]
-    if not sum(map(len, every)):
+    every = np.concatenate([np.zeros(0), *(np.concatenate([*k.values()]) for k in shown.values())])
+    if not len(every):
         return None
-    lowest = min(values.min() for values in every if len(values))
-    highest = max(values.max() for values in every if len(values))
-    bins = np.linspace(lowest - 1e-3, highest + 1e-3, 41).tolist()
+    bins = np.linspace(every.min() - 1e-3, every.max() + 1e-3, 41).tolist()
     figure, panels = start_figure(len(shown), height=1.2 + 1.35 * len(shown))
     for axes, (name, kinds) in zip(panels, shown.items(), strict=True):
         _draw_histograms(axes, kinds, bins)

@@ -44,7 +44,9 @@ class Reader:
         tokens = self._tokenizer.encode(text, add_special_tokens=False)
         spans = [range(*span) for span in tokens.offsets]
         # A sign is in several tokens where these are its bytes, or the parts of a Korean syllable.
-        times = Counter(place for span in spans for place in span)
+        times = Counter[int]()
+        for span in spans:
+            times.update(span)
         known: set[int] = set()
         for span, number in zip(spans, tokens.ids, strict=True):
             signs = [place for place in span if _is_letter(text[place])]
