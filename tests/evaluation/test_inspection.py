@@ -38,23 +38,23 @@ def unit(rows: object) -> Vectors:
 def test_mean_and_spread_are_over_pairs_of_different_documents(tmp_path: Path):
     dataset = write_corpus(tmp_path / "data", [{"document_id": name} for name in "abc"], 2)
     table = write_table(tmp_path / "t.lance", dataset, unit([[1, 0], [1, 0], [0, 1]]))
-    found = inspect_corpus(dataset, table, str(write_model(tmp_path / "model")))
-    assert found.ids == ("a", "b", "c")
-    assert found.similarities.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
-    assert (found.mean_cosine, found.spread) == pytest.approx((1 / 3, np.sqrt(2) / 3))
-    assert not found.is_alike
-    assert found.truncation is not None
-    assert (found.truncation.texts, found.truncation.max_length) == (3, 48)
+    inspected = inspect_corpus(dataset, table, str(write_model(tmp_path / "model")))
+    assert inspected.ids == ("a", "b", "c")
+    assert inspected.similarities.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert (inspected.mean_cosine, inspected.spread) == pytest.approx((1 / 3, np.sqrt(2) / 3))
+    assert not inspected.is_alike
+    assert inspected.truncation is not None
+    assert (inspected.truncation.texts, inspected.truncation.max_length) == (3, 48)
 
 
 def test_documents_in_a_narrow_cone_is_alike(tmp_path: Path):
     vectors = unit(np.eye(4) + 1.2)
     dataset = write_corpus(tmp_path / "data", [{"document_id": name} for name in "abcd"], 4)
     table = write_table(tmp_path / "t.lance", dataset, vectors)
-    found = inspect_corpus(dataset, table, str(write_model(tmp_path / "model")))
-    assert found.mean_cosine == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-6)
-    assert found.spread == pytest.approx(0, abs=1e-6)
-    assert found.is_alike
+    inspected = inspect_corpus(dataset, table, str(write_model(tmp_path / "model")))
+    assert inspected.mean_cosine == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-6)
+    assert inspected.spread == pytest.approx(0, abs=1e-6)
+    assert inspected.is_alike
 
 
 def test_files_rows_and_what_is_shown_are_evenly_spaced_with_their_own_texts_and_vectors(
@@ -67,24 +67,31 @@ def test_files_rows_and_what_is_shown_are_evenly_spaced_with_their_own_texts_and
     vectors = unit(np.random.default_rng(0).normal(size=(23, 8)))
     dataset = write_corpus(tmp_path / "data", rows, 5)
     table = write_table(tmp_path / "t.lance", dataset, vectors, max_length=12)
-    found = inspect_corpus(dataset, table, str(write_model(tmp_path / "model")))
+    inspected = inspect_corpus(dataset, table, str(write_model(tmp_path / "model")))
     sampled = [0, 4, 10, 14, 20, 22]
     cosines = vectors[sampled] @ vectors[sampled].T
-    assert found.ids == ("d00", "d04", "d14", "d22")
-    assert np.allclose(found.similarities, cosines[np.ix_([0, 1, 3, 5], [0, 1, 3, 5])], atol=1e-6)
+    assert inspected.ids == ("d00", "d04", "d14", "d22")
+    assert np.allclose(
+        inspected.similarities, cosines[np.ix_([0, 1, 3, 5], [0, 1, 3, 5])], atol=1e-6
+    )
     pairs = [cosines[i, j] for i in range(6) for j in range(i)]
-    assert (found.mean_cosine, found.spread) == pytest.approx(
+    assert (inspected.mean_cosine, inspected.spread) == pytest.approx(
         (np.mean(pairs), np.std(pairs)), abs=1e-6
     )
-    assert found.truncation == Truncation(6, 12, 3 / 6, (2 + 8 + 10) / sum(sampled))
-    assert inspect_corpus(dataset, table, str(tmp_path / "model")).ids == found.ids
+    assert inspected.truncation == Truncation(6, 12, 3 / 6, (2 + 8 + 10) / sum(sampled))
+    assert inspect_corpus(dataset, table, str(tmp_path / "model")).ids == inspected.ids
 
 
 def test_a_corpus_of_one_document_has_no_pair(tmp_path: Path):
     dataset = write_corpus(tmp_path / "data", [{"document_id": "a"}], 1)
     table = write_table(tmp_path / "t.lance", dataset, unit([[0, 1]]))
-    found = inspect_corpus(dataset, table, str(write_model(tmp_path / "model")))
-    assert (found.ids, found.similarities.tolist(), found.mean_cosine, found.spread) == (
+    inspected = inspect_corpus(dataset, table, str(write_model(tmp_path / "model")))
+    assert (
+        inspected.ids,
+        inspected.similarities.tolist(),
+        inspected.mean_cosine,
+        inspected.spread,
+    ) == (
         ("a",),
         [[1]],
         0,
@@ -109,10 +116,10 @@ def test_tokens_past_the_maximum_length_are_counted_with_prompt_and_special_toke
     tmp_path: Path, special: bool, prompt: str, max_length: int, cut: float, lost: float
 ):
     tokenizer = read_tokenizer(str(write_model(tmp_path / "model", special=special)))
-    found = measure_truncation(TEXTS, tokenizer, prompt, max_length)
-    assert found is not None
-    assert (found.texts, found.max_length) == (4, max_length)
-    assert (found.cut, found.lost) == pytest.approx((cut, lost))
+    inspected = measure_truncation(TEXTS, tokenizer, prompt, max_length)
+    assert inspected is not None
+    assert (inspected.texts, inspected.max_length) == (4, max_length)
+    assert (inspected.cut, inspected.lost) == pytest.approx((cut, lost))
 
 
 def test_without_a_tokenizer_file_nothing_is_said_about_truncation():

@@ -89,18 +89,18 @@ ALL = ["z", "y", "w", "v", "t#chunk-0", "t#chunk-1"]
 def test_labelled_texts_of_a_split_are_asked_by_id_and_those_of_train_vote(
     tmp_path: Path, split: str | None, ids: tuple[str, ...], voters: list[str]
 ):
-    found = find_labelled(write_corpus(tmp_path, SPLIT, 3), split)
-    assert found is not None
-    assert (found.ids, found.voters.to_pylist()) == (ids, voters)
-    assert found.labels == {"z": "x", "y": "y", "w": "x", "v": "y", "t": "x"}
-    assert found.languages == tuple("fr" if name == "z" else "en" for name in ids)
+    labelled = find_labelled(write_corpus(tmp_path, SPLIT, 3), split)
+    assert labelled is not None
+    assert (labelled.ids, labelled.voters.to_pylist()) == (ids, voters)
+    assert labelled.labels == {"z": "x", "y": "y", "w": "x", "v": "y", "t": "x"}
+    assert labelled.languages == tuple("fr" if name == "z" else "en" for name in ids)
 
 
 def test_without_labelled_texts_of_train_all_others_vote(tmp_path: Path):
     rows = [row("a", "x", "test"), row("b", "y", "dev"), row("c", None, "train")]
-    found = find_labelled(write_corpus(tmp_path, rows, 3), "test")
-    assert found is not None
-    assert (found.ids, found.labels, found.voters.to_pylist()) == (
+    labelled = find_labelled(write_corpus(tmp_path, rows, 3), "test")
+    assert labelled is not None
+    assert (labelled.ids, labelled.labels, labelled.voters.to_pylist()) == (
         ("a",),
         {"a": "x", "b": "y"},
         ["a", "b"],

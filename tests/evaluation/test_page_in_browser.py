@@ -87,9 +87,9 @@ def measured(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> dict[in
         f"file://{folder}/outer.html",
     ]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    found = re.search('<pre id="measured">(.*?)</pre>', dom)
-    assert found, f"nothing was measured in {len(dom)} characters"
-    return dict(zip((DESKTOP, PHONE), json.loads(found[1]), strict=True))
+    match = re.search('<pre id="measured">(.*?)</pre>', dom)
+    assert match, f"nothing was measured in {len(dom)} characters"
+    return dict(zip((DESKTOP, PHONE), json.loads(match[1]), strict=True))
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])

@@ -92,9 +92,9 @@ def test_the_band_is_the_baseline_plus_the_interval_of_the_difference():
     assert figure is not None
     (band,) = figure.axes[0].collections
     edges = {tuple(np.round(vertex, 9)) for vertex in band.get_paths()[0].vertices}
-    for dimension, found in PAGE.comparisons[0].differences["ndcg@10"].items():
-        assert (dimension, round(found.before + found.low, 9)) in edges
-        assert (dimension, round(found.before + found.high, 9)) in edges
+    for dimension, difference in PAGE.comparisons[0].differences["ndcg@10"].items():
+        assert (dimension, round(difference.before + difference.low, 9)) in edges
+        assert (dimension, round(difference.before + difference.high, 9)) in edges
 
 
 def test_the_difference_per_language_and_tag_begins_with_all_and_ends_at_its_interval():
@@ -114,7 +114,7 @@ def test_a_dot_is_filled_only_where_the_difference_is_sure():
     comparison = PAGE.comparisons[0]
     rows = [
         comparison.differences["ndcg@10"][384],
-        *(found[384] for found in comparison.slices.values()),
+        *(difference[384] for difference in comparison.slices.values()),
     ]
     dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     filled = [dot.get_markerfacecolor() != "white" for dot in dots]

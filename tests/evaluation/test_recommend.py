@@ -117,11 +117,11 @@ def units(number: int, groups: int) -> Units:
 def weighed(
     values: dict[int, dict[str, Values]], about: Units, **weights: Values
 ) -> Recommendation:
-    found = recommend(
+    recommended = recommend(
         Evaluation("m", "", "e", queries=Measured(about, values, weights, {})), CONFIG
     )
-    assert found is not None
-    return found
+    assert recommended is not None
+    return recommended
 
 
 def test_options_have_means_shares_and_the_paired_interval_to_the_best_dimension():
@@ -129,28 +129,30 @@ def test_options_have_means_shares_and_the_paired_interval_to_the_best_dimension
     base = generator.uniform(0.2, 0.8, size=120)
     values = {384: base - 0.01, 128: base + 0.0, 32: base - generator.uniform(0, 0.2, size=120)}
     about = units(120, 40)
-    found = weighed({d: {"ndcg@10": row, "recall@10": 1 - row} for d, row in values.items()}, about)
-    assert [(row.dimension, row.bytes_per_vector) for row in found.options] == [
+    recommended = weighed(
+        {d: {"ndcg@10": row, "recall@10": 1 - row} for d, row in values.items()}, about
+    )
+    assert [(row.dimension, row.bytes_per_vector) for row in recommended.options] == [
         (384, 1536),
         (128, 512),
         (32, 128),
     ]
-    for row in found.options:
+    for row in recommended.options:
         assert row.quality == pytest.approx(values[row.dimension].mean())
         assert row.kept == pytest.approx(values[row.dimension].mean() / base.mean())
         expected = compare(base, values[row.dimension], about.groups, samples=300, seed=0)
         assert (row.low, row.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert found.choices[0].option.dimension == 128
+    assert recommended.choices[0].option.dimension == 128
 
 
 def test_a_language_that_a_chosen_dimension_fails_is_named_beside_the_mean_that_hides_it():
     about = replace(units(200, 200), languages=("fr",) * 20 + ("en",) * 180)
     full = np.full(200, 0.8) + np.random.default_rng(0).uniform(-0.1, 0.1, 200)
     narrow = np.where(np.arange(200) < 20, full * 0.6, full)
-    found = weighed({384: {"ndcg@10": full}, 64: {"ndcg@10": narrow}}, about)
-    (warning,) = found.warnings
+    recommended = weighed({384: {"ndcg@10": full}, 64: {"ndcg@10": narrow}}, about)
+    (warning,) = recommended.warnings
     assert warning.startswith("64 dimensions keep 96% in the mean, but 60% of language fr: NDCG@10")
-    assert format_recommendation(found)[-1] == f"! {warning}"
+    assert format_recommendation(recommended)[-1] == f"! {warning}"
     fair = weighed({384: {"ndcg@10": full}, 64: {"ndcg@10": full * 0.97}}, about)
     assert fair.warnings == []
 
@@ -159,23 +161,23 @@ def test_weights_and_queries_that_a_metric_does_not_apply_to_are_counted_as_in_i
     wide, narrow, weights = np.random.default_rng(1).uniform(size=(3, 60))
     wide[:5] = narrow[:5] = np.nan
     rows = {64: {"triplet_accuracy": wide + 0.5}, 8: {"triplet_accuracy": narrow}}
-    found = weighed(rows, units(60, 30), triplet_accuracy=weights).options
+    recommended = weighed(rows, units(60, 30), triplet_accuracy=weights).options
     means = [np.average(row[5:], weights=weights[5:]) for row in (wide + 0.5, narrow)]
-    assert [row.quality for row in found] == pytest.approx(means)
-    assert found[1].low < means[1] - means[0] < found[1].high < 0
+    assert [row.quality for row in recommended] == pytest.approx(means)
+    assert recommended[1].low < means[1] - means[0] < recommended[1].high < 0
 
 
 def test_scored_pairs_are_weighed_by_their_rank_correlation():
     generator = np.random.default_rng(2)
     similarity = generator.uniform(size=80)
     cosines = {d: similarity + generator.normal(0, noise, 80) for d, noise in ((64, 0.1), (8, 1.0))}
-    found = recommend(
+    recommended = recommend(
         Evaluation("m", "", "e", pairs=Scored(units(80, 40), similarity, cosines)), CONFIG
     )
-    assert found is not None
+    assert recommended is not None
     expected = [stats.spearmanr(similarity, cosines[d])[0] for d in (64, 8)]
-    assert [row.quality for row in found.options] == pytest.approx(expected)
-    assert found.options[1].low < expected[1] - expected[0] < found.options[1].high < 0
+    assert [row.quality for row in recommended.options] == pytest.approx(expected)
+    assert recommended.options[1].low < expected[1] - expected[0] < recommended.options[1].high < 0
 
 
 @pytest.mark.parametrize(

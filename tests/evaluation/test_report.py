@@ -34,18 +34,18 @@ def test_gains_are_the_objective_per_query_largest_first_and_counted():
 
     new = Evaluation("new", "", "", queries=measured([0.5, 1.0, 0.2, 0.9]))
     old = Evaluation("old", "", "", queries=measured([0.5, 0.25, 0.6, 0.8]))
-    found = find_gains(compared(new, old))
-    assert found is not None
-    assert found.ids == ("b", "d", "a", "c")
-    assert found.counts == (2, 1, 1)
-    assert found.largest_gains == [("b", 0.25, 1.0, 0.75), ("d", 0.8, 0.9, pytest.approx(0.1))]
-    assert found.largest_losses == [("c", 0.6, 0.2, pytest.approx(-0.4))]
+    gains = find_gains(compared(new, old))
+    assert gains is not None
+    assert gains.ids == ("b", "d", "a", "c")
+    assert gains.counts == (2, 1, 1)
+    assert gains.largest_gains == [("b", 0.25, 1.0, 0.75), ("d", 0.8, 0.9, pytest.approx(0.1))]
+    assert gains.largest_losses == [("c", 0.6, 0.2, pytest.approx(-0.4))]
 
 
 def test_gains_list_ten_of_each_and_scored_pairs_have_none():
-    found = find_gains(PAGE)
-    assert found is not None
-    assert (len(found.largest_gains), len(found.largest_losses)) == (LISTED, LISTED)
+    gains = find_gains(PAGE)
+    assert gains is not None
+    assert (len(gains.largest_gains), len(gains.largest_losses)) == (LISTED, LISTED)
     pairs = compared(make_pairs("new", 0.1, UNITS), make_pairs("old", 0.3, UNITS))
     assert find_gains(pairs) is None
     assert find_gains(Page("", [ranked("alone")])) is None
@@ -71,12 +71,12 @@ def test_the_page_shows_every_difference_with_its_interval():
             comparison.narrow,
             *comparison.slices.values(),
         ):
-            for found in rows.values():
-                interval = re.escape(f"[{found.low:+.3f}, {found.high:+.3f}]")
+            for row in rows.values():
+                interval = re.escape(f"[{row.low:+.3f}, {row.high:+.3f}]")
                 assert re.search(
-                    rf"{re.escape(f'{found.mean:+.3f}')}(?: ▲| ▼)?<span[^>]*>{interval}", shown
+                    rf"{re.escape(f'{row.mean:+.3f}')}(?: ▲| ▼)?<span[^>]*>{interval}", shown
                 )
-                assert f"<b>{found.after:.3f}</b>" in shown
+                assert f"<b>{row.after:.3f}</b>" in shown
 
 
 def test_the_page_opens_with_a_sentence_per_baseline_and_its_warnings():
@@ -97,9 +97,9 @@ def test_the_page_shows_all_metrics_of_all_models_and_all_must_rank_margins():
 
 
 def test_the_page_holds_texts_only_where_they_may_be_shown():
-    found = find_gains(PAGE)
-    assert found is not None
-    best = found.ids[0]
+    gains = find_gains(PAGE)
+    assert gains is not None
+    best = gains.ids[0]
     assert '<span class="text">' not in HTML
     html = render_report(
         dataclasses.replace(PAGE, texts={best: "fever < 3 days", "query-none": "unseen"}), {}

@@ -58,10 +58,10 @@ def test_judged_negatives_are_judged_zero_or_below_and_answer_the_query_nowhere(
         "b": {"x": 0.0},
         "not asked": {"x": 0.0},
     }
-    found = judged_negatives(
+    negatives = judged_negatives(
         qrels, known_positives(qrels, {"a": {"held": 1.0}}), ["b", "none", "a"]
     )
-    assert found == [("b", "x"), ("a", "x"), ("a", "y")]
+    assert negatives == [("b", "x"), ("a", "x"), ("a", "y")]
 
 
 @pytest.mark.parametrize("together", [1, 2, 100])
@@ -70,9 +70,9 @@ def test_the_nearest_row_is_that_of_each_query_and_ties_go_to_the_smaller_id(
 ):
     monkeypatch.setattr(judgments, "_PAIRS", together)
     queries = np.array([[1, 0], [0, 1], [0.6, 0.8]], dtype=np.float32)
-    found = nearest_rows(queries, [0, 1, 2, 0], ["a", "a", "b", "c"], rows, table, 2)
-    assert [row_id for row_id, _ in found] == ["a#chunk-0", "a#chunk-10", "b", "c#chunk-0"]
-    assert [score for _, score in found] == pytest.approx([1, 1, 1, -1])
+    nearest = nearest_rows(queries, [0, 1, 2, 0], ["a", "a", "b", "c"], rows, table, 2)
+    assert [row_id for row_id, _ in nearest] == ["a#chunk-0", "a#chunk-10", "b", "c#chunk-0"]
+    assert [score for _, score in nearest] == pytest.approx([1, 1, 1, -1])
 
 
 def test_at_fewer_dimensions_both_sides_are_cut_and_scaled_back(table: Table, rows: CorpusRows):

@@ -33,10 +33,10 @@ def test_spread_takes_the_first_of_equal_parts_of_the_ranks(room: int, expected:
 def test_every_choice_gives_as_many_as_there_are_room_and_candidates_for_each_once(
     room: int, choice: str, kept: set[int]
 ):
-    found = choose(sorted(kept), ROWS, "q", MiningConfig(choice=choice), room)
-    assert len(found) == min(room, len(kept))
-    assert found == sorted(set(found))
-    assert set(found) <= kept
+    chosen = choose(sorted(kept), ROWS, "q", MiningConfig(choice=choice), room)
+    assert len(chosen) == min(room, len(kept))
+    assert chosen == sorted(set(chosen))
+    assert set(chosen) <= kept
 
 
 @given(st.sets(st.integers(0, 39), min_size=1), st.integers(0, 10))
@@ -74,9 +74,9 @@ def test_judged_negatives_come_first_highest_score_first_and_leave_the_rest_to_t
     ]
     verdicts = np.full(40, KEPT, np.int8)
     config = MiningConfig(negatives=4)
-    found = choose_negatives("q", WINDOW, verdicts, None, judged, config)
-    assert [negative.row_id for negative in found] == ["also high", "high", "low", "d0"]
-    assert found[-1] == Negative("d0", 0.9, 0)
+    chosen = choose_negatives("q", WINDOW, verdicts, None, judged, config)
+    assert [negative.row_id for negative in chosen] == ["also high", "high", "low", "d0"]
+    assert chosen[-1] == Negative("d0", 0.9, 0)
     two = choose_negatives("q", WINDOW, verdicts, None, judged, MiningConfig(negatives=2))
     assert [negative.row_id for negative in two] == ["also high", "high"]
 
@@ -84,5 +84,5 @@ def test_judged_negatives_come_first_highest_score_first_and_leave_the_rest_to_t
 def test_a_mined_negative_has_both_its_scores_and_its_rank():
     verdicts = np.zeros(40, np.int8)
     verdicts[7] = KEPT
-    found = choose_negatives("q", WINDOW, verdicts, np.arange(40.0), [], MiningConfig(negatives=4))
-    assert found == (Negative("d7", float(WINDOW.scores[7]), 7, second=7.0),)
+    chosen = choose_negatives("q", WINDOW, verdicts, np.arange(40.0), [], MiningConfig(negatives=4))
+    assert chosen == (Negative("d7", float(WINDOW.scores[7]), 7, second=7.0),)

@@ -40,20 +40,20 @@ def test_ranks_count_documents_that_are_no_known_positive():
 def test_known_positives_behind_the_window_are_not_looked_at(
     window: int, documents: list[str], known: int
 ):
-    found = take_window(NAMES, NAMES, SCORES, {"positive", "other positive"}, window)
-    assert (found.documents, found.positives_passed) == (documents, known)
+    taken = take_window(NAMES, NAMES, SCORES, {"positive", "other positive"}, window)
+    assert (taken.documents, taken.positives_passed) == (documents, known)
 
 
 def test_a_corpus_smaller_than_the_window_gives_what_it_has():
-    found = take_window(NAMES, NAMES, SCORES, {"positive"}, 100)
-    assert (len(found.documents), found.positives_passed) == (5, 1)
+    taken = take_window(NAMES, NAMES, SCORES, {"positive"}, 100)
+    assert (len(taken.documents), taken.positives_passed) == (5, 1)
     assert take_window([], [], np.zeros(0), {"positive"}, 100).documents == []
 
 
 def test_a_copy_is_known_by_its_content_first_then_by_its_words():
     content, words = np.array([1, 2, 3, 4]), np.array([7, 7, 9, 8])
-    found = find_copies(content, words, np.array([1, 9]), np.array([7]))
-    assert found.tolist() == [SAME_CONTENT, SAME_WORDS, KEPT, KEPT]
+    copies = find_copies(content, words, np.array([1, 9]), np.array([7]))
+    assert copies.tolist() == [SAME_CONTENT, SAME_WORDS, KEPT, KEPT]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_fragments_and_workers_change_no_byte_of_examples_and_counts(
         storage_type=storage,
         dimensions=dimensions,
     ).table
-    found = []
+    written = []
     for number, (rows, workers) in enumerate(((1000, 1), (7, 2))):
         table = recut(whole, str(tmp_path / f"{number}.lance"), rows)
         assert len(table.shards()) == -(-whole.rows // rows)
@@ -63,9 +63,9 @@ def test_fragments_and_workers_change_no_byte_of_examples_and_counts(
             EncodingConfig(workers=workers),
         )
         names = examples.manifest.files
-        found.append({name: Path(examples.uri, name).read_bytes() for name in names})
-    assert found[0] == found[1]
-    assert "mining.json" in found[0]
+        written.append({name: Path(examples.uri, name).read_bytes() for name in names})
+    assert written[0] == written[1]
+    assert "mining.json" in written[0]
 
 
 def recut(table: Table, uri: str, rows: int) -> Table:

@@ -83,8 +83,8 @@ def test_an_encoder_gives_its_cosines_with_its_own_prompts(
         left = truncate(encoder.encode([row["query"] for row in rows], "query"), dimensions)
         for side in ("positive", "negative"):
             right = truncate(encoder.encode([row[side] for row in rows]), dimensions)
-            found = [row[f"{side}_{column}"] for row in rows]
-            np.testing.assert_allclose(found, (left * right).sum(axis=1), atol=1e-5)
+            scores = [row[f"{side}_{column}"] for row in rows]
+            np.testing.assert_allclose(scores, (left * right).sum(axis=1), atol=1e-5)
 
 
 def test_a_cross_encoder_gives_its_own_scores(

@@ -68,8 +68,8 @@ OUTCOMES = [
 @pytest.fixture
 def counted() -> dict[str, Any]:
     tally = Tally(CONFIG)
-    for found in OUTCOMES:
-        tally.add(found)
+    for each in OUTCOMES:
+        tally.add(each)
     return tally.to_json(unanswered=7, absent=3)
 
 
@@ -138,8 +138,8 @@ def test_no_more_suspects_are_listed_than_a_person_reads_and_they_are_the_highes
     for query_id, scores in drawn.items():
         decided = {f"d{rank}": (float(score), ABOVE_MARGIN) for rank, score in enumerate(scores)}
         tally.add(outcome(query_id, Positive("p", -1.0), decided, ()))
-    found = [row["score"] for row in tally.to_json(0, 0)["likely_false_negatives"]]
-    assert found == np.sort(np.concatenate(list(drawn.values())))[::-1][:SUSPECTS].tolist()
+    scores = [row["score"] for row in tally.to_json(0, 0)["likely_false_negatives"]]
+    assert scores == np.sort(np.concatenate(list(drawn.values())))[::-1][:SUSPECTS].tolist()
 
 
 def test_where_the_second_opinion_judges_it_orders_the_suspects():
