@@ -58,7 +58,7 @@ def score_judged(
     document that the corpus lacks has cosine NaN and does not count.
     """
     known = ~np.isnan(cosines)
-    best: list[Values] = []
+    best = []
     of_query: list[list[Values]] = []
     for kept in (known & (scores > 0), known & (scores <= 0)):
         best.append(np.full(queries, np.nan))
@@ -66,7 +66,9 @@ def score_judged(
         order = np.argsort(lines[kept], kind="stable")
         ends = np.cumsum(np.bincount(lines[kept], minlength=queries))[:-1]
         of_query.append(np.split(cosines[kept][order], ends))
-    return JudgedScores(*best, *triplet_accuracy(*of_query))
+    positive, negative = best
+    triplets = triplet_accuracy(*of_query)
+    return JudgedScores(positive, negative, triplets.right_share, triplets.triplets)
 
 
 def best_others(ranking: Ranking, query_ids: Sequence[str], qrels: Qrels) -> Values:

@@ -109,7 +109,8 @@ def _encode(
     """Encode as `encode_texts` does, and record it."""
 
     def encode() -> dict[str, npt.NDArray[Any]]:
-        return {**encode_texts(texts, opinion.model, opinion.encoding)}
+        encoded = encode_texts(texts, opinion.model, opinion.encoding)
+        return {str(role): vectors for role, vectors in encoded.items()}
 
     return opinion.records.once(opinion.name(texts), encode)
 

@@ -27,10 +27,10 @@ def write(folder: Path, corpus: dict[str, str], *, files: int = 1) -> list[tuple
     rows = [{"document_id": name, "text": text} for name, text in corpus.items()]
     parts = [rows[number::files] for number in range(files)]
     schema = pa.schema([("document_id", pa.string()), ("text", pa.string())])
-    files = [(str(folder / f"{number}.parquet"), len(part)) for number, part in enumerate(parts)]
-    for (uri, _), part in zip(files, parts, strict=True):
+    written = [(str(folder / f"{number}.parquet"), len(part)) for number, part in enumerate(parts)]
+    for (uri, _), part in zip(written, parts, strict=True):
         storage.write_parquet(uri, pa.Table.from_pylist(part, schema=schema))
-    return files
+    return written
 
 
 def textbook(corpus: dict[str, str], query: str) -> list[tuple[str, float]]:

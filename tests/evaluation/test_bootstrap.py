@@ -123,11 +123,11 @@ def test_sure_intervals_contain_the_intervals_and_these_the_difference(
     generator = default_rng(seed)
     grouping = Grouping(generator.integers(groups, size=units), groups)
     values = generator.integers(0, 2, size=(3, units)).astype(np.float64)
-    bounds = [
+    maybe = [
         mean_cell(values[0], values[1], np.ones(units), grouping),
         spearman_cell(*values, grouping),
     ]
-    cells = [cell for cell in bounds if cell is not None]
+    cells = [cell for cell in maybe if cell is not None]
     for cell, row in zip(
         cells, intervals(cells, draw_differences(cells, samples=100, seed=seed)), strict=True
     ):
@@ -172,12 +172,10 @@ def test_a_group_that_outweighs_all_others_leaves_an_interval_as_wide_as_few_gro
         mean_cell(np.zeros(400), gain, np.ones(400), Grouping(position, 40))
         for position in (even, uneven)
     ]
-    bounds = [
-        row
-        for cell in cells
-        if cell
-        for row in intervals([cell], draw_differences([cell], samples=500, seed=0))
-    ]
+    bounds = []
+    for cell in cells:
+        assert cell is not None
+        bounds += intervals([cell], draw_differences([cell], samples=500, seed=0))
     assert [cell.effective_groups for cell in cells if cell] == pytest.approx(
         [40, 400**2 / (361**2 + 39)]
     )

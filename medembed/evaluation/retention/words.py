@@ -98,7 +98,7 @@ def _compare(entry: Against, model: str) -> list[list[str]]:
 
 def _list_means(retention: Retention) -> list[list[str]]:
     """Return the table of a model alone."""
-    table = []
+    table: list[list[str]] = []
     for name, models in retention.means.items():
         means = models[retention.model]
         if not table:
