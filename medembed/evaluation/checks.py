@@ -32,7 +32,7 @@ def check_data(dataset: Dataset, config: EvaluationConfig, *, bm25: bool) -> Non
             f"{dataset.uri}: bm25 ranks documents for queries, and no query has a positive; "
             "leave it out."
         )
-    named = set()
+    named = set[str]()
     for case in open_cases(config.must_rank):
         named.update(side.id for side in case.sides if isinstance(side, DocumentId))
     if not named:

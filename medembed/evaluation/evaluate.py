@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -17,7 +19,7 @@ from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.files import RANKS_KEPT, best_documents, read_evaluation, write_evaluation
 from medembed.evaluation.knn import Labelled, classify, find_labelled
 from medembed.evaluation.measure import MeasuredQuestions, judge_cases, measure_questions
-from medembed.evaluation.must_rank import open_cases
+from medembed.evaluation.must_rank import Case, open_cases
 from medembed.evaluation.questions import Questions, find_measurable, find_questions
 from medembed.evaluation.rank import score_rankings
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured
@@ -31,6 +33,31 @@ logger = logging.getLogger(__name__)
 BM25 = "bm25"
 # change nothing that is measured
 _UNUSED = {"dimensions", "must_rank", "bootstrap_samples", "seed", "show_text"}
+
+
+class Request(NamedTuple):
+    """What is measured of which model, on which data."""
+
+    dataset: Dataset
+    table: Table
+    model: str
+    config: EvaluationConfig
+    encoding: EncodingConfig
+    cases: tuple[Case, ...]
+    dimensions: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of all that decides the result."""
+        return fingerprint(
+            [
+                self.dataset.fingerprint,
+                self.table.info.encoder,
+                self.config.model_dump(exclude=_UNUSED),
+                self.dimensions,
+                [case.model_dump() for case in self.cases],
+            ]
+        )
 
 
 def evaluate(
@@ -54,21 +81,21 @@ def evaluate(
     dimensions = tuple(sorted(set(asked), reverse=True))
     check_dimensions(dimensions, table.info.width)
     cases = open_cases(config.must_rank)
-    key = fingerprint(
-        [
-            dataset.fingerprint,
-            table.info.encoder,
-            config.model_dump(exclude=_UNUSED),
-            dimensions,
-            [case.model_dump() for case in cases],
-        ]
-    )
-    output = place(output, key)
-    records = Records.of_output(storage.absolute(output), key)
-    if find_output(output, EvaluationManifest, key) is not None:
-        logger.info("evaluation %s: unchanged, reused", key)
-        records.clear()
-        return read_evaluation(output, name or model)
+    request = Request(dataset, table, model, config, encoding, cases, dimensions)
+    output = place(output, request.key)
+    records = Records.of_output(storage.absolute(output), request.key)
+    if find_output(output, EvaluationManifest, request.key) is not None:
+        logger.info("evaluation %s: unchanged, reused", request.key)
+        result = read_evaluation(output, name or model)
+    else:
+        result = _measure(request, Evaluation(name or model, output, table.info.encoder), records)
+    records.clear()
+    return result
+
+
+def _measure(request: Request, empty: Evaluation, records: Records) -> Evaluation:
+    """Fill the empty evaluation, and write it."""
+    dataset, table, model, config, encoding, cases, dimensions = request
     questions, labelled = _find_units(dataset, config)
     texts: list[str] = []
     for case in cases:
@@ -89,18 +116,15 @@ def evaluate(
     documents = None
     if labelled is not None:
         documents = classify(table, labelled, dimensions, config.neighbours, workers)
-    result = Evaluation(
-        name or model,
-        output,
-        table.info.encoder,
+    result = replace(
+        empty,
         queries=measured.queries,
         documents=documents,
         pairs=measured.pairs,
         must_rank=outcomes,
     )
     origin = Origin(dataset=dataset.as_source, table=table.as_source)
-    _write(result, key, measured.best, origin, config)
-    records.clear()
+    _write(result, request.key, measured.best, origin, config)
     return result
 
 

@@ -137,7 +137,7 @@ def open_previous(
                 f"mining.previous {previous.uri}: mined with {name} {before[name]}, but this run "
                 f"has {value}; leave mining.previous out, and all queries are searched anew."
             )
-    parts = []
+    parts: list[pa.Table] = []
     for name in manifest.files:
         if name.startswith(_FOLDER):
             path = scratch / f"previous-{len(parts)}.arrow"
