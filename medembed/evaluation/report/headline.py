@@ -44,9 +44,10 @@ def warnings(page: Page) -> list[str]:
     if page.comparisons:
         lines += _losses(page.comparisons[0])
     if page.retention:
-        kept = page.retention
-        for entry in kept.against:
-            lost = explain_losses(entry.lost, kept.model, entry.baseline, kept.tolerance)
+        model = page.retention.model
+        for entry in page.retention.against:
+            tolerance = page.retention.tolerance
+            lost = explain_losses(entry.lost, model, entry.baseline, tolerance)
             if lost:
                 lines.append(lost)
     inspection = page.inspections.get(page.model.name)

@@ -61,10 +61,10 @@ def score_models(
         wanted = tuple(dimensions)
         if width is not None and width < max(wanted):
             wanted = baseline_dimensions(wanted, width)
-        scores[model.name] = {
-            kept.name: _scores(kept, _evaluate(kept, model, output, wanted, encoding))
-            for kept in sets
-        }
+        scores[model.name] = {}
+        for retention_set in sets:
+            evaluation = _evaluate(retention_set, model, output, wanted, encoding)
+            scores[model.name][retention_set.name] = _scores(retention_set, evaluation)
     return scores
 
 
@@ -80,13 +80,14 @@ def compare_scores(
     means: dict[str, dict[str, dict[int, float]]] = {}
     sizes: dict[str, tuple[int, int]] = {}
     notes: list[str] = []
-    for kept in sets:
-        means[kept.name] = {name: _means(of_model[kept.name]) for name, of_model in scores.items()}
-        documents = kept.dataset.manifest.document_count
-        sizes[kept.name] = (_count(scores[model][kept.name]), documents)
-        chance = note_chance(kept.name, base, max(means[kept.name][base].values()), documents)
-        worth = f"{kept.name} is {kept.worth}" if kept.worth else ""
-        notes += [note for note in (worth, kept.unread, chance) if note]
+    for retention_set in sets:
+        name = retention_set.name
+        means[name] = {of: _means(of_model[name]) for of, of_model in scores.items()}
+        documents = retention_set.dataset.manifest.document_count
+        sizes[name] = (_count(scores[model][name]), documents)
+        chance = note_chance(name, base, max(means[name][base].values()), documents)
+        worth = f"{name} is {retention_set.worth}" if retention_set.worth else ""
+        notes += [note for note in (worth, retention_set.unread, chance) if note]
     return Retention(model, config.tolerance, means, against, sizes, tuple(notes))
 
 
@@ -107,28 +108,34 @@ def note_chance(name: str, model: str, mean: float, documents: int) -> str:
 
 
 def _evaluate(
-    kept: RetentionSet,
+    retention_set: RetentionSet,
     model: Model,
     output: str,
     dimensions: tuple[int, ...],
     encoding: EncodingConfig,
 ) -> Evaluation:
     """Evaluate on the whole set, left-out queries too, so that others find the numbers again."""
-    dataset = kept.dataset
+    dataset = retention_set.dataset
     # One that is made anew shares most texts with the last.
-    name = f"made-{content_hash(kept.name)[:8]}" if kept.worth else dataset.fingerprint
+    name = (
+        f"made-{content_hash(retention_set.name)[:8]}"
+        if retention_set.worth
+        else dataset.fingerprint
+    )
     place = place_of(output, f"tables/{name}-{{key}}.lance")
     table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model.place, place, encoding)
-    measured = EvaluationConfig(dimensions=dimensions, split=kept.split, k=(_DEPTH,))
+    measured = EvaluationConfig(dimensions=dimensions, split=retention_set.split, k=(_DEPTH,))
     evaluations = place_of(output, "evaluations/{key}")
     return evaluate(dataset, table, model.place, evaluations, measured, encoding, name=model.name)
 
 
-def _scores(kept: RetentionSet, evaluation: Evaluation) -> Scores:
+def _scores(retention_set: RetentionSet, evaluation: Evaluation) -> Scores:
     """Return the scores, NaN where a query is left out."""
     measured = evaluation.queries
     assert measured is not None, "a set without a relevant document was refused"
-    is_left_out = np.array([name in kept.left_out for name in measured.units.ids], dtype=np.bool_)
+    is_left_out = np.array(
+        [name in retention_set.left_out for name in measured.units.ids], dtype=np.bool_
+    )
     values = {
         d: np.where(is_left_out, np.nan, named[METRIC]) for d, named in measured.values.items()
     }

@@ -79,7 +79,7 @@ def open_retention(
         opened = list(_make(trained, output))
     tokenizer = read_tokenizer(model) if model is not None else None
     if tokenizer is not None:
-        opened = [_check_read(kept, config, tokenizer) for kept in opened]
+        opened = [_check_read(retention_set, config, tokenizer) for retention_set in opened]
     return tuple(opened)
 
 
@@ -174,15 +174,17 @@ def _hold_back(trained: Dataset, output: str) -> Iterator[RetentionSet]:
         yield RetentionSet(name, dataset, "test", worth=worth)
 
 
-def _check_read(kept: RetentionSet, config: RetentionConfig, tokenizer: str) -> RetentionSet:
+def _check_read(
+    retention_set: RetentionSet, config: RetentionConfig, tokenizer: str
+) -> RetentionSet:
     """Give the set a warning, which is logged too, if this tokenizer.json cannot read it."""
-    sample = kept.draw(config)
+    sample = retention_set.draw(config)
     queries = [text for _, text in sample.queries]
     documents = [text for _, text in sample.documents]
-    unread = explain_unread(f"retention set {kept.name!r}", queries, documents, tokenizer)
+    unread = explain_unread(f"retention set {retention_set.name!r}", queries, documents, tokenizer)
     if unread:
         logger.warning("%s", unread)
-    return replace(kept, unread=unread)
+    return replace(retention_set, unread=unread)
 
 
 def _texts(trained: Dataset) -> Iterator[Text]:
