@@ -17,7 +17,7 @@ from medembed.evaluation.checks import check_data, check_request
 from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.evaluation.evaluate import BM25
 from medembed.evaluation.recommend import format_recommendation
-from medembed.evaluation.report.headline import headlines
+from medembed.evaluation.report.headline import headline, headlines
 from medembed.evaluation.retention.judge import Retention
 from medembed.evaluation.retention.measure import Model, measure_retention
 from medembed.evaluation.retention.sets import RetentionSet, open_retention
@@ -162,12 +162,12 @@ def describe(evaluated: Evaluated, output: str) -> list[str]:
     """Return the evaluation in lines for a terminal: tables, headlines, and where the report is."""
     page = evaluated.side_by_side.page
     lines = [] if page.comparisons else [*format_metrics(page.model), *headlines(page)]
-    for comparison, sentence in zip(page.comparisons, headlines(page), strict=False):
+    for comparison in page.comparisons:
         title = f"{comparison.model} against {comparison.baseline}"
         lines += ["", title, format_table(comparison)]
         if comparison.slices:
             lines.append(format_slices(comparison))
-        lines.append(sentence)
+        lines.append(headline(comparison))
     lines += format_retention(page.retention)
     lines += format_recommendation(page.recommendation)
     return [*lines, f"report: {storage.join(output, REPORT)}"]

@@ -53,7 +53,8 @@ function measure(page) {{
   return {{
     width: page.documentElement.scrollWidth,
     images: [...page.images].map(image => image.complete && image.naturalWidth),
-    lefts: [...page.querySelectorAll(".figures img")].slice(0, 2).map(image => image.getBoundingClientRect().left),
+    lefts: [...page.querySelectorAll(".figures")].map(box => [...box.querySelectorAll("img")])
+      .find(images => images.length > 1).map(image => image.getBoundingClientRect().left),
     smallest: Math.min(...texts.map(node => parseFloat(getComputedStyle(node).fontSize))),
     contrast: Math.min(...texts.map(contrast)),
     scrolled: box.scrollLeft,
