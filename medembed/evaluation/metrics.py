@@ -16,7 +16,7 @@ Judged = Sequence[Sequence[float]]
 
 
 def ndcg(grades: Grades, judged: Judged, k: int) -> Values:
-    """NDCG@k with linear gain and log2 discount (Järvelin and Kekäläinen 2002)."""
+    """Return NDCG@k with linear gain and log2 discount (Järvelin and Kekäläinen 2002)."""
     discounts = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.array(
         [np.dot(sorted(row, reverse=True)[:k], discounts[: min(k, len(row))]) for row in judged]
@@ -25,28 +25,28 @@ def ndcg(grades: Grades, judged: Judged, k: int) -> Values:
 
 
 def recall(grades: Grades, judged: Judged, k: int) -> Values:
-    """Share of the positives found in the first k."""
+    """Return the share of the positives found in the first k."""
     return np.asarray(_hits(grades, k).sum(axis=1) / _counts(judged))
 
 
 def precision(grades: Grades, judged: Judged, k: int) -> Values:
-    """Share of positives among the first k; fewer documents than k count as misses."""
+    """Return the share of positives among the first k; missing documents count as misses."""
     return np.asarray(_hits(grades, k).sum(axis=1) / k)
 
 
 def f1(grades: Grades, judged: Judged, k: int) -> Values:
-    """Harmonic mean of a query's precision and recall, 0 if both are."""
+    """Return the harmonic mean of a query's precision and recall, 0 if both are."""
     return np.asarray(2 * _hits(grades, k).sum(axis=1) / (k + _counts(judged)))
 
 
 def mrr(grades: Grades, judged: Judged, k: int) -> Values:
-    """1 / rank of the first positive, 0 if it is not in the first k."""
+    """Return 1 / rank of the first positive, 0 if it is not in the first k."""
     hits = _hits(grades, k)
     return np.asarray(np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1.0), 0.0))
 
 
 def average_precision(grades: Grades, judged: Judged, k: int) -> Values:
-    """Mean over all positives of the precision at their rank, 0 for those past k.
+    """Return the mean over all positives of the precision at their rank, 0 for those past k.
 
     As trec_eval's map_cut and BEIR have it; sentence-transformers divides by min(k, positives)
     instead.
@@ -57,7 +57,7 @@ def average_precision(grades: Grades, judged: Judged, k: int) -> Values:
 
 
 def accuracy(grades: Grades, judged: Judged, k: int) -> Values:
-    """1 if any positive is in the first k, else 0."""
+    """Return 1 if any positive is in the first k, else 0."""
     return np.asarray(_hits(grades, k).any(axis=1), dtype=np.float64)
 
 
@@ -82,12 +82,12 @@ def measure(grades: Grades, judged: Judged, depths: Sequence[int]) -> dict[str, 
 
 
 def is_lower_better(name: str) -> bool:
-    """Whether a metric is to be lowered: how often judged negatives are found."""
+    """Say whether a metric is to be lowered: how often judged negatives are found."""
     return name.startswith("negative_accuracy")
 
 
 def parse_metric(name: str) -> tuple[str, int]:
-    """("ndcg", 10) of "ndcg@10". Raises ValueError for what is no metric at a depth."""
+    """Split "ndcg@10" into ("ndcg", 10). Raises ValueError for what is no metric at a depth."""
     metric, _, depth = name.partition("@")
     if metric not in METRICS or not depth.isdecimal() or not 1 <= int(depth) <= 1000:
         raise ValueError(
@@ -98,7 +98,7 @@ def parse_metric(name: str) -> tuple[str, int]:
 
 
 def negative_accuracy(negatives: npt.NDArray[np.bool_], k: int) -> Values:
-    """1 if a document judged not relevant is in the first k, else 0: the lower the better.
+    """Return 1 if a document judged not relevant is in the first k, else 0: lower is better.
 
     `negatives` bool [Q, depth]: whether the document at each rank is judged not relevant.
     """

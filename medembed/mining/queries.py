@@ -43,7 +43,7 @@ def _find_vectors(
     previous: PreviousSearch | None,
     scratch: Path,
 ) -> Vectors:
-    """float32 [Q, width], mapped from a file in `scratch`: they may be too many for memory.
+    """Return float32 [Q, width], mapped from a file in `scratch`: they may fill the memory.
 
     A vector is the previous search's, or recorded by a run that died, or encoded. The width is the
     table's: of a longer vector its first numbers, which `truncate` makes a unit row.

@@ -16,7 +16,6 @@ from medembed.mining.rules import (
     BEFORE_FIRST,
     JUDGED,
     KEPT,
-    REPEATED,
     SAME_CONTENT,
     SAME_WORDS,
     take_window,
@@ -78,20 +77,6 @@ def test_each_candidate_is_decided_by_its_own_rule(rows: CorpusRows):
         Negative("j", 0.88, 2, judged=True),
         Negative("k", 0.05, None, judged=True),
         Negative("b", 0.8, 4),
-    )
-
-
-def test_of_candidates_with_the_same_words_the_nearest_is_taken_and_none_beside_a_judged_one(
-    rows: CorpusRows,
-):
-    scores = {"p": 0.9, "k2": 0.8, "a2": 0.7, "b": 0.6, "a": 0.5, "k": 0.1}
-    outcome = decide(rows, scores, {"p"}, ["k"], MiningConfig(negatives=4, window=5))
-    assert outcome.window.documents == ["k2", "a2", "b", "a", "k"]
-    assert outcome.verdicts.tolist() == [REPEATED, KEPT, KEPT, REPEATED, JUDGED]
-    assert [negative.row_id for negative in outcome.example.negatives] == ["k", "a2", "b"]
-    outcome = decide(rows, scores, {"p"}, ["a", "a2", "k2"], MiningConfig(negatives=4, window=5))
-    assert [negative.row_id for negative in outcome.example.negatives] == ["k2", "a2", "b"], (
-        "of judged ones, too"
     )
 
 

@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from medembed.mining.config import MiningConfig
 from medembed.mining.rules import (
@@ -94,17 +92,4 @@ def test_a_candidate_counts_under_the_first_rule_that_refuses_it():
         JUDGED,
         SAME_CONTENT,
         BELOW_MIN,
-    ]
-
-
-@given(st.floats(-1, 1), st.lists(st.floats(-1, 1), max_size=20), st.floats(0, 1))
-def test_no_negative_scores_above_the_positive_less_its_margin_negative_scores_included(
-    positive: float, scores: list[float], margin: float
-):
-    values = np.array(sorted(scores, reverse=True))
-    verdicts = sift(
-        values, np.full(len(values), KEPT, np.int8), positive, MiningConfig(margin=margin)
-    )
-    assert [bool(verdict == KEPT) for verdict in verdicts] == [
-        score <= positive - margin * abs(positive) for score in values
     ]
