@@ -16,7 +16,7 @@ from medembed.mining.judgments import (
 )
 from medembed.mining.pairs import Pair
 from medembed.mining.previous_search import QuerySearch
-from medembed.mining.rules import take_window
+from medembed.mining.rules import Window, take_window
 from medembed.mining.second_opinion import SecondOpinion, score_again
 from medembed.mining.texts import CorpusRows, gather_rows
 
@@ -47,36 +47,23 @@ def decide_pairs(
     `known` {query id: its known positives}. Raises DataError if the table lacks all positives.
     """
     config = inputs.config
-    line_of = {name: line for line, name in enumerate(dict.fromkeys(p.query_id for p in pairs))}
-    judged = judged_negatives(inputs.dataset.qrels(), known, line_of) if config.judged else []
-
+    query_ids = list(dict.fromkeys(pair.query_id for pair in pairs))
+    judged = judged_negatives(inputs.dataset.qrels(), known, query_ids) if config.judged else []
     windows = {}
-    row_ids: set[str] = set()
-    documents = {negative.document_id for negative in judged}
-    for query_id, near in zip(line_of, search.nearest, strict=True):
+    for query_id, near in zip(query_ids, search.nearest, strict=True):
         windows[query_id] = take_window(
             near.documents, near.rows, near.scores, known[query_id], config.window
         )
-        row_ids.update(windows[query_id].rows)
-        documents.update(known[query_id])
-    files = [uri for uri, _ in inputs.dataset.corpus_files()]
-    rows = gather_rows(files, row_ids, documents, scratch)
+    rows = _read_rows(windows, known, judged, inputs, scratch)
 
     asked = [Judged(pair.query_id, pair.positive_id) for pair in pairs] + judged
+    line_of = {query_id: line for line, query_id in enumerate(query_ids)}
     lines = [line_of[entry.query_id] for entry in asked]
     names = [entry.document_id for entry in asked]
     best = nearest_rows(search.vectors, lines, names, rows, inputs.table, inputs.dimensions)
-    answered = []
-    for pair, row in zip(pairs, best[: len(pairs)], strict=True):
-        if row is not None:
-            answered.append(Answered(pair, Positive(row.row_id, row.score)))
-    if not answered:
-        raise DataError(
-            f"{inputs.table.uri}: has the positive of none of {len(pairs)} pairs; encode the "
-            "data set."
-        )
-
+    answered = _find_answered(pairs, best[: len(pairs)], inputs.table.uri)
     negatives = _by_query(judged, best[len(pairs) :])
+
     candidates = {}
     for query_id, window in windows.items():
         positives = rows.present(rows.rows_of(sorted(known[query_id])))
@@ -84,6 +71,38 @@ def decide_pairs(
         candidates[query_id] = gather_candidates(window, positives, of_query, rows)
     second = _ask_second_opinion(answered, candidates, rows, inputs, scratch)
     return Decided(_make_examples(answered, candidates, second, inputs), rows)
+
+
+def _read_rows(
+    windows: Mapping[str, Window],
+    known: Mapping[str, Collection[str]],
+    judged: Sequence[Judged],
+    inputs: MiningInputs,
+    scratch: Path,
+) -> CorpusRows:
+    """Read the rows of all windows, known positives and judged negatives."""
+    row_ids: set[str] = set()
+    documents = {negative.document_id for negative in judged}
+    for query_id, window in windows.items():
+        row_ids.update(window.rows)
+        documents.update(known[query_id])
+    files = [uri for uri, _ in inputs.dataset.corpus_files()]
+    return gather_rows(files, row_ids, documents, scratch)
+
+
+def _find_answered(
+    pairs: Sequence[Pair], best: Sequence[ScoredRow | None], table: str
+) -> list[Answered]:
+    """Return the pairs whose positive the table has. Raises DataError if there are none."""
+    answered = []
+    for pair, row in zip(pairs, best, strict=True):
+        if row is not None:
+            answered.append(Answered(pair, Positive(row.row_id, row.score)))
+    if not answered:
+        raise DataError(
+            f"{table}: has the positive of none of {len(pairs)} pairs; encode the data set."
+        )
+    return answered
 
 
 def _make_examples(
