@@ -15,8 +15,8 @@ import click
 import numpy as np
 from scipy import special
 
-from medembed.evaluation.canvas import STYLE, draw_curve, to_png
 from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.report.canvas import STYLE, draw_curve, to_png
 from medembed.evaluation.result import Evaluation, Measured, Units
 from medembed.retraining.config import GateConfig
 from medembed.retraining.gate import Decision, decide

@@ -38,8 +38,8 @@ from medembed.encoding.table import Table
 from medembed.evaluation.sample import Sample
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Examples
+from medembed.mining.judgments import known_positives
 from medembed.mining.mine import mine
-from medembed.mining.positives import known_positives
 from medembed.schema import EXAMPLES
 from medembed.training.config import TrainingConfig
 from medembed.training.record.dev_sample import draw_dev_sample

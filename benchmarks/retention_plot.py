@@ -4,7 +4,7 @@ dimension.
 
 from dataclasses import dataclass
 
-from medembed.evaluation.canvas import COLOURS, MARKERS, STYLE, start_figure, to_png
+from medembed.evaluation.report.canvas import COLOURS, MARKERS, STYLE, start_figure, to_png
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ JOBS = (
     "train",
     "tune",
     "evaluate",
-    "recommend",
     "retrain",
     "promote",
     "rollback",

@@ -5,16 +5,16 @@ better.
 from collections.abc import Sequence
 
 from jobs.beforehand import check_room
-from jobs.mine import resolve_second_opinion
 from jobs.session import Summary, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
 from medembed.data.prepare import check_source
-from medembed.evaluation.report import headline
-from medembed.evaluation.retention_screen import format_retention
-from medembed.evaluation.screen import format_table
+from medembed.evaluation.report.headline import headline
+from medembed.evaluation.retention.words import format_retention
+from medembed.evaluation.words import format_table
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.finetune import Finetuned, finetune, summarize
+from medembed.mining.second_opinion import resolve_second_opinion
 from medembed.privacy import without_passwords
 from medembed.registry.models import Registry, open_registry, resolve_model
 from medembed.training.run.enough import check_settings
@@ -42,7 +42,7 @@ def run_loop(job: FinetuneConfig) -> tuple[Finetuned, Registry]:
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
     resolved = {
         "model": model,
-        "mining": resolve_second_opinion(job.mining, job.registry),
+        "mining": resolve_second_opinion(job.mining, job.registry, on_cluster=is_on_cluster()),
         "training": resolve_guide(job.training, job.registry),
     }
     job = job.model_copy(update=resolved)

@@ -13,9 +13,10 @@ from medembed.data.dataset import format_counts, open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.mining.config import MiningConfig
-from medembed.mining.examples import REPORT
+from medembed.mining.examples import COUNTS
 from medembed.mining.mine import mine
-from medembed.mining.report import advise, summarize
+from medembed.mining.second_opinion import resolve_second_opinion
+from medembed.mining.tally import advise, summarize
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
 from medembed.training.run.enough import check_corpus
@@ -44,26 +45,19 @@ def run(job: MineJob) -> Summary:
     dataset = open_dataset(storage.absolute(job.data))
     check_corpus(dataset, job.mining)
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
-    mining = resolve_second_opinion(job.mining, job.registry)
+    mining = resolve_second_opinion(job.mining, job.registry, on_cluster=is_on_cluster())
     place = storage.absolute(job.table)
     table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model, place, job.encoding)
     examples = mine(dataset, table, model, storage.absolute(job.output), mining, job.encoding)
-    report = examples.report()
-    advice = advise(report)
+    counted = examples.read_counts()
     lines = [
         f"examples: {examples.uri}: {format_counts(examples.manifest.counts)}",
-        f"report:   {storage.join(examples.uri, REPORT)}: {summarize(report)}",
-        *([f"warning:  {advice}"] if advice else []),
+        f"counts:   {storage.join(examples.uri, COUNTS)}: {summarize(counted)}",
     ]
+    advice = advise(counted)
+    if advice:
+        lines.append(f"warning:  {advice}")
     return {"output": examples.uri, "examples": to_entries(examples.manifest), "lines": lines}
-
-
-def resolve_second_opinion(mining: MiningConfig, registry: RegistryConfig) -> MiningConfig:
-    """The config with a second opinion that any node can load, if one is asked for."""
-    if mining.second_opinion is None:
-        return mining
-    model = resolve_model(mining.second_opinion, registry, on_cluster=is_on_cluster())
-    return mining.model_copy(update={"second_opinion": model})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

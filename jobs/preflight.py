@@ -14,7 +14,7 @@ from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.retention import open_retention
+from medembed.evaluation.retention.sets import open_retention
 from medembed.mining.config import MiningConfig
 from medembed.preflight.advice import advise
 from medembed.preflight.config import PreflightConfig

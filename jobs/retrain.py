@@ -11,11 +11,11 @@ from functools import partial
 from pydantic import Field
 
 from jobs.beforehand import check_room
-from jobs.mine import resolve_second_opinion
 from jobs.session import Summary, find_known, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
-from medembed.evaluation.side_by_side import check_request
+from medembed.evaluation.checks import check_request
+from medembed.mining.second_opinion import resolve_second_opinion
 from medembed.privacy import without_passwords
 from medembed.registry.models import Registry, Version, open_registry, resolve_model
 from medembed.retraining.config import RetrainConfig, TriggerConfig
@@ -46,7 +46,7 @@ def run(job: RetrainJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     registry.check_output(job.output)
     resolved = {
-        "mining": resolve_second_opinion(job.mining, job.registry),
+        "mining": resolve_second_opinion(job.mining, job.registry, on_cluster=is_on_cluster()),
         "training": resolve_guide(job.training, job.registry),
     }
     job = job.model_copy(update=resolved)

@@ -12,9 +12,9 @@ from medembed.config import Config, InputUri, ModelUri, OutputUri
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.elsewhere import Model, measure_retention
-from medembed.evaluation.retention import open_retention
-from medembed.evaluation.retention_screen import format_retention, lost_to
+from medembed.evaluation.retention.measure import Model, measure_retention
+from medembed.evaluation.retention.sets import open_retention
+from medembed.evaluation.retention.words import format_retention, lost_to
 from medembed.mining.examples import open_examples
 from medembed.registry.champion import name_loss
 from medembed.registry.config import RegistryConfig, command

@@ -12,14 +12,14 @@ from pathlib import Path
 from pydantic import Field
 
 from jobs.beforehand import check_room
-from jobs.mine import resolve_second_opinion
 from jobs.session import SPARE_CPUS, Summary, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
 from medembed.config import InputUri
 from medembed.data.dataset import open_dataset
 from medembed.errors import ConfigError, MedEmbedError
-from medembed.evaluation.retention_screen import format_retention
+from medembed.evaluation.retention.words import format_retention
+from medembed.mining.second_opinion import resolve_second_opinion
 from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model
 from medembed.training.run.enough import check_settings
@@ -55,7 +55,7 @@ def run(job: TuneJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_on_cluster())
     registry.check_output(job.output)
     resolved = {
-        "mining": resolve_second_opinion(job.mining, job.registry),
+        "mining": resolve_second_opinion(job.mining, job.registry, on_cluster=is_on_cluster()),
         "training": resolve_guide(job.training, job.registry),
     }
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())

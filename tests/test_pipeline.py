@@ -241,15 +241,6 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
                 workspace,
             ],
         ),
-        (
-            "recommend",
-            [
-                "model=models:/medembed@champion",
-                f"data={data}",
-                f"output={out}/evaluation",
-                workspace,
-            ],
-        ),
     ]
     done: dict[str, dict[str, Any]] = {}
     with alone():
@@ -261,9 +252,9 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
     (differences,) = metrics.pop("differences").values()
     assert metrics == summary["metrics"]["after"]
     assert differences["ndcg@10"]["8"] == summary["metrics"]["differences"]["ndcg@10"]["8"]
-    choices = done["recommend"]["choices"]
-    assert list(choices) == ["best", "balanced", "light", "fastest"]
-    assert {choice["dimension"] for choice in choices.values()} <= {32, 16, 8}
+    choices = done["evaluate"]["recommendation"]["choices"]
+    assert [choice["use"] for choice in choices] == ["best", "balanced", "light"]
+    assert {choice["option"]["dimension"] for choice in choices} <= {32, 16, 8}
     assert model_fingerprint(out / "model") == summary["checkpoint"]["fingerprint"]
 
 

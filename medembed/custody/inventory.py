@@ -12,9 +12,9 @@ from medembed.artifact import MANIFEST, read_manifest
 from medembed.custody.kinds import read_any
 from medembed.encoding.table import METADATA_KEY, Table, find_newest, find_table, open_lance
 from medembed.errors import StorageError
-from medembed.evaluation.retention import FOLDER as RETENTION
+from medembed.evaluation.retention.sets import FOLDER as RETENTION
 from medembed.lineage import Manifest, Source
-from medembed.mining.examples import REPORT as MINING
+from medembed.mining.examples import COUNTS as MINING
 
 # Kinds of places that have no manifest. A file is one of an output that died, or of what has no
 # manifest; fragments are a table that died before it was one.

@@ -1,4 +1,4 @@
-"""BM25, the floor of every comparison: what words alone find, without a model. Pure.
+"""Rank by BM25, the floor of every comparison: what words alone find, without a model.
 
 The method is Robertson and Zaragoza 2009 (doi:10.1561/1500000019), in Lucene's variant: its IDF,
 log(1 + (N - n + 0.5) / (n + 0.5)), is positive for any word, so that a score of 0 means no word in
@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import NamedTuple
 
 import bm25s
 import numpy as np
@@ -19,7 +20,9 @@ from medembed.schema import fingerprint
 from medembed.search.ranking import Ranking, Rows
 from medembed.spelling import words
 
-METHOD, K1, B = "lucene", 1.5, 0.75  # the last two as bm25s has them
+METHOD = "lucene"
+K1 = 1.5  # as bm25s has it, and B
+B = 0.75
 _WORDS = "spelling.words"
 Words = Sequence[int]  # a text's words, each by its number
 _COLUMNS = ["document_id", "text"]
@@ -27,9 +30,7 @@ _COLUMNS = ["document_id", "text"]
 
 @dataclass(frozen=True)
 class _Corpus:
-    """Rows in the order in which ties fall, the first of each document [D], and their words,
-    numbered.
-    """
+    """Rows in the order in which ties fall, the first of each document [D], and their words."""
 
     rows: Rows
     starts: npt.NDArray[np.int64]
@@ -38,15 +39,12 @@ class _Corpus:
 
 
 def bm25_fingerprint() -> str:
-    """Identifies how texts are ranked: method, parameters, what a word is, version of the
-    library.
-    """
+    """Identify how texts are ranked: method, parameters, what a word is, the library's version."""
     return fingerprint(["bm25s", version("bm25s"), METHOD, K1, B, _WORDS])
 
 
 def rank_bm25(corpus_files: Sequence[tuple[str, int]], queries: Sequence[str], k: int) -> Ranking:
-    """Return the k documents with the highest BM25 score per query, by (score down, document id
-    up).
+    """Return the k documents of the highest BM25 score per query, ties by document id.
 
     `corpus_files` are those of a data set: (URI of Parquet with document_id and text, number of
     rows). Documents that share no word with the query are not retrieved. A document in chunks
@@ -61,7 +59,7 @@ def rank_bm25(corpus_files: Sequence[tuple[str, int]], queries: Sequence[str], k
     million documents of 60 words take 1.6 GiB (0.7 once indexed) and 70 s on one core, then 20 ms
     per query; 200,000 take 0.5 GiB and 11 s.
     """
-    corpus = _index(*_read(corpus_files))
+    corpus = _index(_read(corpus_files))
     places = np.full((len(queries), k), -1)
     best = np.full((len(queries), k), -np.inf)
     for number, query in enumerate(queries):
@@ -72,8 +70,15 @@ def rank_bm25(corpus_files: Sequence[tuple[str, int]], queries: Sequence[str], k
     return corpus.rows.rank(places, best)
 
 
-def _read(corpus_files: Sequence[tuple[str, int]]) -> tuple[list[str], list[Words], dict[str, int]]:
+class _Texts(NamedTuple):
     """Row ids, each row's words as numbers, and the number of each word."""
+
+    ids: list[str]
+    words: list[Words]
+    vocabulary: dict[str, int]
+
+
+def _read(corpus_files: Sequence[tuple[str, int]]) -> _Texts:
     ids: list[str] = []
     texts: list[Words] = []
     vocabulary: dict[str, int] = {}
@@ -81,17 +86,16 @@ def _read(corpus_files: Sequence[tuple[str, int]]) -> tuple[list[str], list[Word
         table = storage.read_parquet(uri, _COLUMNS)
         ids += table["document_id"].to_pylist()
         for text in table["text"]:
-            texts.append(
-                array(
-                    "i",
-                    [vocabulary.setdefault(word, len(vocabulary)) for word in words(text.as_py())],
-                )
-            )
-    return ids, texts, vocabulary
+            numbers = array("i")
+            for word in words(text.as_py()):
+                numbers.append(vocabulary.setdefault(word, len(vocabulary)))
+            texts.append(numbers)
+    return _Texts(ids, texts, vocabulary)
 
 
-def _index(ids: list[str], texts: list[Words], vocabulary: dict[str, int]) -> _Corpus:
+def _index(texts: _Texts) -> _Corpus:
     """Sort the corpus, so that ties need no second look at ids."""
+    ids, numbers, vocabulary = texts
     rows = Rows.of(np.asarray(ids, dtype=np.str_), by_document=True)
     starts = np.arange(len(ids))
     if rows.document is not None:
@@ -102,16 +106,14 @@ def _index(ids: list[str], texts: list[Words], vocabulary: dict[str, int]) -> _C
         # Rather than index(), which logs below the level that the job has set.
         index.scores = index.build_index_from_ids(
             list(vocabulary.values()),
-            [texts[row] for row in np.argsort(rows.place)],
+            [numbers[row] for row in np.argsort(rows.place)],
             show_progress=False,
         )
     return _Corpus(rows, starts, vocabulary, index)
 
 
 def _score(corpus: _Corpus, query: str) -> npt.NDArray[np.float32]:
-    """float32 [N]: the score of each row. A word that stands twice in the query counts twice, as in
-    Lucene.
-    """
+    """Return each row's score, float32 [N]. A word twice in a query counts twice, as in Lucene."""
     known = [corpus.vocabulary[word] for word in words(query) if word in corpus.vocabulary]
     if not known:
         return np.zeros(len(corpus.rows.ids), dtype=np.float32)
@@ -119,9 +121,7 @@ def _score(corpus: _Corpus, query: str) -> npt.NDArray[np.float32]:
 
 
 def _best_rows(scores: npt.NDArray[np.float32], corpus: _Corpus, k: int) -> npt.NDArray[np.int64]:
-    """Return the first rows that have the scores of the k best documents with a word of the query,
-    best first.
-    """
+    """Return the best rows of the k best documents with a word of the query, best first."""
     if not len(scores):
         return corpus.starts
     best = np.maximum.reduceat(scores, corpus.starts)
@@ -132,7 +132,7 @@ def _best_rows(scores: npt.NDArray[np.float32], corpus: _Corpus, k: int) -> npt.
     documents = documents[np.argsort(-best[documents], kind="stable")[:k]]
     starts = corpus.starts[documents]
     ends = np.append(corpus.starts[1:], len(scores))[documents]
-    rows = [
-        start + int(scores[start:end].argmax()) for start, end in zip(starts, ends, strict=True)
-    ]
+    rows = []
+    for start, end in zip(starts, ends, strict=True):
+        rows.append(start + int(scores[start:end].argmax()))
     return np.asarray(rows, dtype=np.int64)

@@ -1,6 +1,4 @@
-"""Paired bootstrap over groups: how sure each of many differences is, alone and all together.
-Pure.
-"""
+"""Say by a paired bootstrap over groups how sure differences are, alone and together. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,10 +27,11 @@ class Grouping:
     count: int
 
     def sums(self, *columns: Values) -> Values:
-        """Each column's sum over each group: [n] each -> float64 [count, columns]."""
-        return np.stack(
-            [np.bincount(self.position, weights=c, minlength=self.count) for c in columns], axis=1
-        )
+        """Return each column's sum over each group: [n] each -> float64 [count, columns]."""
+        sums = []
+        for column in columns:
+            sums.append(np.bincount(self.position, weights=column, minlength=self.count))
+        return np.stack(sums, axis=1)
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Interval(NamedTuple):
 
 
 def mean_cell(before: Values, after: Values, weights: Values, grouping: Grouping) -> Cell | None:
-    """The weighted mean of `after - before`; float64 [n] each. None where no unit counts.
+    """Return the weighted mean of `after - before`; float64 [n] each. None where no unit counts.
 
     A unit that is NaN in either does not count. Totals and weights are drawn together, so that each
     draw weighs its own units alike whatever the groups' sizes (ratio estimator: Cochran 1977,
@@ -109,15 +108,16 @@ def _difference_of_means(totals: Values) -> Values:
 def spearman_cell(
     before: Values, after: Values, similarity: Values, grouping: Grouping
 ) -> Cell | None:
-    """The difference between two rank correlations with `similarity`; float64 [n] each. None where
-    one is not defined.
+    """Return the difference between two rank correlations with `similarity`; float64 [n] each.
 
-    Ranks are taken once, over all pairs, not anew per draw: a draw is then a function of sums over
-    groups, and the difference itself is that of the textbook.
+    None where one is not defined. Ranks are taken once, over all pairs, not anew per draw: a draw
+    is then a function of sums over groups, and the difference itself is that of the textbook.
     """
     if len(similarity) < 3 or not all(np.ptp(values) > 0 for values in (before, after, similarity)):
         return None
-    x, z, y = (stats.zscore(stats.rankdata(values)) for values in (before, after, similarity))
+    x = stats.zscore(stats.rankdata(before))
+    z = stats.zscore(stats.rankdata(after))
+    y = stats.zscore(stats.rankdata(similarity))
     sums = grouping.sums(np.ones(len(y)), y, y * y, x, x * x, x * y, z, z * z, z * y)
     return Cell(
         float(np.mean(x * y)), float(np.mean(z * y)), len(y), 2.0, sums, _difference_of_correlations
@@ -125,8 +125,9 @@ def spearman_cell(
 
 
 def _difference_of_correlations(totals: Values) -> Values:
-    """Of totals of 1, y, yy, x, xx, xy, z, zz, zy [draws, 9]: r(z, y) - r(x, y); NaN where one of
-    them is constant.
+    """Return r(z, y) - r(x, y) from totals of 1, y, yy, x, xx, xy, z, zz, zy [draws, 9].
+
+    NaN where one of them is constant.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         y, yy, x, xx, xy, z, zz, zy = (totals[:, 1:] / totals[:, :1]).T
@@ -136,7 +137,7 @@ def _difference_of_correlations(totals: Values) -> Values:
 
 
 def draw_differences(cells: Sequence[Cell], *, samples: int, seed: int) -> Values:
-    """Every cell's difference in every resample: float64 [samples, cells].
+    """Draw every cell's difference in every resample: float64 [samples, cells].
 
     Whole groups are drawn with replacement, since units of one group are not independent (Field and
     Welsh 2007), and the same draws serve all cells, which keeps their correlation. A draw without
@@ -151,29 +152,25 @@ def draw_differences(cells: Sequence[Cell], *, samples: int, seed: int) -> Value
     for start in range(0, samples, _CHUNK):
         drawn = _draw(generator, min(_CHUNK, samples - start), count)
         totals = np.split(drawn @ sums, ends, axis=1)
-        rows.append(
-            np.stack(
-                [cell.statistic(part) for cell, part in zip(cells, totals, strict=True)], axis=1
-            )
-        )
+        columns = [cell.statistic(of_cell) for cell, of_cell in zip(cells, totals, strict=True)]
+        rows.append(np.stack(columns, axis=1))
     differences = np.concatenate(rows)
     return np.where(np.isnan(differences), means, differences)
 
 
 def _draw(generator: np.random.Generator, rows: int, count: int) -> Values:
-    """How often each of `count` groups is drawn: float64 [rows, count]; in a third of the time of
-    multinomial().
-    """
+    """Draw how often each of `count` groups is drawn: float64 [rows, count]."""
+    # takes a third of the time of multinomial()
     drawn = generator.integers(count, size=(rows, count))
     drawn += np.arange(rows)[:, None] * count
-    return (
-        np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
-    )
+    counts = np.bincount(drawn.ravel(), minlength=rows * count)
+    return counts.reshape(rows, count).astype(np.float64)
 
 
 def intervals(cells: Sequence[Cell], differences: Values) -> list[Interval]:
-    """Of every cell, from its `differences` in each resample: float64 [samples, cells]."""
-    means, errors = np.array([cell.mean for cell in cells]), differences.std(axis=0)
+    """Return each cell's interval, from its `differences` float64 [samples, cells]."""
+    means = np.array([cell.mean for cell in cells])
+    errors = differences.std(axis=0)
     counted = (errors > _ROUNDING) & (np.array([cell.groups for cell in cells]) >= FEWEST_GROUPS)
     reach = _reach_of_all((differences - means)[:, counted] / errors[counted])
     return [
@@ -183,8 +180,7 @@ def intervals(cells: Sequence[Cell], differences: Values) -> list[Interval]:
 
 
 def _reach_of_all(deviations: Values) -> float:
-    """How many standard errors hold all cells at once in 95% of draws: float64 [samples, cells] in
-    standard errors.
+    """Return how many standard errors hold all cells at once in 95% of draws [samples, cells].
 
     Single-step max-t (Westfall and Young 1993): unlike Bonferroni's it knows that metrics and
     dimensions move together.
@@ -195,8 +191,7 @@ def _reach_of_all(deviations: Values) -> float:
 
 
 def _interval(cell: Cell, drawn: Values, error: float, reach: float) -> Interval:
-    """Expanded percentiles (Hesterberg 2014, arXiv:1411.5279), and `reach` standard errors expanded
-    alike.
+    """Return expanded percentiles (Hesterberg 2014, arXiv:1411.5279), and `reach` standard errors.
 
     With fewer than FEWEST_GROUPS, Student's interval, and nothing is sure: all that the metric
     allows. So is the interval alone of one group, or of so few that all changed alike: they show no
@@ -213,16 +208,13 @@ def _interval(cell: Cell, drawn: Values, error: float, reach: float) -> Interval
         return Interval(float(low), float(high), -cell.limit, cell.limit)
     low, high = np.quantile(drawn, special.ndtr([-alone, alone]))
     beyond = _expanded(reach, cell.effective_groups) * error
-    sure = (
-        min(low, max(cell.mean - beyond, -cell.limit)),
-        max(high, min(cell.mean + beyond, cell.limit)),
-    )
-    return Interval(float(low), float(high), float(sure[0]), float(sure[1]))
+    sure_low = min(low, max(cell.mean - beyond, -cell.limit))
+    sure_high = max(high, min(cell.mean + beyond, cell.limit))
+    return Interval(float(low), float(high), float(sure_low), float(sure_high))
 
 
 def _expanded(reach: float, groups: float) -> float:
-    """`reach` standard errors of a normal, as many as Student's distribution needs when groups are
-    few.
+    """Return as many standard errors as Student's distribution needs for `reach` of a normal.
 
     A bootstrap's standard error is too small by sqrt((groups - 1) / groups). On data like NDCG, 20
     groups of very unequal size, plain 95% percentiles held the truth in 91%, expanded by the number
@@ -241,31 +233,32 @@ class OneSided(NamedTuple):
 
 
 def one_sided(cell: Cell, drawn: Values, level: float) -> OneSided:
-    """Bounds that each hold in `level` of cases, from a cell's differences in each resample
-    [samples].
+    """Return bounds that each hold in `level` of cases, from a cell's differences [samples].
 
     Student's, with the resamples' standard error and as many degrees of freedom as the groups tell,
     as in `intervals`. With fewer than FEWEST_GROUPS nothing is sure: all that the metric allows.
     """
     if cell.groups < FEWEST_GROUPS:
         return OneSided(-cell.limit, cell.limit)
-    groups = cell.effective_groups
-    error = float(drawn.std()) * float(np.sqrt(groups / (groups - 1)))
-    reach = float(special.stdtrit(groups - 1, level)) * error
+    reach = float(special.stdtrit(cell.effective_groups - 1, level)) * _error(cell, drawn)
     return OneSided(cell.mean - reach, cell.mean + reach)
 
 
 def chance_of_no_more(cell: Cell, drawn: Values, loss: float) -> float:
-    """Return the p-value of the cell's difference if the true one is `-loss`: how rarely so low a
-    one is measured.
+    """Return the p-value of the cell's difference if the true one is `-loss`.
 
     Student's, as in `one_sided`. With fewer than FEWEST_GROUPS nothing is sure: 1.
     """
     if cell.groups < FEWEST_GROUPS:
         return 1.0
-    groups = cell.effective_groups
-    error = float(drawn.std()) * float(np.sqrt(groups / (groups - 1)))
+    error = _error(cell, drawn)
     distance = cell.mean + loss
     if error <= _ROUNDING:
         return float(distance >= 0)
-    return float(special.stdtr(groups - 1, distance / error))
+    return float(special.stdtr(cell.effective_groups - 1, distance / error))
+
+
+def _error(cell: Cell, drawn: Values) -> float:
+    """Return the standard error of a cell, where a bootstrap's is too small for few groups."""
+    groups = cell.effective_groups
+    return float(drawn.std()) * float(np.sqrt(groups / (groups - 1)))

@@ -1,6 +1,4 @@
-"""The difference between two evaluations, by metric, dimension, language and tag, and how sure it
-is. Pure.
-"""
+"""Compare two evaluations by metric, dimension, language and tag, and say how sure it is. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,24 +23,24 @@ from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, Scored,
 
 Family = Measured | Scored
 Mask = npt.NDArray[np.bool_]
-METRIC, NARROW = "metric", "narrow"
+METRIC = "metric"
+NARROW = "narrow"
 
 
 class Key(NamedTuple):
-    """Which difference: (metric, "ndcg@10", 256), (narrow, "ndcg@10", 256), (language, "fr", 256)
-    or so.
-    """
+    """Which difference: (metric, "ndcg@10", 256), (narrow, "ndcg@10", 64), (tag, "lay", 256)."""
 
     kind: str
     name: str
     dimension: int
 
 
-class Placed(NamedTuple):
-    """A cell and the baseline's dimension in it."""
+class Entry(NamedTuple):
+    """A cell to compare, and the baseline's dimension in it."""
 
+    key: Key
     cell: Cell
-    dimension: int
+    baseline_dimension: int
 
 
 class Pair(NamedTuple):
@@ -104,8 +102,7 @@ def compare(
     seed: int,
     weights: Values | None = None,
 ) -> Difference:
-    """The difference of one metric's mean over the same units: before, after and weights float64
-    [n], groups [n].
+    """Compare one metric's means over the same units: before, after and weights float64 [n].
 
     A unit that is NaN in either does not count. DataError when none counts. Nothing else is
     compared, so that sure_low and sure_high are about low and high.
@@ -119,17 +116,17 @@ def compare(
             "applies to both."
         )
     drawn = draw_differences([cell], samples=samples, seed=seed)
-    return _difference(Placed(cell, NO_VECTORS), intervals([cell], drawn)[0])
+    return _difference(cell, NO_VECTORS, intervals([cell], drawn)[0])
 
 
 def compare_evaluations(
     before: Evaluation, after: Evaluation, config: EvaluationConfig
 ) -> Comparison:
-    """The principal metrics that both have measured, at every dimension of `after`. DataError when
-    there are none.
+    """Compare the principal metrics that both have, at every dimension of `after`.
 
-    Where the baseline has not measured a dimension (a narrower model, a ranking without vectors),
-    it stands with its widest. Both hold the same units in the same order.
+    Raises DataError if there are none. Where the baseline has not measured a dimension (a narrower
+    model, a ranking without vectors), it stands with its widest. Both hold the same units in the
+    same order.
     """
     return compare_all([before], after, config)[0]
 
@@ -137,56 +134,49 @@ def compare_evaluations(
 def compare_all(
     baselines: Sequence[Evaluation], after: Evaluation, config: EvaluationConfig
 ) -> list[Comparison]:
-    """compare_evaluations against each baseline, in order, from the same draws: what is sure is so
-    of all together.
-    """
+    """Compare with each baseline as `compare_evaluations` does, sure of all of them together."""
     if not baselines:
         return []
     groupings = _groupings(baselines, after)
     plans = [_plan(before, after, groupings) for before in baselines]
-    cells = [placed.cell for plan in plans for placed in plan.values()]
+    cells: list[Cell] = []
+    for plan in plans:
+        cells += [entry.cell for entry in plan]
+    # the same draws for all, so that what is sure is so of all together
     drawn = draw_differences(cells, samples=config.bootstrap_samples, seed=config.seed)
-    found = iter(intervals(cells, drawn))
-    tables = [
-        {
-            key: _difference(placed, next(found), is_lower_better(key.name))
-            for key, placed in plan.items()
-        }
-        for plan in plans
-    ]
-    return [
-        _comparison(before, after, table) for before, table in zip(baselines, tables, strict=True)
-    ]
-
-
-def _families(evaluation: Evaluation) -> dict[str, Family]:
-    named = {
-        "queries": evaluation.queries,
-        "documents": evaluation.documents,
-        "pairs": evaluation.pairs,
-    }
-    return {name: family for name, family in named.items() if family is not None}
+    bounds = iter(intervals(cells, drawn))
+    comparisons = []
+    for before, plan in zip(baselines, plans, strict=True):
+        table = {}
+        for key, cell, dimension in plan:
+            is_lower = is_lower_better(key.name)
+            table[key] = _difference(cell, dimension, next(bounds), is_lower)
+        comparisons.append(_comparison(before, after, table))
+    return comparisons
 
 
 def _groupings(baselines: Sequence[Evaluation], after: Evaluation) -> dict[str, Grouping]:
-    """The groups of each family that a baseline has too; numbered over all, so that a group is
-    drawn in all or none.
+    """Return the groups of each family that a baseline has too.
+
+    They are numbered over all families, so that a group is drawn in all or none.
     """
-    shared = {name for before in baselines for name in _families(before)}
-    families = {name: family for name, family in _families(after).items() if name in shared}
-    every = [group for family in families.values() for group in family.units.groups]
-    names, position = np.unique(np.array(every, dtype=np.str_), return_inverse=True)
-    ends = np.cumsum([len(family.units.groups) for family in families.values()])
+    shared = set[str]().union(*(before.families for before in baselines))
+    families = {name: family for name, family in after.families.items() if name in shared}
+    groups: list[str] = []
+    ends = []
+    for family in families.values():
+        groups += family.units.groups
+        ends.append(len(groups))
+    names, position = np.unique(np.array(groups, dtype=np.str_), return_inverse=True)
+    positions = np.split(position, ends)
     return {
-        name: Grouping(part, len(names))
-        for name, part in zip(families, np.split(position, ends)[:-1], strict=True)
+        name: Grouping(of_family, len(names))
+        for name, of_family in zip(families, positions, strict=False)
     }
 
 
-def _plan(
-    before: Evaluation, after: Evaluation, groupings: Mapping[str, Grouping]
-) -> dict[Key, Placed]:
-    """Every cell of one comparison, its objective's first; those that are not defined left out."""
+def _plan(before: Evaluation, after: Evaluation, groupings: Mapping[str, Grouping]) -> list[Entry]:
+    """Return every cell of a comparison that is defined, the objective's first."""
     pairs = _pairs(before, after, groupings)
     metrics = principal_metrics(list(pairs))
     if not metrics:
@@ -194,84 +184,84 @@ def _plan(
             f"{after.uri}: no metric to compare that {before.uri} has. Evaluate both on the "
             "same data, at the same k."
         )
-    plan: dict[Key, Placed] = {}
+    plan: list[Entry] = []
     for metric in metrics:
-        for key, dimension, mask in _wanted(
-            pairs[metric], metric, is_objective=metric == metrics[0]
-        ):
-            cell = _cell(pairs[metric], metric, (dimension, key.dimension), mask)
-            if cell is not None:
-                plan[key] = Placed(cell, dimension)
+        plan += _entries(pairs[metric], metric, is_objective=metric == metrics[0])
     return plan
 
 
 def _pairs(
     before: Evaluation, after: Evaluation, groupings: Mapping[str, Grouping]
 ) -> dict[str, Pair]:
-    """{metric measured in both: the family that it is of}."""
-    old, new = _families(before), _families(after)
+    """Return {metric measured in both: the family that it is of}."""
+    old = before.families
+    new = after.families
     pairs: dict[str, Pair] = {}
-    for name in (name for name in groupings if name in old):
-        assert old[name].units.ids == new[name].units.ids, (
-            f"{before.uri} and {after.uri} measured other {name}"
-        )
-        both = [
-            {metric for row in family.means().values() for metric in row}
-            for family in (old[name], new[name])
-        ]
-        pairs |= dict.fromkeys(both[0] & both[1], Pair(old[name], new[name], groupings[name]))
+    for name, grouping in groupings.items():
+        if name in old:
+            assert old[name].units.ids == new[name].units.ids, (
+                f"{before.uri} and {after.uri} measured other {name}"
+            )
+            metrics = _metrics_of(old[name]) & _metrics_of(new[name])
+            pairs |= dict.fromkeys(metrics, Pair(old[name], new[name], grouping))
     return pairs
 
 
-def _wanted(pair: Pair, metric: str, *, is_objective: bool) -> Iterator[tuple[Key, int, Mask]]:
-    """A metric's cells, widest first: each with the baseline's dimension and the units that
-    count.
-    """
-    old, new = (
-        sorted((d for d, row in family.means().items() if metric in row), reverse=True)
-        for family in (pair.before, pair.after)
-    )
+def _metrics_of(family: Family) -> set[str]:
+    return set[str]().union(*family.means().values())
+
+
+def _entries(pair: Pair, metric: str, *, is_objective: bool) -> Iterator[Entry]:
+    """Give a metric's cells, widest first."""
+    old = _dimensions_of(pair.before, metric)
     slices = pair.after.units.slices() if is_objective else {}
     everything = np.ones(len(pair.after.units.ids), dtype=np.bool_)
-    for dimension in new:
+    for dimension in _dimensions_of(pair.after, metric):
         baseline = dimension if dimension in old else old[0]
-        yield Key(METRIC, metric, dimension), baseline, everything
+        wanted = [(Key(METRIC, metric, dimension), baseline, everything)]
         if is_objective:
-            yield Key(NARROW, metric, dimension), old[0], everything
+            wanted.append((Key(NARROW, metric, dimension), old[0], everything))
         for (kind, name), mask in slices.items():
-            yield Key(kind, name, dimension), baseline, mask
+            wanted.append((Key(kind, name, dimension), baseline, mask))
+        for key, source, mask in wanted:
+            cell = _cell(pair, metric, source, dimension, mask)
+            if cell is not None:
+                yield Entry(key, cell, source)
 
 
-def _cell(pair: Pair, metric: str, dimensions: tuple[int, int], mask: Mask) -> Cell | None:
-    """Of the units in the mask, at the dimensions of (baseline, model)."""
-    before, after, (old, new) = pair.before, pair.after, dimensions
-    grouping = Grouping(pair.grouping.position[mask], pair.grouping.count)
+def _dimensions_of(family: Family, metric: str) -> list[int]:
+    """Return the dimensions at which a metric was measured, widest first."""
+    return sorted((d for d, row in family.means().items() if metric in row), reverse=True)
+
+
+def _cell(pair: Pair, metric: str, old: int, new: int, mask: Mask) -> Cell | None:
+    """Return the cell of the units in the mask, at the baseline's and the model's dimension."""
+    before, after, grouping = pair
+    grouping = Grouping(grouping.position[mask], grouping.count)
     if isinstance(before, Scored) and isinstance(after, Scored):
+        similarity = after.similarity[mask]
         return spearman_cell(
-            before.cosines[old][mask], after.cosines[new][mask], after.similarity[mask], grouping
+            before.cosines[old][mask], after.cosines[new][mask], similarity, grouping
         )
     assert isinstance(before, Measured)
     assert isinstance(after, Measured)
     values = after.values[new][metric]
-    return mean_cell(
-        before.values[old][metric][mask],
-        values[mask],
-        after.weight_of(metric, values)[mask],
-        grouping,
-    )
+    weights = after.weight_of(metric, values)[mask]
+    return mean_cell(before.values[old][metric][mask], values[mask], weights, grouping)
 
 
-def _difference(placed: Placed, found: Interval, is_lower_better: bool = False) -> Difference:
-    cell, dimension = placed
+def _difference(
+    cell: Cell, dimension: int, bounds: Interval, is_lower_better: bool = False
+) -> Difference:
     return Difference(
-        cell.before,
-        cell.after,
-        cell.mean,
-        *found,
-        cell.units,
-        cell.groups,
-        dimension,
-        is_lower_better,
+        before=cell.before,
+        after=cell.after,
+        mean=cell.mean,
+        **bounds._asdict(),
+        units=cell.units,
+        groups=cell.groups,
+        dimension=dimension,
+        is_lower_better=is_lower_better,
     )
 
 

@@ -1,4 +1,4 @@
-"""What is measured."""
+"""Say what is measured, and what must not be lost elsewhere."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
@@ -86,7 +86,7 @@ class RetentionConfig(Config):
     @field_validator("sets", mode="before")
     @classmethod
     def _name(cls, values: Any) -> Any:
-        """A list of places as {last name of each: place}."""
+        """Turn a list of places into {last name of each: place}."""
         if isinstance(values, str):
             values = [values]
         return _by_name(values) if isinstance(values, list | tuple) else values

@@ -1,9 +1,9 @@
-"""Measure a model on a data set, at every dimension in one pass over the embedding table; keep it
-on storage.
-"""
+"""Measure a model on a data set at every dimension, in one pass over its table, and keep it."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -18,8 +18,8 @@ from medembed.evaluation.bm25 import bm25_fingerprint, rank_bm25
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.files import RANKS_KEPT, best_documents, read_evaluation, write_evaluation
 from medembed.evaluation.knn import Labelled, classify, find_labelled
-from medembed.evaluation.measure import judge_cases, measure_questions
-from medembed.evaluation.must_rank import load_cases
+from medembed.evaluation.measure import MeasuredQuestions, judge_cases, measure_questions
+from medembed.evaluation.must_rank import Case, open_cases
 from medembed.evaluation.questions import Questions, find_measurable, find_questions
 from medembed.evaluation.rank import score_rankings
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured
@@ -35,6 +35,31 @@ BM25 = "bm25"
 _UNUSED = {"dimensions", "must_rank", "bootstrap_samples", "seed", "show_text"}
 
 
+class Request(NamedTuple):
+    """What is measured of which model, on which data."""
+
+    dataset: Dataset
+    table: Table
+    model: str
+    config: EvaluationConfig
+    encoding: EncodingConfig
+    cases: tuple[Case, ...]
+    dimensions: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of all that decides the result."""
+        return fingerprint(
+            [
+                self.dataset.fingerprint,
+                self.table.info.encoder,
+                self.config.model_dump(exclude=_UNUSED),
+                self.dimensions,
+                [case.model_dump() for case in self.cases],
+            ]
+        )
+
+
 def evaluate(
     dataset: Dataset,
     table: Table,
@@ -45,69 +70,66 @@ def evaluate(
     *,
     name: str | None = None,
 ) -> Evaluation:
-    """Rank the corpus for each query, score judged pairs and classify labelled texts; find the same
-    again.
+    """Rank the corpus for each query, score judged pairs and classify labelled texts.
 
-    Queries without a positive are not ranked for, and counted. What a run finishes lies in
-    `<output>.run-<key>` until the end, where the same call finds it after any death. Raises
-    DataError if there is nothing to measure, ModelError for a dimension above the table's width.
+    The same evaluation is found again. Queries without a positive are not ranked for, and counted.
+    What a run finishes lies in `<output>.run-<key>` until the end, where the same call finds it
+    after any death. Raises DataError if there is nothing to measure, ModelError for a dimension
+    above the table's width.
     """
-    dimensions = tuple(
-        sorted(set(config.dimensions or table.info.dimensions or (table.info.width,)), reverse=True)
-    )
+    asked = config.dimensions or table.info.dimensions or (table.info.width,)
+    dimensions = tuple(sorted(set(asked), reverse=True))
     check_dimensions(dimensions, table.info.width)
-    cases = load_cases(config.must_rank) if config.must_rank else ()
-    told = [case.model_dump() for case in cases]
-    key = fingerprint(
-        [
-            dataset.fingerprint,
-            table.info.encoder,
-            config.model_dump(exclude=_UNUSED),
-            dimensions,
-            told,
-        ]
-    )
-    output = place(output, key)
-    records = Records.of_output(storage.absolute(output), key)
-    if find_output(output, EvaluationManifest, key) is not None:
-        logger.info("evaluation %s: unchanged, reused", key)
-        records.clear()
-        return read_evaluation(output, name or model)
-    asked, labelled = _find_asked(dataset, config)
-    texts = [text for case in cases for text in (case.above, case.below) if isinstance(text, str)]
-    queries = [*asked.queries["text"].to_pylist(), *(case.query for case in cases)]
-    vectors = encode_texts({"query": queries, "document": texts}, model, encoding)
-    result = Evaluation(name or model, output, table.info.encoder)
-    best = []
-    workers = encoding.most_workers
-    if asked.queries.num_rows:
-        parts = measure_questions(
-            asked, table, vectors["query"], dimensions, config, workers, records
-        )
-        result = replace(result, queries=parts[0], pairs=parts[1])
-        best = parts[2]
-    if cases:
-        case_queries = vectors["query"][asked.queries.num_rows :]
-        outcomes = judge_cases(cases, case_queries, vectors["document"], table, dimensions, workers)
-        result = replace(result, must_rank=outcomes)
-    if labelled is not None:
-        documents = classify(table, labelled, dimensions, config.neighbours, workers)
-        result = replace(result, documents=documents)
-    with NewOutput(output, key) as target:
-        write_evaluation(target, result, best)
-        target.commit(_describe(dataset, table, config))
+    cases = open_cases(config.must_rank)
+    request = Request(dataset, table, model, config, encoding, cases, dimensions)
+    output = place(output, request.key)
+    records = Records.of_output(storage.absolute(output), request.key)
+    if find_output(output, EvaluationManifest, request.key) is not None:
+        logger.info("evaluation %s: unchanged, reused", request.key)
+        result = read_evaluation(output, name or model)
+    else:
+        result = _measure(request, Evaluation(name or model, output, table.info.encoder), records)
     records.clear()
     return result
 
 
-def _describe(dataset: Dataset, table: Table, config: EvaluationConfig) -> EvaluationManifest:
+def _measure(request: Request, empty: Evaluation, records: Records) -> Evaluation:
+    """Fill the empty evaluation, and write it."""
+    dataset, table, model, config, encoding, cases, dimensions = request
+    questions, labelled = _find_units(dataset, config)
+    texts: list[str] = []
+    for case in cases:
+        texts += [side for side in case.sides if isinstance(side, str)]
+    queries = [*questions.queries["text"].to_pylist(), *(case.query for case in cases)]
+    vectors = encode_texts({"query": queries, "document": texts}, model, encoding)
+    workers = encoding.most_workers
+
+    measured = MeasuredQuestions()
+    if questions.queries.num_rows:
+        measured = measure_questions(
+            questions, table, vectors["query"], dimensions, config, workers, records
+        )
+    outcomes = {}
+    if cases:
+        of_cases = vectors["query"][questions.queries.num_rows :]
+        outcomes = judge_cases(cases, of_cases, vectors["document"], table, dimensions, workers)
+    documents = None
+    if labelled is not None:
+        documents = classify(table, labelled, dimensions, config.neighbours, workers)
+    result = replace(
+        empty,
+        queries=measured.queries,
+        documents=documents,
+        pairs=measured.pairs,
+        must_rank=outcomes,
+    )
     origin = Origin(dataset=dataset.as_source, table=table.as_source)
-    return EvaluationManifest(origin=origin, encoder=table.info.encoder, config=config.model_dump())
+    _write(result, request.key, measured.best, origin, config)
+    return result
 
 
 def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Evaluation:
-    """Measure BM25 on the same queries, as the floor: an evaluation whose only dimension is
-    NO_VECTORS.
+    """Measure BM25 on the same queries, as the floor: its only dimension is NO_VECTORS.
 
     Raises DataError if no query has a positive.
     """
@@ -116,47 +138,53 @@ def evaluate_bm25(dataset: Dataset, output: str, config: EvaluationConfig) -> Ev
     if find_output(output, EvaluationManifest, key) is not None:
         logger.info("evaluation %s: unchanged, reused", key)
         return read_evaluation(output, BM25)
-    asked = find_questions(dataset, config)
-    qrels, names = asked.qrels, asked.ids
+    questions = find_questions(dataset, config)
+    qrels = questions.qrels
     lines = find_measurable(list(qrels.values()))
     if not len(lines):
         raise DataError(
             f"{_explain_nothing(dataset, config)} BM25 ranks documents for queries, nothing else."
         )
-    texts = asked.queries["text"].take(pa.array(lines)).to_pylist()
+    texts = questions.queries["text"].take(pa.array(lines)).to_pylist()
     logger.info("BM25: %d queries, %d documents", len(texts), dataset.manifest.document_count)
     rankings = {NO_VECTORS: rank_bm25(dataset.corpus_files(), texts, max(*config.k, RANKS_KEPT))}
+    names = questions.ids
     ids = [names[line] for line in lines]
-    measured = Measured(
-        asked.units(lines, ids), score_rankings(rankings, ids, qrels, config.k), {}, {}
-    )
+    values = score_rankings(rankings, ids, qrels, config.k)
+    measured = Measured(questions.units(lines, ids), values, {}, {})
     result = Evaluation(BM25, output, bm25_fingerprint(), measured)
-    with NewOutput(output, key) as target:
-        write_evaluation(target, result, best_documents(rankings, ids))
-        origin = Origin(dataset=dataset.as_source)
-        target.commit(
-            EvaluationManifest(origin=origin, encoder=result.encoder, config=config.model_dump())
-        )
+    origin = Origin(dataset=dataset.as_source)
+    _write(result, key, [best_documents(rankings, ids)], origin, config)
     return result
 
 
 def check_measurable(dataset: Dataset, config: EvaluationConfig) -> bool:
-    """Return whether any query has a positive. Raises DataError if there is nothing to measure at
-    all.
-    """
-    asked, _ = _find_asked(dataset, config)
-    return bool((asked.scores > 0).any())
+    """Return whether any query has a positive. Raises DataError if nothing can be measured."""
+    questions, _ = _find_units(dataset, config)
+    return bool((questions.scores > 0).any())
 
 
-def _find_asked(dataset: Dataset, config: EvaluationConfig) -> tuple[Questions, Labelled | None]:
-    """Return the queries and the labelled texts to measure. Raises DataError if there are
-    neither.
-    """
-    asked = find_questions(dataset, config)
+def _find_units(dataset: Dataset, config: EvaluationConfig) -> tuple[Questions, Labelled | None]:
+    """Return the queries and the labelled texts to measure. Raises DataError without either."""
+    questions = find_questions(dataset, config)
     labelled = None if config.tag else find_labelled(dataset, config.split)  # tags are queries'
-    if not asked.queries.num_rows and labelled is None:
+    if not questions.queries.num_rows and labelled is None:
         raise DataError(_explain_nothing(dataset, config))
-    return asked, labelled
+    return questions, labelled
+
+
+def _write(
+    result: Evaluation,
+    key: str,
+    best: Sequence[pa.Table],
+    origin: Origin,
+    config: EvaluationConfig,
+) -> None:
+    with NewOutput(result.uri, key) as target:
+        write_evaluation(target, result, best)
+        target.commit(
+            EvaluationManifest(origin=origin, encoder=result.encoder, config=config.model_dump())
+        )
 
 
 def _explain_nothing(dataset: Dataset, config: EvaluationConfig) -> str:

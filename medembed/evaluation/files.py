@@ -1,7 +1,7 @@
-"""An evaluation on storage: means as JSON, every query's, text's and pair's values as Parquet."""
+"""Write and read an evaluation: means as JSON, the values of every unit as Parquet."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,37 +19,37 @@ from medembed.search.ranking import Ranking
 RANKS_KEPT = 10
 _IDS = {"queries": "query_id", "documents": "document_id", "pairs": "pair_id"}
 _UNITS = ["group_id", "language", "tags", "dimension"]  # after the column of ids
-_WEIGHT, _COSINE = "weight of ", "cosine of best "
+_WEIGHT = "weight of "
+_COSINE = "cosine of best "
 
 
 def write_evaluation(target: NewOutput, result: Evaluation, best: Sequence[pa.Table]) -> None:
-    """Writes metrics.json {dimension: {metric: mean}}, slices.json, and a Parquet file of each
-    family that is there.
+    """Write metrics.json {dimension: {metric: mean}}, slices.json, and a Parquet file per family.
 
     `best` are tables of columns BEST: what each query found first.
     """
     target.write_bytes("metrics.json", to_json(result.metrics))
     target.write_bytes("slices.json", to_json(nest_slices(result)))
-    for name, family in (("queries", result.queries), ("documents", result.documents)):
+    families: dict[str, Measured | None] = {
+        "queries": result.queries,
+        "documents": result.documents,
+    }
+    if result.pairs is not None:
+        cosines = {d: {"cosine": row} for d, row in result.pairs.cosines.items()}
+        weights = {"cosine": result.pairs.similarity}
+        families["pairs"] = Measured(result.pairs.units, cosines, weights, {})
+    for name, family in families.items():
         if family is not None:
             target.write_parquet(f"{name}.parquet", _to_table(family, _IDS[name]))
-    if result.pairs is not None:
-        scored = Measured(
-            result.pairs.units,
-            {d: {"cosine": row} for d, row in result.pairs.cosines.items()},
-            {"cosine": result.pairs.similarity},
-            {},
-        )
-        target.write_parquet("pairs.parquet", _to_table(scored, _IDS["pairs"]))
     if best:
         target.write_parquet("best.parquet", pa.concat_tables(best))
     if result.must_rank:
-        outcomes = {d: [vars(one) for one in row] for d, row in result.must_rank.items()}
+        outcomes = {d: [vars(case) for case in row] for d, row in result.must_rank.items()}
         target.write_bytes("must_rank.json", to_json(outcomes))
 
 
 def read_evaluation(uri: str, name: str) -> Evaluation:
-    """The finished evaluation at `uri`, called `name`. Raises StorageError if there is none."""
+    """Read the evaluation at `uri`, called `name`. Raises StorageError if there is none."""
     manifest = read_manifest(uri, EvaluationManifest)
     families: dict[str, Any] = {
         family: _from_table(storage.read_parquet(storage.join(uri, f"{family}.parquet")))
@@ -63,18 +63,32 @@ def read_evaluation(uri: str, name: str) -> Evaluation:
     if "must_rank.json" in manifest.files:
         read = json.loads(storage.read_bytes(storage.join(uri, "must_rank.json")))
         families["must_rank"] = {
-            int(d): tuple(Outcome(**one) for one in row) for d, row in read.items()
+            int(d): tuple(Outcome(**case) for case in row) for d, row in read.items()
         }
     return Evaluation(name, uri, manifest.encoder, **families)
 
 
-def best_documents(rankings: Mapping[int, Ranking], query_ids: Sequence[str]) -> list[pa.Table]:
-    """What each query found first at each dimension, columns BEST."""
-    return [pa.Table.from_pylist(list(_best(rankings, query_ids)), schema=BEST)]
+def best_documents(rankings: Mapping[int, Ranking], query_ids: Sequence[str]) -> pa.Table:
+    """Return what each query found first at each dimension, columns BEST."""
+    rows = []
+    for dimension, ranking in rankings.items():
+        ids = ranking.ids[:, :RANKS_KEPT].tolist()
+        scores = ranking.scores[:, :RANKS_KEPT].tolist()
+        for query_id, names, values in zip(query_ids, ids, scores, strict=True):
+            count = sum(bool(name) for name in names)  # a small corpus leaves places empty
+            rows.append(
+                {
+                    "query_id": query_id,
+                    "dimension": dimension,
+                    "document_ids": names[:count],
+                    "scores": values[:count],
+                }
+            )
+    return pa.Table.from_pylist(rows, schema=BEST)
 
 
 def nest_slices(result: Evaluation) -> dict[str, dict[str, Any]]:
-    """{"language": {"fr": {dimension: {metric: mean}}}, "tag": ...}."""
+    """Return {"language": {"fr": {dimension: {metric: mean}}}, "tag": ...}."""
     slices: dict[str, dict[str, Any]] = {}
     for (kind, name), means in result.slices().items():
         slices.setdefault(kind, {})[name] = means
@@ -82,27 +96,12 @@ def nest_slices(result: Evaluation) -> dict[str, dict[str, Any]]:
 
 
 def to_json(values: Any) -> bytes:
-    """Indented JSON; a number that is none is an error of ours, not something to write."""
+    """Write indented JSON; NaN is an error of ours, not something to write."""
     return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _best(rankings: Mapping[int, Ranking], query_ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for dimension, ranking in rankings.items():
-        ids, scores = ranking.ids[:, :RANKS_KEPT].tolist(), ranking.scores[:, :RANKS_KEPT].tolist()
-        for query_id, names, values in zip(query_ids, ids, scores, strict=True):
-            found = sum(bool(name) for name in names)
-            yield {
-                "query_id": query_id,
-                "dimension": dimension,
-                "document_ids": names[:found],
-                "scores": values[:found],
-            }
-
-
 def _to_table(family: Measured, ids: str) -> pa.Table:
-    """A row per unit and dimension: the unit's columns, then a column per metric, weight and
-    cosine.
-    """
+    """Make a row per unit and dimension: unit, then a column per metric, weight and cosine."""
     units = family.units
     parts = []
     for dimension, values in family.values.items():
@@ -113,11 +112,11 @@ def _to_table(family: Measured, ids: str) -> pa.Table:
             "tags": pa.array(units.tags, pa.list_(pa.string())),
             "dimension": pa.array(np.full(len(units.ids), dimension), pa.int32()),
         }
-        columns |= {name: _column(row) for name, row in values.items()}
-        columns |= {_WEIGHT + name: _column(row) for name, row in family.weights.items()}
-        columns |= {
-            _COSINE + name: _column(row) for name, row in family.cosines.get(dimension, {}).items()
-        }
+        cosines = family.cosines.get(dimension, {})
+        for start, rows in (("", values), (_WEIGHT, family.weights), (_COSINE, cosines)):
+            for name, row in rows.items():
+                # NaN, where a metric does not apply, as null
+                columns[start + name] = pa.array(row, pa.float64(), mask=np.isnan(row))
         parts.append(pa.table(columns))
     return pa.concat_tables(parts)
 
@@ -139,13 +138,10 @@ def _from_table(rows: pa.Table) -> Measured:
                 cosines.setdefault(dimension, {})[name.removeprefix(_COSINE)] = column
             else:
                 values.setdefault(dimension, {})[name] = column
-    ids, groups, languages, tags = (
-        units.column(number).to_pylist() for number in range(len(_UNITS))
+    about = Units(
+        ids=tuple(units.column(0).to_pylist()),
+        groups=tuple(units["group_id"].to_pylist()),
+        languages=tuple(units["language"].to_pylist()),
+        tags=tuple(tuple(row) for row in units["tags"].to_pylist()),
     )
-    about = Units(tuple(ids), tuple(groups), tuple(languages), tuple(tuple(row) for row in tags))
     return Measured(about, values, weights, cosines)
-
-
-def _column(values: Values) -> pa.Array:
-    """NaN, where a metric does not apply, as null."""
-    return pa.array(values, pa.float64(), mask=np.isnan(values))

@@ -39,41 +39,35 @@ class ReadVoters:
 
     def __call__(self, shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
         ids, vectors = read_shard(shard)
-        kept = pc.is_in(pa.array(ids, pa.string()), value_set=self.voters).to_numpy(
-            zero_copy_only=False
-        )
-        return [name for name, is_kept in zip(ids, kept.tolist(), strict=True) if is_kept], vectors[
-            kept
-        ]
+        names = pa.array(ids, pa.string())
+        votes = pc.is_in(names, value_set=self.voters)
+        return names.filter(votes).to_pylist(), vectors[votes.to_numpy(zero_copy_only=False)]
 
 
 def find_labelled(dataset: Dataset, split: str | None) -> Labelled | None:
-    """Return the labelled texts of a split; those of train vote, or where there are none all but
-    the text itself.
-    """
+    """Return the labelled texts of a split; those of train vote, or without any all but itself."""
     rows = dataset.labels()
-    asked = (
-        rows if split is None else rows.filter(pc.fill_null(pc.equal(rows["split"], split), False))
-    )
+    asked = rows if split is None else _of_split(rows, split)
     if not asked.num_rows:
         return None
     asked = asked.sort_by("document_id")
-    has_train = pc.any(pc.equal(rows["split"], "train")).as_py() and split in ("dev", "test")
+    train = _of_split(rows, "train")
+    voters = train if train.num_rows and split in ("dev", "test") else rows
     documents = (document_of(name) for name in rows["document_id"].to_pylist())
     labels = dict(zip(documents, rows["label"].to_pylist(), strict=True))
     ids = tuple(asked["document_id"].to_pylist())
     languages = tuple(language or UNKNOWN for language in asked["language"].to_pylist())
-    voters = (
-        rows.filter(pc.fill_null(pc.equal(rows["split"], "train"), False)) if has_train else rows
-    )
     return Labelled(ids, languages, labels, voters["document_id"].combine_chunks())
+
+
+def _of_split(rows: pa.Table, split: str) -> pa.Table:
+    return rows.filter(pc.fill_null(pc.equal(rows["split"], split), False))
 
 
 def classify(
     table: Table, asked: Labelled, dimensions: Sequence[int], neighbours: int, workers: int
 ) -> Measured:
-    """Measure `knn_accuracy` of each text: 1 if the `neighbours` nearest documents that vote name
-    its class, else 0.
+    """Measure `knn_accuracy` of each text: 1 if the nearest documents vote for its class, else 0.
 
     A document is as near as its nearest chunk. Raises ModelError for a dimension above the table's
     width.

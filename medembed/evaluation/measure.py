@@ -1,8 +1,7 @@
-"""One pass over an embedding table -> metrics of queries, cosines of scored pairs, outcomes of
-must-rank cases.
-"""
+"""Measure queries, scored pairs and must-rank cases in one pass over an embedding table."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +25,14 @@ from medembed.search.ranking import Ranking
 from medembed.search.shards import search_shards
 
 
+class MeasuredQuestions(NamedTuple):
+    """Metrics of queries with a positive, scored pairs, and what each query found first."""
+
+    queries: Measured | None = None
+    pairs: Scored | None = None
+    best: Sequence[pa.Table] = ()
+
+
 def measure_questions(
     asked: Questions,
     table: Table,
@@ -34,9 +41,8 @@ def measure_questions(
     config: EvaluationConfig,
     workers: int,
     records: Records,
-) -> tuple[Measured | None, Scored | None, list[pa.Table]]:
-    """Return the metrics of queries that have a positive, the scored pairs, and what each query
-    found first.
+) -> MeasuredQuestions:
+    """Search the table for all questions, and measure block by block.
 
     `queries` float32 [asked and more, D] are the embeddings of what is asked, in order. `records`
     keep what a rerun need not search again.
@@ -57,30 +63,31 @@ def measure_questions(
     )
     for answer in answers:
         block = asked.within(answer.start, answer.stop)
-        measured += measure_block(block, answer, config.k)
-        best += best_documents(answer.rankings, block.ids)
+        of_block = measure_block(block, answer, config.k)
+        if of_block is not None:
+            measured.append(of_block)
+        best.append(best_documents(answer.rankings, block.ids))
         here = (asked.lines >= answer.start) & (asked.lines < answer.stop)
         for dimension, ranking in answer.pairs.items():
             cosines[dimension][here] = pair_cosines(ranking)
-    return join(measured) if measured else None, _score_pairs(asked, cosines), best
+    joined = join(measured) if measured else None
+    return MeasuredQuestions(joined, _score_pairs(asked, cosines), best)
 
 
 def pair_cosines(ranking: Ranking) -> Values:
-    """Return the scores [P] of pairs as `Answer` has them, NaN where the corpus lacks the
-    document.
-    """
+    """Return the scores [P] of an answer's pairs, NaN where the corpus lacks the document."""
     scores = ranking.scores[:, 0]
     return np.where(np.isfinite(scores), scores, np.nan)
 
 
-def measure_block(asked: Questions, answer: Answer, depths: Sequence[int]) -> list[Measured]:
-    """Return the metrics of the queries that have a positive, if there are any."""
+def measure_block(asked: Questions, answer: Answer, depths: Sequence[int]) -> Measured | None:
+    """Measure the queries that have a positive; None if there are none."""
     qrels = asked.qrels
     names = asked.ids
     count = asked.queries.num_rows
     lines = find_measurable(list(qrels.values()))
     if not len(lines):
-        return []
+        return None
     ids = [names[line] for line in lines]
     rankings = {dimension: ranking.take(lines) for dimension, ranking in answer.rankings.items()}
     values = score_rankings(rankings, ids, qrels, depths)
@@ -88,14 +95,16 @@ def measure_block(asked: Questions, answer: Answer, depths: Sequence[int]) -> li
     weights: dict[str, Values] = {}
     for dimension, ranking in rankings.items():
         judged = pair_cosines(answer.pairs[dimension])
-        best, share, triplets = score_judged(asked.lines, asked.scores, judged, count)
-        best["other"] = np.full(count, np.nan)
-        best["other"][lines] = best_others(ranking, ids, qrels)
-        cosines[dimension] = {name: row[lines] for name, row in best.items()}
-        if triplets[lines].any():
-            values[dimension]["triplet_accuracy"] = share[lines]
-            weights["triplet_accuracy"] = triplets[lines]
-    return [Measured(asked.units(lines, ids), values, weights, cosines)]
+        scored = score_judged(asked.lines, asked.scores, judged, count)
+        cosines[dimension] = {
+            "positive": scored.positive[lines],
+            "negative": scored.negative[lines],
+            "other": best_others(ranking, ids, qrels),
+        }
+        if scored.triplets[lines].any():
+            values[dimension]["triplet_accuracy"] = scored.right_share[lines]
+            weights["triplet_accuracy"] = scored.triplets[lines]
+    return Measured(asked.units(lines, ids), values, weights, cosines)
 
 
 def judge_cases(
@@ -111,43 +120,56 @@ def judge_cases(
     queries float32 [cases, D]; texts are the embeddings of those documents that the cases give as
     texts, in order. Raises DataError for a document id that the corpus lacks.
     """
-    sides = [side for case in cases for side in (case.above, case.below)]
+    sides: list[str | DocumentId] = []
+    for case in cases:
+        sides += case.sides
     owner = np.arange(len(sides)) // 2
     is_named = np.array([isinstance(side, DocumentId) for side in sides])
-    names = np.asarray([side.id for side in sides if isinstance(side, DocumentId)], dtype=np.str_)
-    named: Mapping[int, Values] = {}
-    if len(names):
-        answers = search_shards(
-            [(shard, shard["rows"]) for shard in table.shards()],
-            read_shard,
-            queries,
-            0,
-            dimensions,
-            pairs=Pairs(owner[is_named], names),
-            by_document=True,
-            workers=workers,
-        )
-        # in the order of the pairs, as their queries are
-        parts = [answer.pairs for answer in answers]
-        named = {
-            dimension: np.concatenate([pair_cosines(part[dimension]) for part in parts])
-            for dimension in dimensions
-        }
-        missing = names[np.isnan(named[dimensions[0]])]
-        if len(missing):
-            raise DataError(
-                f"must_rank: document id {show_id(str(missing[0]))!r} is not in the corpus; "
-                "name one that is."
-            )
+    ids = [side.id for side in sides if isinstance(side, DocumentId)]
+    named: Mapping[int, Values] = {dimension: np.zeros(0) for dimension in dimensions}
+    if ids:
+        pairs = Pairs(owner[is_named], np.asarray(ids, dtype=np.str_))
+        named = _score_named(pairs, queries, table, dimensions, workers)
     above: dict[int, Values] = {}
     below: dict[int, Values] = {}
     for dimension in dimensions:
         cosines = np.empty(len(sides))
-        asked = truncate(queries, dimension)[owner[~is_named]].astype(np.float64)
-        cosines[~is_named] = (asked * truncate(texts, dimension)).sum(axis=1) if len(asked) else []
-        cosines[is_named] = named[dimension] if len(names) else []
-        above[dimension], below[dimension] = cosines[0::2], cosines[1::2]
+        cosines[is_named] = named[dimension]
+        if len(texts):
+            asked = truncate(queries, dimension)[owner[~is_named]].astype(np.float64)
+            cosines[~is_named] = (asked * truncate(texts, dimension)).sum(axis=1)
+        above[dimension] = cosines[0::2]
+        below[dimension] = cosines[1::2]
     return judge(cases, above, below)
+
+
+def _score_named(
+    pairs: Pairs, queries: Vectors, table: Table, dimensions: Sequence[int], workers: int
+) -> dict[int, Values]:
+    """Return {dimension: the cosine of each pair}; pairs are in the order of their queries."""
+    answers = search_shards(
+        [(shard, shard["rows"]) for shard in table.shards()],
+        read_shard,
+        queries,
+        0,
+        dimensions,
+        pairs=pairs,
+        by_document=True,
+        workers=workers,
+    )
+    rankings = [answer.pairs for answer in answers]
+    cosines = {}
+    for dimension in dimensions:
+        cosines[dimension] = np.concatenate(
+            [pair_cosines(of_pairs[dimension]) for of_pairs in rankings]
+        )
+    missing = pairs.documents[np.isnan(cosines[dimensions[0]])]
+    if len(missing):
+        raise DataError(
+            f"must_rank: document id {show_id(str(missing[0]))!r} is not in the corpus; "
+            "name one that is."
+        )
+    return cosines
 
 
 def _score_pairs(asked: Questions, cosines: Mapping[int, Values]) -> Scored | None:

@@ -1,11 +1,11 @@
-"""Ranking metrics per query, from the grades of its ranked documents, as trec_eval defines them.
-Pure.
+"""Compute ranking metrics per query from the grades of its ranking, as trec_eval does. Pure.
 
 `grades` float [Q, depth]: the judged score of the document at each rank, 0 where it is not judged.
 `judged` are each query's positive grades, all of them, found or not; a query has at least one.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ Judged = Sequence[Sequence[float]]
 
 
 def ndcg(grades: Grades, judged: Judged, k: int) -> Values:
-    """NDCG@k with linear gain and log2 discount (Järvelin and Kekäläinen 2002)."""
+    """Return NDCG@k with linear gain and log2 discount (Järvelin and Kekäläinen 2002)."""
     discounts = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.array(
         [np.dot(sorted(row, reverse=True)[:k], discounts[: min(k, len(row))]) for row in judged]
@@ -25,28 +25,28 @@ def ndcg(grades: Grades, judged: Judged, k: int) -> Values:
 
 
 def recall(grades: Grades, judged: Judged, k: int) -> Values:
-    """Share of the positives found in the first k."""
+    """Return the share of the positives found in the first k."""
     return np.asarray(_hits(grades, k).sum(axis=1) / _counts(judged))
 
 
 def precision(grades: Grades, judged: Judged, k: int) -> Values:
-    """Share of positives among the first k; fewer documents than k count as misses."""
+    """Return the share of positives among the first k; missing documents count as misses."""
     return np.asarray(_hits(grades, k).sum(axis=1) / k)
 
 
 def f1(grades: Grades, judged: Judged, k: int) -> Values:
-    """Harmonic mean of a query's precision and recall, 0 if both are."""
+    """Return the harmonic mean of a query's precision and recall, 0 if both are."""
     return np.asarray(2 * _hits(grades, k).sum(axis=1) / (k + _counts(judged)))
 
 
 def mrr(grades: Grades, judged: Judged, k: int) -> Values:
-    """1 / rank of the first positive, 0 if it is not in the first k."""
+    """Return 1 / rank of the first positive, 0 if it is not in the first k."""
     hits = _hits(grades, k)
     return np.asarray(np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1.0), 0.0))
 
 
 def average_precision(grades: Grades, judged: Judged, k: int) -> Values:
-    """Mean over all positives of the precision at their rank, 0 for those past k.
+    """Return the mean over all positives of the precision at their rank, 0 for those past k.
 
     As trec_eval's map_cut and BEIR have it; sentence-transformers divides by min(k, positives)
     instead.
@@ -57,7 +57,7 @@ def average_precision(grades: Grades, judged: Judged, k: int) -> Values:
 
 
 def accuracy(grades: Grades, judged: Judged, k: int) -> Values:
-    """1 if any positive is in the first k, else 0."""
+    """Return 1 if any positive is in the first k, else 0."""
     return np.asarray(_hits(grades, k).any(axis=1), dtype=np.float64)
 
 
@@ -73,19 +73,21 @@ METRICS: dict[str, Callable[[Grades, Judged, int], Values]] = {
 
 
 def measure(grades: Grades, judged: Judged, depths: Sequence[int]) -> dict[str, Values]:
-    """{"ndcg@10": a value per query, ...}: every metric at every depth."""
-    return {
-        f"{name}@{k}": metric(grades, judged, k) for name, metric in METRICS.items() for k in depths
-    }
+    """Return {"ndcg@10": a value per query, ...}: every metric at every depth."""
+    values = {}
+    for name, metric in METRICS.items():
+        for k in depths:
+            values[f"{name}@{k}"] = metric(grades, judged, k)
+    return values
 
 
 def is_lower_better(name: str) -> bool:
-    """Whether a metric is to be lowered: how often judged negatives are found."""
+    """Say whether a metric is to be lowered: how often judged negatives are found."""
     return name.startswith("negative_accuracy")
 
 
 def parse_metric(name: str) -> tuple[str, int]:
-    """("ndcg", 10) of "ndcg@10". Raises ValueError for what is no metric at a depth."""
+    """Split "ndcg@10" into ("ndcg", 10). Raises ValueError for what is no metric at a depth."""
     metric, _, depth = name.partition("@")
     if metric not in METRICS or not depth.isdecimal() or not 1 <= int(depth) <= 1000:
         raise ValueError(
@@ -96,35 +98,33 @@ def parse_metric(name: str) -> tuple[str, int]:
 
 
 def negative_accuracy(negatives: npt.NDArray[np.bool_], k: int) -> Values:
-    """1 if a document judged not relevant is in the first k, else 0: the lower the better.
+    """Return 1 if a document judged not relevant is in the first k, else 0: lower is better.
 
     `negatives` bool [Q, depth]: whether the document at each rank is judged not relevant.
     """
     return np.asarray(negatives[:, :k].any(axis=1), dtype=np.float64)
 
 
-def triplet_accuracy(
-    positives: Sequence[Values], negatives: Sequence[Values]
-) -> tuple[Values, Values]:
-    """(share of a query's triplets whose positive has the higher cosine [Q], its triplets [Q]); NaN
-    without any.
+class Triplets(NamedTuple):
+    """The share of a query's triplets that are right [Q], NaN without any; and how many [Q]."""
+
+    right_share: Values
+    triplets: Values
+
+
+def triplet_accuracy(positives: Sequence[Values], negatives: Sequence[Values]) -> Triplets:
+    """Return in how many triplets the positive has the higher cosine.
 
     A triplet is a query, one of its positives and one of its judged negatives, all combinations;
     equal cosines are not right. `positives` and `negatives` are each query's cosines.
     """
-    right = np.array(
-        [_below(low, high).sum() for high, low in zip(positives, negatives, strict=True)],
-        dtype=float,
-    )
-    triplets = np.array(
-        [len(high) * len(low) for high, low in zip(positives, negatives, strict=True)], dtype=float
-    )
-    return np.divide(right, triplets, out=np.full(len(right), np.nan), where=triplets > 0), triplets
-
-
-def _below(negatives: Values, positives: Values) -> npt.NDArray[np.int64]:
-    """How many of the negatives stand below each positive."""
-    return np.searchsorted(np.sort(negatives), positives, side="left")
+    right = np.zeros(len(positives))
+    triplets = np.zeros(len(positives))
+    for query, (high, low) in enumerate(zip(positives, negatives, strict=True)):
+        right[query] = np.searchsorted(np.sort(low), high, side="left").sum()
+        triplets[query] = len(high) * len(low)
+    share = np.divide(right, triplets, out=np.full(len(right), np.nan), where=triplets > 0)
+    return Triplets(share, triplets)
 
 
 def _hits(grades: Grades, k: int) -> npt.NDArray[np.bool_]:

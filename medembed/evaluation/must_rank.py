@@ -1,5 +1,4 @@
-"""Must-rank cases: for this query this document stands above that one, whatever the averages say.
-Pure.
+"""Judge must-rank cases: for this query this document stands above that one. Pure.
 
 A case is a promise to users that a mean over queries does not see broken, such as "MI treatment":
 myocardial infarction above Michigan (behavioural tests; Ribeiro et al. 2020, arXiv:2005.04118).
@@ -33,14 +32,17 @@ class DocumentId(Config):
 
 
 class Case(Config):
-    """For `query`, `above` must have the higher cosine than `below`; each is a text or a document
-    of the corpus.
-    """
+    """For `query`, `above` must have a higher cosine than `below`: texts, or documents by id."""
 
     name: Text
     query: Text
     above: Text | DocumentId
     below: Text | DocumentId
+
+    @property
+    def sides(self) -> "tuple[Text | DocumentId, Text | DocumentId]":
+        """The one above, then the one below."""
+        return self.above, self.below
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,13 @@ class Outcome:
         return self.above > self.below
 
 
+def open_cases(uri: str | None) -> tuple[Case, ...]:
+    """Load the cases of a file, none without one."""
+    return load_cases(uri) if uri else ()
+
+
 def load_cases(uri: str) -> tuple[Case, ...]:
-    """The cases of a YAML file, in its order: a list of query, above and below, each with a name if
-    you like.
+    """Load the cases of a YAML file: a list of query, above and below, each named if you like.
 
     A case without a name is called "case 3" by its place. Raises DataError that names file, case
     and key and quotes no text, StorageError if the file cannot be read.
@@ -88,7 +94,7 @@ def load_cases(uri: str) -> tuple[Case, ...]:
 def judge(
     cases: Sequence[Case], above: Mapping[int, Values], below: Mapping[int, Values]
 ) -> dict[int, tuple[Outcome, ...]]:
-    """{dimension: an outcome per case}, in the order of `above`.
+    """Return {dimension: an outcome per case}, in the order of `above`.
 
     above, below {dimension: float64 [cases]}: cosines of each case's query with its two documents.
     """
@@ -116,9 +122,10 @@ def _parse(uri: str) -> list[Any]:
             f"{place}: not valid YAML; put texts that have a colon or # into quotes."
         ) from None
     if not isinstance(rows, list) or not rows:
-        found = "nothing" if not rows else "one value" if not isinstance(rows, dict) else "keys"
+        found = "keys" if isinstance(rows, dict) else "one value"
         raise DataError(
-            f"{uri}: found {found} at the top; expected a list of cases, each '- query: ...'."
+            f"{uri}: found {found if rows else 'nothing'} at the top; expected a list of cases, "
+            "each '- query: ...'."
         )
     return rows
 
@@ -131,20 +138,15 @@ def _check(uri: str, number: int, row: Any) -> Case:
     except ValidationError as error:
         # the first of each key
         faults = {str(fault["loc"][0]): fault for fault in reversed(error.errors())}
-        told = "; ".join(_explain(key, faults[key]) for key in sorted(faults, key=_place))
-        raise DataError(f"{uri}: case {number}: {told}.") from None
-
-
-def _place(key: str) -> int:
-    return list(_EXPECTED).index(key) if key in _EXPECTED else len(_EXPECTED)
+        order = [*_EXPECTED, *(key for key in faults if key not in _EXPECTED)]
+        reasons = [_explain(key, faults[key]) for key in order if key in faults]
+        raise DataError(f"{uri}: case {number}: {'; '.join(reasons)}.") from None
 
 
 def _explain(key: str, fault: ErrorDetails) -> str:
     if key in _EXPECTED:
-        return (
-            f"{key}: {'missing' if fault['type'] == 'missing' else 'not usable'}; expected "
-            f"{_EXPECTED[key]}"
-        )
+        what = "missing" if fault["type"] == "missing" else "not usable"
+        return f"{key}: {what}; expected {_EXPECTED[key]}"
     nearest = difflib.get_close_matches(key, _EXPECTED, n=1)
     if nearest:
         return f"{key}: unknown key; the nearest known key is {nearest[0]!r}"

@@ -1,4 +1,4 @@
-"""The queries that something is judged for, with their judgments."""
+"""Find the queries that something is judged for, with their judgments."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,7 @@ UNKNOWN = "und"  # ISO 639 for a language that nobody named
 
 @dataclass(frozen=True)
 class Questions:
-    """Queries by id, columns `schema.QUERIES`, each with a positive or a scored pair; judgments
-    `schema.QRELS`.
+    """Queries (`schema.QUERIES`) by id, each with a positive or a scored pair, and judgments.
 
     `lines` int64 [P] are the judgments' queries by position.
     """
@@ -37,7 +36,7 @@ class Questions:
 
     @property
     def documents(self) -> npt.NDArray[np.str_]:
-        """The judged documents [P]."""
+        """Those that are judged [P]."""
         return np.asarray(self.judgments["document_id"].to_pylist(), dtype=np.str_)
 
     @property
@@ -46,7 +45,7 @@ class Questions:
 
     @property
     def qrels(self) -> dict[str, dict[str, float]]:
-        """query_id -> {document_id: score}."""
+        """Those of each query: {query_id: {document_id: score}}."""
         ids = self.ids
         qrels: dict[str, dict[str, float]] = {name: {} for name in ids}
         for line, document_id, score in zip(
@@ -59,13 +58,12 @@ class Questions:
         return qrels
 
     def units(self, lines: npt.NDArray[np.int64], ids: Sequence[str]) -> Units:
-        """Units called `ids`, about the queries at these positions."""
+        """Return units called `ids`, about the queries at these positions."""
         rows = self.queries.take(pa.array(lines))
         groups = tuple(rows["group_id"].to_pylist())
         languages = tuple(language or UNKNOWN for language in rows["language"].to_pylist())
-        return Units(
-            tuple(ids), groups, languages, tuple(tuple(tags) for tags in rows["tags"].to_pylist())
-        )
+        tags = tuple(tuple(of_query) for of_query in rows["tags"].to_pylist())
+        return Units(tuple(ids), groups, languages, tags)
 
     def within(self, start: int, stop: int) -> "Questions":
         """Return those from `start` to `stop`, with their judgments in the same order."""
@@ -75,9 +73,7 @@ class Questions:
 
 
 def find_questions(dataset: Dataset, config: EvaluationConfig) -> Questions:
-    """The queries of the split and tag that have a positive or a scored pair; logs how many have
-    neither.
-    """
+    """Find the queries of split and tag that have a positive or a scored pair; log the others."""
     # whatever order the source had
     queries = dataset.queries(config.split, config.tag).sort_by("query_id")
     judgments = dataset.judgments(queries["query_id"])
@@ -97,10 +93,6 @@ def find_questions(dataset: Dataset, config: EvaluationConfig) -> Questions:
 
 
 def find_measurable(judged: Sequence[Mapping[str, float]]) -> npt.NDArray[np.int64]:
-    """Positions of the queries that have a positive, from the judgments of each: for others the
-    ideal DCG is 0.
-    """
-    lines = [
-        line for line, grades in enumerate(judged) if any(grade > 0 for grade in grades.values())
-    ]
+    """Return the positions of judgments that have a positive: for others the ideal DCG is 0."""
+    lines = [line for line, grades in enumerate(judged) if max(grades.values(), default=0) > 0]
     return np.asarray(lines, dtype=np.int64)

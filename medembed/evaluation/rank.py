@@ -1,6 +1,7 @@
-"""Ranked documents and judgments -> metrics and cosines of each query. Pure."""
+"""Score ranked documents by judgments: metrics and cosines of each query. Pure."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ Qrels = Mapping[str, Mapping[str, float]]
 def score_rankings(
     rankings: Mapping[int, Ranking], query_ids: Sequence[str], qrels: Qrels, depths: Sequence[int]
 ) -> dict[int, dict[str, Values]]:
-    """{dimension: {metric: a value per query}} of ranked documents; each query has a positive.
+    """Return {dimension: {metric: a value per query}}; each query has a positive.
 
     `negative_accuracy@k` is there if any query has a document judged not relevant, NaN for those
     that have none.
@@ -29,37 +30,49 @@ def score_rankings(
         grades = _grades(ranking, query_ids, qrels)
         values = measure(np.maximum(np.nan_to_num(grades), 0.0), judged, depths)
         if has_negative.any():
-            found = {f"negative_accuracy@{k}": negative_accuracy(grades <= 0, k) for k in depths}
-            values |= {name: np.where(has_negative, row, np.nan) for name, row in found.items()}
+            for k in depths:
+                accuracy = negative_accuracy(grades <= 0, k)
+                values[f"negative_accuracy@{k}"] = np.where(has_negative, accuracy, np.nan)
         scored[dimension] = values
     return scored
 
 
+class JudgedScores(NamedTuple):
+    """Cosines of each query's best positive and best judged negative [Q], and its triplets.
+
+    `right_share` [Q] is the share of right ones, `triplets` [Q] how many.
+    """
+
+    positive: Values
+    negative: Values
+    right_share: Values
+    triplets: Values
+
+
 def score_judged(
     lines: npt.NDArray[np.int64], scores: Values, cosines: Values, queries: int
-) -> tuple[dict[str, Values], Values, Values]:
-    """(the cosines of each query's best positive and best judged negative [Q], its share of right
-    triplets, how many).
+) -> JudgedScores:
+    """Score the judged documents of each query against each other.
 
     `lines` [P] are the judgments' queries by position, `scores` and `cosines` [P] theirs; a judged
     document that the corpus lacks has cosine NaN and does not count.
     """
     known = ~np.isnan(cosines)
-    best: dict[str, Values] = {}
+    best = []
     of_query: list[list[Values]] = []
-    for name, kept in (("positive", known & (scores > 0)), ("negative", known & (scores <= 0))):
-        best[name] = np.full(queries, np.nan)
-        np.fmax.at(best[name], lines[kept], cosines[kept])
+    for kept in (known & (scores > 0), known & (scores <= 0)):
+        best.append(np.full(queries, np.nan))
+        np.fmax.at(best[-1], lines[kept], cosines[kept])
         order = np.argsort(lines[kept], kind="stable")
         ends = np.cumsum(np.bincount(lines[kept], minlength=queries))[:-1]
         of_query.append(np.split(cosines[kept][order], ends))
-    return best, *triplet_accuracy(*of_query)
+    positive, negative = best
+    triplets = triplet_accuracy(*of_query)
+    return JudgedScores(positive, negative, triplets.right_share, triplets.triplets)
 
 
 def best_others(ranking: Ranking, query_ids: Sequence[str], qrels: Qrels) -> Values:
-    """The score of each query's best document that is no positive [Q]; NaN if all that are ranked
-    are.
-    """
+    """Return the score of each query's best document that is no positive [Q]; NaN if all are."""
     grades = np.nan_to_num(_grades(ranking, query_ids, qrels))
     is_other = (grades <= 0) & np.isfinite(ranking.scores)
     first = is_other.argmax(axis=1)[:, None]
@@ -68,13 +81,8 @@ def best_others(ranking: Ranking, query_ids: Sequence[str], qrels: Qrels) -> Val
 
 
 def _grades(ranking: Ranking, query_ids: Sequence[str], qrels: Qrels) -> Values:
-    """The judged score of the document at each rank [Q, k], NaN where it is not judged or there is
-    none.
-    """
-    return np.array(
-        [
-            [qrels[query_id].get(name, np.nan) for name in names]
-            for query_id, names in zip(query_ids, ranking.ids.tolist(), strict=True)
-        ],
-        dtype=np.float64,
-    ).reshape(len(query_ids), -1)
+    """Return the judged score of the document at each rank [Q, k], NaN where none is judged."""
+    rows = []
+    for query_id, names in zip(query_ids, ranking.ids.tolist(), strict=True):
+        rows.append([qrels[query_id].get(name, np.nan) for name in names])
+    return np.array(rows, dtype=np.float64).reshape(len(query_ids), -1)

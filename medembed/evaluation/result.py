@@ -1,10 +1,8 @@
-"""What was measured: a value per unit (query, labelled document, scored pair) and dimension, and
-their means. Pure.
-"""
+"""What was measured: a value per query, labelled document or scored pair, and the means. Pure."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +12,16 @@ from medembed.evaluation.metrics import Values
 from medembed.evaluation.must_rank import Outcome
 
 NO_VECTORS = 0  # the "dimension" of a ranking without vectors, such as BM25's
-PER_LANGUAGE, PER_TAG = "language", "tag"
-OTHERS, FEW_UNITS = "others", 10
+BYTES_PER_VALUE = 4  # of a vector of float32
+PER_LANGUAGE = "language"
+PER_TAG = "tag"
+OTHERS = "others"
+FEW_UNITS = 10
 
 
 @dataclass(frozen=True)
 class Units:
-    """What each value is about, in order: ids, the groups that resampling keeps together,
-    languages, tags; [n] each.
-    """
+    """What each value is about, in order; [n] each. Resampling keeps a group together."""
 
     ids: tuple[str, ...]
     groups: tuple[str, ...]
@@ -30,39 +29,28 @@ class Units:
     tags: tuple[tuple[str, ...], ...]
 
     def slices(self) -> dict[tuple[str, str], npt.NDArray[np.bool_]]:
-        """{(language, "fr"): which units are in it, (tag, "lay"): ...}, the most frequent first.
+        """Return {(language, "fr"): which units are in it, (tag, "lay"): ...}, the largest first.
 
         Names of a few units each are taken together as OTHERS, as languages that a detector sees in
         short texts are; a name that all units share is left out.
         """
-        found: dict[tuple[str, str], npt.NDArray[np.bool_]] = {}
+        masks: dict[tuple[str, str], npt.NDArray[np.bool_]] = {}
         for kind, rows in (
-            (PER_LANGUAGE, [(name,) for name in self.languages]),
-            (PER_TAG, self.tags),
+            (PER_LANGUAGE, [{name} for name in self.languages]),
+            (PER_TAG, [set(row) for row in self.tags]),
         ):
-            counts = Counter(name for row in rows for name in set(row))
-            few = {name for name, count in counts.items() if count < FEW_UNITS}
-            named = (
-                [{OTHERS if name in few else name for name in row} for row in rows]
-                if len(few) > 1
-                else rows
-            )
-            found |= {
-                (kind, name): np.array([name in row for row in named], dtype=np.bool_)
-                for name in {name for row in named for name in row}
-            }
-        partial = {key: mask for key, mask in found.items() if not mask.all()}
-        return dict(
-            sorted(
-                partial.items(), key=lambda entry: (entry[0][0], -int(entry[1].sum()), entry[0][1])
-            )
-        )
+            for name, units in _count_units(rows).items():
+                mask = np.zeros(len(rows), dtype=np.bool_)
+                mask[units] = True
+                if not mask.all():
+                    masks[kind, name] = mask
+        order = sorted(masks, key=lambda key: (key[0], -int(masks[key].sum()), key[1]))
+        return {key: masks[key] for key in order}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Metrics of queries (ranking) or of labelled documents (kNN): {dimension: {metric: float64
-    [n]}}.
+    """Metrics of queries (ranking) or labelled documents (kNN): {dimension: {metric: float64 [n]}}.
 
     NaN where a metric does not apply to a unit. `weights` {metric: [n]} say how much a unit counts
     in a metric's mean where that is not 1. `cosines` {dimension: {"positive" | "negative" |
@@ -76,12 +64,13 @@ class Measured:
     cosines: Mapping[int, Mapping[str, Values]]
 
     def weight_of(self, metric: str, values: Values) -> Values:
-        """How much each unit counts in the metric's mean [n]; 0 where the value is NaN."""
+        """Return how much each unit counts in the metric's mean [n]; 0 where the value is NaN."""
         return np.where(np.isnan(values), 0.0, self.weights.get(metric, np.ones(len(values))))
 
     def means(self, mask: npt.NDArray[np.bool_] | None = None) -> dict[int, dict[str, float]]:
-        """{dimension: {metric: mean}} over all units, or those of the mask; metrics that apply to
-        none left out.
+        """Return {dimension: {metric: mean}} over all units, or those of the mask.
+
+        Metrics that apply to none are left out.
         """
         means: dict[int, dict[str, float]] = {}
         for dimension, named in self.values.items():
@@ -97,8 +86,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Scored:
-    """Pairs that came with a similarity: `similarity` [n], from 0 to 1, and the cosines {dimension:
-    [n]} under a model.
+    """Pairs that came with a `similarity` [n], from 0 to 1, and their cosines {dimension: [n]}.
 
     The unit's id is the query's and the document's, joined by a tab.
     """
@@ -108,30 +96,25 @@ class Scored:
     cosines: Mapping[int, Values]
 
     def means(self, mask: npt.NDArray[np.bool_] | None = None) -> dict[int, dict[str, float]]:
-        """{dimension: {"spearman": ..., "pearson": ...}} over all pairs, or those of the mask.
+        """Return {dimension: {"spearman": ..., "pearson": ...}} over all pairs, or the mask's.
 
         Left out where it is not defined: fewer than three pairs, or one of the two constant.
         """
         kept = np.ones(len(self.similarity), dtype=np.bool_) if mask is None else mask
+        given = self.similarity[kept]
         means: dict[int, dict[str, float]] = {}
         for dimension, cosines in self.cosines.items():
-            pair = self.similarity[kept], cosines[kept]
-            varies = len(pair[0]) > 2 and all(np.ptp(column) > 0 for column in pair)
-            means[dimension] = (
-                {
-                    "spearman": float(stats.spearmanr(*pair)[0]),
-                    "pearson": float(stats.pearsonr(*pair)[0]),
-                }
-                if varies
-                else {}
-            )
+            means[dimension] = {}
+            computed = cosines[kept]
+            if len(given) > 2 and np.ptp(given) > 0 and np.ptp(computed) > 0:
+                means[dimension]["spearman"] = float(stats.spearmanr(given, computed)[0])
+                means[dimension]["pearson"] = float(stats.pearsonr(given, computed)[0])
         return means
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model on one data set, at several dimensions; at least one of the three families is
-    there.
+    """One model on one data set, at several dimensions, with at least one of the three families.
 
     `name` is what people call the model; `uri` the folder where all of this lies. `must_rank` has
     the outcome of each must-rank case by dimension.
@@ -146,49 +129,74 @@ class Evaluation:
     must_rank: Mapping[int, tuple[Outcome, ...]] = field(default_factory=dict)
 
     @property
-    def families(self) -> tuple[Measured | Scored, ...]:
-        return tuple(
-            family for family in (self.queries, self.documents, self.pairs) if family is not None
-        )
+    def families(self) -> dict[str, Measured | Scored]:
+        """Those that were measured, by name."""
+        named = {"queries": self.queries, "documents": self.documents, "pairs": self.pairs}
+        return {name: family for name, family in named.items() if family is not None}
 
     @property
     def dimensions(self) -> tuple[int, ...]:
         """Those measured, widest first; (NO_VECTORS,) for a ranking without vectors."""
-        return tuple(sorted({d for family in self.families for d in family.means()}, reverse=True))
+        measured: set[int] = set()
+        for family in self.families.values():
+            measured.update(family.means())
+        return tuple(sorted(measured, reverse=True))
 
     @property
     def metrics(self) -> dict[int, dict[str, float]]:
         """{dimension: {metric: mean}}, widest dimension first."""
-        means = [family.means() for family in self.families]
-        return {
-            d: {name: v for rows in means for name, v in rows.get(d, {}).items()}
-            for d in self.dimensions
-        }
+        merged: dict[int, dict[str, float]] = {d: {} for d in self.dimensions}
+        for family in self.families.values():
+            for d, row in family.means().items():
+                merged[d].update(row)
+        return merged
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Those measured at any dimension."""
+        names: dict[str, None] = {}
+        for row in self.metrics.values():
+            names |= dict.fromkeys(row)
+        return list(names)
 
     def slices(self) -> dict[tuple[str, str], dict[int, dict[str, float]]]:
-        """{(language, "fr"): {dimension: {metric: mean}}, (tag, "lay"): ...}."""
-        found: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
-        for family in self.families:
+        """Return {(language, "fr"): {dimension: {metric: mean}}, (tag, "lay"): ...}."""
+        slices: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
+        for family in self.families.values():
             for key, mask in family.units.slices().items():
                 for dimension, row in family.means(mask).items():
-                    found.setdefault(key, {}).setdefault(dimension, {}).update(row)
-        return found
+                    slices.setdefault(key, {}).setdefault(dimension, {}).update(row)
+        return slices
+
+
+def _count_units(rows: Sequence[set[str]]) -> dict[str, list[int]]:
+    """Return {name: units that bear it}; of several names with few units each, all as OTHERS."""
+    units: dict[str, list[int]] = {}
+    for number, names in enumerate(rows):
+        for name in names:
+            units.setdefault(name, []).append(number)
+    few = [name for name, numbers in units.items() if len(numbers) < FEW_UNITS]
+    if len(few) > 1:
+        others = set(units.get(OTHERS, ()))
+        for name in few:
+            others.update(units.pop(name))
+        units[OTHERS] = sorted(others)
+    return units
 
 
 def join(parts: Sequence[Measured]) -> Measured:
-    """The parts as one, in order; a metric that a part lacks is NaN there."""
-    units = Units(
-        *(
-            tuple(one for part in parts for one in getattr(part.units, column.name))
-            for column in fields(Units)
-        )
-    )
+    """Join the parts in order; a metric that a part lacks is NaN there."""
+    columns: dict[str, list[Any]] = {column.name: [] for column in fields(Units)}
+    for part in parts:
+        for name, values in columns.items():
+            values += getattr(part.units, name)
+    units = Units(**{name: tuple(values) for name, values in columns.items()})
     sizes = [len(part.units.ids) for part in parts]
-    weights = _join([{NO_VECTORS: part.weights} for part in parts], sizes)[NO_VECTORS]
+    weights = [{NO_VECTORS: part.weights} for part in parts]
     return Measured(
         units,
         _join([part.values for part in parts], sizes),
-        weights,
+        _join(weights, sizes)[NO_VECTORS],
         _join([part.cosines for part in parts], sizes),
     )
 
@@ -198,20 +206,20 @@ def _join(
 ) -> dict[int, dict[str, Values]]:
     joined: dict[int, dict[str, Values]] = {}
     for dimension in tables[0]:
-        joined[dimension] = {
-            name: np.concatenate(
-                [
-                    table[dimension].get(name, np.full(size, np.nan))
-                    for table, size in zip(tables, sizes, strict=True)
-                ]
-            )
-            for name in dict.fromkeys(name for table in tables for name in table[dimension])
-        }
+        joined[dimension] = {}
+        names: dict[str, None] = {}
+        for table in tables:
+            names |= dict.fromkeys(table[dimension])
+        for name in names:
+            values = []
+            for table, size in zip(tables, sizes, strict=True):
+                values.append(table[dimension].get(name, np.full(size, np.nan)))
+            joined[dimension][name] = np.concatenate(values)
     return joined
 
 
 def principal_metrics(metrics: Sequence[str]) -> list[str]:
-    """Of the metrics measured, those that a summary shows, the first one being the objective.
+    """Return those of the metrics measured that a summary shows, the objective first.
 
     NDCG and recall at 10, or at the smallest k measured; then those of other data shapes.
     """
@@ -229,7 +237,5 @@ def principal_metrics(metrics: Sequence[str]) -> list[str]:
 
 
 def baseline_dimensions(dimensions: Sequence[int], width: int) -> tuple[int, ...]:
-    """Where a baseline is measured: at its full width, and at those of a model's dimensions that it
-    has.
-    """
+    """Return where a baseline is measured: at its width, and at the narrower `dimensions`."""
     return (width, *(dimension for dimension in dimensions if dimension < width))

@@ -1,6 +1,4 @@
-"""A small fixed sample of a data set's queries and documents, by which models are compared again
-and again.
-"""
+"""Draw a small fixed sample of a data set, by which models are compared again and again."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -23,9 +21,7 @@ Encode = Callable[[list[str], Role], Vectors]
 
 @dataclass(frozen=True)
 class Sample:
-    """Queries as (id, text) with the group of each, documents as (row id, text), a row per chunk,
-    and the judgments.
-    """
+    """Queries as (id, text) with their groups, documents as (row id, text), and the judgments."""
 
     queries: tuple[tuple[str, str], ...]
     documents: tuple[tuple[str, str], ...]
@@ -42,18 +38,17 @@ def draw_sample(
     documents: int,
     left_out: Collection[str] = (),
 ) -> Sample:
-    """The sample that a hash of ids decides, so every run and worker draws the same one.
+    """Draw the sample that a hash of ids decides, so every run and worker draws the same one.
 
     All rows of judged documents are in it, past `documents` if need be; queries `left_out` are not.
     Raises DataError if no such query has a positive.
     """
     qrels = dataset.qrels()
-    asked = [
+    queries_left = [
         row for row in dataset.queries(split, tag).to_pylist() if row["query_id"] not in left_out
     ]
-    measurable = [
-        asked[line] for line in find_measurable([qrels.get(row["query_id"], {}) for row in asked])
-    ]
+    judged = [qrels.get(row["query_id"], {}) for row in queries_left]
+    measurable = [queries_left[line] for line in find_measurable(judged)]
     if not measurable:
         which = f"{split} query" if split else "query"
         raise DataError(
@@ -61,8 +56,8 @@ def draw_sample(
             "compared on a sample."
         )
     chosen = sorted(measurable, key=lambda row: content_hash(row["query_id"]))[:queries]
-    judged = {row["query_id"]: qrels[row["query_id"]] for row in chosen}
-    named = {document_id for grades in judged.values() for document_id in grades}
+    judgments = {row["query_id"]: qrels[row["query_id"]] for row in chosen}
+    named = set[str]().union(*judgments.values())
     corpus = dataset.corpus().select(["document_id", "text"]).to_pylist()
     answers = {row["document_id"] for row in corpus if document_of(row["document_id"]) in named}
     corpus.sort(
@@ -72,13 +67,13 @@ def draw_sample(
     return Sample(
         tuple((row["query_id"], row["text"]) for row in chosen),
         tuple((row["document_id"], row["text"]) for row in corpus[:size]),
-        judged,
+        judgments,
         tuple(row["group_id"] for row in chosen),
     )
 
 
 def encode_sample(sample: Sample, encode: Encode) -> tuple[Vectors, Vectors]:
-    """Embeddings of its queries and of its documents: float32 [queries, D] and [documents, D]."""
+    """Encode its queries and its documents: float32 [queries, D] and [documents, D]."""
     queries = encode([text for _, text in sample.queries], "query")
     return queries, encode([text for _, text in sample.documents], "document")
 
@@ -86,7 +81,7 @@ def encode_sample(sample: Sample, encode: Encode) -> tuple[Vectors, Vectors]:
 def score_sample(
     sample: Sample, queries: Vectors, documents: Vectors, dimensions: Sequence[int], metric: str
 ) -> dict[int, Values]:
-    """{dimension: the metric of each query, float64 [queries]}.
+    """Return {dimension: the metric of each query, float64 [queries]}.
 
     The embeddings are float32 [queries, D] and [documents, D], unit rows, in the order of the
     sample.

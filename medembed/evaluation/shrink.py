@@ -1,4 +1,4 @@
-"""What many measured differences say of each one: shrinkage toward their mean. Pure.
+"""Estimate each of many measured differences from all of them: shrink to their mean. Pure.
 
 A cell of few questions is measured badly, and its neighbours tell more of it than it does itself:
 the same questions at another dimension, the same model in another language. How much they tell is
@@ -49,33 +49,33 @@ def shrink(means: Values, covariance: Values, questions: Sequence[object]) -> Sh
 
 
 def _log_likelihood(values: Values, covariance: Values) -> float:
-    """Of a normal with mean 0, less what is the same for all covariances."""
-    return float(
-        -0.5 * (values @ np.linalg.solve(covariance, values) + np.linalg.slogdet(covariance)[1])
-    )
+    """Return that of a normal with mean 0, less what is the same for all covariances."""
+    distance = values @ np.linalg.solve(covariance, values)
+    return float(-0.5 * (distance + np.linalg.slogdet(covariance)[1]))
 
 
 def risks_of_loss(
     cells: Sequence[Cell], drawn: Values, questions: Sequence[object], margin: float
 ) -> list[float]:
-    """Return of each cell the probability that its true difference is `-margin` or less, given all
-    of them.
+    """Return the probability that each cell's true difference is `-margin` or less, given all.
 
     `drawn` float64 [samples, cells] are the differences in each resample. Cells of fewer than
     FEWEST_GROUPS groups say nothing: their risk is 1, and the others do not hear them.
     """
     risks = [1.0] * len(cells)
-    told = [number for number, cell in enumerate(cells) if cell.groups >= FEWEST_GROUPS]
-    if not told:
+    measured = [number for number, cell in enumerate(cells) if cell.groups >= FEWEST_GROUPS]
+    if not measured:
         return risks
-    groups = np.array([cells[number].effective_groups for number in told])
+    groups = np.array([cells[number].effective_groups for number in measured])
     # a bootstrap's standard errors are too small by as much
     widened = np.sqrt(groups / (groups - 1))
-    covariance = np.atleast_2d(np.cov(drawn[:, told], rowvar=False)) * np.outer(widened, widened)
-    means = np.array([cells[number].mean for number in told])
-    posterior = shrink(means, covariance, [questions[number] for number in told])
+    covariance = np.atleast_2d(np.cov(drawn[:, measured], rowvar=False)) * np.outer(
+        widened, widened
+    )
+    means = np.array([cells[number].mean for number in measured])
+    posterior = shrink(means, covariance, [questions[number] for number in measured])
     for number, mean, error, count in zip(
-        told, posterior.means, posterior.errors, groups, strict=True
+        measured, posterior.means, posterior.errors, groups, strict=True
     ):
         distance = (-margin - float(mean)) / max(float(error), _ROUNDING)
         risks[number] = float(special.stdtr(count - 1, distance))

@@ -17,24 +17,23 @@ from medembed.data.prepare import prepare
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.model_files import fetch_model, model_width, read_tokenizer
 from medembed.encoding.table import Table
+from medembed.evaluation.checks import check_data, check_request
 from medembed.evaluation.compare import Comparison
 from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.elsewhere import Model, measure_retention
 from medembed.evaluation.evaluate import evaluate
-from medembed.evaluation.report import headline
+from medembed.evaluation.report.headline import headline
 from medembed.evaluation.result import Evaluation, baseline_dimensions, principal_metrics
-from medembed.evaluation.retained import Retention
-from medembed.evaluation.retention import RetentionSet, open_retention
-from medembed.evaluation.retention_screen import lost_to
-from medembed.evaluation.screen import label
+from medembed.evaluation.retention.judge import Retention
+from medembed.evaluation.retention.measure import Model, measure_retention
+from medembed.evaluation.retention.sets import RetentionSet, open_retention
+from medembed.evaluation.retention.words import lost_to
 from medembed.evaluation.side_by_side import (
     Contender,
     SideBySide,
-    check_data,
-    check_request,
     compare_models,
     differences_of,
 )
+from medembed.evaluation.words import label
 from medembed.finetuning.config import FinetuneConfig
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples

@@ -1,6 +1,4 @@
-"""What is around a query: its nearest documents and its judged negatives, and the example that a
-pair makes of them.
-"""
+"""Sort a query's nearest documents and judged negatives, and make a pair's example of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,16 +7,16 @@ import numpy as np
 
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Example
+from medembed.mining.judgments import Positive, ScoredRow
 from medembed.mining.negatives import Negative, choose_negatives, first_judged
 from medembed.mining.pairs import Pair
-from medembed.mining.positives import Positive
 from medembed.mining.rules import (
     JUDGED,
     KEPT,
     REPEATED,
-    Candidates,
     Floats,
     Verdicts,
+    Window,
     find_copies,
     find_repeats,
     sift,
@@ -28,109 +26,112 @@ from medembed.schema import document_of
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """A query's candidates [n] with what holds of each for all its pairs: `known`, a copy of a
-    positive, JUDGED, REPEATED, or KEPT. `judged` are the negatives that somebody judged, those that
-    copy a positive left out.
+class Candidates:
+    """A query's window [n] with the verdicts that hold for all its pairs.
+
+    A verdict is a copy of a positive, JUDGED, REPEATED, or KEPT. `judged` are the negatives that
+    somebody judged, those that copy a positive left out.
     """
 
-    candidates: Candidates
-    known: Verdicts
+    window: Window
+    verdicts: Verdicts
     judged: tuple[Negative, ...]
 
     def to_score(self, config: MiningConfig) -> list[str]:
-        """The rows that a second opinion is asked about, the positives aside."""
-        free = np.flatnonzero(self.known == KEPT)
+        """Return the rows that a second opinion is asked about, the positives aside."""
+        free = np.flatnonzero(self.verdicts == KEPT)
         ranks = free[free >= config.first_rank].tolist()
-        judged = first_judged(self.judged, config)
-        return [negative.row_id for negative in judged] + [
-            self.candidates.rows[rank] for rank in ranks
-        ]
+        judged = [negative.row_id for negative in first_judged(self.judged, config)]
+        return judged + [self.window.rows[rank] for rank in ranks]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An example, and what was decided of each candidate [n]; `seconds` by the second opinion (NaN:
-    not asked).
+    """An example, and what was decided of each document of the window [n].
+
+    `judging` are the scores that the margins looked at, and `limit_of` the positive's by the same
+    model; `seconds` are the second opinion's scores (NaN: not asked), None without one.
     """
 
     example: Example
-    candidates: Candidates
+    window: Window
     verdicts: Verdicts
+    judging: Floats
+    limit_of: float
     seconds: Floats | None
 
 
-def look_around(
-    candidates: Candidates,
-    positives: Sequence[str],
-    judged: Sequence[tuple[str, float]],
-    rows: CorpusRows,
-) -> Surroundings:
-    """`positives` are all rows of the query's known positives, `judged` the judged negatives as
-    (row, score).
+def gather_candidates(
+    window: Window, positives: Sequence[str], judged: Sequence[ScoredRow], rows: CorpusRows
+) -> Candidates:
+    """Find copies of the positives, judged documents and repeats in a query's window.
+
+    `positives` are all rows of the query's known positives, `judged` those of its judged negatives.
     """
-    copies = _copies(candidates.rows, positives, rows)
-    rank_of = {name: rank for rank, name in enumerate(candidates.documents)} if judged else {}
-    of_judged = _copies([row_id for row_id, _ in judged], positives, rows)
-    found = [
-        Negative(row_id, score, rank_of.get(document_of(row_id)), judged=True)
-        for (row_id, score), copy in zip(judged, of_judged.tolist(), strict=True)
-        if copy == KEPT
-    ]
-    kept = _distinct(found, rows)
-    taken = {document_of(negative.row_id) for negative in found}
-    is_judged = np.array([name in taken for name in candidates.documents], dtype=np.bool_)
-    known = np.where(is_judged & (copies == KEPT), JUDGED, copies)
-    here, of_kept = rows.lines(candidates.rows), rows.lines([negative.row_id for negative in kept])
+    rank_of = {name: rank for rank, name in enumerate(window.documents)}
+    of_judged = _find_copies([row.row_id for row in judged], positives, rows)
+    negatives = []
+    for row, copy in zip(judged, of_judged.tolist(), strict=True):
+        if copy == KEPT:
+            rank = rank_of.get(document_of(row.row_id))
+            negatives.append(Negative(row.row_id, row.score, rank, judged=True))
+    distinct = _drop_repeats(negatives, rows)
+
+    verdicts = _find_copies(window.rows, positives, rows)
+    documents = {document_of(negative.row_id) for negative in negatives}
+    is_judged = np.array([name in documents for name in window.documents], dtype=np.bool_)
+    verdicts = np.where(is_judged & (verdicts == KEPT), JUDGED, verdicts)
+    lines = rows.lines(window.rows)
+    kept = rows.lines([negative.row_id for negative in distinct])
     repeats = find_repeats(
-        rows.content[here], rows.words[here], rows.content[of_kept], rows.words[of_kept]
+        rows.content[lines], rows.words[lines], rows.content[kept], rows.words[kept]
     )
-    known = np.where((known == KEPT) & repeats, REPEATED, known)
-    return Surroundings(candidates, known.astype(np.int8), kept)
+    verdicts = np.where((verdicts == KEPT) & repeats, REPEATED, verdicts)
+    return Candidates(window, verdicts.astype(np.int8), distinct)
 
 
 def make_example(
     pair: Pair,
     positive: Positive,
-    around: Surroundings,
+    candidates: Candidates,
     second: Mapping[str, float] | None,
     config: MiningConfig,
 ) -> Outcome:
-    """The pair's example; `second` {row: score by the second opinion} if one was asked."""
-    if second is None:
-        seconds, judged = None, around.judged
-    else:
-        seconds = np.array(
-            [second.get(name, np.nan) for name in around.candidates.rows], dtype=np.float64
-        )
-        taken = first_judged(around.judged, config)
-        judged = tuple(replace(negative, second=second[negative.row_id]) for negative in taken)
+    """Make the pair's example; `second` {row: score by the second opinion} if one was asked."""
+    window = candidates.window
+    judged = candidates.judged
+    seconds = None
+    judging = window.scores
+    limit_of = positive.score
+    if second is not None:
+        seconds = np.array([second.get(name, np.nan) for name in window.rows], dtype=np.float64)
         positive = replace(positive, second=second[positive.row_id])
-    judging, limit_of = around.candidates.scores, positive.score
-    if seconds is not None and positive.second is not None and config.second_judges:
-        judging, limit_of = seconds, positive.second
-    verdicts = sift(judging, around.known, limit_of, config)
-    negatives = choose_negatives(
-        pair.query_id, around.candidates, verdicts, seconds, judged, config
-    )
-    return Outcome(
-        Example(pair.query_id, pair.query, positive, negatives),
-        around.candidates,
-        verdicts,
-        seconds,
-    )
+        judged = tuple(
+            replace(negative, second=second[negative.row_id])
+            for negative in first_judged(judged, config)
+        )
+        if config.second_judges:
+            judging = seconds
+            limit_of = second[positive.row_id]
+    verdicts = sift(judging, candidates.verdicts, limit_of, config)
+    negatives = choose_negatives(pair.query_id, window, verdicts, seconds, judged, config)
+    example = Example(pair.query_id, pair.query, positive, negatives)
+    return Outcome(example, window, verdicts, judging, limit_of, seconds)
 
 
-def _distinct(judged: Sequence[Negative], rows: CorpusRows) -> tuple[Negative, ...]:
-    """The highest of those that say the same."""
+def _drop_repeats(judged: Sequence[Negative], rows: CorpusRows) -> tuple[Negative, ...]:
+    """Keep the highest of those that say the same."""
     judged = sorted(judged, key=lambda negative: (-negative.score, negative.row_id))
-    here, nobody = rows.lines([negative.row_id for negative in judged]), np.zeros(0, dtype=np.int64)
-    repeats = find_repeats(rows.content[here], rows.words[here], nobody, nobody)
-    return tuple(
-        negative for negative, repeat in zip(judged, repeats.tolist(), strict=True) if not repeat
+    lines = rows.lines([negative.row_id for negative in judged])
+    nothing = np.zeros(0, dtype=np.int64)
+    repeats = find_repeats(rows.content[lines], rows.words[lines], nothing, nothing)
+    kept = zip(judged, repeats.tolist(), strict=True)
+    return tuple(negative for negative, is_repeat in kept if not is_repeat)
+
+
+def _find_copies(row_ids: Sequence[str], positives: Sequence[str], rows: CorpusRows) -> Verdicts:
+    lines = rows.lines(row_ids)
+    known = rows.lines(positives)
+    return find_copies(
+        rows.content[lines], rows.words[lines], rows.content[known], rows.words[known]
     )
-
-
-def _copies(row_ids: Sequence[str], positives: Sequence[str], rows: CorpusRows) -> Verdicts:
-    here, known = rows.lines(row_ids), rows.lines(positives)
-    return find_copies(rows.content[here], rows.words[here], rows.content[known], rows.words[known])

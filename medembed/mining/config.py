@@ -1,4 +1,4 @@
-"""Which documents become hard negatives of a training pair, and how examples are written."""
+"""Configure which documents become hard negatives, and how examples are written."""
 
 from typing import Literal, Self
 
@@ -122,7 +122,7 @@ class MiningConfig(Config):
 
 
 def check_window(config: MiningConfig, place: str, rows: int) -> None:
-    """Raises ConfigError for a window that so many rows at `place` cannot fill."""
+    """Raise ConfigError for a window that the rows of the table at `place` cannot fill."""
     if config.window >= rows:
         raise ConfigError(
             f"mining.window: found {config.window}, but {place} has {rows} rows, one of them a "

@@ -1,4 +1,4 @@
-"""Mined examples on storage: Parquet files in one of two formats beside a manifest."""
+"""Write and read mined examples: Parquet files in one of two formats beside a manifest."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -10,12 +10,12 @@ from medembed.artifact import NewOutput, read_manifest
 from medembed.data.dataset import to_table
 from medembed.errors import DataError
 from medembed.lineage import ExamplesManifest, Source
+from medembed.mining.judgments import Positive
 from medembed.mining.negatives import Negative
-from medembed.mining.positives import Positive
 from medembed.mining.texts import CorpusRows
 from medembed.schema import EXAMPLE_ROWS, EXAMPLES
 
-REPORT = "mining.json"
+COUNTS = "mining.json"
 _ROWS_PER_FILE = 8192  # examples; so many texts are in memory at once
 
 
@@ -42,13 +42,11 @@ class Examples:
 
     @property
     def as_source(self) -> Source:
-        """These examples, as what is made of them names them."""
+        """Name these examples as the parent of what is made of them."""
         return Source(self.fingerprint, self.uri)
 
     def check_lists(self) -> None:
-        """Raises DataError if each negative has a row of its own: training reads a pair's negatives
-        together.
-        """
+        """Raise DataError if each negative has a row of its own, which training does not read."""
         if not self.manifest.is_lists:
             raise DataError(
                 f"{self.uri}: examples with a row for each negative, but training reads lists; "
@@ -56,38 +54,41 @@ class Examples:
             )
 
     def read(self) -> list[dict[str, Any]]:
-        """All rows, columns `schema.EXAMPLES` or, in the format rows, `schema.EXAMPLE_ROWS`."""
-        return [
-            row
-            for name in self.manifest.files
-            if name.endswith(".parquet")
-            for row in storage.read_parquet(storage.join(self.uri, name)).to_pylist()
-        ]
+        """Return all rows: `schema.EXAMPLES` or, in the format rows, `schema.EXAMPLE_ROWS`."""
+        rows: list[dict[str, Any]] = []
+        for name in self.manifest.files:
+            if name.endswith(".parquet"):
+                rows += storage.read_parquet(storage.join(self.uri, name)).to_pylist()
+        return rows
 
-    def report(self) -> dict[str, Any]:
-        """What mining counted, as `report.Tally` has it."""
-        return dict(json.loads(storage.read_bytes(storage.join(self.uri, REPORT))))
+    def read_counts(self) -> dict[str, Any]:
+        """Return what mining counted, as `Tally.to_json` has it."""
+        return dict(json.loads(storage.read_bytes(storage.join(self.uri, COUNTS))))
 
 
 def open_examples(uri: str) -> Examples:
-    """The examples at `uri`. Raises StorageError if there are none."""
+    """Open the examples at `uri`. Raises StorageError if there are none."""
     return Examples(uri, read_manifest(uri, ExamplesManifest))
 
 
 def write_examples(
     examples: Sequence[Example], rows: CorpusRows, form: str, target: NewOutput
 ) -> None:
-    """Parquet files of examples in this order, in the format `lists` or `rows`."""
-    schema = EXAMPLES if form == "lists" else EXAMPLE_ROWS
+    """Write Parquet files of examples in this order, in the format `lists` or `rows`."""
+    is_lists = form == "lists"
     for number, start in enumerate(range(0, len(examples), _ROWS_PER_FILE)):
-        found: list[dict[str, Any]] = []
+        written: list[dict[str, Any]] = []
         for example in examples[start : start + _ROWS_PER_FILE]:
-            found += [to_lists(example, rows)] if form == "lists" else to_rows(example, rows)
-        target.write_parquet(f"part-{number:05d}.parquet", to_table(found, schema))
+            if is_lists:
+                written.append(_to_lists(example, rows))
+            else:
+                written += _to_rows(example, rows)
+        table = to_table(written, EXAMPLES if is_lists else EXAMPLE_ROWS)
+        target.write_parquet(f"part-{number:05d}.parquet", table)
 
 
-def to_lists(example: Example, rows: CorpusRows) -> dict[str, Any]:
-    """An example as `schema.EXAMPLES` has it."""
+def _to_lists(example: Example, rows: CorpusRows) -> dict[str, Any]:
+    """Return an example as `schema.EXAMPLES` has it."""
     negatives = example.negatives
     has_second = example.positive.second is not None
     return _pair(example, rows) | {
@@ -102,8 +103,8 @@ def to_lists(example: Example, rows: CorpusRows) -> dict[str, Any]:
     }
 
 
-def to_rows(example: Example, rows: CorpusRows) -> Iterator[dict[str, Any]]:
-    """An example as `schema.EXAMPLE_ROWS` has it; none if it has no negative."""
+def _to_rows(example: Example, rows: CorpusRows) -> Iterator[dict[str, Any]]:
+    """Give a row for each negative, as `schema.EXAMPLE_ROWS` has it."""
     pair = _pair(example, rows) if example.negatives else {}
     for negative in example.negatives:
         yield pair | {

@@ -1,6 +1,4 @@
-"""Find the documents nearest to each query: in the whole corpus, or, after a change, only where
-that may matter.
-"""
+"""Find the documents nearest to each query: in all of the corpus, or only where it has changed."""
 
 import logging
 from collections import defaultdict
@@ -24,14 +22,14 @@ logger = logging.getLogger(__name__)
 
 # documents beyond what a query needs, so that some may be deleted before it must be searched again
 _RESERVE = 8
-_EXTRA, _STEP = 16, 4  # places for known positives and reserve: 16, 64, 256, ...
+_EXTRA = 16  # places for known positives and reserve: 16, 64, 256, ...
+_STEP = 4
 _QUERIES_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """A query's nearest documents, best first: ids, the rows by which they were found, and scores
-    float64, [n] each.
+    """A query's nearest documents, best first: ids, the rows that were found, scores float64; [n].
 
     `is_whole`: the corpus has no other document.
     """
@@ -43,9 +41,10 @@ class Nearest:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What an earlier run found near a query, less what is gone; `last` (score, document) is where
-    its sight ended.
+class EarlierList:
+    """What an earlier run found near a query, less what is gone.
+
+    `last` (score, document) is the last entry that it had: what stands behind is not known.
     """
 
     nearest: Nearest
@@ -54,7 +53,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Scope:
-    """Where and how to look. `records` keep what is found for a rerun; `scratch` is this node's."""
+    """Where and how to search; `records` keep the results for a rerun, `scratch` is this node's."""
 
     table: Table
     dimensions: int
@@ -68,50 +67,48 @@ def find_nearest(
     needs: Sequence[int],
     window: int,
     scope: Scope,
-    known: Mapping[int, Known],
+    earlier: Mapping[int, EarlierList],
     delta: Delta,
 ) -> list[Nearest]:
-    """Find at least `needs` documents for each query [Q, D], as many as there are in a smaller
-    corpus.
+    """Find at least `needs` documents for each query [Q, D], all where the corpus has fewer.
 
-    A need is the `window` and what a query's known positives take. `known` has lines of queries
-    whose lists of an earlier run hold for all but the fragments that `delta` added. Lists are as
-    long as places of a few sizes ask for: a query with very many positives makes its own list long,
-    not all.
+    A need is the `window` and what a query's known positives take. `earlier` {line: list} has lists
+    that hold for all but the fragments that `delta` added. Lists are as long as places of a few
+    sizes ask for: a query with very many positives makes its own list long, not all.
     """
     depths = [min(window + places_of(need - window), scope.table.rows) for need in needs]
-    near = {line: one for line, one in known.items() if _reaches(one, needs[line])}
-    found: dict[int, Nearest] = {}
-    if near:
+    usable = {}
+    for line, known in earlier.items():
+        if known.nearest.is_whole or len(known.nearest.rows) >= needs[line]:
+            usable[line] = known
+    nearest: dict[int, Nearest] = {}
+    if usable:
         new = sum(shard["rows"] for shard in delta.added)
         logger.info(
-            "%d of %d queries have lists that hold but for %d new rows", len(near), len(needs), new
+            "%d of %d queries have lists that hold but for %d new rows",
+            len(usable),
+            len(needs),
+            new,
         )
-        for line, more in _search(queries, sorted(near), depths, delta.added, scope):
-            found[line] = join(near[line], more, depths[line])
-    rest = [line for line in range(len(needs)) if line not in near]
-    found |= dict(_search(queries, rest, depths, scope.table.shards(), scope))
-    return [found[line] for line in range(len(needs))]
-
-
-def _reaches(known: Known, need: int) -> bool:
-    """Return whether a list has so many documents, or all that there are."""
-    return known.nearest.is_whole or len(known.nearest.rows) >= need
+        for line, added in _search(queries, sorted(usable), depths, delta.added, scope):
+            nearest[line] = join(usable[line], added, depths[line])
+    missing = [line for line in range(len(needs)) if line not in usable]
+    nearest |= dict(_search(queries, missing, depths, scope.table.shards(), scope))
+    return [nearest[line] for line in range(len(needs))]
 
 
 def places_of(known: int) -> int:
-    """Return how many documents beyond the window a query with so many known positives is given."""
+    """Return how many documents beyond the window a query with `known` positives is given."""
     places = _EXTRA
     while places < known + _RESERVE:
         places *= _STEP
     return places
 
 
-def join(known: Known, more: Nearest, depth: int) -> Nearest:
-    """Return the best of what was known and of what is new, as far down as nothing else can stand
-    between.
+def join(known: EarlierList, more: Nearest, depth: int) -> Nearest:
+    """Return the best of an earlier list and of new documents, `depth` at most.
 
-    They are `depth` at most.
+    It ends where a document that neither has seen may stand.
     """
     best: dict[str, tuple[float, str, str]] = {}
     for entry in sorted([*_entries(known.nearest), *_entries(more)]):
@@ -131,30 +128,28 @@ def join(known: Known, more: Nearest, depth: int) -> Nearest:
 
 
 def _entries(nearest: Nearest) -> Iterator[tuple[float, str, str]]:
-    """Give (score turned round, document, row) of each, in the order in which the best come
-    first.
-    """
+    """Give (-score, document, row) of each: sorted, the best come first."""
     for document, row, score in zip(nearest.documents, nearest.rows, nearest.scores, strict=True):
         yield -float(score), document, row
 
 
-def still_known(nearest: Nearest, there: frozenset[str]) -> Known | None:
-    """Return what a list still says of the rows that are still there, None if nothing.
+def trim_list(nearest: Nearest, unchanged: frozenset[str]) -> EarlierList | None:
+    """Return what a list still says when only these rows are left; None if nothing.
 
     Another chunk of a document whose best one is gone may be near, and the list does not know it.
     """
     last = None
     if nearest.rows and not nearest.is_whole:
         last = (float(nearest.scores[-1]), nearest.documents[-1])
-    gone = [place for place, row in enumerate(nearest.rows) if row not in there]
-    if not gone:
-        return Known(nearest, last)
-    if any(document_of(nearest.rows[place]) != nearest.rows[place] for place in gone):
-        return None
-    left = sorted(set(range(len(nearest.rows))) - set(gone))
-    documents = [nearest.documents[place] for place in left]
-    rows = [nearest.rows[place] for place in left]
-    return Known(Nearest(documents, rows, nearest.scores[left], nearest.is_whole), last)
+    left = []
+    for rank, row in enumerate(nearest.rows):
+        if row in unchanged:
+            left.append(rank)
+        elif document_of(row) != row:
+            return None
+    documents = [nearest.documents[rank] for rank in left]
+    rows = [nearest.rows[rank] for rank in left]
+    return EarlierList(Nearest(documents, rows, nearest.scores[left], nearest.is_whole), last)
 
 
 def _search(
@@ -190,7 +185,7 @@ def _search(
 
 
 def _pick(queries: Vectors, lines: Sequence[int], path: Path) -> Vectors:
-    """Write these lines to a file, as they may be too many for memory."""
+    """Copy these lines to a file, as they may be too many for memory."""
     picked = np.lib.format.open_memmap(
         path, mode="w+", dtype=np.float32, shape=(len(lines), queries.shape[1])
     )
@@ -201,7 +196,7 @@ def _pick(queries: Vectors, lines: Sequence[int], path: Path) -> Vectors:
 
 
 def _unfold(ranking: Ranking, rows: int) -> Iterator[Nearest]:
-    """Give the list of each query, which so many rows were searched for."""
+    """Give the list of each query; `rows` were searched."""
     names = ranking.names.tolist()  # strings that all queries share
     owners = names if ranking.owners is None else ranking.owners.tolist()
     depth = ranking.places.shape[1]

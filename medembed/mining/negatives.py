@@ -1,6 +1,4 @@
-"""The negatives of a pair: judged ones first, then a choice among the candidates that the rules
-kept. Pure.
-"""
+"""Choose the negatives of a pair: judged ones first, then some that the rules kept. Pure."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from medembed.mining.config import MiningConfig
-from medembed.mining.rules import KEPT, Candidates, Floats, Verdicts
+from medembed.mining.rules import KEPT, Floats, Verdicts, Window
 
 
 @dataclass(frozen=True)
 class Negative:
-    """A chosen corpus row with its scores by the model and, if one was asked, by the second
-    opinion.
+    """A chosen corpus row with its scores by the model and, if asked, by the second opinion.
 
     `rank` counts from 0 among the documents that are no known positive; None for a judged one
     outside the window.
@@ -31,8 +28,7 @@ class Negative:
 def choose(
     kept: Sequence[int], rows: Sequence[str], query_id: str, config: MiningConfig, room: int
 ) -> list[int]:
-    """At most `room` of the ranks `kept`, in order of rank; `rows` [n] names what stands at each
-    rank.
+    """Choose at most `room` of the ranks `kept`, in order of rank; `rows` [n] are the rows by rank.
 
     sample: those whose hash with seed and query is smallest, so that neither order nor shards nor
     the number of workers matter. spread: the first of each of `room` equal parts.
@@ -41,41 +37,38 @@ def choose(
     if config.choice == "spread":
         return [kept[part * len(kept) // count] for part in range(count)]
     if config.choice == "sample":
-        return sorted(
-            sorted(kept, key=lambda rank: _draw(config.seed, query_id, rows[rank]))[:count]
-        )
+        drawn = sorted(kept, key=lambda rank: _draw(config.seed, query_id, rows[rank]))
+        return sorted(drawn[:count])
     return list(kept[:count])
 
 
 def choose_negatives(
     query_id: str,
-    candidates: Candidates,
+    window: Window,
     verdicts: Verdicts,
     seconds: Floats | None,
     judged: Sequence[Negative],
     config: MiningConfig,
 ) -> tuple[Negative, ...]:
-    """Up to `config.negatives`: the judged ones by score, highest first, then a choice of the
-    candidates that are KEPT.
+    """Choose up to `config.negatives`: judged ones, the highest first, then of those that are KEPT.
 
     verdicts [n] are `sift`'s; `seconds` float64 [n] the second opinion's scores.
     """
     first = first_judged(judged, config)
     kept = np.flatnonzero(verdicts == KEPT).tolist()
-    chosen = choose(kept, candidates.rows, query_id, config, config.negatives - len(first))
-    return (*first, *(_mined(candidates, rank, seconds) for rank in chosen))
+    chosen = choose(kept, window.rows, query_id, config, config.negatives - len(first))
+    return (*first, *(_make_negative(window, rank, seconds) for rank in chosen))
 
 
 def first_judged(judged: Sequence[Negative], config: MiningConfig) -> list[Negative]:
-    """Those of a query's judged negatives that are taken, by score, highest first."""
-    return sorted(judged, key=lambda negative: (-negative.score, negative.row_id))[
-        : config.negatives
-    ]
+    """Take as many of a query's judged negatives as are asked for, the highest score first."""
+    ordered = sorted(judged, key=lambda negative: (-negative.score, negative.row_id))
+    return ordered[: config.negatives]
 
 
-def _mined(candidates: Candidates, rank: int, seconds: Floats | None) -> Negative:
+def _make_negative(window: Window, rank: int, seconds: Floats | None) -> Negative:
     second = None if seconds is None else float(seconds[rank])
-    return Negative(candidates.rows[rank], float(candidates.scores[rank]), rank, second=second)
+    return Negative(window.rows[rank], float(window.scores[rank]), rank, second=second)
 
 
 def _draw(seed: int, query_id: str, row_id: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Which training pairs are mined: a query with a document that answers it."""
+"""Select the training pairs that are mined: a query with a document that answers it."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -23,38 +23,39 @@ class Pair:
 def select_pairs(
     dataset: Dataset, config: MiningConfig, only: Collection[str] | None = None
 ) -> list[Pair]:
-    """Training pairs, of the queries in `only`, in an order that a hash decides, those with
-    `prefer_tag` first, cut at `max_pairs`.
+    """Return training pairs, of the queries in `only`, in an order that a hash decides.
 
-    All pairs of a query, or with positives=best the one with the highest score in the qrels; of
-    equal ones that which the order has first. A query without a positive gives none; logs how many
-    those are.
+    Those with `prefer_tag` come first, and `max_pairs` cuts. All pairs of a query, or with
+    positives=best the one with the highest score in the qrels; of equal ones that which the order
+    has first. A query without a positive gives none; logs how many those are.
     """
-    qrels, queries = dataset.qrels(), dataset.queries("train").to_pylist()
-    queries = queries if only is None else [row for row in queries if row["query_id"] in only]
-    ordered = [
-        (config.prefer_tag not in row["tags"], order, row, document_id)
-        for row in queries
-        for order, document_id in _positives(
-            row["query_id"], qrels.get(row["query_id"], {}), config
-        )
-    ]
-    unanswered = len(queries) - len({row["query_id"] for _, _, row, _ in ordered})
+    qrels = dataset.qrels()
+    ordered = []
+    unanswered = 0
+    for row in dataset.queries("train").to_pylist():
+        query_id = row["query_id"]
+        if only is not None and query_id not in only:
+            continue
+        positives = _order_positives(query_id, qrels.get(query_id, {}), config)
+        unanswered += not positives
+        for order, document_id in positives:
+            key = (config.prefer_tag not in row["tags"], order)
+            ordered.append((key, Pair(query_id, row["text"], document_id)))
     if unanswered:
         logger.info("%d training queries without a positive are not mined", unanswered)
-    ordered.sort(key=lambda entry: entry[:2])
-    return [
-        Pair(row["query_id"], row["text"], document_id)
-        for _, _, row, document_id in ordered[: config.max_pairs]
-    ]
+    ordered.sort(key=lambda entry: entry[0])
+    return [pair for _, pair in ordered[: config.max_pairs]]
 
 
-def _positives(
+def _order_positives(
     query_id: str, grades: Mapping[str, float], config: MiningConfig
 ) -> list[tuple[str, str]]:
-    """(place in the order, document) of the positives that become pairs."""
-    found = {name: grade for name, grade in grades.items() if grade > 0}
-    ordered = sorted((content_hash(f"{query_id} {name}"), name) for name in found)
+    """Return (place in the order, document) of the positives that become pairs."""
+    ordered = []
+    for document_id, grade in grades.items():
+        if grade > 0:
+            ordered.append((content_hash(f"{query_id} {document_id}"), document_id))
+    ordered.sort()
     if config.positives == "best" and ordered:
-        return [max(ordered, key=lambda entry: found[entry[1]])]  # the first of equal ones
+        return [max(ordered, key=lambda entry: grades[entry[1]])]  # the first of equal ones
     return ordered

@@ -1,4 +1,4 @@
-"""Which of a query's nearest documents may be negatives of a pair: each rule by name. Pure."""
+"""Say which of a query's nearest documents may be negatives of a pair, rule by rule. Pure."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -29,18 +29,17 @@ SAME_CONTENT, SAME_WORDS, REPEATED, BEFORE_FIRST, ABOVE_MARGIN, ABOVE_MAX, BELOW
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """A query's nearest documents that are no known positive, best first: the place in these lists
-    is the rank.
+class Window:
+    """A query's nearest documents that are no known positive, best first; the place is the rank.
 
     `rows` are the corpus rows by which they were found (themselves, or their best chunks), `scores`
-    float64 [n]. `known` counts the known positives among the documents looked at.
+    float64 [n]. `positives_passed` counts the known positives among the documents looked at.
     """
 
     documents: Sequence[str]
     rows: Sequence[str]
     scores: Floats
-    known: int
+    positives_passed: int
 
 
 def take_window(
@@ -49,8 +48,8 @@ def take_window(
     scores: Floats,
     positives: Collection[str],
     window: int,
-) -> Candidates:
-    """The first `window` documents that are no known positive by id. All [n], best first.
+) -> Window:
+    """Take the first `window` documents that are no known positive by id; all [n], best first.
 
     A copy of a positive under another id keeps its rank: what it says is not known before texts are
     read.
@@ -58,7 +57,7 @@ def take_window(
     others = [place for place, name in enumerate(documents) if name not in positives]
     kept = others[:window]
     looked_at = kept[-1] + 1 if len(kept) == window else len(documents)
-    return Candidates(
+    return Window(
         [documents[place] for place in kept],
         [rows[place] for place in kept],
         scores[kept],
@@ -69,8 +68,7 @@ def take_window(
 def find_copies(
     content: Ints, words: Ints, positive_content: Ints, positive_words: Ints
 ) -> Verdicts:
-    """SAME_CONTENT, SAME_WORDS or KEPT for each candidate [n], against all texts of the query's
-    known positives [m].
+    """Compare candidates [n] with the known positives [m]: SAME_CONTENT, SAME_WORDS or KEPT.
 
     Texts come as numbers: equal texts have equal `content`, texts of the same words and signs equal
     `words`.
@@ -82,8 +80,7 @@ def find_copies(
 def find_repeats(
     content: Ints, words: Ints, judged_content: Ints, judged_words: Ints
 ) -> npt.NDArray[np.bool_]:
-    """Which candidates [n], nearest first, say what a nearer one or a judged negative [m] says: one
-    is enough.
+    """Say which candidates [n], nearest first, repeat a nearer one or a judged negative [m].
 
     Numbers as in `find_copies`.
     """
@@ -96,21 +93,22 @@ def find_repeats(
 
 
 def highest_score(positive: float, config: MiningConfig) -> float:
-    """What a negative of a positive with this score may score at most, by the margins; infinity
-    without any.
+    """Return what a negative of a positive with this score may score at most, by the margins.
 
     Relative: positive - margin x |positive| (Moreira et al. 2024, arXiv:2407.15831, there score <
     0.95 positive, which would let a negative stand above a positive whose score is negative; the
     absolute value mends that).
     """
     limits = [np.inf]
-    limits += [positive - config.margin * abs(positive)] if config.margin is not None else []
-    limits += [positive - config.margin_absolute] if config.margin_absolute is not None else []
+    if config.margin is not None:
+        limits.append(positive - config.margin * abs(positive))
+    if config.margin_absolute is not None:
+        limits.append(positive - config.margin_absolute)
     return float(min(limits))
 
 
 def sift(scores: Floats, known: Verdicts, positive: float, config: MiningConfig) -> Verdicts:
-    """For each candidate [n] of a pair the first rule that refuses it, or KEPT.
+    """Return for each candidate [n] of a pair the first rule that refuses it, or KEPT.
 
     `known` is what holds for all pairs of the query (a copy of a positive, REPEATED, JUDGED, or
     KEPT). `scores` are those that judge, and `positive` is the positive's by the same model.

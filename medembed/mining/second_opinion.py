@@ -1,9 +1,7 @@
-"""A second opinion: another model scores the texts that the first one found, for margins and for
-distillation.
-"""
+"""Score texts that the first model found with a second one, for margins and for distillation."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,13 @@ from medembed.encoding.cross_encoder import CrossEncoder, is_cross_encoder
 from medembed.encoding.model_files import fetch_model
 from medembed.encoding.reading import Role
 from medembed.encoding.texts import encode_texts
+from medembed.mining.config import MiningConfig
 from medembed.mining.rules import Floats
 from medembed.mining.texts import CorpusRows
 from medembed.progress import track
 from medembed.records import Records
+from medembed.registry.config import RegistryConfig
+from medembed.registry.models import resolve_model
 from medembed.schema import content_hash
 from medembed.spread import spread
 
@@ -26,135 +27,145 @@ _TEXTS_AT_ONCE = 65_536  # in the driver's memory together
 _PAIRS_PER_ITEM = 256
 
 
+@dataclass(frozen=True)
+class SecondOpinion:
+    """The model that scores again, how it encodes, and the records that a rerun finds."""
+
+    model: str
+    encoding: EncodingConfig
+    records: Records
+
+    def name(self, texts: Any) -> str:
+        """Name scores by texts and by where the model lies; other weights have other records."""
+        return f"second-{content_hash(repr((self.model, texts)))}"
+
+
+def resolve_second_opinion(
+    config: MiningConfig, registry: RegistryConfig, *, on_cluster: bool
+) -> MiningConfig:
+    """Return the config with a second opinion that any node can load, if one is asked for."""
+    if config.second_opinion is None:
+        return config
+    model = resolve_model(config.second_opinion, registry, on_cluster=on_cluster)
+    return config.model_copy(update={"second_opinion": model})
+
+
 def score_again(
     asked: Mapping[str, Sequence[str]],
     queries: Mapping[str, str],
     rows: CorpusRows,
-    model: str,
-    encoding: EncodingConfig,
-    records: Records,
+    opinion: SecondOpinion,
     scratch: Path,
 ) -> dict[str, Floats]:
-    """{query id: the model's scores of its `asked` rows, float64 in their order}.
+    """Return {query id: scores of its `asked` rows, float64 in their order}.
 
     `queries` {query id: text}. A sentence-transformers encoder gives cosines, a CrossEncoder what
     its own activation gives. Texts are computed in an order that ids decide: neither shards nor the
-    number of workers change a score. What is done goes to `records`, where a rerun finds it. Raises
-    ModelError for a model that does not load, or gives no numbers.
+    number of workers change a score. Raises ModelError for a model that does not load, or gives no
+    numbers.
     """
-    if is_cross_encoder(fetch_model(model)):
-        return _cross_scores(asked, queries, rows, model, encoding, records)
-    return _cosines(asked, queries, rows, model, encoding, records, scratch)
+    if is_cross_encoder(fetch_model(opinion.model)):
+        return _cross_scores(asked, queries, rows, opinion)
+    return _cosines(asked, queries, rows, opinion, scratch)
 
 
 def _cosines(
     asked: Mapping[str, Sequence[str]],
     queries: Mapping[str, str],
     rows: CorpusRows,
-    model: str,
-    encoding: EncodingConfig,
-    records: Records,
+    opinion: SecondOpinion,
     scratch: Path,
 ) -> dict[str, Floats]:
-    """Each text is encoded once; vectors lie on disk."""
-    names, ids = sorted({name for of_query in asked.values() for name in of_query}), sorted(asked)
-    line = {name: number for number, name in enumerate(names)}
-    texts: dict[Role, list[str]] = {"query": [queries[name] for name in ids]}
-    left = vectors = np.zeros((0, 0), np.float32)
-    for start in range(0, len(names), _TEXTS_AT_ONCE):
-        part = names[start : start + _TEXTS_AT_ONCE]
-        found = _encode(
-            {**texts, "document": [rows.text(name) for name in part]}, model, encoding, records
-        )
-        if start == 0:  # with the queries, so that actors start once less
-            left, texts = found["query"], {}
-            shape = len(names), left.shape[1]
-            vectors = np.lib.format.open_memmap(
-                scratch / "second.npy", mode="w+", dtype=np.float32, shape=shape
+    """Encode each text once; the vectors of documents lie on disk."""
+    query_ids = sorted(asked)
+    row_ids = sorted(set[str]().union(*asked.values()))
+    line_of = {row_id: line for line, row_id in enumerate(row_ids)}
+    query_texts = [queries[query_id] for query_id in query_ids]
+    of_queries = of_documents = np.zeros((0, 0), np.float32)
+    for start in range(0, len(row_ids), _TEXTS_AT_ONCE):
+        texts = [rows.text(row_id) for row_id in row_ids[start : start + _TEXTS_AT_ONCE]]
+        if start == 0:  # queries go with the first documents, so that actors start once less
+            encoded = _encode({"query": query_texts, "document": texts}, opinion)
+            of_queries = encoded["query"]
+            of_documents = np.lib.format.open_memmap(
+                scratch / "second.npy",
+                mode="w+",
+                dtype=np.float32,
+                shape=(len(row_ids), of_queries.shape[1]),
             )
-        vectors[start : start + len(part)] = found["document"]
-    return {
-        query_id: (
-            vectors[[line[name] for name in asked[query_id]]].astype(np.float64) * vector
-        ).sum(axis=1)
-        for query_id, vector in zip(ids, left.astype(np.float64), strict=True)
-    }
+        else:
+            encoded = _encode({"document": texts}, opinion)
+        of_documents[start : start + len(texts)] = encoded["document"]
+    scores = {}
+    for query_id, vector in zip(query_ids, of_queries.astype(np.float64), strict=True):
+        lines = [line_of[row_id] for row_id in asked[query_id]]
+        scores[query_id] = (of_documents[lines].astype(np.float64) * vector).sum(axis=1)
+    return scores
 
 
 def _encode(
-    texts: Mapping[Role, Sequence[str]], model: str, encoding: EncodingConfig, records: Records
-) -> dict[Role, npt.NDArray[np.float32]]:
-    """As `encode_texts`, recorded."""
-    found = records.once(
-        _name(model, texts),
-        lambda: {str(role): found for role, found in encode_texts(texts, model, encoding).items()},
-    )
-    return {role: found[role] for role in texts}
+    texts: Mapping[Role, Sequence[str]], opinion: SecondOpinion
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Encode as `encode_texts` does, and record it."""
 
+    def encode() -> dict[str, npt.NDArray[Any]]:
+        encoded = encode_texts(texts, opinion.model, opinion.encoding)
+        return {str(role): vectors for role, vectors in encoded.items()}
 
-def _name(model: str, texts: Any) -> str:
-    """Names scores by texts and by where the model lies; records of other weights lie in another
-    folder.
-    """
-    return f"second-{content_hash(repr((model, texts)))}"
+    return opinion.records.once(opinion.name(texts), encode)
 
 
 def _cross_scores(
     asked: Mapping[str, Sequence[str]],
     queries: Mapping[str, str],
     rows: CorpusRows,
-    model: str,
-    encoding: EncodingConfig,
-    records: Records,
+    opinion: SecondOpinion,
 ) -> dict[str, Floats]:
-    pairs = [(query_id, name) for query_id in sorted(asked) for name in asked[query_id]]
-    scores = np.concatenate(
-        [np.zeros(0), *_score_parts(pairs, queries, rows, model, encoding, records)]
-    )
+    pairs = []
+    for query_id in sorted(asked):
+        pairs += [(query_id, row_id) for row_id in asked[query_id]]
+    scores = np.concatenate([np.zeros(0), *_score_pairs(pairs, queries, rows, opinion)])
     ends = np.cumsum([len(asked[query_id]) for query_id in sorted(asked)])[:-1]
     return dict(zip(sorted(asked), np.split(scores, ends), strict=True))
 
 
-def _score_parts(
+def _score_pairs(
     pairs: Sequence[tuple[str, str]],
     queries: Mapping[str, str],
     rows: CorpusRows,
-    model: str,
-    encoding: EncodingConfig,
-    records: Records,
+    opinion: SecondOpinion,
 ) -> Iterator[Floats]:
-    """The scores of the pairs in order, as many at once as texts may lie in memory."""
-    for first in range(0, len(pairs), _TEXTS_AT_ONCE):
-        part = pairs[first : first + _TEXTS_AT_ONCE]
-        texts = [(queries[query_id], rows.text(name)) for query_id, name in part]
-        yield records.once(_name(model, texts), partial(_score, texts, model, encoding))["scores"]
+    """Give the scores of the pairs in order, as many at once as texts may lie in memory."""
+    for start in range(0, len(pairs), _TEXTS_AT_ONCE):
+        texts = []
+        for query_id, row_id in pairs[start : start + _TEXTS_AT_ONCE]:
+            texts.append((queries[query_id], rows.text(row_id)))
+        name = opinion.name(texts)
+        if not opinion.records.has(name):
+            opinion.records.write(name, {"scores": _score(texts, opinion)})
+        yield opinion.records.read(name)["scores"]
 
 
-def _score(
-    texts: Sequence[tuple[str, str]], model: str, encoding: EncodingConfig
-) -> dict[str, Floats]:
-    items = [
-        {
-            "number": start,
-            "queries": [query for query, _ in texts[start : start + _PAIRS_PER_ITEM]],
-            "texts": [text for _, text in texts[start : start + _PAIRS_PER_ITEM]],
-        }
-        for start in range(0, len(texts), _PAIRS_PER_ITEM)
-    ]
+def _score(texts: Sequence[tuple[str, str]], opinion: SecondOpinion) -> Floats:
+    """Score pairs of texts on workers."""
+    items = []
+    for start in range(0, len(texts), _PAIRS_PER_ITEM):
+        queries, documents = zip(*texts[start : start + _PAIRS_PER_ITEM], strict=True)
+        items.append({"number": start, "queries": list(queries), "texts": list(documents)})
+    encoding = opinion.encoding
     results = spread(
         items,
         ScorePairs,
-        {"model": model, "config": encoding},
+        {"model": opinion.model, "config": encoding},
         workers=encoding.workers,
         cpus=encoding.cpus_per_worker,
         gpus=encoding.gpus_per_worker,
     )
     counted = ((len(row["scores"]), row) for row in results)
-    done = {
-        row["number"]: row["scores"]
-        for row in track(counted, len(texts), "second opinion", "pairs")
-    }
-    return {"scores": np.concatenate([done[number] for number in sorted(done)])}
+    done = {}
+    for row in track(counted, len(texts), "second opinion", "pairs"):
+        done[row["number"]] = row["scores"]
+    return np.concatenate([done[number] for number in sorted(done)])
 
 
 class ScorePairs:
@@ -164,5 +175,5 @@ class ScorePairs:
         self.model = CrossEncoder.load(model, config)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        pairs = list(zip(item["queries"], item["texts"], strict=True))
-        return {"number": item["number"], "scores": self.model.score(pairs).astype(np.float64)}
+        scores = self.model.score(list(zip(item["queries"], item["texts"], strict=True)))
+        return {"number": item["number"], "scores": scores.astype(np.float64)}

@@ -1,6 +1,4 @@
-"""Fewer negatives of a wider margin, out of examples that were mined once: the same as mining
-them.
-"""
+"""Cut examples that were mined once down to fewer negatives or a wider margin, as if mined so."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,8 +26,7 @@ MOST = 64  # negatives that a pool may hold for each pair
 
 
 def pool_of(config: MiningConfig, margins: list[float | None]) -> MiningConfig:
-    """What to mine so that `cut_examples` finds there what any of these margins keeps: all that the
-    narrowest keeps.
+    """Return what to mine so that `cut_examples` can cut for any of these margins.
 
     Exact up to a window of 64 ranks. Raises DataError for choices that do not begin at the nearest.
     """
@@ -38,14 +35,13 @@ def pool_of(config: MiningConfig, margins: list[float | None]) -> MiningConfig:
             f"mining: found choice={config.choice}, format={config.format}; negatives and margin "
             "are cut from one pool, which needs choice=hardest and format=lists."
         )
-    narrowest = None if None in margins else min(margin for margin in margins if margin is not None)
+    given = [margin for margin in margins if margin is not None]
+    narrowest = min(given) if len(given) == len(margins) else None
     return config.model_copy(update={"negatives": min(config.window, MOST), "margin": narrowest})
 
 
 def cut_examples(pool: Examples, output: str, negatives: int, margin: float | None) -> Examples:
-    """The examples at `output`, in which {key} becomes their fingerprint: as if mined with these
-    two settings.
-    """
+    """Write the examples at `output` (with its {key}) as if mined with these two settings."""
     config = pool.manifest.config | {"negatives": negatives, "margin": margin}
     key = fingerprint([pool.fingerprint, negatives, margin])
     output = place(output, key)
@@ -53,11 +49,10 @@ def cut_examples(pool: Examples, output: str, negatives: int, margin: float | No
     if manifest is not None:
         return Examples(output, manifest)
     rows = list(_cut(pool, MiningConfig.model_validate(config)))
+    short = sum(len(row["negatives"]) < negatives for row in rows)
     counts = {
         "pairs": len(rows),
-        "pairs with fewer negatives than asked": sum(
-            len(row["negatives"]) < negatives for row in rows
-        ),
+        "pairs with fewer negatives than asked": short,
         "examples": len(rows),
     }
     with NewOutput(output, key) as target:
@@ -73,11 +68,12 @@ def _cut(pool: Examples, config: MiningConfig) -> Iterator[dict[str, Any]]:
     for row in pool.read():
         most = highest_score(row[f"positive_{judged_by}score"], config)
         scores = row[f"negative_{judged_by}scores"]
-        is_kept = [
-            judged or score <= most
-            for judged, score in zip(row["negative_judged"], scores, strict=True)
-        ]
-        places = [number for number, kept in enumerate(is_kept) if kept][: config.negatives]
-        yield row | {
-            name: row[name] and [row[name][number] for number in places] for name in _LISTS
-        }
+        kept = []
+        for number, is_judged in enumerate(row["negative_judged"]):
+            if is_judged or scores[number] <= most:
+                kept.append(number)
+        cut = dict(row)
+        for name in _LISTS:
+            if row[name]:
+                cut[name] = [row[name][number] for number in kept[: config.negatives]]
+        yield cut

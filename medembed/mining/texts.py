@@ -1,6 +1,4 @@
-"""The corpus rows that mining looks at: texts on this node's disk, ids and what tells copies in
-memory.
-"""
+"""Gather the corpus rows that mining looks at: texts on this disk, ids and copies in memory."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -25,7 +23,7 @@ _STORED = pa.schema([("text", pa.string())])
 
 @dataclass(frozen=True)
 class CorpusRows:
-    """Rows of a corpus by their ids. `line` is a row's place in what follows.
+    """Rows of a corpus by their ids; `line` is a row's place in what follows.
 
     `content` int64 [rows] numbers distinct texts, `words` int64 [rows] texts of distinct words and
     signs. `chunks` {document: its rows, by id} has the documents in chunks. `batches` are mapped
@@ -40,7 +38,7 @@ class CorpusRows:
     starts: Sequence[int]
 
     def lines(self, row_ids: Iterable[str]) -> npt.NDArray[np.int64]:
-        """The lines of these rows. Raises DataError for one that the corpus does not have."""
+        """Return the lines of these rows. Raises DataError for one that the corpus lacks."""
         try:
             return np.array([self.line[name] for name in row_ids], dtype=np.int64)
         except KeyError as error:
@@ -50,31 +48,32 @@ class CorpusRows:
             ) from None
 
     def text(self, row_id: str) -> str:
-        """A row's text, read from disk."""
+        """Read a row's text from disk."""
         line = self.line[row_id]
         batch = bisect_right(self.starts, line) - 1
         return str(self.batches[batch].column(0)[line - self.starts[batch]].as_py())
 
     def rows_of(self, documents: Iterable[str]) -> list[str]:
-        """All rows of these documents: themselves, or their chunks; of one that the corpus does not
-        have, itself.
-        """
-        return [row_id for name in documents for row_id in self.chunks.get(name, (name,))]
+        """Return the rows of these documents: their chunks, or themselves, known or not."""
+        row_ids: list[str] = []
+        for name in documents:
+            row_ids += self.chunks.get(name, (name,))
+        return row_ids
 
     def present(self, row_ids: Iterable[str]) -> list[str]:
-        """Those of the rows that the corpus has."""
+        """Keep those of the rows that the corpus has."""
         return [name for name in row_ids if name in self.line]
 
 
 def gather_rows(
     files: Iterable[str], row_ids: Collection[str], documents: Collection[str], scratch: Path
 ) -> CorpusRows:
-    """These rows of a corpus, and all rows of these documents, out of its Parquet files, one in
-    memory at a time.
+    """Gather these rows and all rows of these documents from Parquet files, read one at a time.
 
     Their texts go to a file in `scratch`, which must stay as long as the result is used.
     """
-    rows, owners = pa.array(sorted(row_ids), pa.string()), pa.array(sorted(documents), pa.string())
+    rows = pa.array(sorted(row_ids), pa.string())
+    owners = pa.array(sorted(documents), pa.string())
     ids: list[str] = []
     content: list[pa.Array] = []
     words: list[str] = []
@@ -103,13 +102,13 @@ def gather_rows(
 
 
 def _map(path: str) -> list[Any]:
-    """The record batches of an Arrow file; the system reads their pages when they are looked at."""
+    """Map an Arrow file's batches; the system reads their pages when they are looked at."""
     reader = pa.ipc.open_file(pa.memory_map(path))
     return [reader.get_batch(number) for number in range(reader.num_record_batches)]
 
 
 def _number(hashes: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Equal hashes as equal numbers."""
+    """Turn equal hashes into equal numbers."""
     return np.asarray(hashes.combine_chunks().dictionary_encode().indices, dtype=np.int64)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from medembed.data.grouping import HELD
 from medembed.encoding.config import EncodingConfig
-from medembed.evaluation.retention import RetentionSet
+from medembed.evaluation.retention.sets import RetentionSet
 from medembed.preflight.config import PreflightConfig
 from medembed.preflight.preflight import Preflight
 from medembed.training.config import TrainingConfig

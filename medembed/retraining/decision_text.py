@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from scipy import special
 
-from medembed.evaluation.retention_screen import format_retention
-from medembed.evaluation.screen import label
+from medembed.evaluation.retention.words import format_retention
+from medembed.evaluation.words import label
 from medembed.retraining.gate import Decision, Row
 
 # Standard deviation of the difference in NDCG@10 between a champion and its successor, from one

@@ -27,8 +27,8 @@ from medembed.evaluation.bootstrap import (
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.result import Evaluation, Measured, principal_metrics
-from medembed.evaluation.retained import Retained, Retention
-from medembed.evaluation.retention_screen import explain_losses
+from medembed.evaluation.retention.judge import Retained, Retention
+from medembed.evaluation.retention.words import explain_losses
 from medembed.evaluation.shrink import risks_of_loss
 from medembed.retraining.config import GateConfig
 

@@ -10,7 +10,7 @@ from typing import Any
 from medembed.encoding.table import Table
 from medembed.errors import MedEmbedError
 from medembed.mining.examples import open_examples
-from medembed.mining.previous_search import what_was_searched
+from medembed.mining.previous_search import describe_search
 from medembed.registry.catalog import find_versions
 from medembed.registry.champion import PREVIOUS, REFUSED
 from medembed.registry.models import Registry, Version
@@ -86,7 +86,7 @@ def find_mined(registry: Registry, table: Table, config: RetrainConfig) -> str |
     """The newest examples that were mined from this table with the same model, whose search can be
     remembered.
     """
-    searched = what_was_searched(table, config.mining.dimensions or table.info.width)
+    searched = describe_search(table, config.mining.dimensions or table.info.width)
     for version in find_versions(registry, Lineage(job=KIND, mined_by=table.info.encoder)):
         mined = version.lineage.examples
         try:

@@ -17,12 +17,13 @@ from medembed.data.grow import grow
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.model_files import fetch_model, model_fingerprint, read_tokenizer
 from medembed.encoding.table import Table
-from medembed.evaluation.elsewhere import Model, compare_scores, score_models
+from medembed.evaluation.checks import check_data
 from medembed.evaluation.evaluate import evaluate
 from medembed.evaluation.result import Evaluation, baseline_dimensions
-from medembed.evaluation.retained import Retention, judge_retained
-from medembed.evaluation.retention import RetentionSet, open_retention
-from medembed.evaluation.side_by_side import Contender, SideBySide, check_data, compare_models
+from medembed.evaluation.retention.judge import Retention, judge_retained
+from medembed.evaluation.retention.measure import Model, compare_scores, score_models
+from medembed.evaluation.retention.sets import RetentionSet, open_retention
+from medembed.evaluation.side_by_side import Contender, SideBySide, compare_models
 from medembed.privacy import without_passwords
 from medembed.progress import stage
 from medembed.registry.models import Registry, Version

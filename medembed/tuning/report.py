@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from medembed.evaluation.retained import Retention
-from medembed.evaluation.retention_screen import format_retention
+from medembed.evaluation.retention.judge import Retention
+from medembed.evaluation.retention.words import format_retention
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Record
 from medembed.tuning.space import Axis

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from medembed import storage
 from medembed.data.dataset import open_dataset
 from medembed.errors import MedEmbedError, WorkersLost
-from medembed.evaluation.retention import RetentionSet
+from medembed.evaluation.retention.sets import RetentionSet
 from medembed.mining.examples import Examples, open_examples
 from medembed.mining.subset import cut_examples
 from medembed.privacy import silence_telemetry

@@ -16,10 +16,10 @@ from medembed.data.dataset import Dataset, format_counts, require_queries
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width
 from medembed.errors import DataError, StorageError, TrainingError
-from medembed.evaluation.elsewhere import Model, measure_retention
-from medembed.evaluation.retained import Retention
-from medembed.evaluation.retention import open_retention
-from medembed.evaluation.retention_screen import lost_to
+from medembed.evaluation.retention.judge import Retention
+from medembed.evaluation.retention.measure import Model, measure_retention
+from medembed.evaluation.retention.sets import open_retention
+from medembed.evaluation.retention.words import lost_to
 from medembed.lineage import CheckpointManifest
 from medembed.matryoshka import check_dimensions
 from medembed.mining.config import MiningConfig

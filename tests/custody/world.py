@@ -35,7 +35,7 @@ from medembed.lineage import (
 from medembed.matryoshka import truncate
 from medembed.mining.examples import Examples, open_examples
 from medembed.mining.nearest import Nearest
-from medembed.mining.previous_search import remember
+from medembed.mining.previous_search import QuerySearch, write_search
 from medembed.registry.models import Registry, Version
 from medembed.schema import (
     BEST,
@@ -223,7 +223,7 @@ def write_examples(uri: str, dataset: Dataset, table: str) -> Examples:
     vectors = np.random.default_rng(1).normal(size=(len(QUERIES_TOLD), WIDTH)).astype(np.float32)
     near = [Nearest(ids[:5], ids[:5], np.linspace(0.9, 0.5, 5), False) for _ in QUERIES_TOLD]
     with NewOutput(uri, content_hash(uri)[:16]) as output:
-        remember(QUERIES_TOLD, vectors, near, output)
+        write_search(QUERIES_TOLD, QuerySearch(vectors, near), output)
         output.write_parquet("part-00000.parquet", to_table(rows, EXAMPLES))
         output.write_bytes("mining.json", json.dumps(REPORT).encode())
         output.commit(

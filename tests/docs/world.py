@@ -27,7 +27,7 @@ from medembed.registry.models import open_registry
 from medembed.tags import Lineage
 from tests.cross import make_cross_encoder
 from tests.docs.pages import ROOT
-from tests.evaluation.test_retention import write_set
+from tests.evaluation.test_retention_sets import write_set
 from tests.tiny import SIGNS, SUBJECTS
 
 BUCKETS = ("bucket", "elsewhere", "new")
@@ -124,7 +124,6 @@ SMALL: dict[str, dict[str, str]] = {
         "gate.tolerance": "0.5",
     },
     "evaluate": {**_EVALUATION, **_RETENTION},
-    "recommend": _EVALUATION | {"recommend.repeats": "1"},
     "search": {"encoding.backend": "torch"},
     "table": {"encoding.backend": "torch"},
 }

@@ -1,15 +1,17 @@
 """Pages for the report's tests: models with a known quality on made-up queries."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from medembed.evaluation.compare import Difference, compare_all
 from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.corpus_sample import Look, Truncation
+from medembed.evaluation.inspection import Inspection, Truncation
 from medembed.evaluation.must_rank import Outcome
-from medembed.evaluation.report import Page
+from medembed.evaluation.recommend import recommend
+from medembed.evaluation.report.page import Page
 from medembed.evaluation.result import NO_VECTORS, Evaluation, Measured, Scored, Units
 
 WIDTHS = (384, 256, 128, 64, 32)
@@ -86,7 +88,7 @@ def make_difference(
     return Difference(before, after, after - before, *edges, units, groups, at)
 
 
-def make_look(level: float, cut: float = 0.02, count: int = 50) -> Look:
+def make_inspection(level: float, cut: float = 0.02, count: int = 50) -> Inspection:
     """Documents of five topics whose mean cosine is near `level`."""
     generator = np.random.default_rng(4)
     vectors = (
@@ -97,7 +99,7 @@ def make_look(level: float, cut: float = 0.02, count: int = 50) -> Look:
     similarities = (level + (1 - level) * (unit @ unit.T)).astype(np.float32)
     other = similarities[~np.eye(count, dtype=np.bool_)] if count > 1 else np.zeros(1)
     ids = tuple(f"document-{n}" for n in range(count))
-    return Look(
+    return Inspection(
         ids,
         similarities,
         float(other.mean()),
@@ -127,15 +129,27 @@ def make_page(
         d: (Outcome("heart attack", 0.7, 0.4), Outcome("no fever", 0.5, 0.55 - d / 2000))
         for d in WIDTHS
     }
+    model = replace(model, must_rank=cases)
     return Page(
         "Before and after <fine-tuning> & more",
         [model, old, bm25],
         compare_all([old, bm25], model, CONFIG),
-        looks={model.name: make_look(0.1), old.name: make_look(0.75, cut=0.3)},
-        must_rank={model.name: cases},
+        inspections={model.name: make_inspection(0.1), old.name: make_inspection(0.75, cut=0.3)},
+        recommendation=recommend(model, CONFIG),
         facts=[
             ("data set", "workspace/data/medline-questions 3f2a9c"),
             ("encoder", "f00d <b>x</b>"),
         ],
         texts=texts,
     )
+
+
+UNITS = make_units(60, 40)
+
+
+def compared(model: Evaluation, baseline: Evaluation) -> Page:
+    return Page("", [model, baseline], compare_all([baseline], model, CONFIG))
+
+
+def ranked(name: str, quality: float = 0.5, units: Units = UNITS) -> Evaluation:
+    return make_ranking(name, quality, WIDTHS, units)

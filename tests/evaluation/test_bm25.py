@@ -27,10 +27,10 @@ def write(folder: Path, corpus: dict[str, str], *, files: int = 1) -> list[tuple
     rows = [{"document_id": name, "text": text} for name, text in corpus.items()]
     parts = [rows[number::files] for number in range(files)]
     schema = pa.schema([("document_id", pa.string()), ("text", pa.string())])
-    found = [(str(folder / f"{number}.parquet"), len(part)) for number, part in enumerate(parts)]
-    for (uri, _), part in zip(found, parts, strict=True):
+    written = [(str(folder / f"{number}.parquet"), len(part)) for number, part in enumerate(parts)]
+    for (uri, _), part in zip(written, parts, strict=True):
         storage.write_parquet(uri, pa.Table.from_pylist(part, schema=schema))
-    return found
+    return written
 
 
 def textbook(corpus: dict[str, str], query: str) -> list[tuple[str, float]]:
@@ -64,9 +64,9 @@ def test_scores_and_order_are_those_of_the_formula(tmp_path):
     assert (ranking.ids.shape, ranking.owners) == ((5, 3), None)
     for number, query in enumerate(queries):
         expected = textbook(CORPUS, query)[:3]
-        found = listed(ranking.ids[number], ranking.scores[number])
-        assert [name for name, _ in found] == [name for name, _ in expected]
-        assert [score for _, score in found] == pytest.approx(
+        best = listed(ranking.ids[number], ranking.scores[number])
+        assert [name for name, _ in best] == [name for name, _ in expected]
+        assert [score for _, score in best] == pytest.approx(
             [score for _, score in expected], rel=1e-6
         )
 

@@ -75,17 +75,6 @@ def gains(
     )
 
 
-def test_groups_of_one_give_the_textbook_interval_of_a_mean():
-    generator = default_rng(0)
-    before, gain = generator.uniform(size=400), generator.normal(0.05, 0.2, size=400)
-    row = compare(before, before + gain, [str(n) for n in range(400)], samples=4000, seed=1)
-    error = gain.std() / 20
-    assert row.mean == pytest.approx(gain.mean())
-    assert (row.low, row.high) == pytest.approx(
-        (gain.mean() - 1.96 * error, gain.mean() + 1.96 * error), abs=0.1 * error
-    )
-
-
 def test_copies_of_a_query_in_one_group_do_not_narrow_the_interval():
     generator = default_rng(0)
     gain = generator.normal(0, 0.1, size=60)
@@ -119,25 +108,29 @@ def test_weights_say_how_much_a_unit_counts_and_nan_does_not():
 def test_differences_are_those_of_the_means_that_both_evaluations_show(
     base: Evaluation, tuned: Evaluation
 ):
-    found = compare_evaluations(base, tuned, CONFIG)
-    assert (found.model, found.baseline, found.objective) == ("tuned", "base", "ndcg@10")
-    assert list(found.differences) == ["ndcg@10", "recall@10", "spearman", "triplet_accuracy"]
-    for metric, rows in found.differences.items():
+    comparison = compare_evaluations(base, tuned, CONFIG)
+    assert (comparison.model, comparison.baseline, comparison.objective) == (
+        "tuned",
+        "base",
+        "ndcg@10",
+    )
+    assert list(comparison.differences) == ["ndcg@10", "recall@10", "spearman", "triplet_accuracy"]
+    for metric, rows in comparison.differences.items():
         assert list(rows) == [64, 32, 16]
         for dimension, row in rows.items():
             expected = base.metrics[row.dimension][metric], tuned.metrics[dimension][metric]
             assert (row.before, row.after) == pytest.approx(expected)
             assert row.mean == pytest.approx(expected[1] - expected[0])
             assert row.sure_low <= row.low < row.high <= row.sure_high
-    assert (found.units, found.groups) == (60, 30)
-    assert found.differences["triplet_accuracy"][64].units == 30
+    assert (comparison.units, comparison.groups) == (60, 30)
+    assert comparison.differences["triplet_accuracy"][64].units == 30
 
 
 def test_a_dimension_that_the_baseline_lacks_is_compared_with_its_widest(
     base: Evaluation, tuned: Evaluation
 ):
-    found = compare_evaluations(base, tuned, CONFIG)
-    for rows in found.differences.values():
+    comparison = compare_evaluations(base, tuned, CONFIG)
+    for rows in comparison.differences.values():
         assert {dimension: row.dimension for dimension, row in rows.items()} == {
             64: 64,
             32: 64,
@@ -146,43 +139,47 @@ def test_a_dimension_that_the_baseline_lacks_is_compared_with_its_widest(
 
 
 def test_a_ranking_without_vectors_stands_beside_every_dimension(tuned: Evaluation):
-    found = compare_evaluations(ranked("bm25", {NO_VECTORS: 0.4}, seed=2), tuned, CONFIG)
-    rows = found.differences["ndcg@10"]
+    comparison = compare_evaluations(ranked("bm25", {NO_VECTORS: 0.4}, seed=2), tuned, CONFIG)
+    rows = comparison.differences["ndcg@10"]
     assert list(rows) == [64, 32, 16]
     assert {(row.dimension, row.before) for row in rows.values()} == {(NO_VECTORS, rows[64].before)}
-    assert "spearman" not in found.differences
+    assert "spearman" not in comparison.differences
 
 
 def test_narrow_holds_the_model_at_each_dimension_against_the_baseline_at_its_widest(
     base: Evaluation, tuned: Evaluation
 ):
-    found = compare_evaluations(base, tuned, CONFIG)
-    assert [row.dimension for row in found.narrow.values()] == [64, 64, 64]
-    assert found.narrow[16].mean == pytest.approx(gains(base, tuned, "ndcg@10", (64, 16)).mean())
-    assert found.narrow[64] == found.differences["ndcg@10"][64]
-    assert found.narrow[16].mean < found.differences["ndcg@10"][16].mean
+    comparison = compare_evaluations(base, tuned, CONFIG)
+    assert [row.dimension for row in comparison.narrow.values()] == [64, 64, 64]
+    assert comparison.narrow[16].mean == pytest.approx(
+        gains(base, tuned, "ndcg@10", (64, 16)).mean()
+    )
+    assert comparison.narrow[64] == comparison.differences["ndcg@10"][64]
+    assert comparison.narrow[16].mean < comparison.differences["ndcg@10"][16].mean
 
 
 def test_slices_are_of_the_objective_in_each_language_and_tag(base: Evaluation, tuned: Evaluation):
-    found = compare_evaluations(base, tuned, CONFIG)
-    assert list(found.slices) == [("language", "en"), ("language", "fr"), ("tag", "lay")]
-    row = found.slices["language", "fr"][16]
+    comparison = compare_evaluations(base, tuned, CONFIG)
+    assert list(comparison.slices) == [("language", "en"), ("language", "fr"), ("tag", "lay")]
+    row = comparison.slices["language", "fr"][16]
     assert row.mean == pytest.approx(gains(base, tuned, "ndcg@10", (16, 16))[FRENCH].mean())
     assert (row.units, row.groups, row.dimension) == (20, 20, 16)
 
 
 def test_slices_of_scored_pairs_correlate_within_the_slice(base: Evaluation, tuned: Evaluation):
     only = [replace(evaluation, queries=None) for evaluation in (base, tuned)]
-    found = compare_evaluations(*only, CONFIG)
-    assert found.objective == "spearman"
-    for key, rows in found.slices.items():
+    comparison = compare_evaluations(*only, CONFIG)
+    assert comparison.objective == "spearman"
+    for key, rows in comparison.slices.items():
         expected = [evaluation.slices()[key][16]["spearman"] for evaluation in only]
         assert (rows[16].before, rows[16].after) == pytest.approx(expected)
 
 
 def test_equal_evaluations_differ_by_nothing_and_are_sure_of_it(tuned: Evaluation):
-    found = compare_evaluations(tuned, tuned, CONFIG)
-    rows = [row for by_dimension in found.differences.values() for row in by_dimension.values()]
+    comparison = compare_evaluations(tuned, tuned, CONFIG)
+    rows = [
+        row for by_dimension in comparison.differences.values() for row in by_dimension.values()
+    ]
     assert len(rows) == 12
     assert [bound for row in rows for bound in astuple(row)[2:7]] == pytest.approx([0] * 60)
 
@@ -226,13 +223,6 @@ def test_nothing_to_compare_is_an_error_that_names_both(base: Evaluation, tuned:
     assert compare_all([], tuned, CONFIG) == []
 
 
-def test_evaluations_of_other_units_are_our_bug(base: Evaluation, tuned: Evaluation):
-    assert base.queries is not None
-    other = replace(base, queries=replace(base.queries, units=units("other")))
-    with pytest.raises(AssertionError, match="measured other queries"):
-        compare_evaluations(other, tuned, CONFIG)
-
-
 def test_a_difference_says_where_lower_is_better():
     units = Units(tuple("abcd"), tuple("abcd"), ("en",) * 4, ((),) * 4)
     values = {
@@ -242,8 +232,8 @@ def test_a_difference_says_where_lower_is_better():
         }
     }
     one = Evaluation("one", "", "e", Measured(units, values, {}, {}))
-    found = compare_evaluations(one, one, EvaluationConfig(bootstrap_samples=100)).differences
-    assert {name: rows[8].is_lower_better for name, rows in found.items()} == {
+    differences = compare_evaluations(one, one, EvaluationConfig(bootstrap_samples=100)).differences
+    assert {name: rows[8].is_lower_better for name, rows in differences.items()} == {
         "ndcg@10": False,
         "negative_accuracy@10": True,
     }

@@ -18,13 +18,6 @@ def test_a_set_is_called_by_the_last_name_of_its_place():
     assert load_config(Job, ["retention=data/2024"]).retention.sets == {"2024": "data/2024"}
 
 
-@pytest.mark.parametrize(
-    "typed", ["retention=null", "retention=", "retention=[]", "retention.sets={}"]
-)
-def test_no_set_is_the_default(typed: str):
-    assert load_config(Job, [typed]) == Job()
-
-
 def test_a_set_may_be_named():
     config = load_config(Job, ["retention.sets={old: a/data, new: b/data}"])
     assert config.retention.sets == {"old": "a/data", "new": "b/data"}

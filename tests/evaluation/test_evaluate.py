@@ -173,13 +173,13 @@ def test_scored_pairs_correlate_as_scipy_says(measured, dimension: int):
         for row in dataset.judgments(pa.array(list(ASKED))).to_pylist()
         if row["similarity"] is not None
     ]
-    found = cosines(vectors, [(row["query_id"], row["document_id"]) for row in rows], dimension)
+    computed = cosines(vectors, [(row["query_id"], row["document_id"]) for row in rows], dimension)
     given = [row["similarity"] for row in rows]
     assert result.metrics[dimension]["spearman"] == pytest.approx(
-        stats.spearmanr(given, found)[0], abs=1e-6
+        stats.spearmanr(given, computed)[0], abs=1e-6
     )
     assert result.metrics[dimension]["pearson"] == pytest.approx(
-        stats.pearsonr(given, found)[0], abs=1e-6
+        stats.pearsonr(given, computed)[0], abs=1e-6
     )
 
 

@@ -11,11 +11,11 @@ from medembed.data.dataset import Dataset
 from medembed.data.prepare import prepare
 from medembed.errors import DataError
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.retention import MADE, open_retention
+from medembed.evaluation.retention.sets import MADE, open_retention
 from medembed.mining.config import MiningConfig
 from medembed.mining.pairs import select_pairs
 from medembed.schema import HELD_BACK
-from tests.evaluation.test_retention import write_set
+from tests.evaluation.test_retention_sets import write_set
 from tests.tiny import SIGNS, SUBJECTS
 
 

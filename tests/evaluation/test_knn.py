@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from medembed.errors import ModelError
-from medembed.evaluation.knn import ReadVoters, classify, find_labelled, vote
+from medembed.evaluation.knn import classify, find_labelled, vote
 from medembed.matryoshka import truncate
 from medembed.search.ranking import Ranking
 from tests.tables import write_corpus, write_table
@@ -90,18 +89,18 @@ ALL = ["z", "y", "w", "v", "t#chunk-0", "t#chunk-1"]
 def test_labelled_texts_of_a_split_are_asked_by_id_and_those_of_train_vote(
     tmp_path: Path, split: str | None, ids: tuple[str, ...], voters: list[str]
 ):
-    found = find_labelled(write_corpus(tmp_path, SPLIT, 3), split)
-    assert found is not None
-    assert (found.ids, found.voters.to_pylist()) == (ids, voters)
-    assert found.labels == {"z": "x", "y": "y", "w": "x", "v": "y", "t": "x"}
-    assert found.languages == tuple("fr" if name == "z" else "en" for name in ids)
+    labelled = find_labelled(write_corpus(tmp_path, SPLIT, 3), split)
+    assert labelled is not None
+    assert (labelled.ids, labelled.voters.to_pylist()) == (ids, voters)
+    assert labelled.labels == {"z": "x", "y": "y", "w": "x", "v": "y", "t": "x"}
+    assert labelled.languages == tuple("fr" if name == "z" else "en" for name in ids)
 
 
 def test_without_labelled_texts_of_train_all_others_vote(tmp_path: Path):
     rows = [row("a", "x", "test"), row("b", "y", "dev"), row("c", None, "train")]
-    found = find_labelled(write_corpus(tmp_path, rows, 3), "test")
-    assert found is not None
-    assert (found.ids, found.labels, found.voters.to_pylist()) == (
+    labelled = find_labelled(write_corpus(tmp_path, rows, 3), "test")
+    assert labelled is not None
+    assert (labelled.ids, labelled.labels, labelled.voters.to_pylist()) == (
         ("a",),
         {"a": "x", "b": "y"},
         ["a", "b"],
@@ -114,17 +113,6 @@ def test_a_split_without_a_labelled_text_has_nothing_to_ask(tmp_path: Path, labe
         tmp_path, [row("a", None, "test"), row("b", label, "train"), row("c", label, None)], 2
     )
     assert find_labelled(dataset, "test") is None
-
-
-def test_voters_are_read_with_their_own_vectors(tmp_path: Path):
-    dataset = write_corpus(tmp_path / "data", SPLIT, 4)
-    vectors = truncate(np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32), 4)
-    table = write_table(tmp_path / "t.lance", dataset, vectors)
-    for lines in ([1], [0, 2], [0, 1, 2, 3, 5, 6]):
-        voters = pa.array([SPLIT[line]["document_id"] for line in lines])
-        parts = [ReadVoters(voters)(shard) for shard in table.shards()]
-        assert [name for names, _ in parts for name in names] == voters.to_pylist()
-        assert np.array_equal(np.concatenate([rows for _, rows in parts]), vectors[lines])
 
 
 @pytest.mark.ray

@@ -5,23 +5,19 @@ import pytest
 from PIL import Image
 
 from medembed.evaluation.compare import compare_all
-from medembed.evaluation.plots import (
-    draw_bytes,
+from medembed.evaluation.report.page import Page
+from medembed.evaluation.report.plots import (
     draw_dimensions,
-    draw_gains,
-    draw_look,
-    draw_pairs,
     draw_plots,
     draw_scores,
+    draw_similarity,
     draw_slices,
 )
-from medembed.evaluation.report import Page
 from medembed.evaluation.result import Evaluation
 from tests.evaluation.pages import (
     CONFIG,
     WIDTHS,
     make_classes,
-    make_look,
     make_page,
     make_pairs,
     make_ranking,
@@ -46,21 +42,21 @@ def test_the_figures_are_pngs_whose_bytes_do_not_change_and_wide_enough_for_a_sh
 @pytest.mark.parametrize(
     ("page", "names"),
     [
-        (PAGE, "dimensions bytes slices gains scores similarity similarity_baseline"),
-        (Page("", [make_ranking("alone", 0.5, WIDTHS, UNITS)]), "dimensions bytes scores"),
+        (PAGE, "dimensions slices scores similarity similarity_baseline"),
+        (Page("", [make_ranking("alone", 0.5, WIDTHS, UNITS)]), "dimensions scores"),
         (Page("", [make_ranking("BM25", 0.5, (0,), UNITS)]), ""),
         (
             compared(make_classes("new", 0.8, UNITS), make_classes("old", 0.7, UNITS)),
-            "dimensions bytes slices gains",
+            "dimensions slices",
         ),
         (
             compared(make_pairs("new", 0.1, UNITS), make_pairs("old", 0.3, UNITS)),
-            "dimensions bytes slices pairs",
+            "dimensions slices",
         ),
-        (compared(*[make_ranking("m", 0.5, (8,), make_units(1, 1))] * 2), "gains scores"),
+        (compared(*[make_ranking("m", 0.5, (8,), make_units(1, 1))] * 2), "scores"),
         (
             compared(make_ranking("new", 0.5, (8,), UNITS), make_ranking("old", 0.5, (32,), UNITS)),
-            "dimensions slices gains scores",
+            "dimensions slices scores",
         ),
     ],
     ids=[
@@ -96,21 +92,9 @@ def test_the_band_is_the_baseline_plus_the_interval_of_the_difference():
     assert figure is not None
     (band,) = figure.axes[0].collections
     edges = {tuple(np.round(vertex, 9)) for vertex in band.get_paths()[0].vertices}
-    for dimension, found in PAGE.comparisons[0].differences["ndcg@10"].items():
-        assert (dimension, round(found.before + found.low, 9)) in edges
-        assert (dimension, round(found.before + found.high, 9)) in edges
-
-
-def test_the_cost_is_four_bytes_a_value_and_quality_the_share_of_each_models_own_best():
-    figure = draw_bytes(PAGE)
-    assert figure is not None
-    line = figure.axes[0].lines[1]
-    baseline = [row["ndcg@10"] for row in PAGE.evaluations[1].metrics.values()]
-    assert list(line.get_xdata()) == [1536, 1024, 512, 256, 128]
-    assert list(line.get_ydata()) == pytest.approx(
-        [100 * value / max(baseline) for value in baseline]
-    )
-    assert figure.axes[0].get_xticklabels()[0].get_text() == "1,536\n1.4"
+    for dimension, difference in PAGE.comparisons[0].differences["ndcg@10"].items():
+        assert (dimension, round(difference.before + difference.low, 9)) in edges
+        assert (dimension, round(difference.before + difference.high, 9)) in edges
 
 
 def test_the_difference_per_language_and_tag_begins_with_all_and_ends_at_its_interval():
@@ -130,21 +114,12 @@ def test_a_dot_is_filled_only_where_the_difference_is_sure():
     comparison = PAGE.comparisons[0]
     rows = [
         comparison.differences["ndcg@10"][384],
-        *(found[384] for found in comparison.slices.values()),
+        *(difference[384] for difference in comparison.slices.values()),
     ]
     dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     filled = [dot.get_markerfacecolor() != "white" for dot in dots]
     assert filled == [row.sure_low > 0 or row.sure_high < 0 for row in rows]
     assert set(filled) == {True, False}
-
-
-def test_bars_of_gains_are_sorted_and_their_mean_is_the_difference():
-    figure = draw_gains(PAGE)
-    assert figure is not None
-    up, down = (patch.get_data().values for patch in figure.axes[0].patches)
-    bars = up + down
-    assert list(bars) == sorted(bars, reverse=True)
-    assert bars.mean() == pytest.approx(PAGE.comparisons[0].differences["ndcg@10"][384].mean)
 
 
 def test_score_histograms_count_every_query_once_per_kind_that_it_has():
@@ -160,26 +135,10 @@ def test_score_histograms_count_every_query_once_per_kind_that_it_has():
 
 
 def test_the_heat_map_shows_the_same_cosines_with_like_documents_side_by_side():
-    figure = draw_look(PAGE)
+    figure = draw_similarity(PAGE)
     assert figure is not None
     shown = np.asarray(figure.axes[0].images[0].get_array())
-    look = PAGE.looks[PAGE.model.name]
-    assert sorted(shown.ravel()) == sorted(look.similarities.ravel())
+    inspection = PAGE.inspections[PAGE.model.name]
+    assert sorted(shown.ravel()) == sorted(inspection.similarities.ravel())
     assert (np.diag(shown) > 0.999).all()
-    assert np.diag(shown, 1).mean() > np.diag(look.similarities, 1).mean() + 0.3
-
-
-def test_a_look_at_a_single_document_has_no_heat_map():
-    page = Page("", [make_ranking("m", 0.5, (8,), UNITS)], looks={"m": make_look(0.1, count=1)})
-    assert draw_look(page) is None
-
-
-def test_a_line_through_scored_pairs_is_the_mean_cosine_per_similarity():
-    pairs = make_pairs("m", 0.1, UNITS)
-    figure = draw_pairs(Page("", [pairs]))
-    assert figure is not None
-    assert pairs.pairs is not None
-    line = figure.axes[0].lines[1]
-    cosines = pairs.pairs.cosines[384]
-    for similarity, mean in zip(line.get_xdata(), line.get_ydata(), strict=True):
-        assert mean == pytest.approx(cosines[np.isclose(pairs.pairs.similarity, similarity)].mean())
+    assert np.diag(shown, 1).mean() > np.diag(inspection.similarities, 1).mean() + 0.3

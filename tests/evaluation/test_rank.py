@@ -34,13 +34,11 @@ def test_judged_cosines_are_the_best_of_each_kind_and_documents_that_the_corpus_
     lines = np.array([0, 0, 0, 1, 1, 2])
     scores = np.array([1.0, 2.0, 0.0, 1.0, 0.0, 1.0])
     cosines = np.array([0.3, 0.7, 0.5, 0.2, np.nan, np.nan])
-    best, share, triplets = score_judged(lines, scores, cosines, 3)
-    assert best["positive"][:2].tolist() == [0.7, 0.2]
-    assert np.isnan(best["positive"][2])
-    assert best["negative"][0] == 0.5
-    assert np.isnan(best["negative"][1:]).all()
-    assert (share[0], triplets.tolist()) == (0.5, [2.0, 0.0, 0.0])
-    assert np.isnan(share[1:]).all()
+    scored = score_judged(lines, scores, cosines, 3)
+    assert scored.positive == pytest.approx([0.7, 0.2, np.nan], nan_ok=True)
+    assert scored.negative == pytest.approx([0.5, np.nan, np.nan], nan_ok=True)
+    assert scored.right_share == pytest.approx([0.5, np.nan, np.nan], nan_ok=True)
+    assert scored.triplets.tolist() == [2.0, 0.0, 0.0]
 
 
 def test_the_best_other_is_the_first_that_is_no_positive():

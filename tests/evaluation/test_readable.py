@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from medembed.encoding.model_files import read_tokenizer
-from medembed.evaluation.readable import Reader, explain_unread
+from medembed.evaluation.retention.readable import Reader, explain_unread
 
 TEXTS = {
     "en": "The patient has had chest pain and shortness of breath since yesterday.",

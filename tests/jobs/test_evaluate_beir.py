@@ -18,12 +18,12 @@ from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import DataError
+from medembed.evaluation.checks import check_data
 from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.side_by_side import check_data
 from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig
-from tests.evaluation.test_elsewhere import ROWS
-from tests.evaluation.test_retention import write_set
+from tests.evaluation.test_retention_measure import ROWS
+from tests.evaluation.test_retention_sets import write_set
 from tests.inline_spread import alone
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
@@ -142,9 +142,7 @@ def test_page_plots_and_numbers_are_in_mlflow_too_and_the_same_job_finds_its_run
     assert {path.name for path in out.glob("*.png")} < logged
     metrics = client.get_run(summary["run_id"]).data.metrics
     assert metrics["ndcg_10_dim_16"] == summary["metrics"]["16"]["ndcg@10"]
-    (out / "pairs.png").write_bytes(b"of an earlier page")
     assert run(job)["run_id"] == summary["run_id"]
-    assert not (out / "pairs.png").exists()
 
 
 def test_texts_of_queries_are_on_the_page_only_if_asked_for(evaluated):

@@ -26,7 +26,6 @@ NAMED = {
         "output=o",
     ),
     "evaluate": ("baseline", "model={good}", "data=d", "output=o"),
-    "recommend": ("model", "data=d", "output=o"),
     "search": ("model", "table=t", "query=q"),
     "preflight": ("model", "data=d"),
     "tune": (

@@ -48,14 +48,14 @@ def slow_negatives(
         for place, (name, _) in enumerate([row for row in ranked if row[0] not in positives])
     }
     window = {name: place for name, place in rank.items() if place < config.window}
-    found: list[tuple[str, int | None, bool]] = []
+    negatives: list[tuple[str, int | None, bool]] = []
     if config.judged:
         by_score = sorted(judged, key=lambda name: (-judged[name], name))
         for name in by_score:
-            said = {words_key(texts[other]) for other, _, _ in found}
+            said = {words_key(texts[other]) for other, _, _ in negatives}
             if name not in positives and not copies(name) and words_key(texts[name]) not in said:
-                found.append((name, window.get(name), True))
-    seen = {words_key(texts[name]) for name, _, _ in found}
+                negatives.append((name, window.get(name), True))
+    seen = {words_key(texts[name]) for name, _, _ in negatives}
     for name, score in ranked:
         if name not in window:
             continue
@@ -79,5 +79,5 @@ def slow_negatives(
             continue
         if config.min_score is not None and score < config.min_score:
             continue
-        found.append((name, window[name], False))
-    return found[: config.negatives]
+        negatives.append((name, window[name], False))
+    return negatives[: config.negatives]

@@ -34,42 +34,32 @@ def small(tmp_path: Path, encoder_folder: Path) -> tuple[Dataset, Table, str]:
     )
 
 
-def refuse(
-    small: tuple[Dataset, Table, str], tmp_path: Path, message: str, **settings: Any
-) -> None:
-    with pytest.raises(MedEmbedError, match=message) as refused:
-        mine(*small, str(tmp_path / "out"), MiningConfig(**settings), ENCODING)
-    assert "\n" not in str(refused.value)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_table_of_another_model_is_refused(
-    small: tuple[Dataset, Table, str], prompted_folder: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dimensions": 64}, r"dimensions: found \[64\], but the model has 32"),
+        ({"window": 2}, "no training pair, as none of 0 training queries has a positive"),
+        ({"window": 3}, "mining.window: found 3, but .* has 3 rows, .* choose at most 2"),
+    ],
+)
+def test_settings_that_the_data_cannot_serve_are_refused(
+    small: tuple[Dataset, Table, str], tmp_path: Path, settings: dict[str, Any], message: str
 ):
-    refuse(
-        (small[0], small[1], str(prompted_folder)),
-        tmp_path,
-        "vectors of different encoders are never compared",
-    )
+    refuse(small, tmp_path, message, **settings)
 
 
-def test_a_table_of_another_data_set_is_refused(small: tuple[Dataset, Table, str], tmp_path: Path):
-    other = Dataset(small[0].uri, replace(small[0].manifest, fingerprint="another"))
-    refuse((other, *small[1:]), tmp_path, "made from data set by hand, but .* is another")
-
-
-def test_dimensions_that_the_model_does_not_have_are_refused(
-    small: tuple[Dataset, Table, str], tmp_path: Path
+@pytest.mark.parametrize("other", ["model", "data set"])
+def test_a_table_of_another_model_or_data_set_is_refused(
+    small: tuple[Dataset, Table, str], prompted_folder: Path, tmp_path: Path, other: str
 ):
-    refuse(small, tmp_path, r"dimensions: found \[64\], but the model has 32", dimensions=64)
-
-
-def test_a_data_set_without_a_training_pair_is_refused(
-    small: tuple[Dataset, Table, str], tmp_path: Path
-):
-    refuse(
-        small, tmp_path, "no training pair, as none of 0 training queries has a positive", window=2
-    )
+    dataset, table, model = small
+    if other == "model":
+        message = "vectors of different encoders are never compared"
+        refuse((dataset, table, str(prompted_folder)), tmp_path, message)
+    else:
+        renamed = Dataset(dataset.uri, replace(dataset.manifest, fingerprint="another"))
+        message = "made from data set by hand, but .* is another"
+        refuse((renamed, table, model), tmp_path, message)
 
 
 @pytest.mark.ray
@@ -86,9 +76,10 @@ def test_a_vector_that_is_no_number_is_named_by_its_row(tmp_path: Path):
         find_nearest(np.eye(3, dtype=np.float32), [2, 2, 2], 1, scope, {}, NO_DELTA)
 
 
-def test_a_window_above_the_corpus_is_refused_with_what_it_may_be(
-    small: tuple[Dataset, Table, str], tmp_path: Path
-):
-    refuse(
-        small, tmp_path, "mining.window: found 3, but .* has 3 rows, .* choose at most 2", window=3
-    )
+def refuse(
+    small: tuple[Dataset, Table, str], tmp_path: Path, message: str, **settings: Any
+) -> None:
+    with pytest.raises(MedEmbedError, match=message) as refused:
+        mine(*small, str(tmp_path / "out"), MiningConfig(**settings), ENCODING)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "out").exists()

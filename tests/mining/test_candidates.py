@@ -6,17 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medembed.mining.candidates import Outcome, look_around, make_example
+from medembed.mining.candidates import Outcome, gather_candidates, make_example
 from medembed.mining.config import MiningConfig
+from medembed.mining.judgments import Positive, ScoredRow
 from medembed.mining.negatives import Negative
 from medembed.mining.pairs import Pair
-from medembed.mining.positives import Positive
 from medembed.mining.rules import (
     ABOVE_MARGIN,
     BEFORE_FIRST,
     JUDGED,
     KEPT,
-    REPEATED,
     SAME_CONTENT,
     SAME_WORDS,
     take_window,
@@ -58,40 +57,26 @@ def decide(
     window = take_window(
         ranked, ranked, np.array([scores[name] for name in ranked]), positives, config.window
     )
-    chosen = (
-        [(name, scores[name]) for name in judged if name not in positives] if config.judged else []
-    )
-    around = look_around(window, sorted(positives), chosen, rows)
-    return make_example(PAIR, Positive("p", scores["p"]), around, second, config)
+    chosen = []
+    if config.judged:
+        chosen = [ScoredRow(name, scores[name]) for name in judged if name not in positives]
+    candidates = gather_candidates(window, sorted(positives), chosen, rows)
+    return make_example(PAIR, Positive("p", scores["p"]), candidates, second, config)
 
 
 def test_each_candidate_is_decided_by_its_own_rule(rows: CorpusRows):
     scores = {"copy": 0.95, "p": 0.9, "words": 0.89, "j": 0.88, "a": 0.87, "b": 0.8, "p2": 0.75}
     scores |= {"c": 0.7, "far": 0.1, "k": 0.05}
     config = MiningConfig(negatives=3, margin=0.05, window=6)
-    found = decide(rows, scores, {"p", "p2"}, ["j", "k", "copy"], config)
-    assert found.candidates.documents == ["copy", "words", "j", "a", "b", "c"]
-    assert found.verdicts.tolist() == [SAME_CONTENT, SAME_WORDS, JUDGED, ABOVE_MARGIN, KEPT, KEPT]
-    assert found.candidates.known == 2
-    assert found.example.positive == Positive("p", 0.9)
-    assert found.example.negatives == (
+    outcome = decide(rows, scores, {"p", "p2"}, ["j", "k", "copy"], config)
+    assert outcome.window.documents == ["copy", "words", "j", "a", "b", "c"]
+    assert outcome.verdicts.tolist() == [SAME_CONTENT, SAME_WORDS, JUDGED, ABOVE_MARGIN, KEPT, KEPT]
+    assert outcome.window.positives_passed == 2
+    assert outcome.example.positive == Positive("p", 0.9)
+    assert outcome.example.negatives == (
         Negative("j", 0.88, 2, judged=True),
         Negative("k", 0.05, None, judged=True),
         Negative("b", 0.8, 4),
-    )
-
-
-def test_of_candidates_with_the_same_words_the_nearest_is_taken_and_none_beside_a_judged_one(
-    rows: CorpusRows,
-):
-    scores = {"p": 0.9, "k2": 0.8, "a2": 0.7, "b": 0.6, "a": 0.5, "k": 0.1}
-    found = decide(rows, scores, {"p"}, ["k"], MiningConfig(negatives=4, window=5))
-    assert found.candidates.documents == ["k2", "a2", "b", "a", "k"]
-    assert found.verdicts.tolist() == [REPEATED, KEPT, KEPT, REPEATED, JUDGED]
-    assert [negative.row_id for negative in found.example.negatives] == ["k", "a2", "b"]
-    found = decide(rows, scores, {"p"}, ["a", "a2", "k2"], MiningConfig(negatives=4, window=5))
-    assert [negative.row_id for negative in found.example.negatives] == ["k2", "a2", "b"], (
-        "of judged ones, too"
     )
 
 
@@ -107,27 +92,27 @@ def test_a_text_that_differs_from_a_positive_in_a_sign_is_a_negative_of_it(tmp_p
     }
     rows = corpus_rows(texts, tmp_path)
     scores = {name: 0.9 - place / 100 for place, name in enumerate(texts)}
-    found = decide(rows, scores, {"p"}, ["j"], MiningConfig(negatives=9, margin=None))
-    assert {negative.row_id for negative in found.example.negatives} == {
+    outcome = decide(rows, scores, {"p"}, ["j"], MiningConfig(negatives=9, margin=None))
+    assert {negative.row_id for negative in outcome.example.negatives} == {
         "+",
         "bare",
         "j",
         "dose",
         "d",
     }
-    assert found.verdicts.tolist() == [KEPT, KEPT, SAME_WORDS, JUDGED, KEPT, KEPT]
+    assert outcome.verdicts.tolist() == [KEPT, KEPT, SAME_WORDS, JUDGED, KEPT, KEPT]
 
 
 def test_a_second_opinion_judges_the_margin_and_its_scores_are_kept(rows: CorpusRows):
     scores = {"p": 0.9, "a": 0.87, "b": 0.8, "c": 0.7, "k": 0.05}
     second = {"p": 0.5, "a": 0.2, "b": 0.6, "k": 0.1}
     config = MiningConfig(negatives=2, margin=0.1, window=2, second_opinion="teacher")
-    found = decide(rows, scores, {"p"}, ["k"], config, second)
-    assert found.verdicts.tolist() == [KEPT, ABOVE_MARGIN], (
+    outcome = decide(rows, scores, {"p"}, ["k"], config, second)
+    assert outcome.verdicts.tolist() == [KEPT, ABOVE_MARGIN], (
         "the first model's scores would refuse the other one"
     )
-    assert found.example.positive == Positive("p", 0.9, 0.5)
-    assert found.example.negatives == (
+    assert outcome.example.positive == Positive("p", 0.9, 0.5)
+    assert outcome.example.negatives == (
         Negative("k", 0.05, None, judged=True, second=0.1),
         Negative("a", 0.87, 0, second=0.2),
     )
@@ -136,9 +121,9 @@ def test_a_second_opinion_judges_the_margin_and_its_scores_are_kept(rows: Corpus
 def test_a_second_opinion_that_does_not_judge_is_only_written(rows: CorpusRows):
     scores, second = {"p": 0.9, "a": 0.87, "b": 0.8}, {"p": 0.5, "a": 0.2, "b": 0.6}
     config = MiningConfig(margin=0.1, window=2, second_opinion="teacher", judge="first")
-    found = decide(rows, scores, {"p"}, [], config, second)
-    assert found.verdicts.tolist() == [ABOVE_MARGIN, KEPT]
-    assert found.example.negatives == (Negative("b", 0.8, 1, second=0.6),)
+    outcome = decide(rows, scores, {"p"}, [], config, second)
+    assert outcome.verdicts.tolist() == [ABOVE_MARGIN, KEPT]
+    assert outcome.example.negatives == (Negative("b", 0.8, 1, second=0.6),)
 
 
 def test_a_second_opinion_is_asked_about_no_copy_and_no_rank_passed_over(rows: CorpusRows):
@@ -146,12 +131,12 @@ def test_a_second_opinion_is_asked_about_no_copy_and_no_rank_passed_over(rows: C
     config = MiningConfig(window=4, first_rank=1, second_opinion="teacher")
     ranked = sorted(scores, key=lambda name: -scores[name])
     window = take_window(ranked, ranked, np.array(sorted(scores.values(), reverse=True)), {"p"}, 4)
-    around = look_around(window, ["p"], [("k", 0.1)], rows)
-    assert around.to_score(config) == ["k", "b", "c"]
-    found = make_example(
-        PAIR, Positive("p", 0.9), around, {"p": 1.0, "k": 0.3, "b": 0.2, "c": 0.1}, config
+    candidates = gather_candidates(window, ["p"], [ScoredRow("k", 0.1)], rows)
+    assert candidates.to_score(config) == ["k", "b", "c"]
+    outcome = make_example(
+        PAIR, Positive("p", 0.9), candidates, {"p": 1.0, "k": 0.3, "b": 0.2, "c": 0.1}, config
     )
-    assert found.verdicts.tolist() == [BEFORE_FIRST, SAME_CONTENT, KEPT, KEPT]
+    assert outcome.verdicts.tolist() == [BEFORE_FIRST, SAME_CONTENT, KEPT, KEPT]
 
 
 @st.composite
@@ -177,7 +162,7 @@ def settings(draw: st.DrawFn) -> MiningConfig:
     st.sets(st.sampled_from(sorted(TEXTS))),
     settings(),
 )
-def test_the_negatives_are_those_that_a_look_at_every_rule_finds(
+def test_the_negatives_are_those_that_every_rule_checked_by_hand_leaves(
     rows: CorpusRows,
     scores: dict[str, float],
     positives: set[str],
@@ -186,9 +171,9 @@ def test_the_negatives_are_those_that_a_look_at_every_rule_finds(
 ):
     positives = positives | {"p"}
     ranked = sorted(scores.items(), key=lambda row: (-row[1], row[0]))
-    found = decide(rows, scores, positives, sorted(judged), config).example.negatives
+    outcome = decide(rows, scores, positives, sorted(judged), config).example.negatives
     expected = slow_negatives(
         ranked, TEXTS, positives, {name: scores[name] for name in judged}, scores["p"], config
     )
-    assert [(negative.row_id, negative.rank, negative.judged) for negative in found] == expected
-    assert [negative.score for negative in found] == [scores[name] for name, _, _ in expected]
+    assert [(negative.row_id, negative.rank, negative.judged) for negative in outcome] == expected
+    assert [negative.score for negative in outcome] == [scores[name] for name, _, _ in expected]

@@ -24,10 +24,6 @@ def test_settings_that_leave_no_negative_are_refused(arguments: list[str], messa
         load_config(MiningConfig, arguments)
 
 
-def test_a_margin_can_be_left_out():
-    assert load_config(MiningConfig, ["margin=null"]).margin is None
-
-
 def test_training_refuses_examples_of_one_negative_to_a_row_before_anything_is_mined():
     with pytest.raises(ConfigError, match="mining.format: found 'rows', but training reads lists"):
         load_config(FinetuneConfig, ["source.path=x.jsonl", "mining.format=rows"])

@@ -8,8 +8,8 @@ from medembed.errors import DataError
 from medembed.lineage import ExamplesManifest
 from medembed.mining import examples as room
 from medembed.mining.examples import Example, open_examples, write_examples
+from medembed.mining.judgments import Positive
 from medembed.mining.negatives import Negative
-from medembed.mining.positives import Positive
 from tests.mining.corpus import corpus_rows
 
 TEXTS = {"p": "Heart pain.", "a": "Lung pain.", "b": "Knee pain.", "c": "Elbow pain."}
@@ -23,9 +23,6 @@ EXAMPLES = [
     Example("q2", "chest pain", Positive("p", 0.8), ()),
     Example("q3", "heart", Positive("p", 0.7), (Negative("c", -0.2, 0),)),
 ]
-SECOND = [
-    Example("q1", "my heart hurts", Positive("p", 0.9, 0.99), (Negative("a", 0.3, 2, second=0.5),))
-]
 
 
 def written(
@@ -35,7 +32,7 @@ def written(
     (root / "texts").mkdir()
     with NewOutput(str(root / "out"), "k") as target:
         write_examples(examples, corpus_rows(TEXTS, root / "texts"), form, target)
-        target.write_bytes(room.REPORT, b"{}")
+        target.write_bytes(room.COUNTS, b"{}")
         target.commit(ExamplesManifest(is_lists=form == "lists"))
     return sorted(str(path) for path in (root / "out").glob("*.parquet"))
 
@@ -94,17 +91,6 @@ def test_rows_load_as_a_data_set_with_a_negative_to_a_row(
         "positive_second_score": None,
         "negative_second_score": None,
     }
-
-
-@pytest.mark.parametrize(
-    ("form", "column", "expected"),
-    [("lists", "negative_second_scores", [0.5]), ("rows", "negative_second_score", 0.5)],
-)
-def test_the_second_opinions_scores_are_written_for_distillation(
-    form: str, column: str, expected: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    (row,) = load(written(tmp_path, SECOND, form, monkeypatch), tmp_path)
-    assert (row["positive_second_score"], row[column]) == (0.99, expected)
 
 
 def test_training_is_told_that_it_reads_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,7 +12,8 @@ from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.table import Table
 from medembed.mining.config import MiningConfig
-from medembed.mining.mine import mine, select_pairs
+from medembed.mining.mine import mine
+from medembed.mining.pairs import select_pairs
 from tests.inline_spread import alone
 
 ENCODING = EncodingConfig(workers=1)
@@ -39,13 +40,6 @@ def table(
         return encode_corpus(
             dataset.corpus_files(), dataset.fingerprint, str(encoder_folder), place, ENCODING
         )
-
-
-def test_pairs_are_those_of_the_training_split_in_an_order_that_no_cut_changes(dataset: Dataset):
-    pairs = select_pairs(dataset, MiningConfig())
-    training = set(dataset.queries("train")["query_id"].to_pylist())
-    assert {pair.query_id for pair in pairs} == training
-    assert select_pairs(dataset, MiningConfig(max_pairs=10)) == pairs[:10]
 
 
 @pytest.mark.ray

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.delta import NO_DELTA
 from medembed.mining.nearest import (
-    Known,
+    EarlierList,
     Nearest,
     Scope,
     find_nearest,
     join,
     places_of,
-    still_known,
+    trim_list,
 )
 from medembed.records import Records
 from medembed.schema import document_of
@@ -27,17 +27,17 @@ Corpus = dict[str, float]  # row id -> score with the one query
 
 def look(corpus: Corpus, depth: int) -> Nearest:
     """The nearest documents by brute force: each by its best row, ties by document, then row."""
-    best: dict[str, tuple[float, str, str]] = {}
+    best_of: dict[str, tuple[float, str, str]] = {}
     for score, document, row in sorted(
         (-score, document_of(row), row) for row, score in corpus.items()
     ):
-        best.setdefault(document, (score, document, row))
-    entries = sorted(best.values())
-    found = entries[:depth]
+        best_of.setdefault(document, (score, document, row))
+    entries = sorted(best_of.values())
+    best = entries[:depth]
     return Nearest(
-        [document for _, document, _ in found],
-        [row for _, _, row in found],
-        np.array([-score for score, _, _ in found]),
+        [document for _, document, _ in best],
+        [row for _, _, row in best],
+        np.array([-score for score, _, _ in best]),
         len(entries) <= depth,
     )
 
@@ -55,25 +55,25 @@ def test_a_mended_list_is_what_the_whole_corpus_gives_as_far_as_it_goes(
     old = look(before, old_depth)
     gone = frozenset(deleted | added.keys()) & before.keys()
     now = {row: score for row, score in before.items() if row not in gone} | added
-    known = still_known(old, frozenset(before.keys() - gone))
+    known = trim_list(old, frozenset(before.keys() - gone))
     if known is None:
         assert any("#" in row for row in gone)
         return
-    found, whole = join(known, look(added, depth), depth), look(now, depth)
-    count = len(found.rows)
+    mended, whole = join(known, look(added, depth), depth), look(now, depth)
+    count = len(mended.rows)
     assert count >= min(depth, len(known.nearest.rows))
-    assert (list(found.rows), list(found.documents)) == (
+    assert (list(mended.rows), list(mended.documents)) == (
         list(whole.rows[:count]),
         list(whole.documents[:count]),
     )
-    assert found.scores.tolist() == whole.scores[:count].tolist()
-    if found.is_whole:
+    assert mended.scores.tolist() == whole.scores[:count].tolist()
+    if mended.is_whole:
         assert whole.is_whole
         assert count == len(whole.rows)
 
 
 def test_a_list_that_lost_nothing_is_as_long_as_before():
-    known = still_known(look({"a": 0.5, "b": 0.25, "c": 0.0}, 2), frozenset({"a", "b"}))
+    known = trim_list(look({"a": 0.5, "b": 0.25, "c": 0.0}, 2), frozenset({"a", "b"}))
     assert known is not None
     assert known.nearest.rows == ["a", "b"]
     assert join(known, look({}, 4), 4).rows == ["a", "b"]
@@ -95,12 +95,12 @@ def test_a_query_with_many_positives_alone_gets_a_long_list(tmp_path: Path):
     )
     table = write_table(tmp_path / "t.lance", dataset, vectors)
     scope = Scope(table, 8, EncodingConfig(workers=1), Records(str(tmp_path / "run")), tmp_path)
-    found = find_nearest(vectors[:3], [6, 25, 7], 5, scope, {}, NO_DELTA)
-    assert [len(one.rows) for one in found] == [21, 69, 21]
-    assert [one.rows[0] for one in found] == ["d00", "d01", "d02"]
-    assert not any(one.is_whole for one in found)
+    lists = find_nearest(vectors[:3], [6, 25, 7], 5, scope, {}, NO_DELTA)
+    assert [len(one.rows) for one in lists] == [21, 69, 21]
+    assert [one.rows[0] for one in lists] == ["d00", "d01", "d02"]
+    assert not any(one.is_whole for one in lists)
     known = {
-        line: Known(Nearest(["x"] * 10, ["x"] * 10, np.ones(10), False), (1.0, "x"))
+        line: EarlierList(Nearest(["x"] * 10, ["x"] * 10, np.ones(10), False), (1.0, "x"))
         for line in (0, 1)
     }
     mended = find_nearest(vectors[:3], [6, 25, 7], 5, scope, known, NO_DELTA)

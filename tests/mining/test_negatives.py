@@ -5,20 +5,16 @@ from hypothesis import strategies as st
 
 from medembed.mining.config import MiningConfig
 from medembed.mining.negatives import Negative, choose, choose_negatives
-from medembed.mining.rules import KEPT, Candidates
+from medembed.mining.rules import KEPT, Window
 
 ROWS = [f"d{number}" for number in range(40)]
-CANDIDATES = Candidates(ROWS, ROWS, np.linspace(0.9, 0.1, 40), 0)
+WINDOW = Window(ROWS, ROWS, np.linspace(0.9, 0.1, 40), 0)
 
 
 def pick(
     choice: str, room: int, query_id: str = "q", seed: int = 0, kept: range = range(40)
 ) -> list[int]:
     return choose(kept, ROWS, query_id, MiningConfig(choice=choice, seed=seed), room)
-
-
-def test_the_hardest_are_the_first():
-    assert pick("hardest", 3, kept=range(5, 40)) == [5, 6, 7]
 
 
 @pytest.mark.parametrize(
@@ -37,10 +33,10 @@ def test_spread_takes_the_first_of_equal_parts_of_the_ranks(room: int, expected:
 def test_every_choice_gives_as_many_as_there_are_room_and_candidates_for_each_once(
     room: int, choice: str, kept: set[int]
 ):
-    found = choose(sorted(kept), ROWS, "q", MiningConfig(choice=choice), room)
-    assert len(found) == min(room, len(kept))
-    assert found == sorted(set(found))
-    assert set(found) <= kept
+    chosen = choose(sorted(kept), ROWS, "q", MiningConfig(choice=choice), room)
+    assert len(chosen) == min(room, len(kept))
+    assert chosen == sorted(set(chosen))
+    assert set(chosen) <= kept
 
 
 @given(st.sets(st.integers(0, 39), min_size=1), st.integers(0, 10))
@@ -78,25 +74,15 @@ def test_judged_negatives_come_first_highest_score_first_and_leave_the_rest_to_t
     ]
     verdicts = np.full(40, KEPT, np.int8)
     config = MiningConfig(negatives=4)
-    found = choose_negatives("q", CANDIDATES, verdicts, None, judged, config)
-    assert [negative.row_id for negative in found] == ["also high", "high", "low", "d0"]
-    assert found[-1] == Negative("d0", 0.9, 0)
-    two = choose_negatives("q", CANDIDATES, verdicts, None, judged, MiningConfig(negatives=2))
+    chosen = choose_negatives("q", WINDOW, verdicts, None, judged, config)
+    assert [negative.row_id for negative in chosen] == ["also high", "high", "low", "d0"]
+    assert chosen[-1] == Negative("d0", 0.9, 0)
+    two = choose_negatives("q", WINDOW, verdicts, None, judged, MiningConfig(negatives=2))
     assert [negative.row_id for negative in two] == ["also high", "high"]
 
 
 def test_a_mined_negative_has_both_its_scores_and_its_rank():
     verdicts = np.zeros(40, np.int8)
     verdicts[7] = KEPT
-    found = choose_negatives(
-        "q", CANDIDATES, verdicts, np.arange(40.0), [], MiningConfig(negatives=4)
-    )
-    assert found == (Negative("d7", float(CANDIDATES.scores[7]), 7, second=7.0),)
-
-
-def test_no_negatives_asked_are_none():
-    verdicts = np.full(40, KEPT, np.int8)
-    judged = [Negative("a", 0.1, None, True)]
-    for choice in ("hardest", "sample", "spread"):
-        config = MiningConfig(negatives=0, choice=choice)
-        assert choose_negatives("q", CANDIDATES, verdicts, None, judged, config) == ()
+    chosen = choose_negatives("q", WINDOW, verdicts, np.arange(40.0), [], MiningConfig(negatives=4))
+    assert chosen == (Negative("d7", float(WINDOW.scores[7]), 7, second=7.0),)

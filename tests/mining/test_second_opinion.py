@@ -55,12 +55,12 @@ def mine_some(work: tuple[Dataset, Table, str], second: Path, output: Path) -> E
         dimensions=8,
     )
     examples = mine(*work, str(output), config, ENCODING)
-    report = examples.report()
-    assert report["counts"]["pairs"] == 8
-    assert report["counts"]["negatives"] == examples.manifest.example_count == len(examples.read())
-    fates = sum(report["dropped"].values()) + report["counts"]["kept"] + report["counts"]["judged"]
-    assert report["counts"]["documents looked at"] == fates == 8 * work[1].rows
-    assert (output / "mining.png").read_bytes().startswith(b"\x89PNG")
+    counted = examples.read_counts()
+    counts = counted["counts"]
+    assert counts["pairs"] == 8
+    assert counts["negatives"] == examples.manifest.example_count == len(examples.read())
+    fates = sum(counted["dropped"].values()) + counts["kept"] + counts["judged"]
+    assert counts["documents looked at"] == fates == 8 * work[1].rows
     return examples
 
 
@@ -83,8 +83,8 @@ def test_an_encoder_gives_its_cosines_with_its_own_prompts(
         left = truncate(encoder.encode([row["query"] for row in rows], "query"), dimensions)
         for side in ("positive", "negative"):
             right = truncate(encoder.encode([row[side] for row in rows]), dimensions)
-            found = [row[f"{side}_{column}"] for row in rows]
-            np.testing.assert_allclose(found, (left * right).sum(axis=1), atol=1e-5)
+            scores = [row[f"{side}_{column}"] for row in rows]
+            np.testing.assert_allclose(scores, (left * right).sum(axis=1), atol=1e-5)
 
 
 def test_a_cross_encoder_gives_its_own_scores(

@@ -30,7 +30,7 @@ def test_cut_from_a_pool_are_the_examples_that_mining_would_have_given(
         1 - score / row["positive_score"] for row in pool.read() for score in row["negative_scores"]
     ]
     # which half of the pool's negatives are too near for
-    middle, found = float(np.median(gaps)), {}
+    middle, counts = float(np.median(gaps)), {}
     for negatives, margin in ((3, 0.0), (3, middle)):
         mined = mine(
             dataset,
@@ -42,13 +42,13 @@ def test_cut_from_a_pool_are_the_examples_that_mining_would_have_given(
         )
         cut = cut_examples(pool, f"{tmp_path}/cut/{{key}}", negatives, margin)
         assert cut.read() == mined.read()
-        found[margin] = sum(len(row["negatives"]) for row in cut.read())
+        counts[margin] = sum(len(row["negatives"]) for row in cut.read())
         assert cut.manifest.config == mined.manifest.config
         assert cut.manifest.origin.dataset == mined.manifest.origin.dataset
         counted = "pairs with fewer negatives than asked"
         assert cut.manifest.counts[counted] == mined.manifest.counts[counted]
         assert cut_examples(pool, f"{tmp_path}/cut/{{key}}", negatives, margin) == cut
-    assert found[0.0] > found[middle] > 0  # the margin decides about some of them
+    assert counts[0.0] > counts[middle] > 0  # the margin decides about some of them
 
 
 def test_a_pool_holds_all_that_the_narrowest_margin_keeps():

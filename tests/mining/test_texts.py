@@ -47,7 +47,8 @@ def test_equal_texts_have_equal_numbers_and_equal_words_too(tmp_path: Path):
     }
     rows = corpus_rows(texts, tmp_path)
     content, words = (
-        dict(zip(rows.line, found.tolist(), strict=True)) for found in (rows.content, rows.words)
+        dict(zip(rows.line, numbers.tolist(), strict=True))
+        for numbers in (rows.content, rows.words)
     )
     assert content["a"] == content["c"] != content["b"]
     assert words["a"] == words["b"] == words["c"]

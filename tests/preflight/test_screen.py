@@ -5,7 +5,7 @@ import pytest
 from medembed.data.dataset import Dataset
 from medembed.data.grouping import HELD
 from medembed.encoding.config import EncodingConfig
-from medembed.evaluation.retention import RetentionSet
+from medembed.evaluation.retention.sets import RetentionSet
 from medembed.preflight.advice import advise
 from medembed.preflight.config import PreflightConfig
 from medembed.preflight.estimate import Interval

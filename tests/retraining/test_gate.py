@@ -10,7 +10,7 @@ from medembed.evaluation.bootstrap import Grouping, draw_differences, mean_cell,
 from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.evaluation.must_rank import Outcome
 from medembed.evaluation.result import Evaluation, Measured, Units
-from medembed.evaluation.retained import Against, Retained, Retention, Scores, judge_retained
+from medembed.evaluation.retention.judge import Against, Retained, Retention, Scores, judge_retained
 from medembed.retraining.config import GateConfig
 from medembed.retraining.decision_text import show_power
 from medembed.retraining.gate import ALL, NEW, OLD, OTHERS, Decision, decide, hold_to_retention

@@ -13,7 +13,7 @@ from medembed.registry.champion import check_candidate, crown
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import read_artifact
 from medembed.retraining.retrain import retrain
-from tests.evaluation.test_retention import write_set
+from tests.evaluation.test_retention_sets import write_set
 from tests.retraining.drops import make_config, write_drop
 
 # Numbers past those that are asked for in training, which learns that a number is one of its few

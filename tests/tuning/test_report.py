@@ -5,7 +5,7 @@ import pytest
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Measured, Record, State
 from medembed.tuning.report import draw_report
-from tests.evaluation.test_retention_screen import make_retention
+from tests.evaluation.test_retention_words import make_retention
 
 CONFIG = TuneConfig.model_validate(
     {

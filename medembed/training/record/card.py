@@ -10,7 +10,7 @@ from pathlib import Path
 
 from medembed.config import to_yaml
 from medembed.data.dataset import format_counts
-from medembed.evaluation.screen import label
+from medembed.evaluation.words import label
 from medembed.lineage import CheckpointManifest, DatasetManifest, ExamplesManifest
 from medembed.privacy import without_passwords
 from medembed.training.config import TrainingConfig

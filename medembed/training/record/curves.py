@@ -5,7 +5,7 @@ steps. Pure.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from medembed.evaluation.canvas import (
+from medembed.evaluation.report.canvas import (
     COLOURS,
     INK,
     LINES,
@@ -17,7 +17,7 @@ from medembed.evaluation.canvas import (
     start_figure,
     to_png,
 )
-from medembed.evaluation.screen import label
+from medembed.evaluation.words import label
 from medembed.training.record.history import DEV, Entry, dev_names, loss_names, series
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.reading import Role
 from medembed.evaluation.metrics import Values
-from medembed.evaluation.retained import METRIC, Scores, how_far_lost, judge_retained
+from medembed.evaluation.retention.judge import METRIC, Scores, how_far_lost, judge_retained
 from medembed.evaluation.sample import Sample, Vectors, score_sample
 from medembed.training.collective import encode_in_shares, from_rank_zero, world
 from medembed.training.config import TrainingConfig

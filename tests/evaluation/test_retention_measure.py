@@ -9,11 +9,11 @@ from safetensors.numpy import load_file, save_file
 
 from medembed.encoding.config import EncodingConfig
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.elsewhere import Model, measure_retention, note_chance
-from medembed.evaluation.retained import Retention
-from medembed.evaluation.retention import RetentionSet, open_retention
-from medembed.evaluation.retention_screen import format_retention, lost_to
-from tests.evaluation.test_retention import write_set
+from medembed.evaluation.retention.judge import Retention
+from medembed.evaluation.retention.measure import Model, measure_retention, note_chance
+from medembed.evaluation.retention.sets import RetentionSet, open_retention
+from medembed.evaluation.retention.words import format_retention, lost_to
+from tests.evaluation.test_retention_sets import write_set
 from tests.tiny import SIGNS, SUBJECTS
 
 ENCODING = EncodingConfig(workers=1)
@@ -105,9 +105,9 @@ def test_a_base_model_that_finds_nothing_is_told(
 
 def test_chance_is_that_of_one_document_among_all():
     """1 / log2(rank + 1) summed over ten ranks is 4.5436."""
-    assert note_chance("a", "base", 0.0953, 100) != []
-    assert note_chance("a", "base", 0.0955, 100) == []
-    assert note_chance("a", "base", 0.99, 2) == []
+    assert note_chance("a", "base", 0.0953, 100)
+    assert not note_chance("a", "base", 0.0955, 100)
+    assert not note_chance("a", "base", 0.99, 2)
 
 
 def test_without_a_set_nothing_is_measured(tmp_path: Path):

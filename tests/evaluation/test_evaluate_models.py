@@ -1,8 +1,13 @@
 """What people call the models of a comparison."""
 
+from pathlib import Path
+
 import pytest
 
-from medembed.evaluation.side_by_side import name_models
+from medembed.evaluation.evaluate_models import name_models
+from medembed.evaluation.report.page import Page
+from medembed.evaluation.side_by_side import SideBySide
+from tests.evaluation.pages import ranked
 
 
 @pytest.mark.parametrize(
@@ -40,3 +45,10 @@ def test_a_password_is_in_no_name(references: list[str]):
     names = name_models(references)
     assert "secret" not in " ".join(names)
     assert len(set(names)) == len(names)
+
+
+def test_a_plot_of_an_earlier_report_goes_and_other_files_stay(tmp_path: Path):
+    for name in ("slices.png", "mine.png"):
+        (tmp_path / name).write_bytes(b"earlier")
+    SideBySide(Page("", [ranked("m")]), {"report.html": "new"}).write(str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "mine.png"}

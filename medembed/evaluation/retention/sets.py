@@ -1,5 +1,4 @@
-"""The data sets on which a model must not lose what it could: opened, and made sure to be from
-elsewhere.
+"""Open the data sets on which a model must not lose what it could, and check their origin.
 
 Retention means little on what a model was trained on. So queries that are training queries are left
 out and counted, and documents that the training corpus has as well are counted. Queries that the
@@ -10,7 +9,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from medembed import storage
@@ -20,9 +18,9 @@ from medembed.data.first_sentence import FEWEST, Text, make_first_sentences
 from medembed.encoding.model_files import read_tokenizer
 from medembed.errors import DataError, StorageError
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.held_back import make_held_back
 from medembed.evaluation.questions import find_measurable
-from medembed.evaluation.readable import explain_unread
+from medembed.evaluation.retention.held_back import make_held_back
+from medembed.evaluation.retention.readable import explain_unread
 from medembed.evaluation.sample import Sample, draw_sample
 from medembed.privacy import without_passwords
 from medembed.schema import content_hash, document_of
@@ -42,9 +40,7 @@ FOLDER = "retention"  # in the output of a job
 
 @dataclass(frozen=True)
 class RetentionSet:
-    """A data set from elsewhere with the split that measures, all queries for None, less those that
-    are `left_out`.
-    """
+    """A data set from elsewhere, with the split that measures (None: all) but for `left_out`."""
 
     name: str
     dataset: Dataset
@@ -54,7 +50,7 @@ class RetentionSet:
     unread: str = ""  # a warning, if the model cannot read its texts
 
     def draw(self, config: RetentionConfig) -> Sample:
-        """The sample by which checkpoints are compared."""
+        """Draw the sample by which checkpoints are compared."""
         return draw_sample(
             self.dataset,
             self.split,
@@ -68,8 +64,7 @@ class RetentionSet:
 def open_retention(
     config: RetentionConfig, output: str, trained: Dataset | None, model: str | None = None
 ) -> tuple[RetentionSet, ...]:
-    """The sets of a job whose output is `output` and that trains on `trained`, in order; those from
-    BEIR in a copy.
+    """Open the sets of a job that trains on `trained`; those from BEIR as a copy in its `output`.
 
     After them the queries that `trained` has held back. Without any, and unless `config.made` is
     off, one is made of the corpus that is trained on. Warns of a set that the `model` cannot read.
@@ -83,13 +78,13 @@ def open_retention(
     if not opened and config.made and trained is not None:
         opened = list(_make(trained, output))
     tokenizer = read_tokenizer(model) if model is not None else None
-    return tuple(
-        opened if tokenizer is None else [_check_read(kept, config, tokenizer) for kept in opened]
-    )
+    if tokenizer is not None:
+        opened = [_check_read(retention_set, config, tokenizer) for retention_set in opened]
+    return tuple(opened)
 
 
 def place_of(output: str, name: str) -> str:
-    """Where what belongs to retention lies in a job's output."""
+    """Return where what belongs to retention lies in a job's output."""
     return storage.join(output, FOLDER, name)
 
 
@@ -104,12 +99,11 @@ def _open(
     if trained is not None and dataset.fingerprint == trained.fingerprint:
         raise DataError(f"{where}: is the data set that is trained on; give one from elsewhere.")
     qrels = dataset.qrels()
-    rows = dataset.queries().to_pylist()
-    split = "test" if any(row["split"] == "test" for row in rows) else None
-    rows = [row for row in rows if split in (None, row["split"])]
-    measurable = [
-        rows[line] for line in find_measurable([qrels.get(row["query_id"], {}) for row in rows])
-    ]
+    rows = dataset.queries("test").to_pylist()
+    split = "test" if rows else None
+    rows = rows or dataset.queries().to_pylist()
+    judged = [qrels.get(row["query_id"], {}) for row in rows]
+    measurable = [rows[line] for line in find_measurable(judged)]
     if not measurable:
         which = f"{split} query" if split else "query"
         raise DataError(
@@ -126,31 +120,33 @@ def _open(
             f"({len(left_out)} are), expected {_FEWEST_QUERIES} or more; give a set from "
             "elsewhere, or a larger one."
         )
-    shared = _count_shared(dataset, trained) if trained is not None else 0
-    of_split = f" of the {split} split" if split else ""
-    taken = f"{len(left_out)} left out, as they are training queries"
-    beside = f"{shared} of {dataset.manifest.document_count} documents stand in the training corpus"
-    logger.info("%s: %d queries%s; %s; %s", where, left, of_split, taken, beside)
+    logger.info(
+        "%s: %d queries%s; %d left out, as they are training queries; %d of %d documents stand in "
+        "the training corpus",
+        where,
+        left,
+        f" of the {split} split" if split else "",
+        len(left_out),
+        _count_shared(dataset, trained) if trained is not None else 0,
+        dataset.manifest.document_count,
+    )
     return RetentionSet(name, dataset, split, left_out)
 
 
 def _training_queries(trained: Dataset) -> frozenset[str]:
-    """Their words, so that case and punctuation do not hide one."""
+    """Return their words, so that case and punctuation do not hide one."""
     return frozenset(map(words_key, trained.queries("train")["text"].to_pylist()))
 
 
 def _count_shared(dataset: Dataset, trained: Dataset) -> int:
-    """How many of the documents, or of their chunks, stand in the training corpus."""
-    shared = pc.is_in(dataset.keys()["content_hash"], value_set=_distinct(trained))
+    """Count the documents, or chunks, that stand in the training corpus."""
+    known = pc.unique(trained.keys()["content_hash"])
+    shared = pc.is_in(dataset.keys()["content_hash"], value_set=known)
     return int(pc.sum(shared).as_py() or 0)
 
 
-def _distinct(dataset: Dataset) -> pa.Array:
-    return pc.unique(dataset.keys()["content_hash"])
-
-
 def _make(trained: Dataset, output: str) -> Iterator[RetentionSet]:
-    """The set of the corpus' own documents, if they are enough."""
+    """Make the set of the corpus' own documents, if they are enough."""
     dataset = make_first_sentences(
         _texts(trained),
         place_of(output, "data/{key}"),
@@ -172,32 +168,31 @@ def _make(trained: Dataset, output: str) -> Iterator[RetentionSet]:
 
 
 def _hold_back(trained: Dataset, output: str) -> Iterator[RetentionSet]:
-    """The sets of queries that are in no training pair, since the data set has held them back."""
+    """Give the sets of queries that the data set has held back from training."""
     for name, dataset, worth in make_held_back(trained, place_of(output, "data/{key}")):
         logger.info("retention set %r: %d queries, %s", name, dataset.manifest.query_count, worth)
         yield RetentionSet(name, dataset, "test", worth=worth)
 
 
-def _check_read(kept: RetentionSet, config: RetentionConfig, tokenizer: str) -> RetentionSet:
-    """The set with a warning, which is logged too, if a model with this tokenizer.json cannot read
-    it.
-    """
-    sample = kept.draw(config)
+def _check_read(
+    retention_set: RetentionSet, config: RetentionConfig, tokenizer: str
+) -> RetentionSet:
+    """Give the set a warning, which is logged too, if this tokenizer.json cannot read it."""
+    sample = retention_set.draw(config)
     queries = [text for _, text in sample.queries]
     documents = [text for _, text in sample.documents]
-    unread = explain_unread(f"retention set {kept.name!r}", queries, documents, tokenizer)
+    unread = explain_unread(f"retention set {retention_set.name!r}", queries, documents, tokenizer)
     if unread:
         logger.warning("%s", unread)
-    return replace(kept, unread=unread)
+    return replace(retention_set, unread=unread)
 
 
 def _texts(trained: Dataset) -> Iterator[Text]:
-    """The corpus in the order of a hash, of a document in chunks the first; those in a training
-    pair come last.
-    """
-    queries = frozenset(trained.queries("train")["query_id"].to_pylist())
-    pairs = (grades for name, grades in trained.qrels().items() if name in queries)
-    taught = {document_id for grades in pairs for document_id in grades}
+    """Give documents (their first chunks) in the order of a hash, those of training pairs last."""
+    qrels = trained.qrels()
+    taught: set[str] = set()
+    for query_id in trained.queries("train")["query_id"].to_pylist():
+        taught.update(qrels.get(query_id, ()))
     corpus = trained.corpus()
     names = [document_of(name) for name in corpus["document_id"].to_pylist()]
     first: dict[str, int] = {}

@@ -1,6 +1,4 @@
-"""Models on retention sets: each measured on all of every set, the first one compared with each of
-the others.
-"""
+"""Measure models on retention sets, and compare the first one with each of the others."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,8 +11,8 @@ from medembed.encoding.model_files import fetch_model, model_width
 from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.evaluation.evaluate import evaluate
 from medembed.evaluation.result import Evaluation, baseline_dimensions
-from medembed.evaluation.retained import METRIC, Against, Retention, Scores, judge_retained
-from medembed.evaluation.retention import RetentionSet, place_of
+from medembed.evaluation.retention.judge import METRIC, Against, Retention, Scores, judge_retained
+from medembed.evaluation.retention.sets import RetentionSet, place_of
 from medembed.schema import content_hash
 
 _DEPTH = 10
@@ -39,7 +37,7 @@ def measure_retention(
     config: RetentionConfig,
     encoding: EncodingConfig,
 ) -> Retention | None:
-    """The first model against each of the others, the base model last; None without a set."""
+    """Measure the first model against the others, the base model last; None without a set."""
     if not sets:
         return None
     return compare_scores(sets, score_models(sets, models, output, dimensions, encoding), config)
@@ -52,7 +50,7 @@ def score_models(
     dimensions: Sequence[int],
     encoding: EncodingConfig,
 ) -> AllScores:
-    """Each model on all of every set; tables and evaluations lie in `output`, and are found again.
+    """Measure each model on all of every set; tables and evaluations lie in `output`.
 
     A model that is narrower than a dimension is measured at its own width in its place. Raises the
     errors of `evaluate`.
@@ -63,38 +61,38 @@ def score_models(
         wanted = tuple(dimensions)
         if width is not None and width < max(wanted):
             wanted = baseline_dimensions(wanted, width)
-        scores[model.name] = {
-            kept.name: _scores(kept, _evaluate(kept, model, output, wanted, encoding))
-            for kept in sets
-        }
+        scores[model.name] = {}
+        for retention_set in sets:
+            evaluation = _evaluate(retention_set, model, output, wanted, encoding)
+            scores[model.name][retention_set.name] = _scores(retention_set, evaluation)
     return scores
 
 
 def compare_scores(
     sets: Sequence[RetentionSet], scores: AllScores, config: RetentionConfig
 ) -> Retention:
-    """The first model of `scores` against each of the others, the base model last."""
+    """Compare the first model of `scores` with each of the others, the base model last."""
     model, *baselines = scores
     base = baselines[-1] if baselines else model
     against = tuple(
         Against(name, judge_retained(scores[name], scores[model], config)) for name in baselines
     )
-    means = {
-        kept.name: {name: _means(of[kept.name]) for name, of in scores.items()} for kept in sets
-    }
+    means: dict[str, dict[str, dict[int, float]]] = {}
     sizes: dict[str, tuple[int, int]] = {}
     notes: list[str] = []
-    for kept in sets:
-        documents = kept.dataset.manifest.document_count
-        sizes[kept.name] = (_count(scores[model][kept.name]), documents)
-        notes += [f"{kept.name} is {kept.worth}"] if kept.worth else []
-        notes += [kept.unread] if kept.unread else []
-        notes += note_chance(kept.name, base, max(means[kept.name][base].values()), documents)
+    for retention_set in sets:
+        name = retention_set.name
+        means[name] = {of: _means(of_model[name]) for of, of_model in scores.items()}
+        documents = retention_set.dataset.manifest.document_count
+        sizes[name] = (_count(scores[model][name]), documents)
+        chance = note_chance(name, base, max(means[name][base].values()), documents)
+        worth = f"{name} is {retention_set.worth}" if retention_set.worth else ""
+        notes += [note for note in (worth, retention_set.unread, chance) if note]
     return Retention(model, config.tolerance, means, against, sizes, tuple(notes))
 
 
-def note_chance(name: str, model: str, mean: float, documents: int) -> list[str]:
-    """A warning about a set on which a model's NDCG@10 is hardly better than chance; [] else.
+def note_chance(name: str, model: str, mean: float, documents: int) -> str:
+    """Warn of a set on which a model's NDCG@10 is hardly better than chance; empty else.
 
     By chance the one relevant document stands at each of the first ten ranks once in so many
     documents.
@@ -102,38 +100,42 @@ def note_chance(name: str, model: str, mean: float, documents: int) -> list[str]
     ranks = np.arange(1, min(_DEPTH, documents) + 1)
     chance = float(np.sum(1 / np.log2(ranks + 1))) / documents
     if mean >= chance + _NEAR:
-        return []
-    return [
+        return ""
+    return (
         f"{name}: {model} finds next to nothing there (NDCG@10 {mean:.3f}, {chance:.3f} by "
         "chance), and what it cannot do it cannot lose; is the set in a language that it reads?"
-    ]
+    )
 
 
 def _evaluate(
-    kept: RetentionSet,
+    retention_set: RetentionSet,
     model: Model,
     output: str,
     dimensions: tuple[int, ...],
     encoding: EncodingConfig,
 ) -> Evaluation:
-    """On the whole set; queries that are left out are measured all the same, so that others find
-    the numbers again.
-    """
-    dataset = kept.dataset
+    """Evaluate on the whole set, left-out queries too, so that others find the numbers again."""
+    dataset = retention_set.dataset
     # One that is made anew shares most texts with the last.
-    name = f"made-{content_hash(kept.name)[:8]}" if kept.worth else dataset.fingerprint
+    name = (
+        f"made-{content_hash(retention_set.name)[:8]}"
+        if retention_set.worth
+        else dataset.fingerprint
+    )
     place = place_of(output, f"tables/{name}-{{key}}.lance")
     table = encode_corpus(dataset.corpus_files(), dataset.fingerprint, model.place, place, encoding)
-    measured = EvaluationConfig(dimensions=dimensions, split=kept.split, k=(_DEPTH,))
+    measured = EvaluationConfig(dimensions=dimensions, split=retention_set.split, k=(_DEPTH,))
     evaluations = place_of(output, "evaluations/{key}")
     return evaluate(dataset, table, model.place, evaluations, measured, encoding, name=model.name)
 
 
-def _scores(kept: RetentionSet, evaluation: Evaluation) -> Scores:
-    """NaN where a query is left out."""
+def _scores(retention_set: RetentionSet, evaluation: Evaluation) -> Scores:
+    """Return the scores, NaN where a query is left out."""
     measured = evaluation.queries
     assert measured is not None, "a set without a relevant document was refused"
-    is_left_out = np.array([name in kept.left_out for name in measured.units.ids], dtype=np.bool_)
+    is_left_out = np.array(
+        [name in retention_set.left_out for name in measured.units.ids], dtype=np.bool_
+    )
     values = {
         d: np.where(is_left_out, np.nan, named[METRIC]) for d, named in measured.values.items()
     }

@@ -5,7 +5,7 @@ import pytest
 
 from medembed.evaluation.compare import Comparison, Difference, compare_all
 from medembed.evaluation.result import NO_VECTORS
-from medembed.evaluation.screen import (
+from medembed.evaluation.words import (
     GAIN,
     LOSS,
     NO_INTERVAL,

@@ -1,21 +1,21 @@
-"""What all figures of the report share: size, style, colours, the scale of dimensions, PNG bytes.
-Pure.
-"""
+"""What all figures share: size, style, colours, the scale of dimensions, PNG bytes. Pure."""
 
 import io
 import math
 from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any
 
-from medembed.evaluation.report import GIB_PER_MILLION
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, MUTED, TEAL, RED = "#0f172a", "#475569", "#0f766e", "#b91c1c"
+INK = "#0f172a"
+MUTED = "#475569"
+TEAL = "#0f766e"
+RED = "#b91c1c"
 COLOURS = (TEAL, "#64748b", "#b45309", "#4338ca", "#9d174d")  # model, then baselines
-LINES, MARKERS = ("-", "--", ":", "-.", "--"), "osD^v"
+LINES = ("-", "--", ":", "-.", "--")
+MARKERS = "osD^v"
 STYLE: Any = {
     "figure.constrained_layout.use": True,
     "font.size": 10.5,
@@ -39,49 +39,38 @@ STYLE: Any = {
 
 
 def draw_curve(axes: "Axes", place: int, name: str, x: Sequence[float], y: Sequence[float]) -> None:
-    """A model's line, in the colour, dashes and marker of its place: it is told apart in black and
-    white too.
-    """
+    """Draw a model's line; colour, dashes and marker go by place, to be told apart on paper too."""
     axes.plot(x, y, color=COLOURS[place], linestyle=LINES[place], marker=MARKERS[place], label=name)
 
 
-def over_widths(axes: "Axes", dimensions: Set[int], size: int) -> None:
-    """A logarithmic scale with a tick per dimension (`size` 1), or its bytes (`size` of a value)
-    above its GiB per million vectors; of two ticks too near each other the wider."""
+def scale_dimensions(axes: "Axes", dimensions: Set[int]) -> None:
+    """Set a logarithmic scale with a tick per dimension; of two too near each other the wider."""
     axes.set_xscale("log", base=2)
+    nearest = 0.1 * math.log(max(dimensions) / min(dimensions))
     ticks: list[int] = []
     for dimension in sorted(dimensions, reverse=True):
-        if not ticks or math.log(ticks[-1] / dimension) > 0.1 * math.log(
-            max(dimensions) / min(dimensions)
-        ):
+        if not ticks or math.log(ticks[-1] / dimension) > nearest:
             ticks.append(dimension)
-    names = [
-        f"{d * size:,}\n{d * size * GIB_PER_MILLION:.2g}" if size > 1 else str(d) for d in ticks
-    ]
-    axes.set_xticks([d * size for d in ticks], names)
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
     axes.grid(axis="y")
 
 
 def draw_legend(axes: "Axes") -> None:
-    """Below the axes, where it hides no curve; in two columns if the names are short."""
+    """Put it below the axes, where it hides no curve; in two columns if the names are short."""
     names = axes.get_legend_handles_labels()[1]
     axes.figure.legend(loc="outside lower left", ncols=2 if max(map(len, names)) <= 22 else 1)
 
 
 def short(name: str, room: int = 36) -> str:
-    """The name, or its end where it is longer than `room`: models of one folder differ at the
-    end.
-    """
+    """Cut the start of a name longer than `room`: models of one folder differ at the end."""
     return name if len(name) <= room else f"…{name[1 - room :]}"
 
 
 def start_figure(
     rows: int = 1, columns: int = 1, height: float = 3.2
 ) -> "tuple[Figure, list[Axes]]":
-    """A figure 4.6 inches wide with rows x columns of axes, in one list; those of a row share the y
-    scale.
-    """
+    """Start a figure 4.6 inches wide; axes come row by row, those of a row share the y scale."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6, height))
@@ -90,9 +79,8 @@ def start_figure(
 
 
 def to_png(figure: "Figure") -> bytes:
-    """Its bytes, the same for the same figure."""
+    """Return its bytes, the same for the same figure."""
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format="png", dpi=200, metadata={"Software": None}
-    )  # a version in the file would change its bytes
+    # a version in the file would change its bytes
+    figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
     return buffer.getvalue()

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.retained import Against, Retention, Scores, judge_retained
-from medembed.evaluation.retention_screen import (
+from medembed.evaluation.retention.judge import Against, Retention, Scores, judge_retained
+from medembed.evaluation.retention.words import (
     explain_losses,
     format_retention,
     lost_to,

@@ -7,8 +7,8 @@ import pytest
 from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.table import Table, TableInfo
-from medembed.mining import positives
-from medembed.mining.positives import best_rows, judged_negatives, known_positives
+from medembed.mining import judgments
+from medembed.mining.judgments import judged_negatives, known_positives, nearest_rows
 from medembed.mining.texts import CorpusRows
 from tests.chunked import write_chunked
 from tests.mining.corpus import corpus_rows
@@ -58,33 +58,33 @@ def test_judged_negatives_are_judged_zero_or_below_and_answer_the_query_nowhere(
         "b": {"x": 0.0},
         "not asked": {"x": 0.0},
     }
-    found = judged_negatives(
+    negatives = judged_negatives(
         qrels, known_positives(qrels, {"a": {"held": 1.0}}), ["b", "none", "a"]
     )
-    assert found == [("b", "x"), ("a", "x"), ("a", "y")]
+    assert negatives == [("b", "x"), ("a", "x"), ("a", "y")]
 
 
 @pytest.mark.parametrize("together", [1, 2, 100])
-def test_the_best_row_is_that_of_each_query_and_ties_go_to_the_smaller_id(
+def test_the_nearest_row_is_that_of_each_query_and_ties_go_to_the_smaller_id(
     table: Table, rows: CorpusRows, monkeypatch: pytest.MonkeyPatch, together: int
 ):
-    monkeypatch.setattr(positives, "_PAIRS", together)
+    monkeypatch.setattr(judgments, "_PAIRS", together)
     queries = np.array([[1, 0], [0, 1], [0.6, 0.8]], dtype=np.float32)
-    found = best_rows(queries, [0, 1, 2, 0], ["a", "a", "b", "c"], rows, table, 2)
-    assert [row_id for row_id, _ in found] == ["a#chunk-0", "a#chunk-10", "b", "c#chunk-0"]
-    assert [score for _, score in found] == pytest.approx([1, 1, 1, -1])
+    nearest = nearest_rows(queries, [0, 1, 2, 0], ["a", "a", "b", "c"], rows, table, 2)
+    assert [row_id for row_id, _ in nearest] == ["a#chunk-0", "a#chunk-10", "b", "c#chunk-0"]
+    assert [score for _, score in nearest] == pytest.approx([1, 1, 1, -1])
 
 
 def test_at_fewer_dimensions_both_sides_are_cut_and_scaled_back(table: Table, rows: CorpusRows):
-    assert best_rows(np.array([[0.6, 0.8]], np.float32), [0], ["b"], rows, table, 1) == [
+    assert nearest_rows(np.array([[0.6, 0.8]], np.float32), [0], ["b"], rows, table, 1) == [
         ("b", pytest.approx(1))
     ]
 
 
 def test_a_document_without_a_row_in_the_table_has_no_best_one(table: Table, rows: CorpusRows):
     queries = np.array([[0.6, 0.8]], np.float32)
-    assert best_rows(queries, [0, 0], ["gone", "b"], rows, table, 2) == [
+    assert nearest_rows(queries, [0, 0], ["gone", "b"], rows, table, 2) == [
         None,
         ("b", pytest.approx(1)),
     ]
-    assert best_rows(queries, [0], ["gone"], rows, table, 2) == [None]
+    assert nearest_rows(queries, [0], ["gone"], rows, table, 2) == [None]

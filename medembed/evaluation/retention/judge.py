@@ -1,5 +1,4 @@
-"""What a model has lost elsewhere, from the scores of each query before and after: which losses are
-sure. Pure.
+"""Judge which losses on retention sets are sure, from the scores of each query. Pure.
 
 A loss is sure where the paired bootstrap over groups leaves no doubt that a set loses more than the
 tolerance at a dimension, all sets and dimensions in view (Holm 1979): of many cells one would fall
@@ -7,7 +6,7 @@ by chance.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,22 +28,19 @@ SAMPLES = 2000  # resamples of each set
 
 @dataclass(frozen=True)
 class Scores:
-    """NDCG@10 of each query of a set at each dimension, {dimension: float64 [n]}, and the group of
-    each query [n].
-    """
+    """NDCG@10 of each query of a set, {dimension: float64 [n]}, and the group of each query [n]."""
 
     values: Mapping[int, Values]
     groups: Sequence[str]
 
     def at(self, dimension: int) -> Values:
-        """Those at this dimension, or at the widest of a narrower model."""
+        """Return those at this dimension, or at the widest of a narrower model."""
         return self.values[dimension if dimension in self.values else max(self.values)]
 
 
 @dataclass(frozen=True)
 class Retained:
-    """A set at a dimension, before and after: `low` and `high` each bound the difference from one
-    side.
+    """A set at a dimension, before and after; `low` and `high` bound the difference, one side each.
 
     `chance` is the p-value against a loss of no more than the tolerance; `is_lost` where it is sure
     to be more.
@@ -78,10 +74,9 @@ class Against:
 
 @dataclass(frozen=True)
 class Retention:
-    """What a model keeps elsewhere. `means` {set: {model: {dimension: NDCG@10}}}; `notes` are what
-    to know of the sets.
+    """What a model keeps elsewhere: `means` {set: {model: {dimension: NDCG@10}}}.
 
-    `sizes` {set: (queries, documents)}.
+    `sizes` {set: (queries, documents)}; `notes` are what to know of the sets.
     """
 
     model: str
@@ -105,9 +100,7 @@ class Retention:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """By name: retention_clinic_ndcg@10_dim_64 of the model, and the difference to the first
-        baseline.
-        """
+        """By name: retention_clinic_ndcg@10_dim_64, and the difference to the first baseline."""
         named: dict[str, float] = {}
         for name, models in self.means.items():
             for dimension, value in models[self.model].items():
@@ -124,36 +117,42 @@ def judge_retained(
     *,
     seed: int = 0,
 ) -> tuple[Retained, ...]:
-    """Each set of `after`, in order, at each of its dimensions, widest first; both hold the same
-    queries in order.
+    """Judge each set of `after` at each of its dimensions, widest first.
 
-    Queries that are NaN in either do not count. A set without any that counts is left out.
+    Both hold the same queries in the same order. Queries that are NaN in either do not count. A set
+    without any that counts is left out.
     """
-    cells: list[tuple[str, int, Cell]] = []
-    drawn: list[Values] = []
+    rows: list[Retained] = []
     for name, scores in after.items():
-        of_set = _cells(before[name], scores)
-        cells += [(name, dimension, cell) for dimension, cell in of_set.items()]
-        if of_set:
-            drawn += list(draw_differences(list(of_set.values()), samples=SAMPLES, seed=seed).T)
-    chances = [
-        chance_of_no_more(cell, draws, config.tolerance)
-        for (_, _, cell), draws in zip(cells, drawn, strict=True)
-    ]
-    lost = reject(chances, 1 - config.confidence)
-    return tuple(
-        _row(name, dimension, cell, draws, chance, is_lost, config.confidence)
-        for (name, dimension, cell), draws, chance, is_lost in zip(
-            cells, drawn, chances, lost, strict=True
-        )
-    )
+        cells = _cells(before[name], scores)
+        if not cells:
+            continue
+        drawn = draw_differences(list(cells.values()), samples=SAMPLES, seed=seed)
+        for (dimension, cell), draws in zip(cells.items(), drawn.T, strict=True):
+            bound = one_sided(cell, draws, config.confidence)
+            rows.append(
+                Retained(
+                    set=name,
+                    dimension=dimension,
+                    queries=cell.units,
+                    groups=cell.groups,
+                    before=cell.before,
+                    after=cell.after,
+                    mean=cell.mean,
+                    low=bound.low,
+                    high=bound.high,
+                    chance=chance_of_no_more(cell, draws, config.tolerance),
+                    is_lost=False,
+                )
+            )
+    lost = reject([row.chance for row in rows], 1 - config.confidence)
+    return tuple(replace(row, is_lost=sure) for row, sure in zip(rows, lost, strict=True))
 
 
 def how_far_lost(rows: Sequence[Retained], tolerance: float) -> float:
-    """How far the sets fall beyond the tolerance, at their dimensions, sure or not: 0 where none
-    does.
+    """Return how far the worst set falls beyond the tolerance, sure or not; 0 where none does.
 
-    The mean over dimensions of a set, and the worst set: what an objective pays for it.
+    It is the mean over a set's dimensions: what an objective pays for it.
     """
     beyond: dict[str, list[float]] = {}
     for row in rows:
@@ -162,8 +161,7 @@ def how_far_lost(rows: Sequence[Retained], tolerance: float) -> float:
 
 
 def reject(chances: Sequence[float], level: float) -> list[bool]:
-    """Which hypotheses fall by their p-values, so that the risk of one wrong among all is at most
-    `level` (Holm 1979).
+    """Say which hypotheses fall, so that the risk of one wrong among all is `level` (Holm 1979).
 
     Step down: the smallest p-value must be under level / n, the next under level / (n - 1), until
     one is not.
@@ -177,7 +175,7 @@ def reject(chances: Sequence[float], level: float) -> list[bool]:
 
 
 def _cells(before: Scores, after: Scores) -> dict[int, Cell]:
-    """{dimension: the difference} of those where any query counts, widest first."""
+    """Return {dimension: the difference} of those where any query counts, widest first."""
     names, position = np.unique(np.asarray(after.groups), return_inverse=True)
     grouping = Grouping(position, len(names))
     cells: dict[int, Cell] = {}
@@ -188,28 +186,3 @@ def _cells(before: Scores, after: Scores) -> dict[int, Cell]:
         if cell is not None:
             cells[dimension] = cell
     return cells
-
-
-def _row(
-    name: str,
-    dimension: int,
-    cell: Cell,
-    drawn: Values,
-    chance: float,
-    is_lost: bool,
-    confidence: float,
-) -> Retained:
-    bound = one_sided(cell, drawn, confidence)
-    return Retained(
-        set=name,
-        dimension=dimension,
-        queries=cell.units,
-        groups=cell.groups,
-        before=cell.before,
-        after=cell.after,
-        mean=cell.mean,
-        low=bound.low,
-        high=bound.high,
-        chance=chance,
-        is_lost=is_lost,
-    )

@@ -1,5 +1,4 @@
-"""Retention sets of the queries that a data set has held back from training (`splits.hold_back`),
-one of each kind.
+"""Make a data set of each kind of queries that were held back from training (`splits.hold_back`).
 
 They are asked of the same corpus as those that are trained on. A sample of it goes with them, so
 that a large corpus is not encoded twice.
@@ -18,7 +17,8 @@ from medembed.evaluation.sample import draw_sample
 from medembed.lineage import DatasetManifest
 from medembed.schema import HELD_BACK, fingerprint
 
-_QUERIES, _DOCUMENTS = 300, 1000  # at most, but for documents that are judged
+_QUERIES = 300  # at most
+_DOCUMENTS = 1000  # at most, but for documents that are judged
 
 
 class HeldBack(NamedTuple):
@@ -30,9 +30,7 @@ class HeldBack(NamedTuple):
 
 
 def make_held_back(trained: Dataset, output: str) -> Iterator[HeldBack]:
-    """What the data set that is trained on has held back, at `output` with a {key}; found again if
-    nothing changed.
-    """
+    """Make sets of what `trained` has held back, at `output` with a {key}, or find them again."""
     for kind, value in trained.hold_back.items():
         name = f"held back {kind} {value}"
         yield HeldBack(name, _make(trained, kind, value, output), _explain_worth(kind, value))
@@ -61,8 +59,10 @@ def _make(trained: Dataset, kind: str, value: str, output: str) -> Dataset:
         queries.set_column(queries.column_names.index("split"), "split", split),
         trained.judgments(asked),
     )
-    source, licence = trained.manifest.source, trained.manifest.licence
-    return write_small(output, key, tables, form="held back", source=source, licence=licence)
+    about = trained.manifest
+    return write_small(
+        output, key, tables, form="held back", source=about.source, licence=about.licence
+    )
 
 
 def _explain_worth(kind: str, value: str) -> str:

@@ -1,16 +1,13 @@
-import io
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from medembed.mining.candidates import Outcome
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import Example
+from medembed.mining.judgments import Positive
 from medembed.mining.negatives import Negative
-from medembed.mining.positives import Positive
-from medembed.mining.report import SUSPECTS, Tally, advise, draw_report, summarize
 from medembed.mining.rules import (
     ABOVE_MARGIN,
     BEFORE_FIRST,
@@ -18,8 +15,9 @@ from medembed.mining.rules import (
     KEPT,
     SAME_CONTENT,
     SAME_WORDS,
-    Candidates,
+    Window,
 )
+from medembed.mining.tally import SUSPECTS, Tally, advise, summarize
 
 CONFIG = MiningConfig(negatives=2, window=4)
 
@@ -35,11 +33,12 @@ def outcome(
     """`decided` are {document: (score, verdict)}, best first."""
     scores = np.array([score for score, _ in decided.values()])
     verdicts = np.array([verdict for _, verdict in decided.values()], np.int8)
-    candidates = Candidates(list(decided), list(decided), scores, known)
-    judged = None if seconds is None else np.array(seconds)
-    return Outcome(
-        Example(query_id, "secret text", positive, negatives), candidates, verdicts, judged
-    )
+    window = Window(list(decided), list(decided), scores, known)
+    example = Example(query_id, "secret text", positive, negatives)
+    if seconds is None or positive.second is None:
+        return Outcome(example, window, verdicts, scores, positive.score, None)
+    judging = np.array(seconds)
+    return Outcome(example, window, verdicts, judging, positive.second, judging)
 
 
 OUTCOMES = [
@@ -67,15 +66,15 @@ OUTCOMES = [
 
 
 @pytest.fixture
-def report() -> dict:
+def counted() -> dict[str, Any]:
     tally = Tally(CONFIG)
-    for found in OUTCOMES:
-        tally.add(found)
-    return tally.report(unanswered=7, absent=3)
+    for each in OUTCOMES:
+        tally.add(each)
+    return tally.to_json(unanswered=7, absent=3)
 
 
-def test_counts_are_those_of_a_count_by_hand(report: dict):
-    assert report["counts"] == {
+def test_counts_are_those_of_a_count_by_hand(counted: dict[str, Any]):
+    assert counted["counts"] == {
         "pairs": 3,
         "documents looked at": 16,
         "kept": 3,
@@ -85,7 +84,7 @@ def test_counts_are_those_of_a_count_by_hand(report: dict):
         "pairs with fewer candidates than the window": 1,
         "pairs with fewer negatives than asked": 1,
     }
-    assert report["dropped"] == {
+    assert counted["dropped"] == {
         "known positive": 5,
         "same content as a positive": 1,
         "same words as a positive": 2,
@@ -95,16 +94,17 @@ def test_counts_are_those_of_a_count_by_hand(report: dict):
         "above max_score": 0,
         "below min_score": 0,
     }
-    assert sum(report["dropped"].values()) + 3 + 1 == 16, "each document looked at has one fate"
-    assert report["queries_without_positive"] == 7
-    assert report["queries_with_too_few"] == {"count": 1, "ids": ["q0"]}
+    assert sum(counted["dropped"].values()) + 3 + 1 == 16, "each document looked at has one fate"
+    assert counted["queries_without_positive"] == 7
+    assert counted["queries_with_too_few"] == {"count": 1, "ids": ["q0"]}
 
 
-def test_likely_false_negatives_are_named_once_the_highest_first(report: dict):
+def test_likely_false_negatives_are_named_once_the_highest_first(counted: dict[str, Any]):
     assert [
-        (row["query_id"], row["document"], row["score"]) for row in report["likely_false_negatives"]
+        (row["query_id"], row["document"], row["score"])
+        for row in counted["likely_false_negatives"]
     ] == [("q0", "e", 0.99), ("q1", "a", 0.95), ("q0", "f", 0.3)]
-    assert report["likely_false_negatives"][1] == {
+    assert counted["likely_false_negatives"][1] == {
         "query_id": "q1",
         "document": "a",
         "score": 0.95,
@@ -114,20 +114,17 @@ def test_likely_false_negatives_are_named_once_the_highest_first(report: dict):
     }
 
 
-def test_histograms_share_their_bins_and_count_every_score(report: dict):
-    scores = report["scores"]
-    assert (scores["edges"][0], scores["edges"][-1], len(scores["edges"])) == (0.2, 0.9, 41)
-    assert (sum(scores["positives"]), sum(scores["negatives"])) == (3, 4)
-    assert (scores["positives"][0], scores["positives"][-1]) == (1, 1)
-    assert report["second_scores"]["edges"] == []
+def test_scores_are_told_by_their_quantiles_and_texts_nowhere(counted: dict[str, Any]):
+    scores = counted["scores"]
+    assert list(scores["positives"]) == ["5%", "25%", "50%", "75%", "95%"]
+    assert scores["positives"]["50%"] == 0.7
+    assert scores["negatives"]["50%"] == pytest.approx(0.45)
+    assert counted["second_scores"] == {"positives": {}, "negatives": {}}
+    assert "secret" not in str(counted)
 
 
-def test_the_report_names_no_text(report: dict):
-    assert "secret" not in str(report)
-
-
-def test_one_line_says_it_all(report: dict):
-    assert summarize(report) == (
+def test_one_line_says_it_all(counted: dict[str, Any]):
+    assert summarize(counted) == (
         "16 documents looked at for 3 pairs: 5 known positive, 1 same content as a positive, 2 "
         "same words as a positive, 4 above the margin; 4 negatives (1 judged), 1 queries with too "
         "few"
@@ -141,8 +138,8 @@ def test_no_more_suspects_are_listed_than_a_person_reads_and_they_are_the_highes
     for query_id, scores in drawn.items():
         decided = {f"d{rank}": (float(score), ABOVE_MARGIN) for rank, score in enumerate(scores)}
         tally.add(outcome(query_id, Positive("p", -1.0), decided, ()))
-    found = [row["score"] for row in tally.report(0, 0)["likely_false_negatives"]]
-    assert found == np.sort(np.concatenate(list(drawn.values())))[::-1][:SUSPECTS].tolist()
+    scores = [row["score"] for row in tally.to_json(0, 0)["likely_false_negatives"]]
+    assert scores == np.sort(np.concatenate(list(drawn.values())))[::-1][:SUSPECTS].tolist()
 
 
 def test_where_the_second_opinion_judges_it_orders_the_suspects():
@@ -157,26 +154,14 @@ def test_where_the_second_opinion_judges_it_orders_the_suspects():
             [np.nan, 3.0, 5.0],
         )
     )
-    report = tally.report(0, 0)
-    assert [(row["document"], row["second_score"]) for row in report["likely_false_negatives"]] == [
+    counted = tally.to_json(0, 0)
+    assert [
+        (row["document"], row["second_score"]) for row in counted["likely_false_negatives"]
+    ] == [
         ("c", 5),
         ("b", 3),
     ]
-    assert report["second_scores"]["edges"][0] == -2.0
-    assert sum(report["second_scores"]["negatives"]) == 1
-
-
-def test_the_figure_is_a_png_and_the_same_for_the_same_report(report: dict):
-    drawn = draw_report(report)
-    assert Image.open(io.BytesIO(drawn)).size[0] == 960
-    assert draw_report(report) == drawn
-
-
-def test_scores_that_are_all_equal_are_drawn(report: dict):
-    tally = Tally(CONFIG)
-    tally.add(outcome("q", Positive("p", 0.5), {}, (), known=0))
-    assert sum(tally.report(0, 0)["scores"]["positives"]) == 1
-    assert draw_report(tally.report(0, 0))
+    assert counted["second_scores"]["negatives"]["50%"] == -2.0
 
 
 def nearest(positive: float, *scores: float, verdict: int = ABOVE_MARGIN) -> Outcome:
@@ -190,7 +175,7 @@ def advice_of(outcomes: list[Outcome], **config: Any) -> str | None:
     tally = Tally(MiningConfig(negatives=1, window=4, **config))
     for each in outcomes:
         tally.add(each)
-    return advise(tally.report(unanswered=0, absent=0))
+    return advise(tally.to_json(unanswered=0, absent=0))
 
 
 def test_where_the_margin_leaves_most_pairs_without_negatives_one_is_named_that_keeps_some():
@@ -213,4 +198,4 @@ def test_no_margin_is_named_where_it_is_not_the_margin_or_most_pairs_have_negati
     assert advice_of([nearest(0.5, 0.49)], max_score=0.3) is None
     tally = Tally(MiningConfig(negatives=0))
     tally.add(nearest(0.5, 0.49))
-    assert advise(tally.report(unanswered=0, absent=0)) is None
+    assert advise(tally.to_json(unanswered=0, absent=0)) is None

@@ -1,5 +1,4 @@
-"""Whether a model's tokenizer can read texts: how many of their letters it knows as words or parts
-of words.
+"""Tell whether a tokenizer can read texts: how many of their letters it knows in words.
 
 An English vocabulary knows 93% of the letters of French, 85% of Turkish, 54% of Chinese, 33% of
 Japanese, and 15% to 20% of Arabic, Greek and Russian, whose letters it knows one by one (MiniLM,
@@ -9,13 +8,14 @@ messages of programs in 34 languages).
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
 _FEWEST_READ = 0.6  # of a text's letters; below it the text is not read
 _UNREAD_TEXTS = 0.2  # share from which a warning is due
-_TEXTS, _CHARACTERS = 200, 1000  # that are looked at, of each kind and of each text
+_TEXTS = 200  # looked at, of each kind
+_CHARACTERS = 1000  # looked at, of each text
 _WHOLE_SYLLABLES = ("CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH", "HANGUL SYLLABLE")
 
 
@@ -33,7 +33,7 @@ class Reader:
         )
 
     def reads(self, text: str) -> bool:
-        """Whether it knows most letters of the text; true of a text without letters.
+        """Say whether it knows most letters of the text; true of a text without letters.
 
         A letter is known in a token of two letters or more; a Chinese character or a Korean
         syllable also alone.
@@ -44,7 +44,9 @@ class Reader:
         tokens = self._tokenizer.encode(text, add_special_tokens=False)
         spans = [range(*span) for span in tokens.offsets]
         # A sign is in several tokens where these are its bytes, or the parts of a Korean syllable.
-        times = Counter(place for span in spans for place in span)
+        times = Counter[int]()
+        for span in spans:
+            times.update(span)
         known: set[int] = set()
         for span, number in zip(spans, tokens.ids, strict=True):
             signs = [place for place in span if _is_letter(text[place])]
@@ -59,11 +61,14 @@ class Reader:
 def explain_unread(
     where: str, queries: Sequence[str], documents: Sequence[str], tokenizer: str
 ) -> str:
-    """Return a warning about a set of texts that the model cannot read; empty if it can read
-    most.
-    """
+    """Return a warning about a set of texts that the model cannot read; empty if it reads most."""
     reader = Reader(tokenizer)
-    counted = list(_count_unread({"queries": queries, "documents": documents}, reader))
+    counted = []
+    for kind, texts in (("queries", queries), ("documents", documents)):
+        looked_at = texts[:_TEXTS]
+        unread = sum(not reader.reads(text[:_CHARACTERS]) for text in looked_at)
+        if unread and unread >= _UNREAD_TEXTS * len(looked_at):
+            counted.append(f"{unread} of {len(looked_at)} {kind}")
     if not counted:
         return ""
     return (
@@ -73,17 +78,8 @@ def explain_unread(
     )
 
 
-def _count_unread(texts: dict[str, Sequence[str]], reader: Reader) -> Iterator[str]:
-    """ "19 of 20 queries" of each kind of which too many are not read."""
-    for kind, every in texts.items():
-        looked_at = every[:_TEXTS]
-        unread = sum(not reader.reads(text[:_CHARACTERS]) for text in looked_at)
-        if unread >= _UNREAD_TEXTS * len(looked_at) and unread:
-            yield f"{unread} of {len(looked_at)} {kind}"
-
-
 def _is_letter(sign: str) -> bool:
-    """Vowel signs and accents of their own count: in Hindi or Thai they follow a letter."""
+    """Count vowel signs and accents of their own too: in Hindi or Thai they follow a letter."""
     return unicodedata.category(sign)[0] in "LM"
 
 

@@ -1,0 +1,154 @@
+"""Decide which of its query's nearest documents become the negatives of each pair."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from medembed.errors import DataError
+from medembed.mining.candidates import Candidates, Outcome, gather_candidates, make_example
+from medembed.mining.inputs import MiningInputs
+from medembed.mining.judgments import (
+    Judged,
+    Positive,
+    ScoredRow,
+    judged_negatives,
+    nearest_rows,
+)
+from medembed.mining.pairs import Pair
+from medembed.mining.previous_search import QuerySearch
+from medembed.mining.rules import Window, take_window
+from medembed.mining.second_opinion import SecondOpinion, score_again
+from medembed.mining.texts import CorpusRows, gather_rows
+
+
+class Decided(NamedTuple):
+    """The outcome of each pair in order, and the corpus rows that were looked at."""
+
+    outcomes: Iterator[Outcome]
+    rows: CorpusRows
+
+
+class Answered(NamedTuple):
+    """A pair with the row of its positive."""
+
+    pair: Pair
+    positive: Positive
+
+
+def decide_pairs(
+    pairs: Sequence[Pair],
+    search: QuerySearch,
+    known: Mapping[str, Collection[str]],
+    inputs: MiningInputs,
+    scratch: Path,
+) -> Decided:
+    """Decide for each pair; a pair whose positive the table lacks has no outcome.
+
+    `known` {query id: its known positives}. Raises DataError if the table lacks all positives.
+    """
+    config = inputs.config
+    query_ids = list(dict.fromkeys(pair.query_id for pair in pairs))
+    judged = judged_negatives(inputs.dataset.qrels(), known, query_ids) if config.judged else []
+    windows = {}
+    for query_id, near in zip(query_ids, search.nearest, strict=True):
+        windows[query_id] = take_window(
+            near.documents, near.rows, near.scores, known[query_id], config.window
+        )
+    rows = _read_rows(windows, known, judged, inputs, scratch)
+
+    asked = [Judged(pair.query_id, pair.positive_id) for pair in pairs] + judged
+    line_of = {query_id: line for line, query_id in enumerate(query_ids)}
+    lines = [line_of[entry.query_id] for entry in asked]
+    names = [entry.document_id for entry in asked]
+    best = nearest_rows(search.vectors, lines, names, rows, inputs.table, inputs.dimensions)
+    answered = _find_answered(pairs, best[: len(pairs)], inputs.table.uri)
+    negatives = _by_query(judged, best[len(pairs) :])
+
+    candidates = {}
+    for query_id, window in windows.items():
+        positives = rows.present(rows.rows_of(sorted(known[query_id])))
+        of_query = negatives.get(query_id, [])
+        candidates[query_id] = gather_candidates(window, positives, of_query, rows)
+    second = _ask_second_opinion(answered, candidates, rows, inputs, scratch)
+    return Decided(_make_examples(answered, candidates, second, inputs), rows)
+
+
+def _read_rows(
+    windows: Mapping[str, Window],
+    known: Mapping[str, Collection[str]],
+    judged: Sequence[Judged],
+    inputs: MiningInputs,
+    scratch: Path,
+) -> CorpusRows:
+    """Read the rows of all windows, known positives and judged negatives."""
+    row_ids: set[str] = set()
+    documents = {negative.document_id for negative in judged}
+    for query_id, window in windows.items():
+        row_ids.update(window.rows)
+        documents.update(known[query_id])
+    files = [uri for uri, _ in inputs.dataset.corpus_files()]
+    return gather_rows(files, row_ids, documents, scratch)
+
+
+def _find_answered(
+    pairs: Sequence[Pair], best: Sequence[ScoredRow | None], table: str
+) -> list[Answered]:
+    """Return the pairs whose positive the table has. Raises DataError if there are none."""
+    answered = []
+    for pair, row in zip(pairs, best, strict=True):
+        if row is not None:
+            answered.append(Answered(pair, Positive(row.row_id, row.score)))
+    if not answered:
+        raise DataError(
+            f"{table}: has the positive of none of {len(pairs)} pairs; encode the data set."
+        )
+    return answered
+
+
+def _make_examples(
+    answered: Sequence[Answered],
+    candidates: Mapping[str, Candidates],
+    second: Mapping[str, Mapping[str, float]],
+    inputs: MiningInputs,
+) -> Iterator[Outcome]:
+    for pair, positive in answered:
+        name = pair.query_id
+        yield make_example(pair, positive, candidates[name], second.get(name), inputs.config)
+
+
+def _by_query(
+    judged: Sequence[Judged], best: Sequence[ScoredRow | None]
+) -> dict[str, list[ScoredRow]]:
+    """Return {query id: rows of its judged negatives}, without queries that have none."""
+    rows: dict[str, list[ScoredRow]] = {}
+    for negative, row in zip(judged, best, strict=True):
+        if row is not None:
+            rows.setdefault(negative.query_id, []).append(row)
+    return rows
+
+
+def _ask_second_opinion(
+    answered: Sequence[Answered],
+    candidates: Mapping[str, Candidates],
+    rows: CorpusRows,
+    inputs: MiningInputs,
+    scratch: Path,
+) -> dict[str, dict[str, float]]:
+    """Return {query id: {row: score by the second opinion}}; empty if none is wanted."""
+    config = inputs.config
+    if config.second_opinion is None:
+        return {}
+    asked: dict[str, dict[str, None]] = {}
+    queries = {}
+    for pair, positive in answered:
+        if pair.query_id not in asked:
+            queries[pair.query_id] = pair.query
+            asked[pair.query_id] = dict.fromkeys(candidates[pair.query_id].to_score(config))
+        asked[pair.query_id][positive.row_id] = None
+    row_ids = {query_id: list(names) for query_id, names in asked.items()}
+    opinion = SecondOpinion(config.second_opinion, inputs.encoding, inputs.records)
+    scores = score_again(row_ids, queries, rows, opinion, scratch)
+    return {
+        query_id: dict(zip(row_ids[query_id], of_query.tolist(), strict=True))
+        for query_id, of_query in scores.items()
+    }

@@ -1,0 +1,185 @@
+"""Count what mining does while it runs, for mining.json and a line for people: ids, never texts."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from medembed.mining.candidates import Outcome
+from medembed.mining.config import MiningConfig
+from medembed.mining.rules import ABOVE_MARGIN, JUDGED, KEPT, KNOWN_POSITIVE, RULES
+
+SUSPECTS = 50  # likely false negatives that are listed
+_IDS = 1000  # queries with too few negatives that are listed
+_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class Tally:
+    """Counts pair after pair; keeps all scores of examples, and the worst suspects."""
+
+    def __init__(self, config: MiningConfig) -> None:
+        self.config = config
+        self.counts: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        # by the model, and by the second opinion
+        self.positives: list[tuple[float, float | None]] = []
+        self.negatives: list[tuple[float, float | None]] = []
+        self.suspects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.too_few: set[str] = set()
+        # (positive's score, lowest score that a margin refused) of pairs left without a negative
+        self.refused: list[tuple[float, float]] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """Count a pair, and what was decided of each document of its window."""
+        example = outcome.example
+        verdicts = outcome.verdicts
+        passed = outcome.window.positives_passed
+        negatives = example.negatives
+        is_short = len(negatives) < self.config.negatives
+        self.counts.update(
+            {
+                "pairs": 1,
+                "documents looked at": len(verdicts) + passed,
+                "kept": int((verdicts == KEPT).sum()),
+                "judged": int((verdicts == JUDGED).sum()),
+                "negatives": len(negatives),
+                "judged negatives": sum(negative.judged for negative in negatives),
+                "pairs with fewer candidates than the window": int(
+                    len(verdicts) < self.config.window
+                ),
+                "pairs with fewer negatives than asked": int(is_short),
+            }
+        )
+        self.dropped[KNOWN_POSITIVE] += passed
+        for rule, name in enumerate(RULES):
+            self.dropped[name] += int((verdicts == rule).sum())
+        if is_short:
+            self.too_few.add(example.query_id)
+        self.positives.append((example.positive.score, example.positive.second))
+        self.negatives += [(negative.score, negative.second) for negative in negatives]
+        if self.config.negatives and not negatives:
+            self._keep_refused(outcome)
+        self._keep_suspects(outcome)
+
+    def _keep_refused(self, outcome: Outcome) -> None:
+        """Keep by how little the margins left a pair without any negative."""
+        refused = outcome.judging[outcome.verdicts == ABOVE_MARGIN]
+        if self.config.min_score is not None:
+            refused = refused[refused >= self.config.min_score]
+        if self.config.max_score is not None:
+            refused = refused[refused <= self.config.max_score]
+        if len(refused):
+            self.refused.append((outcome.limit_of, float(refused.min())))
+
+    def _keep_suspects(self, outcome: Outcome) -> None:
+        """Keep those above the margin, once for a query and document."""
+        example = outcome.example
+        window = outcome.window
+        above = np.flatnonzero(outcome.verdicts == ABOVE_MARGIN)
+        highest = above[np.argsort(-outcome.judging[above], kind="stable")][:SUSPECTS]
+        for rank in highest.tolist():
+            suspect = {
+                "query_id": example.query_id,
+                "document": window.rows[rank],
+                "score": float(window.scores[rank]),
+                "rank": rank,
+                "positive_id": example.positive.row_id,
+                "positive_score": example.positive.score,
+            }
+            if outcome.seconds is not None:
+                suspect["second_score"] = float(outcome.seconds[rank])
+                suspect["positive_second_score"] = example.positive.second
+            self.suspects.setdefault((example.query_id, window.rows[rank]), suspect)
+        if len(self.suspects) > 100 * SUSPECTS:
+            self.suspects = {(row["query_id"], row["document"]): row for row in self._worst()}
+
+    def _worst(self) -> list[dict[str, Any]]:
+        by = "second_score" if self.config.second_judges else "score"
+        ordered = sorted(
+            self.suspects.values(), key=lambda row: (-row[by], row["query_id"], row["document"])
+        )
+        return ordered[:SUSPECTS]
+
+    def _margins(self) -> dict[str, float | None]:
+        """Return the margins at which half of the pairs that they left without negatives get one.
+
+        None where that takes no margin at all; empty where the margins left most pairs some.
+        """
+        if 2 * len(self.refused) <= self.counts["pairs"]:
+            return {}
+        gaps = {
+            "margin": [(positive - score) / abs(positive or 1) for positive, score in self.refused],
+            "margin_absolute": [positive - score for positive, score in self.refused],
+        }
+        margins = {}
+        for key, values in gaps.items():
+            if getattr(self.config, key) is not None:
+                middle = sorted(values)[len(values) // 2]
+                # three digits, rounded down; no config may have a margin below 0
+                margins[key] = math.floor(middle * 1000) / 1000 if middle >= 0 else None
+        return margins
+
+    def to_json(self, unanswered: int, absent: int) -> dict[str, Any]:
+        """Return all of it as mining.json has it.
+
+        `unanswered` training queries have no positive, `absent` pairs have one that the table
+        lacks.
+        """
+        return {
+            "counts": dict(self.counts),
+            "queries_without_positive": unanswered,
+            "pairs_without_vector": absent,
+            "dropped": dict(self.dropped),
+            "scores": {
+                "positives": _quantiles([score for score, _ in self.positives]),
+                "negatives": _quantiles([score for score, _ in self.negatives]),
+            },
+            "second_scores": {
+                "positives": _quantiles([second for _, second in self.positives]),
+                "negatives": _quantiles([second for _, second in self.negatives]),
+            },
+            "likely_false_negatives": self._worst(),
+            "margins_that_keep_some": self._margins(),
+            "queries_with_too_few": {
+                "count": len(self.too_few),
+                "ids": sorted(self.too_few)[:_IDS],
+            },
+        }
+
+
+def summarize(counted: Mapping[str, Any]) -> str:
+    """Say in one line what mining did."""
+    counts = counted["counts"]
+    refused = [f"{count:,} {name}" for name, count in counted["dropped"].items() if count]
+    return (
+        f"{counts['documents looked at']:,} documents looked at for {counts['pairs']:,} pairs: "
+        f"{', '.join(refused) or 'none refused'}; {counts['negatives']:,} negatives "
+        f"({counts['judged negatives']:,} judged), "
+        f"{counted['queries_with_too_few']['count']:,} queries with too few"
+    )
+
+
+def advise(counted: Mapping[str, Any]) -> str | None:
+    """Say what to change where the margins leave most pairs without a negative."""
+    margins = counted["margins_that_keep_some"]
+    if not margins:
+        return None
+    counts = counted["counts"]
+    keys = [f"mining.{key}={'null' if value is None else value}" for key, value in margins.items()]
+    return (
+        f"{counts['negatives']:,} negatives for {counts['pairs']:,} pairs: most have none, as all "
+        f"of their candidates lie above the margin; {' '.join(keys)} would keep some. If the model "
+        "ranks the positives badly, that is what it needs; else look at likely_false_negatives in "
+        "mining.json first."
+    )
+
+
+def _quantiles(scores: Sequence[float | None]) -> dict[str, float]:
+    """Return {"5%": ..., "50%": ..., "95%": ...}; empty without a score."""
+    known = [score for score in scores if score is not None]
+    if not known:
+        return {}
+    values = np.quantile(known, _SHARES)
+    return {f"{share:.0%}": float(value) for share, value in zip(_SHARES, values, strict=True)}
