@@ -18,7 +18,7 @@ from medembed.encoding.codec import Codec
 from medembed.encoding.commit import write_fragment
 from medembed.encoding.table import find_table
 from medembed.errors import StorageError
-from medembed.evaluation.retention import place_of
+from medembed.evaluation.retention.sets import place_of
 from medembed.lineage import DatasetManifest, ExamplesManifest, Source
 from medembed.registry.catalog import all_versions, delete_version
 from medembed.registry.models import Registry
