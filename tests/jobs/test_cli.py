@@ -125,7 +125,6 @@ def test_a_promotion_is_forced_with_a_reason_alone(alone: str):
         ),
         ("erase", ["document_ids=[7,007]"], "document_ids", ("7", "007")),
         ("search", ["table=t", "model=m", "query=MI: treatment # 3"], "query", "MI: treatment # 3"),
-        ("serve", ["models.acme/tiny-v1.5=m #1"], "models", {"acme/tiny-v1.5": "m #1"}),
         (
             "train",
             ["model=m", "data=d", "output=o", "training.prompts.query=query: "],

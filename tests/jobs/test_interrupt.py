@@ -117,7 +117,7 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
 
 ENDS = """
 import signal, sys
-from jobs.session import exit_on_signals
+from jobs.ray_session import exit_on_signals
 if sys.argv[2] == "nohup":
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 exit_on_signals()

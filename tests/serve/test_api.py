@@ -18,9 +18,9 @@ from starlette.testclient import TestClient
 
 from medembed.errors import ModelError, ServiceError
 from serve.http.api import make_app
-from serve.http.settings import Front
+from serve.http.settings import HttpSettings
 from serve.operate.run import find_port, serving
-from serve.replica.compute import Served
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, Replica
 from tests.stranger import attack_sockets
 
@@ -140,14 +140,16 @@ def test_errors_have_openais_shape_name_the_field_and_never_the_text(
     assert "SECRET" not in json.dumps(answer)
 
 
-def test_a_search_finds_what_the_same_replica_finds_in_process(url: str, searched: Served):
+def test_a_search_finds_what_the_same_replica_finds_in_process(url: str, searched: ServedModel):
     body = {"query": "pain of the heart", "k": 4, "dimensions": 8}
     request = urllib.request.Request(f"{url}/v1/search", json.dumps(body).encode(), HEADERS)
     with urllib.request.urlopen(request, timeout=30) as response:
         found = json.load(response)
     assert (
         found
-        == TestClient(make_app(Replica(searched), Front())).post("/v1/search", json=body).json()
+        == TestClient(make_app(Replica(searched), HttpSettings()))
+        .post("/v1/search", json=body)
+        .json()
     )
     with urllib.request.urlopen(url, timeout=30) as response:
         assert b"<title>MedEmbed</title>" in response.read()

@@ -15,7 +15,7 @@ from langchain_openai import OpenAIEmbeddings
 
 from medembed.encoding.encoder import Role
 from medembed.matryoshka import truncate
-from serve.replica.compute import Served
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
@@ -23,7 +23,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "serving.md"
 TEXTS = ["my gums bleed", "bleeding gums"]
 
 
-def expected(trained: Served, role: Role = "query") -> np.ndarray:
+def expected(trained: ServedModel, role: Role = "query") -> np.ndarray:
     return truncate(trained.encoder.encode(TEXTS, role), 8)
 
 
@@ -32,7 +32,7 @@ def is_close(rows: list[list[float]], wanted: np.ndarray) -> bool:
 
 
 def test_openais_client_gets_vectors_by_its_default_encoding_sync_and_async(
-    url: str, trained: Served
+    url: str, trained: ServedModel
 ):
     with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY) as client:
         answer = client.embeddings.create(model="medembed", input=TEXTS, dimensions=8)
@@ -45,7 +45,7 @@ def test_openais_client_gets_vectors_by_its_default_encoding_sync_and_async(
         assert is_close([entry.embedding for entry in one.data], expected(trained))
 
 
-def test_langchain_embeds_queries_and_documents_with_their_prompts(url: str, trained: Served):
+def test_langchain_embeds_queries_and_documents_with_their_prompts(url: str, trained: ServedModel):
     def embeddings(**chosen: object) -> OpenAIEmbeddings:
         return OpenAIEmbeddings(
             model="medembed",
@@ -62,7 +62,7 @@ def test_langchain_embeds_queries_and_documents_with_their_prompts(url: str, tra
     assert is_close(asyncio.run(embeddings().aembed_documents(TEXTS)), expected(trained))
 
 
-def test_the_docs_curl_line_gets_vectors(url: str, trained: Served):
+def test_the_docs_curl_line_gets_vectors(url: str, trained: ServedModel):
     if shutil.which("curl") is None:  # a system's package, which pip cannot bring
         pytest.skip("no curl on PATH")
     line = next(

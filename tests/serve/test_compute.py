@@ -15,14 +15,17 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, load_model
 from medembed.encoding.quantize import to_uint8
 from medembed.matryoshka import truncate
-from serve.replica.compute import Part, Served, answer, compute_together, count_tokens, split
-from serve.replica.protocol import Embedded, Refused, Work
+from serve.replica.compute import Part, answer, compute_together, count_tokens, split
+from serve.replica.protocol import EmbedCall, Embedded, Refused
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import answer_alone
 
 BATCH_TOKENS = 256
 
 
-def together(served: Served, works: list[Work]) -> tuple[list[Embedded | Refused], list[int]]:
+def together(
+    served: ServedModel, works: list[EmbedCall]
+) -> tuple[list[Embedded | Refused], list[int]]:
     """(results, inputs of each forward pass) of requests whose parts are computed once all wait for
     theirs.
     """
@@ -50,18 +53,18 @@ def together(served: Served, works: list[Work]) -> tuple[list[Embedded | Refused
     return asyncio.run(run()), passes
 
 
-def test_one_pass_answers_roles_dimensions_types_and_refusals_together(stock: Served):
+def test_one_pass_answers_roles_dimensions_types_and_refusals_together(stock: ServedModel):
     texts = ["heart pain", "brain"]
     ids = stock.encoder.tokenize(["skin rash"]).ids[0]
     results, passes = together(
         stock,
         [
-            Work(texts, "document", dimensions=8),
-            Work(["liver"], model="other"),
-            Work([ids]),
-            Work(["heart " * 100]),
-            Work(["heart " * 100, "ear"], cuts=True, output_dtype="uint8"),
-            Work(["ear"], max_tokens=2),
+            EmbedCall(texts, "document", dimensions=8),
+            EmbedCall(["liver"], model="other"),
+            EmbedCall([ids]),
+            EmbedCall(["heart " * 100]),
+            EmbedCall(["heart " * 100, "ear"], cuts=True, output_dtype="uint8"),
+            EmbedCall(["ear"], max_tokens=2),
         ],
     )
     assert sum(passes) == 5
@@ -83,9 +86,9 @@ def test_one_pass_answers_roles_dimensions_types_and_refusals_together(stock: Se
     assert (third.truncated, third.tokens) == ([True, False], [48, 3])
 
 
-def test_a_large_request_is_computed_part_by_part_and_lets_others_in_between(stock: Served):
+def test_a_large_request_is_computed_part_by_part_and_lets_others_in_between(stock: ServedModel):
     texts = [f"heart pain {number}" for number in range(200)]
-    (large, small), passes = together(stock, [Work(texts), Work(["ear"])])
+    (large, small), passes = together(stock, [EmbedCall(texts), EmbedCall(["ear"])])
     assert isinstance(large, Embedded)
     assert isinstance(small, Embedded)
     assert np.abs(large.embeddings - stock.encoder.encode(texts, "query")).max() < 1e-5
@@ -94,7 +97,7 @@ def test_a_large_request_is_computed_part_by_part_and_lets_others_in_between(sto
 
 
 def test_parts_of_two_models_in_one_batch_are_computed_by_their_own(
-    stock: Served, encoder_folder: Path
+    stock: ServedModel, encoder_folder: Path
 ):
     config = EncodingConfig()
     changed = load_model(encoder_folder, config, "cpu")
@@ -124,20 +127,25 @@ def test_parts_keep_the_order_and_the_limit(limit: int):
     assert list(split(Tokens({"input_ids": []}), limit)) == []
 
 
-def test_only_refusals_compute_nothing(stock: Served):
-    results, passes = together(stock, [Work(["a"], expected_fingerprint="x")])
+def test_only_refusals_compute_nothing(stock: ServedModel):
+    results, passes = together(stock, [EmbedCall(["a"], expected_fingerprint="x")])
     assert [one.error.status for one in results if isinstance(one, Refused)] == [409]
     assert passes == []
     assert count_tokens([Part(stock.encoder, Tokens({"input_ids": [[1, 2], [3]]}))]) == 3
-    assert isinstance(asyncio.run(answer_alone(Work(["a"]), stock)), Embedded)
+    assert isinstance(asyncio.run(answer_alone(EmbedCall(["a"]), stock)), Embedded)
 
 
 def test_a_request_that_cannot_be_in_time_is_refused_after_its_first_part_and_one_that_can_is_not(
-    stock: Served,
+    stock: ServedModel,
 ):
     texts = [f"heart pain {number}" for number in range(200)]
     (large, small, patient), passes = together(
-        stock, [Work(texts, within_s=1e-6), Work(["ear"], within_s=600), Work(texts, within_s=600)]
+        stock,
+        [
+            EmbedCall(texts, within_s=1e-6),
+            EmbedCall(["ear"], within_s=600),
+            EmbedCall(texts, within_s=600),
+        ],
     )
     assert isinstance(large, Refused)
     assert (large.error.status, large.error.code, large.error.param) == (400, "too_slow", "input")

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serve.http.messages import EmbeddingRequest
 from starlette.testclient import TestClient
 
 from serve.http.api import make_app
 from serve.http.limits import LimitsConfig
-from serve.http.messages import EmbeddingRequest
-from serve.http.settings import Front
-from serve.replica.compute import Served
+from serve.http.settings import HttpSettings
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import Replica
 
 FIELDS = sorted(EmbeddingRequest.model_fields)
@@ -53,10 +53,10 @@ ASCII = st.booleans()
 
 
 @pytest.fixture(scope="module")
-def fuzzed(trained: Served) -> Iterator[TestClient]:
+def fuzzed(trained: ServedModel) -> Iterator[TestClient]:
     """Exceptions that leave the application would fail the test."""
     with TestClient(
-        make_app(Replica(trained), Front(LimitsConfig(token_ids=True, max_items=3)))
+        make_app(Replica(trained), HttpSettings(LimitsConfig(token_ids=True, max_items=3)))
     ) as client:
         yield client
 

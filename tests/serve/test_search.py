@@ -19,10 +19,10 @@ from medembed.errors import MedEmbedError
 from medembed.schema import document_of
 from medembed.search.corpus import top_k
 from serve.app import build
-from serve.replica.compute import Served
-from serve.replica.protocol import Embedded, Refused, Work
+from serve.replica.protocol import EmbedCall, Embedded, Refused
 from serve.replica.search import search
-from serve.replica.search_protocol import Found, SearchWork
+from serve.replica.search_call import SearchCall, SearchResult
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import ROWS, Client, Replica, answer_alone, load
 from tests.tables import rows_at, write_table
 
@@ -30,7 +30,7 @@ QUESTION = "pain of the heart"
 
 
 @pytest.fixture
-def client(searched: Served, client_of: Client) -> TestClient:
+def client(searched: ServedModel, client_of: Client) -> TestClient:
     return client_of(Replica(searched))
 
 
@@ -53,7 +53,7 @@ def ids(found: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("dimensions", [32, 8, None])
 def test_documents_come_as_exact_search_ranks_them_with_their_fields(
-    client: TestClient, searched: Served, dimensions: int | None
+    client: TestClient, searched: ServedModel, dimensions: int | None
 ):
     found = ask(client, query=QUESTION, k=7, dimensions=dimensions)
     encoder, width = searched.encoder, dimensions or 32
@@ -71,7 +71,7 @@ def test_documents_come_as_exact_search_ranks_them_with_their_fields(
     assert (found["object"], found["dimensions"], found["model"]) == ("list", width, "medembed")
 
 
-def test_the_answer_names_table_model_and_tokens(client: TestClient, searched: Served):
+def test_the_answer_names_table_model_and_tokens(client: TestClient, searched: ServedModel):
     response = client.post("/v1/search", json={"query": QUESTION})
     fingerprint, found = searched.model["fingerprint"], response.json()
     assert found["table"] == {"version": 1, "rows": len(ROWS), "fingerprint": fingerprint}
@@ -124,7 +124,7 @@ def test_an_embedding_as_numbers_or_base64_finds_what_its_text_finds(client: Tes
     assert ids(ask(client, embedding=longer, dimensions=8)) == ids(by_text)
 
 
-def test_a_text_as_a_document_finds_documents_like_it(client: TestClient, searched: Served):
+def test_a_text_as_a_document_finds_documents_like_it(client: TestClient, searched: ServedModel):
     (vector,) = searched.encoder.encode([QUESTION], "document")
     like = ask(client, query=QUESTION, input_type="document")
     by_vector = ask(client, embedding=[float(value) for value in vector])
@@ -204,13 +204,15 @@ def test_what_cannot_be_searched_names_the_field_and_never_the_text(
     assert says in refused(client, 400, param, **body)
 
 
-def test_another_model_or_fingerprint_is_refused(client: TestClient, searched: Served):
+def test_another_model_or_fingerprint_is_refused(client: TestClient, searched: ServedModel):
     refused(client, 404, "model", query="SECRET", model="other")
     refused(client, 409, "expected_fingerprint", query="SECRET", expected_fingerprint="0" * 16)
     ask(client, query="a", model="medembed/3", expected_fingerprint=searched.model["fingerprint"])
 
 
-def test_without_a_table_it_is_not_found_and_the_key_is_named(trained: Served, client_of: Client):
+def test_without_a_table_it_is_not_found_and_the_key_is_named(
+    trained: ServedModel, client_of: Client
+):
     client = client_of(Replica(trained))
     assert "table=" in refused(client, 404, None, query="SECRET")
     assert client.get("/v1/models").json()["data"][0]["table"] is None
@@ -226,7 +228,7 @@ def test_texts_are_given_only_where_the_operator_says_so(
 
 
 def test_an_index_searches_at_full_width_alone(
-    trained_folder: Path, searched: Served, documents: Path, tmp_path: Path, client_of: Client
+    trained_folder: Path, searched: ServedModel, documents: Path, tmp_path: Path, client_of: Client
 ):
     vectors = searched.encoder.encode([*ROWS.values()])
     uri = tmp_path / "indexed"
@@ -284,27 +286,27 @@ def test_a_table_of_another_model_and_documents_of_another_table_start_nothing(
 
 
 def test_a_swap_while_a_query_is_encoded_begins_again_with_the_new_pair(
-    searched: Served, trained_folder: Path
+    searched: ServedModel, trained_folder: Path
 ):
     other = load(trained_folder, table=searched.table.table.uri)
-    newer = Served(other.encoder, other.model | {"version": "4"}, None, other.table)
+    newer = ServedModel(other.encoder, other.model | {"version": "4"}, None, other.table)
     # as it stands: when asked, when encoded, when asked again, ...
     current = [searched, newer, newer, newer]
     seen: list[str] = []
 
-    async def embed(work: Work) -> Embedded | Refused:
+    async def embed(call: EmbedCall) -> Embedded | Refused:
         served = current.pop(0)
         seen.append(served.model["version"])
-        return await answer_alone(work, served)
+        return await answer_alone(call, served)
 
-    found = asyncio.run(search(SearchWork(["heart"], 3), lambda: current.pop(0), embed))
-    assert isinstance(found, Found)
+    found = asyncio.run(search(SearchCall(["heart"], 3), lambda: current.pop(0), embed))
+    assert isinstance(found, SearchResult)
     assert (seen, found.model["version"]) == (["4", "4"], "4")
     assert found.hits[0][0].fields == {}
 
 
 def test_the_pinned_version_is_served_whatever_comes_after(
-    trained_folder: Path, searched: Served, documents: Path, tmp_path: Path
+    trained_folder: Path, searched: ServedModel, documents: Path, tmp_path: Path
 ):
     vectors = searched.encoder.encode([*ROWS.values()])
     first = write_table(
@@ -320,12 +322,12 @@ def test_the_pinned_version_is_served_whatever_comes_after(
 def test_the_access_log_has_counts_and_no_text(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ):
-    with caplog.at_level(logging.INFO, logger="serve.http.access_log"):
+    with caplog.at_level(logging.INFO, logger="serve.http.request_log"):
         ask(client, query="SECRET", k=3, dimensions=8)
     (line,) = [
         json.loads(record.message)
         for record in caplog.records
-        if record.name == "serve.http.access_log"
+        if record.name == "serve.http.request_log"
     ]
     assert (line["route"], line["k"], line["dimensions"], line["table_version"]) == (
         "/v1/search",

@@ -8,7 +8,7 @@ import pytest
 
 from medembed.data.dataset import open_dataset
 from medembed.search.corpus import top_k
-from serve.replica.compute import Served
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import ROWS, Client, Replica, load
 from tests.serve.test_search import QUESTION, ask, ids
 from tests.tables import write_corpus, write_table
@@ -20,8 +20,8 @@ def fields_of(row: int) -> dict[str, str | None]:
 
 @pytest.fixture(scope="module")
 def bilingual(
-    trained_folder: Path, trained: Served, tmp_path_factory: pytest.TempPathFactory
-) -> Served:
+    trained_folder: Path, trained: ServedModel, tmp_path_factory: pytest.TempPathFactory
+) -> ServedModel:
     """ROWS of which every third is French and every fifth has a label; of d0 one chunk is
     French.
     """
@@ -55,7 +55,7 @@ def bilingual(
     ],
 )
 def test_a_filter_gives_the_best_of_those_that_match(
-    bilingual: Served, client_of: Client, wanted: dict[str, Any] | None, funnel: dict[str, int]
+    bilingual: ServedModel, client_of: Client, wanted: dict[str, Any] | None, funnel: dict[str, int]
 ):
     client = client_of(Replica(bilingual))
 

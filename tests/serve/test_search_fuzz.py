@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serve.http.search_messages import SearchRequest
 from starlette.testclient import TestClient
 
 from serve.http.api import make_app
-from serve.http.search_messages import SearchRequest
-from serve.http.settings import Front
-from serve.replica.compute import Served
+from serve.http.settings import HttpSettings
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import Replica
 
 
 @pytest.fixture(scope="module")
-def fuzzed(searched: Served) -> Iterator[TestClient]:
+def fuzzed(searched: ServedModel) -> Iterator[TestClient]:
     """Exceptions that leave the application would fail the test."""
-    with TestClient(make_app(Replica(searched), Front())) as client:
+    with TestClient(make_app(Replica(searched), HttpSettings())) as client:
         yield client
 
 

@@ -7,15 +7,15 @@ import pytest
 from sentence_transformers import CrossEncoder
 from starlette.testclient import TestClient
 
-from serve.replica.compute import Served
 from serve.replica.rerank import Ranker
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import DOCUMENTS, Client, RankingReplica, Replica, load
 
 QUERY = "pain of the heart"
 
 
 @pytest.fixture
-def searching(searched: Served, ranker: Ranker, client_of: Client) -> TestClient:
+def searching(searched: ServedModel, ranker: Ranker, client_of: Client) -> TestClient:
     return client_of(Replica(searched), RankingReplica(ranker), max_k=40)
 
 
@@ -70,7 +70,7 @@ def test_a_rerank_that_cannot_be_is_refused(searching: TestClient, body: dict[st
 
 
 def test_without_texts_or_a_cross_encoder_a_search_is_not_ranked_anew(
-    searched: Served, trained_folder: Any, table: Any, ranker: Ranker, client_of: Client
+    searched: ServedModel, trained_folder: Any, table: Any, ranker: Ranker, client_of: Client
 ):
     textless = client_of(Replica(load(trained_folder, table=str(table))), RankingReplica(ranker))
     assert (
