@@ -111,10 +111,9 @@ class Keys:
         self.fault = ""
 
     async def find(self, authorizations: list[str]) -> str | None:
-        """Return the name of the key in the Authorization headers of a request; None if it is not
-        valid.
+        """Return the name of the key in a request's Authorization headers; None if it is not valid.
 
-        Takes the same time whichever key it is, and if it is none.
+        It takes the same time for any key, valid or not.
         """
         await self._refresh()
         match = _BEARER.fullmatch(authorizations[0]) if len(authorizations) == 1 else None
@@ -158,9 +157,7 @@ def _require(keys: Iterable[Key], place: str) -> tuple[Key, ...]:
 
 
 def _parse(text: str, place: str) -> Iterator[Key]:
-    """Yield the key of each line. Raises ConfigError that names line numbers only: a line may be a
-    key by mistake.
-    """
+    """Yield the key of each line. Raises ConfigError with numbers only: a line may be a key."""
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.partition("#")[0].split()
         if not words:

@@ -7,12 +7,12 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -129,6 +129,40 @@ async def answer_alone(call: EmbedCall, served: ServedModel) -> Embedded | Refus
         return compute_together([part])[0]
 
     return await answer(call, served, compute, batch_tokens=256)
+
+
+class Together(NamedTuple):
+    """What became of requests, and the parts of each batch that was computed for them."""
+
+    results: list[Any]
+    batches: list[list[Part]]
+
+
+def run_together(*asks: Callable[..., Coroutine[Any, Any, Any]]) -> Together:
+    """Answer requests, which take `compute`, whose parts are computed once all that go on wait for theirs."""
+    batches: list[list[Part]] = []
+    waiting: list[tuple[Part, asyncio.Future[npt.NDArray[np.float32]]]] = []
+
+    async def compute(part: Part) -> npt.NDArray[np.float32]:
+        future = asyncio.get_running_loop().create_future()
+        waiting.append((part, future))
+        return await future
+
+    async def run() -> list[Any]:
+        tasks = [asyncio.create_task(ask(compute=compute)) for ask in asks]
+        while left := sum(not task.done() for task in tasks):
+            if len(waiting) < left:  # some are tokenising, in threads
+                await asyncio.sleep(0.001)
+                continue
+            batch = list(waiting)
+            waiting.clear()
+            batches.append([part for part, _ in batch])
+            for (_, future), rows in zip(batch, compute_together(batches[-1]), strict=True):
+                future.set_result(rows)
+            await asyncio.sleep(0)
+        return [task.result() for task in tasks]
+
+    return Together(asyncio.run(run()), batches)
 
 
 class Failing:

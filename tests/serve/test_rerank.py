@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import logging
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from starlette.testclient import TestClient
 
 from serve.replica.compute import Part, compute_together
 from serve.replica.protocol import Refused
-from serve.replica.rerank import Ranked, Ranker, RerankCall, rerank
+from serve.replica.rerank import Ranker, RerankCall, rerank
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import Client, Failing, RankingReplica, Replica
+from tests.serve.conftest import Client, Failing, RankingReplica, Replica, run_together
 
 QUERY = "pain of the heart"
 TEXTS = [
@@ -256,47 +257,19 @@ async def compute_at_once(part: Part) -> npt.NDArray[np.float32]:
 def test_a_request_is_computed_part_by_part_and_pairs_of_several_share_a_pass(
     ranker: Ranker, scores: list[float]
 ):
-    passes: list[int] = []
-
-    async def run() -> list[Ranked | Refused]:
-        waiting: list[tuple[Part, asyncio.Future[Any]]] = []
-
-        async def compute(part: Part) -> npt.NDArray[np.float32]:
-            waiting.append((part, asyncio.get_running_loop().create_future()))
-            rows: npt.NDArray[np.float32] = await waiting[-1][1]
-            return rows
-
-        works = (
-            RerankCall(QUERY, TEXTS),
-            RerankCall(QUERY, TEXTS[:1]),
-            RerankCall("a", ["b"], model="other"),
-        )
-        tasks = [
-            asyncio.create_task(rerank(work, ranker, compute, batch_tokens=64)) for work in works
-        ]
-        while left := sum(not task.done() for task in tasks):
-            if len(waiting) < left:  # some are tokenising, in threads
-                await asyncio.sleep(0.001)
-                continue
-            batch, waiting[:] = list(waiting), []
-            passes.append(len(batch))
-            for (_, future), rows in zip(
-                batch, compute_together([part for part, _ in batch]), strict=True
-            ):
-                future.set_result(rows)
-            await asyncio.sleep(0)
-        return [task.result() for task in tasks]
-
-    large, small, other = asyncio.run(run())
-    assert isinstance(large, Ranked)
-    assert isinstance(small, Ranked)
-    assert isinstance(other, Refused)
-    assert max(passes) == 2
-    assert len(passes) > 1
-    assert (
-        max(abs(each.score - scores[each.index]) for each in (*large.documents, *small.documents))
-        < 1e-5
+    calls = (
+        RerankCall(QUERY, TEXTS),
+        RerankCall(QUERY, TEXTS[:1]),
+        RerankCall("a", ["b"], model="other"),
     )
+    asks = [partial(rerank, call, ranker, batch_tokens=64) for call in calls]
+    together = run_together(*asks)
+    large, small, other = together.results
+    assert isinstance(other, Refused)
+    assert max(map(len, together.batches)) == 2
+    assert len(together.batches) > 1
+    for document in (*large.documents, *small.documents):
+        assert abs(document.score - scores[document.index]) < 1e-5
 
 
 def test_of_a_request_whose_caller_left_nothing_more_is_computed(ranker: Ranker):
