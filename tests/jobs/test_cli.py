@@ -136,7 +136,7 @@ def test_a_promotion_is_forced_with_a_reason_alone(alone: str):
 def test_a_job_takes_texts_as_they_were_typed(
     job: str, arguments: list[str], key: str, value: object
 ):
-    found: object = load_config(job_config(job), arguments)
+    read: object = load_config(job_config(job), arguments)
     for name in key.split("."):
-        found = getattr(found, name)
-    assert found == value
+        read = getattr(read, name)
+    assert read == value

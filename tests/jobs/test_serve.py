@@ -215,14 +215,14 @@ def test_two_hundred_clients_that_leave_in_mid_request_cost_nothing_afterwards(s
 def test_the_server_listens_on_this_machine_alone_and_gives_nothing_but_counts_without_a_token(
     server: Deployed, tmp_path: Path
 ):
-    found = listeners(server.running.process)
-    commands = " ".join(each.command for each in found)
+    sockets = listeners(server.running.process)
+    commands = " ".join(each.command for each in sockets)
     assert all(
         name in commands
         for name in ("raylet", "gcs_server", "ServeReplica", "DashboardAgent", "haproxy.cfg")
     )
-    assert elsewhere(found) == set()
-    ports = sorted(each.port for each in found)
+    assert elsewhere(sockets) == set()
+    ports = sorted(each.port for each in sockets)
     mark = tmp_path / "mark"
     assert attack_sockets("answers", ports) == []
     ended = attack_sockets("calls", ports, str(mark))

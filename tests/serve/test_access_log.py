@@ -62,11 +62,11 @@ def test_refusals_have_a_line_too_and_a_template_for_a_path(
     )
     open_client.get("/v1/models/SECRET?key=SECRET")
     open_client.request("SECRETMETHOD", "/SECRET", headers={"x-request-id": "SECRET " * 20})
-    found = [
+    logged_lines = [
         (line["method"], line["route"], line["status"], line.get("version"))
         for line in lines(caplog)
     ]
-    assert found == [
+    assert logged_lines == [
         ("POST", None, 401, None),
         ("POST", "/v1/embeddings", 400, "3"),
         ("GET", "/v1/models/{name:path}", 404, "3"),

@@ -102,8 +102,8 @@ def test_a_key_always_asks_the_same_model(gateway: str, trained: ServedModel, st
 def test_what_goes_wrong_is_said_in_openais_shape(
     gateway: str, path: str, key: str, status: int, code: str | None
 ):
-    found, _, body = ask(gateway, path, key)
-    assert (found, set(body["error"]), body["error"]["code"]) == (
+    status_seen, _, body = ask(gateway, path, key)
+    assert (status_seen, set(body["error"]), body["error"]["code"]) == (
         status,
         {"message", "type", "param", "code"},
         code,
@@ -112,9 +112,11 @@ def test_what_goes_wrong_is_said_in_openais_shape(
 
 def test_a_key_that_asks_too_often_is_told_when_to_come_back(gateway: str):
     schemes = ("Bearer ", "bearer ", "BEARER  ", "Bearer   ")
-    found = [ask(gateway, key="greedy", scheme=schemes[number % 4]) for number in range(QUOTA + 1)]
-    assert [status for status, _, _ in found] == [401] * QUOTA + [429]
-    _, headers, body = found[-1]
+    replies = [
+        ask(gateway, key="greedy", scheme=schemes[number % 4]) for number in range(QUOTA + 1)
+    ]
+    assert [status for status, _, _ in replies] == [401] * QUOTA + [429]
+    _, headers, body = replies[-1]
     assert (body["error"]["code"], headers["retry-after"]) == ("rate_limit_exceeded", "60")
     assert ask(gateway, key="modest")[0] == 401
 

@@ -56,8 +56,8 @@ def schema(searched: ServedModel, ranker: Ranker) -> Any:
 
 
 def test_all_routes_are_described(schema: Any):
-    found = {(one.ok().method.upper(), one.ok().path) for one in schema.get_all_operations()}
-    assert found == set(ROUTES)
+    described = {(one.ok().method.upper(), one.ok().path) for one in schema.get_all_operations()}
+    assert described == set(ROUTES)
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

@@ -163,12 +163,12 @@ def test_facts_name_the_model_and_what_it_was_trained_from(
 
 @pytest.mark.parametrize("name", SCREENS)
 def test_it_fits_the_screen_and_can_be_read(seen: dict[str, Any], name: str):
-    found = seen[name]
-    assert found["width"] <= SCREENS[name]
-    assert found["smallest"] >= 12
-    assert found["contrast"] >= 4.5
-    assert found["targets"] >= 24
-    assert found["unlabelled"] == 0
+    screen = seen[name]
+    assert screen["width"] <= SCREENS[name]
+    assert screen["smallest"] >= 12
+    assert screen["contrast"] >= 4.5
+    assert screen["targets"] >= 24
+    assert screen["unlabelled"] == 0
 
 
 def test_lists_are_side_by_side_on_a_desktop_and_below_each_other_on_a_phone(seen: dict[str, Any]):

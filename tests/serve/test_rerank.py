@@ -102,12 +102,12 @@ def test_too_long_a_pair_is_refused_or_cut_as_asked(client: TestClient, cross_fo
     assert "documents[1]: with the query, has more than the 48 tokens" in error["message"]
     refused(client, 400, "documents", query=LONG)
     results = ask(client, query=QUERY, documents=["heart", LONG], truncate="end")["results"]
-    found = {entry["index"]: entry for entry in results}
-    assert [found[index]["truncated"] for index in (0, 1)] == [False, True]
+    by_index = {entry["index"]: entry for entry in results}
+    assert [by_index[index]["truncated"] for index in (0, 1)] == [False, True]
     expected = CrossEncoder(str(cross_folder), device="cpu").predict(
         [(QUERY, LONG)], show_progress_bar=False
     )
-    assert abs(found[1]["relevance_score"] - expected[0]) < 1e-4
+    assert abs(by_index[1]["relevance_score"] - expected[0]) < 1e-4
 
 
 def test_the_operator_may_choose_that_texts_are_cut(

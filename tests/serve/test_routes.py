@@ -62,13 +62,13 @@ def test_an_unmodified_openai_client_reads_the_same_numbers(
         base_url="http://testserver/v1", api_key="any", http_client=client, max_retries=0
     )
     answer = theirs.embeddings.create(model="medembed", input=TEXTS, dimensions=8, **chosen)
-    found = [
+    decoded = [
         np.frombuffer(base64.b64decode(one.embedding), "<f4")
         if isinstance(one.embedding, str)
         else one.embedding
         for one in answer.data
     ]
-    assert np.abs(np.array(found) - rows(ask(client, dimensions=8))).max() < 1e-7
+    assert np.abs(np.array(decoded) - rows(ask(client, dimensions=8))).max() < 1e-7
     assert theirs.models.retrieve("medembed").id == "medembed"
     with pytest.raises(openai.NotFoundError, match="not served here"):
         theirs.embeddings.create(model="other", input="a")
@@ -102,8 +102,8 @@ def test_items_and_tokens_of_a_request_are_limited(trained: ServedModel, client_
     small = client_of(replica, max_items=2, max_tokens=40)
     assert "has 3 items; at most 2" in refused(small, 400, "input")
     assert not replica.seen
-    found = ask(small, input=["heart"] * 2)["usage"]["total_tokens"]
-    assert found <= 40
+    tokens = ask(small, input=["heart"] * 2)["usage"]["total_tokens"]
+    assert tokens <= 40
     assert "at most 40 are taken" in refused(small, 400, "input", input=["heart pain " * 8] * 2)
 
 

@@ -68,7 +68,7 @@ def test_a_filter_gives_the_best_of_those_that_match(
         bilingual.encoder.encode([*ROWS.values()])[among],
     )
     query = bilingual.encoder.encode([QUESTION], "query")
-    found = ask(client, query=QUESTION, k=7, filter=wanted, **funnel)
+    answer = ask(client, query=QUESTION, k=7, filter=wanted, **funnel)
     best = top_k(query, names, vectors, 7, by_document=True) if among else None
-    assert ids(found) == ([name for name in best.ids[0].tolist() if name] if best else [])
-    assert all(matches(entry) for entry in found["data"])
+    assert ids(answer) == ([name for name in best.ids[0].tolist() if name] if best else [])
+    assert all(matches(entry) for entry in answer["data"])

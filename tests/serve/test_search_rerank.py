@@ -28,18 +28,18 @@ def search(client: TestClient, status: int = 200, **body: Any) -> dict[str, Any]
 def test_a_search_ranks_anew_what_it_found_by_the_text_of_each(
     searching: TestClient, cross_folder: Any
 ):
-    found = search(searching, query=QUERY, k=20)
+    by_vectors = search(searching, query=QUERY, k=20)
     ranked = search(searching, query=QUERY, k=4, rerank=20)
-    texts = [hit["fields"]["text"] for hit in found["data"]]
+    texts = [hit["fields"]["text"] for hit in by_vectors["data"]]
     stock = CrossEncoder(str(cross_folder), device="cpu").predict([(QUERY, text) for text in texts])
-    best = [found["data"][place] for place in np.argsort(-stock, kind="stable")[:4]]
+    best = [by_vectors["data"][place] for place in np.argsort(-stock, kind="stable")[:4]]
     assert [hit["id"] for hit in ranked["data"]] == [hit["id"] for hit in best]
     assert [hit["score"] for hit in ranked["data"]] == [hit["score"] for hit in best]
     relevance = [hit["relevance_score"] for hit in ranked["data"]]
     assert np.abs(np.array(relevance) - np.sort(stock)[::-1][:4]).max() < 1e-4
-    assert ranked["usage"]["total_tokens"] > found["usage"]["total_tokens"]
-    assert (ranked["model"], ranked["table"]) == (found["model"], found["table"])
-    assert "relevance_score" not in found["data"][0]
+    assert ranked["usage"]["total_tokens"] > by_vectors["usage"]["total_tokens"]
+    assert (ranked["model"], ranked["table"]) == (by_vectors["model"], by_vectors["table"])
+    assert "relevance_score" not in by_vectors["data"][0]
 
 
 def test_each_of_several_queries_is_ranked_on_its_own_and_one_that_found_nothing_has_nothing(
