@@ -81,16 +81,13 @@ def explain(error: BaseException, retry_after_s: int) -> RequestError:
     """Return what a caller is told of an exception; of one that nobody foresaw, only a 500."""
     from ray.serve.exceptions import BackPressureError
 
-    retry = {"retry-after": str(retry_after_s)}
     if isinstance(error, RequestError):
         return error
     if isinstance(error, BackPressureError):
-        return RequestError(
-            429, f"the queue is full; try again in {retry_after_s} s.", headers=retry
-        )
+        return queue_is_full(retry_after_s)
     if isinstance(error, _errors_of_loss()):
         message = f"the replica that held this request went away; try again in {retry_after_s} s."
-        return RequestError(503, message, headers=retry)
+        return RequestError(503, message, headers={"retry-after": str(retry_after_s)})
     if isinstance(error, TimeoutError):
         return RequestError(
             504, "no answer within limits.request_timeout_s; send fewer inputs, or try again later."
@@ -99,6 +96,15 @@ def explain(error: BaseException, retry_after_s: int) -> RequestError:
         return RequestError(400, "the connection closed before the body was complete.")
     return RequestError(
         500, "the server failed on this request; its log has a line under this x-request-id."
+    )
+
+
+def queue_is_full(retry_after_s: int) -> RequestError:
+    """Return the error for a request that neither a replica nor the queue has room for."""
+    return RequestError(
+        429,
+        f"the queue is full; try again in {retry_after_s} s.",
+        headers={"retry-after": str(retry_after_s)},
     )
 
 

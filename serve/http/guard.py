@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.errors import RequestError, error_response, explain, log_line
+from serve.errors import RequestError, error_response, explain, log_line, queue_is_full
 from serve.http.keys import Keys
 from serve.http.limits import LimitsConfig
 from serve.http.request_log import note
@@ -92,9 +92,7 @@ class Guard:
         if is_open or path in _FREE_PATHS:
             return 0
         if self.most is not None and self.begun >= self.most:
-            from ray.serve.exceptions import BackPressureError
-
-            raise BackPressureError(num_queued_requests=self.begun, max_queued_requests=self.most)
+            raise queue_is_full(self.limits.retry_after_s)
         self.begun += 1
         return 1
 

@@ -171,11 +171,11 @@ def split(tokens: Tokens, limit: int) -> Iterator[Tokens]:
 
 def tokenize(call: EmbedCall, served: ServedModel) -> TokenizedInputs:
     """Return the inputs as the model reads them. Token ids are taken as they are."""
-    if isinstance(call.inputs[0], str):
-        return TokenizedInputs(
-            *served.encoder.tokenize_and_mark(list(call.inputs), call.role, call.prompt_name)
-        )
-    ids = [list(each) for each in call.inputs]
+    texts = [each for each in call.inputs if isinstance(each, str)]
+    if texts:
+        marked = served.encoder.tokenize_and_mark(texts, call.role, call.prompt_name)
+        return TokenizedInputs(*marked)
+    ids = [list(each) for each in call.inputs if not isinstance(each, str)]
     check_vocabulary(ids, served.model)
     limit = served.model["max_input_tokens"]
     tokens = served.encoder.reader.given([each[:limit] for each in ids], call.role)
