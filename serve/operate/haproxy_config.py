@@ -1,7 +1,7 @@
 """Change what Ray Serve 2.60 writes for HAProxy, where Ray has no setting for it.
 
 Ray renders its own template for each change of replicas, so the text is changed, not replaced:
-replicas, routes and health checks stay Ray's. `tests/serve/test_haproxy_config.py` renders Ray's
+replicas, routes and health checks stay Ray's. `tests/serve/test_haproxy.py` renders Ray's
 template and fails when one of these lines has another form.
 """
 

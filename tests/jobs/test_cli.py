@@ -1,3 +1,5 @@
+"""The command line: help, keys as they are typed, places that nodes share, no password printed."""
+
 import subprocess
 import sys
 from pathlib import Path

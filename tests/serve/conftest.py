@@ -139,7 +139,7 @@ class Together(NamedTuple):
 
 
 def run_together(*asks: Callable[..., Coroutine[Any, Any, Any]]) -> Together:
-    """Answer requests, which take `compute`, whose parts are computed once all that go on wait for theirs."""
+    """Answer requests, each by `ask(compute=...)`, in batches of what all of them wait for."""
     batches: list[list[Part]] = []
     waiting: list[tuple[Part, asyncio.Future[npt.NDArray[np.float32]]]] = []
 

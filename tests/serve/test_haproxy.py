@@ -1,3 +1,5 @@
+"""HAProxy as Ray starts it by our command: closed to strangers, with errors in OpenAI's shape."""
+
 import json
 import os
 import re

@@ -1,3 +1,5 @@
+"""What a body asks of a replica, what its answer looks like, and the defaults of each field."""
+
 import base64
 import json
 from typing import Any
