@@ -109,9 +109,10 @@ def test_probes_cost_one_embedding_a_second_however_many_there_are(
 ):
     replica = Replica(trained)
     client = client_of(replica, hashes=(HASH,))
+    started = time.monotonic()
     statuses = {client.get("/health/ready").status_code for _ in range(20)}
     assert statuses == {200}
-    assert len(replica.seen) <= 2
+    assert len(replica.seen) <= time.monotonic() - started + 2
 
 
 def test_probes_need_no_key_below_a_prefix_either(trained: ServedModel):
