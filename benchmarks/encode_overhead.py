@@ -21,7 +21,7 @@ import click
 
 from benchmarks.encode import read_definitions
 from benchmarks.faults import write_data
-from jobs.session import ray_session
+from jobs.ray_session import ray_session
 from medembed.data.dataset import open_dataset
 from medembed.encoding.changes import compare
 from medembed.encoding.config import EncodingConfig

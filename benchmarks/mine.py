@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.mine_parts import FLOP, Vectors, fastest, finish, start
 from benchmarks.search import ROWS_PER_FRAGMENT, write_parts
-from jobs.session import ray_session
+from jobs.ray_session import ray_session
 from medembed.encoding.table import Shard, Table, read_shard
 from medembed.records import Records
 from medembed.search import shards as searching

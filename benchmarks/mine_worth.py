@@ -27,7 +27,7 @@ from benchmarks.improvement import (
     print_table,
     spread_of_seeds,
 )
-from jobs.session import ray_session
+from jobs.ray_session import ray_session
 from medembed.artifact import NewOutput
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset, to_table

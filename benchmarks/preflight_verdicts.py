@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.improvement import Scores, measure
 from benchmarks.verdict_cases import CASES, Case, Place
-from jobs.session import ray_session
+from jobs.ray_session import ray_session
 from medembed.evaluation.compare import Difference, compare
 from medembed.mining.config import MiningConfig
 from medembed.preflight.config import PreflightConfig

@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.improvement import Scores, mean_over_seeds, measure
 from benchmarks.retention_plot import Front, draw_front
 from benchmarks.train_worth import Material, Ours, Stock, read_medquad, read_ontology
-from jobs.session import ray_session
+from jobs.ray_session import ray_session
 from medembed.data.collection import open_collection
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig

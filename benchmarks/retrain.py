@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 
 from benchmarks.improvement import MODEL
-from jobs.session import ray_session
+from jobs.ray_session import ray_session
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus

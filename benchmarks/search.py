@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from benchmarks.paired import compare
-from jobs.session import ray_session
+from jobs.ray_session import ray_session
 from medembed.data.config import SourceConfig
 from medembed.data.ontology import read_ontology
 from medembed.encoding.codec import Codec

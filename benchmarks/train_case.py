@@ -52,7 +52,7 @@ _SEEDS = (1, 2, 3, 4, 5)
 # Looks for more nodes every few seconds rather than once a minute.
 _TRAIN = """
 import json, logging, os, sys
-from jobs.session import ray_session
+from jobs.ray_session import ray_session
 from medembed.data.dataset import open_dataset
 from medembed.mining.examples import open_examples
 from medembed.training import train

@@ -30,7 +30,7 @@ from benchmarks.improvement import (
     spread_of_seeds,
 )
 from benchmarks.train import in_fresh_process
-from jobs.session import ray_session
+from jobs.ray_session import ray_session
 from medembed.artifact import NewOutput
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset, to_table

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.improvement import MODEL, mean_over_seeds, measure
 from benchmarks.train_worth import ONTOLOGY
-from jobs.session import ray_session
+from jobs.ray_session import ray_session
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.prepare import prepare

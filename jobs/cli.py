@@ -1,4 +1,4 @@
-"""`medembed`: lists the jobs, runs one here or on a cluster."""
+"""The command `medembed`: list the jobs, run one here or on a cluster."""
 
 import ast
 import importlib
@@ -84,13 +84,13 @@ def main() -> None:
 
 
 def describe(name: str) -> str:
-    """The first line of a job's docstring, without importing it."""
+    """Return the first line of a job's docstring, without importing it."""
     source = Path(__file__).with_name(f"{name}.py").read_text()
     return (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
 
 
 def job_config(name: str) -> type[Config]:
-    """The config class of a job: <Name>Job in its module."""
+    """Return the config class of a job: <Name>Job in its module."""
     module = importlib.import_module(f"jobs.{name}")
     config: type[Config] = getattr(module, f"{name.capitalize()}Job")
     return config

@@ -1,6 +1,4 @@
-"""Asks a Ray cluster whether it is there, before Ray does, which may wait for ever and hears no
-signal meanwhile.
-"""
+"""Ask whether a Ray cluster is there: Ray itself may wait for ever, and hears no signal."""
 
 import http.client
 import os
@@ -8,6 +6,7 @@ import ssl
 import urllib.error
 import urllib.request
 
+from jobs.ray_internals import HEAD_CALL, find_local_head
 from medembed.errors import ConfigError, ServiceError
 from serve.operate.cluster_token import check_token_file
 
@@ -16,19 +15,22 @@ _HEAD = "host:port of the cluster's head, e.g. RAY_ADDRESS=10.0.0.5:6379"
 _DASHBOARD = "http://host:port of the cluster's dashboard, e.g. --address http://10.0.0.5:8265"
 _TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
 HINT = f"expected {_HEAD}, on a node of the cluster; where it asks for tokens {_TOKEN}."
-# A call of Ray 2.60 that changes nothing. Where it has another name, a missing token is told later,
-# by Ray.
-_CALL = "/ray.rpc.NodeInfoGcsService/GetClusterId"
+IN_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # is in the environment of a submitted job
 
 
 def check_head(address: str) -> None:
-    """Raises ConfigError for what is no head's address, ServiceError if no Ray answers there.
+    """Raise ConfigError for what is no head's address, ServiceError if no Ray answers there.
 
-    ConfigError, too, if others can read the token.
+    ConfigError, too, if others can read the token. `auto` is the Ray of this machine.
     """
     check_token_file()
     if address == "auto":
-        address = _find_local()
+        local = find_local_head()
+        if local is None:
+            raise ServiceError(
+                f"RAY_ADDRESS auto: no Ray runs on this machine; start one, or give {_HEAD}."
+            )
+        address = local
     host, colon, port = address.rpartition(":")
     if "://" in address:
         raise ConfigError(
@@ -37,12 +39,13 @@ def check_head(address: str) -> None:
         )
     if not (colon and host and port.isdecimal()):
         raise ConfigError(f"RAY_ADDRESS: found {address!r}; expected {_HEAD}.")
-    if not _uses_tls():
+    # With Ray's own certificates between, which Ray alone reads, nobody else can ask.
+    if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
         _ask(address)
 
 
 def check_dashboard(address: str) -> None:
-    """Raises ConfigError for what is no dashboard's address, ServiceError if none answers there.
+    """Raise ConfigError for what is no dashboard's address, ServiceError if none answers there.
 
     ConfigError, too, if others can read the token.
     """
@@ -64,35 +67,13 @@ def check_dashboard(address: str) -> None:
     )
 
 
-def _find_local() -> str:
-    """The address of the Ray on this machine that `auto` means. Raises ServiceError if there is
-    none.
-    """
-    # what ray.init asks (Ray 2.60)
-    from ray._private.services import get_ray_address_from_environment
-
-    try:
-        return str(get_ray_address_from_environment("auto", None))
-    except ConnectionError:
-        raise ServiceError(
-            f"RAY_ADDRESS auto: no Ray runs on this machine; start one, or give {_HEAD}."
-        ) from None
-
-
-def _uses_tls() -> bool:
-    """Whether Ray's own certificates, which it alone reads, are between us and the head."""
-    return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
-
-
 def _ask(address: str) -> None:
-    """Raises ServiceError if nothing that speaks gRPC answers, or if it wants a token and this
-    process gives none.
-    """
+    """Raise ServiceError if nothing that speaks gRPC answers, or if it wants a token in vain."""
     import grpc  # type: ignore[import-untyped]  # it has no stubs of its own
 
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
-            channel.unary_unary(_CALL)(b"", timeout=_TIMEOUT_S)
+            channel.unary_unary(HEAD_CALL)(b"", timeout=_TIMEOUT_S)
         except grpc.RpcError as error:
             code = error.code()
         else:

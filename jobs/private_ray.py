@@ -1,5 +1,4 @@
-"""A Ray of this job's own: its folder, its token, and the switches that keep it on this machine and
-quiet.
+"""The environment of a job's own Ray: its folder, its token, and its switches.
 
 Ray reads most of these switches when it is imported. So no module of `jobs` imports Ray, directly
 or through others, when it is imported itself, and `private_ray` sets them before anything does.
@@ -21,9 +20,8 @@ PREFIX = "medembed-ray-"
 _ROOT = Path("/tmp")  # short: Ray puts socket paths below it
 _LOCK = "alive"  # a file that the job has locked as long as it lives, however it ends
 _SETTLES_S = 60.0  # after which a new folder has its lock, and a dead job's processes have ended
-# Quiet workers: the job's own lines say what is going on. Nobody takes this machine away as a cloud
-# takes spot nodes, and the actor that watches for it costs each training a process (two seconds of
-# CPU time).
+# Workers are quiet, as the job's own lines say what is going on. Nobody takes this machine away, as
+# clouds take spot nodes: an actor that watched for that would cost a training two seconds.
 _SWITCHES = {
     "RAY_AUTH_MODE": "token",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
@@ -47,10 +45,9 @@ def no_more(_: str) -> Environment:
 
 @contextmanager
 def private_ray(more: Callable[[str], Environment] = no_more) -> Iterator[None]:
-    """Sets the environment of a private Ray, which has a folder until the `with` block ends.
+    """Set the environment of a private Ray, which has a folder until the `with` block ends.
 
-    `more` gives further switches, for that folder. What dead jobs of this user left is removed
-    first.
+    `more` gives switches for that folder. What dead jobs of this user left is removed first.
     """
     remove_dead()
     scratch = tempfile.mkdtemp(prefix=PREFIX, dir=_ROOT)
@@ -69,7 +66,7 @@ def private_ray(more: Callable[[str], Environment] = no_more) -> Iterator[None]:
 
 
 def remove_dead(root: Path = _ROOT, settles_s: float = _SETTLES_S) -> list[Path]:
-    """Removes the folders of jobs of this user that were killed; returns them."""
+    """Remove the folders of jobs of this user that were killed; return them."""
     dead = [folder for folder in root.glob(f"{PREFIX}*") if _is_dead(folder, settles_s)]
     for folder in dead:
         shutil.rmtree(folder, ignore_errors=True)
@@ -77,9 +74,7 @@ def remove_dead(root: Path = _ROOT, settles_s: float = _SETTLES_S) -> list[Path]
 
 
 def _is_dead(folder: Path, settles_s: float) -> bool:
-    """Whether it is a folder of this user's, no link, old enough, with a file in it that was locked
-    and is no more.
-    """
+    """Whether a folder is this user's, no link, old enough, and its lock is not held any more."""
     try:
         status = folder.lstat()
         is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()

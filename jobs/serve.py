@@ -5,34 +5,37 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 
 from pydantic import Field
 
 from jobs.private_ray import Environment
-from jobs.session import Summary, is_submitted, ray_session, run_job
+from jobs.ray_session import ray_session
+from jobs.session import Summary, is_submitted, run_job
 from medembed.errors import ConfigError
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
-from serve.app import ServeConfig, resolve, resolve_ranker
+from serve.config import ServeConfig
 from serve.http.cors import check_origins
-from serve.http.keys import ValidKeys, read_keys
+from serve.http.keys import read_keys
 from serve.logs import PIPE, copied, make_pipe
 from serve.operate.dashboard import Dashboard
 from serve.operate.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
-from serve.operate.door import DOOR, Door
-from serve.operate.haproxy import ANYWHERE, IMPATIENT, PORTS, haproxy_environment
-from serve.operate.host import HOST, check_host
+from serve.operate.haproxy import ANYWHERE, PORTS, haproxy_environment
+from serve.operate.host import check_host
+from serve.operate.port_lender import LENDER, PortLender
 from serve.operate.run import find_port
 from serve.operate.scaling import check_room
+from serve.ray_internals import LOOPBACK
+from serve.resolve import resolve, resolve_ranker
 
 
 class ServeJob(ServeConfig):
     """Config of `medembed serve`."""
 
     host: str = Field(
-        default=HOST,
+        default=LOOPBACK,
         description="IPv4 address on which callers reach the server: of this machine, 0.0.0.0 "
         "for all; another than loopback only with keys, or without_keys. Plain HTTP: put TLS in "
         "front",
@@ -58,107 +61,65 @@ class ServeJob(ServeConfig):
 
 
 def run(job: ServeJob) -> Summary:
-    config = _checked(job)
-    address = os.environ.get("RAY_ADDRESS")
-    return _serve(job, config, address)
-
-
-def _switches(job: ServeJob, door: Door, scratch: str) -> Environment:
-    """What a private Ray must know when it starts: the priority of its workers, the pipe of the
-    log, whom to wait for how long, and HAProxy, for which this opens the door.
-
-    Nothing of HAProxy where auto finds none. Raises ConfigError where it was asked for.
-    """
-    # Ray's own is 15: on a busy machine replicas and HAProxy, which are workers to it, would start
-    # and answer last.
-    own = {"RAY_worker_niceness": "0", PIPE: make_pipe(scratch)}
-    return {**own, **IMPATIENT, **_haproxy_switches(job, door, scratch)}
-
-
-def _haproxy_switches(job: ServeJob, door: Door, scratch: str) -> Environment:
-    if job.ingress == "serve":
-        return {}
-    try:
-        environment = haproxy_environment(scratch, job.limits.request_timeout_s)
-    except ConfigError as error:
-        if job.ingress == "haproxy":
-            raise
-        print(
-            (
-                "behind Serve's own proxy, several times slower: "
-                f"{str(error).removeprefix('ingress: ')}"
-            ),
-            flush=True,
-        )
-        return {}
-    hosts = [ANYWHERE] if job.host == ANYWHERE else sorted({HOST, job.host})
-    front = {DOOR: door.open(scratch, hosts, job.port)}
-    # Ray's own choice is the same for all servers of a machine: of two that start together, one
-    # would find it taken.
-    ports = {variable: os.environ.get(variable) or str(find_port(None)) for variable in PORTS}
-    return environment | front | ports
-
-
-def _serve(job: ServeJob, config: ServeConfig, address: str | None) -> Summary:
-    user_config = resolve(config)
+    config = check_job(job)
+    settings = resolve(config)
     ranker = resolve_ranker(config)
-    arguments, started = to_arguments(config), time.monotonic()
-    door = Door()
+    started = time.monotonic()
+    lender = PortLender()
     with (
-        _dashboard(job, address, door) as dashboard,
+        _dashboard(job, lender) as dashboard,
         deployed(
-            arguments,
+            to_arguments(config),
             host=job.host,
             port=job.port,
             prefix=job.prefix,
             start_timeout_s=job.start_timeout_s,
             dashboard=dashboard,
         ) as url,
-        closing(door),
+        closing(lender),
     ):
-        print(describe(url, user_config, ranker), flush=True)
-        if warning := warn_of_table(config, user_config):
+        print(describe(url, settings, ranker), flush=True)
+        if warning := warn_of_table(config, settings):
             print(warning, flush=True)
-        _wait_for_ctrl_c()
+        with suppress(KeyboardInterrupt):
+            while True:
+                signal.pause()
     return {"lines": [f"served for {time.monotonic() - started:.0f} s, ended"]}
 
 
-def _checked(job: ServeJob) -> ServeConfig:
-    """The application's part of the config. Raises a MedEmbedError for what can be known before Ray
-    starts.
+def check_job(job: ServeJob) -> ServeConfig:
+    """Return the application's part of the config.
+
+    Raises a MedEmbedError for what can be known before Ray starts.
     """
     given = job.model_dump(exclude_unset=True)
     own = {name: value for name, value in given.items() if name in ServeConfig.model_fields}
-    has_keys = read_keys(job.keys) != ValidKeys()
+    has_keys = read_keys(job.keys).are_required
     is_open = check_host(job.host, has_keys, job.without_keys)
     check_origins(job.cors, has_keys)
     find_port(job.port, job.host)
-    if any(
-        one.startswith("models:/")
-        for one in (job.model, *job.models.values(), job.rerank.model or "")
-    ):
-        place = RegistryConfig(workspace=job.workspace, tracking_uri=job.tracking_uri)
-        own["tracking_uri"] = open_registry(place, on_cluster=is_submitted()).tracking_uri
+    if job.model.startswith("models:/") or (job.rerank.model or "").startswith("models:/"):
+        registry = RegistryConfig(workspace=job.workspace, tracking_uri=job.tracking_uri)
+        own["tracking_uri"] = open_registry(registry, on_cluster=is_submitted()).tracking_uri
     if not os.environ.get("RAY_ADDRESS"):
         find_port(job.dashboard_port)
         check_room(job, job.rerank if job.rerank.model else None)
-    config = ServeConfig.model_validate(own)
     if is_open:
         asked = "with a key" if has_keys else "without a key"
         print(
-            (
-                f"listens on {job.host}: other machines may ask, {asked}, over plain HTTP; put "
-                "TLS in front"
-            ),
+            f"listens on {job.host}: other machines may ask, {asked}, over plain HTTP; put TLS in "
+            "front",
             flush=True,
         )
-    return config
+    return ServeConfig.model_validate(own)
 
 
 @contextmanager
-def _dashboard(job: ServeJob, address: str | None, door: Door) -> Iterator[Dashboard]:
-    """Connects to Ray, or starts a private one whose token lies in the workspace."""
-    with ray_session(address, job.dashboard_port, partial(_switches, job, door)) as dashboard:
+def _dashboard(job: ServeJob, lender: PortLender) -> Iterator[Dashboard]:
+    """Connect to Ray, or start a private one whose token lies in the workspace."""
+    address = os.environ.get("RAY_ADDRESS")
+    switches = partial(_switches, job, lender)
+    with ray_session(address, job.dashboard_port, switches) as dashboard:
         if address:
             yield Dashboard(dashboard)
             return
@@ -167,12 +128,31 @@ def _dashboard(job: ServeJob, address: str | None, door: Door) -> Iterator[Dashb
             yield Dashboard(dashboard)
 
 
-def _wait_for_ctrl_c() -> None:
+def _switches(job: ServeJob, lender: PortLender, scratch: str) -> Environment:
+    """Return what a private Ray must know when it starts: its workers' priority, the log, HAProxy.
+
+    Raises ConfigError where HAProxy was asked for and there is none.
+    """
+    # Ray's own is 15: on a busy machine replicas and HAProxy, which are workers to it, would start
+    # and answer last.
+    own = {"RAY_worker_niceness": "0", PIPE: make_pipe(scratch)}
+    if job.ingress == "serve":
+        return own
     try:
-        while True:
-            signal.pause()
-    except KeyboardInterrupt:
-        return
+        haproxy = haproxy_environment(scratch, job.limits.request_timeout_s)
+    except ConfigError as error:
+        if job.ingress == "haproxy":
+            raise
+        reason = str(error).removeprefix("ingress: ")
+        print(f"behind Serve's own proxy, several times slower: {reason}", flush=True)
+        return own
+    hosts = [ANYWHERE] if job.host == ANYWHERE else sorted({LOOPBACK, job.host})
+    switches = own | haproxy | {LENDER: lender.open(scratch, hosts, job.port)}
+    # Ray's own choice is the same for all servers of a machine: of two that start together, one
+    # would find it taken.
+    for variable in PORTS:
+        switches[variable] = os.environ.get(variable) or str(find_port(None))
+    return switches
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,11 +1,13 @@
-"""Submits a job to a Ray cluster and follows its log: `ray job submit --working-dir . -- python -m
-jobs.<job> ...`.
+"""Submit a job to a Ray cluster and follow its log.
+
+As `ray job submit --working-dir . -- python -m jobs.<job> ...` does.
 """
 
 import asyncio
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,7 @@ PACKAGES = ("jobs", "medembed", "serve")
 
 
 def submit_job(name: str, arguments: Sequence[str], model: type[Config], address: str) -> int:
-    """Exit status of the job on the cluster: 0 if it succeeded, 1 if it failed, 130 if Ctrl-C let
-    go of it.
+    """Return the job's exit status: 0 if it succeeded, 1 if it failed, 130 if Ctrl-C detached.
 
     Raises ConfigError before anything is sent if the config is wrong or names a place that nodes do
     not share.
@@ -30,14 +31,15 @@ def submit_job(name: str, arguments: Sequence[str], model: type[Config], address
     _check_package(Path.cwd(), travelling)
     check_dashboard(address)
     entrypoint = shlex.join(["python", "-m", f"jobs.{name}", *arguments])
-    client, job_id = _submit(address, entrypoint, travelling)
+    client = _connect(address)
+    job_id = _submit(client, address, entrypoint, travelling)
     print(f"submitted {job_id} to {address}", file=sys.stderr, flush=True)
     try:
         asyncio.run(_follow(client, job_id))
     except KeyboardInterrupt:
         print(
-            f"\nlet go of {job_id}; it goes on. Follow: ray job logs --follow --address {address} "
-            f"{job_id}\nStop: ray job stop --address {address} {job_id}",
+            f"\ndetached from {job_id}, which goes on. Follow: ray job logs --follow --address "
+            f"{address} {job_id}\nStop: ray job stop --address {address} {job_id}",
             file=sys.stderr,
         )
         return 130
@@ -49,20 +51,18 @@ def submit_job(name: str, arguments: Sequence[str], model: type[Config], address
 
 
 def _check_package(folder: Path, names: Sequence[str]) -> None:
-    """Raises ConfigError if what travels is not below this folder, or is too large."""
+    """Raise ConfigError if what travels is not below this folder, or is too large."""
     for name in names:
         if not (folder / name).resolve().is_relative_to(folder) or not (folder / name).exists():
             raise ConfigError(
                 f"{name}: not in {folder}; submit from the repository's root, with the config "
                 "file below it."
             )
-    files = [
-        path
-        for name in names
-        for path in [folder / name, *(folder / name).rglob("*")]
-        if path.is_file()
-    ]
-    size = sum(path.stat().st_size for path in files)
+    size = 0
+    for name in names:
+        for path in [folder / name, *(folder / name).rglob("*")]:
+            if path.is_file():
+                size += path.stat().st_size
     if size > MAX_PACKAGE_BYTES:
         raise ConfigError(
             f"{folder}: {size >> 20} MiB to send, at most {MAX_PACKAGE_BYTES >> 20}; move data "
@@ -70,19 +70,30 @@ def _check_package(folder: Path, names: Sequence[str]) -> None:
         )
 
 
-def _submit(address: str, entrypoint: str, names: Sequence[str]) -> tuple[Any, str]:
-    """(client, job id). Sends these names and nothing beside them: the folder may hold data,
-    too.
-    """
-    from ray.exceptions import RayError
+def _connect(address: str) -> Any:
     from ray.job_submission import JobSubmissionClient
 
+    with _one_line(address):
+        return JobSubmissionClient(address)
+
+
+def _submit(client: Any, address: str, entrypoint: str, names: Sequence[str]) -> str:
+    """Send these names and nothing else, as the folder may hold data; return the job's id."""
     excludes = ["/*", *(f"!/{name}" for name in names)]
-    try:
-        client = JobSubmissionClient(address)
-        return client, client.submit_job(
-            entrypoint=entrypoint, runtime_env={"working_dir": ".", "excludes": excludes}
+    with _one_line(address):
+        return str(
+            client.submit_job(
+                entrypoint=entrypoint, runtime_env={"working_dir": ".", "excludes": excludes}
+            )
         )
+
+
+@contextmanager
+def _one_line(address: str) -> Iterator[None]:
+    from ray.exceptions import RayError
+
+    try:
+        yield
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ServiceError(f"--address {address}: cannot submit to the cluster: {reason}") from None

@@ -12,7 +12,8 @@ from pathlib import Path
 from pydantic import Field
 
 from jobs.beforehand import check_room
-from jobs.session import SPARE_CPUS, Summary, is_on_cluster, run_job
+from jobs.ray_session import SPARE_CPUS
+from jobs.session import Summary, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
 from medembed.config import InputUri

@@ -1,5 +1,6 @@
-"""Errors as OpenAI's API says them: {"error": {message, type, param, code}}, one line, never the
-text of an input.
+"""Errors in the shape of OpenAI's API: {"error": {message, type, param, code}}.
+
+A message is one line, and never has the text of an input.
 """
 
 import traceback
@@ -26,10 +27,9 @@ _CODES = {
 
 
 class RequestError(Exception):
-    """A request that cannot be answered. `param` names the field at fault; `headers` go with the
-    response.
+    """A request that cannot be answered. `param` names the field at fault.
 
-    All of it is positional, so that it survives the way from a replica to the API.
+    All arguments are positional, so that the error can be pickled on its way from a replica.
     """
 
     def __init__(
@@ -41,11 +41,14 @@ class RequestError(Exception):
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(status, message, param, code, headers)
-        self.status, self.message, self.param = status, message, param
-        self.code, self.headers = code or _CODES.get(status), headers or {}
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code or _CODES.get(status)
+        self.headers = headers or {}
 
     def body(self) -> dict[str, Any]:
-        """{"error": {message, type, param, code}}."""
+        """Return {"error": {message, type, param, code}}."""
         kind = "rate_limit_error" if self.status == 429 else "invalid_request_error"
         if self.status >= 500:
             kind = "server_error"
@@ -70,24 +73,21 @@ class ErrorBody(BaseModel):
 
 
 def error_response(error: RequestError) -> JSONResponse:
-    """The HTTP response for an error."""
+    """Return the HTTP response for an error."""
     return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
 
 
 def explain(error: BaseException, retry_after_s: int) -> RequestError:
-    """What a caller is told about any exception; of one that nobody foresaw, nothing but a 500."""
+    """Return what a caller is told of an exception; of one that nobody foresaw, only a 500."""
     from ray.serve.exceptions import BackPressureError
 
-    retry = {"retry-after": str(retry_after_s)}
     if isinstance(error, RequestError):
         return error
     if isinstance(error, BackPressureError):
-        return RequestError(
-            429, f"the queue is full; try again in {retry_after_s} s.", headers=retry
-        )
-    if isinstance(error, _lost()):
+        return queue_is_full(retry_after_s)
+    if isinstance(error, _errors_of_loss()):
         message = f"the replica that held this request went away; try again in {retry_after_s} s."
-        return RequestError(503, message, headers=retry)
+        return RequestError(503, message, headers={"retry-after": str(retry_after_s)})
     if isinstance(error, TimeoutError):
         return RequestError(
             504, "no answer within limits.request_timeout_s; send fewer inputs, or try again later."
@@ -99,9 +99,18 @@ def explain(error: BaseException, retry_after_s: int) -> RequestError:
     )
 
 
+def queue_is_full(retry_after_s: int) -> RequestError:
+    """Return the error for a request that neither a replica nor the queue has room for."""
+    return RequestError(
+        429,
+        f"the queue is full; try again in {retry_after_s} s.",
+        headers={"retry-after": str(retry_after_s)},
+    )
+
+
 @cache
-def _lost() -> tuple[type[BaseException], ...]:
-    """What Ray raises for a request whose replica, process or node went away."""
+def _errors_of_loss() -> tuple[type[BaseException], ...]:
+    """Return what Ray raises for a request whose replica, process or node went away."""
     from ray import exceptions
     from ray.serve.exceptions import DeploymentUnavailableError, ReplicaUnavailableError
 
@@ -118,8 +127,9 @@ def _lost() -> tuple[type[BaseException], ...]:
 
 
 def log_line(error: BaseException) -> str:
-    """One line for the log: type and place of an exception. Its message only if it is ours, which
-    hold no texts.
+    """Return one line for the log: type and place of an exception.
+
+    Its message follows only if the error is one of ours, which have no texts in them.
     """
     cause = getattr(error, "cause", None) or error  # Ray wraps what a replica raised
     frames = traceback.extract_tb(error.__traceback__)
@@ -129,9 +139,7 @@ def log_line(error: BaseException) -> str:
 
 
 def hide_places(line: str, user_config: Mapping[str, Any]) -> str:
-    """The line with the names of settings in place of where models and tables are: that is nobody's
-    business.
-    """
+    """Return the line with names of settings for places on storage, which callers need not know."""
     for key, value in user_config.items():
         if isinstance(value, Mapping):
             line = hide_places(line, value)

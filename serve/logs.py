@@ -1,5 +1,4 @@
-"""What replicas log: JSON lines, on the standard error of `medembed serve`, or of each replica on a
-cluster.
+"""Log as JSON lines, on the standard error of `medembed serve`, or of each replica on a cluster.
 
 A replica is a process of Ray's, whose own standard error is a file below Ray's temporary folder.
 `medembed serve` gives its replicas a named pipe instead, and copies what comes to where its caller
@@ -20,7 +19,7 @@ Target = Literal["stderr", "stdout", "off"]
 # the pipe's path, in the environment of the Ray that `medembed serve` starts
 PIPE = "MEDEMBED_LOG_PIPE"
 _DESCRIPTORS = {"stdout": 1, "stderr": 2, "off": 2}
-_ACCESS = "serve.http.access_log"
+_ACCESS = "serve.http.request_log"
 _OURS = ("serve", "medembed")
 _ENDS_WITHIN_S = 2.0
 
@@ -46,7 +45,7 @@ class LineWriter(logging.Handler):
 
 
 class JsonLines(logging.Formatter):
-    """The lines of the access log as they are; others as {time, level, message}."""
+    """Formats lines of the access log as they are, others as {time, level, message}."""
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
@@ -61,9 +60,7 @@ def now() -> str:
 
 
 def start_logs(target: Target) -> None:
-    """Send the access log, unless it is off, and our warnings and errors where `target` or the pipe
-    says.
-    """
+    """Send the access log, and our warnings and errors, to the pipe or to `target`."""
     handler = LineWriter(_open_pipe() or _DESCRIPTORS[target])
     handler.setFormatter(JsonLines())
     for name in _OURS:
@@ -80,7 +77,7 @@ def is_piped() -> bool:
 
 
 def _open_pipe() -> int | None:
-    """The descriptor of the pipe; None where there is none, or nobody reads it any more."""
+    """Return the pipe's descriptor; None where there is none, or nobody reads it any more."""
     with suppress(KeyError, OSError):
         return os.open(os.environ[PIPE], os.O_WRONLY | os.O_NONBLOCK)
     return None

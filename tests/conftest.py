@@ -59,7 +59,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 # Files that ask the server which `url` in tests/serve starts.
-_SERVED = tuple(f"tests/serve/{name}.py" for name in ("test_api", "test_clients", "test_scrape"))
+_SERVED = tuple(
+    f"tests/serve/{name}.py" for name in ("test_api", "test_ray_internals", "test_scrape")
+)
 
 
 @pytest.hookimpl(optionalhook=True)

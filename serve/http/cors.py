@@ -1,4 +1,4 @@
-"""Which web pages of other origins may ask: none, unless the operator lists them."""
+"""Let web pages of other origins ask, if the operator lists them."""
 
 import re
 from collections.abc import Sequence
@@ -23,9 +23,7 @@ _SHOWN = (
 
 
 def check_origins(origins: Sequence[str], has_keys: bool) -> None:
-    """Raises ConfigError for what no browser calls an origin, and for all origins where nobody
-    needs a key.
-    """
+    """Raise ConfigError for what is no origin, and for all origins where nobody needs a key."""
     for origin in origins:
         if origin == EVERYWHERE and not has_keys:
             raise ConfigError(
@@ -40,9 +38,7 @@ def check_origins(origins: Sequence[str], has_keys: bool) -> None:
 
 
 def let_in(app: FastAPI, origins: Sequence[str]) -> None:
-    """Has the application answer pages of these origins. A browser asks first, without a key,
-    whether it may.
-    """
+    """Have the application answer pages of these origins, and browsers that ask first."""
     app.add_middleware(
         CORSMiddleware,
         allow_origins=[origin.lower() for origin in origins],

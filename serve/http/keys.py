@@ -1,6 +1,4 @@
-"""API keys: read by their hashes, read again while the server runs, told apart by name in the
-log.
-"""
+"""Check API keys by their hashes, which are read again while the server runs."""
 
 import asyncio
 import hashlib
@@ -23,7 +21,7 @@ logger = logging.getLogger(__name__)
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 # One space, as every client sends it: a gateway that counts by this header must see one spelling
-# for a key.
+# of a key.
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] ([\x21-\x7e\x80-\xff]+)")
 _FRESH_FOR_S = 10.0
 _READ_TIMEOUT_S = 5.0
@@ -50,7 +48,7 @@ class KeysConfig(Config):
     )
 
 
-class Entry(NamedTuple):
+class Key(NamedTuple):
     """A valid key: its sha256 hash, and the name that the log shows."""
 
     hash: str
@@ -58,13 +56,16 @@ class Entry(NamedTuple):
 
 
 class ValidKeys(NamedTuple):
-    """The keys of a deployment, and the file that they are read from again; without one they are
-    fixed.
-    """
+    """The keys of a deployment, and the file, if any, from which they are read again."""
 
     file: str | None = None
-    of_file: tuple[Entry, ...] = ()
-    of_variable: tuple[Entry, ...] = ()
+    of_file: tuple[Key, ...] = ()
+    of_variable: tuple[Key, ...] = ()
+
+    @property
+    def are_required(self) -> bool:
+        """Whether callers need a key: without any configured, everyone may ask."""
+        return self != ValidKeys()
 
 
 def read_keys(config: KeysConfig) -> ValidKeys:
@@ -72,8 +73,8 @@ def read_keys(config: KeysConfig) -> ValidKeys:
 
     Raises ConfigError or StorageError, on one line, also for a place without any key.
     """
-    of_file: tuple[Entry, ...] = ()
-    of_variable: tuple[Entry, ...] = ()
+    of_file: tuple[Key, ...] = ()
+    of_variable: tuple[Key, ...] = ()
     if config.file is not None:
         of_file = _require(read_file(config.file), f"keys.file {config.file}")
     if config.variable is not None:
@@ -85,7 +86,7 @@ def read_keys(config: KeysConfig) -> ValidKeys:
     return ValidKeys(config.file, of_file, of_variable)
 
 
-def read_file(uri: str) -> list[Entry]:
+def read_file(uri: str) -> list[Key]:
     """Return the keys in a file, which may be none. Raises ConfigError or StorageError."""
     place = f"keys.file {uri}"
     try:
@@ -110,16 +111,18 @@ class Keys:
         self.fault = ""
 
     async def find(self, authorizations: list[str]) -> str | None:
-        """Return the name of the key in the Authorization headers of a request; None if it is not
-        valid.
+        """Return the name of the key in a request's Authorization headers; None if it is not valid.
 
-        Takes the same time whichever key it is, and if it is none.
+        It takes the same time for any key, valid or not.
         """
         await self._refresh()
         match = _BEARER.fullmatch(authorizations[0]) if len(authorizations) == 1 else None
         digest = hashlib.sha256((match[1] if match else "").encode("latin-1")).hexdigest()
-        matches = [name for known, name in self.names.items() if hmac.compare_digest(digest, known)]
-        return matches[0] if match and matches else None
+        name = None
+        for known, its_name in self.names.items():
+            if hmac.compare_digest(digest, known):
+                name = its_name
+        return name if match else None
 
     async def _refresh(self) -> None:
         if self.file is None:
@@ -146,17 +149,15 @@ class Keys:
             self.reading = None
 
 
-def _require(keys: Iterable[Entry], place: str) -> tuple[Entry, ...]:
+def _require(keys: Iterable[Key], place: str) -> tuple[Key, ...]:
     entries = tuple(keys)
     if not entries:
         raise ConfigError(f"{place}: no hashes in there; without keys, leave it out.")
     return entries
 
 
-def _parse(text: str, place: str) -> Iterator[Entry]:
-    """Yield the key of each line. Raises ConfigError that names line numbers only: a line may be a
-    key by mistake.
-    """
+def _parse(text: str, place: str) -> Iterator[Key]:
+    """Yield the key of each line. Raises ConfigError with numbers only: a line may be a key."""
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.partition("#")[0].split()
         if not words:
@@ -173,4 +174,4 @@ def _parse(text: str, place: str) -> Iterator[Entry]:
                 f"{place}: entry {number} has no plain name; expected letters, digits and ._@- "
                 "(at most 64)."
             )
-        yield Entry(digest, named)
+        yield Key(digest, named)

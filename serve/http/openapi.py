@@ -1,4 +1,4 @@
-"""The OpenAPI document: what answers look like, and the key that requests need."""
+"""Describe answers, and the key that requests need, for the OpenAPI document."""
 
 from typing import Any, Literal, NotRequired
 
@@ -89,8 +89,7 @@ class ModelEntry(TypedDict):
     as a query. `training`: fingerprints of the model that it began with (`parent`, which may be had
     as `parent_model`) and of the data set, and scores of the dev sample; null for a stock model.
 
-    What is null of a model beside the main one is known only where it is loaded. One that can
-    `rerank` has no width.
+    Of a model that can `rerank` only name, version and fingerprint are known, the rest is null.
     """
 
     id: str
@@ -240,9 +239,7 @@ class Ready(TypedDict):
 def answers(
     shape: Any, *, of_model: bool = True, of_dimensions: bool = False
 ) -> dict[int | str, dict[str, Any]]:
-    """A route's `responses` for 200: a body of this shape, and the headers that name the model
-    behind it.
-    """
+    """Return a route's `responses` for 200: the body's shape, and headers that name the model."""
     headers = (_MODEL_HEADERS if of_model else {}) | (_TRAINED_HEADER if of_dimensions else {})
     return {
         200: {"model": shape, "description": shape.__doc__.partition(".")[0], "headers": headers}
@@ -260,7 +257,7 @@ def body_of(shape: type[BaseModel]) -> dict[str, Any]:
 
 
 def require_key(app: FastAPI, open_paths: tuple[str, ...]) -> None:
-    """Has the document say that all paths but these need an API key."""
+    """Have the document say that all paths but these need an API key."""
     plain = app.openapi
 
     def keyed() -> dict[str, Any]:

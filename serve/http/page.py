@@ -1,6 +1,4 @@
-"""The page at /: a model and its search, tried out in a browser. Files only; it asks the API as any
-client does.
-"""
+"""Serve the page at /, which tries a model and its search out. It asks the API as any client."""
 
 from pathlib import Path
 
@@ -45,7 +43,7 @@ routes = APIRouter(include_in_schema=False)
 
 @routes.get("/")
 async def index() -> Response:
-    """The page itself."""
+    """Return the page itself."""
     return _file("index.html")
 
 
@@ -56,8 +54,8 @@ async def examples(request: Request) -> Response:
 
 
 @routes.get("/page/{name}")
-async def part(name: str) -> Response:
-    """What the page loads. Raises HTTPException 404 for anything else."""
+async def file(name: str) -> Response:
+    """Return a file of the page. Raises HTTPException 404 for anything else."""
     if name not in _TYPES:
         raise HTTPException(404)
     return _file(name)

@@ -1,17 +1,14 @@
-"""Asks a replica on behalf of a route, and turns what went wrong into an answer for the caller."""
+"""Ask a replica on behalf of a route, and turn what goes wrong into an answer for the caller."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.requests import Request
 
 from serve.errors import ErrorBody, explain
-from serve.http.access_log import note
-from serve.http.messages import model_headers
-from serve.replica.metrics import served_by
+from serve.http.request_log import note_model
 from serve.replica.protocol import Model, Refused
 
-Answer = TypeVar("Answer")
 # What a route may answer besides 200, for the OpenAPI document.
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody}
@@ -19,9 +16,10 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def call(request: Request, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-    """A replica's result. Its errors are explained here: Serve would answer some of them itself, in
-    plain text.
+async def ask(request: Request, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+    """Return a replica's result. Raises RequestError for whatever went wrong.
+
+    Errors are explained here, as Serve would answer some of them itself, in plain text.
     """
     try:
         return await method(*arguments)
@@ -29,18 +27,18 @@ async def call(request: Request, method: Callable[..., Awaitable[Any]], *argumen
         raise explain(error, request.app.state.limits.retry_after_s) from error
 
 
-def accept(request: Request, result: Answer | Refused, model: Model) -> Answer:
-    """The result of a model. Raises RequestError, which names the model, if it was the model that
-    refused.
-    """
-    note_model(request, model)
+async def ask_model(
+    request: Request, method: Callable[..., Awaitable[Any]], *arguments: Any
+) -> Any:
+    """Return a model's result. Raises RequestError, which names the model, if it refused."""
+    result = await ask(request, method, *arguments)
+    note_model(request.scope, result.model)
     if isinstance(result, Refused):
-        result.error.headers |= model_headers(model)
+        result.error.headers |= model_headers(result.model)
         raise result.error
     return result
 
 
-def note_model(request: Request, model: Model) -> None:
-    """Adds which model answered to the request's line in the access log, and to what is counted."""
-    served_by(request.scope, model)
-    note(request.scope, model=model["name"], version=model["version"])
+def model_headers(model: Model) -> dict[str, str]:
+    """Return the headers that say which model answered."""
+    return {"x-model-version": model["version"], "x-model-fingerprint": model["fingerprint"]}

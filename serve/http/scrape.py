@@ -1,7 +1,7 @@
 """GET /metrics: what every node of the Ray cluster counts, as one page for Prometheus.
 
-Each node's agent exports its own series on a port that Ray chooses, so that a Prometheus elsewhere
-finds none of them.
+Each node's agent exports its own series on a port that Ray chooses, which a Prometheus elsewhere
+cannot know.
 """
 
 import asyncio
@@ -41,9 +41,7 @@ async def metrics(request: Request) -> Response:
 
 
 async def read_cluster() -> str:
-    """Return the metrics of the nodes that are alive. Raises RequestError 503 if none can be
-    read.
-    """
+    """Return the metrics of the nodes that are alive. Raises RequestError 503 without any."""
     try:
         nodes = await asyncio.wait_for(asyncio.to_thread(list_nodes), _TIMEOUT_S)
     except TimeoutError:
@@ -54,9 +52,7 @@ async def read_cluster() -> str:
 
 
 def list_nodes() -> list[str]:
-    """Return host:port of the agents of all nodes that are alive. Raises RequestError 503 without a
-    Ray.
-    """
+    """Return host:port of the agents of all live nodes. Raises RequestError 503 without a Ray."""
     import ray
 
     if not ray.is_initialized():
@@ -73,19 +69,18 @@ async def read_nodes(nodes: Sequence[str], timeout_s: float = _TIMEOUT_S) -> str
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         pages = await asyncio.gather(*(_read(session, node) for node in nodes))
-    read = [page for page in pages if page is not None]
+    read: list[str] = []
+    states = [f"# HELP {_UP} 1 for a node whose metrics are on this page, else 0."]
+    states.append(f"# TYPE {_UP} gauge")
+    for node, page in zip(nodes, pages, strict=True):
+        states.append(f'{_UP}{{node="{node}"}} {int(page is not None)}')
+        if page is not None:
+            read.append(page)
     if not read:
         raise RequestError(
             503, f"metrics: none of {len(nodes)} nodes gave theirs within {timeout_s:g} s."
         )
-    states = [
-        f'{_UP}{{node="{node}"}} {int(page is not None)}'
-        for node, page in zip(nodes, pages, strict=True)
-    ]
-    head = (
-        f"# HELP {_UP} 1 for a node whose metrics are on this page, else 0.\n# TYPE {_UP} gauge\n"
-    )
-    return merge([*read, head + "\n".join(states)])
+    return merge([*read, "\n".join(states)])
 
 
 async def _read(session: aiohttp.ClientSession, node: str) -> str | None:
@@ -99,8 +94,7 @@ async def _read(session: aiohttp.ClientSession, node: str) -> str | None:
 
 
 def merge(pages: Sequence[str]) -> str:
-    """Return one page of several, where the lines of a metric stand together, below one HELP and
-    one TYPE.
+    """Return one page of several, with the lines of a metric together below one HELP and TYPE.
 
     What agents count of themselves is left out: the same series on each page.
     """

@@ -1,6 +1,4 @@
-"""One answer for all who ask at about the same time: probes cost the same however many there
-are.
-"""
+"""Give one answer to all who ask at about the same time: however many probes cost the same."""
 
 import asyncio
 import time
@@ -10,10 +8,8 @@ from typing import Generic, TypeVar
 Answer = TypeVar("Answer")
 
 
-class Fresh(Generic[Answer]):
-    """The result of a call, or its exception, for all who ask while it runs and for so many seconds
-    after it began.
-    """
+class SharedAnswer(Generic[Answer]):
+    """The result of a call, or its exception, for all who ask within some seconds of its begin."""
 
     def __init__(self, make: Callable[[], Awaitable[Answer]], seconds: float) -> None:
         self.make = make
@@ -22,7 +18,7 @@ class Fresh(Generic[Answer]):
         self.task: asyncio.Future[Answer] | None = None
 
     async def get(self) -> Answer:
-        """Return the result. Who leaves while it is made does not end it for others."""
+        """Return the result. A caller who leaves while it is made does not end it for others."""
         is_old = time.monotonic() - self.began >= self.seconds
         if self.task is None or (self.task.done() and is_old):
             self.began = time.monotonic()

@@ -1,6 +1,4 @@
-"""Refuses a Ray cluster that asks for no token: whoever reaches its ports runs code as its user,
-API keys or not.
-"""
+"""Refuse a Ray cluster that asks for no token: whoever reaches its ports runs code as its user."""
 
 import logging
 import os
@@ -14,36 +12,31 @@ _TIMEOUT_S = 10
 
 
 def check_ray(allowed: bool) -> None:
-    """Raises ConfigError if the Ray that this process belongs to asks for no token, and that is not
-    `allowed`.
+    """Raise ConfigError if this process's Ray asks for no token, unless that is `allowed`.
 
-    Nothing is to be checked where there is no Ray, as in `serve build`.
+    Where there is no Ray, as in `serve build`, only the token's file is checked.
     """
     import ray
 
-    # there is no public way
-    from ray._private.authentication.authentication_utils import is_token_auth_enabled
-
-    if ray.is_initialized() and not is_token_auth_enabled():
+    if ray.is_initialized() and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
         _refuse("this Ray cluster", "without_token", allowed)
     check_token_file()
 
 
 def check_dashboard(address: str, allowed: bool, key: str = "without_token") -> None:
-    """Raises ConfigError if the Ray of this dashboard asks for no token; ServiceError if it cannot
-    be asked.
+    """Raise ConfigError if the Ray of this dashboard asks for no token, unless that is `allowed`.
 
-    `key` is the config key that allows it.
+    `key` is the config key that allows it. Raises ServiceError if the dashboard cannot be asked.
     """
     import requests
 
-    place = f"{address.rstrip('/')}/api/authentication_mode"
+    url = f"{address.rstrip('/')}/api/authentication_mode"
     try:
-        mode = requests.get(place, timeout=_TIMEOUT_S).json()["authentication_mode"]
+        mode = requests.get(url, timeout=_TIMEOUT_S).json()["authentication_mode"]
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         reason = type(error).__name__
         raise ServiceError(
-            f"{place}: cannot ask whether this Ray has a token: {reason}; is it Ray's dashboard?"
+            f"{url}: cannot ask whether this Ray has a token: {reason}; is it Ray's dashboard?"
         ) from None
     if mode == "disabled":
         _refuse(f"the Ray cluster of {address}", key, allowed)
@@ -51,8 +44,7 @@ def check_dashboard(address: str, allowed: bool, key: str = "without_token") -> 
 
 
 def check_token_file() -> None:
-    """Raises ConfigError if the token that Ray would send lies in a file that other users of this
-    machine can read.
+    """Raise ConfigError if other users of this machine can read the file with Ray's token.
 
     Ray 2.60 writes ~/.ray/auth_token for everybody, unless the umask says otherwise.
     """

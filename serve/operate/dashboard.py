@@ -1,6 +1,4 @@
-"""Serve's declarative API on a Ray cluster's dashboard: what is deployed there, and another config
-in its place.
-"""
+"""Read and replace what is deployed, by Serve's declarative API on a Ray cluster's dashboard."""
 
 import copy
 from pathlib import Path
@@ -20,9 +18,7 @@ class Dashboard:
     """A connection. Raises ServiceError, on one line, for whatever it cannot do."""
 
     def __init__(self, address: str, token: str | None = None) -> None:
-        """Without a token, Ray's own places are asked for one: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH,
-        ~/.ray.
-        """
+        """Without a token, Ray looks for one: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray."""
         from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
         self.address = address.rstrip("/")
@@ -32,11 +28,11 @@ class Dashboard:
         )
 
     def details(self) -> dict[str, Any]:
-        """Serve's state: options, and per application its config, status and replicas."""
+        """Return Serve's state: options, and per application its config, status and replicas."""
         return self._try("cannot read what is deployed", self.client.get_serve_details)
 
     def deploy(self, config: dict[str, Any]) -> None:
-        """Puts a config in place of what is deployed; returns when Serve has taken note of it."""
+        """Replace what is deployed; returns when Serve has noted it, not when it is done."""
         self._try("the config was not taken", self.client.deploy_applications, config)
 
     def _try(self, what: str, call: Any, *arguments: Any, **named: Any) -> Any:
@@ -57,25 +53,23 @@ class Dashboard:
 
 
 def token_file(workspace: str, address: str) -> Path:
-    """Where `medembed serve` keeps the token of its private Ray while it runs, mode 0600."""
+    """Return where `medembed serve` keeps the token of its private Ray while it runs, mode 0600."""
     return Path(workspace) / "serving" / f"{urlsplit(address).netloc.replace(':', '-')}.token"
 
 
 def read_token(workspace: str, address: str) -> str | None:
-    """The token for this address, if a `medembed serve` with this workspace runs there."""
+    """Return the token for this address, if a `medembed serve` of this workspace runs there."""
     file = token_file(workspace, address)
     return file.read_text().strip() if file.is_file() else None
 
 
 def deployed_app(details: dict[str, Any], name: str) -> dict[str, Any]:
-    """The config of our application of this name. Raises ServiceError if it is not there, or not
-    deployed so.
-    """
+    """Return the config of our application of this name. Raises ServiceError if it has none."""
     app = details["applications"].get(name)
     if app is None:
-        found = ", ".join(details["applications"]) or "none"
+        names = ", ".join(details["applications"]) or "none"
         raise ServiceError(
-            f"serving.app {name}: not deployed there; found: {found}. Deploy it, or name another."
+            f"serving.app {name}: not deployed there; found: {names}. Deploy it, or name another."
         )
     config = app.get("deployed_app_config")
     if config is None or config.get("import_path") != IMPORT_PATH:
@@ -87,46 +81,35 @@ def deployed_app(details: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def with_user_config(details: dict[str, Any], name: str, user_config: Any) -> dict[str, Any]:
-    """The whole config that is deployed, with another `user_config` of this application's
-    Embedder.
-    """
-    apps = {
-        app: copy.deepcopy(state["deployed_app_config"])
-        for app, state in details["applications"].items()
-        # the others were not deployed from configs: Serve leaves them
-        if state.get("deployed_app_config") is not None
-    }
+    """Return the whole config that is deployed, with another `user_config` of this Embedder."""
+    apps: dict[str, Any] = {}
+    for app, state in details["applications"].items():
+        # The others were not deployed from configs: Serve leaves them.
+        if state.get("deployed_app_config") is not None:
+            apps[app] = copy.deepcopy(state["deployed_app_config"])
     deployments = apps[name].setdefault("deployments", [])
-    embedder = next((one for one in deployments if one["name"] == EMBEDDER), None)
-    if embedder is None:
-        embedder = {"name": EMBEDDER}
-        deployments.append(embedder)
-    embedder["user_config"] = user_config
+    for deployment in deployments:
+        if deployment["name"] == EMBEDDER:
+            deployment["user_config"] = user_config
+            break
+    else:
+        deployments.append({"name": EMBEDDER, "user_config": user_config})
     kept = {key: details[key] for key in _KEPT if details.get(key) is not None}
     return {**kept, "applications": list(apps.values())}
 
 
-def deployed_user_config(config: dict[str, Any]) -> Any:
-    """The Embedder's `user_config` in an application's config; None where it is what `build`
-    made.
-    """
-    found = (
-        one.get("user_config") for one in config.get("deployments", []) if one["name"] == EMBEDDER
-    )
-    return next(found, None)
-
-
 def replicas_of(details: dict[str, Any], name: str) -> dict[str, str]:
-    """{replica id: state} of the application's Embedder, without those that stop."""
+    """Return {replica id: state} of the application's Embedder, without those that stop."""
     deployment = details["applications"].get(name, {}).get("deployments", {}).get(EMBEDDER, {})
-    states = {one["replica_id"]: one["state"] for one in deployment.get("replicas", [])}
-    return {replica: state for replica, state in states.items() if state in _RUNNING_STATES}
+    states: dict[str, str] = {}
+    for replica in deployment.get("replicas", []):
+        if replica["state"] in _RUNNING_STATES:
+            states[replica["replica_id"]] = replica["state"]
+    return states
 
 
 def server_url(details: dict[str, Any], config: dict[str, Any], address: str) -> str:
-    """Where the application answers, by what Serve was started with; on all interfaces, at the
-    dashboard's host.
-    """
+    """Return where the application answers; if on all interfaces, at the dashboard's host."""
     options = details.get("http_options") or {}
     host = options.get("host", "127.0.0.1")
     if host in ("0.0.0.0", "::"):

@@ -1,6 +1,4 @@
-"""Deploys an application declaratively for as long as a `with` block lasts, so that promotion can
-swap its model.
-"""
+"""Deploy an application, whose model a promotion can swap, for as long as a `with` block lasts."""
 
 import contextlib
 import io
@@ -19,12 +17,14 @@ from typing import Any
 from medembed import storage
 from medembed.encoding.model_files import fetch_model, model_width, read_card
 from medembed.errors import ServiceError
-from serve.app import ServeConfig, read_arguments
+from serve.config import ServeConfig, read_arguments
 from serve.operate.cluster_token import check_dashboard
 from serve.operate.dashboard import IMPORT_PATH, Dashboard, token_file
-from serve.operate.door import DOOR
 from serve.operate.haproxy import ANYWHERE
-from serve.operate.host import HOST
+from serve.operate.port_lender import LENDER
+from serve.ray_internals import LOOPBACK, has_controller
+from serve.replica.rerank import RankerSettings
+from serve.replica.served_model import ModelSettings
 
 APP = "medembed"
 _FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
@@ -33,14 +33,11 @@ _RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)+([A-Za-z_]\w*: )")  # module and clas
 
 
 def to_arguments(config: ServeConfig) -> dict[str, Any]:
-    """The config as arguments of `build`, which another process with another working directory
-    understands.
-    """
+    """Return the config as arguments of `build`, for a process in another working directory."""
     given = config.model_dump(mode="json", exclude_unset=True)
     _set_absolute(given, "model", "table")
     _set_absolute(given.get("search", {}), "documents")
     _set_absolute(given.get("keys", {}), "file")
-    _set_absolute(given.get("models", {}), *given.get("models", {}))
     _set_absolute(given.get("rerank", {}), "model")
     return given
 
@@ -49,21 +46,18 @@ def to_arguments(config: ServeConfig) -> dict[str, Any]:
 def deployed(
     arguments: dict[str, Any],
     *,
-    host: str = HOST,
+    host: str = LOOPBACK,
     port: int,
     prefix: str = "",
     start_timeout_s: float,
     dashboard: Dashboard,
 ) -> Iterator[str]:
-    """Yields the base URL of the application, which answers there; ends Serve afterwards.
+    """Yield the base URL of the application, which answers there; end Serve afterwards.
 
     Callers reach it on `host`: where this process lends its port to HAProxy, Serve itself stays on
-    loopback.
-
-    `ray.init` comes first. Raises ServiceError if Serve runs there already, or the application does
-    not come up; ConfigError if that Ray asks for no token.
+    loopback. `ray.init` comes first. Raises ServiceError if Serve runs there already, or the
+    application does not come up; ConfigError if that Ray asks for no token.
     """
-    import ray
     from ray import serve
 
     if serve.status().proxies:
@@ -74,27 +68,18 @@ def deployed(
     check_dashboard(dashboard.address, bool(arguments.get("without_token")))
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Ours ends a request sooner, in OpenAI's shape; this ends one that waits in a proxy for a
-    # replica that never comes.
+    # Our time-out ends a request sooner, in OpenAI's shape; this one ends a request that waits in a
+    # proxy for a replica that never comes.
     timeout_s = read_arguments(arguments).limits.request_timeout_s + _PROXY_WAITS_S
-    listens = HOST if DOOR in os.environ else host
+    listens = LOOPBACK if LENDER in os.environ else host
     options = {"host": listens, "port": port, "request_timeout_s": timeout_s}
-    url = f"http://{HOST if host == ANYWHERE else host}:{port}{prefix}"
+    url = f"http://{LOOPBACK if host == ANYWHERE else host}:{port}{prefix}"
     starter = ThreadPoolExecutor(1)
     try:
-        # HAProxy takes seconds to start: the application is built, and its model loaded, meanwhile.
+        # HAProxy takes seconds to start. The application is built, and its model loaded, meanwhile.
         started = starter.submit(_start, options)
         _wait_for_controller(started)
-        app = {
-            "name": APP,
-            "route_prefix": prefix or "/",
-            "import_path": IMPORT_PATH,
-            "args": arguments,
-        }
-        environment = dict(ray.get_runtime_context().runtime_env)
-        if environment:  # how this repository's code came to the cluster
-            app["runtime_env"] = environment
-        app["logging_config"] = {"enable_access_log": False}
+        app = _app_config(arguments, prefix)
         dashboard.deploy({"http_options": options, "applications": [app]})
         _wait_until_up(url, start_timeout_s, started)
         yield url
@@ -105,10 +90,24 @@ def deployed(
             serve.shutdown()
 
 
+def _app_config(arguments: dict[str, Any], prefix: str) -> dict[str, Any]:
+    import ray
+
+    config: dict[str, Any] = {
+        "name": APP,
+        "route_prefix": prefix or "/",
+        "import_path": IMPORT_PATH,
+        "args": arguments,
+        "logging_config": {"enable_access_log": False},
+    }
+    environment = dict(ray.get_runtime_context().runtime_env)
+    if environment:  # how this repository's code came to the cluster
+        config["runtime_env"] = environment
+    return config
+
+
 def _start(options: dict[str, Any]) -> None:
-    """Start Serve. Raises ServiceError if it does not come up, as where another program took a port
-    meanwhile.
-    """
+    """Start Serve. Raises ServiceError, as where another program took a port meanwhile."""
     from ray import serve
     from ray.exceptions import RayError
 
@@ -119,38 +118,26 @@ def _start(options: dict[str, Any]) -> None:
 
 
 def _wait_for_controller(started: Future[None]) -> None:
-    """Returns when Serve's controller is there, which `_start` makes first. Raises what that
-    raised.
-    """
-    import ray
-    from ray.serve.context import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
-
+    """Return when Serve's controller is there. Raises what its start raised."""
     while not started.done():
-        with contextlib.suppress(ValueError):  # no such actor yet
-            ray.get_actor(SERVE_CONTROLLER_NAME, SERVE_NAMESPACE)
+        if has_controller():
             return
         time.sleep(0.1)
     started.result()
 
 
 def reason_of_start(error: BaseException) -> str:
-    """The line in which HAProxy names the fault, which comes amid others, or the last one of the
-    error.
-    """
-    lines = [
-        line.strip()
-        for line in str(getattr(error, "cause", None) or error).splitlines()
-        if line.strip()
-    ]
-    alerts = [line.partition(": ")[2] for line in lines if "cannot bind socket" in line]
-    return [type(error).__name__, *lines, *alerts[:1]][-1]
+    """Return the line in which HAProxy names a port that is taken, or the last one of the error."""
+    lines = _lines_of(str(getattr(error, "cause", None) or error))
+    for line in lines:
+        if "cannot bind socket" in line:
+            return line.partition(": ")[2]
+    return lines[-1] if lines else type(error).__name__
 
 
 @contextmanager
 def kept_token(workspace: str, address: str) -> Iterator[Path]:
-    """The file with this session's token, for `medembed promote` and Ray's own tools; none but its
-    owner reads it.
-    """
+    """Write this session's token, for its owner alone, where `medembed promote` looks for it."""
     file = token_file(workspace, address)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
@@ -162,28 +149,24 @@ def kept_token(workspace: str, address: str) -> Iterator[Path]:
         file.unlink(missing_ok=True)
 
 
-def describe(url: str, user_config: dict[str, Any], ranker: dict[str, Any] | None = None) -> str:
-    """The line that says what is served, and where; `ranker` is the Reranker's `user_config`."""
-    folder = fetch_model(user_config["model"])
+def describe(url: str, settings: ModelSettings, ranker: RankerSettings | None = None) -> str:
+    """Return the line that says what is served, and where."""
+    folder = fetch_model(settings.model)
     width = model_width(folder)
     trained = read_card(folder).dimensions
-    dimensions = ", ".join(
-        str(one) for one in sorted({*trained, *([width] if width else [])}, reverse=True)
-    )
-    note = "" if trained else ", not trained for fewer"
-    others = "".join(
-        f"; {name} version {one['version']}" for name, one in user_config.get("models", {}).items()
-    )
-    ranks = f"; reranks with {ranker['name']} version {ranker['version']}" if ranker else ""
-    main = f"{user_config['name']} version {user_config['version']}"
-    return f"{url} serves {main}, dimensions {dimensions}{note}{others}{ranks}"
+    dimensions = sorted({*trained, *([width] if width else [])}, reverse=True)
+    line = f"{url} serves {settings.name} version {settings.version}, dimensions "
+    line += ", ".join(map(str, dimensions))
+    if not trained:
+        line += ", not trained for fewer"
+    if ranker:
+        line += f"; reranks with {ranker.name} version {ranker.version}"
+    return line
 
 
-def warn_of_table(config: ServeConfig, user_config: dict[str, Any]) -> str | None:
-    """The line for a server whose table fits one version of a model that may be promoted; None
-    where all is well.
-    """
-    if config.table is None or user_config["table"] != storage.absolute(config.table):
+def warn_of_table(config: ServeConfig, settings: ModelSettings) -> str | None:
+    """Return the line for a table that fits one version of a model that may be promoted."""
+    if config.table is None or settings.table != storage.absolute(config.table):
         return None  # a folder, or a pattern, has one for each encoder
     if not config.model.startswith("models:/"):
         return None
@@ -194,9 +177,7 @@ def warn_of_table(config: ServeConfig, user_config: dict[str, Any]) -> str | Non
 
 
 def _wait_until_up(url: str, timeout_s: float, started: Future[None]) -> None:
-    """Returns when the application runs and its HTTP port answers. Raises ServiceError if it does
-    not come up, or what the start of Serve raised.
-    """
+    """Return when the application runs and answers. Raises ServiceError if it does not."""
     from ray import serve
 
     end = time.monotonic() + timeout_s
@@ -222,15 +203,18 @@ def _answers(url: str) -> bool:
 
 
 def reason_of(app: Any) -> str:
-    """Why an application does not run: what its first deployment with a message raised, or its own
-    last line.
+    """Return what the first deployment with a message raised, or the application's last line.
 
     `app` is an ApplicationStatusOverview of Serve's.
     """
-    messages = [each.message for each in app.deployments.values()]
-    text = next(filter(None, messages), app.message)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    messages = [deployment.message for deployment in app.deployments.values()]
+    lines = _lines_of(next(filter(None, messages), app.message))
     return _RAISED.sub(r"\1", lines[-1]) if lines else "no reason given"
+
+
+def _lines_of(text: str) -> list[str]:
+    """Return the lines of a text that are not empty."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _set_absolute(values: dict[str, Any], *keys: str) -> None:

@@ -1,18 +1,16 @@
-"""Refuses a server without keys that other machines may reach, unless that is said aloud."""
+"""Refuse a server without keys that other machines may reach, unless without_keys says so."""
 
 import ipaddress
 import logging
 
 from medembed.errors import ConfigError
+from serve.ray_internals import LOOPBACK, find_http_host
 
 logger = logging.getLogger(__name__)
-HOST = "127.0.0.1"
 
 
 def check_host(host: str, has_keys: bool, without_keys: bool = False) -> bool:
-    """Return whether other machines may reach this address. Raises ConfigError for one that they
-    may without a key.
-    """
+    """Whether other machines reach this address. Raises ConfigError if they do without a key."""
     try:
         address = ipaddress.IPv4Address(host)
     except ValueError:
@@ -26,20 +24,13 @@ def check_host(host: str, has_keys: bool, without_keys: bool = False) -> bool:
     return True
 
 
-def check_serve(has_keys: bool, without_keys: bool) -> None:
-    """Raises ConfigError if Serve listens on an address that other machines may reach without a
-    key.
+def check_serve_host(has_keys: bool, without_keys: bool) -> None:
+    """Raise ConfigError if other machines may reach Serve without a key.
 
-    Where Serve does not run yet, nothing can be said: `serve run` builds the application before it
-    starts Serve. So replicas look again.
+    Nothing is known where Serve does not run yet: `serve run` builds the application before it
+    starts Serve. So replicas check again.
     """
-    import ray
-    from ray.serve.context import _get_global_client  # Serve 2.60 tells its address nowhere else
-
-    if not ray.is_initialized():
-        return
-    client = _get_global_client(raise_if_no_controller_running=False)
-    host = client.http_config.host if client is not None else None
+    host = find_http_host()
     if host and not _is_loopback(host):
         _require_keys("http_options.host", host, has_keys, without_keys)
 
@@ -64,5 +55,5 @@ def _require_keys(name: str, host: str, has_keys: bool, without_keys: bool) -> N
         return
     raise ConfigError(
         f"{name}: {host} is open to other machines, and this server has no keys; set keys.file or "
-        f"keys.variable, leave it at {HOST}, or say without_keys=true."
+        f"keys.variable, leave it at {LOOPBACK}, or say without_keys=true."
     )

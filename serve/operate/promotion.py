@@ -1,30 +1,31 @@
-"""Promotion: a version is loaded here, then taken by all replicas of a running server, then made
-champion.
+"""Promote a version: load it here, have all replicas of a running server take it, move the alias.
 
 In this order, so that the alias never names what does not load, or what a server refused.
 """
-
-from collections.abc import Sequence
-from typing import Any
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import MedEmbedError, ServiceError
 from medembed.registry.champion import check_unmoved, crown, read_champion
 from medembed.registry.models import CHAMPION, Registry, Version
-from serve.app import Located, ServeConfig, read_arguments, resolve_extra, resolve_main
+from serve.config import ServeConfig, read_arguments
 from serve.operate.swap import Server, ServingConfig, UserConfig
+from serve.resolve import LocatedModel, resolve_located
+
+_HINT = (
+    "a running server is told by serving.address=<its Ray dashboard>, e.g. http://127.0.0.1:8265"
+)
 
 
 def promote(registry: Registry, version: Version, serving: ServingConfig) -> list[str]:
-    """Makes the version champion, as `replace_champion` does, whoever is champion now."""
+    """Make the version champion, as `replace_champion` does, whoever is champion now."""
     return replace_champion(registry, version, serving, read_champion(registry, version.name))
 
 
 def replace_champion(
     registry: Registry, version: Version, serving: ServingConfig, seen: str | None
 ) -> list[str]:
-    """Makes the version champion, and the former one `previous`; says on each line what is so now.
+    """Make the version champion, and the former one `previous`; return lines that say so.
 
     `seen` is the champion that the version was compared with: no other one is replaced. Raises
     ModelError for one that cannot be loaded, StorageError for a table that is not the model's,
@@ -34,41 +35,43 @@ def replace_champion(
 
     fingerprint = check_loads(version)
     check_unmoved(registry, version.name, seen)
-    server = Server(serving, registry.config.workspace) if serving.address is not None else None
-    before = server.current() if server else {}
-    told = [tell(server, version, fingerprint)] if server else []
+    server: Server | None = None
+    before: UserConfig = {}
+    server_line = _HINT
+    if serving.address is not None:
+        server = Server(serving, registry.config.workspace)
+        before = server.current()
+        server_line = swap_to(server, version, fingerprint)
     try:
         crown(registry, version, seen)
     # somebody else was quicker, or the registry is gone
     except (ServiceError, MlflowException) as error:
         if server is None:
             raise
-        reason = (
-            str(error)
-            if isinstance(error, ServiceError)
-            else f"the registry fails ({type(error).__name__});"
-        )
-        raise ServiceError(
-            f"{reason} {_put_back(server, before, registry, version.name)}"
-        ) from None
+        reason = str(error)
+        if isinstance(error, MlflowException):
+            reason = f"the registry fails ({type(error).__name__});"
+        put_back = _put_back(server, before, registry, version.name)
+        raise ServiceError(f"{reason} {put_back}") from None
     former = "" if seen in (None, version.version) else f", before it {seen}"
-    lines = [
+    champion_line = (
         f"models:/{version.name}@{CHAMPION} is now version {version.version}{former}: "
         f"{version.source}"
-    ]
-    hint = f"a running server is told by serving.address=<its Ray dashboard>, e.g. {EXAMPLE}"
-    return [*lines, *(told or [hint])]
+    )
+    return [champion_line, server_line]
 
 
 def _put_back(server: Server, former: UserConfig, registry: Registry, name: str) -> str:
-    """Has the server answer with the champion of now, of which it may have heard before this
-    promotion, or with what it had before where there is none to be read; a line that says so."""
+    """Have the server answer with the champion of now; return a line that says so.
+
+    Where there is no champion, no registry, or one that the server does not take, it answers again
+    with what it had before.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
-        now = registry.resolve(f"models:/{name}@{CHAMPION}")
-        return tell(server, now, now.lineage.encoder or "unknown")
-    # no registry, no champion, or one that the server does not take
+        champion = registry.resolve(f"models:/{name}@{CHAMPION}")
+        return swap_to(server, champion, champion.lineage.encoder or "unknown")
     except (MedEmbedError, MlflowException):
         try:
             return f"{server.url}: {server.swap(former).replicas} replicas answer as before"
@@ -76,24 +79,23 @@ def _put_back(server: Server, former: UserConfig, registry: Registry, name: str)
             return f"And the server could not be put back: {error}"
 
 
-EXAMPLE = "http://127.0.0.1:8265"
-
-
 def check_loads(version: Version) -> str:
-    """The fingerprint of the version's model, which was loaded and has encoded a text."""
-    # no conversion for a text
+    """Load the version's model and encode a text; return its fingerprint."""
+    # torch: a conversion would take longer than the one text
     encoder = Encoder.load(version.source, EncodingConfig(backend="torch"))
     encoder.encode(["warm up"], "query")
     return encoder.fingerprint
 
 
-def tell(server: Server, version: Version, fingerprint: str) -> str:
-    """Has the server serve the version; a line that says since when. Raises ServiceError if it does
-    not.
+def swap_to(server: Server, version: Version, fingerprint: str) -> str:
+    """Have the server serve the version; return a line that says since when.
+
+    Raises ServiceError if it does not.
     """
-    current = server.current()
     config = read_arguments(server.app.get("args", {}))
-    swapped = server.swap(current | change(config, current, version))
+    check_follows(config, version)
+    settings = resolve_located(config, LocatedModel.of(version))
+    swapped = server.swap(settings.model_dump(mode="json"))
     if not swapped.replicas:
         return f"{server.url}: no replica runs now; the next one loads version {version.version}"
     return (
@@ -102,30 +104,11 @@ def tell(server: Server, version: Version, fingerprint: str) -> str:
     )
 
 
-def change(config: ServeConfig, current: UserConfig, version: Version) -> UserConfig:
-    """What changes in a server's `user_config` where this version becomes champion; the rest stays
-    as it runs.
-
-    Raises ServiceError if the server serves nothing of this registered model.
-    """
-    located, changed = Located.of(version), dict[str, Any]()
-    if follows(config.model, version):
-        changed |= resolve_main(config, located)
-    extras = [name for name, model in config.models.items() if follows(model, version)]
-    if extras:
-        changed["models"] = current["models"] | {name: resolve_extra(located) for name in extras}
-    if not changed:
-        served: Sequence[str] = [config.model, *config.models.values()]
+def check_follows(config: ServeConfig, version: Version) -> None:
+    """Raise ServiceError unless the server has the champion, or a version, of this model."""
+    champion = f"models:/{version.name}@{CHAMPION}"
+    if config.model != champion and not config.model.startswith(f"models:/{version.name}/"):
         raise ServiceError(
-            f"the server was deployed with {', '.join(served)}; expected "
-            f"models:/{version.name}@{CHAMPION} or a version of it: promote what it serves, or "
-            "deploy it anew."
+            f"the server was deployed with {config.model}; expected {champion} or a version of "
+            "it: promote what it serves, or deploy it anew."
         )
-    return changed
-
-
-def follows(model: str, version: Version) -> bool:
-    """Whether a server's `model` is the champion, or some version, of this registered model."""
-    return model == f"models:/{version.name}@{CHAMPION}" or model.startswith(
-        f"models:/{version.name}/"
-    )

@@ -1,4 +1,4 @@
-"""Serves an application for as long as a `with` block lasts, on a Ray of this process's own."""
+"""Serve an application for as long as a `with` block lasts, on a Ray of this process's own."""
 
 import contextlib
 import io
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from medembed.errors import ServiceError
-from serve.operate.host import HOST
+from serve.ray_internals import LOOPBACK
 
 
 @contextmanager
 def serving(arguments: dict[str, Any], port: int | None = None) -> Iterator[str]:
-    """Yields the base URL of the application that `build(arguments)` makes; on a free port if none
-    is given.
+    """Yield the base URL of the application that `build(arguments)` makes.
 
-    Raises ServiceError if the port is in use or the application does not come up.
+    It is on a free port if none is given. Raises ServiceError if the port is in use or the
+    application does not come up.
     """
     from ray import serve
 
@@ -28,7 +28,7 @@ def serving(arguments: dict[str, Any], port: int | None = None) -> Iterator[str]
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
     serve.start(
-        http_options={"host": HOST, "port": chosen}, logging_config={"enable_access_log": False}
+        http_options={"host": LOOPBACK, "port": chosen}, logging_config={"enable_access_log": False}
     )
     try:
         try:
@@ -40,17 +40,15 @@ def serving(arguments: dict[str, Any], port: int | None = None) -> Iterator[str]
             )
         except RuntimeError as error:
             raise ServiceError(f"serving did not start: {str(error).splitlines()[0]}") from error
-        yield f"http://{HOST}:{chosen}"
+        yield f"http://{LOOPBACK}:{chosen}"
     finally:
         # Ray prints on standard output that the controller's last call died with it, as it should.
         with contextlib.redirect_stdout(io.StringIO()):
             serve.shutdown()
 
 
-def find_port(port: int | None, host: str = HOST) -> int:
-    """Return the port if it is free, or a free one for None. Raises ServiceError if it cannot be
-    listened on.
-    """
+def find_port(port: int | None, host: str = LOOPBACK) -> int:
+    """Return the port, or a free one for None. Raises ServiceError if it cannot be listened on."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

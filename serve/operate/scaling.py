@@ -1,6 +1,4 @@
-"""How many replicas hold a model, on which resources: a number, or bounds between which load
-decides.
-"""
+"""Say how many replicas hold a model: a number, or bounds between which load decides."""
 
 import os
 from typing import Annotated, Any, Protocol
@@ -11,32 +9,25 @@ from medembed.config import Config
 from medembed.errors import ConfigError
 from serve.logs import is_piped
 
-# A core reads some thousand tokens a second: a batch should be over in the time that a person does
-# not notice.
-_TOKENS_ON_CPU, _TOKENS_ON_GPU = 2048, 16_384
+# A core reads some thousand tokens a second: a batch should be over before a person notices.
+_TOKENS_ON_CPU = 2048
+_TOKENS_ON_GPU = 16_384
+_EXPECTED = "expected a number from 1, or two of them, [fewest,most], of which fewest may be 0"
 Replicas = int | tuple[int, int]
 
 
 def _check_replicas(value: object) -> Replicas:
-    bounds = list(value) if isinstance(value, list | tuple) else [value]
-    numbers = [
-        int(bound) if isinstance(bound, str) and bound.isdecimal() else bound for bound in bounds
-    ]
-    counts = [
-        count
-        for count in numbers
-        if isinstance(count, int) and not isinstance(count, bool) and count >= 0
-    ]
-    if (
-        len(counts) < len(bounds)
-        or len(counts) not in (1, 2)
-        or counts != sorted(counts)
-        or counts[-1] < 1
-    ):
-        raise ValueError(
-            "expected a number from 1, or two of them, [fewest,most], of which fewest may be 0"
-        )
-    return counts[0] if len(set(counts)) == 1 else (counts[0], counts[1])
+    bounds = value if isinstance(value, list | tuple) else [value]
+    counts: list[int] = []
+    for bound in bounds:
+        if isinstance(bound, str) and bound.isdecimal():
+            bound = int(bound)
+        if not isinstance(bound, int) or isinstance(bound, bool) or bound < 0:
+            raise ValueError(_EXPECTED)
+        counts.append(bound)
+    if len(counts) not in (1, 2) or counts != sorted(counts) or counts[-1] < 1:
+        raise ValueError(_EXPECTED)
+    return counts[0] if counts[0] == counts[-1] else (counts[0], counts[1])
 
 
 ReplicaCount = Annotated[Replicas, BeforeValidator(_check_replicas)]  # as a config key
@@ -79,9 +70,7 @@ class Replicated(Protocol):
 
 
 def check_room(config: Replicated, rerank: Replicated | None = None) -> None:
-    """Raises ConfigError if this machine has not the cores for the fewest replicas: they would wait
-    for ever.
-    """
+    """Raise ConfigError if this machine has too few cores: replicas would wait for ever."""
     cores = os.cpu_count() or 1
     needed = _fewest_cores(config)
     ranking = _fewest_cores(rerank) if rerank else 0
@@ -99,44 +88,39 @@ def _fewest_cores(config: Replicated) -> int:
 
 
 def most_replicas(replicas: Replicas) -> int:
-    """How many there may be at once."""
+    """Return how many replicas there may be at once."""
     return replicas if isinstance(replicas, int) else replicas[1]
 
 
 def batch_tokens_on(gpus: float) -> int:
-    """Tokens of a batch that requests share, unless the operator says otherwise."""
+    """Return the tokens of a batch that requests share, unless the operator says otherwise."""
     return _TOKENS_ON_GPU if gpus else _TOKENS_ON_CPU
 
 
 def replica_options(
     config: Replicated, autoscaling: AutoscalingConfig, user_config: dict[str, Any]
 ) -> dict[str, Any]:
-    """Options of a Serve deployment of this many replicas, on these resources."""
-    options = scale_options(config.replicas, autoscaling) | {
+    """Return options of a Serve deployment of this many replicas, on these resources."""
+    options: dict[str, Any] = {
+        "user_config": user_config,
         "ray_actor_options": {
             "num_cpus": config.cpus_per_replica,
             "num_gpus": config.gpus_per_replica,
         },
-        "user_config": user_config,
     }
-    # a Ray of `medembed serve` alone has no other node, where a load that failed might not fail
+    if isinstance(config.replicas, int):
+        options["num_replicas"] = config.replicas
+    else:
+        fewest, most = config.replicas
+        options["autoscaling_config"] = {
+            "min_replicas": fewest,
+            "max_replicas": most,
+            "target_ongoing_requests": autoscaling.target_requests,
+            "look_back_period_s": autoscaling.look_back_s,
+            "upscale_delay_s": autoscaling.upscale_delay_s,
+            "downscale_delay_s": autoscaling.downscale_delay_s,
+        }
+    # The Ray of a `medembed serve` has no other node, on which a load that failed might succeed.
     if is_piped():
         options["max_constructor_retry_count"] = 1
     return options
-
-
-def scale_options(replicas: Replicas, config: AutoscalingConfig) -> dict[str, Any]:
-    """Options of a Serve deployment with so many replicas."""
-    if isinstance(replicas, int):
-        return {"num_replicas": replicas}
-    fewest, most = replicas
-    return {
-        "autoscaling_config": {
-            "min_replicas": fewest,
-            "max_replicas": most,
-            "target_ongoing_requests": config.target_requests,
-            "look_back_period_s": config.look_back_s,
-            "upscale_delay_s": config.upscale_delay_s,
-            "downscale_delay_s": config.downscale_delay_s,
-        }
-    }

@@ -1,14 +1,11 @@
-"""Changes what a running server serves, and waits until every replica answers with it, or puts the
-old one back.
-"""
+"""Change what a running server serves, and wait until every replica answers with it."""
 
 import json
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -26,10 +23,12 @@ from serve.operate.dashboard import (
     server_url,
     with_user_config,
 )
+from serve.replica.served_model import ModelSettings
 
 _BEGIN_S = 60.0
 _PAUSE_S = 0.2
 UserConfig = dict[str, Any]
+Seen = TypeVar("Seen")
 
 
 class ServingConfig(Config):
@@ -53,21 +52,25 @@ class ServingConfig(Config):
     )
 
 
-@dataclass(frozen=True)
-class Swapped:
-    """`replicas` answer with what they were told, all of them, `seconds` later."""
+class Swapped(NamedTuple):
+    """How many replicas answer with the new model, all of them, and after how many seconds."""
 
     replicas: int
     seconds: float
 
 
+class ServerState(NamedTuple):
+    """Serve's state of each replica by its id, and what each replica says that it serves."""
+
+    states: dict[str, str]
+    reports: list[ReplicaEntry]
+
+
 class Server:
-    """A deployed application, as its dashboard and its replicas tell of it."""
+    """A deployed application, of which the dashboard and the replicas are asked."""
 
     def __init__(self, config: ServingConfig, workspace: str) -> None:
-        """`workspace` may hold the token of a `medembed serve`. Raises ServiceError for what is not
-        there.
-        """
+        """`workspace` may hold the token of a `medembed serve`. Raises ServiceError."""
         assert config.address is not None
         self.config = config
         check_dashboard(config.address, config.without_token, "serving.without_token")
@@ -77,24 +80,21 @@ class Server:
         self.url = config.url or server_url(details, self.app, config.address)
 
     def current(self) -> UserConfig:
-        """The Embedder's `user_config` that Serve holds."""
+        """Return the Embedder's `user_config` that Serve holds."""
         deployments = self.dashboard.details()["applications"][self.config.app]["deployments"]
-        found = deployments.get(EMBEDDER, {}).get("deployment_config", {}).get("user_config")
-        if not found:
+        config = deployments.get(EMBEDDER, {}).get("deployment_config", {}).get("user_config")
+        if not config:
             raise ServiceError(
                 f"serving.app {self.config.app}: is not up yet, or failed; see serve status."
             )
-        return dict(found)
+        return dict(config)
 
     def put(self, user_config: UserConfig) -> None:
-        """Has Serve reconfigure the replicas, which goes on when this returns: Serve has begun, and
-        says so itself.
-        """
-        self.dashboard.deploy(
-            with_user_config(self.dashboard.details(), self.config.app, user_config)
-        )
-        for found in _until(self.current, _BEGIN_S):
-            if found == user_config:
+        """Have Serve reconfigure the replicas; returns when Serve has begun, by its own account."""
+        details = self.dashboard.details()
+        self.dashboard.deploy(with_user_config(details, self.config.app, user_config))
+        for current in _look_until(self.current, _BEGIN_S):
+            if current == user_config:
                 return
         raise ServiceError(
             f"serving.app {self.config.app}: did not begin to swap within {_BEGIN_S:g} s; see "
@@ -102,87 +102,78 @@ class Server:
         )
 
     def reports(self) -> list[ReplicaEntry]:
-        """What each replica says that it serves. Raises ServiceError if the server does not
-        answer.
-        """
+        """Return what each replica serves. Raises ServiceError if the server does not answer."""
+        url = f"{self.url}{REPLICAS}"
         try:
-            with urllib.request.urlopen(f"{self.url}{REPLICAS}", timeout=30) as response:
-                found: list[ReplicaEntry] = json.load(response)["replicas"]
-                return found
+            with urllib.request.urlopen(url, timeout=30) as response:
+                replicas: list[ReplicaEntry] = json.load(response)["replicas"]
+                return replicas
         except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
             raise ServiceError(
-                f"{self.url}{REPLICAS}: cannot ask the replicas: {error}; if it answers "
-                "elsewhere, give serving.url."
+                f"{url}: cannot ask the replicas: {error}; if it answers elsewhere, give "
+                "serving.url."
             ) from None
 
     def swap(self, user_config: UserConfig) -> Swapped:
-        """Serves this from now on. Raises ServiceError if a replica refused it or time ran out: the
-        former is back.
+        """Serve this from now on.
+
+        Raises ServiceError if a replica refused it or time ran out: the former is then back.
         """
-        former, started = self.current(), time.monotonic()
-        self._look()  # a server that cannot be asked would leave us in the dark half-way
+        former = self.current()
+        started = time.monotonic()
+        self._look()  # a server that cannot be asked would not tell, half-way, whether it swapped
         try:
             self.put(user_config)
             replicas = wait_until_taken(self._look, user_config, self.config.timeout_s)
         except ServiceError as error:
             if self.current() == user_config:  # else somebody else has put another there
                 self.put(former)
-            wanted, serving = name_changed(user_config, former), name_changed(former, user_config)
-            raise ServiceError(f"{wanted} was not taken: {error}; {serving} serves.") from None
+            raise ServiceError(
+                f"{_name(user_config)} was not taken: {error}; {_name(former)} serves."
+            ) from None
         return Swapped(replicas, time.monotonic() - started)
 
-    def _look(self) -> tuple[dict[str, str], list[ReplicaEntry]]:
-        """Where there is no replica none is asked: behind HAProxy the request would wait until one
-        has started.
-        """
+    def _look(self) -> ServerState:
+        # Without a replica none is asked: behind HAProxy the request would wait until one starts.
         states = replicas_of(self.dashboard.details(), self.config.app)
-        return states, self.reports() if states else []
+        return ServerState(states, self.reports() if states else [])
 
 
 def wait_until_taken(
-    look: Callable[[], tuple[dict[str, str], list[ReplicaEntry]]],
-    user_config: UserConfig,
-    timeout_s: float,
+    look: Callable[[], ServerState], user_config: UserConfig, timeout_s: float
 ) -> int:
-    """How many replicas serve this; all of them do. `look()` gives ({replica: Serve's state}, what
-    each reports).
+    """Return how many replicas serve this, once all of them do.
 
     Raises ServiceError if one refused it, or if some do not serve it after `timeout_s`.
     """
-    wanted, states, missing = fingerprint(user_config), dict[str, str](), list[str]()
-    for states, reports in _until(look, timeout_s):
+    wanted = fingerprint(user_config)
+    count = 0
+    missing: list[str] = []
+    for states, reports in _look_until(look, timeout_s):
+        count = len(states)
         reasons = [report["reason"] for report in reports if report["refused"] == wanted]
         if reasons:
             raise ServiceError(
-                f"{len(reasons)} of {len(states)} replicas could not load it: {reasons[0]}"
+                f"{len(reasons)} of {count} replicas could not load it: {reasons[0]}"
             )
         serving = {report["replica"] for report in reports if report["config"] == wanted}
-        missing = [
-            replica
-            for replica, state in states.items()
-            if state != "RUNNING" or replica not in serving
-        ]
+        running = {replica for replica, state in states.items() if state == "RUNNING"}
+        missing = [replica for replica in states if replica not in serving & running]
         if not missing:
-            return len(states)
+            return count
     raise ServiceError(
-        f"{len(missing)} of {len(states)} replicas do not serve it after {timeout_s:g} s "
+        f"{len(missing)} of {count} replicas do not serve it after {timeout_s:g} s "
         "(serving.timeout_s)"
     )
 
 
-def name_changed(user_config: UserConfig, other: UserConfig) -> str:
-    """ "medembed version 3, cardio version 2": the models that the other config has otherwise."""
-    models = [{one["name"]: one, **one.get("models", {})} for one in (user_config, other)]
-    facts = [
-        {name: (one["model"], one["version"]) for name, one in found.items()} for found in models
-    ]
-    changed = [name for name in facts[0] if facts[0][name] != facts[1].get(name)] or [
-        str(user_config["name"])
-    ]
-    return ", ".join(f"{name} version {facts[0][name][1]}" for name in changed)
+def _name(user_config: UserConfig) -> str:
+    settings = ModelSettings.model_validate(user_config)
+    return f"{settings.name} version {settings.version}"
 
 
-def _until(look: Callable[[], Any], timeout_s: float) -> Iterator[Any]:
+def _look_until(look: Callable[[], Seen], timeout_s: float) -> Iterator[Seen]:
+    """Look again and again, at least once, until time is up."""
     end = time.monotonic() + timeout_s
     while True:
         yield look()

@@ -10,57 +10,51 @@ from fastapi import FastAPI
 from ray import serve
 
 from serve.http.api import make_app
-from serve.http.settings import Front
-from serve.replica.embedder import Replica
+from serve.http.settings import HttpSettings
+from serve.replica.embedder import EmbeddingReplica
 
 
-class Method:
+class LocalMethod:
     """A method of this process, called as that of a handle: `method.remote(...)`."""
 
     def __init__(self, call: Callable[..., Awaitable[Any]]) -> None:
         self.remote = call
 
 
-class Here:
+class LocalHandle:
     """A replica of this process in the place of a handle to one; `broadcast` asks all replicas."""
 
-    def __init__(self, replica: Replica) -> None:
-        self.embed, self.search = Method(replica.embed), Method(replica.search)
-        self.tokenize = Method(replica.tokenize)
-        self.describe_all = Method(replica.describe_all)
-
-    def options(self, **_: Any) -> "Here":
-        """Itself: behind HAProxy no other replica can be chosen for a model that it has loaded."""
-        return self
+    def __init__(self, replica: EmbeddingReplica) -> None:
+        self.embed = LocalMethod(replica.embed)
+        self.search = LocalMethod(replica.search)
+        self.tokenize = LocalMethod(replica.tokenize)
+        self.describe = LocalMethod(replica.describe)
 
     def broadcast(self, method: str) -> Any:
-        """The answers of all replicas of this deployment."""
+        """Ask all replicas of this deployment."""
         context = serve.get_replica_context()
         return serve.get_deployment_handle(context.deployment, context.app_name).broadcast(method)
 
 
-# More than the guard lets in, so that it is the guard that refuses, in OpenAI's shape.
+# Serve takes more requests than the guard does, so that the guard refuses, in OpenAI's shape.
 @serve.deployment(name="Embedder", max_ongoing_requests=4096, health_check_period_s=5)
 @serve.ingress()
-class Whole(Replica):
-    """The Embedder that takes HTTP itself. Its app is built in the replica, so that nothing of it
-    is pickled.
-    """
+class CombinedReplica(EmbeddingReplica):
+    """The Embedder that takes HTTP itself. Serve has it build its app, so none is pickled."""
 
     def __init__(
         self,
         encoding: dict[str, Any],
         batch_tokens: int,
-        most_extras: int,
-        front: Front,
+        settings: HttpSettings,
         reranker: Any = None,
     ) -> None:
         """`reranker`: a handle to the replicas of the cross-encoder, if there are any."""
-        front.check_serve()
-        super().__init__(encoding, batch_tokens, most_extras, front.log)
-        self.front = front
+        settings.check_address()
+        super().__init__(encoding, batch_tokens, settings.log)
+        self.settings = settings
         self.reranker = reranker
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        most = self.front.limits.max_queued_requests
-        return make_app(Here(self), self.front, self.reranker, most=most)
+        most = self.settings.limits.max_queued_requests
+        return make_app(LocalHandle(self), self.settings, self.reranker, most=most)

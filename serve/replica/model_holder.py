@@ -1,6 +1,4 @@
-"""What a replica does with a model, of whatever kind: loads it, swaps it, and computes with it for
-many at once.
-"""
+"""What a replica does with a model of any kind: load it, swap it, and batch requests for it."""
 
 import asyncio
 import logging
@@ -16,13 +14,14 @@ from medembed.encoding.config import EncodingConfig
 from medembed.schema import fingerprint
 from serve.errors import RequestError, hide_places, log_line
 from serve.logs import Target, start_logs
+from serve.ray_internals import stay_on_loopback
 from serve.replica.compute import Part, compute_together, count_tokens
-from serve.replica.loopback import stay_on_loopback
 from serve.replica.metrics import ReplicaMetrics
 from serve.replica.protocol import Model
 
 logger = logging.getLogger(__name__)
 
+ONGOING = 64  # requests in the hands of a replica
 _LONGEST_PAUSE_S = 15.0  # between two tries to load a model
 
 
@@ -36,44 +35,41 @@ class _Loaded(Protocol):
 Loaded = TypeVar("Loaded", bound=_Loaded)
 
 
-class Holder(Generic[Loaded]):
-    """Holds what `user_config` chooses; a kind of model says in `_load` how that is loaded.
+class ModelHolder(Generic[Loaded]):
+    """Hold the model that `user_config` chooses; a subclass says in `_load` how it is loaded.
 
-    `reconfigure` loads and warms the new one while the old one answers, so that a change of
+    `reconfigure` loads and warms the new model while the old one answers, so that a change of
     `user_config` swaps models without a pause.
     """
 
     def __init__(
         self, encoding: dict[str, Any], batch_tokens: int, log: Target | None = None
     ) -> None:
-        """`log`: where the access log goes, and with it what went wrong; None leaves this process's
-        logging.
-        """
+        """`log` says where the log goes; None leaves this process's logging as it is."""
         stay_on_loopback()
         if log is not None:
             start_logs(log)
-        self.config, self.batch_tokens = EncodingConfig.model_validate(encoding), batch_tokens
-        self.current: Loaded | None = None
-        self.metrics = ReplicaMetrics(batch_tokens)
+        self.encoding = EncodingConfig.model_validate(encoding)
+        self.batch_tokens = batch_tokens
         self.longest = batch_tokens
+        self.metrics = ReplicaMetrics(batch_tokens)
+        self.current: Loaded | None = None
         self.serves = ""  # fingerprint of the user_config
-        self.refused: str | None = None  # and of the one that could not be loaded
-        self.reason: str | None = None  # why
-        # loads the first model, which could not be loaded
-        self.again: asyncio.Task[None] | None = None
+        self.refused: str | None = None  # fingerprint of the one that could not be loaded
+        self.reason: str | None = None  # why it could not
+        self.retrying: asyncio.Task[None] | None = None  # loads the first model, if that failed
         self.next_try = 0.0
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Serve another pair from now on; one that cannot be loaded leaves the old one, and a line
-        in the log.
+        """Serve another model from now on; one that cannot be loaded leaves the old one.
 
-        Without an old one, this raises what went wrong while the application is deployed: the
-        deployment fails. A replica that Serve starts later, as another died or load grew, stays,
-        answers 503 and tries again: Serve would start the next one at once, and for ever.
+        The first model of a deployment must load: this raises, and the deployment fails. A replica
+        that Serve starts later, as another died or load grew, stays without one, answers 503 and
+        tries again: if it raised, Serve would start the next one at once, and for ever.
         """
-        is_first = self.current is None and self.again is None
-        if self.again is not None:
-            self.again.cancel()
+        is_first = self.current is None and self.retrying is None
+        if self.retrying is not None:
+            self.retrying.cancel()
         try:
             await self._load(user_config)
         except Exception as error:
@@ -81,27 +77,32 @@ class Holder(Generic[Loaded]):
                 raise
             self._refuse(user_config, error)
             if self.current is None:
-                self.again = asyncio.create_task(self._load_later(user_config))
+                self.retrying = asyncio.create_task(self._load_later(user_config))
 
     async def _load(self, user_config: dict[str, Any]) -> None:
         """Load what this chooses, then `_serve` it."""
         raise NotImplementedError
 
     def _serve(self, loaded: Loaded, user_config: dict[str, Any]) -> None:
-        """Answer with this from now on."""
-        self._make_room(loaded.model)
-        self.current, self.serves = loaded, fingerprint(user_config)
-        self.refused, self.reason = None, None
+        """Answer with this model from now on."""
+        # A batch must hold the longest input, also of a request that began with the old model.
+        self.longest = max(self.longest, loaded.model["max_input_tokens"])
+        self._compute.set_max_batch_size(self.longest)
+        self.current = loaded
+        self.serves = fingerprint(user_config)
+        self.refused = None
+        self.reason = None
         self.metrics.serve(loaded.model)
 
     def _refuse(self, user_config: dict[str, Any], error: Exception) -> None:
-        """Keep, and log unless it was logged already, why this pair is not served."""
+        """Keep why this model is not served, and log it unless that was done already."""
         reason = log_line(error)
-        told = hide_places(reason, user_config)
-        is_known = (self.refused, self.reason) == (fingerprint(user_config), told)
-        self.refused, self.reason = fingerprint(user_config), told
-        if is_known:
+        public_reason = hide_places(reason, user_config)
+        refused = fingerprint(user_config)
+        if (self.refused, self.reason) == (refused, public_reason):
             return
+        self.refused = refused
+        self.reason = public_reason
         if self.current is None:
             logger.error(
                 "no model is loaded: %s; requests get a 503, and it is tried again", reason
@@ -111,7 +112,7 @@ class Holder(Generic[Loaded]):
             logger.error("not swapped: %s; version %s goes on serving", reason, version)
 
     async def _load_later(self, user_config: dict[str, Any]) -> None:
-        """Load the pair as soon as that works, with pauses that grow."""
+        """Load the model as soon as that works, with pauses that grow."""
         pause_s = 1.0
         while self.current is None:
             self.next_try = time.monotonic() + pause_s
@@ -121,9 +122,7 @@ class Holder(Generic[Loaded]):
                 await self._load(user_config)
             except Exception as error:
                 self._refuse(user_config, error)
-        logger.warning(
-            "version %s is loaded after all, and serves", self._serving().model["version"]
-        )
+        logger.warning("version %s is loaded after all, and serves", self.current.model["version"])
 
     # No wait: an idle replica computes at once, and what comes while it computes is the next batch.
     @serve.batch(max_batch_size=1, batch_wait_timeout_s=0, batch_size_fn=count_tokens)
@@ -132,13 +131,8 @@ class Holder(Generic[Loaded]):
         self.metrics.count_batch(parts)
         return rows
 
-    def _make_room(self, model: Model) -> None:
-        """Lets a batch hold the longest input of this model: one input always fits."""
-        self.longest = max(self.longest, model["max_input_tokens"])
-        self._compute.set_max_batch_size(self.longest)
-
     def _serving(self) -> Loaded:
-        """What answers. Raises RequestError 503 while there is none."""
+        """Return the model that answers. Raises RequestError 503 while there is none."""
         if self.current is None:
             wait_s = max(1, math.ceil(self.next_try - time.monotonic()))
             raise RequestError(
@@ -151,11 +145,6 @@ class Holder(Generic[Loaded]):
 
 
 def is_deploying() -> bool:
-    """Whether this replica belongs to an application that is being deployed, and may still fail to
-    be.
-    """
+    """Whether this replica's application is being deployed, and may still fail to be."""
     app = serve.status().applications.get(serve.get_replica_context().app_name)
     return app is None or app.status in ("NOT_STARTED", "DEPLOYING")
-
-
-ONGOING = 64  # requests in the hands of a replica

@@ -1,10 +1,10 @@
-"""What the API asks of a replica, what it gets back, and what a model refuses. Pure.
+"""Define what the API asks of a replica, what it gets back, and what a model refuses. Pure.
 
-The replica checks, not the API: it alone knows which model answers, at the moment when models are
-swapped.
+The replica checks a request, not the API: while models are swapped, it alone knows which one
+answers.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -21,9 +21,7 @@ from serve.replica.render import NEED_RANGES, OutputType
 
 
 class TableFacts(TypedDict):
-    """The table that is searched: which version, who made it, the fields that come with what is
-    found.
-    """
+    """The table that is searched: its version, its model, and the fields of the documents found."""
 
     version: int
     rows: int
@@ -34,10 +32,10 @@ class TableFacts(TypedDict):
 
 
 class Training(TypedDict):
-    """How a model was trained: fingerprints of the model that it began with and of the data set,
-    and dev scores.
+    """How a model was trained: fingerprints of its parent and its data set, and its dev scores.
 
-    `parent_model` is where the parent can be had, if that is public; `dev` is {"ndcg@10/64": ...}.
+    `parent_model` is a public reference to the parent, if there is one; `dev` is
+    {"ndcg@10/64": ...}.
     """
 
     parent: str
@@ -50,11 +48,11 @@ Capability = Literal["embed", "rerank"]
 
 
 class Model(TypedDict):
-    """The served model, as clients see it. `dimensions` are the trained ones, none for a stock
-    model.
+    """The served model, as clients see it.
 
-    `prompts` are its prompts by name. `has_roles`: a text has another embedding as a document than
-    as a query. `training` is None for a stock model, `table` where there is nothing to search.
+    `dimensions` are the trained ones, none for a stock model. `prompts` are its prompts by name.
+    `has_roles`: a text has another embedding as a document than as a query. `training` is None for
+    a stock model, `table` where there is nothing to search.
     """
 
     name: str
@@ -73,8 +71,8 @@ class Model(TypedDict):
     table: TableFacts | None
 
 
-class Bounded(Protocol):
-    """What a request may cost; `field` names where its texts are."""
+class BoundedCall(Protocol):
+    """A call with bounds on what it may cost; `field` is the body's field with its texts."""
 
     field: ClassVar[str]
 
@@ -86,13 +84,12 @@ class Bounded(Protocol):
 
 
 @dataclass(frozen=True)
-class Work:
-    """The inputs of one request, texts or token ids, and what it asks of the model; None asks for
-    nothing special.
+class EmbedCall:
+    """What a request for embeddings or tokens asks of a replica; None asks for nothing special.
 
-    `prompt_name`: another prompt than the role's. `cuts`: too long an input is cut rather than
-    refused. `max_tokens` bounds what all inputs have together, `within_s` the seconds that they may
-    take.
+    `inputs` are texts or token ids. `prompt_name` replaces the role's prompt. `cuts`: an input that
+    is too long is cut, not refused. `max_tokens` bounds the tokens of all inputs together,
+    `within_s` the seconds that they may take.
     """
 
     field: ClassVar[str] = "input"
@@ -110,10 +107,9 @@ class Work:
 
 @dataclass(frozen=True)
 class Embedded:
-    """One request's rows in input order (shape and type: `render.convert`), and the
-    model that made them.
+    """The embeddings of one request, in input order (shape and type: `render.convert`).
 
-    `tokens` are those that the model read of each input, special tokens and prompt included.
+    `tokens` counts what the model read of each input, special tokens and prompt included.
     """
 
     embeddings: npt.NDArray[Any]
@@ -125,9 +121,7 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Tokenized:
-    """The token ids that a model reads of each input, the tokens of the whole inputs, and which
-    were cut.
-    """
+    """The token ids that a model reads of each input, and the token count of the whole input."""
 
     tokens: list[list[int]]
     counts: list[int]
@@ -137,31 +131,19 @@ class Tokenized:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why the model that would have answered did not. A value, so that it fails no other request of
-    its batch.
-    """
+    """Why a model refused a request. A value, so that no other request of its batch fails."""
 
     error: RequestError
     model: Model
 
 
 def model_names(model: Model) -> set[str]:
-    """What a request may call the model: its name, with or without the version."""
+    """Return what a request may call the model: its name, with or without the version."""
     return {model["name"], f"{model['name']}/{model['version']}"}
 
 
-def find_name(asked: str | None, names: Collection[str]) -> str | None:
-    """Which of these names a request means by "name" or "name/version"; names may have slashes
-    themselves.
-    """
-    if asked is None or asked in names:
-        return asked
-    name = asked.rpartition("/")[0]
-    return name if name in names else None
-
-
 def check_model(name: str | None, model: Model) -> None:
-    """Raises RequestError 404 if a request means another model."""
+    """Raise RequestError 404 if a request means another model."""
     if name is not None and name not in model_names(model):
         raise RequestError(
             404, f"model: not served here; served: {model['name']!r}.", "model", "model_not_found"
@@ -169,7 +151,7 @@ def check_model(name: str | None, model: Model) -> None:
 
 
 def check_fingerprint(expected: str | None, model: Model) -> None:
-    """Raises RequestError 409 if a request expects another model's vectors."""
+    """Raise RequestError 409 if a request expects another model's vectors."""
     if expected not in (None, model["fingerprint"]):
         raise RequestError(
             409,
@@ -181,20 +163,20 @@ def check_fingerprint(expected: str | None, model: Model) -> None:
         )
 
 
-def check_request(work: Work, model: Model) -> int:
-    """The dimensions to answer with. Raises RequestError for what this model cannot give."""
-    check_model(work.model, model)
-    check_fingerprint(work.expected_fingerprint, model)
-    if work.output_dtype in NEED_RANGES and model["int8_ranges"] is None:
+def check_request(call: EmbedCall, model: Model) -> int:
+    """Return the dimensions to answer with. Raises RequestError for what the model cannot give."""
+    check_model(call.model, model)
+    check_fingerprint(call.expected_fingerprint, model)
+    if call.output_dtype in NEED_RANGES and model["int8_ranges"] is None:
         raise RequestError(
             400,
-            f"output_dtype: {work.output_dtype} needs the ranges of an embedding table that is "
+            f"output_dtype: {call.output_dtype} needs the ranges of an embedding table that is "
             "stored as int8, and this server has none; the operator sets table=<such a table of "
             "this model>.",
             "output_dtype",
         )
-    check_prompt(work.prompt_name, model)
-    dimensions = model["width"] if work.dimensions is None else work.dimensions
+    check_prompt(call.prompt_name, model)
+    dimensions = model["width"] if call.dimensions is None else call.dimensions
     try:
         check_trained([dimensions], model["dimensions"], model["width"])
     except ModelError as error:
@@ -203,7 +185,7 @@ def check_request(work: Work, model: Model) -> int:
 
 
 def check_prompt(name: str | None, model: Model) -> None:
-    """Raises RequestError 400 if the model has no prompt of this name."""
+    """Raise RequestError 400 if the model has no prompt of this name."""
     if name is not None and name not in model["prompts"]:
         known = ", ".join(map(repr, model["prompts"])) or "none"
         raise RequestError(
@@ -212,7 +194,7 @@ def check_prompt(name: str | None, model: Model) -> None:
 
 
 def check_vocabulary(tokens: Sequence[Sequence[int]], model: Model) -> None:
-    """Raises RequestError for token ids that are not the model's."""
+    """Raise RequestError for token ids that are not the model's."""
     for number, ids in enumerate(tokens):
         if min(ids) < 0 or max(ids) >= model["vocabulary"]:
             raise RequestError(
@@ -224,11 +206,11 @@ def check_vocabulary(tokens: Sequence[Sequence[int]], model: Model) -> None:
             )
 
 
-_LATE = 1.2  # times the time-out; the first parts of a request may wait for others'
+_LATE = 1.2  # of the time-out: the first parts of a request may have waited for other requests
 
 
 def too_long(field: str, tokens: int | None, model: Model, remedy: str) -> RequestError:
-    """Return the error for an input of so many tokens; None: of more than anyone counts."""
+    """Return the error for an input of so many tokens; None: too many to count."""
     most = model["max_input_tokens"]
     return RequestError(
         400,
@@ -241,32 +223,31 @@ def too_long(field: str, tokens: int | None, model: Model, remedy: str) -> Reque
     )
 
 
-def check_total(lengths: Sequence[int], work: Bounded) -> None:
-    """Raises RequestError if all inputs together are too long."""
+def check_total(lengths: Sequence[int], call: BoundedCall) -> None:
+    """Raise RequestError if all inputs together are too long."""
     total = sum(lengths)
-    if work.max_tokens is not None and total > work.max_tokens:
+    if call.max_tokens is not None and total > call.max_tokens:
         raise RequestError(
             400,
-            f"{work.field}: has {total} tokens in all; at most {work.max_tokens} are taken "
+            f"{call.field}: has {total} tokens in all; at most {call.max_tokens} are taken "
             "(limits.max_tokens): send fewer at a time.",
-            work.field,
+            call.field,
         )
 
 
-def check_pace(read: int, total: int, elapsed_s: float, work: Bounded) -> None:
-    """Raises RequestError once the tokens that a request has had read tell that the rest will not
-    be in time.
+def check_pace(read: int, total: int, elapsed_s: float, call: BoundedCall) -> None:
+    """Raise RequestError if the rest of a request, at its pace so far, will not be in time.
 
-    What a CPU reads within a time-out depends on model, machine and load: no number of tokens would
-    be right.
+    What a CPU reads within a time-out depends on model, machine and load, so no limit in tokens
+    would be right.
     """
     takes_s = elapsed_s * total / read
-    if work.within_s is not None and takes_s > _LATE * work.within_s:
+    if call.within_s is not None and takes_s > _LATE * call.within_s:
         raise RequestError(
             400,
-            f"{work.field}: its {total} tokens would take {takes_s:.0f} s as the server is now, "
-            f"and a request may take {work.within_s:g} s (limits.request_timeout_s): send fewer "
+            f"{call.field}: its {total} tokens would take {takes_s:.0f} s as the server is now, "
+            f"and a request may take {call.within_s:g} s (limits.request_timeout_s): send fewer "
             "at a time.",
-            work.field,
+            call.field,
             "too_slow",
         )

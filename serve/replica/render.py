@@ -1,4 +1,4 @@
-"""What leaves the API: embeddings in the dimensions and type that a request asks for."""
+"""Turn embeddings into the dimensions, the type and the format that a request asks for."""
 
 import base64
 from typing import Any, Literal
@@ -19,7 +19,7 @@ def convert(
     output_dtype: OutputType,
     ranges: Ranges | None = None,
 ) -> npt.NDArray[Any]:
-    """Rows in input order, from full embeddings float32 [n, D]:
+    """Return rows in input order, from full embeddings float32 [n, D]:
 
     float           float32 [n, dimensions], truncated, then scaled to unit length
     int8, uint8     codes [n, dimensions]: those of the full embedding by stored `ranges`, cut
@@ -41,8 +41,7 @@ def convert(
 def render(rows: npt.NDArray[Any], encoding_format: Literal["float", "base64"]) -> list[Any]:
     """Return each row as JSON takes it: a list of numbers, or base64 of little-endian float32.
 
-    Codes are always lists: OpenAI's client asks for base64 unless told otherwise, and reads any as
-    float32.
+    Codes are always lists: OpenAI's client asks for base64 by default, and reads it as float32.
     """
     if encoding_format == "float" or rows.dtype != np.float32:
         return rows.tolist()

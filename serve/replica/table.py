@@ -1,6 +1,4 @@
-"""The embedding table that a replica searches, one version of it, and the fields of its
-documents.
-"""
+"""Open one version of an embedding table for searching, with the fields of its documents."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ DocumentField = Literal["text", "language", "label", "split", "content_hash"]
 
 
 class SearchConfig(Config):
-    """How the table is searched, and what is told of the documents found."""
+    """How the table is searched, and which fields of the documents found are given."""
 
     enabled: bool = Field(
         default=True,
@@ -55,51 +53,49 @@ class SearchConfig(Config):
 class Documents:
     """Fields of corpus rows by row id. A class, so that the columns are read once."""
 
-    def __init__(self, uri: str, fields: tuple[str, ...], held: RowsInMemory | None = None) -> None:
-        """`held` are the rows that `match` chooses among.
+    def __init__(self, uri: str, fields: tuple[str, ...], table_ids: Sequence[str] = ()) -> None:
+        """`table_ids` are the rows that `match` chooses among.
 
         Raises StorageError if there is no such data set, or a file of it cannot be read.
         """
-        parts = [
-            storage.read_parquet(file, ["document_id", *fields]) for file in _corpus_files(uri)
-        ]
-        rows = pa.concat_tables(parts)
-        self.row_of = {name: row for row, name in enumerate(rows["document_id"].to_pylist())}
+        columns = ["document_id", *fields]
+        rows = pa.concat_tables([storage.read_parquet(file, columns) for file in _corpus_of(uri)])
         self.rows = rows.select(list(fields))
-        # Where each held row is in the data set; behind its end if it is not there.
-        names = held.rows.ids.tolist() if held else []
-        self.lines = np.array([self.row_of.get(name, len(rows)) for name in names], dtype=np.int32)
+        self.row_of = {name: row for row, name in enumerate(rows["document_id"].to_pylist())}
+        # The corpus row of each row of the table; behind the end for one that the corpus lacks.
+        corpus_rows = [self.row_of.get(name, len(rows)) for name in table_ids]
+        self.corpus_rows = np.array(corpus_rows, dtype=np.int32)
 
-    def find(self, row_ids: Iterable[str]) -> list[dict[str, Any]]:
-        """{field: value} of each row, in this order; {} for one that the data set lacks."""
-        places = [self.row_of.get(name) for name in row_ids]
-        return [
-            {} if place is None else self.rows.slice(place, 1).to_pylist()[0] for place in places
-        ]
+    def read_fields(self, row_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """Return {field: value} of each row, in this order; {} for one that the data set lacks."""
+        fields: list[dict[str, Any]] = []
+        for name in row_ids:
+            row = self.row_of.get(name)
+            fields.append({} if row is None else self.rows.slice(row, 1).to_pylist()[0])
+        return fields
 
-    def match(self, wanted: Mapping[str, Sequence[str]]) -> npt.NDArray[np.bool_]:
-        """Return of each held row whether its fields have one of these values each; one without
-        fields has not.
+    def match(self, filter: Mapping[str, Sequence[str]]) -> npt.NDArray[np.bool_]:
+        """Return of each row of the table whether each of these fields has one of its values.
+
+        A row that the data set lacks does not match.
         """
         matches = np.ones(len(self.rows), dtype=bool)
-        for name, values in wanted.items():
+        for name, values in filter.items():
             column = self.rows[name]
             matches &= pc.is_in(column, value_set=pa.array(values, type=column.type)).to_numpy()
-        return np.append(matches, False)[self.lines]
+        return np.append(matches, False)[self.corpus_rows]
 
 
 @dataclass(frozen=True)
 class SearchTable:
-    """A version of a table, ready to be searched: its rows in memory, or its index; and its
-    documents, if any.
-    """
+    """A version of a table that can be searched: by its rows in memory, or by its index."""
 
     table: Table
     rows: RowsInMemory | OpenIndex
     documents: Documents | None
 
     def facts(self) -> TableFacts:
-        """What clients are told of it."""
+        """Return the table as clients see it."""
         return TableFacts(
             version=self.table.version,
             rows=self.table.rows,
@@ -111,17 +107,18 @@ class SearchTable:
 
 
 def find_documents(table: Table, configured: str, of_model: str | None) -> str:
-    """The data set whose fields are told: the configured one, or that of the model's lineage if the
-    table is made from it; absolute, as replicas have another working directory."""
+    """Return the data set whose fields are given.
+
+    It is that of the model's lineage if the table was made from it, else the configured one;
+    absolute, as replicas have another working directory.
+    """
     if of_model not in (None, "none") and _fingerprint(str(of_model)) == table.info.dataset:
         return storage.absolute(str(of_model))
     return storage.absolute(configured)
 
 
 def check_search(table: Table, config: SearchConfig) -> None:
-    """Raises StorageError or ConfigError for what cannot be searched so, before anything is
-    loaded.
-    """
+    """Raise StorageError or ConfigError for what cannot be searched, before anything is loaded."""
     if config.by == "index":
         check_index(table)
     if table.rows > config.max_rows and (config.by == "memory" or config.documents):
@@ -137,41 +134,40 @@ def check_search(table: Table, config: SearchConfig) -> None:
 
 
 def load_search(table: Table, config: SearchConfig, dimensions: Iterable[int] = ()) -> SearchTable:
-    """The table, quick at full width and at these dimensions.
+    """Load the table, prepared for full width and for these dimensions.
 
-    Raises what `check_search` raises, and DataError for vectors that are no numbers.
+    Raises what `check_search` raises, and DataError for vectors that are not finite.
     """
     check_search(table, config)
-    width = table.info.width
-    quick = [one for one in dimensions if one <= width]
-    rows: RowsInMemory | OpenIndex = (
-        OpenIndex(table) if config.by == "index" else hold(table, quick)
-    )
-    if isinstance(rows, OpenIndex):
-        # reads it now, rather than while the first caller waits
-        rows(np.eye(1, width, dtype=np.float32), 1)
-    held = rows if isinstance(rows, RowsInMemory) else None
-    documents = (
-        Documents(storage.absolute(config.documents), config.fields, held)
-        if config.documents
-        else None
-    )
-    return SearchTable(table, rows, documents)
+    rows: RowsInMemory | OpenIndex
+    table_ids: list[str] = []
+    if config.by == "index":
+        rows = OpenIndex(table)
+        # One search reads the index now, rather than while the first caller waits.
+        rows(np.eye(1, table.info.width, dtype=np.float32), 1)
+    else:
+        rows = load_rows(table, [size for size in dimensions if size <= table.info.width])
+        table_ids = rows.rows.ids.tolist()
+    if config.documents is None:
+        return SearchTable(table, rows, None)
+    uri = storage.absolute(config.documents)
+    return SearchTable(table, rows, Documents(uri, config.fields, table_ids))
 
 
-def hold(table: Table, dimensions: Sequence[int] = ()) -> RowsInMemory:
-    """All rows of this version in memory. Raises DataError for vectors that are no numbers."""
+def load_rows(table: Table, dimensions: Sequence[int] = ()) -> RowsInMemory:
+    """Load all rows of this version into memory. Raises DataError for vectors not finite."""
+    ids: list[str] = []
     fragments = table.keys()
-    ids = [name for keys in fragments for name in keys.ids.to_pylist()]
+    for keys in fragments:
+        ids += keys.ids.to_pylist()
+    vectors = (read_shard(shard)[1] for shard in table.shards())
     try:
-        return RowsInMemory(
-            ids, (read_shard(shard)[1] for shard in table.shards()), table.info.width, dimensions
-        )
+        return RowsInMemory(ids, vectors, table.info.width, dimensions)
     except DataError as error:
         raise DataError(f"{table.uri} version {table.version}: {error}") from None
 
 
-def _corpus_files(uri: str) -> list[str]:
+def _corpus_of(uri: str) -> list[str]:
     files = read_manifest(uri, DatasetManifest).files
     return [storage.join(uri, name) for name in files if name.startswith("corpus/")]
 
@@ -181,12 +177,11 @@ def _fingerprint(uri: str) -> str:
 
 
 def _check_documents(table: Table, uri: str) -> None:
-    """Raises StorageError if the data set is not that of the table: its texts may be others than
-    were encoded.
-    """
-    found, made_from = _fingerprint(uri), table.info.dataset
-    if made_from and found != made_from:  # a table whose record is gone names none
+    """Raise StorageError if the table was not made from this data set, as texts may differ."""
+    fingerprint = _fingerprint(uri)
+    made_from = table.info.dataset
+    if made_from and fingerprint != made_from:  # a table whose record is gone names none
         raise StorageError(
-            f"{uri}: data set {found}, but {table.uri} version {table.version} was made from "
+            f"{uri}: data set {fingerprint}, but {table.uri} version {table.version} was made from "
             f"{made_from}; give search.documents=<that data set>, or encode this one."
         )

@@ -13,11 +13,12 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from jobs.cli import job_config
-from jobs.serve import ServeJob, _checked
+from jobs.serve import ServeJob, check_job
 from jobs.session import check_places
 from medembed.config import load_config
-from serve.app import ServeConfig, resolve, resolve_ranker
+from serve.config import ServeConfig
 from serve.operate.run import find_port
+from serve.resolve import resolve, resolve_ranker
 from tests.docs.pages import ROOT
 from tests.docs.world import World
 
@@ -49,7 +50,7 @@ def check_server(world: World, text: str) -> None:
     job = load_config(
         ServeJob, [*given, f"port={find_port(None)}", f"dashboard_port={find_port(None)}"]
     )
-    config = _checked(job)
+    config = check_job(job)
     resolve(config)
     resolve_ranker(config)
 

@@ -1,3 +1,5 @@
+"""The command line: help, keys as they are typed, places that nodes share, no password printed."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -125,7 +127,6 @@ def test_a_promotion_is_forced_with_a_reason_alone(alone: str):
         ),
         ("erase", ["document_ids=[7,007]"], "document_ids", ("7", "007")),
         ("search", ["table=t", "model=m", "query=MI: treatment # 3"], "query", "MI: treatment # 3"),
-        ("serve", ["models.acme/tiny-v1.5=m #1"], "models", {"acme/tiny-v1.5": "m #1"}),
         (
             "train",
             ["model=m", "data=d", "output=o", "training.prompts.query=query: "],
@@ -137,7 +138,7 @@ def test_a_promotion_is_forced_with_a_reason_alone(alone: str):
 def test_a_job_takes_texts_as_they_were_typed(
     job: str, arguments: list[str], key: str, value: object
 ):
-    found: object = load_config(job_config(job), arguments)
+    read: object = load_config(job_config(job), arguments)
     for name in key.split("."):
-        found = getattr(found, name)
-    assert found == value
+        read = getattr(read, name)
+    assert read == value

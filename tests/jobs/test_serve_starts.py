@@ -39,12 +39,9 @@ def test_a_model_that_cannot_be_served_is_one_line_before_ray_starts(
     assert "found [16], but this model was trained for [32, 8]" in start(
         tmp_path, f"model={model}", "dimensions=[16]"
     )
-    assert "models.medembed: is the main model's name" in start(
-        tmp_path, f"model={model}", f"models.medembed={model}"
-    )
-    assert "nowhere: no such folder" in start(
-        tmp_path, f"model={model}", f"models.more={tmp_path}/nowhere"
-    )
+    assert "nowhere: no such folder" in start(tmp_path, f"model={tmp_path}/nowhere")
+    ranker = [f"rerank.model={tmp_path}/nowhere", "rerank.name=ranker"]
+    assert "nowhere: no such folder" in start(tmp_path, f"model={model}", *ranker)
     (model / "model.safetensors").unlink()
     assert "no .safetensors weights" in start(tmp_path, f"model={model}")
 

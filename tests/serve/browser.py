@@ -47,11 +47,11 @@ class Page:
 
     async def run(self, script: str) -> Any:
         """The value of a JavaScript expression."""
-        found = await self.send(
+        answer = await self.send(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
         )
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
     async def wait(self, script: str) -> None:
         """Until the expression is true."""

@@ -7,12 +7,12 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,18 +26,29 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import CARD
 from medembed.encoding.quantize import calibrate
 from serve.http.api import make_app
-from serve.http.keys import Entry, ValidKeys
+from serve.http.keys import Key, ValidKeys
 from serve.http.limits import LimitsConfig
 from serve.http.openapi import ReplicaEntry
-from serve.http.settings import Front
+from serve.http.settings import HttpSettings
 from serve.operate.run import find_port, serving
-from serve.replica.compute import Part, Served, answer, compute_together, load_served
-from serve.replica.facts import describe_model
-from serve.replica.protocol import Embedded, Model, Refused, Tokenized, Work
-from serve.replica.rerank import Ranked, Ranker, RerankWork, load_ranker, rerank
+from serve.replica.compute import Part, answer, compute_together, read_tokens
+from serve.replica.protocol import EmbedCall, Embedded, Refused
+from serve.replica.rerank import (
+    Ranked,
+    Ranker,
+    RankerSettings,
+    RerankCall,
+    load_ranker,
+    rerank,
+)
 from serve.replica.search import search
-from serve.replica.search_protocol import Found, SearchWork
-from serve.replica.tokens import read_tokens
+from serve.replica.search_call import SearchCall, SearchResult
+from serve.replica.served_model import (
+    ModelSettings,
+    ServedModel,
+    describe_model,
+    load_served,
+)
 from tests.cross import make_cross_encoder
 from tests.tables import write_corpus, write_table
 from tests.tiny import SIGNS, SUBJECTS, make_encoder
@@ -58,39 +69,27 @@ class Method:
 
 @dataclass
 class Replica:
-    """As Serve's handle of an Embedder; `seen` are the requests that reached it, `beside` the
-    models beside the main one."""
+    """As Serve's handle of an Embedder; `seen` are the requests that reached it."""
 
-    served: Served
-    beside: tuple[Served, ...] = ()
+    served: ServedModel
 
     def __post_init__(self) -> None:
-        self.seen: list[Work] = []
-        self.embed, self.describe_all = Method(self._embed), Method(self._describe)
+        self.seen: list[EmbedCall] = []
+        self.embed = Method(self._embed)
+        self.describe = Method(lambda: self.served.model)
         self.search = Method(self._search)
-        self.tokenize = Method(self._tokenize)
+        self.tokenize = Method(lambda call: read_tokens(call, self.served))
 
-    def _embed(self, work: Work) -> Embedded | Refused:
-        self.seen.append(work)
-        return asyncio.run(answer_alone(work, self.served))
+    def _embed(self, call: EmbedCall) -> Embedded | Refused:
+        self.seen.append(call)
+        return asyncio.run(answer_alone(call, self.served))
 
-    def _tokenize(self, work: Work) -> Tokenized | Refused:
-        return read_tokens(work, self.served)
-
-    def _search(self, work: SearchWork) -> Found | Refused:
-        async def embed(text: Work) -> Embedded | Refused:
+    def _search(self, call: SearchCall) -> SearchResult | Refused:
+        async def embed(text: EmbedCall) -> Embedded | Refused:
             self.seen.append(text)
             return await answer_alone(text, self.served)
 
-        return asyncio.run(search(work, lambda: self.served, embed))
-
-    def _describe(self) -> list[Model]:
-        return [self.served.model, *(each.model for each in self.beside)]
-
-    def options(self, multiplexed_model_id: str) -> "Replica":
-        return Replica(
-            next(each for each in self.beside if each.model["name"] == multiplexed_model_id)
-        )
+        return asyncio.run(search(call, lambda: self.served, embed))
 
     def broadcast(self, _: str) -> "Replica":
         return self
@@ -115,21 +114,55 @@ class RankingReplica:
         self.passes: list[int] = []
         self.rerank = Method(self._rerank)
 
-    def _rerank(self, work: RerankWork) -> Ranked | Refused:
-        return asyncio.run(rerank(work, self.ranker, self._compute, batch_tokens=64))
+    def _rerank(self, call: RerankCall) -> Ranked | Refused:
+        return asyncio.run(rerank(call, self.ranker, self._compute, batch_tokens=64))
 
     async def _compute(self, part: Part) -> npt.NDArray[np.float32]:
         self.passes.append(len(part.tokens))
         return compute_together([part])[0]
 
 
-async def answer_alone(work: Work, served: Served) -> Embedded | Refused:
+async def answer_alone(call: EmbedCall, served: ServedModel) -> Embedded | Refused:
     """As a replica with nothing else to do."""
 
     async def compute(part: Part) -> npt.NDArray[np.float32]:
         return compute_together([part])[0]
 
-    return await answer(work, served, compute, batch_tokens=256)
+    return await answer(call, served, compute, batch_tokens=256)
+
+
+class Together(NamedTuple):
+    """What became of requests, and the parts of each batch that was computed for them."""
+
+    results: list[Any]
+    batches: list[list[Part]]
+
+
+def run_together(*asks: Callable[..., Coroutine[Any, Any, Any]]) -> Together:
+    """Answer requests, each by `ask(compute=...)`, in batches of what all of them wait for."""
+    batches: list[list[Part]] = []
+    waiting: list[tuple[Part, asyncio.Future[npt.NDArray[np.float32]]]] = []
+
+    async def compute(part: Part) -> npt.NDArray[np.float32]:
+        future = asyncio.get_running_loop().create_future()
+        waiting.append((part, future))
+        return await future
+
+    async def run() -> list[Any]:
+        tasks = [asyncio.create_task(ask(compute=compute)) for ask in asks]
+        while left := sum(not task.done() for task in tasks):
+            if len(waiting) < left:  # some are tokenising, in threads
+                await asyncio.sleep(0.001)
+                continue
+            batch = list(waiting)
+            waiting.clear()
+            batches.append([part for part, _ in batch])
+            for (_, future), rows in zip(batch, compute_together(batches[-1]), strict=True):
+                future.set_result(rows)
+            await asyncio.sleep(0)
+        return [task.result() for task in tasks]
+
+    return Together(asyncio.run(run()), batches)
 
 
 class Failing:
@@ -137,7 +170,7 @@ class Failing:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
-        self.embed = self.describe_all = self.search = self.tokenize = Method(self._fail)
+        self.embed = self.describe = self.search = self.tokenize = Method(self._fail)
 
     def _fail(self, *_: Any) -> None:
         raise self.error
@@ -148,13 +181,12 @@ Client = Callable[..., TestClient]
 
 def keys_of(*hashes: str) -> ValidKeys:
     """Valid keys by their hashes, the first eight digits for a name."""
-    return ValidKeys(of_variable=tuple(Entry(digest, digest[:8]) for digest in hashes))
+    return ValidKeys(of_variable=tuple(Key(digest, digest[:8]) for digest in hashes))
 
 
-def load(folder: Path, **user_config: Any) -> Served:
-    return load_served(
-        {"model": str(folder), "name": "medembed", "version": "3", **user_config}, EncodingConfig()
-    )
+def load(folder: Path, **user_config: Any) -> ServedModel:
+    settings = {"model": str(folder), "name": "medembed", "version": "3", **user_config}
+    return load_served(ModelSettings.model_validate(settings), EncodingConfig())
 
 
 @pytest.fixture(scope="session")
@@ -166,18 +198,19 @@ def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(trained_folder: Path) -> Served:
+def trained(trained_folder: Path) -> ServedModel:
     return load(trained_folder)
 
 
 @pytest.fixture(scope="session")
-def stock(encoder_folder: Path) -> Served:
+def stock(encoder_folder: Path) -> ServedModel:
     """A stock model, with ranges measured on a few texts."""
     plain = load(encoder_folder)
     ranges = calibrate(
         plain.encoder.encode(["heart pain", "skin rash", "brain", "a tremor of the left hand"])
     )
-    return Served(plain.encoder, describe_model(plain.encoder, "medembed", "3", ranges), ranges)
+    settings = ModelSettings(model=str(encoder_folder), name="medembed", version="3")
+    return ServedModel(plain.encoder, describe_model(plain.encoder, settings, ranges), ranges)
 
 
 # Documents of one row, but for d0, which has three chunks.
@@ -201,7 +234,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def table(trained: Served, documents: Path) -> Path:
+def table(trained: ServedModel, documents: Path) -> Path:
     """The embedding table of ROWS by the trained model."""
     vectors = trained.encoder.encode([*ROWS.values()])
     uri = documents.parent / "table"
@@ -210,7 +243,7 @@ def table(trained: Served, documents: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def searched(trained_folder: Path, table: Path, documents: Path) -> Served:
+def searched(trained_folder: Path, table: Path, documents: Path) -> ServedModel:
     """The trained model with its table, which gives texts and languages."""
     search = {"documents": str(documents), "fields": ["text", "language"]}
     return load(trained_folder, table=str(table), search=search)
@@ -223,9 +256,10 @@ def cross_folder(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def ranker(cross_folder: Path) -> Ranker:
-    return load_ranker(
-        {"model": str(cross_folder), "name": "reranker", "version": "7"}, EncodingConfig()
+    settings = RankerSettings(
+        model=str(cross_folder), name="reranker", version="7", fingerprint="not known yet"
     )
+    return load_ranker(settings, EncodingConfig())
 
 
 @pytest.fixture
@@ -244,7 +278,7 @@ def client_of() -> Iterator[Client]:
         **limits: Any,
     ) -> TestClient:
         model = reranker.ranker.model if reranker else None
-        front = Front(
+        front = HttpSettings(
             LimitsConfig(**limits),
             keys_of(*hashes),
             has_page=has_page,
@@ -261,7 +295,7 @@ def client_of() -> Iterator[Client]:
 
 
 @pytest.fixture
-def client(trained: Served, client_of: Client) -> TestClient:
+def client(trained: ServedModel, client_of: Client) -> TestClient:
     """A client of the trained model, without keys."""
     return client_of(Replica(trained))
 

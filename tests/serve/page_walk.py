@@ -31,7 +31,6 @@ COMPARED = {
     "columns": "\n \n".join(COLUMNS),
     "columns_role": "document",
     "dimensions": "8",
-    "beside": "base",
 }
 # {what was measured: the width of the screen}
 SCREENS = {
@@ -42,8 +41,8 @@ SCREENS = {
     "phone": PHONE,
     "full width": PHONE,
     "funnel": PHONE,
-    "beside": PHONE,
-    "beside, dark": DESKTOP,
+    "comparison": PHONE,
+    "comparison, dark": DESKTOP,
     "opened": DESKTOP,
     "plain": PHONE,
     "compared": PHONE,
@@ -90,7 +89,7 @@ MEASURE = """(() => {
     examples: [...document.querySelectorAll("#example-list button")].filter(seen).map(node => node.textContent),
     forms: [...document.forms].filter(seen).map(form => form.id),
     facts: document.getElementById("fact-list").innerText,
-    matrices: [...document.querySelectorAll("#matrices section")].filter(seen).map(node => ({
+    matrices: [...document.querySelectorAll("#matrix section")].filter(seen).map(node => ({
       title: node.querySelector("h2").textContent,
       heads: [...node.querySelectorAll("th")].map(head => head.textContent),
       cells: [...node.querySelectorAll("tbody tr")].map(row => [...row.querySelectorAll("td > :first-child")].map(
@@ -172,9 +171,9 @@ async def _compare(way: Walk) -> None:
     await page.run("document.getElementById('compare-tab').click()")
     await fill(page, "compare", COMPARED)
     await page.run("document.getElementById('facts').open = true")
-    await way.measure("beside")
+    await way.measure("comparison")
     await page.look(DESKTOP, is_dark=True)
-    await way.measure("beside, dark")
+    await way.measure("comparison, dark")
     way.seen["compare"] = await take(page)
     click = "document.getElementById('copy-snippet').click()"
     await page.send("Runtime.evaluate", expression=click, userGesture=True)
@@ -220,7 +219,7 @@ async def _compare_without_table(way: Walk, plain: str) -> None:
     for _ in range(5):  # the role, the other texts, their role, the dimension, the button
         await page.press("Tab", 9)
     await page.press("Enter", 13, "\r")
-    await page.wait("document.getElementById('matrices').checkVisibility()")
+    await page.wait("document.getElementById('matrix').checkVisibility()")
     await way.measure("compared")
     await page.run("location.hash = 'view=toString&query=heart'")
     await page.run("location.hash = 'view=search&query=heart'")

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from serve.operate.door import DOOR, Door
+from serve.operate.port_lender import LENDER, PortLender
 from tests.children import die_with_parent
 
 # As Ray writes it, cut to what is changed and what HAProxy needs to start.
@@ -71,7 +71,7 @@ class Proxy:
     url: str
     replica_port: int
     metrics: str
-    door: str
+    lender: str
 
     @contextmanager
     def started(self, config: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -83,7 +83,7 @@ class Proxy:
             command,
             stderr=subprocess.DEVNULL,
             preexec_fn=die_with_parent,
-            env=os.environ | {DOOR: self.door},
+            env=os.environ | {LENDER: self.lender},
         )
         try:
             for _ in range(100):
@@ -106,9 +106,9 @@ def held_port(tmp_path: Path) -> Iterator[Proxy]:
     (folder / "500.http").write_text(
         "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
     )
-    with closing(Door()) as door:
+    with closing(PortLender()) as lender:
         metrics, front, dead, stats, fallback = free_ports(5)
-        path = door.open(str(tmp_path), ["127.0.0.1", "127.0.0.2"], front)
+        path = lender.open(str(tmp_path), ["127.0.0.1", "127.0.0.2"], front)
         config = CONFIG.format(
             folder=tmp_path, metrics=metrics, front=front, dead=dead, stats=stats, proxy=fallback
         )

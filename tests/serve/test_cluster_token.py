@@ -96,14 +96,11 @@ def test_a_token_that_every_user_can_read_is_refused_wherever_a_cluster_is_asked
 
 
 def test_an_application_is_not_built_on_a_ray_without_a_token(monkeypatch: pytest.MonkeyPatch):
-    import ray
-    from ray._private.authentication import authentication_utils
-
-    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
     check_ray(allowed=False)  # the tests' own Ray has one
-    monkeypatch.setattr(authentication_utils, "is_token_auth_enabled", lambda: False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(ConfigError, match="this Ray cluster asks for no token"):
         check_ray(allowed=False)
     check_ray(allowed=True)
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
     check_ray(allowed=False)

@@ -8,7 +8,7 @@ import pytest
 
 from medembed.errors import ConfigError
 from serve.http.cors import check_origins
-from serve.replica.compute import Served
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, Client, Replica
 
 HASHES = (hashlib.sha256(KEY.encode()).hexdigest(),)
@@ -26,7 +26,7 @@ def asks(origin: str) -> dict[str, str]:
 
 
 def test_a_listed_page_may_ask_with_a_key_and_read_which_model_answered(
-    trained: Served, client_of: Client
+    trained: ServedModel, client_of: Client
 ):
     client = client_of(Replica(trained), hashes=HASHES, origins=(PAGE, "http://localhost:3000"))
     before = client.options("/v1/embeddings", headers=asks(PAGE))
@@ -40,7 +40,7 @@ def test_a_listed_page_may_ask_with_a_key_and_read_which_model_answered(
     assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, PAGE)
 
 
-def test_pages_that_are_not_listed_may_not(trained: Served, client_of: Client):
+def test_pages_that_are_not_listed_may_not(trained: ServedModel, client_of: Client):
     client = client_of(Replica(trained), hashes=HASHES, origins=(PAGE,))
     for origin in ("https://example.org", "http://app.example.org", f"{PAGE}.evil.example", "null"):
         assert client.options("/v1/embeddings", headers=asks(origin)).status_code == 400

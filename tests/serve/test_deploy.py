@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from medembed.errors import ServiceError
-from serve.app import ServeConfig
+from serve.config import ServeConfig
 from serve.operate.deploy import (
     _wait_for_controller,
     _wait_until_up,
@@ -15,6 +15,7 @@ from serve.operate.deploy import (
     reason_of_start,
     warn_of_table,
 )
+from serve.replica.served_model import ModelSettings
 
 RAISED = """A replica failed to start with exception. Retrying. Error:
 Traceback (most recent call last):
@@ -73,13 +74,13 @@ def test_a_serve_that_did_not_start_is_told_before_anything_is_deployed():
 
 
 def test_a_table_that_a_promotion_could_not_keep_is_told_at_the_start():
-    path = {"table": "/ws/tables/one.lance"}
+    settings = ModelSettings(model="m", name="n", version="1", table="/ws/tables/one.lance")
     champion = ServeConfig(model="models:/medembed@champion", table="/ws/tables/one.lance")
-    assert "table: /ws/tables/one.lance is of one encoder" in str(warn_of_table(champion, path))
+    assert "table: /ws/tables/one.lance is of one encoder" in str(warn_of_table(champion, settings))
     for fine in (
         ServeConfig(model="models:/medembed@champion", table="/ws/tables"),
         ServeConfig(model="models:/medembed@champion", table="/ws/tables/{key}.lance"),
         ServeConfig(model="models:/medembed@champion"),
         ServeConfig(model="/models/folder", table="/ws/tables/one.lance"),
     ):
-        assert warn_of_table(fine, path) is None
+        assert warn_of_table(fine, settings) is None

@@ -13,7 +13,7 @@ from medembed.errors import ModelError
 from medembed.schema import fingerprint
 from serve.errors import RequestError, explain
 from serve.replica.embedder import Embedder
-from serve.replica.protocol import Work
+from serve.replica.protocol import EmbedCall
 
 
 def config_of(folder: Path, version: str) -> dict[str, Any]:
@@ -77,13 +77,13 @@ def test_a_replica_that_starts_again_without_its_model_answers_503_says_why_once
             patch.setattr("serve.replica.model_holder.asyncio.sleep", wait)
             await replica.reconfigure(config_of(tmp_path / "model", "1"))
             with pytest.raises(RequestError) as refused:
-                await replica.embed(Work(["a"]))
+                await replica.embed(EmbedCall(["a"]))
             assert (refused.value.status, refused.value.code) == (503, "no_model")
             assert int(refused.value.headers["retry-after"]) >= 1
             assert str(tmp_path) not in refused.value.message + replica.reason
             assert "model: no such folder" in replica.reason
             assert replica.refused == fingerprint(config_of(tmp_path / "model", "1"))
-            await replica.again
+            await replica.retrying
         return str((await replica.describe())["version"])
 
     with caplog.at_level(logging.WARNING):
@@ -101,7 +101,7 @@ def test_another_config_ends_the_wait_for_a_model_that_is_gone(
     async def replace() -> tuple[str, bool]:
         replica = make_replica()
         await replica.reconfigure(config_of(tmp_path / "none", "1"))
-        waiting = replica.again
+        waiting = replica.retrying
         await replica.reconfigure(config_of(trained_folder, "2"))
         await asyncio.sleep(0)
         return (await replica.describe())["version"], waiting.cancelled()

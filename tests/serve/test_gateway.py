@@ -20,9 +20,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from serve.http.api import make_app
-from serve.http.settings import Front
+from serve.http.settings import HttpSettings
 from serve.operate.run import find_port
-from serve.replica.compute import Served
+from serve.replica.served_model import ServedModel
 from tests.children import die_with_parent
 from tests.serve.conftest import KEY, Replica, running
 
@@ -33,13 +33,15 @@ QUOTA = 20
 
 
 @pytest.fixture(scope="module")
-def gateway(url: str, stock: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gateway(
+    url: str, stock: ServedModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The gateway's URL: the running app is the stable one; 20 requests a minute for a key."""
 
     async def broken(_: Request) -> PlainTextResponse:
         return PlainTextResponse("Internal Server Error", 500)
 
-    app = make_app(Replica(stock), Front())
+    app = make_app(Replica(stock), HttpSettings())
     canary = Starlette(routes=[Route("/canary/broken", broken), Mount("/canary", app)])
     port, file = find_port(None), tmp_path_factory.mktemp("gateway") / "gateway.cfg"
     with running(canary) as canary_url:
@@ -79,7 +81,7 @@ def ask(
         return error.code, error.headers, json.load(error)
 
 
-def test_a_key_always_asks_the_same_model(gateway: str, trained: Served, stock: Served):
+def test_a_key_always_asks_the_same_model(gateway: str, trained: ServedModel, stock: ServedModel):
     for key, served in ((KEY, trained), (CANARY_KEY, stock)):
         for _ in range(3):
             status, headers, _ = ask(gateway, key=key)
@@ -100,8 +102,8 @@ def test_a_key_always_asks_the_same_model(gateway: str, trained: Served, stock: 
 def test_what_goes_wrong_is_said_in_openais_shape(
     gateway: str, path: str, key: str, status: int, code: str | None
 ):
-    found, _, body = ask(gateway, path, key)
-    assert (found, set(body["error"]), body["error"]["code"]) == (
+    status_seen, _, body = ask(gateway, path, key)
+    assert (status_seen, set(body["error"]), body["error"]["code"]) == (
         status,
         {"message", "type", "param", "code"},
         code,
@@ -110,9 +112,11 @@ def test_what_goes_wrong_is_said_in_openais_shape(
 
 def test_a_key_that_asks_too_often_is_told_when_to_come_back(gateway: str):
     schemes = ("Bearer ", "bearer ", "BEARER  ", "Bearer   ")
-    found = [ask(gateway, key="greedy", scheme=schemes[number % 4]) for number in range(QUOTA + 1)]
-    assert [status for status, _, _ in found] == [401] * QUOTA + [429]
-    _, headers, body = found[-1]
+    replies = [
+        ask(gateway, key="greedy", scheme=schemes[number % 4]) for number in range(QUOTA + 1)
+    ]
+    assert [status for status, _, _ in replies] == [401] * QUOTA + [429]
+    _, headers, body = replies[-1]
     assert (body["error"]["code"], headers["retry-after"]) == ("rate_limit_exceeded", "60")
     assert ask(gateway, key="modest")[0] == 401
 

@@ -1,3 +1,5 @@
+"""HAProxy as Ray starts it by our command: closed to strangers, with errors in OpenAI's shape."""
+
 import json
 import os
 import re
@@ -20,30 +22,21 @@ from ray.exceptions import RayActorError
 
 from medembed.errors import ConfigError
 from serve.errors import explain
-from serve.operate.haproxy import (
-    close_ports,
-    close_socket,
-    end_with_caller,
-    error_file,
-    haproxy_environment,
-    is_behind_haproxy,
-    open_front,
-    refuse_as_openai,
-)
+from serve.operate.haproxy import haproxy_environment, is_behind_haproxy
+from serve.operate.haproxy_config import change_config, error_file
 from tests.serve.hangups import REQUEST, cpu_s, reset
-from tests.serve.real_haproxy import CONFIG, Proxy, hasty_replica, held_port
+from tests.serve.real_haproxy import Proxy, hasty_replica, held_port
+
+LOOPBACK = "127.0.0.1"
 
 
-def test_ports_of_haproxy_itself_move_to_loopback_and_others_stay():
-    config = CONFIG.format(
-        folder="/x", metrics=9101, front=8000, dead=30000, stats=8404, proxy=8500
-    )
-    moved = close_ports(config, "127.0.0.1")
-    assert [line.strip() for line in moved.splitlines() if "bind" in line] == [
-        "bind 127.0.0.1:9101",
-        "bind 127.0.0.1:8000",
-        "bind 127.0.0.1:8404",
-    ]
+def without_replicas(config: str) -> str:
+    return re.sub(r"^ *use_backend .*$", "", config, flags=re.MULTILINE)
+
+
+def binds(config: str) -> list[str]:
+    lines = [line.strip() for line in config.splitlines()]
+    return [line.removeprefix("bind ") for line in lines if line.startswith("bind")]
 
 
 @pytest.fixture(scope="module")
@@ -68,26 +61,12 @@ def rays_own() -> str:
         shutil.rmtree(file.parent)
 
 
-def test_of_the_configuration_that_ray_writes_all_is_closed_and_a_caller_who_left_is_forgotten(
-    rays_own: str,
-):
-    config = end_with_caller(close_socket(close_ports(rays_own, "127.0.0.1")))
-    lines = [line.strip() for line in config.splitlines()]
-    assert [line for line in lines if line.startswith("bind")] == [
-        "bind 127.0.0.1:9101",
-        "bind 127.0.0.1:8000",
-        "bind 127.0.0.1:8404",
-    ]
-    assert [
-        line.split("mode ")[1].split()[0] for line in lines if line.startswith("stats socket")
-    ] == ["600"]
+def test_of_what_ray_writes_all_is_closed_and_a_caller_who_left_is_forgotten(rays_own: str):
+    config = change_config(rays_own, LOOPBACK)
+    assert binds(config) == ["127.0.0.1:9101", "127.0.0.1:8000", "127.0.0.1:8404"]
+    assert re.findall(r"stats socket \S+ mode (\d+)", config) == ["600"]
     defaults = config.partition("defaults\n")[2].partition("\nfrontend")[0]
-    times = {
-        line.split()[1]: line.split()[2]
-        for line in defaults.splitlines()
-        if line.strip().startswith("timeout")
-    }
-    assert times == {
+    assert dict(re.findall(r"^ +timeout (\S+) (\S+)$", defaults, re.MULTILINE)) == {
         "client-fin": "5s",
         "server-fin": "5s",
         "http-request": "10s",
@@ -96,7 +75,7 @@ def test_of_the_configuration_that_ray_writes_all_is_closed_and_a_caller_who_lef
         "server": "130s",
         "http-keep-alive": "90s",
     }
-    assert lines.count("http-request del-header x-request-disconnect-disabled") == 1
+    assert config.count("http-request del-header x-request-disconnect-disabled\n") == 1
     assert "option abortonclose" in config
     assert "splice" not in config
 
@@ -104,19 +83,13 @@ def test_of_the_configuration_that_ray_writes_all_is_closed_and_a_caller_who_lef
 def test_callers_reach_haproxy_by_the_sockets_that_it_is_lent_and_wait_while_it_knows_nobody(
     rays_own: str,
 ):
-    closed = close_ports(rays_own, "127.0.0.1")
-    lines = open_front(closed, [7, 9]).splitlines()
-    assert [line.split("bind ")[1] for line in lines if line.strip().startswith("bind")] == [
+    config = change_config(rays_own, LOOPBACK, [7, 9])
+    assert binds(config) == ["127.0.0.1:9101", "fd@7,fd@9", "127.0.0.1:8404"]
+    assert "server r 127.0.0.1:30000" in config, "replicas stay where Serve was told"
+    assert binds(change_config(without_replicas(rays_own), LOOPBACK, [7, 9])) == [
         "127.0.0.1:9101",
-        "fd@7,fd@9",
         "127.0.0.1:8404",
     ]
-    assert [line for line in lines if "server r 127.0.0.1:30000" in line], (
-        "replicas stay where Serve was told"
-    )
-    starting = re.sub(r"^ *use_backend .*$", "", closed, flags=re.MULTILINE)
-    assert "fd@" not in open_front(starting, [7, 9])
-    assert ":8000" not in open_front(starting, [7, 9])
 
 
 def test_a_folder_whose_name_is_too_long_for_haproxys_sockets_is_refused():
@@ -132,26 +105,23 @@ def test_what_haproxy_answers_for_a_lost_replica_is_what_the_api_answers():
     assert f"Retry-After: {lost.headers['retry-after']}".encode() in head
 
 
-# Serve's own sentence, for what is below none of its applications.
-_NOWHERE = 'backend default_backend\n    http-request return status 404 content-type text/plain lf-string "Path"\n'
-
-
-def test_where_nothing_is_deployed_yet_callers_are_told_to_come_again_and_a_path_of_nobody_is_not_found(
-    rays_own: str,
+@pytest.mark.parametrize(
+    ("is_deployed", "start", "end"),
+    [
+        (True, 'status 404 content-type application/json string \'{"error": ', "'"),
+        (False, 'status 503 content-type application/json string \'{"error": ', "Retry-After 1"),
+    ],
+)
+def test_a_path_of_nobody_is_not_found_and_callers_come_again_where_nothing_is_deployed_yet(
+    rays_own: str, is_deployed: bool, start: str, end: str
 ):
-    deployed = refuse_as_openai(rays_own)
-    starting = refuse_as_openai(re.sub(r"^ *use_backend .*$", "", rays_own, flags=re.MULTILINE))
-    returns = [
-        re.findall(r"backend default_backend\n.*return (.*)", config)
-        for config in (deployed, starting)
-    ]
-    assert [len(lines) for lines in returns] == [1, 1]
-    (found,), (nothing,) = returns
-    assert found.startswith('status 404 content-type application/json string \'{"error": ')
-    assert nothing.startswith('status 503 content-type application/json string \'{"error": ')
-    assert '"code": "not_ready"' in nothing
-    assert nothing.endswith("hdr Retry-After 1")
-    assert "text/plain lf-string" not in deployed + starting
+    given = rays_own if is_deployed else without_replicas(rays_own)
+    config = change_config(given, LOOPBACK)
+    (refusal,) = re.findall(r"backend default_backend\n.*return (.*)", config)
+    assert refusal.startswith(start)
+    assert refusal.endswith(end)
+    assert ('"code": "not_ready"' in refusal) is not is_deployed
+    assert "text/plain lf-string" not in config
 
 
 @pytest.fixture
@@ -172,7 +142,7 @@ def test_the_real_haproxy_starts_by_our_command_on_loopback_alone_and_refuses_in
         listening = [each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN]
         assert sorted(listening) == ["127.0.0.1"] * 3 + ["127.0.0.2"]
         assert proxy.folder.stat().st_mode & 0o777 == 0o700
-        for path in (proxy.folder / "admin.sock", Path(proxy.door)):
+        for path in (proxy.folder / "admin.sock", Path(proxy.lender)):
             assert path.stat().st_mode & 0o777 == 0o600, (
                 "who has one sends the traffic elsewhere, or takes it"
             )
@@ -248,7 +218,7 @@ def test_no_caller_is_refused_while_a_haproxy_that_was_killed_is_started_anew(pr
         pass
     with ThreadPoolExecutor() as callers:
         waiting = callers.submit(refusal, f"{proxy.url}/waited")
-        with proxy.started(re.sub(r"^ *use_backend .*$", "", proxy.config, flags=re.MULTILINE)):
+        with proxy.started(without_replicas(proxy.config)):
             time.sleep(0.2)
             assert not waiting.done(), "it knows nobody who could answer"
         with proxy.started(proxy.config):

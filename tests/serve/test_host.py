@@ -8,8 +8,8 @@ import ray
 from ray.serve import context
 
 from medembed.errors import ConfigError
-from serve.http.settings import Front
-from serve.operate.host import check_host, check_serve
+from serve.http.settings import HttpSettings
+from serve.operate.host import check_host, check_serve_host
 from tests.serve.conftest import keys_of
 
 
@@ -39,12 +39,12 @@ def test_a_deployment_without_keys_on_a_serve_that_other_machines_reach_is_refus
 ):
     serve_on(host, monkeypatch)
     with pytest.raises(ConfigError, match=f"http_options.host: {host} is open to other machines"):
-        check_serve(has_keys=False, without_keys=False)
+        check_serve_host(has_keys=False, without_keys=False)
     with pytest.raises(ConfigError, match="set keys.file or keys.variable"):
-        Front().check_serve()
-    Front(keys=keys_of("0" * 64)).check_serve()
+        HttpSettings().check_address()
+    HttpSettings(keys=keys_of("0" * 64)).check_address()
     with caplog.at_level(logging.WARNING):
-        Front(without_keys=True).check_serve()
+        HttpSettings(without_keys=True).check_address()
     assert f"{host} is open to other machines, and this server has no keys" in caplog.text
 
 
@@ -53,4 +53,4 @@ def test_what_this_machine_alone_reaches_needs_none(
     host: str | None, monkeypatch: pytest.MonkeyPatch
 ):
     serve_on(host, monkeypatch)
-    check_serve(has_keys=False, without_keys=False)
+    check_serve_host(has_keys=False, without_keys=False)

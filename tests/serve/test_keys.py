@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from medembed.errors import ConfigError, StorageError
-from serve.http.keys import Entry, Keys, KeysConfig, ValidKeys, read_keys
+from serve.http.keys import Key, Keys, KeysConfig, ValidKeys, read_keys
 from tests.serve.conftest import KEY, keys_of
 
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
@@ -25,8 +25,8 @@ def test_hashes_come_from_a_file_and_a_variable_with_names_for_the_log(
     file = tmp_path / "keys"
     file.write_text(f"# team\n{HASH.upper()}  -\n\n{OTHER} cardiology # old\n")
     monkeypatch.setenv("MED_KEYS", f"{OTHER} batch, {HASH}")
-    of_file = (Entry(HASH, HASH[:8]), Entry(OTHER, "cardiology"))
-    of_variable = (Entry(OTHER, "batch"), Entry(HASH, HASH[:8]))
+    of_file = (Key(HASH, HASH[:8]), Key(OTHER, "cardiology"))
+    of_variable = (Key(OTHER, "batch"), Key(HASH, HASH[:8]))
     assert read_keys(KeysConfig(file=str(file))) == ValidKeys(str(file), of_file)
     assert read_keys(KeysConfig(variable="MED_KEYS")) == ValidKeys(None, (), of_variable)
     assert read_keys(KeysConfig()) == ValidKeys()
@@ -88,7 +88,7 @@ def test_a_key_is_added_and_revoked_without_a_restart(
     file = tmp_path / "keys"
     file.write_text(f"{HASH} alice\n")
     fixed = hashlib.sha256(b"fixed").hexdigest()
-    keys = Keys(ValidKeys(str(file), (Entry(HASH, "alice"),), (Entry(fixed, "ops"),)))
+    keys = Keys(ValidKeys(str(file), (Key(HASH, "alice"),), (Key(fixed, "ops"),)))
     file.write_text(f"{OTHER} bob\n")
     assert find(keys, f"Bearer {KEY}") == "alice", "read less than ten seconds ago"
     monkeypatch.setattr("serve.http.keys._FRESH_FOR_S", 0.0)
@@ -106,7 +106,7 @@ def test_a_file_that_cannot_be_read_leaves_the_keys_and_one_line(
 ):
     monkeypatch.setattr("serve.http.keys._FRESH_FOR_S", 0.0)
     file = tmp_path / "keys"
-    keys = Keys(ValidKeys(str(file), (Entry(OTHER, "bob"),)))
+    keys = Keys(ValidKeys(str(file), (Key(OTHER, "bob"),)))
     caplog.set_level(logging.ERROR)
     for content in (None, b"no hash\n", b"no hash\n"):
         if content is not None:
@@ -122,7 +122,7 @@ def test_who_waits_for_the_file_shares_one_reading(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("serve.http.keys._FRESH_FOR_S", 0.0)
     readings: list[str] = []
     monkeypatch.setattr(
-        "serve.http.keys.read_file", lambda uri: readings.append(uri) or [Entry(OTHER, "bob")]
+        "serve.http.keys.read_file", lambda uri: readings.append(uri) or [Key(OTHER, "bob")]
     )
     keys = Keys(ValidKeys("somewhere"))
 

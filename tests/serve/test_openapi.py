@@ -13,10 +13,10 @@ from schemathesis.config import SchemathesisConfig
 
 from serve.http.api import make_app
 from serve.http.limits import LimitsConfig
-from serve.http.settings import Front
-from serve.http.shared_answer import Fresh
-from serve.replica.compute import Served
+from serve.http.settings import HttpSettings
+from serve.http.shared_answer import SharedAnswer
 from serve.replica.rerank import Ranker
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, RankingReplica, Replica, keys_of
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -42,13 +42,13 @@ async def read_metrics() -> str:
 
 
 @pytest.fixture(scope="module")
-def schema(searched: Served, ranker: Ranker) -> Any:
+def schema(searched: ServedModel, ranker: Ranker) -> Any:
     hashes = (hashlib.sha256(KEY.encode()).hexdigest(),)
-    front = Front(
+    settings = HttpSettings(
         LimitsConfig(token_ids=True), keys_of(*hashes), has_page=False, ranker=ranker.model
     )
-    app = make_app(Replica(searched), front, RankingReplica(ranker))
-    app.state.metrics = Fresh(read_metrics, 60)  # no Ray here, whose nodes would be asked
+    app = make_app(Replica(searched), settings, RankingReplica(ranker))
+    app.state.metrics = SharedAnswer(read_metrics, 60)  # no Ray here, whose nodes would be asked
     config = SchemathesisConfig.from_dict(
         {"checks": {"positive_data_acceptance": {"expected-statuses": ALLOWED}}}
     )
@@ -56,8 +56,8 @@ def schema(searched: Served, ranker: Ranker) -> Any:
 
 
 def test_all_routes_are_described(schema: Any):
-    found = {(one.ok().method.upper(), one.ok().path) for one in schema.get_all_operations()}
-    assert found == set(ROUTES)
+    described = {(one.ok().method.upper(), one.ok().path) for one in schema.get_all_operations()}
+    assert described == set(ROUTES)
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

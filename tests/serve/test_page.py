@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 
 from serve.http import page
 from serve.http.api import make_app
-from serve.http.settings import Front
-from serve.replica.compute import Served
+from serve.http.settings import HttpSettings
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, Client, Replica, keys_of
 
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
@@ -18,7 +18,7 @@ FILES = sorted((Path(page.__file__).parent / "page_files").iterdir())
 
 
 @pytest.fixture
-def client(trained: Served, client_of: Client) -> TestClient:
+def client(trained: ServedModel, client_of: Client) -> TestClient:
     return client_of(Replica(trained), hashes=(HASH,))
 
 
@@ -47,13 +47,13 @@ def test_all_files_are_served_and_no_others(client: TestClient):
         assert client.get(path).status_code == 401
 
 
-def test_the_operators_examples_need_no_key(trained: Served):
-    front = Front(keys=keys_of(HASH), examples=("toothache", "fièvre"))
-    answer = TestClient(make_app(Replica(trained), front)).get("/page/examples.json")
+def test_the_operators_examples_need_no_key(trained: ServedModel):
+    settings = HttpSettings(keys=keys_of(HASH), examples=("toothache", "fièvre"))
+    answer = TestClient(make_app(Replica(trained), settings)).get("/page/examples.json")
     assert answer.json() == ["toothache", "fièvre"]
 
 
-def test_the_page_can_be_switched_off(trained: Served, client_of: Client):
+def test_the_page_can_be_switched_off(trained: ServedModel, client_of: Client):
     off = client_of(Replica(trained), has_page=False)
     assert [off.get(path).status_code for path in page.PATHS] == [404] * len(page.PATHS)
     assert client_of(Replica(trained), hashes=(HASH,), has_page=False).get("/").status_code == 401

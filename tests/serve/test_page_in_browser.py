@@ -6,52 +6,33 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
-from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from medembed.matryoshka import truncate
 from serve.http.api import make_app
-from serve.http.settings import Front
-from serve.replica.compute import Served
+from serve.http.settings import HttpSettings
 from serve.replica.protocol import Model
-from tests.serve.conftest import KEY, Replica, keys_of, load, running
+from serve.replica.served_model import ServedModel
+from tests.serve.conftest import KEY, Replica, keys_of, running
 from tests.serve.page_walk import COLUMNS, FUNNEL, QUESTION, ROWS, SCREENS, walk
 
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
 
 
-def app_of(
-    served: Served, *beside: Served, hashes: Sequence[str] = (), examples: Sequence[str] = ()
-) -> FastAPI:
-    extras = tuple(each.model["name"] for each in beside)
-    return make_app(
-        Replica(served, beside),
-        Front(keys=keys_of(*hashes), extras=extras, examples=tuple(examples)),
-    )
-
-
 @pytest.fixture(scope="module")
-def base(encoder_folder: Path) -> Served:
-    return load(encoder_folder, name="base")
-
-
-@pytest.fixture(scope="module")
-def tuned(searched: Served, base: Served) -> Served:
-    """The searched model, as if it was trained from the base."""
-    dev = {"ndcg@10/32": 0.875, "ndcg@10/8": 0.75}
+def tuned(searched: ServedModel) -> ServedModel:
+    """The searched model, as if it was trained from another."""
     training = {
-        "parent": base.model["fingerprint"],
+        "parent": "f0f0",
         "parent_model": "hf://acme/base",
         "dataset": "d0d0",
-        "dev": dev,
+        "dev": {"ndcg@10/32": 0.875, "ndcg@10/8": 0.75},
     }
     return replace(searched, model=cast(Model, searched.model | {"training": training}))
 
@@ -59,19 +40,21 @@ def tuned(searched: Served, base: Served) -> Served:
 @pytest.fixture(scope="module")
 def seen(
     chromium: str,
-    tuned: Served,
-    base: Served,
-    trained: Served,
+    tuned: ServedModel,
+    trained: ServedModel,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
-    app = app_of(tuned, base, hashes=[HASH], examples=[QUESTION, "rash"])
-    with running(app) as url, running(app_of(trained)) as plain:
+    settings = HttpSettings(keys=keys_of(HASH), examples=(QUESTION, "rash"))
+    with (
+        running(make_app(Replica(tuned), settings)) as url,
+        running(make_app(Replica(trained), HttpSettings())) as plain,
+    ):
         return asyncio.run(walk(chromium, tmp_path_factory.mktemp("page"), url, plain))
 
 
 @pytest.fixture
-def client(searched: Served) -> TestClient:
-    return TestClient(make_app(Replica(searched), Front()))
+def client(searched: ServedModel) -> TestClient:
+    return TestClient(make_app(Replica(searched), HttpSettings()))
 
 
 def test_a_key_is_asked_for_and_kept_nowhere(seen: dict[str, Any]):
@@ -120,20 +103,16 @@ def test_k_role_and_funnel_are_the_searchs(seen: dict[str, Any], client: TestCli
     assert seen["funnel"]["titles"] == ["By 8, then by 32 dimensions", "At full width, 32"]
 
 
-def test_a_matrix_has_the_cosines_of_both_models_at_the_dimension_and_roles(
-    seen: dict[str, Any], tuned: Served, base: Served
+def test_a_matrix_has_the_cosines_at_the_dimension_and_roles(
+    seen: dict[str, Any], tuned: ServedModel
 ):
-    matrices = seen["beside"]["matrices"]
-    assert [matrix["title"] for matrix in matrices] == [
-        "medembed, 8 dimensions",
-        "base, 8 dimensions",
-    ]
-    for matrix, served in zip(matrices, (tuned, base), strict=True):
-        rows = truncate(served.encoder.encode(ROWS, "query"), 8)
-        columns = truncate(served.encoder.encode(COLUMNS, "document"), 8)
-        assert np.abs(np.array(matrix["cells"]) - rows @ columns.T).max() <= 0.00051
-        assert matrix["bold"] == (rows @ columns.T).argmax(axis=1).tolist()
-        assert matrix["heads"] == [*COLUMNS, *ROWS]
+    (matrix,) = seen["comparison"]["matrices"]
+    assert matrix["title"] == "medembed, 8 dimensions"
+    rows = truncate(tuned.encoder.encode(ROWS, "query"), 8)
+    columns = truncate(tuned.encoder.encode(COLUMNS, "document"), 8)
+    assert np.abs(np.array(matrix["cells"]) - rows @ columns.T).max() <= 0.00051
+    assert matrix["bold"] == (rows @ columns.T).argmax(axis=1).tolist()
+    assert matrix["heads"] == [*COLUMNS, *ROWS]
 
 
 def test_snippets_do_what_the_page_did_and_hold_no_key(seen: dict[str, Any]):
@@ -142,9 +121,9 @@ def test_snippets_do_what_the_page_did_and_hold_no_key(seen: dict[str, Any]):
     assert [line.split()[1] for line in search["python"].splitlines()] == ids
     assert [entry["id"] for entry in json.loads(search["curl"])["data"]] == ids
     printed = re.findall(r"-?\d\.\d*", compare["python"])
-    shown = np.array([matrix["cells"] for matrix in seen["beside"]["matrices"]])
+    shown = np.array([matrix["cells"] for matrix in seen["comparison"]["matrices"]])
     assert np.abs(np.array(printed, dtype=float) - shown.ravel()).max() <= 0.0011
-    assert compare["curl"].count('"embedding":[') == 2 * (len(ROWS) + len(COLUMNS))
+    assert compare["curl"].count('"embedding":[') == len(ROWS) + len(COLUMNS)
     assert seen["copied"] == "Copied."
     for taken in (search, compare):
         assert KEY not in "".join(taken[name] for name in ("link", "python text", "curl text"))
@@ -167,12 +146,12 @@ def test_a_link_that_the_server_cannot_follow_is_said_and_asks_nothing(seen: dic
 
 
 def test_facts_name_the_model_and_what_it_was_trained_from(
-    seen: dict[str, Any], tuned: Served, base: Served
+    seen: dict[str, Any], tuned: ServedModel
 ):
-    facts = seen["beside"]["facts"]
+    facts = seen["comparison"]["facts"]
     for words in (
         tuned.model["fingerprint"],
-        f"hf://acme/base · {base.model['fingerprint']} · served here as base",
+        "hf://acme/base · f0f0",
         "d0d0",
         "trained for 32, 8",
         "0.875 at 32 · 0.750 at 8",
@@ -184,12 +163,12 @@ def test_facts_name_the_model_and_what_it_was_trained_from(
 
 @pytest.mark.parametrize("name", SCREENS)
 def test_it_fits_the_screen_and_can_be_read(seen: dict[str, Any], name: str):
-    found = seen[name]
-    assert found["width"] <= SCREENS[name]
-    assert found["smallest"] >= 12
-    assert found["contrast"] >= 4.5
-    assert found["targets"] >= 24
-    assert found["unlabelled"] == 0
+    screen = seen[name]
+    assert screen["width"] <= SCREENS[name]
+    assert screen["smallest"] >= 12
+    assert screen["contrast"] >= 4.5
+    assert screen["targets"] >= 24
+    assert screen["unlabelled"] == 0
 
 
 def test_lists_are_side_by_side_on_a_desktop_and_below_each_other_on_a_phone(seen: dict[str, Any]):
@@ -222,7 +201,7 @@ def test_texts_and_scripts_run_nothing(seen: dict[str, Any]):
 
 
 def test_without_a_table_texts_are_compared_with_each_other_in_french(
-    seen: dict[str, Any], trained: Served
+    seen: dict[str, Any], trained: ServedModel
 ):
     assert seen["plain"]["forms"] == ["compare-form"]
     assert (seen["compared"]["language"], seen["compared"]["status"]) == (

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import logging
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ import pytest
 from sentence_transformers import CrossEncoder
 from starlette.testclient import TestClient
 
-from serve.replica.compute import Part, Served, compute_together
+from serve.replica.compute import Part, compute_together
 from serve.replica.protocol import Refused
-from serve.replica.rerank import Ranked, Ranker, RerankWork, rerank
-from tests.serve.conftest import Client, Failing, RankingReplica, Replica
+from serve.replica.rerank import Ranker, RerankCall, rerank
+from serve.replica.served_model import ServedModel
+from tests.serve.conftest import Client, Failing, RankingReplica, Replica, run_together
 
 QUERY = "pain of the heart"
 TEXTS = [
@@ -40,7 +42,7 @@ def scores(cross_folder: Any) -> list[float]:
 
 
 @pytest.fixture
-def client(trained: Served, ranker: Ranker, client_of: Client) -> TestClient:
+def client(trained: ServedModel, ranker: Ranker, client_of: Client) -> TestClient:
     return client_of(Replica(trained), RankingReplica(ranker))
 
 
@@ -100,16 +102,16 @@ def test_too_long_a_pair_is_refused_or_cut_as_asked(client: TestClient, cross_fo
     assert "documents[1]: with the query, has more than the 48 tokens" in error["message"]
     refused(client, 400, "documents", query=LONG)
     results = ask(client, query=QUERY, documents=["heart", LONG], truncate="end")["results"]
-    found = {entry["index"]: entry for entry in results}
-    assert [found[index]["truncated"] for index in (0, 1)] == [False, True]
+    by_index = {entry["index"]: entry for entry in results}
+    assert [by_index[index]["truncated"] for index in (0, 1)] == [False, True]
     expected = CrossEncoder(str(cross_folder), device="cpu").predict(
         [(QUERY, LONG)], show_progress_bar=False
     )
-    assert abs(found[1]["relevance_score"] - expected[0]) < 1e-4
+    assert abs(by_index[1]["relevance_score"] - expected[0]) < 1e-4
 
 
 def test_the_operator_may_choose_that_texts_are_cut(
-    trained: Served, ranker: Ranker, client_of: Client
+    trained: ServedModel, ranker: Ranker, client_of: Client
 ):
     client = client_of(Replica(trained), RankingReplica(ranker), truncate="end")
     assert [
@@ -118,7 +120,7 @@ def test_the_operator_may_choose_that_texts_are_cut(
 
 
 def test_documents_and_tokens_of_a_request_are_limited(
-    trained: Served, ranker: Ranker, client_of: Client
+    trained: ServedModel, ranker: Ranker, client_of: Client
 ):
     replica = RankingReplica(ranker)
     client = client_of(Replica(trained), replica, max_items=6, max_tokens=200)
@@ -142,7 +144,7 @@ def test_a_request_with_far_too_many_tokens_is_not_read_to_its_end(
     monkeypatch.setattr(
         ranker.encoder, "tokenize", lambda pairs: read.append(len(pairs)) or tokenize(pairs)
     )
-    work = RerankWork(QUERY, ["skin " * 30] * 2000, cuts=True, max_tokens=1000)
+    work = RerankCall(QUERY, ["skin " * 30] * 2000, cuts=True, max_tokens=1000)
     assert isinstance(asyncio.run(rerank(work, ranker, compute_at_once, 64)), Refused)
     assert sum(read) == 64
 
@@ -188,7 +190,7 @@ def test_another_models_name_is_not_found_on_either_side(client: TestClient):
 
 
 def test_without_a_cross_encoder_the_route_says_what_the_operator_sets(
-    trained: Served, client_of: Client
+    trained: ServedModel, client_of: Client
 ):
     client = client_of(Replica(trained))
     error = refused(client, 404, None)
@@ -213,7 +215,7 @@ def test_answers_and_refusals_name_the_cross_encoder(client: TestClient, ranker:
 
 
 def test_a_server_is_ready_only_with_its_cross_encoder(
-    trained: Served, ranker: Ranker, client_of: Client
+    trained: ServedModel, ranker: Ranker, client_of: Client
 ):
     replica = RankingReplica(ranker)
     assert client_of(Replica(trained), replica).get("/health/ready").status_code == 200
@@ -227,13 +229,13 @@ def test_a_server_is_ready_only_with_its_cross_encoder(
 
 
 def test_a_key_is_needed_and_the_log_has_counts_and_no_text(
-    trained: Served, ranker: Ranker, client_of: Client, caplog: pytest.LogCaptureFixture
+    trained: ServedModel, ranker: Ranker, client_of: Client, caplog: pytest.LogCaptureFixture
 ):
     hashes = (hashlib.sha256(b"k").hexdigest(),)
     client = client_of(Replica(trained), RankingReplica(ranker), hashes=hashes)
     refused_body = {"query": QUERY, "documents": TEXTS}
     assert client.post("/v1/rerank", json=refused_body).status_code == 401
-    with caplog.at_level(logging.INFO, "serve.http.access_log"):
+    with caplog.at_level(logging.INFO, "serve.http.request_log"):
         client.post(
             "/v1/rerank", json={**refused_body, "top_n": 2}, headers={"Authorization": "Bearer k"}
         )
@@ -255,47 +257,19 @@ async def compute_at_once(part: Part) -> npt.NDArray[np.float32]:
 def test_a_request_is_computed_part_by_part_and_pairs_of_several_share_a_pass(
     ranker: Ranker, scores: list[float]
 ):
-    passes: list[int] = []
-
-    async def run() -> list[Ranked | Refused]:
-        waiting: list[tuple[Part, asyncio.Future[Any]]] = []
-
-        async def compute(part: Part) -> npt.NDArray[np.float32]:
-            waiting.append((part, asyncio.get_running_loop().create_future()))
-            rows: npt.NDArray[np.float32] = await waiting[-1][1]
-            return rows
-
-        works = (
-            RerankWork(QUERY, TEXTS),
-            RerankWork(QUERY, TEXTS[:1]),
-            RerankWork("a", ["b"], model="other"),
-        )
-        tasks = [
-            asyncio.create_task(rerank(work, ranker, compute, batch_tokens=64)) for work in works
-        ]
-        while left := sum(not task.done() for task in tasks):
-            if len(waiting) < left:  # some are tokenising, in threads
-                await asyncio.sleep(0.001)
-                continue
-            batch, waiting[:] = list(waiting), []
-            passes.append(len(batch))
-            for (_, future), rows in zip(
-                batch, compute_together([part for part, _ in batch]), strict=True
-            ):
-                future.set_result(rows)
-            await asyncio.sleep(0)
-        return [task.result() for task in tasks]
-
-    large, small, other = asyncio.run(run())
-    assert isinstance(large, Ranked)
-    assert isinstance(small, Ranked)
-    assert isinstance(other, Refused)
-    assert max(passes) == 2
-    assert len(passes) > 1
-    assert (
-        max(abs(each.score - scores[each.index]) for each in (*large.documents, *small.documents))
-        < 1e-5
+    calls = (
+        RerankCall(QUERY, TEXTS),
+        RerankCall(QUERY, TEXTS[:1]),
+        RerankCall("a", ["b"], model="other"),
     )
+    asks = [partial(rerank, call, ranker, batch_tokens=64) for call in calls]
+    together = run_together(*asks)
+    large, small, other = together.results
+    assert isinstance(other, Refused)
+    assert max(map(len, together.batches)) == 2
+    assert len(together.batches) > 1
+    for document in (*large.documents, *small.documents):
+        assert abs(document.score - scores[document.index]) < 1e-5
 
 
 def test_of_a_request_whose_caller_left_nothing_more_is_computed(ranker: Ranker):
@@ -310,7 +284,7 @@ def test_of_a_request_whose_caller_left_nothing_more_is_computed(ranker: Ranker)
             await asyncio.sleep(0)
             return compute_together([part])[0]
 
-        work = RerankWork(QUERY, TEXTS * 50)
+        work = RerankCall(QUERY, TEXTS * 50)
         task = asyncio.create_task(rerank(work, ranker, compute, batch_tokens=64))
         await begun.wait()
         task.cancel()
@@ -323,7 +297,7 @@ def test_of_a_request_whose_caller_left_nothing_more_is_computed(ranker: Ranker)
 
 def test_a_request_that_cannot_be_in_time_is_refused_after_its_first_part(ranker: Ranker):
     late = asyncio.run(
-        rerank(RerankWork(QUERY, TEXTS * 9, within_s=1e-6), ranker, compute_at_once, 64)
+        rerank(RerankCall(QUERY, TEXTS * 9, within_s=1e-6), ranker, compute_at_once, 64)
     )
     assert isinstance(late, Refused)
     assert (late.error.code, late.error.param) == ("too_slow", "documents")

@@ -41,11 +41,11 @@ def read(url: str) -> Scrape:
     request = urllib.request.Request(f"{url}/metrics", headers={"Authorization": f"Bearer {KEY}"})
     with urllib.request.urlopen(request, timeout=30) as response:
         text = response.read().decode()
-    found: Scrape = defaultdict(list)
+    series: Scrape = defaultdict(list)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found[sample.name].append(sample.labels | {"=": str(sample.value)})
-    return found
+            series[sample.name].append(sample.labels | {"=": str(sample.value)})
+    return series
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +58,19 @@ def scrape(url: str) -> Scrape:
     assert ask(url, "/v1/search", query="heart") == 200
     assert ask(url, "/SECRET") == 404
     for _ in range(120):
-        found = read(url)
+        series = read(url)
         # Each process reports when it likes, and series of other tests' processes are there for a
         # while yet.
         if (
-            counted(found) >= EXPECTED
-            and served(url) in named(found)
-            and "ray_medembed_padding_tokens_total" in found
+            counted(series) >= EXPECTED
+            and served(url) in named(series)
+            and "ray_medembed_padding_tokens_total" in series
         ):
-            return found
+            return series
         time.sleep(0.5)
     pytest.fail(
-        f"not reported after 60 s; missing {EXPECTED - counted(found)}, served {served(url)}, "
-        f"{named(found)}"
+        f"not reported after 60 s; missing {EXPECTED - counted(series)}, served {served(url)}, "
+        f"{named(series)}"
     )
 
 
@@ -117,11 +117,11 @@ def counted(scrape: Scrape) -> set[tuple[str, ...]]:
 
 
 def test_requests_are_counted_by_labels_that_no_caller_can_add_to(scrape: Scrape):
-    found = counted(scrape)
-    assert found >= EXPECTED
+    series = counted(scrape)
+    assert series >= EXPECTED
     of_other_tests = {"reranker"}
-    assert {model for _, model, _, _ in found} - of_other_tests == {"medembed", "other"}
-    assert {dimensions for *_, dimensions in found} <= {"8", "32", "other", "none"}
+    assert {model for _, model, _, _ in series} - of_other_tests == {"medembed", "other"}
+    assert {dimensions for *_, dimensions in series} <= {"8", "32", "other", "none"}
     assert "SECRET" not in str(scrape)
 
 

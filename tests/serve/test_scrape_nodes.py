@@ -17,9 +17,9 @@ from starlette.testclient import TestClient
 from serve.errors import RequestError
 from serve.http.api import make_app
 from serve.http.scrape import merge, read_cluster, read_nodes
-from serve.http.settings import Front
-from serve.http.shared_answer import Fresh
-from serve.replica.compute import Served
+from serve.http.settings import HttpSettings
+from serve.http.shared_answer import SharedAnswer
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, Client, Replica, running
 
 PAGE = """# HELP ray_a_total Counted, with a word or two.
@@ -98,7 +98,7 @@ def test_each_metric_has_one_head_however_many_pages_name_it():
 
 
 def test_metrics_need_a_key_and_a_flood_of_scrapers_costs_one_reading(
-    trained: Served, client_of: Client
+    trained: ServedModel, client_of: Client
 ):
     client = client_of(Replica(trained), hashes=(hashlib.sha256(KEY.encode()).hexdigest(),))
     readings = []
@@ -107,7 +107,7 @@ def test_metrics_need_a_key_and_a_flood_of_scrapers_costs_one_reading(
         readings.append(1)
         return PAGE.format(node="n1")
 
-    client.app.state.metrics = Fresh(read, 60)
+    client.app.state.metrics = SharedAnswer(read, 60)
     assert client.get("/metrics").status_code == 401
     answers = [
         client.get("/metrics", headers={"authorization": f"Bearer {KEY}"}) for _ in range(20)
@@ -118,16 +118,16 @@ def test_metrics_need_a_key_and_a_flood_of_scrapers_costs_one_reading(
     assert len(readings) == 1
 
 
-def test_an_overloaded_server_still_gives_its_metrics(trained: Served):
-    app = make_app(Replica(trained), Front(), most=0)
-    app.state.metrics = Fresh(read_page, 60)
+def test_an_overloaded_server_still_gives_its_metrics(trained: ServedModel):
+    app = make_app(Replica(trained), HttpSettings(), most=0)
+    app.state.metrics = SharedAnswer(read_page, 60)
     with TestClient(app) as client:
         assert client.get("/v1/models").status_code == 429
         assert client.get("/metrics").status_code == 200
 
 
 def test_a_process_without_ray_says_so(
-    trained: Served, client_of: Client, monkeypatch: pytest.MonkeyPatch
+    trained: ServedModel, client_of: Client, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     answer = client_of(Replica(trained)).get("/metrics")

@@ -19,10 +19,10 @@ from medembed.errors import MedEmbedError
 from medembed.schema import document_of
 from medembed.search.corpus import top_k
 from serve.app import build
-from serve.replica.compute import Served
-from serve.replica.protocol import Embedded, Refused, Work
+from serve.replica.protocol import EmbedCall, Embedded, Refused
 from serve.replica.search import search
-from serve.replica.search_protocol import Found, SearchWork
+from serve.replica.search_call import SearchCall, SearchResult
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import ROWS, Client, Replica, answer_alone, load
 from tests.tables import rows_at, write_table
 
@@ -30,7 +30,7 @@ QUESTION = "pain of the heart"
 
 
 @pytest.fixture
-def client(searched: Served, client_of: Client) -> TestClient:
+def client(searched: ServedModel, client_of: Client) -> TestClient:
     return client_of(Replica(searched))
 
 
@@ -47,36 +47,36 @@ def refused(client: TestClient, status: int, param: str | None, **body: Any) -> 
     return str(error["message"])
 
 
-def ids(found: dict[str, Any]) -> list[str]:
-    return [entry["id"] for entry in found["data"]]
+def ids(answer: dict[str, Any]) -> list[str]:
+    return [entry["id"] for entry in answer["data"]]
 
 
 @pytest.mark.parametrize("dimensions", [32, 8, None])
 def test_documents_come_as_exact_search_ranks_them_with_their_fields(
-    client: TestClient, searched: Served, dimensions: int | None
+    client: TestClient, searched: ServedModel, dimensions: int | None
 ):
-    found = ask(client, query=QUESTION, k=7, dimensions=dimensions)
+    answer = ask(client, query=QUESTION, k=7, dimensions=dimensions)
     encoder, width = searched.encoder, dimensions or 32
     query = encoder.encode([QUESTION], "query")
     rows = encoder.encode([*ROWS.values()])
     wanted = top_k(query, [*ROWS], rows, 7, width, by_document=True)
-    assert ids(found) == wanted.ids[0].tolist()
+    assert ids(answer) == wanted.ids[0].tolist()
     assert (
-        np.abs(np.array([entry["score"] for entry in found["data"]]) - wanted.scores[0]).max()
+        np.abs(np.array([entry["score"] for entry in answer["data"]]) - wanted.scores[0]).max()
         < 1e-5
     )
-    for entry, row in zip(found["data"], wanted.row_ids[0].tolist(), strict=True):
+    for entry, row in zip(answer["data"], wanted.row_ids[0].tolist(), strict=True):
         assert entry.get("row_id", entry["id"]) == row
         assert entry["fields"] == {"text": ROWS[row], "language": "en"}
-    assert (found["object"], found["dimensions"], found["model"]) == ("list", width, "medembed")
+    assert (answer["object"], answer["dimensions"], answer["model"]) == ("list", width, "medembed")
 
 
-def test_the_answer_names_table_model_and_tokens(client: TestClient, searched: Served):
+def test_the_answer_names_table_model_and_tokens(client: TestClient, searched: ServedModel):
     response = client.post("/v1/search", json={"query": QUESTION})
-    fingerprint, found = searched.model["fingerprint"], response.json()
-    assert found["table"] == {"version": 1, "rows": len(ROWS), "fingerprint": fingerprint}
+    fingerprint, answer = searched.model["fingerprint"], response.json()
+    assert answer["table"] == {"version": 1, "rows": len(ROWS), "fingerprint": fingerprint}
     tokens = searched.encoder.tokenize([QUESTION], "query").lengths[0]
-    assert found["usage"] == {"prompt_tokens": tokens, "total_tokens": tokens}
+    assert answer["usage"] == {"prompt_tokens": tokens, "total_tokens": tokens}
     assert response.headers["x-model-fingerprint"] == fingerprint
     entry = client.get("/v1/models").json()["data"][0]
     assert entry["table"]["fields"] == ["text", "language"]
@@ -84,32 +84,33 @@ def test_the_answer_names_table_model_and_tokens(client: TestClient, searched: S
 
 def test_several_queries_get_a_list_each_in_their_order(client: TestClient):
     texts = [QUESTION, "skin rash", "a tremor of the left hand"]
-    found = ask(client, query=texts, k=4, dimensions=8)
+    answer = ask(client, query=texts, k=4, dimensions=8)
     single = [ask(client, query=text, k=4, dimensions=8) for text in texts]
-    assert found["data"] == [
+    assert answer["data"] == [
         {"index": index, "data": answer["data"]} for index, answer in enumerate(single)
     ]
-    assert found["usage"]["total_tokens"] == sum(
+    assert answer["usage"]["total_tokens"] == sum(
         answer["usage"]["total_tokens"] for answer in single
     )
-    assert ask(client, query=texts[:1], k=4, dimensions=8)["data"] == found["data"][:1]
+    assert ask(client, query=texts[:1], k=4, dimensions=8)["data"] == answer["data"][:1]
     body = {"input": texts, "model": "medembed", "encoding_format": "base64"}
     vectors = [
         entry["embedding"] for entry in client.post("/v1/embeddings", json=body).json()["data"]
     ]
-    assert ask(client, embedding=vectors, k=4, dimensions=8)["data"] == found["data"]
+    assert ask(client, embedding=vectors, k=4, dimensions=8)["data"] == answer["data"]
     numbers = np.frombuffer(base64.b64decode(vectors[0]), "<f4").tolist()
     assert (
-        ask(client, embedding=[numbers, vectors[1]], k=4, dimensions=8)["data"] == found["data"][:2]
+        ask(client, embedding=[numbers, vectors[1]], k=4, dimensions=8)["data"]
+        == answer["data"][:2]
     )
     assert ask(client, embedding=numbers, k=4, dimensions=8)["data"] == single[0]["data"]
 
 
 def test_chunks_are_one_document_which_names_its_best_chunk(client: TestClient):
-    found = {entry["id"]: entry for entry in ask(client, query="heart 0", k=100)["data"]}
-    assert len(found) == len({document_of(name) for name in ROWS})
-    assert found["d0"]["row_id"].startswith("d0#chunk-")
-    assert "row_id" not in found["d5"]
+    by_id = {entry["id"]: entry for entry in ask(client, query="heart 0", k=100)["data"]}
+    assert len(by_id) == len({document_of(name) for name in ROWS})
+    assert by_id["d0"]["row_id"].startswith("d0#chunk-")
+    assert "row_id" not in by_id["d5"]
 
 
 def test_an_embedding_as_numbers_or_base64_finds_what_its_text_finds(client: TestClient):
@@ -117,14 +118,14 @@ def test_an_embedding_as_numbers_or_base64_finds_what_its_text_finds(client: Tes
     for encoding in ("float", "base64"):
         body = {"input": QUESTION, "model": "medembed", "encoding_format": encoding}
         embedding = client.post("/v1/embeddings", json=body).json()["data"][0]["embedding"]
-        found = ask(client, embedding=embedding, dimensions=8)
-        assert found["data"] == by_text["data"]
-        assert found["usage"]["total_tokens"] == 0
+        answer = ask(client, embedding=embedding, dimensions=8)
+        assert answer["data"] == by_text["data"]
+        assert answer["usage"]["total_tokens"] == 0
     longer = [1000 * value for value in np.frombuffer(base64.b64decode(embedding), "<f4").tolist()]
     assert ids(ask(client, embedding=longer, dimensions=8)) == ids(by_text)
 
 
-def test_a_text_as_a_document_finds_documents_like_it(client: TestClient, searched: Served):
+def test_a_text_as_a_document_finds_documents_like_it(client: TestClient, searched: ServedModel):
     (vector,) = searched.encoder.encode([QUESTION], "document")
     like = ask(client, query=QUESTION, input_type="document")
     by_vector = ask(client, embedding=[float(value) for value in vector])
@@ -204,13 +205,15 @@ def test_what_cannot_be_searched_names_the_field_and_never_the_text(
     assert says in refused(client, 400, param, **body)
 
 
-def test_another_model_or_fingerprint_is_refused(client: TestClient, searched: Served):
+def test_another_model_or_fingerprint_is_refused(client: TestClient, searched: ServedModel):
     refused(client, 404, "model", query="SECRET", model="other")
     refused(client, 409, "expected_fingerprint", query="SECRET", expected_fingerprint="0" * 16)
     ask(client, query="a", model="medembed/3", expected_fingerprint=searched.model["fingerprint"])
 
 
-def test_without_a_table_it_is_not_found_and_the_key_is_named(trained: Served, client_of: Client):
+def test_without_a_table_it_is_not_found_and_the_key_is_named(
+    trained: ServedModel, client_of: Client
+):
     client = client_of(Replica(trained))
     assert "table=" in refused(client, 404, None, query="SECRET")
     assert client.get("/v1/models").json()["data"][0]["table"] is None
@@ -226,7 +229,7 @@ def test_texts_are_given_only_where_the_operator_says_so(
 
 
 def test_an_index_searches_at_full_width_alone(
-    trained_folder: Path, searched: Served, documents: Path, tmp_path: Path, client_of: Client
+    trained_folder: Path, searched: ServedModel, documents: Path, tmp_path: Path, client_of: Client
 ):
     vectors = searched.encoder.encode([*ROWS.values()])
     uri = tmp_path / "indexed"
@@ -284,27 +287,27 @@ def test_a_table_of_another_model_and_documents_of_another_table_start_nothing(
 
 
 def test_a_swap_while_a_query_is_encoded_begins_again_with_the_new_pair(
-    searched: Served, trained_folder: Path
+    searched: ServedModel, trained_folder: Path
 ):
     other = load(trained_folder, table=searched.table.table.uri)
-    newer = Served(other.encoder, other.model | {"version": "4"}, None, other.table)
+    newer = ServedModel(other.encoder, other.model | {"version": "4"}, None, other.table)
     # as it stands: when asked, when encoded, when asked again, ...
     current = [searched, newer, newer, newer]
     seen: list[str] = []
 
-    async def embed(work: Work) -> Embedded | Refused:
+    async def embed(call: EmbedCall) -> Embedded | Refused:
         served = current.pop(0)
         seen.append(served.model["version"])
-        return await answer_alone(work, served)
+        return await answer_alone(call, served)
 
-    found = asyncio.run(search(SearchWork(["heart"], 3), lambda: current.pop(0), embed))
-    assert isinstance(found, Found)
-    assert (seen, found.model["version"]) == (["4", "4"], "4")
-    assert found.hits[0][0].fields == {}
+    result = asyncio.run(search(SearchCall(["heart"], 3), lambda: current.pop(0), embed))
+    assert isinstance(result, SearchResult)
+    assert (seen, result.model["version"]) == (["4", "4"], "4")
+    assert result.hits[0][0].fields == {}
 
 
 def test_the_pinned_version_is_served_whatever_comes_after(
-    trained_folder: Path, searched: Served, documents: Path, tmp_path: Path
+    trained_folder: Path, searched: ServedModel, documents: Path, tmp_path: Path
 ):
     vectors = searched.encoder.encode([*ROWS.values()])
     first = write_table(
@@ -320,12 +323,12 @@ def test_the_pinned_version_is_served_whatever_comes_after(
 def test_the_access_log_has_counts_and_no_text(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ):
-    with caplog.at_level(logging.INFO, logger="serve.http.access_log"):
+    with caplog.at_level(logging.INFO, logger="serve.http.request_log"):
         ask(client, query="SECRET", k=3, dimensions=8)
     (line,) = [
         json.loads(record.message)
         for record in caplog.records
-        if record.name == "serve.http.access_log"
+        if record.name == "serve.http.request_log"
     ]
     assert (line["route"], line["k"], line["dimensions"], line["table_version"]) == (
         "/v1/search",

@@ -8,7 +8,7 @@ import pytest
 
 from medembed.data.dataset import open_dataset
 from medembed.search.corpus import top_k
-from serve.replica.compute import Served
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import ROWS, Client, Replica, load
 from tests.serve.test_search import QUESTION, ask, ids
 from tests.tables import write_corpus, write_table
@@ -20,8 +20,8 @@ def fields_of(row: int) -> dict[str, str | None]:
 
 @pytest.fixture(scope="module")
 def bilingual(
-    trained_folder: Path, trained: Served, tmp_path_factory: pytest.TempPathFactory
-) -> Served:
+    trained_folder: Path, trained: ServedModel, tmp_path_factory: pytest.TempPathFactory
+) -> ServedModel:
     """ROWS of which every third is French and every fifth has a label; of d0 one chunk is
     French.
     """
@@ -55,7 +55,7 @@ def bilingual(
     ],
 )
 def test_a_filter_gives_the_best_of_those_that_match(
-    bilingual: Served, client_of: Client, wanted: dict[str, Any] | None, funnel: dict[str, int]
+    bilingual: ServedModel, client_of: Client, wanted: dict[str, Any] | None, funnel: dict[str, int]
 ):
     client = client_of(Replica(bilingual))
 
@@ -68,7 +68,7 @@ def test_a_filter_gives_the_best_of_those_that_match(
         bilingual.encoder.encode([*ROWS.values()])[among],
     )
     query = bilingual.encoder.encode([QUESTION], "query")
-    found = ask(client, query=QUESTION, k=7, filter=wanted, **funnel)
+    answer = ask(client, query=QUESTION, k=7, filter=wanted, **funnel)
     best = top_k(query, names, vectors, 7, by_document=True) if among else None
-    assert ids(found) == ([name for name in best.ids[0].tolist() if name] if best else [])
-    assert all(matches(entry) for entry in found["data"])
+    assert ids(answer) == ([name for name in best.ids[0].tolist() if name] if best else [])
+    assert all(matches(entry) for entry in answer["data"])

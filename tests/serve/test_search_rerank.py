@@ -7,15 +7,15 @@ import pytest
 from sentence_transformers import CrossEncoder
 from starlette.testclient import TestClient
 
-from serve.replica.compute import Served
 from serve.replica.rerank import Ranker
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import DOCUMENTS, Client, RankingReplica, Replica, load
 
 QUERY = "pain of the heart"
 
 
 @pytest.fixture
-def searching(searched: Served, ranker: Ranker, client_of: Client) -> TestClient:
+def searching(searched: ServedModel, ranker: Ranker, client_of: Client) -> TestClient:
     return client_of(Replica(searched), RankingReplica(ranker), max_k=40)
 
 
@@ -28,18 +28,18 @@ def search(client: TestClient, status: int = 200, **body: Any) -> dict[str, Any]
 def test_a_search_ranks_anew_what_it_found_by_the_text_of_each(
     searching: TestClient, cross_folder: Any
 ):
-    found = search(searching, query=QUERY, k=20)
+    by_vectors = search(searching, query=QUERY, k=20)
     ranked = search(searching, query=QUERY, k=4, rerank=20)
-    texts = [hit["fields"]["text"] for hit in found["data"]]
+    texts = [hit["fields"]["text"] for hit in by_vectors["data"]]
     stock = CrossEncoder(str(cross_folder), device="cpu").predict([(QUERY, text) for text in texts])
-    best = [found["data"][place] for place in np.argsort(-stock, kind="stable")[:4]]
+    best = [by_vectors["data"][place] for place in np.argsort(-stock, kind="stable")[:4]]
     assert [hit["id"] for hit in ranked["data"]] == [hit["id"] for hit in best]
     assert [hit["score"] for hit in ranked["data"]] == [hit["score"] for hit in best]
     relevance = [hit["relevance_score"] for hit in ranked["data"]]
     assert np.abs(np.array(relevance) - np.sort(stock)[::-1][:4]).max() < 1e-4
-    assert ranked["usage"]["total_tokens"] > found["usage"]["total_tokens"]
-    assert (ranked["model"], ranked["table"]) == (found["model"], found["table"])
-    assert "relevance_score" not in found["data"][0]
+    assert ranked["usage"]["total_tokens"] > by_vectors["usage"]["total_tokens"]
+    assert (ranked["model"], ranked["table"]) == (by_vectors["model"], by_vectors["table"])
+    assert "relevance_score" not in by_vectors["data"][0]
 
 
 def test_each_of_several_queries_is_ranked_on_its_own_and_one_that_found_nothing_has_nothing(
@@ -70,7 +70,7 @@ def test_a_rerank_that_cannot_be_is_refused(searching: TestClient, body: dict[st
 
 
 def test_without_texts_or_a_cross_encoder_a_search_is_not_ranked_anew(
-    searched: Served, trained_folder: Any, table: Any, ranker: Ranker, client_of: Client
+    searched: ServedModel, trained_folder: Any, table: Any, ranker: Ranker, client_of: Client
 ):
     textless = client_of(Replica(load(trained_folder, table=str(table))), RankingReplica(ranker))
     assert (

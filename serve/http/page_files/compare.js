@@ -1,51 +1,41 @@
-// Texts compared with each other, or with others, by one model or by two: the form, and what it asks.
+// Texts compared with each other, or with others: the form, and what it asks.
 
 import { Refusal, ask as post, base, hasKey } from "./api.js";
 import { offerChoices, offerField, part } from "./dom.js";
 import { comparisons } from "./examples.js";
-import { dimensionChoices, dimensionsUpTo, firstDimension, isBaseOf } from "./facts.js";
-import { showMatrices } from "./matrix.js";
+import { dimensionChoices, dimensionsUpTo, firstDimension } from "./facts.js";
+import { showMatrix } from "./matrix.js";
 import { curlOf, pythonOfComparison } from "./snippets.js";
 import { say } from "./strings.js";
 
 const MOST = 50; // texts on a side: more are no matrix to read
 
-export function offer(models) {
-  const [model, ...others] = models;
+export function offer(model) {
   const sizes = dimensionsUpTo(model.width, model);
   offerChoices(part("compare-dimensions"), dimensionChoices(sizes), firstDimension(sizes));
-
-  const parent = others.find((other) => isBaseOf(model, other));
-  const names = others.map((other) => [other.id, other === parent ? say.baseModel(other.id) : other.id]);
-  offerChoices(part("beside"), [["", say.noModel], ...names], parent?.id);
-  offerField(part("beside"), others.length > 0);
-
-  const hasRoles = models.some((each) => each.has_roles !== false); // null: not known until it is loaded
-  for (const id of ["rows-role", "columns-role"]) offerField(part(id), hasRoles);
+  for (const id of ["rows-role", "columns-role"]) offerField(part(id), model.has_roles);
 }
 
 // Three to begin with: {label, values}.
 export const examples = () => comparisons;
 
-export async function ask(values, models) {
+export async function ask(values, model) {
   const [rows, columns] = readSides(values);
   const wanted = Number(values.dimensions);
-  const asked = models
-    .filter((model, place) => place === 0 || model.id === values.beside)
-    .map((model) => ({ model: model.id, dimensions: dimensionsOf(model, wanted, models[0].width) }));
-  const requests = asked.map((each) => requestsOf(rows, columns, each));
-  const vectors = await Promise.all(requests.map((ofModel) => Promise.all(ofModel.map(embed))));
-  const matrices = vectors.map(([left, right = left], place) => ({
-    title: say.matrix(asked[place].model, left[0].length, wanted),
+  const asked = { model: model.id, dimensions: wanted < model.width ? wanted : undefined }; // undefined: all
+  const requests = requestsOf(rows, columns, asked);
+  const [left, right = left] = await Promise.all(requests.map(embed));
+  const matrix = {
+    title: say.matrix(model.id, left[0].length),
     rows: rows.texts,
     columns: columns.texts,
     cosines: left.map((vector) => right.map((other) => dot(vector, other))),
-  }));
+  };
   return {
-    show: () => showMatrices(matrices),
+    show: () => showMatrix(matrix),
     said: () => say.compared,
     code: {
-      curl: requests.flat().map((request) => curlOf(request, base(), hasKey())).join("\n"),
+      curl: requests.map((request) => curlOf(request, base(), hasKey())).join("\n"),
       python: pythonOfComparison([rows, columns], asked, base(), hasKey()),
     },
   };
@@ -59,12 +49,6 @@ function readSides(values) {
   if (!rows.texts.length) throw new Refusal(say.noTexts);
   if (Math.max(rows.texts.length, columns.texts.length) > MOST) throw new Refusal(say.tooManyTexts(MOST));
   return [rows, columns];
-}
-
-// Those that were chosen; undefined, which is all, where another model was not trained for them, or all were chosen.
-function dimensionsOf(model, wanted, all) {
-  const isTrained = !model.dimensions.length || model.dimensions.includes(wanted);
-  return wanted < all && isTrained && wanted <= (model.width ?? wanted) ? wanted : undefined;
 }
 
 // One for each side; for the rows alone where the columns are the same texts in the same role.

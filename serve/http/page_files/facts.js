@@ -1,4 +1,4 @@
-// What is known of the served models: their dimensions, which one is another's base, and a list to read.
+// What is known of the served model: its dimensions, and a list to read.
 
 import { ask } from "./api.js";
 import { make, part } from "./dom.js";
@@ -22,8 +22,6 @@ export function dimensionChoices(sizes) {
   return sizes.map((size, place) => [size, place ? `${size}` : say.fullWidth(size)]);
 }
 
-export const isBaseOf = (model, other) => model.training?.parent === other.fingerprint;
-
 // For a server with keys, as a link carries none.
 export async function downloadOpenapi() {
   const text = JSON.stringify(await ask("openapi.json"), null, 2);
@@ -41,9 +39,9 @@ export function showFacts(models) {
     [say.factTokens, count(model.max_input_tokens)],
     [say.factPooling, model.pooling.join(", ") || say.none],
     [say.factPrompts, prompts(model)],
-    ...training(model, others),
+    ...training(model),
     ...table(model),
-    [say.factOthers, others.map(named).join("; ") || say.none],
+    ...others.map((other) => [say.factReranker, named(other)]),
   ];
   part("fact-list").replaceChildren(...lines.flatMap(([name, text]) => [make("dt", name), make("dd", text)]));
 }
@@ -59,11 +57,10 @@ function prompts(model) {
   return given.map(([name, text]) => `${name}: “${text}”`).join("; ") || say.none;
 }
 
-function training(model, others) {
+function training(model) {
   if (!model.training) return [[say.factTraining, say.stock]];
   const { parent, parent_model: source, dataset, dev } = model.training;
-  const beside = others.find((other) => isBaseOf(model, other));
-  const base = [source, parent, beside && say.servedAs(beside.id)].filter(Boolean).join(" · ");
+  const base = [source, parent].filter(Boolean).join(" · ");
   const lines = [[say.factBase, base], [say.factDataset, dataset]];
   const scores = Object.entries(dev).map(([name, value]) => [...name.split("/"), value]);
   for (const metric of new Set(scores.map(([name]) => name))) {

@@ -1,15 +1,10 @@
-// Matrices of cosines: a row for each text of one side, a column for each of the other.
+// A matrix of cosines: a row for each text of one side, a column for each of the other.
 
 import { make, part } from "./dom.js";
 import { say, score } from "./strings.js";
 
-// Each of `matrices` is {title, rows, columns, cosines}: texts, texts, and a list of cosines for each row.
-export function showMatrices(matrices) {
-  part("matrices").replaceChildren(...matrices.map(section));
-  part("matrices").hidden = false;
-}
-
-function section({ title, rows, columns, cosines }) {
+// `rows` and `columns` are texts; `cosines` has a list for each row.
+export function showMatrix({ title, rows, columns, cosines }) {
   const whole = make("section");
   const box = make("div", undefined, { class: "scroll", tabindex: 0, role: "region", "aria-label": title });
   const table = make("table"), head = make("thead"), top = make("tr"), body = make("tbody");
@@ -19,7 +14,8 @@ function section({ title, rows, columns, cosines }) {
   table.append(head, body);
   box.append(table);
   whole.append(make("h2", title), box);
-  return whole;
+  part("matrix").replaceChildren(whole);
+  part("matrix").hidden = false;
 }
 
 // `itself` is the column that has the row's own text, which is no neighbour of itself.

@@ -11,13 +11,13 @@ import { count, language, say } from "./strings.js";
 import * as search from "./search.js";
 
 const VIEWS = { search, compare };
-const RESULTS = ["ranks", "matrices", "share"];
-let models = [];
+const RESULTS = ["ranks", "matrix", "share"];
+let model; // the one that is served
 let questions = []; // the operator's examples
 let latest = 0; // an answer that comes after a later question is not shown
 
 const formOf = (view) => part(`${view}-form`);
-const hasTable = () => Boolean(models[0].table);
+const hasTable = () => Boolean(model.table);
 
 function start() {
   document.documentElement.lang = language;
@@ -28,7 +28,7 @@ function start() {
     formOf(view).addEventListener("change", (event) => askAgain(view, event.target));
     part(`${view}-tab`).addEventListener("click", () => { latest += 1; show(view); });
   }
-  window.addEventListener("hashchange", () => { if (models.length) attempt(openLink); });
+  window.addEventListener("hashchange", () => { if (model) attempt(openLink); });
   startRanks();
   startSharing();
   part("openapi").addEventListener("click", (event) => {
@@ -74,14 +74,13 @@ function hideResults() {
 
 async function begin(isLatest) {
   const served = (await ask("v1/models")).data;
-  models = served.filter((model) => model.capabilities.includes("embed")); // a cross-encoder has no vectors
+  [model] = served; // a cross-encoder may follow
   questions = await ask("page/examples.json");
-  const [model] = models;
   part("about").textContent = say.about(model.id, model.version, hasTable() ? count(model.table.rows) : null);
   showFacts(served);
   part("facts").hidden = false;
-  compare.offer(models);
-  if (hasTable()) search.offer(models);
+  compare.offer(model);
+  if (hasTable()) search.offer(model);
   show(hasTable() ? "search" : "compare");
   await openLink(isLatest);
 }
@@ -112,7 +111,7 @@ async function answer(view, isLatest) {
   const begun = performance.now();
   part("examples").hidden = true;
   part("status").textContent = say.working;
-  const { show: showAnswer, said, code } = await VIEWS[view].ask(values, models);
+  const { show: showAnswer, said, code } = await VIEWS[view].ask(values, model);
   if (!isLatest()) return;
   hideResults();
   showAnswer();

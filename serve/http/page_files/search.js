@@ -10,7 +10,7 @@ import { say } from "./strings.js";
 
 const PATH = "v1/search";
 
-export function offer([model]) {
+export function offer(model) {
   const { width, by } = model.table;
   const isExact = by === "memory"; // an index has the full width alone, and no funnel
   const sizes = isExact ? dimensionsUpTo(width, model) : [width];
@@ -39,7 +39,7 @@ export function examples(own) {
   return (own.length ? own : questions).map((query) => ({ label: query, values: { query } }));
 }
 
-export async function ask(values, [model]) {
+export async function ask(values, model) {
   if (!values.query) throw new Refusal(say.noQuestion);
   const dimensions = Number(values.dimensions);
   const first = numberOf(values.first_dimensions), candidates = numberOf(values.candidates);

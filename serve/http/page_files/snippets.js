@@ -26,10 +26,8 @@ for document in answer.json()["data"]:
 `;
 }
 
-// `sides` are {texts, role} of rows and columns; `asked` are {model, dimensions}; no dimensions: all of the model.
-export function pythonOfComparison(sides, asked, base, hasKey) {
-  const models = asked.map(({ model, dimensions }) => `(${literal(model)}, ${dimensions ?? "None"})`);
-  const [rows, columns] = sides;
+// `sides` are {texts, role} of rows and columns; `asked` is {model, dimensions}; no dimensions: all of the model.
+export function pythonOfComparison([rows, columns], { model, dimensions }, base, hasKey) {
   const key = hasKey ? `os.environ["${VARIABLE}"]` : '"none"';
   return `${hasKey ? "import os\n\n" : ""}import numpy as np
 from openai import OpenAI
@@ -37,19 +35,18 @@ from openai import OpenAI
 client = OpenAI(base_url=${JSON.stringify(`${base}v1`)}, api_key=${key})
 
 
-def embed(model, texts, role, dimensions):
+def embed(texts, role):
     answer = client.embeddings.create(
-        model=model, input=texts, dimensions=dimensions, extra_body={"input_type": role}
+        model=${literal(model)}, input=texts, dimensions=${dimensions ?? "None"}, extra_body={"input_type": role}
     )
     return np.array([entry.embedding for entry in answer.data])
 
 
 rows = ${literal(rows.texts)}
 columns = ${columns.texts === rows.texts ? "rows" : literal(columns.texts)}
-for model, dimensions in [${models.join(", ")}]:
-    left = embed(model, rows, ${literal(rows.role)}, dimensions)
-    right = embed(model, columns, ${literal(columns.role)}, dimensions)
-    print(model, (left @ right.T).round(3), sep="\\n")
+left = embed(rows, ${literal(rows.role)})
+right = embed(columns, ${literal(columns.role)})
+print((left @ right.T).round(3))
 `;
 }
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from starlette.testclient import TestClient
 
 from medembed.encoding.quantize import to_int8, to_uint8
 from medembed.matryoshka import truncate
-from serve.replica.compute import Served
-from tests.serve.conftest import PROMPTS, Client, Replica
+from serve.replica.served_model import ServedModel
+from tests.serve.conftest import PROMPTS, Client, Replica, load
 
 TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
 LONG = "heart " * 100
@@ -37,7 +38,7 @@ def refused(client: TestClient, status: int, param: str | None, **body: Any) -> 
 @pytest.mark.parametrize("dimensions", [32, 8, None])
 @pytest.mark.parametrize("role", ["query", "document"])
 def test_rows_are_truncated_then_normalised_behind_the_roles_prompt(
-    client: TestClient, trained: Served, dimensions: int | None, role: Any
+    client: TestClient, trained: ServedModel, dimensions: int | None, role: Any
 ):
     answer = ask(client, dimensions=dimensions, input_type=role)
     expected = truncate(trained.encoder.encode(TEXTS, role), dimensions or 32)
@@ -46,7 +47,7 @@ def test_rows_are_truncated_then_normalised_behind_the_roles_prompt(
     assert [entry["index"] for entry in answer["data"]] == [0, 1, 2]
 
 
-def test_a_string_is_a_query_unless_it_says_otherwise(client: TestClient, trained: Served):
+def test_a_string_is_a_query_unless_it_says_otherwise(client: TestClient, trained: ServedModel):
     expected = trained.encoder.encode(["heart pain"], "query")
     assert np.abs(rows(ask(client, input="heart pain")) - expected).max() < 1e-6
 
@@ -61,26 +62,26 @@ def test_an_unmodified_openai_client_reads_the_same_numbers(
         base_url="http://testserver/v1", api_key="any", http_client=client, max_retries=0
     )
     answer = theirs.embeddings.create(model="medembed", input=TEXTS, dimensions=8, **chosen)
-    found = [
+    decoded = [
         np.frombuffer(base64.b64decode(one.embedding), "<f4")
         if isinstance(one.embedding, str)
         else one.embedding
         for one in answer.data
     ]
-    assert np.abs(np.array(found) - rows(ask(client, dimensions=8))).max() < 1e-7
+    assert np.abs(np.array(decoded) - rows(ask(client, dimensions=8))).max() < 1e-7
     assert theirs.models.retrieve("medembed").id == "medembed"
     with pytest.raises(openai.NotFoundError, match="not served here"):
         theirs.embeddings.create(model="other", input="a")
 
 
-def test_usage_counts_the_tokens_that_the_model_read(client: TestClient, trained: Served):
+def test_usage_counts_the_tokens_that_the_model_read(client: TestClient, trained: ServedModel):
     tokenizer = trained.encoder.model.tokenizer
     expected = sum(len(tokenizer(PROMPTS["query"] + text)["input_ids"]) for text in TEXTS)
     assert ask(client)["usage"] == {"prompt_tokens": expected, "total_tokens": expected}
     assert ask(client, input=LONG, truncate="end")["usage"]["prompt_tokens"] == 48
 
 
-def test_too_long_an_input_is_refused_or_cut_as_asked(client: TestClient, trained: Served):
+def test_too_long_an_input_is_refused_or_cut_as_asked(client: TestClient, trained: ServedModel):
     message = refused(client, 400, "input", input=["heart", LONG])
     assert "input[1]" in message
     assert "has 108 tokens; at most 48" in message
@@ -89,20 +90,20 @@ def test_too_long_an_input_is_refused_or_cut_as_asked(client: TestClient, traine
     assert np.abs(rows(answer)[1] - trained.encoder.encode([LONG], "query")[0]).max() < 1e-6
 
 
-def test_an_input_that_just_fits_is_not_cut(client: TestClient, trained: Served):
+def test_an_input_that_just_fits_is_not_cut(client: TestClient, trained: ServedModel):
     fitting = "heart " * (48 - trained.encoder.tokenize([""], "query").lengths[0])
     answer = ask(client, input=[fitting, fitting + "heart"], truncate="end")
     assert [entry["truncated"] for entry in answer["data"]] == [False, True]
     assert "truncated" not in ask(client, input=fitting)["data"][0]
 
 
-def test_items_and_tokens_of_a_request_are_limited(trained: Served, client_of: Client):
+def test_items_and_tokens_of_a_request_are_limited(trained: ServedModel, client_of: Client):
     replica = Replica(trained)
     small = client_of(replica, max_items=2, max_tokens=40)
     assert "has 3 items; at most 2" in refused(small, 400, "input")
     assert not replica.seen
-    found = ask(small, input=["heart"] * 2)["usage"]["total_tokens"]
-    assert found <= 40
+    tokens = ask(small, input=["heart"] * 2)["usage"]["total_tokens"]
+    assert tokens <= 40
     assert "at most 40 are taken" in refused(small, 400, "input", input=["heart pain " * 8] * 2)
 
 
@@ -111,7 +112,7 @@ def test_token_ids_are_off_by_default_and_the_error_names_the_key(client: TestCl
         assert "limits.token_ids=true" in refused(client, 400, "input", input=given)
 
 
-def test_token_ids_give_the_vectors_of_their_texts(trained: Served, client_of: Client):
+def test_token_ids_give_the_vectors_of_their_texts(trained: ServedModel, client_of: Client):
     client = client_of(Replica(trained), token_ids=True)
     tokens = trained.encoder.tokenize(TEXTS, "query").ids
     answer = ask(client, input=tokens)
@@ -121,7 +122,7 @@ def test_token_ids_give_the_vectors_of_their_texts(trained: Served, client_of: C
 
 
 def test_token_ids_out_of_range_too_long_or_with_a_prompt_are_refused(
-    trained: Served, client_of: Client
+    trained: ServedModel, client_of: Client
 ):
     client = client_of(Replica(trained), token_ids=True)
     size = len(trained.encoder.model.tokenizer)
@@ -143,7 +144,7 @@ def test_a_trained_model_gives_its_trained_dimensions_only(client: TestClient):
 
 
 def test_a_stock_model_gives_any_dimensions_and_says_that_they_are_untrained(
-    stock: Served, client_of: Client
+    stock: ServedModel, client_of: Client
 ):
     client = client_of(Replica(stock))
     for dimensions, trained in ((1, "false"), (31, "false"), (32, "true")):
@@ -158,7 +159,7 @@ def test_a_stock_model_gives_any_dimensions_and_says_that_they_are_untrained(
 
 @pytest.mark.parametrize("dimensions", [32, 12, 5])
 def test_codes_are_those_of_the_full_vector_by_stored_ranges_whatever_the_company(
-    stock: Served, client_of: Client, dimensions: int
+    stock: ServedModel, client_of: Client, dimensions: int
 ):
     client = client_of(Replica(stock))
     full = stock.encoder.encode(TEXTS, "query")
@@ -186,7 +187,7 @@ def test_codes_without_stored_ranges_are_refused_with_what_is_missing(client: Te
     assert client.get("/v1/models").json()["data"][0]["int8_ranges"] is None
 
 
-def test_another_models_fingerprint_is_a_conflict(client: TestClient, trained: Served):
+def test_another_models_fingerprint_is_a_conflict(client: TestClient, trained: ServedModel):
     assert trained.model["fingerprint"] in refused(
         client, 409, "expected_fingerprint", expected_fingerprint="0" * 16
     )
@@ -203,7 +204,7 @@ def test_another_models_fingerprint_is_a_conflict(client: TestClient, trained: S
     ],
 )
 def test_every_response_that_a_model_stands_behind_names_it(
-    client: TestClient, trained: Served, path: str, status: int
+    client: TestClient, trained: ServedModel, path: str, status: int
 ):
     response = client.get(path)
     assert response.status_code == status
@@ -215,6 +216,17 @@ def test_every_response_that_a_model_stands_behind_names_it(
         assert one.headers["x-model-fingerprint"] == trained.model["fingerprint"]
     assert ready.json() == {"status": "ready", "fingerprint": trained.model["fingerprint"]}
     assert client.get("/health/live").json() == {"status": "live"}
+
+
+def test_a_name_may_have_slashes_and_dots_and_a_request_may_add_the_version(
+    trained_folder: Path, client_of: Client
+):
+    client = client_of(Replica(load(trained_folder, name="acme/tiny-v1.5")))
+    for name in ("acme/tiny-v1.5", "acme/tiny-v1.5/3", "acme%2Ftiny-v1.5"):
+        assert client.get(f"/v1/models/{name}").json()["id"] == "acme/tiny-v1.5"
+    assert ask(client, model="acme/tiny-v1.5/3")["model"] == "acme/tiny-v1.5"
+    for name in ("acme", "acme/3", "acme/tiny-v1.5/9"):
+        assert client.get(f"/v1/models/{name}").status_code == 404
 
 
 @pytest.mark.parametrize(

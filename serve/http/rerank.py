@@ -1,17 +1,26 @@
-"""Requests and responses of POST /v1/rerank, in the shape that Jina, Cohere and infinity have."""
+"""POST /v1/rerank: documents ranked by the cross-encoder, in the shape of Jina and Cohere.
+
+No text in a log or an error.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
+from fastapi import APIRouter
 from pydantic import Field
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
 
 from serve.errors import RequestError
 from serve.http.limits import LimitsConfig
-from serve.http.openapi import RankedEntry, RerankAnswer
-from serve.http.parse import Body
-from serve.replica.rerank import Ranked, RerankWork
+from serve.http.openapi import RankedEntry, RerankAnswer, answers, body_of
+from serve.http.parse import Body, Text, Texts, read_body
+from serve.http.replica_client import ERRORS, ask_model, model_headers
+from serve.http.request_log import note
+from serve.replica.rerank import Ranked, RerankCall
 
-_Text = Annotated[str, Field(min_length=1)]
+routes = APIRouter(responses=ERRORS)
 
 
 class RerankRequest(Body):
@@ -23,10 +32,8 @@ class RerankRequest(Body):
         "documents": "expected a list of strings, none of them empty, and one at least",
     }
 
-    query: _Text = Field(description="what the documents may answer")
-    documents: Annotated[list[_Text], Field(min_length=1, fail_fast=True)] = Field(
-        description="texts to rank; limits.max_items bounds how many"
-    )
+    query: Text = Field(description="what the documents may answer")
+    documents: Texts = Field(description="texts to rank; limits.max_items bounds how many")
     model: str | None = Field(
         default=None,
         description=(
@@ -47,8 +54,34 @@ class RerankRequest(Body):
     )
 
 
-def to_rerank_work(request: RerankRequest, limits: LimitsConfig) -> RerankWork:
-    """What a replica is asked to do. Raises RequestError for what the limits do not allow."""
+@routes.post("/v1/rerank", openapi_extra=body_of(RerankRequest), responses=answers(RerankAnswer))
+async def rerank(request: Request) -> Response:
+    """The documents, best first, by how well each answers the query."""
+    body = await read_body(request, RerankRequest)
+    call = to_call(body, request.app.state.limits)
+    note(request.scope, items=len(call.documents), top_n=call.top_n)
+    ranked = await rank(request, call)
+    note(request.scope, tokens=ranked.tokens)
+    answer = to_json(to_answer(ranked, body, cuts=call.cuts))
+    return Response(answer, media_type="application/json", headers=model_headers(ranked.model))
+
+
+async def rank(request: Request, call: RerankCall) -> Ranked:
+    """Ask the cross-encoder. Raises RequestError 404 where there is none, or if it refused."""
+    reranker = request.app.state.reranker
+    if reranker is None:
+        raise RequestError(
+            404,
+            "there is nothing to rerank with here; the operator sets rerank.model=<a "
+            "cross-encoder>.",
+            code="no_reranker",
+        )
+    ranked: Ranked = await ask_model(request, reranker.rerank.remote, call)
+    return ranked
+
+
+def to_call(request: RerankRequest, limits: LimitsConfig) -> RerankCall:
+    """Return what a replica is asked. Raises RequestError for what the limits do not allow."""
     if len(request.documents) > limits.max_items:
         raise RequestError(
             400,
@@ -56,7 +89,7 @@ def to_rerank_work(request: RerankRequest, limits: LimitsConfig) -> RerankWork:
             "(limits.max_items): send fewer at a time.",
             "documents",
         )
-    return RerankWork(
+    return RerankCall(
         query=request.query,
         documents=request.documents,
         top_n=request.top_n,
@@ -67,8 +100,8 @@ def to_rerank_work(request: RerankRequest, limits: LimitsConfig) -> RerankWork:
     )
 
 
-def rerank_response(ranked: Ranked, request: RerankRequest, *, cuts: bool) -> RerankAnswer:
-    """The answer, best document first. Entries have `truncated` where texts may be cut."""
+def to_answer(ranked: Ranked, request: RerankRequest, *, cuts: bool) -> RerankAnswer:
+    """Return the answer, best document first. Entries have `truncated` where texts may be cut."""
     results: list[RankedEntry] = []
     for document in ranked.documents:
         entry: RankedEntry = {"index": document.index, "relevance_score": document.score}

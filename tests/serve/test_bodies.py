@@ -1,3 +1,5 @@
+"""What a body asks of a replica, what its answer looks like, and the defaults of each field."""
+
 import base64
 import json
 from typing import Any
@@ -6,11 +8,12 @@ import numpy as np
 import pytest
 
 from serve.errors import RequestError
+from serve.http.embeddings import EmbeddingRequest, to_answer, to_call
 from serve.http.limits import LimitsConfig
-from serve.http.messages import EmbeddingRequest, embedding_response, to_work
 from serve.http.parse import Body, parse_body
-from serve.http.search_messages import SearchRequest, to_search_work
-from serve.replica.protocol import Embedded, Model, find_name
+from serve.http.search_body import SearchRequest
+from serve.http.search_body import to_call as to_search_call
+from serve.replica.protocol import Embedded, Model
 from serve.replica.render import convert, render
 
 ROWS = np.array([[0.6, 0.8], [1.0, 0.0]], dtype=np.float32)
@@ -37,15 +40,15 @@ def request(**values: Any) -> EmbeddingRequest:
 
 def test_floats_and_base64_carry_the_same_numbers_in_input_order():
     result = Embedded(ROWS, 2, [3, 4], [False, True], MODEL)
-    floats = embedding_response(result, request(), cuts=False)
-    packed = embedding_response(result, request(encoding_format="base64"), cuts=False)
+    floats = to_answer(result, request(), cuts=False)
+    packed = to_answer(result, request(encoding_format="base64"), cuts=False)
     assert [row["index"] for row in floats["data"]] == [0, 1]
     for one, other in zip(floats["data"], packed["data"], strict=True):
         assert (
             np.frombuffer(base64.b64decode(other["embedding"]), "<f4").tolist() == one["embedding"]
         )
     assert floats["usage"] == {"prompt_tokens": 7, "total_tokens": 7}
-    cut = embedding_response(result, request(), cuts=True)
+    cut = to_answer(result, request(), cuts=True)
     assert [row["truncated"] for row in cut["data"]] == [False, True]
 
 
@@ -55,7 +58,7 @@ def test_floats_and_base64_carry_the_same_numbers_in_input_order():
 )
 def test_inputs_are_a_list_whatever_their_shape(given: Any, inputs: Any):
     assert request(input=given).inputs() == inputs
-    assert list(to_work(request(input=given), LimitsConfig(token_ids=True)).inputs) == inputs
+    assert list(to_call(request(input=given), LimitsConfig(token_ids=True)).inputs) == inputs
 
 
 @pytest.mark.parametrize(
@@ -75,24 +78,14 @@ def test_null_is_the_default_of_every_field_that_may_be_left_out(
 
 
 def test_the_defaults_are_floats_errors_for_long_inputs_and_ten_documents():
-    work = to_work(request(encoding_format=None, truncate=None, output_dtype=None), LimitsConfig())
-    assert (work.cuts, work.output_dtype, work.role) == (False, "float", "query")
+    call = to_call(request(encoding_format=None, truncate=None, output_dtype=None), LimitsConfig())
+    assert (call.cuts, call.output_dtype, call.role) == (False, "float", "query")
     result = Embedded(ROWS, 2, [3, 4], [False, True], MODEL)
-    (first, _) = embedding_response(
-        result, request(encoding_format=None, truncate=None), cuts=False
-    )["data"]
+    (first, _) = to_answer(result, request(encoding_format=None, truncate=None), cuts=False)["data"]
     assert first == {"object": "embedding", "index": 0, "embedding": ROWS[0].tolist()}
     asked = SearchRequest(query="a", k=None)
-    assert to_search_work(asked, LimitsConfig()).k == 10
-    assert to_search_work(asked, LimitsConfig(max_k=3)).k == 3
-
-
-def test_a_name_with_slashes_is_found_with_and_without_its_version():
-    names = {"acme", "acme/tiny", "tiny-v1.5"}
-    assert [
-        find_name(asked, names) for asked in ("acme/tiny", "acme/tiny/3", "acme/3", "tiny-v1.5/x")
-    ] == ["acme/tiny", "acme/tiny", "acme", "tiny-v1.5"]
-    assert [find_name(asked, names) for asked in (None, "", "other", "other/acme")] == [None] * 4
+    assert to_search_call(asked, LimitsConfig()).k == 10
+    assert to_search_call(asked, LimitsConfig(max_k=3)).k == 3
 
 
 def test_bits_are_packed_first_dimension_highest_and_filled_up_with_zeros():

@@ -1,4 +1,4 @@
-"""Requests and responses of POST /v1/search."""
+"""Read the body of POST /v1/search, and check it against the limits."""
 
 import base64
 import binascii
@@ -12,13 +12,11 @@ from pydantic import Field
 from medembed.search.float64_scores import unit_rows
 from serve.errors import RequestError
 from serve.http.limits import LimitsConfig
-from serve.http.openapi import HitEntry, ResultEntry, SearchAnswer
-from serve.http.parse import Body
-from serve.replica.search_protocol import CANDIDATES, Found, Hit, SearchWork
+from serve.http.parse import Body, Text, Texts
+from serve.replica.search_call import CANDIDATES, SearchCall
 
 _Dimensions = Annotated[int, Field(ge=1, le=2**20)]
 _Values = Annotated[list[float], Field(min_length=1, fail_fast=True)]
-_Text = Annotated[str, Field(min_length=1)]
 _Value = str | Annotated[list[str], Field(min_length=1, fail_fast=True)]
 _K = 10  # documents that a search finds unless it says otherwise
 _EXPECTED = (
@@ -39,9 +37,7 @@ class SearchRequest(Body):
         "filter": 'expected {field: text, or a list of texts}, such as {"language": "fr"}',
     }
 
-    query: _Text | Annotated[list[_Text], Field(min_length=1, fail_fast=True)] | None = Field(
-        default=None, description="what to look for, one or several"
-    )
+    query: Text | Texts | None = Field(default=None, description="what to look for, one or several")
     input_type: Literal["query", "document"] | None = Field(
         default=None,
         description="whose prompt goes in front of a query; document finds documents like a "
@@ -89,10 +85,20 @@ class SearchRequest(Body):
         default=None, description="409 unless the served model has this fingerprint"
     )
 
+    def k_or_default(self, limits: LimitsConfig) -> int:
+        """Return how many documents come back for each query."""
+        return self.k or min(_K, limits.max_k)
 
-def to_search_work(request: SearchRequest, limits: LimitsConfig) -> SearchWork:
-    """What a replica is asked to do. Raises RequestError for what the limits do not allow."""
-    asked = _read_asked(request, limits)
+    def is_for_many(self) -> bool:
+        """Whether there is a list of queries, of one even, which gets a list for each."""
+        if self.embedding is None:
+            return isinstance(self.query, list)
+        return isinstance(self.embedding, list) and not isinstance(self.embedding[0], float)
+
+
+def to_call(request: SearchRequest, limits: LimitsConfig) -> SearchCall:
+    """Return what a replica is asked. Raises RequestError for what the limits do not allow."""
+    queries = _read_queries(request, limits)
     if request.candidates is not None and request.first_dimensions is None:
         raise RequestError(
             400, "candidates: only the funnel has them; give first_dimensions too.", "candidates"
@@ -101,26 +107,20 @@ def to_search_work(request: SearchRequest, limits: LimitsConfig) -> SearchWork:
         raise RequestError(
             400, "input_type: an embedding has no prompt; leave it out.", "input_type"
         )
-    k = k_of(request, limits)
-    for name, found, most in (
-        ("k", k, limits.max_k),
-        ("candidates", request.candidates or 0, limits.max_candidates),
-    ):
-        if found > most:
-            raise RequestError(
-                400, f"{name}: at most {most} are given here (limits.max_{name}).", name
-            )
+    k = request.k_or_default(limits)
+    _check_most("k", k, limits.max_k)
+    _check_most("candidates", request.candidates or 0, limits.max_candidates)
     if request.rerank is not None:
-        _check_rerank(request.rerank, request, len(asked), limits)
+        _check_rerank(request.rerank, request, len(queries), limits)
         k = request.rerank
-    return SearchWork(
-        asked=asked,
+    filter: dict[str, list[str]] = {}
+    for name, value in (request.filter or {}).items():
+        filter[name] = [value] if isinstance(value, str) else value
+    return SearchCall(
+        queries=queries,
         k=k,
         role=request.input_type or "query",
-        wanted={
-            name: [value] if isinstance(value, str) else value
-            for name, value in (request.filter or {}).items()
-        },
+        filter=filter,
         max_tokens=limits.max_tokens,
         dimensions=request.dimensions,
         first_dimensions=request.first_dimensions,
@@ -130,16 +130,9 @@ def to_search_work(request: SearchRequest, limits: LimitsConfig) -> SearchWork:
     )
 
 
-def k_of(request: SearchRequest, limits: LimitsConfig) -> int:
-    """How many documents come back for each query."""
-    return request.k or min(_K, limits.max_k)
-
-
-def is_for_many(request: SearchRequest) -> bool:
-    """Whether a request has a list of queries, of one even, and is answered by a list for each."""
-    if request.embedding is None:
-        return isinstance(request.query, list)
-    return isinstance(request.embedding, list) and not isinstance(request.embedding[0], float)
+def _check_most(name: str, value: int, most: int) -> None:
+    if value > most:
+        raise RequestError(400, f"{name}: at most {most} are given here (limits.max_{name}).", name)
 
 
 def _check_rerank(depth: int, request: SearchRequest, queries: int, limits: LimitsConfig) -> None:
@@ -147,7 +140,7 @@ def _check_rerank(depth: int, request: SearchRequest, queries: int, limits: Limi
         raise RequestError(
             400, "rerank: the cross-encoder reads texts; give a query, not an embedding.", "rerank"
         )
-    k = k_of(request, limits)
+    k = request.k_or_default(limits)
     if not k <= depth <= limits.max_k:
         raise RequestError(
             400,
@@ -163,25 +156,25 @@ def _check_rerank(depth: int, request: SearchRequest, queries: int, limits: Limi
         )
 
 
-def _read_asked(
+def _read_queries(
     request: SearchRequest, limits: LimitsConfig
 ) -> list[str] | npt.NDArray[np.float32]:
-    """The texts, or the embeddings float32 [Q, D]. Raises RequestError."""
+    """Return the texts, or the embeddings float32 [Q, D]. Raises RequestError."""
     if (request.query is None) == (request.embedding is None):
         raise RequestError(400, "query, embedding: expected exactly one of them.", "query")
     name = "query" if request.embedding is None else "embedding"
     given: Any = request.query if request.embedding is None else request.embedding
-    asked = given if is_for_many(request) else [given]
-    if len(asked) > limits.max_queries:
+    queries = given if request.is_for_many() else [given]
+    if len(queries) > limits.max_queries:
         raise RequestError(
             400,
-            f"{name}: found {len(asked)}; at most {limits.max_queries} are taken "
+            f"{name}: found {len(queries)}; at most {limits.max_queries} are taken "
             "(limits.max_queries): send fewer at a time.",
             name,
         )
     if request.embedding is None:
-        return list(asked)
-    vectors = [read_embedding(each) for each in asked]
+        return list(queries)
+    vectors = [read_embedding(each) for each in queries]
     if len(set(map(len, vectors))) > 1:
         raise RequestError(
             400, "embedding: found several lengths; all must be whole embeddings.", "embedding"
@@ -190,15 +183,11 @@ def _read_asked(
 
 
 def read_embedding(given: list[float] | str) -> npt.NDArray[np.float32]:
-    """float32 [n] of an embedding in a body, of a length that is a number and not 0. Raises
-    RequestError 400.
-    """
+    """Return an embedding, float32 [n]. Raises RequestError 400 for one without a length."""
     try:
-        values = (
-            np.frombuffer(base64.b64decode(given, validate=True), "<f4")
-            if isinstance(given, str)
-            else given
-        )
+        values: Any = given
+        if isinstance(given, str):
+            values = np.frombuffer(base64.b64decode(given, validate=True), "<f4")
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
             vector = np.array(values, dtype=np.float32)
     except (binascii.Error, ValueError, OverflowError):
@@ -207,42 +196,8 @@ def read_embedding(given: list[float] | str) -> npt.NDArray[np.float32]:
     if len(useless):
         raise RequestError(
             400,
-            (
-                "embedding: is not finite or has no length that can be computed; encode the "
-                "query again."
-            ),
+            "embedding: is not finite or has no length that can be computed; encode the query "
+            "again.",
             "embedding",
         )
     return vector
-
-
-def search_response(found: Found, *, for_many: bool) -> SearchAnswer:
-    """The answer, best document first; `for_many`: a list of documents for each query, in their
-    order.
-    """
-    table = found.table
-    results = [[_entry(hit, bool(table["fields"])) for hit in hits] for hits in found.hits]
-    many: list[ResultEntry] = [{"index": index, "data": data} for index, data in enumerate(results)]
-    return {
-        "object": "list",
-        "data": many if for_many else results[0],
-        "dimensions": found.dimensions,
-        "model": found.model["name"],
-        "table": {
-            "version": table["version"],
-            "rows": table["rows"],
-            "fingerprint": table["fingerprint"],
-        },
-        "usage": {"prompt_tokens": found.tokens, "total_tokens": found.tokens},
-    }
-
-
-def _entry(hit: Hit, has_fields: bool) -> HitEntry:
-    entry: HitEntry = {"id": hit.document_id, "score": hit.score}
-    if hit.relevance is not None:
-        entry["relevance_score"] = hit.relevance
-    if hit.row_id != hit.document_id:
-        entry["row_id"] = hit.row_id
-    if has_fields:
-        entry["fields"] = hit.fields
-    return entry

@@ -1,8 +1,7 @@
-"""The server's port, which `medembed serve` holds and lends to HAProxy: callers wait while a dead
-one is replaced.
+"""Hold the server's port, and lend it to HAProxy: callers wait while a dead HAProxy is replaced.
 
-A port that HAProxy alone had would be closed when it dies, and callers refused until Ray has
-started another.
+If HAProxy alone had the port, it would be closed when HAProxy dies, and callers would be refused
+until Ray has started another.
 """
 
 import os
@@ -11,29 +10,27 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-DOOR = "MEDEMBED_HAPROXY_DOOR"  # path of the socket on which HAProxy gets the port's
+# The path of the socket on which HAProxy gets those of the port.
+LENDER = "MEDEMBED_HAPROXY_PORT_LENDER"
 _BACKLOG = 4096  # callers who may wait
-_MOST = 8  # sockets of a port
-_PATIENCE_S = 5.0
+_MOST_SOCKETS = 8
+_TIMEOUT_S = 5.0
 
 
-class Door:
-    """Listening sockets, and one more that gives them to each process of this user that
-    connects.
-    """
+class PortLender:
+    """Listening sockets, and one that gives them to each process of this user that connects."""
 
     def __init__(self) -> None:
         self.listeners: list[socket.socket] = []
         self.lender: socket.socket | None = None
 
     def open(self, folder: str, hosts: Sequence[str], port: int) -> str:
-        """Listen on these addresses, and return the path below a folder where `borrow` gets the
-        sockets.
+        """Listen on these addresses, and return the path, below a folder, for `borrow`.
 
         Raises OSError for an address that cannot be listened on.
         """
         self.listeners = [socket.create_server((host, port), backlog=_BACKLOG) for host in hosts]
-        path = os.path.join(folder, "door")
+        path = os.path.join(folder, "port")
         self.lender = socket.socket(socket.AF_UNIX)
         self.lender.bind(path)
         os.chmod(path, 0o600)
@@ -60,13 +57,11 @@ class Door:
 
 
 def borrow(path: str) -> list[int]:
-    """Return descriptors of a port's sockets, which a program that takes this process's place
-    inherits.
-    """
+    """Return descriptors of the port's sockets, which a program that replaces this process gets."""
     with socket.socket(socket.AF_UNIX) as lender:
-        lender.settimeout(_PATIENCE_S)
+        lender.settimeout(_TIMEOUT_S)
         lender.connect(path)
-        _, descriptors, _, _ = socket.recv_fds(lender, 1, _MOST)
+        _, descriptors, _, _ = socket.recv_fds(lender, 1, _MOST_SOCKETS)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, True)
     return descriptors

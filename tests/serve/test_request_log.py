@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from serve.replica.compute import Served
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, Client, Replica
 
 
@@ -15,13 +15,13 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [
         json.loads(record.getMessage())
         for record in caplog.records
-        if record.name == "serve.http.access_log"
+        if record.name == "serve.http.request_log"
     ]
 
 
 @pytest.fixture(autouse=True)
 def level(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="serve.http.access_log")
+    caplog.set_level(logging.INFO, logger="serve.http.request_log")
 
 
 def test_a_line_says_what_was_asked_and_answered(
@@ -52,7 +52,7 @@ def test_a_line_says_what_was_asked_and_answered(
 
 
 def test_refusals_have_a_line_too_and_a_template_for_a_path(
-    trained: Served, client_of: Client, caplog: pytest.LogCaptureFixture
+    trained: ServedModel, client_of: Client, caplog: pytest.LogCaptureFixture
 ):
     client = client_of(Replica(trained), hashes=("0" * 64,))
     client.post("/v1/embeddings", json={}, headers={"authorization": f"Bearer {KEY}"})
@@ -62,11 +62,11 @@ def test_refusals_have_a_line_too_and_a_template_for_a_path(
     )
     open_client.get("/v1/models/SECRET?key=SECRET")
     open_client.request("SECRETMETHOD", "/SECRET", headers={"x-request-id": "SECRET " * 20})
-    found = [
+    logged_lines = [
         (line["method"], line["route"], line["status"], line.get("version"))
         for line in lines(caplog)
     ]
-    assert found == [
+    assert logged_lines == [
         ("POST", None, 401, None),
         ("POST", "/v1/embeddings", 400, "3"),
         ("GET", "/v1/models/{name:path}", 404, "3"),

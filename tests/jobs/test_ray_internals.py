@@ -1,11 +1,11 @@
-"""What a private Ray starts without is still started where it was looked for."""
+"""The private parts of Ray that jobs use are where they were in Ray 2.60."""
 
 from importlib import import_module
 from typing import Any
 
 import pytest
 
-from jobs.few_processes import _REPLACED, few_processes
+from jobs.ray_internals import HEAD_CALL, REPLACED, few_processes, hush_raylet
 
 
 def test_ray_still_starts_these_processes_as_it_did_and_its_own_ways_are_back_afterwards():
@@ -13,7 +13,7 @@ def test_ray_still_starts_these_processes_as_it_did_and_its_own_ways_are_back_af
     from ray._private.node import Node
 
     def current() -> list[Any]:
-        return [*(getattr(Node, name) for name in _REPLACED), services.start_ray_process]
+        return [*(getattr(Node, name) for name in REPLACED), services.start_ray_process]
 
     before = current()
     assert {"start_monitor", "start_api_server"} <= set(Node.start_head_processes.__code__.co_names)
@@ -56,3 +56,33 @@ def test_the_dashboard_is_told_of_two_modules_that_it_has(monkeypatch: pytest.Mo
     assert commands[0] == ["dashboard.py", "--modules-to-load=ServeHead,JobHead"]
     for module, name in (("serve.serve_head", "ServeHead"), ("job.job_head", "JobHead")):
         assert hasattr(import_module(f"ray.dashboard.modules.{module}"), name)
+
+
+def test_the_thread_that_prints_what_rays_processes_say_prints_nothing_more(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    from ray._private import worker
+
+    monkeypatch.setattr(worker, "print_to_stdstream", worker.print_to_stdstream)
+    assert "print_to_stdstream" in worker.listen_error_messages.__code__.co_names, (
+        "Ray has another way to print them"
+    )
+    message = {"lines": ["A worker died or was killed"], "pid": "raylet", "is_err": False}
+    worker.print_to_stdstream(message, ignore_prefix=False)
+    assert "(raylet)" in capfd.readouterr().out
+    hush_raylet()
+    worker.print_to_stdstream({**message, "lines": ["Another worker died"]}, ignore_prefix=False)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_head_answers_the_call_by_which_it_is_asked():
+    from ray.core.generated import gcs_service_pb2_grpc
+
+    called: list[str] = []
+
+    class Channel:
+        def unary_unary(self, path: str, **_: Any) -> None:
+            called.append(path)
+
+    gcs_service_pb2_grpc.NodeInfoGcsServiceStub(Channel())
+    assert HEAD_CALL in called

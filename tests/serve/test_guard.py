@@ -24,9 +24,10 @@ import serve
 from medembed.errors import MedEmbedError, ModelError
 from serve.errors import RequestError
 from serve.http.api import make_app
-from serve.http.limits import Guard, LimitsConfig
-from serve.http.settings import Front
-from serve.replica.compute import Served
+from serve.http.guard import Guard
+from serve.http.limits import LimitsConfig
+from serve.http.settings import HttpSettings
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import KEY, Client, Failing, Method, Replica, keys_of
 
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
@@ -39,7 +40,7 @@ BODY = {"model": "medembed", "input": "SECRET"}
     [None, "", KEY, f"Bearer {KEY}x", f"Basic {KEY}", "Bearer", f"Bearer {HASH}", "Bearer é"],
 )
 def test_who_has_no_valid_key_reads_nothing_but_health(
-    trained: Served, client_of: Client, header: str | None
+    trained: ServedModel, client_of: Client, header: str | None
 ):
     replica = Replica(trained)
     client = client_of(replica, hashes=(OTHER, HASH))
@@ -58,7 +59,7 @@ def test_who_has_no_valid_key_reads_nothing_but_health(
     assert client.get("/health/live").status_code == client.get("/health/ready").status_code == 200
 
 
-def test_who_has_a_key_is_answered(trained: Served, client_of: Client):
+def test_who_has_a_key_is_answered(trained: ServedModel, client_of: Client):
     client = client_of(Replica(trained), hashes=(OTHER, HASH))
     for header in (f"Bearer {KEY}", f"bearer {KEY}"):
         assert (
@@ -68,7 +69,7 @@ def test_who_has_a_key_is_answered(trained: Served, client_of: Client):
 
 
 def test_two_keys_in_a_request_are_none_as_a_gateway_might_count_the_other(
-    trained: Served, client_of: Client
+    trained: ServedModel, client_of: Client
 ):
     client = client_of(Replica(trained), hashes=(OTHER, HASH))
     headers = [("authorization", f"Bearer {KEY}"), ("authorization", "Bearer other")]
@@ -91,34 +92,39 @@ def test_two_keys_in_a_request_are_none_as_a_gateway_might_count_the_other(
     ],
 )
 def test_a_server_without_keys_answers_to_no_domain_that_a_page_elsewhere_may_point_at_it(
-    trained: Served, host: str, status: int
+    trained: ServedModel, host: str, status: int
 ):
-    with TestClient(make_app(Replica(trained), Front(hosts=("embed.example.org",)))) as client:
+    with TestClient(
+        make_app(Replica(trained), HttpSettings(hosts=("embed.example.org",)))
+    ) as client:
         for path in ("/v1/models", "/health/ready", "/"):
             assert client.get(path, headers={"host": host}).status_code == status
-    with TestClient(make_app(Replica(trained), Front(keys=keys_of(HASH)))) as client:
+    with TestClient(make_app(Replica(trained), HttpSettings(keys=keys_of(HASH)))) as client:
         headers = {"host": host, "authorization": f"Bearer {KEY}"}
         assert client.get("/v1/models", headers=headers).status_code == 200
 
 
 def test_probes_cost_one_embedding_a_second_however_many_there_are(
-    trained: Served, client_of: Client
+    trained: ServedModel, client_of: Client
 ):
     replica = Replica(trained)
     client = client_of(replica, hashes=(HASH,))
+    started = time.monotonic()
     statuses = {client.get("/health/ready").status_code for _ in range(20)}
     assert statuses == {200}
-    assert len(replica.seen) <= 2
+    assert len(replica.seen) <= time.monotonic() - started + 2
 
 
-def test_probes_need_no_key_below_a_prefix_either(trained: Served):
-    app = make_app(Replica(trained), Front(keys=keys_of(HASH)))
+def test_probes_need_no_key_below_a_prefix_either(trained: ServedModel):
+    app = make_app(Replica(trained), HttpSettings(keys=keys_of(HASH)))
     client = TestClient(Starlette(routes=[Mount("/canary", app)]))
     assert client.get("/canary/health/ready").json()["status"] == "ready"
     assert client.get("/canary/v1/models").status_code == 401
 
 
-def test_a_body_is_counted_by_its_header_and_while_it_comes_in(trained: Served, client_of: Client):
+def test_a_body_is_counted_by_its_header_and_while_it_comes_in(
+    trained: ServedModel, client_of: Client
+):
     replica = Replica(trained)
     client = client_of(replica, max_body_bytes=2048)
     padding = 2048 - len(json.dumps(BODY))
@@ -208,13 +214,13 @@ def test_a_failing_replica_is_said_in_openais_shape_without_details(
         assert response.headers.get("retry-after") == ("7" if status in (429, 503) else None)
         assert "SECRET" not in response.text
         assert "Traceback" not in response.text
-    lines = [record.getMessage() for record in caplog.records if record.name == "serve.http.limits"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "serve.http.guard"]
     assert len(lines) == (3 if status == 500 else 0)
     assert not [line for line in lines if "SECRET" in line or "\n" in line]
 
 
 def test_serves_own_answer_to_a_full_queue_is_never_seen():
-    app = make_app(Failing(BackPressureError(5, 5)), Front())
+    app = make_app(Failing(BackPressureError(5, 5)), HttpSettings())
     # What Serve does to an application that it is given.
     app.add_exception_handler(
         BackPressureError, lambda *_: PlainTextResponse("dropped", status_code=503)

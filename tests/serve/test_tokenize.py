@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from serve.replica.compute import Served
+from serve.replica.served_model import ServedModel
 from tests.serve.conftest import PROMPTS, Client, Replica, load
 
 LONG = "heart pain " * 30  # 60 words, of which the model reads 48 tokens
 
 
 @pytest.fixture(scope="module")
-def prompted(trained_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Served:
+def prompted(trained_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
     """The trained model with a third prompt."""
     folder = shutil.copytree(trained_folder, tmp_path_factory.mktemp("prompted") / "m")
     settings = folder / "config_sentence_transformers.json"
@@ -41,7 +41,7 @@ def refused(client: TestClient, path: str, **body: Any) -> tuple[str | None, str
     return error["param"], error["message"]
 
 
-def ids_of(served: Served, text: str) -> list[int]:
+def ids_of(served: ServedModel, text: str) -> list[int]:
     """By the tokenizer alone, as long as it is."""
     return list(served.encoder.model.tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
@@ -55,7 +55,7 @@ def ids_of(served: Served, text: str) -> list[int]:
     ],
 )
 def test_tokens_are_those_that_embedding_reads_behind_the_prompt(
-    prompted: Served, client_of: Client, given: dict[str, str], prompt: str
+    prompted: ServedModel, client_of: Client, given: dict[str, str], prompt: str
 ):
     client, texts = client_of(Replica(prompted)), ["heart", "skin rash", LONG]
     answer = post(client, "/v1/tokenize", input=texts, **given)
@@ -71,7 +71,7 @@ def test_tokens_are_those_that_embedding_reads_behind_the_prompt(
 
 
 def test_the_ids_of_tokenize_as_input_give_the_embeddings_of_the_texts(
-    prompted: Served, client_of: Client
+    prompted: ServedModel, client_of: Client
 ):
     client, texts = client_of(Replica(prompted), token_ids=True), ["heart", "skin rash"]
     ids = [
@@ -84,7 +84,7 @@ def test_the_ids_of_tokenize_as_input_give_the_embeddings_of_the_texts(
         assert np.allclose(one["embedding"], other["embedding"], atol=1e-6)
 
 
-def test_a_prompt_by_name_stands_in_front_of_the_text(prompted: Served, client_of: Client):
+def test_a_prompt_by_name_stands_in_front_of_the_text(prompted: ServedModel, client_of: Client):
     client = client_of(Replica(prompted))
     (entry,) = post(client, "/v1/embeddings", input="heart", prompt_name="cluster")["data"]
     stock = prompted.encoder.model.encode("heart", prompt_name="cluster", normalize_embeddings=True)
@@ -94,7 +94,7 @@ def test_a_prompt_by_name_stands_in_front_of_the_text(prompted: Served, client_o
 
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/tokenize"])
 def test_a_prompt_that_the_model_lacks_is_refused_with_those_that_it_has(
-    prompted: Served, client_of: Client, path: str
+    prompted: ServedModel, client_of: Client, path: str
 ):
     client = client_of(Replica(prompted))
     unknown = refused(client, path, input="SECRET", prompt_name="passage")
@@ -109,7 +109,7 @@ def test_a_prompt_that_the_model_lacks_is_refused_with_those_that_it_has(
         assert refused(ids, path, input=[7], prompt_name="query")[0] == "prompt_name"
 
 
-def test_an_input_that_is_too_long_is_told_its_tokens(prompted: Served, client_of: Client):
+def test_an_input_that_is_too_long_is_told_its_tokens(prompted: ServedModel, client_of: Client):
     client = client_of(Replica(prompted), token_ids=True)
     count = len(ids_of(prompted, "query: " + LONG))
     told = f"has {count} tokens; at most 48 are read by this model; shorten it"
@@ -128,7 +128,7 @@ def test_an_input_that_is_too_long_is_told_its_tokens(prompted: Served, client_o
 
 
 def test_the_server_cuts_what_is_too_long_where_it_was_told_so_unless_a_request_says_otherwise(
-    prompted: Served, client_of: Client
+    prompted: ServedModel, client_of: Client
 ):
     client = client_of(Replica(prompted), truncate="end")
     data = post(client, "/v1/embeddings", input=["heart", LONG])["data"]
@@ -142,12 +142,12 @@ def test_the_server_cuts_what_is_too_long_where_it_was_told_so_unless_a_request_
 
 
 def test_tokenizing_is_bounded_as_embedding_is_and_logged_without_texts(
-    prompted: Served, client_of: Client, caplog: pytest.LogCaptureFixture
+    prompted: ServedModel, client_of: Client, caplog: pytest.LogCaptureFixture
 ):
     client = client_of(Replica(prompted), max_items=2, max_tokens=20)
     assert "limits.max_items" in refused(client, "/v1/tokenize", input=["SECRET"] * 3)[1]
     assert "limits.max_tokens" in refused(client, "/v1/tokenize", input=["heart " * 15] * 2)[1]
-    with caplog.at_level(logging.INFO, logger="serve.http.access_log"):
+    with caplog.at_level(logging.INFO, logger="serve.http.request_log"):
         post(client, "/v1/tokenize", input="SECRET")
     assert "/v1/tokenize" in caplog.text
     assert "SECRET" not in caplog.text
