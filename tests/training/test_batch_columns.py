@@ -1,15 +1,12 @@
-import math
-
 import torch
 
 from medembed.training.config import TrainingConfig
-from medembed.training.losses.known_positives import find_known
-from medembed.training.losses.make import make_loss
+from medembed.training.losses.by_name import make_loss
+from medembed.training.losses.positive_mask import find_positives
 from medembed.training.rows.batch_columns import (
     NO_DOCUMENT,
     known_pairs,
     to_columns,
-    to_scored_columns,
     to_triplets,
 )
 
@@ -78,7 +75,9 @@ def test_another_chunk_of_a_positive_document_is_masked_in_the_batch():
         },
     ]
     ids = torch.tensor(to_columns(examples)["label"])
-    masked = find_known(ids[:, 0], ids[:, 1:].T.reshape(-1), ids[:, :2], torch.arange(2)).mask(0, 2)
+    masked = find_positives(
+        ids[:, 0], ids[:, 1:].T.reshape(-1), ids[:, :2], torch.arange(2)
+    ).of_rows(0, 2)
     # Documents of the batch, in order: a#chunk-0, b, c#chunk-1, a#chunk-3.
     assert masked is not None
     assert masked.tolist() == [[False, False, False, True], [False, False, False, False]]
@@ -91,25 +90,3 @@ def test_triplets_have_a_row_for_each_negative():
         "negative": ["B", "A"],
         "label": [0, 0],
     }
-
-
-def test_scored_columns_have_the_second_scores_of_positive_and_negatives_and_nan_where_one_is_missing():
-    scores = [(0.9, [0.2, 0.1]), (0.8, []), (0.7, [0.3])]
-    examples = [
-        row
-        | {
-            "negatives": negatives,
-            "positive_second_score": positive,
-            "negative_second_scores": found,
-        }
-        for row, (positive, found), negatives in zip(
-            EXAMPLES, scores, (["B", "D"], [], ["A"]), strict=True
-        )
-    ]
-    columns = to_scored_columns(examples)
-    assert list(columns) == ["query", "positive", "negative_0", "negative_1", "label"]
-    assert columns["query"] == ["q1", "q1"]
-    assert columns["negative_1"] == ["D", ""]
-    assert columns["label"][0] == [0.9, 0.2, 0.1]
-    assert columns["label"][1][:2] == [0.7, 0.3]
-    assert math.isnan(columns["label"][1][2])

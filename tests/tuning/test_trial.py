@@ -5,12 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from medembed.training.record.samples import Elsewhere
 
 from medembed.lineage import CheckpointManifest
 from medembed.training.record.card import HISTORY
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.history import TRAINER_STATE, clean_history, record_dev
-from medembed.training.record.samples import Elsewhere
 from medembed.training.trial import Rungs
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.trial import OBJECTIVE, measurements
