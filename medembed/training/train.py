@@ -3,13 +3,14 @@
 import logging
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from medembed import storage
 from medembed.artifact import find_output, place
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.model_files import fetch_model, model_fingerprint, save_card
+from medembed.evaluation.sample import Sample
 from medembed.lineage import CheckpointManifest, Origin, Source
 from medembed.mining.examples import Examples
 from medembed.progress import watch
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class _Start(NamedTuple):
+    """Where tools log, how many examples are read in all, and the dev sample."""
+
+    logs: str
+    examples: int
+    dev: Sample
+
+
 def train(
     dataset: Dataset,
     examples: Examples | None,
@@ -45,20 +54,16 @@ def train(
 ) -> Checkpoint:
     """Return the checkpoint with the best dev score at `output`; reuse it if nothing changed.
 
-    `examples` may be None for a loss that reads the judged pairs or texts of the data set. A
-    `trial` of a search is measured when it wants, not each `checkpoint_steps`. `elsewhere` are
-    samples on which a checkpoint must not lose. A lost worker restarts from the last reported
-    checkpoint, and so does the same call after the driver was lost: unfinished state lies beside
-    `output` until the end. Raises WorkersLost when failures exceed `max_failures`, in a trial at
-    the first, TrainingError if the loss was no number, DataError if no step would be made, or if
-    the loss and the data do not fit.
+    `examples` may be None for a loss that reads the data set alone. On `elsewhere` a checkpoint
+    must not lose. After a death, of a worker or of the driver, training goes on from the last
+    checkpoint; unfinished state lies beside `output`. Raises WorkersLost, TrainingError if the loss
+    was no number, DataError if the loss and the data do not fit.
     """
-    from medembed.training.run.fit import begin, fit, is_ray_shared  # imports Ray
+    from medembed.training.run.fit import begin, fit  # imports Ray
 
     examples = check_inputs(dataset, examples, model, config)
-    elsewhere = elsewhere or RetentionSamples()
-    inputs = fingerprint_inputs(dataset, examples, model, config) | elsewhere.inputs()
-    inputs |= trial.rungs.inputs() if trial else {}
+    rungs = trial.rungs if trial else None
+    inputs = fingerprint_inputs(dataset, examples, model, config, elsewhere, rungs)
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
     run = storage.absolute(run_folder(output))
@@ -68,38 +73,41 @@ def train(
         remove_run(run)  # of a driver that died between the two
         return Checkpoint(output, manifest)
 
-    logs = f"{output.rstrip('/')}.logs"
-    check_adapter(config.adapter, config.use_gpu)
-    check_reporting(config.report_to, logs)
-    total = count_examples_read(dataset, examples, config)
-    dev = draw_dev_sample(dataset, config)  # fails here, in a second, rather than in a worker
+    start = _start(dataset, examples, config, output)
     attempt = begin(run, key, inputs, trial)
-    with watch(total, "train", "examples") as progress:
+    with watch(start.examples, "train", "examples") as progress:
         work = Work(
             model=model,
             dataset=dataset.uri,
             examples=examples.uri if examples else None,
-            dev=dev,
-            elsewhere=elsewhere,
+            dev=start.dev,
+            elsewhere=elsewhere or RetentionSamples(),
             config=config,
             run=run,
             attempt=attempt,
-            logs=logs,
+            logs=start.logs,
             progress=progress,
-            is_ray_shared=is_ray_shared(),
             is_turned=inputs["turned"],
-            rungs=trial.rungs if trial else None,
+            rungs=rungs,
         )
         fitted = fit(work, trial)
 
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        download_model(fitted.checkpoint, folder)
-        _average(folder, fitted.metrics[SHARE], work)
-        manifest = _describe(folder, work, inputs, dataset, examples, fitted)
-        checkpoint = publish(folder, output, key, manifest, config)
+        manifest = _finish(Path(scratch), work, inputs, dataset, examples, fitted)
+        checkpoint = publish(Path(scratch), output, key, manifest, config)
     remove_run(run)
     return checkpoint
+
+
+def _start(
+    dataset: Dataset, examples: Examples | None, config: TrainingConfig, output: str
+) -> "_Start":
+    """Check packages and rows before any worker starts, and draw the dev sample."""
+    logs = f"{output.rstrip('/')}.logs"
+    check_adapter(config.adapter, config.use_gpu)
+    check_reporting(config.report_to, logs)
+    total = count_examples_read(dataset, examples, config)
+    return _Start(logs, total, draw_dev_sample(dataset, config))
 
 
 def _average(trained: Path, share: float, work: Work) -> None:
@@ -112,7 +120,7 @@ def _average(trained: Path, share: float, work: Work) -> None:
         average_folder(start, trained, share, encoding)
 
 
-def _describe(
+def _finish(
     folder: Path,
     work: Work,
     inputs: dict[str, Any],
@@ -120,8 +128,10 @@ def _describe(
     examples: Examples | None,
     fitted: "Fitted",
 ) -> CheckpointManifest:
-    """Write the cards and curves beside the model in a folder; return what its manifest says."""
+    """Write the model, its cards and curves into a folder; return what the manifest says."""
     config = work.config
+    download_model(fitted.checkpoint, folder)
+    _average(folder, fitted.metrics[SHARE], work)
     # Sources without URIs, but for the parent's: cards travel with models.
     origin = Origin(
         Source(dataset.fingerprint),

@@ -7,11 +7,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Rungs:
-    """After how many examples a training is measured, besides its end, and {dimension: weight} of
-    what counts.
+    """After how many examples a training is measured besides its end, and by what.
 
-    The mean of `select_by` over these dimensions, by these weights, is the dev score that chooses
-    the checkpoint.
+    `objective` is {dimension: weight}. The mean of `select_by` over these dimensions, by these
+    weights, is the dev score that chooses the checkpoint.
     """
 
     examples: tuple[int, ...]
@@ -33,9 +32,7 @@ class Rungs:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of a search. `callbacks` are Ray Train's, made in the process that calls
-    `train`.
-    """
+    """One training of a search; `callbacks` are Ray Train's, made where `train` is called."""
 
     rungs: Rungs
     callbacks: Sequence[Any] = ()

@@ -79,9 +79,7 @@ class _Blocks:
 
 
 class _NestedInfoNCE(torch.autograd.Function):
-    """(queries, documents) -> (loss, losses by dimension), with the gradient computed beside the
-    value.
-    """
+    """Gives (loss, losses by dimension); the gradient is computed beside the value."""
 
     @staticmethod
     def forward(

@@ -13,9 +13,7 @@ _CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 
 @dataclass(frozen=True)
 class Device:
-    """What a worker computes on: "cpu" or "cuda", and the types narrower than float32 that it
-    computes natively.
-    """
+    """A worker's "cpu" or "cuda", and the types narrower than float32 that it has natively."""
 
     kind: str
     native: frozenset[str]

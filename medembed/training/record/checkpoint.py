@@ -21,9 +21,7 @@ DEV_VALUES = "dev_values.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model on storage: a stock sentence-transformers folder with our card and a
-    manifest.
-    """
+    """A trained model on storage: a stock folder with our card and a manifest."""
 
     uri: str
     manifest: CheckpointManifest

@@ -27,10 +27,10 @@ _UNSEEN = 0.03
 
 
 class Scorer:
-    """Measures the model in training, averaged with its start as it will be published. All ranks
-    call it together.
+    """Measures the model in training, averaged with its start as it will be published.
 
-    Rank 0 alone decides: machines that round differently might not agree on when to stop.
+    All ranks call it together. Rank 0 alone decides: machines that round differently might not
+    agree on when to stop.
     """
 
     def __init__(

@@ -83,12 +83,12 @@ class Stream:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run, or what is left of one after `done` steps: `steps` more, which read `stream` from
-    `start` on.
+    """A run, or what is left of one after `done` steps.
 
-    The learning rate follows the `total` steps of a run that always has its most workers.
-    `scheduled` of those are done, and each step counts for `pace` of them, so that it falls with
-    the examples left, whatever number of workers.
+    These are `steps` more, which read `stream` from `start` on. The learning rate follows the
+    `total` steps of a run that always has its most workers. `scheduled` of those are done, and each
+    step counts for `pace` of them, so that it falls with the examples left, whatever number of
+    workers.
     """
 
     stream: Stream

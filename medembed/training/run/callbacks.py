@@ -33,12 +33,11 @@ class Diverged:
 
 
 class Reporter(TrainerCallback):
-    """Hands checkpoints with everything to resume from to Ray Train, and decides, alike on all
-    ranks, when to stop.
+    """Hands checkpoints to Ray Train and decides, alike on all ranks, when to stop.
 
-    `restore` is called when the first batch is there, right before its forward pass: random numbers
-    that reading data takes at a start would else be missing from a resumed run. `check` raises
-    where the run is another's by now.
+    A checkpoint has everything to resume from. `restore` is called when the first batch is there,
+    right before its forward pass: random numbers that reading data takes at a start would else be
+    missing from a resumed run. `check` raises where the run is another's by now.
     """
 
     def __init__(

@@ -57,14 +57,6 @@ def begin(run: str, key: str, inputs: dict[str, Any], trial: Trial | None) -> st
     return attempt
 
 
-def is_ray_shared() -> bool:
-    """Whether Ray outlives the job, and looks out for nodes about to be taken away.
-
-    A private Ray has that off.
-    """
-    return os.environ.get("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1") not in ("0", "false", "False")
-
-
 def fit(work: Work, trial: Trial | None) -> Fitted:
     """Train, or go on with the run if it was begun before.
 

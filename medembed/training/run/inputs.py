@@ -13,10 +13,12 @@ from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import ON_EXAMPLES, RANKING
 from medembed.training.model.principal_axes import turns
 from medembed.training.model.trainable import check_trainable
+from medembed.training.record.retention_samples import RetentionSamples
 from medembed.training.rows.columns import count_rows
 from medembed.training.rows.order import Stream
 from medembed.training.run.build import count_steps, read_together
 from medembed.training.run.enough import check_filled
+from medembed.training.trial import Rungs
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,12 @@ def check_inputs(
 
 
 def fingerprint_inputs(
-    dataset: Dataset, examples: Examples | None, model: str, config: TrainingConfig
+    dataset: Dataset,
+    examples: Examples | None,
+    model: str,
+    config: TrainingConfig,
+    elsewhere: RetentionSamples | None = None,
+    rungs: Rungs | None = None,
 ) -> dict[str, Any]:
     """Return what a checkpoint depends on, by name.
 
@@ -63,7 +70,7 @@ def fingerprint_inputs(
         exclude={"max_failures": True, "preset": True, "report_to": True, "loss": {"guide"}}
     )
     guide = config.loss.guide
-    return {
+    inputs = {
         "dataset": dataset.fingerprint,
         "examples": examples and examples.fingerprint,
         "model": model_fingerprint(fetch_model(model)),
@@ -71,6 +78,8 @@ def fingerprint_inputs(
         "turned": turns(model, config),
         "training": settings,
     }
+    inputs |= elsewhere.inputs() if elsewhere else {}
+    return inputs | (rungs.inputs() if rungs else {})
 
 
 def count_examples_read(dataset: Dataset, examples: Examples | None, config: TrainingConfig) -> int:

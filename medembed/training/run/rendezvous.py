@@ -38,9 +38,7 @@ class _Backend(_TorchBackend):
 
 @dataclass
 class Rendezvous(TorchConfig):
-    """Ray Train's set-up of PyTorch, with a store that no other user reaches if all workers are on
-    this machine.
-    """
+    """Ray Train's set-up of PyTorch; on one machine no other user reaches its store."""
 
     @property
     def backend_cls(self) -> type[_TorchBackend]:

@@ -1,9 +1,10 @@
 """Train in one worker: load, go on from the latest checkpoint, and say how it ended."""
 
+import os
 import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from medembed.training.record.progress_state import TrainingState, is_over, read
 from medembed.training.record.retention_samples import RetentionSamples
 from medembed.training.rows.batch_columns import TrainingTexts, known_pairs
 from medembed.training.rows.columns import read_columns
+from medembed.training.rows.order import Plan
 from medembed.training.run.build import Student, build_trainer, load_student, plan_run
 from medembed.training.run.reporting import finish_reporting, prepare_reporting
 from medembed.training.run.run_folder import check_claim
@@ -37,7 +39,15 @@ from medembed.training.trial import Rungs
 if TYPE_CHECKING:
     import torch
 
-    from medembed.training.run.callbacks import Diverged
+    from medembed.training.run.callbacks import Diverged, Reporter
+
+
+def is_ray_shared() -> bool:
+    """Whether Ray outlives the job, and looks out for nodes about to be taken away.
+
+    A private Ray has that off.
+    """
+    return os.environ.get("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1") not in ("0", "false", "False")
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,8 @@ class Work:
     attempt: str
     logs: str = ""  # where Weights & Biases and TensorBoard write
     progress: Any = None  # handle of a progress.Report
-    is_ray_shared: bool = False  # where Ray watches for nodes that are about to be taken away
+    # where Ray watches for nodes that are about to be taken away
+    is_ray_shared: bool = field(default_factory=is_ray_shared)
     is_turned: bool = False  # whether it starts at principal axes
     rungs: Rungs | None = None  # of a search: when it is measured, and by what
 
@@ -86,9 +97,6 @@ def _train(work: Work) -> "Diverged | None":
     import ray.train.torch
     from transformers import set_seed
 
-    from medembed.training.model.average import Average
-    from medembed.training.record.scoring import Scorer
-    from medembed.training.run.callbacks import Reporter
     from medembed.training.run.private_ray_train import note_placement_group
 
     config = work.config
@@ -110,24 +118,7 @@ def _train(work: Work) -> "Diverged | None":
         if not plan.steps or is_over(state, config.patience):
             return None
 
-        scorer = Scorer(
-            student.encoder,
-            work.dev,
-            work.elsewhere,
-            config,
-            device,
-            Average(student.encoder.model, config.shares),
-        )
-        reporter = Reporter(
-            scorer,
-            config,
-            state,
-            plan,
-            check=partial(check_claim, work.run, work.attempt),
-            progress=work.progress,
-            heeds_preemption=work.is_ray_shared,
-            rungs=work.rungs,
-        )
+        reporter = _make_reporter(work, student, state, plan, device)
         with tempfile.TemporaryDirectory(prefix="medembed-train-") as scratch:
             trainer = build_trainer(student, texts, config, plan, reporter, scratch)
             del texts  # the trainer has them as Arrow: a third of the memory
@@ -136,6 +127,26 @@ def _train(work: Work) -> "Diverged | None":
             trainer.train(resume_from_checkpoint=str(folder) if folder else None)
             finish_reporting(config.report_to)
         return reporter.diverged
+
+
+def _make_reporter(
+    work: Work, student: Student, state: TrainingState, plan: Plan, device: "torch.device"
+) -> "Reporter":
+    from medembed.training.model.average import Average
+    from medembed.training.record.scoring import Scorer
+    from medembed.training.run.callbacks import Reporter
+
+    average = Average(student.encoder.model, work.config.shares)
+    return Reporter(
+        Scorer(student.encoder, work.dev, work.elsewhere, work.config, device, average),
+        work.config,
+        state,
+        plan,
+        check=partial(check_claim, work.run, work.attempt),
+        progress=work.progress,
+        heeds_preemption=work.is_ray_shared,
+        rungs=work.rungs,
+    )
 
 
 def _restore(trainer: Any, folder: Path, state: TrainingState, workers: int) -> Callable[[], None]:
