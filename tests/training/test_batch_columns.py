@@ -17,22 +17,16 @@ EXAMPLES = [
 ]
 
 
-def test_columns_are_texts_in_the_trainers_order():
+def test_columns_are_texts_in_the_trainers_order_and_ids_that_tell_alike_ones():
     columns = to_columns(EXAMPLES)
     assert list(columns) == ["query", "positive", "negative_0", "label"]
     assert columns["query"] == ["q1", "q2", "q1"]
     assert columns["negative_0"] == ["B", "", "A"]
-
-
-def test_labels_give_one_number_to_one_text_and_mark_missing_negatives():
-    labels = to_columns(EXAMPLES)["label"]
-    assert labels[0][0] == labels[2][0] != labels[1][0]
-    assert labels[0][2] == labels[1][1]
-    assert labels[0][1] == labels[2][2]
-    assert labels[1][2] == NO_DOCUMENT
-
-
-def test_examples_without_any_negative_have_two_text_columns():
+    first, second, third = columns["label"]
+    assert first[0] == third[0] != second[0]
+    assert first[2] == second[1]
+    assert first[1] == third[2]
+    assert second[2] == NO_DOCUMENT
     assert list(to_columns([EXAMPLES[1]])) == ["query", "positive", "label"]
 
 
@@ -59,20 +53,8 @@ def test_positives_that_no_example_pairs_with_the_query_are_known_by_the_judgmen
 
 def test_another_chunk_of_a_positive_document_is_masked_in_the_batch():
     examples = [
-        {
-            "query": "q1",
-            "positive_id": "a#chunk-0",
-            "positive": "A",
-            "negative_ids": ["c#chunk-1"],
-            "negatives": ["C"],
-        },
-        {
-            "query": "q2",
-            "positive_id": "b",
-            "positive": "B",
-            "negative_ids": ["a#chunk-3"],
-            "negatives": ["A3"],
-        },
+        EXAMPLES[0] | {"positive_id": "a#chunk-0", "negative_ids": ["c#chunk-1"]},
+        EXAMPLES[1] | {"negative_ids": ["a#chunk-3"], "negatives": ["A3"]},
     ]
     ids = torch.tensor(to_columns(examples)["label"])
     masked = find_positives(

@@ -46,6 +46,18 @@ def forget(model, share: float = 1.0) -> None:
         words[name].lerp_(words[name].mean(0, keepdim=True).expand_as(words[name]), share)
 
 
+def flip_words(folder: Path, config: TrainingConfig, elsewhere: RetentionSamples) -> Scorer:
+    """A scorer of a model whose start has opposite words: their average is no model."""
+    trained = load(folder).model.state_dict()
+    start = load(folder)
+    start.model.load_state_dict(
+        {name: -t if "word_embeddings" in name else t for name, t in trained.items()}
+    )
+    scorer = Scorer(start, DEV, elsewhere, config, CPU, Average(start.model, config.shares))
+    start.model.load_state_dict(trained)
+    return scorer
+
+
 def start_scorer(
     folder: Path, elsewhere: RetentionSamples, config: TrainingConfig = CONFIG
 ) -> Scorer:
@@ -112,13 +124,19 @@ BOTH = CONFIG.model_copy(update={"average": None, "loss": LossConfig(hold=0)})
 
 
 @pytest.mark.parametrize(
-    ("loss", "shares"),
-    [({}, (0.8, 1.0)), ({"hold": 0}, (0.5, 1.0)), ({"name": "triplet"}, (0.5, 1.0))],
+    ("settings", "shares"),
+    [
+        ({}, (0.8, 1.0)),  # it holds long texts, and so keeps more of what it learned
+        ({"average": 0.7}, (0.7,)),
+        ({"loss": {"hold": 0}}, (0.5, 1.0)),
+        ({"loss": {"name": "triplet"}}, (0.5, 1.0)),
+        ({"loss": {"name": "mse", "guide": "teacher"}}, (1.0,)),  # the start is of another space
+    ],
 )
-def test_a_training_that_holds_long_texts_keeps_more_of_what_it_learned(
-    loss: Any, shares: tuple[float, ...]
+def test_the_average_and_what_was_trained_are_measured_unless_the_config_says_which(
+    settings: Any, shares: tuple[float, ...]
 ):
-    assert TrainingConfig(loss=LossConfig(**loss)).shares == shares
+    assert TrainingConfig(**settings).shares == shares
 
 
 def test_the_average_counts_where_training_has_gone_too_far(encoder_folder: Path):
@@ -130,14 +148,7 @@ def test_the_average_counts_where_training_has_gone_too_far(encoder_folder: Path
 def test_what_was_trained_counts_alone_where_its_average_with_the_start_is_no_model(
     encoder_folder: Path,
 ):
-    trained = load(encoder_folder).model.state_dict()
-    start = load(encoder_folder)
-    start.model.load_state_dict(
-        {name: -t if "word_embeddings" in name else t for name, t in trained.items()}
-    )
-    scorer = Scorer(start, DEV, RetentionSamples(), BOTH, CPU, Average(start.model, BOTH.shares))
-    start.model.load_state_dict(trained)
-    metrics = scorer.measure()
+    metrics = flip_words(encoder_folder, BOTH, RetentionSamples()).measure()
     assert metrics["average"] == 1
     assert metrics["score"] > 0.9
 
@@ -197,14 +208,7 @@ def test_a_better_dev_score_with_a_loss_elsewhere_is_left_for_the_other_share(en
     """The average with a start of opposite words is no model: worse on the dev sample, and chosen
     all the same.
     """
-    trained = load(encoder_folder).model.state_dict()
-    start = load(encoder_folder)
-    start.model.load_state_dict(
-        {name: -t if "word_embeddings" in name else t for name, t in trained.items()}
-    )
-    elsewhere = RetentionSamples({"other": OTHER})
-    scorer = Scorer(start, DEV, elsewhere, BOTH, CPU, Average(start.model, BOTH.shares))
-    start.model.load_state_dict(trained)
+    scorer = flip_words(encoder_folder, BOTH, RetentionSamples({"other": OTHER}))
     dev = {share: scorer._measure_dev(share, None)["score"] for share in BOTH.shares}
     assert dev[1.0] > dev[0.5]
     seen = count_elsewhere(scorer)
