@@ -56,8 +56,8 @@ def encode_by_role(texts: Sequence[tuple[str, Role]], encode: Encode) -> Vectors
     roles = np.array([role for _, role in texts])
     vectors: Vectors | None = None
     for role in ROLES:
-        lines = np.flatnonzero(roles == role)
-        if len(lines):
+        lines = np.flatnonzero(roles == role).tolist()
+        if lines:
             encoded = encode([texts[line][0] for line in lines], role)
             if vectors is None:
                 vectors = np.empty((len(texts), encoded.shape[1]), np.float32)
