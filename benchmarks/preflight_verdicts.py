@@ -103,7 +103,7 @@ def look(place: Place, case: Case) -> Preflight:
     training = TrainingConfig(
         dimensions=case.dimensions,
         select_dimension=min(case.dimensions),
-        loss=LossConfig(name="cosent"),
+        loss=LossConfig(name="cosine_similarity"),
         max_length=case.tokens,
         cpus_per_worker=place.threads,
     )

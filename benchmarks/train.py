@@ -24,9 +24,8 @@ from medembed.encoding.encoder import load_model
 from medembed.encoding.model_files import fetch_model
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
-from medembed.training.losses.make import make_loss
-from medembed.training.losses.nested import Nested
-from medembed.training.losses.ranking import MatryoshkaRankingLoss
+from medembed.training.losses.by_name import make_loss
+from medembed.training.losses.ranking_loss import MatryoshkaRankingLoss
 
 WIDTH = 1024
 DIMENSIONS = [1024, 768, 512, 256, 128, 64]
@@ -56,7 +55,7 @@ def embeddings(batch: int) -> list[torch.Tensor]:
 
 def ours(inputs: list[torch.Tensor]) -> Work:
     """A step of our loss, finding known positives included."""
-    loss = MatryoshkaRankingLoss(Fixed(), Nested.of(DIMENSIONS), 0.05)
+    loss = MatryoshkaRankingLoss(Fixed(), dict.fromkeys(DIMENSIONS, 1.0), 0.05)
     numbers = torch.arange(len(inputs[0]))
     return _step(loss, inputs, torch.stack([numbers, numbers], dim=1))
 
@@ -167,7 +166,7 @@ def step_speed(batch: int = 64, tokens: int = 48) -> None:
 def _losses_alone(dimensions: list[int]) -> dict[str, torch.nn.Module]:
     model = Fixed()
     return {
-        "ours": MatryoshkaRankingLoss(model, Nested.of(dimensions), 0.05),
+        "ours": MatryoshkaRankingLoss(model, dict.fromkeys(dimensions, 1.0), 0.05),
         "theirs": MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), dimensions),
     }
 
@@ -210,7 +209,7 @@ def cached_memory(batch: int = 1024, tokens: int = 128, mini_batch_size: int = 1
 def _cached_peak(batch: int, tokens: int, mini_batch_size: int) -> tuple[int, float]:
     """(highest resident memory, seconds) of forward, backward and AdamW step on random tokens."""
     model = load_model(fetch_model(MODEL), EncodingConfig(cpus_per_worker=THREADS), "cpu").train()
-    loss_config = LossConfig(name="cached_multiple_negatives", mini_batch_size=mini_batch_size)
+    loss_config = LossConfig(mini_batch_size=mini_batch_size)
     loss = make_loss(TrainingConfig(loss=loss_config), model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     features = _random_texts(batch, tokens)

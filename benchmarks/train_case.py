@@ -28,7 +28,8 @@ from medembed.mining.examples import open_examples
 from medembed.schema import EXAMPLES, fingerprint
 from medembed.training.config import TrainingConfig
 from medembed.training.run.build import count_steps
-from medembed.training.run.run_folder import SNAPSHOT, latest_checkpoint, run_folder
+from medembed.training.run.private_ray_train import SNAPSHOT, latest_checkpoint
+from medembed.training.run.run_folder import run_folder
 from tests.tiny import make_encoder, write_pairs
 
 ROOT = Path(__file__).parent.parent
@@ -55,15 +56,16 @@ import json, logging, os, sys
 from jobs.ray_session import ray_session
 from medembed.data.dataset import open_dataset
 from medembed.mining.examples import open_examples
-from medembed.training import train
 from medembed.training.config import TrainingConfig
+from medembed.training.train import train
 data, examples, model, runs = sys.argv[1:]
 logging.basicConfig(level=logging.INFO)
-trainer.LOOKS_FOR_NODES_S = 5
 with ray_session(os.environ.get("RAY_ADDRESS")):
+    from medembed.training.run import fit
+    fit.LOOKS_FOR_NODES_S = 5
     for output, config in json.loads(runs).items():
         settings = TrainingConfig(**config)
-        train.train(open_dataset(data), open_examples(examples), model, output, settings)
+        train(open_dataset(data), open_examples(examples), model, output, settings)
 """
 
 
@@ -166,7 +168,7 @@ def latest_step(output: str) -> int:
     """The step of the checkpoint that a run reported last; 0 without one."""
     with suppress(StorageError, ValueError):  # written or removed just now
         if found := latest_checkpoint(run_folder(output)):
-            return found[1]
+            return found.step
     return 0
 
 

@@ -22,7 +22,7 @@ from medembed.registry.models import open_registry, resolve_model
 from medembed.tags import Lineage
 from medembed.training.config import TrainingConfig
 from medembed.training.record.register import register_checkpoint
-from medembed.training.record.samples import draw_elsewhere
+from medembed.training.record.retention_samples import draw_retention_samples
 from medembed.training.train import train
 
 
@@ -55,7 +55,7 @@ def run(job: TrainJob) -> Summary:
     training = resolve_guide(job.training, job.registry)
     beside = _above(job.output)
     sets = open_retention(job.retention, beside, dataset, model)
-    elsewhere = draw_elsewhere(sets, job.retention)
+    elsewhere = draw_retention_samples(sets, job.retention)
     checkpoint = train(
         dataset, examples, model, storage.absolute(job.output), training, elsewhere=elsewhere
     )

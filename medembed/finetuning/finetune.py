@@ -48,7 +48,7 @@ from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.curves import CURVES
 from medembed.training.record.dev_sample import draw_dev_sample
 from medembed.training.record.register import register_checkpoint
-from medembed.training.record.samples import Elsewhere, draw_elsewhere
+from medembed.training.record.retention_samples import RetentionSamples, draw_retention_samples
 from medembed.training.run.enough import check_enough
 from medembed.training.train import train
 
@@ -105,7 +105,7 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         )
         before = run.measure(dataset, base_table, config.model, same, "base model")
     examples, checkpoint, table = run.improve(
-        dataset, base_table, draw_elsewhere(sets, config.retention)
+        dataset, base_table, draw_retention_samples(sets, config.retention)
     )
     with run.stage("measure after"):
         after = run.measure(dataset, table, checkpoint.uri, run.measurement, "fine-tuned")
@@ -187,7 +187,7 @@ class Run:
         return table
 
     def improve(
-        self, dataset: Dataset, base_table: Table, elsewhere: Elsewhere
+        self, dataset: Dataset, base_table: Table, elsewhere: RetentionSamples
     ) -> tuple[Examples | None, Checkpoint, Table]:
         """The best round's examples and checkpoint, and the embedding table of that checkpoint."""
         model, table, mining, rounds = (

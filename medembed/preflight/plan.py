@@ -72,7 +72,7 @@ class TrainPlan:
         """Whether steps of this loss are timed: the examples at hand are those of ranking losses
         alone.
         """
-        return self.loss in RANKING
+        return self.loss == RANKING
 
 
 def row_weights(corpus: Corpus) -> Floats:

@@ -192,7 +192,7 @@ def _time_training(
     mining: MiningConfig,
     training: TrainingConfig,
 ) -> TrainCost | None:
-    if training.loss.name not in RANKING:
+    if training.loss.name != RANKING:
         logger.info(
             "train: not timed: loss %s is no ranking loss, whose steps alone are timed",
             training.loss.name,

@@ -88,13 +88,13 @@ def time_steps(
             control.should_training_stop |= marks[-1] - marks[0] > _LONG_ENOUGH_S
 
     set_seed(config.seed)
-    encoder, adapter = load_student(model, config)
+    student = load_student(model, config)
     # Joined texts of these documents cost as much as those of others.
     texts = TrainingTexts(to_columns(examples), documents=[row["positive"] for row in examples])
     try:
         with tempfile.TemporaryDirectory(prefix="medembed-preflight-") as scratch:
             plan = Plan(read_together(len(examples), config, 1), steps + 1, steps + 1)
-            build_trainer(encoder, texts, config, plan, Clock(), scratch, adapter).train()
+            build_trainer(student, texts, config, plan, Clock(), scratch).train()
     except torch.OutOfMemoryError:
         return None, *peak_memory(device)
     return seconds_per_step(marks), *peak_memory(device)

@@ -12,7 +12,7 @@ from medembed.retraining.champion import Champion
 from medembed.retraining.config import RetrainConfig
 from medembed.retraining.replay import choose_at_risk, choose_hardest, choose_uniform
 from medembed.training.record.checkpoint import Checkpoint
-from medembed.training.record.samples import Elsewhere
+from medembed.training.record.retention_samples import RetentionSamples
 from medembed.training.train import train
 
 
@@ -70,7 +70,7 @@ def train_candidate(
     champion: Champion,
     config: RetrainConfig,
     models: str,
-    elsewhere: Elsewhere,
+    elsewhere: RetentionSamples,
     *,
     full: bool,
 ) -> Checkpoint:

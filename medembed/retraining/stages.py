@@ -40,7 +40,7 @@ from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.curves import CURVES
 from medembed.training.record.dev_sample import draw_dev_sample
 from medembed.training.record.register import register_checkpoint
-from medembed.training.record.samples import draw_elsewhere
+from medembed.training.record.retention_samples import draw_retention_samples
 from medembed.training.run.enough import check_enough, check_enough_new
 
 logger = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Stages:
         how = "anew" if full else f"from the champion, {len(new)} new and {len(old)} old queries"
         with self.stage("train"):
             logger.info("train %s", how)
-            elsewhere = draw_elsewhere(sets, config.retention)
+            elsewhere = draw_retention_samples(sets, config.retention)
             place = self.place("models/{key}")
             checkpoint = train_candidate(
                 dataset, examples, champion, config, place, elsewhere, full=full

@@ -1,6 +1,4 @@
-"""Work that all ranks do together: tensors joined, texts encoded in shares, a value that rank 0
-decides.
-"""
+"""Do work on all ranks together: join tensors, share texts to encode, follow rank 0."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -22,17 +20,16 @@ if TYPE_CHECKING:
 
 
 def world() -> tuple[int, int]:
-    """(rank, number of ranks); (0, 1) outside a process group."""
-    return (
-        (dist.get_rank(), dist.get_world_size())
-        if dist.is_available() and dist.is_initialized()
-        else (0, 1)
-    )
+    """Return (rank, number of ranks); (0, 1) outside a process group."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """[ranks x rows, ...] from [rows, ...] of each rank, without gradients. All must have as many
-    rows.
+    """Return [ranks x rows, ...] from [rows, ...] of each rank, without gradients.
+
+    All must have as many rows.
     """
     ranks = world()[1]
     if ranks == 1:
@@ -43,15 +40,14 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def gather_with_gradients(tensor: Tensor) -> Tensor:
-    """The same; each rank's rows get the sum of the gradients of all ranks' losses."""
+    """Return the same; each rank's rows get the sum of the gradients of all ranks' losses."""
     return torch.cat(all_gather(tensor.contiguous())) if world()[1] > 1 else tensor
 
 
 def encode_in_shares(
     encode: "Encode", texts: Sequence[str], role: Role, device: torch.device
 ) -> npt.NDArray[np.float32]:
-    """float32 [len(texts), width] on every rank, in the order of `texts`; each rank encodes its
-    share.
+    """Return float32 [len(texts), width] on every rank; each encodes its share of the texts.
 
     All ranks must call it with the same texts. Sorted by length and dealt out in turn, so that
     shares take alike long. `device` is where the process group's tensors must be: a GPU for NCCL.
@@ -65,18 +61,17 @@ def encode_in_shares(
     padded = torch.zeros((len(shares[0]), own.shape[1]), dtype=torch.float32, device=device)
     padded[: len(own)] = own
     embeddings = np.empty((len(texts), own.shape[1]), dtype=np.float32)
-    for share, part in zip(shares, gather(padded).split(len(padded)), strict=True):
-        embeddings[share] = part[: len(share)].cpu().numpy()
+    for share, rows in zip(shares, gather(padded).split(len(padded)), strict=True):
+        embeddings[share] = rows[: len(share)].cpu().numpy()
     return embeddings
 
 
 def agreed(work: Callable[[], Result], device: torch.device) -> Result:
-    """What `work` gives on this rank, once all ranks are done with it; it must not talk to other
-    ranks.
+    """Return what `work` gives on this rank, once all ranks are done with it.
 
-    So that none waits in vain for one that failed. Raises AllRefused if it failed on all ranks
-    alike, which trying again would not mend; else this rank's own error, or TrainingError where
-    another one failed.
+    So none waits in vain for one that failed; `work` must not talk to other ranks. Raises
+    AllRefused if it failed on all ranks alike, which trying again would not mend; else this rank's
+    own error, or TrainingError where another one failed.
     """
     error: MedEmbedError | None = None
     try:
@@ -102,7 +97,7 @@ class AllRefused(Exception):
 
 
 def name_from_rank_zero(find: Callable[[], str | None], device: torch.device) -> str | None:
-    """What `find` gives on rank 0, on every rank; no name is empty.
+    """Return on every rank what `find` gives on rank 0; no name is empty.
 
     As numbers: PyTorch's own way to send objects unpickles what comes, and who joins a training
     could send that.
@@ -114,9 +109,9 @@ def name_from_rank_zero(find: Callable[[], str | None], device: torch.device) ->
 
 
 def from_rank_zero(values: Sequence[float], device: torch.device) -> list[float]:
-    """Rank 0's values on every rank, as float64; all ranks must give as many."""
+    """Return rank 0's values on every rank, as float64; all ranks must give as many."""
     if world()[1] == 1:
         return list(values)
     tensor = torch.tensor(list(values), dtype=torch.float64, device=device)
     dist.broadcast(tensor, src=0)
-    return [float(value) for value in tensor.tolist()]
+    return list(tensor.tolist())

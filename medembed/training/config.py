@@ -1,4 +1,4 @@
-"""How a model is fine-tuned."""
+"""Declare how a model is fine-tuned."""
 
 from typing import Self
 
@@ -59,12 +59,6 @@ class TrainingConfig(TrainingOptions):
         description="stop early after so many evaluations in a row (one each checkpoint_steps) "
         "without a gain in select_by at select_dimension; null: never",
     )
-    min_gain: float = Field(
-        default=0.0,
-        ge=0,
-        description="what the dev score must rise by above its best to count as a gain for "
-        "patience",
-    )
     workers: WorkerCount = Field(
         default=1,
         description="training workers, whose in-batch negatives are shared: a number, or "
@@ -100,36 +94,29 @@ class TrainingConfig(TrainingOptions):
                 f"select_dimension: found {self.select_dimension}, expected one of "
                 f"{list(self.dimensions)}"
             )
-        per_step = self.loss.dimensions_per_step
-        if per_step is not None and per_step > len(self.dimensions):
-            raise ValueError(
-                f"loss.dimensions_per_step: found {per_step}, expected at most "
-                f"{len(self.dimensions)}"
-            )
         if self.loss.name == "batch_hard" and (self.batch_size < 4 or self.batch_size % 2):
             raise ValueError(
                 f"batch_size: found {self.batch_size}, but loss batch_hard needs an even one from 4"
             )
-        if self.loss.name == "batch_hard" and self.length_grouped:
-            raise ValueError(
-                "length_grouped: loss batch_hard has an order of its own, by classes; leave "
-                "one of them out"
-            )
         return self
 
     @property
+    def weight_by_dimension(self) -> dict[int, float]:
+        """Return the weight of each dimension's loss, narrowest dimension first."""
+        weights = self.weights or (1.0,) * len(self.dimensions)
+        return dict(sorted(zip(self.dimensions, weights, strict=True)))
+
+    @property
     def shares(self) -> tuple[float, ...]:
-        """The weights of what was trained that are measured; a teacher's space has nothing of the
-        start in it.
-        """
+        """Return the weights of what was trained that are measured."""
         if self.average is not None:
             return (self.average,)
-        if self.loss.name == "mse":
+        if self.loss.name == "mse":  # a teacher's space has nothing of the start in it
             return (1.0,)
-        is_held = self.loss.hold and self.loss.name in RANKING
+        is_held = self.loss.hold and self.loss.name == RANKING
         return (_OF_HELD if is_held else _OF_OTHERS, 1.0)
 
     @property
     def most_workers(self) -> int:
-        """The number of workers, or the most that there may be."""
+        """Return the number of workers, or the most that there may be."""
         return self.workers if isinstance(self.workers, int) else self.workers[1]

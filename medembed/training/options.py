@@ -1,6 +1,4 @@
-"""Options of a run around its loss: presets, prompts, what is trained, how a step is computed,
-where it is logged.
-"""
+"""Declare the options of a run around its loss: presets, prompts, adapters, how a step is made."""
 
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -30,9 +28,7 @@ class PromptsConfig(Config):
 
 
 class AdapterConfig(Config):
-    """A few small matrices that are trained in place of the whole model, and merged into it
-    afterwards.
-    """
+    """A few small matrices that are trained in place of the whole model, and merged into it."""
 
     kind: Literal["lora", "qlora"] | None = Field(
         default=None,
@@ -55,15 +51,13 @@ class AdapterConfig(Config):
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
-        given = [
-            name
-            for name, field in type(self).model_fields.items()
-            if getattr(self, name) != field.default
-        ]
-        if self.kind is None and given:
-            raise ValueError(
-                f"{given[0]}: only an adapter has it; set adapter.kind to lora or qlora"
-            )
+        for name, field in type(self).model_fields.items():
+            if self.kind is None and getattr(self, name) != field.default:
+                raise ValueError(
+                    f"{name}: only an adapter has it; set adapter.kind to lora or qlora"
+                )
+        if self.target_modules == ():
+            raise ValueError("target_modules: found [], expected names of matrices or all-linear")
         return self
 
 
@@ -84,18 +78,6 @@ class TrainingOptions(Config):
         "one square matrix behind the model; a model with trained dimensions keeps its axes",
     )
     adapter: AdapterConfig = AdapterConfig()
-    freeze: int | None = Field(
-        default=None,
-        ge=0,
-        description="so many of the lowest transformer layers stay as they are, and the token "
-        "embeddings below them; 0: the embeddings alone; null: all is trained",
-    )
-    layer_decay: float = Field(
-        default=1.0,
-        gt=0,
-        le=1,
-        description="learning rate of each lower layer as a share of the one above it",
-    )
     average: float | None = Field(
         default=None,
         gt=0,
@@ -130,20 +112,10 @@ class TrainingOptions(Config):
         "bfloat16, or float16 where it is older; on a CPU float32. What the device can only "
         "emulate is refused",
     )
-    compile: bool = Field(
-        default=False,
-        description="compile the model by torch.compile: minutes at the start, faster steps on "
-        "CUDA",
-    )
     activation_checkpointing: bool = Field(
         default=False,
         description="compute activations again in the backward pass: less memory, one more "
         "forward pass",
-    )
-    length_grouped: bool = Field(
-        default=False,
-        description="batches of rows of like length: less padding, but likelier negatives of "
-        "like length",
     )
     report_to: tuple[Literal["wandb", "tensorboard"], ...] = Field(
         default=(),
@@ -156,32 +128,21 @@ class TrainingOptions(Config):
     def _start_from_preset(cls, values: Any) -> Any:
         if not isinstance(values, dict) or values.get("preset") not in list_presets():
             return values  # pydantic explains what is wrong with the name
-        below, named = read_preset(values["preset"]), values.get("loss")
-        if isinstance(named, dict) and named.get("name") not in (
-            None,
-            below.get("loss", {}).get("name"),
-        ):
-            below.pop("loss", None)  # its keys are those of another loss
-        return merge(below, values)
-
-    @model_validator(mode="after")
-    def _check_options(self) -> Self:
-        if self.adapter.target_modules == ():
-            raise ValueError(
-                "adapter.target_modules: found [], expected names of matrices or all-linear"
-            )
-        return self
+        preset = read_preset(values["preset"])
+        loss = values.get("loss")
+        name = loss.get("name") if isinstance(loss, dict) else None
+        if name not in (None, preset.get("loss", {}).get("name")):
+            preset.pop("loss", None)  # its keys are those of another loss
+        return merge(preset, values)
 
 
 def list_presets() -> list[str]:
-    """Names of the presets that the package has."""
+    """Return the names of the presets that the package has."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """What a preset sets, nested as `training` is. Raises ConfigError if there is none of this
-    name.
-    """
+    """Return what a preset sets, nested as `training` is; ConfigError if there is none."""
     file = PRESETS / f"{name}.yaml"
     if not file.is_file():
         raise ConfigError(

@@ -7,7 +7,7 @@ from typing import Any
 from ray.tune import Callback
 
 from medembed import storage
-from medembed.training.run.placement_groups import free_held
+from medembed.training.run.private_ray_train import free_placement_group
 from medembed.training.run.run_folder import remove_run, run_folder
 from medembed.tuning.records import MODEL, Measured, Record, Records, describe
 from medembed.tuning.space import Point
@@ -117,7 +117,7 @@ class Follow(Callback):
         return storage.join(self.records.folder(number), MODEL)
 
     def _free(self, number: int) -> None:
-        free_held(run_folder(self._model(number)))
+        free_placement_group(run_folder(self._model(number)))
 
     def _describe(self, record: Record) -> str:
         done = len([one for one in self.records.all() if one.is_over])

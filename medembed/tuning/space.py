@@ -33,7 +33,6 @@ _FIXED = (
     "training.dev_documents",
     "training.dev_tag",
     "training.patience",
-    "training.min_gain",
     "training.workers",
     "training.cpus_per_worker",
     "training.use_gpu",

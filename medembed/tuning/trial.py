@@ -19,7 +19,7 @@ from medembed.training.config import TrainingConfig
 from medembed.training.record.card import HISTORY
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.history import DEV, SCORE
-from medembed.training.record.samples import draw_elsewhere
+from medembed.training.record.retention_samples import draw_retention_samples
 from medembed.training.train import train
 from medembed.training.trial import Rungs, Trial
 from medembed.tuning.config import TuneConfig
@@ -88,7 +88,7 @@ def train_trial(number: int, point: Point, shared: Shared) -> Checkpoint:
     training, mining = config.settings(point)
     examples = find_examples(shared, mining.negatives, mining.margin)
     trial = Trial(_rungs(config), [TellTune(rows_of(training))], needs(config)[1].get("GPU", 1.0))
-    elsewhere = draw_elsewhere(shared.sets, config.retention)
+    elsewhere = draw_retention_samples(shared.sets, config.retention)
     place = place_of(shared, number)
     return train(
         open_dataset(shared.dataset), examples, shared.model, place, training, trial, elsewhere

@@ -16,7 +16,7 @@ from medembed.finetuning.finetune import Run
 from medembed.mining.config import MiningConfig
 from medembed.mining.examples import open_examples
 from medembed.training.config import TrainingConfig
-from medembed.training.record.samples import Elsewhere
+from medembed.training.record.retention_samples import RetentionSamples
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 
@@ -53,7 +53,7 @@ def test_a_second_round_mines_with_the_first_rounds_model_and_trains_it_on(
 ):
     caplog.set_level(logging.INFO)
     run, dataset, base = prepared(pairs_file, encoder_folder, tmp_path, learning_rate=1e-3)
-    examples, checkpoint, table = run.improve(dataset, base, Elsewhere())
+    examples, checkpoint, table = run.improve(dataset, base, RetentionSamples())
     parent = checkpoint.manifest.origin.parent
     mined = {
         open_examples(str(folder)).manifest.origin.table.fingerprint
@@ -74,5 +74,5 @@ def test_a_loss_that_reads_no_examples_is_trained_without_mining(
         pairs_file, encoder_folder, tmp_path, loss={"name": "contrastive"}
     )
     with pytest.raises(DataError, match="loss contrastive needs pairs judged not relevant"):
-        run.improve(dataset, base, Elsewhere())
+        run.improve(dataset, base, RetentionSamples())
     assert not (tmp_path / "out/examples").exists()

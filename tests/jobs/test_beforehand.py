@@ -45,7 +45,7 @@ def test_workers_that_this_machine_has_no_room_for_are_refused_rather_than_await
 @pytest.mark.parametrize(
     ("training", "mining", "message"),
     [
-        ({"loss": LossConfig(name="guided", guide="no/guide")}, {}, "no/guide: no such folder"),
+        ({"loss": LossConfig(guide="no/guide")}, {}, "no/guide: no such folder"),
         ({}, {"second_opinion": "no/opinion"}, "no/opinion: no such folder"),
         ({"adapter": {"kind": "qlora"}}, {}, "found qlora with training.use_gpu=false"),
     ],

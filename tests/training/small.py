@@ -1,4 +1,4 @@
-"""A training of a tiny model in this process: what one worker does, without Ray."""
+"""Train a tiny model in this process: what one worker does, without Ray."""
 
 import itertools
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from transformers import TrainerCallback, set_seed
 from medembed.training.config import TrainingConfig
 from medembed.training.rows.batch_columns import TrainingTexts, to_columns
 from medembed.training.rows.order import Plan, Position
-from medembed.training.run.build import arrange_rows, build_trainer, load_student, read_together
+from medembed.training.run.build import build_trainer, load_student, read_together
 from tests.tiny import SIGNS, SUBJECTS
 
 CONFIG = TrainingConfig(
@@ -27,7 +27,9 @@ def make_examples(count: int = 48) -> list[dict[str, Any]]:
     """Rows as mining writes them, with one negative each and texts of different length."""
     rows = []
     for number in range(count):
-        subject, sign = SUBJECTS[number % 12], SIGNS[number % 10]
+        subject = SUBJECTS[number % 12]
+        sign = SIGNS[number % 10]
+        negative = f"{SIGNS[(number + 5) % 10]} that affects the {SUBJECTS[(number + 5) % 12]}"
         rows.append(
             {
                 "query_id": f"q{number}",
@@ -35,18 +37,14 @@ def make_examples(count: int = 48) -> list[dict[str, Any]]:
                 "positive_id": f"d{number}",
                 "positive": f"{sign} that affects the {subject}" + ", grade two" * (number % 5),
                 "negative_ids": [f"d{(number + 5) % count}"],
-                "negatives": [
-                    f"{SIGNS[(number + 5) % 10]} that affects the {SUBJECTS[(number + 5) % 12]}"
-                ],
+                "negatives": [negative],
             }
         )
     return rows
 
 
 class SaveAt(TrainerCallback):
-    """Saves a checkpoint after these steps; sets the random numbers of the one that it goes on
-    from.
-    """
+    """Saves a checkpoint after these steps; restores the random numbers of another one."""
 
     def __init__(self, *steps: int) -> None:
         self.steps = steps
@@ -75,21 +73,24 @@ def start(
     `steps` are those of the whole run, of which `done` were made by another trainer.
     """
     set_seed(config.seed)
-    encoder, adapter = load_student(str(folder), config)
+    student = load_student(str(folder), config)
     columns = to_columns(make_examples())
-    stream = read_together(len(columns["label"]), config, 1, arrange_rows(columns, config))
-    position = [
-        Position(),
-        *(reached for _, reached in itertools.islice(stream.walk(Position()), done)),
-    ][-1]
+    stream = read_together(len(columns["label"]), config, 1)
+    position = Position()
+    for _, reached in itertools.islice(stream.walk(Position()), done):
+        position = reached
     plan = Plan(stream, steps - done, steps, position, done, done)
-    return build_trainer(
-        encoder, TrainingTexts(columns), config, plan, SaveAt(*save_at), str(scratch), adapter
-    )
+    callback = SaveAt(*save_at)
+    return build_trainer(student, TrainingTexts(columns), config, plan, callback, str(scratch))
 
 
 def resume(trainer: Any, checkpoint: Path) -> None:
-    """Trains on from a checkpoint, with its random numbers."""
-    callback = next(each for each in trainer.callback_handler.callbacks if isinstance(each, SaveAt))
-    callback.restore = lambda: trainer._load_rng_state(str(checkpoint))
+    """Train on from a checkpoint, with its random numbers."""
+    (callback,) = [each for each in trainer.callback_handler.callbacks if isinstance(each, SaveAt)]
+    callback.restore = lambda: trainer.restore_random_numbers(checkpoint)
     trainer.train(resume_from_checkpoint=str(checkpoint))
+
+
+def logged(trainer: Any, name: str) -> list[float]:
+    """What the trainer logged of each step under a name."""
+    return [entry[name] for entry in trainer.state.log_history if "loss" in entry]

@@ -9,12 +9,8 @@ from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.options import AdapterConfig
 from medembed.training.run.build import count_steps, read_together
-from medembed.training.run.start_line import describe_start
-from tests.training.small import CONFIG, start
-
-
-def logged(trainer: Any, name: str) -> list[float]:
-    return [entry[name] for entry in trainer.state.log_history if "loss" in entry]
+from medembed.training.run.inputs import describe_start
+from tests.training.small import CONFIG, logged, start
 
 
 @pytest.mark.parametrize(
@@ -97,10 +93,9 @@ def test_the_start_says_that_accumulation_adds_no_negatives():
     )
 
 
-def test_the_start_counts_negatives_only_for_losses_that_rank():
-    for name, counts in (("guided", True), ("cosent", False)):
-        guide = "folder" if name == "guided" else None
-        config = TrainingConfig(accumulation_steps=2, loss=LossConfig(name=name, guide=guide))
-        lines = "\n".join(describe_start(read_together(1_000, config, 1), 7, 1, config))
-        assert f"loss {name}, " in lines
-        assert ("negatives" in lines) == counts
+@pytest.mark.parametrize("name", ["multiple_negatives", "triplet"])
+def test_the_start_counts_negatives_only_for_the_loss_that_ranks(name: str):
+    config = TrainingConfig(accumulation_steps=2, loss=LossConfig(name=name))
+    lines = "\n".join(describe_start(read_together(1_000, config, 1), 7, 1, config))
+    assert f"loss {name}, " in lines
+    assert ("negatives per query" in lines) == (name == "multiple_negatives")

@@ -8,7 +8,6 @@ from safetensors.numpy import load_file, save_file
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import load_model
-from medembed.training.config import TrainingConfig
 from medembed.training.model.adapters import add_adapter, merge_weights
 from medembed.training.model.average import Average, average_folder
 from medembed.training.options import AdapterConfig
@@ -80,11 +79,3 @@ def test_without_an_average_the_model_stays_what_it_is(encoder_folder: Path):
     expected = model.encode(TEXTS)
     with average.applied(1.0):
         np.testing.assert_array_equal(model.encode(TEXTS), expected)
-
-
-def test_both_the_average_and_what_was_trained_are_measured_unless_the_config_says_which():
-    assert TrainingConfig().shares == (0.8, 1.0)
-    assert TrainingConfig(average=0.8).shares == (0.8,)
-    assert TrainingConfig(loss={"name": "mse", "guide": "teacher"}).shares == (1.0,), (
-        "the start is of another space"
-    )

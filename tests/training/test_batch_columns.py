@@ -1,15 +1,12 @@
-import math
-
 import torch
 
 from medembed.training.config import TrainingConfig
-from medembed.training.losses.known_positives import find_known
-from medembed.training.losses.make import make_loss
+from medembed.training.losses.by_name import make_loss
+from medembed.training.losses.positive_mask import find_positives
 from medembed.training.rows.batch_columns import (
     NO_DOCUMENT,
     known_pairs,
     to_columns,
-    to_scored_columns,
     to_triplets,
 )
 
@@ -20,22 +17,16 @@ EXAMPLES = [
 ]
 
 
-def test_columns_are_texts_in_the_trainers_order():
+def test_columns_are_texts_in_the_trainers_order_and_ids_that_tell_alike_ones():
     columns = to_columns(EXAMPLES)
     assert list(columns) == ["query", "positive", "negative_0", "label"]
     assert columns["query"] == ["q1", "q2", "q1"]
     assert columns["negative_0"] == ["B", "", "A"]
-
-
-def test_labels_give_one_number_to_one_text_and_mark_missing_negatives():
-    labels = to_columns(EXAMPLES)["label"]
-    assert labels[0][0] == labels[2][0] != labels[1][0]
-    assert labels[0][2] == labels[1][1]
-    assert labels[0][1] == labels[2][2]
-    assert labels[1][2] == NO_DOCUMENT
-
-
-def test_examples_without_any_negative_have_two_text_columns():
+    first, second, third = columns["label"]
+    assert first[0] == third[0] != second[0]
+    assert first[2] == second[1]
+    assert first[1] == third[2]
+    assert second[2] == NO_DOCUMENT
     assert list(to_columns([EXAMPLES[1]])) == ["query", "positive", "label"]
 
 
@@ -62,23 +53,13 @@ def test_positives_that_no_example_pairs_with_the_query_are_known_by_the_judgmen
 
 def test_another_chunk_of_a_positive_document_is_masked_in_the_batch():
     examples = [
-        {
-            "query": "q1",
-            "positive_id": "a#chunk-0",
-            "positive": "A",
-            "negative_ids": ["c#chunk-1"],
-            "negatives": ["C"],
-        },
-        {
-            "query": "q2",
-            "positive_id": "b",
-            "positive": "B",
-            "negative_ids": ["a#chunk-3"],
-            "negatives": ["A3"],
-        },
+        EXAMPLES[0] | {"positive_id": "a#chunk-0", "negative_ids": ["c#chunk-1"]},
+        EXAMPLES[1] | {"negative_ids": ["a#chunk-3"], "negatives": ["A3"]},
     ]
     ids = torch.tensor(to_columns(examples)["label"])
-    masked = find_known(ids[:, 0], ids[:, 1:].T.reshape(-1), ids[:, :2], torch.arange(2)).mask(0, 2)
+    masked = find_positives(
+        ids[:, 0], ids[:, 1:].T.reshape(-1), ids[:, :2], torch.arange(2)
+    ).of_rows(0, 2)
     # Documents of the batch, in order: a#chunk-0, b, c#chunk-1, a#chunk-3.
     assert masked is not None
     assert masked.tolist() == [[False, False, False, True], [False, False, False, False]]
@@ -91,25 +72,3 @@ def test_triplets_have_a_row_for_each_negative():
         "negative": ["B", "A"],
         "label": [0, 0],
     }
-
-
-def test_scored_columns_have_the_second_scores_of_positive_and_negatives_and_nan_where_one_is_missing():
-    scores = [(0.9, [0.2, 0.1]), (0.8, []), (0.7, [0.3])]
-    examples = [
-        row
-        | {
-            "negatives": negatives,
-            "positive_second_score": positive,
-            "negative_second_scores": found,
-        }
-        for row, (positive, found), negatives in zip(
-            EXAMPLES, scores, (["B", "D"], [], ["A"]), strict=True
-        )
-    ]
-    columns = to_scored_columns(examples)
-    assert list(columns) == ["query", "positive", "negative_0", "negative_1", "label"]
-    assert columns["query"] == ["q1", "q1"]
-    assert columns["negative_1"] == ["D", ""]
-    assert columns["label"][0] == [0.9, 0.2, 0.1]
-    assert columns["label"][1][:2] == [0.7, 0.3]
-    assert math.isnan(columns["label"][1][2])

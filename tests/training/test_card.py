@@ -98,9 +98,9 @@ def test_history_and_curves_lie_beside_the_card(tmp_path: Path):
 
 
 def test_only_a_ranking_loss_is_said_to_see_other_examples():
-    config = TrainingConfig(dimensions=(384, 64), loss=LossConfig(name="cosent"))
+    config = TrainingConfig(dimensions=(384, 64), loss=LossConfig(name="triplet"))
     card = write_card(CHECKPOINT, config, DATASET, EXAMPLES, has_curves=False)
     assert (
-        "Loss cosent at every dimension, weights {384: 1, 64: 1}; 64 change the weights together"
+        "Loss triplet at every dimension, weights {384: 1, 64: 1}; 64 change the weights together"
         in card
     )

@@ -8,9 +8,8 @@ from medembed.evaluation.sample import Sample
 from medembed.lineage import CheckpointManifest
 from medembed.schema import document_of
 from medembed.training.config import TrainingConfig
-from medembed.training.record.checkpoint import Checkpoint
+from medembed.training.record.checkpoint import DEV_VALUES, Checkpoint
 from medembed.training.record.dev_sample import (
-    DEV_VALUES,
     draw_dev_sample,
     measure_dev_sample,
     read_dev_values,

@@ -13,11 +13,12 @@ import torch.multiprocessing as mp
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from medembed.training.losses.nested import Nested
-from medembed.training.losses.ranking import MatryoshkaRankingLoss
+from medembed.training.losses.ranking_loss import MatryoshkaRankingLoss
 from medembed.training.rows.batch_columns import NO_DOCUMENT
 
-ROWS, WIDTH = 8, 12
+ROWS = 8
+WIDTH = 12
+WEIGHTS = {12: 1.0, 4: 2.0, 7: 0.5}
 
 
 class Joined:
@@ -51,7 +52,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "symmetric": True,
         "pairs": torch.tensor([[0, 12], [4, 15], [5, 14], [9, 9]]),
     },
-    "some dimensions": {"per_step": 2},
     "held": {"symmetric": True, "hold": Joined()},
     "held and cached": {"symmetric": True, "hold": Joined(), "mini_batch_size": 3},
 }
@@ -108,9 +108,7 @@ def step(
     """(loss, gradient of the weights), by DistributedDataParallel if there are several workers."""
     inner = Linear()
     model = DistributedDataParallel(inner) if dist.is_initialized() else inner
-    settings = dict(SETTINGS[name])
-    nested = Nested.of((12, 4, 7), (1.0, 2.0, 0.5), settings.pop("per_step", None))
-    loss = MatryoshkaRankingLoss(model, nested, 0.1, guide=guide, **settings)
+    loss = MatryoshkaRankingLoss(model, WEIGHTS, 0.1, guide=guide, **SETTINGS[name])
     loss.step = 3
     value = loss([{"x": column} for column in columns], labels)
     value.backward()
@@ -142,7 +140,7 @@ def work(rank: int, world: int, folder: str) -> None:
 def test_workers_equal_one_process_with_the_joined_batch(world: int, tmp_path: Path):
     # Workers are forked from a process that has imported what they need, once for both tests.
     multiprocessing.get_context("forkserver").set_forkserver_preload(
-        ["medembed.training.losses.ranking"]
+        ["medembed.training.losses.ranking_loss"]
     )
     mp.start_processes(work, args=(world, str(tmp_path)), nprocs=world, start_method="forkserver")
     found = torch.load(tmp_path / "result.pt")

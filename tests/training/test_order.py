@@ -1,12 +1,21 @@
 import itertools
+from functools import partial
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from medembed.training.config import TrainingConfig
 from medembed.training.record.progress_state import TrainingState
-from medembed.training.rows.order import Batches, Plan, Position, Stream
+from medembed.training.rows.order import (
+    Batches,
+    Plan,
+    Position,
+    Stream,
+    count_paired,
+    pair_by_class,
+)
 from medembed.training.run.build import count_steps, plan_run
 
 CONFIG = TrainingConfig(dimensions=(8,), select_dimension=8, batch_size=16, epochs=3)
@@ -107,3 +116,29 @@ def test_batches_are_dealt_to_workers_in_turn_and_make_up_a_step():
     order = stream.order(0).tolist()
     assert batches[:3] == [order[0:4], order[4:8], order[8:12]]
     assert batches[6] == stream.order(1).tolist()[:4]
+
+
+@given(labels=st.lists(st.integers(0, 6), max_size=80), seed=st.integers(0, 3))
+def test_pairs_are_of_one_class_and_only_one_row_of_an_odd_class_is_left_out(
+    labels: list[int], seed: int
+):
+    order = pair_by_class(labels, np.random.default_rng(seed)).tolist()
+    assert len(order) == len(set(order)) == count_paired(labels)
+    for first, second in zip(order[::2], order[1::2], strict=True):
+        assert labels[first] == labels[second]
+    missing = [labels[row] for row in set(range(len(labels))) - set(order)]
+    assert sorted(missing) == [label for label in range(7) if labels.count(label) % 2]
+
+
+def test_every_row_of_a_workers_batch_has_another_one_of_its_class_there():
+    labels = [number % 9 for number in range(95)]
+    stream = Stream(count_paired(labels), 3 * 4, 0, partial(pair_by_class, labels))
+    left_out = set()
+    for epoch in range(4):
+        batches = list(Batches(Plan(stream, 7, 7, Position(epoch)), 4))
+        assert len(batches) == 21
+        for batch in batches:
+            classes = [labels[row] for row in batch]
+            assert all(classes.count(label) > 1 for label in classes)
+        left_out.add(frozenset(range(95)) - set(stream.order(epoch).tolist()))
+    assert len(left_out) == 4

@@ -10,7 +10,6 @@ from sentence_transformers import SentenceTransformer
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
-from medembed.training.model.parameters import find_stack
 from medembed.training.model.prompts import set_prompts
 from medembed.training.options import PromptsConfig, read_preset
 from tests.tiny import make_xlm_roberta
@@ -51,12 +50,6 @@ def test_prompts_of_the_config_reach_training_and_every_later_encoding(
         assert np.abs(encode(["heart pain"], normalize_embeddings=True) - expected).max() < 1e-5
     plain = stock.encode(["heart pain"], prompt="", normalize_embeddings=True)
     assert np.abs(encoder.encode(["heart pain"], "query") - plain).max() > 1e-3
-
-
-def test_an_xlm_roberta_has_its_layers_above_its_embeddings(xlm_folder: Path):
-    stack = find_stack(SentenceTransformer(str(xlm_folder), device="cpu"))
-    assert len(stack.layers) == 2
-    assert any("word_embeddings" in name for name in stack.embeddings)
 
 
 def test_a_documents_prompt_under_another_name_is_kept_under_its_own_too_and_a_named_one_replaces_it(

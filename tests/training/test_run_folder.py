@@ -4,16 +4,13 @@ from pathlib import Path
 import pytest
 
 from medembed.errors import StorageError, TrainingError
-from medembed.training.run.run_folder import (
+from medembed.training.run.private_ray_train import (
     SNAPSHOT,
     WHOLE_SNAPSHOT,
-    check_claim,
-    claim_run,
     latest_checkpoint,
     mend_snapshot,
-    remove_run,
-    run_folder,
 )
+from medembed.training.run.run_folder import check_claim, claim_run, remove_run, run_folder
 
 INPUTS = {"dataset": "d", "training": {"learning_rate": 1e-4, "dimensions": (8, 4)}}
 

@@ -11,7 +11,7 @@ from medembed.evaluation.sample import Sample
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.model.average import Average, average_folder
-from medembed.training.record.samples import Elsewhere, Samples
+from medembed.training.record.retention_samples import RetentionSamples
 from medembed.training.record.scoring import Scorer
 from medembed.training.trial import Rungs
 from tests.tiny import SIGNS, SUBJECTS
@@ -46,15 +46,27 @@ def forget(model, share: float = 1.0) -> None:
         words[name].lerp_(words[name].mean(0, keepdim=True).expand_as(words[name]), share)
 
 
-def start_scorer(folder: Path, elsewhere: Elsewhere, config: TrainingConfig = CONFIG) -> Scorer:
-    encoder = load(folder)
-    return Scorer(
-        encoder, Samples(DEV, elsewhere), config, CPU, Average(encoder.model, config.shares)
+def flip_words(folder: Path, config: TrainingConfig, elsewhere: RetentionSamples) -> Scorer:
+    """A scorer of a model whose start has opposite words: their average is no model."""
+    trained = load(folder).model.state_dict()
+    start = load(folder)
+    start.model.load_state_dict(
+        {name: -t if "word_embeddings" in name else t for name, t in trained.items()}
     )
+    scorer = Scorer(start, DEV, elsewhere, config, CPU, Average(start.model, config.shares))
+    start.model.load_state_dict(trained)
+    return scorer
+
+
+def start_scorer(
+    folder: Path, elsewhere: RetentionSamples, config: TrainingConfig = CONFIG
+) -> Scorer:
+    encoder = load(folder)
+    return Scorer(encoder, DEV, elsewhere, config, CPU, Average(encoder.model, config.shares))
 
 
 def test_the_score_is_that_of_the_dev_sample_where_nothing_is_lost(encoder_folder: Path):
-    scorer = start_scorer(encoder_folder, Elsewhere({"other": OTHER}))
+    scorer = start_scorer(encoder_folder, RetentionSamples({"other": OTHER}))
     metrics = scorer.measure()
     assert metrics["score"] == metrics["ndcg@10/8"] > 0.9
     assert metrics["elsewhere/other/32"] > 0.9
@@ -72,7 +84,9 @@ def test_the_score_is_that_of_the_dev_sample_where_nothing_is_lost(encoder_folde
 
 def test_what_surely_loses_elsewhere_stands_behind_all_that_does_not(encoder_folder: Path):
     scorer = start_scorer(
-        encoder_folder, Elsewhere({"other": OTHER}), CONFIG.model_copy(update={"average": 1.0})
+        encoder_folder,
+        RetentionSamples({"other": OTHER}),
+        CONFIG.model_copy(update={"average": 1.0}),
     )
     forget(scorer.encoder.model)
     metrics = scorer.measure()
@@ -82,7 +96,7 @@ def test_what_surely_loses_elsewhere_stands_behind_all_that_does_not(encoder_fol
 
 
 def test_a_loss_within_the_tolerance_takes_nothing_from_the_score(encoder_folder: Path):
-    elsewhere = Elsewhere({"other": OTHER}, RetentionConfig(tolerance=0.99))
+    elsewhere = RetentionSamples({"other": OTHER}, RetentionConfig(tolerance=0.99))
     scorer = start_scorer(encoder_folder, elsewhere, CONFIG.model_copy(update={"average": 1.0}))
     forget(scorer.encoder.model)
     metrics = scorer.measure()
@@ -92,15 +106,17 @@ def test_a_loss_within_the_tolerance_takes_nothing_from_the_score(encoder_folder
 def test_a_checkpoint_is_scored_as_the_average_that_is_published(
     encoder_folder: Path, tmp_path: Path
 ):
-    scorer = start_scorer(encoder_folder, Elsewhere())
+    scorer = start_scorer(encoder_folder, RetentionSamples())
     model = scorer.encoder.model
     forget(model)
     metrics = scorer.measure()
     model.save_pretrained(str(tmp_path / "trained"), create_model_card=False)
     average_folder(encoder_folder, tmp_path / "trained", 0.5, EncodingConfig())
-    published = start_scorer(tmp_path / "trained", Elsewhere()).measure()
+    published = start_scorer(tmp_path / "trained", RetentionSamples()).measure()
     assert published == pytest.approx(metrics, abs=1e-6)
-    alone = Scorer(scorer.encoder, Samples(DEV), CONFIG, CPU, Average(model, (1.0,))).measure()
+    alone = Scorer(
+        scorer.encoder, DEV, RetentionSamples(), CONFIG, CPU, Average(model, (1.0,))
+    ).measure()
     assert alone["score"] < metrics["score"]
 
 
@@ -108,17 +124,23 @@ BOTH = CONFIG.model_copy(update={"average": None, "loss": LossConfig(hold=0)})
 
 
 @pytest.mark.parametrize(
-    ("loss", "shares"),
-    [({}, (0.8, 1.0)), ({"hold": 0}, (0.5, 1.0)), ({"name": "cosent"}, (0.5, 1.0))],
+    ("settings", "shares"),
+    [
+        ({}, (0.8, 1.0)),  # it holds long texts, and so keeps more of what it learned
+        ({"average": 0.7}, (0.7,)),
+        ({"loss": {"hold": 0}}, (0.5, 1.0)),
+        ({"loss": {"name": "triplet"}}, (0.5, 1.0)),
+        ({"loss": {"name": "mse", "guide": "teacher"}}, (1.0,)),  # the start is of another space
+    ],
 )
-def test_a_training_that_holds_long_texts_keeps_more_of_what_it_learned(
-    loss: Any, shares: tuple[float, ...]
+def test_the_average_and_what_was_trained_are_measured_unless_the_config_says_which(
+    settings: Any, shares: tuple[float, ...]
 ):
-    assert TrainingConfig(loss=LossConfig(**loss)).shares == shares
+    assert TrainingConfig(**settings).shares == shares
 
 
 def test_the_average_counts_where_training_has_gone_too_far(encoder_folder: Path):
-    scorer = start_scorer(encoder_folder, Elsewhere({"other": OTHER}), BOTH)
+    scorer = start_scorer(encoder_folder, RetentionSamples({"other": OTHER}), BOTH)
     forget(scorer.encoder.model)
     assert scorer.measure()["average"] == 0.5
 
@@ -126,14 +148,7 @@ def test_the_average_counts_where_training_has_gone_too_far(encoder_folder: Path
 def test_what_was_trained_counts_alone_where_its_average_with_the_start_is_no_model(
     encoder_folder: Path,
 ):
-    trained = load(encoder_folder).model.state_dict()
-    start = load(encoder_folder)
-    start.model.load_state_dict(
-        {name: -t if "word_embeddings" in name else t for name, t in trained.items()}
-    )
-    scorer = Scorer(start, Samples(DEV), BOTH, CPU, Average(start.model, BOTH.shares))
-    start.model.load_state_dict(trained)
-    metrics = scorer.measure()
+    metrics = flip_words(encoder_folder, BOTH, RetentionSamples()).measure()
     assert metrics["average"] == 1
     assert metrics["score"] > 0.9
 
@@ -157,7 +172,12 @@ def test_where_nothing_from_elsewhere_is_measured_a_small_gain_is_no_reason_to_l
     table[ids] *= -1
     start.model.load_state_dict(turned)
     scorer = Scorer(
-        start, Samples(ask_for_themselves(texts)), BOTH, CPU, Average(start.model, BOTH.shares)
+        start,
+        ask_for_themselves(texts),
+        RetentionSamples(),
+        BOTH,
+        CPU,
+        Average(start.model, BOTH.shares),
     )
     start.model.load_state_dict(trained)
     assert scorer.measure()["average"] == share
@@ -178,7 +198,7 @@ def count_elsewhere(scorer: Scorer) -> list[int]:
 
 
 def test_elsewhere_is_measured_for_one_share_where_no_other_can_win(encoder_folder: Path):
-    scorer = start_scorer(encoder_folder, Elsewhere({"other": OTHER}), BOTH)
+    scorer = start_scorer(encoder_folder, RetentionSamples({"other": OTHER}), BOTH)
     seen = count_elsewhere(scorer)
     assert scorer.measure()["average"] == 0.5  # alike, and nearer to the start
     assert len(seen) == len(OTHER.queries)
@@ -188,14 +208,7 @@ def test_a_better_dev_score_with_a_loss_elsewhere_is_left_for_the_other_share(en
     """The average with a start of opposite words is no model: worse on the dev sample, and chosen
     all the same.
     """
-    trained = load(encoder_folder).model.state_dict()
-    start = load(encoder_folder)
-    start.model.load_state_dict(
-        {name: -t if "word_embeddings" in name else t for name, t in trained.items()}
-    )
-    elsewhere = Elsewhere({"other": OTHER})
-    scorer = Scorer(start, Samples(DEV, elsewhere), BOTH, CPU, Average(start.model, BOTH.shares))
-    start.model.load_state_dict(trained)
+    scorer = flip_words(encoder_folder, BOTH, RetentionSamples({"other": OTHER}))
     dev = {share: scorer._measure_dev(share, None)["score"] for share in BOTH.shares}
     assert dev[1.0] > dev[0.5]
     seen = count_elsewhere(scorer)

@@ -10,7 +10,7 @@ from medembed.training.collective import AllRefused
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
 from medembed.training.rows.columns import texts_by_role
-from medembed.training.rows.teacher_vectors import learn_from_teacher, teach
+from medembed.training.rows.teacher_vectors import encode_by_role, learn_from_teacher
 from tests.tiny import WIDTH
 from tests.training.test_columns import CORPUS_ROWS, JUDGED, PROMPTS, write
 
@@ -38,7 +38,7 @@ def test_a_teacher_gives_each_text_the_vector_of_its_role(dataset: Dataset):
         )
 
     spoken = texts_by_role(dataset)
-    found = teach(spoken, vectors)
+    found = encode_by_role(spoken, vectors)
     assert [text for text, _ in spoken] == ["A0", "A1", "B", "C", "N", "text of q1", "text of q2"]
     assert found[2].tolist() == [5, 1, 0]
     assert found[6].tolist() == [2, 10, 1]

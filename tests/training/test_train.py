@@ -34,9 +34,13 @@ from medembed.training.loss_config import LossConfig
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.dev_sample import draw_dev_sample, measure_dev_sample, read_dev_values
 from medembed.training.rows.order import Stream
-from medembed.training.run.placement_groups import FILE, free_held
-from medembed.training.run.run_folder import latest_checkpoint
-from medembed.training.train import fingerprint_inputs, train
+from medembed.training.run.inputs import fingerprint_inputs
+from medembed.training.run.private_ray_train import (
+    PLACEMENT_GROUP,
+    free_placement_group,
+    latest_checkpoint,
+)
+from medembed.training.train import train
 from medembed.training.trial import Rungs, Trial
 from tests.inline_spread import alone
 
@@ -109,7 +113,8 @@ def killed_after_a_checkpoint(root: Path) -> Iterator[list[int]]:
 @contextmanager
 def collected(root: Path) -> Iterator[set[int]]:
     """Steps of all checkpoints that a run reports meanwhile."""
-    steps, is_over = {0}, threading.Event()
+    steps = {0}
+    is_over = threading.Event()
 
     def look() -> None:
         while not is_over.wait(0.005):
@@ -246,7 +251,7 @@ def test_a_guide_counts_by_what_it_is_and_not_by_where_it_lies(
     work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
 ):
     def inputs(guide: str | Path | None) -> dict[str, Any]:
-        loss = LossConfig(name="guided", guide=str(guide)) if guide else LossConfig()
+        loss = LossConfig(guide=str(guide) if guide else None)
         return fingerprint_inputs(*work, CONFIG.model_copy(update={"loss": loss}))
 
     shutil.copytree(work[2], tmp_path / "copy")
@@ -278,24 +283,15 @@ def test_what_cannot_train_is_refused_before_any_worker_starts(
 
 
 @pytest.mark.ray
-def test_the_dev_sample_is_fixed_and_holds_the_answers(work: tuple[Dataset, Examples, str]):
-    sample = draw_dev_sample(work[0], CONFIG)
-    assert sample == draw_dev_sample(work[0], CONFIG)
-    named = {name for name, _ in sample.documents}
-    assert all(set(grades) <= named for grades in sample.qrels.values())
-    assert len(sample.documents) == 40
-
-
-@pytest.mark.ray
 def test_a_trial_whose_workers_lose_what_they_hold_ends_and_takes_nothing_again(
     work: tuple[Dataset, Examples, str], tmp_path: Path
 ):
     from ray.util import placement_group_table
 
     def take() -> None:
-        while not (tmp_path / "m.run" / FILE).exists():
+        while not (tmp_path / "m.run" / PLACEMENT_GROUP).exists():
             time.sleep(0.05)
-        free_held(str(tmp_path / "m.run"))
+        free_placement_group(str(tmp_path / "m.run"))
 
     taking = threading.Thread(target=take)
     taking.start()
@@ -309,18 +305,3 @@ def test_a_trial_whose_workers_lose_what_they_hold_ends_and_takes_nothing_again(
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             assert "PlacementGroupCleaner" not in " ".join(process.cmdline())
-
-
-def test_trainings_start_no_process_that_they_do_not_use():
-    from ray.train.torch import TorchTrainer
-
-    from medembed.training.run.ray_trainer import ClusterTrainer, Trainer
-
-    def made(trainer: type[TorchTrainer]) -> set[str]:
-        return {type(each).__name__ for each in trainer(lambda: None)._create_default_callbacks()}
-
-    assert made(TorchTrainer) - made(ClusterTrainer) == {"DatasetsCallback"}
-    assert made(TorchTrainer) - made(Trainer) == {
-        "DatasetsCallback",
-        "PlacementGroupCleanerCallback",
-    }

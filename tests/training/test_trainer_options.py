@@ -40,7 +40,6 @@ CONFIG = TrainingConfig(
     dev_queries=20,
     dev_documents=40,
     schedule="cosine",
-    length_grouped=True,
     adapter=AdapterConfig(kind="lora", rank=4),
     prompts=PromptsConfig(query="query: ", document="passage: "),
     report_to=("tensorboard",),
@@ -87,7 +86,6 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
     }
     assert sorted(measured) == sorted({*range(3, steps + 1, 3), steps})
     assert measured[checkpoint.manifest.step] == max(measured.values())
-    assert all(0 < entry["padding"] < 1 for entry in history if "loss" in entry)
     assert Image.open(folder / "curves.png").size == (920, 1320)
     assert list((tmp_path / "m.logs" / "tensorboard").glob("events.out.tfevents.*"))
     where = RegistryConfig(workspace=str(shutil.copytree(empty_registry, tmp_path / "ws")))
@@ -95,9 +93,7 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
     version, _ = register_checkpoint(
         registry, checkpoint, CONFIG, metrics={}, lineage=Lineage(), artifacts={}
     )
-    named = TrainingConfig(
-        loss=LossConfig(name="guided", guide=f"models:/{version.name}/{version.version}")
-    )
+    named = TrainingConfig(loss=LossConfig(guide=f"models:/{version.name}/{version.version}"))
     assert resolve_guide(named, where).loss.guide == checkpoint.uri
     logged = registry.client.get_metric_history(version.run_id, "train_loss")
     assert [entry.step for entry in logged] == list(range(1, steps + 1))

@@ -23,10 +23,9 @@ from tests.training.test_columns import CORPUS_ROWS, JUDGED, PROMPTS, write
 
 SETTINGS: dict[str, Any] = {
     "dimensions": (32, 16, 8),
-    "length_grouped": True,
     "accumulation_steps": 2,
     "learning_rate": 1e-3,
-    "loss": {"name": "cached_multiple_negatives", "mini_batch_size": 3, "dimensions_per_step": 2},
+    "loss": {"mini_batch_size": 3},
 }
 
 
@@ -43,15 +42,14 @@ def train(rank: int, world: int, model: str, folder: str, data: str) -> None:
         CONFIG.model_dump() | SETTINGS | {"batch_size": 8 // world, "workers": world}
     )
     set_seed(0)
-    encoder, adapter = load_student(model, config)
-    for module in encoder.model.modules():
+    student = load_student(model, config)
+    for module in student.encoder.model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # each worker draws its own
     columns = to_columns(make_examples())
     plan = plan_run(columns, config, TrainingState(world), world)
-    trainer = build_trainer(
-        encoder, TrainingTexts(columns), config, plan, SaveAt(), f"{folder}/{world}-{rank}", adapter
-    )
+    texts = TrainingTexts(columns)
+    trainer = build_trainer(student, texts, config, plan, SaveAt(), f"{folder}/{world}-{rank}")
     trainer.train()
     names = ("loss", "loss/32", "loss/16", "loss/8", "learning_rate", "grad_norm")
     logged = [

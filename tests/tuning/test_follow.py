@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from medembed.training.run.placement_groups import free_held, note_held
+from medembed.training.run.private_ray_train import (
+    free_placement_group,
+    note_placement_group,
+)
 from medembed.training.run.run_folder import run_folder
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.follow import Follow
@@ -84,7 +87,7 @@ def test_a_trial_that_time_runs_out_on_is_not_over_and_holds_nothing(
     follow: Follow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     freed: list[str] = []
-    monkeypatch.setattr("medembed.tuning.follow.free_held", freed.append)
+    monkeypatch.setattr("medembed.tuning.follow.free_placement_group", freed.append)
     for number in range(2):
         follow.started(number, {"training.temperature": 0.05})
         tell(follow, number, **{OBJECTIVE: 0.4, EXAMPLES: 320})
@@ -124,11 +127,11 @@ def test_what_a_stopped_trials_workers_hold_is_free_for_the_next(follow: Follow,
     run = run_folder(follow._model(0))
     held = placement_group([{"CPU": 4}])
     inside = PlacementGroupSchedulingStrategy(held)
-    ray.get(ray.remote(note_held).options(scheduling_strategy=inside).remote(run))
+    ray.get(ray.remote(note_placement_group).options(scheduling_strategy=inside).remote(run))
     end(follow, 0)
     following = placement_group([{"CPU": 4}])
     assert following.wait(30)
     assert placement_group_table(held)["state"] == "REMOVED"
-    free_held(run)  # nothing is written there any more
+    free_placement_group(run)  # nothing is written there any more
     assert placement_group_table(following)["state"] == "CREATED"
     remove_placement_group(following)

@@ -10,7 +10,7 @@ from medembed.lineage import CheckpointManifest
 from medembed.training.record.card import HISTORY
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.history import TRAINER_STATE, clean_history, record_dev
-from medembed.training.record.samples import Elsewhere
+from medembed.training.record.retention_samples import RetentionSamples
 from medembed.training.trial import Rungs
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.trial import OBJECTIVE, measurements
@@ -33,7 +33,7 @@ def forget_words(model, words: list[str]) -> None:
         table[ids] = table[ids].mean(0, keepdim=True)
 
 
-def course(base: Path, words: list[str], elsewhere: Elsewhere, folder: Path) -> float:
+def course(base: Path, words: list[str], elsewhere: RetentionSamples, folder: Path) -> float:
     """The best objective of a trial that forgets these words, from the history that its checkpoint
     has.
     """
@@ -52,7 +52,7 @@ def course(base: Path, words: list[str], elsewhere: Elsewhere, folder: Path) -> 
     return max(float(measured[OBJECTIVE]) for measured in measurements(checkpoint, {}, TUNE))
 
 
-def winner(base: Path, elsewhere: Elsewhere, folder: Path) -> str:
+def winner(base: Path, elsewhere: RetentionSamples, folder: Path) -> str:
     worth = {name: course(base, words, elsewhere, folder / name) for name, words in NARROW.items()}
     return max(worth, key=lambda name: worth[name])
 
@@ -60,5 +60,11 @@ def winner(base: Path, elsewhere: Elsewhere, folder: Path) -> str:
 def test_another_trial_wins_where_retention_counts(encoder_folder: Path, tmp_path: Path):
     (tmp_path / "without").mkdir()
     (tmp_path / "with").mkdir()
-    assert winner(encoder_folder, Elsewhere(), tmp_path / "without") == "forgets what is elsewhere"
-    assert winner(encoder_folder, Elsewhere({"other": OTHER}), tmp_path / "with") == "learns less"
+    assert (
+        winner(encoder_folder, RetentionSamples(), tmp_path / "without")
+        == "forgets what is elsewhere"
+    )
+    assert (
+        winner(encoder_folder, RetentionSamples({"other": OTHER}), tmp_path / "with")
+        == "learns less"
+    )

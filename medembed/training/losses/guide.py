@@ -1,11 +1,10 @@
-"""A guide: another model whose similarities tell which in-batch documents may answer a query
-too.
-"""
+"""Let another model's similarities tell which in-batch documents may answer a query, too."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from sentence_transformers.util import batch_to_device
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,7 +24,8 @@ class Guide:
     ) -> None:
         """Prompts by role, "query" and "document": of the trained model, and the guide's own."""
         self.guide = guide.eval().requires_grad_(False)
-        self.tokenizer, self.own_prompts = model.tokenizer, dict(own_prompts)
+        self.tokenizer = model.tokenizer
+        self.own_prompts = dict(own_prompts)
         self.reads_tokens = (
             dict(prompts) == self.own_prompts
             and type(self.tokenizer) is type(guide.tokenizer)
@@ -38,8 +38,9 @@ class Guide:
         }
 
     def embed(self, features: Sequence[Mapping[str, Any]]) -> list[Tensor]:
-        """float32 [B, width] with unit rows for each column; the first holds queries, the others
-        documents.
+        """Return float32 [B, width] with unit rows for each column.
+
+        The first column has queries, the others documents.
         """
         roles = ["query", *["document"] * (len(features) - 1)]
         with torch.no_grad():
@@ -49,31 +50,22 @@ class Guide:
         rows = len(features["input_ids"])
         parts = []
         for first in range(0, rows, _TEXTS_AT_ONCE):
-            part = {name: _rows(value, first) for name, value in features.items()}
-            inputs = part if self.reads_tokens else self._translate(part["input_ids"], role)
+            tokens = {name: _rows(value, first) for name, value in features.items()}
+            inputs = tokens if self.reads_tokens else self._translate(tokens["input_ids"], role)
             parts.append(self.guide(inputs)["sentence_embedding"].float())
         return F.normalize(torch.cat(parts), dim=1)
 
     def _translate(self, tokens: Tensor, role: str) -> dict[str, Any]:
         texts = [text.removeprefix(self.prefixes[role]).lstrip() for text in self._decode(tokens)]
         inputs = self.guide.preprocess(texts, prompt=self.own_prompts[role], task=role)
-        moved = {
-            name: value.to(tokens.device)
-            for name, value in inputs.items()
-            if isinstance(value, Tensor)
-        }
-        return {**inputs, **moved, "task": role}
+        return batch_to_device(dict(inputs), tokens.device) | {"task": role}
 
     def _decode(self, tokens: Any) -> list[str]:
         return self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
 
 
 def _rows(value: Any, first: int) -> Any:
-    """Of a tensor the rows that are embedded at once; settings such as the prompt's length go with
-    all of them.
-    """
-    return (
-        value[first : first + _TEXTS_AT_ONCE]
-        if isinstance(value, Tensor) and value.dim()
-        else value
-    )
+    """Return the rows of a tensor that are embedded at once; other settings belong to all rows."""
+    if isinstance(value, Tensor) and value.dim():
+        return value[first : first + _TEXTS_AT_ONCE]
+    return value

@@ -1,9 +1,8 @@
-"""What holds the vectors of long texts where the model of the start has them, so that less is
-unlearned.
+"""Hold the vectors of long texts where the model of the start has them.
 
 Training reads short texts and moves what they have in common; what the model makes of longer ones
-moves along, and no loss says that it is wrong. So documents are joined to long texts, which ask for
-nothing, and whose vectors shall stay.
+moves along, and no loss says that it is wrong. So documents are joined to long texts, which take no
+part in the ranking, and whose vectors shall stay.
 """
 
 import copy
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sentence_transformers.util import batch_to_device
 from torch import Tensor
 
 from medembed.training.collective import world
@@ -40,11 +40,10 @@ class Hold:
         seed: int,
         precision: str = "float32",
     ) -> None:
-        """`model` is the SentenceTransformer to train, with the weights of the start still;
-        `prompt` that of documents.
+        """Copy `model`, a SentenceTransformer that still has the weights of the start.
 
-        The start multiplies in the `precision` of the training. Raises ValueError if there is no
-        document.
+        `prompt` is that of documents. The copy multiplies in the `precision` of the training.
+        Raises ValueError if there is no document.
         """
         if not documents:
             raise ValueError("no documents to join")
@@ -61,20 +60,17 @@ class Hold:
             )
 
     def read(self, texts: Sequence[str], device: torch.device) -> dict[str, Any]:
-        """The features of texts as the model reads documents, cut at its limit."""
-        inputs = self.start.preprocess(list(texts), prompt=self.prompt, task="document")
-        moved = {
-            name: value.to(device) for name, value in inputs.items() if isinstance(value, Tensor)
-        }
-        return {**inputs, **moved, "task": "document"}
+        """Return the features of texts as the model reads documents, cut at its limit."""
+        features = self.start.preprocess(list(texts), prompt=self.prompt, task="document")
+        return batch_to_device(dict(features), device) | {"task": "document"}
 
     def embed(self, texts: Sequence[str], device: torch.device) -> Tensor:
         """Return the start's vectors, float32 [texts, D]."""
-        parts = [texts[first : first + _AT_ONCE] for first in range(0, len(texts), _AT_ONCE)]
+        vectors = []
         with torch.no_grad(), self._autocast():
-            vectors = [
-                self.start(self.read(part, device))["sentence_embedding"].float() for part in parts
-            ]
+            for first in range(0, len(texts), _AT_ONCE):
+                features = self.read(texts[first : first + _AT_ONCE], device)
+                vectors.append(self.start(features)["sentence_embedding"].float())
         return torch.cat(vectors)
 
     def _autocast(self) -> AbstractContextManager[None]:
@@ -83,7 +79,7 @@ class Hold:
         return torch.autocast(self.start.device.type, dtype=getattr(torch, self.precision))
 
     def join(self, rows: int, step: int) -> list[str]:
-        """A text for every eighth row: documents in a row, until they are long enough.
+        """Return a text for every eighth row: documents in a row, until they are long enough.
 
         Seed and step decide which, and how long: four to eight mean documents, if the model reads
         as much. All workers draw the same texts for the joined batch, and each takes its share.
@@ -91,14 +87,13 @@ class Hold:
         rank, workers = world()
         count = max(1, rows // _ROWS_PER_TEXT)
         random = np.random.default_rng((self.seed, step))
-        lengths = random.integers(
-            self._longest // 2, self._longest, size=count * workers, endpoint=True
-        )
+        shortest = self._longest // 2
+        lengths = random.integers(shortest, self._longest, size=count * workers, endpoint=True)
         texts = [self._join(int(length), random) for length in lengths]
         return texts[rank * count : (rank + 1) * count]
 
     def _join(self, characters: int, random: np.random.Generator) -> str:
-        """Documents one after another, drawn until they have so many characters together."""
+        """Draw documents one after another, until they have so many characters together."""
         text = self._draw(random)
         while len(text) < characters:
             text = f"{text} {self._draw(random)}"
@@ -123,6 +118,6 @@ def distance_by_dimension(vectors: Tensor, start: Tensor, dimensions: Sequence[i
 
 
 def _sums(values: Tensor, ends: Sequence[int]) -> Tensor:
-    """[N, ends]: the sum of each row up to each end."""
+    """Return the sum of each row up to each end, [N, ends]."""
     blocks = zip([0, *ends], ends, strict=False)
     return torch.stack([values[:, first:end].sum(1) for first, end in blocks], dim=1).cumsum(1)

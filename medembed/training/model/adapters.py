@@ -1,11 +1,11 @@
-"""LoRA and QLoRA: small matrices are trained beside a model's own, and every checkpoint has them
-merged into it.
+"""Train small matrices beside a model's own (LoRA, QLoRA), merged into it in every checkpoint.
 
 A checkpoint is therefore a whole stock model, whatever trained it. What a resumed run needs, the
 small matrices alone, lies beside it in ADAPTER_STATE, which the published folder does not have.
 """
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,24 +17,22 @@ from medembed.training.model.precision import find_device
 from medembed.training.options import AdapterConfig
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 ADAPTER_STATE = "adapter_state.safetensors"
+_PACKAGES = {"lora": ("peft",), "qlora": ("peft", "bitsandbytes")}
 _INSTALL = {"peft": "pip install 'medembed[lora]'", "bitsandbytes": "pip install bitsandbytes"}
 
 
 def check_adapter(config: AdapterConfig, use_gpu: bool) -> None:
-    """Raises ConfigError if a package is missing here, or if 4-bit weights are asked for without
-    CUDA.
-    """
+    """Raise ConfigError if a package is missing, or if 4-bit weights are asked for without CUDA."""
     if config.kind == "qlora" and not use_gpu:
         raise ConfigError(
             "training.adapter.kind: found qlora with training.use_gpu=false, but 4-bit weights "
             "need CUDA; set training.use_gpu=true, or kind lora."
         )
-    for package in {"lora": ("peft",), "qlora": ("peft", "bitsandbytes")}.get(
-        config.kind or "", ()
-    ):
+    for package in _PACKAGES.get(config.kind or "", ()):
         if importlib.util.find_spec(package) is None:
             raise ConfigError(
                 f"training.adapter.kind: found {config.kind}, but the package {package} is not "
@@ -48,63 +46,62 @@ class Adapter:
 
     stock: Path
 
-    def save(self, model: Any, folder: Path) -> None:
-        """Writes the merged model as a stock folder, and the trained matrices beside it."""
+    def save_merged(self, model: Any, folder: Path) -> None:
+        """Write the merged model as a stock folder."""
         import torch
-        from safetensors.torch import save_file
 
-        shell = load_model(
-            self.stock, EncodingConfig(cpus_per_worker=torch.get_num_threads()), "cpu"
-        )
+        encoding = EncodingConfig(cpus_per_worker=torch.get_num_threads())
+        shell = load_model(self.stock, encoding, "cpu")
         shell.load_state_dict(merge_weights(model, shell.state_dict()))
         shell.prompts = model.prompts
         shell.save_pretrained(str(folder), create_model_card=False)
-        trained = {
+
+    def save_matrices(self, model: Any, folder: Path) -> None:
+        """Write the trained matrices, from which a run goes on."""
+        from safetensors.torch import save_file
+
+        matrices = {
             name: tensor.detach().cpu().contiguous() for name, tensor in _trained(model).items()
         }
-        save_file(trained, str(folder / ADAPTER_STATE))
+        save_file(matrices, str(folder / ADAPTER_STATE))
 
     def restore(self, model: Any, folder: Path) -> None:
-        """Puts the trained matrices of a checkpoint into the model. Raises TrainingError if they
-        are others.
-        """
+        """Put a checkpoint's trained matrices into the model; TrainingError if they are others."""
         import torch
         from safetensors.torch import load_file
 
-        found, wanted = load_file(str(folder / ADAPTER_STATE)), _trained(model)
-        if {name: t.shape for name, t in found.items()} != {
-            name: t.shape for name, t in wanted.items()
-        }:
+        saved = load_file(str(folder / ADAPTER_STATE))
+        own = _trained(model)
+        if _shapes(saved) != _shapes(own):
             raise TrainingError(
-                f"{folder}: its {len(found)} adapter matrices are not the {len(wanted)} of this "
+                f"{folder}: its {len(saved)} adapter matrices are not the {len(own)} of this "
                 "run; resume with the same training.adapter, or choose a new output."
             )
         with torch.no_grad():
-            for name, tensor in found.items():
-                wanted[name].copy_(tensor)
+            for name, tensor in saved.items():
+                own[name].copy_(tensor)
 
 
 def load_for_training(
     folder: Path, encoding: EncodingConfig, config: AdapterConfig, device: str
 ) -> tuple[Any, Adapter | None]:
-    """(the model, its adapter if the config asks for one). Raises ConfigError, or ModelError if it
-    takes none.
+    """Return the model, and its adapter if the config asks for one.
+
+    Raises ConfigError, or ModelError if it takes no adapter.
     """
     check_adapter(config, device != "cpu")
     if config.kind is None:
         return load_model(folder, encoding, device), None
-    model = (
-        load_model(folder, encoding, device)
-        if config.kind == "lora"
-        else _load_in_4_bits(folder, device)
-    )
+    if config.kind == "qlora":
+        model = _load_in_4_bits(folder, device)
+    else:
+        model = load_model(folder, encoding, device)
     add_adapter(model, config)
     return model, Adapter(folder)
 
 
 def add_adapter(model: Any, config: AdapterConfig) -> None:
-    """Adds zero low-rank additions (Hu et al. 2021, arXiv:2106.09685); from now on only they are
-    trained.
+    """Add zero low-rank additions (Hu et al. 2021, arXiv:2106.09685) and train nothing else.
 
     Raises ModelError if the model has no such matrices.
     """
@@ -129,11 +126,10 @@ def add_adapter(model: Any, config: AdapterConfig) -> None:
 
 
 def merge_weights(model: Any, stock: "dict[str, Tensor]") -> "dict[str, Tensor]":
-    """float32 tensors on the CPU under the stock model's names: W + (alpha / rank) B A where there
-    is an addition.
+    """Return float32 tensors on the CPU under the stock model's names.
 
-    In QLoRA W is what the 4 bits stand for, so that the merged model is the one that was trained
-    and measured.
+    Where there is an addition they are W + (alpha / rank) B A. In QLoRA W is what the 4 bits stand
+    for, so that the merged model is the one that was trained and measured.
     """
     import torch
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -149,32 +145,33 @@ def merge_weights(model: Any, stock: "dict[str, Tensor]") -> "dict[str, Tensor]"
             base = module.get_base_layer() if has_addition else module
             tensor = dequantize_module_weight(base) if leaf == "weight" else getattr(base, leaf)
             if leaf == "weight" and has_addition:
-                tensor = (
-                    tensor.float() + module.get_delta_weight("default").to(tensor.device).float()
-                )
+                addition = module.get_delta_weight("default").to(tensor.device)
+                tensor = tensor.float() + addition.float()
             merged[name] = tensor.detach().cpu()
     return merged
 
 
 def _trained(model: Any) -> "dict[str, nn.Parameter]":
-    return {
-        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
-    }
+    parameters = model.named_parameters()
+    return {name: parameter for name, parameter in parameters if parameter.requires_grad}
+
+
+def _shapes(tensors: "Mapping[str, Tensor]") -> "dict[str, torch.Size]":
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def _load_in_4_bits(folder: Path, device: str) -> Any:
-    """The model with its matrices in 4-bit NormalFloat (Dettmers et al. 2023, arXiv:2305.14314)."""
+    """Load the model in 4-bit NormalFloat (Dettmers et al. 2023, arXiv:2305.14314)."""
     import torch
     from sentence_transformers import SentenceTransformer
     from transformers import BitsAndBytesConfig
 
+    has_bfloat16 = "bfloat16" in find_device(True).native
     quantized = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16
-        if "bfloat16" in find_device(True).native
-        else torch.float16,
+        bnb_4bit_compute_dtype=torch.bfloat16 if has_bfloat16 else torch.float16,
     )
     return SentenceTransformer(
         str(folder),

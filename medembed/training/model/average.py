@@ -1,5 +1,4 @@
-"""The average of trained weights with those that the training started from: what is learned,
-without what is lost.
+"""Average trained weights with those of the start: most of what is learned, little of the loss.
 
 Interpolation in weight space (Wortsman et al. 2022, WiSE-FT, arXiv:2109.01903; for embedding models
 Xiao et al. 2023, LM-Cocktail, arXiv:2311.13534). It costs nothing when the model is used: the
@@ -22,10 +21,10 @@ class Average:
     """A model in training beside its weights of the start."""
 
     def __init__(self, model: Any, shares: Sequence[float]) -> None:
-        """Keeps a copy of what is trained, on the CPU; none where no share is under 1, or an
-        adapter has all changes.
+        """Keep a copy of what is trained, on the CPU.
 
-        `shares` are the weights of what was trained that will be asked for.
+        There is none where no share is under 1, or an adapter has all changes. `shares` are the
+        weights of what was trained that will be asked for.
         """
         self.model = model
         self._adapters = [module for module in model.modules() if _is_adapter(module)]
@@ -35,9 +34,7 @@ class Average:
 
     @contextmanager
     def applied(self, share: float) -> Iterator[None]:
-        """The model has the average's weights inside, and bit for bit those of the training again
-        after it.
-        """
+        """Give the model the average's weights inside the `with` block, and its own after it."""
         if share == 1:
             yield
             return
@@ -68,25 +65,23 @@ class Average:
 
 
 def average_folder(start: Path, trained: Path, share: float, encoding: EncodingConfig) -> None:
-    """Makes the model in the folder `trained` the average of both, with a `share` of its own
-    weights.
+    """Make the model in the folder `trained` the average of both, its own weights having `share`.
 
     Both are stock sentence-transformers folders of one architecture.
     """
     model = load_model(trained, encoding, "cpu")
     before = load_model(start, encoding, "cpu").state_dict()
-    averaged = {
-        name: torch.lerp(before[name].double(), tensor.double(), share).to(tensor.dtype)
-        if tensor.is_floating_point()
-        else tensor
-        for name, tensor in model.state_dict().items()
-    }
+    averaged = model.state_dict()
+    for name, tensor in averaged.items():
+        if tensor.is_floating_point():
+            average = torch.lerp(before[name].double(), tensor.double(), share)
+            averaged[name] = average.to(tensor.dtype)
     model.load_state_dict(averaged)
     model.save_pretrained(str(trained), create_model_card=False)
 
 
 def _copy(model: Any) -> dict[str, Tensor]:
-    """{name: what is trained}, on the CPU."""
+    """Return {name: what is trained}, on the CPU."""
     return {
         name: parameter.detach().to("cpu", copy=True)
         for name, parameter in model.named_parameters()
@@ -95,5 +90,5 @@ def _copy(model: Any) -> dict[str, Tensor]:
 
 
 def _is_adapter(module: Any) -> bool:
-    """Whether it is a matrix with a low-rank addition of peft's."""
+    """Return whether it is a matrix with a low-rank addition of peft's."""
     return isinstance(getattr(module, "scaling", None), dict) and hasattr(module, "lora_A")

@@ -1,6 +1,4 @@
-"""The number type of a run's multiplications: what was asked, if the device computes it
-natively.
-"""
+"""Choose the number type of a run's multiplications: only what the device computes natively."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,16 +13,14 @@ _CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 
 @dataclass(frozen=True)
 class Device:
-    """What a worker computes on: "cpu" or "cuda", and the types narrower than float32 that it
-    computes natively.
-    """
+    """A worker's "cpu" or "cuda", and the types narrower than float32 that it has natively."""
 
     kind: str
     native: frozenset[str]
 
 
 def find_device(use_gpu: bool) -> Device:
-    """This process's device. Raises TrainingError if a GPU was asked for and torch sees none."""
+    """Return this process's device; TrainingError if a GPU was asked for and torch sees none."""
     import torch
 
     if not use_gpu:
@@ -40,17 +36,18 @@ def find_device(use_gpu: bool) -> Device:
 
 
 def native_cpu_types(capabilities: Mapping[str, Any]) -> frozenset[str]:
-    """The types of a CPU with these `torch.cpu.get_capabilities()`; float16 never: its gradients
-    need scaling.
+    """Return the types of a CPU with these `torch.cpu.get_capabilities()`.
+
+    float16 never: its gradients need scaling.
     """
     return frozenset({"bfloat16"} if any(capabilities.get(name) for name in _CPU_BFLOAT16) else ())
 
 
 def choose_precision(asked: str, device: Device) -> str:
-    """float32, bfloat16 or float16. `auto` is float32 on every CPU, so that a run has the same
-    numbers on all.
+    """Return float32, bfloat16 or float16.
 
-    Raises TrainingError if the device would only emulate what was asked.
+    `auto` is float32 on every CPU, so that a run has the same numbers on all. Raises TrainingError
+    if the device would only emulate what was asked.
     """
     if asked == "auto":
         order = ("bfloat16", "float16") if device.kind == "cuda" else ()
@@ -64,8 +61,6 @@ def choose_precision(asked: str, device: Device) -> str:
 
 
 def precision_arguments(asked: str, use_gpu: bool) -> dict[str, bool]:
-    """The trainer's arguments for the asked precision on this process's device. Raises as
-    `choose_precision` does.
-    """
+    """Return the trainer's arguments for the asked precision; raise as `choose_precision` does."""
     chosen = choose_precision(asked, find_device(use_gpu))
     return {"bf16": chosen == "bfloat16", "fp16": chosen == "float16"}

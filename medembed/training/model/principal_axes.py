@@ -1,5 +1,4 @@
-"""Where a Matryoshka training starts: the model turned so that its first dimensions hold the most
-of its vectors.
+"""Turn a model before training so that its first dimensions hold the most of its vectors.
 
 A stock model's prefixes are arbitrary axes. Turned to the principal axes of the corpus (Hotelling
 1933) its full width ranks as before, since cosines do not see a rotation, and its prefixes rank far
@@ -30,7 +29,7 @@ _PREFIX = "start-"
 
 
 def turns(model: str, config: TrainingConfig) -> bool:
-    """Whether a training of this model starts at principal axes.
+    """Return whether a training of this model starts at principal axes.
 
     A model that MedEmbed trained keeps its axes, and so does one that learns a teacher's vectors,
     whose axes they are.
@@ -43,17 +42,18 @@ def turns(model: str, config: TrainingConfig) -> bool:
 
 
 def find_start(run: str) -> str | None:
-    """The turned model that an unfinished training has, a stock folder; None if it has none yet."""
-    names = [name.split("/") for name in storage.list_files(run)]
-    found = sorted(
-        name[0] for name in names if name[0].startswith(_PREFIX) and name[1:] == [MANIFEST]
-    )
-    return storage.join(run, found[0]) if found else None
+    """Return the turned model of an unfinished training; None if it has none yet."""
+    for name in sorted(storage.list_files(run)):
+        folder, _, file = name.partition("/")
+        if folder.startswith(_PREFIX) and file == MANIFEST:
+            return storage.join(run, folder)
+    return None
 
 
 def place_start(run: str, attempt: str) -> str:
-    """Where an attempt writes it: in a folder of its own, since the one before may not be quite
-    dead.
+    """Return where an attempt writes the turned model.
+
+    In a folder of its own, since the attempt before may not be quite dead.
     """
     return storage.join(run, f"{_PREFIX}{attempt}")
 
@@ -61,13 +61,13 @@ def place_start(run: str, attempt: str) -> str:
 def write_start(
     model: str, vectors: npt.NDArray[np.float32], config: TrainingConfig, output: str
 ) -> None:
-    """Writes the model turned to the principal axes of `vectors` [N, D]; the manifest says what
-    prefixes then hold.
+    """Write the model turned to the principal axes of `vectors` [N, D].
+
+    The manifest says what prefixes then hold.
     """
     axes, shares = principal_axes(vectors)
-    turned = load_model(
-        fetch_model(model), EncodingConfig(cpus_per_worker=config.cpus_per_worker), "cpu"
-    )
+    encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker)
+    turned = load_model(fetch_model(model), encoding, "cpu")
     set_prompts(turned, config.prompts)
     turn(turned, axes)
     held = {dimension: float(shares[:dimension].sum()) for dimension in config.dimensions}
@@ -78,7 +78,7 @@ def write_start(
 
 
 def read_start(run: str) -> Start | None:
-    """How the model was turned before this run; None if it was not."""
+    """Return how the model was turned before this run; None if it was not."""
     start = find_start(run)
     return read_manifest(start, StartManifest).start if start else None
 
@@ -86,24 +86,22 @@ def read_start(run: str) -> Start | None:
 def principal_axes(
     embeddings: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """(axes [D, D], an axis a row, those that hold the most first; the share [D] of the squared
-    length on each).
+    """Return axes [D, D], one a row, and the share [D] of the squared length on each.
 
-    embeddings [N, D]. The vectors are not centred, so that the axes fit cosines, and each axis
-    points to where its largest component is positive, so that the same vectors always give the same
-    axes.
+    Those that hold the most are first. embeddings [N, D] are not centred, so that the axes fit
+    cosines, and each axis points to where its largest component is positive, so that the same
+    vectors always give the same axes.
     """
     vectors = embeddings.astype(np.float64)
     lengths, columns = np.linalg.eigh(vectors.T @ vectors)
-    axes, lengths = columns.T[::-1], lengths[::-1].clip(0)
+    axes = columns.T[::-1]
+    lengths = lengths[::-1].clip(0)
     largest = axes[np.arange(len(axes)), np.abs(axes).argmax(1)]
     return (axes * np.sign(largest)[:, None]).astype(np.float32), lengths / lengths.sum()
 
 
 def turn(model: Any, axes: npt.NDArray[np.float32]) -> None:
-    """Adds the rotation `axes` [D, D] to a SentenceTransformer, before a normalisation at its end
-    if it has one.
-    """
+    """Add the rotation `axes` [D, D] to a model, before a normalisation at its end."""
     import torch
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
@@ -122,27 +120,22 @@ def turn(model: Any, axes: npt.NDArray[np.float32]) -> None:
 
 
 def draw_documents(dataset: Dataset, seed: int) -> list[str]:
-    """Texts of a few thousand rows that training may read, the same ones for a seed; [] if there
-    are none.
+    """Return texts of a few thousand rows that training may read, the same ones for a seed.
 
     Files are read one by one, and first without texts, so that memory does not grow with the
     corpus.
     """
     files = [uri for uri, _ in dataset.corpus_files()]
-    splits = [storage.read_parquet(uri, ["split"])["split"].to_pylist() for uri in files]
-    rows = [
-        (file, line)
-        for file, own in enumerate(splits)
-        for line, split in enumerate(own)
-        if split in (None, "train")
-    ]
-    chosen = sorted(
-        rows[number] for number in np.random.default_rng(seed).permutation(len(rows))[:_SAMPLE]
-    )
+    rows: list[tuple[str, int]] = []
+    for uri in files:
+        splits = storage.read_parquet(uri, ["split"])["split"].to_pylist()
+        rows += [(uri, line) for line, split in enumerate(splits) if split in (None, "train")]
+
+    chosen: dict[str, list[int]] = {}
+    for number in sorted(np.random.default_rng(seed).permutation(len(rows))[:_SAMPLE]):
+        uri, line = rows[number]
+        chosen.setdefault(uri, []).append(line)
     texts: list[str] = []
-    for file, uri in enumerate(files):
-        lines = [line for number, line in chosen if number == file]
-        texts += (
-            storage.read_parquet(uri, ["text"])["text"].take(lines).to_pylist() if lines else []
-        )
+    for uri, lines in chosen.items():
+        texts += storage.read_parquet(uri, ["text"])["text"].take(lines).to_pylist()
     return texts

@@ -1,20 +1,16 @@
-"""A model's prompts where a config names them: kept by the checkpoint, and so by encoding and
-serving. Pure.
-"""
+"""Give a model the prompts that a config names; the checkpoint keeps them. Pure."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from medembed.encoding.reading import Role
+from medembed.encoding.reading import PROMPT_NAMES, Role
 from medembed.training.options import PromptsConfig
 
-# Names under which sentence-transformers looks for a document's prompt besides `document`.
-_OTHER_DOCUMENT_NAMES = ("passage", "corpus")
+_, *_OTHER_DOCUMENT_NAMES = PROMPT_NAMES["document"]
 
 
 def set_prompts(model: Any, prompts: PromptsConfig) -> None:
-    """Gives a sentence-transformers model these prompts; those that are None stay as its folder has
-    them.
+    """Give a sentence-transformers model these prompts; those that are None stay as they are.
 
     A document's prompt is called `document` from now on, under which sentence-transformers looks
     first.
@@ -36,9 +32,11 @@ def set_prompts(model: Any, prompts: PromptsConfig) -> None:
 
 
 def roles_of(columns: Iterable[str], loss: str) -> dict[str, Role]:
-    """{column of texts: whose prompt and route it takes}; none for loss mse, where a column has
-    texts of both.
+    """Return {column of texts: the role whose prompt and route it takes}.
+
+    None for loss mse, where a column has texts of both roles.
     """
     if loss == "mse":
         return {}
-    return {name: "query" if name == "query" else "document" for name in columns if name != "label"}
+    texts = [name for name in columns if name != "label"]
+    return {name: "query" if name == "query" else "document" for name in texts}

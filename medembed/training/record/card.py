@@ -1,5 +1,6 @@
-"""What a checkpoint says about itself: README.md, history.json, curves.png. Counts and settings,
-never a row's text.
+"""Write what a checkpoint says about itself: README.md, history.json, curves.png.
+
+Counts and settings, never a row's text.
 """
 
 import json
@@ -31,7 +32,7 @@ def describe_checkpoint(
     examples: ExamplesManifest | None,
     history: Sequence[Entry],
 ) -> None:
-    """Writes the three files into a checkpoint's folder."""
+    """Write the three files into a checkpoint's folder."""
     (folder / HISTORY).write_text(json.dumps(list(history)))
     curves = draw_curves(history, checkpoint.step)
     if curves is not None:
@@ -48,33 +49,32 @@ def write_card(
     *,
     has_curves: bool,
 ) -> str:
-    """The model card, Markdown with the front matter that model hubs read."""
+    """Return the model card, Markdown with the front matter that model hubs read."""
+    curves = f"\n\n![Curves]({CURVES})" if has_curves else ""
+    data = "\n".join(f"- {line}" for line in _data(dataset, examples))
+    versions = ", ".join(f"{name} {number}" for name, number in framework_versions().items())
     sections = [
         _front_matter(dataset),
         f"# Embedding model {checkpoint.fingerprint}",
         _origin(checkpoint, config),
         "## Use\n\n" + _usage(checkpoint.dimensions),
-        "## Dev sample\n\n"
-        + _scores(checkpoint, config)
-        + (f"\n\n![Curves]({CURVES})" if has_curves else ""),
-        "## Data\n\n" + "\n".join(f"- {line}" for line in _data(dataset, examples)),
+        "## Dev sample\n\n" + _scores(checkpoint, config) + curves,
+        "## Data\n\n" + data,
         "## Training\n\n" + _training(config),
-        "## Made with\n\n"
-        + ", ".join(f"{name} {found}" for name, found in framework_versions().items())
-        + ".",
+        f"## Made with\n\n{versions}.",
     ]
     return "\n\n".join(sections) + "\n"
 
 
 def framework_versions() -> dict[str, str]:
-    """{package: version} of what trains; those not installed are left out."""
-    found: dict[str, str] = {}
+    """Return {package: version} of what trains; those not installed are left out."""
+    versions: dict[str, str] = {}
     for name in _FRAMEWORKS:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except ModuleNotFoundError:  # importlib's error for a package that is not there
             continue
-    return found
+    return versions
 
 
 def _front_matter(dataset: DatasetManifest) -> str:
@@ -147,12 +147,9 @@ def _data(dataset: DatasetManifest, examples: ExamplesManifest | None) -> Iterat
 
 def _training(config: TrainingConfig) -> str:
     together = config.batch_size * config.most_workers
-    weights = config.weights or (1.0,) * len(config.dimensions)
-    shares = ", ".join(
-        f"{dimension}: {weight:g}"
-        for dimension, weight in zip(config.dimensions, weights, strict=True)
-    )
-    seen = f"{together} examples see each other, " if config.loss.name in RANKING else ""
+    weights = sorted(config.weight_by_dimension.items(), reverse=True)
+    shares = ", ".join(f"{dimension}: {weight:g}" for dimension, weight in weights)
+    seen = f"{together} examples see each other, " if config.loss.name == RANKING else ""
     return (
         f"Loss {config.loss.name} at every dimension, weights {{{shares}}}; {seen}"
         f"{together * config.accumulation_steps} change the weights together. All settings:\n\n"

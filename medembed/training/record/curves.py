@@ -1,7 +1,6 @@
-"""A run's course as one PNG: loss, learning rate, and the dev metric of each dimension over its
-steps. Pure.
-"""
+"""Draw a run's course as one PNG: loss, learning rate, dev metric of each dimension. Pure."""
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -32,8 +31,9 @@ _LOOKS = [*zip(COLOURS, LINES, MARKERS, strict=True), ("#0369a1", ":", "X")]
 
 
 def draw_curves(history: Sequence[Entry], best_step: int | None = None) -> bytes | None:
-    """The PNG, 4.6 inches wide at 200 dpi, panels below each other; `best_step` is marked. None
-    without a loss.
+    """Return the PNG, 4.6 inches wide at 200 dpi, panels below each other; None without a loss.
+
+    `best_step` is marked.
     """
     from matplotlib import rc_context
     from matplotlib.ticker import MaxNLocator
@@ -43,15 +43,13 @@ def draw_curves(history: Sequence[Entry], best_step: int | None = None) -> bytes
         return None
     with rc_context(STYLE):
         figure, axes = start_figure(len(panels), height=0.6 + _PANEL_INCHES * len(panels))
-        for place, (draw, panel) in enumerate(zip(panels, axes, strict=True)):
+        for draw, panel in zip(panels, axes, strict=True):
             draw(panel, history)
             panel.grid(axis="y")
             if best_step is not None:
                 panel.axvline(best_step, color=MUTED, linewidth=0.8, linestyle=":")
-            if place == len(panels) - 1 and best_step is not None:
-                panel.set_xlabel(f"step (dotted: the checkpoint kept, step {best_step:,})")
-            elif place == len(panels) - 1:
-                panel.set_xlabel("step")
+        kept = "" if best_step is None else f" (dotted: the checkpoint kept, step {best_step:,})"
+        axes[-1].set_xlabel(f"step{kept}")
         axes[-1].xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes[-1].xaxis.set_major_formatter("{x:,.0f}")
         handles, labels = axes[-1 if dev_names(history) else 0].get_legend_handles_labels()
@@ -61,40 +59,32 @@ def draw_curves(history: Sequence[Entry], best_step: int | None = None) -> bytes
 
 
 def smooth(values: Sequence[float], over: int) -> list[float]:
-    """The mean of each value and the `over - 1` before it, or as many as there are."""
-    sums, total = [0.0], 0.0
-    for value in values:
-        total += value
-        sums.append(total)
+    """Return the mean of each value and the `over - 1` before it, or as many as there are."""
+    sums = [0.0, *itertools.accumulate(values)]
     return [(sums[n] - sums[max(0, n - over)]) / min(n, over) for n in range(1, len(sums))]
 
 
 def _draw_loss(axes: "Axes", history: Sequence[Entry]) -> None:
     steps, values = series(history, "loss")
     over = max(1, len(values) // _SMOOTHED)
+    names = loss_names(history)
     axes.plot(steps, values, color="#94a3b8", linewidth=0.7)
-    axes.plot(
-        steps, smooth(values, over), color=INK if loss_names(history) else TEAL, linewidth=1.8
-    )
+    axes.plot(steps, smooth(values, over), color=INK if names else TEAL, linewidth=1.8)
     drawn = list(values)
-    for place, name in enumerate(loss_names(history)):
-        colour, line, _ = _LOOKS[place % len(_LOOKS)]
-        places, parts = series(history, name)
-        parts = smooth(parts, over)
-        drawn += parts
+    for name, (colour, line, _) in zip(names, itertools.cycle(_LOOKS), strict=False):
+        steps_of_name, losses = series(history, name)
+        losses = smooth(losses, over)
+        drawn += losses
+        dimension = name.rpartition("/")[2]
         axes.plot(
-            places,
-            parts,
-            color=colour,
-            linestyle=line,
-            linewidth=0.9,
-            label=name.rpartition("/")[2],
+            steps_of_name, losses, color=colour, linestyle=line, linewidth=0.9, label=dimension
         )
     ordered = sorted(drawn)
     highest = ordered[int(0.99 * (len(ordered) - 1))]  # a single spike would flatten all the rest
     axes.set_ylim(min(0.0, ordered[0]), 1.1 * highest or 1.0)
-    parted = " (thick), by dimension" if loss_names(history) else ""
-    axes.set_title(f"Loss{parted}" + (f", {over}-step mean" if over > 1 else ""))
+    by_dimension = " (thick), by dimension" if names else ""
+    smoothed = f", {over}-step mean" if over > 1 else ""
+    axes.set_title(f"Loss{by_dimension}{smoothed}")
 
 
 def _draw_learning_rate(axes: "Axes", history: Sequence[Entry]) -> None:
@@ -106,8 +96,7 @@ def _draw_learning_rate(axes: "Axes", history: Sequence[Entry]) -> None:
 
 def _draw_dev(axes: "Axes", history: Sequence[Entry]) -> None:
     names = dev_names(history)
-    for place, name in enumerate(names):
-        colour, line, marker = _LOOKS[place % len(_LOOKS)]
+    for name, (colour, line, marker) in zip(names, itertools.cycle(_LOOKS), strict=False):
         steps, values = series(history, name)
         axes.plot(
             steps,

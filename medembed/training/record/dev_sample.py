@@ -1,4 +1,4 @@
-"""The fixed sample of dev queries and documents by which checkpoints are chosen."""
+"""Draw the fixed sample of dev queries and documents by which checkpoints are chosen."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,19 +12,16 @@ from medembed.evaluation.metrics import Values, parse_metric
 from medembed.evaluation.sample import (
     Encode,
     Sample,
-    Vectors,
     draw_sample,
     encode_sample,
     score_sample,
 )
 from medembed.training.config import TrainingConfig
-from medembed.training.record.checkpoint import Checkpoint
-
-DEV_VALUES = "dev_values.json"
+from medembed.training.record.checkpoint import DEV_VALUES, Checkpoint
 
 
 def draw_dev_sample(dataset: Dataset, config: TrainingConfig, split: str = "dev") -> Sample:
-    """The sample of the dev split, or one of another split.
+    """Return the sample of the dev split, or one of another split.
 
     Raises DataError if no such query has a positive, or if `select_by` names no metric.
     """
@@ -38,33 +35,25 @@ def draw_dev_sample(dataset: Dataset, config: TrainingConfig, split: str = "dev"
 
 
 def measure_dev_sample(sample: Sample, encode: Encode, config: TrainingConfig) -> dict[int, float]:
-    """{dimension: mean of `select_by`} of the encoder on the sample."""
-    return score_dev_sample(sample, *encode_sample(sample, encode), config)
-
-
-def score_dev_sample(
-    sample: Sample, queries: Vectors, documents: Vectors, config: TrainingConfig
-) -> dict[int, float]:
-    """The same of embeddings: float32 [queries, D] and [documents, D], unit rows, in the order of
-    the sample.
-    """
+    """Return {dimension: mean of `select_by`} of the encoder on the sample."""
+    queries, documents = encode_sample(sample, encode)
     measured = score_sample(sample, queries, documents, config.dimensions, config.select_by)
     return {dimension: float(values.mean()) for dimension, values in measured.items()}
 
 
 def write_dev_values(folder: Path, values: Mapping[int, Values]) -> None:
-    """Writes {dimension: `select_by` of each dev query} beside a model, in the order of the
-    sample.
-    """
-    told = {dimension: of_queries.tolist() for dimension, of_queries in values.items()}
-    (folder / DEV_VALUES).write_text(json.dumps(told))
+    """Write {dimension: `select_by` of each dev query, in order} beside a model."""
+    lists = {dimension: of_queries.tolist() for dimension, of_queries in values.items()}
+    (folder / DEV_VALUES).write_text(json.dumps(lists))
 
 
 def read_dev_values(checkpoint: Checkpoint, dimensions: Sequence[int]) -> Values | None:
-    """Of each dev query the mean of `select_by` over these dimensions; None if one of them was not
-    measured.
+    """Return each dev query's mean of `select_by` over these dimensions.
+
+    None if one of them was not measured.
     """
-    told = json.loads(checkpoint.read(DEV_VALUES)[DEV_VALUES])
-    if not {str(dimension) for dimension in dimensions} <= told.keys():
+    lists = json.loads(checkpoint.read(DEV_VALUES)[DEV_VALUES])
+    names = [str(dimension) for dimension in dimensions]
+    if not set(names) <= lists.keys():
         return None
-    return np.asarray(np.mean([told[str(dimension)] for dimension in dimensions], axis=0))
+    return np.asarray(np.mean([lists[name] for name in names], axis=0))

@@ -1,5 +1,4 @@
-"""What a run logged: loss, learning rate and padding of its steps, and the dev metric of its
-checkpoints.
+"""Keep what a run logged: loss and learning rate of its steps, dev metrics of its checkpoints.
 
 It travels in each checkpoint's trainer_state.json, so that a run that was interrupted keeps what it
 logged before.
@@ -14,18 +13,18 @@ DEV = "dev_"  # names of a checkpoint's dev metrics begin so
 ELSEWHERE = "elsewhere/"  # and those of retention sets so
 SCORE = "score"  # what checkpoints are chosen by
 SHARE = "average"  # the weight of what was trained in the average that was measured
-_MEASURED = (DEV, ELSEWHERE, SCORE, SHARE)
+_MEASURED = (DEV, ELSEWHERE, SCORE, SHARE)  # names of what was measured begin so
 _MOST_STEPS = 1000  # entries kept for the steps of a run: a picture shows no more
-_STEP_SERIES = ("loss", "learning_rate", "grad_norm", "padding")
+_STEP_SERIES = ("loss", "learning_rate", "grad_norm")
 
 Entry = dict[str, float]
 
 
 def record_dev(state: Any, folder: Path, metrics: Mapping[str, float]) -> None:
-    """Adds what was measured to the trainer's state at this step, in memory and in its checkpoint.
+    """Add what was measured to the trainer's state at this step, in memory and in its checkpoint.
 
     metrics: "score", "average", "ndcg@10/64" of the dev sample, and "elsewhere/<set>/64" of
-        retention sets.
+    retention sets.
     """
     if not metrics:
         return
@@ -39,7 +38,7 @@ def _name(metric: str) -> str:
 
 
 def clean_history(logged: Sequence[Mapping[str, Any]]) -> list[Entry]:
-    """One entry per step with what is worth a curve; of a step that was run twice the later.
+    """Return an entry per step with what is worth a curve; of a step that was run twice the later.
 
     At most about 1,000 steps are kept: means of neighbours stand for them. Entries with dev metrics
     all stay.
@@ -49,9 +48,7 @@ def clean_history(logged: Sequence[Mapping[str, Any]]) -> list[Entry]:
     for entry in logged:
         step = int(entry["step"])
         measured = {
-            name: float(value)
-            for name, value in entry.items()
-            if name.startswith((DEV, ELSEWHERE, SCORE, SHARE))
+            name: float(value) for name, value in entry.items() if name.startswith(_MEASURED)
         }
         values = {name: float(value) for name, value in entry.items() if _is_series(name, value)}
         if measured:
@@ -64,24 +61,24 @@ def clean_history(logged: Sequence[Mapping[str, Any]]) -> list[Entry]:
 
 
 def series(history: Sequence[Entry], name: str) -> tuple[list[float], list[float]]:
-    """(steps, values) of one logged quantity."""
-    rows = [(entry["step"], entry[name]) for entry in history if name in entry]
-    return [step for step, _ in rows], [value for _, value in rows]
+    """Return (steps, values) of one logged quantity."""
+    entries = [entry for entry in history if name in entry]
+    return [entry["step"] for entry in entries], [entry[name] for entry in entries]
 
 
 def loss_names(history: Sequence[Entry]) -> list[str]:
-    """Names of the losses that were logged per dimension, as loss/<dimension>, widest first."""
-    names = {name for entry in history for name in entry if name.startswith("loss/")}
-    return sorted(names, key=_number, reverse=True)
+    """Return the names of losses per dimension, as loss/<dimension>, widest first."""
+    return _names(history, "loss/")
 
 
 def dev_names(history: Sequence[Entry]) -> list[str]:
-    """Names of the dev metrics, as dev_<metric>/<dimension>, widest first."""
-    return sorted(
-        {name for entry in history for name in entry if name.startswith(DEV)},
-        key=_number,
-        reverse=True,
-    )
+    """Return the names of dev metrics, as dev_<metric>/<dimension>, widest first."""
+    return _names(history, DEV)
+
+
+def _names(history: Sequence[Entry], prefix: str) -> list[str]:
+    names = {name for name in set().union(*history) if name.startswith(prefix)}
+    return sorted(names, key=_number, reverse=True)
 
 
 def _is_series(name: str, value: Any) -> bool:
@@ -102,11 +99,10 @@ def _thin(rows: list[Entry]) -> list[Entry]:
 
 
 def _mean(group: list[Entry]) -> Entry:
-    """Each name's mean over the entries that have it, at the last one's step."""
+    """Return each name's mean over the entries that have it, at the last one's step."""
     values: dict[str, list[float]] = {}
     for row in group:
         for name, value in row.items():
             values.setdefault(name, []).append(value)
-    return {name: sum(found) / len(found) for name, found in values.items()} | {
-        "step": group[-1]["step"]
-    }
+    means = {name: sum(of_name) / len(of_name) for name, of_name in values.items()}
+    return means | {"step": group[-1]["step"]}

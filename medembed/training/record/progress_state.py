@@ -1,6 +1,4 @@
-"""What a checkpoint holds beside weights, optimizer and random numbers: where the run stands and
-what it has seen.
-"""
+"""Keep in a checkpoint where the run stands: steps, examples seen, the best dev score."""
 
 import dataclasses
 import json
@@ -34,12 +32,12 @@ class TrainingState:
     stale: int = 0
 
     def write(self, folder: Path) -> None:
-        """Into a checkpoint's folder, as JSON."""
+        """Write the state into a checkpoint's folder, as JSON."""
         (folder / FILE).write_text(json.dumps(dataclasses.asdict(self)))
 
 
 def read_state(folder: Path) -> TrainingState:
-    """The state in a checkpoint's folder. Raises TrainingError if it has none that can be read."""
+    """Return the state in a checkpoint's folder; TrainingError if it has none that can be read."""
     try:
         values = json.loads((folder / FILE).read_text())
         return TrainingState(**values | {"position": Position(**values["position"])})
@@ -50,24 +48,20 @@ def read_state(folder: Path) -> TrainingState:
         ) from None
 
 
-def after_evaluation(state: TrainingState, score: float, min_gain: float) -> TrainingState:
-    """The state with one more evaluation: a gain is a score of at least `min_gain`, and not 0,
-    above the best.
-    """
-    if state.best is None or (score > state.best and score >= state.best + min_gain):
+def after_evaluation(state: TrainingState, score: float) -> TrainingState:
+    """Return the state with one more evaluation: a score above the best is a gain."""
+    if state.best is None or score > state.best:
         return dataclasses.replace(state, best=score, stale=0)
     return dataclasses.replace(state, stale=state.stale + 1)
 
 
 def is_over(state: TrainingState, patience: int | None) -> bool:
-    """Whether so many evaluations in a row brought no gain."""
+    """Return whether so many evaluations in a row brought no gain."""
     return patience is not None and state.stale >= patience
 
 
 def reseed(seed: int, state: TrainingState, rank: int) -> None:
-    """New random numbers for a worker that no checkpoint has any for: as many workers as now it was
-    not made by.
-    """
+    """Set new random numbers where the checkpoint came from another number of workers."""
     import torch
 
     number = int(content_hash(f"{seed} {state.step} {rank}")[:8], 16)

@@ -1,4 +1,4 @@
-"""A checkpoint -> a registered version with its run, parameters, metrics and lineage."""
+"""Register a checkpoint as a version with its run, parameters, metrics and lineage."""
 
 import json
 from collections.abc import Mapping
@@ -24,8 +24,9 @@ def register_checkpoint(
     lineage: Lineage,
     artifacts: Mapping[str, str | bytes],
 ) -> tuple[Version, bool]:
-    """(its version, whether it is new); `metrics` join the dev scores, what its manifest says joins
-    the lineage.
+    """Return the checkpoint's version, and whether it is new.
+
+    `metrics` join the dev scores, what its manifest says joins the lineage.
     """
     manifest = checkpoint.manifest
     lineage = replace(
@@ -47,27 +48,24 @@ def register_checkpoint(
 
 
 def _without_place(source: Source | None) -> Source | None:
-    """A parent by its fingerprint: where it lies, the checkpoint's manifest says."""
+    """Return a parent by its fingerprint: where it lies, the checkpoint's manifest says."""
     return replace(source, uri=None) if source else None
 
 
 def _steps_of(checkpoint: Checkpoint) -> list[tuple[str, int, float]]:
-    """(metric, step, value) of all that training logged."""
-    logged = json.loads(checkpoint.read(HISTORY).get(HISTORY, b"[]"))
-    return [
-        (f"train_{name}", int(entry["step"]), value)
-        for entry in logged
-        for name, value in entry.items()
-        if name != "step"
-    ]
+    """Return (metric, step, value) of all that training logged."""
+    values = []
+    for entry in json.loads(checkpoint.read(HISTORY).get(HISTORY, b"[]")):
+        step = int(entry.pop("step"))
+        values += [(f"train_{name}", step, value) for name, value in entry.items()]
+    return values
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= (
-            _flatten(value, f"{prefix}{name}.")
-            if isinstance(value, Mapping)
-            else {prefix + name: value}
-        )
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
     return flat

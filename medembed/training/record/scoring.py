@@ -1,11 +1,10 @@
-"""What a model in training is worth: its score on the dev sample, less what it lost elsewhere since
-the start.
-"""
+"""Score a model in training: on the dev sample, less what it lost elsewhere since the start."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 from medembed.encoding.encoder import Encoder
@@ -17,7 +16,7 @@ from medembed.training.collective import encode_in_shares, from_rank_zero, world
 from medembed.training.config import TrainingConfig
 from medembed.training.model.average import Average
 from medembed.training.record.history import ELSEWHERE, SCORE, SHARE
-from medembed.training.record.samples import Samples
+from medembed.training.record.retention_samples import RetentionSamples
 from medembed.training.trial import Rungs
 
 # more than a score can be: what surely loses elsewhere stands behind all that does not
@@ -28,23 +27,25 @@ _UNSEEN = 0.03
 
 
 class Scorer:
-    """Measures the model in training, averaged with its start as it will be published. All ranks
-    call it together.
+    """Measures the model in training, averaged with its start as it will be published.
 
-    Rank 0 alone decides: machines that round differently might not agree on when to stop.
+    All ranks call it together. Rank 0 alone decides: machines that round differently might not
+    agree on when to stop.
     """
 
     def __init__(
         self,
         encoder: Encoder,
-        samples: Samples,
+        dev: Sample,
+        elsewhere: RetentionSamples,
         config: TrainingConfig,
         device: torch.device,
         average: Average,
     ) -> None:
-        """`encoder` has the weights of the start still, by which losses elsewhere are judged."""
+        """Measure the start elsewhere: `encoder` still has its weights."""
         self.encoder = encoder
-        self.samples = samples
+        self.dev = dev
+        self.elsewhere = elsewhere
         self.config = config
         self.device = device
         self.average = average
@@ -54,13 +55,12 @@ class Scorer:
         self._start = self._measure_elsewhere()
 
     def measure(self, rungs: Rungs | None = None) -> dict[str, float]:
-        """{"score": value, "average": share, "ndcg@10/64": value, "elsewhere/tico/64": value, ...},
-        as on all ranks.
+        """Return {"score": ..., "average": share, "ndcg@10/64": ..., "elsewhere/tico/64": ...}.
 
-        The score is that of the dev sample at `select_dimension`, or what `rungs` make of all
-        dimensions, less what is lost elsewhere. Of the shares that the config asks for it is the
-        better one's. A loss only lowers a score, so elsewhere is measured from the best dev score
-        down, until no other share can win.
+        It is the same on all ranks. The score is that of the dev sample at `select_dimension`, or
+        what `rungs` make of all dimensions, less what is lost elsewhere. Of the shares that the
+        config asks for it is the better one's. A loss only lowers a score, so elsewhere is measured
+        from the best dev score down, until no other share can win.
         """
         best: dict[str, float] | None = None
         measured = [self._measure_dev(share, rungs) for share in self.config.shares]
@@ -73,69 +73,64 @@ class Scorer:
         return best
 
     def _value(self, metrics: Mapping[str, float]) -> tuple[float, float]:
-        """By what averages are compared: unseen losses count, too; of equals the one nearer to the
-        start is better.
+        """Return by what averages are compared: unseen losses count, too.
+
+        Of equals the one nearer to the start is better.
         """
-        is_unseen = not self.samples.elsewhere.samples and metrics[SHARE] == 1
+        is_unseen = not self.elsewhere.by_name and metrics[SHARE] == 1
         return metrics[SCORE] - (_UNSEEN if is_unseen else 0.0), -metrics[SHARE]
 
     def _measure_dev(self, share: float, rungs: Rungs | None) -> dict[str, float]:
-        """What `measure` says of this share, as if nothing were lost elsewhere."""
+        """Return what `measure` says of this share, as if nothing were lost elsewhere."""
         with self.average.applied(share):
-            dev = self._score(self.samples.dev, self.config.select_by)
+            dev = self._score(self.dev, self.config.select_by)
         self._by_share[share] = dev.values
         means = {dimension: float(values.mean()) for dimension, values in dev.values.items()}
         score = rungs.score(means) if rungs else means[self.config.select_dimension]
         metrics = {SCORE: score, SHARE: share}
-        return self._agree(
-            metrics
-            | {f"{self.config.select_by}/{dimension}": mean for dimension, mean in means.items()}
-        )
+        metrics |= {
+            f"{self.config.select_by}/{dimension}": mean for dimension, mean in means.items()
+        }
+        return self._agree(metrics)
 
     def _less_losses(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """The metrics of a share with those from elsewhere, and their losses taken from the
-        score.
-        """
+        """Return a share's metrics with those from elsewhere, whose losses lower the score."""
         with self.average.applied(metrics[SHARE]):
             elsewhere = self._measure_elsewhere()
         complete = {**metrics, SCORE: metrics[SCORE] - self._lost(elsewhere)}
         for name, scores in elsewhere.items():
-            complete |= {
-                f"{ELSEWHERE}{name}/{d}": float(values.mean())
-                for d, values in scores.values.items()
-            }
+            for dimension, values in scores.values.items():
+                complete[f"{ELSEWHERE}{name}/{dimension}"] = float(values.mean())
         return self._agree(complete)
 
     def _agree(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """The same as rank 0 has them."""
+        """Return the metrics as rank 0 has them."""
         return dict(zip(metrics, from_rank_zero(list(metrics.values()), self.device), strict=True))
 
     def _lost(self, elsewhere: Mapping[str, Scores]) -> float:
-        """What is taken from the score: what the worst set lost, and more than any score where a
-        loss is sure.
+        """Return what is taken from the score: what the worst set lost.
+
+        A sure loss takes more than any score can be.
         """
-        config = self.samples.elsewhere.config
+        config = self.elsewhere.config
         rows = judge_retained(self._start, elsewhere, config, seed=self.config.seed)
         is_sure = any(row.is_lost for row in rows)
         return how_far_lost(rows, config.tolerance) + (_BROKEN if is_sure else 0.0)
 
     def _measure_elsewhere(self) -> dict[str, Scores]:
-        return {
-            name: self._score(sample, METRIC)
-            for name, sample in self.samples.elsewhere.samples.items()
-        }
+        samples = self.elsewhere.by_name
+        return {name: self._score(sample, METRIC) for name, sample in samples.items()}
 
     def _score(self, sample: Sample, metric: str) -> Scores:
-        """Of each query at each dimension; zeros on ranks that do not decide."""
+        """Score each query at each dimension; zeros on ranks that do not decide."""
         with _still(self.encoder.model):
             queries = self._encode([text for _, text in sample.queries], "query")
             documents = self._encode([text for _, text in sample.documents], "document")
         if world()[0] == 0:
             values = score_sample(sample, queries, documents, self.config.dimensions, metric)
         else:
-            values = {
-                dimension: queries[:, 0].astype(float) * 0 for dimension in self.config.dimensions
-            }
+            zeros = np.zeros(len(queries))
+            values = dict.fromkeys(self.config.dimensions, zeros)
         return Scores(values, sample.groups)
 
     def _encode(self, texts: list[str], role: Role) -> Vectors:
@@ -144,7 +139,7 @@ class Scorer:
 
 @contextmanager
 def _still(model: Any) -> Iterator[None]:
-    """The model without dropout inside, and as it was again after it."""
+    """Switch the model's dropout off inside the `with` block."""
     is_training = model.training
     model.eval()
     try:

@@ -1,5 +1,4 @@
-"""The order in which training reads its examples: a new one each pass, known from the seed alone.
-Pure.
+"""Order the rows that training reads: anew in each pass, known from the seed alone. Pure.
 
 Where a run stands is told by examples, not by steps, so that it goes on with any number of workers:
 they read on from the same example, in steps of another size.
@@ -7,13 +6,13 @@ they read on from the same example, in steps of another size.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from medembed.training.rows.grouping import Indices
-
+Indices = npt.NDArray[np.int64]
 Arrange = Callable[[np.random.Generator], Indices]
 
 
@@ -45,18 +44,17 @@ class Stream:
         return self.count % self.rows
 
     def order(self, epoch: int) -> Indices:
-        """int64 [count]: the examples in the order of a pass. PCG64 gives the same on every
-        machine.
+        """Return the examples in the order of a pass, int64 [count].
+
+        PCG64 gives the same on every machine.
         """
         generator = np.random.default_rng((self.seed, epoch))
-        return (
-            generator.permutation(self.count) if self.arrange is None else self.arrange(generator)
-        )
+        if self.arrange is not None:
+            return self.arrange(generator)
+        return generator.permutation(self.count)
 
     def steps_left(self, position: Position, epochs: float) -> int:
-        """Steps from a position to the end of so many passes, of which the last may be a part of
-        one.
-        """
+        """Return the steps from a position to the end of so many passes, the last maybe in part."""
         whole = math.floor(epochs)
         if position.epoch >= whole:
             share = epochs - position.epoch
@@ -66,14 +64,17 @@ class Stream:
         return rest + (whole - position.epoch - 1) * per_pass + _ceil((epochs - whole) * per_pass)
 
     def walk(self, position: Position) -> Iterator[tuple[Indices, Position]]:
-        """(int64 [rows], position after it) of each step from a position on, without end. Needs
-        `rows` <= `count`.
+        """Yield (int64 [rows], position after it) of each step from a position on, without end.
+
+        Needs `rows` <= `count`.
         """
-        epoch, offset = position.epoch, position.offset
+        epoch = position.epoch
+        offset = position.offset
         order = self.order(epoch)
         while True:
             if offset + self.rows > self.count:
-                epoch, offset = epoch + 1, 0
+                epoch += 1
+                offset = 0
                 order = self.order(epoch)
             taken = order[offset : offset + self.rows]
             offset += self.rows
@@ -82,12 +83,12 @@ class Stream:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run, or what is left of one after `done` steps: `steps` more, which read `stream` from
-    `start` on.
+    """A run, or what is left of one after `done` steps.
 
-    The learning rate follows the `total` steps of a run that always has its most workers.
-    `scheduled` of those are done, and each step counts for `pace` of them, so that it falls with
-    the examples left, whatever number of workers.
+    These are `steps` more, which read `stream` from `start` on. The learning rate follows the
+    `total` steps of a run that always has its most workers. `scheduled` of those are done, and each
+    step counts for `pace` of them, so that it falls with the examples left, whatever number of
+    workers.
     """
 
     stream: Stream
@@ -99,19 +100,21 @@ class Plan:
     pace: float = 1.0
 
     def scheduled_at(self, step: int) -> float:
-        """Where in its `total` the learning rate is after so many steps of the whole run."""
+        """Return where in its `total` the learning rate is after so many steps of the whole run."""
         return min(float(self.total), self.scheduled + (step - self.done) * self.pace)
 
 
 class Batches:
-    """The batches of a plan in turn, one for each worker and step: lists of row numbers, for a
-    DataLoader.
+    """The batches of a plan in turn, lists of row numbers: a DataLoader's batch sampler.
+
+    Each step has one for each worker and accumulated batch.
     """
 
     drop_last = True
 
     def __init__(self, plan: Plan, batch_size: int) -> None:
-        self.plan, self.batch_size = plan, batch_size
+        self.plan = plan
+        self.batch_size = batch_size
 
     def __len__(self) -> int:
         return self.plan.steps * (self.plan.stream.rows // self.batch_size)
@@ -123,5 +126,26 @@ class Batches:
 
 
 def _ceil(steps: float) -> int:
-    """The next whole number, where 11.000000000000002 is 11."""
+    """Return the next whole number, where 11.000000000000002 is 11."""
     return math.ceil(round(steps, 6))
+
+
+def pair_by_class(labels: Sequence[int], generator: np.random.Generator) -> Indices:
+    """Return row numbers in pairs of one class, int64 [count_paired(labels)].
+
+    In batches of even size no row is then alone in its class. A class with an odd number of rows
+    leaves one of them out, another in each pass.
+    """
+    order = generator.permutation(len(labels))
+    classes = np.asarray(labels)[order]
+    by_class = np.argsort(classes, kind="stable")
+    _, first, counts = np.unique(classes[by_class], return_index=True, return_counts=True)
+    place = np.arange(len(order)) - np.repeat(first, counts)
+    paired = order[by_class][place < np.repeat(counts - counts % 2, counts)]
+    return generator.permutation(paired.reshape(-1, 2)).ravel()
+
+
+def count_paired(labels: Sequence[int] | Sequence[str]) -> int:
+    """Return how many rows `pair_by_class` gives."""
+    counts = np.unique(np.asarray(labels), return_counts=True)[1]
+    return int((counts - counts % 2).sum())

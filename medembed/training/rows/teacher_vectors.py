@@ -1,8 +1,6 @@
-"""What loss `mse` learns: training texts, each with a teacher's vector, which all workers make in
-shares.
-"""
+"""Read what loss `mse` learns: training texts, each with a teacher's vector."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,7 +8,7 @@ import torch
 from medembed.data.dataset import open_dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.reading import Role
+from medembed.encoding.reading import ROLES, Role
 from medembed.errors import ModelError
 from medembed.evaluation.sample import Encode, Vectors
 from medembed.training.collective import agreed, encode_in_shares
@@ -20,26 +18,25 @@ from medembed.training.rows.columns import texts_by_role
 
 
 def learn_from_teacher(
-    dataset: str, config: TrainingConfig, prompts: tuple[str, str], device: torch.device
+    dataset: str, config: TrainingConfig, prompts: Mapping[Role, str], device: torch.device
 ) -> Columns:
-    """The trainer's columns: texts behind the `prompts` of (queries, documents), and the vectors to
-    learn.
+    """Return the trainer's columns: texts behind their prompts, and the vectors to learn.
 
     All ranks must call it, `device` as for `encode_in_shares`. Raises AllRefused if the teacher is
     too narrow.
     """
-    spoken = agreed(lambda: texts_by_role(open_dataset(dataset)), device)
+    texts = agreed(lambda: texts_by_role(open_dataset(dataset)), device)
     teacher = agreed(lambda: load_teacher(config), device)
-    vectors = teach(
-        spoken, lambda texts, role: encode_in_shares(teacher.encode, texts, role, device)
+    vectors = encode_by_role(
+        texts, lambda part, role: encode_in_shares(teacher.encode, part, role, device)
     )
-    by_role = dict(zip(("query", "document"), prompts, strict=True))
-    return {"text": [by_role[role] + text for text, role in spoken], "label": vectors.tolist()}
+    return {"text": [prompts[role] + text for text, role in texts], "label": vectors.tolist()}
 
 
 def load_teacher(config: TrainingConfig) -> Encoder:
-    """The encoder `config.loss.guide`. Raises ModelError if it does not load, or is narrower than
-    what is trained.
+    """Load the encoder `config.loss.guide`.
+
+    Raises ModelError if it does not load, or is narrower than what is trained.
     """
     encoding = EncodingConfig(
         cpus_per_worker=config.cpus_per_worker, gpus_per_worker=float(config.use_gpu)
@@ -54,16 +51,16 @@ def load_teacher(config: TrainingConfig) -> Encoder:
     return teacher
 
 
-def teach(spoken: Sequence[tuple[str, Role]], encode: Encode) -> Vectors:
-    """float32 [len(spoken), width]: the vectors that `encode` gives texts in their roles, in their
-    order.
-    """
-    roles: tuple[Role, ...] = ("query", "document")
-    lines = {role: [line for line, (_, own) in enumerate(spoken) if own == role] for role in roles}
-    found = {
-        role: encode([spoken[line][0] for line in own], role) for role, own in lines.items() if own
-    }
-    vectors = np.empty((len(spoken), next(iter(found.values())).shape[1]), np.float32)
-    for role, own in found.items():
-        vectors[lines[role]] = own
+def encode_by_role(texts: Sequence[tuple[str, Role]], encode: Encode) -> Vectors:
+    """Return what `encode` gives texts in their roles, float32 [texts, width], in their order."""
+    roles = np.array([role for _, role in texts])
+    vectors: Vectors | None = None
+    for role in ROLES:
+        lines = np.flatnonzero(roles == role).tolist()
+        if lines:
+            encoded = encode([texts[line][0] for line in lines], role)
+            if vectors is None:
+                vectors = np.empty((len(texts), encoded.shape[1]), np.float32)
+            vectors[lines] = encoded
+    assert vectors is not None, "training has texts"
     return vectors

@@ -1,4 +1,4 @@
-"""The config -> arguments of SentenceTransformerTrainer."""
+"""Turn the config into the arguments of SentenceTransformerTrainer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,22 +6,20 @@ from typing import Any
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.reading import Role
 from medembed.training.config import TrainingConfig
-from medembed.training.model.parameters import learning_rates
 from medembed.training.model.precision import precision_arguments
 
 
 def training_arguments(
     config: TrainingConfig, steps: int, scratch: str, encoder: Encoder, roles: Mapping[str, Role]
 ) -> Any:
-    """SentenceTransformerTrainingArguments up to optimiser step `steps` on this process's device.
+    """Return SentenceTransformerTrainingArguments up to optimiser step `steps`, for this device.
 
-    Texts of a column stand behind the prompt of its role, and take its route in a router.
-
-    Raises TrainingError if the device lacks the precision, ModelError if the model has no layers to
-    tell apart.
+    Texts of a column stand behind the prompt of its role, and take its route in a router. Raises
+    TrainingError if the device lacks the precision.
     """
     from sentence_transformers import SentenceTransformerTrainingArguments
 
+    schedule = "constant_with_warmup" if config.schedule == "constant" else config.schedule
     return SentenceTransformerTrainingArguments(
         output_dir=scratch,
         max_steps=steps,
@@ -31,16 +29,10 @@ def training_arguments(
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.accumulation_steps,
         learning_rate=config.learning_rate,
-        learning_rate_mapping=learning_rates(
-            encoder.model, config.learning_rate, config.layer_decay
-        ),
-        lr_scheduler_type="constant_with_warmup"
-        if config.schedule == "constant"
-        else config.schedule,
+        lr_scheduler_type=schedule,
         warmup_steps=config.warmup,
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
-        torch_compile=config.compile,
         activation_checkpointing=config.activation_checkpointing,
         dataloader_drop_last=True,
         save_strategy="no",

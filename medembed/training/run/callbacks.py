@@ -1,6 +1,4 @@
-"""What happens between training steps: progress, checkpoints, the dev sample, and the reasons to
-stop.
-"""
+"""Act between training steps: report progress, make checkpoints, measure them, and stop."""
 
 import dataclasses
 import math
@@ -35,12 +33,11 @@ class Diverged:
 
 
 class Reporter(TrainerCallback):
-    """Hands checkpoints with everything to resume from to Ray Train, and decides, alike on all
-    ranks, when to stop.
+    """Hands checkpoints to Ray Train and decides, alike on all ranks, when to stop.
 
-    `restore` is called when the first batch is there, right before its forward pass: random numbers
-    that reading data takes at a start would else be missing from a resumed run. `check` raises
-    where the run is another's by now.
+    A checkpoint has everything to resume from. `restore` is called when the first batch is there,
+    right before its forward pass: random numbers that reading data takes at a start would else be
+    missing from a resumed run. `check` raises where the run is another's by now.
     """
 
     def __init__(
@@ -55,9 +52,14 @@ class Reporter(TrainerCallback):
         heeds_preemption: bool = False,
         rungs: Rungs | None = None,
     ) -> None:
-        self.scorer, self.config, self.state, self.plan = scorer, config, state, plan
+        self.scorer = scorer
+        self.config = config
+        self.state = state
+        self.plan = plan
         self.check = check
-        self.progress, self.heeds_preemption, self.rungs = progress, heeds_preemption, rungs
+        self.progress = progress
+        self.heeds_preemption = heeds_preemption
+        self.rungs = rungs
         self.restore: Callable[[], None] | None = None
         self.diverged: Diverged | None = None
         self.scores: dict[int, float] = {}  # by step
@@ -80,9 +82,7 @@ class Reporter(TrainerCallback):
             control.should_save = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
-        """Stops at a loss or gradient that is no number; Ray would train again from the checkpoint
-        to the same end.
-        """
+        """Stop at a loss or gradient that is no number: tried again, it would end the same."""
         watched = {"loss": "loss", "grad_norm": "gradient norm"}
         if args.fp16:  # a gradient that overflows is skipped, and its scale halved
             del watched["grad_norm"]
@@ -91,7 +91,8 @@ class Reporter(TrainerCallback):
                 self.diverged = Diverged(
                     state.global_step, what, logs[name], logs.get("learning_rate", math.nan)
                 )
-                control.should_training_stop, control.should_save = True, False
+                control.should_training_stop = True
+                control.should_save = False
                 return
         if "loss" in logs and self.progress is not None and world()[0] == 0:
             done = self.state.scheduled * self.plan.stream.rows / self.plan.pace
@@ -103,10 +104,8 @@ class Reporter(TrainerCallback):
         if world()[0] == 0:
             self.check()
             self.state.write(folder)
-            save_card(
-                folder,
-                CheckpointManifest(dimensions=tuple(sorted(self.config.dimensions, reverse=True))),
-            )
+            dimensions = tuple(sorted(self.config.dimensions, reverse=True))
+            save_card(folder, CheckpointManifest(dimensions=dimensions))
             record_dev(state, folder, metrics)
             if metrics:
                 write_dev_values(folder, self.scorer.dev_values)
@@ -121,28 +120,31 @@ class Reporter(TrainerCallback):
         return step % self.config.checkpoint_steps == 0 or step == state.max_steps
 
     def _must_leave(self) -> bool:
-        """Whether Ray now says of a node with workers that it is about to be taken away."""
+        """Return whether Ray says anew that a node with workers is about to be taken away."""
         # the same answer on all ranks
         notice = ray.train.get_preemption_info() if self.heeds_preemption else None
         nodes = frozenset(notice.preempted_node_ids) if notice else frozenset()
-        is_news, self._leaving = not nodes <= self._leaving, self._leaving | nodes
+        is_news = not nodes <= self._leaving
+        self._leaving |= nodes
         return is_news
 
     def _measure(self, state: Any, control: Any) -> dict[str, float]:
-        """Metrics of the samples, encoded by all ranks; stops training once they gain nothing."""
+        """Return the metrics of the samples, encoded by all ranks; stop once they gain nothing."""
         metrics = self.scorer.measure(self.rungs)
         self.scores[state.global_step] = metrics["score"]
-        self.state = after_evaluation(self.state, metrics["score"], self.config.min_gain)
+        self.state = after_evaluation(self.state, metrics["score"])
         control.should_training_stop |= is_over(self.state, self.config.patience)
         return metrics
 
     def _note(self, state: Any, logs: Mapping[str, Any]) -> str:
-        parts = [
-            f"{name[5:]}: {value:.2f}" for name, value in logs.items() if name.startswith("loss/")
-        ]
-        by_dimension = f" ({', '.join(parts)})" if parts else ""
-        note = (
-            f"step {state.global_step} of {state.max_steps}, loss {logs['loss']:.2f}{by_dimension}"
-        )
-        step = max(self.scores, default=None)
-        return note if step is None else f"{note}, dev {self.scores[step]:.3f} at step {step}"
+        losses = []
+        for name, value in logs.items():
+            if name.startswith("loss/"):
+                losses.append(f"{name.removeprefix('loss/')}: {value:.2f}")
+        by_dimension = f" ({', '.join(losses)})" if losses else ""
+        step = f"step {state.global_step} of {state.max_steps}"
+        note = f"{step}, loss {logs['loss']:.2f}{by_dimension}"
+        if not self.scores:
+            return note
+        last = max(self.scores)
+        return f"{note}, dev {self.scores[last]:.3f} at step {last}"

@@ -1,6 +1,4 @@
-"""Whether a data set has rows to mine and to make a training step: known before anything is
-encoded.
-"""
+"""Check, before anything is encoded, that a data set has rows to mine and to make a step."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -13,7 +11,7 @@ from medembed.mining.pairs import select_pairs
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.model.adapters import check_adapter
-from medembed.training.rows.columns import check_fits
+from medembed.training.rows.columns import count_rows
 from medembed.training.run.build import count_steps
 from medembed.training.run.reporting import check_reporting
 
@@ -21,9 +19,7 @@ _STEPS = 4  # of a pass that an advised batch size leaves
 
 
 def check_settings(training: TrainingConfig, mining: MiningConfig, output: str) -> None:
-    """Raises ConfigError for a package that is missing, ModelError for a guide or second opinion
-    that is not there.
-    """
+    """Raise ConfigError for a missing package, ModelError for a missing guide or second opinion."""
     check_adapter(training.adapter, training.use_gpu)
     check_reporting(training.report_to, output)
     for model in (training.loss.guide, mining.second_opinion):
@@ -32,15 +28,16 @@ def check_settings(training: TrainingConfig, mining: MiningConfig, output: str) 
 
 
 def check_enough(dataset: Dataset, mining: MiningConfig, training: TrainingConfig) -> None:
-    """Raises DataError if the training pairs cannot fill a batch, or do not fit the loss;
-    ConfigError for a window of mining that the corpus cannot fill."""
+    """Raise DataError if the training pairs cannot fill a batch, or do not fit the loss.
+
+    Raises ConfigError for a window of mining that the corpus cannot fill.
+    """
     if training.loss.name in ON_EXAMPLES:
         check_corpus(dataset, mining)
-        check_filled(
-            dataset.uri, _most_rows(len(select_pairs(dataset, mining)), mining, training), training
-        )
+        rows = _most_rows(len(select_pairs(dataset, mining)), mining, training)
     else:
-        check_filled(dataset.uri, check_fits(training, dataset, []), training)
+        rows = count_rows(training.loss.name, dataset, [])
+    check_filled(dataset.uri, rows, training)
 
 
 def check_enough_new(
@@ -50,7 +47,7 @@ def check_enough_new(
     mining: MiningConfig,
     training: TrainingConfig,
 ) -> None:
-    """The same for the new queries and as many others as `replayed`, those with most pairs."""
+    """Check the same for the new queries and `replayed` others, those with most pairs."""
     if training.loss.name not in ON_EXAMPLES:
         return
     check_corpus(dataset, mining)
@@ -58,27 +55,24 @@ def check_enough_new(
     counts = Counter(pair.query_id for pair in pairs)
     old = sorted((count for name, count in counts.items() if name not in new), reverse=True)
     most = sum(counts[name] for name in new) + sum(old[:replayed])
-    check_filled(
-        dataset.uri, _most_rows(min(most, mining.max_pairs or most), mining, training), training
-    )
+    rows = _most_rows(min(most, mining.max_pairs or most), mining, training)
+    check_filled(dataset.uri, rows, training)
 
 
 def check_corpus(dataset: Dataset, mining: MiningConfig) -> None:
-    """Raises ConfigError for a window of mining that the corpus cannot fill."""
+    """Raise ConfigError for a window of mining that the corpus cannot fill."""
     check_window(mining, dataset.uri, sum(rows for _, rows in dataset.corpus_files()))
 
 
 def check_filled(place: str, rows: int, training: TrainingConfig) -> None:
-    """Raises DataError if so many rows make no step, with a batch size that makes some."""
+    """Raise DataError if so many rows make no step, with a batch size that makes some."""
     if count_steps(rows, training):
         return
     together = training.most_workers * training.accumulation_steps
     fitting = rows // together // _STEPS
-    advice = (
-        f"training.batch_size={1 << (fitting.bit_length() - 1)} makes some steps"
-        if fitting > 1
-        else "add pairs"
-    )
+    advice = "add pairs"
+    if fitting > 1:
+        advice = f"training.batch_size={1 << (fitting.bit_length() - 1)} makes some steps"
     raise DataError(
         f"{place}: {rows} examples do not fill one batch of {training.batch_size * together}; "
         f"{advice}."
@@ -86,5 +80,5 @@ def check_filled(place: str, rows: int, training: TrainingConfig) -> None:
 
 
 def _most_rows(pairs: int, mining: MiningConfig, training: TrainingConfig) -> int:
-    """How many rows the loss reads at most: triplet reads each negative by itself."""
+    """Return how many rows the loss reads at most: triplet reads each negative by itself."""
     return pairs * mining.negatives if training.loss.name == "triplet" else pairs

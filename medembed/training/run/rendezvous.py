@@ -1,8 +1,10 @@
-"""Where a training's workers meet: in a file of their own where they all are on this machine.
+"""Let a training's workers meet in a file of their own where they all are on this machine.
 
 PyTorch's store listens on all addresses and asks for no token: who reaches it reads and changes by
 what addresses the workers find each other. Neither PyTorch 2.13 nor Ray Train 2.60 has a setting
-for that. GPUs' NCCL and gloo have one for theirs: NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME.
+for that, so this uses `_TorchBackend` of Ray Train and the name `TCPStore` in PyTorch's
+torch.distributed.rendezvous; tests/training/test_rendezvous.py fails when one moves. GPUs' NCCL and
+gloo have a setting for theirs: NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME.
 """
 
 import importlib
@@ -36,9 +38,7 @@ class _Backend(_TorchBackend):
 
 @dataclass
 class Rendezvous(TorchConfig):
-    """Ray Train's set-up of PyTorch, with a store that no other user reaches if all workers are on
-    this machine.
-    """
+    """Ray Train's set-up of PyTorch; on one machine no other user reaches its store."""
 
     @property
     def backend_cls(self) -> type[_TorchBackend]:
@@ -46,21 +46,21 @@ class Rendezvous(TorchConfig):
 
 
 def make_folder() -> str | None:
-    """A folder that this user alone enters; None if this worker's node may have others beside
-    it.
-    """
-    return mkdtemp(prefix="medembed-store-") if ray.util.get_node_ip_address() == LOOPBACK else None
+    """Make a folder that this user alone enters; None if there may be other nodes."""
+    if ray.util.get_node_ip_address() != LOOPBACK:
+        return None
+    return mkdtemp(prefix="medembed-store-")
 
 
 def meet_in(folder: str) -> None:
-    """Has this process make its store by `make_store`."""
+    """Make this process use `make_store` for its store."""
     # Not `from torch.distributed import rendezvous`: that is a function of the same name.
     module = importlib.import_module("torch.distributed.rendezvous")
     module.TCPStore = partial(make_store, folder)  # type: ignore[attr-defined]  # imported there, not exported
 
 
 def make_store(folder: str, host_name: str, port: int, *, world_size: int, **_: Any) -> Any:
-    """PyTorch's FileStore in this folder, in the place of its TCPStore at this address."""
+    """Return PyTorch's FileStore in this folder, in the place of its TCPStore at this address."""
     from torch.distributed import FileStore
 
     return FileStore(f"{folder}/{host_name}-{port}", world_size)

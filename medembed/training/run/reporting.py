@@ -1,6 +1,4 @@
-"""Weights & Biases and TensorBoard, where a run asks for them: checked first, and nothing is sent
-by default.
-"""
+"""Prepare Weights & Biases and TensorBoard if a run asks; nothing is sent by default."""
 
 import importlib.util
 import os
@@ -25,8 +23,7 @@ _NUMBERS_ALONE = {
 
 
 def check_reporting(report_to: tuple[str, ...], folder: str) -> None:
-    """Raises ConfigError if a package is missing, or if its files would stay behind on a node's
-    disk.
+    """Raise ConfigError if a package is missing, or its files would stay behind on a node's disk.
 
     `folder` is where a tool's files go; on an object store only tools that write there, or online,
     are of use.
@@ -48,35 +45,32 @@ def check_reporting(report_to: tuple[str, ...], folder: str) -> None:
 def reporting_environment(
     report_to: tuple[str, ...], folder: str, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """What a worker's environment lacks so that the tools write below `folder` and, if nobody
-    decided, send nothing.
+    """Return what a worker's environment lacks so that the tools write below `folder`.
+
+    If nobody decided otherwise, they send nothing.
     """
-    wanted: dict[str, str] = {}
+    variables: dict[str, str] = {}
     if "tensorboard" in report_to:
-        wanted["TENSORBOARD_LOGGING_DIR"] = storage.join(folder, "tensorboard")
+        variables["TENSORBOARD_LOGGING_DIR"] = storage.join(folder, "tensorboard")
     if "wandb" in report_to:
-        wanted |= _NUMBERS_ALONE | {"WANDB_PROJECT": "medembed"}
+        variables |= _NUMBERS_ALONE | {"WANDB_PROJECT": "medembed"}
         if storage.is_local(folder):
             # else its logs go to the home folder
-            wanted |= {"WANDB_DIR": folder, "WANDB_CACHE_DIR": folder}
+            variables |= {"WANDB_DIR": folder, "WANDB_CACHE_DIR": folder}
         if not _is_decided(environment):
-            wanted["WANDB_MODE"] = "offline"
-    return {name: value for name, value in wanted.items() if name not in environment}
+            variables["WANDB_MODE"] = "offline"
+    return {name: value for name, value in variables.items() if name not in environment}
 
 
 def prepare_reporting(report_to: tuple[str, ...], folder: str) -> None:
-    """Sets this worker's environment for the trainer's own callbacks; nothing where `report_to` is
-    empty.
-    """
+    """Set this worker's environment for the trainer's own callbacks."""
     os.environ.update(reporting_environment(report_to, folder, os.environ))
     if report_to and storage.is_local(folder):
         os.makedirs(folder, exist_ok=True)
 
 
 def finish_reporting(report_to: tuple[str, ...]) -> None:
-    """Ends this worker's run, so that it counts as finished and its last steps are there: Ray ends
-    workers at once.
-    """
+    """End this worker's run, so that its last steps are there: Ray ends workers at once."""
     if "wandb" in report_to:
         import wandb
 

@@ -1,5 +1,9 @@
-"""SentenceTransformerTrainer as we use it: our order of examples, loss by dimension, whole
-checkpoints, no pickles.
+"""Adapt SentenceTransformerTrainer: our order of examples, whole checkpoints, no texts in them.
+
+It has no public way for what these private parts do (seen in sentence-transformers 6.2 and
+transformers 5.23): `_save`, `_load_from_checkpoint`, `_load_rng_state`, `max_length` of the
+collator, and `lr_lambdas` of the scheduler. tests/training/test_private_parts.py fails when one
+moves.
 """
 
 from collections.abc import Callable
@@ -12,55 +16,61 @@ from torch import Tensor
 
 from medembed.training.collective import gather
 from medembed.training.model.adapters import Adapter
+from medembed.training.record.checkpoint import list_model_files
 from medembed.training.rows.order import Batches, Plan
 
 
-class PrivateTrainer(SentenceTransformerTrainer):
-    """Without the generated model card, which would quote training texts; reads the examples as its
-    plan says.
+class PlanTrainer(SentenceTransformerTrainer):
+    """A trainer that reads the examples as its plan says.
 
-    With an adapter its checkpoints are the merged model, and it goes on from the adapter's own
-    matrices beside it.
+    It writes no generated model card, which would quote training texts. With an adapter its
+    checkpoints are the merged model, and it goes on from the adapter's own matrices beside it.
+    `max_length` are the tokens that are kept of a text; None: as many as the model reads.
     """
 
-    def __init__(self, *, plan: Plan, adapter: Adapter | None = None, **arguments: Any) -> None:
-        self.plan, self.adapter = plan, adapter
+    def __init__(
+        self, *, plan: Plan, adapter: Adapter | None, max_length: int | None, **arguments: Any
+    ) -> None:
+        self.plan = plan
+        self.adapter = adapter
         # by dimension, the losses of the batches of this step
-        self._parts: dict[int, list[Tensor]] = {}
+        self._losses: dict[int, list[Tensor]] = {}
         super().__init__(**arguments)
+        self.data_collator.max_length = max_length
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         pass
 
     def compute_loss(self, *args: Any, **options: Any) -> Any:
-        """The loss; it is told the step, by which all ranks draw the same dimensions."""
+        """Return the loss; it is told the step, by which all ranks join the same texts."""
         self.loss.step = self.state.global_step
         value = super().compute_loss(*args, **options)
-        for dimension, part in self.loss.by_dimension.items():
-            self._parts.setdefault(dimension, []).append(part)
+        for dimension, loss in self.loss.by_dimension.items():
+            self._losses.setdefault(dimension, []).append(loss)
         return value
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        super().log(logs | self._take_parts() if "loss" in logs else logs, start_time)
+        super().log(logs | self._take_losses() if "loss" in logs else logs, start_time)
 
-    def _take_parts(self) -> dict[str, float]:
-        """{"loss/64": mean over the step's batches and all workers}, widest first; only what the
-        step computed.
-        """
-        parts, self._parts = sorted(self._parts.items(), reverse=True), {}
-        if not parts:
+    def _take_losses(self) -> dict[str, float]:
+        """Return {"loss/64": mean over the step's batches and all workers}, widest first."""
+        losses = dict(sorted(self._losses.items(), reverse=True))
+        self._losses = {}
+        if not losses:
             return {}
-        own = torch.stack([torch.stack(losses).mean() for _, losses in parts])
+        own = torch.stack([torch.stack(batches).mean() for batches in losses.values()])
         means = gather(own[None]).mean(0).tolist()
-        return {
-            f"loss/{dimension}": mean for (dimension, _), mean in zip(parts, means, strict=True)
-        }
+        return {f"loss/{dimension}": mean for dimension, mean in zip(losses, means, strict=True)}
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        folder = Path(str(output_dir))
         if self.adapter is None:
-            self.model.save_pretrained(str(output_dir), create_model_card=False)
+            self.model.save_pretrained(str(folder), create_model_card=False)
         else:
-            self.adapter.save(self.model, Path(str(output_dir)))
+            self.adapter.save_merged(self.model, folder)
+        list_model_files(folder)
+        if self.adapter is not None:
+            self.adapter.save_matrices(self.model, folder)
 
     def _load_from_checkpoint(self, checkpoint_path: str) -> None:
         if self.adapter is None:
@@ -68,13 +78,17 @@ class PrivateTrainer(SentenceTransformerTrainer):
         else:
             self.adapter.restore(self.model, Path(checkpoint_path))
 
+    def restore_random_numbers(self, checkpoint: Path) -> None:
+        """Set the random numbers to those of this rank when the checkpoint was made."""
+        self._load_rng_state(str(checkpoint))
+
     def get_batch_sampler(
         self, dataset: Any, batch_size: int, drop_last: bool, *_: Any, **__: Any
     ) -> Any:
         return Batches(self.plan, batch_size)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The schedule of the whole run, at the place in it that the examples read so far tell."""
+        """Return the schedule of the whole run, at the place that the examples read so far tell."""
         is_new = self.lr_scheduler is None
         scheduler = super().create_scheduler(self.plan.total, optimizer)
         if is_new:

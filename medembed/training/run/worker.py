@@ -1,42 +1,72 @@
-"""What one training worker does: load, train from the latest checkpoint, and say how it ended."""
+"""Train in one worker: load, go on from the latest checkpoint, and say how it ended."""
 
+import os
 import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medembed.data.dataset import open_dataset
+from medembed.encoding.encoder import Encoder
+from medembed.encoding.model_files import fetch_model
+from medembed.encoding.model_layout import is_plain_transformer
+from medembed.encoding.reading import ROLES
 from medembed.errors import MedEmbedError
+from medembed.evaluation.sample import Sample
+from medembed.mining.examples import open_examples
 from medembed.privacy import silence_telemetry
 from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import RANKING
+from medembed.training.model.principal_axes import (
+    draw_documents,
+    find_start,
+    place_start,
+    write_start,
+)
 from medembed.training.record.progress_state import TrainingState, is_over, read_state, reseed
-from medembed.training.record.samples import Samples
-from medembed.training.run.build import build_trainer, plan_run
+from medembed.training.record.retention_samples import RetentionSamples
+from medembed.training.rows.batch_columns import TrainingTexts, known_pairs
+from medembed.training.rows.columns import read_columns
+from medembed.training.rows.order import Plan
+from medembed.training.run.build import Student, build_trainer, load_student, plan_run
 from medembed.training.run.reporting import finish_reporting, prepare_reporting
 from medembed.training.run.run_folder import check_claim
 from medembed.training.trial import Rungs
 
 if TYPE_CHECKING:
-    from medembed.training.run.callbacks import Diverged
+    import torch
+
+    from medembed.training.run.callbacks import Diverged, Reporter
+
+
+def is_ray_shared() -> bool:
+    """Whether Ray outlives the job, and looks out for nodes about to be taken away.
+
+    A private Ray has that off.
+    """
+    return os.environ.get("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "1") not in ("0", "false", "False")
 
 
 @dataclass(frozen=True)
 class Work:
-    """Everything that a worker needs; places are URIs that every node can reach."""
+    """Everything that a worker needs; folders are URIs that every node can reach."""
 
     model: str
     dataset: str
     examples: str | None
-    samples: Samples
+    dev: Sample
+    elsewhere: RetentionSamples
     config: TrainingConfig
     run: str  # the run's folder, and the attempt that has claimed it
     attempt: str
     logs: str = ""  # where Weights & Biases and TensorBoard write
     progress: Any = None  # handle of a progress.Report
-    is_ray_shared: bool = False  # where Ray watches for nodes that are about to be taken away
-    turns: bool = False  # whether it starts at principal axes
+    # where Ray watches for nodes that are about to be taken away
+    is_ray_shared: bool = field(default_factory=is_ray_shared)
+    is_turned: bool = False  # whether it starts at principal axes
     rungs: Rungs | None = None  # of a search: when it is measured, and by what
 
 
@@ -48,8 +78,7 @@ class Refused:
 
 
 def train_worker(work: Work) -> "Diverged | Refused | None":
-    """Trains from the latest reported checkpoint, or from the start; reports every
-    `checkpoint_steps`.
+    """Train from the latest reported checkpoint, or from the start.
 
     Returns where the loss was no number, or what all ranks refuse: raised, it would be tried
     `max_failures` times again.
@@ -68,48 +97,117 @@ def _train(work: Work) -> "Diverged | None":
     import ray.train.torch
     from transformers import set_seed
 
-    from medembed.training.model.average import Average
-    from medembed.training.record.scoring import Scorer
-    from medembed.training.run.callbacks import Reporter
-    from medembed.training.run.placement_groups import note_held
-    from medembed.training.run.readying import load_model_to_train, read_texts
+    from medembed.training.run.private_ray_train import note_placement_group
 
-    config, context, checkpoint = work.config, ray.train.get_context(), ray.train.get_checkpoint()
+    config = work.config
+    context = ray.train.get_context()
+    checkpoint = ray.train.get_checkpoint()
     if work.rungs is not None and context.get_world_rank() == 0:
-        note_held(work.run)
+        note_placement_group(work.run)
     set_seed(config.seed)
     device = ray.train.torch.get_device()
-    encoder, adapter = load_model_to_train(work, device)
+    student = _load_model_to_train(work, device)
     prepare_reporting(config.report_to, work.logs)
-    texts = read_texts(work, encoder)
+    texts = _read_texts(work, student.encoder)
     workers = context.get_world_size()
-    with checkpoint.as_directory() if checkpoint else nullcontext() as place:
-        folder = Path(place) if place else None
+
+    with checkpoint.as_directory() if checkpoint else nullcontext() as path:
+        folder = Path(path) if path else None
         state = read_state(folder) if folder else TrainingState(workers)
         plan = plan_run(texts.columns, config, state, workers)
         if not plan.steps or is_over(state, config.patience):
             return None
-        reporter = Reporter(
-            Scorer(encoder, work.samples, config, device, Average(encoder.model, config.shares)),
-            config,
-            state,
-            plan,
-            check=partial(check_claim, work.run, work.attempt),
-            progress=work.progress,
-            heeds_preemption=work.is_ray_shared,
-            rungs=work.rungs,
-        )
+
+        reporter = _make_reporter(work, student, state, plan, device)
         with tempfile.TemporaryDirectory(prefix="medembed-train-") as scratch:
-            trainer = build_trainer(encoder, texts, config, plan, reporter, scratch, adapter)
+            trainer = build_trainer(student, texts, config, plan, reporter, scratch)
             del texts  # the trainer has them as Arrow: a third of the memory
-            reporter.restore = _restore(trainer, folder, state, workers) if folder else None
+            if folder is not None:
+                reporter.restore = _restore(trainer, folder, state, workers)
             trainer.train(resume_from_checkpoint=str(folder) if folder else None)
             finish_reporting(config.report_to)
         return reporter.diverged
 
 
+def _make_reporter(
+    work: Work, student: Student, state: TrainingState, plan: Plan, device: "torch.device"
+) -> "Reporter":
+    from medembed.training.model.average import Average
+    from medembed.training.record.scoring import Scorer
+    from medembed.training.run.callbacks import Reporter
+
+    average = Average(student.encoder.model, work.config.shares)
+    return Reporter(
+        Scorer(student.encoder, work.dev, work.elsewhere, work.config, device, average),
+        work.config,
+        state,
+        plan,
+        check=partial(check_claim, work.run, work.attempt),
+        progress=work.progress,
+        heeds_preemption=work.is_ray_shared,
+        rungs=work.rungs,
+    )
+
+
 def _restore(trainer: Any, folder: Path, state: TrainingState, workers: int) -> Callable[[], None]:
-    """Sets the random numbers to those of this rank when the checkpoint was made."""
+    """Return what sets the random numbers of this rank to those of the checkpoint.
+
+    A checkpoint of another number of workers has none for each rank: they get new ones.
+    """
     if state.workers == workers:
-        return lambda: trainer._load_rng_state(str(folder))
-    return lambda: reseed(trainer.args.seed, state, trainer.args.process_index)
+        return partial(trainer.restore_random_numbers, folder)
+    return partial(reseed, trainer.args.seed, state, trainer.args.process_index)
+
+
+def _load_model_to_train(work: Work, device: "torch.device") -> Student:
+    """Return the model to train, turned to principal axes if the work says so.
+
+    All ranks encode the documents for the axes, and rank 0 writes the turned model, once. They
+    agree or refuse.
+    """
+    from medembed.training.collective import agreed, encode_in_shares, name_from_rank_zero, world
+
+    student = agreed(lambda: load_student(work.model, work.config), device)
+    if not work.is_turned:
+        return student
+    start = name_from_rank_zero(lambda: find_start(work.run), device)
+    if start is None:
+        texts = draw_documents(open_dataset(work.dataset), work.config.seed)
+        if not texts:
+            return student
+        start = place_start(work.run, work.attempt)
+        vectors = encode_in_shares(student.encoder.encode, texts, "document", device)
+
+        def write() -> None:
+            if world()[0] == 0:
+                check_claim(work.run, work.attempt)
+                write_start(work.model, vectors, work.config, start)
+
+        agreed(write, device)
+    del student  # memory for the next one
+    return agreed(lambda: load_student(start, work.config), device)
+
+
+def _read_texts(work: Work, encoder: Encoder) -> TrainingTexts:
+    """Return what the trainer and its loss read; all ranks agree or refuse."""
+    from medembed.training.collective import agreed
+    from medembed.training.rows.teacher_vectors import learn_from_teacher
+
+    device = encoder.model.device
+    if work.config.loss.name == "mse":
+        prompts = {role: encoder.prompt(role) for role in ROLES}
+        return TrainingTexts(learn_from_teacher(work.dataset, work.config, prompts, device))
+    return agreed(lambda: _read_rows(work), device)
+
+
+def _read_rows(work: Work) -> TrainingTexts:
+    loss = work.config.loss
+    dataset = open_dataset(work.dataset)
+    examples = open_examples(work.examples).read() if work.examples else []
+    columns = read_columns(loss.name, dataset, examples)
+    if loss.name != RANKING:
+        return TrainingTexts(columns)
+    known = known_pairs(examples, dataset.qrels())
+    if not loss.hold or is_plain_transformer(fetch_model(work.model)):
+        return TrainingTexts(columns, known)
+    return TrainingTexts(columns, known, draw_documents(dataset, work.config.seed))

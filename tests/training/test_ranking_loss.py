@@ -10,13 +10,12 @@ from torch.nn import functional as F
 
 from medembed.training.config import TrainingConfig
 from medembed.training.loss_config import LossConfig
+from medembed.training.losses.by_name import make_loss
 from medembed.training.losses.guide import Guide
-from medembed.training.losses.make import make_loss
-from medembed.training.losses.nested import Nested
-from medembed.training.losses.ranking import MatryoshkaRankingLoss
+from medembed.training.losses.ranking_loss import MatryoshkaRankingLoss
 from medembed.training.rows.batch_columns import to_columns
 from tests.tiny import make_encoder
-from tests.training.test_distributed import SETTINGS, Alike, Joined, Linear, batch, step
+from tests.training.test_distributed import SETTINGS, WEIGHTS, Alike, Joined, Linear, batch, step
 
 EXAMPLES = [
     {
@@ -38,7 +37,7 @@ def loop(masked: torch.Tensor, rows: int, columns: list[int], weight: torch.Tens
     """
     texts = [column @ weight for column in batch()[0]]
     total = 0.0
-    for dimension, share in ((12, 1.0), (4, 2.0), (7, 0.5)):
+    for dimension, share in WEIGHTS.items():
         own = F.normalize(texts[rows][:, :dimension], dim=1)
         others = F.normalize(torch.cat([texts[column] for column in columns])[:, :dimension], dim=1)
         scores = (own @ others.T / 0.1).masked_fill(masked, -math.inf)
@@ -87,19 +86,12 @@ def test_a_guide_masks_what_it_finds_closer_than_the_positive():
     columns, labels = batch()
     queries, positives, negatives = labels.T.tolist()
     q, p, n = Alike().embed([{"x": column} for column in columns])
-    for margin in (0.0, 0.3):
-        closer = q @ torch.cat([p, n]).T > (q * p).sum(1, keepdim=True) - margin
-        masked = (
-            known(queries, positives + negatives, set(zip(queries, positives, strict=True)))
-            | closer
-        )
-        masked[torch.arange(8), torch.arange(8)] = False
-        model = Linear()
-        loss = MatryoshkaRankingLoss(
-            model, Nested.of((12, 4, 7), (1.0, 2.0, 0.5)), 0.1, guide=Alike(), guide_margin=margin
-        )
-        value = loss([{"x": column} for column in columns], labels).item()
-        assert value == pytest.approx(loop(masked, 0, [1, 2], model.weight.detach()), abs=1e-12)
+    closer = q @ torch.cat([p, n]).T > (q * p).sum(1, keepdim=True)
+    masked = known(queries, positives + negatives, set(zip(queries, positives, strict=True)))
+    masked |= closer
+    masked[torch.arange(8), torch.arange(8)] = False
+    expected = loop(masked, 0, [1, 2], Linear().weight.detach())
+    assert step(*batch(), guide=Alike())[0] == pytest.approx(expected, abs=1e-12)
     assert closer.sum() > 20
 
 
@@ -109,7 +101,7 @@ def test_what_holds_joined_texts_is_their_mean_cosine_distance_to_the_start_at_e
     now = joined @ Linear().weight.detach()
     before = Joined().embed(joined, labels.device)
     distance = 0.0
-    for dimension, share in ((12, 1.0), (4, 2.0), (7, 0.5)):
+    for dimension, share in WEIGHTS.items():
         cosines = F.cosine_similarity(now[:, :dimension], before[:, :dimension])
         distance += share / 3.5 * (1 - cosines).mean().item()
     plain = step(columns, labels, "symmetric")[0]
@@ -122,9 +114,8 @@ def test_what_holds_joined_texts_is_their_mean_cosine_distance_to_the_start_at_e
 def test_cached_gradients_equal_uncached_ones(name: str, mini_batch_size: int):
     value, gradient = step(*batch(), name)
     model = Linear()
-    nested = Nested.of((12, 4, 7), (1.0, 2.0, 0.5))
     settings = SETTINGS[name] | {"mini_batch_size": mini_batch_size}
-    loss = MatryoshkaRankingLoss(model, nested, 0.1, **settings)
+    loss = MatryoshkaRankingLoss(model, WEIGHTS, 0.1, **settings)
     loss.step = 3
     found = loss([{"x": column} for column in batch()[0]], batch()[1])
     (found * 2).backward()  # as a gradient scaler would
@@ -139,10 +130,7 @@ def test_cached_gradients_belong_to_the_dropout_of_the_first_pass(encoder_folder
     draws it again.
     """
     gradients, values = [], []
-    for loss_config in (
-        LossConfig(),
-        LossConfig(name="cached_multiple_negatives", mini_batch_size=5),
-    ):
+    for loss_config in (LossConfig(), LossConfig(mini_batch_size=5)):
         model = SentenceTransformer(str(encoder_folder), device="cpu").train()
         config = TrainingConfig(dimensions=(32, 8), select_dimension=8, loss=loss_config)
         columns = to_columns(EXAMPLES)

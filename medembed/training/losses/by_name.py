@@ -1,0 +1,110 @@
+"""Make the loss that a training config names."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from sentence_transformers.sentence_transformer import losses as stock
+from torch import nn
+
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder, load_model
+from medembed.encoding.model_files import fetch_model
+from medembed.encoding.reading import ROLES
+from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import RANKING
+from medembed.training.losses.guide import Guide
+from medembed.training.losses.hold import Hold
+from medembed.training.losses.prefix_loss import EmbeddingLoss, MatryoshkaPrefixLoss, mse
+from medembed.training.losses.ranking_loss import MatryoshkaRankingLoss
+from medembed.training.model.precision import choose_precision, find_device
+
+
+def make_loss(
+    config: TrainingConfig,
+    model: Any,
+    known: Sequence[Sequence[int]] | None = None,
+    documents: Sequence[str] = (),
+) -> nn.Module:
+    """Return the loss `config.loss` of a SentenceTransformer, called as loss(features, labels).
+
+    Its `by_dimension` is the last loss of each dimension. `known` begins with (query id, document
+    id) in each entry, as `known_pairs` gives them: every positive that the ranking loss must not
+    take for a negative; None: it knows those of the batch. `documents` are those that `loss.hold`
+    joins; the model still has the weights of the start, of which the loss keeps a copy. Raises
+    ModelError if a guide does not load.
+    """
+    weights = config.weight_by_dimension
+    if config.loss.name != RANKING:
+        return MatryoshkaPrefixLoss(model, _PREFIX_LOSSES[config.loss.name](config, model), weights)
+
+    return MatryoshkaRankingLoss(
+        model,
+        weights,
+        config.temperature,
+        symmetric=config.loss.symmetric,
+        mini_batch_size=config.loss.mini_batch_size,
+        guide=_load_guide(config, model) if config.loss.guide else None,
+        pairs=None if known is None else torch.tensor([entry[:2] for entry in known]),
+        hold=_make_hold(config, model, documents) if config.loss.hold and documents else None,
+    )
+
+
+def _triplet(config: TrainingConfig, model: Any) -> EmbeddingLoss:
+    distance = stock.TripletDistanceMetric.COSINE
+    loss = stock.TripletLoss(model, distance, config.loss.margin_or_default)
+    return loss.compute_loss_from_embeddings
+
+
+def _contrastive(config: TrainingConfig, model: Any) -> EmbeddingLoss:
+    loss = stock.ContrastiveLoss(model, margin=config.loss.margin_or_default)
+    return loss.compute_loss_from_embeddings
+
+
+def _cosine_similarity(config: TrainingConfig, model: Any) -> EmbeddingLoss:
+    return stock.CosineSimilarityLoss(model).compute_loss_from_embeddings
+
+
+def _batch_hard(config: TrainingConfig, model: Any) -> EmbeddingLoss:
+    distance = stock.BatchHardTripletLossDistanceFunction.cosine_distance
+    loss = stock.BatchHardTripletLoss(model, distance, config.loss.margin_or_default)
+    return loss.compute_loss_from_embeddings
+
+
+def _mse(config: TrainingConfig, model: Any) -> EmbeddingLoss:
+    return mse
+
+
+# Each makes a loss of embeddings; the model of a stock loss takes no part in that.
+_PREFIX_LOSSES: dict[str, Callable[[TrainingConfig, Any], EmbeddingLoss]] = {
+    "triplet": _triplet,
+    "contrastive": _contrastive,
+    "cosine_similarity": _cosine_similarity,
+    "batch_hard": _batch_hard,
+    "mse": _mse,
+}
+
+
+def _make_hold(config: TrainingConfig, model: Any, documents: Sequence[str]) -> Hold:
+    encoder = Encoder(model, EncodingConfig(cpus_per_worker=config.cpus_per_worker))
+    return Hold(
+        model,
+        documents,
+        config.loss.hold,
+        prompt=encoder.prompt("document"),
+        seed=config.seed,
+        precision=choose_precision(config.precision, find_device(config.use_gpu)),
+    )
+
+
+def _load_guide(config: TrainingConfig, model: Any) -> Guide:
+    encoding = EncodingConfig(cpus_per_worker=config.cpus_per_worker)
+    guide = load_model(fetch_model(str(config.loss.guide)), encoding, str(model.device))
+    student = Encoder(model, encoding)
+    own = Encoder(guide, encoding)
+    return Guide(
+        guide,
+        model,
+        {role: student.prompt(role) for role in ROLES},
+        {role: own.prompt(role) for role in ROLES},
+    )

@@ -1,0 +1,127 @@
+"""Check the inputs of a training, name them, and count the steps, before any worker starts."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from medembed.data.dataset import Dataset
+from medembed.encoding.model_files import fetch_model, model_fingerprint, model_width
+from medembed.errors import DataError
+from medembed.matryoshka import check_dimensions
+from medembed.mining.examples import Examples
+from medembed.training.config import TrainingConfig
+from medembed.training.loss_config import ON_EXAMPLES, RANKING
+from medembed.training.model.principal_axes import turns
+from medembed.training.model.trainable import check_trainable
+from medembed.training.record.retention_samples import RetentionSamples
+from medembed.training.rows.columns import count_rows
+from medembed.training.rows.order import Stream
+from medembed.training.run.build import count_steps, read_together
+from medembed.training.run.enough import check_filled
+from medembed.training.trial import Rungs
+
+logger = logging.getLogger(__name__)
+
+
+def check_inputs(
+    dataset: Dataset, examples: Examples | None, model: str, config: TrainingConfig
+) -> Examples | None:
+    """Return the examples, None where the loss reads none.
+
+    Raises ModelError for dimensions that the model has not, DataError for examples that the loss
+    cannot read or that were mined from another data set.
+    """
+    check_trainable(model, config)
+    folder = fetch_model(model)
+    # workers look again
+    check_dimensions(config.dimensions, model_width(folder) or max(config.dimensions))
+    if config.loss.name not in ON_EXAMPLES:
+        return None
+    if examples is None:
+        raise DataError(
+            f"examples: none given, but loss {config.loss.name} reads them; mine some by "
+            "medembed mine."
+        )
+    examples.check_lists()
+    mined_from = examples.manifest.origin.dataset
+    if mined_from is not None and mined_from.fingerprint != dataset.fingerprint:
+        raise DataError(
+            f"{examples.uri}: mined from data set {mined_from.fingerprint}, but data is "
+            f"{dataset.fingerprint} ({dataset.uri}); mine again, or give the data set that they "
+            "are from."
+        )
+    return examples
+
+
+def fingerprint_inputs(
+    dataset: Dataset,
+    examples: Examples | None,
+    model: str,
+    config: TrainingConfig,
+    elsewhere: RetentionSamples | None = None,
+    rungs: Rungs | None = None,
+) -> dict[str, Any]:
+    """Return what a checkpoint depends on, by name.
+
+    Models count by what they are, not by where they lie. What changes no weight is left out: a run
+    that lost too many workers goes on with a higher limit.
+    """
+    settings = config.model_dump(
+        exclude={"max_failures": True, "preset": True, "report_to": True, "loss": {"guide"}}
+    )
+    guide = config.loss.guide
+    inputs = {
+        "dataset": dataset.fingerprint,
+        "examples": examples and examples.fingerprint,
+        "model": model_fingerprint(fetch_model(model)),
+        "guide": guide and model_fingerprint(fetch_model(guide)),
+        "turned": turns(model, config),
+        "training": settings,
+    }
+    inputs |= elsewhere.inputs() if elsewhere else {}
+    return inputs | (rungs.inputs() if rungs else {})
+
+
+def count_examples_read(dataset: Dataset, examples: Examples | None, config: TrainingConfig) -> int:
+    """Return how many examples a run reads; log what is about to run.
+
+    Raises DataError if loss and data do not fit, or if there is no whole step.
+    """
+    # this loss takes all examples as they are, which need not be read for it
+    if examples and config.loss.name == RANKING:
+        count = examples.manifest.example_count
+    else:
+        count = count_rows(config.loss.name, dataset, examples.read() if examples else [])
+    check_filled((examples or dataset).uri, count, config)
+    steps = count_steps(count, config)
+    stream = read_together(count, config, config.most_workers)
+    negatives = examples.manifest.negatives if examples else 0
+    for line in describe_start(stream, steps, negatives, config):
+        logger.info("%s", line)
+    return steps * stream.rows
+
+
+def describe_start(stream: Stream, steps: int, mined: int, config: TrainingConfig) -> Iterator[str]:
+    """Yield lines for the log: examples, steps, rows together, negatives per query.
+
+    `stream` is that of the most workers, `mined` the number of mined negatives of an example. A
+    query's negatives, if the loss ranks, are the other documents of its batch on all workers.
+    Accumulated batches are not among them.
+    """
+    added = config.accumulation_steps
+    together = stream.rows // added
+    rows = f"{stream.rows} ({added} batches of {together})" if added > 1 else f"{stream.rows}"
+    workers = f"{config.workers}"
+    if not isinstance(config.workers, int):
+        workers = "{} to {}".format(*config.workers)
+    yield f"train: {stream.count:,} examples, {steps:,} steps of {rows} on {workers} workers"
+    ranks = config.loss.name == RANKING
+    seen = f"up to {together * (1 + mined) - 1} negatives per query, " if ranks else ""
+    yield f"       loss {config.loss.name}, {seen}dimensions {list(config.dimensions)}"
+    if ranks and added > 1:
+        yield (
+            f"       accumulation_steps={added} adds no negatives: a query sees {together} "
+            f"examples, not {stream.rows}; raise batch_size for more"
+        )
+    if stream.left_out:
+        yield f"       a pass leaves out {stream.left_out} examples, others each time"
