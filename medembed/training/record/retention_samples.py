@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from medembed.evaluation.config import RetentionConfig
-from medembed.evaluation.retention import RetentionSet
+from medembed.evaluation.retention.sets import RetentionSet
 from medembed.evaluation.sample import Sample
 from medembed.schema import fingerprint
 
