@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from medembed import storage
 from medembed.custody.pages import texts_of
-from medembed.data.stage import SCHEMAS as STAGED
+from medembed.data.read_pass import SCHEMAS as STAGED
 from medembed.errors import StorageError
 from medembed.evaluation.files import BEST
 from medembed.schema import (

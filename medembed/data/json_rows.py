@@ -3,13 +3,12 @@
 import json
 from typing import Any
 
-from medembed.data.column_names import NAMES
+from medembed.data.column_names import KNOWN
 from medembed.data.config import SourceConfig
 from medembed.data.lines import LONGEST_LINE, TextFile
 from medembed.data.parts import Part
 from medembed.data.rows import BadRow, Fields, Rows
 
-_KNOWN = {name.lower() for names in NAMES.values() for name in names} | {"messages", "input"}
 _EXPECTED = "Expected one object a line:"
 _BY_COLUMNS = (
     f"a table by columns. {_EXPECTED} pandas writes them by to_json(orient='records', lines=True)."
@@ -107,7 +106,7 @@ def _explain_object(document: Fields, source: SourceConfig) -> str | None:
     declared = {path.split(".")[0] for _, paths in source.columns for path in paths}
     if _are_columns(document) or ("columns" in document and isinstance(document.get("data"), list)):
         return _BY_COLUMNS
-    if any(name in declared or name.lower() in _KNOWN for name in document):
+    if any(name in declared or name.lower() in KNOWN for name in document):
         return None
     if document and all(isinstance(value, dict) for value in document.values()):
         return (

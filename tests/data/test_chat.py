@@ -6,8 +6,8 @@ import pytest
 
 from medembed.data.config import ColumnsConfig, SourceConfig
 from medembed.data.mapping import Mapping, find_mapping
+from medembed.data.parse import to_record
 from medembed.data.rows import Document, Judgment, Query, Record
-from medembed.data.shapes import to_record
 
 
 def chat(row: dict[str, Any], **settings: Any) -> Record:

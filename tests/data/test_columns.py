@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medembed.data import columns, parts, passes, stage
+from medembed.data import build, columns, parts, stage
 from medembed.data.config import ColumnsConfig, SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset
 from medembed.data.grow import grow
@@ -28,7 +28,7 @@ Row = Mapping[str, Any]
 def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts are read one after the other here, instead of by Ray's workers."""
     monkeypatch.setattr(
-        passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
+        build, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
     )
 
 

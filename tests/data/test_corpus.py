@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import own_texts, parts, passes
+from medembed.data import build, own_texts, parts
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.corpus import Corpus, open_corpus
 from medembed.data.own_texts import DropRows, TextColumns
@@ -29,7 +29,7 @@ CLEAN = {"d1": "Chest pain.", "d2": "Fièvre élevée", "7": "A rash, itching."}
 def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts are read one after the other here, instead of by Ray's workers."""
     monkeypatch.setattr(
-        passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
+        build, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
     )
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import hub, passes
+from medembed.data import build, hub
 from medembed.data.config import ColumnsConfig, SourceConfig, SplitConfig
 from medembed.data.files import locate, read_part
 from medembed.data.hub import is_saved_dataset
@@ -62,7 +62,7 @@ def prepare_here(path: Path, output: Path, **settings: Any) -> Any:
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts are read one after the other here, instead of by Ray's workers."""
     monkeypatch.setattr(
-        passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
+        build, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
     )
 
 

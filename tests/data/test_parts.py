@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import parts, passes
+from medembed.data import build, parts
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.parts import Part, find_parts
 from medembed.data.prepare import prepare
@@ -21,7 +21,7 @@ from medembed.errors import DataError
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts are read one after the other here, instead of by Ray's workers."""
     monkeypatch.setattr(
-        passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
+        build, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
     )
 
 

@@ -4,8 +4,8 @@ import pytest
 from medembed.data.config import SplitConfig
 from medembed.data.grouping import Memory
 from medembed.data.judgments import Staged
+from medembed.data.read_pass import DOCUMENTS, JUDGMENTS, QUERIES
 from medembed.data.resolve import Resolved, resolve
-from medembed.data.stage import DOCUMENTS, JUDGMENTS, QUERIES
 from medembed.errors import DataError
 from medembed.schema import WEAK, content_hash
 from medembed.spelling import spelling_key, words_key

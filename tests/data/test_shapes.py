@@ -6,8 +6,8 @@ import pytest
 
 from medembed.data.config import ColumnsConfig, SourceConfig
 from medembed.data.mapping import beir_mapping, find_mapping
+from medembed.data.parse import to_record
 from medembed.data.rows import Document, Judgment, Qrel, Query, Record
-from medembed.data.shapes import to_record
 from medembed.schema import content_hash
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from medembed.data.config import SplitConfig
 from medembed.data.grouping import JOINS, LEAK, WEAK_TEST, Memory
 from medembed.data.judgments import Staged
+from medembed.data.read_pass import DOCUMENTS, JUDGMENTS, QUERIES
 from medembed.data.resolve import Resolved, resolve
 from medembed.data.splits import split_of
-from medembed.data.stage import DOCUMENTS, JUDGMENTS, QUERIES
 from medembed.errors import DataError
 from medembed.schema import SPLITS, content_hash
 

@@ -12,7 +12,7 @@ from medembed.data import stage
 from medembed.data.config import SourceConfig
 from medembed.data.mapping import find_mapping
 from medembed.data.parts import Part
-from medembed.data.stage import PLACES_KEPT, SCHEMAS, StagePart
+from medembed.data.read_pass import PLACES_KEPT, SCHEMAS, StagePart
 from medembed.schema import content_hash
 from medembed.spelling import spelling_key, words_key
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medembed.data import passes
+from medembed.data import build
 from tests.data.attempts import OTHER, PAIR, fail, succeed
 
 
@@ -242,7 +242,7 @@ def beir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     workers.
     """
     monkeypatch.setattr(
-        passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
+        build, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
     )
     folder = tmp_path / "beir"
     (folder / "qrels").mkdir(parents=True)
