@@ -156,9 +156,7 @@ class SourceConfig(Config):
 
 
 class HoldBackConfig(Config):
-    """Queries of a kind that nothing trains on: what a model keeps is measured on those of the test
-    split.
-    """
+    """Queries of a kind that nothing trains on, so that what a model keeps can be measured."""
 
     tag: str | None = Field(
         default=None,

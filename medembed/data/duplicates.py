@@ -44,8 +44,7 @@ class Texts:
 def distinct_texts(
     rows: pa.Table, kind: str, known: pa.Array, second_choice: Flags, place: Place | None
 ) -> tuple[Texts, Counter[str]]:
-    """The distinct texts of staged rows (columns id, content, spelling), and what was merged,
-    counted by rule.
+    """The distinct texts of staged rows (columns id, content, spelling), and what was merged.
 
     Rows with one id are one text; ids whose texts differ in spelling alone become one: of those not
     marked in `second_choice` [R] and `known` from before, the smallest id. Raises DataError if one
@@ -86,6 +85,13 @@ def encode(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
     """(number of each value in order of first appearance, the distinct values)."""
     encoded = pa.chunked_array(column.chunks, column.type).combine_chunks().dictionary_encode()
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary
+
+
+def mark(places: Ints | Flags, count: int) -> Flags:
+    """[count] flags that are set at these places."""
+    flags = np.zeros(count, dtype=bool)
+    flags[places] = True
+    return flags
 
 
 def ranks(values: pa.Array) -> Ints:

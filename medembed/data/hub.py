@@ -27,8 +27,7 @@ def is_saved_dataset(path: str) -> bool:
 
 
 def hub_parts(config: SourceConfig) -> tuple[list[tuple[int, int, str | None]], str]:
-    """((first row, end, split) of every part, fingerprint). Several splits are the user's own; one
-    is none.
+    """((first row, end, split) of every part, fingerprint); one split alone is none.
 
     Raises DataError if there is no such data set, configuration or split.
     """
@@ -45,9 +44,7 @@ def hub_parts(config: SourceConfig) -> tuple[list[tuple[int, int, str | None]], 
 def read_hub(
     config: SourceConfig, start: int, end: int | None, split: str | None
 ) -> Iterator[tuple[int, Fields]]:
-    """Rows [start, end) of a split, numbered from 1; class labels by name, except those that judge
-    a pair.
-    """
+    """Rows [start, end) of a split, numbered from 1, with class labels by name."""
     splits = _load(config)
     rows = splits[split] if split else next(iter(splits.values()))
     judging = _judging(list(rows.features), config)

@@ -16,9 +16,7 @@ _BY_COLUMNS = (
 
 
 def read_json(part: Part, source: SourceConfig) -> Rows:
-    """The rows of JSON lines, or of an array of up to 64 MiB; of another document one fault that
-    says what to do.
-    """
+    """The rows of JSON lines, or of an array of up to 64 MiB; else one fault with advice."""
     with TextFile(part) as file:
         whole = _read_whole(file)
         fault = _explain_object(whole, source) if isinstance(whole, dict) else None
@@ -87,9 +85,7 @@ def _as_row(value: Any) -> Fields | BadRow:
 
 
 def _one_a_line(line: bytes) -> str:
-    """What to do about a JSON document over several lines, and about what only looks like JSON
-    lines.
-    """
+    """What to do about what only looks like JSON lines."""
     if line.lstrip().startswith(b"["):
         return " Expected one object a line, as jq -c '.[]' writes them."
     if line.strip() == b"{":
@@ -100,9 +96,7 @@ def _one_a_line(line: bytes) -> str:
 
 
 def _explain_object(document: Fields, source: SourceConfig) -> str | None:
-    """What to do about a file of one object that holds rows instead of being one; None if it is
-    one.
-    """
+    """What to do about a file of one object that holds rows; None if it is a row."""
     declared = {path.split(".")[0] for _, paths in source.columns for path in paths}
     if _are_columns(document) or ("columns" in document and isinstance(document.get("data"), list)):
         return _BY_COLUMNS

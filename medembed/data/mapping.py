@@ -108,9 +108,7 @@ def find_mapping(names: Sequence[str], source: SourceConfig, *, is_header: bool 
 
 
 def beir_mapping(kind: str, source: SourceConfig) -> Mapping:
-    """The fixed mapping of a BEIR file; of a document, title and text are joined unless the config
-    says otherwise.
-    """
+    """The fixed mapping of a BEIR file; title and text are joined unless declared otherwise."""
     shared = {"language": source.columns.language, "group": source.columns.group}
     if kind == "corpus":
         columns = ColumnsConfig(

@@ -1,6 +1,4 @@
-"""A source -> parts: the units that workers read, cut by the source alone and not by who reads
-them.
-"""
+"""Cuts a source into parts, the units that workers read, by the source alone."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -39,8 +37,7 @@ ONLY_QRELS = (
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a source: bytes [start, end) of lines, row groups or rows [start, end) of a table,
-    or a whole file.
+    """A file, or a piece of it: bytes [start, end) of lines, or row groups or rows of a table.
 
     `split` is what the source itself says about all of its rows.
     """
@@ -63,9 +60,7 @@ class Source:
 
 
 def find_parts(config: SourceConfig) -> Source:
-    """The parts of a source. Raises StorageError if there is nothing, DataError for files of
-    unknown format.
-    """
+    """The parts of a source. Raises StorageError for none, DataError for unknown files."""
     is_hub = config.path.startswith("hf://") or config.format == "huggingface"
     if is_hub or (config.format == "auto" and is_saved_dataset(config.path)):
         rows, identity = hub_parts(config)
@@ -119,9 +114,7 @@ def _format(config: SourceConfig, uris: list[str]) -> str:
 
 
 def _cut(whole: Part, size: int) -> list[Part]:
-    """Plain lines are cut by bytes, Parquet by row groups; what is compressed or quoted over lines
-    is one piece.
-    """
+    """The parts of a file: bytes of lines, row groups, or all of what is compressed or quoted."""
     if whole.format == "parquet":
         return [replace(whole, start=start, end=end) for start, end in row_groups(whole.uri)]
     if whole.format != "jsonl" or is_gzip(whole.uri) or size <= PART_BYTES or _is_array(whole.uri):
@@ -139,9 +132,7 @@ def _is_array(uri: str) -> bool:
 
 
 def row_groups(uri: str) -> list[tuple[int, int]]:
-    """[first, end) of consecutive row groups of a Parquet file, about _ROWS_PER_PART rows
-    together.
-    """
+    """[first, end) of consecutive row groups of a Parquet file, about as many rows each."""
     try:
         with storage.open_input(uri) as stream:
             about = pq.ParquetFile(stream).metadata
@@ -199,9 +190,7 @@ def _suffix(uri: str) -> str:
 
 
 def is_hidden(uri: str, path: str) -> bool:
-    """Whether what a folder holds is of the tools that wrote it (.DS_Store, _SUCCESS, .git/), as
-    Spark and Arrow do.
-    """
+    """Whether a file in a folder is of the tools that wrote it, such as .DS_Store."""
     inside = uri.removeprefix(path.rstrip("/")) if uri.startswith(path) else ""
     return any(step.startswith((".", "_")) for step in inside.split("/"))
 

@@ -11,7 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medembed.data.config import SplitConfig
-from medembed.data.duplicates import ABSENT, Flags, Ints, Place, Texts, distinct_texts, positions
+from medembed.data.duplicates import (
+    ABSENT,
+    Flags,
+    Ints,
+    Place,
+    Texts,
+    distinct_texts,
+    mark,
+    positions,
+)
 from medembed.data.grouping import Memory, Placement, place_texts
 from medembed.data.judgments import Judged, Staged, join_judgments
 from medembed.data.kinds import check_held_back, find_kinds, has_tag
@@ -69,12 +78,11 @@ def resolve(
     placed = place_texts(staged, queries, documents, judged, config, memory, kinds)
     for reason, count in placed.held.items():
         dropped[f"held out: {reason}"] += count
-    asked = np.zeros(len(queries.ids), dtype=bool)
-    asked[judged.query[judged.links]] = True
+    asked = mark(judged.query[judged.links], len(queries.ids))
     dropped["query without a positive"] += int((~asked).sum())
     keep_queries = asked & ~placed.query_held
-    has_positive = np.zeros(len(queries.ids), dtype=bool)
-    has_positive[judged.query[(judged.score > 0) & ~placed.judgment_held]] = True
+    positive = (judged.score > 0) & ~placed.judgment_held
+    has_positive = mark(judged.query[positive], len(queries.ids))
     check_held_back(
         kinds, placed.query_split, keep_queries, keep_queries & has_positive, config.hold_back
     )
@@ -94,27 +102,23 @@ def resolve(
 
 def _several_labels(rows: pa.Table, documents: Texts) -> Flags:
     """[D] whether a text comes with different classes: nobody can learn from it."""
-    labels, text = (
-        positions(rows["label"], pc.drop_null(pc.unique(rows["label"]))),
-        documents.of_row,
-    )
+    labels = positions(rows["label"], pc.drop_null(pc.unique(rows["label"])))
+    text = documents.of_row
     has_one = labels != ABSENT
-    low, high = np.full(len(documents.ids), len(labels)), np.full(len(documents.ids), ABSENT)
+    low = np.full(len(documents.ids), len(labels))
+    high = np.full(len(documents.ids), ABSENT)
     np.minimum.at(low, text[has_one], labels[has_one])
     np.maximum.at(high, text[has_one], labels[has_one])
     return np.asarray(high > low)
 
 
 def _document_lines(documents: Texts, keep: Flags, placed: Placement) -> pa.Table:
-    count = len(documents.of_row)
-    stays = np.zeros(count, dtype=bool)
-    stays[documents.row[keep]] = True
+    stays = mark(documents.row[keep], len(documents.of_row))
     return pa.table({"keep": stays, "split": _split_names(placed.document_split[documents.of_row])})
 
 
 def _query_lines(rows: pa.Table, queries: Texts, keep: Flags, placed: Placement) -> pa.Table:
-    stays = np.zeros(len(queries.of_row), dtype=bool)
-    stays[queries.row[keep]] = True
+    stays = mark(queries.row[keep], len(queries.of_row))
     return pa.table(
         {
             "keep": stays,
@@ -126,9 +130,7 @@ def _query_lines(rows: pa.Table, queries: Texts, keep: Flags, placed: Placement)
 
 
 def _tags(tags: pa.ChunkedArray, queries: Texts) -> pa.Array:
-    """Every row's tags, with those of other rows of the same query; one that somebody asked is not
-    weak.
-    """
+    """Every row's tags, with those of other rows of the same query."""
     shared = np.flatnonzero(
         np.bincount(queries.of_row, minlength=len(queries.ids))[queries.of_row] > 1
     )

@@ -83,20 +83,7 @@ def preflight(
     Raises ConfigError if Ray has no room for one worker.
     """
     resources = find_resources()
-    encoders = check_fit(
-        "encoding",
-        resources,
-        encoding.most_workers,
-        encoding.cpus_per_worker,
-        encoding.gpus_per_worker,
-    )
-    check_fit(
-        "training",
-        resources,
-        training.most_workers,
-        training.cpus_per_worker,
-        int(training.use_gpu),
-    )
+    encoders = _check_room(resources, encoding, training)
     rows = dataset.queries().to_pylist()
     qrels = dataset.qrels()
     data, pairs = count_data(dataset, rows, qrels, mining)
@@ -131,6 +118,15 @@ def preflight(
         train=plan_training(steps, data.examples, mining, training),
         resources=resources,
     )
+
+
+def _check_room(resources: Resources, encoding: EncodingConfig, training: TrainingConfig) -> int:
+    """How many encoding workers have room. Raises ConfigError if one of either kind has none."""
+    workers = training.most_workers
+    check_fit("training", resources, workers, training.cpus_per_worker, int(training.use_gpu))
+    workers = encoding.most_workers
+    gpus = encoding.gpus_per_worker
+    return check_fit("encoding", resources, workers, encoding.cpus_per_worker, gpus)
 
 
 def _describe_sample(queries: Queries, corpus: Corpus, split: str) -> SampleFacts:

@@ -81,11 +81,11 @@ def test_blank_texts_are_seen_as_such_and_left_out_of_joins():
         (0.5, "'x' is a number; expected text for the query."),
         (True, "'x' is a truth value; expected text for the query."),
         (b"t", "'x' is a bytes; expected text for the query."),
-        ({"text": "t"}, "'x' is an object; name a field in it, e.g. source.columns.query=x.text."),
+        ({"text": "t"}, "'x' is an object; name a field in it for the query, e.g. x.text."),
         ([["t"]], "'x' is a list; expected text for the query."),
         (
             [{"text": "t"}],
-            "'x' is an object; name a field in it, e.g. source.columns.query=x.text.",
+            "'x' is an object; name a field in it for the query, e.g. x.text.",
         ),
         ("\udcff", "'x' holds half of a surrogate pair; expected valid Unicode."),
         (["ok", "\ud800"], "'x' holds half of a surrogate pair; expected valid Unicode."),

@@ -1,5 +1,6 @@
 """Hugging Face data sets, from a local copy; no network."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import build, hub
-from medembed.data.config import ColumnsConfig, SourceConfig, SplitConfig
+from medembed.data import hub
+from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.files import locate, read_part
 from medembed.data.hub import is_saved_dataset
 from medembed.data.parts import find_parts
 from medembed.data.prepare import prepare
 from medembed.errors import DataError, StorageError
+from tests.inline_spread import alone
 
 
 def make(columns: dict[str, list[Any]], classes: dict[str, list[str]] | None = None) -> Any:
@@ -59,11 +61,9 @@ def prepare_here(path: Path, output: Path, **settings: Any) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts are read one after the other here, instead of by Ray's workers."""
-    monkeypatch.setattr(
-        build, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
-    )
+def one_process() -> Iterator[None]:
+    with alone():
+        yield
 
 
 def test_a_saved_data_set_has_its_classes_by_name_and_none_where_they_are_withheld(tmp_path: Path):
@@ -170,17 +170,6 @@ def test_the_fingerprint_goes_by_content(tmp_path: Path):
         find_parts(SourceConfig(path=str(tmp_path / name))).fingerprint for name in contents
     )
     assert one == same != other
-
-
-def test_nested_fields_are_reached_by_path(tmp_path: Path):
-    answers = [{"text": ["a", "b"], "answer_start": [0, 3]}]
-    save(
-        tmp_path / "squad",
-        train=make({"id": ["7"], "question": ["q"], "context": ["c"], "answers": answers}),
-    )
-    columns = ColumnsConfig(document="answers.text")
-    dataset = prepare_here(tmp_path / "squad", tmp_path / "out", columns=columns)
-    assert sorted(dataset.corpus()["text"].to_pylist()) == ["a", "b"]
 
 
 def test_a_folder_of_parquet_is_loaded_as_the_hub_would(tmp_path: Path):

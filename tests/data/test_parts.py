@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,19 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import build, parts
+from medembed.data import parts
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.parts import Part, find_parts
 from medembed.data.prepare import prepare
 from medembed.errors import DataError
+from tests.inline_spread import alone
 
 
 @pytest.fixture
-def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts are read one after the other here, instead of by Ray's workers."""
-    monkeypatch.setattr(
-        build, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
-    )
+def one_process() -> Iterator[None]:
+    with alone():
+        yield
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -226,23 +226,6 @@ def test_a_beir_folder_is_known_by_its_files_and_each_is_read_as_what_it_is(root
         (f"{root}/qrels/test.tsv{end}", "tsv", "qrels", "test"),
     }
     assert find_parts(SourceConfig(path=root, format="beir")) == source
-
-
-def test_a_beir_folder_becomes_a_data_set_with_its_own_splits(tmp_path: Path, one_process: None):
-    write_beir(str(tmp_path / "beir"))
-    storage.write_bytes(
-        str(tmp_path / "beir/qrels/validation.tsv"), b"query-id\tcorpus-id\tscore\nq1\td1\t1\n"
-    )
-    dataset = prepare(
-        settings(tmp_path / "beir"), SplitConfig(on_leak="hold_out"), str(tmp_path / "out")
-    )
-    assert dataset.manifest.shape == "beir"
-    assert {row["document_id"]: row["text"] for row in dataset.corpus().to_pylist()} == {
-        "d1": "T D",
-        "d2": "E",
-    }
-    assert dataset.qrels() == {"q1": {"d1": 1.0}, "q2": {"d1": 2.0, "d2": 0.0}}
-    assert set(dataset.queries()["split"].to_pylist()) == {"test"}
 
 
 def test_a_folder_without_corpus_or_queries_is_no_beir_folder(tmp_path: Path):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from medembed import storage
-from medembed.data import stage
+from medembed.data import read_pass
 from medembed.data.config import SourceConfig
 from medembed.data.mapping import find_mapping
 from medembed.data.parts import Part
@@ -97,7 +97,7 @@ def test_a_text_is_staged_clean_with_its_keys_its_line_and_an_id_of_its_own(tmp_
 def test_a_worker_holds_a_bounded_number_of_rows_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(stage, "_BYTES_PER_FILE", 5_000)
+    monkeypatch.setattr(read_pass, "_BYTES_PER_FILE", 5_000)
     path = tmp_path / "p"
     path.write_text(('{"text": "' + "word " * 100 + '"}\n') * 50)
     result, tables = run(path, Part(str(path), "jsonl"), ["text"])
