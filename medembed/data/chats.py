@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from medembed.data.fields import valid_text
+from medembed.data.row_values import valid_text
 from medembed.data.rows import Document, Fields, Judgment, Query, Record
 from medembed.data.shapes import Row
 

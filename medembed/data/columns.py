@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 from medembed import storage
 from medembed.data.column_names import SOURCE, explain_absent
 from medembed.data.config import SourceConfig
-from medembed.data.fields import value_at
 from medembed.data.files import TABLES, locate, read_part
 from medembed.data.mapping import BEIR_ROLES, Mapping, find_mapping
 from medembed.data.parts import Part, Source
+from medembed.data.row_values import value_at
 from medembed.data.rows import BadRow, Fields
 from medembed.errors import DataError
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 from medembed import storage
 from medembed.data.column_names import NAMES, first_known
 from medembed.data.config import Quoting, SourceConfig
-from medembed.data.fields import key_at
 from medembed.data.files import TABLES, locate, read_part
 from medembed.data.lines import TextFile
 from medembed.data.parts import Part, find_parts, has_format
+from medembed.data.row_values import key_at
 from medembed.data.rows import BadRow, Fields
 from medembed.errors import DataError
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from medembed.data.column_names import NAMES
 from medembed.data.config import ColumnsConfig, SourceConfig
-from medembed.data.fields import (
+from medembed.data.mapping import Mapping
+from medembed.data.row_values import (
     key_at,
     language_at,
     objects_at,
@@ -16,7 +17,6 @@ from medembed.data.fields import (
     texts_at,
     value_at,
 )
-from medembed.data.mapping import Mapping
 from medembed.data.rows import Document, Fields, Judgment, Qrel, Query, Record
 from medembed.schema import WEAK, content_hash
 

@@ -188,21 +188,6 @@ def test_both_places_of_an_id_with_two_texts_are_right_in_whatever_part_they_are
         prepare(settings(path), SplitConfig(), str(tmp_path / "out"))
 
 
-def test_a_bad_row_in_a_later_row_group_is_named_by_its_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_process: None
-):
-    monkeypatch.setattr(parts, "_ROWS_PER_PART", 5)
-    path = tmp_path / "p.parquet"
-    scores = [1.0] * 12 + [float("nan")]
-    pq.write_table(
-        pa.table({"query": ["q"] * 13, "document": ["d"] * 13, "score": scores}),
-        path,
-        row_group_size=3,
-    )
-    with pytest.raises(DataError, match=f"^{path}:13: 'score' is not a finite number"):
-        prepare(settings(path), SplitConfig(), str(tmp_path / "out"))
-
-
 def write_beir(root: str, qrels: str = "qrels/test.tsv", end: str = "") -> None:
     contents = {
         "corpus.jsonl": '{"_id": "d1", "title": "T", "text": "D"}\n{"_id": "d2", "title": "", "text": "E"}\n',

@@ -151,13 +151,6 @@ def test_fields_are_joined_in_the_order_named_and_blank_or_absent_ones_left_out(
     )
 
 
-def test_a_row_that_lacks_every_joined_field_is_at_fault():
-    source = SourceConfig(path="p", columns=ColumnsConfig(document=("title", "abstract")))
-    mapping = find_mapping(["question", "title", "abstract"], source)
-    with pytest.raises(ValueError, match=r"^no document: expected 'title' or 'abstract'\.$"):
-        to_record({"question": "q"}, mapping, source)
-
-
 @pytest.mark.parametrize(
     ("score", "settings", "grade", "similarity"),
     [

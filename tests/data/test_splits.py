@@ -176,13 +176,6 @@ def test_a_new_judgment_between_known_texts_of_different_splits_is_held_out_alon
     ]
 
 
-def test_a_key_that_the_user_names_keeps_its_rows_together():
-    rows: list[Row] = [(2 * number, number, 0) for number in range(10)]
-    assert len(set(query_splits(stage(rows), split(stage(rows))).values())) == 1
-    free: list[Row] = [(2 * number, number, None) for number in range(10)]
-    assert len(set(query_splits(stage(free), split(stage(free))).values())) > 1
-
-
 def test_further_queries_about_known_documents_change_nothing_even_without_memory():
     rows: list[Row] = [(2 * number, number, None) for number in range(6)]
     more: list[Row] = rows + [(2 * number + 12, number, None) for number in range(6)]

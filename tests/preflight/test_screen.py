@@ -130,12 +130,7 @@ def test_texts_with_classes_alone_are_named_as_what_they_are():
     sample = replace(FOUND.sample, queries=0, groups=0, labelled_rows=16_449)
     train = replace(FOUND.train, examples=0, steps=0, seconds=None, seconds_per_step=None)
     found = replace(
-        FOUND,
-        data=data,
-        sample=sample,
-        survey=None,
-        train=train,
-        verdict=decide(0, None, "dev"),
+        FOUND, data=data, sample=sample, survey=None, train=train, verdict=decide(0, None, "dev")
     )
     assert warnings(found) == [
         "16,449 texts have a class and no query asks for any: "
@@ -190,11 +185,6 @@ def test_of_many_slices_the_worst_are_shown_and_the_rest_counted():
     assert [line[1] for line in lines if line[:1] == ["tag"]] == ["l", "k", "j", "i"]
     assert "and 8 slices that did better: summary.json has them" in text
     assert "tag a (12), tag b (12), tag c (12), tag d (12) and 8 more" in " ".join(text.split())
-
-
-def test_a_sample_that_is_the_corpus_is_not_called_an_estimate():
-    found = replace(FOUND, sample=replace(FOUND.sample, all_documents=2_000))
-    assert "225 groups, on all 2,000 documents" in screen(found)
 
 
 @pytest.mark.parametrize(
