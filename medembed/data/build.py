@@ -96,9 +96,11 @@ def _run_passes(recipe: Recipe, staging: str) -> Dataset:
     parts = [{"number": n, "part": asdict(part)} for n, part in enumerate(recipe.parts)]
     reading = {"source": recipe.source, "mappings": recipe.mappings, "staging": staging}
     staged = run_parts(parts, StagePart, reading, "read", here=recipe.is_small)
-    late = list(dict.fromkeys(name for of_part in staged for name in of_part["late"]))
+    late: dict[str, None] = {}
+    for row in staged:
+        late |= dict.fromkeys(row["late"])
     if late:
-        shown = show_columns(late, is_header=False)
+        shown = show_columns(list(late), is_header=False)
         logger.info("%s: columns that the first rows lack, not used: %s", recipe.source.path, shown)
     recipe.check()
 
@@ -113,7 +115,8 @@ def _run_passes(recipe: Recipe, staging: str) -> Dataset:
     files = [{"number": row["number"], "files": list(row["files"])} for row in staged]
     written = run_parts(files, FinishPart, writing, "write", here=recipe.is_small)
     with NewOutput(recipe.output, recipe.key) as target:
-        target.files += [file["name"] for row in written for file in row["files"]]
+        for row in written:
+            target.files += [file["name"] for file in row["files"]]
         judged = _write_table(target, "qrels", resolved.qrels)
         _write_table(target, "held_out", resolved.held_out)
         _write_table(target, "groups", resolved.groups)
@@ -184,7 +187,9 @@ class _Keys:
 
 def _resolve(recipe: Recipe, staging: str, staged: Sequence[dict[str, Any]]) -> Resolved:
     """Resolves the staged keys, and leaves beside every staged file what becomes of its rows."""
-    files = [(int(row["number"]), name) for row in staged for name in row["files"]]
+    files: list[tuple[int, str]] = []
+    for row in staged:
+        files += [(int(row["number"]), name) for name in row["files"]]
     keys = {kind: _read_keys(recipe, staging, files, kind) for kind in SCHEMAS}
     places = (keys["documents"].locate, keys["queries"].locate)
     resolved = resolve(

@@ -73,7 +73,9 @@ def _copy(parts: Sequence[Part], source: SourceConfig, output: str, key: str) ->
     items = [{"number": number, "part": asdict(part)} for number, part in enumerate(corpus)]
     written = run_parts(items, CopyCorpus, {"source": source, "output": output}, "read")
     with NewOutput(output, key) as target:
-        rows = {file["name"]: int(file["rows"]) for row in written for file in row["files"]}
+        rows: dict[str, int] = {}
+        for row in written:
+            rows.update({file["name"]: int(file["rows"]) for file in row["files"]})
         target.files += rows
         known = _document_ids(source.path, output, list(rows))
         dropped: Counter[str] = Counter()

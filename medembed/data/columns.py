@@ -74,7 +74,7 @@ def choose_mapping(found: Source, source: SourceConfig, *, is_whole: bool = True
         check_header(found, source, SOURCE.header)
     if found.format == "ontology":
         return None
-    wanted = {path: role for role, paths in source.columns for path in paths}
+    wanted = source.columns.role_of
     if found.format == "beir":
         unread = [role for role in wanted.values() if role not in BEIR_ROLES]
         if unread:

@@ -69,6 +69,14 @@ class ColumnsConfig(Config):
         default=(), description="fields whose values tag the query, for metrics by tag"
     )
 
+    @property
+    def role_of(self) -> dict[str, str]:
+        """{path: role} of the declared fields."""
+        roles: dict[str, str] = {}
+        for role, paths in self:
+            roles.update(dict.fromkeys(paths, role))
+        return roles
+
 
 class SourceConfig(Config):
     """Where rows come from and how they become texts."""

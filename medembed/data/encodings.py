@@ -32,7 +32,8 @@ _WESTERN = _LETTERS | set("œº°µ±²³«»‹›’‘“”–—…€§·�
 _WESTERN_SHARE = 0.2  # of bytes beyond ASCII, at most
 # In GB18030, GBK and GB2312 the 3,755 commonest characters begin with the bytes B0 to D7. Korean
 # ends at C8.
-_CHINESE, _NOT_KOREAN = (0xB0, 0xD7), (0xC9, 0xD7)
+_CHINESE = (0xB0, 0xD7)
+_NOT_KOREAN = (0xC9, 0xD7)
 
 
 def explain_start(start: bytes) -> str | None:
@@ -100,7 +101,8 @@ def _is_chinese(sample: bytes) -> bool:
 
 def _wide_encoding(start: bytes) -> str | None:
     """UTF-16LE or UTF-16BE without a mark, by the zeros beside its ASCII characters."""
-    even, odd = start[0::2].count(0), start[1::2].count(0)
+    even = start[0::2].count(0)
+    odd = start[1::2].count(0)
     if max(even, odd) <= len(start) / 5 or min(even, odd) > max(even, odd) / 4:
         return None
     return "UTF-16LE" if odd > even else "UTF-16BE"

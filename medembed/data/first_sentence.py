@@ -19,8 +19,10 @@ from medembed.schema import CORPUS, QRELS, QUERIES, content_hash, fingerprint
 from medembed.spelling import words_key
 
 FEWEST = 100  # texts; of fewer no set is made
-_QUERIES, _DOCUMENTS = 300, 1000  # at most
-_FIRST_WORDS, _REST_WORDS = 4, 8  # at least
+_QUERIES = 300  # at most
+_DOCUMENTS = 1000  # at most
+_FIRST_WORDS = 4  # at least
+_REST_WORDS = 8  # at least
 _END = re.compile(r"(?<=[.!?…])\s+(?=[^\W_a-z])")  # no small letter follows: "e.g. this" is no end
 
 
@@ -44,7 +46,8 @@ class Asking(NamedTuple):
 def cut_first_sentence(text: str) -> tuple[str, str] | None:
     """(its first sentence, the rest) of a clean text; None if one of them is too short."""
     for end in _END.finditer(text):
-        first, rest = text[: end.start()], text[end.end() :]
+        first = text[: end.start()]
+        rest = text[end.end() :]
         if len(first.split()) >= _FIRST_WORDS:
             return (first, rest) if len(rest.split()) >= _REST_WORDS else None
     return None

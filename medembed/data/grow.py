@@ -1,5 +1,6 @@
 """A data set and files that came since -> the next data set, with what is new or edited."""
 
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ def grow(
     made = find_made(output, key)
     if made is not None:
         return made
-    new = tuple(part for uri, _ in files for part in sources[uri].parts)
+    new = tuple(itertools.chain.from_iterable(sources[uri].parts for uri, _ in files))
     old = parts_of(previous) if previous else ()
     mappings = _choose_mappings(sources, source)
     taken = dict(previous.manifest.taken) if previous else {}
@@ -137,5 +138,7 @@ def _check_unchanged(files: Files) -> None:
 def _is_small(previous: Dataset | None, files: Files) -> bool:
     """Whether workers would take longer to start than one process needs for all of it."""
     rows = sum(previous.manifest.counts.values()) if previous else 0
-    sizes = [size for uri, _ in files for _, size, _ in storage.find_files(uri)]
-    return rows <= _FEW_ROWS and sum(sizes) <= PART_BYTES
+    size = 0
+    for uri, _ in files:
+        size += sum(size for _, size, _ in storage.find_files(uri))
+    return rows <= _FEW_ROWS and size <= PART_BYTES

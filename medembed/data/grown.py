@@ -20,14 +20,12 @@ _DIGITS = 5
 
 def parts_of(dataset: Dataset) -> tuple[Part, ...]:
     """Its parts: the texts as they were cut when it was made, then all judgments."""
-    prefixed = [
-        name.removeprefix(prefix)
-        for name in dataset.manifest.files
-        for prefix in _TEXTS
-        if name.startswith(prefix)
-    ]
-    numbers = sorted({int(name[:_DIGITS]) for name in prefixed})
-    texts = [Part(dataset.uri, DATASET, "rows", number, number + 1) for number in numbers]
+    numbers: set[int] = set()
+    for name in dataset.manifest.files:
+        for prefix in _TEXTS:
+            if name.startswith(prefix):
+                numbers.add(int(name.removeprefix(prefix)[:_DIGITS]))
+    texts = [Part(dataset.uri, DATASET, "rows", number, number + 1) for number in sorted(numbers)]
     return (*texts, Part(dataset.uri, DATASET, "qrels"))
 
 

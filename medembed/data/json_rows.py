@@ -97,7 +97,7 @@ def _one_a_line(line: bytes) -> str:
 
 def _explain_object(document: Fields, source: SourceConfig) -> str | None:
     """What to do about a file of one object that holds rows; None if it is a row."""
-    declared = {path.split(".")[0] for _, paths in source.columns for path in paths}
+    declared = {path.split(".")[0] for path in source.columns.role_of}
     if _are_columns(document) or ("columns" in document and isinstance(document.get("data"), list)):
         return _BY_COLUMNS
     if any(name in declared or name.lower() in KNOWN for name in document):

@@ -13,7 +13,8 @@ class LengthSample:
     """Lengths of every `every`-th text of one part, in words or a tokenizer's tokens."""
 
     def __init__(self, tokenizer: str | None, every: int) -> None:
-        self.every, self.seen = max(every, 1), 0
+        self.every = max(every, 1)
+        self.seen = 0
         self.lengths: list[int] = []
         self._tokenizer: Any = None
         if tokenizer is not None:

@@ -55,7 +55,8 @@ class TextFile:
 
     def lines(self) -> Iterator[tuple[int, bytes | BadRow]]:
         """The lines that start in the part, numbered from 1, without line ends."""
-        part, stream = self.part, self._stream
+        part = self.part
+        stream = self._stream
         stream.seek(max(part.start - 1, 0))
         if part.start:
             # the rest of a line that starts in the part before, or its line end alone

@@ -67,9 +67,8 @@ class Mapping:
     def unused(self, names: Iterable[str]) -> list[str]:
         """Those of the names that nothing uses."""
         used = set(CHAT_FIELDS) if self.shape == "chat" else set()
-        for _, paths in self.columns:
-            used.update(paths)
-            used.update(path.split(".")[0] for path in paths)
+        for path in self.columns.role_of:
+            used |= {path, path.split(".")[0]}
         return [name for name in names if name not in used]
 
     def describe(self) -> str:
@@ -162,7 +161,7 @@ def _find_shape(
 
 def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: SourceConfig) -> str:
     """Whether a label beside query and document scores the pair. Raises DataError if unclear."""
-    taken = {path for paths in declared.values() for path in paths}
+    taken = source.columns.role_of
     label = first_known(["label"], [name for name in names if name not in taken])
     if label is None:
         return "pairs"

@@ -63,12 +63,9 @@ def find_parts(config: SourceConfig) -> Source:
     """The parts of a source. Raises StorageError for none, DataError for unknown files."""
     is_hub = config.path.startswith("hf://") or config.format == "huggingface"
     if is_hub or (config.format == "auto" and is_saved_dataset(config.path)):
-        rows, identity = hub_parts(config)
-        parts = tuple(
-            Part(config.path, "huggingface", "rows", start, end, split)
-            for start, end, split in rows
-        )
-        return Source("huggingface", parts, identity)
+        pieces, identity = hub_parts(config)
+        parts = [Part(config.path, "huggingface", "rows", *piece) for piece in pieces]
+        return Source("huggingface", tuple(parts), identity)
     files = [
         file for file in storage.find_files(config.path) if not is_hidden(file[0], config.path)
     ]
@@ -77,16 +74,20 @@ def find_parts(config: SourceConfig) -> Source:
     if config.format == "beir" or (
         config.format == "auto" and _is_beir([uri for uri, _, _ in files])
     ):
-        parts = tuple(part for uri, size, _ in files for part in _beir_parts(uri, size))
+        parts = []
+        for uri, size, _ in files:
+            parts += _beir_parts(uri, size)
         if {part.kind for part in parts} != {"corpus", "queries", "qrels"}:
             raise DataError(
                 f"{config.path}: expected a BEIR folder with corpus.jsonl, queries.jsonl and "
                 "qrels/*.tsv."
             )
-        return Source("beir", parts, _identity(files, config.path))
+        return Source("beir", tuple(parts), _identity(files, config.path))
     form = _format(config, [uri for uri, _, _ in files])
-    parts = tuple(part for uri, size, _ in files for part in _cut(Part(uri, form), size))
-    return Source(form, parts, _identity(files, config.path))
+    parts = []
+    for uri, size, _ in files:
+        parts += _cut(Part(uri, form), size)
+    return Source(form, tuple(parts), _identity(files, config.path))
 
 
 def _format(config: SourceConfig, uris: list[str]) -> str:
@@ -143,12 +144,13 @@ def row_groups(uri: str) -> list[tuple[int, int]]:
         fault = None if start.startswith(b"PAR1") else explain_start(start)
         reason = (str(error).splitlines() or [""])[0]
         raise DataError(f"{uri}: {fault or f'not a readable Parquet file: {reason}'}") from None
-    starts, held = [0], 0
+    starts = [0]
+    size = 0
     for number, count in enumerate(rows):
-        if held >= _ROWS_PER_PART:
+        if size >= _ROWS_PER_PART:
             starts.append(number)
-            held = 0
-        held += count
+            size = 0
+        size += count
     return list(zip(starts, [*starts[1:], len(rows)], strict=True))
 
 

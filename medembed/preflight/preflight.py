@@ -92,7 +92,7 @@ def preflight(
     queries = choose_queries(measuring, qrels, languages, config)
 
     timed = pairs[: training.batch_size * (config.train_steps + 1)]
-    judged = {name for grades in queries.positives for name in grades}
+    judged = set().union(*queries.positives)
     needed = {pair.positive_id for pair in timed}
     corpus = read_corpus(dataset, judged, needed, config.sample_documents)
     texts = [text for _, text in (*corpus.forced, *corpus.drawn)]

@@ -54,8 +54,10 @@ def find_positives(
     rows: Iterable[Mapping[str, Any]], qrels: Mapping[str, dict[str, float]]
 ) -> set[str]:
     """Documents that answer one of the queries."""
-    grades = [qrels.get(row["query_id"], {}) for row in rows]
-    return {name for row in grades for name in _positives(row)}
+    names: set[str] = set()
+    for row in rows:
+        names |= _positives(qrels.get(row["query_id"], {})).keys()
+    return names
 
 
 def choose_queries(

@@ -114,7 +114,8 @@ def _truncation(result: Preflight) -> list[str]:
 
 
 def _data(result: Preflight) -> list[str]:
-    data, sample = result.data, result.sample
+    data = result.data
+    sample = result.sample
     splits = ", ".join(f"{count:,} {split}" for split, count in data.queries.items())
     rows = f" in {sample.all_rows:,} chunks" if sample.all_rows > sample.all_documents else ""
     rules = [f"{count:,} {rule}" for rule, count in data.dropped.items()]
