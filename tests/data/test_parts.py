@@ -179,9 +179,11 @@ def test_both_places_of_an_id_with_two_texts_are_right_in_whatever_part_they_are
     monkeypatch.setattr(parts, "PART_BYTES", 70)
     path = tmp_path / "p.jsonl"
     lines = write_pairs(path, 40)
-    for line in (13, 34):
-        lines[line - 1] = json.dumps(json.loads(lines[line - 1]) | {"query_id": "x"}) + "\n"
-    path.write_bytes("".join(lines).encode())
+    named = []
+    for number, line in enumerate(lines, start=1):
+        query_id = "x" if number in (13, 34) else f"q{number}"
+        named.append(json.dumps(json.loads(line) | {"query_id": query_id}) + "\n")
+    path.write_bytes("".join(named).encode())
     with pytest.raises(
         DataError, match=f"^{path}:34: query id 'x' stands for another text in {path}:13 "
     ):
