@@ -62,6 +62,7 @@ def distinct_texts(
             f"text in {place(int(first[id_of_row[row]]))} ({len(clash):,} such rows in all); give "
             "each text an id of its own, or keep the first with source.skip_bad_rows=true."
         )
+
     spellings, _ = encode(rows["spelling"].take(pa.array(first)))
     order = np.lexsort((ranks(ids), positions(ids, known) == ABSENT, second_choice[first]))
     stays = np.sort(order[np.unique(spellings[order], return_index=True)[1]])
@@ -69,6 +70,7 @@ def distinct_texts(
     keeper[spellings[stays]] = np.arange(len(stays))
     of_id = keeper[spellings]
     kept_id = stays[of_id] if len(stays) else of_id
+
     merged = np.flatnonzero(kept_id != np.arange(len(ids)))
     same = contents[first[merged]] == contents[first[kept_id[merged]]]
     counts = Counter(

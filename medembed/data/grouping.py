@@ -87,6 +87,7 @@ def place_texts(
     labelled = (
         _codes(staged.documents["split"]) if config.own else np.full(len(documents.of_row), UNKNOWN)
     )
+
     low, high = _touched(own, labelled, judged, documents, nodes)
     leaked = _check_leaks(low, high, own, judged, queries, nodes, config)
     known = _remembered(memory, nodes)
@@ -227,6 +228,7 @@ def _hold_out(
     keyed = nodes.query_keys[:, 0]
     key = nodes.query_keys[:, 1]
     foreign_key = mark(keyed[assigned[key] != query_split[keyed]], len(queries.ids))
+
     joins = (query_split < 0) | foreign_key
     measures = query_split == SPLITS.index("test")
     in_test = kinds.weak & measures & ~joins & ~leaked
@@ -234,23 +236,22 @@ def _hold_out(
     query_held = joins | leaked | in_test | unused
     straddles = judged.links & (document_split[judged.document] != query_split[judged.query])
     judgment_held = (query_held[judged.query] & judged.links) | straddles
+
     # A query whose every positive went is held out with them.
     left = mark(judged.query[judged.links & ~judgment_held], len(queries.ids))
     had = mark(judged.query[judged.links], len(queries.ids))
     query_held |= had & ~left
+
     query_reason = np.select([leaked, in_test, unused], [LEAK, WEAK_TEST, HELD], JOINS)
     reasons = {
         row: str(query_reason[judged.query[row]]) if query_held[judged.query[row]] else JOINS
         for row in np.flatnonzero(judgment_held).tolist()
     }
     held = Counter(f"query, {query_reason[i]}" for i in np.flatnonzero(query_held & had).tolist())
-    alone = judgment_held & ~query_held[judged.query]
-    held[f"judgment, {JOINS}"] += int(alone.sum())
+    held[f"judgment, {JOINS}"] += int((judgment_held & ~query_held[judged.query]).sum())
+
     query_split[kinds.is_back & measures] = ALL_SPLITS.index(HELD_BACK)
     inside = edges[(assigned[edges[:, 0]] == assigned[edges[:, 1]])]
-    is_split = assigned >= 0
-    splits = pa.array(SPLITS).take(pa.array(assigned[is_split]))
-    groups = pa.table([nodes.memory_names.filter(pa.array(is_split)), splits], schema=GROUPS)
     return Placement(
         query_split,
         document_split,
@@ -258,9 +259,16 @@ def _hold_out(
         judgment_held,
         reasons,
         _name_groups(components(len(assigned), inside), nodes, documents, queries),
-        groups,
+        _memorize(assigned, nodes),
         held,
     )
+
+
+def _memorize(assigned: Ints, nodes: _Nodes) -> pa.Table:
+    """The split of every text and key that has one, columns `schema.GROUPS`."""
+    is_split = assigned >= 0
+    splits = pa.array(SPLITS).take(pa.array(assigned[is_split]))
+    return pa.table([nodes.memory_names.filter(pa.array(is_split)), splits], schema=GROUPS)
 
 
 def _name_groups(groups: Ints, nodes: _Nodes, documents: Texts, queries: Texts) -> pa.Array:

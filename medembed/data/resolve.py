@@ -60,24 +60,18 @@ def resolve(
     usable row.
     """
     dropped: Counter[str] = Counter()
-    weak = has_tag(staged.queries["tags"], WEAK)
-    none = np.zeros(staged.documents.num_rows, dtype=bool)
-    faults = places or (None, None)
-    documents, merged = distinct_texts(
-        staged.documents, "document", memory.document_ids, none, faults[0]
-    )
-    dropped += merged
+    documents, queries = _merge(staged, memory, places or (None, None), dropped)
     if is_listing:
         dropped["document repeated"] += staged.documents.num_rows - len(documents.met)
-    queries, merged = distinct_texts(staged.queries, "query", memory.query_ids, weak, faults[1])
-    dropped += merged
     several = _several_labels(staged.documents, documents)
     dropped["text with several classes"] += int(several.sum())
     judged = join_judgments(staged.judgments, queries, documents, dropped)
+
     kinds = find_kinds(staged.queries, queries, config.hold_back)
     placed = place_texts(staged, queries, documents, judged, config, memory, kinds)
     for reason, count in placed.held.items():
         dropped[f"held out: {reason}"] += count
+
     asked = mark(judged.query[judged.links], len(queries.ids))
     dropped["query without a positive"] += int((~asked).sum())
     keep_queries = asked & ~placed.query_held
@@ -86,6 +80,7 @@ def resolve(
     check_held_back(
         kinds, placed.query_split, keep_queries, keep_queries & has_positive, config.hold_back
     )
+
     keep_documents = ~several
     if not keep_documents.any():
         raise DataError(f"no usable row found; left out: {dict(+dropped) or 'nothing'}.")
@@ -98,6 +93,24 @@ def resolve(
         _count_splits(placed.query_split[keep_queries]),
         +dropped,
     )
+
+
+def _merge(
+    staged: Staged,
+    memory: Memory,
+    places: tuple[Place | None, Place | None],
+    dropped: Counter[str],
+) -> tuple[Texts, Texts]:
+    """(the distinct documents, the distinct queries); a query that somebody asked stays first."""
+    weak = has_tag(staged.queries["tags"], WEAK)
+    none = np.zeros(staged.documents.num_rows, dtype=bool)
+    documents, merged = distinct_texts(
+        staged.documents, "document", memory.document_ids, none, places[0]
+    )
+    dropped.update(merged)
+    queries, merged = distinct_texts(staged.queries, "query", memory.query_ids, weak, places[1])
+    dropped.update(merged)
+    return documents, queries
 
 
 def _several_labels(rows: pa.Table, documents: Texts) -> Flags:
