@@ -89,10 +89,6 @@ class Dataset:
             for part in self._files("corpus/", CORPUS, columns)
         )
 
-    def similarities(self) -> list[float]:
-        """The similarities, from 0 to 1, of all scored pairs, in the order of the qrels."""
-        return pc.drop_null(self._read("qrels/", QRELS)["similarity"]).to_pylist()
-
     def held_out(self) -> dict[str, dict[str, float]]:
         """query_id -> {document_id: score} of the judgments that no split may use."""
         return self._judgments("held_out/", HELD_OUT)

@@ -134,7 +134,8 @@ def test_the_sts_benchmark_is_read_with_rows_that_have_more_cells(tmp_path: Path
         columns=columns,
         score_range=(0, 5),
     )
-    assert sorted(dataset.similarities()) == pytest.approx([0.2, 0.76, 1.0])
+    judgments = dataset.judgments(dataset.query_ids())
+    assert sorted(judgments["similarity"].to_pylist()) == pytest.approx([0.2, 0.76, 1.0])
     assert dataset.manifest.shape == "scores"
     texts = set(dataset.corpus()["text"].to_pylist())
     assert texts == {
