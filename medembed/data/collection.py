@@ -47,17 +47,17 @@ def open_collection(uri: str, output: str) -> Dataset:
         return open_dataset(uri)
     source = SourceConfig(path=uri, format="beir")
     try:
-        found = find_parts(source)
+        cut_source = find_parts(source)
     except (DataError, StorageError) as error:
         raise DataError(f"{error} Or give a data set made by `medembed prepare`.") from None
-    key = fingerprint(["as it is", found.fingerprint])
+    key = fingerprint(["as it is", cut_source.fingerprint])
     output = place(output, key)
     manifest = find_output(output, DatasetManifest, key)
     if manifest is not None:
         return Dataset(output, manifest)
     _remove(output)  # what a run that was killed has left
     try:
-        return _copy(found.parts, source, output, key)
+        return _copy(cut_source.parts, source, output, key)
     except BaseException:
         _remove(output)
         raise

@@ -64,42 +64,46 @@ def _note(row: Fields, names: dict[str, None], absent: dict[str, None]) -> None:
             del absent[path]
 
 
-def choose_mapping(found: Source, source: SourceConfig, *, is_whole: bool = True) -> Mapping | None:
+def choose_mapping(
+    cut_source: Source, source: SourceConfig, *, is_whole: bool = True
+) -> Mapping | None:
     """The mapping of the source's columns by its first rows; None where the format fixes them.
 
     If it `is_whole`, each declared column is in some row; what comes in drops may lack some. Raises
     DataError, as NoRows where there is none.
     """
     if is_whole:
-        check_header(found, source, SOURCE.header)
-    if found.format == "ontology":
+        check_header(cut_source, source, SOURCE.header)
+    if cut_source.format == "ontology":
         return None
     wanted = source.columns.role_of
-    if found.format == "beir":
+    if cut_source.format == "beir":
         unread = [role for role in wanted.values() if role not in BEIR_ROLES]
         if unread:
             raise DataError(
                 f"{source.path}: a BEIR folder has columns of its own; found "
                 f"source.columns.{unread[0]}, expected none but {', '.join(BEIR_ROLES)}."
             )
-        texts = [part for part in found.parts if part.kind in ("corpus", "queries")]
+        texts = [part for part in cut_source.parts if part.kind in ("corpus", "queries")]
         _check_present(look(texts, source, list(wanted)), wanted, source, is_header=False)
         return None
 
-    seen = look(found.parts, source, list(wanted))
+    seen = look(cut_source.parts, source, list(wanted))
     if not seen.names:
-        raise NoRows(_explain_nothing(found.parts, source))
-    is_header = found.format in TABLES and source.header
+        raise NoRows(_explain_nothing(cut_source.parts, source))
+    is_header = cut_source.format in TABLES and source.header
     mapping = find_mapping(seen.names, source, is_header=is_header)
     if is_whole:
         _check_present(seen, wanted, source, is_header=is_header)
     return mapping
 
 
-def check_header(found: Source, source: SourceConfig, key: str) -> None:
+def check_header(cut_source: Source, source: SourceConfig, key: str) -> None:
     """Raises DataError if a format without headers is said to have none by this key."""
-    if not source.header and found.format not in TABLES:
-        raise DataError(f"{source.path}: {key}=false is for CSV and TSV; found {found.format}.")
+    if not source.header and cut_source.format not in TABLES:
+        raise DataError(
+            f"{source.path}: {key}=false is for CSV and TSV; found {cut_source.format}."
+        )
 
 
 def _check_present(

@@ -62,10 +62,10 @@ def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus
         yield Corpus(dataset.corpus_files(), dataset.fingerprint)
         return
     source = SourceConfig(path=uri, header=columns.header, quoting=columns.quoting)
-    found = _find(source)
-    texts = storage.join(scratch, fingerprint([found.fingerprint, columns.model_dump()]))
+    cut_source = _find(source)
+    texts = storage.join(scratch, fingerprint([cut_source.fingerprint, columns.model_dump()]))
     try:
-        yield _copy(found, source, columns, texts)
+        yield _copy(cut_source, source, columns, texts)
     except BaseException:
         storage.delete_folder(texts)
         storage.delete_empty_folder(scratch)
@@ -75,20 +75,22 @@ def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus
 
 def _find(source: SourceConfig) -> Source:
     try:
-        found = find_parts(source)
+        cut_source = find_parts(source)
     except (DataError, StorageError) as error:
         raise DataError(f"{error} Or give a data set made by `medembed prepare`.") from None
-    if found.format not in _FORMATS:
+    if cut_source.format not in _FORMATS:
         raise DataError(
-            f"{source.path}: looks like {found.format}; expected a data set made by `medembed "
+            f"{source.path}: looks like {cut_source.format}; expected a data set made by `medembed "
             "prepare`, or JSON lines, CSV or Parquet with id and text: name such files."
         )
-    return found
+    return cut_source
 
 
-def _copy(found: Source, source: SourceConfig, columns: TextColumns, texts: str) -> Corpus:
-    mapping = choose_columns(found, source, columns)
-    items = [{"number": number, "part": asdict(part)} for number, part in enumerate(found.parts)]
+def _copy(cut_source: Source, source: SourceConfig, columns: TextColumns, texts: str) -> Corpus:
+    mapping = choose_columns(cut_source, source, columns)
+    items = [
+        {"number": number, "part": asdict(part)} for number, part in enumerate(cut_source.parts)
+    ]
     reading = {"source": source, "columns": columns, "mapping": mapping, "texts": texts}
     written = run_parts(items, CopyTexts, reading, "read")
     nameless = sum(int(row["nameless"]) for row in written)
@@ -104,7 +106,7 @@ def _copy(found: Source, source: SourceConfig, columns: TextColumns, texts: str)
     for row in written:
         for file in row["files"]:
             files.append((storage.join(texts, file["name"]), int(file["rows"])))
-            owners.append(found.parts[int(row["number"])])
+            owners.append(cut_source.parts[int(row["number"])])
     left_out = Counter({"empty text": sum(int(row["empty"]) for row in written)})
     if not files:
         raise DataError(

@@ -59,11 +59,11 @@ class TextColumns(Config):
     quoting: Quoting = "auto"
 
 
-def choose_columns(found: Source, source: SourceConfig, columns: TextColumns) -> Mapping:
+def choose_columns(cut_source: Source, source: SourceConfig, columns: TextColumns) -> Mapping:
     """The columns as declared, or by the names in use. Raises DataError that lists them."""
-    check_header(found, source, OWN_TEXTS.header)
-    seen = look(found.parts, source, [*columns.id, *columns.text])
-    is_header = found.format in TABLES and source.header
+    check_header(cut_source, source, OWN_TEXTS.header)
+    seen = look(cut_source.parts, source, [*columns.id, *columns.text])
+    is_header = cut_source.format in TABLES and source.header
     for role, declared in (("id", columns.id), ("text", columns.text)):
         absent = [path for path in declared if path in seen.absent]
         if absent and seen.names:

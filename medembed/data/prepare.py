@@ -25,20 +25,20 @@ def prepare(
     out of reach.
     """
     source = _with_absolute_path(source)
-    found = find_parts(source)
+    cut_source = find_parts(source)
     previous = _open_previous(splits)
-    key = _key(found, source, splits, previous, tokenizer)
+    key = _key(cut_source, source, splits, previous, tokenizer)
     output = place(output, key)
     made = find_made(output, key)
     if made is not None:
         return made
-    mapping = choose_mapping(found, source)
-    described = mapping.describe() if mapping else f"{found.format}, by its fixed columns"
+    mapping = choose_mapping(cut_source, source)
+    described = mapping.describe() if mapping else f"{cut_source.format}, by its fixed columns"
     logger.info("%s: %s", source.path, described)
     recipe = Recipe(
-        found.format,
-        found.parts,
-        dict.fromkeys((part.uri for part in found.parts), mapping),
+        cut_source.format,
+        cut_source.parts,
+        dict.fromkeys((part.uri for part in cut_source.parts), mapping),
         source,
         splits,
         output,
@@ -56,10 +56,10 @@ def check_source(source: SourceConfig, splits: SplitConfig) -> int:
     fit no shape.
     """
     source = _with_absolute_path(source)
-    found = find_parts(source)
-    choose_mapping(found, source)
+    cut_source = find_parts(source)
+    choose_mapping(cut_source, source)
     _open_previous(splits)
-    return len(found.parts)
+    return len(cut_source.parts)
 
 
 def _open_previous(splits: SplitConfig) -> Dataset | None:
@@ -67,7 +67,7 @@ def _open_previous(splits: SplitConfig) -> Dataset | None:
 
 
 def _key(
-    found: Source,
+    cut_source: Source,
     source: SourceConfig,
     splits: SplitConfig,
     previous: Dataset | None,
@@ -78,7 +78,7 @@ def _key(
         "source": source.model_dump(exclude={"path"}),
         "splits": splits.model_dump() | {"previous": previous.fingerprint if previous else None},
     }
-    return fingerprint([settings, found.fingerprint, content_hash(tokenizer or "")])
+    return fingerprint([settings, cut_source.fingerprint, content_hash(tokenizer or "")])
 
 
 def _with_absolute_path(source: SourceConfig) -> SourceConfig:

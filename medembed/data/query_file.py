@@ -49,10 +49,10 @@ def _read(uri: str, quoting: Quoting) -> Iterator[_Asked]:
         yield from _read_lines(Part(uri, "text"))
         return
     source = SourceConfig(path=uri, quoting=quoting)
-    found = find_parts(source)
-    if found.format == "ontology":
+    cut_source = find_parts(source)
+    if cut_source.format == "ontology":
         raise DataError(f"{uri}: an ontology; expected queries.")
-    for part in found.parts:
+    for part in cut_source.parts:
         if part.kind in ("rows", "queries"):
             yield from _read_part(part, source)
 
