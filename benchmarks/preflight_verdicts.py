@@ -166,7 +166,7 @@ def format_row(case: Case, found: Preflight, gains: list[Gain]) -> str:
     assert found.survey is not None, "every case has dev queries"
     worst = min(found.survey.cells, key=lambda cell: (cell.sure.high, cell.dimension))
     said = (
-        f"{found.verdict.answer}: recall@10 {found.quality[0].recall.value:.2f}, worst "
+        f"{found.verdict.answer}: recall@10 {found.survey.cells[0].recall.value:.2f}, worst "
         f"{worst.name} at {worst.dimension}: {worst.recall.value:.2f} ({worst.sure.low:.2f} to "
         f"{worst.sure.high:.2f})"
     )

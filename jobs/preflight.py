@@ -50,14 +50,14 @@ def run(job: PreflightJob) -> Summary:
     given = job.retention.model_copy(update={"made": False})
     # what is no set is found out now
     sets = open_retention(given, storage.absolute(job.output), dataset, model)
-    found = preflight(dataset, model, job.preflight, job.encoding, job.mining, training)
-    warnings = advise(found, job.preflight, job.encoding, job.training, sets)
+    result = preflight(dataset, model, job.preflight, job.encoding, job.mining, training)
+    warnings = advise(result, job.preflight, job.encoding, job.training, sets)
     return {
         "output": storage.absolute(job.output),
         "dataset": {"uri": dataset.uri, "fingerprint": dataset.fingerprint},
-        **asdict(found),
+        **asdict(result),
         "warnings": warnings,
-        "lines": format_screen(found, warnings),
+        "lines": format_screen(result, warnings),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 ROOMS = (
-    "data.passes",
+    "data.build",
     "encoding.encode",
     "encoding.export",
     "encoding.texts",

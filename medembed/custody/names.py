@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from medembed import storage
 from medembed.custody.kinds import KINDS
-from medembed.data.stage import SCHEMAS as STAGED
+from medembed.data.read_pass import SCHEMAS as STAGED
 from medembed.errors import StorageError
 from medembed.schema import DOCUMENT_COLUMNS, PAIR_COLUMNS, QUERY_COLUMNS
 

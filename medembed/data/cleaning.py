@@ -5,8 +5,7 @@ import unicodedata
 
 
 def clean_text(text: str) -> str:
-    """NFC, so that an accent has one spelling; control characters and runs of white space become
-    one space.
+    """The text in NFC, with control characters and runs of white space as one space.
 
     Letters, ligatures, apostrophes and case stay as they are.
     """
@@ -26,9 +25,7 @@ def fault_of(text: str, max_characters: int) -> str | None:
 
 
 def chunk(text: str, words: int | None, overlap: int) -> list[str]:
-    """The text in pieces of so many words, neighbours sharing `overlap`; itself where it is short
-    enough.
-    """
+    """The text in pieces of so many words, neighbours sharing `overlap`."""
     parts = text.split(" ") if words else []
     if words is None or len(parts) <= words:
         return [text]

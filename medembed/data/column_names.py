@@ -1,77 +1,33 @@
-"""Names of columns: those in use across tools, and how a message speaks of columns that may be
-data.
-"""
+"""Names of columns in use across tools, and how a message speaks of columns that may be data."""
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 # Names by role, the likeliest first. An empty part of a source config is filled from here.
-NAMES: dict[str, tuple[str, ...]] = {
-    "query": (
-        "query",
-        "question",
-        "anchor",
-        "prompt",
-        "sentence_0",
-        "sentence1",
-        "sentence_A",
-        "text1",
-        "premise",
-    ),
-    "document": (
-        "document",
-        "positive",
-        "pos",
-        "positives",
-        "answer",
-        "passage",
-        "response",
-        "completion",
-        "sentence_1",
-        "sentence2",
-        "sentence_B",
-        "text2",
-        "hypothesis",
-        "context",
-        "positive_passages",
-    ),
-    "negative": (
-        "negative",
-        "neg",
-        "negatives",
-        "hard_negative",
-        "hard_negatives",
-        "sentence_2",
-        "negative_passages",
-    ),
-    "score": ("score", "similarity", "similarity_score", "relevance"),
-    "label": ("label", "class", "category", "label_text", "intent"),
-    "text": (
-        "text",
-        "body",
-        "content",
-        "contents",
-        "abstract",
-        "definition",
-        "description",
-        "document",
-        "passage",
-    ),
-    "title": ("title", "term", "name", "heading", "headline"),
-    "synonyms": ("synonyms", "synonym", "aliases", "alt_labels"),
-    "query_id": ("query_id", "qid", "query-id"),
-    "document_id": ("document_id", "doc_id", "docid", "corpus-id", "corpus_id"),
-    "own_id": ("document_id", "doc_id", "docid", "_id", "id"),
-    "group": ("group_id",),
-    "split": ("split",),
-    "language": ("language", "lang"),
+_IN_USE = {
+    "query": "query question anchor prompt sentence_0 sentence1 sentence_A text1 premise",
+    "document": "document positive pos positives answer passage response completion sentence_1 "
+    "sentence2 sentence_B text2 hypothesis context positive_passages",
+    "negative": "negative neg negatives hard_negative hard_negatives sentence_2 negative_passages",
+    "score": "score similarity similarity_score relevance",
+    "label": "label class category label_text intent",
+    "text": "text body content contents abstract definition description document passage",
+    "title": "title term name heading headline",
+    "synonyms": "synonyms synonym aliases alt_labels",
+    "query_id": "query_id qid query-id",
+    "document_id": "document_id doc_id docid corpus-id corpus_id",
+    "own_id": "document_id doc_id docid _id id",
+    "group": "group_id",
+    "split": "split",
+    "language": "language lang",
 }
+NAMES = {role: tuple(names.split()) for role, names in _IN_USE.items()}
 # as sentence-transformers writes: negative_1, ...
 NUMBERED_NEGATIVE = re.compile(r"(hard_)?neg(ative)?_?\d+")
 CHAT_FIELDS = {"messages", "input", "preferred_output", "non_preferred_output"}
-_KNOWN = {name.lower() for names in NAMES.values() for name in names} | CHAT_FIELDS
+KNOWN = set(" ".join(_IN_USE.values()).lower().split()) | CHAT_FIELDS
 # names in use that are cells of many a table of tests, too
 _FINDINGS = {"positive", "negative", "pos", "neg"}
 _LONGEST_NAME = 40
@@ -81,20 +37,41 @@ _SAME_WORD = 0.8  # likeness from which a name is a declared one but for a slip 
 
 @dataclass(frozen=True)
 class Keys:
-    """The config keys by which a reader's columns are named, for messages."""
+    """The config keys by which the columns of a reader are named, for messages."""
 
     columns: str
     header: str
     example: str
+    choice: str
 
 
-SOURCE = Keys("source.columns", "source.header", "source.columns.query=1 source.columns.document=2")
-OWN_TEXTS = Keys("columns", "columns.header", "columns.id=1 columns.text=2")
+SOURCE = Keys(
+    "source.columns",
+    "source.header",
+    "source.columns.query=1 source.columns.document=2",
+    "name the columns, e.g. source.columns.document=..., or set source.shape",
+)
+OWN_TEXTS = Keys(
+    "columns",
+    "columns.header",
+    "columns.id=1 columns.text=2",
+    "name the columns, columns.id=... and columns.text=..., several if rows differ",
+)
+
+
+def first_known(accepted: Sequence[str], names: Iterable[str]) -> str | None:
+    """The name that is the first of the accepted ones, in any case; None if none is there."""
+    by_lower: dict[str, str] = {}
+    for name in names:
+        by_lower.setdefault(name.lower(), name)
+    for name in accepted:
+        if name.lower() in by_lower:
+            return by_lower[name.lower()]
+    return None
 
 
 def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] = ()) -> str:
-    """Return names of columns for a message. What may be data instead of a name is counted and not
-    shown.
+    """Names of columns for a message. What may be data instead of a name is counted, not shown.
 
     That is every unknown name in the first row of a table (`is_header`), and in other rows if one
     of them does not look like a name, as in a file that was converted from a table without a
@@ -104,9 +81,11 @@ def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] =
         return f"1 to {len(names)}" if names else "(none)"
     are_names = not is_header and all(_is_name(name) for name in names)
     has_header = not is_header or are_known(names)
-    shown = [
-        name for name in names if are_names or name in more or (has_header and is_known(name))
-    ][:_LISTED]
+    shown = []
+    for name in names:
+        if are_names or name in more or (has_header and is_known(name)):
+            shown.append(name)
+    shown = shown[:_LISTED]
     rest = len(names) - len(shown)
     if not shown:
         return f"({rest}, names not shown)"
@@ -114,7 +93,7 @@ def show_columns(names: Sequence[str], *, is_header: bool, more: Sequence[str] =
 
 
 def by_number(count: int) -> list[str]:
-    """Return the names of columns that have none: "1", "2", ..."""
+    """The names of columns that have none: "1", "2", ..."""
     return [str(number) for number in range(1, count + 1)]
 
 
@@ -134,9 +113,7 @@ def explain_absent(
 
 
 def ask_for_header(names: Sequence[str], keys: Keys) -> str:
-    """Ask whether a table's first row, which has no known name, is its header, and say what to do
-    if not.
-    """
+    """Ask whether a first row without a known name is a header, and say what to do if not."""
     return (
         f"the first row has {len(names)} cells, none of them a known name; is there a header? If "
         f"not, {keys.header}=false and columns by number, e.g. {keys.example}."
@@ -145,12 +122,10 @@ def ask_for_header(names: Sequence[str], keys: Keys) -> str:
 
 def is_known(name: str) -> bool:
     """Whether a name means something to a reader."""
-    return name.lower() in _KNOWN or NUMBERED_NEGATIVE.fullmatch(name.lower()) is not None
+    return name.lower() in KNOWN or NUMBERED_NEGATIVE.fullmatch(name.lower()) is not None
 
 
 def _is_name(name: str) -> bool:
     """Whether it looks like the name of a column: one word, no date, no number and no id."""
-    return (
-        len(name) <= _LONGEST_NAME
-        and re.fullmatch(r"[^\W\d](?:[\w.-](?!\d{3}))*", name) is not None
-    )
+    is_word = re.fullmatch(r"[^\W\d](?:[\w.-](?!\d{3}))*", name) is not None
+    return len(name) <= _LONGEST_NAME and is_word

@@ -1,56 +1,52 @@
-"""Which columns a source has: seen in its first rows, and completed by those that later rows bring.
-
-JSON rows may have columns that no row before has, and so may the next file. The first rows give a
-mapping before any work; the pass over the source then reports every name that the mapping does not
-know.
-"""
+"""Which columns a source has, seen in its first rows, and what they mean."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medembed import storage
-from medembed.data.column_names import is_known, show_columns
+from medembed.data.column_names import SOURCE, explain_absent
 from medembed.data.config import SourceConfig
-from medembed.data.fields import value_at
 from medembed.data.files import TABLES, locate, read_part
-from medembed.data.mapping import Mapping as Columns
-from medembed.data.mapping import widen_mapping
-from medembed.data.parts import Part
+from medembed.data.mapping import BEIR_ROLES, Mapping, find_mapping
+from medembed.data.parts import Part, Source
+from medembed.data.row_values import value_at
 from medembed.data.rows import BadRow, Fields
 from medembed.errors import DataError
 
 _ROWS_PER_FILE = 100
-# columns of unknown names that a part notes: rows whose keys are data have one each
-_MOST_UNKNOWN = 100
 _FILES = 16  # whose first rows are looked at; each costs a request to an object store
+
+
+class NoRows(DataError):
+    """A source without a row that can be read."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Names of columns in the order in which rows have them, and the wanted paths that no row has a
-    value for.
-    """
+    """Names of columns in the order of the rows, and wanted paths that no row has a value for."""
 
     names: tuple[str, ...]
     absent: tuple[str, ...]
 
 
 def look(parts: Sequence[Part], source: SourceConfig, wanted: Sequence[str] = ()) -> Seen:
-    """Return what the first rows of the first files have.
+    """What the first rows of the first files have.
 
     While there is no row yet, or a wanted path is in none of them, all rows are read up to one that
     has it.
     """
     names: dict[str, None] = {}
     absent = dict.fromkeys(wanted)
-    firsts = {(part.uri, part.split): part for part in reversed(parts)}
-    heads = list(reversed(firsts.values()))[:_FILES]
-    for row in itertools.chain.from_iterable(_first_rows(part, source) for part in heads):
-        _note(row, names, absent)
+    first_parts: dict[tuple[str, str | None], Part] = {}
+    for part in parts:
+        first_parts.setdefault((part.uri, part.split), part)
+    for part in list(first_parts.values())[:_FILES]:
+        for row in _first_rows(part, source):
+            _note(row, names, absent)
     for part in parts:
         if names and not absent:
             break
@@ -61,97 +57,73 @@ def look(parts: Sequence[Part], source: SourceConfig, wanted: Sequence[str] = ()
     return Seen(tuple(names), tuple(absent))
 
 
-class LateColumns:
-    """Columns of a part's rows that its mapping does not know: `lines` {column: the first line that
-    has it}.
-    """
-
-    def __init__(self, mapping: Columns, part: Part, source: SourceConfig) -> None:
-        self.mapping, self.part, self.source = mapping, part, source
-        self.lines: dict[str, int] = {}
-        self._met = set(mapping.names)
-
-    def check(self, row: Fields, line: int) -> None:
-        """Notes what is new in the row. Raises DataError, with the place, if it asks for rows to be
-        read otherwise.
-        """
-        if not self._met or self._met.issuperset(row):
-            return
-        for name in row:
-            if name in self._met:
-                continue
-            means_something = is_known(name)
-            if means_something:
-                _widen(self.mapping, {name: line}, self.part, self.source)
-            if means_something or len(self.lines) < _MOST_UNKNOWN:
-                self.lines[name.encode(errors="replace").decode()] = line
-                self._met.add(name)
-
-    def describe(self, row: Fields) -> str:
-        """Return a sentence for an error about columns that the mapping does not know; "" if it
-        knows all.
-        """
-        names = [name for name in row if self._met and name not in self.mapping.names]
-        if not names:
-            return ""
-        return (
-            " The row has columns that the first rows lack: "
-            f"{show_columns(names, is_header=False)}."
-        )
-
-
-def complete(
-    mappings: Mapping[str, Columns | None],
-    late: Mapping[int, Mapping[str, int]],
-    parts: Sequence[Part],
-    source: SourceConfig,
-) -> tuple[dict[str, Columns | None], set[int]]:
-    """Return the mappings {URI: mapping} with what came `late`, and the parts whose rows they read
-    otherwise.
-
-    `late` {part: {column: line of the first row that has it}} are columns that the part's mapping
-    does not know. Files that are read alike stay so. Raises DataError, with the place, if a column
-    asks for rows to be read otherwise.
-    """
-    completed = dict(mappings)
-    for mapping in dict.fromkeys(one for one in mappings.values() if one is not None):
-        alike = {uri for uri, one in mappings.items() if one == mapping}
-        wider = mapping
-        for number in sorted(late):
-            part = parts[number]
-            if part.uri in alike:
-                wider = _widen(wider, late[number], part, source)
-        completed |= dict.fromkeys(alike, wider)
-    again = {
-        number for number, columns in late.items() if _reads(completed[parts[number].uri], columns)
-    }
-    return completed, again
-
-
-def _reads(mapping: Columns | None, columns: Mapping[str, int]) -> bool:
-    return mapping is not None and not mapping.used.isdisjoint(columns)
-
-
-def _widen(
-    mapping: Columns, columns: Mapping[str, int], part: Part, source: SourceConfig
-) -> Columns:
-    for name, line in columns.items():
-        if name in mapping.names:
-            continue
-        try:
-            mapping = widen_mapping(mapping, [name], source)
-        except DataError as fault:
-            raise DataError(
-                f"{locate(part, line)}: no row before has the column {name!r}: {fault}"
-            ) from None
-    return mapping
-
-
 def _note(row: Fields, names: dict[str, None], absent: dict[str, None]) -> None:
     names.update(dict.fromkeys(row))
     for path in list(absent):
         if path in row or value_at(row, path) is not None:
             del absent[path]
+
+
+def choose_mapping(
+    cut_source: Source, source: SourceConfig, *, is_whole: bool = True
+) -> Mapping | None:
+    """The mapping of the source's columns by its first rows; None where the format fixes them.
+
+    If it `is_whole`, each declared column is in some row; what comes in drops may lack some. Raises
+    DataError, as NoRows where there is none.
+    """
+    if is_whole:
+        check_header(cut_source, source, SOURCE.header)
+    if cut_source.format == "ontology":
+        return None
+    wanted = source.columns.role_of
+    if cut_source.format == "beir":
+        unread = [role for role in wanted.values() if role not in BEIR_ROLES]
+        if unread:
+            raise DataError(
+                f"{source.path}: a BEIR folder has columns of its own; found "
+                f"source.columns.{unread[0]}, expected none but {', '.join(BEIR_ROLES)}."
+            )
+        texts = [part for part in cut_source.parts if part.kind in ("corpus", "queries")]
+        _check_present(look(texts, source, list(wanted)), wanted, source, is_header=False)
+        return None
+
+    seen = look(cut_source.parts, source, list(wanted))
+    if not seen.names:
+        raise NoRows(_explain_nothing(cut_source.parts, source))
+    is_header = cut_source.format in TABLES and source.header
+    mapping = find_mapping(seen.names, source, is_header=is_header)
+    if is_whole:
+        _check_present(seen, wanted, source, is_header=is_header)
+    return mapping
+
+
+def check_header(cut_source: Source, source: SourceConfig, key: str) -> None:
+    """Raises DataError if a format without headers is said to have none by this key."""
+    if not source.header and cut_source.format not in TABLES:
+        raise DataError(
+            f"{source.path}: {key}=false is for CSV and TSV; found {cut_source.format}."
+        )
+
+
+def _check_present(
+    seen: Seen, wanted: dict[str, str], source: SourceConfig, *, is_header: bool
+) -> None:
+    if seen.absent:
+        path = seen.absent[0]
+        absent = explain_absent(wanted[path], path, seen.names, SOURCE, is_header=is_header)
+        raise DataError(
+            f"{source.path}: {absent} No row has a value there: mend the name, or leave it out."
+        )
+
+
+def _explain_nothing(parts: Sequence[Part], source: SourceConfig) -> str:
+    """Why no row of a source can be read: the first row's fault, or that there is none."""
+    for part in parts:
+        for line, row in read_part(part, source):
+            if isinstance(row, BadRow):
+                return f"{locate(part, line)}: {row.fault} No other row can be read either."
+    return f"{source.path}: empty; expected rows of texts."
 
 
 def _rows(part: Part, source: SourceConfig) -> Iterator[Fields]:
@@ -166,18 +138,13 @@ def _first_rows(part: Part, source: SourceConfig) -> Iterator[Fields]:
     return itertools.islice(_rows(part, source), _ROWS_PER_FILE)
 
 
-def _rows_with(paths: Mapping[str, None], part: Part, source: SourceConfig) -> Iterator[Fields]:
-    """The rows of a part that may have one of the paths; if its schema or its header says that none
-    does, the first.
-    """
+def _rows_with(paths: Collection[str], part: Part, source: SourceConfig) -> Iterator[Fields]:
+    """The rows of a part that may have one of the paths, as far as a schema or header tells."""
     if part.format == "parquet":
-        names = set(_schema_names(part.uri))
-        return (
-            _rows(part, source) if any(path.split(".")[0] in names for path in paths) else iter(())
-        )
-    return itertools.islice(
-        _rows(part, source), 1 if part.format in TABLES and source.header else None
-    )
+        starts = {path.split(".")[0] for path in paths}
+        return iter(()) if starts.isdisjoint(_schema_names(part.uri)) else _rows(part, source)
+    is_header = part.format in TABLES and source.header
+    return itertools.islice(_rows(part, source), 1 if is_header else None)
 
 
 def _schema_names(uri: str) -> list[str]:

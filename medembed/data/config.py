@@ -69,6 +69,14 @@ class ColumnsConfig(Config):
         default=(), description="fields whose values tag the query, for metrics by tag"
     )
 
+    @property
+    def role_of(self) -> dict[str, str]:
+        """{path: role} of the declared fields."""
+        roles: dict[str, str] = {}
+        for role, paths in self:
+            roles.update(dict.fromkeys(paths, role))
+        return roles
+
 
 class SourceConfig(Config):
     """Where rows come from and how they become texts."""
@@ -156,9 +164,7 @@ class SourceConfig(Config):
 
 
 class HoldBackConfig(Config):
-    """Queries of a kind that nothing trains on: what a model keeps is measured on those of the test
-    split.
-    """
+    """Queries of a kind that nothing trains on, so that what a model keeps can be measured."""
 
     tag: str | None = Field(
         default=None,

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,12 +19,12 @@ import pyarrow as pa
 
 from medembed import storage
 from medembed.artifact import MANIFEST
+from medembed.data.build import run_parts
 from medembed.data.config import SourceConfig
 from medembed.data.dataset import format_counts, open_dataset
 from medembed.data.files import locate
-from medembed.data.own_texts import KEYS, Chosen, CopyTexts, DropRows, TextColumns, choose_columns
+from medembed.data.own_texts import KEYS, CopyTexts, DropRows, TextColumns, choose_columns
 from medembed.data.parts import Part, Source, find_parts
-from medembed.data.passes import run_parts
 from medembed.database import Database, insert, open_database, read_batches, read_one
 from medembed.errors import DataError, StorageError
 from medembed.privacy import show_id
@@ -33,25 +33,24 @@ from medembed.schema import fingerprint
 logger = logging.getLogger(__name__)
 
 _FORMATS = ("jsonl", "csv", "tsv", "parquet")
+Files = list[tuple[str, int]]  # (URI, number of rows)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Parquet files with document_id, text and content_hash, each with its number of rows, and what
-    identifies them.
+    """Parquet files with document_id, text and content_hash, and what identifies them.
 
     `counts` are documents and what was left out by which rule.
     """
 
-    files: list[tuple[str, int]]
+    files: Files
     fingerprint: str
     counts: dict[str, int] = field(default_factory=dict)
 
 
 @contextmanager
 def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus]:
-    """The corpus of a data set, or of files of one's own: JSON lines, CSV or Parquet with an id and
-    a text in each row.
+    """The corpus of a data set, or of files of one's own with an id and a text in each row.
 
     Of files of one's own `scratch` holds a copy until the block ends, however it ends; one that a
     killed run has left goes with the next that succeeds. Raises DataError or StorageError for what
@@ -63,11 +62,10 @@ def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus
         yield Corpus(dataset.corpus_files(), dataset.fingerprint)
         return
     source = SourceConfig(path=uri, header=columns.header, quoting=columns.quoting)
-    found = _find(source)
-    chosen = choose_columns(found, source, columns)
-    texts = storage.join(scratch, fingerprint([found.fingerprint, chosen.columns.model_dump()]))
+    cut_source = _find(source)
+    texts = storage.join(scratch, fingerprint([cut_source.fingerprint, columns.model_dump()]))
     try:
-        yield _copy(found, source, chosen, texts)
+        yield _copy(cut_source, source, columns, texts)
     except BaseException:
         storage.delete_folder(texts)
         storage.delete_empty_folder(scratch)
@@ -77,36 +75,38 @@ def open_corpus(uri: str, columns: TextColumns, scratch: str) -> Iterator[Corpus
 
 def _find(source: SourceConfig) -> Source:
     try:
-        found = find_parts(source)
+        cut_source = find_parts(source)
     except (DataError, StorageError) as error:
         raise DataError(f"{error} Or give a data set made by `medembed prepare`.") from None
-    if found.format not in _FORMATS:
+    if cut_source.format not in _FORMATS:
         raise DataError(
-            f"{source.path}: looks like {found.format}; expected a data set made by `medembed "
+            f"{source.path}: looks like {cut_source.format}; expected a data set made by `medembed "
             "prepare`, or JSON lines, CSV or Parquet with id and text: name such files."
         )
-    return found
+    return cut_source
 
 
-def _copy(found: Source, source: SourceConfig, chosen: Chosen, texts: str) -> Corpus:
-    items = [{"number": number, "part": asdict(part)} for number, part in enumerate(found.parts)]
-    written = run_parts(
-        items, CopyTexts, {"source": source, "chosen": chosen, "texts": texts}, "read"
-    )
+def _copy(cut_source: Source, source: SourceConfig, columns: TextColumns, texts: str) -> Corpus:
+    mapping = choose_columns(cut_source, source, columns)
+    items = [
+        {"number": number, "part": asdict(part)} for number, part in enumerate(cut_source.parts)
+    ]
+    reading = {"source": source, "columns": columns, "mapping": mapping, "texts": texts}
+    written = run_parts(items, CopyTexts, reading, "read")
     nameless = sum(int(row["nameless"]) for row in written)
     if nameless:
         place = next(row["first_nameless"] for row in written if row["nameless"])
         raise DataError(
-            f"{place}: no {' or '.join(chosen.columns.id)}; {nameless} rows of {source.path} lack "
-            "the id, which names a document from one run to the next: give each its own, or name "
-            "another column with columns.id=..."
+            f"{place}: no {' or '.join(mapping.columns.document_id)}; {nameless} rows of "
+            f"{source.path} lack the id, which names a document from one run to the next: give "
+            "each its own, or name another column with columns.id=..."
         )
-    files = [
-        (storage.join(texts, file["name"]), int(file["rows"]))
-        for row in written
-        for file in row["files"]
-    ]
-    owners = [found.parts[int(row["number"])] for row in written for _ in row["files"]]
+    files: Files = []
+    owners: list[Part] = []
+    for row in written:
+        for file in row["files"]:
+            files.append((storage.join(texts, file["name"]), int(file["rows"])))
+            owners.append(cut_source.parts[int(row["number"])])
     left_out = Counter({"empty text": sum(int(row["empty"]) for row in written)})
     if not files:
         raise DataError(
@@ -114,18 +114,7 @@ def _copy(found: Source, source: SourceConfig, chosen: Chosen, texts: str) -> Co
             "and a text."
         )
     with open_database() as database:
-        database.execute(
-            "CREATE TABLE keys (file BIGINT, row BIGINT, id VARCHAR, hash VARCHAR, line BIGINT)"
-        )
-        for number, (uri, rows) in enumerate(files):
-            places = [pa.array(np.full(rows, number)), pa.array(np.arange(rows))]
-            keys = storage.read_parquet(uri, KEYS)
-            names = ["file", "row", *KEYS]
-            insert(
-                database,
-                "keys",
-                pa.Table.from_arrays([*places, *(keys[name] for name in KEYS)], names=names),
-            )
+        _insert_keys(database, files)
         _check_ids(database, owners)
         repeated = _find_repeated(database)
         identity, documents = _identify(database)
@@ -135,17 +124,28 @@ def _copy(found: Source, source: SourceConfig, chosen: Chosen, texts: str) -> Co
     return Corpus(_drop(files, repeated), identity, counts)
 
 
-def _check_ids(database: Database, owners: list[Part]) -> None:
+def _insert_keys(database: Database, files: Files) -> None:
+    """Fills a table with the key of every row, its file and its row in that file."""
+    database.execute(
+        "CREATE TABLE keys (file BIGINT, row BIGINT, id VARCHAR, hash VARCHAR, line BIGINT)"
+    )
+    for number, (uri, rows) in enumerate(files):
+        keys = storage.read_parquet(uri, KEYS)
+        keys = keys.add_column(0, "row", pa.array(np.arange(rows)))
+        insert(database, "keys", keys.add_column(0, "file", pa.array(np.full(rows, number))))
+
+
+def _check_ids(database: Database, owners: Sequence[Part]) -> None:
     """Raises DataError if an id has two texts, naming both places."""
     clashes = "FROM (SELECT id FROM keys GROUP BY id HAVING min(hash) <> max(hash))"
     count, name = read_one(database, f"SELECT count(*), min(id) {clashes}")
     if not count:
         return
-    places = database.execute(
+    rows = database.execute(
         "SELECT min((file, row, line)) FROM keys WHERE id = ? GROUP BY hash ORDER BY 1 LIMIT 2",
         [name],
     ).fetchall()
-    first, second = (locate(owners[file], line) for ((file, _, line),) in places)
+    first, second = (locate(owners[file], line) for ((file, _, line),) in rows)
     raise DataError(
         f"{second}: id {show_id(name)!r} names another text at {first}; {count} ids name several: "
         "give each document an id of its own."
@@ -154,23 +154,21 @@ def _check_ids(database: Database, owners: list[Part]) -> None:
 
 def _find_repeated(database: Database) -> dict[int, list[int]]:
     """{file: its rows with the id and text of a row before}."""
-    found: dict[int, list[int]] = {}
-    query = (
+    repeated: dict[int, list[int]] = {}
+    turns = (
         "SELECT file, row, row_number() OVER (PARTITION BY id ORDER BY file, row) AS turn FROM keys"
     )
-    for batch in read_batches(
-        database, f"SELECT file, row FROM ({query}) WHERE turn > 1 ORDER BY file, row"
-    ):
+    query = f"SELECT file, row FROM ({turns}) WHERE turn > 1 ORDER BY file, row"
+    for batch in read_batches(database, query):
         for entry in batch.to_pylist():
-            found.setdefault(entry["file"], []).append(entry["row"])
-    return found
+            repeated.setdefault(entry["file"], []).append(entry["row"])
+    return repeated
 
 
 def _identify(database: Database) -> tuple[str, int]:
-    """(fingerprint of ids and texts, whatever files they stand in, in whatever order; how many
-    documents).
-    """
-    digest, documents = hashlib.sha256(), 0
+    """(fingerprint of ids and texts, in whatever files and order they are; how many documents)."""
+    digest = hashlib.sha256()
+    documents = 0
     for batch in read_batches(database, "SELECT DISTINCT id, hash FROM keys ORDER BY id"):
         documents += batch.num_rows
         for entry in batch.to_pylist():
@@ -178,19 +176,19 @@ def _identify(database: Database) -> tuple[str, int]:
     return digest.hexdigest()[:16], documents
 
 
-def _drop(files: list[tuple[str, int]], repeated: dict[int, list[int]]) -> list[tuple[str, int]]:
+def _drop(files: Files, repeated: dict[int, list[int]]) -> Files:
     """Files without these rows; those that have none of them stay as they are."""
-    kept: list[tuple[str, int]] = []
+    kept: Files = []
     items: list[dict[str, Any]] = []
     for number, (uri, rows) in enumerate(files):
-        here = repeated.get(number, [])
-        if here and len(here) < rows:
+        drop = repeated.get(number, [])
+        if drop and len(drop) < rows:
             # Another file: an item whose worker dies is done again.
             target = f"{uri.removesuffix('.parquet')}-once.parquet"
-            items.append({"number": len(items), "file": uri, "target": target, "drop": here})
+            items.append({"number": len(items), "file": uri, "target": target, "drop": drop})
             uri = target
-        if len(here) < rows:
-            kept.append((uri, rows - len(here)))
+        if len(drop) < rows:
+            kept.append((uri, rows - len(drop)))
     if items:
         run_parts(items, DropRows, {}, "merge")
     return kept

@@ -37,9 +37,7 @@ class Dataset:
 
     @property
     def hold_back(self) -> dict[str, str]:
-        """{"tag" or "language": which} of the queries that were held back from training when it was
-        prepared.
-        """
+        """{"tag" or "language": which} of the queries that were held back from training."""
         kinds = self.manifest.config.get("splits", {}).get("hold_back", {})
         return {kind: value for kind, value in kinds.items() if value is not None}
 
@@ -61,9 +59,7 @@ class Dataset:
         return self._read("corpus/", CORPUS, ["document_id", "content_hash"])
 
     def queries(self, split: str | None = None, tag: str | None = None) -> pa.Table:
-        """Queries of a split (all of them for None), columns `schema.QUERIES`; with a tag, only
-        those that bear it.
-        """
+        """Queries of a split and with a tag, None for any; columns `schema.QUERIES`."""
         table = self._read("queries/", QUERIES)
         keep = [
             split in (None, row["split"]) and (tag is None or tag in row["tags"])
@@ -76,9 +72,7 @@ class Dataset:
         return self._judgments("qrels/", QRELS)
 
     def judgments(self, query_ids: pa.Array) -> pa.Table:
-        """The judgments of these queries, columns `schema.QRELS`, sorted; files are read one by
-        one.
-        """
+        """The judgments of these queries, columns `schema.QRELS`, sorted."""
         parts = [
             table.filter(pc.is_in(table["query_id"], value_set=query_ids))
             for table in self._files("qrels/", QRELS)
@@ -88,25 +82,15 @@ class Dataset:
         )
 
     def labels(self) -> pa.Table:
-        """Corpus rows that have a class: document_id, language, label, split; in corpus order,
-        without texts.
-        """
+        """Corpus rows that have a class, in corpus order: document_id, language, label, split."""
         columns = ["document_id", "language", "label", "split"]
         return pa.concat_tables(
             part.filter(part["label"].is_valid())
             for part in self._files("corpus/", CORPUS, columns)
         )
 
-    def similarities(self) -> list[float]:
-        """The similarities, from 0 to 1, of all scored pairs, in the order of the qrels; [] if
-        there are none.
-        """
-        return pc.drop_null(self._read("qrels/", QRELS)["similarity"]).to_pylist()
-
     def held_out(self) -> dict[str, dict[str, float]]:
-        """query_id -> {document_id: score} of the judgments that no split may use; {} if there are
-        none.
-        """
+        """query_id -> {document_id: score} of the judgments that no split may use."""
         return self._judgments("held_out/", HELD_OUT)
 
     def _judgments(self, folder: str, schema: pa.Schema) -> dict[str, dict[str, float]]:
@@ -166,9 +150,7 @@ def tidy(dataset: Dataset) -> None:
 def require_queries(
     dataset: Dataset, wanted: Sequence[tuple[str | None, str | None]], use: str
 ) -> None:
-    """Raises DataError if a split has no query, or none with a tag: `wanted` are (split, tag),
-    `use` is what for.
-    """
+    """Raises DataError if one of the `wanted` (split, tag) has no query; `use` is what for."""
     for split, tag in wanted:
         if not dataset.queries(split, tag).num_rows:
             tagged = f" with tag {tag}" if tag else ""

@@ -30,9 +30,7 @@ class _Row(NamedTuple):
 
 
 def read_table(part: Part, source: SourceConfig) -> Rows:
-    """The rows of a CSV or TSV. Raises DataError, naming the line, for a table whose quotes do not
-    fit.
-    """
+    """The rows of a table. Raises DataError, naming the line, where quotes do not fit."""
     with TextFile(part) as file:
         before, first, lines = _skip_blank(file.text_lines())
         excel = _EXCEL.fullmatch(first)
@@ -110,9 +108,7 @@ def _mend_quotes(lines: Iterable[str]) -> str:
 
 
 def _refuse_merged(rows: Iterator[_Row], uri: str) -> Iterator[_Row]:
-    """The rows. Raises DataError where lines of a raw TSV may have become one row, between two
-    stray quotes.
-    """
+    """The rows. Raises DataError where stray quotes may have made lines of a raw TSV one row."""
     width = 0
     for row in rows:
         width = width or row.lines[0].count("\t")
@@ -143,9 +139,7 @@ def _name_cells(rows: Iterator[_Row], part: Part, source: SourceConfig, file: Te
 
 
 def _names_without_header(first: list[str], part: Part, source: SourceConfig) -> list[str]:
-    """The names of columns where the first row holds none; [] where it does. Qrels have fixed ones,
-    by their count.
-    """
+    """The names of columns where the first row has none, as in many qrels; else []."""
     if part.kind == "rows":
         return [] if source.header else by_number(len(first))
     is_data = "query-id" not in first and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", first[-1])
@@ -186,9 +180,7 @@ def _to_fields(
 
 
 def _bytes_not_utf8(cells: list[str]) -> bytes | None:
-    """The bytes of cells of which some are not UTF-8 and were marked by `TextFile.text_lines`; None
-    if all are.
-    """
+    """The bytes of cells that are not all UTF-8, by the marks of `text_lines`; else None."""
     joined = " ".join(cells)
     try:
         joined.encode()

@@ -44,8 +44,7 @@ class Texts:
 def distinct_texts(
     rows: pa.Table, kind: str, known: pa.Array, second_choice: Flags, place: Place | None
 ) -> tuple[Texts, Counter[str]]:
-    """The distinct texts of staged rows (columns id, content, spelling), and what was merged,
-    counted by rule.
+    """The distinct texts of staged rows (columns id, content, spelling), and what was merged.
 
     Rows with one id are one text; ids whose texts differ in spelling alone become one: of those not
     marked in `second_choice` [R] and `known` from before, the smallest id. Raises DataError if one
@@ -63,6 +62,7 @@ def distinct_texts(
             f"text in {place(int(first[id_of_row[row]]))} ({len(clash):,} such rows in all); give "
             "each text an id of its own, or keep the first with source.skip_bad_rows=true."
         )
+
     spellings, _ = encode(rows["spelling"].take(pa.array(first)))
     order = np.lexsort((ranks(ids), positions(ids, known) == ABSENT, second_choice[first]))
     stays = np.sort(order[np.unique(spellings[order], return_index=True)[1]])
@@ -70,6 +70,7 @@ def distinct_texts(
     keeper[spellings[stays]] = np.arange(len(stays))
     of_id = keeper[spellings]
     kept_id = stays[of_id] if len(stays) else of_id
+
     merged = np.flatnonzero(kept_id != np.arange(len(ids)))
     same = contents[first[merged]] == contents[first[kept_id[merged]]]
     counts = Counter(
@@ -86,6 +87,13 @@ def encode(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
     """(number of each value in order of first appearance, the distinct values)."""
     encoded = pa.chunked_array(column.chunks, column.type).combine_chunks().dictionary_encode()
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary
+
+
+def mark(places: Ints | Flags, count: int) -> Flags:
+    """[count] flags that are set at these places."""
+    flags = np.zeros(count, dtype=bool)
+    flags[places] = True
+    return flags
 
 
 def ranks(values: pa.Array) -> Ints:

@@ -1,6 +1,4 @@
-"""What a file is by its bytes, and what to do about one that is not text in UTF-8. Never quotes
-it.
-"""
+"""What a file is by its bytes, and what to do about one that is not text in UTF-8."""
 
 import re
 
@@ -34,13 +32,12 @@ _WESTERN = _LETTERS | set("œº°µ±²³«»‹›’‘“”–—…€§·�
 _WESTERN_SHARE = 0.2  # of bytes beyond ASCII, at most
 # In GB18030, GBK and GB2312 the 3,755 commonest characters begin with the bytes B0 to D7. Korean
 # ends at C8.
-_CHINESE, _NOT_KOREAN = (0xB0, 0xD7), (0xC9, 0xD7)
+_CHINESE = (0xB0, 0xD7)
+_NOT_KOREAN = (0xC9, 0xD7)
 
 
 def explain_start(start: bytes) -> str | None:
-    """Say what is wrong with a file that starts like this, and what to do; None if it may be text
-    in UTF-8.
-    """
+    """Says what is wrong with a file that starts like this; None if it may be UTF-8."""
     for mark, encoding in _MARKS.items():
         if start.startswith(mark):
             return f"{encoding}; expected UTF-8: {_CONVERT.format(encoding=encoding)}"
@@ -56,8 +53,7 @@ def explain_start(start: bytes) -> str | None:
 
 
 def explain_row(row: bytes, start: bytes, place: str = "") -> str:
-    """Say what to do about a row that is not UTF-8 in a file that starts like this; `place` is one
-    within the row.
+    """Says what to do about a row that is not UTF-8 in a file that starts like this.
 
     In a file whose other rows are UTF-8 the row alone is damaged, and to convert the file would
     damage the others.
@@ -75,9 +71,7 @@ def explain_row(row: bytes, start: bytes, place: str = "") -> str:
 
 
 def guess_encoding(sample: bytes) -> str | None:
-    """Name the encoding of bytes that are not UTF-8, as iconv has it; None where it cannot be
-    told.
-    """
+    """Names the encoding of bytes that are not UTF-8, as iconv has it; None if unsure."""
     text = sample.decode("cp1252", "replace")
     beyond = [character.lower() for character in text if not character.isascii()]
     # most: in DOS and Macintosh texts none are
@@ -92,9 +86,7 @@ def guess_encoding(sample: bytes) -> str | None:
 
 
 def _is_chinese(sample: bytes) -> bool:
-    """Whether nearly all characters are common ones of GB18030, and enough of them are none of
-    Korean or Japanese.
-    """
+    """Whether nearly all characters are common ones of GB18030, and many of it alone."""
     try:
         text = sample.decode("gb18030")
     except UnicodeDecodeError as error:
@@ -108,10 +100,9 @@ def _is_chinese(sample: bytes) -> bool:
 
 
 def _wide_encoding(start: bytes) -> str | None:
-    """UTF-16LE or UTF-16BE of a text without a mark: its ASCII characters have a zero on one side
-    alone.
-    """
-    even, odd = start[0::2].count(0), start[1::2].count(0)
+    """UTF-16LE or UTF-16BE without a mark, by the zeros beside its ASCII characters."""
+    even = start[0::2].count(0)
+    odd = start[1::2].count(0)
     if max(even, odd) <= len(start) / 5 or min(even, odd) > max(even, odd) / 4:
         return None
     return "UTF-16LE" if odd > even else "UTF-16BE"
@@ -127,9 +118,7 @@ def _is_utf8(sample: bytes) -> bool:
 
 
 def _is_mostly_utf8(sample: bytes) -> bool:
-    """Whether characters of several bytes are more than what is none, as in UTF-8 with a damaged
-    character.
-    """
+    """Whether characters of several bytes outnumber damaged ones."""
     text = sample.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
     return sum(not character.isascii() for character in text) > 2 * damaged

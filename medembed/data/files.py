@@ -30,19 +30,19 @@ def read_part(part: Part, source: SourceConfig) -> Rows:
 
 
 def locate(part: Part, number: int) -> str:
-    """Where the n-th line or row of a part stands, as file:line. Counts what lies before the part:
-    only for errors.
-    """
+    """Where the n-th line or row of a part stands, as file:line; slow, so only for errors."""
     if part.format == "huggingface":
         return f"{part.uri}{f'[{part.split}]' if part.split else ''}:{part.start + number}"
     before = 0
     if part.start and part.format == "jsonl":
         # `TextFile.lines` starts one byte before the part and leaves out what follows up to a line
         # end, a line more.
-        before, left = 1, part.start - 1
+        before = 1
+        left = part.start - 1
         with storage.open_input(part.uri) as stream:
             while left > 0 and (block := stream.read(min(left, 1 << 20))):
-                before, left = before + block.count(b"\n"), left - len(block)
+                before += block.count(b"\n")
+                left -= len(block)
     if part.start and part.format == "parquet":
         with storage.open_input(part.uri) as stream:
             about = pq.ParquetFile(stream).metadata

@@ -19,8 +19,10 @@ from medembed.schema import CORPUS, QRELS, QUERIES, content_hash, fingerprint
 from medembed.spelling import words_key
 
 FEWEST = 100  # texts; of fewer no set is made
-_QUERIES, _DOCUMENTS = 300, 1000  # at most
-_FIRST_WORDS, _REST_WORDS = 4, 8  # at least
+_QUERIES = 300  # at most
+_DOCUMENTS = 1000  # at most
+_FIRST_WORDS = 4  # at least
+_REST_WORDS = 8  # at least
 _END = re.compile(r"(?<=[.!?…])\s+(?=[^\W_a-z])")  # no small letter follows: "e.g. this" is no end
 
 
@@ -42,11 +44,10 @@ class Asking(NamedTuple):
 
 
 def cut_first_sentence(text: str) -> tuple[str, str] | None:
-    """(its first sentence, the rest) of a clean text; None if one of them is too short to ask or to
-    answer.
-    """
+    """(its first sentence, the rest) of a clean text; None if one of them is too short."""
     for end in _END.finditer(text):
-        first, rest = text[: end.start()], text[end.end() :]
+        first = text[: end.start()]
+        rest = text[end.end() :]
         if len(first.split()) >= _FIRST_WORDS:
             return (first, rest) if len(rest.split()) >= _REST_WORDS else None
     return None
@@ -62,8 +63,7 @@ def make_first_sentences(
     queries: int = _QUERIES,
     documents: int = _DOCUMENTS,
 ) -> Dataset | None:
-    """A data set at `output` of the first texts that can be cut, or the one that is there; None of
-    fewer than FEWEST.
+    """A data set of the first texts that can be cut; None of fewer than FEWEST.
 
     `identity` says what the texts are; of the documents, the first `queries` are asked for, all in
     the test split.
@@ -86,9 +86,7 @@ def make_first_sentences(
 
 
 def _choose(texts: Iterable[Text], count: int) -> Iterator[Asking]:
-    """The first `count` that can be cut; one whose sentence or rest was there before is left
-    out.
-    """
+    """The first `count` that can be cut, without those whose sentence or rest repeats."""
     seen: Counter[str] = Counter()
     for text in texts:
         cut = cut_first_sentence(clean_text(text.text))

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medembed.data.config import SplitConfig
-from medembed.data.duplicates import ABSENT, Flags, Ints, Texts, encode, positions, ranks
+from medembed.data.duplicates import ABSENT, Flags, Ints, Texts, encode, mark, positions, ranks
 from medembed.data.judgments import Judged, Staged
 from medembed.data.kinds import Kinds
 from medembed.data.splits import DOCUMENT, KEY, QUERY, UNKNOWN, Graph, assign_splits, components
@@ -25,9 +25,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Memory:
-    """What an earlier data set knew: its ids, and the split of every text and key by the hash of
-    its words.
-    """
+    """What an earlier data set knew: its ids, and the split of every text and key."""
 
     document_ids: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
     query_ids: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
@@ -54,9 +52,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class _Nodes:
-    """The graph's nodes by what they stand for: node of each query text, document text, and keyed
-    staged row.
-    """
+    """The graph's nodes by the query text, document text and keyed row that they stand for."""
 
     names: pa.Array
     memory_names: pa.Array
@@ -75,8 +71,7 @@ def place_texts(
     memory: Memory,
     kinds: Kinds,
 ) -> Placement:
-    """Assigns splits to groups and holds out what would straddle them; weak queries are held out of
-    test.
+    """Assigns splits to groups, and holds out what would straddle them.
 
     Queries that are held back stay where they would be in test, and are held out elsewhere.
 
@@ -92,6 +87,7 @@ def place_texts(
     labelled = (
         _codes(staged.documents["split"]) if config.own else np.full(len(documents.of_row), UNKNOWN)
     )
+
     low, high = _touched(own, labelled, judged, documents, nodes)
     leaked = _check_leaks(low, high, own, judged, queries, nodes, config)
     known = _remembered(memory, nodes)
@@ -114,9 +110,11 @@ def _name_nodes(staged: Staged, queries: Texts, documents: Texts) -> _Nodes:
     node, distinct = encode(
         pa.chunked_array([chunk for column in words for chunk in column.chunks], pa.string())
     )
-    document, query = node[: len(documents.row)], node[len(documents.row) :]
+    document = node[: len(documents.row)]
+    query = node[len(documents.row) :]
     keys: dict[str, int] = {}
-    keyed, query_keys = [], []
+    keyed: list[tuple[int, int]] = []
+    query_keys: list[tuple[int, int]] = []
     for rows, texts, node_of in (
         (staged.documents, documents, document),
         (staged.queries, queries, query),
@@ -130,8 +128,7 @@ def _name_nodes(staged: Staged, queries: Texts, documents: Texts) -> _Nodes:
             keyed.append((int(node_of[text]), number))
             if texts is queries:
                 query_keys.append((text, number))
-    is_document = np.zeros(len(distinct), dtype=bool)
-    is_document[document] = True
+    is_document = mark(document, len(distinct))
     kinds = pa.array(np.where(is_document, DOCUMENT, QUERY))
     named = pa.array(list(keys), pa.string())
     names = pa.concat_arrays([_prefixed(kinds, distinct), _prefixed(KEY, named)])
@@ -147,7 +144,8 @@ def _prefixed(prefix: str | pa.Array, names: pa.Array) -> pa.Array:
 
 def _own_splits(staged: Staged, queries: Texts, config: SplitConfig) -> Ints:
     """[Q, 2] lowest and highest split that the source gives each query, UNKNOWN for none."""
-    low, high = np.full(len(queries.ids), len(SPLITS)), np.full(len(queries.ids), UNKNOWN)
+    low = np.full(len(queries.ids), len(SPLITS))
+    high = np.full(len(queries.ids), UNKNOWN)
     if config.own:
         judged = staged.judgments
         texts = queries.find(judged["query_id"])
@@ -163,10 +161,9 @@ def _own_splits(staged: Staged, queries: Texts, config: SplitConfig) -> Ints:
 def _touched(
     own: Ints, labelled: Ints, judged: Judged, documents: Texts, nodes: _Nodes
 ) -> tuple[Ints, Ints]:
-    """[N] lowest and highest of the source's own splits at each node; (len(SPLITS), UNKNOWN) where
-    there is none.
-    """
-    low, high = np.full(len(nodes.names), len(SPLITS)), np.full(len(nodes.names), UNKNOWN)
+    """[N] lowest and highest of the source's own splits at each node."""
+    low = np.full(len(nodes.names), len(SPLITS))
+    high = np.full(len(nodes.names), UNKNOWN)
     links = judged.links
     everyone = np.arange(len(own))
     document_of = documents.of_row
@@ -192,9 +189,7 @@ def _check_leaks(
     nodes: _Nodes,
     config: SplitConfig,
 ) -> Flags:
-    """[Q] queries to hold out because a text of theirs is in a later split too. Raises DataError
-    unless so asked.
-    """
+    """[Q] queries to hold out because a text of theirs is in a later split too."""
     leaks = (high >= 0) & (low < high)
     links = judged.links
     last = np.where(leaks, high, UNKNOWN)
@@ -228,10 +223,12 @@ def _hold_out(
     kinds: Kinds,
 ) -> Placement:
     """Turns the splits of nodes into those of texts, and lists what straddles them."""
-    query_split, document_split = assigned[nodes.query], assigned[nodes.document]
-    foreign_key = np.zeros(len(queries.ids), dtype=bool)
-    keyed, key = nodes.query_keys[:, 0], nodes.query_keys[:, 1]
-    foreign_key[keyed[assigned[key] != query_split[keyed]]] = True
+    query_split = assigned[nodes.query]
+    document_split = assigned[nodes.document]
+    keyed = nodes.query_keys[:, 0]
+    key = nodes.query_keys[:, 1]
+    foreign_key = mark(keyed[assigned[key] != query_split[keyed]], len(queries.ids))
+
     joins = (query_split < 0) | foreign_key
     measures = query_split == SPLITS.index("test")
     in_test = kinds.weak & measures & ~joins & ~leaked
@@ -239,26 +236,22 @@ def _hold_out(
     query_held = joins | leaked | in_test | unused
     straddles = judged.links & (document_split[judged.document] != query_split[judged.query])
     judgment_held = (query_held[judged.query] & judged.links) | straddles
+
     # A query whose every positive went is held out with them.
-    left = np.zeros(len(queries.ids), dtype=bool)
-    left[judged.query[judged.links & ~judgment_held]] = True
-    had = np.zeros(len(queries.ids), dtype=bool)
-    had[judged.query[judged.links]] = True
-    bare = had & ~left & ~query_held
-    query_held |= bare
+    left = mark(judged.query[judged.links & ~judgment_held], len(queries.ids))
+    had = mark(judged.query[judged.links], len(queries.ids))
+    query_held |= had & ~left
+
     query_reason = np.select([leaked, in_test, unused], [LEAK, WEAK_TEST, HELD], JOINS)
     reasons = {
         row: str(query_reason[judged.query[row]]) if query_held[judged.query[row]] else JOINS
         for row in np.flatnonzero(judgment_held).tolist()
     }
     held = Counter(f"query, {query_reason[i]}" for i in np.flatnonzero(query_held & had).tolist())
-    alone = judgment_held & ~query_held[judged.query]
-    held[f"judgment, {JOINS}"] += int(alone.sum())
+    held[f"judgment, {JOINS}"] += int((judgment_held & ~query_held[judged.query]).sum())
+
     query_split[kinds.is_back & measures] = ALL_SPLITS.index(HELD_BACK)
     inside = edges[(assigned[edges[:, 0]] == assigned[edges[:, 1]])]
-    is_split = assigned >= 0
-    splits = pa.array(SPLITS).take(pa.array(assigned[is_split]))
-    groups = pa.table([nodes.memory_names.filter(pa.array(is_split)), splits], schema=GROUPS)
     return Placement(
         query_split,
         document_split,
@@ -266,21 +259,26 @@ def _hold_out(
         judgment_held,
         reasons,
         _name_groups(components(len(assigned), inside), nodes, documents, queries),
-        groups,
+        _memorize(assigned, nodes),
         held,
     )
 
 
+def _memorize(assigned: Ints, nodes: _Nodes) -> pa.Table:
+    """The split of every text and key that has one, columns `schema.GROUPS`."""
+    is_split = assigned >= 0
+    splits = pa.array(SPLITS).take(pa.array(assigned[is_split]))
+    return pa.table([nodes.memory_names.filter(pa.array(is_split)), splits], schema=GROUPS)
+
+
 def _name_groups(groups: Ints, nodes: _Nodes, documents: Texts, queries: Texts) -> pa.Array:
-    """[Q] the smallest document id in each query's group; null for a query that no document is left
-    for.
-    """
+    """[Q] the smallest document id in each query's group; null where no document is left."""
     rank = ranks(documents.ids)
     smallest = np.full(len(nodes.names), len(rank), dtype=np.int64)
     np.minimum.at(smallest, groups[nodes.document], rank)
-    found = smallest[groups[nodes.query]]
+    of_query = smallest[groups[nodes.query]]
     in_order = documents.ids.take(pc.sort_indices(documents.ids))
-    return in_order.take(pa.array(found, mask=found == len(rank)))
+    return in_order.take(pa.array(of_query, mask=of_query == len(rank)))
 
 
 def _remembered(memory: Memory, nodes: _Nodes) -> Ints:

@@ -1,6 +1,4 @@
-"""Reading a data set again as the source of the next one, and telling which of two texts of an id
-is the newer one.
-"""
+"""Reads a data set again as the source of the next one, and finds the newer texts."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -22,20 +20,17 @@ _DIGITS = 5
 
 def parts_of(dataset: Dataset) -> tuple[Part, ...]:
     """Its parts: the texts as they were cut when it was made, then all judgments."""
-    prefixed = [
-        name.removeprefix(prefix)
-        for name in dataset.manifest.files
-        for prefix in _TEXTS
-        if name.startswith(prefix)
-    ]
-    numbers = sorted({int(name[:_DIGITS]) for name in prefixed})
-    texts = [Part(dataset.uri, DATASET, "rows", number, number + 1) for number in numbers]
+    numbers: set[int] = set()
+    for name in dataset.manifest.files:
+        for prefix in _TEXTS:
+            if name.startswith(prefix):
+                numbers.add(int(name.removeprefix(prefix)[:_DIGITS]))
+    texts = [Part(dataset.uri, DATASET, "rows", number, number + 1) for number in sorted(numbers)]
     return (*texts, Part(dataset.uri, DATASET, "qrels"))
 
 
 def read_again(part: Part) -> Iterator[Record]:
-    """The texts of a part with their ids, chunks joined to whole documents; or the judgments, those
-    held out too.
+    """The texts of a part with their ids, chunks joined; or all judgments.
 
     A query's group, whatever key once made it, holds its queries together under its name.
     """
@@ -62,7 +57,8 @@ def _documents(dataset: Dataset, number: int) -> Iterator[Document]:
     overlap = dataset.manifest.chunk_overlap
     waiting: Document | None = None
     for row in _rows(dataset, f"corpus/part-{number:0{_DIGITS}d}-"):
-        name, text = document_of(row["document_id"]), row["text"]
+        name = document_of(row["document_id"])
+        text = row["text"]
         if waiting is not None and waiting.document_id == name:
             text = " ".join([waiting.text, *text.split(" ")[overlap:]])
         elif waiting is not None:
@@ -88,8 +84,7 @@ def _judgments(dataset: Dataset) -> Iterator[Record]:
 
 
 def find_standing(rows: pa.Table, generation: Ints) -> Flags:
-    """[R] whether a staged row (columns id, content) stands: not where a later generation gives its
-    id another text.
+    """[R] whether no later generation gives the id of a staged row another text.
 
     Rows of one generation that contradict each other all stand: that is an error, for others to
     find.
@@ -105,9 +100,7 @@ def find_standing(rows: pa.Table, generation: Ints) -> Flags:
 
 
 def with_rows_left_out(lines: pa.Table, stands: Flags) -> pa.Table:
-    """Lines of the rows that stand [n], as lines of all rows [R]: those of the others say that they
-    are not kept.
-    """
+    """Lines of the rows that stand [n] as lines of all rows [R]; the others are not kept."""
     place = np.cumsum(stands) - 1
     wide = lines.take(pa.array(np.maximum(place, 0), mask=~stands))
     kept = pa.array(np.asarray(wide["keep"].fill_null(False)))
@@ -115,9 +108,7 @@ def with_rows_left_out(lines: pa.Table, stands: Flags) -> pa.Table:
 
 
 def generations(old: Sequence[Part], new: Sequence[Part]) -> Ints:
-    """Of each part: 0 for what was there before, then one number for each file, in the order of the
-    parts.
-    """
+    """The generation of each part: 0 for old ones, then a number for each file, in order."""
     files = {
         uri: number for number, uri in enumerate(dict.fromkeys(part.uri for part in new), start=1)
     }

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from medembed import storage
 from medembed.data.config import SourceConfig
@@ -26,28 +26,32 @@ def is_saved_dataset(path: str) -> bool:
     return any(all(storage.exists(storage.join(path, name)) for name in names) for names in _SAVED)
 
 
-def hub_parts(config: SourceConfig) -> tuple[list[tuple[int, int, str | None]], str]:
-    """((first row, end, split) of every part, fingerprint). Several splits are the user's own; one
-    is none.
+class Piece(NamedTuple):
+    """Rows [start, end) of a split; None where there is one split alone, as that says nothing."""
+
+    start: int
+    end: int
+    split: str | None
+
+
+def hub_parts(config: SourceConfig) -> tuple[list[Piece], str]:
+    """(the pieces that workers read side by side, the fingerprint of all rows).
 
     Raises DataError if there is no such data set, configuration or split.
     """
     splits = _load(config)
-    own = len(splits) > 1
-    parts = [
-        (start, min(start + _ROWS_PER_PART, len(rows)), name if own else None)
-        for name, rows in splits.items()
-        for start in range(0, len(rows), _ROWS_PER_PART)
-    ]
-    return parts, fingerprint({name: rows._fingerprint for name, rows in splits.items()})
+    pieces: list[Piece] = []
+    for name, rows in splits.items():
+        split = name if len(splits) > 1 else None
+        for start in range(0, len(rows), _ROWS_PER_PART):
+            pieces.append(Piece(start, min(start + _ROWS_PER_PART, len(rows)), split))
+    return pieces, fingerprint({name: rows._fingerprint for name, rows in splits.items()})
 
 
 def read_hub(
     config: SourceConfig, start: int, end: int | None, split: str | None
 ) -> Iterator[tuple[int, Fields]]:
-    """Rows [start, end) of a split, numbered from 1; class labels by name, except those that judge
-    a pair.
-    """
+    """Rows [start, end) of a split, numbered from 1, with class labels by name."""
     splits = _load(config)
     rows = splits[split] if split else next(iter(splits.values()))
     judging = _judging(list(rows.features), config)

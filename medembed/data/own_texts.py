@@ -1,9 +1,6 @@
-"""Rows of one's own files, part by part: their ids, and their texts as `prepare` cleans and hashes
-them.
-"""
+"""Rows of one's own files: their ids, and their texts as `prepare` cleans and hashes them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,17 +16,17 @@ from medembed.data.column_names import (
     are_known,
     ask_for_header,
     explain_absent,
+    first_known,
     show_columns,
 )
-from medembed.data.columns import Seen, look
-from medembed.data.config import Fields, Quoting, SourceConfig
-from medembed.data.fields import key_at, valid_text, value_at
-from medembed.data.files import TABLES, locate, read_part
-from medembed.data.finish import ROWS_PER_FILE
+from medembed.data.columns import check_header, look
+from medembed.data.config import ColumnsConfig, Fields, Quoting, SourceConfig
+from medembed.data.files import TABLES, locate
+from medembed.data.mapping import Mapping
+from medembed.data.parse import LateColumns, parse_part
 from medembed.data.parts import Part, Source
-from medembed.data.rows import BadRow, Document, Record
-from medembed.data.rows import Fields as Row
-from medembed.data.stage import check_ids
+from medembed.data.rows import BadRow
+from medembed.data.write_pass import ROWS_PER_FILE
 from medembed.errors import DataError
 from medembed.schema import content_hash
 
@@ -62,62 +59,42 @@ class TextColumns(Config):
     quoting: Quoting = "auto"
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The columns of id and text, which of the two were found by their names, and all names in the
-    first rows.
-    """
-
-    columns: TextColumns
-    by_name: tuple[str, ...]
-    names: tuple[str, ...]
-
-
-def choose_columns(found: Source, source: SourceConfig, columns: TextColumns) -> Chosen:
-    """Return the columns as declared, or by the names in use. Raises DataError that lists what the
-    first rows have.
-    """
-    if not columns.header and found.format not in TABLES:
-        raise DataError(
-            f"{source.path}: columns.header=false is for CSV and TSV; found {found.format}."
-        )
-    seen = look(found.parts, source, [*columns.id, *columns.text])
-    is_header = found.format in TABLES and columns.header
-    chosen = TextColumns(
-        id=_choose("id", seen, source, columns.id, is_header=is_header),
-        text=_choose("text", seen, source, columns.text, is_header=is_header),
-        header=columns.header,
-        quoting=columns.quoting,
-    )
-    return Chosen(
-        chosen, tuple(role for role in _ACCEPTED if not getattr(columns, role)), seen.names
-    )
+def choose_columns(cut_source: Source, source: SourceConfig, columns: TextColumns) -> Mapping:
+    """The columns as declared, or by the names in use. Raises DataError that lists them."""
+    check_header(cut_source, source, OWN_TEXTS.header)
+    seen = look(cut_source.parts, source, [*columns.id, *columns.text])
+    is_header = cut_source.format in TABLES and source.header
+    for role, declared in (("id", columns.id), ("text", columns.text)):
+        absent = [path for path in declared if path in seen.absent]
+        if absent and seen.names:
+            fault = explain_absent(role, absent[0], seen.names, OWN_TEXTS, is_header=is_header)
+            raise DataError(f"{source.path}: {fault} Name yours: columns.{role}=...")
+    return find_columns(seen.names, columns, source.path, is_header=is_header)
 
 
-def _choose(
-    role: str, seen: Seen, source: SourceConfig, declared: tuple[str, ...], *, is_header: bool
-) -> tuple[str, ...]:
-    absent = [path for path in declared if path in seen.absent]
-    if absent and seen.names:
-        fault = explain_absent(role, absent[0], seen.names, OWN_TEXTS, is_header=is_header)
-        raise DataError(f"{source.path}: {fault} Name yours: columns.{role}=...")
-    if declared or not seen.names:
-        return declared
-    chosen = _by_name(role, seen.names)
-    if chosen:
-        return chosen
-    if is_header and not are_known(seen.names):
-        asked = ask_for_header(seen.names, OWN_TEXTS)
-        raise DataError(f"{source.path}: {asked} If there is, name yours: columns.{role}=...")
-    raise DataError(
-        f"{source.path}: no column for the {role} ({', '.join(_ACCEPTED[role])}); found "
-        f"{show_columns(seen.names, is_header=is_header)}. Name yours: columns.{role}=..."
-    )
-
-
-def _by_name(role: str, names: Sequence[str]) -> tuple[str, ...]:
-    known = {name.lower(): name for name in reversed(names)}
-    return tuple(known[name] for name in _ACCEPTED[role] if name in known)[:1]
+def find_columns(
+    names: Sequence[str], columns: TextColumns, path: str, *, is_header: bool = False
+) -> Mapping:
+    """The mapping of rows with these columns. What is declared for both is not looked for."""
+    chosen: dict[str, tuple[str, ...]] = {}
+    for role, accepted in _ACCEPTED.items():
+        declared: tuple[str, ...] = getattr(columns, role)
+        name = first_known(accepted, names)
+        if declared or not names:
+            chosen[role] = declared
+        elif name is not None:
+            chosen[role] = (name,)
+        elif is_header and not are_known(names):
+            asked = ask_for_header(names, OWN_TEXTS)
+            raise DataError(f"{path}: {asked} If there is, name yours: columns.{role}=...")
+        else:
+            raise DataError(
+                f"{path}: no column for the {role} ({', '.join(accepted)}); found "
+                f"{show_columns(names, is_header=is_header)}. Name yours: columns.{role}=..."
+            )
+    are_declared = columns.id and columns.text
+    fields = ColumnsConfig(document_id=chosen["id"], document=chosen["text"])
+    return Mapping("texts", fields, () if are_declared else tuple(names), OWN_TEXTS)
 
 
 class CopyTexts:
@@ -128,102 +105,68 @@ class CopyTexts:
     columns which the first rows lack and no text, or an id or text by a likelier name.
     """
 
-    def __init__(self, source: SourceConfig, chosen: Chosen, texts: str) -> None:
-        self.source, self.columns, self.texts = source, chosen.columns, texts
-        self.chosen = chosen
-        self.known = frozenset(chosen.names)
+    def __init__(
+        self, source: SourceConfig, columns: TextColumns, mapping: Mapping, texts: str
+    ) -> None:
+        self.source = source
+        self.columns = columns
+        self.mapping = mapping
+        self.texts = texts
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        part, first_nameless = Part(**item["part"]), ""
-        nameless, empty, size = 0, 0, 0
-        files: list[dict[str, Any]] = []
-        rows: list[dict[str, Any]] = []
-        for line, fields in read_part(part, self.source):
-            name, text = self._read(part, line, fields)
-            if name is None:
-                nameless, first_nameless = nameless + 1, first_nameless or locate(part, line)
-            elif not text:
-                empty += 1
-            else:
-                rows.append(
-                    {
-                        "document_id": name,
-                        "text": text,
-                        "content_hash": content_hash(text),
-                        "line": line,
-                    }
-                )
-                size += len(text)
-            if len(rows) >= ROWS_PER_FILE or size > _BYTES_PER_FILE:
-                files.append(self._write(rows, item["number"], len(files)))
-                rows, size = [], 0
-        if rows:
-            files.append(self._write(rows, item["number"], len(files)))
-        return {
+        part = Part(**item["part"])
+        late = None
+        if self.mapping.names:
+            late = LateColumns(
+                part,
+                self.mapping,
+                lambda names: find_columns(names, self.columns, self.source.path),
+            )
+        result: dict[str, Any] = {
             "number": item["number"],
-            "files": files,
-            "nameless": nameless,
-            "first_nameless": first_nameless,
-            "empty": empty,
+            "files": [],
+            "nameless": 0,
+            "first_nameless": "",
+            "empty": 0,
         }
+        rows: list[dict[str, Any]] = []
+        size = 0
+        for line, record in parse_part(part, self.source, self.mapping, late):
+            if isinstance(record, BadRow):
+                raise DataError(f"{locate(part, line)}: {record.fault}")
+            (document,) = record.documents
+            text = clean_text(document.text)
+            if document.document_id is None:
+                result["nameless"] += 1
+                result["first_nameless"] = result["first_nameless"] or locate(part, line)
+            elif not text:
+                result["empty"] += 1
+            else:
+                size += len(text)
+                key = content_hash(text)
+                row = (document.document_id, text, key, line)
+                rows.append(dict(zip(_TEXTS.names, row, strict=True)))
+            if len(rows) >= ROWS_PER_FILE or size > _BYTES_PER_FILE:
+                self._write(rows, result)
+                size = 0
+        if rows:
+            self._write(rows, result)
+        return result
 
-    def _read(self, part: Part, line: int, fields: Row | BadRow) -> tuple[str | None, str]:
-        """(id or None, clean text) of a row."""
-        try:
-            if isinstance(fields, BadRow):
-                raise ValueError(fields.fault)
-            if not self.known.issuperset(fields):
-                self._check_late(fields)
-            name = key_at(fields, self.columns.id)
-            text = clean_text(" ".join(_text_at(fields, path) for path in self.columns.text))
-            check_ids(Record((Document(text, name),)))
-        except ValueError as fault:
-            raise DataError(f"{locate(part, line)}: {fault}") from None
-        return name, text
-
-    def _check_late(self, fields: Row) -> None:
-        """Raises ValueError if columns that the first rows lack may be what the id or the text is
-        in.
-        """
-        late = [name for name in fields if name not in self.known]
-        for role in self.chosen.by_name:
-            paths = getattr(self.columns, role)
-            is_absent = all(value_at(fields, path) is None for path in paths)
-            if is_absent or _by_name(role, [*self.chosen.names, *late]) != paths:
-                raise ValueError(
-                    "the row has columns that the first rows lack: "
-                    f"{show_columns(late, is_header=False)}; in those the {role} is "
-                    f"{' + '.join(paths)}. Say which it is: columns.{role}=..., several if rows "
-                    "differ."
-                )
-
-    def _write(self, rows: list[dict[str, Any]], number: int, position: int) -> dict[str, Any]:
-        name = f"{number:05d}-{position:05d}.parquet"
-        storage.write_parquet(
-            storage.join(self.texts, name), pa.Table.from_pylist(rows, schema=_TEXTS)
-        )
-        return {"name": name, "rows": len(rows)}
+    def _write(self, rows: list[dict[str, Any]], result: dict[str, Any]) -> None:
+        """Writes the rows that wait as the next file of the part."""
+        name = f"{result['number']:05d}-{len(result['files']):05d}.parquet"
+        table = pa.Table.from_pylist(rows, schema=_TEXTS)
+        storage.write_parquet(storage.join(self.texts, name), table)
+        result["files"].append({"name": name, "rows": len(rows)})
+        rows.clear()
 
 
 class DropRows:
-    """Writes {number, file, target, drop}: the target has the file's rows without those at these
-    places.
-    """
+    """Writes {number, file, target, drop}: the target is the file without the rows to drop."""
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         rows = storage.read_parquet(item["file"])
         keep = np.setdiff1d(np.arange(rows.num_rows), np.asarray(item["drop"], dtype=np.int64))
         storage.write_parquet(item["target"], rows.take(pa.array(keep)))
         return {"number": item["number"]}
-
-
-def _text_at(fields: Row, path: str) -> str:
-    value = value_at(fields, path)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise ValueError(
-            f"{path!r} is a {type(value).__name__}; expected text: columns.text=... names "
-            "another column."
-        )
-    return valid_text(value, path)

@@ -1,6 +1,4 @@
-"""A source -> parts: the units that workers read, cut by the source alone and not by who reads
-them.
-"""
+"""Cuts a source into parts, the units that workers read, by the source alone."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -39,8 +37,7 @@ ONLY_QRELS = (
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a source: bytes [start, end) of lines, row groups or rows [start, end) of a table,
-    or a whole file.
+    """A file, or a piece of it: bytes [start, end) of lines, or row groups or rows of a table.
 
     `split` is what the source itself says about all of its rows.
     """
@@ -63,17 +60,12 @@ class Source:
 
 
 def find_parts(config: SourceConfig) -> Source:
-    """The parts of a source. Raises StorageError if there is nothing, DataError for files of
-    unknown format.
-    """
+    """The parts of a source. Raises StorageError for none, DataError for unknown files."""
     is_hub = config.path.startswith("hf://") or config.format == "huggingface"
     if is_hub or (config.format == "auto" and is_saved_dataset(config.path)):
-        rows, identity = hub_parts(config)
-        parts = tuple(
-            Part(config.path, "huggingface", "rows", start, end, split)
-            for start, end, split in rows
-        )
-        return Source("huggingface", parts, identity)
+        pieces, identity = hub_parts(config)
+        parts = [Part(config.path, "huggingface", "rows", *piece) for piece in pieces]
+        return Source("huggingface", tuple(parts), identity)
     files = [
         file for file in storage.find_files(config.path) if not is_hidden(file[0], config.path)
     ]
@@ -82,16 +74,20 @@ def find_parts(config: SourceConfig) -> Source:
     if config.format == "beir" or (
         config.format == "auto" and _is_beir([uri for uri, _, _ in files])
     ):
-        parts = tuple(part for uri, size, _ in files for part in _beir_parts(uri, size))
+        parts = []
+        for uri, size, _ in files:
+            parts += _beir_parts(uri, size)
         if {part.kind for part in parts} != {"corpus", "queries", "qrels"}:
             raise DataError(
                 f"{config.path}: expected a BEIR folder with corpus.jsonl, queries.jsonl and "
                 "qrels/*.tsv."
             )
-        return Source("beir", parts, _identity(files, config.path))
+        return Source("beir", tuple(parts), _identity(files, config.path))
     form = _format(config, [uri for uri, _, _ in files])
-    parts = tuple(part for uri, size, _ in files for part in _cut(Part(uri, form), size))
-    return Source(form, parts, _identity(files, config.path))
+    parts = []
+    for uri, size, _ in files:
+        parts += _cut(Part(uri, form), size)
+    return Source(form, tuple(parts), _identity(files, config.path))
 
 
 def _format(config: SourceConfig, uris: list[str]) -> str:
@@ -119,9 +115,7 @@ def _format(config: SourceConfig, uris: list[str]) -> str:
 
 
 def _cut(whole: Part, size: int) -> list[Part]:
-    """Plain lines are cut by bytes, Parquet by row groups; what is compressed or quoted over lines
-    is one piece.
-    """
+    """The parts of a file: bytes of lines, row groups, or all of what is compressed or quoted."""
     if whole.format == "parquet":
         return [replace(whole, start=start, end=end) for start, end in row_groups(whole.uri)]
     if whole.format != "jsonl" or is_gzip(whole.uri) or size <= PART_BYTES or _is_array(whole.uri):
@@ -139,9 +133,7 @@ def _is_array(uri: str) -> bool:
 
 
 def row_groups(uri: str) -> list[tuple[int, int]]:
-    """[first, end) of consecutive row groups of a Parquet file, about _ROWS_PER_PART rows
-    together.
-    """
+    """[first, end) of consecutive row groups of a Parquet file, about as many rows each."""
     try:
         with storage.open_input(uri) as stream:
             about = pq.ParquetFile(stream).metadata
@@ -152,12 +144,13 @@ def row_groups(uri: str) -> list[tuple[int, int]]:
         fault = None if start.startswith(b"PAR1") else explain_start(start)
         reason = (str(error).splitlines() or [""])[0]
         raise DataError(f"{uri}: {fault or f'not a readable Parquet file: {reason}'}") from None
-    starts, held = [0], 0
+    starts = [0]
+    size = 0
     for number, count in enumerate(rows):
-        if held >= _ROWS_PER_PART:
+        if size >= _ROWS_PER_PART:
             starts.append(number)
-            held = 0
-        held += count
+            size = 0
+        size += count
     return list(zip(starts, [*starts[1:], len(rows)], strict=True))
 
 
@@ -199,9 +192,7 @@ def _suffix(uri: str) -> str:
 
 
 def is_hidden(uri: str, path: str) -> bool:
-    """Whether what a folder holds is of the tools that wrote it (.DS_Store, _SUCCESS, .git/), as
-    Spark and Arrow do.
-    """
+    """Whether a file in a folder is of the tools that wrote it, such as .DS_Store."""
     inside = uri.removeprefix(path.rstrip("/")) if uri.startswith(path) else ""
     return any(step.startswith((".", "_")) for step in inside.split("/"))
 

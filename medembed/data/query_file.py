@@ -1,68 +1,63 @@
 """Queries that stand in files of their own, to be asked rather than learnt from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from medembed import storage
-from medembed.data.column_names import NAMES
+from medembed.data.column_names import NAMES, first_known
 from medembed.data.config import Quoting, SourceConfig
-from medembed.data.fields import key_at
 from medembed.data.files import TABLES, locate, read_part
 from medembed.data.lines import TextFile
 from medembed.data.parts import Part, find_parts, has_format
+from medembed.data.row_values import key_at
 from medembed.data.rows import BadRow, Fields
 from medembed.errors import DataError
 
 _TEXT_NAMES = (*NAMES["query"], "text")
 _ID_NAMES = (*NAMES["query_id"], "_id", "id")
-_ACCEPTED = ", ".join(["query", "question", "text"])
+_ACCEPTED = "query, question, text"
+
+
+class _Asked(NamedTuple):
+    """A query, its id, or else the number of its row, and where it stands."""
+
+    place: str
+    name: str
+    text: str
 
 
 def read_queries(uri: str, quoting: Quoting = "auto") -> dict[str, str]:
-    """{id: text} of queries in any format that `prepare` reads, or one a line; without an id, the
-    row's number.
+    """{id: text} of queries in any format that `prepare` reads, or one a line.
 
-    A TSV whose first line names no query has an id and a text in each line. Raises DataError naming
-    file and line, never the text.
+    A query without an id has the number of its row. A TSV whose first line names no query has an id
+    and a text in each line. Raises DataError naming file and line, never the text.
     """
     queries: dict[str, str] = {}
-    for place, name, text in _read(uri, quoting):
-        if name in queries:
+    for asked in _read(uri, quoting):
+        if asked.name in queries:
             raise DataError(
-                f"{place}: its query id stands in a row before, too; ids name one query each."
+                f"{asked.place}: its query id stands in a row before, too; ids name one query each."
             )
-        queries[name] = text
+        queries[asked.name] = asked.text
     if not queries:
         raise DataError(f"{uri}: no query there; expected one a line, or rows with a query.")
     return queries
 
 
-def _read(uri: str, quoting: Quoting) -> Iterator[tuple[str, str, str]]:
-    """(place, id or line number, text) of each query."""
+def _read(uri: str, quoting: Quoting) -> Iterator[_Asked]:
     if not has_format(uri) and [file for file, _, _ in storage.find_files(uri)] == [uri]:
         yield from _read_lines(Part(uri, "text"))
         return
     source = SourceConfig(path=uri, quoting=quoting)
-    found = find_parts(source)
-    if found.format == "ontology":
+    cut_source = find_parts(source)
+    if cut_source.format == "ontology":
         raise DataError(f"{uri}: an ontology; expected queries.")
-    for part in found.parts:
+    for part in cut_source.parts:
         if part.kind in ("rows", "queries"):
             yield from _read_part(part, source)
 
 
-def _read_part(part: Part, source: SourceConfig) -> Iterator[tuple[str, str, str]]:
-    source = source.model_copy(update={"header": _has_header(part, source)})
-    file, _, before = locate(part, 0).rpartition(":")
-    for number, row in read_part(part, source):
-        line = int(before) + number
-        try:
-            name, text = _parse(row, source)
-        except ValueError as fault:
-            raise DataError(f"{file}:{line}: {fault}") from None
-        yield f"{file}:{line}", name or str(line), text
-
-
-def _read_lines(part: Part) -> Iterator[tuple[str, str, str]]:
+def _read_lines(part: Part) -> Iterator[_Asked]:
     with TextFile(part) as file:
         for number, line in file.lines():
             place = f"{part.uri}:{number}"
@@ -73,22 +68,32 @@ def _read_lines(part: Part) -> Iterator[tuple[str, str, str]]:
             except UnicodeDecodeError:
                 raise DataError(f"{place}: {file.explain(line)}") from None
             if text:
-                yield place, str(number), text
+                yield _Asked(place, str(number), text)
+
+
+def _read_part(part: Part, source: SourceConfig) -> Iterator[_Asked]:
+    source = source.model_copy(update={"header": _has_header(part, source)})
+    file, _, before = locate(part, 0).rpartition(":")
+    for number, row in read_part(part, source):
+        line = int(before) + number
+        try:
+            if isinstance(row, BadRow):
+                raise ValueError(row.fault)
+            text = _text_of(row, has_header=source.header)
+            name = first_known(_ID_NAMES, row) if source.header else "1"
+            own_id = key_at(row, [name] if name is not None else [])
+        except ValueError as fault:
+            raise DataError(f"{file}:{line}: {fault}") from None
+        yield _Asked(f"{file}:{line}", own_id or str(line), text)
 
 
 def _has_header(part: Part, source: SourceConfig) -> bool:
-    """Whether a table's first row names its columns. Raises DataError where nothing tells which are
-    the queries.
-    """
+    """Whether a table's first row names its columns. Raises DataError where nothing tells."""
     if part.format not in TABLES:
         return True
-    first = next(
-        (row for _, row in read_part(part, source.model_copy(update={"header": False}))), {}
-    )
-    cells = (
-        [] if isinstance(first, BadRow) else [str(cell).strip().lower() for cell in first.values()]
-    )
-    if not cells or any(name.lower() in cells for name in _TEXT_NAMES):
+    _, first = next(read_part(part, source.model_copy(update={"header": False})), (0, {}))
+    cells = [] if isinstance(first, BadRow) else [str(cell).strip() for cell in first.values()]
+    if not cells or first_known(_TEXT_NAMES, cells) is not None:
         return True
     if part.format == "tsv" and len(cells) == 2:
         return False
@@ -98,22 +103,12 @@ def _has_header(part: Part, source: SourceConfig) -> bool:
     )
 
 
-def _parse(row: Fields | BadRow, source: SourceConfig) -> tuple[str | None, str]:
-    """(id or None, text) of a row. Raises ValueError with the fault, never the text."""
-    if isinstance(row, BadRow):
-        raise ValueError(row.fault)
-    if not source.header and len(row) != 2:
+def _text_of(row: Fields, *, has_header: bool) -> str:
+    """The row's query. Raises ValueError with the fault, never the text."""
+    if not has_header and len(row) != 2:
         raise ValueError(f"found {len(row)} cells; expected an id and a text.")
-    texts, ids = (_TEXT_NAMES, _ID_NAMES) if source.header else (("2",), ("1",))
-    column = _first(texts, row)
-    text = row[column] if column is not None else None
+    name = first_known(_TEXT_NAMES, row) if has_header else "2"
+    text = row[name] if name is not None else None
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"missing or empty query; accepted names: {_ACCEPTED}.")
-    named = _first(ids, row)
-    return key_at(row, [named] if named is not None else []), text.strip()
-
-
-def _first(accepted: Sequence[str], row: Fields) -> str | None:
-    """The row's field with the first accepted name, in any case."""
-    by_lower = {name.lower(): name for name in row}
-    return next((by_lower[name.lower()] for name in accepted if name.lower() in by_lower), None)
+    return text.strip()

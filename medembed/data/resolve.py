@@ -11,7 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medembed.data.config import SplitConfig
-from medembed.data.duplicates import ABSENT, Flags, Ints, Place, Texts, distinct_texts, positions
+from medembed.data.duplicates import (
+    ABSENT,
+    Flags,
+    Ints,
+    Place,
+    Texts,
+    distinct_texts,
+    mark,
+    positions,
+)
 from medembed.data.grouping import Memory, Placement, place_texts
 from medembed.data.judgments import Judged, Staged, join_judgments
 from medembed.data.kinds import check_held_back, find_kinds, has_tag
@@ -51,33 +60,27 @@ def resolve(
     usable row.
     """
     dropped: Counter[str] = Counter()
-    weak = has_tag(staged.queries["tags"], WEAK)
-    none = np.zeros(staged.documents.num_rows, dtype=bool)
-    faults = places or (None, None)
-    documents, merged = distinct_texts(
-        staged.documents, "document", memory.document_ids, none, faults[0]
-    )
-    dropped += merged
+    documents, queries = _merge(staged, memory, places or (None, None), dropped)
     if is_listing:
         dropped["document repeated"] += staged.documents.num_rows - len(documents.met)
-    queries, merged = distinct_texts(staged.queries, "query", memory.query_ids, weak, faults[1])
-    dropped += merged
     several = _several_labels(staged.documents, documents)
     dropped["text with several classes"] += int(several.sum())
     judged = join_judgments(staged.judgments, queries, documents, dropped)
+
     kinds = find_kinds(staged.queries, queries, config.hold_back)
     placed = place_texts(staged, queries, documents, judged, config, memory, kinds)
     for reason, count in placed.held.items():
         dropped[f"held out: {reason}"] += count
-    asked = np.zeros(len(queries.ids), dtype=bool)
-    asked[judged.query[judged.links]] = True
+
+    asked = mark(judged.query[judged.links], len(queries.ids))
     dropped["query without a positive"] += int((~asked).sum())
     keep_queries = asked & ~placed.query_held
-    has_positive = np.zeros(len(queries.ids), dtype=bool)
-    has_positive[judged.query[(judged.score > 0) & ~placed.judgment_held]] = True
+    positive = (judged.score > 0) & ~placed.judgment_held
+    has_positive = mark(judged.query[positive], len(queries.ids))
     check_held_back(
         kinds, placed.query_split, keep_queries, keep_queries & has_positive, config.hold_back
     )
+
     keep_documents = ~several
     if not keep_documents.any():
         raise DataError(f"no usable row found; left out: {dict(+dropped) or 'nothing'}.")
@@ -92,29 +95,43 @@ def resolve(
     )
 
 
+def _merge(
+    staged: Staged,
+    memory: Memory,
+    places: tuple[Place | None, Place | None],
+    dropped: Counter[str],
+) -> tuple[Texts, Texts]:
+    """(the distinct documents, the distinct queries); a query that somebody asked stays first."""
+    weak = has_tag(staged.queries["tags"], WEAK)
+    none = np.zeros(staged.documents.num_rows, dtype=bool)
+    documents, merged = distinct_texts(
+        staged.documents, "document", memory.document_ids, none, places[0]
+    )
+    dropped.update(merged)
+    queries, merged = distinct_texts(staged.queries, "query", memory.query_ids, weak, places[1])
+    dropped.update(merged)
+    return documents, queries
+
+
 def _several_labels(rows: pa.Table, documents: Texts) -> Flags:
     """[D] whether a text comes with different classes: nobody can learn from it."""
-    labels, text = (
-        positions(rows["label"], pc.drop_null(pc.unique(rows["label"]))),
-        documents.of_row,
-    )
+    labels = positions(rows["label"], pc.drop_null(pc.unique(rows["label"])))
+    text = documents.of_row
     has_one = labels != ABSENT
-    low, high = np.full(len(documents.ids), len(labels)), np.full(len(documents.ids), ABSENT)
+    low = np.full(len(documents.ids), len(labels))
+    high = np.full(len(documents.ids), ABSENT)
     np.minimum.at(low, text[has_one], labels[has_one])
     np.maximum.at(high, text[has_one], labels[has_one])
     return np.asarray(high > low)
 
 
 def _document_lines(documents: Texts, keep: Flags, placed: Placement) -> pa.Table:
-    count = len(documents.of_row)
-    stays = np.zeros(count, dtype=bool)
-    stays[documents.row[keep]] = True
+    stays = mark(documents.row[keep], len(documents.of_row))
     return pa.table({"keep": stays, "split": _split_names(placed.document_split[documents.of_row])})
 
 
 def _query_lines(rows: pa.Table, queries: Texts, keep: Flags, placed: Placement) -> pa.Table:
-    stays = np.zeros(len(queries.of_row), dtype=bool)
-    stays[queries.row[keep]] = True
+    stays = mark(queries.row[keep], len(queries.of_row))
     return pa.table(
         {
             "keep": stays,
@@ -126,9 +143,7 @@ def _query_lines(rows: pa.Table, queries: Texts, keep: Flags, placed: Placement)
 
 
 def _tags(tags: pa.ChunkedArray, queries: Texts) -> pa.Array:
-    """Every row's tags, with those of other rows of the same query; one that somebody asked is not
-    weak.
-    """
+    """Every row's tags, with those of other rows of the same query."""
     shared = np.flatnonzero(
         np.bincount(queries.of_row, minlength=len(queries.ids))[queries.of_row] > 1
     )

@@ -1,6 +1,4 @@
-"""What readers yield: records of documents, queries and judgments, and rows that they could not
-read.
-"""
+"""What readers yield: documents, queries and judgments, and rows that they could not read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,8 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Document:
-    """A text that can be found. `group` is a key that the user names; `split` one that the source
-    comes with.
+    """A text that can be found, with the group and split that the source gives it.
 
     Without an id it gets one from its text.
     """
@@ -50,9 +47,7 @@ class Judgment:
 
 @dataclass(frozen=True)
 class Qrel:
-    """A judgment that stands in a row of its own and names both sides by id. `split` is that of its
-    file.
-    """
+    """A judgment in a row of its own, which names both sides by id."""
 
     query_id: str
     document_id: str

@@ -1,263 +1,214 @@
-"""A source row -> a record: the four shapes, documents without queries, chats, and BEIR's three
-files.
-"""
+"""What a row of each shape says: pairs, scores, classes, documents, and BEIR's three files."""
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from medembed.data.column_names import NAMES
-from medembed.data.config import SourceConfig
-from medembed.data.fields import (
+from medembed.data.config import ColumnsConfig, SourceConfig
+from medembed.data.mapping import Mapping
+from medembed.data.row_values import (
     key_at,
     language_at,
     objects_at,
     sections_of,
     tags_at,
     texts_at,
-    valid_text,
     value_at,
 )
-from medembed.data.mapping import Mapping
 from medembed.data.rows import Document, Fields, Judgment, Qrel, Query, Record
-from medembed.schema import SPLITS, WEAK, content_hash
-
-_OTHER_NAMES = {
-    "training": "train",
-    "validation": "dev",
-    "valid": "dev",
-    "val": "dev",
-    "development": "dev",
-    "eval": "dev",
-    "testing": "test",
-}
+from medembed.schema import WEAK, content_hash
 
 
-def to_record(
-    fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None = None
-) -> Record:
-    """What a row says. `split` is that of its file. Raises ValueError with the fault, never the
-    text.
+@dataclass(frozen=True)
+class Row:
+    """A source row, and what its fields mean. `split` is its own, else that of its file.
+
+    Methods raise ValueError with the fault, never the text.
     """
-    return _SHAPES[mapping.shape](fields, mapping, source, _split(fields, mapping, split))
+
+    fields: Fields
+    mapping: Mapping
+    source: SourceConfig
+    split: str | None = None
+
+    @cached_property
+    def group(self) -> str | None:
+        return key_at(self.fields, self.columns.group)
+
+    @cached_property
+    def language(self) -> str | None:
+        return language_at(self.fields, self.columns.language)
+
+    @property
+    def columns(self) -> ColumnsConfig:
+        return self.mapping.columns
+
+    def texts(self, role: str) -> list[str]:
+        """Texts of a role that must have a field; [""] if there is nothing in it."""
+        paths = getattr(self.columns, role)
+        if not any(path in self.fields or self.has(path) for path in paths):
+            raise ValueError(f"no {role}: expected {' or '.join(repr(path) for path in paths)}.")
+        return texts_at(self.fields, paths, role, self.source.join) or [""]
+
+    def has(self, path: str) -> bool:
+        return value_at(self.fields, path) is not None
+
+    def text(self, role: str, called: str | None = None) -> str:
+        """The one text of a role."""
+        return only(self.texts(role), getattr(self.columns, role)[0], called or role)
+
+    def document(self, text: str) -> Document:
+        """The one document of the row, with the row's document id."""
+        is_of_objects = objects_at(self.fields, self.columns.document_id)
+        name = None if is_of_objects else key_at(self.fields, self.columns.document_id)
+        return replace(self.answer(text), document_id=name)
+
+    def answer(self, text: str) -> Document:
+        """One of the row's documents. The row's id names one text, so none of several has it."""
+        language = self.source.document_language or self.language
+        return Document(text, language=language, group=self.group)
+
+    def query(self, text: str) -> Query:
+        """The row's query."""
+        columns = self.columns
+        language = self.source.query_language or self.language
+        tags = tags_at(self.fields, columns.tags)
+        name = key_at(self.fields, columns.query_id)
+        return Query(text, name, language, tags, self.group, self.split)
+
+    def weak_query(self, text: str) -> Query:
+        """A query made of the document's own structure; it belongs to no split of the source."""
+        query = self.query(text)
+        return replace(query, tags=(WEAK, *query.tags), split=None)
 
 
-def _pair(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None) -> Record:
+def pair(row: Row) -> Record:
     """Pairs and triplets: one query, its documents, and those judged not relevant."""
-    positives = _passages(fields, "document", mapping, source)
+    positives = _passages(row, "document")
     if positives is None:
-        positives = [_Passage(text) for text in _required(fields, "document", mapping, source)]
-    negatives = _passages(fields, "negative", mapping, source)
-    if negatives is None:
-        negatives = [_Passage(text) for text in _negatives(fields, mapping, source)]
+        positives = [_Passage(text) for text in row.texts("document")]
     positives = positives or [_Passage("")]
+    negatives = _passages(row, "negative")
+    if negatives is None:
+        negatives = []
+        for path in row.columns.negative:
+            texts = texts_at(row.fields, (path,), "negative", row.source.join)
+            negatives += [_Passage(text) for text in texts if text]
     passages = [*positives, *negatives]
-    documents = _documents(
-        [row.text for row in passages], fields, mapping, source, len(passages) == 1
-    )
-    named = tuple(
-        replace(document, document_id=row.document_id or document.document_id)
-        for document, row in zip(documents, passages, strict=True)
-    )
-    judgments = [
-        Judgment(0, number, float(number < len(positives))) for number in range(len(documents))
-    ]
-    return Record(named, (_query(fields, mapping, source, split),), tuple(judgments))
+    documents: list[Document] = []
+    for passage in passages:
+        make = row.document if len(passages) == 1 else row.answer
+        document = make(passage.text)
+        name = passage.document_id or document.document_id
+        documents.append(replace(document, document_id=name))
+    judgments = [Judgment(0, n, float(n < len(positives))) for n in range(len(documents))]
+    return Record(tuple(documents), (row.query(row.text("query")),), tuple(judgments))
 
 
-def _scored(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None) -> Record:
-    """A pair with a similarity: positive from `positive_from`, else judged not relevant; the
-    similarity is kept.
-    """
-    text = _only(
-        _required(fields, "document", mapping, source), mapping.columns.document[0], "document"
-    )
-    low, high = source.score_range
-    score = _number(value_at(fields, mapping.columns.score[0]), mapping.columns.score[0])
+def scored(row: Row) -> Record:
+    """A pair with a similarity, which is kept: positive from `positive_from`, else score 0."""
+    text = row.text("document")
+    low, high = row.source.score_range
+    (path,) = row.columns.score[:1]
+    score = _number(value_at(row.fields, path), path)
     if not low <= score <= high:
         raise ValueError(
             f"score {score:g} is outside {low:g} to {high:g}; name the scale, e.g. "
             "source.score_range=[0,5], or set source.shape=pairs if it is no similarity."
         )
     similarity = (score - low) / (high - low)
-    grade = similarity if similarity >= source.positive_from else 0.0
-    documents = _documents([text], fields, mapping, source, True)
-    return Record(
-        documents, (_query(fields, mapping, source, split),), (Judgment(0, 0, grade, similarity),)
-    )
+    grade = similarity if similarity >= row.source.positive_from else 0.0
+    document = row.document(text)
+    query = row.query(row.text("query"))
+    return Record((document,), (query,), (Judgment(0, 0, grade, similarity),))
 
 
-def _classed(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None) -> Record:
-    label = key_at(fields, mapping.columns.label)
+def classed(row: Row) -> Record:
+    """A text with its class."""
+    label = key_at(row.fields, row.columns.label)
     if label is None:
-        raise ValueError(f"missing or empty {mapping.columns.label[0]!r}; a text needs its class.")
-    text = _only(
-        _required(fields, "document", mapping, source), mapping.columns.document[0], "text"
-    )
-    (document,) = _documents([text], fields, mapping, source, True)
-    return Record(
-        (
-            Document(
-                document.text, document.document_id, document.language, label, document.group, split
-            ),
-        )
-    )
+        path = row.columns.label[0]
+        raise ValueError(f"missing or empty {path!r}; a text needs its class.")
+    document = row.document(row.text("document", "text"))
+    return Record((replace(document, label=label, split=row.split),))
 
 
-def _document(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None) -> Record:
-    """A document whose own structure asks for it: its title, its other names, the headings of its
-    sections.
-    """
-    columns = mapping.columns
-    titles = texts_at(fields, columns.title, "title", source.join)
-    names = [*titles, *texts_at(fields, columns.synonyms, "synonyms", source.join)]
-    texts = _required(fields, "document", mapping, source)
-    whole = source.join.join(texts)
-    (document,) = _documents([whole], fields, mapping, source, True)
-    document = replace(document, split=split)
-    sections = sections_of(whole) if source.by_section else []
-    if len(sections) < 2:
-        queries = tuple(_weak(name, fields, mapping, source) for name in names if name.strip())
-        judgments = tuple(Judgment(number, 0) for number in range(len(queries)))
-        return Record((document,), queries, judgments)
-    own_id = document.document_id
-    group = document.group or own_id or content_hash(whole)  # an article stays together
-    documents = tuple(
-        replace(
-            document, text=text, document_id=own_id and f"{own_id}#section-{number}", group=group
-        )
-        for number, (_, text) in enumerate(sections)
-    )
-    asked = [" ".join([*titles[:1], heading]) for heading, _ in sections]
-    kept = [(number, text) for number, text in enumerate(asked) if text.strip()]
-    queries = tuple(_weak(text, fields, mapping, source, group) for _, text in kept)
-    return Record(
-        documents,
-        queries,
-        tuple(Judgment(position, number) for position, (number, _) in enumerate(kept)),
-    )
+def listed(row: Row) -> Record:
+    """A document that its title, its other names and the headings of its sections ask for."""
+    join = row.source.join
+    titles = texts_at(row.fields, row.columns.title, "title", join)
+    names = [*titles, *texts_at(row.fields, row.columns.synonyms, "synonyms", join)]
+    text = join.join(row.texts("document"))
+    document = replace(row.document(text), split=row.split)
+    sections = sections_of(text) if row.source.by_section else []
+    if len(sections) > 1:
+        return _in_sections(row, document, sections, titles[:1])
+    queries = tuple(row.weak_query(name) for name in names if name.strip())
+    return Record((document,), queries, tuple(Judgment(n, 0) for n in range(len(queries))))
 
 
-def _chat(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None) -> Record:
-    """OpenAI's fine-tuning rows: what a user asked and the assistant answered; preferred answers
-    over others.
-    """
-    group = key_at(fields, mapping.columns.group)
-    tags = tags_at(fields, mapping.columns.tags)
-    language = source.query_language or language_at(fields, mapping.columns.language)
-    answer_language = source.document_language or language_at(fields, mapping.columns.language)
-    if "preferred_output" in fields:
-        request = fields.get("input")
-        asked = _last(request.get("messages") if isinstance(request, dict) else None, "user")
-        answers = [(_last(fields.get("preferred_output"), "assistant"), 1.0)]
-        answers += [(_last(fields.get("non_preferred_output"), "assistant"), 0.0)]
-        documents = tuple(Document(text, language=answer_language) for text, _ in answers)
-        queries = (Query(asked, None, language, tags, group, split),)
-        return Record(
-            documents,
-            queries,
-            tuple(Judgment(0, number, score) for number, (_, score) in enumerate(answers)),
-        )
-    turns = [
-        (_message(row, "role"), _message(row, "content"), row)
-        for row in _list(fields.get("messages"))
-    ]
-    pairs = [
-        (asked, answer)
-        for (role, asked, _), (next_role, answer, row) in itertools.pairwise(turns)
-        if (role, next_role) == ("user", "assistant") and row.get("weight", 1)
-    ]
-    if not pairs:
-        raise ValueError(
-            "no user message followed by an assistant's; expected messages with role and content."
-        )
-    return Record(
-        tuple(Document(answer, language=answer_language) for _, answer in pairs),
-        tuple(Query(asked, None, language, tags, group, split) for asked, _ in pairs),
-        tuple(Judgment(number, number) for number in range(len(pairs))),
-    )
-
-
-def _beir_document(
-    fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None
+def _in_sections(
+    row: Row, whole: Document, sections: list[tuple[str, str]], title: list[str]
 ) -> Record:
-    texts = _required(fields, "document", mapping, source)
-    documents = _documents([source.join.join(texts)], fields, mapping, source, True)
-    if documents[0].document_id is None:
+    """A document of each section, asked for by its heading; all stay in one group."""
+    own_id = whole.document_id
+    group = whole.group or own_id or content_hash(whole.text)
+    documents: list[Document] = []
+    queries: list[Query] = []
+    judgments: list[Judgment] = []
+    for number, (heading, text) in enumerate(sections):
+        name = own_id and f"{own_id}#section-{number}"
+        documents.append(replace(whole, text=text, document_id=name, group=group))
+        asked = " ".join([*title, heading])
+        if asked.strip():
+            judgments.append(Judgment(len(queries), number))
+            queries.append(replace(row.weak_query(asked), group=group))
+    return Record(tuple(documents), tuple(queries), tuple(judgments))
+
+
+def own_text(row: Row) -> Record:
+    """A text with its id, as `encode` reads them; no text where the row has none.
+
+    Raises ValueError if the row has other columns instead of those that the first rows have.
+    """
+    columns = row.columns
+    is_odd = not set(row.mapping.names).issuperset(row.fields)
+    for role, paths in (("id", columns.document_id), ("text", columns.document)):
+        if row.mapping.names and is_odd and not any(map(row.has, paths)):
+            raise ValueError(f"no {role}: expected {' or '.join(map(repr, paths))}.")
+    texts = texts_at(row.fields, columns.document, "text", row.source.join)
+    text = only(texts or [""], columns.document[0], "text")
+    return Record((Document(text, key_at(row.fields, columns.document_id)),))
+
+
+def beir_document(row: Row) -> Record:
+    """A row of corpus.jsonl."""
+    document = row.document(row.source.join.join(row.texts("document")))
+    if document.document_id is None:
         raise ValueError("missing '_id'; BEIR's documents need one.")
-    return Record(documents)
+    return Record((document,))
 
 
-def _beir_query(
-    fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None
-) -> Record:
-    query = _query(fields, mapping, source, None)
+def beir_query(row: Row) -> Record:
+    """A row of queries.jsonl; its split is that of the judgments that name it."""
+    query = replace(row.query(row.text("query")), split=None)
     if query.query_id is None:
         raise ValueError("missing '_id'; BEIR's queries need one.")
     return Record(queries=(query,))
 
 
-def _beir_qrel(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None) -> Record:
-    query_id, document_id = fields.get("query-id"), fields.get("corpus-id")
+def beir_judgment(row: Row) -> Record:
+    """A row of qrels/*.tsv."""
+    query_id = row.fields.get("query-id")
+    document_id = row.fields.get("corpus-id")
     if not query_id or not document_id:
         raise ValueError(
             "missing query-id or corpus-id; expected the columns query-id, corpus-id and score."
         )
-    score = _number(fields.get("score"), "score")
-    return Record(qrels=(Qrel(query_id, document_id, max(score, 0.0), split),))
-
-
-_SHAPES: dict[str, Callable[[Fields, Mapping, SourceConfig, str | None], Record]] = {
-    "pairs": _pair,
-    "triplets": _pair,
-    "scores": _scored,
-    "classes": _classed,
-    "documents": _document,
-    "chat": _chat,
-    "corpus": _beir_document,
-    "queries": _beir_query,
-    "qrels": _beir_qrel,
-}
-
-
-def _query(fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None) -> Query:
-    columns = mapping.columns
-    return Query(
-        _only(_required(fields, "query", mapping, source), columns.query[0], "query"),
-        key_at(fields, columns.query_id),
-        source.query_language or language_at(fields, columns.language),
-        tags_at(fields, columns.tags),
-        key_at(fields, columns.group),
-        split,
-    )
-
-
-def _weak(
-    text: str, fields: Fields, mapping: Mapping, source: SourceConfig, group: str | None = None
-) -> Query:
-    columns = mapping.columns
-    language = source.query_language or language_at(fields, columns.language)
-    tags = (WEAK, *tags_at(fields, columns.tags))
-    return Query(text, None, language, tags, group or key_at(fields, columns.group))
-
-
-def _documents(
-    texts: Sequence[str], fields: Fields, mapping: Mapping, source: SourceConfig, has_id: bool
-) -> tuple[Document, ...]:
-    """Documents of one row. Its document id names one text, so rows with several give none of them
-    that id.
-    """
-    columns = mapping.columns
-    language = source.document_language or language_at(fields, columns.language)
-    name = (
-        key_at(fields, columns.document_id)
-        if has_id and not objects_at(fields, columns.document_id)
-        else None
-    )
-    group = key_at(fields, columns.group)
-    return tuple(Document(text, name, language, group=group) for text in texts)
+    score = _number(row.fields.get("score"), "score")
+    return Record(qrels=(Qrel(query_id, document_id, max(score, 0.0), row.split),))
 
 
 @dataclass(frozen=True)
@@ -268,53 +219,31 @@ class _Passage:
     document_id: str | None = None
 
 
-def _passages(
-    fields: Fields, role: str, mapping: Mapping, source: SourceConfig
-) -> list[_Passage] | None:
-    """What the objects of a list say, as in "passages.text"; None if the role's paths lead to no
-    such list.
+def _passages(row: Row, role: str) -> list[_Passage] | None:
+    """What the objects of a list say, as in "passages.text"; None if the paths lead to no list.
 
     An object's id is in the field that the path of the document id ends with, or has one of the
     names in use.
     """
-    paths = getattr(mapping.columns, role)
-    objects = objects_at(fields, paths)
+    paths = getattr(row.columns, role)
+    objects = objects_at(row.fields, paths)
     if objects is None:
         return None
     names = [path.rpartition(".")[2] for path in paths]
-    ids = [path.rpartition(".")[2] for path in mapping.columns.document_id if "." in path]
+    ids = [path.rpartition(".")[2] for path in row.columns.document_id if "." in path]
     passages = []
     for item in objects:
-        texts = texts_at(item, names, role, source.join)
-        passages.append(
-            _Passage(
-                _only(texts or [""], paths[0], role), key_at(item, [*ids, *NAMES["document_id"]])
-            )
-        )
+        texts = texts_at(item, names, role, row.source.join)
+        name = key_at(item, [*ids, *NAMES["document_id"]])
+        passages.append(_Passage(only(texts or [""], paths[0], role), name))
     return passages
 
 
-def _required(fields: Fields, role: str, mapping: Mapping, source: SourceConfig) -> list[str]:
-    """Texts of a role that the row must have a field for; [] or [""] if there is nothing in it."""
-    paths = getattr(mapping.columns, role)
-    if not any(path in fields or value_at(fields, path) is not None for path in paths):
-        raise ValueError(f"no {role}: expected {' or '.join(repr(path) for path in paths)}.")
-    return texts_at(fields, paths, role, source.join) or [""]
-
-
-def _only(texts: list[str], path: str, role: str) -> str:
+def only(texts: list[str], path: str, role: str) -> str:
+    """The one text of a list. Raises ValueError if there are several."""
     if len(texts) > 1:
         raise ValueError(f"{path!r} is a list of {len(texts)}; a row has one {role}.")
     return texts[0]
-
-
-def _negatives(fields: Fields, mapping: Mapping, source: SourceConfig) -> list[str]:
-    return [
-        text
-        for path in mapping.columns.negative
-        for text in texts_at(fields, (path,), "negative", source.join)
-        if text
-    ]
 
 
 def _number(value: Any, name: str) -> float:
@@ -325,33 +254,3 @@ def _number(value: Any, name: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name!r} is not a finite number.")
     return number
-
-
-def _split(fields: Fields, mapping: Mapping, split: str | None) -> str | None:
-    named = (key_at(fields, mapping.columns.split) or split) if mapping.columns.split else split
-    if named is None:
-        return None
-    name = _OTHER_NAMES.get(named.lower(), named.lower())
-    if name not in SPLITS:
-        what = f"split {split!r}" if named == split else f"{mapping.columns.split[0]!r} is no split"
-        raise ValueError(f"{what}; expected train, dev (validation) or test.")
-    return name
-
-
-def _list(value: Any) -> list[dict[str, Any]]:
-    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
-
-
-def _last(messages: Any, role: str) -> str:
-    found = [_message(row, "content") for row in _list(messages) if _message(row, "role") == role]
-    if not found:
-        raise ValueError(f"no {role} message; expected messages with role and content.")
-    return found[-1]
-
-
-def _message(row: dict[str, Any], key: str) -> str:
-    """A message's role or content; content in parts is joined from its text parts."""
-    value = row.get(key)
-    if isinstance(value, list):
-        value = " ".join(part["text"] for part in _list(value) if isinstance(part.get("text"), str))
-    return valid_text(value, key) if isinstance(value, str) else ""

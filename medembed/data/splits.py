@@ -53,15 +53,14 @@ def split_of(name: str, config: SplitConfig) -> int:
 def assign_splits(graph: Graph, config: SplitConfig) -> Ints:
     """[N] position in SPLITS of every node, HELD where it joins groups of different splits."""
     assigned = graph.known.copy()
-    one, other = (graph.edges[:, side] for side in (0, 1))
+    one = graph.edges[:, 0]
+    other = graph.edges[:, 1]
     is_new = assigned == UNKNOWN
     inner = is_new[one] & is_new[other]
     groups = components(len(assigned), graph.edges[inner])
     # The splits that a group of new nodes touches: lowest and highest differ if there are several.
-    low, high = (
-        np.full(len(assigned), len(SPLITS), dtype=np.int64),
-        np.full(len(assigned), -1, dtype=np.int64),
-    )
+    low = np.full(len(assigned), len(SPLITS), dtype=np.int64)
+    high = np.full(len(assigned), -1, dtype=np.int64)
     for new, old in ((one, other), (other, one)):
         touching = is_new[new] & ~is_new[old]
         np.minimum.at(low, groups[new[touching]], assigned[old[touching]])

@@ -1,6 +1,4 @@
-"""What is wrong with the data or the resources: one sentence each, with the number and what to do.
-Pure.
-"""
+"""Warns of what is wrong with the data or the resources, a sentence each with what to do. Pure."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -9,18 +7,23 @@ from medembed.data.grouping import HELD
 from medembed.encoding.config import EncodingConfig
 from medembed.evaluation.retention.sets import RetentionSet
 from medembed.preflight.config import PreflightConfig
+from medembed.preflight.plan import EncodePlan, TrainPlan
 from medembed.preflight.preflight import Preflight
+from medembed.preflight.resources import Resources
 from medembed.training.config import TrainingConfig
 
 _FEW_TEST_QUERIES = 100
-_MUCH_TEXT_LOST, _MANY_REPEATED, _MANY_QUERIES_LOST, _LARGE_GROUP = 0.05, 0.05, 0.10, 0.20
+_MUCH_TEXT_LOST = 0.05
+_MANY_REPEATED = 0.05
+_MANY_QUERIES_LOST = 0.10
+_LARGE_GROUP = 0.20
 _FAR_EXTRAPOLATED = 100  # documents that one drawn document stands for
 _LONG_S = 600.0  # of training, above which a shorter maximum length is worth a word
 _REPEATED = re.compile(r"repeat|duplicate")
 
 
 def advise(
-    found: Preflight,
+    result: Preflight,
     config: PreflightConfig,
     encoding: EncodingConfig,
     training: TrainingConfig,
@@ -28,15 +31,18 @@ def advise(
 ) -> list[str]:
     """The warnings, those about the data first."""
     return [
-        *_about_queries(found),
-        *_about_texts(found),
+        *_about_queries(result),
+        *_about_texts(result, config),
         *_about_retention(sets),
-        *_about_resources(found, config, encoding, training),
+        *_about_training(result, training),
+        *_about_room("encoding", result.encode, encoding.most_workers, result.resources),
+        *_about_room("training", result.train, training.most_workers, result.resources),
     ]
 
 
-def _about_queries(found: Preflight) -> Iterator[str]:
-    data, sample = found.data, found.sample
+def _about_queries(result: Preflight) -> Iterator[str]:
+    data = result.data
+    sample = result.sample
     total = sum(data.queries.values())
     if not total and sample.labelled_rows:
         yield (
@@ -71,7 +77,7 @@ def _about_queries(found: Preflight) -> Iterator[str]:
             "what does not belong together."
         )
     lost = _dropped(
-        found, lambda rule: "query" in rule and HELD not in rule and not _REPEATED.search(rule)
+        result, lambda rule: "query" in rule and HELD not in rule and not _REPEATED.search(rule)
     )
     if lost > _MANY_QUERIES_LOST * (lost + total):
         yield (
@@ -80,20 +86,27 @@ def _about_queries(found: Preflight) -> Iterator[str]:
         )
 
 
-def _about_texts(found: Preflight) -> Iterator[str]:
-    kept = found.sample.all_rows + sum(found.data.queries.values())
-    repeated = _dropped(found, lambda rule: bool(_REPEATED.search(rule)))
+def _about_texts(result: Preflight, config: PreflightConfig) -> Iterator[str]:
+    sample = result.sample
+    kept = sample.all_rows + sum(result.data.queries.values())
+    repeated = _dropped(result, lambda rule: bool(_REPEATED.search(rule)))
     if repeated > _MANY_REPEATED * (repeated + kept):
         yield (
             f"{repeated:,} rows repeated others ({repeated / (repeated + kept):.0%}) and were left "
             "out: there is less to learn from than the source's size says."
         )
-    cut = next(cut for cut in found.cuts if cut.max_length == found.own_length)
+    cut = next(cut for cut in result.cuts if cut.max_length == result.own_length)
     if cut.tokens > _MUCH_TEXT_LOST:
         yield (
-            f"{cut.tokens:.0%} of the text lies past the model's {found.own_length} tokens and is "
+            f"{cut.tokens:.0%} of the text lies past the model's {result.own_length} tokens and is "
             "never read: cut documents into chunks (source.chunk_words), or take a model that "
             "reads more."
+        )
+    apart = (sample.all_documents - sample.documents) / max(sample.drawn, 1)
+    if apart > _FAR_EXTRAPOLATED:
+        yield (
+            f"One sampled document stands for {apart:,.0f}: the recall is a rough guess; "
+            f"raise preflight.sample_documents above {config.sample_documents:,}."
         )
 
 
@@ -107,16 +120,8 @@ def _about_retention(sets: Sequence[RetentionSet]) -> Iterator[str]:
     yield from (kept.unread for kept in sets if kept.unread)
 
 
-def _about_resources(
-    found: Preflight, config: PreflightConfig, encoding: EncodingConfig, training: TrainingConfig
-) -> Iterator[str]:
-    sample, train = found.sample, found.train
-    apart = (sample.all_documents - sample.documents) / max(sample.drawn, 1)
-    if apart > _FAR_EXTRAPOLATED:
-        yield (
-            f"One sampled document stands for {apart:,.0f}: the recall is a rough guess; "
-            f"raise preflight.sample_documents above {config.sample_documents:,}."
-        )
+def _about_training(result: Preflight, training: TrainingConfig) -> Iterator[str]:
+    train = result.train
     if train.is_timed and train.examples and not train.steps:
         together = train.batch_size * train.workers * training.accumulation_steps
         yield (
@@ -128,49 +133,37 @@ def _about_resources(
             f"A batch of {train.batch_size} does not fit in memory: lower "
             "training.batch_size or training.max_length."
         )
-    if (train.seconds or 0) > _LONG_S and 2 * found.typical_length <= (
-        training.max_length or found.own_length
-    ):
+    is_long = (train.seconds or 0) > _LONG_S
+    if is_long and 2 * result.typical_length <= (training.max_length or result.own_length):
         yield (
-            f"95% of the texts have at most {found.typical_length} tokens, but a batch takes as "
-            f"long as its longest text: training.max_length={found.typical_length} makes training "
+            f"95% of the texts have at most {result.typical_length} tokens, but a batch takes as "
+            f"long as its longest text: training.max_length={result.typical_length} makes training "
             "shorter."
         )
-    too_wide = [dimension for dimension in training.dimensions if dimension > found.width]
+    too_wide = [dimension for dimension in training.dimensions if dimension > result.width]
     if too_wide:
         yield (
-            f"The model has {found.width} dimensions, and training would refuse {too_wide}: "
+            f"The model has {result.width} dimensions, and training would refuse {too_wide}: "
             "choose training.dimensions up to its width."
         )
-    resources = found.resources
-    for name, plan, asked, cpus, gpus in (
-        (
-            "encoding",
-            found.encode,
-            encoding.most_workers,
-            encoding.cpus_per_worker,
-            encoding.gpus_per_worker,
-        ),
-        (
-            "training",
-            train,
-            training.most_workers,
-            training.cpus_per_worker,
-            float(training.use_gpu),
-        ),
-    ):
-        fitting = resources.fit(asked, cpus, gpus)
-        if fitting < asked:
-            yield (
-                f"{name}.workers: {asked} asked for, Ray has room for {fitting}: ask for "
-                f"{fitting}, or wait for ever."
-            )
-        if not plan.capacity_bytes and asked * plan.memory_bytes > resources.memory_bytes:
-            yield (
-                f"{name}: {asked} x {plan.memory_bytes / 2**30:.1f} GiB for its workers do not fit "
-                f"in Ray's {resources.memory_bytes / 2**30:.1f} GiB: ask for fewer workers."
-            )
 
 
-def _dropped(found: Preflight, matches: Callable[[str], bool]) -> int:
-    return sum(count for rule, count in found.data.dropped.items() if matches(rule))
+def _about_room(
+    name: str, plan: EncodePlan | TrainPlan, workers: int, resources: Resources
+) -> Iterator[str]:
+    """What Ray has too little of for so many workers."""
+    fitting = resources.fit(workers, plan.cpus, plan.gpus)
+    if fitting < workers:
+        yield (
+            f"{name}.workers: {workers} asked for, Ray has room for {fitting}: ask for "
+            f"{fitting}, or wait for ever."
+        )
+    if not plan.capacity_bytes and workers * plan.memory_bytes > resources.memory_bytes:
+        yield (
+            f"{name}: {workers} x {plan.memory_bytes / 2**30:.1f} GiB for its workers do not fit "
+            f"in Ray's {resources.memory_bytes / 2**30:.1f} GiB: ask for fewer workers."
+        )
+
+
+def _dropped(result: Preflight, matches: Callable[[str], bool]) -> int:
+    return sum(count for rule, count in result.data.dropped.items() if matches(rule))

@@ -1,6 +1,6 @@
 """How much of the data set preflight looks at."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -23,11 +23,6 @@ class PreflightConfig(Config):
         default=2000,
         ge=20,
         description="documents at most that they are ranked against, their positives included",
-    )
-    max_lengths: tuple[Annotated[int, Field(ge=8)], ...] = Field(
-        default=(),
-        description="further maximum lengths in tokens, e.g. [128,256,512], at which quality is "
-        "measured as well",
     )
     train_steps: int = Field(
         default=3, ge=1, description="training steps that are timed, after one that warms up"

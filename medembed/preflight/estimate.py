@@ -83,15 +83,18 @@ def estimate(
     is_drawn[owner[len(row_ids) - drawn :]] = True
     tails = -np.sort(-scores[is_drawn].T.astype(np.float64), axis=1)
     shape = fit_shape(tails)
-    place = {name: number for number, name in enumerate(names.tolist())}
+    row_of = {name: row for row, name in enumerate(names.tolist())}
     others = max(len(names) + unseen - 1, 1)
-    recall, ndcg, outranked = np.zeros(len(queries)), np.zeros(len(queries)), np.ones(len(queries))
+    recall = np.zeros(len(queries))
+    ndcg = np.zeros(len(queries))
+    outranked = np.ones(len(queries))
     shown: list[dict[str, float]] = [dict.fromkeys(grades, 0.0) for grades in positives]
     for number, (column, tail, grades) in enumerate(zip(scores.T, tails, positives, strict=True)):
         for name, grade in grades.items():
-            if name in place:
-                score = column[place[name]]
-                ahead = int((column > score).sum() + (column[: place[name]] == score).sum())
+            if name in row_of:
+                row = row_of[name]
+                score = column[row]
+                ahead = int((column > score).sum() + (column[:row] == score).sum())
                 expected = unseen * share_above(tail, float(score), shape)
                 chances = _rank_chances(ahead, expected)
                 shown[number][name] = float(chances.sum())
@@ -103,11 +106,10 @@ def estimate(
 
 
 def fit_shape(scores: Floats) -> float:
-    """The shape of the tail that all queries share, by moments (Hosking and Wallis 1987); 0 is
-    exponential.
+    """The shape of the tail that all queries share, by moments (Hosking and Wallis 1987).
 
-    scores [Q, n], highest first. A tail's second moment over its squared mean is 2 (1 - shape) / (1
-    - 2 shape).
+    scores [Q, n], highest first. 0 is exponential. A tail's second moment over its squared mean is
+    2 (1 - shape) / (1 - 2 shape).
     """
     depth = min(TAIL, scores.shape[1] - 1)
     if depth < 2:
@@ -123,9 +125,7 @@ def fit_shape(scores: Floats) -> float:
 
 
 def share_above(scores: Floats, threshold: float, shape: float) -> float:
-    """Share of the documents behind a sample that score above the threshold; `scores` of the
-    sample, highest first.
-    """
+    """Share of the documents behind a sample above the threshold; `scores` are highest first."""
     depth = min(TAIL, len(scores) - 1)
     if depth < 1 or threshold <= scores[depth]:
         return float((scores > threshold).mean()) if len(scores) else 0.0
@@ -148,7 +148,9 @@ def interval(
     a sample, SAMPLING_ERROR is added. `together` such intervals hold at once in 95% of all draws
     (Bonferroni).
     """
-    count, mean, z = len(set(groups)), float(values.mean()), reach(together)
+    count = len(set(groups))
+    mean = float(values.mean())
+    z = reach(together)
     centre = (mean + z * z / (2 * count)) / (1 + z * z / count)
     half = (
         z / (1 + z * z / count) * math.sqrt(mean * (1 - mean) / count + z * z / (4 * count * count))
@@ -184,9 +186,7 @@ _FACTORIALS = np.array([math.factorial(count) for count in range(K)], dtype=np.f
 
 
 def _rank_chances(ahead: int, expected: float) -> Floats:
-    """[K] chance of each rank when `ahead` documents are sure to be in front and Poisson(expected)
-    more.
-    """
+    """[K] chance of each rank behind `ahead` documents and Poisson(expected) more."""
     chances = np.zeros(K)
     if ahead < K:
         counts = np.arange(K - ahead)

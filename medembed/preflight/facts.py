@@ -1,4 +1,4 @@
-"""What the data set holds, counted rather than measured."""
+"""Counts what the data set holds."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,9 +13,7 @@ from medembed.schema import SPLITS, WEAK
 
 @dataclass(frozen=True)
 class DataFacts:
-    """Counts; `queries` are those with a positive, by split, and `examples` what is left of `pairs`
-    to train on.
-    """
+    """Counts; `queries` have a positive, by split; `examples` of the `pairs` are trained on."""
 
     queries: dict[str, int]
     without_positive: int
@@ -32,9 +30,7 @@ def count_data(
     qrels: dict[str, dict[str, float]],
     mining: MiningConfig,
 ) -> tuple[DataFacts, list[Pair]]:
-    """(the counts, the pairs that will be trained on); `rows` are all queries, columns
-    `schema.QUERIES`.
-    """
+    """(the counts, the pairs to train on); `rows` are all queries, columns `schema.QUERIES`."""
     asked = [
         row for row in rows if any(grade > 0 for grade in qrels.get(row["query_id"], {}).values())
     ]

@@ -6,9 +6,7 @@ from typing import Any
 
 
 def peak_memory(device: Any) -> tuple[int, int]:
-    """(bytes at the peak, bytes that the device has): a GPU's own memory, else the process's; 0 for
-    unknown.
-    """
+    """(bytes at the peak, bytes that the device has; 0 on a CPU) of a GPU or this process."""
     if device.type == "cuda":
         import torch
 

@@ -1,6 +1,4 @@
-"""From what a sample cost to what the whole will: time and memory of encoding and of training.
-Pure.
-"""
+"""Plans time and memory of encoding and training from what a sample cost. Pure."""
 
 from dataclasses import dataclass
 
@@ -22,9 +20,7 @@ Lengths = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Cut:
-    """What a maximum length cuts off: the share of rows that are longer, and of all tokens past
-    it.
-    """
+    """What a maximum length cuts off: the shares of rows that are longer and of tokens past it."""
 
     max_length: int
     rows: float
@@ -33,9 +29,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class EncodePlan:
-    """Encoding the corpus twice, before training and after; rates are those of all workers
-    together.
-    """
+    """Encoding the corpus before and after training; rates are those of all workers together."""
 
     workers: int
     cpus: float  # of each
@@ -49,9 +43,7 @@ class EncodePlan:
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """Training on all examples; times are None where there was no example, or where a batch did not
-    fit in memory.
-    """
+    """Training on all examples; no times without an example, or where a batch did not fit."""
 
     workers: int
     cpus: float  # of each
@@ -76,9 +68,7 @@ class TrainPlan:
 
 
 def row_weights(corpus: Corpus) -> Floats:
-    """[rows of the sample] how many rows of the corpus each stands for: forced ones for themselves
-    alone.
-    """
+    """[rows of the sample] how many rows of the corpus each stands for; forced ones for 1."""
     rest = corpus.rows - len(corpus.forced)
     return np.concatenate(
         [np.ones(len(corpus.forced)), np.full(len(corpus.drawn), rest / max(len(corpus.drawn), 1))]
@@ -86,9 +76,7 @@ def row_weights(corpus: Corpus) -> Floats:
 
 
 def measure_cut(lengths: Lengths, weights: Floats, max_length: int) -> Cut:
-    """What `max_length` cuts off a corpus of which `lengths` [n] are a sample with these weights
-    [n].
-    """
+    """What `max_length` cuts off a corpus; `lengths` [n] are a sample with these weights [n]."""
     lost = np.maximum(lengths - max_length, 0)
     return Cut(
         max_length,
@@ -98,9 +86,7 @@ def measure_cut(lengths: Lengths, weights: Floats, max_length: int) -> Cut:
 
 
 def typical_length(lengths: Lengths, weights: Floats) -> int:
-    """Tokens that 95% of the corpus' rows do not exceed; `lengths` [n] are a sample with these
-    weights [n].
-    """
+    """Tokens that 95% of the rows do not exceed; `lengths` [n] are a sample with weights [n]."""
     order = np.argsort(lengths, kind="stable")
     reached = np.cumsum(weights[order]) / weights.sum()
     return int(lengths[order][np.searchsorted(reached, 0.95)])
@@ -114,9 +100,7 @@ def plan_encoding(
     workers: int,
     encoding: EncodingConfig,
 ) -> EncodePlan:
-    """On so many workers. Time grows with the tokens that are read, which the sample's rows
-    tell.
-    """
+    """The plan for so many workers; time grows with the tokens that are read."""
     tokens = float((weights * np.minimum(lengths, max_length)).sum())
     rate = cost.tokens / cost.seconds * workers
     return EncodePlan(

@@ -1,15 +1,11 @@
-"""Looks at a data set and a base model before anything is spent on them: counts, measures a sample,
-decides.
-"""
+"""Says whether fine-tuning is worth it, from counts and a sample, before it costs anything."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.modules import fetch_encoder
 from medembed.mining.config import MiningConfig
 from medembed.mining.pairs import Pair
 from medembed.preflight.config import PreflightConfig
@@ -25,8 +21,7 @@ from medembed.preflight.plan import (
     row_weights,
     typical_length,
 )
-from medembed.preflight.positions import check_lengths
-from medembed.preflight.quality import Quality, Survey, measure_quality, survey
+from medembed.preflight.quality import Survey, survey
 from medembed.preflight.queries import Queries, choose_queries, find_positives
 from medembed.preflight.resources import Resources, check_fit, find_resources
 from medembed.preflight.sample import Corpus, make_examples, read_corpus, read_languages
@@ -42,8 +37,7 @@ _USUAL_LENGTHS = (128, 256, 512)
 
 @dataclass(frozen=True)
 class SampleFacts:
-    """What was looked at: documents of how many, of them those that a hash drew, and queries with
-    their groups.
+    """How much was looked at: documents, those of them that a hash drew, queries and their groups.
 
     Queries that were added for a slice alone do not count.
     """
@@ -69,9 +63,7 @@ class Preflight:
     own_length: int
     typical_length: int  # tokens that 95% of the rows do not exceed
     width: int
-    # at the model's own length first; empty where no query measures it
-    quality: tuple[Quality, ...]
-    survey: Survey | None  # at the model's own length
+    survey: Survey | None  # None where no query measures the model
     cuts: tuple[Cut, ...]
     encode: EncodePlan
     train: TrainPlan
@@ -86,72 +78,55 @@ def preflight(
     mining: MiningConfig,
     training: TrainingConfig,
 ) -> Preflight:
-    """Counts the data set, encodes a sample and makes a few training steps on the resources at
-    hand.
+    """Counts the data set, encodes a sample and makes a few training steps on the resources.
 
-    Raises ConfigError if Ray has no room for one worker, or for a length that is more than the
-    model reads.
+    Raises ConfigError if Ray has no room for one worker.
     """
     resources = find_resources()
-    most, cpus = encoding.most_workers, encoding.cpus_per_worker
-    encoders = check_fit("encoding", resources, most, cpus, encoding.gpus_per_worker)
-    check_fit(
-        "training",
-        resources,
-        training.most_workers,
-        training.cpus_per_worker,
-        int(training.use_gpu),
-    )
-    check_lengths(fetch_encoder(model), config.max_lengths)
-    rows, qrels = dataset.queries().to_pylist(), dataset.qrels()
+    encoders = _check_room(resources, encoding, training)
+    rows = dataset.queries().to_pylist()
+    qrels = dataset.qrels()
     data, pairs = count_data(dataset, rows, qrels, mining)
-    queries = _draw_queries(dataset, rows, qrels, config)
-    timed = pairs[: training.batch_size * (config.train_steps + 1)]
-    judged = {name for grades in queries.positives for name in grades}
-    corpus = read_corpus(
-        dataset, judged, {pair.positive_id for pair in timed}, config.sample_documents
-    )
-    texts = [text for _, text in (*corpus.forced, *corpus.drawn)]
-    probe = probe_encoding(queries.texts, texts, model, config.max_lengths, encoders, encoding)
-    own, width = probe.encoded[0].max_length, probe.encoded[0].documents.shape[1]
-    quality = (
-        tuple(measure_quality(encoded, queries, corpus) for encoded in probe.encoded)
-        if queries.ids
-        else ()
-    )
-    served = _clip(training, width)
-    surveyed = survey(probe.encoded[0], queries, corpus, served.dimensions) if queries.ids else None
-    steps = _time_training(timed, corpus, model, config, mining, served)
-    weights = row_weights(corpus)
-    cuts = [
-        measure_cut(probe.lengths, weights, length) for length in _lengths(own, config, training)
-    ]
-    return Preflight(
-        decide(data.pairs, surveyed, config.split),
-        data,
-        _describe_sample(queries, corpus, config.split),
-        own,
-        typical_length(probe.lengths, weights),
-        width,
-        quality,
-        surveyed,
-        tuple(cuts),
-        plan_encoding(probe.cost, probe.lengths, weights, own, encoders, encoding),
-        plan_training(steps, data.examples, mining, training),
-        resources,
-    )
-
-
-def _draw_queries(
-    dataset: Dataset,
-    rows: Sequence[dict[str, Any]],
-    qrels: dict[str, dict[str, float]],
-    config: PreflightConfig,
-) -> Queries:
-    """The queries of the split that measure; `rows` are all queries."""
     measuring = [row for row in rows if row["split"] == config.split]
     languages = read_languages(dataset, find_positives(measuring, qrels))
-    return choose_queries(measuring, qrels, languages, config)
+    queries = choose_queries(measuring, qrels, languages, config)
+
+    timed = pairs[: training.batch_size * (config.train_steps + 1)]
+    judged = set().union(*queries.positives)
+    needed = {pair.positive_id for pair in timed}
+    corpus = read_corpus(dataset, judged, needed, config.sample_documents)
+    texts = [text for _, text in (*corpus.forced, *corpus.drawn)]
+    probe = probe_encoding(queries.texts, texts, model, encoders, encoding)
+    own_length = probe.encoded.max_length
+    width = probe.encoded.documents.shape[1]
+    served = _without_wider(training, width)
+    surveyed = survey(probe.encoded, queries, corpus, served.dimensions) if queries.ids else None
+
+    steps = _time_training(timed, corpus, model, config, mining, served)
+    weights = row_weights(corpus)
+    lengths = sorted({own_length, *_USUAL_LENGTHS, training.max_length or own_length})
+    return Preflight(
+        verdict=decide(data.pairs, surveyed, config.split),
+        data=data,
+        sample=_describe_sample(queries, corpus, config.split),
+        own_length=own_length,
+        typical_length=typical_length(probe.lengths, weights),
+        width=width,
+        survey=surveyed,
+        cuts=tuple(measure_cut(probe.lengths, weights, length) for length in lengths),
+        encode=plan_encoding(probe.cost, probe.lengths, weights, own_length, encoders, encoding),
+        train=plan_training(steps, data.examples, mining, training),
+        resources=resources,
+    )
+
+
+def _check_room(resources: Resources, encoding: EncodingConfig, training: TrainingConfig) -> int:
+    """How many encoding workers have room. Raises ConfigError if one of either kind has none."""
+    workers = training.most_workers
+    check_fit("training", resources, workers, training.cpus_per_worker, int(training.use_gpu))
+    workers = encoding.most_workers
+    gpus = encoding.gpus_per_worker
+    return check_fit("encoding", resources, workers, encoding.cpus_per_worker, gpus)
 
 
 def _describe_sample(queries: Queries, corpus: Corpus, split: str) -> SampleFacts:
@@ -168,20 +143,13 @@ def _describe_sample(queries: Queries, corpus: Corpus, split: str) -> SampleFact
     )
 
 
-def _lengths(own: int, config: PreflightConfig, training: TrainingConfig) -> list[int]:
-    return sorted({own, *_USUAL_LENGTHS, *config.max_lengths, training.max_length or own})
-
-
-def _clip(training: TrainingConfig, width: int) -> TrainingConfig:
-    """The config without dimensions above the model's width; training would refuse them, timing
-    need not.
-    """
+def _without_wider(training: TrainingConfig, width: int) -> TrainingConfig:
+    """The config without dimensions above the model's width, which training would refuse."""
     weights = training.weights or (1.0,) * len(training.dimensions)
-    kept = [
-        pair for pair in zip(training.dimensions, weights, strict=True) if pair[0] <= width
-    ] or [(width, 1.0)]
-    dimensions, weights = zip(*kept, strict=True)
-    return training.model_copy(update={"dimensions": dimensions, "weights": weights})
+    weight_of = dict(zip(training.dimensions, weights, strict=True))
+    kept = {of: weight for of, weight in weight_of.items() if of <= width} or {width: 1.0}
+    update = {"dimensions": tuple(kept), "weights": tuple(kept.values())}
+    return training.model_copy(update=update)
 
 
 def _time_training(

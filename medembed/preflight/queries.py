@@ -1,6 +1,4 @@
-"""Which queries measure the base model: a sample of all, and enough of each slice to judge it.
-Pure.
-"""
+"""Chooses the queries that measure the base model: a sample, and enough of each slice. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,8 +54,10 @@ def find_positives(
     rows: Iterable[Mapping[str, Any]], qrels: Mapping[str, dict[str, float]]
 ) -> set[str]:
     """Documents that answer one of the queries."""
-    grades = [qrels.get(row["query_id"], {}) for row in rows]
-    return {name for row in grades for name in _positives(row)}
+    names: set[str] = set()
+    for row in rows:
+        names |= _positives(qrels.get(row["query_id"], {})).keys()
+    return names
 
 
 def choose_queries(
@@ -85,8 +85,8 @@ def choose_queries(
     for wanted in name_slices(asked, languages):
         lines = _fill(wanted, sample, core)
         if _count_groups(asked, lines) >= SMALLEST_SLICE:
-            places = tuple(sample.lines[line] for line in lines)
-            slices.append(Slice(wanted.name, places, wanted.document_language))
+            chosen_lines = tuple(sample.lines[line] for line in lines)
+            slices.append(Slice(wanted.name, chosen_lines, wanted.document_language))
         else:
             name = wanted.name if len(wanted.lines) >= FEW_UNITS else OTHERS
             few[name] = few.get(name, 0) + len(wanted.lines)
@@ -146,9 +146,7 @@ class _Sample:
         self.needed: set[str] = set()
 
     def add(self, lines: Iterable[int]) -> None:
-        """Take these in turn until one's positives find no room; the first of all is taken
-        anyhow.
-        """
+        """Take these in turn until one's positives find no room; the very first always fits."""
         for line in lines:
             more = self.asked[line].positives.keys() - self.needed
             if self.lines and len(self.needed) + len(more) > self.room:

@@ -26,21 +26,17 @@ def find_resources() -> Resources:
     from ray._private.state import state  # as Ray Train itself asks; there is no public way
 
     largest = state.get_max_resources_from_cluster_config() or {}
-    found = {
-        name: max(float(ray.cluster_resources().get(name, 0)), float(largest.get(name, 0)))
-        for name in ("CPU", "GPU", "memory")
-    }
-    cores = os.cpu_count() or 1
+    totals: dict[str, float] = {}
+    for name in ("CPU", "GPU", "memory"):
+        totals[name] = float(max(ray.cluster_resources().get(name, 0), largest.get(name, 0)))
     if len(ray.nodes()) == 1 and not largest:
         # a job's own Ray says more than there are, for actors that wait
-        found["CPU"] = min(found["CPU"], cores)
-    return Resources(found["CPU"], found["GPU"], found["memory"])
+        totals["CPU"] = min(totals["CPU"], os.cpu_count() or 1)
+    return Resources(totals["CPU"], totals["GPU"], totals["memory"])
 
 
 def check_fit(name: str, resources: Resources, workers: int, cpus: float, gpus: float) -> int:
-    """How many of `workers` have room. Raises ConfigError if not even one has: Ray would wait for
-    ever.
-    """
+    """How many of `workers` have room. Raises ConfigError if not even one has."""
     fitting = resources.fit(workers, cpus, gpus)
     if fitting < 1:
         raise ConfigError(

@@ -1,6 +1,4 @@
-"""A sample of documents and training pairs that a hash of ids decides, read in one pass over the
-corpus.
-"""
+"""Draws documents and training pairs by a hash of ids, in one pass over the corpus."""
 
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -48,9 +46,7 @@ class Corpus:
 
 
 def read_languages(dataset: Dataset, names: Collection[str]) -> dict[str, str]:
-    """Read {document_id: language} of these documents by their first rows; "und" where there is
-    none.
-    """
+    """{document_id: language} of these documents by their first rows; "und" without one."""
     languages: dict[str, str] = {}
     for uri, _ in dataset.corpus_files():
         table = storage.read_parquet(uri, ["document_id", "language"])
@@ -91,8 +87,10 @@ def draw_corpus(
     needed: dict[str, Row] = {}
     count = labelled = 0
     for row_id, text, label in rows:
-        name, row = document_of(row_id), (row_id, text)
-        count, labelled = count + 1, labelled + (label is not None)
+        name = document_of(row_id)
+        row = (row_id, text)
+        count += 1
+        labelled += label is not None
         if name in extra:
             needed[name] = min(needed.get(name, row), row)
         if name in forced:
@@ -120,11 +118,8 @@ def make_examples(pairs: Sequence[Pair], corpus: Corpus, negatives: int) -> list
         if pair.positive_id not in corpus.extra:
             continue
         start = len(examples) * negatives
-        chosen = (
-            [others[(start + offset) % len(others)] for offset in range(negatives)]
-            if others
-            else []
-        )
+        count = negatives if others else 0
+        chosen = [others[(start + offset) % len(others)] for offset in range(count)]
         row_id, text = corpus.extra[pair.positive_id]
         examples.append(
             {

@@ -20,20 +20,20 @@ _HEADLINES = {
 }
 
 
-def format_screen(found: Preflight, warnings: Sequence[str]) -> list[str]:
+def format_screen(result: Preflight, warnings: Sequence[str]) -> list[str]:
     """Lines of at most 100 columns: the verdict with its reasons, the measures, then the
     warnings.
     """
-    lines = [_HEADLINES[found.verdict.answer]]
-    for reason in found.verdict.reasons:
+    lines = [_HEADLINES[result.verdict.answer]]
+    for reason in result.verdict.reasons:
         lines += _wrap("  ", reason)
     lines.append("")
     sections = {
-        "quality": _quality(found),
-        "truncation": _truncation(found),
-        "data": _data(found),
-        "encode": _encode(found),
-        "train": _train(found),
+        "quality": _quality(result),
+        "truncation": _truncation(result),
+        "data": _data(result),
+        "encode": _encode(result),
+        "train": _train(result),
     }
     for label, texts in sections.items():
         for number, text in enumerate(texts):
@@ -56,20 +56,21 @@ def _unbroken(text: str) -> str:
     return text.replace(" ", "\u00a0")
 
 
-def _quality(found: Preflight) -> list[str]:
-    sample = found.sample
-    if not found.quality:
+def _quality(result: Preflight) -> list[str]:
+    sample = result.sample
+    if result.survey is None:
         return [f"not measured: no {sample.split} query has a positive document"]
-    own, kind = found.quality[0], "weak " if sample.are_weak else ""
+    own = result.survey.cells[0].recall
+    kind = "weak " if sample.are_weak else ""
     is_whole = sample.documents == sample.all_documents
     basis = "on all" if is_whole else f"estimated from {sample.documents:,} of"
-    lines = [
-        f"recall@10 {own.recall.value:.3f} (95%: {own.recall.low:.2f} to {own.recall.high:.2f}), "
-        f"NDCG@10 {own.ndcg:.3f}, with all {found.width} dimensions",
+    return [
+        f"recall@10 {own.value:.3f} (95%: {own.low:.2f} to {own.high:.2f}), "
+        f"NDCG@10 {result.survey.ndcg:.3f}, with all {result.width} dimensions",
         f"{sample.queries:,} {kind}{sample.split} queries in {sample.groups:,} groups, {basis} "
         f"{sample.all_documents:,} documents",
+        *_slices(result.survey),
     ]
-    return lines + (_slices(found.survey) if found.survey else [])
 
 
 def _slices(survey: Survey) -> list[str]:
@@ -104,21 +105,17 @@ def _slices(survey: Survey) -> list[str]:
     return lines
 
 
-def _truncation(found: Preflight) -> list[str]:
-    measured = {quality.max_length: quality for quality in found.quality}
-    lines = ["max length   texts cut   tokens lost   recall@10   NDCG@10"]
-    for cut in found.cuts:
-        quality = measured.get(cut.max_length)
-        scores = f"{quality.recall.value:>11.3f}{quality.ndcg:>10.3f}" if quality else ""
-        own = "   the model's own" if cut.max_length == found.own_length else ""
-        lines.append(
-            f"{cut.max_length:>10,}{cut.rows:>12.1%}{cut.tokens:>14.1%} {scores or '-':>21}{own}"
-        )
+def _truncation(result: Preflight) -> list[str]:
+    lines = ["max length   texts cut   tokens lost"]
+    for cut in result.cuts:
+        own = "   the model's own" if cut.max_length == result.own_length else ""
+        lines.append(f"{cut.max_length:>10,}{cut.rows:>12.1%}{cut.tokens:>14.1%}{own}")
     return lines
 
 
-def _data(found: Preflight) -> list[str]:
-    data, sample = found.data, found.sample
+def _data(result: Preflight) -> list[str]:
+    data = result.data
+    sample = result.sample
     splits = ", ".join(f"{count:,} {split}" for split, count in data.queries.items())
     rows = f" in {sample.all_rows:,} chunks" if sample.all_rows > sample.all_documents else ""
     rules = [f"{count:,} {rule}" for rule, count in data.dropped.items()]
@@ -133,8 +130,8 @@ def _data(found: Preflight) -> list[str]:
     ]
 
 
-def _encode(found: Preflight) -> list[str]:
-    plan = found.encode
+def _encode(result: Preflight) -> list[str]:
+    plan = result.encode
     return [
         f"{_duration(plan.seconds)} for the corpus, before and after training, at "
         f"{plan.rows_per_s:,.0f} texts/s or {plan.tokens_per_s:,.0f} tokens/s",
@@ -142,8 +139,8 @@ def _encode(found: Preflight) -> list[str]:
     ]
 
 
-def _train(found: Preflight) -> list[str]:
-    plan = found.train
+def _train(result: Preflight) -> list[str]:
+    plan = result.train
     if not plan.is_timed:
         return [f"not timed: loss {plan.loss} is no ranking loss"]
     negatives = (

@@ -1,6 +1,4 @@
-"""Makes a few real training steps on the resources of one training worker, and says what they
-cost.
-"""
+"""Makes a few real training steps on the resources of one worker, and measures their cost."""
 
 import logging
 import tempfile
@@ -24,9 +22,7 @@ _LONG_ENOUGH_S = 60.0
 
 @dataclass(frozen=True)
 class TrainCost:
-    """What a step costs one worker; `seconds_per_step` None where the batch did not fit in
-    memory.
-    """
+    """What a step costs one worker; no time where the batch did not fit in memory."""
 
     seconds_per_step: float | None
     memory_bytes: int
@@ -36,8 +32,7 @@ class TrainCost:
 def probe_training(
     examples: Sequence[dict[str, Any]], model: str, steps: int, config: TrainingConfig
 ) -> TrainCost:
-    """Times `steps` steps after one that warms up, on one worker with the CPUs and GPU that
-    training would give it.
+    """Times `steps` steps after one that warms up, on one worker as training would have it.
 
     Fewer where steps are slow, and examples are repeated where they do not fill the batches.
     Exchange between workers is not in the time.
@@ -55,19 +50,17 @@ def probe_training(
         time_steps
     )
     try:
-        seconds, memory, capacity = ray.get(task.remote(filled, model, steps, config))
+        cost: TrainCost = ray.get(task.remote(filled, model, steps, config))
     # the system ended the process
     except (ray.exceptions.OutOfMemoryError, ray.exceptions.WorkerCrashedError):
         return TrainCost(None, 0, 0)
-    return TrainCost(seconds, memory, capacity)
+    return cost
 
 
 def time_steps(
     examples: Sequence[dict[str, Any]], model: str, steps: int, config: TrainingConfig
-) -> tuple[float | None, int, int]:
-    """(seconds per step, or None if the GPU's memory did not suffice; peak memory; the GPU's
-    memory).
-    """
+) -> TrainCost:
+    """Trains for so many steps on this machine and measures them."""
     silence_telemetry()
     import torch
     from transformers import TrainerCallback, set_seed
@@ -96,8 +89,8 @@ def time_steps(
             plan = Plan(read_together(len(examples), config, 1), steps + 1, steps + 1)
             build_trainer(student, texts, config, plan, Clock(), scratch).train()
     except torch.OutOfMemoryError:
-        return None, *peak_memory(device)
-    return seconds_per_step(marks), *peak_memory(device)
+        return TrainCost(None, *peak_memory(device))
+    return TrainCost(seconds_per_step(marks), *peak_memory(device))
 
 
 def seconds_per_step(marks: Sequence[float]) -> float:

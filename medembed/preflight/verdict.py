@@ -23,7 +23,10 @@ from typing import Literal, NamedTuple
 from medembed.preflight.estimate import Interval
 from medembed.preflight.quality import ALL, Cell, Kept, Survey
 
-ENOUGH_PAIRS, TOO_FEW_PAIRS, GOOD_RECALL, GOOD_KEPT = 1000, 500, 0.70, 0.90
+ENOUGH_PAIRS = 1000
+TOO_FEW_PAIRS = 500
+GOOD_RECALL = 0.70
+GOOD_KEPT = 0.90
 # The share of the other documents before a positive: 0.5 by chance, in wrong pairs or unreadable
 # texts. With right pairs it was 0.00 to 0.05, also with a model for English asked in French, and
 # 0.13 at most at 32 dimensions.
@@ -47,11 +50,11 @@ class _Finding(NamedTuple):
     reason: str
 
 
-def decide(pairs: int, found: Survey | None, split: str) -> Verdict:
+def decide(pairs: int, surveyed: Survey | None, split: str) -> Verdict:
     """The answer from the number of training pairs and the base model's recall@10.
 
-    `found` is None where no query measures it. Too few pairs settle it alone, and so does an order
-    by chance. Of what is said about recall, the worst counts.
+    `surveyed` is None where no query measures it. Too few pairs settle it alone, and so does an
+    order by chance. Of what is said about recall, the worst counts.
     """
     needed = [_judge_pairs(pairs)]
     findings = [
@@ -60,12 +63,12 @@ def decide(pairs: int, found: Survey | None, split: str) -> Verdict:
             f"The base model cannot be measured: no {split} query has a positive document.",
         )
     ]
-    if found is not None:
-        needed += _judge_order(found.outranked)
+    if surveyed is not None:
+        needed += _judge_order(surveyed.outranked)
         findings = [
-            _judge_mean(found.cells[0], split),
-            *_judge_cells(found),
-            *_judge_kept(found.kept),
+            _judge_mean(surveyed.cells[0], split),
+            *_judge_cells(surveyed),
+            *_judge_kept(surveyed.kept),
         ]
     recall = _first(("fine-tune", "marginal", "do not"), [finding.answer for finding in findings])
     answer = _first(
@@ -120,9 +123,9 @@ def _judge_mean(cell: Cell, split: str) -> _Finding:
     )
 
 
-def _judge_cells(found: Survey) -> Iterator[_Finding]:
+def _judge_cells(surveyed: Survey) -> Iterator[_Finding]:
     """The worst of the other cells: of those that are surely bad, else that may be, else of all."""
-    answers = {cell: _judge_cell(cell) for cell in found.cells[1:]}
+    answers = {cell: _judge_cell(cell) for cell in surveyed.cells[1:]}
     if not answers:
         return
     answer = _first(("fine-tune", "marginal", "do not"), answers.values())
@@ -135,7 +138,7 @@ def _judge_cells(found: Survey) -> Iterator[_Finding]:
     }
     yield _Finding(
         answer,
-        f"The worst of {len(found.cells)} cells (dimension x slice) is {worst.name} at "
+        f"The worst of {len(surveyed.cells)} cells (dimension x slice) is {worst.name} at "
         f"{worst.dimension} dimensions: {worst.recall.value:.2f} in {worst.queries:,} queries "
         f"({worst.sure.low:.2f} to {worst.sure.high:.2f}, wide enough for all cells at once): "
         f"{meaning[answer]}.",

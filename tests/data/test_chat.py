@@ -5,114 +5,71 @@ from typing import Any
 import pytest
 
 from medembed.data.config import ColumnsConfig, SourceConfig
-from medembed.data.mapping import Mapping, find_mapping
+from medembed.data.mapping import find_mapping
+from medembed.data.parse import to_record
 from medembed.data.rows import Document, Judgment, Query, Record
-from medembed.data.shapes import to_record
 
 
 def chat(row: dict[str, Any], **settings: Any) -> Record:
     source = SourceConfig(path="p", **settings)
-    return to_record(row, Mapping("chat", source.columns), source)
-
-
-def _read(row: dict[str, Any], **settings: Any) -> Record:
-    """The record of a row by the columns that are found."""
-    source = SourceConfig(path="p", **settings)
-    return to_record(row, find_mapping(list(row), source), source)
+    return to_record(row, find_mapping(["messages", *row], source), source)
 
 
 def turn(role: str, content: Any, **more: Any) -> dict[str, Any]:
     return {"role": role, "content": content, **more}
 
 
-def test_a_chat_keeps_its_group_split_language_and_tags():
-    row = {
-        "messages": [turn("user", "q"), turn("assistant", "a")],
-        "group_id": 3,
-        "split": "test",
-        "lang": "fr",
-        "ward": "x",
-    }
-    assert _read(row, columns=ColumnsConfig(tags="ward")) == Record(
-        (Document("a", language="fr"),),
-        (Query("q", None, "fr", ("x",), "3", "test"),),
-        (Judgment(0, 0),),
-    )
-
-
 def test_every_answer_of_a_chat_is_a_document_for_the_question_before_it():
-    messages = [
-        turn("system", "Be kind."),
-        turn("user", "q1"),
-        turn("assistant", "a1"),
-        turn("user", "q2"),
-        turn("assistant", "a2"),
-        turn("user", "q3"),
-    ]
-    assert chat({"messages": messages}, document_language="en", query_language="fr") == Record(
-        (Document("a1", language="en"), Document("a2", language="en")),
-        (Query("q1", language="fr"), Query("q2", language="fr")),
+    turns = [turn("system", "Be kind."), turn("user", "q1"), turn("assistant", "a1")]
+    turns += [turn("user", "q2"), turn("assistant", "a2"), turn("user", "q3")]
+    row = {"messages": turns, "group_id": 3, "split": "test", "lang": "fr", "ward": "x"}
+    asked = {"language": "fr", "tags": ("x",), "group": "3", "split": "test"}
+    answer = {"language": "en", "group": "3"}
+    assert chat(row, columns=ColumnsConfig(tags="ward"), document_language="en") == Record(
+        (Document("a1", **answer), Document("a2", **answer)),
+        (Query("q1", **asked), Query("q2", **asked)),
         (Judgment(0, 0), Judgment(1, 1)),
     )
 
 
 def test_answers_of_weight_0_are_left_out_and_contents_in_parts_joined():
-    parts = [
-        {"type": "text", "text": "look"},
-        {"type": "image_url", "image_url": {}},
-        {"type": "text", "text": "here"},
-    ]
-    messages = [
-        turn("user", "q1"),
-        turn("assistant", "a1", weight=0),
-        turn("user", parts),
-        turn("assistant", "a2", weight=1),
-    ]
+    texts = [{"type": "text", "text": "look"}, {"type": "text", "text": "here"}]
+    messages = [turn("user", "q1"), turn("assistant", "a1", weight=0)]
+    messages += [turn("user", [texts[0], {"type": "image_url", "image_url": {}}, texts[1]])]
+    messages += [turn("assistant", "a2", weight=1)]
     record = chat({"messages": messages, "input": "none of ours"})
     assert (record.documents, record.queries) == ((Document("a2"),), (Query("look here"),))
 
 
 def test_a_preferred_answer_is_a_positive_and_the_other_a_negative():
     row = {
-        "input": {
-            "messages": [turn("user", "first"), turn("assistant", "yes?"), turn("user", "q")],
-            "tools": [],
-        },
+        "input": {"messages": [turn("user", "first"), turn("assistant", "?"), turn("user", "q")]},
         "preferred_output": [turn("assistant", "good")],
         "non_preferred_output": [turn("assistant", "bad")],
         "thread": "t1",
         "part": "val",
     }
     assert chat(row, columns=ColumnsConfig(group="thread", split="part")) == Record(
-        (Document("good"), Document("bad")),
+        (Document("good", group="t1"), Document("bad", group="t1")),
         (Query("q", group="t1", split="dev"),),
         (Judgment(0, 0, 1.0), Judgment(0, 1, 0.0)),
     )
 
 
+NO_PAIR = "no user message followed by an assistant's; expected messages with role and content."
+ANSWER = [turn("assistant", "a")]
+ASKED = {"messages": [turn("user", "q")]}
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (
-            {"messages": []},
-            "no user message followed by an assistant's; expected messages with role and content.",
-        ),
-        (
-            {"messages": "hello"},
-            "no user message followed by an assistant's; expected messages with",
-        ),
-        (
-            {"messages": [turn("assistant", "a"), turn("user", "q")]},
-            "no user message followed by an assistant's",
-        ),
-        (
-            {"input": "q", "preferred_output": [turn("assistant", "a")]},
-            "no user message; expected messages with",
-        ),
-        (
-            {"input": {"messages": [turn("user", "q")]}, "preferred_output": []},
-            "no assistant message; expected messages with role and content.",
-        ),
+        ({"messages": []}, NO_PAIR),
+        ({"messages": "hello"}, NO_PAIR),
+        ({"messages": [turn("assistant", "a"), turn("user", "q")]}, NO_PAIR),
+        ({"input": "q", "preferred_output": ANSWER}, "no user message; expected messages with"),
+        ({"input": ASKED, "preferred_output": []}, "no assistant message; expected messages with"),
+        ({"messages": [turn("user", "q"), turn("assistant", "\ud800")]}, "'content' holds half"),
     ],
 )
 def test_a_chat_that_is_none_is_at_fault(row: dict[str, Any], expected: str):

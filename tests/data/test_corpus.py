@@ -4,7 +4,7 @@ refused.
 
 import gzip
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import own_texts, parts, passes
+from medembed.data import own_texts, parts
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.corpus import Corpus, open_corpus
 from medembed.data.own_texts import DropRows, TextColumns
 from medembed.data.prepare import prepare
 from medembed.errors import DataError, MedEmbedError
 from medembed.schema import content_hash
+from tests.inline_spread import alone
 
 TEXTS = {"d1": "Chest pain.", "d2": "Fie\u0300vre\n  élevée", "7": "A rash, itching."}
 CLEAN = {"d1": "Chest pain.", "d2": "Fièvre élevée", "7": "A rash, itching."}
 
 
 @pytest.fixture(autouse=True)
-def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts are read one after the other here, instead of by Ray's workers."""
-    monkeypatch.setattr(
-        passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
-    )
+def read_here() -> Iterator[None]:
+    with alone():
+        yield
 
 
 def rows_of(texts: Mapping[str, str], key: str = "id", text: str = "text") -> list[dict[str, Any]]:
@@ -184,98 +183,79 @@ def test_an_id_with_two_texts_is_refused_with_both_places(
     )
 
 
-FAULTS: dict[str, tuple[str, bytes, str]] = {
-    "no column for the id": (
+TWO = b'{"id": "d1", "text": "t"}\n'
+FAULTS = [
+    (
         "a.jsonl",
         b'{"key": "d1", "text": "SECRET"}\n',
-        "a.jsonl: no column for the id (document_id, doc_id, docid, _id, id); found key, text. "
-        "Name yours: columns.id=...",
+        "no column for the id (document_id, doc_id, docid, _id, id); found key, text. Name yours: columns.id=...",
     ),
-    "no column for the text": (
+    (
         "a.jsonl",
         b'{"id": "d1", "note": "SECRET"}\n',
         "definition, description, document, passage); found id, note.",
     ),
-    "rows without an id": (
+    (
         "a.jsonl",
-        b'{"id": "d1", "text": "t"}\n{"text": "SECRET"}\n{"id": "", "text": "SECRET"}\n',
+        TWO + b'{"text": "SECRET"}\n{"id": "", "text": "SECRET"}\n',
         "a.jsonl:2: no id; 2 rows of ",
     ),
-    "a broken line": (
+    ("a.jsonl", TWO + b'{"id": "d2", "text": "SECRET', "a.jsonl:2: not valid"),
+    ("a.jsonl", b'{"id": "d2", "text": "SECRET', "a.jsonl:1: not valid JSON"),
+    (
         "a.jsonl",
-        b'{"id": "d1", "text": "t"}\n{"id": "d2", "text": "SECRET',
-        "a.jsonl:2: not valid",
+        b'{"id": "d1", "text": ["SECRET", "b"]}\n',
+        "a.jsonl:1: 'text' is a list of 2; a row has one text.",
     ),
-    "nothing but a broken line": (
-        "a.jsonl",
-        b'{"id": "d2", "text": "SECRET',
-        "a.jsonl:1: not valid JSON",
-    ),
-    "a text that is a list": (
-        "a.jsonl",
-        b'{"id": "d1", "text": ["SECRET"]}\n',
-        "a.jsonl:1: 'text' is a list;",
-    ),
-    "an id that would pass for a chunk's": (
+    (
         "a.jsonl",
         b'{"id": "d1#chunk-2", "text": "SECRET"}\n',
         "a.jsonl:1: document id 'd1#chunk-2' holds",
     ),
-    "a header that is missing": (
+    (
         "a.csv",
         b"SECRET,7\nSECRET,8\n",
-        "a.csv: the first row has 2 cells, none of them a known name; is there a header? If not, "
-        "columns.header=false and columns by number, e.g. columns.id=1 columns.text=2. If there "
-        "is, name yours: columns.id=...",
+        "a.csv: the first row has 2 cells, none of them a known name; is there a header? If not, columns.header=false and columns by number, e.g. columns.id=1 columns.text=2. If there is, name yours: columns.id=...",
     ),
-    "an empty file": ("a.jsonl", b"", "a.jsonl: empty; expected rows with an id and a text."),
-    "empty texts alone": (
-        "a.jsonl",
-        b'{"id": "d1", "text": " "}\n',
-        "a.jsonl: 1 empty text; expected rows",
-    ),
-    "a damaged Parquet file": ("a.parquet", b"SECRET", "a.parquet: not a readable Parquet file"),
-    "files of another kind": (
-        "a.obo",
-        b"",
-        "a.obo: looks like ontology; expected a data set made by `medembed",
-    ),
-    "an unknown kind of file": ("a.txt", b"SECRET", "a.txt: unknown file type;"),
-}
+    ("a.jsonl", b"", "a.jsonl: empty; expected rows with an id and a text."),
+    ("a.jsonl", b'{"id": "d1", "text": " "}\n', "a.jsonl: 1 empty text; expected rows"),
+    ("a.parquet", b"SECRET", "a.parquet: not a readable Parquet file"),
+    ("a.obo", b"", "a.obo: looks like ontology; expected a data set made by `medembed"),
+    ("a.txt", b"SECRET", "a.txt: unknown file type;"),
+]
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_named_with_its_place_and_nothing_is_left(name: str, tmp_path: Path):
-    file, content, message = FAULTS[name]
+@pytest.mark.parametrize("case", FAULTS, ids=lambda case: case[2][:30])
+def test_a_fault_is_named_with_its_place_and_nothing_is_left(
+    case: tuple[str, bytes, str], tmp_path: Path
+):
+    file, content, message = case
     (tmp_path / file).write_bytes(content)
     assert message in refuse(f"{tmp_path}/{file}", tmp_path)
 
 
-# a row after 120 with id and text -> what is said of it
-LATE: dict[str, tuple[dict[str, Any], str]] = {
-    "a text by another name": (
-        {"id": "d", "body": "SECRET"},
-        "that the first rows lack: body; in those the text is text. Say which it is",
-    ),
-    "an id by a likelier name": (
-        {"id": "d", "doc_id": "SECRET", "text": "SECRET"},
-        "first rows lack: doc_id; in those the id is id. Say which",
-    ),
-    "other columns": (
-        {"key": "SECRET", "note": "SECRET"},
-        "the first rows lack: key, note; in those the id is id.",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", LATE)
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            {"id": "d", "body": "SECRET"},
+            "no text: expected 'text'. The row has columns that the first rows lack: body.",
+        ),
+        (
+            {"id": "d", "doc_id": "SECRET", "text": "SECRET"},
+            "no row before has 'doc_id', with which rows would be read as texts: document = text, document_id = doc_id;",
+        ),
+        (
+            {"key": "SECRET", "note": "SECRET"},
+            "no id: expected 'id'. The row has columns that the first rows lack: key, note.",
+        ),
+    ],
+)
 def test_columns_that_come_late_stop_where_they_may_be_the_id_or_the_text(
-    name: str, tmp_path: Path
+    row: dict[str, Any], message: str, tmp_path: Path
 ):
-    row, message = LATE[name]
     uri = write(tmp_path / "a.jsonl", [*rows_of({f"d{n}": f"text {n}" for n in range(120)}), row])
-    assert message in refuse(uri, tmp_path)
-    assert refuse(uri, tmp_path).startswith(f"{uri}:121: ")
+    assert refuse(uri, tmp_path).startswith(f"{uri}:121: {message}")
 
 
 def test_columns_that_come_late_are_read_where_they_are_declared_or_mean_nothing(tmp_path: Path):
@@ -296,15 +276,6 @@ def test_a_declared_column_that_is_not_there_is_told_what_is(tmp_path: Path):
         message
         == f"{uri}: columns.id names 'note_id'; found no such column, but id, text, year. Name yours: columns.id=..."
     )
-
-
-def test_a_row_group_that_cannot_be_read_is_named_by_its_file_and_nothing_is_left(tmp_path: Path):
-    uri = write(tmp_path / "a.parquet", rows_of({f"d{n}": f"SECRET {n}" * 50 for n in range(8)}))
-    about = pq.ParquetFile(uri).metadata.row_group(2).column(1)
-    with open(uri, "r+b") as stream:
-        stream.seek(about.dictionary_page_offset or about.data_page_offset)
-        stream.write(b"\xff" * about.total_compressed_size)
-    assert f"{uri}: not a readable Parquet file" in refuse(uri, tmp_path)
 
 
 def test_what_a_killed_run_has_left_goes_with_the_next_that_succeeds(tmp_path: Path):

@@ -128,11 +128,6 @@ def test_a_cell_of_several_lines_that_are_rows_themselves_is_read_if_told(tmp_pa
     assert cells(tmp_path / "p.tsv", quoting="none") == [['"a', "b"], ['c"', "d"]]
 
 
-def test_a_csv_is_taken_as_it_stands_too_if_told(tmp_path: Path):
-    (tmp_path / "p.csv").write_text('query;document\n"a";5" b\r\n')
-    assert cells(tmp_path / "p.csv", quoting="none") == [['"a"', '5" b']]
-
-
 @pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "\ufeffsep=;", "\nsep=;"])
 def test_the_line_by_which_excel_knows_the_delimiter_is_heeded_and_is_no_row(
     first: str, tmp_path: Path

@@ -52,41 +52,23 @@ def test_a_sample_that_ends_within_a_character_is_known_all_the_same():
     )
 
 
+ICONV = "expected UTF-8: convert the file: iconv -f"
+WIDE = f'{{"query": "{CHINESE[:9]}"}}\n'.encode("utf-16-be")
+
+
 @pytest.mark.parametrize(
     ("start", "fault"),
     [
-        (
-            "a,b\n".encode("utf-16"),
-            "UTF-16; expected UTF-8: convert the file: iconv -f UTF-16 -t UTF-8.",
-        ),
-        (
-            "a,b\n".encode("utf-32"),
-            "UTF-32; expected UTF-8: convert the file: iconv -f UTF-32 -t UTF-8.",
-        ),
-        (
-            FRENCH.encode("utf-16-le"),
-            "UTF-16LE without a mark; expected UTF-8: convert the file: iconv -f UTF-16LE",
-        ),
-        (
-            f'{{"query": "{CHINESE[:9]}"}}\n'.encode("utf-16-be"),
-            "UTF-16BE without a mark; expected UTF-8: convert",
-        ),
-        (
-            b"query,document\rq,d\rr,e\r",
-            "lines end as on old Macintoshes (CR); convert them: tr '\\r' '\\n' < old",
-        ),
-        (
-            b"PK\x03\x04....",
-            "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV UTF-8.",
-        ),
+        ("a,b\n".encode("utf-16"), f"UTF-16; {ICONV} UTF-16 -t UTF-8."),
+        ("a,b\n".encode("utf-32"), f"UTF-32; {ICONV} UTF-32 -t UTF-8."),
+        (FRENCH.encode("utf-16-le"), f"UTF-16LE without a mark; {ICONV} UTF-16LE"),
+        (WIDE, f"UTF-16BE without a mark; {ICONV} UTF-16BE"),
+        (b"query,document\rq,d\rr,e\r", "lines end as on old Macintoshes (CR); convert them: tr"),
+        (b"PK\x03\x04....", "a zip archive or an Excel workbook; unpack it, or save the sheet as"),
         (b"\xd0\xcf\x11\xe0\xa1", "an Excel or Word file; save it as CSV UTF-8."),
         (b"PAR1\x15\x04", "Parquet; give it a name that ends in .parquet."),
         (b"\x28\xb5\x2f\xfd", "compressed; unpack it, or compress it by gzip."),
-        (b"BZh91AY&SY", "compressed; unpack it, or compress it by gzip."),
-        (
-            b"version https://git-lfs.github.com/spec/v1\n",
-            "a Git LFS pointer instead of the file; fetch that with",
-        ),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer instead of the file;"),
         (b"\n<!DOCTYPE html>\n<html>", "a web page instead of the file; download that itself."),
     ],
 )

@@ -127,16 +127,6 @@ def test_csv_of_any_delimiter_has_its_quoted_newlines_and_quotes(
     assert read_all(path) == [(2, ROWS[0]), (4, ROWS[1])]
 
 
-def test_blank_lines_of_csv_are_no_rows_and_count_as_lines(tmp_path: Path):
-    (tmp_path / "p.csv").write_text("\n \na,b\n1,2\n\n3,4\n")
-    assert read_all(tmp_path / "p.csv") == [(4, {"a": "1", "b": "2"}), (6, {"a": "3", "b": "4"})]
-
-
-def test_a_column_without_a_name_is_not_read(tmp_path: Path):
-    (tmp_path / "p.csv").write_text(",a, b \n0,x,y\n")
-    assert read_all(tmp_path / "p.csv") == [(2, {"a": "x", "b": "y"})]
-
-
 def test_gzip_is_read_as_what_is_inside(tmp_path: Path):
     (tmp_path / "p.jsonl.gz").write_bytes(
         gzip.compress("".join(json.dumps(row) + "\n" for row in ROWS).encode())

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
@@ -89,18 +87,6 @@ def test_a_first_row_with_a_cell_twice_may_be_data_too(tmp_path: Path):
     )
 
 
-def test_a_header_that_became_names_in_another_format_is_not_shown_either(tmp_path: Path):
-    names = ROW.strip().split(",")
-    pq.write_table(pa.table({name: ["x"] for name in names}), tmp_path / "p.parquet")
-    assert_no_cell(refuse(tmp_path / "p.parquet", tmp_path / "out"))
-    with (
-        pytest.raises(DataError) as caught,
-        open_corpus(str(tmp_path / "p.parquet"), TextColumns(), str(tmp_path / "scratch")),
-    ):
-        pass
-    assert_no_cell(str(caught.value))
-
-
 @pytest.mark.parametrize(
     "columns",
     [TextColumns(), TextColumns(text=("2",)), TextColumns(id=("1",), text=("2",))],
@@ -148,7 +134,8 @@ def test_the_sts_benchmark_is_read_with_rows_that_have_more_cells(tmp_path: Path
         columns=columns,
         score_range=(0, 5),
     )
-    assert sorted(dataset.similarities()) == pytest.approx([0.2, 0.76, 1.0])
+    judgments = dataset.judgments(dataset.query_ids())
+    assert sorted(judgments["similarity"].to_pylist()) == pytest.approx([0.2, 0.76, 1.0])
     assert dataset.manifest.shape == "scores"
     texts = set(dataset.corpus()["text"].to_pylist())
     assert texts == {
@@ -156,14 +143,6 @@ def test_the_sts_benchmark_is_read_with_rows_that_have_more_cells(tmp_path: Path
         "A man plays a bamboo flute.",
         "The men had a fight.",
     }
-
-
-def test_a_row_with_too_few_cells_is_named(tmp_path: Path):
-    path = write(tmp_path / "p.tsv", "q\td\nSECRET\n")
-    message = refuse(
-        path, tmp_path / "out", header=False, columns=ColumnsConfig(query="1", document="2")
-    )
-    assert message.startswith(f"{path}:2: no document: expected '2'. Fix it")
 
 
 def test_columns_without_names_fit_no_shape_until_they_are_named(tmp_path: Path):

@@ -1,5 +1,6 @@
 """Hugging Face data sets, from a local copy; no network."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import hub, passes
-from medembed.data.config import ColumnsConfig, SourceConfig, SplitConfig
+from medembed.data import hub
+from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.files import locate, read_part
-from medembed.data.hub import is_saved_dataset
 from medembed.data.parts import find_parts
 from medembed.data.prepare import prepare
 from medembed.errors import DataError, StorageError
+from tests.inline_spread import alone
 
 
 def make(columns: dict[str, list[Any]], classes: dict[str, list[str]] | None = None) -> Any:
@@ -59,11 +60,9 @@ def prepare_here(path: Path, output: Path, **settings: Any) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts are read one after the other here, instead of by Ray's workers."""
-    monkeypatch.setattr(
-        passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
-    )
+def one_process() -> Iterator[None]:
+    with alone():
+        yield
 
 
 def test_a_saved_data_set_has_its_classes_by_name_and_none_where_they_are_withheld(tmp_path: Path):
@@ -172,17 +171,6 @@ def test_the_fingerprint_goes_by_content(tmp_path: Path):
     assert one == same != other
 
 
-def test_nested_fields_are_reached_by_path(tmp_path: Path):
-    answers = [{"text": ["a", "b"], "answer_start": [0, 3]}]
-    save(
-        tmp_path / "squad",
-        train=make({"id": ["7"], "question": ["q"], "context": ["c"], "answers": answers}),
-    )
-    columns = ColumnsConfig(document="answers.text")
-    dataset = prepare_here(tmp_path / "squad", tmp_path / "out", columns=columns)
-    assert sorted(dataset.corpus()["text"].to_pylist()) == ["a", "b"]
-
-
 def test_a_folder_of_parquet_is_loaded_as_the_hub_would(tmp_path: Path):
     (tmp_path / "d").mkdir()
     pq.write_table(
@@ -207,41 +195,19 @@ def test_a_saved_data_set_may_lie_on_an_object_store(tmp_path: Path, bucket: str
     ]
 
 
-def test_a_format_that_is_named_comes_before_what_the_folder_looks_like(tmp_path: Path):
-    (tmp_path / "state.json").write_text('{"query": "a", "document": "b"}\n')
-    assert not is_saved_dataset(str(tmp_path))
-    assert find_parts(SourceConfig(path=str(tmp_path))).format == "jsonl"
-    (tmp_path / "dataset_info.json").write_text('{"query": "c", "document": "d"}\n')
-    assert is_saved_dataset(str(tmp_path))
-    assert find_parts(SourceConfig(path=str(tmp_path), format="jsonl")).format == "jsonl"
-
-
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        (
-            "hf://nobody/nothing",
-            "hf://nobody/nothing: cannot load it as a Hugging Face data set: Couldn't reach 'nob",
-        ),
-        (
-            "hf://nobody/nothing@main",
-            "hf://nobody/nothing@main: cannot load it as a Hugging Face data set: Couldn't",
-        ),
-        (
-            "hf://datasets/nobody/nothing",
-            "hf://datasets/nobody/nothing: cannot load it as a Hugging Face data set: C",
-        ),
-        ("hf://", "hf://: expected hf://organisation/name, or hf://organisation/name@revision."),
-        (
-            "hf://a/b/c",
-            "hf://a/b/c: expected hf://organisation/name, or hf://organisation/name@revision.",
-        ),
+        ("hf://nobody/nothing", "cannot load it as a Hugging Face data set: Couldn't reach 'nob"),
+        ("hf://datasets/nobody/nothing@main", "cannot load it as a Hugging Face data set: C"),
+        ("hf://", "expected hf://organisation/name, or hf://organisation/name@revision."),
+        ("hf://a/b/c", "expected hf://organisation/name, or hf://organisation/name@revision."),
     ],
 )
 def test_a_data_set_out_of_reach_is_a_one_line_error(path: str, expected: str):
     with pytest.raises(DataError) as caught:
         find_parts(SourceConfig(path=path))
-    assert str(caught.value).startswith(expected)
+    assert str(caught.value).startswith(f"{path}: {expected}")
     assert len(str(caught.value).splitlines()) == 1
 
 

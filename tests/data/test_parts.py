@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,19 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from medembed import storage
-from medembed.data import parts, passes
+from medembed.data import parts
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.parts import Part, find_parts
 from medembed.data.prepare import prepare
 from medembed.errors import DataError
+from tests.inline_spread import alone
 
 
 @pytest.fixture
-def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts are read one after the other here, instead of by Ray's workers."""
-    monkeypatch.setattr(
-        passes, "spread", lambda items, stage, arguments, workers: map(stage(**arguments), items)
-    )
+def one_process() -> Iterator[None]:
+    with alone():
+        yield
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -179,27 +179,14 @@ def test_both_places_of_an_id_with_two_texts_are_right_in_whatever_part_they_are
     monkeypatch.setattr(parts, "PART_BYTES", 70)
     path = tmp_path / "p.jsonl"
     lines = write_pairs(path, 40)
-    for line in (13, 34):
-        lines[line - 1] = json.dumps(json.loads(lines[line - 1]) | {"query_id": "x"}) + "\n"
-    path.write_bytes("".join(lines).encode())
+    named = []
+    for number, line in enumerate(lines, start=1):
+        query_id = "x" if number in (13, 34) else f"q{number}"
+        named.append(json.dumps(json.loads(line) | {"query_id": query_id}) + "\n")
+    path.write_bytes("".join(named).encode())
     with pytest.raises(
         DataError, match=f"^{path}:34: query id 'x' stands for another text in {path}:13 "
     ):
-        prepare(settings(path), SplitConfig(), str(tmp_path / "out"))
-
-
-def test_a_bad_row_in_a_later_row_group_is_named_by_its_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_process: None
-):
-    monkeypatch.setattr(parts, "_ROWS_PER_PART", 5)
-    path = tmp_path / "p.parquet"
-    scores = [1.0] * 12 + [float("nan")]
-    pq.write_table(
-        pa.table({"query": ["q"] * 13, "document": ["d"] * 13, "score": scores}),
-        path,
-        row_group_size=3,
-    )
-    with pytest.raises(DataError, match=f"^{path}:13: 'score' is not a finite number"):
         prepare(settings(path), SplitConfig(), str(tmp_path / "out"))
 
 
@@ -226,23 +213,6 @@ def test_a_beir_folder_is_known_by_its_files_and_each_is_read_as_what_it_is(root
         (f"{root}/qrels/test.tsv{end}", "tsv", "qrels", "test"),
     }
     assert find_parts(SourceConfig(path=root, format="beir")) == source
-
-
-def test_a_beir_folder_becomes_a_data_set_with_its_own_splits(tmp_path: Path, one_process: None):
-    write_beir(str(tmp_path / "beir"))
-    storage.write_bytes(
-        str(tmp_path / "beir/qrels/validation.tsv"), b"query-id\tcorpus-id\tscore\nq1\td1\t1\n"
-    )
-    dataset = prepare(
-        settings(tmp_path / "beir"), SplitConfig(on_leak="hold_out"), str(tmp_path / "out")
-    )
-    assert dataset.manifest.shape == "beir"
-    assert {row["document_id"]: row["text"] for row in dataset.corpus().to_pylist()} == {
-        "d1": "T D",
-        "d2": "E",
-    }
-    assert dataset.qrels() == {"q1": {"d1": 1.0}, "q2": {"d1": 2.0, "d2": 0.0}}
-    assert set(dataset.queries()["split"].to_pylist()) == {"test"}
 
 
 def test_a_folder_without_corpus_or_queries_is_no_beir_folder(tmp_path: Path):

@@ -76,20 +76,6 @@ def test_a_source_read_by_many_workers_in_many_parts_gives_the_same_data_set(
     assert whole.fingerprint == open_dataset(str(tmp_path / "whole")).fingerprint
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_local")
-def test_a_bad_row_in_a_later_part_is_named_by_its_line_in_the_file_and_leaves_nothing(
-    pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("medembed.data.parts.PART_BYTES", 4000)
-    path = tmp_path / "bad.jsonl"
-    path.write_text(pairs_file.read_text() + '{"question": "SECRET"}\n')
-    with pytest.raises(DataError, match=r"bad\.jsonl:241: no document") as caught:
-        make(path, tmp_path / "d")
-    assert "SECRET" not in str(caught.value)
-    assert not (tmp_path / "d").exists()
-
-
 def test_the_same_call_finds_it_again_and_another_source_is_refused(
     pairs_file: Path, tmp_path: Path
 ):
@@ -189,31 +175,6 @@ def test_texts_that_differ_in_a_sign_are_all_kept_in_splits_of_their_own(tmp_pat
     assert dataset.manifest.counts == {"documents": 13, "queries": 13, "judgments": 13}
     assert dataset.manifest.dropped == {}
     assert dataset.manifest.splits == {"train": 7, "test": 6}
-
-
-def test_triplets_become_positives_and_judged_negatives(tmp_path: Path):
-    rows = [{"anchor": "q", "positive": "yes", "negative_1": "no", "negative_2": "never"}]
-    dataset = make(write(tmp_path / "t.jsonl", rows), tmp_path / "d")
-    texts = dict(
-        zip(*dataset.corpus().select(["document_id", "text"]).to_pydict().values(), strict=True)
-    )
-    (judged,) = dataset.qrels().values()
-    assert {texts[name]: score for name, score in judged.items()} == {
-        "yes": 1.0,
-        "no": 0.0,
-        "never": 0.0,
-    }
-
-
-def test_scored_pairs_keep_their_similarity_and_count_as_positives_from_a_threshold(tmp_path: Path):
-    rows = [{"sentence1": f"a {n}", "sentence2": f"b {n}", "score": n} for n in range(6)]
-    dataset = make(
-        write(tmp_path / "s.jsonl", rows), tmp_path / "d", score_range=(0, 5), positive_from=0.6
-    )
-    assert sorted(
-        score for judged in dataset.qrels().values() for score in judged.values()
-    ) == pytest.approx([0, 0, 0, 0.6, 0.8, 1])
-    assert sorted(dataset.similarities()) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
 
 
 def test_texts_with_classes_become_labelled_documents_with_splits(tmp_path: Path):

@@ -4,8 +4,8 @@ import pytest
 from medembed.data.config import SplitConfig
 from medembed.data.grouping import Memory
 from medembed.data.judgments import Staged
+from medembed.data.read_pass import DOCUMENTS, JUDGMENTS, QUERIES
 from medembed.data.resolve import Resolved, resolve
-from medembed.data.stage import DOCUMENTS, JUDGMENTS, QUERIES
 from medembed.errors import DataError
 from medembed.schema import WEAK, content_hash
 from medembed.spelling import spelling_key, words_key
@@ -159,18 +159,6 @@ def test_a_scored_pair_stays_with_its_similarity_even_where_it_is_no_positive():
     ]
 
 
-def test_a_judged_negative_stays_beside_a_positive():
-    staged = stage(
-        [text("d", "one"), text("n", "two")],
-        [text("q", "a")],
-        [judge("q", "d"), judge("q", "n", 0.0)],
-    )
-    assert {row["document_id"]: row["score"] for row in run(staged).qrels.to_pylist()} == {
-        "d": 1.0,
-        "n": 0.0,
-    }
-
-
 def test_a_text_with_several_classes_is_left_out_and_counted():
     staged = stage(
         [
@@ -185,16 +173,6 @@ def test_a_text_with_several_classes_is_left_out_and_counted():
     found = run(staged, is_listing=True)
     assert kept(staged.documents, found.documents) == ["c"]
     assert found.dropped["text with several classes"] == found.dropped["document repeated"] == 1
-
-
-def test_one_id_with_two_texts_is_an_error_with_both_places_or_a_counted_row():
-    staged = stage([text("d", "SECRET one"), text("x", "x"), text("d", "SECRET two")], [], [])
-    with pytest.raises(
-        DataError, match=r"documents:3: document id 'd' stands for another text in documents:1"
-    ) as caught:
-        run(staged, strict=True)
-    assert "SECRET" not in str(caught.value)
-    assert run(staged).dropped == {"document id that stands for two texts": 1}
 
 
 def test_a_source_without_a_usable_row_is_an_error_that_says_what_was_left_out():

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from medembed.data.config import SplitConfig
 from medembed.data.grouping import JOINS, LEAK, WEAK_TEST, Memory
 from medembed.data.judgments import Staged
+from medembed.data.read_pass import DOCUMENTS, JUDGMENTS, QUERIES
 from medembed.data.resolve import Resolved, resolve
 from medembed.data.splits import split_of
-from medembed.data.stage import DOCUMENTS, JUDGMENTS, QUERIES
 from medembed.errors import DataError
 from medembed.schema import SPLITS, content_hash
 
@@ -174,13 +174,6 @@ def test_a_new_judgment_between_known_texts_of_different_splits_is_held_out_alon
     assert [(row["query_id"], row["document_id"]) for row in resolved.held_out.to_pylist()] == [
         (f"q{train[0]:02}", f"d{test[1]:02}")
     ]
-
-
-def test_a_key_that_the_user_names_keeps_its_rows_together():
-    rows: list[Row] = [(2 * number, number, 0) for number in range(10)]
-    assert len(set(query_splits(stage(rows), split(stage(rows))).values())) == 1
-    free: list[Row] = [(2 * number, number, None) for number in range(10)]
-    assert len(set(query_splits(stage(free), split(stage(free))).values())) > 1
 
 
 def test_further_queries_about_known_documents_change_nothing_even_without_memory():

@@ -270,9 +270,6 @@ def _write_texts(world: World) -> None:
             [row | {remark: world.sentinel()} for row in pairs(world, numbers)],
         )
     write_lines(root / "pairs.jsonl", pairs(world, range(60)))
-    kinds = [{"question_type": f"type {number % 2}", "source": "NIH"} for number in range(60)]
-    rows = [row | kind for row, kind in zip(pairs(world, range(60)), kinds, strict=True)]
-    write_lines(root / "medquad/one.jsonl", rows)
     write_lines(
         root / "questions.jsonl",
         [{"query_id": row["query_id"], "query": row["question"]} for row in pairs(world, range(6))],

@@ -30,7 +30,7 @@ CONFIG = EncodingConfig(workers=1)
 
 @pytest.fixture
 def dataset(pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    monkeypatch.setattr("medembed.data.finish.ROWS_PER_FILE", 50)
+    monkeypatch.setattr("medembed.data.write_pass.ROWS_PER_FILE", 50)
     monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows, most: 50)
     return prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
 

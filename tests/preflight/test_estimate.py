@@ -37,15 +37,6 @@ def test_with_nothing_unseen_recall_and_ndcg_are_those_counted_by_hand():
     assert found.outranked.tolist() == [0.5], "all others rank before a, none before b"
 
 
-def test_the_tenth_document_counts_and_the_eleventh_does_not():
-    row_ids = [f"r{number:02d}" for number in range(11)]
-    rows = angles(*range(0, 55, 5))
-    assert [
-        estimate(angles(0), rows, row_ids, 0, [{name: 1.0}], unseen=0).recall[0]
-        for name in ("r09", "r10")
-    ] == [1.0, 0.0]
-
-
 def test_a_tie_goes_to_the_smaller_id_as_in_a_search():
     row_ids = [f"r{number:02d}" for number in range(12)]
     found = estimate(
@@ -139,12 +130,6 @@ def test_the_tail_is_a_share_where_many_are_above_and_pareto_beyond():
     assert share_above(scores, bend + 2.1 * excess, -1.0) == 0
 
 
-def test_a_tail_of_equal_scores_or_of_none_gives_nothing_above():
-    assert share_above(np.array([]), 0.5, 0.0) == 0
-    assert share_above(np.full(30, 0.5), 0.6, 0.0) == 0
-    assert fit_shape(np.full((4, 30), 0.5)) == fit_shape(np.zeros((4, 1))) == 0
-
-
 @pytest.mark.parametrize(("draw", "shape"), [("exponential", 0.0), ("uniform", -1.0)])
 def test_the_shape_that_scores_were_drawn_from_is_found_again(draw: str, shape: float):
     scores = getattr(np.random.default_rng(0), draw)(size=(500, 400))
@@ -161,11 +146,6 @@ def test_the_interval_is_wilsons_over_groups():
     )
     sampled = interval(values, [f"g{number}" for number in range(20)], is_sampled=True)
     assert (found.low - sampled.low, sampled.high - found.high) == pytest.approx((0.03, 0.03))
-
-
-def test_an_interval_of_certainties_has_a_width_and_stays_a_share():
-    found = interval(np.ones(5), list("abcde"), is_sampled=True)
-    assert (round(found.low, 3), found.high) == (0.536, 1.0)
 
 
 def test_intervals_that_hold_together_are_as_wide_as_bonferroni_has_them():

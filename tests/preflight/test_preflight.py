@@ -21,7 +21,7 @@ def job(dataset: Dataset, model: Path, output: Path, workers: int = 2) -> Prefli
             "model": str(model),
             "data": dataset.uri,
             "output": str(output),
-            "preflight": {"max_lengths": [8], "train_steps": 2},
+            "preflight": {"train_steps": 2},
             "encoding": {"workers": workers},
             "training": {"batch_size": 8, "cpus_per_worker": 1},
         }
@@ -40,26 +40,20 @@ def test_a_data_set_is_measured_as_a_full_evaluation_would_and_no_text_leaves_it
     lines = found.pop("lines")
 
     queries = dataset.queries("dev").to_pylist()
-    encoder, names = Encoder.load(str(encoder_folder), EncodingConfig()), sorted(DOCUMENTS)
+    encoder = Encoder.load(str(encoder_folder), EncodingConfig())
+    names = sorted(DOCUMENTS)
     qrels = dataset.qrels()
-    for quality, length in zip(found["quality"], (encoder.max_length, 8), strict=True):
-        encoder.max_length = length
-        scores = (
-            encoder.encode([row["text"] for row in queries], "query")
-            @ encoder.encode([DOCUMENTS[name] for name in names]).T
-        )
-        ranked = [[names[number] for number in np.argsort(-row, kind="stable")] for row in scores]
-        of = [qrels[row["query_id"]] for row in queries]
-        grades = np.array(
-            [[grade.get(name, 0.0) for name in row] for row, grade in zip(ranked, of, strict=True)]
-        )
-        judged = [list(grade.values()) for grade in of]
-        assert quality["max_length"] == length
-        assert quality["recall"]["value"] == pytest.approx(recall(grades, judged, 10).mean())
-        assert quality["ndcg"] == pytest.approx(ndcg(grades, judged, 10).mean())
-
+    asked = encoder.encode([row["text"] for row in queries], "query")
+    scores = asked @ encoder.encode([DOCUMENTS[name] for name in names]).T
+    grades = []
+    for row, scored in zip(queries, scores, strict=True):
+        ranked = [names[number] for number in np.argsort(-scored, kind="stable")]
+        grades.append([qrels[row["query_id"]].get(name, 0.0) for name in ranked])
+    judged = [list(qrels[row["query_id"]].values()) for row in queries]
     survey = found["survey"]
-    assert survey["cells"][0]["recall"] == found["quality"][0]["recall"]
+    mean = recall(np.array(grades), judged, 10).mean()
+    assert survey["cells"][0]["recall"]["value"] == pytest.approx(mean)
+    assert survey["ndcg"] == pytest.approx(ndcg(np.array(grades), judged, 10).mean())
     assert [(cell["name"], cell["dimension"]) for cell in survey["cells"]] == [
         ("all queries", encoder.width)
     ]
@@ -70,8 +64,7 @@ def test_a_data_set_is_measured_as_a_full_evaluation_would_and_no_text_leaves_it
     assert found["train"]["seconds_per_step"] > 0
     assert found["encode"]["seconds"] > 0
     assert 2**27 < found["encode"]["memory_bytes"] < 2**34, "torch alone takes more than 128 MiB"
-    assert [cut["max_length"] for cut in found["cuts"]] == [8, 48, 128, 256, 512]
-    assert found["cuts"][0]["rows"] == 1.0
+    assert [cut["max_length"] for cut in found["cuts"]] == [48, 128, 256, 512]
     assert any(
         "training would refuse [384, 256, 128, 64]" in " ".join(warning.split())
         for warning in found["warnings"]
@@ -92,5 +85,5 @@ def test_documents_without_a_query_or_a_pair_get_an_answer_too(
     found = run(job(dataset, encoder_folder, tmp_path / "out", workers=1))
     assert found["verdict"]["answer"] == "do not"
     assert "60 texts have a class and no query asks for any" in found["warnings"][0]
-    assert (found["quality"], found["survey"], found["train"]["seconds"]) == ((), None, None)
+    assert (found["survey"], found["train"]["seconds"]) == (None, None)
     assert found["encode"]["rows_per_s"] > 0

@@ -4,14 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import ConfigError
 from medembed.preflight import train_probe
 from medembed.preflight.encode_probe import count_tokens
-from medembed.preflight.positions import check_lengths, position_limit
 from medembed.preflight.resources import Resources, check_fit
 from medembed.training.config import TrainingConfig
 
@@ -28,38 +26,6 @@ def test_tokens_are_counted_past_the_maximum_length_and_extrapolated_past_what_i
     assert prompt > 2
     assert counts[:2] == [prompt + 1, prompt + 100]
     assert counts[2] == pytest.approx(60_000, rel=0.01)
-
-
-def test_a_length_that_the_positions_do_not_allow_is_refused(encoder_folder: Path):
-    check_lengths(encoder_folder, [8, 64])
-    message = r"max_lengths: found \[65, 99\], but the model has positions for 64 tokens; choose at most 64"
-    with pytest.raises(ConfigError, match=message):
-        check_lengths(encoder_folder, [8, 65, 99])
-
-
-def test_a_roberta_has_fewer_positions_than_its_config_says(tmp_path: Path):
-    from transformers import RobertaConfig, RobertaModel
-
-    model = RobertaModel(
-        RobertaConfig(
-            vocab_size=9,
-            hidden_size=8,
-            num_hidden_layers=1,
-            num_attention_heads=1,
-            intermediate_size=8,
-            max_position_embeddings=20,
-        )
-    )
-    model(torch.full((1, 18), 5))
-    with pytest.raises((IndexError, RuntimeError)):
-        model(torch.full((1, 19), 5))
-    model.config.save_pretrained(tmp_path)
-    assert position_limit(tmp_path) == 18
-
-
-def test_a_model_that_names_no_positions_has_no_limit(tmp_path: Path):
-    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
-    check_lengths(tmp_path, [1_000_000])
 
 
 def test_workers_fit_as_often_as_all_that_they_ask_for_is_there():

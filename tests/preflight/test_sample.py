@@ -38,12 +38,6 @@ def test_the_order_of_rows_changes_nothing_even_if_chunks_lie_apart():
     assert draw_corpus(apart, 50, {"d7"}, {"d9"}, 12) == draw_corpus(ROWS, 50, {"d7"}, {"d9"}, 12)
 
 
-def test_a_sample_at_least_as_large_as_the_corpus_is_the_corpus():
-    corpus = draw_corpus(ROWS, 50, {"d7"}, set(), 50)
-    assert corpus.unseen == 0
-    assert len(corpus.forced) + len(corpus.drawn) == 150
-
-
 def test_half_of_the_sample_is_drawn_however_many_are_asked_for():
     assert draw_corpus(ROWS, 50, set(NAMES[:30]), set(), 20).drawn_documents == 10
 

@@ -12,7 +12,7 @@ from medembed.preflight.estimate import Interval
 from medembed.preflight.facts import DataFacts
 from medembed.preflight.plan import Cut, EncodePlan, TrainPlan
 from medembed.preflight.preflight import Preflight, SampleFacts
-from medembed.preflight.quality import ALL, Cell, Kept, Quality, Survey
+from medembed.preflight.quality import ALL, Cell, Kept, Survey
 from medembed.preflight.resources import Resources
 from medembed.preflight.screen import format_screen
 from medembed.preflight.verdict import decide
@@ -29,6 +29,7 @@ SURVEY = Survey(
         Cell("fr -> en", 64, 87, 70, Interval(0.210, 0.12, 0.32), Interval(0.210, 0.09, 0.39)),
         Cell("en -> en", 64, 213, 155, Interval(0.480, 0.40, 0.56), Interval(0.480, 0.37, 0.59)),
     ),
+    0.355,
     (Kept(64, Interval(0.777, 0.70, 0.86)),),
     {"tag lay": 14, "others": 31},
 )
@@ -47,7 +48,6 @@ FOUND = Preflight(
     own_length=256,
     typical_length=200,
     width=384,
-    quality=(Quality(256, RECALL, 0.355), Quality(128, Interval(0.5, 0.4, 0.6), 0.34)),
     survey=SURVEY,
     cuts=(Cut(128, 0.013, 0.021), Cut(256, 0.001, 0.006), Cut(512, 0, 0)),
     encode=EncodePlan(2, 1, 0, 212.4, 8_012, 155.0, GIB, 0),
@@ -130,13 +130,7 @@ def test_texts_with_classes_alone_are_named_as_what_they_are():
     sample = replace(FOUND.sample, queries=0, groups=0, labelled_rows=16_449)
     train = replace(FOUND.train, examples=0, steps=0, seconds=None, seconds_per_step=None)
     found = replace(
-        FOUND,
-        data=data,
-        sample=sample,
-        quality=(),
-        survey=None,
-        train=train,
-        verdict=decide(0, None, "dev"),
+        FOUND, data=data, sample=sample, survey=None, train=train, verdict=decide(0, None, "dev")
     )
     assert warnings(found) == [
         "16,449 texts have a class and no query asks for any: "
@@ -169,7 +163,7 @@ def test_the_screen_is_one_screen_and_says_what_was_found():
         "            fr -> en (87)                   0.459  0.210\n"
         "            en -> en (213)                  0.544  0.480\n"
         "            not judged, as under 30 groups (queries): tag lay (14), others (31)\n",
-        "128        1.3%          2.1%       0.500     0.340",
+        "128        1.3%          2.1%",
         "2 min 35 s for the corpus, before and after training, at 212 texts/s or 8,012 tokens/s",
         "2 workers with 1 CPU; at the peak 1.0 GiB of memory each",
         "30 min 6 s for 27,570 examples in 430 steps of 4.2 s",
@@ -186,16 +180,11 @@ def test_of_many_slices_the_worst_are_shown_and_the_rest_counted():
     for number, name in enumerate(names):
         level = 0.9 - number / 20
         cells.append(Cell(name, 384, 40, 40, Interval(level, 0, 1), Interval(level, 0, level)))
-    text = screen(replace(FOUND, survey=Survey(tuple(cells), (), dict.fromkeys(names, 12))))
+    text = screen(replace(FOUND, survey=Survey(tuple(cells), 0.3, (), dict.fromkeys(names, 12))))
     lines = [line.split() for line in text.splitlines()]
     assert [line[1] for line in lines if line[:1] == ["tag"]] == ["l", "k", "j", "i"]
     assert "and 8 slices that did better: summary.json has them" in text
     assert "tag a (12), tag b (12), tag c (12), tag d (12) and 8 more" in " ".join(text.split())
-
-
-def test_a_sample_that_is_the_corpus_is_not_called_an_estimate():
-    found = replace(FOUND, sample=replace(FOUND.sample, all_documents=2_000))
-    assert "225 groups, on all 2,000 documents" in screen(found)
 
 
 @pytest.mark.parametrize(

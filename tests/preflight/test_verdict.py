@@ -21,7 +21,7 @@ def cell(
 
 
 def survey(*cells: Cell, kept: tuple[Kept, ...] = ()) -> Survey:
-    return Survey(cells, kept, {})
+    return Survey(cells, 0.5, kept, {})
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,8 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from medembed.data.fields import key_at, language_at, sections_of, tags_at, texts_at, value_at
+from medembed.data.row_values import key_at, language_at, sections_of, tags_at, texts_at, value_at
 
 ROW: dict[str, Any] = {
     "a.b": "whole name",
@@ -81,12 +79,9 @@ def test_blank_texts_are_seen_as_such_and_left_out_of_joins():
         (0.5, "'x' is a number; expected text for the query."),
         (True, "'x' is a truth value; expected text for the query."),
         (b"t", "'x' is a bytes; expected text for the query."),
-        ({"text": "t"}, "'x' is an object; name a field in it, e.g. source.columns.query=x.text."),
+        ({"text": "t"}, "'x' is an object; name a field in it for the query, e.g. x.text."),
         ([["t"]], "'x' is a list; expected text for the query."),
-        (
-            [{"text": "t"}],
-            "'x' is an object; name a field in it, e.g. source.columns.query=x.text.",
-        ),
+        ([{"text": "t"}], "'x' is an object; name a field in it for the query, e.g. x.text."),
         ("\udcff", "'x' holds half of a surrogate pair; expected valid Unicode."),
         (["ok", "\ud800"], "'x' holds half of a surrogate pair; expected valid Unicode."),
     ],
@@ -145,19 +140,6 @@ def test_sections_have_their_heading_and_the_text_below_it():
     ]
     assert sections_of("no heading") == [("", "no heading")]
     assert sections_of(" \n") == []
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.from_regex(r"[A-Z][a-z]{0,5}", fullmatch=True), st.sampled_from(["x", "y\nz"])
-        ),
-        max_size=5,
-    )
-)
-def test_sections_that_are_put_together_come_apart_again(sections: list[tuple[str, str]]):
-    text = "".join(f"# {heading}\n{body}\n" for heading, body in sections)
-    assert [(heading, body.strip()) for heading, body in sections_of(text)] == sections
 
 
 def test_a_text_is_no_tag_and_the_fault_does_not_quote_it():

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 
 from medembed import storage
-from medembed.data import stage
+from medembed.data import read_pass
 from medembed.data.config import SourceConfig
 from medembed.data.mapping import find_mapping
 from medembed.data.parts import Part
-from medembed.data.stage import PLACES_KEPT, SCHEMAS, StagePart
+from medembed.data.read_pass import SCHEMAS, StagePart
 from medembed.schema import content_hash
 from medembed.spelling import spelling_key, words_key
 
@@ -97,7 +97,7 @@ def test_a_text_is_staged_clean_with_its_keys_its_line_and_an_id_of_its_own(tmp_
 def test_a_worker_holds_a_bounded_number_of_rows_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(stage, "_BYTES_PER_FILE", 5_000)
+    monkeypatch.setattr(read_pass, "_BYTES_PER_FILE", 5_000)
     path = tmp_path / "p"
     path.write_text(('{"text": "' + "word " * 100 + '"}\n') * 50)
     result, tables = run(path, Part(str(path), "jsonl"), ["text"])
@@ -107,14 +107,3 @@ def test_a_worker_holds_a_bounded_number_of_rows_at_a_time(
     result, tables = run(path, Part(str(path), "tsv", "qrels"), None)
     # A judgment has the keys alone: 11 go into a file.
     assert (len(result["files"]), tables["judgments"].num_rows) == (10, 105)
-
-
-def test_the_places_of_bad_rows_are_kept_up_to_a_limit_while_all_are_counted(tmp_path: Path):
-    path = tmp_path / "p.jsonl"
-    path.write_text('{"text": 1}\n' * (PLACES_KEPT + 5))
-    result, tables = run(path, Part(str(path), "jsonl"), ["text"], skip_bad_rows=True)
-    assert result["dropped"] == [{"rule": "malformed row", "count": PLACES_KEPT + 5}]
-    assert [place.split(": ")[0] for place in result["bad"]] == [
-        f"{path}:{n}" for n in range(1, PLACES_KEPT + 1)
-    ]
-    assert tables["documents"].num_rows == result["rows"] == 0

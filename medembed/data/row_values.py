@@ -1,6 +1,4 @@
-"""A value inside a source row: by name, by path through objects, by heading of a list of
-sections.
-"""
+"""A value inside a source row: by name, by path through objects, by heading of a section."""
 
 import re
 from collections.abc import Sequence
@@ -34,20 +32,22 @@ def texts_at(fields: Fields, paths: Sequence[str], role: str, join: str) -> list
 
     Empty where nothing is there or all of it is blank. Raises ValueError for what is no text.
     """
-    values = [(path, value_at(fields, path)) for path in paths]
-    if len(values) == 1 and isinstance(values[0][1], list):
-        path, items = values[0]
-        return [_check(item, path, role) for item in items if item is not None]
-    found = [_check(value, path, role) for path, value in values if value is not None]
-    joined = join.join(text for text in found if text.strip())
-    return [joined] if found else []
+    items = value_at(fields, paths[0]) if len(paths) == 1 else None
+    if isinstance(items, list):
+        return [_check_text(item, paths[0], role) for item in items if item is not None]
+    texts: list[str] = []
+    for path in paths:
+        value = value_at(fields, path)
+        if value is not None:
+            texts.append(_check_text(value, path, role))
+    joined = join.join(text for text in texts if text.strip())
+    return [joined] if texts else []
 
 
 def objects_at(fields: Fields, paths: Sequence[str]) -> list[Fields] | None:
-    """Return the objects of the one list that all paths lead into, as in "passages.text"; None if
-    there is none.
+    """The objects of the one list that all paths lead into, as in "passages.text".
 
-    Raises ValueError if the list holds anything else beside them.
+    None if there is no such list. Raises ValueError if it holds anything else beside them.
     """
     lists = {path.rpartition(".")[0] for path in paths}
     if len(lists) != 1 or "" in lists or any(path in fields for path in paths):
@@ -70,11 +70,10 @@ def objects_at(fields: Fields, paths: Sequence[str]) -> list[Fields] | None:
 
 
 def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
-    """An id or another short value as a string; None where there is none. Raises ValueError for
-    objects.
-    """
-    value = next((found for path in paths if (found := value_at(fields, path)) is not None), None)
-    if value is None or value == "":
+    """The first id or other short value as a string; None without one. Raises ValueError."""
+    values = (value_at(fields, path) for path in paths)
+    value = next((value for value in values if value is not None), "")
+    if value == "":
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # what a column of integers becomes in pandas as soon as one is missing
@@ -84,9 +83,7 @@ def key_at(fields: Fields, paths: Sequence[str]) -> str | None:
 
 
 def language_at(fields: Fields, paths: Sequence[str]) -> str | None:
-    """A language's code. Raises ValueError for anything else: languages stand in logs, metrics and
-    reports.
-    """
+    """A language's code. Raises ValueError for anything else, as logs and reports name it."""
     value = key_at(fields, paths)
     if value is not None and not _LANGUAGE.fullmatch(value):
         raise ValueError(f"{paths[0]!r} holds no language code such as en, fr or pt-BR.")
@@ -94,16 +91,13 @@ def language_at(fields: Fields, paths: Sequence[str]) -> str | None:
 
 
 def tags_at(fields: Fields, paths: Sequence[str]) -> tuple[str, ...]:
-    """Tags of several fields, lists flattened. Raises ValueError for a text: tags stand in metrics
-    and reports.
-    """
-    values = [value_at(fields, path) for path in paths]
-    flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    tags = tuple(
-        valid_text(str(item), paths[0])
-        for item in flat
-        if isinstance(item, str | int) and str(item).strip()
-    )
+    """Tags of several fields, lists flattened. Raises ValueError for a text: reports name tags."""
+    tags: list[str] = []
+    for path in paths:
+        value = value_at(fields, path)
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str | int) and str(item).strip():
+                tags.append(valid_text(str(item), paths[0]))
     longest = max(tags, key=len, default="")
     if len(longest) > _LONGEST_TAG:
         raise ValueError(
@@ -111,22 +105,19 @@ def tags_at(fields: Fields, paths: Sequence[str]) -> tuple[str, ...]:
             f"{_LONGEST_TAG} fit: it names a kind of query in metrics and reports, so tag by a "
             "column of kinds, not of texts."
         )
-    return tags
+    return tuple(tags)
 
 
 def sections_of(text: str) -> list[tuple[str, str]]:
-    """(heading, text) of a Markdown text; what stands before the first heading has the heading
-    "".
-    """
+    """(heading, text) of a Markdown text; before the first heading that is ""."""
     parts = re.split(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", text, flags=re.MULTILINE)
-    headings, bodies = ["", *parts[1::2]], parts[0::2]
-    return [(heading, body) for heading, body in zip(headings, bodies, strict=True) if body.strip()]
+    headings = ["", *parts[1::2]]
+    sections = zip(headings, parts[0::2], strict=True)
+    return [(heading, body) for heading, body in sections if body.strip()]
 
 
 def _in_list(items: list[Any], step: str) -> Any:
-    """Of objects that have this field, its values; of sections, the text of the first one with this
-    heading.
-    """
+    """The values of objects with this field, else the text of the section with this heading."""
     rows = [item for item in items if isinstance(item, dict)]
     values = [row[step] for row in rows if step in row]
     if values:
@@ -137,10 +128,10 @@ def _in_list(items: list[Any], step: str) -> Any:
     return None
 
 
-def _check(value: Any, path: str, role: str) -> str:
+def _check_text(value: Any, path: str, role: str) -> str:
     if isinstance(value, dict):
         raise ValueError(
-            f"{path!r} is an object; name a field in it, e.g. source.columns.{role}={path}.text."
+            f"{path!r} is an object; name a field in it for the {role}, e.g. {path}.text."
         )
     if not isinstance(value, str):
         raise ValueError(f"{path!r} is a {_type(value)}; expected text for the {role}.")

@@ -1,9 +1,8 @@
-"""Second pass, one part per call: staged texts and what was resolved about them -> the data set's
-files.
-"""
+"""Second pass, one part per call: staged texts that stay -> the data set's files."""
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -25,8 +24,11 @@ class FinishPart:
     def __init__(
         self, source: SourceConfig, staging: str, output: str, tokenizer: str | None, every: int
     ) -> None:
-        self.source, self.staging, self.output = source, staging, output
-        self.tokenizer, self.every = tokenizer, every
+        self.source = source
+        self.staging = staging
+        self.output = output
+        self.tokenizer = tokenizer
+        self.every = every
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = {"number": item["number"], "files": []}
@@ -34,23 +36,20 @@ class FinishPart:
             languages: Counter[str] = Counter()
             sample = LengthSample(self.tokenizer, self.every)
             total = 0
-            for number, rows in enumerate(
-                _blocks(self._rows(kind, item["files"], languages), ROWS_PER_FILE)
-            ):
-                table = pa.Table.from_pylist(rows, schema=schema)
+            rows = self._rows(kind, item["files"], languages)
+            for number, block in enumerate(in_blocks(rows, ROWS_PER_FILE)):
                 name = f"{folder}/part-{item['number']:05d}-{number:05d}.parquet"
+                table = pa.Table.from_pylist(block, schema=schema)
                 storage.write_parquet(storage.join(self.output, name), table)
-                result["files"].append({"name": name, "rows": len(rows)})
-                total = add_hashes(total, hash_rows(rows))
-                for row in rows:
+                result["files"].append({"name": name, "rows": len(block)})
+                total = add_hashes(total, hash_rows(block))
+                for row in block:
                     sample.add(row["text"])
-            result |= {
-                f"{kind}_hash": f"{total:064x}",
-                f"{kind}_languages": [
-                    {"language": name, "count": count} for name, count in languages.items()
-                ],
-                f"{kind}_lengths": sample.lengths,
-            }
+            result[f"{kind}_hash"] = f"{total:064x}"
+            result[f"{kind}_lengths"] = sample.lengths
+            result[f"{kind}_languages"] = [
+                {"language": name, "count": count} for name, count in languages.items()
+            ]
         return result
 
     def _rows(
@@ -60,33 +59,37 @@ class FinishPart:
             staged = storage.read_parquet(storage.join(self.staging, kind, f"{file}.parquet"))
             lines = storage.read_parquet(storage.join(self.staging, LINES[kind], f"{file}.parquet"))
             kept = lines["keep"]
-            for row, line in zip(
-                staged.filter(kept).to_pylist(), lines.filter(kept).to_pylist(), strict=True
-            ):
+            texts = staged.filter(kept).to_pylist()
+            for row, line in zip(texts, lines.filter(kept).to_pylist(), strict=True):
                 languages[row["language"]] += 1
-                yield from (
-                    self._documents(row, line) if kind == "documents" else [_query(row, line)]
-                )
+                if kind == "documents":
+                    yield from self._documents(row, line)
+                else:
+                    yield _query(row, line)
 
     def _documents(self, row: dict[str, Any], line: dict[str, Any]) -> Iterator[dict[str, Any]]:
         pieces = chunk(row["text"], self.source.chunk_words, self.source.chunk_overlap)
+        is_whole = len(pieces) == 1
         for number, text in enumerate(pieces):
             yield {
-                "document_id": row["id"]
-                if len(pieces) == 1
-                else f"{row['id']}{CHUNK_MARK}{number}",
+                "document_id": row["id"] if is_whole else f"{row['id']}{CHUNK_MARK}{number}",
                 "text": text,
                 "language": row["language"],
-                "content_hash": row["content"] if len(pieces) == 1 else content_hash(text),
+                "content_hash": row["content"] if is_whole else content_hash(text),
                 "label": row["label"],
                 "split": line["split"],
             }
 
 
-def hash_rows(rows: list[dict[str, Any]]) -> int:
-    """Of the rows as a set: sums of hashes do not depend on order, and can be added up over
-    parts.
-    """
+def in_blocks(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Lists of so many rows, the last one of fewer."""
+    remaining = iter(rows)
+    while block := list(itertools.islice(remaining, size)):
+        yield block
+
+
+def hash_rows(rows: Iterable[dict[str, Any]]) -> int:
+    """The hash of the rows as a set: a sum, so that neither order nor parts matter."""
     total = 0
     for row in rows:
         total = add_hashes(total, int(content_hash(fingerprint(row)), 16))
@@ -107,14 +110,3 @@ def _query(row: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
         "group_id": line["group_id"],
         "split": line["split"],
     }
-
-
-def _blocks(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    block: list[dict[str, Any]] = []
-    for row in rows:
-        block.append(row)
-        if len(block) == size:
-            yield block
-            block = []
-    if block:
-        yield block

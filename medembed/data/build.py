@@ -1,0 +1,247 @@
+"""Makes a data set from its recipe in two passes, whole or not at all.
+
+First every part of the source is read, cleaned and staged; then the driver, from keys alone, merges
+duplicates and assigns splits; then every part is written out. Texts are never all in one memory.
+Parts are cut by the source, so the data set does not depend on how many workers there are.
+"""
+
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medembed import storage
+from medembed.artifact import NewOutput, find_output
+from medembed.data.column_names import show_columns
+from medembed.data.config import SplitConfig
+from medembed.data.dataset import FOLDERS, STAGING, Dataset, open_dataset, tidy
+from medembed.data.duplicates import Flags
+from medembed.data.files import locate
+from medembed.data.grouping import Memory
+from medembed.data.grown import find_standing, with_rows_left_out
+from medembed.data.judgments import Staged
+from medembed.data.manifest import describe_build, length_every
+from medembed.data.parts import Part
+from medembed.data.read_pass import SCHEMAS, StagePart
+from medembed.data.recipe import Recipe
+from medembed.data.resolve import Resolved, resolve
+from medembed.data.write_pass import LINES, FinishPart, add_hashes, hash_rows
+from medembed.errors import DataError, StorageError
+from medembed.lineage import DatasetManifest
+from medembed.progress import track
+from medembed.schema import fingerprint
+from medembed.spread import spread
+
+logger = logging.getLogger(__name__)
+
+_ROWS_PER_FILE = 100_000  # of the tables that the driver writes: keys, no texts
+
+
+def find_made(output: str, key: str) -> Dataset | None:
+    """The data set if it was made before, without what a run that died after its commit left."""
+    manifest = find_output(output, DatasetManifest, key)
+    if manifest is None:
+        return None
+    logger.info("data set %s: unchanged, reused", manifest.fingerprint)
+    dataset = Dataset(output, manifest)
+    tidy(dataset)
+    return dataset
+
+
+def build(recipe: Recipe) -> Dataset:
+    """Makes the data set; several runs that make the same at once all end with it.
+
+    Raises DataError for what is wrong in the source, StorageError if the output is taken.
+    """
+    _check_free(recipe.output)
+    staging = storage.join(recipe.output, STAGING, secrets.token_hex(8))
+    try:
+        return _run_passes(recipe, staging)
+    except BaseException as error:
+        manifest = find_output(recipe.output, DatasetManifest, recipe.key)
+        # another run has made it meanwhile, and tidied up
+        if manifest is not None and isinstance(error, Exception):
+            return Dataset(recipe.output, manifest)
+        storage.delete_folder(staging)
+        if manifest is None and not _is_being_made(recipe.output):
+            for folder in FOLDERS:
+                storage.delete_folder(storage.join(recipe.output, folder))
+            storage.delete_empty_folder(recipe.output)
+        raise
+
+
+def _check_free(output: str) -> None:
+    """Raises StorageError if something else than what a killed run left lies there already."""
+    if not storage.exists(output):
+        return
+    foreign = [name for name in storage.list_files(output) if name.split("/")[0] not in FOLDERS]
+    if foreign:
+        raise StorageError(
+            f"{output}: expected nothing or a data set, found {foreign[0]!r}; choose another place."
+        )
+
+
+def _is_being_made(output: str) -> bool:
+    """Whether another run is at work there; one that was killed looks the same."""
+    names = storage.list_files(output) if storage.exists(output) else []
+    return any(name.startswith(f"{STAGING}/") for name in names)
+
+
+def _run_passes(recipe: Recipe, staging: str) -> Dataset:
+    parts = [{"number": n, "part": asdict(part)} for n, part in enumerate(recipe.parts)]
+    reading = {"source": recipe.source, "mappings": recipe.mappings, "staging": staging}
+    staged = run_parts(parts, StagePart, reading, "read", here=recipe.is_small)
+    late: dict[str, None] = {}
+    for row in staged:
+        late |= dict.fromkeys(row["late"])
+    if late:
+        shown = show_columns(list(late), is_header=False)
+        logger.info("%s: columns that the first rows lack, not used: %s", recipe.source.path, shown)
+    recipe.check()
+
+    resolved = _resolve(recipe, staging, staged)
+    writing = {
+        "source": recipe.source,
+        "staging": staging,
+        "output": recipe.output,
+        "tokenizer": recipe.tokenizer,
+        "every": length_every(resolved),
+    }
+    files = [{"number": row["number"], "files": list(row["files"])} for row in staged]
+    written = run_parts(files, FinishPart, writing, "write", here=recipe.is_small)
+    with NewOutput(recipe.output, recipe.key) as target:
+        for row in written:
+            target.files += [file["name"] for file in row["files"]]
+        judged = _write_table(target, "qrels", resolved.qrels)
+        _write_table(target, "held_out", resolved.held_out)
+        _write_table(target, "groups", resolved.groups)
+        identity = fingerprint([*(_total_hash(written, kind) for kind in LINES), f"{judged:064x}"])
+        manifest = describe_build(recipe, resolved, staged, written, identity)
+        dataset = Dataset(recipe.output, target.commit(manifest))
+    tidy(dataset)
+    return dataset
+
+
+def run_parts(
+    items: list[dict[str, Any]],
+    stage: type,
+    arguments: dict[str, Any],
+    label: str,
+    *,
+    here: bool = False,
+) -> list[dict[str, Any]]:
+    """What the stage returns for every item, in order; one item needs no workers."""
+    if here or len(items) == 1:
+        work = stage(**arguments)
+        return [work(item) for item in items]
+    results = ((1, row) for row in spread(items, stage, arguments, workers=None))
+    return sorted(track(results, len(items), label, "parts"), key=lambda row: int(row["number"]))
+
+
+def remember(splits: SplitConfig) -> Memory:
+    """What the data set `splits.previous` knew; nothing for None.
+
+    Raises DataError if it has held queries back that would train or choose checkpoints now.
+    """
+    if splits.previous is None:
+        return Memory()
+    dataset = open_dataset(storage.absolute(splits.previous))
+    for kind, value in dataset.hold_back.items():
+        if getattr(splits.hold_back, kind) != value:
+            raise DataError(
+                f"splits.hold_back.{kind}: found {getattr(splits.hold_back, kind) or 'none'}, but "
+                f"{dataset.uri}, from which the data grows, holds back {value}; set "
+                f"splits.hold_back.{kind}={value}."
+            )
+    return Memory(dataset.document_ids(), dataset.query_ids(), dataset.groups())
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """The staged rows of one kind without texts, in the order of the staged files.
+
+    `sizes` [files] are the rows of each file, `owners` [files] the part that it is of, and `stands`
+    [rows] says which rows stand.
+    """
+
+    table: pa.Table
+    sizes: list[int]
+    owners: list[Part]
+    stands: Flags
+
+    def locate(self, row: int) -> str:
+        """Where the n-th row that stands was read."""
+        place = int(np.flatnonzero(self.stands)[row])
+        owner = self.owners[int(np.searchsorted(np.cumsum(self.sizes), place, side="right"))]
+        return locate(owner, self.table["line"][place].as_py())
+
+    @property
+    def standing(self) -> pa.Table:
+        return self.table.filter(pa.array(self.stands))
+
+
+def _resolve(recipe: Recipe, staging: str, staged: Sequence[dict[str, Any]]) -> Resolved:
+    """Resolves the staged keys, and leaves beside every staged file what becomes of its rows."""
+    files: list[tuple[int, str]] = []
+    for row in staged:
+        files += [(int(row["number"]), name) for name in row["files"]]
+    keys = {kind: _read_keys(recipe, staging, files, kind) for kind in SCHEMAS}
+    places = (keys["documents"].locate, keys["queries"].locate)
+    resolved = resolve(
+        Staged(**{kind: of_kind.standing for kind, of_kind in keys.items()}),
+        recipe.splits,
+        remember(recipe.splits),
+        None if recipe.source.skip_bad_rows else places,
+        is_listing=recipe.lists_documents,
+    )
+    lines = {"documents": resolved.documents, "queries": resolved.queries}
+    for kind in LINES:
+        of_kind = keys[kind]
+        edited = of_kind.table["id"].filter(pa.array(~of_kind.stands))
+        if len(edited):
+            resolved.dropped[f"{kind[:-1]} text edited"] += len(pc.unique(edited))
+        lines[kind] = with_rows_left_out(lines[kind], of_kind.stands)
+        start = 0
+        for (_, name), size in zip(files, of_kind.sizes, strict=True):
+            uri = storage.join(staging, LINES[kind], f"{name}.parquet")
+            storage.write_parquet(uri, lines[kind].slice(start, size))
+            start += size
+    return replace(resolved, **lines)
+
+
+def _read_keys(recipe: Recipe, staging: str, files: Sequence[tuple[int, str]], kind: str) -> _Keys:
+    columns = [column for column in SCHEMAS[kind].names if column != "text"]
+    tables: list[pa.Table] = []
+    for _, name in files:
+        uri = storage.join(staging, kind, f"{name}.parquet")
+        tables.append(storage.read_parquet(uri, columns))
+    table = pa.concat_tables(tables)
+    sizes = [of_file.num_rows for of_file in tables]
+    numbers = [number for number, _ in files]
+    stands = np.ones(table.num_rows, dtype=np.bool_)
+    if recipe.generation is not None and kind in LINES:
+        stands = find_standing(table, np.repeat(recipe.generation[numbers], sizes))
+    return _Keys(table, sizes, [recipe.parts[number] for number in numbers], stands)
+
+
+def _write_table(target: NewOutput, name: str, table: pa.Table) -> int:
+    """Writes a table of the driver's in files; returns the hash of its rows as a set."""
+    total = 0
+    for number, start in enumerate(range(0, table.num_rows, _ROWS_PER_FILE)):
+        rows = table.slice(start, _ROWS_PER_FILE)
+        target.write_parquet(f"{name}/part-{number:05d}.parquet", rows)
+        if name == "qrels":
+            total = add_hashes(total, hash_rows(rows.to_pylist()))
+    return total
+
+
+def _total_hash(written: Sequence[dict[str, Any]], kind: str) -> str:
+    total = 0
+    for row in written:
+        total = add_hashes(total, int(row[f"{kind}_hash"], 16))
+    return f"{total:064x}"

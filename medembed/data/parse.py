@@ -1,0 +1,152 @@
+"""The rows of a part -> records, with a watch on columns that the first rows do not have.
+
+The first rows decide what columns mean before any work. A later row may bring one that says
+otherwise: then all rows would be read in another way, and the user has to say which.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from medembed.data.chats import chat
+from medembed.data.column_names import is_known, show_columns
+from medembed.data.config import SourceConfig
+from medembed.data.files import locate, read_part
+from medembed.data.mapping import Mapping
+from medembed.data.parts import Part
+from medembed.data.row_values import key_at
+from medembed.data.rows import BadRow, Fields, Record
+from medembed.data.shapes import (
+    Row,
+    beir_document,
+    beir_judgment,
+    beir_query,
+    classed,
+    listed,
+    own_text,
+    pair,
+    scored,
+)
+from medembed.errors import DataError
+from medembed.privacy import show_id
+from medembed.schema import CHUNK_MARK, SPLITS
+
+_SHAPES: dict[str, Callable[[Row], Record]] = {
+    "pairs": pair,
+    "triplets": pair,
+    "scores": scored,
+    "classes": classed,
+    "documents": listed,
+    "texts": own_text,
+    "chat": chat,
+    "corpus": beir_document,
+    "queries": beir_query,
+    "qrels": beir_judgment,
+}
+_OTHER_SPLITS = {
+    "training": "train",
+    "validation": "dev",
+    "valid": "dev",
+    "val": "dev",
+    "development": "dev",
+    "eval": "dev",
+    "testing": "test",
+}
+# columns of unknown names that a part notes: rows whose keys are data have one each
+_MOST_UNKNOWN = 100
+
+
+class LateColumns:
+    """Columns of a part's rows that the first rows lack; `unused` are those that say nothing.
+
+    `find` gives the mapping of rows with these columns.
+    """
+
+    def __init__(
+        self, part: Part, mapping: Mapping, find: Callable[[Sequence[str]], Mapping]
+    ) -> None:
+        self.part = part
+        self.mapping = mapping
+        self.find = find
+        self.unused: list[str] = []
+        self._met = set(mapping.names)
+
+    def check(self, row: Fields, line: int) -> None:
+        """Notes what is new. Raises DataError if it asks for rows to be read otherwise."""
+        if self._met.issuperset(row):
+            return
+        new = [name for name in row if name not in self._met]
+        known = [name for name in new if is_known(name)]
+        if known:
+            self._check_known(known, line)
+        for name in new:
+            if name in known or len(self.unused) < _MOST_UNKNOWN:
+                self._met.add(name)
+                self.unused.append(name.encode(errors="replace").decode())
+
+    def _check_known(self, names: list[str], line: int) -> None:
+        what = f"{locate(self.part, line)}: no row before has {' and '.join(map(repr, names))}"
+        try:
+            wider = self.find([*self.mapping.names, *names])
+        except DataError as fault:
+            raise DataError(f"{what}: {fault}") from None
+        if (wider.shape, wider.columns) != (self.mapping.shape, self.mapping.columns):
+            raise DataError(
+                f"{what}, with which rows would be {wider.describe()}; those before are "
+                f"{self.mapping.describe()}. Say which: {self.mapping.keys.choice}."
+            )
+
+    def describe(self, row: Fields) -> str:
+        """A sentence for an error about columns that the first rows lack; "" without any."""
+        names = [name for name in row if name not in self.mapping.names]
+        if not names:
+            return ""
+        shown = show_columns(names, is_header=False)
+        return f" The row has columns that the first rows lack: {shown}."
+
+
+def parse_part(
+    part: Part, source: SourceConfig, mapping: Mapping, late: LateColumns | None = None
+) -> Iterator[tuple[int, Record | BadRow]]:
+    """The records of a part with their lines; a row that holds none is a BadRow.
+
+    `late` is None where columns are fixed.
+    """
+    for line, fields in read_part(part, source):
+        if isinstance(fields, BadRow):
+            yield line, fields
+            continue
+        if late is not None:
+            late.check(fields, line)
+        record: Record | BadRow
+        try:
+            record = to_record(fields, mapping, source, part.split)
+        except ValueError as fault:
+            record = BadRow(f"{fault}{late.describe(fields) if late else ''}")
+        yield line, record
+
+
+def to_record(
+    fields: Fields, mapping: Mapping, source: SourceConfig, split: str | None = None
+) -> Record:
+    """What a row says; `split` is that of its file. Raises ValueError without the text."""
+    row = Row(fields, mapping, source, _find_split(fields, mapping, split))
+    record = _SHAPES[mapping.shape](row)
+    for document in record.documents:
+        if document.document_id and CHUNK_MARK in document.document_id:
+            raise ValueError(
+                f"document id {show_id(document.document_id)!r} holds {CHUNK_MARK!r}, which marks "
+                "chunks; rename it."
+            )
+    return record
+
+
+def _find_split(fields: Fields, mapping: Mapping, of_file: str | None) -> str | None:
+    """The row's own split by our name, else that of its file."""
+    named = key_at(fields, mapping.columns.split) or of_file
+    if named is None:
+        return None
+    name = _OTHER_SPLITS.get(named.lower(), named.lower())
+    if name not in SPLITS:
+        is_of_file = named == of_file
+        what = f"split {of_file!r}" if is_of_file else f"{mapping.columns.split[0]!r} is no split"
+        raise ValueError(f"{what}; expected train, dev (validation) or test.")
+    return name
