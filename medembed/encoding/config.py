@@ -26,11 +26,6 @@ class EncodingConfig(Config):
         description=f"tokens in one forward pass, padding included; null: {_TOKENS_ON_CPU} on a "
         f"CPU, {_TOKENS_ON_GPU} on a GPU",
     )
-    max_failed: int = Field(
-        default=10,
-        ge=0,
-        description="documents that may crash the encoder: left out and listed; more end the run",
-    )
     workers: WorkerCount = Field(
         default=2,
         description="encoding actors: a number, or [fewest,most], e.g. [1,8], which starts with "

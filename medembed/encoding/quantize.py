@@ -94,47 +94,17 @@ class Ranges:
         return ranges
 
 
-class RunningRanges:
-    """Ranges of vectors that come in parts; any split, in any order, gives the same."""
-
-    def __init__(self, width: int) -> None:
-        self.low = np.full(width, np.inf, dtype=np.float32)
-        self.high = np.full(width, -np.inf, dtype=np.float32)
-        self.count = 0
-
-    def add(self, vectors: Vectors) -> None:
-        """Takes in vectors [n, D]. Raises ModelError for NaN, infinity or another width."""
-        _check(vectors, len(self.low))
-        if len(vectors):
-            self._widen(vectors.min(axis=0), vectors.max(axis=0), len(vectors))
-
-    def join(self, other: "RunningRanges") -> None:
-        """Takes in what another worker saw."""
-        self._widen(other.low, other.high, other.count)
-
-    def ranges(self) -> Ranges:
-        """The ranges so far. Raises ModelError for fewer than 2 vectors, whose ranges would have no
-        width.
-        """
-        if self.count < _FEWEST:
-            raise ModelError(
-                f"int8 ranges: found {self.count} vectors, expected at least {_FEWEST}, better "
-                "1,000."
-            )
-        return Ranges(self.low.copy(), self.high.copy(), self.count)
-
-    def _widen(self, low: Vectors, high: Vectors, count: int) -> None:
-        self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
-        self.count += count
-
-
 def calibrate(vectors: Vectors) -> Ranges:
-    """The ranges of vectors float32 [n, D], full width and unit rows. Raises ModelError for n < 2
-    and for NaN.
+    """Return the ranges of vectors float32 [n, D], full width and unit rows.
+
+    Raises ModelError for n < 2, whose ranges would have no width, and for NaN and infinity.
     """
-    running = RunningRanges(vectors.shape[1])
-    running.add(vectors)
-    return running.ranges()
+    _check(vectors, vectors.shape[1])
+    if len(vectors) < _FEWEST:
+        raise ModelError(
+            f"int8 ranges: found {len(vectors)} vectors, expected at least {_FEWEST}, better 1,000."
+        )
+    return Ranges(vectors.min(axis=0), vectors.max(axis=0), len(vectors))
 
 
 def to_uint8(vectors: Vectors, ranges: Ranges) -> npt.NDArray[np.uint8]:
