@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from medembed import storage
+from medembed.encoding.lance_dataset import files_of, open_lance
 from medembed.encoding.staging import FOLDER as STAGING
-from medembed.encoding.table import files_of, open_lance
 from medembed.errors import StorageError
 
 IsWanted = Callable[[str], bool]

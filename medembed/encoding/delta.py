@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medembed.encoding.table import Shard, Table, files_of, open_lance
+from medembed.encoding.lance_dataset import files_of, open_lance
+from medembed.encoding.table import Shard, Table
 from medembed.errors import StorageError
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from medembed import storage
-from medembed.encoding.commit import commit_table, explained, tag_version
+from medembed.encoding.commit import commit_table, tag_version
 from medembed.encoding.index import drop_index
+from medembed.encoding.lance_dataset import explained, files_of, open_lance
 from medembed.encoding.maintain import ROWS_PER_FRAGMENT, open_table, settle
 from medembed.encoding.staging import FOLDER
-from medembed.encoding.table import Table, files_of, open_lance
+from medembed.encoding.table import Table
 from medembed.errors import StorageError
 
 

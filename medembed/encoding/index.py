@@ -21,7 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from medembed.encoding.commit import tag_version
-from medembed.encoding.table import Table, find_table, open_lance
+from medembed.encoding.lance_dataset import is_conflict, open_lance, reason_of
+from medembed.encoding.table import Table, find_table
 from medembed.errors import ConfigError, StorageError
 
 logger = logging.getLogger(__name__)
@@ -82,8 +83,6 @@ def build_index(table: Table, kind: IndexKind = "IVF_RQ", partitions: int | None
     whose rows are the same. Raises ConfigError for what the table cannot have, StorageError if
     another run has changed the table meanwhile.
     """
-    from lance.commit import CommitConflictError
-
     dataset = open_lance(table.uri, table.version)
     _check(table, dataset.schema.field("embedding").type.value_type, kind, partitions)
     try:
@@ -97,8 +96,8 @@ def build_index(table: Table, kind: IndexKind = "IVF_RQ", partitions: int | None
             progress_callback=_log_stage,
         )
     except OSError as error:
-        reason = str(error).splitlines()[0]
-        if isinstance(error, CommitConflictError):
+        reason = reason_of(error)
+        if is_conflict(error):
             reason = f"another run has changed the table since version {table.version}; run again."
         raise StorageError(f"{table.uri}: cannot build the index: {reason}") from None
     indexed = find_table(table.uri, dataset.version)

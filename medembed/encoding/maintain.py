@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from medembed import storage
-from medembed.encoding.commit import commit_table, explained, show, tag_version
+from medembed.encoding.commit import commit_table, show, tag_version
 from medembed.encoding.index import VectorIndex, find_index
+from medembed.encoding.lance_dataset import explained, open_lance
 from medembed.encoding.staging import FOLDER
-from medembed.encoding.table import Table, find_newest, find_table, open_lance
+from medembed.encoding.table import Table, find_newest, find_table
 from medembed.errors import StorageError
 
 ROWS_PER_FRAGMENT = 65_536  # a worker reads one whole: 0.1 GB at 384 dimensions

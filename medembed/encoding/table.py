@@ -6,9 +6,8 @@ deleted, in one commit, whose properties name the data set.
 """
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -19,6 +18,7 @@ import pyarrow as pa
 from medembed import artifact, storage
 from medembed.encoding.changes import Keys
 from medembed.encoding.codec import Codec, Storage
+from medembed.encoding.lance_dataset import explained, files_of, open_lance, read_properties
 from medembed.encoding.quantize import Ranges
 from medembed.errors import StorageError
 from medembed.lineage import Source
@@ -28,8 +28,7 @@ METADATA_KEY, RANGES_KEY = b"medembed", b"medembed.ranges"
 DATASET_PROPERTY = "medembed.dataset"
 UNSEEN_PROPERTY = "medembed.unseen"
 _IDS_PER_QUERY = 2000
-_REPAIR = "it is damaged: copy it again, or encode the corpus into a new table"
-_SOURCE_LINE = re.compile(r", /\S+:\d+:\d+$")  # of Lance's own code, behind its message
+_REPAIR = "The table is damaged: copy it again, or encode the corpus into a new one."
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def find_table(uri: str, version: int | None = None) -> Table | None:
     if not storage.find_files(storage.join(uri, "_versions", "*.manifest")):
         return None  # the folder alone is what a run left that died at its first commit
     opened = open_lance(uri, version)
-    properties = _read_commit(opened)
+    properties = read_properties(opened, DATASET_PROPERTY)
     info = TableInfo(**_read_metadata(opened), dataset=properties.get(DATASET_PROPERTY, ""))
     return Table(uri, opened.version, opened.count_rows(), info, UNSEEN_PROPERTY in properties)
 
@@ -204,26 +203,15 @@ def _check_files(table: Table) -> None:
     sizes = {uri.rpartition("/")[2]: size_bytes for uri, size_bytes, _ in files}
     for fragment in open_lance(table.uri, table.version).get_fragments():
         for file in fragment.metadata.files:
-            found, expected = sizes.get(file.path), file.file_size_bytes
-            if found is None or expected not in (None, found):
-                there = (
-                    "no such file"
-                    if found is None
-                    else f"found {found:,} bytes, expected {expected:,}"
+            size = sizes.get(file.path)
+            expected = file.file_size_bytes
+            if size is None:
+                raise StorageError(f"{table.uri}: data/{file.path}: no such file. {_REPAIR}")
+            if expected not in (None, size):
+                raise StorageError(
+                    f"{table.uri}: data/{file.path}: found {size:,} bytes, expected {expected:,}. "
+                    f"{_REPAIR}"
                 )
-                raise StorageError(f"{table.uri}: data/{file.path}: {there}; {_REPAIR}.")
-
-
-@contextmanager
-def _reading(uri: str) -> Iterator[None]:
-    """Raises StorageError for what Lance raises where it cannot read a file of a table."""
-    try:
-        yield
-    except (ValueError, OSError, RuntimeError) as error:
-        reason = _SOURCE_LINE.sub("", str(error).splitlines()[0])
-        raise StorageError(
-            f"{uri}: the embedding table cannot be read: {reason}; {_REPAIR}."
-        ) from None
 
 
 def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
@@ -254,15 +242,6 @@ def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
     return rows["document_id"].to_pylist(), _codec_of(dataset).read(rows["embedding"])
 
 
-def files_of(fragment: Any) -> tuple[str, str]:
-    """(its data files, its deletions): names that Lance draws by chance for each write, "" for no
-    deletions.
-    """
-    deletions = fragment.metadata.to_json()["deletion_file"]
-    written = f"{deletions['read_version']}-{deletions['id']}" if deletions else ""
-    return " ".join(file.path for file in fragment.metadata.files), written
-
-
 def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeListArray:
     """Vectors of texts by their content hashes, as the table keeps them, in this order; the table
     has them all.
@@ -276,6 +255,11 @@ def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeLi
     return _joined(rows["embedding"]).take(pa.array([place[name] for name in hashes]))
 
 
+def _reading(uri: str) -> AbstractContextManager[None]:
+    """Return what turns Lance's errors inside into one that says what to do."""
+    return explained(uri, "read the table", f" {_REPAIR}")
+
+
 def _read_metadata(dataset: Any) -> dict[str, Any]:
     """The entries of TableInfo that no commit changes. Raises StorageError for a foreign Lance data
     set.
@@ -285,41 +269,8 @@ def _read_metadata(dataset: Any) -> dict[str, Any]:
         raise StorageError(
             f"{dataset.uri}: a Lance data set that MedEmbed did not write; choose another place."
         )
-    entries: dict[str, Any] = {"storage": "float32"} | json.loads(metadata)
-    entries.pop("dataset", None)  # older tables name it here; now each commit does
+    entries: dict[str, Any] = json.loads(metadata)
     return entries | {"dimensions": tuple(entries["dimensions"])}
-
-
-def _read_commit(dataset: Any) -> dict[str, str]:
-    """What the commit says that a version comes from: which data set, who may see it; after a
-    rollback, the commit it went back to.
-
-    Empty if that commit's record is gone: then the next run compares all keys.
-    """
-    import lance
-
-    version = dataset.version
-    while version > 0:
-        try:
-            transaction = dataset.read_transaction(version)
-        # Lance 14 cannot read the record of a compaction that moved an index; rows are the same
-        except TypeError:
-            version -= 1
-            continue
-        except (OSError, ValueError, RuntimeError) as error:
-            # else who may see the version would be anybody's guess
-            if "not found" not in str(error).lower():
-                raise StorageError(
-                    f"{dataset.uri}: the record of version {version} cannot be read."
-                ) from None
-            return {}
-        if transaction is None:
-            return {}
-        if DATASET_PROPERTY in transaction.transaction_properties:
-            return dict(transaction.transaction_properties)
-        is_rollback = isinstance(transaction.operation, lance.LanceOperation.Restore)
-        version = transaction.operation.version if is_rollback else version - 1
-    return {}
 
 
 def _codec_of(dataset: Any) -> Codec:
@@ -341,17 +292,3 @@ def among(document_ids: Sequence[str]) -> str:
 def _joined(column: pa.ChunkedArray) -> pa.Array:
     """One array of a column's chunks, which may be none."""
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-
-def open_lance(uri: str, version: int | None = None) -> Any:
-    """The Lance data set under a table, at a version, by default the newest. Raises
-    StorageError.
-    """
-    import lance
-
-    try:
-        return lance.dataset(uri, version=version, storage_options=storage.lance_options(uri))
-    except (ValueError, OSError) as error:
-        raise StorageError(
-            f"{uri}: cannot open the embedding table: {str(error).splitlines()[0]}"
-        ) from None

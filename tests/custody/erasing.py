@@ -33,7 +33,7 @@ def tables_below(folder: str) -> Iterator[tuple[str, pa.Table]]:
         for uri, _, _ in storage.find_files(folder)
         if "/_versions/" in uri
     }:
-        from medembed.encoding.table import open_lance
+        from medembed.encoding.lance_dataset import open_lance
 
         for entry in open_lance(uri).versions():
             yield (

@@ -20,8 +20,9 @@ from medembed.encoding.index import (
     find_index,
     measure_recall,
 )
+from medembed.encoding.lance_dataset import open_lance
 from medembed.encoding.maintain import compact, list_versions, open_table, rollback
-from medembed.encoding.table import Table, open_lance
+from medembed.encoding.table import Table
 from medembed.errors import ConfigError, MedEmbedError, StorageError
 from medembed.matryoshka import truncate
 from medembed.search.corpus import top_k
