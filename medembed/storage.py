@@ -1,12 +1,10 @@
 """Files by URI: a local path, s3://, gs://, or package:// for what an installed Python package
 carries.
 
-The only place that turns credentials into the forms that pyarrow and Lance want. They come from the
-usual environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ..., GOOGLE_APPLICATION_CREDENTIALS), which
-MLflow's artifact stores read as it is.
+Credentials come from the usual environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...,
+GOOGLE_APPLICATION_CREDENTIALS), which pyarrow and MLflow's artifact stores read as it is.
 """
 
-import contextlib
 import hashlib
 import importlib.util
 import io
@@ -15,9 +13,10 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from urllib.parse import urlparse
 
 import pyarrow as pa
@@ -96,30 +95,23 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
         raise StorageError(f"{uri}: cannot reach it: {_first_line(error)}") from None
 
 
-def lance_options(uri: str) -> dict[str, str]:
-    """The `storage_options` that Lance needs for the URI, beyond the credentials that it reads
-    itself.
-    """
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if scheme(uri) != "s3" or not endpoint:
-        return {}
-    options = {"endpoint": endpoint, "allow_http": str(endpoint.startswith("http://")).lower()}
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return options | ({"region": region} if region else {})
-
-
 def exists(uri: str) -> bool:
     """Whether a file or folder is there."""
     filesystem, path = open_filesystem(uri)
-    try:
+    with _explained(uri, "reach"):
         return bool(filesystem.get_file_info(path).type != pafs.FileType.NotFound)
-    except OSError as error:
-        raise StorageError(f"{uri}: cannot reach it: {_first_line(error)}") from None
 
 
-def find_files(pattern: str) -> list[tuple[str, int, int]]:
-    """(URI, bytes, modification time in ns) of a file, of all files below a folder, or of those
-    that match * and ?.
+class StoredFile(NamedTuple):
+    """A file on storage, its bytes and the time of its last change."""
+
+    uri: str
+    size_bytes: int
+    written_ns: int
+
+
+def find_files(pattern: str) -> list[StoredFile]:
+    """Return a file, all files below a folder, or those that match * and ?.
 
     Sorted by URI; * does not cross a folder, ** does. Empty if there are none.
     """
@@ -127,46 +119,35 @@ def find_files(pattern: str) -> list[tuple[str, int, int]]:
     wild = next((i for i, c in enumerate(pattern) if c in "*?"), None)
     folder = pattern if wild is None else pattern[:wild].rpartition("/")[0] or "/"
     filesystem, path = open_filesystem(folder)
-    try:
+    with _explained(pattern, "list"):
         info = filesystem.get_file_info(path)
         if info.type == pafs.FileType.File:
-            return [(pattern, info.size, info.mtime_ns or 0)] if wild is None else []
-        infos = filesystem.get_file_info(
-            pafs.FileSelector(path, recursive=True, allow_not_found=True)
-        )
-    except OSError as error:
-        raise StorageError(f"{pattern}: cannot list it: {_first_line(error)}") from None
+            return [StoredFile(pattern, info.size, info.mtime_ns or 0)] if wild is None else []
+        selector = pafs.FileSelector(path, recursive=True, allow_not_found=True)
+        infos = filesystem.get_file_info(selector)
     prefix = path.rstrip("/") + "/"
-    files = [
-        (join(folder, info.path.removeprefix(prefix)), info.size, info.mtime_ns or 0)
-        for info in infos
-        if info.type == pafs.FileType.File
-    ]
-    return sorted(file for file in files if wild is None or _matches(file[0], pattern))
+    files = []
+    for info in infos:
+        uri = join(folder, info.path.removeprefix(prefix))
+        if info.type == pafs.FileType.File and (wild is None or _matches(uri, pattern)):
+            files.append(StoredFile(uri, info.size, info.mtime_ns or 0))
+    return sorted(files)
 
 
 def open_input(uri: str) -> BinaryIO:
     """A file as a seekable, buffered stream. Raises StorageError if it is not there."""
     filesystem, path = open_filesystem(uri)
-    try:
+    with _explained(uri, "read"):
         return io.BufferedReader(filesystem.open_input_file(path), 1 << 20)
-    except FileNotFoundError:
-        raise StorageError(f"{uri}: no such file.") from None
-    except OSError as error:
-        raise StorageError(f"{uri}: cannot read it: {_first_line(error)}") from None
 
 
 def read_bytes(uri: str) -> bytes:
     """A whole file. Raises StorageError if it is not there or cannot be read."""
     filesystem, path = open_filesystem(uri)
-    try:
+    with _explained(uri, "read"):
         # as it is, whatever its name
         with filesystem.open_input_stream(path, compression=None) as stream:
             return bytes(stream.read())
-    except FileNotFoundError:
-        raise StorageError(f"{uri}: no such file.") from None
-    except OSError as error:
-        raise StorageError(f"{uri}: cannot read it: {_first_line(error)}") from None
 
 
 def write_bytes(uri: str, data: bytes) -> None:
@@ -241,19 +222,15 @@ def delete_folder(uri: str) -> None:
 def delete_empty_folder(uri: str) -> None:
     """Removes a local folder if nothing is in it; object stores have none."""
     if is_local(uri):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             local_path(uri).rmdir()
 
 
 def list_files(uri: str) -> list[str]:
     """Paths of all files below a folder, relative to it, sorted."""
     filesystem, path = open_filesystem(uri)
-    try:
+    with _explained(uri, "list", missing="no such folder"):
         infos = filesystem.get_file_info(pafs.FileSelector(path, recursive=True))
-    except FileNotFoundError:
-        raise StorageError(f"{uri}: no such folder.") from None
-    except OSError as error:
-        raise StorageError(f"{uri}: cannot list it: {_first_line(error)}") from None
     prefix = path.rstrip("/") + "/"
     return sorted(
         info.path.removeprefix(prefix) for info in infos if info.type == pafs.FileType.File
@@ -297,6 +274,17 @@ def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) ->
                     f"{uri}: cannot copy it to this node: {_first_line(error)}"
                 ) from None
     return target
+
+
+@contextmanager
+def _explained(uri: str, what: str, missing: str = "no such file") -> Iterator[None]:
+    """Turn errors inside into a StorageError that says what could not be done."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise StorageError(f"{uri}: {missing}.") from None
+    except OSError as error:
+        raise StorageError(f"{uri}: cannot {what} it: {_first_line(error)}") from None
 
 
 def _matches(uri: str, pattern: str) -> bool:

@@ -10,9 +10,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from medembed import schema, storage
+from medembed import schema
 from medembed.encoding.codec import TYPES
-from medembed.encoding.lance_dataset import explained, is_conflict, open_lance, reason_of
+from medembed.encoding.lance_dataset import (
+    explained,
+    is_conflict,
+    lance_options,
+    open_lance,
+    reason_of,
+)
 from medembed.encoding.quantize import Ranges
 from medembed.encoding.table import (
     DATASET_PROPERTY,
@@ -48,7 +54,7 @@ def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -
             pa.Table.from_arrays(columns, schema=names),
             uri,
             mode="append",
-            storage_options=storage.lance_options(uri),
+            storage_options=lance_options(uri),
         )
     return json.dumps([json.dumps(fragment.to_json()) for fragment in fragments])
 
@@ -89,7 +95,7 @@ def commit_table(
         raise overtaken
     try:
         dataset = lance.LanceDataset.commit(
-            uri, transaction, max_retries=0, storage_options=storage.lance_options(uri)
+            uri, transaction, max_retries=0, storage_options=lance_options(uri)
         )
     except (OSError, RuntimeError) as error:
         if is_conflict(error):

@@ -5,6 +5,7 @@ Everything else in the room uses Lance's public classes. `tests/encoding/test_la
 fails when one of these texts changes.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +23,19 @@ def open_lance(uri: str, version: int | None = None) -> Any:
     import lance
 
     try:
-        return lance.dataset(uri, version=version, storage_options=storage.lance_options(uri))
+        return lance.dataset(uri, version=version, storage_options=lance_options(uri))
     except (ValueError, OSError) as error:
         raise StorageError(f"{uri}: cannot open the embedding table: {reason_of(error)}") from None
+
+
+def lance_options(uri: str) -> dict[str, str]:
+    """Return the `storage_options` that Lance needs beyond the credentials that it reads itself."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if storage.scheme(uri) != "s3" or not endpoint:
+        return {}
+    options = {"endpoint": endpoint, "allow_http": str(endpoint.startswith("http://")).lower()}
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return options | ({"region": region} if region else {})
 
 
 @contextmanager

@@ -7,7 +7,13 @@ import pyarrow as pa
 import pytest
 from lance.fragment import write_fragments
 
-from medembed.encoding.lance_dataset import is_conflict, open_lance, read_properties, reason_of
+from medembed.encoding.lance_dataset import (
+    is_conflict,
+    lance_options,
+    open_lance,
+    read_properties,
+    reason_of,
+)
 from medembed.errors import StorageError
 
 ROWS = pa.table({"document_id": ["a", "b"]})
@@ -62,3 +68,14 @@ def test_a_version_whose_record_is_gone_comes_from_nowhere_and_one_that_fails_is
     monkeypatch.setattr(lance.LanceDataset, "read_transaction", fail)
     with pytest.raises(StorageError, match="cannot read the record of version 1: .* timed out"):
         read_properties(open_lance(uri), "made from")
+
+
+def test_lance_gets_the_endpoint_that_the_environment_names(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
+    assert lance_options("s3://b/t") == {
+        "endpoint": "http://127.0.0.1:9000",
+        "allow_http": "true",
+        "region": "eu-west-3",
+    }
+    assert lance_options("/local") == {}
