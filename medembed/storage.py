@@ -57,16 +57,12 @@ def join(uri: str, *names: str) -> str:
 
 
 def absolute(uri: str) -> str:
-    """A local path made absolute, so that workers with another working directory find it; others
-    unchanged.
-    """
+    """Return a local path made absolute, as a worker elsewhere needs it; other URIs unchanged."""
     return str(local_path(uri)) if is_local(uri) else uri
 
 
 def local_path(uri: str) -> Path:
-    """The path behind a local or package URI. Raises StorageError if the package is not
-    installed.
-    """
+    """Return the path behind a local or package URI. Raises StorageError without the package."""
     if scheme(uri) == "package":
         package, _, inside = uri.removeprefix("package://").partition("/")
         spec = importlib.util.find_spec(package)
@@ -80,9 +76,7 @@ def local_path(uri: str) -> Path:
 
 
 def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """(pyarrow file system, path in it) of a URI. Raises StorageError for a scheme that it does not
-    know.
-    """
+    """Return (pyarrow file system, path in it). Raises StorageError for an unknown scheme."""
     if scheme(uri) in ("file", "package"):
         return pafs.LocalFileSystem(), str(local_path(uri))
     if scheme(uri) in ("http", "https"):
@@ -144,16 +138,13 @@ def open_input(uri: str) -> BinaryIO:
 def read_bytes(uri: str) -> bytes:
     """A whole file. Raises StorageError if it is not there or cannot be read."""
     filesystem, path = open_filesystem(uri)
-    with _explained(uri, "read"):
-        # as it is, whatever its name
-        with filesystem.open_input_stream(path, compression=None) as stream:
-            return bytes(stream.read())
+    # without compression: as it is, whatever its name
+    with _explained(uri, "read"), filesystem.open_input_stream(path, compression=None) as stream:
+        return bytes(stream.read())
 
 
 def write_bytes(uri: str, data: bytes) -> None:
-    """A file that appears whole or not at all: renamed into place locally, one put on an object
-    store.
-    """
+    """Write a file that appears whole or not at all: by a rename locally, by one put elsewhere."""
     filesystem, path = open_filesystem(uri)
     target = path
     try:
@@ -185,9 +176,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """One Parquet file, or only some columns of it. Raises StorageError if it is absent or
-    damaged.
-    """
+    """Return a Parquet file, or some columns. Raises StorageError if it is absent or damaged."""
     try:
         if columns is None:
             return pq.read_table(pa.BufferReader(read_bytes(uri)))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from medembed import storage
-from medembed.encoding.lance_dataset import files_of, open_lance
+from medembed.encoding.lance_dataset import files_of, lance_options, open_lance
 from medembed.encoding.staging import FOLDER as STAGING
 from medembed.errors import StorageError
 
@@ -49,7 +49,7 @@ def _count_rows(files: list[str], is_wanted: IsWanted) -> Counter[str]:
     for uri in files:
         try:
             reader = LanceFileReader(
-                uri, storage_options=storage.lance_options(uri), columns=["document_id"]
+                uri, storage_options=lance_options(uri), columns=["document_id"]
             )
             names = reader.read_all().to_table()["document_id"].to_pylist()
         except (OSError, ValueError, RuntimeError):

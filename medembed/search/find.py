@@ -67,7 +67,7 @@ def find_documents(
     workers: int,
     measure: bool = False,
 ) -> Found:
-    """Return the k best documents of each query [Q, width]; `measure` compares with exact search."""
+    """Return the k best documents of each query [Q, width], compared with exact search if asked."""
 
     def exact(asked: Vectors) -> Ranking:
         ranked = rank_shards(
