@@ -156,8 +156,8 @@ def _read_yaml(path: str) -> dict[str, Any]:
 
 def _yaml_fault(error: yaml.YAMLError | UnicodeDecodeError) -> str:
     mark = getattr(error, "problem_mark", None)
-    place = f"line {mark.line + 1}: " if mark else ""
-    return place + (getattr(error, "problem", None) or str(error)).splitlines()[0]
+    where = f"line {mark.line + 1}: " if mark else ""
+    return where + (getattr(error, "problem", None) or str(error)).splitlines()[0]
 
 
 def _override(model: type[Config], key: str, value: Any) -> dict[str, Any]:
@@ -202,8 +202,8 @@ def _find_key(annotation: Any, key: str) -> tuple[list[str], Any]:
             return [key], value
     if not dot:
         return [name], inner
-    names, found = _find_key(inner, rest)
-    return [name, *names], found
+    names, annotation_of_rest = _find_key(inner, rest)
+    return [name, *names], annotation_of_rest
 
 
 def _read_value(key: str, text: str, annotation: Any) -> Any:
@@ -246,10 +246,10 @@ def _explain(model: type[Config], fault: ErrorDetails) -> str:
         return f"{shown}: unknown key; the nearest known key is {nearest[0]!r} (--help lists all)"
     if fault["type"] == "missing":
         return f"{key}: missing; give {key}=... (--help lists all keys)"
-    found = fault.get("input")
-    if fault["type"] == "tuple_type" and isinstance(found, str):
-        return f"{key}: expected a list, {key}=[{found}], found {found!r}"
-    shown = f", found {found!r}" if isinstance(found, int | float | str | list | bool) else ""
+    value = fault.get("input")
+    if fault["type"] == "tuple_type" and isinstance(value, str):
+        return f"{key}: expected a list, {key}=[{value}], found {value!r}"
+    shown = f", found {value!r}" if isinstance(value, int | float | str | list | bool) else ""
     message = fault["msg"].removeprefix("Value error, ")
     return f"{key}: {message}{shown}" if key else message  # of a config as a whole its own words
 

@@ -71,15 +71,15 @@ class TorchBackend:
         """
         import torch
 
-        device, found = self.model.device, []
+        device, computed = self.model.device, []
         with torch.inference_mode():
             for batch in batches:
                 features: dict[str, Any] = dict(batch.shared)
                 for name, values in batch.features.items():
                     features[name] = torch.from_numpy(values).to(device, non_blocking=True)
-                found.append((batch.positions, self.model(features)[self.output].float()))
+                computed.append((batch.positions, self.model(features)[self.output].float()))
             # read at the end, so that a GPU never waits for this thread
-            for rows, vectors in found:
+            for rows, vectors in computed:
                 # fewer where the model says `truncate_dim`
                 into[rows] = vectors.cpu().numpy()[:, : into.shape[1]]
 

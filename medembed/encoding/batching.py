@@ -128,9 +128,9 @@ def make_steady_batches(tokens: Tokens) -> Iterator[Batch]:
     for length, positions in sorted(of_length.items(), reverse=True):
         rows = min(_STEADY_ROWS, max(_STEADY_TOKENS // max(length, 1), 1))
         for start in range(0, len(positions), rows):
-            part = positions[start : start + rows]
-            part += [part[0]] * (rows - len(part))
-            yield tokens.batch(part)
+            chosen = positions[start : start + rows]
+            chosen += [chosen[0]] * (rows - len(chosen))
+            yield tokens.batch(chosen)
 
 
 def count_padding(lengths: Sequence[int], max_tokens: int) -> int:
@@ -149,10 +149,10 @@ def _pad(columns: Mapping[str, list[list[int]]], layout: Layout) -> Features:
     for name in columns:
         features[name] = np.full((len(lengths), width), layout.pads[name], dtype=np.int64)
     for row, length in enumerate(lengths):
-        place = slice(width - length, width) if layout.is_left else slice(0, length)
-        features["attention_mask"][row, place] = 1
+        own = slice(width - length, width) if layout.is_left else slice(0, length)
+        features["attention_mask"][row, own] = 1
         for name, column in columns.items():
-            features[name][row, place] = column[row]
+            features[name][row, own] = column[row]
     return features
 
 

@@ -112,11 +112,11 @@ class Changes:
             ) is not None:
                 waiting = batch["place"].to_numpy()
                 parts.append(waiting)
-            found = np.concatenate(parts)
-            here = int(np.searchsorted(found, end))
-            waiting = found[here:]
+            new = np.concatenate(parts)
+            here = int(np.searchsorted(new, end))
+            waiting = new[here:]
             if here:
-                yield owner, start, found[:here]
+                yield owner, start, new[:here]
 
     def _deal_copies(self, most: int) -> Iterator[dict[str, Any]]:
         rows = self._read("SELECT id, hash FROM copies ORDER BY place")
@@ -163,10 +163,10 @@ def items_of(rows: int, most: int) -> int:
 
 def _fill_corpus(database: Database, corpus: Iterable[Keys]) -> None:
     database.execute("CREATE TABLE corpus (place BIGINT, id VARCHAR, hash VARCHAR)")
-    place = 0
+    start = 0
     for keys in corpus:
-        places = pa.array(np.arange(place, place + len(keys.ids)))
-        place += len(keys.ids)
+        places = pa.array(np.arange(start, start + len(keys.ids)))
+        start += len(keys.ids)
         insert(database, "corpus", pa.table({"place": places, "id": keys.ids, "hash": keys.hashes}))
 
 

@@ -148,13 +148,13 @@ def _update(base: Table, new: list[Any], dead: Iterable[tuple[int, Sequence[str]
     there = open_lance(base.uri, base.version).get_fragments()
     gone: list[int] = []
     touched = {0: there[0].metadata} if there else {}
-    for place, ids in dead:
-        left = there[place].delete(among(ids)) if len(ids) < there[place].count_rows() else None
+    for number, ids in dead:
+        left = there[number].delete(among(ids)) if len(ids) < there[number].count_rows() else None
         if left is None:
-            gone.append(there[place].fragment_id)
-            touched.pop(place, None)
+            gone.append(there[number].fragment_id)
+            touched.pop(number, None)
         else:
-            touched[place] = left
+            touched[number] = left
     return lance.LanceOperation.Update(
         removed_fragment_ids=gone, updated_fragments=list(touched.values()), new_fragments=new
     )

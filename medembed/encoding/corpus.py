@@ -31,13 +31,15 @@ def sample_texts(
     ids: list[str] = []
     texts: list[str] = []
     for number in chosen:
-        part = storage.read_parquet(corpus[number][0], ["document_id", "text"])
-        part = part.take(pa.array(evenly(part.num_rows, -(-rows // len(chosen)))))
-        ids += part["document_id"].to_pylist()
-        texts += part["text"].to_pylist()
+        rows_of_file = storage.read_parquet(corpus[number][0], ["document_id", "text"])
+        rows_of_file = rows_of_file.take(
+            pa.array(evenly(rows_of_file.num_rows, -(-rows // len(chosen))))
+        )
+        ids += rows_of_file["document_id"].to_pylist()
+        texts += rows_of_file["text"].to_pylist()
     return ids, texts
 
 
 def evenly(total: int, most: int) -> list[int]:
     """At most so many places, evenly spaced over [0, total)."""
-    return sorted({int(place) for place in np.linspace(0, max(total - 1, 0), min(most, total))})
+    return sorted({int(number) for number in np.linspace(0, max(total - 1, 0), min(most, total))})

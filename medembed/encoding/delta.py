@@ -32,11 +32,11 @@ class Delta:
         time.
         """
         wanted = pa.array(sorted(row_ids), pa.string())
-        found: set[str] = set()
+        present: set[str] = set()
         for shard in self.same:
             ids = _ids(open_lance(shard["uri"], shard["version"]).get_fragment(shard["fragment"]))
-            found.update(ids.filter(pc.is_in(ids, value_set=wanted)).to_pylist())
-        return frozenset(found)
+            present.update(ids.filter(pc.is_in(ids, value_set=wanted)).to_pylist())
+        return frozenset(present)
 
 
 NO_DELTA = Delta([], [])
@@ -71,7 +71,10 @@ def changes_since(table: Table, files: Mapping[str, str], version: int) -> Delta
 def _only_lost(table: Table, fragment: Any, names: str, version: int) -> bool:
     """Whether each row of the fragment was there in that version already."""
     try:
-        before = {files_of(one)[0]: one for one in open_lance(table.uri, version).get_fragments()}
+        before = {
+            files_of(earlier)[0]: earlier
+            for earlier in open_lance(table.uri, version).get_fragments()
+        }
     except StorageError:
         return False
     if names not in before:

@@ -32,7 +32,7 @@ def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
 
     Raises StorageError if the newest version cannot be read.
     """
-    found: set[str] = set()
+    wanted: set[str] = set()
     read: set[str] = set()
     is_torn, newest = False, open_lance(uri, None).version
     for entry in open_lance(uri, None).versions():
@@ -43,7 +43,7 @@ def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
                     rows = fragment.scanner(
                         columns=["document_id"], with_row_id=True, include_deleted_rows=True
                     )
-                    found.update(filter(is_wanted, rows.to_table()["document_id"].to_pylist()))
+                    wanted.update(filter(is_wanted, rows.to_table()["document_id"].to_pylist()))
                     read.add(files)
         except (OSError, ValueError, RuntimeError, StorageError):
             if entry["version"] == newest:
@@ -51,7 +51,7 @@ def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
                     f"{uri}: its newest version cannot be read; restore it from a backup."
                 ) from None
             is_torn = True
-    return Erasable(found, is_torn)
+    return Erasable(wanted, is_torn)
 
 
 def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], None]) -> Table:
@@ -66,10 +66,10 @@ def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], No
         table = open_table(uri)
     wanted = set(row_ids)
     dead = [
-        (place, sorted(wanted.intersection(keys.ids.to_pylist())))
-        for place, keys in enumerate(table.keys())
+        (number, sorted(wanted.intersection(keys.ids.to_pylist())))
+        for number, keys in enumerate(table.keys())
     ]
-    dead = [(place, ids) for place, ids in dead if ids]
+    dead = [(number, ids) for number, ids in dead if ids]
     if dead:
         table = commit_table(uri, [], table.info, base=table, dead=dead)
     with explained(uri, "rewrite files that have deleted rows"):

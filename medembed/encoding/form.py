@@ -81,10 +81,10 @@ class Form:
         ]
         if rest:
             whole, marks = self._read([inputs[number] for number in rest], max_length)
-            for place, number in enumerate(rest):
-                cut[number] = marks[place]
+            for position, number in enumerate(rest):
+                cut[number] = marks[position]
                 for name, column in tokens.columns.items():
-                    column[number] = whole.columns[name][place]
+                    column[number] = whole.columns[name][position]
         return tokens, cut
 
     def _read(self, inputs: Inputs, max_length: int | None) -> tuple[Tokens, list[bool]]:

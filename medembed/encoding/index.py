@@ -49,9 +49,9 @@ class VectorIndex:
 
 def find_index(table: Table) -> VectorIndex | None:
     """The vector index of this version, None if it has none."""
-    for one in open_lance(table.uri, table.version).describe_indices():
-        if one.name == _NAME:
-            return VectorIndex(one.index_type, one.num_rows_indexed, one.total_size_bytes)
+    for index in open_lance(table.uri, table.version).describe_indices():
+        if index.name == _NAME:
+            return VectorIndex(index.index_type, index.num_rows_indexed, index.total_size_bytes)
     return None
 
 
@@ -65,13 +65,13 @@ def drop_index(table: Table) -> bool:
 
 def check_index(table: Table) -> VectorIndex:
     """The vector index of this version. Raises StorageError if it has none."""
-    found = find_index(table)
-    if found is None:
+    index = find_index(table)
+    if index is None:
         raise StorageError(
             f"{table.uri} version {table.version}: no vector index; search without use_index, or "
             f"build one by: medembed table index {shlex.quote(f'table={table.uri}')}"
         )
-    return found
+    return index
 
 
 def build_index(table: Table, kind: IndexKind = "IVF_RQ", partitions: int | None = None) -> Table:

@@ -36,12 +36,12 @@ def open_table(uri: str, version: int | str | None = None) -> Table:
     """The table at a version or tag, by default the newest. Raises StorageError if there is
     none.
     """
-    found = None
+    table = None
     if storage.exists(uri):
-        found = find_newest(uri) if version is None else find_table(uri, _resolve(uri, version))
-    if found is None:
+        table = find_newest(uri) if version is None else find_table(uri, _resolve(uri, version))
+    if table is None:
         raise StorageError(f"{uri}: no embedding table there; `medembed encode` makes one.")
-    return found
+    return table
 
 
 def list_versions(uri: str) -> list[TableVersion]:
@@ -51,11 +51,11 @@ def list_versions(uri: str) -> list[TableVersion]:
     tags: dict[int, list[str]] = {}
     for name, entry in dataset.tags.list().items():
         tags.setdefault(entry["version"], []).append(name)
-    found = []
+    versions = []
     for entry in dataset.versions():
         table = open_table(uri, entry["version"])
         named = tuple(sorted(tags.get(table.version, [])))
-        found.append(
+        versions.append(
             TableVersion(
                 table.version,
                 table.info.dataset,
@@ -68,7 +68,7 @@ def list_versions(uri: str) -> list[TableVersion]:
                 table.is_unseen,
             )
         )
-    return found
+    return versions
 
 
 def rollback(uri: str, version: int | str) -> Table:

@@ -122,7 +122,7 @@ class Module:
         parts = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(parts, dict) or not parts:
             raise ModelError(f"{self.folder / INDEX}: no weight_map; the model folder is damaged.")
-        names = sorted({str(part) for part in parts.values()})
+        names = sorted({str(file) for file in parts.values()})
         strange = [
             name for name in names if Path(name).name != name or not name.endswith(".safetensors")
         ]

@@ -116,9 +116,9 @@ def cut_to_positions(model: Any) -> None:
 def _tables(module: Any) -> Iterator[int]:
     from torch import nn
 
-    for part in module.modules():
+    for module_below in module.modules():
         for name in _POSITIONS:
-            table = getattr(part, name, None)
+            table = getattr(module_below, name, None)
             if isinstance(table, nn.Embedding):
-                padding = getattr(part, "padding_idx", None)
+                padding = getattr(module_below, "padding_idx", None)
                 yield table.num_embeddings - (padding + 1 if isinstance(padding, int) else 0)

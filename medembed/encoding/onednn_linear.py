@@ -28,14 +28,14 @@ def pack(model: Any) -> Callable[[], None]:
         def forward(self, x: Any) -> Any:
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
 
-    found = [
+    layers = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
         if type(child) is torch.nn.Linear  # a subclass may compute something else
     ]
     try:
-        packed = [(parent, name, Packed(child)) for parent, name, child in found]
+        packed = [(parent, name, Packed(child)) for parent, name, child in layers]
     except (AttributeError, NotImplementedError) as error:
         raise RuntimeError(str(error)) from None
 
@@ -44,4 +44,4 @@ def pack(model: Any) -> Callable[[], None]:
             setattr(parent, name, module)
 
     put(packed)
-    return lambda: put(found)
+    return lambda: put(layers)

@@ -98,19 +98,19 @@ class Table:
         """Embeddings of these documents, float32 [n, width], in this order. Raises StorageError if
         one is absent.
         """
-        found = self.find(document_ids)
-        missing = set(document_ids) - found.keys()
+        embeddings = self.find(document_ids)
+        missing = set(document_ids) - embeddings.keys()
         if missing:
             raise StorageError(
                 f"{self.uri}: {len(missing)} documents are not in the table, e.g. id "
                 f"{show_id(min(missing))!r}."
             )
-        return np.stack([found[key] for key in document_ids])
+        return np.stack([embeddings[key] for key in document_ids])
 
     def find(self, document_ids: Iterable[str]) -> dict[str, npt.NDArray[np.float32]]:
         """{id: its embedding float32 [width]} of those of these documents that the table has."""
         wanted = sorted(set(document_ids))
-        found: dict[str, npt.NDArray[np.float32]] = {}
+        embeddings: dict[str, npt.NDArray[np.float32]] = {}
         codec = self.codec()
         for start in range(0, len(wanted), _IDS_PER_QUERY):
             with _reading(self.uri):
@@ -118,10 +118,10 @@ class Table:
                     columns=["document_id", "embedding"],
                     filter=among(wanted[start : start + _IDS_PER_QUERY]),
                 )
-            found.update(
+            embeddings.update(
                 zip(rows["document_id"].to_pylist(), codec.read(rows["embedding"]), strict=True)
             )
-        return found
+        return embeddings
 
     def keys(self) -> Iterator[Keys]:
         """Ids and content hashes of each fragment's rows, in table order."""
@@ -155,8 +155,8 @@ def find_newest(uri: str) -> Table | None:
     if last is None or not last.is_unseen:
         return last
     numbers = sorted((entry["version"] for entry in open_lance(uri).versions()), reverse=True)
-    found = (find_table(uri, number) for number in numbers)
-    return next((table for table in found if table is not None and not table.is_unseen), last)
+    tables = (find_table(uri, number) for number in numbers)
+    return next((table for table in tables if table is not None and not table.is_unseen), last)
 
 
 def check_encoder(table: Table, encoder: str) -> None:
@@ -219,9 +219,10 @@ def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
     there are more.
     """
     manifests = storage.find_files(storage.join(uri, "*", "_versions", "*.manifest"))
-    places = sorted({manifest.rpartition("/_versions/")[0] for manifest, _, _ in manifests})
+    folders = sorted({manifest.rpartition("/_versions/")[0] for manifest, _, _ in manifests})
     tables = (
-        find_newest(place) if version is None else find_table(place, version) for place in places
+        find_newest(folder) if version is None else find_table(folder, version)
+        for folder in folders
     )
     own = [table for table in tables if table is not None and table.info.encoder == encoder]
     if len(own) > 1:
@@ -251,8 +252,8 @@ def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeLi
         rows = open_lance(uri, version).to_table(
             columns=["content_hash", "embedding"], filter=f"content_hash IN ({quoted})"
         )
-    place = {name: row for row, name in enumerate(rows["content_hash"].to_pylist())}
-    return _joined(rows["embedding"]).take(pa.array([place[name] for name in hashes]))
+    row_of = {name: row for row, name in enumerate(rows["content_hash"].to_pylist())}
+    return _joined(rows["embedding"]).take(pa.array([row_of[name] for name in hashes]))
 
 
 def _reading(uri: str) -> AbstractContextManager[None]:

@@ -38,9 +38,9 @@ def measure_search(
     start = time.perf_counter()
     best = exact(chosen)
     middle = time.perf_counter()
-    found = search(chosen)
+    ranking = search(chosen)
     end = time.perf_counter()
-    return SearchQuality(recall_of(found, best), len(chosen), end - middle, middle - start)
+    return SearchQuality(recall_of(ranking, best), len(chosen), end - middle, middle - start)
 
 
 def recall_of(found: Ranking, exact: Ranking) -> float:

@@ -33,15 +33,15 @@ def to_table(names: Sequence[str], ranking: Ranking) -> pa.Table:
     row_ids = ranking.row_ids
     rows: list[dict[str, Any]] = []
     for line, name in enumerate(names):
-        for place, document in enumerate(ids[line].tolist()):
+        for column, document in enumerate(ids[line].tolist()):
             if document:
                 rows.append(
                     {
                         "query_id": name,
-                        "rank": place + 1,
+                        "rank": column + 1,
                         "document_id": document,
-                        "row_id": str(row_ids[line, place]),
-                        "score": float(ranking.scores[line, place]),
+                        "row_id": str(row_ids[line, column]),
+                        "score": float(ranking.scores[line, column]),
                     }
                 )
     return pa.Table.from_pylist(rows, schema=_COLUMNS)

@@ -98,10 +98,10 @@ def rank_shards(
     """Return what all queries find, by dimension: for so many that their lists may be in memory
     together.
     """
-    found = search_shards(
+    answers = search_shards(
         shards, read, queries, k, dimensions, by_document=by_document, workers=workers
     )
-    answers = list(found)
+    answers = list(answers)
     return {
         dimension: stack([answer.rankings[dimension] for answer in answers])
         for dimension in dimensions
