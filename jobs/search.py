@@ -17,7 +17,8 @@ from medembed.data.query_file import read_queries
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.index import REFINE, OpenIndex, check_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint
-from medembed.encoding.table import TableInfo, open_table_of, read_shard
+from medembed.encoding.open_table import open_table_of
+from medembed.encoding.table import TableInfo, read_shard
 from medembed.encoding.texts import encode_queries
 from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig

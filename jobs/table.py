@@ -19,14 +19,9 @@ from medembed.data.own_texts import TextColumns
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.export import export
 from medembed.encoding.index import IndexKind, build_index, check_index, measure_recall
-from medembed.encoding.maintain import (
-    compact,
-    list_versions,
-    open_table,
-    rollback,
-    settle,
-)
+from medembed.encoding.maintain import compact, list_versions, rollback, settle
 from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.open_table import open_table
 from medembed.encoding.screen import describe_versions
 from medembed.encoding.table import check_encoder
 from medembed.encoding.verify import check_sound, verify

@@ -259,17 +259,17 @@ def _nested_config(annotation: Any) -> type[Config] | None:
 
 
 def _type_name(field: FieldInfo) -> str:
-    bounds = [
-        f"{symbol} {getattr(mark, name)}"
-        for mark in field.metadata
-        for name, symbol in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
-        if hasattr(mark, name)
-    ]
-    return ", ".join([_annotation_name(field.annotation), *bounds])
+    described = _annotation_name(field.annotation)
+    for mark in field.metadata:
+        for name, symbol in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
+            if hasattr(mark, name):
+                described += f", {symbol} {getattr(mark, name)}"
+    return described
 
 
 def _annotation_name(annotation: Any) -> str:
-    origin, options = get_origin(annotation), get_args(annotation)
+    origin = get_origin(annotation)
+    options = get_args(annotation)
     if origin is Annotated:
         return _annotation_name(options[0])
     if origin in (Union, types.UnionType):

@@ -66,10 +66,12 @@ class Report:
     """Where a remote worker leaves how far it is; made a Ray actor by `watch`."""
 
     def __init__(self) -> None:
-        self.done, self.note = 0, ""
+        self.done = 0
+        self.note = ""
 
     def write(self, done: int, note: str) -> None:
-        self.done, self.note = done, note
+        self.done = done
+        self.note = note
 
     def read(self) -> tuple[int, str]:
         return self.done, self.note

@@ -41,13 +41,10 @@ def _list_marked(config: Config, prefix: str = "") -> Iterator[tuple[str, UriRol
         if isinstance(value, Config):
             yield from _list_marked(value, f"{prefix}{name}.")
             continue
-        marks = {mark for mark in _marks(field) if isinstance(mark, UriRole)}
-        yield from (
-            (prefix + name, mark, uri)
-            for mark in marks
-            for uri in _values(value)
-            if isinstance(uri, str)
-        )
+        for mark in {mark for mark in _marks(field) if isinstance(mark, UriRole)}:
+            for uri in _values(value):
+                if isinstance(uri, str):
+                    yield prefix + name, mark, uri
 
 
 def _values(value: Any) -> Iterable[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from medembed import storage
 from medembed.custody.chain import Chains, Link, describe_versions
 from medembed.custody.inventory import known_manifest
-from medembed.encoding.table import find_newest
+from medembed.encoding.open_table import find_newest
 from medembed.errors import ServiceError, StorageError
 from medembed.lineage import CheckpointManifest
 from medembed.registry.models import Registry

@@ -12,7 +12,8 @@ from medembed.artifact import MANIFEST, read_any, read_manifest
 from medembed.custody.names import is_ours, queries_in
 from medembed.custody.remove import MARK
 from medembed.encoding.lance_dataset import open_lance
-from medembed.encoding.table import METADATA_KEY, Table, find_newest, find_table
+from medembed.encoding.open_table import find_newest
+from medembed.encoding.table import METADATA_KEY, Table, find_table
 from medembed.errors import StorageError
 from medembed.evaluation.retention import FOLDER as RETENTION
 from medembed.lineage import CheckpointManifest, Manifest, Source, StartManifest

@@ -71,7 +71,8 @@ class TorchBackend:
         """
         import torch
 
-        device, computed = self.model.device, []
+        device = self.model.device
+        computed = []
         with torch.inference_mode():
             for batch in batches:
                 features: dict[str, Any] = dict(batch.shared)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_STEADY_ROWS, _STEADY_TOKENS = 16, 512
+_STEADY_ROWS = 16
+_STEADY_TOKENS = 512
 Features = dict[str, npt.NDArray[np.int64]]
 
 

@@ -21,7 +21,8 @@ from medembed.privacy import show_id
 Places = npt.NDArray[np.int64]
 
 # A small corpus is dealt in smaller items, so that no worker waits long for the last.
-_FEWEST_PER_ITEM, _ITEMS_OF_A_SMALL_CORPUS = 128, 32
+_FEWEST_PER_ITEM = 128
+_ITEMS_OF_A_SMALL_CORPUS = 32
 _TABLES = """
 CREATE TABLE fresh AS SELECT place, id, hash FROM corpus ANTI JOIN held USING (id, hash);
 CREATE TABLE dead AS SELECT fragment, id FROM held ANTI JOIN corpus USING (id, hash);
@@ -103,9 +104,11 @@ class Changes:
     def _new_by_file(self, files: Sequence[tuple[str, int]]) -> Iterator[tuple[int, int, Places]]:
         """(file, place of its first row, places of its new rows), of the files that have some."""
         batches = read_batches(self._database, "SELECT place FROM firsts ORDER BY place")
-        waiting, end = np.empty(0, np.int64), 0
+        waiting = np.empty(0, np.int64)
+        end = 0
         for owner, (_, rows) in enumerate(files):
-            start, end = end, end + rows
+            start = end
+            end += rows
             parts = [waiting]
             while (not len(waiting) or waiting[-1] < end) and (
                 batch := next(batches, None)
@@ -207,7 +210,8 @@ def _pack(
     for owner, start, rows in parts:
         if waiting and size + len(rows) > rows_per_item:
             yield waiting
-            waiting, size = [], 0
+            waiting = []
+            size = 0
         while len(rows) > rows_per_item:
             yield [(owner, start, rows[:rows_per_item])]
             rows = rows[rows_per_item:]

@@ -9,9 +9,11 @@ from medembed.spread import WorkerCount
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 # Measured: a CPU's caches hold a small batch's activations; a GPU needs a large one to be busy.
-_TOKENS_ON_CPU, _TOKENS_ON_GPU = 512, 65536
+_TOKENS_ON_CPU = 512
+_TOKENS_ON_GPU = 65536
 # seconds of work, beside which an item's own cost is small
-_TEXTS_ON_CPU, _TEXTS_ON_GPU = 1024, 16384
+_TEXTS_ON_CPU = 1024
+_TEXTS_ON_GPU = 16384
 # Up to so many texts nothing is converted. A load with OpenVINO takes 2.7 s of a core more, and
 # saves 0.5 ms of each short query (MiniLM-L6).
 _TOO_FEW_TO_CONVERT = 1024

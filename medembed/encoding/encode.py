@@ -114,10 +114,9 @@ def update_table(
             target = replace(target, ranges=ranges)
         work = _encode(items, staging, model, target, config)
         info = replace(base.info, dataset=dataset) if base else work.info(target, encoder, dataset)
-        fragments = [finished.fragments for finished in work.records]
         table = commit_table(
             output,
-            fragments,
+            work.fragments,
             info,
             ranges=target.ranges,
             base=base,
@@ -150,6 +149,10 @@ class _Work:
     records: list[Finished]
     new: list[Finished]
     resumed: int
+
+    @property
+    def fragments(self) -> list[str]:
+        return [finished.fragments for finished in self.records]
 
     def info(self, target: Target, encoder: str, dataset: str) -> TableInfo:
         """Return what a new table says of itself: its first item knows the encoder."""

@@ -31,7 +31,8 @@ from medembed.privacy import silence_telemetry
 # Sorted by length together; more would pad little less, and hold their tokens in memory. A GPU,
 # which waits for the first window's tokens, gets smaller ones; a core that tokenises ahead would
 # only take time from the computing.
-_TEXTS_PER_WINDOW, _TEXTS_PER_WINDOW_ON_GPU = 4096, 256
+_TEXTS_PER_WINDOW = 4096
+_TEXTS_PER_WINDOW_ON_GPU = 256
 
 
 class Encoder:
@@ -53,11 +54,14 @@ class Encoder:
         """Around a loaded model; without a `backend`, torch, which follows weights that training
         changes.
         """
-        self.model, self.config, self.backend = model, config, backend or TorchBackend(model)
+        self.model = model
+        self.config = config
+        self.backend = backend or TorchBackend(model)
         self.reader = Reader(model)
         self.max_length = self.reader.max_length
         self.width = int(model.get_embedding_dimension() or 0)
-        self.fingerprint, self.dimensions = fingerprint, tuple(dimensions)
+        self.fingerprint = fingerprint
+        self.dimensions = tuple(dimensions)
 
     @classmethod
     def load(cls, reference: str, config: EncodingConfig, *, settles_later: bool = False) -> Self:
@@ -101,7 +105,8 @@ class Encoder:
         self.reader = Reader(model)
         if backend.name == "openvino":
             model.to("meta")
-        self.model, self.backend = model, backend
+        self.backend = backend
+        self.model = model
 
     def encode(
         self, texts: Sequence[str], role: Role = "document", *, steadily: bool = False

@@ -10,7 +10,8 @@ from medembed import storage
 from medembed.encoding.commit import commit_table, tag_version
 from medembed.encoding.index import drop_index
 from medembed.encoding.lance_dataset import explained, files_of, open_lance
-from medembed.encoding.maintain import ROWS_PER_FRAGMENT, open_table, settle
+from medembed.encoding.maintain import ROWS_PER_FRAGMENT, settle
+from medembed.encoding.open_table import open_table
 from medembed.encoding.staging import FOLDER
 from medembed.encoding.table import Table
 from medembed.errors import StorageError
@@ -34,8 +35,9 @@ def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
     """
     wanted: set[str] = set()
     read: set[str] = set()
-    is_torn, newest = False, open_lance(uri, None).version
-    for entry in open_lance(uri, None).versions():
+    is_torn = False
+    dataset = open_lance(uri)
+    for entry in dataset.versions():
         try:
             for fragment in open_lance(uri, entry["version"]).get_fragments():
                 files = files_of(fragment)[0]
@@ -46,7 +48,7 @@ def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
                     wanted.update(filter(is_wanted, rows.to_table()["document_id"].to_pylist()))
                     read.add(files)
         except (OSError, ValueError, RuntimeError, StorageError):
-            if entry["version"] == newest:
+            if entry["version"] == dataset.version:
                 raise StorageError(
                     f"{uri}: its newest version cannot be read; restore it from a backup."
                 ) from None
@@ -65,11 +67,11 @@ def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], No
     if drop_index(table):
         table = open_table(uri)
     wanted = set(row_ids)
-    dead = [
-        (number, sorted(wanted.intersection(keys.ids.to_pylist())))
-        for number, keys in enumerate(table.keys())
-    ]
-    dead = [(number, ids) for number, ids in dead if ids]
+    dead: list[tuple[int, list[str]]] = []
+    for number, keys in enumerate(table.keys()):
+        ids = sorted(wanted.intersection(keys.ids.to_pylist()))
+        if ids:
+            dead.append((number, ids))
     if dead:
         table = commit_table(uri, [], table.info, base=table, dead=dead)
     with explained(uri, "rewrite files that have deleted rows"):

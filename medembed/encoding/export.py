@@ -21,7 +21,8 @@ class ExportShard:
     """
 
     def __init__(self, output: str, dimensions: int) -> None:
-        self.output, self.dimensions = output, dimensions
+        self.output = output
+        self.dimensions = dimensions
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         ids, vectors = read_shard(item["shard"])

@@ -143,10 +143,10 @@ def measure_recall(table: Table, k: int = 10, sample: int = 100) -> float:
     dataset = open_lance(table.uri, table.version)
     queries = table.lookup(dataset.take(places, columns=["document_id"])["document_id"].to_pylist())
     exact = _nearest(dataset, queries, k, {"use_index": False})
-    found = OpenIndex(table)(queries, k)
-    shares = [
-        len({*one} & {*best}) / len(best) for (one, _), (best, _) in zip(found, exact, strict=True)
-    ]
+    nearest = OpenIndex(table)(queries, k)
+    shares = []
+    for (names, _), (best, _) in zip(nearest, exact, strict=True):
+        shares.append(len({*names} & {*best}) / len(best))
     return float(np.mean(shares))
 
 
@@ -155,15 +155,17 @@ def _nearest(
 ) -> Hits:
     hits: Hits = []
     for start in range(0, len(queries), _QUERIES_AT_ONCE):
-        part = queries[start : start + _QUERIES_AT_ONCE]
-        nearest = {"column": "embedding", "q": part, "k": rows, "metric": "cosine"} | options
-        found = dataset.to_table(columns=["document_id", "_distance"], nearest=nearest)
-        lines, scores = found["query_index"].to_numpy(), 1 - found["_distance"].to_numpy()
+        asked = queries[start : start + _QUERIES_AT_ONCE]
+        nearest = {"column": "embedding", "q": asked, "k": rows, "metric": "cosine"} | options
+        table = dataset.to_table(columns=["document_id", "_distance"], nearest=nearest)
+        lines = table["query_index"].to_numpy()
+        scores = 1 - table["_distance"].to_numpy()
         order = np.lexsort((-scores, lines))
-        ids = found["document_id"].combine_chunks().take(pa.array(order)).to_pylist()
-        lines, scores = lines[order], scores[order]
-        ends = np.searchsorted(lines, np.arange(len(part) + 1))
-        hits += [(ids[one:end], scores[one:end]) for one, end in pairwise(ends)]
+        ids = table["document_id"].combine_chunks().take(pa.array(order)).to_pylist()
+        scores = scores[order]
+        bounds = np.searchsorted(lines[order], np.arange(len(asked) + 1))
+        for first, end in pairwise(bounds):
+            hits.append((ids[first:end], scores[first:end]))
     return hits
 
 

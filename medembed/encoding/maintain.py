@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from medembed import storage
 from medembed.encoding.commit import commit_table, show, tag_version
 from medembed.encoding.index import VectorIndex, find_index
 from medembed.encoding.lance_dataset import explained, open_lance
+from medembed.encoding.open_table import open_table
 from medembed.encoding.staging import FOLDER
-from medembed.encoding.table import Table, find_newest, find_table
-from medembed.errors import StorageError
+from medembed.encoding.table import Table, find_table
 
 ROWS_PER_FRAGMENT = 65_536  # a worker reads one whole: 0.1 GB at 384 dimensions
 
@@ -30,18 +29,6 @@ class TableVersion:
     tags: tuple[str, ...]
     index: VectorIndex | None
     is_unseen: bool
-
-
-def open_table(uri: str, version: int | str | None = None) -> Table:
-    """The table at a version or tag, by default the newest. Raises StorageError if there is
-    none.
-    """
-    table = None
-    if storage.exists(uri):
-        table = find_newest(uri) if version is None else find_table(uri, _resolve(uri, version))
-    if table is None:
-        raise StorageError(f"{uri}: no embedding table there; `medembed encode` makes one.")
-    return table
 
 
 def list_versions(uri: str) -> list[TableVersion]:
@@ -89,8 +76,8 @@ def settle(uri: str) -> Table:
     """The newest version, made the last one: what a run keeps to itself behind it is left
     behind.
     """
-    newest, last = open_table(uri), find_table(uri)
-    return newest if newest == last else rollback(uri, newest.version)
+    newest = open_table(uri)
+    return newest if newest == find_table(uri) else rollback(uri, newest.version)
 
 
 def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
@@ -124,15 +111,3 @@ def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
         "bytes_removed": int(removed.bytes_removed),
     }
     return open_table(uri), counts
-
-
-def _resolve(uri: str, version: int | str) -> int:
-    dataset: Any = open_lance(uri, None)
-    numbers = {entry["version"] for entry in dataset.versions()}
-    tags = {name: int(entry["version"]) for name, entry in dataset.tags.list().items()}
-    text = str(version)
-    number = int(text) if text.isdecimal() else tags.get(text, 0)
-    if number not in numbers:
-        known = ", ".join([*map(str, sorted(numbers)), *sorted(tags)])
-        raise StorageError(f"{uri}: no version or tag {text!r}; there are {known}.")
-    return number

@@ -176,7 +176,9 @@ def _hash_weights(weights: tuple[_Weights, ...]) -> str:
     A clock's tick later the same file may have other bytes under the same time, so a fresh one is
     read each time.
     """
-    newest_ns = max((file.changed_ns for _, files in weights for file in files), default=0)
+    newest_ns = 0
+    for module in weights:
+        newest_ns = max([newest_ns, *(file.changed_ns for file in module.files)])
     is_fresh = time.time_ns() - newest_ns < _SETTLES_NS
     return _read_hash.__wrapped__(weights) if is_fresh else _read_hash(weights)
 

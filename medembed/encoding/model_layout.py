@@ -265,12 +265,12 @@ def _check_keys(path: Path) -> None:
             "weights."
         )
     nested = [value for value in settings.values() if isinstance(value, dict)]
-    led = sorted(
-        key for values in (settings, *nested) for key in _ELSEWHERE & values.keys() if values[key]
-    )
-    if led:
+    leading: set[str] = set()
+    for values in (settings, *nested):
+        leading |= {key for key in _ELSEWHERE & values.keys() if values[key]}
+    if leading:
         raise ModelError(
-            f"{path}: {led[0]} leads to other files; save the model again with "
+            f"{path}: {min(leading)} leads to other files; save the model again with "
             "model.save_pretrained(...)."
         )
 

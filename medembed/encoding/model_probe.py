@@ -5,7 +5,7 @@ vectors that are numbers and differ. Milliseconds for a model that takes seconds
 """
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -177,17 +177,12 @@ def _check_rows(last: int, rows: int, folder: Path) -> None:
 
 
 def _check_words(tokenizer: Any, folder: Path) -> None:
-    known = {number for ids in _tokenize(tokenizer) for number in ids} - {tokenizer.unk_token_id}
-    if not known:
+    ids = tokenizer(list(MADE_UP), add_special_tokens=False)["input_ids"]
+    if set(chain.from_iterable(ids)) <= {tokenizer.unk_token_id}:
         raise ModelError(
             f"model {folder}: its tokenizer knows no word, so that every text would be the same; "
             "its vocabulary is missing or damaged: copy the whole model."
         )
-
-
-def _tokenize(tokenizer: Any) -> list[list[int]]:
-    ids: list[list[int]] = tokenizer(list(MADE_UP), add_special_tokens=False)["input_ids"]
-    return ids
 
 
 def _check_vectors(model: Any, folder: Path) -> None:

@@ -80,8 +80,10 @@ class Ranges:
     def from_json(cls, entries: Mapping[str, Any]) -> Self:
         """Raises ModelError if these are no ranges, or not those that their fingerprint names."""
         try:
-            low, high = _bounds(entries["low"]), _bounds(entries["high"])
-            ranges, name = cls(low, high, int(entries["count"])), entries["fingerprint"]
+            low = _bounds(entries["low"])
+            high = _bounds(entries["high"])
+            ranges = cls(low, high, int(entries["count"]))
+            name = entries["fingerprint"]
         except (KeyError, TypeError, ValueError):
             raise ModelError(
                 "int8 ranges: expected low, high, count and fingerprint; calibrate again."

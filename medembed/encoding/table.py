@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from medembed import artifact, storage
+from medembed import storage
 from medembed.encoding.changes import Keys
 from medembed.encoding.codec import Codec, Storage
 from medembed.encoding.lance_dataset import explained, files_of, open_lance, read_properties
@@ -24,11 +24,12 @@ from medembed.errors import StorageError
 from medembed.lineage import Source
 from medembed.privacy import show_id
 
-METADATA_KEY, RANGES_KEY = b"medembed", b"medembed.ranges"
+METADATA_KEY = b"medembed"
+RANGES_KEY = b"medembed.ranges"
 DATASET_PROPERTY = "medembed.dataset"
 UNSEEN_PROPERTY = "medembed.unseen"
 _IDS_PER_QUERY = 2000
-_REPAIR = "The table is damaged: copy it again, or encode the corpus into a new one."
+REPAIR = "The table is damaged: copy it again, or encode the corpus into a new one."
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,18 @@ class Table:
 
     def shards(self) -> list[Shard]:
         """The table's fragments, in table order."""
-        found = []
+        shards: list[Shard] = []
         for fragment in open_lance(self.uri, self.version).get_fragments():
-            place, files = fragment.fragment_id, " ".join(files_of(fragment))
-            rows = fragment.count_rows()
-            found.append(
-                Shard(uri=self.uri, version=self.version, fragment=place, rows=rows, files=files)
+            shards.append(
+                {
+                    "uri": self.uri,
+                    "version": self.version,
+                    "fragment": fragment.fragment_id,
+                    "rows": fragment.count_rows(),
+                    "files": " ".join(files_of(fragment)),
+                }
             )
-        return found
+        return shards
 
     def head(self, rows: int) -> npt.NDArray[np.float32]:
         """The first embeddings, float32 [at most rows, width], in table order."""
@@ -147,18 +152,6 @@ def find_table(uri: str, version: int | None = None) -> Table | None:
     return Table(uri, opened.version, opened.count_rows(), info, UNSEEN_PROPERTY in properties)
 
 
-def find_newest(uri: str) -> Table | None:
-    """What readers take who name no version: the last one that they may see; the last one where
-    they may see none.
-    """
-    last = find_table(uri)
-    if last is None or not last.is_unseen:
-        return last
-    numbers = sorted((entry["version"] for entry in open_lance(uri).versions()), reverse=True)
-    tables = (find_table(uri, number) for number in numbers)
-    return next((table for table in tables if table is not None and not table.is_unseen), last)
-
-
 def check_encoder(table: Table, encoder: str) -> None:
     """Raises StorageError if the table's vectors come from another encoder: they cannot be
     compared.
@@ -168,69 +161,6 @@ def check_encoder(table: Table, encoder: str) -> None:
             f"{table.uri}: made by encoder {table.info.encoder}, but this one is {encoder}; "
             "vectors of different encoders are never compared: encode the corpus with this model."
         )
-
-
-def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
-    """The table at `uri`, or this encoder's in the folder `uri`; by default its newest version.
-
-    In a folder a restored table has another name than `<encoder>.lance`: there its metadata tell
-    whose it is. Raises StorageError if there is none, if it is empty, if another encoder made it,
-    or if several could be meant.
-    """
-    uri = artifact.place(uri, encoder)
-    places = (uri, storage.join(uri, f"{encoder}.lance"))
-    found = (
-        find_newest(place) if version is None else find_table(place, version) for place in places
-    )
-    table = next(filter(None, found), None) or _find_below(uri, encoder, version)
-    if table is None:
-        raise StorageError(
-            f"{uri}: no embedding table there, nor one of encoder {encoder} below it; make one "
-            "with `medembed encode`."
-        )
-    check_encoder(table, encoder)
-    if not table.rows:
-        raise StorageError(f"{table.uri}: the embedding table is empty; encode a corpus into it.")
-    _check_files(table)
-    return table
-
-
-def _check_files(table: Table) -> None:
-    """Raises StorageError if a file of this version is gone, or has another size than its commit
-    says.
-    """
-    files = storage.find_files(storage.join(table.uri, "data", "*"))
-    sizes = {uri.rpartition("/")[2]: size_bytes for uri, size_bytes, _ in files}
-    for fragment in open_lance(table.uri, table.version).get_fragments():
-        for file in fragment.metadata.files:
-            size = sizes.get(file.path)
-            expected = file.file_size_bytes
-            if size is None:
-                raise StorageError(f"{table.uri}: data/{file.path}: no such file. {_REPAIR}")
-            if expected not in (None, size):
-                raise StorageError(
-                    f"{table.uri}: data/{file.path}: found {size:,} bytes, expected {expected:,}. "
-                    f"{_REPAIR}"
-                )
-
-
-def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
-    """The one table of this encoder right below a folder, whatever its name. Raises StorageError if
-    there are more.
-    """
-    manifests = storage.find_files(storage.join(uri, "*", "_versions", "*.manifest"))
-    folders = sorted({manifest.rpartition("/_versions/")[0] for manifest, _, _ in manifests})
-    tables = (
-        find_newest(folder) if version is None else find_table(folder, version)
-        for folder in folders
-    )
-    own = [table for table in tables if table is not None and table.info.encoder == encoder]
-    if len(own) > 1:
-        names = ", ".join(table.uri.rpartition("/")[2] for table in own)
-        raise StorageError(
-            f"{uri}: {len(own)} tables of encoder {encoder} ({names}); give the path of one."
-        )
-    return own[0] if own else None
 
 
 def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
@@ -258,7 +188,7 @@ def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeLi
 
 def _reading(uri: str) -> AbstractContextManager[None]:
     """Return what turns Lance's errors inside into one that says what to do."""
-    return explained(uri, "read the table", f" {_REPAIR}")
+    return explained(uri, "read the table", f" {REPAIR}")
 
 
 def _read_metadata(dataset: Any) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from medembed.encoding.batching import Tokens
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
+from medembed.encoding.open_table import open_table_of
 from medembed.encoding.quantize import Ranges
-from medembed.encoding.table import open_table_of
 from serve.errors import RequestError
 from serve.replica.facts import describe_model
 from serve.replica.protocol import (

@@ -21,7 +21,8 @@ from medembed.encoding.index import (
     measure_recall,
 )
 from medembed.encoding.lance_dataset import open_lance
-from medembed.encoding.maintain import compact, list_versions, open_table, rollback
+from medembed.encoding.maintain import compact, list_versions, rollback
+from medembed.encoding.open_table import open_table
 from medembed.encoding.table import Table
 from medembed.errors import ConfigError, MedEmbedError, StorageError
 from medembed.matryoshka import truncate

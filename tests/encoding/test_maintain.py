@@ -17,8 +17,9 @@ from medembed.encoding.commit import commit_table, show, tag_version, write_frag
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.erase import erase_rows
 from medembed.encoding.export import export
-from medembed.encoding.maintain import compact, list_versions, open_table, rollback, settle
-from medembed.encoding.table import Table, TableInfo, find_newest, find_table, open_table_of
+from medembed.encoding.maintain import compact, list_versions, rollback, settle
+from medembed.encoding.open_table import find_newest, open_table, open_table_of
+from medembed.encoding.table import Table, TableInfo, find_table
 from medembed.encoding.verify import verify
 from medembed.errors import StorageError
 from medembed.matryoshka import truncate

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medembed.encoding.table import Table, open_table_of
+from medembed.encoding.open_table import open_table_of
+from medembed.encoding.table import Table
 from medembed.errors import StorageError
 from tests.tables import write_corpus, write_table
 
