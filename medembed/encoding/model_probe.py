@@ -4,13 +4,13 @@ Its tensors are those of its files, its tokenizer fits its embedding matrix, and
 vectors that are numbers and differ. Milliseconds for a model that takes seconds to load.
 """
 
-from collections.abc import Iterator
 from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from medembed.encoding.load_report import report_loading
 from medembed.encoding.model_layout import list_modules
 from medembed.errors import ModelError
 
@@ -43,15 +43,15 @@ def _check_tensors(model: Any, folder: Path) -> None:
 
     Stock loads such a model with a warning, and with random numbers for what is missing.
     """
-    for missing, unexpected in _differences(model, folder):
-        if missing:
+    for report in report_loading(model, folder):
+        if report.missing:
             raise ModelError(
-                f"model {folder}: {_names(missing)} in its architecture but not in its weights "
-                "file: loading would take random numbers for them; copy the whole model."
+                f"model {folder}: {_names(report.missing)} in its architecture but not in its "
+                "weights file: loading would take random numbers for them; copy the whole model."
             )
-        if unexpected:
+        if report.unexpected:
             raise ModelError(
-                f"model {folder}: {_names(unexpected)} in its weights file but not in its "
+                f"model {folder}: {_names(report.unexpected)} in its weights file but not in its "
                 "architecture; config.json is another model's, or damaged: copy the whole model."
             )
     broken = [name for name, parameter in model.named_parameters() if _has_no_number(parameter)]
@@ -72,62 +72,15 @@ def explain(error: Exception, folder: Path) -> str:
     return " ".join([f"{type(error).__name__}:", *lines[:2]])[:_LONGEST_REASON]
 
 
-def _differences(model: Any, folder: Path) -> Iterator[tuple[list[str], list[str]]]:
-    """(tensors that no file has, tensors of a layer that the model has not) for each transformer of
-    the folder.
-
-    Loads once more without any data: sentence-transformers gives the outcome of its own loading to
-    nobody. Its private `_load_model` chooses the class, as seen in 6.2. Other modules raise an
-    error themselves.
-    """
-    from sentence_transformers.base.modules import Transformer
-    from transformers import AutoConfig
-
-    loaded = [module for module in model.modules() if isinstance(module, Transformer)]
-    for module in list_modules(folder):
-        if not loaded or module.kind != "Transformer":
-            continue
-        config = AutoConfig.from_pretrained(module.folder, local_files_only=True)
-        shell, outcome = loaded[0]._load_model(
-            str(module.folder),
-            loaded[0].transformer_task,
-            config,
-            "torch",
-            False,
-            device_map="meta",
-            output_loading_info=True,
-            use_safetensors=True,
-            local_files_only=True,
-        )
-        missing = [name for name in outcome["missing_keys"] if _is_used(name, loaded[0])]
-        # Those of a head, such as a cross-encoder's, and those of the model below it.
-        layers = {name for name, _ in (*shell.named_children(), *shell.base_model.named_children())}
-        prefix = f"{shell.base_model_prefix}."
-        unexpected = [
-            name
-            for name in outcome["unexpected_keys"]
-            if name.removeprefix(prefix).partition(".")[0] in layers
-        ]
-        yield sorted(missing), sorted(unexpected)
-
-
-def _is_used(tensor: str, transformer: Any) -> bool:
-    """Whether vectors depend on a tensor: not on a BERT's pooler, where token vectors are
-    pooled.
-    """
-    outputs = [entry["method_output_name"] for entry in transformer.modality_config.values()]
-    return "pooler_output" in outputs or not tensor.startswith("pooler.")
-
-
 def _misshapen(folder: Path) -> str:
     from transformers import AutoModel, AutoModelForSequenceClassification
 
     transformers = [
         module.folder for module in list_modules(folder) if module.kind == "Transformer"
     ]
-    for place, kind in product(transformers, (AutoModel, AutoModelForSequenceClassification)):
+    for path, kind in product(transformers, (AutoModel, AutoModelForSequenceClassification)):
         _, outcome = kind.from_pretrained(
-            place,
+            path,
             device_map="meta",
             output_loading_info=True,
             use_safetensors=True,

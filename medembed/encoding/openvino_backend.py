@@ -58,8 +58,11 @@ class OpenVinoBackend:
 
 
 def _import_openvino() -> Any:
-    # Importing it starts a process that looks for a statistics host, unless the sender is not to be
-    # found.
+    """Import OpenVINO without its telemetry.
+
+    Importing it starts a process that looks for a statistics host, unless the sender's package,
+    private in openvino 2026, is not to be found. A test counts processes.
+    """
     modules: dict[str, Any] = sys.modules  # None is how Python marks a module as not to be found
     modules.setdefault("openvino_telemetry", None)
     import openvino
@@ -96,12 +99,15 @@ def _convert(openvino: Any, model: Any, example: Batch) -> Any:
 def _logging_kept() -> Iterator[None]:
     """Undoes what a conversion that fails leaves behind: a root logger that shows errors alone."""
     root = logging.getLogger()
-    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+    level = root.level
+    filters = list(root.filters)
+    handlers = list(root.handlers)
     try:
         yield
     finally:
         root.setLevel(level)
-        root.filters, root.handlers = filters, handlers
+        root.filters = filters
+        root.handlers = handlers
 
 
 def _store(request: Any, job: Job) -> None:
