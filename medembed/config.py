@@ -66,11 +66,10 @@ class Key:
 
 
 def load_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig:
-    """The config of `[config.yaml] [key=value ...]`. Raises ConfigError that names every fault, on
-    one line.
+    """Return the config of `[config.yaml] [key=value ...]`.
 
-    Where a key's type is text, what is typed is the text, in a file too; numbers and switches are
-    read by pydantic.
+    Raises ConfigError that names every fault, on one line. Where a key's type is text, what is
+    typed is the text, in a file too; numbers and switches are read by pydantic.
     """
     values: dict[str, Any] = {}
     overrides = list(arguments)
@@ -87,8 +86,8 @@ def load_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig
 
 
 def from_values(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
-    """The config of {key: value}: keys may be dotted; texts are read as on a command line, other
-    values as they are.
+    """Return the config of {key: value}: keys may be dotted; texts are read as on a command line,
+    other values as they are.
 
     Raises ConfigError.
     """
@@ -99,7 +98,7 @@ def from_values(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfi
 
 
 def validate(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
-    """The config of nested values. Raises ConfigError that names every fault, on one line."""
+    """Return the config of nested values. Raises ConfigError that names every fault on a line."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -107,7 +106,7 @@ def validate(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values, those above in place of those below; a list counts as one value."""
+    """Return nested values, those above in place of those below; a list counts as one value."""
     merged = dict(below)
     for key, value in above.items():
         lower = merged.get(key)
@@ -118,7 +117,7 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_keys(model: type[Config], prefix: str = "") -> Iterator[Key]:
-    """Every key of a config in order, nested ones dotted."""
+    """Yield every key of a config in order, nested ones dotted."""
     for name, field in model.model_fields.items():
         nested = _nested_config(field.annotation)
         if nested is None:
@@ -130,7 +129,7 @@ def list_keys(model: type[Config], prefix: str = "") -> Iterator[Key]:
 
 
 def to_yaml(config: Config) -> str:
-    """The resolved config as YAML that `load_config` reads back, passwords in URIs left out."""
+    """Return the config as YAML that `load_config` reads back, passwords in URIs left out."""
     return without_passwords(
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     )
@@ -170,8 +169,8 @@ def _override(model: type[Config], key: str, value: Any) -> dict[str, Any]:
 
 
 def _in_full(annotation: Any, values: Any) -> Any:
-    """The values with every short form written out, so that those of file and command line can be
-    merged.
+    """Return the values with every short form written out, so that those of file and command line
+    can be merged.
     """
     config = _nested_config(annotation)
     if config is None:
@@ -188,8 +187,9 @@ def _in_full(annotation: Any, values: Any) -> Any:
 
 
 def _find_key(annotation: Any, key: str) -> tuple[list[str], Any]:
-    """(the names of a dotted key, the type of its value). A name in a mapping of values may have
-    dots itself.
+    """Return (the names of a dotted key, the type of its value).
+
+    A name in a mapping of values may have dots itself.
     """
     name, dot, rest = key.partition(".")
     config = _nested_config(annotation)
@@ -207,7 +207,7 @@ def _find_key(annotation: Any, key: str) -> tuple[list[str], Any]:
 
 
 def _read_value(key: str, text: str, annotation: Any) -> Any:
-    """What a text on the command line means for a key of this type."""
+    """Return what a text on the command line means for a key of this type."""
     options = list(_options(annotation))
     lists = [get_args(option)[0] for option in options if get_origin(option) is tuple]
     takes_texts = any(str in _options(item) for item in lists)
@@ -226,7 +226,7 @@ def _read_value(key: str, text: str, annotation: Any) -> Any:
 
 
 def _options(annotation: Any) -> Iterator[Any]:
-    """The types that a value may have, each by itself."""
+    """Yield the types that a value may have, each by itself."""
     if get_origin(annotation) is Annotated:
         yield from _options(get_args(annotation)[0])
     elif get_origin(annotation) in (Union, types.UnionType):

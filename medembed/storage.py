@@ -30,14 +30,14 @@ REMOTE = ("s3", "gs")
 
 
 def scheme(uri: str) -> str:
-    """The URI's scheme, "file" for a plain path."""
+    """Return the URI's scheme, "file" for a plain path."""
     if uri.startswith("models:/"):
         return "models"
     return urlparse(uri).scheme if "://" in uri else "file"
 
 
 def is_local(uri: str) -> bool:
-    """Whether the URI names a disk of this node, so that another node may not see it."""
+    """Return whether the URI names a disk of this node, so that another node may not see it."""
     return scheme(uri) == "file"
 
 
@@ -90,7 +90,7 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
 
 
 def exists(uri: str) -> bool:
-    """Whether a file or folder is there."""
+    """Return whether a file or folder is there."""
     filesystem, path = open_filesystem(uri)
     with _explained(uri, "reach"):
         return bool(filesystem.get_file_info(path).type != pafs.FileType.NotFound)
@@ -129,14 +129,14 @@ def find_files(pattern: str) -> list[StoredFile]:
 
 
 def open_input(uri: str) -> BinaryIO:
-    """A file as a seekable, buffered stream. Raises StorageError if it is not there."""
+    """Return a file as a seekable, buffered stream. Raises StorageError if it is not there."""
     filesystem, path = open_filesystem(uri)
     with _explained(uri, "read"):
         return io.BufferedReader(filesystem.open_input_file(path), 1 << 20)
 
 
 def read_bytes(uri: str) -> bytes:
-    """A whole file. Raises StorageError if it is not there or cannot be read."""
+    """Return a whole file. Raises StorageError if it is not there or cannot be read."""
     filesystem, path = open_filesystem(uri)
     # without compression: as it is, whatever its name
     with _explained(uri, "read"), filesystem.open_input_stream(path, compression=None) as stream:
@@ -164,12 +164,12 @@ def write_bytes(uri: str, data: bytes) -> None:
 
 
 def write_parquet(uri: str, table: pa.Table) -> None:
-    """One Parquet file, compressed with zstd, whole or not at all."""
+    """Write one Parquet file, compressed with zstd, whole or not at all."""
     write_bytes(uri, parquet_bytes(table))
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """What `write_parquet` writes."""
+    """Return what `write_parquet` writes."""
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue().to_pybytes()
@@ -187,7 +187,7 @@ def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def delete_file(uri: str) -> None:
-    """Removes a file if it is there, and locally the folder that it leaves empty."""
+    """Remove a file if it is there, and locally the folder that it leaves empty."""
     filesystem, path = open_filesystem(uri)
     try:
         filesystem.delete_file(path)
@@ -198,7 +198,7 @@ def delete_file(uri: str) -> None:
 
 
 def delete_folder(uri: str) -> None:
-    """Removes a folder with all that is in it; only for scratch that the caller wrote itself."""
+    """Remove a folder with all that is in it; only for scratch that the caller wrote itself."""
     filesystem, path = open_filesystem(uri)
     try:
         filesystem.delete_dir(path)
@@ -209,14 +209,14 @@ def delete_folder(uri: str) -> None:
 
 
 def delete_empty_folder(uri: str) -> None:
-    """Removes a local folder if nothing is in it; object stores have none."""
+    """Remove a local folder if nothing is in it; object stores have none."""
     if is_local(uri):
         with suppress(OSError):
             local_path(uri).rmdir()
 
 
 def list_files(uri: str) -> list[str]:
-    """Paths of all files below a folder, relative to it, sorted."""
+    """Return paths of all files below a folder, relative to it, sorted."""
     filesystem, path = open_filesystem(uri)
     with _explained(uri, "list", missing="no such folder"):
         infos = filesystem.get_file_info(pafs.FileSelector(path, recursive=True))
@@ -227,8 +227,8 @@ def list_files(uri: str) -> list[str]:
 
 
 def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) -> Path:
-    """A folder as local files: itself if it is local, else a private copy made once per node and
-    content.
+    """Return a folder as local files: itself if it is local, else a private copy made once per node
+    and content.
 
     `is_wanted` says of a path below a remote folder whether it is copied. The copy is keyed by
     names and sizes and modification times of the remote files, lies in a folder that only this user
@@ -277,7 +277,7 @@ def _explained(uri: str, what: str, missing: str = "no such file") -> Iterator[N
 
 
 def _matches(uri: str, pattern: str) -> bool:
-    """Whether a pattern with *, ** and ? fits a whole URI."""
+    """Return whether a pattern with *, ** and ? fits a whole URI."""
     tokens = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
     return (

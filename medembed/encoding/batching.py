@@ -70,16 +70,16 @@ class Tokens:
         return len(self.ids)
 
     def fits(self, other: "Tokens") -> bool:
-        """Whether the texts of both can stand in one batch."""
+        """Return whether the texts of both can stand in one batch."""
         return self.layout == other.layout and self.shared == other.shared
 
     def take(self, start: int, end: int) -> "Tokens":
-        """The texts from `start` to before `end`."""
+        """Return the texts from `start` to before `end`."""
         columns = {name: column[start:end] for name, column in self.columns.items()}
         return Tokens(columns, self.layout, self.shared)
 
     def join(self, others: Sequence["Tokens"]) -> "Tokens":
-        """These texts and, behind them, those of others that fit."""
+        """Return these texts and, behind them, those of others that fit."""
         columns = {name: list(column) for name, column in self.columns.items()}
         for other in others:
             for name, column in columns.items():
@@ -87,14 +87,15 @@ class Tokens:
         return Tokens(columns, self.layout, self.shared)
 
     def batch(self, rows: list[int]) -> Batch:
-        """The texts at these positions, which may repeat, as one batch."""
+        """Return the texts at these positions, which may repeat, as one batch."""
         columns = {name: [column[row] for row in rows] for name, column in self.columns.items()}
         features = _lay_flat(columns) if self.layout.is_flat else _pad(columns, self.layout)
         return Batch(rows, features, self.shared)
 
 
 def batch_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Positions of texts in batches of at most `max_tokens`, padding included, longest first.
+    """Return positions of texts in batches of at most `max_tokens`, padding included, longest
+    first.
 
     A batch costs its row count times its longest text; a text longer than the budget goes alone.
     Ties keep their order, so the same lengths always give the same batches.
@@ -111,13 +112,13 @@ def batch_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
 
 
 def make_batches(tokens: Tokens, max_tokens: int) -> Iterator[Batch]:
-    """The batches of `batch_by_tokens`, longest first, each padded when it is asked for."""
+    """Yield the batches of `batch_by_tokens`, longest first, each padded when it is asked for."""
     for positions in batch_by_tokens(tokens.lengths, max_tokens):
         yield tokens.batch(positions)
 
 
 def make_steady_batches(tokens: Tokens) -> Iterator[Batch]:
-    """Batches in which a text's vector has the same bits whatever other texts there are.
+    """Yield batches in which a text's vector has the same bits whatever other texts there are.
 
     The last bits depend on a batch's shape: here all batches of texts of one length have one,
     without padding, and a last one is filled up with its first text. Longer texts come in smaller
@@ -135,7 +136,7 @@ def make_steady_batches(tokens: Tokens) -> Iterator[Batch]:
 
 
 def count_padding(lengths: Sequence[int], max_tokens: int) -> int:
-    """Tokens that the batches of texts of these lengths are filled up with."""
+    """Count the tokens that batches of texts of these lengths are filled up with."""
     return sum(
         max(lengths[row] for row in rows) * len(rows) - sum(lengths[row] for row in rows)
         for rows in batch_by_tokens(lengths, max_tokens)
@@ -143,7 +144,7 @@ def count_padding(lengths: Sequence[int], max_tokens: int) -> int:
 
 
 def _pad(columns: Mapping[str, list[list[int]]], layout: Layout) -> Features:
-    """Each column as wide as its longest text; the mask is 1 where a token is a text's own."""
+    """Pad each column to its longest text; the mask is 1 where a token is a text's own."""
     lengths = list(map(len, columns["input_ids"]))
     width = max(1, *lengths)
     features = {"attention_mask": np.zeros((len(lengths), width), dtype=np.int64)}
@@ -158,7 +159,7 @@ def _pad(columns: Mapping[str, list[list[int]]], layout: Layout) -> Features:
 
 
 def _lay_flat(columns: Mapping[str, list[list[int]]]) -> Features:
-    """All ids in one row, and where each text begins."""
+    """Put all ids in one row, and note where each text begins."""
     ids = columns["input_ids"]
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)[:-1]
     return {"input_ids": np.fromiter(chain.from_iterable(ids), dtype=np.int64), "offsets": offsets}

@@ -36,7 +36,7 @@ _UNCHANGED = " The table is unchanged."
 
 
 def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -> str:
-    """Writes one uncommitted fragment, which no reader sees; returns its description for
+    """Write one uncommitted fragment, which no reader sees; returns its description for
     `commit_table`.
 
     `corpus` has columns document_id and content_hash; `vectors` come from a `Codec`.
@@ -69,7 +69,7 @@ def commit_table(
     dead: Iterable[tuple[int, Sequence[str]]] = (),
     is_unseen: bool = False,
 ) -> Table:
-    """Makes a new version, in one step: what `base` has without the rows `dead`, then fragments in
+    """Make a new version, in one step: what `base` has without the rows `dead`, then fragments in
     this order.
 
     One that `is_unseen` is found by its number alone. `dead` are (place of a fragment in the base,
@@ -105,7 +105,7 @@ def commit_table(
 
 
 def show(table: Table) -> Table:
-    """The last version of a table as all may see it: itself, or one more that is the same."""
+    """Return the last version as all may see it: itself, or one more that is the same."""
     if not table.is_unseen:
         return table
     shown = commit_table(table.uri, [], table.info, base=table)
@@ -114,7 +114,7 @@ def show(table: Table) -> Table:
 
 
 def tag_version(table: Table, *, is_new: bool = True) -> None:
-    """Names the version by its data set and encoder, so that people find it again; an old one if
+    """Name the version by its data set and encoder, so that people find it again; an old one if
     none has that name.
     """
     dataset = open_lance(table.uri)
@@ -127,7 +127,7 @@ def tag_version(table: Table, *, is_new: bool = True) -> None:
 
 
 def _replace(new: list[Any], info: TableInfo, ranges: Ranges | None) -> Any:
-    """The operation that makes a table of these fragments alone."""
+    """Return the operation that makes a table of these fragments alone."""
     import lance
 
     facts = {name: value for name, value in asdict(info).items() if name != "dataset"}
@@ -138,7 +138,7 @@ def _replace(new: list[Any], info: TableInfo, ranges: Ranges | None) -> Any:
 
 
 def _update(base: Table, new: list[Any], dead: Iterable[tuple[int, Sequence[str]]]) -> Any:
-    """The operation that takes these rows from the base and adds fragments.
+    """Return the operation that takes these rows from the base and adds fragments.
 
     The first fragment is always among those touched: Lance joins two updates that touch different
     ones, each of which may hold the same new document. So they conflict.

@@ -74,6 +74,6 @@ class EncodingConfig(Config):
         )
 
     def suited_to(self, texts: int) -> Self:
-        """These settings for so many texts: of few, "auto" means torch."""
+        """Return these settings for so many texts: of few, "auto" means torch."""
         is_settled = self.backend != "auto" or texts > _TOO_FEW_TO_CONVERT
         return self if is_settled else self.model_copy(update={"backend": "torch"})

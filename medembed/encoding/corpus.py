@@ -13,7 +13,7 @@ CorpusFile = tuple[str, int]
 
 
 def read_keys(corpus: Sequence[CorpusFile]) -> Iterator[Keys]:
-    """Ids and content hashes of each file's rows; texts are not read."""
+    """Yield ids and content hashes of each file's rows; texts are not read."""
     for uri, _ in corpus:
         rows = storage.read_parquet(uri, ["document_id", "content_hash"])
         yield Keys(
@@ -24,8 +24,8 @@ def read_keys(corpus: Sequence[CorpusFile]) -> Iterator[Keys]:
 def sample_texts(
     corpus: Sequence[CorpusFile], rows: int, files: int
 ) -> tuple[list[str], list[str]]:
-    """(ids, texts) of at least so many rows, if there are so many, from at most `files` evenly
-    spaced files.
+    """Return (ids, texts) of at least so many rows, if there are so many, from at most `files`
+    evenly spaced files.
     """
     chosen = evenly(len(corpus), files)
     ids: list[str] = []
@@ -41,5 +41,5 @@ def sample_texts(
 
 
 def evenly(total: int, most: int) -> list[int]:
-    """At most so many places, evenly spaced over [0, total)."""
+    """Return at most so many places, evenly spaced over [0, total)."""
     return sorted({int(number) for number in np.linspace(0, max(total - 1, 0), min(most, total))})

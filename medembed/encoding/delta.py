@@ -28,8 +28,8 @@ class Delta:
     same: list[Shard]
 
     def still_there(self, row_ids: Collection[str]) -> frozenset[str]:
-        """Which of these rows are where they were; the ids of one fragment are in memory at a
-        time.
+        """Return which of these rows are where they were; the ids of one fragment are in memory at
+        a time.
         """
         wanted = pa.array(sorted(row_ids), pa.string())
         present: set[str] = set()
@@ -43,7 +43,7 @@ NO_DELTA = Delta([], [])
 
 
 def list_files(table: Table) -> dict[str, str]:
-    """{data files of a fragment: which of its rows are deleted}, by names that no two writes
+    """Return {data files of a fragment: which of its rows are deleted}, by names that no two writes
     share.
     """
     return dict(
@@ -52,7 +52,7 @@ def list_files(table: Table) -> dict[str, str]:
 
 
 def changes_since(table: Table, files: Mapping[str, str], version: int) -> Delta:
-    """What is different from when the table, in that version, had these files.
+    """Return what is different from when the table, in that version, had these files.
 
     A fragment in which a deletion was taken back, by a rollback, counts as added; so does one of
     which that cannot be told any more, as the version is gone.
@@ -69,7 +69,7 @@ def changes_since(table: Table, files: Mapping[str, str], version: int) -> Delta
 
 
 def _only_lost(table: Table, fragment: Any, names: str, version: int) -> bool:
-    """Whether each row of the fragment was there in that version already."""
+    """Return whether each row of the fragment was there in that version already."""
     try:
         before = {
             files_of(earlier)[0]: earlier

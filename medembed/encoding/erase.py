@@ -28,8 +28,8 @@ class Erasable:
 
 
 def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
-    """The wanted rows in any version of a table, those included that are marked as deleted and lie
-    in its files still.
+    """Return the wanted rows in any version of a table, those included that are marked as deleted
+    and lie in its files still.
 
     Raises StorageError if the newest version cannot be read.
     """
@@ -57,8 +57,8 @@ def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
 
 
 def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], None]) -> Table:
-    """The only version that is left of a table, without these rows; `prepare` is told of it before
-    others go.
+    """Return the only version that is left of a table, without these rows; `prepare` is told of it
+    before others go.
 
     A vector index goes with them: build it anew. Interrupted, the same call finishes. Let no run
     write to the table meanwhile: what it has not committed is removed. Raises StorageError.
@@ -88,7 +88,7 @@ def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], No
 
 
 def _forget_others(table: Table) -> None:
-    """Removes all other versions, their tags and files, and what runs that died have left."""
+    """Remove all other versions, their tags and files, and what runs that died have left."""
     storage.delete_folder(storage.join(table.uri, FOLDER))
     dataset = open_lance(table.uri, None)
     with explained(table.uri, "remove old versions"):

@@ -37,8 +37,8 @@ class ExportShard:
 
 
 def export(table: Table, output: str, dimensions: int | None, workers: int) -> str:
-    """Writes the table's vectors, truncated and normalised, to a folder with a manifest; returns
-    the folder.
+    """Write the table's vectors, truncated and normalised, to a folder with a manifest; returns the
+    folder.
 
     Found again if it is there. Raises ModelError for dimensions that the table lacks, StorageError
     for an empty table.

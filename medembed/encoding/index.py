@@ -48,7 +48,7 @@ class VectorIndex:
 
 
 def find_index(table: Table) -> VectorIndex | None:
-    """The vector index of this version, None if it has none."""
+    """Return the vector index of this version, None if it has none."""
     for index in open_lance(table.uri, table.version).describe_indices():
         if index.name == _NAME:
             return VectorIndex(index.index_type, index.num_rows_indexed, index.total_size_bytes)
@@ -56,7 +56,7 @@ def find_index(table: Table) -> VectorIndex | None:
 
 
 def drop_index(table: Table) -> bool:
-    """Takes the vector index away, in a new version; whether there was one."""
+    """Take the vector index away, in a new version; whether there was one."""
     if find_index(table) is None:
         return False
     open_lance(table.uri, table.version).drop_index(_NAME)
@@ -64,7 +64,7 @@ def drop_index(table: Table) -> bool:
 
 
 def check_index(table: Table) -> VectorIndex:
-    """The vector index of this version. Raises StorageError if it has none."""
+    """Return the vector index of this version. Raises StorageError if it has none."""
     index = find_index(table)
     if index is None:
         raise StorageError(
@@ -75,8 +75,7 @@ def check_index(table: Table) -> VectorIndex:
 
 
 def build_index(table: Table, kind: IndexKind = "IVF_RQ", partitions: int | None = None) -> Table:
-    """Builds the index anew over all rows, by cosine at full width; returns the version that has
-    it.
+    """Build the index anew over all rows, by cosine at full width; returns the version that has it.
 
     `partitions` None leaves their number to Lance, by rows. K-means starts at random rows and takes
     no seed: two builds differ a little. The tag of data set and encoder moves to the new version,
@@ -125,15 +124,13 @@ class OpenIndex:
             self.options |= {"minimum_nprobes": probes, "search_effort": 0.0}
 
     def __call__(self, queries: npt.NDArray[np.float32], rows: int) -> Hits:
-        """Of each query [Q, width]: the ids of `rows` rows, or of all if there are fewer, with
-        their cosines.
-        """
+        """Return the nearest rows of each query [Q, width], or all if there are fewer."""
         return _nearest(self.dataset, queries, rows, self.options)
 
 
 def measure_recall(table: Table, k: int = 10, sample: int = 100) -> float:
-    """The share of the k nearest rows that the index finds: a mean over rows of the table itself,
-    evenly spaced.
+    """Return the share of the k nearest rows that the index finds: a mean over rows of the table
+    itself, evenly spaced.
 
     Exact are Lance's own cosines without the index. Raises StorageError if there is no index.
     """

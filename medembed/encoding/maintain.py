@@ -32,7 +32,7 @@ class TableVersion:
 
 
 def list_versions(uri: str) -> list[TableVersion]:
-    """All versions that are kept, oldest first."""
+    """Return all versions that are kept, oldest first."""
     newest = open_table(uri)
     dataset = open_lance(newest.uri, newest.version)
     tags: dict[int, list[str]] = {}
@@ -59,8 +59,7 @@ def list_versions(uri: str) -> list[TableVersion]:
 
 
 def rollback(uri: str, version: int | str) -> Table:
-    """Makes a new version that is what `version` (a number or tag) was; those between stay
-    readable.
+    """Make a new version that is what `version` (a number or tag) was; those between stay readable.
 
     Raises StorageError if there is no such version.
     """
@@ -73,7 +72,7 @@ def rollback(uri: str, version: int | str) -> Table:
 
 
 def settle(uri: str) -> Table:
-    """The newest version, made the last one: what a run keeps to itself behind it is left
+    """Return the newest version, made the last one: what a run keeps to itself behind it is left
     behind.
     """
     newest = open_table(uri)
@@ -81,8 +80,8 @@ def settle(uri: str) -> Table:
 
 
 def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
-    """(the newest version, counts): joins small fragments, drops deleted rows for good, removes
-    versions older than `keep_days` that no tag names, and what runs that died have left.
+    """Return (the newest version, counts): joins small fragments, drops deleted rows for good,
+    removes versions older than `keep_days` that no tag names, and what runs that died have left.
 
     Rows and vectors stay the same, and so does what a vector index covers; the tag of data set and
     encoder moves to the new version. Let no run write to the table meanwhile: what it has not

@@ -141,15 +141,16 @@ class Module:
 
 
 def is_plain_transformer(folder: Path) -> bool:
-    """Whether a model is no sentence-transformers model: nothing ever trained its vectors to be
-    compared.
+    """Return whether a model is no sentence-transformers model: nothing ever trained its vectors to
+    be compared.
     """
     return not (folder / "modules.json").is_file()
 
 
 def list_modules(folder: Path) -> list[Module]:
-    """The modules of a model in order, a router's own in its place. Raises ModelError for a folder
-    that holds none.
+    """Return the modules of a model in order, a router's own in its place.
+
+    Raises ModelError for a folder that holds none.
     """
     if (folder / "modules.json").is_file():
         named = read_json(folder / "modules.json")
@@ -177,12 +178,12 @@ def list_modules(folder: Path) -> list[Module]:
 
 
 def shared_settings(folder: Path) -> list[Path]:
-    """The settings of the model as a whole: its modules and prompts."""
+    """Return the settings of the model as a whole: its modules and prompts."""
     return _matching(folder, _SHARED_SETTINGS)
 
 
 def check_settings(module: Module) -> None:
-    """Raises ModelError for a module without the settings, or the vocabulary, that it needs."""
+    """Raise ModelError for a module without the settings, or the vocabulary, that it needs."""
     needed = _NEEDED.get(module.kind)
     if needed and not (module.folder / needed).is_file():
         raise ModelError(
@@ -208,7 +209,7 @@ def check_settings(module: Module) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raises ModelError for a file that is empty, or that stands for one which Git LFS has not
+    """Raise ModelError for a file that is empty, or that stands for one which Git LFS has not
     fetched.
     """
     with path.open("rb") as stream:
@@ -222,7 +223,10 @@ def check_file(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file's content, None if there is no such file. Raises ModelError if it is damaged."""
+    """Return a JSON file's content, None if there is no such file.
+
+    Raises ModelError if it is damaged.
+    """
     if not path.is_file():
         return None
     check_file(path)
@@ -233,7 +237,7 @@ def read_json(path: Path) -> Any:
 
 
 def _expand(folder: Path, path: str, type_: str) -> list[Module]:
-    """The module in a folder; of a router, those that it leads to as well."""
+    """Return the module in a folder; of a router, those that it leads to as well."""
     if path.startswith("/") or ".." in Path(path).parts:
         raise ModelError(
             f"{folder}/modules.json: names the folder {path!r}; expected one below the model's own."

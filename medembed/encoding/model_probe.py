@@ -22,7 +22,7 @@ _LONGEST_REASON = 300
 
 
 def check_loaded(model: Any, folder: Path) -> None:
-    """Raises ModelError, on one line, for a SentenceTransformer whose weights or tokenizer are not
+    """Raise ModelError, on one line, for a SentenceTransformer whose weights or tokenizer are not
     whole.
     """
     check_parts(model, folder)
@@ -30,7 +30,7 @@ def check_loaded(model: Any, folder: Path) -> None:
 
 
 def check_parts(model: Any, folder: Path) -> None:
-    """Raises ModelError for weights or a tokenizer that are not whole, of an encoder or a
+    """Raise ModelError for weights or a tokenizer that are not whole, of an encoder or a
     cross-encoder.
     """
     _check_tensors(model, folder)
@@ -38,7 +38,7 @@ def check_parts(model: Any, folder: Path) -> None:
 
 
 def _check_tensors(model: Any, folder: Path) -> None:
-    """Raises ModelError if loading made up a tensor, left one of a layer aside, or read one that is
+    """Raise ModelError if loading made up a tensor, left one of a layer aside, or read one that is
     no number.
 
     Stock loads such a model with a warning, and with random numbers for what is missing.
@@ -63,8 +63,8 @@ def _check_tensors(model: Any, folder: Path) -> None:
 
 
 def explain(error: Exception, folder: Path) -> str:
-    """What made loading fail: the type of the error and its first line; tensors by name where
-    shapes differ.
+    """Return what made loading fail: the type of the error and its first line; tensors by name
+    where shapes differ.
     """
     if "ignore_mismatched_sizes" in str(error):
         return f"tensors whose shapes are not those that config.json says{_misshapen(folder)}"
@@ -117,7 +117,7 @@ def _check_tokenizer(model: Any, folder: Path) -> None:
 
 
 def _check_rows(last: int, rows: int, folder: Path) -> None:
-    """Raises ModelError if the highest token number has no row in the embedding matrix.
+    """Raise ModelError if the highest token number has no row in the embedding matrix.
 
     Special tokens do not count: EmbeddingGemma has one for images, of which its matrix knows
     nothing.
@@ -169,14 +169,15 @@ def _check_vectors(model: Any, folder: Path) -> None:
 
 
 def _names(tensors: list[str]) -> str:
-    """How many tensors, and the first of their names."""
+    """Return how many tensors, and the first of their names."""
     more = ", ..." if len(tensors) > _SHOWN else ""
     noun = "tensor" if len(tensors) == 1 else "tensors"
     return f"{len(tensors)} {noun} ({', '.join(tensors[:_SHOWN])}{more})"
 
 
 def _has_no_number(parameter: Any) -> bool:
-    """Whether a tensor holds NaN or infinity. Its sum tells of nearly all that they do not, in less
-    time and memory.
+    """Return whether a tensor holds NaN or infinity.
+
+    Its sum tells of nearly all that they do not, in less time and memory.
     """
     return not bool(parameter.sum().isfinite()) and not bool(parameter.isfinite().all())

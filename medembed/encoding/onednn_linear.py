@@ -10,10 +10,10 @@ from typing import Any
 
 
 def pack(model: Any) -> Callable[[], None]:
-    """The model, changed: its linear layers compute by oneDNN. Their weights can neither be trained
-    nor saved any more.
+    """Have a model's linear layers compute by oneDNN.
 
-    Returns what undoes it. Raises RuntimeError where this torch or processor has no oneDNN.
+    Their weights can neither be trained nor saved any more. Returns what undoes it. Raises
+    RuntimeError where this torch or processor has no oneDNN.
     """
     import torch
 

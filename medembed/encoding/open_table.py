@@ -9,8 +9,8 @@ from medembed.errors import StorageError
 
 
 def find_newest(uri: str) -> Table | None:
-    """What readers take who name no version: the last one that they may see; the last one where
-    they may see none.
+    """Return what readers take who name no version: the last one that they may see; the last one
+    where they may see none.
     """
     last = find_table(uri)
     if last is None or not last.is_unseen:
@@ -21,7 +21,8 @@ def find_newest(uri: str) -> Table | None:
 
 
 def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
-    """The table at `uri`, or this encoder's in the folder `uri`; by default its newest version.
+    """Return the table at `uri`, or this encoder's in the folder `uri`; by default its newest
+    version.
 
     In a folder a restored table has another name than `<encoder>.lance`: there its metadata tell
     whose it is. Raises StorageError if there is none, if it is empty, if another encoder made it,
@@ -46,8 +47,9 @@ def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
 
 
 def open_table(uri: str, version: int | str | None = None) -> Table:
-    """The table at a version or tag, by default the newest. Raises StorageError if there is
-    none.
+    """Return the table at a version or tag, by default the newest.
+
+    Raises StorageError if there is none.
     """
     table = None
     if storage.exists(uri):
@@ -62,8 +64,9 @@ def _find_version(uri: str, version: int | None) -> Table | None:
 
 
 def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
-    """The one table of this encoder right below a folder, whatever its name. Raises StorageError if
-    there are more.
+    """Return the one table of this encoder right below a folder, whatever its name.
+
+    Raises StorageError if there are more.
     """
     manifests = storage.find_files(storage.join(uri, "*", "_versions", "*.manifest"))
     folders = sorted({manifest.rpartition("/_versions/")[0] for manifest, _, _ in manifests})
@@ -81,7 +84,7 @@ def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
 
 
 def _check_files(table: Table) -> None:
-    """Raises StorageError if a file of this version is gone, or has another size than its commit
+    """Raise StorageError if a file of this version is gone, or has another size than its commit
     says.
     """
     files = storage.find_files(storage.join(table.uri, "data", "*"))

@@ -47,9 +47,7 @@ class OpenVinoBackend:
         self._lock = threading.Lock()  # `wait_all` would else wait for another thread's texts
 
     def embed(self, batches: Iterable[Batch], into: npt.NDArray[np.float32]) -> None:
-        """Writes the vector of each text of each batch to its row of `into`, float32 [texts,
-        width].
-        """
+        """Write the vector of each text to its row of `into`, float32 [texts, width]."""
         with self._lock:
             for batch in batches:
                 inputs = [batch.features["input_ids"], batch.features["attention_mask"]]
@@ -97,7 +95,7 @@ def _convert(openvino: Any, model: Any, example: Batch) -> Any:
 
 @contextmanager
 def _logging_kept() -> Iterator[None]:
-    """Undoes what a conversion that fails leaves behind: a root logger that shows errors alone."""
+    """Undo what a conversion that fails leaves behind: a root logger that shows errors alone."""
     root = logging.getLogger()
     level = root.level
     filters = list(root.filters)

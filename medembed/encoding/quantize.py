@@ -61,14 +61,14 @@ class Ranges:
         return fingerprint([self.low.tolist(), self.high.tolist()])
 
     def widen(self, share: float) -> Self:
-        """The same with that share of each range added at both ends, for vectors that the sample
-        did not hold.
+        """Return the same with that share of each range added at both ends, for vectors that the
+        sample did not hold.
         """
         margin = (self.high - self.low) * np.float32(share)
         return type(self)(self.low - margin, self.high + margin, self.count)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that `from_json` reads back to the bit."""
+        """Return plain values that `from_json` reads back to the bit."""
         return {
             "low": self.low.tolist(),
             "high": self.high.tolist(),
@@ -78,7 +78,7 @@ class Ranges:
 
     @classmethod
     def from_json(cls, entries: Mapping[str, Any]) -> Self:
-        """Raises ModelError if these are no ranges, or not those that their fingerprint names."""
+        """Read back `to_json`. Raises ModelError if these are not the ranges that they claim."""
         try:
             low = _bounds(entries["low"])
             high = _bounds(entries["high"])
@@ -110,8 +110,8 @@ def calibrate(vectors: Vectors) -> Ranges:
 
 
 def to_uint8(vectors: Vectors, ranges: Ranges) -> npt.NDArray[np.uint8]:
-    """Codes 0 to 255, uint8 [n, D], of full vectors float32 [n, D]: the 255 equal steps of each
-    range.
+    """Return codes 0 to 255, uint8 [n, D], of full vectors float32 [n, D]: the 255 equal steps of
+    each range.
 
     Values outside a range get its end; a dimension whose range has no width gets code 0 at and
     below its value. Equal to sentence-transformers' `quantize_embeddings(..., ranges=...)`, bit for
@@ -126,12 +126,12 @@ def to_uint8(vectors: Vectors, ranges: Ranges) -> npt.NDArray[np.uint8]:
 
 
 def to_int8(vectors: Vectors, ranges: Ranges) -> npt.NDArray[np.int8]:
-    """Codes -128 to 127, int8 [n, D]: those of `to_uint8` less 128."""
+    """Return codes -128 to 127, int8 [n, D]: those of `to_uint8` less 128."""
     return (to_uint8(vectors, ranges) ^ _SIGN).view(np.int8)
 
 
 def from_uint8(codes: npt.NDArray[np.uint8], ranges: Ranges) -> Vectors:
-    """Unit rows float32 [n, d] near those that the codes [n, d] came from; d < D gives the
+    """Return unit rows float32 [n, d] near those that the codes [n, d] came from; d < D gives the
     Matryoshka prefix.
 
     Each code stands for the middle of its step, so that a value inside its range is off by half a
@@ -154,7 +154,7 @@ def from_int8(codes: npt.NDArray[np.int8], ranges: Ranges) -> Vectors:
 
 
 def to_ubinary(vectors: Vectors) -> npt.NDArray[np.uint8]:
-    """One bit per dimension, set where the value is above 0: uint8 [n, ceil(D / 8)], first
+    """Return one bit per dimension, set where the value is above 0: uint8 [n, ceil(D / 8)], first
     dimension highest.
 
     The last byte is filled up with zeros. As sentence-transformers' "ubinary". Raises ModelError
@@ -165,7 +165,7 @@ def to_ubinary(vectors: Vectors) -> npt.NDArray[np.uint8]:
 
 
 def to_binary(vectors: Vectors) -> npt.NDArray[np.int8]:
-    """The bytes of `to_ubinary` less 128, int8: sentence-transformers' "binary"."""
+    """Return the bytes of `to_ubinary` less 128, int8: sentence-transformers' "binary"."""
     return (to_ubinary(vectors) ^ _SIGN).view(np.int8)
 
 

@@ -75,7 +75,7 @@ class Table:
         return Source(self.info.encoder, self.uri, self.version)
 
     def shards(self) -> list[Shard]:
-        """The table's fragments, in table order."""
+        """Return the table's fragments, in table order."""
         shards: list[Shard] = []
         for fragment in open_lance(self.uri, self.version).get_fragments():
             shards.append(
@@ -90,7 +90,7 @@ class Table:
         return shards
 
     def head(self, rows: int) -> npt.NDArray[np.float32]:
-        """The first embeddings, float32 [at most rows, width], in table order."""
+        """Return the first embeddings, float32 [at most rows, width], in table order."""
         parts: list[npt.NDArray[np.float32]] = [np.empty((0, self.info.width), np.float32)]
         for shard in self.shards():
             missing = rows - sum(map(len, parts))
@@ -100,8 +100,9 @@ class Table:
         return np.concatenate(parts)
 
     def lookup(self, document_ids: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Embeddings of these documents, float32 [n, width], in this order. Raises StorageError if
-        one is absent.
+        """Return embeddings of these documents, float32 [n, width], in this order.
+
+        Raises StorageError if one is absent.
         """
         embeddings = self.find(document_ids)
         missing = set(document_ids) - embeddings.keys()
@@ -113,7 +114,7 @@ class Table:
         return np.stack([embeddings[key] for key in document_ids])
 
     def find(self, document_ids: Iterable[str]) -> dict[str, npt.NDArray[np.float32]]:
-        """{id: its embedding float32 [width]} of those of these documents that the table has."""
+        """Return {id: embedding float32 [width]} of those documents that the table has."""
         wanted = sorted(set(document_ids))
         embeddings: dict[str, npt.NDArray[np.float32]] = {}
         codec = self.codec()
@@ -129,20 +130,21 @@ class Table:
         return embeddings
 
     def keys(self) -> Iterator[Keys]:
-        """Ids and content hashes of each fragment's rows, in table order."""
+        """Yield ids and content hashes of each fragment's rows, in table order."""
         for fragment in open_lance(self.uri, self.version).get_fragments():
             with _reading(self.uri):
                 rows = fragment.to_table(columns=["document_id", "content_hash"]).combine_chunks()
             yield Keys(*(_joined(rows[name]) for name in ("document_id", "content_hash")))
 
     def codec(self) -> Codec:
-        """What turns vectors into this table's column and back."""
+        """Return what turns vectors into this table's column and back."""
         return _codec_of(open_lance(self.uri, self.version))
 
 
 def find_table(uri: str, version: int | None = None) -> Table | None:
-    """A version, by default the last; None if there is no table. Raises StorageError for a foreign
-    Lance data set.
+    """Return a version, by default the last; None if there is no table.
+
+    Raises StorageError for a foreign Lance data set.
     """
     if not storage.find_files(storage.join(uri, "_versions", "*.manifest")):
         return None  # the folder alone is what a run left that died at its first commit
@@ -153,9 +155,7 @@ def find_table(uri: str, version: int | None = None) -> Table | None:
 
 
 def check_encoder(table: Table, encoder: str) -> None:
-    """Raises StorageError if the table's vectors come from another encoder: they cannot be
-    compared.
-    """
+    """Raise StorageError if the vectors come from another encoder: they cannot be compared."""
     if table.info.encoder != encoder:
         raise StorageError(
             f"{table.uri}: made by encoder {table.info.encoder}, but this one is {encoder}; "
@@ -164,7 +164,7 @@ def check_encoder(table: Table, encoder: str) -> None:
 
 
 def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """(document ids, embeddings float32 [n, width]) of one fragment."""
+    """Return (document ids, embeddings float32 [n, width]) of one fragment."""
     dataset = open_lance(shard["uri"], shard["version"])
     with _reading(shard["uri"]):
         rows = dataset.get_fragment(shard["fragment"]).to_table(
@@ -174,9 +174,7 @@ def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
 
 
 def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeListArray:
-    """Vectors of texts by their content hashes, as the table keeps them, in this order; the table
-    has them all.
-    """
+    """Return the vectors of these content hashes as the table, which has them all, keeps them."""
     quoted = ", ".join(f"'{name}'" for name in sorted(set(hashes)))
     with _reading(uri):
         rows = open_lance(uri, version).to_table(
@@ -192,8 +190,9 @@ def _reading(uri: str) -> AbstractContextManager[None]:
 
 
 def _read_metadata(dataset: Any) -> dict[str, Any]:
-    """The entries of TableInfo that no commit changes. Raises StorageError for a foreign Lance data
-    set.
+    """Return the entries of TableInfo that no commit changes.
+
+    Raises StorageError for a foreign Lance data set.
     """
     metadata = (dataset.schema.metadata or {}).get(METADATA_KEY)
     if metadata is None:
@@ -215,11 +214,11 @@ def _codec_of(dataset: Any) -> Codec:
 
 
 def among(document_ids: Sequence[str]) -> str:
-    """The filter of rows with these ids, in Lance's SQL."""
+    """Return the filter of rows with these ids, in Lance's SQL."""
     quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in document_ids)
     return f"document_id IN ({quoted})"
 
 
 def _joined(column: pa.ChunkedArray) -> pa.Array:
-    """One array of a column's chunks, which may be none."""
+    """Return one array of a column's chunks, which may be none."""
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

@@ -110,8 +110,8 @@ def _name_broken(rows: Sequence[dict[str, Any]], key: str, what: str) -> list[st
 def _encode_again(
     table: Table, corpus: Sequence[CorpusFile], model: str, config: EncodingConfig
 ) -> tuple[int, float]:
-    """(documents, the lowest cosine between their vectors and new ones), from files evenly spaced
-    over the corpus.
+    """Return (documents, the lowest cosine between their vectors and new ones), from files evenly
+    spaced over the corpus.
     """
     ids, texts = sample_texts(corpus, _SAMPLE, _FILES)
     vectors = encode_texts({"document": texts}, model, config)["document"]

@@ -29,7 +29,7 @@ class SearchQuality:
 def measure_search(
     search: Search, exact: Search, queries: npt.NDArray[np.float32], *, sample: int = 200
 ) -> SearchQuality:
-    """Runs exact search, then the other, for at most `sample` of the queries [Q, D], evenly spaced
+    """Run exact search, then the other, for at most `sample` of the queries [Q, D], evenly spaced
     among them.
     """
     chosen = queries[
@@ -44,8 +44,8 @@ def measure_search(
 
 
 def recall_of(found: Ranking, exact: Ranking) -> float:
-    """The share of the exact ranking's ids that are found, a mean over queries; 1 for a query that
-    has none.
+    """Return the share of the exact ranking's ids that are found, a mean over queries; 1 for a
+    query that has none.
     """
     shares = []
     for names, wanted in zip(found.ids.tolist(), exact.ids.tolist(), strict=True):
