@@ -23,7 +23,7 @@ from medembed.encoding.texts import encode_queries
 from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
-from medembed.search.find import Corpus, Way, check_way, find_documents
+from medembed.search.find import SearchedTable, Way, check_way, find_documents
 from medembed.search.funnel import Funnel
 from medembed.search.results import (
     describe_quality,
@@ -122,8 +122,8 @@ def run(job: SearchJob) -> Summary:
     nearest = OpenIndex(table, job.probes, job.refine) if job.use_index else None
 
     vectors = encode_queries(list(questions.values()), model, job.encoding)
-    found = find_documents(
-        Corpus([(shard, shard["rows"]) for shard in table.shards()], read_shard, nearest),
+    outcome = find_documents(
+        SearchedTable([(shard, shard["rows"]) for shard in table.shards()], read_shard, nearest),
         truncate(vectors, table.info.width),
         job.k,
         way,
@@ -131,7 +131,7 @@ def run(job: SearchJob) -> Summary:
         measure=job.measure,
     )
 
-    results = to_table(names, found.ranking)
+    results = to_table(names, outcome.ranking)
     file = None
     if job.output:
         file = storage.join(storage.absolute(job.output), "results.parquet")
@@ -147,8 +147,8 @@ def run(job: SearchJob) -> Summary:
         *show_results(results, names, texts),
         *show_rest(len(names), file),
     ]
-    if found.quality:
-        lines.append(describe_quality(found.quality, job.k, way))
+    if outcome.quality:
+        lines.append(describe_quality(outcome.quality, job.k, way))
     return {
         "output": storage.absolute(job.output) if job.output else None,
         "table": asdict(table),
@@ -156,7 +156,7 @@ def run(job: SearchJob) -> Summary:
         "dimensions": way.dimensions,
         "funnel": asdict(way.funnel) if way.funnel else None,
         "index": asdict(index) if index else None,
-        "quality": asdict(found.quality) if found.quality else None,
+        "quality": asdict(outcome.quality) if outcome.quality else None,
         "lines": lines,
     }
 

@@ -1,7 +1,5 @@
 """Find an embedding table: by its place, by its encoder in a folder, by a version or tag."""
 
-from typing import Any
-
 from medembed import artifact, storage
 from medembed.encoding.lance_dataset import open_lance
 from medembed.encoding.table import REPAIR, Table, check_encoder, find_table
@@ -9,20 +7,33 @@ from medembed.errors import StorageError
 
 
 def find_newest(uri: str) -> Table | None:
-    """Return what readers take who name no version: the last one that they may see; the last one
-    where they may see none.
+    """Return what readers take who name no version: the last one that they may see.
+
+    Where they may see none, it is the last one. None if there is no table.
     """
     last = find_table(uri)
     if last is None or not last.is_unseen:
         return last
-    numbers = sorted((entry["version"] for entry in open_lance(uri).versions()), reverse=True)
-    tables = (find_table(uri, number) for number in numbers)
-    return next((table for table in tables if table is not None and not table.is_unseen), last)
+    numbers = [entry["version"] for entry in open_lance(uri).versions()]
+    for number in sorted(numbers, reverse=True):
+        table = find_table(uri, number)
+        if table is not None and not table.is_unseen:
+            return table
+    return last
+
+
+def open_table(uri: str, version: int | str | None = None) -> Table:
+    """Return the table at a version or tag, by default the newest. Raises StorageError."""
+    table = None
+    if storage.exists(uri):
+        table = find_newest(uri) if version is None else find_table(uri, _resolve(uri, version))
+    if table is None:
+        raise StorageError(f"{uri}: no embedding table there; `medembed encode` makes one.")
+    return table
 
 
 def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
-    """Return the table at `uri`, or this encoder's in the folder `uri`; by default its newest
-    version.
+    """Return the table at `uri`, or this encoder's in the folder `uri`; by default the newest.
 
     In a folder a restored table has another name than `<encoder>.lance`: there its metadata tell
     whose it is. Raises StorageError if there is none, if it is empty, if another encoder made it,
@@ -46,35 +57,19 @@ def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
     return table
 
 
-def open_table(uri: str, version: int | str | None = None) -> Table:
-    """Return the table at a version or tag, by default the newest.
-
-    Raises StorageError if there is none.
-    """
-    table = None
-    if storage.exists(uri):
-        table = find_newest(uri) if version is None else find_table(uri, _resolve(uri, version))
-    if table is None:
-        raise StorageError(f"{uri}: no embedding table there; `medembed encode` makes one.")
-    return table
-
-
 def _find_version(uri: str, version: int | None) -> Table | None:
     return find_newest(uri) if version is None else find_table(uri, version)
 
 
 def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
-    """Return the one table of this encoder right below a folder, whatever its name.
-
-    Raises StorageError if there are more.
-    """
+    """Return the one table of this encoder right below a folder, whatever its name."""
     manifests = storage.find_files(storage.join(uri, "*", "_versions", "*.manifest"))
-    folders = sorted({manifest.rpartition("/_versions/")[0] for manifest, _, _ in manifests})
-    tables = (
-        find_newest(folder) if version is None else find_table(folder, version)
-        for folder in folders
-    )
-    own = [table for table in tables if table is not None and table.info.encoder == encoder]
+    folders = {manifest.uri.rpartition("/_versions/")[0] for manifest in manifests}
+    own: list[Table] = []
+    for folder in sorted(folders):
+        table = _find_version(folder, version)
+        if table is not None and table.info.encoder == encoder:
+            own.append(table)
     if len(own) > 1:
         names = ", ".join(table.uri.rpartition("/")[2] for table in own)
         raise StorageError(
@@ -84,31 +79,30 @@ def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
 
 
 def _check_files(table: Table) -> None:
-    """Raise StorageError if a file of this version is gone, or has another size than its commit
-    says.
-    """
-    files = storage.find_files(storage.join(table.uri, "data", "*"))
-    sizes = {uri.rpartition("/")[2]: size_bytes for uri, size_bytes, _ in files}
+    """Raise StorageError if a file of this version is gone, or has not the size that it should."""
+    sizes: dict[str, int] = {}
+    for stored in storage.find_files(storage.join(table.uri, "data", "*")):
+        sizes[stored.uri.rpartition("/")[2]] = stored.size_bytes
     for fragment in open_lance(table.uri, table.version).get_fragments():
         for file in fragment.metadata.files:
             size = sizes.get(file.path)
-            expected = file.file_size_bytes
             if size is None:
                 raise StorageError(f"{table.uri}: data/{file.path}: no such file. {REPAIR}")
-            if expected not in (None, size):
+            if file.file_size_bytes not in (None, size):
                 raise StorageError(
-                    f"{table.uri}: data/{file.path}: found {size:,} bytes, expected {expected:,}. "
-                    f"{REPAIR}"
+                    f"{table.uri}: data/{file.path}: found {size:,} bytes, expected "
+                    f"{file.file_size_bytes:,}. {REPAIR}"
                 )
 
 
 def _resolve(uri: str, version: int | str) -> int:
-    dataset: Any = open_lance(uri, None)
-    numbers = {entry["version"] for entry in dataset.versions()}
-    tags = {name: int(entry["version"]) for name, entry in dataset.tags.list().items()}
+    """Return a version's number. Raises StorageError for a version or tag that is not there."""
+    dataset = open_lance(uri)
+    numbers = sorted(entry["version"] for entry in dataset.versions())
+    tags = dataset.tags.list()
     text = str(version)
-    number = int(text) if text.isdecimal() else tags.get(text, 0)
+    number = int(text) if text.isdecimal() else tags.get(text, {"version": 0})["version"]
     if number not in numbers:
-        known = ", ".join([*map(str, sorted(numbers)), *sorted(tags)])
+        known = ", ".join([*map(str, numbers), *sorted(tags)])
         raise StorageError(f"{uri}: no version or tag {text!r}; there are {known}.")
-    return number
+    return int(number)

@@ -28,7 +28,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Corpus(Generic[Shard]):
+class SearchedTable(Generic[Shard]):
     """What is searched: shards with their rows, what reads one, and what asks the index if any."""
 
     shards: Sequence[tuple[Shard, int]]
@@ -37,7 +37,7 @@ class Corpus(Generic[Shard]):
 
 
 @dataclass(frozen=True)
-class Found:
+class MeasuredRanking:
     """The documents of each query, and how good the search was if that was measured."""
 
     ranking: Ranking
@@ -59,20 +59,20 @@ def check_way(way: Way, k: int, width: int, trained: Sequence[int]) -> None:
 
 
 def find_documents(
-    corpus: Corpus[Shard],
+    table: SearchedTable[Shard],
     queries: Vectors,
     k: int,
     way: Way,
     *,
     workers: int,
     measure: bool = False,
-) -> Found:
+) -> MeasuredRanking:
     """Return the k best documents of each query [Q, width], compared with exact search if asked."""
 
     def exact(asked: Vectors) -> Ranking:
         ranked = rank_shards(
-            corpus.shards,
-            corpus.read,
+            table.shards,
+            table.read,
             asked,
             k,
             [way.dimensions],
@@ -82,17 +82,17 @@ def find_documents(
         return ranked[way.dimensions]
 
     search: Search = exact
-    if corpus.nearest is not None:
-        search = partial(index_search, corpus.nearest, k=k, by_document=True)
+    if table.nearest is not None:
+        search = partial(index_search, table.nearest, k=k, by_document=True)
     elif way.funnel is not None:
         search = partial(
             funnel_search,
-            corpus.shards,
-            corpus.read,
+            table.shards,
+            table.read,
             k=k,
             funnel=way.funnel,
             by_document=True,
             workers=workers,
         )
     quality = measure_search(search, exact, queries) if measure else None
-    return Found(search(queries), quality)
+    return MeasuredRanking(search(queries), quality)
