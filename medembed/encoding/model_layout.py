@@ -30,16 +30,11 @@ _VOCABULARIES = (
     "byte_maps.json",
 )
 _READ_BYTES = {"ByT5Tokenizer", "CanineTokenizer"}  # tokenizers without a vocabulary
-# What else the modules of sentence-transformers 6.2 read.
+# What else the modules of sentence-transformers 6.2 read, of those that work here.
 _SETTINGS = (
     "config.json",
     "sentence_*_config.json",
     "router_config.json",
-    "lstm_config.json",
-    "cnn_config.json",
-    "wordembedding_config.json",
-    "whitespacetokenizer_config.json",
-    "phrasetokenizer_config.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -52,14 +47,14 @@ _SHARED_SETTINGS = ("modules.json", "config_sentence_transformers.json")
 # The settings without which a module cannot be made. Of other modules a folder may be missing: Git
 # keeps no empty one.
 _NEEDED = {
-    "LSTM": "lstm_config.json",
-    "CNN": "cnn_config.json",
-    "WordEmbeddings": "wordembedding_config.json",
+    "Transformer": "config.json",
+    "Pooling": "config.json",
+    "WeightedLayerPooling": "config.json",
+    "Dense": "config.json",
+    "LayerNorm": "config.json",
+    "LogitScore": "config.json",
     "StaticEmbedding": "tokenizer.json",
-} | dict.fromkeys(
-    ("Transformer", "Pooling", "Dense", "LayerNorm", "WeightedLayerPooling", "LogitScore"),
-    "config.json",
-)
+}
 _WITH_WEIGHTS = {*_NEEDED} - {"Pooling", "LogitScore"}
 # Keys by which a module would load other files than those that are checked and hashed here.
 _ELSEWHERE = {
