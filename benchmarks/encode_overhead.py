@@ -28,7 +28,8 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import read_keys
 from medembed.encoding.encode import to_items
 from medembed.encoding.staging import Staging
-from medembed.encoding.worker import EncodeRows, Target
+from medembed.encoding.target import Target
+from medembed.encoding.worker import EncodeRows
 from medembed.spread import spread
 
 Backend = Literal["torch", "openvino"]
@@ -82,10 +83,9 @@ def arguments(model: str, config: EncodingConfig, scratch: str) -> dict[str, Any
     table = f"{scratch}/{secrets.token_hex(4)}.lance"
     return {
         "model": model,
-        "target": Target(table, 0, "float32", None, None),
+        "target": Target(table, 0, "float32", None),
         "config": config,
         "staging": Staging(table, 0, "benchmark"),
-        "run": "benchmark",
     }
 
 

@@ -35,8 +35,8 @@ from benchmarks.fault_injection import (
 from medembed import storage
 from medembed.artifact import NewOutput
 from medembed.data.dataset import to_table
+from medembed.encoding.lance_dataset import open_lance
 from medembed.encoding.maintain import list_versions
-from medembed.encoding.table import open_lance
 from medembed.errors import StorageError
 from medembed.lineage import DatasetManifest
 from medembed.schema import CORPUS, content_hash, fingerprint

@@ -18,8 +18,9 @@ from medembed.data.corpus import open_corpus
 from medembed.data.own_texts import TextColumns
 from medembed.encoding.codec import Storage
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.encode import describe, update_table
+from medembed.encoding.encode import update_table
 from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.screen import describe_encoded
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
 
@@ -64,7 +65,7 @@ def run(job: EncodeJob, copies: list[str] | None = None) -> Summary:
     if copies is not None:
         copies.append(scratch)
     with open_corpus(storage.absolute(job.data), job.columns, scratch) as corpus:
-        found = update_table(
+        encoded = update_table(
             corpus.files,
             corpus.fingerprint,
             model,
@@ -74,10 +75,10 @@ def run(job: EncodeJob, copies: list[str] | None = None) -> Summary:
             dimensions=job.dimensions,
         )
     return {
-        "output": found.table.uri,
+        "output": encoded.table.uri,
         "corpus": corpus.counts,
-        **asdict(found),
-        "lines": [*describe(found, time.monotonic() - start, job.encoding.most_workers)],
+        **asdict(encoded),
+        "lines": describe_encoded(encoded, time.monotonic() - start, job.encoding.most_workers),
     }
 
 

@@ -2,14 +2,10 @@
 by an index.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from jobs.session import Summary, is_on_cluster, run_job
@@ -19,23 +15,23 @@ from medembed.data.config import Quoting
 from medembed.data.dataset import open_dataset
 from medembed.data.query_file import read_queries
 from medembed.encoding.config import EncodingConfig
-from medembed.encoding.index import REFINE, OpenIndex, VectorIndex, check_index
+from medembed.encoding.index import REFINE, OpenIndex, check_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint
-from medembed.encoding.table import Table, TableInfo, open_table_of, read_shard
+from medembed.encoding.open_table import open_table_of
+from medembed.encoding.table import TableInfo, read_shard
 from medembed.encoding.texts import encode_queries
-from medembed.errors import ConfigError
-from medembed.matryoshka import check_trained, truncate
-from medembed.privacy import show_id
+from medembed.matryoshka import truncate
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
-from medembed.search.funnel import Funnel, funnel_search
-from medembed.search.indexed import index_search
-from medembed.search.quality import SearchQuality, measure_search
-from medembed.search.ranking import Ranking
-from medembed.search.shards import rank_shards
-
-_QUERIES_SHOWN = 5
-_CHARACTERS_SHOWN = 100
+from medembed.search.find import SearchedTable, Way, check_way, find_documents
+from medembed.search.funnel import Funnel
+from medembed.search.results import (
+    describe_quality,
+    describe_way,
+    show_rest,
+    show_results,
+    to_table,
+)
 
 
 class SearchJob(Config):
@@ -115,172 +111,65 @@ class SearchJob(Config):
 
 
 def run(job: SearchJob) -> Summary:
-    questions = (
-        read_queries(storage.absolute(job.queries), job.quoting)
-        if job.queries
-        else {"query": job.query or ""}
-    )
+    questions = {"query": job.query or ""}
+    if job.queries:
+        questions = read_queries(storage.absolute(job.queries), job.quoting)
+    names = list(questions)
     model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
     table = open_table_of(storage.absolute(job.table), model_fingerprint(fetch_model(model)))
-    dimensions, funnel = plan(job, table.info)
+    way = choose_way(job, table.info)
     index = check_index(table) if job.use_index else None
-    vectors = truncate(
-        encode_queries(list(questions.values()), model, job.encoding), table.info.width
+    nearest = OpenIndex(table, job.probes, job.refine) if job.use_index else None
+
+    vectors = encode_queries(list(questions.values()), model, job.encoding)
+    outcome = find_documents(
+        SearchedTable([(shard, shard["rows"]) for shard in table.shards()], read_shard, nearest),
+        truncate(vectors, table.info.width),
+        job.k,
+        way,
+        workers=job.encoding.most_workers,
+        measure=job.measure,
     )
-    found, quality = search(job, table, vectors, dimensions, funnel)
-    texts = read_texts(storage.absolute(job.data), found) if job.show_text and job.data else {}
-    output = storage.absolute(job.output) if job.output else None
-    if output:
-        storage.write_parquet(
-            storage.join(output, "results.parquet"), to_table(list(questions), found)
-        )
+
+    results = to_table(names, outcome.ranking)
+    file = None
+    if job.output:
+        file = storage.join(storage.absolute(job.output), "results.parquet")
+        storage.write_parquet(file, results)
+    texts: dict[str, str] = {}
+    if job.show_text and job.data:
+        dataset = open_dataset(storage.absolute(job.data))
+        texts = dataset.texts_of(results["row_id"].to_pylist())
+
+    how = describe_way(way, index.kind if index else "", table.rows - index.rows if index else 0)
+    lines = [
+        f"{table.uri} version {table.version}, {table.rows:,} rows: {how}",
+        *show_results(results, names, texts),
+        *show_rest(len(names), file),
+    ]
+    if outcome.quality:
+        lines.append(describe_quality(outcome.quality, job.k, way))
     return {
-        "output": output,
+        "output": storage.absolute(job.output) if job.output else None,
         "table": asdict(table),
-        "queries": len(questions),
-        "dimensions": dimensions,
-        "funnel": asdict(funnel) if funnel else None,
+        "queries": len(names),
+        "dimensions": way.dimensions,
+        "funnel": asdict(way.funnel) if way.funnel else None,
         "index": asdict(index) if index else None,
-        "quality": asdict(quality) if quality else None,
-        "lines": [
-            _headline(table, dimensions, funnel, index),
-            *_results(list(questions), found, texts),
-            *_rest(len(questions) - _QUERIES_SHOWN, output),
-            *([_quality(quality, job.k, "index" if index else "funnel")] if quality else []),
-        ],
+        "quality": asdict(outcome.quality) if outcome.quality else None,
+        "lines": lines,
     }
 
 
-def search(
-    job: SearchJob,
-    table: Table,
-    vectors: npt.NDArray[np.float32],
-    dimensions: int,
-    funnel: Funnel | None,
-) -> tuple[Ranking, SearchQuality | None]:
-    """(what is found for each query [Q, width], how good it is if that is to be measured)."""
-    how: dict[str, Any] = {"by_document": True, "workers": job.encoding.most_workers}
-    shards = (
-        [(shard, shard["rows"]) for shard in table.shards()]
-        if job.measure or not job.use_index
-        else []
-    )
-    nearest = OpenIndex(table, job.probes, job.refine) if job.use_index else None
-
-    def exact(asked: npt.NDArray[np.float32]) -> Ranking:
-        return rank_shards(shards, read_shard, asked, job.k, [dimensions], **how)[dimensions]
-
-    def find(asked: npt.NDArray[np.float32]) -> Ranking:
-        if nearest is not None:
-            return index_search(nearest, asked, job.k, by_document=True)
-        return (
-            funnel_search(shards, read_shard, asked, job.k, funnel, **how)
-            if funnel
-            else exact(asked)
-        )
-
-    return find(vectors), measure_search(find, exact, vectors) if job.measure else None
-
-
-def plan(job: SearchJob, info: TableInfo) -> tuple[int, Funnel | None]:
-    """(the dimensions that rank, the funnel if one is asked for). Raises ModelError,
-    ConfigError.
-    """
+def choose_way(job: SearchJob, info: TableInfo) -> Way:
+    """Return the way that is asked for. Raises ModelError or ConfigError if the table has none."""
     dimensions = job.dimensions or info.width
-    if job.use_index and dimensions < info.width:
-        raise ConfigError(
-            f"dimensions: found {dimensions}, but the index has all {info.width}; leave out "
-            "dimensions or use_index."
-        )
-    if job.first_dimensions is None:
-        check_trained([dimensions], info.dimensions, info.width)
-        return dimensions, None
-    check_trained([job.first_dimensions, dimensions], info.dimensions, info.width)
-    funnel = Funnel(job.first_dimensions, dimensions, job.candidates)
-    funnel.check(job.k, info.width)
-    return dimensions, funnel
-
-
-def read_texts(data: str, found: Ranking) -> dict[str, str]:
-    """{row id: text} of what was found, read file by file."""
-    wanted = pa.array(sorted(set(found.row_ids.ravel().tolist()) - {""}), pa.string())
-    texts: dict[str, str] = {}
-    for uri, _ in open_dataset(data).corpus_files():
-        rows = storage.read_parquet(uri, ["document_id", "text"])
-        kept = rows.filter(pc.is_in(rows["document_id"], value_set=wanted))
-        texts |= dict(zip(kept["document_id"].to_pylist(), kept["text"].to_pylist(), strict=True))
-    return texts
-
-
-def to_table(names: Sequence[str], found: Ranking) -> pa.Table:
-    """One row per document found: query_id, rank from 1, document_id, row_id (its best chunk, or
-    itself), score.
-    """
-    rows = [
-        {"query_id": name, "rank": rank, "document_id": document, "row_id": row, "score": score}
-        for name, *found_for in zip(
-            names, found.ids.tolist(), found.row_ids.tolist(), found.scores.tolist(), strict=True
-        )
-        for rank, (document, row, score) in enumerate(zip(*found_for, strict=True), 1)
-        if document
-    ]
-    columns = [
-        ("query_id", pa.string()),
-        ("rank", pa.int32()),
-        ("document_id", pa.string()),
-        ("row_id", pa.string()),
-    ]
-    return pa.Table.from_pylist(rows, schema=pa.schema([*columns, ("score", pa.float32())]))
-
-
-def _headline(
-    table: Table, dimensions: int, funnel: Funnel | None, index: VectorIndex | None
-) -> str:
-    how = f"exact search at {dimensions} dimensions"
-    if index:
-        missing = table.rows - index.rows
-        how = f"index {index.kind}" + (
-            f"; {missing:,} rows not in it, compared exactly" if missing else ""
-        )
-    if funnel:
-        how = (
-            f"{funnel.candidates:,} candidates by {funnel.first_dimensions} dimensions, "
-            f"ranked by {dimensions}"
-        )
-    return f"{table.uri} version {table.version}, {table.rows:,} rows: {how}"
-
-
-def _results(names: Sequence[str], found: Ranking, texts: Mapping[str, str]) -> list[str]:
-    """Rank, cosine and id of each document, and its text if it was asked for; the first queries
-    only.
-    """
-    lines: list[str] = []
-    for name, *of_query in list(zip(names, found.ids, found.row_ids, found.scores, strict=True))[
-        :_QUERIES_SHOWN
-    ]:
-        lines += [f"{show_id(name)}:"] if len(names) > 1 else []
-        for rank, (document, row, score) in enumerate(zip(*of_query, strict=True), 1):
-            if document:
-                text = " ".join(texts.get(str(row), "").split())[:_CHARACTERS_SHOWN]
-                lines.append(f"{rank:>4}  {score:.4f}  {show_id(row)}  {text}".rstrip())
-    return lines
-
-
-def _rest(hidden: int, output: str | None) -> list[str]:
-    where = (
-        f"all are in {storage.join(output, 'results.parquet')}"
-        if output
-        else "output=<folder> keeps all"
-    )
-    return [f"... and {hidden:,} more queries; {where}"] if hidden > 0 else []
-
-
-def _quality(quality: SearchQuality, k: int, way: str) -> str:
-    return (
-        f"the {way} finds {quality.recall:.1%} of exact search's best {k} ({quality.queries:,} "
-        f"queries), in {quality.seconds:.1f} s against {quality.exact_seconds:.1f} s, workers' "
-        "start included"
-    )
+    funnel = None
+    if job.first_dimensions is not None:
+        funnel = Funnel(job.first_dimensions, dimensions, job.candidates)
+    way = Way(dimensions, funnel, by_index=job.use_index)
+    check_way(way, job.k, info.width, info.dimensions)
+    return way
 
 
 def main(argv: Sequence[str] | None = None) -> None:

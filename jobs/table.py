@@ -4,11 +4,12 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobs.session import Summary, is_on_cluster, run_job
 from medembed import storage
@@ -18,23 +19,16 @@ from medembed.data.own_texts import TextColumns
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.export import export
 from medembed.encoding.index import IndexKind, build_index, check_index, measure_recall
-from medembed.encoding.maintain import (
-    TableVersion,
-    compact,
-    list_versions,
-    open_table,
-    rollback,
-    settle,
-)
+from medembed.encoding.maintain import compact, list_versions, rollback, settle
 from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.open_table import open_table
+from medembed.encoding.screen import describe_versions
 from medembed.encoding.table import check_encoder
-from medembed.encoding.verify import verify
-from medembed.errors import ConfigError, StorageError
+from medembed.encoding.verify import check_sound, verify
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import resolve_model
 
 Action = Literal["log", "rollback", "compact", "index", "verify", "export"]
-ACTIONS: tuple[Action, ...] = ("log", "rollback", "compact", "index", "verify", "export")
 
 
 class TableJob(Config):
@@ -73,48 +67,37 @@ class TableJob(Config):
     encoding: EncodingConfig = EncodingConfig()
     registry: RegistryConfig = RegistryConfig()
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.action == "rollback" and self.version is None:
+            raise ValueError(
+                "version: missing; give the number or tag to go back to; for those see: "
+                f"medembed table log {shlex.quote(f'table={self.table}')}"
+            )
+        if self.action == "verify" and self.model and not self.data:
+            raise ValueError("model: nothing to encode again; give data=... too.")
+        if self.action == "export" and self.output is None:
+            raise ValueError("output: missing; give the folder for Parquet files.")
+        return self
+
 
 def run(job: TableJob) -> Summary:
-    return _RUN[job.action](job, storage.absolute(job.table))
+    return _ACTIONS[job.action](job, storage.absolute(job.table))
 
 
 def _log(job: TableJob, uri: str) -> Summary:
     versions = list_versions(uri)
-    lines = [
-        "version   rows         fragments   data set           made               index       "
-        "             tags"
-    ]
-    lines += [
-        f"{one.version:>7}   {one.rows:<11,}  {one.fragments:<9,}   {one.dataset:<17}  "
-        f"{one.made:%Y-%m-%d %H:%M}   "
-        f"{_describe_index(one):<23}  "
-        f"{', '.join([*one.tags, *(['unseen'] if one.is_unseen else [])])}".rstrip()
-        for one in versions
-    ]
     return {
-        "versions": [asdict(one) for one in versions],
-        "lines": [*lines, f"encoder {versions[-1].encoder}"],
+        "versions": [asdict(version) for version in versions],
+        "lines": describe_versions(versions),
     }
-
-
-def _describe_index(one: TableVersion) -> str:
-    if one.index is None:
-        return "none"
-    missing = one.rows - one.index.rows
-    return f"{one.index.kind}" + (f", {missing:,} rows not in it" if missing else "")
 
 
 def _rollback(job: TableJob, uri: str) -> Summary:
-    if job.version is None:
-        raise ConfigError(
-            "version: missing; give the number or tag to go back to; for those see: "
-            f"medembed table log {shlex.quote(f'table={job.table}')}"
-        )
+    assert job.version is not None
     table = rollback(uri, job.version)
-    return {
-        "table": asdict(table),
-        "lines": [f"version {table.version} is what {job.version} was: {table.rows:,} rows"],
-    }
+    line = f"version {table.version} is what {job.version} was: {table.rows:,} rows"
+    return {"table": asdict(table), "lines": [line]}
 
 
 def _compact(job: TableJob, uri: str) -> Summary:
@@ -128,11 +111,13 @@ def _compact(job: TableJob, uri: str) -> Summary:
 
 
 def _index(job: TableJob, uri: str) -> Summary:
-    table, start = settle(uri), time.monotonic()
+    table = settle(uri)
     # only now: importing Lance sets it to INFO
     logging.getLogger("pylance").setLevel(logging.WARNING)
+    start = time.monotonic()
     table = build_index(table, job.kind, job.partitions)
-    seconds, index = time.monotonic() - start, check_index(table)
+    seconds = time.monotonic() - start
+    index = check_index(table)
     recall = measure_recall(table)
     line = (
         f"version {table.version}: {index.kind} over {index.rows:,} rows in {seconds:.1f} s, "
@@ -144,38 +129,31 @@ def _index(job: TableJob, uri: str) -> Summary:
 
 def _verify(job: TableJob, uri: str) -> Summary:
     table = open_table(uri, job.version)
-    if job.model and not job.data:
-        raise ConfigError("model: nothing to encode again; give data=... too.")
-    model = (
-        resolve_model(job.model, job.registry, on_cluster=is_on_cluster()) if job.model else None
-    )
-    if model:
+    model = None
+    if job.model:
+        model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
         check_encoder(table, model_fingerprint(fetch_model(model)))
-    if job.data:
-        with open_corpus(
-            storage.absolute(job.data), job.columns, f"{uri.rstrip('/')}.verify-texts"
-        ) as corpus:
-            found = verify(table, corpus.files, model, job.encoding)
-    else:
-        found = verify(table, None, model, job.encoding)
-    if found.faults:
-        raise StorageError(f"{uri} version {table.version}: {'; '.join(found.faults)}.")
-    again = f", {found.encoded_again} encoded again" if found.encoded_again else ""
-    return {
-        "verified": asdict(found),
-        "lines": [f"version {table.version}: {found.rows:,} rows checked{again}: sound"],
-    }
+    with ExitStack() as stack:
+        files = None
+        if job.data:
+            scratch = f"{uri.rstrip('/')}.verify-texts"
+            corpus = open_corpus(storage.absolute(job.data), job.columns, scratch)
+            files = stack.enter_context(corpus).files
+        verified = verify(table, files, model, job.encoding)
+    check_sound(table, verified)
+    again = f", {verified.encoded_again} encoded again" if verified.encoded_again else ""
+    line = f"version {table.version}: {verified.rows:,} rows checked{again}: sound"
+    return {"verified": asdict(verified), "lines": [line]}
 
 
 def _export(job: TableJob, uri: str) -> Summary:
-    if job.output is None:
-        raise ConfigError("output: missing; give the folder for Parquet files.")
+    assert job.output is not None
     table = open_table(uri, job.version)
     folder = export(table, storage.absolute(job.output), job.dimensions, job.encoding.most_workers)
     return {"output": folder, "rows": table.rows, "lines": [f"{table.rows:,} vectors in {folder}"]}
 
 
-_RUN = {
+_ACTIONS: dict[Action, Callable[[TableJob, str], Summary]] = {
     "log": _log,
     "rollback": _rollback,
     "compact": _compact,
@@ -187,7 +165,7 @@ _RUN = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in ACTIONS:
+    if arguments and arguments[0] in _ACTIONS:
         arguments = [*arguments[1:], f"action={arguments[0]}"]
     run_job(
         TableJob,

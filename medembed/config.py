@@ -66,11 +66,10 @@ class Key:
 
 
 def load_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig:
-    """The config of `[config.yaml] [key=value ...]`. Raises ConfigError that names every fault, on
-    one line.
+    """Return the config of `[config.yaml] [key=value ...]`.
 
-    Where a key's type is text, what is typed is the text, in a file too; numbers and switches are
-    read by pydantic.
+    Raises ConfigError that names every fault, on one line. Where a key's type is text, what is
+    typed is the text, in a file too; numbers and switches are read by pydantic.
     """
     values: dict[str, Any] = {}
     overrides = list(arguments)
@@ -87,8 +86,8 @@ def load_config(model: type[SomeConfig], arguments: Sequence[str]) -> SomeConfig
 
 
 def from_values(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
-    """The config of {key: value}: keys may be dotted; texts are read as on a command line, other
-    values as they are.
+    """Return the config of {key: value}: keys may be dotted; texts are read as on a command line,
+    other values as they are.
 
     Raises ConfigError.
     """
@@ -99,7 +98,7 @@ def from_values(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfi
 
 
 def validate(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
-    """The config of nested values. Raises ConfigError that names every fault, on one line."""
+    """Return the config of nested values. Raises ConfigError that names every fault on a line."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -107,7 +106,7 @@ def validate(model: type[SomeConfig], values: Mapping[str, Any]) -> SomeConfig:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values, those above in place of those below; a list counts as one value."""
+    """Return nested values, those above in place of those below; a list counts as one value."""
     merged = dict(below)
     for key, value in above.items():
         lower = merged.get(key)
@@ -118,7 +117,7 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_keys(model: type[Config], prefix: str = "") -> Iterator[Key]:
-    """Every key of a config in order, nested ones dotted."""
+    """Yield every key of a config in order, nested ones dotted."""
     for name, field in model.model_fields.items():
         nested = _nested_config(field.annotation)
         if nested is None:
@@ -130,7 +129,7 @@ def list_keys(model: type[Config], prefix: str = "") -> Iterator[Key]:
 
 
 def to_yaml(config: Config) -> str:
-    """The resolved config as YAML that `load_config` reads back, passwords in URIs left out."""
+    """Return the config as YAML that `load_config` reads back, passwords in URIs left out."""
     return without_passwords(
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     )
@@ -156,8 +155,8 @@ def _read_yaml(path: str) -> dict[str, Any]:
 
 def _yaml_fault(error: yaml.YAMLError | UnicodeDecodeError) -> str:
     mark = getattr(error, "problem_mark", None)
-    place = f"line {mark.line + 1}: " if mark else ""
-    return place + (getattr(error, "problem", None) or str(error)).splitlines()[0]
+    where = f"line {mark.line + 1}: " if mark else ""
+    return where + (getattr(error, "problem", None) or str(error)).splitlines()[0]
 
 
 def _override(model: type[Config], key: str, value: Any) -> dict[str, Any]:
@@ -170,8 +169,8 @@ def _override(model: type[Config], key: str, value: Any) -> dict[str, Any]:
 
 
 def _in_full(annotation: Any, values: Any) -> Any:
-    """The values with every short form written out, so that those of file and command line can be
-    merged.
+    """Return the values with every short form written out, so that those of file and command line
+    can be merged.
     """
     config = _nested_config(annotation)
     if config is None:
@@ -188,8 +187,9 @@ def _in_full(annotation: Any, values: Any) -> Any:
 
 
 def _find_key(annotation: Any, key: str) -> tuple[list[str], Any]:
-    """(the names of a dotted key, the type of its value). A name in a mapping of values may have
-    dots itself.
+    """Return (the names of a dotted key, the type of its value).
+
+    A name in a mapping of values may have dots itself.
     """
     name, dot, rest = key.partition(".")
     config = _nested_config(annotation)
@@ -202,12 +202,12 @@ def _find_key(annotation: Any, key: str) -> tuple[list[str], Any]:
             return [key], value
     if not dot:
         return [name], inner
-    names, found = _find_key(inner, rest)
-    return [name, *names], found
+    names, annotation_of_rest = _find_key(inner, rest)
+    return [name, *names], annotation_of_rest
 
 
 def _read_value(key: str, text: str, annotation: Any) -> Any:
-    """What a text on the command line means for a key of this type."""
+    """Return what a text on the command line means for a key of this type."""
     options = list(_options(annotation))
     lists = [get_args(option)[0] for option in options if get_origin(option) is tuple]
     takes_texts = any(str in _options(item) for item in lists)
@@ -226,7 +226,7 @@ def _read_value(key: str, text: str, annotation: Any) -> Any:
 
 
 def _options(annotation: Any) -> Iterator[Any]:
-    """The types that a value may have, each by itself."""
+    """Yield the types that a value may have, each by itself."""
     if get_origin(annotation) is Annotated:
         yield from _options(get_args(annotation)[0])
     elif get_origin(annotation) in (Union, types.UnionType):
@@ -246,10 +246,10 @@ def _explain(model: type[Config], fault: ErrorDetails) -> str:
         return f"{shown}: unknown key; the nearest known key is {nearest[0]!r} (--help lists all)"
     if fault["type"] == "missing":
         return f"{key}: missing; give {key}=... (--help lists all keys)"
-    found = fault.get("input")
-    if fault["type"] == "tuple_type" and isinstance(found, str):
-        return f"{key}: expected a list, {key}=[{found}], found {found!r}"
-    shown = f", found {found!r}" if isinstance(found, int | float | str | list | bool) else ""
+    value = fault.get("input")
+    if fault["type"] == "tuple_type" and isinstance(value, str):
+        return f"{key}: expected a list, {key}=[{value}], found {value!r}"
+    shown = f", found {value!r}" if isinstance(value, int | float | str | list | bool) else ""
     message = fault["msg"].removeprefix("Value error, ")
     return f"{key}: {message}{shown}" if key else message  # of a config as a whole its own words
 
@@ -259,17 +259,17 @@ def _nested_config(annotation: Any) -> type[Config] | None:
 
 
 def _type_name(field: FieldInfo) -> str:
-    bounds = [
-        f"{symbol} {getattr(mark, name)}"
-        for mark in field.metadata
-        for name, symbol in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
-        if hasattr(mark, name)
-    ]
-    return ", ".join([_annotation_name(field.annotation), *bounds])
+    described = _annotation_name(field.annotation)
+    for mark in field.metadata:
+        for name, symbol in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
+            if hasattr(mark, name):
+                described += f", {symbol} {getattr(mark, name)}"
+    return described
 
 
 def _annotation_name(annotation: Any) -> str:
-    origin, options = get_origin(annotation), get_args(annotation)
+    origin = get_origin(annotation)
+    options = get_args(annotation)
     if origin is Annotated:
         return _annotation_name(options[0])
     if origin in (Union, types.UnionType):

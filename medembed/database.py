@@ -26,8 +26,9 @@ _ROWS_PER_READ = 1 << 16
 
 @contextmanager
 def open_database() -> Iterator[Database]:
-    """An empty database, gone with the block. Raises StorageError if local disk or memory do not
-    suffice.
+    """Open an empty database, gone with the block.
+
+    Raises StorageError if local disk or memory do not suffice.
     """
     with tempfile.TemporaryDirectory(prefix="medembed-keys-") as folder:
         try:
@@ -44,21 +45,21 @@ def open_database() -> Iterator[Database]:
 
 
 def insert(database: Database, name: str, rows: pa.Table) -> None:
-    """Adds rows, whose columns are the table's in its order."""
+    """Add rows, whose columns are the table's in its order."""
     database.register("incoming", rows)
     database.execute(f"INSERT INTO {name} SELECT * FROM incoming")
     database.unregister("incoming")
 
 
 def read_one(database: Database, query: str) -> tuple[Any, ...]:
-    """The single row that a query gives."""
+    """Return the single row that a query gives."""
     row = database.execute(query).fetchone()
     assert row is not None
     return row
 
 
 def read_batches(database: Database, query: str) -> Iterator[pa.RecordBatch]:
-    """What a query gives, some rows at a time; other queries may run meanwhile."""
+    """Yield what a query gives, some rows at a time; other queries may run meanwhile."""
     reader = database.cursor().sql(query).to_arrow_reader(_ROWS_PER_READ)
     while True:
         try:

@@ -11,7 +11,7 @@ from medembed.errors import ModelError
 
 
 def truncate(embeddings: npt.NDArray[np.float32], dimensions: int) -> npt.NDArray[np.float32]:
-    """The first `dimensions` values of each row, scaled back to unit length.
+    """Return the first `dimensions` values of each row, scaled back to unit length.
 
     embeddings float32 [n, D] -> float32 [n, dimensions], unit rows (a row of zeros stays zero).
     Truncated first, normalised second: the other order leaves rows shorter than one, and then
@@ -25,7 +25,7 @@ def truncate(embeddings: npt.NDArray[np.float32], dimensions: int) -> npt.NDArra
 
 
 def check_dimensions(dimensions: Sequence[int], width: int) -> None:
-    """Raises ModelError if a dimension is below 1 or above the model's width."""
+    """Raise ModelError if a dimension is below 1 or above the model's width."""
     wrong = sorted({dimension for dimension in dimensions if not 1 <= dimension <= width})
     if wrong:
         raise ModelError(
@@ -35,7 +35,7 @@ def check_dimensions(dimensions: Sequence[int], width: int) -> None:
 
 
 def check_trained(dimensions: Sequence[int], trained: Sequence[int], width: int) -> None:
-    """Raises ModelError for dimensions above the width, or that a Matryoshka checkpoint was not
+    """Raise ModelError for dimensions above the width, or that a Matryoshka checkpoint was not
     trained for.
 
     A stock model, which has no trained dimensions, takes any.

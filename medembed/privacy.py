@@ -24,7 +24,7 @@ _ID = re.compile(r"[\w.:/#@%+~|=?&*()\[\]-]{0,64}")
 
 
 def silence_telemetry() -> None:
-    """Sets the opt-out of Ray, MLflow and Hugging Face for this process and those it starts.
+    """Set the opt-out of Ray, MLflow and Hugging Face for this process and those it starts.
 
     Call it before these libraries are imported: they read their switches then.
     """
@@ -32,8 +32,8 @@ def silence_telemetry() -> None:
 
 
 def close_files() -> None:
-    """Has this process, and those it starts, make files that their owner alone reads: they may hold
-    patients' texts.
+    """Have this process, and those it starts, make files that their owner alone reads: they may
+    hold patients' texts.
 
     A folder with a default ACL (`setfacl -d`) says otherwise for all that is made in it; folders
     and files that are there keep their mode.
@@ -42,8 +42,9 @@ def close_files() -> None:
 
 
 def own_folder(folder: Path) -> None:
-    """Makes a folder that this user alone may enter. Raises ConfigError for another user's, or a
-    link.
+    """Make a folder that this user alone may enter.
+
+    Raises ConfigError for another user's, or a link.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
@@ -56,8 +57,8 @@ def own_folder(folder: Path) -> None:
 
 
 def check_secret(file: Path) -> None:
-    """Raises ConfigError for a file with a secret that other users of this machine can read; it
-    need not be there.
+    """Raise ConfigError for a file with a secret that other users of this machine can read; it need
+    not be there.
     """
     file = file.resolve()
     if not file.is_file():
@@ -71,12 +72,12 @@ def check_secret(file: Path) -> None:
 
 
 def without_passwords(text: str) -> str:
-    """The text with user:password@ taken out of every URI in it."""
+    """Return the text with user:password@ taken out of every URI in it."""
     return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def show_id(name: str) -> str:
-    """An id as a message or a report names it: itself, or a hash of one that may be a text.
+    """Return an id as a message or a report names it: itself, or a hash of one that may be a text.
 
     Whoever has the data finds the row: the hash is the first 12 digits of the id's SHA-256, for a
     chunk that of its document's id. Shown once more it stays as it is.

@@ -23,7 +23,7 @@ _LOG_FORMAT = (
 
 @contextmanager
 def stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Logs that a stage begins and how long it took, and notes that in `seconds` under its name."""
+    """Log that a stage begins and how long it took, and notes that in `seconds` under its name."""
     logger.info("== %s", name)
     start = time.monotonic()
     yield
@@ -38,7 +38,8 @@ def track(
     unit: str,
     tokens: Callable[[Item], int] | None = None,
 ) -> Iterator[Item]:
-    """The items, each given with how many units it finishes, while a bar counts them up to `total`.
+    """Yield the items, each given with how many units it finishes, while a bar counts them up to
+    `total`.
 
     With `tokens`, which says how many are in an item, the bar shows their rate too.
     """
@@ -53,8 +54,8 @@ def track(
 
 
 def _token_rate(tokens: int, bar: Any, units: int) -> str:
-    """Tokens per second: as many as the units so far have had, at the rate at which the bar counts
-    units now.
+    """Return tokens per second: as many as the units so far have had, at the rate at which the bar
+    counts units now.
     """
     state = bar.format_dict
     finished = state["n"] + units
@@ -66,10 +67,12 @@ class Report:
     """Where a remote worker leaves how far it is; made a Ray actor by `watch`."""
 
     def __init__(self) -> None:
-        self.done, self.note = 0, ""
+        self.done = 0
+        self.note = ""
 
     def write(self, done: int, note: str) -> None:
-        self.done, self.note = done, note
+        self.done = done
+        self.note = note
 
     def read(self) -> tuple[int, str]:
         return self.done, self.note
@@ -77,7 +80,7 @@ class Report:
 
 @contextmanager
 def watch(total: int, name: str, unit: str) -> Iterator[Any]:
-    """Yields the handle of a Report that a worker may `write.remote(done, note)` to; a bar here
+    """Yield the handle of a Report that a worker may `write.remote(done, note)` to; a bar here
     follows it.
     """
     import ray

@@ -120,7 +120,7 @@ CHUNK_MARK = "#chunk-"
 
 
 def embeddings(width: int, values: pa.DataType) -> pa.Schema:
-    """Columns of an embedding table whose vectors have `width` values of this type."""
+    """Return columns of an embedding table whose vectors have `width` values of this type."""
     return pa.schema(
         [
             ("document_id", pa.string()),
@@ -131,19 +131,19 @@ def embeddings(width: int, values: pa.DataType) -> pa.Schema:
 
 
 def document_of(row_id: str) -> str:
-    """The document that a corpus row belongs to: itself, or for "d7#chunk-2" the document "d7"."""
+    """Return the document that a row belongs to: itself, or for "d7#chunk-2" the document "d7"."""
     return row_id.partition(CHUNK_MARK)[0]
 
 
 def content_hash(content: str | bytes) -> str:
-    """Identifies a text or a file: the first 32 hexadecimal digits of its SHA-256."""
+    """Identify a text or a file: the first 32 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[
         :32
     ]
 
 
 def fingerprint(value: Any) -> str:
-    """Identifies a JSON-like value, whatever the order of its keys: 16 hexadecimal digits."""
+    """Identify a JSON-like value, whatever the order of its keys: 16 hexadecimal digits."""
     canonical = json.dumps(
         value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     )

@@ -82,8 +82,8 @@ def both_keys(text: str) -> tuple[str, str]:
 
 
 def words(text: str) -> list[str]:
-    """The runs of letters and digits of a text, as `spelling_key` folds them, superscripts as
-    digits; no signs.
+    """Return the runs of letters and digits of a text, as `spelling_key` folds them, superscripts
+    as digits; no signs.
     """
     return re.findall(r"\w+", unicodedata.normalize("NFKC", spelling_key(text)))
 

@@ -44,7 +44,8 @@ def spread(
     cpus: float = 1,
     gpus: float = 0,
 ) -> Iterator[dict[str, Any]]:
-    """What `stage(**arguments)(item)` returns for each item, in the order in which items finish.
+    """Yield what `stage(**arguments)(item)` returns for each item, in the order in which items
+    finish.
 
     `stage` is a class, so that what it loads is loaded once per actor. Actors that die are replaced
     and their item is done again; an exception in the stage ends the run. `workers` [fewest, most]
@@ -78,6 +79,6 @@ def spread(
 
 
 def _bounds(workers: Workers, items: int) -> tuple[int, int]:
-    """(fewest, most) actors, never more than there are items."""
+    """Return (fewest, most) actors, never more than there are items."""
     fewest, most = (workers, workers) if isinstance(workers, int) else workers
     return min(fewest, items), min(most, items)

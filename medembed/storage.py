@@ -1,12 +1,10 @@
 """Files by URI: a local path, s3://, gs://, or package:// for what an installed Python package
 carries.
 
-The only place that turns credentials into the forms that pyarrow and Lance want. They come from the
-usual environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ..., GOOGLE_APPLICATION_CREDENTIALS), which
-MLflow's artifact stores read as it is.
+Credentials come from the usual environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...,
+GOOGLE_APPLICATION_CREDENTIALS), which pyarrow and MLflow's artifact stores read as it is.
 """
 
-import contextlib
 import hashlib
 import importlib.util
 import io
@@ -15,9 +13,10 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from urllib.parse import urlparse
 
 import pyarrow as pa
@@ -31,14 +30,14 @@ REMOTE = ("s3", "gs")
 
 
 def scheme(uri: str) -> str:
-    """The URI's scheme, "file" for a plain path."""
+    """Return the URI's scheme, "file" for a plain path."""
     if uri.startswith("models:/"):
         return "models"
     return urlparse(uri).scheme if "://" in uri else "file"
 
 
 def is_local(uri: str) -> bool:
-    """Whether the URI names a disk of this node, so that another node may not see it."""
+    """Return whether the URI names a disk of this node, so that another node may not see it."""
     return scheme(uri) == "file"
 
 
@@ -58,16 +57,12 @@ def join(uri: str, *names: str) -> str:
 
 
 def absolute(uri: str) -> str:
-    """A local path made absolute, so that workers with another working directory find it; others
-    unchanged.
-    """
+    """Return a local path made absolute, as a worker elsewhere needs it; other URIs unchanged."""
     return str(local_path(uri)) if is_local(uri) else uri
 
 
 def local_path(uri: str) -> Path:
-    """The path behind a local or package URI. Raises StorageError if the package is not
-    installed.
-    """
+    """Return the path behind a local or package URI. Raises StorageError without the package."""
     if scheme(uri) == "package":
         package, _, inside = uri.removeprefix("package://").partition("/")
         spec = importlib.util.find_spec(package)
@@ -81,9 +76,7 @@ def local_path(uri: str) -> Path:
 
 
 def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """(pyarrow file system, path in it) of a URI. Raises StorageError for a scheme that it does not
-    know.
-    """
+    """Return (pyarrow file system, path in it). Raises StorageError for an unknown scheme."""
     if scheme(uri) in ("file", "package"):
         return pafs.LocalFileSystem(), str(local_path(uri))
     if scheme(uri) in ("http", "https"):
@@ -96,30 +89,23 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
         raise StorageError(f"{uri}: cannot reach it: {_first_line(error)}") from None
 
 
-def lance_options(uri: str) -> dict[str, str]:
-    """The `storage_options` that Lance needs for the URI, beyond the credentials that it reads
-    itself.
-    """
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if scheme(uri) != "s3" or not endpoint:
-        return {}
-    options = {"endpoint": endpoint, "allow_http": str(endpoint.startswith("http://")).lower()}
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return options | ({"region": region} if region else {})
-
-
 def exists(uri: str) -> bool:
-    """Whether a file or folder is there."""
+    """Return whether a file or folder is there."""
     filesystem, path = open_filesystem(uri)
-    try:
+    with _explained(uri, "reach"):
         return bool(filesystem.get_file_info(path).type != pafs.FileType.NotFound)
-    except OSError as error:
-        raise StorageError(f"{uri}: cannot reach it: {_first_line(error)}") from None
 
 
-def find_files(pattern: str) -> list[tuple[str, int, int]]:
-    """(URI, bytes, modification time in ns) of a file, of all files below a folder, or of those
-    that match * and ?.
+class StoredFile(NamedTuple):
+    """A file on storage, its bytes and the time of its last change."""
+
+    uri: str
+    size_bytes: int
+    written_ns: int
+
+
+def find_files(pattern: str) -> list[StoredFile]:
+    """Return a file, all files below a folder, or those that match * and ?.
 
     Sorted by URI; * does not cross a folder, ** does. Empty if there are none.
     """
@@ -127,52 +113,38 @@ def find_files(pattern: str) -> list[tuple[str, int, int]]:
     wild = next((i for i, c in enumerate(pattern) if c in "*?"), None)
     folder = pattern if wild is None else pattern[:wild].rpartition("/")[0] or "/"
     filesystem, path = open_filesystem(folder)
-    try:
+    with _explained(pattern, "list"):
         info = filesystem.get_file_info(path)
         if info.type == pafs.FileType.File:
-            return [(pattern, info.size, info.mtime_ns or 0)] if wild is None else []
-        infos = filesystem.get_file_info(
-            pafs.FileSelector(path, recursive=True, allow_not_found=True)
-        )
-    except OSError as error:
-        raise StorageError(f"{pattern}: cannot list it: {_first_line(error)}") from None
+            return [StoredFile(pattern, info.size, info.mtime_ns or 0)] if wild is None else []
+        selector = pafs.FileSelector(path, recursive=True, allow_not_found=True)
+        infos = filesystem.get_file_info(selector)
     prefix = path.rstrip("/") + "/"
-    files = [
-        (join(folder, info.path.removeprefix(prefix)), info.size, info.mtime_ns or 0)
-        for info in infos
-        if info.type == pafs.FileType.File
-    ]
-    return sorted(file for file in files if wild is None or _matches(file[0], pattern))
+    files = []
+    for info in infos:
+        uri = join(folder, info.path.removeprefix(prefix))
+        if info.type == pafs.FileType.File and (wild is None or _matches(uri, pattern)):
+            files.append(StoredFile(uri, info.size, info.mtime_ns or 0))
+    return sorted(files)
 
 
 def open_input(uri: str) -> BinaryIO:
-    """A file as a seekable, buffered stream. Raises StorageError if it is not there."""
+    """Return a file as a seekable, buffered stream. Raises StorageError if it is not there."""
     filesystem, path = open_filesystem(uri)
-    try:
+    with _explained(uri, "read"):
         return io.BufferedReader(filesystem.open_input_file(path), 1 << 20)
-    except FileNotFoundError:
-        raise StorageError(f"{uri}: no such file.") from None
-    except OSError as error:
-        raise StorageError(f"{uri}: cannot read it: {_first_line(error)}") from None
 
 
 def read_bytes(uri: str) -> bytes:
-    """A whole file. Raises StorageError if it is not there or cannot be read."""
+    """Return a whole file. Raises StorageError if it is not there or cannot be read."""
     filesystem, path = open_filesystem(uri)
-    try:
-        # as it is, whatever its name
-        with filesystem.open_input_stream(path, compression=None) as stream:
-            return bytes(stream.read())
-    except FileNotFoundError:
-        raise StorageError(f"{uri}: no such file.") from None
-    except OSError as error:
-        raise StorageError(f"{uri}: cannot read it: {_first_line(error)}") from None
+    # without compression: as it is, whatever its name
+    with _explained(uri, "read"), filesystem.open_input_stream(path, compression=None) as stream:
+        return bytes(stream.read())
 
 
 def write_bytes(uri: str, data: bytes) -> None:
-    """A file that appears whole or not at all: renamed into place locally, one put on an object
-    store.
-    """
+    """Write a file that appears whole or not at all: by a rename locally, by one put elsewhere."""
     filesystem, path = open_filesystem(uri)
     target = path
     try:
@@ -192,21 +164,19 @@ def write_bytes(uri: str, data: bytes) -> None:
 
 
 def write_parquet(uri: str, table: pa.Table) -> None:
-    """One Parquet file, compressed with zstd, whole or not at all."""
+    """Write one Parquet file, compressed with zstd, whole or not at all."""
     write_bytes(uri, parquet_bytes(table))
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """What `write_parquet` writes."""
+    """Return what `write_parquet` writes."""
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue().to_pybytes()
 
 
 def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """One Parquet file, or only some columns of it. Raises StorageError if it is absent or
-    damaged.
-    """
+    """Return a Parquet file, or some columns. Raises StorageError if it is absent or damaged."""
     try:
         if columns is None:
             return pq.read_table(pa.BufferReader(read_bytes(uri)))
@@ -217,7 +187,7 @@ def read_parquet(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def delete_file(uri: str) -> None:
-    """Removes a file if it is there, and locally the folder that it leaves empty."""
+    """Remove a file if it is there, and locally the folder that it leaves empty."""
     filesystem, path = open_filesystem(uri)
     try:
         filesystem.delete_file(path)
@@ -228,7 +198,7 @@ def delete_file(uri: str) -> None:
 
 
 def delete_folder(uri: str) -> None:
-    """Removes a folder with all that is in it; only for scratch that the caller wrote itself."""
+    """Remove a folder with all that is in it; only for scratch that the caller wrote itself."""
     filesystem, path = open_filesystem(uri)
     try:
         filesystem.delete_dir(path)
@@ -239,21 +209,17 @@ def delete_folder(uri: str) -> None:
 
 
 def delete_empty_folder(uri: str) -> None:
-    """Removes a local folder if nothing is in it; object stores have none."""
+    """Remove a local folder if nothing is in it; object stores have none."""
     if is_local(uri):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             local_path(uri).rmdir()
 
 
 def list_files(uri: str) -> list[str]:
-    """Paths of all files below a folder, relative to it, sorted."""
+    """Return paths of all files below a folder, relative to it, sorted."""
     filesystem, path = open_filesystem(uri)
-    try:
+    with _explained(uri, "list", missing="no such folder"):
         infos = filesystem.get_file_info(pafs.FileSelector(path, recursive=True))
-    except FileNotFoundError:
-        raise StorageError(f"{uri}: no such folder.") from None
-    except OSError as error:
-        raise StorageError(f"{uri}: cannot list it: {_first_line(error)}") from None
     prefix = path.rstrip("/") + "/"
     return sorted(
         info.path.removeprefix(prefix) for info in infos if info.type == pafs.FileType.File
@@ -261,8 +227,8 @@ def list_files(uri: str) -> list[str]:
 
 
 def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) -> Path:
-    """A folder as local files: itself if it is local, else a private copy made once per node and
-    content.
+    """Return a folder as local files: itself if it is local, else a private copy made once per node
+    and content.
 
     `is_wanted` says of a path below a remote folder whether it is copied. The copy is keyed by
     names and sizes and modification times of the remote files, lies in a folder that only this user
@@ -299,8 +265,19 @@ def fetch_folder(uri: str, is_wanted: Callable[[str], bool] = lambda _: True) ->
     return target
 
 
+@contextmanager
+def _explained(uri: str, what: str, missing: str = "no such file") -> Iterator[None]:
+    """Turn errors inside into a StorageError that says what could not be done."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise StorageError(f"{uri}: {missing}.") from None
+    except OSError as error:
+        raise StorageError(f"{uri}: cannot {what} it: {_first_line(error)}") from None
+
+
 def _matches(uri: str, pattern: str) -> bool:
-    """Whether a pattern with *, ** and ? fits a whole URI."""
+    """Return whether a pattern with *, ** and ? fits a whole URI."""
     tokens = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
     return (

@@ -11,20 +11,20 @@ SomeConfig = TypeVar("SomeConfig", bound=Config)
 
 
 def list_uris(config: Config) -> Iterator[tuple[str, str, str]]:
-    """(key, role, value) of every storage place that the config names."""
+    """Yield (key, role, value) of every storage place that the config names."""
     for key, mark, uri in _list_marked(config):
         yield key, mark.role, uri
 
 
 def list_models(config: Config) -> Iterator[tuple[str, str]]:
-    """(key, reference) of every model that the config names."""
+    """Yield (key, reference) of every model that the config names."""
     for key, mark, uri in _list_marked(config):
         if mark.is_model:
             yield key, uri
 
 
 def map_uris(config: SomeConfig, change: Callable[[str], str]) -> SomeConfig:
-    """The config with every storage place changed."""
+    """Return the config with every storage place changed."""
     changed: dict[str, Any] = {}
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
@@ -41,17 +41,14 @@ def _list_marked(config: Config, prefix: str = "") -> Iterator[tuple[str, UriRol
         if isinstance(value, Config):
             yield from _list_marked(value, f"{prefix}{name}.")
             continue
-        marks = {mark for mark in _marks(field) if isinstance(mark, UriRole)}
-        yield from (
-            (prefix + name, mark, uri)
-            for mark in marks
-            for uri in _values(value)
-            if isinstance(uri, str)
-        )
+        for mark in {mark for mark in _marks(field) if isinstance(mark, UriRole)}:
+            for uri in _values(value):
+                if isinstance(uri, str):
+                    yield prefix + name, mark, uri
 
 
 def _values(value: Any) -> Iterable[Any]:
-    """What a field holds: the entries of a list or a mapping, or the value alone."""
+    """Return what a field holds: the entries of a list or a mapping, or the value alone."""
     if isinstance(value, Mapping):
         return value.values()
     return value if isinstance(value, tuple) else (value,)

@@ -11,7 +11,7 @@ from medembed import storage
 from medembed.encoding.cross_encoder import fetch_cross_encoder
 from medembed.encoding.model_files import model_fingerprint, model_width, read_card
 from medembed.encoding.modules import fetch_encoder
-from medembed.encoding.table import open_table_of
+from medembed.encoding.open_table import open_table_of
 from medembed.errors import ConfigError
 from medembed.matryoshka import check_trained
 from medembed.registry.config import RegistryConfig

@@ -236,17 +236,6 @@ def test_a_failed_local_write_leaves_the_old_file_and_no_part(tmp_path: Path):
     assert os.listdir(tmp_path) == ["blocked"]
 
 
-def test_lance_gets_the_endpoint_that_the_environment_names(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
-    assert storage.lance_options("s3://b/t") == {
-        "endpoint": "http://127.0.0.1:9000",
-        "allow_http": "true",
-        "region": "eu-west-3",
-    }
-    assert storage.lance_options("/local") == {}
-
-
 @pytest.fixture
 def tree(root: str) -> str:
     """A folder with files of 1 to 6 bytes."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from medembed import storage
 from medembed.custody.chain import Chains, Link
 from medembed.custody.inventory import known_manifest, plain
-from medembed.encoding.table import find_newest
+from medembed.encoding.open_table import find_newest
 from medembed.errors import ServiceError, StorageError
 from medembed.lineage import CheckpointManifest
 from medembed.registry.models import Registry

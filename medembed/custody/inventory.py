@@ -10,7 +10,9 @@ from typing import TypeVar
 from medembed import storage
 from medembed.artifact import MANIFEST, read_manifest
 from medembed.custody.kinds import read_any
-from medembed.encoding.table import METADATA_KEY, Table, find_newest, find_table, open_lance
+from medembed.encoding.lance_dataset import open_lance
+from medembed.encoding.open_table import find_newest
+from medembed.encoding.table import METADATA_KEY, Table, find_table
 from medembed.errors import StorageError
 from medembed.evaluation.retention.sets import FOLDER as RETENTION
 from medembed.lineage import Manifest, Source

@@ -7,7 +7,7 @@ from medembed import storage
 from medembed.artifact import MANIFEST
 from medembed.custody.inventory import known_manifest, known_table, plain
 from medembed.custody.kinds import LeavingManifest, Part
-from medembed.encoding.table import open_lance
+from medembed.encoding.lance_dataset import open_lance
 from medembed.lineage import CheckpointManifest, DatasetManifest, ExamplesManifest, Manifest, Source
 from medembed.registry.models import Version
 from medembed.schema import fingerprint

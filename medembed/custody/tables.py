@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from medembed import storage
 from medembed.encoding.erase import erase_rows, find_erasable
+from medembed.encoding.lance_dataset import lance_options
 from medembed.encoding.staging import FOLDER as STAGING
 from medembed.encoding.table import Table
 
@@ -49,7 +50,7 @@ def _count_rows(files: Iterable[str], is_erased: IsErased) -> Counter[str]:
 
     counts = Counter[str]()
     for uri in files:
-        options = storage.lance_options(uri)
+        options = lance_options(uri)
         try:
             reader = LanceFileReader(uri, storage_options=options, columns=["document_id"])
             rows = reader.read_all().to_table()

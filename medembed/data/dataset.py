@@ -58,6 +58,16 @@ class Dataset:
         """Corpus rows without texts: document_id and content_hash."""
         return self._read("corpus/", CORPUS, ["document_id", "content_hash"])
 
+    def texts_of(self, row_ids: Sequence[str]) -> dict[str, str]:
+        """Return {row id: text} of these corpus rows; files are read one by one."""
+        wanted = pa.array(sorted(set(row_ids)), pa.string())
+        texts: dict[str, str] = {}
+        for rows in self._files("corpus/", CORPUS, ["document_id", "text"]):
+            kept = rows.filter(pc.is_in(rows["document_id"], value_set=wanted))
+            ids = kept["document_id"].to_pylist()
+            texts |= dict(zip(ids, kept["text"].to_pylist(), strict=True))
+        return texts
+
     def queries(self, split: str | None = None, tag: str | None = None) -> pa.Table:
         """Queries of a split and with a tag, None for any; columns `schema.QUERIES`."""
         table = self._read("queries/", QUERIES)

@@ -1,6 +1,7 @@
 """Cuts a source into parts, the units that workers read, by the source alone."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -197,7 +198,7 @@ def is_hidden(uri: str, path: str) -> bool:
     return any(step.startswith((".", "_")) for step in inside.split("/"))
 
 
-def _identity(files: list[tuple[str, int, int]], path: str) -> str:
+def _identity(files: Sequence[tuple[str, int, int]], path: str) -> str:
     """Of names too: qrels/dev.tsv and qrels/test.tsv mean different things."""
     if sum(size for _, size, _ in files) <= _HASHED_BYTES:
         return fingerprint([[uri.removeprefix(path), hash_file(uri)] for uri, _, _ in files])

@@ -31,7 +31,7 @@ Vectors = npt.NDArray[np.float32]
 def check_agreement(
     encode: Callable[[Sequence[str], Role], Vectors], model: Any, fingerprint: str, reference: str
 ) -> None:
-    """Raises ModelError if `encode` gives a role's texts other unit vectors than the loaded model
+    """Raise ModelError if `encode` gives a role's texts other unit vectors than the loaded model
     gives by itself.
 
     Once per process for a fingerprint.
@@ -52,7 +52,7 @@ def check_agreement(
 
 
 def _encode_by_stock(model: Any, role: Role, reference: str) -> Vectors:
-    """float32 [3, D], unit rows, of `encode_query` or `encode_document`.
+    """Return float32 [3, D], unit rows, of `encode_query` or `encode_document`.
 
     A document's prompt under another name counts, though `encode_document` reads `document` first,
     which is never missing: sentence-transformers gives every model an empty one.
@@ -77,7 +77,7 @@ def _encode_by_stock(model: Any, role: Role, reference: str) -> Vectors:
 
 
 def _suspect(model: Any, role: Role) -> str:
-    """What the model has that may be read differently."""
+    """Return what the model has that may be read differently."""
     suspects = [f"its module {type(module).__name__}" for module in model if not _is_usual(module)]
     if (model.prompts or {}).get(role):
         suspects.append(f"its {role} prompt")

@@ -66,27 +66,26 @@ class TorchBackend:
         self.output = output
 
     def embed(self, batches: Iterable[Batch], into: npt.NDArray[np.float32]) -> None:
-        """Writes the vector of each text of each batch to its row of `into`, float32 [texts,
-        width].
-        """
+        """Write the vector of each text to its row of `into`, float32 [texts, width]."""
         import torch
 
-        device, found = self.model.device, []
+        device = self.model.device
+        computed = []
         with torch.inference_mode():
             for batch in batches:
                 features: dict[str, Any] = dict(batch.shared)
                 for name, values in batch.features.items():
                     features[name] = torch.from_numpy(values).to(device, non_blocking=True)
-                found.append((batch.positions, self.model(features)[self.output].float()))
+                computed.append((batch.positions, self.model(features)[self.output].float()))
             # read at the end, so that a GPU never waits for this thread
-            for rows, vectors in found:
+            for rows, vectors in computed:
                 # fewer where the model says `truncate_dim`
                 into[rows] = vectors.cpu().numpy()[:, : into.shape[1]]
 
 
 def choose_backend(model: Any, config: EncodingConfig) -> Backend:
-    """The backend for a loaded sentence-transformers model; on a CPU, "auto" times both for about a
-    second.
+    """Return the backend for a loaded sentence-transformers model; on a CPU, "auto" times both for
+    about a second.
 
     The weights must not change afterwards: both keep them in an order of their own, and torch's
     linear layers are no longer those that were loaded. The choice is logged, and made once per
@@ -124,8 +123,8 @@ def choose_backend(model: Any, config: EncodingConfig) -> Backend:
 
 
 def calibrate(plain: Backend, converted: Backend, batches: Sequence[Batch], width: int) -> str:
-    """The name of the faster backend on these batches: `converted`, unless `plain` is clearly
-    faster.
+    """Return the name of the faster backend on these batches: `converted`, unless `plain` is
+    clearly faster.
     """
     into = np.zeros((max(len(batch.positions) for batch in batches), width), dtype=np.float32)
     times: dict[str, list[float]] = {plain.name: [], converted.name: []}
@@ -144,8 +143,8 @@ def calibrate(plain: Backend, converted: Backend, batches: Sequence[Batch], widt
 
 
 def in_precision(model: Any, precision: Precision) -> Any:
-    """The model in the precision asked for, if its vectors keep a cosine of 0.9999 to float32; else
-    as it is.
+    """Return the model in the precision asked for, if its vectors keep a cosine of 0.9999 to
+    float32; else as it is.
 
     "auto" tries float16, which has the finer steps, then bfloat16, which does not overflow. Made-up
     texts are measured, on the model's device. A new model; the old one is unchanged.
@@ -175,8 +174,8 @@ def in_precision(model: Any, precision: Precision) -> Any:
 
 
 def make_probe(model: Any) -> list[Batch]:
-    """A batch of made-up texts of eight to a hundred tokens; one for each role if the model reads
-    those differently.
+    """Return a batch of made-up texts of eight to a hundred tokens; one for each role if the model
+    reads those differently.
     """
     reader = Reader(model)
     batches = []
@@ -187,7 +186,7 @@ def make_probe(model: Any) -> list[Batch]:
 
 
 def unit_vectors(backend: Backend, batches: Sequence[Batch], width: int) -> npt.NDArray[np.float32]:
-    """float32 [B, width] of the batches one behind the other, unit rows."""
+    """Return float32 [B, width] of the batches one behind the other, unit rows."""
     parts = []
     for batch in batches:
         vectors = np.zeros((len(batch.positions), width), dtype=np.float32)
@@ -197,7 +196,7 @@ def unit_vectors(backend: Backend, batches: Sequence[Batch], width: int) -> npt.
 
 
 def normalize(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Unit rows; a row of zeros stays one."""
+    """Return unit rows; a row of zeros stays one."""
     with np.errstate(invalid="ignore"):  # infinite over infinite: the caller looks for NaN
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
@@ -225,7 +224,7 @@ def _pack(plain: TorchBackend, probe: Sequence[Batch]) -> Callable[[], None]:
 def _convert(
     plain: TorchBackend, probe: Sequence[Batch], config: EncodingConfig
 ) -> OpenVinoBackend | None:
-    """The model in OpenVINO if it computes the same there, else None and a line in the log."""
+    """Return the model in OpenVINO if it computes the same there; else None, and log why."""
     width = int(plain.model.get_embedding_dimension() or 0)
     try:
         converted = OpenVinoBackend(plain.model, probe[0], config.cpus_per_worker)

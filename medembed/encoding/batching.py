@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_STEADY_ROWS, _STEADY_TOKENS = 16, 512
+_STEADY_ROWS = 16
+_STEADY_TOKENS = 512
 Features = dict[str, npt.NDArray[np.int64]]
 
 
@@ -69,16 +70,16 @@ class Tokens:
         return len(self.ids)
 
     def fits(self, other: "Tokens") -> bool:
-        """Whether the texts of both can stand in one batch."""
+        """Return whether the texts of both can stand in one batch."""
         return self.layout == other.layout and self.shared == other.shared
 
     def take(self, start: int, end: int) -> "Tokens":
-        """The texts from `start` to before `end`."""
+        """Return the texts from `start` to before `end`."""
         columns = {name: column[start:end] for name, column in self.columns.items()}
         return Tokens(columns, self.layout, self.shared)
 
     def join(self, others: Sequence["Tokens"]) -> "Tokens":
-        """These texts and, behind them, those of others that fit."""
+        """Return these texts and, behind them, those of others that fit."""
         columns = {name: list(column) for name, column in self.columns.items()}
         for other in others:
             for name, column in columns.items():
@@ -86,14 +87,15 @@ class Tokens:
         return Tokens(columns, self.layout, self.shared)
 
     def batch(self, rows: list[int]) -> Batch:
-        """The texts at these positions, which may repeat, as one batch."""
+        """Return the texts at these positions, which may repeat, as one batch."""
         columns = {name: [column[row] for row in rows] for name, column in self.columns.items()}
         features = _lay_flat(columns) if self.layout.is_flat else _pad(columns, self.layout)
         return Batch(rows, features, self.shared)
 
 
 def batch_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Positions of texts in batches of at most `max_tokens`, padding included, longest first.
+    """Return positions of texts in batches of at most `max_tokens`, padding included, longest
+    first.
 
     A batch costs its row count times its longest text; a text longer than the budget goes alone.
     Ties keep their order, so the same lengths always give the same batches.
@@ -110,13 +112,13 @@ def batch_by_tokens(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
 
 
 def make_batches(tokens: Tokens, max_tokens: int) -> Iterator[Batch]:
-    """The batches of `batch_by_tokens`, longest first, each padded when it is asked for."""
+    """Yield the batches of `batch_by_tokens`, longest first, each padded when it is asked for."""
     for positions in batch_by_tokens(tokens.lengths, max_tokens):
         yield tokens.batch(positions)
 
 
 def make_steady_batches(tokens: Tokens) -> Iterator[Batch]:
-    """Batches in which a text's vector has the same bits whatever other texts there are.
+    """Yield batches in which a text's vector has the same bits whatever other texts there are.
 
     The last bits depend on a batch's shape: here all batches of texts of one length have one,
     without padding, and a last one is filled up with its first text. Longer texts come in smaller
@@ -128,13 +130,13 @@ def make_steady_batches(tokens: Tokens) -> Iterator[Batch]:
     for length, positions in sorted(of_length.items(), reverse=True):
         rows = min(_STEADY_ROWS, max(_STEADY_TOKENS // max(length, 1), 1))
         for start in range(0, len(positions), rows):
-            part = positions[start : start + rows]
-            part += [part[0]] * (rows - len(part))
-            yield tokens.batch(part)
+            chosen = positions[start : start + rows]
+            chosen += [chosen[0]] * (rows - len(chosen))
+            yield tokens.batch(chosen)
 
 
 def count_padding(lengths: Sequence[int], max_tokens: int) -> int:
-    """Tokens that the batches of texts of these lengths are filled up with."""
+    """Count the tokens that batches of texts of these lengths are filled up with."""
     return sum(
         max(lengths[row] for row in rows) * len(rows) - sum(lengths[row] for row in rows)
         for rows in batch_by_tokens(lengths, max_tokens)
@@ -142,22 +144,22 @@ def count_padding(lengths: Sequence[int], max_tokens: int) -> int:
 
 
 def _pad(columns: Mapping[str, list[list[int]]], layout: Layout) -> Features:
-    """Each column as wide as its longest text; the mask is 1 where a token is a text's own."""
+    """Pad each column to its longest text; the mask is 1 where a token is a text's own."""
     lengths = list(map(len, columns["input_ids"]))
     width = max(1, *lengths)
     features = {"attention_mask": np.zeros((len(lengths), width), dtype=np.int64)}
     for name in columns:
         features[name] = np.full((len(lengths), width), layout.pads[name], dtype=np.int64)
     for row, length in enumerate(lengths):
-        place = slice(width - length, width) if layout.is_left else slice(0, length)
-        features["attention_mask"][row, place] = 1
+        own = slice(width - length, width) if layout.is_left else slice(0, length)
+        features["attention_mask"][row, own] = 1
         for name, column in columns.items():
-            features[name][row, place] = column[row]
+            features[name][row, own] = column[row]
     return features
 
 
 def _lay_flat(columns: Mapping[str, list[list[int]]]) -> Features:
-    """All ids in one row, and where each text begins."""
+    """Put all ids in one row, and note where each text begins."""
     ids = columns["input_ids"]
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)[:-1]
     return {"input_ids": np.fromiter(chain.from_iterable(ids), dtype=np.int64), "offsets": offsets}

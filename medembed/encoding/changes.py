@@ -21,7 +21,8 @@ from medembed.privacy import show_id
 Places = npt.NDArray[np.int64]
 
 # A small corpus is dealt in smaller items, so that no worker waits long for the last.
-_FEWEST_PER_ITEM, _ITEMS_OF_A_SMALL_CORPUS = 128, 32
+_FEWEST_PER_ITEM = 128
+_ITEMS_OF_A_SMALL_CORPUS = 32
 _TABLES = """
 CREATE TABLE fresh AS SELECT place, id, hash FROM corpus ANTI JOIN held USING (id, hash);
 CREATE TABLE dead AS SELECT fragment, id FROM held ANTI JOIN corpus USING (id, hash);
@@ -65,16 +66,16 @@ class Changes:
         self.rows = self.counts["added"] + self.counts["changed"]
 
     def dead(self) -> Iterator[tuple[int, list[str]]]:
-        """(fragment, by place among the table's, ids) of table rows that the corpus lacks, or has
-        with another text.
+        """Yield (fragment, by place among the table's, ids) of table rows that the corpus lacks, or
+        has with another text.
         """
         rows = self._read("SELECT fragment, id FROM dead ORDER BY fragment, id")
         for fragment, of_one in groupby(rows, key=lambda row: row["fragment"]):
             yield fragment, [row["id"] for row in of_one]
 
     def deal(self, files: Sequence[tuple[str, int]], most: int) -> Iterator[dict[str, Any]]:
-        """Items {number, rows} of at most so many texts with the work of each, which depend on
-        corpus and table alone.
+        """Yield items {number, rows} of at most so many texts with the work of each, which depend
+        on corpus and table alone.
 
         To encode: `parts` [{file, ranges: [[start, end)]}] of new rows and `twins` [{row,
         document_id}] that share the text of the item's `row`; to copy: `ids` and `hashes`. A file's
@@ -101,22 +102,24 @@ class Changes:
             yield {"rows": len(places) + len(named), "parts": parts, "twins": named}
 
     def _new_by_file(self, files: Sequence[tuple[str, int]]) -> Iterator[tuple[int, int, Places]]:
-        """(file, place of its first row, places of its new rows), of the files that have some."""
+        """Yield (file, place of its first row, places of its new rows) of files with new rows."""
         batches = read_batches(self._database, "SELECT place FROM firsts ORDER BY place")
-        waiting, end = np.empty(0, np.int64), 0
+        waiting = np.empty(0, np.int64)
+        end = 0
         for owner, (_, rows) in enumerate(files):
-            start, end = end, end + rows
+            start = end
+            end += rows
             parts = [waiting]
             while (not len(waiting) or waiting[-1] < end) and (
                 batch := next(batches, None)
             ) is not None:
                 waiting = batch["place"].to_numpy()
                 parts.append(waiting)
-            found = np.concatenate(parts)
-            here = int(np.searchsorted(found, end))
-            waiting = found[here:]
+            new = np.concatenate(parts)
+            here = int(np.searchsorted(new, end))
+            waiting = new[here:]
             if here:
-                yield owner, start, found[:here]
+                yield owner, start, new[:here]
 
     def _deal_copies(self, most: int) -> Iterator[dict[str, Any]]:
         rows = self._read("SELECT id, hash FROM copies ORDER BY place")
@@ -134,8 +137,7 @@ class Changes:
 
 @contextmanager
 def compare(corpus: Iterable[Keys], table: Iterable[Keys]) -> Iterator[Changes]:
-    """What makes a table, whose fragments have these keys, equal to a corpus, whose files have
-    those.
+    """Compare the keys of a corpus, file by file, with those of a table, fragment by fragment.
 
     Raises DataError if the corpus has an id twice, a row without one, or no rows; StorageError if
     the local disk, where keys that do not fit into memory lie meanwhile, is full.
@@ -148,25 +150,23 @@ def compare(corpus: Iterable[Keys], table: Iterable[Keys]) -> Iterator[Changes]:
 
 
 def count_repeated(table: Iterable[Keys]) -> int:
-    """Rows of a table whose id another row has as well."""
+    """Count the rows of a table whose id another row has as well."""
     with open_database() as database:
         _fill_held(database, table)
         return int(read_one(database, "SELECT count(id) - count(DISTINCT id) FROM held")[0])
 
 
 def items_of(rows: int, most: int) -> int:
-    """How many rows an item has, for so many rows to encode: it follows them alone, never the
-    number of workers.
-    """
+    """Return the rows of an item; they follow from those to encode, never from the workers."""
     return int(np.clip(-(-rows // _ITEMS_OF_A_SMALL_CORPUS), _FEWEST_PER_ITEM, most))
 
 
 def _fill_corpus(database: Database, corpus: Iterable[Keys]) -> None:
     database.execute("CREATE TABLE corpus (place BIGINT, id VARCHAR, hash VARCHAR)")
-    place = 0
+    start = 0
     for keys in corpus:
-        places = pa.array(np.arange(place, place + len(keys.ids)))
-        place += len(keys.ids)
+        places = pa.array(np.arange(start, start + len(keys.ids)))
+        start += len(keys.ids)
         insert(database, "corpus", pa.table({"place": places, "id": keys.ids, "hash": keys.hashes}))
 
 
@@ -201,13 +201,14 @@ def _check_ids(database: Database) -> None:
 def _pack(
     parts: Iterable[tuple[int, int, Places]], rows_per_item: int
 ) -> Iterator[list[tuple[int, int, Places]]]:
-    """Parts of files joined while they fit into an item, larger ones cut."""
+    """Yield parts of files joined while they fit into an item, larger ones cut."""
     waiting: list[tuple[int, int, Places]] = []
     size = 0
     for owner, start, rows in parts:
         if waiting and size + len(rows) > rows_per_item:
             yield waiting
-            waiting, size = [], 0
+            waiting = []
+            size = 0
         while len(rows) > rows_per_item:
             yield [(owner, start, rows[:rows_per_item])]
             rows = rows[rows_per_item:]
@@ -218,6 +219,6 @@ def _pack(
 
 
 def _runs(rows: Places) -> list[list[int]]:
-    """[start, end) of each run of consecutive numbers."""
+    """Return [start, end) of each run of consecutive numbers."""
     cuts = np.flatnonzero(np.diff(rows) > 1) + 1
     return [[int(run[0]), int(run[-1]) + 1] for run in np.split(rows, cuts)]

@@ -33,8 +33,8 @@ class Codec:
     ranges: Ranges | None = None
 
     def write(self, vectors: Vectors) -> pa.FixedSizeListArray:
-        """The column of an encoder's full vectors, float32 [n, D] of unit rows: [n, width] values
-        of `storage`.
+        """Return the column of an encoder's full vectors, float32 [n, D] of unit rows: [n, width]
+        values of `storage`.
 
         Codes are those of full vectors, cut: see `quantize`. Raises ModelError for vectors narrower
         than `width`.
@@ -51,8 +51,8 @@ class Codec:
         return pa.FixedSizeListArray.from_arrays(pa.array(flat, TYPES[self.storage]), self.width)
 
     def count_beyond(self, vectors: Vectors) -> int:
-        """How many full vectors, float32 [n, D], have values beyond the ranges, of which int8 keeps
-        the ends.
+        """Return how many full vectors, float32 [n, D], have values beyond the ranges, of which
+        int8 keeps the ends.
         """
         if self.storage != "int8":
             return 0
@@ -61,8 +61,8 @@ class Codec:
         return int(is_beyond[:, : self.width].any(axis=1).sum())
 
     def read(self, column: pa.ChunkedArray | pa.FixedSizeListArray) -> Vectors:
-        """float32 [n, width] of a column: what was written if that was float32, else unit rows near
-        it.
+        """Return float32 [n, width] of a column: what was written if that was float32, else unit
+        rows near it.
         """
         whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         flat = whole.flatten().to_numpy(zero_copy_only=False).reshape(len(whole), self.width)

@@ -4,15 +4,21 @@ one step.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 
-from medembed import schema, storage
+from medembed import schema
 from medembed.encoding.codec import TYPES
+from medembed.encoding.lance_dataset import (
+    explained,
+    is_conflict,
+    lance_options,
+    open_lance,
+    reason_of,
+)
 from medembed.encoding.quantize import Ranges
 from medembed.encoding.table import (
     DATASET_PROPERTY,
@@ -23,13 +29,14 @@ from medembed.encoding.table import (
     TableInfo,
     among,
     find_table,
-    open_lance,
 )
 from medembed.errors import StorageError
 
+_UNCHANGED = " The table is unchanged."
+
 
 def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -> str:
-    """Writes one uncommitted fragment, which no reader sees; returns its description for
+    """Write one uncommitted fragment, which no reader sees; returns its description for
     `commit_table`.
 
     `corpus` has columns document_id and content_hash; `vectors` come from a `Codec`.
@@ -42,18 +49,14 @@ def write_fragment(uri: str, corpus: pa.Table, vectors: pa.FixedSizeListArray) -
         vectors,
     ]
     names = schema.embeddings(vectors.type.list_size, vectors.type.value_type)
-    try:
+    with explained(uri, "write vectors", _UNCHANGED):  # a full disk, a bucket that is gone
         fragments = write_fragments(
             pa.Table.from_arrays(columns, schema=names),
             uri,
             mode="append",
-            storage_options=storage.lance_options(uri),
+            storage_options=lance_options(uri),
         )
-    except OSError as error:  # a full disk, a bucket that is gone
-        raise StorageError(
-            f"{uri}: cannot write vectors: {_reason(error)} The table is unchanged."
-        ) from None
-    return json.dumps([fragment.to_json() for fragment in fragments])
+    return json.dumps([json.dumps(fragment.to_json()) for fragment in fragments])
 
 
 def commit_table(
@@ -66,7 +69,7 @@ def commit_table(
     dead: Iterable[tuple[int, Sequence[str]]] = (),
     is_unseen: bool = False,
 ) -> Table:
-    """Makes a new version, in one step: what `base` has without the rows `dead`, then fragments in
+    """Make a new version, in one step: what `base` has without the rows `dead`, then fragments in
     this order.
 
     One that `is_unseen` is found by its number alone. `dead` are (place of a fragment in the base,
@@ -75,39 +78,34 @@ def commit_table(
     """
     import lance
 
-    new = [
-        lance.FragmentMetadata.from_json(_as_json(one))
-        for text in fragments
-        for one in json.loads(text)
-    ]
+    new: list[Any] = []
+    for described in fragments:
+        new += map(lance.FragmentMetadata.from_json, json.loads(described))
     operation = _replace(new, info, ranges) if base is None else _update(base, new, dead)
     newest = find_table(uri)
-    seen, there = base and base.version, newest and newest.version
+    seen = base.version if base else 0
     properties = {DATASET_PROPERTY: info.dataset} | ({UNSEEN_PROPERTY: "true"} if is_unseen else {})
-    transaction = lance.Transaction(seen or 0, operation, transaction_properties=properties)
+    transaction = lance.Transaction(seen, operation, transaction_properties=properties)
+    overtaken = StorageError(
+        f"{uri}: another run has changed the table since version {seen}; this one changed "
+        "nothing: run again."
+    )
+    # Lance lets an overwrite go over versions that it has not seen.
+    if seen != (newest.version if newest else 0):
+        raise overtaken
     try:
-        if seen != there:  # Lance lets an overwrite go over versions that it has not seen
-            raise OSError("conflict")
         dataset = lance.LanceDataset.commit(
-            uri, transaction, max_retries=0, storage_options=storage.lance_options(uri)
+            uri, transaction, max_retries=0, storage_options=lance_options(uri)
         )
     except (OSError, RuntimeError) as error:
-        # To replace what nobody saw, Lance looks for a version 0, if there is a table by now.
-        if "conflict" not in str(error).lower() and not (
-            base is None and "/0.manifest" in str(error)
-        ):
-            raise StorageError(
-                f"{uri}: cannot commit: {_reason(error)} The table is unchanged."
-            ) from None
-        raise StorageError(
-            f"{uri}: another run has changed the table since version {seen or 0}; this one "
-            "changed nothing: run again."
-        ) from None
+        if is_conflict(error):
+            raise overtaken from None
+        raise StorageError(f"{uri}: cannot commit: {reason_of(error)}{_UNCHANGED}") from None
     return Table(uri, dataset.version, dataset.count_rows(), info, is_unseen)
 
 
 def show(table: Table) -> Table:
-    """The last version of a table as all may see it: itself, or one more that is the same."""
+    """Return the last version as all may see it: itself, or one more that is the same."""
     if not table.is_unseen:
         return table
     shown = commit_table(table.uri, [], table.info, base=table)
@@ -115,19 +113,8 @@ def show(table: Table) -> Table:
     return shown
 
 
-@contextmanager
-def explained(uri: str, what: str) -> Iterator[None]:
-    """Turns Lance's errors within the block into a StorageError that says what could not be
-    done.
-    """
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        raise StorageError(f"{uri}: cannot {what}: {_reason(error)}") from None
-
-
 def tag_version(table: Table, *, is_new: bool = True) -> None:
-    """Names the version by its data set and encoder, so that people find it again; an old one if
+    """Name the version by its data set and encoder, so that people find it again; an old one if
     none has that name.
     """
     dataset = open_lance(table.uri)
@@ -140,7 +127,7 @@ def tag_version(table: Table, *, is_new: bool = True) -> None:
 
 
 def _replace(new: list[Any], info: TableInfo, ranges: Ranges | None) -> Any:
-    """The operation that makes a table of these fragments alone."""
+    """Return the operation that makes a table of these fragments alone."""
     import lance
 
     facts = {name: value for name, value in asdict(info).items() if name != "dataset"}
@@ -151,7 +138,7 @@ def _replace(new: list[Any], info: TableInfo, ranges: Ranges | None) -> Any:
 
 
 def _update(base: Table, new: list[Any], dead: Iterable[tuple[int, Sequence[str]]]) -> Any:
-    """The operation that takes these rows from the base and adds fragments.
+    """Return the operation that takes these rows from the base and adds fragments.
 
     The first fragment is always among those touched: Lance joins two updates that touch different
     ones, each of which may hold the same new document. So they conflict.
@@ -161,23 +148,13 @@ def _update(base: Table, new: list[Any], dead: Iterable[tuple[int, Sequence[str]
     there = open_lance(base.uri, base.version).get_fragments()
     gone: list[int] = []
     touched = {0: there[0].metadata} if there else {}
-    for place, ids in dead:
-        left = there[place].delete(among(ids)) if len(ids) < there[place].count_rows() else None
+    for number, ids in dead:
+        left = there[number].delete(among(ids)) if len(ids) < there[number].count_rows() else None
         if left is None:
-            gone.append(there[place].fragment_id)
-            touched.pop(place, None)
+            gone.append(there[number].fragment_id)
+            touched.pop(number, None)
         else:
-            touched[place] = left
+            touched[number] = left
     return lance.LanceOperation.Update(
         removed_fragment_ids=gone, updated_fragments=list(touched.values()), new_fragments=new
     )
-
-
-def _as_json(fragment: Any) -> str:
-    return fragment if isinstance(fragment, str) else json.dumps(fragment)
-
-
-def _reason(error: Exception) -> str:
-    """Lance's first line, without the place in its sources that it ends with."""
-    line = (str(error).splitlines() or [type(error).__name__])[0]
-    return re.sub(r", /\S+\.rs:[\d:]+$", "", line).rstrip(".") + "."

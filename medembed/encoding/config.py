@@ -9,9 +9,11 @@ from medembed.spread import WorkerCount
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 # Measured: a CPU's caches hold a small batch's activations; a GPU needs a large one to be busy.
-_TOKENS_ON_CPU, _TOKENS_ON_GPU = 512, 65536
+_TOKENS_ON_CPU = 512
+_TOKENS_ON_GPU = 65536
 # seconds of work, beside which an item's own cost is small
-_TEXTS_ON_CPU, _TEXTS_ON_GPU = 1024, 16384
+_TEXTS_ON_CPU = 1024
+_TEXTS_ON_GPU = 16384
 # Up to so many texts nothing is converted. A load with OpenVINO takes 2.7 s of a core more, and
 # saves 0.5 ms of each short query (MiniLM-L6).
 _TOO_FEW_TO_CONVERT = 1024
@@ -25,11 +27,6 @@ class EncodingConfig(Config):
         ge=64,
         description=f"tokens in one forward pass, padding included; null: {_TOKENS_ON_CPU} on a "
         f"CPU, {_TOKENS_ON_GPU} on a GPU",
-    )
-    max_failed: int = Field(
-        default=10,
-        ge=0,
-        description="documents that may crash the encoder: left out and listed; more end the run",
     )
     workers: WorkerCount = Field(
         default=2,
@@ -77,6 +74,6 @@ class EncodingConfig(Config):
         )
 
     def suited_to(self, texts: int) -> Self:
-        """These settings for so many texts: of few, "auto" means torch."""
+        """Return these settings for so many texts: of few, "auto" means torch."""
         is_settled = self.backend != "auto" or texts > _TOO_FEW_TO_CONVERT
         return self if is_settled else self.model_copy(update={"backend": "torch"})

@@ -13,7 +13,7 @@ CorpusFile = tuple[str, int]
 
 
 def read_keys(corpus: Sequence[CorpusFile]) -> Iterator[Keys]:
-    """Ids and content hashes of each file's rows; texts are not read."""
+    """Yield ids and content hashes of each file's rows; texts are not read."""
     for uri, _ in corpus:
         rows = storage.read_parquet(uri, ["document_id", "content_hash"])
         yield Keys(
@@ -24,20 +24,22 @@ def read_keys(corpus: Sequence[CorpusFile]) -> Iterator[Keys]:
 def sample_texts(
     corpus: Sequence[CorpusFile], rows: int, files: int
 ) -> tuple[list[str], list[str]]:
-    """(ids, texts) of at least so many rows, if there are so many, from at most `files` evenly
-    spaced files.
+    """Return (ids, texts) of at least so many rows, if there are so many, from at most `files`
+    evenly spaced files.
     """
     chosen = evenly(len(corpus), files)
     ids: list[str] = []
     texts: list[str] = []
     for number in chosen:
-        part = storage.read_parquet(corpus[number][0], ["document_id", "text"])
-        part = part.take(pa.array(evenly(part.num_rows, -(-rows // len(chosen)))))
-        ids += part["document_id"].to_pylist()
-        texts += part["text"].to_pylist()
+        rows_of_file = storage.read_parquet(corpus[number][0], ["document_id", "text"])
+        rows_of_file = rows_of_file.take(
+            pa.array(evenly(rows_of_file.num_rows, -(-rows // len(chosen))))
+        )
+        ids += rows_of_file["document_id"].to_pylist()
+        texts += rows_of_file["text"].to_pylist()
     return ids, texts
 
 
 def evenly(total: int, most: int) -> list[int]:
-    """At most so many places, evenly spaced over [0, total)."""
-    return sorted({int(place) for place in np.linspace(0, max(total - 1, 0), min(most, total))})
+    """Return at most so many places, evenly spaced over [0, total)."""
+    return sorted({int(number) for number in np.linspace(0, max(total - 1, 0), min(most, total))})

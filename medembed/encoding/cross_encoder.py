@@ -55,8 +55,8 @@ class CrossEncoder:
 
     @classmethod
     def load(cls, reference: str, config: EncodingConfig) -> Self:
-        """The cross-encoder of a model folder, package:// or hf:// reference, which has scored
-        made-up pairs.
+        """Return the cross-encoder of a model folder, package:// or hf:// reference, which has
+        scored made-up pairs.
 
         Raises ModelError for one that is not whole, or does not give pairs the scores of stock
         sentence-transformers.
@@ -73,18 +73,18 @@ class CrossEncoder:
         return type(self.model.activation_fn).__name__
 
     def score(self, pairs: Sequence[Pair]) -> Scores:
-        """float32 [len(pairs)] in the order of the pairs; a pair that is too long is cut, the
-        longer text first.
+        """Return float32 [len(pairs)] in the order of the pairs; a pair that is too long is cut,
+        the longer text first.
         """
         return self.encode_tokens(self.tokenize(pairs)[0])[:, 0]
 
     def tokenize(self, pairs: Sequence[Pair]) -> tuple[Tokens, list[bool]]:
-        """(the pairs as the model reads them; whether each was cut at the maximum length)."""
+        """Return (pairs as the model reads them; whether each was cut at the maximum length)."""
         return self.form.read(pairs)
 
     def encode_tokens(self, tokens: Tokens) -> Scores:
-        """float32 [len(tokens), 1], the scores of pairs given as `tokenize` gives them, in this
-        order.
+        """Return float32 [len(tokens), 1], the scores of pairs given as `tokenize` gives them, in
+        this order.
         """
         import torch
 
@@ -105,7 +105,7 @@ class CrossEncoder:
         return self.config.batch_tokens
 
     def _check(self, reference: str) -> None:
-        """Raises ModelError if made-up pairs get scores that are alike, no numbers, or not those of
+        """Raise ModelError if made-up pairs get scores that are alike, no numbers, or not those of
         stock.
         """
         try:
@@ -152,7 +152,7 @@ def fetch_cross_encoder(reference: str) -> Path:
 
 
 def is_cross_encoder(folder: Path) -> bool:
-    """Whether a model folder holds a CrossEncoder, by what its settings say."""
+    """Return whether a model folder holds a CrossEncoder, by what its settings say."""
     stated = _read(folder / "config_sentence_transformers.json").get("model_type")
     if stated is not None:
         return bool(stated == "CrossEncoder")
@@ -163,8 +163,8 @@ def is_cross_encoder(folder: Path) -> bool:
 
 
 def _stated_activations(folder: Path) -> list[str]:
-    """The dotted names in the places where sentence-transformers 6.2 looks for an activation, which
-    it would call.
+    """Return the dotted names in the places where sentence-transformers 6.2 looks for an
+    activation, which it would call.
     """
     config = _read(folder / "config.json")
     own = config.get("sentence_transformers")
@@ -177,8 +177,9 @@ def _stated_activations(folder: Path) -> list[str]:
 
 
 def _load_model(folder: Path, config: EncodingConfig) -> Any:
-    """The stock CrossEncoder of a folder, safetensors only, in evaluation mode. Raises
-    ModelError.
+    """Return the stock CrossEncoder of a folder, safetensors only, in evaluation mode.
+
+    Raises ModelError.
     """
     model = load_stock("CrossEncoder", folder, config, "cuda" if config.gpus_per_worker else "cpu")
     check_parts(model, folder)

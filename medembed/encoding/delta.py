@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medembed.encoding.table import Shard, Table, files_of, open_lance
+from medembed.encoding.lance_dataset import files_of, open_lance
+from medembed.encoding.table import Shard, Table
 from medembed.errors import StorageError
 
 
@@ -27,22 +28,22 @@ class Delta:
     same: list[Shard]
 
     def still_there(self, row_ids: Collection[str]) -> frozenset[str]:
-        """Which of these rows are where they were; the ids of one fragment are in memory at a
-        time.
+        """Return which of these rows are where they were; the ids of one fragment are in memory at
+        a time.
         """
         wanted = pa.array(sorted(row_ids), pa.string())
-        found: set[str] = set()
+        present: set[str] = set()
         for shard in self.same:
             ids = _ids(open_lance(shard["uri"], shard["version"]).get_fragment(shard["fragment"]))
-            found.update(ids.filter(pc.is_in(ids, value_set=wanted)).to_pylist())
-        return frozenset(found)
+            present.update(ids.filter(pc.is_in(ids, value_set=wanted)).to_pylist())
+        return frozenset(present)
 
 
 NO_DELTA = Delta([], [])
 
 
 def list_files(table: Table) -> dict[str, str]:
-    """{data files of a fragment: which of its rows are deleted}, by names that no two writes
+    """Return {data files of a fragment: which of its rows are deleted}, by names that no two writes
     share.
     """
     return dict(
@@ -51,7 +52,7 @@ def list_files(table: Table) -> dict[str, str]:
 
 
 def changes_since(table: Table, files: Mapping[str, str], version: int) -> Delta:
-    """What is different from when the table, in that version, had these files.
+    """Return what is different from when the table, in that version, had these files.
 
     A fragment in which a deletion was taken back, by a rollback, counts as added; so does one of
     which that cannot be told any more, as the version is gone.
@@ -68,9 +69,12 @@ def changes_since(table: Table, files: Mapping[str, str], version: int) -> Delta
 
 
 def _only_lost(table: Table, fragment: Any, names: str, version: int) -> bool:
-    """Whether each row of the fragment was there in that version already."""
+    """Return whether each row of the fragment was there in that version already."""
     try:
-        before = {files_of(one)[0]: one for one in open_lance(table.uri, version).get_fragments()}
+        before = {
+            files_of(earlier)[0]: earlier
+            for earlier in open_lance(table.uri, version).get_fragments()
+        }
     except StorageError:
         return False
     if names not in before:

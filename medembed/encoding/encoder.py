@@ -31,7 +31,8 @@ from medembed.privacy import silence_telemetry
 # Sorted by length together; more would pad little less, and hold their tokens in memory. A GPU,
 # which waits for the first window's tokens, gets smaller ones; a core that tokenises ahead would
 # only take time from the computing.
-_TEXTS_PER_WINDOW, _TEXTS_PER_WINDOW_ON_GPU = 4096, 256
+_TEXTS_PER_WINDOW = 4096
+_TEXTS_PER_WINDOW_ON_GPU = 256
 
 
 class Encoder:
@@ -53,15 +54,18 @@ class Encoder:
         """Around a loaded model; without a `backend`, torch, which follows weights that training
         changes.
         """
-        self.model, self.config, self.backend = model, config, backend or TorchBackend(model)
+        self.model = model
+        self.config = config
+        self.backend = backend or TorchBackend(model)
         self.reader = Reader(model)
         self.max_length = self.reader.max_length
         self.width = int(model.get_embedding_dimension() or 0)
-        self.fingerprint, self.dimensions = fingerprint, tuple(dimensions)
+        self.fingerprint = fingerprint
+        self.dimensions = tuple(dimensions)
 
     @classmethod
     def load(cls, reference: str, config: EncodingConfig, *, settles_later: bool = False) -> Self:
-        """The encoder of a model folder, package:// or hf:// reference, on the backend of
+        """Return the encoder of a model folder, package:// or hf:// reference, on the backend of
         `choose_backend`.
 
         `settles_later`: for the backend "auto", on plain torch until `settle` is called. Its
@@ -101,12 +105,13 @@ class Encoder:
         self.reader = Reader(model)
         if backend.name == "openvino":
             model.to("meta")
-        self.model, self.backend = model, backend
+        self.backend = backend
+        self.model = model
 
     def encode(
         self, texts: Sequence[str], role: Role = "document", *, steadily: bool = False
     ) -> npt.NDArray[np.float32]:
-        """float32 [len(texts), width], unit rows, in the order of `texts`.
+        """Return float32 [len(texts), width], unit rows, in the order of `texts`.
 
         `steadily`: no bit of a vector depends on the other texts, for which few texts take longer.
         """
@@ -115,7 +120,7 @@ class Encoder:
     def encode_and_count(
         self, texts: Sequence[str], role: Role = "document", *, steadily: bool = False
     ) -> tuple[npt.NDArray[np.float32], list[int]]:
-        """(what `encode` gives, tokens of each text after truncation)."""
+        """Return (what `encode` gives, tokens of each text after truncation)."""
         embeddings = np.zeros((len(texts), self.width), dtype=np.float32)
         lengths: list[int] = []
         for tokens in self._tokenize_windows(texts, role):
@@ -130,8 +135,8 @@ class Encoder:
         return _finish(embeddings), lengths
 
     def encode_tokens(self, tokens: Tokens) -> npt.NDArray[np.float32]:
-        """float32 [len(tokens), width], unit rows, of texts given as `tokenize` gives them, in this
-        order.
+        """Return float32 [len(tokens), width], unit rows, of texts given as `tokenize` gives them,
+        in this order.
         """
         embeddings = np.zeros((len(tokens), self.width), dtype=np.float32)
         if len(tokens):
@@ -148,20 +153,21 @@ class Encoder:
         return min(self.config.batch_tokens, -(-padded // self.backend.at_once))
 
     def tokenize(self, texts: Sequence[str], role: Role = "document") -> Tokens:
-        """Each text behind its role's prompt, cut at the maximum length."""
+        """Return each text behind its role's prompt, cut at the maximum length."""
         return self.tokenize_and_mark(texts, role)[0]
 
     def tokenize_and_mark(
         self, texts: Sequence[str], role: Role = "document", prompt_name: str | None = None
     ) -> tuple[Tokens, list[bool]]:
-        """(what `tokenize` gives, whether each text was cut). `prompt_name`: a prompt of the model,
-        not the role's.
+        """Return (what `tokenize` gives, whether each text was cut).
+
+        `prompt_name`: a prompt of the model, not the role's.
         """
         asked = None if self.max_length == self.reader.max_length else self.max_length
         return self.reader.read(texts, role, asked, prompt_name)
 
     def _tokenize_windows(self, texts: Sequence[str], role: Role) -> Iterator[Tokens]:
-        """One window of texts after the other; the next is tokenised while this one is computed."""
+        """Yield one window of texts after the other; the next is tokenised meanwhile."""
         size = _TEXTS_PER_WINDOW_ON_GPU if self.config.gpus_per_worker else _TEXTS_PER_WINDOW
         windows = [texts[start : start + size] for start in range(0, len(texts), size)]
         if len(windows) < 2:  # most calls: no thread for a request
@@ -176,12 +182,12 @@ class Encoder:
             yield upcoming.result()
 
     def prompt(self, role: Role) -> str:
-        """The text that the checkpoint wants in front of a query or a document; often empty."""
+        """Return what the checkpoint wants in front of a query or a document; often empty."""
         return self.reader.prompt(role)
 
 
 def _finish(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Unit rows of a backend's vectors. Raises ModelError if one is no number."""
+    """Return unit rows of a backend's vectors. Raises ModelError if one is no number."""
     embeddings = normalize(embeddings)
     broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
     if broken:
@@ -193,8 +199,9 @@ def _finish(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def load_model(folder: Path, config: EncodingConfig, device: str) -> Any:
-    """The stock SentenceTransformer of a folder, in evaluation mode. Raises ModelError if it does
-    not load.
+    """Return the stock SentenceTransformer of a folder, in evaluation mode.
+
+    Raises ModelError if it does not load.
     """
     model = load_stock("SentenceTransformer", folder, config, device)
     check_loaded(model, folder)
@@ -208,8 +215,8 @@ def load_stock(
     config: EncodingConfig,
     device: str,
 ) -> Any:
-    """The model that this class of sentence-transformers makes of a folder: safetensors only, no
-    code of its own.
+    """Return the model that this class of sentence-transformers makes of a folder: safetensors
+    only, no code of its own.
 
     Raises ModelError if it makes none.
     """
@@ -242,7 +249,7 @@ def load_stock(
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Looks for no garbage meanwhile: importing makes a million objects, which all stay, and would
+    """Look for no garbage meanwhile: importing makes a million objects, which all stay, and would
     take 15% longer.
     """
     was_enabled = gc.isenabled()

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from medembed import storage
-from medembed.encoding.commit import commit_table, explained, tag_version
+from medembed.encoding.commit import commit_table, tag_version
 from medembed.encoding.index import drop_index
-from medembed.encoding.maintain import ROWS_PER_FRAGMENT, open_table, settle
+from medembed.encoding.lance_dataset import explained, files_of, open_lance
+from medembed.encoding.maintain import ROWS_PER_FRAGMENT, settle
+from medembed.encoding.open_table import open_table
 from medembed.encoding.staging import FOLDER
-from medembed.encoding.table import Table, files_of, open_lance
+from medembed.encoding.table import Table
 from medembed.errors import StorageError
 
 
@@ -27,15 +29,16 @@ class Erasable:
 
 
 def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
-    """The wanted rows in any version of a table, those included that are marked as deleted and lie
-    in its files still.
+    """Return the wanted rows in any version of a table, those included that are marked as deleted
+    and lie in its files still.
 
     Raises StorageError if the newest version cannot be read.
     """
-    found: set[str] = set()
+    wanted: set[str] = set()
     read: set[str] = set()
-    is_torn, newest = False, open_lance(uri, None).version
-    for entry in open_lance(uri, None).versions():
+    is_torn = False
+    dataset = open_lance(uri)
+    for entry in dataset.versions():
         try:
             for fragment in open_lance(uri, entry["version"]).get_fragments():
                 files = files_of(fragment)[0]
@@ -43,20 +46,20 @@ def find_erasable(uri: str, is_wanted: Callable[[str], bool]) -> Erasable:
                     rows = fragment.scanner(
                         columns=["document_id"], with_row_id=True, include_deleted_rows=True
                     )
-                    found.update(filter(is_wanted, rows.to_table()["document_id"].to_pylist()))
+                    wanted.update(filter(is_wanted, rows.to_table()["document_id"].to_pylist()))
                     read.add(files)
         except (OSError, ValueError, RuntimeError, StorageError):
-            if entry["version"] == newest:
+            if entry["version"] == dataset.version:
                 raise StorageError(
                     f"{uri}: its newest version cannot be read; restore it from a backup."
                 ) from None
             is_torn = True
-    return Erasable(found, set(" ".join(read).split(" ")), is_torn)
+    return Erasable(wanted, set(" ".join(read).split(" ")), is_torn)
 
 
 def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], None]) -> Table:
-    """The only version that is left of a table, without these rows; `prepare` is told of it before
-    others go.
+    """Return the only version that is left of a table, without these rows; `prepare` is told of it
+    before others go.
 
     A vector index goes with them: build it anew. Interrupted, the same call finishes. Let no run
     write to the table meanwhile: what it has not committed is removed. Raises StorageError.
@@ -65,11 +68,11 @@ def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], No
     if drop_index(table):
         table = open_table(uri)
     wanted = set(row_ids)
-    dead = [
-        (place, sorted(wanted.intersection(keys.ids.to_pylist())))
-        for place, keys in enumerate(table.keys())
-    ]
-    dead = [(place, ids) for place, ids in dead if ids]
+    dead: list[tuple[int, list[str]]] = []
+    for number, keys in enumerate(table.keys()):
+        ids = sorted(wanted.intersection(keys.ids.to_pylist()))
+        if ids:
+            dead.append((number, ids))
     if dead:
         table = commit_table(uri, [], table.info, base=table, dead=dead)
     with explained(uri, "rewrite files that have deleted rows"):
@@ -86,7 +89,7 @@ def erase_rows(uri: str, row_ids: Collection[str], prepare: Callable[[Table], No
 
 
 def _forget_others(table: Table) -> None:
-    """Removes all other versions, their tags and files, and what runs that died have left."""
+    """Remove all other versions, their tags and files, and what runs that died have left."""
     storage.delete_folder(storage.join(table.uri, FOLDER))
     dataset = open_lance(table.uri, None)
     with explained(table.uri, "remove old versions"):

@@ -21,7 +21,8 @@ class ExportShard:
     """
 
     def __init__(self, output: str, dimensions: int) -> None:
-        self.output, self.dimensions = output, dimensions
+        self.output = output
+        self.dimensions = dimensions
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         ids, vectors = read_shard(item["shard"])
@@ -36,8 +37,8 @@ class ExportShard:
 
 
 def export(table: Table, output: str, dimensions: int | None, workers: int) -> str:
-    """Writes the table's vectors, truncated and normalised, to a folder with a manifest; returns
-    the folder.
+    """Write the table's vectors, truncated and normalised, to a folder with a manifest; returns the
+    folder.
 
     Found again if it is there. Raises ModelError for dimensions that the table lacks, StorageError
     for an empty table.

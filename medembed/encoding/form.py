@@ -40,7 +40,7 @@ class Form:
         prompt: str = "",
         is_apart: bool = False,
     ) -> Self:
-        """How the model itself batches a probe, two inputs of different length: columns and
+        """Return how the model itself batches a probe, two inputs of different length: columns and
         padding.
 
         `is_apart`: inputs of this task or prompt do not fit into one batch with others.
@@ -65,8 +65,8 @@ class Form:
         return cls(model, task, prompt, Layout(pads, is_left=not bool(own[0, 0])), shared)
 
     def read(self, inputs: Inputs, max_length: int | None = None) -> tuple[Tokens, list[bool]]:
-        """(the inputs behind the prompt, cut at `max_length` or the model's own length; whether
-        each was cut).
+        """Return (the inputs behind the prompt, cut at `max_length` or the model's own length;
+        whether each was cut).
 
         A tokenizer that is not a "fast" one does not say what it cut: there, an input that fills
         the maximum counts.
@@ -81,10 +81,10 @@ class Form:
         ]
         if rest:
             whole, marks = self._read([inputs[number] for number in rest], max_length)
-            for place, number in enumerate(rest):
-                cut[number] = marks[place]
+            for position, number in enumerate(rest):
+                cut[number] = marks[position]
                 for name, column in tokens.columns.items():
-                    column[number] = whole.columns[name][place]
+                    column[number] = whole.columns[name][position]
         return tokens, cut
 
     def _read(self, inputs: Inputs, max_length: int | None) -> tuple[Tokens, list[bool]]:
@@ -100,7 +100,7 @@ class Form:
     def preprocess(
         self, inputs: Inputs, options: dict[str, Any] | None = None, max_length: int | None = None
     ) -> Any:
-        """What the model's own preprocessing gives; `options` are the tokenizer's."""
+        """Return what the model's own preprocessing gives; `options` are the tokenizer's."""
         text = {"padding": False, "return_attention_mask": False} | (options or {})
         if "token_type_ids" not in self.layout.pads:
             text["return_token_type_ids"] = False
@@ -111,7 +111,7 @@ class Form:
         )
 
     def columns(self, features: Any) -> dict[str, list[list[int]]]:
-        """The columns of `Tokens` in what `preprocess` gave."""
+        """Return the columns of `Tokens` in what `preprocess` gave."""
         if not self.layout.is_flat:
             return {name: [list(ids) for ids in features[name]] for name in self.layout.pads}
         ids = features["input_ids"].tolist()

@@ -21,7 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from medembed.encoding.commit import tag_version
-from medembed.encoding.table import Table, find_table, open_lance
+from medembed.encoding.lance_dataset import is_conflict, open_lance, reason_of
+from medembed.encoding.table import Table, find_table
 from medembed.errors import ConfigError, StorageError
 
 logger = logging.getLogger(__name__)
@@ -47,15 +48,15 @@ class VectorIndex:
 
 
 def find_index(table: Table) -> VectorIndex | None:
-    """The vector index of this version, None if it has none."""
-    for one in open_lance(table.uri, table.version).describe_indices():
-        if one.name == _NAME:
-            return VectorIndex(one.index_type, one.num_rows_indexed, one.total_size_bytes)
+    """Return the vector index of this version, None if it has none."""
+    for index in open_lance(table.uri, table.version).describe_indices():
+        if index.name == _NAME:
+            return VectorIndex(index.index_type, index.num_rows_indexed, index.total_size_bytes)
     return None
 
 
 def drop_index(table: Table) -> bool:
-    """Takes the vector index away, in a new version; whether there was one."""
+    """Take the vector index away, in a new version; whether there was one."""
     if find_index(table) is None:
         return False
     open_lance(table.uri, table.version).drop_index(_NAME)
@@ -63,27 +64,24 @@ def drop_index(table: Table) -> bool:
 
 
 def check_index(table: Table) -> VectorIndex:
-    """The vector index of this version. Raises StorageError if it has none."""
-    found = find_index(table)
-    if found is None:
+    """Return the vector index of this version. Raises StorageError if it has none."""
+    index = find_index(table)
+    if index is None:
         raise StorageError(
             f"{table.uri} version {table.version}: no vector index; search without use_index, or "
             f"build one by: medembed table index {shlex.quote(f'table={table.uri}')}"
         )
-    return found
+    return index
 
 
 def build_index(table: Table, kind: IndexKind = "IVF_RQ", partitions: int | None = None) -> Table:
-    """Builds the index anew over all rows, by cosine at full width; returns the version that has
-    it.
+    """Build the index anew over all rows, by cosine at full width; returns the version that has it.
 
     `partitions` None leaves their number to Lance, by rows. K-means starts at random rows and takes
     no seed: two builds differ a little. The tag of data set and encoder moves to the new version,
     whose rows are the same. Raises ConfigError for what the table cannot have, StorageError if
     another run has changed the table meanwhile.
     """
-    from lance.commit import CommitConflictError
-
     dataset = open_lance(table.uri, table.version)
     _check(table, dataset.schema.field("embedding").type.value_type, kind, partitions)
     try:
@@ -97,8 +95,8 @@ def build_index(table: Table, kind: IndexKind = "IVF_RQ", partitions: int | None
             progress_callback=_log_stage,
         )
     except OSError as error:
-        reason = str(error).splitlines()[0]
-        if isinstance(error, CommitConflictError):
+        reason = reason_of(error)
+        if is_conflict(error):
             reason = f"another run has changed the table since version {table.version}; run again."
         raise StorageError(f"{table.uri}: cannot build the index: {reason}") from None
     indexed = find_table(table.uri, dataset.version)
@@ -126,15 +124,13 @@ class OpenIndex:
             self.options |= {"minimum_nprobes": probes, "search_effort": 0.0}
 
     def __call__(self, queries: npt.NDArray[np.float32], rows: int) -> Hits:
-        """Of each query [Q, width]: the ids of `rows` rows, or of all if there are fewer, with
-        their cosines.
-        """
+        """Return the nearest rows of each query [Q, width], or all if there are fewer."""
         return _nearest(self.dataset, queries, rows, self.options)
 
 
 def measure_recall(table: Table, k: int = 10, sample: int = 100) -> float:
-    """The share of the k nearest rows that the index finds: a mean over rows of the table itself,
-    evenly spaced.
+    """Return the share of the k nearest rows that the index finds: a mean over rows of the table
+    itself, evenly spaced.
 
     Exact are Lance's own cosines without the index. Raises StorageError if there is no index.
     """
@@ -144,10 +140,10 @@ def measure_recall(table: Table, k: int = 10, sample: int = 100) -> float:
     dataset = open_lance(table.uri, table.version)
     queries = table.lookup(dataset.take(places, columns=["document_id"])["document_id"].to_pylist())
     exact = _nearest(dataset, queries, k, {"use_index": False})
-    found = OpenIndex(table)(queries, k)
-    shares = [
-        len({*one} & {*best}) / len(best) for (one, _), (best, _) in zip(found, exact, strict=True)
-    ]
+    nearest = OpenIndex(table)(queries, k)
+    shares = []
+    for (names, _), (best, _) in zip(nearest, exact, strict=True):
+        shares.append(len({*names} & {*best}) / len(best))
     return float(np.mean(shares))
 
 
@@ -156,15 +152,17 @@ def _nearest(
 ) -> Hits:
     hits: Hits = []
     for start in range(0, len(queries), _QUERIES_AT_ONCE):
-        part = queries[start : start + _QUERIES_AT_ONCE]
-        nearest = {"column": "embedding", "q": part, "k": rows, "metric": "cosine"} | options
-        found = dataset.to_table(columns=["document_id", "_distance"], nearest=nearest)
-        lines, scores = found["query_index"].to_numpy(), 1 - found["_distance"].to_numpy()
+        asked = queries[start : start + _QUERIES_AT_ONCE]
+        nearest = {"column": "embedding", "q": asked, "k": rows, "metric": "cosine"} | options
+        table = dataset.to_table(columns=["document_id", "_distance"], nearest=nearest)
+        lines = table["query_index"].to_numpy()
+        scores = 1 - table["_distance"].to_numpy()
         order = np.lexsort((-scores, lines))
-        ids = found["document_id"].combine_chunks().take(pa.array(order)).to_pylist()
-        lines, scores = lines[order], scores[order]
-        ends = np.searchsorted(lines, np.arange(len(part) + 1))
-        hits += [(ids[one:end], scores[one:end]) for one, end in pairwise(ends)]
+        ids = table["document_id"].combine_chunks().take(pa.array(order)).to_pylist()
+        scores = scores[order]
+        bounds = np.searchsorted(lines[order], np.arange(len(asked) + 1))
+        for first, end in pairwise(bounds):
+            hits.append((ids[first:end], scores[first:end]))
     return hits
 
 

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from medembed import storage
-from medembed.encoding.commit import commit_table, explained, show, tag_version
+from medembed.encoding.commit import commit_table, show, tag_version
 from medembed.encoding.index import VectorIndex, find_index
+from medembed.encoding.lance_dataset import explained, open_lance
+from medembed.encoding.open_table import open_table
 from medembed.encoding.staging import FOLDER
-from medembed.encoding.table import Table, find_newest, find_table, open_lance
-from medembed.errors import StorageError
+from medembed.encoding.table import Table, find_table
 
 ROWS_PER_FRAGMENT = 65_536  # a worker reads one whole: 0.1 GB at 384 dimensions
 
@@ -31,30 +31,18 @@ class TableVersion:
     is_unseen: bool
 
 
-def open_table(uri: str, version: int | str | None = None) -> Table:
-    """The table at a version or tag, by default the newest. Raises StorageError if there is
-    none.
-    """
-    found = None
-    if storage.exists(uri):
-        found = find_newest(uri) if version is None else find_table(uri, _resolve(uri, version))
-    if found is None:
-        raise StorageError(f"{uri}: no embedding table there; `medembed encode` makes one.")
-    return found
-
-
 def list_versions(uri: str) -> list[TableVersion]:
-    """All versions that are kept, oldest first."""
+    """Return all versions that are kept, oldest first."""
     newest = open_table(uri)
     dataset = open_lance(newest.uri, newest.version)
     tags: dict[int, list[str]] = {}
     for name, entry in dataset.tags.list().items():
         tags.setdefault(entry["version"], []).append(name)
-    found = []
+    versions = []
     for entry in dataset.versions():
         table = open_table(uri, entry["version"])
         named = tuple(sorted(tags.get(table.version, [])))
-        found.append(
+        versions.append(
             TableVersion(
                 table.version,
                 table.info.dataset,
@@ -67,12 +55,11 @@ def list_versions(uri: str) -> list[TableVersion]:
                 table.is_unseen,
             )
         )
-    return found
+    return versions
 
 
 def rollback(uri: str, version: int | str) -> Table:
-    """Makes a new version that is what `version` (a number or tag) was; those between stay
-    readable.
+    """Make a new version that is what `version` (a number or tag) was; those between stay readable.
 
     Raises StorageError if there is no such version.
     """
@@ -85,16 +72,16 @@ def rollback(uri: str, version: int | str) -> Table:
 
 
 def settle(uri: str) -> Table:
-    """The newest version, made the last one: what a run keeps to itself behind it is left
+    """Return the newest version, made the last one: what a run keeps to itself behind it is left
     behind.
     """
-    newest, last = open_table(uri), find_table(uri)
-    return newest if newest == last else rollback(uri, newest.version)
+    newest = open_table(uri)
+    return newest if newest == find_table(uri) else rollback(uri, newest.version)
 
 
 def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
-    """(the newest version, counts): joins small fragments, drops deleted rows for good, removes
-    versions older than `keep_days` that no tag names, and what runs that died have left.
+    """Return (the newest version, counts): joins small fragments, drops deleted rows for good,
+    removes versions older than `keep_days` that no tag names, and what runs that died have left.
 
     Rows and vectors stay the same, and so does what a vector index covers; the tag of data set and
     encoder moves to the new version. Let no run write to the table meanwhile: what it has not
@@ -123,15 +110,3 @@ def compact(uri: str, keep_days: float) -> tuple[Table, dict[str, int]]:
         "bytes_removed": int(removed.bytes_removed),
     }
     return open_table(uri), counts
-
-
-def _resolve(uri: str, version: int | str) -> int:
-    dataset: Any = open_lance(uri, None)
-    numbers = {entry["version"] for entry in dataset.versions()}
-    tags = {name: int(entry["version"]) for name, entry in dataset.tags.list().items()}
-    text = str(version)
-    number = int(text) if text.isdecimal() else tags.get(text, 0)
-    if number not in numbers:
-        known = ", ".join([*map(str, sorted(numbers)), *sorted(tags)])
-        raise StorageError(f"{uri}: no version or tag {text!r}; there are {known}.")
-    return number

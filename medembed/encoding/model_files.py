@@ -63,10 +63,10 @@ _SETTLES_NS = 1_000_000_000
 
 
 def fetch_model(reference: str) -> Path:
-    """A local folder with a whole model. Raises ModelError for a reference that names none, or
-    holds pickles.
+    """Return a local folder with a whole model.
 
-    Only what loading reads is looked at, by its headers: this takes milliseconds.
+    Raises ModelError for a reference that names none, or holds pickles. Only what loading reads is
+    looked at, by its headers: this takes milliseconds.
     """
     if reference.startswith("hf://"):
         folder = _fetch_from_hub(reference)
@@ -91,7 +91,7 @@ def fetch_model(reference: str) -> Path:
 
 
 def read_card(folder: Path) -> CheckpointManifest:
-    """What MedEmbed wrote beside a checkpoint that it trained; a stock model has trained no
+    """Return what MedEmbed wrote beside a checkpoint that it trained; a stock model has trained no
     dimensions.
 
     Raises ModelError for a card that is damaged.
@@ -104,7 +104,7 @@ def read_card(folder: Path) -> CheckpointManifest:
 
 
 def save_card(folder: Path, manifest: CheckpointManifest) -> None:
-    """Writes the card of a checkpoint: its manifest, without what concerns its folder and its
+    """Write the card of a checkpoint: its manifest, without what concerns its folder and its
     training.
     """
     entries = asdict(manifest)
@@ -114,13 +114,13 @@ def save_card(folder: Path, manifest: CheckpointManifest) -> None:
 
 
 def read_tokenizer(reference: str) -> str | None:
-    """A model's tokenizer.json as text; None for a model whose tokenizer has no such file."""
+    """Return a model's tokenizer.json as text, None if its tokenizer has no such file."""
     file = fetch_model(reference) / "tokenizer.json"
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
 def model_width(folder: Path) -> int | None:
-    """The model's full dimension by its settings, without loading it; None where they do not
+    """Return the model's full dimension by its settings, without loading it; None where they do not
     say.
     """
     width: int | None = None
@@ -132,7 +132,7 @@ def model_width(folder: Path) -> int | None:
 
 
 def model_fingerprint(folder: Path) -> str:
-    """Identifies what the encoder computes, without loading it.
+    """Identify what the encoder computes, without loading it.
 
     Weights by tensor name, type, shape and bytes, whatever files hold them; tokenizer, pooling,
     normalisation, prompts and maximum length by their files; numeric class "full" (float32). Files
@@ -171,12 +171,14 @@ def _look_at(path: Path) -> _File:
 
 
 def _hash_weights(weights: tuple[_Weights, ...]) -> str:
-    """The SHA-256 of all modules' tensors, remembered for files that have lain still.
+    """Return the SHA-256 of all modules' tensors, remembered for files that have lain still.
 
     A clock's tick later the same file may have other bytes under the same time, so a fresh one is
     read each time.
     """
-    newest_ns = max((file.changed_ns for _, files in weights for file in files), default=0)
+    newest_ns = 0
+    for module in weights:
+        newest_ns = max([newest_ns, *(file.changed_ns for file in module.files)])
     is_fresh = time.time_ns() - newest_ns < _SETTLES_NS
     return _read_hash.__wrapped__(weights) if is_fresh else _read_hash(weights)
 
@@ -193,7 +195,7 @@ def _read_hash(weights: tuple[_Weights, ...]) -> str:
 
 @contextmanager
 def unchanged(folder: Path) -> Iterator[None]:
-    """Raises ModelError if a file of the model is written meanwhile: what is loaded would not be
+    """Raise ModelError if a file of the model is written meanwhile: what is loaded would not be
     what is hashed.
     """
     before = _marks(folder)
@@ -206,8 +208,8 @@ def unchanged(folder: Path) -> Iterator[None]:
 
 
 def _marks(folder: Path) -> list[tuple[str, int, int]]:
-    """(path, file, time of its last change) of all that loading reads; no program can set that
-    time.
+    """Return (path, file, time of its last change) of all that loading reads; no program can set
+    that time.
     """
     paths = shared_settings(folder)
     for module in list_modules(folder):
@@ -252,7 +254,7 @@ def _is_fetched(name: str) -> bool:
 
 
 def _check_module(module: Module) -> None:
-    """Raises ModelError for what would not load, or is not whole."""
+    """Raise ModelError for what would not load, or is not whole."""
     files = module.weights
     for path in module.settings:
         check_file(path)
@@ -265,7 +267,7 @@ def _check_module(module: Module) -> None:
 
 
 def _check_json(path: Path) -> None:
-    """Raises ModelError for JSON that is cut off or damaged."""
+    """Raise ModelError for JSON that is cut off or damaged."""
     if path.suffix != ".json":
         return
     size = path.stat().st_size

@@ -30,16 +30,11 @@ _VOCABULARIES = (
     "byte_maps.json",
 )
 _READ_BYTES = {"ByT5Tokenizer", "CanineTokenizer"}  # tokenizers without a vocabulary
-# What else the modules of sentence-transformers 6.2 read.
+# What else the modules of sentence-transformers 6.2 read, of those that work here.
 _SETTINGS = (
     "config.json",
     "sentence_*_config.json",
     "router_config.json",
-    "lstm_config.json",
-    "cnn_config.json",
-    "wordembedding_config.json",
-    "whitespacetokenizer_config.json",
-    "phrasetokenizer_config.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -52,14 +47,14 @@ _SHARED_SETTINGS = ("modules.json", "config_sentence_transformers.json")
 # The settings without which a module cannot be made. Of other modules a folder may be missing: Git
 # keeps no empty one.
 _NEEDED = {
-    "LSTM": "lstm_config.json",
-    "CNN": "cnn_config.json",
-    "WordEmbeddings": "wordembedding_config.json",
+    "Transformer": "config.json",
+    "Pooling": "config.json",
+    "WeightedLayerPooling": "config.json",
+    "Dense": "config.json",
+    "LayerNorm": "config.json",
+    "LogitScore": "config.json",
     "StaticEmbedding": "tokenizer.json",
-} | dict.fromkeys(
-    ("Transformer", "Pooling", "Dense", "LayerNorm", "WeightedLayerPooling", "LogitScore"),
-    "config.json",
-)
+}
 _WITH_WEIGHTS = {*_NEEDED} - {"Pooling", "LogitScore"}
 # Keys by which a module would load other files than those that are checked and hashed here.
 _ELSEWHERE = {
@@ -122,7 +117,7 @@ class Module:
         parts = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(parts, dict) or not parts:
             raise ModelError(f"{self.folder / INDEX}: no weight_map; the model folder is damaged.")
-        names = sorted({str(part) for part in parts.values()})
+        names = sorted({str(file) for file in parts.values()})
         strange = [
             name for name in names if Path(name).name != name or not name.endswith(".safetensors")
         ]
@@ -141,15 +136,16 @@ class Module:
 
 
 def is_plain_transformer(folder: Path) -> bool:
-    """Whether a model is no sentence-transformers model: nothing ever trained its vectors to be
-    compared.
+    """Return whether a model is no sentence-transformers model: nothing ever trained its vectors to
+    be compared.
     """
     return not (folder / "modules.json").is_file()
 
 
 def list_modules(folder: Path) -> list[Module]:
-    """The modules of a model in order, a router's own in its place. Raises ModelError for a folder
-    that holds none.
+    """Return the modules of a model in order, a router's own in its place.
+
+    Raises ModelError for a folder that holds none.
     """
     if (folder / "modules.json").is_file():
         named = read_json(folder / "modules.json")
@@ -177,12 +173,12 @@ def list_modules(folder: Path) -> list[Module]:
 
 
 def shared_settings(folder: Path) -> list[Path]:
-    """The settings of the model as a whole: its modules and prompts."""
+    """Return the settings of the model as a whole: its modules and prompts."""
     return _matching(folder, _SHARED_SETTINGS)
 
 
 def check_settings(module: Module) -> None:
-    """Raises ModelError for a module without the settings, or the vocabulary, that it needs."""
+    """Raise ModelError for a module without the settings, or the vocabulary, that it needs."""
     needed = _NEEDED.get(module.kind)
     if needed and not (module.folder / needed).is_file():
         raise ModelError(
@@ -208,7 +204,7 @@ def check_settings(module: Module) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raises ModelError for a file that is empty, or that stands for one which Git LFS has not
+    """Raise ModelError for a file that is empty, or that stands for one which Git LFS has not
     fetched.
     """
     with path.open("rb") as stream:
@@ -222,7 +218,10 @@ def check_file(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file's content, None if there is no such file. Raises ModelError if it is damaged."""
+    """Return a JSON file's content, None if there is no such file.
+
+    Raises ModelError if it is damaged.
+    """
     if not path.is_file():
         return None
     check_file(path)
@@ -233,7 +232,7 @@ def read_json(path: Path) -> Any:
 
 
 def _expand(folder: Path, path: str, type_: str) -> list[Module]:
-    """The module in a folder; of a router, those that it leads to as well."""
+    """Return the module in a folder; of a router, those that it leads to as well."""
     if path.startswith("/") or ".." in Path(path).parts:
         raise ModelError(
             f"{folder}/modules.json: names the folder {path!r}; expected one below the model's own."
@@ -265,12 +264,12 @@ def _check_keys(path: Path) -> None:
             "weights."
         )
     nested = [value for value in settings.values() if isinstance(value, dict)]
-    led = sorted(
-        key for values in (settings, *nested) for key in _ELSEWHERE & values.keys() if values[key]
-    )
-    if led:
+    leading: set[str] = set()
+    for values in (settings, *nested):
+        leading |= {key for key in _ELSEWHERE & values.keys() if values[key]}
+    if leading:
         raise ModelError(
-            f"{path}: {led[0]} leads to other files; save the model again with "
+            f"{path}: {min(leading)} leads to other files; save the model again with "
             "model.save_pretrained(...)."
         )
 

@@ -4,13 +4,13 @@ Its tensors are those of its files, its tokenizer fits its embedding matrix, and
 vectors that are numbers and differ. Milliseconds for a model that takes seconds to load.
 """
 
-from collections.abc import Iterator
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from medembed.encoding.load_report import report_loading
 from medembed.encoding.model_layout import list_modules
 from medembed.errors import ModelError
 
@@ -22,7 +22,7 @@ _LONGEST_REASON = 300
 
 
 def check_loaded(model: Any, folder: Path) -> None:
-    """Raises ModelError, on one line, for a SentenceTransformer whose weights or tokenizer are not
+    """Raise ModelError, on one line, for a SentenceTransformer whose weights or tokenizer are not
     whole.
     """
     check_parts(model, folder)
@@ -30,7 +30,7 @@ def check_loaded(model: Any, folder: Path) -> None:
 
 
 def check_parts(model: Any, folder: Path) -> None:
-    """Raises ModelError for weights or a tokenizer that are not whole, of an encoder or a
+    """Raise ModelError for weights or a tokenizer that are not whole, of an encoder or a
     cross-encoder.
     """
     _check_tensors(model, folder)
@@ -38,20 +38,20 @@ def check_parts(model: Any, folder: Path) -> None:
 
 
 def _check_tensors(model: Any, folder: Path) -> None:
-    """Raises ModelError if loading made up a tensor, left one of a layer aside, or read one that is
+    """Raise ModelError if loading made up a tensor, left one of a layer aside, or read one that is
     no number.
 
     Stock loads such a model with a warning, and with random numbers for what is missing.
     """
-    for missing, unexpected in _differences(model, folder):
-        if missing:
+    for report in report_loading(model, folder):
+        if report.missing:
             raise ModelError(
-                f"model {folder}: {_names(missing)} in its architecture but not in its weights "
-                "file: loading would take random numbers for them; copy the whole model."
+                f"model {folder}: {_names(report.missing)} in its architecture but not in its "
+                "weights file: loading would take random numbers for them; copy the whole model."
             )
-        if unexpected:
+        if report.unexpected:
             raise ModelError(
-                f"model {folder}: {_names(unexpected)} in its weights file but not in its "
+                f"model {folder}: {_names(report.unexpected)} in its weights file but not in its "
                 "architecture; config.json is another model's, or damaged: copy the whole model."
             )
     broken = [name for name, parameter in model.named_parameters() if _has_no_number(parameter)]
@@ -63,60 +63,13 @@ def _check_tensors(model: Any, folder: Path) -> None:
 
 
 def explain(error: Exception, folder: Path) -> str:
-    """What made loading fail: the type of the error and its first line; tensors by name where
-    shapes differ.
+    """Return what made loading fail: the type of the error and its first line; tensors by name
+    where shapes differ.
     """
     if "ignore_mismatched_sizes" in str(error):
         return f"tensors whose shapes are not those that config.json says{_misshapen(folder)}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join([f"{type(error).__name__}:", *lines[:2]])[:_LONGEST_REASON]
-
-
-def _differences(model: Any, folder: Path) -> Iterator[tuple[list[str], list[str]]]:
-    """(tensors that no file has, tensors of a layer that the model has not) for each transformer of
-    the folder.
-
-    Loads once more without any data: sentence-transformers gives the outcome of its own loading to
-    nobody. Its private `_load_model` chooses the class, as seen in 6.2. Other modules raise an
-    error themselves.
-    """
-    from sentence_transformers.base.modules import Transformer
-    from transformers import AutoConfig
-
-    loaded = [module for module in model.modules() if isinstance(module, Transformer)]
-    for module in list_modules(folder):
-        if not loaded or module.kind != "Transformer":
-            continue
-        config = AutoConfig.from_pretrained(module.folder, local_files_only=True)
-        shell, outcome = loaded[0]._load_model(
-            str(module.folder),
-            loaded[0].transformer_task,
-            config,
-            "torch",
-            False,
-            device_map="meta",
-            output_loading_info=True,
-            use_safetensors=True,
-            local_files_only=True,
-        )
-        missing = [name for name in outcome["missing_keys"] if _is_used(name, loaded[0])]
-        # Those of a head, such as a cross-encoder's, and those of the model below it.
-        layers = {name for name, _ in (*shell.named_children(), *shell.base_model.named_children())}
-        prefix = f"{shell.base_model_prefix}."
-        unexpected = [
-            name
-            for name in outcome["unexpected_keys"]
-            if name.removeprefix(prefix).partition(".")[0] in layers
-        ]
-        yield sorted(missing), sorted(unexpected)
-
-
-def _is_used(tensor: str, transformer: Any) -> bool:
-    """Whether vectors depend on a tensor: not on a BERT's pooler, where token vectors are
-    pooled.
-    """
-    outputs = [entry["method_output_name"] for entry in transformer.modality_config.values()]
-    return "pooler_output" in outputs or not tensor.startswith("pooler.")
 
 
 def _misshapen(folder: Path) -> str:
@@ -125,9 +78,9 @@ def _misshapen(folder: Path) -> str:
     transformers = [
         module.folder for module in list_modules(folder) if module.kind == "Transformer"
     ]
-    for place, kind in product(transformers, (AutoModel, AutoModelForSequenceClassification)):
+    for path, kind in product(transformers, (AutoModel, AutoModelForSequenceClassification)):
         _, outcome = kind.from_pretrained(
-            place,
+            path,
             device_map="meta",
             output_loading_info=True,
             use_safetensors=True,
@@ -164,7 +117,7 @@ def _check_tokenizer(model: Any, folder: Path) -> None:
 
 
 def _check_rows(last: int, rows: int, folder: Path) -> None:
-    """Raises ModelError if the highest token number has no row in the embedding matrix.
+    """Raise ModelError if the highest token number has no row in the embedding matrix.
 
     Special tokens do not count: EmbeddingGemma has one for images, of which its matrix knows
     nothing.
@@ -177,17 +130,12 @@ def _check_rows(last: int, rows: int, folder: Path) -> None:
 
 
 def _check_words(tokenizer: Any, folder: Path) -> None:
-    known = {number for ids in _tokenize(tokenizer) for number in ids} - {tokenizer.unk_token_id}
-    if not known:
+    ids = tokenizer(list(MADE_UP), add_special_tokens=False)["input_ids"]
+    if set(chain.from_iterable(ids)) <= {tokenizer.unk_token_id}:
         raise ModelError(
             f"model {folder}: its tokenizer knows no word, so that every text would be the same; "
             "its vocabulary is missing or damaged: copy the whole model."
         )
-
-
-def _tokenize(tokenizer: Any) -> list[list[int]]:
-    ids: list[list[int]] = tokenizer(list(MADE_UP), add_special_tokens=False)["input_ids"]
-    return ids
 
 
 def _check_vectors(model: Any, folder: Path) -> None:
@@ -221,14 +169,15 @@ def _check_vectors(model: Any, folder: Path) -> None:
 
 
 def _names(tensors: list[str]) -> str:
-    """How many tensors, and the first of their names."""
+    """Return how many tensors, and the first of their names."""
     more = ", ..." if len(tensors) > _SHOWN else ""
     noun = "tensor" if len(tensors) == 1 else "tensors"
     return f"{len(tensors)} {noun} ({', '.join(tensors[:_SHOWN])}{more})"
 
 
 def _has_no_number(parameter: Any) -> bool:
-    """Whether a tensor holds NaN or infinity. Its sum tells of nearly all that they do not, in less
-    time and memory.
+    """Return whether a tensor holds NaN or infinity.
+
+    Its sum tells of nearly all that they do not, in less time and memory.
     """
     return not bool(parameter.sum().isfinite()) and not bool(parameter.isfinite().all())

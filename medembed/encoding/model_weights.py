@@ -29,7 +29,7 @@ class Tensor:
     end: int
 
     def blocks(self) -> Iterator[bytes]:
-        """The tensor's bytes, a few at a time."""
+        """Yield the tensor's bytes, a few at a time."""
         with self.file.open("rb") as stream:
             stream.seek(self.start)
             for start in range(self.start, self.end, _BLOCK):
@@ -37,7 +37,7 @@ class Tensor:
 
 
 def read_tensors(files: Sequence[Path]) -> list[Tensor]:
-    """The tensors of all files together, by name. Raises ModelError if a file is damaged."""
+    """Return the tensors of all files together, by name. Raises ModelError if a file is damaged."""
     tensors: list[Tensor] = []
     for file in files:
         check_file(file)
@@ -46,7 +46,7 @@ def read_tensors(files: Sequence[Path]) -> list[Tensor]:
 
 
 def check_types(tensors: Sequence[Tensor]) -> None:
-    """Raises ModelError for matrices in integers or 8-bit floats: loading would take them for plain
+    """Raise ModelError for matrices in integers or 8-bit floats: loading would take them for plain
     numbers.
     """
     quantised = [tensor for tensor in tensors if _is_matrix(tensor) and tensor.dtype not in _FLOATS]
@@ -59,7 +59,7 @@ def check_types(tensors: Sequence[Tensor]) -> None:
 
 
 def hash_tensors(tensors: Sequence[Tensor], digest: Any) -> None:
-    """Feeds tensors by name, type, shape and bytes; neither the files' free metadata nor their
+    """Feed tensors by name, type, shape and bytes; neither the files' free metadata nor their
     number count.
     """
     for tensor in tensors:

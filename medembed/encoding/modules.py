@@ -39,7 +39,7 @@ def fetch_encoder(reference: str) -> Path:
 
 
 def check_modules(folder: Path, reference: str) -> None:
-    """Raises ModelError for a model that is no embedding model, or has a module that does not work
+    """Raise ModelError for a model that is no embedding model, or has a module that does not work
     here.
 
     Of the modules that sentence-transformers has, CNN makes a text's vector depend on the texts
@@ -55,9 +55,7 @@ def check_modules(folder: Path, reference: str) -> None:
 
 
 def check_kinds(folder: Path, reference: str, known: Sequence[str]) -> None:
-    """Raises ModelError for a model with a module that is none of these of
-    sentence-transformers.
-    """
+    """Raise ModelError for a model with a module that is none of these of sentence-transformers."""
     names = ", ".join(known)
     for module in list_modules(folder):
         if not module.type.startswith(_PACKAGE):
@@ -72,19 +70,19 @@ def check_kinds(folder: Path, reference: str, known: Sequence[str]) -> None:
 
 
 def has_router(model: Any) -> bool:
-    """Whether queries and documents go through different modules of the loaded model."""
+    """Return whether queries and documents go through different modules of the loaded model."""
     from sentence_transformers.base.modules import Router
 
     return any(isinstance(module, Router) for module in model.modules())
 
 
 def leaves_out_prompt(model: Any) -> bool:
-    """Whether the loaded model averages a text's tokens without those of its prompt."""
+    """Return whether the loaded model averages a text's tokens without those of its prompt."""
     return any(not getattr(module, "include_prompt", True) for module in model.modules())
 
 
 def input_modules(model: Any) -> list[Any]:
-    """The modules that read texts: the first one, or the first of each route."""
+    """Return the modules that read texts: the first one, or the first of each route."""
     from sentence_transformers.base.modules import Router
 
     first = model[0]
@@ -94,7 +92,7 @@ def input_modules(model: Any) -> list[Any]:
 
 
 def cut_to_positions(model: Any) -> None:
-    """Lowers the maximum length of a loaded model to what its position tables hold, and logs it.
+    """Lower the maximum length of a loaded model to what its position tables hold, and logs it.
 
     In RoBERTa and its kin the first position stands behind the padding's, so that two of them are
     never used.
@@ -116,9 +114,9 @@ def cut_to_positions(model: Any) -> None:
 def _tables(module: Any) -> Iterator[int]:
     from torch import nn
 
-    for part in module.modules():
+    for module_below in module.modules():
         for name in _POSITIONS:
-            table = getattr(part, name, None)
+            table = getattr(module_below, name, None)
             if isinstance(table, nn.Embedding):
-                padding = getattr(part, "padding_idx", None)
+                padding = getattr(module_below, "padding_idx", None)
                 yield table.num_embeddings - (padding + 1 if isinstance(padding, int) else 0)

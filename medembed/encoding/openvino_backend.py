@@ -47,9 +47,7 @@ class OpenVinoBackend:
         self._lock = threading.Lock()  # `wait_all` would else wait for another thread's texts
 
     def embed(self, batches: Iterable[Batch], into: npt.NDArray[np.float32]) -> None:
-        """Writes the vector of each text of each batch to its row of `into`, float32 [texts,
-        width].
-        """
+        """Write the vector of each text to its row of `into`, float32 [texts, width]."""
         with self._lock:
             for batch in batches:
                 inputs = [batch.features["input_ids"], batch.features["attention_mask"]]
@@ -58,8 +56,11 @@ class OpenVinoBackend:
 
 
 def _import_openvino() -> Any:
-    # Importing it starts a process that looks for a statistics host, unless the sender is not to be
-    # found.
+    """Import OpenVINO without its telemetry.
+
+    Importing it starts a process that looks for a statistics host, unless the sender's package,
+    private in openvino 2026, is not to be found. A test counts processes.
+    """
     modules: dict[str, Any] = sys.modules  # None is how Python marks a module as not to be found
     modules.setdefault("openvino_telemetry", None)
     import openvino
@@ -94,14 +95,17 @@ def _convert(openvino: Any, model: Any, example: Batch) -> Any:
 
 @contextmanager
 def _logging_kept() -> Iterator[None]:
-    """Undoes what a conversion that fails leaves behind: a root logger that shows errors alone."""
+    """Undo what a conversion that fails leaves behind: a root logger that shows errors alone."""
     root = logging.getLogger()
-    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+    level = root.level
+    filters = list(root.filters)
+    handlers = list(root.handlers)
     try:
         yield
     finally:
         root.setLevel(level)
-        root.filters, root.handlers = filters, handlers
+        root.filters = filters
+        root.handlers = handlers
 
 
 def _store(request: Any, job: Job) -> None:

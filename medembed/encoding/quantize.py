@@ -61,14 +61,14 @@ class Ranges:
         return fingerprint([self.low.tolist(), self.high.tolist()])
 
     def widen(self, share: float) -> Self:
-        """The same with that share of each range added at both ends, for vectors that the sample
-        did not hold.
+        """Return the same with that share of each range added at both ends, for vectors that the
+        sample did not hold.
         """
         margin = (self.high - self.low) * np.float32(share)
         return type(self)(self.low - margin, self.high + margin, self.count)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that `from_json` reads back to the bit."""
+        """Return plain values that `from_json` reads back to the bit."""
         return {
             "low": self.low.tolist(),
             "high": self.high.tolist(),
@@ -78,10 +78,12 @@ class Ranges:
 
     @classmethod
     def from_json(cls, entries: Mapping[str, Any]) -> Self:
-        """Raises ModelError if these are no ranges, or not those that their fingerprint names."""
+        """Read back `to_json`. Raises ModelError if these are not the ranges that they claim."""
         try:
-            low, high = _bounds(entries["low"]), _bounds(entries["high"])
-            ranges, name = cls(low, high, int(entries["count"])), entries["fingerprint"]
+            low = _bounds(entries["low"])
+            high = _bounds(entries["high"])
+            ranges = cls(low, high, int(entries["count"]))
+            name = entries["fingerprint"]
         except (KeyError, TypeError, ValueError):
             raise ModelError(
                 "int8 ranges: expected low, high, count and fingerprint; calibrate again."
@@ -94,52 +96,22 @@ class Ranges:
         return ranges
 
 
-class RunningRanges:
-    """Ranges of vectors that come in parts; any split, in any order, gives the same."""
-
-    def __init__(self, width: int) -> None:
-        self.low = np.full(width, np.inf, dtype=np.float32)
-        self.high = np.full(width, -np.inf, dtype=np.float32)
-        self.count = 0
-
-    def add(self, vectors: Vectors) -> None:
-        """Takes in vectors [n, D]. Raises ModelError for NaN, infinity or another width."""
-        _check(vectors, len(self.low))
-        if len(vectors):
-            self._widen(vectors.min(axis=0), vectors.max(axis=0), len(vectors))
-
-    def join(self, other: "RunningRanges") -> None:
-        """Takes in what another worker saw."""
-        self._widen(other.low, other.high, other.count)
-
-    def ranges(self) -> Ranges:
-        """The ranges so far. Raises ModelError for fewer than 2 vectors, whose ranges would have no
-        width.
-        """
-        if self.count < _FEWEST:
-            raise ModelError(
-                f"int8 ranges: found {self.count} vectors, expected at least {_FEWEST}, better "
-                "1,000."
-            )
-        return Ranges(self.low.copy(), self.high.copy(), self.count)
-
-    def _widen(self, low: Vectors, high: Vectors, count: int) -> None:
-        self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
-        self.count += count
-
-
 def calibrate(vectors: Vectors) -> Ranges:
-    """The ranges of vectors float32 [n, D], full width and unit rows. Raises ModelError for n < 2
-    and for NaN.
+    """Return the ranges of vectors float32 [n, D], full width and unit rows.
+
+    Raises ModelError for n < 2, whose ranges would have no width, and for NaN and infinity.
     """
-    running = RunningRanges(vectors.shape[1])
-    running.add(vectors)
-    return running.ranges()
+    _check(vectors, vectors.shape[1])
+    if len(vectors) < _FEWEST:
+        raise ModelError(
+            f"int8 ranges: found {len(vectors)} vectors, expected at least {_FEWEST}, better 1,000."
+        )
+    return Ranges(vectors.min(axis=0), vectors.max(axis=0), len(vectors))
 
 
 def to_uint8(vectors: Vectors, ranges: Ranges) -> npt.NDArray[np.uint8]:
-    """Codes 0 to 255, uint8 [n, D], of full vectors float32 [n, D]: the 255 equal steps of each
-    range.
+    """Return codes 0 to 255, uint8 [n, D], of full vectors float32 [n, D]: the 255 equal steps of
+    each range.
 
     Values outside a range get its end; a dimension whose range has no width gets code 0 at and
     below its value. Equal to sentence-transformers' `quantize_embeddings(..., ranges=...)`, bit for
@@ -154,12 +126,12 @@ def to_uint8(vectors: Vectors, ranges: Ranges) -> npt.NDArray[np.uint8]:
 
 
 def to_int8(vectors: Vectors, ranges: Ranges) -> npt.NDArray[np.int8]:
-    """Codes -128 to 127, int8 [n, D]: those of `to_uint8` less 128."""
+    """Return codes -128 to 127, int8 [n, D]: those of `to_uint8` less 128."""
     return (to_uint8(vectors, ranges) ^ _SIGN).view(np.int8)
 
 
 def from_uint8(codes: npt.NDArray[np.uint8], ranges: Ranges) -> Vectors:
-    """Unit rows float32 [n, d] near those that the codes [n, d] came from; d < D gives the
+    """Return unit rows float32 [n, d] near those that the codes [n, d] came from; d < D gives the
     Matryoshka prefix.
 
     Each code stands for the middle of its step, so that a value inside its range is off by half a
@@ -182,7 +154,7 @@ def from_int8(codes: npt.NDArray[np.int8], ranges: Ranges) -> Vectors:
 
 
 def to_ubinary(vectors: Vectors) -> npt.NDArray[np.uint8]:
-    """One bit per dimension, set where the value is above 0: uint8 [n, ceil(D / 8)], first
+    """Return one bit per dimension, set where the value is above 0: uint8 [n, ceil(D / 8)], first
     dimension highest.
 
     The last byte is filled up with zeros. As sentence-transformers' "ubinary". Raises ModelError
@@ -193,7 +165,7 @@ def to_ubinary(vectors: Vectors) -> npt.NDArray[np.uint8]:
 
 
 def to_binary(vectors: Vectors) -> npt.NDArray[np.int8]:
-    """The bytes of `to_ubinary` less 128, int8: sentence-transformers' "binary"."""
+    """Return the bytes of `to_ubinary` less 128, int8: sentence-transformers' "binary"."""
     return (to_ubinary(vectors) ^ _SIGN).view(np.int8)
 
 

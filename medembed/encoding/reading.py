@@ -54,8 +54,8 @@ class Reader:
         return dict(sorted((self.model.prompts or {}).items()))
 
     def prompt(self, role: Role, name: str | None = None) -> str:
-        """The text that the checkpoint wants in front of a query or a document, or has under a
-        name; often empty.
+        """Return the text that the checkpoint wants in front of a query or a document, or has under
+        a name; often empty.
         """
         prompts: dict[str, str] = self.model.prompts or {}
         if name is not None:
@@ -69,8 +69,8 @@ class Reader:
         max_length: int | None = None,
         prompt_name: str | None = None,
     ) -> tuple[Tokens, list[bool]]:
-        """(the texts behind their prompt, cut at `max_length` or the model's own length; whether
-        each was cut).
+        """Return (the texts behind their prompt, cut at `max_length` or the model's own length;
+        whether each was cut).
 
         `prompt_name`: a name in `prompts`, not the role's. A tokenizer that is not a "fast" one
         does not say what it cut: there, a text that fills the maximum counts.
@@ -79,7 +79,8 @@ class Reader:
         return form.read(texts, max_length)
 
     def count(self, texts: Sequence[str], role: Role, prompt_name: str | None = None) -> list[int]:
-        """Tokens of each text behind its prompt, special tokens included, as if nothing were cut.
+        """Return tokens of each text behind its prompt, special tokens included, as if nothing were
+        cut.
 
         A "fast" tokenizer cuts, and its pieces are counted: to switch that off would change it for
         threads that tokenise meanwhile.
@@ -94,7 +95,7 @@ class Reader:
         return list(map(len, form.columns(features)["input_ids"]))
 
     def given(self, ids: list[list[int]], role: Role) -> Tokens:
-        """Texts given as token ids, taken as they are: no prompt, no special tokens."""
+        """Return texts given as token ids, taken as they are: no prompt, no special tokens."""
         form = self._forms[role, ""]
         columns = {name: [[0] * len(text) for text in ids] for name in form.layout.pads} | {
             "input_ids": ids
@@ -103,8 +104,8 @@ class Reader:
 
 
 def _count_pieces(first: Any) -> int:
-    """Tokens of an encoding and of what was cut off it, whose pieces each have the special tokens
-    again.
+    """Return tokens of an encoding and of what was cut off it, whose pieces each have the special
+    tokens again.
     """
     pieces = [first, *first.overflowing]
     return sum(first.special_tokens_mask) + sum(

@@ -6,9 +6,8 @@ deleted, in one commit, whose properties name the data set.
 """
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -16,20 +15,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from medembed import artifact, storage
+from medembed import storage
 from medembed.encoding.changes import Keys
 from medembed.encoding.codec import Codec, Storage
+from medembed.encoding.lance_dataset import explained, files_of, open_lance, read_properties
 from medembed.encoding.quantize import Ranges
 from medembed.errors import StorageError
 from medembed.lineage import Source
 from medembed.privacy import show_id
 
-METADATA_KEY, RANGES_KEY = b"medembed", b"medembed.ranges"
+METADATA_KEY = b"medembed"
+RANGES_KEY = b"medembed.ranges"
 DATASET_PROPERTY = "medembed.dataset"
 UNSEEN_PROPERTY = "medembed.unseen"
 _IDS_PER_QUERY = 2000
-_REPAIR = "it is damaged: copy it again, or encode the corpus into a new table"
-_SOURCE_LINE = re.compile(r", /\S+:\d+:\d+$")  # of Lance's own code, behind its message
+REPAIR = "The table is damaged: copy it again, or encode the corpus into a new one."
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,22 @@ class Table:
         return Source(self.info.encoder, self.uri, self.version)
 
     def shards(self) -> list[Shard]:
-        """The table's fragments, in table order."""
-        found = []
+        """Return the table's fragments, in table order."""
+        shards: list[Shard] = []
         for fragment in open_lance(self.uri, self.version).get_fragments():
-            place, files = fragment.fragment_id, " ".join(files_of(fragment))
-            rows = fragment.count_rows()
-            found.append(
-                Shard(uri=self.uri, version=self.version, fragment=place, rows=rows, files=files)
+            shards.append(
+                {
+                    "uri": self.uri,
+                    "version": self.version,
+                    "fragment": fragment.fragment_id,
+                    "rows": fragment.count_rows(),
+                    "files": " ".join(files_of(fragment)),
+                }
             )
-        return found
+        return shards
 
     def head(self, rows: int) -> npt.NDArray[np.float32]:
-        """The first embeddings, float32 [at most rows, width], in table order."""
+        """Return the first embeddings, float32 [at most rows, width], in table order."""
         parts: list[npt.NDArray[np.float32]] = [np.empty((0, self.info.width), np.float32)]
         for shard in self.shards():
             missing = rows - sum(map(len, parts))
@@ -96,22 +100,23 @@ class Table:
         return np.concatenate(parts)
 
     def lookup(self, document_ids: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Embeddings of these documents, float32 [n, width], in this order. Raises StorageError if
-        one is absent.
+        """Return embeddings of these documents, float32 [n, width], in this order.
+
+        Raises StorageError if one is absent.
         """
-        found = self.find(document_ids)
-        missing = set(document_ids) - found.keys()
+        embeddings = self.find(document_ids)
+        missing = set(document_ids) - embeddings.keys()
         if missing:
             raise StorageError(
                 f"{self.uri}: {len(missing)} documents are not in the table, e.g. id "
                 f"{show_id(min(missing))!r}."
             )
-        return np.stack([found[key] for key in document_ids])
+        return np.stack([embeddings[key] for key in document_ids])
 
     def find(self, document_ids: Iterable[str]) -> dict[str, npt.NDArray[np.float32]]:
-        """{id: its embedding float32 [width]} of those of these documents that the table has."""
+        """Return {id: embedding float32 [width]} of those documents that the table has."""
         wanted = sorted(set(document_ids))
-        found: dict[str, npt.NDArray[np.float32]] = {}
+        embeddings: dict[str, npt.NDArray[np.float32]] = {}
         codec = self.codec()
         for start in range(0, len(wanted), _IDS_PER_QUERY):
             with _reading(self.uri):
@@ -119,51 +124,38 @@ class Table:
                     columns=["document_id", "embedding"],
                     filter=among(wanted[start : start + _IDS_PER_QUERY]),
                 )
-            found.update(
+            embeddings.update(
                 zip(rows["document_id"].to_pylist(), codec.read(rows["embedding"]), strict=True)
             )
-        return found
+        return embeddings
 
     def keys(self) -> Iterator[Keys]:
-        """Ids and content hashes of each fragment's rows, in table order."""
+        """Yield ids and content hashes of each fragment's rows, in table order."""
         for fragment in open_lance(self.uri, self.version).get_fragments():
             with _reading(self.uri):
                 rows = fragment.to_table(columns=["document_id", "content_hash"]).combine_chunks()
             yield Keys(*(_joined(rows[name]) for name in ("document_id", "content_hash")))
 
     def codec(self) -> Codec:
-        """What turns vectors into this table's column and back."""
+        """Return what turns vectors into this table's column and back."""
         return _codec_of(open_lance(self.uri, self.version))
 
 
 def find_table(uri: str, version: int | None = None) -> Table | None:
-    """A version, by default the last; None if there is no table. Raises StorageError for a foreign
-    Lance data set.
+    """Return a version, by default the last; None if there is no table.
+
+    Raises StorageError for a foreign Lance data set.
     """
     if not storage.find_files(storage.join(uri, "_versions", "*.manifest")):
         return None  # the folder alone is what a run left that died at its first commit
     opened = open_lance(uri, version)
-    properties = _read_commit(opened)
+    properties = read_properties(opened, DATASET_PROPERTY)
     info = TableInfo(**_read_metadata(opened), dataset=properties.get(DATASET_PROPERTY, ""))
     return Table(uri, opened.version, opened.count_rows(), info, UNSEEN_PROPERTY in properties)
 
 
-def find_newest(uri: str) -> Table | None:
-    """What readers take who name no version: the last one that they may see; the last one where
-    they may see none.
-    """
-    last = find_table(uri)
-    if last is None or not last.is_unseen:
-        return last
-    numbers = sorted((entry["version"] for entry in open_lance(uri).versions()), reverse=True)
-    found = (find_table(uri, number) for number in numbers)
-    return next((table for table in found if table is not None and not table.is_unseen), last)
-
-
 def check_encoder(table: Table, encoder: str) -> None:
-    """Raises StorageError if the table's vectors come from another encoder: they cannot be
-    compared.
-    """
+    """Raise StorageError if the vectors come from another encoder: they cannot be compared."""
     if table.info.encoder != encoder:
         raise StorageError(
             f"{table.uri}: made by encoder {table.info.encoder}, but this one is {encoder}; "
@@ -171,81 +163,8 @@ def check_encoder(table: Table, encoder: str) -> None:
         )
 
 
-def open_table_of(uri: str, encoder: str, version: int | None = None) -> Table:
-    """The table at `uri`, or this encoder's in the folder `uri`; by default its newest version.
-
-    In a folder a restored table has another name than `<encoder>.lance`: there its metadata tell
-    whose it is. Raises StorageError if there is none, if it is empty, if another encoder made it,
-    or if several could be meant.
-    """
-    uri = artifact.place(uri, encoder)
-    places = (uri, storage.join(uri, f"{encoder}.lance"))
-    found = (
-        find_newest(place) if version is None else find_table(place, version) for place in places
-    )
-    table = next(filter(None, found), None) or _find_below(uri, encoder, version)
-    if table is None:
-        raise StorageError(
-            f"{uri}: no embedding table there, nor one of encoder {encoder} below it; make one "
-            "with `medembed encode`."
-        )
-    check_encoder(table, encoder)
-    if not table.rows:
-        raise StorageError(f"{table.uri}: the embedding table is empty; encode a corpus into it.")
-    _check_files(table)
-    return table
-
-
-def _check_files(table: Table) -> None:
-    """Raises StorageError if a file of this version is gone, or has another size than its commit
-    says.
-    """
-    files = storage.find_files(storage.join(table.uri, "data", "*"))
-    sizes = {uri.rpartition("/")[2]: size_bytes for uri, size_bytes, _ in files}
-    for fragment in open_lance(table.uri, table.version).get_fragments():
-        for file in fragment.metadata.files:
-            found, expected = sizes.get(file.path), file.file_size_bytes
-            if found is None or expected not in (None, found):
-                there = (
-                    "no such file"
-                    if found is None
-                    else f"found {found:,} bytes, expected {expected:,}"
-                )
-                raise StorageError(f"{table.uri}: data/{file.path}: {there}; {_REPAIR}.")
-
-
-@contextmanager
-def _reading(uri: str) -> Iterator[None]:
-    """Raises StorageError for what Lance raises where it cannot read a file of a table."""
-    try:
-        yield
-    except (ValueError, OSError, RuntimeError) as error:
-        reason = _SOURCE_LINE.sub("", str(error).splitlines()[0])
-        raise StorageError(
-            f"{uri}: the embedding table cannot be read: {reason}; {_REPAIR}."
-        ) from None
-
-
-def _find_below(uri: str, encoder: str, version: int | None) -> Table | None:
-    """The one table of this encoder right below a folder, whatever its name. Raises StorageError if
-    there are more.
-    """
-    manifests = storage.find_files(storage.join(uri, "*", "_versions", "*.manifest"))
-    places = sorted({manifest.rpartition("/_versions/")[0] for manifest, _, _ in manifests})
-    tables = (
-        find_newest(place) if version is None else find_table(place, version) for place in places
-    )
-    own = [table for table in tables if table is not None and table.info.encoder == encoder]
-    if len(own) > 1:
-        names = ", ".join(table.uri.rpartition("/")[2] for table in own)
-        raise StorageError(
-            f"{uri}: {len(own)} tables of encoder {encoder} ({names}); give the path of one."
-        )
-    return own[0] if own else None
-
-
 def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """(document ids, embeddings float32 [n, width]) of one fragment."""
+    """Return (document ids, embeddings float32 [n, width]) of one fragment."""
     dataset = open_lance(shard["uri"], shard["version"])
     with _reading(shard["uri"]):
         rows = dataset.get_fragment(shard["fragment"]).to_table(
@@ -254,72 +173,34 @@ def read_shard(shard: Shard) -> tuple[list[str], npt.NDArray[np.float32]]:
     return rows["document_id"].to_pylist(), _codec_of(dataset).read(rows["embedding"])
 
 
-def files_of(fragment: Any) -> tuple[str, str]:
-    """(its data files, its deletions): names that Lance draws by chance for each write, "" for no
-    deletions.
-    """
-    deletions = fragment.metadata.to_json()["deletion_file"]
-    written = f"{deletions['read_version']}-{deletions['id']}" if deletions else ""
-    return " ".join(file.path for file in fragment.metadata.files), written
-
-
 def find_column(uri: str, version: int, hashes: Sequence[str]) -> pa.FixedSizeListArray:
-    """Vectors of texts by their content hashes, as the table keeps them, in this order; the table
-    has them all.
-    """
+    """Return the vectors of these content hashes as the table, which has them all, keeps them."""
     quoted = ", ".join(f"'{name}'" for name in sorted(set(hashes)))
     with _reading(uri):
         rows = open_lance(uri, version).to_table(
             columns=["content_hash", "embedding"], filter=f"content_hash IN ({quoted})"
         )
-    place = {name: row for row, name in enumerate(rows["content_hash"].to_pylist())}
-    return _joined(rows["embedding"]).take(pa.array([place[name] for name in hashes]))
+    row_of = {name: row for row, name in enumerate(rows["content_hash"].to_pylist())}
+    return _joined(rows["embedding"]).take(pa.array([row_of[name] for name in hashes]))
+
+
+def _reading(uri: str) -> AbstractContextManager[None]:
+    """Return what turns Lance's errors inside into one that says what to do."""
+    return explained(uri, "read the table", f" {REPAIR}")
 
 
 def _read_metadata(dataset: Any) -> dict[str, Any]:
-    """The entries of TableInfo that no commit changes. Raises StorageError for a foreign Lance data
-    set.
+    """Return the entries of TableInfo that no commit changes.
+
+    Raises StorageError for a foreign Lance data set.
     """
     metadata = (dataset.schema.metadata or {}).get(METADATA_KEY)
     if metadata is None:
         raise StorageError(
             f"{dataset.uri}: a Lance data set that MedEmbed did not write; choose another place."
         )
-    entries: dict[str, Any] = {"storage": "float32"} | json.loads(metadata)
-    entries.pop("dataset", None)  # older tables name it here; now each commit does
+    entries: dict[str, Any] = json.loads(metadata)
     return entries | {"dimensions": tuple(entries["dimensions"])}
-
-
-def _read_commit(dataset: Any) -> dict[str, str]:
-    """What the commit says that a version comes from: which data set, who may see it; after a
-    rollback, the commit it went back to.
-
-    Empty if that commit's record is gone: then the next run compares all keys.
-    """
-    import lance
-
-    version = dataset.version
-    while version > 0:
-        try:
-            transaction = dataset.read_transaction(version)
-        # Lance 14 cannot read the record of a compaction that moved an index; rows are the same
-        except TypeError:
-            version -= 1
-            continue
-        except (OSError, ValueError, RuntimeError) as error:
-            # else who may see the version would be anybody's guess
-            if "not found" not in str(error).lower():
-                raise StorageError(
-                    f"{dataset.uri}: the record of version {version} cannot be read."
-                ) from None
-            return {}
-        if transaction is None:
-            return {}
-        if DATASET_PROPERTY in transaction.transaction_properties:
-            return dict(transaction.transaction_properties)
-        is_rollback = isinstance(transaction.operation, lance.LanceOperation.Restore)
-        version = transaction.operation.version if is_rollback else version - 1
-    return {}
 
 
 def _codec_of(dataset: Any) -> Codec:
@@ -333,25 +214,11 @@ def _codec_of(dataset: Any) -> Codec:
 
 
 def among(document_ids: Sequence[str]) -> str:
-    """The filter of rows with these ids, in Lance's SQL."""
+    """Return the filter of rows with these ids, in Lance's SQL."""
     quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in document_ids)
     return f"document_id IN ({quoted})"
 
 
 def _joined(column: pa.ChunkedArray) -> pa.Array:
-    """One array of a column's chunks, which may be none."""
+    """Return one array of a column's chunks, which may be none."""
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-
-def open_lance(uri: str, version: int | None = None) -> Any:
-    """The Lance data set under a table, at a version, by default the newest. Raises
-    StorageError.
-    """
-    import lance
-
-    try:
-        return lance.dataset(uri, version=version, storage_options=storage.lance_options(uri))
-    except (ValueError, OSError) as error:
-        raise StorageError(
-            f"{uri}: cannot open the embedding table: {str(error).splitlines()[0]}"
-        ) from None

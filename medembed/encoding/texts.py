@@ -18,8 +18,8 @@ _TEXTS_PER_ITEM = 1024
 def encode_queries(
     texts: Sequence[str], model: str, config: EncodingConfig, *, steadily: bool = False
 ) -> npt.NDArray[np.float32]:
-    """float32 [len(texts), width], unit rows, in the order of `texts`, behind the model's query
-    prompt.
+    """Return float32 [len(texts), width], unit rows, in the order of `texts`, behind the model's
+    query prompt.
     """
     return encode_texts({"query": texts}, model, config, steadily=steadily)["query"]
 
@@ -31,8 +31,8 @@ def encode_texts(
     *,
     steadily: bool = False,
 ) -> dict[Role, npt.NDArray[np.float32]]:
-    """{role: float32 [texts, width]}, unit rows in the order of the texts, behind each role's
-    prompt; `steadily` as in `Encoder.encode`.
+    """Return {role: float32 [texts, width]}, unit rows in the order of the texts, behind each
+    role's prompt; `steadily` as in `Encoder.encode`.
 
     As many as one item holds are encoded here, unless on a GPU: an actor loads Python, torch and
     the model anew.
@@ -44,40 +44,38 @@ def encode_texts(
             role: encoder.encode(of_role, role, steadily=steadily)
             for role, of_role in texts.items()
         }
-    items = [
-        {"role": role, "number": start, "texts": list(of_role[start : start + _TEXTS_PER_ITEM])}
-        for role, of_role in texts.items()
-        for start in range(0, len(of_role), _TEXTS_PER_ITEM)
-    ]
-    results = (
-        spread(
-            items,
-            EncodeTexts,
-            {"model": model, "config": config, "steadily": steadily},
-            workers=config.workers,
-            cpus=config.cpus_per_worker,
-            gpus=config.gpus_per_worker,
-        )
-        if items
-        else ()
+    items = []
+    for role, of_role in texts.items():
+        for start in range(0, len(of_role), _TEXTS_PER_ITEM):
+            block = list(of_role[start : start + _TEXTS_PER_ITEM])
+            items.append({"role": role, "number": start, "texts": block})
+    if not items:
+        return {role: np.zeros((0, 0), np.float32) for role in texts}
+    results = spread(
+        items,
+        EncodeTexts,
+        {"model": model, "config": config, "steadily": steadily},
+        workers=config.workers,
+        cpus=config.cpus_per_worker,
+        gpus=config.gpus_per_worker,
     )
     counted = ((int(row["rows"]), row) for row in results)
-    done = {
-        (row["role"], row["number"]): row["embeddings"]
-        for row in track(counted, total, "encode texts", "texts")
-    }
-    parts = {role: [done[key] for key in sorted(done) if key[0] == role] for role in texts}
-    return {
-        role: np.concatenate(found) if found else np.zeros((0, 0), np.float32)
-        for role, found in parts.items()
-    }
+    done: dict[tuple[Role, int], npt.NDArray[np.float32]] = {}
+    for row in track(counted, total, "encode texts", "texts"):
+        done[row["role"], row["number"]] = row["embeddings"]
+    embeddings: dict[Role, npt.NDArray[np.float32]] = {}
+    for role in texts:
+        blocks = [done[key] for key in sorted(done) if key[0] == role]
+        embeddings[role] = np.concatenate(blocks) if blocks else np.zeros((0, 0), np.float32)
+    return embeddings
 
 
 class EncodeTexts:
     """Turns {role, number, texts} into {role, number, rows, embeddings}."""
 
     def __init__(self, model: str, config: EncodingConfig, steadily: bool = False) -> None:
-        self.encoder, self.steadily = Encoder.load(model, config), steadily
+        self.encoder = Encoder.load(model, config)
+        self.steadily = steadily
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         embeddings = self.encoder.encode(list(item["texts"]), item["role"], steadily=self.steadily)

@@ -2,7 +2,6 @@
 its encoder.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +13,14 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.corpus import CorpusFile, read_keys, sample_texts
 from medembed.encoding.table import Table, read_shard
 from medembed.encoding.texts import encode_texts
+from medembed.errors import StorageError
 from medembed.matryoshka import truncate
 from medembed.privacy import show_id
 from medembed.progress import track
 from medembed.spread import spread
 
-_SAMPLE, _FILES = 200, 8  # documents encoded again, and the files that they come from
+_SAMPLE = 200  # documents encoded again
+_FILES = 8  # from which they come at most
 _NORM = 1e-3  # how far a norm may be from 1
 # Of a vector to the same text's, encoded again. Codes are half a step off, and those beyond the
 # ranges more.
@@ -50,40 +51,38 @@ class CheckShard:
         return {
             "rows": item["rows"],
             "read": len(ids),
-            "nan": _listed(names[broken]),
-            "norm": _listed(names[off]),
+            "nan": [str(name) for name in names[broken]],
+            "norm": [str(name) for name in names[off]],
         }
 
 
 def verify(
     table: Table, corpus: Sequence[CorpusFile] | None, model: str | None, config: EncodingConfig
 ) -> Verified:
-    """Checks every vector; ids and hashes against the corpus, if given; with a model, a sample
-    encoded again.
+    """Check every vector; ids and hashes against the corpus, if given; with a model, a sample.
+
+    The sample is encoded again, if all else is sound.
     """
     items = [{"shard": shard, "rows": shard["rows"]} for shard in table.shards()]
-    results = (
-        (int(row["rows"]), row) for row in spread(items, CheckShard, {}, workers=config.workers)
-    )
-    rows = list(track(results, table.rows, "verify", "documents"))
+    results = spread(items, CheckShard, {}, workers=config.workers)
+    counted = ((int(row["rows"]), row) for row in results)
+    rows = list(track(counted, table.rows, "verify", "documents"))
     faults = [
-        f"{sum(len(ids) for ids in found)} vectors {what}, e.g. id "
-        f"{show_id(next(itertools.chain(*found)))!r}"
-        for key, what in (("nan", "are no numbers"), ("norm", "have no unit norm"))
-        if any(found := [list(row[key]) for row in rows])
+        *_name_broken(rows, "nan", "are no numbers"),
+        *_name_broken(rows, "norm", "have no unit norm"),
     ]
     repeated = count_repeated(table.keys())
-    faults += [f"{repeated} rows have an id that another row has"] if repeated else []
+    if repeated:
+        faults.append(f"{repeated} rows have an id that another row has")
     if corpus is not None:
         with compare(read_keys(corpus), table.keys()) as changes:
-            counts = changes.counts
-        told = {name: counts[name] for name in ("added", "changed", "deleted") if counts[name]}
-        if told:
-            faults.append(
-                "against the data set: "
-                + ", ".join(f"{count:,} {name}" for name, count in told.items())
-            )
-    again, cosine = 0, None
+            differing = [name for name in ("added", "changed", "deleted") if changes.counts[name]]
+        if differing:
+            counts = ", ".join(f"{changes.counts[name]:,} {name}" for name in differing)
+            faults.append(f"against the data set: {counts}")
+
+    again = 0
+    cosine = None
     if corpus is not None and model is not None and not faults:
         again, cosine = _encode_again(table, corpus, model, config)
         expected = _COSINES[table.info.storage]
@@ -94,18 +93,27 @@ def verify(
     return Verified(sum(int(row["read"]) for row in rows), again, cosine, tuple(faults))
 
 
+def check_sound(table: Table, verified: Verified) -> None:
+    """Raise StorageError that names all faults of a table, if it has some."""
+    if verified.faults:
+        raise StorageError(f"{table.uri} version {table.version}: {'; '.join(verified.faults)}.")
+
+
+def _name_broken(rows: Sequence[dict[str, Any]], key: str, what: str) -> list[str]:
+    """Return a line on the vectors that all shards list under a key, if there are some."""
+    ids: list[str] = []
+    for row in rows:
+        ids += row[key]
+    return [f"{len(ids)} vectors {what}, e.g. id {show_id(ids[0])!r}"] if ids else []
+
+
 def _encode_again(
     table: Table, corpus: Sequence[CorpusFile], model: str, config: EncodingConfig
 ) -> tuple[int, float]:
-    """(documents, the lowest cosine between their vectors and new ones), from files evenly spaced
-    over the corpus.
+    """Return (documents, the lowest cosine between their vectors and new ones), from files evenly
+    spaced over the corpus.
     """
     ids, texts = sample_texts(corpus, _SAMPLE, _FILES)
     vectors = encode_texts({"document": texts}, model, config)["document"]
-    return len(ids), float(
-        (truncate(vectors, table.info.width) * table.lookup(ids)).sum(axis=1).min()
-    )
-
-
-def _listed(ids: Any) -> list[str]:
-    return [str(name) for name in ids]
+    kept = truncate(vectors, table.info.width)
+    return len(ids), float((kept * table.lookup(ids)).sum(axis=1).min())

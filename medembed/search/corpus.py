@@ -106,9 +106,9 @@ def search_corpus(
     floor = np.full(len(queries), -np.inf) if worst is None else worst.scores[:, -1]
     size = min(_QUERIES_AT_ONCE, max(1, _CANDIDATES_AT_ONCE // k))
     for start in range(0, len(queries), size):
-        part = slice(start, start + size)
-        best = best_rows(queries[part], matrix, k, corpus.rows.document, floor[part])
-        places[part], scores[part] = best
+        block = slice(start, start + size)
+        best = best_rows(queries[block], matrix, k, corpus.rows.document, floor[block])
+        places[block], scores[block] = best
     return corpus.rows.rank(places, scores)
 
 
@@ -126,8 +126,8 @@ def score_pairs(queries: Vectors, corpus: Corpus, pairs: Pairs) -> Ranking:
     rows = np.repeat(first, counts) + ranks(counts)
     scores = pair_scores(queries, pairs.lines[numbers], corpus.vectors[queries.shape[1]], rows)
     order = np.lexsort((rows, -scores, numbers))
-    present, place = np.unique(numbers[order], return_index=True)
-    best = order[place]
+    present, first_of = np.unique(numbers[order], return_index=True)
+    best = order[first_of]
     best_places = np.full((len(counts), 1), -1)
     best_scores = np.full((len(counts), 1), -np.inf)
     best_places[present, 0] = rows[best]

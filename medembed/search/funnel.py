@@ -38,9 +38,7 @@ class Funnel:
     candidates: int = 200
 
     def check(self, k: int, width: int) -> None:
-        """Raises ModelError for dimensions above the width, ConfigError for what makes no
-        funnel.
-        """
+        """Raise ModelError for dimensions above the width, ConfigError for what makes no funnel."""
         check_dimensions([self.first_dimensions, self.dimensions], width)
         if self.first_dimensions >= self.dimensions:
             raise ConfigError(

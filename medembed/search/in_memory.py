@@ -101,10 +101,10 @@ class RowsInMemory:
         places = np.empty((len(asked), k), dtype=np.int64)
         scores = np.empty((len(asked), k))
         for start in range(0, len(asked), _QUERIES_AT_ONCE):
-            part = slice(start, start + _QUERIES_AT_ONCE)
-            floor = np.full(len(asked[part]), -np.inf)
-            places[part], scores[part] = best_rows(
-                asked[part], matrix, k, self.rows.document, floor
+            block = slice(start, start + _QUERIES_AT_ONCE)
+            floor = np.full(len(asked[block]), -np.inf)
+            places[block], scores[block] = best_rows(
+                asked[block], matrix, k, self.rows.document, floor
             )
         return places, scores
 
@@ -140,8 +140,8 @@ class RowsInMemory:
             here = slice(start, start + _LENGTHS_AT_ONCE)
             first = 0
             for block in self.blocks:
-                part = block[here, : max(0, dimensions - first)]
-                squares[here] += np.einsum("nd,nd->n", part, part)
+                values = block[here, : max(0, dimensions - first)]
+                squares[here] += np.einsum("nd,nd->n", values, values)
                 first += block.shape[1]
         return np.asarray(1 / np.maximum(np.sqrt(squares), np.finfo(np.float32).tiny), np.float32)
 
@@ -208,16 +208,16 @@ def _place(rows: Rows, parts: Iterable[Vectors], cuts: Sequence[int]) -> list[Ve
         np.empty((len(rows.ids), last - first), dtype=np.float32) for first, last in pairwise(cuts)
     ]
     start = 0
-    for part in parts:
-        broken = int((~np.isfinite(part).all(axis=1)).sum())
+    for vectors in parts:
+        broken = int((~np.isfinite(vectors).all(axis=1)).sum())
         if broken:
             raise DataError(
-                f"{broken} of {len(part)} vectors hold NaN or infinity; encode their documents "
+                f"{broken} of {len(vectors)} vectors hold NaN or infinity; encode their documents "
                 "again."
             )
-        places = rows.place[start : start + len(part)]
+        places = rows.place[start : start + len(vectors)]
         for block, first in zip(blocks, cuts, strict=False):
-            block[places] = part[:, first : first + block.shape[1]]
-        start += len(part)
+            block[places] = vectors[:, first : first + block.shape[1]]
+        start += len(vectors)
     assert start == len(rows.ids), "as many vectors as ids"
     return blocks

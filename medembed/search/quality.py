@@ -29,7 +29,7 @@ class SearchQuality:
 def measure_search(
     search: Search, exact: Search, queries: npt.NDArray[np.float32], *, sample: int = 200
 ) -> SearchQuality:
-    """Runs exact search, then the other, for at most `sample` of the queries [Q, D], evenly spaced
+    """Run exact search, then the other, for at most `sample` of the queries [Q, D], evenly spaced
     among them.
     """
     chosen = queries[
@@ -38,14 +38,14 @@ def measure_search(
     start = time.perf_counter()
     best = exact(chosen)
     middle = time.perf_counter()
-    found = search(chosen)
+    ranking = search(chosen)
     end = time.perf_counter()
-    return SearchQuality(recall_of(found, best), len(chosen), end - middle, middle - start)
+    return SearchQuality(recall_of(ranking, best), len(chosen), end - middle, middle - start)
 
 
 def recall_of(found: Ranking, exact: Ranking) -> float:
-    """The share of the exact ranking's ids that are found, a mean over queries; 1 for a query that
-    has none.
+    """Return the share of the exact ranking's ids that are found, a mean over queries; 1 for a
+    query that has none.
     """
     shares = []
     for names, wanted in zip(found.ids.tolist(), exact.ids.tolist(), strict=True):

@@ -98,14 +98,14 @@ def rank_shards(
     """Return what all queries find, by dimension: for so many that their lists may be in memory
     together.
     """
-    found = search_shards(
+    blocks = search_shards(
         shards, read, queries, k, dimensions, by_document=by_document, workers=workers
     )
-    answers = list(found)
-    return {
-        dimension: stack([answer.rankings[dimension] for answer in answers])
-        for dimension in dimensions
-    }
+    answers = list(blocks)
+    rankings = {}
+    for dimension in dimensions:
+        rankings[dimension] = stack([answer.rankings[dimension] for answer in answers])
+    return rankings
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import read_card
+from medembed.encoding.open_table import open_table_of
 from medembed.encoding.quantize import Ranges
-from medembed.encoding.table import open_table_of
 from serve.replica.protocol import Model, Training
 from serve.replica.table import SearchConfig, SearchTable, load_search
 

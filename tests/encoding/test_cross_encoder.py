@@ -63,17 +63,6 @@ def test_pairs_score_as_the_stock_cross_encoder_scores_them_and_are_cut_as_it_cu
     assert model.activation == ("Identity" if kind == "saved with its activation" else "Sigmoid")
 
 
-def test_a_score_is_the_sigmoid_of_what_the_head_gives(cross: Path):
-    stock = StockCrossEncoder(str(cross), device="cpu")
-    queries, texts = zip(*PAIRS[3:], strict=True)
-    inputs = stock.tokenizer(list(queries), list(texts), padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        logits = stock.model(**inputs).logits[:, 0]
-    assert CrossEncoder.load(str(cross), CONFIG).score(PAIRS[3:]) == pytest.approx(
-        torch.sigmoid(logits), abs=1e-5
-    )
-
-
 def test_a_pair_that_just_fits_is_not_cut(cross: Path):
     model = CrossEncoder.load(str(cross), CONFIG)
     room = model.max_length - model.tokenize([("heart", "heart")])[0].lengths[0] + 1

@@ -19,7 +19,7 @@ from medembed.encoding.maintain import rollback
 from medembed.encoding.table import Table, find_table, read_shard
 from medembed.encoding.texts import encode_queries
 from medembed.encoding.worker import EncodeRows
-from medembed.errors import StorageError
+from medembed.errors import DataError, StorageError
 from medembed.matryoshka import truncate
 from medembed.schema import CORPUS, content_hash
 from tests.inline_spread import alone
@@ -171,6 +171,26 @@ def test_only_texts_that_the_table_lacks_are_encoded_and_the_table_equals_the_co
 
 
 @pytest.mark.usefixtures("no_actors")
+def test_a_document_on_which_the_model_fails_ends_the_run_by_file_and_rows_without_its_text(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(self: Encoder, texts: list[str], role: str = "document", **options: Any) -> Any:
+        raise IndexError(texts[0])
+
+    place = str(tmp_path / "t.lance")
+    files = [write_corpus_file(tmp_path / "a", {"d0": "SECRET", "d1": "pain"})]
+    with monkeypatch.context() as patch:
+        patch.setattr(Encoder, "encode_and_count", fail)
+        with pytest.raises(
+            DataError, match=r"/a \[\[0, 2\]\]: the model fails .*\(IndexError\)"
+        ) as error:
+            update_table(files, "one", str(encoder_folder), place, CONFIG)
+    assert "SECRET" not in str(error.value)
+    assert find_table(place) is None
+    assert update_table(files, "one", str(encoder_folder), place, CONFIG).table.rows == 2
+
+
+@pytest.mark.usefixtures("no_actors")
 def test_an_int8_table_of_fewer_dimensions_keeps_its_ranges_when_texts_come_and_a_fragment_goes(
     encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -280,28 +300,6 @@ def test_after_a_rollback_a_table_is_its_older_data_sets_and_the_newer_one_is_br
     assert read_hashes(again.table) == read_hashes(newer)
 
 
-@pytest.mark.usefixtures("no_actors")
-def test_lookup_keeps_the_order_that_is_asked_for(
-    dataset: Dataset, encoder_folder: Path, tmp_path: Path
-):
-    table = encode_corpus(
-        dataset.corpus_files(),
-        dataset.fingerprint,
-        str(encoder_folder),
-        str(tmp_path / "t.lance"),
-        CONFIG,
-    )
-    ids = dataset.corpus()["document_id"].to_pylist()
-    chosen = [ids[70], ids[3], ids[70]]
-    texts = [dataset.corpus()["text"][ids.index(name)].as_py() for name in chosen]
-    assert (
-        np.abs(table.lookup(chosen) - Encoder.load(str(encoder_folder), CONFIG).encode(texts)).max()
-        < 1e-6
-    )
-    with pytest.raises(StorageError, match="1 documents are not in the table, e.g. id 'absent'"):
-        table.lookup(["absent"])
-
-
 def test_queries_come_back_in_order_behind_their_prompt(
     prompted_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -336,14 +334,3 @@ def test_a_worker_that_dies_is_replaced_and_no_row_is_lost_or_doubled(
         lance.dataset(table.uri).to_table()["document_id"].to_pylist()
         == dataset.corpus()["document_id"].to_pylist()
     )
-
-
-@pytest.mark.usefixtures("no_actors")
-def test_another_data_set_becomes_a_new_version_and_the_old_one_stays_readable(
-    dataset: Dataset, encoder_folder: Path, tmp_path: Path
-):
-    place, files = str(tmp_path / "t.lance"), dataset.corpus_files()
-    old = encode_corpus(files, dataset.fingerprint, str(encoder_folder), place, CONFIG)
-    new = encode_corpus(files[:1], "other data", str(encoder_folder), place, CONFIG)
-    assert (new.version, new.rows, new.info.dataset) == (old.version + 1, 50, "other data")
-    assert sum(len(read_shard(shard)[0]) for shard in old.shards()) == 120

@@ -12,7 +12,8 @@ import pytest
 from medembed.encoding.commit import commit_table, tag_version
 from medembed.encoding.erase import erase_rows, find_erasable
 from medembed.encoding.index import build_index, find_index
-from medembed.encoding.maintain import list_versions, open_table
+from medembed.encoding.maintain import list_versions
+from medembed.encoding.open_table import open_table
 from medembed.encoding.table import Table
 from medembed.matryoshka import truncate
 from tests.tables import write_corpus, write_table

@@ -20,8 +20,10 @@ from medembed.encoding.index import (
     find_index,
     measure_recall,
 )
-from medembed.encoding.maintain import compact, list_versions, open_table, rollback
-from medembed.encoding.table import Table, open_lance
+from medembed.encoding.lance_dataset import open_lance
+from medembed.encoding.maintain import compact, list_versions, rollback
+from medembed.encoding.open_table import open_table
+from medembed.encoding.table import Table
 from medembed.errors import ConfigError, MedEmbedError, StorageError
 from medembed.matryoshka import truncate
 from medembed.search.corpus import top_k

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,8 +17,9 @@ from medembed.encoding.commit import commit_table, show, tag_version, write_frag
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.erase import erase_rows
 from medembed.encoding.export import export
-from medembed.encoding.maintain import compact, list_versions, open_table, rollback, settle
-from medembed.encoding.table import Table, TableInfo, find_newest, find_table, open_table_of
+from medembed.encoding.maintain import compact, list_versions, rollback, settle
+from medembed.encoding.open_table import find_newest, open_table, open_table_of
+from medembed.encoding.table import Table, TableInfo, find_table
 from medembed.encoding.verify import verify
 from medembed.errors import StorageError
 from medembed.matryoshka import truncate
@@ -118,17 +118,6 @@ def test_what_changes_a_table_leaves_an_unseen_version_behind_or_shows_it(
     rows = {"erase": 6, "back to unseen": 5}.get(change, 7)
     assert (last.is_unseen, last.rows) == (False, rows)
     assert last.info.dataset == ("not decided" if change == "back to unseen" else seen.info.dataset)
-
-
-def test_where_storage_fails_nobody_guesses_who_may_see_a_version(
-    kept_back: tuple[Table, Table], monkeypatch: pytest.MonkeyPatch
-):
-    def fail(self: lance.LanceDataset, version: int) -> None:
-        raise OSError("LanceError(IO): the connection timed out")
-
-    monkeypatch.setattr(lance.LanceDataset, "read_transaction", fail)
-    with pytest.raises(StorageError, match="the record of version 3 cannot be read"):
-        open_table(kept_back[0].uri)
 
 
 def test_compacting_keeps_rows_and_facts_and_drops_old_versions(

@@ -17,13 +17,6 @@ from medembed.encoding.model_weights import Tensor, hash_tensors
 from medembed.errors import ModelError
 
 
-def test_a_model_folder_with_pickle_weights_is_refused(encoder_folder: Path, tmp_path: Path):
-    folder = shutil.copytree(encoder_folder, tmp_path / "m")
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ModelError, match=r"pickle weights \(pytorch_model.bin\)"):
-        fetch_model(str(folder))
-
-
 @pytest.mark.parametrize(
     "reference", ["/no/such/folder", "some/name", "hf://no-such/model", "s3x://bucket/model"]
 )

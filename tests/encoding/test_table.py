@@ -1,16 +1,13 @@
 """Reading an embedding table on the driver."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-import lance
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from medembed import schema
-from medembed.encoding.table import Table, TableInfo, find_table, open_table_of
+from medembed.encoding.open_table import open_table_of
+from medembed.encoding.table import Table
 from medembed.errors import StorageError
 from tests.tables import write_corpus, write_table
 
@@ -53,26 +50,6 @@ def test_lookup_gives_documents_in_the_order_asked_and_names_an_absent_one(table
         table.lookup(["d8", "d1", "d7"])
 
 
-def test_a_table_that_names_its_data_set_in_its_metadata_is_read_and_compared_whole(tmp_path: Path):
-    facts = {
-        "encoder": "e",
-        "dataset": "old",
-        "width": 2,
-        "dimensions": [2],
-        "prompt": "",
-        "max_length": 8,
-    }
-    columns = schema.embeddings(2, pa.float32()).with_metadata({"medembed": json.dumps(facts)})
-    rows = pa.table(
-        [["a"], ["x"], pa.array([[0.6, 0.8]], columns.field("embedding").type)], schema=columns
-    )
-    lance.write_dataset(rows, tmp_path / "t.lance")
-    found = find_table(str(tmp_path / "t.lance"))
-    assert found is not None
-    assert found.info == TableInfo("e", "", 2, (2,), "", 8)
-    assert found.lookup(["a"]).tolist() == pytest.approx(np.array([[0.6, 0.8]]))
-
-
 def test_in_a_folder_a_table_with_another_name_is_found_by_the_encoder_that_made_it(tmp_path: Path):
     data = write_corpus(tmp_path / "data", [{"document_id": "d"}], 1)
     row = np.eye(1, 4, dtype=np.float32)
@@ -107,15 +84,12 @@ def _overwrite(file: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (_cut, r"found 500 bytes, expected [\d,]+; it is damaged"),
-        (_empty, r"found 0 bytes, expected [\d,]+; it is damaged"),
-        (Path.unlink, "no such file; it is damaged"),
+        (_cut, r"found 500 bytes, expected [\d,]+. The table is damaged"),
+        (_empty, r"found 0 bytes, expected [\d,]+. The table is damaged"),
+        (Path.unlink, "no such file. The table is damaged"),
         (
             _overwrite,
-            (
-                "cannot be read: .*; it is damaged: copy it again, or encode the corpus into a "
-                "new table"
-            ),
+            "cannot read the table: .* The table is damaged: copy it again, or encode the corpus",
         ),
     ],
 )

@@ -9,13 +9,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.search import SearchJob, open_table_of, run
+from jobs.search import SearchJob, run
 from medembed.config import load_config
 from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.encoding.index import build_index
 from medembed.encoding.model_files import fetch_model, model_fingerprint
+from medembed.encoding.open_table import open_table_of
 from medembed.encoding.table import Table
 from medembed.errors import ConfigError, ModelError, StorageError
 from medembed.search.corpus import top_k

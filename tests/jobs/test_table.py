@@ -10,7 +10,7 @@ from jobs.table import TableJob, run
 from medembed.config import load_config
 from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, write_fragment
-from medembed.encoding.maintain import open_table
+from medembed.encoding.open_table import open_table
 from medembed.matryoshka import truncate
 from tests.tables import rows_at, write_corpus, write_table
 

@@ -13,7 +13,8 @@ from medembed.encoding.codec import Storage
 from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import update_table
-from medembed.encoding.table import Table, open_lance
+from medembed.encoding.lance_dataset import open_lance
+from medembed.encoding.table import Table
 from medembed.mining.config import MiningConfig
 from medembed.mining.mine import mine
 

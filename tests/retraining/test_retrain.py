@@ -15,7 +15,8 @@ import pytest
 
 from benchmarks.serving import Answer, Load, Running, served, statuses
 from jobs.retrain import RetrainJob, _once
-from medembed.encoding.table import find_newest, find_table
+from medembed.encoding.open_table import find_newest
+from medembed.encoding.table import find_table
 from medembed.errors import ModelError, ServiceError
 from medembed.registry.catalog import find_versions
 from medembed.registry.champion import check_candidate, crown, find_previous
