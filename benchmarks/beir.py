@@ -28,9 +28,8 @@ def write_collection(folder: Path, documents: int = 3600, queries: int = 323) ->
     drawn = sorted(terms, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     asked = [name for name in drawn if terms[name]["lay"]][:queries]
     qrels = [(name, name, 2) for name in asked]
-    qrels += [
-        (name, parent, 1) for name in asked for parent in terms[name]["parents"] if parent in terms
-    ]
+    for name in asked:
+        qrels += [(name, parent, 1) for parent in terms[name]["parents"] if parent in terms]
     kept = list(dict.fromkeys([document for _, document, _ in qrels] + drawn))[:documents]
     (folder / "qrels").mkdir(parents=True)
     _write(

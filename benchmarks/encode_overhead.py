@@ -101,7 +101,8 @@ def ray_rate(items: list[dict[str, Any]], stage: dict[str, Any]) -> float:
 
 def plain_rate(items: list[dict[str, Any]], loops: list[ProcessPoolExecutor]) -> float:
     """Documents a second of loops that share the same items."""
-    warm, start = items[_CORES:], time.perf_counter()
+    warm = items[_CORES:]
+    start = time.perf_counter()
     for running in [loop.submit(_run, warm[number::_CORES]) for number, loop in enumerate(loops)]:
         running.result()
     return sum(item["rows"] for item in warm) / (time.perf_counter() - start)

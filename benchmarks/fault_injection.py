@@ -19,6 +19,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.nodes import free_port, head_options, start_node
+
 Job = subprocess.Popen[bytes]
 # Ray names the processes of actors by their classes.
 _WORKERS = ("EncodeRows", "SearchStripe", "RayTrainWorker")
@@ -30,42 +32,24 @@ class Cluster:
 
     folder: Path
     bucket: str
-    port: int
     environment: dict[str, str]
     nodes: list[Job]
 
     def add_node(self) -> None:
         """Start the head, then other nodes; return when the node has joined."""
-        role = [f"--address={self.environment['RAY_ADDRESS']}"]
+        address = self.environment["RAY_ADDRESS"]
+        options = [f"--address={address}"]
         if not self.nodes:
-            role = ["--head", f"--port={self.port}", "--include-dashboard=false"]
-            role.append(f"--ray-client-server-port={_free_port()}")
-        command = [
-            str(Path(sys.executable).with_name("ray")),
-            "start",
-            *role,
-            "--num-cpus=1",
-            "--block",
-            "--object-store-memory=200000000",
-            "--disable-usage-stats",
-            "--dashboard-agent-listen-port=0",
-        ]
+            options = [*head_options(address), "--include-dashboard=false"]
         # Six missed beats of half a second, not a quarter of a minute, until a node counts as lost.
-        health = {"initial_delay_ms": "0", "period_ms": "500", "failure_threshold": "6"}
-        environment = (
-            os.environ
-            | self.environment
-            | {f"RAY_health_check_{key}": each for key, each in health.items()}
-        )
-        environment["PYTHONUNBUFFERED"] = "1"
+        health = {
+            "RAY_health_check_initial_delay_ms": "0",
+            "RAY_health_check_period_ms": "500",
+            "RAY_health_check_failure_threshold": "6",
+        }
+        environment = os.environ | self.environment | health
         environment.pop("RAY_ADDRESS")
-        file = self.folder / f"node-{secrets.token_hex(4)}.log"
-        with open(file, "wb") as log:
-            self.nodes.append(
-                subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
-            )
-        wait(self.nodes[-1], lambda: "Ray runtime started" in file.read_text(), every_s=0.1)
-        assert self.nodes[-1].poll() is None, file.read_text()
+        self.nodes.append(start_node(options, self.folder, environment))
 
     def lose_node(self) -> None:
         """Kill the second node with all its processes."""
@@ -116,14 +100,13 @@ def s3_bucket() -> Iterator[str]:
 @contextmanager
 def two_nodes(folder: Path, bucket: str) -> Iterator[Cluster]:
     """Start the cluster; the environment of this process reaches the bucket."""
-    port = _free_port()
     environment = {
-        "RAY_ADDRESS": f"{socket.gethostbyname(socket.gethostname())}:{port}",
+        "RAY_ADDRESS": f"{socket.gethostbyname(socket.gethostname())}:{free_port()}",
         "RAY_TMPDIR": str(folder),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
-    cluster = Cluster(folder, bucket, port, environment, [])
+    cluster = Cluster(folder, bucket, environment, [])
     try:
         cluster.add_node()
         cluster.add_node()
@@ -201,9 +184,3 @@ def wait(job: Job, is_time: Callable[[], bool], every_s: float = 0.02) -> None:
     """Return when it is time, or when the job has ended."""
     while job.poll() is None and not is_time():
         time.sleep(every_s)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

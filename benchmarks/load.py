@@ -96,7 +96,8 @@ async def closed_loop(
     """`concurrency` callers, each of which asks again once it has its answer; a body of None is a
     GET.
     """
-    load, upcoming = Load(), itertools.cycle(bodies)
+    load = Load()
+    upcoming = itertools.cycle(bodies)
     async with _session() as session:
         # connections
         await asyncio.gather(
@@ -115,7 +116,8 @@ async def closed_loop(
 
 async def open_loop(url: str, bodies: Sequence[bytes], per_second: float, seconds: float) -> Load:
     """Requests at random moments (Poisson), whether earlier ones are answered or not."""
-    load, start = Load(), time.perf_counter()
+    load = Load()
+    start = time.perf_counter()
     async with _session() as session, asyncio.TaskGroup() as tasks:
         for body, moment in zip(
             itertools.cycle(bodies), _moments(per_second, seconds), strict=False
@@ -127,7 +129,8 @@ async def open_loop(url: str, bodies: Sequence[bytes], per_second: float, second
 
 
 def _moments(per_second: float, seconds: float) -> Iterator[float]:
-    draw, moment = random.Random(0), 0.0
+    draw = random.Random(0)
+    moment = 0.0
     while (moment := moment + draw.expovariate(per_second)) < seconds:
         yield moment
 

@@ -111,47 +111,50 @@ async def measure(url: str, seconds: float, rate: float) -> dict[str, Load]:
     bodies = {texts: make_bodies(400, texts, 4, NAME) for texts in (1, 64)}
     await closed_loop(url, bodies[1], 8, 2.0)
     await closed_loop(url, bodies[64], 2, 1.0)
-    found = {}
+    loads = {}
     for name, (texts, callers) in CASES.items():
-        found[name] = await closed_loop(url, bodies[texts], callers, seconds)
-    found[f"open loop, {rate:.0f} a second"] = await open_loop(url, bodies[1], rate, seconds)
+        loads[name] = await closed_loop(url, bodies[texts], callers, seconds)
+    loads[f"open loop, {rate:.0f} a second"] = await open_loop(url, bodies[1], rate, seconds)
     if "/v1/" in url:
-        found[IDLE] = await closed_loop(
-            url.replace("/v1/embeddings", "/health/live"), [None], 32, seconds
-        )
-    return found
+        idle_url = url.replace("/v1/embeddings", "/health/live")
+        loads[IDLE] = await closed_loop(idle_url, [None], 32, seconds)
+    return loads
 
 
 def table(rounds: Sequence[Mapping[str, Mapping[str, Load]]], against: str) -> str:
-    """Medians over the rounds in Markdown: requests/s, p50, p99, and the ratio to `against` within
-    each round.
+    """Return medians over the rounds in Markdown: requests/s, p50, p99, and the ratio to `against`
+    within each round.
     """
     lines = [
-        "| load | server | requests/s | p50 ms | p99 ms | times as many |",
+        "| load | server | requests/s | p50 ms | p99 ms | ratio |",
         "|---|---|---|---|---|---|",
     ]
-    cases = dict.fromkeys(case for loads in rounds[0].values() for case in loads)
+    cases: dict[str, None] = {}
+    for loads_of_server in rounds[0].values():
+        cases |= dict.fromkeys(loads_of_server)
     for case, server in itertools.product(cases, rounds[0]):
         if case in rounds[0][server]:
             loads = [each[server][case] for each in rounds]
-            least = [
-                each[against][case].per_second if case in each[against] else math.nan
-                for each in rounds
-            ]
-            ratios = [load.per_second / other for load, other in zip(loads, least, strict=True)]
-            refused = sum(
-                count for load in loads for status, count in load.statuses.items() if status != 200
-            )
-            cells = [statistics.median(load.per_second for load in loads)]
-            cells += [
-                statistics.median(load.percentile(percent) for load in loads)
-                for percent in (50, 99)
-            ]
-            numbers = " | ".join(f"{cell:,.1f}" for cell in cells)
-            note = f", {refused} failed" if refused else ""
-            spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-            lines.append(f"| {case} | {server} | {numbers} | {spread}{note} |")
+            others = [each[against].get(case) for each in rounds]
+            lines.append(f"| {case} | {server} | {_cells(loads, others)} |")
     return "\n".join(lines)
+
+
+def _cells(loads: Sequence[Load], others: Sequence[Load | None]) -> str:
+    """Return the cells of one case and server, beside those of the server to compare with."""
+    ratios = []
+    failed = 0
+    for load, other in zip(loads, others, strict=True):
+        ratios.append(load.per_second / other.per_second if other else math.nan)
+        failed += load.statuses.total() - load.statuses[200]
+    cells = [
+        f"{statistics.median(load.per_second for load in loads):,.1f}",
+        f"{statistics.median(load.percentile(50) for load in loads):,.1f}",
+        f"{statistics.median(load.percentile(99) for load in loads):,.1f}",
+        f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+    ]
+    note = f", {failed} failed" if failed else ""
+    return " | ".join(cells) + note
 
 
 @click.command()
@@ -170,15 +173,15 @@ def main(binary: str | None, seconds: float, rounds: int, rate: float) -> None:
         "best": partial(ours, replicas=cores),
         "best, Serve's own proxy": partial(ours, ingress="serve", replicas=cores),
     }
-    found = []
+    measured = []
     for number in range(rounds):
-        seen = {}
+        by_server = {}
         for name, start in servers.items():
             with start() as url:
-                seen[name] = asyncio.run(measure(url, seconds, rate))
-        found.append(seen)
+                by_server[name] = asyncio.run(measure(url, seconds, rate))
+        measured.append(by_server)
         print(f"round {number + 1} of {rounds}", flush=True)
-    print(table(found, next(iter(servers))))
+    print(table(measured, next(iter(servers))))
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def served(
         status = started.wait(120)
         _, left = psutil.wait_procs(children, timeout=15)
         print(f"server ended: status {status}, {len(left)} processes left", flush=True)
-        assert not left, f"left: {[_command(one) for one in left]}"
+        assert not left, f"left: {[_command(process) for process in left]}"
 
 
 def find_model(model: str, folder: Path) -> str:
@@ -137,10 +137,8 @@ def make_versions(
 
     from medembed.encoding.model_files import fetch_model
 
-    registry, base = (
-        open_registry(RegistryConfig(workspace=str(folder)), on_cluster=False),
-        find_model(model, folder),
-    )
+    registry = open_registry(RegistryConfig(workspace=str(folder)), on_cluster=False)
+    base = find_model(model, folder)
     folders = []
     for number in range(1, count + 1):
         encoder = SentenceTransformer(str(fetch_model(base)), device="cpu")
@@ -148,11 +146,11 @@ def make_versions(
         with torch.no_grad():
             for weights in encoder.parameters():
                 weights.mul_(1 + noise * torch.randn_like(weights))
-        place = folder / f"version-{number}"
-        encoder.save_pretrained(str(place), create_model_card=False)
-        (place / CARD).write_text(json.dumps({"dimensions": [encoder.get_embedding_dimension()]}))
-        registry.register(str(place), params={}, metrics={}, lineage=Lineage(), artifacts={})
-        folders.append(str(place))
+        version = folder / f"version-{number}"
+        encoder.save_pretrained(str(version), create_model_card=False)
+        (version / CARD).write_text(json.dumps({"dimensions": [encoder.get_embedding_dimension()]}))
+        registry.register(str(version), params={}, metrics={}, lineage=Lineage(), artifacts={})
+        folders.append(str(version))
     return registry, folders
 
 
@@ -171,7 +169,7 @@ class Answer:
 
     def vectors(self) -> Any:
         """float32 [n, D]."""
-        return np.array([one["embedding"] for one in self.body["data"]], dtype=np.float32)
+        return np.array([entry["embedding"] for entry in self.body["data"]], dtype=np.float32)
 
 
 @dataclass
@@ -212,7 +210,9 @@ class Load:
                     *(self._loop(session, number) for number in range(self.clients))
                 )
                 return
-            sent, number, start = set[asyncio.Task[None]](), 0, time.monotonic()
+            sent: set[asyncio.Task[None]] = set()
+            number = 0
+            start = time.monotonic()
             while not self._stop.is_set():
                 while number < (time.monotonic() - start) * self.rate:
                     sent.add(asyncio.create_task(self._ask(session, number)))
@@ -226,18 +226,19 @@ class Load:
             number += self.clients
 
     async def _ask(self, session: aiohttp.ClientSession, number: int) -> None:
-        texts, start = self.inputs[number % len(self.inputs)], time.monotonic()
-        status, headers, body = 0, dict[str, str](), dict[str, Any]()
+        texts = self.inputs[number % len(self.inputs)]
+        start = time.monotonic()
+        status = 0
+        headers: dict[str, str] = {}
+        body: dict[str, Any] = {}
         try:
             request = {"model": "medembed", "input": list(texts)}
             async with session.post(f"{self.url}/v1/embeddings", json=request) as response:
-                headers, status = (
-                    {key.lower(): value for key, value in response.headers.items()},
-                    response.status,
-                )
+                headers = {key.lower(): value for key, value in response.headers.items()}
                 body = await response.json(content_type=None)
+                status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            status, body = 0, {"error": type(error).__name__}
+            body = {"error": type(error).__name__}
         self.answers.append(Answer(start, time.monotonic(), status, headers, body, texts))
 
 

@@ -125,7 +125,8 @@ def step_speed(batch: int = 64, tokens: int = 48) -> None:
     torch.set_num_threads(THREADS)
     config = TrainingConfig()
     model = load_model(fetch_model(MODEL), EncodingConfig(cpus_per_worker=THREADS), "cpu").train()
-    features, numbers = _random_texts(batch, tokens), torch.arange(batch)
+    features = _random_texts(batch, tokens)
+    numbers = torch.arange(batch)
     labels = torch.stack([numbers, numbers], dim=1)
     dimensions = list(config.dimensions)
     stock = MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), dimensions)
@@ -146,17 +147,17 @@ def step_speed(batch: int = 64, tokens: int = 48) -> None:
         7,
     )
     documents = model.tokenizer.batch_decode(features[1]["input_ids"])
-    held = make_loss(config, model, documents=documents)
+    holding = make_loss(config, model, documents=documents)
     compare(
         "the same with held texts, beside ours without",
-        step(held),
+        step(holding),
         step(make_loss(config, model)),
         7,
     )
     inputs = [torch.randn(batch, max(dimensions), requires_grad=True) for _ in range(2)]
-    share = {
-        way: _median(_step(loss, inputs, labels)) for way, loss in _losses_alone(dimensions).items()
-    }
+    share = {}
+    for way, loss in _losses_alone(dimensions).items():
+        share[way] = _median(_step(loss, inputs, labels))
     whole = _median(step(make_loss(config, model)))
     print(
         f"the loss's share of a step: ours {share['ours'] / whole:.1%}, theirs "
@@ -173,14 +174,14 @@ def _losses_alone(dimensions: list[int]) -> dict[str, torch.nn.Module]:
 
 
 def _median(work: Work, times: int = 5) -> float:
-    """Seconds, after a warm-up."""
+    """Return the median of seconds, after a warm-up."""
     work()
-    found = []
+    seconds = []
     for _ in range(times):
         start = time.perf_counter()
         work()
-        found.append(time.perf_counter() - start)
-    return statistics.median(found)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
 
 
 def _random_texts(batch: int, tokens: int) -> list[dict[str, torch.Tensor]]:
