@@ -65,14 +65,7 @@ class Cost:
 )
 @click.option("--series/--no-series", default=False, show_default=True, help="corpora of 4 sizes")
 @click.option("--series-documents", default=1_000_000, show_default=True, help="in the largest")
-def main(
-    documents: int,
-    queries: int,
-    runs: int,
-    series: bool,
-    series_documents: int,
-    series_queries: int,
-) -> None:
+def main(documents: int, queries: int, runs: int, series: bool, series_documents: int) -> None:
     """Prints rates, seconds, ratios and peaks of memory."""
     missed: list[str] = []
     os.environ.setdefault("LANCE_LOG", "error")  # else a warning for each fragment

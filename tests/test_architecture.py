@@ -46,11 +46,8 @@ def dotted(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
-SOURCES = {
-    dotted(path): path
-    for folder in ("medembed", "serve", "jobs")
-    for path in sorted((ROOT / folder).rglob("*.py"))
-}
+FILES = [path for folder in ("medembed", "serve", "jobs") for path in (ROOT / folder).rglob("*.py")]
+SOURCES = {dotted(path): path for path in sorted(FILES)}
 OF_MEDEMBED = [name for name in SOURCES if name.startswith("medembed.")]
 
 

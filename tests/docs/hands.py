@@ -125,7 +125,9 @@ def start_server(world: World, text: str) -> None:
     """Start the server that all other commands ask, with a cross-encoder; the world ends it."""
     given = [*shlex.split(text)[2:], f"rerank.model={world.root}/models/cross", "access_log=stderr"]
     running = world.until_the_end(served(world.root / "workspace", *given))
-    world.url, world.dashboard, world.server = running.url, running.dashboard, running
+    world.url = running.url
+    world.dashboard = running.dashboard
+    world.server = running
 
 
 def _run_python(world: World, text: str) -> None:
