@@ -16,7 +16,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -210,11 +210,9 @@ def search(shards: Sequence[Shard], queries: Vectors) -> Cost:
     ) -> Iterator[Any]:
         return deal(actors, items, stage, arguments)
 
-    def run(
-        asked: Vectors, searched: Sequence[tuple[Shard, int]], folder: str
-    ) -> Iterable[Ranking]:
+    def run(asked: Vectors, chosen: Sequence[tuple[Shard, int]], folder: str) -> Iterator[Ranking]:
         answers = searching.search_shards(
-            searched,
+            chosen,
             read_shard,
             asked,
             _K,
@@ -234,11 +232,11 @@ def search(shards: Sequence[Shard], queries: Vectors) -> Cost:
             list(run(queries[number : number + 64], sized[:1], f"{scratch}/{number}"))
             actors.append(actors.pop(0))
         begin = time.perf_counter()
-        first = None
-        for block in run(queries, sized, f"{scratch}/search"):
-            first = first or block
+        blocks = run(queries, sized, f"{scratch}/search")
+        first = next(blocks)
+        for _ in blocks:
+            pass
         seconds = time.perf_counter() - begin
-    assert first is not None
     check(first, shards, queries[0])
     peak = max(ray.get([actor.peak_gib.remote() for actor in actors]))
     for actor in actors:

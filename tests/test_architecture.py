@@ -64,7 +64,7 @@ def names_of_import(node: ast.AST) -> set[str]:
 def imports(name: str) -> set[str]:
     """Return the dotted names that a file imports, those inside functions included."""
     tree = ast.parse(SOURCES[name].read_text())
-    return set().union(*map(names_of_import, ast.walk(tree)))
+    return set[str]().union(*map(names_of_import, ast.walk(tree)))
 
 
 def imports_at_once(name: str) -> set[str]:
@@ -100,7 +100,7 @@ def floor(room: str) -> int:
 
 def test_every_folder_of_medembed_has_a_floor():
     folders = {path.name for path in (ROOT / "medembed").iterdir() if any(path.glob("*.py"))}
-    assert folders == set().union(*FLOORS)
+    assert folders == set[str]().union(*FLOORS)
 
 
 @pytest.mark.parametrize("name", OF_MEDEMBED)
