@@ -69,7 +69,7 @@ def main(texts: int, pairs: int) -> None:
 
 
 def describe(encoder: Encoder, texts: list[str]) -> str:
-    """Say how many tokens the texts have, and which share of what our batches compute is padding."""
+    """Say how many tokens the texts have, and the share of padding in our batches."""
     tokens = encoder.tokenize(texts)
     batches = make_batches(tokens, encoder.config.batch_tokens)
     computed = sum(batch.features["input_ids"].size for batch in batches)

