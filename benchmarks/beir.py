@@ -19,8 +19,8 @@ _TAGS = {
 
 
 def write_collection(folder: Path, documents: int = 3600, queries: int = 323) -> None:
-    """Definitions as documents, lay synonyms as queries; a term's own definition has grade 2, its
-    parents' 1.
+    """Write definitions as documents and lay synonyms as queries; a term's own definition has grade
+    2, its parents' definitions 1.
 
     Terms are drawn by the hash of their ids, so that the folder is always the same.
     """

@@ -75,9 +75,7 @@ class Cluster:
 
 @contextmanager
 def s3_bucket() -> Iterator[str]:
-    """URI of a new bucket on an S3 server of its own, which the environment of this process then
-    names.
-    """
+    """Start an S3 server that this process's environment names; yield the URI of a bucket."""
     import boto3
     from moto.server import ThreadedMotoServer
 

@@ -102,7 +102,7 @@ class Case:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """(queries in a block, scores in an item) that make ITEMS."""
+        """Return the queries in a block and the scores in an item that make ITEMS."""
         of_block = -(-self.queries // BLOCKS)
         return of_block, of_block * self.documents // STRIPES
 

@@ -65,11 +65,11 @@ class Load:
 
     @property
     def per_second(self) -> float:
-        """Answers that were a 200, a second."""
+        """Return the answers with status 200 a second."""
         return len(self.latencies_ms) / self.seconds
 
     def percentile(self, percent: float) -> float:
-        """Milliseconds."""
+        """Return a percentile of the latencies in ms."""
         return (
             float(np.percentile(self.latencies_ms, percent)) if self.latencies_ms else float("nan")
         )
@@ -93,9 +93,7 @@ def make_bodies(count: int, texts: int, words: int, model: str) -> list[bytes]:
 async def closed_loop(
     url: str, bodies: Sequence[bytes | None], concurrency: int, seconds: float
 ) -> Load:
-    """`concurrency` callers, each of which asks again once it has its answer; a body of None is a
-    GET.
-    """
+    """Ask by `concurrency` callers, each again once it has its answer; a body of None is a GET."""
     load = Load()
     upcoming = itertools.cycle(bodies)
     async with _session() as session:
@@ -115,7 +113,7 @@ async def closed_loop(
 
 
 async def open_loop(url: str, bodies: Sequence[bytes], per_second: float, seconds: float) -> Load:
-    """Requests at random moments (Poisson), whether earlier ones are answered or not."""
+    """Ask at random moments (Poisson), whether earlier requests are answered or not."""
     load = Load()
     start = time.perf_counter()
     async with _session() as session, asyncio.TaskGroup() as tasks:

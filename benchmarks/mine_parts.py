@@ -32,7 +32,7 @@ def main() -> None:
 @main.command()
 @click.argument("width", type=int)
 def rate(width: int) -> None:
-    """FLOP/s of a multiply by NumPy and by torch."""
+    """Print the FLOP/s of a multiply by NumPy and by torch."""
     import torch
 
     left = np.random.default_rng(0).random((_SIDE, width), dtype=np.float32)
@@ -60,8 +60,8 @@ def rate(width: int) -> None:
 @click.argument("documents", type=int)
 @click.argument("k", type=int)
 def theirs(folder: Path, documents: int, k: int) -> None:
-    """Seconds of `mine_hard_negatives` over the first `documents` of a folder's embeddings, those
-    of its products and topk alone, and the peak of memory in GiB.
+    """Print the seconds of `mine_hard_negatives` over the first `documents` of a folder, those of
+    its products and topk alone, and the peak of memory in GiB.
     """
     import torch
     from datasets import Dataset
@@ -135,7 +135,7 @@ def start(task: str, threads: int, *arguments: object) -> "subprocess.Popen[str]
 
 
 def finish(process: "subprocess.Popen[str]") -> dict[str, float]:
-    """What a part has printed."""
+    """Return what a task has printed."""
     output, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"{process.args} failed with exit status {process.returncode}")

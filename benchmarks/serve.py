@@ -45,7 +45,7 @@ Start = Callable[[], AbstractContextManager[str]]  # of a server; gives the URL 
 
 @contextmanager
 def ours(**arguments: str) -> Iterator[str]:
-    """`medembed serve` with these arguments."""
+    """Start `medembed serve` with these arguments; yield its URL."""
     given = {"model": MINILM, "page": "false", **arguments}
     with (
         tempfile.TemporaryDirectory(prefix="medembed-bench-") as workspace,
@@ -56,7 +56,7 @@ def ours(**arguments: str) -> Iterator[str]:
 
 @contextmanager
 def infinity(binary: str) -> Iterator[str]:
-    """infinity-emb with torch on CPUs."""
+    """Start infinity-emb with torch on CPUs; yield its URL."""
     (port,) = free_ports(1)
     command = [
         binary,
@@ -105,9 +105,7 @@ def _wait(url: str, job: "subprocess.Popen[bytes]", log: Path) -> None:
 
 
 async def measure(url: str, seconds: float, rate: float) -> dict[str, Load]:
-    """Each case for so many seconds, after a warm-up, and an open loop of so many requests a
-    second.
-    """
+    """Measure each case for so many seconds, after a warm-up, then an open loop at this rate."""
     bodies = {texts: make_bodies(400, texts, 4, NAME) for texts in (1, 64)}
     await closed_loop(url, bodies[1], 8, 2.0)
     await closed_loop(url, bodies[64], 2, 1.0)

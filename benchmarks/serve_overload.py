@@ -119,7 +119,7 @@ def main(seconds: int, replicas: int, ingress: str, times: float, model: str) ->
 
 
 def _capacity(running: Running) -> float:
-    """Requests a second with 16 clients that wait for their answers."""
+    """Return the requests a second of 16 clients that wait for their answers."""
     with Load(running.url, INPUTS, 16):
         time.sleep(5)  # warm
     with Load(running.url, INPUTS, 16) as load:

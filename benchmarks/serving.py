@@ -54,18 +54,18 @@ class Running:
     process: psutil.Process
 
     def find(self, command: str) -> list[psutil.Process]:
-        """The processes below it with this in their command, such as EMBEDDER."""
+        """Return the processes below it with this in their command, such as EMBEDDER."""
         return [
             child for child in self.process.children(recursive=True) if command in _command(child)
         ]
 
     def scratch(self) -> Path:
-        """The folder of its Ray."""
+        """Return the folder of its Ray."""
         return Path(self.find("raylet")[0].environ()["RAY_TMPDIR"])
 
     def count_replicas(self) -> int:
-        """Replicas that serve, asked of the dashboard: behind HAProxy a request to the server would
-        start one.
+        """Count the replicas that serve. It asks the dashboard, as a request to HAProxy would start
+        one.
         """
         dashboard = Dashboard(self.dashboard, read_token(str(self.workspace), self.dashboard))
         return list(replicas_of(dashboard.details(), "medembed").values()).count("RUNNING")
@@ -75,8 +75,8 @@ class Running:
 def served(
     workspace: Path, *arguments: str, end: signal.Signals = signal.SIGINT
 ) -> Iterator[Running]:
-    """`medembed serve` with these arguments, on free ports; checks that no process is left after
-    this signal.
+    """Start `medembed serve` with these arguments on free ports, end it by a signal, and check that
+    it leaves no process.
     """
     port, dashboard_port = free_ports(2)
     command = [
@@ -122,15 +122,15 @@ def served(
 
 
 def find_model(model: str, folder: Path) -> str:
-    """The reference itself; for "tiny" a random encoder of two layers, made in this folder."""
+    """Return the reference itself; for "tiny" make a random encoder of two layers."""
     return str(make_encoder(folder / "tiny")) if model == "tiny" else model
 
 
 def make_versions(
     model: str, folder: Path, count: int = 2, noise: float = 0.02
 ) -> tuple[Registry, list[str]]:
-    """A registry with versions 1 to `count` of a model, each with other weights, and their
-    folders.
+    """Make a registry with versions 1 to `count` of a model, each with other weights; return it and
+    the versions' folders.
     """
     import torch
     from sentence_transformers import SentenceTransformer
@@ -168,7 +168,7 @@ class Answer:
     texts: Sequence[str] = ()
 
     def vectors(self) -> Any:
-        """float32 [n, D]."""
+        """Return float32 [n, D]."""
         return np.array([entry["embedding"] for entry in self.body["data"]], dtype=np.float32)
 
 
@@ -243,12 +243,12 @@ class Load:
 
 
 def statuses(answers: Iterable[Answer]) -> dict[int, int]:
-    """{status: requests}."""
+    """Count the answers of each status."""
     return dict(sorted(Counter(answer.status for answer in answers).items()))
 
 
 def latencies(answers: Iterable[Answer]) -> str:
-    """p50, p99 and the longest of the answers with status 200, in ms."""
+    """Return p50, p99 and the longest of the answers with status 200, in ms."""
     times = [answer.end - answer.start for answer in answers if answer.status == 200]
     if not times:
         return "no answers"

@@ -65,7 +65,7 @@ _ABOUT_A_PROCESS = ("environ", "mem", "maps", "fd", "cwd", "root", "io", "stack"
 
 
 def open_files(paths: list[str]) -> list[str]:
-    """Those that can be read, listed or written in."""
+    """Return those that can be read, listed or written in."""
     return [path for path in paths if _is_open(Path(path))]
 
 
@@ -86,7 +86,7 @@ def _is_open(path: Path) -> bool:
 
 
 def open_sockets(names: list[str]) -> list[str]:
-    """Those that take a connection: paths, or abstract names with @ in front."""
+    """Return those that take a connection: paths, or abstract names with @ in front."""
     return [name for name in names if _connects(name.replace("@", "\0", 1))]
 
 
@@ -99,7 +99,7 @@ def _connects(name: str) -> bool:
 
 
 def open_processes(pids: list[int]) -> list[str]:
-    """What can be read about them that the kernel keeps for their owner."""
+    """Return what can be read about them that the kernel keeps for their owner."""
     paths = [f"/proc/{pid}/{name}" for pid, name in product(pids, _ABOUT_A_PROCESS)]
     return [path for path in paths if _is_readable(Path(path))]
 
@@ -113,7 +113,7 @@ def _is_readable(path: Path) -> bool:
 
 
 def commands(pids: list[int]) -> str:
-    """Their command lines, which everybody sees."""
+    """Return their command lines, which everybody sees."""
     lines = []
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -122,7 +122,7 @@ def commands(pids: list[int]) -> str:
 
 
 def answers(ports: list[int], host: str = "127.0.0.1") -> list[str]:
-    """What comes back over HTTP without a token, but for refusals and counts for Prometheus."""
+    """Return what answers over HTTP without a token, except refusals and counts for Prometheus."""
     answered = []
     for port, (method, path, body) in product(ports, _HTTP):
         url = f"http://{host}:{port}{path}"
@@ -194,19 +194,19 @@ def hold_half_requests(ports: list[int], count: int, within_s: float) -> list[in
 
 
 def send_nested(url: str, count: int, size_bytes: int) -> list[int]:
-    """The statuses of bodies of hundreds of thousands of lists, sent at once."""
+    """Send bodies of hundreds of thousands of lists at once; return the statuses."""
     lists = b"[1]," * (size_bytes // 4 - 16)
     body = b'{"model": "medembed", "input": [' + lists + b"[1]]}"
     return _at_once(count, f"{url}/v1/embeddings", body, {"Content-Type": "application/json"})
 
 
 def probe(url: str, count: int) -> list[int]:
-    """The statuses of probes of its readiness, sent at once."""
+    """Send probes of readiness at once; return the statuses."""
     return _at_once(count, f"{url}/health/ready", None, {})
 
 
 def ask_as(url: str, path: str, hosts: Sequence[str]) -> list[int]:
-    """The statuses of a request under each of these domains."""
+    """Send a request under each of these domains; return the statuses."""
     return [_status(f"{url}{path}", None, {"Host": host}) for host in hosts]
 
 
@@ -228,7 +228,7 @@ def _status(url: str, body: bytes | None, headers: dict[str, str]) -> int:
 
 
 def spoil(file: str) -> bool:
-    """Whether he overwrote half of a file, in place."""
+    """Overwrite half of a file in place; say whether that worked."""
     with contextlib.suppress(PermissionError), open(file, "r+b") as weights:
         size_bytes = os.path.getsize(file)
         weights.seek(size_bytes // 2)
@@ -253,7 +253,7 @@ def drop_tensors(folder: str) -> None:
 
 
 def _become_stranger() -> None:
-    """For good: with no groups, and no way back."""
+    """Become that user for good, without groups."""
     os.setgroups([])
     os.setresgid(STRANGER, STRANGER, STRANGER)
     os.setresuid(STRANGER, STRANGER, STRANGER)

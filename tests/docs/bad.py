@@ -12,9 +12,7 @@ from tests.docs.world import World, pairs, write_csv, write_lines
 
 
 def bad_commands(world: World) -> Iterator[str]:
-    """Writes a source with one fault each, and gives the command that meets it; exit status 2, one
-    line.
-    """
+    """Write a source for each fault, and yield a command that fails on it with one line."""
     for name, rows in _bad_rows(world).items():
         write_lines(world.root / f"bad/{name}.jsonl", rows)
         more = "source.columns.tags=[kind]" if name == "tag" else ""
@@ -45,7 +43,7 @@ def bad_commands(world: World) -> Iterator[str]:
 
 
 def _headless(world: World) -> dict[str, str]:
-    """Two rows of a file without a header, as a reader takes the first for one."""
+    """Return two rows of a file without a header, as a reader that takes the first for one."""
     return {
         f"Anna Muster {world.sentinel()}": "b",
         f"HIV positive {world.sentinel()}": "c",
@@ -54,7 +52,7 @@ def _headless(world: World) -> dict[str, str]:
 
 
 def _bad_rows(world: World) -> dict[str, list[dict[str, Any]]]:
-    """A source for each fault, by name."""
+    """Return a source for each fault, by name."""
     good = pairs(world, range(6))
     own = f"{world.sentinel()} of Mrs Muster"
     return {
@@ -76,7 +74,7 @@ def _bad_rows(world: World) -> dict[str, list[dict[str, Any]]]:
 
 
 def bad_requests(world: World) -> Iterator[tuple[str, bytes]]:
-    """(path, body) of requests that are refused."""
+    """Yield path and body of requests that are refused."""
     word = world.sentinel()
     body = {"model": "medembed", "input": word}
     yield "/v1/embeddings", f'{{"input": "{word}'.encode()
@@ -105,7 +103,7 @@ def bad_requests(world: World) -> Iterator[tuple[str, bytes]]:
 
 
 def ask_badly(world: World) -> list[int]:
-    """The statuses that the server gives to bad requests, and to good ones with sentinels."""
+    """Send bad requests, then good ones, all with sentinels; return the statuses."""
     words = world.sentinel()
     good = [
         ("/v1/embeddings", {"model": "medembed", "input": words}),

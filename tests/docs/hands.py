@@ -106,7 +106,7 @@ def listening(path: Path) -> Iterator[None]:
 
 
 def run_medembed(world: World, text: str) -> None:
-    """The job in this process, as the console script calls it."""
+    """Run the job in this process, as the console script calls it."""
     job, *given = shlex.split(text)[1:]
     status: str | int = 0
     try:
@@ -136,7 +136,7 @@ def _run_python(world: World, text: str) -> None:
 
 
 def _run_curl(world: World, text: str) -> None:
-    """The request that curl would send; its answer must be a success."""
+    """Send the request that curl would send; its answer must be a success."""
     words = shlex.split(text.replace("$KEY", KEY))[1:]
     headers = dict(words[at + 1].split(": ") for at, word in enumerate(words) if word == "-H")
     body = words[words.index("-d") + 1].encode()

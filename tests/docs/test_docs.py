@@ -49,7 +49,7 @@ def done(
     ray_local: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Done]:
-    """All commands, in one place and in reading order."""
+    """Type all commands in one place and in reading order."""
     with pytest.MonkeyPatch.context() as patch, alone():
         for name, value in s3_environment.items():
             patch.setenv(name, value)
@@ -148,7 +148,7 @@ def test_the_answers_in_the_docs_have_the_fields_of_real_ones(done: Done):
 
 
 def _fields(answer: Any) -> Any:
-    """The names in an answer; documents' own fields are given only where the server was told to."""
+    """Return the names in an answer, without documents' own fields, which the operator chooses."""
     if isinstance(answer, list):
         return _fields(answer[0])
     if isinstance(answer, dict):
