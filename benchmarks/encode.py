@@ -7,7 +7,7 @@ core. Texts: 1,500 of the ontology's definitions.
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -52,7 +52,7 @@ def main(texts: int, pairs: int) -> None:
     print(f"in one process: {encoder.backend.name}, lowest cosine {cosine:.6f}")
     title = f"encode {len(definitions):,} definitions"
     compare(f"{title}, one process", one_process, stock, pairs)
-    with workers(config.model_copy(update={"cpus_per_worker": 1})) as pool:
+    with process_per_core(_load, config.model_copy(update={"cpus_per_worker": 1})) as pool:
 
         def spread() -> np.ndarray:
             vectors = np.empty_like(exact)
@@ -92,22 +92,23 @@ def read_definitions() -> list[str]:
 
 
 @contextmanager
-def workers(config: EncodingConfig) -> Iterator[list[ProcessPoolExecutor]]:
-    """Start a process for each core, each with its own encoder, loaded and warm."""
+def process_per_core(
+    load: Callable[..., object], *arguments: object
+) -> Iterator[list[ProcessPoolExecutor]]:
+    """Start a process for each core, and run `load` in each before any other work."""
     spawn = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        pool = [
-            stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for _ in range(_CORES)
-        ]
-        for started in [worker.submit(_load, config) for worker in pool]:
-            print(f"worker: {started.result()}", flush=True)
+        pool = []
+        for _ in range(_CORES):
+            pool.append(stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)))
+        for loading in [worker.submit(load, *arguments) for worker in pool]:
+            loading.result()
         yield pool
 
 
-def _load(config: EncodingConfig) -> str:
+def _load(config: EncodingConfig) -> None:
     global _worker
     _worker = Encoder.load(_MODEL, config)
-    return _worker.backend.name
 
 
 def _encode(texts: list[str]) -> np.ndarray:

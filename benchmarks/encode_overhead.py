@@ -5,21 +5,18 @@ The work is the same: items of the ontology's definitions, read, encoded, writte
 recorded. A worker counts as warm once it has finished an item.
 """
 
-import multiprocessing
 import os
 import secrets
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from benchmarks.encode import read_definitions
+from benchmarks.encode import process_per_core, read_definitions
 from benchmarks.faults import write_data
 from jobs.session import ray_session
 from medembed.data.dataset import open_dataset
@@ -55,7 +52,7 @@ def main(texts: int, pairs: int, backend: Backend) -> None:
         files = open_dataset(write_data(Path(scratch) / "data", chosen))
         with compare(read_keys(files.corpus_files()), []) as changes:
             items = to_items(changes, files.corpus_files(), config)
-        with plain_workers(arguments(config, scratch)) as loops:
+        with process_per_core(_load, arguments(config, scratch)) as loops:
             rates = []
             for turn in range(pairs):  # who goes first changes
                 if turn % 2:
@@ -87,10 +84,9 @@ def arguments(config: EncodingConfig, scratch: str) -> dict[str, Any]:
 
 def ray_rate(items: list[dict[str, Any]], stage: dict[str, Any]) -> float:
     """Return documents a second, from when each worker has finished an item."""
-    finished = [
-        (time.perf_counter(), int(row["rows"]))
-        for row in spread(items, EncodeRows, stage, workers=_CORES)
-    ]
+    finished = []
+    for row in spread(items, EncodeRows, stage, workers=_CORES):
+        finished.append((time.perf_counter(), int(row["rows"])))
     warm = finished[_CORES:]
     return sum(rows for _, rows in warm) / (finished[-1][0] - finished[_CORES - 1][0])
 
@@ -102,19 +98,6 @@ def plain_rate(items: list[dict[str, Any]], loops: list[ProcessPoolExecutor]) ->
     for running in [loop.submit(_run, warm[number::_CORES]) for number, loop in enumerate(loops)]:
         running.result()
     return sum(item["rows"] for item in warm) / (time.perf_counter() - start)
-
-
-@contextmanager
-def plain_workers(stage: dict[str, Any]) -> Iterator[list[ProcessPoolExecutor]]:
-    """Start a process for each core, each with the stage loaded and warm."""
-    spawn = multiprocessing.get_context("spawn")
-    with ExitStack() as stack:
-        loops = [
-            stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for _ in range(_CORES)
-        ]
-        for started in [loop.submit(_load, stage) for loop in loops]:
-            started.result()
-        yield loops
 
 
 def _load(stage: dict[str, Any]) -> None:

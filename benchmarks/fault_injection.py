@@ -58,14 +58,12 @@ class Cluster:
     def announce_loss(self, in_s: int) -> None:
         """Tell Ray, as a cloud's agent does, that the second node will be taken away."""
         raylet = next(each for each in _tree(self.nodes[1]) if each.name() == "raylet")
-        name = next(
-            word.partition("=")[2] for word in raylet.cmdline() if word.startswith("--node_id=")
-        )
+        (name,) = [word for word in raylet.cmdline() if word.startswith("--node_id=")]
         command = [
             str(Path(sys.executable).with_name("ray")),
             "drain-node",
             f"--address={self.environment['RAY_ADDRESS']}",
-            f"--node-id={name}",
+            f"--node-id={name.partition('=')[2]}",
             "--reason=DRAIN_NODE_REASON_PREEMPTION",
             "--reason-message=spot",
             f"--deadline-remaining-seconds={in_s}",

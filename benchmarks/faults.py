@@ -280,10 +280,10 @@ def change(old: Texts, draw: random.Random) -> Texts:
 
 def write_data(folder: Path, texts: Texts) -> str:
     """Write a data set with this corpus and no queries; return its URI."""
-    rows = [
-        {"document_id": name, "text": text, "language": "en", "content_hash": content_hash(text)}
-        for name, text in texts.items()
-    ]
+    rows = []
+    for name, text in texts.items():
+        row = {"document_id": name, "text": text, "language": "en"}
+        rows.append(row | {"content_hash": content_hash(text)})
     sizes = {}
     with NewOutput(str(folder), folder.name) as output:
         for start_row in range(0, len(rows), 1024):

@@ -78,16 +78,11 @@ class Load:
 def make_bodies(count: int, texts: int, words: int, model: str) -> list[bytes]:
     """Bodies as OpenAI's clients send them (base64), each of other texts, the same in each run."""
     draw = random.Random(0)
-    return [
-        to_json(
-            {
-                "model": model,
-                "encoding_format": "base64",
-                "input": [" ".join(draw.choices(_WORDS, k=words)) for _ in range(texts)],
-            }
-        )
-        for _ in range(count)
-    ]
+    bodies = []
+    for _ in range(count):
+        drawn = [" ".join(draw.choices(_WORDS, k=words)) for _ in range(texts)]
+        bodies.append(to_json({"model": model, "encoding_format": "base64", "input": drawn}))
+    return bodies
 
 
 async def closed_loop(

@@ -55,9 +55,8 @@ class Running:
 
     def find(self, command: str) -> list[psutil.Process]:
         """Return the processes below it with this in their command, such as EMBEDDER."""
-        return [
-            child for child in self.process.children(recursive=True) if command in _command(child)
-        ]
+        children = self.process.children(recursive=True)
+        return [child for child in children if command in _command(child)]
 
     def scratch(self) -> Path:
         """Return the folder of its Ray."""

@@ -187,13 +187,11 @@ def _median(work: Work, times: int = 5) -> float:
 def _random_texts(batch: int, tokens: int) -> list[dict[str, torch.Tensor]]:
     """Return two columns of random token ids."""
     generator = torch.Generator().manual_seed(0)
-    return [
-        {
-            "input_ids": torch.randint(1000, 30000, (batch, tokens), generator=generator),
-            "attention_mask": torch.ones(batch, tokens, dtype=torch.long),
-        }
-        for _ in range(2)
-    ]
+    columns = []
+    for _ in range(2):
+        ids = torch.randint(1000, 30000, (batch, tokens), generator=generator)
+        columns.append({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    return columns
 
 
 def cached_memory(batch: int = 1024, tokens: int = 128, mini_batch_size: int = 16) -> None:
@@ -235,9 +233,8 @@ def _reset_peak() -> int:
 
 
 def _status(name: str) -> int:
-    (line,) = (
-        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)
-    )
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith(name)]
     return int(line.split()[1]) * 1024
 
 

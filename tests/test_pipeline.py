@@ -146,9 +146,8 @@ def test_the_served_model_answers_at_each_dimension_with_a_document_of_the_corpu
 
 
 def test_what_a_job_writes_is_readable_for_its_owner_alone(in_folder: Finished):
-    written = [
-        Path(path) for path in everything_below(in_folder.root / "out", in_folder.root / "ws")
-    ]
+    root = in_folder.root
+    written = [Path(path) for path in everything_below(root / "out", root / "ws")]
     names = {path.name for path in written}
     assert {"summary.json", "mlflow.db", "model.safetensors", "manifest.json"} <= names
     assert [path for path in written if path.stat().st_mode & 0o077] == []

@@ -273,10 +273,10 @@ def _write_texts(world: World) -> None:
         write_lines(file, pairs(world, range(120, 180)))
         # a file that has just changed would be left for the next call
         os.utime(file, (time.time() - 3600,) * 2)
-    notes = [
-        {"note_id": row["document_id"], "title": world.sentinel(), "body": row["answer"]}
-        for row in pairs(world, range(20))
-    ]
+    notes = []
+    for row in pairs(world, range(20)):
+        note = {"note_id": row["document_id"], "title": world.sentinel(), "body": row["answer"]}
+        notes.append(note)
     pq.write_table(pa.Table.from_pylist(notes), root / "notes.parquet")
     asked = pairs(world, range(60))
     write_set(
