@@ -45,10 +45,6 @@ def pooled(mode: Any, **options: Any) -> Callable[[Path], list[Any]]:
     return lambda folder: [read(folder), Pooling(WIDTH, mode, **options)]
 
 
-def without_prompt(mode: str) -> Callable[[Path], list[Any]]:
-    return pooled(mode, include_prompt=False)
-
-
 def routed(folder: Path) -> list[Any]:
     query = [read(folder), Pooling(WIDTH, "mean"), Dense(WIDTH, 16)]
     document = [read(folder), Pooling(WIDTH, "cls"), Dense(WIDTH, 16)]
@@ -151,7 +147,8 @@ def unbounded(folder: Path) -> list[Any]:
 KINDS: dict[str, Callable[[Path], list[Any]]] = {
     **{f"pooling {mode}": pooled(mode) for mode in Pooling.POOLING_MODES},
     **{
-        f"pooling {mode} without the prompt": without_prompt(mode) for mode in Pooling.POOLING_MODES
+        f"pooling {mode} without the prompt": pooled(mode, include_prompt=False)
+        for mode in Pooling.POOLING_MODES
     },
     "two poolings": pooled(("mean", "max")),
     "router": routed,
