@@ -1,6 +1,4 @@
-"""What goes wrong with rows and requests that carry sentinels: commands that fail, and requests
-that are refused.
-"""
+"""Commands that fail and requests that are refused, on rows and bodies full of sentinels."""
 
 import json
 from collections.abc import Iterator
@@ -25,21 +23,14 @@ def bad_commands(world: World) -> Iterator[str]:
     asked = [{"query_id": f"{world.sentinel()} asked", "query": "heart"}] * 2
     write_lines(world.root / "bad/twice.jsonl", asked)
     yield "medembed search table=workspace/tables model=models:/medembed@champion queries=bad/twice.jsonl"
-    case = {
-        "query": world.sentinel(),
-        "above": {"id": f"{world.sentinel()} about"},
-        "below": world.sentinel(),
-    }
-    (world.root / "bad/cases.yaml").write_text(json.dumps([case]))
-    yield (
-        "medembed evaluate model=models/tiny data=workspace/data output=bad/evaluation "
-        "must_rank=bad/cases.yaml dimensions=[8]"
-    )
-    (world.root / "bad/wrong.yaml").write_text(json.dumps([case | {"abov": world.sentinel()}]))
-    yield (
-        "medembed evaluate model=models/tiny data=workspace/data output=bad/evaluation "
-        "must_rank=bad/wrong.yaml dimensions=[8]"
-    )
+    case: dict[str, Any] = {"query": world.sentinel(), "below": world.sentinel()}
+    case["above"] = {"id": f"{world.sentinel()} about"}
+    for name, wrong in (("no-such-id", case), ("no-such-key", case | {"abov": world.sentinel()})):
+        (world.root / f"bad/{name}.yaml").write_text(json.dumps([wrong]))
+        yield (
+            "medembed evaluate model=models/tiny data=workspace/data output=bad/evaluation "
+            f"must_rank=bad/{name}.yaml dimensions=[8]"
+        )
 
 
 def _headless(world: World) -> dict[str, str]:
@@ -59,11 +50,7 @@ def _bad_rows(world: World) -> dict[str, list[dict[str, Any]]]:
         "number": [*good, good[0] | {"answer": 3, "query_id": own}],
         "object": [*good, good[0] | {"answer": {world.sentinel(): world.sentinel()}}],
         "score": [good[0] | {"score": world.sentinel()}],
-        "tag": [
-            *good,
-            good[1]
-            | {"kind": f"{world.sentinel()} has had a headache since last Monday, says Mrs Muster"},
-        ],
+        "tag": [*good, good[1] | {"kind": f"{own} has had a headache since last Monday, she says"}],
         "language": [*good, good[1] | {"language": world.sentinel()}],
         "split": [*good, good[1] | {"split": world.sentinel()}],
         "id": [{"document_id": own, "text": world.sentinel(), "title": "a"} for _ in range(2)],
@@ -109,14 +96,13 @@ def ask_badly(world: World) -> list[int]:
         ("/v1/embeddings", {"model": "medembed", "input": words}),
         ("/v1/search", {"query": words}),
     ]
-    asked = [*bad_requests(world), *((path, json.dumps(body).encode()) for path, body in good)]
-    return [_status(world.url + path, body) for path, body in asked]
+    statuses = [_status(world.url + path, body) for path, body in bad_requests(world)]
+    return statuses + [_status(world.url + path, json.dumps(body).encode()) for path, body in good]
 
 
 def _status(url: str, body: bytes) -> int:
-    request = Request(
-        url, body or None, {"Content-Type": "application/json", "x-request-id": "bad"}
-    )
+    headers = {"Content-Type": "application/json", "x-request-id": "bad"}
+    request = Request(url, body or None, headers)
     try:
         with urlopen(request, timeout=60) as response:
             return int(response.status)
