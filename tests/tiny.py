@@ -15,9 +15,6 @@ SIGNS += ["stiffness", "tremor", "numbness", "itching", "burning"]
 def make_encoder(folder: Path, *, prompts: dict[str, str] | None = None) -> Path:
     """Save a 2-layer random BERT with a character-level WordPiece vocabulary."""
     import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Transformer
-    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     torch.manual_seed(0)
@@ -40,12 +37,7 @@ def make_encoder(folder: Path, *, prompts: dict[str, str] | None = None) -> Path
         max_position_embeddings=64,
     )
     BertModel(shape).save_pretrained(raw)
-    transformer = Transformer(str(raw), max_seq_length=48)
-    model = SentenceTransformer(
-        modules=[transformer, Pooling(WIDTH, "mean"), Normalize()], prompts=prompts, device="cpu"
-    )
-    model.save_pretrained(str(folder), create_model_card=False)
-    return folder
+    return _save_encoder(folder, raw, prompts)
 
 
 def write_pairs(path: Path, count: int = 240, seed: int = 0) -> Path:
@@ -70,9 +62,6 @@ def write_pairs(path: Path, count: int = 240, seed: int = 0) -> Path:
 
 def make_xlm_roberta(folder: Path) -> Path:
     """Save a 2-layer random XLM-R with a character-level SentencePiece vocabulary, as E5 has."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Transformer
-    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
     from tokenizers import Tokenizer
     from tokenizers.models import Unigram
     from tokenizers.pre_tokenizers import Metaspace
@@ -113,9 +102,17 @@ def make_xlm_roberta(folder: Path) -> Path:
         eos_token_id=2,
     )
     XLMRobertaModel(shape).save_pretrained(raw)
+    return _save_encoder(folder, raw, prompts=None)
+
+
+def _save_encoder(folder: Path, raw: Path, prompts: dict[str, str] | None) -> Path:
+    """Save a transformer as an encoder with mean pooling and unit vectors."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+
     transformer = Transformer(str(raw), max_seq_length=48)
-    model = SentenceTransformer(
-        modules=[transformer, Pooling(WIDTH, "mean"), Normalize()], device="cpu"
-    )
+    modules = [transformer, Pooling(WIDTH, "mean"), Normalize()]
+    model = SentenceTransformer(modules=modules, prompts=prompts, device="cpu")
     model.save_pretrained(str(folder), create_model_card=False)
     return folder
