@@ -25,7 +25,6 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.train_faults
 	$(BIN)/python -m benchmarks.retrain_faults
-	$(BIN)/python -m benchmarks.tune
 	$(BIN)/python -m benchmarks.tune_faults
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.evaluate

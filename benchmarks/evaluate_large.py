@@ -42,7 +42,8 @@ InformationRetrievalEvaluator(queries, corpus, qrels, write_csv=False, batch_siz
 def main(documents: int, queries: int, instead: bool) -> None:
     """Prints seconds and peak resident memory."""
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
-        folder, model = Path(scratch) / "beir", make_encoder(Path(scratch) / "tiny")
+        folder = Path(scratch) / "beir"
+        model = make_encoder(Path(scratch) / "tiny")
         write_large(folder, documents, queries)
         ours = [
             sys.executable,
@@ -54,20 +55,24 @@ def main(documents: int, queries: int, instead: bool) -> None:
             "dimensions=[32,16,8]",
             f"registry.tracking_uri=sqlite:///{scratch}/mlflow.db",
         ]
-        seconds, driver, worker = watch(ours)
+        our_run = watch(ours)
         print(
-            f"evaluate {documents:,} documents, {queries:,} queries, 3 dimensions: {seconds:.0f} "
-            f"s, worker {worker:.2f} GiB, driver {driver:.2f} GiB",
+            f"evaluate {documents:,} documents, {queries:,} queries, 3 dimensions: "
+            f"{our_run.seconds:.0f} s, worker {our_run.worker_gib:.2f} GiB, driver "
+            f"{our_run.driver_gib:.2f} GiB",
             flush=True,
         )
         if instead:
-            other, alone, _ = watch([sys.executable, "-c", _INSTEAD, str(folder), str(model)])
-            print(f"InformationRetrievalEvaluator, 1 dimension: {other:.0f} s, {alone:.2f} GiB")
-    sys.exit(worker >= 2)
+            other = watch([sys.executable, "-c", _INSTEAD, str(folder), str(model)])
+            print(
+                f"InformationRetrievalEvaluator, 1 dimension: {other.seconds:.0f} s, "
+                f"{other.driver_gib:.2f} GiB"
+            )
+    sys.exit(our_run.worker_gib >= 2)
 
 
 def write_large(folder: Path, documents: int, queries: int) -> None:
-    """A BEIR folder of made-up texts; each query has three positives, of grades 2, 1 and 1."""
+    """Write a BEIR folder of made-up texts; each query has positives of grades 2, 1 and 1."""
     (folder / "qrels").mkdir(parents=True)
     with open(folder / "corpus.jsonl", "w") as file:
         for number in range(documents):
@@ -79,13 +84,11 @@ def write_large(folder: Path, documents: int, queries: int) -> None:
     ):
         judged.write("query-id\tcorpus-id\tscore\n")
         for number in range(queries):
-            place = number * (documents // queries)
-            text = f"my {SUBJECTS[place % 12]} {SIGNS[place % 10]} {place}"
+            best = number * (documents // queries)
+            text = f"my {SUBJECTS[best % 12]} {SIGNS[best % 10]} {best}"
             file.write(json.dumps({"_id": f"q{number}", "text": text}) + "\n")
-            judged.writelines(
-                f"q{number}\td{(place + 60 * n) % documents}\t{2 if n == 0 else 1}\n"
-                for n in range(3)
-            )
+            for step, grade in enumerate((2, 1, 1)):
+                judged.write(f"q{number}\td{(best + 60 * step) % documents}\t{grade}\n")
 
 
 if __name__ == "__main__":

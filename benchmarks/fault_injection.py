@@ -1,9 +1,10 @@
-"""What dies in the fault benchmarks and in tests: a driver, a node of two on this machine, an actor
-that works; and the bucket that those nodes share.
+"""Kill -9 for fault benchmarks and tests: of a driver, of one of two nodes, of an actor; and the
+bucket that those nodes share.
 """
 
 import logging
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -18,8 +19,10 @@ from pathlib import Path
 
 import psutil
 
+from tests.nodes import free_port, head_options, start_node
+
 Job = subprocess.Popen[bytes]
-# as Ray names the processes of their actors
+# Ray names the processes of actors by their classes.
 _WORKERS = ("EncodeRows", "SearchStripe", "RayTrainWorker")
 
 
@@ -29,58 +32,38 @@ class Cluster:
 
     folder: Path
     bucket: str
-    port: int
     environment: dict[str, str]
     nodes: list[Job]
 
     def add_node(self) -> None:
-        """Starts the head, then other nodes; returns when the node is one of the cluster."""
-        place = [f"--address={self.environment['RAY_ADDRESS']}"]
+        """Start the head, then other nodes; return when the node has joined."""
+        address = self.environment["RAY_ADDRESS"]
+        options = [f"--address={address}"]
         if not self.nodes:
-            place = ["--head", f"--port={self.port}", "--include-dashboard=false"]
-            place.append(f"--ray-client-server-port={_free_port()}")
-        command = [
-            str(Path(sys.executable).with_name("ray")),
-            "start",
-            *place,
-            "--num-cpus=1",
-            "--block",
-            "--object-store-memory=200000000",
-            "--disable-usage-stats",
-            "--dashboard-agent-listen-port=0",
-        ]
+            options = [*head_options(address), "--include-dashboard=false"]
         # Six missed beats of half a second, not a quarter of a minute, until a node counts as lost.
-        health = {"initial_delay_ms": "0", "period_ms": "500", "failure_threshold": "6"}
-        environment = (
-            os.environ
-            | self.environment
-            | {f"RAY_health_check_{key}": each for key, each in health.items()}
-        )
-        environment["PYTHONUNBUFFERED"] = "1"
+        health = {
+            "RAY_health_check_initial_delay_ms": "0",
+            "RAY_health_check_period_ms": "500",
+            "RAY_health_check_failure_threshold": "6",
+        }
+        environment = os.environ | self.environment | health
         environment.pop("RAY_ADDRESS")
-        file = self.folder / f"node-{secrets.token_hex(4)}.log"
-        with open(file, "wb") as log:
-            self.nodes.append(
-                subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
-            )
-        wait(self.nodes[-1], lambda: "Ray runtime started" in file.read_text(), every_s=0.1)
-        assert self.nodes[-1].poll() is None, file.read_text()
+        self.nodes.append(start_node(options, self.folder, environment))
 
     def lose_node(self) -> None:
-        """Kills the second node with all its processes."""
+        """Kill the second node with all its processes."""
         kill_tree(self.nodes.pop(1))
 
     def announce_loss(self, in_s: int) -> None:
-        """Tells Ray, as a cloud's agent does, that the second node is about to be taken away."""
+        """Tell Ray, as a cloud's agent does, that the second node will be taken away."""
         raylet = next(each for each in _tree(self.nodes[1]) if each.name() == "raylet")
-        name = next(
-            word.partition("=")[2] for word in raylet.cmdline() if word.startswith("--node_id=")
-        )
+        (name,) = [word for word in raylet.cmdline() if word.startswith("--node_id=")]
         command = [
             str(Path(sys.executable).with_name("ray")),
             "drain-node",
             f"--address={self.environment['RAY_ADDRESS']}",
-            f"--node-id={name}",
+            f"--node-id={name.partition('=')[2]}",
             "--reason=DRAIN_NODE_REASON_PREEMPTION",
             "--reason-message=spot",
             f"--deadline-remaining-seconds={in_s}",
@@ -90,9 +73,7 @@ class Cluster:
 
 @contextmanager
 def s3_bucket() -> Iterator[str]:
-    """URI of a new bucket on an S3 server of its own, which the environment of this process then
-    names.
-    """
+    """Start an S3 server that this process's environment names; yield the URI of a bucket."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -114,15 +95,14 @@ def s3_bucket() -> Iterator[str]:
 
 @contextmanager
 def two_nodes(folder: Path, bucket: str) -> Iterator[Cluster]:
-    """The cluster; the environment of this process reaches the bucket."""
-    port = _free_port()
+    """Start the cluster; the environment of this process reaches the bucket."""
     environment = {
-        "RAY_ADDRESS": f"{socket.gethostbyname(socket.gethostname())}:{port}",
+        "RAY_ADDRESS": f"{socket.gethostbyname(socket.gethostname())}:{free_port()}",
         "RAY_TMPDIR": str(folder),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
-    cluster = Cluster(folder, bucket, port, environment, [])
+    cluster = Cluster(folder, bucket, environment, [])
     try:
         cluster.add_node()
         cluster.add_node()
@@ -132,18 +112,28 @@ def two_nodes(folder: Path, bucket: str) -> Iterator[Cluster]:
             kill_tree(node)
 
 
-def kill_driver(job: Job) -> None:
-    """Kills the driver alone; returns when its actors have ended by themselves, and removes what
-    its private Ray left.
+def kill(kind: str, job: Job, cluster: Cluster, draw: random.Random) -> None:
+    """Kill -9 an actor, the driver, or the second node, which another one replaces."""
+    if kind == "driver":
+        kill_driver(job)
+    elif kind == "node":
+        cluster.lose_node()
+        cluster.add_node()
+    elif working := actors(job):
+        draw.choice(working).kill()
 
-    Ray's agents need a minute to see that they are alone, and nobody removes the folder.
+
+def kill_driver(job: Job) -> None:
+    """Kill the driver alone, wait until its actors have ended by themselves, and remove what its
+    private Ray left: Ray's agents need a minute to see that they are alone.
     """
-    # at this instant, though it takes some time to find all that is below
+    # Stop it at once: finding all its processes takes some time.
     job.send_signal(signal.SIGSTOP)
-    below, folders = _tree(job)[1:], set()
-    for each in below:
+    below = _tree(job)[1:]
+    folders = set()
+    for process in below:
         with suppress(psutil.Error):
-            folders.add(each.environ().get("RAY_TMPDIR", ""))
+            folders.add(process.environ().get("RAY_TMPDIR", ""))
     working = actors(job)
     job.kill()
     job.wait()
@@ -156,19 +146,20 @@ def kill_driver(job: Job) -> None:
 
 
 def kill_tree(job: Job) -> None:
-    """Kills a process and all below it, at once."""
+    """Kill a process and all below it, at once."""
     _kill(_tree(job))
     job.wait()
 
 
 def actors(root: Job | psutil.Process) -> list[psutil.Process]:
-    """The actors below a process that encode, search or train."""
-    found = []
-    for each in _tree(root):
+    """Return the actors below a process that encode, search or train."""
+    working = []
+    for process in _tree(root):
         with suppress(psutil.Error):
-            title = " ".join(each.cmdline())
-            found += [each] if any(worker in title for worker in _WORKERS) else []
-    return found
+            title = " ".join(process.cmdline())
+            if any(worker in title for worker in _WORKERS):
+                working.append(process)
+    return working
 
 
 def _kill(processes: list[psutil.Process]) -> None:
@@ -186,12 +177,6 @@ def _tree(job: Job | psutil.Process) -> list[psutil.Process]:
 
 
 def wait(job: Job, is_time: Callable[[], bool], every_s: float = 0.02) -> None:
-    """Returns when it is time, or when the job has ended."""
+    """Return when it is time, or when the job has ended."""
     while job.poll() is None and not is_time():
         time.sleep(every_s)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -9,18 +9,38 @@ searched again, and no record may be left. Exits with 1 if any differs.
 import os
 import random
 import re
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import click
 import numpy as np
 
-from benchmarks.fault_injection import Cluster, Job, actors, kill_tree, s3_bucket, two_nodes, wait
-from benchmarks.faults import KINDS, ROOT, copy, glob, kill, plan
+from benchmarks.fault_injection import (
+    Cluster,
+    Job,
+    actors,
+    kill,
+    kill_tree,
+    s3_bucket,
+    two_nodes,
+    wait,
+)
+from benchmarks.fault_run import (
+    Kill,
+    Outcome,
+    copy,
+    finish,
+    glob,
+    plan,
+    report,
+    run_undisturbed,
+    start,
+)
 from medembed import storage
 from medembed.artifact import NewOutput
 from medembed.data.dataset import open_dataset, to_table
@@ -29,30 +49,42 @@ from medembed.errors import StorageError
 from medembed.lineage import DatasetManifest
 from medembed.mining.examples import open_examples
 from medembed.schema import CORPUS, QRELS, QUERIES, content_hash
+from medembed.search import plan as search_plan
+from medembed.search import shards
+from medembed.search.lists import Lists
 from tests.tables import write_table
 from tests.tiny import SIGNS, SUBJECTS, WIDTH, make_encoder
 
-STRIPES, BLOCKS = 24, 2
+KINDS = ("driver", "node", "actor")
+STRIPES = 24
+BLOCKS = 2
 ITEMS = STRIPES * BLOCKS
 SETTINGS = {"negatives": 4, "window": 50, "margin": None}
-_PATIENCE_S = 300.0
 _LEAF = re.compile(r"/search-\w+-\d+-(\d+)-(\d+)\.npz$")
-# The command itself, with items so small that a small corpus has many; it says how many of them it
-# still has to do.
-_MINE = """
-import sys
-from medembed.search import lists, plan, shards
-shards._ROWS_HERE = 0
-plan._QUERIES_PER_BLOCK, plan._SCORES_PER_ITEM = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-todo = lists.Lists.todo
-def say(searched):
-    items = todo(searched)
-    print("items left:", len(items), flush=True)
-    return items
-lists.Lists.todo = say
-from jobs.mine import main
-main()
-"""
+
+
+def mine_in_small_items() -> None:
+    """Run `medembed mine` with items so small that a small corpus has many; print how many of them
+    are left to do.
+    """
+    from jobs.mine import main
+
+    todo = Lists.todo
+
+    def print_todo(lists: Lists) -> list[dict[str, int]]:
+        items = todo(lists)
+        print("items left:", len(items), flush=True)
+        return items
+
+    queries_per_block = int(sys.argv.pop(1))
+    scores_per_item = int(sys.argv.pop(1))
+    with (
+        patch.object(shards, "_ROWS_HERE", 0),
+        patch.object(search_plan, "_QUERIES_PER_BLOCK", queries_per_block),
+        patch.object(search_plan, "_SCORES_PER_ITEM", scores_per_item),
+        patch.object(Lists, "todo", print_todo),
+    ):
+        main()
 
 
 @dataclass(frozen=True)
@@ -70,36 +102,25 @@ class Case:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """(queries in a block, scores in an item) that make ITEMS."""
+        """Return the queries in a block and the scores in an item that make ITEMS."""
         of_block = -(-self.queries // BLOCKS)
         return of_block, of_block * self.documents // STRIPES
 
     def start(self, output: str, log: Path, environment: dict[str, str] | None = None) -> Job:
-        """`medembed mine` of it; without RAY_ADDRESS in the environment in a Ray of its own."""
-        settings = [
-            f"mining.{name}={'null' if value is None else value}"
-            for name, value in SETTINGS.items()
-        ]
+        """Start `medembed mine` of it."""
         command = [
-            sys.executable,
             "-c",
-            _MINE,
+            "from benchmarks.faults_mining import mine_in_small_items; mine_in_small_items()",
             *map(str, self.sizes),
             f"model={self.model}",
             f"data={self.data}",
             f"table={self.table}",
             f"output={output}",
             "encoding.workers=2",
-            *settings,
         ]
-        with open(log, "ab") as stream:
-            return subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=os.environ | (environment or {}),
-                stdout=stream,
-                stderr=stream,
-            )
+        for name, value in SETTINGS.items():
+            command.append(f"mining.{name}={'null' if value is None else value}")
+        return start(command, log, environment)
 
 
 @click.command()
@@ -110,69 +131,63 @@ class Case:
 @click.option("--kind", type=click.Choice(KINDS), multiple=True, default=KINDS, show_default=True)
 def main(kills: int, documents: int, queries: int, seed: int, kind: tuple[str, ...]) -> None:
     """Prints a line for each kill and a summary."""
-    draw, start, wrong = random.Random(seed), time.monotonic(), 0
+    draw = random.Random(seed)
     os.environ.pop("RAY_ADDRESS", None)
     # A short folder: Ray puts socket paths below it.
     with tempfile.TemporaryDirectory(prefix="mef-", dir="/tmp") as scratch, s3_bucket() as bucket:
-        case = run_undisturbed(
-            make_case(Path(scratch), make_encoder(Path(scratch) / "tiny"), documents, queries)
+        folder = Path(scratch)
+        local = make_case(folder, make_encoder(folder / "tiny"), documents, queries)
+        local = with_result(local, folder)
+        remote = replace(
+            local,
+            data=copy(local.data, f"{bucket}/data"),
+            table=copy(local.table, f"{bucket}/table"),
+            model=copy(local.model, f"{bucket}/model"),
         )
-        places = {
-            name: copy(getattr(case, name), f"{bucket}/{name}")
-            for name in ("data", "table", "model")
-        }
-        with two_nodes(Path(scratch), bucket) as cluster:
-            print(
-                f"{time.monotonic() - start:.0f} s: undisturbed examples and two nodes are there",
-                flush=True,
-            )
-            for number, (what, moment) in enumerate(
-                plan(kills, kind, draw, ("examples", "manifest"))
-            ):
-                there = replace(case, **places) if what == "node" else case
-                line, faults = kill_once(what, moment, there, cluster, number, draw)
-                wrong += bool(faults)
-                print(f"{number + 1:3} {line}: {'; '.join(faults) or 'same'}", flush=True)
-    print(
-        f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} examples as if "
-        f"undisturbed, {wrong} not"
-    )
-    sys.exit(wrong > 0)
+        with two_nodes(folder, bucket) as cluster:
+            planned = plan(kills, kind, draw, ("examples", "manifest"))
+            report(kill_all(planned, local, remote, cluster, draw))
+
+
+def kill_all(
+    planned: Sequence[Kill], local: Case, remote: Case, cluster: Cluster, draw: random.Random
+) -> Iterator[Outcome]:
+    """Disturb a run for each kill; nodes read from the bucket."""
+    for number, planned_kill in enumerate(planned):
+        case = remote if planned_kill.kind == "node" else local
+        yield kill_once(planned_kill, case, cluster, f"{number:03}", draw)
 
 
 def kill_once(
-    kind: str, moment: float | str, case: Case, cluster: Cluster, number: int, draw: random.Random
-) -> tuple[str, list[str]]:
-    """(what was done, what is wrong with the examples then). Nodes die in the cluster; actors and
-    drivers in a folder, in a Ray that their run starts for itself.
+    planned: Kill, case: Case, cluster: Cluster, name: str, draw: random.Random
+) -> Outcome:
+    """Disturb one run. Nodes die in the cluster; actors and drivers in a Ray that their run starts
+    for itself.
     """
-    root = storage.join(cluster.bucket if kind == "node" else str(cluster.folder), f"{number:03}")
-    output, log = storage.join(root, "out"), cluster.folder / f"{number:03}.log"
-    environment = cluster.environment if kind == "node" else {}
-    job, done, is_over = case.start(output, log, environment), 0, False
+    on_cluster = planned.kind == "node"
+    root = storage.join(cluster.bucket if on_cluster else str(cluster.folder), name)
+    output = storage.join(root, "out")
+    log = cluster.folder / f"{name}.log"
+    environment = cluster.environment if on_cluster else {}
+    is_over = False
+    job = case.start(output, log, environment)
     try:
-        wait_for(moment, job, cluster.nodes[1] if kind == "node" else job, output, draw)
+        wait_for(planned.moment, job, cluster.nodes[1] if on_cluster else job, output, draw)
         is_late = job.poll() is not None
-        kill(kind, job, cluster, draw)
+        kill(planned.kind, job, cluster, draw)
         done = len(leaves(output))
-        if kind == "driver":
+        if planned.kind == "driver":
             is_over = bool(glob(output, "manifest.json"))
             job = case.start(output, log, environment)
-        if status := job.wait(_PATIENCE_S):
-            faults = [f"exit status {status}: {log.read_text().splitlines()[-1]}"]
-        else:
-            faults = find_faults(output, case)
-            if kind == "driver" and not is_over and items_left(log)[-1] != ITEMS - done:
-                faults.append(
-                    f"{items_left(log)[-1]} items done again, though {done} of {ITEMS} were "
-                    "recorded"
-                )
-    except subprocess.TimeoutExpired:
-        faults = [f"no end after {_PATIENCE_S:.0f} s"]
+        faults = finish(job, log)
     finally:
         kill_tree(job)
-    when = moment if isinstance(moment, str) else f"{moment:.0%}"
-    return f"{kind:6} {when:8} after {done:2} items" + (", too late" if is_late else ""), faults
+    if not faults:
+        faults = find_faults(output, case)
+        if planned.kind == "driver" and not is_over and items_left(log)[-1] != ITEMS - done:
+            faults.append(f"{items_left(log)[-1]} items searched, {done} of {ITEMS} were recorded")
+    late = ", too late" if is_late else ""
+    return Outcome(f"{planned.kind:6} {planned.when():8} after {done:2} items{late}", faults)
 
 
 def wait_for(
@@ -190,96 +205,82 @@ def wait_for(
 
 
 def leaves(output: str) -> list[str]:
-    """The records of finished items; not those of lists that were put together."""
-    found = ((name, _LEAF.search(name)) for name in records(output))
-    return [name for name, match in found if match and int(match[2]) == int(match[1]) + 1]
+    """Return the records of finished items, without those of merged lists."""
+    names = []
+    for name in records(output):
+        match = _LEAF.search(name)
+        if match and int(match[2]) == int(match[1]) + 1:
+            names.append(name)
+    return names
 
 
 def records(output: str) -> list[str]:
-    """All that a run has recorded for the next one."""
+    """Return all that a run has recorded for the next one."""
     root, _, name = output.rpartition("/")
     return glob(root, f"{name}.run-*/*")
 
 
 def items_left(log: Path) -> list[int]:
-    """How many items each run had to do, as far as it came to the search."""
+    """Return how many items each run had to do, if it came to the search."""
     return [int(count) for count in re.findall(r"items left: (\d+)", log.read_text())]
 
 
 def find_faults(output: str, case: Case) -> list[str]:
-    """What differs from the undisturbed examples."""
+    """Return what differs from the undisturbed examples."""
     try:
-        there = read_files(output)
+        files = read_files(output)
     except StorageError as error:
         return [str(error)]
-    names = sorted(there.keys() | case.files.keys())
-    faults = [f"{name} differs" for name in names if there.get(name) != case.files.get(name)]
-    known = {
-        storage.join(output, name)
-        for name in [*open_examples(output).manifest.files, "manifest.json"]
-    }
-    more = set(glob(output, "**")) - known - {storage.join(output, "summary.json")}
-    faults += [
-        f"{len(found)} files {where}"
-        for where, found in (("more", more), ("in the records", records(output)))
-        if found
-    ]
+    names = sorted(files.keys() | case.files.keys())
+    faults = [f"{name} differs" for name in names if files.get(name) != case.files.get(name)]
+    listed = [*open_examples(output).manifest.files, "manifest.json", "summary.json"]
+    if more := set(glob(output, "**")) - {storage.join(output, name) for name in listed}:
+        faults.append(f"{len(more)} files more")
+    if left := records(output):
+        faults.append(f"{len(left)} records left")
     return faults
 
 
 def read_files(output: str) -> dict[str, bytes]:
-    """{name: bytes} of what the manifest lists, the figure left out."""
+    """Return {name: bytes} of what the manifest lists, without the figure."""
     names = [name for name in open_examples(output).manifest.files if not name.endswith(".png")]
     return {name: storage.read_bytes(storage.join(output, name)) for name in names}
 
 
-def run_undisturbed(case: Case) -> Case:
-    """The case with the files of a run that nobody kills."""
-    output, log = (
-        str(Path(case.data).parent / "undisturbed"),
-        Path(case.data).parent / "undisturbed.log",
-    )
-    if case.start(output, log).wait(_PATIENCE_S):
-        raise SystemExit(log.read_text())
+def with_result(case: Case, folder: Path) -> Case:
+    """Return the case with the files of a run that nobody kills."""
+    output = str(folder / "undisturbed")
+    log = folder / "undisturbed.log"
+    run_undisturbed(case.start(output, log), log)
     assert items_left(log) == [ITEMS], f"{items_left(log)} items, expected {ITEMS}"
     return replace(case, files=read_files(output))
 
 
 def make_case(folder: Path, model: Path, documents: int, queries: int) -> Case:
-    """A data set with a positive for each query, and a table of made-up vectors in as many
+    """Make a data set with a positive for each query, and a table of made-up vectors in as many
     fragments as stripes.
     """
-    texts = {
-        f"d{n}": f"{SIGNS[n % 10]} of the {SUBJECTS[n % 12]}, grade {n}" for n in range(documents)
-    }
-    asked = {f"q{n}": f"{SUBJECTS[n % 12]} {SIGNS[n % 10]} {n}" for n in range(queries)}
+    corpus = []
+    for n in range(documents):
+        text = f"{SIGNS[n % 10]} of the {SUBJECTS[n % 12]}, grade {n}"
+        hashed = content_hash(text)
+        corpus.append(
+            {"document_id": f"d{n}", "text": text, "language": "en", "content_hash": hashed}
+        )
+    asked = []
+    judged = []
+    for n in range(queries):
+        row = {"query_id": f"q{n}", "text": f"{SUBJECTS[n % 12]} {SIGNS[n % 10]} {n}"}
+        asked.append(row | {"language": "en", "tags": [], "group_id": f"q{n}", "split": "train"})
+        judged.append({"query_id": f"q{n}", "document_id": f"d{n}", "score": 1.0})
     tables = {
-        "queries/part-0.parquet": to_table(
-            [
-                {
-                    "query_id": name,
-                    "text": text,
-                    "language": "en",
-                    "tags": [],
-                    "group_id": name,
-                    "split": "train",
-                }
-                for name, text in asked.items()
-            ],
-            QUERIES,
-        ),
-        "qrels/part-0.parquet": to_table(
-            [{"query_id": name, "document_id": f"d{name[1:]}", "score": 1.0} for name in asked],
-            QRELS,
-        ),
+        "queries/part-0.parquet": to_table(asked, QUERIES),
+        "qrels/part-0.parquet": to_table(judged, QRELS),
     }
-    rows = [
-        {"document_id": name, "text": text, "language": "en", "content_hash": content_hash(text)}
-        for name, text in texts.items()
-    ]
     size = -(-documents // STRIPES)
-    for start in range(0, documents, size):
-        tables[f"corpus/part-{start:07d}.parquet"] = to_table(rows[start : start + size], CORPUS)
+    for first in range(0, documents, size):
+        part = to_table(corpus[first : first + size], CORPUS)
+        tables[f"corpus/part-{first:07d}.parquet"] = part
     with NewOutput(str(folder / "data"), "faults") as output:
         for name, table in tables.items():
             output.write_parquet(name, table)
@@ -288,8 +289,8 @@ def make_case(folder: Path, model: Path, documents: int, queries: int) -> Case:
     vectors = np.random.default_rng(0).standard_normal((documents, WIDTH), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     dataset = open_dataset(str(folder / "data"))
-    table = write_table(folder / "t.lance", dataset, vectors, encoder=model_fingerprint(model))
-    return Case(dataset.uri, table.uri, str(model), documents, queries, {})
+    embeddings = write_table(folder / "t.lance", dataset, vectors, encoder=model_fingerprint(model))
+    return Case(dataset.uri, embeddings.uri, str(model), documents, queries, {})
 
 
 if __name__ == "__main__":

@@ -65,11 +65,11 @@ class Load:
 
     @property
     def per_second(self) -> float:
-        """Answers that were a 200, a second."""
+        """Return the answers with status 200 a second."""
         return len(self.latencies_ms) / self.seconds
 
     def percentile(self, percent: float) -> float:
-        """Milliseconds."""
+        """Return a percentile of the latencies in ms."""
         return (
             float(np.percentile(self.latencies_ms, percent)) if self.latencies_ms else float("nan")
         )
@@ -78,25 +78,19 @@ class Load:
 def make_bodies(count: int, texts: int, words: int, model: str) -> list[bytes]:
     """Bodies as OpenAI's clients send them (base64), each of other texts, the same in each run."""
     draw = random.Random(0)
-    return [
-        to_json(
-            {
-                "model": model,
-                "encoding_format": "base64",
-                "input": [" ".join(draw.choices(_WORDS, k=words)) for _ in range(texts)],
-            }
-        )
-        for _ in range(count)
-    ]
+    bodies = []
+    for _ in range(count):
+        drawn = [" ".join(draw.choices(_WORDS, k=words)) for _ in range(texts)]
+        bodies.append(to_json({"model": model, "encoding_format": "base64", "input": drawn}))
+    return bodies
 
 
 async def closed_loop(
     url: str, bodies: Sequence[bytes | None], concurrency: int, seconds: float
 ) -> Load:
-    """`concurrency` callers, each of which asks again once it has its answer; a body of None is a
-    GET.
-    """
-    load, upcoming = Load(), itertools.cycle(bodies)
+    """Ask by `concurrency` callers, each again once it has its answer; a body of None is a GET."""
+    load = Load()
+    upcoming = itertools.cycle(bodies)
     async with _session() as session:
         # connections
         await asyncio.gather(
@@ -114,8 +108,9 @@ async def closed_loop(
 
 
 async def open_loop(url: str, bodies: Sequence[bytes], per_second: float, seconds: float) -> Load:
-    """Requests at random moments (Poisson), whether earlier ones are answered or not."""
-    load, start = Load(), time.perf_counter()
+    """Ask at random moments (Poisson), whether earlier requests are answered or not."""
+    load = Load()
+    start = time.perf_counter()
     async with _session() as session, asyncio.TaskGroup() as tasks:
         for body, moment in zip(
             itertools.cycle(bodies), _moments(per_second, seconds), strict=False
@@ -127,7 +122,8 @@ async def open_loop(url: str, bodies: Sequence[bytes], per_second: float, second
 
 
 def _moments(per_second: float, seconds: float) -> Iterator[float]:
-    draw, moment = random.Random(0), 0.0
+    draw = random.Random(0)
+    moment = 0.0
     while (moment := moment + draw.expovariate(per_second)) < seconds:
         yield moment
 

@@ -16,7 +16,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -28,14 +28,24 @@ import numpy as np
 from benchmarks.mine_parts import FLOP, Vectors, fastest, finish, start
 from benchmarks.search import ROWS_PER_FRAGMENT, write_parts
 from jobs.ray_session import ray_session
-from medembed.encoding.table import Shard, Table, read_shard
+from medembed.encoding.table import Shard, read_shard
 from medembed.records import Records
 from medembed.search import shards as searching
 from medembed.search.ranking import Ranking
 
 _SERIES = (0.25, 0.5, 0.75, 1.0)
-_SHARE, _SPEED, _MEMORY = 0.7, 0.9, 0.2  # of the multiply rate; and of theirs
-_MOST_GIB, _MOST_GIB_IN_SERIES, _GROWTH_GIB = 1.0, 2.0, 0.2
+_WIDTH = 384
+_K = 100
+_WORKERS = 2
+_SERIES_QUERIES = 2000
+_PLOT = "mine-series.png"
+# Promises.
+_LEAST_SHARE = 0.7  # of the multiply rate
+_LEAST_SPEED = 0.9  # of theirs
+_MOST_MEMORY = 0.2  # of theirs
+_MOST_GIB = 1.0  # in a worker
+_MOST_GIB_IN_SERIES = 2.0
+_MOST_GROWTH_GIB = 0.2
 
 
 @dataclass(frozen=True)
@@ -50,209 +60,183 @@ class Cost:
 @click.command()
 @click.option("--documents", default=100_000, show_default=True)
 @click.option("--queries", default=10_000, show_default=True)
-@click.option("--width", default=384, show_default=True)
-@click.option("--k", default=100, show_default=True)
-@click.option("--workers", default=2, show_default=True)
 @click.option(
     "--runs", default=3, show_default=True, help="of ours and theirs, in turn; 0: only the series"
 )
 @click.option("--series/--no-series", default=False, show_default=True, help="corpora of 4 sizes")
 @click.option("--series-documents", default=1_000_000, show_default=True, help="in the largest")
-@click.option("--series-queries", default=2000, show_default=True)
-@click.option(
-    "--plot", default="mine-series.png", show_default=True, help="file of the series' figure"
-)
-def main(
-    documents: int,
-    queries: int,
-    width: int,
-    k: int,
-    workers: int,
-    runs: int,
-    series: bool,
-    series_documents: int,
-    series_queries: int,
-    plot: str,
-) -> None:
+def main(documents: int, queries: int, runs: int, series: bool, series_documents: int) -> None:
     """Prints rates, seconds, ratios and peaks of memory."""
     missed: list[str] = []
     os.environ.setdefault("LANCE_LOG", "error")  # else a warning for each fragment
     with ray_session(None):
         if runs:
-            missed += compare(documents, draw(queries, width, -1), k, workers, runs)
+            missed += compare(documents, draw(queries, -1), runs)
         if series:
-            missed += follow(series_documents, draw(series_queries, width, -1), k, workers, plot)
-    print("\n".join(f"missed: {one}" for one in missed) or "all as promised")
+            missed += follow(series_documents, draw(_SERIES_QUERIES, -1))
+    print("\n".join(f"missed: {promise}" for promise in missed) or "all as promised")
     sys.exit(bool(missed))
 
 
-def compare(documents: int, queries: Vectors, k: int, workers: int, runs: int) -> list[str]:
-    """Ours and theirs in turn, then their memory with a quarter of the documents; returns what was
+def compare(documents: int, queries: Vectors, runs: int) -> list[str]:
+    """Run ours and theirs in turn, then both with a quarter of the documents; return what was
     missed.
     """
-    width, ours, theirs = queries.shape[1], [], []
-    rate = fastest(width, workers)
+    ours = []
+    theirs = []
+    rate = fastest(_WIDTH, _WORKERS)
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
-        table = write_parts(f"{scratch}/table.lance", draw_parts(documents, width))
-        np.save(f"{scratch}/documents.npy", np.concatenate(list(draw_parts(documents, width))))
+        table = write_parts(f"{scratch}/table.lance", draw_parts(documents))
+        np.save(f"{scratch}/documents.npy", np.concatenate(list(draw_parts(documents))))
         np.save(f"{scratch}/queries.npy", queries)
         for _ in range(runs):
-            ours.append(search(table, table.shards(), queries, k, workers))
+            ours.append(search(table.shards(), queries))
             print(f"ours: {ours[-1].seconds:.2f} s, {ours[-1].gib:.2f} GiB a worker", flush=True)
-            theirs.append(finish(start("theirs", workers, scratch, documents, k)))
+            theirs.append(finish(start("theirs", _WORKERS, scratch, documents, _K)))
             print(
-                (
-                    "theirs: {products:.2f} s for products and topk, {whole:.2f} s as a whole, "
-                    "{gib:.2f} GiB"
-                ).format_map(theirs[-1]),
+                "theirs: {products:.2f} s for products and topk, {whole:.2f} s as a whole, "
+                "{gib:.2f} GiB".format_map(theirs[-1]),
                 flush=True,
             )
-        part = table.shards()[: -(-len(table.shards()) // 4)]
-        few = search(table, part, queries, k, workers)
-        theirs_few = finish(start("theirs", workers, scratch, few.documents, k))
+        shards = table.shards()
+        few = search(shards[: -(-len(shards) // 4)], queries)
+        theirs_few = finish(start("theirs", _WORKERS, scratch, few.documents, _K))
     print(
         f"memory from {few.documents:,} to {documents:,} documents: ours {few.gib:.2f} to "
         f"{ours[-1].gib:.2f} GiB a worker, theirs {theirs_few['gib']:.2f} to "
         f"{theirs[-1]['gib']:.2f} GiB"
     )
-    return judge(ours, theirs, FLOP * documents * len(queries) * width / rate)
+    return judge(ours, theirs, FLOP * documents * len(queries) * _WIDTH / rate)
 
 
 def judge(ours: Sequence[Cost], theirs: Sequence[dict[str, float]], multiply_s: float) -> list[str]:
-    """Prints ratios, medians over the runs, and returns what was missed; `multiply_s` is what all
+    """Print ratios, medians over the runs, and return what was missed; `multiply_s` is what all
     products take.
     """
-    share = multiply_s / median(one.seconds for one in ours)
-    whole, products = (
-        median(other[name] / one.seconds for one, other in zip(ours, theirs, strict=True))
-        for name in ("whole", "products")
-    )
-    gib = max(one.gib for one in ours)
-    memory = gib / max(one["gib"] for one in theirs)
+    share = multiply_s / median(cost.seconds for cost in ours)
+    runs = list(zip(ours, theirs, strict=True))
+    whole = median(other["whole"] / cost.seconds for cost, other in runs)
+    products = median(other["products"] / cost.seconds for cost, other in runs)
+    gib = max(cost.gib for cost in ours)
+    memory = gib / max(other["gib"] for other in theirs)
     print(
         f"ours reaches {share:.0%} of the multiply rate; it is {whole:.2f} times as fast as "
         f"mine_hard_negatives, {products:.2f} times as fast as its products and topk alone; a "
         f"worker takes {memory:.0%} of their memory",
         flush=True,
     )
-    promises = (
-        ("share of the multiply rate", share, f"at least {_SHARE}", share >= _SHARE),
-        ("times their speed", whole, f"at least {_SPEED}", whole >= _SPEED),
-        ("GiB a worker", gib, f"less than {_MOST_GIB}", gib < _MOST_GIB),
-        ("share of their memory", memory, f"at most {_MEMORY}", memory <= _MEMORY),
-    )
-    return [
-        f"{what}: {found:.2f}, expected {wanted}"
-        for what, found, wanted, is_met in promises
-        if not is_met
-    ]
+    missed = []
+    if share < _LEAST_SHARE:
+        missed.append(f"share of the multiply rate: {share:.2f}, expected {_LEAST_SHARE} or more")
+    if whole < _LEAST_SPEED:
+        missed.append(f"times their speed: {whole:.2f}, expected {_LEAST_SPEED} or more")
+    if gib >= _MOST_GIB:
+        missed.append(f"GiB a worker: {gib:.2f}, expected less than {_MOST_GIB}")
+    if memory > _MOST_MEMORY:
+        missed.append(f"share of their memory: {memory:.2f}, expected {_MOST_MEMORY} or less")
+    return missed
 
 
-def follow(documents: int, queries: Vectors, k: int, workers: int, plot: str) -> list[str]:
-    """Searches the first rows of one table, more and more of them; returns what was missed."""
+def follow(documents: int, queries: Vectors) -> list[str]:
+    """Search more and more rows of one table; return what was missed."""
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
-        table = write_parts(f"{scratch}/table.lance", draw_parts(documents, queries.shape[1]))
-        shards, costs = table.shards(), []
+        table = write_parts(f"{scratch}/table.lance", draw_parts(documents))
+        shards = table.shards()
+        costs = []
         for share in _SERIES:
-            costs.append(search(table, shards[: round(share * len(shards))], queries, k, workers))
+            costs.append(search(shards[: round(share * len(shards))], queries))
             print(
                 f"{costs[-1].documents:,} documents, {len(queries):,} queries: "
                 f"{costs[-1].seconds:.2f} s, {costs[-1].gib:.2f} GiB a worker",
                 flush=True,
             )
     slope = seconds_per_document(costs)
-    apart = max(abs(one.seconds / (slope * one.documents) - 1) for one in costs)
+    apart = max(abs(cost.seconds / (slope * cost.documents) - 1) for cost in costs)
     print(
-        (
-            f"{slope * 1e6:.1f} s for a million documents; no size is more than {apart:.0%} from "
-            "that line"
-        ),
+        f"{slope * 1e6:.1f} s for a million documents; no size is more than {apart:.0%} from "
+        "that line",
         flush=True,
     )
-    draw_series(costs, len(queries), plot)
-    gib, growth = max(one.gib for one in costs), costs[-1].gib - costs[0].gib
-    missed = (
-        [f"GiB a worker: {gib:.2f}, expected less than {_MOST_GIB_IN_SERIES}"]
-        if gib >= _MOST_GIB_IN_SERIES
-        else []
-    )
-    return missed + ([f"memory grows by {growth:.2f} GiB a worker"] if growth > _GROWTH_GIB else [])
+    draw_series(costs, len(queries))
+    gib = max(cost.gib for cost in costs)
+    growth = costs[-1].gib - costs[0].gib
+    missed = []
+    if gib >= _MOST_GIB_IN_SERIES:
+        missed.append(f"GiB a worker: {gib:.2f}, expected less than {_MOST_GIB_IN_SERIES}")
+    if growth > _MOST_GROWTH_GIB:
+        missed.append(f"memory grows by {growth:.2f} GiB a worker")
+    return missed
 
 
 def seconds_per_document(costs: Sequence[Cost]) -> float:
-    """The slope of the line through the origin that is nearest to these, by least squares."""
-    return sum(one.documents * one.seconds for one in costs) / sum(
-        one.documents**2 for one in costs
-    )
+    """Return the slope of the least-squares line through the origin."""
+    products = sum(cost.documents * cost.seconds for cost in costs)
+    return products / sum(cost.documents**2 for cost in costs)
 
 
-def draw_series(costs: Sequence[Cost], queries: int, path: str) -> None:
-    """Seconds with their line, and memory, over documents, as PNG."""
+def draw_series(costs: Sequence[Cost], queries: int) -> None:
+    """Draw seconds with their line, and memory, over documents, as PNG."""
     from matplotlib.figure import Figure
 
-    documents, slope = [one.documents for one in costs], seconds_per_document(costs)
+    documents = [cost.documents for cost in costs]
+    gib = [cost.gib for cost in costs]
+    longest_s = seconds_per_document(costs) * documents[-1]
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot(
-        [0, documents[-1]],
-        [0, slope * documents[-1]],
-        color="grey",
-        linewidth=1,
-        label="line through 0",
-    )
-    left.plot(documents, [one.seconds for one in costs], "o", label="measured")
+    left.plot([0, documents[-1]], [0, longest_s], color="grey", linewidth=1, label="line through 0")
+    left.plot(documents, [cost.seconds for cost in costs], "o", label="measured")
     left.set(title=f"exact search of {queries:,} queries", ylabel="seconds")
     left.legend()
-    right.plot(documents, [one.gib for one in costs], "o-")
+    right.plot(documents, gib, "o-")
     right.set(title="memory of the largest worker", ylabel="peak GiB")
     for axes in (left, right):
         axes.set(xlabel="documents", xlim=(0, None), ylim=(0, None))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k")
-    right.set_ylim(0, max(1.0, 1.2 * max(one.gib for one in costs)))
-    figure.savefig(path, dpi=120)
+    right.set_ylim(0, max(1.0, 1.2 * max(gib)))
+    figure.savefig(_PLOT, dpi=120)
 
 
-def search(table: Table, shards: Sequence[Shard], queries: Vectors, k: int, workers: int) -> Cost:
-    """What a search of these shards costs, by new actors that have searched one shard for a few
-    queries before.
+def search(shards: Sequence[Shard], queries: Vectors) -> Cost:
+    """Measure a search of these shards by new actors that have searched one shard for a few queries
+    before.
     """
     import ray
 
-    sized, width = [(shard, shard["rows"]) for shard in shards], queries.shape[1]
-    actors = [ray.remote(num_cpus=1)(Worker).remote() for _ in range(workers)]
+    sized = [(shard, shard["rows"]) for shard in shards]
+    actors = [ray.remote(num_cpus=1)(Worker).remote() for _ in range(_WORKERS)]
 
     def spread(
         items: list[dict[str, Any]], stage: type, arguments: dict[str, Any], **_: Any
     ) -> Iterator[Any]:
         return deal(actors, items, stage, arguments)
 
-    def run(asked: Vectors, some: Sequence[tuple[Shard, int]], folder: str) -> Iterable[Ranking]:
+    def run(asked: Vectors, chosen: Sequence[tuple[Shard, int]], folder: str) -> Iterator[Ranking]:
         answers = searching.search_shards(
-            some,
+            chosen,
             read_shard,
             asked,
-            k,
-            [width],
+            _K,
+            [_WIDTH],
             by_document=True,
             records=Records(folder),
-            workers=workers,
+            workers=_WORKERS,
         )
-        return (answer.rankings[width] for answer in answers)
+        return (answer.rankings[_WIDTH] for answer in answers)
 
     with (
         tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch,
         patch.object(searching, "spread", spread),
         patch.object(searching, "_ROWS_HERE", 0),
     ):
-        for number in range(workers):  # each actor has its turn
+        for number in range(_WORKERS):  # each actor has its turn
             list(run(queries[number : number + 64], sized[:1], f"{scratch}/{number}"))
             actors.append(actors.pop(0))
         begin = time.perf_counter()
-        first = None
-        for block in run(queries, sized, f"{scratch}/search"):
-            first = first or block
+        blocks = run(queries, sized, f"{scratch}/search")
+        first = next(blocks)
+        for _ in blocks:
+            pass
         seconds = time.perf_counter() - begin
-    assert first is not None
     check(first, shards, queries[0])
     peak = max(ray.get([actor.peak_gib.remote() for actor in actors]))
     for actor in actors:
@@ -276,13 +260,13 @@ class Worker:
 def deal(
     actors: Sequence[Any], items: Sequence[dict[str, Any]], stage: type, arguments: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """As `spread`, by these actors: results of all items, each done by the actor that is free
-    first.
-    """
+    """Do as `spread` does, by these actors: each item by the actor that is free first."""
     import ray
 
     ray.get([actor.set_up.remote(stage, arguments) for actor in actors])
-    waiting, idle, running = list(items), list(actors), {}
+    waiting = list(items)
+    idle = list(actors)
+    running = {}
     while waiting or running:
         while waiting and idle:
             actor = idle.pop(0)
@@ -292,22 +276,23 @@ def deal(
         yield ray.get(done)
 
 
-def check(found: Ranking, shards: Sequence[Shard], query: Vectors) -> None:
-    """The first query's scores are those of all its products, sorted."""
+def check(ranking: Ranking, shards: Sequence[Shard], query: Vectors) -> None:
+    """Check that the first query's scores are those of all its products, sorted."""
     products = np.concatenate([read_shard(shard)[1] @ query for shard in shards])
-    best = np.sort(products)[::-1][: found.scores.shape[1]]
-    assert np.allclose(found.scores[0], best, atol=1e-5)
+    best = np.sort(products)[::-1][: ranking.scores.shape[1]]
+    assert np.allclose(ranking.scores[0], best, atol=1e-5)
 
 
-def draw_parts(documents: int, width: int) -> Iterator[Vectors]:
-    """Random unit rows, a fragment at a time."""
+def draw_parts(documents: int) -> Iterator[Vectors]:
+    """Draw random unit rows, a fragment at a time."""
     for number, first in enumerate(range(0, documents, ROWS_PER_FRAGMENT)):
-        yield draw(min(ROWS_PER_FRAGMENT, documents - first), width, number)
+        yield draw(min(ROWS_PER_FRAGMENT, documents - first), number)
 
 
-def draw(rows: int, width: int, seed: int) -> Vectors:
-    """Random unit rows."""
-    vectors = np.random.default_rng(seed % 2**32).standard_normal((rows, width), dtype=np.float32)
+def draw(rows: int, seed: int) -> Vectors:
+    """Draw random unit rows."""
+    random = np.random.default_rng(seed % 2**32)
+    vectors = random.standard_normal((rows, _WIDTH), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
 

@@ -32,23 +32,27 @@ def main() -> None:
 @main.command()
 @click.argument("width", type=int)
 def rate(width: int) -> None:
-    """FLOP/s of a multiply by NumPy and by torch."""
+    """Print the FLOP/s of a multiply by NumPy and by torch."""
     import torch
 
-    left, right = (
-        np.random.default_rng(seed).random((_SIDE, width), dtype=np.float32) for seed in (0, 1)
-    )
-    tensors = torch.from_numpy(left), torch.from_numpy(right)
-    ways = {"NumPy": lambda: left @ right.T, "torch": lambda: torch.mm(tensors[0], tensors[1].T)}
-    found = {}
+    left = np.random.default_rng(0).random((_SIDE, width), dtype=np.float32)
+    right = np.random.default_rng(1).random((_SIDE, width), dtype=np.float32)
+    left_tensor = torch.from_numpy(left)
+    right_tensor = torch.from_numpy(right)
+    ways = {
+        "NumPy": lambda: left @ right.T,
+        "torch": lambda: torch.mm(left_tensor, right_tensor.T),
+    }
+    rates = {}
     for name, multiply in ways.items():
         multiply()
-        start, done = time.perf_counter(), 0
+        start = time.perf_counter()
+        done = 0
         while time.perf_counter() - start < _SECONDS:
             multiply()
             done += 1
-        found[name] = done * FLOP * _SIDE * _SIDE * width / (time.perf_counter() - start)
-    print(json.dumps(found))
+        rates[name] = done * FLOP * _SIDE * _SIDE * width / (time.perf_counter() - start)
+    print(json.dumps(rates))
 
 
 @main.command()
@@ -56,8 +60,8 @@ def rate(width: int) -> None:
 @click.argument("documents", type=int)
 @click.argument("k", type=int)
 def theirs(folder: Path, documents: int, k: int) -> None:
-    """Seconds of `mine_hard_negatives` over the first `documents` of a folder's embeddings, those
-    of its products and topk alone, and the peak of memory in GiB.
+    """Print the seconds of `mine_hard_negatives` over the first `documents` of a folder, those of
+    its products and topk alone, and the peak of memory in GiB.
     """
     import torch
     from datasets import Dataset
@@ -103,22 +107,24 @@ def theirs(folder: Path, documents: int, k: int) -> None:
 
 
 def fastest(width: int, workers: int) -> float:
-    """FLOP/s of the machine: the most that one process of all threads, or one process per worker,
-    reaches.
+    """Return the FLOP/s of the machine: the most that one process of all threads, or one process
+    per worker, reaches.
     """
-    one = finish(start("rate", workers, width))
-    together = [start("rate", 1, width) for _ in range(workers)]
-    each = [finish(part) for part in together]
-    found = {f"{name}, 1 process": value for name, value in one.items()}
-    found |= {f"{name}, {workers} processes": sum(part[name] for part in each) for name in one}
-    for name, value in found.items():
-        print(f"multiply by {name}: {value / 1e9:.0f} GFLOP/s", flush=True)
-    return max(found.values())
+    single = finish(start("rate", workers, width))
+    running = [start("rate", 1, width) for _ in range(workers)]
+    together = [finish(process) for process in running]
+    rates = {}
+    for name, rate_of_one in single.items():
+        rates[f"{name}, 1 process"] = rate_of_one
+        rates[f"{name}, {workers} processes"] = sum(rates_of[name] for rates_of in together)
+    for name, flops in rates.items():
+        print(f"multiply by {name}: {flops / 1e9:.0f} GFLOP/s", flush=True)
+    return max(rates.values())
 
 
-def start(part: str, threads: int, *arguments: object) -> "subprocess.Popen[str]":
-    """A process of so many threads that does one part."""
-    command = [sys.executable, "-m", "benchmarks.mine_parts", part, *map(str, arguments)]
+def start(task: str, threads: int, *arguments: object) -> "subprocess.Popen[str]":
+    """Start a process of so many threads that does one task of this file."""
+    command = [sys.executable, "-m", "benchmarks.mine_parts", task, *map(str, arguments)]
     environment = os.environ | {
         "OMP_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": str(threads),
@@ -129,7 +135,7 @@ def start(part: str, threads: int, *arguments: object) -> "subprocess.Popen[str]
 
 
 def finish(process: "subprocess.Popen[str]") -> dict[str, float]:
-    """What a part has printed."""
+    """Return what a task has printed."""
     output, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"{process.args} failed with exit status {process.returncode}")

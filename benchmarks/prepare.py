@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import psutil
@@ -26,7 +27,7 @@ rows = datasets.load_dataset("json", data_files=files, split="train", cache_dir=
 def clean(text):
     text = unicodedata.normalize("NFC", text)
     text = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
-    return re.sub(r"\\\\s+", " ", text).strip()
+    return re.sub(r"\\s+", " ", text).strip()
 rows = rows.map(lambda row: {"title": clean(row["title"]), "text": clean(row["text"])}, num_proc=2)
 seen = set()
 rows = rows.filter(lambda row: not (row["text"] in seen or seen.add(row["text"])))
@@ -58,25 +59,23 @@ def main(documents: int) -> None:
             f"output={folder}/out",
         ]
         theirs = [sys.executable, "-c", _INSTEAD, str(folder / "in"), str(folder / "instead")]
-        seconds, driver, worker = watch(ours)
-        instead, alone, _ = watch(theirs)
+        our_run = watch(ours)
+        their_run = watch(theirs)
     print(
-        f"prepare {documents:,} documents: ours {seconds:.0f} s, worker {worker:.2f} GiB, driver "
-        f"{driver:.2f} GiB; datasets {instead:.0f} s, {alone:.2f} GiB; {instead / seconds:.2f} "
-        "times as fast"
+        f"prepare {documents:,} documents: ours {our_run.seconds:.0f} s, worker "
+        f"{our_run.worker_gib:.2f} GiB, driver {our_run.driver_gib:.2f} GiB; datasets "
+        f"{their_run.seconds:.0f} s, {their_run.driver_gib:.2f} GiB; "
+        f"{their_run.seconds / our_run.seconds:.2f} times as fast"
     )
 
 
 def write_documents(folder: Path, count: int) -> None:
-    """JSON lines in several files: title and text of made-up words; one text in 50 is repeated."""
+    """Write JSON lines in several files: title and text of made-up words; one text in 50 is
+    repeated.
+    """
     folder.mkdir()
     draw = random.Random(0)
-    words = [
-        "".join(
-            draw.choice("bcdfglmnprst") + draw.choice("aeiou") for _ in range(draw.randint(1, 4))
-        )
-        for _ in range(20_000)
-    ]
+    words = [draw_word(draw) for _ in range(20_000)]
     text = ""
     for number in range(_FILES):
         with open(folder / f"part-{number}.jsonl", "w") as file:
@@ -87,22 +86,36 @@ def write_documents(folder: Path, count: int) -> None:
                 file.write(json.dumps(row) + "\n")
 
 
-def watch(command: list[str]) -> tuple[float, float, float]:
-    """(seconds, peak GiB of the process itself, peak GiB of its largest child) of a command;
-    resident memory.
+def draw_word(draw: random.Random) -> str:
+    syllables = range(draw.randint(1, 4))
+    return "".join(draw.choice("bcdfglmnprst") + draw.choice("aeiou") for _ in syllables)
+
+
+class Watched(NamedTuple):
+    """What a command took: its time, and peaks of resident memory of the process itself and of its
+    largest worker.
     """
+
+    seconds: float
+    driver_gib: float
+    worker_gib: float
+
+
+def watch(command: list[str]) -> Watched:
+    """Run a command and watch its processes."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     itself = psutil.Process(process.pid)
-    own = child = 0
+    own = 0
+    largest = 0
     while process.poll() is None:
         own = max(own, resident(itself))
-        workers = [resident(each) for each in children(itself) if is_worker(each)]
-        child = max([child, *workers])
+        workers = [resident(child) for child in children(itself) if is_worker(child)]
+        largest = max([largest, *workers])
         time.sleep(0.25)
     if process.returncode:
         raise SystemExit(f"{command[1:3]} failed with exit status {process.returncode}")
-    return time.perf_counter() - start, own / 2**30, child / 2**30
+    return Watched(time.perf_counter() - start, own / 2**30, largest / 2**30)
 
 
 def children(process: psutil.Process) -> list[psutil.Process]:

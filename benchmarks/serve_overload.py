@@ -34,7 +34,7 @@ from benchmarks.serving import (
 from tests.tiny import SIGNS, SUBJECTS
 
 # 50 tokens
-TEXT = " and ".join(f"{sign} of the {part}" for sign, part in zip(SIGNS, SUBJECTS, strict=False))
+TEXT = " and ".join(map("{} of the {}".format, SIGNS, SUBJECTS))
 INPUTS = [[f"{number} {TEXT}"] for number in range(16)]
 _COMMANDS = {
     "Embedder": EMBEDDER,
@@ -42,11 +42,13 @@ _COMMANDS = {
     "proxy": "ray::ProxyActor",
     "HAProxy": "haproxy.cfg",
 }
-_TIMEOUT_S, _RECOVERY_S = 30, 5
+_TIMEOUT_S = 30
+_RECOVERY_S = 5
 _SETTLE_S = 5  # from a replica that serves to requests that reach it, and to an empty queue
-# Of resident memory, from the first third of the overload to the last; allocators breathe, and
-# small ones by buffers.
-_GROWTH, _BUFFERS_MIB = 0.10, 10
+# Growth of resident memory from the first third of the overload to the last that is no leak:
+# allocators breathe, and small processes by buffers.
+_GROWTH = 0.10
+_BUFFERS_MIB = 10
 
 
 @dataclass
@@ -69,15 +71,17 @@ class Memory:
         self._thread.join()
 
     def _watch(self) -> None:
-        found = _processes(self.running)
+        by_name = _processes(self.running)
         while not self._stop.wait(1):
-            self.rows.append(
-                {name: sum(one.memory_info().rss for one in each) for name, each in found.items()}
-            )
+            row = {}
+            for name, processes in by_name.items():
+                row[name] = sum(process.memory_info().rss for process in processes)
+            self.rows.append(row)
 
     def growth(self, name: str) -> tuple[float, float]:
-        """Medians in MiB of the first and of the last third."""
-        sizes, third = [row[name] / 2**20 for row in self.rows], len(self.rows) // 3
+        """Return the medians in MiB of the first and of the last third."""
+        sizes = [row[name] / 2**20 for row in self.rows]
+        third = len(self.rows) // 3
         return float(np.median(sizes[:third])), float(np.median(sizes[-third:]))
 
 
@@ -115,7 +119,7 @@ def main(seconds: int, replicas: int, ingress: str, times: float, model: str) ->
 
 
 def _capacity(running: Running) -> float:
-    """Requests a second with 16 clients that wait for their answers."""
+    """Return the requests a second of 16 clients that wait for their answers."""
     with Load(running.url, INPUTS, 16):
         time.sleep(5)  # warm
     with Load(running.url, INPUTS, 16) as load:
@@ -144,7 +148,7 @@ def _overload(running: Running, rate: float, seconds: int) -> list[str]:
         f"{recovered:.1f} s after its end"
     )
     faults = _refusals(load.answers)
-    times = [one.end - one.start for one in load.answers if one.status == 200]
+    times = [answer.end - answer.start for answer in load.answers if answer.status == 200]
     if not times or np.percentile(times, 99) > _TIMEOUT_S:
         faults.append(f"p99 of accepted requests is above {_TIMEOUT_S} s, or none was accepted")
     if recovered > _RECOVERY_S:
@@ -162,25 +166,23 @@ def _overload(running: Running, rate: float, seconds: int) -> list[str]:
 
 
 def _processes(running: Running) -> dict[str, list[psutil.Process]]:
-    """What requests go through, by name, as far as it is there: behind HAProxy there is no Api."""
-    found = {name: running.find(command) for name, command in _COMMANDS.items()}
-    return {
-        name: sorted(processes, key=lambda one: one.pid)
-        for name, processes in found.items()
-        if processes
-    }
+    """Return the processes that requests go through, by name; behind HAProxy there is no Api."""
+    by_name = {}
+    for name, command in _COMMANDS.items():
+        if processes := running.find(command):
+            by_name[name] = sorted(processes, key=lambda process: process.pid)
+    return by_name
 
 
 def _recovery(running: Running, end: float) -> float:
-    """Seconds from `end` to the end of a request that took less than one."""
+    """Return the seconds from `end` to the end of a request that took less than one."""
     with Load(running.url, [["short"]], 1) as probe:
-        while not any(one.status == 200 and one.end - one.start < 1 for one in probe.answers):
-            if time.monotonic() - end > _TIMEOUT_S:
-                return time.monotonic() - end
+        while time.monotonic() - end <= _TIMEOUT_S:
+            for answer in list(probe.answers):
+                if answer.status == 200 and answer.end - answer.start < 1:
+                    return answer.end - end
             time.sleep(0.05)
-    return (
-        min(one.end for one in probe.answers if one.status == 200 and one.end - one.start < 1) - end
-    )
+    return time.monotonic() - end
 
 
 def _kill(running: Running, rate: float, replicas: int) -> list[str]:
@@ -193,7 +195,7 @@ def _kill(running: Running, rate: float, replicas: int) -> list[str]:
         _wait(lambda: running.count_replicas() == replicas)  # and another has loaded the model
         serves = time.monotonic()
         time.sleep(_SETTLE_S + 10)
-    late = [one for one in load.answers if one.start > serves + _SETTLE_S]
+    late = [answer for answer in load.answers if answer.start > serves + _SETTLE_S]
     print(
         f"a replica killed at half the capacity: noticed after {noticed:.1f} s, another serves "
         f"after {serves - killed:.1f} s; by status {statuses(load.answers)}, of the last 10 s "
@@ -214,15 +216,20 @@ def _wait(is_so: Callable[[], bool]) -> None:
 
 
 def _refusals(answers: Sequence[Answer]) -> list[str]:
-    """What is wrong with answers that are no success."""
-    refused = [one for one in answers if one.status != 200]
-    wrong = [one for one in refused if one.status not in (429, 503)]
-    bare = [one for one in refused if one.status in (429, 503) and not _is_proper(one)]
-    faults = [f"{len(wrong)} answers with status {statuses(wrong)}"] if wrong else []
-    return [
-        *faults,
-        *([f"{len(bare)} refusals without Retry-After or OpenAI's shape"] if bare else []),
-    ]
+    """Return what is wrong with answers that are no success."""
+    wrong = []
+    bare = 0
+    for answer in answers:
+        if answer.status in (429, 503):
+            bare += not _is_proper(answer)
+        elif answer.status != 200:
+            wrong.append(answer)
+    faults = []
+    if wrong:
+        faults.append(f"{len(wrong)} answers with status {statuses(wrong)}")
+    if bare:
+        faults.append(f"{bare} refusals without Retry-After or OpenAI's shape")
+    return faults
 
 
 def _is_proper(answer: Answer) -> bool:

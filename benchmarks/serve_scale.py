@@ -4,11 +4,13 @@ no replica.
 Exits with 1 if a request fails, or a step is not taken in time.
 """
 
+import itertools
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -25,7 +27,7 @@ from benchmarks.serving import (
 )
 from tests.tiny import SIGNS, SUBJECTS
 
-TEXTS = [f"{sign} of the {part}" for sign in SIGNS for part in SUBJECTS]
+TEXTS = [f"{sign} of the {subject}" for sign, subject in itertools.product(SIGNS, SUBJECTS)]
 _LIMIT_S = 120
 
 
@@ -56,22 +58,28 @@ def main(clients: int, delay: int, ingress: str, model: str) -> None:
     with tempfile.TemporaryDirectory(prefix="medembed-bench-") as scratch:
         arguments = [f"model={find_model(model, Path(scratch))}", f"ingress={ingress}", *scaling]
         with served(Path(scratch), *arguments) as running:
-            answers, step = _follow(running, inputs, clients, delay)
+            loads = _follow(running, inputs, clients, delay)
+    answers = [*loads.trickle, *loads.step]
     print(
         f"{len(answers):,} requests: by status {statuses(answers)}; of the load step "
-        f"{latencies(step)}"
+        f"{latencies(loads.step)}"
     )
     sys.exit(any(answer.status != 200 for answer in answers))
 
 
-def _follow(
-    running: Running, inputs: Sequence[Sequence[str]], clients: int, delay: int
-) -> tuple[list[Answer], list[Answer]]:
-    """All answers, and of these those to the clients of the load step."""
-    # behind HAProxy the start itself asks a replica, which goes again
+class Answers(NamedTuple):
+    """Answers to one request a second, and to the clients of the load step."""
+
+    trickle: list[Answer]
+    step: list[Answer]
+
+
+def _follow(running: Running, inputs: Sequence[Sequence[str]], clients: int, delay: int) -> Answers:
+    """Load the server step by step and print how long its replicas take to follow."""
+    # Behind HAProxy the start itself asks a replica, which goes again.
     _wait(running, 0, "a start without requests")
     started = time.monotonic()
-    # a request a second, which one replica answers
+    # One replica answers a request a second.
     with Load(running.url, inputs, rate=1) as trickle:
         _wait(running, 1, "0 -> 1, by a first request")
         while not trickle.answers:
@@ -83,13 +91,13 @@ def _follow(
             time.sleep(5)
         _wait(running, 1, f"2 -> 1, by one request a second ({delay} s are the delay)")
     _wait(running, 0, f"1 -> 0, by none ({delay} s are the delay)")
-    return [*trickle.answers, *step.answers], step.answers
+    return Answers(trickle.answers, step.answers)
 
 
-def _wait(running: Running, wanted: int, what: str) -> None:
-    """Waits until so many replicas serve, and prints how long that took."""
+def _wait(running: Running, replicas: int, what: str) -> None:
+    """Wait until so many replicas serve, and print how long that took."""
     started = time.monotonic()
-    while running.count_replicas() != wanted:
+    while running.count_replicas() != replicas:
         if time.monotonic() - started > _LIMIT_S:
             raise SystemExit(f"{what}: not within {_LIMIT_S} s")
         time.sleep(0.1)

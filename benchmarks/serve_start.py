@@ -62,7 +62,7 @@ class Start(NamedTuple):
 
 @contextmanager
 def ours() -> Iterator[Server]:
-    """`medembed serve` as it comes."""
+    """Start `medembed serve` with its defaults."""
     with (
         tempfile.TemporaryDirectory(prefix="medembed-bench-") as workspace,
         served(Path(workspace), f"model={MINILM}") as running,
@@ -72,7 +72,7 @@ def ours() -> Iterator[Server]:
 
 @contextmanager
 def script() -> Iterator[Server]:
-    """The plain script."""
+    """Start the plain script."""
     (port,) = free_ports(1)
     command = [sys.executable, "-c", _SCRIPT, str(fetch_model(MINILM)), str(port)]
     job = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ)
@@ -110,7 +110,7 @@ def wait(server: Server) -> None:
 
 
 def processes(server: Server) -> list[psutil.Process]:
-    """All of them that live."""
+    """Return all of them that live."""
     return [server.process, *server.process.children(recursive=True)]
 
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import numpy as np
@@ -33,7 +34,7 @@ from serve.operate.promotion import promote
 from serve.operate.swap import ServingConfig
 from tests.tiny import SIGNS, SUBJECTS
 
-TEXTS = [f"{sign} of the {part}" for sign, part in itertools.product(SIGNS, SUBJECTS)]
+TEXTS = [f"{sign} of the {subject}" for sign, subject in itertools.product(SIGNS, SUBJECTS)]
 Vectors = dict[str, npt.NDArray[np.float32]]  # of each text [D]
 # Batches of other sizes round differently, in the seventh digit; another version's vectors are far
 # away.
@@ -58,39 +59,43 @@ def main(swaps: int, clients: int, replicas: int, ingress: str, model: str) -> N
         apart = min(np.abs(expected["1"][text] - expected["2"][text]).max() for text in TEXTS)
         assert apart > 10 * _NEAR, "the versions must be told apart"
         inputs = [TEXTS[start : start + 3] for start in range(0, len(TEXTS), 3)]
-        seconds, swapped = [], list[tuple[float, float]]()
+        swaps_done: list[Swap] = []
         arguments = [f"replicas={replicas}", f"ingress={ingress}"]
         with served(workspace, *arguments) as running, Load(running.url, inputs, clients) as load:
             serving = ServingConfig(address=running.dashboard)
             time.sleep(3)  # some answers before the first swap
             for number in range(swaps):
+                version = registry.resolve(f"models:/medembed/{2 - number % 2}")
                 before = time.monotonic()
-                promote(registry, registry.resolve(f"models:/medembed/{2 - number % 2}"), serving)
-                seconds.append(time.monotonic() - before)
-                swapped.append((before, time.monotonic()))
+                promote(registry, version, serving)
+                swaps_done.append(Swap(before, time.monotonic()))
             time.sleep(1)
             load.stop()
-            is_fine = _report(load.answers, expected, seconds)
-            _place_failures(load.answers, swapped)
+            is_fine = _report(load.answers, expected, swaps_done)
+            _date_failures(load.answers, swaps_done)
     sys.exit(not is_fine)
 
 
+class Swap(NamedTuple):
+    """When a promotion began and ended."""
+
+    start: float
+    end: float
+
+
 def _vectors(folder: str) -> Vectors:
-    return dict(
-        zip(TEXTS, Encoder.load(folder, EncodingConfig()).encode(TEXTS, "query"), strict=True)
-    )
+    vectors = Encoder.load(folder, EncodingConfig()).encode(TEXTS, "query")
+    return dict(zip(TEXTS, vectors, strict=True))
 
 
-def _report(answers: list[Answer], expected: dict[str, Vectors], seconds: list[float]) -> bool:
-    """Prints it; whether nothing failed."""
-    wrong = sum(
-        not _is_of_its_version(answer, expected) for answer in answers if answer.status == 200
-    )
-    failed = sum(answer.status != 200 for answer in answers)
-    by_version = Counter(
-        answer.headers.get("x-model-version") for answer in answers if answer.status == 200
-    )
-    rate = len(answers) / (max(one.end for one in answers) - min(one.start for one in answers))
+def _report(answers: list[Answer], expected: dict[str, Vectors], swaps: list[Swap]) -> bool:
+    """Print what came back; return whether nothing failed."""
+    seconds = [swap.end - swap.start for swap in swaps]
+    good = [answer for answer in answers if answer.status == 200]
+    wrong = sum(not _is_of_its_version(answer, expected) for answer in good)
+    failed = len(answers) - len(good)
+    by_version = Counter(answer.headers.get("x-model-version") for answer in good)
+    rate = len(answers) / (max(each.end for each in answers) - min(each.start for each in answers))
     print(
         f"{len(seconds)} swaps, promotions and rollbacks in turn: median {np.median(seconds):.1f} "
         f"s, longest {max(seconds):.1f} s, of which most is loading the model, here and then in "
@@ -105,30 +110,30 @@ def _report(answers: list[Answer], expected: dict[str, Vectors], seconds: list[f
     return not failed and not wrong
 
 
-def _place_failures(answers: list[Answer], swapped: list[tuple[float, float]]) -> None:
-    """Prints what was going on while a request failed."""
-    zero = swapped[0][0]
+def _date_failures(answers: list[Answer], swaps: list[Swap]) -> None:
+    """Print which swaps were going on while a request failed."""
+    zero = swaps[0].start
     for answer in answers:
         if answer.status == 200:
             continue
-        during = [
-            number
-            for number, (start, end) in enumerate(swapped)
-            if start < answer.end and end > answer.start
-        ]
+        during = []
+        for number, swap in enumerate(swaps):
+            if swap.start < answer.end and swap.end > answer.start:
+                during.append(number)
         error = answer.body.get("error")
         when = f"from {answer.start - zero:.1f} to {answer.end - zero:.1f} s, during swaps {during}"
         print(f"status {answer.status} {when}: {error}")
-    slowest = max(range(len(swapped)), key=lambda number: swapped[number][1] - swapped[number][0])
+    slowest = max(swaps, key=lambda swap: swap.end - swap.start)
     print(
-        f"the longest was swap {slowest}, {swapped[slowest][0] - zero:.1f} to "
-        f"{swapped[slowest][1] - zero:.1f} s"
+        f"the longest was swap {swaps.index(slowest)}, {slowest.start - zero:.1f} to "
+        f"{slowest.end - zero:.1f} s"
     )
 
 
 def _is_of_its_version(answer: Answer, expected: dict[str, Vectors]) -> bool:
-    wanted = np.stack([expected[answer.headers["x-model-version"]][text] for text in answer.texts])
-    return bool(np.abs(answer.vectors() - wanted).max() < _NEAR)
+    of_version = expected[answer.headers["x-model-version"]]
+    vectors = np.stack([of_version[text] for text in answer.texts])
+    return bool(np.abs(answer.vectors() - vectors).max() < _NEAR)
 
 
 if __name__ == "__main__":

@@ -54,18 +54,17 @@ class Running:
     process: psutil.Process
 
     def find(self, command: str) -> list[psutil.Process]:
-        """The processes below it with this in their command, such as EMBEDDER."""
-        return [
-            child for child in self.process.children(recursive=True) if command in _command(child)
-        ]
+        """Return the processes below it with this in their command, such as EMBEDDER."""
+        children = self.process.children(recursive=True)
+        return [child for child in children if command in _command(child)]
 
     def scratch(self) -> Path:
-        """The folder of its Ray."""
+        """Return the folder of its Ray."""
         return Path(self.find("raylet")[0].environ()["RAY_TMPDIR"])
 
     def count_replicas(self) -> int:
-        """Replicas that serve, asked of the dashboard: behind HAProxy a request to the server would
-        start one.
+        """Count the replicas that serve. It asks the dashboard, as a request to HAProxy would start
+        one.
         """
         dashboard = Dashboard(self.dashboard, read_token(str(self.workspace), self.dashboard))
         return list(replicas_of(dashboard.details(), "medembed").values()).count("RUNNING")
@@ -75,8 +74,8 @@ class Running:
 def served(
     workspace: Path, *arguments: str, end: signal.Signals = signal.SIGINT
 ) -> Iterator[Running]:
-    """`medembed serve` with these arguments, on free ports; checks that no process is left after
-    this signal.
+    """Start `medembed serve` with these arguments on free ports, end it by a signal, and check that
+    it leaves no process.
     """
     port, dashboard_port = free_ports(2)
     command = [
@@ -118,29 +117,27 @@ def served(
         status = started.wait(120)
         _, left = psutil.wait_procs(children, timeout=15)
         print(f"server ended: status {status}, {len(left)} processes left", flush=True)
-        assert not left, f"left: {[_command(one) for one in left]}"
+        assert not left, f"left: {[_command(process) for process in left]}"
 
 
 def find_model(model: str, folder: Path) -> str:
-    """The reference itself; for "tiny" a random encoder of two layers, made in this folder."""
+    """Return the reference itself; for "tiny" make a random encoder of two layers."""
     return str(make_encoder(folder / "tiny")) if model == "tiny" else model
 
 
 def make_versions(
     model: str, folder: Path, count: int = 2, noise: float = 0.02
 ) -> tuple[Registry, list[str]]:
-    """A registry with versions 1 to `count` of a model, each with other weights, and their
-    folders.
+    """Make a registry with versions 1 to `count` of a model, each with other weights; return it and
+    the versions' folders.
     """
     import torch
     from sentence_transformers import SentenceTransformer
 
     from medembed.encoding.model_files import fetch_model
 
-    registry, base = (
-        open_registry(RegistryConfig(workspace=str(folder)), on_cluster=False),
-        find_model(model, folder),
-    )
+    registry = open_registry(RegistryConfig(workspace=str(folder)), on_cluster=False)
+    base = find_model(model, folder)
     folders = []
     for number in range(1, count + 1):
         encoder = SentenceTransformer(str(fetch_model(base)), device="cpu")
@@ -148,11 +145,11 @@ def make_versions(
         with torch.no_grad():
             for weights in encoder.parameters():
                 weights.mul_(1 + noise * torch.randn_like(weights))
-        place = folder / f"version-{number}"
-        encoder.save_pretrained(str(place), create_model_card=False)
-        (place / CARD).write_text(json.dumps({"dimensions": [encoder.get_embedding_dimension()]}))
-        registry.register(str(place), params={}, metrics={}, lineage=Lineage(), artifacts={})
-        folders.append(str(place))
+        version = folder / f"version-{number}"
+        encoder.save_pretrained(str(version), create_model_card=False)
+        (version / CARD).write_text(json.dumps({"dimensions": [encoder.get_embedding_dimension()]}))
+        registry.register(str(version), params={}, metrics={}, lineage=Lineage(), artifacts={})
+        folders.append(str(version))
     return registry, folders
 
 
@@ -170,8 +167,8 @@ class Answer:
     texts: Sequence[str] = ()
 
     def vectors(self) -> Any:
-        """float32 [n, D]."""
-        return np.array([one["embedding"] for one in self.body["data"]], dtype=np.float32)
+        """Return float32 [n, D]."""
+        return np.array([entry["embedding"] for entry in self.body["data"]], dtype=np.float32)
 
 
 @dataclass
@@ -212,7 +209,9 @@ class Load:
                     *(self._loop(session, number) for number in range(self.clients))
                 )
                 return
-            sent, number, start = set[asyncio.Task[None]](), 0, time.monotonic()
+            sent: set[asyncio.Task[None]] = set()
+            number = 0
+            start = time.monotonic()
             while not self._stop.is_set():
                 while number < (time.monotonic() - start) * self.rate:
                     sent.add(asyncio.create_task(self._ask(session, number)))
@@ -226,28 +225,29 @@ class Load:
             number += self.clients
 
     async def _ask(self, session: aiohttp.ClientSession, number: int) -> None:
-        texts, start = self.inputs[number % len(self.inputs)], time.monotonic()
-        status, headers, body = 0, dict[str, str](), dict[str, Any]()
+        texts = self.inputs[number % len(self.inputs)]
+        start = time.monotonic()
+        status = 0
+        headers: dict[str, str] = {}
+        body: dict[str, Any] = {}
         try:
             request = {"model": "medembed", "input": list(texts)}
             async with session.post(f"{self.url}/v1/embeddings", json=request) as response:
-                headers, status = (
-                    {key.lower(): value for key, value in response.headers.items()},
-                    response.status,
-                )
+                headers = {key.lower(): value for key, value in response.headers.items()}
                 body = await response.json(content_type=None)
+                status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            status, body = 0, {"error": type(error).__name__}
+            body = {"error": type(error).__name__}
         self.answers.append(Answer(start, time.monotonic(), status, headers, body, texts))
 
 
 def statuses(answers: Iterable[Answer]) -> dict[int, int]:
-    """{status: requests}."""
+    """Count the answers of each status."""
     return dict(sorted(Counter(answer.status for answer in answers).items()))
 
 
 def latencies(answers: Iterable[Answer]) -> str:
-    """p50, p99 and the longest of the answers with status 200, in ms."""
+    """Return p50, p99 and the longest of the answers with status 200, in ms."""
     times = [answer.end - answer.start for answer in answers if answer.status == 200]
     if not times:
         return "no answers"

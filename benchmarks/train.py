@@ -54,14 +54,14 @@ def embeddings(batch: int) -> list[torch.Tensor]:
 
 
 def ours(inputs: list[torch.Tensor]) -> Work:
-    """A step of our loss, finding known positives included."""
+    """Make a step of our loss, which also finds known positives."""
     loss = MatryoshkaRankingLoss(Fixed(), dict.fromkeys(DIMENSIONS, 1.0), 0.05)
     numbers = torch.arange(len(inputs[0]))
     return _step(loss, inputs, torch.stack([numbers, numbers], dim=1))
 
 
 def theirs(inputs: list[torch.Tensor]) -> Work:
-    """A step of the stock loss."""
+    """Make a step of the stock loss."""
     model = Fixed()
     return _step(
         MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), DIMENSIONS),
@@ -83,8 +83,8 @@ WAYS: dict[str, Callable[[list[torch.Tensor]], Work]] = {"ours": ours, "theirs":
 
 
 def loss_speed(batches: tuple[int, ...] = (256, 1024, 4096)) -> None:
-    """Seconds of the loss part, in turn in one run; wanted: 1.5 times as fast at 256, 2 times at
-    4,096.
+    """Time the loss part, in turn in one run; ours should be 1.5 times as fast at 256 rows, twice
+    at 4,096.
     """
     torch.set_num_threads(THREADS)
     for batch in batches:
@@ -118,13 +118,14 @@ def _loss_peak(way: str, batch: int) -> int:
 
 
 def step_speed(batch: int = 64, tokens: int = 48) -> None:
-    """A whole training step on MiniLM, in turn in one run, and the loss's share of it; wanted:
-    never slower.
+    """Time a whole training step on MiniLM, in turn in one run, and the loss's share of it; ours
+    should never be slower.
     """
     torch.set_num_threads(THREADS)
     config = TrainingConfig()
     model = load_model(fetch_model(MODEL), EncodingConfig(cpus_per_worker=THREADS), "cpu").train()
-    features, numbers = _random_texts(batch, tokens), torch.arange(batch)
+    features = _random_texts(batch, tokens)
+    numbers = torch.arange(batch)
     labels = torch.stack([numbers, numbers], dim=1)
     dimensions = list(config.dimensions)
     stock = MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), dimensions)
@@ -145,17 +146,17 @@ def step_speed(batch: int = 64, tokens: int = 48) -> None:
         7,
     )
     documents = model.tokenizer.batch_decode(features[1]["input_ids"])
-    held = make_loss(config, model, documents=documents)
+    holding = make_loss(config, model, documents=documents)
     compare(
         "the same with held texts, beside ours without",
-        step(held),
+        step(holding),
         step(make_loss(config, model)),
         7,
     )
     inputs = [torch.randn(batch, max(dimensions), requires_grad=True) for _ in range(2)]
-    share = {
-        way: _median(_step(loss, inputs, labels)) for way, loss in _losses_alone(dimensions).items()
-    }
+    share = {}
+    for way, loss in _losses_alone(dimensions).items():
+        share[way] = _median(_step(loss, inputs, labels))
     whole = _median(step(make_loss(config, model)))
     print(
         f"the loss's share of a step: ours {share['ours'] / whole:.1%}, theirs "
@@ -172,31 +173,29 @@ def _losses_alone(dimensions: list[int]) -> dict[str, torch.nn.Module]:
 
 
 def _median(work: Work, times: int = 5) -> float:
-    """Seconds, after a warm-up."""
+    """Return the median of seconds, after a warm-up."""
     work()
-    found = []
+    seconds = []
     for _ in range(times):
         start = time.perf_counter()
         work()
-        found.append(time.perf_counter() - start)
-    return statistics.median(found)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
 
 
 def _random_texts(batch: int, tokens: int) -> list[dict[str, torch.Tensor]]:
-    """Two columns of random token ids."""
+    """Return two columns of random token ids."""
     generator = torch.Generator().manual_seed(0)
-    return [
-        {
-            "input_ids": torch.randint(1000, 30000, (batch, tokens), generator=generator),
-            "attention_mask": torch.ones(batch, tokens, dtype=torch.long),
-        }
-        for _ in range(2)
-    ]
+    columns = []
+    for _ in range(2):
+        ids = torch.randint(1000, 30000, (batch, tokens), generator=generator)
+        columns.append({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    return columns
 
 
 def cached_memory(batch: int = 1024, tokens: int = 128, mini_batch_size: int = 16) -> None:
-    """Peak memory of the whole process for a step of cached gradients on MiniLM; wanted: within 3
-    GiB.
+    """Measure the process's peak memory in a step of cached gradients on MiniLM; it should be
+    within 3 GiB.
     """
     peak, seconds = in_fresh_process(_cached_peak, batch, tokens, mini_batch_size)
     print(
@@ -207,7 +206,7 @@ def cached_memory(batch: int = 1024, tokens: int = 128, mini_batch_size: int = 1
 
 
 def _cached_peak(batch: int, tokens: int, mini_batch_size: int) -> tuple[int, float]:
-    """(highest resident memory, seconds) of forward, backward and AdamW step on random tokens."""
+    """Return the highest resident memory and the seconds of forward, backward and AdamW step."""
     model = load_model(fetch_model(MODEL), EncodingConfig(cpus_per_worker=THREADS), "cpu").train()
     loss_config = LossConfig(mini_batch_size=mini_batch_size)
     loss = make_loss(TrainingConfig(loss=loss_config), model)
@@ -221,21 +220,20 @@ def _cached_peak(batch: int, tokens: int, mini_batch_size: int) -> tuple[int, fl
 
 
 def in_fresh_process(work: Callable[..., Any], *arguments: object) -> Any:
-    """What `work` returns in a process of its own, whose memory nothing else has grown."""
+    """Return what `work` returns in a new process, whose memory nothing else has grown."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(work, arguments)
 
 
 def _reset_peak() -> int:
-    """Bytes resident now, from which on VmHWM counts anew."""
+    """Return the bytes resident now, and let VmHWM count anew."""
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 
 
 def _status(name: str) -> int:
-    (line,) = (
-        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)
-    )
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith(name)]
     return int(line.split()[1]) * 1024
 
 

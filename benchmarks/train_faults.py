@@ -16,11 +16,9 @@ wrong.
 
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -37,11 +35,10 @@ from benchmarks.fault_injection import (
     two_nodes,
     wait,
 )
-from benchmarks.faults import copy, plan
+from benchmarks.fault_run import Kill, Outcome, copy, finish, plan, report
 from benchmarks.train_case import (
     CONFIG,
     LONG,
-    PATIENCE_S,
     Case,
     last_step,
     latest_step,
@@ -66,74 +63,64 @@ _NOTICE_S = 8
 @click.option("--kind", type=click.Choice(KINDS), multiple=True, default=KINDS, show_default=True)
 def main(kills: int, seed: int, kind: tuple[str, ...]) -> None:
     """Prints a line for each kill and a summary."""
-    draw, start, wrong = random.Random(seed), time.monotonic(), 0
+    draw = random.Random(seed)
     os.environ["RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S"] = "1"
     os.environ.pop("RAY_ADDRESS", None)
     # A short folder: Ray puts socket paths below it.
     with tempfile.TemporaryDirectory(prefix="mtf-", dir="/tmp") as scratch, s3_bucket() as bucket:
         folder = Path(scratch)
         cases = make_cases(folder, kind)
-        print(f"{time.monotonic() - start:.0f} s: undisturbed runs are there", flush=True)
-        for number, (what, moment) in enumerate(plan(kills, kind, draw, ("end", "end"))):
-            share = moment if isinstance(moment, float) else 1.0
-            line, faults = kill_once(
-                what, share, cases[what], folder / f"{number:03}", bucket, draw
-            )
-            wrong += bool(faults)
-            print(f"{number + 1:3} {line}: {'; '.join(faults) or 'right'}", flush=True)
-    print(
-        f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} runs ended right, "
-        f"{wrong} not"
-    )
-    sys.exit(wrong > 0)
+        report(kill_all(plan(kills, kind, draw, ("end", "end")), cases, folder, bucket, draw))
 
 
 def make_cases(folder: Path, kinds: tuple[str, ...]) -> dict[str, Case]:
-    """{kind: what it trains and what must come out}, for which undisturbed runs are made."""
-    case, cases = make_case(folder), {}
-    long = replace(case, config=LONG)
+    """Return {kind: what it trains and what must come out}, after the undisturbed runs."""
+    case = make_case(folder)
+    cases = {}
     if set(kinds) & {"driver", "node", "worker"}:
         cases |= dict.fromkeys(("driver", "node", "worker"), case.undisturbed(folder / "usual"))
     if "preempt" in kinds:
-        cases["preempt"] = long.undisturbed(folder / "long")
+        cases["preempt"] = replace(case, config=LONG).undisturbed(folder / "long")
     if "shrink" in kinds:
         scores = case.measure_seeds(folder / "seeds")
         cases["shrink"] = replace(case, config=elastic(CONFIG), least=least_expected(scores))
-        found = ", ".join(f"{score:.3f}" for score in scores)
-        print(
-            f"dev scores of other seeds: {found}; expected of another one: "
-            f"{cases['shrink'].least:.3f} or more"
-        )
+        listed = ", ".join(f"{score:.3f}" for score in scores)
+        least = cases["shrink"].least
+        print(f"dev scores of other seeds: {listed}; expected of another one: {least:.3f} or more")
     if "grow" in kinds:
-        longer = CONFIG.model_copy(update={"epochs": 120})
-        cases["grow"] = replace(case, config=elastic(longer))
+        cases["grow"] = replace(case, config=elastic(CONFIG.model_copy(update={"epochs": 120})))
     return cases
 
 
-def kill_once(
-    kind: str, moment: float, case: Case, folder: Path, bucket: str, draw: random.Random
-) -> tuple[str, list[str]]:
-    """(what was done, what is wrong then). Nodes die in a cluster of two; workers and drivers in a
-    Ray of their own.
+def kill_all(
+    planned: Sequence[Kill], cases: dict[str, Case], folder: Path, bucket: str, draw: random.Random
+) -> Iterator[Outcome]:
+    """Disturb a run for each kill. Nodes die in a cluster of two; workers and drivers in a Ray of
+    their own.
     """
-    folder.mkdir()
-    if kind in IN_PRIVATE:
-        return kill_and_finish(kind, moment, case, str(folder / "m"), folder, draw, None)
-    place = f"{bucket}/{folder.name}"
-    moved = replace(
-        case,
-        **{
-            name: copy(getattr(case, name), f"{place}/{name}")
-            for name in ("data", "examples", "model")
-        },
-    )
-    with two_nodes(folder, bucket) as cluster:
-        if kind == "grow":
-            cluster.lose_node()
-        return kill_and_finish(kind, moment, moved, f"{place}/m", folder, draw, cluster)
+    for number, planned_kill in enumerate(planned):
+        kind, moment = planned_kill
+        share = moment if isinstance(moment, float) else 1.0
+        case = cases[kind]
+        here = folder / f"{number:03}"
+        here.mkdir()
+        if kind in IN_PRIVATE:
+            yield kill_once(kind, share, case, str(here / "m"), here, draw, None)
+            continue
+        place = f"{bucket}/{here.name}"
+        moved = replace(
+            case,
+            data=copy(case.data, f"{place}/data"),
+            examples=copy(case.examples, f"{place}/examples"),
+            model=copy(case.model, f"{place}/model"),
+        )
+        with two_nodes(here, bucket) as cluster:
+            if kind == "grow":
+                cluster.lose_node()
+            yield kill_once(kind, share, moved, f"{place}/m", here, draw, cluster)
 
 
-def kill_and_finish(
+def kill_once(
     kind: str,
     moment: float,
     case: Case,
@@ -141,10 +128,12 @@ def kill_and_finish(
     folder: Path,
     draw: random.Random,
     cluster: Cluster | None,
-) -> tuple[str, list[str]]:
-    """Starts, kills at the moment, and starts again what does not go on by itself."""
-    environment, log = cluster.environment if cluster else {}, folder / "log"
-    job, faults = case.start(output, log, environment), []
+) -> Outcome:
+    """Start a run, disturb it at the moment, and start again what does not go on by itself."""
+    environment = cluster.environment if cluster else {}
+    log = folder / "log"
+    job = case.start(output, log, environment)
+    faults: list[str] = []
     try:
         wait_for(kind, moment, job, case, output, cluster)
         time.sleep(draw.uniform(0, 1))
@@ -152,27 +141,27 @@ def kill_and_finish(
         if job.poll() is not None:
             line += ", too late"
         elif cluster:
-            faults = DISTURBANCES[kind](job, output, cluster)
+            faults += DISTURBANCES[kind](job, output, cluster)
         else:
             job = kill(kind, job, lambda: case.start(output, log), draw)
-        if status := job.wait(PATIENCE_S):
-            return line, [*faults, f"exit status {status}: {log.read_text().splitlines()[-1]}"]
-    except subprocess.TimeoutExpired:
-        return line, [*faults, f"no end after {PATIENCE_S:.0f} s"]
+        if end := finish(job, log):
+            return Outcome(line, faults + end)
     finally:
         kill_tree(job)
     if kind == "shrink" and last_step(output) <= case.steps(2):
-        faults = [*faults, "no step by one worker"]
+        faults.append("no step by one worker")
     if kind == "grow" and last_step(output) >= case.steps(1):
-        faults = [*faults, "no step by two workers"]
-    return f"{line}, dev {read_result(output)[1]['score']:.3f}", faults + case.find_faults(output)
+        faults.append("no step by two workers")
+    score = read_result(output).dev["score"]
+    return Outcome(f"{line}, dev {score:.3f}", faults + case.find_faults(output))
 
 
 def wait_for(
     kind: str, moment: float, job: Job, case: Case, output: str, cluster: Cluster | None
 ) -> None:
-    """Returns when that share of the checkpoints is there, and something that trains; for a notice,
-    seconds after the start, before any usual checkpoint."""
+    """Return when that share of the checkpoints is there, and something that trains; for a notice,
+    seconds after the start, before any usual checkpoint.
+    """
     if kind == "preempt":
         wait(job, lambda: has_begun(output), every_s=0.2)
         time.sleep(moment * _NOTICE_S)
@@ -184,36 +173,36 @@ def wait_for(
 
 
 def kill(kind: str, job: Job, again: Callable[[], Job], draw: random.Random) -> Job:
-    """kill -9 of a worker or of the driver; the job that goes on."""
+    """Kill -9 a worker or the driver; return the job that goes on."""
     if kind == "driver":
         kill_driver(job)
         return again()
-    if found := actors(job):
-        draw.choice(found).kill()
+    if workers := actors(job):
+        draw.choice(workers).kill()
     return job
 
 
 def replace_node(job: Job, output: str, cluster: Cluster) -> list[str]:
-    """The second node is killed, and another one comes."""
+    """Kill the second node and add another one."""
     cluster.lose_node()
     cluster.add_node()
     return []
 
 
 def shrink(job: Job, output: str, cluster: Cluster) -> list[str]:
-    """The second node is killed, and none comes."""
+    """Kill the second node and add none."""
     cluster.lose_node()
     return []
 
 
 def grow(job: Job, output: str, cluster: Cluster) -> list[str]:
-    """A second node comes."""
+    """Add a second node."""
     cluster.add_node()
     return []
 
 
 def preempt(job: Job, output: str, cluster: Cluster) -> list[str]:
-    """The second node is killed when a notice has run out, and another one comes; what is wrong
+    """Kill the second node when a notice has run out, and add another one; return what is wrong
     with the checkpoint.
     """
     cluster.announce_loss(_NOTICE_S)
@@ -225,15 +214,13 @@ def preempt(job: Job, output: str, cluster: Cluster) -> list[str]:
     cluster.lose_node()
     if job.poll() is not None:
         return ["ended before the node was gone"]
-    return (
-        []
-        if step % LONG.checkpoint_steps
-        else ["no checkpoint between the notice and the node's end"]
-    )
+    if step % LONG.checkpoint_steps == 0:
+        return ["no checkpoint between the notice and the node's end"]
+    return []
 
 
 def has_begun(output: str) -> bool:
-    """Whether all is there that a run makes before its first step."""
+    """Say whether all is there that a run makes before its first step."""
     with suppress(StorageError):
         return find_start(run_folder(output)) is not None
     return False

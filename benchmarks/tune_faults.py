@@ -10,11 +10,9 @@ and no more trials than are drawn by chance. Exits with 1 if anything differs.
 
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,17 +28,17 @@ from benchmarks.fault_injection import (
     two_nodes,
     wait,
 )
-from benchmarks.faults import copy
+from benchmarks.fault_run import Outcome, copy, finish, report, run_undisturbed, start
 from medembed import storage
 from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.prepare import prepare
 from medembed.tuning.records import Record, Records
 from tests.tiny import make_encoder, write_pairs
 
-ROOT = Path(__file__).parent.parent
 KINDS = ("trial", "worker", "node", "driver")
 TITLES = {"trial": "ImplicitFunc", "worker": "RayTrainWorker"}  # as Ray names these processes
-TRIALS, RUNGS = 3, 3
+TRIALS = 3
+RUNGS = 3
 _ARGUMENTS = (
     f"trials={TRIALS}",
     "pairs=240",
@@ -59,7 +57,6 @@ _ARGUMENTS = (
     "search.training.temperature={log_uniform: [0.02, 0.2]}",
     "search.mining.negatives={integer: [0, 3]}",
 )
-_PATIENCE_S = 600
 
 
 @dataclass(frozen=True)
@@ -71,9 +68,8 @@ class Case:
     expected: Sequence[Record] = ()
 
     def start(self, folder: Path, output: str, environment: dict[str, str]) -> Job:
-        """A `medembed tune`; without RAY_ADDRESS in the environment in a Ray of its own."""
+        """Start a `medembed tune` of it."""
         command = [
-            sys.executable,
             "-m",
             "jobs.tune",
             f"data={self.data}",
@@ -83,73 +79,103 @@ class Case:
             f"registry.tracking_uri=sqlite:///{folder}/mlflow.db",
             *_ARGUMENTS,
         ]
-        with open(folder / "log", "ab") as log:
-            return subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log
-            )
+        return start(command, folder / "log", environment)
 
     def find_faults(self, output: str) -> list[str]:
-        """What differs from the undisturbed search."""
-        found = read_trials(output)
-        faults = [f"trial {one.number} differs" for one in self.expected if one not in found]
-        faults += [f"{len(found)} trials"] if len(found) != TRIALS else []
-        left = [name for name in storage.list_files(output) if "model.run/" in name]
-        return faults + (["an unfinished training is left"] if left else [])
+        """Return what differs from the undisturbed search."""
+        trials = read_trials(output)
+        faults = [f"trial {trial.number} differs" for trial in self.expected if trial not in trials]
+        if len(trials) != TRIALS:
+            faults.append(f"{len(trials)} trials")
+        if any("model.run/" in name for name in storage.list_files(output)):
+            faults.append("an unfinished training is left")
+        return faults
 
 
 def read_trials(output: str) -> list[Record]:
-    """What the trials are at present, without their times."""
+    """Return what the trials are at present, without their times."""
     return [replace(record, seconds=0.0) for record in Records.read(output).all()]
 
 
 def measured(output: str) -> int:
-    """How often trials have been measured so far."""
+    """Return how often trials have been measured so far."""
     return sum(len(trial.course) for trial in read_trials(output))
 
 
-def disturb(kind: str, job: Job, cluster: Cluster | None, draw: random.Random) -> str:
-    """kill -9: of the second node, which another one replaces, of the driver, of a worker, or of
-    all trials that run, which would wait for ever for what their own dead workers held.
+def disturb(kind: str, job: Job, cluster: Cluster | None, draw: random.Random) -> bool:
+    """Kill -9 the driver, the second node, which another one replaces, a worker, or all trials that
+    run. Return whether there was one.
+
+    A trial alone would leave the others waiting for what its dead workers held.
     """
     if kind == "driver":
         kill_driver(job)
-        return "killed"
+        return True
     if cluster is not None:
         cluster.lose_node()
         cluster.add_node()
-        return "killed"
+        return True
     below = psutil.Process(job.pid).children(recursive=True)
-    found = [each for each in below if TITLES[kind] in " ".join(each.cmdline())]
-    if not found:
-        return "none there"
-    for each in found if kind == "trial" else [draw.choice(found)]:
-        each.kill()
-    return "killed"
+    targets = [process for process in below if TITLES[kind] in " ".join(process.cmdline())]
+    for process in targets if kind == "trial" else targets[:1]:
+        process.kill()
+    return bool(targets)
 
 
 def search_once(
     kind: str, case: Case, folder: Path, root: str, cluster: Cluster | None, draw: random.Random
-) -> tuple[str, list[str]]:
-    """(what was done, what is wrong then)."""
-    folder.mkdir(exist_ok=True)
-    output, environment = storage.join(root, "out"), cluster.environment if cluster else {}
-    moment, told = draw.randint(1, TRIALS * RUNGS - 2), "undisturbed"
+) -> Outcome:
+    """Disturb one search."""
+    output = storage.join(root, "out")
+    log = folder / "log"
+    environment = cluster.environment if cluster else {}
+    moment = draw.randint(1, TRIALS * RUNGS - 2)
+    line = f"{kind:6} after {moment} of {TRIALS * RUNGS} measurements"
     job = case.start(folder, output, environment)
+    faults = []
     try:
-        if kind:
-            wait(job, lambda: measured(output) >= moment, every_s=0.2)
-            time.sleep(draw.uniform(0, 2))
-            told = disturb(kind, job, cluster, draw) if job.poll() is None else "too late"
-            if kind == "driver":
-                job = case.start(folder, output, environment)
-        if status := job.wait(_PATIENCE_S):
-            return told, [f"exit status {status}: {(folder / 'log').read_text().splitlines()[-1]}"]
-    except subprocess.TimeoutExpired:
-        return told, [f"no end after {_PATIENCE_S} s"]
+        wait(job, lambda: measured(output) >= moment, every_s=0.2)
+        time.sleep(draw.uniform(0, 2))
+        if job.poll() is not None:
+            faults.append("too late")
+        elif not disturb(kind, job, cluster, draw):
+            faults.append("nothing there to kill")
+        if kind == "driver":
+            job = case.start(folder, output, environment)
+        if end := finish(job, log):
+            return Outcome(line, faults + end)
     finally:
         kill_tree(job)
-    faults = case.find_faults(output) + ([] if told in ("killed", "undisturbed") else [told])
-    return f"{told} after {moment} of {TRIALS * RUNGS} measurements" if kind else told, faults
+    return Outcome(line, faults + case.find_faults(output))
+
+
+def kill_all(
+    kills: int, kinds: Sequence[str], case: Case, root: Path, bucket: str, draw: random.Random
+) -> Iterator[Outcome]:
+    """Disturb a search for each kill; nodes die in a cluster of two."""
+    for number in range(kills):
+        kind = kinds[number % len(kinds)]
+        folder = root / f"{number:03}"
+        folder.mkdir()
+        if kind != "node":
+            yield search_once(kind, case, folder, str(folder), None, draw)
+            continue
+        place = f"{bucket}/{number:03}"
+        data = copy(case.data, f"{place}/data")
+        moved = replace(case, data=data, model=copy(case.model, f"{place}/model"))
+        with two_nodes(folder, bucket) as cluster:
+            yield search_once(kind, moved, folder, place, cluster, draw)
+
+
+def make_case(root: Path) -> Case:
+    """Make the data and the model, and search them undisturbed."""
+    make_encoder(root / "tiny")
+    source = SourceConfig(path=str(write_pairs(root / "pairs.jsonl")))
+    case = Case(prepare(source, SplitConfig(), f"{root}/data").uri, str(root / "tiny"))
+    usual = root / "usual"
+    usual.mkdir()
+    run_undisturbed(case.start(usual, f"{usual}/out", {}), usual / "log")
+    return replace(case, expected=read_trials(f"{usual}/out"))
 
 
 @click.command()
@@ -158,50 +184,11 @@ def search_once(
 @click.option("--kind", type=click.Choice(KINDS), multiple=True, default=KINDS, show_default=True)
 def main(kills: int, seed: int, kind: tuple[str, ...]) -> None:
     """Prints a line for each kill and a summary."""
-    draw, start, wrong = random.Random(seed), time.monotonic(), 0
     os.environ.pop("RAY_ADDRESS", None)
     # A short folder: Ray puts socket paths below it.
     with tempfile.TemporaryDirectory(prefix="mnf-", dir="/tmp") as scratch, s3_bucket() as bucket:
         root = Path(scratch)
-        make_encoder(root / "tiny")
-        dataset = prepare(
-            SourceConfig(path=str(write_pairs(root / "pairs.jsonl"))), SplitConfig(), f"{root}/data"
-        )
-        case = Case(dataset.uri, str(root / "tiny"))
-        told, faults = search_once("", case, root / "usual", f"{root}/usual", None, draw)
-        if faults:
-            raise SystemExit("; ".join(faults))
-        case = Case(case.data, case.model, read_trials(f"{root}/usual/out"))
-        print(
-            (
-                f"{time.monotonic() - start:.0f} s: {told} search of {len(case.expected)} trials "
-                "is there"
-            ),
-            flush=True,
-        )
-        for number in range(kills):
-            what, folder = kind[number % len(kind)], root / f"{number:03}"
-            folder.mkdir()
-            if what == "node":
-                place = f"{bucket}/{number:03}"
-                moved = Case(
-                    copy(case.data, f"{place}/data"),
-                    copy(case.model, f"{place}/model"),
-                    case.expected,
-                )
-                with two_nodes(folder, bucket) as cluster:
-                    told, faults = search_once(what, moved, folder, place, cluster, draw)
-            else:
-                told, faults = search_once(what, case, folder, str(folder), None, draw)
-            wrong += bool(faults)
-            print(
-                f"{number + 1:3} {what:6} {told}: {'; '.join(faults) or 'same trials'}", flush=True
-            )
-    print(
-        f"{kills} kills, {time.monotonic() - start:.0f} s: {kills - wrong} searches ended "
-        f"right, {wrong} not"
-    )
-    sys.exit(wrong > 0)
+        report(kill_all(kills, kind, make_case(root), root, bucket, random.Random(seed)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What another user of this machine may try; becomes that user first, see tests/stranger.py.
+"""Attacks of another user of this machine; as a script it becomes that user (tests/stranger.py).
 
-Each function returns what it came by, so that an empty list is what a test wants.
+Each function returns what it got, so that a test expects an empty list.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ _ABOUT_A_PROCESS = ("environ", "mem", "maps", "fd", "cwd", "root", "io", "stack"
 
 
 def open_files(paths: list[str]) -> list[str]:
-    """Those that can be read, listed or written in."""
+    """Return those that can be read, listed or written in."""
     return [path for path in paths if _is_open(Path(path))]
 
 
@@ -85,7 +86,7 @@ def _is_open(path: Path) -> bool:
 
 
 def open_sockets(names: list[str]) -> list[str]:
-    """Those that take a connection: paths, or abstract names with @ in front."""
+    """Return those that take a connection: paths, or abstract names with @ in front."""
     return [name for name in names if _connects(name.replace("@", "\0", 1))]
 
 
@@ -98,21 +99,21 @@ def _connects(name: str) -> bool:
 
 
 def open_processes(pids: list[int]) -> list[str]:
-    """What can be read about them that the kernel keeps for their owner."""
-    places = [f"/proc/{pid}/{name}" for pid in pids for name in _ABOUT_A_PROCESS]
-    return [place for place in places if _is_readable(Path(place))]
+    """Return what can be read about them that the kernel keeps for their owner."""
+    paths = [f"/proc/{pid}/{name}" for pid, name in product(pids, _ABOUT_A_PROCESS)]
+    return [path for path in paths if _is_readable(Path(path))]
 
 
-def _is_readable(place: Path) -> bool:
+def _is_readable(path: Path) -> bool:
     with contextlib.suppress(OSError):
-        if place.is_dir():
-            return bool(os.listdir(place))
-        return bool(place.read_bytes())
+        if path.is_dir():
+            return bool(os.listdir(path))
+        return bool(path.read_bytes())
     return False
 
 
 def commands(pids: list[int]) -> str:
-    """Their command lines, which everybody sees."""
+    """Return their command lines, which everybody sees."""
     lines = []
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -121,10 +122,13 @@ def commands(pids: list[int]) -> str:
 
 
 def answers(ports: list[int], host: str = "127.0.0.1") -> list[str]:
-    """What comes back over HTTP without a token, but for refusals and counts for Prometheus."""
-    places = [f"http://{host}:{port}" for port in ports]
-    tried = [(method, f"{place}{path}", body) for place in places for method, path, body in _HTTP]
-    return [f"{method} {url}" for method, url, body in tried if _answers(method, url, body)]
+    """Return what answers over HTTP without a token, except refusals and counts for Prometheus."""
+    answered = []
+    for port, (method, path, body) in product(ports, _HTTP):
+        url = f"http://{host}:{port}{path}"
+        if _answers(method, url, body):
+            answered.append(f"{method} {url}")
+    return answered
 
 
 def _answers(method: str, url: str, body: Any) -> bool:
@@ -170,15 +174,12 @@ def _call(channel: Any, name: str, body: bytes) -> str:
 
 
 def hold_half_requests(ports: list[int], count: int, within_s: float) -> list[int]:
-    """The ports that after so many seconds still hold one of `count` requests of which half a head
-    was sent.
+    """Return the ports that after so many seconds still hold one of `count` requests of which half
+    a head was sent.
     """
-    started, held = time.monotonic(), set()
-    clients = [
-        socket.create_connection(("127.0.0.1", port), timeout=30)
-        for port in ports
-        for _ in range(count)
-    ]
+    started = time.monotonic()
+    holding = set()
+    clients = [socket.create_connection(("127.0.0.1", port), timeout=30) for port in ports * count]
     for client in clients:
         client.sendall(b"POST /v1/embeddings HTTP/1.1\r\nHost: he")
     for client in clients:
@@ -188,24 +189,24 @@ def hold_half_requests(ports: list[int], count: int, within_s: float) -> list[in
                 while client.recv(4096):  # HAProxy says 408 before it closes
                     pass
             except TimeoutError:
-                held.add(client.getpeername()[1])
-    return sorted(held)
+                holding.add(client.getpeername()[1])
+    return sorted(holding)
 
 
 def send_nested(url: str, count: int, size_bytes: int) -> list[int]:
-    """The statuses of bodies of hundreds of thousands of lists, sent at once."""
+    """Send bodies of hundreds of thousands of lists at once; return the statuses."""
     lists = b"[1]," * (size_bytes // 4 - 16)
     body = b'{"model": "medembed", "input": [' + lists + b"[1]]}"
     return _at_once(count, f"{url}/v1/embeddings", body, {"Content-Type": "application/json"})
 
 
 def probe(url: str, count: int) -> list[int]:
-    """The statuses of probes of its readiness, sent at once."""
+    """Send probes of readiness at once; return the statuses."""
     return _at_once(count, f"{url}/health/ready", None, {})
 
 
 def ask_as(url: str, path: str, hosts: Sequence[str]) -> list[int]:
-    """The statuses of a request under each of these domains."""
+    """Send a request under each of these domains; return the statuses."""
     return [_status(f"{url}{path}", None, {"Host": host}) for host in hosts]
 
 
@@ -227,7 +228,7 @@ def _status(url: str, body: bytes | None, headers: dict[str, str]) -> int:
 
 
 def spoil(file: str) -> bool:
-    """Whether he overwrote half of a file, in place."""
+    """Overwrite half of a file in place; say whether that worked."""
     with contextlib.suppress(PermissionError), open(file, "r+b") as weights:
         size_bytes = os.path.getsize(file)
         weights.seek(size_bytes // 2)
@@ -252,7 +253,7 @@ def drop_tensors(folder: str) -> None:
 
 
 def _become_stranger() -> None:
-    """For good: with no groups, and no way back."""
+    """Become that user for good, without groups."""
     os.setgroups([])
     os.setresgid(STRANGER, STRANGER, STRANGER)
     os.setresuid(STRANGER, STRANGER, STRANGER)

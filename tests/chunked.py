@@ -59,32 +59,23 @@ ROWS_PER_FILE = 7
 
 
 def write_chunked(root: Path) -> tuple[Dataset, list[tuple[str, int]]]:
-    """(the data set, its corpus files with their numbers of rows); a document's chunks lie in
-    different files.
+    """Write the data set, with a document's chunks in different files; return it, and its corpus
+    files with their numbers of rows.
     """
-    corpus = [
-        (f"{name}#chunk-{n}", text)
-        for name, chunks in CHUNKS.items()
-        for n, text in enumerate(chunks)
-    ]
-    rows = sorted([*corpus, *WHOLE.items()], key=lambda row: content_hash(row[0]))
+    texts = dict(WHOLE)
+    for name, chunks in CHUNKS.items():
+        for number, chunk in enumerate(chunks):
+            texts[f"{name}#chunk-{number}"] = chunk
+    rows = sorted(texts.items(), key=lambda row: content_hash(row[0]))
+    queries = []
+    for name, (text, split, _) in QUERIES_BY_ID.items():
+        tags = ["refused"] if "refused" in name else []
+        row = {"query_id": name, "text": text, "tags": tags, "group_id": name, "split": split}
+        queries.append(row)
+    judged = {name: row[2] for name, row in QUERIES_BY_ID.items()}
     tables = {
-        "queries/part-00000.parquet": _table(
-            QUERIES,
-            (
-                {
-                    "query_id": name,
-                    "text": text,
-                    "tags": ["refused"] * ("refused" in name),
-                    "group_id": name,
-                    "split": split,
-                }
-                for name, (text, split, _) in QUERIES_BY_ID.items()
-            ),
-        ),
-        "qrels/part-00000.parquet": _table(
-            QRELS, _judgments({key: row[2] for key, row in QUERIES_BY_ID.items()})
-        ),
+        "queries/part-00000.parquet": _table(QUERIES, queries),
+        "qrels/part-00000.parquet": _table(QRELS, _judgments(judged)),
         "held_out/part-00000.parquet": _table(HELD_OUT, _judgments(HELD)),
     }
     files = []
@@ -92,28 +83,24 @@ def write_chunked(root: Path) -> tuple[Dataset, list[tuple[str, int]]]:
         for name, table in tables.items():
             output.write_parquet(name, table)
         for start in range(0, len(rows), ROWS_PER_FILE):
-            part = [
-                {
-                    "document_id": name,
-                    "text": text,
-                    "language": "en",
-                    "content_hash": content_hash(text),
-                }
-                for name, text in rows[start : start + ROWS_PER_FILE]
-            ]
-            output.write_parquet(f"corpus/part-{start:05d}.parquet", _table(CORPUS, part))
-            files.append((str(root / output.files[-1]), len(part)))
+            documents = []
+            for name, text in rows[start : start + ROWS_PER_FILE]:
+                row = {"document_id": name, "text": text, "language": "en"}
+                documents.append(row | {"content_hash": content_hash(text)})
+            output.write_parquet(f"corpus/part-{start:05d}.parquet", _table(CORPUS, documents))
+            files.append((str(root / output.files[-1]), len(documents)))
         output.commit(DatasetManifest(fingerprint="chunked"))
     return open_dataset(str(root)), files
 
 
 def rank_documents(query: np.ndarray, rows: dict[str, np.ndarray]) -> list[tuple[str, float, str]]:
-    """(document, its best row's score, that row) of all documents, best first, by looking at every
-    row.
+    """Return (document, its best row's score, that row) of all documents, best first, by brute
+    force.
     """
     best: dict[str, tuple[float, str]] = {}
     for row_id, vector in sorted(rows.items()):
-        document, score = row_id.split("#chunk-")[0], float(vector @ query)
+        document = row_id.split("#chunk-")[0]
+        score = float(vector @ query)
         if document not in best or score > best[document][0]:
             best[document] = (score, row_id)
     ranked = [(document, score, row_id) for document, (score, row_id) in best.items()]
@@ -121,12 +108,12 @@ def rank_documents(query: np.ndarray, rows: dict[str, np.ndarray]) -> list[tuple
 
 
 def _judgments(judged: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
-    return [
-        {"query_id": query_id, "document_id": document_id, "score": score}
-        for query_id, grades in judged.items()
-        for document_id, score in grades.items()
-    ]
+    rows = []
+    for query_id, grades in judged.items():
+        for document_id, score in grades.items():
+            rows.append({"query_id": query_id, "document_id": document_id, "score": score})
+    return rows
 
 
-def _table(schema: pa.Schema, rows: Any) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=schema)
+def _table(schema: pa.Schema, rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=schema)

@@ -4,9 +4,7 @@ from pathlib import Path
 
 
 def make_cross_encoder(folder: Path, encoder: Path, labels: int = 1) -> Path:
-    """A BERT with a score for a pair, of the tiny encoder's shape and vocabulary, as transformers
-    saves it.
-    """
+    """Save a BERT that scores a pair, with the tiny encoder's shape and vocabulary."""
     import torch
     from transformers import AutoConfig, AutoTokenizer, BertForSequenceClassification
 
@@ -19,9 +17,7 @@ def make_cross_encoder(folder: Path, encoder: Path, labels: int = 1) -> Path:
 
 
 def make_language_model_ranker(folder: Path, encoder: Path) -> Path:
-    """A Qwen3 that is asked in its chat template for a yes or a no, as sentence-transformers saves
-    it.
-    """
+    """Save a Qwen3 whose chat template asks for a yes or a no."""
     import torch
     from sentence_transformers import CrossEncoder
     from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM

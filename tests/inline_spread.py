@@ -1,27 +1,21 @@
-"""What `spread` gives without its actors, which take seconds to start."""
+"""`spread` in this process, without its actors, which take seconds to start."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOMS = (
-    "data.build",
-    "encoding.encode",
-    "encoding.export",
-    "encoding.texts",
-    "encoding.verify",
-    "mining.second_opinion",
-    "preflight.encode_probe",
-    "search.shards",
-)
+ROOT = Path(__file__).parent.parent
+_IMPORT = re.compile(r"^from medembed\.spread import (\w+, )*spread$", re.MULTILINE)
 
 
-def _alone(
+def _spread_here(
     items: Sequence[dict[str, Any]], stage: type, arguments: dict[str, Any], **_: object
 ) -> Iterator[dict[str, Any]]:
-    """The arguments are a copy, as an actor has one."""
+    """Compute every item with one stage, which gets a copy of the arguments as an actor does."""
     from ray import cloudpickle
 
     made = stage(**cloudpickle.loads(cloudpickle.dumps(arguments)))
@@ -31,8 +25,10 @@ def _alone(
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """`spread` in this process: for tests of what is computed, not where."""
+    """Put `spread` into this process, for tests of what is computed, not where."""
     with pytest.MonkeyPatch.context() as patch:
-        for room in ROOMS:
-            patch.setattr(f"medembed.{room}.spread", _alone)
+        for path in sorted((ROOT / "medembed").rglob("*.py")):
+            if _IMPORT.search(path.read_text()):
+                module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+                patch.setattr(f"{module}.spread", _spread_here)
         yield

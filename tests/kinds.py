@@ -75,7 +75,7 @@ def left(folder: Path) -> list[Any]:
 
 
 def typed(folder: Path) -> list[Any]:
-    """Token types that are not all 0, as XLNet's tokenizer gives them."""
+    """Return a model with token types that are not all 0, as XLNet's tokenizer gives them."""
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 
@@ -115,7 +115,7 @@ def weighted_layers(folder: Path) -> list[Any]:
 
 
 def chat(folder: Path) -> list[Any]:
-    """A model whose texts go through the tokenizer's chat template."""
+    """Return a model whose texts go through the tokenizer's chat template."""
     ways = {"method": "forward", "method_output_name": "last_hidden_state"}
     module = read(
         folder,
@@ -129,7 +129,7 @@ def chat(folder: Path) -> list[Any]:
 
 
 def unbounded(folder: Path) -> list[Any]:
-    """A T5 whose tokenizer states no maximum length."""
+    """Return a T5 whose tokenizer states no maximum length."""
     from transformers import T5Config, T5EncoderModel
 
     raw = folder.with_name("t5-raw")
@@ -181,7 +181,7 @@ def with_cnn(folder: Path) -> list[Any]:
 
 
 def save_kind(folder: Path, modules: list[Any], **options: Any) -> Path:
-    """The folder with a model of these modules, random where they are not the transformer's."""
+    """Save a model of these modules, random where they are not the transformer's."""
     torch.manual_seed(1)
     model = SentenceTransformer(modules=modules, device="cpu", **({"prompts": PROMPTS} | options))
     model.save_pretrained(str(folder), create_model_card=False)

@@ -1,15 +1,14 @@
-"""A Ray cluster of two nodes on this machine, each with one CPU, processes and a working folder of
-its own.
-"""
+"""A Ray cluster of two nodes on this machine, each with its own CPU, processes and folder."""
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,7 @@ from tests.children import die_with_parent
 
 @dataclass(frozen=True)
 class Cluster:
-    """RAY_ADDRESS, dashboard URL, the processes of its nodes, head first, and where Ray's own files
-    are.
-    """
+    """The cluster's RAY_ADDRESS, its dashboard's URL, its nodes, head first, and Ray's folder."""
 
     address: str
     dashboard: str
@@ -33,60 +30,71 @@ class Cluster:
 
 @contextmanager
 def two_node_cluster(root: Path) -> Iterator[Cluster]:
-    """Yields the cluster, started as docs/serving.md says; logs and working folders lie below
-    `root`.
-    """
+    """Start the cluster as docs/serving.md says; logs and working folders lie below `root`."""
     address = f"{socket.gethostbyname(socket.gethostname())}:{free_port()}"
     dashboard = free_port()
-    binary = str(Path(sys.executable).with_name("ray"))
-    common = ["--num-cpus=1", "--object-store-memory=200000000", "--disable-usage-stats", "--block"]
-    # its default port may be another Ray's: then no job is taken
-    common.append("--dashboard-agent-listen-port=0")
-    head = [
-        binary,
-        "start",
-        "--head",
-        f"--port={address.split(':')[1]}",
-        f"--dashboard-port={dashboard}",
-        f"--ray-client-server-port={free_port()}",
-        *common,
-    ]
+    head = [*head_options(address), f"--dashboard-port={dashboard}"]
     nodes: list[subprocess.Popen[bytes]] = []
     scratch = root / "ray"
     scratch.mkdir(mode=0o700)
     try:
-        for number, command in enumerate(
-            [head, [binary, "start", f"--address={address}", *common]]
-        ):
+        for number, options in enumerate((head, [f"--address={address}"])):
             folder = root / f"node{number}"
             folder.mkdir()
-            path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-            with open(folder / "log", "wb") as log:
-                own = {
-                    "PATH": path,
-                    "TMPDIR": str(folder),
-                    "RAY_TMPDIR": str(scratch),
-                    "PYTHONUNBUFFERED": "1",
-                }
-                node = subprocess.Popen(
-                    command,
-                    cwd=folder,
-                    env=os.environ | own,
-                    stdout=log,
-                    stderr=log,
-                    umask=0o077,
-                    preexec_fn=die_with_parent,
-                )
-                nodes.append(node)
-            wait_until_started(nodes[-1], folder / "log")
+            own = {
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "TMPDIR": str(folder),
+                "RAY_TMPDIR": str(scratch),
+            }
+            nodes.append(start_node(options, folder, os.environ | own))
         wait_for_nodes(address, len(nodes))
         yield Cluster(address, f"http://127.0.0.1:{dashboard}", nodes, scratch)
     finally:
         kill(nodes)
 
 
+def head_options(address: str) -> list[str]:
+    """Return the options of `ray start` that make a head at this address."""
+    port = address.partition(":")[2]
+    return ["--head", f"--port={port}", f"--ray-client-server-port={free_port()}"]
+
+
+def start_node(
+    options: Sequence[str], folder: Path, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a node of one CPU that works and logs in a folder; return when Ray runs there."""
+    command = [
+        str(Path(sys.executable).with_name("ray")),
+        "start",
+        *options,
+        "--num-cpus=1",
+        "--object-store-memory=200000000",
+        "--disable-usage-stats",
+        # Its default port may be another Ray's: then no job is taken.
+        "--dashboard-agent-listen-port=0",
+        "--block",
+    ]
+    log = folder / f"node-{secrets.token_hex(4)}.log"
+    with open(log, "wb") as stream:
+        node = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment | {"PYTHONUNBUFFERED": "1"},
+            stdout=stream,
+            stderr=stream,
+            umask=0o077,
+            preexec_fn=die_with_parent,
+        )
+    for _ in range(1200):
+        if "Ray runtime started" in log.read_text():
+            return node
+        assert node.poll() is None, log.read_text()
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
 def stop(node: subprocess.Popen[bytes]) -> None:
-    """Asks a node to leave: what runs there is told first."""
+    """Ask a node to leave, which first tells what runs there."""
     node.send_signal(signal.SIGTERM)
     try:
         node.wait(60)
@@ -95,14 +103,13 @@ def stop(node: subprocess.Popen[bytes]) -> None:
 
 
 def kill(nodes: list[subprocess.Popen[bytes]]) -> None:
-    """Ends nodes with all their processes at once; asked politely, a head takes half a minute."""
+    """Kill nodes with all their processes at once; asked politely, a head takes half a minute."""
     running = [node for node in nodes if node.poll() is None]
-    family = [
-        process for node in running for process in psutil.Process(node.pid).children(recursive=True)
-    ]
-    for process in [*running, *family]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    for node in running:
+        below = psutil.Process(node.pid).children(recursive=True)
+        for process in (node, *below):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
     for node in running:
         node.wait(60)
 
@@ -113,17 +120,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_started(node: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(1200):
-        if "Ray runtime started" in log.read_text():
-            return
-        assert node.poll() is None, log.read_text()
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
-
-
 def wait_for_nodes(address: str, count: int) -> None:
-    code = f"import ray; ray.init({address!r}, logging_level='ERROR', log_to_driver=False); print(len(ray.nodes()))"
+    code = (
+        f"import ray; ray.init({address!r}, logging_level='ERROR', log_to_driver=False); "
+        "print(len(ray.nodes()))"
+    )
     for _ in range(30):
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False

@@ -1,4 +1,4 @@
-"""Where the processes below one listen, looked at again and again while a `with` block lasts."""
+"""The sockets on which a process and those below it listen, now or during a `with` block."""
 
 import contextlib
 import threading
@@ -18,29 +18,25 @@ class Listener(NamedTuple):
 
 
 def listeners(process: psutil.Process) -> set[Listener]:
-    """Those of a process and all below it, now."""
-    found: set[Listener] = set()
+    """Return those of a process and all below it, now."""
+    listening: set[Listener] = set()
     with contextlib.suppress(psutil.Error):
         for each in (process, *process.children(recursive=True)):
             with contextlib.suppress(psutil.Error):  # gone meanwhile
-                found |= _of(each)
-    return found
-
-
-def _of(process: psutil.Process) -> set[Listener]:
-    command = " ".join(process.cmdline())
-    sockets = [each for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
-    return {
-        Listener(each.laddr.ip.removeprefix("::ffff:"), each.laddr.port, command)
-        for each in sockets
-    }
+                command = " ".join(each.cmdline())
+                for connection in each.net_connections("tcp"):
+                    if connection.status == psutil.CONN_LISTEN:
+                        address = connection.laddr.ip.removeprefix("::ffff:")
+                        listening.add(Listener(address, connection.laddr.port, command))
+    return listening
 
 
 @contextmanager
 def watched(pid: int, every_s: float = 0.5) -> Iterator[set[Listener]]:
-    """Yields a set that grows by what listens below this process meanwhile."""
+    """Yield a set that grows by what listens below this process meanwhile."""
     seen: set[Listener] = set()
-    process, ended = psutil.Process(pid), threading.Event()
+    process = psutil.Process(pid)
+    ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(every_s):
@@ -55,12 +51,12 @@ def watched(pid: int, every_s: float = 0.5) -> Iterator[set[Listener]]:
         thread.join()
 
 
-def elsewhere(found: set[Listener]) -> set[Listener]:
-    """Those that other machines may reach."""
-    return {each for each in found if each.address != "127.0.0.1"}
+def elsewhere(listening: set[Listener]) -> set[Listener]:
+    """Return those that other machines may reach."""
+    return {each for each in listening if each.address != "127.0.0.1"}
 
 
 def speaks_http(listener: Listener) -> bool:
-    """Whether HAProxy listens there, or a replica of a server that takes requests from it."""
+    """Say whether HAProxy listens there, or a replica that takes requests from it."""
     is_replica = "ray::ServeReplica" in listener.command and listener.port in range(30_000, 31_000)
     return is_replica or "haproxy.cfg" in listener.command

@@ -47,8 +47,8 @@ def attack(name: str, *arguments: Any) -> Any:
 
 
 def attack_sockets(name: str, *arguments: Any) -> Any:
-    """The same of a function about ports, as this user where no other can be made: a port does not
-    tell them apart.
+    """Attack ports as that user, or as this one where no other can be made: a port does not tell
+    users apart.
     """
     return attack(name, *arguments) if os.getuid() == 0 else getattr(attacks, name)(*arguments)
 

@@ -1,6 +1,4 @@
-"""A data set and its embedding table written by hand: texts whose vectors are known, without a
-model.
-"""
+"""A data set and its embedding table written by hand, with known vectors and no model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,21 +19,17 @@ Vectors = npt.NDArray[np.float32]
 
 
 def write_corpus(root: Path, rows: Sequence[Mapping[str, Any]], rows_per_file: int) -> Dataset:
-    """A data set with these corpus rows, in files of `rows_per_file`; a row without a text has its
-    id for one.
-    """
+    """Write a data set with these corpus rows; the text of a row without one is its id."""
     sizes = {}
     with NewOutput(str(root), "by hand") as output:
         for start in range(0, len(rows), rows_per_file):
-            part = [
-                {"text": row["document_id"], "language": "en"} | row
-                for row in rows[start : start + rows_per_file]
-            ]
-            for row in part:
-                row["content_hash"] = content_hash(row["text"])
+            documents = []
+            for given in rows[start : start + rows_per_file]:
+                row = {"text": given["document_id"], "language": "en"} | given
+                documents.append(row | {"content_hash": content_hash(row["text"])})
             name = f"corpus/part-{start:05d}.parquet"
-            output.write_parquet(name, to_table(part, CORPUS))
-            sizes[name] = len(part)
+            output.write_parquet(name, to_table(documents, CORPUS))
+            sizes[name] = len(documents)
         output.commit(DatasetManifest(fingerprint="by hand", rows=sizes))
     return open_dataset(str(root))
 
@@ -48,8 +42,10 @@ def write_table(
     max_length: int = 48,
     encoder: str = "by hand",
 ) -> Table:
-    """The embedding table of the data set with these rows, float32 [N, D], in corpus order."""
-    corpus, fragments, start = dataset.corpus(), [], 0
+    """Write the embedding table of the data set with these rows, float32 [N, D], in its order."""
+    corpus = dataset.corpus()
+    fragments = []
+    start = 0
     for _, rows in dataset.corpus_files():
         column = Codec(vectors.shape[1]).write(vectors[start : start + rows])
         fragments.append(write_fragment(str(uri), corpus.slice(start, rows), column))
@@ -59,11 +55,13 @@ def write_table(
 
 
 def rows_at(table: Table, places: Sequence[int]) -> list[tuple[int, list[str]]]:
-    """Rows at these places in table order, as `commit_table` takes those to be deleted."""
-    found, start = [], 0
+    """Return the ids at these places of the table by fragment, as `commit_table` deletes them."""
+    rows = []
+    start = 0
     for fragment, keys in enumerate(table.keys()):
         ids = keys.ids.to_pylist()
-        here = [ids[place - start] for place in places if start <= place < start + len(ids)]
-        found += [(fragment, here)] if here else []
+        chosen = [ids[row - start] for row in places if start <= row < start + len(ids)]
+        if chosen:
+            rows.append((fragment, chosen))
         start += len(ids)
-    return found
+    return rows

@@ -1,5 +1,8 @@
+"""cluster.yaml and the docs let nobody into a cluster without a token."""
+
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -9,12 +12,7 @@ FILE = Path(__file__).parent.parent / "cluster.yaml"
 
 def test_nodes_send_no_usage_statistics_and_what_they_mount_exists():
     config = yaml.safe_load(FILE.read_text())
-    starts = [
-        c
-        for key in ("head_start_ray_commands", "worker_start_ray_commands")
-        for c in config[key]
-        if "ray start" in c
-    ]
+    starts = start_commands(config)
     assert len(starts) == 2
     assert all("--disable-usage-stats" in command for command in starts)
     own = [source for source in config["file_mounts"].values() if not source.startswith("~")]
@@ -23,27 +21,29 @@ def test_nodes_send_no_usage_statistics_and_what_they_mount_exists():
 
 def test_nobody_gets_into_the_cluster_without_a_token_or_reads_what_its_nodes_write():
     config = yaml.safe_load(FILE.read_text())
-    commands = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]
-    starts = [command for command in commands if "ray start" in command]
+    starts = start_commands(config)
     assert all("RAY_AUTH_MODE=token ray start" in command for command in starts)
     assert all(command.startswith("umask 077;") for command in starts)
     assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
 
 
+def start_commands(config: dict[str, Any]) -> list[str]:
+    commands = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]
+    return [command for command in commands if "ray start" in command]
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/serving.md"])
 def test_where_the_docs_start_or_use_a_cluster_they_set_the_token_first(name: str):
-    blocks = re.findall(
-        r"^```\w*\n(.*?)^```", (FILE.parent / name).read_text(), re.MULTILINE | re.DOTALL
-    )
-    starts = [
-        block for block in blocks if re.search(r"^(?!#).*\bray (start|up)\b", block, re.MULTILINE)
-    ]
+    page = (FILE.parent / name).read_text()
+    starts = 0
+    tokens = 0
+    for block in re.findall(r"^```\w*\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        if re.search(r"^(?!#).*\bray (start|up)\b", block, re.MULTILINE):
+            starts += 1
+            assert "RAY_AUTH_MODE=token" in re.split(r"\bray (?:start|up)\b", block)[0]
+        if "ray get-auth-token" in block:
+            tokens += 1
+            # Ray writes it for all users to read unless the umask forbids it.
+            assert "umask 077" in block.split("ray get-auth-token")[0]
     assert starts
-    for block in starts:
-        assert "RAY_AUTH_MODE=token" in re.split(r"\bray (?:start|up)\b", block)[0]
-    made = [block for block in blocks if "ray get-auth-token" in block]
-    assert made
-    for block in made:
-        assert "umask 077" in block.split("ray get-auth-token")[0], (
-            "Ray writes it for all users to read"
-        )
+    assert tokens

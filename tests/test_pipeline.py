@@ -1,6 +1,4 @@
-"""The whole loop in three places: a folder, a two-node cluster whose nodes share only S3, and S3
-from here.
-"""
+"""The whole loop in a folder, and on a cluster of two nodes that share only S3."""
 
 import importlib
 import json
@@ -14,13 +12,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import psutil
 import pytest
 from sentence_transformers import SentenceTransformer
 
+from jobs.cli import job_config
 from medembed import storage
 from medembed.config import load_config
 from medembed.encoding.model_files import model_fingerprint
@@ -30,7 +29,7 @@ from serve.operate.dashboard import IMPORT_PATH, Dashboard
 from tests.children import die_with_parent
 from tests.inline_spread import alone
 from tests.nodes import Cluster, free_port, stop, two_node_cluster
-from tests.sockets import elsewhere, listeners, watched
+from tests.sockets import Listener, elsewhere, listeners, watched
 from tests.stranger import attack, attack_listeners, everything_below, open_folder
 
 pytestmark = pytest.mark.ray
@@ -58,36 +57,25 @@ def run(job: str, *arguments: str, **environment: str) -> subprocess.CompletedPr
     )
 
 
-def finetune(
-    source: str, model: str, output: str, *more: str, **environment: str
-) -> tuple[str, dict[str, Any]]:
-    done = run(
-        "finetune",
-        f"source.path={source}",
-        f"model={model}",
-        f"output={output}",
-        *SETTINGS,
-        *more,
-        **environment,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr, json.loads(
-        storage.read_bytes(storage.join(output, "summary.json"))
-    )
+class Finished(NamedTuple):
+    """The folder in which a job worked, and its summary."""
+
+    root: Path
+    summary: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def in_folder(
     pairs_file: Path, encoder_folder: Path, opened: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, Any]]:
+) -> Finished:
     """The finished demo in a folder: the loop, then questions over HTTP."""
-    root, home = opened, tmp_path_factory.mktemp("home")
+    root = opened
+    home = tmp_path_factory.mktemp("home")
     (root / "demo.yaml").write_text("questions: [my heart pain]\nanswer_dimensions: [32, 8]\n")
     places = [f"source.path={pairs_file}", f"model={encoder_folder}", f"output={root}/out"]
-    redirected = ("HF_HOME", "MPLCONFIGDIR")  # the tests' own; a user has none
-    environment = {name: value for name, value in os.environ.items() if name not in redirected} | {
-        "HOME": str(home)
-    }
+    environment = os.environ | {"HOME": str(home)}
+    for name in ("HF_HOME", "MPLCONFIGDIR"):  # the tests' own; a user has none
+        environment.pop(name, None)
     command = [sys.executable, "-m", "jobs.demo", str(root / "demo.yaml"), *places, *SETTINGS]
     command.append(f"registry.workspace={root}/ws")
     demo = subprocess.Popen(
@@ -109,73 +97,57 @@ def in_folder(
     assert list(home.iterdir()) == [], "the home folder must stay as it was"
     assert "unchanged, reused" not in stderr
     assert "that affects the heart" in stdout, "each answer is a document, and about what was asked"
-    return root, json.loads((root / "out/summary.json").read_text())
+    return Finished(root, json.loads((root / "out/summary.json").read_text()))
 
 
 @pytest.fixture(scope="module")
 def s3(s3_environment: dict[str, str], pairs_file: Path, encoder_folder: Path) -> Iterator[str]:
-    """A bucket that holds the source and the model, with this process's environment pointing at
-    it.
-    """
+    """A bucket with the source and the model, which this process's environment names."""
     before = dict(os.environ)
     os.environ.update(s3_environment)
     boto3.client("s3").create_bucket(Bucket="pipeline")
     storage.write_bytes("s3://pipeline/pairs.jsonl", pairs_file.read_bytes())
-    for path in encoder_folder.rglob("*"):
-        if path.is_file():
-            storage.write_bytes(
-                f"s3://pipeline/model/{path.relative_to(encoder_folder)}", path.read_bytes()
-            )
+    for name in storage.list_files(str(encoder_folder)):
+        content = (encoder_folder / name).read_bytes()
+        storage.write_bytes(f"s3://pipeline/model/{name}", content)
     yield "s3://pipeline"
     os.environ.clear()
     os.environ.update(before)
 
 
 def test_the_loop_measures_every_dimension_before_and_after_and_registers_a_stock_model(
-    in_folder: tuple[Path, dict[str, Any]],
+    in_folder: Finished,
 ):
     root, summary = in_folder
     for moment in ("before", "after"):
         assert set(summary["metrics"][moment]) == {"32", "8"}
         assert {"ndcg@10", "recall@10"} <= set(summary["metrics"][moment]["32"])
-    assert SentenceTransformer(summary["checkpoint"]["uri"], device="cpu").encode(
-        "heart"
-    ).shape == (32,)
-    assert (summary["registered"]["model"], summary["registered"]["champion"]) == (
-        "models:/medembed/1",
-        True,
-    )
+    checkpoint = summary["checkpoint"]["uri"]
+    assert SentenceTransformer(checkpoint, device="cpu").encode("heart").shape == (32,)
+    assert summary["registered"]["model"] == "models:/medembed/1"
+    assert summary["registered"]["champion"] is True
     config = RegistryConfig(workspace=str(root / "ws"))
-    assert (
-        resolve_model("models:/medembed@champion", config, on_cluster=False)
-        == summary["checkpoint"]["uri"]
-    )
+    assert resolve_model("models:/medembed@champion", config, on_cluster=False) == checkpoint
     tags = open_registry(config, on_cluster=False).resolve("models:/medembed/1").tags
-    assert {name: tags[name] for name in ("dataset_uri", "examples_uri", "table_uri")} == {
-        "dataset_uri": summary["dataset"]["uri"],
-        "examples_uri": summary["examples"]["uri"],
-        "table_uri": summary["tables"]["after"]["uri"],
-    }
+    assert tags["dataset_uri"] == summary["dataset"]["uri"]
+    assert tags["examples_uri"] == summary["examples"]["uri"]
+    assert tags["table_uri"] == summary["tables"]["after"]["uri"]
     assert (root / "out/report.html").stat().st_size > 10_000
     assert not list(root.rglob("*.run"))
 
 
 def test_the_served_model_answers_at_each_dimension_with_a_document_of_the_corpus(
-    in_folder: tuple[Path, dict[str, Any]],
+    in_folder: Finished,
 ):
-    answers = in_folder[1]["answers"]
-    assert [(row["question"], row["dimensions"]) for row in answers] == [
-        ("my heart pain", 32),
-        ("my heart pain", 8),
-    ]
+    answers = in_folder.summary["answers"]
+    assert [row["dimensions"] for row in answers] == [32, 8]
+    assert {row["question"] for row in answers} == {"my heart pain"}
     assert all(row["document_id"].startswith("d-") for row in answers)
 
 
-def test_what_a_job_writes_is_readable_for_its_owner_alone(in_folder: tuple[Path, dict[str, Any]]):
-    root, _ = in_folder
-    written = [
-        path for folder in ("out", "ws") for path in ((root / folder), *(root / folder).rglob("*"))
-    ]
+def test_what_a_job_writes_is_readable_for_its_owner_alone(in_folder: Finished):
+    root = in_folder.root
+    written = [Path(path) for path in everything_below(root / "out", root / "ws")]
     names = {path.name for path in written}
     assert {"summary.json", "mlflow.db", "model.safetensors", "manifest.json"} <= names
     assert [path for path in written if path.stat().st_mode & 0o077] == []
@@ -183,76 +155,53 @@ def test_what_a_job_writes_is_readable_for_its_owner_alone(in_folder: tuple[Path
         assert attack("open_files", [str(path) for path in written]) == []
 
 
-def test_training_teaches_the_model(in_folder: tuple[Path, dict[str, Any]]):
-    difference = in_folder[1]["metrics"]["differences"]["ndcg@10"]
+def test_training_teaches_the_model(in_folder: Finished):
+    difference = in_folder.summary["metrics"]["differences"]["ndcg@10"]
     assert all(row["low"] > 0 for row in difference.values())
 
 
 def finish(name: str, arguments: list[str]) -> dict[str, Any]:
-    """A job's summary, in this process and on the tests' Ray: five processes would take a minute to
-    start.
-    """
+    """Run a job in this process, on the tests' Ray, and return its summary."""
     job = importlib.import_module(f"jobs.{name}")
-    summary: dict[str, Any] = job.run(
-        load_config(getattr(job, f"{name.capitalize()}Job"), arguments)
-    )
+    summary: dict[str, Any] = job.run(load_config(job_config(name), arguments))
     return summary
 
 
-def next_command(summary: dict[str, Any]) -> tuple[str, list[str]]:
-    """(job, arguments) of the command that a summary prints."""
+def promote_as_printed(summary: dict[str, Any]) -> None:
+    """Run the command that a summary prints."""
     (line,) = [line for line in summary["lines"] if "medembed promote" in line]
     _, job, *arguments = shlex.split(line[line.index("medembed promote") :])
-    return job, arguments
+    finish(job, arguments)
 
 
 def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
-    in_folder: tuple[Path, dict[str, Any]],
+    in_folder: Finished,
     encoder_folder: Path,
     empty_registry: Path,
     ray_local: None,
 ):
     root, summary = in_folder
-    out, data = root / "jobs", summary["dataset"]["uri"]
+    out = root / "jobs"
     shutil.copytree(empty_registry, root / "jobs-ws")
-    model, workspace = f"model={encoder_folder}", f"registry.workspace={root}/jobs-ws"
+    data = f"data={summary['dataset']['uri']}"
+    model = f"model={encoder_folder}"
+    workspace = f"registry.workspace={root}/jobs-ws"
+    champion = "model=models:/medembed@champion"
+    evaluation = f"output={out}/evaluation"
+    examples = f"{out}/examples"
     training = [setting for setting in SETTINGS if setting.startswith("training.")]
-    places = [f"data={data}", f"table={out}/t.lance", f"output={out}/examples"]
-    steps = [
-        ("mine", [model, *places, "mining.margin=0", workspace]),
-        (
-            "train",
-            [
-                model,
-                f"data={data}",
-                f"examples={out}/examples",
-                f"output={out}/model",
-                *training,
-                workspace,
-            ],
-        ),
-        (
-            "evaluate",
-            [
-                "model=models:/medembed@champion",
-                f"baseline={encoder_folder}",
-                f"data={data}",
-                f"output={out}/evaluation",
-                workspace,
-            ],
-        ),
-    ]
-    done: dict[str, dict[str, Any]] = {}
     with alone():
-        for name, arguments in steps:
-            done[name] = finish(name, arguments)
-            if name == "train":
-                finish(*next_command(done[name]))
+        table = f"table={out}/t.lance"
+        finish("mine", [model, data, table, f"output={examples}", "mining.margin=0", workspace])
+        places = [data, f"examples={examples}", f"output={out}/model"]
+        promote_as_printed(finish("train", [model, *places, *training, workspace]))
+        baseline = f"baseline={encoder_folder}"
+        evaluated = finish("evaluate", [champion, baseline, data, evaluation, workspace])
+    choices = evaluated["recommendation"]["choices"]
     metrics = json.loads((out / "evaluation/metrics.json").read_text())
     (differences,) = metrics.pop("differences").values()
     assert metrics == summary["metrics"]["after"]
     assert differences["ndcg@10"]["8"] == summary["metrics"]["differences"]["ndcg@10"]["8"]
-    choices = done["evaluate"]["recommendation"]["choices"]
     assert [choice["use"] for choice in choices] == ["best", "balanced", "light"]
     assert {choice["option"]["dimension"] for choice in choices} <= {32, 16, 8}
     assert model_fingerprint(out / "model") == summary["checkpoint"]["fingerprint"]
@@ -260,27 +209,23 @@ def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
 
 @pytest.mark.usefixtures("ray_local")
 def test_a_second_run_reuses_every_stage_and_says_so(
-    in_folder: tuple[Path, dict[str, Any]],
+    in_folder: Finished,
     pairs_file: Path,
     encoder_folder: Path,
     caplog: pytest.LogCaptureFixture,
 ):
     root, first = in_folder
     caplog.set_level(logging.INFO)
-    made = ", ".join(
-        str(file.parent) for file in sorted(root.glob("out/retention/[cp]*/*/manifest.json"))
-    )
-    sets = f"retention.sets={{comments: {made.replace(', ', ', python: ')}}}"
+    comments, python = sorted(root.glob("out/retention/[cp]*/*/manifest.json"))
+    sets = f"retention.sets={{comments: {comments.parent}, python: {python.parent}}}"
     places = [f"source.path={pairs_file}", f"model={encoder_folder}", f"output={root}/out"]
-    again = json.loads(
-        json.dumps(finish("finetune", [*places, sets, *SETTINGS, f"registry.workspace={root}/ws"]))
-    )
+    places.append(f"registry.workspace={root}/ws")
+    again = json.loads(json.dumps(finish("finetune", [*places, sets, *SETTINGS])))
     # tables and evaluations of two models on two sets
     assert caplog.text.count("unchanged, reused") == 7 + 8
     assert again["metrics"] == first["metrics"]
-    assert again["registered"] == first["registered"] | {"champion": False}, (
-        "nobody asked for the alias again"
-    )
+    # Nobody asked for the alias again.
+    assert again["registered"] == first["registered"] | {"champion": False}
 
 
 @pytest.fixture(scope="module")
@@ -306,16 +251,20 @@ def two_nodes(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> TwoNodes:
     workspace = shutil.copytree(empty_registry, tmp_path_factory.mktemp("two-nodes") / "ws")
-    _, summary = finetune(
-        f"{s3}/pairs.jsonl",
-        f"{s3}/model",
-        f"{s3}/out",
+    done = run(
+        "finetune",
+        f"source.path={s3}/pairs.jsonl",
+        f"model={s3}/model",
+        f"output={s3}/out",
+        *SETTINGS,
         f"registry.tracking_uri=sqlite:///{workspace}/mlflow/mlflow.db",
         "training.workers=2",
         "training.batch_size=8",
         RAY_ADDRESS=cluster.address,
         RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="1",  # as it is on a cluster
     )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(storage.read_bytes(f"{s3}/out/summary.json"))
     refused = run(
         "finetune",
         f"source.path={pairs_file}",
@@ -327,17 +276,16 @@ def two_nodes(
 
 @pytest.fixture(scope="module")
 def head(cluster: Cluster, two_nodes: TwoNodes) -> Cluster:
-    """The head alone: two nodes on one machine share Ray's folder, and one cleans up what jobs of
-    the other use.
-    """
+    """The head alone: of two nodes on one machine, one removes what jobs of the other use."""
     stop(cluster.nodes.pop())
     return cluster
 
 
 def test_two_nodes_that_share_only_s3_give_the_same_data_examples_and_first_numbers(
-    two_nodes: TwoNodes, in_folder: tuple[Path, dict[str, Any]]
+    two_nodes: TwoNodes, in_folder: Finished
 ):
-    summary, expected = two_nodes.summary, in_folder[1]
+    summary = two_nodes.summary
+    expected = in_folder.summary
     for key in ("fingerprint", "counts", "splits"):
         assert summary["dataset"][key] == expected["dataset"][key]
     assert summary["examples"]["fingerprint"] == expected["examples"]["fingerprint"]
@@ -353,14 +301,13 @@ def test_a_local_path_given_to_a_cluster_of_several_nodes_is_refused(two_nodes: 
 def test_another_user_opens_nothing_of_two_nodes_and_gets_no_call_through(
     two_nodes: TwoNodes, cluster: Cluster
 ):
-    found = {each for node in cluster.nodes for each in listeners(psutil.Process(node.pid))}
-    refused = attack_listeners(
-        found, cluster.address.partition(":")[0], cluster.scratch.parent / "mark"
+    listening = set[Listener]().union(
+        *(listeners(psutil.Process(node.pid)) for node in cluster.nodes)
     )
-    assert refused >= {
-        f"ray.rpc.{name}"
-        for name in ("NodeInfoGcsService", "NodeManagerService", "CoreWorkerService")
-    }
+    host = cluster.address.partition(":")[0]
+    refused = attack_listeners(listening, host, cluster.scratch.parent / "mark")
+    for name in ("NodeInfoGcsService", "NodeManagerService", "CoreWorkerService"):
+        assert f"ray.rpc.{name}" in refused
     if os.getuid() == 0:
         assert attack("open_files", everything_below(cluster.scratch)) == []
 
@@ -375,22 +322,9 @@ def test_the_model_that_two_nodes_left_on_s3_is_a_stock_one_with_its_evaluation(
 
 
 def test_ray_job_submit_runs_a_job(head: Cluster, two_nodes: TwoNodes, s3: str):
-    command = [
-        str(Path(sys.executable).with_name("ray")),
-        "job",
-        "submit",
-        "--address",
-        head.dashboard,
-        "--working-dir",
-        ".",
-        "--",
-        "python",
-        "-m",
-        "jobs.prepare",
-        f"source.path={s3}/pairs.jsonl",
-        f"output={s3}/submitted",
-        "splits.test=0.3",
-    ]
+    submit = f"job submit --address {head.dashboard} --working-dir . -- python -m jobs.prepare"
+    places = [f"source.path={s3}/pairs.jsonl", f"output={s3}/submitted", "splits.test=0.3"]
+    command = [str(Path(sys.executable).with_name("ray")), *submit.split(), *places]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
@@ -400,15 +334,8 @@ def test_ray_job_submit_runs_a_job(head: Cluster, two_nodes: TwoNodes, s3: str):
 
 
 def test_medembed_with_an_address_follows_the_job_and_fails_when_it_fails(head: Cluster, s3: str):
-    binary = str(Path(sys.executable).with_name("medembed"))
-    command = [
-        binary,
-        "prepare",
-        f"source.path={s3}/none.jsonl",
-        f"output={s3}/none",
-        "--address",
-        head.dashboard,
-    ]
+    places = [f"source.path={s3}/none.jsonl", f"output={s3}/none", "--address", head.dashboard]
+    command = [str(Path(sys.executable).with_name("medembed")), "prepare", *places]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
@@ -420,20 +347,13 @@ def test_a_server_without_keys_is_not_deployed_where_serve_listens_to_other_mach
     head: Cluster, s3: str
 ):
     dashboard = Dashboard(head.dashboard)
-    app = {
-        "name": "medembed",
-        "route_prefix": "/",
-        "import_path": IMPORT_PATH,
-        "args": {"model": f"{s3}/model"},
-    }
+    app: dict[str, Any] = {"name": "medembed", "route_prefix": "/", "import_path": IMPORT_PATH}
+    app["args"] = {"model": f"{s3}/model"}
     options = {"host": "0.0.0.0", "port": free_port()}
     dashboard.deploy({"proxy_location": "HeadOnly", "http_options": options, "applications": [app]})
-    while (state := dashboard.details()["applications"].get("medembed", {})).get("status") in (
-        None,
-        "DEPLOYING",
-    ):
+    state: dict[str, Any] = {}
+    while state.get("status") in (None, "DEPLOYING"):
         time.sleep(0.5)
-    assert (
-        "http_options.host: 0.0.0.0 is open to other machines, and this server has no keys"
-        in state["message"]
-    )
+        state = dashboard.details()["applications"].get("medembed", {})
+    expected = "http_options.host: 0.0.0.0 is open to other machines, and this server has no keys"
+    assert expected in state["message"]

@@ -1,63 +1,26 @@
-"""A real but tiny encoder and a synthetic data set with something to learn, both made in a
-second.
-"""
+"""Real but tiny encoders, and synthetic pairs with something to learn, made in a second."""
 
 import json
 import random
+import string
 from pathlib import Path
 
 WIDTH = 32
-SUBJECTS = [
-    "heart",
-    "kidney",
-    "liver",
-    "lung",
-    "skin",
-    "bone",
-    "eye",
-    "ear",
-    "nose",
-    "hand",
-    "foot",
-    "brain",
-]
-SIGNS = [
-    "pain",
-    "swelling",
-    "bleeding",
-    "weakness",
-    "rash",
-    "stiffness",
-    "tremor",
-    "numbness",
-    "itching",
-    "burning",
-]
+SUBJECTS = ["heart", "kidney", "liver", "lung", "skin", "bone"]
+SUBJECTS += ["eye", "ear", "nose", "hand", "foot", "brain"]
+SIGNS = ["pain", "swelling", "bleeding", "weakness", "rash"]
+SIGNS += ["stiffness", "tremor", "numbness", "itching", "burning"]
 
 
 def make_encoder(folder: Path, *, prompts: dict[str, str] | None = None) -> Path:
-    """A 2-layer random BERT with a character-level WordPiece vocabulary, saved by
-    sentence-transformers.
-    """
+    """Save a 2-layer random BERT with a character-level WordPiece vocabulary."""
     import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Transformer
-    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     torch.manual_seed(0)
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("0123456789éè.,'?-#")
-    words = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "[MASK]",
-        *SUBJECTS,
-        *SIGNS,
-        *letters,
-        *(f"##{letter}" for letter in letters),
-    ]
+    letters = [*string.ascii_lowercase, *"0123456789éè.,'?-#"]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *SUBJECTS, *SIGNS, *letters]
+    words += [f"##{letter}" for letter in letters]
     raw = folder.with_name(folder.name + "-bert")
     raw.mkdir(parents=True)
     tokenizer = BertTokenizerFast(
@@ -74,25 +37,18 @@ def make_encoder(folder: Path, *, prompts: dict[str, str] | None = None) -> Path
         max_position_embeddings=64,
     )
     BertModel(shape).save_pretrained(raw)
-    transformer = Transformer(str(raw), max_seq_length=48)
-    model = SentenceTransformer(
-        modules=[transformer, Pooling(WIDTH, "mean"), Normalize()], prompts=prompts, device="cpu"
-    )
-    model.save_pretrained(str(folder), create_model_card=False)
-    return folder
+    return _save_encoder(folder, raw, prompts)
 
 
 def write_pairs(path: Path, count: int = 240, seed: int = 0) -> Path:
-    """JSONL pairs "sign of the subject N" -> a sentence that has both words, several queries to a
+    """Write JSONL pairs of a question and a sentence that has its words; several questions share a
     document.
     """
     generator = random.Random(seed)
     rows = []
     for number in range(count):
-        subject, sign = (
-            SUBJECTS[number % len(SUBJECTS)],
-            SIGNS[(number // len(SUBJECTS)) % len(SIGNS)],
-        )
+        subject = SUBJECTS[number % len(SUBJECTS)]
+        sign = SIGNS[number // len(SUBJECTS) % len(SIGNS)]
         document = f"{sign.capitalize()} that affects the {subject}, grade {number // 2 % 60}."
         rows.append(
             {
@@ -105,12 +61,7 @@ def write_pairs(path: Path, count: int = 240, seed: int = 0) -> Path:
 
 
 def make_xlm_roberta(folder: Path) -> Path:
-    """A 2-layer random XLM-R with a character-level SentencePiece vocabulary: what multilingual E5
-    models are.
-    """
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Transformer
-    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+    """Save a 2-layer random XLM-R with a character-level SentencePiece vocabulary, as E5 has."""
     from tokenizers import Tokenizer
     from tokenizers.models import Unigram
     from tokenizers.pre_tokenizers import Metaspace
@@ -119,13 +70,10 @@ def make_xlm_roberta(folder: Path) -> Path:
 
     set_seed(0)
     signs = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("▁0123456789éè.,'?-#:")
     words = [f"▁{word}" for word in [*SUBJECTS, *SIGNS, "query", "passage"]]
-    vocabulary = (
-        [(sign, 0.0) for sign in signs]
-        + [(word, -2.0) for word in words]
-        + [(sign, -5.0) for sign in letters]
-    )
+    letters = [*string.ascii_lowercase, *"▁0123456789éè.,'?-#:"]
+    scores = dict.fromkeys(signs, 0.0) | dict.fromkeys(words, -2.0) | dict.fromkeys(letters, -5.0)
+    vocabulary = list(scores.items())
     tokenizer = Tokenizer(Unigram(vocabulary, unk_id=3))
     tokenizer.pre_tokenizer = Metaspace()
     tokenizer.post_processor = TemplateProcessing(
@@ -154,9 +102,17 @@ def make_xlm_roberta(folder: Path) -> Path:
         eos_token_id=2,
     )
     XLMRobertaModel(shape).save_pretrained(raw)
+    return _save_encoder(folder, raw, prompts=None)
+
+
+def _save_encoder(folder: Path, raw: Path, prompts: dict[str, str] | None) -> Path:
+    """Save a transformer as an encoder with mean pooling and unit vectors."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+
     transformer = Transformer(str(raw), max_seq_length=48)
-    model = SentenceTransformer(
-        modules=[transformer, Pooling(WIDTH, "mean"), Normalize()], device="cpu"
-    )
+    modules = [transformer, Pooling(WIDTH, "mean"), Normalize()]
+    model = SentenceTransformer(modules=modules, prompts=prompts, device="cpu")
     model.save_pretrained(str(folder), create_model_card=False)
     return folder

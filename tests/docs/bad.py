@@ -1,6 +1,4 @@
-"""What goes wrong with rows and requests that carry sentinels: commands that fail, and requests
-that are refused.
-"""
+"""Commands that fail and requests that are refused, on rows and bodies full of sentinels."""
 
 import json
 from collections.abc import Iterator
@@ -12,9 +10,7 @@ from tests.docs.world import World, pairs, write_csv, write_lines
 
 
 def bad_commands(world: World) -> Iterator[str]:
-    """Writes a source with one fault each, and gives the command that meets it; exit status 2, one
-    line.
-    """
+    """Write a source for each fault, and yield a command that fails on it with one line."""
     for name, rows in _bad_rows(world).items():
         write_lines(world.root / f"bad/{name}.jsonl", rows)
         more = "source.columns.tags=[kind]" if name == "tag" else ""
@@ -27,25 +23,18 @@ def bad_commands(world: World) -> Iterator[str]:
     asked = [{"query_id": f"{world.sentinel()} asked", "query": "heart"}] * 2
     write_lines(world.root / "bad/twice.jsonl", asked)
     yield "medembed search table=workspace/tables model=models:/medembed@champion queries=bad/twice.jsonl"
-    case = {
-        "query": world.sentinel(),
-        "above": {"id": f"{world.sentinel()} about"},
-        "below": world.sentinel(),
-    }
-    (world.root / "bad/cases.yaml").write_text(json.dumps([case]))
-    yield (
-        "medembed evaluate model=models/tiny data=workspace/data output=bad/evaluation "
-        "must_rank=bad/cases.yaml dimensions=[8]"
-    )
-    (world.root / "bad/wrong.yaml").write_text(json.dumps([case | {"abov": world.sentinel()}]))
-    yield (
-        "medembed evaluate model=models/tiny data=workspace/data output=bad/evaluation "
-        "must_rank=bad/wrong.yaml dimensions=[8]"
-    )
+    case: dict[str, Any] = {"query": world.sentinel(), "below": world.sentinel()}
+    case["above"] = {"id": f"{world.sentinel()} about"}
+    for name, wrong in (("no-such-id", case), ("no-such-key", case | {"abov": world.sentinel()})):
+        (world.root / f"bad/{name}.yaml").write_text(json.dumps([wrong]))
+        yield (
+            "medembed evaluate model=models/tiny data=workspace/data output=bad/evaluation "
+            f"must_rank=bad/{name}.yaml dimensions=[8]"
+        )
 
 
 def _headless(world: World) -> dict[str, str]:
-    """Two rows of a file without a header, as a reader takes the first for one."""
+    """Return two rows of a file without a header, as a reader that takes the first for one."""
     return {
         f"Anna Muster {world.sentinel()}": "b",
         f"HIV positive {world.sentinel()}": "c",
@@ -54,18 +43,14 @@ def _headless(world: World) -> dict[str, str]:
 
 
 def _bad_rows(world: World) -> dict[str, list[dict[str, Any]]]:
-    """A source for each fault, by name."""
+    """Return a source for each fault, by name."""
     good = pairs(world, range(6))
     own = f"{world.sentinel()} of Mrs Muster"
     return {
         "number": [*good, good[0] | {"answer": 3, "query_id": own}],
         "object": [*good, good[0] | {"answer": {world.sentinel(): world.sentinel()}}],
         "score": [good[0] | {"score": world.sentinel()}],
-        "tag": [
-            *good,
-            good[1]
-            | {"kind": f"{world.sentinel()} has had a headache since last Monday, says Mrs Muster"},
-        ],
+        "tag": [*good, good[1] | {"kind": f"{own} has had a headache since last Monday, she says"}],
         "language": [*good, good[1] | {"language": world.sentinel()}],
         "split": [*good, good[1] | {"split": world.sentinel()}],
         "id": [{"document_id": own, "text": world.sentinel(), "title": "a"} for _ in range(2)],
@@ -76,7 +61,7 @@ def _bad_rows(world: World) -> dict[str, list[dict[str, Any]]]:
 
 
 def bad_requests(world: World) -> Iterator[tuple[str, bytes]]:
-    """(path, body) of requests that are refused."""
+    """Yield path and body of requests that are refused."""
     word = world.sentinel()
     body = {"model": "medembed", "input": word}
     yield "/v1/embeddings", f'{{"input": "{word}'.encode()
@@ -105,20 +90,19 @@ def bad_requests(world: World) -> Iterator[tuple[str, bytes]]:
 
 
 def ask_badly(world: World) -> list[int]:
-    """The statuses that the server gives to bad requests, and to good ones with sentinels."""
+    """Send bad requests, then good ones, all with sentinels; return the statuses."""
     words = world.sentinel()
     good = [
         ("/v1/embeddings", {"model": "medembed", "input": words}),
         ("/v1/search", {"query": words}),
     ]
-    asked = [*bad_requests(world), *((path, json.dumps(body).encode()) for path, body in good)]
-    return [_status(world.url + path, body) for path, body in asked]
+    statuses = [_status(world.url + path, body) for path, body in bad_requests(world)]
+    return statuses + [_status(world.url + path, json.dumps(body).encode()) for path, body in good]
 
 
 def _status(url: str, body: bytes) -> int:
-    request = Request(
-        url, body or None, {"Content-Type": "application/json", "x-request-id": "bad"}
-    )
+    headers = {"Content-Type": "application/json", "x-request-id": "bad"}
+    request = Request(url, body or None, headers)
     try:
         with urlopen(request, timeout=60) as response:
             return int(response.status)

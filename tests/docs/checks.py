@@ -1,6 +1,4 @@
-"""What is checked of a command that cannot run in a test: its config, its schema, its places, its
-options.
-"""
+"""Checks of commands that cannot run in a test: their config, schema, places, options."""
 
 import importlib
 import re
@@ -28,7 +26,7 @@ class Fault(Exception):
 
 
 def check_config(world: World, text: str) -> None:
-    """The job's own reading of its arguments, without the job."""
+    """Let the job read its arguments, without the work."""
     job, *given = shlex.split(text.removesuffix("&"))[1:]
     module = importlib.import_module(f"jobs.{job}")
     with pytest.MonkeyPatch.context() as patch:
@@ -37,26 +35,25 @@ def check_config(world: World, text: str) -> None:
 
 
 def check_submission(world: World, text: str) -> None:
-    """What `--address` checks before it sends anything."""
+    """Check what `--address` checks before it sends anything."""
     job, *given = shlex.split(text.replace(f"{world.root}/hospital", "s3://hospital"))[1:]
-    place = given.index("--address")
-    check_places(load_config(job_config(job), given[:place] + given[place + 2 :]))
+    at = given.index("--address")
+    check_places(load_config(job_config(job), given[:at] + given[at + 2 :]))
 
 
 def check_server(world: World, text: str) -> None:
-    """All that is known before Ray starts: model, weights, table, room, ports."""
+    """Check all that is known before Ray starts: model, weights, table, memory, ports."""
     words = shlex.split(text.removesuffix("&"))
     given = [word for word in words[2:] if word != "serve.app:build"]
-    job = load_config(
-        ServeJob, [*given, f"port={find_port(None)}", f"dashboard_port={find_port(None)}"]
-    )
+    ports = [f"port={find_port(None)}", f"dashboard_port={find_port(None)}"]
+    job = load_config(ServeJob, [*given, *ports])
     config = check_job(job)
     resolve(config)
     resolve_ranker(config)
 
 
 def check_deployment(world: World, text: str) -> None:
-    """Serve's own schema of the file, and the application's of its arguments."""
+    """Check the file by Serve's schema, and its arguments by the application's."""
     config = ServeDeploySchema.model_validate(yaml.safe_load(Path(text.split()[2]).read_text()))
     for application in config.applications:
         assert application.import_path == "serve.app:build"
@@ -70,7 +67,7 @@ def check_make(world: World, text: str) -> None:
 
 
 def check_benchmark(world: World, text: str) -> None:
-    """The module is there, and knows the options."""
+    """Check that the module exists and has the options."""
     name = re.findall(r"benchmarks\.(\w+)", text)[0]
     source = (ROOT / f"benchmarks/{name}.py").read_text()
     unknown = [option for option in re.findall(r"(--[a-z-]+)", text) if f'"{option}"' not in source]
@@ -86,10 +83,8 @@ def check_cluster(world: World, text: str) -> None:
 
 def check_extra(world: World, text: str) -> None:
     extra = re.findall(r"medembed\[(\w+)\]", text)[0]
-    if (
-        extra
-        not in tomllib.loads(Path("pyproject.toml").read_text())["project"]["optional-dependencies"]
-    ):
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    if extra not in project["optional-dependencies"]:
         raise Fault(f"no extra {extra}")
 
 
@@ -105,4 +100,4 @@ def check_file(world: World, text: str) -> None:
 
 
 def no_check(world: World, text: str) -> None:
-    """A line of the shell's own."""
+    """Check nothing: the line is the shell's own."""

@@ -1,5 +1,5 @@
-"""Types what the docs say, command by command, in one process and on one Ray, and writes down what
-came of it.
+"""Runs what the docs say, command by command, in one process and on one Ray, and keeps what came of
+it.
 """
 
 import contextlib
@@ -10,11 +10,10 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import Request, urlopen
@@ -39,27 +38,23 @@ class Typed:
     text: str
     fault: str
     output: str
-    seconds: float
 
 
 Hand = Callable[[World, str], None]
 
 
 def type_all(world: World, commands: Sequence[Command]) -> Iterator[Typed]:
-    """Runs or checks each command in turn; one that was typed before has the outcome that it
-    had.
-    """
+    """Run or check each command in turn; a command that was typed before keeps its outcome."""
     typed: dict[str, Typed] = {}
-    for command in sorted(commands, key=_place):
+    for command in sorted(commands, key=_turn):
         text = world.settle(command.text)
         if text not in typed:
             typed[text] = _type(world, command, text)
-        before = typed[text]
-        yield Typed(command, text, before.fault, before.output, before.seconds)
+        yield replace(typed[text], command=command)
 
 
-def _place(command: Command) -> int:
-    """What asks a server comes last, and what starts it right before."""
+def _turn(command: Command) -> int:
+    """Return when a command is typed: what asks a server last, what starts it right before."""
     if re.match(r"medembed serve .* table=", command.text):
         return 1
     return 2 if re.search(r"localhost:8000|serving\.address=http", command.text) else 0
@@ -71,27 +66,25 @@ def type_bad(world: World, text: str) -> Typed:
 
 
 def _type(world: World, command: Command, text: str) -> Typed:
-    heard, start, fault = world.root.parent / "heard.txt", time.monotonic(), ""
+    heard = world.root.parent / "heard.txt"
+    fault = ""
     with listening(heard):
         try:
-            for line in _first(text):
-                run_medembed(world, world.settle(line))
+            for part, needed in FIRST.items():
+                if part in text:
+                    run_medembed(world, world.settle(f"medembed {needed}"))
             hand = _run_python if command.is_python else find_hand(command.text)
             hand(world, text)
         except (Exception, SystemExit) as error:
             fault = f"{type(error).__name__}: {error}"
             if not isinstance(error, Fault):
                 traceback.print_exc()
-    return Typed(command, text, fault, heard.read_text(errors="replace"), time.monotonic() - start)
-
-
-def _first(text: str) -> list[str]:
-    return [line for part, lines in FIRST.items() if part in text for line in lines]
+    return Typed(command, text, fault, heard.read_text(errors="replace"))
 
 
 @contextmanager
 def listening(path: Path) -> Iterator[None]:
-    """Standard output, standard error and every line of the log go to this file meanwhile."""
+    """Send standard output, standard error and every line of the log to this file meanwhile."""
     sys.stdout.flush()
     sys.stderr.flush()
     with open(path, "w", buffering=1) as file:
@@ -113,7 +106,7 @@ def listening(path: Path) -> Iterator[None]:
 
 
 def run_medembed(world: World, text: str) -> None:
-    """The job in this process, as the console script calls it."""
+    """Run the job in this process, as the console script calls it."""
     job, *given = shlex.split(text)[1:]
     status: str | int = 0
     try:
@@ -129,12 +122,12 @@ def _run_cron(world: World, text: str) -> None:
 
 
 def start_server(world: World, text: str) -> None:
-    """The one server that all others ask, in a process of its own; the world ends it. Others add a
-    cross-encoder.
-    """
+    """Start the server that all other commands ask, with a cross-encoder; the world ends it."""
     given = [*shlex.split(text)[2:], f"rerank.model={world.root}/models/cross", "access_log=stderr"]
     running = world.until_the_end(served(world.root / "workspace", *given))
-    world.url, world.dashboard, world.server = running.url, running.dashboard, running
+    world.url = running.url
+    world.dashboard = running.dashboard
+    world.server = running
 
 
 def _run_python(world: World, text: str) -> None:
@@ -143,7 +136,7 @@ def _run_python(world: World, text: str) -> None:
 
 
 def _run_curl(world: World, text: str) -> None:
-    """The request that curl would send; its answer must be a success."""
+    """Send the request that curl would send; its answer must be a success."""
     words = shlex.split(text.replace("$KEY", KEY))[1:]
     headers = dict(words[at + 1].split(": ") for at, word in enumerate(words) if word == "-H")
     body = words[words.index("-d") + 1].encode()
@@ -157,7 +150,7 @@ def _run_shell(world: World, text: str) -> None:
 
 
 def _run_haproxy(world: World, text: str) -> None:
-    """The environment that `ray start` is to have; that itself starts a node, and is left out."""
+    """Check the environment that `ray start` gets; `ray start` itself is left out."""
     wanted = re.findall(r"\$\((.*?)\)", text)[0]
     binary = str(Path(sys.executable).with_name(wanted.split()[0]))
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a short path, as the page says
@@ -168,39 +161,21 @@ def _run_haproxy(world: World, text: str) -> None:
             raise Fault(f"no line {line}")
 
 
-# Made right before a command that has this in it, as its page takes it for granted.
+# {part of a command: the job to run before it, because its page takes the output for granted}
 FIRST = {
-    "table=workspace/tables": (
-        (
-            "medembed encode model=models:/medembed@champion data=workspace/data "
-            "output=workspace/tables/{key}.lance"
-        ),
-    ),
-    "workspace/int8.lance": (
-        (
-            "medembed encode model=models:/medembed@champion data=workspace/data storage=int8 "
-            "output=workspace/int8.lance"
-        ),
-    ),
-    "model=models:/medembed/3": (
-        (
-            "medembed encode model=models:/medembed/3 data=workspace/data "
-            "output=workspace/tables/{key}.lance"
-        ),
-    ),
-    "workspace/data-2": (
-        (
-            "medembed prepare source.path='notes/*.csv' splits.previous=workspace/data "
-            "output=workspace/data-2"
-        ),
-    ),
+    "table=workspace/tables": "encode model=models:/medembed@champion data=workspace/data "
+    "output=workspace/tables/{key}.lance",
+    "workspace/int8.lance": "encode model=models:/medembed@champion data=workspace/data "
+    "storage=int8 output=workspace/int8.lance",
+    "model=models:/medembed/3": "encode model=models:/medembed/3 data=workspace/data "
+    "output=workspace/tables/{key}.lance",
+    "workspace/data-2": "prepare source.path='notes/*.csv' splits.previous=workspace/data "
+    "output=workspace/data-2",
 }
 
 
 class Kind(NamedTuple):
-    """Lines that begin like `pattern`, what types or checks them, and for a check why they are not
-    run.
-    """
+    """Lines that match `pattern`, what runs or checks them, and why they are only checked."""
 
     pattern: str
     hand: Hand
@@ -255,8 +230,8 @@ KINDS = (
 
 
 def find_hand(text: str) -> Hand:
-    """What types a command. Raises Fault for a kind of line that nobody has thought of."""
+    """Return what runs or checks a command. Raises Fault for a line of an unknown kind."""
     for kind in KINDS:
         if re.match(kind.pattern, text):
             return kind.hand
-    raise Fault("no kind in tests/docs/hands.py begins so; a block of output is marked ```text")
+    raise Fault("no kind in tests/docs/hands.py matches; mark a block of output as ```text")

@@ -1,6 +1,4 @@
-"""What the docs tell people to type: commands and snippets, collected from the pages and config
-files themselves.
-"""
+"""Collects the commands and snippets that the docs and config files tell people to type."""
 
 import re
 from collections.abc import Iterator
@@ -40,9 +38,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A line to type, continued lines joined and without its comment; or a whole snippet of
-    Python.
-    """
+    """A line to type, with continued lines and without its comment; or a snippet of Python."""
 
     page: str
     line: int
@@ -54,14 +50,15 @@ class Command:
 
 
 def pages() -> list[Path]:
-    """README and the pages of docs/, in reading order."""
+    """Return README and the pages of docs/, in reading order."""
     names = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    places = {name: number for number, name in enumerate(ORDER)}
-    return sorted(names, key=lambda path: places.get(path.stem, len(ORDER)))
+    return sorted(
+        names, key=lambda path: ORDER.index(path.stem) if path.stem in ORDER else len(ORDER)
+    )
 
 
 def blocks() -> Iterator[Block]:
-    """Every fenced block of every page. A block without a language holds commands."""
+    """Yield every fenced block of every page; one without a language has commands."""
     for path in pages():
         opened: tuple[int, str] | None = None
         lines: list[str] = []
@@ -78,27 +75,24 @@ def blocks() -> Iterator[Block]:
 
 
 def commands() -> list[Command]:
-    """Every command and snippet of every page, then the commands that the comments of jobs/*.yaml
-    name.
-    """
-    told: list[Command] = []
+    """Return every command and snippet of every page, then those in the comments of jobs/*.yaml."""
+    listed: list[Command] = []
     for block in blocks():
         if block.language == COMMANDS:
-            told += _commands_of(block)
+            listed += _commands_of(block)
         elif block.language == "python":
-            told.append(Command(block.page, block.line, block.text, is_python=True))
+            listed.append(Command(block.page, block.line, block.text, is_python=True))
     for path in sorted((ROOT / "jobs").glob("*.yaml")):
+        page = str(path.relative_to(ROOT))
         for number, line in enumerate(path.read_text().splitlines(), start=1):
-            page = str(path.relative_to(ROOT))
-            told += [
-                Command(page, number, text)
-                for text in re.findall(r"\bmedembed \w[^;,]*", line.partition("#")[2])
-            ]
-    return told
+            comment = line.partition("#")[2]
+            for text in re.findall(r"\bmedembed \w[^;,]*", comment):
+                listed.append(Command(page, number, text))
+    return listed
 
 
 def inline_code() -> Iterator[Command]:
-    """Every piece of code inside a sentence, and those in comments of config files."""
+    """Yield every piece of code in a sentence or in a comment of a config file."""
     configs = [
         ROOT / "cluster.yaml",
         ROOT / "serve/config.yaml",
@@ -117,9 +111,11 @@ def inline_code() -> Iterator[Command]:
 
 
 def _commands_of(block: Block) -> Iterator[Command]:
-    start, text = 0, ""
+    start = 0
+    text = ""
     for number, line in enumerate(block.text.splitlines(), start=block.line):
-        start, text = (start, text) if text else (number, "")
+        if not text:
+            start = number
         text += re.sub(r"(^|\s+)#\s.*$", "", line).strip()
         if text.endswith("\\"):
             text = text[:-1]

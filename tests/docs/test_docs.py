@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from jobs.cli import JOBS, job_config
-from jobs.table import ACTIONS
+from jobs.table import Action
 from medembed.config import list_keys, load_config
 from medembed.errors import ConfigError
 from medembed.evaluation.must_rank import load_cases
@@ -49,7 +49,7 @@ def done(
     ray_local: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Done]:
-    """All commands, in one place and in reading order."""
+    """Type all commands in one place and in reading order."""
     with pytest.MonkeyPatch.context() as patch, alone():
         for name, value in s3_environment.items():
             patch.setenv(name, value)
@@ -65,25 +65,24 @@ def done(
 
 
 def _do(world: World) -> Done:
-    typed = {str(one.command): one for one in type_all(world, COMMANDS)}
+    typed = {str(outcome.command): outcome for outcome in type_all(world, COMMANDS)}
     failed = [type_bad(world, text) for text in bad_commands(world)]
     if world.server is None:
         return Done(typed, failed, [], ["the command of the docs that starts a server failed"])
     statuses = ask_badly(world)
     logs = [Path(os.environ["RAY_TMPDIR"], "ray"), world.server_scratch()]
     # A server's answer has ids as the data have them.
-    printed = {
-        one.text: one.output
-        for one in [*typed.values(), *failed]
-        if not one.text.startswith("curl ")
-    }
+    printed = {}
+    for outcome in [*typed.values(), *failed]:
+        if not outcome.text.startswith("curl "):
+            printed[outcome.text] = outcome.output
     traces = find_traces(world, logs, printed | {"metrics": read_metrics(world.url)})
     return Done(typed, failed, statuses, traces)
 
 
 @pytest.mark.ray
 @pytest.mark.parametrize(
-    "name", list(map(str, COMMANDS)), ids=[f"{one.page}:{one.line}" for one in COMMANDS]
+    "name", list(map(str, COMMANDS)), ids=[f"{command.page}:{command.line}" for command in COMMANDS]
 )
 def test_each_command_of_the_docs_runs_as_printed(name: str, done: Done):
     outcome = done.typed[name]
@@ -97,10 +96,10 @@ def test_no_output_log_metric_or_report_has_a_rows_text(done: Done):
 
 @pytest.mark.ray
 def test_what_is_wrong_with_a_row_is_one_line_that_does_not_quote_it(done: Done):
-    for one in done.failed:
-        last = one.output.strip().splitlines()[-1]
-        assert one.fault == "Fault: exit status 2", f"{one.text}\n{one.output[-1000:]}"
-        assert last.startswith("error: "), one.text
+    for outcome in done.failed:
+        last = outcome.output.strip().splitlines()[-1]
+        assert outcome.fault == "Fault: exit status 2", f"{outcome.text}\n{outcome.output[-1000:]}"
+        assert last.startswith("error: "), outcome.text
     assert set(done.statuses[:-2]) <= {400, 404, 405, 409, 422}
     assert done.statuses[-2:] == [200, 200]
 
@@ -126,32 +125,30 @@ def test_each_yaml_of_the_docs_is_a_config_of_a_job_or_cases(block: Block, tmp_p
 
 
 def _faults(job: str, file: Path) -> str:
-    """What the job says of a config, apart from required keys that a part of one lacks."""
-    required = [key.name for key in list_keys(job_config(job)) if key.default == "required"]
+    """Return the job's error about a part of a config, whose missing required keys are filled."""
+    arguments = [str(file)]
+    for key in list_keys(job_config(job)):
+        if key.default == "required":
+            arguments.append(f"{key.name}={'log' if key.name == 'action' else 'a'}")
     try:
-        load_config(
-            job_config(job), [str(file), *(f"{name}={_ANY.get(name, 'a')}" for name in required)]
-        )
+        load_config(job_config(job), arguments)
     except ConfigError as error:
         return str(error)
     return ""
 
 
-_ANY = {"action": "log"}
-
-
 @pytest.mark.ray
 def test_the_answers_in_the_docs_have_the_fields_of_real_ones(done: Done):
     shown = [json.loads(block.text) for block in blocks() if block.language == "json"]
-    asked = [
-        one for one in done.typed.values() if re.search("/v1/(tokenize|search|rerank)", one.text)
-    ]
-    real = [json.loads(one.output) for one in asked]
+    real = []
+    for outcome in done.typed.values():
+        if re.search("/v1/(tokenize|search|rerank)", outcome.text):
+            real.append(json.loads(outcome.output))
     assert list(map(_fields, real)) == list(map(_fields, shown))
 
 
 def _fields(answer: Any) -> Any:
-    """The names in an answer; documents' own fields are given only where the server was told to."""
+    """Return the names in an answer, without documents' own fields, which the operator chooses."""
     if isinstance(answer, list):
         return _fields(answer[0])
     if isinstance(answer, dict):
@@ -164,17 +161,16 @@ _NAMED = re.compile(rf"(medembed|make) \w|python -m |{_FILE.pattern}")
 
 
 @pytest.mark.parametrize(
-    "code", sorted({one.text for one in inline_code() if _NAMED.match(one.text)})
+    "code", sorted({code.text for code in inline_code() if _NAMED.match(code.text)})
 )
 def test_a_command_in_a_sentence_names_what_is_there(code: str):
     words = code.split()
     if re.match(r"medembed \w", code):
         assert words[1] in JOBS
-        assert words[1] != "table" or words[2] in ACTIONS
+        assert words[1] != "table" or words[2] in get_args(Action)
         keys = {key.name for key in list_keys(job_config(words[1]))}
-        assert {
-            word.partition("=")[0] for word in words[2:] if "=" in word and "<" not in word
-        } <= keys
+        given = {word.partition("=")[0] for word in words[2:] if "=" in word and "<" not in word}
+        assert given <= keys
     if match := re.match(r"python -m (benchmarks\.\w+|jobs\.\w+)", code):
         assert (ROOT / f"{match[1].replace('.', '/')}.py").is_file()
     if re.match(r"make \w+$", code):

@@ -1,6 +1,4 @@
-"""Where a sentinel of the data may stand after all the work, and where it does: a row's text
-outside of the data.
-"""
+"""Finds sentinels of the data outside of the data: a row's text where it must not be."""
 
 import re
 import time
@@ -22,25 +20,24 @@ _AROUND = 60
 
 
 def find_traces(world: World, logs: Sequence[Path], said: Mapping[str, str]) -> list[str]:
-    """Each place outside of the data that has a sentinel, with what stands around it."""
-    return [
-        trace for name, content in _places(world, logs, said) for trace in _traces(name, content)
-    ]
+    """Return each place outside of the data that has a sentinel, with what stands around it."""
+    traces = []
+    for name, content in _places(world, logs, said):
+        if match := SENTINEL.search(content):
+            around = content[max(match.start() - _AROUND, 0) : match.end() + _AROUND]
+            traces.append(f"{name}: ...{around.decode(errors='replace')}...")
+    return traces
 
 
 def read_metrics(url: str) -> str:
-    """What Prometheus would be told by the nodes of a server's Ray."""
+    """Return what Prometheus reads from a server, once it has counted requests."""
     for _ in range(60):
-        metrics = _scrape(f"{url}/metrics")
+        with urlopen(f"{url}/metrics", timeout=30) as response:
+            metrics = str(response.read().decode())
         if "ray_medembed_requests_total" in metrics:
             return metrics
         time.sleep(0.5)  # each process reports when it likes
     raise AssertionError("no metrics of requests after 30 s")
-
-
-def _scrape(address: str) -> str:
-    with urlopen(address, timeout=30) as response:
-        return str(response.read().decode())
 
 
 def _places(
@@ -50,10 +47,10 @@ def _places(
     for path in filter(Path.is_file, world.root.rglob("*")):
         name = str(path.relative_to(world.root))
         yield f"name of {name}", name.encode()
-        if not _HOLDS_ROWS.search(name) and not _BROUGHT.search(name):
+        if not _may_have_rows(name):
             yield name, path.read_bytes()
     for log in logs:
-        for path in filter(Path.is_file, (log).rglob("*")):
+        for path in filter(Path.is_file, log.rglob("*")):
             yield str(path), path.read_bytes()
     client = boto3.client("s3")
     for bucket in BUCKETS:
@@ -61,15 +58,10 @@ def _places(
             for entry in page.get("Contents", ()):
                 name = entry["Key"]
                 yield f"name of {bucket}/{name}", name.encode()
-                if not _HOLDS_ROWS.search(name) and not _BROUGHT.search(name):
-                    yield (
-                        f"{bucket}/{name}",
-                        client.get_object(Bucket=bucket, Key=name)["Body"].read(),
-                    )
+                if not _may_have_rows(name):
+                    body = client.get_object(Bucket=bucket, Key=name)["Body"]
+                    yield f"{bucket}/{name}", body.read()
 
 
-def _traces(name: str, content: bytes) -> Iterator[str]:
-    match = SENTINEL.search(content)
-    if match:
-        around = content[max(match.start() - _AROUND, 0) : match.end() + _AROUND]
-        yield f"{name}: ...{around.decode(errors='replace')}..."
+def _may_have_rows(name: str) -> bool:
+    return bool(_HOLDS_ROWS.search(name) or _BROUGHT.search(name))

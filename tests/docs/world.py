@@ -1,4 +1,4 @@
-"""The place that the docs speak of, made small: a tiny model, data that carry a sentinel in every
+"""The world that the docs take for granted, made small: a tiny model, data with a sentinel in every
 field, buckets.
 """
 
@@ -42,8 +42,6 @@ SUBSTITUTIONS = {
     "[384,256,128,64,32]": "[32,16,8]",
     "[384, 256, 128, 64, 32]": "[32, 16, 8]",
     "{384: 1, 64: 1}": "{32: 1, 8: 1}",
-    "[128,256,512]": "[16,32]",
-    "[128, 256]": "[16, 32]",
     "dimensions=256": "dimensions=16",
     "dimensions=64": "dimensions=8",
     "truncate_dim=64": "truncate_dim=8",
@@ -141,7 +139,7 @@ class World:
     _opened: ExitStack = field(default_factory=ExitStack)
 
     def sentinel(self) -> str:
-        """A word that no other field has."""
+        """Return a word that no other field has."""
         return f"SENTINEL-{next(self._numbers)}"
 
     def until_the_end(self, resource: AbstractContextManager[Running]) -> Running:
@@ -155,57 +153,48 @@ class World:
     def server_scratch(self) -> Path:
         """Where the server's own Ray keeps its logs."""
         assert self.server is not None, "no server was started"
-        places = {child.environ().get("RAY_TMPDIR", "") for child in self.server.process.children()}
-        return Path(next(place for place in places if place.startswith("/tmp/medembed-ray-")))
+        return self.server.scratch()
 
     def settle(self, text: str) -> str:
-        """The text with what stands here for what the docs name."""
-        names = {"root": self.root, "url": self.url, "dashboard": self.dashboard}
+        """Replace what the docs name by what stands for it here."""
         for name, value in SUBSTITUTIONS.items():
             if name in text:
-                text = text.replace(name, self._fill(value, **names))
+                text = text.replace(name, self._fill(value))
         return text
 
     def small(self, job: str, given: list[str]) -> list[str]:
-        """Keys of SMALL that are not among the given arguments."""
+        """Return the keys of SMALL that are not among the given arguments."""
         typed = {argument.partition("=")[0] for argument in given}
-        fill = {"root": self.root}
-        return [
-            f"{key}={self._fill(value, **fill)}"
-            for key, value in SMALL.get(job, {}).items()
-            if key not in typed
-        ]
+        missing = {key: value for key, value in SMALL.get(job, {}).items() if key not in typed}
+        return [f"{key}={self._fill(value)}" for key, value in missing.items()]
 
-    def _fill(self, value: str, **names: Any) -> str:
+    def _fill(self, value: str) -> str:
         if value == "{encoder}":
             return newest(self.root / "workspace/tables").stem
         if value == "{checkpoint}":
             return newest(self.root / "workspace/mine/models").name
-        for name, meaning in names.items():
-            value = value.replace(f"{{{name}}}", str(meaning))
+        for name in ("root", "url", "dashboard"):
+            value = value.replace(f"{{{name}}}", str(getattr(self, name)))
         return value
 
 
 def newest(folder: Path) -> Path:
-    """The entry of a folder that was made last."""
+    """Return the entry of a folder that was made last."""
     return max(folder.iterdir(), key=lambda path: path.stat().st_mtime)
 
 
 def make_world(root: Path, model: Path, registry: Path) -> World:
-    """All that the docs take for granted; `registry` is a workspace with an empty MLflow file."""
+    """Make the world; `registry` is a workspace with an empty MLflow file."""
     world = World(root)
     shutil.copytree(model, root / "models/tiny")
     make_cross_encoder(root / "models/cross", model)
     for name in ("workspace", "elsewhere", "new"):
         shutil.copytree(registry, root / name)
-    cardio = open_registry(
-        RegistryConfig(workspace=str(root / "workspace"), model_name="cardio"), on_cluster=False
-    )
-    cardio.set_alias(
-        cardio.register(
-            f"{root}/models/tiny", params={}, metrics={}, lineage=Lineage(), artifacts={}
-        )
-    )
+    config = RegistryConfig(workspace=str(root / "workspace"), model_name="cardio")
+    cardio = open_registry(config, on_cluster=False)
+    tiny = f"{root}/models/tiny"
+    version = cardio.register(tiny, params={}, metrics={}, lineage=Lineage(), artifacts={})
+    cardio.set_alias(version)
     for name in ("serve", "deploy", "docs", "cluster.yaml", "pyproject.toml"):
         (root / name).symlink_to(ROOT / name)
     (root / "jobs").mkdir()
@@ -223,15 +212,13 @@ def make_world(root: Path, model: Path, registry: Path) -> World:
 
 
 def pairs(world: World, numbers: range) -> list[dict[str, Any]]:
-    """Questions and answers that a tiny model can learn, each field with a sentinel; every third id
-    is a text.
+    """Return questions and answers that a tiny model can learn; each field has a sentinel, and every
+    third id is a text.
     """
     rows = []
     for number in numbers:
-        subject, sign = (
-            SUBJECTS[number % len(SUBJECTS)],
-            SIGNS[number // len(SUBJECTS) % len(SIGNS)],
-        )
+        subject = SUBJECTS[number % len(SUBJECTS)]
+        sign = SIGNS[number // len(SUBJECTS) % len(SIGNS)]
         is_text = number % 3 == 0
         rows.append(
             {
@@ -263,7 +250,8 @@ def write_tsv(path: Path, rows: list[list[str]]) -> None:
 
 
 def _write_texts(world: World) -> None:
-    root, remark = world.root, f"{world.sentinel()} says Mrs Muster, born 1956-03-02, of ward 7"
+    root = world.root
+    remark = f"{world.sentinel()} says Mrs Muster, born 1956-03-02, of ward 7"
     for name, numbers in (("a", range(60)), ("b", range(60, 120))):
         write_csv(
             root / f"notes/{name}.csv",
@@ -274,15 +262,15 @@ def _write_texts(world: World) -> None:
         root / "questions.jsonl",
         [{"query_id": row["query_id"], "query": row["question"]} for row in pairs(world, range(6))],
     )
-    for place in ("landing", "hospital/landing"):
-        file = root / place / "drop.jsonl"
+    for folder in ("landing", "hospital/landing"):
+        file = root / folder / "drop.jsonl"
         write_lines(file, pairs(world, range(120, 180)))
         # a file that has just changed would be left for the next call
         os.utime(file, (time.time() - 3600,) * 2)
-    notes = [
-        {"note_id": row["document_id"], "title": world.sentinel(), "body": row["answer"]}
-        for row in pairs(world, range(20))
-    ]
+    notes = []
+    for row in pairs(world, range(20)):
+        note = {"note_id": row["document_id"], "title": world.sentinel(), "body": row["answer"]}
+        notes.append(note)
     pq.write_table(pa.Table.from_pylist(notes), root / "notes.parquet")
     asked = pairs(world, range(60))
     write_set(
