@@ -278,7 +278,7 @@ def _of_mlflow(error: BaseException) -> MedEmbedError | None:
     """What a job says of an error of MLflow's, which it can only have imported itself."""
     if "mlflow" not in sys.modules:
         return None
-    from medembed.registry.models import explain
+    from medembed.registry.connect import explain
 
     return explain(error)
 

@@ -41,7 +41,7 @@ from medembed.errors import StorageError
 from medembed.lineage import DatasetManifest, ExamplesManifest
 from medembed.registry.catalog import set_run_tags, set_tags
 from medembed.registry.models import Registry
-from medembed.registry.runs import read_artifact, write_artifact
+from medembed.registry.runs import read_artifact
 from medembed.tags import Lineage
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class Eraser:
         for run_id, path in self.pages:
             page = clean_page(read_artifact(self.registry, run_id, path), self.wanted)
             if page is not None:
-                write_artifact(self.registry, run_id, path, page)
+                self.registry.write_artifact(run_id, path, page)
         self._erase_all([place for place in todo if isinstance(place.manifest, DatasetManifest)])
         for backup in self.backups:
             backup.finish()

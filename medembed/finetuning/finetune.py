@@ -40,7 +40,7 @@ from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
 from medembed.progress import stage
-from medembed.registry.champion import crown, name_loss, read_champion
+from medembed.registry.champion import make_champion, name_loss, read_champion
 from medembed.registry.models import Registry, Version
 from medembed.tags import Lineage
 from medembed.training.loss_config import ON_EXAMPLES
@@ -127,10 +127,13 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         comparison = compared.comparisons[0]
         gain = comparison.differences[comparison.objective][config.training.select_dimension]
         is_promoted = (
-            config.promote and gain.low > 0 and not lost and (is_new or not registry.has_alias())
+            config.promote
+            and gain.low > 0
+            and not lost
+            and (is_new or read_champion(registry, version.name) is None)
         )
         if is_promoted:
-            crown(registry, version, read_champion(registry, version.name))
+            make_champion(registry, version, read_champion(registry, version.name))
     tables = (base_table, table)
     return Finetuned(
         dataset,

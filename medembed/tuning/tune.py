@@ -311,7 +311,8 @@ def _publish(
         registry, checkpoint, config, metrics=metrics, lineage=lineage, artifacts=files
     )
     if not is_new:  # the same winner, of more trials
-        registry.add_artifacts(version.run_id, files)
+        for name, content in files.items():
+            registry.write_artifact(version.run_id, name, content)
     _log_trials(registry, version, records.all(), config)
     return (
         version,

@@ -10,7 +10,7 @@ from typing import Any
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import MedEmbedError, ServiceError
-from medembed.registry.champion import check_unmoved, crown, read_champion
+from medembed.registry.champion import check_unmoved, make_champion, read_champion
 from medembed.registry.models import CHAMPION, Registry, Version
 from serve.app import Located, ServeConfig, read_arguments, resolve_extra, resolve_main
 from serve.operate.swap import Server, ServingConfig, UserConfig
@@ -38,7 +38,7 @@ def replace_champion(
     before = server.current() if server else {}
     told = [tell(server, version, fingerprint)] if server else []
     try:
-        crown(registry, version, seen)
+        make_champion(registry, version, seen)
     # somebody else was quicker, or the registry is gone
     except (ServiceError, MlflowException) as error:
         if server is None:

@@ -18,7 +18,7 @@ from jobs.retrain import RetrainJob, _once
 from medembed.encoding.table import find_newest, find_table
 from medembed.errors import ModelError, ServiceError
 from medembed.registry.catalog import find_versions
-from medembed.registry.champion import check_candidate, crown, find_previous
+from medembed.registry.champion import check_candidate, find_previous, make_champion
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import find_artifact
 from medembed.retraining.lock import Busy, hold
@@ -47,7 +47,7 @@ class Place:
     def publish(self, version: Version, seen: str | None) -> list[str]:
         if self.serving is not None:
             return replace_champion(self.registry, version, self.serving, seen)
-        crown(self.registry, version, seen)
+        make_champion(self.registry, version, seen)
         return []
 
     @property
@@ -231,12 +231,12 @@ def test_a_server_goes_with_the_alias_where_somebody_else_moved_it_first(
         other.source, params={}, metrics={}, lineage=other.lineage, artifacts={}
     )
 
-    def crown_late(registry: Registry, version: Version, seen: str | None) -> None:
+    def make_champion_late(registry: Registry, version: Version, seen: str | None) -> None:
         monkeypatch.undo()
         registry.set_alias(other)
-        crown(registry, version, seen)
+        make_champion(registry, version, seen)
 
-    monkeypatch.setattr("serve.operate.promotion.crown", crown_late)
+    monkeypatch.setattr("serve.operate.promotion.make_champion", make_champion_late)
     with (
         asked(server) as answers,
         pytest.raises(ServiceError, match=r"somebody else moved it .* answer with version"),
