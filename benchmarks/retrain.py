@@ -30,10 +30,10 @@ from medembed.encoding.model_files import fetch_model
 from medembed.evaluation.compare import Difference, compare
 from medembed.evaluation.evaluate import evaluate
 from medembed.evaluation.result import Evaluation
+from medembed.finetuning.retrain import Retrained, retrain
+from medembed.finetuning.retrain_config import RetrainConfig
 from medembed.registry.champion import make_champion
 from medembed.registry.models import Registry, Version
-from medembed.retraining.config import RetrainConfig
-from medembed.retraining.retrain import Retrained, retrain
 from medembed.schema import content_hash
 from medembed.spelling import words_key
 

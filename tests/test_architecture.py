@@ -34,7 +34,6 @@ FLOORS = {
     "training": 3,
     "finetuning": 4,
     "preflight": 4,
-    "retraining": 4,
     "custody": 4,
     "tuning": 4,
 }
@@ -48,7 +47,7 @@ USES_RAY = {
     "training.run.rendezvous",
     "training.train",
     "training.run.placement_groups",
-    "retraining.lock",
+    "finetuning.lock",
     "tuning.search",
     "tuning.trial",
     "tuning.tell",

@@ -18,11 +18,11 @@ from medembed.custody.backup import back_up
 from medembed.custody.kept import select_kept
 from medembed.custody.remove import MARK
 from medembed.errors import ServiceError, StorageError
+from medembed.finetuning.attempts import set_aside
 from medembed.lineage import Source
 from medembed.registry.catalog import all_versions, set_tags
 from medembed.registry.models import Version
 from medembed.registry.runs import list_artifacts, read_artifact
-from medembed.retraining.ledger import set_aside
 from medembed.tags import Lineage
 from tests.custody.backups import backup, check_equal, content, encoded, restore, vectors
 from tests.custody.conftest import NewRegistry

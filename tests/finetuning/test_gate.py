@@ -11,9 +11,10 @@ from medembed.evaluation.config import EvaluationConfig, RetentionConfig
 from medembed.evaluation.must_rank import Outcome
 from medembed.evaluation.result import Evaluation, Measured, Units
 from medembed.evaluation.retained import Against, Retained, Retention, Scores, judge_retained
-from medembed.retraining.config import GateConfig
-from medembed.retraining.decision_text import show_power
-from medembed.retraining.gate import ALL, NEW, OLD, OTHERS, Decision, decide, hold_to_retention
+from medembed.finetuning.gate import Decision, decide, hold_to_retention
+from medembed.finetuning.gate_cells import ALL, NEW, OLD, OTHERS
+from medembed.finetuning.gate_screen import show_power
+from medembed.finetuning.retrain_config import GateConfig
 
 MEASURED = EvaluationConfig(bootstrap_samples=500)
 OLD_QUERIES, NEW_QUERIES = 400, 150

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from medembed.errors import ServiceError
+from medembed.finetuning.retrain import retrain
 from medembed.registry.champion import check_candidate, make_champion
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import read_artifact
-from medembed.retraining.retrain import retrain
 from tests.evaluation.test_retention import write_set
-from tests.retraining.drops import make_config, write_drop
+from tests.finetuning.drops import make_config, write_drop
 
 # Numbers past those that are asked for in training, which learns that a number is one of its few
 # grades.

@@ -6,11 +6,11 @@ from medembed import storage
 from medembed.data.dataset import Dataset
 from medembed.encoding.table import Table
 from medembed.encoding.texts import encode_texts
+from medembed.finetuning.champion import Champion
+from medembed.finetuning.replay import choose_at_risk, choose_hardest, choose_uniform
+from medembed.finetuning.retrain_config import RetrainConfig
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
-from medembed.retraining.champion import Champion
-from medembed.retraining.config import RetrainConfig
-from medembed.retraining.replay import choose_at_risk, choose_hardest, choose_uniform
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.samples import Elsewhere
 from medembed.training.train import train
@@ -48,20 +48,6 @@ def choose_replay(
             margin = row["positive_score"] - max(row["negative_scores"])
             margins[row["query_id"]] = min(margin, margins.get(row["query_id"], margin))
     return choose_hardest(margins, count), mined.uri
-
-
-def mine_for(
-    dataset: Dataset,
-    chosen: Collection[str] | None,
-    champion: Champion,
-    table: Table,
-    config: RetrainConfig,
-    examples: str,
-    previous: str | None,
-) -> Examples:
-    """Examples of the chosen queries, or of all, with negatives that the champion finds hard."""
-    mining = config.mining.model_copy(update={"previous": previous})
-    return mine(dataset, table, champion.model, examples, mining, config.encoding, only=chosen)
 
 
 def train_candidate(

@@ -6,11 +6,11 @@ import pytest
 
 from jobs.retrain import RetrainJob, _watch
 from medembed.errors import StorageError
+from medembed.finetuning.retrain_config import TriggerConfig
+from medembed.finetuning.watch import Watch
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, open_registry
-from medembed.retraining.config import TriggerConfig
-from medembed.retraining.watch import Watch
-from tests.retraining.drops import make_config, write_drop
+from tests.finetuning.drops import make_config, write_drop
 
 NOW = 1_000_000.0
 

@@ -17,16 +17,16 @@ from benchmarks.serving import Answer, Load, Running, served, statuses
 from jobs.retrain import RetrainJob, _once
 from medembed.encoding.table import find_newest, find_table
 from medembed.errors import ModelError, ServiceError
+from medembed.finetuning.lock import Busy, hold
+from medembed.finetuning.retrain import Retrained, retrain
 from medembed.registry.catalog import find_versions
 from medembed.registry.champion import check_candidate, find_previous, make_champion
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import find_artifact
-from medembed.retraining.lock import Busy, hold
-from medembed.retraining.retrain import Retrained, retrain
 from medembed.tags import Lineage
 from serve.operate.promotion import replace_champion
 from serve.operate.swap import ServingConfig
-from tests.retraining.drops import make_config, write_drop
+from tests.finetuning.drops import make_config, write_drop
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 
@@ -119,7 +119,7 @@ def test_a_first_drop_makes_the_first_champion_also_after_a_death_before_the_fli
     assert (result.outcome, place.champion) == ("promoted", "1")
     assert "checkpoint" in caplog.text
     assert "unchanged, reused" in caplog.text
-    assert result.landing.left == {"2.jsonl": "its last line breaks off"}
+    assert result.incoming.left == {"2.jsonl": "its last line breaks off"}
     assert len(find_versions(place.registry, Lineage(job="retrain"))) == 1
     assert result.decision is not None
     assert result.decision.outcome == "better"
@@ -132,7 +132,7 @@ def test_files_sent_again_under_other_names_are_nothing_new(place: Place):
     assert place.retrain().outcome == "nothing new"
     some = place.land("again/some.jsonl", range(10))  # other bytes, but rows that are known
     result = place.retrain()
-    assert (result.outcome, len(result.landing.new)) == ("nothing new", 1)
+    assert (result.outcome, len(result.incoming.new)) == ("nothing new", 1)
     some.unlink()
 
 
@@ -164,7 +164,7 @@ def test_a_poisoned_drop_is_set_aside_and_the_champion_goes_on_serving(
         check_candidate(place.registry, result.version)
     assert find_artifact(place.registry, result.version.run_id, "gate.txt")
     again = place.retrain()
-    assert (again.outcome, again.landing.aside) == ("nothing new", 1)
+    assert (again.outcome, again.incoming.aside) == ("nothing new", 1)
     poisoned.unlink()
 
 
