@@ -53,9 +53,8 @@ class DemoJob(FinetuneConfig):
 def run(job: DemoJob) -> Summary:
     find_port(job.port)  # a port in use is found out now rather than after training
     result, registry = run_loop(job if job.retention.sets else _with_sets(job))
-    with serving(
-        {"model": result.version.reference, "tracking_uri": registry.tracking_uri}, job.port
-    ) as url:
+    served = {"model": result.version.reference, "tracking_uri": registry.tracking_uri}
+    with serving(served, job.port) as url:
         answers = [
             (question, dimensions, _ask(url, question, dimensions, result.trained.table))
             for question in job.questions

@@ -1,4 +1,4 @@
-"""Which differences the gate looks at: of the objective, and of each dimension and language. Pure."""
+"""Which differences the gate judges: the objective's, and each dimension's and language's. Pure."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
