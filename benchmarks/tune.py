@@ -31,7 +31,7 @@ from medembed.training.train import train
 from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Record
 from medembed.tuning.space import Point, default_point
-from medembed.tuning.trial import Shared, best_settings
+from medembed.tuning.trial import Shared
 from medembed.tuning.tune import tune
 
 SEARCH: dict[str, Any] = {
@@ -169,7 +169,7 @@ def _print_worth(
     for name, point in points.items():
         scores, on_dev[name] = [], []
         for seed in seeds:
-            training, examples = best_settings(shared, point)
+            training, examples = shared.settle(point)
             training = training.model_copy(
                 update={"seed": seed, "cpus_per_worker": 2, "checkpoint_steps": 1000}
             )

@@ -6,15 +6,13 @@ import warnings
 from types import SimpleNamespace
 from typing import Any
 
-import optuna
 import pytest
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import Measured, Record
+from medembed.tuning.records import DONE, EXAMPLES, FAILED, OBJECTIVE, Measured, Record
 from medembed.tuning.search import Search, make_scheduler, replay
 from medembed.tuning.space import default_point
-from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE
 
 CONFIG = TuneConfig.model_validate(
     {
@@ -108,30 +106,16 @@ def test_a_stopped_trial_is_pruned_and_a_failed_one_failed_to_optuna_now_and_whe
     run(search, 3, known)
     search.suggest("bad")
     search.on_trial_complete("bad", {OBJECTIVE: float("nan"), EXAMPLES: 0, FAILED: "diverged"})
-    states = [trial.state.name for trial in search._ot_study.trials]
+    states = [trial.state.name for trial in search.study.trials]
     assert states == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL"]
-    assert search._ot_study.trials[2].intermediate_values == {
+    assert search.study.trials[2].intermediate_values == {
         100: known[2].course[0].objective,
         200: known[2].course[1].objective,
     }
     known[3] = Record(3, default_point(CONFIG.axes()), "failed", reason="diverged")
-    recalled = make(known, [])._ot_study.trials
+    recalled = make(known, []).study.trials
     assert [trial.state.name for trial in recalled] == states
-    assert [trial.values for trial in recalled] == [
-        trial.values for trial in search._ot_study.trials
-    ]
-
-
-def test_several_objectives_are_told_one_by_one_and_nothing_is_stopped():
-    config = CONFIG.model_copy(update={"several": True})
-    known: Told = {}
-    search = make({}, [], config)
-    run(search, 1, known)
-    assert search._ot_study.directions == [optuna.study.StudyDirection.MAXIMIZE] * 2
-    assert search._ot_study.trials[0].values == [
-        known[0].course[-1].metrics[f"ndcg@10/{one}"] for one in (384, 64)
-    ]
-    assert isinstance(make_scheduler(config), FIFOScheduler)
+    assert [trial.values for trial in recalled] == [trial.values for trial in search.study.trials]
 
 
 def test_halving_stops_the_worse_half_at_a_rung_and_nothing_at_the_end():

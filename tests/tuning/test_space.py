@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from medembed.config import load_config
 from medembed.errors import ConfigError, DataError
 from medembed.tuning.config import TuneConfig
+from medembed.tuning.pool import fit_pairs
 from medembed.tuning.space import default_point
-from medembed.tuning.tune import _fit_pairs
 
 SEARCH = {
     "training.learning_rate": {"log_uniform": [1e-5, 1e-3]},
@@ -124,7 +124,6 @@ def test_a_budget_below_a_trial_and_an_objective_that_is_not_trained_are_refused
     assert "greater than or equal to 1" in refused(trials=0)
     assert "greater than 0" in refused(hours=0)
     assert "found dimension 128" in refused(objective={128: 1})
-    assert "needs two dimensions" in refused(several=True, objective={64: 1})
 
 
 def test_a_command_line_and_a_file_say_what_is_searched_alike(tmp_path: Path):
@@ -158,7 +157,7 @@ def test_rungs_halve_what_a_trial_sees():
 
 def test_a_data_set_with_fewer_pairs_than_asked_sets_the_budget_and_too_few_are_refused():
     config = make(pairs=2400)
-    assert _fit_pairs(config, "pool", 2400) == config
-    assert _fit_pairs(config, "pool", 800).rung_examples == (100, 200, 400)
+    assert fit_pairs(config, "pool", 2400) == config
+    assert fit_pairs(config, "pool", 800).rung_examples == (100, 200, 400)
     with pytest.raises(DataError, match="pool: too few pairs for training: pairs: found 40"):
-        _fit_pairs(config, "pool", 40)
+        fit_pairs(config, "pool", 40)

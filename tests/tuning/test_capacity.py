@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from medembed.errors import ConfigError
+from medembed.tuning.capacity import count_room
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.room import count_room
 
 
 def make(training: dict[str, Any], **changes: Any) -> TuneConfig:
