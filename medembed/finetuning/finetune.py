@@ -52,8 +52,6 @@ class Finetuned:
     dataset: Dataset
     base_table: Table
     trained: Trained
-    before: Evaluation
-    after: Evaluation
     compared: SideBySide
     version: Version
     is_promoted: bool
@@ -109,17 +107,9 @@ def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
         compared = stages.compare(dataset, contenders, checkpoint, retention, title, facts)
         version, is_new = _register(stages, registry, dataset, base_table, trained, compared)
         is_promoted = _promote(config, registry, version, compared, is_new=is_new)
+    report = stages.place("report.html")
     return Finetuned(
-        dataset,
-        base_table,
-        trained,
-        before,
-        after,
-        compared,
-        version,
-        is_promoted,
-        stages.place("report.html"),
-        stages.seconds,
+        dataset, base_table, trained, compared, version, is_promoted, report, stages.seconds
     )
 
 
@@ -233,11 +223,12 @@ def summarize(result: Finetuned) -> dict[str, Any]:
     checkpoint = result.trained.checkpoint
     parent = checkpoint.manifest.origin.parent
     retention = result.compared.page.retention
+    after, before = result.compared.evaluations
     return {
         "headline": headline(result.comparison),
         "metrics": {
-            "before": _by_dimension(result.before),
-            "after": _by_dimension(result.after),
+            "before": _by_dimension(before),
+            "after": _by_dimension(after),
             "differences": differences_of(result.comparison),
         },
         "retention": retention and retention.numbers,

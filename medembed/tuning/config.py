@@ -141,6 +141,13 @@ class TuneConfig(Config):
             dimensions = ", ".join(f"{width} x {weight:g}" for width, weight in weights.items())
         return f"{self.training.select_by} on the dev sample, mean over {dimensions}"
 
+    @property
+    def plan(self) -> str:
+        """ "rungs at 300, 600, 1200 of 2400 examples; objective: ..."."""
+        rungs = ", ".join(map(str, self.rung_examples))
+        objective = self.describe_objective()
+        return f"rungs at {rungs} of {self.examples} examples; objective: {objective}"
+
     def axes(self) -> tuple[Axis, ...]:
         """What is searched, in the order of `search`."""
         return read_axes(self.search, self.training, self.mining)

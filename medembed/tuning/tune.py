@@ -146,26 +146,16 @@ def _search(
     config = shared.config
     known = records.all()
     over = sum(record.is_over for record in known)
-    logger.info(
-        "%d trials, %d over; %d at a time; rungs at %s of %d examples; objective: %s",
-        config.trials,
-        over,
-        room,
-        ", ".join(map(str, config.rung_examples)),
-        config.examples,
-        config.describe_objective(),
-    )
+    logger.info("%d trials, %d over; %d at a time; %s", config.trials, over, room, config.plan)
     if over >= config.trials:
         return
+    os.environ |= _SWITCHES
     bookkeeper = Bookkeeper(records, shared)
     scheduler = make_scheduler(config, known)
     search = Search(config, axes, planned, known, bookkeeper.started, scheduler)
-    # A trial holds nothing itself, its workers do: it could wait for ever for what others of its
-    # kind hold.
-    function = tune.with_resources(
-        tune.with_parameters(run_trial, shared=shared), {"CPU": 0, "memory": 1}
-    )
-    os.environ |= _SWITCHES
+    # A trial holds nothing itself, its workers do: it could wait for ever for what others hold.
+    function = tune.with_parameters(run_trial, shared=shared)
+    function = tune.with_resources(function, {"CPU": 0, "memory": 1})
     tuner = tune.Tuner(
         function,
         tune_config=tune.TuneConfig(
