@@ -8,19 +8,11 @@ import pytest
 from medembed.training.run.placement_groups import free_held, note_held
 from medembed.training.run.run_folder import run_folder
 from medembed.tuning.bookkeeping import Bookkeeper
-from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import DONE, EXAMPLES, FAILED, OBJECTIVE, Records, model_place
 from medembed.tuning.trial import Shared
+from tests.tuning.configs import make_config
 
-CONFIG = TuneConfig.model_validate(
-    {
-        "model": "m",
-        "data": "d",
-        "output": "o",
-        "trials": 3,
-        "search": {"training.temperature": {"uniform": [0.01, 0.1]}},
-    }
-)
+CONFIG = make_config(trials=3)
 
 
 @pytest.fixture
@@ -49,14 +41,14 @@ def test_a_trial_is_complete_with_its_checkpoint_stopped_without_and_failed_by_i
     with caplog.at_level(logging.INFO):
         for number in range(3):
             end(books, number)
-    found = books.records.all()
-    assert [(one.state, one.reason) for one in found] == [
+    records = books.records.all()
+    assert [(record.state, record.reason) for record in records] == [
         ("complete", ""),
         ("stopped", ""),
         ("failed", "loss is nan"),
     ]
-    assert [(one.examples, one.objective) for one in found[0].course] == [(320, 0.5), (2368, 0.7)]
-    assert found[0].course[0].metrics == {"ndcg@10/64": 0.4}
+    assert [(one.examples, one.objective) for one in records[0].course] == [(320, 0.5), (2368, 0.7)]
+    assert records[0].course[0].metrics == {"ndcg@10/64": 0.4}
     assert (
         "trial 1 (2 of 3): dev score 0.4000, stopped at 320 of 2,400 examples; best 0.7000 "
         "(trial 0)" in caplog.text

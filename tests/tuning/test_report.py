@@ -6,19 +6,9 @@ from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Measured, Record, State
 from medembed.tuning.report import draw_report
 from tests.evaluation.test_retention_screen import make_retention
+from tests.tuning.configs import make_config
 
-CONFIG = TuneConfig.model_validate(
-    {
-        "model": "m",
-        "data": "d",
-        "output": "o",
-        "training": {"dimensions": [384, 64]},
-        "search": {
-            "training.temperature": {"log_uniform": [0.01, 0.1]},
-            "mining.negatives": {"integer": [0, 4]},
-        },
-    }
-)
+CONFIG = make_config()
 
 
 def make(

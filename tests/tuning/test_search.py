@@ -11,25 +11,12 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from medembed.training.trial import Rungs
-from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import DONE, EXAMPLES, FAILED, OBJECTIVE, Measured, Record
 from medembed.tuning.search import Search, make_scheduler, replay
 from medembed.tuning.space import default_point
+from tests.tuning.configs import make_config
 
-CONFIG = TuneConfig.model_validate(
-    {
-        "model": "m",
-        "data": "d",
-        "output": "o",
-        "trials": 8,
-        "pairs": 800,
-        "training": {"dimensions": [384, 64]},
-        "search": {
-            "training.temperature": {"log_uniform": [0.01, 0.5]},
-            "mining.negatives": {"integer": [0, 4]},
-        },
-    }
-)
+CONFIG = make_config(trials=8, pairs=800)
 DEFAULT = default_point(CONFIG.axes())
 
 
