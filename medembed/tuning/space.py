@@ -112,11 +112,11 @@ def read_axes(
         axes += made
     defaults = default_point(axes)
     for axis in axes:
-        values = list(axis.values)
+        tried = list(axis.values)
         if "uniform" in axis.kind:
             low, high = axis.values
-            values.append(low + _INSIDE * (high - low))
-        for value in values:
+            tried.append(low + _INSIDE * (high - low))
+        for value in tried:
             _check_value(axis, value, defaults, training, mining)
     return tuple(axes)
 
