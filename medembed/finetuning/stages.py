@@ -119,8 +119,7 @@ class Stages:
         evaluation = evaluate(
             dataset, table, model, place, measurement, self.config.encoding, name=name
         )
-        metrics = [metric for row in evaluation.metrics.values() for metric in row]
-        objective = principal_metrics(metrics)[0]
+        objective = principal_metrics(list(next(iter(evaluation.metrics.values()))))[0]
         scores = [f"{width}: {row[objective]:.3f}" for width, row in evaluation.metrics.items()]
         logger.info(
             "%s of the %s on the %s split, by dimension: %s",
