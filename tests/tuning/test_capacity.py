@@ -36,7 +36,7 @@ def test_a_trial_that_fits_nowhere_is_refused_with_the_numbers():
         ConfigError,
         match=r"a trial needs 5 workers of CPU 2, GPU 1 each, .* have: CPU 16, GPU 2; CPU",
     ):
-        count_room(make_config({"use_gpu": True, "workers": 5}), TWO_GPU_NODES)
+        count_room(make_config({"use_gpu": True, "workers": 5, "batch_size": 32}), TWO_GPU_NODES)
     with pytest.raises(
         ConfigError, match="1 workers of CPU 3 each, but the cluster's nodes have: CPU 2;"
     ):
