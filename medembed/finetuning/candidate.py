@@ -1,4 +1,4 @@
-"""New pairs and some old ones -> a candidate: mined with the champion, trained from it, or anew."""
+"""Choose the old queries that are trained again; train a candidate from the champion, or anew."""
 
 from collections.abc import Collection
 
@@ -24,8 +24,9 @@ def choose_replay(
     config: RetrainConfig,
     examples: str,
 ) -> tuple[list[str], str | None]:
-    """(old training queries to train again, the examples of all queries if they had to be mined for
-    the choice).
+    """Return the old training queries to train again, and the examples of all queries.
+
+    These are None unless they had to be mined for the choice; they lie at `examples`.
     """
     texts = {row["query_id"]: row["text"] for row in dataset.queries("train").to_pylist()}
     old = sorted(set(texts) - set(new))
@@ -60,7 +61,7 @@ def train_candidate(
     *,
     full: bool,
 ) -> Checkpoint:
-    """The best checkpoint of a training from the champion, or of one from the start."""
+    """Return the best checkpoint of a training from the champion, or of one from the start."""
     training = config.training
     if full:
         return train(
