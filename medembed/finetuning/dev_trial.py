@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medembed.data.dataset import Dataset
+from medembed.encoding.reading import Role
 from medembed.encoding.table import Table
 from medembed.encoding.texts import encode_texts
 from medembed.evaluation.bootstrap import Grouping, draw_differences, mean_cell, one_sided
@@ -45,7 +46,8 @@ def try_out(
     before = trial.score(asked, np.stack([vectors[name][0] for name in trial.documents]))
     after = read_dev_values(candidate, dimensions) if len(kept) == len(names) else None
     if after is None:
-        texts = {"query": queries, "document": [text for _, text in sample.documents]}
+        documents = [text for _, text in sample.documents]
+        texts: dict[Role, list[str]] = {"query": queries, "document": documents}
         encoded = encode_texts(texts, candidate.uri, config.encoding)
         after = trial.score(encoded["query"], encoded["document"][kept])
     return _compare(before, after, sample, config)
