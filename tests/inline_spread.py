@@ -12,7 +12,7 @@ ROOMS = (
     "encoding.export",
     "encoding.texts",
     "encoding.verify",
-    "mining.second",
+    "mining.second_opinion",
     "preflight.encode_probe",
     "search.shards",
 )
