@@ -43,7 +43,7 @@ def try_out(
 
     queries = [text for _, text in sample.queries]
     asked = encode_texts({"query": queries}, champion, config.encoding)["query"]
-    before = trial.score(asked, np.stack([vectors[name][0] for name in trial.documents]))
+    before = trial.score(asked, np.stack([vectors[name] for name in trial.documents]))
     after = read_dev_values(candidate, dimensions) if len(kept) == len(names) else None
     if after is None:
         documents = [text for _, text in sample.documents]
