@@ -18,8 +18,8 @@ from scipy import special
 from medembed.evaluation.config import EvaluationConfig
 from medembed.evaluation.report.canvas import STYLE, draw_curve, to_png
 from medembed.evaluation.result import Evaluation, Measured, Units
-from medembed.retraining.config import GateConfig
-from medembed.retraining.gate import Decision, decide
+from medembed.finetuning.gate import Decision, decide
+from medembed.finetuning.retrain_config import GateConfig
 
 DIMENSIONS = (384, 128, 64)
 SIZES = (100, 200, 300, 500, 1000, 2000)

@@ -12,6 +12,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,10 @@ from medembed.encoding.model_files import fetch_model
 from medembed.evaluation.compare import Difference, compare
 from medembed.evaluation.evaluate import evaluate
 from medembed.evaluation.result import Evaluation
-from medembed.registry.champion import crown
+from medembed.finetuning.retrain import Retrained, retrain
+from medembed.finetuning.retrain_config import RetrainConfig
+from medembed.registry.champion import make_champion
 from medembed.registry.models import Registry, Version
-from medembed.retraining.config import RetrainConfig
-from medembed.retraining.retrain import Retrained, retrain
 from medembed.schema import content_hash
 from medembed.spelling import words_key
 
@@ -142,7 +143,7 @@ def follow(
     for drop in drops:
         (landing / drop.name).write_bytes(drop.read_bytes())
         champion = registry.aliases("medembed").get("champion")
-        result = retrain(config, registry, lambda version, seen: _crown(registry, version, seen))
+        result = retrain(config, registry, partial(_make_champion, registry))
         assert result.version is not None
         assert result.dataset is not None
         former = registry.resolve(f"models:/medembed/{champion}").source if champion else model
@@ -153,8 +154,8 @@ def follow(
         old = frozenset(after)
 
 
-def _crown(registry: Registry, version: Version, seen: str | None) -> list[str]:
-    crown(registry, version, seen)
+def _make_champion(registry: Registry, version: Version, seen: str | None) -> list[str]:
+    make_champion(registry, version, seen)
     return []
 
 

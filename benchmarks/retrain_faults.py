@@ -24,7 +24,7 @@ from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
 from medembed.schema import content_hash
 from medembed.tags import Lineage
-from tests.retraining.drops import write_drop
+from tests.finetuning.drops import write_drop
 from tests.tiny import make_encoder
 
 STAGES = (

@@ -4,7 +4,7 @@ searches are compared.
 A search goes on by itself where a trial's process, its worker or a node died, and another node is
 there; a dead driver's command runs again. Then all trials must be there at the points and with the
 courses, to the last digit, of a search that nothing disturbed, and nothing of an unfinished
-training left. The searches have several objectives, so that none of their trials is ended early,
+training left. The searches are without halving, so that none of their trials is ended early,
 and no more trials than are drawn by chance. Exits with 1 if anything differs.
 """
 
@@ -43,7 +43,7 @@ _ARGUMENTS = (
     f"trials={TRIALS}",
     "pairs=240",
     "rungs=2",
-    "several=true",
+    "halving=null",
     "seed=1",
     "encoding.workers=1",
     "mining.window=5",

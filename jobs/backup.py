@@ -12,11 +12,11 @@ from medembed.config import Config, InputUri, OutputUri
 from medembed.custody.backup import back_up
 from medembed.custody.chain import select_kept
 from medembed.errors import ServiceError
+from medembed.finetuning.attempts import FILES, find_worse
 from medembed.privacy import without_passwords
 from medembed.registry.catalog import all_versions
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry
-from medembed.retraining.ledger import FILES, find_worse
 
 
 class BackupJob(Config):

@@ -53,10 +53,10 @@ class DemoJob(FinetuneConfig):
 def run(job: DemoJob) -> Summary:
     find_port(job.port)  # a port in use is found out now rather than after training
     result, registry = run_loop(job if job.retention.sets else _with_sets(job))
-    reference = f"models:/{result.version.name}/{result.version.version}"
-    with serving({"model": reference, "tracking_uri": registry.tracking_uri}, job.port) as url:
+    served = {"model": result.version.reference, "tracking_uri": registry.tracking_uri}
+    with serving(served, job.port) as url:
         answers = [
-            (question, dimensions, _ask(url, question, dimensions, result.tables[1]))
+            (question, dimensions, _ask(url, question, dimensions, result.trained.table))
             for question in job.questions
             for dimensions in job.answer_dimensions
         ]

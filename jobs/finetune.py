@@ -52,7 +52,6 @@ def run_loop(job: FinetuneConfig) -> tuple[Finetuned, Registry]:
 
 def result_lines(result: Finetuned, registry: Registry) -> list[str]:
     """What a person wants to see at the end: the table, the sentence, and where everything lies."""
-    version = f"models:/{result.version.name}/{result.version.version}"
     verdict = "champion" if result.is_promoted else "not promoted"
     return [
         "",
@@ -60,8 +59,8 @@ def result_lines(result: Finetuned, registry: Registry) -> list[str]:
         headline(result.comparison),
         *format_retention(result.compared.page.retention),
         "",
-        f"model:   {result.checkpoint.uri}",
-        f"         registered as {version} ({verdict})",
+        f"model:   {result.trained.checkpoint.uri}",
+        f"         registered as {result.version.reference} ({verdict})",
         f"report:  {result.report}",
         f"MLflow:  {without_passwords(registry.tracking_uri)}, run {result.version.run_id}",
     ]

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from jobs.session import Summary, is_submitted, run_job
 from medembed.config import Config
+from medembed.registry.catalog import Listed, list_versions
 from medembed.registry.config import RegistryConfig
-from medembed.registry.models import Listed, open_registry
+from medembed.registry.models import open_registry
 
 _DEV = re.compile(r"dev_(?P<metric>.+)_(?P<dimension>\d+)")
 
@@ -23,41 +24,37 @@ class ModelsJob(Config):
 
 
 def run(job: ModelsJob) -> Summary:
-    registry, name = open_registry(job.registry, on_cluster=is_submitted()), job.registry.model_name
-    listed = registry.versions(name, job.count)
-    return {"lines": list(show(name, listed, registry.aliases(name)))}
+    registry = open_registry(job.registry, on_cluster=is_submitted())
+    name = job.registry.model_name
+    listed = list_versions(registry, name, job.count)
+    return {"lines": list(_describe(name, listed, registry.aliases(name)))}
 
 
-def show(name: str, listed: Sequence[Listed], aliases: Mapping[str, str]) -> Iterator[str]:
-    """A line for each version, behind a heading."""
+def _describe(name: str, listed: Sequence[Listed], aliases: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each version, behind a heading."""
     if not listed:
         yield f"models:/{name}: no versions; the jobs train and finetune register them."
         return
     yield "version   made               aliases              dev sample"
-    for one in listed:
-        named = ", ".join(
-            sorted(alias for alias, version in aliases.items() if version == one.version.version)
-        )
-        line = (
-            f"{one.version.version:>7}   {one.made:%Y-%m-%d %H:%M}   {named:<20} "
-            f"{_scores(one.metrics)}"
-        )
+    for entry in listed:
+        number = entry.version.version
+        names = ", ".join(sorted(alias for alias, of in aliases.items() if of == number))
+        line = f"{number:>7}   {entry.made:%Y-%m-%d %H:%M}   {names:<20} {_scores(entry.metrics)}"
         yield line.rstrip()
 
 
 def _scores(metrics: Mapping[str, float]) -> str:
-    """ "ndcg_10 at 384: 0.633, at 64: 0.634", of the dev sample."""
-    found = sorted(
-        (
-            (match["metric"], -int(match["dimension"]), value)
-            for key, value in metrics.items()
-            if (match := _DEV.fullmatch(key))
-        )
-    )
-    parts = {metric: [] for metric, _, _ in found}  # type: dict[str, list[str]]
-    for metric, dimension, value in found:
-        parts[metric].append(f"{-dimension}: {value:.3f}")
-    return "; ".join(f"{metric} at {', '.join(scores)}" for metric, scores in parts.items())
+    """Return the scores on the dev sample: "ndcg_10 at 384: 0.633, 64: 0.634"."""
+    scores: dict[str, dict[int, float]] = {}
+    for key in sorted(metrics):
+        if match := _DEV.fullmatch(key):
+            scores.setdefault(match["metric"], {})[int(match["dimension"])] = metrics[key]
+    lists = []
+    for metric, values in scores.items():
+        widest_first = sorted(values.items(), reverse=True)
+        shown = ", ".join(f"{dimension}: {value:.3f}" for dimension, value in widest_first)
+        lists.append(f"{metric} at {shown}")
+    return "; ".join(lists)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -41,9 +41,10 @@ class PromoteJob(Config):
 def run(job: PromoteJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
     version = registry.resolve(job.model)
-    seen = (
-        read_champion(registry, version.name) if job.force else check_candidate(registry, version)
-    )
+    if job.force:
+        seen = read_champion(registry, version.name)
+    else:
+        seen = check_candidate(registry, version)
     lines = replace_champion(registry, version, job.serving, seen)
     if job.reason is not None:
         set_tags(registry, version, Lineage(reason=job.reason))

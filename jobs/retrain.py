@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 
 from pydantic import Field
 
@@ -15,13 +14,13 @@ from jobs.session import Summary, find_known, is_on_cluster, run_job
 from jobs.train import resolve_guide
 from medembed import storage
 from medembed.evaluation.checks import check_request
+from medembed.finetuning.lock import Busy, hold
+from medembed.finetuning.retrain import Retrained, retrain
+from medembed.finetuning.retrain_config import RetrainConfig, TriggerConfig
+from medembed.finetuning.watch import Watch
 from medembed.mining.second_opinion import resolve_second_opinion
 from medembed.privacy import without_passwords
 from medembed.registry.models import Registry, Version, open_registry, resolve_model
-from medembed.retraining.config import RetrainConfig, TriggerConfig
-from medembed.retraining.lock import Busy, hold
-from medembed.retraining.retrain import Retrained, retrain
-from medembed.retraining.watch import Watch
 from medembed.training.run.enough import check_settings
 from serve.operate.promotion import replace_champion
 from serve.operate.swap import ServingConfig
@@ -51,16 +50,18 @@ def run(job: RetrainJob) -> Summary:
     }
     job = job.model_copy(update=resolved)
     check_settings(job.training, job.mining, job.output)
-    check_request(
-        job.evaluation, [resolve_model(job.model, job.registry, on_cluster=is_on_cluster())]
-    )
+    model = resolve_model(job.model, job.registry, on_cluster=is_on_cluster())
+    check_request(job.evaluation, [model])
     return _watch(job, registry) if job.watch else _once(job, registry)
 
 
 def _once(job: RetrainJob, registry: Registry) -> Summary:
+    def publish(version: Version, seen: str | None) -> list[str]:
+        return replace_champion(registry, version, job.serving, seen)
+
     try:
         with hold(job.registry.model_name):
-            result = retrain(job, registry, partial(_publish, registry, job.serving))
+            result = retrain(job, registry, publish)
     except Busy as busy:
         return {"outcome": BUSY, "lines": [str(busy)]}
     return {
@@ -71,8 +72,9 @@ def _once(job: RetrainJob, registry: Registry) -> Summary:
 
 
 def _watch(job: RetrainJob, registry: Registry) -> Summary:
-    """Until it is interrupted. A fault of ours, of storage or of the registry ends a round, not the
-    watch.
+    """Look again and again until interrupted.
+
+    A fault of ours, of storage or of the registry ends a round, not the watch.
     """
     from mlflow.exceptions import MlflowException
 
@@ -91,26 +93,20 @@ def _watch(job: RetrainJob, registry: Registry) -> Summary:
             known = find_known(error)
             if known is None and not isinstance(error, (OSError, MlflowException)):
                 raise
-            told = known or f"{type(error).__name__}: the registry or storage cannot be reached"
-            logger.error("error: %s; tried again in %.0f s", told, watch.put_off())
+            reason = known or f"{type(error).__name__}: the registry or storage cannot be reached"
+            logger.error("error: %s; tried again in %.0f s", reason, watch.put_off())
         time.sleep(job.trigger.every_s)
 
 
-def _publish(
-    registry: Registry, serving: ServingConfig, version: Version, seen: str | None
-) -> list[str]:
-    return replace_champion(registry, version, serving, seen)
-
-
 def _summarize(result: Retrained) -> Summary:
+    dataset = result.dataset
     version = result.version
     return {
         "outcome": result.outcome,
-        "files": {file.content: without_passwords(file.uri) for file in result.landing.new},
-        "left": dict(result.landing.left),
-        "dataset": result.dataset
-        and {"uri": result.dataset.uri, "fingerprint": result.dataset.fingerprint},
-        "model": version and f"models:/{version.name}/{version.version}",
+        "files": {file.content: without_passwords(file.uri) for file in result.incoming.new},
+        "left": dict(result.incoming.left),
+        "dataset": dataset and {"uri": dataset.uri, "fingerprint": dataset.fingerprint},
+        "model": version and version.reference,
         "gate": result.decision and asdict(result.decision),
         "queries": result.counts,
         "report": result.report,
@@ -121,9 +117,10 @@ def _summarize(result: Retrained) -> Summary:
 def _lines(result: Retrained, registry: Registry) -> list[str]:
     lines = ["", *result.lines]
     if result.version is not None:
+        if result.report:
+            lines.append(f"report:  {result.report}")
         run_id = result.version.run_id
-        lines += [f"report:  {result.report}"] if result.report else []
-        lines += [f"MLflow:  {without_passwords(registry.tracking_uri)}, run {run_id}"]
+        lines.append(f"MLflow:  {without_passwords(registry.tracking_uri)}, run {run_id}")
     return [*lines, f"retrain: {result.outcome}"]
 
 

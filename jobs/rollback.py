@@ -20,9 +20,8 @@ class RollbackJob(Config):
 
 def run(job: RollbackJob) -> Summary:
     registry = open_registry(job.registry, on_cluster=is_submitted())
-    return {
-        "lines": promote(registry, find_previous(registry, job.registry.model_name), job.serving)
-    }
+    previous = find_previous(registry, job.registry.model_name)
+    return {"lines": promote(registry, previous, job.serving)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -142,7 +142,7 @@ def _of_mlflow(error: BaseException) -> MedEmbedError | None:
     """Return what a job says of an error of MLflow's, if it has imported that."""
     if "mlflow" not in sys.modules:
         return None
-    from medembed.registry.models import explain
+    from medembed.registry.connect import explain
 
     return explain(error)
 

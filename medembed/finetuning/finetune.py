@@ -1,52 +1,32 @@
 """The whole loop: prepare, encode, measure, mine, train, encode, measure again, report, register,
 promote.
-
-Each stage leaves an output named by the fingerprint of its inputs; the same call finds it again, so
-a second run, or one after Ctrl-C, does only what is not done.
 """
 
 import logging
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from medembed import storage
-from medembed.data.dataset import Dataset, describe, format_counts, require_queries
+from medembed.data.dataset import Dataset, require_queries
 from medembed.data.prepare import prepare
-from medembed.encoding.encode import encode_corpus
-from medembed.encoding.model_files import fetch_model, model_width, read_tokenizer
+from medembed.encoding.model_files import read_tokenizer
 from medembed.encoding.table import Table
-from medembed.evaluation.checks import check_data, check_request
+from medembed.evaluation.checks import check_request
 from medembed.evaluation.compare import Comparison
-from medembed.evaluation.config import EvaluationConfig
-from medembed.evaluation.evaluate import evaluate
 from medembed.evaluation.report.headline import headline
-from medembed.evaluation.result import Evaluation, baseline_dimensions, principal_metrics
-from medembed.evaluation.retention.judge import Retention
+from medembed.evaluation.result import Evaluation
 from medembed.evaluation.retention.measure import Model, measure_retention
-from medembed.evaluation.retention.sets import RetentionSet, open_retention
 from medembed.evaluation.retention.words import lost_to
-from medembed.evaluation.side_by_side import (
-    Contender,
-    SideBySide,
-    compare_models,
-    differences_of,
-)
-from medembed.evaluation.words import label
+from medembed.evaluation.side_by_side import Contender, SideBySide, differences_of
 from medembed.finetuning.config import FinetuneConfig
+from medembed.finetuning.stages import Stages
 from medembed.matryoshka import check_dimensions
 from medembed.mining.examples import Examples
-from medembed.mining.mine import mine
-from medembed.progress import stage
-from medembed.registry.champion import crown, name_loss, read_champion
+from medembed.registry.champion import make_champion, name_loss, read_champion
 from medembed.registry.models import Registry, Version
 from medembed.tags import Lineage
 from medembed.training.loss_config import ON_EXAMPLES
 from medembed.training.model.trainable import check_trainable
 from medembed.training.record.checkpoint import Checkpoint
-from medembed.training.record.curves import CURVES
-from medembed.training.record.dev_sample import draw_dev_sample
 from medembed.training.record.register import register_checkpoint
 from medembed.training.record.retention_samples import RetentionSamples, draw_retention_samples
 from medembed.training.run.enough import check_enough
@@ -56,15 +36,23 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Trained:
+    """A round's examples, None where the loss reads none, its checkpoint, and the embedding table
+    of that checkpoint.
+    """
+
+    examples: Examples | None
+    checkpoint: Checkpoint
+    table: Table
+
+
+@dataclass(frozen=True)
 class Finetuned:
     """All that a run made."""
 
     dataset: Dataset
-    tables: tuple[Table, Table]  # of the base model and of the new one
-    examples: Examples | None  # None where the loss reads none
-    checkpoint: Checkpoint
-    before: Evaluation
-    after: Evaluation
+    base_table: Table
+    trained: Trained
     compared: SideBySide
     version: Version
     is_promoted: bool
@@ -78,269 +66,208 @@ class Finetuned:
 
 
 def finetune(config: FinetuneConfig, registry: Registry) -> Finetuned:
-    """Runs the loop; `config.model` must be a reference that workers can load.
+    """Run the loop; `config.model` must be a reference that workers can load.
 
     Raises the rooms' errors; whatever was finished before stays and is found again.
     """
-    run = Run(config, storage.absolute(config.output))
-    dimensions = (*config.training.dimensions, *run.measurement.dimensions)
-    check_trainable(config.model, config.training)
-    check_dimensions(dimensions, model_width(fetch_model(config.model)) or max(dimensions))
-    check_request(run.measurement, [config.model])
-    with run.stage("prepare"):
+    stages = Stages(config)
+    _check_model(config)
+    with stages.stage("prepare"):
         dataset = prepare(
-            config.source, config.splits, run.place("data/{key}"), read_tokenizer(config.model)
+            config.source, config.splits, stages.place("data/{key}"), read_tokenizer(config.model)
         )
-        for line in describe(dataset):
-            logger.info("%s", line)
-        check_queries(dataset, config)
-        sets = open_retention(config.retention, run.root, dataset, config.model)
-    with run.stage("encode with the base model"):
-        base_table = run.encode(dataset, config.model)
-        check_dimensions(dimensions, base_table.info.width)
-    with run.stage("measure before"):
-        measured = run.measurement.dimensions
-        same = run.measurement.model_copy(
-            update={"dimensions": baseline_dimensions(measured, base_table.info.width)}
+        stages.announce(dataset)
+        check_queries(dataset, config, stages)
+        sets = stages.open_retention(dataset, config.model)
+    with stages.stage("encode with the base model"):
+        base_table = stages.encode(dataset, config.model)
+        check_dimensions((*config.training.dimensions, *config.dimensions), base_table.info.width)
+    with stages.stage("measure before"):
+        before = stages.measure(dataset, base_table, config.model, "base model", is_baseline=True)
+
+    samples = draw_retention_samples(sets, config.retention)
+    trained = improve(stages, config, dataset, base_table, samples)
+    checkpoint = trained.checkpoint
+    with stages.stage("measure after"):
+        after = stages.measure(dataset, trained.table, checkpoint.uri, "fine-tuned")
+    with stages.stage("measure elsewhere"):
+        models = (Model("fine-tuned", checkpoint.uri), Model("base model", config.model))
+        retention = measure_retention(
+            sets, models, stages.root, config.dimensions, config.retention, config.encoding
         )
-        before = run.measure(dataset, base_table, config.model, same, "base model")
-    examples, checkpoint, table = run.improve(
-        dataset, base_table, draw_retention_samples(sets, config.retention)
-    )
-    with run.stage("measure after"):
-        after = run.measure(dataset, table, checkpoint.uri, run.measurement, "fine-tuned")
-    with run.stage("measure elsewhere"):
-        retention = run.look_elsewhere(sets, checkpoint)
-        lost = lost_to(retention)
-    with run.stage("report and register"):
-        compared = run.compare(dataset, checkpoint, (base_table, before), (table, after), retention)
-        lineage = Lineage(
-            dataset=dataset.as_source,
-            examples=examples.as_source if examples else None,
-            base=base_table.info.encoder,
-            table=table.as_source,
-            output=run.root,
-            lost_elsewhere=name_loss(lost),
-        )
-        report, version, is_new = run.publish(registry, checkpoint, compared, lineage)
-        comparison = compared.comparisons[0]
-        gain = comparison.differences[comparison.objective][config.training.select_dimension]
-        is_promoted = (
-            config.promote and gain.low > 0 and not lost and (is_new or not registry.has_alias())
-        )
-        if is_promoted:
-            crown(registry, version, read_champion(registry, version.name))
-    tables = (base_table, table)
-    return Finetuned(
-        dataset,
-        tables,
-        examples,
-        checkpoint,
-        before,
-        after,
-        compared,
-        version,
-        is_promoted,
-        report,
-        run.seconds,
-    )
 
-
-def check_queries(dataset: Dataset, config: FinetuneConfig) -> None:
-    """Raises DataError if a split lacks what a later stage needs: now rather than after an hour."""
-    measured = config.evaluation
-    wanted = (("train", None), ("dev", config.training.dev_tag), (measured.split, measured.tag))
-    require_queries(
-        dataset, wanted, "fine-tuning trains, chooses checkpoints and measures on queries"
-    )
-    check_enough(dataset, config.mining, config.training)
-    check_data(dataset, config.evaluation, bm25=False)
-    draw_dev_sample(dataset, config.training)
-
-
-class Run:
-    """One run of the loop: its config, its folder, and the seconds that each stage took."""
-
-    def __init__(self, config: FinetuneConfig, root: str) -> None:
-        self.config, self.root = config, root
-        self.seconds: dict[str, float] = {}
-        dimensions = config.evaluation.dimensions or config.training.dimensions
-        self.measurement = config.evaluation.model_copy(update={"dimensions": dimensions})
-
-    def place(self, name: str) -> str:
-        return storage.join(self.root, name)
-
-    def stage(self, name: str) -> AbstractContextManager[None]:
-        return stage(name, self.seconds)
-
-    def encode(self, dataset: Dataset, model: str) -> Table:
-        place = self.place("tables/{key}.lance")
-        table = encode_corpus(
-            dataset.corpus_files(), dataset.fingerprint, model, place, self.config.encoding
-        )
-        logger.info(
-            "embedding table: %d rows x %d, encoder %s",
-            table.rows,
-            table.info.width,
-            table.info.encoder,
-        )
-        return table
-
-    def improve(
-        self, dataset: Dataset, base_table: Table, elsewhere: RetentionSamples
-    ) -> tuple[Examples | None, Checkpoint, Table]:
-        """The best round's examples and checkpoint, and the embedding table of that checkpoint."""
-        model, table, mining, rounds = (
-            self.config.model,
-            base_table,
-            self.config.mining,
-            self.config.rounds,
-        )
-        best: tuple[Examples | None, Checkpoint, Table] | None = None
-        examples = None
-        for number in range(1, rounds + 1):
-            which = f", round {number} of {rounds}" if rounds > 1 else ""
-            if self.config.training.loss.name in ON_EXAMPLES:
-                with self.stage("mine hard negatives" + which):
-                    place = self.place("examples/{key}")
-                    examples = mine(dataset, table, model, place, mining, self.config.encoding)
-                    logger.info("examples: %s", format_counts(examples.manifest.counts))
-            with self.stage("train" + which):
-                place = self.place("models/{key}")
-                checkpoint = train(
-                    dataset, examples, model, place, self.config.training, elsewhere=elsewhere
-                )
-                logger.info("best checkpoint: %s", checkpoint.describe_score())
-            if best and checkpoint.manifest.score <= best[1].manifest.score:
-                logger.info(
-                    "round %d has no higher dev score; the model of round %d is kept",
-                    number,
-                    number - 1,
-                )
-                break
-            with self.stage("encode with the new model" + which):
-                model, table = checkpoint.uri, self.encode(dataset, checkpoint.uri)
-            mining = mining.model_copy(update={"previous": None})  # it was another model's
-            best = examples, checkpoint, table
-        assert best is not None
-        return best
-
-    def measure(
-        self, dataset: Dataset, table: Table, model: str, measurement: EvaluationConfig, name: str
-    ) -> Evaluation:
-        place = self.place("evaluations/{key}")
-        result = evaluate(
-            dataset, table, model, place, measurement, self.config.encoding, name=name
-        )
-        objective = principal_metrics([name for row in result.metrics.values() for name in row])[0]
-        scores = ", ".join(
-            f"{dimension}: {values[objective]:.3f}" for dimension, values in result.metrics.items()
-        )
-        logger.info(
-            "%s on the %s split, by dimension: %s", label(objective), self.measurement.split, scores
-        )
-        return result
-
-    def compare(
-        self,
-        dataset: Dataset,
-        checkpoint: Checkpoint,
-        before: tuple[Table, Evaluation],
-        after: tuple[Table, Evaluation],
-        retention: Retention | None,
-    ) -> SideBySide:
-        """The new model beside the base model, both measured already."""
+    with stages.stage("report and register"):
+        contenders = [
+            Contender("fine-tuned", checkpoint.uri, trained.table, after),
+            Contender("base model", config.model, base_table, before),
+        ]
         facts = [
-            ("base model", f"{self.config.model} ({before[0].info.encoder})"),
+            ("base model", f"{config.model} ({base_table.info.encoder})"),
             ("new model", f"{checkpoint.uri} ({checkpoint.fingerprint})"),
         ]
-        contenders = [
-            Contender("fine-tuned", checkpoint.uri, *after),
-            Contender("base model", self.config.model, *before),
-        ]
-        return compare_models(
-            dataset,
-            contenders,
-            self.root,
-            self.measurement,
-            self.config.encoding,
-            title="Before and after fine-tuning",
-            facts=facts,
-            plots=checkpoint.read(CURVES),
-            retention=retention,
-        )
+        title = "Before and after fine-tuning"
+        compared = stages.compare(dataset, contenders, checkpoint, retention, title, facts)
+        version, is_new = _register(stages, registry, dataset, base_table, trained, compared)
+        is_promoted = _promote(config, registry, version, compared, is_new=is_new)
+    report = stages.place("report.html")
+    return Finetuned(
+        dataset, base_table, trained, compared, version, is_promoted, report, stages.seconds
+    )
 
-    def look_elsewhere(
-        self, sets: Sequence[RetentionSet], checkpoint: Checkpoint
-    ) -> Retention | None:
-        """What the new model keeps of what the base model could, on retention sets."""
-        models = (Model("fine-tuned", checkpoint.uri), Model("base model", self.config.model))
-        dimensions = self.measurement.dimensions
-        return measure_retention(
-            sets, models, self.root, dimensions, self.config.retention, self.config.encoding
-        )
 
-    def publish(
-        self, registry: Registry, checkpoint: Checkpoint, compared: SideBySide, lineage: Lineage
-    ) -> tuple[str, Version, bool]:
-        """Writes the report, registers the checkpoint with it: (the report's place, the version,
-        whether it is new).
+def _check_model(config: FinetuneConfig) -> None:
+    """Raises ModelError or ConfigError for a model that cannot be trained or measured as asked."""
+    check_trainable(config.model, config.training)
+    dimensions = (*config.training.dimensions, *config.dimensions)
+    check_request(config.evaluation.model_copy(update={"dimensions": dimensions}), [config.model])
 
-        `lineage` says where the model comes from and where its table lies.
-        """
-        compared.write(self.root)
-        version, is_new = register_checkpoint(
-            registry,
-            checkpoint,
-            self.config,
-            metrics=compared.metrics,
-            lineage=lineage,
-            artifacts=compared.files,
-        )
-        return self.place("report.html"), version, is_new
+
+def check_queries(dataset: Dataset, config: FinetuneConfig, stages: Stages) -> None:
+    """Raises DataError if a split lacks what a later stage needs: now rather than after an hour."""
+    require_queries(dataset, [("train", None)], "fine-tuning trains on queries")
+    check_enough(dataset, config.mining, config.training)
+    stages.check_queries(dataset)
+
+
+def improve(
+    stages: Stages,
+    config: FinetuneConfig,
+    dataset: Dataset,
+    base_table: Table,
+    samples: RetentionSamples,
+) -> Trained:
+    """Mine and train round by round, and return the best round."""
+    model = config.model
+    table = base_table
+    mining = config.mining
+    best: Trained | None = None
+    for number in range(1, config.rounds + 1):
+        which = f", round {number} of {config.rounds}" if config.rounds > 1 else ""
+        examples = None
+        if config.training.loss.name in ON_EXAMPLES:
+            with stages.stage("mine hard negatives" + which):
+                examples = stages.mine(dataset, table, model, mining)
+        with stages.stage("train" + which):
+            place = stages.place("models/{key}")
+            checkpoint = train(dataset, examples, model, place, config.training, elsewhere=samples)
+            logger.info("best checkpoint: %s", checkpoint.describe_score())
+        if best and checkpoint.manifest.score <= best.checkpoint.manifest.score:
+            logger.info(
+                "round %d has no higher dev score; the model of round %d is kept",
+                number,
+                number - 1,
+            )
+            break
+        model = checkpoint.uri
+        with stages.stage("encode with the new model" + which):
+            table = stages.encode(dataset, model)
+        mining = mining.model_copy(update={"previous": None})  # it was another model's
+        best = Trained(examples, checkpoint, table)
+    assert best is not None
+    return best
+
+
+def _register(
+    stages: Stages,
+    registry: Registry,
+    dataset: Dataset,
+    base_table: Table,
+    trained: Trained,
+    compared: SideBySide,
+) -> tuple[Version, bool]:
+    """Return the checkpoint's version, and whether it is new."""
+    lineage = Lineage(
+        dataset=dataset.as_source,
+        examples=trained.examples.as_source if trained.examples else None,
+        base=base_table.info.encoder,
+        table=trained.table.as_source,
+        output=stages.root,
+        lost_elsewhere=name_loss(lost_to(compared.page.retention)),
+    )
+    return register_checkpoint(
+        registry,
+        trained.checkpoint,
+        stages.config,
+        metrics=compared.metrics,
+        lineage=lineage,
+        artifacts=compared.files,
+    )
+
+
+def _promote(
+    config: FinetuneConfig,
+    registry: Registry,
+    version: Version,
+    compared: SideBySide,
+    *,
+    is_new: bool,
+) -> bool:
+    """Make the version champion if it is surely better and lost nothing elsewhere.
+
+    One that was there before, and that somebody may have rolled back, only if there is no champion.
+    """
+    comparison = compared.comparisons[0]
+    gain = comparison.differences[comparison.objective][config.training.select_dimension]
+    champion = read_champion(registry, version.name)
+    is_better = gain.low > 0 and not lost_to(compared.page.retention)
+    if not (config.promote and is_better and (is_new or champion is None)):
+        return False
+    make_champion(registry, version, champion)
+    return True
 
 
 def summarize(result: Finetuned) -> dict[str, Any]:
-    """The run as summary.json has it: inputs, outputs, fingerprints, counts, metrics, seconds."""
-    parent = result.checkpoint.manifest.origin.parent
+    """Return the run as summary.json has it: inputs, outputs, fingerprints, counts and metrics."""
+    dataset = result.dataset
+    examples = result.trained.examples
+    checkpoint = result.trained.checkpoint
+    parent = checkpoint.manifest.origin.parent
+    retention = result.compared.page.retention
+    after, before = result.compared.evaluations
     return {
         "headline": headline(result.comparison),
         "metrics": {
-            "before": {
-                str(dimension): values for dimension, values in result.before.metrics.items()
-            },
-            "after": {str(dimension): values for dimension, values in result.after.metrics.items()},
+            "before": _by_dimension(before),
+            "after": _by_dimension(after),
             "differences": differences_of(result.comparison),
         },
-        "retention": result.compared.page.retention and result.compared.page.retention.numbers,
+        "retention": retention and retention.numbers,
         "dataset": {
-            "uri": result.dataset.uri,
-            "fingerprint": result.dataset.fingerprint,
-            "counts": result.dataset.manifest.counts,
-            "splits": result.dataset.manifest.splits,
-            "dropped": result.dataset.manifest.dropped,
+            "uri": dataset.uri,
+            "fingerprint": dataset.fingerprint,
+            "counts": dataset.manifest.counts,
+            "splits": dataset.manifest.splits,
+            "dropped": dataset.manifest.dropped,
         },
-        "examples": result.examples
+        "examples": examples
         and {
-            "uri": result.examples.uri,
-            "fingerprint": result.examples.fingerprint,
-            "counts": result.examples.manifest.counts,
+            "uri": examples.uri,
+            "fingerprint": examples.fingerprint,
+            "counts": examples.manifest.counts,
         },
         "checkpoint": {
-            "uri": result.checkpoint.uri,
-            "fingerprint": result.checkpoint.fingerprint,
+            "uri": checkpoint.uri,
+            "fingerprint": checkpoint.fingerprint,
             "parent": parent and asdict(parent),
-            "dev": result.checkpoint.manifest.dev,
+            "dev": checkpoint.manifest.dev,
         },
         "tables": {
-            name: {"uri": table.uri, "version": table.version, "encoder": table.info.encoder}
-            for name, table in zip(("before", "after"), result.tables, strict=True)
+            "before": _describe_table(result.base_table),
+            "after": _describe_table(result.trained.table),
         },
         "registered": {
-            "model": f"models:/{result.version.name}/{result.version.version}",
+            "model": result.version.reference,
             "run_id": result.version.run_id,
             "champion": result.is_promoted,
         },
         "report": result.report,
         "seconds": {name: round(spent, 1) for name, spent in result.seconds.items()},
     }
+
+
+def _by_dimension(evaluation: Evaluation) -> dict[str, Any]:
+    return {str(dimension): row for dimension, row in evaluation.metrics.items()}
+
+
+def _describe_table(table: Table) -> dict[str, Any]:
+    return {"uri": table.uri, "version": table.version, "encoder": table.info.encoder}

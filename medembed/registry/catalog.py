@@ -1,53 +1,75 @@
-"""All versions of registered models, and what is changed of one after it was made."""
+"""The versions of registered models, and what is changed of one after it was made."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from medembed.registry.connect import pages
 from medembed.registry.models import Registry, Version
 from medembed.tags import Lineage
 
-_PER_PAGE = 200
+
+@dataclass(frozen=True)
+class Listed:
+    """A version, when it was made, and the metrics of its run, if it has one.
+
+    Metrics of the dev sample begin with dev_.
+    """
+
+    version: Version
+    made: datetime
+    metrics: Mapping[str, float]
 
 
 def all_versions(registry: Registry, name: str) -> list[Version]:
-    """Every version of a registered model, newest first."""
+    """Return every version of a registered model, newest first."""
     return _search(registry, f"name = '{name}'")
 
 
 def all_models(registry: Registry) -> list[Version]:
-    """Every version of every registered model, by name; those of one newest first."""
+    """Return every version of every registered model, by name; those of one newest first."""
     return _search(registry, None)
 
 
-def _search(registry: Registry, wanted: str | None) -> list[Version]:
-    found, token = [], None
-    order = ["name ASC", "version_number DESC"]
-    while True:
-        page = registry.client.search_model_versions(
-            wanted, order_by=order, max_results=_PER_PAGE, page_token=token
-        )
-        found += [
-            Version(one.name, str(one.version), one.source, one.run_id or "", dict(one.tags))
-            for one in page
-        ]
-        token = page.token
-        if not token:
-            return found
+def _search(registry: Registry, condition: str | None) -> list[Version]:
+    entries = pages(
+        registry.client.search_model_versions,
+        filter_string=condition,
+        order_by=["name ASC", "version_number DESC"],
+    )
+    return [Version.of(entry) for entry in entries]
+
+
+def list_versions(registry: Registry, name: str, count: int) -> list[Listed]:
+    """Return the newest versions of a registered model, newest first, `count` at most."""
+    entries = registry.client.search_model_versions(
+        f"name = '{name}'", order_by=["version_number DESC"], max_results=count
+    )
+    listed = []
+    for entry in entries:
+        made = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)
+        metrics = registry.client.get_run(entry.run_id).data.metrics if entry.run_id else {}
+        listed.append(Listed(Version.of(entry), made, metrics))
+    return listed
 
 
 def find_versions(registry: Registry, lineage: Lineage) -> list[Version]:
-    """The versions of the registry's own model that say all that this lineage says, newest
-    first.
-    """
+    """Return the versions of the registry's model that say all of this lineage, newest first."""
     tags = lineage.to_tags()
-    found = all_versions(registry, registry.config.model_name)
-    return [version for version in found if tags.items() <= version.tags.items()]
+    versions = all_versions(registry, registry.config.model_name)
+    return [version for version in versions if tags.items() <= version.tags.items()]
 
 
 def find_version(registry: Registry, checkpoint: str, lineage: Lineage) -> Version | None:
-    """The newest version with this source that says all that this lineage says, if there is one."""
-    return next((one for one in find_versions(registry, lineage) if one.source == checkpoint), None)
+    """Return the newest version with this source that says all of this lineage, if there is one."""
+    for version in find_versions(registry, lineage):
+        if version.source == checkpoint:
+            return version
+    return None
 
 
 def set_tags(registry: Registry, version: Version, lineage: Lineage) -> None:
-    """Has a version and its run say this too, as `Registry.register` gives both the same tags."""
+    """Add a lineage to a version and its run, as `Registry.register` gives both the same tags."""
     for key, value in lineage.to_tags().items():
         registry.client.set_model_version_tag(version.name, version.version, key, value)
     if version.run_id:
@@ -55,11 +77,11 @@ def set_tags(registry: Registry, version: Version, lineage: Lineage) -> None:
 
 
 def set_run_tags(registry: Registry, run_id: str, lineage: Lineage) -> None:
-    """Has a run say this too."""
+    """Add a lineage to a run."""
     for key, value in lineage.to_tags().items():
         registry.client.set_tag(run_id, key, value)
 
 
 def delete_version(registry: Registry, version: Version) -> None:
-    """Removes a version from the registry; its run stays, and its number is never given again."""
+    """Remove a version from the registry; its run stays, and its number is never given again."""
     registry.client.delete_model_version(version.name, version.version)

@@ -17,42 +17,36 @@ NOTHING = "nothing"
 
 
 def name_loss(lost: str | None) -> str | None:
-    """What a lineage says of a loss, by a sentence that is empty if nothing was lost; None if it
-    was not measured.
+    """Return what a lineage says of a loss; None if it was not measured.
+
+    `lost` is a sentence, empty if nothing was lost.
     """
     return None if lost is None else lost or NOTHING
 
 
 def read_champion(registry: Registry, name: str) -> str | None:
-    """The version that is champion now, if any is."""
+    """Return the number of the version that is champion now, if any is."""
     return registry.aliases(name).get(CHAMPION)
 
 
-def crown(registry: Registry, version: Version, seen: str | None) -> None:
-    """Makes this version champion and keeps the former one as `previous`.
+def make_champion(registry: Registry, version: Version, seen: str | None) -> None:
+    """Make this version champion and keep the former one as `previous`.
 
     `seen` is the champion that the caller knew when it decided. MLflow moves an alias for whoever
     comes last, so it is read again here. Raises ServiceError if it is another one by now.
     """
     current = check_unmoved(registry, version.name, seen)
-    if current == version.version:
-        _mark(registry, version)
-        return
-    # first, so that no death between the two leaves a champion without a way back
-    if current is not None:
-        registry.set_alias(registry.resolve(f"models:/{version.name}/{current}"), PREVIOUS)
-    registry.set_alias(version)
-    _mark(registry, version)
-
-
-def _mark(registry: Registry, version: Version) -> None:
-    """Has a version say since when it was champion first."""
+    if current != version.version:
+        # `previous` first: a death between the two leaves no champion without a way back.
+        if current is not None:
+            registry.set_alias(registry.resolve(f"models:/{version.name}/{current}"), PREVIOUS)
+        registry.set_alias(version)
     if version.lineage.promoted is None:
         set_tags(registry, version, Lineage(promoted=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"))
 
 
 def check_unmoved(registry: Registry, name: str, seen: str | None) -> str | None:
-    """The champion now. Raises ServiceError if it is not `seen`."""
+    """Return the champion now. Raises ServiceError if it is not `seen`."""
     current = read_champion(registry, name)
     if current != seen:
         raise ServiceError(
@@ -64,39 +58,40 @@ def check_unmoved(registry: Registry, name: str, seen: str | None) -> str | None
 
 
 def check_candidate(registry: Registry, version: Version) -> str | None:
-    """The champion now. Raises ServiceError for a candidate that was refused, that surely lost on
-    retention sets, or that was compared with another one than that.
+    """Return the champion now, which this candidate may replace.
 
-    One that was champion before may always be so again, and so may one that no comparison is known
-    of.
+    Raises ServiceError for a candidate that was refused, that surely lost on retention sets, or
+    that was compared with another champion. One that was champion before may always be so again,
+    and so may one that was never compared.
     """
-    lineage, aliases = version.lineage, registry.aliases(version.name)
-    current, was = aliases.get(CHAMPION), {aliases.get(CHAMPION), aliases.get(PREVIOUS)}
-    reference = f"models:/{version.name}/{version.version}"
-    if lineage.promoted or version.version in was:
+    lineage = version.lineage
+    aliases = registry.aliases(version.name)
+    current = aliases.get(CHAMPION)
+    if lineage.promoted or version.version in (current, aliases.get(PREVIOUS)):
         return current
     if lineage.lost_elsewhere not in (None, NOTHING):
         raise ServiceError(
-            f"{reference}: {lineage.lost_elsewhere} To promote it still: force=true reason='...'."
+            f"{version.reference}: {lineage.lost_elsewhere} To promote it still: force=true "
+            "reason='...'."
         )
     if lineage.compared_with is None:
         return current
     if lineage.decision in REFUSED:
         raise ServiceError(
-            f"{reference}: its retraining said {lineage.decision!r}; to promote it still: "
+            f"{version.reference}: its retraining said {lineage.decision!r}; to promote it still: "
             "force=true reason='...'."
         )
     if lineage.compared_with != (current or NONE):
         raise ServiceError(
-            f"{reference}: was compared with version {lineage.compared_with}, but the champion is "
-            f"{current or NONE} now, and nobody knows which is better: run `medembed retrain` "
-            "again, or give force=true reason='...'."
+            f"{version.reference}: was compared with version {lineage.compared_with}, but the "
+            f"champion is {current or NONE} now, and nobody knows which is better: run `medembed "
+            "retrain` again, or give force=true reason='...'."
         )
     return current
 
 
 def find_previous(registry: Registry, name: str) -> Version:
-    """The version to roll back to. Raises ServiceError if there is none."""
+    """Return the version to roll back to. Raises ServiceError if there is none."""
     aliases = registry.aliases(name)
     previous = aliases.get(PREVIOUS)
     if previous is None or previous == aliases.get(CHAMPION):

@@ -27,15 +27,13 @@ class RegistryConfig(Config):
 
 
 def command(registry: RegistryConfig, *arguments: str) -> str:
-    """`medembed ...` to print: it runs as it stands, with the registry that this config names.
+    """Return `medembed ...` to print: it runs as it stands, with the registry of this config.
 
     Only a password is masked; MLFLOW_TRACKING_URI keeps it out of configs.
     """
-    names = type(registry).model_fields
-    changed = {
-        name: getattr(registry, name)
-        for name, field in names.items()
-        if getattr(registry, name) != field.default
-    }
-    own = [f"registry.{name}={value}" for name, value in changed.items()]
-    return shlex.join(["medembed", *map(without_passwords, [*arguments, *own])])
+    words = list(arguments)
+    for name, field in type(registry).model_fields.items():
+        value = getattr(registry, name)
+        if value != field.default:
+            words.append(f"registry.{name}={value}")
+    return shlex.join(["medembed", *map(without_passwords, words)])

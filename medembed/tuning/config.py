@@ -69,11 +69,6 @@ class TuneConfig(Config):
         "training.select_by over these on the dev sample is what a trial is worth; empty: all of "
         "training.dimensions alike",
     )
-    several: bool = Field(
-        default=False,
-        description="each dimension of the objective counts for itself: the search spreads over "
-        "the best trade-offs, without halving; the winner is still by the weighted mean",
-    )
     warm_start: InputUri | None = Field(
         default=None,
         description="output of an earlier search: its best three configurations come right after "
@@ -99,18 +94,14 @@ class TuneConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        unknown = [
-            dimension for dimension in self.objective if dimension not in self.training.dimensions
-        ]
-        if unknown:
-            raise ValueError(
-                f"objective: found dimension {unknown[0]}, expected some of "
-                f"{list(self.training.dimensions)}"
-            )
-        if any(weight <= 0 for weight in self.objective.values()):
-            raise ValueError("objective: found a weight of 0 or less, expected weights above 0")
-        if self.several and len(self.weights) < 2:
-            raise ValueError("several: needs two dimensions or more in objective")
+        for dimension, weight in self.objective.items():
+            if dimension not in self.training.dimensions:
+                raise ValueError(
+                    f"objective: found dimension {dimension}, expected some of "
+                    f"{list(self.training.dimensions)}"
+                )
+            if weight <= 0:
+                raise ValueError(f"objective: found weight {weight:g}, expected weights above 0")
         if self.training.patience is not None:
             raise ValueError("training.patience: leave it out; halving ends trials early")
         if not isinstance(self.training.workers, int):
@@ -133,12 +124,29 @@ class TuneConfig(Config):
 
     @property
     def rung_examples(self) -> tuple[int, ...]:
-        """After how many examples trials are compared, the end left out; [300, 600, 1200] of 2,400
-        by halves.
+        """After how many examples trials are compared, the end left out.
+
+        By halves of 2,400 these are 300, 600, 1200.
         """
         factor = self.halving or 2
-        places = [self.examples // factor**number for number in range(self.rungs, 0, -1)]
-        return tuple(dict.fromkeys(place for place in places if place > 0))
+        rungs = {self.examples // factor**number for number in range(1, self.rungs + 1)}
+        return tuple(sorted(rungs - {0}))
+
+    def describe_objective(self) -> str:
+        """ "ndcg@10 on the dev sample, mean over 384, 64"."""
+        weights = self.weights
+        if len(set(weights.values())) == 1:
+            dimensions = ", ".join(map(str, weights))
+        else:
+            dimensions = ", ".join(f"{width} x {weight:g}" for width, weight in weights.items())
+        return f"{self.training.select_by} on the dev sample, mean over {dimensions}"
+
+    @property
+    def plan(self) -> str:
+        """ "rungs at 300, 600, 1200 of 2400 examples; objective: ..."."""
+        rungs = ", ".join(map(str, self.rung_examples))
+        objective = self.describe_objective()
+        return f"rungs at {rungs} of {self.examples} examples; objective: {objective}"
 
     def axes(self) -> tuple[Axis, ...]:
         """What is searched, in the order of `search`."""
@@ -162,7 +170,7 @@ class TuneConfig(Config):
                 "raise pairs, or lower training.batch_size"
             )
         first = self.rung_examples[0] if self.rung_examples else 0
-        if self.halving and not self.several and first < rows:
+        if self.halving and first < rows:
             raise ValueError(
                 f"pairs: found {self.pairs}, whose first rung is at {first} examples, but a step "
                 f"of batch size {batch_size} reads {rows}; raise pairs, or lower rungs, halving or "

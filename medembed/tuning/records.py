@@ -11,7 +11,11 @@ from medembed import storage
 from medembed.tuning.space import Point
 
 State = Literal["running", "complete", "stopped", "failed"]
-FOLDER, FILE, MODEL = "trials", "trial.json", "model"
+# Of what a trial reports; DONE comes last, with its best measurement.
+OBJECTIVE = "objective"
+EXAMPLES = "examples"
+FAILED = "failed"
+DONE = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Record:
 
 
 def describe(record: Record, examples: int) -> str:
-    """How a trial ended, in a few words."""
+    """Return in a few words how a trial ended, of so many examples."""
     if record.state == "failed":
         return f"failed: {record.reason}"
     what = "stopped" if record.state == "stopped" else "trained"
@@ -73,42 +77,42 @@ class Records:
 
     @classmethod
     def read(cls, output: str) -> "Records":
-        """Those that lie there already."""
+        """Read those that lie there already."""
         records = cls(output)
-        root = storage.join(output, FOLDER)
-        number = 0
-        while storage.exists(storage.join(root, name_of(number), FILE)):
-            content = json.loads(storage.read_bytes(storage.join(root, name_of(number), FILE)))
+        while storage.exists(file := _file(output, len(records.known))):
+            content = json.loads(storage.read_bytes(file))
             course = tuple(Measured(**measured) for measured in content.pop("course"))
-            records.known[number] = Record(**content, course=course)
-            number += 1
+            record = Record(**content, course=course)
+            records.known[record.number] = record
         return records
 
     def write(self, record: Record) -> None:
         self.known[record.number] = record
-        place = storage.join(self.output, FOLDER, name_of(record.number), FILE)
-        storage.write_bytes(place, json.dumps(asdict(record), indent=2).encode())
+        content = json.dumps(asdict(record), indent=2)
+        storage.write_bytes(_file(self.output, record.number), content.encode())
 
     def change(self, number: int, **changes: Any) -> Record:
-        """The record with these changes, written."""
+        """Write the record with these changes, and return it."""
         self.write(replace(self.known[number], **changes))
         return self.known[number]
 
     def best(self) -> Record | None:
-        """Of those that were trained to their end the one with the highest dev score, the earliest
-        of equals.
+        """Return the trial with the highest dev score, the earliest of equals.
+
+        Only one that was trained to its end counts.
         """
         complete = [record for record in self.all() if record.state == "complete"]
         return max(complete, key=lambda record: (record.score, -record.number), default=None)
 
     def all(self) -> Sequence[Record]:
-        """In order of their numbers."""
+        """Return all trials in order of their numbers."""
         return [self.known[number] for number in sorted(self.known)]
 
-    def folder(self, number: int) -> str:
-        return storage.join(self.output, FOLDER, name_of(number))
+
+def _file(output: str, number: int) -> str:
+    return storage.join(output, "trials", f"{number:04d}", "trial.json")
 
 
-def name_of(number: int) -> str:
-    """The folder of a trial."""
-    return f"{number:04d}"
+def model_place(output: str, number: int) -> str:
+    """Return where a trial's checkpoint lies."""
+    return storage.join(output, "trials", f"{number:04d}", "model")

@@ -44,53 +44,6 @@ _LAYOUT = {
 }
 
 
-def draw_report(
-    records: Sequence[Record],
-    best: Record,
-    axes: Sequence[Axis],
-    config: TuneConfig,
-    objective: str,
-    kept: Retention | None = None,
-) -> str:
-    """The page: the winner against trial 0, what it keeps elsewhere, parallel coordinates,
-    importance, learning curves, Pareto front, trials."""
-    figures = [
-        (
-            "Settings and score",
-            _parallel(records, axes),
-            "Each line is a trial that was trained to its end.",
-        ),
-        ("Which settings matter", _importance(records, axes), _IMPORTANCE),
-        (
-            "Learning curves",
-            _curves(records, best, objective),
-            "Grey: stopped at a rung. Click a trial to hide it.",
-        ),
-        ("Few dimensions against full width", _pareto(records, best, config), _PARETO),
-    ]
-    shown, is_first = [], True
-    for title, figure, note in figures:
-        if figure is None:
-            continue
-        figure.update_layout(**_LAYOUT)
-        drawn = figure.to_html(full_html=False, include_plotlyjs="inline" if is_first else False)
-        shown.append(f"<h2>{html.escape(title)}</h2><p class=note>{html.escape(note)}</p>{drawn}")
-        is_first = False
-    counts = ", ".join(
-        f"{sum(record.state == state for record in records)} {state}"
-        for state in ("complete", "stopped", "failed")
-    )
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Search of "
-        f"settings</title><style>{_STYLE}</style><h1>Search of "
-        f"settings</h1><p>{html.escape(objective)}. {len(records)} trials: "
-        f"{counts}.</p><p><b>{html.escape(_headline(records, best))}</b></p>"
-        + _elsewhere(kept)
-        + "".join(shown)
-        + f"<h2>Trials</h2><div class=wide>{_table(records, best, axes)}</div></html>"
-    )
-
-
 _IMPORTANCE = (
     "Share of the scores' variance that a setting explains (PED-ANOVA); a hint "
     "from few trials, no proof."
@@ -98,8 +51,60 @@ _IMPORTANCE = (
 _PARETO = "Trials trained to their end; the line joins those that no other beats in both."
 
 
-def _elsewhere(kept: Retention | None) -> str:
-    lines = "\n".join(format_retention(kept)).strip()
+def draw_report(
+    records: Sequence[Record],
+    best: Record,
+    axes: Sequence[Axis],
+    config: TuneConfig,
+    retention: Retention | None = None,
+) -> str:
+    """Return the page: the winner against trial 0, what it keeps elsewhere, parallel coordinates,
+    importance, learning curves, Pareto front, trials.
+    """
+    from plotly.offline import get_plotlyjs
+
+    objective = config.describe_objective()
+    complete = [record for record in records if record.state == "complete"]
+    figures = [
+        _figure(
+            "Settings and score",
+            "Each line is a trial that was trained to its end.",
+            _parallel(complete, axes),
+        ),
+        _figure("Which settings matter", _IMPORTANCE, _importance(complete, axes)),
+        _figure(
+            "Learning curves",
+            "Grey: stopped at a rung. Click a trial to hide it.",
+            _curves(records, best, objective),
+        ),
+        _figure("Few dimensions against full width", _PARETO, _pareto(complete, best, config)),
+    ]
+    states = [record.state for record in records]
+    counts = ", ".join(
+        f"{states.count(state)} {state}" for state in ("complete", "stopped", "failed")
+    )
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Search of "
+        f"settings</title><style>{_STYLE}</style><script>{get_plotlyjs()}</script>"
+        f"<h1>Search of settings</h1><p>{html.escape(objective)}. {len(records)} trials: "
+        f"{counts}.</p><p><b>{html.escape(_headline(records, best))}</b></p>"
+        + _elsewhere(retention)
+        + "".join(figures)
+        + f"<h2>Trials</h2><div class=wide>{_table(records, best, axes)}</div></html>"
+    )
+
+
+def _figure(title: str, note: str, figure: Any) -> str:
+    """A figure under its title; nothing where there is none."""
+    if figure is None:
+        return ""
+    figure.update_layout(**_LAYOUT)
+    drawn = figure.to_html(full_html=False, include_plotlyjs=False)
+    return f"<h2>{html.escape(title)}</h2><p class=note>{html.escape(note)}</p>{drawn}"
+
+
+def _elsewhere(retention: Retention | None) -> str:
+    lines = "\n".join(format_retention(retention)).strip()
     return f"<h2>Elsewhere</h2><pre class=wide>{html.escape(lines)}</pre>" if lines else ""
 
 
@@ -117,49 +122,41 @@ def _headline(records: Sequence[Record], best: Record) -> str:
     )
 
 
-def _study(
-    records: Sequence[Record], axes: Sequence[Axis], values: Any, directions: int = 1
-) -> Any:
+def _study(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
     """Optuna's study of the trials that were trained to their end."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(directions=["maximize"] * directions)
-    space = {axis.name: axis.distribution() for axis in axes}
-    for record in records:
-        study.add_trial(
-            optuna.trial.create_trial(
-                values=values(record), params=record.point, distributions=space
-            )
+    study = optuna.create_study(direction="maximize")
+    distributions = {axis.name: axis.distribution() for axis in axes}
+    for record in complete:
+        trial = optuna.trial.create_trial(
+            value=record.score, params=record.point, distributions=distributions
         )
+        study.add_trial(trial)
     return study
 
 
-def _complete(records: Sequence[Record]) -> list[Record]:
-    return [record for record in records if record.state == "complete"]
-
-
-def _parallel(records: Sequence[Record], axes: Sequence[Axis]) -> Any:
+def _parallel(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
     from optuna.visualization import plot_parallel_coordinate
 
-    study = _study(_complete(records), axes, lambda record: [record.score])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is experimental
-        return plot_parallel_coordinate(study, target_name="dev score")
+        return plot_parallel_coordinate(_study(complete, axes), target_name="dev score")
 
 
-def _importance(records: Sequence[Record], axes: Sequence[Axis]) -> Any:
+def _importance(complete: Sequence[Record], axes: Sequence[Axis]) -> Any:
     """None where too few trials, or all alike, tell nothing."""
     from optuna.importance import PedAnovaImportanceEvaluator
     from optuna.visualization import plot_param_importances
 
-    complete = _complete(records)
     if len(complete) < 4 or len({record.score for record in complete}) < 2:
         return None
-    study = _study(complete, axes, lambda record: [record.score])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return plot_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+        return plot_param_importances(
+            _study(complete, axes), evaluator=PedAnovaImportanceEvaluator()
+        )
 
 
 def _curves(records: Sequence[Record], best: Record, objective: str) -> Any:
@@ -170,8 +167,8 @@ def _curves(records: Sequence[Record], best: Record, objective: str) -> Any:
         if record.course:
             colour = _COLOURS["best" if record.number == best.number else record.state]
             figure.add_scatter(
-                x=[one.examples for one in record.course],
-                y=[one.objective for one in record.course],
+                x=[measured.examples for measured in record.course],
+                y=[measured.objective for measured in record.course],
                 mode="lines+markers",
                 name=f"trial {record.number}",
                 line={"color": colour},
@@ -180,93 +177,84 @@ def _curves(records: Sequence[Record], best: Record, objective: str) -> Any:
     return figure
 
 
-def _pareto(records: Sequence[Record], best: Record, config: TuneConfig) -> Any:
-    """The score at the objective's smallest dimension against that at full width; None if only one
-    is trained.
+def _pareto(complete: Sequence[Record], best: Record, config: TuneConfig) -> Any:
+    """The score at the objective's smallest dimension against that at full width.
+
+    None if only one is trained.
     """
     import plotly.graph_objects as go
 
-    few, full = min(config.weights), max(config.training.dimensions)
-    few = few if few < full else min(config.training.dimensions)
-    complete = [record for record in _complete(records) if record.best]
+    full = max(config.training.dimensions)
+    few = min(config.weights)
+    if few == full:
+        few = min(config.training.dimensions)
     if few == full or not complete:
         return None
-    names = [f"{config.training.select_by}/{dimension}" for dimension in (few, full)]
-    points = {
-        record.number: tuple(record.best.metrics[name] for name in names)
-        for record in complete
-        if record.best
-    }
-    front = sorted(
-        number for number, point in points.items() if not _is_beaten(point, list(points.values()))
-    )
-    front.sort(key=lambda number: points[number])
+    metrics = [f"{config.training.select_by}/{dimension}" for dimension in (few, full)]
+    numbers = []
+    points = []
+    for record in complete:
+        if record.best:
+            numbers.append(record.number)
+            points.append((record.best.metrics[metrics[0]], record.best.metrics[metrics[1]]))
+    front = sorted(point for point in points if not _is_beaten(point, points))
+
     figure = go.Figure()
-    line = {"color": _COLOURS["complete"], "dash": "dot"}
     figure.add_scatter(
-        x=[points[number][0] for number in front],
-        y=[points[number][1] for number in front],
+        x=[point[0] for point in front],
+        y=[point[1] for point in front],
         mode="lines",
         name="front",
-        line=line,
+        line={"color": _COLOURS["complete"], "dash": "dot"},
     )
+    colours = [_COLOURS["best" if number == best.number else "complete"] for number in numbers]
     figure.add_scatter(
-        x=[point[0] for point in points.values()],
-        y=[point[1] for point in points.values()],
+        x=[point[0] for point in points],
+        y=[point[1] for point in points],
         mode="markers+text",
-        text=[f"{number}" for number in points],
+        text=[str(number) for number in numbers],
         textposition="top center",
         name="trials",
-        marker={
-            "color": [
-                _COLOURS["best" if number == best.number else "complete"] for number in points
-            ],
-            "size": 10,
-        },
+        marker={"color": colours, "size": 10},
     )
-    figure.update_layout(xaxis_title=names[0], yaxis_title=names[1])
+    figure.update_layout(xaxis_title=metrics[0], yaxis_title=metrics[1])
     return figure
 
 
-def _is_beaten(point: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
-    return any(
-        all(theirs >= ours for theirs, ours in zip(other, point, strict=True))
-        and tuple(other) != tuple(point)
-        for other in others
-    )
+Point = tuple[float, float]
+
+
+def _is_beaten(point: Point, others: Sequence[Point]) -> bool:
+    """Whether another point is at least as good in both, and better in one."""
+    as_good = [other for other in others if other[0] >= point[0] and other[1] >= point[1]]
+    return any(other != point for other in as_good)
 
 
 def _table(records: Sequence[Record], best: Record, axes: Sequence[Axis]) -> str:
-    head = [
-        "trial",
-        "state",
-        "dev score",
-        "examples",
-        "seconds",
-        *(axis.name for axis in axes),
-        "why",
-    ]
-    rows = [
-        f"<tr{' class=best' if record.number == best.number else ''}>"
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(record, axes))
-        + "</tr>"
-        for record in sorted(records, key=lambda record: -record.score)
-    ]
-    header = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-    return f"<table><tr>{header}</tr>{''.join(rows)}</table>"
+    names = [axis.name for axis in axes]
+    head = ["trial", "state", "dev score", "examples", "seconds", *names, "why"]
+    rows = [_row("<tr>", "th", head)]
+    for record in sorted(records, key=lambda record: -record.score):
+        opening = "<tr class=best>" if record.number == best.number else "<tr>"
+        rows.append(_row(opening, "td", _cells(record, names)))
+    return f"<table>{''.join(rows)}</table>"
 
 
-def _cells(record: Record, axes: Sequence[Axis]) -> list[str]:
-    score = f"{record.score:.4f}" if record.course else ""
-    numbers = [
-        f"{record.number}",
+def _row(opening: str, tag: str, cells: Sequence[str]) -> str:
+    return opening + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _cells(record: Record, names: Sequence[str]) -> list[str]:
+    values = []
+    for name in names:
+        value = record.point.get(name)
+        values.append(f"{value:.3g}" if isinstance(value, float) else str(value))
+    return [
+        str(record.number),
         record.state,
-        score,
+        f"{record.score:.4f}" if record.course else "",
         f"{record.examples:,}",
         f"{record.seconds:,.0f}",
+        *values,
+        record.reason,
     ]
-    return [*numbers, *(_show(record.point.get(axis.name)) for axis in axes), record.reason]
-
-
-def _show(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -82,7 +82,7 @@ class Axis:
 def read_axes(
     search: Mapping[str, Mapping[str, Any]], training: TrainingConfig, mining: MiningConfig
 ) -> tuple[Axis, ...]:
-    """The axes of `search`, {key: {kind: values}}, whose defaults are the values of these configs.
+    """Return the axes of `search`, {key: {kind: values}}; their defaults are these configs' values.
 
     Raises ValueError for a key that does not exist or is not searched, for values that it cannot
     have, and for a search without trial 0.
@@ -109,28 +109,26 @@ def read_axes(
                     f"{list(values)} leaves out; take it in, or set {key} to one of these"
                 )
         axes += made
+    defaults = default_point(axes)
     for axis in axes:
-        within = (
-            [axis.values[0] + _INSIDE * (axis.values[1] - axis.values[0])]
-            if "uniform" in axis.kind
-            else []
-        )
-        for value in (*axis.values, *within):
-            _check_value(axis, value, {one.name: one.default for one in axes}, training, mining)
+        tried = list(axis.values)
+        if "uniform" in axis.kind:
+            low, high = axis.values
+            tried.append(low + _INSIDE * (high - low))
+        for value in tried:
+            _check_value(axis, value, defaults, training, mining)
     return tuple(axes)
 
 
 def default_point(axes: Sequence[Axis]) -> Point:
-    """Trial 0's."""
+    """Return trial 0's point."""
     return {axis.name: axis.default for axis in axes}
 
 
 def settings(
     point: Point, training: TrainingConfig, mining: MiningConfig
 ) -> tuple[TrainingConfig, MiningConfig]:
-    """The configs with what a point says. Raises ValidationError for values that do not go
-    together.
-    """
+    """Return the configs at a point. Raises ValidationError for values that do not go together."""
     nested: dict[str, Any] = {"training": training.model_dump(), "mining": mining.model_dump()}
     weights: dict[str, float] = {}
     for name, value in point.items():
@@ -138,11 +136,8 @@ def settings(
         if dimension:
             weights[dimension] = value
             continue
-        *path, last = key.split(".")
-        place = nested
-        for part in path:
-            place = place[part]
-        place[last] = value
+        path, _, last = key.rpartition(".")
+        _look_up(nested, path)[last] = value
     if weights:
         nested["training"]["weights"] = _to_weights(weights, training.dimensions)
     return TrainingConfig.model_validate(nested["training"]), MiningConfig.model_validate(
@@ -156,14 +151,11 @@ def _check_key(key: str, known: Sequence[str]) -> None:
             f"search.{key}: trials are compared or computed by it; set it instead of searching it"
         )
     if key not in known:
-        nearest = difflib.get_close_matches(
-            key, [name for name in known if name not in _FIXED], n=1, cutoff=0.0
-        )
-        note = (
-            f" (of mining only {' and '.join(CUT)} can be searched)"
-            if key.startswith("mining.")
-            else ""
-        )
+        searchable = [name for name in known if name not in _FIXED]
+        nearest = difflib.get_close_matches(key, searchable, n=1, cutoff=0.0)
+        note = ""
+        if key.startswith("mining."):
+            note = f" (of mining only {' and '.join(CUT)} can be searched)"
         raise ValueError(
             f"search.{key}: unknown key; the nearest that can be searched is {nearest[0]!r}{note}"
         )
@@ -214,24 +206,23 @@ def _weight_axes(kind: str, values: tuple[Any, ...], training: TrainingConfig) -
 
 
 def _to_weights(given: Mapping[str, float], dimensions: Sequence[int]) -> tuple[float, ...]:
-    """Weights whose mean is 1, so that they change how dimensions share the loss, not how large it
-    is.
+    """Return weights whose mean is 1: they change how dimensions share the loss, not its size.
 
     A share of the simplex is -log u of u in (0, 1), scaled: uniform over all that add up to 1
     (Devroye, Non-Uniform Random Variate Generation, 1986, chapter XI.4).
     """
-    by_dimension = {
-        int(name.partition("/")[0]): (name.partition("/")[2], value)
-        for name, value in given.items()
-    }
-    lowest = {text for text, _ in by_dimension.values()}
-    raw = [by_dimension[dimension][1] for dimension in dimensions]
-    if lowest != {""}:
-        low = float(lowest.pop())
-        parts = [-math.log(value) for value in raw]
-        raw = [low + (1 - len(parts) * low) * part / sum(parts) for part in parts]
-    mean = sum(raw) / len(raw)
-    return tuple(value / mean for value in raw)
+    values: dict[int, float] = {}
+    lowest = ""
+    for name, value in given.items():
+        dimension, _, lowest = name.partition("/")
+        values[int(dimension)] = value
+    weights = [values[dimension] for dimension in dimensions]
+    if lowest:
+        low = float(lowest)
+        parts = [-math.log(value) for value in weights]
+        weights = [low + (1 - len(parts) * low) * part / sum(parts) for part in parts]
+    mean = sum(weights) / len(weights)
+    return tuple(weight / mean for weight in weights)
 
 
 def _check_bounds(key: str, kind: str, values: Sequence[Any]) -> None:
@@ -258,8 +249,7 @@ def _check_value(
         raise ValueError(f"search.{axis.name}: cannot be {value!r}: {fault['msg']}") from None
 
 
-def _look_up(values: Mapping[str, Any], key: str) -> Any:
-    found: Any = values
-    for part in key.split("."):
-        found = found[part]
-    return found
+def _look_up(values: Any, key: str) -> Any:
+    for step in key.split("."):
+        values = values[step]
+    return values

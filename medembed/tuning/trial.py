@@ -1,4 +1,4 @@
-"""One trial in a process of its own: cuts its examples, trains, tells Ray Tune at each rung."""
+"""One trial in a process of its own: cuts its examples, trains, reports to Ray Tune at rungs."""
 
 import json
 import math
@@ -22,13 +22,10 @@ from medembed.training.record.history import DEV, SCORE
 from medembed.training.record.retention_samples import draw_retention_samples
 from medembed.training.train import train
 from medembed.training.trial import Rungs, Trial
+from medembed.tuning.capacity import needs
 from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import FOLDER, MODEL, name_of
-from medembed.tuning.room import needs
+from medembed.tuning.records import DONE, EXAMPLES, FAILED, OBJECTIVE, model_place
 from medembed.tuning.space import Point
-
-# Of what a trial reports; DONE comes last, with its best measurement.
-OBJECTIVE, EXAMPLES, FAILED, DONE = "objective", "examples", "failed", "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -47,102 +44,80 @@ class Shared:
     pool: str | None
     sets: tuple[RetentionSet, ...] = ()
 
+    def settle(self, point: Point) -> tuple[TrainingConfig, Examples | None]:
+        """Return the training config at a point, and its examples, cut from the pool."""
+        training, mining = self.config.settings(point)
+        if self.pool is None:
+            return training, None
+        place = storage.join(self.output, "examples", "{key}")
+        pool = open_examples(self.pool)
+        return training, cut_examples(pool, place, mining.negatives, mining.margin)
+
 
 def run_trial(asked: dict[str, Any], shared: Shared) -> None:
-    """Ray Tune's function: trains trial `asked["number"]` at `asked["point"]`; goes on where it
-    died.
+    """Ray Tune's function: trains trial `asked["number"]` at `asked["point"]`.
 
-    What cannot be trained, or diverges, is reported as failed and not tried again; other deaths
-    are.
+    It goes on where it died. What cannot be trained, or diverges, is reported as failed and not
+    tried again; other deaths are.
     """
     silence_telemetry()
     from ray import tune
 
+    failure = {OBJECTIVE: math.nan, EXAMPLES: 0}
     try:
         checkpoint = train_trial(int(asked["number"]), asked["point"], shared)
         course = list(measurements(checkpoint, asked["point"], shared.config))
         for measured in course:
-            tune.report(measured)  # once more: what a driver that died had not heard of
+            tune.report(measured)  # once more: a driver that died may not have heard of it
         best = max(course, key=lambda measured: measured[OBJECTIVE])
         tune.report(best | {EXAMPLES: shared.config.examples, DONE: checkpoint.uri})
     except WorkersLost:
         raise
     except MedEmbedError as error:
-        tune.report({OBJECTIVE: math.nan, EXAMPLES: 0, FAILED: str(error)})
-    # settings that do not go together; pydantic's message would hold values
+        tune.report(failure | {FAILED: str(error)})
+    except ValidationError as error:
+        # not pydantic's whole message: it would hold values
+        reason = f"settings that do not go together: {error.errors()[0]['msg']}"
+        tune.report(failure | {FAILED: reason})
     except ValueError as error:
-        tune.report(
-            {
-                OBJECTIVE: math.nan,
-                EXAMPLES: 0,
-                FAILED: f"settings that do not go together: {_summary(error)}",
-            }
-        )
+        reason = f"settings that do not go together: {type(error).__name__}"
+        tune.report(failure | {FAILED: reason})
 
 
 def train_trial(number: int, point: Point, shared: Shared) -> Checkpoint:
-    """The trial's checkpoint, where `place_of` says."""
-    from medembed.tuning.tell import TellTune
+    """Return the trial's checkpoint, which lies where `model_place` says."""
+    from medembed.tuning.rung_callback import RungCallback
 
     config = shared.config
-    training, mining = config.settings(point)
-    examples = find_examples(shared, mining.negatives, mining.margin)
-    trial = Trial(_rungs(config), [TellTune(rows_of(training))], needs(config)[1].get("GPU", 1.0))
-    elsewhere = draw_retention_samples(shared.sets, config.retention)
-    place = place_of(shared, number)
+    training, examples = shared.settle(point)
+    rungs = Rungs(config.rung_examples, config.weights)
+    gpus = needs(config)[1].get("GPU", 1.0)
     return train(
-        open_dataset(shared.dataset), examples, shared.model, place, training, trial, elsewhere
+        open_dataset(shared.dataset),
+        examples,
+        shared.model,
+        model_place(shared.output, number),
+        training,
+        Trial(rungs, [RungCallback(rows_of(training))], gpus),
+        draw_retention_samples(shared.sets, config.retention),
     )
 
 
 def measurements(
     checkpoint: Checkpoint, point: Point, config: TuneConfig
 ) -> Iterator[dict[str, Any]]:
-    """What a trial reported at each rung and at its end, from its checkpoint's history."""
-    training = config.settings(point)[0]
+    """Yield what a trial reported at each rung and at its end, from its checkpoint's history."""
+    training, _ = config.settings(point)
     for entry in json.loads(checkpoint.read(HISTORY)[HISTORY]):
-        metrics = {
-            name.removeprefix(DEV): value for name, value in entry.items() if name.startswith(DEV)
-        }
+        metrics = {}
+        for name, value in entry.items():
+            if name.startswith(DEV):
+                metrics[name.removeprefix(DEV)] = value
         if metrics:
-            yield {
-                OBJECTIVE: entry[SCORE],
-                EXAMPLES: int(entry["step"]) * rows_of(training),
-                **metrics,
-            }
+            examples = int(entry["step"]) * rows_of(training)
+            yield {OBJECTIVE: entry[SCORE], EXAMPLES: examples, **metrics}
 
 
 def rows_of(training: TrainingConfig) -> int:
-    """Examples of a step."""
+    """Return the examples of a step."""
     return training.batch_size * training.accumulation_steps * training.most_workers
-
-
-def _rungs(config: TuneConfig) -> Rungs:
-    return Rungs(config.rung_examples, config.weights)
-
-
-def find_examples(shared: Shared, negatives: int, margin: float | None) -> Examples | None:
-    """The examples of a trial, cut from the pool; None where the loss reads none."""
-    if shared.pool is None:
-        return None
-    place = storage.join(shared.output, "examples", "{key}")
-    return cut_examples(open_examples(shared.pool), place, negatives, margin)
-
-
-def place_of(shared: Shared, number: int) -> str:
-    """Where a trial's checkpoint lies."""
-    return storage.join(shared.output, FOLDER, name_of(number), MODEL)
-
-
-def best_settings(shared: Shared, point: Point) -> tuple[TrainingConfig, Examples | None]:
-    """A trial's training config and examples."""
-    training, mining = shared.config.settings(point)
-    return training, find_examples(shared, mining.negatives, mining.margin)
-
-
-def _summary(error: ValueError) -> str:
-    return (
-        str(error.errors()[0]["msg"])
-        if isinstance(error, ValidationError)
-        else type(error).__name__
-    )

@@ -15,28 +15,26 @@ _MOST = 3
 
 
 def warm_starts(config: TuneConfig, axes: Sequence[Axis]) -> list[Point]:
-    """The best points of an earlier search that lie on these axes; what it did not search stays as
-    in trial 0.
+    """Return the best points of an earlier search that lie on these axes.
+
+    What it did not search stays as in trial 0.
     """
     if config.warm_start is None:
         return []
-    earlier = [
-        record
-        for record in Records.read(storage.absolute(config.warm_start)).all()
-        if record.state == "complete"
-    ]
-    if not earlier:
+    records = Records.read(storage.absolute(config.warm_start)).all()
+    complete = [record for record in records if record.state == "complete"]
+    if not complete:
         raise StorageError(
             f"warm_start: {config.warm_start} holds no search with a trial that came to its end."
         )
-    found: list[Point] = []
-    for record in sorted(earlier, key=lambda one: -one.score):
+    points: list[Point] = []
+    for record in sorted(complete, key=lambda record: -record.score):
         point = {axis.name: record.point.get(axis.name, axis.default) for axis in axes}
-        is_new = point != default_point(axes) and point not in found
+        is_new = point != default_point(axes) and point not in points
         if is_new and all(axis.holds(point[axis.name]) for axis in axes):
-            found.append(point)
-    if not found:
+            points.append(point)
+    if not points:
         logger.warning(
             "warm_start: none of the best configurations there lies on what is searched here"
         )
-    return found[:_MOST]
+    return points[:_MOST]

@@ -6,7 +6,7 @@ In this order, so that the alias never names what does not load, or what a serve
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import MedEmbedError, ServiceError
-from medembed.registry.champion import check_unmoved, crown, read_champion
+from medembed.registry.champion import check_unmoved, make_champion, read_champion
 from medembed.registry.models import CHAMPION, Registry, Version
 from serve.config import ServeConfig, read_arguments
 from serve.operate.swap import Server, ServingConfig, UserConfig
@@ -43,7 +43,7 @@ def replace_champion(
         before = server.current()
         server_line = swap_to(server, version, fingerprint)
     try:
-        crown(registry, version, seen)
+        make_champion(registry, version, seen)
     # somebody else was quicker, or the registry is gone
     except (ServiceError, MlflowException) as error:
         if server is None:

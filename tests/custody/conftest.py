@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medembed.registry.champion import crown
+from medembed.registry.champion import make_champion
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, open_registry
 from tests.custody.world import World
@@ -25,8 +25,8 @@ def two(
     shutil.copytree(empty_registry, root / "ws")
     registry = open_registry(RegistryConfig(workspace=str(root / "ws")), on_cluster=False)
     world = World(str(root / "world"), registry, encoder_folder)
-    crown(registry, world.add(1), None)
-    crown(registry, world.add(2, previous=True), "1")
+    make_champion(registry, world.add(1), None)
+    make_champion(registry, world.add(2, previous=True), "1")
     return world
 
 

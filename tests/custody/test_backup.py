@@ -20,11 +20,11 @@ from medembed.custody.backup import back_up
 from medembed.custody.chain import select_kept
 from medembed.custody.kinds import LeavingManifest
 from medembed.errors import ServiceError, StorageError
+from medembed.finetuning.attempts import set_aside
 from medembed.lineage import Source
 from medembed.registry.catalog import all_versions, set_tags
 from medembed.registry.models import Version
-from medembed.registry.runs import list_artifacts, read_artifact, write_artifact
-from medembed.retraining.ledger import set_aside
+from medembed.registry.runs import list_artifacts, read_artifact
 from medembed.tags import Lineage
 from tests.custody.backups import (
     backup,
@@ -116,8 +116,8 @@ def test_what_was_set_aside_stays_so_after_a_restoration_whether_its_version_is_
     world.registry.log_run(params={}, metrics={}, tags=tags, artifacts=files)
     version, to = world.add(1), str(tmp_path / "backup")
     set_tags(world.registry, version, worse)
-    write_artifact(
-        world.registry, version.run_id, "files.json", b'{"another": "s3://landing/other.jsonl"}'
+    world.registry.write_artifact(
+        version.run_id, "files.json", b'{"another": "s3://landing/other.jsonl"}'
     )
     backup(world, to)
     assert backup(world, to)["counts"]["new_files"] == 0
@@ -151,7 +151,7 @@ def test_until_a_second_backup_is_finished_the_first_is_restored_byte_for_byte(
     data, artifact = version.tags["dataset_uri"], "report.html"
     changed = json.loads(storage.read_bytes(storage.join(data, "manifest.json"))) | {"held_out": 2}
     storage.write_bytes(storage.join(data, "manifest.json"), json.dumps(changed).encode())
-    write_artifact(world.registry, version.run_id, artifact, b"another")
+    world.registry.write_artifact(version.run_id, artifact, b"another")
     (Path(version.source) / "model.safetensors").touch()
     with dying(monkeypatch, medembed.custody.backup, "_commit"):
         backup(world, to)

@@ -7,6 +7,7 @@ from medembed.data.prepare import prepare
 from medembed.errors import DataError
 from medembed.finetuning.config import FinetuneConfig
 from medembed.finetuning.finetune import check_queries
+from medembed.finetuning.stages import Stages
 
 
 @pytest.mark.parametrize(
@@ -26,12 +27,10 @@ def test_a_split_without_queries_is_found_out_before_anything_is_encoded(
     tmp_path: Path,
 ):
     source = SourceConfig(path=str(pairs_file))
-    dataset, config = (
-        prepare(source, splits, str(tmp_path / "d")),
-        FinetuneConfig(source=source, **more),
-    )
+    dataset = prepare(source, splits, str(tmp_path / "d"))
+    config = FinetuneConfig(source=source, **more)
     if missing is None:
-        check_queries(dataset, config)
+        check_queries(dataset, config, Stages(config))
     else:
         with pytest.raises(DataError, match=missing):
-            check_queries(dataset, config)
+            check_queries(dataset, config, Stages(config))

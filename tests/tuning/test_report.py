@@ -6,19 +6,9 @@ from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Measured, Record, State
 from medembed.tuning.report import draw_report
 from tests.evaluation.test_retention_words import make_retention
+from tests.tuning.configs import make_config
 
-CONFIG = TuneConfig.model_validate(
-    {
-        "model": "m",
-        "data": "d",
-        "output": "o",
-        "training": {"dimensions": [384, 64]},
-        "search": {
-            "training.temperature": {"log_uniform": [0.01, 0.1]},
-            "mining.negatives": {"integer": [0, 4]},
-        },
-    }
-)
+CONFIG = make_config()
 
 
 def make(
@@ -46,9 +36,7 @@ RECORDS = [
 
 
 def draw(records: list[Record], best: Record, config: TuneConfig = CONFIG) -> str:
-    return draw_report(
-        records, best, config.axes(), config, "ndcg@10 on the dev sample, mean over 384, 64"
-    )
+    return draw_report(records, best, config.axes(), config)
 
 
 def test_the_page_shows_all_that_was_tried_and_loads_nothing():
@@ -88,7 +76,7 @@ def test_a_search_of_one_trial_has_a_page_too():
 
 def test_what_the_winner_keeps_elsewhere_stands_on_the_page():
     kept = make_retention({"clinic <a>": {384: 0.02}})
-    page = draw_report(RECORDS, RECORDS[1], CONFIG.axes(), CONFIG, "ndcg@10", kept)
+    page = draw_report(RECORDS, RECORDS[1], CONFIG.axes(), CONFIG, kept)
     assert "<h2>Elsewhere</h2><pre class=wide>NDCG@10 on what was not trained on" in page
     assert "clinic &lt;a&gt; at 384 dimensions (0.800 -&gt; 0.780 at 384)" in page
     assert "Elsewhere" not in draw(RECORDS, RECORDS[1])

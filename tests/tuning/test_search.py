@@ -3,195 +3,118 @@ point.
 """
 
 import warnings
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
-import optuna
 import pytest
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
-from medembed.tuning.config import TuneConfig
-from medembed.tuning.records import Measured, Record
+from medembed.training.trial import Rungs
+from medembed.tuning.records import DONE, EXAMPLES, FAILED, OBJECTIVE, Measured, Record
 from medembed.tuning.search import Search, make_scheduler, replay
 from medembed.tuning.space import default_point
-from medembed.tuning.trial import DONE, EXAMPLES, FAILED, OBJECTIVE
+from tests.tuning.configs import make_config
 
-CONFIG = TuneConfig.model_validate(
-    {
-        "model": "m",
-        "data": "d",
-        "output": "o",
-        "trials": 8,
-        "pairs": 800,
-        "training": {"dimensions": [384, 64]},
-        "search": {
-            "training.temperature": {"log_uniform": [0.01, 0.5]},
-            "mining.negatives": {"integer": [0, 4]},
-        },
-    }
-)
-Told = dict[int, Record]
+CONFIG = make_config(trials=8, pairs=800)
+DEFAULT = default_point(CONFIG.axes())
 
 
-def make(
-    known: Told,
-    started: list[int],
-    config: TuneConfig = CONFIG,
-    scheduler: TrialScheduler | None = None,
-) -> Search:
-    axes = config.axes()
-
-    def start(number: int, point: object) -> None:
-        started.append(number)
-
-    return Search(config, axes, [default_point(axes)], known.values(), start, scheduler)
+def make(known: Iterable[Record] = (), scheduler: TrialScheduler | None = None) -> Search:
+    return Search(CONFIG, CONFIG.axes(), [DEFAULT], known, lambda *_: None, scheduler)
 
 
-def course(point: dict[str, Any], until: int = 800) -> tuple[Measured, ...]:
-    score = 1 - abs(point["training.temperature"] - 0.2)
-    return tuple(
-        Measured(examples, score * examples / 800, {"ndcg@10/384": score, "ndcg@10/64": score / 2})
-        for examples in (100, 200, 400, 800)
-        if examples <= until
-    )
+def course(temperature: float, until: int = 800) -> tuple[Measured, ...]:
+    """Best at a temperature of 0.2."""
+    score = 1 - abs(temperature - 0.2)
+    seen = [examples for examples in (100, 200, 400, 800) if examples <= until]
+    return tuple(Measured(examples, score * examples / 800, {}) for examples in seen)
 
 
-def run(search: Search, count: int, known: Told) -> None:
-    """Trains so many trials to their end, but every third to 200 examples alone."""
-    for _ in range(count):
-        asked = search.suggest(f"t{len(known)}")
-        number, point = asked["number"], asked["point"]
-        until = 200 if number % 3 == 2 else 800
-        known[number] = Record(
-            number, point, "stopped" if until == 200 else "complete", course(point, until)
-        )
+def record(number: int, *scores: float) -> Record:
+    """A trial that was trained to its end, with these scores at the rungs and there."""
+    reached = zip((100, 200, 400, 800), scores, strict=True)
+    measured = tuple(Measured(examples, score, {}) for examples, score in reached)
+    return Record(number, DEFAULT, "complete", measured)
+
+
+def run(search: Search, count: int) -> list[Record]:
+    """Train so many trials to their end, but every third to 200 examples alone."""
+    records = []
+    for trial_id in map(str, range(count)):
+        asked = search.suggest(trial_id)
+        is_stopped = asked["number"] % 3 == 2
+        measured = course(asked["point"]["training.temperature"], 200 if is_stopped else 800)
         with warnings.catch_warnings(record=True) as warned:
-            for one in [*known[number].course] * 2:  # once more, as a trial does at its end
-                search.on_trial_result(
-                    f"t{number}", {OBJECTIVE: one.objective, EXAMPLES: one.examples}
-                )
+            for one in [*measured, *measured]:  # once more, as a trial does at its end
+                result = {OBJECTIVE: one.objective, EXAMPLES: one.examples}
+                search.on_trial_result(trial_id, result)
         assert not warned
-        last = known[number].course[-1]
-        done = {DONE: "uri"} if until == 800 else {}
-        result = {OBJECTIVE: last.objective, EXAMPLES: last.examples, **last.metrics, **done}
-        search.on_trial_complete(f"t{number}", result)
+        search.on_trial_complete(trial_id, result if is_stopped else {**result, DONE: "uri"})
+        state: Any = "stopped" if is_stopped else "complete"
+        records.append(Record(asked["number"], asked["point"], state, measured))
+    return records
 
 
 def test_what_was_interrupted_goes_on_with_the_same_points_as_if_it_had_not_been():
-    whole: Told = {}
-    run(make({}, []), 8, whole)
-    assert whole[0].point == default_point(CONFIG.axes())
-    assert len({record.point["training.temperature"] for record in whole.values()}) == 8
-    half, started = {number: whole[number] for number in range(4)}, list[int]()
-    run(make(half, started), 4, half)
-    assert started == [4, 5, 6, 7]
-    assert {number: record.point for number, record in half.items()} == {
-        number: record.point for number, record in whole.items()
-    }
+    whole = run(make(), 8)
+    assert whole[0].point == DEFAULT
+    assert len({one.point["training.temperature"] for one in whole}) == 8
+    assert run(make(whole[:4]), 4) == whole[4:]
 
 
 def test_a_trial_that_was_running_is_asked_for_again_before_new_ones():
-    known = {
-        0: Record(
-            0, default_point(CONFIG.axes()), "complete", course({"training.temperature": 0.1})
-        )
-    }
     point = {"training.temperature": 0.3, "mining.negatives": 2}
-    search = make({**known, 1: Record(1, point)}, [])
+    search = make([record(0, 0.1, 0.2, 0.3, 0.4), Record(1, point)])
     assert search.suggest("a") == {"number": 1, "point": point}
     assert search.suggest("b")["number"] == 2
 
 
-def test_a_stopped_trial_is_pruned_and_a_failed_one_failed_to_optuna_now_and_when_recalled():
-    known: Told = {}
-    search = make({}, [])
-    run(search, 3, known)
+def test_a_stopped_trial_is_pruned_and_a_failed_one_failed_now_and_when_the_search_goes_on():
+    search = make()
+    records = run(search, 3)
     search.suggest("bad")
     search.on_trial_complete("bad", {OBJECTIVE: float("nan"), EXAMPLES: 0, FAILED: "diverged"})
-    states = [trial.state.name for trial in search._ot_study.trials]
-    assert states == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL"]
-    assert search._ot_study.trials[2].intermediate_values == {
-        100: known[2].course[0].objective,
-        200: known[2].course[1].objective,
-    }
-    known[3] = Record(3, default_point(CONFIG.axes()), "failed", reason="diverged")
-    recalled = make(known, [])._ot_study.trials
-    assert [trial.state.name for trial in recalled] == states
-    assert [trial.values for trial in recalled] == [
-        trial.values for trial in search._ot_study.trials
-    ]
-
-
-def test_several_objectives_are_told_one_by_one_and_nothing_is_stopped():
-    config = CONFIG.model_copy(update={"several": True})
-    known: Told = {}
-    search = make({}, [], config)
-    run(search, 1, known)
-    assert search._ot_study.directions == [optuna.study.StudyDirection.MAXIMIZE] * 2
-    assert search._ot_study.trials[0].values == [
-        known[0].course[-1].metrics[f"ndcg@10/{one}"] for one in (384, 64)
-    ]
-    assert isinstance(make_scheduler(config), FIFOScheduler)
+    again = make([*records, Record(3, DEFAULT, "failed", reason="diverged")])
+    for study in (search.study, again.study):
+        states = [trial.state.name for trial in study.trials]
+        assert states == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL"]
+        reached = {one.examples: one.objective for one in records[2].course}
+        assert study.trials[2].intermediate_values == reached
+        values = [trial.value for trial in study.trials]
+        assert values == [*(one.course[-1].objective for one in records), None]
 
 
 def test_halving_stops_the_worse_half_at_a_rung_and_nothing_at_the_end():
-    def record(number: int, *scores: float) -> Record:
-        places = zip((100, 200, 400, 800), scores, strict=True)
-        return Record(
-            number, {}, "complete", tuple(Measured(at, score, {}) for at, score in places)
-        )
-
     scheduler = make_scheduler(CONFIG)
     assert replay(scheduler, record(0, 0.5, 0.6, 0.7, 0.8)) == 800
     assert replay(scheduler, record(1, 0.4, 0.9, 0.9, 0.9)) == 100
     assert replay(scheduler, record(2, 0.6, 0.5, 0.9, 0.9)) == 200
-    # worst at its end, where there is no rung
-    assert replay(scheduler, record(3, 0.7, 0.7, 0.8, 0.1)) == 800
+    assert replay(scheduler, record(3, 0.7, 0.7, 0.8, 0.1)) == 800, "there is no rung at the end"
 
 
-def test_rungs_know_the_trials_of_before_an_interruption():
-    known = [Record(0, {}, "complete", course({"training.temperature": 0.2}))]
-    worse = Record(1, {}, "complete", course({"training.temperature": 0.5}))
-    assert replay(make_scheduler(CONFIG, known), worse) == 100
-    assert replay(make_scheduler(CONFIG), worse) == 800
+def test_rungs_know_the_trials_of_before_an_interruption_and_spare_trial_0():
+    better = record(1, 0.6, 0.6, 0.6, 0.6)
+    assert replay(make_scheduler(CONFIG, [better]), record(2, 0.5, 0.9, 0.9, 0.9)) == 100
+    assert replay(make_scheduler(CONFIG), record(2, 0.5, 0.9, 0.9, 0.9)) == 800
+    assert replay(make_scheduler(CONFIG, [better]), record(0, 0.5, 0.5, 0.5, 0.5)) == 800
 
 
 def test_a_trial_that_goes_on_stays_on_the_rungs_that_it_had_reached_and_is_not_judged_there_again():
-    running = Record(
-        1, {"training.temperature": 0.3, "mining.negatives": 2}, course=(Measured(100, 0.5, {}),)
-    )
-    known = {
-        0: Record(0, default_point(CONFIG.axes()), "complete", (Measured(100, 0.1, {}),)),
-        1: running,
-    }
-    scheduler = make_scheduler(CONFIG, known.values())
-    make(known, [], scheduler=scheduler).suggest("again")
-    trial, told = (
-        SimpleNamespace(trial_id="again", config={"number": 1}),
-        {EXAMPLES: 100, OBJECTIVE: 0.0},
-    )
-    assert scheduler.on_trial_result(None, trial, told) == TrialScheduler.CONTINUE
-    assert (
-        replay(
-            scheduler, Record(2, {}, "complete", (Measured(100, 0.2, {}), Measured(800, 0.3, {})))
-        )
-        == 100
-    )
-
-
-def test_trial_0_comes_to_its_end_however_good_the_others_are():
-    better = Record(1, {}, "complete", course({"training.temperature": 0.2}))
-    worse = course({"training.temperature": 0.5})
-    assert replay(make_scheduler(CONFIG, [better]), Record(0, {}, "complete", worse)) == 800
-    assert replay(make_scheduler(CONFIG, [better]), Record(2, {}, "complete", worse)) == 100
+    known = [
+        Record(0, DEFAULT, "complete", (Measured(100, 0.1, {}),)),
+        Record(1, DEFAULT, course=(Measured(100, 0.5, {}),)),
+    ]
+    scheduler = make_scheduler(CONFIG, known)
+    make(known, scheduler).suggest("again")
+    trial = SimpleNamespace(trial_id="again", config={"number": 1})
+    decision = scheduler.on_trial_result(None, trial, {EXAMPLES: 100, OBJECTIVE: 0.0})
+    assert decision == TrialScheduler.CONTINUE
+    assert replay(scheduler, record(2, 0.2, 0.3, 0.3, 0.3)) == 100
 
 
 @pytest.mark.parametrize("rows", [32, 64, 96])
 def test_each_rung_is_measured_at_its_own_step(rows: int):
-    from medembed.training.trial import Rungs
-
-    steps = Rungs(CONFIG.rung_examples, {64: 1}).steps(rows)
-    reached = sorted(step * rows for step in steps)
-    assert all(
-        0 <= seen - rung < rows for seen, rung in zip(reached, CONFIG.rung_examples, strict=True)
-    )
+    steps = sorted(Rungs(CONFIG.rung_examples, {64: 1}).steps(rows))
+    for step, rung in zip(steps, CONFIG.rung_examples, strict=True):
+        assert 0 <= step * rows - rung < rows

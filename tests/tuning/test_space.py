@@ -8,8 +8,9 @@ from pydantic import ValidationError
 from medembed.config import load_config
 from medembed.errors import ConfigError, DataError
 from medembed.tuning.config import TuneConfig
+from medembed.tuning.pool import fit_pairs
 from medembed.tuning.space import default_point
-from medembed.tuning.tune import _fit_pairs
+from tests.tuning.configs import make_config
 
 SEARCH = {
     "training.learning_rate": {"log_uniform": [1e-5, 1e-3]},
@@ -20,14 +21,7 @@ SEARCH = {
 
 
 def make(**changes: Any) -> TuneConfig:
-    base = {
-        "model": "m",
-        "data": "d",
-        "output": "o",
-        "training": {"dimensions": [384, 64]},
-        "search": SEARCH,
-    }
-    return TuneConfig.model_validate(base | changes)
+    return make_config(**{"search": SEARCH} | changes)
 
 
 def refused(**changes: Any) -> str:
@@ -48,9 +42,7 @@ def test_trial_0_is_the_configuration_as_it_stands():
 
 def test_weights_that_were_set_are_trial_0s_up_to_their_scale():
     for spec in ({"simplex": [0.1]}, {"log_uniform": [0.1, 10]}):
-        config = make(
-            training={"dimensions": [384, 64], "weights": [1, 3]}, search={"training.weights": spec}
-        )
+        config = make(training={"weights": [1, 3]}, search={"training.weights": spec})
         training, _ = config.settings(default_point(config.axes()))
         assert training.weights == pytest.approx((0.5, 1.5))
 
@@ -61,7 +53,7 @@ def test_a_point_sets_its_keys_and_leaves_the_others():
             "training.adapter.rank": {"log_integer": [4, 64]},
             "mining.margin": {"choice": [None, 0.05]},
         },
-        training={"dimensions": [384, 64], "adapter": {"kind": "lora"}},
+        training={"adapter": {"kind": "lora"}},
     )
     training, mining = config.settings({"training.adapter.rank": 8, "mining.margin": None})
     assert (training.adapter.rank, training.adapter.kind, mining.margin) == (8, "lora", None)
@@ -124,7 +116,6 @@ def test_a_budget_below_a_trial_and_an_objective_that_is_not_trained_are_refused
     assert "greater than or equal to 1" in refused(trials=0)
     assert "greater than 0" in refused(hours=0)
     assert "found dimension 128" in refused(objective={128: 1})
-    assert "needs two dimensions" in refused(several=True, objective={64: 1})
 
 
 def test_a_command_line_and_a_file_say_what_is_searched_alike(tmp_path: Path):
@@ -149,7 +140,7 @@ def test_a_command_line_and_a_file_say_what_is_searched_alike(tmp_path: Path):
 def test_rungs_halve_what_a_trial_sees():
     assert make().rung_examples == (300, 600, 1200)
     assert make(halving=4, rungs=2).rung_examples == (150, 600)
-    assert make(training={"dimensions": [384, 64], "epochs": 2}).rung_examples == (600, 1200, 2400)
+    assert make(training={"epochs": 2}).rung_examples == (600, 1200, 2400)
     with pytest.raises(ConfigError, match="log_uniform"):
         load_config(
             TuneConfig, ["model=m", "data=d", "output=o", "search.training.seed.logs=[1,2]"]
@@ -158,7 +149,7 @@ def test_rungs_halve_what_a_trial_sees():
 
 def test_a_data_set_with_fewer_pairs_than_asked_sets_the_budget_and_too_few_are_refused():
     config = make(pairs=2400)
-    assert _fit_pairs(config, "pool", 2400) == config
-    assert _fit_pairs(config, "pool", 800).rung_examples == (100, 200, 400)
+    assert fit_pairs(config, "pool", 2400) == config
+    assert fit_pairs(config, "pool", 800).rung_examples == (100, 200, 400)
     with pytest.raises(DataError, match="pool: too few pairs for training: pairs: found 40"):
-        _fit_pairs(config, "pool", 40)
+        fit_pairs(config, "pool", 40)

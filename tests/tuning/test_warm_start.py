@@ -4,33 +4,16 @@ from typing import Any
 import pytest
 
 from medembed.errors import StorageError
-from medembed.tuning.config import TuneConfig
 from medembed.tuning.records import Measured, Record, Records
 from medembed.tuning.space import default_point
 from medembed.tuning.tune import read_config
 from medembed.tuning.warm_start import warm_starts
+from tests.tuning.configs import make_config
 
 
-def make(**changes: Any) -> TuneConfig:
-    search = {
-        "training.temperature": {"log_uniform": [0.01, 0.1]},
-        "mining.negatives": {"integer": [0, 4]},
-    }
-    return TuneConfig.model_validate(
-        {
-            "model": "m",
-            "data": "d",
-            "output": "o",
-            "training": {"batch_size": 32},
-            "search": search,
-            **changes,
-        }
-    )
-
-
-def write(folder: Path, *found: tuple[float, dict[str, Any], Any]) -> str:
+def write(folder: Path, *trials: tuple[float, dict[str, Any], Any]) -> str:
     records = Records(str(folder))
-    for number, (score, point, state) in enumerate(found):
+    for number, (score, point, state) in enumerate(trials):
         records.write(Record(number, point, state, (Measured(2400, score, {}),)))
     return str(folder)
 
@@ -41,24 +24,26 @@ def test_the_best_earlier_points_that_lie_on_the_axes_come_first_and_what_was_no
     earlier = write(
         tmp_path,
         (0.5, {"training.temperature": 0.05}, "complete"),  # trial 0's own
-        (0.9, {"training.temperature": 0.3}, "complete"),  # outside
+        (0.9, {"training.temperature": 0.6}, "complete"),  # outside
         (0.8, {"training.temperature": 0.02, "training.learning_rate": 1e-3}, "complete"),
         (0.95, {"training.temperature": 0.03}, "stopped"),
         (0.7, {"training.temperature": 0.02}, "complete"),  # once more
         (0.6, {"training.temperature": 0.04, "mining.negatives": 3}, "complete"),
     )
-    config = make(warm_start=earlier)
+    config = make_config(warm_start=earlier)
     axes = config.axes()
     assert default_point(axes) == {"training.temperature": 0.05, "mining.negatives": 1}
     assert warm_starts(config, axes) == [
         {"training.temperature": 0.02, "mining.negatives": 1},
         {"training.temperature": 0.04, "mining.negatives": 3},
     ]
-    assert warm_starts(make(), axes) == []
+    assert warm_starts(make_config(), axes) == []
 
 
 def test_what_is_no_search_is_refused(tmp_path: Path):
-    config = make(warm_start=write(tmp_path, (0.9, {"training.temperature": 0.03}, "stopped")))
+    config = make_config(
+        warm_start=write(tmp_path, (0.9, {"training.temperature": 0.03}, "stopped"))
+    )
     with pytest.raises(StorageError, match="holds no search with a trial that came to its end"):
         warm_starts(config, config.axes())
     with pytest.raises(

@@ -11,7 +11,7 @@ import pytest
 from medembed import storage
 from medembed.data.config import SourceConfig
 from medembed.errors import StorageError
-from medembed.retraining.landing import Landing, count_rows, look
+from medembed.finetuning.incoming import Incoming, count_rows, find_incoming
 
 ROW = json.dumps({"question": "q", "answer": "a"}) + "\n"
 NOW = 1_000_000.0
@@ -25,8 +25,8 @@ def land(folder: Path, name: str, content: str | bytes, age_s: float = 100) -> P
     return path
 
 
-def seen(folder: Path, taken: Collection[str] = (), aside: Collection[str] = ()) -> Landing:
-    return look(SourceConfig(path=str(folder)), taken, aside, settle_s=30, now=NOW)
+def seen(folder: Path, taken: Collection[str] = (), aside: Collection[str] = ()) -> Incoming:
+    return find_incoming(SourceConfig(path=str(folder)), taken, aside, settle_s=30, now=NOW)
 
 
 def test_files_are_known_by_content_however_they_are_called_and_oldest_first(tmp_path: Path):
@@ -59,10 +59,10 @@ def test_what_is_not_complete_is_left_and_told(tmp_path: Path):
     land(tmp_path, "empty.jsonl", "")
     land(tmp_path, "name.jsonl.part", ROW * 4)
     land(tmp_path, ".hidden.jsonl", ROW * 5)
-    found = seen(tmp_path)
+    incoming = seen(tmp_path)
     good = {"good.parquet", "good.jsonl.gz", "good.jsonl", "good.csv", "good.json"}
-    assert {Path(file.uri).name for file in found.new} == good
-    assert found.left == {
+    assert {Path(file.uri).name for file in incoming.new} == good
+    assert incoming.left == {
         "half.parquet": "it has no Parquet footer",
         "half.jsonl.gz": "its compression breaks off",
         "half.jsonl": "its last line breaks off",
@@ -79,7 +79,7 @@ def test_what_is_not_complete_is_left_and_told(tmp_path: Path):
     )
     rows = {
         Path(file.uri).name: count_rows(file)
-        for file in found.new
+        for file in incoming.new
         if not file.uri.endswith((".csv", ".json"))
     }
     assert rows == {"good.parquet": 1, "good.jsonl.gz": 1000, "good.jsonl": 1}
@@ -89,7 +89,7 @@ def test_a_raw_tsv_is_complete_however_its_quotes_stand(tmp_path: Path):
     land(tmp_path, "raw.tsv", 'question\tanswer\n"q\ta\n')
     assert seen(tmp_path).left == {"raw.tsv": "its last cell breaks off"}
     source = SourceConfig(path=str(tmp_path), quoting="none")
-    assert look(source, (), (), settle_s=30, now=NOW).left == {}
+    assert find_incoming(source, (), (), settle_s=30, now=NOW).left == {}
 
 
 def test_a_place_that_is_not_there_is_an_error_and_an_empty_one_is_not(tmp_path: Path):
@@ -100,15 +100,17 @@ def test_a_place_that_is_not_there_is_an_error_and_an_empty_one_is_not(tmp_path:
 
 def test_on_an_object_store_a_file_is_there_whole_as_soon_as_it_is_listed(bucket: str):
     storage.write_bytes(f"{bucket}/landing/1.jsonl", ROW.encode())
-    found = look(SourceConfig(path=f"{bucket}/landing"), (), (), settle_s=3600)
-    assert [file.uri for file in found.new] == [f"{bucket}/landing/1.jsonl"]
+    incoming = find_incoming(SourceConfig(path=f"{bucket}/landing"), (), (), settle_s=3600)
+    assert [file.uri for file in incoming.new] == [f"{bucket}/landing/1.jsonl"]
     with pytest.raises(StorageError, match="no such place"):
-        look(SourceConfig(path=f"{bucket}/lnading"), (), (), settle_s=0)
+        find_incoming(SourceConfig(path=f"{bucket}/lnading"), (), (), settle_s=0)
 
 
 def test_a_table_without_a_header_is_whole_however_many_cells_its_last_row_has(tmp_path: Path):
     land(tmp_path, "more.csv", "q,d\nr,e,a licence\n")
     land(tmp_path, "half.csv", "q,d\nr")
-    found = look(SourceConfig(path=str(tmp_path), header=False), (), (), settle_s=30, now=NOW)
-    assert [Path(file.uri).name for file in found.new] == ["more.csv"]
-    assert found.left == {"half.csv": "its last row breaks off"}
+    incoming = find_incoming(
+        SourceConfig(path=str(tmp_path), header=False), (), (), settle_s=30, now=NOW
+    )
+    assert [Path(file.uri).name for file in incoming.new] == ["more.csv"]
+    assert incoming.left == {"half.csv": "its last row breaks off"}

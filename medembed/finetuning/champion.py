@@ -13,9 +13,9 @@ from medembed.encoding.encoder import Encoder
 from medembed.encoding.model_files import fetch_model, model_fingerprint
 from medembed.encoding.table import Table, find_table
 from medembed.errors import MedEmbedError, ModelError, StorageError
+from medembed.finetuning.retrain_config import RetrainConfig
 from medembed.registry.champion import read_champion
 from medembed.registry.models import CHAMPION, Registry, Version
-from medembed.retraining.config import RetrainConfig
 from medembed.tags import Lineage
 
 logger = logging.getLogger(__name__)
@@ -48,47 +48,48 @@ class Champion:
 
     def is_full_due(self, full_every: int | None) -> bool:
         """Whether the next training begins anew: the first one, and one of so many in a row."""
-        return self.version is None or (
-            full_every is not None and self.increments + 1 >= full_every
-        )
+        if self.version is None:
+            return True
+        return full_every is not None and self.increments + 1 >= full_every
 
     def describe(self) -> str:
-        name = (
-            f"models:/{self.version.name}/{self.version.version}"
-            if self.version
-            else f"none yet: {self.model}"
-        )
+        name = self.version.reference if self.version else f"none yet: {self.model}"
         return f"champion {name} ({self.encoder})"
 
 
 def read_taken(config: RetrainConfig, registry: Registry) -> Mapping[str, str]:
-    """{content hash: name} of the files that the champion knows, without a look at its model."""
-    number, name = read_champion(registry, registry.config.model_name), registry.config.model_name
-    lineage = registry.resolve(f"models:/{name}/{number}").lineage if number else Lineage()
-    dataset = _dataset(lineage, config)
+    """Return {content hash: name} of the files that the champion knows, without loading it."""
+    version = _read_version(registry)
+    dataset = _open_dataset(version.lineage if version else Lineage(), config)
     return dataset.manifest.taken if dataset else {}
 
 
 def read_current(config: RetrainConfig, registry: Registry) -> Champion:
-    """Raises ModelError for a champion that does not load, StorageError for a data set of it that
-    is gone.
+    """Return the champion, loaded once to see that it works.
+
+    Raises ModelError for one that does not load, StorageError if its data set is gone.
     """
-    number = read_champion(registry, registry.config.model_name)
-    if number is None:
+    version = _read_version(registry)
+    if version is None:
         model = storage.absolute(config.model)
-        return Champion(
-            None, model, model_fingerprint(fetch_model(model)), _dataset(Lineage(), config), None, 0
-        )
-    version = registry.resolve(f"models:/{registry.config.model_name}/{number}")
-    encoder, lineage = _check_loads(version), version.lineage
+        encoder = model_fingerprint(fetch_model(model))
+        return Champion(None, model, encoder, _open_dataset(Lineage(), config), None, 0)
+    encoder = _check_loads(version)
+    lineage = version.lineage
     return Champion(
-        version=version,
-        model=version.source,
-        encoder=encoder,
-        dataset=_dataset(lineage, config),
-        table=_table(lineage, encoder),
-        increments=int(lineage.increments or 0),
+        version,
+        version.source,
+        encoder,
+        _open_dataset(lineage, config),
+        _find_table(lineage, encoder),
+        int(lineage.increments or 0),
     )
+
+
+def _read_version(registry: Registry) -> Version | None:
+    name = registry.config.model_name
+    number = read_champion(registry, name)
+    return registry.resolve(f"models:/{name}/{number}") if number else None
 
 
 def _check_loads(version: Version) -> str:
@@ -112,19 +113,19 @@ def _check_loads(version: Version) -> str:
     return encoder.fingerprint
 
 
-def _dataset(lineage: Lineage, config: RetrainConfig) -> Dataset | None:
+def _open_dataset(lineage: Lineage, config: RetrainConfig) -> Dataset | None:
     if lineage.dataset is not None and lineage.dataset.uri is not None:
         return open_dataset(lineage.dataset.uri)
     return open_dataset(storage.absolute(config.data)) if config.data else None
 
 
-def _table(lineage: Lineage, encoder: str) -> Table | None:
-    named = lineage.table
-    if named is None or named.uri is None or named.version is None:
+def _find_table(lineage: Lineage, encoder: str) -> Table | None:
+    source = lineage.table
+    if source is None or source.uri is None or source.version is None:
         return None
     try:
-        table = find_table(named.uri, named.version)
+        table = find_table(source.uri, source.version)
     except StorageError as error:
-        logger.warning("the champion's table cannot be had, the corpus is encoded anew: %s", error)
+        logger.warning("the champion's table cannot be read, the corpus is encoded anew: %s", error)
         return None
     return table if table is not None and table.info.encoder == encoder else None

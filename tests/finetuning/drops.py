@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medembed.config import load_config
-from medembed.retraining.config import RetrainConfig
+from medembed.finetuning.retrain_config import RetrainConfig
 from tests.tiny import SIGNS, SUBJECTS
 
 HEADS = ["my", "the", "a", "his", "her"]

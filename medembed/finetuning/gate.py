@@ -1,0 +1,235 @@
+"""Whether a candidate may replace the champion, from both evaluations on the same queries. Pure.
+
+It must be surely better on the old test queries or the new ones, and for neither, nor for any
+dimension and language, may the risk be large that it loses more than a tolerance. Bounds are
+one-sided, from a paired bootstrap over groups of queries; the risk of a cell is judged with all
+other cells in view, since a test set of a few hundred queries can prove of no single one that it
+did not lose a point.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from medembed.errors import DataError
+from medembed.evaluation.bootstrap import Cell, OneSided, draw_differences, one_sided
+from medembed.evaluation.config import EvaluationConfig
+from medembed.evaluation.result import Evaluation, principal_metrics
+from medembed.evaluation.retention.judge import Retained, Retention
+from medembed.evaluation.retention.words import explain_losses
+from medembed.evaluation.shrink import risks_of_loss
+from medembed.finetuning.gate_cells import Question, make_questions
+from medembed.finetuning.retrain_config import GateConfig
+
+Outcome = Literal["better", "not better", "worse"]
+Verdict = Literal["pass", "fail", "undecided"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One difference: of the objective (dimension 0, every language) or of a cell.
+
+    `part` is the test queries that it is about: those of before, the new ones, or all where one
+    part is too small. `low` and `high` are its bounds. `risk` is the probability that the candidate
+    loses more than the tolerance; None where nothing was judged.
+    """
+
+    part: str
+    dimension: int
+    language: str
+    queries: int
+    groups: int
+    before: float
+    after: float
+    mean: float
+    low: float
+    high: float
+    risk: float | None
+    verdict: Verdict
+
+    def describe(self, metric: str) -> str:
+        """ "ndcg@10 0.500 -> 0.520, +0.020 [+0.010, +0.030], risk 1%"."""
+        difference = (
+            f"{metric} {self.before:.3f} -> {self.after:.3f}, {self.mean:+.3f} "
+            f"[{self.low:+.3f}, {self.high:+.3f}]"
+        )
+        return difference if self.risk is None else f"{difference}, risk {self.risk:.0%}"
+
+
+def make_row(
+    part: str,
+    dimension: int,
+    language: str,
+    cell: Cell,
+    bound: OneSided,
+    *,
+    risk: float | None,
+    verdict: Verdict,
+) -> Row:
+    """Return a judged difference."""
+    return Row(
+        part,
+        dimension,
+        language,
+        cell.units,
+        cell.groups,
+        cell.before,
+        cell.after,
+        cell.mean,
+        bound.low,
+        bound.high,
+        risk,
+        verdict,
+    )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate says, each reason in a line, and the differences that it looked at.
+
+    The objective's come first; those on retention sets stand apart.
+    """
+
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    metric: str
+    rows: tuple[Row, ...]
+    retention: Retention | None = None
+
+    def refuse(self, reasons: Sequence[str]) -> "Decision":
+        """The decision with more reasons against a candidate; no better one if there are any."""
+        outcome = "not better" if reasons and self.outcome == "better" else self.outcome
+        return replace(self, outcome=outcome, reasons=(*self.reasons, *reasons))
+
+
+def decide(
+    before: Evaluation,
+    after: Evaluation,
+    old: Collection[str],
+    config: GateConfig,
+    measured: EvaluationConfig,
+) -> Decision:
+    """Return the decision about the model of `after`.
+
+    `old` are the queries that were in the data set before. Both evaluations hold the same queries
+    in the same order. Raises DataError if they rank for none.
+    """
+    was = before.queries
+    now = after.queries
+    if was is None or now is None:
+        raise DataError(
+            f"{after.uri}: no test query with a positive; the gate compares rankings: add some."
+        )
+    assert was.units.ids == now.units.ids, "both must have measured the same queries"
+    metric = principal_metrics(list(next(iter(now.values.values()))))[0]
+    dimensions = config.dimensions or tuple(sorted(now.values, reverse=True))
+    questions = make_questions(was, now, old, metric, dimensions, config.min_queries)
+    rows = _judge(questions, config, measured)
+    decision = _conclude(rows, metric, config)
+
+    broken: dict[str, None] = {}
+    for dimension in dimensions:
+        for case in after.must_rank.get(dimension, ()):
+            if not case.holds:
+                broken[case.name] = None
+    if broken:
+        names = ", ".join(list(broken)[:5])
+        decision = decision.refuse([f"must-rank: {len(broken)} cases do not hold: {names}"])
+    return decision
+
+
+def hold_to_retention(
+    decision: Decision, retention: Retention | None, before: Sequence[Retained]
+) -> Decision:
+    """Return the decision, with what the candidate surely loses elsewhere as a reason against it.
+
+    It counts against the champion; and against the base model where the champion has not surely
+    lost already, which `before` says, so that many small losses do not add up unseen.
+    """
+    if retention is None:
+        return decision
+    known = {(row.set, row.dimension) for row in before if row.is_lost}
+    reasons = []
+    for number, entry in enumerate(retention.against):
+        lost = entry.lost
+        if number > 0:
+            lost = tuple(row for row in lost if (row.set, row.dimension) not in known)
+        reason = explain_losses(lost, retention.model, entry.baseline, retention.tolerance)
+        if reason:
+            reasons.append(reason.rstrip("."))
+    return replace(decision.refuse(reasons), retention=retention)
+
+
+def _judge(
+    questions: Sequence[Question], config: GateConfig, measured: EvaluationConfig
+) -> tuple[Row, ...]:
+    """Answer each question by its bounds and its risk; cells of too few queries are undecided.
+
+    The objective's parts are judged together, and so are the cells.
+    """
+    cells = [question.cell for question in questions]
+    drawn = draw_differences(cells, samples=measured.bootstrap_samples, seed=measured.seed)
+    objective = []
+    enough = []
+    for number, question in enumerate(questions):
+        if question.dimension == 0:
+            objective.append(number)
+        elif question.cell.units >= config.min_queries:
+            enough.append(number)
+    risks: dict[int, float] = {}
+    for family in (objective, enough):
+        keys = [(questions[number].part, questions[number].language) for number in family]
+        judged = risks_of_loss(
+            [cells[number] for number in family], drawn[:, family], keys, config.tolerance
+        )
+        risks |= dict(zip(family, judged, strict=True))
+
+    rows = []
+    for number, question in enumerate(questions):
+        risk = risks.get(number)
+        verdict: Verdict = "undecided"
+        if risk is not None:
+            verdict = "pass" if risk <= 1 - config.confidence else "fail"
+        bound = one_sided(question.cell, drawn[:, number], config.confidence)
+        rows.append(
+            make_row(
+                question.part,
+                question.dimension,
+                question.language,
+                question.cell,
+                bound,
+                risk=risk,
+                verdict=verdict,
+            )
+        )
+    return tuple(rows)
+
+
+def _conclude(rows: tuple[Row, ...], metric: str, config: GateConfig) -> Decision:
+    """Return what the rows say together."""
+    too_much = f"more than {config.tolerance:g}"
+    objective = [row for row in rows if row.dimension == 0]
+    worse = [row for row in objective if row.high < -config.tolerance]
+    if worse:
+        reasons = [
+            f"surely loses {too_much} on the {row.part} test queries: {row.describe(metric)}"
+            for row in worse
+        ]
+        return Decision("worse", tuple(reasons), metric, rows)
+
+    reasons = []
+    for row in objective:
+        if row.verdict == "fail":
+            reasons.append(
+                f"may lose {too_much} on the {row.part} test queries: {row.describe(metric)}"
+            )
+    if not any(row.low > 0 for row in objective):
+        gains = "; ".join(f"{row.part} {row.describe(metric)}" for row in objective)
+        reasons.append(f"not surely better: {gains}")
+    for row in rows:
+        if row.dimension and row.verdict == "fail":
+            reasons.append(
+                f"may lose {too_much} at {row.dimension} dimensions, {row.part} queries, language "
+                f"{row.language}: {row.describe(metric)}"
+            )
+    return Decision("not better" if reasons else "better", tuple(reasons), metric, rows)

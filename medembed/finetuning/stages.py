@@ -1,0 +1,157 @@
+"""The stages that `medembed finetune` and `medembed retrain` have in common.
+
+Each stage leaves an output in the run's folder, named by the fingerprint of its inputs; the same
+call finds it again, so a second run, or one after Ctrl-C, does only what is not done.
+"""
+
+import logging
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from medembed import storage
+from medembed.data.dataset import Dataset, describe, format_counts, require_queries
+from medembed.encoding.encode import encode_corpus
+from medembed.encoding.table import Table
+from medembed.evaluation.checks import check_data
+from medembed.evaluation.evaluate import evaluate
+from medembed.evaluation.result import Evaluation, baseline_dimensions, principal_metrics
+from medembed.evaluation.retention.judge import Retention
+from medembed.evaluation.retention.sets import RetentionSet, open_retention
+from medembed.evaluation.side_by_side import Contender, SideBySide, compare_models
+from medembed.evaluation.words import label
+from medembed.finetuning.config import StagesConfig
+from medembed.mining.config import MiningConfig
+from medembed.mining.examples import Examples
+from medembed.mining.mine import mine
+from medembed.progress import stage
+from medembed.training.record.checkpoint import Checkpoint
+from medembed.training.record.curves import CURVES
+from medembed.training.record.dev_sample import draw_dev_sample
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Stages:
+    """A run: what it was asked, and the seconds that each stage took."""
+
+    config: StagesConfig
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def root(self) -> str:
+        """The folder for all that the run makes."""
+        return storage.absolute(self.config.output)
+
+    def place(self, name: str) -> str:
+        return storage.join(self.root, name)
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Log and time the block."""
+        return stage(name, self.seconds)
+
+    def announce(self, dataset: Dataset) -> None:
+        """Log what was kept of the data, and what was dropped and why."""
+        for line in describe(dataset):
+            logger.info("%s", line)
+
+    def check_queries(self, dataset: Dataset) -> None:
+        """Raises DataError if no query can choose a checkpoint or be measured.
+
+        Now rather than after an hour.
+        """
+        measured = self.config.evaluation
+        needed = (("dev", self.config.training.dev_tag), (measured.split, measured.tag))
+        require_queries(dataset, needed, "fine-tuning chooses checkpoints and measures on queries")
+        check_data(dataset, measured, bm25=False)
+        draw_dev_sample(dataset, self.config.training)
+
+    def open_retention(self, dataset: Dataset, model: str) -> tuple[RetentionSet, ...]:
+        """Return the sets on which the new model must not lose what `model` could."""
+        return open_retention(self.config.retention, self.root, dataset, model)
+
+    def encode(
+        self, dataset: Dataset, model: str, place: str | None = None, *, is_unseen: bool = False
+    ) -> Table:
+        """Return the corpus's embedding table by this model, at `place` or in the run's folder.
+
+        No server that starts meanwhile finds an unseen one.
+        """
+        table = encode_corpus(
+            dataset.corpus_files(),
+            dataset.fingerprint,
+            model,
+            place or self.place("tables/{key}.lance"),
+            self.config.encoding,
+            is_unseen=is_unseen,
+        )
+        encoder = table.info.encoder
+        logger.info(
+            "embedding table: %d rows x %d, encoder %s", table.rows, table.info.width, encoder
+        )
+        return table
+
+    def mine(
+        self,
+        dataset: Dataset,
+        table: Table,
+        model: str,
+        mining: MiningConfig,
+        only: Collection[str] | None = None,
+    ) -> Examples:
+        """Return examples of the queries in `only`, or of all, with negatives that `model` finds
+        hard.
+        """
+        place = self.place("examples/{key}")
+        examples = mine(dataset, table, model, place, mining, self.config.encoding, only=only)
+        logger.info("examples: %s", format_counts(examples.manifest.counts))
+        return examples
+
+    def measure(
+        self, dataset: Dataset, table: Table, model: str, name: str, *, is_baseline: bool = False
+    ) -> Evaluation:
+        """Return the model's scores; a baseline may be narrower than the dimensions asked for."""
+        dimensions = self.config.dimensions
+        if is_baseline:
+            dimensions = baseline_dimensions(dimensions, table.info.width)
+        measurement = self.config.evaluation.model_copy(update={"dimensions": dimensions})
+        place = self.place("evaluations/{key}")
+        evaluation = evaluate(
+            dataset, table, model, place, measurement, self.config.encoding, name=name
+        )
+        objective = principal_metrics(list(next(iter(evaluation.metrics.values()))))[0]
+        scores = [f"{width}: {row[objective]:.3f}" for width, row in evaluation.metrics.items()]
+        logger.info(
+            "%s of the %s on the %s split, by dimension: %s",
+            label(objective),
+            name,
+            measurement.split,
+            ", ".join(scores),
+        )
+        return evaluation
+
+    def compare(
+        self,
+        dataset: Dataset,
+        contenders: Sequence[Contender],
+        checkpoint: Checkpoint,
+        retention: Retention | None,
+        title: str,
+        facts: Sequence[tuple[str, str]],
+    ) -> SideBySide:
+        """Write the report of the new model, the first contender, beside the one before."""
+        dimensions = self.config.dimensions
+        compared = compare_models(
+            dataset,
+            contenders,
+            self.root,
+            self.config.evaluation.model_copy(update={"dimensions": dimensions}),
+            self.config.encoding,
+            title=title,
+            facts=facts,
+            plots=checkpoint.read(CURVES),
+            retention=retention,
+        )
+        compared.write(self.root)
+        return compared

@@ -1,0 +1,89 @@
+"""When there is enough that is new for a retraining."""
+
+import logging
+import time
+from dataclasses import dataclass
+
+from medembed.finetuning.attempts import set_aside
+from medembed.finetuning.champion import read_taken
+from medembed.finetuning.incoming import Listed, count_rows, find_incoming
+from medembed.finetuning.retrain_config import RetrainConfig, TriggerConfig
+from medembed.registry.models import Registry
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_WAIT_S = 3600
+_MOST_DOUBLINGS = 20
+
+
+@dataclass(frozen=True)
+class Due:
+    """Why a retraining is due, and the content hashes of the files that it would take."""
+
+    reason: str
+    files: frozenset[str]
+
+
+class Watch:
+    """Looks at the place where files land.
+
+    Files that an attempt has judged wait for others, and do not count with them; after a fault they
+    are due again, ever later while it lasts.
+    """
+
+    def __init__(self, config: RetrainConfig, registry: Registry, trigger: TriggerConfig) -> None:
+        self.config = config
+        self.registry = registry
+        self.trigger = trigger
+        self._judged: frozenset[str] = frozenset()
+        self._hashes: dict[Listed, str] = {}
+        self._left: set[str] = set()  # files that were said to be incomplete
+        self._faults = 0
+        self._not_before = 0.0
+
+    def look(self, now: float | None = None) -> Due | None:
+        """Return what is due, None if nothing is."""
+        now = time.time() if now is None else now
+        if now < self._not_before:
+            return None
+        config = self.config
+        aside = () if config.retake else set_aside(self.registry)
+        taken = read_taken(config, self.registry)
+        incoming = find_incoming(config.source, taken, aside, config.settle_s, now, self._hashes)
+        if incoming.left.keys() - self._left:
+            logger.warning("%s: %s", config.source.path, incoming.describe())
+        self._left = set(incoming.left)
+
+        fresh = [file for file in incoming.new if file.content not in self._judged]
+        if not fresh:
+            self._faults = 0
+            return None
+        rows = sum(count_rows(file) for file in fresh)
+        age_s = now - min(file.written for file in fresh)
+        if rows >= self.trigger.min_rows:
+            reason = (
+                f"{rows:,} rows in {len(fresh)} new files, trigger.min_rows is "
+                f"{self.trigger.min_rows:,}"
+            )
+        elif age_s >= self.trigger.max_age_s:
+            reason = (
+                f"the oldest new file landed {age_s:,.0f} s ago, trigger.max_age_s is "
+                f"{self.trigger.max_age_s:g}"
+            )
+        else:
+            return None
+        return Due(reason, frozenset(file.content for file in incoming.new))
+
+    def settle(self, due: Due) -> None:
+        """An attempt with these files has come to its end, whatever that was."""
+        self._judged |= due.files
+        self._faults = 0
+
+    def put_off(self, now: float | None = None) -> float:
+        """The attempt could not be made; returns the seconds until it is tried again."""
+        now = time.time() if now is None else now
+        every_s = self.trigger.every_s
+        wait_s = min(every_s * 2**self._faults, max(_LONGEST_WAIT_S, every_s))
+        self._faults = min(self._faults + 1, _MOST_DOUBLINGS)
+        self._not_before = now + wait_s
+        return wait_s

@@ -1,0 +1,137 @@
+"""What happens in the driver while trials run: records, a line for each trial, room on the disk."""
+
+import logging
+import time
+from typing import Any
+
+from ray.tune import Callback
+
+from medembed import storage
+from medembed.training.run.private_ray_train import free_placement_group
+from medembed.training.run.run_folder import remove_run, run_folder
+from medembed.tuning.records import (
+    DONE,
+    EXAMPLES,
+    FAILED,
+    OBJECTIVE,
+    Measured,
+    Record,
+    Records,
+    State,
+    describe,
+    model_place,
+)
+from medembed.tuning.space import Point
+from medembed.tuning.trial import Shared
+
+logger = logging.getLogger(__name__)
+_SETTLES_S = 30.0  # after which no worker of a stopped trial writes any more
+
+
+class Bookkeeper(Callback):
+    """Writes down each trial's course and end, logs a line at its end, and keeps no model but the
+    best.
+    """
+
+    def __init__(self, records: Records, shared: Shared) -> None:
+        self.records = records
+        self.shared = shared
+        self.config = shared.config
+        self.start = time.monotonic()
+        self.began: dict[int, float] = {}
+        self.with_checkpoint: set[int] = set()
+        # Trials whose files are to be removed, and since when: an earlier driver's at once.
+        self.ended = {record.number: 0.0 for record in records.all() if record.is_over}
+        self.over_before = len(self.ended)
+
+    def started(self, number: int, point: Point) -> None:
+        """A trial is about to begin, or to begin again."""
+        self.began[number] = time.monotonic()
+        self.records.write(self.records.known.get(number) or Record(number, point))
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
+        number = int(trial.config["number"])
+        if FAILED in result:
+            self.records.change(number, reason=str(result[FAILED]))
+            return
+        if DONE in result:
+            self.with_checkpoint.add(number)
+            return
+        metrics = {}
+        for name, value in result.items():
+            if name.startswith(self.config.training.select_by):
+                metrics[name] = value
+        measured = Measured(int(result[EXAMPLES]), float(result[OBJECTIVE]), metrics)
+
+        course = {one.examples: one for one in self.records.known[number].course}
+        if course.get(measured.examples) == measured:
+            return  # a trial reports its course once more at its end
+        course[measured.examples] = measured
+        self.records.change(number, course=tuple(course[examples] for examples in sorted(course)))
+        logger.info(
+            "trial %d: dev score %.4f at %s of %s examples",
+            number,
+            measured.objective,
+            f"{measured.examples:,}",
+            f"{self.config.examples:,}",
+        )
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        number = int(trial.config["number"])
+        reason = self.records.known[number].reason
+        if reason:
+            self._end(number, "failed", reason)
+        else:
+            self._end(number, "complete" if number in self.with_checkpoint else "stopped")
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        # no message: it might hold a text
+        reason = f"its process died ({type(trial.get_error()).__name__})"
+        self._end(int(trial.config["number"]), "failed", reason)
+
+    def suspend(self) -> None:
+        """Free what trials hold that are not over when the search ends, because its time is up."""
+        for record in self.records.all():
+            if not record.is_over:
+                free_placement_group(run_folder(self._model(record.number)))
+                logger.info("trial %d: time is up; it goes on where the search does", record.number)
+
+    def clean(self, everything: bool = False) -> None:
+        """Remove what trials left that are over, but for the best one's model."""
+        best = self.records.best()
+        settled = time.monotonic() - _SETTLES_S
+        for number, ended in list(self.ended.items()):
+            is_best = best is not None and number == best.number
+            if not is_best and (everything or ended <= settled):
+                remove_run(run_folder(self._model(number)))
+                storage.delete_folder(self._model(number))
+                del self.ended[number]
+
+    def _end(self, number: int, state: State, reason: str = "") -> None:
+        now = time.monotonic()
+        seconds = round(now - self.began[number], 1)
+        record = self.records.change(number, state=state, reason=reason, seconds=seconds)
+        self.ended[number] = now
+        if state != "complete":
+            free_placement_group(run_folder(self._model(number)))
+        logger.info("%s", self._describe(record))
+        self.clean()
+
+    def _model(self, number: int) -> str:
+        return model_place(self.records.output, number)
+
+    def _describe(self, record: Record) -> str:
+        """ "trial 3 (4 of 12): dev score ...; best 0.7 (trial 1); ETA 5 min"."""
+        trials = self.config.trials
+        over = sum(one.is_over for one in self.records.all())
+        line = f"trial {record.number} ({over} of {trials}): "
+        line += describe(record, self.config.examples)
+        best = self.records.best()
+        if best:
+            line += f"; best {best.score:.4f} (trial {best.number})"
+        if over < trials:
+            each_s = (time.monotonic() - self.start) / max(over - self.over_before, 1)
+            line += f"; ETA {each_s * (trials - over) / 60:.0f} min"
+        return line
