@@ -6,6 +6,7 @@ import json
 import sys
 import urllib.request
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Self
 
@@ -55,11 +56,8 @@ def run(job: DemoJob) -> Summary:
     result, registry = run_loop(job if job.retention.sets else _with_sets(job))
     served = {"model": result.version.reference, "tracking_uri": registry.tracking_uri}
     with serving(served, job.port) as url:
-        answers = [
-            (question, dimensions, _ask(url, question, dimensions, result.trained.table))
-            for question in job.questions
-            for dimensions in job.answer_dimensions
-        ]
+        asked = product(job.questions, job.answer_dimensions)
+        answers = [(*each, _ask(url, *each, result.trained.table)) for each in asked]
     lines = [
         *result_lines(result, registry),
         "",

@@ -107,9 +107,8 @@ def _name_nodes(staged: Staged, queries: Texts, documents: Texts) -> _Nodes:
         staged.documents["words"].take(pa.array(documents.row)),
         staged.queries["words"].take(pa.array(queries.row)),
     ]
-    node, distinct = encode(
-        pa.chunked_array([chunk for column in words for chunk in column.chunks], pa.string())
-    )
+    chunks = [*words[0].chunks, *words[1].chunks]
+    node, distinct = encode(pa.chunked_array(chunks, pa.string()))
     document = node[: len(documents.row)]
     query = node[len(documents.row) :]
     keys: dict[str, int] = {}

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from medembed.artifact import place
@@ -96,13 +97,9 @@ def update_table(
     encoder = model_fingerprint(folder)
     output = place(output, encoder)
     base = find_table(output)
-    if base is None:
-        check_new(output, folder, dimensions)
-    else:
-        check_same(base, encoder, storage_type, dimensions)
-        if base.info.dataset == dataset:
-            return _reuse(base if is_unseen else show(base))
-
+    _check_form(base, output, folder, encoder, storage_type, dimensions)
+    if base is not None and base.info.dataset == dataset:
+        return _reuse(base if is_unseen else show(base))
     target = Target.of(base) if base else Target(output, 0, storage_type or "float32", dimensions)
     with compare(read_keys(corpus), base.keys() if base else ()) as changes:
         counted = ", ".join(f"{count:,} {name}" for name, count in changes.counts.items())
@@ -123,10 +120,23 @@ def update_table(
             dead=changes.dead(),
             is_unseen=is_unseen,
         )
-    if not is_unseen:
-        tag_version(table)
-    clear_staging(output, table.version)
+    _tidy(table, is_new=True)
     return work.describe(table, changes.counts)
+
+
+def _check_form(
+    base: Table | None,
+    output: str,
+    folder: Path,
+    encoder: str,
+    storage_type: Storage | None,
+    dimensions: int | None,
+) -> None:
+    """Refuse vectors that the table cannot keep, or a new table where something else is."""
+    if base is None:
+        check_new(output, folder, dimensions)
+    else:
+        check_same(base, encoder, storage_type, dimensions)
 
 
 def to_items(
@@ -177,10 +187,15 @@ def _reuse(table: Table) -> Encoded:
     logger.info(
         "embedding table %s version %d: unchanged, reused", table.info.encoder, table.version
     )
-    if not table.is_unseen:
-        tag_version(table, is_new=False)
-    clear_staging(table.uri, table.version)
+    _tidy(table, is_new=False)
     return Encoded(table, {"unchanged": table.rows})
+
+
+def _tidy(table: Table, *, is_new: bool) -> None:
+    """Tag a version that readers see, and remove what earlier versions left in staging."""
+    if not table.is_unseen:
+        tag_version(table, is_new=is_new)
+    clear_staging(table.uri, table.version)
 
 
 def _open_staging(

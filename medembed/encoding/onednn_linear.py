@@ -28,12 +28,11 @@ def pack(model: Any) -> Callable[[], None]:
         def forward(self, x: Any) -> Any:
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
 
-    layers = [
-        (parent, name, child)
-        for parent in model.modules()
-        for name, child in parent.named_children()
-        if type(child) is torch.nn.Linear  # a subclass may compute something else
-    ]
+    layers = []
+    for parent in model.modules():
+        for name, child in parent.named_children():
+            if type(child) is torch.nn.Linear:  # a subclass may compute something else
+                layers.append((parent, name, child))
     try:
         packed = [(parent, name, Packed(child)) for parent, name, child in layers]
     except (AttributeError, NotImplementedError) as error:

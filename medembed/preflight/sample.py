@@ -102,7 +102,9 @@ def draw_corpus(
             kept[name] = [row]
             if len(largest) > room:
                 kept.pop(heapq.heappop(largest)[1])
-    drawn = [row for _, name in sorted(largest, reverse=True) for row in sorted(kept[name])]
+    drawn: list[Row] = []
+    for _, name in sorted(largest, reverse=True):
+        drawn += sorted(kept[name])
     return Corpus(tuple(sorted(asked)), tuple(drawn), needed, documents, count, labelled)
 
 

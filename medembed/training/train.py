@@ -54,25 +54,21 @@ def train(
 ) -> Checkpoint:
     """Return the checkpoint with the best dev score at `output`; reuse it if nothing changed.
 
-    `examples` may be None for a loss that reads the data set alone. On `elsewhere` a checkpoint
-    must not lose. After a death, of a worker or of the driver, training goes on from the last
-    checkpoint; unfinished state lies beside `output`. Raises WorkersLost, TrainingError if the loss
-    was no number, DataError if the loss and the data do not fit.
+    `examples` may be None for a loss that reads the data set alone. After a death, of a worker or
+    of the driver, training goes on from the last checkpoint; its state lies beside `output`. Raises
+    WorkersLost, TrainingError if the loss was no number, DataError if loss and data do not fit.
     """
     from medembed.training.run.fit import begin, fit  # imports Ray
 
     examples = check_inputs(dataset, examples, model, config)
-    rungs = trial.rungs if trial else None
+    rungs = trial and trial.rungs
     inputs = fingerprint_inputs(dataset, examples, model, config, elsewhere, rungs)
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
     run = storage.absolute(run_folder(output))
-    manifest = find_output(output, CheckpointManifest, key)
-    if manifest is not None:
-        logger.info("checkpoint %s: unchanged, reused", manifest.fingerprint)
+    if finished := _find_finished(output, key):
         remove_run(run)  # of a driver that died between the two
-        return Checkpoint(output, manifest)
-
+        return finished
     start = _start(dataset, examples, config, output)
     attempt = begin(run, key, inputs, trial)
     with watch(start.examples, "train", "examples") as progress:
@@ -92,11 +88,19 @@ def train(
         )
         fitted = fit(work, trial)
 
-    with tempfile.TemporaryDirectory() as scratch:
-        manifest = _finish(Path(scratch), work, inputs, dataset, examples, fitted)
-        checkpoint = publish(Path(scratch), output, key, manifest, config)
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = _finish(Path(folder), work, inputs, dataset, examples, fitted)
+        checkpoint = publish(Path(folder), output, key, manifest, config)
     remove_run(run)
     return checkpoint
+
+
+def _find_finished(output: str, key: str) -> Checkpoint | None:
+    manifest = find_output(output, CheckpointManifest, key)
+    if manifest is None:
+        return None
+    logger.info("checkpoint %s: unchanged, reused", manifest.fingerprint)
+    return Checkpoint(output, manifest)
 
 
 def _start(
