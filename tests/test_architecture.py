@@ -37,7 +37,6 @@ USES_RAY = {
     "preflight.resources",
     "preflight.train_probe",
 }
-# Where a comprehension still has two `for`. A name goes from here when its last one is a loop.
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 

@@ -61,7 +61,7 @@ def train(
     from medembed.training.run.fit import begin, fit  # imports Ray
 
     examples = check_inputs(dataset, examples, model, config)
-    rungs = trial and trial.rungs
+    rungs = trial.rungs if trial else None
     inputs = fingerprint_inputs(dataset, examples, model, config, elsewhere, rungs)
     key = fingerprint(list(inputs.values()))
     output = place(output, key)
