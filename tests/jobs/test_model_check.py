@@ -20,7 +20,6 @@ NAMED = {
     "mine": ("mining.second_opinion", "model={good}", "data=d", "table=t", "output=o"),
     "train": (
         "training.loss.guide",
-        "training.loss.name=guided",
         "model={good}",
         "data=d",
         "output=o",
