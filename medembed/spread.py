@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from medembed.errors import MedEmbedError
+from medembed.errors import DataError, MedEmbedError
 
 Workers = int | tuple[int, int]  # a number of actors, or [fewest, most]
 # Up to so many items an actor has none in advance: of two items, the actor that is ready first
@@ -15,6 +15,9 @@ _FEW_ITEMS_PER_WORKER = 16
 # Share of actors that are busy from which a pool grows, those that still start counted: while items
 # wait, to its most. Ray's own threshold needs items in advance, and adds one actor after the other.
 _GROW_FROM = 0.5
+# Ray Data would give an item to new processes for ever. A node that goes takes a process with it
+# now and then; an item whose process ends each time is at fault itself.
+_MOST_RETRIES = 5
 
 
 def _check_workers(value: object) -> Workers:
@@ -50,6 +53,7 @@ def spread(
     `stage` is a class, so that what it loads is loaded once per actor. Actors that die are replaced
     and their item is done again; an exception in the stage ends the run. `workers` [fewest, most]
     start as the fewest and grow while items wait and the cluster has room; None takes every CPU.
+    Raises DataError if the process ends at the same item again and again.
     """
     import ray
     import ray.data
@@ -67,7 +71,12 @@ def spread(
         min_size=fewest, max_size=most, max_tasks_in_flight_per_actor=in_flight
     )
     results = rows.map(
-        stage, fn_constructor_kwargs=arguments, compute=pool, num_cpus=cpus, num_gpus=gpus
+        stage,
+        fn_constructor_kwargs=arguments,
+        compute=pool,
+        num_cpus=cpus,
+        num_gpus=gpus,
+        max_task_retries=_MOST_RETRIES,
     )
     try:
         yield from results.iter_rows()
@@ -76,6 +85,12 @@ def spread(
         if isinstance(error.cause, MedEmbedError):
             raise type(error.cause)(str(error.cause).splitlines()[0]) from None
         raise
+    except ray.exceptions.RayActorError:
+        raise DataError(
+            f"{stage.__name__}: a worker's process ended {_MOST_RETRIES + 1} times at the same "
+            "rows: not enough memory, or a text that crashes the model's code. What is finished is "
+            "kept. Give the workers more memory, or look at the longest texts."
+        ) from None
 
 
 def _bounds(workers: Workers, items: int) -> tuple[int, int]:

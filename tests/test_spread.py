@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from medembed import spread as module
 from medembed.config import load_config
 from medembed.encoding.config import EncodingConfig
-from medembed.errors import ConfigError
+from medembed.errors import ConfigError, DataError
 from medembed.spread import Workers, spread
 
 LONGEST_WAIT_S = 60
@@ -36,6 +37,22 @@ def test_a_pool_grows_to_its_most_while_items_wait_and_no_actor_holds_items_in_a
     rows = sorted(spread(items, Meet, {}, workers=(1, 2)), key=lambda row: int(row["number"]))
     assert rows == [{"number": 0, "square": 0}, {"number": 1, "square": 1}]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_an_item_at_which_the_process_ends_each_time_ends_the_run_with_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    class End:
+        """Ends its process, as a model's native code may."""
+
+        def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+            os._exit(1)
+
+    monkeypatch.setattr(module, "_MOST_RETRIES", 1)
+    with pytest.raises(DataError, match=r"^End: a worker's process ended 2 times at the same rows"):
+        list(spread([{"number": 0}], End, {}, workers=1))
 
 
 @pytest.mark.parametrize(
