@@ -1,8 +1,8 @@
 """Declare what each kind of output is and what it was made from.
 
 `manifest.json`, the tags of registered versions and the card in a checkpoint are renderings of
-these classes. A new kind of output is a class here, and a line in `custody.kinds`: then lineage,
-backup, restore, prune and erase know it.
+these classes. A new kind of output is a class here, and a line in `custody.kinds`: then erase knows
+it. What a version needs and a backup copies is listed in `custody.items`.
 """
 
 from collections.abc import Collection
@@ -61,8 +61,8 @@ class Manifest:
     `key` is the fingerprint of all that determined it; `files` are the names of its files.
 
     Each kind declares: whether its files name documents or queries (`has_rows`); whether it
-    `is_rewritten` when rows are erased, or goes whole, as a job makes it again from the same
-    inputs; and the `layouts` of its tables, by which one is known that no manifest names.
+    `is_rewritten` when rows are erased, or is deleted, because a job can make it again from
+    the same inputs; and the `layouts` of its tables, which identify one without a manifest.
     """
 
     kind: ClassVar[str]

@@ -28,9 +28,12 @@ class Stamp(NamedTuple):
 
 
 class CopyTo:
-    """Files that are copied into a folder unless they are there already: by an earlier manifest's
-    `before`, or whole from a run that was interrupted. `there` {name: size} lay there before;
-    `copies` are those of now, `new` of them with `new_bytes`.
+    """Copy files into a folder, but for those that are there already.
+
+    before: the copies that an earlier manifest names
+    there: {name: size} of what lay there at the start, of interrupted runs too
+    copies: all that this run's manifest names
+    new, new_bytes: how many of them were copied now, and their size
     """
 
     def __init__(self, uri: str, before: Mapping[str, Copied]) -> None:

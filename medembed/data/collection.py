@@ -95,7 +95,7 @@ def _copy(parts: Sequence[Part], source: SourceConfig, output: str, key: str) ->
         elsewhere = qrels.num_rows - (pc.sum(is_there).as_py() or 0)
         if elsewhere:
             logger.info(
-                "%d judged documents are not in the corpus: never found, as trec_eval has it",
+                "%d judged documents are not in the corpus: they count as not found",
                 elsewhere,
             )
         manifest = DatasetManifest(

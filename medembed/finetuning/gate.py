@@ -1,10 +1,9 @@
-"""Whether a candidate may replace the champion, from both evaluations on the same queries. Pure.
+"""Decide whether a candidate may replace the champion, from both evaluations. Pure.
 
-It must be surely better on the old test queries or the new ones, and for neither, nor for any
-dimension and language, may the risk be large that it loses more than a tolerance. Bounds are
-one-sided, from a paired bootstrap over groups of queries; the risk of a cell is judged with all
-other cells in view, since a test set of a few hundred queries can prove of no single one that it
-did not lose a point.
+It must be surely better on the old test queries or on the new ones. The risk of losing more than
+the tolerance must be small on both, and in each dimension and language. Bounds are one-sided, from
+a paired bootstrap over groups of queries. The risks of all cells are estimated together: a few
+hundred queries cannot prove of one cell alone that it did not lose a point.
 """
 
 from collections.abc import Collection, Sequence

@@ -166,7 +166,7 @@ def _check_lines(uri: str, size: int) -> str | None:
 
 
 def _check_table(uri: str, source: SourceConfig) -> str | None:
-    """Whether it ends within a row or a quoted cell; so does a whole one with a quote too many."""
+    """Return why a table is incomplete. A complete one with one quote too many looks so, too."""
     part = Part(uri, "tsv" if uri.lower().endswith(".tsv") else "csv")
     rows = (row for _, row in read_part(part, source.model_copy(update={"path": uri})))
     try:

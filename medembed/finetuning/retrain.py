@@ -1,8 +1,7 @@
-"""New files -> the next champion, or the reason why not: take, grow, encode, mine, train, try out,
-encode, judge, flip.
+"""Make the next champion from new files, or say why not.
 
-What decides lies in the registry: the champion's lineage says which files it knows, and a
-candidate's version what was decided about it.
+The registry keeps what decides: the champion's lineage says which files it knows, and a candidate's
+version says what was decided about it.
 """
 
 import json
@@ -48,8 +47,8 @@ from medembed.training.run.enough import check_enough, check_enough_new
 logger = logging.getLogger(__name__)
 
 CANDIDATE = "candidate"  # alias of the newest one that has passed
-Publish = Callable[[Version, str | None], list[str]]
 # Makes a version champion in place of the one with this number; returns lines for people.
+Publish = Callable[[Version, str | None], list[str]]
 
 
 @dataclass(frozen=True)

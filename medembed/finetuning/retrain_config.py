@@ -54,7 +54,7 @@ class GateConfig(Config):
         gt=0.5,
         lt=1,
         description="that the objective rises, and that a dimension or language loses no more "
-        "than the tolerance, each judged with all others in view",
+        "than the tolerance, each estimated together with all others",
     )
     min_queries: int = Field(
         default=30, ge=10, description="languages with fewer test queries are taken together"

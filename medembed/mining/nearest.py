@@ -85,7 +85,7 @@ def find_nearest(
     if usable:
         new = sum(shard["rows"] for shard in delta.added)
         logger.info(
-            "%d of %d queries have lists that hold but for %d new rows",
+            "%d of %d queries keep their earlier lists; %d new rows are searched for them",
             len(usable),
             len(needs),
             new,

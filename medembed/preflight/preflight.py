@@ -162,7 +162,7 @@ def _time_training(
 ) -> TrainCost | None:
     if training.loss.name != RANKING:
         logger.info(
-            "train: not timed: loss %s is no ranking loss, whose steps alone are timed",
+            "train: not timed: only steps of a ranking loss are, and %s is not one",
             training.loss.name,
         )
         return None

@@ -132,9 +132,7 @@ class RowsInMemory:
         return Prefixes(blocks, self._inverse_lengths(dimensions), among)
 
     def _measure_inverse_lengths(self, dimensions: int) -> Floats:
-        """Return 1 / length of each row's first values, float32 [N]; a number for zeros too, so
-        that they score 0.
-        """
+        """Return 1 / length of each row's first values, float32 [N]; finite for zero rows, too."""
         squares = np.zeros(len(self), dtype=np.float32)
         for start in range(0, len(self), _LENGTHS_AT_ONCE):
             here = slice(start, start + _LENGTHS_AT_ONCE)
@@ -147,7 +145,7 @@ class RowsInMemory:
 
 
 class Prefixes:
-    """A `Matrix` of the rows' first values scaled to unit length, of which there is no copy.
+    """A `Matrix` of the rows' first values scaled to unit length, computed without a copy.
 
     They lie in `blocks` of columns [N, n] each. Rows that are not `among` these are not found.
     """

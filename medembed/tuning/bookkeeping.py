@@ -96,7 +96,9 @@ class Bookkeeper(Callback):
         for record in self.records.all():
             if not record.is_over:
                 free_placement_group(run_folder(self._model(record.number)))
-                logger.info("trial %d: time is up; it goes on where the search does", record.number)
+                logger.info(
+                    "trial %d: time limit reached; it resumes when the search does", record.number
+                )
 
     def clean(self, everything: bool = False) -> None:
         """Remove what trials left that are over, but for the best one's model."""

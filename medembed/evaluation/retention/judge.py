@@ -1,7 +1,7 @@
 """Judge which losses on retention sets are sure, from the scores of each query. Pure.
 
-A loss is sure where the paired bootstrap over groups leaves no doubt that a set loses more than the
-tolerance at a dimension, all sets and dimensions in view (Holm 1979): of many cells one would fall
+A loss is sure where the paired bootstrap over groups shows that a set loses more than the tolerance
+at a dimension, corrected for the number of sets and dimensions (Holm 1979): of many cells one falls
 by chance.
 """
 

@@ -121,8 +121,8 @@ def _open(
             "elsewhere, or a larger one."
         )
     logger.info(
-        "%s: %d queries%s; %d left out, as they are training queries; %d of %d documents stand in "
-        "the training corpus",
+        "%s: %d queries%s; %d left out, because they are training queries; %d of %d documents are "
+        "also in the training corpus",
         where,
         left,
         f" of the {split} split" if split else "",

@@ -67,7 +67,9 @@ def mend_snapshot(run: str) -> None:
         json.loads(storage.read_bytes(path))
         return
     except ValueError:
-        logger.warning("%s: torn by a crash; going on from the list of checkpoints before it", path)
+        logger.warning(
+            "%s: incomplete after a crash; the list of checkpoints before it counts", path
+        )
     if storage.exists(whole):
         storage.write_bytes(path, storage.read_bytes(whole))
     else:
