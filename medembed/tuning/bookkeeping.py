@@ -97,7 +97,7 @@ class Bookkeeper(Callback):
             if not record.is_over:
                 free_placement_group(run_folder(self._model(record.number)))
                 logger.info(
-                    "trial %d: time limit reached; it resumes when the search does", record.number
+                    "trial %d: time limit reached; it resumes with the search", record.number
                 )
 
     def clean(self, everything: bool = False) -> None:

@@ -81,8 +81,8 @@ def test_training_queries_are_left_out_whatever_their_case_and_shared_documents_
     assert kept.left_out == {name for name, _, _ in ROWS[:6]}
     assert kept.split == "test"
     assert (
-        "18 queries of the test split; 6 left out, as they are training queries; 6 of 24 "
-        "documents stand in" in caplog.text
+        "18 queries of the test split; 6 left out, because they are training queries; 6 of "
+        "24 documents are also in" in caplog.text
     )
     sample = kept.draw(RetentionConfig(queries=10, documents=12))
     assert len(sample.queries) == 10

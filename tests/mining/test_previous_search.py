@@ -114,7 +114,7 @@ def test_only_queries_near_which_something_changed_are_searched_again_and_no_byt
     assert sum(shard["rows"] for shard in delta.added) == 10
     caplog.set_level(logging.INFO)
     mended = mined(dataset, table, encoder_folder, root / "mended", previous=str(root / "examples"))
-    assert "40 of 40 queries have lists that hold but for 10 new rows" in caplog.text
+    assert "40 of 40 queries keep their earlier lists; 10 new rows are searched" in caplog.text
     anew = mined(dataset, table, encoder_folder, root / "anew")
     assert written(mended) == written(anew)
     assert any(name.startswith("new") for row in anew.read() for name in row["negative_ids"])
