@@ -106,8 +106,8 @@ def find_failing(encode: Callable[[list[str]], object], rows: pa.Table) -> str |
     None if there is none, or if it fails on a made-up text: then no row is at fault, but memory or
     a GPU.
     """
-    names = ["", *rows["document_id"].to_pylist()]
-    texts = ["a", *rows["text"].to_pylist()]
+    names: list[str] = ["", *rows["document_id"].to_pylist()]
+    texts: list[str] = ["a", *rows["text"].to_pylist()]
     for name, text in zip(names, texts, strict=True):
         try:
             encode([text])
