@@ -4,6 +4,7 @@ record of it.
 
 import json
 import time
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +20,7 @@ from medembed.encoding.staging import EncoderFacts, Finished, Staging
 from medembed.encoding.table import find_column
 from medembed.encoding.target import Target
 from medembed.errors import DataError, MedEmbedError
+from medembed.privacy import show_id
 
 
 class EncodeRows:
@@ -68,11 +70,8 @@ class EncodeRows:
         except MedEmbedError:
             raise
         except Exception as error:  # of any type: whatever a model or tokenizer raises on a text
-            files = ", ".join(f"{part['file']} {part['ranges']}" for part in work["parts"])
-            raise DataError(
-                f"{files}: the model fails on one of the documents in these rows "
-                f"({type(error).__name__}); mend or remove it, and run again."
-            ) from None  # its own message might show the text
+            name = find_failing(self.encoder.encode_and_count, corpus)
+            raise DataError(_explain(name, error)) from None  # its own message might show the text
 
         twins = [twin["row"] for twin in work["twins"]]
         places = pa.array([*range(len(corpus)), *twins], pa.int64())
@@ -99,6 +98,35 @@ class EncodeRows:
         return EncoderFacts(
             width, trained, self.encoder.prompt("document"), self.encoder.max_length
         )
+
+
+def find_failing(encode: Callable[[list[str]], object], rows: pa.Table) -> str | None:
+    """Return the id of the first row on whose text `encode` fails alone.
+
+    None if there is none, or if it fails on a made-up text: then no row is at fault, but memory or
+    a GPU.
+    """
+    names: list[str] = ["", *rows["document_id"].to_pylist()]
+    texts: list[str] = ["a", *rows["text"].to_pylist()]
+    for name, text in zip(names, texts, strict=True):
+        try:
+            encode([text])
+        except Exception:  # as above
+            return name or None
+    return None
+
+
+def _explain(name: str | None, error: Exception) -> str:
+    kind = type(error).__name__
+    if name is None:
+        return (
+            f"the model failed with {kind}, and not because of one document: does it need more "
+            "memory? What is finished is kept; run again."
+        )
+    return (
+        f"document id {show_id(name)!r}: the model fails on its text ({kind}); mend or remove it, "
+        "and run again."
+    )
 
 
 def _read_part(part: dict[str, Any]) -> pa.Table:

@@ -80,7 +80,7 @@ class MiningConfig(Config):
     judge: Literal["first", "second"] = Field(
         default="second",
         description="whose scores the margins, max_score and min_score look at; first: the "
-        "second opinion's are only written, for distillation",
+        "second opinion's are only written, for a distillation of your own",
     )
     format: Literal["lists", "rows"] = Field(
         default="lists",

@@ -4,6 +4,7 @@ import pytest
 
 from medembed.data.config import ColumnsConfig, SourceConfig
 from medembed.data.mapping import find_mapping
+from medembed.data.own_texts import TextColumns, find_columns
 from medembed.errors import DataError
 
 
@@ -26,6 +27,8 @@ def test_a_row_with_a_value_that_is_no_name_is_not_shown(value: str):
     """As where a table without a header was converted to Parquet."""
     with pytest.raises(DataError, match=r"^p: columns score \(and 2 more\) fit no shape"):
         find_mapping(["Muster", value, "score"], SourceConfig(path="p"))
+    with pytest.raises(DataError, match=r"^p: no column for the id .* found score \(and 2 more\)"):
+        find_columns(["Muster", value, "score"], TextColumns(), "p")
 
 
 def test_of_a_tables_first_row_known_names_alone_are_shown_and_what_is_near_a_declared_one():

@@ -26,6 +26,10 @@ BAD_ROWS = [
     (b'{"query": "SECRET q"}', "no document: expected 'document'."),
     (b'{"query": "q", "document": "d", "query_id": ["SECRET"]}', "'query_id' is a list; expected"),
     (b'{"query": "q", "document": "d", "document_id": "7#chunk-1"}', "document id '7#chunk-1' hol"),
+    (
+        b'{"query": "q", "document": "d", "document_id": "SECRET x#chunk-1"}',
+        f"document id {show_id('SECRET x#chunk-1')!r} holds '#chunk-'",
+    ),
     (b'{"query": "q", "document": "d", "split": "SECRET text"}', "'split' is no split; expected"),
 ]
 BAD_CELLS = [  # a CSV, the line of its bad row, the start of the fault

@@ -171,18 +171,22 @@ def test_only_texts_that_the_table_lacks_are_encoded_and_the_table_equals_the_co
 
 
 @pytest.mark.usefixtures("no_actors")
-def test_a_document_on_which_the_model_fails_ends_the_run_by_file_and_rows_without_its_text(
+def test_a_document_on_which_the_model_fails_ends_the_run_by_its_id_without_its_text(
     encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def fail(self: Encoder, texts: list[str], role: str = "document", **options: Any) -> Any:
-        raise IndexError(texts[0])
+    encode = Encoder.encode_and_count
+
+    def fail(self: Encoder, texts: list[str]) -> Any:
+        if "SECRET" in texts:
+            raise IndexError(texts[0])
+        return encode(self, texts)
 
     place = str(tmp_path / "t.lance")
     files = [write_corpus_file(tmp_path / "a", {"d0": "SECRET", "d1": "pain"})]
     with monkeypatch.context() as patch:
         patch.setattr(Encoder, "encode_and_count", fail)
         with pytest.raises(
-            DataError, match=r"/a \[\[0, 2\]\]: the model fails .*\(IndexError\)"
+            DataError, match=r"^document id 'd0': the model fails on its text \(IndexError\)"
         ) as error:
             update_table(files, "one", str(encoder_folder), place, CONFIG)
     assert "SECRET" not in str(error.value)

@@ -93,6 +93,19 @@ def test_rows_load_as_a_data_set_with_a_negative_to_a_row(
     }
 
 
+@pytest.mark.parametrize(
+    ("form", "column", "expected"),
+    [("lists", "negative_second_scores", [0.5]), ("rows", "negative_second_score", 0.5)],
+)
+def test_the_second_opinions_scores_are_written_for_distillation(
+    form: str, column: str, expected: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    negatives = (Negative("a", 0.3, 2, second=0.5),)
+    examples = [Example("q1", "my heart hurts", Positive("p", 0.9, 0.99), negatives)]
+    (row,) = load(written(tmp_path, examples, form, monkeypatch), tmp_path)
+    assert (row["positive_second_score"], row[column]) == (0.99, expected)
+
+
 def test_training_is_told_that_it_reads_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     written(tmp_path, EXAMPLES, "rows", monkeypatch)
     with pytest.raises(DataError, match="mine with mining.format=lists"):

@@ -77,7 +77,7 @@ def test_what_no_worker_can_do_is_refused_with_its_reason_and_an_accident_is_not
     assert agreed(lambda: 3, CPU) == 3
 
     def misconfigured() -> None:
-        raise ConfigError("training.freeze: found 9, but the model has 2 layers.")
+        raise ConfigError("loss.guide: its vectors have 8 dimensions, but 16 are trained.")
 
     with pytest.raises(AllRefused) as refused:
         agreed(misconfigured, CPU)
