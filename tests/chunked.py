@@ -58,10 +58,8 @@ HELD = {"q-heart": {"brain": 1.0, "bone": 0.0}, "q-gone": {"ear": 1.0}}
 ROWS_PER_FILE = 7
 
 
-def write_chunked(root: Path) -> tuple[Dataset, list[tuple[str, int]]]:
-    """Write the data set, with a document's chunks in different files; return it, and its corpus
-    files with their numbers of rows.
-    """
+def write_chunked(root: Path) -> Dataset:
+    """Write the data set, with a document's chunks in different files."""
     texts = dict(WHOLE)
     for name, chunks in CHUNKS.items():
         for number, chunk in enumerate(chunks):
@@ -78,7 +76,7 @@ def write_chunked(root: Path) -> tuple[Dataset, list[tuple[str, int]]]:
         "qrels/part-00000.parquet": _table(QRELS, _judgments(judged)),
         "held_out/part-00000.parquet": _table(HELD_OUT, _judgments(HELD)),
     }
-    files = []
+    row_counts = {}
     with NewOutput(str(root), "chunked") as output:
         for name, table in tables.items():
             output.write_parquet(name, table)
@@ -88,9 +86,9 @@ def write_chunked(root: Path) -> tuple[Dataset, list[tuple[str, int]]]:
                 row = {"document_id": name, "text": text, "language": "en"}
                 documents.append(row | {"content_hash": content_hash(text)})
             output.write_parquet(f"corpus/part-{start:05d}.parquet", _table(CORPUS, documents))
-            files.append((str(root / output.files[-1]), len(documents)))
-        output.commit(DatasetManifest(fingerprint="chunked"))
-    return open_dataset(str(root)), files
+            row_counts[output.files[-1]] = len(documents)
+        output.commit(DatasetManifest(fingerprint="chunked", rows=row_counts))
+    return open_dataset(str(root))
 
 
 def rank_documents(query: np.ndarray, rows: dict[str, np.ndarray]) -> list[tuple[str, float, str]]:

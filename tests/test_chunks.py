@@ -58,10 +58,11 @@ def chunked(
     encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
 ) -> Chunked:
     root = tmp_path_factory.mktemp("chunked")
-    dataset, files = write_chunked(root / "data")
+    dataset = write_chunked(root / "data")
     model = str(encoder_folder)
     with alone(), pytest.MonkeyPatch.context() as patch:
         patch.setattr("medembed.encoding.changes.items_of", lambda rows, most: ROWS_PER_FILE)
+        files = dataset.corpus_files()
         table = encode_corpus(files, dataset.fingerprint, model, str(root / "t.lance"), ENCODING)
     assert len(table.shards()) > 2
     encoder = Encoder.load(model, ENCODING)

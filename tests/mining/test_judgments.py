@@ -43,7 +43,7 @@ def rows(tmp_path: Path) -> CorpusRows:
 
 
 def test_known_positives_are_judged_above_zero_in_any_split_or_held_out(tmp_path: Path):
-    dataset = write_chunked(tmp_path / "d")[0]
+    dataset = write_chunked(tmp_path / "d")
     known = known_positives(dataset.qrels(), dataset.held_out())
     assert known["q-heart"] == {"heart", "brain"}
     assert known["q-kidney"] == {"kidney", "liver"}

@@ -9,7 +9,7 @@ from tests.mining.corpus import corpus_rows
 
 
 def test_rows_and_documents_that_are_wanted_are_found_in_any_file_and_no_others(tmp_path: Path):
-    _, files = write_chunked(tmp_path / "d")
+    files = write_chunked(tmp_path / "d").corpus_files()
     rows = gather_rows(
         [file for file, _ in files], {"bone", "eye#chunk-1"}, {"skin", "ear", "gone"}, tmp_path
     )

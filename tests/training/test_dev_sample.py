@@ -23,7 +23,7 @@ CONFIG = TrainingConfig(dimensions=(2, 1), select_dimension=2, dev_documents=1, 
 def test_the_sample_holds_all_chunks_of_judged_documents_and_no_query_without_a_positive(
     tmp_path: Path,
 ):
-    dataset, _ = write_chunked(tmp_path / "d")
+    dataset = write_chunked(tmp_path / "d")
     sample = draw_dev_sample(dataset, CONFIG)
     assert [name for name, _ in sample.queries] == ["q-eye"]
     assert dict(sample.documents) == {
@@ -36,7 +36,7 @@ def test_the_sample_holds_all_chunks_of_judged_documents_and_no_query_without_a_
 
 
 def test_dev_queries_without_any_positive_cannot_choose_a_checkpoint(tmp_path: Path):
-    dataset, _ = write_chunked(tmp_path / "d")
+    dataset = write_chunked(tmp_path / "d")
     with pytest.raises(DataError, match="no dev query with tag refused has a positive"):
         draw_dev_sample(dataset, CONFIG.model_copy(update={"dev_tag": "refused"}))
 

@@ -68,7 +68,8 @@ class PlanTrainer(SentenceTransformerTrainer):
             self.model.save_pretrained(str(folder), create_model_card=False)
         else:
             self.adapter.save_merged(self.model, folder)
-        list_model_files(folder)
+        if self.is_world_process_zero():  # others write no weights; Ray joins all ranks' folders
+            list_model_files(folder)
         if self.adapter is not None:
             self.adapter.save_matrices(self.model, folder)
 
