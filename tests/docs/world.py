@@ -113,7 +113,6 @@ SMALL: dict[str, dict[str, str]] = {
     "mine": _MINING,
     "train": {**_TRAINING, **_RETENTION},
     "tune": {**_TRAINING, **_MINING, "rungs": "1", **_RETENTION},
-    # A second model shall replace the first one, so that there is one to roll back to.
     "retrain": {
         "model": "{root}/models/tiny",
         **_TRAINING,
@@ -122,6 +121,8 @@ SMALL: dict[str, dict[str, str]] = {
         "gate.tolerance": "0.5",
     },
     "evaluate": {**_EVALUATION, **_RETENTION},
+    # A second model replaces the first one, so that there is one to roll back to.
+    "promote": {"model": "models:/medembed/2"},
     "search": {"encoding.backend": "torch"},
     "table": {"encoding.backend": "torch"},
 }
