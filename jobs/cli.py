@@ -56,7 +56,8 @@ class Jobs(click.Group):
         def run(arguments: Sequence[str], address: str | None = None) -> None:
             _run(name, arguments, address)
 
-        return JobCommand(name, params=params, callback=run, help=describe(name))
+        text = describe(name)  # as short help too, which click would cut at one line
+        return JobCommand(name, params=params, callback=run, help=text, short_help=text)
 
 
 class JobCommand(click.Command):
@@ -84,9 +85,10 @@ def main() -> None:
 
 
 def describe(name: str) -> str:
-    """Return the first line of a job's docstring, without importing it."""
+    """Return the first sentence of a job's docstring, without importing it."""
     source = Path(__file__).with_name(f"{name}.py").read_text()
-    return (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
+    summary, _, _ = (ast.get_docstring(ast.parse(source)) or "").partition("\n\n")
+    return " ".join(summary.split())
 
 
 def job_config(name: str) -> type[Config]:

@@ -241,9 +241,8 @@ def answers(
 ) -> dict[int | str, dict[str, Any]]:
     """Return a route's `responses` for 200: the body's shape, and headers that name the model."""
     headers = (_MODEL_HEADERS if of_model else {}) | (_TRAINED_HEADER if of_dimensions else {})
-    return {
-        200: {"model": shape, "description": shape.__doc__.partition(".")[0], "headers": headers}
-    }
+    summary = " ".join(shape.__doc__.partition(".")[0].split())
+    return {200: {"model": shape, "description": summary, "headers": headers}}
 
 
 def body_of(shape: type[BaseModel]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from medembed.data.config import ColumnsConfig
 from medembed.privacy import show_id
 from tests.data.attempts import OTHER, PAIR, fail, succeed
 
+# Several gzip members; without the time, since it is part of a test's name.
+PACKED = b"".join(gzip.compress(rows, mtime=0) for rows in (PAIR, b"", OTHER))
 SKIP = " Fix it, or leave such rows out with source.skip_bad_rows=true."
 LATIN = "not UTF-8 at byte 20 of the line; looks like WINDOWS-1252: convert the file: iconv -f WINDOWS-1252 -t UTF-8."
 # The second row of JSON lines -> the start of its fault.
@@ -94,7 +96,7 @@ ODD = [
     ("p.jsonl", b'{"query": ["SECRET q"], "document": "SECRET d"}\n', 1, 1, {}),
     ("p.jsonl", PAIR + PAIR + OTHER, 2, 2, {"judgment repeated": 1}),
     ("p.jsonl", PAIR[:-2] + b', "document_id": 7.0}\n', 1, 1, {}),
-    ("p.jsonl.gz", gzip.compress(PAIR) + gzip.compress(b"") + gzip.compress(OTHER), 2, 2, {}),
+    ("p.jsonl.gz", PACKED, 2, 2, {}),
 ]
 
 

@@ -35,7 +35,7 @@ def not_utf8() -> bytes:
 TWICE = pa.Table.from_arrays([pa.array(["SECRET"])] * 3, ["query", "document", "document"])
 NO_HEADER = b"SECRET question about fever,SECRET answer about rest\nq,d\n"
 UNCLOSED = b'query,document\nSECRET q,d\nSECRET q,"SECRET d\nSECRET r,e\nSECRET s,f\n'
-CUT = gzip.compress(b"query,document\n" + b"SECRET q,d\n" * 500)[:-12]
+CUT = gzip.compress(b"query,document\n" + b"SECRET q,d\n" * 500, mtime=0)[:-12]
 ODD_NAMES = b'{"patient": "SECRET", "note": "SECRET", "\\ud800": 1}\n'
 # name of the file, its bytes, what follows the path in the error
 FILE_FAULTS = [
@@ -56,12 +56,16 @@ FILE_FAULTS = [
     ),
     (
         "p.jsonl.gz",
-        gzip.compress(PAIR * 500 + OTHER)[:-30],
+        gzip.compress(PAIR * 500 + OTHER, mtime=0)[:-30],
         ": truncated or damaged gzip file after",
     ),
     ("p.csv.gz", CUT, ": truncated or damaged gzip file after line "),
     ("p.jsonl.gz", PAIR, ": truncated or damaged gzip file after line 0; fetch it again."),
-    ("p.jsonl", gzip.compress(PAIR), ": compressed by gzip; give it a name that ends in .gz."),
+    (
+        "p.jsonl",
+        gzip.compress(PAIR, mtime=0),
+        ": compressed by gzip; give it a name that ends in .gz.",
+    ),
     (
         "p.csv",
         UNCLOSED,

@@ -22,10 +22,9 @@ class Places(Config):
 
 
 def test_help_lists_every_job_with_what_it_does():
-    text = CliRunner().invoke(main, ["--help"], terminal_width=200).output
+    text = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
     for name in JOBS:
-        assert name in text
-        assert describe(name).split(":")[0][:40] in text
+        assert f" {name} {describe(name)}" in text
 
 
 def test_help_of_a_job_lists_its_keys_with_default_and_bound():
