@@ -1,6 +1,8 @@
-"""Spreads items over the actors of a Ray Data stage; results stream back as they are ready."""
+"""Spread items over the actors of a Ray Data stage; results stream back as they are ready."""
 
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -70,18 +72,30 @@ def spread(
     pool = ray.data.ActorPoolStrategy(
         min_size=fewest, max_size=most, max_tasks_in_flight_per_actor=in_flight
     )
-    results = rows.map(
-        stage,
-        fn_constructor_kwargs=arguments,
-        compute=pool,
-        num_cpus=cpus,
-        num_gpus=gpus,
-        max_task_retries=_MOST_RETRIES,
-    )
-    try:
+    with warnings.catch_warnings():
+        # Ray 2.60 calls `max_task_retries` deprecated, and has no other name for it yet.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        results = rows.map(
+            stage,
+            fn_constructor_kwargs=arguments,
+            compute=pool,
+            num_cpus=cpus,
+            num_gpus=gpus,
+            max_task_retries=_MOST_RETRIES,
+        )
+    with _errors_in_one_line(stage):
         yield from results.iter_rows()
+
+
+@contextmanager
+def _errors_in_one_line(stage: type) -> Iterator[None]:
+    """Raise what the stage raised, without Ray's wrapper and a worker's traceback."""
+    import ray
+
+    try:
+        yield
     except ray.exceptions.RayTaskError as error:
-        # Ray's own wrapper is a MedEmbedError too, but its message is a worker's traceback.
+        # The wrapper is a MedEmbedError too, but its message is the traceback.
         if isinstance(error.cause, MedEmbedError):
             raise type(error.cause)(str(error.cause).splitlines()[0]) from None
         raise

@@ -176,10 +176,10 @@ def test_a_document_on_which_the_model_fails_ends_the_run_by_its_id_without_its_
 ):
     encode = Encoder.encode_and_count
 
-    def fail(self: Encoder, texts: list[str]) -> Any:
+    def fail(self: Encoder, texts: list[str], *role: Any, **options: Any) -> Any:
         if "SECRET" in texts:
             raise IndexError(texts[0])
-        return encode(self, texts)
+        return encode(self, texts, *role, **options)
 
     place = str(tmp_path / "t.lance")
     files = [write_corpus_file(tmp_path / "a", {"d0": "SECRET", "d1": "pain"})]
