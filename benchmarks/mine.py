@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 from unittest.mock import patch
@@ -26,6 +25,7 @@ import click
 import numpy as np
 
 from benchmarks.mine_parts import FLOP, Vectors, fastest, finish, start
+from benchmarks.mine_plot import Cost, draw_series, seconds_per_document
 from benchmarks.search import ROWS_PER_FRAGMENT, write_parts
 from jobs.ray_session import ray_session
 from medembed.encoding.table import Shard, read_shard
@@ -38,7 +38,6 @@ _WIDTH = 384
 _K = 100
 _WORKERS = 2
 _SERIES_QUERIES = 2000
-_PLOT = "mine-series.png"
 # Promises.
 _LEAST_SHARE = 0.7  # of the multiply rate
 _LEAST_SPEED = 0.9  # of theirs
@@ -46,15 +45,6 @@ _MOST_MEMORY = 0.2  # of theirs
 _MOST_GIB = 1.0  # in a worker
 _MOST_GIB_IN_SERIES = 2.0
 _MOST_GROWTH_GIB = 0.2
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a search took; `gib` is the peak of its largest worker, libraries included."""
-
-    documents: int
-    seconds: float
-    gib: float
 
 
 @click.command()
@@ -166,34 +156,6 @@ def follow(documents: int, queries: Vectors) -> list[str]:
     if growth > _MOST_GROWTH_GIB:
         missed.append(f"memory grows by {growth:.2f} GiB a worker")
     return missed
-
-
-def seconds_per_document(costs: Sequence[Cost]) -> float:
-    """Return the slope of the least-squares line through the origin."""
-    products = sum(cost.documents * cost.seconds for cost in costs)
-    return products / sum(cost.documents**2 for cost in costs)
-
-
-def draw_series(costs: Sequence[Cost], queries: int) -> None:
-    """Draw seconds with their line, and memory, over documents, as PNG."""
-    from matplotlib.figure import Figure
-
-    documents = [cost.documents for cost in costs]
-    gib = [cost.gib for cost in costs]
-    longest_s = seconds_per_document(costs) * documents[-1]
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot([0, documents[-1]], [0, longest_s], color="grey", linewidth=1, label="line through 0")
-    left.plot(documents, [cost.seconds for cost in costs], "o", label="measured")
-    left.set(title=f"exact search of {queries:,} queries", ylabel="seconds")
-    left.legend()
-    right.plot(documents, gib, "o-")
-    right.set(title="memory of the largest worker", ylabel="peak GiB")
-    for axes in (left, right):
-        axes.set(xlabel="documents", xlim=(0, None), ylim=(0, None))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k")
-    right.set_ylim(0, max(1.0, 1.2 * max(gib)))
-    figure.savefig(_PLOT, dpi=120)
 
 
 def search(shards: Sequence[Shard], queries: Vectors) -> Cost:

@@ -5,10 +5,11 @@ Trained on one data set, every model is ranked on its test queries and on sets t
 was trained on:
 - ontology: trained on the Human Phenotype Ontology; elsewhere MedQuAD's test questions and TICO-19
   (French -> English);
-- medquad: trained on MedQuAD; elsewhere the ontology's lay test queries and TICO-19. The references
-are the base model and the base model turned to the principal axes of the training documents, whose
-prefixes rank better before anything is learned. What is measured stays in --folder, so that a run
-goes on.
+- medquad: trained on MedQuAD; elsewhere the ontology's lay test queries and TICO-19.
+
+The references are the base model and the base model turned to the principal axes of the training
+documents, whose prefixes rank better before anything is learned. What is measured stays in
+--folder, so that a run goes on.
 """
 
 import logging
@@ -24,7 +25,7 @@ import numpy as np
 
 from benchmarks.improvement import Scores, mean_over_seeds, measure
 from benchmarks.retention_plot import Front, draw_front
-from benchmarks.train_worth import Material, Ours, Stock, read_medquad, read_ontology
+from benchmarks.training_ways import Material, Ours, Stock, read_medquad, read_ontology
 from jobs.ray_session import ray_session
 from medembed.data.collection import open_collection
 from medembed.data.dataset import Dataset

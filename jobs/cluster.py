@@ -69,7 +69,7 @@ def check_dashboard(address: str) -> None:
 
 def _ask(address: str) -> None:
     """Raise ServiceError if nothing that speaks gRPC answers, or if it wants a token in vain."""
-    import grpc  # type: ignore[import-untyped]  # it has no stubs of its own
+    import grpc
 
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:

@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]  # it has no stubs of its own
+import grpc
 from safetensors.numpy import load_file, save_file
 
 STRANGER = 65534

@@ -8,7 +8,8 @@ from urllib.request import urlopen
 
 import boto3
 
-from tests.docs.world import BUCKETS, SENTINEL, World
+from tests.docs.small import BUCKETS
+from tests.docs.world import SENTINEL, World
 
 # What holds rows by its nature, beside what people brought: data sets, examples, vectors, rankings.
 _HOLDS_ROWS = re.compile(r"\.(parquet|lance|arrow|safetensors|npy|txn|manifest)$|/mining\.json$")

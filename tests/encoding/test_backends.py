@@ -14,12 +14,8 @@ from pydantic import ValidationError
 
 from medembed.encoding import backends
 from medembed.encoding.backends import (
-    TorchBackend,
     calibrate,
     choose_backend,
-    in_precision,
-    make_probe,
-    unit_vectors,
 )
 from medembed.encoding.batching import Batch, Tokens
 from medembed.encoding.config import EncodingConfig
@@ -35,11 +31,6 @@ TEXTS = [
     "skin rash",
     "été: douleur à l'oreille",
 ]
-
-
-@pytest.fixture
-def model(encoder_folder: Path) -> Any:
-    return Encoder.load(str(encoder_folder), TORCH).model
 
 
 def with_module(model: Any, module: torch.nn.Module) -> Any:
@@ -232,28 +223,6 @@ def test_openvino_on_a_gpu_is_refused_at_once():
         ValidationError, match="openvino computes on CPUs; set gpus_per_worker=0, or choose torch"
     ):
         EncodingConfig(backend="openvino", gpus_per_worker=1)
-
-
-@pytest.mark.parametrize(("asked", "found"), [("auto", torch.float16), ("float32", torch.float32)])
-def test_half_precision_is_taken_where_the_cosine_to_full_is_kept(
-    model: Any, asked: Any, found: torch.dtype
-):
-    half = in_precision(model, asked)
-    assert {parameter.dtype for parameter in half.parameters()} == {found}
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    probe = make_probe(model)
-    vectors = [unit_vectors(TorchBackend(each), probe, WIDTH) for each in (model, half)]
-    assert (vectors[0] * vectors[1]).sum(axis=1).min() >= 0.9999
-
-
-def test_a_model_that_overflows_or_loses_in_half_precision_stays_in_full(
-    model: Any, caplog: pytest.LogCaptureFixture
-):
-    # 70000 is beyond float16's range, and in bfloat16 the remainder behind it is lost.
-    scaled = with_module(model, Bend(lambda vectors, mask: (vectors + 7e4) - 7e4))
-    assert in_precision(scaled, "auto") is scaled
-    assert "float16 has cosine" in caplog.text
-    assert "encoding precision: float32" in caplog.text
 
 
 @pytest.mark.parametrize("faster", ["torch", "openvino"])

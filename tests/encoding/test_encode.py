@@ -8,14 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.dataset import Dataset, to_table
-from medembed.data.prepare import prepare
-from medembed.encoding.commit import commit_table
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus, update_table
 from medembed.encoding.encoder import Encoder
-from medembed.encoding.maintain import rollback
 from medembed.encoding.table import Table, find_table, read_shard
 from medembed.encoding.texts import encode_queries
 from medembed.encoding.worker import EncodeRows
@@ -26,13 +22,6 @@ from tests.inline_spread import alone
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 CONFIG = EncodingConfig(workers=1)
-
-
-@pytest.fixture
-def dataset(pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    monkeypatch.setattr("medembed.data.write_pass.ROWS_PER_FILE", 50)
-    monkeypatch.setattr("medembed.encoding.changes.items_of", lambda rows, most: 50)
-    return prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
 
 
 def test_the_table_holds_each_documents_embedding_whatever_the_number_of_workers(
@@ -238,70 +227,6 @@ def test_an_int8_table_of_fewer_dimensions_keeps_its_ranges_when_texts_come_and_
     expected = truncate(Encoder.load(model, CONFIG).encode(list(new.values())), 8)
     assert (second.table.lookup(list(new)) * expected).sum(axis=1).min() > 0.995
     assert len(second.table.shards()) == 4
-
-
-@pytest.mark.usefixtures("no_actors")
-def test_an_unchanged_corpus_of_another_data_set_starts_no_worker(
-    dataset: Dataset, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    place, files = str(tmp_path / "t.lance"), dataset.corpus_files()
-    first = encode_corpus(files, dataset.fingerprint, str(encoder_folder), place, CONFIG)
-    monkeypatch.setattr("medembed.encoding.encode.spread", None)
-    again = update_table(files, "same texts", str(encoder_folder), place, CONFIG)
-    assert again.counts["unchanged"] == again.table.rows == 120
-    assert (again.table.version, again.table.info.dataset) == (first.version + 1, "same texts")
-
-
-@pytest.mark.usefixtures("no_actors")
-def test_a_run_that_was_overtaken_changes_nothing(
-    dataset: Dataset, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    place, files = str(tmp_path / "t.lance"), dataset.corpus_files()
-    stale = encode_corpus(files, dataset.fingerprint, str(encoder_folder), place, CONFIG)
-    other = encode_corpus(files[:2], "other data", str(encoder_folder), place, CONFIG)
-    with pytest.raises(
-        StorageError, match="another run has changed the table since version 1; this one"
-    ):
-        commit_table(
-            place, [], stale.info, base=stale, dead=[(0, next(stale.keys()).ids.to_pylist()[:1])]
-        )
-    with pytest.raises(
-        StorageError, match="another run has changed the table since version 0; this one"
-    ):
-        commit_table(place, [], stale.info)
-    # it commits just after our look
-    monkeypatch.setattr("medembed.encoding.commit.find_table", lambda uri: stale)
-    with pytest.raises(
-        StorageError, match="another run has changed the table since version 1; this one"
-    ):
-        commit_table(place, [], stale.info, base=stale)
-    assert find_table(place) == other
-    monkeypatch.setattr("medembed.encoding.commit.find_table", lambda uri: None)
-    with pytest.raises(
-        StorageError, match="another run has changed the table since version 0; this one"
-    ):
-        commit_table(place, [], stale.info)
-    found = find_table(place)
-    assert found is not None
-    assert (found.info, read_hashes(found)) == (other.info, read_hashes(other))
-
-
-@pytest.mark.usefixtures("no_actors")
-def test_after_a_rollback_a_table_is_its_older_data_sets_and_the_newer_one_is_brought_back(
-    dataset: Dataset, encoder_folder: Path, tmp_path: Path
-):
-    place, files, model = str(tmp_path / "t.lance"), dataset.corpus_files(), str(encoder_folder)
-    encode_corpus(files[:2], "older", model, place, CONFIG)
-    newer = encode_corpus(files, "newer", model, place, CONFIG)
-    back = rollback(place, 1)
-    assert (back.info.dataset, back.rows) == ("older", 100)
-    again = update_table(files, "newer", model, place, CONFIG)
-    assert (again.counts["added"], again.counts["unchanged"], again.table.info) == (
-        20,
-        100,
-        newer.info,
-    )
-    assert read_hashes(again.table) == read_hashes(newer)
 
 
 def test_queries_come_back_in_order_behind_their_prompt(

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from medembed.artifact import NewOutput
-from medembed.data.dataset import Dataset, open_dataset, to_table
+from medembed.data.dataset import Dataset
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encode import encode_corpus
 from medembed.encoding.encoder import Encoder
@@ -23,16 +22,12 @@ from medembed.evaluation.files import read_evaluation
 from medembed.evaluation.metrics import Values
 from medembed.evaluation.rank import score_rankings
 from medembed.evaluation.result import NO_VECTORS, Evaluation
-from medembed.lineage import DatasetManifest
 from medembed.matryoshka import truncate
-from medembed.schema import CORPUS, QRELS, QUERIES
 from medembed.search.corpus import top_k
+from tests.evaluation.small import ASKED, TEXTS, write_dataset
 from tests.inline_spread import alone
-from tests.tiny import SIGNS, SUBJECTS
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
-TEXTS = {f"d{n:03d}": f"{SIGNS[n % 10]} of the {SUBJECTS[n % 12]}, grade {n}" for n in range(60)}
-ASKED = {f"q{n:02d}": f"my {SUBJECTS[n % 12]} {SIGNS[n * 3 % 10]}" for n in range(24)}
 ENCODING = EncodingConfig(workers=2)
 DIMENSIONS = (32, 8)
 CASES = """
@@ -40,62 +35,6 @@ CASES = """
 - {name: by id, query: skin rash, above: {id: d000}, below: {id: d017}}
 - {name: both, query: ear pain, above: {id: d007}, below: Rash of the foot.}
 """
-
-
-def write_dataset(root: Path) -> Dataset:
-    """Queries with grades, judged negatives and similarities; documents with classes; languages and
-    tags.
-    """
-    generator = np.random.default_rng(5)
-    qrels = []
-    for number, query_id in enumerate(ASKED):
-        names = generator.choice(list(TEXTS), 6, replace=False)
-        grades = [2.0, 1.0, 0.0, 0.0] if number % 3 else [1.0]
-        for place, grade in enumerate(grades if number < 22 else [0.0]):
-            similarity = float(generator.uniform()) if number % 2 else None
-            qrels.append(
-                {
-                    "query_id": query_id,
-                    "document_id": names[place],
-                    "score": grade,
-                    "similarity": similarity,
-                }
-            )
-    corpus = [
-        {
-            "document_id": name,
-            "text": text,
-            "language": "en",
-            "content_hash": name,
-            "label": name[-1],
-            "split": "test" if n % 4 == 0 else "train",
-        }
-        for n, (name, text) in enumerate(TEXTS.items())
-    ]
-    queries = [
-        {
-            "query_id": name,
-            "text": text,
-            "language": "fr" if n % 2 else "en",
-            "tags": ["lay"] * (n % 3 == 0),
-            "group_id": f"g{n // 2}",
-            "split": "test",
-        }
-        for n, (name, text) in enumerate(ASKED.items())
-    ]
-    with NewOutput(str(root), "small") as output:
-        for start in range(0, 60, 16):
-            output.write_parquet(
-                f"corpus/part-{start:02d}.parquet", to_table(corpus[start : start + 16], CORPUS)
-            )
-        rows = {name: min(16, 60 - 16 * number) for number, name in enumerate(output.files)}
-        output.write_parquet("queries/part-0.parquet", to_table(queries, QUERIES))
-        output.write_parquet("qrels/part-0.parquet", to_table(qrels, QRELS))
-        counts = {"documents": 60, "queries": 24, "judgments": len(qrels)}
-        output.commit(
-            DatasetManifest(fingerprint="small", rows=rows, counts=counts, source="made up")
-        )
-    return open_dataset(str(root))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import grpc  # type: ignore[import-untyped]  # it has no stubs of its own
+import grpc
 import pytest
 
 from jobs import cluster

@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -34,15 +36,12 @@ def descendants(pid: int, name: str) -> list[psutil.Process]:
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(("moment", "worker"), [("train: ", "ray::RayTrainWorker")])
 def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no_half_written_output(
     pairs_file: Path,
     encoder_folder: Path,
     empty_registry: Path,
     opened: Path,
     tmp_path: Path,
-    moment: str,
-    worker: str,
 ):
     output, log = opened / "out", tmp_path / "log"
     shutil.copytree(empty_registry, tmp_path / "ws")
@@ -69,18 +68,39 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
-    while moment not in log.read_text():
-        assert job.poll() is None, log.read_text()
-        time.sleep(0.1)
-    while not (children := descendants(job.pid, worker)):
-        assert job.poll() is None, log.read_text()
-        time.sleep(0.1)
-    (scratch,) = {
-        Path(child.environ()["RAY_TMPDIR"]) for child in children if "raylet" in child.name()
-    }
-    while not list(scratch.glob("medembed-store-*/*")):  # until its workers have met
-        assert job.poll() is None, log.read_text()
-        time.sleep(0.1)
+    scratch = wait_for_training(job, log)
+    refuses_strangers(job, scratch, output, tmp_path)
+    assert job.poll() is None, "nobody stops it so"
+    children = psutil.Process(job.pid).children(recursive=True)
+    os.killpg(job.pid, signal.SIGINT)
+    assert job.wait(60) == 130, log.read_text()
+    assert "interrupted" in log.read_text().splitlines()[-1]
+    _, alive = psutil.wait_procs(children, timeout=15)
+    assert alive == []
+    has_no_half_output(output)
+
+
+def wait_for_training(job: subprocess.Popen[bytes], log: Path) -> Path:
+    """Wait until the training's workers have met; return the scratch folder of the job's Ray."""
+
+    def until(find: Callable[[], Any]) -> Any:
+        while not (result := find()):
+            assert job.poll() is None, log.read_text()
+            time.sleep(0.1)
+        return result
+
+    until(lambda: "train: " in log.read_text())
+    children = until(lambda: descendants(job.pid, "ray::RayTrainWorker"))
+    raylets = [child for child in children if "raylet" in child.name()]
+    (scratch,) = {Path(raylet.environ()["RAY_TMPDIR"]) for raylet in raylets}
+    until(lambda: list(scratch.glob("medembed-store-*/*")))
+    return scratch
+
+
+def refuses_strangers(
+    job: subprocess.Popen[bytes], scratch: Path, output: Path, tmp_path: Path
+) -> None:
+    """Assert that another user reaches no socket, file or process of the job."""
     sockets = listeners(psutil.Process(job.pid))
     assert {each.address for each in sockets} == {"127.0.0.1"}
     ports = sorted(each.port for each in sockets)
@@ -91,13 +111,10 @@ def test_a_job_listens_on_this_machine_alone_and_ctrl_c_leaves_no_process_and_no
         pids = family(job.pid)
         assert attack("open_files", everything_below(scratch, output) + shared_memory(pids)) == []
         assert attack("open_processes", pids) == []
-    assert job.poll() is None, "nobody stops it so"
-    children = psutil.Process(job.pid).children(recursive=True)
-    os.killpg(job.pid, signal.SIGINT)
-    assert job.wait(60) == 130, log.read_text()
-    assert "interrupted" in log.read_text().splitlines()[-1]
-    _, alive = psutil.wait_procs(children, timeout=15)
-    assert alive == []
+
+
+def has_no_half_output(output: Path) -> None:
+    """Assert that what is there is whole, or kept for the next run where no reader sees it."""
     assert not (output / "summary.json").exists()
     folders = [
         folder

@@ -1,33 +1,27 @@
 """`medembed serve`: it is swapped under load, attacked, breaks in parts, and ends cleanly."""
 
-import json
 import os
 import shutil
 import signal
 import stat
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from http.client import HTTPException
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.serving import EMBEDDER, Answer, Load, Running, make_versions, served, statuses
+from benchmarks.serving import EMBEDDER, Load, make_versions, served, statuses
 from medembed.encoding.config import EncodingConfig
 from medembed.encoding.encoder import Encoder
 from medembed.errors import ServiceError
 from medembed.registry.champion import find_previous
-from medembed.registry.models import Registry
 from serve.operate.dashboard import read_token
 from serve.operate.promotion import promote
-from serve.operate.swap import Server, ServingConfig
+from serve.operate.swap import Server
+from tests.jobs.deployed import QUESTION, TEXTS, Deployed, is_close, says_why
 from tests.serve.hangups import connections, cpu_s, hang_up, latency_s
 from tests.sockets import elsewhere, listeners, speaks_http
 from tests.stranger import (
@@ -40,31 +34,6 @@ from tests.stranger import (
     open_folder,
     shared_memory,
 )
-
-
-@dataclass(frozen=True)
-class Deployed:
-    running: Running
-    registry: Registry
-    folders: list[str]
-    workspace: Path
-    half_open: list[int]  # ports at which another user holds half a request, many times
-    still_held: Future[list[int]]  # ports that did not end half-sent requests of another user
-
-    @property
-    def serving(self) -> ServingConfig:
-        return ServingConfig(address=self.running.dashboard)
-
-    def get(self, path: str, body: Any = None) -> tuple[int, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self.running.url + path, data, {"Content-Type": "application/json"}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=60) as response:
-                return response.status, json.load(response)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +52,6 @@ def server(
             ports = [each.port for each in listeners(running.process) if speaks_http(each)]
             still_held = attacker.submit(attack_sockets, "hold_half_requests", ports, 20, 45)
             yield Deployed(running, registry, folders, workspace, ports, still_held)
-
-
-TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
-QUESTION = {"model": "medembed", "input": TEXTS}
 
 
 @pytest.mark.ray
@@ -109,10 +74,6 @@ def test_a_swap_under_load_fails_no_request_and_each_answer_is_of_the_version_th
     assert {"1", "2"} <= {answer.headers["x-model-version"] for answer in load.answers}
     assert all(is_close(answer, vectors) for answer in load.answers)
     assert server.registry.aliases("medembed") == {"champion": "1", "previous": "2"}
-
-
-def is_close(answer: Answer, vectors: dict[str, Any]) -> bool:
-    return bool(np.abs(answer.vectors() - vectors[answer.headers["x-model-version"]]).max() < 1e-4)
 
 
 @pytest.mark.ray
@@ -272,18 +233,6 @@ def test_a_domain_that_another_user_points_at_the_server_is_not_answered(server:
     hosts = ["evil.example", "127.0.0.1.evil.example", "evil.example:80", "localhost"]
     for path in ("/", "/v1/models", "/health/ready"):
         assert attack_sockets("ask_as", server.running.url, path, hosts) == [421, 421, 421, 200]
-
-
-def says_why(server: Deployed) -> bool:
-    """Whether a replica tells why it has no model; a request in the hands of one that was killed
-    ends with it.
-    """
-    try:
-        return any(
-            report["reason"] for report in server.get("/health/replicas")[1].get("replicas", ())
-        )
-    except (OSError, HTTPException):
-        return False
 
 
 @pytest.mark.ray

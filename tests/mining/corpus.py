@@ -69,15 +69,17 @@ def slow_negatives(
             or (config.judged and name in judged)
         ):
             continue
-        if config.margin is not None and score > positive_score - config.margin * abs(
-            positive_score
-        ):
-            continue
-        if config.margin_absolute is not None and score > positive_score - config.margin_absolute:
-            continue
-        if config.max_score is not None and score > config.max_score:
-            continue
-        if config.min_score is not None and score < config.min_score:
-            continue
-        negatives.append((name, window[name], False))
+        if is_in_bounds(score, positive_score, config):
+            negatives.append((name, window[name], False))
     return negatives[: config.negatives]
+
+
+def is_in_bounds(score: float, positive_score: float, config: MiningConfig) -> bool:
+    """Whether a score is within the margins and limits of the config, one after the other."""
+    if config.margin is not None and score > positive_score - config.margin * abs(positive_score):
+        return False
+    if config.margin_absolute is not None and score > positive_score - config.margin_absolute:
+        return False
+    if config.max_score is not None and score > config.max_score:
+        return False
+    return config.min_score is None or score >= config.min_score

@@ -29,7 +29,8 @@ from serve.http.api import make_app
 from serve.http.settings import HttpSettings
 from serve.operate.run import find_port, serving
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, Replica
+from tests.serve.conftest import KEY
+from tests.serve.replicas import Replica
 from tests.stranger import attack_sockets
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]

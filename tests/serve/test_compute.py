@@ -17,7 +17,7 @@ from medembed.matryoshka import truncate
 from serve.replica.compute import Part, answer, compute_together, count_tokens, split
 from serve.replica.protocol import EmbedCall, Embedded, Refused
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import Together, run_together
+from tests.serve.replicas import Together, run_together
 
 BATCH_TOKENS = 256
 

@@ -9,7 +9,8 @@ import pytest
 from medembed.errors import ConfigError
 from serve.http.cors import check_origins
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, Client, Replica
+from tests.serve.conftest import KEY, Client
+from tests.serve.replicas import Replica
 
 HASHES = (hashlib.sha256(KEY.encode()).hexdigest(),)
 PAGE = "https://app.example.org"

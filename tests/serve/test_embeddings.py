@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 from medembed.encoding.quantize import to_int8, to_uint8
 from medembed.matryoshka import truncate
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import PROMPTS, Client, Replica, load
+from tests.serve.conftest import PROMPTS, Client, load
+from tests.serve.replicas import Replica
 
 TEXTS = ["heart pain", "skin rash of the left hand", "brain"]
 LONG = "heart " * 100
@@ -105,34 +106,6 @@ def test_items_and_tokens_of_a_request_are_limited(trained: ServedModel, client_
     tokens = ask(small, input=["heart"] * 2)["usage"]["total_tokens"]
     assert tokens <= 40
     assert "at most 40 are taken" in refused(small, 400, "input", input=["heart pain " * 8] * 2)
-
-
-def test_token_ids_are_off_by_default_and_the_error_names_the_key(client: TestClient):
-    for given in ([5, 6], [[5, 6], [7]]):
-        assert "limits.token_ids=true" in refused(client, 400, "input", input=given)
-
-
-def test_token_ids_give_the_vectors_of_their_texts(trained: ServedModel, client_of: Client):
-    client = client_of(Replica(trained), token_ids=True)
-    tokens = trained.encoder.tokenize(TEXTS, "query").ids
-    answer = ask(client, input=tokens)
-    assert np.abs(rows(answer) - trained.encoder.encode(TEXTS, "query")).max() < 1e-6
-    assert answer["usage"]["total_tokens"] == sum(map(len, tokens))
-    assert np.abs(rows(ask(client, input=tokens[0])) - rows(answer)[:1]).max() < 1e-6
-
-
-def test_token_ids_out_of_range_too_long_or_with_a_prompt_are_refused(
-    trained: ServedModel, client_of: Client
-):
-    client = client_of(Replica(trained), token_ids=True)
-    size = len(trained.encoder.model.tokenizer)
-    assert ask(client, input=[[size - 1]])
-    assert f"0 to {size - 1}" in refused(client, 400, "input", input=[[1], [size]])
-    assert "input[0]" in refused(client, 400, "input", input=[[5] * 49])
-    cut = ask(client, input=[[5] * 49, [5] * 48], truncate="end")
-    assert [entry["truncated"] for entry in cut["data"]] == [True, False]
-    assert np.abs(rows(cut)[0] - rows(cut)[1]).max() < 1e-6
-    refused(client, 400, "input_type", input=[[5]], input_type="document")
 
 
 def test_a_trained_model_gives_its_trained_dimensions_only(client: TestClient):

@@ -24,7 +24,8 @@ from serve.http.settings import HttpSettings
 from serve.operate.run import find_port
 from serve.replica.served_model import ServedModel
 from tests.children import die_with_parent
-from tests.serve.conftest import KEY, Replica, running
+from tests.serve.conftest import KEY, running
+from tests.serve.replicas import Replica
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 CONFIG = (Path(__file__).parents[2] / "deploy" / "gateway.cfg").read_text()

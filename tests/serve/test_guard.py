@@ -2,12 +2,10 @@
 
 import asyncio
 import hashlib
-import json
 import logging
 import math
 import pickle
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,8 @@ from serve.http.guard import Guard
 from serve.http.limits import LimitsConfig
 from serve.http.settings import HttpSettings
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, Client, Failing, Method, Replica, keys_of
+from tests.serve.conftest import KEY, Client, keys_of
+from tests.serve.replicas import Failing, Method, Replica
 
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
 OTHER = hashlib.sha256(b"other").hexdigest()
@@ -120,53 +119,6 @@ def test_probes_need_no_key_below_a_prefix_either(trained: ServedModel):
     client = TestClient(Starlette(routes=[Mount("/canary", app)]))
     assert client.get("/canary/health/ready").json()["status"] == "ready"
     assert client.get("/canary/v1/models").status_code == 401
-
-
-def test_a_body_is_counted_by_its_header_and_while_it_comes_in(
-    trained: ServedModel, client_of: Client
-):
-    replica = Replica(trained)
-    client = client_of(replica, max_body_bytes=2048)
-    padding = 2048 - len(json.dumps(BODY))
-    just = json.dumps({**BODY, "user": "u" * (padding - len(', "user": ""'))}).encode()
-    assert len(just) == 2048
-    headers = {"content-type": "application/json"}
-    assert client.post("/v1/embeddings", content=just, headers=headers).status_code == 200
-    pulled = 0
-
-    def chunks() -> Iterator[bytes]:
-        nonlocal pulled
-        for _ in range(100):
-            pulled += 1
-            yield b" " * 1024
-
-    for content in (just + b" ", chunks()):
-        response = client.post("/v1/embeddings", content=content, headers=headers)
-        assert response.status_code == 413
-        assert response.json()["error"]["code"] == "body_too_large"
-    assert len(replica.seen) == 1
-
-
-def test_an_endless_body_is_stopped_at_the_limit():
-    pulled = 0
-
-    async def receive() -> dict[str, Any]:
-        nonlocal pulled
-        pulled += 1
-        return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
-
-    async def swallow(scope: Any, receive: Any, send: Any) -> None:
-        while pulled < 100:
-            await receive()
-
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    guard = Guard(swallow, LimitsConfig(max_body_bytes=10_000))
-    asyncio.run(guard({"type": "http", "path": "/", "headers": []}, receive, send))
-    assert (sent[0]["status"], pulled) == (413, 11)
 
 
 def test_a_replica_that_is_too_slow_is_a_504_in_time(client_of: Client):

@@ -17,7 +17,8 @@ from serve.http.settings import HttpSettings
 from serve.http.shared_answer import SharedAnswer
 from serve.replica.rerank import Ranker
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, RankingReplica, Replica, keys_of
+from tests.serve.conftest import KEY, keys_of
+from tests.serve.replicas import RankingReplica, Replica
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 ROUTES = [

@@ -11,7 +11,8 @@ from serve.http import page
 from serve.http.api import make_app
 from serve.http.settings import HttpSettings
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, Client, Replica, keys_of
+from tests.serve.conftest import KEY, Client, keys_of
+from tests.serve.replicas import Replica
 
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
 FILES = sorted((Path(page.__file__).parent / "page_files").iterdir())

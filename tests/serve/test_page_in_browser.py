@@ -19,8 +19,9 @@ from serve.http.api import make_app
 from serve.http.settings import HttpSettings
 from serve.replica.protocol import Model
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, Replica, keys_of, running
+from tests.serve.conftest import KEY, keys_of, running
 from tests.serve.page_walk import COLUMNS, FUNNEL, QUESTION, ROWS, SCREENS, walk
+from tests.serve.replicas import Replica
 
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
 

@@ -16,7 +16,7 @@ from serve.http.limits import LimitsConfig
 from serve.http.parse import is_cheap
 from serve.http.settings import HttpSettings
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import Replica
+from tests.serve.replicas import Replica
 
 MANY = 70_000  # lists or keys; a million and more numbers
 MARK = "zqxjkv"

@@ -8,7 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, Client, Replica
+from tests.serve.conftest import KEY, Client
+from tests.serve.replicas import Replica
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:

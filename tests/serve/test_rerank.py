@@ -17,7 +17,8 @@ from serve.replica.compute import Part, compute_together
 from serve.replica.protocol import Refused
 from serve.replica.rerank import Ranker, RerankCall, rerank
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import Client, Failing, RankingReplica, Replica, run_together
+from tests.serve.conftest import Client
+from tests.serve.replicas import Failing, RankingReplica, Replica, run_together
 
 QUERY = "pain of the heart"
 TEXTS = [

@@ -20,7 +20,8 @@ from serve.http.scrape import merge, read_cluster, read_nodes
 from serve.http.settings import HttpSettings
 from serve.http.shared_answer import SharedAnswer
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import KEY, Client, Replica, running
+from tests.serve.conftest import KEY, Client, running
+from tests.serve.replicas import Replica
 
 PAGE = """# HELP ray_a_total Counted, with a word or two.
 # TYPE ray_a_total counter

@@ -23,7 +23,8 @@ from serve.replica.protocol import EmbedCall, Embedded, Refused
 from serve.replica.search import search
 from serve.replica.search_call import SearchCall, SearchResult
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import ROWS, Client, Replica, answer_alone, load
+from tests.serve.conftest import ROWS, Client, load
+from tests.serve.replicas import Replica, answer_alone
 from tests.tables import rows_at, write_table
 
 QUESTION = "pain of the heart"

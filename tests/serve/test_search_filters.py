@@ -9,7 +9,8 @@ import pytest
 from medembed.data.dataset import open_dataset
 from medembed.search.corpus import top_k
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import ROWS, Client, Replica, load
+from tests.serve.conftest import ROWS, Client, load
+from tests.serve.replicas import Replica
 from tests.serve.test_search import QUESTION, ask, ids
 from tests.tables import write_corpus, write_table
 

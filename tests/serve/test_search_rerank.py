@@ -9,7 +9,8 @@ from starlette.testclient import TestClient
 
 from serve.replica.rerank import Ranker
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import DOCUMENTS, Client, RankingReplica, Replica, load
+from tests.serve.conftest import DOCUMENTS, Client, load
+from tests.serve.replicas import RankingReplica, Replica
 
 QUERY = "pain of the heart"
 

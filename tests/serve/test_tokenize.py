@@ -13,7 +13,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from serve.replica.served_model import ServedModel
-from tests.serve.conftest import PROMPTS, Client, Replica, load
+from tests.serve.conftest import PROMPTS, Client, load
+from tests.serve.replicas import Replica
 
 LONG = "heart pain " * 30  # 60 words, of which the model reads 48 tokens
 

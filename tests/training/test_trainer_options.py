@@ -52,30 +52,24 @@ def test_a_run_with_adapter_prompts_and_curves_publishes_one_whole_stock_model(
 ):
     encoding, model = EncodingConfig(workers=1), str(encoder_folder)
     dataset = prepare(SourceConfig(path=str(pairs_file)), SplitConfig(), str(tmp_path / "data"))
+    places = {name: str(tmp_path / name) for name in ("t.lance", "examples")}
+    files = dataset.corpus_files()
     with alone():
-        table = encode_corpus(
-            dataset.corpus_files(), dataset.fingerprint, model, str(tmp_path / "t.lance"), encoding
-        )
-        examples = mine(
-            dataset, table, model, str(tmp_path / "examples"), MiningConfig(margin=0), encoding
-        )
+        table = encode_corpus(files, dataset.fingerprint, model, places["t.lance"], encoding)
+        config = MiningConfig(margin=0)
+        examples = mine(dataset, table, model, places["examples"], config, encoding)
     with pytest.raises(ConfigError, match="4-bit weights need CUDA"):
         refused = CONFIG.model_copy(update={"adapter": AdapterConfig(kind="qlora")})
         train(dataset, examples, model, str(tmp_path / "m"), refused)
     checkpoint = train(dataset, examples, model, str(tmp_path / "m"), CONFIG)
     folder = tmp_path / "m"
     weights = {str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")}
-    assert weights == {"model.safetensors", "2_Dense/model.safetensors"}, (
-        "the transformer, and its principal axes"
-    )
+    # the transformer, and its principal axes
+    assert weights == {"model.safetensors", "2_Dense/model.safetensors"}
     assert not [path.name for path in folder.rglob("*") if "adapter" in path.name]
-    assert model_fingerprint(folder) == checkpoint.fingerprint, (
-        "the card and its files do not count"
-    )
-    stock, encoder = (
-        SentenceTransformer(str(folder), device="cpu"),
-        Encoder.load(str(folder), encoding),
-    )
+    assert model_fingerprint(folder) == checkpoint.fingerprint  # the card does not count
+    stock = SentenceTransformer(str(folder), device="cpu")
+    encoder = Encoder.load(str(folder), encoding)
     expected = stock.encode(["query: heart pain"], normalize_embeddings=True)
     assert np.abs(encoder.encode(["heart pain"], "query") - expected).max() < 1e-5
     history = json.loads((folder / "history.json").read_text())
