@@ -218,10 +218,7 @@ def main(
         for name in way:
             kept = folder / f"{name.replace(' ', '-')}-{threads}.json" if folder else None
             if kept is not None and kept.exists():
-                found[name] = [
-                    Step(**row | {"old": frozenset(row["old"])})
-                    for row in json.loads(kept.read_text())
-                ]
+                found[name] = _read_steps(kept)
                 continue
             found[name] = []
             steps = follow(
@@ -246,6 +243,11 @@ def main(
     print_summary(found)
     if plot is not None:
         draw(found, plot)
+
+
+def _read_steps(path: Path) -> list[Step]:
+    rows = json.loads(path.read_text())
+    return [Step(**row | {"old": frozenset(row["old"])}) for row in rows]
 
 
 def _parse(entries: tuple[str, ...]) -> dict[str, Any]:

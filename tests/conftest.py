@@ -185,3 +185,11 @@ def bucket(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> s
     name = f"bucket-{secrets.token_hex(4)}"
     boto3.client("s3").create_bucket(Bucket=name)
     return f"s3://{name}"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place on a local disk, and one on a real S3 server."""
+    if request.param == "folder":
+        return str(tmp_path)
+    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"

@@ -2,6 +2,16 @@
 
 from pathlib import Path
 
+QUERY = "pain of the heart"
+TEXTS = [
+    "Pain in the heart.",
+    "Pain in the heart.",
+    "Skin rash.",
+    "A tremor of the left hand",
+    "brain",
+    "Heart " * 9,
+]
+
 
 def make_cross_encoder(folder: Path, encoder: Path, labels: int = 1) -> Path:
     """Save a BERT that scores a pair, with the tiny encoder's shape and vocabulary."""

@@ -1,67 +1,34 @@
 """The whole loop in a folder, and on a cluster of two nodes that share only S3."""
 
-import importlib
 import json
 import logging
 import os
-import shlex
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import boto3
 import psutil
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from jobs.cli import job_config
 from medembed import storage
-from medembed.config import load_config
 from medembed.encoding.model_files import model_fingerprint
 from medembed.registry.config import RegistryConfig
 from medembed.registry.models import open_registry, resolve_model
 from serve.operate.dashboard import IMPORT_PATH, Dashboard
 from tests.children import die_with_parent
 from tests.inline_spread import alone
+from tests.loop import ROOT, SETTINGS, Finished, TwoNodes, finish, promote_as_printed, run
 from tests.nodes import Cluster, free_port, stop, two_node_cluster
 from tests.sockets import Listener, elsewhere, listeners, watched
 from tests.stranger import attack, attack_listeners, everything_below, open_folder
 
 pytestmark = pytest.mark.ray
-ROOT = Path(__file__).parent.parent
-SETTINGS = [
-    "training.dimensions=[32,8]",
-    "training.select_dimension=8",
-    "training.batch_size=16",
-    "training.epochs=4",
-    "training.learning_rate=5e-3",
-    "training.checkpoint_steps=20",
-    "training.cpus_per_worker=1",
-    "training.dev_documents=60",
-    "training.loss.hold=0",
-    "encoding.workers=2",
-    "mining.margin=0",
-    "splits.test=0.3",
-]
-
-
-def run(job: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"jobs.{job}", *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=600
-    )
-
-
-class Finished(NamedTuple):
-    """The folder in which a job worked, and its summary."""
-
-    root: Path
-    summary: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -103,16 +70,15 @@ def in_folder(
 @pytest.fixture(scope="module")
 def s3(s3_environment: dict[str, str], pairs_file: Path, encoder_folder: Path) -> Iterator[str]:
     """A bucket with the source and the model, which this process's environment names."""
-    before = dict(os.environ)
-    os.environ.update(s3_environment)
-    boto3.client("s3").create_bucket(Bucket="pipeline")
-    storage.write_bytes("s3://pipeline/pairs.jsonl", pairs_file.read_bytes())
-    for name in storage.list_files(str(encoder_folder)):
-        content = (encoder_folder / name).read_bytes()
-        storage.write_bytes(f"s3://pipeline/model/{name}", content)
-    yield "s3://pipeline"
-    os.environ.clear()
-    os.environ.update(before)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_environment.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="pipeline")
+        storage.write_bytes("s3://pipeline/pairs.jsonl", pairs_file.read_bytes())
+        for name in storage.list_files(str(encoder_folder)):
+            content = (encoder_folder / name).read_bytes()
+            storage.write_bytes(f"s3://pipeline/model/{name}", content)
+        yield "s3://pipeline"
 
 
 def test_the_loop_measures_every_dimension_before_and_after_and_registers_a_stock_model(
@@ -158,20 +124,6 @@ def test_what_a_job_writes_is_readable_for_its_owner_alone(in_folder: Finished):
 def test_training_teaches_the_model(in_folder: Finished):
     difference = in_folder.summary["metrics"]["differences"]["ndcg@10"]
     assert all(row["low"] > 0 for row in difference.values())
-
-
-def finish(name: str, arguments: list[str]) -> dict[str, Any]:
-    """Run a job in this process, on the tests' Ray, and return its summary."""
-    job = importlib.import_module(f"jobs.{name}")
-    summary: dict[str, Any] = job.run(load_config(job_config(name), arguments))
-    return summary
-
-
-def promote_as_printed(summary: dict[str, Any]) -> None:
-    """Run the command that a summary prints."""
-    (line,) = [line for line in summary["lines"] if "medembed promote" in line]
-    _, job, *arguments = shlex.split(line[line.index("medembed promote") :])
-    finish(job, arguments)
 
 
 def test_the_jobs_one_by_one_go_from_a_data_set_to_a_champion(
@@ -234,14 +186,6 @@ def cluster(s3: str) -> Iterator[Cluster]:
         yield nodes
 
 
-@dataclass(frozen=True)
-class TwoNodes:
-    """What two nodes did: the summary of the loop, and a run that was given a local path."""
-
-    summary: dict[str, Any]
-    refused: subprocess.CompletedProcess[str]
-
-
 @pytest.fixture(scope="module")
 def two_nodes(
     cluster: Cluster,
@@ -265,12 +209,8 @@ def two_nodes(
     )
     assert done.returncode == 0, done.stderr
     summary = json.loads(storage.read_bytes(f"{s3}/out/summary.json"))
-    refused = run(
-        "finetune",
-        f"source.path={pairs_file}",
-        "output=s3://pipeline/never",
-        RAY_ADDRESS=cluster.address,
-    )
+    never = [f"source.path={pairs_file}", "output=s3://pipeline/never"]
+    refused = run("finetune", *never, RAY_ADDRESS=cluster.address)
     return TwoNodes(summary, refused)
 
 

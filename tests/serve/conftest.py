@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from sentence_transformers import CrossEncoder
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
@@ -37,7 +38,7 @@ from serve.replica.served_model import (
     describe_model,
     load_served,
 )
-from tests.cross import make_cross_encoder
+from tests.cross import QUERY, TEXTS, make_cross_encoder
 from tests.serve.replicas import Replica
 from tests.tables import write_corpus, write_table
 from tests.tiny import SIGNS, SUBJECTS, make_encoder
@@ -208,3 +209,12 @@ def url(
     }
     with serving(arguments) as address:
         yield address
+
+
+@pytest.fixture(scope="package")
+def scores(cross_folder: Path) -> list[float]:
+    """What stock sentence-transformers predicts for TEXTS."""
+    stock = CrossEncoder(str(cross_folder), device="cpu")
+    pairs = [(QUERY, text) for text in TEXTS]
+    predicted: list[float] = stock.predict(pairs, show_progress_bar=False).tolist()
+    return predicted

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import logging
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,29 +16,11 @@ from serve.replica.compute import Part, compute_together
 from serve.replica.protocol import Refused
 from serve.replica.rerank import Ranker, RerankCall, rerank
 from serve.replica.served_model import ServedModel
+from tests.cross import QUERY, TEXTS
 from tests.serve.conftest import Client
-from tests.serve.replicas import Failing, RankingReplica, Replica, run_together
+from tests.serve.replicas import Failing, RankingReplica, Replica
 
-QUERY = "pain of the heart"
-TEXTS = [
-    "Pain in the heart.",
-    "Pain in the heart.",
-    "Skin rash.",
-    "A tremor of the left hand",
-    "brain",
-    "Heart " * 9,
-]
 LONG = "heart " * 100
-
-
-@pytest.fixture(scope="module")
-def scores(cross_folder: Any) -> list[float]:
-    """What stock sentence-transformers predicts for TEXTS."""
-    stock = CrossEncoder(str(cross_folder), device="cpu")
-    predicted: list[float] = stock.predict(
-        [(QUERY, text) for text in TEXTS], show_progress_bar=False
-    ).tolist()
-    return predicted
 
 
 @pytest.fixture
@@ -253,52 +234,3 @@ def test_a_key_is_needed_and_the_log_has_counts_and_no_text(
 
 async def compute_at_once(part: Part) -> npt.NDArray[np.float32]:
     return compute_together([part])[0]
-
-
-def test_a_request_is_computed_part_by_part_and_pairs_of_several_share_a_pass(
-    ranker: Ranker, scores: list[float]
-):
-    calls = (
-        RerankCall(QUERY, TEXTS),
-        RerankCall(QUERY, TEXTS[:1]),
-        RerankCall("a", ["b"], model="other"),
-    )
-    asks = [partial(rerank, call, ranker, batch_tokens=64) for call in calls]
-    together = run_together(*asks)
-    large, small, other = together.results
-    assert isinstance(other, Refused)
-    assert max(map(len, together.batches)) == 2
-    assert len(together.batches) > 1
-    for document in (*large.documents, *small.documents):
-        assert abs(document.score - scores[document.index]) < 1e-5
-
-
-def test_of_a_request_whose_caller_left_nothing_more_is_computed(ranker: Ranker):
-    passes: list[int] = []
-
-    async def run() -> None:
-        begun = asyncio.Event()
-
-        async def compute(part: Part) -> npt.NDArray[np.float32]:
-            passes.append(len(part.tokens))
-            begun.set()
-            await asyncio.sleep(0)
-            return compute_together([part])[0]
-
-        work = RerankCall(QUERY, TEXTS * 50)
-        task = asyncio.create_task(rerank(work, ranker, compute, batch_tokens=64))
-        await begun.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(run())
-    assert len(passes) == 1
-
-
-def test_a_request_that_cannot_be_in_time_is_refused_after_its_first_part(ranker: Ranker):
-    late = asyncio.run(
-        rerank(RerankCall(QUERY, TEXTS * 9, within_s=1e-6), ranker, compute_at_once, 64)
-    )
-    assert isinstance(late, Refused)
-    assert (late.error.code, late.error.param) == ("too_slow", "documents")

@@ -1,10 +1,8 @@
-import json
 import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,11 +36,11 @@ from medembed.training.run.inputs import fingerprint_inputs
 from medembed.training.run.private_ray_train import (
     PLACEMENT_GROUP,
     free_placement_group,
-    latest_checkpoint,
 )
 from medembed.training.train import train
 from medembed.training.trial import Rungs, Trial
 from tests.inline_spread import alone
+from tests.training.dying import killed_after_a_checkpoint, losses
 
 CONFIG = TrainingConfig(
     dimensions=(32, 8),
@@ -88,47 +86,6 @@ def undisturbed(
     return folder, train(*work, str(folder), CONFIG)
 
 
-@contextmanager
-def killed_after_a_checkpoint(root: Path) -> Iterator[list[int]]:
-    """Kills the training worker with SIGKILL once it writes its second checkpoint; yields the pids
-    killed.
-    """
-    killed: list[int] = []
-
-    def kill() -> None:
-        while not killed:
-            time.sleep(0.02)
-            if len(list(root.glob("*.run/checkpoint_*"))) > 1:  # the first one is surely whole
-                for process in psutil.Process().children(recursive=True):
-                    if "RayTrainWorker" in process.name() + " ".join(process.cmdline()):
-                        process.kill()
-                        killed.append(process.pid)
-
-    killer = threading.Thread(target=kill, daemon=True)
-    killer.start()
-    yield killed
-    killer.join(timeout=10)
-
-
-@contextmanager
-def collected(root: Path) -> Iterator[set[int]]:
-    """Steps of all checkpoints that a run reports meanwhile."""
-    steps = {0}
-    is_over = threading.Event()
-
-    def look() -> None:
-        while not is_over.wait(0.005):
-            with suppress(OSError, ValueError, TypeError):
-                for run in root.glob("*.run"):
-                    steps.add((latest_checkpoint(str(run)) or ("", 0))[1])
-
-    looker = threading.Thread(target=look, daemon=True)
-    looker.start()
-    yield steps
-    is_over.set()
-    looker.join(timeout=10)
-
-
 @pytest.mark.ray
 def test_killed_workers_resume_and_the_result_is_that_of_an_undisturbed_run(
     work: tuple[Dataset, Examples, str], undisturbed: tuple[Path, Checkpoint], tmp_path: Path
@@ -142,14 +99,6 @@ def test_killed_workers_resume_and_the_result_is_that_of_an_undisturbed_run(
         "the best checkpoint may be older than the death, the losses go on"
     )
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".run")]
-
-
-def losses(checkpoint: Checkpoint) -> list[tuple[int, float]]:
-    """(step, loss) of each step of the run; with other random numbers than an undisturbed run's
-    they would differ.
-    """
-    history = json.loads(checkpoint.read("history.json")["history.json"])
-    return [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
 
 
 @pytest.mark.ray
