@@ -66,6 +66,15 @@ def test_a_config_takes_a_number_of_workers_or_bounds(given: str, workers: Worke
     assert EncodingConfig.model_validate(config.model_dump(mode="json")) == config
 
 
+@pytest.mark.parametrize(
+    ("workers", "items", "bounds"), [(3, 9, (3, 3)), (3, 2, (2, 2)), ((1, 4), 3, (1, 3))]
+)
+def test_there_are_never_more_actors_than_items(
+    workers: Workers, items: int, bounds: tuple[int, int]
+):
+    assert module._bounds(workers, items) == bounds
+
+
 @pytest.mark.parametrize("given", ["0", "[0,2]", "[4,1]", "[1,2,3]", "[]", "many", "true", "[1,x]"])
 def test_other_workers_are_refused_with_what_is_expected(given: str):
     with pytest.raises(

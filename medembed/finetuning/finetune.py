@@ -202,18 +202,25 @@ def _promote(
     *,
     is_new: bool,
 ) -> bool:
-    """Make the version champion if it is surely better and lost nothing elsewhere.
-
-    One that was there before, and that somebody may have rolled back, only if there is no champion.
-    """
+    """Make the version champion if it deserves it, and say whether it did."""
     comparison = compared.comparisons[0]
     gain = comparison.differences[comparison.objective][config.training.select_dimension]
     champion = read_champion(registry, version.name)
-    is_better = gain.low > 0 and not lost_to(compared.page.retention)
-    if not (config.promote and is_better and (is_new or champion is None)):
+    lost = lost_to(compared.page.retention)
+    worthy = is_worthy(gain.low, lost, is_new=is_new, has_champion=champion is not None)
+    if not config.promote or not worthy:
         return False
     make_champion(registry, version, champion)
     return True
+
+
+def is_worthy(gain: float, lost: str | None, *, is_new: bool, has_champion: bool) -> bool:
+    """Whether a model may be champion: it surely gains, and loses nothing elsewhere.
+
+    `gain` is the lower bound of what it adds in NDCG@10. A version that was there before may have
+    been rolled back by somebody, so it is champion again only where there is none.
+    """
+    return gain > 0 and not lost and (is_new or not has_champion)
 
 
 def summarize(result: Finetuned) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from medembed.data.config import SourceConfig, SplitConfig
 from medembed.data.prepare import prepare
 from medembed.errors import DataError
 from medembed.finetuning.config import FinetuneConfig
-from medembed.finetuning.finetune import check_queries
+from medembed.finetuning.finetune import check_queries, is_worthy
 from medembed.finetuning.stages import Stages
 
 
@@ -34,3 +34,21 @@ def test_a_split_without_queries_is_found_out_before_anything_is_encoded(
     else:
         with pytest.raises(DataError, match=missing):
             check_queries(dataset, config, Stages(config))
+
+
+@pytest.mark.parametrize(
+    ("gain", "lost", "is_new", "has_champion", "worthy"),
+    [
+        (0.01, "", True, True, True),
+        (0.01, None, True, True, True),
+        (0.01, "It lost.", True, False, False),
+        (-0.01, "", True, False, False),
+        (0.01, "", False, True, False),
+        (0.01, "", False, False, True),
+    ],
+    ids=["better", "nothing measured", "lost", "not sure", "rolled back", "no champion"],
+)
+def test_a_model_is_champion_if_it_surely_gains_and_loses_nothing_elsewhere(
+    gain: float, lost: str | None, is_new: bool, has_champion: bool, worthy: bool
+):
+    assert is_worthy(gain, lost, is_new=is_new, has_champion=has_champion) is worthy

@@ -25,6 +25,7 @@ def test_help_lists_every_job_with_what_it_does():
     text = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
     for name in JOBS:
         assert f" {name} {describe(name)}" in text
+        assert describe(name).endswith("."), "a sentence, and all of it"
 
 
 def test_help_of_a_job_lists_its_keys_with_default_and_bound():
