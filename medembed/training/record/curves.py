@@ -91,7 +91,7 @@ def _draw_learning_rate(axes: "Axes", history: Sequence[Entry]) -> None:
     axes.plot(*series(history, "learning_rate"), color=RED, linewidth=1.5)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=False)
     axes.set_ylim(bottom=0)
-    axes.set_title("Learning rate of the top layers")
+    axes.set_title("Learning rate")
 
 
 def _draw_dev(axes: "Axes", history: Sequence[Entry]) -> None:
