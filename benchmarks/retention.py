@@ -51,9 +51,9 @@ class Way(NamedTuple):
 STOCK = "stock"
 STOCK_SETTINGS = {"per_device_train_batch_size": 64, "learning_rate": 1e-4}
 TRAININGS: dict[str, dict[str, Any]] = {
-    "held": {"loss": {"symmetric": True, "hold": 10.0}, "epochs": 1.5},
-    "held, one pass": {"loss": {"symmetric": True, "hold": 10.0}},
-    "held, one direction": {"loss": {"symmetric": False, "hold": 10.0}, "epochs": 1.5},
+    "held": {"loss": {"symmetric": True, "hold": 1.25}, "epochs": 1.5},
+    "held, one pass": {"loss": {"symmetric": True, "hold": 1.25}},
+    "held, one direction": {"loss": {"symmetric": False, "hold": 1.25}, "epochs": 1.5},
     "plain": {"loss": {"symmetric": True, "hold": 0.0}},
     "plain, one direction": {"loss": {"symmetric": False, "hold": 0.0}},
 }

@@ -11,6 +11,7 @@ from medembed.finetuning.replay import choose_at_risk, choose_hardest, choose_un
 from medembed.finetuning.retrain_config import RetrainConfig
 from medembed.mining.examples import Examples
 from medembed.mining.mine import mine
+from medembed.training.config import TrainingConfig
 from medembed.training.record.checkpoint import Checkpoint
 from medembed.training.record.retention_samples import RetentionSamples
 from medembed.training.train import train
@@ -62,11 +63,22 @@ def train_candidate(
     full: bool,
 ) -> Checkpoint:
     """Return the best checkpoint of a training from the champion, or of one from the start."""
-    training = config.training
     if full:
-        return train(
-            dataset, examples, storage.absolute(config.model), models, training, elsewhere=elsewhere
-        )
-    rate = training.learning_rate * config.increment.learning_rate_share
-    slower = training.model_copy(update={"learning_rate": rate})
-    return train(dataset, examples, champion.model, models, slower, elsewhere=elsewhere)
+        start = storage.absolute(config.model)
+        training = config.training
+    else:
+        start = champion.model
+        training = of_increment(config)
+    return train(dataset, examples, start, models, training, elsewhere=elsewhere)
+
+
+def of_increment(config: RetrainConfig) -> TrainingConfig:
+    """Return how the champion is trained on: more gently than a model from elsewhere."""
+    training, increment = config.training, config.increment
+    changes: dict[str, float] = {
+        "learning_rate": training.learning_rate * increment.learning_rate_share,
+        "epochs": training.epochs * increment.epochs_share,
+    }
+    if increment.average is not None:
+        changes["average"] = increment.average
+    return training.model_copy(update=changes)

@@ -32,6 +32,16 @@ class IncrementConfig(Config):
         le=10,
         description="of training.learning_rate, in an increment; a full retraining takes all",
     )
+    epochs_share: float = Field(
+        default=0.7, gt=0, le=10, description="of training.epochs, in an increment, likewise"
+    )
+    average: float | None = Field(
+        default=0.6,
+        gt=0,
+        le=1,
+        description="weight of what an increment learned in its average with the champion; null: "
+        "as training.average says",
+    )
     full_every: int | None = Field(
         default=None,
         ge=1,

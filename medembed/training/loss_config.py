@@ -40,11 +40,11 @@ class LossConfig(Config):
         description="multiple_negatives: also each positive against all other queries of the batch",
     )
     hold: float = Field(
-        default=10.0,
+        default=1.25,
         ge=0,
         description="multiple_negatives: weight of what holds the vectors of long texts, joined "
-        "from documents, where the model of the start has them, so that less is unlearned; 0: "
-        "nothing holds them",
+        "from documents, where the model of the start has them, so that less is unlearned, for "
+        "each document that such a text is as long as; 0: nothing holds them",
     )
     mini_batch_size: int | None = Field(
         default=None,

@@ -9,6 +9,8 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
+from medembed.encoding.config import EncodingConfig
+from medembed.encoding.encoder import Encoder
 from medembed.training.losses import hold as module
 from medembed.training.losses.hold import Hold, distance_by_dimension
 
@@ -21,8 +23,9 @@ def model(encoder_folder: Path) -> Any:
     return SentenceTransformer(str(encoder_folder), device="cpu")
 
 
-def make(model: Any, seed: int = 0, prompt: str = "") -> Hold:
-    return Hold(model, DOCUMENTS, 1.0, prompt=prompt, seed=seed)
+def make(model: Any, seed: int = 0, max_length: int | None = None) -> Hold:
+    encoder = Encoder(model, EncodingConfig())
+    return Hold(encoder, DOCUMENTS, 2.0, max_length=max_length, seed=seed)
 
 
 def read(hold: Hold) -> dict[str, Any]:
@@ -60,10 +63,23 @@ def test_workers_share_the_texts_of_the_joined_batch(model: Any, monkeypatch: py
 def test_texts_are_cut_at_the_limit_of_the_model_behind_the_prompt_of_documents(model: Any):
     free = read(make(model))["attention_mask"].sum(1)
     model.max_seq_length = 20
-    features = read(make(model, prompt="eye: "))
+    model.prompts = {"document": "eye: "}
+    features = read(make(model))
     assert features["attention_mask"].sum(1).max() == 20 < free.min()
     tokens = features["input_ids"][0]
     assert model.tokenizer.decode(tokens, skip_special_tokens=True).startswith("eye")
+
+
+def test_a_joined_text_weighs_as_many_documents_as_it_is_as_long_as(model: Any):
+    a_document = len(model.tokenizer(DOCUMENTS[0])["input_ids"])
+    joined = read(make(model))["attention_mask"].sum(1).double().mean().item()
+    assert make(model).weight == pytest.approx(2.0 * joined / a_document, rel=0.05)
+    # a training that reads half as much of each
+    half = make(model, max_length=a_document // 2)
+    assert half.weight == pytest.approx(2.0 * joined / (a_document // 2), rel=0.05)
+    # a model that reads no more than the training does
+    model.max_seq_length = a_document
+    assert make(model).weight == pytest.approx(2.0)
 
 
 def test_the_start_embeds_as_the_model_did_however_it_is_trained(model: Any):

@@ -88,10 +88,10 @@ _PREFIX_LOSSES: dict[str, Callable[[TrainingConfig, Any], EmbeddingLoss]] = {
 def _make_hold(config: TrainingConfig, model: Any, documents: Sequence[str]) -> Hold:
     encoder = Encoder(model, EncodingConfig(cpus_per_worker=config.cpus_per_worker))
     return Hold(
-        model,
+        encoder,
         documents,
         config.loss.hold,
-        prompt=encoder.prompt("document"),
+        max_length=config.max_length,
         seed=config.seed,
         precision=choose_precision(config.precision, find_device(config.use_gpu)),
     )

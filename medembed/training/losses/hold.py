@@ -2,7 +2,8 @@
 
 Training reads short texts and moves what they have in common; what the model makes of longer ones
 moves along, and no loss says that it is wrong. So documents are joined to long texts, which take no
-part in the ranking, and whose vectors shall stay.
+part in the ranking, and whose vectors shall stay. How much they pay for leaving their place goes by
+how much longer they are than what is trained: texts of the same length are what training is for.
 """
 
 import copy
@@ -15,12 +16,14 @@ import torch
 from sentence_transformers.util import batch_to_device
 from torch import Tensor
 
+from medembed.encoding.encoder import Encoder
 from medembed.training.collective import world
 
 _ROWS_PER_TEXT = 8  # of a batch, for each joined text
 _LONGER = 8  # times the mean document, at most
 _CHARACTERS_PER_TOKEN = 8  # more than any language has: what is longer is cut off anyway
 _AT_ONCE = 32  # texts that the start embeds together
+_MEASURED = 256  # documents, and joined texts, that tell how much longer the latter are
 _EPSILON = 1e-12  # the least norm, as torch.nn.functional.normalize has it
 
 
@@ -32,25 +35,25 @@ class Hold:
 
     def __init__(
         self,
-        model: Any,
+        encoder: Encoder,
         documents: Sequence[str],
         weight: float,
         *,
-        prompt: str,
+        max_length: int | None,
         seed: int,
         precision: str = "float32",
     ) -> None:
-        """Copy `model`, a SentenceTransformer that still has the weights of the start.
+        """Copy the model, which still has the weights of the start.
 
-        `prompt` is that of documents. The copy multiplies in the `precision` of the training.
-        Raises ValueError if there is no document.
+        A joined text pays `weight` for each document of the training that it is as long as, where
+        documents are cut at `max_length` tokens. The copy multiplies in the `precision` of the
+        training. Raises ValueError if there is no document.
         """
         if not documents:
             raise ValueError("no documents to join")
-        self.start = copy.deepcopy(model).eval().requires_grad_(False)
+        self.start = copy.deepcopy(encoder.model).eval().requires_grad_(False)
         self.documents = documents
-        self.weight = weight
-        self.prompt = prompt
+        self.prompt = encoder.prompt("document")
         self.seed = seed
         self.precision = precision
         self._longest = _LONGER * sum(map(len, documents)) // len(documents)
@@ -58,6 +61,15 @@ class Hold:
             self._longest = min(
                 self._longest, _CHARACTERS_PER_TOKEN * int(self.start.max_seq_length)
             )
+        self.weight = weight * self._how_much_longer(encoder, max_length)
+
+    def _how_much_longer(self, encoder: Encoder, max_length: int | None) -> float:
+        """Return how many tokens a joined text has for each of a document as training reads it."""
+        random = np.random.default_rng(self.seed)
+        documents = [self._draw(random) for _ in range(_MEASURED)]
+        trained, _ = encoder.reader.read(documents, "document", max_length)
+        joined, _ = encoder.reader.read(self._join_all(_MEASURED, random), "document")
+        return sum(joined.lengths) / max(sum(trained.lengths), 1)
 
     def read(self, texts: Sequence[str], device: torch.device) -> dict[str, Any]:
         """Return the features of texts as the model reads documents, cut at its limit."""
@@ -86,11 +98,13 @@ class Hold:
         """
         rank, workers = world()
         count = max(1, rows // _ROWS_PER_TEXT)
-        random = np.random.default_rng((self.seed, step))
-        shortest = self._longest // 2
-        lengths = random.integers(shortest, self._longest, size=count * workers, endpoint=True)
-        texts = [self._join(int(length), random) for length in lengths]
+        texts = self._join_all(count * workers, np.random.default_rng((self.seed, step)))
         return texts[rank * count : (rank + 1) * count]
+
+    def _join_all(self, count: int, random: np.random.Generator) -> list[str]:
+        shortest = self._longest // 2
+        lengths = random.integers(shortest, self._longest, size=count, endpoint=True)
+        return [self._join(int(length), random) for length in lengths]
 
     def _join(self, characters: int, random: np.random.Generator) -> str:
         """Draw documents one after another, until they have so many characters together."""
